@@ -1,0 +1,68 @@
+"""Exceptions of lsg-ray.
+
+Every error says what was seen, where, and what to do.  Two exit codes follow from the class: an
+`InputError` is the user's to mend (exit 2, raised before anything is created), any other
+`LsgError` is a run that failed (exit 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class LsgError(Exception):
+    """Base of all errors raised on purpose by lsg-ray."""
+
+    exit_code = 1
+
+
+class InputError(LsgError):
+    """Something the user gave cannot be used: a file, an option, an expression, an array."""
+
+    exit_code = 2
+
+
+class SpecError(InputError):
+    """A run's specification is wrong.
+
+    Parameters
+    ----------
+    faults
+        One line per fault: path, value seen, what is allowed.
+    source
+        Where the specification came from (a file name), quoted in front.
+    """
+
+    def __init__(self, faults: Sequence[str], source: str = "spec") -> None:
+        self.faults = tuple(faults)
+        self.source = source
+        super().__init__("\n".join(f"{source}: {fault}" for fault in self.faults))
+
+    def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[str, ...], str]]:
+        return (type(self), (self.faults, self.source))
+
+
+class DataError(InputError):
+    """A data set is unknown, missing, damaged, or does not fit the network."""
+
+
+class QueryError(InputError):
+    """A `--where` expression or a column name cannot be understood."""
+
+
+class StoreError(LsgError):
+    """A store is foreign, damaged, or was written by another run."""
+
+
+class StoreInputError(StoreError, InputError):
+    """A store named by the user is not there, is not ours, or belongs to another specification."""
+
+    exit_code = 2
+
+
+class AcceptanceError(LsgError):
+    """Too few trials reach the accuracy threshold for sampling to make sense."""
+
+
+class ClusterError(LsgError):
+    """Ray could not be started or reached, or tasks failed beyond their retries."""

@@ -1,0 +1,49 @@
+"""The seed tree: every random number of a run has an address.
+
+A stream is addressed by ``(seed, stage, index, ...)`` through `numpy.random.SeedSequence`, so a
+result depends on what is computed and never on who computes it, in which order, or how often it
+was retried.
+
+Stages are fixed numbers: changing one changes every ensemble ever sampled.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stage(IntEnum):
+    """First element of a spawn key: which part of a run draws from the stream."""
+
+    SUBSET = 0  # which training examples a scenario keeps
+    TRIAL = 1  # (configuration, trial): initial fields, batches, noise, drawn configurations
+    STACK = 2  # (first configuration, trial): noise shared by a stack of networks (torch engine)
+    MAP = 3  # random starts and points of the t-SNE map
+    PAIRS = 4  # pairs of configurations for the overlap distribution
+
+
+def seed_sequence(seed: int, stage: Stage, *index: int) -> np.random.SeedSequence:
+    """Return the seed at address ``(seed, stage, *index)``.
+
+    Parameters
+    ----------
+    seed
+        Seed of the run, a non-negative integer.
+    stage
+        Which part of the run draws.
+    index
+        Position inside the stage, for example configuration and trial.
+
+    Examples
+    --------
+    >>> seed_sequence(7, Stage.TRIAL, 12, 0).generate_state(1)
+    array([83216884], dtype=uint32)
+    """
+    return np.random.SeedSequence(seed, spawn_key=(int(stage), *index))
+
+
+def generator(seed: int, stage: Stage, *index: int) -> np.random.Generator:
+    """Return a NumPy generator (PCG64) for the stream at ``(seed, stage, *index)``."""
+    return np.random.Generator(np.random.PCG64(seed_sequence(seed, stage, *index)))

@@ -1,0 +1,360 @@
+"""What a run is: a frozen, validated specification.
+
+A specification has four sections, `dataset`, `network`, `training` and `ensemble`.  Every default
+is the papers' own value, and its description names the source:
+
+- LL: "Liquid-like" paper (deep networks of binary weights), with appendix or section,
+- SG: "Spin-glass lens" paper (ReLU networks).
+
+Two specifications with the same canonical JSON are the same run.  `Spec.hash` covers everything;
+the stored ensemble quotes it as provenance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lsg_ray.errors import SpecError
+
+SCHEMA_VERSION = 1
+
+DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
+Selection = Literal["test", "train", "validation"]
+Part = Literal["LB", "ITR", "RB"]
+Positive = Annotated[int, Field(gt=0)]
+
+#: Pixels and classes of each data set: what the first and the last width must fit.
+DATASET_SHAPES: dict[str, tuple[int, int]] = {
+    "digits": (64, 10),
+    "mnist": (784, 10),
+    "fashion-mnist": (784, 10),
+    "cifar10": (3072, 10),
+    "cifar100": (3072, 100),
+}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, strict=False
+    )
+
+
+class DatasetSpec(_Section):
+    """Which examples the networks learn."""
+
+    name: DatasetName = Field("mnist", description="Data set. LL Sec. II.")
+    components: Positive | None = Field(
+        20, description="PCA components kept; null for raw pixels. LL App. D: 20."
+    )
+    train_examples: Positive | None = Field(
+        None, description="Training examples P, drawn by seed; null for all. LL Sec. II: 60,000."
+    )
+    validation_examples: int = Field(
+        0, ge=0, description="Training examples set aside for selection='validation'."
+    )
+    labels: Literal["class", "parity"] = Field(
+        "class", description="Class labels (cross entropy) or parity (hinge loss). LL App. F."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the subset of training examples.")
+
+
+class NetworkSpec(_Section):
+    """Architecture: layer widths from input to output, no biases."""
+
+    family: Literal["binary", "relu"] = Field(
+        "binary", description="binary: weights ±1 (LL); relu: real weights (SG)."
+    )
+    widths: tuple[Positive, ...] = Field(
+        (20, 15, 15, 10), description="Layer widths, input to output. LL App. D: 20-15-15-10."
+    )
+    leaky_slope: float = Field(
+        0.1, ge=0, le=1, description="Slope of the leaky ReLU below zero. LL Sec. II: 0.1."
+    )
+
+    @model_validator(mode="after")
+    def _at_least_one_layer(self) -> NetworkSpec:
+        if len(self.widths) < 2:
+            raise ValueError(f"widths: {list(self.widths)} has no layer; give input and output")
+        return self
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Shape ``(fan_out, fan_in)`` of each weight matrix, input to output."""
+        return tuple((out, fan_in) for fan_in, out in itertools.pairwise(self.widths))
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights N.
+
+        >>> NetworkSpec(widths=(20, 15, 15, 10)).n_weights
+        675
+        """
+        return sum(out * fan_in for out, fan_in in self.shapes)
+
+    @property
+    def layer_slices(self) -> tuple[slice, ...]:
+        """Where each layer stands in a flat configuration (row-major ``[out, in]``)."""
+        ends = list(itertools.accumulate((o * i for o, i in self.shapes), initial=0))
+        return tuple(slice(a, b) for a, b in itertools.pairwise(ends))
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Parts by name: ``LB`` first layer, ``RB`` last, ``ITR`` all between (deep only).
+
+        >>> NetworkSpec(widths=(20, 15, 15, 10)).parts["ITR"]
+        slice(300, 525, None)
+        """
+        layers = self.layer_slices
+        if len(layers) == 1:
+            return {"LB": layers[0]}
+        parts = {"LB": layers[0]}
+        if len(layers) > 2:
+            parts["ITR"] = slice(layers[1].start, layers[-2].stop)
+        parts["RB"] = layers[-1]
+        return parts
+
+
+class TrainingSpec(_Section):
+    """How the fields θ of one network are trained."""
+
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="LL App. D: Adam.")
+    learning_rate: float = Field(0.3, gt=0, description="LL App. D: 0.3; 0.1 for wide networks.")
+    momentum: float = Field(0.0, ge=0, lt=1, description="SGD only.")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam, first moment. LL App. D.")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam, second moment. LL App. D.")
+    epsilon: float = Field(1e-8, gt=0, description="Adam, added to the root. LL App. D.")
+    decay_steps: Positive | None = Field(
+        None, description="Divide the learning rate every so many steps. LL App. F: 25,000."
+    )
+    decay_factor: float = Field(10.0, gt=1, description="By how much. LL App. F: 10.")
+    batch_size: Positive | None = Field(
+        200, description="Mini-batch; null for full batch. LL App. D: 200."
+    )
+    epochs: Positive = Field(50, description="Passes over the training set. Authors' runs: 50.")
+    gamma: float = Field(1e-5, ge=0, description="L2 on the fields, added as γθ. LL App. D: 1e-5.")
+    initial_std: float = Field(
+        0.1, ge=0, description="Fields start from N(0, initial_std²). LL App. A: 0.1."
+    )
+    engine: Literal["numba", "torch"] = Field(
+        "numba", description="numba: CPU, float32; torch: stacked networks, CPU or CUDA."
+    )
+
+
+class EnsembleSpec(_Section):
+    """Which configurations are kept, and how many."""
+
+    count: Positive = Field(2_000_000, description="Configurations M. LL Sec. II: 2,000,000.")
+    threshold: float = Field(
+        0.80, ge=0, le=1, description="Accepted from this accuracy on. LL Sec. II: 0.80."
+    )
+    draws: Positive = Field(
+        100, description="Configurations drawn per trial, best kept. Authors' runs: 100."
+    )
+    selection: Selection = Field(
+        "test", description="Set that accuracy is taken on. LL selects on the test set."
+    )
+    block_size: Positive | None = Field(
+        None, description="Configurations a block; null: 1,000, fewer for small ensembles."
+    )
+    seed: int = Field(0, ge=0, description="Root of the seed tree.")
+    frozen_parts: tuple[Part, ...] = Field(
+        (), description="Parts held at random ±1 while the rest learns. LL Sec. IV: ITR."
+    )
+    frozen_field: float = Field(10.0, gt=0, description="|θ| of frozen weights. LL Sec. IV: 10.")
+    store_fields: bool = Field(False, description="Also keep the trained fields θ (float32).")
+    give_up_after: Positive = Field(
+        200, description="Stop when so many trials in a row miss the threshold."
+    )
+
+
+class Spec(_Section):
+    """A whole run. `load_spec` reads one from YAML."""
+
+    schema_version: Literal[1] = Field(SCHEMA_VERSION, description="Version of this schema.")
+    name: str = Field("unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    dataset: DatasetSpec = DatasetSpec()
+    network: NetworkSpec = NetworkSpec()
+    training: TrainingSpec = TrainingSpec()
+    ensemble: EnsembleSpec = EnsembleSpec()
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Spec:
+        faults = list(_misfits(self))
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def loss(self) -> Literal["cross_entropy", "hinge"]:
+        """Loss that follows from the labels: classes → cross entropy, parity → hinge."""
+        return "hinge" if self.dataset.labels == "parity" else "cross_entropy"
+
+    @property
+    def block_size(self) -> int:
+        """Configurations a block: as given, or 1,000, less where that leaves under 64 blocks.
+
+        >>> Spec(ensemble=EnsembleSpec(count=500)).block_size
+        8
+        """
+        if self.ensemble.block_size is not None:
+            return self.ensemble.block_size
+        return min(1000, max(1, -(-self.ensemble.count // 64)))
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks; the last may be short."""
+        return -(-self.ensemble.count // self.block_size)
+
+    def canonical_json(self) -> str:
+        """Return JSON with sorted keys and no white space: equal for equal runs."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON, in hexadecimal."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+    def replace(self, **sections: Mapping[str, Any]) -> Spec:
+        """Return a copy with some fields changed, validated again.
+
+        >>> Spec().replace(ensemble={"count": 10}).ensemble.count
+        10
+        """
+        tree = self.model_dump(mode="json")
+        for section, changes in sections.items():
+            tree[section].update(changes)
+        return parse_spec(tree)
+
+
+def _misfits(spec: Spec) -> Iterable[str]:
+    """Yield one line per contradiction between sections."""
+    pixels, classes = DATASET_SHAPES[spec.dataset.name]
+    name, widths = spec.dataset.name, spec.network.widths
+    components = spec.dataset.components
+    if components is not None and components > pixels:
+        yield f"dataset.components: {components} given; {name} has {pixels} pixels"
+    elif widths[0] != (components or pixels):
+        source = f"dataset.components = {components}" if components else f"{pixels} pixels of {name}"
+        yield f"network.widths: first width {widths[0]} given; it must equal the {source}"
+    outputs = 1 if spec.dataset.labels == "parity" else classes
+    if widths[-1] != outputs:
+        yield (
+            f"network.widths: last width {widths[-1]} given; "
+            f"{spec.dataset.labels} labels of {name} need {outputs}"
+        )
+    if spec.ensemble.selection == "validation" and spec.dataset.validation_examples == 0:
+        yield (
+            "ensemble.selection: 'validation' given; "
+            "set dataset.validation_examples above 0 to have such a set"
+        )
+    for part in spec.ensemble.frozen_parts:
+        if part not in spec.network.parts:
+            allowed = ", ".join(spec.network.parts)
+            yield f"ensemble.frozen_parts: {part!r} given; this network has {allowed}"
+    if set(spec.ensemble.frozen_parts) >= set(spec.network.parts):
+        yield "ensemble.frozen_parts: every part is frozen; leave one to be trained"
+
+
+def parse_spec(tree: Any, source: str = "spec") -> Spec:
+    """Validate a nested mapping.
+
+    Raises
+    ------
+    SpecError
+        One line per fault: path, value seen, what is allowed.
+    """
+    if not isinstance(tree, Mapping):
+        raise SpecError([f"{tree!r} given; a mapping of sections is needed"], source)
+    try:
+        return Spec.model_validate(tree)
+    except ValidationError as error:
+        raise SpecError(list(_fault_lines(error)), source) from None
+
+
+def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
+    """Read a specification from a YAML file and apply ``section.field=value`` overrides.
+
+    Parameters
+    ----------
+    path
+        YAML (or JSON) file; read with the safe loader.
+    overrides
+        Assignments such as ``training.epochs=5``; values are YAML.
+
+    Raises
+    ------
+    SpecError
+        The file is missing, is not YAML, or a field is wrong.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
+        raise SpecError([f"cannot be read: {reason}"], str(path)) from None
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SpecError([f"not valid YAML: {' '.join(str(error).split())}"], str(path)) from None
+    tree = {} if tree is None else tree
+    if isinstance(tree, Mapping):
+        tree = override(tree, overrides)
+    return parse_spec(tree, str(path))
+
+
+def override(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return a copy of a nested mapping with ``a.b=c`` assignments applied.
+
+    >>> override({"training": {"epochs": 50}}, ["training.epochs=5"])
+    {'training': {'epochs': 5}}
+    """
+    result = json.loads(json.dumps(tree, default=str))
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise SpecError([f"{assignment!r} given; write section.field=value"], "--set")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SpecError([f"{path}: {text!r} is not a YAML value"], "--set") from None
+        node = result
+        for key in keys[:-1]:
+            child = node.get(key)
+            if child is None:
+                child = node[key] = {}
+            if not isinstance(child, dict):
+                raise SpecError([f"{path}: {key!r} is a value, not a section"], "--set")
+            node = child
+        node[keys[-1]] = value
+    return result
+
+
+def _fault_lines(error: ValidationError) -> Iterable[str]:
+    for fault in error.errors(include_url=False):
+        path = ".".join(str(key) for key in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            yield f"{path}: unknown field; allowed are {_allowed_fields(fault['loc'][:-1])}"
+        elif fault["type"] == "value_error":
+            for line in message.splitlines():
+                yield f"{path}.{line}" if path else line
+        else:
+            yield f"{path}: {fault['input']!r} given; {message[:1].lower()}{message[1:]}"
+
+
+def _allowed_fields(path: tuple[int | str, ...]) -> str:
+    model: type[BaseModel] = Spec
+    for key in path:
+        annotation = model.model_fields[str(key)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return "none"
+        model = annotation
+    return ", ".join(model.model_fields)
