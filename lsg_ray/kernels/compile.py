@@ -1,0 +1,58 @@
+"""The only place that knows numba's flags and where compiled code is kept.
+
+Compiled kernels are cached on disk, once per machine and user, in a folder whose name is a hash of
+all kernel sources: a kernel that calls a changed kernel is compiled anew (numba itself looks at
+the caller's file only), and an installation in a read-only place still has a cache.
+``NUMBA_CACHE_DIR`` overrides the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import numba
+import platformdirs
+
+#: Reassociation lets reductions vectorise; NaN and infinity keep their meaning.
+FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+
+
+def _cache_folder() -> str:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    name = f"numba-{digest.hexdigest()[:16]}"
+    preferred = Path(platformdirs.user_cache_dir("lsg-ray")) / name
+    try:
+        preferred.mkdir(parents=True, exist_ok=True)
+        if os.access(preferred, os.W_OK):
+            return str(preferred)
+    except OSError:
+        pass
+    # A shared temporary folder could hold another user's code: make it ours alone.
+    private = Path(tempfile.gettempdir()) / f"lsg-ray-{os.getuid()}" / name
+    private.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if private.parent.stat().st_uid != os.getuid():
+        raise PermissionError(f"{private.parent} belongs to another user; set NUMBA_CACHE_DIR")
+    private.parent.chmod(0o700)
+    return str(private)
+
+
+CACHE_FOLDER = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
+
+
+def kernel(function):
+    """Compile a function at its first call: cached on disk, without the interpreter lock."""
+    saved, numba.config.CACHE_DIR = numba.config.CACHE_DIR, CACHE_FOLDER
+    try:
+        return numba.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = saved
+
+
+def inlined(function):
+    """Compile a helper into its callers, so that their loops can be vectorised as a whole."""
+    return numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")(function)
