@@ -157,7 +157,7 @@ def _box_muller(radius_bits, angle_bits, cosine, sine):
         radius = np.sqrt(_F(-2.0) * _log32(u))
         # Thirty bits give an angle in [-pi/4, pi/4); the other two a quarter of the circle.
         bits = _I(angle_bits[i])
-        f = _F((bits << _I(2)) >> _I(2)) * _F(math.pi / 2 / 2**30)
+        f = _F(_I(bits << _I(2)) >> _I(2)) * _F(math.pi / 2 / 2**30)
         z = f * f
         s = ((_F(-1.9515295891e-4) * z + _F(8.3321608736e-3)) * z + _F(-1.6666654611e-1)) * z
         s = s * f + f

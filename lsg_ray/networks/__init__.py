@@ -1,0 +1,1 @@
+"""Network families: initialise, train many independent networks, draw configurations, evaluate."""
