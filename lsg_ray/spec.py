@@ -24,8 +24,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lsg_ray.errors import SpecError
 
-SCHEMA_VERSION = 1
-
 DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
 Selection = Literal["test", "train", "validation"]
 Part = Literal["LB", "ITR", "RB"]
@@ -178,7 +176,7 @@ class EnsembleSpec(_Section):
 class Spec(_Section):
     """A whole run. `load_spec` reads one from YAML."""
 
-    schema_version: Literal[1] = Field(SCHEMA_VERSION, description="Version of this schema.")
+    schema_version: Literal[1] = Field(1, description="Version of this schema.")
     name: str = Field("unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     dataset: DatasetSpec = DatasetSpec()
     network: NetworkSpec = NetworkSpec()

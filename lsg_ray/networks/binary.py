@@ -100,7 +100,18 @@ def chunk_examples(x: NDArray, y: NDArray, dtype: type = np.float32) -> ChunkedE
     padded = np.zeros((n_chunks * MAX_CHUNK, -(-inputs // 4) * 4), dtype)
     padded[:n, :inputs] = x
     chunks = padded.reshape(n_chunks, MAX_CHUNK, -1).transpose(0, 2, 1)
-    return ChunkedExamples(np.ascontiguousarray(chunks), np.ascontiguousarray(y, np.int32))
+    return ChunkedExamples(read_only(chunks, dtype), read_only(y, np.int32))
+
+
+def read_only(array: NDArray, dtype: type) -> NDArray:
+    """Return a contiguous view that cannot be written.
+
+    Arrays out of Ray's object store are read-only, which numba counts as a type of its own: with
+    all examples read-only, kernels are compiled once.
+    """
+    view = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
 
 
 def trial_seed(seed: np.random.SeedSequence, purpose: int) -> np.random.SeedSequence:
@@ -172,7 +183,7 @@ def train(
     About 7 N flop per example and epoch: 20-15-15-10 on 60,000 digits is 0.41 GFLOP an epoch.
     Memory per thread: a mini-batch of activations, below 1 MB at these widths.
     """
-    _check_examples(network, x, y, loss)
+    check_examples(network, x, y, loss)
     fields = initial_fields(network, training, seeds, frozen)
     held = tuple(
         any(_same(slice_, network.parts[part], network) for part in frozen.parts)
@@ -183,8 +194,7 @@ def train(
 
         noise_seed = trial_seed(seeds[0], _NOISE)
         return train_stack(network, training, x, y, fields, noise_seed, loss, held, device)
-    x = np.ascontiguousarray(x, np.float32)
-    y = np.ascontiguousarray(y, np.int32)
+    x, y = read_only(x, np.float32), read_only(y, np.int32)
 
     def one(i: int) -> tuple[NDArray, NDArray]:
         return _train_one(network, training, x, y, fields[i], seeds[i], loss, held)
@@ -353,7 +363,7 @@ def gradient(
     loss, gradient
         Mean loss (without the γ term) and ∂L/∂θ + γθ, (N,).
     """
-    _check_examples(network, x, y, loss)
+    check_examples(network, x, y, loss)
     if engine == "torch":
         from lsg_ray.networks.stacked import stack_gradient
 
@@ -395,7 +405,15 @@ def gradient(
     return value / n, grad[layout.positions]
 
 
-def _check_examples(network: NetworkSpec, x: NDArray, y: NDArray, loss: Loss) -> None:
+def warm_up() -> None:
+    """Compile, or load from the cache on disk, all that `train` and `evaluate` need."""
+    network = NetworkSpec(widths=(2, 2))
+    x, y = np.ones((1, 2), np.float32), np.zeros(1, np.int32)
+    train(network, TrainingSpec(epochs=1), x, y, [np.random.SeedSequence(0)])
+    evaluate(network, np.ones((1, 4)), chunk_examples(x, y))
+
+
+def check_examples(network: NetworkSpec, x: NDArray, y: NDArray, loss: Loss) -> None:
     if x.ndim != 2 or x.shape[1] != network.widths[0] or len(x) != len(y) or len(x) == 0:
         raise InputError(
             f"examples x {x.shape}, y {y.shape} given; "

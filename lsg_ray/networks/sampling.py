@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -76,7 +77,6 @@ def prepare(spec: Spec, dataset: Dataset) -> Arena:
         raise InputError(
             f"network.family: {spec.network.family!r} given; sampling is for 'binary' networks"
         )
-    parity = spec.dataset.labels == "parity"
     sets: dict[str, Examples] = {
         "test": dataset.test,
         "train": dataset.train,
@@ -85,17 +85,19 @@ def prepare(spec: Spec, dataset: Dataset) -> Arena:
     test = binary.chunk_examples(dataset.test.x, dataset.test.y)
     chosen = sets[spec.ensemble.selection]
     selection = test if chosen is dataset.test else binary.chunk_examples(chosen.x, chosen.y)
-    binary._check_examples(spec.network, dataset.train.x, dataset.train.y, spec.loss)
-    assert parity == (spec.loss == "hinge")
-    x = np.ascontiguousarray(dataset.train.x, np.float32)
-    return Arena(x, np.ascontiguousarray(dataset.train.y, np.int32), selection, test)
+    x, y = dataset.train.x, dataset.train.y
+    binary.check_examples(spec.network, x, y, spec.loss)
+    return Arena(
+        binary.read_only(x, np.float32), binary.read_only(y, np.int32), selection, test
+    )
 
 
 class _Misses:
     """Best accuracies of rejected trials; gives up after too many in a row."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, on_trial: Callable[[bool], None] | None) -> None:
         self.spec = spec
+        self.on_trial = on_trial or (lambda accepted: None)
         self.histogram: dict[int, int] = {}
         self.trials = 0
         self._in_a_row: list[float] = []
@@ -105,6 +107,7 @@ class _Misses:
         with self._lock:
             self.trials += 1
             self._in_a_row.clear()
+            self.on_trial(True)
 
     def reject(self, accuracy: float) -> None:
         with self._lock:
@@ -112,6 +115,7 @@ class _Misses:
             self._in_a_row.append(accuracy)
             place = min(int(accuracy * REJECTED_BINS), REJECTED_BINS - 1)
             self.histogram[place] = self.histogram.get(place, 0) + 1
+            self.on_trial(False)
             if len(self._in_a_row) >= self.spec.ensemble.give_up_after:
                 raise AcceptanceError(_acceptance_advice(self.spec, np.array(self._in_a_row)))
 
@@ -137,6 +141,7 @@ def sample_configurations(
     *,
     threads: int = 1,
     device: str | None = None,
+    on_trial: Callable[[bool], None] | None = None,
 ) -> Sampled:
     """Find configurations ``start`` to ``start + rows − 1`` of the ensemble of ``spec``.
 
@@ -152,6 +157,8 @@ def sample_configurations(
         Threads of the numba engine.
     device
         Of the torch engine.
+    on_trial
+        Told after each trial whether it was accepted.
 
     Raises
     ------
@@ -164,7 +171,7 @@ def sample_configurations(
     Cost: trials × (epochs × 7 N P + draws × 2 N P_selection) flop.
     """
     began = time.perf_counter()
-    misses = _Misses(spec)
+    misses = _Misses(spec, on_trial)
     if spec.training.engine == "torch":
         found = _fill_stacks(spec, arena, start, rows, device, misses)
     else:

@@ -1,0 +1,284 @@
+"""Sample an ensemble on Ray: one task per missing block, results straight into the store.
+
+A task gets the store's URL, a block index and a reference to the training set; it computes the
+block's configurations (`lsg_ray.networks.sampling`), writes them, and returns a few numbers.
+Retry, resume and growth are the same thing: do the missing blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lsg_ray.cluster.progress import Progress, Style, byte_progress, progress
+from lsg_ray.cluster.session import ray_session
+from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
+from lsg_ray.datasets import load_dataset
+from lsg_ray.ensemble.block import Block
+from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
+from lsg_ray.errors import InputError
+from lsg_ray.networks.sampling import Arena, prepare, sample_configurations
+from lsg_ray.rng import Stage
+from lsg_ray.spec import Spec
+
+#: Seconds between a worker's reports while it computes a block.
+REPORT_EVERY = 1.0
+
+
+class BlockDone(NamedTuple):
+    """What a task returns: rows and trials of its block, and seconds of computing."""
+
+    rows: int
+    trials: int
+    seconds: float
+
+
+class SampleResult(NamedTuple):
+    """Outcome of `sample`: what this call added to the store.
+
+    rows, trials: configurations and trials of this call; seconds: wall time of its sampling;
+    resumed: configurations that were there before.
+    """
+
+    url: str
+    rows: int
+    trials: int
+    seconds: float
+    resumed: int
+
+
+def sample(
+    spec: Spec,
+    url: str | os.PathLike[str],
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    style: Style = "quiet",
+) -> SampleResult:
+    """Sample the ensemble of ``spec`` into the store at ``url``; do what is missing there.
+
+    Parameters
+    ----------
+    spec
+        The run.
+    url
+        Store: a local path, or ``memory://name`` with ``workers=0``.
+    address
+        Ray cluster; by default ``RAY_ADDRESS``, else a private Ray on this machine.
+    workers
+        Tasks at a time: by default one per CPU; 0 samples in this process, without Ray.
+    style
+        ``auto`` shows progress on standard error.
+
+    Raises
+    ------
+    SpecError, DataError, StoreInputError
+        Something given is wrong; nothing was created.
+    AcceptanceError
+        The threshold is out of reach; finished blocks are kept.
+    ClusterError
+        Ray could not be started or went away; finished blocks are kept.
+
+    Notes
+    -----
+    Memory of the driver does not grow with the count beyond 8 bytes per missing block.
+    """
+    if str(url).startswith("memory://") and workers != 0:
+        raise InputError(f"{url} lives in this process alone; sample it with workers=0")
+    with byte_progress(style) as on_bytes:
+        arena = prepare(spec, dataset := load_dataset(spec.dataset, progress=on_bytes))
+    plan = create_ensemble(url, spec, dataset_hash=dataset.content_hash)
+    before = plan.count - sum(_rows(plan, int(block)) for block in plan.missing)
+    if before == plan.count:
+        return SampleResult(plan.url, 0, 0, 0.0, before)
+    began = time.perf_counter()
+    with progress("configurations", plan.count, style, before) as bar:
+        tally = Tally(bar, before)
+        if workers == 0:
+            results = _in_process(plan, spec, arena, tally)
+        else:
+            results = _on_ray(plan, spec, arena, tally, address, workers)
+        for _, done in results:
+            tally.finish(done)
+    return SampleResult(plan.url, tally.rows, tally.trials, time.perf_counter() - began, before)
+
+
+def _rows(plan: Plan, block: int) -> int:
+    return min(plan.block_size, plan.count - block * plan.block_size)
+
+
+class Tally:
+    """Counts finished blocks and what workers report of unfinished ones; feeds the bar."""
+
+    def __init__(self, bar: Progress, before: int) -> None:
+        self.rows = self.trials = 0
+        self._bar, self._before = bar, before
+        self._began = time.monotonic()
+
+    def finish(self, done: BlockDone) -> None:
+        """Count a finished block."""
+        self.rows += done.rows
+        self.trials += done.trials
+        self.show(0, 0)
+
+    def show(self, rows: int, trials: int) -> None:
+        """Show the state, with ``rows`` and ``trials`` of blocks that are under way."""
+        rows, trials = rows + self.rows, trials + self.trials
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        note = f"{rows / seconds:.2f}/s" if rows else ""
+        if trials:
+            note += f", acceptance {rows / trials:.1%}"
+        self._bar.update(self._before + rows, note)
+
+
+def sample_block(
+    url: str,
+    spec: Spec,
+    arena: Arena,
+    block: int,
+    start: int,
+    rows: int,
+    on_trial: Callable[[bool], None] | None = None,
+) -> BlockDone:
+    """Compute one block and write it; safe to run again or twice at once."""
+    found = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
+    write_block(
+        url,
+        block,
+        Block(**found._asdict()),
+        seed_path=(spec.ensemble.seed, int(Stage.TRIAL), start),
+    )
+    return BlockDone(rows, found.trials, found.seconds)
+
+
+def _in_process(
+    plan: Plan, spec: Spec, arena: Arena, tally: Tally
+) -> Iterator[tuple[int, BlockDone]]:
+    for block in map(int, plan.missing):
+        counts = [0, 0]
+
+        def report(accepted: bool, counts: list[int] = counts) -> None:
+            counts[0] += accepted
+            counts[1] += 1
+            tally.show(*counts)
+
+        start, rows = block * plan.block_size, _rows(plan, block)
+        yield block, sample_block(plan.url, spec, arena, block, start, rows, report)
+
+
+def _on_ray(
+    plan: Plan, spec: Spec, arena: Arena, tally: Tally, address: str | None, workers: int | None
+) -> Iterator[tuple[int, BlockDone]]:
+    import ray
+
+    size = sum(part.nbytes for part in (arena.x, arena.y, *arena.selection, *arena.test))
+    with ray_session(address, workers, size) as cpus:
+        gpus = ray.cluster_resources().get("GPU", 0)
+        on_gpu = spec.training.engine == "torch" and gpus >= 1
+        lanes = workers or (int(gpus) if on_gpu else cpus)
+        board = ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
+        task = ray.remote(
+            num_cpus=1, num_gpus=int(on_gpu), max_retries=MAX_RETRIES, retry_exceptions=False
+        )(_block_task)
+        shared = (plan.url, ray.put(spec.canonical_json()), ray.put(arena), board)
+
+        def submit(block: int) -> Any:
+            return task.remote(*shared, block, block * plan.block_size, _rows(plan, block))
+
+        under_way = _UnderWay(board, tally)
+        blocks = map(int, plan.missing)
+        # Where Ray itself holds back what exceeds its CPUs, one task waits for each that runs.
+        in_flight = 2 * lanes if cpus <= lanes else lanes
+        for block, done in run_bounded(submit, blocks, in_flight=in_flight, tick=under_way):
+            under_way.forget(block)
+            yield block, done
+
+
+class Board:
+    """Actor that holds what workers last said of the block they are at; losing it is harmless."""
+
+    def __init__(self) -> None:
+        self._said: dict[int, tuple[int, int]] = {}
+
+    def say(self, block: int, rows: int, trials: int) -> None:
+        """Note rows found and trials run so far in a block."""
+        self._said[block] = (rows, trials)
+
+    def heard(self, finished: list[int]) -> dict[int, tuple[int, int]]:
+        """Return what is noted, less the blocks that are finished."""
+        for block in finished:
+            self._said.pop(block, None)
+        return self._said
+
+
+class _UnderWay:
+    """Ask the board now and then, never waiting for it."""
+
+    def __init__(self, board: Any, tally: Tally) -> None:
+        self._board, self._tally = board, tally
+        self._finished: list[int] = []
+        self._asked: Any = None
+
+    def forget(self, block: int) -> None:
+        self._finished.append(block)
+
+    def __call__(self) -> None:
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            if self._asked is None:
+                self._asked = self._board.heard.remote(self._finished)
+                self._finished = []
+                return
+            if not ray.wait([self._asked], timeout=0)[0]:
+                return
+            said = ray.get(self._asked)
+        except RayError:
+            self._asked = None
+            return
+        self._asked = None
+        open_ = [counts for block, counts in said.items() if block not in self._finished]
+        self._tally.show(sum(r for r, _ in open_), sum(t for _, t in open_))
+
+
+def _block_task(
+    url: str, spec_json: str, arena: Arena, board: Any, block: int, start: int, rows: int
+) -> BlockDone:
+    """Body of a Ray task."""
+    spec = Spec.model_validate_json(spec_json)
+    compile_once(spec)
+    counts = [0, 0]
+    last = time.monotonic()
+
+    def report(accepted: bool) -> None:
+        nonlocal last
+        counts[0] += accepted
+        counts[1] += 1
+        now = time.monotonic()
+        if now - last >= REPORT_EVERY:
+            last = now
+            board.say.remote(block, counts[0], counts[1])
+
+    return sample_block(url, spec, arena, block, start, rows, report)
+
+
+def compile_once(spec: Spec) -> None:
+    """Compile the kernels once per machine: the first worker does, the others wait and load."""
+    if spec.training.engine != "numba":
+        return
+    from filelock import FileLock
+
+    from lsg_ray.kernels.compile import CACHE_FOLDER
+    from lsg_ray.networks.binary import warm_up
+
+    folder = Path(CACHE_FOLDER)
+    if (folder / "compiled").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "compiling.lock"):
+        warm_up()
+        (folder / "compiled").touch()

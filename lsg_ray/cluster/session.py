@@ -1,0 +1,156 @@
+"""A Ray to run on: a private one on this machine, or a cluster that is there already.
+
+A private Ray has its own temporary folder, an explicit number of CPUs, no dashboard (whose job port
+is remote code execution) and a token of its own; it goes when the run ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lsg_ray.errors import ClusterError, InputError
+
+#: Object store of a private Ray: runs put one small training set there.
+OBJECT_STORE_BYTES = 256 * 2**20
+_PREFIX = "lsg-ray-session-"
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def ray_session(
+    address: str | None = None, cpus: int | None = None, object_bytes: int = 0
+) -> Iterator[int]:
+    """Connect to Ray, yield how many CPUs it has, and leave it as it was.
+
+    Parameters
+    ----------
+    address
+        Of a running cluster (``auto``, ``host:6379``, ``ray://host:10001``); by default the
+        environment's ``RAY_ADDRESS``, else a private Ray is started.  A connection that the caller
+        has already made is used as it is.
+    cpus
+        CPUs of a private Ray; by default all that this process may use.
+    object_bytes
+        What the run will put into the object store at once.
+
+    Raises
+    ------
+    ClusterError
+        Ray did not start, or the cluster cannot be reached.
+    """
+    import ray
+
+    if cpus is not None and cpus < 1:
+        raise InputError(f"{cpus} workers given; at least 1 is needed")
+    if ray.is_initialized():
+        yield _cluster_cpus()
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address != "local":
+        with _connected(address):
+            yield _cluster_cpus()
+        return
+    cpus = cpus or available_cpus()
+    with _private_folder() as folder, _private_token(), _started(cpus, folder, object_bytes):
+        yield cpus
+
+
+def _cluster_cpus() -> int:
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[None]:
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except Exception as error:
+        raise ClusterError(
+            f"no Ray cluster at {address}: {error}\nStart one (ray start --head), correct "
+            f"--address or RAY_ADDRESS, or leave both out to run on this machine alone."
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
+    import ray
+
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
+            _temp_dir=folder,
+        )
+    except Exception as error:
+        raise ClusterError(f"Ray did not start on this machine: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[str]:
+    """Make a folder for one session; its path must stay short, as sockets lie in it."""
+    base = tempfile.gettempdir()
+    base = base if len(base) <= 32 else "/tmp"
+    _remove_abandoned(Path(base))
+    folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(base: Path) -> None:
+    """Remove folders of our own sessions whose driver was killed."""
+    for folder in base.glob(f"{_PREFIX}*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _private_token() -> Iterator[None]:
+    """Give a private Ray a token that is never written to disk."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_MODE") == "disabled":
+        yield
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    try:
+        yield
+    finally:
+        os.environ.pop("RAY_AUTH_TOKEN", None)

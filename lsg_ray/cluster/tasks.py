@@ -1,0 +1,93 @@
+"""A bounded pool of Ray tasks: no more in flight than there is room for, taken as they finish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from lsg_ray.errors import ClusterError, LsgError
+
+Item = TypeVar("Item")
+
+#: A task that lost its process is run again so often; blocks are pure, so that is safe.
+MAX_RETRIES = 10
+
+
+def run_bounded(
+    submit: Callable[[Item], Any],
+    items: Iterable[Item],
+    *,
+    in_flight: int,
+    tick: Callable[[], None] = lambda: None,
+    tick_seconds: float = 0.5,
+) -> Iterator[tuple[Item, Any]]:
+    """Yield ``(item, result)`` in the order of completion.
+
+    Parameters
+    ----------
+    submit
+        Starts the task of an item and returns its reference.
+    items
+        What to do; taken one by one, so it may be long.
+    in_flight
+        Tasks submitted and not finished, at most: bounds the memory of the driver.
+    tick
+        Called every ``tick_seconds`` or oftener, for progress.
+
+    Raises
+    ------
+    LsgError
+        As raised inside a task; the tasks in flight are cancelled.
+    ClusterError
+        A task was lost more often than `MAX_RETRIES`, or Ray itself went away.
+    """
+    import ray
+    from ray.exceptions import RayError
+
+    waiting = iter(items)
+    pending: dict[Any, Item] = {}
+    try:
+        while True:
+            while len(pending) < in_flight:
+                try:
+                    item = next(waiting)
+                except StopIteration:
+                    break
+                pending[submit(item)] = item
+            if not pending:
+                return
+            done, _ = ray.wait(list(pending), num_returns=1, timeout=tick_seconds)
+            tick()
+            for reference in done:
+                result = _result(reference)
+                yield pending.pop(reference), result
+    except RayError as error:
+        raise ClusterError(
+            f"Ray failed ({type(error).__name__}): {str(error).splitlines()[0]}\n"
+            f"Finished blocks are kept; run the same command again to do the rest."
+        ) from error
+    finally:
+        for reference in pending:
+            _cancel(reference)
+
+
+def _result(reference: Any) -> Any:
+    import ray
+    from ray.exceptions import RayTaskError
+
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, LsgError):
+            raise cause from None
+        raise
+
+
+def _cancel(reference: Any) -> None:
+    import contextlib
+
+    import ray
+
+    with contextlib.suppress(Exception):
+        ray.cancel(reference, force=True)

@@ -1,0 +1,337 @@
+"""Where the files of a data set are: the user's own folder, the cache, or a mirror.
+
+Order: ``$LSG_DATA_DIR/<name>/`` if that folder is there (then nothing is ever downloaded for that
+data set), else the cache ``$LSG_CACHE_DIR/<name>/`` (default: the user's cache), which is filled
+from the mirrors.  Whatever the place, a file is used only if its SHA-256, or that of its unpacked
+contents, is the registered one; it is read once, and what was hashed is what is parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple
+
+from lsg_ray.datasets.formats import GZIP_MAGIC, gunzip
+from lsg_ray.datasets.registry import SOURCES, RemoteFile, Source, find_source
+from lsg_ray.errors import DataError
+
+#: Called with file name, bytes done and bytes in total (None where the mirror does not say).
+Progress = Callable[[str, int, int | None], None]
+
+DATA_DIR = "LSG_DATA_DIR"
+CACHE_DIR = "LSG_CACHE_DIR"
+#: Seconds to wait for a mirror to connect, and for its next bytes.
+TIMEOUT = (10.0, 60.0)
+
+_CHUNK = 1 << 16
+
+
+class DatasetStatus(NamedTuple):
+    """Where one data set stands.
+
+    name; place: ``scikit-learn``, ``data-dir``, ``cache`` or ``absent``; folder, None if absent;
+    n_bytes on disk; n_train and n_test images; missing files, by published name; licence.
+    """
+
+    name: str
+    place: Literal["scikit-learn", "data-dir", "cache", "absent"]
+    folder: Path | None
+    n_bytes: int
+    n_train: int
+    n_test: int
+    missing: tuple[str, ...]
+    licence: str
+
+
+def dataset_status() -> list[DatasetStatus]:
+    """Return where each data set stands, without reading, hashing or downloading anything."""
+    return [_status(source) for source in SOURCES.values()]
+
+
+def fetch(name: str, progress: Progress | None = None) -> Path:
+    """Make sure that a data set is on this machine and whole; return the folder that holds it.
+
+    Parameters
+    ----------
+    name
+        Name of the data set.
+    progress
+        Called while a file is downloaded: file name, bytes done, bytes in total or None.
+
+    Raises
+    ------
+    DataError
+        The data set is unknown, a file of the user's own folder is missing or damaged, or no
+        mirror has a good one.
+
+    Notes
+    -----
+    Reads and hashes every file: about 0.5 s for MNIST, once it is there.
+    """
+    source = find_source(name)
+    if source.layout == "bundled":
+        return _bundled_folder()
+    read_files(source, progress)
+    return own_folder(source) or cache_folder(source)
+
+
+def read_files(source: Source, progress: Progress | None = None) -> dict[str, bytes]:
+    """Return the verified contents of each file by published name; idx files are unpacked.
+
+    Raises
+    ------
+    DataError
+        See `fetch`.
+    """
+    folder = own_folder(source)
+    if folder is not None:
+        return _read_own(source, folder)
+    return {file.name: _read_cached(source, file, progress) for file in source.files}
+
+
+def own_folder(source: Source) -> Path | None:
+    """Return ``$LSG_DATA_DIR/<name>`` if there is such a folder."""
+    root = os.environ.get(DATA_DIR)
+    folder = Path(root).expanduser() / source.name if root else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def cache_folder(source: Source) -> Path:
+    """Return the folder of the cache for a data set; it need not exist."""
+    root = os.environ.get(CACHE_DIR)
+    if root:
+        return Path(root).expanduser() / source.name
+    import pooch
+
+    return Path(pooch.os_cache("lsg-ray")) / source.name
+
+
+def read_verified(file: RemoteFile, path: Path) -> bytes:
+    """Read a file, check its SHA-256, and return its contents (unpacked for idx).
+
+    Raises
+    ------
+    DataError
+        It cannot be read, is too large, does not unpack, or is another file.
+    """
+    try:
+        n_bytes = path.stat().st_size
+        if n_bytes > file.limit:
+            raise DataError(f"{path}: {n_bytes:,} bytes seen; at most {file.limit:,} expected")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return verified(file, raw, str(path))
+
+
+def verified(file: RemoteFile, raw: bytes, origin: str) -> bytes:
+    """Return the contents of a published file, once its SHA-256 or theirs is the registered one.
+
+    Raises
+    ------
+    DataError
+        It does not unpack, or is another file; the message quotes `origin` and both hashes.
+    """
+    seen = hashlib.sha256(raw).hexdigest()
+    if file.content_sha256 is None:
+        if seen == file.sha256:
+            return raw
+        raise DataError(f"{origin}: SHA-256 {seen[:12]}… seen; {file.sha256[:12]}… expected")
+    contents = gunzip(raw, file.size, origin) if raw.startswith(GZIP_MAGIC) else raw
+    if seen == file.sha256:
+        return contents
+    seen = hashlib.sha256(contents).hexdigest()
+    if seen == file.content_sha256:
+        return contents
+    raise DataError(
+        f"{origin}: contents with SHA-256 {seen[:12]}… seen; {file.content_sha256[:12]}… expected"
+    )
+
+
+def _read_own(source: Source, folder: Path) -> dict[str, bytes]:
+    remedy = (
+        f"put the original there, or rename {folder} to have {source.name} downloaded "
+        f"({DATA_DIR} points there)"
+    )
+    paths: dict[RemoteFile, Path] = {}
+    missing: list[str] = []
+    for file in source.files:
+        path = _find(folder, file)
+        if path is None:
+            missing.append(" or ".join(file.names))
+        else:
+            paths[file] = path
+    if missing:
+        raise DataError(f"{folder}: no {', no '.join(missing)}; {remedy}")
+    try:
+        return {file.name: read_verified(file, path) for file, path in paths.items()}
+    except DataError as error:
+        raise DataError(f"{error}; {remedy}") from None
+
+
+def _read_cached(source: Source, file: RemoteFile, progress: Progress | None) -> bytes:
+    folder = cache_folder(source)
+    faults: list[str] = []
+    path = _find(folder, file)
+    if path is not None:
+        try:
+            return read_verified(file, path)
+        except DataError as error:
+            faults.append(str(error))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        contents = _download(source, file, folder, progress, faults)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written: {error.strerror or error}; "
+            f"set {CACHE_DIR} to a folder with room for {file.limit / 1e6:.0f} MB"
+        ) from None
+    if contents is not None:
+        return contents
+    root = os.environ.get(DATA_DIR) or f"${DATA_DIR}"
+    reasons = "".join(f"\n  {fault}" for fault in faults) or " it has no mirror"
+    raise DataError(
+        f"{source.name}: {file.name} could not be downloaded:{reasons}\n"
+        f"Try again, or put the original files into {root}/{source.name}/"
+    )
+
+
+def _download(
+    source: Source,
+    file: RemoteFile,
+    folder: Path,
+    progress: Progress | None,
+    faults: list[str],
+) -> bytes | None:
+    """Try the mirrors in order; add a line to `faults` for each that fails.
+
+    A file gets its name only after it was verified, in one step: no reader, and no other process
+    that downloads it as well, ever sees a part of it.
+    """
+    import requests
+
+    for mirror in source.mirrors:
+        url = mirror + file.name
+        part = folder / f".{file.name}.{uuid.uuid4().hex}.part"
+        try:
+            with part.open("xb") as stream:
+                _stream(url, _Sink(stream, url, file, progress))
+            contents = verified(file, part.read_bytes(), url)
+            part.replace(folder / file.name)
+            return contents
+        except DataError as error:
+            faults.append(str(error))
+        except (requests.RequestException, ValueError) as error:
+            faults.append(f"{url}: {_reason(error)}")
+        finally:
+            part.unlink(missing_ok=True)
+    return None
+
+
+def _stream(url: str, sink: _Sink) -> None:
+    import pooch
+
+    downloader = pooch.HTTPDownloader(
+        progressbar=sink,
+        chunk_size=_CHUNK,
+        timeout=TIMEOUT,
+        headers={"Accept-Encoding": "identity"},  # the file as published, not unpacked on the way
+    )
+    downloader(url, sink, None)
+
+
+class _Sink:
+    """File and progress bar of a download in one: counts the bytes, and stops at the limit."""
+
+    def __init__(
+        self, stream: BinaryIO, url: str, file: RemoteFile, progress: Progress | None
+    ) -> None:
+        self.stream = stream
+        self.url = url
+        self.file = file
+        self.progress = progress
+        self.done = 0
+        self.total = 0  # set by pooch; 0 if the mirror does not say
+
+    def write(self, chunk: bytes) -> None:
+        """Write a chunk and report it."""
+        self.done += len(chunk)
+        if self.done > self.file.limit:
+            raise DataError(f"{self.url}: sends more than the {self.file.limit:,} bytes expected")
+        self.stream.write(chunk)
+        if self.progress is not None:
+            self.progress(self.file.name, self.done, self.total or None)
+
+    def flush(self) -> None:
+        """Leave it to the end: pooch flushes every chunk."""
+
+    def update(self, n_bytes: int) -> None:
+        """Ignore pooch's count, which is in whole chunks."""
+
+    def reset(self) -> None:
+        """Ignore."""
+
+    def close(self) -> None:
+        """Ignore: the stream's owner closes it."""
+
+
+def _reason(error: Exception) -> str:
+    """Return one line on why a mirror failed."""
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"answers {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "does not answer in time"
+    cause = getattr(error.args[0], "reason", None) if error.args else None  # urllib3's own
+    text = " ".join(str(cause or error).split())
+    return f"{type(error).__name__}: {text[:160]}"
+
+
+def _find(folder: Path, file: RemoteFile) -> Path | None:
+    """Return where a file lies in a folder, as published or unpacked."""
+    for name in file.names:
+        path = folder / name
+        if path.is_file():
+            return path
+    return None
+
+
+def _status(source: Source) -> DatasetStatus:
+    place: Literal["scikit-learn", "data-dir", "cache", "absent"]
+    folder: Path | None
+    missing: tuple[str, ...] = ()
+    if source.layout == "bundled":
+        place, folder = "scikit-learn", _bundled_folder()
+        paths = [folder / "digits.csv.gz"]
+    else:
+        own = own_folder(source)
+        place, folder = ("cache", cache_folder(source)) if own is None else ("data-dir", own)
+        found = {file.name: _find(folder, file) for file in source.files}
+        missing = tuple(name for name, path in found.items() if path is None)
+        paths = [path for path in found.values() if path is not None]
+        if own is None and not paths:
+            place, folder = "absent", None
+    return DatasetStatus(
+        name=source.name,
+        place=place,
+        folder=folder,
+        n_bytes=sum(path.stat().st_size for path in paths if path.is_file()),
+        n_train=source.n_train,
+        n_test=source.n_test,
+        missing=missing,
+        licence=source.licence,
+    )
+
+
+def _bundled_folder() -> Path:
+    """Return the folder of scikit-learn's data sets without importing it."""
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataError("digits: scikit-learn is not installed; pip install scikit-learn")
+    return Path(package.origin).parent / "datasets" / "data"

@@ -1,0 +1,75 @@
+"""Results: where they come from, and how they get to disk (as Zarr, whole or not at all)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import xarray
+
+from lsg_ray.ensemble.header import package_version
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.errors import InputError, StoreError
+
+
+def provenance(ensemble: Ensemble) -> dict[str, str | int]:
+    """Return attributes that tell what a result was computed from."""
+    spec = ensemble.spec
+    return {
+        "source": spec.name,
+        "spec": spec.canonical_json(),
+        "spec_hash": ensemble.spec_hash,
+        "sampling_seed": spec.ensemble.seed,
+        "complete_configurations": ensemble.n_complete,
+        "where": ensemble.condition or "",
+        "package_version": package_version(),
+    }
+
+
+def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """Return the path of a result to be, before any work is done for it.
+
+    Raises
+    ------
+    InputError
+        Something is there already (other than a result that may be overwritten), or the folder
+        above is not there.
+    """
+    target = Path(path)
+    if target.exists() or target.is_symlink():
+        ours = (target / "zarr.json").is_file() and not (target / "ledger").exists()
+        if not overwrite:
+            raise InputError(f"{target} exists; name another place or pass --overwrite")
+        if not ours:
+            raise InputError(f"{target} is not a result of lsg; it is not overwritten")
+    if not target.resolve().parent.is_dir():
+        raise InputError(f"{target.resolve().parent} is not a folder; make it first")
+    return target
+
+
+def save_result(
+    result: xarray.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
+    """Write a result as Zarr that `xarray.open_zarr` reads; a half-written one is never visible.
+
+    Raises
+    ------
+    InputError
+        As `check_target`.
+    StoreError
+        The disk is full or may not be written; nothing is left behind.
+    """
+    target = check_target(path, overwrite)
+    staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        result.to_zarr(staged, mode="w", consolidated=False, zarr_format=3)
+        if target.exists():
+            shutil.rmtree(target)
+        staged.rename(target)
+    except OSError as error:
+        raise StoreError(f"{target} could not be written: {error}") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return target
