@@ -1,3 +1,67 @@
-"""lsg-ray: sample neural-network weight configurations and measure the geometry of weight space."""
+"""lsg-ray: sample neural-network weight configurations and measure the geometry of weight space.
+
+    import lsg_ray
+
+    spec = lsg_ray.load_spec("spec.yaml")
+    lsg_ray.sample(spec, "ensemble.zarr", workers=2)
+    ensemble = lsg_ray.open_ensemble("ensemble.zarr")
+    moments = lsg_ray.moments(ensemble.part("LB"))
+
+Names load where they are first used, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Spec": "lsg_ray.spec",
+    "load_spec": "lsg_ray.spec",
+    "load_dataset": "lsg_ray.datasets",
+    "sample": "lsg_ray.cluster.sample",
+    "Ensemble": "lsg_ray.ensemble.reader",
+    "open_ensemble": "lsg_ray.ensemble.reader",
+    "query": "lsg_ray.ensemble.query",
+    "verify": "lsg_ray.ensemble.verify",
+    "moments": "lsg_ray.statistics.moments",
+    "overlap_distribution": "lsg_ray.statistics.overlaps",
+    "run": "lsg_ray.pipeline",
+}
+
+__all__ = [
+    "Ensemble",
+    "Spec",
+    "load_dataset",
+    "load_spec",
+    "moments",
+    "open_ensemble",
+    "overlap_distribution",
+    "query",
+    "run",
+    "sample",
+    "verify",
+]
+
+if TYPE_CHECKING:
+    from lsg_ray.cluster.sample import sample
+    from lsg_ray.datasets import load_dataset
+    from lsg_ray.ensemble.query import query
+    from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+    from lsg_ray.ensemble.verify import verify
+    from lsg_ray.pipeline import run
+    from lsg_ray.spec import Spec, load_spec
+    from lsg_ray.statistics.moments import moments
+    from lsg_ray.statistics.overlaps import overlap_distribution
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'lsg_ray' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -32,12 +32,14 @@ class _Lines:
         self._start = time.monotonic()
         self._next = self._start + LINE_EVERY
         self._first: float | None = None
+        self._finished = False
 
     def update(self, done: float, note: str = "") -> None:
         now = time.monotonic()
         self._first = done if self._first is None else self._first
-        if now < self._next and done < self.total:
+        if self._finished or (now < self._next and done < self.total):
             return
+        self._finished = done >= self.total
         self._next = now + LINE_EVERY
         gained, elapsed = done - self._first, now - self._start
         left = (self.total - done) * elapsed / gained if gained > 0 else float("nan")
@@ -58,6 +60,20 @@ class _Bar:
 
     def update(self, done: float, note: str = "") -> None:
         self._bar.update(self._task, completed=done, note=note)
+
+
+@contextlib.contextmanager
+def late_progress(label: str, style: Style = "auto") -> Iterator[Callable[[int, int], None]]:
+    """Show progress of work that tells its size as it goes: ``report(done, total)``."""
+    with contextlib.ExitStack() as stack:
+        bars: list[Progress] = []
+
+        def report(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(progress(label, total, style)))
+            bars[0].update(done)
+
+        yield report
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Distribution P(q) of the overlap between configurations, q = (1/N) Σ_i σ_i σ'_i.
 
 From all pairs of a seeded random subset of configurations.  Beside it the null: independent
-weights of the same magnetizations have mean overlap ⟨q⟩ = Σ m_i²/N and variance Σ (1 − m_i⁴)/N².
+weights of the same magnetizations have mean overlap Σ m_i²/N, which is also the mean of any
+ensemble with these m, and variance Σ (1 − m_i⁴)/N²; what correlations do shows in the width.
 """
 
 from __future__ import annotations
@@ -61,13 +62,14 @@ def overlap_distribution(
     total = pairs.sum()
     mean = float(pairs @ q / total)
     m = signs.mean(axis=0, dtype=np.float64)
+    m2 = np.maximum((len(signs) * m**2 - 1) / (len(signs) - 1), 0)  # m² without sampling bias
     attributes = {
         **provenance(ensemble),
         "configurations": len(signs),
         "mean": mean,
         "std": float(np.sqrt(pairs @ (q - mean) ** 2 / total)),
-        "null_mean": float(np.mean(m**2)),
-        "null_std": float(np.sqrt(np.sum(1 - m**4)) / n),
+        "null_mean": mean,
+        "null_std": float(np.sqrt(np.sum(1 - m2**2)) / n),
         "seed": seed,
     }
     variable = ("q", pairs, {"long_name": "pairs of configurations", "units": "1"})

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+import warnings
 from pathlib import Path
 
+import numpy as np
 import xarray
 
 from lsg_ray.ensemble.header import package_version
@@ -49,6 +51,19 @@ def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
     return target
 
 
+def _as_flags(result: xarray.Dataset) -> xarray.Dataset:
+    """Replace names by numbers with CF's ``flag_meanings``: Zarr v3 has no settled string type."""
+    for name, variable in result.variables.items():
+        if variable.dtype.kind == "U":
+            meanings, codes = np.unique(variable.values, return_inverse=True)
+            attributes = {
+                "flag_values": list(range(len(meanings))),
+                "flag_meanings": " ".join(meanings),
+            }
+            result = result.assign_coords({name: (variable.dims, codes.astype("int8"), attributes)})
+    return result
+
+
 def save_result(
     result: xarray.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> Path:
@@ -64,7 +79,11 @@ def save_result(
     target = check_target(path, overwrite)
     staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
-        result.to_zarr(staged, mode="w", consolidated=False, zarr_format=3)
+        with warnings.catch_warnings():
+            # Consolidated metadata is young in Zarr v3; a finished result never changes, so it
+            # cannot go stale, and xarray reads it without complaint.
+            warnings.filterwarnings("ignore", message="Consolidated metadata")
+            _as_flags(result).to_zarr(staged, mode="w", consolidated=True, zarr_format=3)
         if target.exists():
             shutil.rmtree(target)
         staged.rename(target)

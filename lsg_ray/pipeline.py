@@ -1,0 +1,161 @@
+"""The whole pipeline: from a specification to a report, in one folder.
+
+    DIR/spec.yaml        the specification, resolved
+    DIR/ensemble.zarr    the ensemble
+    DIR/moments.zarr     m and C with standard errors
+    DIR/overlaps.zarr    P(q)
+    DIR/map.zarr         t-SNE of random starts and learned configurations
+    DIR/report.html      the report, with its figures as PNG beside it
+
+Run again, it resumes: the ensemble's missing blocks are sampled, and the rest, which takes seconds,
+is computed anew from the whole ensemble.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from lsg_ray.cluster.progress import Style
+from lsg_ray.cluster.sample import sample
+from lsg_ray.datasets import load_dataset
+from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.verify import verify
+from lsg_ray.errors import InputError, StoreError
+from lsg_ray.spec import Spec
+from lsg_ray.statistics.maps import FEWEST, starts_and_solutions
+from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.overlaps import overlap_distribution
+from lsg_ray.statistics.results import save_result
+
+Result = TypeVar("Result")
+
+#: Configurations of each kind on the t-SNE map.
+MAP_POINTS = 500
+
+
+def run(
+    spec: Spec,
+    folder: str | os.PathLike[str],
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    style: Style = "quiet",
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Sample, verify, measure, report.
+
+    Parameters
+    ----------
+    spec
+        The run; at least two configurations.
+    folder
+        Where results go: new, empty, or of an earlier run of the same specification.
+    address, workers, style
+        As in `lsg_ray.sample`.
+    say
+        Told a line as each stage begins.
+
+    Returns
+    -------
+    dict
+        The ensemble's `info`, the path of the ``report``, and ``seconds`` by stage.
+
+    Raises
+    ------
+    InputError
+        The folder holds something else, or the specification is wrong; nothing was created.
+    """
+    place = Path(folder)
+    _check_folder(spec, place)
+    timings: dict[str, float] = {}
+
+    def timed(stage: str, work: Callable[[], Result]) -> Result:
+        say(stage)
+        began = time.perf_counter()
+        result = work()
+        timings[stage] = round(time.perf_counter() - began, 3)
+        return result
+
+    dataset = load_dataset(spec.dataset)
+    store = place / "ensemble.zarr"
+    made = not place.exists()
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        timed("sample", lambda: sample(spec, store, address=address, workers=workers, style=style))
+    except BaseException:
+        if made and not any(place.iterdir()):
+            place.rmdir()
+        raise
+    (place / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False))
+    timed("verify", lambda: _verify(store))
+    ensemble = open_ensemble(store)
+    measured = timed("statistics", lambda: _measure(ensemble, place))
+    report = timed("report", lambda: _report(place, ensemble, dataset, measured))
+    return {**ensemble.info(), "report": str(report), "stage_seconds": timings}
+
+
+def report(folder: str | os.PathLike[str]) -> Path:
+    """Measure the ensemble of a run's folder again and write its report anew.
+
+    Raises
+    ------
+    InputError
+        The folder holds no ensemble.
+    """
+    place = Path(folder)
+    if not (place / "ensemble.zarr").is_dir():
+        raise InputError(f"{place} holds no ensemble.zarr; make one with: lsg run SPEC --out {place}")
+    ensemble = open_ensemble(place / "ensemble.zarr")
+    dataset = load_dataset(ensemble.spec.dataset)
+    return _report(place, ensemble, dataset, _measure(ensemble, place))
+
+
+def _check_folder(spec: Spec, place: Path) -> None:
+    if spec.ensemble.count < 2:
+        raise InputError("ensemble.count: 1 given; a report needs at least 2 configurations")
+    if place.exists() and not place.is_dir():
+        raise InputError(f"{place} is a file; name a folder")
+    if place.is_dir() and any(place.iterdir()) and not (place / "ensemble.zarr").exists():
+        raise InputError(f"{place} holds other things; name a new or empty folder")
+
+
+def _verify(store: Path) -> None:
+    found = verify(store)
+    if not found.ok:
+        raise StoreError(
+            f"{store} is damaged ({len(found.findings)} findings); "
+            f"run: lsg verify --repair {store}, then this command again"
+        )
+
+
+def _measure(ensemble: Ensemble, place: Path) -> dict[str, Any]:
+    results: dict[str, Any] = {
+        "moments": moments(ensemble),
+        "overlaps": overlap_distribution(ensemble),
+        "map": None,
+    }
+    if ensemble.n_rows >= FEWEST:
+        results["map"] = starts_and_solutions(ensemble, configurations=MAP_POINTS)
+    for name, result in results.items():
+        if result is not None:
+            save_result(result, place / f"{name}.zarr", overwrite=True)
+    return results
+
+
+def _report(place: Path, ensemble: Ensemble, dataset: Any, measured: dict[str, Any]) -> Path:
+    from lsg_ray.report.page import write_report
+
+    return write_report(
+        place,
+        ensemble,
+        dataset,
+        moments=measured["moments"],
+        overlaps=measured["overlaps"],
+        map_=measured["map"],
+    )
