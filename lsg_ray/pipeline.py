@@ -46,7 +46,7 @@ def run(
     address: str | None = None,
     workers: int | None = None,
     style: Style = "quiet",
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Sample, verify, measure, report.
 
@@ -72,7 +72,7 @@ def run(
         The folder holds something else, or the specification is wrong; nothing was created.
     """
     place = Path(folder)
-    _check_folder(spec, place)
+    _check_folder(spec, place, str(folder))
     timings: dict[str, float] = {}
 
     def timed(stage: str, work: Callable[[], Result]) -> Result:
@@ -84,14 +84,7 @@ def run(
 
     dataset = load_dataset(spec.dataset)
     store = place / "ensemble.zarr"
-    made = not place.exists()
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        timed("sample", lambda: sample(spec, store, address=address, workers=workers, style=style))
-    except BaseException:
-        if made and not any(place.iterdir()):
-            place.rmdir()
-        raise
+    timed("sample", lambda: sample(spec, store, address=address, workers=workers, style=style))
     (place / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False))
     timed("verify", lambda: _verify(store))
     ensemble = open_ensemble(store)
@@ -110,15 +103,19 @@ def report(folder: str | os.PathLike[str]) -> Path:
     """
     place = Path(folder)
     if not (place / "ensemble.zarr").is_dir():
-        raise InputError(f"{place} holds no ensemble.zarr; make one with: lsg run SPEC --out {place}")
+        raise InputError(
+            f"{place} holds no ensemble.zarr; make one with: lsg run SPEC --out {place}"
+        )
     ensemble = open_ensemble(place / "ensemble.zarr")
     dataset = load_dataset(ensemble.spec.dataset)
     return _report(place, ensemble, dataset, _measure(ensemble, place))
 
 
-def _check_folder(spec: Spec, place: Path) -> None:
+def _check_folder(spec: Spec, place: Path, given: str) -> None:
     if spec.ensemble.count < 2:
         raise InputError("ensemble.count: 1 given; a report needs at least 2 configurations")
+    if "://" in given:
+        raise InputError(f"{given} is a URL; name a local folder (lsg sample takes URLs)")
     if place.exists() and not place.is_dir():
         raise InputError(f"{place} is a file; name a folder")
     if place.is_dir() and any(place.iterdir()) and not (place / "ensemble.zarr").exists():
@@ -127,7 +124,7 @@ def _check_folder(spec: Spec, place: Path) -> None:
 
 def _verify(store: Path) -> None:
     found = verify(store)
-    if not found.ok:
+    if not found.sound:
         raise StoreError(
             f"{store} is damaged ({len(found.findings)} findings); "
             f"run: lsg verify --repair {store}, then this command again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,8 +28,8 @@ class _Quiet:
 
 
 class _Lines:
-    def __init__(self, label: str, total: float) -> None:
-        self.label, self.total = label, total
+    def __init__(self, label: str, total: float | None) -> None:
+        self.label, self.total = label, math.inf if total is None else total
         self._start = time.monotonic()
         self._next = self._start + LINE_EVERY
         self._first: float | None = None
@@ -42,9 +43,10 @@ class _Lines:
         self._finished = done >= self.total
         self._next = now + LINE_EVERY
         gained, elapsed = done - self._first, now - self._start
-        left = (self.total - done) * elapsed / gained if gained > 0 else float("nan")
-        ending = f", {_clock(left)} left" if done < self.total and left == left else ""
-        line = f"{self.label}: {done:,.0f}/{self.total:,.0f}{', ' + note if note else ''}"
+        left = (self.total - done) * elapsed / gained if gained > 0 else math.inf
+        ending = f", {_clock(left)} left" if done < self.total and left < math.inf else ""
+        whole = f"/{self.total:,.0f}" if self.total < math.inf else ""
+        line = f"{self.label}: {done:,.0f}{whole}{', ' + note if note else ''}"
         print(f"{line}, {_clock(elapsed)} elapsed{ending}", file=sys.stderr, flush=True)
 
 
@@ -84,7 +86,7 @@ def byte_progress(style: Style = "auto") -> Iterator[Callable[[str, int, int | N
 
         def report(name: str, done: int, total: int | None) -> None:
             if name not in bars:
-                bars[name] = open_bars.enter_context(progress(name, total or 0, style, unit="bytes"))
+                bars[name] = open_bars.enter_context(progress(name, total, style, unit="bytes"))
             bars[name].update(done)
 
         yield report
@@ -92,9 +94,9 @@ def byte_progress(style: Style = "auto") -> Iterator[Callable[[str, int, int | N
 
 @contextlib.contextmanager
 def progress(
-    label: str, total: float, style: Style = "auto", done: float = 0, unit: str = ""
+    label: str, total: float | None, style: Style = "auto", done: float = 0, unit: str = ""
 ) -> Iterator[Progress]:
-    """Show progress of ``total`` units on standard error, ``done`` of them from before."""
+    """Show progress of ``total`` units (None: unknown) on standard error, ``done`` from before."""
     if style == "quiet":
         yield _Quiet()
         return

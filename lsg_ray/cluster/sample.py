@@ -18,6 +18,7 @@ from lsg_ray.cluster.session import ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.block import Block
+from lsg_ray.ensemble.verify import sweep
 from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
 from lsg_ray.errors import InputError
 from lsg_ray.networks.sampling import Arena, prepare, sample_configurations
@@ -93,6 +94,7 @@ def sample(
     plan = create_ensemble(url, spec, dataset_hash=dataset.content_hash)
     before = plan.count - sum(_rows(plan, int(block)) for block in plan.missing)
     if before == plan.count:
+        sweep(plan.url)
         return SampleResult(plan.url, 0, 0, 0.0, before)
     began = time.perf_counter()
     with progress("configurations", plan.count, style, before) as bar:
@@ -103,6 +105,7 @@ def sample(
             results = _on_ray(plan, spec, arena, tally, address, workers)
         for _, done in results:
             tally.finish(done)
+    sweep(plan.url)
     return SampleResult(plan.url, tally.rows, tally.trials, time.perf_counter() - began, before)
 
 

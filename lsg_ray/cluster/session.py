@@ -10,6 +10,8 @@ import contextlib
 import os
 import secrets
 import shutil
+import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,9 @@ from lsg_ray.errors import ClusterError, InputError
 #: Object store of a private Ray: runs put one small training set there.
 OBJECT_STORE_BYTES = 256 * 2**20
 _PREFIX = "lsg-ray-session-"
+_TOKEN = secrets.token_hex(32)
+#: Seconds to wait for a cluster's port; Ray itself would wait for minutes.
+REACH_SECONDS = 10.0
 
 
 def available_cpus() -> int:
@@ -57,13 +62,15 @@ def ray_session(
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address != "local":
-        with _connected(address):
-            yield _cluster_cpus()
-        return
-    cpus = cpus or available_cpus()
-    with _private_folder() as folder, _private_token(), _started(cpus, folder, object_bytes):
-        yield cpus
+    # Ray prints its troubles to standard output, which belongs to results.
+    with contextlib.redirect_stdout(sys.stderr):
+        if address != "local":
+            with _connected(address):
+                yield _cluster_cpus()
+            return
+        cpus = cpus or available_cpus()
+        with _private_folder() as folder, _private_token(), _started(cpus, folder, object_bytes):
+            yield cpus
 
 
 def _cluster_cpus() -> int:
@@ -77,6 +84,7 @@ def _connected(address: str) -> Iterator[None]:
     import ray
 
     try:
+        _check_port(address)
         ray.init(address=address, log_to_driver=False, logging_level="error")
     except Exception as error:
         raise ClusterError(
@@ -87,6 +95,13 @@ def _connected(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_port(address: str) -> None:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        with socket.create_connection((host, int(port)), timeout=REACH_SECONDS):
+            pass
 
 
 @contextlib.contextmanager
@@ -145,12 +160,28 @@ def _is_alive(pid: int) -> bool:
 
 @contextlib.contextmanager
 def _private_token() -> Iterator[None]:
-    """Give a private Ray a token that is never written to disk."""
+    """Give a private Ray a token that is never written to disk.
+
+    Ray remembers the first token it meets in a process, so it is one for all sessions of this
+    process, and Ray is asked to look again where the process used another before.
+    """
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_MODE") == "disabled":
         yield
         return
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    mode = os.environ.get("RAY_AUTH_MODE")
+    os.environ["RAY_AUTH_TOKEN"] = _TOKEN
+    _forget_token()
     try:
         yield
     finally:
         os.environ.pop("RAY_AUTH_TOKEN", None)
+        if mode is None:
+            os.environ.pop("RAY_AUTH_MODE", None)
+        _forget_token()
+
+
+def _forget_token() -> None:
+    with contextlib.suppress(ImportError, AttributeError):
+        from ray._raylet import AuthenticationTokenLoader
+
+        AuthenticationTokenLoader.instance().reset_cache()

@@ -43,17 +43,17 @@ class Arena(NamedTuple):
 class Sampled(NamedTuple):
     """Accepted configurations ``start, start + 1, ...`` and how they were found.
 
-    weights (rows, N) int8 ±1; accuracy, loss on the selection set and test_accuracy (rows,)
-    float32; trial, epochs (rows,) int32; polarization (rows,) float32, mean |tanh(θ/2)|; fields
-    (rows, N) float32 or None; trials, how many were run; rejected {bin: count}, their best
-    accuracies in `REJECTED_BINS` bins; seconds of computing.
+    weights (rows, N) int8 ±1; accuracy, loss on the selection set and test_accuracy (rows,);
+    trial, epochs (rows,) int32; polarization (rows,) float32, mean |tanh(θ/2)|; fields (rows, N)
+    float32 or None; trials, how many were run; rejected {bin: count}, the best accuracies of those
+    that missed, in `REJECTED_BINS` bins; seconds of computing.
     """
 
     start: int
     weights: NDArray[np.int8]
-    accuracy: NDArray[np.float32]
-    loss: NDArray[np.float32]
-    test_accuracy: NDArray[np.float32]
+    accuracy: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    test_accuracy: NDArray[np.float64]
     trial: NDArray[np.int32]
     epochs: NDArray[np.int32]
     polarization: NDArray[np.float32]
@@ -87,9 +87,7 @@ def prepare(spec: Spec, dataset: Dataset) -> Arena:
     selection = test if chosen is dataset.test else binary.chunk_examples(chosen.x, chosen.y)
     x, y = dataset.train.x, dataset.train.y
     binary.check_examples(spec.network, x, y, spec.loss)
-    return Arena(
-        binary.read_only(x, np.float32), binary.read_only(y, np.int32), selection, test
-    )
+    return Arena(binary.read_only(x, np.float32), binary.read_only(y, np.int32), selection, test)
 
 
 class _Misses:
@@ -183,9 +181,9 @@ def sample_configurations(
     return Sampled(
         start=start,
         weights=weights,
-        accuracy=np.array([candidate.accuracy for _, candidate in found], np.float32),
-        loss=loss.astype(np.float32),
-        test_accuracy=test_accuracy.astype(np.float32),
+        accuracy=np.array([candidate.accuracy for _, candidate in found]),
+        loss=loss,
+        test_accuracy=test_accuracy,
         trial=np.array([trial for trial, _ in found], np.int32),
         epochs=np.full(rows, spec.training.epochs, np.int32),
         polarization=np.abs(np.tanh(fields / 2)).mean(axis=1, dtype=np.float64).astype(np.float32),

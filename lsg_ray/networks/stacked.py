@@ -112,9 +112,9 @@ def _train(network, training, x, y, start, seed, loss, held, device, binary):  #
     batch = min(training.batch_size or n_examples, n_examples)
     generator = torch.Generator(device=device)
     generator.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
-    inputs = torch.from_numpy(np.ascontiguousarray(x, np.float32)).to(device)
-    labels = torch.from_numpy(np.ascontiguousarray(y, np.int64)).to(device)
-    weights = _split(network, torch.from_numpy(start).to(device))
+    inputs = torch.tensor(x, dtype=torch.float32, device=device)
+    labels = torch.tensor(y, dtype=torch.int64, device=device)
+    weights = _split(network, torch.tensor(start, device=device))
     first = [torch.zeros_like(w) for w in weights]
     second = [torch.zeros_like(w) for w in weights]
     history = torch.zeros(training.epochs, 2, n, dtype=torch.float64, device=device)

@@ -1,0 +1,131 @@
+"""One block on its way into the store: the sampler's arrays, checked before they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.ensemble.header import Header
+from lsg_ray.ensemble.layout import ArrayLayout, pack
+from lsg_ray.ensemble.ledger import check_rejected
+from lsg_ray.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Consecutive accepted configurations and what it took to find them.
+
+    Parameters
+    ----------
+    start
+        Index of the first configuration.
+    weights
+        (rows, N) int8, ±1; layers one after another, each row-major ``[out, in]``.
+    accuracy, test_accuracy
+        (rows,) fractions of the selection set and of the test set.
+    loss
+        (rows,) mean loss on the selection set.
+    trial, epochs
+        (rows,) integers: index of the accepted trial, and its epochs of training.
+    polarization
+        (rows,) mean |tanh(θ/2)|.
+    trials
+        Trials spent on the block, accepted and rejected.
+    rejected
+        Rejected trials by bin of their best accuracy, as `rejection_histogram` counts them.
+    seconds
+        Time the block took.
+    fields
+        (rows, N) trained fields θ; exactly when the specification stores them.
+    """
+
+    start: int
+    weights: NDArray[np.int8]
+    accuracy: NDArray[Any]
+    loss: NDArray[Any]
+    test_accuracy: NDArray[Any]
+    trial: NDArray[Any]
+    epochs: NDArray[Any]
+    polarization: NDArray[Any]
+    trials: int
+    rejected: Mapping[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    fields: NDArray[Any] | None = None
+
+
+def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray[Any]]:
+    """Check a block against the store and return its arrays as they are stored.
+
+    Returns
+    -------
+    By array name: (rows, …) of the stored type, weights packed.
+
+    Raises
+    ------
+    InputError
+        The block does not start where it should, or an array has another shape, holds something
+        else than numbers of its kind, or is not finite.
+    """
+    rows, where = header.rows(index), f"block {index}"
+    if block.start != header.start(index):
+        raise InputError(
+            f"{where}: starts at configuration {block.start}, must start at {header.start(index)}; "
+            f"blocks are {header.block_size} configurations"
+        )
+    try:
+        check_rejected(dict(block.rejected), block.trials, rows)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+    if block.fields is not None and not header.spec.ensemble.store_fields:
+        raise InputError(f"{where}: fields given; the store keeps none (ensemble.store_fields)")
+    arrays = {"weights": pack(_signs(block.weights, (rows, header.n_weights), where))}
+    for layout in header.arrays[1:]:
+        arrays[layout.name] = _numbers(getattr(block, layout.name), layout, rows, where)
+    return arrays
+
+
+def _signs(weights: Any, shape: tuple[int, int], where: str) -> NDArray[np.int8]:
+    signs = np.asarray(weights)
+    if signs.shape != shape or signs.dtype != np.int8:
+        raise InputError(
+            f"{where}: weights are {signs.dtype} {signs.shape}, must be int8 {shape} of ±1"
+        )
+    wrong = np.abs(signs) != 1
+    if wrong.any():
+        row, weight = np.argwhere(wrong)[0]
+        raise InputError(
+            f"{where}: weights hold {signs[row, weight]} at row {row}, weight {weight} "
+            f"({np.count_nonzero(wrong)} such entries); they must be ±1"
+        )
+    return signs
+
+
+def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> NDArray[Any]:
+    values = np.asarray(given)
+    shape, dtype = (rows, *layout.row), np.dtype(layout.dtype)
+    kinds = "iu" if dtype.kind == "i" else "iuf"
+    if values.shape != shape or values.dtype.kind not in kinds:
+        kind = "integers" if dtype.kind == "i" else "numbers"
+        raise InputError(
+            f"{where}: {layout.name} is {values.dtype} {values.shape}, must be {kind} {shape}"
+        )
+    if dtype.kind == "i":
+        bad = (values < 0) | (values > np.iinfo(dtype).max)
+        need = f"0 to {np.iinfo(dtype).max}"
+    elif layout.name in ("accuracy", "test_accuracy"):
+        bad = ~((values >= 0) & (values <= 1))
+        need = "0 to 1"
+    else:
+        bad = ~(np.abs(values) <= np.finfo(dtype).max)
+        need = "finite"
+    if bad.any():
+        at = tuple(int(place) for place in np.argwhere(bad)[0])
+        raise InputError(
+            f"{where}: {layout.name} holds {values[at]} at row {at[0]} "
+            f"({np.count_nonzero(bad)} such entries); it must be {need}"
+        )
+    return np.ascontiguousarray(values, dtype=dtype)

@@ -1,0 +1,287 @@
+"""The header of a store: the group's attributes, read as untrusted data and checked.
+
+The root ``zarr.json`` is the one authority: it is written first, create-if-absent, so that one of
+two drivers wins; everything else in the store's metadata follows from it and can be written again.
+Readers need the header and the ledger only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from lsg_ray.ensemble.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    LEDGER,
+    MAX_BLOCKS,
+    ROOT,
+    ArrayLayout,
+    arrays_of,
+)
+from lsg_ray.ensemble.location import Location
+from lsg_ray.errors import SpecError, StoreError, StoreInputError
+from lsg_ray.spec import Spec, parse_spec
+
+#: What of an array's metadata must hold; other keys are other tools' business.
+BINDING_KEYS = (
+    "node_type",
+    "zarr_format",
+    "shape",
+    "data_type",
+    "chunk_grid",
+    "chunk_key_encoding",
+    "codecs",
+    "fill_value",
+    "dimension_names",
+)
+
+
+@lru_cache(maxsize=1)
+def package_version() -> str:
+    """Return the version of lsg-ray that is running."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("lsg-ray")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a store is: the specification, what it was trained on, and how it is cut into blocks."""
+
+    spec: Spec
+    spec_hash: str
+    dataset_hash: str
+    block_size: int
+    package_version: str
+
+    @property
+    def count(self) -> int:
+        """Configurations planned."""
+        return self.spec.ensemble.count
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks planned; the last may be short."""
+        return -(-self.count // self.block_size)
+
+    @cached_property
+    def n_weights(self) -> int:
+        """Weights N of a configuration."""
+        return self.spec.network.n_weights
+
+    @cached_property
+    def arrays(self) -> tuple[ArrayLayout, ...]:
+        """Layouts of the arrays, in the order that they are hashed."""
+        return arrays_of(self.spec)
+
+    def start(self, block: int) -> int:
+        """Return the first configuration of a block."""
+        return block * self.block_size
+
+    def rows(self, block: int) -> int:
+        """Return the number of configurations of a block."""
+        return min(self.block_size, self.count - self.start(block))
+
+    def grown(self, count: int) -> Header:
+        """Return the header of the same ensemble with more configurations."""
+        spec = self.spec.replace(ensemble={"count": count})
+        return replace(self, spec=spec, spec_hash=spec.hash)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes of the group, plain JSON."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "package_version": self.package_version,
+            "spec": self.spec.model_dump(mode="json"),
+            "spec_hash": self.spec_hash,
+            "dataset_hash": self.dataset_hash,
+            "count": self.count,
+            "block_size": self.block_size,
+            "n_weights": self.n_weights,
+        }
+
+
+def new_header(spec: Spec, dataset_hash: str) -> Header:
+    """Return the header of a store to be created.
+
+    Raises
+    ------
+    StoreInputError
+        The specification cannot be stored: its family, or far too many blocks.
+    """
+    arrays_of(spec)
+    if spec.n_blocks > MAX_BLOCKS:
+        raise StoreInputError(
+            f"ensemble.block_size: {spec.block_size} given, which makes {spec.n_blocks:,} blocks "
+            f"of {spec.ensemble.count:,} configurations; at most {MAX_BLOCKS:,}, use larger blocks"
+        )
+    return Header(spec, spec.hash, dataset_hash, spec.block_size, package_version())
+
+
+def read_header(location: Location) -> Header:
+    """Read and check the header of a store.
+
+    Raises
+    ------
+    StoreInputError
+        Nothing is there, it is not one of our stores, or it is of another format version.
+    StoreError
+        It is ours, and damaged: the header contradicts itself.
+    """
+    try:
+        data = bytes(location.read(ROOT))
+    except FileNotFoundError:
+        raise StoreInputError(_nothing_there(location)) from None
+    return parse_header(data, location.url)
+
+
+def parse_header(data: bytes, url: str) -> Header:
+    """Check the root document of a store; see `read_header`."""
+    try:
+        document = json.loads(data)
+        attributes = document["attributes"]
+        is_ours = document["node_type"] == "group" and attributes["format"] == FORMAT
+    except (ValueError, KeyError, TypeError, RecursionError):
+        is_ours = False
+    if not is_ours:
+        raise StoreInputError(
+            f"{url}: not an lsg-ray ensemble ({ROOT} is foreign or damaged); "
+            "name a store that `lsg sample` made"
+        )
+    version, writer = attributes.get("format_version"), attributes.get("package_version")
+    if version != FORMAT_VERSION:
+        raise StoreInputError(
+            f"{url}: format version {version!r}; this lsg-ray {package_version()} reads version "
+            f"{FORMAT_VERSION}; use the lsg-ray that wrote it ({writer!r})"
+        )
+    try:
+        return _header(attributes)
+    except (SpecError, StoreError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{url}: {ROOT} is damaged: {_reason(error)}; "
+            "it cannot be repaired: restore it from a copy, or sample again elsewhere"
+        ) from None
+
+
+def _header(attributes: Mapping[str, Any]) -> Header:
+    spec = parse_spec(attributes["spec"], "attribute spec")
+    # The hash is of the text as stored: later versions may add fields with defaults to a spec.
+    canonical = json.dumps(attributes["spec"], sort_keys=True, separators=(",", ":"))
+    header = Header(
+        spec=spec,
+        spec_hash=hashlib.sha256(canonical.encode()).hexdigest(),
+        dataset_hash=_text(attributes, "dataset_hash"),
+        block_size=attributes["block_size"],
+        package_version=_text(attributes, "package_version"),
+    )
+    if type(header.block_size) is not int or header.block_size < 1:
+        raise ValueError(f"block_size is {header.block_size!r}")
+    if spec.ensemble.block_size not in (None, header.block_size):
+        raise ValueError(
+            f"block_size is {header.block_size}, the spec has {spec.ensemble.block_size}"
+        )
+    if header.n_blocks > MAX_BLOCKS:
+        raise ValueError(f"{header.n_blocks} blocks planned, at most {MAX_BLOCKS} are allowed")
+    derived = header.attributes()
+    for name in ("spec_hash", "count", "n_weights"):
+        expected = derived[name]
+        if attributes[name] != expected:
+            raise ValueError(f"{name} is {attributes[name]!r}, the spec says {expected!r}")
+    return header
+
+
+def _text(attributes: Mapping[str, Any], name: str) -> str:
+    value = attributes[name]
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}, not text")
+    return value
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"attribute {error.args[0]!r} is missing"
+    return str(error)
+
+
+def _nothing_there(location: Location) -> str:
+    path = location.path
+    if path is not None and path.exists():
+        what = "a directory without a store" if path.is_dir() else "not a directory"
+        return f"{location.url}: {what}; name a store that `lsg sample` made"
+    return f"{location.url}: nothing there; name a store, or make one with `lsg sample`"
+
+
+def documents(header: Header) -> dict[str, bytes]:
+    """Return every metadata document of the store by key, as zarr itself writes them.
+
+    The ledger is an array of length 0: a leaf, so that no Zarr reader walks into its records.
+    """
+    import zarr
+    from obstore.store import MemoryStore
+    from zarr.codecs import Crc32cCodec
+    from zarr.storage import ObjectStore
+
+    scratch = ObjectStore(MemoryStore())
+    group = zarr.create_group(scratch, zarr_format=3, attributes=header.attributes())
+    for array in header.arrays:
+        group.create_array(
+            array.name,
+            shape=(header.count, *array.row),
+            chunks=(header.block_size, *array.row),
+            dtype=np.dtype(array.dtype),
+            fill_value=array.fill,
+            filters=None,
+            compressors=[Crc32cCodec()],
+            chunk_key_encoding={"name": "default", "separator": "."},
+            dimension_names=array.dimensions,
+            attributes=array.attributes,
+        )
+    about = {"description": "one immutable JSON record per complete block, beside this file"}
+    group.create_array(
+        LEDGER,
+        shape=(0,),
+        chunks=(1,),
+        dtype="|u1",
+        compressors=None,
+        dimension_names=["record"],
+        attributes=about,
+    )
+    return {key: _content(scratch, key) for key in metadata_keys(header)}
+
+
+def metadata_keys(header: Header) -> list[str]:
+    """Return the keys of all metadata documents, the root first."""
+    names = [array.name for array in header.arrays]
+    return [ROOT, *(f"{name}/{ROOT}" for name in [*names, LEDGER])]
+
+
+def _content(scratch: Any, key: str) -> bytes:
+    import obstore
+
+    return bytes(obstore.get(scratch.store, key).bytes())
+
+
+def same_metadata(stored: bytes, expected: bytes) -> str | None:
+    """Compare an array's metadata; return None if it holds, else what differs."""
+    try:
+        found = json.loads(stored)
+    except (ValueError, RecursionError):
+        return "not readable JSON"
+    wanted = json.loads(expected)
+    if not isinstance(found, dict):
+        return "not a JSON object"
+    for key in BINDING_KEYS:
+        if found.get(key) != wanted[key]:
+            return f"{key} is {json.dumps(found.get(key))}, must be {json.dumps(wanted[key])}"
+    return None

@@ -1,0 +1,90 @@
+"""Ensembles as lazy arrays: Dask, one chunk a block, and xarray with named dimensions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask.array
+import numpy as np
+import xarray
+from dask.base import tokenize
+from numpy.typing import NDArray
+
+from lsg_ray.spec import Spec
+
+if TYPE_CHECKING:
+    from lsg_ray.ensemble.reader import Ensemble
+
+
+def dask_column(ensemble: Ensemble, column: str) -> dask.array.Array:
+    """Return a column of an ensemble or view as a Dask array, one chunk a block.
+
+    The graph holds the URL and block numbers and no open store: it runs under Dask's threads, on a
+    cluster, or through Dask-on-Ray, and each task reads its block by itself.
+
+    Returns
+    -------
+    (n_rows, n_weights) int8 ±1 for ``weights``, else (n_rows, …) of the array's type.
+
+    Raises
+    ------
+    InputError
+        There is no such column.
+    """
+    loader = ensemble.loader(column)
+    nothing = ensemble.no_rows(column)
+    rows = ensemble.rows_by_block
+    kept = np.flatnonzero(rows)
+    if not len(kept):
+        return dask.array.from_array(nothing)
+    name = f"{column}-" + tokenize(loader.args, loader.keywords, ensemble.spec_hash, rows.tolist())
+    rest = (0,) * (nothing.ndim - 1)
+    graph = {
+        (name, place, *rest): (loader, block, ensemble.header.rows(block))
+        for place, block in enumerate(ensemble.blocks[kept].tolist())
+    }
+    chunks = (tuple(rows[kept].tolist()), *((size,) for size in nothing.shape[1:]))
+    return dask.array.Array(graph, name, chunks, meta=nothing)
+
+
+def dataset(ensemble: Ensemble) -> xarray.Dataset:
+    """Return weights and all columns of an ensemble or view as a lazy Dataset.
+
+    Returns
+    -------
+    Dataset over `configuration` and `weight`.  Coordinates: the index of each configuration, and
+    of each weight its index, `layer` (from 0), `part`, output `unit` and input `unit_in`.
+    Attributes: provenance, the specification as JSON text.
+    """
+    data: dict[str, Any] = {"weights": (("configuration", "weight"), ensemble.to_dask())}
+    for array in ensemble.header.arrays[1:]:
+        dimensions = ("configuration", "weight")[: 1 + len(array.row)]
+        data[array.name] = (dimensions, ensemble.to_dask(array.name), array.attributes)
+    coordinates: dict[str, Any] = {"configuration": ensemble.column("configuration")}
+    for name, values in weight_coordinates(ensemble.spec).items():
+        coordinates[name] = ("weight", values[ensemble.weight_slice])
+    attributes = {**ensemble.header.attributes(), "spec": ensemble.spec.canonical_json()}
+    if ensemble.condition is not None:
+        attributes["where"] = ensemble.condition
+    return xarray.Dataset(data, coordinates, attributes)
+
+
+def weight_coordinates(spec: Spec) -> dict[str, NDArray[Any]]:
+    """Return what each weight belongs to.
+
+    Returns
+    -------
+    ``weight``, ``layer``, ``unit`` (output), ``unit_in`` as (N,) integers, ``part`` as (N,) names.
+    """
+    network = spec.network
+    numbers = np.arange(network.n_weights)
+    part = np.empty(network.n_weights, dtype="<U3")
+    for name, place in network.parts.items():
+        part[place] = name
+    layer, unit, unit_in = (np.empty(network.n_weights, dtype=np.int32) for _ in range(3))
+    for number, place in enumerate(network.layer_slices):
+        fan_out, fan_in = network.shapes[number]
+        layer[place] = number
+        unit[place] = np.repeat(np.arange(fan_out), fan_in)
+        unit_in[place] = np.tile(np.arange(fan_in), fan_out)
+    return {"weight": numbers, "layer": layer, "part": part, "unit": unit, "unit_in": unit_in}

@@ -1,0 +1,168 @@
+"""The ledger: one small immutable record per complete block.
+
+A block is complete when its record stands, and only then: the record is written after the block's
+data, create-if-absent.  Readers, resume and `verify` trust the ledger only; that a chunk is there
+proves nothing.  Records are JSON, read as untrusted data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lsg_ray.ensemble.header import Header
+from lsg_ray.ensemble.layout import LEDGER
+from lsg_ray.ensemble.location import Location
+from lsg_ray.errors import StoreError
+
+#: Bins of the histogram of rejected accuracies, equal in width on [0, 1]; 1 is in the last.
+BINS = 200
+RECORD_KEY = re.compile(rf"{LEDGER}/(\d{{8}})\.json")
+
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Summary(_Model):
+    """Least, mean and greatest accuracy of a block's configurations."""
+
+    min: Fraction
+    mean: Fraction
+    max: Fraction
+
+
+class Record(_Model):
+    """What is known of one complete block without reading its data."""
+
+    block: Count = Field(description="Index of the block.")
+    start: Count = Field(description="First configuration.")
+    rows: int = Field(ge=1, description="Configurations in the block.")
+    seed_path: tuple[int | str, ...] = Field(description="Address in the seed tree.")
+    attempt: Count = Field(description="How often the task had failed before.")
+    trials: int = Field(ge=1, description="Trials spent, accepted and rejected.")
+    rejected: dict[int, int] = Field(description="Rejected trials by bin of their best accuracy.")
+    accuracy: Summary
+    seconds: float = Field(ge=0, description="Time the block took.")
+    content: str = Field(pattern="^[0-9a-f]{64}$", description="Content hash of the rows.")
+    package_version: str
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Record:
+        check_rejected(self.rejected, self.trials, self.rows)
+        return self
+
+
+def check_rejected(rejected: dict[int, int], trials: int, rows: int) -> None:
+    """Refuse a histogram that does not account for every rejected trial (`ValueError`)."""
+    for place, number in rejected.items():
+        if not 0 <= place < BINS or number < 1:
+            raise ValueError(
+                f"rejected: {number} in bin {place}; bins are 0 to {BINS - 1}, counts positive"
+            )
+    if trials != rows + sum(rejected.values()):
+        raise ValueError(
+            f"trials: {trials} given for {rows} accepted and {sum(rejected.values())} rejected"
+        )
+
+
+def rejection_histogram(accuracies: ArrayLike) -> dict[int, int]:
+    """Count the best accuracies of rejected trials in `BINS` equal bins on [0, 1].
+
+    >>> rejection_histogram([0.751, 0.752, 1.0])
+    {150: 2, 199: 1}
+    """
+    values = np.asarray(accuracies, dtype=np.float64)
+    bins, counts = np.unique(np.minimum((values * BINS).astype(int), BINS - 1), return_counts=True)
+    return {int(place): int(count) for place, count in zip(bins, counts, strict=True)}
+
+
+def summarise(accuracy: NDArray[Any]) -> Summary:
+    """Summarise the accuracies of a block."""
+    values = np.asarray(accuracy, dtype=np.float64)
+    low, high = float(values.min()), float(values.max())
+    return Summary(min=low, mean=min(max(float(values.mean()), low), high), max=high)
+
+
+def record_key(block: int) -> str:
+    """Return the key of a block's record.
+
+    >>> record_key(12)
+    'ledger/00000012.json'
+    """
+    return f"{LEDGER}/{block:08d}.json"
+
+
+def complete_blocks(location: Location, header: Header) -> NDArray[np.int64]:
+    """Return the indices of the blocks that have a record, ascending.
+
+    One listing, no record is opened: 15 ms for 2,000 blocks on a local disk.
+    """
+    found = [RECORD_KEY.fullmatch(key) for key in location.keys(LEDGER)]
+    blocks = np.array([int(match[1]) for match in found if match], dtype=np.int64)
+    return np.sort(blocks[blocks < header.n_blocks])
+
+
+def absent_blocks(header: Header, complete: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the planned blocks that are not complete, ascending."""
+    return np.setdiff1d(np.arange(header.n_blocks, dtype=np.int64), complete, assume_unique=True)
+
+
+def read_record(location: Location, header: Header, block: int) -> Record | None:
+    """Read the record of one block, or None if the block is not complete.
+
+    Raises
+    ------
+    StoreError
+        The record is not readable or contradicts its name or the header.
+    """
+    try:
+        data = bytes(location.read(record_key(block)))
+    except FileNotFoundError:
+        return None
+    try:
+        return parse_record(data, header, block)
+    except ValueError as error:
+        raise StoreError(
+            f"{location.url}: block {block}: {record_key(block)} {error}; "
+            "run `lsg verify --repair` on the store, then sample again to refill the block"
+        ) from None
+
+
+def parse_record(data: bytes, header: Header, block: int) -> Record:
+    """Check the text of a record; `ValueError` says what is wrong with it."""
+    try:
+        record = Record.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(key) for key in first["loc"])
+        raise ValueError(
+            f"is not a record: {place + ': ' if place else ''}{first['msg']}"
+        ) from None
+    expected = {"block": block, "start": header.start(block), "rows": header.rows(block)}
+    for name, value in expected.items():
+        if getattr(record, name) != value:
+            raise ValueError(f"has {name} {getattr(record, name)}, must be {value}")
+    return record
+
+
+def read_records(location: Location, header: Header, blocks: Iterable[int]) -> list[Record]:
+    """Read the records of complete blocks, in the order given.
+
+    About 0.1 s for 2,000 blocks on a local disk; on object stores many at a time.
+    """
+    records = location.map(lambda block: read_record(location, header, block), map(int, blocks))
+    return [record for record in records if record is not None]
+
+
+def add_record(location: Location, record: Record) -> bool:
+    """Write a record unless the block has one; return whether it was written."""
+    return location.create(record_key(record.block), record.model_dump_json().encode() + b"\n")

@@ -1,0 +1,114 @@
+"""Finding configurations: a condition, some columns, a limit, an order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.ensemble.expression import QUERY_COLUMNS
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.errors import QueryError
+
+
+def query(
+    ensemble: Ensemble,
+    where: str | None = None,
+    *,
+    columns: Sequence[str] = QUERY_COLUMNS,
+    limit: int | None = None,
+    sort: str | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Return the rows that meet a condition, as a table of columns.
+
+    Parameters
+    ----------
+    ensemble
+        An ensemble or a view of one.
+    where
+        Condition as `compile_expression` takes it; None for all rows.
+    columns
+        Any of `QUERY_COLUMNS` and ``weights``.  Weights come as one string of ``+`` and ``-`` a
+        row: it survives CSV and JSON as it is, takes one character a weight, and reads back with
+        ``1 if sign == "+" else -1``.  For arrays use `Ensemble.take` or `Ensemble.numpy`.
+    limit
+        At most so many rows; reading stops there.
+    sort
+        Column to sort by, ascending; ``-accuracy`` for descending.  Equal rows keep their order.
+
+    Returns
+    -------
+    By column: (rows,) array, for ``weights`` of `str` objects.
+
+    Raises
+    ------
+    QueryError
+        The condition, a column, the limit or the order cannot be understood.
+    StoreError
+        A chunk on the way is damaged.
+
+    Notes
+    -----
+    Block by block: first the columns of the condition, then the others of matching rows only.  A
+    sorted query reads the condition's columns and the key of all blocks, 16 bytes a match.
+    """
+    _check_columns(columns)
+    if limit is not None and limit < 0:
+        raise QueryError(f"limit {limit} given; it must be 0 or more")
+    view = ensemble if where is None else ensemble.where(where)
+    configurations = _matches(view, limit) if sort is None else _sorted_matches(view, sort, limit)
+    table = ensemble.take(configurations, columns)
+    if "weights" in table:
+        table["weights"] = _sign_strings(table["weights"])
+    return table
+
+
+def _matches(view: Ensemble, limit: int | None) -> NDArray[np.int64]:
+    found: list[NDArray[np.int64]] = []
+    wanted = view.n_complete if limit is None else limit
+    for block in view.blocks.tolist():
+        if wanted <= 0:
+            break
+        found.append(view.read(block, ["configuration"])["configuration"][:wanted])
+        wanted -= len(found[-1])
+    return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
+def _sorted_matches(view: Ensemble, sort: str, limit: int | None) -> NDArray[np.int64]:
+    key = sort.removeprefix("-")
+    if key not in QUERY_COLUMNS:
+        raise QueryError(
+            f"sort: unknown column {key!r}; columns are {', '.join(QUERY_COLUMNS)}, "
+            "with '-' in front for descending"
+        )
+    names = ["configuration"] if key == "configuration" else ["configuration", key]
+    pieces = [view.read(block, names) for block in view.blocks.tolist()]
+    if not pieces:
+        return np.empty(0, np.int64)
+    configurations = np.concatenate([piece["configuration"] for piece in pieces])
+    values = np.concatenate([piece[key] for piece in pieces])
+    order = np.argsort(-values if sort.startswith("-") else values, kind="stable")
+    return configurations[order[:limit]]
+
+
+def _check_columns(columns: Sequence[str]) -> None:
+    allowed = (*QUERY_COLUMNS, "weights")
+    for name in columns:
+        if name not in allowed:
+            raise QueryError(f"unknown column {name!r}; columns are {', '.join(allowed)}")
+    if len(set(columns)) != len(columns):
+        raise QueryError(f"a column is named twice in {', '.join(columns)}")
+
+
+def _sign_strings(weights: NDArray[np.int8]) -> NDArray[Any]:
+    """Spell rows of ±1 as strings.
+
+    >>> _sign_strings(np.array([[1, -1]], dtype=np.int8))
+    array(['+-'], dtype=object)
+    """
+    marks = np.where(weights > 0, ord("+"), ord("-")).astype(np.uint8)
+    spelled = np.empty(len(weights), dtype=object)
+    spelled[:] = [row.tobytes().decode("ascii") for row in marks]
+    return spelled

@@ -1,0 +1,153 @@
+"""What an ensemble is, apart from its data: its header, its complete blocks, its ledger."""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.ensemble.header import Header
+from lsg_ray.ensemble.info import describe
+from lsg_ray.ensemble.layout import check_block_index
+from lsg_ray.ensemble.ledger import Record, absent_blocks, read_records
+from lsg_ray.ensemble.location import locate
+from lsg_ray.errors import InputError
+from lsg_ray.spec import Spec
+
+
+class Snapshot:
+    """Complete blocks of a store, and what a view shows of them; `Ensemble` adds the data.
+
+    Attributes
+    ----------
+    url
+        Canonical URL, to be handed to tasks.
+    header
+        What the store says of itself: specification, hashes, how it is cut into blocks.
+    blocks
+        Indices of the complete blocks, ascending.
+    condition
+        Condition on rows of a view, or None.
+    weight_slice
+        Which weights of a whole configuration a view shows.
+    """
+
+    url: str
+    header: Header
+    blocks: NDArray[np.int64]
+    condition: str | None
+    weight_slice: slice
+
+    def __init__(self, url: str, header: Header, blocks: NDArray[np.int64]) -> None:
+        blocks.flags.writeable = False
+        self._set(
+            url=url,
+            header=header,
+            blocks=blocks,
+            condition=None,
+            weight_slice=slice(0, header.n_weights),
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"an ensemble never changes; {name} cannot be set")
+
+    def _set(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+    def _view(self, **values: Any) -> Self:
+        view = copy(self)
+        view.__dict__.pop("rows_by_block", None)
+        view._set(**values)
+        return view
+
+    def __repr__(self) -> str:
+        view = "" if self.condition is None else f", where {self.condition!r}"
+        if self.is_part:
+            view += f", weights {self.weight_slice.start}:{self.weight_slice.stop}"
+        return (
+            f"{type(self).__name__}({self.url!r}, {self.n_complete:,} of {self.count:,} rows{view})"
+        )
+
+    @property
+    def spec(self) -> Spec:
+        """The run that it belongs to."""
+        return self.header.spec
+
+    @property
+    def spec_hash(self) -> str:
+        """SHA-256 of the specification as stored."""
+        return self.header.spec_hash
+
+    @property
+    def count(self) -> int:
+        """Configurations planned."""
+        return self.header.count
+
+    @property
+    def block_size(self) -> int:
+        """Configurations a block; the last may be short."""
+        return self.header.block_size
+
+    @property
+    def missing_blocks(self) -> NDArray[np.int64]:
+        """Indices of the planned blocks that are not complete, ascending."""
+        return absent_blocks(self.header, self.blocks)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned block is complete."""
+        return len(self.blocks) == self.header.n_blocks
+
+    @property
+    def n_complete(self) -> int:
+        """Rows in complete blocks."""
+        if not len(self.blocks):
+            return 0
+        return (len(self.blocks) - 1) * self.block_size + self.header.rows(int(self.blocks[-1]))
+
+    @property
+    def n_weights(self) -> int:
+        """Weights a row; those of the part, for a view of a part."""
+        return self.weight_slice.stop - self.weight_slice.start
+
+    @property
+    def is_part(self) -> bool:
+        """Whether this is a view of a part of the weights."""
+        return self.n_weights != self.header.n_weights
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Where each named part stands in a whole configuration."""
+        return self.spec.network.parts
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names that `read`, `take` and `to_dask` take."""
+        return ("configuration", *(array.name for array in self.header.arrays), "packed")
+
+    def _check_complete(self, block: int) -> None:
+        check_block_index(block, self.header.n_blocks)
+        place = np.searchsorted(self.blocks, block)
+        if place == len(self.blocks) or self.blocks[place] != block:
+            raise InputError(
+                f"{self.url}: block {block} was not complete when the ensemble was opened; "
+                "resume the run, or open the ensemble again"
+            )
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """Records of the complete blocks, in the order of `blocks`; read once."""
+        return read_records(locate(self.url), self.header, self.blocks)
+
+    def info(self) -> dict[str, Any]:
+        """Describe the whole store from its ledger, as plain JSON; see `info.describe`.
+
+        Raises
+        ------
+        StoreError
+            A record is damaged.
+        """
+        return describe(self.url, self.header, self.records)

@@ -1,0 +1,378 @@
+"""Creating, growing and filling a store.
+
+Creation, shape and attributes have one owner, the driver; blocks are written by tasks, each whole
+and by itself.  The order of writing is what makes both safe against a kill at any moment:
+
+- creation: the root document, create-if-absent, then documents that follow from it;
+- a block: its data, then its record;
+- growing: the record of a short last block goes, arrays are resized, the root document is last.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from lsg_ray.ensemble.block import Block, stored_arrays
+from lsg_ray.ensemble.chunks import encode_chunk, read_chunk
+from lsg_ray.ensemble.content import content_hash
+from lsg_ray.ensemble.header import (
+    Header,
+    documents,
+    new_header,
+    package_version,
+    read_header,
+    same_metadata,
+)
+from lsg_ray.ensemble.layout import ROOT, check_block_index
+from lsg_ray.ensemble.ledger import (
+    Record,
+    absent_blocks,
+    add_record,
+    complete_blocks,
+    read_record,
+    record_key,
+    summarise,
+)
+from lsg_ray.ensemble.location import Location, locate
+from lsg_ray.errors import InputError, StoreError, StoreInputError
+from lsg_ray.spec import Spec
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What there is to do to complete an ensemble.
+
+    Parameters
+    ----------
+    url
+        Canonical URL, to be handed to tasks.
+    count, block_size, n_blocks
+        Configurations planned, and how they are cut.
+    missing
+        Blocks to be sampled, ascending.
+    created
+        Whether the store is new.
+    grown_from
+        Count before, if the ensemble was made larger.
+    """
+
+    url: str
+    count: int
+    block_size: int
+    n_blocks: int
+    missing: NDArray[np.int64]
+    created: bool
+    grown_from: int | None = None
+
+
+def create_ensemble(url: str | os.PathLike[str], spec: Spec, *, dataset_hash: str) -> Plan:
+    """Create a store for a specification, or open one for resuming or growing.
+
+    A store that is there must hold the same run: the same specification and the same data.  Only
+    ``ensemble.count`` may be larger (the ensemble grows: configuration i is the same whatever the
+    count), and ``ensemble.block_size`` may be left to the store.
+
+    Parameters
+    ----------
+    url
+        Local path, ``file://``, ``memory://``, ``s3://`` or ``gs://``.
+    spec
+        The run.
+    dataset_hash
+        Identifies the examples that the networks learn.
+
+    Raises
+    ------
+    StoreInputError
+        Something else is there, or another run; each differing field is named.
+    StoreError
+        The place cannot be written, or two drivers grow the ensemble at once.
+
+    Notes
+    -----
+    May be killed and repeated at any moment.  Grow while no other driver is writing.
+    """
+    header = new_header(spec, dataset_hash)
+    location = locate(url)
+    metadata = documents(header)
+    created = False
+    if not _has_root(location):
+        _refuse_foreign(location)
+        created = location.create(ROOT, metadata[ROOT])
+    grown_from = None
+    if not created:
+        stored = read_header(location)
+        _refuse_another_run(stored, header, location.url)
+        header = stored
+        if spec.ensemble.count > stored.count:
+            grown_from = stored.count
+            header = stored.grown(spec.ensemble.count)
+            new_header(header.spec.replace(ensemble={"block_size": header.block_size}), "")
+        metadata = documents(header)
+    if grown_from is not None:
+        _grow(location, stored, metadata)
+    else:
+        write_metadata(location, metadata)
+    missing = absent_blocks(header, complete_blocks(location, header))
+    return Plan(
+        location.url, header.count, header.block_size, header.n_blocks, missing, created, grown_from
+    )
+
+
+def _has_root(location: Location) -> bool:
+    try:
+        location.read(ROOT)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _refuse_foreign(location: Location) -> None:
+    """Refuse a place that holds anything but the staged root document of a killed creation."""
+    if location.path is not None and location.path.exists() and not location.path.is_dir():
+        raise StoreInputError(f"{location.url}: a file is in the way; name another place")
+    keys = location.everything() if location.path is not None else location.keys()
+    for key in keys:
+        if not re.fullmatch(re.escape(ROOT) + r"#\d+", key):
+            raise StoreInputError(
+                f"{location.url}: not empty and not an lsg-ray ensemble (it holds {key}); "
+                "name a new or empty directory"
+            )
+
+
+def _refuse_another_run(stored: Header, given: Header, url: str) -> None:
+    """Name every field in which a stored run and a given one differ, one a line."""
+    lines = []
+    old, new = stored.spec.model_dump(mode="json"), given.spec.model_dump(mode="json")
+    for path in _paths(old):
+        was, now = _at(old, path), _at(new, path)
+        if path == ("ensemble", "count"):
+            if now < was:
+                lines.append(
+                    f"ensemble.count: the store has {was}, the spec {now}: it can only grow"
+                )
+        elif path == ("ensemble", "block_size"):
+            if now not in (None, stored.block_size):
+                lines.append(
+                    f"ensemble.block_size: the store has {stored.block_size}, the spec {now}"
+                )
+        elif was != now:
+            lines.append(f"{'.'.join(path)}: the store has {was}, the spec {now}")
+    if stored.dataset_hash != given.dataset_hash:
+        lines.append(
+            f"data set: the store was sampled on {stored.dataset_hash[:16]}…, "
+            f"the data at hand are {given.dataset_hash[:16]}…"
+        )
+    if lines:
+        remedy = "use another --out, or the same spec"
+        raise StoreInputError("\n".join([f"{url}: holds another run; {remedy}", *lines]))
+
+
+def _paths(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _paths(value, (*above, key))
+        else:
+            yield (*above, key)
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def write_metadata(location: Location, metadata: dict[str, bytes]) -> list[str]:
+    """Write the array documents that are missing or differ; return their keys.
+
+    They follow from the root document, which is left alone, so this repairs and finishes stores.
+    """
+    mended = []
+    for key, expected in metadata.items():
+        if key == ROOT:
+            continue
+        try:
+            holds = same_metadata(bytes(location.read(key)), expected) is None
+        except FileNotFoundError:
+            holds = False
+        if not holds:
+            location.write(key, expected)
+            mended.append(key)
+    return mended
+
+
+def _grow(location: Location, stored: Header, metadata: dict[str, bytes]) -> None:
+    """Make room for more configurations; a short last block is sampled again as a longer one."""
+    last = stored.n_blocks - 1
+    ragged = stored.rows(last) < stored.block_size
+    if ragged:
+        drop_block(location, stored, last)
+    write_metadata(location, metadata)
+    location.write(ROOT, metadata[ROOT])
+    if ragged:  # a writer of the old plan may have finished in between
+        drop_block(location, stored, last)
+
+
+def drop_block(location: Location, header: Header, block: int) -> None:
+    """Make a block missing again: its record goes first, then its chunks."""
+    location.delete(record_key(block))
+    for array in header.arrays:
+        location.delete(array.chunk_key(block))
+
+
+def missing_blocks(url: str | os.PathLike[str]) -> NDArray[np.int64]:
+    """Return the planned blocks without a record, ascending: one small read and one listing."""
+    location = locate(url)
+    header = read_header(location)
+    return absent_blocks(header, complete_blocks(location, header))
+
+
+def write_block(
+    url: str | os.PathLike[str],
+    index: int,
+    block: Block,
+    *,
+    attempt: int = 0,
+    seed_path: Sequence[int | str] = (),
+) -> Literal["written", "present"]:
+    """Write a whole block: data first, then its record.
+
+    Writing a block that is already complete is fine if the content is the same (a retried task, a
+    second driver); then nothing is touched and "present" is returned.
+
+    Parameters
+    ----------
+    url
+        The store.
+    index
+        Which block.
+    block
+        Its configurations; checked before anything is written.
+    attempt
+        How often the task had failed before.
+    seed_path
+        Address of the block in the seed tree, kept in the record.
+
+    Raises
+    ------
+    InputError
+        The block does not fit: start, shapes, values.
+    StoreError
+        The block is complete with other content, or the store cannot be written.
+
+    Notes
+    -----
+    About 4 ms for 1,000 configurations of 675 weights on a local disk; eight objects and a record.
+    """
+    location = locate(url)
+    header = read_header(location)
+    check_block_index(index, header.n_blocks)
+    arrays = stored_arrays(block, header, index)
+    record = _record_of(block, header, index, arrays, attempt, seed_path)
+    if _is_present(location, header, record):
+        return "present"
+    try:
+        for layout in header.arrays:
+            chunk = encode_chunk(layout, header.block_size, arrays[layout.name])
+            location.write(layout.chunk_key(index), chunk)
+    except StoreError:
+        # Another driver may have completed the block and swept up what was being written here.
+        if _is_present(location, header, record):
+            return "present"
+        raise
+    if not add_record(location, record):
+        return _second_to_finish(location, header, record)
+    if record.rows < header.block_size and read_header(location).rows(index) != record.rows:
+        location.delete(record_key(index))
+        raise StoreError(
+            f"{location.url}: block {index}: the ensemble grew while the block was sampled; "
+            "run again to sample the longer block"
+        )
+    return "written"
+
+
+def _record_of(
+    block: Block,
+    header: Header,
+    index: int,
+    arrays: dict[str, NDArray[Any]],
+    attempt: int,
+    seed_path: Sequence[int | str],
+) -> Record:
+    try:
+        return Record(
+            block=index,
+            start=block.start,
+            rows=header.rows(index),
+            seed_path=tuple(part if isinstance(part, str) else int(part) for part in seed_path),
+            attempt=attempt,
+            trials=int(block.trials),
+            rejected={int(place): int(number) for place, number in block.rejected.items()},
+            accuracy=summarise(arrays["accuracy"]),
+            seconds=float(block.seconds),
+            content=content_hash(block.start, header.arrays, arrays),
+            package_version=package_version(),
+        )
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise InputError(f"block {index}: {fault['loc'][0]}: {fault['msg']}") from None
+
+
+def _is_present(location: Location, header: Header, record: Record) -> bool:
+    """Return whether the block is complete; refuse if with other content."""
+    stored = read_record(location, header, record.block)
+    if stored is None:
+        return False
+    if stored.content == record.content:
+        return True
+    raise StoreError(
+        f"{location.url}: block {record.block} is complete with content {stored.content[:16]}…, "
+        f"and now came out as {record.content[:16]}…; the same specification must give the same "
+        "bytes: look for another processor type, library version or engine among the workers, "
+        "and sample on one kind"
+    )
+
+
+def _second_to_finish(location: Location, header: Header, record: Record) -> Literal["present"]:
+    """Judge a block whose record another writer added while this one wrote its data.
+
+    With equal content both wrote the same bytes.  If not, the data may now be a mixture, and the
+    record is withdrawn unless it still tells the truth.
+    """
+    try:
+        if _is_present(location, header, record):
+            return "present"
+    except StoreError:
+        stored = read_record(location, header, record.block)
+        if stored is not None and stored_content(location, header, record.block) != stored.content:
+            location.delete(record_key(record.block))
+        raise
+    raise StoreError(
+        f"{location.url}: block {record.block}: its record vanished while it was written; "
+        "run again to sample the block"
+    )
+
+
+def stored_content(location: Location, header: Header, block: int) -> str:
+    """Recompute the content hash of a block from its chunks.
+
+    Raises
+    ------
+    StoreError
+        A chunk is missing or damaged.
+    """
+    arrays = {
+        layout.name: read_chunk(
+            location, layout, block, block_size=header.block_size, rows=header.rows(block)
+        )
+        for layout in header.arrays
+    }
+    return content_hash(header.start(block), header.arrays, arrays)

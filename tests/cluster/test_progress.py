@@ -1,0 +1,144 @@
+"""Progress: on standard error alone, plain lines where there is no terminal, silence when quiet."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from lsg_ray.cluster import progress as module
+from lsg_ray.cluster.progress import byte_progress, late_progress, progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that passes only when told to."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def lines(capsys):
+    """Lines on standard error since the last call; standard output must stay clean."""
+
+    def read() -> list[str]:
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err.splitlines()
+
+    return read
+
+
+def test_quiet__says_nothing(lines):
+    with progress("work", 10, "quiet") as bar:
+        for done in range(11):
+            bar.update(done, "note")
+    with byte_progress("quiet") as on_bytes:
+        on_bytes("file", 5, 5)
+    with late_progress("blocks", "quiet") as report:
+        report(2, 2)
+    assert lines() == []
+
+
+def test_lines__come_every_ten_seconds_and_at_the_end_once(clock, lines):
+    with progress("work", 1000) as bar:
+        for _ in range(25):
+            clock.now += 1
+            bar.update((clock.now - 1000) * 10, "2.00/s")
+        assert lines() == [
+            "work: 100/1,000, 2.00/s, 0:10 elapsed, 1:30 left",
+            "work: 200/1,000, 2.00/s, 0:20 elapsed, 1:20 left",
+        ]
+        clock.now += 3600
+        bar.update(1000)
+        bar.update(1000)
+    assert lines() == ["work: 1,000/1,000, 1:00:25 elapsed"]
+
+
+def test_lines__of_a_resumed_run_estimate_by_what_this_run_gained(clock, lines):
+    with progress("work", 100, done=50) as bar:
+        clock.now += 10
+        bar.update(60)
+    assert lines() == ["work: 60/100, 0:10 elapsed, 0:40 left"]
+
+
+def test_lines__without_a_gain_have_no_estimate(clock, lines):
+    with progress("work", 100, done=50) as bar:
+        clock.now += 11
+        bar.update(50)
+    assert lines() == ["work: 50/100, 0:11 elapsed"]
+
+
+def test_lines__nothing_for_an_instant(lines):
+    with progress("work", 100) as bar:
+        bar.update(1)
+    assert lines() == []
+
+
+def test_bytes__of_unknown_size_are_counted_without_a_whole(clock, lines):
+    with byte_progress() as on_bytes:
+        on_bytes("a.gz", 0, None)
+        clock.now += 10
+        on_bytes("a.gz", 123456, None)
+        on_bytes("b.gz", 0, 2000)
+        on_bytes("b.gz", 2000, 2000)
+    assert lines() == ["a.gz: 123,456, 0:10 elapsed", "b.gz: 2,000/2,000, 0:00 elapsed"]
+
+
+def test_late__learns_its_size_from_the_first_report(lines):
+    with late_progress("blocks") as report:
+        report(1, 3)
+        report(3, 3)
+    assert lines() == ["blocks: 3/3, 0:00 elapsed"]
+    with late_progress("blocks"):
+        pass
+    assert lines() == []
+
+
+TERMINAL = """
+from lsg_ray.cluster.progress import byte_progress, progress
+with progress("configurations", 1000, "auto", 250) as bar:
+    bar.update(600, "7.50/s, acceptance 90.0%")
+with byte_progress("auto") as on_bytes:
+    on_bytes("images.gz", 1500, None)
+print("the result")
+"""
+
+
+def test_terminal__gets_a_bar_and_standard_output_stays_clean():
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "NO_COLOR": "1"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", TERMINAL], stdout=subprocess.PIPE, stderr=follower, env=environment
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(leader, 4096)
+        except OSError:  # the other end is closed
+            break
+        shown += piece
+        if not piece:
+            break
+    os.close(leader)
+    assert child.communicate()[0] == b"the result\n"
+    assert child.returncode == 0
+    for words in ("configurations", " 600/1000", "7.50/s, acceptance 90.0%", "images.gz", "1.5"):
+        assert words in shown.decode()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.9, "0:59"), (61, "1:01"), (36_000, "10:00:00")]
+)
+def test_clock__reads(seconds, text):
+    assert module._clock(seconds) == text

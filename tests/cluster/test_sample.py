@@ -1,0 +1,185 @@
+"""Sampling with real processes: workers, kills and resumes do not change a byte."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lsg_ray.cluster.sample import sample
+from lsg_ray.cluster.session import available_cpus, ray_session
+from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ensemble.verify import verify
+from lsg_ray.errors import AcceptanceError, ClusterError, InputError
+from lsg_ray.spec import Spec
+
+SPEC = {
+    "name": "small",
+    "dataset": {"name": "digits"},
+    "training": {"epochs": 20, "batch_size": 50},
+    "ensemble": {"count": 120, "threshold": 0.55, "draws": 5, "block_size": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return Spec.model_validate(SPEC)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spec, tmp_path_factory):
+    """Store sampled in this process, without Ray."""
+    url = tmp_path_factory.mktemp("undisturbed") / "s.zarr"
+    sample(spec, url, workers=0)
+    return url
+
+
+def _bytes(store: Path) -> dict[str, bytes]:
+    """All data of a store; records differ in the seconds they report."""
+    return {
+        str(file.relative_to(store)): file.read_bytes()
+        for file in sorted(store.rglob("*"))
+        if file.is_file() and file.parent.name != "ledger"
+    }
+
+
+def _assert_same(store: Path, other: Path) -> None:
+    assert verify(store).findings == ()
+    assert (
+        open_ensemble(store).info()["content_hash"] == open_ensemble(other).info()["content_hash"]
+    )
+    assert _bytes(store) == _bytes(other)
+
+
+def _command(tmp_path: Path, store: Path, *options: str) -> subprocess.Popen:
+    file = tmp_path / "spec.yaml"
+    file.write_text(json.dumps(SPEC))
+    return subprocess.Popen(
+        [sys.executable, "-c", "from lsg_ray.cli import main; main()", "sample", str(file),
+         "--out", str(store), *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def _wait_for_blocks(store: Path, count: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while len(list((store / "ledger").glob("0*.json"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "no blocks were written"
+        time.sleep(0.02)
+
+
+def _busy_worker(driver: subprocess.Popen) -> psutil.Process:
+    for _ in range(500):
+        for child in psutil.Process(driver.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if child.cmdline()[:1] == ["ray::_block_task"]:
+                    return child
+        time.sleep(0.02)
+    raise AssertionError("no worker is busy")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_do_not_change_a_byte(spec, undisturbed, tmp_path, workers):
+    result = sample(spec, tmp_path / "s.zarr", workers=workers)
+    assert (result.rows, result.resumed) == (120, 0)
+    _assert_same(tmp_path / "s.zarr", undisturbed)
+    again = sample(spec, tmp_path / "s.zarr", workers=workers)
+    assert (again.rows, again.resumed) == (0, 120)
+
+
+def test_killed_worker_is_replaced(spec, undisturbed, tmp_path):
+    store = tmp_path / "s.zarr"
+    driver = _command(tmp_path, store, "--workers", "2", "--json")
+    _wait_for_blocks(store, 3, driver)
+    _busy_worker(driver).kill()
+    out, err = driver.communicate(timeout=120)
+    assert driver.returncode == 0, (out, err)
+    assert json.loads(out)["complete"]
+    _assert_same(store, undisturbed)
+
+
+def test_killed_driver_is_resumed(spec, undisturbed, tmp_path):
+    store = tmp_path / "s.zarr"
+    driver = _command(tmp_path, store, "--workers", "2")
+    _wait_for_blocks(store, 4, driver)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    before = open_ensemble(store)
+    assert 4 <= len(before.blocks) < 24
+    result = sample(spec, store, workers=2)
+    assert result.resumed >= before.n_complete
+    _assert_same(store, undisturbed)
+
+
+def test_interrupt_keeps_finished_blocks(spec, undisturbed, tmp_path):
+    store = tmp_path / "s.zarr"
+    driver = _command(tmp_path, store, "--workers", "2")
+    _wait_for_blocks(store, 3, driver)
+    driver.send_signal(signal.SIGINT)
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "resume" in err
+    assert "Traceback" not in err
+    sample(spec, store, workers=0)
+    _assert_same(store, undisturbed)
+
+
+def test_killed_ray_is_an_error_and_is_resumed(spec, undisturbed, tmp_path):
+    store = tmp_path / "s.zarr"
+    driver = _command(tmp_path, store, "--workers", "2")
+    _wait_for_blocks(store, 3, driver)
+    for child in psutil.Process(driver.pid).children(recursive=True):
+        if child.is_running() and "raylet" in Path(child.name()).name:
+            child.kill()
+    _, err = driver.communicate(timeout=120)
+    assert driver.returncode != 0, err
+    sample(spec, store, workers=0)
+    _assert_same(store, undisturbed)
+
+
+def test_out_of_reach_threshold_stops_the_run(spec, tmp_path):
+    hard = spec.replace(ensemble={"threshold": 1.0, "give_up_after": 3})
+    with pytest.raises(AcceptanceError, match="3 trials in a row"):
+        sample(hard, tmp_path / "s.zarr", workers=2)
+    assert verify(tmp_path / "s.zarr").ok
+
+
+def test_driver_leaves_nothing_behind(spec, tmp_path):
+    before = {process.pid for process in psutil.process_iter()}
+    small = spec.replace(ensemble={"count": 5})
+    sample(small, tmp_path / "s.zarr", workers=1)
+    time.sleep(1)
+    left = [
+        process.info["name"]
+        for process in psutil.process_iter(["name"])
+        if process.pid not in before and process.info["name"] in ("raylet", "gcs_server")
+    ]
+    assert not left
+    assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_memory_store_without_ray(spec, undisturbed):
+    result = sample(spec, "memory://sampled", workers=0)
+    info = open_ensemble("memory://sampled").info()
+    assert result.rows == 120
+    assert info["content_hash"] == open_ensemble(undisturbed).info()["content_hash"]
+    with pytest.raises(InputError, match="workers=0"):
+        sample(spec, "memory://other", workers=2)
+
+
+def test_unreachable_cluster_is_a_clear_error():
+    with pytest.raises(ClusterError, match="no Ray cluster at"), ray_session("127.0.0.1:1"):
+        pass
+
+
+def test_bad_number_of_workers(spec, tmp_path):
+    with pytest.raises(InputError, match="-1 workers"):
+        sample(spec, tmp_path / "s.zarr", workers=-1)
+    assert available_cpus() >= 1

@@ -1,0 +1,77 @@
+"""Ensembles of random signs: row i is the same whatever the count and the block size."""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from lsg_ray.ensemble.block import Block
+from lsg_ray.ensemble.ledger import rejection_histogram
+from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
+from lsg_ray.spec import Spec, parse_spec
+
+DATASET_HASH = "d" * 64
+_numbers = itertools.count()
+
+
+def memory_url() -> str:
+    return f"memory://test-{next(_numbers)}"
+
+
+def make_spec(
+    count: int = 50,
+    block_size: int | None = 16,
+    widths: tuple[int, ...] = (5, 3, 4, 1),
+    **ensemble: Any,
+) -> Spec:
+    tree = {
+        "name": "synthetic",
+        "dataset": {"components": widths[0], "labels": "parity" if widths[-1] == 1 else "class"},
+        "network": {"widths": list(widths)},
+        "ensemble": {"count": count, "block_size": block_size, **ensemble},
+    }
+    return parse_spec(tree)
+
+
+@lru_cache(maxsize=64)
+def rows(count: int, n_weights: int) -> dict[str, np.ndarray]:
+    """Columns of the first configurations, drawn row by row so that fewer rows are a prefix."""
+    table = np.random.default_rng(11).random((count, n_weights + 6))
+    columns = {
+        "weights": np.where(table[:, 6:] < 0.5, -1, 1).astype(np.int8),
+        "accuracy": (0.8 + 0.1 * table[:, 0]).astype(np.float32),
+        "loss": table[:, 1].astype(np.float32),
+        "test_accuracy": (0.8 + 0.1 * table[:, 2]).astype(np.float32),
+        "trial": (4 * table[:, 3]).astype(np.int32),
+        "epochs": (50 * table[:, 4]).astype(np.int32),
+        "polarization": table[:, 5].astype(np.float32),
+        "fields": (table[:, 6:] - 0.5).astype(np.float32),
+    }
+    for values in columns.values():
+        values.flags.writeable = False
+    return {"configuration": np.arange(count), **columns}
+
+
+def make_block(spec: Spec, index: int, block_size: int | None = None) -> Block:
+    size = block_size or spec.block_size
+    columns = rows(spec.ensemble.count, spec.network.n_weights)
+    start = index * size
+    part = slice(start, min(start + size, spec.ensemble.count))
+    arrays = {name: columns[name][part] for name in columns if name != "configuration"}
+    if not spec.ensemble.store_fields:
+        del arrays["fields"]
+    rejected = rejection_histogram([0.5, 0.75])
+    number = len(arrays["trial"])
+    return Block(start=start, trials=number + 2, rejected=rejected, seconds=0.25, **arrays)
+
+
+def fill(url: Any, spec: Spec, blocks: Any = None) -> Plan:
+    """Create or resume a store and write its missing blocks, or the ones given."""
+    plan = create_ensemble(url, spec, dataset_hash=DATASET_HASH)
+    for index in plan.missing if blocks is None else blocks:
+        block = make_block(spec, int(index), plan.block_size)
+        write_block(plan.url, int(index), block, seed_path=[spec.ensemble.seed, 1, block.start])
+    return plan

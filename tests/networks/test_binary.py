@@ -1,0 +1,246 @@
+"""Both engines against autograd, NumPy, each other, and the authors' published accuracies."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lsg_ray.datasets import load_dataset
+from lsg_ray.errors import InputError
+from lsg_ray.networks import binary
+from lsg_ray.networks.stacked import train_real_twin
+from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.spec import DatasetSpec, NetworkSpec, TrainingSpec
+from tests.networks import reference
+
+CASES = [
+    ((20, 15, 15, 10), "cross_entropy"),
+    ((20, 10), "cross_entropy"),
+    ((6, 5, 9, 4, 3), "cross_entropy"),
+    ((13, 7, 7, 1), "hinge"),
+    ((5, 1), "hinge"),
+]
+
+
+def _seeds(count, seed=0):
+    return [seed_sequence(seed, Stage.TRIAL, i, 0) for i in range(count)]
+
+
+def _problem(widths, loss, n=37, seed=0):
+    rng = np.random.default_rng(seed)
+    network = NetworkSpec(widths=widths)
+    x = rng.normal(size=(n, widths[0]))
+    y = rng.choice([-1, 1], n) if loss == "hinge" else rng.integers(0, widths[-1], n)
+    noise = [rng.normal(size=(width, n)) for width in widths[1:]]
+    return network, rng.normal(0, 1.5, network.n_weights), x, y, noise
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+@pytest.mark.parametrize(("widths", "loss"), CASES)
+def test_gradient_equals_autograd(engine, widths, loss):
+    network, fields, x, y, noise = _problem(widths, loss)
+    exact = reference.loss_by_autograd(network, fields, x, y, noise, loss, 1e-2)
+    value, grad = binary.gradient(
+        network, fields, x, y, noise, loss=loss, gamma=1e-2, engine=engine
+    )
+    assert value == pytest.approx(exact[0], rel=1e-12)
+    np.testing.assert_allclose(grad, exact[1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_gradient_in_float32_is_close(engine):
+    network, fields, x, y, noise = _problem((20, 15, 15, 10), "cross_entropy", n=200)
+    exact = reference.loss_by_autograd(network, fields, x, y, noise, "cross_entropy", 0.0)
+    value, grad = binary.gradient(
+        network, fields.astype(np.float32), x, y, noise, loss="cross_entropy", engine=engine
+    )
+    assert value == pytest.approx(exact[0], rel=1e-5)
+    np.testing.assert_allclose(grad, exact[1], atol=2e-5 * np.abs(exact[1]).max())
+
+
+@pytest.mark.parametrize(("widths", "loss"), CASES)
+def test_evaluation_equals_numpy(widths, loss):
+    network, _, x, y, _ = _problem(widths, loss, n=300)
+    rng = np.random.default_rng(1)
+    weights = rng.choice([-1, 1], (4, network.n_weights)).astype(np.int8)
+    accuracy, value = binary.evaluate(
+        network, weights, binary.chunk_examples(x, y, np.float64), loss
+    )
+    for row, w in enumerate(weights):
+        z = reference.forward(network, w, x)
+        if loss == "hinge":
+            right, losses = y * z[:, 0] > 0, np.maximum(1 - y * z[:, 0], 0)
+        else:
+            shifted = z - z.max(1, keepdims=True)
+            log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+            right, losses = z.argmax(1) == y, -log_p[np.arange(len(y)), y]
+        assert accuracy[row] == right.mean()
+        assert value[row] == pytest.approx(losses.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_published_accuracies_to_all_digits(shared, dtype):
+    references = np.load(shared / "data/reference/deep_20-15-15-10.npz")
+    test = np.load(shared / "data/reference/mnist_test_pca20.npz")
+    examples = binary.chunk_examples(test["x"], test["y"], dtype)
+    for energy in ("low", "medium", "high"):
+        accuracy, _ = binary.evaluate(NetworkSpec(), references[f"sigma_{energy}"], examples)
+        np.testing.assert_array_equal(np.round(accuracy, 4), references[f"accuracy_{energy}"])
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset(DatasetSpec(name="digits")).train
+
+
+def test_numba_training_depends_on_its_own_seed_only(digits):
+    training = TrainingSpec(epochs=2)
+    together = binary.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4))
+    threaded = binary.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4), threads=2)
+    alone = binary.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4)[2:3])
+    np.testing.assert_array_equal(together.fields, threaded.fields)
+    np.testing.assert_array_equal(together.fields[2], alone.fields[0])
+    assert len(np.unique(together.fields[:, 0])) == 4
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_step_without_randomness_is_the_formula(engine, optimizer):
+    """One example with all-zero input: z = 0, gradient zero but for the decay γθ."""
+    network = NetworkSpec(widths=(3, 2))
+    training = TrainingSpec(
+        optimizer=optimizer, epochs=3, learning_rate=0.1, gamma=0.5, momentum=0.9,
+        decay_steps=2, engine=engine,
+    )  # fmt: skip
+    x, y = np.zeros((1, 3), np.float32), np.zeros(1, np.int64)
+    seeds = _seeds(2)
+    got = binary.train(network, training, x, y, seeds, device="cpu").fields
+    theta = binary.initial_fields(network, training, seeds).astype(np.float64)
+    m, v = np.zeros_like(theta), np.zeros_like(theta)
+    for step, rate in zip((1, 2, 3), (0.1, 0.1, 0.01), strict=True):
+        grad = 0.5 * theta
+        if optimizer == "sgd":
+            m = 0.9 * m + grad
+            theta = theta - rate * m
+        else:
+            m, v = 0.9 * m + 0.1 * grad, 0.999 * v + 0.001 * grad**2
+            theta = theta - rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+    np.testing.assert_allclose(got, theta, rtol=2e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_training_has_the_statistics_of_a_plain_numpy_loop(digits, engine):
+    """Two-sample tests of engine against reference on polarization, |θ| and accuracy.
+
+    48 networks each; every p-value above 10⁻³: a false alarm for about one seed in 300.
+    """
+    network, training = NetworkSpec(), TrainingSpec(epochs=8, engine=engine)
+    seeds = _seeds(48, seed=1)
+    fields = binary.train(network, training, digits.x, digits.y, seeds, device="cpu").fields
+    rng = np.random.default_rng(7)
+    start = binary.initial_fields(network, training, _seeds(48, seed=2))
+    plain = np.array(
+        [reference.train_in_numpy(network, training, digits.x, digits.y, f, rng) for f in start]
+    )
+    test = binary.chunk_examples(digits.x, digits.y)
+
+    def measured(found):
+        accuracy, _ = binary.evaluate(network, np.tanh(found / 2), test)
+        return np.abs(np.tanh(found / 2)).mean(1), np.abs(found).mean(1), accuracy
+
+    for got, expected in zip(measured(fields), measured(plain), strict=True):
+        assert stats.ks_2samp(got, expected).pvalue > 1e-3
+        assert stats.ttest_ind(got, expected, equal_var=False).pvalue > 1e-3
+
+
+def test_engines_agree_on_magnetizations(digits):
+    """Welch tests of numba against torch, of the magnetizations averaged over hidden units.
+
+    48 networks each, 30 tests at 10⁻³/30: a false alarm for one seed in 1,000.
+    """
+    network = NetworkSpec()
+    found = []
+    for engine in ("numba", "torch"):
+        training = TrainingSpec(epochs=20, engine=engine)
+        trained = binary.train(
+            network, training, digits.x, digits.y, _seeds(48, seed=3), device="cpu"
+        )
+        m = np.tanh(trained.fields / 2)
+        first = m[:, network.parts["LB"]].reshape(48, 15, 20).mean(1)
+        last = m[:, network.parts["RB"]].reshape(48, 10, 15).mean(2)
+        found.append(np.concatenate([first, last], axis=1))
+    assert stats.ttest_ind(*found, equal_var=False).pvalue.min() > 1e-3 / 30
+
+
+def test_draws_follow_the_sigmoid():
+    """Frequencies within five standard errors: a false alarm for one seed in 10⁴ at 200 weights."""
+    fields = np.random.default_rng(0).normal(0, 2, 200).astype(np.float32)
+    drawn = binary.draw(fields, 20_000, np.random.SeedSequence(0))
+    assert drawn.dtype == np.int8
+    assert set(np.unique(drawn)) == {-1, 1}
+    p = 1 / (1 + np.exp(-fields.astype(np.float64)))
+    error = np.sqrt(p * (1 - p) / 20_000)
+    assert (np.abs((drawn > 0).mean(0) - p) < 5 * error).all()
+    fixed = np.arange(200) < 50
+    held = binary.draw(fields, 100, np.random.SeedSequence(0), fixed)
+    assert (held[:, fixed] == np.sign(fields[fixed])).all()
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_frozen_parts_stay(digits, engine):
+    network, training = NetworkSpec(), TrainingSpec(epochs=1, engine=engine)
+    frozen = binary.Frozen(("ITR",), 10.0)
+    trained = binary.train(
+        network, training, digits.x, digits.y, _seeds(3), frozen=frozen, device="cpu"
+    )
+    interior = trained.fields[:, network.parts["ITR"]]
+    assert (np.abs(interior) == 10).all()
+    assert not np.array_equal(interior[0], interior[1])
+    start = binary.initial_fields(network, training, _seeds(3), frozen)
+    np.testing.assert_array_equal(interior, start[:, network.parts["ITR"]])
+    outside = np.delete(trained.fields - start, network.parts["ITR"], axis=1)
+    assert (outside != 0).mean() > 0.99
+
+
+def test_both_engines_and_the_twin_learn(digits):
+    network = NetworkSpec(widths=(20, 8, 10))
+    training = TrainingSpec(epochs=15, batch_size=50)
+    seeds = _seeds(4)
+    for engine in ("numba", "torch"):
+        spec = training.model_copy(update={"engine": engine})
+        trained = binary.train(network, spec, digits.x, digits.y, seeds, device="cpu")
+        assert trained.loss.shape == trained.accuracy.shape == (4, 15)
+        assert trained.accuracy[:, -1].min() > 0.4
+        assert (trained.loss[:, -1] < trained.loss[:, 0]).all()
+    real = training.model_copy(update={"learning_rate": 0.03, "gamma": 0.0})
+    twin = train_real_twin(network, real, digits.x, digits.y, seeds, device="cpu")
+    accuracy, _ = binary.evaluate(network, twin.fields, binary.chunk_examples(digits.x, digits.y))
+    assert accuracy.min() > 0.9
+    np.testing.assert_allclose(accuracy, twin.accuracy[:, -1], atol=0.05)
+
+
+def test_parity_learns(digits):
+    y = np.where(digits.y % 2 == 0, 1, -1)
+    network, training = NetworkSpec(widths=(20, 8, 8, 1)), TrainingSpec(epochs=15, batch_size=50)
+    trained = binary.train(network, training, digits.x, y, _seeds(3), loss="hinge")
+    assert trained.accuracy[:, -1].min() > 0.65
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "loss"),
+    [
+        (np.zeros((4, 3)), np.zeros(4, int), "cross_entropy"),
+        (np.zeros((4, 20)), np.zeros(3, int), "cross_entropy"),
+        (np.zeros((0, 20)), np.zeros(0, int), "cross_entropy"),
+        (np.zeros((4, 20)), np.full(4, 10), "cross_entropy"),
+        (np.zeros((4, 20)), np.full(4, -1), "cross_entropy"),
+        (np.zeros((4, 20)), np.ones(4, int), "hinge"),
+    ],
+)
+def test_bad_examples_are_refused(x, y, loss):
+    with pytest.raises(InputError):
+        binary.train(NetworkSpec(), TrainingSpec(epochs=1), x, y, _seeds(1), loss=loss)
+
+
+def test_wrong_number_of_weights_is_refused(digits):
+    with pytest.raises(InputError, match="674"):
+        binary.evaluate(NetworkSpec(), np.ones((1, 674)), binary.chunk_examples(digits.x, digits.y))

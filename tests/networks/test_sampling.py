@@ -1,0 +1,107 @@
+"""The protocol of a trial: acceptance, selection, independence of blocks and threads."""
+
+import numpy as np
+import pytest
+
+from lsg_ray.datasets import load_dataset
+from lsg_ray.errors import AcceptanceError, InputError
+from lsg_ray.networks import binary, sampling
+from lsg_ray.networks.sampling import prepare, sample_configurations
+from lsg_ray.spec import Spec
+
+TINY = {
+    "dataset": {"name": "digits", "validation_examples": 200},
+    "training": {"epochs": 3, "batch_size": 100},
+    "ensemble": {"count": 12, "threshold": 0.3, "draws": 5, "seed": 3},
+}
+
+
+def _spec(**sections):
+    tree = {name: {**values, **sections.pop(name, {})} for name, values in TINY.items()}
+    return Spec.model_validate({**tree, **sections})
+
+
+def _sample(spec, start=0, rows=12, **options):
+    return sample_configurations(
+        spec, prepare(spec, load_dataset(spec.dataset)), start, rows, **options
+    )
+
+
+def test_configurations_do_not_depend_on_blocks_or_threads():
+    whole = _sample(_spec(), threads=2)
+    pieces = [_sample(_spec(), 0, 5), _sample(_spec(ensemble={"count": 7}), 5, 7)]
+    for name in ("weights", "accuracy", "loss", "test_accuracy", "trial", "polarization"):
+        joined = np.concatenate([getattr(piece, name) for piece in pieces])
+        np.testing.assert_array_equal(getattr(whole, name), joined)
+    assert whole.trials == sum(piece.trials for piece in pieces)
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_what_is_stored_is_true(engine):
+    spec = _spec(training={"engine": engine}, ensemble={"store_fields": True})
+    dataset = load_dataset(spec.dataset)
+    found = _sample(spec, device="cpu")
+    examples = binary.chunk_examples(dataset.test.x, dataset.test.y)
+    accuracy, loss = binary.evaluate(spec.network, found.weights, examples)
+    np.testing.assert_array_equal(found.accuracy, accuracy)
+    np.testing.assert_array_equal(found.test_accuracy, accuracy)
+    np.testing.assert_allclose(found.loss, loss, rtol=1e-6)
+    assert (found.accuracy >= 0.3).all()
+    assert found.trials == 12 + found.trial.sum() == 12 + sum(found.rejected.values())
+    np.testing.assert_allclose(found.polarization, np.abs(np.tanh(found.fields / 2)).mean(1), 1e-5)
+    assert len(np.unique(found.weights, axis=0)) == 12
+
+
+@pytest.mark.parametrize("selection", ["train", "validation"])
+def test_selection_set_is_what_the_spec_says(selection):
+    spec = _spec(ensemble={"selection": selection})
+    chosen = load_dataset(spec.dataset).examples(selection)
+    found = _sample(spec)
+    accuracy, _ = binary.evaluate(
+        spec.network, found.weights, binary.chunk_examples(chosen.x, chosen.y)
+    )
+    np.testing.assert_array_equal(found.accuracy, accuracy)
+    assert not np.array_equal(found.accuracy, found.test_accuracy)
+
+
+def test_best_draw_is_kept():
+    spec = _spec(ensemble={"threshold": 0.0})
+    arena = prepare(spec, load_dataset(spec.dataset))
+    one = spec.replace(ensemble={"draws": 1})
+    best = sampling.run_trials(spec, arena, list(range(8)), 0)
+    first = sampling.run_trials(one, arena, list(range(8)), 0)
+    assert all(b.accuracy >= f.accuracy for b, f in zip(best, first, strict=True))
+    assert any(b.accuracy > f.accuracy for b, f in zip(best, first, strict=True))
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_out_of_reach_threshold_says_what_to_change(engine):
+    spec = _spec(
+        ensemble={"threshold": 1.0, "give_up_after": 6}, training={"engine": engine, "epochs": 1}
+    )
+    with pytest.raises(AcceptanceError, match=r"6 trials in a row missed.*\n.*max 0\.\d+") as info:
+        _sample(spec, device="cpu")
+    assert "Lower ensemble.threshold" in str(info.value)
+
+
+def test_diverged_networks_are_rejected():
+    spec = _spec(
+        training={"learning_rate": 1e38, "epochs": 2}, ensemble={"threshold": 0, "count": 2}
+    )
+    arena = prepare(spec, load_dataset(spec.dataset))
+    candidates = sampling.run_trials(spec, arena, [0, 1], 0)
+    assert all(np.isfinite(c.weights).all() for c in candidates)
+
+
+def test_frozen_interior_is_random_and_kept():
+    spec = _spec(ensemble={"frozen_parts": ["ITR"], "threshold": 0.0, "store_fields": True})
+    found = _sample(spec)
+    interior = slice(300, 525)
+    np.testing.assert_array_equal(found.weights[:, interior], np.sign(found.fields[:, interior]))
+    assert abs(found.weights[:, interior].mean()) < 5 / np.sqrt(12 * 225)
+
+
+def test_other_families_are_refused():
+    spec = _spec(network={"family": "relu"})
+    with pytest.raises(InputError, match="relu"):
+        prepare(spec, load_dataset(spec.dataset))
