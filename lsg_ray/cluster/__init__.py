@@ -1,1 +1,1 @@
-"""Running on Ray: sessions, bounded task pools, progress, resume.  The only room that imports ray."""
+"""Running on Ray: sessions, bounded task pools, progress, resume.  Nothing else imports ray."""

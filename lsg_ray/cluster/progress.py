@@ -126,4 +126,4 @@ def progress(
         TimeRemainingColumn(elapsed_when_finished=False),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as bar:
-        yield _Bar(bar, bar.add_task(label, total=total, completed=done, note=""))
+        yield _Bar(bar, bar.add_task(label, total=total, completed=int(done), note=""))

@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 from lsg_ray.errors import ClusterError, InputError
@@ -182,6 +183,4 @@ def _private_token() -> Iterator[None]:
 
 def _forget_token() -> None:
     with contextlib.suppress(ImportError, AttributeError):
-        from ray._raylet import AuthenticationTokenLoader
-
-        AuthenticationTokenLoader.instance().reset_cache()
+        import_module("ray._raylet").AuthenticationTokenLoader.instance().reset_cache()

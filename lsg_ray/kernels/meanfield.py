@@ -35,7 +35,7 @@ def _pad(n, multiple):
 
 @kernel
 def offsets(widths):
-    """Return where padded layers start: weights (layers + 1,) and rows of activations (layers + 2,)."""
+    """Return where padded layers start: weights (layers + 1,), activation rows (layers + 2,)."""
     n_layers = widths.size - 1
     weights = np.zeros(n_layers + 1, np.int64)
     rows = np.zeros(n_layers + 2, np.int64)
@@ -163,7 +163,9 @@ def _hidden_gradient(mean_a, var_a, a, noise, n_units, slope, scale, delta, nois
 
 
 @kernel
-def accumulate_gradient(a, noise, y, n, widths, starts, rows, mu, var, slope, loss, work, mean_grad, var_grad):
+def accumulate_gradient(
+    a, noise, y, n, widths, starts, rows, mu, var, slope, loss, work, mean_grad, var_grad
+):
     """Add one chunk's contribution to the gradient.
 
     a (rows, examples): input rows filled and zero beyond example ``n``, the rest overwritten;

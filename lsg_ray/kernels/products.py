@@ -71,7 +71,7 @@ def _mean_tile(w, a, z, n, i, k):
 def backward(mu, var, delta, noise_delta, mean_a, var_a, n):
     """mean_a = muᵀ @ delta and var_a = varᵀ @ noise_delta for the first ``n`` examples.
 
-    mu, var (out, in); delta, noise_delta (out, examples); mean_a, var_a (in, examples), overwritten.
+    mu, var (out, in); delta, noise_delta (out, examples); mean_a, var_a (in, examples), written.
     """
     n_out, n_in = mu.shape
     for k in range(n_in):

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
+from lsg_ray.networks.layout import ChunkedExamples, Layout, chunk_examples, read_only
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 
 Loss = Literal["cross_entropy", "hinge"]
@@ -51,67 +51,7 @@ class Frozen(NamedTuple):
     field: float = 10.0
 
 
-class Layout:
-    """Where the weights of a network stand once its layers are padded to multiples of four."""
-
-    def __init__(self, widths: Sequence[int]) -> None:
-        self.widths = np.asarray(widths, np.int64)
-
-    @cached_property
-    def positions(self) -> NDArray[np.int64]:
-        """Position of each weight in the padded vector, (N,)."""
-        padded = -(-self.widths // 4) * 4
-        found, start = [], 0
-        for layer, (fan_in, fan_out) in enumerate(zip(padded[:-1], padded[1:], strict=True)):
-            grid = start + np.arange(fan_in * fan_out).reshape(fan_out, fan_in)
-            found.append(grid[: self.widths[layer + 1], : self.widths[layer]].ravel())
-            start += fan_in * fan_out
-        return np.concatenate(found)
-
-    @cached_property
-    def n_padded(self) -> int:
-        """Length of the padded vector."""
-        padded = -(-self.widths // 4) * 4
-        return int(np.sum(padded[:-1] * padded[1:]))
-
-    def pad(self, flat: NDArray, dtype: type = np.float32) -> NDArray:
-        """Spread flat vectors (..., N) over padded ones, zeros between."""
-        out = np.zeros((*flat.shape[:-1], self.n_padded), dtype)
-        out[..., self.positions] = flat
-        return out
-
-
-class ChunkedExamples(NamedTuple):
-    """Examples as `evaluate` reads them: x (chunks, inputs padded, 256) float32, y (n,) int32."""
-
-    x: NDArray[np.float32]
-    y: NDArray[np.int32]
-
-
-def chunk_examples(x: NDArray, y: NDArray, dtype: type = np.float32) -> ChunkedExamples:
-    """Lay examples x (n, inputs), y (n,) out for `evaluate`: once per data set.
-
-    Memory: a copy of x, rounded up to whole chunks.
-    """
-    from lsg_ray.kernels.meanfield import MAX_CHUNK
-
-    n, inputs = x.shape
-    n_chunks = -(-n // MAX_CHUNK)
-    padded = np.zeros((n_chunks * MAX_CHUNK, -(-inputs // 4) * 4), dtype)
-    padded[:n, :inputs] = x
-    chunks = padded.reshape(n_chunks, MAX_CHUNK, -1).transpose(0, 2, 1)
-    return ChunkedExamples(read_only(chunks, dtype), read_only(y, np.int32))
-
-
-def read_only(array: NDArray, dtype: type) -> NDArray:
-    """Return a contiguous view that cannot be written.
-
-    Arrays out of Ray's object store are read-only, which numba counts as a type of its own: with
-    all examples read-only, kernels are compiled once.
-    """
-    view = np.ascontiguousarray(array, dtype).view()
-    view.flags.writeable = False
-    return view
+NOTHING_FROZEN = Frozen()
 
 
 def trial_seed(seed: np.random.SeedSequence, purpose: int) -> np.random.SeedSequence:
@@ -123,7 +63,7 @@ def initial_fields(
     network: NetworkSpec,
     training: TrainingSpec,
     seeds: Sequence[np.random.SeedSequence],
-    frozen: Frozen = Frozen(),
+    frozen: Frozen = NOTHING_FROZEN,
 ) -> NDArray[np.float32]:
     """Draw θ₀ ~ N(0, initial_std²), frozen parts at ±field: (networks, N) float32, one per seed."""
     fields = np.empty((len(seeds), network.n_weights), np.float32)
@@ -145,7 +85,7 @@ def train(
     seeds: Sequence[np.random.SeedSequence],
     *,
     loss: Loss = "cross_entropy",
-    frozen: Frozen = Frozen(),
+    frozen: Frozen = NOTHING_FROZEN,
     threads: int = 1,
     device: str | None = None,
 ) -> Trained:
@@ -186,8 +126,8 @@ def train(
     check_examples(network, x, y, loss)
     fields = initial_fields(network, training, seeds, frozen)
     held = tuple(
-        any(_same(slice_, network.parts[part], network) for part in frozen.parts)
-        for slice_ in network.layer_slices
+        any(_contains(network.parts[part], layer) for part in frozen.parts)
+        for layer in network.layer_slices
     )
     if training.engine == "torch":
         from lsg_ray.networks.stacked import train_stack
@@ -204,7 +144,7 @@ def train(
     return Trained(np.array([f for f, _ in results]), history[..., 0], history[..., 1])
 
 
-def _same(layer: slice, part: slice, network: NetworkSpec) -> bool:
+def _contains(part: slice, layer: slice) -> bool:
     return part.start <= layer.start and layer.stop <= part.stop
 
 
@@ -414,6 +354,7 @@ def warm_up() -> None:
 
 
 def check_examples(network: NetworkSpec, x: NDArray, y: NDArray, loss: Loss) -> None:
+    """Raise `InputError` unless x (P, inputs) and y (P,) fit the network and the loss."""
     if x.ndim != 2 or x.shape[1] != network.widths[0] or len(x) != len(y) or len(x) == 0:
         raise InputError(
             f"examples x {x.shape}, y {y.shape} given; "
@@ -423,7 +364,7 @@ def check_examples(network: NetworkSpec, x: NDArray, y: NDArray, loss: Loss) -> 
         good = network.widths[-1] == 1 and bool(np.isin(y, (-1, 1)).all())
         need = "one output and labels ±1"
     else:
-        good = 0 <= y.min() and y.max() < network.widths[-1]
+        good = y.min() >= 0 and y.max() < network.widths[-1]
         need = f"labels from 0 to {network.widths[-1] - 1}"
     if not good:
         raise InputError(f"labels from {y.min()} to {y.max()} given; {loss} here needs {need}")

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from lsg_ray.datasets import Dataset, Examples
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks import binary
-from lsg_ray.networks.binary import ChunkedExamples, Frozen
+from lsg_ray.networks.binary import Frozen
+from lsg_ray.networks.layout import ChunkedExamples, chunk_examples, read_only
 from lsg_ray.rng import Stage, seed_sequence
 from lsg_ray.spec import Spec
 
@@ -82,12 +83,12 @@ def prepare(spec: Spec, dataset: Dataset) -> Arena:
         "train": dataset.train,
         "validation": dataset.validation,
     }
-    test = binary.chunk_examples(dataset.test.x, dataset.test.y)
+    test = chunk_examples(dataset.test.x, dataset.test.y)
     chosen = sets[spec.ensemble.selection]
-    selection = test if chosen is dataset.test else binary.chunk_examples(chosen.x, chosen.y)
+    selection = test if chosen is dataset.test else chunk_examples(chosen.x, chosen.y)
     x, y = dataset.train.x, dataset.train.y
     binary.check_examples(spec.network, x, y, spec.loss)
-    return Arena(binary.read_only(x, np.float32), binary.read_only(y, np.int32), selection, test)
+    return Arena(read_only(x, np.float32), read_only(y, np.int32), selection, test)
 
 
 class _Misses:
@@ -95,7 +96,7 @@ class _Misses:
 
     def __init__(self, spec: Spec, on_trial: Callable[[bool], None] | None) -> None:
         self.spec = spec
-        self.on_trial = on_trial or (lambda accepted: None)
+        self.on_trial = on_trial or (lambda _: None)
         self.histogram: dict[int, int] = {}
         self.trials = 0
         self._in_a_row: list[float] = []

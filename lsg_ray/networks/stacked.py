@@ -6,7 +6,8 @@ and the memory.  Mean and variance of a weight enter separately, so one step ser
 
 - networks of binary weights, μ = tanh(θ/2), s² = 1 − μ² (`train_stack`), and
 - their real-valued twins, μ = w, s² = 0: the same architecture and activations, w₀ ~ N(0, 1), the
-  second moment of a ±1 weight (`train_real_twin`), for comparison as in the liquid-like paper's App. F.
+  second moment of a ±1 weight (`train_real_twin`), to compare with as the liquid-like paper does
+  in App. F.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from lsg_ray.networks.binary import Loss, Trained, trial_seed
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 _TINY = 1e-30

@@ -7,6 +7,7 @@ from scipy import stats
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import InputError
 from lsg_ray.networks import binary
+from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.stacked import train_real_twin
 from lsg_ray.rng import Stage, seed_sequence
 from lsg_ray.spec import DatasetSpec, NetworkSpec, TrainingSpec
@@ -62,9 +63,7 @@ def test_evaluation_equals_numpy(widths, loss):
     network, _, x, y, _ = _problem(widths, loss, n=300)
     rng = np.random.default_rng(1)
     weights = rng.choice([-1, 1], (4, network.n_weights)).astype(np.int8)
-    accuracy, value = binary.evaluate(
-        network, weights, binary.chunk_examples(x, y, np.float64), loss
-    )
+    accuracy, value = binary.evaluate(network, weights, chunk_examples(x, y, np.float64), loss)
     for row, w in enumerate(weights):
         z = reference.forward(network, w, x)
         if loss == "hinge":
@@ -81,7 +80,7 @@ def test_evaluation_equals_numpy(widths, loss):
 def test_published_accuracies_to_all_digits(shared, dtype):
     references = np.load(shared / "data/reference/deep_20-15-15-10.npz")
     test = np.load(shared / "data/reference/mnist_test_pca20.npz")
-    examples = binary.chunk_examples(test["x"], test["y"], dtype)
+    examples = chunk_examples(test["x"], test["y"], dtype)
     for energy in ("low", "medium", "high"):
         accuracy, _ = binary.evaluate(NetworkSpec(), references[f"sigma_{energy}"], examples)
         np.testing.assert_array_equal(np.round(accuracy, 4), references[f"accuracy_{energy}"])
@@ -141,7 +140,7 @@ def test_training_has_the_statistics_of_a_plain_numpy_loop(digits, engine):
     plain = np.array(
         [reference.train_in_numpy(network, training, digits.x, digits.y, f, rng) for f in start]
     )
-    test = binary.chunk_examples(digits.x, digits.y)
+    test = chunk_examples(digits.x, digits.y)
 
     def measured(found):
         accuracy, _ = binary.evaluate(network, np.tanh(found / 2), test)
@@ -213,7 +212,7 @@ def test_both_engines_and_the_twin_learn(digits):
         assert (trained.loss[:, -1] < trained.loss[:, 0]).all()
     real = training.model_copy(update={"learning_rate": 0.03, "gamma": 0.0})
     twin = train_real_twin(network, real, digits.x, digits.y, seeds, device="cpu")
-    accuracy, _ = binary.evaluate(network, twin.fields, binary.chunk_examples(digits.x, digits.y))
+    accuracy, _ = binary.evaluate(network, twin.fields, chunk_examples(digits.x, digits.y))
     assert accuracy.min() > 0.9
     np.testing.assert_allclose(accuracy, twin.accuracy[:, -1], atol=0.05)
 
@@ -243,4 +242,4 @@ def test_bad_examples_are_refused(x, y, loss):
 
 def test_wrong_number_of_weights_is_refused(digits):
     with pytest.raises(InputError, match="674"):
-        binary.evaluate(NetworkSpec(), np.ones((1, 674)), binary.chunk_examples(digits.x, digits.y))
+        binary.evaluate(NetworkSpec(), np.ones((1, 674)), chunk_examples(digits.x, digits.y))

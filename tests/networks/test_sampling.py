@@ -6,6 +6,7 @@ import pytest
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks import binary, sampling
+from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.spec import Spec
 
@@ -41,7 +42,7 @@ def test_what_is_stored_is_true(engine):
     spec = _spec(training={"engine": engine}, ensemble={"store_fields": True})
     dataset = load_dataset(spec.dataset)
     found = _sample(spec, device="cpu")
-    examples = binary.chunk_examples(dataset.test.x, dataset.test.y)
+    examples = chunk_examples(dataset.test.x, dataset.test.y)
     accuracy, loss = binary.evaluate(spec.network, found.weights, examples)
     np.testing.assert_array_equal(found.accuracy, accuracy)
     np.testing.assert_array_equal(found.test_accuracy, accuracy)
@@ -57,9 +58,7 @@ def test_selection_set_is_what_the_spec_says(selection):
     spec = _spec(ensemble={"selection": selection})
     chosen = load_dataset(spec.dataset).examples(selection)
     found = _sample(spec)
-    accuracy, _ = binary.evaluate(
-        spec.network, found.weights, binary.chunk_examples(chosen.x, chosen.y)
-    )
+    accuracy, _ = binary.evaluate(spec.network, found.weights, chunk_examples(chosen.x, chosen.y))
     np.testing.assert_array_equal(found.accuracy, accuracy)
     assert not np.array_equal(found.accuracy, found.test_accuracy)
 

@@ -1,0 +1,74 @@
+"""How weights and examples lie in memory for the kernels: padded, chunked, read-only."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Layout:
+    """Where the weights of a network stand once its layers are padded to multiples of four."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        self.widths = np.asarray(widths, np.int64)
+
+    @cached_property
+    def positions(self) -> NDArray[np.int64]:
+        """Position of each weight in the padded vector, (N,)."""
+        padded = -(-self.widths // 4) * 4
+        found, start = [], 0
+        for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(padded)):
+            grid = start + np.arange(fan_in * fan_out).reshape(fan_out, fan_in)
+            found.append(grid[: self.widths[layer + 1], : self.widths[layer]].ravel())
+            start += fan_in * fan_out
+        return np.concatenate(found)
+
+    @cached_property
+    def n_padded(self) -> int:
+        """Length of the padded vector."""
+        padded = -(-self.widths // 4) * 4
+        return int(np.sum(padded[:-1] * padded[1:]))
+
+    def pad(self, flat: NDArray, dtype: type = np.float32) -> NDArray:
+        """Spread flat vectors (..., N) over padded ones, zeros between."""
+        out = np.zeros((*flat.shape[:-1], self.n_padded), dtype)
+        out[..., self.positions] = flat
+        return out
+
+
+class ChunkedExamples(NamedTuple):
+    """Examples as `evaluate` reads them: x (chunks, inputs padded, 256) float32, y (n,) int32."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int32]
+
+
+def chunk_examples(x: NDArray, y: NDArray, dtype: type = np.float32) -> ChunkedExamples:
+    """Lay examples x (n, inputs), y (n,) out for `evaluate`: once per data set.
+
+    Memory: a copy of x, rounded up to whole chunks.
+    """
+    from lsg_ray.kernels.meanfield import MAX_CHUNK
+
+    n, inputs = x.shape
+    n_chunks = -(-n // MAX_CHUNK)
+    padded = np.zeros((n_chunks * MAX_CHUNK, -(-inputs // 4) * 4), dtype)
+    padded[:n, :inputs] = x
+    chunks = padded.reshape(n_chunks, MAX_CHUNK, -1).transpose(0, 2, 1)
+    return ChunkedExamples(read_only(chunks, dtype), read_only(y, np.int32))
+
+
+def read_only(array: NDArray, dtype: type) -> NDArray:
+    """Return a contiguous view that cannot be written.
+
+    Arrays out of Ray's object store are read-only, which numba counts as a type of its own: with
+    all examples read-only, kernels are compiled once.
+    """
+    view: NDArray = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,105 @@
+"""Scaling over workers, cost of Ray and the store, and memory of driver and workers.
+
+At toy size an ordinary test; at full size:
+
+    pytest tests/benchmarks/test_sampling.py --benchmark-enable -s
+"""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from lsg_ray.cluster.sample import sample
+from lsg_ray.cluster.session import available_cpus, ray_session
+from lsg_ray.datasets import load_dataset
+from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.networks import binary
+from lsg_ray.networks.sampling import prepare, sample_configurations
+from lsg_ray.spec import Spec
+
+
+def _spec(full: bool) -> Spec:
+    return Spec.model_validate(
+        {
+            "dataset": {"name": "digits"},
+            "training": {"epochs": 100 if full else 2, "batch_size": 50},
+            "ensemble": {"count": 400 if full else 16, "threshold": 0.0, "draws": 50},
+        }
+    )
+
+
+def test_workers_scale(request, tmp_path):
+    """Configurations per second of one and two workers, and the cost of Ray, store and records.
+
+    Each is the time between the first and the last block, so Ray's start does not count.
+    """
+    full = request.config.getoption("benchmark_enable")
+    spec = _spec(full)
+    binary.warm_up()
+    arena = prepare(spec, load_dataset(spec.dataset))
+    began = time.perf_counter()
+    sample_configurations(spec, arena, 0, spec.ensemble.count)
+    bare = spec.ensemble.count / (time.perf_counter() - began)
+    rates = {}
+    for workers in (1, 2):
+        with ray_session(cpus=workers):
+            sample(spec.replace(ensemble={"count": 2, "block_size": 1}),
+                   tmp_path / f"warm{workers}.zarr", workers=workers)  # fmt: skip
+            result = sample(spec, tmp_path / f"{workers}.zarr", workers=workers)
+        rates[workers] = result.rows / result.seconds
+    print(f"\nbare kernel {bare:.2f}/s, one worker {rates[1]:.2f}/s ({rates[1] / bare:.0%}), "
+          f"two workers {rates[2]:.2f}/s ({rates[2] / rates[1]:.2f}x)")  # fmt: skip
+    if full and available_cpus() >= 2:
+        assert rates[2] > 1.6 * rates[1]
+
+
+_DRIVER = """
+import resource, sys
+from lsg_ray.cluster.sample import sample
+from lsg_ray.spec import load_spec
+sample(load_spec(sys.argv[1], sys.argv[3:]), sys.argv[2], workers=2)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize("count", [1_000, 1_000_000])
+def test_memory(request, tmp_path, count):
+    """Peak memory of driver and workers; the million takes one step a configuration, full size."""
+    full = request.config.getoption("benchmark_enable")
+    if not full:
+        count = count // 1_000 + 10
+    file = tmp_path / "spec.yaml"
+    file.write_text(
+        "{dataset: {name: digits, train_examples: 10}, training: {epochs: 1, batch_size: 10},"
+        f"ensemble: {{count: {count}, threshold: 0, draws: 1}}}}"
+    )
+    driver = subprocess.Popen(
+        [sys.executable, "-c", _DRIVER, str(file), str(tmp_path / "s.zarr")],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    worker_peak = 0
+    while driver.poll() is None:
+        worker_peak = max(worker_peak, _largest_worker(driver.pid))
+        time.sleep(0.5 if full else 0.1)
+    out, _ = driver.communicate()
+    assert driver.returncode == 0
+    peak = int(out.split()[-1])
+    print(f"\n{count:,} configurations: driver {peak} MB, largest worker {worker_peak} MB")
+    assert peak < 500
+    assert worker_peak < 600
+    assert open_ensemble(tmp_path / "s.zarr").complete
+
+
+def _largest_worker(pid: int) -> int:
+    sizes = [0]
+    try:
+        for child in psutil.Process(pid).children(recursive=True):
+            if child.cmdline()[:1] == ["ray::_block_task"]:
+                sizes.append(child.memory_info().rss // 2**20)
+    except psutil.Error:
+        pass
+    return int(np.max(sizes))
