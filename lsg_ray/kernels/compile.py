@@ -45,10 +45,17 @@ CACHE_FOLDER = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
 
 
 def kernel(function):
-    """Compile a function at its first call: cached on disk, without the interpreter lock."""
+    """Compile a function at its first call: cached on disk, without the interpreter lock.
+
+    Kernels called by kernels are inlined by force.  Otherwise each compiled module carries its own
+    copy of a callee, optimised in its own way, and the first one loaded serves all: the last bits
+    of a result would depend on what a process compiled or loaded before.
+    """
     saved, numba.config.CACHE_DIR = numba.config.CACHE_DIR, CACHE_FOLDER
     try:
-        return numba.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")(function)
+        return numba.njit(
+            cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy", forceinline=True
+        )(function)
     finally:
         numba.config.CACHE_DIR = saved
 

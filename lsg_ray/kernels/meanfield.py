@@ -18,7 +18,7 @@ import numpy as np
 
 from lsg_ray.kernels.compile import inlined, kernel
 from lsg_ray.kernels.elementary import LANES, exp, log, normals, prefetch
-from lsg_ray.kernels.products import backward, forward, forward_mean, outer
+from lsg_ray.kernels.products import outer, product, transposed_product
 
 #: Losses by number, as kernels know them.
 CROSS_ENTROPY, HINGE = 0, 1
@@ -66,8 +66,8 @@ def moments_of_fields(theta, mu, var):
 
 
 @kernel
-def _hidden_layer(mean_z, var_z, noise, a, n_units, slope, scale, n):
-    """Turn noise ε into ε/sqrt(v) in place, and write the next layer's activations."""
+def _hidden_layer(mean_z, var_z, noise, a, squares, n_units, slope, scale, n):
+    """Turn noise ε into ε/sqrt(v) in place, and write the next layer's activations and a²."""
     tiny = a.dtype.type(_TINY)
     one = a.dtype.type(1)
     zero = a.dtype.type(0)
@@ -77,7 +77,9 @@ def _hidden_layer(mean_z, var_z, noise, a, n_units, slope, scale, n):
             r = noise[i, b] * (one / np.sqrt(max(v, tiny)))
             noise[i, b] = r
             z = mean_z[i, b] + v * r
-            a[i, b] = scale * (z if z > zero else slope * z)
+            z = scale * (z if z > zero else slope * z)
+            a[i, b] = z
+            squares[i, b] = z * z
 
 
 @kernel
@@ -164,49 +166,50 @@ def _hidden_gradient(mean_a, var_a, a, noise, n_units, slope, scale, delta, nois
 
 @kernel
 def accumulate_gradient(
-    a, noise, y, n, widths, starts, rows, mu, var, slope, loss, work, mean_grad, var_grad
-):
+    a, squares, noise, y, n, widths, starts, rows, mu, var, slope, loss, work, mean_grad, var_grad
+):  # fmt: skip
     """Add one chunk's contribution to the gradient.
 
-    a (rows, examples): input rows filled and zero beyond example ``n``, the rest overwritten;
-    noise (rows − inputs, examples): ε per unit, overwritten; y (n,) labels; mu, var flat padded;
-    work (6, widest + 2, examples) scratch; mean_grad, var_grad flat padded: δ aᵀ and g (a²)ᵀ,
-    summed over examples.  Returns the summed loss and the number of correct answers.
+    a, squares (rows, examples): inputs and their squares, zero beyond example ``n``, the rest is
+    overwritten; noise (rows − inputs, examples): ε per unit, overwritten; y (n,) labels; mu, var
+    flat padded; work (6, widest + 2, examples) scratch; mean_grad, var_grad flat padded: δ aᵀ and
+    g (a²)ᵀ, summed over examples.  Returns the summed loss and the number of correct answers.
     """
     n_layers = widths.size - 1
     n_padded = _pad(n, 16)
     widest = work.shape[1] - 2
     mean_z, var_z, peak, total = work[0], work[1], work[0, widest], work[0, widest + 1]
     for layer in range(n_layers):
-        m, v = _matrix(mu, starts, rows, layer), _matrix(var, starts, rows, layer)
-        forward(m, v, a[rows[layer] : rows[layer + 1]], mean_z, var_z, n_padded)
-        ahead = noise[rows[layer + 1] - rows[1] : rows[layer + 2] - rows[1]]
+        here, above = slice(rows[layer], rows[layer + 1]), slice(rows[layer + 1], rows[layer + 2])
+        product(_matrix(mu, starts, rows, layer), a[here], mean_z, n_padded)
+        product(_matrix(var, starts, rows, layer), squares[here], var_z, n_padded)
+        epsilon = noise[rows[layer + 1] - rows[1] :]
         if layer + 1 < n_layers:
             scale = a.dtype.type(1.0 / np.sqrt(widths[layer]))
-            a_next = a[rows[layer + 1] : rows[layer + 2]]
-            _hidden_layer(mean_z, var_z, ahead, a_next, widths[layer + 1], slope, scale, n_padded)
+            _hidden_layer(
+                mean_z, var_z, epsilon, a[above], squares[above], widths[layer + 1], slope, scale,
+                n_padded,
+            )  # fmt: skip
         else:
-            _output_layer(mean_z, var_z, ahead, widths[layer + 1], n_padded)
+            _output_layer(mean_z, var_z, epsilon, widths[layer + 1], n_padded)
     delta, noise_delta, delta_below, noise_delta_below = work[2], work[3], work[4], work[5]
-    last = noise[rows[n_layers] - rows[1] :]
     value, correct = _loss_gradient(
-        mean_z, y, last, widths[n_layers], loss, delta, noise_delta, peak, total, n, n_padded
-    )
+        mean_z, y, noise[rows[n_layers] - rows[1] :], widths[n_layers], loss, delta, noise_delta,
+        peak, total, n, n_padded,
+    )  # fmt: skip
     for layer in range(n_layers - 1, -1, -1):
-        below = a[rows[layer] : rows[layer + 1]]
+        here = slice(rows[layer], rows[layer + 1])
         for i in range(widths[layer + 1], rows[layer + 2] - rows[layer + 1]):
             delta[i, :n_padded] = 0
             noise_delta[i, :n_padded] = 0
-        g_mean = _matrix(mean_grad, starts, rows, layer)
-        g_var = _matrix(var_grad, starts, rows, layer)
-        outer(delta, noise_delta, below, g_mean, g_var, n_padded)
+        outer(delta, a[here], _matrix(mean_grad, starts, rows, layer), n_padded)
+        outer(noise_delta, squares[here], _matrix(var_grad, starts, rows, layer), n_padded)
         if layer > 0:
-            m, v = _matrix(mu, starts, rows, layer), _matrix(var, starts, rows, layer)
-            backward(m, v, delta, noise_delta, mean_z, var_z, n_padded)
+            transposed_product(_matrix(mu, starts, rows, layer), delta, mean_z, n_padded)
+            transposed_product(_matrix(var, starts, rows, layer), noise_delta, var_z, n_padded)
             scale = a.dtype.type(1.0 / np.sqrt(widths[layer - 1]))
-            ahead = noise[rows[layer] - rows[1] : rows[layer + 1] - rows[1]]
             _hidden_gradient(
-                mean_z, var_z, below, ahead, widths[layer], slope, scale,
+                mean_z, var_z, a[here], noise[rows[layer] - rows[1] :], widths[layer], slope, scale,
                 delta_below, noise_delta_below, n_padded,
             )  # fmt: skip
             delta, delta_below = delta_below, delta
@@ -265,7 +268,7 @@ def _shuffle(order, state):
 
 
 @inlined
-def _gather(x, y, order, start, n, a, labels):
+def _gather(x, y, order, start, n, a, squares, labels):
     n_features = x.shape[1]
     last = order.size - 1
     for b in range(n):
@@ -279,6 +282,8 @@ def _gather(x, y, order, start, n, a, labels):
             a[k, b] = x[row, k]
     for k in range(n_features):
         a[k, n : _pad(n, 16)] = 0
+        for b in range(_pad(n, 16)):
+            squares[k, b] = a[k, b] * a[k, b]
 
 
 @kernel
@@ -298,7 +303,7 @@ def train(
     starts, rows = offsets(widths)
     columns = _pad(min(batch_size, MAX_CHUNK), 16)
     n_rows = rows[n_layers + 1]
-    a = np.zeros((n_rows, columns), theta.dtype)
+    a, squares = np.zeros((n_rows, columns), theta.dtype), np.zeros((n_rows, columns), theta.dtype)
     n_noise = (n_rows - rows[1]) * columns
     n_drawn = _pad(n_noise, 2 * LANES)
     bits = np.empty((n_drawn // LANES, LANES), np.uint32)
@@ -320,10 +325,10 @@ def train(
             var_grad[:] = 0
             for chunk in range(start, start + n_batch, columns):
                 n = min(columns, start + n_batch - chunk)
-                _gather(x, y, order, chunk, n, a, labels)
+                _gather(x, y, order, chunk, n, a, squares, labels)
                 normals(bits_state, bits, deviates)
                 value, correct = accumulate_gradient(
-                    a, noise, labels, n, widths, starts, rows, mu, var, leak, loss, work,
+                    a, squares, noise, labels, n, widths, starts, rows, mu, var, leak, loss, work,
                     mean_grad, var_grad,
                 )  # fmt: skip
                 history[epoch, 0] += value / x.shape[0]
@@ -367,7 +372,7 @@ def evaluate(weights, x, y, widths, slope, loss):
             below, z = x[chunk], a[0]
             for layer in range(n_layers):
                 z = a[layer % 2]
-                forward_mean(_matrix(weights[c], starts, rows, layer), below, z, n_padded)
+                product(_matrix(weights[c], starts, rows, layer), below, z, n_padded)
                 if layer + 1 < n_layers:
                     scale = x.dtype.type(1.0 / np.sqrt(widths[layer]))
                     _leaky(z, widths[layer + 1], leak, scale, n_padded)

@@ -327,6 +327,7 @@ def gradient(
     work = np.zeros((6, -(-max(network.widths) // 4) * 4 + 2, n_padded), dtype)
     value, _ = meanfield.accumulate_gradient(
         a,
+        a * a,
         spread,
         np.ascontiguousarray(y, np.int32),
         n,

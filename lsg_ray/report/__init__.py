@@ -1,0 +1,5 @@
+"""The report: figures fit for a paper, and one page of HTML that opens anywhere, offline.
+
+From bottom to top: `style` is how figures look, `figures` holds one file per figure, `sections`
+chooses and captions them, `page` writes the folder (`lsg_ray.report.page.write_report`).
+"""

@@ -1,5 +1,9 @@
 """Products, moments of fields, shuffling and evaluation against a few lines of NumPy."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,23 +28,17 @@ def test_products(n_out, n_in, n, dtype, seed):
     def normal(*shape):
         return rng.normal(size=shape).astype(dtype)
 
-    mu, var, a = normal(n_out, n_in), normal(n_out, n_in), normal(n_in, n)
-    delta, noise_delta = normal(n_out, n), normal(n_out, n)
+    w, a, d = normal(n_out, n_in), normal(n_in, n), normal(n_out, n)
     tolerance = {"rtol": 1e-4, "atol": 1e-4} if dtype == np.float32 else {"rtol": 1e-10}
-    mean_z, var_z = normal(n_out, n), normal(n_out, n)
-    products.forward(mu, var, a, mean_z, var_z, n)
-    np.testing.assert_allclose(mean_z, mu @ a, **tolerance)
-    np.testing.assert_allclose(var_z, var @ a**2, **tolerance)
-    products.forward_mean(mu, a, mean_z, n)
-    np.testing.assert_allclose(mean_z, mu @ a, **tolerance)
-    mean_a, var_a = normal(n_in, n), normal(n_in, n)
-    products.backward(mu, var, delta, noise_delta, mean_a, var_a, n)
-    np.testing.assert_allclose(mean_a, mu.T @ delta, **tolerance)
-    np.testing.assert_allclose(var_a, var.T @ noise_delta, **tolerance)
-    mean_grad, var_grad = np.ones((n_out, n_in), dtype), np.ones((n_out, n_in), dtype)
-    products.outer(delta, noise_delta, a, mean_grad, var_grad, n)
-    np.testing.assert_allclose(mean_grad, 1 + delta @ a.T, **tolerance)
-    np.testing.assert_allclose(var_grad, 1 + noise_delta @ (a**2).T, **tolerance)
+    z, back, grad = normal(n_out + 2, n), normal(n_in, n), np.ones((n_out, n_in), dtype)
+    below = z[n_out:].copy()
+    products.product(w, a, z, n)
+    np.testing.assert_allclose(z[:n_out], w @ a, **tolerance)
+    np.testing.assert_array_equal(z[n_out:], below)
+    products.transposed_product(w, d, back, n)
+    np.testing.assert_allclose(back, w.T @ d, **tolerance)
+    products.outer(d, a, grad, n)
+    np.testing.assert_allclose(grad, 1 + d @ a.T, **tolerance)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 5e-7), (np.float64, 1e-14)])
@@ -65,3 +63,47 @@ def test_shuffle_is_a_uniform_permutation():
         counts[key] = counts.get(key, 0) + 1
     assert len(counts) == 120
     assert stats.chisquare(list(counts.values())).pvalue > 1e-5
+
+
+_TRAIN_AND_EVALUATE = """
+import hashlib, sys
+import numpy as np
+from lsg_ray.kernels import products
+from lsg_ray.networks import binary
+from lsg_ray.networks.layout import chunk_examples
+from lsg_ray.spec import NetworkSpec, TrainingSpec
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(900, 20)).astype(np.float32), rng.integers(0, 10, 900)
+network, seeds = NetworkSpec(), [np.random.SeedSequence(1)]
+def train():
+    return binary.train(network, TrainingSpec(epochs=3), x, y, seeds).fields
+def evaluate():
+    weights = np.random.default_rng(2).choice([-1, 1], (3, 675))
+    return np.array(binary.evaluate(network, weights, chunk_examples(x, y)))
+def product():
+    w, a, z = np.eye(16, 20), np.ones((20, 208)), np.empty((16, 208))
+    products.product(w, a, z, 208)
+    return z
+results = {name: globals()[name]() for name in sys.argv[1:]}
+print(hashlib.sha256(b"".join(results[name].tobytes() for name in sorted(results))).hexdigest())
+"""
+
+
+def test_bytes_do_not_depend_on_what_was_compiled_or_loaded_before(tmp_path):
+    """Once with an empty cache of compiled code, then from the cache, in another order."""
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", _TRAIN_AND_EVALUATE, *order],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for order in (
+            ["train", "evaluate", "product"],
+            ["train", "evaluate", "product"],
+            ["product", "evaluate", "train"],
+        )
+    ]
+    assert len(printed[0]) == 65
+    assert len(set(printed)) == 1

@@ -1,0 +1,125 @@
+"""Accuracies of accepted and rejected trials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.report.binning import Histogram, accuracy_histograms
+from lsg_ray.report.style import (
+    ACCENT,
+    CONTRAST,
+    DASHED,
+    GREY,
+    INK,
+    new_figure,
+    round_ticks,
+    styled,
+)
+from lsg_ray.spec import Selection
+
+#: What the axis says of the set that configurations were selected on.
+SELECTION_LABELS: dict[Selection, str] = {
+    "test": "accuracy on the test set (also used for selection)",
+    "train": "accuracy on the training set (used for selection)",
+    "validation": "accuracy on the validation set (used for selection)",
+}
+#: Share of trials that may lie left of the axis, so that a few stray ones do not squeeze the rest.
+STRAY = 0.002
+
+
+@styled
+def accuracy_figure(
+    accepted: ArrayLike,
+    rejected: ArrayLike,
+    *,
+    threshold: float,
+    selection: Selection,
+    n_examples: int,
+    test_accuracy: ArrayLike | None = None,
+    n_test: int = 0,
+    acceptance: float | None = None,
+) -> Figure:
+    """Draw the distribution of every trial's accuracy, accepted ones above rejected ones.
+
+    Parameters
+    ----------
+    accepted
+        (rows,) accuracies of the accepted configurations on the selection set.
+    rejected
+        (200,) rejected trials by bin of their accuracy, as in the ledger.
+    threshold
+        Accuracy from which on trials are accepted.
+    selection
+        Set that accuracy is taken on, of `n_examples` examples.
+    test_accuracy
+        (rows,) accuracies on the test set of `n_test` examples, drawn as an outline; for
+        selections other than the test set.
+    acceptance
+        Accepted share of all trials, where `accepted` are only some of those that were.
+    """
+    kept, missed = accuracy_histograms(accepted, rejected, n_examples, threshold)
+    figure = new_figure(3.1)
+    axes = figure.subplots()
+    _stack(axes, kept, missed)
+    span = [_left_end(kept, missed), kept.edges[-1]]
+    if test_accuracy is not None:
+        test, _ = accuracy_histograms(test_accuracy, np.zeros_like(rejected), n_test, threshold)
+        axes.stairs(
+            _per_point(test), test.edges, color=CONTRAST, lw=1.3, label="accepted, test set"
+        )
+        span = [min(span[0], _left_end(test)), max(span[1], test.edges[-1])]
+    axes.axvline(threshold, color=INK, lw=1.0, ls=DASHED, label=f"threshold {threshold:g}")
+    left, right = min(span[0], threshold), max(span[1], threshold)
+    margin = 0.04 * (right - left)
+    below = kept.edges[kept.edges <= left - margin]
+    left = below[-1] if len(below) else left - margin  # no bin is cut
+    axes.set_xlim(left, right + margin)
+    axes.set_ylim(0, None)
+    axes.set_xlabel(SELECTION_LABELS[selection])
+    axes.set_ylabel("trials per percentage point")
+    axes.xaxis.set_major_locator(round_ticks(9))
+    axes.yaxis.set_major_locator(round_ticks(6))
+    figure.legend(
+        loc="outside right upper",
+        title=_note(kept, missed, left, acceptance),
+        alignment="left",
+        title_fontsize=9.0,
+    )
+    return figure
+
+
+def _stack(axes: Axes, kept: Histogram, missed: Histogram) -> None:
+    lower, upper = _per_point(missed), _per_point(missed) + _per_point(kept)
+    bars: dict[str, tuple[Histogram, dict[str, Any]]] = {
+        "accepted": (kept, {"values": upper, "baseline": lower, "color": ACCENT}),
+        "rejected": (missed, {"values": lower, "color": GREY}),
+    }
+    for name, (histogram, style) in bars.items():
+        if number := int(histogram.counts.sum()):
+            label = f"{name} ({number:,})"
+            axes.stairs(edges=kept.edges, fill=True, lw=0, alpha=0.85, label=label, **style)
+
+
+def _per_point(histogram: Histogram) -> NDArray[np.float64]:
+    return histogram.counts / (100 * histogram.widths)
+
+
+def _left_end(*histograms: Histogram) -> float:
+    """Where the axis begins: the first occupied bin but for a few stray trials."""
+    counts = np.sum([histogram.counts for histogram in histograms], axis=0)
+    below = np.cumsum(counts)
+    first = int(np.searchsorted(below, STRAY * below[-1], side="right"))
+    return float(histograms[0].edges[min(first, len(counts) - 1)])
+
+
+def _note(kept: Histogram, missed: Histogram, left: float, acceptance: float | None) -> str:
+    counts = kept.counts + missed.counts
+    trials, hidden = int(counts.sum()), int(counts[kept.edges[1:] <= left].sum())
+    rate = int(kept.counts.sum()) / max(trials, 1) if acceptance is None else acceptance
+    note = f"acceptance rate {rate:.1%}"
+    return note + (f"\n{hidden:,} of {trials:,} below the axis" if hidden else "")

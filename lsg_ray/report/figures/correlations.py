@@ -1,0 +1,146 @@
+"""Connected correlations C_ij − m_i m_j between weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lsg_ray.report.binning import Histogram, block_average, pair_histogram
+from lsg_ray.report.style import (
+    DASHED,
+    GREY,
+    INK,
+    PART_COLOURS,
+    label_panel,
+    new_figure,
+    normal_density,
+    round_ticks,
+    signed_colours,
+    styled,
+)
+
+#: Side of the heat map, at most; larger matrices are averaged over square blocks.
+LARGEST_IMAGE = 1500
+#: Colours saturate at this quantile of |C_ij − m_i m_j|.
+SATURATION = 0.995
+#: Bins of the distribution, and how many of them may be merged for parts with few pairs.
+BINS = 105
+MERGED = (1, 3, 5, 7, 15, 21)
+
+
+@styled
+def correlations_figure(moments: xarray.Dataset) -> Figure:
+    """Draw connected correlations as a heat map in weight order, and their distribution by part.
+
+    Parameters
+    ----------
+    moments
+        From `lsg_ray.statistics.moments.moments`; N × N, averaged over blocks of the heat map
+        where N is above `LARGEST_IMAGE`.
+
+    Notes
+    -----
+    Time and memory: O(N²) and the heat map, no further N × N array.
+    """
+    m, C = moments["m"].values, moments["C"].values
+    part = moments["part"].values
+    parts = [name for name in PART_COLOURS if (part == name).any()]
+    figure = new_figure(3.7)
+    left, right = figure.subplots(1, 2, width_ratios=[1.12, 1.0])
+    image, size = block_average(C, m, LARGEST_IMAGE)
+    spans = {name: np.flatnonzero(part == name)[[0, -1]] + [0, 1] for name in parts}
+    _heat_map(left, image, size, spans)
+    label_panel(left, "a", "in weight order" + (f", {size} × {size} averaged" if size > 1 else ""))
+    groups = np.array([parts.index(name) for name in part])
+    _distributions(right, C, m, groups, parts, int(moments.attrs["count"]))
+    label_panel(right, "b", "distribution over pairs")
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _heat_map(axes: Axes, image: NDArray, size: int, spans: dict[str, NDArray]) -> None:
+    n_weights = max(int(span[1]) for span in spans.values())
+    seen = np.abs(image[np.isfinite(image)])
+    limit = float(np.quantile(seen, SATURATION)) if len(seen) else 0.0
+    limit = limit or float(seen.max(initial=0.0)) or 1.0
+    extent = (0, len(image) * size, len(image) * size, 0)
+    shown = axes.imshow(
+        image, cmap=signed_colours(), vmin=-limit, vmax=limit, extent=extent, aspect="equal"
+    )
+    axes.set_xlim(0, n_weights)
+    axes.set_ylim(n_weights, 0)
+    axes.spines[:].set_visible(True)
+    for _, end in list(spans.values())[:-1]:
+        axes.axhline(end, color=INK, lw=0.7)
+        axes.axvline(end, color=INK, lw=0.7)
+    named = _with_room(spans, n_weights)
+    for axis, word in ((axes.xaxis, "weight $i$"), (axes.yaxis, "weight $j$")):
+        axis.set_ticks([spans[name].mean() for name in named], named)
+        axis.set_tick_params(length=0)
+        axis.set_label_text(word)
+        for label, name in zip(axis.get_ticklabels(), named, strict=True):
+            label.set(color=PART_COLOURS[name], fontweight="bold")
+    bar = axes.figure.colorbar(shown, ax=axes, extend="both", shrink=0.9, aspect=22, pad=0.02)
+    bar.set_label("$C_{ij} - m_i m_j$")
+    bar.locator = round_ticks(5, symmetric=True)
+    bar.outline.set_linewidth(0.7)
+
+
+def _with_room(spans: dict[str, NDArray], n_weights: int) -> list[str]:
+    """Return the parts whose names fit beside the heat map, larger parts first."""
+    named: list[str] = []
+    for name in sorted(spans, key=lambda name: spans[name][0] - spans[name][1]):
+        gaps = [abs(spans[name].mean() - spans[other].mean()) for other in named]
+        if min(gaps, default=n_weights) > 0.12 * n_weights:
+            named.append(name)
+    return named
+
+
+def _distributions(
+    axes: Axes, C: NDArray, m: NDArray, groups: NDArray, parts: list[str], count: int
+) -> None:
+    noise = 1 / np.sqrt(count)
+    edges = _edges(C, m, noise)
+    found = pair_histogram(C, m, groups, edges)
+    for number, name in enumerate(parts):
+        if (number, number) in found:
+            histogram = _coarser(found[number, number])
+            axes.stairs(
+                histogram.density(),
+                histogram.edges,
+                color=PART_COLOURS[name],
+                lw=1.3,
+                label=name,
+            )
+    between = [histogram.counts for (a, b), histogram in found.items() if a != b]
+    if between:
+        mixed = _coarser(Histogram(np.sum(between, axis=0), edges))
+        axes.stairs(mixed.density(), mixed.edges, color=GREY, lw=1.0, label="between parts")
+    x, null = normal_density(0.0, noise)
+    axes.plot(x, null, color=INK, lw=1.1, ls=DASHED, label=r"sampling noise, width $1/\sqrt{M}$")
+    pairs = max((int(histogram.counts.sum()) for histogram in found.values()), default=1)
+    floor = 0.5 / (max(pairs, 2) * (edges[1] - edges[0]))
+    top = max([null.max(), *(histogram.density().max() for histogram in found.values())])
+    axes.set_yscale("log")
+    axes.set_ylim(floor, 2 * top)
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_xlabel("$C_{ij} - m_i m_j$,  $i<j$")
+    axes.set_ylabel("probability density")
+    axes.xaxis.set_major_locator(round_ticks(6, symmetric=True))
+
+
+def _coarser(histogram: Histogram) -> Histogram:
+    """Merge bins, an odd number at a time, until few pairs no longer look like many peaks."""
+    wanted = max(5.0, 3 * np.sqrt(histogram.counts.sum()))
+    size = next((size for size in MERGED if BINS / size <= wanted), MERGED[-1])
+    return Histogram(histogram.counts.reshape(-1, size).sum(axis=1), histogram.edges[::size])
+
+
+def _edges(C: NDArray, m: NDArray, noise: float) -> NDArray[np.float64]:
+    reach = 4 * noise
+    for i in range(len(m) - 1):
+        reach = max(reach, float(np.abs(C[i, i + 1 :] - m[i] * m[i + 1 :]).max()))
+    return np.linspace(-1.02 * reach, 1.02 * reach, BINS + 1)

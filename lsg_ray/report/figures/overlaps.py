@@ -1,0 +1,64 @@
+"""Distribution P(q) of the overlap between configurations."""
+
+from __future__ import annotations
+
+import xarray
+from matplotlib.figure import Figure
+
+from lsg_ray.report.binning import lattice_histogram
+from lsg_ray.report.style import (
+    ACCENT,
+    DASHED,
+    INK,
+    label_panel,
+    new_figure,
+    normal_density,
+    round_ticks,
+    steps,
+    styled,
+)
+
+
+@styled
+def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
+    """Draw P(q), on a linear and on a logarithmic axis, beside that of independent weights.
+
+    Parameters
+    ----------
+    overlaps
+        From `lsg_ray.statistics.overlaps.overlap_distribution`.  The null is a normal
+        distribution of its ``null_mean`` and ``null_std``.
+    """
+    q, pairs = overlaps["q"].values, overlaps["pairs"].values
+    mean, null_mean, null_std = (
+        float(overlaps.attrs[name]) for name in ("mean", "null_mean", "null_std")
+    )
+    step = 2 / max(len(q) - 1, 1)
+    histogram = lattice_histogram(
+        pairs, q, bins=70, around=mean, smallest=round(0.2 * null_std / step)
+    )
+    density = histogram.density()
+    left = max(min(histogram.edges[0], null_mean - 4 * null_std), -1 - step)
+    right = min(max(histogram.edges[-1], null_mean + 4 * null_std), 1 + step)
+    figure = new_figure(2.85)
+    panels = zip(figure.subplots(1, 2), "ab", ("linear", "logarithmic"), strict=True)
+    for axes, letter, scale in panels:
+        steps(axes, density, histogram.edges, color=ACCENT, label="sampled pairs")
+        peak = density.max()
+        if null_std > 0:
+            x, null = normal_density(null_mean, null_std)
+            axes.plot(x, null, color=INK, lw=1.1, ls=DASHED, label="independent weights")
+            peak = max(peak, null.max())
+        axes.set_xlim(left, right)
+        axes.set_xlabel("overlap $q$")
+        axes.set_ylabel("$P(q)$")
+        axes.xaxis.set_major_locator(round_ticks(6))
+        label_panel(axes, letter, scale)
+        if scale == "linear":
+            axes.set_ylim(0, 1.3 * peak)
+            axes.legend(loc="upper right", borderaxespad=0.1)
+        else:
+            axes.set_yscale("log")
+            floor = 0.5 / (max(pairs.sum(), 1) * histogram.widths[0])
+            axes.set_ylim(min(floor, 1e-3 * peak), 3 * peak)
+    return figure

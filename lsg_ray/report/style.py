@@ -1,0 +1,143 @@
+"""How figures look: one width, one set of fonts, one colour for each part of the network.
+
+Figures are plain `matplotlib.figure.Figure` objects drawn with Agg.  Nothing here touches pyplot,
+its open figures or its backend; matplotlib's parameters are changed inside `paper` only.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+Arguments = ParamSpec("Arguments")
+
+#: Width of a figure in inches: two columns of a journal.
+WIDTH = 7.0
+DPI = 200
+
+#: Okabe and Ito's palette: told apart with any kind of colour vision, and in grey.
+PART_COLOURS = {"LB": "#0072B2", "ITR": "#D55E00", "RB": "#009E73"}
+PART_NAMES = {"LB": "LB, first layer", "ITR": "ITR, interior", "RB": "RB, last layer"}
+ACCENT = "#0072B2"
+CONTRAST = "#D55E00"
+INK = "#1f2328"
+GREY = "#8c959f"
+PALE = "#d8dee4"
+DASHED = (0, (4, 2))
+
+PARAMETERS = {
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "font.size": 10.0,
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10.5,
+    "xtick.labelsize": 9.0,
+    "ytick.labelsize": 9.0,
+    "legend.fontsize": 9.0,
+    "legend.frameon": False,
+    "legend.handlelength": 1.6,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.7,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 6.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "axes.formatter.useoffset": False,
+    "xtick.direction": "out",
+    "ytick.direction": "out",
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.minor.width": 0.5,
+    "ytick.minor.width": 0.5,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+    "lines.linewidth": 1.3,
+    "lines.solid_capstyle": "butt",
+    "patch.linewidth": 0.8,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.constrained_layout.w_pad": 0.06,
+}
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Hold matplotlib's parameters to the style of the report, and put the user's back after."""
+    with matplotlib.style.context(["default", PARAMETERS]):
+        yield
+
+
+def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+    """Make a function draw its figure in the style of the report."""
+
+    @wraps(draw)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
+        with paper():
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """Return an empty figure; sizes in inches."""
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def render(figure: Figure) -> bytes:
+    """Return a figure as PNG; equal figures give equal bytes with the same matplotlib."""
+    buffer = io.BytesIO()
+    with paper():
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def label_panel(axes: Axes, letter: str, title: str = "") -> None:
+    """Title a panel ``(a) ...``."""
+    axes.set_title(rf"$\bf{{({letter})}}$" + (f" {title}" if title else ""))
+
+
+def round_ticks(number: int, **options: Any) -> MaxNLocator:
+    """Return a locator of at most `number` intervals of 1, 2, 2.5 or 5 times a power of ten."""
+    return MaxNLocator(number, steps=[1, 2, 2.5, 5, 10], **options)
+
+
+def normal_density(mean: float, deviation: float) -> tuple[NDArray, NDArray]:
+    """Return x over ±8 standard deviations, and the normal density there."""
+    z = np.linspace(-8, 8, 801)
+    return mean + deviation * z, np.exp(-0.5 * z**2) / (deviation * np.sqrt(2 * np.pi))
+
+
+def accuracy_colours() -> Colormap:
+    """Return viridis without its palest yellow, which is lost on white."""
+    viridis = matplotlib.colormaps["viridis"](np.linspace(0, 0.93, 256))
+    return LinearSegmentedColormap.from_list("accuracy", viridis)
+
+
+def signed_colours() -> Colormap:
+    """Return a diverging map, blue below zero and red above, grey where there is no value."""
+    return matplotlib.colormaps["RdBu_r"].with_extremes(bad=PALE)
+
+
+def steps(axes: Axes, density: NDArray, edges: NDArray, **style: Any) -> None:
+    """Draw a histogram as a filled outline."""
+    colour = style.pop("color", ACCENT)
+    axes.stairs(density, edges, fill=True, color=colour, alpha=style.pop("alpha", 0.30), lw=0)
+    axes.stairs(density, edges, color=colour, lw=1.2, **style)

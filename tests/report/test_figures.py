@@ -1,0 +1,131 @@
+"""Figures of deep, shallow, tiny and degenerate ensembles; warnings are errors."""
+
+import matplotlib
+import numpy as np
+import pytest
+
+from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.report import style
+from lsg_ray.report.figures import correlations
+from lsg_ray.report.figures.accuracy import SELECTION_LABELS, accuracy_figure
+from lsg_ray.report.figures.correlations import correlations_figure
+from lsg_ray.report.figures.inputs import inputs_figure
+from lsg_ray.report.figures.magnetization import hidden_average, magnetization_figure
+from lsg_ray.report.figures.map import map_figure
+from lsg_ray.report.figures.overlaps import overlaps_figure
+from lsg_ray.report.style import render
+from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.overlaps import overlap_distribution
+
+from .made import N_TEST, PNG, make_ensemble, make_images, make_map, make_spec
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    monkeypatch.setattr(style, "DPI", 50)
+
+
+def test_hidden_average_is_that_of_configurations():
+    """Mean and error over configurations of each one's own average over hidden units."""
+    ensemble = make_ensemble("memory://hidden", make_spec((5, 3, 4, 10), 120))
+    found = hidden_average(moments(ensemble), "LB", "unit_in")
+    own = ensemble.part("LB").numpy().reshape(120, 3, 5).mean(axis=1)
+    np.testing.assert_allclose(found.mean, own.mean(axis=0))
+    np.testing.assert_allclose(found.error, own.std(axis=0) / np.sqrt(119))
+
+
+CASES = {
+    "more inputs than bars": ((62, 2, 10), 60, False),
+    "shallow": ((5, 10), 120, False),
+    "parity of pixels": ((64, 2, 1), 60, False),
+    "two configurations": ((5, 3, 4, 10), 2, False),
+    "one configuration, over and over": ((5, 3, 4, 10), 4, True),
+    "one weight": ((1, 1), 10, False),
+}
+
+
+@pytest.mark.parametrize(("widths", "count", "constant"), CASES.values(), ids=CASES)
+def test_figures_of_moments(tmp_path, widths, count, constant):
+    found = make_ensemble(tmp_path / "e.zarr", make_spec(widths, count), constant=constant)
+    about = moments(found)
+    before = dict(matplotlib.rcParams)
+    pixels = (8, 8) if widths[0] == 64 else None
+    magnetization = magnetization_figure(about, shallow=len(widths) == 2, pixels=pixels)
+    assert render(magnetization).startswith(PNG)
+    assert render(correlations_figure(about)).startswith(PNG)
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("case", list(CASES)[-3:])
+def test_figure_of_overlaps(case):
+    widths, count, constant = CASES[case]
+    found = make_ensemble(f"memory://{case[-4:]}", make_spec(widths, count), constant=constant)
+    overlaps = overlap_distribution(found)
+    assert render(overlaps_figure(overlaps)).startswith(PNG)
+
+
+def test_wide_networks_are_averaged_for_display(monkeypatch):
+    monkeypatch.setattr(correlations, "LARGEST_IMAGE", 20)
+    found = make_ensemble("memory://wide", make_spec((5, 3, 4, 10), 30))
+    figure = correlations_figure(moments(found))
+    assert "4 × 4 averaged" in figure.axes[0].get_title(loc="left")
+    assert render(figure).startswith(PNG)
+
+
+@pytest.mark.parametrize("selection", SELECTION_LABELS)
+def test_accuracy_figure_names_the_set(selection):
+    rejected = np.zeros(BINS, int)
+    rejected[[0, 150, 158]] = 1, 400, 300
+    figure = accuracy_figure(
+        np.arange(288, 330) / N_TEST,
+        rejected,
+        threshold=0.8,
+        selection=selection,
+        n_examples=N_TEST,
+        test_accuracy=None if selection == "test" else np.arange(280, 322) / N_TEST,
+        n_test=N_TEST,
+    )
+    assert figure.axes[0].get_xlabel() == SELECTION_LABELS[selection]
+    assert "1 of 743 below the axis" in figure.legends[0].get_title().get_text()
+    assert render(figure).startswith(PNG)
+
+
+def test_accuracy_without_rejected_trials():
+    figure = accuracy_figure(
+        [0.8], np.zeros(BINS), threshold=0.8, selection="test", n_examples=N_TEST
+    )
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "accepted (1)",
+        "threshold 0.8",
+    ]
+    assert render(figure).startswith(PNG)
+
+
+IMAGES = [
+    (10, (8, 8), 5),
+    (10, (28, 28), None),
+    (10, (32, 32, 3), 4),
+    (100, (4, 4, 3), 3),
+    (1, (2, 2), 1),
+]
+
+
+@pytest.mark.parametrize(("n_classes", "shape", "components"), IMAGES)
+def test_inputs(n_classes, shape, components):
+    dataset, raw = make_images(n_classes, shape, components)
+    for figure in (inputs_figure(dataset, raw, parity=True), inputs_figure(dataset)):
+        shown = [axes for axes in figure.axes if axes.images]
+        assert len(shown) == 1
+        assert len(shown[0].images) in (n_classes, 2 * n_classes)
+        assert shown[0].images[0].get_array().shape[:2] == shape[:2]
+    assert render(figure).startswith(PNG)
+
+
+def test_map_of_four():
+    assert render(map_figure(make_map(None, points=4))).startswith(PNG)
+
+
+def test_equal_figures_are_equal_bytes():
+    images = [render(map_figure(make_map(None))) for _ in range(2)]
+    assert images[0] == images[1]
+    assert b"atplotlib" not in images[0]

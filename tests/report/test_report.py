@@ -1,0 +1,242 @@
+"""The page: whole, linked to nothing, escaped, and written at once."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import yaml
+from matplotlib.figure import Figure
+
+from lsg_ray.datasets import load_dataset
+from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.errors import InputError, StoreError
+from lsg_ray.report import page
+from lsg_ray.report.page import as_yaml, notes, provenance, render_page, summary, write_report
+from lsg_ray.report.sections import Section, rejected_counts, sections
+from lsg_ray.report.style import render
+from lsg_ray.spec import Spec, parse_spec
+from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.overlaps import overlap_distribution
+
+from .made import make_ensemble, make_map, make_spec
+
+KEYS = ("accuracy", "magnetization", "correlations", "overlaps", "map", "inputs")
+
+BLANK = render(Figure(figsize=(0.1, 0.1)))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset(make_spec((5, 3, 4, 10), 2).dataset)
+
+
+@pytest.fixture(scope="module")
+def ensemble(digits):
+    spec = make_spec((5, 3, 4, 10), 120)
+    return make_ensemble("memory://report", spec, dataset_hash=digits.content_hash)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave the figures of the page blank, where it is not them that is tested."""
+
+    def blank(key, title, draw, caption, alt):
+        return Section(key, title, caption, alt, png=BLANK)
+
+    monkeypatch.setattr("lsg_ray.report.sections._section", blank)
+
+
+def measured(ensemble, *, map_=True):
+    return {
+        "moments": moments(ensemble),
+        "overlaps": overlap_distribution(ensemble),
+        "map_": make_map(ensemble) if map_ else None,
+    }
+
+
+class Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.links, self.alts = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [
+            value for name, value in attrs if name in ("src", "href", "srcset", "action")
+        ]
+        self.alts += [dict(attrs).get("alt") for _ in [0] if tag == "img"]
+
+
+def parse(text):
+    links = Links()
+    links.feed(text)
+    return links
+
+
+def test_report_is_whole_and_links_nowhere(tmp_path, ensemble, digits):
+    folder = tmp_path / "a" / "b"
+    found = write_report(folder, ensemble, digits, **measured(ensemble))
+    assert found == folder / "report.html"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["report.html", *(f"{key}.png" for key in KEYS)]
+    )
+    (tmp_path / "plain").touch()
+    assert stat.S_IMODE(found.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+    text = found.read_text(encoding="utf-8")
+    links = parse(text)
+    assert not re.search(r"https?://|url\(|@import|//\w+\.", text)
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & set(links.tags)
+    assert len(links.links) == 6
+    assert all(link.startswith("data:image/png;base64,") for link in links.links)
+    assert all(links.alts)
+    info = ensemble.info()
+    for shown in (info["content_hash"], info["spec_hash"], "<h1>tiny</h1>", "lsg verify tiny.zarr"):
+        assert shown in text
+    assert 'role="note"' not in text
+    assert "Figure 6." in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_figures_of_an_earlier_report_go(tmp_path, ensemble, digits):
+    write_report(tmp_path, ensemble, digits, **measured(ensemble))
+    assert (tmp_path / "map.png").exists()
+    again = write_report(tmp_path, ensemble, digits, **measured(ensemble, map_=False))
+    assert not (tmp_path / "map.png").exists()
+    text = again.read_text(encoding="utf-8")
+    assert "Not computed for this report." in text
+    assert "Figure 5." in text
+    assert "Figure 6." not in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_tiny_and_unfinished_ensembles_say_so(tmp_path, digits):
+    spec = make_spec((5, 3, 4, 10), 3, block_size=1)
+    nothing = dict.fromkeys(("moments", "overlaps", "map_"))
+    found = make_ensemble(tmp_path / "e.zarr", spec, blocks=1)
+    text = write_report(tmp_path / "r", found, digits, **nothing).read_text(encoding="utf-8")
+    assert "1 of 3 configurations had been sampled" in text
+    assert "at least 4 configurations; there are 1." in text
+    assert "not those that the ensemble was sampled on" in text
+    empty = make_ensemble(tmp_path / "none.zarr", spec, blocks=0)
+    drawn = sections(empty, digits, **nothing, rejected=rejected_counts(empty))
+    assert [section.key for section in drawn if section.png] == ["inputs"]
+    assert summary(empty)[5].value == "none yet"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_parts_of_results_read_back_are_known_again(ensemble, digits):
+    """On disk, names of parts are numbers; see `lsg_ray.statistics.results`."""
+    given = moments(ensemble)
+    coded = given.assign_coords(part=("weight", np.zeros(given.sizes["weight"], np.int8)))
+    drawn = sections(
+        ensemble, digits, moments=coded, overlaps=None, map_=None, rejected=np.zeros(BINS, int)
+    )
+    assert "ITR" in drawn[1].caption
+    assert drawn[1].png
+
+
+def test_views_are_named(ensemble, digits):
+    view = ensemble.where("accuracy > 0.85 and loss < 2").part("LB")
+    found = notes(view, digits)
+    assert "those where accuracy > 0.85 and loss < 2" in found[0]
+    assert found[1].startswith("Figures show 15 weights")
+    labels = [entry.label for entry in provenance(view, moments(view), None, None)]
+    assert labels == ["Store", "Format", "Seed", "Data hash", "Moments", "Page"]
+
+
+def test_rejected_trials_come_from_the_ledger(ensemble):
+    counts = rejected_counts(ensemble)
+    assert counts.sum() == ensemble.info()["trials"] - ensemble.n_rows == 27
+
+
+@pytest.mark.parametrize("selection", ["train", "validation"])
+@pytest.mark.usefixtures("undrawn")
+def test_other_selection_sets(tmp_path, selection):
+    spec = make_spec((5, 10), 30, selection=selection)
+    found = make_ensemble(tmp_path / "e.zarr", spec)
+    dataset = load_dataset(spec.dataset)
+    drawn = sections(
+        found, dataset, moments=None, overlaps=None, map_=None, rejected=rejected_counts(found)
+    )
+    assert "outline" in drawn[0].caption
+
+
+def test_hostile_text_is_escaped(ensemble, digits):
+    evil = "</title><script>alert(1)</script><img src=x onerror=\"alert('2')\">{{ 7 * 7 }}"
+    spec = ensemble.spec.model_copy(update={"name": evil})
+    entry = page.Entry(evil, evil, code=True)
+    drawn = [
+        Section("accuracy", evil, evil, evil, png=BLANK),
+        Section('x" onclick="', evil, reason=evil),
+    ]
+    text = render_page(spec=spec, summary=[entry], provenance=[entry], notes=[evil], drawn=drawn)
+    links = parse(text)
+    assert "script" not in links.tags
+    assert len(links.links) == 1
+    assert links.alts == [evil]
+    assert "<script" not in text
+    assert 'onclick="' not in text
+    assert "{{ 7 * 7 }}" in text
+
+
+def test_specification_reads_back_the_same(ensemble):
+    for spec in (ensemble.spec, Spec(), make_spec((64, 1), 5, frozen_parts=[])):
+        assert parse_spec(yaml.safe_load(as_yaml(spec))) == spec
+
+
+# Writing
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_failure_leaves_the_earlier_report(tmp_path, ensemble, digits, monkeypatch):
+    folder = tmp_path / "r"
+    folder.mkdir()
+    (folder / "report.html").write_text("earlier")
+    nothing = dict.fromkeys(("moments", "overlaps", "map_"))
+    replace, calls = os.replace, []
+
+    def failing(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(StoreError, match="No space left"):
+        write_report(folder, ensemble, digits, **nothing)
+    assert (folder / "report.html").read_text() == "earlier"
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    # the page comes last
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(page, "_write", lambda path, _: calls.append(path))
+    write_report(folder, ensemble, digits, **nothing)
+    assert calls[-1] == folder / "report.html"
+
+
+def test_nothing_is_written_before_all_is_drawn(tmp_path, ensemble, digits):
+    with pytest.raises(InputError, match="rejected"):
+        write_report(
+            tmp_path / "r", ensemble, digits, moments=None, overlaps=None, map_=None, rejected=[1]
+        )
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_file_in_the_way_is_refused(tmp_path, ensemble, digits):
+    (tmp_path / "file").touch()
+    nothing = dict.fromkeys(("moments", "overlaps", "map_"))
+    with pytest.raises(InputError, match="is a file"):
+        write_report(tmp_path / "file", ensemble, digits, **nothing)
+
+
+def test_pyplot_is_never_imported():
+    code = (
+        "import sys, lsg_ray; assert 'matplotlib' not in sys.modules\n"
+        "import lsg_ray.report.page; assert 'matplotlib.pyplot' not in sys.modules\n"
+        "assert 'ray' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
