@@ -112,8 +112,8 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
     with late_progress("blocks", "quiet" if as_json else "auto") as on_block:
         report = verify(store, repair=repair, progress=on_block)
     lines = [
-        f"{store}: {report.healthy:,} of {report.blocks:,} blocks whole, {report.missing:,} missing, "
-        f"{report.rows:,} configurations",
+        f"{store}: {report.healthy:,} of {report.blocks:,} blocks whole, "
+        f"{report.missing:,} missing, {report.rows:,} configurations",
         *(_finding(finding) for finding in report.findings),
     ]
     _print(report.to_dict(), as_json, "\n".join(lines))
@@ -238,16 +238,20 @@ def spec() -> None:
 
 
 @spec.command("schema")
-def spec_schema() -> None:
+@as_json
+def spec_schema(as_json: bool) -> None:
     """Print the JSON schema of specifications."""
     from lsg_ray.spec import Spec
 
-    click.echo(json.dumps(Spec.model_json_schema(), indent=2))
+    schema = Spec.model_json_schema()
+    _print(schema, as_json, json.dumps(schema, indent=2))
 
 
 @spec.command("show")
 @click.argument("spec")
-@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
+)
 @click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count.")
 @as_json
 def spec_show(spec: str, as_json: bool, **options: Any) -> None:
@@ -278,7 +282,7 @@ def _where_to_run(options: dict[str, Any], as_json: bool) -> dict[str, Any]:
 
 
 def _say(as_json: bool) -> Callable[[str], None]:
-    return (lambda line: None) if as_json else (lambda line: click.echo(f"{line} ...", err=True))
+    return (lambda _: None) if as_json else (lambda line: click.echo(f"{line} ...", err=True))
 
 
 def _print(result: dict[str, Any], as_json: bool, text: str) -> None:
@@ -320,8 +324,7 @@ def _cell(value: Any) -> str:
 def _print_rows(table: dict[str, Any], style: str) -> None:
     names = list(table)
     rows = [
-        dict(zip(names, map(_plain, row), strict=True))
-        for row in zip(*table.values(), strict=True)
+        dict(zip(names, map(_plain, row), strict=True)) for row in zip(*table.values(), strict=True)
     ]
     if style == "json":
         click.echo(json.dumps(rows))
@@ -329,15 +332,20 @@ def _print_rows(table: dict[str, Any], style: str) -> None:
         click.echo(json.dumps({"count": len(rows), "rows": rows}))
     elif style == "csv":
         import csv
+        import io
 
-        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+        click.echo(text.getvalue(), nl=False)
     else:
         cells = [[_cell(row[name]) for name in names] for row in rows]
         widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
         for line in [names, *cells]:
-            click.echo("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+            click.echo(
+                "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+            )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -354,15 +362,26 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         _fail(words, "interrupted; run the same command again to resume", INTERRUPTED, echo=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         sys.exit(1)
     except OSError as error:
-        _fail(words, f"{error.filename or 'a file'}: {error.strerror or error}", 1, echo=True)
+        message = f"{error.filename or 'output'}: {error.strerror or error}"
+        _fail(words, message, 1, echo=True)
+    except MemoryError as error:
+        _fail(words, f"out of memory: {error}", 1, echo=True)
 
 
 def _fail(words: list[str], message: str, code: int, echo: bool = False) -> None:
     if echo:
         click.echo(f"lsg: {message}", err=True)
     if "--json" in words:
-        click.echo(json.dumps({"error": message, "exit_code": code}))
+        try:
+            click.echo(json.dumps({"error": message, "exit_code": code}))
+        except OSError:
+            _close_output()
     sys.exit(code)
+
+
+def _close_output() -> None:
+    """Send what is still to be printed nowhere, so that Python has nothing to flush at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

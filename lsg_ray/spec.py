@@ -15,19 +15,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lsg_ray.errors import SpecError
 
 DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
 Selection = Literal["test", "train", "validation"]
 Part = Literal["LB", "ITR", "RB"]
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=2**31 - 1)]
+Seed = Annotated[int, Field(ge=0, lt=2**128)]
 
 #: Pixels and classes of each data set: what the first and the last width must fit.
 DATASET_SHAPES: dict[str, tuple[int, int]] = {
@@ -61,7 +63,7 @@ class DatasetSpec(_Section):
     labels: Literal["class", "parity"] = Field(
         "class", description="Class labels (cross entropy) or parity (hinge loss). LL App. F."
     )
-    seed: int = Field(0, ge=0, description="Seed of the subset of training examples.")
+    seed: Seed = Field(0, description="Seed of the subset of training examples.")
 
 
 class NetworkSpec(_Section):
@@ -162,7 +164,7 @@ class EnsembleSpec(_Section):
     block_size: Positive | None = Field(
         None, description="Configurations a block; null: 1,000, fewer for small ensembles."
     )
-    seed: int = Field(0, ge=0, description="Root of the seed tree.")
+    seed: Seed = Field(0, description="Root of the seed tree.")
     frozen_parts: tuple[Part, ...] = Field(
         (), description="Parts held at random ±1 while the rest learns. LL Sec. IV: ITR."
     )
@@ -171,6 +173,11 @@ class EnsembleSpec(_Section):
     give_up_after: Positive = Field(
         200, description="Stop when so many trials in a row miss the threshold."
     )
+
+    @field_validator("frozen_parts")
+    @classmethod
+    def _in_order(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part for part in get_args(Part) if part in parts)
 
 
 class Spec(_Section):
@@ -240,8 +247,8 @@ def _misfits(spec: Spec) -> Iterable[str]:
     if components is not None and components > pixels:
         yield f"dataset.components: {components} given; {name} has {pixels} pixels"
     elif widths[0] != (components or pixels):
-        source = f"dataset.components = {components}" if components else f"{pixels} pixels of {name}"
-        yield f"network.widths: first width {widths[0]} given; it must equal the {source}"
+        source = "dataset.components" if components else f"pixels of {name}"
+        yield f"network.widths: first width {widths[0]} given; {source} need {components or pixels}"
     outputs = 1 if spec.dataset.labels == "parity" else classes
     if widths[-1] != outputs:
         yield (
@@ -270,7 +277,7 @@ def parse_spec(tree: Any, source: str = "spec") -> Spec:
         One line per fault: path, value seen, what is allowed.
     """
     if not isinstance(tree, Mapping):
-        raise SpecError([f"{tree!r} given; a mapping of sections is needed"], source)
+        raise SpecError([f"{_shown(tree)} given; a mapping of sections is needed"], source)
     try:
         return Spec.model_validate(tree)
     except ValidationError as error:
@@ -294,13 +301,13 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
         raise SpecError([f"cannot be read: {reason}"], str(path)) from None
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpecError([f"not valid YAML: {' '.join(str(error).split())}"], str(path)) from None
+        tree = _read_yaml(text)
+    except ValueError as error:
+        raise SpecError([str(error)], str(path)) from None
     tree = {} if tree is None else tree
     if isinstance(tree, Mapping):
         tree = override(tree, overrides)
@@ -313,31 +320,67 @@ def override(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
     >>> override({"training": {"epochs": 50}}, ["training.epochs=5"])
     {'training': {'epochs': 5}}
     """
-    result = json.loads(json.dumps(tree, default=str))
+    result = dict(tree)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         keys = path.strip().split(".")
         if not equals or not all(keys):
-            raise SpecError([f"{assignment!r} given; write section.field=value"], "--set")
+            raise SpecError([f"{_shown(assignment)} given; write section.field=value"], "--set")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise SpecError([f"{path}: {text!r} is not a YAML value"], "--set") from None
-        node = result
-        for key in keys[:-1]:
-            child = node.get(key)
-            if child is None:
-                child = node[key] = {}
-            if not isinstance(child, dict):
-                raise SpecError([f"{path}: {key!r} is a value, not a section"], "--set")
-            node = child
-        node[keys[-1]] = value
+            result = _assigned(result, keys, _read_yaml(text))
+        except ValueError as error:
+            fault = f"{_name(path)}: {_shown(text)} given; {error}"
+            raise SpecError([fault], "--set") from None
     return result
+
+
+def _assigned(tree: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
+    """Return a copy with the value at the end of a path of keys; what it leaves alone is shared."""
+    key, *rest = keys
+    if not rest:
+        return {**tree, key: value}
+    child = {} if tree.get(key) is None else tree[key]
+    if not isinstance(child, Mapping):
+        raise ValueError(f"{key!r} is a value, not a section")
+    return {**tree, key: _assigned(child, rest, value)}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader; a key that stands twice in a mapping is an error."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    problem = f"{_shown(key.value)} is given twice"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+                seen.add(key.value)
+        return node
+
+
+def _read_yaml(text: str) -> Any:
+    """Read YAML; `ValueError` says in one line what is wrong with it."""
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        line = "".join(mark if mark.isprintable() else " " for mark in str(error))
+        raise ValueError(f"not valid YAML: {' '.join(line.split())}") from None
+
+
+_brief = reprlib.Repr()
+_brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
+
+
+def _shown(value: Any) -> str:
+    """Return a value as text of one line, cut short where it is long."""
+    return _brief.repr(value)
 
 
 def _fault_lines(error: ValidationError) -> Iterable[str]:
     for fault in error.errors(include_url=False):
-        path = ".".join(str(key) for key in fault["loc"])
+        path = ".".join(_name(key) for key in fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             yield f"{path}: unknown field; allowed are {_allowed_fields(fault['loc'][:-1])}"
@@ -345,7 +388,11 @@ def _fault_lines(error: ValidationError) -> Iterable[str]:
             for line in message.splitlines():
                 yield f"{path}.{line}" if path else line
         else:
-            yield f"{path}: {fault['input']!r} given; {message[:1].lower()}{message[1:]}"
+            yield f"{path}: {_shown(fault['input'])} given; {message[:1].lower()}{message[1:]}"
+
+
+def _name(key: int | str) -> str:
+    return str(key) if str(key).isprintable() else _shown(key)
 
 
 def _allowed_fields(path: tuple[int | str, ...]) -> str:

@@ -78,7 +78,8 @@ def create_ensemble(url: str | os.PathLike[str], spec: Spec, *, dataset_hash: st
 
     A store that is there must hold the same run: the same specification and the same data.  Only
     ``ensemble.count`` may be larger (the ensemble grows: configuration i is the same whatever the
-    count), and ``ensemble.block_size`` may be left to the store.
+    count), ``ensemble.block_size`` may be left to the store, and ``ensemble.give_up_after`` may be
+    what it will.
 
     Parameters
     ----------
@@ -164,7 +165,7 @@ def _refuse_another_run(stored: Header, given: Header, url: str) -> None:
                 lines.append(
                     f"ensemble.block_size: the store has {stored.block_size}, the spec {now}"
                 )
-        elif was != now:
+        elif was != now and path != ("ensemble", "give_up_after"):  # changes no configuration
             lines.append(f"{'.'.join(path)}: the store has {was}, the spec {now}")
     if stored.dataset_hash != given.dataset_hash:
         lines.append(

@@ -112,7 +112,7 @@ class _Misses:
         with self._lock:
             self.trials += 1
             self._in_a_row.append(accuracy)
-            place = min(int(accuracy * REJECTED_BINS), REJECTED_BINS - 1)
+            place = min(int(np.nan_to_num(accuracy) * REJECTED_BINS), REJECTED_BINS - 1)
             self.histogram[place] = self.histogram.get(place, 0) + 1
             self.on_trial(False)
             if len(self._in_a_row) >= self.spec.ensemble.give_up_after:
@@ -120,15 +120,17 @@ class _Misses:
 
 
 def _acceptance_advice(spec: Spec, seen: NDArray) -> str:
-    low, quarter, median, high, top = np.quantile(seen, [0, 0.25, 0.5, 0.75, 1])
+    diverged = int(np.isnan(seen).sum())
+    low, quarter, median, high, top = np.quantile(np.nan_to_num(seen), [0, 0.25, 0.5, 0.75, 1])
     ensemble = spec.ensemble
     return (
-        f"{len(seen)} trials in a row missed ensemble.threshold = {ensemble.threshold:g}.\n"
+        f"{len(seen)} trials in a row missed ensemble.threshold = {ensemble.threshold:g}"
+        f"{f', {diverged} of them diverged (lower training.learning_rate)' if diverged else ''}.\n"
         f"Best accuracies of {ensemble.draws} draws on the {ensemble.selection} set: "
         f"min {low:.4f}, quartiles {quarter:.4f} {median:.4f} {high:.4f}, max {top:.4f}.\n"
         f"Lower ensemble.threshold (half of these trials reach {median:.4f}), train longer "
         f"(training.epochs = {spec.training.epochs}), widen network.widths, "
-        f"or raise ensemble.give_up_after."
+        f"or raise ensemble.give_up_after. All but the last make another ensemble: use another --out."
     )
 
 
@@ -245,7 +247,7 @@ def run_trials(
 ) -> list[Candidate]:
     """Run trial number ``trial`` of some configurations and return the best draw of each.
 
-    A network whose fields are not finite counts with accuracy 0.
+    A network that diverged (fields not finite) has accuracy NaN and is never accepted.
     """
     ensemble, network = spec.ensemble, spec.network
     seeds = [seed_sequence(ensemble.seed, Stage.TRIAL, c, trial) for c in configurations]
@@ -270,5 +272,7 @@ def run_trials(
         drawn = binary.draw(usable, ensemble.draws, seed, fixed)
         accuracy, _ = binary.evaluate(network, drawn, arena.selection, spec.loss)
         best = int(np.argmax(accuracy))
-        candidates.append(Candidate(drawn[best], float(accuracy[best]) if finite else 0.0, fields))
+        candidates.append(
+            Candidate(drawn[best], float(accuracy[best]) if finite else np.nan, fields)
+        )
     return candidates

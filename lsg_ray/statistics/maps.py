@@ -42,7 +42,7 @@ def starts_and_solutions(
     Raises
     ------
     InputError
-        Fewer than `FEWEST` configurations.
+        Fewer than `FEWEST` configurations are there, or asked for; or a part of the weights.
 
     Notes
     -----
@@ -50,10 +50,12 @@ def starts_and_solutions(
     """
     from sklearn.manifold import TSNE
 
-    if ensemble.n_rows < FEWEST:
-        raise InputError(f"{ensemble.url}: {ensemble.n_rows} configurations; a map needs {FEWEST}")
-    rng = generator(seed, Stage.MAP)
+    if ensemble.is_part:
+        raise InputError("a view of a part given; a map takes whole configurations")
     count = min(ensemble.n_rows, configurations)
+    if count < FEWEST:
+        raise InputError(f"{ensemble.url}: {count} configurations; a map needs {FEWEST}")
+    rng = generator(seed, Stage.MAP)
     chosen = np.sort(rng.choice(ensemble.n_rows, count, replace=False))
     rows = ensemble.take(
         ensemble.column("configuration")[chosen], ("configuration", "trial", "accuracy", "weights")
@@ -65,7 +67,10 @@ def starts_and_solutions(
     ]
     frozen = Frozen(spec.ensemble.frozen_parts, spec.ensemble.frozen_field)
     fields = initial_fields(spec.network, spec.training, seeds, frozen)
-    starts = np.concatenate([draw(f, 1, s) for f, s in zip(fields, seeds, strict=True)])
+    fixed = np.zeros(spec.network.n_weights, bool)
+    for part in frozen.parts:
+        fixed[spec.network.parts[part]] = True
+    starts = np.concatenate([draw(f, 1, s, fixed) for f, s in zip(fields, seeds, strict=True)])
     points = np.concatenate([starts, rows["weights"]]).astype(np.float32)
     perplexity = min(30.0, (len(points) - 1) / 3)
     layout = TSNE(perplexity=perplexity, init="pca", random_state=int(rng.integers(2**31)))

@@ -34,7 +34,7 @@ MAX_BYTES = 4 * 2**30
 class Sums(NamedTuple):
     """Σ 1, Σ σ_i (N,) int64 and Σ σ_i σ_j (N, N) int64 over some configurations."""
 
-    count: int
+    rows: int
     first: NDArray[np.int64]
     second: NDArray[np.int64]
 
@@ -52,7 +52,7 @@ def add_sums(parts: list[Sums]) -> Sums:
     for part in parts[1:]:
         first += part.first
         second += part.second
-    return Sums(sum(part.count for part in parts), first, second)
+    return Sums(sum(part.rows for part in parts), first, second)
 
 
 def moments(ensemble: Ensemble) -> xarray.Dataset:
@@ -103,8 +103,8 @@ def moments(ensemble: Ensemble) -> xarray.Dataset:
 
 
 def _dataset(total: Sums, ensemble: Ensemble) -> xarray.Dataset:
-    m = total.first / total.count
-    C = total.second / total.count
+    m = total.first / total.rows
+    C = total.second / total.rows
     coordinates = {
         name: ("weight", values[ensemble.weight_slice])
         for name, values in weight_coordinates(ensemble.spec).items()
@@ -113,11 +113,11 @@ def _dataset(total: Sums, ensemble: Ensemble) -> xarray.Dataset:
         {
             "m": ("weight", m, {"long_name": "magnetization", "units": "1"}),
             "C": (("weight", "weight_"), C, {"long_name": "correlation", "units": "1"}),
-            "m_stderr": ("weight", _standard_error(m, total.count), {"units": "1"}),
-            "C_stderr": (("weight", "weight_"), _standard_error(C, total.count), {"units": "1"}),
+            "m_stderr": ("weight", _standard_error(m, total.rows), {"units": "1"}),
+            "C_stderr": (("weight", "weight_"), _standard_error(C, total.rows), {"units": "1"}),
         },
         coordinates,
-        {**provenance(ensemble), "count": total.count},
+        {**provenance(ensemble), "count": total.rows},
     )
     return result.assign_coords(weight_=("weight_", coordinates["weight"][1]))
 

@@ -39,17 +39,17 @@ def overlap_distribution(
     Raises
     ------
     InputError
-        Fewer than two configurations.
+        Fewer than two configurations are there, or asked for.
 
     Notes
     -----
     2 K² N flop for K configurations; K rows and a K-row strip of overlaps in memory.
     """
-    rows = ensemble.n_rows
-    if rows < 2:
-        raise InputError(f"{ensemble.url}: {rows} configurations; overlaps need at least 2")
+    count = min(ensemble.n_rows, configurations)
+    if count < 2:
+        raise InputError(f"{ensemble.url}: {count} configurations; overlaps need at least 2")
     rng = generator(seed, Stage.PAIRS)
-    chosen = np.sort(rng.choice(rows, min(rows, configurations), replace=False))
+    chosen = np.sort(rng.choice(ensemble.n_rows, count, replace=False))
     signs = ensemble.take(ensemble.column("configuration")[chosen])["weights"].astype(np.float32)
     n = signs.shape[1]
     pairs = np.zeros(n + 1, np.int64)

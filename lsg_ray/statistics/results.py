@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
@@ -41,14 +42,22 @@ def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
     """
     target = Path(path)
     if target.exists() or target.is_symlink():
-        ours = (target / "zarr.json").is_file() and not (target / "ledger").exists()
         if not overwrite:
             raise InputError(f"{target} exists; name another place or pass --overwrite")
-        if not ours:
+        if target.is_symlink() or not _is_result(target):
             raise InputError(f"{target} is not a result of lsg; it is not overwritten")
     if not target.resolve().parent.is_dir():
         raise InputError(f"{target.resolve().parent} is not a folder; make it first")
     return target
+
+
+def _is_result(target: Path) -> bool:
+    """Return whether a Zarr group has our `provenance` and is no ensemble."""
+    try:
+        attributes = json.loads((target / "zarr.json").read_bytes())["attributes"]
+        return "spec_hash" in attributes and "format" not in attributes
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _as_flags(result: xarray.Dataset) -> xarray.Dataset:

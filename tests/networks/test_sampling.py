@@ -83,13 +83,14 @@ def test_out_of_reach_threshold_says_what_to_change(engine):
     assert "Lower ensemble.threshold" in str(info.value)
 
 
-def test_diverged_networks_are_rejected():
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_diverged_networks_are_never_accepted(engine):
     spec = _spec(
-        training={"learning_rate": 1e38, "epochs": 2}, ensemble={"threshold": 0, "count": 2}
+        training={"learning_rate": 1e38, "epochs": 2, "engine": engine},
+        ensemble={"threshold": 0, "count": 2, "give_up_after": 3},
     )
-    arena = prepare(spec, load_dataset(spec.dataset))
-    candidates = sampling.run_trials(spec, arena, [0, 1], 0)
-    assert all(np.isfinite(c.weights).all() for c in candidates)
+    with pytest.raises(AcceptanceError, match="3 of them diverged"):
+        _sample(spec, rows=2, device="cpu")
 
 
 def test_frozen_interior_is_random_and_kept():

@@ -1,0 +1,177 @@
+"""Results on disk: readable by xarray alone, whole or not there, never over something else."""
+
+import json
+import os
+import warnings
+
+import numpy as np
+import pytest
+import xarray
+
+from lsg_ray.errors import InputError, StoreError
+from lsg_ray.statistics.maps import starts_and_solutions
+from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.overlaps import overlap_distribution
+from lsg_ray.statistics.results import check_target, save_result
+
+WIDTHS = (5, 3, 4, 1)
+
+
+@pytest.fixture(scope="module")
+def ensemble(ensemble_of):
+    signs = np.where(np.random.default_rng(0).random((20, 31)) < 0.5, 1, -1)
+    return ensemble_of(signs, WIDTHS, block_size=7)
+
+
+@pytest.fixture(scope="module")
+def result(ensemble):
+    return moments(ensemble)
+
+
+@pytest.mark.parametrize("measure", [moments, overlap_distribution, starts_and_solutions])
+def test_saved__reads_back_without_a_warning(ensemble, tmp_path, measure):
+    result = measure(ensemble)
+    path = save_result(result, tmp_path / "r.zarr")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = xarray.open_zarr(path).load()
+    assert set(again.variables) == set(result.variables)
+    for name, variable in result.variables.items():
+        if variable.dtype.kind != "U":
+            np.testing.assert_array_equal(again[name].values, variable.values)
+            assert again[name].dtype == variable.dtype
+            assert again[name].attrs == variable.attrs
+    assert again.attrs == result.attrs
+    assert os.listdir(tmp_path) == ["r.zarr"]
+
+
+def test_names__are_flags_that_decode(ensemble, tmp_path):
+    for part in (None, "ITR"):
+        result = moments(ensemble if part is None else ensemble.part(part))
+        save_result(result, tmp_path / "r.zarr", overwrite=True)
+        part = xarray.open_zarr(tmp_path / "r.zarr")["part"]
+        names = dict(
+            zip(part.attrs["flag_values"], part.attrs["flag_meanings"].split(), strict=True)
+        )
+        assert [names[code] for code in part.values] == result["part"].values.tolist()
+
+
+def test_save__does_not_change_the_result(result, tmp_path):
+    before = result.copy(deep=True)
+    save_result(result, tmp_path / "r.zarr")
+    assert result.identical(before)
+
+
+# Whole or not at all
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_failed_write__leaves_nothing_and_keeps_what_was_there(
+    result, tmp_path, monkeypatch, failure, earlier
+):
+    path = tmp_path / "r.zarr"
+    if earlier:
+        save_result(result.isel(weight=slice(3), weight_=slice(3)), path)
+    write = xarray.Dataset.to_zarr
+
+    def fail_halfway(self, store, **options):
+        write(self[["m"]], store, **options)
+        raise failure
+
+    monkeypatch.setattr(xarray.Dataset, "to_zarr", fail_halfway)
+    expected = StoreError if isinstance(failure, OSError) else KeyboardInterrupt
+    with pytest.raises(expected):
+        save_result(result, path, overwrite=earlier)
+    assert os.listdir(tmp_path) == (["r.zarr"] if earlier else [])
+    if earlier:
+        assert xarray.open_zarr(path)["m"].size == 3
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a place where not even root writes")
+def test_place_that_cannot_be_written__is_an_error_that_names_it(result):
+    with pytest.raises(StoreError, match=r"/proc/r\.zarr could not be written"):
+        save_result(result, "/proc/r.zarr")
+
+
+# Overwriting
+
+
+def test_overwrite__replaces_a_result_and_only_when_told(result, tmp_path):
+    path = save_result(result, tmp_path / "r.zarr")
+    smaller = result.isel(weight=slice(3), weight_=slice(3))
+    with pytest.raises(InputError, match="exists; name another place or pass --overwrite"):
+        save_result(smaller, path)
+    assert xarray.open_zarr(path)["m"].size == 31
+    save_result(smaller, path, overwrite=True)
+    assert xarray.open_zarr(path)["m"].size == 3
+    assert os.listdir(tmp_path) == ["r.zarr"]
+
+
+def _file(path, ensemble_of):
+    path.write_text("mine")
+
+
+def _folder(path, ensemble_of):
+    path.mkdir()
+    (path / "thesis.tex").write_text("mine")
+
+
+def _foreign_zarr(path, ensemble_of):
+    xarray.Dataset({"mine": ("x", [1, 2])}).to_zarr(path, consolidated=False, zarr_format=3)
+
+
+def _foreign_json(path, ensemble_of):
+    path.mkdir()
+    (path / "zarr.json").write_text(json.dumps(["attributes"]))
+
+
+def _ensemble(path, ensemble_of):
+    ensemble_of(np.ones((3, 4), np.int8), url=path)
+
+
+def _ensemble_without_ledger(path, ensemble_of):
+    _ensemble(path, ensemble_of)
+    (path / "ledger").rename(path / "lost")
+
+
+def _dangling_link(path, ensemble_of):
+    path.symlink_to(path.with_name("nowhere"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _file,
+        _folder,
+        _foreign_zarr,
+        _foreign_json,
+        _ensemble,
+        _ensemble_without_ledger,
+        _dangling_link,
+    ],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_anything_else__is_never_overwritten(result, tmp_path, ensemble_of, make, overwrite):
+    path = tmp_path / "other"
+    make(path, ensemble_of)
+    before = sorted(file.relative_to(tmp_path) for file in tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="not a result of lsg" if overwrite else "exists"):
+        save_result(result, path, overwrite=overwrite)
+    assert sorted(file.relative_to(tmp_path) for file in tmp_path.rglob("*")) == before
+
+
+def test_link_to_a_result__is_not_followed(result, tmp_path):
+    save_result(result, tmp_path / "r.zarr")
+    (tmp_path / "link").symlink_to(tmp_path / "r.zarr")
+    with pytest.raises(InputError, match="not a result of lsg"):
+        check_target(tmp_path / "link", overwrite=True)
+
+
+def test_missing_parent__is_refused_and_not_made(result, tmp_path):
+    with pytest.raises(InputError, match=f"{tmp_path}/a/b is not a folder; make it first"):
+        save_result(result, tmp_path / "a" / "b" / "r.zarr")
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is not a folder"):
+        save_result(result, tmp_path / "file" / "r.zarr")

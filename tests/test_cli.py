@@ -1,0 +1,645 @@
+"""The `lsg` command: exit codes, clean output, and nothing left behind by what is refused."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import pytest
+import xarray
+
+from lsg_ray import __version__
+from lsg_ray.cli import main
+from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.statistics.moments import moments
+
+SPEC = """
+name: tiny
+dataset: {name: digits, components: 4}
+network: {widths: [4, 3, 10]}
+training: {epochs: 2, batch_size: 100}
+ensemble: {count: 6, threshold: 0, draws: 2, block_size: 2}
+"""
+HEAVY = ("dask", "matplotlib", "numba", "ray", "sklearn", "torch", "xarray", "zarr")
+LSG = Path(sys.executable).with_name("lsg")
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def lsg(capsys):
+    """Run a command in this process."""
+
+    def run(*words) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        ran = Ran(stop.value.code, *capsys.readouterr())
+        assert "Traceback" not in ran.err
+        return ran
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory):
+    """Specification and store of six configurations; copy the store before changing it."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "tiny.yaml").write_text(SPEC)
+    with pytest.raises(SystemExit) as stop:
+        main(["sample", str(folder / "tiny.yaml"), "--out", str(folder / "s"), "--workers", "0"])
+    assert stop.value.code == 0
+    return folder
+
+
+@pytest.fixture
+def spec(sampled):
+    return sampled / "tiny.yaml"
+
+
+@pytest.fixture
+def store(sampled, tmp_path):
+    return Path(shutil.copytree(sampled / "s", tmp_path / "s"))
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def content(store) -> str:
+    return open_ensemble(store).info()["content_hash"]
+
+
+# Starting
+
+
+def test_help_and_version__answer_at_once():
+    for option in ("--help", "--version"):
+        seconds = []
+        for _ in range(5):
+            began = time.perf_counter()
+            done = subprocess.run([LSG, option], capture_output=True, text=True)
+            seconds.append(time.perf_counter() - began)
+            assert (done.returncode, done.stderr) == (0, "")
+        assert median(seconds) < 0.3
+    assert done.stdout == f"lsg, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import lsg_ray",
+        "import lsg_ray.cli",
+        "from lsg_ray.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "import lsg_ray; lsg_ray.Spec, lsg_ray.load_spec",
+    ],
+)
+def test_start__loads_nothing_heavy(code):
+    code = f"import sys, time\nbegan = time.perf_counter()\n{code}\n" + (
+        "seconds = time.perf_counter() - began\n"
+        f"print([n for n in {HEAVY} if n in sys.modules], seconds, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    loaded, _, seconds = done.stderr.strip().rpartition(" ")
+    assert loaded == "[]"
+    assert float(seconds) < 0.5
+
+
+def test_every_public_name__is_there():
+    import lsg_ray
+
+    assert set(lsg_ray.__all__) <= set(dir(lsg_ray))
+    assert all(callable(getattr(lsg_ray, name)) for name in lsg_ray.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'smaple'"):
+        _ = lsg_ray.smaple
+
+
+def test_every_command__has_help_of_one_line_that_fits(lsg):
+    assert lsg().code == 2
+    page = lsg("--help").out
+    for command in (
+        "data",
+        "info",
+        "moments",
+        "query",
+        "report",
+        "run",
+        "sample",
+        "spec",
+        "verify",
+    ):
+        assert f"\n  {command} " in page
+        assert lsg(command, "-h").code == 0
+
+
+# --json
+
+
+def test_json__is_one_document_and_nothing_else(lsg, spec, store, tmp_path):
+    commands = {
+        ("sample", spec, "--out", store, "--workers", 0): "sampled",
+        ("sample", spec, "--out", tmp_path / "new", "--workers", 0, "--count", 2): "sampled",
+        ("info", store): "content_hash",
+        ("verify", store): "findings",
+        ("query", store): "rows",
+        ("query", store, "--format", "csv"): "rows",
+        ("moments", store, "--out", tmp_path / "m"): "mean_abs_m",
+        ("spec", "show", spec): "hash",
+        ("spec", "schema"): "properties",
+        ("data", "list"): "datasets",
+        ("data", "fetch", "digits"): "folder",
+    }
+    for words, key in commands.items():
+        ran = lsg(*words, "--json")
+        assert (ran.code, ran.err) == (0, ""), words
+        assert ran.out.count("\n") == 1
+        assert key in ran.json
+
+
+def test_json__of_a_failure_is_one_document_too(lsg, spec, store, tmp_path):
+    commands = [
+        ("sample", spec, "--out", store, "--workers", 0, "--set", "ensemble.seed=1"),
+        ("sample", spec, "--out", tmp_path / "x", "--set", "ensemble.count=many"),
+        ("run", spec, "--out", spec),
+        ("info", tmp_path),
+        ("query", store, "--where", "accuracy >"),
+        ("query", store, "--limit", "0"),
+        ("moments", store, "--out", store),
+        ("report", tmp_path),
+        ("data", "fetch", "nothing"),
+        ("nonsense",),
+    ]
+    for words in commands:
+        ran = lsg(*words, "--json")
+        assert (ran.code, ran.json["exit_code"]) == (2, 2), words
+        assert ran.out.count("\n") == 1
+        assert ran.json["error"] in ran.err
+        assert ran.err
+
+
+def test_progress__goes_to_standard_error(lsg, spec, tmp_path):
+    ran = lsg("sample", spec, "--out", tmp_path / "s", "--workers", 0)
+    assert ran.code == 0
+    assert ran.err.startswith("configurations: 6/6, ")
+    (line,) = ran.out.splitlines()
+    assert line.startswith(f"{tmp_path / 's'}: 6 of 6 configurations, 6 sampled now (")
+
+
+# Bad usage
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sample",),
+        ("sample", "SPEC"),
+        ("sample", "SPEC", "--out", "OUT", "--count", "0"),
+        ("sample", "SPEC", "--out", "OUT", "--count", "x"),
+        ("sample", "SPEC", "--out", "OUT", "--workers", "-1"),
+        ("sample", "SPEC", "--out", "OUT", "--nonsense"),
+        ("sample", "SPEC", "--out", "OUT", "--set", "ensemble.count"),
+        ("sample", "SPEC", "--out", "memory://x"),
+        ("sample", "SPEC", "--out", "http://host/x"),
+        ("sample", "SPEC", "--out", ""),
+        ("sample", "none.yaml", "--out", "OUT"),
+        ("run", "SPEC"),
+        ("run", "SPEC", "--out", "s3://bucket/run"),
+        ("run", "SPEC", "--out", "OUT", "--count", "1"),
+        ("moments", "STORE"),
+        ("query", "STORE", "--format", "xml"),
+        ("spec", "show"),
+        ("spec", "nonsense"),
+    ],
+    ids=" ".join,
+)
+def test_bad_usage__exits_with_2_and_creates_nothing(
+    lsg, spec, store, tmp_path, monkeypatch, words
+):
+    places = {"SPEC": spec, "STORE": store, "OUT": tmp_path / "out"}
+    monkeypatch.chdir(tmp_path)
+    before = listing(tmp_path)
+    ran = lsg(*(places.get(word, word) for word in words))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err
+    assert listing(tmp_path) == before
+
+
+def test_bad_spec__one_line_a_fault_and_nothing_created(lsg, tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("network: {leaky_slope: 7}\nensemble: {count: 0, oops: 1}\ntraining: 3")
+    for command in ("run", "sample"):
+        ran = lsg(command, bad, "--out", tmp_path / "out", "--set", "ensemble.draws=x")
+        assert (ran.code, ran.out) == (2, "")
+        lines = ran.err.removeprefix("lsg: ").splitlines()
+        assert len(lines) == 5
+        assert all(line.startswith(f"{bad}: ") for line in lines)
+    assert os.listdir(tmp_path) == ["bad.yaml"]
+
+
+@pytest.mark.parametrize(
+    "change", ["dataset.train_examples=99999", "network.family=relu", "ensemble.count=2000000000"]
+)
+def test_spec_that_cannot_be_run__creates_nothing(lsg, spec, tmp_path, change):
+    ran = lsg("sample", spec, "--out", tmp_path / "out", "--workers", 0, "--set", change)
+    assert (ran.code, ran.out) == (2, "")
+    assert len(ran.err.splitlines()) == 1
+    assert os.listdir(tmp_path) == []
+
+
+# sample
+
+
+def test_out__in_a_missing_folder_is_made(lsg, spec, tmp_path):
+    ran = lsg("sample", spec, "--out", tmp_path / "a" / "b", "--workers", 0, "--count", 2)
+    assert ran.code == 0
+    assert open_ensemble(tmp_path / "a" / "b").n_complete == 2
+
+
+def test_out__that_is_a_file_or_foreign_is_left_alone(lsg, spec, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.tex").write_text("mine")
+    before = listing(tmp_path)
+    for name, says in [
+        ("file", "a file is in the way"),
+        ("folder", "not empty and not an lsg-ray"),
+    ]:
+        ran = lsg("sample", spec, "--out", tmp_path / name, "--workers", 0)
+        assert ran.code == 2
+        assert says in ran.err
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a place where not even root writes")
+def test_out__that_cannot_be_written_is_one_line(lsg, spec, store):
+    for words in (("sample", spec, "--workers", 0), ("moments", store)):
+        ran = lsg(*words, "--out", "/proc/lsg")
+        assert (ran.code, ran.out) == (1, "")
+        assert len(ran.err.splitlines()) == 1
+        assert "/proc/lsg" in ran.err
+
+
+def test_sample_again__does_nothing(lsg, spec, store):
+    before = listing(store)
+    times = [file.stat().st_mtime_ns for file in sorted(store.rglob("*"))]
+    ran = lsg("sample", spec, "--out", store, "--workers", 0, "--json")
+    sampled = ran.json["sampled"]
+    assert (sampled["rows"], sampled["trials"], sampled["resumed"]) == (0, 0, 6)
+    assert listing(store) == before
+    assert [file.stat().st_mtime_ns for file in sorted(store.rglob("*"))] == times
+
+
+def test_sample_another_run__names_the_fields_and_changes_nothing(lsg, spec, store):
+    before = listing(store)
+    changes = ("--set", "training.epochs=3", "--set", "ensemble.seed=9", "--count", 5)
+    ran = lsg("sample", spec, "--out", store, "--workers", 0, *changes)
+    assert ran.code == 2
+    for line in (
+        "training.epochs: the store has 2, the spec 3",
+        "ensemble.seed: the store has 0, the spec 9",
+        "ensemble.count: the store has 6, the spec 5: it can only grow",
+    ):
+        assert line in ran.err.splitlines()
+    assert listing(store) == before
+
+
+def test_sample_more__grows_to_what_a_new_store_would_hold(lsg, spec, store, tmp_path):
+    grown = lsg("sample", spec, "--out", store, "--workers", 0, "--count", 9, "--json")
+    assert (grown.json["rows"], grown.json["sampled"]["rows"]) == (9, 3)
+    new = lsg("sample", spec, "--out", tmp_path / "n", "--workers", 0, "--count", 9, "--json")
+    assert new.json["content_hash"] == grown.json["content_hash"]
+    assert lsg("verify", store).code == 0
+
+
+def test_threshold_out_of_reach__exits_with_1_shows_what_was_seen_and_keeps_blocks(
+    lsg, spec, store, tmp_path
+):
+    """The threshold lies between the accuracies of configurations 0 and 1."""
+    first, second = open_ensemble(store).column("accuracy")[:2].tolist()
+    assert second < first
+    out = tmp_path / "out"
+    words = ("sample", spec, "--out", out, "--workers", 0, "--set", "ensemble.block_size=1")
+    words += ("--set", f"ensemble.threshold={(first + second) / 2}")
+    words += ("--set", "ensemble.give_up_after=1")
+    for _ in range(2):
+        ran = lsg(*words)
+        assert (ran.code, ran.out) == (1, "")
+        assert "1 trials in a row missed ensemble.threshold" in ran.err
+        assert f"min {second:.4f}, quartiles" in ran.err
+        assert "Lower ensemble.threshold" in ran.err
+        assert open_ensemble(out).blocks.tolist() == [0]
+    assert lsg(*words, "--json").json["exit_code"] == 1
+    assert lsg("verify", out).code == 0
+
+
+def test_out_of_memory__is_a_message(lsg, spec, tmp_path, monkeypatch):
+    def sample(*arguments, **options):
+        raise MemoryError("Unable to allocate 149. GiB")
+
+    monkeypatch.setattr("lsg_ray.cluster.sample.sample", sample)
+    ran = lsg("sample", spec, "--out", tmp_path / "s", "--json")
+    assert (ran.code, ran.err) == (1, "lsg: out of memory: Unable to allocate 149. GiB\n")
+    assert ran.json["exit_code"] == 1
+
+
+# run
+
+
+def test_run__tells_its_stages_on_standard_error_and_its_result_on_output(
+    lsg, spec, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("lsg_ray.pipeline._report", lambda place, *_: place / "report.html")
+    words = ("run", spec, "--out", tmp_path / "r", "--workers", 0)
+    ran = lsg(*words)
+    assert (ran.code, ran.out) == (0, f"report: {tmp_path / 'r' / 'report.html'}\n")
+    stages = [line for line in ran.err.splitlines() if line.endswith(" ...")]
+    assert stages == ["sample ...", "verify ...", "statistics ...", "report ..."]
+    again = lsg(*words, "--json")
+    assert (again.code, again.err) == (0, "")
+    assert again.json["rows"] == 6
+    assert list(again.json["stage_seconds"]) == ["sample", "verify", "statistics", "report"]
+
+
+# info, verify
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "query", "moments"])
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("missing", "nothing there"),
+        (".", "a directory without a store"),
+        ("file", "not a directory"),
+        ("zarr", "not an lsg-ray ensemble"),
+        ("", "is not a path or URL of a store"),
+        ("memory://nothing", "nothing there"),
+    ],
+)
+def test_no_store__exits_with_2_and_says_what_is_there(
+    lsg, tmp_path, monkeypatch, command, place, says
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "zarr").mkdir()
+    (tmp_path / "zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    before = listing(tmp_path)
+    ran = lsg(command, place, *(("--out", "m") if command == "moments" else ()))
+    assert (ran.code, ran.out) == (2, "")
+    (line,) = ran.err.splitlines()
+    assert says in line
+    assert listing(tmp_path) == before
+
+
+def test_info__tells_what_the_store_holds(lsg, store):
+    found = lsg("info", store, "--json").json
+    assert found["url"] == str(store)
+    assert (found["rows"], found["count"], found["complete"]) == (6, 6, True)
+    lines = lsg("info", store).out.splitlines()
+    assert [line.split()[0] for line in lines] == list(found)
+
+
+def test_info__of_an_empty_store_has_no_numbers_made_up(lsg, spec, tmp_path):
+    change = ("--set", "ensemble.threshold=1", "--set", "ensemble.give_up_after=1")
+    assert lsg("sample", spec, "--out", tmp_path / "s", "--workers", 0, *change).code == 1
+    found = lsg("info", tmp_path / "s", "--json").json
+    assert (found["rows"], found["accuracy"], found["acceptance"]) == (0, None, None)
+    assert lsg("query", tmp_path / "s", "--format", "json").out == "[]\n"
+    assert lsg("moments", tmp_path / "s", "--out", tmp_path / "m").code == 2
+
+
+def test_verify__names_a_flipped_byte_and_repair_makes_room_for_it(lsg, spec, store):
+    whole = content(store)
+    chunk = store / "weights" / "c.1.0"
+    data = bytearray(chunk.read_bytes())
+    data[2] ^= 4
+    chunk.write_bytes(data)
+    damaged = listing(store)
+
+    ran = lsg("verify", store)
+    assert ran.code == 1
+    assert ran.out.startswith(f"{store}: 2 of 3 blocks whole, 0 missing, 4 configurations\n")
+    assert "FOUND flipped bits: array 'weights', block 1: weights/c.1.0" in ran.out
+    found = lsg("verify", store, "--json")
+    assert (found.code, found.json["ok"], found.err) == (1, False, "")
+    assert listing(store) == damaged
+    assert lsg("query", store, "--columns", "weights").code == 1
+
+    ran = lsg("verify", store, "--repair")
+    assert ran.code == 0
+    assert "repaired flipped bits" in ran.out
+    assert (
+        lsg("sample", spec, "--out", store, "--workers", 0, "--json").json["sampled"]["rows"] == 2
+    )
+    assert lsg("verify", store).code == 0
+    assert content(store) == whole
+
+
+# query
+
+
+def test_query__formats_agree(lsg, store):
+    words = ("query", store, "--where", "configuration >= 1", "--sort", "-accuracy", "--limit", 3)
+    rows = lsg(*words, "--format", "json").json
+    assert lsg(*words, "--json").json == {"count": 3, "rows": rows}
+    assert len(rows) == 3
+    assert [row["accuracy"] for row in rows] == sorted((r["accuracy"] for r in rows), reverse=True)
+    comma = list(csv.DictReader(io.StringIO(lsg(*words, "--format", "csv").out)))
+    assert [{name: float(value) for name, value in row.items()} for row in comma] == rows
+    head, *lines = (line.split() for line in lsg(*words).out.splitlines())
+    assert head == list(rows[0])
+    for line, row in zip(lines, rows, strict=True):
+        assert [float(cell) for cell in line] == pytest.approx(list(row.values()), rel=1e-5)
+    widths = {len(line) for line in lsg(*words).out.splitlines()}
+    assert len(widths) == 1
+
+
+def test_query__weights_come_as_signs(lsg, store):
+    rows = lsg("query", store, "--columns", "configuration, weights", "--format", "json").json
+    weights = open_ensemble(store).numpy()
+    for row, signs in zip(rows, weights, strict=True):
+        assert [1 if mark == "+" else -1 for mark in row["weights"]] == signs.tolist()
+
+
+def test_query__nothing_found_is_no_failure(lsg, store):
+    words = ("query", store, "--where", "accuracy > 1")
+    assert lsg(*words, "--json").json == {"count": 0, "rows": []}
+    assert lsg(*words).out.split()[0] == "configuration"
+    assert lsg(*words, "--format", "csv").out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--where", "accuracy >"), "invalid syntax"),
+        (("--where", "trial"), "this is a number; compare it with something"),
+        (("--where", "__import__('os').system('touch pwned')"), "not allowed here"),
+        (("--where", "acuracy > 1"), "acuracy"),
+        (("--where", ""), "the condition is empty"),
+        (("--columns", "accuracy,nope"), "unknown column 'nope'"),
+        (("--columns", "accuracy,accuracy"), "named twice"),
+        (("--columns", ""), "unknown column ''"),
+        (("--sort", "nope"), "sort: unknown column 'nope'"),
+        (("--sort", "weights"), "sort: unknown column 'weights'"),
+        (("--limit", "0"), "'--limit'"),
+    ],
+)
+def test_query__bad_words_exit_with_2(lsg, store, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    ran = lsg("query", store, *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.err
+    assert not (tmp_path / "pwned").exists()
+
+
+# moments
+
+
+def test_moments__are_those_of_python(lsg, store, tmp_path):
+    ensemble = open_ensemble(store)
+    cases = {
+        (): ensemble,
+        ("--part", "RB"): ensemble.part("RB"),
+        ("--part", "0"): ensemble.part(0),
+        ("--where", "configuration < 4"): ensemble.where("configuration < 4"),
+        ("--part", "LB", "--where", "trial == 0"): ensemble.part("LB").where("trial == 0"),
+    }
+    for words, view in cases.items():
+        ran = lsg("moments", store, "--out", tmp_path / "m", "--overwrite", "--json", *words)
+        assert ran.code == 0
+        expected = moments(view)
+        stored = xarray.open_zarr(tmp_path / "m")
+        assert (stored["C"].values == expected["C"].values).all()
+        assert stored.attrs == expected.attrs
+        assert (ran.json["count"], ran.json["n_weights"]) == (view.n_rows, view.n_weights)
+
+
+def test_moments__overwrite_results_alone_and_only_when_told(lsg, store, tmp_path):
+    out = tmp_path / "m"
+    assert lsg("moments", store, "--out", out).code == 0
+    again = lsg("moments", store, "--out", out)
+    assert (again.code, again.out) == (2, "")
+    assert "pass --overwrite" in again.err
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    (tmp_path / "notes").write_text("mine")
+    before = listing(tmp_path)
+    for place in (store, tmp_path / "thesis", tmp_path / "notes", tmp_path):
+        ran = lsg("moments", store, "--out", place, "--overwrite")
+        assert ran.code == 2
+        assert "not a result of lsg; it is not overwritten" in ran.err
+    assert lsg("moments", store, "--out", tmp_path / "no" / "m").code == 2
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--part", "XX"), "this network has LB, RB and layers 0 to 1"),
+        (("--part", "ITR"), "this network has LB, RB"),
+        (("--part", "2"), "layers 0 to 1"),
+        (("--part", "-1"), "layers 0 to 1"),
+        (("--part", "²"), "layers 0 to 1"),
+        (("--where", "accuracy > 1"), "0 configurations selected; moments need at least 2"),
+        (("--where", "configuration == 1"), "1 configurations selected"),
+        (("--where", "oops > 1"), "oops"),
+    ],
+)
+def test_moments__bad_words_exit_with_2_and_create_nothing(lsg, store, tmp_path, words, says):
+    ran = lsg("moments", store, "--out", tmp_path / "m", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.err
+    assert os.listdir(tmp_path) == ["s"]
+
+
+# spec, data
+
+
+def test_spec_show__gives_a_spec_that_is_the_same_run(lsg, spec, tmp_path):
+    shown = lsg("spec", "show", spec, "--set", "ensemble.seed=3", "--count", 7).out
+    (tmp_path / "shown.yaml").write_text(shown)
+    ran = lsg("spec", "show", tmp_path / "shown.yaml", "--json").json
+    assert shown.endswith(f"# spec hash: {ran['hash']}\n")
+    assert (ran["spec"]["ensemble"]["seed"], ran["spec"]["ensemble"]["count"]) == (3, 7)
+
+
+def test_spec_schema__is_json_either_way(lsg):
+    assert lsg("spec", "schema").json == lsg("spec", "schema", "--json").json
+
+
+def test_data_list__names_what_is_here(lsg):
+    assert "digits           1437 + 360" in lsg("data", "list").out
+
+
+# Pipes and signals: processes of their own
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["query", "--format", "csv"], 1), (["info", "--json"], 1), (["info", "--json", "x"], 2)],
+)
+def test_broken_pipe__ends_without_a_word(store, words, code):
+    """The reader is gone before the first byte, as with ``| head -0``."""
+    place = [] if "x" in words else [store]
+    child = subprocess.Popen([LSG, *words, *place], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child.stdout.close()
+    err = child.stderr.read().decode()
+    child.stderr.close()
+    assert child.wait() == code
+    assert "Traceback" not in err
+    assert "Exception" not in err
+    assert (err == "") == (code == 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_full_disk_behind_standard_output__is_a_message(store):
+    with open("/dev/full", "w") as full:
+        for extra in ([], ["--json"]):
+            done = subprocess.run(
+                [LSG, "query", store, *extra], stdout=full, stderr=subprocess.PIPE, text=True
+            )
+            assert (done.returncode, done.stderr) == (1, "lsg: output: No space left on device\n")
+
+
+def test_interrupt__exits_with_130_and_the_resumed_store_is_as_undisturbed(lsg, spec, tmp_path):
+    words = ["sample", spec, "--workers", "0", "--count", "24"]
+    words += ["--set", "ensemble.block_size=1", "--set", "training.epochs=40"]
+    store = tmp_path / "s"
+    child = subprocess.Popen(
+        [LSG, *words, "--out", store], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not (store / "ledger" / "00000001.json").exists():
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "lsg: interrupted; run the same command again to resume"
+    assert "Traceback" not in err
+    kept = open_ensemble(store).n_complete
+    assert 2 <= kept < 24
+    resumed = lsg(*words, "--out", store, "--json").json
+    assert resumed["sampled"]["resumed"] == kept
+    assert lsg("verify", store).code == 0
+    undisturbed = lsg(*words, "--out", tmp_path / "u", "--json").json
+    assert resumed["content_hash"] == undisturbed["content_hash"]

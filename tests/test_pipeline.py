@@ -1,0 +1,177 @@
+"""The pipeline: one folder, all results, resumed when run again, and nothing made on a refusal."""
+
+import os
+
+import pytest
+import xarray
+import yaml
+
+from lsg_ray import pipeline
+from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.errors import AcceptanceError, InputError, StoreError
+from lsg_ray.spec import load_spec, parse_spec
+from lsg_ray.statistics.moments import moments
+
+RESULTS = {"spec.yaml", "ensemble.zarr", "moments.zarr", "overlaps.zarr", "map.zarr"}
+
+
+def tiny(count=6, **ensemble):
+    return parse_spec(
+        {
+            "name": "tiny",
+            "dataset": {"name": "digits", "components": 4},
+            "network": {"widths": [4, 3, 10]},
+            "training": {"epochs": 2, "batch_size": 100},
+            "ensemble": {"count": count, "threshold": 0, "draws": 2, "block_size": 2, **ensemble},
+        }
+    )
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """Write a line in place of the report, which has tests of its own."""
+
+    def write(place, ensemble, dataset, measured):
+        (place / "report.html").write_text(f"{ensemble.n_rows} {sorted(measured)}")
+        return place / "report.html"
+
+    monkeypatch.setattr(pipeline, "_report", write)
+
+
+def test_run__makes_everything_that_the_docstring_names(tmp_path):
+    pytest.importorskip("lsg_ray.report.page")
+    said = []
+    result = pipeline.run(tiny(), tmp_path / "r", workers=0, say=said.append)
+    made = set(os.listdir(tmp_path / "r"))
+    assert made >= RESULTS | {"report.html"}
+    assert any(name.endswith(".png") for name in made)
+    assert result["report"] == str(tmp_path / "r" / "report.html")
+    assert result["rows"] == 6
+    assert said == list(result["stage_seconds"]) == ["sample", "verify", "statistics", "report"]
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "tiny" in page
+    os.remove(tmp_path / "r" / "report.html")
+    assert pipeline.report(tmp_path / "r").is_file()
+
+
+def test_run__stores_what_sampling_and_statistics_give(tmp_path, no_report):
+    spec = tiny()
+    pipeline.run(spec, tmp_path, workers=0)
+    assert set(os.listdir(tmp_path)) == RESULTS | {"report.html"}
+    assert load_spec(tmp_path / "spec.yaml") == spec
+    ensemble = open_ensemble(tmp_path / "ensemble.zarr")
+    assert ensemble.complete
+    stored = xarray.open_zarr(tmp_path / "moments.zarr")
+    assert (stored["C"].values == moments(ensemble)["C"].values).all()
+    assert xarray.open_zarr(tmp_path / "overlaps.zarr")["pairs"].sum() == 15
+    assert xarray.open_zarr(tmp_path / "map.zarr").sizes["point"] == 12
+
+
+def test_run_again__samples_what_is_missing_and_no_more(tmp_path, no_report, monkeypatch):
+    first = pipeline.run(tiny(), tmp_path / "r", workers=0)
+    store = tmp_path / "r" / "ensemble.zarr"
+    times = {file: file.stat().st_mtime_ns for file in store.rglob("*") if file.is_file()}
+    again = pipeline.run(tiny(), tmp_path / "r", workers=0)
+    assert again["content_hash"] == first["content_hash"]
+    assert {file: file.stat().st_mtime_ns for file in times} == times
+
+    (store / "ledger" / "00000001.json").unlink()
+    assert pipeline.run(tiny(), tmp_path / "r", workers=0)["content_hash"] == first["content_hash"]
+
+    grown = pipeline.run(tiny(count=9), tmp_path / "r", workers=0)
+    whole = pipeline.run(tiny(count=9), tmp_path / "whole", workers=0)
+    assert grown["content_hash"] == whole["content_hash"]
+    assert (tmp_path / "r" / "report.html").read_text().startswith("9 ")
+    assert yaml.safe_load((tmp_path / "r" / "spec.yaml").read_text())["ensemble"]["count"] == 9
+    assert xarray.open_zarr(tmp_path / "r" / "moments.zarr").attrs["count"] == 9
+
+
+def test_run__too_few_for_a_map_leaves_it_out(tmp_path, no_report):
+    pipeline.run(tiny(count=3), tmp_path, workers=0)
+    assert set(os.listdir(tmp_path)) == RESULTS - {"map.zarr"} | {"report.html"}
+
+
+def test_report__measures_anew(tmp_path, no_report):
+    pipeline.run(tiny(), tmp_path, workers=0)
+    for name in ("report.html", "moments.zarr/zarr.json", "spec.yaml"):
+        os.remove(tmp_path / name)
+    (tmp_path / "moments.zarr").rename(tmp_path / "elsewhere")
+    assert pipeline.report(tmp_path) == tmp_path / "report.html"
+    assert xarray.open_zarr(tmp_path / "moments.zarr").attrs["count"] == 6
+
+
+# Refusals
+
+
+def test_folder_of_other_things__is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match="holds other things; name a new or empty folder"):
+        pipeline.run(tiny(), tmp_path, workers=0)
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_file__is_refused(tmp_path):
+    (tmp_path / "r").write_text("mine")
+    with pytest.raises(InputError, match="is a file; name a folder"):
+        pipeline.run(tiny(), tmp_path / "r", workers=0)
+    assert (tmp_path / "r").read_text() == "mine"
+
+
+def test_folder_of_another_run__is_refused_and_left_as_it_is(tmp_path, no_report):
+    pipeline.run(tiny(), tmp_path, workers=0)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(InputError, match=r"ensemble.seed: the store has 0, the spec 1"):
+        pipeline.run(tiny(seed=1), tmp_path, workers=0)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_bad_input__creates_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    relu = parse_spec({**tiny().model_dump(), "network": {"family": "relu", "widths": [4, 10]}})
+    many = tiny().replace(dataset={"train_examples": 99_999})
+    for spec, folder, says in [
+        (tiny(count=1), "a", "a report needs at least 2 configurations"),
+        (relu, "a/b/c", "network.family"),
+        (many, "a/b/c", "dataset.train_examples: 99999"),
+        (tiny(), "s3://bucket/run", "is a URL"),
+        (tiny(), "memory://run", "is a URL"),
+    ]:
+        with pytest.raises(InputError, match=says):
+            pipeline.run(spec, folder, workers=0)
+        assert os.listdir(tmp_path) == []
+
+
+def test_threshold_out_of_reach__keeps_the_store_and_says_so(tmp_path, no_report):
+    spec = tiny(threshold=1, give_up_after=2)
+    with pytest.raises(AcceptanceError, match="2 trials in a row missed"):
+        pipeline.run(spec, tmp_path / "r", workers=0)
+    assert os.listdir(tmp_path / "r") == ["ensemble.zarr"]
+    with pytest.raises(AcceptanceError):
+        pipeline.run(spec, tmp_path / "r", workers=0)
+
+
+def test_damaged_store__stops_the_run_before_anything_is_measured(tmp_path, no_report):
+    pipeline.run(tiny(), tmp_path, workers=0)
+    os.remove(tmp_path / "report.html")
+    chunk = tmp_path / "ensemble.zarr" / "weights" / "c.1.0"
+    data = bytearray(chunk.read_bytes())
+    data[0] ^= 1
+    chunk.write_bytes(data)
+    with pytest.raises(StoreError, match=r"is damaged \(1 findings\); run: lsg verify --repair"):
+        pipeline.run(tiny(), tmp_path, workers=0)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_foreign_file_in_the_store__does_not_stop_the_run(tmp_path, no_report):
+    """No repair deletes what is not ours, so a refusal would be for good."""
+    pipeline.run(tiny(), tmp_path, workers=0)
+    (tmp_path / "ensemble.zarr" / ".DS_Store").write_text("")
+    assert pipeline.run(tiny(), tmp_path, workers=0)["complete"]
+    assert (tmp_path / "ensemble.zarr" / ".DS_Store").exists()
+
+
+@pytest.mark.parametrize("make", [lambda _: None, os.mkdir, lambda path: path.write_text("")])
+def test_report__without_an_ensemble_is_refused(tmp_path, make):
+    make(tmp_path / "r")
+    with pytest.raises(InputError, match=r"holds no ensemble.zarr; make one with: lsg run"):
+        pipeline.report(tmp_path / "r")
