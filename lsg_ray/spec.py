@@ -126,7 +126,9 @@ class TrainingSpec(_Section):
     """How the fields θ of one network are trained."""
 
     optimizer: Literal["adam", "sgd"] = Field("adam", description="LL App. D: Adam.")
-    learning_rate: float = Field(0.3, gt=0, description="LL App. D: 0.3; 0.1 for wide networks.")
+    learning_rate: float = Field(
+        0.3, gt=0, le=1e6, description="LL App. D: 0.3; 0.1 for wide networks."
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="SGD only.")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam, first moment. LL App. D.")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam, second moment. LL App. D.")
@@ -139,9 +141,11 @@ class TrainingSpec(_Section):
         200, description="Mini-batch; null for full batch. LL App. D: 200."
     )
     epochs: Positive = Field(50, description="Passes over the training set. Authors' runs: 50.")
-    gamma: float = Field(1e-5, ge=0, description="L2 on the fields, added as γθ. LL App. D: 1e-5.")
+    gamma: float = Field(
+        1e-5, ge=0, le=1e6, description="L2 on the fields, added as γθ. LL App. D: 1e-5."
+    )
     initial_std: float = Field(
-        0.1, ge=0, description="Fields start from N(0, initial_std²). LL App. A: 0.1."
+        0.1, ge=0, le=1e3, description="Fields start from N(0, initial_std²). LL App. A: 0.1."
     )
     engine: Literal["numba", "torch"] = Field(
         "numba", description="numba: CPU, float32; torch: stacked networks, CPU or CUDA."

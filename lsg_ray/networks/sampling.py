@@ -130,7 +130,8 @@ def _acceptance_advice(spec: Spec, seen: NDArray) -> str:
         f"min {low:.4f}, quartiles {quarter:.4f} {median:.4f} {high:.4f}, max {top:.4f}.\n"
         f"Lower ensemble.threshold (half of these trials reach {median:.4f}), train longer "
         f"(training.epochs = {spec.training.epochs}), widen network.widths, "
-        f"or raise ensemble.give_up_after. All but the last make another ensemble: use another --out."
+        f"or raise ensemble.give_up_after. All but the last make another ensemble: give it "
+        f"another --out."
     )
 
 

@@ -86,7 +86,7 @@ def test_out_of_reach_threshold_says_what_to_change(engine):
 @pytest.mark.parametrize("engine", ["numba", "torch"])
 def test_diverged_networks_are_never_accepted(engine):
     spec = _spec(
-        training={"learning_rate": 1e38, "epochs": 2, "engine": engine},
+        training={"optimizer": "sgd", "learning_rate": 1e6, "gamma": 1.0, "engine": engine},
         ensemble={"threshold": 0, "count": 2, "give_up_after": 3},
     )
     with pytest.raises(AcceptanceError, match="3 of them diverged"):
