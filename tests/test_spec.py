@@ -146,7 +146,7 @@ specs = st.fixed_dictionaries(
         ),
         "training": st.fixed_dictionaries(
             {
-                "learning_rate": st.floats(0, exclude_min=True, allow_infinity=False),
+                "learning_rate": st.floats(1e-6, 1e6),
                 "momentum": st.floats(0, 1, exclude_max=True),
                 "batch_size": st.none() | st.integers(1, 2**31 - 1),
                 "optimizer": st.sampled_from(["adam", "sgd"]),
