@@ -19,9 +19,8 @@ class Stage(IntEnum):
 
     SUBSET = 0  # which training examples a scenario keeps
     TRIAL = 1  # (configuration, trial): initial fields, batches, noise, drawn configurations
-    STACK = 2  # (first configuration, trial): noise shared by a stack of networks (torch engine)
-    MAP = 3  # random starts and points of the t-SNE map
-    PAIRS = 4  # pairs of configurations for the overlap distribution
+    MAP = 2  # random starts and points of the t-SNE map
+    PAIRS = 3  # pairs of configurations for the overlap distribution
 
 
 def seed_sequence(seed: int, stage: Stage, *index: int) -> np.random.SeedSequence:

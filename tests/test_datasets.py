@@ -91,6 +91,7 @@ def rng():
 @pytest.fixture
 def own(monkeypatch, tmp_path):
     """Return a folder for MNIST that the user keeps; it does not exist yet."""
+    (tmp_path / "own").mkdir()
     monkeypatch.setenv("LSG_DATA_DIR", str(tmp_path / "own"))
     return tmp_path / "own" / "mnist"
 
@@ -373,6 +374,12 @@ def test_status__own_cache_absent(monkeypatch, tmp_path, own, rng, mirrors):
     own.mkdir(parents=True)
     assert (mnist().place, mnist().folder, mnist().n_bytes) == ("data-dir", own, 0)
     assert mnist().missing == tuple(published)
+
+
+def test_own_folder__a_slip_in_its_name_is_no_download(monkeypatch, tmp_path):
+    monkeypatch.setenv("LSG_DATA_DIR", str(tmp_path / "typo"))
+    with pytest.raises(DataError, match="typo.*no folder"):
+        datasets.load_images("mnist")
 
 
 def test_status__digits_are_always_there():

@@ -95,10 +95,20 @@ def read_files(source: Source, progress: Progress | None = None) -> dict[str, by
 
 
 def own_folder(source: Source) -> Path | None:
-    """Return ``$LSG_DATA_DIR/<name>`` if there is such a folder."""
+    """Return ``$LSG_DATA_DIR/<name>`` if there is such a folder.
+
+    Raises
+    ------
+    DataError
+        ``LSG_DATA_DIR`` itself is no folder: more likely a slip than a wish to download.
+    """
     root = os.environ.get(DATA_DIR)
-    folder = Path(root).expanduser() / source.name if root else None
-    return folder if folder is not None and folder.is_dir() else None
+    if not root:
+        return None
+    if not Path(root).expanduser().is_dir():
+        raise DataError(f"{DATA_DIR} is {root!r}, which is no folder; correct or unset it")
+    folder = Path(root).expanduser() / source.name
+    return folder if folder.is_dir() else None
 
 
 def cache_folder(source: Source) -> Path:

@@ -18,7 +18,7 @@ import numpy as np
 
 from lsg_ray.kernels.compile import inlined, kernel
 from lsg_ray.kernels.elementary import LANES, exp, log, normals, prefetch
-from lsg_ray.kernels.products import outer, product, transposed_product
+from lsg_ray.kernels.products import outer, product
 
 #: Losses by number, as kernels know them.
 CROSS_ENTROPY, HINGE = 0, 1
@@ -205,8 +205,8 @@ def accumulate_gradient(
         outer(delta, a[here], _matrix(mean_grad, starts, rows, layer), n_padded)
         outer(noise_delta, squares[here], _matrix(var_grad, starts, rows, layer), n_padded)
         if layer > 0:
-            transposed_product(_matrix(mu, starts, rows, layer), delta, mean_z, n_padded)
-            transposed_product(_matrix(var, starts, rows, layer), noise_delta, var_z, n_padded)
+            product(_matrix(mu, starts, rows, layer).T, delta, mean_z, n_padded)
+            product(_matrix(var, starts, rows, layer).T, noise_delta, var_z, n_padded)
             scale = a.dtype.type(1.0 / np.sqrt(widths[layer - 1]))
             _hidden_gradient(
                 mean_z, var_z, a[here], noise[rows[layer] - rows[1] :], widths[layer], slope, scale,

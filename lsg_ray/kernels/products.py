@@ -13,7 +13,10 @@ from lsg_ray.kernels.compile import inlined, kernel
 
 @kernel
 def product(w, a, z, n):
-    """Z = w @ a for the first ``n`` examples: w (out, in), a (in, examples), z (out, examples)."""
+    """Z = w @ a for the first ``n`` examples: w (out, in), a (in, examples), z (out, examples).
+
+    Weights are read one by one, so w may be a transposed view.
+    """
     for i in range(0, w.shape[0], 4):
         z[i : i + 4, :n] = 0
         for k in range(0, w.shape[1], 4):
@@ -32,29 +35,6 @@ def _product_tile(w, a, z, n, i, k):
         z[i + 1, b] += w10 * a0 + w11 * a1 + w12 * a2 + w13 * a3
         z[i + 2, b] += w20 * a0 + w21 * a1 + w22 * a2 + w23 * a3
         z[i + 3, b] += w30 * a0 + w31 * a1 + w32 * a2 + w33 * a3
-
-
-@kernel
-def transposed_product(w, d, a, n):
-    """A = wᵀ @ d for the first ``n`` examples: w (out, in), d (out, examples), a (in, examples)."""
-    for k in range(0, w.shape[1], 4):
-        a[k : k + 4, :n] = 0
-        for i in range(0, w.shape[0], 4):
-            _transposed_tile(w, d, a, n, i, k)
-
-
-@inlined
-def _transposed_tile(w, d, a, n, i, k):
-    w00, w01, w02, w03 = w[i, k], w[i, k + 1], w[i, k + 2], w[i, k + 3]
-    w10, w11, w12, w13 = w[i + 1, k], w[i + 1, k + 1], w[i + 1, k + 2], w[i + 1, k + 3]
-    w20, w21, w22, w23 = w[i + 2, k], w[i + 2, k + 1], w[i + 2, k + 2], w[i + 2, k + 3]
-    w30, w31, w32, w33 = w[i + 3, k], w[i + 3, k + 1], w[i + 3, k + 2], w[i + 3, k + 3]
-    for b in range(n):
-        d0, d1, d2, d3 = d[i, b], d[i + 1, b], d[i + 2, b], d[i + 3, b]
-        a[k, b] += w00 * d0 + w10 * d1 + w20 * d2 + w30 * d3
-        a[k + 1, b] += w01 * d0 + w11 * d1 + w21 * d2 + w31 * d3
-        a[k + 2, b] += w02 * d0 + w12 * d1 + w22 * d2 + w32 * d3
-        a[k + 3, b] += w03 * d0 + w13 * d1 + w23 * d2 + w33 * d3
 
 
 @kernel

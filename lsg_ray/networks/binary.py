@@ -24,24 +24,8 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import ChunkedExamples, Layout, chunk_examples, read_only
+from lsg_ray.networks.trial import Loss, Purpose, Trained, trial_generator, trial_seed
 from lsg_ray.spec import NetworkSpec, TrainingSpec
-
-Loss = Literal["cross_entropy", "hinge"]
-
-#: Purposes of the random numbers of one trial: last element of their address.
-_INITIAL, _NOISE, _ORDER, _DRAW = range(4)
-
-
-class Trained(NamedTuple):
-    """Result of `train`.
-
-    fields (networks, N) float32; loss and accuracy (networks, epochs) float64, averaged over each
-    epoch while training, with noise.
-    """
-
-    fields: NDArray[np.float32]
-    loss: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
 
 
 class Frozen(NamedTuple):
@@ -54,11 +38,6 @@ class Frozen(NamedTuple):
 NOTHING_FROZEN = Frozen()
 
 
-def trial_seed(seed: np.random.SeedSequence, purpose: int) -> np.random.SeedSequence:
-    """Return the address below ``seed`` for one purpose of a trial."""
-    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, purpose))
-
-
 def initial_fields(
     network: NetworkSpec,
     training: TrainingSpec,
@@ -68,7 +47,7 @@ def initial_fields(
     """Draw θ₀ ~ N(0, initial_std²), frozen parts at ±field: (networks, N) float32, one per seed."""
     fields = np.empty((len(seeds), network.n_weights), np.float32)
     for row, seed in zip(fields, seeds, strict=True):
-        rng = np.random.Generator(np.random.PCG64(trial_seed(seed, _INITIAL)))
+        rng = trial_generator(seed, Purpose.INITIAL)
         row[:] = rng.normal(0.0, training.initial_std, network.n_weights)
         for part in frozen.parts:
             where = network.parts[part]
@@ -132,7 +111,7 @@ def train(
     if training.engine == "torch":
         from lsg_ray.networks.stacked import train_stack
 
-        noise_seed = trial_seed(seeds[0], _NOISE)
+        noise_seed = trial_seed(seeds[0], Purpose.NOISE)
         return train_stack(network, training, x, y, fields, noise_seed, loss, held, device)
     x, y = read_only(x, np.float32), read_only(y, np.int32)
 
@@ -161,14 +140,14 @@ def _train_one(network, training, x, y, fields, seed, loss, held):  # type: igno
 
     layout = Layout(network.widths)
     theta = layout.pad(fields)
-    bits = trial_seed(seed, _NOISE).generate_state(int(np.prod(STATE_SHAPE)), np.uint32)
+    bits = trial_seed(seed, Purpose.NOISE).generate_state(int(np.prod(STATE_SHAPE)), np.uint32)
     history = np.zeros((training.epochs, 2))
     meanfield.train(
         x,
         y,
         theta,
         bits.reshape(STATE_SHAPE),
-        trial_seed(seed, _ORDER).generate_state(1, np.uint64),
+        trial_seed(seed, Purpose.ORDER).generate_state(1, np.uint64),
         layout.widths,
         np.array(held),
         network.leaky_slope,
@@ -219,7 +198,7 @@ def draw(
     numpy.ndarray
         (draws, N) int8, ±1.
     """
-    rng = np.random.Generator(np.random.PCG64(trial_seed(seed, _DRAW)))
+    rng = trial_generator(seed, Purpose.DRAW)
     with np.errstate(over="ignore"):
         plus = 1.0 / (1.0 + np.exp(-fields.astype(np.float32)))
     if fixed is not None:

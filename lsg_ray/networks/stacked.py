@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.networks.binary import Loss, Trained, trial_seed
+from lsg_ray.networks.trial import Loss, Purpose, Trained, trial_generator, trial_seed
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ def train_real_twin(
     """
     start = np.empty((len(seeds), network.n_weights), np.float32)
     for row, seed in zip(start, seeds, strict=True):
-        rng = np.random.Generator(np.random.PCG64(trial_seed(seed, 0)))
-        row[:] = rng.standard_normal(network.n_weights)
+        row[:] = trial_generator(seed, Purpose.INITIAL).standard_normal(network.n_weights)
     held = (False,) * len(network.shapes)
-    noise_seed = trial_seed(seeds[0], 1)
+    noise_seed = trial_seed(seeds[0], Purpose.NOISE)
     return _train(network, training, x, y, start, noise_seed, loss, held, device, binary=False)
 
 
