@@ -624,7 +624,12 @@ def test_interrupt__exits_with_130_and_the_resumed_store_is_as_undisturbed(lsg, 
     words += ["--set", "ensemble.block_size=1", "--set", "training.epochs=40"]
     store = tmp_path / "s"
     child = subprocess.Popen(
-        [LSG, *words, "--out", store], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [LSG, *words, "--out", store],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets jobs in the background ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (store / "ledger" / "00000001.json").exists():

@@ -378,7 +378,7 @@ def test_status__own_cache_absent(monkeypatch, tmp_path, own, rng, mirrors):
 
 def test_own_folder__a_slip_in_its_name_is_no_download(monkeypatch, tmp_path):
     monkeypatch.setenv("LSG_DATA_DIR", str(tmp_path / "typo"))
-    with pytest.raises(DataError, match="typo.*no folder"):
+    with pytest.raises(DataError, match=r"typo.*no folder"):
         datasets.load_images("mnist")
 
 

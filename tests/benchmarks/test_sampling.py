@@ -58,11 +58,12 @@ def test_workers_scale(request, tmp_path):
 
 
 _DRIVER = """
-import resource, sys
+import pathlib, re, sys
 from lsg_ray.cluster.sample import sample
 from lsg_ray.spec import load_spec
 sample(load_spec(sys.argv[1], sys.argv[3:]), sys.argv[2], workers=2)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# Not ru_maxrss, which starts from the parent's.
+print(int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) // 1024)
 """
 
 

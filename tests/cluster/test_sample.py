@@ -63,8 +63,13 @@ def _command(tmp_path: Path, store: Path, *options: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", "from lsg_ray.cli import main; main()", "sample", str(file),
          "--out", str(store), *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts,
     )  # fmt: skip
+
+
+def _heed_interrupts() -> None:
+    """Undo what a shell does to jobs in the background: they ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_for_blocks(store: Path, count: int, process: subprocess.Popen) -> None:
