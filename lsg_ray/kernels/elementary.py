@@ -26,6 +26,7 @@ LANES = 64
 #: 32-bit words of a generator's state.
 STATE_SHAPE = (4, LANES)
 
+# numba widens integer arithmetic to 64 bits, which halves the vectors: each step is cast back.
 _F = np.float32
 _I = np.int32
 _U = np.uint32
@@ -80,15 +81,15 @@ def _exp32(x):
     p = p * r + _F(4.1665795894e-2)
     p = p * r + _F(1.6666665459e-1)
     p = p * r + _F(5.0000001201e-1)
-    return (p * r * r + r + _F(1.0)) * _float((_I(n) + _I(127)) << _I(23))
+    return (p * r * r + r + _F(1.0)) * _float(_I(_I(_I(n) + _I(127)) << _I(23)))
 
 
 @inlined
 def _log32(x):
     bits = _bits(x)
     # Exponent such that the mantissa lies in [sqrt(1/2), sqrt(2)).
-    e = (bits - _I(0x3F3504F3)) >> _I(23)
-    m = _float(bits - (e << _I(23))) - _F(1.0)
+    e = _I(_I(bits - _I(0x3F3504F3)) >> _I(23))
+    m = _float(_I(bits - _I(e << _I(23)))) - _F(1.0)
     z = m * m
     p = _F(7.0376836292e-2)
     p = p * m + _F(-1.1514610310e-1)
@@ -157,18 +158,19 @@ def _box_muller(radius_bits, angle_bits, cosine, sine):
         radius = np.sqrt(_F(-2.0) * _log32(u))
         # Thirty bits give an angle in [-pi/4, pi/4); the other two a quarter of the circle.
         bits = _I(angle_bits[i])
-        f = _F(_I(bits << _I(2)) >> _I(2)) * _F(math.pi / 2 / 2**30)
+        f = _F(_I(_I(bits << _I(2)) >> _I(2))) * _F(math.pi / 2 / 2**30)
         z = f * f
         s = ((_F(-1.9515295891e-4) * z + _F(8.3321608736e-3)) * z + _F(-1.6666654611e-1)) * z
         s = s * f + f
         c = (_F(2.443315711809948e-5) * z + _F(-1.388731625493765e-3)) * z
         c = (c + _F(4.166664568298827e-2)) * z * z - _F(0.5) * z + _F(1.0)
-        sign = bits & _I(-2147483648)
-        swap = -((bits >> _I(30)) & _I(1))
-        c_bits = _bits(radius * c) ^ sign
-        s_bits = _bits(radius * s) ^ sign
-        cosine[i] = _float((c_bits & ~swap) | (s_bits & swap))
-        sine[i] = _float((s_bits & ~swap) | (c_bits & swap))
+        sign = _I(bits & _I(-2147483648))
+        swap = _I(_I(bits << _I(1)) >> _I(31))  # all ones or all zeros
+        c_bits = _I(_bits(radius * c) ^ sign)
+        s_bits = _I(_bits(radius * s) ^ sign)
+        difference = _I(_I(c_bits ^ s_bits) & swap)
+        cosine[i] = _float(_I(c_bits ^ difference))
+        sine[i] = _float(_I(s_bits ^ difference))
 
 
 @kernel
