@@ -21,15 +21,37 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from lsg_ray.errors import SpecError
 
 DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
 Selection = Literal["test", "train", "validation"]
 Part = Literal["LB", "ITR", "RB"]
-Positive = Annotated[int, Field(gt=0, le=2**31 - 1)]
-Seed = Annotated[int, Field(ge=0, lt=2**128)]
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} given; an integer is needed")
+    return value
+
+
+Positive = Annotated[int, Field(gt=0, le=2**31 - 1), BeforeValidator(_not_bool)]
+Seed = Annotated[int, Field(ge=0, lt=2**128), BeforeValidator(_not_bool)]
+
+#: Networks that the torch engine trains together, configurations 0 to 63, 64 to 127, ...: fixed,
+#: since they share their noise.
+STACK = 64
+#: Most weights a network may have.
+MAX_WEIGHTS = 10**8
 
 #: Pixels and classes of each data set: what the first and the last width must fit.
 DATASET_SHAPES: dict[str, tuple[int, int]] = {
@@ -175,7 +197,7 @@ class EnsembleSpec(_Section):
     frozen_field: float = Field(10.0, gt=0, description="|θ| of frozen weights. LL Sec. IV: 10.")
     store_fields: bool = Field(False, description="Also keep the trained fields θ (float32).")
     give_up_after: Positive = Field(
-        200, description="Stop when so many trials in a row miss the threshold."
+        300, description="Stop when fewer than one trial in so many is accepted."
     )
 
     @field_validator("frozen_parts")
@@ -210,12 +232,15 @@ class Spec(_Section):
     def block_size(self) -> int:
         """Configurations a block: as given, or 1,000, less where that leaves under 64 blocks.
 
+        For the torch engine, rounded up to whole stacks.
+
         >>> Spec(ensemble=EnsembleSpec(count=500)).block_size
         8
         """
         if self.ensemble.block_size is not None:
             return self.ensemble.block_size
-        return min(1000, max(1, -(-self.ensemble.count // 64)))
+        size = min(1000, -(-self.ensemble.count // 64))
+        return -(-size // STACK) * STACK if self.training.engine == "torch" else size
 
     @property
     def n_blocks(self) -> int:
@@ -264,6 +289,8 @@ def _misfits(spec: Spec) -> Iterable[str]:
             "ensemble.selection: 'validation' given; "
             "set dataset.validation_examples above 0 to have such a set"
         )
+    if spec.network.n_weights > MAX_WEIGHTS:
+        yield f"network.widths: {spec.network.n_weights} weights; {MAX_WEIGHTS} are possible"
     for part in spec.ensemble.frozen_parts:
         if part not in spec.network.parts:
             allowed = ", ".join(spec.network.parts)

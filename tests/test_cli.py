@@ -343,7 +343,7 @@ def test_threshold_out_of_reach__exits_with_1_shows_what_was_seen_and_keeps_bloc
     for _ in range(2):
         ran = lsg(*words)
         assert (ran.code, ran.out) == (1, "")
-        assert "1 trials in a row missed ensemble.threshold" in ran.err
+        assert "0 of 1 trials reached ensemble.threshold" in ran.err
         assert f"min {second:.4f}, quartiles" in ran.err
         assert "Lower ensemble.threshold" in ran.err
         assert open_ensemble(out).blocks.tolist() == [0]

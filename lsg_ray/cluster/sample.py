@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lsg_ray.cluster.progress import Progress, Style, byte_progress, progress
-from lsg_ray.cluster.session import ray_session
+from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.block import Block
+from lsg_ray.ensemble.ledger import rejection_histogram
 from lsg_ray.ensemble.verify import sweep
 from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
 from lsg_ray.errors import InputError
@@ -87,6 +90,10 @@ def sample(
     -----
     Memory of the driver does not grow with the count beyond 8 bytes per missing block.
     """
+    if workers == 0 and address:
+        raise InputError(f"address {address} and workers=0 given; workers=0 is without Ray")
+    if workers != 0:
+        check_address(address)
     if str(url).startswith("memory://") and workers != 0:
         raise InputError(f"{url} lives in this process alone; sample it with workers=0")
     with byte_progress(style) as on_bytes:
@@ -145,16 +152,24 @@ def sample_block(
     start: int,
     rows: int,
     on_trial: Callable[[bool], None] | None = None,
+    attempt: int = 0,
 ) -> BlockDone:
     """Compute one block and write it; safe to run again or twice at once."""
     found = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
-    write_block(
+    columns = found._asdict()
+    missed = columns.pop("missed")
+    trials = rows + len(missed)
+    rejected = rejection_histogram(np.nan_to_num(missed))
+    written = write_block(
         url,
         block,
-        Block(**found._asdict()),
+        Block(**columns, trials=trials, rejected=rejected),
+        attempt=attempt,
         seed_path=(spec.ensemble.seed, int(Stage.TRIAL), start),
     )
-    return BlockDone(rows, found.trials, found.seconds)
+    if written == "present":  # another driver was quicker
+        return BlockDone(0, 0, found.seconds)
+    return BlockDone(rows, trials, found.seconds)
 
 
 def _in_process(
@@ -205,6 +220,13 @@ class Board:
 
     def __init__(self) -> None:
         self._said: dict[int, tuple[int, int]] = {}
+        self._begun: dict[int, int] = {}
+
+    def begin(self, block: int) -> int:
+        """Note that a block is begun; return how often it was before."""
+        earlier = self._begun.get(block, 0)
+        self._begun[block] = earlier + 1
+        return earlier
 
     def say(self, block: int, rows: int, trials: int) -> None:
         """Note rows found and trials run so far in a block."""
@@ -214,6 +236,7 @@ class Board:
         """Return what is noted, less the blocks that are finished."""
         for block in finished:
             self._said.pop(block, None)
+            self._begun.pop(block, None)
         return self._said
 
 
@@ -252,6 +275,8 @@ def _block_task(
     url: str, spec_json: str, arena: Arena, board: Any, block: int, start: int, rows: int
 ) -> BlockDone:
     """Body of a Ray task."""
+    import ray
+
     spec = Spec.model_validate_json(spec_json)
     compile_once(spec)
     counts = [0, 0]
@@ -266,7 +291,8 @@ def _block_task(
             last = now
             board.say.remote(block, counts[0], counts[1])
 
-    return sample_block(url, spec, arena, block, start, rows, report)
+    attempt = ray.get(board.begin.remote(block))
+    return sample_block(url, spec, arena, block, start, rows, report, attempt)
 
 
 def compile_once(spec: Spec) -> None:

@@ -84,25 +84,45 @@ def _cluster_cpus() -> int:
 def _connected(address: str) -> Iterator[None]:
     import ray
 
+    check_address(address)
     try:
-        _check_port(address)
         ray.init(address=address, log_to_driver=False, logging_level="error")
     except Exception as error:
-        raise ClusterError(
-            f"no Ray cluster at {address}: {error}\nStart one (ray start --head), correct "
-            f"--address or RAY_ADDRESS, or leave both out to run on this machine alone."
-        ) from None
+        raise ClusterError(_no_cluster(address, error)) from None
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _check_port(address: str) -> None:
+def check_address(address: str | None) -> None:
+    """Refuse an address that is none, or whose port does not answer; before anything is created.
+
+    Raises
+    ------
+    InputError
+        The address is not of the form that Ray takes.
+    ClusterError
+        Nothing answers there within `REACH_SECONDS`.
+    """
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if address in ("local", "auto"):
+        return
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        with socket.create_connection((host, int(port)), timeout=REACH_SECONDS):
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise InputError(f"address {address!r} given; write auto, host:port or ray://host:port")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS):
             pass
+    except OSError as error:
+        raise ClusterError(_no_cluster(address, error)) from None
+
+
+def _no_cluster(address: str, error: Exception) -> str:
+    return (
+        f"no Ray cluster at {address}: {error}\nStart one (ray start --head), correct "
+        f"--address or RAY_ADDRESS, or leave both out to run on this machine alone."
+    )
 
 
 @contextlib.contextmanager
@@ -116,6 +136,7 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
             include_dashboard=False,
             log_to_driver=False,
             logging_level="error",
+            _node_ip_address="127.0.0.1",
             object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
             _temp_dir=folder,
         )
@@ -170,7 +191,7 @@ def _private_token() -> Iterator[None]:
         yield
         return
     mode = os.environ.get("RAY_AUTH_MODE")
-    os.environ["RAY_AUTH_TOKEN"] = _TOKEN
+    os.environ.update(RAY_AUTH_TOKEN=_TOKEN, RAY_AUTH_MODE="token")
     _forget_token()
     try:
         yield

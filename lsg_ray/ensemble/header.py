@@ -143,7 +143,15 @@ def read_header(location: Location) -> Header:
         data = bytes(location.read(ROOT))
     except FileNotFoundError:
         raise StoreInputError(_nothing_there(location)) from None
-    return parse_header(data, location.url)
+    header = parse_header(data, location.url)
+    if location.path is not None:
+        for name in (LEDGER, *(array.name for array in header.arrays)):
+            if (location.path / name).is_symlink():
+                raise StoreError(
+                    f"{location.url}: {name} is a symbolic link, which could lead anywhere; "
+                    "put the folder itself in its place"
+                )
+    return header
 
 
 def parse_header(data: bytes, url: str) -> Header:

@@ -37,7 +37,9 @@ def dask_column(ensemble: Ensemble, column: str) -> dask.array.Array:
     kept = np.flatnonzero(rows)
     if not len(kept):
         return dask.array.from_array(nothing)
-    name = f"{column}-" + tokenize(loader.args, loader.keywords, ensemble.spec_hash, rows.tolist())
+    # Two snapshots of one store may differ in which blocks are complete, not only in how many.
+    place = (ensemble.spec_hash, ensemble.header.dataset_hash, ensemble.blocks.tolist())
+    name = f"{column}-" + tokenize(loader.args, loader.keywords, *place, rows.tolist())
     rest = (0,) * (nothing.ndim - 1)
     graph = {
         (name, place, *rest): (loader, block, ensemble.header.rows(block))

@@ -284,12 +284,13 @@ def write_block(
         for layout in header.arrays:
             chunk = encode_chunk(layout, header.block_size, arrays[layout.name])
             location.write(layout.chunk_key(index), chunk)
+        first = add_record(location, record)
     except StoreError:
         # Another driver may have completed the block and swept up what was being written here.
         if _is_present(location, header, record):
             return "present"
         raise
-    if not add_record(location, record):
+    if not first:
         return _second_to_finish(location, header, record)
     if record.rows < header.block_size and read_header(location).rows(index) != record.rows:
         location.delete(record_key(index))

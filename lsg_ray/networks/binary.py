@@ -179,6 +179,7 @@ def draw(
     draws: int,
     seed: np.random.SeedSequence,
     fixed: NDArray[np.bool_] | None = None,
+    purpose: Purpose = Purpose.DRAW,
 ) -> NDArray[np.int8]:
     """Draw configurations from P(σ_i = +1) = sigmoid(θ_i).
 
@@ -192,13 +193,15 @@ def draw(
         The trial's seed, as given to `train`.
     fixed
         Weights (N,) that take the sign of their field instead (frozen parts).
+    purpose
+        Which stream of the trial: that of its configurations, or of random starts.
 
     Returns
     -------
     numpy.ndarray
         (draws, N) int8, ±1.
     """
-    rng = trial_generator(seed, Purpose.DRAW)
+    rng = trial_generator(seed, purpose)
     with np.errstate(over="ignore"):
         plus = 1.0 / (1.0 + np.exp(-fields.astype(np.float32)))
     if fixed is not None:

@@ -4,11 +4,13 @@ Configuration i of an ensemble is the outcome of trials (i, 0), (i, 1), ...: eac
 own random fields, trains a network, draws `draws` binary configurations and keeps the best on the
 selection set; the first trial that reaches the threshold gives the configuration.  All randomness
 of a trial comes from its address ``(seed, TRIAL, i, trial)``, so a configuration does not depend on
-the block it is computed in (numba engine), on workers, threads or retries.
+the block it is computed in, on workers, threads or retries.  (With the torch engine, noise and
+batches are those of its stack of `STACK` configurations, which is always trained whole.)
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -24,12 +26,7 @@ from lsg_ray.networks import binary
 from lsg_ray.networks.binary import Frozen
 from lsg_ray.networks.layout import ChunkedExamples, chunk_examples, read_only
 from lsg_ray.rng import Stage, seed_sequence
-from lsg_ray.spec import Spec
-
-#: Networks that the torch engine trains together, by device: fixed, as results depend on it.
-STACK = {"cpu": 64, "cuda": 1024}
-#: Bins of the histogram of rejected accuracies on [0, 1].
-REJECTED_BINS = 200
+from lsg_ray.spec import STACK, Spec
 
 
 class Arena(NamedTuple):
@@ -46,8 +43,8 @@ class Sampled(NamedTuple):
 
     weights (rows, N) int8 ±1; accuracy, loss on the selection set and test_accuracy (rows,);
     trial, epochs (rows,) int32; polarization (rows,) float32, mean |tanh(θ/2)|; fields (rows, N)
-    float32 or None; trials, how many were run; rejected {bin: count}, the best accuracies of those
-    that missed, in `REJECTED_BINS` bins; seconds of computing.
+    float32 or None; missed, best accuracy of each trial that missed (NaN: diverged); seconds of
+    computing.
     """
 
     start: int
@@ -59,8 +56,7 @@ class Sampled(NamedTuple):
     epochs: NDArray[np.int32]
     polarization: NDArray[np.float32]
     fields: NDArray[np.float32] | None
-    trials: int
-    rejected: dict[int, int]
+    missed: NDArray[np.float64]
     seconds: float
 
 
@@ -91,47 +87,45 @@ def prepare(spec: Spec, dataset: Dataset) -> Arena:
     return Arena(read_only(x, np.float32), read_only(y, np.int32), selection, test)
 
 
-class _Misses:
-    """Best accuracies of rejected trials; gives up after too many in a row."""
+class _Trials:
+    """Counts the trials of a block; gives up when too few are accepted."""
 
     def __init__(self, spec: Spec, on_trial: Callable[[bool], None] | None) -> None:
         self.spec = spec
-        self.on_trial = on_trial or (lambda _: None)
-        self.histogram: dict[int, int] = {}
-        self.trials = 0
-        self._in_a_row: list[float] = []
+        self.missed: list[float] = []
+        self.accepted = 0
+        self._on_trial = on_trial or (lambda _: None)
         self._lock = threading.Lock()
 
-    def accept(self) -> None:
+    def judge(self, accuracy: float) -> bool:
+        """Count a trial by its best accuracy (NaN: diverged); return whether it is accepted."""
+        accepted = accuracy >= self.spec.ensemble.threshold
         with self._lock:
-            self.trials += 1
-            self._in_a_row.clear()
-            self.on_trial(True)
-
-    def reject(self, accuracy: float) -> None:
-        with self._lock:
-            self.trials += 1
-            self._in_a_row.append(accuracy)
-            place = min(int(np.nan_to_num(accuracy) * REJECTED_BINS), REJECTED_BINS - 1)
-            self.histogram[place] = self.histogram.get(place, 0) + 1
-            self.on_trial(False)
-            if len(self._in_a_row) >= self.spec.ensemble.give_up_after:
-                raise AcceptanceError(_acceptance_advice(self.spec, np.array(self._in_a_row)))
+            if accepted:
+                self.accepted += 1
+            else:
+                self.missed.append(accuracy)
+            self._on_trial(accepted)
+            limit = self.spec.ensemble.give_up_after * (self.accepted + 1)
+            if len(self.missed) >= limit:
+                raise AcceptanceError(_advice(self.spec, self.accepted, np.array(self.missed)))
+        return accepted
 
 
-def _acceptance_advice(spec: Spec, seen: NDArray) -> str:
-    diverged = int(np.isnan(seen).sum())
-    low, quarter, median, high, top = np.quantile(np.nan_to_num(seen), [0, 0.25, 0.5, 0.75, 1])
+def _advice(spec: Spec, accepted: int, missed: NDArray) -> str:
+    diverged = int(np.isnan(missed).sum())
+    seen = np.nan_to_num(missed)
+    low, quarter, median, high, top = np.quantile(seen, [0, 0.25, 0.5, 0.75, 1])
     ensemble = spec.ensemble
     return (
-        f"{len(seen)} trials in a row missed ensemble.threshold = {ensemble.threshold:g}"
-        f"{f', {diverged} of them diverged (lower training.learning_rate)' if diverged else ''}.\n"
-        f"Best accuracies of {ensemble.draws} draws on the {ensemble.selection} set: "
-        f"min {low:.4f}, quartiles {quarter:.4f} {median:.4f} {high:.4f}, max {top:.4f}.\n"
+        f"{accepted} of {accepted + len(missed)} trials reached "
+        f"ensemble.threshold = {ensemble.threshold:g}"
+        f"{f', {diverged} diverged (lower training.learning_rate)' if diverged else ''}.\n"
+        f"Best accuracies of {ensemble.draws} draws on the {ensemble.selection} set, of those that "
+        f"missed: min {low:.4f}, quartiles {quarter:.4f} {median:.4f} {high:.4f}, max {top:.4f}.\n"
         f"Lower ensemble.threshold (half of these trials reach {median:.4f}), train longer "
-        f"(training.epochs = {spec.training.epochs}), widen network.widths, "
-        f"or raise ensemble.give_up_after. All but the last make another ensemble: give it "
-        f"another --out."
+        f"(training.epochs = {spec.training.epochs}), or widen network.widths, each with another "
+        f"--out, as it makes another ensemble; or raise ensemble.give_up_after."
     )
 
 
@@ -165,19 +159,19 @@ def sample_configurations(
     Raises
     ------
     AcceptanceError
-        ``ensemble.give_up_after`` trials in a row missed the threshold; the message shows the
-        accuracies seen and what to change.
+        Fewer than one trial in ``ensemble.give_up_after`` reaches the threshold; the message shows
+        the accuracies seen and what to change.
 
     Notes
     -----
     Cost: trials × (epochs × 7 N P + draws × 2 N P_selection) flop.
     """
     began = time.perf_counter()
-    misses = _Misses(spec, on_trial)
+    trials = _Trials(spec, on_trial)
     if spec.training.engine == "torch":
-        found = _fill_stacks(spec, arena, start, rows, device, misses)
+        found = _fill_stacks(spec, arena, start, rows, device, trials)
     else:
-        found = _fill_one_by_one(spec, arena, start, rows, threads, misses)
+        found = _fill_one_by_one(spec, arena, start, rows, threads, trials)
     weights = np.array([candidate.weights for _, candidate in found])
     fields = np.array([candidate.fields for _, candidate in found])
     _, loss = binary.evaluate(spec.network, weights, arena.selection, spec.loss)
@@ -192,24 +186,20 @@ def sample_configurations(
         epochs=np.full(rows, spec.training.epochs, np.int32),
         polarization=np.abs(np.tanh(fields / 2)).mean(axis=1, dtype=np.float64).astype(np.float32),
         fields=fields if spec.ensemble.store_fields else None,
-        trials=misses.trials,
-        rejected=misses.histogram,
+        missed=np.array(trials.missed, np.float64),
         seconds=time.perf_counter() - began,
     )
 
 
 def _fill_one_by_one(
-    spec: Spec, arena: Arena, start: int, rows: int, threads: int, misses: _Misses
+    spec: Spec, arena: Arena, start: int, rows: int, threads: int, trials: _Trials
 ) -> list[tuple[int, Candidate]]:
     def fill(configuration: int) -> tuple[int, Candidate]:
-        trial = 0
-        while True:
+        for trial in itertools.count():
             candidate = run_trials(spec, arena, [configuration], trial)[0]
-            if candidate.accuracy >= spec.ensemble.threshold:
-                misses.accept()
+            if trials.judge(candidate.accuracy):
                 return trial, candidate
-            misses.reject(candidate.accuracy)
-            trial += 1
+        raise AssertionError("unreachable")
 
     wanted = range(start, start + rows)
     if threads == 1:
@@ -219,28 +209,29 @@ def _fill_one_by_one(
 
 
 def _fill_stacks(
-    spec: Spec, arena: Arena, start: int, rows: int, device: str | None, misses: _Misses
+    spec: Spec, arena: Arena, start: int, rows: int, device: str | None, trials: _Trials
 ) -> list[tuple[int, Candidate]]:
-    from lsg_ray.networks.stacked import default_device
+    """Fill the whole stacks that the wanted configurations lie in, and keep what is wanted.
 
-    device = device or default_device()
-    size = STACK.get(device.partition(":")[0], STACK["cpu"])
+    Networks of a stack share their noise, so a configuration is what its stack makes it, whatever
+    the block or the count.
+    """
     found: dict[int, tuple[int, Candidate]] = {}
-    for first in range(start, start + rows, size):
-        open_ = list(range(first, min(first + size, start + rows)))
-        trial = 0
-        while open_:
-            for configuration, candidate in zip(
-                open_, run_trials(spec, arena, open_, trial, device), strict=True
-            ):
-                if candidate.accuracy >= spec.ensemble.threshold:
-                    misses.accept()
-                    found[configuration] = (trial, candidate)
+    wanted = range(start, start + rows)
+    for first in range(start - start % STACK, start + rows, STACK):
+        waiting, trial = list(range(first, first + STACK)), 0
+        while any(configuration in wanted for configuration in waiting):
+            tried = run_trials(spec, arena, waiting, trial, device)
+            for configuration, candidate in zip(waiting, tried, strict=True):
+                if configuration in wanted:
+                    accepted = trials.judge(candidate.accuracy)
                 else:
-                    misses.reject(candidate.accuracy)
-            open_ = [configuration for configuration in open_ if configuration not in found]
+                    accepted = candidate.accuracy >= spec.ensemble.threshold
+                if accepted:
+                    found[configuration] = (trial, candidate)
+            waiting = [configuration for configuration in waiting if configuration not in found]
             trial += 1
-    return [found[configuration] for configuration in range(start, start + rows)]
+    return [found[configuration] for configuration in wanted]
 
 
 def run_trials(

@@ -18,6 +18,7 @@ class Purpose(IntEnum):
     NOISE = 1
     ORDER = 2
     DRAW = 3
+    START = 4
 
 
 class Trained(NamedTuple):

@@ -12,6 +12,7 @@ import xarray
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.binary import Frozen, draw, initial_fields
+from lsg_ray.networks.trial import Purpose
 from lsg_ray.rng import Stage, generator, seed_sequence
 from lsg_ray.statistics.results import provenance
 
@@ -70,7 +71,9 @@ def starts_and_solutions(
     fixed = np.zeros(spec.network.n_weights, bool)
     for part in frozen.parts:
         fixed[spec.network.parts[part]] = True
-    starts = np.concatenate([draw(f, 1, s, fixed) for f, s in zip(fields, seeds, strict=True)])
+    starts = np.concatenate(
+        [draw(f, 1, s, fixed, Purpose.START) for f, s in zip(fields, seeds, strict=True)]
+    )
     points = np.concatenate([starts, rows["weights"]]).astype(np.float32)
     perplexity = min(30.0, (len(points) - 1) / 3)
     layout = TSNE(perplexity=perplexity, init="pca", random_state=int(rng.integers(2**31)))

@@ -6,13 +6,15 @@ with standard errors over M independent configurations, sqrt((1 − m²)/(M − 
 sqrt((1 − C²)/(M − 1)): σ and σσ' are ±1, so their variance follows from their mean.
 
 Sums of ±1 are integers, so the result does not depend on chunking, order or scheduler, to the last
-bit: each task sums up to `ROWS` configurations by a float32 product (exact, as partial sums stay
-below 2²⁴) and adds in 64-bit integers.
+bit: a task streams over its blocks, summing σσᵀ in float32 (exact below 2²⁴ configurations) and
+then in 64-bit integers.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import xarray
@@ -23,12 +25,15 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.statistics.results import provenance
 
-#: Configurations that one task sums up.
+#: Configurations that are multiplied at a time; below 2²⁴, so that float32 counts them exactly.
 ROWS = 4096
-#: Partial sums that one task adds up.
-FAN_IN = 8
-#: Refuse an N × N result beyond this many bytes.
-MAX_BYTES = 4 * 2**30
+#: Tasks of one estimate; None for one per CPU.  Each holds its own sums.
+TASKS: int | None = None
+#: Refuse an estimate that needs more memory than this.
+MAX_BYTES = 8 * 2**30
+
+
+Loader = Callable[[int, int], NDArray[np.int8]]
 
 
 class Sums(NamedTuple):
@@ -39,20 +44,42 @@ class Sums(NamedTuple):
     second: NDArray[np.int64]
 
 
-def sum_block(weights: NDArray[np.int8]) -> Sums:
-    """Sum configurations (rows, N) of ±1; at most 2²⁴ rows."""
-    signs = weights.astype(np.float32)
-    second = (signs.T @ signs).astype(np.int64)
-    return Sums(len(weights), weights.sum(axis=0, dtype=np.int64), second)
+def sum_blocks(batches: Iterable[NDArray[np.int8]], n_weights: int) -> Sums:
+    """Sum batches of configurations (rows, N) of ±1, one after another."""
+    rows, first = 0, np.zeros(n_weights, np.int64)
+    second = np.zeros((n_weights, n_weights), np.int64)
+    for weights in batches:
+        for start in range(0, len(weights), ROWS):
+            signs = weights[start : start + ROWS].astype(np.float32)
+            np.add(second, signs.T @ signs, out=second, casting="unsafe")
+        rows += len(weights)
+        first += weights.sum(axis=0, dtype=np.int64)
+    return Sums(rows, first, second)
 
 
 def add_sums(parts: list[Sums]) -> Sums:
-    """Add sums over disjoint sets of configurations."""
+    """Add sums over disjoint sets of configurations; the parts stay as they are."""
     first, second = parts[0].first.copy(), parts[0].second.copy()
     for part in parts[1:]:
         first += part.first
         second += part.second
     return Sums(sum(part.rows for part in parts), first, second)
+
+
+def _batches(load: Loader, blocks: list[tuple[int, int]]) -> Iterator[NDArray[np.int8]]:
+    """Read ``(block, rows)`` one after another; small blocks are put together up to `ROWS`."""
+    waiting: list[NDArray[np.int8]] = []
+    for block, rows in blocks:
+        waiting.append(load(block, rows))
+        if sum(map(len, waiting)) >= ROWS:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _sum_range(load: Loader, blocks: list[tuple[int, int]], n_weights: int) -> Sums:
+    return sum_blocks(_batches(load, blocks), n_weights)
 
 
 def moments(ensemble: Ensemble) -> xarray.Dataset:
@@ -77,28 +104,29 @@ def moments(ensemble: Ensemble) -> xarray.Dataset:
 
     Notes
     -----
-    2 M N² flop; memory: a few N × N matrices and `ROWS` configurations per thread.  The scheduler
-    is Dask's current one (threads, unless configured otherwise).
+    2 M N² flop; memory: 12 N² bytes per task, 32 N² for the result, and `ROWS` configurations per
+    task.  The scheduler is Dask's current one (threads, unless configured otherwise).
     """
     import dask
 
-    weights = ensemble.to_dask()
-    n_rows, n_weights = weights.shape
-    if n_rows < 2:
+    if ensemble.n_rows < 2:
         raise InputError(
-            f"{ensemble.url}: {n_rows} configurations selected; moments need at least 2"
+            f"{ensemble.url}: {ensemble.n_rows} configurations selected; moments need at least 2"
         )
-    if 8 * n_weights**2 > MAX_BYTES:
+    n_weights = ensemble.weight_slice.stop - ensemble.weight_slice.start
+    kept = [(block, ensemble.header.rows(block)) for block in ensemble.blocks.tolist()]
+    tasks = min(len(kept), TASKS or dask.system.CPU_COUNT)
+    need = (12 * tasks + 32) * n_weights**2
+    if need > MAX_BYTES:
         raise InputError(
-            f"C of {n_weights} weights takes {8 * n_weights**2 / 2**30:.0f} GiB, "
+            f"C of {n_weights} weights takes {need / 2**30:.0f} GiB of memory, "
             f"more than {MAX_BYTES / 2**30:.0f}; choose a part (--part)"
         )
-    weights = weights.rechunk((ROWS, n_weights))
-    level: list[Any] = [dask.delayed(sum_block)(block) for block in weights.to_delayed().ravel()]
-    while len(level) > 1:
-        groups = [level[i : i + FAN_IN] for i in range(0, len(level), FAN_IN)]
-        level = [dask.delayed(add_sums)(group) for group in groups]
-    (total,) = dask.compute(level[0])
+    load = ensemble.loader("weights")
+    cuts = np.linspace(0, len(kept), tasks + 1).astype(int).tolist()
+    ranges = [kept[a:b] for a, b in itertools.pairwise(cuts)]
+    parts = [dask.delayed(_sum_range)(load, blocks, n_weights) for blocks in ranges]
+    (total,) = dask.compute(dask.delayed(add_sums)(parts))
     return _dataset(total, ensemble)
 
 

@@ -44,7 +44,7 @@ def test_training_epoch(benchmark, examples, engine):
 
 
 def test_training_against_numpy(examples, request):
-    """Ratio of the times of one epoch, alternating, median of five; at least 5 at full size."""
+    """Times of one epoch, alternating, median of five; at full size 15 ms or 13 times at least."""
     x, y = examples
     training = TrainingSpec(epochs=1)
     seeds = [seed_sequence(0, Stage.TRIAL, 0, 0)]
@@ -62,7 +62,7 @@ def test_training_against_numpy(examples, request):
     print(f"\none epoch: {np.median(ours) * 1e3:.1f} ms, NumPy {np.median(theirs) * 1e3:.1f} ms, "
           f"ratio {ratio:.1f}")  # fmt: skip
     if request.config.getoption("benchmark_enable"):
-        assert ratio > 5
+        assert np.median(ours) <= 0.015 or ratio >= 13
 
 
 def test_selection(benchmark, examples):

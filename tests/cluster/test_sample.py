@@ -151,7 +151,7 @@ def test_killed_ray_is_an_error_and_is_resumed(spec, undisturbed, tmp_path):
 
 def test_out_of_reach_threshold_stops_the_run(spec, tmp_path):
     hard = spec.replace(ensemble={"threshold": 1.0, "give_up_after": 3})
-    with pytest.raises(AcceptanceError, match="3 trials in a row"):
+    with pytest.raises(AcceptanceError, match="0 of 3 trials"):
         sample(hard, tmp_path / "s.zarr", workers=2)
     assert verify(tmp_path / "s.zarr").ok
 
@@ -182,6 +182,15 @@ def test_memory_store_without_ray(spec, undisturbed):
 def test_unreachable_cluster_is_a_clear_error():
     with pytest.raises(ClusterError, match="no Ray cluster at"), ray_session("127.0.0.1:1"):
         pass
+
+
+@pytest.mark.parametrize("address", ["nonsense", "host:", ":6379", "host:port", "host:99999"])
+def test_bad_address_creates_nothing(spec, tmp_path, address):
+    with pytest.raises(InputError, match="host:port"):
+        sample(spec, tmp_path / "s.zarr", address=address)
+    with pytest.raises(InputError, match="without Ray"):
+        sample(spec, tmp_path / "s.zarr", address=address, workers=0)
+    assert not (tmp_path / "s.zarr").exists()
 
 
 def test_bad_number_of_workers(spec, tmp_path):

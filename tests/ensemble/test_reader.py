@@ -305,3 +305,18 @@ def test_opening_needs_neither_zarr_nor_dask():
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert answer.stdout.strip() == "[]", answer.stderr
+
+
+def test_snapshots_with_other_blocks_are_other_arrays(tmp_path):
+    """Two snapshots of one store with equally many blocks, computed together."""
+    store = tmp_path / "s.zarr"
+    fill(store, make_spec(count=48))
+    records = [store / "ledger" / f"{block:08}.json" for block in range(3)]
+    snapshots = []
+    for hidden in (2, 1):
+        aside = records[hidden].rename(tmp_path / "aside")
+        snapshots.append(open_ensemble(store).to_dask("configuration"))
+        aside.rename(records[hidden])
+    first, second = dask.compute(*snapshots)
+    assert first.tolist() == [*range(32)]
+    assert second.tolist() == [*range(16), *range(32, 48)]

@@ -28,13 +28,16 @@ def _sample(spec, start=0, rows=12, **options):
     )
 
 
-def test_configurations_do_not_depend_on_blocks_or_threads():
-    whole = _sample(_spec(), threads=2)
-    pieces = [_sample(_spec(), 0, 5), _sample(_spec(ensemble={"count": 7}), 5, 7)]
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_configurations_do_not_depend_on_blocks_or_threads(engine):
+    """Also across the border of two of the torch engine's stacks, at 64."""
+    spec = _spec(training={"engine": engine})
+    whole = _sample(spec, 58, 12, threads=2, device="cpu")
+    pieces = [_sample(spec, 58, 5, device="cpu"), _sample(spec, 63, 7, device="cpu")]
     for name in ("weights", "accuracy", "loss", "test_accuracy", "trial", "polarization"):
         joined = np.concatenate([getattr(piece, name) for piece in pieces])
         np.testing.assert_array_equal(getattr(whole, name), joined)
-    assert whole.trials == sum(piece.trials for piece in pieces)
+    assert len(whole.missed) == sum(len(piece.missed) for piece in pieces) > 0
 
 
 @pytest.mark.parametrize("engine", ["numba", "torch"])
@@ -48,7 +51,8 @@ def test_what_is_stored_is_true(engine):
     np.testing.assert_array_equal(found.test_accuracy, accuracy)
     np.testing.assert_allclose(found.loss, loss, rtol=1e-6)
     assert (found.accuracy >= 0.3).all()
-    assert found.trials == 12 + found.trial.sum() == 12 + sum(found.rejected.values())
+    assert len(found.missed) == found.trial.sum()
+    assert (found.missed < 0.3).all()
     np.testing.assert_allclose(found.polarization, np.abs(np.tanh(found.fields / 2)).mean(1), 1e-5)
     assert len(np.unique(found.weights, axis=0)) == 12
 
@@ -78,7 +82,7 @@ def test_out_of_reach_threshold_says_what_to_change(engine):
     spec = _spec(
         ensemble={"threshold": 1.0, "give_up_after": 6}, training={"engine": engine, "epochs": 1}
     )
-    with pytest.raises(AcceptanceError, match=r"6 trials in a row missed.*\n.*max 0\.\d+") as info:
+    with pytest.raises(AcceptanceError, match=r"0 of 6 trials reached.*\n.*max 0\.\d+") as info:
         _sample(spec, device="cpu")
     assert "Lower ensemble.threshold" in str(info.value)
 
@@ -89,7 +93,7 @@ def test_diverged_networks_are_never_accepted(engine):
         training={"optimizer": "sgd", "learning_rate": 1e6, "gamma": 1.0, "engine": engine},
         ensemble={"threshold": 0, "count": 2, "give_up_after": 3},
     )
-    with pytest.raises(AcceptanceError, match="3 of them diverged"):
+    with pytest.raises(AcceptanceError, match="3 diverged"):
         _sample(spec, rows=2, device="cpu")
 
 

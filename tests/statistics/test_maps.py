@@ -6,7 +6,9 @@ import pytest
 from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
+from lsg_ray.networks.binary import draw
 from lsg_ray.spec import parse_spec
+from lsg_ray.statistics import maps
 from lsg_ray.statistics.maps import FEWEST, starts_and_solutions
 
 
@@ -56,8 +58,11 @@ def test_map__points_are_starts_then_chosen_rows_in_order(ensemble_of, points):
 
 
 @pytest.mark.parametrize("extra", [{}, {"frozen_parts": ["ITR"], "frozen_field": 0.3}])
-def test_starts__are_what_the_trials_would_draw_before_learning(tmp_path, points, extra):
-    """Trained at a learning rate of nothing, a configuration is its own start."""
+def test_starts__are_what_the_trials_would_draw_before_learning(
+    tmp_path, points, extra, monkeypatch
+):
+    """Trained at a learning rate of nothing and drawn alike, a configuration is its own start."""
+    monkeypatch.setattr(maps, "draw", lambda f, n, s, fixed, _: draw(f, n, s, fixed))
     tree = {
         "dataset": {"name": "digits", "components": 5},
         "network": {"widths": [5, 4, 3, 10]},

@@ -25,10 +25,10 @@ def signs(seed: int, *shape: int, plus: float = 0.5) -> np.ndarray:
     part=st.sampled_from([None, "LB", "ITR", "RB", 0, 1, 2]),
     below=st.sampled_from([None, 0.25, 0.95]),
     rows=st.integers(1, 20),
-    fan_in=st.integers(2, 9),
+    tasks=st.integers(2, 9),
 )
 def test_moments__are_those_of_numpy_to_the_last_bit(
-    ensemble_of, seed, count, block_size, part, below, rows, fan_in
+    ensemble_of, seed, count, block_size, part, below, rows, tasks
 ):
     weights = signs(seed, count, 31, plus=0.7)
     ensemble = ensemble_of(weights, WIDTHS, block_size=block_size)
@@ -42,7 +42,7 @@ def test_moments__are_those_of_numpy_to_the_last_bit(
         kept = np.arange(count) % 10 / 10 < below
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ROWS", rows)
-        patch.setattr(module, "FAN_IN", fan_in)
+        patch.setattr(module, "TASKS", tasks)
         result = moments(view)
     expected = weights[kept][:, chosen].astype(np.int64)
     n = len(expected)
@@ -57,14 +57,14 @@ def test_moments__are_those_of_numpy_to_the_last_bit(
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
-@pytest.mark.parametrize(("rows", "fan_in"), [(1, 2), (7, 3), (4096, 8)])
+@pytest.mark.parametrize(("rows", "tasks"), [(1, 2), (7, 3), (4096, 8)])
 @pytest.mark.parametrize("block_size", [1, 16, 200])
 def test_moments__do_not_depend_on_how_the_work_is_cut(
-    ensemble_of, monkeypatch, scheduler, rows, fan_in, block_size
+    ensemble_of, monkeypatch, scheduler, rows, tasks, block_size
 ):
     weights = signs(1, 100, 9)
     monkeypatch.setattr(module, "ROWS", rows)
-    monkeypatch.setattr(module, "FAN_IN", fan_in)
+    monkeypatch.setattr(module, "TASKS", tasks)
     with dask.config.set(scheduler=scheduler):
         result = moments(ensemble_of(weights, block_size=block_size))
     assert result["C"].values.tobytes() == (weights.T.astype(float) @ weights / 100).tobytes()
@@ -111,7 +111,7 @@ def test_standard_errors__are_the_scatter_over_repeats():
     for _ in range(repeats):
         weights = np.where(rng.random((count, n)) < (1 + mu) / 2, 1, -1).astype(np.int8)
         weights[:, 5] = np.where(rng.random(count) < copied, weights[:, 4], weights[:, 5])
-        sums = module.sum_block(weights)
+        sums = module.sum_blocks([weights], n)
         mean = np.r_[sums.first, sums.second[pairs]] / count
         scatter.append((mean - np.r_[mu, true_C[pairs]]) ** 2)
         error.append(module._standard_error(mean, count) ** 2)
@@ -130,10 +130,11 @@ def test_standard_errors__of_a_stored_ensemble_cover(ensemble_of):
     assert 0.035 < np.mean(np.abs(z) > 1.96) < 0.065
 
 
-def test_sum_block__is_exact_up_to_the_rows_it_allows():
-    """2²⁴ configurations: the largest integer up to which float32 counts without gaps."""
-    sums = module.sum_block(np.full((2**24, 1), -1, np.int8))
-    assert sums.rows == sums.second.item() == -sums.first.item() == 2**24
+def test_sums__are_exact_beyond_what_float32_counts():
+    """Two batches of 2²⁴ configurations and one of one: float32 alone would lose the last."""
+    many = np.full((2**24, 1), -1, np.int8)
+    sums = module.sum_blocks([many, many, many[:1]], 1)
+    assert sums.rows == sums.second.item() == -sums.first.item() == 2**25 + 1
 
 
 # Incomplete, empty, too large
@@ -161,12 +162,12 @@ def test_too_few_rows__are_refused(ensemble_of, count, blocks, where):
 
 def test_too_wide__is_refused_before_anything_is_read_and_a_part_is_not(ensemble_of, monkeypatch):
     ensemble = ensemble_of(signs(0, 5, 31), WIDTHS)
-    monkeypatch.setattr(module, "MAX_BYTES", 8 * 15**2)
-    monkeypatch.setattr(module, "sum_block", None)
+    monkeypatch.setattr(module, "MAX_BYTES", 200 * 15**2)
+    monkeypatch.setattr(module, "sum_blocks", None)
     with pytest.raises(InputError, match=r"C of 31 weights takes .* choose a part \(--part\)"):
         moments(ensemble)
     monkeypatch.undo()
-    monkeypatch.setattr(module, "MAX_BYTES", 8 * 15**2)
+    monkeypatch.setattr(module, "MAX_BYTES", 200 * 15**2)
     assert moments(ensemble.part("LB"))["m"].size == 15
 
 
