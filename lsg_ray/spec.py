@@ -290,7 +290,7 @@ def _misfits(spec: Spec) -> Iterable[str]:
             "set dataset.validation_examples above 0 to have such a set"
         )
     if spec.network.n_weights > MAX_WEIGHTS:
-        yield f"network.widths: {spec.network.n_weights} weights; {MAX_WEIGHTS} are possible"
+        yield f"network.widths: {spec.network.n_weights} weights; at most {MAX_WEIGHTS}"
     for part in spec.ensemble.frozen_parts:
         if part not in spec.network.parts:
             allowed = ", ".join(spec.network.parts)

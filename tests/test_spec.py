@@ -141,7 +141,7 @@ def test_hash__sees_every_field(section, field, value):
 specs = st.fixed_dictionaries(
     {
         "name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True),
-        "network": st.lists(st.integers(1, 2**31 - 1), max_size=3).map(
+        "network": st.lists(st.integers(1, 5000), max_size=3).map(
             lambda hidden: {"widths": [20, *hidden, 10]}
         ),
         "training": st.fixed_dictionaries(
