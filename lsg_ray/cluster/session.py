@@ -136,7 +136,6 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
             include_dashboard=False,
             log_to_driver=False,
             logging_level="error",
-            _node_ip_address="127.0.0.1",
             object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
             _temp_dir=folder,
         )
@@ -191,7 +190,7 @@ def _private_token() -> Iterator[None]:
         yield
         return
     mode = os.environ.get("RAY_AUTH_MODE")
-    os.environ.update(RAY_AUTH_TOKEN=_TOKEN, RAY_AUTH_MODE="token")
+    os.environ["RAY_AUTH_TOKEN"] = _TOKEN
     _forget_token()
     try:
         yield
