@@ -167,7 +167,7 @@ def sample_block(
         attempt=attempt,
         seed_path=(spec.ensemble.seed, int(Stage.TRIAL), start),
     )
-    if written == "present":  # another driver was quicker
+    if written == "present" and attempt == 0:  # another driver was quicker
         return BlockDone(0, 0, found.seconds)
     return BlockDone(rows, trials, found.seconds)
 
@@ -276,6 +276,7 @@ def _block_task(
 ) -> BlockDone:
     """Body of a Ray task."""
     import ray
+    from ray.exceptions import RayError
 
     spec = Spec.model_validate_json(spec_json)
     compile_once(spec)
@@ -291,7 +292,10 @@ def _block_task(
             last = now
             board.say.remote(block, counts[0], counts[1])
 
-    attempt = ray.get(board.begin.remote(block))
+    try:
+        attempt = ray.get(board.begin.remote(block))
+    except RayError:  # the board was lost, and with it what is known of earlier attempts
+        attempt = 0
     return sample_block(url, spec, arena, block, start, rows, report, attempt)
 
 

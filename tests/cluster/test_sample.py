@@ -80,14 +80,14 @@ def _wait_for_blocks(store: Path, count: int, process: subprocess.Popen) -> None
         time.sleep(0.02)
 
 
-def _busy_worker(driver: subprocess.Popen) -> psutil.Process:
+def _child(driver: subprocess.Popen, name: str) -> psutil.Process:
     for _ in range(500):
         for child in psutil.Process(driver.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if child.cmdline()[:1] == ["ray::_block_task"]:
+                if child.cmdline()[:1] == [name]:
                     return child
         time.sleep(0.02)
-    raise AssertionError("no worker is busy")
+    raise AssertionError(f"no process {name}")
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -99,11 +99,12 @@ def test_workers_do_not_change_a_byte(spec, undisturbed, tmp_path, workers):
     assert (again.rows, again.resumed) == (0, 120)
 
 
-def test_killed_worker_is_replaced(spec, undisturbed, tmp_path):
+@pytest.mark.parametrize("process", ["ray::_block_task", "ray::Board"])
+def test_killed_worker_is_replaced(spec, undisturbed, tmp_path, process):
     store = tmp_path / "s.zarr"
     driver = _command(tmp_path, store, "--workers", "2", "--json")
     _wait_for_blocks(store, 3, driver)
-    _busy_worker(driver).kill()
+    _child(driver, process).kill()
     out, err = driver.communicate(timeout=120)
     assert driver.returncode == 0, (out, err)
     assert json.loads(out)["complete"]
