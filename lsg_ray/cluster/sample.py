@@ -152,10 +152,14 @@ def sample_block(
     start: int,
     rows: int,
     on_trial: Callable[[bool], None] | None = None,
-    attempt: int = 0,
+    attempts: Callable[[], int] = lambda: 0,
 ) -> BlockDone:
-    """Compute one block and write it; safe to run again or twice at once."""
+    """Compute one block and write it; safe to run again or twice at once.
+
+    ``attempts`` tells how often the block was begun before; it is asked when the block is computed.
+    """
     found = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
+    attempt = attempts()
     columns = found._asdict()
     missed = columns.pop("missed")
     trials = rows + len(missed)
@@ -292,11 +296,15 @@ def _block_task(
             last = now
             board.say.remote(block, counts[0], counts[1])
 
-    try:
-        attempt = ray.get(board.begin.remote(block))
-    except RayError:  # the board was lost, and with it what is known of earlier attempts
-        attempt = 0
-    return sample_block(url, spec, arena, block, start, rows, report, attempt)
+    begun = board.begin.remote(block)
+
+    def attempts() -> int:
+        try:
+            return ray.get(begun)
+        except RayError:  # the board was lost, and with it what is known of earlier attempts
+            return 0
+
+    return sample_block(url, spec, arena, block, start, rows, report, attempts)
 
 
 def compile_once(spec: Spec) -> None:
