@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -417,7 +418,9 @@ def _fault_lines(error: ValidationError) -> Iterable[str]:
             yield f"{path}: unknown field; allowed are {_allowed_fields(fault['loc'][:-1])}"
         elif fault["type"] == "value_error":
             for line in message.splitlines():
-                yield f"{path}.{line}" if path else line
+                # Validators of a section name the field themselves, those of a field do not.
+                joint = "." if re.match(r"\w+: ", line) else ": "
+                yield f"{path}{joint}{line}" if path else line
         else:
             yield f"{path}: {_shown(fault['input'])} given; {message[:1].lower()}{message[1:]}"
 

@@ -587,3 +587,11 @@ def test_load__does_not_change_the_file(tmp_path):
     before = os.stat(file).st_mtime_ns
     load_spec(file, ["ensemble.count=3"])
     assert (file.read_text(), os.stat(file).st_mtime_ns) == ("name: a", before)
+
+
+@pytest.mark.parametrize("path", ["training.epochs", "ensemble.count", "dataset.seed"])
+def test_truth_values__are_no_integers(path):
+    section, field = path.split(".")
+    with pytest.raises(SpecError) as caught:
+        parse_spec({section: {field: True}})
+    assert caught.value.faults == (f"{path}: true given; an integer is needed",)
