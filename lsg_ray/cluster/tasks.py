@@ -37,7 +37,8 @@ def run_bounded(
     Raises
     ------
     LsgError
-        As raised inside a task; the tasks in flight are cancelled.
+        As raised inside a task.  Tasks in flight end with the connection to Ray; they are not
+        cancelled, which makes Ray 2.60 abort the driver every third time.
     ClusterError
         A task was lost more often than `MAX_RETRIES`, or Ray itself went away.
     """
@@ -66,9 +67,6 @@ def run_bounded(
             f"Ray failed ({type(error).__name__}): {str(error).splitlines()[0]}\n"
             f"Finished blocks are kept; run the same command again to do the rest."
         ) from error
-    finally:
-        for reference in pending:
-            _cancel(reference)
 
 
 def _result(reference: Any) -> Any:
@@ -82,12 +80,3 @@ def _result(reference: Any) -> Any:
         if isinstance(cause, LsgError):
             raise cause from None
         raise
-
-
-def _cancel(reference: Any) -> None:
-    import contextlib
-
-    import ray
-
-    with contextlib.suppress(Exception):
-        ray.cancel(reference, force=True)

@@ -130,7 +130,7 @@ def test_interrupt_keeps_finished_blocks(spec, undisturbed, tmp_path):
     _wait_for_blocks(store, 3, driver)
     driver.send_signal(signal.SIGINT)
     _, err = driver.communicate(timeout=60)
-    assert driver.returncode == 130
+    assert driver.returncode == 130, err
     assert "resume" in err
     assert "Traceback" not in err
     sample(spec, store, workers=0)
