@@ -27,18 +27,30 @@ _PUBLIC = {
     "query": "lsg_ray.ensemble.query",
     "verify": "lsg_ray.ensemble.verify",
     "moments": "lsg_ray.statistics.moments",
-    "overlap_distribution": "lsg_ray.statistics.overlaps",
+    "overlaps": "lsg_ray.statistics.overlaps",
+    "distances": "lsg_ray.statistics.distances",
+    "canonicalize": "lsg_ray.statistics.symmetry",
+    "permute": "lsg_ray.statistics.symmetry",
+    "node_symmetry": "lsg_ray.statistics.symmetry",
+    "embed": "lsg_ray.statistics.maps",
+    "match_weights": "lsg_ray.networks.symmetry",
     "run": "lsg_ray.pipeline",
 }
 
 __all__ = [
     "Ensemble",
     "Spec",
+    "canonicalize",
+    "distances",
+    "embed",
     "load_dataset",
     "load_spec",
+    "match_weights",
     "moments",
+    "node_symmetry",
     "open_ensemble",
-    "overlap_distribution",
+    "overlaps",
+    "permute",
     "query",
     "run",
     "sample",
@@ -51,10 +63,14 @@ if TYPE_CHECKING:
     from lsg_ray.ensemble.query import query
     from lsg_ray.ensemble.reader import Ensemble, open_ensemble
     from lsg_ray.ensemble.verify import verify
+    from lsg_ray.networks.symmetry import match_weights
     from lsg_ray.pipeline import run
     from lsg_ray.spec import Spec, load_spec
+    from lsg_ray.statistics.distances import distances
+    from lsg_ray.statistics.maps import embed
     from lsg_ray.statistics.moments import moments
-    from lsg_ray.statistics.overlaps import overlap_distribution
+    from lsg_ray.statistics.overlaps import overlaps
+    from lsg_ray.statistics.symmetry import canonicalize, node_symmetry, permute
 
 
 def __getattr__(name: str) -> Any:

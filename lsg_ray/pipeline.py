@@ -4,6 +4,7 @@
     DIR/ensemble.zarr    the ensemble
     DIR/moments.zarr     m and C with standard errors
     DIR/overlaps.zarr    P(q)
+    DIR/distances.zarr   P(d) as sampled and in canonical form
     DIR/map.zarr         t-SNE of random starts and learned configurations
     DIR/report.html      the report, with its figures as PNG beside it
 
@@ -28,9 +29,10 @@ from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.spec import Spec
-from lsg_ray.statistics.maps import FEWEST, starts_and_solutions
+from lsg_ray.statistics.before_after import CONFIGURATIONS, symmetry_effect
+from lsg_ray.statistics.maps import FEWEST, embed
 from lsg_ray.statistics.moments import moments
-from lsg_ray.statistics.overlaps import overlap_distribution
+from lsg_ray.statistics.overlaps import overlaps
 from lsg_ray.statistics.results import save_result
 
 Result = TypeVar("Result")
@@ -134,11 +136,12 @@ def _verify(store: Path) -> None:
 def _measure(ensemble: Ensemble, place: Path) -> dict[str, Any]:
     results: dict[str, Any] = {
         "moments": moments(ensemble),
-        "overlaps": overlap_distribution(ensemble),
+        "overlaps": overlaps(ensemble, configurations=CONFIGURATIONS),
+        "distances": symmetry_effect(ensemble),
         "map": None,
     }
     if ensemble.n_rows >= FEWEST:
-        results["map"] = starts_and_solutions(ensemble, configurations=MAP_POINTS)
+        results["map"] = embed(ensemble, configurations=MAP_POINTS, starts=True)
     for name, result in results.items():
         if result is not None:
             save_result(result, place / f"{name}.zarr", overwrite=True)
@@ -154,5 +157,6 @@ def _report(place: Path, ensemble: Ensemble, dataset: Any, measured: dict[str, A
         dataset,
         moments=measured["moments"],
         overlaps=measured["overlaps"],
+        distances=measured["distances"],
         map_=measured["map"],
     )

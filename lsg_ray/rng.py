@@ -20,7 +20,10 @@ class Stage(IntEnum):
     SUBSET = 0  # which training examples a scenario keeps
     TRIAL = 1  # (configuration, trial): initial fields, batches, noise, drawn configurations
     MAP = 2  # random starts and points of the t-SNE map
-    PAIRS = 3  # pairs of configurations for the overlap distribution
+    PAIRS = 3  # configurations or pairs of them for distributions of overlaps and distances
+    TRIPLES = 4  # triples of weights for third moments
+    PERMUTE = 5  # random node permutations
+    SYNTHETIC = 6  # synthetic ensembles
 
 
 def seed_sequence(seed: int, stage: Stage, *index: int) -> np.random.SeedSequence:

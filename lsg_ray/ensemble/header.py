@@ -56,13 +56,17 @@ def package_version() -> str:
 
 @dataclass(frozen=True)
 class Header:
-    """What a store is: the specification, what it was trained on, and how it is cut into blocks."""
+    """What a store is: the specification, what it was trained on, and how it is cut into blocks.
+
+    `derivation` tells how its configurations were made of those of another store; None if sampled.
+    """
 
     spec: Spec
     spec_hash: str
     dataset_hash: str
     block_size: int
     package_version: str
+    derivation: Mapping[str, Any] | None = None
 
     @property
     def count(self) -> int:
@@ -99,7 +103,9 @@ class Header:
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the group, plain JSON."""
+        derived = {} if self.derivation is None else {"derivation": dict(self.derivation)}
         return {
+            **derived,
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "package_version": self.package_version,
@@ -112,7 +118,9 @@ class Header:
         }
 
 
-def new_header(spec: Spec, dataset_hash: str) -> Header:
+def new_header(
+    spec: Spec, dataset_hash: str, derivation: Mapping[str, Any] | None = None
+) -> Header:
     """Return the header of a store to be created.
 
     Raises
@@ -126,7 +134,7 @@ def new_header(spec: Spec, dataset_hash: str) -> Header:
             f"ensemble.block_size: {spec.block_size} given, which makes {spec.n_blocks:,} blocks "
             f"of {spec.ensemble.count:,} configurations; at most {MAX_BLOCKS:,}, use larger blocks"
         )
-    return Header(spec, spec.hash, dataset_hash, spec.block_size, package_version())
+    return Header(spec, spec.hash, dataset_hash, spec.block_size, package_version(), derivation)
 
 
 def read_header(location: Location) -> Header:
@@ -192,7 +200,10 @@ def _header(attributes: Mapping[str, Any]) -> Header:
         dataset_hash=_text(attributes, "dataset_hash"),
         block_size=attributes["block_size"],
         package_version=_text(attributes, "package_version"),
+        derivation=attributes.get("derivation"),
     )
+    if header.derivation is not None and not isinstance(header.derivation, dict):
+        raise ValueError(f"derivation is {header.derivation!r}")
     if type(header.block_size) is not int or header.block_size < 1:
         raise ValueError(f"block_size is {header.block_size!r}")
     if spec.ensemble.block_size not in (None, header.block_size):

@@ -63,6 +63,7 @@ def describe(url: str, header: Header, records: Sequence[Record]) -> dict[str, A
         "content_hash": combine(record.content for record in records),
         "spec_hash": header.spec_hash,
         "dataset_hash": header.dataset_hash,
+        "derivation": None if header.derivation is None else dict(header.derivation),
         "format_version": FORMAT_VERSION,
         "package_version": header.package_version,
     }

@@ -10,9 +10,10 @@ and by itself.  The order of writing is what makes both safe against a kill at a
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,7 +74,13 @@ class Plan:
     grown_from: int | None = None
 
 
-def create_ensemble(url: str | os.PathLike[str], spec: Spec, *, dataset_hash: str) -> Plan:
+def create_ensemble(
+    url: str | os.PathLike[str],
+    spec: Spec,
+    *,
+    dataset_hash: str,
+    derivation: Mapping[str, Any] | None = None,
+) -> Plan:
     """Create a store for a specification, or open one for resuming or growing.
 
     A store that is there must hold the same run: the same specification and the same data.  Only
@@ -89,6 +96,8 @@ def create_ensemble(url: str | os.PathLike[str], spec: Spec, *, dataset_hash: st
         The run.
     dataset_hash
         Identifies the examples that the networks learn.
+    derivation
+        How the configurations are made of those of another store, as plain JSON.
 
     Raises
     ------
@@ -101,7 +110,7 @@ def create_ensemble(url: str | os.PathLike[str], spec: Spec, *, dataset_hash: st
     -----
     May be killed and repeated at any moment.  Grow while no other driver is writing.
     """
-    header = new_header(spec, dataset_hash)
+    header = new_header(spec, dataset_hash, derivation)
     location = locate(url)
     metadata = documents(header)
     created = False
@@ -172,9 +181,16 @@ def _refuse_another_run(stored: Header, given: Header, url: str) -> None:
             f"data set: the store was sampled on {stored.dataset_hash[:16]}…, "
             f"the data at hand are {given.dataset_hash[:16]}…"
         )
+    if stored.derivation != given.derivation:
+        was, now = (_shown(header.derivation) for header in (stored, given))
+        lines.append(f"derivation: the store's configurations are {was}, now {now}")
     if lines:
         remedy = "use another --out, or the same spec"
         raise StoreInputError("\n".join([f"{url}: holds another run; {remedy}", *lines]))
+
+
+def _shown(derivation: Mapping[str, Any] | None) -> str:
+    return "sampled" if derivation is None else f"derived ({json.dumps(derivation)})"
 
 
 def _paths(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:

@@ -43,6 +43,7 @@ def write_report(
     *,
     moments: xarray.Dataset | None,
     overlaps: xarray.Dataset | None,
+    distances: xarray.Dataset | None,
     map_: xarray.Dataset | None,
     rejected: ArrayLike | None = None,
 ) -> Path:
@@ -59,7 +60,7 @@ def write_report(
         From `lsg_ray.ensemble.reader.open_ensemble`.
     dataset
         What it was sampled on: ``load_dataset(ensemble.spec.dataset)``.
-    moments, overlaps, map_
+    moments, overlaps, distances, map_
         From `lsg_ray.statistics`; None where the ensemble is too small: the section says so.
     rejected
         (200,) rejected trials by bin of their accuracy on [0, 1]; by default from the ledger.
@@ -84,12 +85,18 @@ def write_report(
         raise InputError(f"{target} is a file; name a folder for the report")
     counts = rejected_counts(ensemble) if rejected is None else np.asarray(rejected, np.int64)
     drawn = sections(
-        ensemble, dataset, moments=moments, overlaps=overlaps, map_=map_, rejected=counts
+        ensemble,
+        dataset,
+        moments=moments,
+        overlaps=overlaps,
+        distances=distances,
+        map_=map_,
+        rejected=counts,
     )
     page = render_page(
         spec=ensemble.spec,
         summary=summary(ensemble),
-        provenance=provenance(ensemble, moments, overlaps, map_),
+        provenance=provenance(ensemble, moments, overlaps, distances, map_),
         notes=notes(ensemble, dataset),
         drawn=drawn,
     )
@@ -238,7 +245,7 @@ def provenance(ensemble: Ensemble, *results: xarray.Dataset | None) -> list[Entr
         Entry("Seed", str(ensemble.spec.ensemble.seed)),
         Entry("Data hash", info["dataset_hash"], code=True),
     ]
-    for name, result in zip(("Moments", "Overlaps", "Map"), results, strict=False):
+    for name, result in zip(("Moments", "Overlaps", "Distances", "Map"), results, strict=False):
         if result is not None:
             entries.append(Entry(name, _origin(result.attrs)))
     versions = f"lsg-ray {package_version()}, matplotlib {matplotlib.__version__}"

@@ -18,6 +18,7 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import DataError
 from lsg_ray.report.figures.accuracy import accuracy_figure
 from lsg_ray.report.figures.correlations import LARGEST_IMAGE, correlations_figure
+from lsg_ray.report.figures.distances import distances_figure
 from lsg_ray.report.figures.inputs import inputs_figure
 from lsg_ray.report.figures.magnetization import hidden_average, magnetization_figure
 from lsg_ray.report.figures.map import map_figure
@@ -57,6 +58,7 @@ def sections(
     *,
     moments: xarray.Dataset | None,
     overlaps: xarray.Dataset | None,
+    distances: xarray.Dataset | None,
     map_: xarray.Dataset | None,
     rejected: NDArray[np.int64],
 ) -> list[Section]:
@@ -69,6 +71,7 @@ def sections(
         _magnetization(ensemble, dataset, moments),
         _correlations(ensemble, moments),
         _overlaps(ensemble, overlaps),
+        _distances(ensemble, distances),
         _map(ensemble, map_),
         _inputs(ensemble, dataset),
     ]
@@ -197,11 +200,39 @@ def _overlaps(ensemble: Ensemble, overlaps: xarray.Dataset | None) -> Section:
         f"Distribution of the overlap over all {pairs:,} pairs of {about['configurations']:,} "
         f"configurations: mean {about['mean']:.4f}, standard deviation {about['std']:.4f}. "
         "Dashed, independent weights of the same magnetizations (normal, mean "
-        f"{about['null_mean']:.4f}, standard deviation {about['null_std']:.4f}); what is wider is "
-        "due to correlations."
+        f"{about['independent_mean']:.4f}, standard deviation {about['independent_std']:.4f}); "
+        "what is wider is due to correlations. Dotted, random weights."
     ).replace("-0", "−0")
     alt = "Histogram of overlaps on a linear and a logarithmic axis, beside a normal distribution."
     return _section(key, title, partial(overlaps_figure, overlaps), caption, alt)
+
+
+def _distances(ensemble: Ensemble, distances: xarray.Dataset | None) -> Section:
+    key, title = "distances", "Distances and node symmetry"
+    if distances is None:
+        return Section(key, title, reason=_absent(ensemble, 2))
+    about = distances.attrs
+
+    def spread(form: str) -> str:
+        row = distances.sel(form=form, part="all")
+        return f"{float(row['mean']):.4f} ± {float(row['std']):.4f}"
+
+    caption = (
+        f"Hamming distance d between {about['configurations']:,} configurations: mean and standard "
+        f"deviation over pairs {spread('sampled')} as sampled"
+    )
+    if "canonical" in distances["form"].values:
+        caption += (
+            f", and {spread('canonical')} in canonical form, with the hidden units of each network "
+            "in the order of their mean pre-activation over the test images of the digit 1. There "
+            f"are {about['distinct_labels']:,} distinct orders and "
+            f"{about['permutation_dependent_pairs']:,} pairs that differ by a permutation alone"
+        )
+    caption += (
+        ". Dashed, random weights; in (b), bars are standard deviations, shaded for random weights."
+    )
+    alt = "Histograms of Hamming distances, and their mean and width by part of the network."
+    return _section(key, title, partial(distances_figure, distances), caption, alt)
 
 
 def _map(ensemble: Ensemble, map_: xarray.Dataset | None) -> Section:

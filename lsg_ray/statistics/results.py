@@ -12,23 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray
 
-from lsg_ray.ensemble.header import package_version
-from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
-
-
-def provenance(ensemble: Ensemble) -> dict[str, str | int]:
-    """Return attributes that tell what a result was computed from."""
-    spec = ensemble.spec
-    return {
-        "source": spec.name,
-        "spec": spec.canonical_json(),
-        "spec_hash": ensemble.spec_hash,
-        "sampling_seed": spec.ensemble.seed,
-        "complete_configurations": ensemble.n_complete,
-        "where": ensemble.condition or "",
-        "package_version": package_version(),
-    }
 
 
 def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -52,10 +36,10 @@ def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
 
 
 def _is_result(target: Path) -> bool:
-    """Return whether a Zarr group has our `provenance` and is no ensemble."""
+    """Return whether a Zarr group is one of our results and no ensemble."""
     try:
         attributes = json.loads((target / "zarr.json").read_bytes())["attributes"]
-        return "spec_hash" in attributes and "format" not in attributes
+        return "statistic" in attributes and "format" not in attributes
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

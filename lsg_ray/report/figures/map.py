@@ -6,49 +6,67 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
+from lsg_ray.errors import InputError
 from lsg_ray.report.style import GREY, accuracy_colours, new_figure, round_ticks, styled
 
 
 @styled
-def map_figure(map_: xarray.Dataset) -> Figure:
-    """Draw a t-SNE map: starts as open grey circles, solutions coloured by their accuracy.
+def map_figure(map_: xarray.Dataset, color: str = "accuracy") -> Figure:
+    """Draw a map: starts as open grey circles, learned configurations coloured by a column.
 
     Parameters
     ----------
     map_
-        From `lsg_ray.statistics.maps.starts_and_solutions`.
+        From `lsg_ray.statistics.maps.embed`.
+    color
+        Column of the map.
+
+    Raises
+    ------
+    InputError
+        It has no such column.
     """
-    x, y, accuracy = (map_[name].values for name in ("x", "y", "accuracy"))
+    if color not in map_:
+        raise InputError(
+            f"color {color!r} given; the map has {', '.join(map(str, map_.data_vars))}"
+        )
+    x, y, values = (map_[name].values for name in ("x", "y", color))
     learned = map_["learned"].values.astype(bool)
-    size = float(np.clip(9000 / len(x), 7, 40))
+    size = float(np.clip(9000 / len(x), 0.5, 40))
     figure = new_figure(4.3, 5.0)
     axes = figure.subplots()
-    axes.scatter(
-        x[~learned],
-        y[~learned],
-        size,
-        facecolors="none",
-        edgecolors=GREY,
-        linewidths=0.8,
-        label=f"random starts ({np.count_nonzero(~learned):,})",
-    )
+    if not learned.all():
+        axes.scatter(
+            x[~learned],
+            y[~learned],
+            size,
+            facecolors="none",
+            edgecolors=GREY,
+            linewidths=0.8,
+            label=f"random starts ({np.count_nonzero(~learned):,})",
+        )
     points = axes.scatter(
         x[learned],
         y[learned],
         size,
-        c=accuracy[learned],
+        c=values[learned],
         cmap=accuracy_colours(),
         linewidths=0,
         label=f"learned ({np.count_nonzero(learned):,})",
     )
-    axes.set_xlabel("t-SNE 1 (arbitrary units)")
-    axes.set_ylabel("t-SNE 2 (arbitrary units)")
+    if map_.attrs.get("method") == "pca":
+        for number, share in enumerate(map_.attrs["explained_variance_ratio"]):
+            label = f"component {number + 1} ({100 * share:.2g} % of the variance)"
+            (axes.set_ylabel if number else axes.set_xlabel)(label)
+    else:
+        axes.set_xlabel("t-SNE 1 (arbitrary units)")
+        axes.set_ylabel("t-SNE 2 (arbitrary units)")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_aspect("equal", "box")
     axes.spines[:].set_visible(True)
     bar = figure.colorbar(points, ax=axes, aspect=25, pad=0.02)
-    bar.set_label("accuracy of learned configurations")
+    bar.set_label(f"{color.replace('_', ' ')} of learned configurations")
     bar.outline.set_linewidth(0.7)
     bar.locator = round_ticks(6)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)

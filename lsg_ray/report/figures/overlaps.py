@@ -9,6 +9,7 @@ from lsg_ray.report.binning import lattice_histogram
 from lsg_ray.report.style import (
     ACCENT,
     DASHED,
+    GREY,
     INK,
     label_panel,
     new_figure,
@@ -26,13 +27,14 @@ def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
     Parameters
     ----------
     overlaps
-        From `lsg_ray.statistics.overlaps.overlap_distribution`.  The null is a normal
-        distribution of its ``null_mean`` and ``null_std``.
+        From `lsg_ray.statistics.overlaps.overlaps`.  Independent weights are drawn as a normal
+        distribution of ``independent_mean`` and ``independent_std``, random ones of ``random_std``.
     """
     q, pairs = overlaps["q"].values, overlaps["pairs"].values
     mean, null_mean, null_std = (
-        float(overlaps.attrs[name]) for name in ("mean", "null_mean", "null_std")
+        float(overlaps.attrs[name]) for name in ("mean", "independent_mean", "independent_std")
     )
+    random_std = float(overlaps.attrs["random_std"])
     step = 2 / max(len(q) - 1, 1)
     histogram = lattice_histogram(
         pairs, q, bins=70, around=mean, smallest=round(0.2 * null_std / step)
@@ -43,12 +45,15 @@ def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
     figure = new_figure(2.85)
     panels = zip(figure.subplots(1, 2), "ab", ("linear", "logarithmic"), strict=True)
     for axes, letter, scale in panels:
-        steps(axes, density, histogram.edges, color=ACCENT, label="sampled pairs")
+        steps(axes, density, histogram.edges, color=ACCENT, label="ensemble")
         peak = density.max()
         if null_std > 0:
             x, null = normal_density(null_mean, null_std)
             axes.plot(x, null, color=INK, lw=1.1, ls=DASHED, label="independent weights")
             peak = max(peak, null.max())
+        axes.plot(
+            *normal_density(0.0, random_std), color=GREY, lw=1.1, ls=":", label="random weights"
+        )
         axes.set_xlim(left, right)
         axes.set_xlabel("overlap $q$")
         axes.set_ylabel("$P(q)$")

@@ -1,0 +1,86 @@
+"""The `lsg` group, and what becomes of errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import click
+
+from lsg_ray import __version__
+from lsg_ray.cli import catalogue, measure, runs, stores
+from lsg_ray.errors import LsgError
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="lsg")
+def cli() -> None:
+    """Sample ensembles of neural-network weights and measure their geometry.
+
+    \b
+    Start:   lsg run jobs/specs/quickstart.yaml --out quickstart
+    Sample:  lsg sample SPEC --out STORE      (run again to resume)
+    Look:    lsg info | verify | query STORE
+    Measure: lsg moments | overlaps | distances | canonicalize | permute | embed STORE --out RESULT
+    """
+
+
+for _command in (
+    runs.run,
+    runs.sample,
+    stores.info,
+    stores.verify,
+    stores.query,
+    measure.moments,
+    measure.overlaps,
+    measure.distances,
+    measure.canonicalize,
+    measure.permute,
+    measure.embed,
+    runs.report,
+    catalogue.data,
+    catalogue.spec,
+):
+    cli.add_command(_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 bad usage or input, 130 interrupted."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        cli.main(args=arguments, standalone_mode=False, prog_name="lsg")
+        sys.exit(0)
+    except click.ClickException as error:
+        error.show()
+        _fail(words, error.format_message(), error.exit_code)
+    except LsgError as error:
+        _fail(words, str(error), error.exit_code, echo=True)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(words, "interrupted; run the same command again to resume", INTERRUPTED, echo=True)
+    except BrokenPipeError:
+        _close_output()
+        sys.exit(1)
+    except OSError as error:
+        message = f"{error.filename or 'output'}: {error.strerror or error}"
+        _fail(words, message, 1, echo=True)
+    except MemoryError as error:
+        _fail(words, f"out of memory: {error}", 1, echo=True)
+
+
+def _fail(words: list[str], message: str, code: int, echo: bool = False) -> None:
+    if echo:
+        click.echo(f"lsg: {message}", err=True)
+    if "--json" in words:
+        try:
+            click.echo(json.dumps({"error": message, "exit_code": code}))
+        except OSError:
+            _close_output()
+    sys.exit(code)
+
+
+def _close_output() -> None:
+    """Send what is still to be printed nowhere, so that Python has nothing to flush at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

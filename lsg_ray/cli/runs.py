@@ -1,0 +1,92 @@
+"""Commands that run a specification: run, sample, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from lsg_ray.cli.output import as_json, percent, print_result, say
+
+
+def spec_options(command: Callable) -> Callable:
+    """Options of commands that run a specification."""
+    for option in (
+        click.option("--address", metavar="ADDRESS", help="Ray cluster; default: RAY_ADDRESS."),
+        click.option(
+            "--workers", type=click.IntRange(min=0), help="Tasks at a time; 0: without Ray."
+        ),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
+        ),
+        click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("spec")
+@click.option("--out", required=True, metavar="DIR", help="Folder for all results.")
+@spec_options
+@as_json
+def run(spec: str, out: str, as_json: bool, **options: Any) -> None:
+    """Sample, verify, measure and report: DIR/report.html."""
+    specification = load_specification(spec, options)
+    from lsg_ray.pipeline import run
+
+    result = run(specification, out, say=say(as_json), **where_to_run(options, as_json))
+    print_result(result, as_json, f"report: {result['report']}")
+
+
+@click.command()
+@click.argument("spec")
+@click.option("--out", required=True, metavar="STORE", help="Store: a path or URL.")
+@spec_options
+@as_json
+def sample(spec: str, out: str, as_json: bool, **options: Any) -> None:
+    """Sample the ensemble of SPEC into STORE; run again to resume, or with more --count to grow."""
+    specification = load_specification(spec, options)
+    from lsg_ray.cluster.sample import sample
+    from lsg_ray.ensemble.reader import open_ensemble
+
+    result = sample(specification, out, **where_to_run(options, as_json))
+    info = {**open_ensemble(out).info(), "sampled": result._asdict()}
+    rate = result.rows / result.seconds if result.seconds else 0.0
+    print_result(
+        info,
+        as_json,
+        f"{out}: {info['rows']:,} of {info['count']:,} configurations, "
+        f"{result.rows:,} sampled now ({rate:.2f}/s), acceptance {percent(info['acceptance'])}",
+    )
+
+
+@click.command()
+@click.argument("folder", metavar="DIR")
+@as_json
+def report(folder: str, as_json: bool) -> None:
+    """Write the report of DIR, the folder of an `lsg run`, anew."""
+    from lsg_ray.pipeline import report
+
+    page = report(folder)
+    print_result({"report": str(page)}, as_json, f"report: {page}")
+
+
+def load_specification(path: str, options: dict[str, Any]) -> Any:
+    """Read a specification and apply the overrides of the command line."""
+    from lsg_ray.spec import load_spec
+
+    overrides = list(options["overrides"])
+    if options["count"] is not None:
+        overrides.append(f"ensemble.count={options['count']}")
+    return load_spec(path, overrides)
+
+
+def where_to_run(options: dict[str, Any], as_json: bool) -> dict[str, Any]:
+    """Return the arguments of `sample` that say where to run, and how to show it."""
+    return {
+        "address": options["address"],
+        "workers": options["workers"],
+        "style": "quiet" if as_json else "auto",
+    }

@@ -1,0 +1,139 @@
+"""Where Dask graphs run: on threads of this process, or as tasks of a Ray cluster.
+
+On Ray, Dask's own asynchronous scheduler (`dask.local.get_async`) decides what runs next, how many
+tasks are in flight and when a result is let go, and tells Dask's callbacks; only the execution of a
+node is ours: a Ray task.  Results stay in Ray's object store and pass from task to task by
+reference, so the driver sees the last one only.  A task whose worker dies is run again by Ray.
+
+Ray's own ``ray.util.dask`` imports pandas and pyarrow, patches ``dask.persist`` for the whole
+process, fails on Zarr 3 arrays inside a graph, and does not bound the tasks in flight.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from lsg_ray.cluster.session import available_cpus, check_address, ray_session
+from lsg_ray.cluster.tasks import MAX_RETRIES
+from lsg_ray.errors import ClusterError, LsgError
+
+#: Tasks in flight per CPU: one waits for each that runs.
+PER_CPU = 2
+
+
+@contextlib.contextmanager
+def dask_session(address: str | None = None, workers: int | None = None) -> Iterator[int]:
+    """Run Dask graphs inside this context on the threads of this process, or on a Ray cluster.
+
+    Parameters
+    ----------
+    address
+        Ray cluster; by default ``RAY_ADDRESS``; without either, threads.
+    workers
+        Threads, or tasks at a time; by default one, or `PER_CPU`, per CPU.
+
+    Yields
+    ------
+    How many tasks run at a time.
+
+    Raises
+    ------
+    ClusterError
+        The cluster cannot be reached.
+    """
+    import dask
+
+    if workers is not None and workers < 1:
+        workers = 1
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is None:
+        threads = workers or available_cpus()
+        with dask.config.set(scheduler="threads", num_workers=threads):
+            yield threads
+        return
+    check_address(address)
+    with ray_session(address) as cpus:
+        in_flight = workers or PER_CPU * cpus
+        with dask.config.set(scheduler=ray_scheduler(in_flight)):
+            yield in_flight
+
+
+def ray_scheduler(in_flight: int) -> Callable[..., Any]:
+    """Return a Dask scheduler, ``get(graph, keys)``, on the Ray that this process is connected to.
+
+    Parameters
+    ----------
+    in_flight
+        Tasks submitted and not finished, at most.
+    """
+
+    def get(graph: Mapping[Any, Any], keys: Any, **_: Any) -> Any:
+        import ray
+        from dask.local import get_async
+        from ray.exceptions import RayError
+
+        run = ray.remote(num_cpus=1, max_retries=MAX_RETRIES, num_returns=2)(_run_node)
+
+        def submit(_: Any, batch: list[tuple[Any, ...]]) -> Future[Any]:
+            ((key, (node, values), *_rest),) = batch
+            names = list(values)
+            try:
+                result, done = run.remote(node, names, *(values[name] for name in names))
+            except BaseException as error:
+                failed: Future[Any] = Future()
+                failed.set_exception(error)
+                return failed
+            return _Finished(done, [(key, (result, None), False)])
+
+        try:
+            found = get_async(submit, in_flight, graph, keys, chunksize=1)
+            return _fetched(found)
+        except RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, LsgError):
+                raise cause from None
+            if cause is not None:
+                raise
+            raise ClusterError(
+                f"Ray failed ({type(error).__name__}): {str(error).splitlines()[0]}\n"
+                "Nothing was written; run the same command again."
+            ) from error
+
+    return get
+
+
+class _Finished(Future):
+    """Is done when a Ray task is, and then gives what Dask's scheduler reads from it."""
+
+    def __init__(self, done: Any, outcome: list[Any]) -> None:
+        super().__init__()
+        self._outcome = outcome
+        done.future().add_done_callback(self._settle)
+
+    def _settle(self, done: Future[Any]) -> None:
+        error = done.exception()
+        if error is None:
+            self.set_result(self._outcome)
+        else:
+            self.set_exception(error)
+
+
+def _run_node(node: Any, names: list[Any], *values: Any) -> tuple[Any, bool]:
+    """Body of a Ray task: compute a node of a graph from the results it needs."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return node(dict(zip(names, values, strict=True))), True
+
+
+def _fetched(found: Any) -> Any:
+    """Replace references by what they refer to, in nested lists and tuples."""
+    import ray
+
+    if isinstance(found, (list, tuple)):
+        return type(found)(map(_fetched, found))
+    return ray.get(found) if isinstance(found, ray.ObjectRef) else found

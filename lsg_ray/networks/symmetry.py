@@ -1,0 +1,372 @@
+"""Node-permutation symmetry: permuting the hidden units of a layer leaves the network as it is.
+
+With P_l the permutation of hidden layer l, the weights W_l → P_l W_l P_{l−1}ᵀ give the same
+output.  There are Π_l n_l! such permutations.  A configuration's *label* ξ ranks the units of each
+hidden layer by their mean pre-activation over some inputs (the paper: all test images of the digit
+1), descending; bringing the units into that order gives the *canonical form*, which is the same for
+all configurations that a permutation relates.
+
+Units that tie are told apart by their weights, in a way that no permutation changes.
+Pre-activations count as tied when they agree to `DIGITS` digits, because their last bits depend on
+the order of summation.
+
+Source: "Liquid-like" paper, App. J.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.spec import NetworkSpec
+
+#: Decimals to which mean pre-activations are compared; they are of order one.
+DIGITS = 9
+#: Bytes of activations that are held at a time: they stay in the caches.
+_BATCH_BYTES = 2**21
+
+#: Order of the units of each hidden layer: element l is (B, n_l), its entry r the unit at rank r.
+Orders = list[NDArray[np.int64]]
+
+
+def log_group_order(widths: Sequence[int]) -> float:
+    """Return log Π_l n_l! over the hidden layers, in nats.
+
+    >>> round(log_group_order((20, 15, 15, 10)), 2)
+    55.8
+    """
+    return sum(math.lgamma(n + 1) for n in widths[1:-1])
+
+
+def preactivations(
+    network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
+) -> list[NDArray[np.float64]]:
+    """Mean pre-activation of every hidden unit over the inputs.
+
+    Layer l has z = W_l a, averaged over the inputs, with a the inputs themselves or
+    LeakyReLU(z)/sqrt(fan_in) of the layer before.
+
+    Parameters
+    ----------
+    network
+        Architecture.
+    weights
+        (B, N).
+    inputs
+        (P, inputs).
+
+    Returns
+    -------
+    list of (B, n_l) float64, one per hidden layer.
+
+    Notes
+    -----
+    The mean is taken before the last product, which is linear: 2 P flop for each weight but those
+    of the last hidden layer and of the output.
+    """
+    _check(network, weights, inputs)
+    x = np.ascontiguousarray(inputs.T, np.float64)
+    hidden = len(network.widths) - 2
+    widest = max(network.widths[1:-1], default=1)
+    batch = max(1, _BATCH_BYTES // (8 * widest * x.shape[1]))
+    found = [
+        np.concatenate(column)
+        for column in zip(
+            *(
+                _preactivations(network, weights[start : start + batch].astype(np.float64), x)
+                for start in range(0, len(weights), batch)
+            ),
+            strict=True,
+        )
+    ]
+    return found if len(weights) else [np.empty((0, n)) for n in network.widths[1 : hidden + 1]]
+
+
+def _preactivations(
+    network: NetworkSpec, weights: NDArray[np.float64], x: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    found = []
+    a, mean = x, np.broadcast_to(x.mean(axis=1), (len(weights), len(x)))
+    for layer in range(len(network.widths) - 2):
+        W = _matrix(network, weights, layer)
+        found.append(np.einsum("boi,bi->bo", W, mean))
+        if layer == len(network.widths) - 3:
+            break
+        if layer == 0:
+            a = (W.reshape(-1, len(x)) @ x).reshape(len(weights), -1, x.shape[1])
+        else:
+            a = W @ a
+        # LeakyReLU(z) = max(z, slope z), for slopes up to 1.
+        a = np.maximum(a, network.leaky_slope * a)
+        a /= math.sqrt(network.widths[layer])
+        mean = a.mean(axis=2)
+    return found
+
+
+def network_outputs(
+    network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return the outputs (B, outputs, P) of networks for inputs (P, inputs), in float64."""
+    _check(network, weights, inputs)
+    a = np.broadcast_to(inputs.T.astype(np.float64), (len(weights), *inputs.T.shape))
+    for layer in range(len(network.shapes)):
+        z = _matrix(network, weights.astype(np.float64), layer) @ a
+        a = np.maximum(z, network.leaky_slope * z) / math.sqrt(network.widths[layer])
+    return z
+
+
+def _matrix(network: NetworkSpec, weights: NDArray, layer: int) -> NDArray:
+    return weights[:, network.layer_slices[layer]].reshape(-1, *network.shapes[layer])
+
+
+def _check(network: NetworkSpec, weights: NDArray, inputs: NDArray) -> None:
+    if weights.ndim != 2 or weights.shape[1] != network.n_weights:
+        raise InputError(
+            f"weights of shape {weights.shape} given; widths {list(network.widths)} need "
+            f"(rows, {network.n_weights})"
+        )
+    if inputs.ndim != 2 or inputs.shape[1] != network.widths[0] or not len(inputs):
+        raise InputError(
+            f"inputs of shape {inputs.shape} given; widths {list(network.widths)} need "
+            f"(inputs, {network.widths[0]}), one at least"
+        )
+
+
+def canonical_orders(
+    network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
+) -> Orders:
+    """Return the label ξ of each configuration: the order of its hidden units.
+
+    Parameters
+    ----------
+    network, weights, inputs
+        As in `preactivations`.
+
+    Returns
+    -------
+    list of (B, n_l) int64; entry r of layer l is the unit of rank r.
+    """
+    ranked = [np.round(z, DIGITS) for z in preactivations(network, weights, inputs)]
+    orders = [np.argsort(-z, axis=1, kind="stable") for z in ranked]
+    tied = np.zeros(len(weights), bool)
+    for z, order in zip(ranked, orders, strict=True):
+        tied |= (np.diff(np.take_along_axis(z, order, 1), axis=1) == 0).any(axis=1)
+    for row in np.flatnonzero(tied).tolist():
+        exact = _break_ties(network, weights[row], [z[row] for z in ranked])
+        for order, better in zip(orders, exact, strict=True):
+            order[row] = better
+    return orders
+
+
+def _break_ties(
+    network: NetworkSpec, weights: NDArray, ranked: list[NDArray[np.float64]]
+) -> list[NDArray[np.int64]]:
+    """Order the units of one configuration by pre-activation and, where those tie, by weights.
+
+    Classes of tied units are refined by the weights that lead to and from the classes beside.
+    Where a class stays together, each of its units is put first in turn, and the order is kept
+    whose permuted weights come first; that is the same for all permutations of a configuration.
+    """
+    matrices = [_matrix(network, weights[None], layer)[0] for layer in range(len(ranked) + 1)]
+    ranks = _refined(matrices, [_classes(-z) for z in ranked])
+    return _first_form(network, weights, matrices, ranks)[1]
+
+
+def _first_form(
+    network: NetworkSpec, weights: NDArray, matrices: list[NDArray], ranks: list[NDArray]
+) -> tuple[list[float], list[NDArray[np.int64]]]:
+    found: tuple[list[float], list[NDArray[np.int64]]] | None = None
+    for unit, layer in _to_tell_apart(matrices, ranks):
+        first = [rank.copy() for rank in ranks]
+        first[layer] = 2 * first[layer]
+        first[layer][unit] -= 1
+        form = _first_form(network, weights, matrices, _refined(matrices, first))
+        found = form if found is None or form[0] < found[0] else found
+    if found is None:
+        orders = [np.argsort(rank, kind="stable") for rank in ranks]
+        permuted = permute_nodes(network, weights[None], [order[None] for order in orders])
+        found = permuted[0].tolist(), orders
+    return found
+
+
+def _to_tell_apart(matrices: list[NDArray], ranks: list[NDArray]) -> list[tuple[int, int]]:
+    """Return units and layer of the first class of tied units that are not all the same."""
+    for layer, rank in enumerate(ranks):
+        wires = np.column_stack([matrices[layer], matrices[layer + 1].T])
+        for value in np.flatnonzero(np.bincount(_classes(rank)) > 1):
+            units = np.flatnonzero(_classes(rank) == value)
+            _, distinct = np.unique(wires[units], axis=0, return_index=True)
+            if len(distinct) > 1:
+                return [(int(unit), layer) for unit in units[np.sort(distinct)]]
+    return []
+
+
+def _classes(keys: NDArray) -> NDArray[np.int64]:
+    """Number the distinct keys (units, …) in ascending order."""
+    return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _refined(matrices: list[NDArray], ranks: list[NDArray]) -> list[NDArray[np.int64]]:
+    """Split classes of units by their weights to the classes beside, until none is split."""
+    inputs, outputs = np.arange(matrices[0].shape[1]), np.arange(len(matrices[-1]))
+    while True:
+        before = [int(rank.max()) for rank in ranks]
+        for layer in range(len(ranks)):
+            below = ranks[layer - 1] if layer else inputs
+            above = ranks[layer + 1] if layer + 1 < len(ranks) else outputs
+            into = _read_in_order(matrices[layer], below)
+            out_of = _read_in_order(matrices[layer + 1].T, above)
+            ranks[layer] = _classes(np.column_stack([ranks[layer], into, out_of]))
+        if [int(rank.max()) for rank in ranks] == before:
+            return ranks
+
+
+def _read_in_order(weights: NDArray, ranks: NDArray) -> NDArray:
+    """Sort the columns of (units, others) by rank; where others tie, by value: a multiset."""
+    order = np.argsort(ranks, kind="stable")
+    read, sorted_ranks = weights[:, order], ranks[order]
+    edges = np.flatnonzero(np.diff(sorted_ranks, prepend=-1, append=len(ranks)))
+    for start, stop in itertools.pairwise(edges.tolist()):
+        if stop - start > 1:
+            read[:, start:stop] = np.sort(read[:, start:stop], axis=1)
+    return read
+
+
+def permute_nodes(network: NetworkSpec, weights: NDArray, orders: Orders) -> NDArray:
+    """Bring the hidden units into an order; the networks compute what they did.
+
+    Parameters
+    ----------
+    network
+        Architecture.
+    weights
+        (B, N), any type.
+    orders
+        As `canonical_orders` returns them: rank r of layer l is taken by unit ``orders[l][b, r]``.
+
+    Returns
+    -------
+    (B, N) of the same type.
+    """
+    rows = np.arange(len(weights))[:, None, None]
+    out = np.empty_like(weights, order="C")
+    last = len(network.shapes) - 1
+    for layer, place in enumerate(network.layer_slices):
+        W = _matrix(network, weights, layer)
+        fan_out, fan_in = network.shapes[layer]
+        i = np.arange(fan_out)[None] if layer == last else orders[layer]
+        j = np.arange(fan_in)[None] if layer == 0 else orders[layer - 1]
+        out[:, place] = W[rows, i[:, :, None], j[:, None, :]].reshape(len(weights), -1)
+    return out
+
+
+def random_orders(network: NetworkSpec, rows: int, rng: np.random.Generator) -> Orders:
+    """Draw a uniform permutation of every hidden layer for each of some rows."""
+    return [rng.permuted(np.tile(np.arange(n), (rows, 1)), axis=1) for n in network.widths[1:-1]]
+
+
+class Matching(NamedTuple):
+    """Outcome of `match_weights`.
+
+    orders: of each hidden layer (n_l,), to be applied to ``b``; weights: ``b`` so permuted, (N,);
+    before, after: overlaps Σ_i a_i b_i / N without and with the permutation; iterations: sweeps
+    over the layers; converged: whether the last sweep moved nothing.
+    """
+
+    orders: list[NDArray[np.int64]]
+    weights: NDArray
+    before: float
+    after: float
+    iterations: int
+    converged: bool
+
+
+def match_weights(
+    network: NetworkSpec,
+    a: NDArray,
+    b: NDArray,
+    *,
+    restarts: int = 8,
+    max_iterations: int = 100,
+    seed: int = 0,
+) -> Matching:
+    """Permute the hidden units of ``b`` so that it overlaps most with ``a``.
+
+    Maximises Σ_l tr(A_lᵀ P_l B_l P_{l−1}ᵀ), each layer in turn by linear assignment with its
+    neighbours fixed, until nothing moves.  With one hidden layer that is the maximum; with more, a
+    maximum in each layer, the best of some random starts.
+
+    Parameters
+    ----------
+    network
+        Architecture.
+    a, b
+        (N,) each, ±1 or real.
+    restarts
+        Starts: the given order, and random ones; one is enough for one hidden layer.
+    max_iterations
+        Sweeps over the layers of each start, at most.
+    seed
+        Of the random starts.
+
+    References
+    ----------
+    S. Ainsworth, J. Hayase, S. Srinivasa, "Git Re-Basin", ICLR 2023, Sec. 3.2.
+    """
+    a, b = np.asarray(a), np.asarray(b)
+    for given in (a, b):
+        if given.shape != (network.n_weights,):
+            raise InputError(
+                f"weights of shape {given.shape} given; widths {list(network.widths)} need "
+                f"({network.n_weights},)"
+            )
+    rng = np.random.default_rng(seed)
+    identity = [np.arange(n) for n in network.widths[1:-1]]
+    starts = [identity]
+    if len(identity) > 1:
+        starts += [[rng.permutation(n) for n in network.widths[1:-1]] for _ in range(restarts - 1)]
+    before = float(a.astype(np.float64) @ b) / a.size
+    best: Matching | None = None
+    for start in starts:
+        found = _match(network, a, b, start, max_iterations, before)
+        if best is None or found.after > best.after:
+            best = found
+    assert best is not None  # there is always one start
+    return best
+
+
+def _match(
+    network: NetworkSpec,
+    a: NDArray,
+    b: NDArray,
+    start: list[NDArray[np.int64]],
+    max_iterations: int,
+    before: float,
+) -> Matching:
+    from scipy.optimize import linear_sum_assignment
+
+    A, B = ([_matrix(network, w[None], n)[0] for n in range(len(network.shapes))] for w in (a, b))
+    orders = [np.arange(network.widths[0]), *start, np.arange(network.widths[-1])]
+    converged, iteration = not start, 0
+    while not converged and iteration < max_iterations:
+        iteration += 1
+        converged = True
+        for layer in range(1, len(orders) - 1):
+            gain = A[layer - 1] @ B[layer - 1][:, orders[layer - 1]].T
+            gain = gain + A[layer].T @ B[layer][orders[layer + 1]]
+            _, order = linear_sum_assignment(gain, maximize=True)
+            units = np.arange(len(order))
+            now, new = gain[units, orders[layer]].sum(), gain[units, order].sum()
+            if new > now + 1e-9 * max(1.0, abs(now)):
+                orders[layer] = order
+                converged = False
+    inner = orders[1:-1]
+    aligned = permute_nodes(network, b[None], [order[None] for order in inner])[0]
+    after = float(a.astype(np.float64) @ aligned) / a.size
+    return Matching(inner, aligned, before, after, iteration, converged)

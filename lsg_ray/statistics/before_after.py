@@ -1,0 +1,95 @@
+"""Distances between configurations before and after removal of node-permutation symmetry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray
+
+from lsg_ray.ensemble.layout import pack
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.statistics.configurations import Configurations, Packed, StoredConfigurations
+from lsg_ray.statistics.distances import distances
+from lsg_ray.statistics.graph import Progress
+from lsg_ray.statistics.pairs import choose_rows
+from lsg_ray.statistics.symmetry import canonical_view, label_inputs, node_symmetry
+
+#: Configurations that are compared, by default: 2·10⁸ pairs.
+CONFIGURATIONS = 20_000
+
+
+def symmetry_effect(
+    ensemble: Ensemble,
+    *,
+    configurations: int = CONFIGURATIONS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Compare the distances of configurations as sampled with those of their canonical forms.
+
+    Parameters
+    ----------
+    ensemble
+        Whole configurations, two at least.
+    configurations
+        How many to compare at most, drawn without replacement.
+    seed
+        Of the draw.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``form`` (sampled, canonical; sampled alone where there is no hidden layer): ``pairs``
+        (form, distance) with coordinate ``d``; ``mean``, ``mean_stderr``, ``std``, ``std_stderr``
+        of d (form, part), part being ``all`` and the network's parts.  ``random`` (distance) and
+        ``random_std`` (part) of random weights.  Attributes: the counts of `node_symmetry`.
+    """
+    source = StoredConfigurations(ensemble)
+    network = ensemble.spec.network
+    chosen = choose_rows(source, min(configurations, max(source.n_rows, 2)), seed)
+    forms: dict[str, Configurations] = {"sampled": chosen}
+    attributes: dict[str, Any] = {}
+    if len(network.widths) > 2:
+        inputs = label_inputs(ensemble)
+        labels = node_symmetry(chosen, network=network, inputs=inputs, progress=progress)
+        names = ("distinct_labels", "distinct_forms", "permutation_dependent_pairs")
+        attributes = {name: labels.attrs[name] for name in (*names, "log_group_order")}
+        view = canonical_view(chosen, network=network, inputs=inputs)
+        bits = pack(view.rows(0, view.n_rows))
+        forms["canonical"] = Packed(bits, view.n_weights, view.name)
+    parts = {"all": slice(0, network.n_weights), **network.parts}
+    averages = ("mean", "mean_stderr", "std", "std_stderr")
+    table = np.empty((len(forms), len(parts), len(averages)))
+    pairs = np.empty((len(forms), network.n_weights + 1), np.int64)
+    for i, form in enumerate(forms.values()):
+        signs = form.rows(0, form.n_rows)
+        for j, place in enumerate(parts.values()):
+            found = distances(signs[:, place])
+            table[i, j] = [found.attrs[name] for name in averages]
+            if j == 0:
+                pairs[i] = found["pairs"].values
+                random = found["random"].values
+    sizes = np.array([place.stop - place.start for place in parts.values()])
+    one = {"units": "1"}
+    return xarray.Dataset(
+        {
+            "pairs": (("form", "distance"), pairs, {"long_name": "pairs of configurations", **one}),
+            "random": ("distance", random, one),
+            "random_std": ("part", 0.5 / np.sqrt(sizes), one),
+            **{name: (("form", "part"), table[:, :, k], one) for k, name in enumerate(averages)},
+        },
+        {
+            "form": list(forms),
+            "part": list(parts),
+            "distance": np.arange(network.n_weights + 1),
+            "d": ("distance", np.arange(network.n_weights + 1) / network.n_weights),
+        },
+        {
+            "statistic": "distances before and after removal of node symmetry",
+            **source.provenance(),
+            **attributes,
+            "configurations": chosen.n_rows,
+            "seed": seed,
+        },
+    )

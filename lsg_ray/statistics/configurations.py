@@ -1,0 +1,303 @@
+"""What statistics are taken of: configurations in a store, in an array, or derived from others.
+
+Every statistic sees the same few things: how many configurations and weights there are, and any
+range of rows, as signs or as bits.  Sources are small and picklable (a store is a URL and block
+numbers), so a task anywhere reads its rows by itself, and nothing larger than a range is in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.ensemble.header import package_version
+from lsg_ray.ensemble.layout import pack, unpack
+from lsg_ray.ensemble.lazy import weight_coordinates
+from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.errors import InputError
+
+
+class Configurations:
+    """Rows of weights, all of one length.
+
+    Attributes
+    ----------
+    name
+        For messages: a URL, or ``array``.
+    n_rows, n_weights
+        Configurations M and weights N.
+    binary
+        Whether weights are ±1; else they are real numbers.
+    """
+
+    name: str
+    n_rows: int
+    n_weights: int
+    binary: bool
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """Return rows start:stop, (rows, N): int8 ±1, or float64 for real weights."""
+        raise NotImplementedError
+
+    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return rows start:stop of binary weights as bits, (rows, ceil(N/8)); see `pack`."""
+        return pack(self.rows(start, stop))
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return chosen rows, ascending, as `rows` does."""
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        pieces = [self.rows(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
+        return np.concatenate(pieces) if pieces else self.rows(0, 0)
+
+    def column(self, name: str, start: int, stop: int) -> NDArray[Any]:  # noqa: ARG002
+        """Return a number per configuration, such as ``accuracy``, of rows start:stop."""
+        raise InputError(f"{self.name} has no column {name!r}; only stores have columns")
+
+    def part(self, part: str | int) -> Configurations:
+        """Return the configurations restricted to a part of the network's weights."""
+        raise InputError(f"part {part!r} of {self.name} asked for; only stores know parts")
+
+    @property
+    def grain(self) -> int:
+        """Ranges of a multiple of so many rows are read without waste."""
+        return 1
+
+    def coordinates(self) -> dict[str, tuple[str, NDArray[Any]]]:
+        """Return coordinates along ``weight``."""
+        return {"weight": ("weight", np.arange(self.n_weights))}
+
+    def provenance(self) -> dict[str, Any]:
+        """Return attributes that tell what a result was computed from."""
+        return {"source": self.name, "package_version": package_version()}
+
+
+#: What public functions take: an ensemble, its URL, configurations, or an array (M, N).
+ConfigurationsLike: TypeAlias = "Configurations | Ensemble | str | os.PathLike[str] | ArrayLike"
+
+
+def as_configurations(given: Any) -> Configurations:
+    """Return what was given as `Configurations`.
+
+    Parameters
+    ----------
+    given
+        `Ensemble`, view, or the URL of a store; NumPy, Dask or xarray array (M, N), or nested
+        lists.  Integers must be ±1; floating-point numbers are binary weights if all are ±1.
+
+    Raises
+    ------
+    InputError
+        An array of another shape, or with values that are no weights.
+    """
+    if isinstance(given, Configurations):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        given = open_ensemble(given)
+    if isinstance(given, Ensemble):
+        return StoredConfigurations(given)
+    return ArrayConfigurations(given)
+
+
+class StoredConfigurations(Configurations):
+    """Rows of the complete blocks of a store, or of a view of it."""
+
+    binary = True
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        self.ensemble = ensemble
+        self.name = ensemble.url
+        self.n_weights = ensemble.n_weights
+        self._ends = np.cumsum(ensemble.rows_by_block)
+        self.n_rows = int(self._ends[-1]) if len(self._ends) else 0
+
+    @property
+    def grain(self) -> int:
+        return self.ensemble.block_size
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, slice]]:
+        """Yield block and rows in it that make up rows start:stop."""
+        if start >= stop:
+            return
+        for place in range(int(np.searchsorted(self._ends, start, "right")), len(self._ends)):
+            end = int(self._ends[place])
+            first = end - int(self.ensemble.rows_by_block[place])
+            yield int(self.ensemble.blocks[place]), slice(max(start - first, 0), stop - first)
+            if end >= stop:
+                return
+
+    def rows(self, start: int, stop: int) -> NDArray[np.int8]:
+        pieces = [self.ensemble.weights_block(b)[rows] for b, rows in self._pieces(start, stop)]
+        return np.concatenate(pieces) if pieces else np.empty((0, self.n_weights), np.int8)
+
+    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+        pieces = [self.ensemble.packed_block(b)[rows] for b, rows in self._pieces(start, stop)]
+        row = -(-self.n_weights // 8)
+        return np.concatenate(pieces) if pieces else np.empty((0, row), np.uint8)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+        places = np.searchsorted(self._ends, rows, "right")
+        found = np.empty((len(rows), self.n_weights), np.int8)
+        for place in np.unique(places).tolist():
+            first = self._ends[place] - self.ensemble.rows_by_block[place]
+            here = places == place
+            block = self.ensemble.weights_block(int(self.ensemble.blocks[place]))
+            found[here] = block[rows[here] - first]
+        return found
+
+    def column(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        pieces = [
+            self.ensemble.read(block, [name])[name][rows]
+            for block, rows in self._pieces(start, stop)
+        ]
+        return np.concatenate(pieces) if pieces else self.ensemble.no_rows(name)
+
+    def part(self, part: str | int) -> StoredConfigurations:
+        return StoredConfigurations(self.ensemble.part(part))
+
+    def coordinates(self) -> dict[str, tuple[str, NDArray[Any]]]:
+        weights = self.ensemble.weight_slice
+        known = weight_coordinates(self.ensemble.spec)
+        return {name: ("weight", values[weights]) for name, values in known.items()}
+
+    def provenance(self) -> dict[str, Any]:
+        ensemble, spec = self.ensemble, self.ensemble.spec
+        return {
+            "source": spec.name,
+            "spec": spec.canonical_json(),
+            "spec_hash": ensemble.spec_hash,
+            "sampling_seed": spec.ensemble.seed,
+            "complete_configurations": ensemble.n_complete,
+            "planned_configurations": ensemble.count,
+            "where": ensemble.condition or "",
+            "package_version": package_version(),
+        }
+
+
+class ArrayConfigurations(Configurations):
+    """Rows of an array; a Dask array is computed range by range, inside the tasks."""
+
+    name = "array"
+
+    def __init__(self, array: Any) -> None:
+        array = getattr(array, "data", array) if type(array).__name__ == "DataArray" else array
+        self._lazy = hasattr(array, "dask")
+        self._array: Any = array if self._lazy else _as_numbers(array)
+        if self._array.ndim != 2 or self._array.shape[1] == 0:
+            raise InputError(
+                f"array of shape {self._array.shape} given; configurations are (M, N) with N > 0"
+            )
+        if np.isnan(self._array.shape[0]):
+            raise InputError("Dask array of unknown length given; call compute_chunk_sizes() first")
+        self.n_rows, self.n_weights = map(int, self._array.shape)
+        kind = self._array.dtype.kind
+        if kind not in "iuf":
+            raise InputError(f"array of {self._array.dtype} given; weights are ±1 or real numbers")
+        self.binary = kind in "iu" or (not self._lazy and bool((np.abs(self._array) == 1).all()))
+
+    @property
+    def grain(self) -> int:
+        return int(self._array.chunksize[0]) if self._lazy and self.n_rows else 1
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        values = self._array[start:stop]
+        if self._lazy:
+            values = np.asarray(values.compute(scheduler="synchronous"))
+        if not self.binary:
+            self._check(values, np.isfinite(values), start, "finite")
+            return values.astype(np.float64)
+        # A view costs no second pass: −1 and 1 are the numbers whose square is 1.
+        self._check(values, (values == 1) | (values == -1), start, "±1")
+        return values.astype(np.int8)
+
+    def _check(self, values: NDArray, good: NDArray[np.bool_], start: int, need: str) -> None:
+        if not good.all():
+            row, weight = np.argwhere(~good)[0].tolist()
+            raise InputError(
+                f"array holds {values[row, weight]} at row {start + row}, weight {weight}; "
+                f"weights must be {need}"
+            )
+
+
+def _as_numbers(array: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(array)
+    except ValueError as error:
+        raise InputError(f"not an array of configurations (M, N): {error}") from None
+
+
+class Packed(Configurations):
+    """Rows held in memory as bits: a small set that many tasks read."""
+
+    binary = True
+
+    def __init__(self, bits: NDArray[np.uint8], n_weights: int, name: str = "array") -> None:
+        self.bits, self.n_rows, self.n_weights, self.name = bits, len(bits), n_weights, name
+
+    def rows(self, start: int, stop: int) -> NDArray[np.int8]:
+        return unpack(self.bits[start:stop], 0, self.n_weights)
+
+    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+        return self.bits[start:stop]
+
+
+def is_array_file(place: str) -> bool:
+    """Return whether a place names an array in a file: ``.npy``, ``.npz`` or ``.npz:NAME``."""
+    path, name = _split(place)
+    return path.endswith((".npy", ".npz")) or name is not None
+
+
+def _split(place: str) -> tuple[str, str | None]:
+    path, colon, name = place.rpartition(":")
+    return (path, name) if colon and path.endswith(".npz") else (place, None)
+
+
+def read_array(place: str) -> NDArray[Any]:
+    """Read configurations (M, N) from ``FILE.npy``, or ``FILE.npz`` (``sigma``, or ``:NAME``).
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, holds Python objects, or has no such array.
+    """
+    path, name = _split(place)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded as arrays:
+            names = list(arrays)
+            wanted = name or ("sigma" if "sigma" in names else names[0] if len(names) == 1 else "")
+            if wanted not in names:
+                raise InputError(
+                    f"{path} holds {', '.join(names) or 'nothing'}; write {path}:NAME of an array"
+                )
+            return np.asarray(arrays[wanted])
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read as an array: {reason}") from None
+
+
+def ranges(n_rows: int, rows: int, grain: int = 1) -> list[tuple[int, int]]:
+    """Cut 0:n_rows into ranges of about ``rows`` rows, a multiple of ``grain``.
+
+    >>> ranges(10, 4)
+    [(0, 4), (4, 8), (8, 10)]
+    """
+    step = max(1, round(rows / grain)) * grain
+    return [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+def check_same_weights(first: Configurations, second: Configurations) -> None:
+    """Refuse two sets whose configurations cannot be compared."""
+    if first.n_weights != second.n_weights:
+        raise InputError(
+            f"{first.name} has {first.n_weights} weights a configuration, {second.name} "
+            f"{second.n_weights}; give two of the same network, or the same part of both"
+        )
+    if first.binary != second.binary:
+        raise InputError(f"{first.name} and {second.name}: one has weights ±1, the other real ones")

@@ -1,0 +1,167 @@
+"""Distances between configurations: Hamming for ±1 weights, Euclidean for real-valued ones.
+
+For ±1 weights everything is that of `lsg_ray.statistics.overlaps`, by d = D/N = (1 − q)/2, with D
+the number of differing weights; the squared Euclidean distance is 4D.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray
+
+from lsg_ray.errors import InputError
+from lsg_ray.statistics.configurations import (
+    Configurations,
+    ConfigurationsLike,
+    as_configurations,
+    check_same_weights,
+)
+from lsg_ray.statistics.euclidean import euclidean_histogram, euclidean_matrix, euclidean_neighbours
+from lsg_ray.statistics.graph import Progress
+from lsg_ray.statistics.neighbours import nearest_neighbours
+from lsg_ray.statistics.overlaps import check_alone, overlaps
+from lsg_ray.statistics.pairs import as_words
+
+#: Largest matrix of distances, in entries: 20,000 × 20,000.
+MAX_MATRIX = 400_000_000
+
+
+def distances(
+    ensemble: ConfigurationsLike,
+    other: ConfigurationsLike | None = None,
+    *,
+    references: ConfigurationsLike | None = None,
+    nearest: int = 0,
+    matrix: bool = False,
+    configurations: int | None = None,
+    pairs: int | None = None,
+    bins: int = 100,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Histogram the distances within an ensemble, between two, or to references.
+
+    Parameters
+    ----------
+    ensemble, other, references, configurations, pairs, seed, progress
+        As in `overlaps`; weights may also be real-valued (then neither `pairs` nor nulls).
+    nearest
+        Also find so many nearest configurations of each reference.
+    matrix
+        Also return all distances as a matrix: (configuration, configuration_), (configuration,
+        other) or (reference, configuration).
+    bins
+        Of the histogram of Euclidean distances, from the smallest to the largest.
+
+    Returns
+    -------
+    xarray.Dataset
+        For ±1 weights over ``distance`` (D = 0 … N), with coordinate ``d`` = D/N: variables and
+        attributes as in `overlaps`, averages in units of d.  For real weights over ``distance``
+        (centres of bins): ``pairs``, ``probability``, with attributes ``mean``, ``std``, ``min``,
+        ``max``.  With `nearest`, ``neighbour`` and ``neighbour_distance`` (reference, rank).  With
+        `matrix`, ``matrix``.
+
+    Raises
+    ------
+    InputError
+        As in `overlaps`; a matrix of over `MAX_MATRIX` entries; neighbours without references.
+    """
+    first = as_configurations(ensemble)
+    if not isinstance(bins, int) or bins < 1:
+        raise InputError(f"bins {bins} given; one at least")
+    if nearest < 0 or (nearest and references is None):
+        raise InputError(f"nearest {nearest} given; a positive number, with references")
+    if references is not None:
+        check_alone("references", other=other, pairs=pairs)
+    second = None if other is None else as_configurations(other)
+    targets = None if references is None else as_configurations(references)
+    for some in (second, targets):
+        if some is not None:
+            check_same_weights(first, some)
+    if matrix:
+        check_alone("matrix", pairs=pairs, configurations=configurations)
+        _check_matrix(first, second or targets)
+    if first.binary:
+        result = _as_distances(
+            overlaps(
+                first, second, references=targets, configurations=configurations, pairs=pairs,
+                seed=seed, progress=progress,
+            ),
+            first.n_weights,
+        )  # fmt: skip
+    else:
+        check_alone("real-valued weights", pairs=pairs, configurations=configurations)
+        result = euclidean_histogram(first, second, targets, bins, progress)
+        about = {"statistic": "distances", **first.provenance(), "seed": seed}
+        result = result.assign_attrs({**about, **result.attrs})
+    if nearest and targets is not None:
+        result = result.assign(_neighbours(first, targets, nearest, progress))
+    if matrix:
+        result = result.assign(matrix=_matrix(first, second, targets))
+    return result
+
+
+def _check_matrix(first: Configurations, second: Configurations | None) -> None:
+    shape = ((second or first).n_rows, first.n_rows)
+    if shape[0] * shape[1] > MAX_MATRIX:
+        raise InputError(
+            f"a matrix of {shape[0]:,} × {shape[1]:,} distances asked for; at most "
+            f"{MAX_MATRIX:,} entries: select fewer configurations, or use the histogram"
+        )
+
+
+def _as_distances(found: xarray.Dataset, n: int) -> xarray.Dataset:
+    """Turn a result over q into one over D, ascending; averages are halved and reflected."""
+    result = found.isel(q=slice(None, None, -1)).drop_vars("q").rename(q="distance")
+    for name in ("mean", "std", "mean_stderr", "std_stderr"):
+        if name in result:
+            result[name] = (1 - result[name]) / 2 if name == "mean" else result[name] / 2
+    attributes = dict(found.attrs) | {"statistic": "distances"}
+    for name, value in found.attrs.items():
+        if name in ("mean", "independent_mean"):
+            attributes[name] = (1 - value) / 2
+        elif name in ("mean_stderr", "std", "std_stderr", "independent_std", "random_std"):
+            attributes[name] = value / 2
+    about = {"long_name": "Hamming distance", "units": "weights"}
+    numbers = np.arange(n + 1)
+    coordinates = {
+        "distance": ("distance", numbers, about),
+        "d": ("distance", numbers / n, {"long_name": "Hamming distance", "units": "1"}),
+    }
+    result.attrs = attributes
+    return result.assign_coords(coordinates)
+
+
+def _neighbours(
+    first: Configurations, targets: Configurations, k: int, progress: Progress | None
+) -> dict[str, Any]:
+    find = nearest_neighbours if first.binary else euclidean_neighbours
+    found = find(first, targets, k, progress=progress)
+    unit = {"units": "weights" if first.binary else "1"}
+    return {
+        "neighbour": (("reference", "rank"), found.rows, {"long_name": "row of the neighbour"}),
+        "neighbour_distance": (("reference", "rank"), found.distances, unit),
+    }
+
+
+def _matrix(
+    first: Configurations, second: Configurations | None, targets: Configurations | None
+) -> Any:
+    if targets is not None:
+        left, right, dims = targets, first, ("reference", "configuration")
+    else:
+        left, right = first, second or first
+        dims = ("configuration", "other" if second is not None else "configuration_")
+    if not first.binary:
+        return (dims, euclidean_matrix(left, right), {"units": "1"})
+    from lsg_ray.kernels import hamming
+    from lsg_ray.networks.layout import read_only
+
+    a, b = (as_words(some.packed(0, some.n_rows)) for some in (left, right))
+    wide = np.uint16 if first.n_weights < 2**16 else np.uint32
+    found = np.empty((len(a), len(b)), wide)
+    hamming.write_distances(read_only(a, np.uint64), read_only(b.T, np.uint64), found)
+    return (dims, found, {"units": "weights"})

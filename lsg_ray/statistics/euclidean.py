@@ -1,0 +1,186 @@
+"""Euclidean distances between real-valued configurations, tile by tile.
+
+‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b, in float64 relative to the mean of the first rows; where the terms
+cancel to less than `CLOSE` of their size, the difference itself is taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+from typing import Literal, NamedTuple
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
+from lsg_ray.statistics.graph import Progress, compute, tree_reduce
+from lsg_ray.statistics.neighbours import Neighbours
+
+CLOSE = 1e-7
+#: Bytes of the rows of a tile.
+TILE_BYTES = 2**26
+
+Floats = NDArray[np.float64]
+#: Pairs within one set, all pairs of two, or all of the first with each of the second apart.
+Mode = Literal["within", "between", "references"]
+
+
+def _distances(a: Floats, b: Floats) -> Floats:
+    shift = a[:256].mean(axis=0)
+    a, b = a - shift, b - shift
+    sizes = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None]
+    squares = sizes - 2 * (a @ b.T)
+    for i, j in np.argwhere(squares < CLOSE * sizes):
+        difference = a[i] - b[j]
+        squares[i, j] = difference @ difference
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def _tiles(some: Configurations) -> list[tuple[int, int]]:
+    return ranges(some.n_rows, min(2048, max(1, TILE_BYTES // (8 * some.n_weights))))
+
+
+def _values(
+    first: Configurations,
+    second: Configurations,
+    mode: Mode,
+    a: tuple[int, int],
+    b: tuple[int, int],
+) -> Floats:
+    """Return the distances of the pairs of two tiles, (histograms, pairs)."""
+    found = _distances(first.rows(*a), second.rows(*b))
+    if mode == "references":
+        return found.T
+    if mode == "within" and a == b:
+        return found[np.triu_indices(len(found), 1)][None]
+    return found.reshape(1, -1)
+
+
+class _Summary(NamedTuple):
+    """Of each histogram: pairs, sum, sum of squares, smallest and largest distance."""
+
+    pairs: Floats
+    total: Floats
+    squares: Floats
+    low: Floats
+    high: Floats
+
+
+def _summarise(*where: object) -> _Summary:
+    values = _values(*where)  # type: ignore[arg-type]
+    low, high = values.min(axis=1, initial=np.inf), values.max(axis=1, initial=-np.inf)
+    pairs = np.full(len(values), float(values.shape[1]))
+    return _Summary(pairs, values.sum(axis=1), (values**2).sum(axis=1), low, high)
+
+
+def _added(parts: list[_Summary]) -> _Summary:
+    pairs, total, squares, low, high = (np.array(column) for column in zip(*parts, strict=True))
+    return _Summary(pairs.sum(0), total.sum(0), squares.sum(0), low.min(0), high.max(0))
+
+
+def _count(edges: Floats, *where: object) -> NDArray[np.int64]:
+    values = _values(*where)  # type: ignore[arg-type]
+    return np.array([np.histogram(row, edges)[0] for row in values], np.int64)
+
+
+def _sum(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.sum(parts, axis=0)
+
+
+def euclidean_histogram(
+    first: Configurations,
+    second: Configurations | None,
+    references: Configurations | None,
+    bins: int,
+    progress: Progress | None,
+) -> xarray.Dataset:
+    """Histogram distances in equal bins from the smallest to the largest: two passes over pairs.
+
+    Returns
+    -------
+    As `lsg_ray.statistics.distances.distances`, with coordinates ``left`` and ``right`` of bins.
+    """
+    import dask
+
+    mode: Mode = "references" if references else "between" if second else "within"
+    other = references or second or first
+    if first.n_rows < 1 + (mode == "within") or not other.n_rows:
+        raise InputError(
+            f"{first.name}: {first.n_rows} configurations, {other.n_rows} to compare with; "
+            "a distance needs two"
+        )
+    if mode == "references":
+        places = [(cut, (0, other.n_rows)) for cut in _tiles(first)]
+    elif mode == "between":
+        places = list(itertools.product(_tiles(first), _tiles(other)))
+    else:
+        places = list(itertools.combinations_with_replacement(_tiles(first), 2))
+
+    def reduced(leaf: object, add: object, seen: Progress | None) -> object:
+        task = dask.delayed(leaf, pure=False)
+        return compute(tree_reduce([task(a, b) for a, b in places], add), seen)  # type: ignore[arg-type]
+
+    where = (first, other, mode)
+    found: _Summary = reduced(partial(_summarise, *where), _added, None)  # type: ignore[assignment]
+    low, high = float(found.low.min()), float(found.high.max())
+    margin = 0.0 if high > low else max(abs(high), 1.0) * 1e-9
+    edges = np.linspace(low - margin, high + margin, bins + 1)
+    counts: NDArray[np.int64] = reduced(partial(_count, edges, *where), _sum, progress)  # type: ignore[assignment]
+    mean = found.total / found.pairs
+    std = np.sqrt(np.maximum(found.squares / found.pairs - mean**2, 0))
+    dims = ("reference", "distance") if mode == "references" else ("distance",)
+    counts = counts if mode == "references" else counts[0]
+    total = counts.sum(axis=-1, keepdims=True)
+    variables = {
+        "pairs": (dims, counts, {"long_name": "pairs of configurations", "units": "1"}),
+        "probability": (dims, counts / total, {"long_name": "share of pairs", "units": "1"}),
+    }
+    about = {"configurations": first.n_rows, "n_pairs": int(total.sum()), "min": low, "max": high}
+    if mode == "references":
+        variables["mean"] = (("reference",), mean, {"units": "1"})
+        variables["std"] = (("reference",), std, {"units": "1"})
+    else:
+        about |= {"mean": float(mean[0]), "std": float(std[0])}
+    coordinates = {
+        "distance": ("distance", (edges[1:] + edges[:-1]) / 2, {"long_name": "distance"}),
+        "left": ("distance", edges[:-1]),
+        "right": ("distance", edges[1:]),
+    }
+    return xarray.Dataset(variables, coordinates, about)
+
+
+def euclidean_matrix(first: Configurations, second: Configurations) -> Floats:
+    """Return all distances as a matrix (M, M'); exactly zero on the diagonal of one set."""
+    found = np.empty((first.n_rows, second.n_rows))
+    for a, b in itertools.product(_tiles(first), _tiles(second)):
+        found[slice(*a), slice(*b)] = _distances(first.rows(*a), second.rows(*b))
+    if first is second:
+        found = (found + found.T) / 2
+        np.fill_diagonal(found, 0.0)
+    return found
+
+
+def euclidean_neighbours(
+    ensemble: Configurations,
+    references: Configurations,
+    k: int,
+    *,
+    progress: Progress | None = None,
+) -> Neighbours:
+    """Find the k nearest configurations of each reference, as `nearest_neighbours` does."""
+    check_same_weights(ensemble, references)
+    own = ensemble is references
+    if not 1 <= k <= ensemble.n_rows - own:
+        raise InputError(
+            f"{k} neighbours asked for; {ensemble.name} has {ensemble.n_rows - own} to choose from"
+        )
+    distances = euclidean_matrix(references, ensemble)
+    if own:
+        np.fill_diagonal(distances, np.inf)
+    rows = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    if progress is not None:
+        progress(1, 1)
+    return Neighbours(rows, np.take_along_axis(distances, rows, 1))

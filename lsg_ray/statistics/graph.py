@@ -1,0 +1,69 @@
+"""Dask graphs of block functions with a tree reduction, and their execution.
+
+A leaf of a graph is a pure function of rows; its result is a small accumulator.  Accumulators are
+added in a tree whose shape depends on their number alone.  A leaf that is run again (a lost worker)
+replaces its earlier result and never adds to it.  The scheduler is Dask's current one: threads of
+this process, or a Ray cluster inside `lsg_ray.cluster.dask.dask_session`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from lsg_ray.errors import LsgError
+
+Result = TypeVar("Result")
+
+#: Told ``(tasks done, tasks in all)``.
+Progress = Callable[[int, int], None]
+#: Accumulators that are added by one task.
+FAN_IN = 8
+
+
+def tree_reduce(leaves: Sequence[Any], add: Callable[[list[Result]], Result]) -> Any:
+    """Combine delayed accumulators, `FAN_IN` at a time; ``add`` takes a list of them."""
+    import dask
+
+    level = list(leaves)
+    while len(level) > 1:
+        level = [
+            dask.delayed(add)(level[start : start + FAN_IN])
+            for start in range(0, len(level), FAN_IN)
+        ]
+    return level[0]
+
+
+def compute(graph: Any, progress: Progress | None = None) -> Any:
+    """Run a graph under Dask's current scheduler.
+
+    Raises
+    ------
+    LsgError
+        As raised in a task: the first one, with nothing of Dask around it.
+    """
+    import dask
+    from threadpoolctl import threadpool_limits
+
+    # Tasks are what runs in parallel: linear algebra inside one gets one thread.
+    with _counting(progress), threadpool_limits(1):
+        try:
+            (result,) = dask.compute(graph)
+        except LsgError as error:
+            raise error.with_traceback(None) from None
+    return result
+
+
+def _counting(progress: Progress | None) -> Any:
+    from dask.callbacks import Callback
+
+    total = [0]
+
+    def start_state(_graph: Any, state: dict[str, Any]) -> None:
+        total[0] = sum(len(state[name]) for name in ("ready", "waiting"))
+
+    def posttask(_key: Any, _result: Any, _graph: Any, state: dict[str, Any], _: Any) -> None:
+        if progress is not None:
+            progress(len(state["finished"]), total[0])
+
+    return Callback(start_state=start_state, posttask=posttask)

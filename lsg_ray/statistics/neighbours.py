@@ -1,0 +1,106 @@
+"""Nearest neighbours of reference configurations by Hamming distance, exact and out of core."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.networks.layout import read_only
+from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
+from lsg_ray.statistics.graph import Progress, compute, tree_reduce
+from lsg_ray.statistics.pairs import MAX_BYTES, as_words
+
+#: Rows of the ensemble that a task searches.
+TASK_ROWS = 200_000
+#: References of a task.
+TASK_REFERENCES = 2_000
+
+
+class Neighbours(NamedTuple):
+    """Rows of the nearest configurations and their distances, both (R, k), ascending.
+
+    Among equal distances, lower rows come first.
+    """
+
+    rows: NDArray[np.int64]
+    distances: NDArray[Any]
+
+
+def nearest_neighbours(
+    ensemble: Configurations,
+    references: Configurations,
+    k: int,
+    *,
+    progress: Progress | None = None,
+) -> Neighbours:
+    """Find the k nearest configurations of each reference; a set's own members are left out.
+
+    Parameters
+    ----------
+    ensemble
+        Where to search, ±1.
+    references
+        Whose neighbours; if it is the very same object, a configuration is not its own neighbour.
+    k
+        How many.
+
+    Notes
+    -----
+    R M N/64 word operations, and a pass over the R × M distances, of which a row is held.
+    """
+    import dask
+
+    check_same_weights(ensemble, references)
+    own = ensemble is references
+    if not 1 <= k <= ensemble.n_rows - own:
+        raise InputError(
+            f"{k} neighbours asked for; there are {ensemble.n_rows - own:,} to choose from in "
+            f"{ensemble.name}"
+        )
+    if 16 * k * references.n_rows > MAX_BYTES:
+        raise InputError(
+            f"{k} neighbours of {references.n_rows:,} configurations take "
+            f"{16 * k * references.n_rows / 2**30:.0f} GiB of memory; ask for fewer"
+        )
+    search = dask.delayed(partial(_search, ensemble, references, own, k), pure=False)
+    found = [
+        tree_reduce(
+            [search(some, rows) for rows in ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)],
+            partial(_merged, k),
+        )
+        for some in ranges(references.n_rows, TASK_REFERENCES)
+    ]
+    parts = compute(found, progress)
+    return Neighbours(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _search(
+    ensemble: Configurations,
+    references: Configurations,
+    own: bool,
+    k: int,
+    some: tuple[int, int],
+    rows: tuple[int, int],
+) -> Neighbours:
+    from lsg_ray.kernels import hamming
+
+    a = read_only(as_words(references.packed(*some)), np.uint64)
+    lanes = read_only(as_words(ensemble.packed(*rows)).T, np.uint64)
+    width = rows[1] - rows[0]
+    # Row of the reference in the searched range, where it must not find itself.
+    skip = np.arange(*some) - rows[0] if own else np.full(some[1] - some[0], -1)
+    places = np.empty((len(a), min(k, width)), np.int64)
+    distances = np.empty_like(places)
+    hamming.nearest(a, lanes, skip, ensemble.n_weights, places, distances)
+    return Neighbours(places + rows[0], distances)
+
+
+def _merged(k: int, parts: list[Neighbours]) -> Neighbours:
+    rows = np.concatenate([part.rows for part in parts], axis=1)
+    distances = np.concatenate([part.distances for part in parts], axis=1)
+    order = np.lexsort((rows, distances), axis=1)[:, :k]
+    return Neighbours(*(np.take_along_axis(values, order, 1) for values in (rows, distances)))

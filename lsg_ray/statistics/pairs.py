@@ -1,0 +1,269 @@
+"""Counting pairs of ±1 configurations by their Hamming distance, group by group, with errors.
+
+Configurations are cut into G groups.  Pairs are counted between every two groups, so that the
+spread between groups tells the error of any average over pairs, which share configurations and are
+not independent.  With Y_gh the average between groups g and h, and Y_gh = μ + a_g + a_h + e_gh
+(Hoeffding's decomposition of a U-statistic),
+
+    Var(mean of Y) = 4 σ_a²/G + 2 σ_e²/(G(G − 1))        within one set,
+    Var(mean of Y) = σ_a²/G + σ_b²/H + σ_e²/(GH)         between two sets,
+
+with the variance components estimated without bias.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.ensemble.layout import pack
+from lsg_ray.errors import InputError
+from lsg_ray.networks.layout import read_only
+from lsg_ray.rng import Stage, generator
+from lsg_ray.statistics.configurations import Configurations, Packed
+from lsg_ray.statistics.graph import Progress, compute, tree_reduce
+from lsg_ray.statistics.moments import add_sign_sums, count_signs
+
+#: Groups of configurations that errors are estimated from.
+GROUPS = 20
+#: Fewest groups that give an error.
+FEWEST_GROUPS = 4
+#: Rows of a tile: a task counts the pairs between two tiles.
+TILE_ROWS = 50_000
+#: Sets up to this size are read once and shared by the tasks; larger ones are read by each task.
+SHARED_BYTES = 2**28
+#: Refuse what needs more memory than this.
+MAX_BYTES = 8 * 2**30
+
+Words = NDArray[np.uint64]
+
+
+def as_words(bits: NDArray[np.uint8]) -> Words:
+    """Return rows of bits (rows, bytes) as 64-bit words (rows, words), zeros at the end."""
+    words = np.zeros((len(bits), -(-bits.shape[1] // 8)), np.uint64)
+    words.view(np.uint8)[:, : bits.shape[1]] = bits
+    return words
+
+
+class PairCounts(NamedTuple):
+    """Pairs by Hamming distance between groups, and the magnetizations of both sets.
+
+    counts: (G, H, N + 1); within one set only g ≤ h is filled.  m: (N,) of the first set, m_:
+    of the second, the same array within one set.  rows, rows_: configurations.
+    """
+
+    counts: NDArray[np.int64]
+    m: NDArray[np.float64]
+    m_: NDArray[np.float64]
+    rows: int
+    rows_: int
+    within: bool
+
+
+def choose_rows(source: Configurations, count: int | None, seed: int) -> Configurations:
+    """Return a seeded random subset, held as bits in memory; all, if there are no more."""
+    if count is None or count >= source.n_rows:
+        return source
+    if count < 2:
+        raise InputError(f"{count} configurations asked for; pairs need at least 2")
+    rows = generator(seed, Stage.PAIRS).choice(source.n_rows, count, replace=False)
+    return _held(source, np.sort(rows))
+
+
+def _held(source: Configurations, rows: NDArray[np.int64]) -> Packed:
+    size = len(rows) * -(-source.n_weights // 8)
+    if size > MAX_BYTES:
+        raise InputError(
+            f"{len(rows):,} configurations take {size / 2**30:.0f} GiB of memory; ask for fewer"
+        )
+    # A block at a time as signs, then as bits.
+    pieces = [pack(source.take(some)) for some in np.array_split(rows, len(rows) // 65536 + 1)]
+    return Packed(np.concatenate(pieces), source.n_weights, source.name)
+
+
+def disjoint_pairs(
+    first: Configurations, second: Configurations | None, count: int, seed: int
+) -> NDArray[np.int64]:
+    """Return the distances (count,) of random pairs that share no configuration.
+
+    Such pairs are independent.  Within one set there are M/2 of them, between two the smaller M.
+    """
+    most = first.n_rows // 2 if second is None else min(first.n_rows, second.n_rows)
+    if not 1 <= count <= most:
+        raise InputError(
+            f"{count:,} pairs asked for; {most:,} share no configuration: ask for no more, or for "
+            "all pairs of some configurations (--configurations)"
+        )
+    rng = generator(seed, Stage.PAIRS)
+    if second is None:
+        rows = rng.choice(first.n_rows, 2 * count, replace=False)
+        order = np.argsort(rows)
+        held = _held(first, rows[order]).bits
+        place = np.empty(2 * count, np.int64)
+        place[order] = np.arange(2 * count)
+        a, b = held[place[:count]], held[place[count:]]
+    else:
+        a = _held(first, np.sort(rng.choice(first.n_rows, count, replace=False))).bits
+        b = _held(second, np.sort(rng.choice(second.n_rows, count, replace=False))).bits
+        b = b[rng.permutation(count)]
+    found = np.empty(count, np.int64)
+    for start in range(0, count, 65536):
+        piece = slice(start, start + 65536)
+        found[piece] = np.bitwise_count(a[piece] ^ b[piece]).sum(axis=1, dtype=np.int64)
+    return found
+
+
+def count_pairs(
+    first: Configurations,
+    second: Configurations | None = None,
+    progress: Progress | None = None,
+) -> PairCounts:
+    """Count all pairs within one set, or between two, by their Hamming distance.
+
+    Cost: about 16 bit operations in a vector for each pair and 64 weights; memory: a tile of each
+    set a task, and the sets themselves as bits up to `SHARED_BYTES`.
+    """
+    import dask
+
+    n = first.n_weights
+    sets = [first] if second is None else [first, second]
+    for some in sets:
+        if some.n_rows < 3 - len(sets):
+            need = "2, for a pair" if len(sets) == 1 else "1"
+            raise InputError(f"{some.name}: {some.n_rows} configurations; at least {need}")
+    groups = [_groups(some, n) for some in sets]
+    tiles = [_tiles(some, count) for some, count in zip(sets, groups, strict=True)]
+    loaded = [_tasks_of_loading(some, cut) for some, cut in zip(sets, tiles, strict=True)]
+    a, b = (tiles[0], tiles[-1])
+    within = second is None
+    task = dask.delayed(_count_tiles, pure=False)
+    places = [(i, j) for i in range(len(a)) for j in range(i if within else 0, len(b))]
+    leaves = [task(loaded[0][i], loaded[-1][j], within and i == j, n) for i, j in places]
+    no_triples = np.empty((0, 3), np.int64)
+    ones = []
+    for some, cut in zip(sets, tiles, strict=True):
+        leaf = dask.delayed(partial(count_signs, some, no_triples, False), pure=False)
+        ones.append(tree_reduce([leaf(start, stop) for _, start, stop in cut], add_sign_sums))
+    histograms, sums = compute((leaves, ones), progress)
+    counts = np.zeros((groups[0], groups[-1], n + 1), np.int64)
+    for (i, j), histogram in zip(places, histograms, strict=True):
+        counts[a[i][0], b[j][0]] += histogram
+    m = [(2 * total.ones - total.rows) / total.rows for total in sums]
+    return PairCounts(counts, m[0], m[-1], sums[0].rows, sums[-1].rows, within)
+
+
+def _groups(source: Configurations, n: int) -> int:
+    """Return how many groups: fewer where the table of groups and distances would be large."""
+    most = int(np.sqrt(SHARED_BYTES / (8 * (n + 1))))
+    return max(1, min(GROUPS, source.n_rows, most))
+
+
+def _tiles(source: Configurations, groups: int) -> list[tuple[int, int, int]]:
+    """Return group, first row and last row of each tile."""
+    edges = np.linspace(0, source.n_rows, groups + 1).astype(int)
+    return [
+        (group, start, min(start + TILE_ROWS, int(edges[group + 1])))
+        for group in range(groups)
+        for start in range(int(edges[group]), int(edges[group + 1]), TILE_ROWS)
+    ]
+
+
+def _tasks_of_loading(source: Configurations, tiles: list[tuple[int, int, int]]) -> list[Any]:
+    import dask
+
+    load = partial(_load, source)
+    if source.n_rows * -(-source.n_weights // 64) * 8 > SHARED_BYTES:
+        return [partial(load, start, stop) for _, start, stop in tiles]
+    shared = dask.delayed(load, pure=False)
+    return [shared(start, stop) for _, start, stop in tiles]
+
+
+def _load(source: Configurations, start: int, stop: int) -> Words:
+    return as_words(source.packed(start, stop))
+
+
+def _count_tiles(first: Any, second: Any, same: bool, n: int) -> NDArray[np.int64]:
+    """Histogram of the distances between two tiles, (N + 1,); a block function."""
+    from lsg_ray.kernels import hamming
+
+    a = first() if callable(first) else first
+    b = second() if callable(second) else second
+    counts = np.zeros((hamming.COUNTERS, n + 1), np.int64)
+    lanes = read_only(b.T, np.uint64)
+    hamming.count_distances(read_only(a, np.uint64), lanes, same, counts)
+    total: NDArray[np.int64] = counts.sum(axis=0)
+    return total
+
+
+def mean_error(counts: PairCounts, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard error of averages over pairs of functions of the distance.
+
+    Parameters
+    ----------
+    counts
+        From `count_pairs`.
+    values
+        (N + 1, F): F functions of the distance.
+
+    Returns
+    -------
+    (F,); NaN where there are fewer than `FEWEST_GROUPS` groups.
+    """
+    g, h, _ = counts.counts.shape
+    if min(g, h) < FEWEST_GROUPS:
+        return np.full(values.shape[1], np.nan)
+    cells = counts.counts @ values / np.maximum(counts.counts.sum(axis=2), 1)[:, :, None]
+    variance = _variance_within(cells) if counts.within else _variance_between(cells)
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+def _variance_within(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    g = len(cells)
+    upper = np.triu(np.ones((g, g)), 1)[:, :, None]
+    Y = cells * upper
+    Y = Y + Y.transpose(1, 0, 2)
+    mean = Y.sum(axis=(0, 1)) / (g * (g - 1))
+    a = (g - 1) / (g - 2) * (Y.sum(axis=1) / (g - 1) - mean)
+    e = (Y - mean - a[:, None] - a[None]) * upper
+    noise = (e**2).sum(axis=(0, 1)) / (g * (g - 1) / 2 - g)
+    spread = (a**2).sum(axis=0) / (g - 1) - noise / (g - 2)
+    return 4 * np.maximum(spread, 0) / g + 2 * noise / (g * (g - 1))
+
+
+def _variance_between(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    g, h, _ = cells.shape
+    mean = cells.mean(axis=(0, 1))
+    a, b = cells.mean(axis=1) - mean, cells.mean(axis=0) - mean
+    e = cells - mean - a[:, None] - b[None]
+    noise = (e**2).sum(axis=(0, 1)) / ((g - 1) * (h - 1))
+    spread_a = np.maximum((a**2).sum(axis=0) / (g - 1) - noise / h, 0)
+    spread_b = np.maximum((b**2).sum(axis=0) / (h - 1) - noise / g, 0)
+    return spread_a / g + spread_b / h + noise / (g * h)
+
+
+def poisson_binomial(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distribution of the number of successes of independent trials.
+
+    Parameters
+    ----------
+    p
+        (..., N) success probabilities.
+
+    Returns
+    -------
+    (..., N + 1), exact; O(N²).
+
+    >>> poisson_binomial(np.array([0.5, 0.5])).tolist()
+    [0.25, 0.5, 0.25]
+    """
+    *rest, n = p.shape
+    found = np.zeros((*rest, n + 1))
+    found[..., 0] = 1.0
+    for i in range(n):
+        q = p[..., i, None]
+        found[..., 1 : i + 2] = found[..., 1 : i + 2] * (1 - q) + found[..., : i + 1] * q
+        found[..., 0] *= 1 - q[..., 0]
+    return found

@@ -1,0 +1,83 @@
+"""Distances of every configuration to a few references: one histogram for each."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.networks.layout import read_only
+from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
+from lsg_ray.statistics.graph import Progress, compute, tree_reduce
+from lsg_ray.statistics.moments import add_sign_sums, count_signs
+from lsg_ray.statistics.pairs import TILE_ROWS, as_words
+
+#: Most references: their histograms are all kept.
+MAX_REFERENCES = 10_000
+
+
+class ReferenceCounts(NamedTuple):
+    """Configurations by distance to each reference, and the magnetizations of the ensemble.
+
+    counts: (R, N + 1); m: (N,); references: (R, N) ±1; rows: configurations.
+    """
+
+    counts: NDArray[np.int64]
+    m: NDArray[np.float64]
+    references: NDArray[np.int8]
+    rows: int
+
+
+def count_to_references(
+    ensemble: Configurations, references: Configurations, progress: Progress | None = None
+) -> ReferenceCounts:
+    """Count configurations by their Hamming distance to each reference, in one pass."""
+    import dask
+
+    check_same_weights(ensemble, references)
+    if not ensemble.n_rows or not references.n_rows:
+        raise InputError(
+            f"{ensemble.n_rows} configurations and {references.n_rows} references given; "
+            "one of each is needed at least"
+        )
+    if references.n_rows > MAX_REFERENCES:
+        raise InputError(
+            f"{references.n_rows:,} references given; at most {MAX_REFERENCES:,}: "
+            "pass them as the other ensemble to have one histogram of all"
+        )
+    words = as_words(references.packed(0, references.n_rows))
+    cuts = ranges(ensemble.n_rows, TILE_ROWS, ensemble.grain)
+    count = dask.delayed(partial(_count, ensemble, words), pure=False)
+    no_triples = np.empty((0, 3), np.int64)
+    ones = dask.delayed(partial(count_signs, ensemble, no_triples, False), pure=False)
+    counts, sums = compute(
+        (
+            tree_reduce([count(*cut) for cut in cuts], _sum),
+            tree_reduce([ones(*cut) for cut in cuts], add_sign_sums),
+        ),
+        progress,
+    )
+    m = (2 * sums.ones - sums.rows) / sums.rows
+    return ReferenceCounts(counts, m, references.rows(0, references.n_rows), sums.rows)
+
+
+def _sum(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.sum(parts, axis=0)
+
+
+def _count(
+    ensemble: Configurations, references: NDArray[np.uint64], start: int, stop: int
+) -> NDArray[np.int64]:
+    from lsg_ray.kernels import hamming
+
+    lanes = read_only(as_words(ensemble.packed(start, stop)).T, np.uint64)
+    found = np.zeros((len(references), ensemble.n_weights + 1), np.int64)
+    for row, histogram in enumerate(found):
+        counts = np.zeros((hamming.COUNTERS, histogram.size), np.int64)
+        one = read_only(references[row : row + 1], np.uint64)
+        hamming.count_distances(one, lanes, False, counts)
+        histogram += counts.sum(axis=0)
+    return found

@@ -1,0 +1,112 @@
+"""Third-order moments of ±1 weights for chosen triples; see `lsg_ray.statistics.moments`.
+
+The joint distribution of three signs has eight states with probabilities
+
+    p(a, b, c) = (1 + a m_i + b m_j + c m_k + ab C_ij + ac C_ik + bc C_jk + abc ⟨σ_iσ_jσ_k⟩)/8,
+
+so every average over a triple, also the variance behind a standard error, is a sum of eight terms.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.rng import Stage, generator
+
+#: Most triples of one estimate.
+MAX_TRIPLES = 10_000_000
+
+
+def choose_triples(triples: int | ArrayLike, n_weights: int, seed: int) -> NDArray[np.int64]:
+    """Return triples (T, 3): those given, or distinct random ones i < j < k in ascending order.
+
+    Raises
+    ------
+    InputError
+        Indices that are out of range or repeated in a triple; more triples than there are.
+    """
+    given = np.asarray(triples)
+    if given.dtype.kind not in "iu":
+        raise InputError(f"triples of {given.dtype} given; a number, or (T, 3) indices of weights")
+    if given.ndim == 0:
+        return _drawn(int(given), n_weights, seed)
+    if given.ndim != 2 or given.shape[1] != 3:
+        raise InputError(f"triples of shape {given.shape} given; (T, 3) indices are needed")
+    wrong = ((given < 0) | (given >= n_weights)).any(axis=1)
+    i, j, k = given.T
+    wrong |= (i == j) | (i == k) | (j == k)
+    if wrong.any():
+        raise InputError(
+            f"triple {given[np.argmax(wrong)].tolist()} given; "
+            f"three different weights from 0 to {n_weights - 1} are needed"
+        )
+    return np.ascontiguousarray(given, np.int64)
+
+
+def _drawn(count: int, n: int, seed: int) -> NDArray[np.int64]:
+    possible = math.comb(n, 3)
+    if not 0 <= count <= min(possible, MAX_TRIPLES):
+        raise InputError(
+            f"{count:,} triples asked for; {n} weights have {possible:,}, and at most "
+            f"{MAX_TRIPLES:,} are estimated at once"
+        )
+    if 2 * count > possible:
+        every = np.array(list(itertools.combinations(range(n), 3)), np.int64).reshape(-1, 3)
+        chosen = generator(seed, Stage.TRIPLES).choice(possible, count, replace=False)
+        return every[np.sort(chosen)]
+    rng = generator(seed, Stage.TRIPLES)
+    found = np.empty((0, 3), np.int64)
+    while len(found) < count:
+        more = np.sort(rng.integers(0, n, (2 * count + 16, 3)), axis=1)
+        more = more[(more[:, 0] < more[:, 1]) & (more[:, 1] < more[:, 2])]
+        _, first = np.unique(merged := np.concatenate([found, more]), axis=0, return_index=True)
+        found = merged[np.sort(first)]
+    return found[:count][np.lexsort(found[:count].T[::-1])]
+
+
+def triple_moments(
+    triples: NDArray[np.int64],
+    raw: NDArray[np.float64],
+    m: NDArray[np.float64],
+    C: NDArray[np.float64],
+    count: int,
+) -> dict[str, Any]:
+    """Return variables of ⟨σ_iσ_jσ_k⟩ and of the connected moment, with standard errors.
+
+    Parameters
+    ----------
+    triples
+        (T, 3) indices.
+    raw
+        ⟨σ_iσ_jσ_k⟩, (T,).
+    m, C
+        First and second moments, (N,) and (N, N).
+    count
+        Configurations M.
+    """
+    i, j, k = triples.T
+    means, cs = (m[i], m[j], m[k]), (C[j, k], C[i, k], C[i, j])
+    connected = raw - means[0] * cs[0] - means[1] * cs[1] - means[2] * cs[2]
+    connected = connected + 2 * means[0] * means[1] * means[2]
+    c = (cs[0] - m[j] * m[k], cs[1] - m[i] * m[k], cs[2] - m[i] * m[j])
+    variance = np.zeros(len(triples))
+    for a, b, d in itertools.product((-1, 1), repeat=3):
+        p = 1 + a * means[0] + b * means[1] + d * means[2]
+        p = (p + b * d * cs[0] + a * d * cs[1] + a * b * cs[2] + a * b * d * raw) / 8
+        x, y, z = a - means[0], b - means[1], d - means[2]
+        variance += p * (x * y * z - connected - c[0] * x - c[1] * y - c[2] * z) ** 2
+    about = {"units": "1"}
+    raw_error = np.sqrt((1 - raw**2) / (count - 1))
+    error = np.sqrt(np.maximum(variance, 0) / (count - 1))
+    return {
+        "third": ("triple", raw, {"long_name": "third moment", **about}),
+        "third_stderr": ("triple", raw_error, about),
+        "third_connected": ("triple", connected, {"long_name": "connected third moment", **about}),
+        "third_connected_stderr": ("triple", error, about),
+    }
