@@ -11,6 +11,8 @@ from typing import Any, Literal, Protocol
 
 #: Seconds between plain lines.
 LINE_EVERY = 10.0
+#: Seconds before work of unknown length shows a bar.
+SHOW_AFTER = 1.0
 
 Style = Literal["auto", "quiet"]
 
@@ -66,12 +68,18 @@ class _Bar:
 
 @contextlib.contextmanager
 def late_progress(label: str, style: Style = "auto") -> Iterator[Callable[[int, int], None]]:
-    """Show progress of work that tells its size as it goes: ``report(done, total)``."""
+    """Show progress of work that tells its size as it goes: ``report(done, total)``.
+
+    Work that is done within `SHOW_AFTER` seconds shows nothing.
+    """
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
         bars: list[Progress] = []
 
         def report(done: int, total: int) -> None:
             if not bars:
+                if time.monotonic() - began < SHOW_AFTER:
+                    return
                 bars.append(stack.enter_context(progress(label, total, style)))
             bars[0].update(done)
 

@@ -5,14 +5,16 @@ spread between groups tells the error of any average over pairs, which share con
 not independent.  With Y_gh the average between groups g and h, and Y_gh = μ + a_g + a_h + e_gh
 (Hoeffding's decomposition of a U-statistic),
 
-    Var(mean of Y) = 4 σ_a²/G + 2 σ_e²/(G(G − 1))        within one set,
-    Var(mean of Y) = σ_a²/G + σ_b²/H + σ_e²/(GH)         between two sets,
+    Var(mean) = 4 σ_a²/G + 2 σ_e²/G²                  within one set,
+    Var(mean) = σ_a²/G + σ_b²/H + σ_e²/(GH)           between two sets,
 
-with the variance components estimated without bias.
+with the variance components estimated without bias (analysis of variance); what comes out below
+half of its last term, by chance where σ_a² is small, is raised to that.
 """
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +25,7 @@ from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
 from lsg_ray.rng import Stage, generator
-from lsg_ray.statistics.configurations import Configurations, Packed
+from lsg_ray.statistics.configurations import Configurations, Packed, ranges
 from lsg_ray.statistics.graph import Progress, compute, tree_reduce
 from lsg_ray.statistics.moments import add_sign_sums, count_signs
 
@@ -33,6 +35,10 @@ GROUPS = 20
 FEWEST_GROUPS = 4
 #: Rows of a tile: a task counts the pairs between two tiles.
 TILE_ROWS = 50_000
+#: Rows that are loaded by a task, where a set is shared.
+LOAD_ROWS = 2**14
+#: Pairs of configurations that are worth a task.
+TASK_PAIRS = 10_000_000
 #: Sets up to this size are read once and shared by the tasks; larger ones are read by each task.
 SHARED_BYTES = 2**28
 #: Refuse what needs more memory than this.
@@ -136,23 +142,31 @@ def count_pairs(
             raise InputError(f"{some.name}: {some.n_rows} configurations; at least {need}")
     groups = [_groups(some, n) for some in sets]
     tiles = [_tiles(some, count) for some, count in zip(sets, groups, strict=True)]
-    loaded = [_tasks_of_loading(some, cut) for some, cut in zip(sets, tiles, strict=True)]
-    a, b = (tiles[0], tiles[-1])
+    a, b = tiles[0], tiles[-1]
     within = second is None
-    task = dask.delayed(_count_tiles, pure=False)
     places = [(i, j) for i in range(len(a)) for j in range(i if within else 0, len(b))]
-    leaves = [task(loaded[0][i], loaded[-1][j], within and i == j, n) for i, j in places]
+    batches = _batches([(a[i], b[j]) for i, j in places])
+    words = [_words(some) for some in sets]
+    task = dask.delayed(partial(_count_tiles, within, n), pure=False)
+    leaves = [task(words[0], words[-1], batch) for batch in batches]
     no_triples = np.empty((0, 3), np.int64)
     ones = []
-    for some, cut in zip(sets, tiles, strict=True):
+    for some in sets:
         leaf = dask.delayed(partial(count_signs, some, no_triples, False), pure=False)
-        ones.append(tree_reduce([leaf(start, stop) for _, start, stop in cut], add_sign_sums))
+        cuts = ranges(some.n_rows, TILE_ROWS, some.grain)
+        ones.append(tree_reduce([leaf(*cut) for cut in cuts], add_sign_sums))
     histograms, sums = compute((leaves, ones), progress)
     counts = np.zeros((groups[0], groups[-1], n + 1), np.int64)
-    for (i, j), histogram in zip(places, histograms, strict=True):
-        counts[a[i][0], b[j][0]] += histogram
+    for (i, j), histogram in zip(places, itertools.chain(*histograms), strict=True):
+        counts[a[i].group, b[j].group] += histogram
     m = [(2 * total.ones - total.rows) / total.rows for total in sums]
     return PairCounts(counts, m[0], m[-1], sums[0].rows, sums[-1].rows, within)
+
+
+class _Tile(NamedTuple):
+    group: int
+    start: int
+    stop: int
 
 
 def _groups(source: Configurations, n: int) -> int:
@@ -161,41 +175,67 @@ def _groups(source: Configurations, n: int) -> int:
     return max(1, min(GROUPS, source.n_rows, most))
 
 
-def _tiles(source: Configurations, groups: int) -> list[tuple[int, int, int]]:
-    """Return group, first row and last row of each tile."""
-    edges = np.linspace(0, source.n_rows, groups + 1).astype(int)
+def _tiles(source: Configurations, groups: int) -> list[_Tile]:
+    edges = np.linspace(0, source.n_rows, groups + 1).astype(int).tolist()
     return [
-        (group, start, min(start + TILE_ROWS, int(edges[group + 1])))
-        for group in range(groups)
-        for start in range(int(edges[group]), int(edges[group + 1]), TILE_ROWS)
+        _Tile(group, start, min(start + TILE_ROWS, last))
+        for group, (first, last) in enumerate(itertools.pairwise(edges))
+        for start in range(first, last, TILE_ROWS)
     ]
 
 
-def _tasks_of_loading(source: Configurations, tiles: list[tuple[int, int, int]]) -> list[Any]:
+def _batches(pairs: list[tuple[_Tile, _Tile]]) -> list[list[tuple[_Tile, _Tile]]]:
+    """Put pairs of tiles together until a task is worth its while."""
+    batches: list[list[tuple[_Tile, _Tile]]] = [[]]
+    size = 0
+    for a, b in pairs:
+        if size >= TASK_PAIRS:
+            batches.append([])
+            size = 0
+        batches[-1].append((a, b))
+        size += (a.stop - a.start) * (b.stop - b.start)
+    return batches
+
+
+def _words(source: Configurations) -> Any:
+    """Return the whole set as a delayed array of words; or the set itself, if that is large."""
     import dask
 
-    load = partial(_load, source)
     if source.n_rows * -(-source.n_weights // 64) * 8 > SHARED_BYTES:
-        return [partial(load, start, stop) for _, start, stop in tiles]
-    shared = dask.delayed(load, pure=False)
-    return [shared(start, stop) for _, start, stop in tiles]
+        return source
+    load = dask.delayed(partial(_load, source), pure=False)
+    pieces = [load(*cut) for cut in ranges(source.n_rows, LOAD_ROWS, source.grain)]
+    return dask.delayed(np.concatenate, pure=False)(pieces)
 
 
 def _load(source: Configurations, start: int, stop: int) -> Words:
     return as_words(source.packed(start, stop))
 
 
-def _count_tiles(first: Any, second: Any, same: bool, n: int) -> NDArray[np.int64]:
-    """Histogram of the distances between two tiles, (N + 1,); a block function."""
+def _count_tiles(
+    within: bool,
+    n: int,
+    first: Configurations | Words,
+    second: Configurations | Words,
+    pairs: list[tuple[_Tile, _Tile]],
+) -> list[NDArray[np.int64]]:
+    """Histogram the distances between pairs of tiles, (N + 1,) each; a block function."""
     from lsg_ray.kernels import hamming
 
-    a = first() if callable(first) else first
-    b = second() if callable(second) else second
-    counts = np.zeros((hamming.COUNTERS, n + 1), np.int64)
-    lanes = read_only(b.T, np.uint64)
-    hamming.count_distances(read_only(a, np.uint64), lanes, same, counts)
-    total: NDArray[np.int64] = counts.sum(axis=0)
-    return total
+    found = []
+    for a, b in pairs:
+        counts = np.zeros((hamming.COUNTERS, n + 1), np.int64)
+        rows = read_only(_rows(first, a), np.uint64)
+        lanes = read_only(_rows(second, b).T, np.uint64)
+        hamming.count_distances(rows, lanes, within and a == b, counts)
+        found.append(counts.sum(axis=0))
+    return found
+
+
+def _rows(some: Configurations | Words, tile: _Tile) -> Words:
+    if isinstance(some, np.ndarray):
+        return some[tile.start : tile.stop]
+    return _load(some, tile.start, tile.stop)
 
 
 def mean_error(counts: PairCounts, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -217,7 +257,7 @@ def mean_error(counts: PairCounts, values: NDArray[np.float64]) -> NDArray[np.fl
         return np.full(values.shape[1], np.nan)
     cells = counts.counts @ values / np.maximum(counts.counts.sum(axis=2), 1)[:, :, None]
     variance = _variance_within(cells) if counts.within else _variance_between(cells)
-    return np.sqrt(np.maximum(variance, 0.0))
+    return np.sqrt(variance)
 
 
 def _variance_within(cells: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,7 +270,8 @@ def _variance_within(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     e = (Y - mean - a[:, None] - a[None]) * upper
     noise = (e**2).sum(axis=(0, 1)) / (g * (g - 1) / 2 - g)
     spread = (a**2).sum(axis=0) / (g - 1) - noise / (g - 2)
-    return 4 * np.maximum(spread, 0) / g + 2 * noise / (g * (g - 1))
+    own = 2 * noise / g**2  # pairs inside groups count in the average as well
+    return np.maximum(4 * spread / g + own, own / 2)
 
 
 def _variance_between(cells: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -239,9 +280,10 @@ def _variance_between(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     a, b = cells.mean(axis=1) - mean, cells.mean(axis=0) - mean
     e = cells - mean - a[:, None] - b[None]
     noise = (e**2).sum(axis=(0, 1)) / ((g - 1) * (h - 1))
-    spread_a = np.maximum((a**2).sum(axis=0) / (g - 1) - noise / h, 0)
-    spread_b = np.maximum((b**2).sum(axis=0) / (h - 1) - noise / g, 0)
-    return spread_a / g + spread_b / h + noise / (g * h)
+    spread_a = (a**2).sum(axis=0) / (g - 1) - noise / h
+    spread_b = (b**2).sum(axis=0) / (h - 1) - noise / g
+    own = noise / (g * h)
+    return np.maximum(spread_a / g + spread_b / h + own, own / 2)
 
 
 def poisson_binomial(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,9 +9,10 @@ import pytest
 import xarray
 
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.statistics.maps import starts_and_solutions
+from lsg_ray.statistics.distances import distances
+from lsg_ray.statistics.maps import embed
 from lsg_ray.statistics.moments import moments
-from lsg_ray.statistics.overlaps import overlap_distribution
+from lsg_ray.statistics.overlaps import overlaps
 from lsg_ray.statistics.results import check_target, save_result
 
 WIDTHS = (5, 3, 4, 1)
@@ -28,7 +29,7 @@ def result(ensemble):
     return moments(ensemble)
 
 
-@pytest.mark.parametrize("measure", [moments, overlap_distribution, starts_and_solutions])
+@pytest.mark.parametrize("measure", [moments, overlaps, distances, embed])
 def test_saved__reads_back_without_a_warning(ensemble, tmp_path, measure):
     result = measure(ensemble)
     path = save_result(result, tmp_path / "r.zarr")
