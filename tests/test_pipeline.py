@@ -12,7 +12,14 @@ from lsg_ray.errors import AcceptanceError, InputError, StoreError
 from lsg_ray.spec import load_spec, parse_spec
 from lsg_ray.statistics.moments import moments
 
-RESULTS = {"spec.yaml", "ensemble.zarr", "moments.zarr", "overlaps.zarr", "map.zarr"}
+RESULTS = {
+    "spec.yaml",
+    "ensemble.zarr",
+    "moments.zarr",
+    "overlaps.zarr",
+    "distances.zarr",
+    "map.zarr",
+}
 
 
 def tiny(count=6, **ensemble):

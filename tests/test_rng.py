@@ -23,6 +23,9 @@ def test_stages__are_fixed_numbers():
         "TRIAL": 1,
         "MAP": 2,
         "PAIRS": 3,
+        "TRIPLES": 4,
+        "PERMUTE": 5,
+        "SYNTHETIC": 6,
     }
 
 

@@ -262,7 +262,8 @@ def permute_nodes(network: NetworkSpec, weights: NDArray, orders: Orders) -> NDA
         fan_out, fan_in = network.shapes[layer]
         i = np.arange(fan_out)[None] if layer == last else orders[layer]
         j = np.arange(fan_in)[None] if layer == 0 else orders[layer - 1]
-        out[:, place] = W[rows, i[:, :, None], j[:, None, :]].reshape(len(weights), -1)
+        moved = W[rows, i[:, :, None], j[:, None, :]]
+        out[:, place] = moved.reshape(len(weights), fan_out * fan_in)
     return out
 
 

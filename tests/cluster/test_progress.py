@@ -94,7 +94,11 @@ def test_bytes__of_unknown_size_are_counted_without_a_whole(clock, lines):
     assert lines() == ["a.gz: 123,456, 0:10 elapsed", "b.gz: 2,000/2,000, 0:00 elapsed"]
 
 
-def test_late__learns_its_size_from_the_first_report(lines):
+def test_late__learns_its_size_from_the_first_report(lines, monkeypatch):
+    with late_progress("blocks") as report:
+        report(3, 3)
+    assert lines() == []
+    monkeypatch.setattr(module, "SHOW_AFTER", 0.0)
     with late_progress("blocks") as report:
         report(1, 3)
         report(3, 3)

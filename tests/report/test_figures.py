@@ -5,17 +5,20 @@ import numpy as np
 import pytest
 
 from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.errors import InputError
 from lsg_ray.report import style
 from lsg_ray.report.figures import correlations
 from lsg_ray.report.figures.accuracy import SELECTION_LABELS, accuracy_figure
 from lsg_ray.report.figures.correlations import correlations_figure
+from lsg_ray.report.figures.distances import distances_figure
 from lsg_ray.report.figures.inputs import inputs_figure
 from lsg_ray.report.figures.magnetization import hidden_average, magnetization_figure
 from lsg_ray.report.figures.map import map_figure
 from lsg_ray.report.figures.overlaps import overlaps_figure
 from lsg_ray.report.style import render
+from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
-from lsg_ray.statistics.overlaps import overlap_distribution
+from lsg_ray.statistics.overlaps import overlaps
 
 from .made import N_TEST, PNG, make_ensemble, make_images, make_map, make_spec
 
@@ -60,8 +63,8 @@ def test_figures_of_moments(tmp_path, widths, count, constant):
 def test_figure_of_overlaps(case):
     widths, count, constant = CASES[case]
     found = make_ensemble(f"memory://{case[-4:]}", make_spec(widths, count), constant=constant)
-    overlaps = overlap_distribution(found)
-    assert render(overlaps_figure(overlaps)).startswith(PNG)
+    assert render(overlaps_figure(overlaps(found))).startswith(PNG)
+    assert render(distances_figure(symmetry_effect(found))).startswith(PNG)
 
 
 def test_wide_networks_are_averaged_for_display(monkeypatch):
@@ -129,3 +132,11 @@ def test_equal_figures_are_equal_bytes():
     images = [render(map_figure(make_map(None))) for _ in range(2)]
     assert images[0] == images[1]
     assert b"atplotlib" not in images[0]
+
+
+def test_map__is_coloured_by_any_column_and_names_components():
+    found = make_map(None).assign(loss=("point", np.arange(24.0)))
+    found.attrs |= {"method": "pca", "explained_variance_ratio": [0.2, 0.1]}
+    assert render(map_figure(found, color="loss")).startswith(PNG)
+    with pytest.raises(InputError, match="color 'epochs' given; the map has x, y"):
+        map_figure(found, color="epochs")

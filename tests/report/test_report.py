@@ -20,12 +20,15 @@ from lsg_ray.report.page import as_yaml, notes, provenance, render_page, summary
 from lsg_ray.report.sections import Section, rejected_counts, sections
 from lsg_ray.report.style import render
 from lsg_ray.spec import Spec, parse_spec
+from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
-from lsg_ray.statistics.overlaps import overlap_distribution
+from lsg_ray.statistics.overlaps import overlaps
 
 from .made import make_ensemble, make_map, make_spec
 
-KEYS = ("accuracy", "magnetization", "correlations", "overlaps", "map", "inputs")
+#: A report with its moments alone.
+NOTHING = dict.fromkeys(("overlaps", "distances", "map_"))
+KEYS = ("accuracy", "magnetization", "correlations", "overlaps", "distances", "map", "inputs")
 
 BLANK = render(Figure(figsize=(0.1, 0.1)))
 
@@ -54,7 +57,8 @@ def undrawn(monkeypatch):
 def measured(ensemble, *, map_=True):
     return {
         "moments": moments(ensemble),
-        "overlaps": overlap_distribution(ensemble),
+        "overlaps": overlaps(ensemble),
+        "distances": symmetry_effect(ensemble),
         "map_": make_map(ensemble) if map_ else None,
     }
 
@@ -91,14 +95,14 @@ def test_report_is_whole_and_links_nowhere(tmp_path, ensemble, digits):
     links = parse(text)
     assert not re.search(r"https?://|url\(|@import|//\w+\.", text)
     assert not {"script", "link", "iframe", "object", "embed", "base"} & set(links.tags)
-    assert len(links.links) == 6
+    assert len(links.links) == 7
     assert all(link.startswith("data:image/png;base64,") for link in links.links)
     assert all(links.alts)
     info = ensemble.info()
     for shown in (info["content_hash"], info["spec_hash"], "<h1>tiny</h1>", "lsg verify tiny.zarr"):
         assert shown in text
     assert 'role="note"' not in text
-    assert "Figure 6." in text
+    assert "Figure 7." in text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -109,14 +113,14 @@ def test_figures_of_an_earlier_report_go(tmp_path, ensemble, digits):
     assert not (tmp_path / "map.png").exists()
     text = again.read_text(encoding="utf-8")
     assert "Not computed for this report." in text
-    assert "Figure 5." in text
-    assert "Figure 6." not in text
+    assert "Figure 6." in text
+    assert "Figure 7." not in text
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_tiny_and_unfinished_ensembles_say_so(tmp_path, digits):
     spec = make_spec((5, 3, 4, 10), 3, block_size=1)
-    nothing = dict.fromkeys(("moments", "overlaps", "map_"))
+    nothing = dict.fromkeys(("moments", "overlaps", "distances", "map_"))
     found = make_ensemble(tmp_path / "e.zarr", spec, blocks=1)
     text = write_report(tmp_path / "r", found, digits, **nothing).read_text(encoding="utf-8")
     assert "1 of 3 configurations had been sampled" in text
@@ -134,7 +138,13 @@ def test_parts_of_results_read_back_are_known_again(ensemble, digits):
     given = moments(ensemble)
     coded = given.assign_coords(part=("weight", np.zeros(given.sizes["weight"], np.int8)))
     drawn = sections(
-        ensemble, digits, moments=coded, overlaps=None, map_=None, rejected=np.zeros(BINS, int)
+        ensemble,
+        digits,
+        moments=coded,
+        overlaps=None,
+        distances=None,
+        map_=None,
+        rejected=np.zeros(BINS, int),
     )
     assert "ITR" in drawn[1].caption
     assert drawn[1].png
@@ -161,7 +171,13 @@ def test_other_selection_sets(tmp_path, selection):
     found = make_ensemble(tmp_path / "e.zarr", spec)
     dataset = load_dataset(spec.dataset)
     drawn = sections(
-        found, dataset, moments=None, overlaps=None, map_=None, rejected=rejected_counts(found)
+        found,
+        dataset,
+        moments=None,
+        overlaps=None,
+        distances=None,
+        map_=None,
+        rejected=rejected_counts(found),
     )
     assert "outline" in drawn[0].caption
 
@@ -197,7 +213,7 @@ def test_a_failure_leaves_the_earlier_report(tmp_path, ensemble, digits, monkeyp
     folder = tmp_path / "r"
     folder.mkdir()
     (folder / "report.html").write_text("earlier")
-    nothing = dict.fromkeys(("moments", "overlaps", "map_"))
+    nothing = dict.fromkeys(("moments", "overlaps", "distances", "map_"))
     replace, calls = os.replace, []
 
     def failing(source, target):
@@ -221,14 +237,21 @@ def test_a_failure_leaves_the_earlier_report(tmp_path, ensemble, digits, monkeyp
 def test_nothing_is_written_before_all_is_drawn(tmp_path, ensemble, digits):
     with pytest.raises(InputError, match="rejected"):
         write_report(
-            tmp_path / "r", ensemble, digits, moments=None, overlaps=None, map_=None, rejected=[1]
+            tmp_path / "r",
+            ensemble,
+            digits,
+            moments=None,
+            overlaps=None,
+            distances=None,
+            map_=None,
+            rejected=[1],
         )
     assert not (tmp_path / "r").exists()
 
 
 def test_a_file_in_the_way_is_refused(tmp_path, ensemble, digits):
     (tmp_path / "file").touch()
-    nothing = dict.fromkeys(("moments", "overlaps", "map_"))
+    nothing = dict.fromkeys(("moments", "overlaps", "distances", "map_"))
     with pytest.raises(InputError, match="is a file"):
         write_report(tmp_path / "file", ensemble, digits, **nothing)
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from lsg_ray.cluster.sample import sample
+from lsg_ray.ensemble.expression import QUERY_COLUMNS
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.binary import draw
 from lsg_ray.spec import parse_spec
 from lsg_ray.statistics import maps
-from lsg_ray.statistics.maps import FEWEST, starts_and_solutions
+from lsg_ray.statistics.maps import FEWEST, embed
 
 
 def signs(*shape: int) -> np.ndarray:
@@ -18,36 +19,30 @@ def signs(*shape: int) -> np.ndarray:
 
 @pytest.fixture
 def points(monkeypatch):
-    """What goes into t-SNE, which is left out."""
+    """What goes into the layout, which is left out."""
     seen = []
 
-    class Flat:
-        kl_divergence_, n_iter_ = 0.0, 0
+    def flat(points, components, *_):
+        seen.append(points.rows(0, points.n_rows))
+        return np.zeros_like(components), {}
 
-        def __init__(self, **options):
-            self.options = options
-
-        def fit_transform(self, given):
-            seen.append(given)
-            return np.zeros((len(given), 2))
-
-    monkeypatch.setattr("sklearn.manifold.TSNE", Flat)
+    monkeypatch.setattr(maps, "_tsne", flat)
     return seen
 
 
 def test_map__is_the_same_for_the_same_seed(ensemble_of):
     ensemble = ensemble_of(signs(30, 12), block_size=7)
-    one, again = (starts_and_solutions(ensemble, configurations=12, seed=3) for _ in range(2))
+    one, again = (embed(ensemble, configurations=12, starts=True, seed=3) for _ in range(2))
     assert one.identical(again)
     assert one.sizes == {"point": 24}
     assert np.isfinite(one["x"]).all()
-    assert not np.array_equal(one["x"], starts_and_solutions(ensemble, configurations=12)["x"])
+    assert not np.array_equal(one["x"], embed(ensemble, configurations=12, starts=True)["x"])
 
 
 def test_map__points_are_starts_then_chosen_rows_in_order(ensemble_of, points):
     weights = signs(40, 12)
     ensemble = ensemble_of(weights, block_size=7)
-    result = starts_and_solutions(ensemble, configurations=15)
+    result = embed(ensemble, configurations=15, starts=True)
     (given,) = points
     rows = [int(np.flatnonzero((weights == point).all(1))[0]) for point in given[15:]]
     assert rows == sorted(set(rows))
@@ -72,21 +67,21 @@ def test_starts__are_what_the_trials_would_draw_before_learning(
     sample(parse_spec(tree), tmp_path / "s", workers=0)
     ensemble = open_ensemble(tmp_path / "s")
     assert ensemble.column("trial").max() > 0
-    starts_and_solutions(ensemble)
+    embed(ensemble, starts=True)
     (given,) = points
     np.testing.assert_array_equal(given[:6], given[6:])
 
 
 def test_view__of_a_selection_maps_its_rows(ensemble_of, points):
     ensemble = ensemble_of(signs(40, 12), block_size=7, blocks=[0, 1, 3])
-    result = starts_and_solutions(ensemble.where("accuracy < 0.5"))
+    result = embed(ensemble.where("accuracy < 0.5"), starts=True)
     assert result["learned"].sum() == len([i for i in [*range(14), *range(21, 28)] if i % 10 < 5])
     assert result.attrs["where"] == "accuracy < 0.5"
 
 
 @pytest.mark.parametrize("count", [FEWEST, 5])
 def test_smallest_map__can_be_laid_out(ensemble_of, count):
-    result = starts_and_solutions(ensemble_of(signs(count, 12)))
+    result = embed(ensemble_of(signs(count, 12)), starts=True)
     assert np.isfinite(result["x"]).all()
     assert result.attrs["perplexity"] == pytest.approx((2 * count - 1) / 3)
 
@@ -96,11 +91,73 @@ def test_smallest_map__can_be_laid_out(ensemble_of, count):
 )
 def test_too_few__are_refused(ensemble_of, count, blocks, configurations):
     ensemble = ensemble_of(signs(count, 12), blocks=blocks)
-    with pytest.raises(InputError, match="configurations; a map needs 4"):
-        starts_and_solutions(ensemble, configurations=configurations)
+    with pytest.raises(InputError, match="configurations; a map takes 4"):
+        embed(ensemble, configurations=configurations, starts=True)
 
 
 def test_part__is_refused(ensemble_of):
     ensemble = ensemble_of(signs(9, 31), (5, 3, 4, 1))
     with pytest.raises(InputError, match="whole configurations"):
-        starts_and_solutions(ensemble.part("LB"))
+        embed(ensemble.part("LB"), starts=True)
+
+
+# Methods
+
+
+def test_pca__is_that_of_scikit_learn(ensemble_of):
+    from sklearn.decomposition import PCA
+
+    weights = signs(60, 12)
+    weights[:, :4] = weights[:, :1]
+    weights[:, 6:8] = weights[:, 5:6]
+    found = embed(ensemble_of(weights, block_size=7), method="pca")
+    expected = PCA(2).fit(weights.astype(float))
+    xy = expected.transform(weights.astype(float))
+    signs_ = np.sign(np.einsum("ij,ij->j", xy, np.c_[found["x"], found["y"]]))
+    np.testing.assert_allclose(np.c_[found["x"], found["y"]], xy * signs_, atol=1e-9)
+    np.testing.assert_allclose(
+        found.attrs["explained_variance_ratio"], expected.explained_variance_ratio_
+    )
+
+
+def test_pca__of_wide_configurations_does_without_their_covariance(monkeypatch):
+    weights = signs(60, 12)
+    weights[:, :6] = weights[:, :1]
+    exact = embed(weights, method="pca")
+    monkeypatch.setattr(maps, "MAX_COVARIANCE", 11)
+    found = embed(weights, method="pca")
+    assert abs(np.corrcoef(found["x"], exact["x"])[0, 1]) > 0.99999
+
+
+def test_tsne__keeps_two_clusters_apart():
+    """Two patterns and a few flips: every point's nearest neighbour on the map is of its kind."""
+    rng = np.random.default_rng(0)
+    kind = np.arange(80) % 2
+    patterns = signs(2, 60)
+    weights = patterns[kind] * np.where(rng.random((80, 60)) < 0.1, -1, 1).astype(np.int8)
+    for given in (weights, weights + 0.01 * rng.normal(size=weights.shape)):
+        xy = np.array(embed(given, perplexity=10)[["x", "y"]].to_array()).T
+        distances = ((xy[:, None] - xy[None]) ** 2).sum(-1)
+        np.fill_diagonal(distances, np.inf)
+        np.testing.assert_array_equal(kind[distances.argmin(axis=1)], kind)
+
+
+def test_columns__come_along(ensemble_of):
+    ensemble = ensemble_of(signs(30, 12), block_size=7)
+    found = embed(ensemble.part("LB").where("accuracy > 0.4"), method="pca")
+    assert set(QUERY_COLUMNS) <= set(found.data_vars)
+    np.testing.assert_array_equal(found["loss"], found["configuration"] / 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "umap"}, "'tsne' or 'pca'"),
+        ({"perplexity": 0}, "perplexity 0 given"),
+        ({"perplexity": float("nan")}, "perplexity nan given"),
+        ({"starts": True}, "starts asked for"),
+    ],
+)
+def test_options__that_make_no_sense_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        embed(signs(9, 5), **options)

@@ -1,0 +1,126 @@
+"""Dask graphs on threads and on a real Ray: the same bytes, errors as raised, lost workers."""
+
+import os
+import time
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+
+from lsg_ray.cluster.dask import dask_session, ray_scheduler
+from lsg_ray.cluster.session import ray_session
+from lsg_ray.ensemble import synthetic
+from lsg_ray.errors import ClusterError, InputError, StoreError
+from lsg_ray.statistics.distances import distances
+from lsg_ray.statistics.graph import compute
+from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.overlaps import overlaps
+from lsg_ray.statistics.symmetry import canonicalize, node_symmetry
+
+
+@pytest.fixture(scope="module")
+def on_ray():
+    """A private Ray with two CPUs, and Dask's scheduler on it."""
+    with ray_session(cpus=2) as cpus, dask.config.set(scheduler=ray_scheduler(2 * cpus)):
+        yield
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+    return synthetic(tmp_path_factory.mktemp("d") / "e", 9000, 200, 1, block_size=500)
+
+
+@pytest.fixture
+def threads():
+    return dask.config.set(scheduler="threads")
+
+
+def same(one, other):
+    assert one.attrs == other.attrs
+    for name in one.variables:
+        assert one[name].values.tobytes() == other[name].values.tobytes(), name
+
+
+def test_statistics__are_the_same_bytes_on_ray_and_on_threads(ensemble, on_ray, threads):
+    seen = []
+    for measure in (moments, overlaps, lambda e: distances(e, references=e.numpy(3), nearest=4)):
+        found = measure(ensemble)
+        with threads:
+            same(found, measure(ensemble))
+    moments(ensemble, triples=9, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1] == len(seen) > 2
+
+
+def test_stores_and_views__are_made_by_ray_tasks(on_ray, threads, tmp_path):
+    deep = synthetic(tmp_path / "e", 60, 675, 2, block_size=20)
+    store = canonicalize(deep, tmp_path / "c")
+    found = moments(canonicalize(deep).part("LB"))
+    labels = node_symmetry(deep)
+    with threads:
+        np.testing.assert_array_equal(store.numpy(), canonicalize(deep).rows(0, 60))
+        np.testing.assert_array_equal(found["C"], moments(store.part("LB"))["C"])
+        same(labels, node_symmetry(deep))
+
+
+def test_users_own_expressions__run_too(ensemble, on_ray):
+    weights = ensemble.to_dask()
+    assert weights.astype(float).mean().compute() == ensemble.numpy().mean()
+    np.testing.assert_array_equal(weights[::7].compute(), ensemble.numpy()[::7])
+
+
+def test_worker_that_dies__is_run_again_and_counts_once(on_ray, tmp_path):
+    """Every leaf kills its process the first time; the sum is that of one run of each."""
+
+    def leaf(number: int) -> int:
+        mark = Path(tmp_path) / f"{number}"
+        if not mark.exists():
+            mark.touch()
+            os._exit(1)
+        return number
+
+    leaves = [dask.delayed(leaf, pure=False)(number) for number in range(4)]
+    assert compute(dask.delayed(sum)(leaves)) == 6
+
+
+def test_errors__arrive_as_they_were_raised(ensemble, on_ray, tmp_path):
+    def fail(error: Exception) -> None:
+        raise error
+
+    for error in (InputError("what was seen"), StoreError("block 3 is damaged"), ValueError("bug")):
+        with pytest.raises(type(error), match=str(error)):
+            compute(dask.delayed(fail)(error))
+    damaged = synthetic(tmp_path / "e", 100, 30, 1, block_size=10)
+    chunk = tmp_path / "e" / "weights" / "c.4.0"
+    data = bytearray(chunk.read_bytes())
+    chunk.write_bytes(data[:2] + bytes([data[2] ^ 8]) + data[3:])
+    with pytest.raises(StoreError, match=r"weights.*block 4"):
+        moments(damaged)
+
+
+def test_tasks_in_flight__are_bounded(on_ray, tmp_path):
+    def leaf(number: int) -> int:
+        (tmp_path / f"{number}-{time.time()}").touch()
+        time.sleep(0.05)
+        return number
+
+    graph = dask.delayed(sum)([dask.delayed(leaf, pure=False)(number) for number in range(12)])
+    with dask.config.set(scheduler=ray_scheduler(1)):
+        assert compute(graph) == 66
+    stamps = sorted(float(path.name.split("-")[1]) for path in tmp_path.iterdir())
+    assert min(np.diff(stamps)) > 0.045
+
+
+def test_session__without_an_address_is_threads_and_with_one_asks_first(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with dask_session(workers=3) as number:
+        assert number == 3
+        assert dask.config.get("scheduler") == "threads"
+    with (
+        pytest.raises(ClusterError, match=r"no Ray cluster at 127\.0\.0\.1:1"),
+        dask_session("127.0.0.1:1"),
+    ):
+        pass
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")
+    with pytest.raises(InputError, match="nonsense"), dask_session():
+        pass
