@@ -22,11 +22,15 @@ def ensemble_options(command: Callable) -> Callable:
         click.option(
             "--address", metavar="ADDRESS", help="Ray cluster; default: RAY_ADDRESS, or threads."
         ),
-        click.option("--where", metavar="EXPRESSION", help="Only configurations that meet it."),
-        click.option("--part", help="LB, ITR, RB, or a layer from 0; default: all weights."),
+        click.option(
+            "--where", metavar="EXPRESSION", help="Only configurations of STORE that meet it."
+        ),
     ):
         command = option(command)
     return command
+
+
+part_option = click.option("--part", help="LB, ITR, RB, or a layer from 0; default: all weights.")
 
 
 def pair_options(command: Callable) -> Callable:
@@ -57,8 +61,12 @@ def pair_options(command: Callable) -> Callable:
 @click.argument("store")
 @click.option("--out", required=True, metavar="MOMENTS", help="Zarr to write.")
 @ensemble_options
+@part_option
 @click.option(
-    "--triples", type=click.IntRange(min=0), default=0, help="Third moments of so many triples."
+    "--triples",
+    type=click.IntRange(0, 10_000_000),
+    default=0,
+    help="Third moments of so many triples.",
 )
 @click.option("--weights", metavar="COLUMN", help="Weigh configurations by a column.")
 @click.option("--canonical", is_flag=True, help="After removal of the node-permutation symmetry.")
@@ -95,6 +103,7 @@ def moments(
 @click.argument("store")
 @click.option("--out", required=True, metavar="OVERLAPS", help="Zarr to write.")
 @ensemble_options
+@part_option
 @pair_options
 @overwrite
 @as_json
@@ -130,6 +139,7 @@ def overlaps(
 @click.argument("store")
 @click.option("--out", required=True, metavar="DISTANCES", help="Zarr to write.")
 @ensemble_options
+@part_option
 @pair_options
 @click.option(
     "--nearest", type=click.IntRange(min=1), help="Also so many neighbours of each reference."
@@ -174,7 +184,7 @@ def distances(
 @click.option("--out", metavar="STORE", help="Store to write; without it, count labels only.")
 @click.option("--labels", metavar="LABELS", help="Zarr for the labels and their counts.")
 @ensemble_options
-@overwrite
+@click.option("--overwrite", is_flag=True, help="Replace earlier labels (never a store).")
 @as_json
 def canonicalize(
     store: str, out: str | None, labels: str | None, as_json: bool, **options: Any
@@ -187,13 +197,15 @@ def canonicalize(
     from lsg_ray.statistics.results import check_target, save_result
     from lsg_ray.statistics.symmetry import canonicalize, node_symmetry
 
-    _whole(options)
+    _check_store_target(out)
     if labels is not None:
         check_target(labels, options["overwrite"])
+        if out is not None and Path(out).absolute() == Path(labels).absolute():
+            raise InputError(f"--out and --labels {out} given; name two places")
     with _measuring(store, None, False, as_json, options) as (view, progress):
-        found = node_symmetry(view, progress=progress)
         if out is not None:
             canonicalize(view, out, progress=progress)
+        found = node_symmetry(view, progress=progress)
     if labels is not None:
         save_result(found, labels, overwrite=options["overwrite"])
     names = (
@@ -224,7 +236,7 @@ def permute(
     """Mix random node permutations of STORE's own configurations into a new store."""
     from lsg_ray.statistics.symmetry import permute
 
-    _whole(options)
+    _check_store_target(out)
     with _measuring(store, None, False, as_json, options) as (view, progress):
         made: Any = permute(view, fraction, out, mode=mode, seed=seed, progress=progress)
     info = made.info()
@@ -246,6 +258,7 @@ def permute(
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--canonical", is_flag=True, help="After removal of the node-permutation symmetry.")
 @ensemble_options
+@part_option
 @overwrite
 @as_json
 def embed(
@@ -268,8 +281,7 @@ def embed(
 
     if color not in QUERY_COLUMNS:
         raise InputError(f"--color {color} given; columns are {', '.join(QUERY_COLUMNS)}")
-    if figure is not None and not Path(figure).resolve().parent.is_dir():
-        raise InputError(f"{Path(figure).resolve().parent} is not a folder; make it first")
+    _check_figure(figure, out, options["overwrite"])
     with _measuring(store, out, canonical, as_json, options, "steps") as (view, progress):
         result = embed(
             view,
@@ -281,18 +293,25 @@ def embed(
             threads=options["workers"],
             progress=progress,
         )
-    if figure is not None:
-        from lsg_ray.report.figures.map import map_figure
-        from lsg_ray.report.style import render
-
-        Path(figure).write_bytes(render(map_figure(result, color=color)))
     names = ("kl_divergence", "perplexity", "explained_variance_ratio")
     summary = {
         "points": int(result.sizes["point"]),
         "figure": figure,
         **{name: result.attrs[name] for name in names if name in result.attrs},
     }
-    _finish(result, out, options, {**_used(result), **summary}, as_json)
+    _finish(result, out, options, {**_used(result), **summary}, as_json, figure, color)
+
+
+def _check_figure(figure: str | None, out: str, overwrite: bool) -> None:
+    if figure is None:
+        return
+    path = Path(figure)
+    if path.suffix.lower() != ".png":
+        raise InputError(f"--figure {figure} given; name a .png file")
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise InputError(f"--figure {figure}: no such folder, or a folder itself")
+    if path.absolute() == Path(out).absolute() or (path.exists() and not overwrite):
+        raise InputError(f"--figure {figure} exists; name another place or pass --overwrite")
 
 
 @contextlib.contextmanager
@@ -327,11 +346,10 @@ def _view(store: str, options: dict[str, Any], canonical: bool) -> Any:
     if options["where"] is not None:
         view = view.where(options["where"])
     view = canonicalize(view) if canonical else view
-    return view if options["part"] is None else view.part(_part(options["part"]))
-
-
-def _part(text: str) -> str | int:
-    return int(text) if text.isdecimal() else text
+    part = options.get("part")
+    if part is None:
+        return view
+    return view.part(int(part) if part.isdecimal() and len(part) < 9 else part)
 
 
 def _operand(place: str | None, options: dict[str, Any], canonical: bool) -> Any:
@@ -347,9 +365,9 @@ def _operand(place: str | None, options: dict[str, Any], canonical: bool) -> Any
     return read_array(place)
 
 
-def _whole(options: dict[str, Any]) -> None:
-    if options["part"] is not None:
-        raise InputError("--part given; node symmetry is of whole networks")
+def _check_store_target(out: str | None) -> None:
+    if out is not None and out.startswith("memory://"):
+        raise InputError(f"--out {out} given; it would vanish with this command: name a place")
 
 
 def _used(result: Any) -> dict[str, Any]:
@@ -367,9 +385,20 @@ def _averages(result: Any) -> dict[str, Any]:
 
 
 def _finish(
-    result: Any, out: str, options: dict[str, Any], summary: dict[str, Any], as_json: bool
+    result: Any,
+    out: str,
+    options: dict[str, Any],
+    summary: dict[str, Any],
+    as_json: bool,
+    figure: str | None = None,
+    color: str = "",
 ) -> None:
     from lsg_ray.statistics.results import save_result
 
     save_result(result, out, overwrite=options["overwrite"])
+    if figure is not None:
+        from lsg_ray.report.figures.map import map_figure
+        from lsg_ray.report.style import render
+
+        Path(figure).write_bytes(render(map_figure(result, color=color)))
     print_result({"out": out, **summary}, as_json, table({"out": out, **summary}))

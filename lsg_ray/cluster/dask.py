@@ -49,7 +49,7 @@ def dask_session(address: str | None = None, workers: int | None = None) -> Iter
 
     if workers is not None and workers < 1:
         workers = 1
-    address = address or os.environ.get("RAY_ADDRESS")
+    address = address or os.environ.get("RAY_ADDRESS") or None
     if address is None:
         threads = workers or available_cpus()
         with dask.config.set(scheduler="threads", num_workers=threads):
@@ -76,18 +76,24 @@ def ray_scheduler(in_flight: int) -> Callable[..., Any]:
         from dask.local import get_async
         from ray.exceptions import RayError
 
+        held: dict[Any, Any] = {}
         run = ray.remote(num_cpus=1, max_retries=MAX_RETRIES, num_returns=2)(_run_node)
 
         def submit(_: Any, batch: list[tuple[Any, ...]]) -> Future[Any]:
             ((key, (node, values), *_rest),) = batch
-            names = list(values)
             try:
-                result, done = run.remote(node, names, *(values[name] for name in names))
+                for name, value in values.items():
+                    # What the graph itself holds, such as an array, goes to the cluster once.
+                    if not isinstance(value, ray.ObjectRef) and name not in held:
+                        held[name] = ray.put(value)
+                result, done = run.remote(
+                    node, list(values), *(held.get(name, value) for name, value in values.items())
+                )
             except BaseException as error:
                 failed: Future[Any] = Future()
                 failed.set_exception(error)
                 return failed
-            return _Finished(done, [(key, (result, None), False)])
+            return _Finished(done, result, key)
 
         try:
             found = get_async(submit, in_flight, graph, keys, chunksize=1)
@@ -109,17 +115,19 @@ def ray_scheduler(in_flight: int) -> Callable[..., Any]:
 class _Finished(Future):
     """Is done when a Ray task is, and then gives what Dask's scheduler reads from it."""
 
-    def __init__(self, done: Any, outcome: list[Any]) -> None:
+    def __init__(self, done: Any, result: Any, key: Any) -> None:
         super().__init__()
-        self._outcome = outcome
+        self._result_reference, self._key = result, key
         done.future().add_done_callback(self._settle)
 
     def _settle(self, done: Future[Any]) -> None:
         error = done.exception()
         if error is None:
-            self.set_result(self._outcome)
-        else:
-            self.set_exception(error)
+            self.set_result([(self._key, (self._result_reference, None), False)])
+            return
+        # Ray prints errors that nobody looks at; the result holds the same one.
+        self._result_reference.future().add_done_callback(lambda result: result.exception())
+        self.set_exception(error)
 
 
 def _run_node(node: Any, names: list[Any], *values: Any) -> tuple[Any, bool]:

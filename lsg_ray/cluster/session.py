@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -109,12 +110,16 @@ def check_address(address: str | None) -> None:
     if address in ("local", "auto"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if (
+        not re.fullmatch(r"[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]+\]", host)
+        or not re.fullmatch(r"[0-9]{1,5}", port)
+        or not 0 < int(port) < 65536
+    ):
         raise InputError(f"address {address!r} given; write auto, host:port or ray://host:port")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS):
             pass
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ClusterError(_no_cluster(address, error)) from None
 
 

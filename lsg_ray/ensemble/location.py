@@ -236,3 +236,16 @@ class Location:
 
 def _raise(error: OSError) -> None:
     raise error
+
+
+def refuse_inside_store(path: Path) -> None:
+    """Refuse a local path below a Zarr group: what is written there would damage it.
+
+    Raises
+    ------
+    StoreInputError
+        Names the group.
+    """
+    for above in path.absolute().parents:
+        if (above / "zarr.json").exists():
+            raise StoreInputError(f"{path} is inside the Zarr store {above}; name another place")

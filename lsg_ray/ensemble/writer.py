@@ -42,7 +42,7 @@ from lsg_ray.ensemble.ledger import (
     record_key,
     summarise,
 )
-from lsg_ray.ensemble.location import Location, locate
+from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.spec import Spec
 
@@ -115,6 +115,8 @@ def create_ensemble(
     metadata = documents(header)
     created = False
     if not _has_root(location):
+        if location.path is not None:
+            refuse_inside_store(location.path)
         _refuse_foreign(location)
         created = location.create(ROOT, metadata[ROOT])
     grown_from = None

@@ -152,7 +152,11 @@ def canonical_orders(
     -------
     list of (B, n_l) int64; entry r of layer l is the unit of rank r.
     """
-    ranked = [np.round(z, DIGITS) for z in preactivations(network, weights, inputs)]
+    _check(network, weights, inputs)
+    ranked = [
+        np.round(z, DIGITS)
+        for z in preactivations(network, _unit_scale(network, weights), inputs / _largest(inputs))
+    ]
     orders = [np.argsort(-z, axis=1, kind="stable") for z in ranked]
     tied = np.zeros(len(weights), bool)
     for z, order in zip(ranked, orders, strict=True):
@@ -162,6 +166,21 @@ def canonical_orders(
         for order, better in zip(orders, exact, strict=True):
             order[row] = better
     return orders
+
+
+def _largest(values: NDArray) -> float:
+    return float(np.abs(values).max(initial=0)) or 1.0
+
+
+def _unit_scale(network: NetworkSpec, weights: NDArray) -> NDArray:
+    """Scale each layer to weights of up to one: a positive factor, so ranks stay as they are."""
+    if weights.dtype.kind != "f":
+        return weights
+    scaled = weights.astype(np.float64)
+    for place in network.layer_slices:
+        largest = np.abs(scaled[:, place]).max(axis=1, keepdims=True, initial=0)
+        scaled[:, place] /= np.where(largest > 0, largest, 1)
+    return scaled
 
 
 def _break_ties(
@@ -174,25 +193,66 @@ def _break_ties(
     whose permuted weights come first; that is the same for all permutations of a configuration.
     """
     matrices = [_matrix(network, weights[None], layer)[0] for layer in range(len(ranked) + 1)]
-    ranks = _refined(matrices, [_classes(-z) for z in ranked])
-    return _first_form(network, weights, matrices, ranks)[1]
+    search = _Search(network, weights, matrices)
+    search.visit(_refined(matrices, [_classes(-z) for z in ranked]), [])
+    return search.orders
 
 
-def _first_form(
-    network: NetworkSpec, weights: NDArray, matrices: list[NDArray], ranks: list[NDArray]
-) -> tuple[list[float], list[NDArray[np.int64]]]:
-    found: tuple[list[float], list[NDArray[np.int64]]] | None = None
-    for unit, layer in _to_tell_apart(matrices, ranks):
-        first = [rank.copy() for rank in ranks]
-        first[layer] = 2 * first[layer]
-        first[layer][unit] -= 1
-        form = _first_form(network, weights, matrices, _refined(matrices, first))
-        found = form if found is None or form[0] < found[0] else found
-    if found is None:
-        orders = [np.argsort(rank, kind="stable") for rank in ranks]
-        permuted = permute_nodes(network, weights[None], [order[None] for order in orders])
-        found = permuted[0].tolist(), orders
-    return found
+class _Search:
+    """Depth-first search for the first form, over which unit of a tied class is put first.
+
+    Two leaves of the same form differ by a symmetry of the network.  A unit that a symmetry takes
+    to another that was tried, leaving those already put first where they are, leads to the same
+    forms and is not tried (McKay, Congressus Numerantium 30, 45 (1981)).
+    """
+
+    def __init__(self, network: NetworkSpec, weights: NDArray, matrices: list[NDArray]) -> None:
+        self.network, self.weights, self.matrices = network, weights, matrices
+        self.orders: list[NDArray[np.int64]] = []
+        self._best: list[float] | None = None
+        self._leaves: dict[tuple[float, ...], list[NDArray[np.int64]]] = {}
+        self._symmetries: list[list[NDArray[np.int64]]] = []
+
+    def visit(self, ranks: list[NDArray[np.int64]], placed: list[tuple[int, int]]) -> None:
+        """Explore what follows once the units in ``placed`` (unit, layer) were put first."""
+        choices = _to_tell_apart(self.matrices, ranks)
+        if not choices:
+            self._leaf([np.argsort(rank, kind="stable") for rank in ranks])
+            return
+        tried: list[int] = []
+        for unit, layer in choices:
+            if self._reaches(unit, tried, layer, placed):
+                continue
+            first = [rank.copy() for rank in ranks]
+            first[layer] = 2 * first[layer] + 1
+            first[layer][unit] -= 1
+            self.visit(_refined(self.matrices, first), [*placed, (unit, layer)])
+            tried.append(unit)
+
+    def _leaf(self, orders: list[NDArray[np.int64]]) -> None:
+        permuted = permute_nodes(self.network, self.weights[None], [o[None] for o in orders])
+        form = permuted[0].tolist()
+        known = self._leaves.setdefault(tuple(form), orders)
+        if known is not orders:
+            self._symmetries.append([a[np.argsort(b)] for a, b in zip(known, orders, strict=True)])
+        if self._best is None or form < self._best:
+            self._best, self.orders = form, orders
+
+    def _reaches(
+        self, unit: int, tried: list[int], layer: int, placed: list[tuple[int, int]]
+    ) -> bool:
+        """Return whether known symmetries that leave what is placed alone take a unit to others."""
+        usable = [s for s in self._symmetries if all(s[m][u] == u for u, m in placed)]
+        seen, waiting = {unit}, [unit]
+        while waiting:
+            one = waiting.pop()
+            if one in tried:
+                return True
+            images = {int(s[layer][one]) for s in usable}
+            images |= {int(np.flatnonzero(s[layer] == one)[0]) for s in usable}
+            waiting += images - seen
+            seen |= images
+        return False
 
 
 def _to_tell_apart(matrices: list[NDArray], ranks: list[NDArray]) -> list[tuple[int, int]]:
@@ -352,7 +412,10 @@ def _match(
 ) -> Matching:
     from scipy.optimize import linear_sum_assignment
 
-    A, B = ([_matrix(network, w[None], n)[0] for n in range(len(network.shapes))] for w in (a, b))
+    A, B = (
+        [_matrix(network, w[None].astype(np.float64), n)[0] for n in range(len(network.shapes))]
+        for w in (a, b)
+    )
     orders = [np.arange(network.widths[0]), *start, np.arange(network.widths[-1])]
     converged, iteration = not start, 0
     while not converged and iteration < max_iterations:

@@ -8,18 +8,19 @@ numbers), so a task anywhere reads its rows by itself, and nothing larger than a
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.ensemble.expression import QUERY_COLUMNS
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
+from lsg_ray.rng import Stage, generator
 
 
 class Configurations:
@@ -39,6 +40,25 @@ class Configurations:
     n_rows: int
     n_weights: int
     binary: bool
+    #: Names of numbers per configuration, such as ``accuracy``.
+    columns: tuple[str, ...] = ()
+
+    def require(self, least: int, what: str) -> None:
+        """Refuse to go on with fewer rows.
+
+        Raises
+        ------
+        InputError
+            Says how many there are, and under which condition.
+        """
+        if self.n_rows < least:
+            raise InputError(
+                f"{self.name}: {self.n_rows} configurations selected; {what} need at least {least}"
+                f"{self._remedy()}"
+            )
+
+    def _remedy(self) -> str:
+        return ""
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows start:stop, (rows, N): int8 ±1, or float64 for real weights."""
@@ -54,8 +74,8 @@ class Configurations:
         pieces = [self.rows(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
         return np.concatenate(pieces) if pieces else self.rows(0, 0)
 
-    def column(self, name: str, start: int, stop: int) -> NDArray[Any]:  # noqa: ARG002
-        """Return a number per configuration, such as ``accuracy``, of rows start:stop."""
+    def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:  # noqa: ARG002
+        """Return what is stored beside chosen rows, such as ``accuracy``: (rows, …)."""
         raise InputError(f"{self.name} has no column {name!r}; only stores have columns")
 
     def part(self, part: str | int) -> Configurations:
@@ -107,6 +127,7 @@ class StoredConfigurations(Configurations):
     """Rows of the complete blocks of a store, or of a view of it."""
 
     binary = True
+    columns = QUERY_COLUMNS
 
     def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
@@ -140,21 +161,24 @@ class StoredConfigurations(Configurations):
         return np.concatenate(pieces) if pieces else np.empty((0, row), np.uint8)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+        return self.values("weights", rows)
+
+    def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        nothing = self.ensemble.no_rows(name)
+        found = np.empty((len(rows), *nothing.shape[1:]), nothing.dtype)
         places = np.searchsorted(self._ends, rows, "right")
-        found = np.empty((len(rows), self.n_weights), np.int8)
         for place in np.unique(places).tolist():
             first = self._ends[place] - self.ensemble.rows_by_block[place]
             here = places == place
-            block = self.ensemble.weights_block(int(self.ensemble.blocks[place]))
+            block = self.ensemble.read(int(self.ensemble.blocks[place]), [name])[name]
             found[here] = block[rows[here] - first]
         return found
 
-    def column(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        pieces = [
-            self.ensemble.read(block, [name])[name][rows]
-            for block, rows in self._pieces(start, stop)
-        ]
-        return np.concatenate(pieces) if pieces else self.ensemble.no_rows(name)
+    def _remedy(self) -> str:
+        if not self.ensemble.n_complete:
+            return "; no block is complete yet: sample first"
+        where = self.ensemble.condition
+        return "" if where is None else f"; relax the condition (--where): {where}"
 
     def part(self, part: str | int) -> StoredConfigurations:
         return StoredConfigurations(self.ensemble.part(part))
@@ -181,46 +205,47 @@ class StoredConfigurations(Configurations):
 class ArrayConfigurations(Configurations):
     """Rows of an array; a Dask array is computed range by range, inside the tasks."""
 
-    name = "array"
-
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: Any, name: str = "array") -> None:
+        self.name = name
         array = getattr(array, "data", array) if type(array).__name__ == "DataArray" else array
         self._lazy = hasattr(array, "dask")
         self._array: Any = array if self._lazy else _as_numbers(array)
         if self._array.ndim != 2 or self._array.shape[1] == 0:
             raise InputError(
-                f"array of shape {self._array.shape} given; configurations are (M, N) with N > 0"
+                f"{name} of shape {self._array.shape} given; configurations are (M, N) with N > 0"
             )
         if np.isnan(self._array.shape[0]):
             raise InputError("Dask array of unknown length given; call compute_chunk_sizes() first")
         self.n_rows, self.n_weights = map(int, self._array.shape)
         kind = self._array.dtype.kind
         if kind not in "iuf":
-            raise InputError(f"array of {self._array.dtype} given; weights are ±1 or real numbers")
-        self.binary = kind in "iu" or (not self._lazy and bool((np.abs(self._array) == 1).all()))
+            raise InputError(f"{name} of {self._array.dtype} given; weights are ±1 or real numbers")
+        # Floating-point ±1 are binary weights too, which takes a look at all of them.
+        all_signs: Any = kind in "iu" or (abs(self._array) == 1).all()
+        self.binary = bool(all_signs.compute() if hasattr(all_signs, "compute") else all_signs)
 
     @property
     def grain(self) -> int:
         return int(self._array.chunksize[0]) if self._lazy and self.n_rows else 1
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
-        values = self._array[start:stop]
+        return self._weights(self._array[start:stop], np.arange(start, stop))
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        return self._weights(self._array[rows], rows)
+
+    def _weights(self, values: Any, rows: NDArray[np.int64]) -> NDArray[Any]:
         if self._lazy:
             values = np.asarray(values.compute(scheduler="synchronous"))
-        if not self.binary:
-            self._check(values, np.isfinite(values), start, "finite")
-            return values.astype(np.float64)
-        # A view costs no second pass: −1 and 1 are the numbers whose square is 1.
-        self._check(values, (values == 1) | (values == -1), start, "±1")
-        return values.astype(np.int8)
-
-    def _check(self, values: NDArray, good: NDArray[np.bool_], start: int, need: str) -> None:
+        good = (values == 1) | (values == -1) if self.binary else np.isfinite(values)
         if not good.all():
             row, weight = np.argwhere(~good)[0].tolist()
+            need = "±1" if self.binary else "finite"
             raise InputError(
-                f"array holds {values[row, weight]} at row {start + row}, weight {weight}; "
+                f"{self.name} holds {values[row, weight]} at row {rows[row]}, weight {weight}; "
                 f"weights must be {need}"
             )
+        return values.astype(np.int8 if self.binary else np.float64)
 
 
 def _as_numbers(array: Any) -> NDArray[Any]:
@@ -256,7 +281,7 @@ def _split(place: str) -> tuple[str, str | None]:
     return (path, name) if colon and path.endswith(".npz") else (place, None)
 
 
-def read_array(place: str) -> NDArray[Any]:
+def read_array(place: str) -> ArrayConfigurations:
     """Read configurations (M, N) from ``FILE.npy``, or ``FILE.npz`` (``sigma``, or ``:NAME``).
 
     Raises
@@ -268,7 +293,7 @@ def read_array(place: str) -> NDArray[Any]:
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded
+            return ArrayConfigurations(loaded, place)
         with loaded as arrays:
             names = list(arrays)
             wanted = name or ("sigma" if "sigma" in names else names[0] if len(names) == 1 else "")
@@ -276,10 +301,14 @@ def read_array(place: str) -> NDArray[Any]:
                 raise InputError(
                     f"{path} holds {', '.join(names) or 'nothing'}; write {path}:NAME of an array"
                 )
-            return np.asarray(arrays[wanted])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read as an array: {reason}") from None
+            return ArrayConfigurations(np.asarray(arrays[wanted]), place)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive fails in a dozen ways
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InputError(
+            f"{path}: cannot be read as an array of numbers ({reason}); write it with numpy.save"
+        ) from None
 
 
 def ranges(n_rows: int, rows: int, grain: int = 1) -> list[tuple[int, int]]:
@@ -290,6 +319,19 @@ def ranges(n_rows: int, rows: int, grain: int = 1) -> list[tuple[int, int]]:
     """
     step = max(1, round(rows / grain)) * grain
     return [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+
+
+def stream(seed: int, stage: Stage, *index: int) -> np.random.Generator:
+    """Return the random numbers of a statistic; a seed from outside is checked.
+
+    Raises
+    ------
+    InputError
+        The seed is not an integer from 0.
+    """
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InputError(f"seed {seed!r} given; it must be an integer, 0 or more")
+    return generator(int(seed), stage, *index)
 
 
 def check_same_weights(first: Configurations, second: Configurations) -> None:

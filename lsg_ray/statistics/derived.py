@@ -1,7 +1,7 @@
-"""Configurations that follow from others row by row: canonical forms, random node permutations.
+"""Configurations whose hidden units are reordered: canonical forms, random node permutations.
 
 A derived set is a view: rows are computed when they are read, so it can be handed to every
-statistic.  `write_ensemble` makes a store of one.
+statistic, and derived again.  `write_ensemble` makes a store of one.
 """
 
 from __future__ import annotations
@@ -15,19 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.ensemble.block import Block
+from lsg_ray.ensemble.layout import pack
+from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble, write_block
-from lsg_ray.errors import InputError
+from lsg_ray.errors import InputError, LsgError, StoreInputError
+from lsg_ray.networks.symmetry import Orders, network_outputs, permute_nodes
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
 from lsg_ray.statistics.graph import Progress, compute
 
-#: Maps whole weights (rows, N) and their row numbers to weights of the same shape.
-Transform = Callable[[NDArray[Any], NDArray[np.int64]], NDArray[Any]]
+#: Maps whole weights (rows, N) and their row numbers to the order of each hidden layer's units.
+Ordering = Callable[[NDArray[Any], NDArray[np.int64]], Orders]
+
+#: Rows that are reordered at a time.
+ROWS = 4096
+#: Inputs on which every reordered network is compared with what it comes from.
+CHECKED_INPUTS = 8
 
 
 class DerivedConfigurations(Configurations):
-    """Transformed rows of other configurations.
+    """Networks of other configurations with their hidden units in another order.
 
     Parameters
     ----------
@@ -35,10 +43,12 @@ class DerivedConfigurations(Configurations):
         Whole configurations of a network.
     network
         That network.
-    transform
+    inputs
+        (P, inputs): outputs on the first few are compared with those of `base`, always.
+    ordering
         Picklable.
     derivation
-        What it does, as plain JSON: goes into results and stores.
+        What is done, as plain JSON: goes into results and stores.
     origin
         Of row numbers, the rows of `base` they come from; by default themselves.
     n_rows
@@ -49,56 +59,86 @@ class DerivedConfigurations(Configurations):
         self,
         base: Configurations,
         network: NetworkSpec,
-        transform: Transform,
+        inputs: NDArray[np.float64],
+        ordering: Ordering,
         derivation: dict[str, Any],
         *,
         origin: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None,
         n_rows: int | None = None,
     ) -> None:
-        if base.n_weights != network.n_weights:
-            raise InputError(
-                f"{base.name} has {base.n_weights} weights a configuration; widths "
-                f"{list(network.widths)} need {network.n_weights}: take the part afterwards"
-            )
         self.base, self.network = base, network
         self.derivation = derivation
         self.name = f"{base.name} ({derivation['kind']})"
         self.binary = base.binary
         self.n_rows = base.n_rows if n_rows is None else n_rows
         self.n_weights = base.n_weights
-        self._transform, self._origin = transform, origin
+        self.columns = base.columns
+        self._checked, self._ordering, self._origin = inputs[:CHECKED_INPUTS], ordering, origin
         self._weights = slice(0, base.n_weights)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether this is a view of a part of the weights."""
+        return self.n_weights != self.base.n_weights
+
+    @property
+    def is_row_by_row(self) -> bool:
+        """Whether row i comes from row i."""
+        return self._origin is None
 
     @property
     def grain(self) -> int:
         return self.base.grain
 
-    def origin(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Return which rows of the base rows start:stop come from."""
-        rows = np.arange(start, stop)
+    def origin(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return which rows of the base some rows come from."""
         return rows if self._origin is None else self._origin(rows)
 
-    def rows(self, start: int, stop: int) -> NDArray[Any]:
+    def _whole(self, start: int, stop: int) -> NDArray[Any]:
         if self._origin is None:
-            whole = self.base.rows(start, stop)
-        else:
-            whole = self.base.take(self.origin(start, stop))
+            return self.base.rows(start, stop)
+        return self.base.take(self._origin(np.arange(start, stop)))
+
+    def orders(self, whole: NDArray[Any], rows: NDArray[np.int64]) -> Orders:
+        """Return the order that units of whole rows of the base are brought into."""
+        return self._ordering(whole, rows)
+
+    def _reordered(self, whole: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+        found = permute_nodes(self.network, whole, self._ordering(whole, rows))
+        was, now = (network_outputs(self.network, w, self._checked) for w in (whole, found))
+        scale = max(1.0, float(np.abs(was).max(initial=0)))
+        if not np.allclose(was, now, rtol=1e-9, atol=1e-9 * scale):
+            raise LsgError(
+                f"a node permutation changed an output by {np.abs(was - now).max():.3g}; this must "
+                "not be: please report it with the store's specification"
+            )
+        return np.ascontiguousarray(found[:, self._weights])
+
+    def _pieces(self, start: int, stop: int) -> list[NDArray[Any]]:
+        whole = self._whole(start, stop)
         numbers = np.arange(start, start + len(whole))
-        return np.ascontiguousarray(self._transform(whole, numbers)[:, self._weights])
+        cuts = [slice(low, low + ROWS) for low in range(0, max(len(whole), 1), ROWS)]
+        return [self._reordered(whole[cut], numbers[cut]) for cut in cuts]
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        return np.concatenate(self._pieces(start, stop))
+
+    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+        return np.concatenate([pack(piece) for piece in self._pieces(start, stop)])
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        whole = self.base.take(rows if self._origin is None else self._origin(rows))
-        return np.ascontiguousarray(self._transform(whole, rows)[:, self._weights])
+        return self._reordered(self.base.take(self.origin(rows)), rows)
 
-    def column(self, name: str, start: int, stop: int) -> NDArray[Any]:
-        origin = self.origin(start, stop)
-        if not len(origin):
-            return self.base.column(name, 0, 0)
-        first = int(origin.min())
-        return self.base.column(name, first, int(origin.max()) + 1)[origin - first]
+    def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        found = self.base.values(name, self.origin(rows))
+        if found.ndim == 1:
+            return found
+        # A number for every weight, such as the trained fields, moves with the weights.
+        orders = self._ordering(self.base.take(self.origin(rows)), rows)
+        return permute_nodes(self.network, found, orders)
 
     def part(self, part: str | int) -> DerivedConfigurations:
-        if self._weights != slice(0, self.base.n_weights):
+        if self.is_part:
             raise InputError("this is a view of a part already; take the part of the whole")
         places: dict[str | int, slice] = dict(enumerate(self.network.layer_slices))
         places.update(self.network.parts)
@@ -107,7 +147,8 @@ class DerivedConfigurations(Configurations):
         view = DerivedConfigurations(
             self.base,
             self.network,
-            self._transform,
+            self._checked,
+            self._ordering,
             self.derivation,
             origin=self._origin,
             n_rows=self.n_rows,
@@ -123,6 +164,13 @@ class DerivedConfigurations(Configurations):
     def provenance(self) -> dict[str, Any]:
         about = {f"derivation_{key}": value for key, value in self.derivation.items()}
         return {**self.base.provenance(), **about}
+
+
+def stored_root(source: Configurations) -> StoredConfigurations | None:
+    """Return the store that configurations come from in the end, if from one."""
+    while isinstance(source, DerivedConfigurations):
+        source = source.base
+    return source if isinstance(source, StoredConfigurations) else None
 
 
 def write_ensemble(
@@ -146,20 +194,22 @@ def write_ensemble(
 
     Notes
     -----
-    One task a block, each of which reads, transforms and writes its rows.
+    One task a block, each of which reads, reorders and writes its rows.
     """
     import dask
 
-    if not isinstance(view.base, StoredConfigurations) or view.n_weights != view.base.n_weights:
+    root = stored_root(view)
+    if root is None or view.is_part:
         raise InputError(f"{view.name}: only whole configurations of a store can be stored")
-    if not view.n_rows:
-        raise InputError(f"{view.name}: no configurations selected")
-    source = view.base.ensemble
+    view.require(1, "a store")
+    source = root.ensemble
+    if locate(url).url == source.url:
+        raise StoreInputError(f"{source.url} is where the configurations come from; name another")
     spec = source.spec.replace(
         ensemble={"count": view.n_rows, "block_size": min(source.block_size, view.n_rows)}
     )
     derivation = {
-        **view.derivation,
+        **_history(view),
         "source_spec_hash": source.spec_hash,
         "source_content_hash": source.info()["content_hash"],
         "source_where": source.condition or "",
@@ -172,18 +222,24 @@ def write_ensemble(
     return open_ensemble(plan.url)
 
 
+def _history(view: DerivedConfigurations) -> dict[str, Any]:
+    """Return what was done, and under ``of`` what was done before that."""
+    base = view.base
+    earlier = {"of": _history(base)} if isinstance(base, DerivedConfigurations) else {}
+    return {**view.derivation, **earlier}
+
+
 def _write_block(view: DerivedConfigurations, url: str, block_size: int, index: int) -> int:
     start = index * block_size
     stop = min(start + block_size, view.n_rows)
-    base = view.base
-    assert isinstance(base, StoredConfigurations)  # checked before any task
-    names = [array.name for array in base.ensemble.header.arrays if array.name != "weights"]
-    columns: dict[str, Any] = {name: view.column(name, start, stop) for name in names}
-    if "fields" in columns:
-        columns["fields"] = view._transform(columns["fields"], np.arange(start, stop))
-    trials: dict[str, Any] = {"trials": stop - start}
-    if view._origin is None and base.ensemble.condition is None and base.ensemble.complete:
-        record = base.ensemble.records[index]
-        trials = {"trials": record.trials, "rejected": record.rejected, "seconds": record.seconds}
-    write_block(url, index, Block(start=start, weights=view.rows(start, stop), **columns, **trials))
+    root = stored_root(view)
+    assert root is not None  # checked before any task
+    source, rows = root.ensemble, np.arange(start, stop)
+    names = [array.name for array in source.header.arrays if array.name != "weights"]
+    columns: dict[str, Any] = {name: view.values(name, rows) for name in names}
+    about: dict[str, Any] = {"trials": stop - start}
+    if view.base is root and view.is_row_by_row and source.condition is None and source.complete:
+        record = source.records[index]
+        about = {"trials": record.trials, "rejected": record.rejected, "seconds": record.seconds}
+    write_block(url, index, Block(start=start, weights=view.rows(start, stop), **columns, **about))
     return stop - start

@@ -48,7 +48,8 @@ def distances(
     ensemble, other, references, configurations, pairs, seed, progress
         As in `overlaps`; weights may also be real-valued (then neither `pairs` nor nulls).
     nearest
-        Also find so many nearest configurations of each reference.
+        Also find so many nearest configurations of each reference; with the ensemble itself as
+        references, none is a neighbour of itself.
     matrix
         Also return all distances as a matrix: (configuration, configuration_), (configuration,
         other) or (reference, configuration).
@@ -73,11 +74,15 @@ def distances(
     if not isinstance(bins, int) or bins < 1:
         raise InputError(f"bins {bins} given; one at least")
     if nearest < 0 or (nearest and references is None):
-        raise InputError(f"nearest {nearest} given; a positive number, with references")
+        raise InputError(f"{nearest} nearest configurations asked for; of which references?")
+    if nearest:
+        check_alone("nearest", configurations=configurations)
     if references is not None:
         check_alone("references", other=other, pairs=pairs)
     second = None if other is None else as_configurations(other)
     targets = None if references is None else as_configurations(references)
+    if references is not None and references is ensemble:
+        targets = first  # none is a neighbour of itself
     for some in (second, targets):
         if some is not None:
             check_same_weights(first, some)

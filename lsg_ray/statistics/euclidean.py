@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
 from lsg_ray.statistics.graph import Progress, compute, tree_reduce
-from lsg_ray.statistics.neighbours import Neighbours
+from lsg_ray.statistics.neighbours import Neighbours, merged
 
 CLOSE = 1e-7
+#: Most references: their histograms are all kept.
+MAX_REFERENCES = 10_000
 #: Bytes of the rows of a tile.
 TILE_BYTES = 2**26
 
@@ -33,9 +35,9 @@ def _distances(a: Floats, b: Floats) -> Floats:
     a, b = a - shift, b - shift
     sizes = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None]
     squares = sizes - 2 * (a @ b.T)
-    for i, j in np.argwhere(squares < CLOSE * sizes):
-        difference = a[i] - b[j]
-        squares[i, j] = difference @ difference
+    close = squares < CLOSE * sizes
+    for i in np.flatnonzero(close.any(axis=1)):
+        squares[i, close[i]] = ((a[i] - b[close[i]]) ** 2).sum(axis=1)
     return np.sqrt(np.maximum(squares, 0))
 
 
@@ -107,11 +109,10 @@ def euclidean_histogram(
 
     mode: Mode = "references" if references else "between" if second else "within"
     other = references or second or first
-    if first.n_rows < 1 + (mode == "within") or not other.n_rows:
-        raise InputError(
-            f"{first.name}: {first.n_rows} configurations, {other.n_rows} to compare with; "
-            "a distance needs two"
-        )
+    first.require(1 + (mode == "within"), "distances")
+    other.require(1, "distances")
+    if mode == "references" and other.n_rows > MAX_REFERENCES:
+        raise InputError(f"{other.n_rows:,} references given; at most {MAX_REFERENCES:,}")
     if mode == "references":
         places = [(cut, (0, other.n_rows)) for cut in _tiles(first)]
     elif mode == "between":
@@ -177,10 +178,21 @@ def euclidean_neighbours(
         raise InputError(
             f"{k} neighbours asked for; {ensemble.name} has {ensemble.n_rows - own} to choose from"
         )
-    distances = euclidean_matrix(references, ensemble)
-    if own:
-        np.fill_diagonal(distances, np.inf)
-    rows = np.argsort(distances, axis=1, kind="stable")[:, :k]
-    if progress is not None:
-        progress(1, 1)
-    return Neighbours(rows, np.take_along_axis(distances, rows, 1))
+    references.require(1, "references")
+    parts = []
+    for some in _tiles(references):
+        best: Neighbours | None = None
+        targets = references.rows(*some)
+        for cut in _tiles(ensemble):
+            distances = _distances(targets, ensemble.rows(*cut))
+            if own:
+                i, j = np.nonzero(np.arange(*some)[:, None] == np.arange(*cut)[None])
+                distances[i, j] = np.inf
+            rows = np.broadcast_to(np.arange(*cut), distances.shape)
+            here = Neighbours(rows, distances)
+            best = merged(k, [here] if best is None else [best, here])
+        assert best is not None  # there is a configuration
+        parts.append(best)
+        if progress is not None:
+            progress(some[1], references.n_rows)
+    return Neighbours(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -21,6 +21,13 @@ Progress = Callable[[int, int], None]
 FAN_IN = 8
 
 
+def share(value: Any) -> Any:
+    """Return a value as one node of a graph, which many tasks read; it goes to a cluster once."""
+    import dask
+
+    return dask.delayed(value, pure=False, traverse=False)
+
+
 def tree_reduce(leaves: Sequence[Any], add: Callable[[list[Result]], Result]) -> Any:
     """Combine delayed accumulators, `FAN_IN` at a time; ``add`` takes a list of them."""
     import dask

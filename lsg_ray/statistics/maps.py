@@ -16,12 +16,11 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.ensemble.expression import QUERY_COLUMNS
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.binary import Frozen, draw, initial_fields
 from lsg_ray.networks.trial import Purpose
-from lsg_ray.rng import Stage, generator, seed_sequence
+from lsg_ray.rng import Stage, seed_sequence
 from lsg_ray.statistics.configurations import (
     ArrayConfigurations,
     Configurations,
@@ -29,6 +28,7 @@ from lsg_ray.statistics.configurations import (
     Packed,
     StoredConfigurations,
     as_configurations,
+    stream,
 )
 from lsg_ray.statistics.euclidean import euclidean_neighbours
 from lsg_ray.statistics.graph import Progress
@@ -43,6 +43,8 @@ MAX_POINTS = 200_000
 MAX_COVARIANCE = 4096
 #: Real-valued points that t-SNE takes: their distances are held.
 MAX_REAL_POINTS = 20_000
+#: Points from which on the layout uses every CPU by default.
+MANY_POINTS = 10_000
 #: Steps of the layout with exaggerated attraction, and without (openTSNE's defaults).
 STEPS = (250, 500)
 
@@ -78,7 +80,8 @@ def embed(
     seed
         Of the choice and of the layout.
     threads
-        Of the layout, by default one per CPU; the result is repeatable for a number of threads.
+        Of the layout, by default one up to `MANY_POINTS` points, else one per CPU.  With one, the
+        result is repeatable to the last bit; with more, sums differ by rounding.
     progress
         Told ``(steps done, steps in all)``.
 
@@ -106,10 +109,10 @@ def embed(
     count = source.n_rows if configurations is None else min(source.n_rows, configurations)
     if not FEWEST <= count <= MAX_POINTS:
         raise InputError(
-            f"{source.name}: {count:,} configurations; a map takes {FEWEST} to {MAX_POINTS:,}: "
-            "pass configurations=… to draw some"
+            f"{source.name}: {count:,} configurations; a map takes {FEWEST} to {MAX_POINTS:,} of "
+            "them (configurations)"
         )
-    rng = generator(seed, Stage.MAP)
+    rng = stream(seed, Stage.MAP)
     chosen = np.sort(rng.choice(source.n_rows, count, replace=False))
     weights = source.take(chosen)
     columns = _columns(source, chosen)
@@ -142,9 +145,7 @@ def embed(
 
 
 def _columns(source: Configurations, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    if not isinstance(source, StoredConfigurations):
-        return {}
-    return {name: source.ensemble.column(name)[rows] for name in QUERY_COLUMNS}
+    return {name: source.values(name, rows) for name in source.columns}
 
 
 def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray[np.int8]:
@@ -222,7 +223,7 @@ def _tsne(
             )
         found = euclidean_neighbours(points, points, k)
         distances = found.distances
-    jobs = threads or CPU_COUNT
+    jobs = min(threads or (CPU_COUNT if count > MANY_POINTS else 1), CPU_COUNT)
     index = PrecomputedNeighbors(found.rows.astype(np.int32), distances)
     # openTSNE takes the perplexity for what k neighbours allow, k/3.
     affinities = PerplexityBasedNN(

@@ -19,7 +19,6 @@ sums, and those over real-valued weights, are float64, relative to the first row
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,11 +33,13 @@ from lsg_ray.statistics.configurations import (
     as_configurations,
     ranges,
 )
-from lsg_ray.statistics.graph import Progress, compute, tree_reduce
+from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.triples import choose_triples, triple_moments
 
 #: Rows whose bits are transposed at a time: 512 words a plane, six of which fit the first cache.
 ROWS = 2**15
+#: Signs that are transposed at a time, at most.
+MAX_PIECE = 2**28
 #: Rows of a task, at most; each task returns sums of its own.
 TASK_ROWS = 2**18
 #: Rows of real or weighted configurations that are multiplied at a time.
@@ -101,14 +102,13 @@ def moments(
     8 N² bytes a task, 48 N² for the result, and `ROWS` configurations as bits a task.
     """
     source = as_configurations(ensemble)
-    if source.n_rows < 2:
-        raise InputError(
-            f"{source.name}: {source.n_rows} configurations selected; moments need at least 2"
-        )
+    source.require(2, "moments")
     exact = source.binary and weights is None
     chosen = choose_triples(triples, source.n_weights, seed)
     if len(chosen) and not exact:
-        raise InputError("triples asked for; they need ±1 weights, and no weights=")
+        raise InputError("triples asked for; they need ±1 weights that all count the same")
+    if len(chosen) and correlations is False:
+        raise InputError("triples asked for without correlations, which they need")
     pairs = source.binary or source.n_weights <= MAX_REAL_WEIGHTS
     pairs = pairs if correlations is None else correlations
     cuts = ranges(source.n_rows, _task_rows(source), source.grain)
@@ -117,7 +117,7 @@ def moments(
         result = _dataset_of_signs(_sum_signs(source, cuts, pairs, chosen, progress), chosen)
     else:
         sums = _sum_real(source, cuts, pairs, _Weights.of(weights, source), progress)
-        result = _dataset_of_reals(sums, source.binary, source.name)
+        result = _dataset_of_reals(sums, source.binary, weights is not None, source.name)
     return _finished(result, source)
 
 
@@ -159,11 +159,11 @@ def count_signs(
     n = source.n_weights
     ones, odd = np.zeros(n, np.int64), np.zeros(len(triples), np.int64)
     differ = np.zeros((n, n) if pairs else (0, 0), np.int64)
-    rows = 0
-    for first, last in ranges(stop - start, ROWS, min(source.grain, ROWS)):
+    rows, at_once = 0, _rows_at_once(n)
+    for first, last in ranges(stop - start, at_once, source.grain):
         packed = read_only(source.packed(start + first, start + last), np.uint8)
-        for low in range(0, len(packed), ROWS):
-            piece = packed[low : low + ROWS]
+        for low in range(0, len(packed), at_once):
+            piece = packed[low : low + at_once]
             planes = np.empty((n, -(-len(piece) // 64)), np.uint64)
             bits.bit_planes(piece, planes)
             bits.add_ones(planes, ones)
@@ -172,6 +172,11 @@ def count_signs(
                 bits.add_disagreements(planes, differ)
         rows += len(packed)
     return SignSums(rows, ones, differ, odd)
+
+
+def _rows_at_once(n: int) -> int:
+    """Rows whose planes are made at a time: fewer, whole words, for very wide configurations."""
+    return max(64, min(ROWS, MAX_PIECE // max(n, 1) // 64 * 64))
 
 
 def add_sign_sums(parts: list[SignSums]) -> SignSums:
@@ -194,8 +199,9 @@ def _sum_signs(
 ) -> SignSums:
     import dask
 
-    leaf = dask.delayed(partial(count_signs, source, triples, pairs), pure=False)
-    return compute(tree_reduce([leaf(*cut) for cut in cuts], add_sign_sums), progress)
+    leaf, given = dask.delayed(count_signs, pure=False), share(source)
+    leaves = [leaf(given, triples, pairs, *cut) for cut in cuts]
+    return compute(tree_reduce(leaves, add_sign_sums), progress)
 
 
 def _dataset_of_signs(sums: SignSums, triples: NDArray[np.int64]) -> xarray.Dataset:
@@ -209,8 +215,6 @@ def _dataset_of_signs(sums: SignSums, triples: NDArray[np.int64]) -> xarray.Data
         found |= _matrix("C", "correlation", C, _error(1 - C**2, count))
         found |= _matrix("connected", "connected correlation", c, _error(spread, count))
     if len(triples):
-        if not sums.differ.size:
-            raise InputError("triples asked for without correlations, which they need")
         found |= triple_moments(triples, (2 * sums.odd - count) / count, m, C, count)
     coordinates = {name: ("triple", triples[:, n]) for n, name in enumerate("ijk")}
     return xarray.Dataset(found, coordinates if len(triples) else None, {"count": count})
@@ -228,11 +232,13 @@ def _connected(m: Floats, C: Floats) -> tuple[Floats, Floats]:
 
 
 class RealSums(NamedTuple):
-    """Sums of y = x − shift with w (wy = Σ w y, wyy = Σ w y yᵀ) and with v = w²."""
+    """Sums of y = x − shift with w (wy = Σ w y, wyy = Σ w y yᵀ, …) and with v = w²."""
 
     shift: Floats
+    rows: int
     w: float
     wy: Floats
+    wy2: Floats
     wyy: Floats
     v: float
     vy: Floats
@@ -251,21 +257,24 @@ class _Weights(NamedTuple):
     @classmethod
     def of(cls, given: str | ArrayLike | None, source: Configurations) -> _Weights:
         if given is None or isinstance(given, str):
-            if given is not None:
-                source.column(given, 0, 0)
+            if given is not None and given not in source.columns:
+                there = ", ".join(source.columns) or "none"
+                raise InputError(f"weights {given!r} given; columns of {source.name} are {there}")
             return cls(source, given)
         values = np.asarray(given, np.float64)
         if values.shape != (source.n_rows,):
             raise InputError(
                 f"weights of shape {values.shape} given; {source.name} has {source.n_rows} rows"
             )
-        return cls(source, values)
+        # Only ratios count, and squares of the weights must not overflow or vanish.
+        largest = values.max(initial=0.0)
+        return cls(source, values / largest if 0 < largest < np.inf else values)
 
     def rows(self, start: int, stop: int) -> Floats:
         if self.given is None:
             return np.ones(stop - start)
         if isinstance(self.given, str):
-            values = np.asarray(self.source.column(self.given, start, stop), np.float64)
+            values = self.source.values(self.given, np.arange(start, stop)).astype(np.float64)
         else:
             values = self.given[start:stop]
         good = (values >= 0) & (values < np.inf)
@@ -284,16 +293,17 @@ def sum_reals(
     """Sum over rows start:stop; a block function."""
     n = source.n_weights
     square = (n, n) if pairs else (0, 0)
-    vectors = {name: np.zeros(n) for name in ("wy", "vy", "vy2")}
+    vectors = {name: np.zeros(n) for name in ("wy", "wy2", "vy", "vy2")}
     matrices = {name: np.zeros(square) for name in ("wyy", "vyy", "vy2y", "vy2y2")}
-    w_total = v_total = 0.0
+    w_total, v_total = 0.0, 0.0
+    whole = source.rows(start, stop)
     for first, last in ranges(stop - start, REAL_ROWS):
-        y = source.rows(start + first, start + last).astype(np.float64) - shift
+        y = whole[first:last].astype(np.float64) - shift
         w = weights.rows(start + first, start + last)
         v, y2 = w * w, y * y
         w_total += w.sum()
         v_total += v.sum()
-        for name, left, right in (("wy", w, y), ("vy", v, y), ("vy2", v, y2)):
+        for name, left, right in (("wy", w, y), ("wy2", w, y2), ("vy", v, y), ("vy2", v, y2)):
             vectors[name] += left @ right
         if pairs:
             vy, vy2 = v[:, None] * y, v[:, None] * y2
@@ -301,7 +311,8 @@ def sum_reals(
                 ("wyy", w[:, None] * y, y), ("vyy", vy, y), ("vy2y", vy2, y), ("vy2y2", vy2, y2),
             ):  # fmt: skip
                 matrices[name] += left.T @ right
-    return RealSums(shift, w=float(w_total), v=float(v_total), **vectors, **matrices)
+    found: dict[str, Any] = {**vectors, **matrices, "w": float(w_total), "v": float(v_total)}
+    return RealSums(shift, stop - start, **found)
 
 
 def add_real_sums(parts: list[RealSums]) -> RealSums:
@@ -324,11 +335,12 @@ def _sum_real(
         shift = np.zeros(source.n_weights)
     else:
         shift = source.rows(0, min(source.n_rows, 256)).mean(axis=0)
-    leaf = dask.delayed(partial(sum_reals, source, weights, shift, pairs), pure=False)
-    return compute(tree_reduce([leaf(*cut) for cut in cuts], add_real_sums), progress)
+    leaf, given = dask.delayed(sum_reals, pure=False), (share(source), share(weights))
+    leaves = [leaf(*given, shift, pairs, *cut) for cut in cuts]
+    return compute(tree_reduce(leaves, add_real_sums), progress)
 
 
-def _dataset_of_reals(sums: RealSums, binary: bool, name: str) -> xarray.Dataset:
+def _dataset_of_reals(sums: RealSums, binary: bool, weighted: bool, name: str) -> xarray.Dataset:
     if not sums.w > 0:
         raise InputError(f"{name}: the weights of all configurations are zero")
     size = sums.w**2 / sums.v
@@ -343,10 +355,10 @@ def _dataset_of_reals(sums: RealSums, binary: bool, name: str) -> xarray.Dataset
     if sums.wyy.size:
         found |= _pairs_of_reals(sums, mean, d1, d2, size)
     if not binary:
-        found["variance"] = ("weight", d2 * size / (size - 1), {"units": "1"})
-    return xarray.Dataset(
-        found, attrs={"count": round(size) if size.is_integer() else size, "effective_count": size}
-    )
+        variance = np.maximum(sums.wy2 / sums.w - mean**2, 0) * size / (size - 1)
+        found["variance"] = ("weight", variance, {"units": "1"})
+    attributes = {"count": sums.rows} | ({"effective_count": size} if weighted else {})
+    return xarray.Dataset(found, attrs=attributes)
 
 
 def _pairs_of_reals(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
-from lsg_ray.statistics.graph import Progress, compute, tree_reduce
+from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.pairs import MAX_BYTES, as_words
 
 #: Rows of the ensemble that a task searches.
@@ -66,11 +66,13 @@ def nearest_neighbours(
             f"{k} neighbours of {references.n_rows:,} configurations take "
             f"{16 * k * references.n_rows / 2**30:.0f} GiB of memory; ask for fewer"
         )
-    search = dask.delayed(partial(_search, ensemble, references, own, k), pure=False)
+    search = dask.delayed(_search, pure=False)
+    given = share(ensemble), share(references)
+    searched = ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
     found = [
         tree_reduce(
-            [search(some, rows) for rows in ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)],
-            partial(_merged, k),
+            [search(*given, own, k, some, rows) for rows in searched],
+            partial(merged, k),
         )
         for some in ranges(references.n_rows, TASK_REFERENCES)
     ]
@@ -99,7 +101,8 @@ def _search(
     return Neighbours(places + rows[0], distances)
 
 
-def _merged(k: int, parts: list[Neighbours]) -> Neighbours:
+def merged(k: int, parts: list[Neighbours]) -> Neighbours:
+    """Return the k nearest of what was found in several ranges."""
     rows = np.concatenate([part.rows for part in parts], axis=1)
     distances = np.concatenate([part.distances for part in parts], axis=1)
     order = np.lexsort((rows, distances), axis=1)[:, :k]

@@ -32,6 +32,7 @@ from lsg_ray.statistics.pairs import (
     disjoint_pairs,
     mean_error,
     poisson_binomial,
+    probability_error,
 )
 from lsg_ray.statistics.references import count_to_references
 
@@ -101,7 +102,7 @@ def overlaps(
     elif pairs is not None:
         check_alone("pairs", configurations=configurations)
         distances = disjoint_pairs(first, sets[1] if other is not None else None, pairs, seed)
-        result = _of_sample(np.bincount(distances, minlength=n + 1))
+        result = _of_sample(np.bincount(distances, minlength=n + 1), other is not None)
     else:
         a, *b = (choose_rows(some, configurations, seed + i) for i, some in enumerate(sets))
         result = _of_counts(count_pairs(a, b[0] if b else None, progress))
@@ -168,8 +169,9 @@ def _of_counts(found: PairCounts) -> xarray.Dataset:
     total = int(counts.sum())
     mean = float(counts @ q / total)
     variance = float(counts @ (q - mean) ** 2 / total)
-    functions = np.column_stack([np.eye(n + 1), q[order], (q[order] - mean) ** 2])
-    errors = mean_error(found, functions)
+    mean_stderr, variance_stderr = mean_error(
+        found, np.column_stack([q[order], (q[order] - mean) ** 2])
+    )
     if found.within:
         rows = found.rows
         products = (rows * found.m**2 - 1) / max(rows - 1, 1)
@@ -182,20 +184,20 @@ def _of_counts(found: PairCounts) -> xarray.Dataset:
         **({} if found.within else {"other_configurations": found.rows_}),
         "n_pairs": total,
         "mean": mean,
-        "mean_stderr": float(errors[-2]),
+        "mean_stderr": float(mean_stderr),
         "std": std,
-        "std_stderr": float(errors[-1] / (2 * std)) if std > 0 else 0.0,
+        "std_stderr": float(variance_stderr / (2 * std) if std > 0 else 0 * variance_stderr),
         "independent_mean": float(null @ q),
         "independent_std": float(np.sqrt(null @ q**2 - (null @ q) ** 2)),
         "random_std": n**-0.5,
     }
     variables = _histogram(
-        "configurations", counts, counts / total, errors[: n + 1][order], null, _random(n)
+        "configurations", counts, counts / total, probability_error(found)[order], null, _random(n)
     )
     return _dataset(variables, q, attributes)
 
 
-def _of_sample(by_distance: NDArray[np.int64]) -> xarray.Dataset:
+def _of_sample(by_distance: NDArray[np.int64], between: bool) -> xarray.Dataset:
     """Describe pairs that are independent of one another; a sample has no m of its own."""
     n = len(by_distance) - 1
     q, order = _lattice(n)
@@ -204,16 +206,17 @@ def _of_sample(by_distance: NDArray[np.int64]) -> xarray.Dataset:
     p = counts / total
     mean = float(p @ q)
     variance = float(p @ (q - mean) ** 2)
-    fourth = float(p @ (q - mean) ** 4)
-    rest = max(total - 1, 1)
+    fourth = max(float(p @ (q - mean) ** 4) - variance**2, 0.0)
+    rest = total - 1 if total > 1 else np.nan  # one pair tells nothing of its error
     std = float(np.sqrt(variance))
     attributes = {
-        "configurations": 2 * total,
+        "configurations": total if between else 2 * total,
+        **({"other_configurations": total} if between else {}),
         "n_pairs": total,
         "mean": mean,
         "mean_stderr": float(np.sqrt(variance / rest)),
         "std": std,
-        "std_stderr": float(np.sqrt((fourth - variance**2) / rest) / (2 * std)) if std else 0.0,
+        "std_stderr": float(np.sqrt(fourth / rest) / (2 * std) if std else 0 * rest),
         "random_std": n**-0.5,
     }
     error = np.sqrt(p * (1 - p) / rest)
@@ -231,12 +234,13 @@ def _to_references(
     counts = found.counts[:, order]
     p = counts / found.rows
     mean = p @ q
-    variance = np.maximum(p @ q**2 - mean**2, 0)
-    fourth = (p * (q - mean[:, None]) ** 4).sum(axis=1)
-    rest = max(found.rows - 1, 1)
+    off = q - mean[:, None]
+    variance = (p * off**2).sum(axis=1)
+    fourth = np.maximum((p * off**4).sum(axis=1) - variance**2, 0)
+    rest = found.rows - 1 if found.rows > 1 else np.nan  # one tells nothing of its error
     std = np.sqrt(variance)
     with np.errstate(divide="ignore", invalid="ignore"):
-        std_error = np.where(std > 0, np.sqrt((fourth - variance**2) / rest) / (2 * std), 0.0)
+        std_error = np.where(std > 0, np.sqrt(fourth / rest) / (2 * std), 0 * rest)
     null = poisson_binomial((1 + found.references * found.m) / 2)
     variables = _histogram(
         "configuration and reference", counts, p, np.sqrt(p * (1 - p) / rest), null, _random(n)

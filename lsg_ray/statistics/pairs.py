@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
-from lsg_ray.rng import Stage, generator
-from lsg_ray.statistics.configurations import Configurations, Packed, ranges
-from lsg_ray.statistics.graph import Progress, compute, tree_reduce
+from lsg_ray.rng import Stage
+from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
+from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.moments import add_sign_sums, count_signs
 
 #: Groups of configurations that errors are estimated from.
@@ -74,8 +74,8 @@ def choose_rows(source: Configurations, count: int | None, seed: int) -> Configu
     if count is None or count >= source.n_rows:
         return source
     if count < 2:
-        raise InputError(f"{count} configurations asked for; pairs need at least 2")
-    rows = generator(seed, Stage.PAIRS).choice(source.n_rows, count, replace=False)
+        raise InputError(f"{count} configurations asked for; pairs need at least 2 of them")
+    rows = stream(seed, Stage.PAIRS).choice(source.n_rows, count, replace=False)
     return _held(source, np.sort(rows))
 
 
@@ -103,7 +103,7 @@ def disjoint_pairs(
             f"{count:,} pairs asked for; {most:,} share no configuration: ask for no more, or for "
             "all pairs of some configurations (--configurations)"
         )
-    rng = generator(seed, Stage.PAIRS)
+    rng = stream(seed, Stage.PAIRS)
     if second is None:
         rows = rng.choice(first.n_rows, 2 * count, replace=False)
         order = np.argsort(rows)
@@ -137,9 +137,7 @@ def count_pairs(
     n = first.n_weights
     sets = [first] if second is None else [first, second]
     for some in sets:
-        if some.n_rows < 3 - len(sets):
-            need = "2, for a pair" if len(sets) == 1 else "1"
-            raise InputError(f"{some.name}: {some.n_rows} configurations; at least {need}")
+        some.require(3 - len(sets), "pairs")
     groups = [_groups(some, n) for some in sets]
     tiles = [_tiles(some, count) for some, count in zip(sets, groups, strict=True)]
     a, b = tiles[0], tiles[-1]
@@ -152,9 +150,10 @@ def count_pairs(
     no_triples = np.empty((0, 3), np.int64)
     ones = []
     for some in sets:
-        leaf = dask.delayed(partial(count_signs, some, no_triples, False), pure=False)
+        leaf, given = dask.delayed(count_signs, pure=False), share(some)
         cuts = ranges(some.n_rows, TILE_ROWS, some.grain)
-        ones.append(tree_reduce([leaf(*cut) for cut in cuts], add_sign_sums))
+        leaves_ = [leaf(given, no_triples, False, *cut) for cut in cuts]
+        ones.append(tree_reduce(leaves_, add_sign_sums))
     histograms, sums = compute((leaves, ones), progress)
     counts = np.zeros((groups[0], groups[-1], n + 1), np.int64)
     for (i, j), histogram in zip(places, itertools.chain(*histograms), strict=True):
@@ -202,9 +201,9 @@ def _words(source: Configurations) -> Any:
     import dask
 
     if source.n_rows * -(-source.n_weights // 64) * 8 > SHARED_BYTES:
-        return source
-    load = dask.delayed(partial(_load, source), pure=False)
-    pieces = [load(*cut) for cut in ranges(source.n_rows, LOAD_ROWS, source.grain)]
+        return share(source)
+    load, given = dask.delayed(_load, pure=False), share(source)
+    pieces = [load(given, *cut) for cut in ranges(source.n_rows, LOAD_ROWS, source.grain)]
     return dask.delayed(np.concatenate, pure=False)(pieces)
 
 
@@ -252,12 +251,25 @@ def mean_error(counts: PairCounts, values: NDArray[np.float64]) -> NDArray[np.fl
     -------
     (F,); NaN where there are fewer than `FEWEST_GROUPS` groups.
     """
+    return _error(counts, lambda cells: cells @ values, values.shape[1])
+
+
+def probability_error(counts: PairCounts) -> NDArray[np.float64]:
+    """Return the standard error of the share of pairs at each distance, (N + 1,)."""
+    n_bins, errors = counts.counts.shape[2], []
+    for start in range(0, n_bins, 1024):
+        piece = slice(start, min(start + 1024, n_bins))
+        errors.append(_error(counts, lambda c, p=piece: c[..., p], piece.stop - piece.start))
+    return np.concatenate(errors)
+
+
+def _error(counts: PairCounts, average: Any, width: int) -> NDArray[np.float64]:
     g, h, _ = counts.counts.shape
     if min(g, h) < FEWEST_GROUPS:
-        return np.full(values.shape[1], np.nan)
-    cells = counts.counts @ values / np.maximum(counts.counts.sum(axis=2), 1)[:, :, None]
-    variance = _variance_within(cells) if counts.within else _variance_between(cells)
-    return np.sqrt(variance)
+        return np.full(width, np.nan)
+    pairs = np.maximum(counts.counts.sum(axis=2), 1)[:, :, None]
+    cells = average(counts.counts) / pairs
+    return np.sqrt(_variance_within(cells) if counts.within else _variance_between(cells))
 
 
 def _variance_within(cells: NDArray[np.float64]) -> NDArray[np.float64]:

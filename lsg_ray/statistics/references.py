@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
-from lsg_ray.statistics.graph import Progress, compute, tree_reduce
+from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.moments import add_sign_sums, count_signs
 from lsg_ray.statistics.pairs import TILE_ROWS, as_words
 
@@ -38,11 +37,8 @@ def count_to_references(
     import dask
 
     check_same_weights(ensemble, references)
-    if not ensemble.n_rows or not references.n_rows:
-        raise InputError(
-            f"{ensemble.n_rows} configurations and {references.n_rows} references given; "
-            "one of each is needed at least"
-        )
+    ensemble.require(1, "distances to references")
+    references.require(1, "references")
     if references.n_rows > MAX_REFERENCES:
         raise InputError(
             f"{references.n_rows:,} references given; at most {MAX_REFERENCES:,}: "
@@ -50,13 +46,12 @@ def count_to_references(
         )
     words = as_words(references.packed(0, references.n_rows))
     cuts = ranges(ensemble.n_rows, TILE_ROWS, ensemble.grain)
-    count = dask.delayed(partial(_count, ensemble, words), pure=False)
-    no_triples = np.empty((0, 3), np.int64)
-    ones = dask.delayed(partial(count_signs, ensemble, no_triples, False), pure=False)
+    count, ones = (dask.delayed(leaf, pure=False) for leaf in (_count, count_signs))
+    given, targets, no_triples = share(ensemble), share(words), np.empty((0, 3), np.int64)
     counts, sums = compute(
         (
-            tree_reduce([count(*cut) for cut in cuts], _sum),
-            tree_reduce([ones(*cut) for cut in cuts], add_sign_sums),
+            tree_reduce([count(given, targets, *cut) for cut in cuts], _sum),
+            tree_reduce([ones(given, no_triples, False, *cut) for cut in cuts], add_sign_sums),
         ),
         progress,
     )

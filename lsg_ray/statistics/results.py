@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray
 
+from lsg_ray.ensemble.location import refuse_inside_store
 from lsg_ray.errors import InputError, StoreError
 
 
@@ -21,10 +22,13 @@ def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
     Raises
     ------
     InputError
-        Something is there already (other than a result that may be overwritten), or the folder
-        above is not there.
+        Something is there already (other than a result that may be overwritten), the folder above
+        is not there, or the place is inside a store or another result.
     """
     target = Path(path)
+    if not str(path).strip() or "://" in str(path):
+        raise InputError(f"{str(path)!r} given; results go to a local path")
+    refuse_inside_store(target)
     if target.exists() or target.is_symlink():
         if not overwrite:
             raise InputError(f"{target} exists; name another place or pass --overwrite")
@@ -70,7 +74,8 @@ def save_result(
         The disk is full or may not be written; nothing is left behind.
     """
     target = check_target(path, overwrite)
-    staged = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    mark = uuid.uuid4().hex[:8]
+    staged, replaced = (target.with_name(f".lsg.{mark}.{kind}") for kind in ("new", "old"))
     try:
         with warnings.catch_warnings():
             # Consolidated metadata is young in Zarr v3; a finished result never changes, so it
@@ -78,10 +83,13 @@ def save_result(
             warnings.filterwarnings("ignore", message="Consolidated metadata")
             _as_flags(result).to_zarr(staged, mode="w", consolidated=True, zarr_format=3)
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(replaced)
         staged.rename(target)
     except OSError as error:
         raise StoreError(f"{target} could not be written: {error}") from error
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
+        for rest in (staged, replaced):
+            shutil.rmtree(rest, ignore_errors=True)
     return target

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stage
+from lsg_ray.statistics.configurations import stream
 
 #: Most triples of one estimate.
 MAX_TRIPLES = 10_000_000
@@ -31,11 +32,13 @@ def choose_triples(triples: int | ArrayLike, n_weights: int, seed: int) -> NDArr
     InputError
         Indices that are out of range or repeated in a triple; more triples than there are.
     """
+    if isinstance(triples, (int, np.integer)):
+        return _drawn(int(triples), n_weights, seed)
     given = np.asarray(triples)
+    if given.size == 0:
+        return np.empty((0, 3), np.int64)
     if given.dtype.kind not in "iu":
         raise InputError(f"triples of {given.dtype} given; a number, or (T, 3) indices of weights")
-    if given.ndim == 0:
-        return _drawn(int(given), n_weights, seed)
     if given.ndim != 2 or given.shape[1] != 3:
         raise InputError(f"triples of shape {given.shape} given; (T, 3) indices are needed")
     wrong = ((given < 0) | (given >= n_weights)).any(axis=1)
@@ -58,9 +61,9 @@ def _drawn(count: int, n: int, seed: int) -> NDArray[np.int64]:
         )
     if 2 * count > possible:
         every = np.array(list(itertools.combinations(range(n), 3)), np.int64).reshape(-1, 3)
-        chosen = generator(seed, Stage.TRIPLES).choice(possible, count, replace=False)
+        chosen = stream(seed, Stage.TRIPLES).choice(possible, count, replace=False)
         return every[np.sort(chosen)]
-    rng = generator(seed, Stage.TRIPLES)
+    rng = stream(seed, Stage.TRIPLES)
     found = np.empty((0, 3), np.int64)
     while len(found) < count:
         more = np.sort(rng.integers(0, n, (2 * count + 16, 3)), axis=1)

@@ -111,6 +111,32 @@ def test_equal_units__need_no_search():
     np.testing.assert_array_equal(permute_nodes(network, weights, orders), weights)
 
 
+@pytest.mark.parametrize("n", [3, 15])
+def test_symmetric_networks__need_few_leaves(n):
+    """Units alike up to a matching between two layers: n! symmetries, of which n² are looked at."""
+    network = NetworkSpec(widths=(2, n, n, 1))
+    weights = np.concatenate([np.ones(2 * n), (2 * np.eye(n) - 1).ravel(), np.ones(n)])
+    weights = np.tile(weights.astype(np.int8), (3, 1))
+    orders = random_orders(network, 3, np.random.default_rng(0))
+    permuted = permute_nodes(network, weights, orders)
+    x = np.ones((2, 2))
+    forms = permute_nodes(network, permuted, canonical_orders(network, permuted, x))
+    assert len(np.unique(forms, axis=0)) == 1
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-6, 1e6, 1e100])
+def test_canonical_form__does_not_depend_on_the_scale_of_inputs_or_weights(scale):
+    network, weights, rng = drawn((3, 8, 8, 1), 60, 4)
+    x = rng.normal(size=(9, 3))
+    expected = canonical_orders(network, weights, x)
+    for found in (
+        canonical_orders(network, weights, scale * x),
+        canonical_orders(network, scale * weights, x),
+    ):
+        forms = [permute_nodes(network, weights, orders) for orders in (expected, found)]
+        np.testing.assert_array_equal(*forms)
+
+
 def test_random_orders__are_uniform():
     """6 orders of 3 units, 6,000 draws: chi-square of 5 degrees beyond 25.7 once in 10⁴ seeds."""
     network = NetworkSpec(widths=(2, 3, 1))
@@ -128,7 +154,7 @@ def test_group_order():
 # Matching
 
 
-@pytest.mark.parametrize("widths", [(20, 15, 10), (20, 15, 15, 10), (12, 8, 8, 8, 5)])
+@pytest.mark.parametrize("widths", [(20, 15, 10), (20, 15, 15, 10), (12, 8, 8, 8, 5), (300, 9, 10)])
 @pytest.mark.parametrize("real", [False, True])
 def test_matching__undoes_a_permutation(widths, real):
     network, weights, rng = drawn(widths, 1, 3, real)

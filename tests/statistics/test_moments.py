@@ -248,6 +248,19 @@ def test_weights__equal_for_all_change_nothing():
         np.testing.assert_allclose(weighted[name] ** power, plain[name] ** power, atol=1e-15)
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_weights__of_any_scale_are_the_same(scale):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    w = np.random.default_rng(1).exponential(size=40)
+    one, other = moments(x, weights=w), moments(x, weights=w * scale)
+    for name in one.data_vars:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-9)
+    assert one.attrs["count"] == 40
+    np.testing.assert_allclose(
+        one["variance"] * (1 - 1 / one.attrs["effective_count"]), np.diag(one["connected"])
+    )
+
+
 def test_weights__may_be_a_column(ensemble_of):
     weights = signs(6, 50, 8)
     found = moments(ensemble_of(weights, block_size=7), weights="accuracy")
@@ -263,7 +276,7 @@ def test_weights__may_be_a_column(ensemble_of):
         (np.r_[np.ones(8), np.nan], "nan at row 8"),
         (np.zeros(9), "all configurations are zero"),
         (np.r_[1, np.zeros(8)], "one configuration has all the weight"),
-        ("accuracy", "only stores have columns"),
+        ("accuracy", "columns of array are none"),
     ],
 )
 def test_weights__that_do_not_fit_are_refused(given_weights, message):

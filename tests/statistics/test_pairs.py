@@ -153,6 +153,31 @@ def test_few_configurations__have_no_error_but_say_so():
     assert np.isfinite(overlaps(signs(0, 4, 9)).attrs["mean_stderr"])
 
 
+def test_errors__are_numbers_wherever_they_can_be_and_nan_where_not():
+    """Two pairs, or two rows, lie symmetrically about their mean: rounding must not show."""
+    for seed in range(50):
+        found = overlaps(signs(seed, 8, 65), pairs=2)
+        assert found.attrs["std_stderr"] >= 0
+        to = overlaps(signs(seed, 2, 5), references=signs(seed + 1, 3, 5))
+        assert (to["std_stderr"] >= 0).all()
+    assert np.isnan(overlaps(signs(0, 8, 65), pairs=1).attrs["mean_stderr"])
+    assert np.isnan(overlaps(signs(0, 1, 5), references=signs(1, 3, 5))["mean_stderr"]).all()
+    between = overlaps(signs(0, 20, 5), signs(1, 30, 5), pairs=7).attrs
+    assert (between["configurations"], between["other_configurations"]) == (7, 7)
+
+
+def test_wide_configurations__cost_no_square_of_their_width():
+    import tracemalloc
+
+    weights = signs(0, 30, 20_000)
+    overlaps(weights)
+    tracemalloc.start()
+    overlaps(weights)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6
+
+
 # Samples
 
 
@@ -207,6 +232,13 @@ def test_euclidean__is_that_of_scipy(seed, rows, n, tile):
     np.testing.assert_allclose(to["neighbour_distance"], nearest, rtol=1e-6)
 
 
+def test_own_neighbours__leave_themselves_out():
+    for data in (signs(0, 30, 9), np.random.default_rng(0).normal(size=(30, 4))):
+        found = distances(data, references=data, nearest=29)
+        rows = found["neighbour"].values
+        assert (np.sort(rows, axis=1) == [np.delete(np.arange(30), i) for i in range(30)]).all()
+
+
 # Bad input
 
 
@@ -224,7 +256,7 @@ def test_misfits__are_refused_with_what_and_why(ensemble_of):
             overlaps(a, **given_)
     with pytest.raises(InputError, match="real-valued"):
         overlaps(np.random.default_rng(0).normal(size=(5, 4)))
-    with pytest.raises(InputError, match="with references"):
+    with pytest.raises(InputError, match="of which references"):
         distances(a, nearest=3)
     with pytest.raises(InputError, match="10 neighbours asked for; there are 9"):
         distances(a, references=signs(0, 1, 31), nearest=10)

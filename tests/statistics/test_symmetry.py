@@ -119,6 +119,49 @@ def test_repeats__are_counted(ensemble_of):
     )
 
 
+def test_fields__move_with_their_weights(tmp_path):
+    """Stored fields whose signs are the weights stay so, in canonical and in permuted stores."""
+    from lsg_ray.ensemble.block import Block
+    from lsg_ray.ensemble.writer import create_ensemble, write_block
+
+    spec = synthetic("memory://like", 40, 675, 1).spec
+    spec = spec.replace(ensemble={"store_fields": True, "block_size": 15})
+    plan = create_ensemble(tmp_path / "f", spec, dataset_hash="x")
+    fields = np.random.default_rng(0).normal(size=(40, 675)).astype(np.float32)
+    for index in range(plan.n_blocks):
+        rows = slice(15 * index, min(15 * index + 15, 40))
+        ones = np.ones(len(fields[rows]))
+        columns = dict.fromkeys(("accuracy", "loss", "test_accuracy", "polarization"), ones)
+        counts = dict.fromkeys(("trial", "epochs"), ones.astype(int))
+        weights = np.where(fields[rows] > 0, 1, -1).astype(np.int8)
+        block = Block(
+            rows.start, weights, **columns, **counts, trials=len(ones), fields=fields[rows]
+        )
+        write_block(plan.url, index, block)
+    ensemble = open_ensemble(plan.url)
+    for store in (
+        canonicalize(ensemble, tmp_path / "c"),
+        permute(ensemble, 0.5, tmp_path / "p"),
+        permute(ensemble, 0.5, tmp_path / "a", mode="add"),
+        canonicalize(permute(ensemble, 0.5), tmp_path / "pc"),
+    ):
+        fields_ = store.to_dask("fields").compute()
+        np.testing.assert_array_equal(np.where(fields_ > 0, 1, -1), store.numpy())
+        assert not np.array_equal(fields_[:40], fields) or store.n_rows > 40
+    assert open_ensemble(tmp_path / "pc").info()["derivation"]["of"]["kind"] == "permuted"
+
+
+def test_wide_transforms__are_cut_into_pieces(ensemble, monkeypatch):
+    from lsg_ray.statistics import derived
+
+    whole = canonicalize(ensemble)
+    rows, bits = whole.rows(0, 300), whole.packed(0, 300)
+    monkeypatch.setattr(derived, "ROWS", 77)
+    np.testing.assert_array_equal(whole.rows(0, 300), rows)
+    np.testing.assert_array_equal(whole.packed(0, 300), bits)
+    assert whole.rows(5, 5).shape == (0, 675)
+
+
 # Permuted fractions
 
 
@@ -171,8 +214,8 @@ def test_symmetry_effect__compares_forms_by_part(ensemble):
 
 def test_misfits__are_refused(ensemble):
     for given, options, message in (
-        (ensemble.part("LB"), {}, "needs whole networks"),
-        (ensemble.where("accuracy > 2"), {}, "no configurations selected"),
+        (ensemble.part("LB"), {}, "node symmetry is of whole networks"),
+        (ensemble.where("accuracy > 2"), {}, "0 configurations selected; labels need"),
         (np.ones((4, 31), int), {}, "pass network="),
         (
             np.ones((4, 30), int),
@@ -181,12 +224,19 @@ def test_misfits__are_refused(ensemble):
         ),
         (np.ones((4, 31), int), {"network": (5, 3, 4, 1), "inputs": np.ones((2, 4))}, "inputs of"),
         (np.ones((4, 15), int), {"network": (5, 3), "inputs": np.ones((2, 5))}, "no hidden layer"),
+        (synthetic("memory://no-hidden", 5, 31, 0), {}, "no hidden layer"),
     ):
         with pytest.raises(InputError, match=message):
             node_symmetry(given, **options)
     for fraction in (-0.1, 1.1, float("nan")):
         with pytest.raises(InputError, match="from 0 to 1"):
             permute(ensemble, fraction)
+    with pytest.raises(StoreInputError, match="where the configurations come from"):
+        canonicalize(ensemble, ensemble.url)
+    with pytest.raises(StoreInputError, match="inside the Zarr store"):
+        canonicalize(ensemble, f"{ensemble.url}/weights/c")
+    with pytest.raises(InputError, match="seed -1 given"):
+        permute(ensemble, 0.5, seed=-1)
     with pytest.raises(InputError, match="'replace' or 'add'"):
         permute(ensemble, 0.5, mode="other")
     with pytest.raises(InputError, match="part 'X' given"):

@@ -2,91 +2,23 @@
 
 import csv
 import io
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import pytest
-import xarray
 
 from lsg_ray import __version__
-from lsg_ray.cli import main
 from lsg_ray.ensemble.reader import open_ensemble
-from lsg_ray.statistics.moments import moments
 
-SPEC = """
-name: tiny
-dataset: {name: digits, components: 4}
-network: {widths: [4, 3, 10]}
-training: {epochs: 2, batch_size: 100}
-ensemble: {count: 6, threshold: 0, draws: 2, block_size: 2}
-"""
+from .conftest import content, listing
+
 HEAVY = ("dask", "matplotlib", "numba", "ray", "sklearn", "torch", "xarray", "zarr")
 LSG = Path(sys.executable).with_name("lsg")
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def lsg(capsys):
-    """Run a command in this process."""
-
-    def run(*words) -> Ran:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(word) for word in words])
-        ran = Ran(stop.value.code, *capsys.readouterr())
-        assert "Traceback" not in ran.err
-        return ran
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def sampled(tmp_path_factory):
-    """Specification and store of six configurations; copy the store before changing it."""
-    folder = tmp_path_factory.mktemp("cli")
-    (folder / "tiny.yaml").write_text(SPEC)
-    with pytest.raises(SystemExit) as stop:
-        main(["sample", str(folder / "tiny.yaml"), "--out", str(folder / "s"), "--workers", "0"])
-    assert stop.value.code == 0
-    return folder
-
-
-@pytest.fixture
-def spec(sampled):
-    return sampled / "tiny.yaml"
-
-
-@pytest.fixture
-def store(sampled, tmp_path):
-    return Path(shutil.copytree(sampled / "s", tmp_path / "s"))
-
-
-def listing(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
-        for path in sorted(folder.rglob("*"))
-    }
-
-
-def content(store) -> str:
-    return open_ensemble(store).info()["content_hash"]
 
 
 # Starting
@@ -138,8 +70,13 @@ def test_every_command__has_help_of_one_line_that_fits(lsg):
     page = lsg("--help").out
     for command in (
         "data",
+        "canonicalize",
+        "distances",
+        "embed",
         "info",
         "moments",
+        "overlaps",
+        "permute",
         "query",
         "report",
         "run",
@@ -508,66 +445,6 @@ def test_query__bad_words_exit_with_2(lsg, store, tmp_path, monkeypatch, words, 
     assert (ran.code, ran.out) == (2, "")
     assert says in ran.err
     assert not (tmp_path / "pwned").exists()
-
-
-# moments
-
-
-def test_moments__are_those_of_python(lsg, store, tmp_path):
-    ensemble = open_ensemble(store)
-    cases = {
-        (): ensemble,
-        ("--part", "RB"): ensemble.part("RB"),
-        ("--part", "0"): ensemble.part(0),
-        ("--where", "configuration < 4"): ensemble.where("configuration < 4"),
-        ("--part", "LB", "--where", "trial == 0"): ensemble.part("LB").where("trial == 0"),
-    }
-    for words, view in cases.items():
-        ran = lsg("moments", store, "--out", tmp_path / "m", "--overwrite", "--json", *words)
-        assert ran.code == 0
-        expected = moments(view)
-        stored = xarray.open_zarr(tmp_path / "m")
-        assert (stored["C"].values == expected["C"].values).all()
-        assert stored.attrs == expected.attrs
-        assert (ran.json["count"], ran.json["n_weights"]) == (view.n_rows, view.n_weights)
-
-
-def test_moments__overwrite_results_alone_and_only_when_told(lsg, store, tmp_path):
-    out = tmp_path / "m"
-    assert lsg("moments", store, "--out", out).code == 0
-    again = lsg("moments", store, "--out", out)
-    assert (again.code, again.out) == (2, "")
-    assert "pass --overwrite" in again.err
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
-    (tmp_path / "notes").write_text("mine")
-    before = listing(tmp_path)
-    for place in (store, tmp_path / "thesis", tmp_path / "notes", tmp_path):
-        ran = lsg("moments", store, "--out", place, "--overwrite")
-        assert ran.code == 2
-        assert "not a result of lsg; it is not overwritten" in ran.err
-    assert lsg("moments", store, "--out", tmp_path / "no" / "m").code == 2
-    assert listing(tmp_path) == before
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (("--part", "XX"), "this network has LB, RB and layers 0 to 1"),
-        (("--part", "ITR"), "this network has LB, RB"),
-        (("--part", "2"), "layers 0 to 1"),
-        (("--part", "-1"), "layers 0 to 1"),
-        (("--part", "²"), "layers 0 to 1"),
-        (("--where", "accuracy > 1"), "0 configurations selected; moments need at least 2"),
-        (("--where", "configuration == 1"), "1 configurations selected"),
-        (("--where", "oops > 1"), "oops"),
-    ],
-)
-def test_moments__bad_words_exit_with_2_and_create_nothing(lsg, store, tmp_path, words, says):
-    ran = lsg("moments", store, "--out", tmp_path / "m", *words)
-    assert (ran.code, ran.out) == (2, "")
-    assert says in ran.err
-    assert os.listdir(tmp_path) == ["s"]
 
 
 # spec, data
