@@ -34,16 +34,23 @@ _PUBLIC = {
     "node_symmetry": "lsg_ray.statistics.symmetry",
     "embed": "lsg_ray.statistics.maps",
     "match_weights": "lsg_ray.networks.symmetry",
+    "IsingModel": "lsg_ray.ising.model",
+    "load_model": "lsg_ray.ising.model",
+    "sample_model": "lsg_ray.ising.montecarlo",
+    "fit_boltzmann": "lsg_ray.ising.boltzmann",
     "run": "lsg_ray.pipeline",
 }
 
 __all__ = [
     "Ensemble",
+    "IsingModel",
     "Spec",
     "canonicalize",
     "distances",
     "embed",
+    "fit_boltzmann",
     "load_dataset",
+    "load_model",
     "load_spec",
     "match_weights",
     "moments",
@@ -54,6 +61,7 @@ __all__ = [
     "query",
     "run",
     "sample",
+    "sample_model",
     "verify",
 ]
 
@@ -63,6 +71,9 @@ if TYPE_CHECKING:
     from lsg_ray.ensemble.query import query
     from lsg_ray.ensemble.reader import Ensemble, open_ensemble
     from lsg_ray.ensemble.verify import verify
+    from lsg_ray.ising.boltzmann import fit_boltzmann
+    from lsg_ray.ising.model import IsingModel, load_model
+    from lsg_ray.ising.montecarlo import sample_model
     from lsg_ray.networks.symmetry import match_weights
     from lsg_ray.pipeline import run
     from lsg_ray.spec import Spec, load_spec

@@ -24,6 +24,7 @@ class Stage(IntEnum):
     TRIPLES = 4  # triples of weights for third moments
     PERMUTE = 5  # random node permutations
     SYNTHETIC = 6  # synthetic ensembles
+    MONTE_CARLO = 7  # spins of Ising models
 
 
 def seed_sequence(seed: int, stage: Stage, *index: int) -> np.random.SeedSequence:

@@ -26,6 +26,7 @@ def test_stages__are_fixed_numbers():
         "TRIPLES": 4,
         "PERMUTE": 5,
         "SYNTHETIC": 6,
+        "MONTE_CARLO": 7,
     }
 
 

@@ -9,7 +9,7 @@ import sys
 import click
 
 from lsg_ray import __version__
-from lsg_ray.cli import catalogue, measure, runs, stores
+from lsg_ray.cli import catalogue, fit, measure, runs, stores
 from lsg_ray.errors import LsgError
 
 INTERRUPTED = 130
@@ -25,6 +25,7 @@ def cli() -> None:
     Sample:  lsg sample SPEC --out STORE      (run again to resume)
     Look:    lsg info | verify | query STORE
     Measure: lsg moments | overlaps | distances | canonicalize | permute | embed STORE --out RESULT
+    Model:   lsg fit MOMENTS --out MODEL
     """
 
 
@@ -40,6 +41,7 @@ for _command in (
     measure.canonicalize,
     measure.permute,
     measure.embed,
+    fit.fit,
     runs.report,
     catalogue.data,
     catalogue.spec,

@@ -281,7 +281,7 @@ def embed(
 
     if color not in QUERY_COLUMNS:
         raise InputError(f"--color {color} given; columns are {', '.join(QUERY_COLUMNS)}")
-    _check_figure(figure, out, options["overwrite"])
+    check_figure(figure, out, options["overwrite"])
     with _measuring(store, out, canonical, as_json, options, "steps") as (view, progress):
         result = embed(
             view,
@@ -302,7 +302,8 @@ def embed(
     _finish(result, out, options, {**_used(result), **summary}, as_json, figure, color)
 
 
-def _check_figure(figure: str | None, out: str, overwrite: bool) -> None:
+def check_figure(figure: str | None, out: str, overwrite: bool) -> None:
+    """Refuse a place for a figure before any work is done for it."""
     if figure is None:
         return
     path = Path(figure)

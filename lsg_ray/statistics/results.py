@@ -93,3 +93,32 @@ def save_result(
         for rest in (staged, replaced):
             shutil.rmtree(rest, ignore_errors=True)
     return target
+
+
+def save_arrays(
+    arrays: dict[str, np.ndarray], path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
+    """Write arrays as ``.npz``, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        The file exists and may not be overwritten, or its folder is not there.
+    StoreError
+        The disk is full or may not be written.
+    """
+    target = Path(path)
+    if target.is_file() and overwrite:
+        refuse_inside_store(target)
+    else:
+        check_target(target)
+    staged = target.with_name(f".lsg.{uuid.uuid4().hex[:8]}.npz")
+    try:
+        with open(staged, "xb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        staged.replace(target)
+    except OSError as error:
+        raise StoreError(f"{target} could not be written: {error.strerror or error}") from error
+    finally:
+        staged.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,1 @@
+"""Effective Ising models: what they are, how they are sampled, and how they are fitted."""

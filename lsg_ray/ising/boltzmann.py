@@ -1,0 +1,209 @@
+"""Boltzmann learning: the least-structured model that has given m and C.
+
+The log-likelihood has the gradient C_data − C_model in J and m_data − m_model in h; it is concave.
+Methods differ in how they get the model's averages:
+
+- ``exact``: all states, N ≤ 16 (`lsg_ray.ising.exact`).
+- ``pcd``: persistent Monte Carlo chains (`lsg_ray.ising.pcd`).
+
+Whatever the method, the model is checked by independent Monte Carlo: Δ and the root mean square
+errors of m and C are what new chains measure, with their own noise stated beside.
+
+Frozen weights (|m| = 1) have no finite field.  They are left out of the fit and get no couplings,
+and the field atanh of ±(1 − pseudocount).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.ising.exact import fit_exact
+from lsg_ray.ising.fitted import Fitted, Progress, deviation
+from lsg_ray.ising.model import IsingModel
+from lsg_ray.ising.montecarlo import sample_model
+from lsg_ray.ising.pcd import fit_pcd
+from lsg_ray.ising.targets import Target, as_target
+
+Floats = NDArray[np.float64]
+Method = Literal["pcd", "bp", "exact"]
+
+#: Probability given to the state that a frozen weight was never seen in, if M is unknown.
+PSEUDOCOUNT = 1e-3
+
+
+class Fit(NamedTuple):
+    """A fitted model and how good it is.
+
+    model: with all weights; report: plain numbers, see `fit_boltzmann`; history: Dataset over
+    ``step``; check: the independent Monte Carlo, with the data's moments beside.
+    """
+
+    model: IsingModel
+    report: dict[str, Any]
+    history: xarray.Dataset
+    check: xarray.Dataset
+
+
+def fit_boltzmann(
+    moments: Any,
+    *,
+    method: Method = "pcd",
+    seconds: float | None = None,
+    pseudocount: float | None = None,
+    verify: bool = True,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Fit:
+    """Fit couplings and fields to moments, and say how good they are.
+
+    Parameters
+    ----------
+    moments
+        As `as_target` takes them: a Dataset, (m, C), a path, an ensemble, configurations.
+    method
+        ``pcd``, ``bp``, or ``exact`` (N ≤ `MAX_EXACT`).
+    seconds
+        Time for the fit itself, without the check; by default what the method finds enough.
+    pseudocount
+        For frozen weights: 1 − |m| that they are given; by default 1/(M + 2).
+    verify
+        Whether to check the model by independent Monte Carlo.
+    seed
+        Of chains and starts.
+    threads
+        By default one per CPU.
+    progress
+        Told ``(done, in all)``, in steps of the fit.
+    options
+        Of the method: see `fit_pcd`, `lsg_ray.ising.bp.fit_bp`.
+
+    Returns
+    -------
+    Fit
+        Its report holds ``delta``, ``rms_m``, ``rms_C`` (by Monte Carlo), ``noise_m``,
+        ``noise_C`` (the standard errors among them), ``mc_converged``, ``rhat_max``,
+        ``delta_method`` (the method's own), ``delta_independent`` (of J = 0), ``converged``,
+        ``iterations``, ``frozen`` (count) and ``frozen_weights``, ``seconds``.
+
+    Raises
+    ------
+    InputError
+        Moments that no ±1 variables have, an unknown method, or nothing but frozen weights.
+    """
+    target = as_target(moments)
+    free = _free(target)
+    inner = target if free is None else target.restrict(free)
+    began = time.perf_counter()
+    fit = _METHODS.get(method)
+    if fit is None:
+        raise InputError(f"method {method!r} given; one of {', '.join(_METHODS)}")
+    found = fit(inner, seconds=seconds, seed=seed, threads=threads, progress=progress, **options)
+    independent = deviation(inner.m, np.outer(inner.m, inner.m), inner)[0]
+    if not found.delta <= independent:
+        found = found._replace(J=0 * found.J, h=np.arctanh(inner.m), delta=independent)
+    J, h = _with_frozen(target, free, found, pseudocount)
+    taken = time.perf_counter() - began
+    report: dict[str, Any] = {
+        "method": method,
+        "converged": found.converged,
+        "iterations": found.iterations,
+        "delta_method": found.delta,
+        "delta_independent": independent,
+        "frozen": len(target.frozen),
+        "frozen_weights": target.frozen.tolist(),
+        "seed": seed,
+    }
+    model = IsingModel(J, h, target.part)
+    check = xarray.Dataset()
+    if verify:
+        check = verify_model(model, target, seed=seed + 1, threads=threads)
+        report |= {name: check.attrs[name] for name in _CHECKED}
+    report["fit_seconds"] = taken
+    report["seconds"] = time.perf_counter() - began
+    names = [name for name in found.history if name != "step"]
+    history = xarray.Dataset(
+        {name: ("step", np.asarray(found.history[name])) for name in names},
+        {"step": np.asarray(found.history.get("step", []))},
+        {"statistic": "fit history", "method": method},
+    )
+    attributes = {**target.attributes, **{k: v for k, v in report.items() if k != "frozen_weights"}}
+    attributes["converged"] = int(found.converged)
+    return Fit(IsingModel(J, h, target.part, attributes), report, history, check)
+
+
+_CHECKED = ("delta", "rms_m", "rms_C", "noise_m", "noise_C", "mc_converged", "rhat_max")
+
+
+def _free(target: Target) -> NDArray[np.int64] | None:
+    """Return the weights that can be fitted; None for all."""
+    n, frozen = len(target.m), target.frozen
+    if not len(frozen):
+        return None
+    if n - len(frozen) < 2:
+        raise InputError(
+            f"{len(frozen)} of {n} weights are frozen (|m| = 1); at least 2 others are needed"
+        )
+    return np.setdiff1d(np.arange(n), frozen)
+
+
+def _with_frozen(
+    target: Target, free: NDArray[np.int64] | None, found: Fitted, pseudocount: float | None
+) -> tuple[Floats, Floats]:
+    if free is None:
+        return found.J, found.h
+    n = len(target.m)
+    if pseudocount is None:
+        pseudocount = PSEUDOCOUNT if target.count is None else 1 / (target.count + 2)
+    if not 0 < pseudocount < 1:
+        raise InputError(f"pseudocount {pseudocount} given; it must be between 0 and 1")
+    J, h = np.zeros((n, n)), np.arctanh(np.sign(target.m) * (1 - pseudocount))
+    J[np.ix_(free, free)], h[free] = found.J, found.h
+    return J, h
+
+
+def verify_model(
+    model: IsingModel,
+    target: Target,
+    *,
+    chains: int = 1024,
+    samples: int = 500_000,
+    seed: int = 1,
+    threads: int | None = None,
+) -> xarray.Dataset:
+    """Measure a model by new chains and compare with the moments it was fitted to.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `sample_model`, with ``m_data`` and ``C_data`` beside, and attributes ``delta``,
+        ``rms_m``, ``rms_C``, their Monte Carlo noise ``noise_m``, ``noise_C``, ``mc_converged``.
+    """
+    draws = max(8, samples // chains)
+    found = sample_model(
+        model, chains=chains, burn_in=200, draws=draws, thin=2, seed=seed, threads=threads
+    )
+    delta, rms_m, rms_C = deviation(found["m"].values, found["C"].values.copy(), target)
+    off = ~np.eye(len(target.m), dtype=bool)
+    found = found.assign(
+        m_data=("weight", target.m), C_data=(("weight", "weight_"), target.C)
+    ).drop_vars("energy")
+    return found.assign_attrs(
+        delta=delta,
+        rms_m=rms_m,
+        rms_C=rms_C,
+        noise_m=float(np.sqrt(np.mean(found["m_stderr"].values ** 2))),
+        noise_C=float(np.sqrt(np.mean(found["C_stderr"].values[off] ** 2))),
+        mc_converged=found.attrs["converged"],
+    )
+
+
+_METHODS: dict[str, Callable[..., Fitted]] = {"pcd": fit_pcd, "exact": fit_exact}

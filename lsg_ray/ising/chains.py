@@ -1,0 +1,319 @@
+"""Many Markov chains of one Ising model, side by side.
+
+Chains are cut into groups that run on threads and have random numbers of their own, so a result
+depends on the seed and the number of chains, not on the number of threads.  Two layouts, chosen by
+what is faster (see `lsg_ray.kernels.spins`): *dense*, in which the fields of a block of spins of
+all chains come from one matrix product, and *cached*, in which each chain keeps its fields.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import ThreadpoolController
+
+from lsg_ray.errors import InputError
+from lsg_ray.ising.model import IsingModel
+from lsg_ray.kernels.elementary import LANES, STATE_SHAPE
+from lsg_ray.rng import Stage, seed_sequence
+
+Method = Literal["heat-bath", "metropolis"]
+Order = Literal["sequential", "random"]
+Layout = Literal["auto", "dense", "cached"]
+
+#: Groups of chains: what runs on a thread, and what errors are estimated from.
+GROUPS = 8
+#: Spins whose fields are computed by one product.
+BLOCK = 64
+#: Chains of a group from which on the dense layout is faster, as measured at N = 675.
+DENSE_FROM = 16
+#: Products of a sweep, chains · N², from which threads are worth their start.
+WORTH_THREADS = 20_000_000
+#: Sweeps after which cached fields are computed anew, against drift of float32.
+REFRESH = 100
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Return the linear-algebra libraries of this process; to look for them takes milliseconds."""
+    return ThreadpoolController()
+
+
+class Chains:
+    """State of many chains; `sweep` moves them on.
+
+    Parameters
+    ----------
+    model
+        What they sample; may be exchanged for another of the same size by `use`.
+    chains
+        How many.
+    seed
+        Of the starts and of the moves.
+    beta
+        Inverse temperature, one number or one for each chain.
+    method
+        ``heat-bath`` or ``metropolis``.
+    order
+        In which a sweep goes through the spins: ``sequential``, or ``random``: a new permutation
+        each sweep, the same for the chains of a group.
+    layout
+        ``dense``, ``cached``, or ``auto``.
+    start
+        (chains, N) ±1, or (N,) for all; by default independent fair spins.
+    threads
+        By default one per CPU; changes no result.
+    """
+
+    def __init__(
+        self,
+        model: IsingModel,
+        chains: int,
+        *,
+        seed: int = 0,
+        beta: ArrayLike = 1.0,
+        method: Method = "heat-bath",
+        order: Order = "sequential",
+        layout: Layout = "auto",
+        start: ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> None:
+        from dask.system import CPU_COUNT
+
+        if chains < 1:
+            raise InputError(f"{chains} chains given; at least 1")
+        for given, allowed in (
+            (method, ("heat-bath", "metropolis")),
+            (order, ("sequential", "random")),
+            (layout, ("auto", "dense", "cached")),
+        ):
+            if given not in allowed:
+                raise InputError(f"{given!r} given; one of {', '.join(allowed)}")
+        betas = np.broadcast_to(np.asarray(beta, np.float32), (chains,))
+        if not np.isfinite(betas).all():
+            raise InputError(f"beta {beta!r} given; it must be finite")
+        self.n_chains, self.n_spins = chains, model.n_spins
+        self.sweeps, self.changed = 0, 0
+        small = chains * model.n_spins**2 < WORTH_THREADS
+        self._threads = 1 if small else min(threads or CPU_COUNT, CPU_COUNT)
+        edges = np.linspace(0, chains, min(GROUPS, chains) + 1).astype(int).tolist()
+        self.groups = [slice(a, b) for a, b in itertools.pairwise(edges)]
+        largest = max(group.stop - group.start for group in self.groups)
+        dense = layout == "dense" or (layout == "auto" and largest >= DENSE_FROM)
+        make = _DenseGroup if dense else _CachedGroup
+        first = None if start is None else self._start(start)
+        seeds = [seed_sequence(seed, Stage.MONTE_CARLO, n) for n in range(len(self.groups))]
+        self._parts: list[_Group] = [
+            make(
+                model.n_spins,
+                betas[group],
+                seeds[n],
+                method,
+                order,
+                None if first is None else first[group],
+            )
+            for n, group in enumerate(self.groups)
+        ]
+        self.use(model)
+
+    def _start(self, start: ArrayLike) -> NDArray[np.float32]:
+        given = np.asarray(start)
+        if given.shape not in ((self.n_spins,), (self.n_chains, self.n_spins)):
+            raise InputError(
+                f"start of shape {given.shape} given; ({self.n_spins},) or "
+                f"({self.n_chains}, {self.n_spins}) is needed"
+            )
+        if not (np.abs(given) == 1).all():
+            raise InputError("start holds values other than ±1")
+        return np.broadcast_to(given, (self.n_chains, self.n_spins)).astype(np.float32)
+
+    def use(self, model: IsingModel) -> None:
+        """Go on with another model of the same size."""
+        J = np.ascontiguousarray(model.J, np.float32)
+        h = np.ascontiguousarray(model.h, np.float32)
+        self.use_arrays(J, h)
+
+    def use_arrays(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+        """Go on with other couplings and fields, unchecked: for fits, which change them a lot."""
+        self._map(lambda part: part.use(J, h))
+
+    def sweep(self, number: int = 1) -> None:
+        """Go through all spins of all chains so many times."""
+        self.changed += sum(self._map(lambda part: part.sweep(number)))
+        self.sweeps += number
+
+    @property
+    def acceptance(self) -> float:
+        """Spins changed per spin tried, so far."""
+        tried = self.sweeps * self.n_chains * self.n_spins
+        return self.changed / tried if tried else 0.0
+
+    @property
+    def spins(self) -> NDArray[np.int8]:
+        """Configurations (chains, N) int8 ±1."""
+        return np.concatenate([part.by_chain() for part in self._parts]).astype(np.int8)
+
+    def energies(self) -> NDArray[np.float64]:
+        """Energies of the chains (chains,) in nats, without β."""
+        return np.concatenate(self._map(lambda part: part.energies()))
+
+    def set_beta(self, beta: NDArray[np.floating]) -> None:
+        """Give each chain another inverse temperature: replicas that are exchanged."""
+        for part, group in zip(self._parts, self.groups, strict=True):
+            part.beta = np.ascontiguousarray(beta[group], np.float32)
+
+    def by_spin(self) -> list[NDArray[np.float32]]:
+        """Return the spins of each group, (N, chains of the group), to be read only."""
+        return [part.by_spin() for part in self._parts]
+
+    def product(self) -> NDArray[np.float32]:
+        """Return Σ σσᵀ over all chains, (N, N); exact below 2²⁴ chains."""
+        spins = np.concatenate(self.by_spin(), axis=1)
+        with _libraries().limit(limits=self._threads):
+            found: NDArray[np.float32] = spins @ spins.T
+        return found
+
+    def products(self) -> list[NDArray[np.float32]]:
+        """Return Σ σσᵀ over the chains of each group, (N, N)."""
+        return self._map(lambda part: part.product())
+
+    def _map(self, work: Callable[[_Group], Any]) -> list[Any]:
+        with _libraries().limit(limits=1):
+            if self._threads == 1 or len(self._parts) == 1:
+                return [work(part) for part in self._parts]
+            with ThreadPoolExecutor(self._threads) as pool:
+                return list(pool.map(work, self._parts))
+
+
+class _Group:
+    """Chains that share random numbers; spins are (N, chains) or (chains, N)."""
+
+    J: NDArray[np.float32]
+    h: NDArray[np.float32]
+
+    def __init__(
+        self,
+        n: int,
+        beta: NDArray[np.float32],
+        seed: np.random.SeedSequence,
+        method: Method,
+        order: Order,
+        start: NDArray[np.float32] | None,
+    ) -> None:
+        from lsg_ray.kernels import spins
+
+        self.kernels = spins
+        self.n, self.chains = n, len(beta)
+        self.beta = np.ascontiguousarray(beta)
+        starts, orders, moves = seed.spawn(3)
+        self.rng = np.random.default_rng(orders)
+        words = moves.generate_state(int(np.prod(STATE_SHAPE)), np.uint32)
+        self.state = words.reshape(STATE_SHAPE)
+        self.method = spins.HEAT_BATH if method == "heat-bath" else spins.METROPOLIS
+        self.random = order == "random"
+        if start is None:
+            fair = np.random.default_rng(starts).integers(0, 2, (self.chains, n), np.int8)
+            start = (2 * fair - 1).astype(np.float32)
+        self.place(start)
+
+    def place(self, spins: NDArray[np.float32]) -> None:
+        raise NotImplementedError
+
+    def use(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+        self.J, self.h = J, h
+
+    def sweep(self, number: int) -> int:
+        raise NotImplementedError
+
+    def by_spin(self) -> NDArray[np.float32]:
+        raise NotImplementedError
+
+    def by_chain(self) -> NDArray[np.float32]:
+        return self.by_spin().T
+
+    def energies(self) -> NDArray[np.float64]:
+        spins = self.by_spin()
+        fields = self.J @ spins
+        both = np.einsum("nc,nc->c", spins, fields, dtype=np.float64)
+        return -0.5 * both - self.h.astype(np.float64) @ spins
+
+    def product(self) -> NDArray[np.float32]:
+        spins = self.by_spin()
+        return spins @ spins.T
+
+
+class _DenseGroup(_Group):
+    def place(self, spins: NDArray[np.float32]) -> None:
+        self.spins = np.ascontiguousarray(spins.T)
+        self.fields = np.empty((BLOCK, self.chains), np.float32)
+        rows = -(-self.kernels.CHAINS // LANES)
+        self.bits = np.empty((rows, LANES), np.uint32)
+
+    def use(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+        super().use(J, h)
+        starts = range(0, self.n, BLOCK)
+        self.within = [np.ascontiguousarray(J[a : a + BLOCK, a : a + BLOCK]) for a in starts]
+
+    def sweep(self, number: int) -> int:
+        changed = 0
+        for _ in range(number):
+            order = self.rng.permutation(self.n) if self.random else None
+            for block, a in enumerate(range(0, self.n, BLOCK)):
+                b = min(a + BLOCK, self.n)
+                fields = self.fields[: b - a]
+                some = slice(a, b) if order is None else order[a:b]
+                spins, rows, h = self.spins[some], self.J[some], self.h[some]
+                if order is None:
+                    within = self.within[block]
+                else:
+                    within = np.ascontiguousarray(rows[:, order[a:b]])
+                np.matmul(rows, self.spins, out=fields)
+                fields += h[:, None]
+                changed += self.kernels.update_block(
+                    spins, fields, within, self.beta, self.state, self.bits, self.method
+                )
+                if order is not None:
+                    self.spins[some] = spins
+        return changed
+
+    def by_spin(self) -> NDArray[np.float32]:
+        return self.spins
+
+
+class _CachedGroup(_Group):
+    def place(self, spins: NDArray[np.float32]) -> None:
+        self.spins = np.ascontiguousarray(spins)
+        self.bits = np.empty((-(-self.n // LANES), LANES), np.uint32)
+        self.age = 0
+
+    def use(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+        super().use(J, h)
+        self.fields = self.spins @ J + h
+
+    def sweep(self, number: int) -> int:
+        changed = 0
+        for _ in range(number):
+            if self.age % REFRESH == 0:
+                self.fields = self.spins @ self.J + self.h
+            order = self.rng.permutation(self.n) if self.random else np.arange(self.n)
+            changed += self.kernels.sweep_cached(
+                self.spins,
+                self.fields,
+                self.J,
+                self.beta,
+                order,
+                self.state,
+                self.bits,
+                self.method,
+            )
+            self.age += 1
+        return changed
+
+    def by_spin(self) -> NDArray[np.float32]:
+        return self.spins.T

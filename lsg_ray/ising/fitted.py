@@ -1,0 +1,46 @@
+"""What every method of fitting returns, and how far a model is from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.ising.targets import Target
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+
+class Fitted(NamedTuple):
+    """What a method returns: J, h of the free weights; whether it converged; steps; history.
+
+    history: by name, one number a recorded step, with ``step`` among them; delta: the method's own
+    estimate of Δ.
+    """
+
+    J: Floats
+    h: Floats
+    converged: bool
+    iterations: int
+    delta: float
+    history: dict[str, list[float]]
+
+
+def deviation(m: Floats, C: Floats, target: Target) -> tuple[float, float, float]:
+    """Return Δ = sqrt(mean Δm² + mean_{i≠j} ΔC²), and the two root mean squares.
+
+    Examples
+    --------
+    >>> target = Target(np.zeros(2), np.eye(2))
+    >>> deviation(np.array([0.3, 0.3]), np.array([[1, 0.4], [0.4, 1]]), target)
+    (0.5, 0.3, 0.4)
+    """
+    n = len(m)
+    off = C - target.C
+    np.fill_diagonal(off, 0.0)
+    rms_m = float(np.sqrt(np.mean((m - target.m) ** 2)))
+    rms_C = float(np.sqrt((off**2).sum() / (n * (n - 1))))
+    return round(float(np.hypot(rms_m, rms_C)), 15), rms_m, rms_C

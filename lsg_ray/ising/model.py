@@ -1,0 +1,303 @@
+"""The effective Ising model P(σ) ∝ exp(−βE(σ)), E = −Σ_{i<j} J_ij σ_iσ_j − Σ_i h_i σ_i.
+
+Spins are the weights σ_i = ±1 of a network, couplings J_ij = J_ji tell how two weights prefer to
+agree, fields h_i how one prefers +1.  β = 1 unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.statistics.results import check_target, save_arrays, save_result
+
+Floats = NDArray[np.float64]
+#: Largest model that is enumerated: 2²⁰ states.
+MAX_ENUMERATED = 20
+#: J and Jᵀ may differ by so much, relative to the largest coupling.
+ASYMMETRY = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class IsingModel:
+    """Couplings and fields, checked.
+
+    Parameters
+    ----------
+    J
+        (N, N) float64 couplings, symmetric, zero diagonal, in nats.
+    h
+        (N,) float64 fields, in nats.
+    part
+        (N,) name of the part of the network that each weight belongs to, or None.
+    attributes
+        Where the model comes from and how good it is, plain values.
+
+    Raises
+    ------
+    InputError
+        An entry is not finite, J is not symmetric or has a diagonal, or shapes do not fit; quotes
+        the entry.
+
+    Examples
+    --------
+    >>> model = IsingModel([[0, 1], [1, 0]], [0.5, 0])
+    >>> model.energy([[1, 1], [1, -1]]).tolist()
+    [-1.5, 0.5]
+    """
+
+    J: Floats
+    h: Floats
+    part: NDArray[np.str_] | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        J, h = _checked(self.J, self.h)
+        object.__setattr__(self, "J", J)
+        object.__setattr__(self, "h", h)
+        if self.part is not None and np.shape(self.part) != h.shape:
+            raise InputError(f"part of shape {np.shape(self.part)} given; h has {h.shape}")
+
+    @property
+    def n_spins(self) -> int:
+        """Spins N."""
+        return len(self.h)
+
+    def local_fields(self, sigma: ArrayLike) -> Floats:
+        """Return h_i + Σ_j J_ij σ_j for configurations (R, N): (R, N)."""
+        s = self._spins(sigma)
+        found: Floats = self.h + s @ self.J
+        return found
+
+    def energy(self, sigma: ArrayLike) -> Floats:
+        """Return E(σ) of configurations (R, N): (R,), in nats."""
+        s = self._spins(sigma)
+        found: Floats = -0.5 * np.einsum("ri,ri->r", s, s @ self.J) - s @ self.h
+        return found
+
+    def _spins(self, sigma: ArrayLike) -> Floats:
+        s = np.atleast_2d(np.asarray(sigma, np.float64))
+        if s.ndim != 2 or s.shape[1] != self.n_spins:
+            raise InputError(
+                f"configurations of shape {np.shape(sigma)} given; the model has {self.n_spins} "
+                f"spins: (R, {self.n_spins}) is needed"
+            )
+        wrong = np.argwhere(np.abs(s) != 1)
+        if len(wrong):
+            row, spin = wrong[0].tolist()
+            raise InputError(
+                f"configuration {row} holds {s[row, spin]:g} at spin {spin}; it must be ±1"
+            )
+        return s
+
+    def sparsity(self, below: float = 0.0) -> float:
+        """Return the share of pairs i < j with |J_ij| ≤ ``below``."""
+        upper = np.abs(self.J[np.triu_indices(self.n_spins, 1)])
+        return float(np.mean(upper <= below)) if upper.size else 1.0
+
+    def to_dataset(self) -> xarray.Dataset:
+        """Return J (weight, weight_) and h (weight) with units and attributes."""
+        nats = {"units": "nat"}
+        numbers = np.arange(self.n_spins)
+        found = xarray.Dataset(
+            {
+                "J": (("weight", "weight_"), self.J, {"long_name": "coupling", **nats}),
+                "h": ("weight", self.h, {"long_name": "field", **nats}),
+            },
+            {"weight": numbers, "weight_": numbers},
+            {"statistic": "ising model", **self.attributes},
+        )
+        return found if self.part is None else found.assign_coords(part=("weight", self.part))
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the model: ``.npz`` with ``J`` and ``h``, or else a Zarr group.
+
+        Raises
+        ------
+        InputError
+            As `check_target`.
+        """
+        if str(path).endswith(".npz"):
+            return save_arrays({"J": self.J, "h": self.h}, path, overwrite=overwrite)
+        return save_result(self.to_dataset(), path, overwrite=overwrite)
+
+
+def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
+    couplings, fields = (np.array(values, np.float64) for values in (J, h))
+    n = fields.size
+    if fields.ndim != 1 or couplings.shape != (n, n) or n == 0:
+        raise InputError(
+            f"J of shape {couplings.shape} and h of shape {fields.shape} given; "
+            "(N, N) and (N,) with N > 0 are needed"
+        )
+    for name, values in (("J", couplings), ("h", fields)):
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            at = tuple(bad[0].tolist())
+            raise InputError(f"{name}{list(at)} is {values[at]}; {name} must be finite")
+    diagonal = np.flatnonzero(np.diag(couplings))
+    if len(diagonal):
+        i = int(diagonal[0])
+        raise InputError(f"J[{i}, {i}] is {couplings[i, i]:g}; the diagonal of J must be zero")
+    difference = np.abs(couplings - couplings.T)
+    if difference.max(initial=0) > ASYMMETRY * np.abs(couplings).max(initial=0):
+        i, j = (int(k) for k in np.unravel_index(difference.argmax(), difference.shape))
+        raise InputError(
+            f"J[{i}, {j}] is {couplings[i, j]:g} and J[{j}, {i}] is {couplings[j, i]:g}; "
+            "J must be symmetric: pass (J + J.T)/2"
+        )
+    couplings = (couplings + couplings.T) / 2
+    for values in (couplings, fields):
+        values.flags.writeable = False
+    return couplings, fields
+
+
+def load_model(path: str | os.PathLike[str]) -> IsingModel:
+    """Read a model: a Zarr group or an ``.npz`` that holds ``J`` (N, N) and ``h`` (N,).
+
+    Raises
+    ------
+    InputError
+        Nothing readable is there, or it is no model.
+    """
+    place = Path(path)
+    try:
+        if place.suffix == ".npz":
+            with np.load(place, allow_pickle=False) as arrays:
+                return IsingModel(arrays["J"], arrays["h"])
+        with xarray.open_zarr(place) as found:
+            part = found.get("part")
+            return IsingModel(
+                found["J"].values,
+                found["h"].values,
+                None if part is None else names_of(part),
+                dict(found.attrs),
+            )
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+    except Exception as error:  # a foreign or damaged file fails in a dozen ways
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        line = str(reason).splitlines()[0]
+        raise InputError(
+            f"{place}: not a model ({line}); name a Zarr of `lsg fit`, or an .npz with J and h"
+        ) from None
+
+
+def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
+    """Return names from a coordinate that was saved as numbers with ``flag_meanings``."""
+    if part.dtype.kind != "i":
+        return part.values.astype(str)
+    meanings = np.array(str(part.attrs["flag_meanings"]).split())
+    return meanings[part.values]
+
+
+def as_model(given: Any) -> IsingModel:
+    """Return a model from a model, a path, or a pair (J, h)."""
+    if isinstance(given, IsingModel):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return load_model(given)
+    if isinstance(given, xarray.Dataset):
+        return IsingModel(given["J"].values, given["h"].values, attributes=dict(given.attrs))
+    try:
+        J, h = given
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{type(given).__name__} given; a model is an IsingModel, a path, or (J, h)"
+        ) from None
+    return IsingModel(J, h)
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Averages over all 2^N states: log_Z and entropy in nats, mean energy, m (N,), C (N, N)."""
+
+    log_Z: float  # noqa: N815
+    energy: float
+    entropy: float
+    m: Floats
+    C: Floats
+
+
+def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
+    """Average over all states of a small model; the oracle of everything else.
+
+    Raises
+    ------
+    InputError
+        More than `MAX_ENUMERATED` spins.
+    """
+    n = model.n_spins
+    if n > MAX_ENUMERATED:
+        raise InputError(f"{n} spins; at most {MAX_ENUMERATED} can be enumerated")
+    pieces = [np.arange(a, min(a + 2**14, 2**n)) for a in range(0, 2**n, 2**14)]
+
+    def states(numbers: NDArray[np.int64]) -> Floats:
+        found: NDArray[Any] = 2.0 * ((numbers[:, None] >> np.arange(n)) & 1) - 1
+        return found
+
+    energies = np.concatenate([model.energy(states(piece)) for piece in pieces])
+    shift = (-beta * energies).max()
+    weights = np.exp(-beta * energies - shift)
+    total = weights.sum()
+    log_Z = float(np.log(total) + shift)
+    p = weights / total
+    m, C = np.zeros(n), np.zeros((n, n))
+    for piece in pieces:
+        s, w = states(piece), p[piece]
+        m += w @ s
+        C += (s.T * w) @ s
+    energy = float(p @ energies)
+    return Exact(log_Z, energy, log_Z + beta * energy, m, C)
+
+
+def parameter_histograms(model: IsingModel, bins: int = 80) -> xarray.Dataset:
+    """Histogram fields and couplings by part: J within each part, and between parts as ``mixed``.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``fields`` (part, field), ``couplings`` (part, coupling), counts over centres of bins.
+    """
+    part = np.full(model.n_spins, "all") if model.part is None else model.part
+    names = [str(name) for name in dict.fromkeys(part.tolist())]
+    i, j = np.triu_indices(model.n_spins, 1)
+    upper = model.J[i, j]
+    h_edges, J_edges = (
+        np.histogram_bin_edges(values if values.size else [0.0], bins)
+        for values in (model.h, upper)
+    )
+    h = [np.histogram(model.h[part == name], h_edges)[0] for name in names]
+    groups = [(part[i] == name) & (part[j] == name) for name in names]
+    groups.append(part[i] != part[j])
+    J = [np.histogram(upper[group], J_edges)[0] for group in groups]
+    return xarray.Dataset(
+        {
+            "fields": (("part", "field"), np.array(h)),
+            "couplings": (("pair", "coupling"), np.array(J)),
+        },
+        {
+            "part": names,
+            "pair": [*names, "mixed"],
+            "field": (h_edges[1:] + h_edges[:-1]) / 2,
+            "coupling": (J_edges[1:] + J_edges[:-1]) / 2,
+        },
+    )
+
+
+__all__ = [
+    "Exact",
+    "IsingModel",
+    "as_model",
+    "check_target",
+    "enumerate_model",
+    "load_model",
+    "parameter_histograms",
+]

@@ -1,0 +1,192 @@
+"""What a model is fitted to: m and C, from wherever they come, checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.errors import InputError
+from lsg_ray.ising.model import names_of
+from lsg_ray.statistics.configurations import Configurations
+from lsg_ray.statistics.moments import moments
+
+Floats = NDArray[np.float64]
+#: What rounding may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
+TOLERANCE = 1e-6
+#: 1 − |m| below which a weight counts as frozen.
+FROZEN = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Moments to be reproduced.
+
+    m: (N,); C: (N, N), ones on the diagonal; count: configurations behind them, None if unknown;
+    part: names of the weights' parts, or None; attributes: where they come from.
+    """
+
+    m: Floats
+    C: Floats
+    count: int | None = None
+    part: NDArray[np.str_] | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        m, C = _checked(self.m, self.C)
+        object.__setattr__(self, "m", m)
+        object.__setattr__(self, "C", C)
+
+    @property
+    def frozen(self) -> NDArray[np.int64]:
+        """Weights with |m| = 1: their fields diverge and they have no connected correlations."""
+        return np.flatnonzero(1 - np.abs(self.m) <= FROZEN)
+
+    def restrict(self, which: slice | NDArray[Any]) -> Target:
+        """Return the moments of some weights."""
+        part = None if self.part is None else self.part[which]
+        C = self.C[which][:, which]
+        return Target(self.m[which], C, self.count, part, self.attributes)
+
+    def parts(self) -> dict[str, slice]:
+        """Return where each part stands; empty if the weights have no names."""
+        if self.part is None:
+            return {}
+        names = list(dict.fromkeys(self.part.tolist()))
+        places = {name: np.flatnonzero(self.part == name) for name in names}
+        return {str(name): slice(int(at[0]), int(at[-1]) + 1) for name, at in places.items()}
+
+
+def as_target(given: Any) -> Target:
+    """Return moments from a Dataset, a pair (m, C), a file, an ensemble or an array.
+
+    Parameters
+    ----------
+    given
+        `Target`; Dataset of `lsg_ray.moments`; (m, C); path of a moments Zarr, an ``.npz`` with
+        ``m`` and ``C``, or a store; `Ensemble`, view, or configurations (M, N) of ±1.
+
+    Raises
+    ------
+    InputError
+        Nothing of that kind, or no moments of ±1 weights: says which entry is wrong.
+    """
+    if isinstance(given, Target):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return _from_path(Path(given))
+    if isinstance(given, xarray.Dataset):
+        return _from_dataset(given)
+    if isinstance(given, (Ensemble, Configurations)):
+        return _from_dataset(moments(given))
+    if isinstance(given, tuple) and len(given) == 2:
+        return Target(*given)
+    return _from_dataset(moments(given))
+
+
+def _from_path(path: Path) -> Target:
+    text = str(path)
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                if "m" not in arrays or "C" not in arrays:
+                    raise InputError(f"holds {', '.join(arrays)}; m and C are needed")
+                return Target(arrays["m"], arrays["C"], attributes={"source": path.name})
+        attributes = _attributes(path)
+        if attributes.get("statistic") == "moments":
+            with xarray.open_zarr(path) as found:
+                return _from_dataset(found.load())
+    except InputError as error:
+        raise InputError(f"{text}: {error}") from None
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InputError(
+            f"{text}: cannot be read as moments ({reason}); name a moments Zarr, an .npz with m "
+            "and C, or a store"
+        ) from None
+    return _from_dataset(moments(text))
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    """Return the attributes of a local Zarr group; empty if there is none."""
+    import json
+
+    try:
+        return dict(json.loads((path / "zarr.json").read_bytes()).get("attributes", {}))
+    except (OSError, ValueError):
+        return {}
+
+
+def _from_dataset(found: xarray.Dataset) -> Target:
+    missing = [name for name in ("m", "C") if name not in found]
+    if missing:
+        raise InputError(
+            f"moments without {' and '.join(missing)} given; make them with lsg moments"
+        )
+    count = found.attrs.get("count")
+    part = names_of(found["part"]) if "part" in found.coords else None
+    keep = ("source", "spec_hash", "where", "sampling_seed")
+    attributes = {name: found.attrs[name] for name in keep if name in found.attrs}
+    return Target(
+        found["m"].values,
+        found["C"].values,
+        None if count is None else int(count),
+        part,
+        attributes,
+    )
+
+
+def _checked(m: Any, C: Any) -> tuple[Floats, Floats]:
+    try:
+        means, second = np.array(m, np.float64), np.array(C, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"m and C are no arrays of numbers: {error}") from None
+    n = means.size
+    if means.ndim != 1 or second.shape != (n, n):
+        raise InputError(
+            f"m of shape {means.shape} and C of shape {second.shape} given; (N,) and (N, N)"
+        )
+    if n < 2:
+        raise InputError(f"N = {n} weights given; a model needs at least 2")
+    for name, values in (("m", means), ("C", second)):
+        bad = ~np.isfinite(values) | (np.abs(values) > 1 + TOLERANCE)
+        if bad.any():
+            at = tuple(np.argwhere(bad)[0].tolist())
+            raise InputError(f"{name}{list(at)} is {values[at]}; it must be from −1 to 1")
+    if (diagonal := np.abs(np.diag(second) - 1)).max() > TOLERANCE:
+        i = int(diagonal.argmax())
+        raise InputError(
+            f"C[{i}, {i}] is {second[i, i]:g}; ⟨σ²⟩ = 1, so the diagonal of C is 1 "
+            "(pass raw correlations, not connected ones)"
+        )
+    if (difference := np.abs(second - second.T)).max() > TOLERANCE:
+        i, j = (int(k) for k in np.unravel_index(difference.argmax(), (n, n)))
+        raise InputError(f"C[{i}, {j}] is {second[i, j]:g} and C[{j}, {i}] {second[j, i]:g}; "
+                         "C must be symmetric")  # fmt: skip
+    means = np.clip(means, -1, 1)
+    second = np.clip((second + second.T) / 2, -1, 1)
+    np.fill_diagonal(second, 1.0)
+    # Each of the four states of two spins has a probability: 1 ± m_i ± m_j + (±±) C_ij ≥ 0.
+    for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+        p = 1 + a * means[:, None] + b * means[None] + a * b * second
+        if p.min() < -TOLERANCE * 4:
+            i, j = (int(k) for k in np.unravel_index(p.argmin(), (n, n)))
+            raise InputError(
+                f"m[{i}] = {means[i]:g}, m[{j}] = {means[j]:g} and C[{i}, {j}] = {second[i, j]:g} "
+                "cannot be moments of ±1: a state of the two would have a negative probability"
+            )
+    lowest = float(np.linalg.eigvalsh(second - np.outer(means, means))[0])
+    if lowest < -TOLERANCE * n:
+        raise InputError(
+            f"C − m mᵀ has the eigenvalue {lowest:.3g}; no ensemble has such a C (a covariance has "
+            "none below zero)"
+        )
+    for values in (means, second):
+        values.flags.writeable = False
+    return means, second

@@ -1,0 +1,67 @@
+"""`lsg fit`: from moments or a store to a model with its report."""
+
+import numpy as np
+import pytest
+
+import lsg_ray
+from lsg_ray.ising.model import load_model
+
+from .conftest import listing
+
+KEYS = {"rms_m", "rms_C", "delta", "converged", "frozen", "seconds"}
+
+
+def test_fit__writes_a_model_and_says_how_good_it_is(lsg, store, tmp_path):
+    lsg("moments", store, "--out", tmp_path / "m")
+    figure = tmp_path / "f.png"
+    for place, out, extra in (
+        (store, "a.zarr", ()),
+        (tmp_path / "m", "b.npz", ("--figure", figure)),
+        (tmp_path / "m", "c.zarr", ("--part", "RB")),
+    ):
+        ran = lsg("fit", place, "--out", tmp_path / out, "--seconds", 0.5, "--json", *extra)
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.json.keys() >= KEYS
+        model = load_model(tmp_path / out)
+        assert model.n_spins == ran.json["n_weights"] == (30 if extra[:1] == ("--part",) else 42)
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    again = lsg("fit", store, "--out", tmp_path / "b.npz")
+    assert (again.code, "exists" in again.err) == (2, True)
+    assert lsg("fit", store, "--out", tmp_path / "b.npz", "--overwrite", "--seconds", 0.3).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("bad.npz",), "C[0, 1] is 2"),
+        (("none.npz",), "cannot be read"),
+        (("none",), "nothing there"),
+        (("STORE", "--part", "ITR"), "has LB, RB"),
+        (("ok.npz", "--part", "LB"), "no named parts"),
+        (("ok.npz", "--method", "magic"), "magic"),
+        (("ok.npz", "--seconds", "-1"), "seconds"),
+        (("wide.npz", "--method", "exact"), "at most 16"),
+        (("ok.npz", "--pseudocount", "2"), "one of"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_bad_input__exits_with_2_and_writes_nothing(lsg, store, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    np.savez("bad.npz", m=np.zeros(2), C=[[1, 2], [2, 1]])
+    np.savez("ok.npz", m=np.zeros(2), C=np.eye(2))
+    np.savez("wide.npz", m=np.zeros(20), C=np.eye(20))
+    before = listing(tmp_path)
+    if "--pseudocount" in words:
+        np.savez("ok.npz", m=[1.0, 0, 0], C=np.eye(3))
+        before, says = listing(tmp_path), "pseudocount 2.0 given"
+    words = [store if word == "STORE" else word for word in words]
+    ran = lsg("fit", *words, "--out", "model.npz")
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.err
+    assert listing(tmp_path) == before
+
+
+def test_fitted_model__of_a_shallow_ensemble_reproduces_it(tmp_path):
+    ensemble = lsg_ray.ensemble.synthetic(tmp_path / "s", 3000, 200, 2)
+    fit = lsg_ray.fit_boltzmann(ensemble.part(0), seconds=4)
+    assert fit.report["delta"] < fit.report["delta_independent"] / 2
