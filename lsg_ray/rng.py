@@ -25,6 +25,7 @@ class Stage(IntEnum):
     PERMUTE = 5  # random node permutations
     SYNTHETIC = 6  # synthetic ensembles
     MONTE_CARLO = 7  # spins of Ising models
+    CAVITY = 8  # messages that belief propagation starts from
 
 
 def seed_sequence(seed: int, stage: Stage, *index: int) -> np.random.SeedSequence:

@@ -27,6 +27,7 @@ def test_stages__are_fixed_numbers():
         "PERMUTE": 5,
         "SYNTHETIC": 6,
         "MONTE_CARLO": 7,
+        "CAVITY": 8,
     }
 
 

@@ -3,6 +3,7 @@
 The log-likelihood has the gradient C_data − C_model in J and m_data − m_model in h; it is concave.
 Methods differ in how they get the model's averages:
 
+- ``bp``: the cavity method (`lsg_ray.ising.bethe`).
 - ``exact``: all states, N ≤ 16 (`lsg_ray.ising.exact`).
 - ``pcd``: persistent Monte Carlo chains (`lsg_ray.ising.pcd`).
 
@@ -24,6 +25,7 @@ import xarray
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
+from lsg_ray.ising.bethe import fit_bp
 from lsg_ray.ising.exact import fit_exact
 from lsg_ray.ising.fitted import Fitted, Progress, deviation
 from lsg_ray.ising.model import IsingModel
@@ -84,14 +86,15 @@ def fit_boltzmann(
     progress
         Told ``(done, in all)``, in steps of the fit.
     options
-        Of the method: see `fit_pcd`, `lsg_ray.ising.bp.fit_bp`.
+        Of the method: see `fit_pcd`, `fit_bp`, `fit_exact`.
 
     Returns
     -------
     Fit
         Its report holds ``delta``, ``rms_m``, ``rms_C`` (by Monte Carlo), ``noise_m``,
         ``noise_C`` (the standard errors among them), ``mc_converged``, ``rhat_max``,
-        ``delta_method`` (the method's own), ``delta_independent`` (of J = 0), ``converged``,
+        ``delta_method``, ``rms_m_method``, ``rms_C_method`` (by the
+        method's own measure), ``delta_independent`` (of J = 0), ``converged``,
         ``iterations``, ``frozen`` (count) and ``frozen_weights``, ``seconds``.
 
     Raises
@@ -107,17 +110,17 @@ def fit_boltzmann(
     if fit is None:
         raise InputError(f"method {method!r} given; one of {', '.join(_METHODS)}")
     found = fit(inner, seconds=seconds, seed=seed, threads=threads, progress=progress, **options)
-    independent = deviation(inner.m, np.outer(inner.m, inner.m), inner)[0]
-    if not found.delta <= independent:
-        found = found._replace(J=0 * found.J, h=np.arctanh(inner.m), delta=independent)
+    independent = deviation(inner.m, np.outer(inner.m, inner.m), inner)
+    if not found.deviation[0] <= independent[0]:
+        found = found._replace(J=0 * found.J, h=np.arctanh(inner.m), deviation=independent)
     J, h = _with_frozen(target, free, found, pseudocount)
     taken = time.perf_counter() - began
     report: dict[str, Any] = {
         "method": method,
         "converged": found.converged,
         "iterations": found.iterations,
-        "delta_method": found.delta,
-        "delta_independent": independent,
+        **dict(zip(("delta_method", "rms_m_method", "rms_C_method"), found.deviation, strict=True)),
+        "delta_independent": independent[0],
         "frozen": len(target.frozen),
         "frozen_weights": target.frozen.tolist(),
         "seed": seed,
@@ -206,4 +209,4 @@ def verify_model(
     )
 
 
-_METHODS: dict[str, Callable[..., Fitted]] = {"pcd": fit_pcd, "exact": fit_exact}
+_METHODS: dict[str, Callable[..., Fitted]] = {"bp": fit_bp, "pcd": fit_pcd, "exact": fit_exact}

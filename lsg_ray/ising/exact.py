@@ -69,8 +69,10 @@ def fit_exact(
         options={"maxiter": 5000, "maxfun": 10000, "gtol": tolerance, "ftol": 0},
     )  # fmt: skip
     model = unpack(found.x)
+    exact = enumerate_model(model)
+    own = deviation(exact.m, exact.C, target)
     residual = np.abs(loss(found.x)[1]).max()
     return Fitted(
         model.J, model.h, bool(residual < 10 * tolerance), int(found.nit),
-        history["delta"][-1], history,
+        own, history,
     )  # fmt: skip

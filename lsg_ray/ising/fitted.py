@@ -17,15 +17,15 @@ Progress = Callable[[int, int], None]
 class Fitted(NamedTuple):
     """What a method returns: J, h of the free weights; whether it converged; steps; history.
 
-    history: by name, one number a recorded step, with ``step`` among them; delta: the method's own
-    estimate of Δ.
+    deviation: Δ and the root mean squares for m and C, by the method's own measure; history: by
+    name, one number a recorded step, with ``step`` among them.
     """
 
     J: Floats
     h: Floats
     converged: bool
     iterations: int
-    delta: float
+    deviation: tuple[float, float, float]
     history: dict[str, list[float]]
 
 

@@ -147,11 +147,11 @@ def fit_pcd(
             progress(round(1000 * min(share, 1.0)), 1000)
         if window.count >= FEWEST_AVERAGED and window.count % PATIENCE == 0:
             left, noise = window.residual(target)
-            if max(left, noise) <= enough:
+            if max(left[0], noise) <= enough:
                 break
     left, noise = window.residual(target)
     data_noise = 0.0 if target.count is None else target.count**-0.5
-    converged = bool(left <= max(NOISE * noise, data_noise))
+    converged = bool(left[0] <= max(NOISE * noise, data_noise))
     return Fitted(*window.parameters(), converged, step, left, history)
 
 
@@ -246,12 +246,12 @@ class _Window:
     def parameters(self) -> tuple[Floats, Floats]:
         return self.J / self.count, self.h / self.count
 
-    def residual(self, target: Target) -> tuple[float, float]:
+    def residual(self, target: Target) -> tuple[tuple[float, float, float], float]:
         """Return Δ of the averaged moments, and what the scatter of the steps makes of it."""
         m, C = self.m / self.count, self.C / self.count
         batches = self.count // BATCH
         if batches < 2:
-            return deviation(m, C, target)[0], 0.0
+            return deviation(m, C, target), 0.0
         scatter = np.maximum(self.squares / batches - C * C, 0).mean()
         noise = float(np.sqrt(2 * scatter / batches))  # m scatters about as C does
-        return deviation(m, C, target)[0], noise
+        return deviation(m, C, target), noise

@@ -1,0 +1,262 @@
+"""Belief propagation (the cavity method) on a dense Ising model.
+
+Messages m_{i→j} are the magnetizations of i in the absence of j (M. Mézard, A. Montanari,
+Information, Physics, and Computation (2009), ch. 14); with u_{j→i} = atanh(tanh J_ij m_{j→i}),
+
+    m_{i→j} = tanh(h_i + Σ_{k≠j} u_{k→i}),           m_i = tanh(h_i + Σ_k u_{k→i}),
+    C_ij = (tanh J_ij + m_{i→j}m_{j→i})/(1 + tanh J_ij m_{i→j}m_{j→i}).
+
+Exact on trees; elsewhere the better, the weaker and the more random the couplings.  Damping mixes
+each total field H_i with its last value; it changes the way to the fixed point, not the point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.ising.model import IsingModel, as_model
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+#: Sweeps after which the residual must have halved, or else damping grows.
+PATIENCE = 50
+#: The most damping that is tried.
+MOST_DAMPING = 0.95
+#: |tanh J| at most: what float64 can tell from 1.
+SATURATED = 1 - 2.0**-52
+
+
+class Beliefs(NamedTuple):
+    """Where belief propagation has come to, for each of B problems.
+
+    m: (B, N) magnetizations; messages: (B, N, N), [b, j, i] = m_{j→i}; converged: (B,); iterations:
+    (B,) sweeps; residual: (B,) largest change of a message; damping: (B,) what it ended with.
+    """
+
+    m: Floats
+    messages: Floats
+    converged: NDArray[np.bool_]
+    iterations: NDArray[np.int64]
+    residual: Floats
+    damping: Floats
+
+
+def belief_propagation(
+    model: Any,
+    *,
+    fields: ArrayLike | None = None,
+    beta: ArrayLike = 1.0,
+    start: ArrayLike | None = None,
+    tolerance: float = 1e-10,
+    max_sweeps: int = 2000,
+    damping: float | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Beliefs:
+    """Iterate the messages of one or many problems that share couplings until they rest.
+
+    Parameters
+    ----------
+    model
+        `IsingModel`, path, or (J, h).
+    fields
+        (B, N) or (N,): in place of βh, in nats; by default β h.
+    beta
+        Inverse temperature, one number or one for each problem; multiplies J (and h, unless
+        ``fields`` are given).
+    start
+        Messages (B, N, N) or (N, N) to start from, as in `Beliefs`; by default those of independent
+        spins, tanh of the fields.
+    tolerance
+        On the largest change of a message, and of a magnetization, in a sweep.
+    max_sweeps
+        Sweeps, at most.
+    damping
+        From 0 up to 1, excluded; by default 0, and more where the residual does not fall.
+    threads
+        By default one per CPU; changes no result.
+    progress
+        Told ``(problems done, B)``.
+
+    Returns
+    -------
+    Beliefs
+        Also where it has not converged, with the flag.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit, or numbers out of range.
+
+    Notes
+    -----
+    One sweep is N(N−1) messages, about 1 ns each on a core; memory 8 N² bytes a problem.
+
+    Examples
+    --------
+    >>> beliefs = belief_propagation(([[0, 0.5], [0.5, 0]], [1.0, 0.0]))
+    >>> float(beliefs.m[0, 1].round(4)), float((np.tanh(0.5) * np.tanh(1.0)).round(4))
+    (0.3519, 0.3519)
+    """
+    from dask.system import CPU_COUNT
+
+    ising = as_model(model)
+    betas, wanted = _problems(ising, fields, beta)
+    if damping is not None and not 0 <= damping < 1:
+        raise InputError(f"damping {damping} given; from 0 up to 1, excluded")
+    if not tolerance > 0 or max_sweeps < 2:
+        raise InputError(f"tolerance {tolerance}, max_sweeps {max_sweeps} given; > 0 and >= 2")
+    count, n = wanted.shape
+    messages = _start(start, wanted, count, n)
+    tangents: dict[float, Floats] = {b: _tangents(ising.J, b) for b in set(betas.tolist())}
+    done = 0
+
+    def solve(b: int) -> tuple[Floats, bool, int, float, float]:
+        nonlocal done
+        t = tangents[float(betas[b])]
+        found = _iterate(messages[b], t, wanted[b], tolerance, max_sweeps, damping)
+        done += 1
+        if progress is not None:
+            progress(done, count)
+        return found
+
+    workers = min(threads or CPU_COUNT, CPU_COUNT, count)
+    if workers == 1:
+        found = [solve(b) for b in range(count)]
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            found = list(pool.map(solve, range(count)))
+    m, converged, iterations, residual, used = (
+        np.array(values) for values in zip(*found, strict=True)
+    )
+    return Beliefs(m, messages, converged, iterations, residual, used)
+
+
+def _problems(
+    model: IsingModel, fields: ArrayLike | None, beta: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Return β (B,) and fields (B, N)."""
+    n, betas = model.n_spins, np.atleast_1d(np.asarray(beta, np.float64))
+    if betas.ndim != 1 or not np.isfinite(betas).all():
+        raise InputError(f"beta {beta!r} given; a finite number, or one for each problem")
+    if fields is None:
+        return betas, betas[:, None] * model.h
+    wanted = np.array(np.atleast_2d(np.asarray(fields, np.float64)))
+    if wanted.ndim != 2 or wanted.shape[1] != n or len(wanted) == 0:
+        raise InputError(f"fields of shape {np.shape(fields)} given; ({n},) or (B, {n}) is needed")
+    if not np.isfinite(wanted).all():
+        b, i = np.argwhere(~np.isfinite(wanted))[0].tolist()
+        raise InputError(f"field {i} of problem {b} is {wanted[b, i]}; fields must be finite")
+    try:
+        count = np.broadcast_shapes((len(wanted),), betas.shape)
+    except ValueError:
+        raise InputError(f"{len(betas)} values of beta given for {len(wanted)} problems") from None
+    return np.broadcast_to(betas, count), np.broadcast_to(wanted, (*count, n))
+
+
+def _start(start: ArrayLike | None, fields: Floats, count: int, n: int) -> Floats:
+    if start is None:
+        return np.repeat(np.tanh(fields)[:, :, None], n, axis=2)
+    given = np.asarray(start, np.float64)
+    if given.shape not in ((n, n), (count, n, n)):
+        raise InputError(
+            f"start of shape {given.shape} given; ({n}, {n}) or ({count}, {n}, {n}) is needed"
+        )
+    if not (np.abs(given) <= 1).all():
+        raise InputError("start holds messages outside [−1, 1]")
+    return np.array(np.broadcast_to(given, (count, n, n)))
+
+
+def _tangents(J: Floats, beta: float) -> Floats:
+    return np.clip(np.tanh(beta * J), -SATURATED, SATURATED)
+
+
+def _iterate(
+    messages: Floats,
+    t: Floats,
+    h: Floats,
+    tolerance: float,
+    max_sweeps: int,
+    damping: float | None,
+) -> tuple[Floats, bool, int, float, float]:
+    """Sweep until nothing moves; return m, converged, sweeps, residual, damping."""
+    from lsg_ray.kernels.cavity import LANES, column_products, double_sweep
+
+    n = len(h)
+    plus, minus, scratch = np.empty(n), np.empty(n), np.zeros((5, -(-n // LANES) * LANES))
+    column_products(messages, t, plus, minus)
+    with np.errstate(divide="ignore"):
+        fields = h + 0.5 * np.clip(np.log(plus) - np.log(minus), -700, 700)
+    gamma, sweeps, residual, before = damping or 0.0, 0, np.inf, np.inf
+    h = np.ascontiguousarray(h)
+    while sweeps + 2 <= max_sweeps:
+        moved = max(double_sweep(messages, t, h, fields, plus, minus, gamma, scratch))
+        # With damping, a step is shorter than the way that is left.
+        residual = moved / (1 - gamma)
+        sweeps += 2
+        if residual <= tolerance or not np.isfinite(residual):
+            break
+        if damping is None and sweeps % PATIENCE == 0:
+            if residual > before / 2:
+                gamma = min((1 + gamma) / 2, MOST_DAMPING)
+            before = residual
+    return np.tanh(fields), bool(residual <= tolerance), sweeps, float(residual), gamma
+
+
+class Bethe(NamedTuple):
+    """Bethe averages, each (B,): log_Z and entropy in nats, mean energy of βE; C: (B, N, N)."""
+
+    log_Z: Floats  # noqa: N815
+    energy: Floats
+    entropy: Floats
+    C: Floats
+
+
+def bethe_averages(
+    model: Any,
+    beliefs: Beliefs,
+    *,
+    fields: ArrayLike | None = None,
+    beta: ArrayLike = 1.0,
+) -> Bethe:
+    """Return correlations, free energy, energy and entropy of the beliefs.
+
+    log Z = Σ_i log Z_i − Σ_{i<j} log Z_ij with
+    log Z_i = log 2 cosh H_i + Σ_k [log cosh J_ik + ½ log(1 − x_ki²)] and
+    log Z_ij = log cosh J_ij + log(1 + tanh J_ij m_{i→j} m_{j→i}); the energy is that of all that
+    stands in the exponent, −Σ βJ_ij C_ij − Σ (fields)_i m_i; the entropy is log Z + energy.
+
+    Parameters
+    ----------
+    model, fields, beta
+        As given to `belief_propagation`.
+    beliefs
+        From there.
+    """
+    ising = as_model(model)
+    betas, wanted = _problems(ising, fields, beta)
+    found = []
+    for b in range(len(beliefs.m)):
+        J = betas[b] * ising.J
+        t, messages, h, m = (
+            _tangents(ising.J, float(betas[b])), beliefs.messages[b], wanted[b], beliefs.m[b],
+        )  # fmt: skip
+        product = t * messages * messages.T
+        C = (t + messages * messages.T) / (1 + product)
+        np.fill_diagonal(C, 1.0)
+        x = t * messages
+        log_cosh = np.logaddexp(J, -J) - np.log(2)
+        H = h + np.arctanh(x).sum(axis=0)
+        sites = np.logaddexp(H, -H) + (log_cosh + 0.5 * np.log1p(-x * x)).sum(axis=0)
+        pairs = np.triu(log_cosh + np.log1p(product), 1)
+        log_Z = sites.sum() - pairs.sum()
+        energy = -0.5 * (J * C).sum() - h @ m
+        found.append((log_Z, energy, log_Z + energy, C))
+    return Bethe(*(np.array(values) for values in zip(*found, strict=True)))

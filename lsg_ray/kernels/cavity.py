@@ -1,0 +1,126 @@
+"""Sweeps of belief propagation on a dense Ising model, without a transcendental per message.
+
+With t_ij = tanh J_ij, x_ji = t_ij m_{j→i} and T_i = tanh H_i, the messages of a node are
+
+    H_i = h_i + ½ log Π_k (1 + x_ki)/(1 − x_ki),      m_{i→j} = (T_i − x_ji)/(1 − T_i x_ji).
+
+Messages of one sweep stand as [j, i] = m_{j→i}.  Those of the next, m_{i→j}, are written over them
+at [j, i], so that row j then holds all that comes in to j: its field follows from the row alone,
+and the sweep after that is computed while the row is in the first cache, and leaves m_{j→i} at
+[j, i] again.  Two sweeps read and write the messages once, and nothing is transposed.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lsg_ray.kernels.compile import inlined, kernel
+
+#: Factors of a product that are gathered side by side.
+LANES = 32
+#: Factors after which a pair of products is scaled, so that neither becomes zero: (1 − |x|)^16 is
+#: above 10⁻²⁵⁶.
+FACTORS = 16
+
+
+@inlined
+def _total(plus, minus, h, old, damping):
+    """Return the field of a node, damped; ±350 stands for what float64 cannot tell from ±∞."""
+    cavity = h + 0.5 * min(max(math.log(plus) - math.log(minus), -700.0), 700.0)
+    return (1.0 - damping) * cavity + damping * old
+
+
+@inlined
+def _lanes_total(y, plus, minus):
+    """Return Π (1 + y) and Π (1 − y), both scaled alike; y (rows of LANES), padded with zeros."""
+    for lane in range(LANES):
+        plus[lane] = 1.0
+        minus[lane] = 1.0
+    chunks = len(y) // LANES
+    for start in range(0, chunks, FACTORS):
+        for chunk in range(start, min(start + FACTORS, chunks)):
+            some = y[chunk * LANES : (chunk + 1) * LANES]
+            for lane in range(LANES):
+                plus[lane] *= 1.0 + some[lane]
+                minus[lane] *= 1.0 - some[lane]
+        for lane in range(LANES):
+            scale = 1.0 / (plus[lane] + minus[lane])
+            plus[lane] *= scale
+            minus[lane] *= scale
+    half = LANES // 2
+    while half > 0:
+        for lane in range(half):
+            p = plus[lane] * plus[lane + half]
+            q = minus[lane] * minus[lane + half]
+            scale = 1.0 / (p + q)
+            plus[lane] = p * scale
+            minus[lane] = q * scale
+        half //= 2
+    return plus[0], minus[0]
+
+
+@kernel
+def column_products(messages, t, plus, minus):
+    """Set plus, minus (N,) to Π_j (1 ± t_ji m_{j→i}), scaled alike; messages, t (N, N) [j, i]."""
+    n = len(messages)
+    plus[:] = 1.0
+    minus[:] = 1.0
+    for j in range(n):
+        m, c = messages[j], t[j]
+        for i in range(n):
+            x = c[i] * m[i]
+            plus[i] *= 1.0 + x
+            minus[i] *= 1.0 - x
+        if j % FACTORS == FACTORS - 1:
+            _rescale(plus, minus)
+
+
+@inlined
+def _rescale(plus, minus):
+    for i in range(len(plus)):
+        scale = 1.0 / (plus[i] + minus[i])
+        plus[i] *= scale
+        minus[i] *= scale
+
+
+@kernel
+def double_sweep(messages, t, h, fields, plus, minus, damping, scratch):
+    """Do two sweeps, in place; return the largest change of a message over both, and of a tanh H.
+
+    Parameters: messages, t (N, N) float64, [j, i] = m_{j→i} and tanh J_ji, zero diagonal; h (N,);
+    fields (N,): H of the sweep before, which damping mixes in, H = (1 − damping) H' + damping H;
+    plus, minus (N,): `column_products` of the messages, before and after; scratch (5, L) float64
+    with L the next multiple of `LANES` above N, plus at least one row of zeros behind N.
+    """
+    n = len(messages)
+    total, y, change = scratch[0], scratch[1], scratch[2]
+    lanes_plus, lanes_minus = scratch[3], scratch[4]
+    for i in range(n):
+        fields[i] = _total(plus[i], minus[i], h[i], fields[i], damping)
+        total[i] = math.tanh(fields[i])
+        change[i] = 0.0
+    plus[:] = 1.0
+    minus[:] = 1.0
+    moved = 0.0
+    for j in range(n):
+        m, c = messages[j], t[j]
+        for i in range(n):
+            x = c[i] * m[i]
+            y[i] = c[i] * ((total[i] - x) / (1.0 - total[i] * x))
+        p, q = _lanes_total(y, lanes_plus, lanes_minus)
+        fields[j] = _total(p, q, h[j], fields[j], damping)
+        new = math.tanh(fields[j])
+        moved = max(moved, abs(new - total[j]))
+        for i in range(n):
+            value = (new - y[i]) / (1.0 - new * y[i])
+            change[i] = max(change[i], abs(value - m[i]))
+            m[i] = value
+            x = c[i] * value
+            plus[i] *= 1.0 + x
+            minus[i] *= 1.0 - x
+        if j % FACTORS == FACTORS - 1:
+            _rescale(plus, minus)
+    worst = 0.0
+    for i in range(n):
+        worst = max(worst, change[i])
+    return worst, moved
