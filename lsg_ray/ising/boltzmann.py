@@ -4,6 +4,7 @@ The log-likelihood has the gradient C_data − C_model in J and m_data − m_mod
 Methods differ in how they get the model's averages:
 
 - ``bp``: the cavity method (`lsg_ray.ising.bethe`).
+- ``plm``: pseudolikelihood, which needs configurations (`lsg_ray.ising.pseudolikelihood`).
 - ``exact``: all states, N ≤ 16 (`lsg_ray.ising.exact`).
 - ``pcd``: persistent Monte Carlo chains (`lsg_ray.ising.pcd`).
 
@@ -31,10 +32,12 @@ from lsg_ray.ising.fitted import Fitted, Progress, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.ising.pcd import fit_pcd
-from lsg_ray.ising.targets import Target, as_target
+from lsg_ray.ising.pseudolikelihood import fit_plm
+from lsg_ray.ising.targets import Target, as_sample, as_target
+from lsg_ray.statistics.configurations import Columns
 
 Floats = NDArray[np.float64]
-Method = Literal["pcd", "bp", "exact"]
+Method = Literal["pcd", "bp", "plm", "exact"]
 
 #: Probability given to the state that a frozen weight was never seen in, if M is unknown.
 PSEUDOCOUNT = 1e-3
@@ -70,9 +73,10 @@ def fit_boltzmann(
     Parameters
     ----------
     moments
-        As `as_target` takes them: a Dataset, (m, C), a path, an ensemble, configurations.
+        As `as_target` takes them: a Dataset, (m, C), a path, an ensemble, configurations; for
+        ``plm`` one of the last two, or the path of a store.
     method
-        ``pcd``, ``bp``, or ``exact`` (N ≤ `MAX_EXACT`).
+        ``pcd``, ``bp``, ``plm``, or ``exact`` (N ≤ 16).
     seconds
         Time for the fit itself, without the check; by default what the method finds enough.
     pseudocount
@@ -86,7 +90,7 @@ def fit_boltzmann(
     progress
         Told ``(done, in all)``, in steps of the fit.
     options
-        Of the method: see `fit_pcd`, `fit_bp`, `fit_exact`.
+        Of the method: see `fit_pcd`, `fit_bp`, `fit_plm`, `fit_exact`.
 
     Returns
     -------
@@ -102,16 +106,21 @@ def fit_boltzmann(
     InputError
         Moments that no ±1 variables have, an unknown method, or nothing but frozen weights.
     """
-    target = as_target(moments)
-    free = _free(target)
-    inner = target if free is None else target.restrict(free)
-    began = time.perf_counter()
     fit = _METHODS.get(method)
     if fit is None:
         raise InputError(f"method {method!r} given; one of {', '.join(_METHODS)}")
+    if method == "plm":
+        options["source"] = moments = as_sample(moments)
+    target = as_target(moments)
+    free = _free(target)
+    inner = target if free is None else target.restrict(free)
+    if method == "plm" and free is not None:
+        options["source"] = Columns(options["source"], free)
+    began = time.perf_counter()
     found = fit(inner, seconds=seconds, seed=seed, threads=threads, progress=progress, **options)
     independent = deviation(inner.m, np.outer(inner.m, inner.m), inner)
-    if not found.deviation[0] <= independent[0]:
+    own = found.deviation
+    if own is not None and not own[0] <= independent[0]:
         found = found._replace(J=0 * found.J, h=np.arctanh(inner.m), deviation=independent)
     J, h = _with_frozen(target, free, found, pseudocount)
     taken = time.perf_counter() - began
@@ -119,7 +128,8 @@ def fit_boltzmann(
         "method": method,
         "converged": found.converged,
         "iterations": found.iterations,
-        **dict(zip(("delta_method", "rms_m_method", "rms_C_method"), found.deviation, strict=True)),
+        **dict(zip(_OWN, found.deviation or (None, None, None), strict=True)),
+        **found.extra,
         "delta_independent": independent[0],
         "frozen": len(target.frozen),
         "frozen_weights": target.frozen.tolist(),
@@ -138,11 +148,12 @@ def fit_boltzmann(
         {"step": np.asarray(found.history.get("step", []))},
         {"statistic": "fit history", "method": method},
     )
-    attributes = {**target.attributes, **{k: v for k, v in report.items() if k != "frozen_weights"}}
-    attributes["converged"] = int(found.converged)
+    attributes = {**target.attributes, "converged": int(found.converged)}
+    attributes |= {k: v for k, v in report.items() if isinstance(v, (int, float, str))}
     return Fit(IsingModel(J, h, target.part, attributes), report, history, check)
 
 
+_OWN = ("delta_method", "rms_m_method", "rms_C_method")
 _CHECKED = ("delta", "rms_m", "rms_C", "noise_m", "noise_C", "mc_converged", "rhat_max")
 
 
@@ -209,4 +220,9 @@ def verify_model(
     )
 
 
-_METHODS: dict[str, Callable[..., Fitted]] = {"bp": fit_bp, "pcd": fit_pcd, "exact": fit_exact}
+_METHODS: dict[str, Callable[..., Fitted]] = {
+    "bp": fit_bp,
+    "pcd": fit_pcd,
+    "plm": fit_plm,
+    "exact": fit_exact,
+}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +18,18 @@ Progress = Callable[[int, int], None]
 class Fitted(NamedTuple):
     """What a method returns: J, h of the free weights; whether it converged; steps; history.
 
-    deviation: Δ and the root mean squares for m and C, by the method's own measure; history: by
-    name, one number a recorded step, with ``step`` among them.
+    deviation: Δ and the root mean squares for m and C, by the method's own measure, if it has one;
+    history: by name, one number a recorded step, with ``step`` among them; extra: what else is
+    worth reporting.
     """
 
     J: Floats
     h: Floats
     converged: bool
     iterations: int
-    deviation: tuple[float, float, float]
+    deviation: tuple[float, float, float] | None
     history: dict[str, list[float]]
+    extra: Mapping[str, Any] = MappingProxyType({})
 
 
 def deviation(m: Floats, C: Floats, target: Target) -> tuple[float, float, float]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import names_of
-from lsg_ray.statistics.configurations import Configurations
+from lsg_ray.statistics.configurations import Configurations, as_configurations
 from lsg_ray.statistics.moments import moments
 
 Floats = NDArray[np.float64]
@@ -88,6 +88,29 @@ def as_target(given: Any) -> Target:
     if isinstance(given, tuple) and len(given) == 2:
         return Target(*given)
     return _from_dataset(moments(given))
+
+
+def as_sample(given: Any) -> Configurations:
+    """Return the ±1 configurations themselves, which pseudolikelihood needs.
+
+    Raises
+    ------
+    InputError
+        Moments were given, or weights that are no ±1.
+    """
+    moments_only = isinstance(given, (Target, xarray.Dataset)) or (
+        isinstance(given, tuple) and len(given) == 2
+    )
+    if isinstance(given, (str, os.PathLike)):
+        path = Path(given)
+        stored = path.suffix == ".npz" or _attributes(path).get("statistic") == "moments"
+        moments_only = moments_only or stored
+    if moments_only:
+        raise InputError("moments given; pseudolikelihood needs the configurations: name a store")
+    source = as_configurations(given)
+    if not source.binary:
+        raise InputError(f"{source.name} holds real numbers; a model is of ±1 weights")
+    return source
 
 
 def _from_path(path: Path) -> Target:

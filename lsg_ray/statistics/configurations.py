@@ -270,6 +270,25 @@ class Packed(Configurations):
         return self.bits[start:stop]
 
 
+class Columns(Configurations):
+    """Some of the weights of other configurations."""
+
+    def __init__(self, whole: Configurations, which: NDArray[np.int64]) -> None:
+        self.whole, self.which = whole, which
+        self.name, self.binary = whole.name, whole.binary
+        self.n_rows, self.n_weights = whole.n_rows, len(which)
+
+    @property
+    def grain(self) -> int:
+        return self.whole.grain
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        return self.whole.rows(start, stop)[:, self.which]
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        return self.whole.take(rows)[:, self.which]
+
+
 def is_array_file(place: str) -> bool:
     """Return whether a place names an array in a file: ``.npy``, ``.npz`` or ``.npz:NAME``."""
     path, name = _split(place)

@@ -17,7 +17,7 @@ from .test_model import couplings
 
 @pytest.mark.parametrize("correlations", ["beliefs", "response"])
 def test_trees__come_back(correlations):
-    """Where beliefs are exact, so is the inversion; response alone sees that far pairs are apart."""
+    """Where beliefs are exact, the response is, and only it knows that far pairs are apart."""
     model = tree(10, seed=4, scale=0.6)
     exact = enumerate_model(model)
     fit = fit_boltzmann((exact.m, exact.C), method="bp", correlations=correlations, verify=False)
