@@ -15,14 +15,35 @@ from lsg_ray.errors import InputError
 @click.argument("moments", metavar="MOMENTS|STORE")
 @click.option("--out", required=True, metavar="MODEL", help="Model to write: Zarr, or .npz.")
 @click.option(
-    "--method", type=click.Choice(["pcd", "exact"]), default="pcd", show_default=True
-)  # fmt: skip
-@click.option("--part", help="LB, ITR, RB: fit the moments of a part; default: all weights.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Time for the fit.")
+    "--method",
+    type=click.Choice(["bp", "pcd", "plm", "exact"]),
+    default="pcd",
+    show_default=True,
+    help="Cavity method, persistent chains, pseudolikelihood (of a STORE), enumeration (N <= 16).",
+)
+@click.option(
+    "--part",
+    metavar="PART,...",
+    help="LB, ITR, RB, full; of several, each goes to MODEL-PART.  Default: full.",
+)
+@click.option("--where", metavar="EXPRESSION", help="Only configurations of STORE that meet it.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="pcd: time to fit.")
+@click.option(
+    "--correlations",
+    type=click.Choice(["beliefs", "response"]),
+    help="bp: match the beliefs of pairs (the paper's; default), or their linear response.",
+)
+@click.option("--l1", metavar="NUMBER|auto", help="plm: penalty; 0.01 by default.")
+@click.option("--l2", type=float, help="plm, pcd, exact: penalty on J squared.")
+@click.option("--count", type=click.IntRange(min=2), help="plm: so many configurations, at random.")
+@click.option(
+    "--decimate", type=click.Choice(["coupling", "free-energy"]), help="plm: remove couplings."
+)
 @click.option("--pseudocount", type=float, help="1 − |m| given to frozen weights.")
 @click.option("--figure", metavar="PNG", help="Also draw the model's moments against the data's.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--workers", type=click.IntRange(min=1), help="Threads.")
+@click.option("--workers", type=click.IntRange(min=1), help="Threads, or tasks at a time on Ray.")
+@click.option("--address", metavar="ADDRESS", help="Ray cluster; default: RAY_ADDRESS, or threads.")
 @overwrite
 @as_json
 def fit(
@@ -30,52 +51,105 @@ def fit(
     out: str,
     method: Any,
     part: str | None,
-    seconds: float | None,
-    pseudocount: float | None,
+    where: str | None,
     figure: str | None,
-    seed: int,
     workers: int | None,
+    address: str | None,
     overwrite: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Fit an effective Ising model to the moments of an ensemble.
 
-    MOMENTS is a Zarr of `lsg moments`, an .npz with m and C, or a store.  The model is checked by
-    independent Monte Carlo; delta, rms_m and rms_C are what that measures.
+    MOMENTS is a Zarr of `lsg moments`, an .npz with m and C, or a store.  Whatever the method, the
+    model is checked by independent Monte Carlo: delta, rms_m and rms_C are what that measures.
     """
     from lsg_ray.cli.measure import check_figure
+    from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress
-    from lsg_ray.ising.boltzmann import fit_boltzmann
-    from lsg_ray.ising.targets import as_target
+    from lsg_ray.ising.boltzmann import fit_parts
     from lsg_ray.statistics.results import check_target
 
-    if not (overwrite and out.endswith(".npz") and Path(out).is_file()):
-        check_target(out, overwrite)
-    check_figure(figure, out, overwrite)
-    target = as_target(moments)
-    if part is not None:
-        places = target.parts()
-        if part not in places:
-            raise InputError(
-                f"part {part!r} given; {moments} has {', '.join(places) or 'no named parts'}"
-            )
-        target = target.restrict(places[part])
-    with late_progress("fit", "quiet" if as_json else "auto") as progress:
-        found = fit_boltzmann(
-            target,
-            method=method,
-            seconds=seconds,
-            pseudocount=pseudocount,
-            seed=seed,
-            threads=workers,
-            progress=progress,
-        )
-    found.model.save(out, overwrite=overwrite)
-    if figure is not None:
-        from lsg_ray.report.figures.reconstruction import reconstruction_figure
-        from lsg_ray.report.style import render
+    parts = list(dict.fromkeys(name.strip() for name in (part or "full").split(",")))
+    places = {name: _place(out, name, parts) for name in parts}
+    figures = {name: figure and _place(figure, name, parts) for name in parts}
+    for name in parts:
+        if not (overwrite and out.endswith(".npz") and Path(places[name]).is_file()):
+            check_target(places[name], overwrite)
+        check_figure(figures[name], places[name], overwrite)
+    chosen = {name: value for name, value in options.items() if value is not None}
+    if "l1" in chosen:
+        chosen["l1"] = _penalty(chosen["l1"])
+    _check_options(method, chosen)
+    with (
+        dask_session(address, workers) as tasks,
+        late_progress("steps", "quiet" if as_json else "auto") as progress,
+    ):
+        remote = _on_cluster()
+        found = fit_parts(
+            _given(moments, where), parts, method=method, tasks=remote and len(parts) > 1,
+            threads=None if remote else tasks, progress=progress, **chosen,
+        )  # fmt: skip
+    summaries: dict[str, dict[str, Any]] = {}
+    for name, fitted in found.items():
+        fitted.model.save(places[name], overwrite=overwrite)
+        if (place := figures[name]) is not None:
+            from lsg_ray.report.figures.reconstruction import reconstruction_figure
+            from lsg_ray.report.style import render
 
-        Path(figure).write_bytes(render(reconstruction_figure(found.check)))
-    summary = {"out": out, "figure": figure, "n_weights": found.model.n_spins, **found.report}
-    shown = {name: value for name, value in summary.items() if name != "frozen_weights"}
-    print_result(summary, as_json, table(shown))
+            Path(place).write_bytes(render(reconstruction_figure(fitted.check)))
+        summaries[name] = {
+            "out": places[name], "figure": figures[name], "n_weights": fitted.model.n_spins,
+            **fitted.report,
+        }  # fmt: skip
+    result = summaries[parts[0]] if len(parts) == 1 else {"parts": summaries}
+    print_result(result, as_json, "\n\n".join(_text(name, summaries[name]) for name in parts))
+
+
+def _place(place: str, part: str, parts: list[str]) -> str:
+    """Return where a part goes: the place itself, or beside it with the part's name."""
+    path = Path(place)
+    return place if len(parts) == 1 else str(path.with_name(f"{path.stem}-{part}{path.suffix}"))
+
+
+def _penalty(given: str) -> float | str:
+    try:
+        return "auto" if given == "auto" else float(given)
+    except ValueError:
+        raise InputError(f"--l1 {given} given; a number, or auto") from None
+
+
+#: Options that only some methods have.
+_METHODS = {
+    "correlations": ("bp",), "l1": ("plm",), "l2": ("plm", "pcd", "exact"), "count": ("plm",),
+    "decimate": ("plm",), "seconds": ("pcd",),
+}  # fmt: skip
+
+
+def _check_options(method: str, options: dict[str, Any]) -> None:
+    for name, methods in _METHODS.items():
+        if name in options and method not in methods:
+            raise InputError(
+                f"--{name} given with --method {method}; it belongs to {', '.join(methods)}"
+            )
+
+
+def _given(moments: str, where: str | None) -> Any:
+    if where is None:
+        return moments
+    from lsg_ray.ensemble.reader import open_ensemble
+
+    return open_ensemble(moments).where(where)
+
+
+def _on_cluster() -> bool:
+    """Return whether Dask's graphs run on Ray here."""
+    import dask
+
+    return callable(dask.config.get("scheduler", None))
+
+
+def _text(part: str, summary: dict[str, Any]) -> str:
+    hidden = ("frozen_weights", "held_out", "decimated", "figure")
+    shown = {"part": part, **summary}
+    return table({k: v for k, v in shown.items() if k not in hidden and v is not None})

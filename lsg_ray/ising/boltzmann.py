@@ -18,7 +18,7 @@ and the field atanh of ±(1 − pseudocount).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.ising.pcd import fit_pcd
 from lsg_ray.ising.pseudolikelihood import fit_plm
 from lsg_ray.ising.targets import Target, as_sample, as_target
-from lsg_ray.statistics.configurations import Columns
+from lsg_ray.statistics.configurations import Columns, Configurations
 
 Floats = NDArray[np.float64]
 Method = Literal["pcd", "bp", "plm", "exact"]
@@ -151,6 +151,69 @@ def fit_boltzmann(
     attributes = {**target.attributes, "converged": int(found.converged)}
     attributes |= {k: v for k, v in report.items() if isinstance(v, (int, float, str))}
     return Fit(IsingModel(J, h, target.part, attributes), report, history, check)
+
+
+def fit_parts(
+    moments: Any,
+    parts: Sequence[str],
+    *,
+    method: Method = "pcd",
+    tasks: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> dict[str, Fit]:
+    """Fit one model to each of several parts of the network.
+
+    Parameters
+    ----------
+    moments, method, options
+        As in `fit_boltzmann`.
+    parts
+        Names as ``LB``, ``ITR``, ``RB``; ``full`` for all weights.
+    tasks
+        Fit each part in a task of its own, under Dask's current scheduler: on a cluster.  Else one
+        after another, each with all threads.
+    progress
+        Told ``(done, in all)``: tasks, or steps of all fits.
+
+    Raises
+    ------
+    InputError
+        As `fit_boltzmann`, or the weights have no such parts.
+    """
+    given = as_sample(moments) if method == "plm" else as_target(moments)
+    chosen = {part: _part(given, part) for part in parts}
+    if tasks:
+        import dask
+
+        from lsg_ray.statistics.graph import compute, share
+
+        leaf = dask.delayed(fit_boltzmann, pure=False)
+        graph = [leaf(share(some), method=method, **options) for some in chosen.values()]
+        return dict(zip(chosen, compute(graph, progress), strict=True))
+    found: dict[str, Fit] = {}
+    for place, (part, some) in enumerate(chosen.items()):
+        tell = None if progress is None else _shifted(progress, place, len(chosen))
+        found[part] = fit_boltzmann(some, method=method, progress=tell, **options)
+    return found
+
+
+def _part(given: Target | Configurations, part: str) -> Target | Configurations:
+    if part == "full":
+        return given
+    if isinstance(given, Configurations):
+        return given.part(part)
+    places = given.parts()
+    if part not in places:
+        raise InputError(f"part {part!r} given; there are {', '.join(places) or 'no named parts'}")
+    return given.restrict(places[part])
+
+
+def _shifted(progress: Progress, place: int, places: int) -> Progress:
+    def tell(done: int, total: int) -> None:
+        progress(place * total + done, places * total)
+
+    return tell
 
 
 _OWN = ("delta_method", "rms_m_method", "rms_C_method")

@@ -45,6 +45,16 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def start_of_chains(start: ArrayLike, chains: int, n: int) -> NDArray[np.float32]:
+    """Return where chains start, (chains, N), from one configuration or from one for each."""
+    given = np.asarray(start)
+    if given.shape not in ((n,), (chains, n)):
+        raise InputError(f"start of shape {given.shape} given; ({n},) or ({chains}, {n}) is needed")
+    if not (np.abs(given) == 1).all():
+        raise InputError("start holds values other than ±1")
+    return np.broadcast_to(given, (chains, n)).astype(np.float32)
+
+
 class Chains:
     """State of many chains; `sweep` moves them on.
 
@@ -69,6 +79,8 @@ class Chains:
         (chains, N) ±1, or (N,) for all; by default independent fair spins.
     threads
         By default one per CPU; changes no result.
+    batch
+        Number of this set of chains, among others with the same seed.
     """
 
     def __init__(
@@ -83,6 +95,7 @@ class Chains:
         layout: Layout = "auto",
         start: ArrayLike | None = None,
         threads: int | None = None,
+        batch: int = 0,
     ) -> None:
         from dask.system import CPU_COUNT
 
@@ -107,8 +120,8 @@ class Chains:
         largest = max(group.stop - group.start for group in self.groups)
         dense = layout == "dense" or (layout == "auto" and largest >= DENSE_FROM)
         make = _DenseGroup if dense else _CachedGroup
-        first = None if start is None else self._start(start)
-        seeds = [seed_sequence(seed, Stage.MONTE_CARLO, n) for n in range(len(self.groups))]
+        first = None if start is None else start_of_chains(start, chains, self.n_spins)
+        seeds = [seed_sequence(seed, Stage.MONTE_CARLO, batch, n) for n in range(len(self.groups))]
         self._parts: list[_Group] = [
             make(
                 model.n_spins,
@@ -121,17 +134,6 @@ class Chains:
             for n, group in enumerate(self.groups)
         ]
         self.use(model)
-
-    def _start(self, start: ArrayLike) -> NDArray[np.float32]:
-        given = np.asarray(start)
-        if given.shape not in ((self.n_spins,), (self.n_chains, self.n_spins)):
-            raise InputError(
-                f"start of shape {given.shape} given; ({self.n_spins},) or "
-                f"({self.n_chains}, {self.n_spins}) is needed"
-            )
-        if not (np.abs(given) == 1).all():
-            raise InputError("start holds values other than ±1")
-        return np.broadcast_to(given, (self.n_chains, self.n_spins)).astype(np.float32)
 
     def use(self, model: IsingModel) -> None:
         """Go on with another model of the same size."""

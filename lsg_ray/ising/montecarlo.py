@@ -9,16 +9,20 @@ energy (Sokal's window, c = 5), and the effective sample size, draws over 1 + 2 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import dask
 import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.chains import Chains, Layout, Method, Order
-from lsg_ray.ising.model import as_model
+from lsg_ray.ising.chains import Chains, Layout, Method, Order, start_of_chains
+from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.statistics.graph import compute, share
+from lsg_ray.statistics.triples import choose_triples
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -45,6 +49,7 @@ def sample_model(
     threads: int | None = None,
     triples: ArrayLike | None = None,
     keep: int = 0,
+    batches: int = 1,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Estimate m, C, the energy and triple moments of a model.
@@ -61,6 +66,9 @@ def sample_model(
         (T, 3) indices of spins whose third moments are wanted.
     keep
         How many configurations to return, from the last draws.
+    batches
+        Cut the chains into so many tasks, under Dask's current scheduler: on a cluster.  Each has
+        random numbers of its own, so a result depends on this number, not on where it runs.
     progress
         Told ``(sweeps done, sweeps in all)``.
 
@@ -91,36 +99,118 @@ def sample_model(
         )
     if not 0 <= keep <= chains:
         raise InputError(f"keep {keep} given; from 0 to the number of chains, {chains}")
-    state = Chains(
-        ising, chains, seed=seed, beta=beta, method=method, order=order, layout=layout,
-        start=start, threads=threads,
+    if not 1 <= batches <= chains // 2:
+        raise InputError(f"batches {batches} given; from 1 to half of the {chains} chains")
+    chosen = choose_triples([] if triples is None else triples, ising.n_spins, 0)
+    run = _Run(
+        ising, burn_in, draws, thin, chosen, seed,
+        {"beta": beta, "method": method, "order": order, "layout": layout},
     )  # fmt: skip
-    third = _Triples(triples, ising.n_spins, len(state.groups))
-    total = burn_in + draws * thin
-    for done in range(0, burn_in, 10):
-        state.sweep(min(10, burn_in - done))
-        _tell(progress, state.sweeps, total)
-    groups = len(state.groups)
-    n = ising.n_spins
-    second = np.zeros((groups, n, n))
-    halves = [[np.zeros((n, g.stop - g.start)) for g in state.groups] for _ in range(2)]
-    energy = np.empty((chains, draws))
-    for draw in range(draws):
-        state.sweep(thin)
-        late = 2 * draw >= draws + draws % 2  # an odd draw more belongs to the first half
-        for g, spins in enumerate(state.by_spin()):
-            halves[late][g] += spins
-            third.add(g, spins)
-        for g, product in enumerate(state.products()):
-            second[g] += product
-        energy[:, draw] = state.energies()
-        _tell(progress, state.sweeps, total)
-    first, last = (np.concatenate(half, axis=1) for half in halves)
-    sizes = np.array([g.stop - g.start for g in state.groups])
-    C = second.sum(axis=0) / (chains * draws)
-    by_group = second / (sizes * draws)[:, None, None]
-    found = _averages((first + last) / draws, C, by_group, sizes)
-    rhat = _split_rhat(first / (draws // 2 + draws % 2), last / (draws // 2), draws)
+    edges = np.linspace(0, chains, batches + 1).astype(int).tolist()
+    first = None if start is None else start_of_chains(start, chains, ising.n_spins)
+    starts = [None if first is None else first[a:b] for a, b in itertools.pairwise(edges)]
+    sizes = np.diff(edges).tolist()
+    if batches == 1:
+        parts = [run.batch(0, chains, first, threads, progress)]
+    else:
+        leaf, given = dask.delayed(_batch, pure=False), share(run)
+        leaves = [leaf(given, b, sizes[b], starts[b]) for b in range(batches)]
+        parts = compute(leaves, progress)
+    return _dataset(run, _joined(parts), keep)
+
+
+class _Sums(NamedTuple):
+    """What a batch of chains has measured.
+
+    first, last: (N, chains), means of the halves of the draws times their number; second: (groups,
+    N, N) sums of σσᵀ; sizes: (groups,) chains; energy: (chains, draws); third: (groups, T); spins:
+    (chains, N), last ones; moved: spins changed, over all tried.
+    """
+
+    first: Floats
+    last: Floats
+    second: Floats
+    sizes: NDArray[np.int64]
+    energy: Floats
+    third: Floats
+    spins: NDArray[np.int8]
+    moved: float
+
+
+class _Run(NamedTuple):
+    """What every batch does."""
+
+    model: IsingModel
+    burn_in: int
+    draws: int
+    thin: int
+    triples: NDArray[np.int64]
+    seed: int
+    options: dict[str, Any]
+
+    @property
+    def sweeps(self) -> int:
+        return self.burn_in + self.draws * self.thin
+
+    def batch(
+        self,
+        number: int,
+        chains: int,
+        start: NDArray[np.float32] | None,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> _Sums:
+        state = Chains(
+            self.model, chains, seed=self.seed, start=start, threads=threads, batch=number,
+            **self.options,
+        )  # fmt: skip
+        for done in range(0, self.burn_in, 10):
+            state.sweep(min(10, self.burn_in - done))
+            _tell(progress, state.sweeps, self.sweeps)
+        groups, n = len(state.groups), self.model.n_spins
+        second, third = np.zeros((groups, n, n)), np.zeros((groups, len(self.triples)))
+        halves = [[np.zeros((n, g.stop - g.start)) for g in state.groups] for _ in range(2)]
+        energy = np.empty((chains, self.draws))
+        for draw in range(self.draws):
+            state.sweep(self.thin)
+            late = 2 * draw >= self.draws + self.draws % 2  # an odd draw more is of the first half
+            for g, spins in enumerate(state.by_spin()):
+                halves[late][g] += spins
+                third[g] += _third(spins, self.triples)
+            for g, product in enumerate(state.products()):
+                second[g] += product
+            energy[:, draw] = state.energies()
+            _tell(progress, state.sweeps, self.sweeps)
+        sizes = np.array([g.stop - g.start for g in state.groups])
+        first, last = (np.concatenate(half, axis=1) for half in halves)
+        return _Sums(first, last, second, sizes, energy, third, state.spins, state.acceptance)
+
+
+def _batch(run: _Run, number: int, chains: int, start: NDArray[np.float32] | None) -> _Sums:
+    return run.batch(number, chains, start, 1, None)
+
+
+def _joined(parts: list[_Sums]) -> _Sums:
+    first, last, second, sizes, energy, third, spins, moved = zip(*parts, strict=True)
+    return _Sums(
+        np.concatenate(first, axis=1),
+        np.concatenate(last, axis=1),
+        np.concatenate(second),
+        np.concatenate(sizes),
+        np.concatenate(energy),
+        np.concatenate(third),
+        np.concatenate(spins),
+        float(np.average(moved, weights=[len(some) for some in spins])),
+    )
+
+
+def _dataset(run: _Run, sums: _Sums, keep: int) -> xarray.Dataset:
+    draws, energy = run.draws, sums.energy
+    chains = len(energy)
+    C = sums.second.sum(axis=0) / (chains * draws)
+    by_group = sums.second / (sums.sizes * draws)[:, None, None]
+    found = _averages((sums.first + sums.last) / draws, C, by_group, sums.sizes)
+    rhat = split_rhat(sums.first / (draws // 2 + draws % 2), sums.last / (draws // 2), draws)
     tau = autocorrelation_time(energy)
     energy_rhat = _energy_rhat(energy)
     worst = float(max(rhat.max(), energy_rhat))
@@ -130,18 +220,20 @@ def sample_model(
         "energy_mean": ((), float(energy.mean()), about),
         "energy_mean_stderr": ((), float(energy.mean(axis=1).std(ddof=1) / np.sqrt(chains)), about),
         "rhat": ("weight", rhat, {"long_name": "split R̂"}),
-        **third.variables(sizes * draws, found["m"][1], C),
+        **_third_moments(run.triples, sums.third, sums.sizes * draws, found["m"][1], C),
     }
     if keep:
-        found["configurations"] = (("configuration", "weight"), state.spins[:keep])
+        found["configurations"] = (("configuration", "weight"), sums.spins[:keep])
     return xarray.Dataset(
         found,
         attrs={
             "statistic": "monte carlo",
-            "beta": beta, "method": method, "order": order, "seed": seed, "chains": chains,
-            "draws": draws, "thin": thin, "sweeps": state.sweeps, "acceptance": state.acceptance,
+            **{name: run.options[name] for name in ("beta", "method", "order")},
+            "seed": run.seed, "chains": chains, "draws": draws, "thin": run.thin,
+            "sweeps": run.sweeps, "acceptance": sums.moved,
             "rhat_max": float(rhat.max()), "energy_rhat": energy_rhat,
-            "autocorrelation": tau * thin, "effective_samples": chains * draws / max(2 * tau, 1.0),
+            "autocorrelation": tau * run.thin,
+            "effective_samples": chains * draws / max(2 * tau, 1.0),
             "converged": int(worst < RHAT),
         },
     )  # fmt: skip
@@ -173,7 +265,7 @@ def _averages(
     }
 
 
-def _split_rhat(first: Floats, last: Floats, draws: int) -> Floats:
+def split_rhat(first: Floats, last: Floats, draws: int) -> Floats:
     """R̂ of every spin, from the means (N, chains) of the halves of its chains: σ² = 1."""
     length = draws // 2
     means = np.concatenate([first, last], axis=1)
@@ -220,29 +312,26 @@ def autocorrelation_time(series: ArrayLike, window: float = 5.0) -> float:
     return max(float(time), 0.5)
 
 
-class _Triples:
-    """Sums of σ_iσ_jσ_k by group."""
+def _third(spins: NDArray[np.float32], triples: NDArray[np.int64]) -> Floats:
+    """Return Σ σ_iσ_jσ_k over chains; spins (N, chains)."""
+    if not len(triples):
+        return np.zeros(0)
+    i, j, k = triples.T
+    found: Floats = np.einsum("tc,tc,tc->t", spins[i], spins[j], spins[k])
+    return found
 
-    def __init__(self, triples: ArrayLike | None, n: int, groups: int) -> None:
-        from lsg_ray.statistics.triples import choose_triples
 
-        self.indices = choose_triples([] if triples is None else triples, n, 0)
-        self.sums = np.zeros((groups, len(self.indices)))
-
-    def add(self, group: int, spins: NDArray[np.float32]) -> None:
-        if len(self.indices):
-            i, j, k = self.indices.T
-            self.sums[group] += np.einsum("tc,tc,tc->t", spins[i], spins[j], spins[k])
-
-    def variables(self, counts: NDArray[np.int64], m: Floats, C: Floats) -> dict[str, Any]:
-        if not len(self.indices):
-            return {}
-        i, j, k = self.indices.T
-        raw = self.sums.sum(axis=0) / counts.sum()
-        connected = raw - m[i] * C[j, k] - m[j] * C[i, k] - m[k] * C[i, j] + 2 * m[i] * m[j] * m[k]
-        by_group = self.sums / counts[:, None]
-        error = np.sqrt(((by_group - raw) ** 2).mean(axis=0) / max(len(counts) - 1, 1))
-        one = {"units": "1"}
-        found = {"third": raw, "third_connected": connected, "third_stderr": error}
-        places = {name: self.indices[:, n] for n, name in enumerate("ijk")}
-        return {name: ("triple", values, one) for name, values in {**found, **places}.items()}
+def _third_moments(
+    triples: NDArray[np.int64], sums: Floats, counts: NDArray[np.int64], m: Floats, C: Floats
+) -> dict[str, Any]:
+    if not len(triples):
+        return {}
+    i, j, k = triples.T
+    raw = sums.sum(axis=0) / counts.sum()
+    connected = raw - m[i] * C[j, k] - m[j] * C[i, k] - m[k] * C[i, j] + 2 * m[i] * m[j] * m[k]
+    by_group = sums / counts[:, None]
+    error = np.sqrt(((by_group - raw) ** 2).mean(axis=0) / max(len(counts) - 1, 1))
+    one = {"units": "1"}
+    found = {"third": raw, "third_connected": connected, "third_stderr": error}
+    places = {name: triples[:, n] for n, name in enumerate("ijk")}
+    return {name: ("triple", values, one) for name, values in {**found, **places}.items()}

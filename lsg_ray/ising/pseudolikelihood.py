@@ -8,9 +8,9 @@ J. Lafferty, Ann. Stat. 38, 1287 (2010)), M configurations s,
 fields unpenalised; then J ← (J + Jᵀ)/2.  All rows share the design, so losses and gradients of all
 are two matrix products over the configurations, in blocks, out of core.  Second derivatives are
 averages of (1 − tanh² f) σ_jσ_k ≤ C_jk: the raw moments are one majorising Gram matrix for all
-rows.  It is scaled by each row's mean of 1 − tanh² f, which is what the Hessian is if the two are
-independent; the quadratic model with the penalty is minimised by coordinate descent; a row whose
-objective has grown goes back and its scale is doubled.
+rows.  It is scaled, for each row, by the mean of 1 − tanh² f, and then by the curvature along the
+last step, relative to the Gram's; the quadratic model with the penalty is minimised by coordinate
+descent; a row whose objective has grown goes back, and its scale grows, at most to 1.
 """
 
 from __future__ import annotations
@@ -249,9 +249,11 @@ def fit_rows(
         if last is None:
             scale = curvature
         else:
-            # Rows that have grown go back, and take shorter steps from there.
+            # Rows that have grown go back, and take shorter steps from there; with 1 none grows.
             worse = objective > last[2] + 1e-6 * np.abs(last[2])
-            scale = np.where(worse, 2 * scale, np.minimum(scale, np.maximum(curvature, scale / 2)))
+            seen = _seen_curvature(J - last[0], h - last[1], gradient - last[3], slope - last[4],
+                                   target)  # fmt: skip
+            scale = np.where(worse, np.minimum(1.5 * np.maximum(scale, seen), 1.0), seen)
             for now, before in zip((J, h, objective, gradient, slope, loss), last, strict=True):
                 now[worse] = before[worse]
         kkt = _violation(J, gradient, slope, l1, l2, may)
@@ -265,6 +267,17 @@ def fit_rows(
         _descend(J, h, gradient, slope, scale, target, l1, l2, may, INNER * kkt, threads)
     converged = bool(kkt <= tolerance)
     return Rows(J, h, objective, loss, kkt, converged, passes, history)
+
+
+def _seen_curvature(s: Floats, b: Floats, y: Floats, z: Floats, target: Target) -> Floats:
+    """Return the curvature along steps s, b of rows and fields, relative to that of the Gram.
+
+    y, z: changes of the gradient (J. Barzilai, J. M. Borwein, 1988, in the metric of the Gram).
+    """
+    gram = ((s @ target.C) * s).sum(axis=1) + b * b + 2 * b * (s @ target.m)
+    seen = (s * y).sum(axis=1) + b * z
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(gram > 1e-14, np.clip(seen / gram, 1e-3, 1.0), 1.0)
 
 
 def _violation(

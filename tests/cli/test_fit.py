@@ -25,6 +25,17 @@ def test_fit__writes_a_model_and_says_how_good_it_is(lsg, store, tmp_path):
         model = load_model(tmp_path / out)
         assert model.n_spins == ran.json["n_weights"] == (30 if extra[:1] == ("--part",) else 42)
     assert figure.read_bytes().startswith(b"\x89PNG")
+    ran = lsg(
+        "fit", store, "--method", "bp", "--part", "LB,RB,full", "--json",
+        "--out", tmp_path / "parts.npz", "--figure", tmp_path / "parts.png",
+    )  # fmt: skip
+    assert ran.code == 0
+    for name, size in (("LB", 12), ("RB", 30), ("full", 42)):
+        assert ran.json["parts"][name].keys() >= KEYS
+        assert load_model(tmp_path / f"parts-{name}.npz").n_spins == size
+        assert (tmp_path / f"parts-{name}.png").is_file()
+    text = lsg("fit", store, "--method", "plm", "--l1", "0.1", "--out", tmp_path / "plm.zarr")
+    assert (text.code, "sparsity" in text.out) == (0, True)
     again = lsg("fit", store, "--out", tmp_path / "b.npz")
     assert (again.code, "exists" in again.err) == (2, True)
     assert lsg("fit", store, "--out", tmp_path / "b.npz", "--overwrite", "--seconds", 0.3).code == 0
@@ -36,7 +47,15 @@ def test_fit__writes_a_model_and_says_how_good_it_is(lsg, store, tmp_path):
         (("bad.npz",), "C[0, 1] is 2"),
         (("none.npz",), "cannot be read"),
         (("none",), "nothing there"),
-        (("STORE", "--part", "ITR"), "has LB, RB"),
+        (("STORE", "--part", "ITR"), "there are LB, RB"),
+        (("STORE", "--part", "LB,LB,xx"), "'xx' given; there are LB, RB"),
+        (("ok.npz", "--method", "plm"), "needs the configurations"),
+        (("ok.npz", "--where", "accuracy > 0"), "ok.npz"),
+        (("STORE", "--where", "accuracy > 2"), "0 configurations selected"),
+        (("STORE", "--method", "plm", "--l1", "much"), "--l1 much given"),
+        (("STORE", "--method", "plm", "--l1", "-1"), "not negative"),
+        (("STORE", "--l1", "1"), "--l1 given with --method pcd; it belongs to plm"),
+        (("STORE", "--address", "nonsense"), "nonsense"),
         (("ok.npz", "--part", "LB"), "no named parts"),
         (("ok.npz", "--method", "magic"), "magic"),
         (("ok.npz", "--seconds", "-1"), "seconds"),

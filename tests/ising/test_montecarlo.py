@@ -2,6 +2,7 @@
 
 import itertools
 
+import dask
 import numpy as np
 import pytest
 from scipy.stats import chi2, combine_pvalues
@@ -96,6 +97,21 @@ def test_results__do_not_depend_on_threads_and_do_on_seeds():
     assert (one.spins != other.spins).any()
 
 
+def test_batches__are_tasks_that_give_the_same_anywhere():
+    model = IsingModel(*couplings(20, scale=0.2))
+    runs = []
+    for scheduler in ("synchronous", "threads"):
+        with dask.config.set(scheduler=scheduler):
+            runs.append(sample_model(model, chains=60, draws=6, batches=3, keep=60))
+    assert runs[0].identical(runs[1])
+    assert runs[0]["configurations"].shape == (60, 20)
+    assert runs[0]["energy"].shape == (60, 6)
+    last = runs[0]["energy"][:, -1]
+    np.testing.assert_allclose(last, model.energy(runs[0]["configurations"]), atol=1e-4)
+    one = sample_model(model, chains=60, draws=6)
+    assert one["C"].values[0, 1] == pytest.approx(runs[0]["C"].values[0, 1], abs=0.3)
+
+
 def test_trapped_chains__are_reported():
     """Two ferromagnetic states that no chain leaves: each chain is calm, and no two agree."""
     n = 40
@@ -138,6 +154,7 @@ def test_start_and_keep__place_and_return_configurations():
         ({"draws": 3}, "draws 3"),
         ({"thin": 0}, "thin 0"),
         ({"keep": 2000}, "keep 2000"),
+        ({"batches": 0}, "batches 0"),
         ({"method": "wolff"}, "'wolff' given; one of heat-bath, metropolis"),
         ({"beta": np.nan}, "must be finite"),
         ({"start": np.ones(4)}, r"start of shape \(4,\)"),

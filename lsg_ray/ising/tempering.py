@@ -1,0 +1,264 @@
+"""Parallel tempering: replicas at several temperatures that exchange them.
+
+For models whose chains are trapped at β = 1, such as those of shallow networks.  Each of many
+independent ladders holds one replica per inverse temperature; two neighbours of a ladder exchange
+theirs with probability min(1, exp((β − β')(E − E'))) (K. Hukushima, K. Nemoto, J. Phys. Soc. Jpn.
+65, 1604 (1996)).  Temperatures move, spins stay.  Ladders are independent, so the spread between
+them gives errors, and R̂ compares the halves of ladders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.ising.chains import Chains, Method
+from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, split_rhat
+from lsg_ray.rng import Stage, seed_sequence
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+#: Distance of neighbouring temperatures of an automatic ladder, in standard deviations of the
+#: energy: an exchange is accepted in about half of the trials.
+SPACING = 1.0
+#: An automatic ladder starts at this inverse temperature times the last.
+HOTTEST = 0.1
+#: Chains and sweeps of the trial that measures the width of the energy.
+PILOT_CHAINS, PILOT_SWEEPS, PILOT_TEMPERATURES = 32, 100, 16
+
+
+def temper_model(
+    model: Any,
+    *,
+    betas: ArrayLike | None = None,
+    beta: float = 1.0,
+    ladders: int = 32,
+    burn_in: int = 500,
+    draws: int = 200,
+    thin: int = 5,
+    method: Method = "heat-bath",
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Estimate averages of a rugged model at several temperatures at once.
+
+    Parameters
+    ----------
+    model
+        `IsingModel`, path, or (J, h).
+    betas
+        Inverse temperatures, ascending; by default from β/10 up to β, so that neighbours exchange
+        in about half of the trials.
+    beta
+        The last of an automatic ladder.
+    ladders
+        Independent ladders.
+    burn_in, draws, thin
+        Sweeps before the first draw; draws, ``thin`` sweeps apart; an exchange is tried after each
+        sweep.
+    method, seed, threads
+        As in `lsg_ray.ising.chains.Chains`.
+    progress
+        Told ``(sweeps done, sweeps in all)``.
+
+    Returns
+    -------
+    xarray.Dataset
+        At the last temperature ``m``, ``C`` with ``_stderr``, ``rhat``; over ``beta``
+        ``energy_mean`` with ``_stderr``, ``energy_variance``, and ``exchanged``, the share of
+        exchanges with the next temperature that were accepted; ``energy`` (beta, ladder, draw).
+        Attributes: ``converged``, ``rhat_max``, ``round_trips`` (in all ladders, from the coldest
+        to the hottest and back), ``sweeps``.
+
+    Raises
+    ------
+    InputError
+        Temperatures that do not ascend, or numbers that are too small.
+
+    Notes
+    -----
+    2 N² flop for each sweep of each replica; memory 4 N² bytes and 8 N a replica.
+    """
+    ising = as_model(model)
+    if ladders < 2 or draws < FEWEST_DRAWS or thin < 1 or burn_in < 0:
+        raise InputError(
+            f"ladders {ladders}, draws {draws}, thin {thin}, burn_in {burn_in} given; at least 2, "
+            f"{FEWEST_DRAWS}, 1 and 0"
+        )
+    if betas is None:
+        steps = choose_betas(ising, beta, method=method, seed=seed, threads=threads)
+    else:
+        steps = np.asarray(betas, np.float64)
+        if steps.ndim != 1 or not len(steps) or not np.isfinite(steps).all():
+            raise InputError(f"betas {betas!r} given; finite numbers are needed")
+        if (np.diff(steps) <= 0).any():
+            raise InputError("betas must ascend")
+    replicas = _Replicas(ising, steps, ladders, method, seed, threads)
+    total = burn_in + draws * thin
+    for sweep in range(burn_in):
+        replicas.step()
+        _tell(progress, sweep + 1, total)
+    replicas.forget()
+    n, cold = ising.n_spins, len(steps) - 1
+    halves = np.zeros((2, ladders, n))
+    groups = np.array_split(np.arange(ladders), min(8, ladders))
+    by_group = np.zeros((len(groups), n, n))
+    energy = np.empty((len(steps), ladders, draws))
+    for draw in range(draws):
+        for inner in range(thin):
+            replicas.step()
+            _tell(progress, burn_in + draw * thin + inner + 1, total)
+        energy[:, :, draw] = replicas.energies()
+        spins = replicas.at(cold)
+        halves[int(2 * draw >= draws + draws % 2)] += spins
+        for g, some in enumerate(groups):
+            by_group[g] += spins[some].T @ spins[some]
+    C = by_group.sum(axis=0) / (ladders * draws)
+    sizes = np.array([len(some) for some in groups])
+    by_group /= (sizes * draws)[:, None, None]
+    share = sizes / sizes.sum()
+    spread = np.einsum("g,gij->ij", share, (by_group - C) ** 2)
+    means = halves.sum(axis=0) / draws
+    early = halves[0] / (draws // 2 + draws % 2)
+    rhat = split_rhat(early.T, (halves[1] / (draws // 2)).T, draws)
+    mean = energy.mean(axis=2)
+    nat = {"units": "nat"}
+    root = np.sqrt(ladders)
+    return xarray.Dataset(
+        {
+            "m": ("weight", means.mean(axis=0), {"long_name": "magnetization", "units": "1"}),
+            "m_stderr": ("weight", means.std(axis=0, ddof=1) / root),
+            "C": (("weight", "weight_"), C, {"long_name": "correlation", "units": "1"}),
+            "C_stderr": (("weight", "weight_"), np.sqrt(spread / (len(groups) - 1))),
+            "rhat": ("weight", rhat, {"long_name": "split R̂"}),
+            "energy": (("beta", "ladder", "draw"), energy, nat),
+            "energy_mean": ("beta", mean.mean(axis=1), nat),
+            "energy_mean_stderr": ("beta", mean.std(axis=1, ddof=1) / root, nat),
+            "energy_variance": ("beta", energy.var(axis=(1, 2)), {"units": "nat^2"}),
+            "exchanged": ("beta", replicas.exchanged()),
+        },
+        {"beta": ("beta", steps, {"long_name": "inverse temperature"})},
+        {
+            "statistic": "parallel tempering",
+            "ladders": ladders, "draws": draws, "thin": thin, "seed": seed, "method": method,
+            "sweeps": total, "rhat_max": float(rhat.max()), "round_trips": replicas.round_trips,
+            "converged": int(rhat.max() < RHAT and replicas.round_trips >= ladders),
+        },
+    )  # fmt: skip
+
+
+def choose_betas(
+    model: IsingModel,
+    beta: float = 1.0,
+    *,
+    method: Method = "heat-bath",
+    seed: int = 0,
+    threads: int | None = None,
+) -> Floats:
+    """Return inverse temperatures from `HOTTEST` β to β, `SPACING` widths of the energy apart."""
+    if not beta > 0 or not np.isfinite(beta):
+        raise InputError(f"beta {beta} given; the last of a ladder is positive")
+    grid = np.linspace(HOTTEST * beta, beta, PILOT_TEMPERATURES)
+    chains = Chains(
+        model, PILOT_CHAINS * len(grid), seed=seed, beta=np.repeat(grid, PILOT_CHAINS),
+        method=method, threads=threads, batch=1,
+    )  # fmt: skip
+    chains.sweep(PILOT_SWEEPS)
+    widths = chains.energies().reshape(len(grid), -1).std(axis=1)
+    lengths = np.r_[0, np.cumsum((widths[1:] + widths[:-1]) / 2 * np.diff(grid))]
+    count = max(2, int(np.ceil(lengths[-1] / SPACING)) + 1)
+    if lengths[-1] <= 0:
+        return grid[[0, -1]]
+    found: Floats = np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
+    return found
+
+
+class _Replicas:
+    """Ladders of replicas; chain c = ladder · temperatures + t at first."""
+
+    def __init__(
+        self,
+        model: IsingModel,
+        betas: Floats,
+        ladders: int,
+        method: Method,
+        seed: int,
+        threads: int | None,
+    ) -> None:
+        self.betas, self.ladders = betas, ladders
+        self.rng = np.random.default_rng(seed_sequence(seed, Stage.MONTE_CARLO, 3))
+        count = len(betas)
+        #: Which chain holds temperature t of a ladder.
+        self.chain = np.arange(ladders * count).reshape(ladders, count)
+        self.state = Chains(
+            model, ladders * count, seed=seed, beta=np.tile(betas, ladders), method=method,
+            threads=threads, batch=2,
+        )  # fmt: skip
+        self.steps, self.round_trips = 0, 0
+        self.heading = np.zeros(ladders * count, np.int8)
+        self.forget()
+
+    def forget(self) -> None:
+        """Count exchanges and round trips from here."""
+        self.tried, self.accepted = np.zeros(len(self.betas)), np.zeros(len(self.betas))
+        self.round_trips = 0
+
+    def step(self) -> None:
+        """Sweep once, then try to exchange every second pair of neighbours."""
+        self.state.sweep(1)
+        first = self.steps % 2
+        self.steps += 1
+        low = np.arange(first, len(self.betas) - 1, 2)
+        if not len(low):
+            return
+        energy = self.state.energies()[self.chain]
+        gain = (self.betas[low + 1] - self.betas[low]) * (energy[:, low + 1] - energy[:, low])
+        swap = self.rng.random(gain.shape) < np.exp(np.minimum(gain, 0.0))
+        self.tried[low] += self.ladders
+        self.accepted[low] += swap.sum(axis=0)
+        ladder, place = np.nonzero(swap)
+        a, b = low[place], low[place] + 1
+        self.chain[ladder, a], self.chain[ladder, b] = (
+            self.chain[ladder, b], self.chain[ladder, a],
+        )  # fmt: skip
+        beta = np.empty(self.chain.size)
+        beta[self.chain] = self.betas
+        self.state.set_beta(beta)
+        self._count_trips()
+
+    def _count_trips(self) -> None:
+        hot, cold = self.chain[:, 0], self.chain[:, -1]
+        self.round_trips += int((self.heading[cold] == -1).sum())
+        # 1: has been at the coldest, on its way to the hottest; −1: on its way back.
+        back = hot[self.heading[hot] == 1]
+        self.heading[back] = -1
+        self.heading[cold] = 1
+
+    def energies(self) -> Floats:
+        """Return energies (beta, ladder)."""
+        found: Floats = self.state.energies()[self.chain].T
+        return found
+
+    def at(self, temperature: int) -> NDArray[np.float32]:
+        """Return configurations (ladder, N) at a temperature."""
+        spins = np.concatenate(self.state.by_spin(), axis=1)
+        return np.ascontiguousarray(spins[:, self.chain[:, temperature]].T)
+
+    def exchanged(self) -> Floats:
+        """Return shares of accepted exchanges with the next temperature; NaN for the last."""
+        return np.divide(
+            self.accepted, self.tried, out=np.full(len(self.tried), np.nan), where=self.tried > 0
+        )
+
+
+def _tell(progress: Progress | None, done: int, total: int) -> None:
+    if progress is not None and done % 10 == 0:
+        progress(done, total)
