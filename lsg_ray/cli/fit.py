@@ -1,4 +1,4 @@
-"""Commands about effective models: fit."""
+"""Commands about effective models: fit, check."""
 
 from __future__ import annotations
 
@@ -104,6 +104,94 @@ def fit(
         }  # fmt: skip
     result = summaries[parts[0]] if len(parts) == 1 else {"parts": summaries}
     print_result(result, as_json, "\n\n".join(_text(name, summaries[name]) for name in parts))
+
+
+@click.command()
+@click.argument("model")
+@click.argument("store")
+@click.option("--out", metavar="ENERGIES", help="Zarr for the energy of every configuration.")
+@click.option("--triples-out", metavar="TRIPLES", help="Zarr for the three-body correlations.")
+@click.option("--references", metavar="FILE", help="Zarr or .npz for the references to choose.")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=20, show_default=True,
+    help="References of low, of medium and of high energy.",
+)  # fmt: skip
+@click.option(
+    "--triples", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True,
+    help="How many to draw.",
+)  # fmt: skip
+@click.option("--cutoff", type=click.FloatRange(min=0), help="Weakest correlation that counts.")
+@click.option("--figure", metavar="PNG", help="Draw both checks.")
+@click.option("--part", help="LB, ITR, RB, or a layer from 0: what the model was fitted to.")
+@click.option("--where", metavar="EXPRESSION", help="Only configurations of STORE that meet it.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), help="Threads, or tasks at a time on Ray.")
+@click.option("--address", metavar="ADDRESS", help="Ray cluster; default: RAY_ADDRESS, or threads.")
+@overwrite
+@as_json
+def check(
+    model: str,
+    store: str,
+    out: str | None,
+    triples_out: str | None,
+    references: str | None,
+    count: int,
+    triples: int,
+    cutoff: float | None,
+    figure: str | None,
+    seed: int,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Compare MODEL with the ensemble in STORE beyond the moments it was fitted to.
+
+    Three-body correlations, energies of the stored configurations against their accuracy, and
+    references of low, medium and high energy.
+    """
+    from lsg_ray.cli.measure import check_figure, measuring
+    from lsg_ray.ising import checks
+    from lsg_ray.ising.model import load_model
+    from lsg_ray.statistics.results import check_target, save_result
+
+    overwrite = options["overwrite"]
+    for place in (out, triples_out, references):
+        if place is not None and not (
+            overwrite and place.endswith(".npz") and Path(place).is_file()
+        ):
+            check_target(place, overwrite)
+    check_figure(figure, out or "", overwrite)
+    ising = load_model(model)
+    with measuring(store, None, False, as_json, options) as (view, progress):
+        energies = checks.configuration_energies(ising, view, seed=seed, progress=progress)
+        chosen = None if references is None else checks.choose_references(energies, view, count)
+        third = checks.three_body(
+            ising, view, triples=triples, cutoff=cutoff, seed=seed, progress=progress
+        )
+    if out is not None:
+        save_result(energies, out, overwrite=overwrite)
+    if triples_out is not None:
+        save_result(third, triples_out, overwrite=overwrite)
+    if chosen is not None and references is not None:
+        checks.save_references(chosen, references, overwrite=overwrite)
+    if figure is not None:
+        from lsg_ray.report.figures.checks import checks_figure
+        from lsg_ray.report.style import render
+
+        Path(figure).write_bytes(render(checks_figure(third, energies)))
+    energy = energies["energy"].values
+    summary = {
+        "configurations": len(energy),
+        "energy_mean": float(energy.mean()),
+        "energy_spread": float(energy.std()),
+        "typical": energies.attrs["typical"],
+        "energy_accuracy_correlation": energies.attrs["correlation"],
+        **{f"triples_{name}": third.attrs[name] for name in (
+            "cutoff", "above", "reproduced", "correlation", "slope", "rms")},
+        "mc_converged": bool(third.attrs["mc_converged"] and energies.attrs["mc_converged"]),
+        "out": out, "triples_out": triples_out, "references": references, "figure": figure,
+    }  # fmt: skip
+    shown = {name: value for name, value in summary.items() if value is not None}
+    print_result(summary, as_json, table(shown))
 
 
 def _place(place: str, part: str, parts: list[str]) -> str:

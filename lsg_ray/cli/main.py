@@ -25,7 +25,7 @@ def cli() -> None:
     Sample:  lsg sample SPEC --out STORE      (run again to resume)
     Look:    lsg info | verify | query STORE
     Measure: lsg moments | overlaps | distances | canonicalize | permute | embed STORE --out RESULT
-    Model:   lsg fit MOMENTS --out MODEL
+    Model:   lsg fit MOMENTS|STORE --out MODEL; lsg check MODEL STORE
     """
 
 
@@ -42,6 +42,7 @@ for _command in (
     measure.permute,
     measure.embed,
     fit.fit,
+    fit.check,
     runs.report,
     catalogue.data,
     catalogue.spec,

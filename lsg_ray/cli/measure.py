@@ -86,7 +86,7 @@ def moments(
     """Write m, C and connected C of STORE, with standard errors, as Zarr."""
     from lsg_ray.statistics.moments import moments
 
-    with _measuring(store, out, canonical, as_json, options) as (view, progress):
+    with measuring(store, out, canonical, as_json, options) as (view, progress):
         result = moments(view, triples=triples, weights=weights, seed=seed, progress=progress)
     m = result["m"].values
     summary = {
@@ -122,7 +122,7 @@ def overlaps(
     """Write the distribution P(q) of the overlap between configurations of STORE."""
     from lsg_ray.statistics.overlaps import overlaps
 
-    with _measuring(store, out, canonical, as_json, options) as (view, progress):
+    with measuring(store, out, canonical, as_json, options) as (view, progress):
         result = overlaps(
             view,
             _operand(other, options, canonical),
@@ -164,7 +164,7 @@ def distances(
     """Write the distribution of Hamming distances between configurations of STORE."""
     from lsg_ray.statistics.distances import distances
 
-    with _measuring(store, out, canonical, as_json, options) as (view, progress):
+    with measuring(store, out, canonical, as_json, options) as (view, progress):
         result = distances(
             view,
             _operand(other, options, canonical),
@@ -202,7 +202,7 @@ def canonicalize(
         check_target(labels, options["overwrite"])
         if out is not None and Path(out).absolute() == Path(labels).absolute():
             raise InputError(f"--out and --labels {out} given; name two places")
-    with _measuring(store, None, False, as_json, options) as (view, progress):
+    with measuring(store, None, False, as_json, options) as (view, progress):
         if out is not None:
             canonicalize(view, out, progress=progress)
         found = node_symmetry(view, progress=progress)
@@ -237,7 +237,7 @@ def permute(
     from lsg_ray.statistics.symmetry import permute
 
     _check_store_target(out)
-    with _measuring(store, None, False, as_json, options) as (view, progress):
+    with measuring(store, None, False, as_json, options) as (view, progress):
         made: Any = permute(view, fraction, out, mode=mode, seed=seed, progress=progress)
     info = made.info()
     summary = {name: info[name] for name in ("url", "rows", "content_hash")}
@@ -282,7 +282,7 @@ def embed(
     if color not in QUERY_COLUMNS:
         raise InputError(f"--color {color} given; columns are {', '.join(QUERY_COLUMNS)}")
     check_figure(figure, out, options["overwrite"])
-    with _measuring(store, out, canonical, as_json, options, "steps") as (view, progress):
+    with measuring(store, out, canonical, as_json, options, "steps") as (view, progress):
         result = embed(
             view,
             method=method,
@@ -316,7 +316,7 @@ def check_figure(figure: str | None, out: str, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def _measuring(
+def measuring(
     store: str,
     out: str | None,
     canonical: bool,

@@ -135,6 +135,12 @@ class Chains:
         ]
         self.use(model)
 
+    def place(self, spins: NDArray[np.integer]) -> None:
+        """Put the chains where they were: (chains, N) ±1, as `spins`."""
+        for part, group in zip(self._parts, self.groups, strict=True):
+            part.place(spins[group].astype(np.float32))
+            part.use(part.J, part.h)
+
     def use(self, model: IsingModel) -> None:
         """Go on with another model of the same size."""
         J = np.ascontiguousarray(model.J, np.float32)

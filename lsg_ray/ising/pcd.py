@@ -31,18 +31,19 @@ Floats = NDArray[np.float64]
 
 #: How much larger than its noise the gradient that is left may be.
 NOISE = 3.0
-#: A fit ends early when its deviation is this share of the sampling error of the data.
-NEGLIGIBLE = 0.1
+#: A fit ends early when its deviation is this share of the sampling error of the data: what follows
+#: would fit the noise, and where there are fewer configurations than weights, without end.
+NEGLIGIBLE = 0.3
 #: Least variance that a gradient is divided by.
 LEAST_VARIANCE = 0.1
 #: Rate times the curvature of the stiffest mode of the fields; 2 would be the edge of stability.
-STABLE = 1.5
+STABLE = 1.0
 #: Steps after which the deviation is looked at: it has grown by the factor `WORSE`, or it has not.
 PATIENCE, WORSE = 10, 1.5
 #: Averaged steps whose mean is taken as one draw: neighbours are correlated.
 BATCH = 25
-#: Averaged steps after which the fit may end, if the deviation that is left is negligible.
-FEWEST_AVERAGED = 100
+#: Steps whose averages are compared with the data, on the way.
+BLOCK = 50
 
 
 class Schedule(NamedTuple):
@@ -116,28 +117,29 @@ def fit_pcd(
     now = _State(np.zeros((n, n)), np.arctanh(np.clip(m_data, -0.999, 0.999)))
     state = Chains(IsingModel(now.J, now.h), chains, seed=seed, threads=threads)
     state.sweep(5)
-    guard, window = _Guard(now, chains), _Window(n)
+    guard, window, block = _Guard(now, state), _Window(n), _Window(n)
+    best: tuple[tuple[float, float, float], tuple[Floats, Floats]] | None = None
+    averaging = False
     enough = 0.0 if target.count is None else NEGLIGIBLE * target.count**-0.5
     history: dict[str, list[float]] = {name: [] for name in ("step", "delta", "rate")}
     began, share, step = time.perf_counter(), 0.0, 0
     while share < 1:
         elapsed = 0.0 if seconds is None else (time.perf_counter() - began) / seconds
         share = max((step + 1) / steps, elapsed)
-        eta = guard.factor * schedule.at(share)
+        averaging = averaging or share >= 0.5
+        eta = guard.factor * schedule.at(0.5 if averaging else share)
         state.use_arrays(now.J.astype(np.float32), now.h.astype(np.float32))
         state.sweep(sweeps)
         m = np.concatenate(state.by_spin(), axis=1).mean(axis=1, dtype=np.float64)
         C = state.product().astype(np.float64)
         C /= chains
         delta = deviation(m, C, target)[0]
-        kept = guard.check(now, delta)
-        if kept is now:
+        if guard.is_well(now, state, delta):
             _step(now, m, C, target, eta, l2, metric)
         else:
-            now, window = kept, _Window(n)
-            state.use_arrays(now.J.astype(np.float32), now.h.astype(np.float32))
-            state.sweep(PATIENCE)  # the chains have to come back too
-        if share >= 0.5:
+            now, window, block = guard.back(state), _Window(n), _Window(n)
+        block.add(now, m, C)
+        if averaging:
             window.add(now, m, C)
         if step % 10 == 0:
             for name, value in (("step", step), ("delta", delta), ("rate", eta)):
@@ -145,13 +147,19 @@ def fit_pcd(
         step += 1
         if progress is not None:
             progress(round(1000 * min(share, 1.0)), 1000)
-        if window.count >= FEWEST_AVERAGED and window.count % PATIENCE == 0:
-            left, noise = window.residual(target)
-            if max(left[0], noise) <= enough:
+        if block.count == BLOCK:
+            left, _ = block.residual(target)
+            if best is None or left[0] < best[0][0]:
+                best = left, block.parameters()
+            block = _Window(n)
+            if averaging and window.count >= 2 * BLOCK and window.residual(target)[0][0] <= enough:
                 break
-    left, noise = window.residual(target)
+            averaging = averaging or left[0] <= enough
+    left, noise = window.residual(target) if window.count else ((np.inf,) * 3, 0.0)
     data_noise = 0.0 if target.count is None else target.count**-0.5
     converged = bool(left[0] <= max(NOISE * noise, data_noise))
+    if best is not None and not left[0] <= best[0][0]:
+        return Fitted(*best[1], converged, step, best[0], history)
     return Fitted(*window.parameters(), converged, step, left, history)
 
 
@@ -200,27 +208,36 @@ def _step(
 
 
 class _Guard:
-    """Looks at the deviation every `PATIENCE` steps, and takes a bad way back."""
+    """Looks at the deviation every `PATIENCE` steps; after a bad turn, leads back and slows down.
 
-    def __init__(self, start: _State, chains: int) -> None:
-        self.factor, self.noise = 1.0, chains**-0.5
-        self.best, self.kept, self.before = np.inf, start.copy(), start.copy()
+    The chains go back with the parameters: once they are ordered, they would stay so.
+    """
+
+    def __init__(self, start: _State, chains: Chains) -> None:
+        self.factor, self.noise = 1.0, chains.n_chains**-0.5
+        self.best = np.inf
+        self.kept = self.before = (start.copy(), chains.spins)
         self.recent: list[float] = []
 
-    def check(self, now: _State, delta: float) -> _State:
+    def is_well(self, now: _State, chains: Chains, delta: float) -> bool:
         self.recent.append(delta)
         if len(self.recent) < PATIENCE:
-            return now
+            return True
         mean = float(np.mean(self.recent))
         self.recent = []
         if mean <= self.best:  # it was good on average, but may have ended badly
             self.best, self.kept = mean, self.before
         elif not mean < WORSE * max(self.best, 2 * self.noise):
-            self.factor /= 2
-            self.before = self.kept
-            return self.kept.copy()
-        self.before = now.copy()
-        return now
+            return False
+        self.before = (now.copy(), chains.spins)
+        return True
+
+    def back(self, chains: Chains) -> _State:
+        self.factor /= 2
+        self.before = self.kept
+        state, spins = self.kept
+        chains.place(spins)
+        return state.copy()
 
 
 class _Window:
