@@ -84,3 +84,30 @@ def test_fitted_model__of_a_shallow_ensemble_reproduces_it(tmp_path):
     ensemble = lsg_ray.ensemble.synthetic(tmp_path / "s", 3000, 200, 2)
     fit = lsg_ray.fit_boltzmann(ensemble.part(0), seconds=4)
     assert fit.report["delta"] < fit.report["delta_independent"] / 2
+
+
+def test_check__compares_and_chooses_references(lsg, store, tmp_path):
+    lsg("fit", store, "--out", tmp_path / "m.zarr", "--method", "bp")
+    ran = lsg(
+        "check", tmp_path / "m.zarr", store, "--out", tmp_path / "e.zarr", "--triples", 50,
+        "--triples-out", tmp_path / "t.zarr", "--references", tmp_path / "r.npz", "--count", 2,
+        "--figure", tmp_path / "c.png", "--json",
+    )  # fmt: skip
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.json["configurations"] == 6
+    assert np.load(tmp_path / "r.npz")["sigma"].shape == (6, 42)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "s", "m.zarr", "e.zarr", "t.zarr", "r.npz", "c.png"
+    }  # fmt: skip
+    before = listing(tmp_path)
+    for words, says in (
+        (("--part", "LB"), "the model has 42 weights"),
+        (("--references", tmp_path / "x.npz"), "20 references of each of 3 groups"),
+        (("--out", tmp_path / "e.zarr"), "exists"),
+        (("--triples", 50_000), "50,000 triples asked for"),
+        (("--figure", tmp_path / "no" / "c.png"), "no"),
+    ):
+        ran = lsg("check", tmp_path / "m.zarr", store, *words)
+        assert ran.code == 2
+        assert says in ran.err
+        assert listing(tmp_path) == before

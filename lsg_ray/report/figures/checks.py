@@ -48,7 +48,11 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     left.yaxis.set_major_locator(round_ticks(4))
     share = float(triples.attrs["reproduced"])
     if np.isfinite(share):
-        left.text(0.04, 0.96, f"{share:.0%} reproduced", transform=left.transAxes, va="top")
+        above = int(triples.attrs["above"])
+        left.text(
+            0.97, 0.04, f"{share:.0%} of {above:,} reproduced", transform=left.transAxes,
+            ha="right", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        )  # fmt: skip
     label_panel(left, "a", "three-body correlation")
 
     energy = energies["energy"].values
