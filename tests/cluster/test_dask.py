@@ -12,6 +12,8 @@ from lsg_ray.cluster.dask import dask_session, ray_scheduler
 from lsg_ray.cluster.session import ray_session
 from lsg_ray.ensemble import synthetic
 from lsg_ray.errors import ClusterError, InputError, StoreError
+from lsg_ray.ising.boltzmann import fit_boltzmann, fit_parts
+from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.graph import compute
 from lsg_ray.statistics.moments import moments
@@ -50,6 +52,25 @@ def test_statistics__are_the_same_bytes_on_ray_and_on_threads(ensemble, on_ray, 
             same(found, measure(ensemble))
     moments(ensemble, triples=9, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1] == len(seen) > 2
+
+
+def test_models__are_sampled_and_fitted_by_ray_tasks_as_by_threads(ensemble, on_ray, threads):
+    """Chains in batches, the rows of a pseudolikelihood, and one task for each of several parts."""
+    model = fit_boltzmann(ensemble, method="plm", l1=0.05, verify=False).model
+    sampled = sample_model(model, chains=40, draws=4, burn_in=20, batches=4)
+    options = {"method": "bp", "verify": False}
+    parts = fit_parts(ensemble, ["full", "LB"], tasks=True, **options)
+    with threads:
+        assert (
+            model.J == fit_boltzmann(ensemble, method="plm", l1=0.05, verify=False).model.J
+        ).all()
+        assert sampled.identical(sample_model(model, chains=40, draws=4, burn_in=20, batches=4))
+        alone = fit_parts(ensemble, ["full", "LB"], **options)
+    for name, fit in parts.items():
+        np.testing.assert_allclose(fit.model.J, alone[name].model.J, atol=1e-12)
+        assert fit.report["converged"]
+    with pytest.raises(InputError, match="'XX' given; there are LB"):
+        fit_parts(ensemble, ["XX"], tasks=True)
 
 
 def test_stores_and_views__are_made_by_ray_tasks(on_ray, threads, tmp_path):
