@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,8 @@ def fit(
     from lsg_ray.ising.boltzmann import fit_parts
     from lsg_ray.statistics.results import check_target
 
+    if Path(out).absolute() == Path(moments).absolute():
+        raise InputError(f"--out {out} is the input; name another place")
     parts = list(dict.fromkeys(name.strip() for name in (part or "full").split(",")))
     places = {name: _place(out, name, parts) for name in parts}
     figures = {name: figure and _place(figure, name, parts) for name in parts}
@@ -117,8 +120,7 @@ def fit(
     help="References of low, of medium and of high energy.",
 )  # fmt: skip
 @click.option(
-    "--triples", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True,
-    help="How many to draw.",
+    "--triples", type=click.IntRange(1, 1_000_000), help="How many to draw; 10,000, or all.",
 )  # fmt: skip
 @click.option("--cutoff", type=click.FloatRange(min=0), help="Weakest correlation that counts.")
 @click.option("--figure", metavar="PNG", help="Draw both checks.")
@@ -136,7 +138,7 @@ def check(
     triples_out: str | None,
     references: str | None,
     count: int,
-    triples: int,
+    triples: int | None,
     cutoff: float | None,
     figure: str | None,
     seed: int,
@@ -154,6 +156,9 @@ def check(
     from lsg_ray.statistics.results import check_target, save_result
 
     overwrite = options["overwrite"]
+    wanted = [place for place in (out, triples_out, references, figure) if place is not None]
+    if len({Path(place).absolute() for place in (*wanted, model, store)}) < len(wanted) + 2:
+        raise InputError("two of --out, --triples-out, --references, --figure and inputs are one")
     for place in (out, triples_out, references):
         if place is not None and not (
             overwrite and place.endswith(".npz") and Path(place).is_file()
@@ -161,6 +166,8 @@ def check(
             check_target(place, overwrite)
     check_figure(figure, out or "", overwrite)
     ising = load_model(model)
+    if triples is None:
+        triples = min(10_000, math.comb(ising.n_spins, 3))
     with measuring(store, None, False, as_json, options) as (view, progress):
         energies = checks.configuration_energies(ising, view, seed=seed, progress=progress)
         chosen = None if references is None else checks.choose_references(energies, view, count)

@@ -140,10 +140,10 @@ def _by_response(target: Target, shrinkage: float | None) -> Fitted:
     c = target.C - np.outer(m, m)
     v = np.diag(c)
     mixed = (1 - shrinkage) * c + shrinkage * np.diag(v)
-    lowest = float(np.linalg.eigvalsh(mixed)[0])
+    lowest = float(np.linalg.eigvalsh(mixed / np.sqrt(np.outer(v, v)))[0])
     if lowest < 1e-6:
         raise InputError(
-            f"C − m mᵀ has the eigenvalue {lowest:.2g}, and its inverse is needed; "
+            f"the correlation matrix has the eigenvalue {lowest:.2g}, and its inverse is needed; "
             "pass shrinkage=, say 0.1"
         )
     inverse = np.linalg.inv(mixed)
@@ -191,13 +191,14 @@ def _clipped(matrix: Floats, threshold: float) -> Floats:
 def _with_beliefs(target: Target, c: Floats) -> tuple[Floats, Floats]:
     """Return J, h with a fixed point whose beliefs are m and connected correlations c."""
     m = target.m
-    C = np.outer(m, m) + c
+    # A state that was never seen gets a small probability; c gives way, so that m stays exact.
     unseen = UNSEEN if target.count is None else 0.25 / target.count
-    p = {
-        (a, b): np.maximum((1 + a * m[:, None] + b * m[None] + a * b * C) / 4, unseen)
-        for a in (1, -1)
-        for b in (1, -1)
-    }
+    alone = {(a, b): np.outer(1 + a * m, 1 + b * m) / 4 for a in (1, -1) for b in (1, -1)}
+    room = {ab: p - np.minimum(unseen, p / 2) for ab, p in alone.items()}
+    lowest = -np.minimum(room[1, 1], room[-1, -1])
+    highest = np.minimum(room[1, -1], room[-1, 1])
+    c = np.clip(c, 4 * lowest, 4 * highest)
+    p = {(a, b): independent + a * b * c / 4 for (a, b), independent in alone.items()}
     J = np.log(p[1, 1] * p[-1, -1] / (p[1, -1] * p[-1, 1])) / 4
     cavity = np.log(p[1, 1] * p[1, -1] / (p[-1, 1] * p[-1, -1])) / 4
     J = (J + J.T) / 2

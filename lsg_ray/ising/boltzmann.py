@@ -17,6 +17,7 @@ and the field atanh of ±(1 − pseudocount).
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -35,12 +36,15 @@ from lsg_ray.ising.pcd import fit_pcd
 from lsg_ray.ising.pseudolikelihood import fit_plm
 from lsg_ray.ising.targets import Target, as_sample, as_target
 from lsg_ray.statistics.configurations import Columns, Configurations
+from lsg_ray.statistics.pairs import choose_rows
 
 Floats = NDArray[np.float64]
 Method = Literal["pcd", "bp", "plm", "exact"]
 
-#: Probability given to the state that a frozen weight was never seen in, if M is unknown.
+#: 1 − |m| that frozen weights are given if M is unknown.
 PSEUDOCOUNT = 1e-3
+#: Couplings below this may be noise of a fit to independent weights.
+NOTHING = 0.1
 
 
 class Fit(NamedTuple):
@@ -80,7 +84,8 @@ def fit_boltzmann(
     seconds
         Time for the fit itself, without the check; by default what the method finds enough.
     pseudocount
-        For frozen weights: 1 − |m| that they are given; by default 1/(M + 2).
+        For frozen weights: 1 − |m| that they are given; by default 1/(M + 2), or 10⁻³ if M is
+        unknown.
     verify
         Whether to check the model by independent Monte Carlo.
     seed
@@ -90,7 +95,8 @@ def fit_boltzmann(
     progress
         Told ``(done, in all)``, in steps of the fit.
     options
-        Of the method: see `fit_pcd`, `fit_bp`, `fit_plm`, `fit_exact`.
+        Of the method: see `fit_pcd`, `fit_bp`, `fit_plm`, `fit_exact`; and ``count`` of ``plm``:
+        draw so many configurations.
 
     Returns
     -------
@@ -99,7 +105,8 @@ def fit_boltzmann(
         ``noise_C`` (the standard errors among them), ``mc_converged``, ``rhat_max``,
         ``delta_method``, ``rms_m_method``, ``rms_C_method`` (by the
         method's own measure), ``delta_independent`` (of J = 0), ``converged``,
-        ``iterations``, ``frozen`` (count) and ``frozen_weights``, ``seconds``.
+        ``iterations``, ``independent`` (only where the
+        fit was no better than that), ``frozen`` (count) and ``frozen_weights``, ``seconds``.
 
     Raises
     ------
@@ -109,8 +116,14 @@ def fit_boltzmann(
     fit = _METHODS.get(method)
     if fit is None:
         raise InputError(f"method {method!r} given; one of {', '.join(_METHODS)}")
+    if pseudocount is not None and not 0 < pseudocount < 1:
+        raise InputError(f"pseudocount {pseudocount} given; it must be between 0 and 1")
+    _check_options(fit, method, options)
     if method == "plm":
-        options["source"] = moments = as_sample(moments)
+        source = as_sample(moments)
+        if (count := options.pop("count", None)) is not None:
+            source = choose_rows(source, count, seed)
+        options["source"] = moments = source
     target = as_target(moments)
     free = _free(target)
     inner = target if free is None else target.restrict(free)
@@ -118,19 +131,16 @@ def fit_boltzmann(
         options["source"] = Columns(options["source"], free)
     began = time.perf_counter()
     found = fit(inner, seconds=seconds, seed=seed, threads=threads, progress=progress, **options)
-    independent = deviation(inner.m, np.outer(inner.m, inner.m), inner)
-    own = found.deviation
-    if own is not None and not own[0] <= independent[0]:
-        found = found._replace(J=0 * found.J, h=np.arctanh(inner.m), deviation=independent)
+    found, independent = _no_worse_than_independent(found, inner)
     J, h = _with_frozen(target, free, found, pseudocount)
     taken = time.perf_counter() - began
     report: dict[str, Any] = {
         "method": method,
         "converged": found.converged,
         "iterations": found.iterations,
-        **dict(zip(_OWN, found.deviation or (None, None, None), strict=True)),
+        **dict(zip(_OWN, _of_all(found.deviation, target), strict=True)),
         **found.extra,
-        "delta_independent": independent[0],
+        "delta_independent": _of_all(independent, target)[0],
         "frozen": len(target.frozen),
         "frozen_weights": target.frozen.tolist(),
         "seed": seed,
@@ -216,6 +226,42 @@ def _shifted(progress: Progress, place: int, places: int) -> Progress:
     return tell
 
 
+def _check_options(fit: Callable[..., Fitted], method: str, options: dict[str, Any]) -> None:
+    known = set(inspect.signature(fit).parameters) - {"target", "source", "progress"}
+    known |= {"count"} if method == "plm" else set()
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise InputError(f"{unknown[0]} given; method {method!r} takes {', '.join(sorted(known))}")
+
+
+def _no_worse_than_independent(
+    found: Fitted, target: Target
+) -> tuple[Fitted, tuple[float, float, float]]:
+    """Return the fit, or independent weights if they are nearer; and the deviation of those."""
+    independent = deviation(target.m, np.outer(target.m, target.m), target)
+    own = found.deviation
+    if own is None or own[0] <= independent[0]:
+        return found, independent
+    # Where the data are independent, that is what a fit comes to within its noise.
+    converged = found.converged and np.abs(found.J).max() < NOTHING
+    replaced = found._replace(
+        J=np.zeros_like(found.J), h=np.arctanh(target.m), deviation=independent,
+        converged=bool(converged), extra={**found.extra, "independent": True},
+    )  # fmt: skip
+    return replaced, independent
+
+
+def _of_all(
+    own: tuple[float, float, float] | None, target: Target
+) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Return a deviation among free weights as one of all: frozen weights deviate by nothing."""
+    if own is None:
+        return None, None, None
+    n, free = len(target.m), len(target.m) - len(target.frozen)
+    rms_m, rms_C = own[1] * (free / n) ** 0.5, own[2] * (free * (free - 1) / (n * (n - 1))) ** 0.5
+    return float(np.hypot(rms_m, rms_C)), rms_m, rms_C
+
+
 _OWN = ("delta_method", "rms_m_method", "rms_C_method")
 _CHECKED = ("delta", "rms_m", "rms_C", "noise_m", "noise_C", "mc_converged", "rhat_max")
 
@@ -240,8 +286,6 @@ def _with_frozen(
     n = len(target.m)
     if pseudocount is None:
         pseudocount = PSEUDOCOUNT if target.count is None else 1 / (target.count + 2)
-    if not 0 < pseudocount < 1:
-        raise InputError(f"pseudocount {pseudocount} given; it must be between 0 and 1")
     J, h = np.zeros((n, n)), np.arctanh(np.sign(target.m) * (1 - pseudocount))
     J[np.ix_(free, free)], h[free] = found.J, found.h
     return J, h

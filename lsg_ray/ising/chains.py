@@ -35,6 +35,8 @@ BLOCK = 64
 DENSE_FROM = 16
 #: Products of a sweep, chains · N², from which threads are worth their start.
 WORTH_THREADS = 20_000_000
+#: Largest coupling or field.
+LARGEST = 1e9
 #: Sweeps after which cached fields are computed anew, against drift of float32.
 REFRESH = 100
 
@@ -69,7 +71,9 @@ class Chains:
     beta
         Inverse temperature, one number or one for each chain.
     method
-        ``heat-bath`` or ``metropolis``.
+        ``heat-bath`` or ``metropolis``.  Metropolis flips every spin whose field vanishes: where
+        β is small, sweeps turn the whole configuration over and hardly mix; heat bath has no such
+        case.
     order
         In which a sweep goes through the spins: ``sequential``, or ``random``: a new permutation
         each sweep, the same for the chains of a group.
@@ -111,6 +115,10 @@ class Chains:
         betas = np.broadcast_to(np.asarray(beta, np.float32), (chains,))
         if not np.isfinite(betas).all():
             raise InputError(f"beta {beta!r} given; it must be finite")
+        if seed < 0:
+            raise InputError(f"seed {seed} given; 0 or more")
+        if max(np.abs(model.J).max(), np.abs(model.h).max()) > LARGEST:
+            raise InputError(f"couplings or fields above {LARGEST:g} nats; chains are in float32")
         self.n_chains, self.n_spins = chains, model.n_spins
         self.sweeps, self.changed = 0, 0
         small = chains * model.n_spins**2 < WORTH_THREADS

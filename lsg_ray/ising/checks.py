@@ -106,7 +106,7 @@ def three_body(
             "ensemble": ("triple", real, {"long_name": "c_ijk of the ensemble", "units": "1"}),
             "ensemble_stderr": ("triple", error),
             "model": ("triple", fitted, {"long_name": "c_ijk of the model", "units": "1"}),
-            "model_stderr": ("triple", found["third_stderr"].values),
+            "model_stderr": ("triple", found["third_connected_stderr"].values),
         },
         {name: ("triple", places[:, n]) for n, name in enumerate("ijk")},
         {

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Fitted, Progress, deviation
+from lsg_ray.ising.fitted import Fitted, Progress, check_penalty, deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.targets import Target
 
@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 
 #: Largest model that is fitted by enumeration.
 MAX_EXACT = 16
+#: Couplings beyond this, in nats, stand for states that were never seen: they would grow for ever.
+DIVERGED = 10.0
 
 
 def fit_exact(
@@ -41,6 +43,7 @@ def fit_exact(
     """
     from scipy.optimize import minimize
 
+    check_penalty(l2)
     n = len(target.m)
     if n > MAX_EXACT:
         raise InputError(f"method 'exact' given for {n} weights; at most {MAX_EXACT}: use pcd")
@@ -72,7 +75,5 @@ def fit_exact(
     exact = enumerate_model(model)
     own = deviation(exact.m, exact.C, target)
     residual = np.abs(loss(found.x)[1]).max()
-    return Fitted(
-        model.J, model.h, bool(residual < 10 * tolerance), int(found.nit),
-        own, history,
-    )  # fmt: skip
+    converged = bool(residual < 10 * tolerance and np.abs(model.J).max() < DIVERGED)
+    return Fitted(model.J, model.h, converged, int(found.nit), own, history)

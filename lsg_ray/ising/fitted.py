@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.errors import InputError
 from lsg_ray.ising.targets import Target
 
 Floats = NDArray[np.float64]
@@ -30,6 +31,18 @@ class Fitted(NamedTuple):
     deviation: tuple[float, float, float] | None
     history: dict[str, list[float]]
     extra: Mapping[str, Any] = MappingProxyType({})
+
+
+def check_penalty(l2: float) -> None:
+    """Refuse a penalty that is negative or no number.
+
+    Raises
+    ------
+    InputError
+        Says which.
+    """
+    if not 0 <= l2 < np.inf:
+        raise InputError(f"l2 {l2} given; a penalty is finite and not negative")
 
 
 def deviation(m: Floats, C: Floats, target: Target) -> tuple[float, float, float]:

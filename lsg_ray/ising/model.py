@@ -205,6 +205,8 @@ def as_model(given: Any) -> IsingModel:
     if isinstance(given, (str, os.PathLike)):
         return load_model(given)
     if isinstance(given, xarray.Dataset):
+        if "J" not in given or "h" not in given:
+            raise InputError("Dataset without J and h given; a model has both")
         return IsingModel(given["J"].values, given["h"].values, attributes=dict(given.attrs))
     try:
         J, h = given

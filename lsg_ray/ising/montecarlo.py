@@ -220,7 +220,15 @@ def _dataset(run: _Run, sums: _Sums, keep: int) -> xarray.Dataset:
         "energy_mean": ((), float(energy.mean()), about),
         "energy_mean_stderr": ((), float(energy.mean(axis=1).std(ddof=1) / np.sqrt(chains)), about),
         "rhat": ("weight", rhat, {"long_name": "split R̂"}),
-        **_third_moments(run.triples, sums.third, sums.sizes * draws, found["m"][1], C),
+        **_third_moments(
+            run.triples,
+            sums.third,
+            sums.sizes * draws,
+            found["m"][1],
+            C,
+            _group_means((sums.first + sums.last) / draws, sums.sizes),
+            by_group,
+        ),
     }
     if keep:
         found["configurations"] = (("configuration", "weight"), sums.spins[:keep])
@@ -281,8 +289,8 @@ def _energy_rhat(energy: Floats) -> float:
     pieces = np.concatenate([energy[:, :half], energy[:, -half:]])
     within = pieces.var(axis=1, ddof=1).mean() if half > 1 else 0.0
     between = half * pieces.mean(axis=1).var(ddof=1)
-    if within <= 0:
-        return 1.0 if between <= 1e-20 else float("inf")
+    if within <= (1e-6 * np.abs(energy).max()) ** 2:  # nothing but the rounding of float32
+        return 1.0 if between <= half * (1e-5 * np.abs(energy).max()) ** 2 else float("inf")
     return float(np.sqrt(((half - 1) / half * within + between / half) / within))
 
 
@@ -312,6 +320,13 @@ def autocorrelation_time(series: ArrayLike, window: float = 5.0) -> float:
     return max(float(time), 0.5)
 
 
+def _group_means(by_chain: Floats, sizes: NDArray[np.int64]) -> Floats:
+    """Return m of each group of chains, (groups, N)."""
+    starts = np.r_[0, np.cumsum(sizes)[:-1]]
+    found: Floats = np.add.reduceat(by_chain, starts, axis=1).T / sizes[:, None]
+    return found
+
+
 def _third(spins: NDArray[np.float32], triples: NDArray[np.int64]) -> Floats:
     """Return Σ σ_iσ_jσ_k over chains; spins (N, chains)."""
     if not len(triples):
@@ -322,7 +337,13 @@ def _third(spins: NDArray[np.float32], triples: NDArray[np.int64]) -> Floats:
 
 
 def _third_moments(
-    triples: NDArray[np.int64], sums: Floats, counts: NDArray[np.int64], m: Floats, C: Floats
+    triples: NDArray[np.int64],
+    sums: Floats,
+    counts: NDArray[np.int64],
+    m: Floats,
+    C: Floats,
+    m_by_group: Floats,
+    C_by_group: Floats,
 ) -> dict[str, Any]:
     if not len(triples):
         return {}
@@ -330,8 +351,16 @@ def _third_moments(
     raw = sums.sum(axis=0) / counts.sum()
     connected = raw - m[i] * C[j, k] - m[j] * C[i, k] - m[k] * C[i, j] + 2 * m[i] * m[j] * m[k]
     by_group = sums / counts[:, None]
-    error = np.sqrt(((by_group - raw) ** 2).mean(axis=0) / max(len(counts) - 1, 1))
+    root = np.sqrt(max(len(counts) - 1, 1))
+    error = (by_group - raw).std(axis=0) / root
+    # Of each group with its own m and C, less a bias that all groups share.
+    a, b, c = m_by_group[:, i], m_by_group[:, j], m_by_group[:, k]
+    ab, ac, bc = C_by_group[:, i, j], C_by_group[:, i, k], C_by_group[:, j, k]
+    own = by_group - a * bc - b * ac - c * ab + 2 * a * b * c
     one = {"units": "1"}
-    found = {"third": raw, "third_connected": connected, "third_stderr": error}
+    found = {
+        "third": raw, "third_stderr": error,
+        "third_connected": connected, "third_connected_stderr": own.std(axis=0) / root,
+    }  # fmt: skip
     places = {name: triples[:, n] for n, name in enumerate("ijk")}
     return {name: ("triple", values, one) for name, values in {**found, **places}.items()}

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains
-from lsg_ray.ising.fitted import Fitted, Progress, deviation
+from lsg_ray.ising.fitted import Fitted, Progress, check_penalty, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
 
@@ -91,7 +91,7 @@ def fit_pcd(
         eigenvalue of the correlation matrix.  It falls geometrically to the last, a tenth of it,
         over the first half of the steps.
     l2
-        Shrinks J by l2 · rate a step.
+        Penalty ½ l2 Σ_{i<j} J_ij².
 
     Returns
     -------
@@ -104,23 +104,28 @@ def fit_pcd(
     Two sweeps and two products of a step cost 8 N² flop a chain: 55 ms for 1,024 chains at N = 675
     on two cores.
     """
+    check_penalty(l2)
     n = len(target.m)
     if steps is None:
         steps = min(max(1200, 240_000 // n), 10_000)
     if chains < 2 or steps < 1 or sweeps < 1:
         raise InputError(f"chains {chains}, steps {steps}, sweeps {sweeps} given; 2, 1, 1 at least")
+    for name, value in (("seconds", seconds), ("rate", rate), ("final_rate", final_rate)):
+        if value is not None and not 0 < value < np.inf:
+            raise InputError(f"{name} {value} given; it must be positive")
     metric = _Metric(target)
     if rate is None:
         rate = min(0.5, chains / (15 * n), metric.rate)
     schedule = Schedule(rate, rate / 10 if final_rate is None else final_rate)
     m_data = target.m
-    now = _State(np.zeros((n, n)), np.arctanh(np.clip(m_data, -0.999, 0.999)))
+    now = _State(np.zeros((n, n)), np.arctanh(m_data))
     state = Chains(IsingModel(now.J, now.h), chains, seed=seed, threads=threads)
     state.sweep(5)
     guard, window, block = _Guard(now, state), _Window(n), _Window(n)
-    best: tuple[tuple[float, float, float], tuple[Floats, Floats]] | None = None
+    best: tuple[_Residual, tuple[Floats, Floats]] | None = None
     averaging = False
-    enough = 0.0 if target.count is None else NEGLIGIBLE * target.count**-0.5
+    data_noise = _sampling_error(target)
+    enough = NEGLIGIBLE * data_noise
     history: dict[str, list[float]] = {name: [] for name in ("step", "delta", "rate")}
     began, share, step = time.perf_counter(), 0.0, 0
     while share < 1:
@@ -135,12 +140,12 @@ def fit_pcd(
         C /= chains
         delta = deviation(m, C, target)[0]
         if guard.is_well(now, state, delta):
+            block.add(now, m, C)
+            if averaging:
+                window.add(now, m, C)
             _step(now, m, C, target, eta, l2, metric)
         else:
             now, window, block = guard.back(state), _Window(n), _Window(n)
-        block.add(now, m, C)
-        if averaging:
-            window.add(now, m, C)
         if step % 10 == 0:
             for name, value in (("step", step), ("delta", delta), ("rate", eta)):
                 history[name].append(value)
@@ -148,19 +153,22 @@ def fit_pcd(
         if progress is not None:
             progress(round(1000 * min(share, 1.0)), 1000)
         if block.count == BLOCK:
-            left, _ = block.residual(target)
-            if best is None or left[0] < best[0][0]:
-                best = left, block.parameters()
+            found = block.residual(target, l2)
+            if best is None or found.left < best[0].left:
+                best = found, block.parameters()
             block = _Window(n)
-            if averaging and window.count >= 2 * BLOCK and window.residual(target)[0][0] <= enough:
+            long_enough = averaging and window.count >= 2 * BLOCK
+            if long_enough and window.residual(target, l2).left <= enough:
                 break
-            averaging = averaging or left[0] <= enough
-    left, noise = window.residual(target) if window.count else ((np.inf,) * 3, 0.0)
-    data_noise = 0.0 if target.count is None else target.count**-0.5
-    converged = bool(left[0] <= max(NOISE * noise, data_noise))
-    if best is not None and not left[0] <= best[0][0]:
-        return Fitted(*best[1], converged, step, best[0], history)
-    return Fitted(*window.parameters(), converged, step, left, history)
+            averaging = averaging or found.left <= enough
+    if window.count:
+        found = window.residual(target, l2)
+        if best is None or found.left <= WORSE * best[0].left:
+            converged = bool(found.left <= max(NOISE * found.noise, data_noise))
+            return Fitted(*window.parameters(), converged, step, found.own, history)
+    if best is None:  # fewer steps than a block, and the last of them went back
+        return Fitted(*guard.kept[0], False, step, deviation(m, C, target), history)
+    return Fitted(*best[1], best[0].left <= enough, step, best[0].own, history)
 
 
 class _State(NamedTuple):
@@ -198,10 +206,10 @@ def _step(
     cross = np.outer(centre, dm)
     g -= cross
     g -= cross.T
+    if l2:
+        g -= l2 * now.J
     g *= metric.J
     np.fill_diagonal(g, 0.0)
-    if l2:
-        now.J[...] *= 1 - eta * l2
     g *= eta
     now.J[...] += g
     now.h[...] += eta * metric.h * dm - g @ centre
@@ -240,6 +248,23 @@ class _Guard:
         return state.copy()
 
 
+class _Residual(NamedTuple):
+    """own: deviation of averaged moments; left: of the penalised gradient; noise: of `left`."""
+
+    own: tuple[float, float, float]
+    left: float
+    noise: float
+
+
+def _sampling_error(target: Target) -> float:
+    """Return the deviation that M configurations of the model itself would have; 0 if unknown."""
+    if target.count is None:
+        return 0.0
+    n = len(target.m)
+    pairs = (1 - target.C**2).sum() / (n * (n - 1))
+    return float(np.sqrt((np.mean(1 - target.m**2) + pairs) / target.count))
+
+
 class _Window:
     """Averages over the last steps: of the parameters, and of the moments of their chains."""
 
@@ -263,12 +288,13 @@ class _Window:
     def parameters(self) -> tuple[Floats, Floats]:
         return self.J / self.count, self.h / self.count
 
-    def residual(self, target: Target) -> tuple[tuple[float, float, float], float]:
-        """Return Δ of the averaged moments, and what the scatter of the steps makes of it."""
+    def residual(self, target: Target, l2: float) -> _Residual:
+        """Return how far the averaged moments are from the data, and what scatter makes of it."""
         m, C = self.m / self.count, self.C / self.count
+        own = deviation(m, C.copy(), target)
+        left = deviation(m, C + l2 * self.J / self.count, target)[0] if l2 else own[0]
         batches = self.count // BATCH
         if batches < 2:
-            return deviation(m, C, target), 0.0
+            return _Residual(own, left, 0.0)
         scatter = np.maximum(self.squares / batches - C * C, 0).mean()
-        noise = float(np.sqrt(2 * scatter / batches))  # m scatters about as C does
-        return deviation(m, C, target), noise
+        return _Residual(own, left, float(np.sqrt(2 * scatter / batches)))  # m scatters as C does

@@ -5,40 +5,26 @@ J. Lafferty, Ann. Stat. 38, 1287 (2010)), M configurations s,
 
     (1/M) Σ_s log(1 + exp(−2σ_i^s (h_i + Σ_j J_ij σ_j^s))) + λ Σ_j |J_ij| + ½ λ₂ Σ_j J_ij²,
 
-fields unpenalised; then J ← (J + Jᵀ)/2.  All rows share the design, so losses and gradients of all
-are two matrix products over the configurations, in blocks, out of core.  Second derivatives are
-averages of (1 − tanh² f) σ_jσ_k ≤ C_jk: the raw moments are one majorising Gram matrix for all
-rows.  It is scaled, for each row, by the mean of 1 − tanh² f, and then by the curvature along the
-last step, relative to the Gram's; the quadratic model with the penalty is minimised by coordinate
-descent; a row whose objective has grown goes back, and its scale grows, at most to 1.
+fields unpenalised (`lsg_ray.ising.regression`); then J ← (J + Jᵀ)/2.  The penalty is given, or
+chosen by the pseudolikelihood of configurations that are held out; couplings may be decimated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Fitted
+from lsg_ray.ising.fitted import Fitted, Progress
+from lsg_ray.ising.regression import HELD_OUT, Rows, fit_rows, sum_all
 from lsg_ray.ising.targets import Target
-from lsg_ray.statistics.configurations import Configurations, ranges
-from lsg_ray.statistics.graph import compute, share, tree_reduce
-from lsg_ray.statistics.pairs import choose_rows
+from lsg_ray.statistics.configurations import Configurations
 
 Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
 
-#: Rows that are multiplied at a time, and rows of a task, at most.
-ROWS, TASK_ROWS = 2048, 2**16
-#: One configuration in so many is held out, where a penalty is chosen.
-HELD_OUT = 10
-#: Coordinate descent: sweeps of a row, and the accuracy of a model's minimum relative to that of
-#: the whole.
-SWEEPS, INNER = 200, 0.05
 #: Share of the couplings that are left that a step of decimation removes; steps that it goes on for
 #: after its criterion has begun to fall.
 REMOVED, FALLING = 0.05, 5
@@ -46,47 +32,16 @@ REMOVED, FALLING = 0.05, 5
 PATH_LENGTH, PATH_END = 13, 1e-3
 
 
-class Rows(NamedTuple):
-    """All rows at a minimum.
-
-    J: (N, N), row i regressed on the others, not symmetric; h: (N,); objective: (N,), penalties
-    included; loss: (N,); kkt: the largest violation of the conditions of the minimum; passes: over
-    the configurations; history: by name, one number a pass.
-    """
-
-    J: Floats
-    h: Floats
-    objective: Floats
-    loss: Floats
-    kkt: float
-    converged: bool
-    passes: int
-    history: dict[str, list[float]]
-
-
-class Sums(NamedTuple):
-    """Over some rows: their number; Σ log-losses (N,), Σ 1 − tanh² (N,), Σ residuals (N,), and
-    Σ residual_i σ_j (N, N).
-    """
-
-    rows: int
-    loss: Floats
-    curvature: Floats
-    residual: Floats
-    products: Floats
-
-
 def fit_plm(
     target: Target,
     *,
     source: Configurations,
     seconds: float | None = None,  # noqa: ARG001
-    seed: int = 0,
+    seed: int = 0,  # noqa: ARG001
     threads: int | None = None,
     progress: Progress | None = None,
     l1: float | Sequence[float] | Literal["auto"] = 0.01,
     l2: float = 0.0,
-    count: int | None = None,
     tolerance: float = 5e-5,
     max_passes: int = 200,
     decimate: Literal["coupling", "free-energy"] | None = None,
@@ -99,16 +54,12 @@ def fit_plm(
         Moments of the configurations, no weight of which is frozen.
     source
         The configurations, of the same weights.
-    seed
-        Of the subsample.
     l1
         λ; 0.01 is the paper's.  Several, or ``auto`` (13, from max |c_ij| down to its thousandth):
         fitted one after another from the largest, each from the last; the one with the best
         pseudolikelihood of every tenth configuration, which is held out, is then fitted to all.
     l2
         λ₂.
-    count
-        How many configurations to draw; by default all.
     tolerance
         On the violation of the conditions of the minimum (KKT).  Products are in float32, which
         ends at about 5·10⁻⁶.
@@ -132,8 +83,6 @@ def fit_plm(
     """
     if decimate not in (None, "coupling", "free-energy"):
         raise InputError(f"decimate {decimate!r} given; coupling or free-energy")
-    if count is not None:
-        source = choose_rows(source, count, seed)
     source.require(2, "pseudolikelihoods")
     history: dict[str, list[float]] = {"step": [], "kkt": [], "objective": [], "l1": []}
     extra: dict[str, Any] = {"configurations": source.n_rows}
@@ -164,7 +113,9 @@ def fit_plm(
         "asymmetry": float(np.sqrt(np.mean((rows.J - rows.J.T) ** 2))),
         "pseudolikelihood": -float(rows.loss.sum()),
     }
-    return Fitted(J, rows.h, rows.converged, len(history["step"]), None, history, extra)
+    # The mean field of each weight stays what its own regression found, though J has changed.
+    h = rows.h + ((rows.J - J) * target.m).sum(axis=1)
+    return Fitted(J, h, rows.converged, len(history["step"]), None, history, extra)
 
 
 def _path(l1: Any, target: Target) -> list[float]:
@@ -191,188 +142,6 @@ def _note(history: dict[str, list[float]], rows: Rows, l1: float) -> None:
             history[name].append(float(value))
 
 
-def fit_rows(
-    source: Configurations,
-    target: Target,
-    *,
-    l1: float = 0.01,
-    l2: float = 0.0,
-    start: Rows | None = None,
-    allowed: NDArray[np.bool_] | None = None,
-    held_out: bool = False,
-    tolerance: float = 5e-5,
-    max_passes: int = 200,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> Rows:
-    """Minimise the penalised pseudolikelihood of every weight.
-
-    Parameters
-    ----------
-    source, target, l1, l2, tolerance, max_passes
-        As in `fit_plm`.
-    start
-        Rows to start from; by default J = 0 and h = atanh m.
-    allowed
-        (N, N) couplings that may differ from zero.
-    held_out
-        Leave out every tenth configuration.
-
-    Raises
-    ------
-    InputError
-        A penalty is negative.
-    """
-    n, m = len(target.m), target.m
-    if not (l1 >= 0 and l2 >= 0 and np.isfinite(l1 + l2)):
-        raise InputError(f"l1 {l1}, l2 {l2} given; penalties are finite and not negative")
-    if max_passes < 1 or not tolerance > 0:
-        raise InputError(
-            f"max_passes {max_passes}, tolerance {tolerance} given; 1 at least, and > 0"
-        )
-    may = ~np.eye(n, dtype=bool) if allowed is None else allowed & ~np.eye(n, dtype=bool)
-    if start is None:
-        J, h = np.zeros((n, n)), np.arctanh(m)
-    else:
-        J, h = np.where(may, start.J, 0.0), start.h.copy()
-    keep = "others" if held_out else "all"
-    history: dict[str, list[float]] = {"kkt": [], "objective": []}
-    last: tuple[Floats, ...] | None = None
-    scale = np.ones(n)
-    kkt, passes, loss, objective = np.inf, 0, np.zeros(n), np.zeros(n)
-    for passes in range(1, max_passes + 1):
-        sums = _sum(source, J, h, keep)
-        loss = sums.loss / sums.rows
-        objective = loss + l1 * np.abs(J).sum(axis=1) + 0.5 * l2 * (J * J).sum(axis=1)
-        gradient, slope = -sums.products / sums.rows, -sums.residual / sums.rows
-        curvature = np.clip(sums.curvature / sums.rows, 1e-3, 1.0)
-        if last is None:
-            scale = curvature
-        else:
-            # Rows that have grown go back, and take shorter steps from there; with 1 none grows.
-            worse = objective > last[2] + 1e-6 * np.abs(last[2])
-            seen = _seen_curvature(J - last[0], h - last[1], gradient - last[3], slope - last[4],
-                                   target)  # fmt: skip
-            scale = np.where(worse, np.minimum(1.5 * np.maximum(scale, seen), 1.0), seen)
-            for now, before in zip((J, h, objective, gradient, slope, loss), last, strict=True):
-                now[worse] = before[worse]
-        kkt = _violation(J, gradient, slope, l1, l2, may)
-        history["kkt"].append(kkt)
-        history["objective"].append(float(objective.sum()))
-        if progress is not None:
-            progress(passes, 0)
-        if kkt <= tolerance or passes == max_passes:
-            break
-        last = tuple(v.copy() for v in (J, h, objective, gradient, slope, loss))
-        _descend(J, h, gradient, slope, scale, target, l1, l2, may, INNER * kkt, threads)
-    converged = bool(kkt <= tolerance)
-    return Rows(J, h, objective, loss, kkt, converged, passes, history)
-
-
-def _seen_curvature(s: Floats, b: Floats, y: Floats, z: Floats, target: Target) -> Floats:
-    """Return the curvature along steps s, b of rows and fields, relative to that of the Gram.
-
-    y, z: changes of the gradient (J. Barzilai, J. M. Borwein, 1988, in the metric of the Gram).
-    """
-    gram = ((s @ target.C) * s).sum(axis=1) + b * b + 2 * b * (s @ target.m)
-    seen = (s * y).sum(axis=1) + b * z
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(gram > 1e-14, np.clip(seen / gram, 1e-3, 1.0), 1.0)
-
-
-def _violation(
-    J: Floats, gradient: Floats, slope: Floats, l1: float, l2: float, may: NDArray[np.bool_]
-) -> float:
-    """Return how far the conditions of the minimum are from being met, largest entry."""
-    smooth = gradient + l2 * J
-    wrong = np.where(J != 0, np.abs(smooth + l1 * np.sign(J)), np.maximum(np.abs(smooth) - l1, 0))
-    return float(max(wrong[may].max(initial=0.0), np.abs(slope).max()))
-
-
-def _descend(
-    J: Floats,
-    h: Floats,
-    gradient: Floats,
-    slope: Floats,
-    scale: Floats,
-    target: Target,
-    l1: float,
-    l2: float,
-    may: NDArray[np.bool_],
-    tolerance: float,
-    threads: int | None,
-) -> None:
-    """Move every row to the minimum of its quadratic model, in place."""
-    from dask.system import CPU_COUNT
-
-    from lsg_ray.kernels.logistic import descend_row
-
-    C, m = np.array(target.C), np.array(target.m)
-
-    def some(rows: range) -> None:
-        active = np.empty(len(h), np.bool_)
-        for i in rows:
-            np.not_equal(J[i], 0, out=active)
-            h[i] = descend_row(
-                J[i], h[i], gradient[i].copy(), slope[i], C, m, scale[i], l1, l2, may[i],
-                tolerance, SWEEPS, active,
-            )  # fmt: skip
-
-    with ThreadPoolExecutor(min(threads or CPU_COUNT, CPU_COUNT)) as pool:
-        list(pool.map(some, [range(a, min(a + 32, len(h))) for a in range(0, len(h), 32)]))
-
-
-# Sums over configurations
-
-
-def sum_rows(
-    source: Configurations, J: NDArray[np.float32], h: Floats, keep: str, start: int, stop: int
-) -> Sums:
-    """Sum losses and gradients over rows start:stop; a block function.
-
-    keep: ``all`` rows, the ``held`` out (every `HELD_OUT`-th), or the ``others``.
-    """
-    from lsg_ray.kernels.logistic import residuals
-
-    n = source.n_weights
-    loss, curvature, residual, products = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((n, n))
-    scratch = np.empty((2, n), np.float32)
-    fields32 = h.astype(np.float32)
-    rows = 0
-    for first, last in ranges(stop - start, 8 * ROWS, source.grain):
-        whole = source.rows(start + first, start + last)
-        if keep != "all":
-            held = np.arange(start + first, start + last) % HELD_OUT == HELD_OUT - 1
-            whole = whole[held if keep == "held" else ~held]
-        for low in range(0, len(whole), ROWS):
-            signs = whole[low : low + ROWS].astype(np.float32)
-            fields = signs @ J.T
-            fields += fields32
-            residuals(signs, fields, loss, curvature, scratch[0], scratch[1])
-            residual += fields.sum(axis=0, dtype=np.float64)
-            products += fields.T @ signs
-            rows += len(signs)
-    return Sums(rows, loss, curvature, residual, products)
-
-
-def add_sums(parts: list[Sums]) -> Sums:
-    """Add sums over disjoint rows."""
-    return Sums(*(sum(column[1:], start=column[0]) for column in zip(*parts, strict=True)))
-
-
-def _sum(source: Configurations, J: Floats, h: Floats, keep: str = "all") -> Sums:
-    import dask
-
-    size = min(TASK_ROWS, max(ROWS, source.n_rows // 32))
-    leaf, given = dask.delayed(sum_rows, pure=False), (share(source), share(J.astype(np.float32)))
-    cuts = ranges(source.n_rows, size, source.grain)
-    found: Sums = compute(tree_reduce([leaf(*given, h, keep, *cut) for cut in cuts], add_sums))
-    return found
-
-
-# Choice of the penalty, and of which couplings to keep
-
-
 def _choose(
     source: Configurations,
     target: Target,
@@ -390,7 +159,7 @@ def _choose(
             source, target, l1=value, start=rows, held_out=True, progress=progress, **options
         )
         _note(history, rows, value)
-        sums = _sum(source, rows.J, rows.h, "held")
+        sums = sum_all(source, rows.J, rows.h, "held")
         found.append((float(sums.loss.sum() / sums.rows), value, rows))
     _, chosen, best = min(found, key=lambda entry: entry[0])
     curve = {

@@ -54,13 +54,12 @@ class Target:
         C = self.C[which][:, which]
         return Target(self.m[which], C, self.count, part, self.attributes)
 
-    def parts(self) -> dict[str, slice]:
+    def parts(self) -> dict[str, NDArray[np.int64]]:
         """Return where each part stands; empty if the weights have no names."""
         if self.part is None:
             return {}
         names = list(dict.fromkeys(self.part.tolist()))
-        places = {name: np.flatnonzero(self.part == name) for name in names}
-        return {str(name): slice(int(at[0]), int(at[-1]) + 1) for name, at in places.items()}
+        return {str(name): np.flatnonzero(self.part == name) for name in names}
 
 
 def as_target(given: Any) -> Target:

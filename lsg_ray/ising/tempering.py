@@ -150,7 +150,7 @@ def temper_model(
             "statistic": "parallel tempering",
             "ladders": ladders, "draws": draws, "thin": thin, "seed": seed, "method": method,
             "sweeps": total, "rhat_max": float(rhat.max()), "round_trips": replicas.round_trips,
-            "converged": int(rhat.max() < RHAT and replicas.round_trips >= ladders),
+            "converged": int(rhat.max() < RHAT and (cold == 0 or replicas.round_trips >= ladders)),
         },
     )  # fmt: skip
 

@@ -95,6 +95,15 @@ def save_result(
     return target
 
 
+def _holds(target: Path, names: set[str]) -> bool:
+    """Return whether a file is an ``.npz`` with just these arrays."""
+    try:
+        with np.load(target, allow_pickle=False) as found:
+            return set(found) == names
+    except Exception:  # a damaged or foreign file fails in a dozen ways
+        return False
+
+
 def save_arrays(
     arrays: dict[str, np.ndarray], path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> Path:
@@ -110,6 +119,8 @@ def save_arrays(
     target = Path(path)
     if target.is_file() and overwrite:
         refuse_inside_store(target)
+        if not _holds(target, set(arrays)):
+            raise InputError(f"{target} holds other arrays; it is not overwritten")
     else:
         check_target(target)
     staged = target.with_name(f".lsg.{uuid.uuid4().hex[:8]}.npz")

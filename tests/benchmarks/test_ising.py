@@ -19,7 +19,7 @@ from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.bp import belief_propagation
 from lsg_ray.ising.chains import Chains
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.ising.pseudolikelihood import fit_rows
+from lsg_ray.ising.regression import fit_rows
 from lsg_ray.ising.targets import as_target
 from lsg_ray.statistics.configurations import as_configurations
 

@@ -102,7 +102,8 @@ def test_targets__come_from_anything_with_moments(tmp_path):
         np.testing.assert_array_equal(target.C, found["C"])
     target = as_target(tmp_path / "m.zarr")
     assert target.count == 500
-    assert target.parts() == {"LB": slice(0, 300), "ITR": slice(300, 525), "RB": slice(525, 675)}
+    parts = {name: (at[0], at[-1] + 1, len(at)) for name, at in target.parts().items()}
+    assert parts == {"LB": (0, 300, 300), "ITR": (300, 525, 225), "RB": (525, 675, 150)}
     assert target.restrict(slice(300, 525)).C.shape == (225, 225)
 
 
@@ -135,7 +136,7 @@ def test_files__that_hold_no_moments_are_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=says):
             as_target(tmp_path / name)
-    with pytest.raises(InputError, match="'magic' given; one of pcd, exact"):
+    with pytest.raises(InputError, match="'magic' given; one of bp, pcd, plm, exact"):
         fit_boltzmann((np.zeros(2), np.eye(2)), method="magic")
     with pytest.raises(InputError, match="at most 16: use pcd"):
         fit_boltzmann((np.zeros(17), np.eye(17)), method="exact")
@@ -146,3 +147,66 @@ def test_reference_moments__full_model_at_a_tenth_of_the_time(shared):
     target = as_target(shared / "data" / "reference" / "deep_20-15-15-10.npz")
     fit = fit_boltzmann(target, seconds=6, verify=False)
     assert fit.report["delta_method"] < 0.6 * fit.report["delta_independent"]
+
+
+@pytest.mark.parametrize("method", ["bp", "plm", "pcd"])
+def test_nearly_frozen_weights__are_fitted_no_worse_than_independent(method):
+    """|m| = 0.98 of 1,000: states that few or no configurations have must not make couplings."""
+    sigma = np.where(np.random.default_rng(3).random((1000, 16)) < 0.01, -1, 1)
+    options = {"plm": {"l1": 0.001}, "pcd": {"steps": 1500}}.get(method, {})
+    fit = fit_boltzmann(sigma, method=method, verify=False, **options)
+    found, target = enumerate_model(fit.model), as_target(sigma)
+    assert fit.report["converged"]
+    assert deviation(found.m, found.C, target)[0] < 0.01
+    assert np.abs(found.m - target.m).max() < 0.01
+
+
+def test_penalty__means_the_same_by_chains_and_by_enumeration():
+    _, (m, C) = exact_target(5, scale=0.4)
+    fits = [
+        fit_boltzmann((m, C), method=method, l2=0.2, verify=False) for method in ("exact", "pcd")
+    ]
+    np.testing.assert_allclose(fits[1].model.J, fits[0].model.J, atol=0.02)
+    np.testing.assert_allclose(fits[1].model.h, fits[0].model.h, atol=0.02)
+    assert all(fit.report["converged"] for fit in fits)
+
+
+def test_states_never_seen__are_not_called_converged():
+    """Two weights that always agree: the coupling that says so is infinite."""
+    sigma = np.where(np.random.default_rng(0).random((200, 3)) < 0.5, -1, 1)
+    sigma[:, 1] = sigma[:, 0]
+    assert not fit_boltzmann(sigma, method="exact", verify=False).report["converged"]
+    l2 = fit_boltzmann(sigma, method="exact", l2=0.1, verify=False)
+    assert l2.report["converged"]
+
+
+def test_frozen_weights__count_alike_in_every_deviation():
+    _, (m, C) = exact_target(6)
+    wide_m, wide_C = np.ones(12), np.ones((12, 12))
+    wide_m[:6] = m
+    wide_C[:6, :6] = C
+    wide_C[:6, 6:] = m[:, None]
+    wide_C[6:, :6] = m
+    fit = fit_boltzmann((wide_m, wide_C), method="exact", verify=False)
+    whole = Target(wide_m, wide_C)
+    assert fit.report["delta_independent"] == pytest.approx(
+        deviation(wide_m, np.outer(wide_m, wide_m), whole)[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"rate": 0}, "rate 0 given"),
+        ({"seconds": 0}, "seconds 0 given"),
+        ({"final_rate": -1}, "final_rate -1 given"),
+        ({"l2": np.nan}, "l2 nan given"),
+        ({"l2": -1, "method": "exact"}, "l2 -1 given"),
+        ({"seed": -1}, "seed -1 given"),
+        ({"pseudocount": 2}, "pseudocount 2 given"),
+        ({"l1": 0.1}, "l1 given; method 'pcd' takes"),
+    ],
+)
+def test_misfits__are_refused(options, says):
+    with pytest.raises(InputError, match=says):
+        fit_boltzmann((np.zeros(3), np.eye(3)), verify=False, **options)

@@ -1,4 +1,4 @@
-"""Pseudolikelihood: its minimum against SciPy and scikit-learn, planted models, blocks, misfits."""
+"""Pseudolikelihood: minimum against SciPy and scikit-learn, planted models, blocks, misfits."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.chains import Chains
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.ising.pseudolikelihood import fit_rows, sum_rows
+from lsg_ray.ising.regression import fit_rows, sum_rows
 from lsg_ray.ising.targets import as_target
 from lsg_ray.statistics.configurations import as_configurations
 
@@ -64,8 +64,9 @@ def test_l2__is_the_minimum_that_scipy_finds():
             return np.log1p(np.exp(-2 * sigma[:, i] * field)).mean() + 0.025 * x[1:] @ x[1:]
 
         best = minimize(loss, np.zeros(8), tol=1e-12)
-        np.testing.assert_allclose(np.delete(rows.J[i], i), best.x[1:], atol=1e-4)
-        assert rows.h[i] == pytest.approx(best.x[0], abs=1e-4)
+        # A gradient of 10⁻⁵ over the least curvature, about 0.02.
+        np.testing.assert_allclose(np.delete(rows.J[i], i), best.x[1:], atol=5e-4)
+        assert rows.h[i] == pytest.approx(best.x[0], abs=5e-4)
         assert rows.objective[i] == pytest.approx(best.fun, abs=1e-6)
 
 
