@@ -153,6 +153,7 @@ def check(
     from lsg_ray.cli.measure import check_figure, measuring
     from lsg_ray.ising import checks
     from lsg_ray.ising.model import load_model
+    from lsg_ray.ising.references import choose_references, save_references
     from lsg_ray.statistics.results import check_target, save_result
 
     overwrite = options["overwrite"]
@@ -170,7 +171,7 @@ def check(
         triples = min(10_000, math.comb(ising.n_spins, 3))
     with measuring(store, None, False, as_json, options) as (view, progress):
         energies = checks.configuration_energies(ising, view, seed=seed, progress=progress)
-        chosen = None if references is None else checks.choose_references(energies, view, count)
+        chosen = None if references is None else choose_references(energies, view, count)
         third = checks.three_body(
             ising, view, triples=triples, cutoff=cutoff, seed=seed, progress=progress
         )
@@ -179,7 +180,7 @@ def check(
     if triples_out is not None:
         save_result(third, triples_out, overwrite=overwrite)
     if chosen is not None and references is not None:
-        checks.save_references(chosen, references, overwrite=overwrite)
+        save_references(chosen, references, overwrite=overwrite)
     if figure is not None:
         from lsg_ray.report.figures.checks import checks_figure
         from lsg_ray.report.style import render

@@ -65,6 +65,8 @@ def dask_session(address: str | None = None, workers: int | None = None) -> Iter
 def ray_scheduler(in_flight: int) -> Callable[..., Any]:
     """Return a Dask scheduler, ``get(graph, keys)``, on the Ray that this process is connected to.
 
+    Its attribute ``fetch`` turns what Dask's callbacks are told, a reference, into the result.
+
     Parameters
     ----------
     in_flight
@@ -109,6 +111,7 @@ def ray_scheduler(in_flight: int) -> Callable[..., Any]:
                 "Nothing was written; run the same command again."
             ) from error
 
+    get.fetch = _fetched  # type: ignore[attr-defined]
     return get
 
 

@@ -25,8 +25,9 @@ from lsg_ray.ising.model import IsingModel, as_model
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-#: Sweeps after which the residual must have halved, or else damping grows.
-PATIENCE = 50
+#: Sweeps after which the residual must have fallen by a tenth, or else damping grows; and how often
+#: that may fail.
+PATIENCE, STALLED, GIVE_UP = 50, 0.9, 10
 #: The most damping that is tried.
 MOST_DAMPING = 0.95
 #: |tanh J| at most: what float64 can tell from 1.
@@ -115,17 +116,17 @@ def belief_propagation(
         raise InputError(f"tolerance {tolerance}, max_sweeps {max_sweeps} given; > 0 and >= 2")
     count, n = wanted.shape
     messages = _start(start, wanted, count, n)
-    tangents: dict[float, Floats] = {b: _tangents(ising.J, b) for b in set(betas.tolist())}
+    couplings = {b: Couplings.at(ising.J, b) for b in set(betas.tolist())}
     done = 0
 
-    def solve(b: int) -> tuple[Floats, bool, int, float, float]:
+    def solve(b: int) -> tuple[Floats, Rest]:
         nonlocal done
-        t = tangents[float(betas[b])]
-        found = _iterate(messages[b], t, wanted[b], tolerance, max_sweeps, damping)
+        cavity = Cavity(couplings[float(betas[b])], messages[b])
+        found = cavity.solve(wanted[b], tolerance, max_sweeps, damping)
         done += 1
         if progress is not None:
             progress(done, count)
-        return found
+        return cavity.m, found
 
     workers = min(threads or CPU_COUNT, CPU_COUNT, count)
     if workers == 1:
@@ -133,10 +134,9 @@ def belief_propagation(
     else:
         with ThreadPoolExecutor(workers) as pool:
             found = list(pool.map(solve, range(count)))
-    m, converged, iterations, residual, used = (
-        np.array(values) for values in zip(*found, strict=True)
-    )
-    return Beliefs(m, messages, converged, iterations, residual, used)
+    m, rests = zip(*found, strict=True)
+    converged, iterations, residual, used = (np.array(some) for some in zip(*rests, strict=True))
+    return Beliefs(np.array(m), messages, converged, iterations, residual, used)
 
 
 def _problems(
@@ -174,40 +174,129 @@ def _start(start: ArrayLike | None, fields: Floats, count: int, n: int) -> Float
     return np.array(np.broadcast_to(given, (count, n, n)))
 
 
-def _tangents(J: Floats, beta: float) -> Floats:
-    return np.clip(np.tanh(beta * J), -SATURATED, SATURATED)
+class Couplings(NamedTuple):
+    """Couplings of one temperature, shared by many problems: βJ, its tanh, Σ_{i≠j} log cosh βJ."""
+
+    J: Floats
+    t: Floats
+    log_cosh: float
+
+    @classmethod
+    def at(cls, J: Floats, beta: float = 1.0) -> Couplings:
+        """Return those of βJ; J (N, N)."""
+        scaled = beta * J
+        t = np.clip(np.tanh(scaled), -SATURATED, SATURATED)
+        return cls(scaled, t, float((np.logaddexp(scaled, -scaled) - np.log(2)).sum()))
 
 
-def _iterate(
-    messages: Floats,
-    t: Floats,
-    h: Floats,
-    tolerance: float,
-    max_sweeps: int,
-    damping: float | None,
-) -> tuple[Floats, bool, int, float, float]:
-    """Sweep until nothing moves; return m, converged, sweeps, residual, damping."""
-    from lsg_ray.kernels.cavity import LANES, column_products, double_sweep
+class Rest(NamedTuple):
+    """How an iteration ended; see `Beliefs`."""
 
-    n = len(h)
-    plus, minus, scratch = np.empty(n), np.empty(n), np.zeros((5, -(-n // LANES) * LANES))
-    column_products(messages, t, plus, minus)
-    with np.errstate(divide="ignore"):
-        fields = h + 0.5 * np.clip(np.log(plus) - np.log(minus), -700, 700)
-    gamma, sweeps, residual, before = damping or 0.0, 0, np.inf, np.inf
-    h = np.ascontiguousarray(h)
-    while sweeps + 2 <= max_sweeps:
-        moved = max(double_sweep(messages, t, h, fields, plus, minus, gamma, scratch))
-        # With damping, a step is shorter than the way that is left.
-        residual = moved / (1 - gamma)
-        sweeps += 2
-        if residual <= tolerance or not np.isfinite(residual):
-            break
-        if damping is None and sweeps % PATIENCE == 0:
-            if residual > before / 2:
-                gamma = min((1 + gamma) / 2, MOST_DAMPING)
-            before = residual
-    return np.tanh(fields), bool(residual <= tolerance), sweeps, float(residual), gamma
+    converged: bool
+    iterations: int
+    residual: float
+    damping: float
+
+
+class Cavity:
+    """Messages of one problem, which go on from where they are.
+
+    Parameters
+    ----------
+    couplings
+        From `Couplings.at`.
+    messages
+        (N, N) as in `Beliefs`; changed in place.
+    """
+
+    def __init__(self, couplings: Couplings, messages: Floats) -> None:
+        from lsg_ray.kernels import cavity
+
+        n = len(messages)
+        self.kernels, self.couplings, self.messages = cavity, couplings, messages
+        self.fields = np.empty(n)
+        self._plus, self._minus = np.empty(n), np.empty(n)
+        self._scratch = np.zeros((5, -(-n // cavity.LANES) * cavity.LANES))
+
+    @property
+    def m(self) -> Floats:
+        """Magnetizations (N,)."""
+        found: Floats = np.tanh(self.fields)
+        return found
+
+    def solve(
+        self,
+        h: Floats,
+        tolerance: float,
+        max_sweeps: int,
+        damping: float | None = None,
+        guess: Floats | None = None,
+    ) -> Rest:
+        """Sweep until nothing moves.
+
+        Parameters
+        ----------
+        h
+            (N,) fields.
+        tolerance, max_sweeps, damping
+            As in `belief_propagation`.
+        guess
+            (N,) total fields H to start from, with the messages as they are; by default those that
+            the messages give.
+        """
+        messages, t, fields = self.messages, self.couplings.t, self.fields
+        plus, minus = self._plus, self._minus
+        h = np.ascontiguousarray(h)
+        if guess is None:
+            self.settle(h)
+        else:
+            fields[:] = guess
+            shift = np.clip(2 * (guess - h), -700, 700)
+            plus[:], minus[:] = 1 / (1 + np.exp(-shift)), 1 / (1 + np.exp(shift))
+        gamma, sweeps, residual, best, stalled = damping or 0.0, 0, np.inf, np.inf, 0
+        while sweeps + 2 <= max_sweeps:
+            moved = max(
+                self.kernels.double_sweep(messages, t, h, fields, plus, minus, gamma, self._scratch)
+            )
+            # With damping, a step is shorter than the way that is left.
+            residual = moved / (1 - gamma)
+            sweeps += 2
+            if residual <= tolerance or not np.isfinite(residual):
+                break
+            if damping is None and sweeps % PATIENCE == 0:
+                if residual > STALLED * best:
+                    stalled += 1
+                    gamma = min((1 + gamma) / 2, MOST_DAMPING)
+                    if stalled > GIVE_UP:
+                        break
+                best = min(best, residual)
+        return Rest(bool(residual <= tolerance), sweeps, float(residual), gamma)
+
+    def settle(self, h: Floats) -> None:
+        """Set total fields to those that the messages give; h (N,)."""
+        plus, minus = self._plus, self._minus
+        self.kernels.column_products(self.messages, self.couplings.t, plus, minus)
+        with np.errstate(divide="ignore"):
+            self.fields[:] = h + 0.5 * np.clip(np.log(plus) - np.log(minus), -700, 700)
+
+    def averages(self, h: Floats, C: Floats | None = None) -> tuple[float, float]:
+        """Return log Z and the mean of what stands in the exponent, −Σ J_ij C_ij − Σ h_i m_i.
+
+        Parameters
+        ----------
+        h
+            (N,) fields that were solved for.
+        C
+            (N, N) to be filled with correlations.
+        """
+        J, t, log_cosh = self.couplings
+        total, n = self.m, len(h)
+        nodes, pairs, bonds = self.kernels.pair_sums(
+            self.messages, t, J, total, np.empty((0, 0)) if C is None else C, np.empty((2, n))
+        )
+        sites = float(np.logaddexp(self.fields, -self.fields).sum())
+        log_Z = sites + 0.5 * (log_cosh + nodes - pairs)
+        return log_Z, -0.5 * bonds - float(h @ total)
 
 
 class Bethe(NamedTuple):
@@ -243,20 +332,10 @@ def bethe_averages(
     ising = as_model(model)
     betas, wanted = _problems(ising, fields, beta)
     found = []
-    for b in range(len(beliefs.m)):
-        J = betas[b] * ising.J
-        t, messages, h, m = (
-            _tangents(ising.J, float(betas[b])), beliefs.messages[b], wanted[b], beliefs.m[b],
-        )  # fmt: skip
-        product = t * messages * messages.T
-        C = (t + messages * messages.T) / (1 + product)
-        np.fill_diagonal(C, 1.0)
-        x = t * messages
-        log_cosh = np.logaddexp(J, -J) - np.log(2)
-        H = h + np.arctanh(x).sum(axis=0)
-        sites = np.logaddexp(H, -H) + (log_cosh + 0.5 * np.log1p(-x * x)).sum(axis=0)
-        pairs = np.triu(log_cosh + np.log1p(product), 1)
-        log_Z = sites.sum() - pairs.sum()
-        energy = -0.5 * (J * C).sum() - h @ m
+    for b, messages in enumerate(beliefs.messages):
+        cavity = Cavity(Couplings.at(ising.J, float(betas[b])), messages)
+        cavity.settle(wanted[b])
+        C = np.empty_like(messages)
+        log_Z, energy = cavity.averages(wanted[b], C)
         found.append((log_Z, energy, log_Z + energy, C))
     return Bethe(*(np.array(values) for values in zip(*found, strict=True)))

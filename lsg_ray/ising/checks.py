@@ -2,16 +2,13 @@
 
 Three-body correlations c_ijk = ⟨(σ_i − m_i)(σ_j − m_j)(σ_k − m_k)⟩ were not fitted: how many of the
 strong ones come back tells whether pairs are enough.  Energies of the stored configurations tell
-whether the model's landscape has to do with the networks' accuracy, and give the references of low,
-medium and high energy from which landscapes are explored.
+whether the model's landscape has to do with the networks' accuracy.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray
@@ -20,21 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import sample_model
+from lsg_ray.ising.references import stream_energies
 from lsg_ray.ising.targets import as_sample
-from lsg_ray.statistics.configurations import Configurations, ranges
-from lsg_ray.statistics.graph import compute, share, tree_reduce
+from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.moments import moments
-from lsg_ray.statistics.results import save_arrays, save_result
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 #: A correlation has come back if the model's differs from it by at most this share of it.
 WITHIN = 0.5
-#: Configurations of a task, and of a product.
-TASK_ROWS, ROWS = 2**15, 2**12
-#: Groups of references, in the order of their energy.
-GROUPS = ("low", "medium", "high")
 
 
 def three_body(
@@ -144,12 +136,8 @@ def configuration_energies(
     -----
     2 N² flop a configuration, in blocks under Dask's current scheduler; memory 16 bytes each.
     """
-    import dask
-
     ising, source = _pair(model, ensemble)
-    leaf, given = dask.delayed(_energies, pure=False), (share(ising), share(source))
-    cuts = ranges(source.n_rows, TASK_ROWS, source.grain)
-    parts = compute(tree_reduce([leaf(*given, *cut) for cut in cuts], _joined), progress)
+    parts = stream_energies(ising, source, progress)
     own = sample_model(ising, chains=512, draws=20, seed=seed, threads=threads)
     n = ising.n_spins
     energy = parts.energy / n
@@ -169,84 +157,6 @@ def configuration_energies(
             "mc_converged": own.attrs["converged"],
         },
     )  # fmt: skip
-
-
-class _Energies(NamedTuple):
-    """energy: (rows,) in nats; accuracy: (rows,), or empty."""
-
-    energy: Floats
-    accuracy: Floats
-
-
-def _energies(model: IsingModel, source: Configurations, start: int, stop: int) -> _Energies:
-    rows = [model.energy(source.rows(start + a, start + b)) for a, b in ranges(stop - start, ROWS)]
-    accuracy = np.empty(0)
-    if "accuracy" in source.columns:
-        accuracy = source.values("accuracy", np.arange(start, stop)).astype(np.float64)
-    return _Energies(np.concatenate(rows), accuracy)
-
-
-def _joined(parts: list[_Energies]) -> _Energies:
-    return _Energies(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def choose_references(energies: xarray.Dataset, ensemble: Any, count: int = 20) -> xarray.Dataset:
-    """Choose configurations of low, medium and high energy.
-
-    Parameters
-    ----------
-    energies
-        From `configuration_energies`.
-    ensemble
-        The same ensemble.
-    count
-        Of each group: the lowest, the highest, and those nearest to the median.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``sigma`` (reference, weight) int8 ±1, ``energy``, ``accuracy`` (reference), coordinates
-        ``group`` and ``row`` (in the ensemble).
-
-    Raises
-    ------
-    InputError
-        Fewer than 3 · count configurations.
-    """
-    source = as_sample(ensemble)
-    energy = energies["energy"].values
-    if len(energy) != source.n_rows:
-        raise InputError(f"{len(energy)} energies given for {source.n_rows} configurations")
-    if count < 1 or 3 * count > len(energy):
-        raise InputError(
-            f"{count} references of each of 3 groups asked for; there are {len(energy)} "
-            "configurations"
-        )
-    order = np.argsort(energy, kind="stable")
-    middle = (len(order) - count) // 2
-    chosen = np.concatenate([order[:count], order[middle : middle + count], order[-count:]])
-    by_row = np.argsort(chosen, kind="stable")
-    sigma = np.empty((len(chosen), source.n_weights), np.int8)
-    sigma[by_row] = source.take(chosen[by_row])
-    found = {"sigma": (("reference", "weight"), sigma), "energy": ("reference", energy[chosen])}
-    if "accuracy" in energies:
-        found["accuracy"] = ("reference", energies["accuracy"].values[chosen])
-    return xarray.Dataset(
-        found,
-        {"group": ("reference", np.repeat(GROUPS, count)), "row": ("reference", chosen)},
-        {"statistic": "references", "count": count},
-    )
-
-
-def save_references(
-    references: xarray.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path:
-    """Write references as Zarr, or as ``.npz`` with ``sigma`` (R, N) first."""
-    if not str(path).endswith(".npz"):
-        return save_result(references, path, overwrite=overwrite)
-    arrays = {str(name): references[name].values for name in ("sigma", *references.data_vars)}
-    arrays |= {"group": references["group"].values, "row": references["row"].values}
-    return save_arrays(arrays, path, overwrite=overwrite)
 
 
 def _pair(model: Any, ensemble: Any) -> tuple[IsingModel, Configurations]:

@@ -37,6 +37,8 @@ class IsingModel:
         (N,) float64 fields, in nats.
     part
         (N,) name of the part of the network that each weight belongs to, or None.
+    weight
+        (N,) number of each weight in the network, or None.
     attributes
         Where the model comes from and how good it is, plain values.
 
@@ -56,14 +58,17 @@ class IsingModel:
     J: Floats
     h: Floats
     part: NDArray[np.str_] | None = None
+    weight: NDArray[np.int64] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         J, h = _checked(self.J, self.h)
         object.__setattr__(self, "J", J)
         object.__setattr__(self, "h", h)
-        if self.part is not None and np.shape(self.part) != h.shape:
-            raise InputError(f"part of shape {np.shape(self.part)} given; h has {h.shape}")
+        for name in ("part", "weight"):
+            values = getattr(self, name)
+            if values is not None and np.shape(values) != h.shape:
+                raise InputError(f"{name} of shape {np.shape(values)} given; h has {h.shape}")
 
     @property
     def n_spins(self) -> int:
@@ -105,7 +110,7 @@ class IsingModel:
     def to_dataset(self) -> xarray.Dataset:
         """Return J (weight, weight_) and h (weight) with units and attributes."""
         nats = {"units": "nat"}
-        numbers = np.arange(self.n_spins)
+        numbers = np.arange(self.n_spins) if self.weight is None else self.weight
         found = xarray.Dataset(
             {
                 "J": (("weight", "weight_"), self.J, {"long_name": "coupling", **nats}),
@@ -174,10 +179,12 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
                 return IsingModel(arrays["J"], arrays["h"])
         with xarray.open_zarr(place) as found:
             part = found.get("part")
+            # Without parts, weights are numbered from zero, wherever in a network they stand.
             return IsingModel(
                 found["J"].values,
                 found["h"].values,
                 None if part is None else names_of(part),
+                None if part is None else found["weight"].values.astype(np.int64),
                 dict(found.attrs),
             )
     except InputError as error:

@@ -29,13 +29,15 @@ class Target:
     """Moments to be reproduced.
 
     m: (N,); C: (N, N), ones on the diagonal; count: configurations behind them, None if unknown;
-    part: names of the weights' parts, or None; attributes: where they come from.
+    part: names of the weights' parts, or None; weight: their numbers in the network, or None;
+    attributes: where they come from.
     """
 
     m: Floats
     C: Floats
     count: int | None = None
     part: NDArray[np.str_] | None = None
+    weight: NDArray[np.int64] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,8 +53,9 @@ class Target:
     def restrict(self, which: slice | NDArray[Any]) -> Target:
         """Return the moments of some weights."""
         part = None if self.part is None else self.part[which]
+        weight = None if self.weight is None else self.weight[which]
         C = self.C[which][:, which]
-        return Target(self.m[which], C, self.count, part, self.attributes)
+        return Target(self.m[which], C, self.count, part, weight, self.attributes)
 
     def parts(self) -> dict[str, NDArray[np.int64]]:
         """Return where each part stands; empty if the weights have no names."""
@@ -102,7 +105,7 @@ def as_sample(given: Any) -> Configurations:
     )
     if isinstance(given, (str, os.PathLike)):
         path = Path(given)
-        stored = path.suffix == ".npz" or _attributes(path).get("statistic") == "moments"
+        stored = path.suffix == ".npz" or attributes_of(path).get("statistic") == "moments"
         moments_only = moments_only or stored
     if moments_only:
         raise InputError("moments given; pseudolikelihood needs the configurations: name a store")
@@ -120,7 +123,7 @@ def _from_path(path: Path) -> Target:
                 if "m" not in arrays or "C" not in arrays:
                     raise InputError(f"holds {', '.join(arrays)}; m and C are needed")
                 return Target(arrays["m"], arrays["C"], attributes={"source": path.name})
-        attributes = _attributes(path)
+        attributes = attributes_of(path)
         if attributes.get("statistic") == "moments":
             with xarray.open_zarr(path) as found:
                 return _from_dataset(found.load())
@@ -135,7 +138,7 @@ def _from_path(path: Path) -> Target:
     return _from_dataset(moments(text))
 
 
-def _attributes(path: Path) -> dict[str, Any]:
+def attributes_of(path: Path) -> dict[str, Any]:
     """Return the attributes of a local Zarr group; empty if there is none."""
     import json
 
@@ -152,7 +155,9 @@ def _from_dataset(found: xarray.Dataset) -> Target:
             f"moments without {' and '.join(missing)} given; make them with lsg moments"
         )
     count = found.attrs.get("count")
-    part = names_of(found["part"]) if "part" in found.coords else None
+    part, weight = None, None
+    if "part" in found.coords:
+        part, weight = names_of(found["part"]), found["weight"].values.astype(np.int64)
     keep = ("source", "spec_hash", "where", "sampling_seed")
     attributes = {name: found.attrs[name] for name in keep if name in found.attrs}
     return Target(
@@ -160,6 +165,7 @@ def _from_dataset(found: xarray.Dataset) -> Target:
         found["C"].values,
         None if count is None else int(count),
         part,
+        weight,
         attributes,
     )
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from lsg_ray.kernels.compile import inlined, kernel
 
 #: Factors of a product that are gathered side by side.
@@ -124,3 +126,42 @@ def double_sweep(messages, t, h, fields, plus, minus, damping, scratch):
     for i in range(n):
         worst = max(worst, change[i])
     return worst, moved
+
+
+@kernel
+def pair_sums(messages, t, J, total, C, scratch):
+    """Return sums over ordered pairs: log(1 − x_ji²), log(1 + t_ij m_{i→j} m_{j→i}), J_ij C_ij.
+
+    C_ij = (t_ij + m_{i→j} m_{j→i})/(1 + t_ij m_{i→j} m_{j→i}), and goes to C (N, N) unless that is
+    empty; messages, t as in `double_sweep`; J (N, N) what t is the tanh of; total (N,) tanh H;
+    scratch (2, N).  Products of `FACTORS` factors share a logarithm.
+    """
+    n = len(messages)
+    nodes, pairs = scratch[0], scratch[1]
+    nodes[:] = 1.0
+    pairs[:] = 1.0
+    log_nodes, log_pairs, energy = 0.0, 0.0, 0.0
+    row = np.empty(n)
+    for j in range(n):
+        m, c, w = messages[j], t[j], J[j]
+        part = 0.0
+        for i in range(n):
+            x = c[i] * m[i]
+            product = m[i] * ((total[i] - x) / (1.0 - total[i] * x))
+            joint = 1.0 + c[i] * product
+            row[i] = (c[i] + product) / joint
+            nodes[i] *= 1.0 - x * x
+            pairs[i] *= joint
+        for i in range(n):
+            part += w[i] * row[i]
+        energy += part
+        if len(C):
+            C[j] = row
+            C[j, j] = 1.0
+        if j % FACTORS == FACTORS - 1 or j == n - 1:
+            for i in range(n):
+                log_nodes += math.log(nodes[i])
+                log_pairs += math.log(pairs[i])
+            nodes[:] = 1.0
+            pairs[:] = 1.0
+    return log_nodes, log_pairs, energy

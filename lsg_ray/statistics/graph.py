@@ -49,11 +49,45 @@ def compute(graph: Any, progress: Progress | None = None) -> Any:
     LsgError
         As raised in a task: the first one, with nothing of Dask around it.
     """
+    return _run(graph, _counting(progress))
+
+
+def compute_each(
+    leaves: Sequence[Any], keep: Callable[[int, Any], None], progress: Progress | None = None
+) -> list[Any]:
+    """Run delayed leaves, telling ``keep(number, result)`` of each as it is done.
+
+    Raises
+    ------
+    LsgError
+        As `compute`.
+    """
+    import dask
+    from dask.callbacks import Callback
+
+    numbers = {leaf.key: number for number, leaf in enumerate(leaves)}
+    # Results stand on a cluster; its scheduler knows how to get them.
+    fetch = getattr(dask.config.get("scheduler", None), "fetch", lambda result: result)
+    done = 0
+
+    def posttask(key: Any, result: Any, _graph: Any, _state: Any, _: Any) -> None:
+        nonlocal done
+        if key in numbers:
+            keep(numbers[key], fetch(result))
+            done += 1
+            if progress is not None:
+                progress(done, len(leaves))
+
+    found: list[Any] = _run(list(leaves), Callback(posttask=posttask))
+    return found
+
+
+def _run(graph: Any, callback: Any) -> Any:
     import dask
     from threadpoolctl import threadpool_limits
 
     # Tasks are what runs in parallel: linear algebra inside one gets one thread.
-    with _counting(progress), threadpool_limits(1):
+    with callback, threadpool_limits(1):
         try:
             (result,) = dask.compute(graph)
         except LsgError as error:

@@ -9,13 +9,9 @@ import xarray
 from lsg_ray.ensemble import synthetic
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains
-from lsg_ray.ising.checks import (
-    choose_references,
-    configuration_energies,
-    save_references,
-    three_body,
-)
+from lsg_ray.ising.checks import configuration_energies, three_body
 from lsg_ray.ising.model import IsingModel, enumerate_model
+from lsg_ray.ising.references import choose_references, save_references
 from lsg_ray.report.figures.checks import checks_figure
 from lsg_ray.report.style import render
 

@@ -1,0 +1,101 @@
+"""Is a landscape smooth or broken?  What two directions of a scan say about it.
+
+In a mean-field theory a first-order transition shows as metastability: for a range of fields there
+are two solutions, the way up follows one and the way down the other, and each jumps at the end of
+its own.  The criterion is the gap between the two distances at the same field, where both have
+converged; a steep but continuous change has none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+#: Gap of distances between the directions from which a transition is of first order.
+GAP = 0.01
+#: Change of a distance from one field to the next that calls for more fields in between.
+STEP = 0.05
+#: Share of solutions that must have converged for a landscape to be called smooth.
+ENOUGH = 0.99
+
+
+def add_hysteresis(scan: xarray.Dataset) -> xarray.Dataset:
+    """Return a scan with hysteresis, jumps and a verdict.
+
+    Parameters
+    ----------
+    scan
+        ``d`` and ``converged`` (reference, direction, field); directions up, down.
+
+    Returns
+    -------
+    xarray.Dataset
+        Also ``hysteresis`` (reference), the largest gap of d between the directions among fields
+        where both have converged, NaN if there is none, at ``hysteresis_field``; ``gaps``
+        (reference), how many separate ranges of fields have one; over (reference, direction)
+        ``jump``, the largest change of d between neighbouring fields at the end of such a range,
+        and ``discontinuities``, their number.  Attributes: ``hysteresis``, ``jump``,
+        ``discontinuities`` (the largest of all references), ``converged`` (fraction),
+        ``largest_step`` (of d from one field to the next: what a finer grid could resolve),
+        ``verdict``: first-order, smooth, or undetermined where too few have converged to tell, and
+        ``criterion``.
+    """
+    d, fine = scan["d"].values, scan["converged"].values.astype(bool)
+    both = fine.all(axis=1)
+    gap = np.where(both, np.abs(d[:, 0] - d[:, 1]), np.nan)
+    largest = np.nanmax(np.where(both.any(axis=1)[:, None], gap, -np.inf), axis=1, initial=-np.inf)
+    place = scan["field"].values[np.argmax(np.where(both, gap, -np.inf), axis=1)]
+    some = np.isfinite(largest)
+    broken = np.nan_to_num(gap) > GAP
+    jumps = _jumps(d, broken)
+    count = (jumps > 0).sum(axis=2)
+    hysteresis = float(largest.max()) if some.any() else float("nan")
+    share = float(fine.mean())
+    if some.any() and hysteresis > GAP:
+        verdict = "first-order"
+    else:
+        verdict = "smooth" if share >= ENOUGH else "undetermined"
+    step = np.abs(np.diff(d, axis=2))
+    one = {"units": "1"}
+    attributes: dict[str, Any] = {
+        "hysteresis": hysteresis,
+        "jump": float(jumps.max(initial=0.0)),
+        "discontinuities": int(count.max(initial=0)),
+        "largest_step": float(step.max(initial=0.0)),
+        "converged": share,
+        "verdict": verdict,
+        "criterion": (
+            f"first-order: d of the two directions differs by more than {GAP:g} at a field where "
+            f"both have converged; smooth: nowhere, and {ENOUGH:.0%} have converged"
+        ),
+    }
+    return scan.assign(
+        hysteresis=("reference", np.where(some, largest, np.nan), one),
+        hysteresis_field=("reference", np.where(some, place, np.nan), {"units": "nat"}),
+        gaps=("reference", _ranges(broken)),
+        jump=(("reference", "direction"), jumps.max(axis=2, initial=0.0), one),
+        discontinuities=(("reference", "direction"), count),
+    ).assign_attrs(attributes)
+
+
+def _ranges(broken: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the number of runs of True along the last axis."""
+    edges = np.diff(broken.astype(np.int8), axis=1, prepend=0)
+    found: NDArray[np.int64] = (edges == 1).sum(axis=1)
+    return found
+
+
+def _jumps(d: Floats, broken: NDArray[np.bool_]) -> Floats:
+    """Return sizes of discontinuities, (reference, direction, intervals), 0 where there is none.
+
+    One of two solutions jumps where their gap opens or closes; the one that changes more.
+    """
+    steps = np.abs(np.diff(d, axis=2))
+    ends = np.diff(broken.astype(np.int8), axis=1) != 0
+    more = steps > steps[:, ::-1]
+    return np.where(ends[:, None] & more, steps, 0.0)

@@ -1,0 +1,284 @@
+"""References: the configurations from which a landscape is explored.
+
+Of low, medium and high energy under the model, from a store; or given as they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.errors import InputError
+from lsg_ray.ising.model import IsingModel, names_of
+from lsg_ray.ising.targets import as_sample, attributes_of
+from lsg_ray.statistics.configurations import Columns, Configurations, ranges
+from lsg_ray.statistics.graph import compute, share, tree_reduce
+from lsg_ray.statistics.results import save_arrays, save_result
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+#: Configurations of a task, and of a product.
+TASK_ROWS, ROWS = 2**15, 2**12
+#: Groups of references, in the order of their energy.
+GROUPS = ("low", "medium", "high")
+#: References of each group that are taken from a store.
+PER_GROUP = 20
+#: Most references of an array: a landscape is computed around each.
+MAX_REFERENCES = 10_000
+
+
+class References(NamedTuple):
+    """Where a landscape is explored from.
+
+    sigma: (R, N) int8 ±1, the weights of the model; group: (R,) names, or None; networks: (R, W)
+    all weights of the networks they are part of, or None; source: where they come from.
+    """
+
+    sigma: NDArray[np.int8]
+    group: NDArray[np.str_] | None
+    networks: NDArray[np.int8] | None
+    source: str
+
+
+def as_references(given: Any, model: IsingModel, count: int | None = None) -> References:
+    """Return references from an array, a file, or a store.
+
+    Parameters
+    ----------
+    given
+        (R, N) or (N,) ±1; Dataset or Zarr of `choose_references`; ``.npz`` with ``sigma`` (R, N),
+        or with ``sigma_low``, ``sigma_medium``, ``sigma_high``; ensemble, view, or path of a store,
+        of which those of low, medium and high energy are taken.
+    model
+        Whose weights they are.  References of whole networks are cut to the part of a model that
+        knows its part.
+    count
+        Of each group: so many, at most; of a store 20 by default, of others all.
+
+    Raises
+    ------
+    InputError
+        Values other than ±1, or of another length; nothing readable; none.
+    """
+    if count is not None and count < 1:
+        raise InputError(f"count {count} given; at least 1")
+    if isinstance(given, References):
+        return given
+    if isinstance(given, xarray.Dataset):
+        return _from_dataset(given, model, count, "references")
+    if isinstance(given, (str, os.PathLike)):
+        path = Path(given)
+        if path.suffix in (".npz", ".npy") or attributes_of(path).get("statistic"):
+            return _from_file(path, model, count)
+    if isinstance(given, (str, os.PathLike, Ensemble, Configurations)):
+        return _from_store(as_sample(given), model, count)
+    return _made(given, None, model, count, "array")
+
+
+def _made(
+    sigma: Any, group: NDArray[np.str_] | None, model: IsingModel, count: int | None, source: str
+) -> References:
+    try:
+        values = np.atleast_2d(np.asarray(sigma))
+        numbers = values.dtype.kind in "biuf"
+    except (TypeError, ValueError):
+        numbers = False
+    if not numbers or values.ndim != 2:
+        raise InputError(
+            f"{source}: references of shape {np.shape(sigma)} given; numbers ±1 of shape "
+            f"(R, {model.n_spins}) are needed"
+        )
+    if not values.size:
+        raise InputError(f"{source}: no references given; at least one is needed")
+    wrong = np.argwhere(~((values == 1) | (values == -1)))
+    if len(wrong):
+        row, spin = wrong[0].tolist()
+        raise InputError(
+            f"{source}: reference {row} holds {values[row, spin]} at weight {spin}; it must be ±1"
+        )
+    if len(values) > MAX_REFERENCES:
+        raise InputError(
+            f"{source}: {len(values):,} references given; at most {MAX_REFERENCES:,}: choose some"
+        )
+    columns = _columns(model, values.shape[1], source)
+    networks = None if columns is None else values.astype(np.int8)
+    if count is not None:
+        labels = np.zeros(len(values)) if group is None else group
+        keep = np.sort(np.concatenate([np.flatnonzero(labels == g)[:count] for g in set(labels)]))
+        values, group = values[keep], None if group is None else group[keep]
+        networks = None if networks is None else networks[keep]
+    chosen = values if columns is None else values[:, columns]
+    return References(np.ascontiguousarray(chosen, np.int8), group, networks, source)
+
+
+def _columns(model: IsingModel, width: int, source: str) -> NDArray[np.int64] | None:
+    """Return which weights of a network the model is of; None if it has them all."""
+    if width == model.n_spins:
+        return None
+    places = model.weight
+    if places is None or width <= places.max() or width < model.n_spins:
+        raise InputError(
+            f"{source}: references have {width} weights and the model {model.n_spins}; give "
+            "references of the part that the model was fitted to"
+        )
+    return places
+
+
+def _from_dataset(
+    found: xarray.Dataset, model: IsingModel, count: int | None, source: str
+) -> References:
+    if "sigma" not in found:
+        raise InputError(f"{source}: holds no sigma; make references with lsg check --references")
+    group = names_of(found["group"]) if "group" in found.coords else None
+    return _made(found["sigma"].values, group, model, count, source)
+
+
+def _from_file(path: Path, model: IsingModel, count: int | None) -> References:
+    try:
+        if path.suffix == ".npy":
+            return _made(np.load(path, allow_pickle=False), None, model, count, path.name)
+        if path.suffix != ".npz":
+            with xarray.open_zarr(path) as found:
+                return _from_dataset(found.load(), model, count, path.name)
+        with np.load(path, allow_pickle=False) as arrays:
+            if "sigma" in arrays:
+                group = arrays["group"].astype(str) if "group" in arrays else None
+                return _made(arrays["sigma"], group, model, count, path.name)
+            named = [name for name in GROUPS if f"sigma_{name}" in arrays]
+            if not named:
+                raise InputError(f"holds {', '.join(arrays)}; an array sigma (R, N) is needed")
+            some = [np.atleast_2d(arrays[f"sigma_{name}"]) for name in named]
+            group = np.repeat(named, [len(rows) for rows in some])
+            return _made(np.concatenate(some), group, model, count, path.name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:  # a foreign or damaged file fails in a dozen ways
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InputError(
+            f"{path}: cannot be read as references ({reason}); name a store, a Zarr of "
+            "`lsg check --references`, or an .npz with sigma (R, N)"
+        ) from None
+
+
+def _from_store(source: Configurations, model: IsingModel, count: int | None) -> References:
+    source.require(1, "references")
+    columns = _columns(model, source.n_weights, source.name)
+    some = source if columns is None else Columns(source, columns)
+    energy = stream_energies(model, some).energy
+    rows, group = _by_energy(energy, min(count or PER_GROUP, max(1, len(energy) // 3)))
+    networks = _rows(source, rows)
+    if columns is None:
+        return References(networks, group, None, source.name)
+    return References(networks[:, columns], group, networks, source.name)
+
+
+class Energies(NamedTuple):
+    """energy: (rows,) in nats; accuracy: (rows,), or empty."""
+
+    energy: Floats
+    accuracy: Floats
+
+
+def _energies(model: IsingModel, source: Configurations, start: int, stop: int) -> Energies:
+    rows = [model.energy(source.rows(start + a, start + b)) for a, b in ranges(stop - start, ROWS)]
+    accuracy = np.empty(0)
+    if "accuracy" in source.columns:
+        accuracy = source.values("accuracy", np.arange(start, stop)).astype(np.float64)
+    return Energies(np.concatenate(rows), accuracy)
+
+
+def _joined(parts: list[Energies]) -> Energies:
+    return Energies(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def stream_energies(
+    model: IsingModel, source: Configurations, progress: Progress | None = None
+) -> Energies:
+    """Return energies under the model and accuracies of all configurations, block by block."""
+    import dask
+
+    leaf, given = dask.delayed(_energies, pure=False), (share(model), share(source))
+    cuts = ranges(source.n_rows, TASK_ROWS, source.grain)
+    found: Energies = compute(tree_reduce([leaf(*given, *cut) for cut in cuts], _joined), progress)
+    return found
+
+
+def _by_energy(energy: Floats, count: int) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """Return rows of the lowest, middle and highest energy, and the names of their groups."""
+    order = np.argsort(energy, kind="stable")
+    if len(order) < 3 * count:
+        return order, np.full(len(order), "all")
+    middle = (len(order) - count) // 2
+    chosen = np.concatenate([order[:count], order[middle : middle + count], order[-count:]])
+    return chosen, np.repeat(GROUPS, count)
+
+
+def _rows(source: Configurations, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+    """Return chosen rows in the order given."""
+    by_row = np.argsort(rows, kind="stable")
+    found = np.empty((len(rows), source.n_weights), np.int8)
+    found[by_row] = source.take(rows[by_row])
+    return found
+
+
+def choose_references(energies: xarray.Dataset, ensemble: Any, count: int = 20) -> xarray.Dataset:
+    """Choose configurations of low, medium and high energy.
+
+    Parameters
+    ----------
+    energies
+        From `configuration_energies`.
+    ensemble
+        The same ensemble.
+    count
+        Of each group: the lowest, the highest, and those nearest to the median.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``sigma`` (reference, weight) int8 ±1, ``energy``, ``accuracy`` (reference), coordinates
+        ``group`` and ``row`` (in the ensemble).
+
+    Raises
+    ------
+    InputError
+        Fewer than 3 · count configurations.
+    """
+    source = as_sample(ensemble)
+    energy = energies["energy"].values
+    if len(energy) != source.n_rows:
+        raise InputError(f"{len(energy)} energies given for {source.n_rows} configurations")
+    if count < 1 or 3 * count > len(energy):
+        raise InputError(
+            f"{count} references of each of 3 groups asked for; there are {len(energy)} "
+            "configurations"
+        )
+    chosen, group = _by_energy(energy, count)
+    sigma = _rows(source, chosen)
+    found = {"sigma": (("reference", "weight"), sigma), "energy": ("reference", energy[chosen])}
+    if "accuracy" in energies:
+        found["accuracy"] = ("reference", energies["accuracy"].values[chosen])
+    return xarray.Dataset(
+        found,
+        {"group": ("reference", group), "row": ("reference", chosen)},
+        {"statistic": "references", "count": count},
+    )
+
+
+def save_references(
+    references: xarray.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
+    """Write references as Zarr, or as ``.npz`` with ``sigma`` (R, N) first."""
+    if not str(path).endswith(".npz"):
+        return save_result(references, path, overwrite=overwrite)
+    arrays = {str(name): references[name].values for name in ("sigma", *references.data_vars)}
+    arrays |= {"group": references["group"].values, "row": references["row"].values}
+    return save_arrays(arrays, path, overwrite=overwrite)
