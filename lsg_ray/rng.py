@@ -26,6 +26,7 @@ class Stage(IntEnum):
     SYNTHETIC = 6  # synthetic ensembles
     MONTE_CARLO = 7  # spins of Ising models
     CAVITY = 8  # messages that belief propagation starts from
+    TAP = 9  # magnetizations that the TAP equations start from
 
 
 def seed_sequence(seed: int, stage: Stage, *index: int) -> np.random.SeedSequence:

@@ -175,18 +175,18 @@ def _start(start: ArrayLike | None, fields: Floats, count: int, n: int) -> Float
 
 
 class Couplings(NamedTuple):
-    """Couplings of one temperature, shared by many problems: βJ, its tanh, Σ_{i≠j} log cosh βJ."""
+    """Couplings of one temperature, shared by many problems: βJ and its tanh, with the largest."""
 
     J: Floats
     t: Floats
-    log_cosh: float
+    tightest: float
 
     @classmethod
     def at(cls, J: Floats, beta: float = 1.0) -> Couplings:
         """Return those of βJ; J (N, N)."""
         scaled = beta * J
         t = np.clip(np.tanh(scaled), -SATURATED, SATURATED)
-        return cls(scaled, t, float((np.logaddexp(scaled, -scaled) - np.log(2)).sum()))
+        return cls(scaled, t, float(np.abs(t).max()))
 
 
 class Rest(NamedTuple):
@@ -230,7 +230,6 @@ class Cavity:
         tolerance: float,
         max_sweeps: int,
         damping: float | None = None,
-        guess: Floats | None = None,
     ) -> Rest:
         """Sweep until nothing moves.
 
@@ -240,19 +239,11 @@ class Cavity:
             (N,) fields.
         tolerance, max_sweeps, damping
             As in `belief_propagation`.
-        guess
-            (N,) total fields H to start from, with the messages as they are; by default those that
-            the messages give.
         """
         messages, t, fields = self.messages, self.couplings.t, self.fields
         plus, minus = self._plus, self._minus
         h = np.ascontiguousarray(h)
-        if guess is None:
-            self.settle(h)
-        else:
-            fields[:] = guess
-            shift = np.clip(2 * (guess - h), -700, 700)
-            plus[:], minus[:] = 1 / (1 + np.exp(-shift)), 1 / (1 + np.exp(shift))
+        self.settle(h)
         gamma, sweeps, residual, best, stalled = damping or 0.0, 0, np.inf, np.inf, 0
         while sweeps + 2 <= max_sweeps:
             moved = max(
@@ -289,8 +280,9 @@ class Cavity:
         C
             (N, N) to be filled with correlations.
         """
-        J, t, log_cosh = self.couplings
+        J, t, _ = self.couplings
         total, n = self.m, len(h)
+        log_cosh = float((np.logaddexp(J, -J) - np.log(2)).sum())
         nodes, pairs, bonds = self.kernels.pair_sums(
             self.messages, t, J, total, np.empty((0, 0)) if C is None else C, np.empty((2, n))
         )

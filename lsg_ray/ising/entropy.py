@@ -21,11 +21,12 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.bp import Cavity, Couplings, Rest, belief_propagation, bethe_averages
-from lsg_ray.ising.hysteresis import STEP, add_hysteresis
+from lsg_ray.ising.bp import Couplings, belief_propagation, bethe_averages
+from lsg_ray.ising.branch import Branch
+from lsg_ray.ising.hysteresis import GAP, STEP, add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
-from lsg_ray.statistics.graph import share
+from lsg_ray.statistics.graph import compute, share
 from lsg_ray.statistics.pieces import compute_pieces
 
 Floats = NDArray[np.float64]
@@ -34,10 +35,8 @@ Progress = Callable[[int, int], None]
 #: The paper's fields, −3 to 3 in steps of 0.1.
 FIELDS = tuple(np.round(np.arange(-30, 31) * 0.1, 10).tolist())
 DIRECTIONS = ("up", "down")
-#: Damping with which a field that has not converged is tried again from independent spins.
-RESTART_DAMPING = 0.5
-#: Fields H are extrapolated from the last solutions where a higher order would change them by less.
-TRUSTED = 0.05
+#: Step of a distance that may hide a loop, and fields that are put between to look for it.
+SUSPECT, NARROW = 0.1, 33
 #: Leaves of a graph, at most: more references share one.
 LEAVES = 4096
 
@@ -92,7 +91,8 @@ def entropy_scan(
     xarray.Dataset
         Over (reference, direction, field): distance ``d``; ``s``, ``e``, ``f`` per weight, in nats;
         ``bound``, the entropy of all configurations at d; ``converged``, ``iterations``,
-        ``residual``, ``restarted``; and what `add_hysteresis` tells.  Attributes: ``s0``, the
+        ``residual``, ``restarted``, ``stability`` (below zero, the cavity approximation fails, see
+        `Branch.stability`); and what `add_hysteresis` tells.  Attributes: ``s0``, the
         entropy of the state with the lowest free energy at x = 0, ``s0_converged``, ``converged``
         (the fraction), ``hysteresis``, ``verdict``.  Values that have not converged are those of
         the last messages.
@@ -122,13 +122,16 @@ def entropy_scan(
         raise InputError(f"refine {refine} given; 0 or more")
     options = _Options(beta, tolerance, max_sweeps, damping, magnetizations)
     options.check()
+    couplings = Couplings.at(ising.J, beta)
     for round_ in range(refine + 1):
-        found = _scan(ising, chosen, xs, options, pieces, progress)
+        found = _scan(ising, couplings, chosen, xs, options, pieces, progress)
         added = _steep(xs, found.d)
         if round_ == refine or not len(added):
             break
         xs = np.sort(np.concatenate([xs, added]))
-    return _dataset(ising, chosen, xs, options, found)
+    narrow = _narrow_loops(ising, couplings, chosen.sigma, xs, options, found)
+    scan = _dataset(ising, chosen, xs, options, found)
+    return add_hysteresis(scan, narrow)
 
 
 def check_fields(fields: ArrayLike | None) -> Floats:
@@ -181,11 +184,13 @@ class _Solved(NamedTuple):
     iterations: NDArray[np.int32]
     residual: Floats
     restarted: NDArray[np.bool_]
+    stability: Floats
     m: Floats
 
 
 def _scan(
     model: IsingModel,
+    couplings: Couplings,
     references: References,
     xs: Floats,
     options: _Options,
@@ -195,10 +200,7 @@ def _scan(
     import dask
 
     sigma = references.sigma
-    leaf, given, couplings = (
-        dask.delayed(_leaf, pure=False), share(model), dask.delayed(Couplings.at, pure=False)
-    )  # fmt: skip
-    shared = couplings(share(model.J), options.beta)
+    leaf, given, shared = dask.delayed(_leaf, pure=False), share(model), share(couplings)
     size = -(-2 * len(sigma) // LEAVES)
     cuts = [slice(a, a + size) for a in range(0, len(sigma), size)]
     leaves = [
@@ -223,86 +225,34 @@ def _leaf(
     """Go through the fields in the order given, for each of some references."""
     shape = (len(sigma), len(xs))
     width = model.n_spins if options.magnetizations else 0
-    d, s, e, f, residual = (np.empty(shape) for _ in range(5))
+    d, s, e, f, residual, stability = (np.empty(shape) for _ in range(6))
     found = _Solved(
         d, s, e, f, np.empty(shape, np.bool_), np.empty(shape, np.int32), residual,
-        np.empty(shape, np.bool_), np.empty((*shape, width)),
+        np.empty(shape, np.bool_), stability, np.empty((*shape, width)),
     )  # fmt: skip
     for r, reference in enumerate(sigma.astype(np.float64)):
-        branch = Branch(couplings, options.beta * model.h, reference, options)
+        branch = Branch(options.tolerance, options.max_sweeps, options.damping)
         for k, x in enumerate(xs.tolist()):
-            rest, restarted = branch.go_to(x)
-            state = branch.state(options.beta)
-            told = (*state, *rest[:3], restarted)
-            for values, value in zip(found[:8], told, strict=True):
+            h = options.beta * model.h + x * reference
+            rest, restarted = branch.go_to(x, h, couplings)
+            state = branch_state(branch, couplings, h, reference, x, options.beta)
+            told = (*state, *rest[:3], restarted, branch.stability(couplings))
+            for values, value in zip(tuple(found)[:9], told, strict=True):
                 values[r, k] = value
             if width:
-                found.m[r, k] = branch.cavity.m
+                found.m[r, k] = branch.m
     return found
 
 
-class Branch:
-    """A solution that is followed as the distance field changes.
-
-    Parameters
-    ----------
-    couplings
-        Of the temperature.
-    h
-        (N,) fields without the distance field, βh.
-    reference
-        (N,) ±1.
-    options
-        With ``tolerance``, ``max_sweeps`` and ``damping``.
-    """
-
-    def __init__(self, couplings: Couplings, h: Floats, reference: Floats, options: Any) -> None:
-        self.couplings, self.h, self.reference, self.options = couplings, h, reference, options
-        self.cavity = Cavity(couplings, np.empty((len(h), len(h))))
-        self.x = 0.0
-        #: The last fields x with their solutions H, the newest first.
-        self.past: list[tuple[float, Floats]] = []
-
-    def go_to(self, x: float) -> tuple[Rest, bool]:
-        """Solve at field x; return how it ended, and whether it had to start anew."""
-        options, guess = self.options, self._extrapolated(x)
-        h = self.h + x * self.reference
-        started = self.x, self.past
-        self.x = x
-        if not started[1] and guess is None:
-            self.cavity.messages[:] = np.tanh(h)[:, None]
-        rest = self.cavity.solve(h, options.tolerance, options.max_sweeps, options.damping, guess)
-        restarted = not rest.converged
-        if restarted:
-            self.cavity.messages[:] = np.tanh(h)[:, None]
-            again = self.cavity.solve(
-                h, options.tolerance, options.max_sweeps, max(RESTART_DAMPING, rest.damping)
-            )
-            rest = again._replace(iterations=rest.iterations + again.iterations)
-        # Solutions of another branch, or none, are no base for extrapolation.
-        self.past = [(x, self.cavity.fields.copy()), *([] if restarted else self.past)][:3]
-        return rest, restarted
-
-    def _extrapolated(self, x: float) -> Floats | None:
-        """Return total fields by extrapolation in x, or None where it cannot be trusted."""
-        if len(self.past) < 3:
-            return None
-        quadratic = np.zeros_like(self.h)
-        for n, (place, H) in enumerate(self.past):
-            others = [other for k, (other, _) in enumerate(self.past) if k != n]
-            quadratic += np.prod([(x - o) / (place - o) for o in others]) * H
-        (a, first), (b, second) = self.past[:2]
-        linear = first + (x - a) / (a - b) * (first - second)
-        trusted = np.abs(np.tanh(quadratic) - np.tanh(linear)).max() < TRUSTED
-        return quadratic if trusted else None
-
-    def state(self, beta: float) -> tuple[float, float, float, float]:
-        """Return d, s, e, f of the solution."""
-        n = len(self.h)
-        log_Z, exponent = self.cavity.averages(self.h + self.x * self.reference)
-        q = float(self.reference @ self.cavity.m) / n
-        energy = exponent / n + self.x * q
-        return (1 - q) / 2, log_Z / n + energy - self.x * q, energy / beta, -log_Z / (n * beta)
+def branch_state(
+    branch: Branch, couplings: Couplings, h: Floats, reference: Floats, x: float, beta: float
+) -> tuple[float, float, float, float]:
+    """Return d, s, e, f of a solution with fields h = βh₀ + xσ*."""
+    log_Z, exponent = branch.averages(h, couplings)
+    n = len(h)
+    q = float(reference @ branch.m) / n
+    energy = exponent / n + x * q
+    return (1 - q) / 2, log_Z / n + energy - x * q, energy / beta, -log_Z / (n * beta)
 
 
 def _steep(xs: Floats, d: Floats) -> Floats:
@@ -310,6 +260,46 @@ def _steep(xs: Floats, d: Floats) -> Floats:
     steps = np.abs(np.diff(d, axis=2)).max(axis=(0, 1))
     found: Floats = ((xs[1:] + xs[:-1]) / 2)[steps > STEP]
     return found
+
+
+def _narrow_loops(
+    model: IsingModel,
+    couplings: Couplings,
+    sigma: NDArray[np.int8],
+    xs: Floats,
+    options: _Options,
+    found: _Solved,
+) -> dict[int, tuple[float, float]]:
+    """Look for hysteresis between neighbouring fields; return by reference the gap and its field.
+
+    Only where a distance jumps from one field to the next in both directions: a loop that is
+    narrower than the grid.
+    """
+    import dask
+
+    steps = np.abs(np.diff(found.d, axis=2)).min(axis=1)
+    gap = np.where(found.converged.all(axis=1), np.abs(found.d[:, 0] - found.d[:, 1]), 0.0)
+    suspects = [
+        (r, int(steps[r].argmax()))
+        for r in range(len(sigma))
+        if steps.shape[1] and steps[r].max() > SUSPECT and gap[r].max() <= GAP
+    ]
+    leaf, given, shared = dask.delayed(_leaf, pure=False), share(model), share(couplings)
+    leaves, grids = [], []
+    for r, k in suspects:
+        fine = np.linspace(xs[k], xs[k + 1], NARROW)
+        grids.append(fine)
+        one = sigma[r : r + 1]
+        leaves.append(leaf(given, shared, one, np.r_[xs[:k], fine], options))
+        leaves.append(leaf(given, shared, one, np.r_[xs[: k + 1 : -1], fine[::-1]], options))
+    solved = compute(leaves) if leaves else []
+    loops = {}
+    for n, (r, _) in enumerate(suspects):
+        up, down = solved[2 * n], solved[2 * n + 1]
+        both = up.converged[0, -NARROW:] & down.converged[0, -NARROW:][::-1]
+        gaps = np.where(both, np.abs(up.d[0, -NARROW:] - down.d[0, -NARROW:][::-1]), 0.0)
+        loops[r] = float(gaps.max()), float(grids[n][gaps.argmax()])
+    return loops
 
 
 def entropy_at_zero(
@@ -358,7 +348,7 @@ def _dataset(
         for name, (long, units) in names.items()
     }
     variables["bound"] = (axes, entropy_bound(found.d), {"long_name": "upper bound of s", **nat})
-    for name in ("converged", "iterations", "residual", "restarted"):
+    for name in ("converged", "iterations", "residual", "restarted", "stability"):
         variables[name] = (axes, getattr(found, name))
     if options.magnetizations:
         variables["m"] = ((*axes, "weight"), found.m, {"long_name": "magnetization", "units": "1"})
@@ -373,7 +363,7 @@ def _dataset(
     }
     if references.group is not None:
         coordinates["group"] = ("reference", references.group)
-    scan = xarray.Dataset(
+    return xarray.Dataset(
         variables,
         coordinates,
         {
@@ -383,7 +373,6 @@ def _dataset(
             "s0": s0, "s0_converged": int(settled),
         },
     )  # fmt: skip
-    return add_hysteresis(scan)
 
 
 def entropy_bound(d: ArrayLike) -> Floats:

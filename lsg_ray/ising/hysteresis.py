@@ -8,6 +8,7 @@ converged; a steep but continuous change has none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,18 @@ STEP = 0.05
 ENOUGH = 0.99
 
 
-def add_hysteresis(scan: xarray.Dataset) -> xarray.Dataset:
+def add_hysteresis(
+    scan: xarray.Dataset, narrow: Mapping[int, tuple[float, float]] | None = None
+) -> xarray.Dataset:
     """Return a scan with hysteresis, jumps and a verdict.
 
     Parameters
     ----------
     scan
-        ``d`` and ``converged`` (reference, direction, field); directions up, down.
+        ``d``, ``converged`` and ``stability`` (reference, direction, field); directions up, down.
+        With ``exists``, only where that is so.
+    narrow
+        Loops between neighbouring fields: by reference, the gap and its field.
 
     Returns
     -------
@@ -41,9 +47,9 @@ def add_hysteresis(scan: xarray.Dataset) -> xarray.Dataset:
         ``jump``, the largest change of d between neighbouring fields at the end of such a range,
         and ``discontinuities``, their number.  Attributes: ``hysteresis``, ``jump``,
         ``discontinuities`` (the largest of all references), ``converged`` (fraction),
-        ``largest_step`` (of d from one field to the next: what a finer grid could resolve),
-        ``verdict``: first-order, smooth, or undetermined where too few have converged to tell, and
-        ``criterion``.
+        ``stable`` (fraction with ``stability`` above zero), ``largest_step`` (of d from one field
+        to the next: what a finer grid could resolve), ``verdict``: first-order, smooth, or
+        undetermined where too few have converged, or are stable, to tell, and ``criterion``.
     """
     d, fine = scan["d"].values, scan["converged"].values.astype(bool)
     both = fine.all(axis=1)
@@ -54,13 +60,22 @@ def add_hysteresis(scan: xarray.Dataset) -> xarray.Dataset:
     broken = np.nan_to_num(gap) > GAP
     jumps = _jumps(d, broken)
     count = (jumps > 0).sum(axis=2)
+    gaps = _ranges(broken)
+    for r, (width, field) in (narrow or {}).items():
+        if width > GAP:
+            largest[r], place[r], gaps[r] = width, field, gaps[r] + 1
+            count[r] += 1
     hysteresis = float(largest.max()) if some.any() else float("nan")
-    share = float(fine.mean())
+    real = scan["exists"].values if "exists" in scan else np.ones_like(fine)
+    share, stable = (
+        float(values[real].mean()) if real.any() else 0.0
+        for values in (fine, scan["stability"].values > 0)
+    )
     if some.any() and hysteresis > GAP:
         verdict = "first-order"
     else:
-        verdict = "smooth" if share >= ENOUGH else "undetermined"
-    step = np.abs(np.diff(d, axis=2))
+        verdict = "smooth" if min(share, stable) >= ENOUGH else "undetermined"
+    step = np.nan_to_num(np.abs(np.diff(d, axis=2)))
     one = {"units": "1"}
     attributes: dict[str, Any] = {
         "hysteresis": hysteresis,
@@ -68,16 +83,18 @@ def add_hysteresis(scan: xarray.Dataset) -> xarray.Dataset:
         "discontinuities": int(count.max(initial=0)),
         "largest_step": float(step.max(initial=0.0)),
         "converged": share,
+        "stable": stable,
         "verdict": verdict,
         "criterion": (
             f"first-order: d of the two directions differs by more than {GAP:g} at a field where "
-            f"both have converged; smooth: nowhere, and {ENOUGH:.0%} have converged"
+            f"both have converged; smooth: nowhere, and {ENOUGH:.0%} have converged to stable "
+            "solutions; else undetermined"
         ),
     }
     return scan.assign(
         hysteresis=("reference", np.where(some, largest, np.nan), one),
         hysteresis_field=("reference", np.where(some, place, np.nan), {"units": "nat"}),
-        gaps=("reference", _ranges(broken)),
+        gaps=("reference", gaps),
         jump=(("reference", "direction"), jumps.max(axis=2, initial=0.0), one),
         discontinuities=(("reference", "direction"), count),
     ).assign_attrs(attributes)
@@ -95,7 +112,7 @@ def _jumps(d: Floats, broken: NDArray[np.bool_]) -> Floats:
 
     One of two solutions jumps where their gap opens or closes; the one that changes more.
     """
-    steps = np.abs(np.diff(d, axis=2))
+    steps = np.nan_to_num(np.abs(np.diff(d, axis=2)))
     ends = np.diff(broken.astype(np.int8), axis=1) != 0
     more = steps > steps[:, ::-1]
     return np.where(ends[:, None] & more, steps, 0.0)

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, split_rhat
+from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, autocorrelation_time, split_rhat
 from lsg_ray.rng import Stage, seed_sequence
 
 Floats = NDArray[np.float64]
@@ -72,11 +72,13 @@ def temper_model(
     Returns
     -------
     xarray.Dataset
-        At the last temperature ``m``, ``C`` with ``_stderr``, ``rhat``; over ``beta``
+        At the last temperature ``m``, ``C`` with ``_stderr``, ``m_ladder`` (ladder, weight),
+        ``rhat``; over ``beta``
         ``energy_mean`` with ``_stderr``, ``energy_variance``, and ``exchanged``, the share of
         exchanges with the next temperature that were accepted; ``energy`` (beta, ladder, draw).
         Attributes: ``converged``, ``rhat_max``, ``round_trips`` (in all ladders, from the coldest
-        to the hottest and back), ``sweeps``.
+        to the hottest and back), ``autocorrelation`` (of the energy at the last temperature, in
+        sweeps), ``sweeps``.
 
     Raises
     ------
@@ -138,6 +140,7 @@ def temper_model(
             "m_stderr": ("weight", means.std(axis=0, ddof=1) / root),
             "C": (("weight", "weight_"), C, {"long_name": "correlation", "units": "1"}),
             "C_stderr": (("weight", "weight_"), np.sqrt(spread / (len(groups) - 1))),
+            "m_ladder": (("ladder", "weight"), means, {"long_name": "m of each ladder"}),
             "rhat": ("weight", rhat, {"long_name": "split R̂"}),
             "energy": (("beta", "ladder", "draw"), energy, nat),
             "energy_mean": ("beta", mean.mean(axis=1), nat),
@@ -150,6 +153,7 @@ def temper_model(
             "statistic": "parallel tempering",
             "ladders": ladders, "draws": draws, "thin": thin, "seed": seed, "method": method,
             "sweeps": total, "rhat_max": float(rhat.max()), "round_trips": replicas.round_trips,
+            "autocorrelation": thin * autocorrelation_time(energy[-1]),
             "converged": int(rhat.max() < RHAT and (cold == 0 or replicas.round_trips >= ladders)),
         },
     )  # fmt: skip

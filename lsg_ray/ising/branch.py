@@ -1,0 +1,238 @@
+"""A solution of the cavity equations that is followed as fields or couplings change.
+
+Near a known solution, Newton's method on the N equations in magnetizations alone
+(`lsg_ray.kernels.bethe`) takes two or three steps where sweeps of messages take tens to hundreds,
+and does not mind if they oscillate.  Its matrix is the Hessian of the Bethe free energy, so a
+branch that is followed is a local minimum of that.  Where a branch ends, or none is known, belief
+propagation goes on from the last messages, and ends up where it will.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.ising.bp import Cavity, Couplings, Rest
+
+Floats = NDArray[np.float64]
+
+#: Damping with which what has not converged is tried again from independent spins.
+RESTART_DAMPING = 0.5
+#: Fields are extrapolated where a higher order would change a magnetization by less.
+TRUSTED = 0.05
+#: A magnetization may change by so much in Newton's method, or else it has left its branch.
+NEAR = 0.1
+#: |tanh J| from which pairs are too tight for the closed form of their messages.
+TIGHT = 0.999
+#: Newton's steps, at most; how much the residual must fall in one, or else the matrix is renewed.
+NEWTON_STEPS, FALL = 12, 0.1
+#: Conjugate gradients: relative accuracy, and steps.
+RELATIVE, CG_STEPS = 1e-4, 200
+#: Smallest part of a step from one place to the next, below which a branch has come to its end.
+SMALLEST = 2.0**-12
+#: Steps of the power iteration for the stability; its vector goes on from place to place.
+POWER_STEPS = 4
+#: Least 1 − m²: what float32 can work with.
+LEAST = 1e-24
+
+
+class Branch:
+    """One solution, followed.
+
+    Parameters
+    ----------
+    tolerance
+        On the change of a message, or of a magnetization, in a sweep.
+    max_sweeps, damping
+        As in `lsg_ray.ising.bp.belief_propagation`.
+
+    Attributes
+    ----------
+    H : (N,) total fields; m = tanh H.
+    """
+
+    def __init__(self, tolerance: float, max_sweeps: int, damping: float | None = None) -> None:
+        from lsg_ray.kernels import bethe
+
+        self.kernels = bethe
+        self.tolerance, self.max_sweeps, self.damping = tolerance, max_sweeps, damping
+        self.H, self._h, self._mode = np.empty(0), np.empty(0), np.empty(0)
+        self.cavity: Cavity | None = None
+        self._by_messages = True
+        #: The last places with their solutions, the newest first.
+        self._past: list[tuple[float, Floats]] = []
+
+    @property
+    def m(self) -> Floats:
+        """Magnetizations (N,)."""
+        found: Floats = np.tanh(self.H)
+        return found
+
+    def go_to(self, place: float | None, h: Floats, couplings: Couplings) -> tuple[Rest, bool]:
+        """Solve with fields h and couplings; return how it ended, and whether it started anew.
+
+        Parameters
+        ----------
+        place
+            What changes along the way, such as the distance field: solutions are extrapolated in
+            it.  None where more than one thing changes.
+        h
+            (N,) fields.
+        couplings
+            From `Couplings.at`.
+        """
+        if not self.H.size:
+            return self._from_independent(place, h, couplings)
+        last = self.m
+        steps = 0
+        if couplings.tightest <= TIGHT:
+            rest = self._follow(place, h, couplings)
+            steps = rest.iterations
+            if rest.converged:
+                return rest, False
+            last = self.m
+            if not self._by_messages:
+                self.kernels.pair_messages(last, couplings.t, self._cavity(couplings).messages)
+        self._by_messages = True
+        rest, H = self._sweep(h, couplings, self.damping)
+        restarted = not rest.converged
+        if restarted:
+            self._cavity(couplings).messages[:] = np.tanh(h)[:, None]
+            steps += rest.iterations
+            rest, H = self._sweep(h, couplings, max(RESTART_DAMPING, rest.damping))
+        if restarted or np.abs(np.tanh(H) - last).max() > NEAR:
+            self._past = []  # another branch is no base for extrapolation
+        rest = rest._replace(iterations=rest.iterations + steps)
+        return self._arrived(place, h, H, rest), restarted
+
+    def _sweep(self, h: Floats, couplings: Couplings, damping: float | None) -> tuple[Rest, Floats]:
+        """Sweep messages until they rest, or else try Newton's method where they have come to."""
+        cavity = self._cavity(couplings)
+        rest = cavity.solve(h, self.tolerance, self.max_sweeps, damping)
+        if not rest.converged and couplings.tightest <= TIGHT:
+            newton, H = self._newton(h, couplings, cavity.fields)
+            if newton.converged:
+                self._by_messages = False
+                return newton._replace(iterations=newton.iterations + rest.iterations), H
+        return rest, cavity.fields.copy()
+
+    def averages(self, h: Floats, couplings: Couplings) -> tuple[float, float]:
+        """Return log Z and the mean of what stands in the exponent, as `Cavity.averages`."""
+        if self._by_messages:
+            return self._cavity(couplings).averages(h)
+        n, m = len(h), self.m
+        nodes, pairs, bonds, energy = self.kernels.bethe_sums(
+            m, couplings.t, couplings.J, np.empty((3, n))
+        )
+        sites = float(np.logaddexp(self.H, -self.H).sum())
+        return sites + 0.5 * (nodes - bonds) - pairs, -energy - float(h @ m)
+
+    def stability(self, couplings: Couplings) -> float:
+        """Return 1 − λ, λ the largest eigenvalue of (1 − m_i²) t_ij² (1 − m_j²).
+
+        Below zero the cavity approximation fails: random changes of messages grow, there are many
+        states (J. R. L. de Almeida, D. J. Thouless, J. Phys. A 11, 983 (1978)).
+        """
+        w = 1 - self.m**2
+        if len(self._mode) != len(w):
+            self._mode = w + 1e-6
+        found = self.kernels.power_iteration(
+            couplings.t, w, self._mode, np.empty_like(w), POWER_STEPS
+        )
+        return 1 - float(found)
+
+    def _from_independent(
+        self, place: float | None, h: Floats, couplings: Couplings
+    ) -> tuple[Rest, bool]:
+        self._cavity(couplings).messages[:] = np.tanh(h)[:, None]
+        rest, H = self._sweep(h, couplings, self.damping)
+        return self._arrived(place, h, H, rest), False
+
+    def _arrived(self, place: float | None, h: Floats, H: Floats, rest: Rest) -> Rest:
+        self.H, self._h = H, h
+        self._past = [] if place is None else [(place, H), *self._past][:3]
+        return rest
+
+    def _follow(self, place: float | None, h: Floats, couplings: Couplings) -> Rest:
+        """Go to a place by Newton's method, in smaller steps where it takes them."""
+        if place is None or not self._past:
+            rest, H = self._newton(h, couplings, self.H + h - self._h)
+            if rest.converged:
+                self._by_messages = False
+                self._arrived(place, h, H, rest)
+            return rest
+        start, first = self._past[0][0], self._h
+        done, step, steps = 0.0, 1.0, 0
+        while True:
+            to = min(done + step, 1.0)
+            here = place if to == 1 else start + to * (place - start)
+            some = h if to == 1 else first + to * (h - first)
+            rest, H = self._newton(some, couplings, self._extrapolated(here, h))
+            steps += rest.iterations
+            rest = rest._replace(iterations=steps)
+            if rest.converged:
+                self._by_messages = False
+                self._arrived(here, some, H, rest)
+                if to == 1:
+                    return rest
+                done, step = to, 2 * step
+            else:
+                step /= 2
+                if step < SMALLEST:
+                    return rest
+
+    def _cavity(self, couplings: Couplings) -> Cavity:
+        if self.cavity is None:
+            self.cavity = Cavity(couplings, np.empty_like(couplings.t))
+        self.cavity.couplings = couplings
+        return self.cavity
+
+    def _extrapolated(self, place: float, h: Floats) -> Floats:
+        """Return total fields by extrapolation, as far as that can be trusted."""
+        past = self._past
+        guess = past[0][1]
+        if len(past) > 1:
+            (a, first), (b, second) = past[:2]
+            linear = first + (place - a) / (a - b) * (first - second)
+            if np.abs(np.tanh(linear) - np.tanh(guess)).max() < 4 * TRUSTED:
+                guess = linear
+        if len(past) > 2 and guess is not past[0][1]:
+            quadratic = np.zeros_like(h)
+            for n, (x, H) in enumerate(past):
+                others = [other for k, (other, _) in enumerate(past) if k != n]
+                quadratic += np.prod([(place - o) / (x - o) for o in others]) * H
+            if np.abs(np.tanh(quadratic) - np.tanh(linear)).max() < TRUSTED:
+                guess = quadratic
+        return guess
+
+    def _newton(self, h: Floats, couplings: Couplings, guess: Floats) -> tuple[Rest, Floats]:
+        """Return how it ended, and total fields."""
+        kernels, t, n = self.kernels, couplings.t, len(h)
+        lanes = -(-n // kernels.LANES) * kernels.LANES
+        scratch, u, diagonal = np.empty((5, lanes)), np.empty(n), np.empty(n)
+        S = np.empty((n, n), np.float32)
+        step, small = np.empty(n, np.float32), np.empty((3, n), np.float32)
+        H, start, before, renewed = guess.copy(), np.tanh(guess), np.inf, False
+        residual = np.inf
+        for iteration in range(1, NEWTON_STEPS + 1):
+            m = np.tanh(H)
+            kernels.neighbour_fields(m, t, u, scratch)
+            new = h + u
+            residual = float(np.abs(np.tanh(new) - m).max())
+            if residual <= self.tolerance:
+                near = np.abs(m - start).max() <= NEAR
+                return Rest(bool(near), iteration, residual, 0.0), new
+            if iteration == 1 or residual > FALL * before:
+                if renewed or not np.isfinite(residual):
+                    break
+                renewed = True
+                kernels.hessian(m, t, S, diagonal)
+            else:
+                renewed = False
+            before = residual
+            root = np.sqrt(np.maximum(1 / np.cosh(np.minimum(np.abs(H), 300)) ** 2, LEAST))
+            right = (root * (new - H)).astype(np.float32)
+            if kernels.conjugate_gradient(S, right, step, RELATIVE, CG_STEPS, small) < 0:
+                break
+            H = H + step / root
+        return Rest(False, iteration, residual, 0.0), H

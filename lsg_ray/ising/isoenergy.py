@@ -1,0 +1,237 @@
+"""Iso-energy curves: how many configurations have the energy of a reference, at each distance.
+
+At each distance field x the inverse temperature β is found at which the mean energy per weight is
+that of the reference, e(β, x) = E(σ*)/N; then s, d and e stand on a curve of constant energy, and
+ds = 2x dd along it.  The roots are bracketed in steps from the last one and found by Brent's method
+(R. P. Brent, Algorithms for Minimization without Derivatives (1973), ch. 4); each solution starts
+from the one before, up and down in x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.ising.bp import Couplings
+from lsg_ray.ising.branch import Branch
+from lsg_ray.ising.entropy import DIRECTIONS, branch_state, check_fields, entropy_bound
+from lsg_ray.ising.hysteresis import add_hysteresis
+from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.ising.references import as_references
+from lsg_ray.statistics.graph import share
+from lsg_ray.statistics.pieces import compute_pieces
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+#: The paper's fields, −3 to 3 in steps of 0.05, and the authors' range of β.
+FIELDS = tuple(np.round(np.arange(-60, 61) * 0.05, 10).tolist())
+BETAS = (0.1, 5.0)
+#: First step of ln β away from where the last roots lead, at most and at least, and how it grows
+#: until the root is bracketed.
+FIRST_STEP, LEAST_STEP, GROWTH = 0.02, 1e-4, 2.0
+#: Accuracy of ln β.
+ACCURACY = 1e-9
+
+
+def iso_energy(
+    model: Any,
+    references: Any,
+    fields: ArrayLike | None = None,
+    *,
+    betas: tuple[float, float] = BETAS,
+    count: int | None = None,
+    tolerance: float = 1e-9,
+    max_sweeps: int = 5000,
+    damping: float | None = None,
+    pieces: Any = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Find s(d), β(d) and e(d) at the energy of each reference.
+
+    Parameters
+    ----------
+    model, references, count, tolerance, max_sweeps, damping, pieces, progress
+        As in `lsg_ray.entropy_scan`.
+    fields
+        (F,) distance fields; by default −3 to 3 in steps of 0.05.
+    betas
+        Range of inverse temperatures in which a root is looked for.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (reference, direction, field): ``beta``, ``d``, ``s``, ``e``, ``f``, ``bound``;
+        ``exists``, whether there is such a β (else all are NaN); ``converged``, ``residual``;
+        ``iterations`` (solutions tried).  Coordinate ``energy`` (reference), that of the reference.
+        Attributes as of `lsg_ray.ising.hysteresis.add_hysteresis`, and ``exists`` (the fraction).
+
+    Raises
+    ------
+    InputError
+        As `lsg_ray.entropy_scan`, or a range of β that is none.
+
+    Notes
+    -----
+    About eight solutions a field.
+
+    Examples
+    --------
+    >>> curve = iso_energy((np.zeros((4, 4)), np.full(4, 0.5)), [[1, 1, 1, -1]], [0.0])
+    >>> curve["beta"].values[0, :, 0].round(4).tolist()  # tanh(β/2) = ½
+    [1.0986, 1.0986]
+    """
+    import dask
+
+    ising = as_model(model)
+    chosen = as_references(references, ising, count)
+    xs = check_fields(FIELDS if fields is None else fields)
+    low, high = (float(b) for b in betas)
+    if not 0 < low < high < np.inf:
+        raise InputError(f"betas {betas} given; two positive numbers, ascending")
+    options = _Options((low, high), tolerance, max_sweeps, damping)
+    options.check()
+    sigma = chosen.sigma
+    energy = ising.energy(sigma) / ising.n_spins
+    leaf, given = dask.delayed(_leaf, pure=False), share(ising)
+    leaves = [
+        leaf(given, sigma[r], float(energy[r]), xs if up else xs[::-1], options)
+        for r in range(len(sigma))
+        for up in (True, False)
+    ]
+    fingerprint = (ising.J, ising.h, sigma, xs, repr(options))
+    found = compute_pieces(leaves, _Curve, pieces, fingerprint, progress)
+    up, down = (
+        [np.stack(values) for values in zip(*found[first::2], strict=True)] for first in (0, 1)
+    )
+    curve = _Curve(*(np.stack([a, b[:, ::-1]], axis=1) for a, b in zip(up, down, strict=True)))
+    axes, nat = ("reference", "direction", "field"), {"units": "nat"}
+    units = {"beta": "1", "d": "1", "exists": "1", "converged": "1", "iterations": "1",
+             "residual": "1", "stability": "1"}  # fmt: skip
+    variables: dict[str, Any] = {
+        name: (axes, values, {"units": units.get(name, "nat")})
+        for name, values in curve._asdict().items()
+    }
+    variables["bound"] = (axes, entropy_bound(curve.d), nat)
+    coordinates: dict[str, Any] = {
+        "reference": np.arange(len(sigma)),
+        "direction": list(DIRECTIONS),
+        "field": ("field", xs, {"long_name": "distance field x", **nat}),
+        "energy": ("reference", energy, nat),
+    }
+    if chosen.group is not None:
+        coordinates["group"] = ("reference", chosen.group)
+    return add_hysteresis(
+        xarray.Dataset(
+            variables,
+            coordinates,
+            {
+                "statistic": "iso-energy", "method": "bp", "betas": [low, high],
+                "n_weights": ising.n_spins, "references": chosen.source, "tolerance": tolerance,
+                "exists": float(curve.exists.mean()),
+            },
+        )
+    )  # fmt: skip
+
+
+class _Options(NamedTuple):
+    betas: tuple[float, float]
+    tolerance: float
+    max_sweeps: int
+    damping: float | None
+
+    def check(self) -> None:
+        if not self.tolerance > 0 or self.max_sweeps < 2:
+            raise InputError(
+                f"tolerance {self.tolerance}, max_sweeps {self.max_sweeps} given; > 0 and >= 2"
+            )
+
+
+class _Curve(NamedTuple):
+    """One direction around one reference, over fields."""
+
+    beta: Floats
+    d: Floats
+    s: Floats
+    e: Floats
+    f: Floats
+    exists: NDArray[np.bool_]
+    converged: NDArray[np.bool_]
+    iterations: NDArray[np.int32]
+    residual: Floats
+    stability: Floats
+
+
+def _leaf(
+    model: IsingModel, sigma: NDArray[np.int8], energy: float, xs: Floats, options: _Options
+) -> _Curve:
+    shape = (len(xs),)
+    numbers = [np.full(shape, np.nan) for _ in range(7)]
+    beta, d, s, e, f, residual, stability = numbers
+    found = _Curve(
+        beta, d, s, e, f, np.zeros(shape, np.bool_), np.zeros(shape, np.bool_),
+        np.zeros(shape, np.int32), residual, stability,
+    )  # fmt: skip
+    walk = _Walk(model, sigma.astype(np.float64), energy, options)
+    roots: list[float] = []
+    for k, x in enumerate(xs.tolist()):
+        root = walk.root(x, roots)
+        found.iterations[k] = walk.solved
+        found.exists[k] = root is not None
+        if root is None:
+            continue
+        roots.append(root)
+        walk.excess(root, x)
+        beta[k] = np.exp(root)
+        d[k], s[k], e[k], f[k] = walk.state
+        found.converged[k], residual[k] = walk.rest.converged, walk.rest.residual
+        stability[k] = walk.branch.stability(walk.couplings)
+    return found
+
+
+class _Walk:
+    """Solutions at changing β and x around one reference."""
+
+    def __init__(
+        self, model: IsingModel, reference: Floats, energy: float, options: _Options
+    ) -> None:
+        self.model, self.reference, self.energy, self.options = model, reference, energy, options
+        self.branch = Branch(options.tolerance, options.max_sweeps, options.damping)
+        self.solved = 0
+
+    def excess(self, log_beta: float, x: float) -> float:
+        """Return e(β, x) less the energy of the reference."""
+        beta = float(np.exp(log_beta))
+        h = beta * self.model.h + x * self.reference
+        self.couplings = Couplings.at(self.model.J, beta)
+        self.rest, _ = self.branch.go_to(None, h, self.couplings)
+        self.state = branch_state(self.branch, self.couplings, h, self.reference, x, beta)
+        self.solved += 1
+        return self.state[2] - self.energy
+
+    def root(self, x: float, past: list[float]) -> float | None:
+        """Return ln β with the energy of the reference, near where past roots lead, or None."""
+        from scipy.optimize import brentq
+
+        self.solved = 0
+        last, change = (past[-1], past[-1] - past[-2]) if len(past) > 1 else (0.0, 0.0)
+        low, high = (float(np.log(b)) for b in self.options.betas)
+        a = min(max(last + change, low), high)
+        at_a = self.excess(a, x)
+        if at_a == 0:
+            return a
+        # The energy falls as β grows.
+        size = min(max(abs(change) / 4, LEAST_STEP), FIRST_STEP) if change else FIRST_STEP
+        step = size if at_a > 0 else -size
+        while low < a < high or (a == low and step > 0) or (a == high and step < 0):
+            b = min(max(a + step, low), high)
+            at_b = self.excess(b, x)
+            if at_a * at_b <= 0:
+                return float(brentq(self.excess, a, b, args=(x,), xtol=ACCURACY))
+            a, at_a, step = b, at_b, GROWTH * step
+        return None

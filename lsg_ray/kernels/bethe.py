@@ -1,0 +1,214 @@
+"""The Bethe approximation of a dense Ising model as a function of magnetizations alone.
+
+At a fixed point of belief propagation the two messages of a pair follow from its magnetizations:
+m_i = (a + t b)/(1 + t a b) and m_j = (b + t a)/(1 + t a b), with t = tanh J_ij, a = m_{i→j},
+b = m_{j→i}, are solved by
+
+    D = (1 − t²)² − 4t (m_i − t m_j)(m_j − t m_i),
+    a = 2 (m_i − t m_j)/(1 − t² + √D),        b = 2 (m_j − t m_i)/(1 − t² + √D)
+
+(F. Ricci-Tersenghi, J. Stat. Mech. (2012) P08015).  So N equations H_i = h_i + Σ_j atanh(t b), with
+m = tanh H, stand for N² messages.  Each pair is gone through once, in the row of the larger index.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lsg_ray.kernels.cavity import FACTORS, LANES, _lanes_total, _rescale
+from lsg_ray.kernels.compile import inlined, kernel
+
+_F = np.float32
+
+
+@inlined
+def _cavities(mi, mj, t):
+    """Return m_{i→j} and m_{j→i} of a pair with magnetizations mi, mj."""
+    p, q = mi - t * mj, mj - t * mi
+    alone = 1.0 - t * t
+    scale = 2.0 / (alone + math.sqrt(max(alone * alone - 4.0 * t * p * q, 0.0)))
+    return p * scale, q * scale
+
+
+@kernel
+def neighbour_fields(m, t, found, scratch):
+    """Set found (N,) to Σ_j atanh(t_ij m_{j→i}), the field that its neighbours exert on a spin.
+
+    m (N,) float64; t (N, N) float64, symmetric, zero diagonal; scratch (5, L) float64 with L the
+    next multiple of `LANES` above N.
+    """
+    n = len(m)
+    plus, minus, y = scratch[0, :n], scratch[1, :n], scratch[2]
+    lanes_plus, lanes_minus = scratch[3], scratch[4]
+    plus[:] = 1.0
+    minus[:] = 1.0
+    found[:] = 0.0
+    y[:] = 0.0
+    for j in range(1, n):
+        row, mj = t[j], m[j]
+        for i in range(j):
+            a, b = _cavities(m[i], mj, row[i])
+            y[i] = row[i] * a
+            x = row[i] * b
+            plus[i] *= 1.0 + x
+            minus[i] *= 1.0 - x
+        if j % FACTORS == FACTORS - 1:
+            _rescale(plus[:j], minus[:j])
+        p, q = _lanes_total(y[: -(-j // LANES) * LANES], lanes_plus, lanes_minus)
+        found[j] = 0.5 * (math.log(p) - math.log(q))
+    for i in range(n):
+        found[i] += 0.5 * (math.log(plus[i]) - math.log(minus[i]))
+
+
+@kernel
+def hessian(m, t, found, diagonal):
+    """Set found (N, N) float32 to the Hessian of the Bethe free energy, in units of √(v_i v_j)⁻¹.
+
+    v = 1 − m².  With α = ∂u_{i→j}/∂H_{i→j} = t (1 − a²)/(1 − t²a²), and β of the other direction,
+
+        S_ij = −sign(t) √(αβ)/(1 − αβ),        S_ii = 1 + Σ_j αβ/(1 − αβ).
+
+    The lower triangle only; diagonal (N,) float64 scratch.
+    """
+    n = len(m)
+    diagonal[:] = 1.0
+    for j in range(n):
+        row, mj, out = t[j], m[j], found[j]
+        own = 0.0
+        for i in range(j):
+            a, b = _cavities(m[i], mj, row[i])
+            square = row[i] * row[i]
+            top = square * (1.0 - a * a) * (1.0 - b * b)
+            bottom = (1.0 - square * a * a) * (1.0 - square * b * b)
+            rest = 1.0 / (bottom - top)
+            out[i] = -math.copysign(math.sqrt(top * bottom) * rest, row[i])
+            diagonal[i] += top * rest
+            own += top * rest
+        diagonal[j] += own
+    for i in range(n):
+        found[i, i] = diagonal[i]
+
+
+@kernel
+def bethe_sums(m, t, J, scratch):
+    """Return sums over pairs i < j: logs of (1 − t²a²)(1 − t²b²), 1 + t a b, 1 − t²; and J_ij C_ij.
+
+    J (N, N) what t is the tanh of; scratch (3, N).  `FACTORS` factors share a logarithm.
+    """
+    n = len(m)
+    nodes, pairs, bonds = scratch[0], scratch[1], scratch[2]
+    nodes[:] = 1.0
+    pairs[:] = 1.0
+    bonds[:] = 1.0
+    log_nodes, log_pairs, log_bonds, energy = 0.0, 0.0, 0.0, 0.0
+    for j in range(n):
+        row, mj, w = t[j], m[j], J[j]
+        for i in range(j):
+            a, b = _cavities(m[i], mj, row[i])
+            square = row[i] * row[i]
+            joint = 1.0 + row[i] * a * b
+            nodes[i] *= (1.0 - square * a * a) * (1.0 - square * b * b)
+            pairs[i] *= joint
+            bonds[i] *= 1.0 - square
+            energy += w[i] * ((row[i] + a * b) / joint)
+        if j % FACTORS == FACTORS - 1 or j == n - 1:
+            for i in range(n):
+                log_nodes += math.log(nodes[i])
+                log_pairs += math.log(pairs[i])
+                log_bonds += math.log(bonds[i])
+            nodes[:] = 1.0
+            pairs[:] = 1.0
+            bonds[:] = 1.0
+    return log_nodes, log_pairs, log_bonds, energy
+
+
+@kernel
+def pair_messages(m, t, messages):
+    """Set messages (N, N), [j, i] = m_{j→i}, to those that belong to magnetizations."""
+    n = len(m)
+    for j in range(n):
+        row, mj = t[j], m[j]
+        for i in range(n):
+            messages[j, i] = _cavities(m[i], mj, row[i])[1]
+
+
+@inlined
+def _product(S, x, y):
+    """Set y (N,) to S x; S (N, N) symmetric, given by its lower triangle; float32."""
+    n = len(x)
+    y[:] = _F(0.0)
+    for j in range(n):
+        row, xj = S[j], x[j]
+        total = row[j] * xj
+        for i in range(j):
+            total += row[i] * x[i]
+            y[i] += row[i] * xj
+        y[j] += total
+
+
+@kernel
+def conjugate_gradient(S, b, x, relative, steps, scratch):
+    """Set x (N,) to the solution of S x = b; return the steps, or −1 if S is not positive definite.
+
+    S as `hessian` gives it; b, x (N,) float32; relative: to which |b| is reduced; scratch (3, N)
+    float32.
+    """
+    n = len(b)
+    r, p, y = scratch[0], scratch[1], scratch[2]
+    x[:] = _F(0.0)
+    square = 0.0
+    for i in range(n):
+        r[i] = b[i]
+        p[i] = b[i]
+        square += b[i] * b[i]
+    goal = relative * relative * square
+    for step in range(steps):
+        if square <= goal:
+            return step
+        _product(S, p, y)
+        curvature = 0.0
+        for i in range(n):
+            curvature += p[i] * y[i]
+        if not curvature > 0.0:
+            return -1
+        length = _F(square / curvature)
+        new = 0.0
+        for i in range(n):
+            x[i] += length * p[i]
+            r[i] -= length * y[i]
+            new += r[i] * r[i]
+        ratio = _F(new / square)
+        square = new
+        for i in range(n):
+            p[i] = r[i] + ratio * p[i]
+    return steps
+
+
+@kernel
+def power_iteration(t, w, v, y, steps):
+    """Return the largest eigenvalue of w_i t_ij² w_j, and leave its eigenvector in v.
+
+    w (N,) > 0; v (N,) start, positive; y (N,) scratch; steps: how many.
+    """
+    n = len(w)
+    value = 0.0
+    for _ in range(steps):
+        norm = 0.0
+        for i in range(n):
+            norm += v[i] * v[i]
+        scale = 1.0 / math.sqrt(norm)
+        for i in range(n):
+            v[i] *= scale
+            y[i] = w[i] * v[i]
+        value = 0.0
+        for j in range(n):
+            row, total = t[j], 0.0
+            for i in range(n):
+                total += row[i] * row[i] * y[i]
+            total *= w[j]
+            value += total * v[j]
+            # A component that vanishes would never come back.
+            v[j] = total + 1e-12
+    return value
