@@ -204,8 +204,13 @@ def check(
 
 def _place(place: str, part: str, parts: list[str]) -> str:
     """Return where a part goes: the place itself, or beside it with the part's name."""
+    return place if len(parts) == 1 else part_place(place, part)
+
+
+def part_place(place: str, part: str) -> str:
+    """Return MODEL-PART.zarr for MODEL.zarr."""
     path = Path(place)
-    return place if len(parts) == 1 else str(path.with_name(f"{path.stem}-{part}{path.suffix}"))
+    return str(path.with_name(f"{path.stem}-{part}{path.suffix}"))
 
 
 def _penalty(given: str) -> float | str:

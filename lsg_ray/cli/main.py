@@ -9,7 +9,7 @@ import sys
 import click
 
 from lsg_ray import __version__
-from lsg_ray.cli import catalogue, fit, measure, runs, stores
+from lsg_ray.cli import catalogue, fit, landscape, measure, runs, stores
 from lsg_ray.errors import LsgError
 
 INTERRUPTED = 130
@@ -26,6 +26,7 @@ def cli() -> None:
     Look:    lsg info | verify | query STORE
     Measure: lsg moments | overlaps | distances | canonicalize | permute | embed STORE --out RESULT
     Model:   lsg fit MOMENTS|STORE --out MODEL; lsg check MODEL STORE
+    Explore: lsg scan | mc MODEL --references STORE --out RESULT; lsg tap | thermo MODEL
     """
 
 
@@ -43,6 +44,11 @@ for _command in (
     measure.embed,
     fit.fit,
     fit.check,
+    landscape.scan,
+    landscape.tap,
+    landscape.mc,
+    landscape.thermo,
+    landscape.symmetry,
     runs.report,
     catalogue.data,
     catalogue.spec,

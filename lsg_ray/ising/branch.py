@@ -9,10 +9,13 @@ propagation goes on from the last messages, and ends up where it will.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.ising.bp import Cavity, Couplings, Rest
+from lsg_ray.ising.model import IsingModel
 
 Floats = NDArray[np.float64]
 
@@ -236,3 +239,44 @@ class Branch:
                 break
             H = H + step / root
         return Rest(False, iteration, residual, 0.0), H
+
+
+def bethe_entropy(
+    model: IsingModel,
+    beta: float = 1.0,
+    field: ArrayLike = 0.0,
+    *,
+    reference: ArrayLike | None = None,
+    known: Sequence[tuple[float, float]] = (),
+    tolerance: float = 1e-9,
+    max_sweeps: int = 5000,
+) -> tuple[float, bool]:
+    """Return the entropy per weight by the cavity method, and whether it has converged.
+
+    Of several states, that of the one with the lowest free energy.
+
+    Parameters
+    ----------
+    model, beta
+        The model and its inverse temperature, positive.
+    field
+        (N,) added to βh, in nats.
+    reference
+        (N,) ±1: solutions are looked for from independent spins, and from spins that agree or
+        disagree with it; by default with the fields.
+    known
+        Pairs (f, s) of solutions found elsewhere.
+    """
+    n, couplings = model.n_spins, Couplings.at(model.J, beta)
+    h = beta * model.h + np.broadcast_to(np.asarray(field, np.float64), n)
+    bias = np.where(h < 0, -1.0, 1.0) if reference is None else np.asarray(reference, np.float64)
+    states = [(f, s, True) for f, s in known]
+    for x in (0.0, 1.0, -1.0):
+        branch = Branch(tolerance, max_sweeps)
+        branch.go_to(x, h + x * bias, couplings)
+        rest, _ = branch.go_to(0.0, h, couplings)
+        log_Z, exponent = branch.averages(h, couplings)
+        states.append((-log_Z / (n * beta), (log_Z + exponent) / n, rest.converged))
+    settled = [state for state in states if state[2]]
+    _, s, converged = min(settled or states)
+    return float(s), bool(converged)

@@ -24,7 +24,7 @@ from lsg_ray.kernels.elementary import LANES, STATE_SHAPE
 from lsg_ray.rng import Stage, seed_sequence
 
 Method = Literal["heat-bath", "metropolis"]
-Order = Literal["sequential", "random"]
+Order = Literal["sequential", "random", "picks"]
 Layout = Literal["auto", "dense", "cached"]
 
 #: Groups of chains: what runs on a thread, and what errors are estimated from.
@@ -75,8 +75,9 @@ class Chains:
         β is small, sweeps turn the whole configuration over and hardly mix; heat bath has no such
         case.
     order
-        In which a sweep goes through the spins: ``sequential``, or ``random``: a new permutation
-        each sweep, the same for the chains of a group.
+        In which a sweep goes through the spins: ``sequential``; ``random``, a new permutation each
+        sweep; or ``picks``, N spins at random, some twice and some not at all, as for dynamics.
+        Chains of a group share it.
     layout
         ``dense``, ``cached``, or ``auto``.
     start
@@ -107,7 +108,7 @@ class Chains:
             raise InputError(f"{chains} chains given; at least 1")
         for given, allowed in (
             (method, ("heat-bath", "metropolis")),
-            (order, ("sequential", "random")),
+            (order, ("sequential", "random", "picks")),
             (layout, ("auto", "dense", "cached")),
         ):
             if given not in allowed:
@@ -126,8 +127,11 @@ class Chains:
         edges = np.linspace(0, chains, min(GROUPS, chains) + 1).astype(int).tolist()
         self.groups = [slice(a, b) for a, b in itertools.pairwise(edges)]
         largest = max(group.stop - group.start for group in self.groups)
-        dense = layout == "dense" or (layout == "auto" and largest >= DENSE_FROM)
-        make = _DenseGroup if dense else _CachedGroup
+        if layout == "auto":
+            layout = "dense" if largest >= DENSE_FROM and order != "picks" else "cached"
+        if layout == "dense" and order == "picks":
+            raise InputError("layout dense given with order picks; it needs each spin once a sweep")
+        make = _DenseGroup if layout == "dense" else _CachedGroup
         first = None if start is None else start_of_chains(start, chains, self.n_spins)
         seeds = [seed_sequence(seed, Stage.MONTE_CARLO, batch, n) for n in range(len(self.groups))]
         self._parts: list[_Group] = [
@@ -232,7 +236,7 @@ class _Group:
         words = moves.generate_state(int(np.prod(STATE_SHAPE)), np.uint32)
         self.state = words.reshape(STATE_SHAPE)
         self.method = spins.HEAT_BATH if method == "heat-bath" else spins.METROPOLIS
-        self.random = order == "random"
+        self.order = order
         if start is None:
             fair = np.random.default_rng(starts).integers(0, 2, (self.chains, n), np.int8)
             start = (2 * fair - 1).astype(np.float32)
@@ -279,7 +283,7 @@ class _DenseGroup(_Group):
     def sweep(self, number: int) -> int:
         changed = 0
         for _ in range(number):
-            order = self.rng.permutation(self.n) if self.random else None
+            order = self.rng.permutation(self.n) if self.order == "random" else None
             for block, a in enumerate(range(0, self.n, BLOCK)):
                 b = min(a + BLOCK, self.n)
                 fields = self.fields[: b - a]
@@ -317,7 +321,7 @@ class _CachedGroup(_Group):
         for _ in range(number):
             if self.age % REFRESH == 0:
                 self.fields = self.spins @ self.J + self.h
-            order = self.rng.permutation(self.n) if self.random else np.arange(self.n)
+            order = self._sites()
             changed += self.kernels.sweep_cached(
                 self.spins,
                 self.fields,
@@ -330,6 +334,13 @@ class _CachedGroup(_Group):
             )
             self.age += 1
         return changed
+
+    def _sites(self) -> NDArray[np.int64]:
+        if self.order == "sequential":
+            return np.arange(self.n)
+        if self.order == "random":
+            return self.rng.permutation(self.n)
+        return self.rng.integers(0, self.n, self.n)
 
     def by_spin(self) -> NDArray[np.float32]:
         return self.spins.T

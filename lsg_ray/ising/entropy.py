@@ -13,7 +13,7 @@ there are two states, and the weight space is broken (`lsg_ray.ising.hysteresis`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +21,8 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.bp import Couplings, belief_propagation, bethe_averages
-from lsg_ray.ising.branch import Branch
+from lsg_ray.ising.bp import Couplings
+from lsg_ray.ising.branch import Branch, bethe_entropy
 from lsg_ray.ising.hysteresis import GAP, STEP, add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
@@ -302,39 +302,6 @@ def _narrow_loops(
     return loops
 
 
-def entropy_at_zero(
-    model: IsingModel,
-    references: NDArray[np.int8],
-    options: Any,
-    known: Sequence[tuple[float, float]] = (),
-) -> tuple[float, bool]:
-    """Return the entropy per weight at x = 0, of the state with the lowest free energy.
-
-    Belief propagation starts from independent spins and from the first reference and its opposite;
-    known: pairs (f, s) of solutions found elsewhere.
-    """
-    n, beta = model.n_spins, options.beta
-    first = references[0].astype(np.float64)
-    h = beta * model.h
-    polarised = np.tanh(np.stack([h, h + first, h - first]))
-    start = np.repeat(polarised[:, :, None], n, axis=2)
-    beliefs = belief_propagation(
-        model, beta=beta, fields=np.repeat(h[None], 3, axis=0), start=start,
-        tolerance=options.tolerance, max_sweeps=options.max_sweeps, damping=options.damping,
-    )  # fmt: skip
-    found = bethe_averages(model, beliefs, beta=beta, fields=np.repeat(h[None], 3, axis=0))
-    states = [
-        (-log_Z / (n * beta), entropy / n, bool(converged))
-        for log_Z, entropy, converged in zip(
-            found.log_Z, found.entropy, beliefs.converged, strict=True
-        )
-    ]
-    states += [(f, s, True) for f, s in known]
-    settled = [state for state in states if state[2]]
-    _, s, converged = min(settled or states)
-    return float(s), converged
-
-
 def _dataset(
     model: IsingModel, references: References, xs: Floats, options: _Options, found: _Solved
 ) -> xarray.Dataset:
@@ -354,7 +321,10 @@ def _dataset(
         variables["m"] = ((*axes, "weight"), found.m, {"long_name": "magnetization", "units": "1"})
     at_zero = found.converged & (xs == 0)
     known = list(zip(found.f[at_zero].tolist(), found.s[at_zero].tolist(), strict=True))
-    s0, settled = entropy_at_zero(model, references.sigma, options, known)
+    zero = bethe_entropy(
+        model, options.beta, reference=references.sigma[0], known=known,
+        tolerance=options.tolerance, max_sweeps=options.max_sweeps,
+    )  # fmt: skip
     coordinates: dict[str, Any] = {
         "reference": np.arange(len(references.sigma)),
         "direction": list(DIRECTIONS),
@@ -370,7 +340,7 @@ def _dataset(
             "statistic": "entropy scan", "method": "bp", "beta": options.beta,
             "n_weights": model.n_spins, "references": references.source,
             "tolerance": options.tolerance, "max_sweeps": options.max_sweeps,
-            "s0": s0, "s0_converged": int(settled),
+            "s0": zero[0], "s0_converged": int(zero[1]),
         },
     )  # fmt: skip
 

@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 GAP = 0.01
 #: Change of a distance from one field to the next that calls for more fields in between.
 STEP = 0.05
+#: Standard errors of a gap above which it is more than the noise of Monte Carlo.
+NOISE = 5.0
 #: Share of solutions that must have converged for a landscape to be called smooth.
 ENOUGH = 0.99
 
@@ -34,7 +36,7 @@ def add_hysteresis(
     ----------
     scan
         ``d``, ``converged`` and ``stability`` (reference, direction, field); directions up, down.
-        With ``exists``, only where that is so.
+        With ``exists``, only where that is so; with ``d_stderr``, gaps count from five of them on.
     narrow
         Loops between neighbouring fields: by reference, the gap and its field.
 
@@ -57,7 +59,10 @@ def add_hysteresis(
     largest = np.nanmax(np.where(both.any(axis=1)[:, None], gap, -np.inf), axis=1, initial=-np.inf)
     place = scan["field"].values[np.argmax(np.where(both, gap, -np.inf), axis=1)]
     some = np.isfinite(largest)
-    broken = np.nan_to_num(gap) > GAP
+    noise = np.zeros(gap.shape)
+    if "d_stderr" in scan:
+        noise = NOISE * np.sqrt((scan["d_stderr"].values ** 2).sum(axis=1))
+    broken = np.nan_to_num(gap) > np.maximum(GAP, noise)
     jumps = _jumps(d, broken)
     count = (jumps > 0).sum(axis=2)
     gaps = _ranges(broken)
@@ -69,9 +74,9 @@ def add_hysteresis(
     real = scan["exists"].values if "exists" in scan else np.ones_like(fine)
     share, stable = (
         float(values[real].mean()) if real.any() else 0.0
-        for values in (fine, scan["stability"].values > 0)
+        for values in (fine, scan["stability"].values > 0 if "stability" in scan else real)
     )
-    if some.any() and hysteresis > GAP:
+    if broken.any() or any(width > GAP for width, _ in (narrow or {}).values()):
         verdict = "first-order"
     else:
         verdict = "smooth" if min(share, stable) >= ENOUGH else "undetermined"

@@ -16,7 +16,7 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.statistics.results import check_target, save_arrays, save_result
+from lsg_ray.statistics.results import check_target, names_of, save_arrays, save_result
 
 Floats = NDArray[np.float64]
 #: Largest model that is enumerated: 2²⁰ states.
@@ -195,14 +195,6 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
         raise InputError(
             f"{place}: not a model ({line}); name a Zarr of `lsg fit`, or an .npz with J and h"
         ) from None
-
-
-def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
-    """Return names from a coordinate that was saved as numbers with ``flag_meanings``."""
-    if part.dtype.kind != "i":
-        return part.values.astype(str)
-    meanings = np.array(str(part.attrs["flag_meanings"]).split())
-    return meanings[part.values]
 
 
 def as_model(given: Any) -> IsingModel:

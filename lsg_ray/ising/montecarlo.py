@@ -212,7 +212,7 @@ def _dataset(run: _Run, sums: _Sums, keep: int) -> xarray.Dataset:
     found = _averages((sums.first + sums.last) / draws, C, by_group, sums.sizes)
     rhat = split_rhat(sums.first / (draws // 2 + draws % 2), sums.last / (draws // 2), draws)
     tau = autocorrelation_time(energy)
-    energy_rhat = _energy_rhat(energy)
+    energy_rhat = series_rhat(energy)
     worst = float(max(rhat.max(), energy_rhat))
     about = {"units": "nat"}
     found |= {
@@ -284,7 +284,8 @@ def split_rhat(first: Floats, last: Floats, draws: int) -> Floats:
         return np.where(within > 0, np.sqrt(estimate / within), np.where(between > 0, np.inf, 1.0))
 
 
-def _energy_rhat(energy: Floats) -> float:
+def series_rhat(energy: Floats) -> float:
+    """Return split R̂ of a quantity measured along chains, (chains, draws)."""
     half = energy.shape[1] // 2
     pieces = np.concatenate([energy[:, :half], energy[:, -half:]])
     within = pieces.var(axis=1, ddof=1).mean() if half > 1 else 0.0

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
-from lsg_ray.ising.model import IsingModel, names_of
+from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import as_sample, attributes_of
 from lsg_ray.statistics.configurations import Columns, Configurations, ranges
 from lsg_ray.statistics.graph import compute, share, tree_reduce
-from lsg_ray.statistics.results import save_arrays, save_result
+from lsg_ray.statistics.results import names_of, save_arrays, save_result
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]

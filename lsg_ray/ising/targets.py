@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
-from lsg_ray.ising.model import names_of
 from lsg_ray.statistics.configurations import Configurations, as_configurations
 from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.results import names_of
 
 Floats = NDArray[np.float64]
 #: What rounding may do to moments: to symmetry, the diagonal, bounds and eigenvalues.

@@ -4,11 +4,12 @@ From β = 0, where S = N ln 2, with replicas at a ladder of temperatures (`lsg_r
 
     S(β) = N ln 2 − ∫₀^β Var(E) β' dβ' = log Z + β⟨E⟩,     log Z(β) = N ln 2 − ∫₀^β ⟨E⟩ dβ',
 
-with C_v = β² Var(E) the heat capacity.  The second form is the first integrated by parts; means have
-less noise than variances, and variances, −d⟨E⟩/dβ, give the integral its correction of fourth order
-(Hermite's rule).  Under a distance field x the field term belongs to E, E_x = E − x Σ σ*_i σ_i at
-β = 1, and S is the entropy s(d) of the landscape; nothing in it is a cavity approximation.  Errors
-come from the spread of independent ladders (jackknife), so autocorrelation is in them.
+with C_v = β² Var(E) the heat capacity.  The second form is the first integrated by parts; means
+have less noise than variances, and variances, −d⟨E⟩/dβ, give the integral its correction of fourth
+order (Hermite's rule).  Under a distance field x the field term belongs to E,
+E_x = E − x Σ σ*_i σ_i at β = 1, and S is the entropy s(d) of the landscape; nothing in it is a
+cavity approximation.  Errors come from the spread of independent ladders (jackknife), so
+autocorrelation is in them.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray
+from numpy.typing import NDArray
 
 from lsg_ray.ensemble.location import refuse_inside_store
 from lsg_ray.errors import InputError, StoreError
@@ -59,6 +60,14 @@ def _as_flags(result: xarray.Dataset) -> xarray.Dataset:
             }
             result = result.assign_coords({name: (variable.dims, codes.astype("int8"), attributes)})
     return result
+
+
+def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
+    """Return names from a coordinate that was saved as numbers with ``flag_meanings``."""
+    if part.dtype.kind != "i":
+        return part.values.astype(str)
+    meanings = np.array(str(part.attrs["flag_meanings"]).split())
+    return meanings[part.values]
 
 
 def save_result(

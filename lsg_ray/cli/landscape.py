@@ -1,0 +1,480 @@
+"""Commands about the landscape of a model: scan, tap, mc, thermo, symmetry."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lsg_ray.cli.output import as_json, overwrite, print_result, table
+from lsg_ray.errors import DataError, InputError
+
+figure = click.option("--figure", metavar="PNG", help="Also draw it.")
+seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+beta = click.option(
+    "--beta", type=float, default=1.0, show_default=True, help="Inverse temperature."
+)
+
+
+def where_to_run(command: Callable) -> Callable:
+    """Options of commands whose tasks may run on a cluster."""
+    for option in (
+        click.option("--address", metavar="ADDRESS", help="Ray cluster; default: RAY_ADDRESS."),
+        click.option("--workers", type=click.IntRange(min=1), help="Threads, or tasks at a time."),
+    ):
+        command = option(command)
+    return command
+
+
+def of_references(command: Callable) -> Callable:
+    """Options that name references."""
+    for option in (
+        click.option(
+            "--count", type=click.IntRange(min=1), help="Of each group; of a STORE 20 by default."
+        ),
+        click.option(
+            "--references", required=True, metavar="STORE|FILE",
+            help="A store (low, medium, high energy are taken), a Zarr, or .npz with sigma.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("model")
+@of_references
+@click.option("--out", required=True, metavar="SCAN", help="Zarr to write.")
+@click.option(
+    "--fields", metavar="START:STOP:STEP|X,...", help="Distance fields; -3:3:0.1 by default."
+)
+@click.option(
+    "--part", metavar="PART,...", help="Models MODEL-PART of `lsg fit --part`, results SCAN-PART."
+)
+@click.option(
+    "--method", type=click.Choice(["bp", "mc"]), default="bp", show_default=True,
+    help="Cavity method, or Monte Carlo where it fails.",
+)  # fmt: skip
+@click.option("--iso-energy", is_flag=True, help="At the energy of each reference: s, β, e over d.")
+@click.option("--refine", type=click.IntRange(min=0), help="Halve steep intervals so often.")
+@click.option("--tolerance", type=float, help="bp: on a change of a message; 1e-9.")
+@click.option("--max-sweeps", type=click.IntRange(min=2), help="bp: at each field; 5,000.")
+@click.option("--damping", type=float, help="bp: by default none, and more where needed.")
+@click.option("--magnetizations", is_flag=True, help="bp: keep m at each field.")
+@click.option("--chains", type=click.IntRange(min=2), help="mc: of each reference; 128.")
+@click.option("--draws", type=click.IntRange(min=4), help="mc: at each field; 40.")
+@beta
+@figure
+@seed
+@where_to_run
+@overwrite
+@as_json
+def scan(
+    model: str,
+    references: str,
+    out: str,
+    fields: str | None,
+    part: str | None,
+    method: str,
+    iso_energy: bool,
+    beta: float,
+    figure: str | None,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Sweep a distance field up and down around references of MODEL: is its landscape smooth?
+
+    Run again after an interruption, it goes on where it was.
+    """
+    from lsg_ray.cli.fit import part_place
+    from lsg_ray.statistics.pieces import forget_pieces, pieces_of
+    from lsg_ray.statistics.results import save_result
+
+    parts = [None] if part is None else list(dict.fromkeys(p.strip() for p in part.split(",")))
+    places = [
+        (model, out) if p is None else (part_place(model, p), part_place(out, p)) for p in parts
+    ]
+    xs = parse_fields(fields)
+    chosen = {
+        name: value for name, value in options.items()
+        if value not in (None, False) and name not in ("address", "workers")
+    }  # fmt: skip
+    run = _scanner(method, iso_energy, beta, seed, chosen)
+    summaries, scans, began = {}, {}, time.perf_counter()
+    with landscape_run([place for _, place in places], figure, overwrite, as_json, options) as tell:
+        for name, (source, target) in zip(parts, places, strict=True):
+            found = run(source, references, xs, pieces=pieces_of(target), progress=tell)
+            save_result(found, target, overwrite=overwrite)
+            forget_pieces(target)
+            scans[name or "model"] = found
+            summaries[name] = {"out": target, **_scan_summary(found)}
+    if figure is not None:
+        from lsg_ray.report.figures.landscape import iso_figure, scan_figure
+
+        drawn = iso_figure(next(iter(scans.values()))) if iso_energy else scan_figure(scans)
+        draw(figure, drawn)
+    whole = {"figure": figure, "seconds": time.perf_counter() - began}
+    result = {**summaries[None], **whole} if part is None else {"parts": summaries, **whole}
+    text = "\n\n".join(
+        table({k: v for k, v in {"part": p, **summaries[p]}.items() if v is not None})
+        for p in parts
+    )
+    print_result(result, as_json, text)
+
+
+def _scanner(
+    method: str, iso: bool, beta: float, seed: int, options: dict[str, Any]
+) -> Callable[..., Any]:
+    """Return the function that scans, with its options checked."""
+    from lsg_ray.ising.annealing import anneal_scan
+    from lsg_ray.ising.entropy import entropy_scan
+    from lsg_ray.ising.isoenergy import iso_energy
+
+    monte_carlo, cavity = {"chains", "draws"}, {"tolerance", "max_sweeps", "damping"}
+    only = {"refine", "magnetizations"}
+    if iso and method == "mc":
+        raise InputError("--iso-energy given with --method mc; it belongs to bp")
+    if iso and beta != 1:
+        raise InputError("--iso-energy finds beta; --beta does not belong to it")
+    unknown = set(options) & (
+        (cavity | only) if method == "mc" else monte_carlo | (only if iso else set())
+    )
+    if unknown:
+        name = sorted(unknown)[0].replace("_", "-")
+        where = "--iso-energy" if iso else f"--method {method}"
+        raise InputError(f"--{name} given with {where}; it does not belong to it")
+
+    def run(model: Any, references: Any, xs: Any, **more: Any) -> Any:
+        if iso:
+            return iso_energy(model, references, xs, **options, **more)
+        if method == "mc":
+            return anneal_scan(model, references, xs, beta=beta, seed=seed, **options, **more)
+        return entropy_scan(model, references, xs, beta=beta, **options, **more)
+
+    return run
+
+
+def _scan_summary(found: Any) -> dict[str, Any]:
+    names = (
+        "verdict", "hysteresis", "discontinuities", "jump", "s0", "s0_stderr", "converged",
+        "stable", "exists", "largest_step",
+    )  # fmt: skip
+    about = found.attrs
+    summary = {name: about[name] for name in names if name in about}
+    return {
+        **summary, "references": found.sizes["reference"], "fields": found.sizes["field"],
+        "n_weights": about["n_weights"], "method": about["method"],
+    }  # fmt: skip
+
+
+def parse_fields(given: str | None) -> Any:
+    """Return fields from START:STOP:STEP or a list, or None."""
+    import numpy as np
+
+    if given is None:
+        return None
+    try:
+        if ":" not in given:
+            return np.array([float(x) for x in given.split(",")])
+        start, stop, step = (float(x) for x in given.split(":"))
+        count = (stop - start) / step
+        if not (0 <= count < 1e5):
+            raise InputError(f"--fields {given} given; a hundred thousand fields at most, upwards")
+        # As round numbers as the step: 0.1 + 0.2 is not 0.3, and x = 0 must be among them.
+        return np.round(start + step * np.arange(int(count + 1e-9) + 1), 12)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise InputError(
+            f"--fields {given} given; START:STOP:STEP or numbers with commas are needed"
+        ) from None
+
+
+@click.command()
+@click.argument("model")
+@click.option("--out", required=True, metavar="STATES", help="Zarr to write.")
+@click.option("--starts", type=click.IntRange(min=1), default=2000, show_default=True)
+@click.option("--tolerance", type=float, default=1e-5, show_default=True)
+@click.option("--max-iterations", type=click.IntRange(min=1), default=2000, show_default=True)
+@beta
+@figure
+@seed
+@where_to_run
+@overwrite
+@as_json
+def tap(
+    model: str, out: str, figure: str | None, overwrite: bool, as_json: bool, **options: Any
+) -> None:
+    """Find fixed points of the TAP equations of MODEL from random starts: how many states?"""
+    from lsg_ray.ising.tap import tap_states
+    from lsg_ray.statistics.results import save_result
+
+    began = time.perf_counter()
+    with landscape_run([out], figure, overwrite, as_json, options) as tell:
+        found = tap_states(model, progress=tell, **without_place(options))
+    save_result(found, out, overwrite=overwrite)
+    if figure is not None:
+        from lsg_ray.report.figures.landscape import tap_figure
+
+        draw(figure, tap_figure(found))
+    names = ("starts", "converged", "states", "stable_states", "peaks", "peak_test")
+    lowest = float(found["state_f"].values[0]) if found.sizes["state_number"] else None
+    summary = {
+        **{name: found.attrs[name] for name in names}, "lowest_free_energy": lowest,
+        "largest_gradient": float(found["gradient"].where(found["converged"]).max()),
+        "iterations": float(found["iterations"].mean()), "out": out, "figure": figure,
+        "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+    print_result(summary, as_json, table({k: v for k, v in summary.items() if v is not None}))
+
+
+@click.command()
+@click.argument("model")
+@of_references
+@click.option("--out", required=True, metavar="RUNS", help="Zarr to write.")
+@click.option("--sweeps", type=click.IntRange(min=4), default=100, show_default=True)
+@click.option(
+    "--chains", type=click.IntRange(min=1), default=16, show_default=True, help="Of each reference."
+)
+@click.option(
+    "--method", type=click.Choice(["metropolis", "heat-bath"]), default="metropolis",
+    show_default=True,
+)  # fmt: skip
+@click.option(
+    "--spec", metavar="SPEC", help="The networks' data, for their accuracy; of a STORE its own."
+)
+@beta
+@figure
+@seed
+@where_to_run
+@overwrite
+@as_json
+def mc(
+    model: str,
+    references: str,
+    out: str,
+    spec: str | None,
+    figure: str | None,
+    overwrite: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Let Monte Carlo chains of MODEL run from references: do they escape, or are they trapped?"""
+    from lsg_ray.ising.dynamics import relax
+    from lsg_ray.statistics.results import save_result
+
+    began = time.perf_counter()
+    with landscape_run([out], figure, overwrite, as_json, options) as tell:
+        task, why = networks_task(references, spec)
+        found = relax(model, references, task=task, progress=tell, **without_place(options))
+    save_result(found, out, overwrite=overwrite)
+    if figure is not None:
+        from lsg_ray.report.figures.landscape import dynamics_figure
+
+        draw(figure, dynamics_figure(found))
+    names = (
+        "trapped", "memory", "equilibrium_energy", "energy_autocorrelation",
+        "equilibrium_converged", "equilibrium_method",
+    )  # fmt: skip
+    last = found.isel(sweep=-1)
+    accuracy = {}
+    if "accuracy" in found:
+        first = found["accuracy"].isel(sweep=0)
+        accuracy = {
+            "accuracy_first": float(first.mean()), "accuracy_last": float(last["accuracy"].mean()),
+        }  # fmt: skip
+    summary = {
+        "references": found.sizes["reference"], "sweeps": options["sweeps"],
+        "overlap_last": float(last["overlap"].mean()),
+        "equilibrium": float(found["equilibrium"].mean()),
+        **{name: found.attrs[name] for name in names}, **accuracy, "no_accuracy": why,
+        "out": out, "figure": figure, "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+    print_result(summary, as_json, table({k: v for k, v in summary.items() if v is not None}))
+
+
+def networks_task(references: str, spec: str | None) -> tuple[Any, str | None]:
+    """Return what the networks of references were trained for, or None and the reason."""
+    from lsg_ray.datasets import load_dataset
+    from lsg_ray.ensemble.reader import open_ensemble
+    from lsg_ray.ising.dynamics import Task
+    from lsg_ray.ising.targets import attributes_of
+    from lsg_ray.spec import load_spec
+
+    if spec is not None:
+        given = load_spec(spec)
+    elif references.endswith((".npz", ".npy")) or attributes_of(Path(references)).get("statistic"):
+        return None, "references without data: pass --spec"
+    else:
+        given = open_ensemble(references).spec
+    try:
+        examples = load_dataset(given.dataset).test
+    except DataError as error:
+        if spec is not None:
+            raise
+        return None, str(error)
+    return Task(given.network, examples.x, examples.y, given.loss), None
+
+
+@click.command()
+@click.argument("model")
+@click.option("--out", required=True, metavar="CURVES", help="Zarr to write.")
+@click.option("--reference", metavar="FILE", help="One reference: .npz with sigma; see --x.")
+@click.option("--x", type=float, default=0.0, show_default=True, help="Distance field.")
+@click.option("--ladders", type=click.IntRange(min=2), default=32, show_default=True)
+@click.option("--burn-in", type=click.IntRange(min=0), default=500, show_default=True)
+@click.option("--draws", type=click.IntRange(min=4), default=200, show_default=True)
+@click.option("--thin", type=click.IntRange(min=1), default=5, show_default=True)
+@beta
+@figure
+@seed
+@click.option("--workers", type=click.IntRange(min=1), help="Threads.")
+@overwrite
+@as_json
+def thermo(
+    model: str,
+    out: str,
+    reference: str | None,
+    figure: str | None,
+    workers: int | None,
+    overwrite: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Integrate the heat capacity of MODEL from infinite temperature: S and C_v over β."""
+    from lsg_ray.ising.branch import bethe_entropy
+    from lsg_ray.ising.model import load_model
+    from lsg_ray.ising.references import as_references
+    from lsg_ray.ising.thermodynamics import thermodynamics
+    from lsg_ray.statistics.results import save_result
+
+    began = time.perf_counter()
+    places = {"address": None, "workers": workers}
+    with landscape_run([out], figure, overwrite, as_json, places, unit="sweeps") as tell:
+        ising = load_model(model)
+        sigma = None if reference is None else as_references(reference, ising).sigma
+        found = thermodynamics(ising, reference=sigma, threads=workers, progress=tell, **options)
+        field = 0.0 if sigma is None else options["x"] * sigma[0]
+        entropy, settled = bethe_entropy(ising, options["beta"], options["beta"] * field)
+        found = found.assign_attrs(s_bethe=entropy, s_bethe_converged=int(settled))
+    save_result(found, out, overwrite=overwrite)
+    if figure is not None:
+        from lsg_ray.report.figures.landscape import thermo_figure
+
+        draw(figure, thermo_figure({"model": found}))
+    names = (
+        "s", "s_stderr", "s_bethe", "s_bethe_converged", "converged", "rhat_max", "round_trips",
+        "autocorrelation",
+    )  # fmt: skip
+    summary = {
+        **{name: found.attrs[name] for name in names}, "temperatures": found.sizes["beta"],
+        "out": out, "figure": figure, "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+    print_result(summary, as_json, table({k: v for k, v in summary.items() if v is not None}))
+
+
+@click.command()
+@click.argument("store")
+@click.option("--out", required=True, metavar="EFFECT", help="Zarr to write.")
+@click.option(
+    "--fractions", default="0,0.3,0.6,0.9", show_default=True, metavar="P,...",
+    help="Permuted fractions.",
+)  # fmt: skip
+@click.option(
+    "--mode", type=click.Choice(["add", "replace"]), default="add", show_default=True,
+    help="Add permuted copies, or replace.",
+)  # fmt: skip
+@click.option(
+    "--method", type=click.Choice(["bp", "pcd"]), default="pcd", show_default=True,
+    help="Of the fits.",
+)  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="pcd: for each fit.")
+@click.option("--fields", metavar="START:STOP:STEP|X,...", help="As of lsg scan.")
+@click.option("--count", type=click.IntRange(min=1), default=5, show_default=True,
+              help="References of low, of medium and of high energy.")  # fmt: skip
+@figure
+@seed
+@where_to_run
+@overwrite
+@as_json
+def symmetry(
+    store: str,
+    out: str,
+    fractions: str,
+    fields: str | None,
+    seconds: float | None,
+    figure: str | None,
+    overwrite: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Mix node permutations into STORE, fit a model to each mixture, and scan it."""
+    from lsg_ray.ising.symmetry import permutation_effect
+    from lsg_ray.statistics.results import save_result
+
+    try:
+        chosen = [float(p) for p in fractions.split(",")]
+    except ValueError:
+        raise InputError(f"--fractions {fractions} given; numbers with commas") from None
+    more: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
+    if more and options["method"] != "pcd":
+        raise InputError("--seconds given with --method bp; it belongs to pcd")
+    began = time.perf_counter()
+    with landscape_run([out], figure, overwrite, as_json, options, unit="fractions") as tell:
+        found = permutation_effect(
+            store, chosen, fields=parse_fields(fields), progress=tell, **more,
+            **without_place(options),
+        )  # fmt: skip
+    save_result(found, out, overwrite=overwrite)
+    if figure is not None:
+        from lsg_ray.report.figures.landscape import permutation_figure
+
+        draw(figure, permutation_figure(found))
+    summary = {
+        "fractions": found["fraction"].values, "s0": found["s0"].values,
+        "rms_C": found["rms_C"].values, "hysteresis": found["hysteresis_largest"].values,
+        "verdict": found.attrs["verdict"], "converged": found.attrs["converged"], "out": out,
+        "figure": figure, "seconds": time.perf_counter() - began,
+    }  # fmt: skip
+    print_result(summary, as_json, table({k: v for k, v in summary.items() if v is not None}))
+
+
+@contextlib.contextmanager
+def landscape_run(
+    places: list[str],
+    figure: str | None,
+    overwrite: bool,
+    as_json: bool,
+    options: dict[str, Any],
+    unit: str = "tasks",
+) -> Iterator[Any]:
+    """Check the targets, choose where to run, and show progress."""
+    from lsg_ray.cli.measure import check_figure
+    from lsg_ray.cluster.dask import dask_session
+    from lsg_ray.cluster.progress import late_progress
+    from lsg_ray.statistics.results import check_target
+
+    for place in places:
+        check_target(place, overwrite)
+    check_figure(figure, places[0], overwrite)
+    with (
+        dask_session(options["address"], options["workers"]),
+        late_progress(unit, "quiet" if as_json else "auto") as progress,
+    ):
+        yield progress
+
+
+def without_place(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options without those that say where to run."""
+    return {name: value for name, value in options.items() if name not in ("address", "workers")}
+
+
+def draw(place: str, figure: Any) -> None:
+    """Write a figure."""
+    from lsg_ray.report.style import render
+
+    Path(place).write_bytes(render(figure))

@@ -1,0 +1,217 @@
+"""The entropy landscape by Monte Carlo, where the cavity approximation fails.
+
+Chains are carried up and down through the distance fields x, as belief propagation is in
+`lsg_ray.ising.entropy`.  With Q = Σ σ*_i σ_i = Nq,
+
+    ∂ log Z/∂x = ⟨Q⟩,        ∂⟨Q⟩/∂x = Var(Q),
+
+so log Z along a branch is the integral of N q over x (Hermite's rule, by the variance), from its
+value at the first field of the branch, where the distance field holds the model near a paramagnet
+and the heat capacity is integrated easily (`lsg_ray.ising.thermodynamics`).  Then
+s = log Z/N + βe − xq.  A branch that is metastable for as long as the chains run shows as
+hysteresis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.ising.chains import Chains, Method
+from lsg_ray.ising.entropy import DIRECTIONS, check_fields, entropy_bound
+from lsg_ray.ising.hysteresis import add_hysteresis
+from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, series_rhat
+from lsg_ray.ising.references import as_references
+from lsg_ray.ising.thermodynamics import thermodynamics
+from lsg_ray.statistics.graph import share
+from lsg_ray.statistics.pieces import compute_pieces
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+#: Times the sweeps of a field that chains run at the first, from random starts.
+FIRST = 10
+#: Of the integration of the heat capacity at the first field.
+ANCHOR_LADDERS, ANCHOR_BURN_IN, ANCHOR_DRAWS, ANCHOR_THIN = 16, 200, 100, 3
+
+
+def anneal_scan(
+    model: Any,
+    references: Any,
+    fields: ArrayLike | None = None,
+    *,
+    beta: float = 1.0,
+    count: int | None = None,
+    chains: int = 128,
+    burn_in: int = 30,
+    draws: int = 40,
+    thin: int = 2,
+    method: Method = "heat-bath",
+    seed: int = 0,
+    pieces: Any = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Sweep the distance field up and down around each reference, by Monte Carlo.
+
+    Parameters
+    ----------
+    model, references, fields, beta, count, pieces, progress
+        As in `lsg_ray.entropy_scan`.
+    chains
+        Of each reference and direction.
+    burn_in, draws, thin
+        At each field: sweeps before the first draw; draws, ``thin`` sweeps apart.
+    method, seed
+        As in `lsg_ray.ising.chains.Chains`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of `lsg_ray.entropy_scan`, with ``d_stderr``, ``e_stderr``, ``s_stderr`` (between chains;
+        that of the first field's log Z included) and ``rhat``; ``converged`` where R̂ of energy and
+        overlap is below 1.05.  Attributes ``s0`` and ``s0_stderr``: at x = 0, by the heat capacity.
+
+    Raises
+    ------
+    InputError
+        As `lsg_ray.entropy_scan`, or numbers that are too small.
+
+    Notes
+    -----
+    2 N² flop a sweep and chain.  Each reference and direction is a task.
+    """
+    import dask
+
+    ising = as_model(model)
+    chosen = as_references(references, ising, count)
+    xs = check_fields(fields)
+    if not (np.isfinite(beta) and beta > 0):
+        raise InputError(f"beta {beta} given; it must be positive")
+    if chains < 2 or draws < FEWEST_DRAWS or thin < 1 or burn_in < 0:
+        raise InputError(
+            f"chains {chains}, draws {draws}, thin {thin}, burn_in {burn_in} given; at least 2, "
+            f"{FEWEST_DRAWS}, 1 and 0"
+        )
+    if seed < 0:
+        raise InputError(f"seed {seed} given; 0 or more")
+    scaled = IsingModel(beta * ising.J, beta * ising.h)
+    options = _Options(chains, burn_in, draws, thin, method, seed)
+    leaf, given = dask.delayed(_leaf, pure=False), share(scaled)
+    leaves = [
+        leaf(given, chosen.sigma[r], xs if up else xs[::-1], options, 2 * r + up)
+        for r in range(len(chosen.sigma))
+        for up in (True, False)
+    ]
+    fingerprint = (scaled.J, scaled.h, chosen.sigma, xs, repr(options))
+    found = compute_pieces(leaves, _Annealed, pieces, fingerprint, progress)
+    up, down = (
+        [np.stack(values) for values in zip(*found[first::2], strict=True)] for first in (0, 1)
+    )
+    both = _Annealed(*(np.stack([a, b[:, ::-1]], axis=1) for a, b in zip(up, down, strict=True)))
+    zero = thermodynamics(scaled, seed=seed, method=method)
+    axes = ("reference", "direction", "field")
+    units = {"s": "nat", "s_stderr": "nat", "log_Z": "nat", "e": "nat", "e_stderr": "nat"}
+    values = both._asdict() | {"e": both.e / beta, "e_stderr": both.e_stderr / beta}
+    values["f"] = -values.pop("log_Z") / beta
+    variables: dict[str, Any] = {
+        name: (axes, value, {"units": units.get(name, "1")}) for name, value in values.items()
+    }
+    variables["bound"] = (axes, entropy_bound(both.d), {"units": "nat"})
+    variables["converged"] = (axes, both.rhat < RHAT)
+    n = ising.n_spins
+    coordinates: dict[str, Any] = {
+        "reference": np.arange(len(chosen.sigma)),
+        "direction": list(DIRECTIONS),
+        "field": ("field", xs, {"long_name": "distance field x", "units": "nat"}),
+        "energy": ("reference", ising.energy(chosen.sigma) / n, {"units": "nat"}),
+    }
+    if chosen.group is not None:
+        coordinates["group"] = ("reference", chosen.group)
+    about = {
+        "statistic": "entropy scan", "method": "monte carlo", "beta": beta, "n_weights": n,
+        "references": chosen.source, "seed": seed, "chains": chains, "draws": draws, "thin": thin,
+        "s0": zero.attrs["s"], "s0_stderr": zero.attrs["s_stderr"],
+        "s0_converged": zero.attrs["converged"],
+    }  # fmt: skip
+    return add_hysteresis(xarray.Dataset(variables, coordinates, about))
+
+
+class _Options(NamedTuple):
+    chains: int
+    burn_in: int
+    draws: int
+    thin: int
+    method: Method
+    seed: int
+
+
+class _Annealed(NamedTuple):
+    """One direction around one reference, over fields, all per weight."""
+
+    d: Floats
+    s: Floats
+    e: Floats
+    log_Z: Floats  # noqa: N815
+    d_stderr: Floats
+    s_stderr: Floats
+    e_stderr: Floats
+    rhat: Floats
+
+
+def _leaf(
+    model: IsingModel, sigma: NDArray[np.int8], xs: Floats, options: _Options, number: int
+) -> _Annealed:
+    n, reference = model.n_spins, sigma.astype(np.float64)
+    first = IsingModel(model.J, model.h + xs[0] * reference)
+    chains = Chains(
+        first, options.chains, seed=options.seed, method=options.method, threads=1,
+        batch=1000 + number,
+    )  # fmt: skip
+    chains.sweep(FIRST * options.burn_in)
+    shape = (len(xs), options.chains)
+    q, e, variance, rhat = np.empty(shape), np.empty(shape), np.empty(len(xs)), np.empty(len(xs))
+    J = np.ascontiguousarray(model.J, np.float32)
+    for k, x in enumerate(xs.tolist()):
+        chains.use_arrays(J, (model.h + x * reference).astype(np.float32))
+        chains.sweep(options.burn_in)
+        overlaps, energies = _measured(chains, reference, x, options)
+        q[k], e[k] = overlaps.mean(axis=1) / n, energies.mean(axis=1) / n
+        variance[k] = overlaps.var() / n
+        rhat[k] = max(series_rhat(overlaps), series_rhat(energies))
+    anchor = thermodynamics(
+        model, reference=sigma, x=float(xs[0]), seed=options.seed, method=options.method,
+        threads=1, ladders=ANCHOR_LADDERS, burn_in=ANCHOR_BURN_IN, draws=ANCHOR_DRAWS,
+        thin=ANCHOR_THIN,
+    )  # fmt: skip
+    h = np.diff(xs)
+    pieces = h[:, None] / 2 * (q[1:] + q[:-1]) - (h**2 / 12 * np.diff(variance))[:, None]
+    start = float(anchor["log_Z"][-1])
+    log_Z = start + np.concatenate([np.zeros((1, options.chains)), np.cumsum(pieces, axis=0)])
+    s = log_Z + e - xs[:, None] * q
+    root = np.sqrt(options.chains)
+    error = float(anchor["log_Z_stderr"][-1])
+    return _Annealed(
+        (1 - q.mean(axis=1)) / 2, s.mean(axis=1), e.mean(axis=1), log_Z.mean(axis=1),
+        q.std(axis=1, ddof=1) / 2 / root, np.hypot(s.std(axis=1, ddof=1) / root, error),
+        e.std(axis=1, ddof=1) / root, rhat,
+    )  # fmt: skip
+
+
+def _measured(
+    chains: Chains, reference: Floats, x: float, options: _Options
+) -> tuple[Floats, Floats]:
+    """Return overlaps Q and energies without the field term, (chains, draws)."""
+    overlaps = np.empty((options.chains, options.draws))
+    energies = np.empty_like(overlaps)
+    single = reference.astype(np.float32)
+    for draw in range(options.draws):
+        chains.sweep(options.thin)
+        overlaps[:, draw] = np.concatenate([single @ spins for spins in chains.by_spin()])
+        energies[:, draw] = chains.energies() + x * overlaps[:, draw]
+    return overlaps, energies

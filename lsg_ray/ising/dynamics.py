@@ -1,0 +1,251 @@
+"""Monte Carlo dynamics from references: does the model's landscape hold them, or let them drift?
+
+Metropolis chains start at a reference σ*.  The overlap q(t) = Σ σ*_i σ_i(t)/N falls from 1 to its
+equilibrium, Σ σ*_i m_i/N, where the landscape is smooth, and stays above where the reference lies
+in a basin.  Beside it, the energy, and the accuracy of the network whose weights the spins are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.ising.chains import Chains, Method
+from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.ising.montecarlo import autocorrelation_time, sample_model
+from lsg_ray.ising.references import References, as_references
+from lsg_ray.ising.tempering import temper_model
+from lsg_ray.networks.binary import Loss, evaluate
+from lsg_ray.networks.layout import chunk_examples
+from lsg_ray.spec import NetworkSpec
+from lsg_ray.statistics.graph import compute, share
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+#: References of a task.
+CHUNK = 8
+#: Share of the sweeps, the last, over which the memory of the start is averaged.
+LATE = 0.25
+#: Memory from which a reference counts as trapped.
+TRAPPED = 0.2
+
+
+class Task(NamedTuple):
+    """What the networks were trained for: examples x (n, d) and y (n,), and how they are judged."""
+
+    network: NetworkSpec
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+    loss: Loss = "cross_entropy"
+
+
+def relax(
+    model: Any,
+    references: Any,
+    *,
+    sweeps: int = 100,
+    chains: int = 16,
+    count: int | None = None,
+    beta: float = 1.0,
+    method: Method = "metropolis",
+    task: Task | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Let chains run from references and watch overlap, energy and accuracy.
+
+    Parameters
+    ----------
+    model
+        `IsingModel`, path, or (J, h).
+    references, count
+        As in `lsg_ray.entropy_scan`.
+    sweeps
+        N attempts each, at spins picked at random.
+    chains
+        Of each reference.
+    beta, method, seed
+        As in `lsg_ray.ising.chains.Chains`.
+    task
+        Also evaluate the networks, for the first chain of each reference.  With a model of a part,
+        the other weights stay those of the reference.
+    threads
+        For the equilibrium.
+    progress
+        Told ``(done, in all)``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (reference, sweep), from 0: ``overlap`` and ``energy`` per weight in nats, means of the
+        chains, with ``_spread``, their standard deviation; with a task ``accuracy``.  Over
+        ``reference``: ``equilibrium``, the overlap with the equilibrium magnetizations; ``memory``,
+        (q − q_eq)/(1 − q_eq) over the last quarter of the sweeps; ``trapped``, memory above 0.2;
+        ``relaxation``, the first sweep at which the memory is below 1/e, NaN if none.  Attributes:
+        ``trapped`` (fraction), ``memory``, ``equilibrium_energy``, ``energy_autocorrelation`` (in
+        sweeps, at equilibrium), ``equilibrium_converged`` and ``equilibrium_method``.
+
+    Raises
+    ------
+    InputError
+        References or a task that do not fit, or numbers out of range.
+
+    Notes
+    -----
+    2 N² flop a sweep and chain; 2 · 10⁻⁴ s for the accuracy of a network.
+
+    Examples
+    --------
+    >>> found = relax((np.zeros((50, 50)), np.zeros(50)), np.ones((2, 50)), sweeps=20)
+    >>> found["trapped"].values.tolist(), found.attrs["memory"] < 0.1
+    ([False, False], True)
+    """
+    import dask
+
+    ising = as_model(model)
+    chosen = as_references(references, ising, count)
+    if sweeps < 4 or chains < 1:
+        raise InputError(f"sweeps {sweeps}, chains {chains} given; at least 4 and 1")
+    if not (np.isfinite(beta) and beta > 0):
+        raise InputError(f"beta {beta} given; it must be positive")
+    options = _Options(sweeps, chains, beta, method, seed)
+    networks = None if task is None else _networks(chosen, ising, task)
+    leaf, given, shared = dask.delayed(_leaf, pure=False), share(ising), share(task)
+    leaves = []
+    for a in range(0, len(chosen.sigma), CHUNK):
+        some = slice(a, a + CHUNK)
+        whole = None if networks is None else networks[some]
+        leaves.append(leaf(given, chosen.sigma[some], whole, shared, options, a // CHUNK))
+    found = [np.concatenate(values) for values in zip(*compute(leaves, progress), strict=True)]
+    return _dataset(ising, chosen, _Relaxed(*found), options, threads)
+
+
+class _Options(NamedTuple):
+    sweeps: int
+    chains: int
+    beta: float
+    method: Method
+    seed: int
+
+
+class _Relaxed(NamedTuple):
+    """Over (reference, sweep); accuracy has no sweeps where there is no task."""
+
+    overlap: Floats
+    overlap_spread: Floats
+    energy: Floats
+    energy_spread: Floats
+    accuracy: Floats
+
+
+def _networks(chosen: References, model: IsingModel, task: Task) -> NDArray[np.int8]:
+    networks = chosen.sigma if chosen.networks is None else chosen.networks
+    if networks.shape[1] != task.network.n_weights:
+        widths = "-".join(map(str, task.network.widths))
+        raise InputError(
+            f"references have {networks.shape[1]} weights and a network {widths} has "
+            f"{task.network.n_weights}; accuracies need references of whole networks"
+        )
+    if model.n_spins != networks.shape[1] and model.weight is None:
+        raise InputError("the model does not know which weights of the network it is of")
+    return networks
+
+
+def _leaf(
+    model: IsingModel,
+    sigma: NDArray[np.int8],
+    networks: NDArray[np.int8] | None,
+    task: Task | None,
+    options: _Options,
+    number: int,
+) -> _Relaxed:
+    count, n = sigma.shape
+    chains = Chains(
+        model, count * options.chains, seed=options.seed, beta=options.beta,
+        method=options.method, order="picks", start=np.repeat(sigma, options.chains, axis=0),
+        threads=1, batch=2000 + number,
+    )  # fmt: skip
+    shape = (count, options.sweeps + 1)
+    overlap, spread, energy, energy_spread = (np.empty(shape) for _ in range(4))
+    examined = None if task is None else chunk_examples(task.x, task.y)
+    accuracy = np.empty((count, 0 if task is None else options.sweeps + 1))
+    for sweep in range(options.sweeps + 1):
+        if sweep:
+            chains.sweep()
+        spins = chains.spins.reshape(count, options.chains, n)
+        q = np.einsum("rcn,rn->rc", spins, sigma, dtype=np.float64) / n
+        e = chains.energies().reshape(count, options.chains) / n
+        overlap[:, sweep], spread[:, sweep] = q.mean(axis=1), q.std(axis=1)
+        energy[:, sweep], energy_spread[:, sweep] = e.mean(axis=1), e.std(axis=1)
+        if task is not None and networks is not None and examined is not None:
+            whole = networks.copy()
+            whole[:, slice(None) if whole.shape[1] == n else model.weight] = spins[:, 0]
+            accuracy[:, sweep], _ = evaluate(task.network, whole, examined, task.loss)
+    return _Relaxed(overlap, spread, energy, energy_spread, accuracy)
+
+
+def _equilibrium(
+    model: IsingModel, options: _Options, threads: int | None
+) -> tuple[xarray.Dataset, str, Floats]:
+    """Return equilibrium averages, by which method, and series of the energy (chains, draws)."""
+    found = sample_model(
+        model, chains=512, burn_in=200, draws=200, thin=4, beta=options.beta, seed=options.seed,
+        threads=threads,
+    )  # fmt: skip
+    if found.attrs["converged"]:
+        return found, "chains", found["energy"].values
+    found = temper_model(model, beta=options.beta, seed=options.seed, threads=threads)
+    return found, "tempering", found["energy"].values[-1]
+
+
+def _dataset(
+    model: IsingModel, chosen: References, found: _Relaxed, options: _Options, threads: int | None
+) -> xarray.Dataset:
+    n = model.n_spins
+    rest, how, series = _equilibrium(model, options, threads)
+    final = chosen.sigma @ rest["m"].values / n
+    # Where the equilibrium is the reference itself there is nothing to forget.
+    memory = (found.overlap - final[:, None]) / np.maximum(1 - final, 1e-9)[:, None]
+    late = memory[:, -max(1, int(LATE * (options.sweeps + 1))) :].mean(axis=1)
+    gone = memory < np.exp(-1)
+    relaxation = np.where(gone.any(axis=1), gone.argmax(axis=1).astype(float), np.nan)
+    axes, one, nat = ("reference", "sweep"), {"units": "1"}, {"units": "nat"}
+    variables: dict[str, Any] = {
+        "overlap": (axes, found.overlap, {"long_name": "overlap with the start", **one}),
+        "overlap_spread": (axes, found.overlap_spread, one),
+        "energy": (axes, found.energy, {"long_name": "energy per weight", **nat}),
+        "energy_spread": (axes, found.energy_spread, nat),
+        "equilibrium": ("reference", final, one),
+        "memory": ("reference", late, one),
+        "trapped": ("reference", late > TRAPPED),
+        "relaxation": ("reference", relaxation, {"units": "sweep"}),
+    }
+    if found.accuracy.shape[1]:
+        variables["accuracy"] = (axes, found.accuracy, one)
+    coordinates: dict[str, Any] = {
+        "reference": np.arange(len(chosen.sigma)),
+        "sweep": np.arange(options.sweeps + 1),
+    }
+    if chosen.group is not None:
+        coordinates["group"] = ("reference", chosen.group)
+    thin = rest.attrs["thin"]
+    return xarray.Dataset(
+        variables,
+        coordinates,
+        {
+            "statistic": "dynamics", "n_weights": n, "references": chosen.source,
+            "beta": options.beta, "method": options.method, "chains": options.chains,
+            "seed": options.seed, "trapped": float((late > TRAPPED).mean()),
+            "memory": float(late.mean()),
+            "equilibrium_energy": float(series.mean()) / n,
+            "energy_autocorrelation": thin * autocorrelation_time(series),
+            "equilibrium_converged": rest.attrs["converged"], "equilibrium_method": how,
+        },
+    )  # fmt: skip
