@@ -26,11 +26,6 @@ from lsg_ray.statistics.configurations import as_configurations
 N = 675
 
 
-@pytest.fixture
-def full(request) -> bool:
-    return request.config.getoption("benchmark_enable")
-
-
 def timed(work) -> float:
     began = time.perf_counter()
     work()

@@ -12,7 +12,6 @@ import time
 
 import dask.array as da
 import numpy as np
-import pytest
 from threadpoolctl import threadpool_limits
 
 import lsg_ray
@@ -30,11 +29,6 @@ lsg_ray.{name}(ensemble)
 peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())
 print(time.perf_counter() - began, int(peak[1]) / 1024)
 """
-
-
-@pytest.fixture
-def full(request) -> bool:
-    return request.config.getoption("benchmark_enable")
 
 
 def timed(work) -> float:

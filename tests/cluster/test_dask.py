@@ -13,7 +13,11 @@ from lsg_ray.cluster.session import ray_session
 from lsg_ray.ensemble import synthetic
 from lsg_ray.errors import ClusterError, InputError, StoreError
 from lsg_ray.ising.boltzmann import fit_boltzmann, fit_parts
+from lsg_ray.ising.dynamics import relax
+from lsg_ray.ising.entropy import entropy_scan
+from lsg_ray.ising.isoenergy import iso_energy
 from lsg_ray.ising.montecarlo import sample_model
+from lsg_ray.ising.tap import tap_states
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.graph import compute
 from lsg_ray.statistics.moments import moments
@@ -145,3 +149,19 @@ def test_session__without_an_address_is_threads_and_with_one_asks_first(monkeypa
     monkeypatch.setenv("RAY_ADDRESS", "nonsense")
     with pytest.raises(InputError, match="nonsense"), dask_session():
         pass
+
+
+def test_landscapes__are_the_same_bytes_on_ray_and_on_threads(on_ray, threads, tmp_path):
+    rng = np.random.default_rng(0)
+    J = np.triu(rng.normal(size=(20, 20)) / 6, 1)
+    model, sigma = (J + J.T, 0.3 * rng.normal(size=20)), rng.choice([-1, 1], (3, 20))
+    for explore in (
+        lambda: entropy_scan(model, sigma, pieces=tmp_path / "p"),
+        lambda: iso_energy(model, np.sign(model[1]), [-0.5, 0.0, 0.5]),
+        lambda: tap_states(model, starts=300),
+        lambda: relax(model, sigma, sweeps=5),
+    ):
+        remote = explore()
+        with threads:
+            same(remote, explore())
+    assert len(list((tmp_path / "p").rglob("*.npz"))) == 6

@@ -1,0 +1,61 @@
+"""Iso-energy curves: the energy of the reference, β against enumeration, ds = 2x dd."""
+
+import numpy as np
+import pytest
+
+from lsg_ray.errors import InputError
+from lsg_ray.ising.isoenergy import iso_energy
+from lsg_ray.ising.model import IsingModel
+
+from .test_bp import tree
+from .test_entropy import exact_landscape, glass
+
+
+def test_trees__have_the_exact_temperature():
+    model = tree(9, 4, 0.8)
+    sigma = np.sign(model.h)  # of low energy
+    curve = iso_energy(model, sigma, np.linspace(-1, 1.5, 6))
+    energy = float(model.energy(sigma)[0]) / 9
+    there = curve["exists"].values[0, 0]
+    assert there.any()
+    for k in np.flatnonzero(there):
+        beta = curve["beta"].values[0, :, k]
+        assert np.ptp(beta) < 1e-6
+        d, s, e, f = exact_landscape(model, sigma, float(curve["field"][k]), float(beta[0]))
+        for name, value in (("d", d), ("s", s), ("e", energy), ("f", f)):
+            np.testing.assert_allclose(curve[name].values[0, :, k], value, atol=1e-7)
+        assert e == pytest.approx(energy, abs=1e-7)
+    gone = ~curve["exists"]
+    assert curve["d"].where(gone).isnull().all()
+
+
+def test_curves__keep_the_energy_and_their_identity():
+    """ds = β de + 2x dd with de = 0."""
+    n, rng = 50, np.random.default_rng(0)
+    model = IsingModel(glass(n, 1.5), 0.4 * rng.normal(size=n))
+    sigma = np.sign(model.h)  # of low energy
+    step = 1e-3
+    xs = np.concatenate([[x - step, x, x + step] for x in (-0.6, 0.2, 0.8)])
+    curve = iso_energy(model, sigma, xs, tolerance=1e-12)
+    assert curve.attrs["exists"] == curve.attrs["converged"] == 1
+    np.testing.assert_allclose(curve["e"], model.energy(sigma)[0] / n, atol=1e-8)
+    s, d = (curve[name].values[0, 0].reshape(3, 3) for name in "sd")
+    slope = (s[:, 2] - s[:, 0]) / (d[:, 2] - d[:, 0])
+    np.testing.assert_allclose(slope, 2 * xs.reshape(3, 3)[:, 1], atol=1e-4)
+    assert curve.attrs["verdict"] == "smooth"
+
+
+def test_where_no_temperature_has_the_energy__says_so():
+    model = IsingModel(np.zeros((4, 4)), np.ones(4))
+    sigma, xs = [[1, 1, 1, -1]], [-1.0, 0.0, 1.0]  # 3 tanh(β + x) + tanh(β − x) = 2
+    some = iso_energy(model, sigma, xs, betas=(0.5, 0.6))
+    assert some["exists"].values[0].tolist() == [[False, True, False]] * 2
+    assert some["beta"].values[0, :, 1] == pytest.approx(np.arctanh([0.5, 0.5]), abs=1e-8)
+    assert np.isnan(some["d"].values[0][:, [0, 2]]).all()
+    assert (some.attrs["exists"], some.attrs["converged"]) == (pytest.approx(1 / 3), 1.0)
+    none = iso_energy(model, [[-1, -1, -1, -1]], xs)  # its energy needs β < 0
+    assert (none.attrs["exists"], none.attrs["verdict"]) == (0.0, "undetermined")
+    with pytest.raises(InputError, match="betas"):
+        iso_energy(model, np.ones(4), betas=(2.0, 1.0))
+    with pytest.raises(InputError, match="tolerance"):
+        iso_energy(model, np.ones(4), tolerance=-1)
