@@ -6,10 +6,12 @@
     DIR/overlaps.zarr    P(q)
     DIR/distances.zarr   P(d) as sampled and in canonical form
     DIR/map.zarr         t-SNE of random starts and learned configurations
+    DIR/model-PART.zarr  effective Ising models of LB, ITR, RB and full; check-, scan- and
+                         thermo-PART.zarr, iso.zarr, tap.zarr, dynamics.zarr their landscape
     DIR/report.html      the report, with its figures as PNG beside it
 
-Run again, it resumes: the ensemble's missing blocks are sampled, and the rest, which takes seconds,
-is computed anew from the whole ensemble.
+Run again, it resumes: the ensemble's missing blocks are sampled, statistics, which take seconds,
+are computed anew, and of the landscape what is missing or belongs to fewer configurations.
 """
 
 from __future__ import annotations
@@ -20,14 +22,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import xarray
 import yaml
 
+from lsg_ray.cluster.dask import dask_session
 from lsg_ray.cluster.progress import Style
 from lsg_ray.cluster.sample import sample
-from lsg_ray.datasets import load_dataset
+from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import InputError, StoreError
+from lsg_ray.ising.dynamics import Task
+from lsg_ray.ising.survey import Survey, cannot_survey, survey
 from lsg_ray.spec import Spec
 from lsg_ray.statistics.before_after import CONFIGURATIONS, symmetry_effect
 from lsg_ray.statistics.maps import FEWEST, embed
@@ -47,10 +53,11 @@ def run(
     *,
     address: str | None = None,
     workers: int | None = None,
+    landscape: bool = True,
     style: Style = "quiet",
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Sample, verify, measure, report.
+    """Sample, verify, measure, fit and explore models, report.
 
     Parameters
     ----------
@@ -60,13 +67,16 @@ def run(
         Where results go: new, empty, or of an earlier run of the same specification.
     address, workers, style
         As in `lsg_ray.sample`.
+    landscape
+        Whether to fit models and explore their landscape, which takes minutes.
     say
         Told a line as each stage begins.
 
     Returns
     -------
     dict
-        The ensemble's `info`, the path of the ``report``, and ``seconds`` by stage.
+        The ensemble's `info`, the path of the ``report``, the ``landscape`` (verdict, hysteresis
+        and entropy by part), and ``stage_seconds``.
 
     Raises
     ------
@@ -91,12 +101,22 @@ def run(
     timed("verify", lambda: _verify(store))
     ensemble = open_ensemble(store)
     measured = timed("statistics", lambda: _measure(ensemble, place))
+    if landscape and not cannot_survey(ensemble):
+        with dask_session(address, workers or None):
+            measured["landscape"] = timed(
+                "landscape", lambda: _explore(place, ensemble, dataset, measured["moments"], say)
+            )
     report = timed("report", lambda: _report(place, ensemble, dataset, measured))
-    return {**ensemble.info(), "report": str(report), "stage_seconds": timings}
+    return {
+        **ensemble.info(), "report": str(report), "landscape": _verdicts(measured),
+        "stage_seconds": timings,
+    }  # fmt: skip
 
 
 def report(folder: str | os.PathLike[str]) -> Path:
     """Measure the ensemble of a run's folder again and write its report anew.
+
+    Of the landscape, what was computed for the same ensemble is shown.
 
     Raises
     ------
@@ -110,7 +130,10 @@ def report(folder: str | os.PathLike[str]) -> Path:
         )
     ensemble = open_ensemble(place / "ensemble.zarr")
     dataset = load_dataset(ensemble.spec.dataset)
-    return _report(place, ensemble, dataset, _measure(ensemble, place))
+    measured = _measure(ensemble, place)
+    if (place / "model-full.zarr").is_dir() and not cannot_survey(ensemble):
+        measured["landscape"] = _explore(place, ensemble, dataset, measured["moments"])
+    return _report(place, ensemble, dataset, measured)
 
 
 def _check_folder(spec: Spec, place: Path, given: str) -> None:
@@ -148,6 +171,32 @@ def _measure(ensemble: Ensemble, place: Path) -> dict[str, Any]:
     return results
 
 
+def _explore(
+    place: Path,
+    ensemble: Ensemble,
+    dataset: Dataset,
+    found: xarray.Dataset,
+    say: Callable[[str], None] = lambda _: None,
+) -> Survey | str:
+    """Survey the landscape; or say why there is none."""
+    test, spec = dataset.test, ensemble.spec
+    task = Task(spec.network, test.x, test.y, spec.loss)
+    try:
+        return survey(ensemble, found, place, task=task, say=say)
+    except InputError as error:
+        return f"No model: {error}."
+
+
+def _verdicts(measured: dict[str, Any]) -> dict[str, Any]:
+    found = measured.get("landscape")
+    if not isinstance(found, Survey):
+        return {}
+    return {
+        name: {key: scan.attrs[key] for key in ("verdict", "hysteresis", "s0", "converged")}
+        for name, scan in found.scans.items()
+    }
+
+
 def _report(place: Path, ensemble: Ensemble, dataset: Any, measured: dict[str, Any]) -> Path:
     from lsg_ray.report.page import write_report
 
@@ -159,4 +208,5 @@ def _report(place: Path, ensemble: Ensemble, dataset: Any, measured: dict[str, A
         overlaps=measured["overlaps"],
         distances=measured["distances"],
         map_=measured["map"],
+        landscape=measured.get("landscape") or cannot_survey(ensemble),
     )

@@ -29,15 +29,24 @@ def spec_options(command: Callable) -> Callable:
 @click.command()
 @click.argument("spec")
 @click.option("--out", required=True, metavar="DIR", help="Folder for all results.")
+@click.option(
+    "--landscape/--no-landscape", default=True, help="Also fit models and explore them (minutes)."
+)
 @spec_options
 @as_json
-def run(spec: str, out: str, as_json: bool, **options: Any) -> None:
-    """Sample, verify, measure and report: DIR/report.html."""
+def run(spec: str, out: str, landscape: bool, as_json: bool, **options: Any) -> None:
+    """Sample, verify, measure, fit and explore models, report: DIR/report.html."""
     specification = load_specification(spec, options)
     from lsg_ray.pipeline import run
 
-    result = run(specification, out, say=say(as_json), **where_to_run(options, as_json))
-    print_result(result, as_json, f"report: {result['report']}")
+    result = run(
+        specification, out, landscape=landscape, say=say(as_json), **where_to_run(options, as_json)
+    )
+    verdicts = [
+        f"{name}: {found['verdict']}, s = {found['s0']:.4f}"
+        for name, found in result["landscape"].items()
+    ]
+    print_result(result, as_json, "\n".join([*verdicts, f"report: {result['report']}"]))
 
 
 @click.command()

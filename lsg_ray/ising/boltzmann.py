@@ -43,6 +43,8 @@ Method = Literal["pcd", "bp", "plm", "exact"]
 
 #: 1 − |m| that frozen weights are given if M is unknown.
 PSEUDOCOUNT = 1e-3
+#: Draws of the Monte Carlo that checks a model.
+FEWEST_SAMPLES, MOST_SAMPLES = 50_000, 500_000
 #: Couplings below this may be noise of a fit to independent weights.
 NOTHING = 0.1
 
@@ -296,11 +298,17 @@ def verify_model(
     target: Target,
     *,
     chains: int = 1024,
-    samples: int = 500_000,
+    samples: int | None = None,
     seed: int = 1,
     threads: int | None = None,
 ) -> xarray.Dataset:
     """Measure a model by new chains and compare with the moments it was fitted to.
+
+    Parameters
+    ----------
+    samples
+        Draws of all chains; by default 50 times the configurations behind the moments, from 50,000
+        to 500,000, so that the noise of the check is far below that of the data.
 
     Returns
     -------
@@ -308,6 +316,10 @@ def verify_model(
         As `sample_model`, with ``m_data`` and ``C_data`` beside, and attributes ``delta``,
         ``rms_m``, ``rms_C``, their Monte Carlo noise ``noise_m``, ``noise_C``, ``mc_converged``.
     """
+    if samples is None:
+        samples = MOST_SAMPLES
+        if target.count is not None:
+            samples = int(np.clip(50 * target.count, FEWEST_SAMPLES, MOST_SAMPLES))
     draws = max(8, samples // chains)
     found = sample_model(
         model, chains=chains, burn_in=200, draws=draws, thin=2, seed=seed, threads=threads

@@ -22,7 +22,10 @@ from numpy.typing import ArrayLike
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.report.sections import SETS, Section, rejected_counts, sections
+from lsg_ray.ising.survey import Survey
+from lsg_ray.report.landscape import landscape_sections
+from lsg_ray.report.section import Section
+from lsg_ray.report.sections import SETS, rejected_counts, sections
 from lsg_ray.spec import Spec
 
 PAGE = "report.html"
@@ -45,6 +48,7 @@ def write_report(
     overlaps: xarray.Dataset | None,
     distances: xarray.Dataset | None,
     map_: xarray.Dataset | None,
+    landscape: Survey | str | None = None,
     rejected: ArrayLike | None = None,
 ) -> Path:
     """Write ``report.html`` and its figures into a folder.
@@ -62,6 +66,8 @@ def write_report(
         What it was sampled on: ``load_dataset(ensemble.spec.dataset)``.
     moments, overlaps, distances, map_
         From `lsg_ray.statistics`; None where the ensemble is too small: the section says so.
+    landscape
+        From `lsg_ray.ising.survey`, or the reason why there is none.
     rejected
         (200,) rejected trials by bin of their accuracy on [0, 1]; by default from the ledger.
 
@@ -93,6 +99,10 @@ def write_report(
         map_=map_,
         rejected=counts,
     )
+    if isinstance(landscape, Survey):
+        drawn += landscape_sections(landscape)
+    else:
+        drawn += landscape_sections(None, landscape or "")
     page = render_page(
         spec=ensemble.spec,
         summary=summary(ensemble),

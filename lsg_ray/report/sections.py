@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import xarray
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lsg_ray.datasets import Dataset, RawData, load_images
@@ -23,24 +20,10 @@ from lsg_ray.report.figures.inputs import inputs_figure
 from lsg_ray.report.figures.magnetization import hidden_average, magnetization_figure
 from lsg_ray.report.figures.map import map_figure
 from lsg_ray.report.figures.overlaps import overlaps_figure
-from lsg_ray.report.style import render
+from lsg_ray.report.section import Section, section
 from lsg_ray.statistics.maps import FEWEST
 
 SETS = {"test": "test set", "train": "training set", "validation": "validation set"}
-
-
-class Section(NamedTuple):
-    """Part of the page: `png` with `caption` and `alt`, or else the `reason` why not.
-
-    `key` names the file and the formula, `title` is the heading.
-    """
-
-    key: str
-    title: str
-    caption: str = ""
-    alt: str = ""
-    png: bytes | None = None
-    reason: str = ""
 
 
 def rejected_counts(ensemble: Ensemble) -> NDArray[np.int64]:
@@ -77,13 +60,6 @@ def sections(
     ]
 
 
-def _section(key: str, title: str, draw: Callable[[], Figure], caption: str, alt: str) -> Section:
-    for mark in ("=", "±", "%"):
-        caption = caption.replace(f" {mark}", f"\N{NO-BREAK SPACE}{mark}")
-        caption = caption.replace(f"{mark} 0", f"{mark}\N{NO-BREAK SPACE}0")
-    return Section(key, title, caption, alt, png=render(draw()))
-
-
 def _accuracy(ensemble: Ensemble, dataset: Dataset, rejected: NDArray[np.int64]) -> Section:
     key, title = "accuracy", "Accuracy of the trials"
     accepted = ensemble.column("accuracy")
@@ -114,7 +90,7 @@ def _accuracy(ensemble: Ensemble, dataset: Dataset, rejected: NDArray[np.int64])
         f"Stacked histogram of accuracy on the {chosen}: {len(accepted):,} accepted and "
         f"{rejected.sum():,} rejected trials, with the threshold {spec.threshold:g} marked."
     )
-    return _section(key, title, draw, caption, alt)
+    return section(key, title, draw, caption, alt)
 
 
 def _magnetization(ensemble: Ensemble, dataset: Dataset, moments: xarray.Dataset | None) -> Section:
@@ -152,7 +128,7 @@ def _magnetization(ensemble: Ensemble, dataset: Dataset, moments: xarray.Dataset
     pixels = dataset.image_shape if dataset.components is None else None
     draw = partial(magnetization_figure, moments, shallow=shallow, pixels=pixels)
     alt = f"Histograms of magnetizations ({spreads}), and their averages by input and by class."
-    return _section(key, title, draw, caption, alt)
+    return section(key, title, draw, caption, alt)
 
 
 def _correlations(ensemble: Ensemble, moments: xarray.Dataset | None) -> Section:
@@ -177,7 +153,7 @@ def _correlations(ensemble: Ensemble, moments: xarray.Dataset | None) -> Section
             "which hides what alternates within a block."
         )
     alt = f"Heat map of {len(m):,} by {len(m):,} covariances, and their distribution by part."
-    return _section(key, title, partial(correlations_figure, moments), caption, alt)
+    return section(key, title, partial(correlations_figure, moments), caption, alt)
 
 
 def _rms_connected(C: NDArray, m: NDArray, members: NDArray[np.intp]) -> float:
@@ -204,7 +180,7 @@ def _overlaps(ensemble: Ensemble, overlaps: xarray.Dataset | None) -> Section:
         "what is wider is due to correlations. Dotted, random weights."
     ).replace("-0", "−0")
     alt = "Histogram of overlaps on a linear and a logarithmic axis, beside a normal distribution."
-    return _section(key, title, partial(overlaps_figure, overlaps), caption, alt)
+    return section(key, title, partial(overlaps_figure, overlaps), caption, alt)
 
 
 def _distances(ensemble: Ensemble, distances: xarray.Dataset | None) -> Section:
@@ -232,7 +208,7 @@ def _distances(ensemble: Ensemble, distances: xarray.Dataset | None) -> Section:
         ". Dashed, random weights; in (b), bars are standard deviations, shaded for random weights."
     )
     alt = "Histograms of Hamming distances, and their mean and width by part of the network."
-    return _section(key, title, partial(distances_figure, distances), caption, alt)
+    return section(key, title, partial(distances_figure, distances), caption, alt)
 
 
 def _map(ensemble: Ensemble, map_: xarray.Dataset | None) -> Section:
@@ -249,7 +225,7 @@ def _map(ensemble: Ensemble, map_: xarray.Dataset | None) -> Section:
         "something, axes do not."
     )
     alt = f"Scatter plot of {learned:,} learned configurations among as many random starts."
-    return _section(key, title, partial(map_figure, map_), caption, alt)
+    return section(key, title, partial(map_figure, map_), caption, alt)
 
 
 def _inputs(ensemble: Ensemble, dataset: Dataset) -> Section:
@@ -272,7 +248,7 @@ def _inputs(ensemble: Ensemble, dataset: Dataset) -> Section:
         caption += " Networks learn the parity of the class: +1 for even, −1 for odd."
     draw = partial(inputs_figure, dataset, raw, parity=spec.labels == "parity")
     alt = f"Images of each class of {spec.name}, original and as reconstructed from the inputs."
-    return _section("inputs", "What the networks see", draw, caption, alt)
+    return section("inputs", "What the networks see", draw, caption, alt)
 
 
 def _absent(ensemble: Ensemble, needed: int) -> str:
