@@ -38,6 +38,13 @@ _PUBLIC = {
     "load_model": "lsg_ray.ising.model",
     "sample_model": "lsg_ray.ising.montecarlo",
     "fit_boltzmann": "lsg_ray.ising.boltzmann",
+    "entropy_scan": "lsg_ray.ising.entropy",
+    "anneal_scan": "lsg_ray.ising.annealing",
+    "iso_energy": "lsg_ray.ising.isoenergy",
+    "tap_states": "lsg_ray.ising.tap",
+    "thermodynamics": "lsg_ray.ising.thermodynamics",
+    "relax": "lsg_ray.ising.dynamics",
+    "permutation_effect": "lsg_ray.ising.symmetry",
     "run": "lsg_ray.pipeline",
 }
 
@@ -45,10 +52,13 @@ __all__ = [
     "Ensemble",
     "IsingModel",
     "Spec",
+    "anneal_scan",
     "canonicalize",
     "distances",
     "embed",
+    "entropy_scan",
     "fit_boltzmann",
+    "iso_energy",
     "load_dataset",
     "load_model",
     "load_spec",
@@ -57,11 +67,15 @@ __all__ = [
     "node_symmetry",
     "open_ensemble",
     "overlaps",
+    "permutation_effect",
     "permute",
     "query",
+    "relax",
     "run",
     "sample",
     "sample_model",
+    "tap_states",
+    "thermodynamics",
     "verify",
 ]
 
@@ -71,9 +85,16 @@ if TYPE_CHECKING:
     from lsg_ray.ensemble.query import query
     from lsg_ray.ensemble.reader import Ensemble, open_ensemble
     from lsg_ray.ensemble.verify import verify
+    from lsg_ray.ising.annealing import anneal_scan
     from lsg_ray.ising.boltzmann import fit_boltzmann
+    from lsg_ray.ising.dynamics import relax
+    from lsg_ray.ising.entropy import entropy_scan
+    from lsg_ray.ising.isoenergy import iso_energy
     from lsg_ray.ising.model import IsingModel, load_model
     from lsg_ray.ising.montecarlo import sample_model
+    from lsg_ray.ising.symmetry import permutation_effect
+    from lsg_ray.ising.tap import tap_states
+    from lsg_ray.ising.thermodynamics import thermodynamics
     from lsg_ray.networks.symmetry import match_weights
     from lsg_ray.pipeline import run
     from lsg_ray.spec import Spec, load_spec

@@ -162,7 +162,8 @@ def _scanner(
 
 def _scan_summary(found: Any) -> dict[str, Any]:
     names = (
-        "verdict", "hysteresis", "discontinuities", "jump", "s0", "s0_stderr", "converged",
+        "verdict", "hysteresis", "discontinuities", "jump", "s0", "s0_stderr", "s0_stable",
+        "converged",
         "stable", "exists", "largest_step",
     )  # fmt: skip
     about = found.attrs
@@ -359,16 +360,19 @@ def thermo(
         sigma = None if reference is None else as_references(reference, ising).sigma
         found = thermodynamics(ising, reference=sigma, threads=workers, progress=tell, **options)
         field = 0.0 if sigma is None else options["x"] * sigma[0]
-        entropy, settled = bethe_entropy(ising, options["beta"], options["beta"] * field)
-        found = found.assign_attrs(s_bethe=entropy, s_bethe_converged=int(settled))
+        cavity = bethe_entropy(ising, options["beta"], options["beta"] * field)
+        found = found.assign_attrs(
+            s_bethe=cavity.s, s_bethe_converged=int(cavity.converged),
+            s_bethe_stable=int(cavity.stable),
+        )  # fmt: skip
     save_result(found, out, overwrite=overwrite)
     if figure is not None:
         from lsg_ray.report.figures.landscape import thermo_figure
 
         draw(figure, thermo_figure({"model": found}))
     names = (
-        "s", "s_stderr", "s_bethe", "s_bethe_converged", "converged", "rhat_max", "round_trips",
-        "autocorrelation",
+        "s", "s_stderr", "s_bethe", "s_bethe_converged", "s_bethe_stable", "converged", "rhat_max",
+        "round_trips", "autocorrelation",
     )  # fmt: skip
     summary = {
         **{name: found.attrs[name] for name in names}, "temperatures": found.sizes["beta"],

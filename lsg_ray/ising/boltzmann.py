@@ -147,7 +147,7 @@ def fit_boltzmann(
         "frozen_weights": target.frozen.tolist(),
         "seed": seed,
     }
-    model = IsingModel(J, h, target.part, target.weight)
+    model = IsingModel(J, h, target.part, weight=target.weight)
     check = xarray.Dataset()
     if verify:
         check = verify_model(model, target, seed=seed + 1, threads=threads)
@@ -162,7 +162,7 @@ def fit_boltzmann(
     )
     attributes = {**target.attributes, "converged": int(found.converged)}
     attributes |= {k: v for k, v in report.items() if isinstance(v, (int, float, str))}
-    return Fit(IsingModel(J, h, target.part, target.weight, attributes), report, history, check)
+    return Fit(IsingModel(J, h, target.part, attributes, target.weight), report, history, check)
 
 
 def fit_parts(

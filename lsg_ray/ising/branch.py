@@ -10,6 +10,7 @@ propagation goes on from the last messages, and ends up where it will.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -245,19 +246,29 @@ class Branch:
         return Rest(bool(near), iteration, residual, 0.0), new
 
 
+class State(NamedTuple):
+    """A solution: f and s per weight, whether it has converged, and is stable (`stability` > 0)."""
+
+    f: float
+    s: float
+    converged: bool
+    stable: bool
+
+
 def bethe_entropy(
     model: IsingModel,
     beta: float = 1.0,
     field: ArrayLike = 0.0,
     *,
     reference: ArrayLike | None = None,
-    known: Sequence[tuple[float, float]] = (),
+    known: Sequence[State] = (),
     tolerance: float = 1e-9,
     max_sweeps: int = 5000,
-) -> tuple[float, bool]:
-    """Return the entropy per weight by the cavity method, and whether it has converged.
+) -> State:
+    """Return the state of the lowest free energy, by the cavity method.
 
-    Of several states, that of the one with the lowest free energy.
+    Of those that have converged to a stable solution, if there are any; else of those that have
+    converged.
 
     Parameters
     ----------
@@ -269,18 +280,19 @@ def bethe_entropy(
         (N,) ±1: solutions are looked for from independent spins, and from spins that agree or
         disagree with it; by default with the fields.
     known
-        Pairs (f, s) of solutions found elsewhere.
+        Solutions found elsewhere.
     """
     n, couplings = model.n_spins, Couplings.at(model.J, beta)
     h = beta * model.h + np.broadcast_to(np.asarray(field, np.float64), n)
     bias = np.where(h < 0, -1.0, 1.0) if reference is None else np.asarray(reference, np.float64)
-    states = [(f, s, True) for f, s in known]
+    states = list(known)
     for x in (0.0, 1.0, -1.0):
         branch = Branch(tolerance, max_sweeps)
         branch.go_to(x, h + x * bias, couplings)
         rest, _ = branch.go_to(0.0, h, couplings)
         log_Z, exponent = branch.averages(h, couplings)
-        states.append((-log_Z / (n * beta), (log_Z + exponent) / n, rest.converged))
-    settled = [state for state in states if state[2]]
-    _, s, converged = min(settled or states)
-    return float(s), bool(converged)
+        stable = branch.stability(couplings) > 0
+        states.append(
+            State(-log_Z / (n * beta), (log_Z + exponent) / n, rest.converged, bool(stable))
+        )
+    return min(states, key=lambda state: (not state.converged, not state.stable, state.f))

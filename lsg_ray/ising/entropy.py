@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Couplings
-from lsg_ray.ising.branch import Branch, bethe_entropy
+from lsg_ray.ising.branch import Branch, State, bethe_entropy
 from lsg_ray.ising.hysteresis import GAP, STEP, add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
@@ -92,10 +92,10 @@ def entropy_scan(
         Over (reference, direction, field): distance ``d``; ``s``, ``e``, ``f`` per weight, in nats;
         ``bound``, the entropy of all configurations at d; ``converged``, ``iterations``,
         ``residual``, ``restarted``, ``stability`` (below zero, the cavity approximation fails, see
-        `Branch.stability`); and what `add_hysteresis` tells.  Attributes: ``s0``, the
-        entropy of the state with the lowest free energy at x = 0, ``s0_converged``, ``converged``
-        (the fraction), ``hysteresis``, ``verdict``.  Values that have not converged are those of
-        the last messages.
+        `Branch.stability`); and what `add_hysteresis` tells.  Attributes: ``s0``, the entropy of
+        the state with the lowest free energy at x = 0, ``s0_converged``, ``s0_stable`` (if not, s0
+        may be far off, and even negative), ``converged`` (the fraction), ``hysteresis``,
+        ``verdict``.  Values that have not converged are those of the last messages.
 
     Raises
     ------
@@ -320,7 +320,13 @@ def _dataset(
     if options.magnetizations:
         variables["m"] = ((*axes, "weight"), found.m, {"long_name": "magnetization", "units": "1"})
     at_zero = found.converged & (xs == 0)
-    known = list(zip(found.f[at_zero].tolist(), found.s[at_zero].tolist(), strict=True))
+    known = [
+        State(f, entropy, True, stable > 0)
+        for f, entropy, stable in zip(
+            found.f[at_zero].tolist(), found.s[at_zero].tolist(),
+            found.stability[at_zero].tolist(), strict=True,
+        )
+    ]  # fmt: skip
     zero = bethe_entropy(
         model, options.beta, reference=references.sigma[0], known=known,
         tolerance=options.tolerance, max_sweeps=options.max_sweeps,
@@ -340,7 +346,7 @@ def _dataset(
             "statistic": "entropy scan", "method": "bp", "beta": options.beta,
             "n_weights": model.n_spins, "references": references.source,
             "tolerance": options.tolerance, "max_sweeps": options.max_sweeps,
-            "s0": zero[0], "s0_converged": int(zero[1]),
+            "s0": zero.s, "s0_converged": int(zero.converged), "s0_stable": int(zero.stable),
         },
     )  # fmt: skip
 

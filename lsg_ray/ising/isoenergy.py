@@ -2,9 +2,9 @@
 
 At each distance field x the inverse temperature β is found at which the mean energy per weight is
 that of the reference, e(β, x) = E(σ*)/N; then s, d and e stand on a curve of constant energy, and
-ds = 2x dd along it.  The roots are bracketed in steps from the last one and found by Brent's method
-(R. P. Brent, Algorithms for Minimization without Derivatives (1973), ch. 4); each solution starts
-from the one before, up and down in x.
+ds = 2x dd along it.  Roots are bracketed in steps from the last one and found by the Illinois
+method (M. Dowell, P. Jarratt, BIT 11, 168 (1971)); each solution starts from the one before, up and
+down in x.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ BETAS = (0.1, 5.0)
 #: First step of ln β away from where the last roots lead, at most and at least, and how it grows
 #: until the root is bracketed.
 FIRST_STEP, LEAST_STEP, GROWTH = 0.02, 1e-4, 2.0
-#: Accuracy of ln β.
-ACCURACY = 1e-9
+#: Accuracy of ln β; of the energy per weight, where the search may end, and where it has found it.
+ACCURACY, EXACT, SAME = 1e-10, 1e-12, 1e-7
+#: Steps of the search, at most.
+STEPS = 60
 
 
 def iso_energy(
@@ -67,8 +69,9 @@ def iso_energy(
     -------
     xarray.Dataset
         Over (reference, direction, field): ``beta``, ``d``, ``s``, ``e``, ``f``, ``bound``;
-        ``exists``, whether there is such a β (else all are NaN); ``converged``, ``residual``;
-        ``iterations`` (solutions tried).  Coordinate ``energy`` (reference), that of the reference.
+        ``exists``, whether there is such a β: else all are NaN, also where the energy jumps, or
+        where no solution converges on the way; ``converged``, ``residual``; ``iterations``
+        (solutions tried).  Coordinate ``energy`` (reference), that of the reference.
         Attributes as of `lsg_ray.ising.hysteresis.add_hysteresis`, and ``exists`` (the fraction).
 
     Raises
@@ -216,8 +219,6 @@ class _Walk:
 
     def root(self, x: float, past: list[float]) -> float | None:
         """Return ln β with the energy of the reference, near where past roots lead, or None."""
-        from scipy.optimize import brentq
-
         self.solved = 0
         last, change = (past[-1], past[-1] - past[-2]) if len(past) > 1 else (0.0, 0.0)
         low, high = (float(np.log(b)) for b in self.options.betas)
@@ -231,7 +232,27 @@ class _Walk:
         while low < a < high or (a == low and step > 0) or (a == high and step < 0):
             b = min(max(a + step, low), high)
             at_b = self.excess(b, x)
+            if not self.rest.converged:
+                return None
             if at_a * at_b <= 0:
-                return float(brentq(self.excess, a, b, args=(x,), xtol=ACCURACY))
+                return self._between(x, a, at_a, b, at_b)
             a, at_a, step = b, at_b, GROWTH * step
+        return None
+
+    def _between(self, x: float, a: float, at_a: float, b: float, at_b: float) -> float | None:
+        """Return the root between two places of different sign, by the Illinois method.
+
+        The energy depends on the way, so what was found at a place is kept and not asked again; if
+        it jumps over that of the reference, there is no root.
+        """
+        for _ in range(STEPS):
+            c = (a * at_b - b * at_a) / (at_b - at_a) if at_b != at_a else (a + b) / 2
+            at_c = self.excess(c, x)
+            if abs(at_c) <= EXACT or abs(b - a) <= ACCURACY:
+                return c if abs(at_c) <= SAME else None
+            if at_c * at_b < 0:
+                a, at_a = b, at_b
+            else:
+                at_a /= 2
+            b, at_b = c, at_c
         return None

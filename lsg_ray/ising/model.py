@@ -37,10 +37,10 @@ class IsingModel:
         (N,) float64 fields, in nats.
     part
         (N,) name of the part of the network that each weight belongs to, or None.
-    weight
-        (N,) number of each weight in the network, or None.
     attributes
         Where the model comes from and how good it is, plain values.
+    weight
+        (N,) number of each weight in the network, or None.
 
     Raises
     ------
@@ -58,8 +58,8 @@ class IsingModel:
     J: Floats
     h: Floats
     part: NDArray[np.str_] | None = None
-    weight: NDArray[np.int64] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    weight: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         J, h = _checked(self.J, self.h)
@@ -184,8 +184,8 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
                 found["J"].values,
                 found["h"].values,
                 None if part is None else names_of(part),
-                None if part is None else found["weight"].values.astype(np.int64),
                 dict(found.attrs),
+                None if part is None else found["weight"].values.astype(np.int64),
             )
     except InputError as error:
         raise InputError(f"{place}: {error}") from None

@@ -23,6 +23,7 @@ from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.branch import bethe_entropy
 from lsg_ray.ising.dynamics import Task, relax
 from lsg_ray.ising.entropy import entropy_scan
+from lsg_ray.ising.hysteresis import ENOUGH
 from lsg_ray.ising.isoenergy import iso_energy
 from lsg_ray.ising.model import IsingModel, load_model
 from lsg_ray.ising.tap import tap_states
@@ -157,7 +158,7 @@ def _fitted(
 def _scan(model: IsingModel, ensemble: Ensemble, seed: int) -> xarray.Dataset:
     """Scan by the cavity method, or by Monte Carlo where that cannot tell."""
     found = entropy_scan(model, ensemble, count=SCANNED)
-    if found.attrs["verdict"] != "undetermined":
+    if found.attrs["verdict"] != "undetermined" and found.attrs["stable"] >= ENOUGH:
         return found
     return anneal_scan(
         model, ensemble, ANNEALED_FIELDS, count=ANNEALED, chains=CHAINS, burn_in=SCAN_BURN_IN,
@@ -167,8 +168,8 @@ def _scan(model: IsingModel, ensemble: Ensemble, seed: int) -> xarray.Dataset:
 
 def _thermodynamics(model: IsingModel, seed: int) -> xarray.Dataset:
     found = thermodynamics(model, ladders=LADDERS, burn_in=BURN_IN, draws=DRAWS, seed=seed)
-    entropy, settled = bethe_entropy(model)
-    return found.assign_attrs(s_bethe=entropy, s_bethe_converged=int(settled))
+    cavity = bethe_entropy(model)
+    return found.assign_attrs(s_bethe=cavity.s, s_bethe_stable=int(cavity.stable))
 
 
 def _kept(place: Path, key: str, make: Callable[[], xarray.Dataset]) -> xarray.Dataset:

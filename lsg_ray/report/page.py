@@ -23,7 +23,7 @@ from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.ising.survey import Survey
-from lsg_ray.report.landscape import landscape_sections
+from lsg_ray.report.landscape import TITLES, landscape_sections
 from lsg_ray.report.section import Section
 from lsg_ray.report.sections import SETS, rejected_counts, sections
 from lsg_ray.spec import Spec
@@ -110,7 +110,8 @@ def write_report(
         notes=notes(ensemble, dataset),
         drawn=drawn,
     )
-    _write_all(target, page, {f"{section.key}.png": section.png for section in drawn})
+    images: dict[str, bytes | None] = {f"{key}.png": None for key in TITLES}
+    _write_all(target, page, images | {f"{section.key}.png": section.png for section in drawn})
     return target / PAGE
 
 

@@ -15,7 +15,9 @@ from matplotlib.figure import Figure
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.ledger import BINS
 from lsg_ray.errors import InputError, StoreError
+from lsg_ray.ising.survey import survey
 from lsg_ray.report import page
+from lsg_ray.report.landscape import TITLES, landscape_sections
 from lsg_ray.report.page import as_yaml, notes, provenance, render_page, summary, write_report
 from lsg_ray.report.sections import Section, rejected_counts, sections
 from lsg_ray.report.style import render
@@ -51,7 +53,7 @@ def undrawn(monkeypatch):
     def blank(key, title, draw, caption, alt):
         return Section(key, title, caption, alt, png=BLANK)
 
-    monkeypatch.setattr("lsg_ray.report.sections._section", blank)
+    monkeypatch.setattr("lsg_ray.report.sections.section", blank)
 
 
 def measured(ensemble, *, map_=True):
@@ -263,3 +265,27 @@ def test_pyplot_is_never_imported():
         "assert 'ray' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_landscape__of_a_survey_has_its_sections_and_goes_with_them(tmp_path, digits):
+    """Enough configurations for models: all six figures, and none of them in a later report."""
+    spec = make_spec((5, 3, 4, 10), 60, block_size=20)
+    ensemble = make_ensemble(str(tmp_path / "e.zarr"), spec, dataset_hash=digits.content_hash)
+    given = moments(ensemble)
+    (tmp_path / "r").mkdir()
+    found = survey(ensemble, given, tmp_path / "r")
+    stamps = {place: place.stat().st_mtime_ns for place in (tmp_path / "r").iterdir()}
+    again = survey(ensemble, given, tmp_path / "r")  # nothing is computed twice
+    assert {place: place.stat().st_mtime_ns for place in (tmp_path / "r").iterdir()} == stamps
+    np.testing.assert_array_equal(again.scans["full"]["d"], found.scans["full"]["d"])
+    assert set(found.scans) | set(found.reasons) == {"LB", "ITR", "RB", "full"}
+    drawn = landscape_sections(again)
+    assert [section.key for section in drawn] == list(TITLES)
+    assert all(section.png and section.caption for section in drawn)
+    nothing = dict.fromkeys(("moments", "overlaps", "distances", "map_"))
+    page = write_report(tmp_path / "r", ensemble, digits, **nothing, landscape=again)
+    assert "Entropy landscape" in page.read_text(encoding="utf-8")
+    assert (tmp_path / "r" / "tap.png").is_file()
+    page = write_report(tmp_path / "r", ensemble, digits, **nothing, landscape="For a reason.")
+    assert "For a reason." in page.read_text(encoding="utf-8")
+    assert not (tmp_path / "r" / "tap.png").exists()
