@@ -186,8 +186,11 @@ def dynamics_figure(runs: xarray.Dataset) -> Figure:
             "energy": runs.attrs["equilibrium_energy"],
         }.get(name)
         if level is not None:
-            panel.axhline(level, color=CONTRAST, lw=1.0, ls=DASHED, label="equilibrium")
-            panel.legend()
+            panel.axhline(level, color=CONTRAST, lw=1.0, ls=DASHED)
+            panel.annotate(
+                "equilibrium", (0.03, level), (0, 2), xycoords=("axes fraction", "data"),
+                textcoords="offset points", color=CONTRAST,
+            )  # fmt: skip
         panel.set_xscale("symlog", linthresh=1)
         panel.set_xlim(0, sweeps[-1])
         panel.set_xlabel("sweeps")
