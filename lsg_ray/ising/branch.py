@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.ising.bp import Cavity, Couplings, Rest
+from lsg_ray.ising.bp import Cavity, Couplings, Rest, TightCavity
 from lsg_ray.ising.model import IsingModel
 
 Floats = NDArray[np.float64]
@@ -26,8 +26,8 @@ RESTART_DAMPING = 0.5
 TRUSTED = 0.05
 #: A magnetization may change by so much in Newton's method, or else it has left its branch.
 NEAR = 0.1
-#: |tanh J| from which pairs are too tight for the closed form of their messages.
-TIGHT = 0.999
+#: |tanh J| from which pairs are too tight for messages and their closed form: fields are used.
+TIGHT = 0.98
 #: Newton's steps, at most; how much the residual must fall in one, or else the matrix is renewed.
 NEWTON_STEPS, FALL = 12, 0.1
 #: Conjugate gradients: relative accuracy, and steps.
@@ -35,7 +35,12 @@ RELATIVE, CG_STEPS = 1e-4, 200
 #: Smallest part of a step from one place to the next, below which a branch has come to its end.
 SMALLEST = 2.0**-12
 #: Steps of the power iteration for the stability; its vector goes on from place to place.
-POWER_STEPS = 4
+POWER_STEPS = 6
+#: Relative accuracy of conjugate gradients that look for negative curvature, and size of the kick
+#: that leaves a saddle.
+LOOK, KICK = 1e-3, 0.05
+#: What rounding may do to an eigenvalue.
+ROUNDING = 1e-9
 #: Newton's method goes on to so much of the tolerance.
 MARGIN = 1e-2
 #: Least 1 − m²: what float32 can work with.
@@ -50,19 +55,26 @@ class Branch:
     tolerance
         On the change of a message, or of a magnetization, in a sweep.
     max_sweeps, damping
-        As in `lsg_ray.ising.bp.belief_propagation`.
+        As in `lsg_ray.ising.bp.belief_propagation`, of each attempt.
+    side
+        +1 or −1: to which side spins are pushed off a saddle where a symmetry keeps them.
 
     Attributes
     ----------
     H : (N,) total fields; m = tanh H.
+    minimum : whether the Bethe free energy has a minimum there, and no saddle.
     """
 
-    def __init__(self, tolerance: float, max_sweeps: int, damping: float | None = None) -> None:
+    def __init__(
+        self, tolerance: float, max_sweeps: int, damping: float | None = None, side: int = 1
+    ) -> None:
         from lsg_ray.kernels import bethe
 
         self.kernels = bethe
         self.tolerance, self.max_sweeps, self.damping = tolerance, max_sweeps, damping
-        self.H, self._h, self._mode = np.empty(0), np.empty(0), np.empty(0)
+        self.side, self.minimum = side, True
+        self.H, self._h = np.empty(0), np.empty(0)
+        self._mode, self._scratch = np.empty(0, np.float32), np.empty((0, 0), np.float32)
         self.cavity: Cavity | None = None
         self._by_messages = True
         #: The last places with their solutions, the newest first.
@@ -87,6 +99,15 @@ class Branch:
         couplings
             From `Couplings.at`.
         """
+        rest, restarted = self._reach(place, h, couplings)
+        self.minimum = self._is_minimum(couplings)
+        if not self.minimum and rest.converged and couplings.tightest <= TIGHT:
+            down = self._leave_saddle(place, h, couplings)
+            rest = down._replace(iterations=rest.iterations + down.iterations)
+            self.minimum = self._is_minimum(couplings)
+        return rest, restarted
+
+    def _reach(self, place: float | None, h: Floats, couplings: Couplings) -> tuple[Rest, bool]:
         if not self.H.size:
             return self._from_independent(place, h, couplings)
         last = self.m
@@ -103,7 +124,7 @@ class Branch:
         rest, H = self._sweep(h, couplings, self.damping)
         restarted = not rest.converged
         if restarted:
-            self._cavity(couplings).messages[:] = np.tanh(h)[:, None]
+            self._cavity(couplings).start(h)
             steps += rest.iterations
             rest, H = self._sweep(h, couplings, max(RESTART_DAMPING, rest.damping))
         if restarted or np.abs(np.tanh(H) - last).max() > NEAR:
@@ -122,6 +143,17 @@ class Branch:
                 return newton._replace(iterations=newton.iterations + rest.iterations), H
         return rest, cavity.fields.copy()
 
+    def _leave_saddle(self, place: float | None, h: Floats, couplings: Couplings) -> Rest:
+        """Go down from a saddle, along what grows out of a small push."""
+        push = np.random.default_rng(1).standard_normal(len(h))
+        cavity = self._cavity(couplings)
+        self.kernels.pair_messages(
+            np.tanh(self.H + self.side * KICK * push), couplings.t, cavity.messages
+        )
+        self._by_messages, self._past = True, []
+        rest, H = self._sweep(h, couplings, self.damping)
+        return self._arrived(place, h, H, rest)
+
     def averages(self, h: Floats, couplings: Couplings) -> tuple[float, float]:
         """Return log Z and the mean of what stands in the exponent, as `Cavity.averages`."""
         if self._by_messages:
@@ -134,23 +166,47 @@ class Branch:
         return sites + 0.5 * (nodes - bonds) - pairs, -energy - float(h @ m)
 
     def stability(self, couplings: Couplings) -> float:
-        """Return 1 − λ, λ the largest eigenvalue of (1 − m_i²) t_ij² (1 − m_j²).
+        """Return the least eigenvalue of what decides on the growth of random changes of messages.
 
-        Below zero the cavity approximation fails: random changes of messages grow, there are many
-        states (J. R. L. de Almeida, D. J. Thouless, J. Phys. A 11, 983 (1978)).
+        Below zero they grow: there are many states, and the cavity approximation fails (J. R. L. de
+        Almeida, D. J. Thouless, J. Phys. A 11, 983 (1978)).  For weak couplings it is 1 − λ, λ the
+        largest eigenvalue of (1 − m_i²) t_ij² (1 − m_j²); on trees it is positive.
         """
-        w = 1 - self.m**2
-        if len(self._mode) != len(w):
-            self._mode = w + 1e-6
-        found = self.kernels.power_iteration(
-            couplings.t, w, self._mode, np.empty_like(w), POWER_STEPS
+        if couplings.tightest > TIGHT:
+            return self._tight(couplings).least_eigenvalues()[1]
+        n = len(self.H)
+        if len(self._mode) != n:
+            self._mode = (1 - self.m**2 + 1e-3).astype(np.float32)
+        P = self._matrix(n)
+        self.kernels.variance_matrix(self.m, couplings.t, P, np.empty(n))
+        return float(
+            self.kernels.least_eigenvalue(P, self._mode, np.empty(n, np.float32), POWER_STEPS)
         )
-        return 1 - float(found)
+
+    def _is_minimum(self, couplings: Couplings) -> bool:
+        """Return whether conjugate gradients from a random vector meet no negative curvature."""
+        if couplings.tightest > TIGHT:
+            return self._tight(couplings).least_eigenvalues()[0] > -ROUNDING
+        n = len(self.H)
+        S, x, small = self._matrix(n), np.empty(n, np.float32), np.empty((3, n), np.float32)
+        self.kernels.hessian(self.m, couplings.t, S, np.empty(n))
+        b = np.random.default_rng(0).standard_normal(n).astype(np.float32)
+        return bool(self.kernels.conjugate_gradient(S, b, x, LOOK, CG_STEPS, small) >= 0)
+
+    def _tight(self, couplings: Couplings) -> TightCavity:
+        cavity = self._cavity(couplings)
+        assert isinstance(cavity, TightCavity)
+        return cavity
+
+    def _matrix(self, n: int) -> NDArray[np.float32]:
+        if self._scratch.shape != (n, n):
+            self._scratch = np.empty((n, n), np.float32)
+        return self._scratch
 
     def _from_independent(
         self, place: float | None, h: Floats, couplings: Couplings
     ) -> tuple[Rest, bool]:
-        self._cavity(couplings).messages[:] = np.tanh(h)[:, None]
+        self._cavity(couplings).start(h)
         rest, H = self._sweep(h, couplings, self.damping)
         return self._arrived(place, h, H, rest), False
 
@@ -188,8 +244,11 @@ class Branch:
                     return rest
 
     def _cavity(self, couplings: Couplings) -> Cavity:
-        if self.cavity is None:
-            self.cavity = Cavity(couplings, np.empty_like(couplings.t))
+        kind = Cavity if couplings.tightest <= TIGHT else TightCavity
+        if type(self.cavity) is not kind:
+            self.cavity = kind(couplings, np.empty_like(couplings.t))
+            if self.H.size:
+                self.cavity.start(self.H)
         self.cavity.couplings = couplings
         return self.cavity
 
@@ -216,7 +275,7 @@ class Branch:
         kernels, t, n = self.kernels, couplings.t, len(h)
         lanes = -(-n // kernels.LANES) * kernels.LANES
         scratch, u, diagonal = np.empty((5, lanes)), np.empty(n), np.empty(n)
-        S = np.empty((n, n), np.float32)
+        S = self._matrix(n)
         step, small = np.empty(n, np.float32), np.empty((3, n), np.float32)
         H, start, before, renewed = guess.copy(), np.tanh(guess), np.inf, False
         residual, iteration = np.inf, 0
@@ -291,8 +350,6 @@ def bethe_entropy(
         branch.go_to(x, h + x * bias, couplings)
         rest, _ = branch.go_to(0.0, h, couplings)
         log_Z, exponent = branch.averages(h, couplings)
-        stable = branch.stability(couplings) > 0
-        states.append(
-            State(-log_Z / (n * beta), (log_Z + exponent) / n, rest.converged, bool(stable))
-        )
+        stable = branch.stability(couplings) > 0 and branch.minimum
+        states.append(State(-log_Z / (n * beta), (log_Z + exponent) / n, rest.converged, stable))
     return min(states, key=lambda state: (not state.converged, not state.stable, state.f))

@@ -37,6 +37,10 @@ FIELDS = tuple(np.round(np.arange(-30, 31) * 0.1, 10).tolist())
 DIRECTIONS = ("up", "down")
 #: Step of a distance that may hide a loop, and fields that are put between to look for it.
 SUSPECT, NARROW = 0.1, 33
+#: What rounding and tolerance may do to an entropy.
+ROOM = 1e-6
+#: Largest field, or coupling times β, in nats.
+LARGEST = 1e4
 #: Leaves of a graph, at most: more references share one.
 LEAVES = 4096
 
@@ -90,12 +94,14 @@ def entropy_scan(
     -------
     xarray.Dataset
         Over (reference, direction, field): distance ``d``; ``s``, ``e``, ``f`` per weight, in nats;
-        ``bound``, the entropy of all configurations at d; ``converged``, ``iterations``,
-        ``residual``, ``restarted``, ``stability`` (below zero, the cavity approximation fails, see
-        `Branch.stability`); and what `add_hysteresis` tells.  Attributes: ``s0``, the entropy of
-        the state with the lowest free energy at x = 0, ``s0_converged``, ``s0_stable`` (if not, s0
-        may be far off, and even negative), ``converged`` (the fraction), ``hysteresis``,
-        ``verdict``.  Values that have not converged are those of the last messages.
+        ``bound``, the entropy of all configurations at d; ``converged`` (to a possible entropy),
+        ``iterations``, ``residual``, ``restarted``; ``stability`` (below zero, the cavity
+        approximation fails, see `Branch.stability`), ``stable`` (above zero, and a minimum of the
+        free energy).  Over (reference, field) ``separation``, mean (m_up − m_down)²/4; and what
+        `add_hysteresis` tells.  Attributes: ``s0``, the entropy of the state with the lowest free
+        energy at x = 0, ``s0_converged``, ``s0_stable`` (if not, s0 may be far off, and even
+        negative), ``converged`` (the fraction), ``hysteresis``, ``verdict``.  Values that have not
+        converged are those of the last messages.
 
     Raises
     ------
@@ -122,6 +128,7 @@ def entropy_scan(
         raise InputError(f"refine {refine} given; 0 or more")
     options = _Options(beta, tolerance, max_sweeps, damping, magnetizations)
     options.check()
+    check_size(ising, beta, xs)
     couplings = Couplings.at(ising.J, beta)
     for round_ in range(refine + 1):
         found = _scan(ising, couplings, chosen, xs, options, pieces, progress)
@@ -155,6 +162,22 @@ def check_fields(fields: ArrayLike | None) -> Floats:
     return xs
 
 
+def check_size(model: IsingModel, beta: float, xs: Floats) -> None:
+    """Refuse numbers whose entropy would be lost in rounding.
+
+    Raises
+    ------
+    InputError
+        Couplings or fields times β, or distance fields, above `LARGEST`.
+    """
+    for name, size in (
+        ("couplings", beta * np.abs(model.J).max()), ("fields", beta * np.abs(model.h).max()),
+        ("distance fields", np.abs(xs).max()),
+    ):  # fmt: skip
+        if not size <= LARGEST:
+            raise InputError(f"{name} of {size:.3g} nats; at most {LARGEST:g}")
+
+
 class _Options(NamedTuple):
     """What every leaf is told."""
 
@@ -185,6 +208,8 @@ class _Solved(NamedTuple):
     residual: Floats
     restarted: NDArray[np.bool_]
     stability: Floats
+    stable: NDArray[np.bool_]
+    separation: Floats
     m: Floats
 
 
@@ -201,47 +226,55 @@ def _scan(
 
     sigma = references.sigma
     leaf, given, shared = dask.delayed(_leaf, pure=False), share(model), share(couplings)
-    size = -(-2 * len(sigma) // LEAVES)
-    cuts = [slice(a, a + size) for a in range(0, len(sigma), size)]
-    leaves = [
-        leaf(given, shared, sigma[cut], xs if up else xs[::-1], options)
-        for cut in cuts
-        for up in (True, False)
-    ]
+    size = -(-len(sigma) // LEAVES)
+    leaves = [leaf(given, shared, sigma[a : a + size], xs, options)
+              for a in range(0, len(sigma), size)]  # fmt: skip
     found = compute_pieces(
         leaves, _Solved, pieces, (model.J, model.h, sigma, xs, repr(options)), progress
     )
-    up, down = (
-        [np.concatenate(values) for values in zip(*found[start::2], strict=True)]
-        for start in (0, 1)
-    )
-    # Down went through the fields backwards.
-    return _Solved(*(np.stack([a, b[:, ::-1]], axis=1) for a, b in zip(up, down, strict=True)))
+    return _Solved(*(np.concatenate(values) for values in zip(*found, strict=True)))
 
 
 def _leaf(
     model: IsingModel, couplings: Couplings, sigma: NDArray[np.int8], xs: Floats, options: _Options
 ) -> _Solved:
-    """Go through the fields in the order given, for each of some references."""
-    shape = (len(sigma), len(xs))
-    width = model.n_spins if options.magnetizations else 0
+    """Go through ascending fields up and down, for each of some references."""
+    shape, n = (len(sigma), 2, len(xs)), model.n_spins
+    width = n if options.magnetizations else 0
     d, s, e, f, residual, stability = (np.empty(shape) for _ in range(6))
+    converged, restarted, stable = (np.empty(shape, np.bool_) for _ in range(3))
     found = _Solved(
-        d, s, e, f, np.empty(shape, np.bool_), np.empty(shape, np.int32), residual,
-        np.empty(shape, np.bool_), stability, np.empty((*shape, width)),
+        d, s, e, f, converged, np.empty(shape, np.int32), residual, restarted, stability, stable,
+        np.empty((len(sigma), len(xs))), np.empty((*shape, width)),
     )  # fmt: skip
+    both = np.empty((2, len(xs), n))
     for r, reference in enumerate(sigma.astype(np.float64)):
-        branch = Branch(options.tolerance, options.max_sweeps, options.damping)
-        for k, x in enumerate(xs.tolist()):
-            h = options.beta * model.h + x * reference
-            rest, restarted = branch.go_to(x, h, couplings)
-            state = branch_state(branch, couplings, h, reference, x, options.beta)
-            told = (*state, *rest[:3], restarted, branch.stability(couplings))
-            for values, value in zip(tuple(found)[:9], told, strict=True):
-                values[r, k] = value
-            if width:
-                found.m[r, k] = branch.m
+        for way, order in enumerate((range(len(xs)), range(len(xs) - 1, -1, -1))):
+            branch = Branch(
+                options.tolerance, options.max_sweeps, options.damping, side=1 - 2 * way
+            )
+            for k in order:
+                x = float(xs[k])
+                h = options.beta * model.h + x * reference
+                rest, again = branch.go_to(x, h, couplings)
+                state = branch_state(branch, couplings, h, reference, x, options.beta)
+                least = branch.stability(couplings)
+                told = (
+                    *state, rest.converged and is_possible(state), *rest[1:3], again, least,
+                    least > 0 and branch.minimum,
+                )  # fmt: skip
+                for values, value in zip(tuple(found)[:10], told, strict=True):
+                    values[r, way, k] = value
+                both[way, k] = branch.m
+        found.separation[r] = ((both[0] - both[1]) ** 2).mean(axis=1) / 4
+        if width:
+            found.m[r] = both
     return found
+
+
+def is_possible(state: tuple[float, float, float, float]) -> bool:
+    """Return whether an entropy, of d, s, e, f, is one of ±1 spins: 0 ≤ s ≤ bound(d)."""
+    return bool(-ROOM <= state[1] <= float(entropy_bound(state[0])) + ROOM)
 
 
 def branch_state(
@@ -285,20 +318,20 @@ def _narrow_loops(
         if steps.shape[1] and steps[r].max() > SUSPECT and gap[r].max() <= GAP
     ]
     leaf, given, shared = dask.delayed(_leaf, pure=False), share(model), share(couplings)
-    leaves, grids = [], []
-    for r, k in suspects:
-        fine = np.linspace(xs[k], xs[k + 1], NARROW)
-        grids.append(fine)
-        one = sigma[r : r + 1]
-        leaves.append(leaf(given, shared, one, np.r_[xs[:k], fine], options))
-        leaves.append(leaf(given, shared, one, np.r_[xs[: k + 1 : -1], fine[::-1]], options))
-    solved = compute(leaves) if leaves else []
+    grids = [np.linspace(xs[k], xs[k + 1], NARROW) for _, k in suspects]
+    leaves = [
+        leaf(given, shared, sigma[r : r + 1], np.r_[xs[:k], fine, xs[k + 2 :]], options)
+        for (r, k), fine in zip(suspects, grids, strict=True)
+    ]
     loops = {}
-    for n, (r, _) in enumerate(suspects):
-        up, down = solved[2 * n], solved[2 * n + 1]
-        both = up.converged[0, -NARROW:] & down.converged[0, -NARROW:][::-1]
-        gaps = np.where(both, np.abs(up.d[0, -NARROW:] - down.d[0, -NARROW:][::-1]), 0.0)
-        loops[r] = float(gaps.max()), float(grids[n][gaps.argmax()])
+    for (r, k), fine, solved in zip(
+        suspects, grids, compute(leaves) if leaves else [], strict=True
+    ):
+        inside = slice(k, k + NARROW)
+        up, down = solved.d[0, 0, inside], solved.d[0, 1, inside]
+        sound = solved.converged[0, :, inside].all(axis=0) & solved.stable[0, :, inside].any(axis=0)
+        gaps = np.where(sound, np.abs(up - down), 0.0)
+        loops[r] = float(gaps.max()), float(fine[gaps.argmax()])
     return loops
 
 
@@ -315,16 +348,17 @@ def _dataset(
         for name, (long, units) in names.items()
     }
     variables["bound"] = (axes, entropy_bound(found.d), {"long_name": "upper bound of s", **nat})
-    for name in ("converged", "iterations", "residual", "restarted", "stability"):
+    for name in ("converged", "iterations", "residual", "restarted", "stability", "stable"):
         variables[name] = (axes, getattr(found, name))
+    variables["separation"] = (("reference", "field"), found.separation, {"units": "1"})
     if options.magnetizations:
         variables["m"] = ((*axes, "weight"), found.m, {"long_name": "magnetization", "units": "1"})
     at_zero = found.converged & (xs == 0)
     known = [
-        State(f, entropy, True, stable > 0)
+        State(f, entropy, True, stable)
         for f, entropy, stable in zip(
             found.f[at_zero].tolist(), found.s[at_zero].tolist(),
-            found.stability[at_zero].tolist(), strict=True,
+            found.stable[at_zero].tolist(), strict=True,
         )
     ]  # fmt: skip
     zero = bethe_entropy(

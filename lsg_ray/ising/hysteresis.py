@@ -3,7 +3,8 @@
 In a mean-field theory a first-order transition shows as metastability: for a range of fields there
 are two solutions, the way up follows one and the way down the other, and each jumps at the end of
 its own.  The criterion is the gap between the two distances at the same field, where both have
-converged; a steep but continuous change has none.
+converged; a steep but continuous change has none.  Two states at the same distance, such as those
+of opposite magnetization around a reference that has none, show in their magnetizations.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ Floats = NDArray[np.float64]
 GAP = 0.01
 #: Change of a distance from one field to the next that calls for more fields in between.
 STEP = 0.05
+#: Fields, at least, of both signs, that a landscape can be called smooth by.
+FEWEST = 3
 #: Standard errors of a gap above which it is more than the noise of Monte Carlo.
 NOISE = 5.0
 #: Share of solutions that must have converged for a landscape to be called smooth.
@@ -35,8 +38,10 @@ def add_hysteresis(
     Parameters
     ----------
     scan
-        ``d``, ``converged`` and ``stability`` (reference, direction, field); directions up, down.
-        With ``exists``, only where that is so; with ``d_stderr``, gaps count from five of them on.
+        ``d``, ``converged`` and ``stable`` (reference, direction, field), ``separation``
+        (reference, field); directions up, down.
+        With ``exists`` and ``failed``, of fields where one is so in a direction; with ``d_stderr``,
+        gaps count from five of them on.
     narrow
         Loops between neighbouring fields: by reference, the gap and its field.
 
@@ -44,17 +49,19 @@ def add_hysteresis(
     -------
     xarray.Dataset
         Also ``hysteresis`` (reference), the largest gap of d between the directions among fields
-        where both have converged, NaN if there is none, at ``hysteresis_field``; ``gaps``
-        (reference), how many separate ranges of fields have one; over (reference, direction)
-        ``jump``, the largest change of d between neighbouring fields at the end of such a range,
-        and ``discontinuities``, their number.  Attributes: ``hysteresis``, ``jump``,
-        ``discontinuities`` (the largest of all references), ``converged`` (fraction),
-        ``stable`` (fraction with ``stability`` above zero), ``largest_step`` (of d from one field
-        to the next: what a finer grid could resolve), ``verdict``: first-order, smooth, or
-        undetermined where too few have converged, or are stable, to tell, and ``criterion``.
+        where both have converged and one is stable, NaN if there is none, at ``hysteresis_field``;
+        ``gaps`` (reference), how many separate ranges of fields have one; over (reference,
+        direction) ``jump``, the largest change of d between neighbouring fields at the end of such
+        a range, and ``discontinuities``, their number.  Attributes: ``hysteresis``, ``jump``,
+        ``discontinuities`` (the largest of all references), ``converged`` and ``stable``
+        (fractions), ``largest_step`` (of d from one field to the next: what a finer grid could
+        resolve), ``verdict``: first-order, smooth, or undetermined where too few have converged, or
+        are stable, to tell; and ``criterion``.
     """
     d, fine = scan["d"].values, scan["converged"].values.astype(bool)
-    both = fine.all(axis=1)
+    settled = scan["stable"].values.astype(bool) if "stable" in scan else np.ones_like(fine)
+    # Of two solutions at the same field, one at least must be stable.
+    both = fine.all(axis=1) & settled.any(axis=1)
     gap = np.where(both, np.abs(d[:, 0] - d[:, 1]), np.nan)
     largest = np.nanmax(np.where(both.any(axis=1)[:, None], gap, -np.inf), axis=1, initial=-np.inf)
     place = scan["field"].values[np.argmax(np.where(both, gap, -np.inf), axis=1)]
@@ -70,16 +77,28 @@ def add_hysteresis(
         if width > GAP:
             largest[r], place[r], gaps[r] = width, field, gaps[r] + 1
             count[r] += 1
+            jumps[r, :, 0] = np.maximum(jumps[r, :, 0], width)
     hysteresis = float(largest.max()) if some.any() else float("nan")
-    real = scan["exists"].values if "exists" in scan else np.ones_like(fine)
+    real = np.ones_like(fine)
+    if "exists" in scan:
+        tried = (scan["exists"].values | scan["failed"].values).any(axis=1)
+        real = np.broadcast_to(tried[:, None], fine.shape)
     share, stable = (
-        float(values[real].mean()) if real.any() else 0.0
-        for values in (fine, scan["stability"].values > 0 if "stability" in scan else real)
+        float(values[real].mean()) if real.any() else 0.0 for values in (fine, settled)
     )
-    if broken.any() or any(width > GAP for width, _ in (narrow or {}).values()):
+    apart = np.zeros(1)
+    if "separation" in scan:
+        apart = np.where(both, scan["separation"].values, 0.0)
+    x = scan["field"].values
+    whole = len(x) >= FEWEST and x[0] < 0 < x[-1]
+    if (
+        broken.any()
+        or any(width > GAP for width, _ in (narrow or {}).values())
+        or apart.max() > GAP
+    ):
         verdict = "first-order"
     else:
-        verdict = "smooth" if min(share, stable) >= ENOUGH else "undetermined"
+        verdict = "smooth" if whole and min(share, stable) >= ENOUGH else "undetermined"
     step = np.nan_to_num(np.abs(np.diff(d, axis=2)))
     one = {"units": "1"}
     attributes: dict[str, Any] = {
@@ -91,9 +110,10 @@ def add_hysteresis(
         "stable": stable,
         "verdict": verdict,
         "criterion": (
-            f"first-order: d of the two directions differs by more than {GAP:g} at a field where "
-            f"both have converged; smooth: nowhere, and {ENOUGH:.0%} have converged to stable "
-            "solutions; else undetermined"
+            f"first-order: the two directions differ by more than {GAP:g}, in d or in mean "
+            "(m − m')²/4, at a field where both have converged and one is stable; smooth: nowhere "
+            f"over at least {FEWEST} fields of both signs, and {ENOUGH:.0%} have converged to "
+            "stable solutions; else undetermined"
         ),
     }
     return scan.assign(

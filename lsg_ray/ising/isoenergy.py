@@ -19,7 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Couplings
 from lsg_ray.ising.branch import Branch
-from lsg_ray.ising.entropy import DIRECTIONS, branch_state, check_fields, entropy_bound
+from lsg_ray.ising.entropy import (
+    DIRECTIONS,
+    branch_state,
+    check_fields,
+    check_size,
+    entropy_bound,
+    is_possible,
+)
 from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
@@ -69,10 +76,11 @@ def iso_energy(
     -------
     xarray.Dataset
         Over (reference, direction, field): ``beta``, ``d``, ``s``, ``e``, ``f``, ``bound``;
-        ``exists``, whether there is such a β: else all are NaN, also where the energy jumps, or
-        where no solution converges on the way; ``converged``, ``residual``; ``iterations``
-        (solutions tried).  Coordinate ``energy`` (reference), that of the reference.
-        Attributes as of `lsg_ray.ising.hysteresis.add_hysteresis`, and ``exists`` (the fraction).
+        ``exists``, whether such a β was found: else all are NaN; ``failed``, where the energy jumps
+        over that of the reference, or no solution converges on the way, so that it may exist;
+        ``converged``, ``residual``, ``stability``, ``stable``; ``iterations`` (solutions tried).
+        Coordinate ``energy`` (reference), that of the reference.  Attributes as of
+        `lsg_ray.ising.hysteresis.add_hysteresis`, and ``exists``, ``failed`` (fractions).
 
     Raises
     ------
@@ -94,9 +102,13 @@ def iso_energy(
     ising = as_model(model)
     chosen = as_references(references, ising, count)
     xs = check_fields(FIELDS if fields is None else fields)
-    low, high = (float(b) for b in betas)
+    try:
+        low, high = (float(b) for b in betas)
+    except (TypeError, ValueError):
+        low, high = np.nan, np.nan
     if not 0 < low < high < np.inf:
         raise InputError(f"betas {betas} given; two positive numbers, ascending")
+    check_size(ising, high, xs)
     options = _Options((low, high), tolerance, max_sweeps, damping)
     options.check()
     sigma = chosen.sigma
@@ -115,7 +127,7 @@ def iso_energy(
     curve = _Curve(*(np.stack([a, b[:, ::-1]], axis=1) for a, b in zip(up, down, strict=True)))
     axes, nat = ("reference", "direction", "field"), {"units": "nat"}
     units = {"beta": "1", "d": "1", "exists": "1", "converged": "1", "iterations": "1",
-             "residual": "1", "stability": "1"}  # fmt: skip
+             "residual": "1", "stability": "1", "stable": "1", "failed": "1"}  # fmt: skip
     variables: dict[str, Any] = {
         name: (axes, values, {"units": units.get(name, "nat")})
         for name, values in curve._asdict().items()
@@ -136,7 +148,7 @@ def iso_energy(
             {
                 "statistic": "iso-energy", "method": "bp", "betas": [low, high],
                 "n_weights": ising.n_spins, "references": chosen.source, "tolerance": tolerance,
-                "exists": float(curve.exists.mean()),
+                "exists": float(curve.exists.mean()), "failed": float(curve.failed.mean()),
             },
         )
     )  # fmt: skip
@@ -153,6 +165,8 @@ class _Options(NamedTuple):
             raise InputError(
                 f"tolerance {self.tolerance}, max_sweeps {self.max_sweeps} given; > 0 and >= 2"
             )
+        if self.damping is not None and not 0 <= self.damping < 1:
+            raise InputError(f"damping {self.damping} given; from 0 up to 1, excluded")
 
 
 class _Curve(NamedTuple):
@@ -168,6 +182,8 @@ class _Curve(NamedTuple):
     iterations: NDArray[np.int32]
     residual: Floats
     stability: Floats
+    stable: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
 
 
 def _leaf(
@@ -178,14 +194,15 @@ def _leaf(
     beta, d, s, e, f, residual, stability = numbers
     found = _Curve(
         beta, d, s, e, f, np.zeros(shape, np.bool_), np.zeros(shape, np.bool_),
-        np.zeros(shape, np.int32), residual, stability,
+        np.zeros(shape, np.int32), residual, stability, np.zeros(shape, np.bool_),
+        np.zeros(shape, np.bool_),
     )  # fmt: skip
-    walk = _Walk(model, sigma.astype(np.float64), energy, options)
+    walk = _Walk(model, sigma.astype(np.float64), energy, options, 1 if xs[0] <= xs[-1] else -1)
     roots: list[float] = []
     for k, x in enumerate(xs.tolist()):
         root = walk.root(x, roots)
         found.iterations[k] = walk.solved
-        found.exists[k] = root is not None
+        found.exists[k], found.failed[k] = root is not None, walk.failed
         if root is None:
             continue
         roots.append(root)
@@ -194,6 +211,8 @@ def _leaf(
         d[k], s[k], e[k], f[k] = walk.state
         found.converged[k], residual[k] = walk.rest.converged, walk.rest.residual
         stability[k] = walk.branch.stability(walk.couplings)
+        found.stable[k] = stability[k] > 0 and walk.branch.minimum
+        found.converged[k] &= is_possible(walk.state)
     return found
 
 
@@ -201,11 +220,11 @@ class _Walk:
     """Solutions at changing β and x around one reference."""
 
     def __init__(
-        self, model: IsingModel, reference: Floats, energy: float, options: _Options
+        self, model: IsingModel, reference: Floats, energy: float, options: _Options, side: int
     ) -> None:
         self.model, self.reference, self.energy, self.options = model, reference, energy, options
-        self.branch = Branch(options.tolerance, options.max_sweeps, options.damping)
-        self.solved = 0
+        self.branch = Branch(options.tolerance, options.max_sweeps, options.damping, side)
+        self.solved, self.failed = 0, False
 
     def excess(self, log_beta: float, x: float) -> float:
         """Return e(β, x) less the energy of the reference."""
@@ -219,7 +238,7 @@ class _Walk:
 
     def root(self, x: float, past: list[float]) -> float | None:
         """Return ln β with the energy of the reference, near where past roots lead, or None."""
-        self.solved = 0
+        self.solved, self.failed = 0, False
         last, change = (past[-1], past[-1] - past[-2]) if len(past) > 1 else (0.0, 0.0)
         low, high = (float(np.log(b)) for b in self.options.betas)
         a = min(max(last + change, low), high)
@@ -233,6 +252,7 @@ class _Walk:
             b = min(max(a + step, low), high)
             at_b = self.excess(b, x)
             if not self.rest.converged:
+                self.failed = True
                 return None
             if at_a * at_b <= 0:
                 return self._between(x, a, at_a, b, at_b)
@@ -249,10 +269,12 @@ class _Walk:
             c = (a * at_b - b * at_a) / (at_b - at_a) if at_b != at_a else (a + b) / 2
             at_c = self.excess(c, x)
             if abs(at_c) <= EXACT or abs(b - a) <= ACCURACY:
-                return c if abs(at_c) <= SAME else None
+                self.failed = abs(at_c) > SAME
+                return None if self.failed else c
             if at_c * at_b < 0:
                 a, at_a = b, at_b
             else:
                 at_a /= 2
             b, at_b = c, at_c
+        self.failed = True
         return None

@@ -24,6 +24,7 @@ import xarray
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
+from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.rng import Stage, seed_sequence
 from lsg_ray.statistics.graph import compute, share
@@ -33,6 +34,8 @@ Progress = Callable[[int, int], None]
 
 #: The authors' numbers of starts and of iterations, and their tolerance.
 STARTS, ITERATIONS, TOLERANCE = 2000, 2000, 1e-5
+#: Starts, at most.
+MOST_STARTS = 1_000_000
 #: Starts of a task: products of N × N by N × 250 run at the rate of large ones.
 CHUNK = 250
 #: Iterations after which a residual must have fallen by a tenth, or else damping grows, up to the
@@ -44,8 +47,8 @@ SAME = 1e-3
 CURVED = 50
 #: Silverman's test: samples, level, and bins of a density.
 BOOTSTRAP, LEVEL, GRID = 200, 0.01, 2048
-#: Share of the values that a peak must hold: a few in a long tail are none.
-LEAST_MASS = 0.02
+#: Share of the values that a peak must hold: a few in a long tail are none; and peaks, at most.
+LEAST_MASS, MOST_PEAKS = 0.02, 20
 
 
 def tap_states(
@@ -82,7 +85,7 @@ def tap_states(
     -------
     xarray.Dataset
         Over ``start``: ``f``, −(−βF)/(βN), the free energy per weight in nats; ``converged``,
-        ``iterations``, ``residual``, ``damping``, ``gradient`` (largest component of ∂(−βF)/∂m
+        ``iterations``, ``residual``, ``damping``, ``gradient`` (largest component of (1 − m²) ∂(−βF)/∂m
         there) and ``state``, the number of the distinct state it has come to, −1 if it has not
         converged.  Over ``state_number``, those of lower free energy first: ``m``, ``state_f``,
         ``population`` (starts), ``curvature``, the smallest eigenvalue of the Hessian
@@ -114,11 +117,14 @@ def tap_states(
     ising = as_model(model)
     if not (np.isfinite(beta) and beta > 0):
         raise InputError(f"beta {beta} given; it must be positive")
-    if starts < 1 or max_iterations < 1 or not tolerance > 0:
+    if not 1 <= starts <= MOST_STARTS or max_iterations < 1 or not tolerance > 0:
         raise InputError(
             f"starts {starts}, max_iterations {max_iterations}, tolerance {tolerance} given; all "
-            "must be positive"
+            f"must be positive, and starts at most {MOST_STARTS:,}"
         )
+    if seed < 0:
+        raise InputError(f"seed {seed} given; 0 or more")
+    check_size(ising, beta, np.zeros(1))
     leaf, given = dask.delayed(_iterate, pure=False), share(ising)
     cuts = range(0, starts, CHUNK)
     leaves = [
@@ -157,7 +163,7 @@ def _iterate(
     iterations, failures = np.zeros(starts, np.int64), np.zeros(starts, np.int64)
     damping, residual, best = np.zeros(starts), np.full(starts, np.inf), np.full(starts, np.inf)
     left = np.arange(starts)
-    now, last = m, m
+    now, last = m.copy(), m.copy()
     for iteration in range(1, max_iterations + 1):
         gamma = damping[left, None]
         new = np.tanh(h + now @ J - last * ((1 - now * now) @ J2))
@@ -176,7 +182,7 @@ def _iterate(
         left, now, last = (left, new, now) if going.all() else (left[going], new[going], now[going])
     return _Points(
         m, tap_free_energy(m, J, h) / (beta * model.n_spins), residual <= tolerance, iterations,
-        residual, damping, np.abs(tap_gradient(m, J, h)).max(axis=1),
+        residual, damping, np.abs((1 - m * m) * tap_gradient(m, J, h)).max(axis=1),
     )  # fmt: skip
 
 
@@ -247,7 +253,7 @@ def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:
     scaled = (values - centre) / spread
     rng = np.random.default_rng(seed_sequence(seed, Stage.TAP, 1 << 20))
     finest = np.ptp(scaled) / 200
-    most = len(_modes(scaled, finest))
+    most = min(len(_modes(scaled, finest)), MOST_PEAKS)
     for k in range(1, most):
         width = _least_width(scaled, k, finest)
         drawn = rng.choice(scaled, (BOOTSTRAP, len(scaled)))
@@ -255,8 +261,11 @@ def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:
         drawn /= np.sqrt(1 + width**2)
         more = np.mean([len(_modes(sample, width)) > k for sample in drawn])
         if more > LEVEL:
-            return k, _modes(scaled, width) * spread + centre
-    return most, _modes(scaled, finest) * spread + centre
+            break
+    else:
+        width = finest if most == 1 else _least_width(scaled, most, finest)
+    places = _modes(scaled, width, LEAST_MASS) * spread + centre
+    return len(places), places
 
 
 def _least_width(values: Floats, k: int, finest: float) -> float:
@@ -270,8 +279,8 @@ def _least_width(values: Floats, k: int, finest: float) -> float:
     return float(high)
 
 
-def _modes(values: Floats, width: float) -> Floats:
-    """Return the peaks of a normal kernel density of a bandwidth."""
+def _modes(values: Floats, width: float, least_mass: float = 0.0) -> Floats:
+    """Return the peaks of a normal kernel density of a bandwidth, that hold so much of it."""
     from scipy.ndimage import gaussian_filter1d
 
     low, high = values.min() - 3 * width, values.max() + 3 * width
@@ -283,7 +292,7 @@ def _modes(values: Floats, width: float) -> Floats:
     top = np.flatnonzero((rises[:-1] > 0) & (rises[1:] <= 0)) + 1
     valleys = [a + int(density[a:b].argmin()) for a, b in itertools.pairwise(top.tolist())]
     mass = np.add.reduceat(density, [0, *valleys]) / density.sum()
-    kept = top[mass >= LEAST_MASS] if len(top) > 1 else top
+    kept = top[mass >= least_mass] if len(top) > 1 else top
     found: Floats = (edges[kept] + edges[kept + 1]) / 2
     return found
 

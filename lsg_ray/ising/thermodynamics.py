@@ -9,7 +9,7 @@ have less noise than variances, and variances, −d⟨E⟩/dβ, give the integra
 order (Hermite's rule).  Under a distance field x the field term belongs to E,
 E_x = E − x Σ σ*_i σ_i at β = 1, and S is the entropy s(d) of the landscape; nothing in it is a
 cavity approximation.  Errors come from the spread of independent ladders (jackknife), so
-autocorrelation is in them.
+autocorrelation is in them, and from what the integral of every second temperature differs by.
 """
 
 from __future__ import annotations
@@ -22,16 +22,25 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.chains import Method
+from lsg_ray.ising.chains import Chains, Method
+from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
-from lsg_ray.ising.tempering import choose_betas, temper_model
+from lsg_ray.ising.tempering import temper_model
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 #: Temperatures of a ladder, at least: what is drawn is a curve.
 FEWEST = 12
+#: Distance of neighbouring temperatures in standard deviations of the energy, and the pilot that
+#: measures those: its first step, in them, its steps, chains and sweeps.
+SPACING = 0.7
+PILOT, PILOT_STEPS, PILOT_CHAINS, PILOT_SWEEPS = 0.2, 24, 32, 60
+#: By how much the rough quadrature is worse: 2⁴ for smooth curves; less is safer.
+COARSE = 4.0
+#: Standard errors by which an entropy may miss the possible ones.
+ALLOWED = 5.0
 
 
 def thermodynamics(
@@ -73,7 +82,8 @@ def thermodynamics(
         −log Z/(βN), NaN at 0); ``heat_capacity`` per weight; ``log_Z`` per weight; each but f with
         ``_stderr``; ``exchanged``.  With a reference also ``d`` and ``d_stderr``, and
         ``energy``, without the field term, at the last temperature.  Attributes: ``s``,
-        ``s_stderr`` (at the last), ``converged``, ``rhat_max``, ``round_trips``,
+        ``s_stderr`` (at the last), ``converged``
+        (R̂, round trips, and possible entropies), ``rhat_max``, ``round_trips``,
         ``autocorrelation`` (of the energy at the last temperature, in sweeps).
 
     Raises
@@ -103,6 +113,7 @@ def thermodynamics(
     if not np.isfinite(x):
         raise InputError(f"x = {x} given; it must be finite")
     target = ising if sigma is None else IsingModel(ising.J, ising.h + x * sigma[0])
+    check_size(ising, beta if np.isfinite(beta) else 1.0, np.array([x]))
     steps = _ladder(target, beta, betas, method, seed, threads)
     found = temper_model(
         target, betas=steps, ladders=ladders, burn_in=burn_in, draws=draws, thin=thin,
@@ -116,6 +127,11 @@ def thermodynamics(
         name: np.sqrt((ladders - 1) * np.var([fold[name] for fold in folds], axis=0))
         for name in whole
     }
+    # What a ladder of every second temperature gives bounds the error of the quadrature.
+    rough = _integrated(steps, energy, n, coarse=True)
+    quadrature = np.abs(rough["log_Z"] - whole["log_Z"]) / COARSE
+    for name in ("s", "log_Z"):
+        errors[name] = np.hypot(errors[name], quadrature)
     labels = {
         "s": ("entropy per weight", "nat"), "e": ("energy per weight", "nat"),
         "log_Z": ("log Z per weight", "nat"), "heat_capacity": ("heat capacity per weight", "1"),
@@ -129,11 +145,16 @@ def thermodynamics(
         free = np.where(steps > 0, -whole["log_Z"] / steps, np.nan)
     variables["f"] = ("beta", free, {"long_name": "free energy per weight", "units": "nat"})
     variables["exchanged"] = ("beta", found["exchanged"].values)
+    possible = np.all(
+        (whole["s"] > -ALLOWED * errors["s"] - 1e-9)
+        & (whole["s"] < np.log(2) + ALLOWED * errors["s"] + 1e-9)
+    )
     attributes = {
         "statistic": "thermodynamics", "n_weights": n, "x": x, "seed": seed,
         "s": float(whole["s"][-1]), "s_stderr": float(errors["s"][-1]),
+        "converged": int(found.attrs["converged"] and possible),
         **{name: found.attrs[name] for name in (
-            "converged", "rhat_max", "round_trips", "ladders", "draws", "thin", "autocorrelation")},
+            "rhat_max", "round_trips", "ladders", "draws", "thin", "autocorrelation")},
     }  # fmt: skip
     if sigma is not None:
         overlap = found["m_ladder"].values @ sigma[0] / n
@@ -162,23 +183,46 @@ def _ladder(
         if steps.ndim != 1 or len(steps) < 2 or steps[0] != 0 or (np.diff(steps) <= 0).any():
             raise InputError(f"betas {betas!r} given; at least two, ascending from 0")
         return steps
-    # The chosen ladder starts at a tenth; what is hotter mixes in a sweep.
-    chosen = choose_betas(model, beta, method=method, seed=seed, threads=threads)
-    first = chosen[1] - chosen[0]
-    hot = np.linspace(0, chosen[0], max(1, round(chosen[0] / first)) + 1)[:-1]
-    steps = np.concatenate([hot, chosen])
-    if len(steps) < FEWEST:
-        steps = np.linspace(0, beta, FEWEST)
-    return steps
+    if not (np.isfinite(beta) and beta > 0):
+        raise InputError(f"beta {beta} given; it must be positive")
+    # Widths of the energy, from β = 0, where they are known, to the end.
+    at_zero = float(np.sqrt((model.J**2).sum() / 2 + (model.h**2).sum()))
+    grid = np.r_[0.0, np.geomspace(min(PILOT / max(at_zero, 1e-300), beta / 2), beta, PILOT_STEPS)]
+    chains = Chains(
+        model, PILOT_CHAINS * len(grid), seed=seed, beta=np.repeat(grid, PILOT_CHAINS),
+        method=method, threads=threads, batch=3,
+    )  # fmt: skip
+    chains.sweep(PILOT_SWEEPS)
+    widths = chains.energies().reshape(len(grid), -1).std(axis=1)
+    widths[0] = at_zero
+    lengths = np.r_[0, np.cumsum((widths[1:] + widths[:-1]) / 2 * np.diff(grid))]
+    count = max(FEWEST, int(np.ceil(lengths[-1] / SPACING)) + 1)
+    if lengths[-1] <= 0:
+        return np.linspace(0, beta, FEWEST)
+    steps = np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
+    # Where all is frozen no width is left to measure steps by.
+    steps = np.union1d(steps, np.linspace(steps[-2], beta, 3))
+    found: Floats = steps[np.r_[True, np.diff(steps) > 1e-12]]
+    return found
 
 
-def _integrated(betas: Floats, energy: Floats, n: int) -> dict[str, Floats]:
-    """Return s, e, log Z and C_v per weight, over temperatures; energy (beta, ladder, draw)."""
+def _integrated(
+    betas: Floats, energy: Floats, n: int, *, coarse: bool = False
+) -> dict[str, Floats]:
+    """Return s, e, log Z and C_v per weight, over temperatures; energy (beta, ladder, draw).
+
+    Coarse: log Z from every second temperature, interpolated to the others.
+    """
     mean, variance = energy.mean(axis=(1, 2)), energy.var(axis=(1, 2))
-    h = np.diff(betas)
+    used = np.unique(np.r_[np.arange(0, len(betas), 2 if coarse else 1), len(betas) - 1])
+    h, e, v = np.diff(betas[used]), mean[used], variance[used]
     # ∫E dβ by Hermite's rule: E' = −Var(E).
-    pieces = h / 2 * (mean[1:] + mean[:-1]) + h**2 / 12 * (variance[1:] - variance[:-1])
+    pieces = h / 2 * (e[1:] + e[:-1]) + h**2 / 12 * (v[1:] - v[:-1])
     log_Z = n * np.log(2) - np.r_[0.0, np.cumsum(pieces)]
+    if coarse:
+        # The difference to the fine one is interpolated, not log Z itself.
+        fine = _integrated(betas, energy, n)["log_Z"]
+        log_Z = n * fine + np.interp(betas, betas[used], log_Z - n * fine[used])
     return {
         "s": (log_Z + betas * mean) / n, "e": mean / n, "log_Z": log_Z / n,
         "heat_capacity": betas**2 * variance / n,

@@ -32,6 +32,15 @@ def _cavities(mi, mj, t):
     return p * scale, q * scale
 
 
+@inlined
+def _responses(mi, mj, t):
+    """Return αβ of a pair as top/bottom; see `hessian`."""
+    a, b = _cavities(mi, mj, t)
+    square = t * t
+    top = square * (1.0 - a * a) * (1.0 - b * b)
+    return top, (1.0 - square * a * a) * (1.0 - square * b * b)
+
+
 @kernel
 def neighbour_fields(m, t, found, scratch):
     """Set found (N,) to Σ_j atanh(t_ij m_{j→i}), the field that its neighbours exert on a spin.
@@ -78,12 +87,37 @@ def hessian(m, t, found, diagonal):
         row, mj, out = t[j], m[j], found[j]
         own = 0.0
         for i in range(j):
-            a, b = _cavities(m[i], mj, row[i])
-            square = row[i] * row[i]
-            top = square * (1.0 - a * a) * (1.0 - b * b)
-            bottom = (1.0 - square * a * a) * (1.0 - square * b * b)
+            top, bottom = _responses(m[i], mj, row[i])
             rest = 1.0 / (bottom - top)
             out[i] = -math.copysign(math.sqrt(top * bottom) * rest, row[i])
+            diagonal[i] += top * rest
+            own += top * rest
+        diagonal[j] += own
+    for i in range(n):
+        found[i, i] = diagonal[i]
+
+
+@kernel
+def variance_matrix(m, t, found, diagonal):
+    """Set found (N, N) float32 to what decides on the growth of random changes of messages.
+
+    Their variances pass from message to message by α² and β², without going back; the growth rate
+    is 1 where this matrix, the Hessian's twin, is singular (as zeta functions of graphs, H. Bass,
+    Int. J. Math. 3, 717 (1992)): with p = αβ,
+
+        P_ij = −p/(1 − p²),        P_ii = 1 + Σ_j p²/(1 − p²).
+
+    The lower triangle only; diagonal (N,) float64 scratch.
+    """
+    n = len(m)
+    diagonal[:] = 1.0
+    for j in range(n):
+        row, mj, out = t[j], m[j], found[j]
+        own = 0.0
+        for i in range(j):
+            top, bottom = _responses(m[i], mj, row[i])
+            rest = top / (bottom * bottom - top * top)
+            out[i] = -rest * bottom
             diagonal[i] += top * rest
             own += top * rest
         diagonal[j] += own
@@ -187,28 +221,28 @@ def conjugate_gradient(S, b, x, relative, steps, scratch):
 
 
 @kernel
-def power_iteration(t, w, v, y, steps):
-    """Return the largest eigenvalue of w_i t_ij² w_j, and leave its eigenvector in v.
+def least_eigenvalue(P, v, y, steps):
+    """Return the least eigenvalue of a symmetric matrix without positive entries off its diagonal.
 
-    w (N,) > 0; v (N,) start, positive; y (N,) scratch; steps: how many.
+    P (N, N) float32 by its lower triangle; v (N,) float32 start, positive, replaced by what power
+    iteration with the largest diagonal entry as shift has come to; y (N,) float32 scratch.
     """
-    n = len(w)
+    n = len(v)
+    shift = P[0, 0]
+    for i in range(n):
+        shift = max(shift, P[i, i])
     value = 0.0
     for _ in range(steps):
         norm = 0.0
         for i in range(n):
             norm += v[i] * v[i]
-        scale = 1.0 / math.sqrt(norm)
+        scale = _F(1.0 / math.sqrt(norm))
         for i in range(n):
             v[i] *= scale
-            y[i] = w[i] * v[i]
+        _product(P, v, y)
         value = 0.0
-        for j in range(n):
-            row, total = t[j], 0.0
-            for i in range(n):
-                total += row[i] * row[i] * y[i]
-            total *= w[j]
-            value += total * v[j]
+        for i in range(n):
+            value += v[i] * y[i]
             # A component that vanishes would never come back.
-            v[j] = total + 1e-12
+            v[i] = max(shift * v[i] - y[i], _F(0.0)) + _F(1e-7)
     return value

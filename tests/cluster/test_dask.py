@@ -164,4 +164,4 @@ def test_landscapes__are_the_same_bytes_on_ray_and_on_threads(on_ray, threads, t
         remote = explore()
         with threads:
             same(remote, explore())
-    assert len(list((tmp_path / "p").rglob("*.npz"))) == 6
+    assert len(list((tmp_path / "p").rglob("*.npz"))) == 3
