@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,8 @@ def scan(
     Run again after an interruption, it goes on where it was.
     """
     from lsg_ray.cli.fit import part_place
+    from lsg_ray.ising.model import load_model
+    from lsg_ray.ising.references import as_references
     from lsg_ray.statistics.pieces import forget_pieces, pieces_of
     from lsg_ray.statistics.results import save_result
 
@@ -103,13 +105,17 @@ def scan(
     xs = parse_fields(fields)
     chosen = {
         name: value for name, value in options.items()
-        if value not in (None, False) and name not in ("address", "workers")
+        if value is not None and value is not False and name not in ("address", "workers", "count")
     }  # fmt: skip
     run = _scanner(method, iso_energy, beta, seed, chosen)
     summaries, scans, began = {}, {}, time.perf_counter()
-    with landscape_run([place for _, place in places], figure, overwrite, as_json, options) as tell:
-        for name, (source, target) in zip(parts, places, strict=True):
-            found = run(source, references, xs, pieces=pieces_of(target), progress=tell)
+    inputs = [references, *(source for source, _ in places)]
+    targets = [place for _, place in places]
+    with landscape_run(targets, inputs, figure, overwrite, as_json, options) as tell:
+        models = [load_model(source) for source, _ in places]
+        given = [as_references(references, ising, options["count"]) for ising in models]
+        for name, ising, some, target in zip(parts, models, given, targets, strict=True):
+            found = run(ising, some, xs, pieces=pieces_of(target), progress=tell)
             save_result(found, target, overwrite=overwrite)
             forget_pieces(target)
             scans[name or "model"] = found
@@ -215,7 +221,7 @@ def tap(
     from lsg_ray.statistics.results import save_result
 
     began = time.perf_counter()
-    with landscape_run([out], figure, overwrite, as_json, options) as tell:
+    with landscape_run([out], [model], figure, overwrite, as_json, options) as tell:
         found = tap_states(model, progress=tell, **without_place(options))
     save_result(found, out, overwrite=overwrite)
     if figure is not None:
@@ -269,7 +275,7 @@ def mc(
     from lsg_ray.statistics.results import save_result
 
     began = time.perf_counter()
-    with landscape_run([out], figure, overwrite, as_json, options) as tell:
+    with landscape_run([out], [model, references], figure, overwrite, as_json, options) as tell:
         task, why = networks_task(references, spec)
         found = relax(model, references, task=task, progress=tell, **without_place(options))
     save_result(found, out, overwrite=overwrite)
@@ -355,7 +361,9 @@ def thermo(
 
     began = time.perf_counter()
     places = {"address": None, "workers": workers}
-    with landscape_run([out], figure, overwrite, as_json, places, unit="sweeps") as tell:
+    with landscape_run(
+        [out], [model, reference], figure, overwrite, as_json, places, unit="sweeps"
+    ) as tell:
         ising = load_model(model)
         sigma = None if reference is None else as_references(reference, ising).sigma
         found = thermodynamics(ising, reference=sigma, threads=workers, progress=tell, **options)
@@ -428,7 +436,9 @@ def symmetry(
     if more and options["method"] != "pcd":
         raise InputError("--seconds given with --method bp; it belongs to pcd")
     began = time.perf_counter()
-    with landscape_run([out], figure, overwrite, as_json, options, unit="fractions") as tell:
+    with landscape_run(
+        [out], [store], figure, overwrite, as_json, options, unit="fractions"
+    ) as tell:
         found = permutation_effect(
             store, chosen, fields=parse_fields(fields), progress=tell, **more,
             **without_place(options),
@@ -450,6 +460,7 @@ def symmetry(
 @contextlib.contextmanager
 def landscape_run(
     places: list[str],
+    inputs: Sequence[str | None],
     figure: str | None,
     overwrite: bool,
     as_json: bool,
@@ -462,8 +473,11 @@ def landscape_run(
     from lsg_ray.cluster.progress import late_progress
     from lsg_ray.statistics.results import check_target
 
+    read = {Path(place).resolve() for place in inputs if place is not None}
     for place in places:
         check_target(place, overwrite)
+        if Path(place).resolve() in read:
+            raise InputError(f"--out {place} is what is read; name another place")
     check_figure(figure, places[0], overwrite)
     with (
         dask_session(options["address"], options["workers"]),

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
-from lsg_ray.ising.entropy import DIRECTIONS, check_fields, entropy_bound
+from lsg_ray.ising.entropy import DIRECTIONS, ROOM, check_fields, check_size, entropy_bound
 from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, series_rhat
@@ -35,6 +35,10 @@ from lsg_ray.statistics.pieces import compute_pieces
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
+#: Change of q in a step, beyond what its fluctuations explain, that makes it irreversible.
+JUMP = 0.05
+#: Standard errors within which two states are one, and an entropy is possible.
+SIGMAS = 5.0
 #: Times the sweeps of a field that chains run at the first, from random starts.
 FIRST = 10
 #: Of the integration of the heat capacity at the first field.
@@ -74,8 +78,11 @@ def anneal_scan(
     -------
     xarray.Dataset
         As of `lsg_ray.entropy_scan`, with ``d_stderr``, ``e_stderr``, ``s_stderr`` (between chains;
-        that of the first field's log Z included) and ``rhat``; ``converged`` where R̂ of energy and
-        overlap is below 1.05.  Attributes ``s0`` and ``s0_stderr``: at x = 0, by the heat capacity.
+        those of the first field's log Z and of the integral over x included) and ``rhat``;
+        ``known``, whether s could be integrated, else it is NaN: beyond an irreversible jump only
+        where both directions have come to one state; ``converged`` where also R̂ of energy and
+        overlap is below 1.05, and the entropy is possible.  Attributes ``s0`` and ``s0_stderr``: at
+        x = 0, by the heat capacity.
 
     Raises
     ------
@@ -100,6 +107,7 @@ def anneal_scan(
         )
     if seed < 0:
         raise InputError(f"seed {seed} given; 0 or more")
+    check_size(ising, beta, xs)
     scaled = IsingModel(beta * ising.J, beta * ising.h)
     options = _Options(chains, burn_in, draws, thin, method, seed)
     leaf, given = dask.delayed(_leaf, pure=False), share(scaled)
@@ -114,6 +122,7 @@ def anneal_scan(
         [np.stack(values) for values in zip(*found[first::2], strict=True)] for first in (0, 1)
     )
     both = _Annealed(*(np.stack([a, b[:, ::-1]], axis=1) for a, b in zip(up, down, strict=True)))
+    both = _completed(both)
     zero = thermodynamics(scaled, seed=seed, method=method)
     axes = ("reference", "direction", "field")
     units = {"s": "nat", "s_stderr": "nat", "log_Z": "nat", "e": "nat", "e_stderr": "nat"}
@@ -123,7 +132,10 @@ def anneal_scan(
         name: (axes, value, {"units": units.get(name, "1")}) for name, value in values.items()
     }
     variables["bound"] = (axes, entropy_bound(both.d), {"units": "nat"})
-    variables["converged"] = (axes, both.rhat < RHAT)
+    sound = (both.s > -SIGMAS * both.s_stderr - ROOM) & (
+        both.s < variables["bound"][1] + SIGMAS * both.s_stderr + ROOM
+    )
+    variables["converged"] = (axes, sound & (both.rhat < RHAT) & both.known)
     n = ising.n_spins
     coordinates: dict[str, Any] = {
         "reference": np.arange(len(chosen.sigma)),
@@ -162,6 +174,33 @@ class _Annealed(NamedTuple):
     s_stderr: Floats
     e_stderr: Floats
     rhat: Floats
+    known: NDArray[np.bool_]
+
+
+def _completed(found: _Annealed) -> _Annealed:
+    """Give s and log Z behind a jump the values of the other direction, where that is the same.
+
+    Integrals are good from the first field of a direction to its first irreversible step: beyond
+    it, a direction that has come to the state of the other takes its log Z; else s is unknown.
+    """
+    s, log_Z, s_error = (values.copy() for values in (found.s, found.log_Z, found.s_stderr))
+    known = found.known.copy()
+    noise = SIGMAS * np.hypot(found.d_stderr[:, 0], found.d_stderr[:, 1]) + ROOM
+    cost = SIGMAS * np.hypot(found.e_stderr[:, 0], found.e_stderr[:, 1]) + ROOM
+    same = (np.abs(found.d[:, 0] - found.d[:, 1]) < noise) & (
+        np.abs(found.e[:, 0] - found.e[:, 1]) < cost
+    )
+    for way in (0, 1):
+        other = 1 - way
+        taken = ~found.known[:, way] & found.known[:, other] & same
+        shift = found.log_Z[:, other] - found.log_Z[:, way]
+        s[:, way] = np.where(taken, found.s[:, way] + shift, s[:, way])
+        log_Z[:, way] = np.where(taken, found.log_Z[:, other], log_Z[:, way])
+        s_error[:, way] = np.where(taken, found.s_stderr[:, other], s_error[:, way])
+        known[:, way] |= taken
+    for values in (s, log_Z, s_error):
+        values[~known] = np.nan
+    return found._replace(s=s, log_Z=log_Z, s_stderr=s_error, known=known)
 
 
 def _leaf(
@@ -191,15 +230,19 @@ def _leaf(
     )  # fmt: skip
     h = np.diff(xs)
     pieces = h[:, None] / 2 * (q[1:] + q[:-1]) - (h**2 / 12 * np.diff(variance))[:, None]
+    # A change of q beyond what fluctuations explain is a jump; or a step too wide to integrate.
+    change = np.abs(np.diff(q.mean(axis=1)) - h / 2 * (variance[1:] + variance[:-1]))
+    known = np.cumprod(np.r_[bool(anchor.attrs["converged"]), change < JUMP]).astype(bool)
+    quadrature = np.sqrt(np.r_[0.0, np.cumsum((np.abs(h) * change / 6) ** 2)])
     start = float(anchor["log_Z"][-1])
     log_Z = start + np.concatenate([np.zeros((1, options.chains)), np.cumsum(pieces, axis=0)])
     s = log_Z + e - xs[:, None] * q
     root = np.sqrt(options.chains)
-    error = float(anchor["log_Z_stderr"][-1])
+    error = np.hypot(float(anchor["log_Z_stderr"][-1]), quadrature)
     return _Annealed(
         (1 - q.mean(axis=1)) / 2, s.mean(axis=1), e.mean(axis=1), log_Z.mean(axis=1),
         q.std(axis=1, ddof=1) / 2 / root, np.hypot(s.std(axis=1, ddof=1) / root, error),
-        e.std(axis=1, ddof=1) / root, rhat,
+        e.std(axis=1, ddof=1) / root, rhat, known,
     )  # fmt: skip
 
 

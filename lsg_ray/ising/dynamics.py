@@ -32,6 +32,8 @@ Progress = Callable[[int, int], None]
 CHUNK = 8
 #: Share of the sweeps, the last, over which the memory of the start is averaged.
 LATE = 0.25
+#: Standard errors from which a memory is more than noise.
+SIGMAS = 5.0
 #: Memory from which a reference counts as trapped.
 TRAPPED = 0.2
 
@@ -87,10 +89,11 @@ def relax(
         Over (reference, sweep), from 0: ``overlap`` and ``energy`` per weight in nats, means of the
         chains, with ``_spread``, their standard deviation; with a task ``accuracy``.  Over
         ``reference``: ``equilibrium``, the overlap with the equilibrium magnetizations; ``memory``,
-        (q − q_eq)/(1 − q_eq) over the last quarter of the sweeps; ``trapped``, memory above 0.2;
-        ``relaxation``, the first sweep at which the memory is below 1/e, NaN if none.  Attributes:
-        ``trapped`` (fraction), ``memory``, ``equilibrium_energy``, ``energy_autocorrelation`` (in
-        sweeps, at equilibrium), ``equilibrium_converged`` and ``equilibrium_method``.
+        (q − q_eq)/(1 − q_eq) over the last quarter of the sweeps, NaN where 1 − q_eq is noise;
+        ``trapped``, memory above 0.2 and above its noise; ``relaxation``, the first sweep at which
+        the memory is below 1/e, NaN if none.  Attributes: ``trapped`` (fraction), ``memory``,
+        ``equilibrium_energy``, ``energy_autocorrelation`` (in sweeps, over the second half of the
+        runs), ``equilibrium_converged`` and ``equilibrium_method``.
 
     Raises
     ------
@@ -136,13 +139,14 @@ class _Options(NamedTuple):
 
 
 class _Relaxed(NamedTuple):
-    """Over (reference, sweep); accuracy has no sweeps where there is no task."""
+    """Over (reference, sweep); accuracy has no sweeps where there is no task; time (reference,)."""
 
     overlap: Floats
     overlap_spread: Floats
     energy: Floats
     energy_spread: Floats
     accuracy: Floats
+    time: Floats
 
 
 def _networks(chosen: References, model: IsingModel, task: Task) -> NDArray[np.int8]:
@@ -175,6 +179,7 @@ def _leaf(
     shape = (count, options.sweeps + 1)
     overlap, spread, energy, energy_spread = (np.empty(shape) for _ in range(4))
     examined = None if task is None else chunk_examples(task.x, task.y)
+    history = np.empty((count, options.chains, options.sweeps + 1), np.float32)
     accuracy = np.empty((count, 0 if task is None else options.sweeps + 1))
     for sweep in range(options.sweeps + 1):
         if sweep:
@@ -183,12 +188,15 @@ def _leaf(
         q = np.einsum("rcn,rn->rc", spins, sigma, dtype=np.float64) / n
         e = chains.energies().reshape(count, options.chains) / n
         overlap[:, sweep], spread[:, sweep] = q.mean(axis=1), q.std(axis=1)
+        history[:, :, sweep] = e
         energy[:, sweep], energy_spread[:, sweep] = e.mean(axis=1), e.std(axis=1)
         if task is not None and networks is not None and examined is not None:
             whole = networks.copy()
             whole[:, slice(None) if whole.shape[1] == n else model.weight] = spins[:, 0]
             accuracy[:, sweep], _ = evaluate(task.network, whole, examined, task.loss)
-    return _Relaxed(overlap, spread, energy, energy_spread, accuracy)
+    half = history[:, :, options.sweeps // 2 :]
+    time = np.array([autocorrelation_time(some) for some in half])
+    return _Relaxed(overlap, spread, energy, energy_spread, accuracy, time)
 
 
 def _equilibrium(
@@ -213,7 +221,17 @@ def _dataset(
     final = chosen.sigma @ rest["m"].values / n
     # Where the equilibrium is the reference itself there is nothing to forget.
     memory = (found.overlap - final[:, None]) / np.maximum(1 - final, 1e-9)[:, None]
-    late = memory[:, -max(1, int(LATE * (options.sweeps + 1))) :].mean(axis=1)
+    last = slice(-max(1, int(LATE * (options.sweeps + 1))), None)
+    late = memory[:, last].mean(axis=1)
+    # Late sweeps may all be correlated; chains are not, but a single one has no spread.
+    spread = found.overlap_spread[:, last].mean(axis=1) / np.sqrt(max(options.chains - 1, 1))
+    lone = found.overlap[:, last].std(axis=1) if options.chains == 1 else 0.0
+    error = np.sqrt(spread**2 + lone**2 + (rest["m_stderr"].values ** 2).sum() / n**2)
+    error = np.maximum(error, 1 / (n * options.chains))  # a flip is the least that can be seen
+    noisy = 1 - final < SIGMAS * error + 1e-9
+    late[noisy] = np.nan
+    excess = found.overlap[:, last].mean(axis=1) - final
+    trapped = (np.nan_to_num(late) > TRAPPED) & (excess > SIGMAS * error)
     gone = memory < np.exp(-1)
     relaxation = np.where(gone.any(axis=1), gone.argmax(axis=1).astype(float), np.nan)
     axes, one, nat = ("reference", "sweep"), {"units": "1"}, {"units": "nat"}
@@ -224,7 +242,7 @@ def _dataset(
         "energy_spread": (axes, found.energy_spread, nat),
         "equilibrium": ("reference", final, one),
         "memory": ("reference", late, one),
-        "trapped": ("reference", late > TRAPPED),
+        "trapped": ("reference", trapped),
         "relaxation": ("reference", relaxation, {"units": "sweep"}),
     }
     if found.accuracy.shape[1]:
@@ -235,17 +253,16 @@ def _dataset(
     }
     if chosen.group is not None:
         coordinates["group"] = ("reference", chosen.group)
-    thin = rest.attrs["thin"]
     return xarray.Dataset(
         variables,
         coordinates,
         {
             "statistic": "dynamics", "n_weights": n, "references": chosen.source,
             "beta": options.beta, "method": options.method, "chains": options.chains,
-            "seed": options.seed, "trapped": float((late > TRAPPED).mean()),
-            "memory": float(late.mean()),
+            "seed": options.seed, "trapped": float(trapped.mean()),
+            "memory": float(np.nanmean(late)) if (~noisy).any() else float("nan"),
             "equilibrium_energy": float(series.mean()) / n,
-            "energy_autocorrelation": thin * autocorrelation_time(series),
+            "energy_autocorrelation": float(found.time.mean()),
             "equilibrium_converged": rest.attrs["converged"], "equilibrium_method": how,
         },
     )  # fmt: skip

@@ -135,6 +135,8 @@ class IsingModel:
 
 
 def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
+    if np.iscomplexobj(J) or np.iscomplexobj(h):
+        raise InputError("complex J or h given; they must be real")
     couplings, fields = (np.array(values, np.float64) for values in (J, h))
     n = fields.size
     if fields.ndim != 1 or couplings.shape != (n, n) or n == 0:

@@ -88,13 +88,16 @@ def _made(
 ) -> References:
     try:
         values = np.atleast_2d(np.asarray(sigma))
-        numbers = values.dtype.kind in "biuf"
-    except (TypeError, ValueError):
-        numbers = False
-    if not numbers or values.ndim != 2:
+    except (TypeError, ValueError):  # rows of different lengths
+        values = np.empty(0, object)
+    if values.dtype.kind not in "biuf" or values.ndim != 2:
         raise InputError(
-            f"{source}: references of shape {np.shape(sigma)} given; numbers ±1 of shape "
+            f"{source}: references of shape {values.shape} given; numbers ±1 of shape "
             f"(R, {model.n_spins}) are needed"
+        )
+    if group is not None and np.shape(group) != (len(values),):
+        raise InputError(
+            f"{source}: group of shape {np.shape(group)} given for {len(values)} references"
         )
     if not values.size:
         raise InputError(f"{source}: no references given; at least one is needed")
@@ -159,7 +162,8 @@ def _from_file(path: Path, model: IsingModel, count: int | None) -> References:
             group = np.repeat(named, [len(rows) for rows in some])
             return _made(np.concatenate(some), group, model, count, path.name)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        told = str(error)
+        raise InputError(told if told.startswith(path.name) else f"{path}: {told}") from None
     except Exception as error:  # a foreign or damaged file fails in a dozen ways
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(

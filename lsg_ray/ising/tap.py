@@ -85,10 +85,10 @@ def tap_states(
     -------
     xarray.Dataset
         Over ``start``: ``f``, −(−βF)/(βN), the free energy per weight in nats; ``converged``,
-        ``iterations``, ``residual``, ``damping``, ``gradient`` (largest component of (1 − m²) ∂(−βF)/∂m
-        there) and ``state``, the number of the distinct state it has come to, −1 if it has not
-        converged.  Over ``state_number``, those of lower free energy first: ``m``, ``state_f``,
-        ``population`` (starts), ``curvature``, the smallest eigenvalue of the Hessian
+        ``iterations``, ``residual``, ``damping``, ``gradient``, the largest component of
+        (1 − m²) ∂(−βF)/∂m there, and ``state``, the number of the distinct state it has come to,
+        −1 if it has not converged.  Over ``state_number``, those of lower free energy first: ``m``,
+        ``state_f``, ``population`` (starts), ``curvature``, the smallest eigenvalue of the Hessian
         of βF in units of (1 − m²)⁻¹, positive for minima, and ``stability``, 1 − λ with λ the
         largest eigenvalue of (1 − m_i²) J_ij² (1 − m_j²), below zero where the equations do not
         hold (T. Plefka, J. Phys. A 15, 1971 (1982)), both NaN beyond the first 50; ``overlap``

@@ -143,9 +143,10 @@ def attributes_of(path: Path) -> dict[str, Any]:
     import json
 
     try:
-        return dict(json.loads((path / "zarr.json").read_bytes()).get("attributes", {}))
-    except (OSError, ValueError):
+        found = json.loads((path / "zarr.json").read_bytes())["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _from_dataset(found: xarray.Dataset) -> Target:

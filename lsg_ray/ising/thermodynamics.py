@@ -200,8 +200,10 @@ def _ladder(
     if lengths[-1] <= 0:
         return np.linspace(0, beta, FEWEST)
     steps = np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
-    # Where all is frozen no width is left to measure steps by.
-    steps = np.union1d(steps, np.linspace(steps[-2], beta, 3))
+    # Where all is nearly frozen, little width is left to measure steps by: no further than by a
+    # quarter.
+    tail = int(np.ceil(np.log(beta / steps[1]) / np.log(1.25)))
+    steps = np.union1d(steps, np.geomspace(steps[1], beta, tail + 1))
     found: Floats = steps[np.r_[True, np.diff(steps) > 1e-12]]
     return found
 

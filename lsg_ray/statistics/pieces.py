@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -63,15 +64,27 @@ def compute_pieces(
         if progress is not None:
             progress(len(kept) + done, len(leaves))
 
-    found = compute_each([leaves[n] for n in missing], keep, tell) if missing else []
+    try:
+        found = compute_each([leaves[n] for n in missing], keep, tell) if missing else []
+    except BaseException:
+        _remove_empty(place)
+        raise
     kept |= dict(zip(missing, found, strict=True))
     return [kept[n] for n in range(len(leaves))]
 
 
+def _remove_empty(place: Path) -> None:
+    """Remove a folder of pieces, and the one around it, where there are none."""
+    with contextlib.suppress(OSError):
+        place.rmdir()
+        place.parent.rmdir()
+
+
 def pieces_of(target: str | os.PathLike[str]) -> Path:
     """Return where pieces of a result are kept: beside it, hidden."""
-    path = Path(target).absolute()
-    return path.with_name(f".lsg.{path.name}.pieces")
+    path = Path(target).resolve()
+    name = hashlib.sha256(path.name.encode()).hexdigest()[:12]
+    return path.with_name(f".lsg.{name}.pieces")
 
 
 def forget_pieces(target: str | os.PathLike[str]) -> None:

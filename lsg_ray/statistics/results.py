@@ -56,7 +56,7 @@ def _as_flags(result: xarray.Dataset) -> xarray.Dataset:
             meanings, codes = np.unique(variable.values, return_inverse=True)
             attributes = {
                 "flag_values": list(range(len(meanings))),
-                "flag_meanings": " ".join(meanings),
+                "flag_meanings": " ".join("_".join(name.split()) or "_" for name in meanings),
             }
             result = result.assign_coords({name: (variable.dims, codes.astype("int8"), attributes)})
     return result

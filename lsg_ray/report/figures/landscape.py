@@ -65,12 +65,14 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
                     mew=0.7,
                 )  # fmt: skip
         for r in _few(len(scan["s"])):
-            right.plot(scan["d"].values[r, 0], scan["s"].values[r, 0], color=colour, lw=0.4,
-                       alpha=0.35)  # fmt: skip
-        right.plot(
-            scan["d"].values[:, 0].mean(axis=0), scan["s"].values[:, 0].mean(axis=0),
-            color=colour, label=name,
-        )  # fmt: skip
+            for k, style in enumerate(STYLES.values()):
+                right.plot(scan["d"].values[r, k], scan["s"].values[r, k], ls=style, color=colour,
+                           lw=0.4, alpha=0.35)  # fmt: skip
+        for k, style in enumerate(STYLES.values()):
+            right.plot(
+                scan["d"].values[:, k].mean(axis=0), scan["s"].values[:, k].mean(axis=0),
+                ls=style, color=colour,
+            )  # fmt: skip
     left.set_xlabel("distance field $x$ (nat)")
     left.set_ylabel("distance $d$ to the reference")
     left.set_ylim(-0.02, 1.02)
@@ -78,7 +80,9 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
     label_panel(left, "a", "distance against field")
     right.set_xlabel("distance $d$ to the reference")
     right.set_ylabel("entropy $s$ per weight (nat)")
-    right.set_ylim(0.0, 0.75)
+    right.set_ylim(top=0.75)
+    if right.get_ylim()[0] > -0.02:
+        right.set_ylim(bottom=0.0)
     label_panel(right, "b", "entropy landscape")
     return figure
 
@@ -96,12 +100,18 @@ def iso_figure(curve: xarray.Dataset) -> Figure:
     axes[0].plot(d, -d * np.log(d) - (1 - d) * np.log(1 - d), color=GREY, lw=0.9)
     groups = names_of(curve["group"]) if "group" in curve.coords else np.array(["all"])
     labels = np.broadcast_to(groups, len(curve["d"]))
-    names = [name for name in ("low", "medium", "high", "all") if name in labels]
-    for n, name in enumerate(names or sorted(set(labels.tolist()))):
+    known = [name for name in ("low", "medium", "high", "all") if name in labels]
+    names = [*known, *sorted(set(labels.tolist()) - set(known))]
+    for n, name in enumerate(names):
         rows = np.flatnonzero(labels == name)[:THIN]
         for r in rows:
             for k, direction in enumerate(("up", "down")):
-                style = {"color": OTHERS[n + 1], "lw": 0.6, "alpha": 0.8, "ls": STYLES[direction]}
+                style = {
+                    "color": OTHERS[(n + 1) % len(OTHERS)],
+                    "lw": 0.6,
+                    "alpha": 0.8,
+                    "ls": STYLES[direction],
+                }
                 place = curve["d"].values[r, k]
                 for panel, what in zip(axes, ("s", "beta", "e"), strict=True):
                     label = name if (r, k, what) == (rows[0], 0, "s") else None
