@@ -94,10 +94,10 @@ def entropy_scan(
     -------
     xarray.Dataset
         Over (reference, direction, field): distance ``d``; ``s``, ``e``, ``f`` per weight, in nats;
-        ``bound``, the entropy of all configurations at d; ``converged`` (to a possible entropy),
-        ``iterations``, ``residual``, ``restarted``; ``stability`` (below zero, the cavity
-        approximation fails, see `Branch.stability`), ``stable`` (above zero, and a minimum of the
-        free energy).  Over (reference, field) ``separation``, mean (m_up − m_down)²/4; and what
+        ``bound``, the entropy of all configurations at d; ``converged``, ``iterations``,
+        ``residual``, ``restarted``; ``stability`` (below zero, the cavity approximation fails, see
+        `Branch.stability`), ``stable`` (above zero, a minimum of the free energy, and 0 ≤ s ≤
+        bound).  Over (reference, field) ``separation``, mean (m_up − m_down)²/4; and what
         `add_hysteresis` tells.  Attributes: ``s0``, the entropy of the state with the lowest free
         energy at x = 0, ``s0_converged``, ``s0_stable`` (if not, s0 may be far off, and even
         negative), ``converged`` (the fraction), ``hysteresis``, ``verdict``.  Values that have not
@@ -260,8 +260,8 @@ def _leaf(
                 state = branch_state(branch, couplings, h, reference, x, options.beta)
                 least = branch.stability(couplings)
                 told = (
-                    *state, rest.converged and is_possible(state), *rest[1:3], again, least,
-                    least > 0 and branch.minimum,
+                    *state, *rest[:3], again, least,
+                    least > 0 and branch.minimum and is_possible(state),
                 )  # fmt: skip
                 for values, value in zip(tuple(found)[:10], told, strict=True):
                     values[r, way, k] = value

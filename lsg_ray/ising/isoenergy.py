@@ -211,8 +211,7 @@ def _leaf(
         d[k], s[k], e[k], f[k] = walk.state
         found.converged[k], residual[k] = walk.rest.converged, walk.rest.residual
         stability[k] = walk.branch.stability(walk.couplings)
-        found.stable[k] = stability[k] > 0 and walk.branch.minimum
-        found.converged[k] &= is_possible(walk.state)
+        found.stable[k] = stability[k] > 0 and walk.branch.minimum and is_possible(walk.state)
     return found
 
 

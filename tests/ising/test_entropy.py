@@ -213,10 +213,10 @@ def test_few_fields_and_one_side__cannot_tell():
         assert entropy_scan(model, np.ones(4), fields).attrs["verdict"] == "undetermined"
 
 
-def test_impossible_entropies__are_not_converged():
+def test_impossible_entropies__are_not_stable():
     n = 100
     scan = entropy_scan((glass(n, 0.3), np.zeros(n)), np.ones((1, n)))
-    fine = scan["converged"].values
+    fine = scan["stable"].values
     assert not fine.all()
     assert (scan["s"].values[fine] > -2e-6).all()
     for model, options in (
