@@ -6,8 +6,8 @@
     DIR/overlaps.zarr    P(q)
     DIR/distances.zarr   P(d) as sampled and in canonical form
     DIR/map.zarr         t-SNE of random starts and learned configurations
-    DIR/model-PART.zarr  effective Ising models of LB, ITR, RB and full; check-, scan- and
-                         thermo-PART.zarr, iso.zarr, tap.zarr, dynamics.zarr their landscape
+    DIR/model-PART.zarr  effective Ising models of LB, ITR, RB and full; cavity-, check-, scan- and
+                         thermo-PART.zarr, iso.zarr, tap.zarr, dynamics.zarr: see `survey`
     DIR/report.html      the report, with its figures as PNG beside it
 
 Run again, it resumes: the ensemble's missing blocks are sampled, statistics, which take seconds,

@@ -58,6 +58,8 @@ class Branch:
         As in `lsg_ray.ising.bp.belief_propagation`, of each attempt.
     side
         +1 or −1: to which side spins are pushed off a saddle where a symmetry keeps them.
+    restart
+        Whether what has not converged is tried again from independent spins.
 
     Attributes
     ----------
@@ -66,13 +68,14 @@ class Branch:
     """
 
     def __init__(
-        self, tolerance: float, max_sweeps: int, damping: float | None = None, side: int = 1
-    ) -> None:
+        self, tolerance: float, max_sweeps: int, damping: float | None = None, side: int = 1,
+        restart: bool = True,
+    ) -> None:  # fmt: skip
         from lsg_ray.kernels import bethe
 
         self.kernels = bethe
         self.tolerance, self.max_sweeps, self.damping = tolerance, max_sweeps, damping
-        self.side, self.minimum = side, True
+        self.side, self.restart, self.minimum = side, restart, True
         self.H, self._h = np.empty(0), np.empty(0)
         self._mode, self._scratch = np.empty(0, np.float32), np.empty((0, 0), np.float32)
         self.cavity: Cavity | None = None
@@ -122,7 +125,7 @@ class Branch:
                 self.kernels.pair_messages(last, couplings.t, self._cavity(couplings).messages)
         self._by_messages = True
         rest, H = self._sweep(h, couplings, self.damping)
-        restarted = not rest.converged
+        restarted = self.restart and not rest.converged
         if restarted:
             self._cavity(couplings).start(h)
             steps += rest.iterations

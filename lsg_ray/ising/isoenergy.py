@@ -222,7 +222,9 @@ class _Walk:
         self, model: IsingModel, reference: Floats, energy: float, options: _Options, side: int
     ) -> None:
         self.model, self.reference, self.energy, self.options = model, reference, energy, options
-        self.branch = Branch(options.tolerance, options.max_sweeps, options.damping, side)
+        self.branch = Branch(
+            options.tolerance, options.max_sweeps, options.damping, side, restart=False
+        )
         self.solved, self.failed = 0, False
 
     def excess(self, log_beta: float, x: float) -> float:

@@ -1,9 +1,10 @@
 """The landscape of an ensemble, surveyed as in the paper: what `lsg run` does after sampling.
 
-Models of each part of the network and of all of it; entropy scans around references of low,
-medium and high energy; constant-energy curves, TAP states and Monte Carlo dynamics of the whole;
-entropy by the heat capacity.  Each result is saved as it is done, with the content hash of the
-ensemble, and is not computed again while that stays the same.
+Two models of each part of the network and of all of it: one by the cavity method, with which
+belief propagation is consistent, for entropy scans, constant-energy curves and TAP states; and one
+by persistent chains, which has the ensemble's moments, for the entropy by the heat capacity and for
+Monte Carlo dynamics.  Each result is saved as it is done, with the content hash of the ensemble,
+and is not computed again while that stays the same.
 """
 
 from __future__ import annotations
@@ -18,12 +19,10 @@ import xarray
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
-from lsg_ray.ising.annealing import anneal_scan
 from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.branch import bethe_entropy
 from lsg_ray.ising.dynamics import Task, relax
 from lsg_ray.ising.entropy import entropy_scan
-from lsg_ray.ising.hysteresis import ENOUGH
 from lsg_ray.ising.isoenergy import iso_energy
 from lsg_ray.ising.model import IsingModel, load_model
 from lsg_ray.ising.tap import tap_states
@@ -37,8 +36,6 @@ FEWEST, LARGEST = 50, 2000
 SCANNED, ISO = 5, 1
 #: Fields of constant-energy curves.
 ISO_FIELDS = tuple(round(0.2 * k, 10) for k in range(-15, 16))
-#: Of Monte Carlo scans, where the cavity approximation fails: references of each group, fields.
-ANNEALED, ANNEALED_FIELDS, CHAINS, SCAN_BURN_IN, SCAN_DRAWS = 1, ISO_FIELDS, 64, 20, 30
 #: Starts of the TAP equations.
 STARTS = 500
 #: Of the integration of the heat capacity.
@@ -48,11 +45,12 @@ LADDERS, BURN_IN, DRAWS = 8, 200, 150
 class Survey(NamedTuple):
     """What was found; by part where there are several models.
 
-    checks: Monte Carlo of each model, with the data's moments beside; reasons: why a part has no
-    model.
+    checks: Monte Carlo of each model by persistent chains, with the data's moments beside; cavity:
+    how near the beliefs of the others are; reasons: why a part has no model.
     """
 
     checks: dict[str, xarray.Dataset]
+    cavity: dict[str, float]
     scans: dict[str, xarray.Dataset]
     curves: dict[str, xarray.Dataset]
     iso: xarray.Dataset
@@ -90,7 +88,8 @@ def survey(
     moments
         Of the ensemble, from `lsg_ray.moments`.
     folder
-        Where results are saved: ``model-PART.zarr``, ``check-PART.zarr``, ``scan-PART.zarr``,
+        Where results are saved: ``model-PART.zarr`` (by chains), ``check-PART.zarr``,
+        ``cavity-PART.zarr`` (model by the cavity method), ``scan-PART.zarr``,
         ``thermo-PART.zarr``, ``iso.zarr``, ``tap.zarr``, ``dynamics.zarr``.
     task
         For the accuracy along the dynamics.
@@ -107,12 +106,13 @@ def survey(
     key = f"{ensemble.info()['content_hash']} {package_version()} {seed}"
     target = as_target(moments)
     parts = [name for name in target.parts() if len(target.parts()) > 1]
-    checks, models, scans, curves, reasons = {}, {}, {}, {}, {}
+    checks, models, cavities, reasons = {}, {}, {}, {}
     for name in [*parts, "full"]:
         some = target if name == "full" else target.restrict(target.parts()[name])
-        say(f"model of {name}")
+        say(f"models of {name}")
         try:
             models[name], checks[name] = _fitted(folder, name, some, key, seed)
+            cavities[name] = _cavity(folder, name, some, key, seed)
         except InputError as error:
             if name == "full":
                 raise
@@ -121,19 +121,37 @@ def survey(
     def keep(name: str, make: Callable[[], xarray.Dataset]) -> xarray.Dataset:
         return _kept(folder / f"{name}.zarr", key, make)
 
-    for name, model in models.items():
+    scans, curves = {}, {}
+    for name in cavities:
         say(f"landscape of {name}")
-        scans[name] = keep(f"scan-{name}", partial(_scan, model, ensemble, seed))
-        curves[name] = keep(f"thermo-{name}", partial(_thermodynamics, model, seed))
-    whole = models["full"]
+        scans[name] = keep(
+            f"scan-{name}", partial(entropy_scan, cavities[name], ensemble, count=SCANNED)
+        )
+        curves[name] = keep(f"thermo-{name}", partial(_thermodynamics, models[name], seed))
+    whole, cavity = models["full"], cavities["full"]
     say("constant energy, TAP states, dynamics")
     return Survey(
-        checks, scans, curves,
-        keep("iso", lambda: iso_energy(whole, ensemble, ISO_FIELDS, count=ISO)),
-        keep("tap", lambda: tap_states(whole, starts=STARTS, seed=seed)),
+        checks, {name: model.attributes["rms_C_method"] for name, model in cavities.items()}, scans,
+        curves,
+        keep("iso", lambda: iso_energy(cavity, ensemble, ISO_FIELDS, count=ISO)),
+        keep("tap", lambda: tap_states(cavity, starts=STARTS, seed=seed)),
         keep("dynamics", lambda: relax(whole, ensemble, count=SCANNED, task=task, seed=seed)),
         reasons,
     )  # fmt: skip
+
+
+def _cavity(folder: Path, name: str, target: Target, key: str, seed: int) -> IsingModel:
+    place = folder / f"cavity-{name}.zarr"
+    try:
+        model = load_model(place)
+        if model.attributes.get("survey") == key:
+            return model
+    except InputError:  # not there yet
+        pass
+    fit = fit_boltzmann(target, method="bp", verify=False, seed=seed)
+    fit.model.attributes["survey"] = key
+    fit.model.save(place, overwrite=place.exists())
+    return fit.model
 
 
 def _fitted(
@@ -153,17 +171,6 @@ def _fitted(
                                                   else fit.report[k] for k in names})  # fmt: skip
     save_result(check, check_place, overwrite=True)
     return fit.model, check
-
-
-def _scan(model: IsingModel, ensemble: Ensemble, seed: int) -> xarray.Dataset:
-    """Scan by the cavity method, or by Monte Carlo where that cannot tell."""
-    found = entropy_scan(model, ensemble, count=SCANNED)
-    if found.attrs["verdict"] != "undetermined" and found.attrs["stable"] >= ENOUGH:
-        return found
-    return anneal_scan(
-        model, ensemble, ANNEALED_FIELDS, count=ANNEALED, chains=CHAINS, burn_in=SCAN_BURN_IN,
-        draws=SCAN_DRAWS, seed=seed,
-    )  # fmt: skip
 
 
 def _thermodynamics(model: IsingModel, seed: int) -> xarray.Dataset:

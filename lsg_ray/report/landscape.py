@@ -53,10 +53,11 @@ def _model(survey: Survey) -> Section:
         for name, found in survey.checks.items()
     )
     caption = (
-        "Moments of the model of all weights, as new Monte Carlo chains measure them, against "
+        "Moments of the model of all weights, fitted by persistent chains, as new chains measure "
+        "them, against "
         f"those of the ensemble. Root mean square error of C: {fits}; of which Monte Carlo noise "
-        f"{about['noise_C']:.4f} for all weights. Fitted by persistent chains until what is left "
-        "is below the sampling error."
+        f"{about['noise_C']:.4f} for all weights. Fitted until what is left is below the sampling "
+        "error."
     )
     if about["frozen"]:
         caption += f" {int(about['frozen']):,} weights never change and were left out."
@@ -80,11 +81,11 @@ def _scans(survey: Survey) -> Section:
         f"(thin) and their mean. {_minus(told)}; ln 2 = {np.log(2):.4f}. "
         f"Largest gap between the two directions, all weights: {full['hysteresis']:.2g}. "
     )
-    annealed = [name for name, scan in survey.scans.items() if scan.attrs["method"] != "bp"]
-    if annealed:
-        caption += (
-            f"{', '.join(annealed)}: by Monte Carlo, as the cavity approximation is not stable. "
-        )
+    beliefs = ", ".join(f"{name} {rms:.4f}" for name, rms in survey.cavity.items())
+    caption += (
+        "The models are those of the cavity method, whose beliefs have the magnetizations of the "
+        f"ensemble, and its C to {beliefs} (root mean square). "
+    )
     caption += (
         "All solutions have converged."
         if shares == 1
@@ -116,8 +117,10 @@ def _thermodynamics(survey: Survey) -> Section:
         for name, curve in survey.curves.items()
     )
     caption = (
-        "Entropy and heat capacity per weight against inverse temperature, by parallel tempering "
-        f"from β = 0, without the cavity approximation. At β = 1: {told}."
+        "Entropy and heat capacity per weight of the models by persistent chains, against inverse "
+        "temperature, by parallel tempering from β = 0, without the cavity approximation. At "
+        f"β = 1: {told}; the cavity's is that of the same model, and fails where correlations are "
+        "strong."
     )
     if not all(curve.attrs["converged"] for curve in survey.curves.values()):
         caption += " Not all chains have converged."
@@ -131,7 +134,8 @@ def _thermodynamics(survey: Survey) -> Section:
 def _states(states: xarray.Dataset) -> Section:
     about = states.attrs
     caption = (
-        f"Free energies of the fixed points of the TAP equations from {about['starts']:,} random "
+        "Free energies of the fixed points of the TAP equations (model of the cavity method, all "
+        f"weights) from {about['starts']:,} random "
         f"starts: {100 * about['converged']:.3g} % have converged, to {about['states']:,} distinct "
         f"states; peaks of the histogram: {about['peaks']} ({about['peak_test']}). "
         f"{about['stable_states']:,} of the states are stable. Right, overlaps of different states."
@@ -143,7 +147,8 @@ def _states(states: xarray.Dataset) -> Section:
 def _dynamics(runs: xarray.Dataset) -> Section:
     about = runs.attrs
     caption = (
-        f"Metropolis chains from {runs.sizes['reference']} references ({about['chains']} each): "
+        "Metropolis chains of the model by persistent chains, from "
+        f"{runs.sizes['reference']} references ({about['chains']} each): "
         "overlap with the start, energy"
         + (", and accuracy of the network on the test set" if "accuracy" in runs else "")
         + "; mean and standard deviation over references. "
