@@ -61,6 +61,7 @@ def fit_bp(
     progress: Progress | None = None,
     correlations: Literal["beliefs", "response"] = "beliefs",
     shrinkage: float | None = None,
+    margin: float = 0.0,
 ) -> Fitted:
     """Find the couplings whose beliefs, or whose linear response, are nearest to the data.
 
@@ -77,6 +78,9 @@ def fit_bp(
         For ``response``: c is mixed with its diagonal, (1 − shrinkage) c + shrinkage · diag c, as
         an inverse needs where there are few configurations; by default N/(N + M), or 0 if M is
         unknown.
+    margin
+        For ``beliefs``: stay below the border of stability by so much of the threshold.  At the
+        border itself, a small field may have two solutions.
 
     Returns
     -------
@@ -93,13 +97,15 @@ def fit_bp(
         raise InputError(f"correlations {correlations!r} given; beliefs or response")
     if shrinkage is not None and not 0 <= shrinkage < 1:
         raise InputError(f"shrinkage {shrinkage} given; from 0 up to 1, excluded")
+    if not 0 <= margin < 1:
+        raise InputError(f"margin {margin} given; from 0 up to 1, excluded")
     if correlations == "response":
         return _by_response(target, shrinkage)
-    return _by_beliefs(target, seed, threads, progress)
+    return _by_beliefs(target, margin, seed, threads, progress)
 
 
 def _by_beliefs(
-    target: Target, seed: int, threads: int | None, progress: Progress | None
+    target: Target, margin: float, seed: int, threads: int | None, progress: Progress | None
 ) -> Fitted:
     scale, matrix = _correlation_matrix(target)
     history: dict[str, list[float]] = {"step": [], "delta": [], "threshold": [], "stable": []}
@@ -126,6 +132,12 @@ def _by_beliefs(
         elif step > 0:
             above = threshold
         threshold = (below + above) / 2
+    if margin and found is not None:
+        J, h = _with_beliefs(target, _clipped(matrix, (1 - margin) * below) * scale)
+        beliefs, stable = _settles(J, h, target.m, seed, threads)
+        found = J, h, _own(J, h, beliefs, target)
+        if not stable:
+            return Fitted(*found[:2], False, len(history["step"]), found[2], history)
     if found is None:  # not even weak correlations: independent weights, which always are stable
         J, h = np.zeros_like(matrix), np.arctanh(target.m)
         own = deviation(target.m, np.outer(target.m, target.m), target)

@@ -33,13 +33,15 @@ from lsg_ray.statistics.results import save_result
 #: Configurations, at least, and weights, at most: a model has N² couplings.
 FEWEST, LARGEST = 50, 2000
 #: References of each group: of scans, and of constant-energy curves.
-SCANNED, ISO = 5, 1
+SCANNED, ISO = 4, 1
 #: Fields of constant-energy curves.
 ISO_FIELDS = tuple(round(0.2 * k, 10) for k in range(-15, 16))
+#: How far cavity models stay from the border of stability: at it, small fields have two solutions.
+MARGIN = 0.05
 #: Starts of the TAP equations.
 STARTS = 500
 #: Of the integration of the heat capacity.
-LADDERS, BURN_IN, DRAWS = 8, 200, 150
+LADDERS, BURN_IN, DRAWS = 8, 150, 100
 
 
 class Survey(NamedTuple):
@@ -148,7 +150,7 @@ def _cavity(folder: Path, name: str, target: Target, key: str, seed: int) -> Isi
             return model
     except InputError:  # not there yet
         pass
-    fit = fit_boltzmann(target, method="bp", verify=False, seed=seed)
+    fit = fit_boltzmann(target, method="bp", verify=False, seed=seed, margin=MARGIN)
     fit.model.attributes["survey"] = key
     fit.model.save(place, overwrite=place.exists())
     return fit.model

@@ -88,3 +88,18 @@ def test_reference_parts__beat_the_published_fits(shared, part, C, m):
     assert fit.report["converged"]
     assert fit.report["rms_C_method"] < C
     assert fit.report["rms_m_method"] < m / 100
+
+
+def test_margin__stays_below_the_border():
+    """A ferromagnet's moments, too strong for stable beliefs: less is asked for, with a margin."""
+    n = 20
+    c = np.full((n, n), 0.4) + 0.6 * np.eye(n)
+    border, inside = (
+        fit_boltzmann((np.zeros(n), c), method="bp", verify=False, margin=margin)
+        for margin in (0.0, 0.2)
+    )
+    assert inside.report["converged"]
+    assert inside.report["rms_C_method"] > border.report["rms_C_method"]
+    assert np.abs(inside.model.J).max() < np.abs(border.model.J).max()
+    with pytest.raises(InputError, match="margin 1"):
+        fit_boltzmann((np.zeros(n), c), method="bp", margin=1.0)
