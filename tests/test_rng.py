@@ -28,6 +28,7 @@ def test_stages__are_fixed_numbers():
         "SYNTHETIC": 6,
         "MONTE_CARLO": 7,
         "CAVITY": 8,
+        "TAP": 9,
     }
 
 

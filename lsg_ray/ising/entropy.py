@@ -117,7 +117,7 @@ def entropy_scan(
     --------
     >>> scan = entropy_scan((np.zeros((4, 4)), np.zeros(4)), np.ones((1, 4)), [-1, 0, 1])
     >>> scan["s"].values[0, 0].round(6).tolist(), scan.attrs["verdict"]
-    ([0.365336, 0.693147, 0.365336], 'smooth')
+    ([0.365334, 0.693147, 0.365334], 'smooth')
     """
     ising = as_model(model)
     chosen = as_references(references, ising, count)

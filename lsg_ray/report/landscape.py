@@ -136,9 +136,9 @@ def _states(states: xarray.Dataset) -> Section:
     caption = (
         "Free energies of the fixed points of the TAP equations (model of the cavity method, all "
         f"weights) from {about['starts']:,} random "
-        f"starts: {100 * about['converged']:.3g} % have converged, to {about['states']:,} distinct "
-        f"states; peaks of the histogram: {about['peaks']} ({about['peak_test']}). "
-        f"{about['stable_states']:,} of the states are stable. Right, overlaps of different states."
+        f"starts: {100 * about['converged']:.3g} % have converged; distinct "
+        f"states: {about['states']:,}, of which stable: {about['stable_states']:,}; peaks of the "
+        f"histogram: {about['peaks']} ({about['peak_test']}). Right, overlaps of different states."
     )
     alt = "Histogram of TAP free energies, and of overlaps between states."
     return section("tap", TITLES["tap"], partial(tap_figure, states), caption, alt)
@@ -153,8 +153,8 @@ def _dynamics(runs: xarray.Dataset) -> Section:
         + (", and accuracy of the network on the test set" if "accuracy" in runs else "")
         + "; mean and standard deviation over references. "
         f"{100 * about['trapped']:.3g} % are still trapped at the end (memory of the start above "
-        f"0.2; mean {about['memory']:.3f}); the energy's autocorrelation time at equilibrium is "
-        f"{about['energy_autocorrelation']:.2g} sweeps."
+        f"0.2; mean {about['memory']:.3f}); the energy's autocorrelation time in their second half "
+        f"is {about['energy_autocorrelation']:.2g} sweeps."
     )
     alt = "Overlap with the reference, energy and accuracy against Monte Carlo sweeps."
     return section(
