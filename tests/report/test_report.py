@@ -267,8 +267,12 @@ def test_pyplot_is_never_imported():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_landscape__of_a_survey_has_its_sections_and_goes_with_them(tmp_path, digits):
+def test_landscape__of_a_survey_has_its_sections_and_goes_with_them(tmp_path, digits, monkeypatch):
     """Enough configurations for models: all six figures, and none of them in a later report."""
+    for name, value in {
+        "SCANNED": 1, "ISO_FIELDS": (-1.0, 0.0, 1.0), "STARTS": 50, "LADDERS": 4, "DRAWS": 20,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(f"lsg_ray.ising.survey.{name}", value)
     spec = make_spec((5, 3, 4, 10), 60, block_size=20)
     ensemble = make_ensemble(str(tmp_path / "e.zarr"), spec, dataset_hash=digits.content_hash)
     given = moments(ensemble)
