@@ -34,6 +34,9 @@ from lsg_ray.errors import InputError
     type=click.Choice(["beliefs", "response"]),
     help="bp: match the beliefs of pairs (the paper's; default), or their linear response.",
 )
+@click.option(
+    "--margin", type=float, help="bp: stay below the border of stability, for scans; say 0.05."
+)
 @click.option("--l1", metavar="NUMBER|auto", help="plm: penalty; 0.01 by default.")
 @click.option("--l2", type=float, help="plm, pcd, exact: penalty on J squared.")
 @click.option("--count", type=click.IntRange(min=2), help="plm: so many configurations, at random.")
@@ -224,7 +227,7 @@ def _penalty(given: str) -> float | str:
 
 #: Options that only some methods have.
 _METHODS = {
-    "correlations": ("bp",), "l1": ("plm",), "l2": ("plm", "pcd", "exact"), "count": ("plm",),
+    "correlations": ("bp",), "margin": ("bp",), "l1": ("plm",), "l2": ("plm", "pcd", "exact"), "count": ("plm",),
     "decimate": ("plm",), "seconds": ("pcd",),
 }  # fmt: skip
 
