@@ -227,7 +227,8 @@ def _penalty(given: str) -> float | str:
 
 #: Options that only some methods have.
 _METHODS = {
-    "correlations": ("bp",), "margin": ("bp",), "l1": ("plm",), "l2": ("plm", "pcd", "exact"), "count": ("plm",),
+    "correlations": ("bp",), "margin": ("bp",),
+    "l1": ("plm",), "l2": ("plm", "pcd", "exact"), "count": ("plm",),
     "decimate": ("plm",), "seconds": ("pcd",),
 }  # fmt: skip
 
