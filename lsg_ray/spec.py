@@ -51,6 +51,9 @@ Seed = Annotated[int, Field(ge=0, lt=2**128), BeforeValidator(_not_bool)]
 #: Networks that the torch engine trains together, configurations 0 to 63, 64 to 127, ...: fixed,
 #: since they share their noise.
 STACK = 64
+#: ReLU networks that are trained together by default, at most, and the bytes of their weights.
+#: More gain little on a CPU, and the last stack of an ensemble is trained whole.
+REAL_STACK, STACK_BYTES = 8, 4 << 20
 #: Most weights a network may have.
 MAX_WEIGHTS = 10**8
 
@@ -90,7 +93,7 @@ class DatasetSpec(_Section):
 
 
 class NetworkSpec(_Section):
-    """Architecture: layer widths from input to output, no biases."""
+    """Architecture: layer widths from input to output."""
 
     family: Literal["binary", "relu"] = Field(
         "binary", description="binary: weights ±1 (LL); relu: real weights (SG)."
@@ -99,7 +102,10 @@ class NetworkSpec(_Section):
         (20, 15, 15, 10), description="Layer widths, input to output. LL App. D: 20-15-15-10."
     )
     leaky_slope: float = Field(
-        0.1, ge=0, le=1, description="Slope of the leaky ReLU below zero. LL Sec. II: 0.1."
+        0.1, ge=0, le=1, description="Slope below zero. LL Sec. II: 0.1; SG: 0, the plain ReLU."
+    )
+    biases: bool = Field(
+        False, description="relu: a bias per unit, the last column of its layer's weights."
     )
 
     @model_validator(mode="after")
@@ -110,8 +116,12 @@ class NetworkSpec(_Section):
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
-        """Shape ``(fan_out, fan_in)`` of each weight matrix, input to output."""
-        return tuple((out, fan_in) for fan_in, out in itertools.pairwise(self.widths))
+        """Shape ``(fan_out, fan_in)`` of each weight matrix, input to output.
+
+        With biases, each has one more column, the last.
+        """
+        extra = int(self.biases)
+        return tuple((out, fan_in + extra) for fan_in, out in itertools.pairwise(self.widths))
 
     @property
     def n_weights(self) -> int:
@@ -146,7 +156,7 @@ class NetworkSpec(_Section):
 
 
 class TrainingSpec(_Section):
-    """How the fields θ of one network are trained."""
+    """How the fields θ of one binary network, or the weights of a ReLU network, are trained."""
 
     optimizer: Literal["adam", "sgd"] = Field("adam", description="LL App. D: Adam.")
     learning_rate: float = Field(
@@ -161,9 +171,19 @@ class TrainingSpec(_Section):
     )
     decay_factor: float = Field(10.0, gt=1, description="By how much. LL App. F: 10.")
     batch_size: Positive | None = Field(
-        200, description="Mini-batch; null for full batch. LL App. D: 200."
+        200, description="Mini-batch; null for full batch. LL App. D: 200; SG Sec. 4.5: 256."
     )
-    epochs: Positive = Field(50, description="Passes over the training set. Authors' runs: 50.")
+    batch_fraction: float | None = Field(
+        None, gt=0, le=1, description="Mini-batch as a share of the examples. SG Sec. 4.5: 0.1."
+    )
+    epochs: Positive = Field(
+        50, description="Passes over the training set, at most. Authors' runs: 50."
+    )
+    target_loss: float | None = Field(
+        None,
+        gt=0,
+        description="relu: train until the training loss is no larger; null: all epochs.",
+    )
     gamma: float = Field(
         1e-5, ge=0, le=1e6, description="L2 on the fields, added as γθ. LL App. D: 1e-5."
     )
@@ -173,6 +193,35 @@ class TrainingSpec(_Section):
     engine: Literal["numba", "torch"] = Field(
         "numba", description="numba: CPU, float32; torch: stacked networks, CPU or CUDA."
     )
+    stack: Positive | None = Field(
+        None, description="relu: networks trained together; null: up to 8, of 4 MiB in all."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fraction_replaces_size(cls, tree: Any) -> Any:
+        if isinstance(tree, Mapping) and tree.get("batch_fraction") is not None:
+            return {"batch_size": None, **tree}
+        return tree
+
+    @model_validator(mode="after")
+    def _one_batch_size(self) -> TrainingSpec:
+        if self.batch_fraction is not None and self.batch_size is not None:
+            raise ValueError(
+                f"batch_fraction: {self.batch_fraction} and batch_size {self.batch_size} given; "
+                "set one of them to null"
+            )
+        return self
+
+    def batch(self, n_examples: int) -> int:
+        """Return the examples of a mini-batch.
+
+        >>> TrainingSpec(batch_fraction=0.1).batch(60_000)
+        6000
+        """
+        if self.batch_fraction is not None:
+            return max(1, round(self.batch_fraction * n_examples))
+        return min(self.batch_size or n_examples, n_examples)
 
 
 class EnsembleSpec(_Section):
@@ -183,7 +232,7 @@ class EnsembleSpec(_Section):
         0.80, ge=0, le=1, description="Accepted from this accuracy on. LL Sec. II: 0.80."
     )
     draws: Positive = Field(
-        100, description="Configurations drawn per trial, best kept. Authors' runs: 100."
+        100, description="binary: configurations drawn per trial, best kept. Authors' runs: 100."
     )
     selection: Selection = Field(
         "test", description="Set that accuracy is taken on. LL selects on the test set."
@@ -207,8 +256,36 @@ class EnsembleSpec(_Section):
         return tuple(part for part in get_args(Part) if part in parts)
 
 
+#: What a ReLU network's specification has where it says nothing: section, field, value, source.
+RELU_DEFAULTS: dict[str, dict[str, Any]] = {
+    "dataset": {"components": None},  # raw pixels: SG Sec. 4.1
+    "network": {
+        "widths": (784, 256, 10),  # SG App. A.2: 64 to 1,024 hidden units
+        "leaky_slope": 0.0,  # SG Sec. 4.1: ReLU
+    },
+    "training": {
+        "optimizer": "adam",  # SG Sec. 4.2, 4.5; SGD in Sec. 4.4
+        "learning_rate": 1e-3,  # Adam's own, Kingma and Ba (2015); SG names none
+        "batch_size": 256,  # SG Sec. 4.5
+        "epochs": 50,
+        "gamma": 0.0,  # SG: no penalty
+        "initial_std": 0.0,  # Glorot uniform, SG App. A.4.2
+        "engine": "torch",
+    },
+    "ensemble": {
+        "count": 100,  # SG App. A.4.2: 100 or 200
+        "threshold": 0.0,  # every trained network is a solution
+        "draws": 1,
+        "give_up_after": 3,
+    },
+}
+
+
 class Spec(_Section):
-    """A whole run. `load_spec` reads one from YAML."""
+    """A whole run. `load_spec` reads one from YAML.
+
+    With ``network.family: relu`` the fields that are not given are those of `RELU_DEFAULTS`.
+    """
 
     schema_version: Literal[1] = Field(1, description="Version of this schema.")
     name: str = Field("unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -216,6 +293,22 @@ class Spec(_Section):
     network: NetworkSpec = NetworkSpec()
     training: TrainingSpec = TrainingSpec()
     ensemble: EnsembleSpec = EnsembleSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_family(cls, tree: Any) -> Any:
+        sections = tree if isinstance(tree, Mapping) else {}
+        network = sections.get("network")
+        if not isinstance(network, Mapping) or network.get("family") != "relu":
+            return tree
+        filled = dict(sections)
+        for name, defaults in RELU_DEFAULTS.items():
+            given = sections.get(name, {})
+            if isinstance(given, Mapping):
+                filled[name] = {**defaults, **given}
+                if name == "training" and given.get("batch_fraction") and "batch_size" not in given:
+                    filled[name]["batch_size"] = None
+        return filled
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Spec:
@@ -233,15 +326,29 @@ class Spec(_Section):
     def block_size(self) -> int:
         """Configurations a block: as given, or 1,000, less where that leaves under 64 blocks.
 
-        For the torch engine, rounded up to whole stacks.
+        For the torch engine, rounded up to whole stacks; of ReLU networks, one stack.
 
         >>> Spec(ensemble=EnsembleSpec(count=500)).block_size
         8
         """
         if self.ensemble.block_size is not None:
             return self.ensemble.block_size
+        if self.network.family == "relu":
+            return min(self.stack, self.ensemble.count)
         size = min(1000, -(-self.ensemble.count // 64))
-        return -(-size // STACK) * STACK if self.training.engine == "torch" else size
+        return -(-size // self.stack) * self.stack
+
+    @property
+    def stack(self) -> int:
+        """Networks that are trained together, at addresses 0 to stack − 1, and so on.
+
+        >>> parse_spec({"network": {"family": "relu"}}).stack
+        5
+        """
+        if self.network.family == "relu":
+            most = max(1, min(REAL_STACK, STACK_BYTES // (4 * self.network.n_weights)))
+            return self.training.stack or most
+        return STACK if self.training.engine == "torch" else 1
 
     @property
     def n_blocks(self) -> int:
@@ -271,8 +378,9 @@ class Spec(_Section):
 
 def _misfits(spec: Spec) -> Iterable[str]:
     """Yield one line per contradiction between sections."""
-    pixels, classes = DATASET_SHAPES[spec.dataset.name]
-    name, widths = spec.dataset.name, spec.network.widths
+    name: str = spec.dataset.name
+    pixels, classes = DATASET_SHAPES[name]
+    widths = spec.network.widths
     components = spec.dataset.components
     if components is not None and components > pixels:
         yield f"dataset.components: {components} given; {name} has {pixels} pixels"
@@ -292,12 +400,40 @@ def _misfits(spec: Spec) -> Iterable[str]:
         )
     if spec.network.n_weights > MAX_WEIGHTS:
         yield f"network.widths: {spec.network.n_weights} weights; at most {MAX_WEIGHTS}"
+    if spec.network.family == "relu":
+        yield from _relu_misfits(spec)
+    else:
+        for name, value in (
+            ("network.biases", spec.network.biases),
+            ("training.target_loss", spec.training.target_loss),
+            ("training.stack", spec.training.stack),
+        ):
+            if value:
+                yield f"{name}: {value} given; only relu networks have it (network.family)"
     for part in spec.ensemble.frozen_parts:
         if part not in spec.network.parts:
             allowed = ", ".join(spec.network.parts)
             yield f"ensemble.frozen_parts: {part!r} given; this network has {allowed}"
     if set(spec.ensemble.frozen_parts) >= set(spec.network.parts):
         yield "ensemble.frozen_parts: every part is frozen; leave one to be trained"
+
+
+def _relu_misfits(spec: Spec) -> Iterable[str]:
+    """Yield one line per field that ReLU networks do not have."""
+    training, ensemble = spec.training, spec.ensemble
+    for name, value, neutral in (
+        ("training.engine", training.engine, "torch"),
+        ("training.initial_std", training.initial_std, 0.0),
+        ("ensemble.draws", ensemble.draws, 1),
+        ("ensemble.frozen_parts", ensemble.frozen_parts, ()),
+        ("ensemble.store_fields", ensemble.store_fields, False),
+    ):
+        if value != neutral:
+            yield f"{name}: {value!r} given; relu networks have {neutral!r}: leave it out"
+    if spec.dataset.labels != "class":
+        yield f"dataset.labels: {spec.dataset.labels!r} given; relu networks learn 'class' labels"
+    if len(spec.network.widths) < 3:
+        yield f"network.widths: {list(spec.network.widths)} given; relu networks have hidden layers"
 
 
 def parse_spec(tree: Any, source: str = "spec") -> Spec:

@@ -8,6 +8,7 @@ Retry, resume and growth are the same thing: do the missing blocks.
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,14 +20,17 @@ from lsg_ray.cluster.progress import Progress, Style, byte_progress, progress
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.block import Block
+from lsg_ray.ensemble.block import Block, RealBlock
 from lsg_ray.ensemble.ledger import rejection_histogram
 from lsg_ray.ensemble.verify import sweep
 from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
 from lsg_ray.errors import InputError
 from lsg_ray.networks.sampling import Arena, prepare, sample_configurations
+from lsg_ray.networks.solutions import SolutionArena, prepare_solutions, sample_solutions
 from lsg_ray.rng import Stage
 from lsg_ray.spec import Spec
+
+AnyArena = Arena | SolutionArena
 
 #: Seconds between a worker's reports while it computes a block.
 REPORT_EVERY = 1.0
@@ -97,7 +101,9 @@ def sample(
     if str(url).startswith("memory://") and workers != 0:
         raise InputError(f"{url} lives in this process alone; sample it with workers=0")
     with byte_progress(style) as on_bytes:
-        arena = prepare(spec, dataset := load_dataset(spec.dataset, progress=on_bytes))
+        dataset = load_dataset(spec.dataset, progress=on_bytes)
+        relu = spec.network.family == "relu"
+        arena = prepare_solutions(spec, dataset) if relu else prepare(spec, dataset)
     plan = create_ensemble(url, spec, dataset_hash=dataset.content_hash)
     before = plan.count - sum(_rows(plan, int(block)) for block in plan.missing)
     if before == plan.count:
@@ -147,7 +153,7 @@ class Tally:
 def sample_block(
     url: str,
     spec: Spec,
-    arena: Arena,
+    arena: AnyArena,
     block: int,
     start: int,
     rows: int,
@@ -158,7 +164,12 @@ def sample_block(
 
     ``attempts`` tells how often the block was begun before; it is asked when the block is computed.
     """
-    found = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
+    found: Any
+    kind: type[Block] | type[RealBlock]
+    if isinstance(arena, SolutionArena):
+        found, kind = sample_solutions(spec, arena, start, rows, on_trial=on_trial), RealBlock
+    else:
+        found, kind = sample_configurations(spec, arena, start, rows, on_trial=on_trial), Block
     attempt = attempts()
     columns = found._asdict()
     missed = columns.pop("missed")
@@ -167,7 +178,7 @@ def sample_block(
     written = write_block(
         url,
         block,
-        Block(**columns, trials=trials, rejected=rejected),
+        kind(**columns, trials=trials, rejected=rejected),
         attempt=attempt,
         seed_path=(spec.ensemble.seed, int(Stage.TRIAL), start),
     )
@@ -177,7 +188,7 @@ def sample_block(
 
 
 def _in_process(
-    plan: Plan, spec: Spec, arena: Arena, tally: Tally
+    plan: Plan, spec: Spec, arena: AnyArena, tally: Tally
 ) -> Iterator[tuple[int, BlockDone]]:
     for block in map(int, plan.missing):
         counts = [0, 0]
@@ -192,11 +203,11 @@ def _in_process(
 
 
 def _on_ray(
-    plan: Plan, spec: Spec, arena: Arena, tally: Tally, address: str | None, workers: int | None
+    plan: Plan, spec: Spec, arena: AnyArena, tally: Tally, address: str | None, workers: int | None
 ) -> Iterator[tuple[int, BlockDone]]:
     import ray
 
-    size = sum(part.nbytes for part in (arena.x, arena.y, *arena.selection, *arena.test))
+    size = _size(arena)
     with ray_session(address, workers, size) as cpus:
         gpus = ray.cluster_resources().get("GPU", 0)
         on_gpu = spec.training.engine == "torch" and gpus >= 1
@@ -217,6 +228,13 @@ def _on_ray(
         for block, done in run_bounded(submit, blocks, in_flight=in_flight, tick=under_way):
             under_way.forget(block)
             yield block, done
+
+
+def _size(arena: AnyArena) -> int:
+    """Return the bytes of the arrays that every worker reads."""
+    buffers: list[pickle.PickleBuffer] = []
+    pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
+    return sum(buffer.raw().nbytes for buffer in buffers)
 
 
 class Board:
@@ -276,7 +294,7 @@ class _UnderWay:
 
 
 def _block_task(
-    url: str, spec_json: str, arena: Arena, board: Any, block: int, start: int, rows: int
+    url: str, spec_json: str, arena: AnyArena, board: Any, block: int, start: int, rows: int
 ) -> BlockDone:
     """Body of a Ray task."""
     import ray

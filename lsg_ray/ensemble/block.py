@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.ensemble.header import Header
-from lsg_ray.ensemble.layout import ArrayLayout, pack
+from lsg_ray.ensemble.layout import CURVES, LAYER, ArrayLayout, pack
 from lsg_ray.ensemble.ledger import check_rejected
 from lsg_ray.errors import InputError
 
@@ -57,7 +57,32 @@ class Block:
     fields: NDArray[Any] | None = None
 
 
-def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray[Any]]:
+@dataclass(frozen=True, eq=False)
+class RealBlock:
+    """Consecutive accepted networks of real weights.
+
+    Parameters
+    ----------
+    start
+        Index of the first configuration.
+    weights
+        (rows, N) float32; layers one after another, each row-major ``[out, in]``.
+    columns
+        By array name, (rows,) numbers of `lsg_ray.ensemble.layout.REAL_SCALARS` and (rows, epochs)
+        of `CURVES`, NaN after a network's last pass.
+    trials, rejected, seconds
+        As in `Block`.
+    """
+
+    start: int
+    weights: NDArray[np.float32]
+    columns: Mapping[str, NDArray[Any]]
+    trials: int
+    rejected: Mapping[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def stored_arrays(block: Block | RealBlock, header: Header, index: int) -> dict[str, NDArray[Any]]:
     """Check a block against the store and return its arrays as they are stored.
 
     Returns
@@ -80,11 +105,41 @@ def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray
         check_rejected(dict(block.rejected), block.trials, rows)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
+    if isinstance(block, RealBlock) != (header.spec.network.family == "relu"):
+        raise InputError(
+            f"{where}: a {type(block).__name__} given; the store holds "
+            f"{header.spec.network.family} networks"
+        )
+    if isinstance(block, RealBlock):
+        return _real_arrays(block, header, rows, where)
     if block.fields is not None and not header.spec.ensemble.store_fields:
         raise InputError(f"{where}: fields given; the store keeps none (ensemble.store_fields)")
     arrays = {"weights": pack(_signs(block.weights, (rows, header.n_weights), where))}
     for layout in header.arrays[1:]:
         arrays[layout.name] = _numbers(getattr(block, layout.name), layout, rows, where)
+    return arrays
+
+
+def _real_arrays(
+    block: RealBlock, header: Header, rows: int, where: str
+) -> dict[str, NDArray[Any]]:
+    """Cut weights into layers and check every array."""
+    weights = np.asarray(block.weights)
+    if weights.shape != (rows, header.n_weights):
+        raise InputError(f"{where}: weights of shape {weights.shape}, must be "
+                         f"{(rows, header.n_weights)}")  # fmt: skip
+    network = header.spec.network
+    layers = iter(zip(network.layer_slices, network.shapes, strict=True))
+    arrays = {}
+    for layout in header.arrays:
+        if layout.name.startswith(LAYER):
+            place, shape = next(layers)
+            given = weights[:, place].reshape(rows, *shape)
+        elif layout.name in block.columns:
+            given = block.columns[layout.name]
+        else:
+            raise InputError(f"{where}: no {layout.name}")
+        arrays[layout.name] = _numbers(given, layout, rows, where)
     return arrays
 
 
@@ -116,7 +171,11 @@ def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> NDArray[
     if dtype.kind == "i":
         bad = (values < 0) | (values > np.iinfo(dtype).max)
         need = f"0 to {np.iinfo(dtype).max}"
-    elif layout.name in ("accuracy", "test_accuracy"):
+    elif layout.name in CURVES:
+        # NaN after the last pass; of a network that diverged there is no record.
+        bad = np.isinf(values)
+        need = "finite, or NaN after the last pass"
+    elif layout.name.endswith("accuracy"):
         bad = ~((values >= 0) & (values <= 1))
         need = "0 to 1"
     else:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.ensemble.chunks import read_chunk
 from lsg_ray.ensemble.expression import compile_expression
-from lsg_ray.ensemble.layout import array_layout, unpack
+from lsg_ray.ensemble.layout import LAYER, ArrayLayout, unpack
 from lsg_ray.ensemble.location import locate
 
 
@@ -20,7 +20,7 @@ def load(
     rows: int,
     *,
     block_size: int,
-    n_weights: int,
+    arrays: tuple[ArrayLayout, ...],
     start: int,
     stop: int,
     where: str | None,
@@ -32,40 +32,73 @@ def load(
     url
         The store.
     name
-        ``configuration``, ``packed``, ``weights`` (±1) or an array of the store.
-    block, rows, block_size, n_weights
-        Which block, and how blocks are cut.
+        ``configuration``, ``packed``, ``weights`` (±1, or all layers of real ones) or an array of
+        the store.
+    block, rows, block_size, arrays
+        Which block, how blocks are cut, and the arrays of the store.
     start, stop
         Weights wanted, for ``weights`` and ``fields``.
     where
         Condition that rows must meet; None for all.
     """
     first = block * block_size
+    binary = arrays[0].name == "weights"
     if name == "configuration":
         values: NDArray[Any] = np.arange(first, first + rows, dtype=np.int64)
+    elif name == "weights" and not binary:
+        values = _real_weights(url, arrays, block, rows, block_size, start, stop)
     else:
-        stored = "weights" if name == "packed" else name
-        layout = array_layout(stored, n_weights)
+        layout = _layout(arrays, name)
         values = read_chunk(locate(url), layout, block, block_size=block_size, rows=rows)
     if where is not None:
         condition = compile_expression(where)
-        shape = {"block_size": block_size, "n_weights": n_weights, "start": start, "stop": stop}
+        shape = {"block_size": block_size, "arrays": arrays, "start": start, "stop": stop}
         columns = {
-            one: load(url, one, block, rows, where=None, **shape)
+            one: load(url, one, block, rows, where=None, **shape)  # type: ignore[arg-type]
             for one in condition.names or ("configuration",)
         }
         values = values[condition(columns)]
-    if name == "weights":
+    if name == "weights" and binary:
         return unpack(values, start, stop)
     return values[:, start:stop] if name == "fields" else values
 
 
-def no_rows(name: str, *, n_weights: int, start: int, stop: int) -> NDArray[Any]:
+def _layout(arrays: tuple[ArrayLayout, ...], name: str) -> ArrayLayout:
+    stored = "weights" if name == "packed" else name
+    return next(array for array in arrays if array.name == stored)
+
+
+def _real_weights(
+    url: str,
+    arrays: tuple[ArrayLayout, ...],
+    block: int,
+    rows: int,
+    block_size: int,
+    start: int,
+    stop: int,
+) -> NDArray[np.float32]:
+    """Read weights start:stop of flat configurations, from the layers that hold them."""
+    found, first = np.empty((rows, stop - start), np.float32), 0
+    for layout in arrays:
+        if not layout.name.startswith(LAYER):
+            break
+        last = first + layout.row[0] * layout.row[1]
+        low, high = max(start, first), min(stop, last)
+        if low < high:
+            layer = read_chunk(locate(url), layout, block, block_size=block_size, rows=rows)
+            part = layer.reshape(rows, -1)[:, low - first : high - first]
+            found[:, low - start : high - start] = part
+        first = last
+    return found
+
+
+def no_rows(name: str, *, arrays: tuple[ArrayLayout, ...], start: int, stop: int) -> NDArray[Any]:
     """Return what `load` gives for no rows: shape ``(0, ...)`` and type of a column."""
     if name == "configuration":
         return np.empty(0, np.int64)
     if name == "weights":
-        return np.empty((0, stop - start), np.int8)
-    layout = array_layout("weights" if name == "packed" else name, n_weights)
+        binary = arrays[0].name == "weights"
+        return np.empty((0, stop - start), np.int8 if binary else np.float32)
+    layout = _layout(arrays, name)
     row = (stop - start,) if name == "fields" else layout.row
     return np.empty((0, *row), layout.dtype)

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.ensemble.layout import SCALARS
+from lsg_ray.ensemble.layout import REAL_SCALARS, SCALARS
 from lsg_ray.errors import QueryError
 
-#: What a condition may name.
-QUERY_COLUMNS: tuple[str, ...] = ("configuration", *SCALARS)
+#: What a condition may name in some store; `Ensemble.where` knows what there is in its own.
+QUERY_COLUMNS: tuple[str, ...] = tuple(dict.fromkeys(["configuration", *SCALARS, *REAL_SCALARS]))
 
 MAX_LENGTH = 2000
 MAX_NODES = 400
@@ -96,15 +96,16 @@ class Expression:
 
 
 @lru_cache(maxsize=128)
-def compile_expression(text: str) -> Expression:
+def compile_expression(text: str, columns: tuple[str, ...] = QUERY_COLUMNS) -> Expression:
     """Check a condition and return it ready for use.
 
     Parameters
     ----------
     text
         Comparisons (``< <= > >= == !=``, chained, ``in (1, 2)``, ``not in``) of columns, numbers,
-        ``+ - * / // % **`` and ``abs()``, joined by ``and``, ``or``, ``not``.  Columns are
-        `QUERY_COLUMNS`.
+        ``+ - * / // % **`` and ``abs()``, joined by ``and``, ``or``, ``not``.
+    columns
+        Names that there are.
 
     Raises
     ------
@@ -125,14 +126,15 @@ def compile_expression(text: str) -> Expression:
     source = "".join(" " if mark.isspace() else mark for mark in text)
     source = "".join(mark if mark.isprintable() else "�" for mark in source)
     body = source.lstrip()
-    return _Builder(source, len(source) - len(body)).build(body.rstrip(), text)
+    return _Builder(source, len(source) - len(body), columns).build(body.rstrip(), text)
 
 
 class _Builder:
     """Turns a parsed condition into nested NumPy calls, or says what is wrong with it."""
 
-    def __init__(self, source: str, indent: int) -> None:
+    def __init__(self, source: str, indent: int, columns: tuple[str, ...]) -> None:
         self.source = source
+        self.columns = columns
         self.indent = indent
         self.names: set[str] = set()
 
@@ -179,9 +181,9 @@ class _Builder:
                 constant = self._constant(node)
                 return lambda _: constant
             case ast.Name(id=name):
-                if name not in QUERY_COLUMNS:
+                if name not in self.columns:
                     raise self._fault(
-                        node, f"unknown name {name!r}; columns are {', '.join(QUERY_COLUMNS)}"
+                        node, f"unknown name {name!r}; columns are {', '.join(self.columns)}"
                     )
                 self.names.add(name)
                 return lambda columns: columns[name]

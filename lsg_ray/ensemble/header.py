@@ -126,9 +126,8 @@ def new_header(
     Raises
     ------
     StoreInputError
-        The specification cannot be stored: its family, or far too many blocks.
+        The specification cannot be stored: far too many blocks.
     """
-    arrays_of(spec)
     if spec.n_blocks > MAX_BLOCKS:
         raise StoreInputError(
             f"ensemble.block_size: {spec.block_size} given, which makes {spec.n_blocks:,} blocks "

@@ -33,6 +33,10 @@ def describe(url: str, header: Header, records: Sequence[Record]) -> dict[str, A
     rows = sum(record.rows for record in records)
     trials = sum(record.trials for record in records)
     block_bytes = [chunk_bytes(array, header.block_size) for array in header.arrays]
+    weight_bytes = sum(
+        size for array, size in zip(header.arrays, block_bytes, strict=True)
+        if array.name.startswith("weights")
+    )  # fmt: skip
     accuracy = None
     if records:
         accuracy = {
@@ -44,6 +48,7 @@ def describe(url: str, header: Header, records: Sequence[Record]) -> dict[str, A
         "url": url,
         "name": header.spec.name,
         "dataset": header.spec.dataset.name,
+        "family": header.spec.network.family,
         "widths": list(header.spec.network.widths),
         "n_weights": header.n_weights,
         "count": header.count,
@@ -58,7 +63,7 @@ def describe(url: str, header: Header, records: Sequence[Record]) -> dict[str, A
         "seconds": sum(record.seconds for record in records),
         "bytes": sum(block_bytes) * len(records),
         "bits_per_weight": (
-            8 * block_bytes[0] * len(records) / (rows * header.n_weights) if rows else None
+            8 * weight_bytes * len(records) / (rows * header.n_weights) if rows else None
         ),
         "content_hash": combine(record.content for record in records),
         "spec_hash": header.spec_hash,

@@ -17,6 +17,19 @@ polarization   float32                       mean |tanh(θ/2)| over weights, 1 w
 fields         float32  N                    trained fields θ, if ensemble.store_fields
 =============  =======  ===================  =====================================================
 
+and for networks of real weights, in place of all these:
+
+===============  =======  =============  =========================================================
+array            type     row            meaning
+===============  =======  =============  =========================================================
+weights_0, …     float32  out × in       weights of each layer; with biases, the last of ``in``
+accuracy, loss   float64                 on the selection set
+test_accuracy …  float64                 test_loss, train_accuracy, train_loss of the solution
+trial, epochs    int32                   accepted trial, and its passes over the examples
+curve_…          float32  epochs         train_loss, train_accuracy (means over each pass, while
+                                         learning), test_loss, test_accuracy (after it)
+===============  =======  =============  =========================================================
+
 Weight i of a configuration is bit ``i % 8`` (from the least significant) of byte ``i // 8``; the
 unused bits of the last byte are zero.  A row costs ceil(N/8) bytes, 1.01 bit a weight at N = 675.
 """
@@ -24,19 +37,22 @@ unused bits of the last byte are zero.  A row costs ceil(N/8) bytes, 1.01 bit a 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.errors import InputError, StoreInputError
+from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec
 
 FORMAT = "lsg-ray ensemble"
 FORMAT_VERSION = 1
 ROOT = "zarr.json"
 LEDGER = "ledger"
+#: Arrays of real weights, by layer.
+LAYER = "weights_"
 BIT_ORDER: Literal["little"] = "little"
 SIGN_MAP = {"0": -1, "1": 1}
 _BITS_OF_BYTE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder=BIT_ORDER)
@@ -53,6 +69,21 @@ SCALARS: dict[str, tuple[str, str]] = {
     "trial": ("<i4", "index of the accepted trial of this configuration"),
     "epochs": ("<i4", "epochs of training of the accepted trial"),
     "polarization": ("<f4", "mean |tanh(theta/2)| over the weights"),
+}
+#: The same for networks of real weights.
+REAL_SCALARS: dict[str, tuple[str, str]] = {
+    **{name: SCALARS[name] for name in ("accuracy", "loss", "test_accuracy")},
+    "test_loss": ("<f8", "mean loss on the test set"),
+    "train_accuracy": ("<f8", "accuracy on the training set"),
+    "train_loss": ("<f8", "mean loss on the training set"),
+    **{name: SCALARS[name] for name in ("trial", "epochs")},
+}
+#: Curves of training, a number per pass.
+CURVES: dict[str, str] = {
+    "curve_train_loss": "mean training loss during the pass",
+    "curve_train_accuracy": "training accuracy during the pass",
+    "curve_test_loss": "test loss after the pass",
+    "curve_test_accuracy": "test accuracy after the pass",
 }
 
 
@@ -97,33 +128,44 @@ def weights_layout(n_weights: int) -> ArrayLayout:
     return ArrayLayout("weights", "|u1", row, ("configuration", "byte"), attributes)
 
 
-def array_layout(name: str, n_weights: int) -> ArrayLayout:
-    """Return the layout of one array by name; `KeyError` for an unknown one."""
-    if name == "weights":
-        return weights_layout(n_weights)
-    if name == "fields":
-        about = {"description": "trained fields theta"}
-        return ArrayLayout("fields", "<f4", (n_weights,), ("configuration", "weight"), about)
-    dtype, description = SCALARS[name]
-    return ArrayLayout(name, dtype, attributes={"description": description})
-
-
 def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
-    """Return the arrays that a specification asks for, in the order that they are hashed.
-
-    Raises
-    ------
-    StoreInputError
-        The network family has no layout yet.
-    """
-    if spec.network.family != "binary":
-        raise StoreInputError(
-            f"network.family: {spec.network.family!r} cannot be stored yet; use 'binary'"
-        )
-    names = ["weights", *SCALARS]
+    """Return the arrays that a specification asks for, in the order that they are hashed."""
+    if spec.network.family == "relu":
+        return _real_arrays(spec)
+    n_weights = spec.network.n_weights
+    arrays = [weights_layout(n_weights), *_scalars(SCALARS)]
     if spec.ensemble.store_fields:
-        names.append("fields")
-    return tuple(array_layout(name, spec.network.n_weights) for name in names)
+        about = {"description": "trained fields theta"}
+        arrays.append(
+            ArrayLayout("fields", "<f4", (n_weights,), ("configuration", "weight"), about)
+        )
+    return tuple(arrays)
+
+
+def _scalars(kinds: Mapping[str, tuple[str, str]]) -> list[ArrayLayout]:
+    return [
+        ArrayLayout(name, dtype, attributes={"description": description})
+        for name, (dtype, description) in kinds.items()
+    ]
+
+
+def _real_arrays(spec: Spec) -> tuple[ArrayLayout, ...]:
+    about = "weights [unit, input]" + (", the last column biases" if spec.network.biases else "")
+    layers = [
+        ArrayLayout(
+            f"{LAYER}{layer}", "<f4", shape, ("configuration", f"unit_{layer}", f"input_{layer}"),
+            {"description": f"layer {layer}: {about}"},
+        )
+        for layer, shape in enumerate(spec.network.shapes)
+    ]  # fmt: skip
+    curves = [
+        ArrayLayout(
+            name, "<f4", (spec.training.epochs,), ("configuration", "epoch"),
+            {"description": f"{description}, NaN after the last"},
+        )
+        for name, description in CURVES.items()
+    ]  # fmt: skip
+    return (*layers, *_scalars(REAL_SCALARS), *curves)
 
 
 def pack(weights: NDArray[np.int8]) -> NDArray[np.uint8]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.ensemble.expression import QUERY_COLUMNS
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import QueryError
 
@@ -17,7 +16,7 @@ def query(
     ensemble: Ensemble,
     where: str | None = None,
     *,
-    columns: Sequence[str] = QUERY_COLUMNS,
+    columns: Sequence[str] | None = None,
     limit: int | None = None,
     sort: str | None = None,
 ) -> dict[str, NDArray[Any]]:
@@ -30,9 +29,10 @@ def query(
     where
         Condition as `compile_expression` takes it; None for all rows.
     columns
-        Any of `QUERY_COLUMNS` and ``weights``.  Weights come as one string of ``+`` and ``-`` a
-        row: it survives CSV and JSON as it is, takes one character a weight, and reads back with
-        ``1 if sign == "+" else -1``.  For arrays use `Ensemble.take` or `Ensemble.numpy`.
+        Any of `Ensemble.query_columns`, by default all, and ``weights`` of binary networks.  These
+        come as one string of ``+`` and ``-`` a row: it survives CSV and JSON as it is, takes one
+        character a weight, and reads back with ``1 if sign == "+" else -1``.  For arrays use
+        `Ensemble.take` or `Ensemble.numpy`.
     limit
         At most so many rows; reading stops there.
     sort
@@ -54,7 +54,8 @@ def query(
     Block by block: first the columns of the condition, then the others of matching rows only.  A
     sorted query reads the condition's columns and the key of all blocks, 16 bytes a match.
     """
-    _check_columns(columns)
+    columns = ensemble.query_columns if columns is None else columns
+    _check_columns(ensemble, columns)
     if limit is not None and limit < 0:
         raise QueryError(f"limit {limit} given; it must be 0 or more")
     view = ensemble if where is None else ensemble.where(where)
@@ -78,9 +79,9 @@ def _matches(view: Ensemble, limit: int | None) -> NDArray[np.int64]:
 
 def _sorted_matches(view: Ensemble, sort: str, limit: int | None) -> NDArray[np.int64]:
     key = sort.removeprefix("-")
-    if key not in QUERY_COLUMNS:
+    if key not in view.query_columns:
         raise QueryError(
-            f"sort: unknown column {key!r}; columns are {', '.join(QUERY_COLUMNS)}, "
+            f"sort: unknown column {key!r}; columns are {', '.join(view.query_columns)}, "
             "with '-' in front for descending"
         )
     names = ["configuration"] if key == "configuration" else ["configuration", key]
@@ -93,8 +94,8 @@ def _sorted_matches(view: Ensemble, sort: str, limit: int | None) -> NDArray[np.
     return configurations[order[:limit]]
 
 
-def _check_columns(columns: Sequence[str]) -> None:
-    allowed = (*QUERY_COLUMNS, "weights")
+def _check_columns(ensemble: Ensemble, columns: Sequence[str]) -> None:
+    allowed = (*ensemble.query_columns, *(["weights"] if ensemble.binary else []))
     for name in columns:
         if name not in allowed:
             raise QueryError(f"unknown column {name!r}; columns are {', '.join(allowed)}")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.ensemble.columns import load, no_rows
-from lsg_ray.ensemble.expression import QUERY_COLUMNS, compile_expression
+from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.ledger import complete_blocks
@@ -72,7 +72,7 @@ class Ensemble(Snapshot):
         QueryError
             The condition cannot be understood.
         """
-        compile_expression(condition)
+        compile_expression(condition, self.query_columns)
         both = condition if self.condition is None else f"({self.condition}) and ({condition})"
         compile_expression(both)
         return self._view(condition=both)
@@ -112,8 +112,8 @@ class Ensemble(Snapshot):
         block
             Index, one of `blocks`.
         columns
-            ``configuration``, ``weights`` ((rows, weights) int8 ±1), ``packed`` (whole rows of
-            bits as stored), or any array of the store.
+            ``configuration``, ``weights`` ((rows, weights): int8 ±1, or float32), ``packed`` (of
+            binary weights, whole rows of bits as stored), or any array of the store.
 
         Raises
         ------
@@ -147,8 +147,8 @@ class Ensemble(Snapshot):
             return pack(self.weights_block(block))
         return self.read(block, ["packed"])["packed"]
 
-    def weights_block(self, block: int) -> NDArray[np.int8]:
-        """Return the weights of one complete block: (rows, n_weights) int8 ±1."""
+    def weights_block(self, block: int) -> NDArray[Any]:
+        """Return the weights of one complete block: (rows, n_weights) int8 ±1, or float32."""
         return self.read(block, ["weights"])["weights"]
 
     def loader(self, column: str) -> partial[NDArray[Any]]:
@@ -158,7 +158,7 @@ class Ensemble(Snapshot):
             self.url,
             self._known(column),
             block_size=self.block_size,
-            n_weights=self.header.n_weights,
+            arrays=self.header.arrays,
             start=self.weight_slice.start,
             stop=self.weight_slice.stop,
             where=self.condition,
@@ -168,7 +168,7 @@ class Ensemble(Snapshot):
         """Return what reading a column gives when no row meets the condition."""
         start, stop = self.weight_slice.start, self.weight_slice.stop
         known = self._known(column)
-        return no_rows(known, n_weights=self.header.n_weights, start=start, stop=stop)
+        return no_rows(known, arrays=self.header.arrays, start=start, stop=stop)
 
     def _load(self, block: int, column: str) -> NDArray[Any]:
         return self.loader(column)(block, self.header.rows(block), where=None)
@@ -198,15 +198,15 @@ class Ensemble(Snapshot):
 
     def column(self, name: str) -> NDArray[Any]:
         """Return one per-configuration column over all complete blocks: (n_rows,)."""
-        if name not in QUERY_COLUMNS:
+        if name not in self.query_columns:
             raise InputError(
-                f"column {name!r} given; columns are {', '.join(QUERY_COLUMNS)}; "
+                f"column {name!r} given; columns are {', '.join(self.query_columns)}; "
                 "for weights use numpy() or to_dask()"
             )
         pieces = list(self._map(lambda block: self.read(block, [name])[name]))
         return np.concatenate(pieces) if pieces else self.no_rows(name)
 
-    def numpy(self, limit: int | None = None, *, max_bytes: int = MAX_BYTES) -> NDArray[np.int8]:
+    def numpy(self, limit: int | None = None, *, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
         """Return the weights of the first rows in memory.
 
         Parameters
@@ -218,7 +218,7 @@ class Ensemble(Snapshot):
 
         Returns
         -------
-        (rows, n_weights) int8 ±1.
+        (rows, n_weights) int8 ±1, or float32.
 
         Raises
         ------
@@ -228,13 +228,14 @@ class Ensemble(Snapshot):
         if limit is not None and limit < 0:
             raise InputError(f"limit {limit} given; it must be 0 or more")
         rows = self.n_rows if limit is None else min(limit, self.n_complete)
-        size = rows * self.n_weights
+        kind = self.no_rows("weights").dtype
+        size = rows * self.n_weights * kind.itemsize
         if size > max_bytes:
             raise InputError(
                 f"{rows:,} rows of {self.n_weights:,} weights take {size / 2**30:.1f} GiB, more "
                 f"than {max_bytes / 2**30:.1f}; give limit=, use to_dask(), or raise max_bytes"
             )
-        weights = np.empty((rows, self.n_weights), np.int8)
+        weights = np.empty((rows, self.n_weights), kind)
         filled = 0
         for block in self.blocks.tolist():
             if filled >= rows:

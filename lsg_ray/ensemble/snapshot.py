@@ -126,7 +126,19 @@ class Snapshot:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names that `read`, `take` and `to_dask` take."""
-        return ("configuration", *(array.name for array in self.header.arrays), "packed")
+        names = ["configuration", *(array.name for array in self.header.arrays)]
+        return (*names, "packed" if self.binary else "weights")
+
+    @property
+    def binary(self) -> bool:
+        """Whether weights are ±1; else they are real numbers."""
+        return self.spec.network.family == "binary"
+
+    @property
+    def query_columns(self) -> tuple[str, ...]:
+        """Names of numbers per configuration: what conditions, queries and `column` take."""
+        scalars = (array.name for array in self.header.arrays if not array.row)
+        return ("configuration", *scalars)
 
     def _check_complete(self, block: int) -> None:
         check_block_index(block, self.header.n_blocks)

@@ -257,7 +257,7 @@ def _record_of(key: str) -> int | None:
 
 def _chunk_of(key: str, header: Header) -> int | None:
     name, _, chunk = key.partition("/")
-    match = re.fullmatch(r"c\.(\d{1,18})(\.0)?", chunk)
+    match = re.fullmatch(r"c\.(\d{1,18})(\.0)*", chunk)
     for array in header.arrays:
         if match and array.name == name and array.chunk_key(int(match[1])) == key:
             return int(match[1])
@@ -310,7 +310,8 @@ def _check_block(
 
 def _compare(record: Record, header: Header, arrays: dict[str, Any], content: str) -> str | None:
     """Return how the data of a block contradict its record."""
-    if not padding_is_zero(arrays["weights"], header.n_weights):
+    binary = header.spec.network.family == "binary"
+    if binary and not padding_is_zero(arrays["weights"], header.n_weights):
         return "bits beyond the last weight are set"
     if content != record.content:
         return f"data have content {content[:16]}…, the record says {record.content[:16]}…"

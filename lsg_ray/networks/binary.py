@@ -152,7 +152,7 @@ def _train_one(network, training, x, y, fields, seed, loss, held):  # type: igno
         np.array(held),
         network.leaky_slope,
         _loss_number(loss),
-        min(training.batch_size or len(x), len(x)),
+        training.batch(len(x)),
         training.epochs,
         training.optimizer == "adam",
         training.learning_rate,

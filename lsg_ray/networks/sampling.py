@@ -5,7 +5,7 @@ own random fields, trains a network, draws `draws` binary configurations and kee
 selection set; the first trial that reaches the threshold gives the configuration.  All randomness
 of a trial comes from its address ``(seed, TRIAL, i, trial)``, so a configuration does not depend on
 the block it is computed in, on workers, threads or retries.  (With the torch engine, noise and
-batches are those of its stack of `STACK` configurations, which is always trained whole.)
+batches are those of its stack of `Spec.stack` configurations, which is always trained whole.)
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from lsg_ray.networks import binary
 from lsg_ray.networks.binary import Frozen
 from lsg_ray.networks.layout import ChunkedExamples, chunk_examples, read_only
 from lsg_ray.rng import Stage, seed_sequence
-from lsg_ray.spec import STACK, Spec
+from lsg_ray.spec import Spec
 
 
 class Arena(NamedTuple):
@@ -72,7 +73,8 @@ def prepare(spec: Spec, dataset: Dataset) -> Arena:
     """Lay a data set out for the trials of ``spec``; done once per run, shared by all workers."""
     if spec.network.family != "binary":
         raise InputError(
-            f"network.family: {spec.network.family!r} given; sampling is for 'binary' networks"
+            f"network.family: {spec.network.family!r} given; for 'binary' networks only, others "
+            "are prepared by prepare_solutions"
         )
     sets: dict[str, Examples] = {
         "test": dataset.test,
@@ -87,19 +89,29 @@ def prepare(spec: Spec, dataset: Dataset) -> Arena:
     return Arena(read_only(x, np.float32), read_only(y, np.int32), selection, test)
 
 
-class _Trials:
-    """Counts the trials of a block; gives up when too few are accepted."""
+class Trials:
+    """Counts the trials of a block; gives up when too few are accepted, with advice."""
 
-    def __init__(self, spec: Spec, on_trial: Callable[[bool], None] | None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        on_trial: Callable[[bool], None] | None,
+        advise: Callable[[int, NDArray], str] | None = None,
+    ) -> None:
         self.spec = spec
+        self._advise = advise or partial(_advice, spec)
         self.missed: list[float] = []
         self.accepted = 0
         self._on_trial = on_trial or (lambda _: None)
         self._lock = threading.Lock()
 
-    def judge(self, accuracy: float) -> bool:
-        """Count a trial by its best accuracy (NaN: diverged); return whether it is accepted."""
-        accepted = accuracy >= self.spec.ensemble.threshold
+    def accepts(self, candidate: Any) -> bool:
+        """Return whether a trial's outcome is accepted; NaN never is."""
+        return bool(candidate.accuracy >= self.spec.ensemble.threshold)
+
+    def judge(self, candidate: Any) -> bool:
+        """Count a trial; return whether it is accepted."""
+        accepted, accuracy = self.accepts(candidate), candidate.accuracy
         with self._lock:
             if accepted:
                 self.accepted += 1
@@ -108,7 +120,7 @@ class _Trials:
             self._on_trial(accepted)
             limit = self.spec.ensemble.give_up_after * (self.accepted + 1)
             if len(self.missed) >= limit:
-                raise AcceptanceError(_advice(self.spec, self.accepted, np.array(self.missed)))
+                raise AcceptanceError(self._advise(self.accepted, np.array(self.missed)))
         return accepted
 
 
@@ -167,9 +179,10 @@ def sample_configurations(
     Cost: trials × (epochs × 7 N P + draws × 2 N P_selection) flop.
     """
     began = time.perf_counter()
-    trials = _Trials(spec, on_trial)
+    trials = Trials(spec, on_trial)
     if spec.training.engine == "torch":
-        found = _fill_stacks(spec, arena, start, rows, device, trials)
+        run = partial(run_trials, spec, arena, device=device)
+        found = fill_stacks(spec.stack, start, rows, trials, run)
     else:
         found = _fill_one_by_one(spec, arena, start, rows, threads, trials)
     weights = np.array([candidate.weights for _, candidate in found])
@@ -192,12 +205,12 @@ def sample_configurations(
 
 
 def _fill_one_by_one(
-    spec: Spec, arena: Arena, start: int, rows: int, threads: int, trials: _Trials
+    spec: Spec, arena: Arena, start: int, rows: int, threads: int, trials: Trials
 ) -> list[tuple[int, Candidate]]:
     def fill(configuration: int) -> tuple[int, Candidate]:
         for trial in itertools.count():
             candidate = run_trials(spec, arena, [configuration], trial)[0]
-            if trials.judge(candidate.accuracy):
+            if trials.judge(candidate):
                 return trial, candidate
         raise AssertionError("unreachable")
 
@@ -208,26 +221,27 @@ def _fill_one_by_one(
         return list(pool.map(fill, wanted))
 
 
-def _fill_stacks(
-    spec: Spec, arena: Arena, start: int, rows: int, device: str | None, trials: _Trials
-) -> list[tuple[int, Candidate]]:
+def fill_stacks(
+    stack: int,
+    start: int,
+    rows: int,
+    trials: Trials,
+    run: Callable[[list[int], int], Sequence[Any]],
+) -> list[tuple[int, Any]]:
     """Fill the whole stacks that the wanted configurations lie in, and keep what is wanted.
 
-    Networks of a stack share their noise, so a configuration is what its stack makes it, whatever
-    the block or the count.
+    Networks of a stack share products, and some their noise, so a configuration is what its stack
+    makes it, whatever the block or the count.  ``run(configurations, trial)`` gives candidates.
     """
-    found: dict[int, tuple[int, Candidate]] = {}
+    found: dict[int, tuple[int, Any]] = {}
     wanted = range(start, start + rows)
-    for first in range(start - start % STACK, start + rows, STACK):
-        waiting, trial = list(range(first, first + STACK)), 0
+    for first in range(start - start % stack, start + rows, stack):
+        waiting, trial = list(range(first, first + stack)), 0
         while any(configuration in wanted for configuration in waiting):
-            tried = run_trials(spec, arena, waiting, trial, device)
+            tried = run(waiting, trial)
             for configuration, candidate in zip(waiting, tried, strict=True):
-                if configuration in wanted:
-                    accepted = trials.judge(candidate.accuracy)
-                else:
-                    accepted = candidate.accuracy >= spec.ensemble.threshold
-                if accepted:
+                judge = trials.judge if configuration in wanted else trials.accepts
+                if judge(candidate):
                     found[configuration] = (trial, candidate)
             waiting = [configuration for configuration in waiting if configuration not in found]
             trial += 1

@@ -108,7 +108,7 @@ def _train(network, training, x, y, start, seed, loss, held, device, binary):  #
 
     device = device or default_device()
     n, n_examples = len(start), len(x)
-    batch = min(training.batch_size or n_examples, n_examples)
+    batch = training.batch(n_examples)
     generator = torch.Generator(device=device)
     generator.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
     inputs = torch.tensor(x, dtype=torch.float32, device=device)

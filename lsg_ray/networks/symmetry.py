@@ -114,10 +114,14 @@ def network_outputs(
 ) -> NDArray[np.float64]:
     """Return the outputs (B, outputs, P) of networks for inputs (P, inputs), in float64."""
     _check(network, weights, inputs)
+    binary = network.family == "binary"
     a = np.broadcast_to(inputs.T.astype(np.float64), (len(weights), *inputs.T.shape))
     for layer in range(len(network.shapes)):
-        z = _matrix(network, weights.astype(np.float64), layer) @ a
-        a = np.maximum(z, network.leaky_slope * z) / math.sqrt(network.widths[layer])
+        W = _matrix(network, weights, layer).astype(np.float64)
+        z = W[..., :-1] @ a + W[..., -1:] if network.biases else W @ a
+        a = np.maximum(z, network.leaky_slope * z)
+        if binary:
+            a /= math.sqrt(network.widths[layer])
     return z
 
 
@@ -321,10 +325,18 @@ def permute_nodes(network: NetworkSpec, weights: NDArray, orders: Orders) -> NDA
         W = _matrix(network, weights, layer)
         fan_out, fan_in = network.shapes[layer]
         i = np.arange(fan_out)[None] if layer == last else orders[layer]
-        j = np.arange(fan_in)[None] if layer == 0 else orders[layer - 1]
+        j = np.arange(fan_in)[None] if layer == 0 else with_bias(network, orders[layer - 1])
         moved = W[rows, i[:, :, None], j[:, None, :]]
         out[:, place] = moved.reshape(len(weights), fan_out * fan_in)
     return out
+
+
+def with_bias(network: NetworkSpec, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the order (..., n) of a layer's inputs, with their bias where it is: last."""
+    if not network.biases:
+        return order
+    last = np.full((*order.shape[:-1], 1), order.shape[-1])
+    return np.concatenate([order, last], axis=-1)
 
 
 def random_orders(network: NetworkSpec, rows: int, rng: np.random.Generator) -> Orders:
@@ -417,13 +429,15 @@ def _match(
         for w in (a, b)
     )
     orders = [np.arange(network.widths[0]), *start, np.arange(network.widths[-1])]
+    n = network.widths
     converged, iteration = not start, 0
     while not converged and iteration < max_iterations:
         iteration += 1
         converged = True
         for layer in range(1, len(orders) - 1):
-            gain = A[layer - 1] @ B[layer - 1][:, orders[layer - 1]].T
-            gain = gain + A[layer].T @ B[layer][orders[layer + 1]]
+            gain = A[layer - 1] @ B[layer - 1][:, with_bias(network, orders[layer - 1])].T
+            # A bias belongs to the layer above.
+            gain = gain + A[layer][:, : n[layer]].T @ B[layer][orders[layer + 1], : n[layer]]
             _, order = linear_sum_assignment(gain, maximize=True)
             units = np.arange(len(order))
             now, new = gain[units, orders[layer]].sum(), gain[units, order].sum()

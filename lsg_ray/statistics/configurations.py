@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.ensemble.expression import QUERY_COLUMNS
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.lazy import weight_coordinates
@@ -126,11 +125,9 @@ def as_configurations(given: Any) -> Configurations:
 class StoredConfigurations(Configurations):
     """Rows of the complete blocks of a store, or of a view of it."""
 
-    binary = True
-    columns = QUERY_COLUMNS
-
     def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
+        self.binary, self.columns = ensemble.binary, ensemble.query_columns
         self.name = ensemble.url
         self.n_weights = ensemble.n_weights
         self._ends = np.cumsum(ensemble.rows_by_block)
@@ -151,17 +148,19 @@ class StoredConfigurations(Configurations):
             if end >= stop:
                 return
 
-    def rows(self, start: int, stop: int) -> NDArray[np.int8]:
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
         pieces = [self.ensemble.weights_block(b)[rows] for b, rows in self._pieces(start, stop)]
-        return np.concatenate(pieces) if pieces else np.empty((0, self.n_weights), np.int8)
+        found = np.concatenate(pieces) if pieces else self.ensemble.no_rows("weights")
+        return found if self.binary else found.astype(np.float64)
 
     def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
         pieces = [self.ensemble.packed_block(b)[rows] for b, rows in self._pieces(start, stop)]
         row = -(-self.n_weights // 8)
         return np.concatenate(pieces) if pieces else np.empty((0, row), np.uint8)
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
-        return self.values("weights", rows)
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        found = self.values("weights", rows)
+        return found if self.binary else found.astype(np.float64)
 
     def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         nothing = self.ensemble.no_rows(name)

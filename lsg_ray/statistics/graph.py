@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from lsg_ray.errors import LsgError
+from lsg_ray.networks.threads import one_thread
 
 Result = TypeVar("Result")
 
@@ -87,7 +88,7 @@ def _run(graph: Any, callback: Any) -> Any:
     from threadpoolctl import threadpool_limits
 
     # Tasks are what runs in parallel: linear algebra inside one gets one thread.
-    with callback, threadpool_limits(1):
+    with callback, threadpool_limits(1), one_thread():
         try:
             (result,) = dask.compute(graph)
         except LsgError as error:

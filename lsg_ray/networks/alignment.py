@@ -1,0 +1,133 @@
+"""Hidden units of ReLU networks in a common order, so that distances mean something.
+
+Two ways to remove the permutation symmetry from a set of solutions:
+
+- ``clustering``, the paper's (Sec. 4.4, "reordered using Algorithm 2"): each solution by itself.
+  The hidden units are clustered by average linkage of the Euclidean distances between their weights
+  (in and out) and stand in the order of the leaves; where two clusters meet, the one whose units
+  have the larger mean norm comes first, so the order is the same for all permutations of a network.
+- ``matching``: each solution to a reference by linear assignment
+  (`lsg_ray.networks.symmetry.match_weights`), which is the minimum of the distance for one hidden
+  layer, and in each layer for more.
+
+``none`` leaves them as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError, LsgError
+from lsg_ray.networks.symmetry import Orders, match_weights, network_outputs, permute_nodes
+from lsg_ray.spec import NetworkSpec
+
+Alignment = Literal["clustering", "matching", "none"]
+ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
+
+
+def unit_vectors(network: NetworkSpec, weights: NDArray, layer: int) -> NDArray[np.float64]:
+    """Return weights into and out of each unit of a hidden layer, bias included: (units, …)."""
+    below = weights[network.layer_slices[layer]].reshape(network.shapes[layer])
+    above = weights[network.layer_slices[layer + 1]].reshape(network.shapes[layer + 1])
+    n = network.widths[layer + 1]
+    return np.column_stack([below, above[:, :n].T]).astype(np.float64)
+
+
+def clustering_order(network: NetworkSpec, weights: NDArray) -> list[NDArray[np.int64]]:
+    """Return the order of the units of each hidden layer by clustering them, for one network.
+
+    O(n² (inputs + outputs)) for a layer of n units.
+    """
+    from fastcluster import linkage
+
+    found = []
+    for layer in range(len(network.widths) - 2):
+        units = unit_vectors(network, weights, layer)
+        if len(units) == 1:
+            found.append(np.zeros(1, np.int64))
+            continue
+        found.append(_oriented_leaves(linkage(units, "average"), (units**2).sum(axis=1) ** 0.5))
+    return found
+
+
+def _oriented_leaves(tree: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the leaves of a linkage, at each merger the cluster of larger mean ``size`` first."""
+    n = len(size)
+    leaves = [[i] for i in range(n)]
+    mean = list(size)
+    for a, b, _, count in tree:
+        first, second = int(a), int(b)
+        if mean[second] > mean[first]:
+            first, second = second, first
+        weight = len(leaves[first]) * mean[first] + len(leaves[second]) * mean[second]
+        mean.append(weight / count)
+        leaves.append(leaves[first] + leaves[second])
+    return np.array(leaves[-1], np.int64)
+
+
+def aligned(
+    network: NetworkSpec,
+    weights: NDArray,
+    alignment: Alignment,
+    reference: NDArray | None = None,
+    inputs: NDArray | None = None,
+) -> NDArray:
+    """Return configurations (B, N) with their hidden units in a common order.
+
+    Parameters
+    ----------
+    network
+        Architecture.
+    weights
+        (B, N).
+    alignment
+        ``clustering``, ``matching`` or ``none``; see above.
+    reference
+        (N,), for ``matching``.
+    inputs
+        (P, inputs) real examples on which each reordered network is compared with itself.
+
+    Raises
+    ------
+    InputError
+        An unknown alignment, or no reference to match.
+    """
+    if alignment not in ALIGNMENTS:
+        raise InputError(f"alignment {alignment!r} given; choose one of {', '.join(ALIGNMENTS)}")
+    if alignment == "none" or len(network.widths) == 2:
+        return weights
+    if alignment == "matching" and reference is None:
+        raise InputError("alignment 'matching' needs a reference configuration")
+    rows = [
+        clustering_order(network, row)
+        if reference is None or alignment == "clustering"
+        else match_weights(network, reference, row).orders
+        for row in weights
+    ]
+    orders = [np.array(layer) for layer in zip(*rows, strict=True)]
+    return reordered(network, weights, orders, inputs)
+
+
+def reordered(
+    network: NetworkSpec, weights: NDArray, orders: Orders, inputs: NDArray | None = None
+) -> NDArray:
+    """Return networks with permuted units, and check that f(πθ) = f(θ) on real inputs.
+
+    Raises
+    ------
+    LsgError
+        An output has changed, beyond rounding: an error of ours.
+    """
+    found = permute_nodes(network, weights, orders)
+    if inputs is not None:
+        was, now = (network_outputs(network, w, inputs) for w in (weights, found))
+        scale = max(1.0, float(np.abs(was).max(initial=0)))
+        if not np.allclose(was, now, rtol=1e-9, atol=1e-9 * scale):
+            raise LsgError(
+                f"a node permutation changed an output by {np.abs(was - now).max():.3g}; this must "
+                "not be: please report it with the store's specification"
+            )
+    return found

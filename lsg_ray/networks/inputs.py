@@ -1,0 +1,180 @@
+"""Examples as the first layer of a ReLU network reads them: dense, or sparse on a CPU.
+
+The first layer holds nearly all weights of the networks of the spin-glass-lens paper, so its two
+products, x W₁ᵀ and δᵀ x, are nearly all of the work.  Both kinds of examples serve a stack of
+networks with them; weights stand in a layout of their own, which `pack` and `unpack` translate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.networks.layout import read_only
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Sparse rows are read where no more of the entries differ from zero: with few, skipping zeros
+#: beats the dense product, which runs at the peak of the processor.
+DENSITY = 0.35
+
+#: Which examples: rows of their own for each network (networks, n), or the same for all.
+Rows: TypeAlias = "Tensor | slice"
+
+
+class DenseInputs:
+    """Examples (n, inputs) as a tensor, on any device and in any precision."""
+
+    def __init__(self, x: NDArray[Any], device: str, dtype: Any) -> None:
+        import torch
+
+        self.x = torch.tensor(x, dtype=dtype, device=device)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def device(self) -> str:
+        """Where the examples are, and all that is computed from them."""
+        return str(self.x.device)
+
+    @property
+    def dtype(self) -> Any:
+        """Their torch type."""
+        return self.x.dtype
+
+    def pack(self, weights: Tensor) -> Tensor:
+        """Return weights (networks, units, inputs) in the layout of this kind of examples."""
+        return weights
+
+    def unpack(self, packed: Tensor, units: int) -> Tensor:  # noqa: ARG002
+        """Return packed weights as (networks, units, inputs)."""
+        return packed
+
+    def product(self, packed: Tensor, rows: Rows) -> Tensor:
+        """Return x[rows] Wᵀ of each network: (networks, n, units)."""
+        if isinstance(rows, slice):
+            return (
+                (self.x[rows] @ packed.flatten(0, 1).T).unflatten(1, packed.shape[:2]).movedim(1, 0)
+            )
+        return self._gathered(rows) @ packed.transpose(1, 2)
+
+    def gradient(self, delta: Tensor, rows: Rows) -> Tensor:
+        """Return δᵀ x[rows] of each network, δ (networks, n, units), packed as weights are."""
+        x = self.x[rows] if isinstance(rows, slice) else self._gathered(rows)
+        return delta.transpose(1, 2) @ x
+
+    def _gathered(self, rows: Tensor) -> Tensor:
+        return self.x.index_select(0, rows.reshape(-1)).unflatten(0, rows.shape)
+
+
+class SparseInputs:
+    """Examples as sparse rows, in float32 on a CPU; see `lsg_ray.kernels.sparse`."""
+
+    def __init__(self, x: NDArray[Any]) -> None:
+        from scipy.sparse import csr_array
+
+        found = csr_array(np.asarray(x, np.float32))
+        self.shape = found.shape
+        # Index and value side by side: an example is one piece of memory.
+        pairs = np.stack([found.indices.astype(np.int32), found.data.view(np.int32)], axis=1)
+        self.entries = (read_only(found.indptr, np.int64), read_only(pairs.ravel(), np.int32))
+
+    device = "cpu"
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def dense(self) -> NDArray[np.float32]:
+        """Return the examples (n, inputs)."""
+        starts, entries = self.entries
+        pairs = entries.reshape(-1, 2)
+        x = np.zeros(self.shape, np.float32)
+        x[np.repeat(np.arange(len(self)), np.diff(starts)), pairs[:, 0]] = pairs[:, 1].view(
+            np.float32
+        )
+        return x
+
+    @property
+    def dtype(self) -> Any:
+        """Their torch type."""
+        import torch
+
+        return torch.float32
+
+    @staticmethod
+    def width(units: int) -> int:
+        """Return the width of a block of units."""
+        from lsg_ray.kernels.sparse import LANES, WIDEST
+
+        return min(-(-units // LANES) * LANES, WIDEST)
+
+    def pack(self, weights: Tensor) -> Tensor:
+        """Return weights (networks, units, inputs) as (networks, blocks, inputs, width)."""
+        import torch
+
+        networks, units, inputs = weights.shape
+        width = self.width(units)
+        blocks = -(-units // width)
+        packed = torch.zeros(networks, blocks * width, inputs)
+        packed[:, :units] = weights
+        return packed.unflatten(1, (blocks, width)).transpose(2, 3).contiguous()
+
+    def unpack(self, packed: Tensor, units: int) -> Tensor:
+        """Return packed weights as (networks, units, inputs)."""
+        return packed.transpose(2, 3).flatten(1, 2)[:, :units]
+
+    def product(self, packed: Tensor, rows: Rows) -> Tensor:
+        """Return x[rows] Wᵀ of each network: (networks, n, units rounded up to whole blocks)."""
+        import torch
+
+        from lsg_ray.kernels.sparse import sparse_product
+
+        numbers = self._numbers(rows, len(packed))
+        z = torch.empty(len(packed), len(numbers[0]), packed.shape[1] * packed.shape[3])
+        for rows_of, weights, out in zip(numbers, packed.numpy(), z.numpy(), strict=True):
+            sparse_product(*self.entries, rows_of, weights, out)
+        return z
+
+    def gradient(self, delta: Tensor, rows: Rows) -> Tensor:
+        """Return δᵀ x[rows] of each network, δ (networks, n, units), packed as weights are."""
+        import torch
+
+        from lsg_ray.kernels.sparse import sparse_gradient
+
+        numbers = self._numbers(rows, len(delta))
+        width, units = self.width(delta.shape[2]), delta.shape[2]
+        blocks = -(-units // width)
+        gradient = torch.empty(len(delta), blocks, self.shape[1], width)
+        padded = torch.nn.functional.pad(delta, (0, blocks * width - units))
+        given = padded.contiguous().numpy()
+        for rows_of, one, out in zip(numbers, given, gradient.numpy(), strict=True):
+            sparse_gradient(*self.entries, rows_of, one, out)
+        return gradient
+
+    def _numbers(self, rows: Rows, networks: int) -> Sequence[NDArray[np.int64]]:
+        if isinstance(rows, slice):
+            return [np.arange(*rows.indices(len(self)))] * networks
+        return list(np.ascontiguousarray(rows.numpy(), np.int64))
+
+
+Inputs: TypeAlias = "DenseInputs | SparseInputs"
+
+
+def as_inputs(x: NDArray[Any], device: str | None = None, dtype: Any = None) -> Inputs:
+    """Return examples (n, inputs) in the faster form: sparse if float32, on a CPU and mostly zero.
+
+    ``device`` is that of torch, by default CUDA where there is one; ``dtype`` float32 by default.
+    """
+    import torch
+
+    from lsg_ray.networks.stacked import default_device
+
+    device, dtype = device or default_device(), dtype or torch.float32
+    if device == "cpu" and dtype == torch.float32 and np.count_nonzero(x) <= DENSITY * x.size:
+        return SparseInputs(x)
+    return DenseInputs(x, device, dtype)
