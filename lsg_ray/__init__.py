@@ -33,6 +33,8 @@ _PUBLIC = {
     "permute": "lsg_ray.statistics.symmetry",
     "node_symmetry": "lsg_ray.statistics.symmetry",
     "embed": "lsg_ray.statistics.maps",
+    "clustering": "lsg_ray.statistics.clustering",
+    "flat_clusters": "lsg_ray.statistics.hierarchy",
     "match_weights": "lsg_ray.networks.symmetry",
     "IsingModel": "lsg_ray.ising.model",
     "load_model": "lsg_ray.ising.model",
@@ -44,6 +46,17 @@ _PUBLIC = {
     "tap_states": "lsg_ray.ising.tap",
     "thermodynamics": "lsg_ray.ising.thermodynamics",
     "relax": "lsg_ray.ising.dynamics",
+    "replica_overlaps": "lsg_ray.statistics.rsb",
+    "draw_replicas": "lsg_ray.ising.replicas",
+    "sk_model": "lsg_ray.ising.sk",
+    "sk_replicas": "lsg_ray.ising.sk",
+    "spherical_minima": "lsg_ray.landscape.spherical",
+    "random_walk": "lsg_ray.landscape.walks",
+    "interpolate": "lsg_ray.landscape.interpolation",
+    "swap_barriers": "lsg_ray.landscape.interpolation",
+    "flatness": "lsg_ray.landscape.flatness",
+    "loss_surface": "lsg_ray.landscape.flatness",
+    "compare_minima": "lsg_ray.landscape.comparison",
     "permutation_effect": "lsg_ray.ising.symmetry",
     "run": "lsg_ray.pipeline",
 }
@@ -54,14 +67,21 @@ __all__ = [
     "Spec",
     "anneal_scan",
     "canonicalize",
+    "clustering",
+    "compare_minima",
     "distances",
+    "draw_replicas",
     "embed",
     "entropy_scan",
     "fit_boltzmann",
+    "flat_clusters",
+    "flatness",
+    "interpolate",
     "iso_energy",
     "load_dataset",
     "load_model",
     "load_spec",
+    "loss_surface",
     "match_weights",
     "moments",
     "node_symmetry",
@@ -70,10 +90,16 @@ __all__ = [
     "permutation_effect",
     "permute",
     "query",
+    "random_walk",
     "relax",
+    "replica_overlaps",
     "run",
     "sample",
     "sample_model",
+    "sk_model",
+    "sk_replicas",
+    "spherical_minima",
+    "swap_barriers",
     "tap_states",
     "thermodynamics",
     "verify",
@@ -92,16 +118,26 @@ if TYPE_CHECKING:
     from lsg_ray.ising.isoenergy import iso_energy
     from lsg_ray.ising.model import IsingModel, load_model
     from lsg_ray.ising.montecarlo import sample_model
+    from lsg_ray.ising.replicas import draw_replicas
+    from lsg_ray.ising.sk import sk_model, sk_replicas
     from lsg_ray.ising.symmetry import permutation_effect
     from lsg_ray.ising.tap import tap_states
     from lsg_ray.ising.thermodynamics import thermodynamics
+    from lsg_ray.landscape.comparison import compare_minima
+    from lsg_ray.landscape.flatness import flatness, loss_surface
+    from lsg_ray.landscape.interpolation import interpolate, swap_barriers
+    from lsg_ray.landscape.spherical import spherical_minima
+    from lsg_ray.landscape.walks import random_walk
     from lsg_ray.networks.symmetry import match_weights
     from lsg_ray.pipeline import run
     from lsg_ray.spec import Spec, load_spec
+    from lsg_ray.statistics.clustering import clustering
     from lsg_ray.statistics.distances import distances
+    from lsg_ray.statistics.hierarchy import flat_clusters
     from lsg_ray.statistics.maps import embed
     from lsg_ray.statistics.moments import moments
     from lsg_ray.statistics.overlaps import overlaps
+    from lsg_ray.statistics.rsb import replica_overlaps
     from lsg_ray.statistics.symmetry import canonicalize, node_symmetry, permute
 
 

@@ -10,6 +10,9 @@
                          thermo-PART.zarr, iso.zarr, tap.zarr, dynamics.zarr: see `survey`
     DIR/report.html      the report, with its figures as PNG beside it
 
+Of ReLU networks, in place of moments, maps and models: walks.zarr, constrained.zarr,
+paths-ALIGNMENT.zarr, swaps.zarr, curvature.zarr, surface.zarr and clusters-ALIGNMENT.zarr.
+
 Run again, it resumes: the ensemble's missing blocks are sampled, statistics, which take seconds,
 are computed anew, and of the landscape what is missing or belongs to fewer configurations.
 """
@@ -34,6 +37,7 @@ from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.ising.dynamics import Task
 from lsg_ray.ising.survey import Survey, cannot_survey, survey
+from lsg_ray.landscape.survey import Survey as SolutionSurvey
 from lsg_ray.spec import Spec
 from lsg_ray.statistics.before_after import CONFIGURATIONS, symmetry_effect
 from lsg_ray.statistics.maps import FEWEST, embed
@@ -100,6 +104,14 @@ def run(
     (place / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False))
     timed("verify", lambda: _verify(store))
     ensemble = open_ensemble(store)
+    if not ensemble.binary:
+        with dask_session(address, workers or None):
+            walked = timed("landscape", lambda: _walk(place, ensemble, landscape, say))
+        page = timed("report", lambda: _solutions_report(place, ensemble, dataset, walked))
+        return {
+            **ensemble.info(), "report": str(page), "landscape": _measures(walked),
+            "stage_seconds": timings,
+        }  # fmt: skip
     measured = timed("statistics", lambda: _measure(ensemble, place))
     if landscape and not cannot_survey(ensemble):
         with dask_session(address, workers or None):
@@ -130,6 +142,9 @@ def report(folder: str | os.PathLike[str]) -> Path:
         )
     ensemble = open_ensemble(place / "ensemble.zarr")
     dataset = load_dataset(ensemble.spec.dataset)
+    if not ensemble.binary:
+        walked = _walk(place, ensemble, (place / "walks.zarr").is_dir())
+        return _solutions_report(place, ensemble, dataset, walked)
     measured = _measure(ensemble, place)
     if (place / "model-full.zarr").is_dir() and not cannot_survey(ensemble):
         measured["landscape"] = _explore(place, ensemble, dataset, measured["moments"])
@@ -185,6 +200,41 @@ def _explore(
         return survey(ensemble, found, place, task=task, say=say)
     except InputError as error:
         return f"No model: {error}."
+
+
+def _walk(
+    place: Path,
+    ensemble: Ensemble,
+    wanted: bool,
+    say: Callable[[str], None] = lambda _: None,
+) -> SolutionSurvey | str:
+    """Survey the landscape of ReLU networks; or say why not."""
+    from lsg_ray.landscape.survey import cannot_survey, survey
+
+    why = cannot_survey(ensemble) if wanted else "Not computed for this report."
+    return why or survey(ensemble, place, say=say)
+
+
+def _measures(walked: SolutionSurvey | str) -> dict[str, Any]:
+    if isinstance(walked, str):
+        return {}
+    return {
+        "flat_width": float(walked.walks["flat_width"].mean()),
+        "barrier": {
+            name: float(path["train_barrier"].mean()) for name, path in walked.paths.items()
+        },
+        "top_eigenvalue": walked.curvature.attrs["top_eigenvalue_mean"],
+        "trace": walked.curvature.attrs["trace_mean"],
+        "distance": {name: found.attrs["mean"] for name, found in walked.clusters.items()},
+    }
+
+
+def _solutions_report(
+    place: Path, ensemble: Ensemble, dataset: Dataset, walked: SolutionSurvey | str
+) -> Path:
+    from lsg_ray.report.page import write_solutions_report
+
+    return write_solutions_report(place, ensemble, dataset, walked)
 
 
 def _verdicts(measured: dict[str, Any]) -> dict[str, Any]:

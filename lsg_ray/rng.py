@@ -27,6 +27,9 @@ class Stage(IntEnum):
     MONTE_CARLO = 7  # spins of Ising models
     CAVITY = 8  # messages that belief propagation starts from
     TAP = 9  # magnetizations that the TAP equations start from
+    RSB = 10  # nulls and triples of overlaps, samples of the test for modes
+    GLASS = 11  # couplings of spin glasses, and where descents on them start
+    LANDSCAPE = 12  # examples, walks, swaps and directions in the landscape of real weights
 
 
 def seed_sequence(seed: int, stage: Stage, *index: int) -> np.random.SeedSequence:

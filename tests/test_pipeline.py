@@ -134,11 +134,17 @@ def test_folder_of_another_run__is_refused_and_left_as_it_is(tmp_path, no_report
 
 def test_bad_input__creates_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    relu = parse_spec({**tiny().model_dump(), "network": {"family": "relu", "widths": [4, 10]}})
+    relu = parse_spec(
+        {
+            "dataset": {"name": "digits", "components": 4},
+            "network": {"family": "relu", "widths": [4, 3, 10]},
+            "ensemble": {"count": 1},
+        }
+    )
     many = tiny().replace(dataset={"train_examples": 99_999})
     for spec, folder, says in [
         (tiny(count=1), "a", "a report needs at least 2 configurations"),
-        (relu, "a/b/c", "network.family"),
+        (relu, "a/b/c", "a report needs at least 2 configurations"),
         (many, "a/b/c", "dataset.train_examples: 99999"),
         (tiny(), "s3://bucket/run", "is a URL"),
         (tiny(), "memory://run", "is a URL"),

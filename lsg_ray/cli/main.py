@@ -9,7 +9,7 @@ import sys
 import click
 
 from lsg_ray import __version__
-from lsg_ray.cli import catalogue, fit, landscape, measure, runs, stores
+from lsg_ray.cli import catalogue, cluster, fit, landscape, measure, rsb, runs, stores, terrain
 from lsg_ray.errors import LsgError
 
 INTERRUPTED = 130
@@ -25,8 +25,11 @@ def cli() -> None:
     Sample:  lsg sample SPEC --out STORE      (run again to resume)
     Look:    lsg info | verify | query STORE
     Measure: lsg moments | overlaps | distances | canonicalize | permute | embed STORE --out RESULT
+             lsg cluster STORE --out RESULT --figure PNG
     Model:   lsg fit MOMENTS|STORE --out MODEL; lsg check MODEL STORE
     Explore: lsg scan | mc MODEL --references STORE --out RESULT; lsg tap | thermo MODEL
+             lsg rsb [STORE] [--model MODEL] [--sk N] --out RESULT --figure PNG
+    ReLU:    lsg landscape walk | interpolate | permute | flatness | surface STORE --out RESULT
     """
 
 
@@ -42,6 +45,7 @@ for _command in (
     measure.canonicalize,
     measure.permute,
     measure.embed,
+    cluster.cluster,
     fit.fit,
     fit.check,
     landscape.scan,
@@ -49,6 +53,8 @@ for _command in (
     landscape.mc,
     landscape.thermo,
     landscape.symmetry,
+    rsb.rsb,
+    terrain.landscape,
     runs.report,
     catalogue.data,
     catalogue.spec,

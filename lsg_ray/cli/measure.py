@@ -276,13 +276,14 @@ def embed(
     **options: Any,
 ) -> None:
     """Map configurations of STORE to the plane, by t-SNE or principal components."""
-    from lsg_ray.ensemble.expression import QUERY_COLUMNS
+    from lsg_ray.statistics.configurations import as_configurations
     from lsg_ray.statistics.maps import embed
 
-    if color not in QUERY_COLUMNS:
-        raise InputError(f"--color {color} given; columns are {', '.join(QUERY_COLUMNS)}")
     check_figure(figure, out, options["overwrite"])
     with measuring(store, out, canonical, as_json, options, "steps") as (view, progress):
+        columns = as_configurations(view).columns
+        if color not in columns:
+            raise InputError(f"--color {color} given; columns are {', '.join(columns)}")
         result = embed(
             view,
             method=method,

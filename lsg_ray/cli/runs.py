@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, percent, print_result, say
+from lsg_ray.cli.output import as_json, cell, percent, print_result, say
 
 
 def spec_options(command: Callable) -> Callable:
@@ -42,11 +42,14 @@ def run(spec: str, out: str, landscape: bool, as_json: bool, **options: Any) -> 
     result = run(
         specification, out, landscape=landscape, say=say(as_json), **where_to_run(options, as_json)
     )
-    verdicts = [
-        f"{name}: {found['verdict']}, s = {found['s0']:.4f}"
-        for name, found in result["landscape"].items()
-    ]
+    verdicts = [_told(name, found) for name, found in result["landscape"].items()]
     print_result(result, as_json, "\n".join([*verdicts, f"report: {result['report']}"]))
+
+
+def _told(name: str, found: Any) -> str:
+    if isinstance(found, dict) and "verdict" in found:
+        return f"{name}: {found['verdict']}, s = {found['s0']:.4f}"
+    return f"{name.replace('_', ' ')}: {cell(found)}"
 
 
 @click.command()

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.ensemble.layout import (
+    CURVES,
     FORMAT,
     FORMAT_VERSION,
     LEDGER,
     MAX_BLOCKS,
+    MAX_CHUNK,
     ROOT,
     ArrayLayout,
     arrays_of,
@@ -126,14 +128,24 @@ def new_header(
     Raises
     ------
     StoreInputError
-        The specification cannot be stored: far too many blocks.
+        The specification cannot be stored: far too many blocks, or far too large ones.
     """
     if spec.n_blocks > MAX_BLOCKS:
         raise StoreInputError(
             f"ensemble.block_size: {spec.block_size} given, which makes {spec.n_blocks:,} blocks "
             f"of {spec.ensemble.count:,} configurations; at most {MAX_BLOCKS:,}, use larger blocks"
         )
-    return Header(spec, spec.hash, dataset_hash, spec.block_size, package_version(), derivation)
+    header = Header(spec, spec.hash, dataset_hash, spec.block_size, package_version(), derivation)
+    for array in header.arrays:
+        size = array.row_bytes * header.block_size
+        if size > MAX_CHUNK:
+            cure = "training.epochs" if array.name in CURVES else "network.widths"
+            raise StoreInputError(
+                f"ensemble.block_size: {header.block_size:,} configurations a block, which take "
+                f"{size / 2**30:,.1f} GiB of {array.name!r} at once; at most "
+                f"{MAX_CHUNK / 2**30:.0f}, use smaller blocks, or lower {cure}"
+            )
+    return header
 
 
 def read_header(location: Location) -> Header:

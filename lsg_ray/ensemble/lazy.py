@@ -10,6 +10,7 @@ import xarray
 from dask.base import tokenize
 from numpy.typing import NDArray
 
+from lsg_ray.ensemble.layout import LAYER
 from lsg_ray.spec import Spec
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def dask_column(ensemble: Ensemble, column: str) -> dask.array.Array:
 
     Returns
     -------
-    (n_rows, n_weights) int8 ±1 for ``weights``, else (n_rows, …) of the array's type.
+    (n_rows, n_weights) for ``weights``, int8 ±1 or float32, else (n_rows, …) of the array's type.
 
     Raises
     ------
@@ -54,14 +55,16 @@ def dataset(ensemble: Ensemble) -> xarray.Dataset:
 
     Returns
     -------
-    Dataset over `configuration` and `weight`.  Coordinates: the index of each configuration, and
-    of each weight its index, `layer` (from 0), `part`, output `unit` and input `unit_in`.
-    Attributes: provenance, the specification as JSON text.
+    Dataset over `configuration` and `weight`; of real weights also each layer over its units and
+    inputs (unless the view is of a part), and curves over `epoch`.  Coordinates: the index of each
+    configuration, and of each weight its index, `layer` (from 0), `part`, output `unit` and input
+    `unit_in`.  Attributes: provenance, the specification as JSON text.
     """
     data: dict[str, Any] = {"weights": (("configuration", "weight"), ensemble.to_dask())}
-    for array in ensemble.header.arrays[1:]:
-        dimensions = ("configuration", "weight")[: 1 + len(array.row)]
-        data[array.name] = (dimensions, ensemble.to_dask(array.name), array.attributes)
+    for array in ensemble.header.arrays:
+        if array.name == "weights" or (array.name.startswith(LAYER) and ensemble.is_part):
+            continue
+        data[array.name] = (array.dimensions, ensemble.to_dask(array.name), array.attributes)
     coordinates: dict[str, Any] = {"configuration": ensemble.column("configuration")}
     for name, values in weight_coordinates(ensemble.spec).items():
         coordinates[name] = ("weight", values[ensemble.weight_slice])

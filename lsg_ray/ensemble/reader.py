@@ -142,7 +142,13 @@ class Ensemble(Snapshot):
         Returns
         -------
         (rows, ceil(n_weights/8)) uint8 in the bit order of `unpack`; of a part, its own bits.
+
+        Raises
+        ------
+        InputError
+            Weights are real numbers.
         """
+        self._known("packed")
         if self.is_part:
             return pack(self.weights_block(block))
         return self.read(block, ["packed"])["packed"]

@@ -28,7 +28,7 @@ from lsg_ray.ising.model import IsingModel, load_model
 from lsg_ray.ising.tap import tap_states
 from lsg_ray.ising.targets import Target, as_target
 from lsg_ray.ising.thermodynamics import thermodynamics
-from lsg_ray.statistics.results import save_result
+from lsg_ray.statistics.results import kept, read_kept, save_result
 
 #: Configurations, at least, and weights, at most: a model has N² couplings.
 FEWEST, LARGEST = 50, 2000
@@ -121,7 +121,7 @@ def survey(
             reasons[name] = str(error)
 
     def keep(name: str, make: Callable[[], xarray.Dataset]) -> xarray.Dataset:
-        return _kept(folder / f"{name}.zarr", key, make)
+        return kept(folder / f"{name}.zarr", key, make)
 
     scans, curves = {}, {}
     for name in cavities:
@@ -160,7 +160,7 @@ def _fitted(
     folder: Path, name: str, target: Target, key: str, seed: int
 ) -> tuple[IsingModel, xarray.Dataset]:
     model_place, check_place = folder / f"model-{name}.zarr", folder / f"check-{name}.zarr"
-    known = _read(check_place, key)
+    known = read_kept(check_place, key)
     if known is not None:
         model = load_model(model_place)
         if model.attributes.get("survey") == key:
@@ -179,21 +179,3 @@ def _thermodynamics(model: IsingModel, seed: int) -> xarray.Dataset:
     found = thermodynamics(model, ladders=LADDERS, burn_in=BURN_IN, draws=DRAWS, seed=seed)
     cavity = bethe_entropy(model)
     return found.assign_attrs(s_bethe=cavity.s, s_bethe_stable=int(cavity.stable))
-
-
-def _kept(place: Path, key: str, make: Callable[[], xarray.Dataset]) -> xarray.Dataset:
-    known = _read(place, key)
-    if known is not None:
-        return known
-    found = make().assign_attrs(survey=key)
-    save_result(found, place, overwrite=True)
-    return found
-
-
-def _read(place: Path, key: str) -> xarray.Dataset | None:
-    """Return an earlier result of the same ensemble, or None."""
-    try:
-        with xarray.open_zarr(place) as found:
-            return found.load() if found.attrs.get("survey") == key else None
-    except Exception:  # not there, or damaged: it is computed anew
-        return None

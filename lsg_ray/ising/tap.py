@@ -15,7 +15,6 @@ Many random starts find many of them, or always the same one: a smooth landscape
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -28,6 +27,7 @@ from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.rng import Stage, seed_sequence
 from lsg_ray.statistics.graph import compute, share
+from lsg_ray.statistics.modes import count_modes, mode_places
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -45,10 +45,8 @@ PATIENCE, STALLED, MOST_DAMPING, GIVE_UP = 50, 0.9, 0.95, 12
 SAME = 1e-3
 #: States, of lowest free energy, whose curvature is computed: N³ each.
 CURVED = 50
-#: Silverman's test: samples, level, and bins of a density.
-BOOTSTRAP, LEVEL, GRID = 200, 0.01, 2048
-#: Share of the values that a peak must hold: a few in a long tail are none; and peaks, at most.
-LEAST_MASS, MOST_PEAKS = 0.02, 20
+#: Level of Silverman's test.
+LEVEL = 0.01
 
 
 def tap_states(
@@ -225,13 +223,7 @@ def tap_stability(m: Floats, J: Floats) -> float:
 
 
 def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:
-    """Count the peaks of a distribution by Silverman's test.
-
-    For k = 1, 2, …, the least bandwidth is found at which a kernel density has no more than k
-    peaks; k is accepted if more than `LEVEL` of `BOOTSTRAP` samples from that density, rescaled to
-    the variance of the data, have more peaks at this bandwidth: then the data need not be smoothed
-    more than chance would (B. W. Silverman, J. R. Stat. Soc. B 43, 97 (1981)).  What is narrower
-    than a two-hundredth of the range, or holds less than a fiftieth of the values, is no peak.
+    """Count the peaks of a distribution by Silverman's test, `lsg_ray.statistics.modes`.
 
     Returns
     -------
@@ -244,57 +236,8 @@ def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:
     >>> count_peaks(one)[0], count_peaks(two)[0], count_peaks(np.ones(10))[0]
     (1, 2, 1)
     """
-    values = np.asarray(values, np.float64)
-    if not len(values):
-        return 0, values
-    centre, spread = values.mean(), values.std()
-    if spread <= 1e-9 * max(1.0, abs(centre)):
-        return 1, np.array([centre])
-    scaled = (values - centre) / spread
-    rng = np.random.default_rng(seed_sequence(seed, Stage.TAP, 1 << 20))
-    finest = np.ptp(scaled) / 200
-    most = min(len(_modes(scaled, finest)), MOST_PEAKS)
-    for k in range(1, most):
-        width = _least_width(scaled, k, finest)
-        drawn = rng.choice(scaled, (BOOTSTRAP, len(scaled)))
-        drawn += width * rng.standard_normal(drawn.shape)
-        drawn /= np.sqrt(1 + width**2)
-        more = np.mean([len(_modes(sample, width)) > k for sample in drawn])
-        if more > LEVEL:
-            break
-    else:
-        width = finest if most == 1 else _least_width(scaled, most, finest)
-    places = _modes(scaled, width, LEAST_MASS) * spread + centre
-    return len(places), places
-
-
-def _least_width(values: Floats, k: int, finest: float) -> float:
-    """Return the least bandwidth, to a hundredth, at which a density has at most k peaks."""
-    low, high = finest, float(np.ptp(values)) + finest
-    if len(_modes(values, low)) <= k:
-        return low
-    while high > 1.01 * low:
-        middle = np.sqrt(low * high)
-        low, high = (low, middle) if len(_modes(values, middle)) <= k else (middle, high)
-    return float(high)
-
-
-def _modes(values: Floats, width: float, least_mass: float = 0.0) -> Floats:
-    """Return the peaks of a normal kernel density of a bandwidth, that hold so much of it."""
-    from scipy.ndimage import gaussian_filter1d
-
-    low, high = values.min() - 3 * width, values.max() + 3 * width
-    counts, edges = np.histogram(values, GRID, (low, high))
-    bin_ = (high - low) / GRID
-    density = gaussian_filter1d(counts.astype(np.float64), width / bin_, mode="constant")
-    density[density < 1e-6 * density.max()] = 0.0  # ripples of what is cut off
-    rises = np.diff(density)
-    top = np.flatnonzero((rises[:-1] > 0) & (rises[1:] <= 0)) + 1
-    valleys = [a + int(density[a:b].argmin()) for a, b in itertools.pairwise(top.tolist())]
-    mass = np.add.reduceat(density, [0, *valleys]) / density.sum()
-    kept = top[mass >= least_mass] if len(top) > 1 else top
-    found: Floats = (edges[kept] + edges[kept + 1]) / 2
-    return found
+    found = count_modes(values, level=LEVEL, seed=seed)
+    return found.modes, mode_places(values, found.bandwidth)
 
 
 def _dataset(

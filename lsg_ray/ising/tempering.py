@@ -103,7 +103,7 @@ def temper_model(
             raise InputError(f"betas {betas!r} given; finite numbers are needed")
         if (np.diff(steps) <= 0).any():
             raise InputError("betas must ascend")
-    replicas = _Replicas(ising, steps, ladders, method, seed, threads)
+    replicas = Replicas(ising, steps, ladders, method, seed, threads)
     total = burn_in + draws * thin
     for sweep in range(burn_in):
         replicas.step()
@@ -163,14 +163,21 @@ def choose_betas(
     model: IsingModel,
     beta: float = 1.0,
     *,
+    hottest: float | None = None,
     method: Method = "heat-bath",
     seed: int = 0,
     threads: int | None = None,
 ) -> Floats:
-    """Return inverse temperatures from `HOTTEST` β to β, `SPACING` widths of the energy apart."""
+    """Return inverse temperatures up to β, `SPACING` widths of the energy apart.
+
+    The first is ``hottest``, by default `HOTTEST` β.
+    """
     if not beta > 0 or not np.isfinite(beta):
         raise InputError(f"beta {beta} given; the last of a ladder is positive")
-    grid = np.linspace(HOTTEST * beta, beta, PILOT_TEMPERATURES)
+    first = HOTTEST * beta if hottest is None else hottest
+    if not 0 <= first < beta:
+        raise InputError(f"hottest {hottest} given; the first of a ladder is below {beta:g}")
+    grid = np.linspace(first, beta, PILOT_TEMPERATURES)
     chains = Chains(
         model, PILOT_CHAINS * len(grid), seed=seed, beta=np.repeat(grid, PILOT_CHAINS),
         method=method, threads=threads, batch=1,
@@ -185,7 +192,7 @@ def choose_betas(
     return found
 
 
-class _Replicas:
+class Replicas:
     """Ladders of replicas; chain c = ladder · temperatures + t at first."""
 
     def __init__(

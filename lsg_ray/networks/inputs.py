@@ -48,8 +48,13 @@ class DenseInputs:
         return self.x.dtype
 
     def pack(self, weights: Tensor) -> Tensor:
-        """Return weights (networks, units, inputs) in the layout of this kind of examples."""
-        return weights
+        """Return weights (networks, units, inputs) in the layout of this kind of examples.
+
+        A copy of its own, without gaps: torch's fused optimisers do not heed strides.
+        """
+        import torch
+
+        return weights.clone(memory_format=torch.contiguous_format)
 
     def unpack(self, packed: Tensor, units: int) -> Tensor:  # noqa: ARG002
         """Return packed weights as (networks, units, inputs)."""
@@ -89,14 +94,14 @@ class SparseInputs:
     def __len__(self) -> int:
         return int(self.shape[0])
 
-    def dense(self) -> NDArray[np.float32]:
-        """Return the examples (n, inputs)."""
+    def dense(self, rows: int | None = None) -> NDArray[np.float32]:
+        """Return the first examples (rows, inputs), or all."""
         starts, entries = self.entries
-        pairs = entries.reshape(-1, 2)
-        x = np.zeros(self.shape, np.float32)
-        x[np.repeat(np.arange(len(self)), np.diff(starts)), pairs[:, 0]] = pairs[:, 1].view(
-            np.float32
-        )
+        n = len(self) if rows is None else min(rows, len(self))
+        pairs = entries[: 2 * starts[n]].reshape(-1, 2)
+        x = np.zeros((n, self.shape[1]), np.float32)
+        where = np.repeat(np.arange(n), np.diff(starts[: n + 1]))
+        x[where, pairs[:, 0]] = pairs[:, 1].view(np.float32)
         return x
 
     @property

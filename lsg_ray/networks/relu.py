@@ -77,13 +77,18 @@ def glorot_uniform(network: NetworkSpec, seeds: Sequence[np.random.SeedSequence]
 
 
 def layers_of(network: NetworkSpec, flat: Tensor, inputs: Inputs) -> list[Layer]:
-    """Return flat configurations (networks, N) as layers, the first packed for the examples."""
-    layers = []
+    """Return copies of flat configurations (networks, N), the first layer packed for the examples.
+
+    Each tensor has memory of its own and no gaps in it, as torch's fused optimisers need.
+    """
+    import torch
+
+    whole, layers = torch.contiguous_format, []
     for number, (shape, place) in enumerate(zip(network.shapes, network.layer_slices, strict=True)):
         w, b = flat[:, place].unflatten(1, shape), None
         if network.biases:
-            w, b = w[..., :-1].contiguous(), w[..., -1].clone()
-        layers.append(Layer(inputs.pack(w) if number == 0 else w.clone(), b))
+            w, b = w[..., :-1], w[..., -1].clone(memory_format=whole)
+        layers.append(Layer(inputs.pack(w) if number == 0 else w.clone(memory_format=whole), b))
     return layers
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.datasets import Dataset, Examples
+from lsg_ray.errors import InputError
 from lsg_ray.networks.descent import CURVES, train_networks
 from lsg_ray.networks.inputs import DenseInputs, Inputs, SparseInputs, as_inputs
 from lsg_ray.networks.layout import read_only
@@ -30,6 +31,9 @@ from lsg_ray.spec import Spec
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+#: Refuse stacks that take more memory than this.
+MAX_BYTES = 16 * 2**30
 
 
 class ExampleSet(NamedTuple):
@@ -82,6 +86,17 @@ class _Network(NamedTuple):
     train_loss: float
 
 
+def stack_bytes(spec: Spec, n_examples: int) -> int:
+    """Return the memory of training a stack: weights, activations and orders of one, times so many.
+
+    Of each weight there are the value, the gradient, two moments, the start and the solution.
+    """
+    network, training = spec.network, spec.training
+    numbers = 6 * network.n_weights + len(CURVES) * training.epochs + 4 * n_examples
+    numbers += 3 * training.batch(n_examples) * sum(network.widths[1:])
+    return 4 * numbers * spec.stack
+
+
 def example_set(examples: Examples) -> ExampleSet:
     """Lay examples out for workers: sparse where they are."""
     found = as_inputs(examples.x, "cpu")
@@ -90,8 +105,27 @@ def example_set(examples: Examples) -> ExampleSet:
 
 
 def prepare_solutions(spec: Spec, dataset: Dataset) -> SolutionArena:
-    """Lay a data set out for the networks of ``spec``; done once per run."""
+    """Lay a data set out for the networks of ``spec``; done once per run.
+
+    Raises
+    ------
+    InputError
+        They are not ReLU networks, the examples do not fit them, or a stack of them would take more
+        than `MAX_BYTES`.
+    """
+    if spec.network.family != "relu":
+        raise InputError(
+            f"network.family: {spec.network.family!r} given; for 'relu' networks only, others are "
+            "prepared by prepare"
+        )
     check_examples(spec.network, dataset.train.x, dataset.train.y)
+    need = stack_bytes(spec, len(dataset.train.x))
+    if need > MAX_BYTES:
+        raise InputError(
+            f"training.stack: {spec.stack} networks together take {need / 2**30:,.1f} GiB of "
+            f"memory; at most {MAX_BYTES / 2**30:.0f}: lower training.stack, training.batch_size, "
+            "training.epochs or network.widths"
+        )
     chosen = dataset.examples(spec.ensemble.selection)
     known = {id(part): example_set(part) for part in (dataset.train, dataset.test, chosen)}
     return SolutionArena(known[id(dataset.train)], known[id(chosen)], known[id(dataset.test)])

@@ -50,7 +50,7 @@ def preactivations(
     """Mean pre-activation of every hidden unit over the inputs.
 
     Layer l has z = W_l a, averaged over the inputs, with a the inputs themselves or
-    LeakyReLU(z)/sqrt(fan_in) of the layer before.
+    activations of the layer before: LeakyReLU(z), of binary networks divided by sqrt(fan_in).
 
     Parameters
     ----------
@@ -93,18 +93,22 @@ def _preactivations(
 ) -> list[NDArray[np.float64]]:
     found = []
     a, mean = x, np.broadcast_to(x.mean(axis=1), (len(weights), len(x)))
-    for layer in range(len(network.widths) - 2):
+    for layer, inputs in enumerate(network.widths[:-2]):
         W = _matrix(network, weights, layer)
-        found.append(np.einsum("boi,bi->bo", W, mean))
+        W, bias = W[..., :inputs], W[..., inputs:]
+        found.append(np.einsum("boi,bi->bo", W, mean) + bias.sum(axis=2))
         if layer == len(network.widths) - 3:
             break
         if layer == 0:
             a = (W.reshape(-1, len(x)) @ x).reshape(len(weights), -1, x.shape[1])
         else:
             a = W @ a
+        if network.biases:
+            a += bias
         # LeakyReLU(z) = max(z, slope z), for slopes up to 1.
         a = np.maximum(a, network.leaky_slope * a)
-        a /= math.sqrt(network.widths[layer])
+        if network.family == "binary":
+            a /= math.sqrt(inputs)
         mean = a.mean(axis=2)
     return found
 
@@ -159,7 +163,9 @@ def canonical_orders(
     _check(network, weights, inputs)
     ranked = [
         np.round(z, DIGITS)
-        for z in preactivations(network, _unit_scale(network, weights), inputs / _largest(inputs))
+        for z in preactivations(
+            network, _unit_scale(network, weights, _largest(inputs)), inputs / _largest(inputs)
+        )
     ]
     orders = [np.argsort(-z, axis=1, kind="stable") for z in ranked]
     tied = np.zeros(len(weights), bool)
@@ -176,14 +182,25 @@ def _largest(values: NDArray) -> float:
     return float(np.abs(values).max(initial=0)) or 1.0
 
 
-def _unit_scale(network: NetworkSpec, weights: NDArray) -> NDArray:
-    """Scale each layer to weights of up to one: a positive factor, so ranks stay as they are."""
+def _unit_scale(network: NetworkSpec, weights: NDArray, inputs: float) -> NDArray:
+    """Scale each layer to weights of up to one: a positive factor, so ranks stay as they are.
+
+    A bias is scaled as its layer's inputs are, of which the first are divided by ``inputs``.
+    """
     if weights.dtype.kind != "f":
         return weights
     scaled = weights.astype(np.float64)
-    for place in network.layer_slices:
-        largest = np.abs(scaled[:, place]).max(axis=1, keepdims=True, initial=0)
-        scaled[:, place] /= np.where(largest > 0, largest, 1)
+    factor = np.full((len(weights), 1), 1 / inputs)
+    for layer, place in enumerate(network.layer_slices):
+        W = _matrix(network, scaled, layer)
+        if network.biases:
+            W = np.concatenate([W[..., :-1], factor[:, :, None] * W[..., -1:]], axis=2)
+        W = W.reshape(len(weights), -1)
+        largest = np.abs(W).max(axis=1, keepdims=True, initial=0)
+        largest = np.where(largest > 0, largest, 1)
+        scaled[:, place] = W / largest
+        if network.biases:
+            factor = factor / largest
     return scaled
 
 
@@ -262,7 +279,7 @@ class _Search:
 def _to_tell_apart(matrices: list[NDArray], ranks: list[NDArray]) -> list[tuple[int, int]]:
     """Return units and layer of the first class of tied units that are not all the same."""
     for layer, rank in enumerate(ranks):
-        wires = np.column_stack([matrices[layer], matrices[layer + 1].T])
+        wires = np.column_stack([matrices[layer], matrices[layer + 1].T[: len(rank)]])
         for value in np.flatnonzero(np.bincount(_classes(rank)) > 1):
             units = np.flatnonzero(_classes(rank) == value)
             _, distinct = np.unique(wires[units], axis=0, return_index=True)
@@ -279,13 +296,14 @@ def _classes(keys: NDArray) -> NDArray[np.int64]:
 def _refined(matrices: list[NDArray], ranks: list[NDArray]) -> list[NDArray[np.int64]]:
     """Split classes of units by their weights to the classes beside, until none is split."""
     inputs, outputs = np.arange(matrices[0].shape[1]), np.arange(len(matrices[-1]))
+    biases = matrices[1].shape[1] - len(matrices[0])
     while True:
         before = [int(rank.max()) for rank in ranks]
         for layer in range(len(ranks)):
-            below = ranks[layer - 1] if layer else inputs
+            below = np.append(ranks[layer - 1], [-1] * biases) if layer else inputs
             above = ranks[layer + 1] if layer + 1 < len(ranks) else outputs
             into = _read_in_order(matrices[layer], below)
-            out_of = _read_in_order(matrices[layer + 1].T, above)
+            out_of = _read_in_order(matrices[layer + 1].T[: len(ranks[layer])], above)
             ranks[layer] = _classes(np.column_stack([ranks[layer], into, out_of]))
         if [int(rank.max()) for rank in ranks] == before:
             return ranks
@@ -295,7 +313,8 @@ def _read_in_order(weights: NDArray, ranks: NDArray) -> NDArray:
     """Sort the columns of (units, others) by rank; where others tie, by value: a multiset."""
     order = np.argsort(ranks, kind="stable")
     read, sorted_ranks = weights[:, order], ranks[order]
-    edges = np.flatnonzero(np.diff(sorted_ranks, prepend=-1, append=len(ranks)))
+    first, last = sorted_ranks[0] - 1, sorted_ranks[-1] + 1
+    edges = np.flatnonzero(np.diff(sorted_ranks, prepend=first, append=last))
     for start, stop in itertools.pairwise(edges.tolist()):
         if stop - start > 1:
             read[:, start:stop] = np.sort(read[:, start:stop], axis=1)

@@ -23,9 +23,12 @@ from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.ising.survey import Survey
+from lsg_ray.landscape.survey import Survey as SolutionSurvey
 from lsg_ray.report.landscape import TITLES, landscape_sections
 from lsg_ray.report.section import Section
-from lsg_ray.report.sections import SETS, rejected_counts, sections
+from lsg_ray.report.sections import SETS, inputs_section, rejected_counts, sections
+from lsg_ray.report.solutions import TITLES as SOLUTION_TITLES
+from lsg_ray.report.solutions import solution_sections
 from lsg_ray.spec import Spec
 
 PAGE = "report.html"
@@ -103,15 +106,48 @@ def write_report(
         drawn += landscape_sections(landscape)
     else:
         drawn += landscape_sections(None, landscape or "")
+    named = provenance(ensemble, moments, overlaps, distances, map_)
+    return _compose(target, ensemble, dataset, drawn, named, TITLES)
+
+
+def write_solutions_report(
+    folder: str | os.PathLike[str],
+    ensemble: Ensemble,
+    dataset: Dataset,
+    survey: SolutionSurvey | str,
+) -> Path:
+    """Write ``report.html`` of an ensemble of ReLU networks; see `write_report`.
+
+    ``survey`` is from `lsg_ray.landscape.survey.survey`, or the reason why there is none.
+    """
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; name a folder for the report")
+    if isinstance(survey, str):
+        drawn = solution_sections(ensemble, dataset, None, survey)
+    else:
+        drawn = solution_sections(ensemble, dataset, survey)
+    drawn.append(inputs_section(ensemble, dataset))
+    return _compose(target, ensemble, dataset, drawn, provenance(ensemble), SOLUTION_TITLES)
+
+
+def _compose(
+    target: Path,
+    ensemble: Ensemble,
+    dataset: Dataset,
+    drawn: Sequence[Section],
+    named: Sequence[Entry],
+    keys: Iterable[str],
+) -> Path:
     page = render_page(
         spec=ensemble.spec,
         summary=summary(ensemble),
-        provenance=provenance(ensemble, moments, overlaps, distances, map_),
+        provenance=named,
         notes=notes(ensemble, dataset),
         drawn=drawn,
     )
-    images: dict[str, bytes | None] = {f"{key}.png": None for key in TITLES}
-    _write_all(target, page, images | {f"{section.key}.png": section.png for section in drawn})
+    images: dict[str, bytes | None] = {f"{key}.png": None for key in keys}
+    _write_all(target, page, images | {section.key + ".png": section.png for section in drawn})
     return target / PAGE
 
 
@@ -225,6 +261,7 @@ def summary(ensemble: Ensemble) -> list[Entry]:
         Entry("Widths", _joined(spec.network.widths)),
         Entry("Weights N", f"{info['n_weights']:,}"),
         Entry("Configurations M", rows),
+        *([] if ensemble.binary else [Entry("Training", training(spec))]),
         Entry("Threshold", f"{spec.ensemble.threshold:g} on the {SETS[spec.ensemble.selection]}"),
         Entry("Accuracy", " / ".join(f"{level:.4f}" for level in levels) + " (min / mean / max)")
         if levels
@@ -236,6 +273,25 @@ def summary(ensemble: Ensemble) -> list[Entry]:
         Entry("Specification hash", info["spec_hash"], code=True),
         Entry("Package version", f"lsg-ray {info['package_version']}"),
     ]
+
+
+def training(spec: Spec) -> str:
+    """Return how ReLU networks are trained, as text.
+
+    >>> from lsg_ray.spec import parse_spec
+    >>> training(parse_spec({"network": {"family": "relu"}}))
+    'adam, rate 0.001, batches of 256, 50 epochs'
+    """
+    how = spec.training
+    if how.batch_fraction is not None:
+        size = f"batches of {100 * how.batch_fraction:g} % of the examples"
+    else:
+        size = "full batches" if how.batch_size is None else f"batches of {how.batch_size:,}"
+    momentum = f", momentum {how.momentum:g}" if how.momentum else ""
+    end = f"{how.epochs:,} epochs"
+    if how.target_loss is not None:
+        end = f"to a training loss of {how.target_loss:g}, {end} at most"
+    return f"{how.optimizer}, rate {how.learning_rate:g}{momentum}, {size}, {end}"
 
 
 def provenance(ensemble: Ensemble, *results: xarray.Dataset | None) -> list[Entry]:

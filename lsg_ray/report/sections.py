@@ -56,7 +56,7 @@ def sections(
         _overlaps(ensemble, overlaps),
         _distances(ensemble, distances),
         _map(ensemble, map_),
-        _inputs(ensemble, dataset),
+        inputs_section(ensemble, dataset),
     ]
 
 
@@ -228,7 +228,8 @@ def _map(ensemble: Ensemble, map_: xarray.Dataset | None) -> Section:
     return section(key, title, partial(map_figure, map_), caption, alt)
 
 
-def _inputs(ensemble: Ensemble, dataset: Dataset) -> Section:
+def inputs_section(ensemble: Ensemble, dataset: Dataset) -> Section:
+    """Draw what the networks see of an image."""
     spec = ensemble.spec.dataset
     raw: RawData | None
     try:

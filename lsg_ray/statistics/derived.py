@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.ensemble.block import Block
-from lsg_ray.ensemble.layout import pack
+from lsg_ray.ensemble.block import Block, RealBlock
+from lsg_ray.ensemble.layout import LAYER, pack
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble, write_block
@@ -131,7 +131,7 @@ class DerivedConfigurations(Configurations):
 
     def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         found = self.base.values(name, self.origin(rows))
-        if found.ndim == 1:
+        if name != "fields":
             return found
         # A number for every weight, such as the trained fields, moves with the weights.
         orders = self._ordering(self.base.take(self.origin(rows)), rows)
@@ -235,11 +235,20 @@ def _write_block(view: DerivedConfigurations, url: str, block_size: int, index: 
     root = stored_root(view)
     assert root is not None  # checked before any task
     source, rows = root.ensemble, np.arange(start, stop)
-    names = [array.name for array in source.header.arrays if array.name != "weights"]
-    columns: dict[str, Any] = {name: view.values(name, rows) for name in names}
+    columns: dict[str, Any] = {
+        array.name: view.values(array.name, rows)
+        for array in source.header.arrays
+        if not (array.name == "weights" or array.name.startswith(LAYER))
+    }
     about: dict[str, Any] = {"trials": stop - start}
     if view.base is root and view.is_row_by_row and source.condition is None and source.complete:
         record = source.records[index]
         about = {"trials": record.trials, "rejected": record.rejected, "seconds": record.seconds}
-    write_block(url, index, Block(start=start, weights=view.rows(start, stop), **columns, **about))
+    weights = view.rows(start, stop)
+    block = (
+        Block(start=start, weights=weights, **columns, **about)
+        if view.binary
+        else RealBlock(start, weights.astype(np.float32), columns, **about)
+    )
+    write_block(url, index, block)
     return stop - start

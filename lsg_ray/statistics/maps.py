@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.binary import Frozen, draw, initial_fields
+from lsg_ray.networks.relu import glorot_uniform
 from lsg_ray.networks.trial import Purpose
 from lsg_ray.rng import Stage, seed_sequence
 from lsg_ray.statistics.configurations import (
@@ -45,6 +46,8 @@ MAX_COVARIANCE = 4096
 MAX_REAL_POINTS = 20_000
 #: Points from which on the layout uses every CPU by default.
 MANY_POINTS = 10_000
+#: Refuse real-valued points that take more memory than this.
+MAX_BYTES = 8 * 2**30
 #: Steps of the layout with exaggerated attraction, and without (openTSNE's defaults).
 STEPS = (250, 500)
 
@@ -74,7 +77,8 @@ def embed(
         How many, drawn without replacement; all by default, at most `MAX_POINTS`.
     starts
         Map as many random starts too: configurations drawn from the initial fields of the trials
-        that were learned from.  For whole configurations of a store.
+        that were learned from, or the weights that ReLU networks started from.  For whole
+        configurations of a store.
     perplexity
         Neighbours that count, in t-SNE; at most a third of the points.
     seed
@@ -95,7 +99,8 @@ def embed(
     Raises
     ------
     InputError
-        Fewer than `FEWEST` or more than `MAX_POINTS` configurations, or an unknown method.
+        Fewer than `FEWEST` or more than `MAX_POINTS` configurations, points of real weights beyond
+        `MAX_BYTES`, or an unknown method.
 
     Notes
     -----
@@ -112,6 +117,7 @@ def embed(
             f"{source.name}: {count:,} configurations; a map takes {FEWEST} to {MAX_POINTS:,} of "
             "them (configurations)"
         )
+    _check_memory(source, count * (1 + starts))
     rng = stream(seed, Stage.MAP)
     chosen = np.sort(rng.choice(source.n_rows, count, replace=False))
     weights = source.take(chosen)
@@ -144,12 +150,26 @@ def embed(
     return xarray.Dataset(found, attrs=attributes)
 
 
+def _check_memory(source: Configurations, points: int) -> None:
+    # Real numbers stay as they are: a copy of the points, one in single precision, one at work.
+    need = 0 if source.binary else 20 * points * source.n_weights
+    if need > MAX_BYTES:
+        raise InputError(
+            f"{points:,} points of {source.n_weights:,} real weights take {need / 2**30:.0f} GiB "
+            f"of memory, more than {MAX_BYTES / 2**30:.0f}; choose fewer (--configurations), or a "
+            "part (--part)"
+        )
+
+
 def _columns(source: Configurations, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     return {name: source.values(name, rows) for name in source.columns}
 
 
-def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray[np.int8]:
-    """Draw a configuration from the initial fields of each learned one's trial."""
+def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """Draw a configuration from the initial fields of each learned one's trial.
+
+    Of real weights, these are where the trial started.
+    """
     if not isinstance(source, StoredConfigurations) or source.ensemble.is_part:
         raise InputError("starts asked for; they belong to whole configurations of a store")
     spec = source.ensemble.spec
@@ -159,6 +179,8 @@ def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray
         seed_sequence(spec.ensemble.seed, Stage.TRIAL, int(i), int(t))
         for i, t in zip(columns["configuration"], columns["trial"], strict=True)
     ]
+    if not source.binary:
+        return glorot_uniform(spec.network, seeds).astype(np.float64)
     frozen = Frozen(spec.ensemble.frozen_parts, spec.ensemble.frozen_field)
     fields = initial_fields(spec.network, spec.training, seeds, frozen)
     fixed = np.zeros(spec.network.n_weights, bool)

@@ -42,8 +42,8 @@ ROWS = 2**15
 MAX_PIECE = 2**28
 #: Rows of a task, at most; each task returns sums of its own.
 TASK_ROWS = 2**18
-#: Rows of real or weighted configurations that are multiplied at a time.
-REAL_ROWS = 2**12
+#: Rows of real or weighted configurations that are multiplied at a time, and the bytes of these.
+REAL_ROWS, REAL_BYTES = 2**12, 2**28
 #: Refuse an estimate that needs more memory than this.
 MAX_BYTES = 8 * 2**30
 #: Largest N for which C of real-valued weights is estimated without being asked for.
@@ -123,7 +123,13 @@ def moments(
 
 def _task_rows(source: Configurations) -> int:
     """Rows a task: enough tasks for many cores, few enough that sums are rarely added."""
-    return min(TASK_ROWS, max(REAL_ROWS, source.n_rows // 32))
+    rows = min(TASK_ROWS, max(REAL_ROWS, source.n_rows // 32))
+    return rows if source.binary else max(1, min(rows, REAL_BYTES // (8 * source.n_weights)))
+
+
+def _real_rows(n: int) -> int:
+    """Rows of N real numbers that are worked on at a time."""
+    return max(1, min(REAL_ROWS, REAL_BYTES // (8 * n)))
 
 
 def _check_memory(n: int, tasks: int, pairs: bool, exact: bool) -> None:
@@ -297,7 +303,7 @@ def sum_reals(
     matrices = {name: np.zeros(square) for name in ("wyy", "vyy", "vy2y", "vy2y2")}
     w_total, v_total = 0.0, 0.0
     whole = source.rows(start, stop)
-    for first, last in ranges(stop - start, REAL_ROWS):
+    for first, last in ranges(stop - start, _real_rows(n)):
         y = whole[first:last].astype(np.float64) - shift
         w = weights.rows(start + first, start + last)
         v, y2 = w * w, y * y
@@ -334,7 +340,7 @@ def _sum_real(
     if source.binary:
         shift = np.zeros(source.n_weights)
     else:
-        shift = source.rows(0, min(source.n_rows, 256)).mean(axis=0)
+        shift = source.rows(0, min(source.n_rows, 256, _real_rows(source.n_weights))).mean(axis=0)
     leaf, given = dask.delayed(sum_reals, pure=False), (share(source), share(weights))
     leaves = [leaf(*given, shift, pairs, *cut) for cut in cuts]
     return compute(tree_reduce(leaves, add_real_sums), progress)

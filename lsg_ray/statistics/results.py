@@ -7,6 +7,7 @@ import os
 import shutil
 import uuid
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,28 @@ def save_result(
         for rest in (staged, replaced):
             shutil.rmtree(rest, ignore_errors=True)
     return target
+
+
+def kept(place: Path, key: str, make: Callable[[], xarray.Dataset]) -> xarray.Dataset:
+    """Return the result that is at a place if it was saved under this key, else make and save it.
+
+    The key, attribute ``survey``, says what the result depends on: an ensemble's content hash.
+    """
+    known = read_kept(place, key)
+    if known is not None:
+        return known
+    found = make().assign_attrs(survey=key)
+    save_result(found, place, overwrite=True)
+    return found
+
+
+def read_kept(place: Path, key: str) -> xarray.Dataset | None:
+    """Return an earlier result that was saved under this key, or None."""
+    try:
+        with xarray.open_zarr(place) as found:
+            return found.load() if found.attrs.get("survey") == key else None
+    except Exception:  # not there, or damaged: it is computed anew
+        return None
 
 
 def _holds(target: Path, names: set[str]) -> bool:

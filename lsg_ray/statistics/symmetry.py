@@ -39,8 +39,8 @@ from lsg_ray.statistics.graph import Progress, compute, tree_reduce
 
 #: The digit whose test images rank the units.  LL App. J; the paper finds no dependence on it.
 LABEL_DIGIT = 1
-#: Rows of a task.
-TASK_ROWS = 4096
+#: Rows of a task, and the bytes of real weights in them.
+TASK_ROWS, TASK_BYTES = 4096, 2**27
 #: Rows that share a stream of random permutations.
 CHUNK = 1000
 
@@ -188,7 +188,8 @@ def node_symmetry(
     base.require(1, "labels")
     view = canonical_view(base, network=net, inputs=x)
     leaf = dask.delayed(partial(_label_rows, view), pure=False)
-    leaves = [leaf(*cut) for cut in ranges(base.n_rows, TASK_ROWS, base.grain)]
+    most = TASK_ROWS if base.binary else max(1, TASK_BYTES // (8 * base.n_weights))
+    leaves = [leaf(*cut) for cut in ranges(base.n_rows, min(TASK_ROWS, most), base.grain)]
     found = compute(tree_reduce(leaves, _joined), progress)
     forms, weights = _repeats(found.forms), _repeats(found.weights)
     layer = np.repeat(np.arange(len(net.widths) - 2), net.widths[1:-1])

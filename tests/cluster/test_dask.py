@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from lsg_ray.cluster.dask import dask_session, ray_scheduler
+from lsg_ray.cluster.sample import sample
 from lsg_ray.cluster.session import ray_session
 from lsg_ray.ensemble import synthetic
+from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import ClusterError, InputError, StoreError
 from lsg_ray.ising.boltzmann import fit_boltzmann, fit_parts
 from lsg_ray.ising.dynamics import relax
@@ -18,11 +20,16 @@ from lsg_ray.ising.entropy import entropy_scan
 from lsg_ray.ising.isoenergy import iso_energy
 from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.ising.tap import tap_states
+from lsg_ray.landscape.flatness import flatness
+from lsg_ray.landscape.interpolation import interpolate
+from lsg_ray.landscape.walks import random_walk
+from lsg_ray.statistics.clustering import cluster
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.graph import compute
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
 from lsg_ray.statistics.symmetry import canonicalize, node_symmetry
+from tests.landscape.conftest import relu_spec
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,20 @@ def test_models__are_sampled_and_fitted_by_ray_tasks_as_by_threads(ensemble, on_
         assert fit.report["converged"]
     with pytest.raises(InputError, match="'XX' given; there are LB"):
         fit_parts(ensemble, ["XX"], tasks=True)
+
+
+def test_landscapes__are_walked_by_ray_tasks_as_by_threads(on_ray, threads, tmp_path):
+    sample(relu_spec(4), tmp_path / "solutions", workers=0)
+    solutions = open_ensemble(tmp_path / "solutions")
+    for measure in (
+        lambda e: random_walk(e, sigma=[0.02], steps=4, configurations=2),
+        lambda e: interpolate(e, pairs=2, alphas=[0, 0.5, 1], alignment="matching"),
+        lambda e: flatness(e, configurations=2, eigenvalues=1),
+        lambda e: cluster(e, alignment="clustering"),
+    ):
+        found = measure(solutions)
+        with threads:
+            same(found, measure(solutions))
 
 
 def test_stores_and_views__are_made_by_ray_tasks(on_ray, threads, tmp_path):

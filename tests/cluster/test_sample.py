@@ -17,7 +17,7 @@ from lsg_ray.cluster.session import available_cpus, ray_session
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import AcceptanceError, ClusterError, InputError
-from lsg_ray.spec import Spec
+from lsg_ray.spec import Spec, parse_spec
 
 SPEC = {
     "name": "small",
@@ -97,6 +97,21 @@ def test_workers_do_not_change_a_byte(spec, undisturbed, tmp_path, workers):
     _assert_same(tmp_path / "s.zarr", undisturbed)
     again = sample(spec, tmp_path / "s.zarr", workers=workers)
     assert (again.rows, again.resumed) == (0, 120)
+
+
+def test_workers_do_not_change_a_byte_of_relu_networks(tmp_path):
+    relu = parse_spec(
+        {
+            "dataset": {"name": "digits", "train_examples": 300},
+            "network": {"family": "relu", "widths": [64, 12, 10]},
+            "training": {"epochs": 2, "stack": 4},
+            "ensemble": {"count": 10},
+        }
+    )
+    sample(relu, tmp_path / "undisturbed.zarr", workers=0)
+    result = sample(relu, tmp_path / "s.zarr", workers=2)
+    assert (result.rows, result.resumed) == (10, 0)
+    _assert_same(tmp_path / "s.zarr", tmp_path / "undisturbed.zarr")
 
 
 @pytest.mark.parametrize("process", ["ray::_block_task", "ray::Board"])

@@ -1,4 +1,4 @@
-"""Ensembles of random signs: row i is the same whatever the count and the block size."""
+"""Ensembles of random weights: row i is the same whatever the count and the block size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lsg_ray.ensemble.block import Block
+from lsg_ray.ensemble.block import Block, RealBlock
+from lsg_ray.ensemble.layout import CURVES, REAL_SCALARS
 from lsg_ray.ensemble.ledger import rejection_histogram
 from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
 from lsg_ray.spec import Spec, parse_spec
@@ -68,10 +69,65 @@ def make_block(spec: Spec, index: int, block_size: int | None = None) -> Block:
     return Block(start=start, trials=number + 2, rejected=rejected, seconds=0.25, **arrays)
 
 
+def make_real_spec(
+    count: int = 50,
+    block_size: int | None = 16,
+    widths: tuple[int, ...] = (6, 5, 10),
+    *,
+    biases: bool = False,
+    epochs: int = 3,
+    **ensemble: Any,
+) -> Spec:
+    tree = {
+        "name": "synthetic",
+        "dataset": {"name": "digits", "components": widths[0]},
+        "network": {"family": "relu", "widths": list(widths), "biases": biases},
+        "training": {"epochs": epochs},
+        "ensemble": {"count": count, "block_size": block_size, **ensemble},
+    }
+    return parse_spec(tree)
+
+
+@lru_cache(maxsize=64)
+def real_rows(spec: Spec) -> dict[str, np.ndarray]:
+    """Columns of the networks of a specification, each layer, and all ``weights`` side by side."""
+    count, network, epochs = spec.ensemble.count, spec.network, spec.training.epochs
+    n_weights, n_curves = network.n_weights, len(CURVES) * epochs
+    rng = np.random.default_rng(12)
+    table = rng.random((count, len(REAL_SCALARS) + n_curves + n_weights))
+    columns = {name: table[:, place] for place, name in enumerate(REAL_SCALARS)}
+    columns["trial"] = (4 * columns["trial"]).astype(np.int32)
+    columns["epochs"] = (1 + epochs * columns["epochs"]).astype(np.int32)
+    curves = table[:, len(REAL_SCALARS) :][:, :n_curves].astype(np.float32)
+    passed = np.arange(epochs) < columns["epochs"][:, None]
+    for place, name in enumerate(CURVES):
+        piece = curves[:, place * epochs : (place + 1) * epochs]
+        columns[name] = np.where(passed, piece, np.float32(np.nan))
+    weights = (table[:, len(REAL_SCALARS) + n_curves :] - 0.5).astype(np.float32)
+    for layer, (place, shape) in enumerate(zip(network.layer_slices, network.shapes, strict=True)):
+        columns[f"weights_{layer}"] = weights[:, place].reshape(count, *shape)
+    columns |= {"weights": weights, "configuration": np.arange(count)}
+    for values in columns.values():
+        values.flags.writeable = False
+    return columns
+
+
+def make_real_block(spec: Spec, index: int, block_size: int | None = None) -> RealBlock:
+    size = block_size or spec.block_size
+    columns = real_rows(spec)
+    start = index * size
+    part = slice(start, min(start + size, spec.ensemble.count))
+    arrays = {name: columns[name][part] for name in (*REAL_SCALARS, *CURVES)}
+    weights = columns["weights"][part]
+    rejected = rejection_histogram([0.5, 0.75])
+    return RealBlock(start, weights, arrays, len(weights) + 2, rejected, seconds=0.25)
+
+
 def fill(url: Any, spec: Spec, blocks: Any = None) -> Plan:
     """Create or resume a store and write its missing blocks, or the ones given."""
     plan = create_ensemble(url, spec, dataset_hash=DATASET_HASH)
+    make = make_block if spec.network.family == "binary" else make_real_block
     for index in plan.missing if blocks is None else blocks:
-        block = make_block(spec, int(index), plan.block_size)
+        block = make(spec, int(index), plan.block_size)
         write_block(plan.url, int(index), block, seed_path=[spec.ensemble.seed, 1, block.start])
     return plan

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk, encode_chunk
 from lsg_ray.ensemble.content import EMPTY, combine, content_hash
-from lsg_ray.ensemble.layout import array_layout, arrays_of, pack, padding_is_zero, unpack
+from lsg_ray.ensemble.layout import arrays_of, pack, padding_is_zero, unpack
 
-from .synthetic import make_spec, rows
+from .synthetic import make_real_spec, make_spec, real_rows, rows
 
 
 def signs(seed: int, shape: tuple[int, int]) -> np.ndarray:
@@ -48,9 +48,25 @@ def test_padding_bits_are_noticed():
     st.integers(1, 12), st.integers(1, 12), st.sampled_from(["weights", "loss", "trial", "fields"])
 )
 def test_chunks_come_back_and_damage_is_noticed(n_rows, extra, name):
-    layout = array_layout(name, 11)
+    spec = make_spec(widths=(10, 1, 1), store_fields=True)
+    layout = next(layout for layout in arrays_of(spec) if layout.name == name)
     values = rows(n_rows, 11)[name]
     values = pack(values) if name == "weights" else values
+    check_chunk(layout, values, extra)
+
+
+@given(
+    st.integers(1, 12), st.integers(1, 12), st.booleans(),
+    st.sampled_from(["weights_0", "weights_1", "train_loss", "epochs", "curve_test_loss"]),
+)  # fmt: skip
+def test_chunks_of_real_weights_come_back(n_rows, extra, biases, name):
+    spec = make_real_spec(count=n_rows, biases=biases)
+    layout = next(layout for layout in arrays_of(spec) if layout.name == name)
+    check_chunk(layout, real_rows(spec)[name], extra)
+
+
+def check_chunk(layout, values, extra):
+    n_rows = len(values)
     block_size = n_rows + extra
     data = encode_chunk(layout, block_size, values)
     assert len(data) == chunk_bytes(layout, block_size)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.ensemble.expression import MAX_LENGTH, QUERY_COLUMNS, compile_expression
+from lsg_ray.ensemble.layout import SCALARS
 from lsg_ray.ensemble.location import Location
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
@@ -250,7 +251,7 @@ def test_a_query_is_filter_sort_and_limit(ensemble, bound, limit, sort):
         key = TABLE[sort.removeprefix("-")][chosen]
         chosen = chosen[np.argsort(-key if sort[0] == "-" else key, kind="stable")]
     chosen = chosen[:limit]
-    assert tuple(result) == QUERY_COLUMNS
+    assert tuple(result) == ensemble.query_columns == ("configuration", *SCALARS)
     for name, values in result.items():
         np.testing.assert_array_equal(values, TABLE[name][chosen])
 

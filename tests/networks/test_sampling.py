@@ -8,7 +8,7 @@ from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks import binary, sampling
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.sampling import prepare, sample_configurations
-from lsg_ray.spec import Spec
+from lsg_ray.spec import Spec, parse_spec
 
 TINY = {
     "dataset": {"name": "digits", "validation_examples": 200},
@@ -106,6 +106,8 @@ def test_frozen_interior_is_random_and_kept():
 
 
 def test_other_families_are_refused():
-    spec = _spec(network={"family": "relu"})
-    with pytest.raises(InputError, match="relu"):
+    spec = parse_spec(
+        {"dataset": {"name": "digits"}, "network": {"family": "relu", "widths": [64, 8, 10]}}
+    )
+    with pytest.raises(InputError, match="family: 'relu' given; for 'binary' networks"):
         prepare(spec, load_dataset(spec.dataset))

@@ -202,3 +202,49 @@ def test_misfits__are_refused():
         canonical_orders(network, weights, np.ones((2, 5)))
     with pytest.raises(InputError, match=r"need \(35,\)"):
         match_weights(network, weights[0], weights[0, :3])
+
+
+def relu_network(widths, biases, slope=0.0):
+    return NetworkSpec(family="relu", widths=widths, biases=biases, leaky_slope=slope)
+
+
+@pytest.mark.parametrize("widths", WIDTHS[1:])
+@pytest.mark.parametrize("biases", [False, True])
+def test_relu_preactivations__are_those_by_the_book(widths, biases):
+    network = relu_network(widths, biases, 0.1)
+    rng = np.random.default_rng(0)
+    weights, x = rng.normal(size=(4, network.n_weights)), rng.normal(size=(13, widths[0]))
+    found, outputs = preactivations(network, weights, x), network_outputs(network, weights, x)
+    for row, flat in enumerate(weights):
+        a = x
+        for layer, place in enumerate(network.layer_slices):
+            w = flat[place].reshape(network.shapes[layer])
+            z = a @ w[:, : a.shape[1]].T + (w[:, -1] if biases else 0)
+            if layer < len(found):
+                np.testing.assert_allclose(found[layer][row], z.mean(axis=0), atol=1e-12)
+            a = np.where(z > 0, z, 0.1 * z)
+        np.testing.assert_allclose(outputs[row], z.T, atol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 999), st.sampled_from(WIDTHS[1:]), st.booleans(), st.floats(1e-3, 1e3),
+    st.booleans(),
+)  # fmt: skip
+def test_relu_canonical_form__is_one_for_all_permutations(seed, widths, biases, scale, ties):
+    """Also of networks with dead units, whose pre-activations are alike, and of any scale."""
+    network, rng = relu_network(widths, biases), np.random.default_rng(seed)
+    weights = scale * rng.normal(size=(8, network.n_weights))
+    if ties:
+        weights = scale * np.sign(weights) * (rng.random(weights.shape) < 0.4)
+    x = rng.random((7, widths[0])) * scale
+    permuted = permute_nodes(network, weights, random_orders(network, 8, rng))
+    orders = canonical_orders(network, weights, x)
+    form = permute_nodes(network, weights, orders)
+    again = permute_nodes(network, permuted, canonical_orders(network, permuted, x))
+    np.testing.assert_array_equal(form, again)
+    before, after = network_outputs(network, weights, x), network_outputs(network, form, x)
+    np.testing.assert_allclose(before, after, atol=1e-12 * max(1, np.abs(before).max()))
+    for z, order in zip(preactivations(network, weights, x), orders, strict=True):
+        steps = np.diff(np.take_along_axis(z, order, 1), axis=1)
+        assert (steps <= 1e-6 * np.abs(z).max(axis=1, keepdims=True)).all()

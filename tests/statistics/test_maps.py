@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lsg_ray.cluster.sample import sample
-from lsg_ray.ensemble.expression import QUERY_COLUMNS
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.binary import draw
@@ -145,7 +144,7 @@ def test_tsne__keeps_two_clusters_apart():
 def test_columns__come_along(ensemble_of):
     ensemble = ensemble_of(signs(30, 12), block_size=7)
     found = embed(ensemble.part("LB").where("accuracy > 0.4"), method="pca")
-    assert set(QUERY_COLUMNS) <= set(found.data_vars)
+    assert set(ensemble.query_columns) <= set(found.data_vars)
     np.testing.assert_array_equal(found["loss"], found["configuration"] / 10)
 
 

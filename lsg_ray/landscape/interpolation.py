@@ -1,0 +1,353 @@
+"""Straight paths between solutions, and between permuted copies of one (Sec. 3.1, 4.3).
+
+On the line w(α) = (1 − α) w_A + α w_B the loss is L(α), and the barrier between A and B is
+
+    B = max_{0 ≤ α ≤ 1} [L(α) − (1 − α) L(0) − α L(1)]
+
+(J. Frankle et al., ICML 2020, with the maximum over α): how far the path rises above the straight
+line between the losses of its ends.
+
+The permutation-interpolation protocol makes w_B of w_A by swapping k disjoint pairs of hidden
+nodes, 2k nodes in all, drawn at random over the hidden layers: the same network elsewhere in weight
+space, f(πθ) = f(θ), which is checked on real inputs each time.  After `match_weights` aligns one
+solution to another, what is left of the barrier is no matter of names of nodes (Ainsworth et al.,
+"Git Re-Basin", ICLR 2023).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.landscape.terrain import (
+    EXAMPLES,
+    Solutions,
+    SolutionsLike,
+    Terrain,
+    check_inputs,
+    measured,
+    open_solutions,
+    tasks,
+    terrain_of,
+)
+from lsg_ray.networks.alignment import Alignment, aligned, reordered
+from lsg_ray.networks.symmetry import log_group_order
+from lsg_ray.rng import Stage, generator
+from lsg_ray.spec import NetworkSpec
+from lsg_ray.statistics.graph import Progress
+from lsg_ray.statistics.pieces import compute_pieces
+
+Floats = NDArray[np.float64]
+#: Places on a path: a little beyond both ends.
+ALPHAS = np.round(np.linspace(-0.25, 1.25, 31), 12)
+
+
+class _Line(NamedTuple):
+    """One path: measures (4, alphas) and the distance between its ends."""
+
+    values: Floats
+    distance: Any
+
+
+def barrier(alphas: ArrayLike, loss: ArrayLike) -> Floats:
+    """Return the height B of the loss (…, alphas) above the line between α = 0 and 1; see above.
+
+    >>> float(barrier([0, 0.5, 1], [1.0, 4.0, 2.0]))
+    2.5
+    """
+    a, values = np.asarray(alphas, np.float64), np.asarray(loss, np.float64)
+    inside = (a >= 0) & (a <= 1)
+    first, last = values[..., a == 0], values[..., a == 1]
+    if first.shape[-1] != 1 or last.shape[-1] != 1:
+        raise InputError("alphas must hold 0 and 1, each once: the barrier is between them")
+    line = (1 - a[inside]) * first + a[inside] * last
+    found: Floats = (values[..., inside] - line).max(axis=-1)
+    return found
+
+
+def interpolate(
+    solutions: SolutionsLike,
+    other: SolutionsLike | None = None,
+    *,
+    pairs: int | Sequence[tuple[int, int]] = 10,
+    alphas: ArrayLike = ALPHAS,
+    alignment: Alignment = "none",
+    examples: int | None = EXAMPLES,
+    seed: int = 0,
+    pieces: Path | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Measure networks on straight paths between solutions.
+
+    Parameters
+    ----------
+    solutions
+        Ensemble of ReLU networks, a view of one, or its URL.
+    other
+        Where paths end: another ensemble of the same architecture, paired one to one; by default
+        the same, and paths join different solutions.
+    pairs
+        So many pairs (all with all, by seed), or which: pairs of configurations.
+    alphas
+        Places on the path, with 0 and 1; beyond them the path goes on.
+    alignment
+        What is done with the hidden units of the second solution (matching: to the first) or of
+        both (clustering).
+    examples, seed, pieces, progress
+        As in `lsg_ray.landscape.walks.random_walk`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (pair, alpha) ``train_loss``, ``train_accuracy``, ``test_loss``, ``test_accuracy``;
+        over pairs ``train_barrier``, ``test_barrier`` (nats), ``distance`` ‖w_A − w_B‖ of the path,
+        ``first`` and ``second``, the configurations.
+
+    Raises
+    ------
+    InputError
+        Solutions of different shape, alphas without 0 or 1, too few solutions.
+    """
+    places = check_alphas(alphas)
+    a = open_solutions(solutions, None, least=1 if other is not None else 2)
+    b = a if other is None else open_solutions(other, None)
+    if a.network.widths != b.network.widths or a.network.biases != b.network.biases:
+        raise InputError(
+            f"{a.ensemble.url} has widths {list(a.network.widths)}, {b.ensemble.url} "
+            f"{list(b.network.widths)}: paths join networks of the same shape"
+        )
+    chosen = _pairs(a, b, pairs, seed)
+    terrain = terrain_of(a.ensemble, examples, seed)
+    places_a = {int(n): row for row, n in enumerate(a.numbers)}
+    places_b = {int(n): row for row, n in enumerate(b.numbers)}
+    arguments = [
+        (a.weights[places_a[i]], b.weights[places_b[j]], places, alignment) for i, j in chosen
+    ]
+    fingerprint = (
+        "line", a.ensemble.spec_hash, b.ensemble.spec_hash, chosen, places, alignment,
+        len(terrain.train.y), seed, a.weights[:, :1], b.weights[:, :1],
+    )  # fmt: skip
+    found = compute_pieces(tasks(terrain, _line, arguments), _Line, pieces, fingerprint, progress)
+    values = np.stack([line.values for line in found], axis=1)
+    result = path_dataset(values, places, ("pair",))
+    numbers = np.array(chosen)
+    return result.assign(
+        distance=("pair", np.array([float(line.distance) for line in found])),
+        first=("pair", numbers[:, 0]),
+        second=("pair", numbers[:, 1]),
+    ).assign_attrs(
+        a.provenance(
+            statistic="interpolation", alignment=alignment, seed=seed,
+            other=b.spec.name, examples=len(terrain.train.y),
+        )
+    )  # fmt: skip
+
+
+def swap_barriers(
+    solutions: SolutionsLike,
+    *,
+    swaps: Sequence[int] | None = None,
+    configurations: int | Sequence[int] | None = None,
+    repeats: int = 1,
+    alphas: ArrayLike = ALPHAS,
+    examples: int | None = EXAMPLES,
+    seed: int = 0,
+    pieces: Path | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Swap k pairs of hidden nodes, then interpolate between the copies.
+
+    Parameters
+    ----------
+    solutions
+        Ensemble of ReLU networks, a view of one, or its URL.
+    swaps
+        Numbers k of swaps, up to half of the hidden nodes; by default powers of two up to that.
+    configurations
+        Solutions: so many, or which; by default up to 5.
+    repeats
+        Random choices of pairs for each solution and k.
+    alphas, examples, seed, pieces, progress
+        As in `interpolate`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `interpolate`, over (solution, swaps, repeat, alpha).
+
+    Raises
+    ------
+    InputError
+        More swaps than pairs of nodes, or fewer than 1.
+    """
+    places = check_alphas(alphas)
+    chosen = open_solutions(solutions, configurations, usual=5)
+    most = most_swaps(chosen.network)
+    ks = _powers(most) if swaps is None else [int(k) for k in swaps]
+    if not ks or min(ks) < 1 or max(ks) > most:
+        raise InputError(
+            f"swaps {list(ks)} given; hidden layers {list(chosen.network.widths[1:-1])} have "
+            f"{most} disjoint pairs of nodes: 1 to {most}"
+        )
+    if repeats < 1:
+        raise InputError(f"repeats {repeats} given; at least 1")
+    terrain = terrain_of(chosen.ensemble, examples, seed)
+    arguments = [
+        (chosen.weights[r], k, places, (seed, int(chosen.numbers[r]), k, repeat))
+        for r in range(len(chosen.numbers))
+        for k in ks
+        for repeat in range(repeats)
+    ]
+    fingerprint = (
+        "swaps", chosen.ensemble.spec_hash, chosen.numbers, ks, repeats, places,
+        len(terrain.train.y), seed, chosen.weights[:, :1],
+    )  # fmt: skip
+    found = compute_pieces(
+        tasks(terrain, _swapped_line, arguments), _Line, pieces, fingerprint, progress
+    )
+    shape = (len(chosen.numbers), len(ks), repeats)
+    values = np.stack([line.values for line in found], axis=1).reshape(4, *shape, len(places))
+    result = path_dataset(values, places, ("solution", "swaps", "repeat"))
+    distance = np.array([float(line.distance) for line in found]).reshape(shape)
+    return (
+        result.assign(distance=(("solution", "swaps", "repeat"), distance))
+        .assign_coords(solution=chosen.numbers, swaps=np.array(ks))
+        .assign_attrs(
+            chosen.provenance(
+                statistic="permutation and interpolation", seed=seed, repeats=repeats,
+                examples=len(terrain.train.y),
+                log_group_order=log_group_order(chosen.network.widths),
+            )
+        )
+    )  # fmt: skip
+
+
+def check_alphas(alphas: ArrayLike) -> Floats:
+    """Return places on a path, ascending, with 0 and 1 among them."""
+    try:
+        places = np.asarray(alphas, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"alphas {alphas!r} given; numbers are needed") from None
+    if places.ndim != 1 or not np.isfinite(places).all() or (np.diff(places) <= 0).any():
+        raise InputError("alphas must be finite and ascend")
+    if not (0 in places and 1 in places):
+        raise InputError("alphas must hold 0 and 1, each once: the barrier is between them")
+    return places
+
+
+def path_dataset(values: Floats, alphas: Floats, dimensions: tuple[str, ...]) -> xarray.Dataset:
+    """Return measures (4, …, alphas) with the barriers of both losses."""
+    nat = {"units": "nat"}
+    return xarray.Dataset(
+        {
+            **measured(values, (*dimensions, "alpha")),
+            "train_barrier": (dimensions, barrier(alphas, values[0]), nat),
+            "test_barrier": (dimensions, barrier(alphas, values[2]), nat),
+        },
+        {"alpha": ("alpha", alphas, {"long_name": "place on the path α"})},
+    )
+
+
+def line(
+    terrain: Terrain, a: NDArray[np.float32], b: NDArray[np.float32], alphas: Floats
+) -> Floats:
+    """Measure the networks on a path: (4, alphas)."""
+    found = [
+        # One at a time in float64: at α = 0 and 1 it is the solution itself.
+        terrain.measure(((1 - alpha) * a.astype(np.float64) + alpha * b)[None].astype(np.float32))
+        for alpha in alphas
+    ]
+    return np.concatenate(found, axis=1)
+
+
+def _line(
+    terrain: Terrain,
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    alphas: Floats,
+    alignment: Alignment,
+) -> _Line:
+    """Align and walk a path: the body of a task."""
+    checked = check_inputs(terrain)
+    if alignment == "clustering":
+        a = aligned(terrain.network, a[None], alignment, None, checked)[0]
+    b = aligned(terrain.network, b[None], alignment, a, checked)[0]
+    distance = np.linalg.norm((a - b).astype(np.float64))
+    return _Line(line(terrain, a, b, alphas), np.float64(distance))
+
+
+def _swapped_line(
+    terrain: Terrain, a: NDArray[np.float32], k: int, alphas: Floats, address: tuple[int, ...]
+) -> _Line:
+    seed, *place = address
+    orders = random_swaps(terrain.network, k, generator(seed, Stage.LANDSCAPE, 2, *place))
+    inputs = check_inputs(terrain)
+    b = reordered(terrain.network, a[None], [order[None] for order in orders], inputs)[0]
+    distance = np.linalg.norm((a - b).astype(np.float64))
+    return _Line(line(terrain, a, b, alphas), np.float64(distance))
+
+
+def most_swaps(network: NetworkSpec) -> int:
+    """Return how many disjoint pairs the hidden nodes of a network have.
+
+    >>> most_swaps(NetworkSpec(widths=(20, 15, 15, 10)))
+    14
+    """
+    return sum(n // 2 for n in network.widths[1:-1])
+
+
+def random_swaps(network: NetworkSpec, k: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Draw k disjoint pairs of hidden nodes of the same layer, and swap them.
+
+    Returns
+    -------
+    list of (n_l,) int64: the order of the units of each hidden layer, as `permute_nodes` takes it.
+    """
+    hidden = network.widths[1:-1]
+    paired = [rng.permutation(n) for n in hidden]
+    pool = [(layer, pair) for layer, n in enumerate(hidden) for pair in range(n // 2)]
+    orders = [np.arange(n) for n in hidden]
+    for number in rng.choice(len(pool), k, replace=False):
+        layer, pair = pool[number]
+        i, j = paired[layer][2 * pair], paired[layer][2 * pair + 1]
+        orders[layer][i], orders[layer][j] = j, i
+    return orders
+
+
+def _powers(most: int) -> list[int]:
+    powers = list(itertools.takewhile(lambda k: k < most, (2**n for n in range(31))))
+    return [*powers, most]
+
+
+def _pairs(
+    a: Solutions, b: Solutions, pairs: int | Sequence[tuple[int, int]], seed: int
+) -> list[tuple[int, int]]:
+    """Choose pairs of configurations: of one set at random, of two sets in their order."""
+    first, second = a.numbers.tolist(), b.numbers.tolist()
+    if not isinstance(pairs, (int, np.integer)):
+        chosen = [(int(i), int(j)) for i, j in pairs]
+        for i, j in chosen:
+            if i not in first or j not in second:
+                raise InputError(f"pair ({i}, {j}) given; there are no such configurations")
+        if not chosen:
+            raise InputError("no pairs given")
+        return chosen
+    if a is not b:
+        possible: list[Any] = list(zip(first, second, strict=False))
+    else:
+        possible = list(itertools.combinations(first, 2))
+    if pairs < 1:
+        raise InputError(f"pairs {pairs} given; at least 1")
+    if len(possible) <= pairs:
+        return possible
+    if a is not b:
+        return possible[:pairs]
+    rows = generator(seed, Stage.LANDSCAPE, 3).choice(len(possible), pairs, replace=False)
+    return [possible[row] for row in sorted(rows.tolist())]

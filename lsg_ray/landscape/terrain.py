@@ -1,0 +1,256 @@
+"""The ground that walks and paths run over: an architecture, its data, and solutions on it.
+
+A terrain is plain arrays, so it goes into tasks anywhere; a task lays its examples out for torch
+once and evaluates many networks at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.datasets import Dataset, Examples, load_dataset
+from lsg_ray.ensemble.header import package_version
+from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.errors import InputError
+from lsg_ray.networks.inputs import Inputs
+from lsg_ray.networks.relu import evaluate
+from lsg_ray.networks.solutions import ExampleSet, example_set
+from lsg_ray.rng import Stage, generator
+from lsg_ray.spec import NetworkSpec, Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Training examples that losses are taken on unless told otherwise: their standard error is below
+#: a hundredth of the spread of the loss over examples.
+EXAMPLES = 10_000
+#: Bytes of the weights of networks that are evaluated together.
+BATCH_BYTES = 1 << 25
+
+#: What is measured of a network, in this order.
+MEASURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+ATTRIBUTES: dict[str, dict[str, str]] = {
+    "train_loss": {"long_name": "training loss", "units": "nat"},
+    "train_accuracy": {"long_name": "training accuracy", "units": "1"},
+    "test_loss": {"long_name": "test loss", "units": "nat"},
+    "test_accuracy": {"long_name": "test accuracy", "units": "1"},
+}
+
+SolutionsLike = Ensemble | str | os.PathLike[str]
+
+
+class Terrain(NamedTuple):
+    """Architecture, and the examples that the loss is taken on."""
+
+    network: NetworkSpec
+    train: ExampleSet
+    test: ExampleSet
+
+    def measure(self, weights: NDArray[Any], device: str | None = None) -> NDArray[np.float64]:
+        """Return the `MEASURES` of networks (B, N): (4, B) float64."""
+        train, test = _placed(self, device)
+        pieces = []
+        for some in batches(weights):
+            pieces.append(
+                np.concatenate(
+                    [evaluate(self.network, some, *train), evaluate(self.network, some, *test)]
+                )
+            )
+        return np.concatenate(pieces, axis=1) if pieces else np.empty((4, 0))
+
+    def loss(self, weights: NDArray[Any], device: str | None = None) -> NDArray[np.float64]:
+        """Return the training loss of networks (B, N): (B,) float64."""
+        train, _ = _placed(self, device)
+        found = [evaluate(self.network, some, *train).loss for some in batches(weights)]
+        return np.concatenate(found)
+
+    def on(self, device: str | None = None) -> tuple[tuple[Inputs, Tensor], tuple[Inputs, Tensor]]:
+        """Return training and test examples laid out for torch."""
+        return _placed(self, device)
+
+
+_last: dict[tuple[int, str | None], Any] = {}
+
+
+def _placed(terrain: Terrain, device: str | None) -> Any:
+    """Lay examples out once for each terrain that a process meets; keep the last one."""
+    key = (id(terrain.train.y), device)
+    found = _last.get(key)
+    if found is None:
+        # The terrain is kept too: its address must not be given to another.
+        found = (terrain, (terrain.train.on(device), terrain.test.on(device)))
+        _last.clear()
+        _last[key] = found
+    return found[1]
+
+
+def batches(weights: NDArray[Any]) -> list[NDArray[Any]]:
+    """Cut networks (B, N) into batches that are evaluated together."""
+    size = max(1, BATCH_BYTES // (4 * weights.shape[1]))
+    return [weights[start : start + size] for start in range(0, len(weights), size)]
+
+
+class Solutions(NamedTuple):
+    """Chosen solutions of an ensemble: weights (R, N) float32, and which they are (R,)."""
+
+    ensemble: Ensemble
+    numbers: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    @property
+    def network(self) -> NetworkSpec:
+        """Their architecture."""
+        return self.ensemble.spec.network
+
+    @property
+    def spec(self) -> Spec:
+        """The run that they come from."""
+        return self.ensemble.spec
+
+    def provenance(self, **more: Any) -> dict[str, Any]:
+        """Return attributes of a result."""
+        return {
+            "source": self.spec.name, "spec": self.spec.canonical_json(),
+            "spec_hash": self.ensemble.spec_hash, "widths": list(self.network.widths),
+            "package_version": package_version(), **more,
+        }  # fmt: skip
+
+
+def open_solutions(
+    given: SolutionsLike,
+    configurations: int | Sequence[int] | None,
+    *,
+    usual: int | None = None,
+    least: int = 1,
+) -> Solutions:
+    """Read solutions of an ensemble of ReLU networks.
+
+    Parameters
+    ----------
+    given
+        `Ensemble`, a view of one, or its URL.
+    configurations
+        The first so many of the view, or which by number; None for the usual number.
+    usual
+        The first so many or, if there are fewer, all; None for all.
+    least
+        How many are needed.
+
+    Raises
+    ------
+    InputError
+        The ensemble is of binary networks, has too few configurations, or not those asked for.
+    """
+    ensemble = given if isinstance(given, Ensemble) else open_ensemble(given)
+    if ensemble.binary:
+        raise InputError(
+            f"{ensemble.url}: holds binary networks; this is for networks of real weights "
+            "(network.family: relu)"
+        )
+    if ensemble.is_part:
+        raise InputError(f"{ensemble.url}: a view of a part given; whole networks are needed")
+    there = ensemble.column("configuration")
+    if configurations is None or isinstance(configurations, (int, np.integer)):
+        most = len(there) if usual is None else min(usual, len(there))
+        wanted = most if configurations is None else int(configurations)
+        if not len(there):
+            raise InputError(f"{ensemble.url}: no configurations; sample first, or relax --where")
+        if wanted < 1 or wanted > len(there):
+            raise InputError(
+                f"configurations {wanted} given; {ensemble.url} has {len(there)} to choose from"
+            )
+        numbers = there[:wanted]
+    else:
+        numbers = np.asarray(list(configurations), np.int64)
+        missing = np.setdiff1d(numbers, there)
+        if len(missing):
+            raise InputError(f"configuration {missing[0]} given; {ensemble.url} does not have it")
+    if len(numbers) < least:
+        raise InputError(f"{ensemble.url}: {len(numbers)} configurations; {least} are needed")
+    return Solutions(ensemble, numbers, ensemble.take(numbers)["weights"])
+
+
+def terrain_of(ensemble: Ensemble, examples: int | None = EXAMPLES, seed: int = 0) -> Terrain:
+    """Return the terrain of an ensemble: its network, and the data that it was trained on.
+
+    Parameters
+    ----------
+    ensemble
+        Of ReLU networks.
+    examples
+        Training examples, drawn by seed; None for all.  The test set is always whole.
+    seed
+        Of the draw.
+
+    Raises
+    ------
+    InputError
+        More examples than there are, or other data than the ensemble was sampled on.
+    """
+    spec = ensemble.spec
+    dataset = _dataset(spec.dataset.model_dump_json())
+    if ensemble.header.dataset_hash != dataset.content_hash:
+        raise InputError(
+            f"{ensemble.url}: sampled on other data ({ensemble.header.dataset_hash[:16]}…) than "
+            f"are at hand ({dataset.content_hash[:16]}…)"
+        )
+    train = dataset.train
+    if examples is not None:
+        if not examples >= 1:
+            raise InputError(f"examples {examples} given; at least 1, or none for all")
+        if examples < len(train.y):
+            rows = generator(seed, Stage.LANDSCAPE, 0).choice(len(train.y), examples, replace=False)
+            rows.sort()
+            train = Examples(train.x[rows], train.y[rows])
+    return Terrain(spec.network, example_set(train), example_set(dataset.test))
+
+
+@lru_cache(maxsize=1)
+def _dataset(spec_json: str) -> Dataset:
+    from lsg_ray.spec import DatasetSpec
+
+    return load_dataset(DatasetSpec.model_validate_json(spec_json))
+
+
+def check_inputs(terrain: Terrain, rows: int = 8) -> NDArray[np.float32]:
+    """Return a few real test examples, on which reordered networks are compared."""
+    x = terrain.test.x
+    dense = x if isinstance(x, np.ndarray) else x.dense(rows)
+    return np.asarray(dense[:rows])
+
+
+def check_positive(**values: float) -> None:
+    """Refuse values that are not positive and finite.
+
+    >>> check_positive(sigma=0.1)
+    """
+    for name, value in values.items():
+        if not (value > 0 and np.isfinite(value)):
+            raise InputError(f"{name} {value} given; it must be positive")
+
+
+def tasks(
+    terrain: Terrain, work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+) -> list[Any]:
+    """Return delayed ``work(terrain, *argument)`` for each; the terrain goes to a cluster once."""
+    import dask
+
+    from lsg_ray.statistics.graph import share
+
+    shared, delayed = share(terrain), dask.delayed(work, pure=False)
+    return [delayed(shared, *argument) for argument in arguments]
+
+
+def measured(
+    values: NDArray[np.float64], dimensions: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]:
+    """Return `MEASURES` (4, …) as variables of a Dataset."""
+    return {
+        name: (dimensions, values[place], ATTRIBUTES[name]) for place, name in enumerate(MEASURES)
+    }

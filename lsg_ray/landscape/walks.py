@@ -1,0 +1,326 @@
+"""Random walks over the loss landscape (spin-glass-lens paper, Sec. 3.1, 4.2, App. A.4.1).
+
+A walk starts at a solution w₀ and moves by w_{t+1} = w_t + δ, δ ~ N(0, σ² 1):
+
+- ``free``: always; the distance from the start grows as σ √(N t);
+- ``constrained``: of `trials` moves drawn from w_t, those whose training loss is below that of w₀
+  are allowed; the walk makes one of them, at random, or stays.  The share of allowed moves tells
+  how near the wall of the basin is;
+- ``metropolis``: one move is drawn and made with probability min(1, exp(−(L' − L)/T)), L the mean
+  training loss and T the temperature, both in nats an example.
+
+How wide the flat region around a solution is: the distance at which the loss has risen by `RISE`
+nats for the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import xarray
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.landscape.terrain import (
+    BATCH_BYTES,
+    EXAMPLES,
+    SolutionsLike,
+    Terrain,
+    check_positive,
+    measured,
+    open_solutions,
+    tasks,
+    terrain_of,
+)
+from lsg_ray.rng import Stage, generator
+from lsg_ray.statistics.graph import Progress
+from lsg_ray.statistics.pieces import compute_pieces
+
+Kind = Literal["free", "constrained", "metropolis"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Floats = NDArray[np.float64]
+
+#: Rise of the training loss, in nats, that ends the flat region around a solution.
+RISE = 0.1
+#: A walk has reached a plateau when its loss changes by less than this share of it between the
+#: last two quarters.
+PLATEAU = 0.1
+
+
+class _Path(NamedTuple):
+    """One walk: measures (4, steps + 1), distance (steps + 1,), share of good moves (steps,)."""
+
+    values: Floats
+    distance: Floats
+    share: Floats
+
+
+def random_walk(
+    solutions: SolutionsLike,
+    *,
+    sigma: float | ArrayLike = (0.001, 0.003, 0.01),
+    steps: int = 100,
+    kind: Kind = "free",
+    trials: int = 40,
+    temperature: float | None = None,
+    configurations: int | Sequence[int] | None = None,
+    walkers: int = 1,
+    examples: int | None = EXAMPLES,
+    seed: int = 0,
+    pieces: Path | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Walk from solutions of an ensemble and watch the loss.
+
+    Parameters
+    ----------
+    solutions
+        Ensemble of ReLU networks, a view of one, or its URL.
+    sigma
+        Standard deviation of a weight's change in one step; several for one walk each.
+    steps
+        Moves of each walk.
+    kind
+        ``free``, ``constrained`` or ``metropolis``; see above.
+    trials
+        Moves drawn at each step of a constrained walk (the paper: 40).
+    temperature
+        Of a Metropolis walk, nats an example.
+    configurations
+        Solutions to start from: so many, or which; by default up to 10.
+    walkers
+        Walks from each solution with each σ.
+    examples
+        Training examples that the loss is taken on, drawn by seed; None for all.
+    seed
+        Of the walks; each has a stream of its own.
+    pieces
+        Folder for finished walks, so that an interrupted call can resume.
+    progress
+        Told ``(walks done, walks in all)``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (sigma, solution, walker, step): ``train_loss``, ``train_accuracy``, ``test_loss``,
+        ``test_accuracy``, ``distance`` ‖w_t − w₀‖; over moves ``share``: of allowed moves
+        (constrained), or 1 for a move made (metropolis).  Over (sigma, solution, walker):
+        ``flat_steps`` and ``flat_width``, steps and distance until the training loss has risen by
+        `RISE` (interpolated; NaN if it never does), ``plateau``, mean training loss of the last
+        quarter, and ``settled``, whether the walk has left the flat region and reached a plateau:
+        a mean that differs by less than the share `PLATEAU` from the quarter before.
+
+    Raises
+    ------
+    InputError
+        σ or temperature not positive, numbers too small, an ensemble of binary networks.
+
+    Notes
+    -----
+    Each step of a walk evaluates one network (`trials` of a constrained one) on the examples, one
+    on the test set.  Memory of a task: `trials` networks, at most 32 MiB of them at a time.
+    """
+    sigmas = _checked(sigma, steps, kind, trials, temperature, walkers)
+    chosen = open_solutions(solutions, configurations, usual=10)
+    terrain = terrain_of(chosen.ensemble, examples, seed)
+    arguments = [
+        (kind, chosen.weights[r], float(s), steps, trials, temperature,
+         (seed, i, int(chosen.numbers[r]), w))
+        for i, s in enumerate(sigmas)
+        for r in range(len(chosen.numbers))
+        for w in range(walkers)
+    ]  # fmt: skip
+    fingerprint = (
+        "walk", kind, chosen.ensemble.spec_hash, chosen.numbers, sigmas, steps, trials, temperature,
+        walkers, len(terrain.train.y), seed, chosen.weights[:, :1],
+    )  # fmt: skip
+    found = compute_pieces(tasks(terrain, _walk, arguments), _Path, pieces, fingerprint, progress)
+    shape = (len(sigmas), len(chosen.numbers), walkers)
+    values = np.stack([path.values for path in found], axis=1).reshape(4, *shape, steps + 1)
+    distance = np.stack([path.distance for path in found]).reshape(*shape, steps + 1)
+    share = np.stack([path.share for path in found]).reshape(*shape, steps)
+    result = _dataset(values, distance, share, kind)
+    return result.assign_coords(
+        sigma=("sigma", sigmas, {"long_name": "step size σ"}),
+        solution=("solution", chosen.numbers),
+        step=("step", np.arange(steps + 1)),
+    ).assign_attrs(
+        chosen.provenance(
+            statistic="random walk", kind=kind, steps=steps, walkers=walkers, seed=seed,
+            examples=len(terrain.train.y), trials=trials if kind == "constrained" else 1,
+            temperature=temperature if kind == "metropolis" else "none", rise=RISE,
+        )
+    )  # fmt: skip
+
+
+def _checked(
+    sigma: Any, steps: int, kind: Kind, trials: int, temperature: float | None, walkers: int
+) -> Floats:
+    try:
+        sigmas = np.atleast_1d(np.asarray(sigma, np.float64))
+    except (TypeError, ValueError):
+        raise InputError(f"sigma {sigma!r} given; numbers are needed") from None
+    if sigmas.ndim != 1 or not len(sigmas):
+        raise InputError(f"sigma {sigma!r} given; one number or several are needed")
+    for value in sigmas:
+        check_positive(sigma=float(value))
+    if len(np.unique(sigmas)) != len(sigmas):
+        raise InputError(f"sigma {sigma!r} given; each once")
+    if kind not in KINDS:
+        raise InputError(f"kind {kind!r} given; choose one of {', '.join(KINDS)}")
+    if steps < 4 or walkers < 1 or trials < 1:
+        raise InputError(
+            f"steps {steps}, walkers {walkers}, trials {trials} given; at least 4, 1 and 1"
+        )
+    if (kind == "metropolis") != (temperature is not None):
+        raise InputError(
+            f"temperature {temperature} given for a {kind} walk; metropolis walks need one, others "
+            "have none"
+        )
+    if temperature is not None:
+        check_positive(temperature=temperature)
+    return sigmas
+
+
+def _walk(
+    terrain: Terrain,
+    kind: Kind,
+    start: NDArray[np.float32],
+    sigma: float,
+    steps: int,
+    trials: int,
+    temperature: float | None,
+    address: tuple[int, ...],
+) -> _Path:
+    """Make one walk: the body of a task."""
+    seed, *place = address
+    rng = generator(seed, Stage.LANDSCAPE, 1, *place)
+    track = _Track(terrain, start)
+    w, share = start.copy(), np.ones(steps)
+    if kind == "free":
+        for _ in range(steps):
+            w = w + _moves(rng, 1, w, sigma)[0]
+            track.add(w)
+        return track.path(share)
+    first = now = float(terrain.loss(start[None])[0])
+    for step in range(steps):
+        if kind == "constrained":
+            share[step], allowed = _allowed(terrain, rng, w, sigma, trials, first)
+            w = w if allowed is None else allowed
+        else:
+            trial = w + _moves(rng, 1, w, sigma)[0]
+            loss = float(terrain.loss(trial[None])[0])
+            assert temperature is not None  # checked
+            share[step] = rng.random() < np.exp(-max(loss - now, 0.0) / temperature)
+            if share[step]:
+                w, now = trial, loss
+        track.add(w)
+    return track.path(share)
+
+
+def _moves(
+    rng: np.random.Generator, count: int, w: NDArray[np.float32], sigma: float
+) -> NDArray[np.float32]:
+    moves = rng.standard_normal((count, len(w)), np.float32)
+    moves *= np.float32(sigma)
+    return moves
+
+
+def _allowed(
+    terrain: Terrain,
+    rng: np.random.Generator,
+    w: NDArray[np.float32],
+    sigma: float,
+    trials: int,
+    limit: float,
+) -> tuple[float, NDArray[np.float32] | None]:
+    """Draw moves; return the share whose loss is below the limit, and one of those at random.
+
+    One by reservoir: each allowed move replaces the one kept with the probability that makes all
+    equally likely, so memory does not grow with the number of trials.
+    """
+    size = max(1, BATCH_BYTES // (4 * len(w)))
+    good, kept = 0, None
+    for begin in range(0, trials, size):
+        moved = w + _moves(rng, min(size, trials - begin), w, sigma)
+        for row in np.flatnonzero(terrain.loss(moved) < limit).tolist():
+            good += 1
+            if rng.random() < 1 / good:
+                kept = moved[row].copy()
+    return good / trials, kept
+
+
+class _Track:
+    """Collects where a walk has been, and measures it some networks at a time."""
+
+    def __init__(self, terrain: Terrain, start: NDArray[np.float32]) -> None:
+        self._terrain, self._start = terrain, start
+        self._waiting: list[NDArray[np.float32]] = []
+        self._values: list[Floats] = []
+        self._distance: list[float] = []
+        self._size = max(1, BATCH_BYTES // (4 * len(start)))
+        self.add(start)
+
+    def add(self, w: NDArray[np.float32]) -> None:
+        """Note a place."""
+        self._waiting.append(w)
+        self._distance.append(float(np.linalg.norm((w - self._start).astype(np.float64))))
+        if len(self._waiting) >= min(self._size, 16):
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._values.append(self._terrain.measure(np.stack(self._waiting)))
+            self._waiting.clear()
+
+    def path(self, share: Floats) -> _Path:
+        """Return what was seen."""
+        self._flush()
+        return _Path(np.concatenate(self._values, axis=1), np.array(self._distance), share)
+
+
+def _dataset(values: Floats, distance: Floats, share: Floats, kind: Kind) -> xarray.Dataset:
+    dimensions = ("sigma", "solution", "walker")
+    loss = values[0]
+    steps, width = _flat_region(loss, distance)
+    quarter = max(1, (loss.shape[-1] - 1) // 4)
+    late, before = loss[..., -quarter:].mean(-1), loss[..., -2 * quarter : -quarter].mean(-1)
+    settled = np.isfinite(steps) & (np.abs(late - before) <= PLATEAU * np.abs(late))
+    about = {
+        "free": "always 1", "constrained": "moves with a loss below that of the start",
+        "metropolis": "whether the move was made",
+    }  # fmt: skip
+    return xarray.Dataset(
+        {
+            **measured(values, (*dimensions, "step")),
+            "distance": ((*dimensions, "step"), distance, {"long_name": "distance from the start"}),
+            "share": ((*dimensions, "move"), share, {"long_name": about[kind]}),
+            "flat_steps": (dimensions, steps, {"long_name": "steps in the flat region"}),
+            "flat_width": (dimensions, width, {"long_name": "width of the flat region"}),
+            "plateau": (
+                dimensions,
+                late,
+                {"long_name": "training loss at the end", "units": "nat"},
+            ),
+            "settled": (dimensions, settled),
+        }
+    )
+
+
+def _flat_region(loss: Floats, distance: Floats) -> tuple[Floats, Floats]:
+    """Return steps and distance until the loss has risen by `RISE`, interpolated; NaN if never."""
+    shape = loss.shape[:-1]
+    steps, width = np.full(shape, np.nan), np.full(shape, np.nan)
+    for place in np.ndindex(shape):
+        rise = loss[place] - loss[place][0] - RISE
+        over = np.flatnonzero(rise > 0)
+        if not len(over):
+            continue
+        after = int(over[0])
+        part = -rise[after - 1] / (rise[after] - rise[after - 1])
+        steps[place] = after - 1 + part
+        width[place] = np.interp(steps[place], [after - 1, after], distance[place][after - 1 :][:2])
+    return steps, width

@@ -1,0 +1,146 @@
+"""Distances between solutions and their hierarchy: histogram, dendrogram, ordered matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lsg_ray.report.style import (
+    ACCENT,
+    CONTRAST,
+    INK,
+    PALE,
+    label_panel,
+    new_figure,
+    normal_density,
+    round_ticks,
+    steps,
+    styled,
+)
+from lsg_ray.statistics.hierarchy import leaf_order
+
+Floats = NDArray[np.float64]
+
+NAMES = {"euclidean": "Euclidean distance", "hamming": "Hamming distance (weights)"}
+
+
+@styled
+def clustering_figure(found: xarray.Dataset) -> Figure:
+    """Draw the histogram of distances with its Gaussian, the dendrogram, and both matrices.
+
+    Parameters
+    ----------
+    found
+        From `lsg_ray.statistics.clustering.cluster`.  Matrices are in the order of the leaves; both
+        have the colours of the distances, and their diagonals, where all is zero, are grey.
+    """
+    figure = new_figure(5.9)
+    (histogram, tree), (left, right) = figure.subplots(2, 2, height_ratios=(1, 1.32))
+    name = NAMES[str(found.attrs["metric"])]
+    _histogram(histogram, found, name)
+    _dendrogram(tree, found["linkage"].values, name)
+    order = found["leaf_order"].values
+    count = len(order)
+    pairs = np.triu_indices(count, 1)
+    distance = found["distance"].values
+    low, high = float(distance[pairs].min()), float(distance[pairs].max())
+    shown: dict[str, Any] = {
+        "cmap": matplotlib.colormaps["viridis"].with_extremes(bad=PALE),
+        "vmin": low,
+        "vmax": high if high > low else low + 1,
+        "interpolation": "nearest",
+        "extent": (0.5, count + 0.5, count + 0.5, 0.5),
+    }
+    image = None
+    for axes, letter, title, matrix in (
+        (left, "c", "distance", distance),
+        (right, "d", "cophenetic distance", found["cophenetic"].values),
+    ):
+        image = axes.imshow(_in_order(matrix, order), **shown)
+        axes.spines[:].set_visible(True)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(round_ticks(5, integer=True))
+        axes.set_xlabel("configuration, in leaf order")
+        label_panel(axes, letter, title)
+    left.set_ylabel("configuration, in leaf order")
+    assert image is not None  # there are two panels
+    bar = figure.colorbar(image, ax=[left, right], aspect=28, pad=0.015)
+    bar.set_label(name)
+    bar.outline.set_linewidth(0.7)
+    bar.locator = round_ticks(6)
+    return figure
+
+
+def _in_order(matrix: Floats, order: NDArray[np.int64]) -> Floats:
+    """Return a matrix in leaf order, without its diagonal."""
+    found = matrix[np.ix_(order, order)].astype(np.float64)
+    np.fill_diagonal(found, np.nan)
+    return found
+
+
+def _histogram(axes: Axes, found: xarray.Dataset, name: str) -> None:
+    edges = np.append(found["left"].values, found["right"].values[-1])
+    pairs = found["pairs"].values
+    density = pairs / (pairs.sum() * np.diff(edges))
+    steps(axes, density, edges, color=ACCENT, label=f"{pairs.sum():,} pairs")
+    mean, std = float(found.attrs["mean"]), float(found.attrs["std"])
+    peak = float(density.max())
+    low, high = float(edges[0]), float(edges[-1])
+    p_value = float(found.attrs["gaussian_p_value"])
+    if std > 1e-9 * abs(mean):
+        x, normal = normal_density(mean, std)
+        tested = "" if np.isnan(p_value) else f", {_probability(p_value, found)}"
+        axes.plot(x, normal, color=CONTRAST, label=f"Gaussian{tested}")
+        peak = max(peak, float(normal.max()))
+        low, high = min(low, mean - 3.5 * std), max(high, mean + 3.5 * std)
+    axes.set_xlim(max(low, 0.0), high)
+    axes.set_ylim(0, 1.42 * peak)
+    axes.set_xlabel(name)
+    axes.set_ylabel("density")
+    axes.xaxis.set_major_locator(round_ticks(5))
+    axes.yaxis.set_major_locator(round_ticks(5))
+    axes.legend(loc="upper left", borderaxespad=0.1)
+    label_panel(axes, "a", "histogram of pairs")
+
+
+def _probability(p_value: float, found: xarray.Dataset) -> str:
+    least = float(found.attrs["min_p_value"])
+    return f"$p \\leq {least:.2g}$" if p_value <= least else f"$p = {p_value:.2g}$"
+
+
+def _dendrogram(axes: Axes, tree: Floats, name: str) -> None:
+    """Draw a linkage: each merger as a bracket at its height."""
+    count = len(tree) + 1
+    lines = brackets(tree)
+    width = float(np.clip(60 / count, 0.4, 1.0))
+    axes.add_collection(LineCollection(list(lines), colors=INK, linewidths=width))
+    # From a little below the lowest merger: what is below is empty.
+    low, high = float(tree[:, 2].min()), float(tree[:, 2].max())
+    room = 0.12 * (high - low) or 0.1 * (high or 1.0)
+    axes.set_xlim(0.5, count + 0.5)
+    axes.set_ylim(max(low - room, 0.0) if low > 0 else 0.0, high + 0.5 * room)
+    axes.xaxis.set_major_locator(round_ticks(5, integer=True))
+    axes.yaxis.set_major_locator(round_ticks(5))
+    axes.set_xlabel("configuration, in leaf order")
+    axes.set_ylabel(name)
+    label_panel(axes, "b", "dendrogram")
+
+
+def brackets(tree: Floats) -> Floats:
+    """Return the lines of a dendrogram: (mergers, 4 points, 2), leaves at 1, 2, … on the x-axis."""
+    count = len(tree) + 1
+    x, y = np.zeros(count + len(tree)), np.zeros(count + len(tree))
+    x[leaf_order(tree)] = np.arange(1, count + 1)
+    lines = np.empty((len(tree), 4, 2))
+    for k, (first, second, height, _) in enumerate(tree):
+        a, b = int(first), int(second)
+        lines[k] = [(x[a], y[a]), (x[a], height), (x[b], height), (x[b], y[b])]
+        x[count + k], y[count + k] = (x[a] + x[b]) / 2, height
+    return lines

@@ -1,0 +1,165 @@
+"""Replica-symmetry breaking of several systems side by side: P(q), overlaps, ultrametricity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.report.style import (
+    ACCENT,
+    DASHED,
+    GREY,
+    INK,
+    PALE,
+    WIDTH,
+    new_figure,
+    round_ticks,
+    steps,
+    styled,
+)
+from lsg_ray.statistics.results import names_of
+
+#: Systems of one figure, at most; width in inches of a column, at most.
+MOST, COLUMN = 6, 2.4
+#: How nulls are drawn.
+NULLS: dict[str, dict[str, Any]] = {
+    "independent": {"color": INK, "ls": DASHED, "lw": 0.9, "label": "independent weights"},
+    "shuffled": {"color": GREY, "ls": "-", "lw": 1.8, "label": "shuffled weights"},
+}
+#: Inches of the panels of lines, and of what stands between and around panels.
+PANEL, BETWEEN = 1.25, 2.45
+
+
+@styled
+def rsb_figure(systems: Mapping[str, xarray.Dataset]) -> Figure:
+    """Draw a column for each system: P(q), ordered overlaps, and P(K), with nulls.
+
+    Parameters
+    ----------
+    systems
+        From `lsg_ray.statistics.rsb.replica_overlaps`, by name.  Matrices are in the order of the
+        leaves of average linkage; of systems that may be flipped, they are of |q|.
+    """
+    count = len(systems)
+    if not 1 <= count <= MOST:
+        raise InputError(f"{count} systems given; a figure has 1 to {MOST}")
+    width = min(WIDTH, max(COLUMN * count, 3.2))
+    side = min(width / count - 0.6, 1.9)
+    figure = new_figure(2 * PANEL + side + BETWEEN, width)
+    axes = figure.subplots(3, count, squeeze=False, height_ratios=(PANEL, side, PANEL))
+    for column, (name, found) in enumerate(systems.items()):
+        left = column == 0
+        _overlaps(axes[0, column], found, left)
+        axes[0, column].set_title(name.replace(", T = ", ", $T$ = "), loc="center")
+        _matrix(axes[1, column], found, left)
+        _triples(axes[2, column], found, left)
+    for row, letter in enumerate("abc"):
+        label = axes[row, 0].set_title(rf"$\bf{{({letter})}}$", loc="left")
+        label.set_x(-0.37 / (width / count - 0.5))
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _overlaps(axes: Axes, found: xarray.Dataset, left: bool) -> None:
+    edges = np.append(found["left"].values, found["right"].values[-1])
+    density = found["density"].values
+    steps(axes, density, edges, color=ACCENT, label="replicas")
+    centres = (edges[1:] + edges[:-1]) / 2
+    seen = density > 0
+    error = found["density_stderr"].values
+    axes.errorbar(
+        centres[seen], density[seen], error[seen], fmt="none", color=ACCENT, elinewidth=0.5
+    )
+    # A null may be far higher than a broad P(q): it is cut off, and says so by its width.
+    peak, highest = density.max(), density.max()
+    for name, values in _nulls(found, "density"):
+        axes.stairs(values, edges, **NULLS[name])
+        seen = seen | (values > 1e-3 * values.max())
+        highest = max(highest, values.max())
+    shown = np.flatnonzero(seen)
+    if str(found.attrs["flip"]) == "symmetric":
+        axes.set_xlim(-1.02, 1.02)
+    else:
+        axes.set_xlim(edges[shown[0]], edges[shown[-1] + 1])
+    axes.set_ylim(0, 1.1 * min(highest, 3 * peak))
+    axes.set_xlabel("overlap $q$")
+    axes.xaxis.set_major_locator(round_ticks(4))
+    axes.yaxis.set_major_locator(round_ticks(4))
+    if left:
+        axes.set_ylabel("$P(q)$")
+
+
+def _nulls(found: xarray.Dataset, name: str) -> list[tuple[str, NDArray[Any]]]:
+    if f"{name}_null" not in found:
+        return []
+    pairs = zip(names_of(found["null"]).tolist(), found[f"{name}_null"].values, strict=True)
+    return sorted(pairs, reverse=True)  # dashes over a line
+
+
+def _matrix(axes: Axes, found: xarray.Dataset, left: bool) -> None:
+    order = found["leaf_order"].values
+    folded = str(found.attrs["flip"]) != "keep"
+    q = found["q"].values[np.ix_(order, order)].copy()
+    q = np.abs(q) if folded else q
+    np.fill_diagonal(q, np.nan)
+    low, high = np.nanquantile(q, [0.002, 0.998])
+    if folded:
+        low, high = 0.0, 1.0 if high > 0.5 else high
+    colours = matplotlib.colormaps["viridis"].with_extremes(bad=PALE)
+    count = len(order)
+    image = axes.imshow(
+        q, cmap=colours, vmin=low, vmax=high if high > low else low + 1e-6, aspect="equal",
+        interpolation="nearest", extent=(0.5, count + 0.5, count + 0.5, 0.5),
+    )  # fmt: skip
+    axes.spines[:].set_visible(True)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(round_ticks(3, integer=True))
+    if left:
+        axes.set_ylabel("replica")
+    bar = axes.figure.colorbar(
+        image, ax=axes, orientation="horizontal", shrink=0.9, aspect=16, pad=0.03
+    )
+    bar.set_label("$|q|$" if folded else "$q$", labelpad=1)
+    bar.locator = round_ticks(3)
+    bar.outline.set_linewidth(0.7)
+
+
+def _triples(axes: Axes, found: xarray.Dataset, left: bool) -> None:
+    centres = found["K"].values
+    half = (centres[1] - centres[0]) / 2
+    edges = np.append(centres - half, centres[-1] + half)
+    steps(axes, found["K_density"].values, edges, color=ACCENT)
+    for name, values in _nulls(found, "K_density"):
+        style = {key: value for key, value in NULLS[name].items() if key != "label"}
+        axes.stairs(values, edges, **style)
+    lines = [_with_error(found, "ultrametricity")]
+    if "null" in found.coords:
+        means = dict(_nulls(found, "ultrametricity"))
+        lines += [f"{name} {float(mean):.2f}" for name, mean in means.items()]
+    axes.text(
+        0.98, 0.98, "\n".join(lines), transform=axes.transAxes, ha="right", va="top", fontsize=8
+    )
+    axes.set_xlim(0, 3.5)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(r"$K = (q_{\mathrm{mid}} - q_{\mathrm{min}})/\sigma$")
+    axes.xaxis.set_major_locator(round_ticks(4))
+    axes.yaxis.set_major_locator(round_ticks(4))
+    if left:
+        axes.set_ylabel("$P(K)$")
+
+
+def _with_error(found: xarray.Dataset, name: str) -> str:
+    value, error = float(found[name]), float(found[f"{name}_stderr"])
+    if not error > 0:
+        return rf"$\langle K\rangle$ = {value:.2f}"
+    digits = 2 if error >= 0.01 else 3
+    return rf"$\langle K\rangle$ = {value:.{digits}f} ± {error:.{digits}f}"

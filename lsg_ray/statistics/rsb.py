@@ -1,0 +1,353 @@
+"""Replica-symmetry breaking: the distribution P(q) of overlaps of replicas, and ultrametricity.
+
+Replicas are configurations of one system: networks, spins of the SK model or of an effective Ising
+model.  Their overlap is q_ab = Σ_i w^a_i w^b_i / (|w^a||w^b|): of ±1 weights Σ_i σ^a_i σ^b_i / N.
+Where replica symmetry holds, q is the same for all pairs, but for 1/√N; where it is broken, P(q) is
+broad, and the space of replicas is ultrametric: in each triple the two smallest overlaps are equal
+(R. Rammal, G. Toulouse, M. A. Virasoro, Rev. Mod. Phys. 58, 765 (1986)).  Measured by
+
+- K = (q_mid − q_min)/σ(q) of triples, with σ(q) the standard deviation over pairs: 0 if ultrametric
+  (H. G. Katzgraber, A. K. Hartmann, Phys. Rev. Lett. 102, 037207 (2009); with another normalisation
+  G. Hed, A. P. Young, E. Domany, Phys. Rev. Lett. 92, 157201 (2004)), and 0.846 on average for
+  independent normal overlaps;
+- the degree of non-ultrametricity Σ(d − d̂)/Σd over pairs, d = (1 − q)/2, with d̂ the subdominant
+  ultrametric, which single linkage finds (Rammal et al., sec. IV).  It is small too where all d are
+  nearly equal; the excess, the mean of d − d̂ over σ(d), is not.
+
+The null hypotheses are those of `lsg_ray.statistics.products`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, get_args
+
+import numpy as np
+import xarray
+from numpy.typing import ArrayLike, NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.rng import Stage
+from lsg_ray.statistics.configurations import (
+    Configurations,
+    ConfigurationsLike,
+    as_configurations,
+    stream,
+)
+from lsg_ray.statistics.graph import Progress
+from lsg_ray.statistics.modes import LEVEL, MAX_VALUES, count_modes
+from lsg_ray.statistics.products import NULLS, Draw, Null, products
+from lsg_ray.statistics.triples import choose_triples
+from lsg_ray.statistics.ultrametric import (
+    K_EDGES,
+    QUANTITIES,
+    Flip,
+    Measured,
+    leaf_order,
+    measured,
+    pairs_of,
+)
+
+Floats = NDArray[np.float64]
+
+#: Fewest replicas, so that three are left where one is left out; and most: their matrix is held.
+FEWEST, MOST = 4, 4000
+#: Bytes of the matrices of nulls that are drawn at a time.
+NULL_BYTES = 2**28
+
+
+def replica_overlaps(
+    ensemble: ConfigurationsLike,
+    *,
+    configurations: int | None = None,
+    centered: bool = False,
+    flip: Flip = "keep",
+    nulls: Sequence[Null] = NULLS,
+    draws: int = 20,
+    triples: int = 100_000,
+    bins: int | ArrayLike | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Measure overlaps of replicas and how ultrametric they are, beside nulls.
+
+    Parameters
+    ----------
+    ensemble
+        Ensemble, view, or array (M, N) of ±1 or real weights.
+    configurations
+        So many, drawn without replacement; by default all, at most `MOST`.
+    centered
+        Remove the mean configuration first.
+    flip
+        For systems whose states come in pairs ±σ: ``symmetric`` counts q and −q of each pair in
+        P(q); ``modulo`` takes |q| throughout.  In both, distances and triples are of |q|.
+    nulls, draws
+        Which, of ``independent`` and ``shuffled``, and how often each is drawn.
+    triples
+        Of distinct replicas, at random; all, if there are no more.
+    bins
+        Of P(q): how many, over all overlaps of the data and of a draw of each null, by default
+        2 n^(1/3) of n pairs (of ±1 weights, no more than that); or their edges.
+    seed
+        Of draws, triples, and the test for modes.
+    progress
+        Told ``(tasks done, tasks in all)`` of each pass over the weights.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``q`` (replica, replica_), ``leaf_order`` (replica), by average linkage of d, ``row``
+        (replica); ``density`` P(q) over ``bin``, with edges ``left`` and ``right``; ``K_density``
+        over ``K``; scalars ``mean``, ``std``, ``mean_abs``, ``second_moment``, ``binder``,
+        ``ultrametricity`` (mean K), ``rammal``, ``excess``.  Each but the last two has ``_stderr``,
+        by the jackknife over replicas; and, over ``null``, ``_null`` (mean over draws) and
+        ``_null_std`` (between draws), and scalars ``_z`` = (data − null)/std.  Attributes:
+        ``modes`` and ``modes_p_value`` by Silverman's test of `lsg_ray.statistics.modes`, which
+        takes pairs for independent, ``n_pairs``, ``n_triples``.
+
+    Raises
+    ------
+    InputError
+        Fewer than `FEWEST` or more than `MOST` replicas, a replica without length, numbers out of
+        range.
+
+    Notes
+    -----
+    2 M² N flop for each matrix of overlaps; see `products`.  M² numbers for data, M² and sums for
+    each draw of a null.
+
+    Examples
+    --------
+    >>> states = np.random.default_rng(0).choice([-1, 1], (30, 200))
+    >>> found = replica_overlaps(states, draws=10)
+    >>> round(float(found["ultrametricity"]), 1), found.attrs["modes"]
+    (0.8, 1)
+    """
+    source = as_configurations(ensemble)
+    _check(nulls, draws, triples, bins, flip)
+    rows = _rows(source, configurations, seed)
+    chosen = choose_triples(min(triples, _triples_of(len(rows))), len(rows), seed)
+    firsts = [Draw(null, 0) for null in nulls]
+    options: dict[str, Any] = {"centered": centered, "seed": seed, "progress": progress}
+    matrices = _overlaps(products(source, rows, firsts, **options), source, rows, centered)
+    lattice = source.n_weights if source.binary and not centered else 0
+    edges = np.asarray(_bins(len(rows)) if bins is None else bins, np.float64)
+    if edges.ndim == 0:
+        edges = _edges(matrices, int(edges), flip, lattice)
+    measure = partial(measured, triples=chosen, edges=edges, flip=flip, lattice=lattice)
+    data = measure(matrices[0], errors=True)
+    by_null: dict[Null, list[Measured]] = {null: [] for null in nulls}
+    for draw, q in zip(firsts, matrices[1:], strict=True):
+        by_null[draw.null].append(measure(q))
+    q = matrices[0]
+    del matrices
+    for some in _batches([Draw(null, n) for n in range(1, draws) for null in nulls], len(rows)):
+        drawn = products(source, rows, some, data=False, **options)
+        for draw, matrix in zip(some, _overlaps(drawn, source, rows, centered), strict=True):
+            by_null[draw.null].append(measure(matrix))
+    found = _dataset(q, rows, edges, data, by_null, flip)
+    pairs = pairs_of(q, flip)
+    if len(pairs) > MAX_VALUES:
+        pairs = stream(seed, Stage.RSB, 1 << 21).choice(pairs, MAX_VALUES, replace=False)
+    modes = count_modes(np.r_[pairs, -pairs] if flip == "symmetric" else pairs, seed=seed)
+    return found.assign_attrs(
+        {
+            "statistic": "replica overlaps", **source.provenance(), "n_weights": source.n_weights,
+            "replicas": len(rows), "n_pairs": len(rows) * (len(rows) - 1) // 2,
+            "n_triples": len(chosen), "modes": modes.modes, "modes_p_value": modes.p_value,
+            "mode_test": f"Silverman, level {LEVEL:g}", "centered": int(centered), "flip": flip,
+            "draws": draws, "seed": seed,
+        }
+    )  # fmt: skip
+
+
+def _check(nulls: Sequence[str], draws: int, triples: int, bins: Any, flip: str) -> None:
+    unknown = set(nulls) - set(NULLS)
+    if unknown or len(set(nulls)) < len(nulls):
+        raise InputError(f"nulls {tuple(nulls)} given; choose among {', '.join(NULLS)}, each once")
+    if flip not in get_args(Flip):
+        raise InputError(f"flip {flip!r} given; one of {', '.join(get_args(Flip))}")
+    if draws < 2 or triples < 1:
+        raise InputError(f"draws {draws}, triples {triples} given; from 2 and 1")
+    edges = np.asarray(1 if bins is None else bins)
+    if not (edges >= 1 if edges.ndim == 0 else len(edges) > 1 and (np.diff(edges) > 0).all()):
+        raise InputError(f"bins {bins!r} given; a number from 1, or edges that ascend")
+
+
+def _rows(source: Configurations, count: int | None, seed: int) -> NDArray[np.int64]:
+    source.require(FEWEST, "overlaps of replicas")
+    wanted = source.n_rows if count is None else min(count, source.n_rows)
+    if not FEWEST <= wanted <= MOST:
+        raise InputError(
+            f"{source.name}: {wanted:,} replicas; from {FEWEST} to {MOST:,} are compared: pass "
+            f"configurations={min(MOST, source.n_rows):,} for so many of them at random"
+        )
+    rng = stream(seed, Stage.RSB, 1 << 22)
+    return np.sort(rng.choice(source.n_rows, wanted, replace=False))
+
+
+def _bins(m: int) -> int:
+    """Return Rice's number of bins of all pairs, odd, so that one is about zero."""
+    return int(2 * (m * (m - 1) / 2) ** (1 / 3)) | 1
+
+
+def _triples_of(m: int) -> int:
+    return m * (m - 1) * (m - 2) // 6
+
+
+def _batches(draws: list[Draw], m: int) -> Iterator[list[Draw]]:
+    some = max(1, NULL_BYTES // (8 * m * m))
+    for start in range(0, len(draws), some):
+        yield draws[start : start + some]
+
+
+def _overlaps(
+    found: Floats, source: Configurations, rows: NDArray[np.int64], centered: bool
+) -> Floats:
+    """Turn products into overlaps, in place."""
+    if source.binary and not centered:
+        found /= source.n_weights
+        return found
+    for matrix in found:
+        squares = np.diag(matrix).copy()
+        if (squares <= 0).any():
+            row = int(rows[np.argmin(squares)])
+            why = "is the mean of all" if centered else "has only zeros"
+            raise InputError(f"{source.name}: configuration {row} {why}; it has no overlaps")
+        length = np.sqrt(squares)
+        matrix /= length
+        matrix /= length[:, None]
+        np.clip(matrix, -1, 1, out=matrix)
+        np.fill_diagonal(matrix, 1.0)
+    return found
+
+
+def _edges(matrices: Floats, bins: int, flip: Flip, n: int) -> Floats:
+    """Return edges of bins over all overlaps; n > 0: between the values that ±1 weights have."""
+    low, high = np.inf, -np.inf
+    for q in matrices:
+        pairs = pairs_of(q, flip)
+        low, high = min(low, pairs.min()), max(high, pairs.max())
+    if flip == "symmetric":
+        low = -high
+    if not n:
+        margin = 1e-9 * max(abs(low), abs(high), 1e-9) if high > low else 1e-6
+        return np.linspace(low - margin, high + margin, bins + 1)
+    return _between_values(n, low, high, bins)
+
+
+def lattice_edges(n: int, bins: int = 51) -> Floats:
+    """Return edges of at most so many bins for any overlaps of n weights ±1.
+
+    They are between the values that q can take.
+
+    >>> lattice_edges(4, 5).round(2).tolist()
+    [-1.25, -0.75, -0.25, 0.25, 0.75, 1.25]
+    """
+    return _between_values(n, -1.0, 1.0, bins)
+
+
+def _between_values(n: int, low: float, high: float, bins: int) -> Floats:
+    values = round((high - low) * n / 2) + 1
+    step = -(-values // bins)
+    if step > 1 and bins % 2:  # as many values in the outer bins on both sides
+        step += (step * bins - values) % 2
+    places = step * np.arange(bins + 1) - (step * bins - values) // 2
+    found: Floats = low + (2 * np.unique(np.clip(places, 0, values)) - 1) / n
+    return found
+
+
+def over_realisations(parts: Sequence[xarray.Dataset]) -> xarray.Dataset:
+    """Average results of several realisations of a system, of as many replicas and the same bins.
+
+    Errors are from the spread of realisations; ``_null_std`` and ``_z`` are those of the average.
+    The matrix of overlaps and its order are those of the first; modes are left out.
+
+    Raises
+    ------
+    InputError
+        None are given, or of different bins, replicas or nulls.
+    """
+    if not parts:
+        raise InputError("no realisations given; at least one")
+    first, count = parts[0], len(parts)
+    if count == 1:
+        return first
+    for part in parts[1:]:
+        same = part.sizes == first.sizes and np.allclose(part["left"], first["left"])
+        if not same:
+            raise InputError("realisations of different bins, replicas or nulls given; see bins=")
+    found = first.copy()
+
+    def every(name: str) -> Floats:
+        return np.stack([part[name].values for part in parts])
+
+    for name in ("density", "K_density", *QUANTITIES):
+        values = every(name)
+        mean, dims = values.mean(axis=0), first[name].dims
+        found[name] = (dims, mean, first[name].attrs)
+        found[f"{name}_stderr"] = (dims, values.std(axis=0, ddof=1) / np.sqrt(count))
+        if f"{name}_null" not in first:
+            continue
+        dims = first[f"{name}_null"].dims
+        null = every(f"{name}_null").mean(axis=0)
+        spread = np.sqrt((every(f"{name}_null_std") ** 2).sum(axis=0)) / count
+        found[f"{name}_null"], found[f"{name}_null_std"] = (dims, null), (dims, spread)
+        if name in QUANTITIES:
+            found[f"{name}_z"] = (dims, _z(mean, null, spread), first[f"{name}_z"].attrs)
+    found.attrs = {name: value for name, value in found.attrs.items() if "mode" not in name}
+    return found.assign_attrs(realisations=count)
+
+
+def _z(value: Any, null: Floats, spread: Floats) -> Floats:
+    return np.divide(value - null, spread, out=np.full(len(spread), np.nan), where=spread > 1e-12)
+
+
+def _dataset(
+    q: Floats,
+    rows: NDArray[np.int64],
+    edges: Floats,
+    data: Measured,
+    by_null: dict[Null, list[Measured]],
+    flip: Flip,
+) -> xarray.Dataset:
+    one = {"units": "1"}
+    order = leaf_order(q if flip == "keep" else np.abs(q))
+    found: dict[str, Any] = {
+        "q": (("replica", "replica_"), q, {"long_name": "overlap", **one}),
+        "leaf_order": ("replica", order),
+        "row": ("replica", rows),
+        "left": ("bin", edges[:-1], one),
+        "right": ("bin", edges[1:], one),
+        "density": ("bin", data.density, {"long_name": "P(q)", **one}),
+        "density_stderr": ("bin", data.density_error, one),
+        "K_density": ("K", data.K_density, {"long_name": "P(K)", **one}),
+        "K_density_stderr": ("K", data.K_error, one),
+    }
+    drawn = list(by_null.values())
+    for name in ("density", "K_density") if drawn else ():
+        dim = "K" if name == "K_density" else "bin"
+        values = np.array([[getattr(some, name) for some in null] for null in drawn])
+        found[f"{name}_null"] = (("null", dim), values.mean(axis=1), one)
+        found[f"{name}_null_std"] = (("null", dim), values.std(axis=1, ddof=1), one)
+    for name, meaning in QUANTITIES.items():
+        value = data.scalars[name]
+        found[name] = ((), value, {"long_name": meaning, **one})
+        if name in data.scalar_errors:
+            found[f"{name}_stderr"] = ((), data.scalar_errors[name], one)
+        if not drawn:
+            continue
+        values = np.array([[some.scalars[name] for some in null] for null in drawn])
+        mean, std = values.mean(axis=1), values.std(axis=1, ddof=1)
+        found[f"{name}_null"] = ("null", mean, one)
+        found[f"{name}_null_std"] = ("null", std, one)
+        about = {"long_name": "standard deviations from the null"}
+        found[f"{name}_z"] = ("null", _z(value, mean, std), about)
+    coordinates: dict[str, Any] = {
+        "K": ("K", (K_EDGES[1:] + K_EDGES[:-1]) / 2, {"long_name": "(q_mid − q_min)/σ(q)", **one})
+    }
+    if drawn:
+        coordinates["null"] = ("null", np.array(list(by_null), dtype=str))
+    return xarray.Dataset(found, coordinates)
