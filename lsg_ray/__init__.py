@@ -55,7 +55,7 @@ _PUBLIC = {
     "interpolate": "lsg_ray.landscape.interpolation",
     "swap_barriers": "lsg_ray.landscape.interpolation",
     "flatness": "lsg_ray.landscape.flatness",
-    "loss_surface": "lsg_ray.landscape.flatness",
+    "loss_surface": "lsg_ray.landscape.surface",
     "compare_minima": "lsg_ray.landscape.comparison",
     "permutation_effect": "lsg_ray.ising.symmetry",
     "run": "lsg_ray.pipeline",
@@ -124,9 +124,10 @@ if TYPE_CHECKING:
     from lsg_ray.ising.tap import tap_states
     from lsg_ray.ising.thermodynamics import thermodynamics
     from lsg_ray.landscape.comparison import compare_minima
-    from lsg_ray.landscape.flatness import flatness, loss_surface
+    from lsg_ray.landscape.flatness import flatness
     from lsg_ray.landscape.interpolation import interpolate, swap_barriers
     from lsg_ray.landscape.spherical import spherical_minima
+    from lsg_ray.landscape.surface import loss_surface
     from lsg_ray.landscape.walks import random_walk
     from lsg_ray.networks.symmetry import match_weights
     from lsg_ray.pipeline import run

@@ -11,7 +11,8 @@
     DIR/report.html      the report, with its figures as PNG beside it
 
 Of ReLU networks, in place of moments, maps and models: walks.zarr, constrained.zarr,
-paths-ALIGNMENT.zarr, swaps.zarr, curvature.zarr, surface.zarr and clusters-ALIGNMENT.zarr.
+paths-ALIGNMENT.zarr, swaps.zarr, curvature.zarr, surface.zarr, clusters-ALIGNMENT.zarr,
+replicas.zarr, and sk-TEMPERATURE.zarr to compare those with.
 
 Run again, it resumes: the ensemble's missing blocks are sampled, statistics, which take seconds,
 are computed anew, and of the landscape what is missing or belongs to fewer configurations.
@@ -22,6 +23,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,12 +45,14 @@ from lsg_ray.statistics.before_after import CONFIGURATIONS, symmetry_effect
 from lsg_ray.statistics.maps import FEWEST, embed
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
-from lsg_ray.statistics.results import save_result
+from lsg_ray.statistics.results import kept, save_result
 
 Result = TypeVar("Result")
 
 #: Configurations of each kind on the t-SNE map.
 MAP_POINTS = 500
+#: Of the SK model that overlaps of ReLU networks are shown beside: spins, temperatures, replicas.
+SK_SPINS, SK_TEMPERATURES, SK_REPLICAS = 128, (0.3, 1.5), 32
 
 
 def run(
@@ -234,7 +238,31 @@ def _solutions_report(
 ) -> Path:
     from lsg_ray.report.page import write_solutions_report
 
-    return write_solutions_report(place, ensemble, dataset, walked)
+    glass = {} if isinstance(walked, str) else _glass(place)
+    return write_solutions_report(place, ensemble, dataset, walked, glass)
+
+
+def _glass(place: Path) -> dict[str, xarray.Dataset]:
+    """Return overlaps of replicas of the SK model, low and high temperature, by name."""
+    from lsg_ray.ensemble.header import package_version
+    from lsg_ray.ising.sk import sk_replicas
+    from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
+
+    @cache
+    def spins() -> xarray.Dataset:
+        return sk_replicas(SK_SPINS, SK_TEMPERATURES, replicas=SK_REPLICAS)
+
+    def overlaps(t: int) -> xarray.Dataset:
+        drawn = spins()["spins"].values[0, t]
+        return replica_overlaps(drawn, flip="symmetric", bins=lattice_edges(SK_SPINS))
+
+    key = f"{SK_SPINS} {SK_REPLICAS} {package_version()}"
+    return {
+        f"SK {SK_SPINS}, T = {temperature:g}": kept(
+            place / f"sk-{temperature:g}.zarr", key, partial(overlaps, t)
+        )
+        for t, temperature in enumerate(SK_TEMPERATURES)
+    }
 
 
 def _verdicts(measured: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,9 @@ def test_stages__are_fixed_numbers():
         "MONTE_CARLO": 7,
         "CAVITY": 8,
         "TAP": 9,
+        "RSB": 10,
+        "GLASS": 11,
+        "LANDSCAPE": 12,
     }
 
 

@@ -10,10 +10,7 @@ import click
 
 from lsg_ray.cli.landscape import draw, seed, where_to_run
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
-from lsg_ray.errors import DataError, InputError
-
-#: Largest set of aligned networks, in bytes of float32.
-MAX_BYTES = 2**32
+from lsg_ray.errors import InputError
 
 
 @click.command()
@@ -147,41 +144,11 @@ def _networks(store: str, options: dict[str, Any]) -> tuple[str, Any]:
         raise InputError(f"{store}: --canonical is of ±1 weights; use --alignment")
     if options["alignment"] == "none":
         return name, view
-    return name, _aligned(view, options)
+    from lsg_ray.statistics.replicas import aligned_replicas
 
-
-def _aligned(view: Any, options: dict[str, Any]) -> Any:
-    """Return networks in a common order, held in memory as float32."""
-    import numpy as np
-
-    from lsg_ray.datasets import load_dataset
-    from lsg_ray.networks.alignment import aligned
-    from lsg_ray.statistics.configurations import ArrayConfigurations, StoredConfigurations, stream
-
-    source = StoredConfigurations(view)
-    source.require(4, "overlaps of replicas")
-    from lsg_ray.rng import Stage
-
-    count = min(options["replicas"], source.n_rows)
-    if 4 * count * source.n_weights > MAX_BYTES:
-        most = MAX_BYTES // (4 * source.n_weights)
-        raise InputError(
-            f"{count} networks of {source.n_weights:,} weights given; {most} at most (--replicas)"
-        )
-    rng = stream(options["seed"], Stage.RSB, 1 << 23)
-    rows = np.sort(rng.choice(source.n_rows, count, replace=False))
-    try:
-        inputs = load_dataset(view.spec.dataset).test.x[:8]
-    except DataError:  # not here: a network is then not compared with itself
-        inputs = None
-    reference = source.take(rows[:1])[0]
-    found = np.empty((count, source.n_weights), np.float32)
-    for place, row in enumerate(rows):
-        weights = source.take(np.array([row]))
-        found[place] = aligned(
-            view.spec.network, weights, options["alignment"], reference, inputs
-        )[0]  # fmt: skip
-    return ArrayConfigurations(found, source.name)
+    return name, aligned_replicas(
+        view, options["replicas"], options["alignment"], seed=options["seed"]
+    )
 
 
 def _sk(

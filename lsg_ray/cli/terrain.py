@@ -241,7 +241,7 @@ def flatness(
 @on_examples
 def surface(store: str, out: str, **options: Any) -> None:
     """Map the loss on a plane through a solution of STORE, in filter-normalised directions."""
-    from lsg_ray.landscape.flatness import loss_surface
+    from lsg_ray.landscape.surface import loss_surface
     from lsg_ray.report.figures.terrain import surface_figure
 
     def tell(found: Any) -> dict[str, Any]:

@@ -15,15 +15,18 @@ import xarray
 
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.reader import Ensemble
-from lsg_ray.landscape.flatness import flatness, loss_surface
+from lsg_ray.landscape.flatness import flatness
 from lsg_ray.landscape.interpolation import interpolate, swap_barriers
+from lsg_ray.landscape.surface import loss_surface
 from lsg_ray.landscape.walks import random_walk
 from lsg_ray.networks.alignment import ALIGNMENTS, Alignment
 from lsg_ray.statistics.clustering import cluster
+from lsg_ray.statistics.replicas import aligned_replicas
 from lsg_ray.statistics.results import kept
+from lsg_ray.statistics.rsb import replica_overlaps
 
-#: Solutions, at least: clusters need three beside the one that others are matched to.
-FEWEST = 4
+#: Solutions, at least: overlaps need four beside the one that others are matched to.
+FEWEST = 5
 #: Solutions, at most, that walks start from, whose copies are made, and whose curvature is taken.
 STARTS, COPIES, CURVED = 5, 3, 10
 #: Pairs of solutions that are joined by paths.
@@ -33,6 +36,8 @@ SIGMAS, STEPS = (0.003, 0.01, 0.03), 100
 CONSTRAINED_SIGMAS, CONSTRAINED_STEPS, CONSTRAINED_STARTS = (0.001, 0.003), 20, 2
 #: Training examples that constrained walks take the loss on.
 CONSTRAINED_EXAMPLES = 5_000
+#: Solutions whose overlaps are taken.
+REPLICAS = 64
 #: Points of the loss surface, in each direction.
 POINTS = 21
 
@@ -47,6 +52,7 @@ class Survey(NamedTuple):
     curvature: xarray.Dataset
     surface: xarray.Dataset
     clusters: dict[str, xarray.Dataset]
+    overlaps: xarray.Dataset
 
 
 def cannot_survey(ensemble: Ensemble) -> str:
@@ -73,7 +79,8 @@ def survey(
         At least `FEWEST` solutions.
     folder
         Where results are saved: ``walks.zarr``, ``constrained.zarr``, ``paths-ALIGNMENT.zarr``,
-        ``swaps.zarr``, ``curvature.zarr``, ``surface.zarr``, ``clusters-ALIGNMENT.zarr``.
+        ``swaps.zarr``, ``curvature.zarr``, ``surface.zarr``, ``clusters-ALIGNMENT.zarr``,
+        ``replicas.zarr``.
     seed
         Of everything.
     say
@@ -124,4 +131,10 @@ def survey(
         str(name): keep(f"clusters-{name}", partial(cluster, ensemble, alignment=name, seed=seed))
         for name in orders
     }
-    return Survey(walks, constrained, paths, swaps, curvature, surface, clusters)
+    overlaps = keep(
+        "replicas",
+        lambda: replica_overlaps(
+            aligned_replicas(ensemble, REPLICAS, "matching", seed=seed), seed=seed
+        ),
+    )
+    return Survey(walks, constrained, paths, swaps, curvature, surface, clusters, overlaps)

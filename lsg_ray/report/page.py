@@ -115,10 +115,12 @@ def write_solutions_report(
     ensemble: Ensemble,
     dataset: Dataset,
     survey: SolutionSurvey | str,
+    glass: Mapping[str, xarray.Dataset] | None = None,
 ) -> Path:
     """Write ``report.html`` of an ensemble of ReLU networks; see `write_report`.
 
-    ``survey`` is from `lsg_ray.landscape.survey.survey`, or the reason why there is none.
+    ``survey`` is from `lsg_ray.landscape.survey.survey`, or the reason why there is none; ``glass``
+    are overlaps of replicas of other systems, by name, to be shown beside.
     """
     target = Path(folder)
     if target.exists() and not target.is_dir():
@@ -126,7 +128,7 @@ def write_solutions_report(
     if isinstance(survey, str):
         drawn = solution_sections(ensemble, dataset, None, survey)
     else:
-        drawn = solution_sections(ensemble, dataset, survey)
+        drawn = solution_sections(ensemble, dataset, survey, glass=glass)
     drawn.append(inputs_section(ensemble, dataset))
     return _compose(target, ensemble, dataset, drawn, provenance(ensemble), SOLUTION_TITLES)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,7 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.landscape.survey import Survey
 from lsg_ray.networks.symmetry import log_group_order
 from lsg_ray.report.figures.clustering import clustering_figure
+from lsg_ray.report.figures.rsb import rsb_figure
 from lsg_ray.report.figures.terrain import (
     curves_figure,
     flatness_figure,
@@ -34,11 +36,17 @@ TITLES = {
     "aligned": "Distances after weight matching",
     "curvature": "Curvature",
     "surface": "Loss surface",
+    "replicas": "Overlaps and ultrametricity",
 }
 
 
 def solution_sections(
-    ensemble: Ensemble, dataset: Dataset, survey: Survey | None, reason: str = ""
+    ensemble: Ensemble,
+    dataset: Dataset,
+    survey: Survey | None,
+    reason: str = "",
+    *,
+    glass: Mapping[str, xarray.Dataset] | None = None,
 ) -> list[Section]:
     """Draw and caption the landscape of solutions; without a survey, say why."""
     drawn = [_training(ensemble, dataset)] if ensemble.n_rows else []
@@ -49,7 +57,7 @@ def solution_sections(
         *drawn, _walks(survey.walks), _constrained(survey.constrained), _paths(survey.paths),
         _swaps(ensemble, survey.swaps), _clusters("clusters", survey.clusters["clustering"]),
         _clusters("aligned", survey.clusters["matching"]), _curvature(survey.curvature),
-        _surface(survey.surface),
+        _surface(survey.surface), _replicas(ensemble, survey.overlaps, glass or {}),
     ]  # fmt: skip
 
 
@@ -193,3 +201,24 @@ def _surface(surface: xarray.Dataset) -> Section:
     )
     alt = "Contours of training loss and test accuracy on a plane through a solution."
     return section("surface", TITLES["surface"], partial(surface_figure, surface), caption, alt)
+
+
+def _replicas(
+    ensemble: Ensemble, found: xarray.Dataset, glass: Mapping[str, xarray.Dataset]
+) -> Section:
+    systems = {ensemble.spec.name: found, **glass}
+    told = "; ".join(
+        f"{name}: σ(q) = {float(one['std']):.3g}, K = {float(one['ultrametricity']):.2f} ± "
+        f"{float(one['ultrametricity_stderr']):.2f}"
+        for name, one in systems.items()
+    )
+    caption = (
+        "Overlaps of solutions (cosine of their weights, hidden units matched to those of one), "
+        "beside replicas of the Sherrington–Kirkpatrick model in its glass and its paramagnetic "
+        "phase: P(q), the matrix of overlaps in the order of average linkage, and how far triples "
+        "are from ultrametric, K = (second − smallest q)/σ(q), which is 0 where all triangles are "
+        f"isosceles with a short base. {told}. Dashed, the same of independent weights with the "
+        "same marginals, and of shuffled ones."
+    )
+    alt = "P(q), overlap matrices and ultrametricity of networks and of the SK model."
+    return section("replicas", TITLES["replicas"], partial(rsb_figure, systems), caption, alt)

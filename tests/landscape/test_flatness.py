@@ -4,13 +4,9 @@ import torch
 
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.comparison import compare_minima
-from lsg_ray.landscape.flatness import (
-    filter_normalised,
-    flatness,
-    hessian_trace,
-    loss_surface,
-    top_eigenvalues,
-)
+from lsg_ray.landscape.curvature import hessian_trace, top_eigenvalues
+from lsg_ray.landscape.flatness import filter_normalised, flatness
+from lsg_ray.landscape.surface import loss_surface
 from lsg_ray.landscape.terrain import terrain_of
 from lsg_ray.networks.inputs import as_inputs
 from lsg_ray.networks.relu import hessian_product

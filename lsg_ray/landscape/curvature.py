@@ -1,0 +1,168 @@
+"""Curvature of the loss: largest eigenvalues and trace of the Hessian, of several networks at once.
+
+Lanczos iteration finds the largest eigenvalues from Hessian-vector products alone (C. Lanczos, J.
+Res. NBS 45, 255 (1950)), here with full reorthogonalisation; random signs v estimate the trace,
+tr H = E[vᵀ H v] (M. Hutchinson, Comm. Stat. 18, 1059 (1989)).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.networks.inputs import Inputs
+from lsg_ray.networks.relu import hessian_product
+from lsg_ray.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = NDArray[np.float64]
+
+#: A Ritz pair has converged when its residual is below this share of the largest eigenvalue.
+TOLERANCE = 1e-3
+#: Random sign vectors for the trace.
+PROBES = 10
+
+
+class Spectrum(NamedTuple):
+    """Largest eigenvalues of Hessians, (networks, k) descending, and their residuals.
+
+    residual: ‖H u − λ u‖ (networks, k); iterations: Lanczos steps made; converged (networks,).
+    """
+
+    eigenvalues: Floats
+    residual: Floats
+    iterations: int
+    converged: NDArray[np.bool_]
+
+
+def top_eigenvalues(
+    network: NetworkSpec,
+    weights: Tensor,
+    inputs: Inputs,
+    y: Tensor,
+    k: int = 1,
+    *,
+    max_iterations: int = 100,
+    tolerance: float = TOLERANCE,
+    seed: int = 0,
+) -> Spectrum:
+    """Find the k algebraically largest eigenvalues of the Hessian of each of some networks.
+
+    Parameters
+    ----------
+    network
+        Architecture.
+    weights
+        (networks, N) tensor; as precise as the examples are.
+    inputs, y
+        Examples and classes that the loss is the mean over.
+    k
+        How many.
+    max_iterations
+        Lanczos steps, at most; N if there are fewer weights.
+    tolerance
+        On residuals, relative to the largest eigenvalue in magnitude.
+    seed
+        Of the start vectors.
+
+    Returns
+    -------
+    Spectrum
+        Not converged where `max_iterations` did not suffice: eigenvalues are then lower bounds.
+
+    Notes
+    -----
+    Each step costs one Hessian-vector product for each network; memory: a vector of N for each
+    step and network, kept for reorthogonalisation.  C. Lanczos, J. Res. NBS 45, 255 (1950).
+    """
+    import torch
+
+    n = weights.shape[1]
+    if not 1 <= k <= n:
+        raise InputError(f"k {k} given; this network has 1 to {n} eigenvalues")
+    steps = min(max_iterations, n)
+    if steps < k:
+        raise InputError(f"max_iterations {max_iterations} given; at least k = {k}")
+    draws = np.random.default_rng([seed, 0]).standard_normal((1, n))
+    start = torch.tensor(draws, dtype=weights.dtype, device=weights.device).expand_as(weights)
+    basis = [start / start.norm(dim=1, keepdim=True)]
+    diagonal: list[Floats] = []
+    beside: list[Floats] = []
+    for step in range(1, steps + 1):
+        v = basis[-1]
+        product = hessian_product(network, weights, v, inputs, y)
+        diagonal.append((product * v).sum(1).double().cpu().numpy())
+        # Twice is enough (Parlett): what rounding leaves of earlier vectors goes in the second.
+        for _ in range(2):
+            for old in basis:
+                product -= (product * old).sum(1, keepdim=True) * old
+        norm = product.norm(dim=1, keepdim=True)
+        beside.append(norm[:, 0].double().cpu().numpy())
+        found = _ritz(diagonal, beside, k)
+        if step >= k and found.converged(tolerance).all():
+            break
+        if step == n:
+            break
+        basis.append(product / norm.clamp_min(torch.finfo(product.dtype).tiny))
+    return Spectrum(found.values, found.residual, step, found.converged(tolerance) | (step == n))
+
+
+class _Ritz(NamedTuple):
+    values: Floats
+    residual: Floats
+    scale: Floats
+
+    def converged(self, tolerance: float) -> NDArray[np.bool_]:
+        small = self.residual <= tolerance * self.scale[:, None]
+        return np.asarray(small.all(axis=1))
+
+
+def _ritz(diagonal: list[Floats], beside: list[Floats], k: int) -> _Ritz:
+    """Return Ritz values of the tridiagonal matrices, and residuals |β_m s_m| of their vectors."""
+    from scipy.linalg import eigh_tridiagonal
+
+    a, b = np.array(diagonal).T, np.array(beside).T
+    networks, m = a.shape
+    count = min(k, m)
+    values, residual = np.full((2, networks, k), np.nan)
+    residual[:] = np.inf
+    scale = np.empty(networks)
+    for row in range(networks):
+        theta, s = eigh_tridiagonal(a[row], b[row, : m - 1])
+        values[row, :count] = theta[::-1][:count]
+        residual[row, :count] = b[row, m - 1] * np.abs(s[-1, ::-1][:count])
+        scale[row] = max(np.abs(theta).max(), np.finfo(np.float64).tiny)
+    return _Ritz(values, residual, scale)
+
+
+def hessian_trace(
+    network: NetworkSpec,
+    weights: Tensor,
+    inputs: Inputs,
+    y: Tensor,
+    *,
+    probes: int = PROBES,
+    seed: int = 0,
+) -> tuple[Floats, Floats]:
+    """Estimate tr H of each network (networks,) with its standard error, by random signs.
+
+    The variance of one probe is 2 Σ_{i≠j} H_ij² (M. Hutchinson, Comm. Stat. 18, 1059 (1989)).
+    """
+    import torch
+
+    if probes < 2:
+        raise InputError(f"probes {probes} given; at least 2, for an error")
+    rng = np.random.default_rng([seed, 1])
+    found = []
+    for _ in range(probes):
+        signs = rng.integers(0, 2, weights.shape[1]) * 2.0 - 1
+        v = torch.tensor(signs, dtype=weights.dtype, device=weights.device).expand_as(weights)
+        product = hessian_product(network, weights, v.contiguous(), inputs, y)
+        found.append((product * v).sum(1).double().cpu().numpy())
+    values = np.array(found)
+    return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(probes)

@@ -1,0 +1,114 @@
+"""Loss surfaces: L(w + a d₁ + b d₂) on a grid around a solution, in two random directions.
+
+The directions are filter-normalised, as in `lsg_ray.landscape.flatness` (H. Li et al., "Visualizing
+the loss landscape of neural nets", NeurIPS 2018).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import xarray
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError
+from lsg_ray.landscape.flatness import filter_normalised
+from lsg_ray.landscape.terrain import (
+    EXAMPLES,
+    SolutionsLike,
+    Terrain,
+    check_positive,
+    measured,
+    open_solutions,
+    tasks,
+    terrain_of,
+)
+from lsg_ray.rng import Stage, generator
+from lsg_ray.statistics.graph import Progress
+from lsg_ray.statistics.pieces import compute_pieces
+
+Floats = NDArray[np.float64]
+
+
+class _Rows(NamedTuple):
+    """Measures on some rows of the grid, (4, networks)."""
+
+    values: Floats
+
+
+def loss_surface(
+    solutions: SolutionsLike,
+    *,
+    configuration: int = 0,
+    extent: float = 1.0,
+    points: int = 25,
+    examples: int | None = EXAMPLES,
+    seed: int = 0,
+    pieces: Path | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Measure the loss on a plane through a solution, in two filter-normalised random directions.
+
+    Parameters
+    ----------
+    solutions
+        Ensemble of ReLU networks, a view of one, or its URL.
+    configuration
+        Which solution.
+    extent
+        The plane reaches from −extent to extent in both directions.
+    points
+        In each direction; odd, so that the solution is among them.
+    examples, seed, pieces, progress
+        As in `lsg_ray.landscape.walks.random_walk`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (a, b) ``train_loss``, ``train_accuracy``, ``test_loss``, ``test_accuracy``.
+
+    Raises
+    ------
+    InputError
+        An even or too small number of points, an extent that is not positive.
+    """
+    check_positive(extent=extent)
+    if points < 3 or points % 2 == 0 or points > 1001:
+        raise InputError(f"points {points} given; an odd number from 3 to 1001 is needed")
+    chosen = open_solutions(solutions, [configuration])
+    terrain = terrain_of(chosen.ensemble, examples, seed)
+    w = chosen.weights[0]
+    rng = generator(seed, Stage.LANDSCAPE, 5, configuration)
+    directions = filter_normalised(chosen.network, w, rng.standard_normal((2, len(w)), np.float32))
+    # As round as they can be: the solution itself, at 0, must be on the grid.
+    grid = np.round(np.linspace(-extent, extent, points), 12)
+    arguments = [(w, directions, a, grid) for a in grid]
+    fingerprint = (
+        "surface", chosen.ensemble.spec_hash, w, grid, len(terrain.train.y), seed
+    )  # fmt: skip
+    found = compute_pieces(
+        tasks(terrain, _surface_row, arguments), _Rows, pieces, fingerprint, progress
+    )
+    values = np.stack([row.values for row in found], axis=1)
+    cosine = float(directions[0] @ directions[1] / np.prod(np.linalg.norm(directions, axis=1)))
+    return xarray.Dataset(
+        measured(values, ("a", "b")), {"a": grid, "b": grid}
+    ).assign_attrs(
+        chosen.provenance(
+            statistic="loss surface", configuration=configuration, seed=seed, cosine=cosine,
+            examples=len(terrain.train.y),
+        )
+    )  # fmt: skip
+
+
+def _surface_row(
+    terrain: Terrain, w: NDArray[np.float32], directions: NDArray[np.float32], a: float,
+    grid: Floats,
+) -> _Rows:  # fmt: skip
+    first = w + np.float32(a) * directions[0]
+    rows = [
+        terrain.measure((first + np.float32(b) * directions[1])[None]) for b in grid
+    ]  # fmt: skip
+    return _Rows(np.concatenate(rows, axis=1))

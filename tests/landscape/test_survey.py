@@ -1,0 +1,58 @@
+"""`lsg run` of a ReLU specification at toy size: all results, figures and captions."""
+
+import os
+import re
+
+import pytest
+import xarray
+
+from lsg_ray import pipeline
+from lsg_ray.landscape import survey
+
+from .conftest import relu_spec
+
+RESULTS = {
+    "walks", "constrained", "paths-none", "paths-matching", "paths-clustering", "swaps",
+    "curvature", "surface", "clusters-clustering", "clusters-matching", "replicas", "sk-0.3",
+    "sk-1.5", "ensemble",
+}  # fmt: skip
+FIGURES = {
+    "training", "walks", "constrained", "paths", "swaps", "clusters", "aligned", "curvature",
+    "surface", "replicas", "inputs",
+}  # fmt: skip
+
+
+@pytest.fixture
+def small(monkeypatch):
+    for name, value in (
+        ("STEPS", 5), ("CONSTRAINED_STEPS", 4), ("POINTS", 5), ("PAIRS", 2), ("CURVED", 2),
+    ):  # fmt: skip
+        monkeypatch.setattr(survey, name, value)
+    monkeypatch.setattr(pipeline, "SK_SPINS", 16)
+    monkeypatch.setattr(pipeline, "SK_REPLICAS", 6)
+
+
+def test_run__surveys_the_landscape_and_reports_it(tmp_path, small):
+    place, said = tmp_path / "r", []
+    result = pipeline.run(relu_spec(6), place, workers=0, say=said.append)
+    names = set(os.listdir(place))
+    assert names >= {f"{name}.zarr" for name in RESULTS} | {f"{name}.png" for name in FIGURES}
+    assert result["landscape"]["barrier"]["matching"] < result["landscape"]["barrier"]["none"]
+    page = (place / "report.html").read_text()
+    for title in ("Random walks", "Permuted copies", "Curvature", "Overlaps and ultrametricity"):
+        assert title in page
+    assert not re.search(r"\bnan\b", re.sub(r'base64,[^"]*', "", page))
+    before = (place / "walks.zarr" / "zarr.json").stat().st_mtime_ns
+    pipeline.report(place)
+    assert (place / "walks.zarr" / "zarr.json").stat().st_mtime_ns == before
+    for name in RESULTS - {"ensemble"}:
+        with xarray.open_zarr(place / f"{name}.zarr") as found:
+            assert found.attrs["statistic"]
+
+
+def test_few_solutions_and_runs_without_a_landscape_say_why(tmp_path):
+    pipeline.run(relu_spec(3), tmp_path / "few", workers=0)
+    page = (tmp_path / "few" / "report.html").read_text()
+    assert "Needs at least 5 solutions; there are 3." in page
+    pipeline.run(relu_spec(3), tmp_path / "none", workers=0, landscape=False)
+    assert "Not computed for this report." in (tmp_path / "none" / "report.html").read_text()
