@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, cell, percent, print_result, say
+from lsg_ray.cli.output import as_json, cell, percent, print_result, say, table
+from lsg_ray.errors import InputError
 
 
 def spec_options(command: Callable) -> Callable:
@@ -72,6 +73,70 @@ def sample(spec: str, out: str, as_json: bool, **options: Any) -> None:
         f"{out}: {info['rows']:,} of {info['count']:,} configurations, "
         f"{result.rows:,} sampled now ({rate:.2f}/s), acceptance {percent(info['acceptance'])}",
     )
+
+
+@click.command()
+@click.argument("spec")
+@click.option("--seconds", type=float, default=20.0, show_default=True, help="Of calibration.")
+@click.option("--cores", default="16,256,4096", show_default=True, metavar="N,...",
+              help="Wall times for so many.")  # fmt: skip
+@click.option("--price", type=float, help="Dollars for an hour of a core.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
+)
+@click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count.")
+@as_json
+def estimate(
+    spec: str, seconds: float, cores: str, price: float | None, as_json: bool, **options: Any
+) -> None:
+    """Say what SPEC will take: trials, core-hours, store size, wall times, price."""
+    specification = load_specification(spec, options)
+    try:
+        numbers = [int(n) for n in cores.split(",")]
+    except ValueError:
+        raise InputError(f"--cores {cores} given; whole numbers with commas") from None
+    from lsg_ray.cluster.estimate import estimate
+
+    style: Any = "quiet" if as_json else "auto"
+    found = estimate(specification, seconds=seconds, cores=numbers, price=price, style=style)
+    print_result(found.to_dict(), as_json, _estimate_text(found))
+
+
+def _estimate_text(found: Any) -> str:
+    def between(value: Any, digits: str = ",.4g") -> str:
+        return f"{value.value:{digits}} ({value.low:{digits}} to {value.high:{digits}})"
+
+    rows = {
+        "configurations": f"{found.configurations:,} in {found.blocks:,} blocks",
+        "seconds a trial, one core": between(found.seconds_per_trial),
+        "acceptance": between(found.acceptance),
+        "trials": between(found.trials),
+        "core-hours": between(found.core_hours),
+        "store": f"{found.store_bytes / 2**20:,.1f} MiB",
+    }
+    for wall in found.walls:
+        dollars = ", ".join(f"${value:,.2f} {name}" for name, value in wall.dollars.items())
+        idle = f", {wall.cores - wall.busy:,} idle" if wall.busy < wall.cores else ""
+        rows[f"on {wall.cores:,} cores"] = f"{_duration(wall.seconds.value)}; {dollars}{idle}"
+    speed = found.assumptions["gpu_speed_in_cores"]
+    rows["on one GPU"] = (
+        f"{_duration(3600 * found.gpu_hours)}; ${found.gpu_dollars:,.2f} "
+        f"(assumed: as {speed:g} cores)"
+    )
+    lines = [table(rows)]
+    if found.suggested_block_size < found.block_size:
+        lines.append(
+            f"For the largest number of cores: --set ensemble.block_size="
+            f"{found.suggested_block_size}"
+        )
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    for size, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.0f} s"
 
 
 @click.command()

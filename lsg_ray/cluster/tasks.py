@@ -57,7 +57,11 @@ def run_bounded(
                 pending[submit(item)] = item
             if not pending:
                 return
-            done, _ = ray.wait(list(pending), num_returns=1, timeout=tick_seconds)
+            done, rest = ray.wait(list(pending), num_returns=1, timeout=tick_seconds)
+            if done and rest:
+                # All that is there: a call looks at every task in flight, thousands on a cluster.
+                more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
+                done += more
             tick()
             for reference in done:
                 result = _result(reference)

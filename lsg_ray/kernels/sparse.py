@@ -2,9 +2,11 @@
 
 Four fifths of the pixels of MNIST are black.  A first layer that skips them needs a fifth of the
 multiply-adds of a dense product, and no copy of the mini-batch: it reads the examples where they
-are, in rows of (index, value) pairs.  Weights are laid out input by input in blocks of at most 64
-units, ``[block, input, unit]``: the pre-activations of a block are held in registers while an
-example is read, and a block of 784 inputs stays in the second cache.
+are, in rows of 32-bit words, input and number of the value.  (Pixels have 256 values; examples in
+random order come from memory, so bytes count.)  Weights are laid out input by input in blocks of at most 64
+units, ``[block, input, unit]``, and the inputs are gone through in tiles of `TILE`: the weights of a
+tile stay in the first cache while all examples read them, and the pre-activations (or the errors)
+of one example are held in registers meanwhile.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from lsg_ray.kernels.compile import kernel
 
 #: Units of a vector, and of the widest block.
 LANES, WIDEST = 16, 64
+#: Inputs of a tile: its weights into a block of units take 24 KiB.
+TILE = 96
 
 
 def _vector_loop(sums):
@@ -27,11 +31,11 @@ def _vector_loop(sums):
         # Each instance serves one number of vectors; a block's row is so many vectors.
         pointers = [
             context.make_array(kind)(context, builder, value).data
-            for kind, value in zip(signature.args[:3], arguments[:3], strict=True)
+            for kind, value in zip(signature.args[:4], arguments[:4], strict=True)
         ]
-        entries, block, out = pointers
-        begin, end, offset = arguments[3:6]
-        vectors = signature.args[6].literal_value
+        entries, table, block, out = pointers
+        begin, end, offset = arguments[4:7]
+        vectors = signature.args[7].literal_value
         vector = ir.VectorType(ir.FloatType(), LANES)
         width = ir.Constant(ir.IntType(64), vectors * LANES)
 
@@ -42,21 +46,17 @@ def _vector_loop(sums):
         held = []
         for number in range(vectors):
             slot = cgutils.alloca_once(builder, vector)
-            first = (
-                ir.Constant(vector, [0.0] * LANES)
-                if sums
-                else builder.load(place(out, offset, number), align=4)
-            )
-            builder.store(first, slot)
+            builder.store(builder.load(place(out, offset, number), align=4), slot)
             held.append(slot)
         with cgutils.for_range_slice(
             builder, begin, end, ir.Constant(ir.IntType(64), 1), intp=ir.IntType(64)
         ) as (at, _):
-            first = builder.shl(at, ir.Constant(ir.IntType(64), 1))
-            second = builder.add(first, ir.Constant(ir.IntType(64), 1))
-            index = builder.zext(builder.load(builder.gep(entries, [first])), ir.IntType(64))
-            bits = builder.load(builder.gep(entries, [second]))
-            scalar = builder.bitcast(bits, ir.FloatType())
+            word = builder.load(builder.gep(entries, [at]))
+            index = builder.lshr(word, ir.Constant(ir.IntType(32), 16))
+            index = builder.zext(index, ir.IntType(64))
+            code = builder.and_(word, ir.Constant(ir.IntType(32), 0xFFFF))
+            code = builder.zext(code, ir.IntType(64))
+            scalar = builder.load(builder.gep(table, [code]))
             lane = builder.insert_element(
                 ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
             )
@@ -79,16 +79,16 @@ def _vector_loop(sums):
                 builder.store(builder.load(slot), place(out, offset, number), align=4)
         return context.get_dummy_value()
 
-    def typed(typing_context, entries, block, out, begin, end, offset, vectors):
+    def typed(typing_context, entries, table, block, out, begin, end, offset, vectors):
         if not isinstance(vectors, types.IntegerLiteral):
             return None
         places = (types.int64, types.int64, types.int64)
-        return types.void(entries, block, out, *places, vectors), codegen
+        return types.void(entries, table, block, out, *places, vectors), codegen
 
     return intrinsic(prefer_literal=True)(typed)
 
 
-#: out[offset:] = Σ_k value_k block[index_k], k from begin to end, and its transpose.
+#: out[offset:] += Σ_k value_k block[index_k], k from begin to end, and its transpose.
 _gather = _vector_loop(sums=True)
 _scatter = _vector_loop(sums=False)
 
@@ -111,60 +111,64 @@ def _prefetch(typing_context, array, place):
 
 
 @kernel
-def _fetch_next(starts, entries, rows, r):
+def _fetch_next(cuts, entries, rows, r):
     """Ask for the entries of the next example: examples come in random order, from far apart."""
     if r + 1 < rows.shape[0]:
-        for k in range(starts[rows[r + 1]], starts[rows[r + 1] + 1], 8):
-            _prefetch(entries, 2 * k)
+        cut = cuts[rows[r + 1]]
+        for k in range(cut[0], cut[cut.shape[0] - 1], 16):
+            _prefetch(entries, k)
 
 
 @kernel
-def sparse_product(starts, entries, rows, weights, z):
+def sparse_product(cuts, entries, table, rows, weights, z):
     """Z = x[rows] @ wᵀ: pre-activations (rows, units) float32 of examples given as sparse rows.
 
-    Example a has entries k from ``starts[a]`` to ``starts[a + 1]`` (int64): ``entries[2k]`` (int32)
-    says at which input, ``entries[2k + 1]`` are the bits of the float32 value; rows (n,) int64;
-    weights (blocks, inputs, width) float32, width a multiple of 16, at most 64; z
-    (n, blocks * width) float32, overwritten.
+    Example a has entries k from ``cuts[a, t]`` to ``cuts[a, t + 1]`` in tile t of the inputs
+    (int64): the upper half of ``entries[k]`` (uint32) is the input, the lower half the place of
+    the value in ``table`` (float32); rows (n,) int64; weights (blocks, inputs, width) float32, width
+    a multiple of 16, at most 64; z (n, blocks * width) float32, overwritten.
     """
     width = weights.shape[2]
+    z[:] = 0
     for number in range(weights.shape[0]):
         block = weights[number]
-        for r in range(rows.shape[0]):
-            if number == 0:
-                _fetch_next(starts, entries, rows, r)
-            begin, end = starts[rows[r]], starts[rows[r] + 1]
-            offset = r * z.shape[1] + number * width
-            if width == 64:
-                _gather(entries, block, z, begin, end, offset, 4)
-            elif width == 48:
-                _gather(entries, block, z, begin, end, offset, 3)
-            elif width == 32:
-                _gather(entries, block, z, begin, end, offset, 2)
-            else:
-                _gather(entries, block, z, begin, end, offset, 1)
+        for tile in range(cuts.shape[1] - 1):
+            for r in range(rows.shape[0]):
+                if number == 0 and tile == 0:
+                    _fetch_next(cuts, entries, rows, r)
+                begin, end = cuts[rows[r], tile], cuts[rows[r], tile + 1]
+                offset = r * z.shape[1] + number * width
+                if width == 64:
+                    _gather(entries, table, block, z, begin, end, offset, 4)
+                elif width == 48:
+                    _gather(entries, table, block, z, begin, end, offset, 3)
+                elif width == 32:
+                    _gather(entries, table, block, z, begin, end, offset, 2)
+                else:
+                    _gather(entries, table, block, z, begin, end, offset, 1)
 
 
 @kernel
-def sparse_gradient(starts, entries, rows, delta, gradient):
+def sparse_gradient(cuts, entries, table, rows, delta, gradient):
     """Gradient of the weights: deltaᵀ @ x[rows] in their layout; arrays as in `sparse_product`.
 
     delta (n, blocks * width) float32; gradient (blocks, inputs, width), overwritten.
     """
     width = gradient.shape[2]
-    gradient[:] = 0
     for number in range(gradient.shape[0]):
         block = gradient[number]
-        for r in range(rows.shape[0]):
-            if number == 0:
-                _fetch_next(starts, entries, rows, r)
-            begin, end = starts[rows[r]], starts[rows[r] + 1]
-            offset = r * delta.shape[1] + number * width
-            if width == 64:
-                _scatter(entries, block, delta, begin, end, offset, 4)
-            elif width == 48:
-                _scatter(entries, block, delta, begin, end, offset, 3)
-            elif width == 32:
-                _scatter(entries, block, delta, begin, end, offset, 2)
-            else:
-                _scatter(entries, block, delta, begin, end, offset, 1)
+        for tile in range(cuts.shape[1] - 1):
+            block[tile * TILE : (tile + 1) * TILE] = 0
+            for r in range(rows.shape[0]):
+                if number == 0 and tile == 0:
+                    _fetch_next(cuts, entries, rows, r)
+                begin, end = cuts[rows[r], tile], cuts[rows[r], tile + 1]
+                offset = r * delta.shape[1] + number * width
+                if width == 64:
+                    _scatter(entries, table, block, delta, begin, end, offset, 4)
+                elif width == 48:
+                    _scatter(entries, table, block, delta, begin, end, offset, 3)
+                elif width == 32:
+                    _scatter(entries, table, block, delta, begin, end, offset, 2)
+                else:
+                    _scatter(entries, table, block, delta, begin, end, offset, 1)

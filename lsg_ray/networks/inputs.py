@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: beats the dense product, which runs at the peak of the processor.
 DENSITY = 0.35
 
+#: Inputs, and different values of them, that sparse rows can name.
+MOST_VALUES = 1 << 16
+
 #: Which examples: rows of their own for each network (networks, n), or the same for all.
 Rows: TypeAlias = "Tensor | slice"
 
@@ -84,10 +87,11 @@ class SparseInputs:
         from scipy.sparse import csr_array
 
         found = csr_array(np.asarray(x, np.float32))
+        table, codes = np.unique(found.data, return_inverse=True)
         self.shape = found.shape
-        # Index and value side by side: an example is one piece of memory.
-        pairs = np.stack([found.indices.astype(np.int32), found.data.view(np.int32)], axis=1)
-        self.entries = (read_only(found.indptr, np.int64), read_only(pairs.ravel(), np.int32))
+        cuts = _cuts(found)
+        words = (found.indices.astype(np.uint32) << 16) | codes.astype(np.uint32)
+        self.entries = (cuts, read_only(words, np.uint32), read_only(table, np.float32))
 
     device = "cpu"
 
@@ -96,12 +100,12 @@ class SparseInputs:
 
     def dense(self, rows: int | None = None) -> NDArray[np.float32]:
         """Return the first examples (rows, inputs), or all."""
-        starts, entries = self.entries
+        cuts, words, table = self.entries
         n = len(self) if rows is None else min(rows, len(self))
-        pairs = entries[: 2 * starts[n]].reshape(-1, 2)
         x = np.zeros((n, self.shape[1]), np.float32)
-        where = np.repeat(np.arange(n), np.diff(starts[: n + 1]))
-        x[where, pairs[:, 0]] = pairs[:, 1].view(np.float32)
+        where = np.repeat(np.arange(n), cuts[:n, -1] - cuts[:n, 0])
+        chosen = words[: len(where)]
+        x[where, chosen >> 16] = table[chosen & 0xFFFF]
         return x
 
     @property
@@ -167,7 +171,37 @@ class SparseInputs:
         return list(np.ascontiguousarray(rows.numpy(), np.int64))
 
 
+def _cuts(rows: Any) -> NDArray[np.int64]:
+    """Return where the entries of each sparse row pass from one tile of inputs to the next.
+
+    (n, tiles + 1); a row starts where the one before ends.
+    """
+    from lsg_ray.kernels.sparse import TILE
+
+    rows.sort_indices()
+    n, inputs = rows.shape
+    tiles = -(-inputs // TILE)
+    lengths = np.diff(rows.indptr)
+    owner = np.repeat(np.arange(n), lengths) * tiles + rows.indices // TILE
+    counts = np.bincount(owner, minlength=n * tiles).reshape(n, tiles)
+    cuts = np.zeros((n, tiles + 1), np.int64)
+    cuts[:, 0] = rows.indptr[:-1]
+    cuts[:, 1:] = rows.indptr[:-1, None] + np.cumsum(counts, axis=1)
+    return read_only(cuts, np.int64)
+
+
 Inputs: TypeAlias = "DenseInputs | SparseInputs"
+
+
+def is_sparse(x: NDArray[Any]) -> bool:
+    """Return whether examples are worth keeping as sparse rows, and can be.
+
+    At most `DENSITY` of the entries differ from zero, with at most `MOST_VALUES` values among them,
+    and as many inputs.
+    """
+    if np.count_nonzero(x) > DENSITY * x.size or x.shape[1] > MOST_VALUES:
+        return False
+    return len(np.unique(x)) <= MOST_VALUES
 
 
 def as_inputs(x: NDArray[Any], device: str | None = None, dtype: Any = None) -> Inputs:
@@ -180,6 +214,6 @@ def as_inputs(x: NDArray[Any], device: str | None = None, dtype: Any = None) -> 
     from lsg_ray.networks.stacked import default_device
 
     device, dtype = device or default_device(), dtype or torch.float32
-    if device == "cpu" and dtype == torch.float32 and np.count_nonzero(x) <= DENSITY * x.size:
+    if device == "cpu" and dtype == torch.float32 and is_sparse(x):
         return SparseInputs(x)
     return DenseInputs(x, device, dtype)

@@ -134,24 +134,28 @@ def forward(
     raise AssertionError("a network has at least two layers")
 
 
-def _log_partition(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return exp(z − max) (networks, classes, n), and ln Σ exp z (networks, 1, n)."""
+def _log_partition(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return max z and ln Σ exp z (networks, 1, n), and exp(z − max z) (networks, classes, n)."""
     largest = scores.amax(1, keepdim=True)
     powers = (scores - largest).exp_()
-    return powers, powers.sum(1, keepdim=True).log_().add_(largest)
+    return largest, powers.sum(1, keepdim=True).log_().add_(largest), powers
 
 
-def _correct(scores: Tensor, own: Tensor, labels: Tensor) -> Tensor:
+def _correct(scores: Tensor, own: Tensor, largest: Tensor, labels: Tensor) -> Tensor:
     """Count examples whose label is the first class of the largest score (networks,).
 
-    The same as by `argmax`, which torch computes one by one along this axis.  NaN beats nobody and
-    is beaten: a diverged network has no correct answer.
+    The same as by `argmax`, which torch computes one by one along this axis.  Ties are rare (dead
+    networks have them) and looked into where there are any.  NaN equals nothing: a diverged network
+    has no correct answer.
     """
     import torch
 
-    classes = torch.arange(scores.shape[1], device=scores.device)[:, None]
-    beaten = (scores > own) | ((scores == own) & (classes < labels)) | (scores != scores)
-    return (~beaten.any(1)).sum(1)
+    hit = own == largest
+    top = scores == largest
+    if bool((top.sum(1) > 1).any()):
+        classes = torch.arange(scores.shape[1], device=scores.device)[:, None]
+        hit &= ~(top & (classes < labels)).any(1, keepdim=True)
+    return hit.sum((1, 2))
 
 
 class Step(NamedTuple):
@@ -179,8 +183,8 @@ def loss_step(
     scores = activations[-1]
     labels = y.expand(len(scores), scores.shape[2])[:, None]
     own = scores.gather(1, labels)
-    correct = _correct(scores, own, labels)
-    powers, log_z = _log_partition(scores)
+    largest, log_z, powers = _log_partition(scores)
+    correct = _correct(scores, own, largest, labels)
     loss = (log_z - own).sum((1, 2))
     delta = powers.mul_(share / powers.sum(1, keepdim=True))
     delta.scatter_add_(1, labels, delta.new_full((), -share).expand(labels.shape))
@@ -351,8 +355,9 @@ def evaluate_layers(
         scores = forward(network, layers, inputs, rows)[-1]
         labels = y[rows].expand(networks, scores.shape[2])[:, None]
         own = scores.gather(1, labels)
-        correct += _correct(scores, own, labels)
-        loss += (_log_partition(scores)[1] - own).double().sum((1, 2))
+        largest, log_z, _ = _log_partition(scores)
+        correct += _correct(scores, own, largest, labels)
+        loss += (log_z - own).double().sum((1, 2))
     n = len(inputs)
     return Evaluation(loss.cpu().numpy() / n, correct.cpu().numpy() / n)
 

@@ -259,7 +259,8 @@ def test_ties_go_to_the_first_class_and_nan_is_never_right(seed, n, classes):
     given_scores, given_labels = torch.tensor(scores), torch.tensor(labels)
     own = given_scores.gather(1, given_labels)
     right = (scores.argmax(axis=1) == labels[:, 0]) & np.isfinite(scores).all(axis=1)
-    found = relu._correct(given_scores, own, given_labels)
+    largest = given_scores.amax(1, keepdim=True)
+    found = relu._correct(given_scores, own, largest, given_labels)
     np.testing.assert_array_equal(found, right.sum(axis=1))
 
 

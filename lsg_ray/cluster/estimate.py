@@ -1,0 +1,299 @@
+"""What a run will take: trials, core-hours, wall time, bytes, money; from a short calibration.
+
+Some configurations are sampled in this process, on one core, with the run's own trials, so what is
+measured is what the run would do.  With τ seconds a trial, an acceptance p, M configurations in B
+blocks and n cores,
+
+    trials = M/p,   core-seconds = M τ/p + B b,   wall = max(M τ/(p n e), B d) + last block + start,
+
+where b is what a worker needs to write a block, d what the driver needs for one, and e = `PARALLEL`
+the share of a core's speed that a core keeps when all are busy.  No more cores are busy than there
+are blocks.  The interval of p is Clopper and Pearson's (95 %), that of τ Student's, and what
+follows from them is given for the ends of both.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lsg_ray.cluster.progress import Style, byte_progress, late_progress
+from lsg_ray.cluster.sample import AnyArena, sample_block
+from lsg_ray.datasets import load_dataset
+from lsg_ray.ensemble.chunks import chunk_bytes
+from lsg_ray.ensemble.header import new_header
+from lsg_ray.ensemble.layout import arrays_of
+from lsg_ray.ensemble.writer import create_ensemble
+from lsg_ray.errors import AcceptanceError, InputError
+from lsg_ray.networks.sampling import prepare
+from lsg_ray.networks.solutions import prepare_solutions
+from lsg_ray.spec import Spec
+
+#: Share of its speed that a core keeps with all cores busy: 1.96 of two, measured.
+PARALLEL = 0.98
+#: Seconds of the driver for a block (submit, wait, count, show), measured with 10⁵ blocks.
+DRIVER_SECONDS = 0.0015
+#: Seconds until the first worker computes: Ray, data, kernels.
+START_SECONDS = 20.0
+#: Bytes of a block's record in the ledger.
+RECORD_BYTES = 400
+#: Cores that wall times are given for.
+CORES = (16, 256, 4096)
+#: Dollars for an hour of a core, on demand and spot, in the middle of large clouds' lists.
+PRICES = {"on-demand": 0.045, "spot": 0.014}
+#: What one GPU is assumed to do: so many times a core's trials, at so many dollars an hour.
+GPU_SPEED, GPU_PRICE = 25.0, 2.5
+#: Level of the intervals.
+LEVEL = 0.95
+
+
+class Range(NamedTuple):
+    """A value with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def scaled(self, factor: float) -> Range:
+        """Return all three times a factor."""
+        return Range(self.value * factor, self.low * factor, self.high * factor)
+
+
+class Wall(NamedTuple):
+    """Wall time on some cores: seconds, of which those of the driver, and dollars by price."""
+
+    cores: int
+    busy: int
+    seconds: Range
+    driver_seconds: float
+    dollars: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take; see `estimate`.
+
+    seconds_per_trial, acceptance, trials, core_hours: with 95 % intervals; store_bytes: of data
+    and records; blocks, block_size; suggested_block_size: that keeps the largest number of cores
+    busy; walls: by number of cores; calibration: what was measured; assumptions: what was not.
+    """
+
+    configurations: int
+    blocks: int
+    block_size: int
+    suggested_block_size: int
+    seconds_per_trial: Range
+    acceptance: Range
+    trials: Range
+    core_hours: Range
+    store_bytes: int
+    walls: tuple[Wall, ...]
+    gpu_hours: float
+    gpu_dollars: float
+    calibration: dict[str, Any]
+    assumptions: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, Range):
+                return {"value": value.value, "low": value.low, "high": value.high}
+            if isinstance(value, Wall):
+                return {key: plain(inner) for key, inner in value._asdict().items()}
+            if isinstance(value, (tuple, list)):
+                return [plain(inner) for inner in value]
+            return value
+
+        return {key: plain(value) for key, value in vars(self).items()} | {
+            "calibration": dict(self.calibration), "assumptions": dict(self.assumptions),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured: trials, of them accepted, seconds of each block, and of writing one."""
+
+    configurations: int
+    trials: int
+    accepted: int
+    seconds: tuple[float, ...]
+    trials_of_block: tuple[int, ...]
+    write_seconds: float
+
+
+def estimate(
+    spec: Spec,
+    *,
+    seconds: float = 20.0,
+    cores: Sequence[int] = CORES,
+    price: float | None = None,
+    style: Style = "quiet",
+) -> Estimate:
+    """Estimate what sampling the ensemble of ``spec`` takes.
+
+    Parameters
+    ----------
+    spec
+        The run.
+    seconds
+        Of calibration, about: configurations are sampled one after another on one core until then,
+        two stacks at least.
+    cores
+        Numbers of cores that wall times are given for.
+    price
+        Dollars for an hour of a core; by default `PRICES`.
+    style
+        ``auto`` shows progress on standard error.
+
+    Raises
+    ------
+    InputError
+        Numbers out of range.
+    AcceptanceError
+        Nothing is accepted in the calibration: the threshold is out of reach.
+
+    Notes
+    -----
+    Extrapolates from this machine: a core elsewhere is faster or slower in proportion.
+    """
+    if not seconds > 0:
+        raise InputError(f"seconds {seconds} given; calibration needs some time")
+    if not cores or min(cores) < 1:
+        raise InputError(f"cores {list(cores)} given; at least 1")
+    if price is not None and not price >= 0:
+        raise InputError(f"price {price} given; dollars for an hour of a core")
+    new_header(spec, "")
+    with byte_progress(style) as on_bytes:
+        dataset = load_dataset(spec.dataset, progress=on_bytes)
+    relu = spec.network.family == "relu"
+    arena: AnyArena = prepare_solutions(spec, dataset) if relu else prepare(spec, dataset)
+    with late_progress("seconds of calibration", style) as tell:
+        measured = calibrate(spec, arena, seconds, tell)
+    prices = PRICES if price is None else {"given": price}
+    return extrapolate(spec, measured, cores, prices)
+
+
+def calibrate(
+    spec: Spec,
+    arena: AnyArena,
+    seconds: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Sample some configurations into a store in memory, and take the time."""
+    rows = min(spec.stack, spec.ensemble.count)
+    small = spec.replace(ensemble={"block_size": rows, "count": max(rows, 1) * 1000})
+    place = f"memory://estimate-{id(arena)}-{time.monotonic_ns()}"
+    create_ensemble(place, small, dataset_hash="")
+    sample_block(place, small, arena, 0, 0, rows)  # compiles kernels; does not count
+    times: list[float] = []
+    trials: list[int] = []
+    writing: list[float] = []
+    began = time.perf_counter()
+    for block in range(1, 1000):
+        done = sample_block(place, small, arena, block, block * rows, rows)
+        passed = time.perf_counter() - began
+        times.append(done.seconds)
+        trials.append(done.trials)
+        writing.append(passed - sum(times) - sum(writing))
+        if progress is not None:
+            progress(min(int(passed), int(seconds)), max(1, int(seconds)))
+        if passed >= seconds and block >= 2:
+            break
+    return Calibration(
+        len(times) * rows, sum(trials), len(times) * rows, tuple(times), tuple(trials),
+        float(np.median(writing)),
+    )  # fmt: skip
+
+
+def extrapolate(
+    spec: Spec, measured: Calibration, cores: Sequence[int], prices: dict[str, float]
+) -> Estimate:
+    """Turn a calibration into an estimate: no measuring here."""
+    if not measured.accepted:
+        raise AcceptanceError("nothing was accepted in the calibration; lower the threshold")
+    count, blocks, size = spec.ensemble.count, spec.n_blocks, spec.block_size
+    per_trial = _seconds_per_trial(measured)
+    p = _acceptance(measured.accepted, measured.trials)
+    trials = Range(count / p.value, count / p.high, count / p.low)
+    overhead = blocks * measured.write_seconds
+    work = Range(
+        trials.value * per_trial.value + overhead,
+        trials.low * per_trial.low + overhead,
+        trials.high * per_trial.high + overhead,
+    )
+    data = sum(chunk_bytes(array, size) for array in arrays_of(spec)) + RECORD_BYTES
+    walls = tuple(_wall(n, work, blocks, prices) for n in cores)
+    gpu = work.value / 3600 / GPU_SPEED
+    return Estimate(
+        configurations=count,
+        blocks=blocks,
+        block_size=size,
+        suggested_block_size=suggested_block_size(spec, max(cores)),
+        seconds_per_trial=per_trial,
+        acceptance=p,
+        trials=trials,
+        core_hours=work.scaled(1 / 3600),
+        store_bytes=data * blocks,
+        walls=walls,
+        gpu_hours=gpu,
+        gpu_dollars=gpu * GPU_PRICE,
+        calibration={
+            key: value for key, value in asdict(measured).items()
+            if key not in ("seconds", "trials_of_block")
+        } | {"seconds": float(sum(measured.seconds))},
+        assumptions={
+            "parallel_efficiency": PARALLEL, "driver_seconds_per_block": DRIVER_SECONDS,
+            "start_seconds": START_SECONDS, "dollars_per_core_hour": dict(prices),
+            "gpu_speed_in_cores": GPU_SPEED, "dollars_per_gpu_hour": GPU_PRICE,
+            "core": "of this machine",
+        },
+    )  # fmt: skip
+
+
+def suggested_block_size(spec: Spec, cores: int) -> int:
+    """Return a block size that leaves four blocks to each core, in whole stacks."""
+    size = max(1, min(spec.block_size, spec.ensemble.count // (4 * cores)))
+    return max(spec.stack, size // spec.stack * spec.stack)
+
+
+def _seconds_per_trial(measured: Calibration) -> Range:
+    """Return the mean over trials; its interval from the spread between blocks."""
+    from scipy.stats import t
+
+    seconds, trials = np.array(measured.seconds), np.array(measured.trials_of_block)
+    mean = float(seconds.sum() / trials.sum())
+    if len(seconds) < 2:
+        return Range(mean, 0.5 * mean, 2 * mean)
+    # Ratio estimator: the residuals of the blocks carry the error.
+    residual = seconds - mean * trials
+    error = float(residual.std(ddof=1) / trials.mean() / np.sqrt(len(seconds)))
+    width = float(t.ppf(0.5 + LEVEL / 2, len(seconds) - 1)) * error
+    return Range(mean, max(mean - width, 0.0), mean + width)
+
+
+def _acceptance(accepted: int, trials: int) -> Range:
+    from scipy.stats import beta
+
+    side = (1 - LEVEL) / 2
+    low = float(beta.ppf(side, accepted, trials - accepted + 1))
+    high = float(beta.ppf(1 - side, accepted + 1, trials - accepted)) if trials > accepted else 1.0
+    return Range(accepted / trials, low, high)
+
+
+def _wall(cores: int, work: Range, blocks: int, prices: dict[str, float]) -> Wall:
+    busy = min(cores, blocks)
+    driver = blocks * DRIVER_SECONDS
+
+    def seconds(total: float) -> float:
+        # The last round of blocks is half empty on average, when all cores are busy.
+        last = 0.5 * total / blocks if busy == cores else 0.0
+        return max(total / (busy * PARALLEL), driver) + last + START_SECONDS
+
+    wall = Range(*(seconds(total) for total in work))
+    dollars = {name: wall.value / 3600 * cores * price for name, price in prices.items()}
+    return Wall(cores, busy, wall, driver, dollars)

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from lsg_ray.cluster.estimate import (
+    DRIVER_SECONDS,
+    PARALLEL,
+    PRICES,
+    START_SECONDS,
+    Calibration,
+    estimate,
+    extrapolate,
+    suggested_block_size,
+)
+from lsg_ray.cluster.sample import sample
+from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.errors import AcceptanceError, InputError
+from lsg_ray.spec import parse_spec
+from tests.landscape.conftest import relu_spec
+
+
+def binary_spec(count=40, **ensemble):
+    return parse_spec(
+        {
+            "dataset": {"name": "digits", "components": 4},
+            "network": {"widths": [4, 3, 10]},
+            "training": {"epochs": 2, "batch_size": 100},
+            "ensemble": {"count": count, "threshold": 0, "draws": 2, **ensemble},
+        }
+    )
+
+
+def made(blocks=20, seconds=2.0, trials=4, accepted=2):
+    return Calibration(
+        accepted * blocks, trials * blocks, accepted * blocks, (seconds,) * blocks,
+        (trials,) * blocks, 0.004,
+    )  # fmt: skip
+
+
+def test_the_arithmetic_of_an_even_calibration():
+    spec = binary_spec(100_000, block_size=100)
+    found = extrapolate(spec, made(), [1, 50, 10**6], PRICES)
+    assert found.seconds_per_trial.value == pytest.approx(0.5)
+    assert found.acceptance.value == 0.5
+    assert found.trials.value == 200_000
+    work = 200_000 * 0.5 + 1000 * 0.004
+    assert found.core_hours.value == pytest.approx(work / 3600)
+    one, fifty, many = found.walls
+    assert one.seconds.value == pytest.approx(work / PARALLEL + 0.5 * work / 1000 + START_SECONDS)
+    assert fifty.seconds.value == pytest.approx(
+        work / 50 / PARALLEL + 0.5 * work / 1000 + START_SECONDS
+    )
+    assert many.busy == found.blocks == 1000
+    assert many.seconds.value == pytest.approx(work / 1000 / PARALLEL + START_SECONDS)
+    assert one.driver_seconds == pytest.approx(1000 * DRIVER_SECONDS)
+    hours = fifty.seconds.value / 3600
+    assert fifty.dollars["spot"] == pytest.approx(hours * 50 * PRICES["spot"])
+
+
+def test_intervals_hold_what_they_should():
+    # 400 calibrations of 30 trials with p = 0.7: a 95 % interval misses about 20 times; that more
+    # than 40 or (it is conservative) none do happens less than once in 10,000 times.
+    rng, misses = np.random.default_rng(4), 0
+    spec = binary_spec()
+    for _ in range(400):
+        accepted = max(int(rng.binomial(30, 0.7)), 1)
+        measured = Calibration(accepted, 30, accepted, (1.0,) * 5, (6,) * 5, 0.0)
+        p = extrapolate(spec, measured, [1], PRICES).acceptance
+        misses += not p.low <= 0.7 <= p.high
+    assert misses <= 40
+    times = rng.gamma(4, 0.5, (400, 12))
+    inside = 0
+    for row in times:
+        measured = Calibration(12, 12, 12, tuple(row), (1,) * 12, 0.0)
+        found = extrapolate(spec, measured, [1], PRICES).seconds_per_trial
+        inside += found.low <= 2.0 <= found.high
+    assert inside > stats.binom.ppf(1e-4, 400, 0.92)
+
+
+def test_block_sizes_that_keep_cores_busy():
+    spec = parse_spec({"ensemble": {"count": 2_000_000}})
+    assert suggested_block_size(spec, 16) == 1000
+    assert suggested_block_size(spec, 4096) == 122
+    relu = parse_spec({"network": {"family": "relu"}, "ensemble": {"count": 100}})
+    assert suggested_block_size(relu, 4096) == relu.stack
+
+
+@pytest.mark.parametrize("spec", [binary_spec(40), relu_spec(12)], ids=["binary", "relu"])
+def test_the_store_is_as_large_as_estimated(spec, tmp_path):
+    found = estimate(spec, seconds=0.2, cores=[2])
+    sample(spec, tmp_path / "s", workers=0)
+    info = open_ensemble(tmp_path / "s").info()
+    assert found.configurations == info["rows"]
+    assert found.blocks == info["blocks"]
+    records = [len(f.read_bytes()) for f in (tmp_path / "s" / "ledger").glob("0*.json")]
+    assert found.store_bytes == pytest.approx(info["bytes"] + sum(records), rel=0.1)
+    assert found.trials.low <= info["trials"] <= found.trials.high
+    assert found.to_dict()["walls"][0]["cores"] == 2
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(InputError, match="calibration needs"):
+        estimate(binary_spec(), seconds=0)
+    with pytest.raises(InputError, match="at least 1"):
+        estimate(binary_spec(), seconds=1, cores=[0])
+    with pytest.raises(InputError, match="price -1"):
+        estimate(binary_spec(), seconds=1, price=-1)
+    with pytest.raises(AcceptanceError, match="0 of 2 trials reached"):
+        estimate(binary_spec(threshold=1, give_up_after=2), seconds=1)
