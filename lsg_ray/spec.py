@@ -41,10 +41,11 @@ Part = Literal["LB", "ITR", "RB"]
 
 def _not_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} given; an integer is needed")
+        raise ValueError(f"{str(value).lower()} given; a number is needed")
     return value
 
 
+Real = Annotated[float, BeforeValidator(_not_bool)]
 Positive = Annotated[int, Field(gt=0, le=2**31 - 1), BeforeValidator(_not_bool)]
 Seed = Annotated[int, Field(ge=0, lt=2**128), BeforeValidator(_not_bool)]
 
@@ -173,13 +174,13 @@ class TrainingSpec(_Section):
     batch_size: Positive | None = Field(
         200, description="Mini-batch; null for full batch. LL App. D: 200; SG Sec. 4.5: 256."
     )
-    batch_fraction: float | None = Field(
+    batch_fraction: Real | None = Field(
         None, gt=0, le=1, description="Mini-batch as a share of the examples. SG Sec. 4.5: 0.1."
     )
     epochs: Positive = Field(
         50, description="Passes over the training set, at most. Authors' runs: 50."
     )
-    target_loss: float | None = Field(
+    target_loss: Real | None = Field(
         None,
         gt=0,
         description="relu: train until the training loss is no larger; null: all epochs.",
@@ -411,7 +412,7 @@ def _misfits(spec: Spec) -> Iterable[str]:
             if value:
                 yield f"{name}: {value} given; only relu networks have it (network.family)"
     for part in spec.ensemble.frozen_parts:
-        if part not in spec.network.parts:
+        if part not in spec.network.parts and spec.network.family == "binary":
             allowed = ", ".join(spec.network.parts)
             yield f"ensemble.frozen_parts: {part!r} given; this network has {allowed}"
     if set(spec.ensemble.frozen_parts) >= set(spec.network.parts):

@@ -530,7 +530,7 @@ def test_relu__misfits_are_refused_each_with_its_line(fields, data):
         ),
         (
             relu(training={"stack": True}),
-            ["training.stack: true given; an integer is needed"],
+            ["training.stack: true given; a number is needed"],
         ),
         (
             {"network": {"biases": True}, "training": {"target_loss": 0.1, "stack": 4}},
@@ -772,4 +772,4 @@ def test_truth_values__are_no_integers(path):
     section, field = path.split(".")
     with pytest.raises(SpecError) as caught:
         parse_spec({section: {field: True}})
-    assert caught.value.faults == (f"{path}: true given; an integer is needed",)
+    assert caught.value.faults == (f"{path}: true given; a number is needed",)

@@ -11,7 +11,6 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.statistics.configurations import Configurations, as_configurations
 from lsg_ray.statistics.moments import moments
@@ -85,11 +84,17 @@ def as_target(given: Any) -> Target:
         return _from_path(Path(given))
     if isinstance(given, xarray.Dataset):
         return _from_dataset(given)
-    if isinstance(given, (Ensemble, Configurations)):
-        return _from_dataset(moments(given))
     if isinstance(given, tuple) and len(given) == 2:
         return Target(*given)
-    return _from_dataset(moments(given))
+    return _from_dataset(moments(signs(given)))
+
+
+def signs(given: Any) -> Configurations:
+    """Return configurations of ±1 weights, and refuse others before anything is computed."""
+    source = as_configurations(given)
+    if not source.binary:
+        raise InputError(f"{source.name} holds real numbers; a model is of ±1 weights")
+    return source
 
 
 def as_sample(given: Any) -> Configurations:
@@ -109,10 +114,7 @@ def as_sample(given: Any) -> Configurations:
         moments_only = moments_only or stored
     if moments_only:
         raise InputError("moments given; pseudolikelihood needs the configurations: name a store")
-    source = as_configurations(given)
-    if not source.binary:
-        raise InputError(f"{source.name} holds real numbers; a model is of ±1 weights")
-    return source
+    return signs(given)
 
 
 def _from_path(path: Path) -> Target:
@@ -135,7 +137,7 @@ def _from_path(path: Path) -> Target:
             f"{text}: cannot be read as moments ({reason}); name a moments Zarr, an .npz with m "
             "and C, or a store"
         ) from None
-    return _from_dataset(moments(text))
+    return _from_dataset(moments(signs(text)))
 
 
 def attributes_of(path: Path) -> dict[str, Any]:

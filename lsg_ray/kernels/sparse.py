@@ -3,10 +3,10 @@
 Four fifths of the pixels of MNIST are black.  A first layer that skips them needs a fifth of the
 multiply-adds of a dense product, and no copy of the mini-batch: it reads the examples where they
 are, in rows of 32-bit words, input and number of the value.  (Pixels have 256 values; examples in
-random order come from memory, so bytes count.)  Weights are laid out input by input in blocks of at most 64
-units, ``[block, input, unit]``, and the inputs are gone through in tiles of `TILE`: the weights of a
-tile stay in the first cache while all examples read them, and the pre-activations (or the errors)
-of one example are held in registers meanwhile.
+random order come from memory, so bytes count.)  Weights are laid out input by input in blocks of
+at most 64 units, ``[block, input, unit]``, and the inputs are gone through in tiles of `TILE`: the
+weights of a tile stay in the first cache while all examples read them, and the pre-activations (or
+the errors) of one example are held in registers meanwhile.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def sparse_product(cuts, entries, table, rows, weights, z):
 
     Example a has entries k from ``cuts[a, t]`` to ``cuts[a, t + 1]`` in tile t of the inputs
     (int64): the upper half of ``entries[k]`` (uint32) is the input, the lower half the place of
-    the value in ``table`` (float32); rows (n,) int64; weights (blocks, inputs, width) float32, width
-    a multiple of 16, at most 64; z (n, blocks * width) float32, overwritten.
+    the value in ``table`` (float32); rows (n,) int64; weights (blocks, inputs, width) float32,
+    width a multiple of 16, at most 64; z (n, blocks * width) float32, overwritten.
     """
     width = weights.shape[2]
     z[:] = 0

@@ -65,7 +65,7 @@ def test_commands_that_work(lsg, real, tmp_path, words):
         (("distances", "--out", "OUT", "--other", "BINARY"), "weights a configuration"),
         (("embed", "--out", "OUT", "--color", "polarization"), "--color polarization given"),
         (("fit", "--method", "plm", "--out", "OUT"), "a model is of ±1 weights"),
-        (("fit", "--method", "pcd", "--out", "OUT"), "diagonal of C is 1"),
+        (("fit", "--method", "pcd", "--out", "OUT"), "a model is of ±1 weights"),
         (("query", "--columns", "weights"), "unknown column 'weights'"),
         (("query", "--where", "polarization > 0"), "unknown name 'polarization'"),
     ],
