@@ -42,7 +42,7 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
     The third panel shows the loss against the distance from the start or, of constrained and
     Metropolis walks, the share of moves that were allowed or made.
     """
-    figure = new_figure(2.7)
+    figure = new_figure(3.1)
     loss, accuracy, third = figure.subplots(1, 3)
     free = walk.attrs["kind"] == "free"
     step = walk["step"].values
@@ -64,10 +64,13 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
     loss.set_yscale("log")
     loss.set_xlabel("step $t$")
     loss.set_ylabel("loss (nat)")
-    loss.legend(title="solid: training")
     label_panel(loss, "a", "loss")
     accuracy.set_xlabel("step $t$")
     accuracy.set_ylabel("accuracy")
+    handles, labels = loss.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=6, title="solid: training, dashed: test"
+    )
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
     label_panel(accuracy, "b", "accuracy")
     if free:
@@ -125,7 +128,7 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     results
         From `lsg_ray.swap_barriers`, by name of the architecture; paths are those of the first.
     """
-    figure = new_figure(2.8)
+    figure = new_figure(2.8 if len(results) == 1 else 3.2)
     left, middle, right = figure.subplots(1, 3)
     first = next(iter(results.values()))
     alpha, shades = first["alpha"].values, accuracy_colours()
@@ -151,7 +154,9 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         axes.set_yscale("log")
     middle.set_xlabel("swaps $k$")
     middle.set_ylabel("test barrier (nat)")
-    middle.legend(fontsize=7)
+    if len(results) > 1:
+        handles, labels = middle.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(results), 4))
     label_panel(middle, "b", "barrier")
     right.set_xlabel("share of nodes moved")
     label_panel(right, "c", "at equal shares")
