@@ -12,9 +12,13 @@ two correlations with jackknife errors over configurations; it exits with 1 if o
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
+
+# None of this folder's scripts is to be taken for a module of Python: it has statistics.py too.
+sys.path[:] = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
+
+import json
 
 import click
 import numpy as np

@@ -57,6 +57,8 @@ STACK = 64
 REAL_STACK, STACK_BYTES = 8, 4 << 20
 #: Most weights a network may have.
 MAX_WEIGHTS = 10**8
+#: Most bytes of a specification's file, and keys of one mapping in it; ours have some thousand.
+MAX_FILE, MAX_KEYS = 2**18, 10_000
 
 #: Pixels and classes of each data set: what the first and the last width must fit.
 DATASET_SHAPES: dict[str, tuple[int, int]] = {
@@ -469,7 +471,11 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
         The file is missing, is not YAML, or a field is wrong.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise SpecError([f"over {MAX_FILE:,} bytes long; this is no specification"], str(path))
+        text = data.decode("utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
         raise SpecError([f"cannot be read: {reason}"], str(path)) from None
@@ -528,12 +534,25 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key.value)
         return node
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MAX_KEYS:  # merges of merges grow as a power
+            problem = f"a mapping has more than {MAX_KEYS:,} keys"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
 
 def _read_yaml(text: str) -> Any:
     """Read YAML; `ValueError` says in one line what is wrong with it."""
     try:
         return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+        LookupError,
+        AttributeError,
+        TypeError,
+    ) as error:
         line = "".join(mark if mark.isprintable() else " " for mark in str(error))
         raise ValueError(f"not valid YAML: {' '.join(line.split())}") from None
 

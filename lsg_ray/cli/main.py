@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from lsg_ray import __version__
-from lsg_ray.cli import catalogue, cluster, fit, landscape, measure, rsb, runs, stores, terrain
+from lsg_ray.cli import (
+    catalogue,
+    cluster,
+    fit,
+    jobs,
+    landscape,
+    measure,
+    rsb,
+    runs,
+    stores,
+    terrain,
+)
 from lsg_ray.errors import LsgError
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,6 +46,7 @@ def cli() -> None:
     Model:   lsg fit MOMENTS|STORE --out MODEL; lsg check MODEL STORE
     Explore: lsg scan | mc MODEL --references STORE --out RESULT; lsg tap | thermo MODEL
              lsg rsb [STORE] [--model MODEL] [--sk N] --out RESULT --figure PNG
+    Cluster: lsg submit SPEC --address URL --out URL; lsg jobs list | status | logs | stop
     ReLU:    lsg landscape walk | interpolate | permute | flatness | surface STORE --out RESULT
     """
 
@@ -36,6 +54,7 @@ def cli() -> None:
 for _command in (
     runs.run,
     runs.sample,
+    runs.estimate,
     stores.info,
     stores.verify,
     stores.query,
@@ -56,18 +75,49 @@ for _command in (
     rsb.rsb,
     terrain.landscape,
     runs.report,
+    jobs.submit,
+    jobs.jobs,
     catalogue.data,
     catalogue.spec,
 ):
     cli.add_command(_command)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 bad usage or input, 130 interrupted."""
+class _Terminated(BaseException):
+    """SIGTERM, which spot nodes, schedulers and job servers send some seconds before SIGKILL."""
+
+
+@contextlib.contextmanager
+def _heeding_termination() -> Iterator[None]:
+    """Let SIGTERM unwind a command as Ctrl-C does: what was started ends, what is done is kept."""
+
+    def terminate(*_: Any) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def main(
+    arguments: list[str] | None = None, command: click.Command | None = None, name: str = "lsg"
+) -> None:
+    """Run the command line and exit.
+
+    0: done, 1: failed, 2: bad usage or input, 130: interrupted, 143: terminated.
+    """
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        cli.main(args=arguments, standalone_mode=False, prog_name="lsg")
+        with _heeding_termination():
+            (command or cli).main(args=arguments, standalone_mode=False, prog_name=name)
         sys.exit(0)
+    except _Terminated:
+        _fail(words, "terminated; run the same command again to resume", TERMINATED, echo=True)
     except click.ClickException as error:
         error.show()
         _fail(words, error.format_message(), error.exit_code)
@@ -93,6 +143,11 @@ def _fail(words: list[str], message: str, code: int, echo: bool = False) -> None
             click.echo(json.dumps({"error": message, "exit_code": code}))
         except OSError:
             _close_output()
+    session = sys.modules.get("lsg_ray.cluster.session")
+    if session is not None and session.abandoned:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -7,6 +7,7 @@ Retry, resume and growth are the same thing: do the missing blocks.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import time
@@ -16,11 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lsg_ray.cluster.metrics import record_block
 from lsg_ray.cluster.progress import Progress, Style, byte_progress, progress
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.block import Block, RealBlock
+from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.ledger import rejection_histogram
 from lsg_ray.ensemble.verify import sweep
 from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
@@ -322,7 +325,10 @@ def _block_task(
         except RayError:  # the board was lost, and with it what is known of earlier attempts
             return 0
 
-    return sample_block(url, spec, arena, block, start, rows, report, attempts)
+    done = sample_block(url, spec, arena, block, start, rows, report, attempts)
+    size = sum(array.row_bytes for array in arrays_of(spec))
+    record_block(done.rows, done.trials, done.rows * size)
+    return done
 
 
 def compile_once(spec: Spec) -> None:
@@ -335,9 +341,12 @@ def compile_once(spec: Spec) -> None:
     from lsg_ray.networks.binary import warm_up
 
     folder = Path(CACHE_FOLDER)
-    if (folder / "compiled").exists():
+    # numba's cache is by place of the sources: shipped code lies somewhere else in each job.
+    place = hashlib.sha256(str(Path(__file__).resolve()).encode()).hexdigest()[:12]
+    marker = folder / f"compiled-{place}"
+    if marker.exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "compiling.lock"):
         warm_up()
-        (folder / "compiled").touch()
+        marker.touch()

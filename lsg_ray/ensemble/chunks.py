@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.ensemble.layout import ArrayLayout
-from lsg_ray.ensemble.location import Location
+from lsg_ray.ensemble.location import Location, UnreadableError
 from lsg_ray.errors import StoreError
 
 CHECKSUM_BYTES = 4
@@ -89,9 +89,12 @@ def read_chunk(
     """
     key = array.chunk_key(block)
     try:
-        return decode_chunk(array, block_size, rows, location.read(key))
+        data = location.read(key, limit=chunk_bytes(array, block_size))
+        return decode_chunk(array, block_size, rows, data)
     except FileNotFoundError:
         fault = "is missing"
+    except UnreadableError as error:
+        fault = error.reason
     except ChunkError as error:
         fault = str(error)
     raise StoreError(

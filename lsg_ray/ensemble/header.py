@@ -23,6 +23,7 @@ from lsg_ray.ensemble.layout import (
     LEDGER,
     MAX_BLOCKS,
     MAX_CHUNK,
+    MAX_LAYERS,
     ROOT,
     ArrayLayout,
     arrays_of,
@@ -135,6 +136,10 @@ def new_header(
             f"ensemble.block_size: {spec.block_size} given, which makes {spec.n_blocks:,} blocks "
             f"of {spec.ensemble.count:,} configurations; at most {MAX_BLOCKS:,}, use larger blocks"
         )
+    if len(spec.network.shapes) > MAX_LAYERS:
+        raise StoreInputError(
+            f"network.widths: {len(spec.network.shapes):,} layers given; at most {MAX_LAYERS:,}"
+        )
     header = Header(spec, spec.hash, dataset_hash, spec.block_size, package_version(), derivation)
     for array in header.arrays:
         size = array.row_bytes * header.block_size
@@ -194,7 +199,7 @@ def parse_header(data: bytes, url: str) -> Header:
         )
     try:
         return _header(attributes)
-    except (SpecError, StoreError, KeyError, TypeError, ValueError) as error:
+    except (SpecError, StoreError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise StoreError(
             f"{url}: {ROOT} is damaged: {_reason(error)}; "
             "it cannot be repaired: restore it from a copy, or sample again elsewhere"
@@ -223,6 +228,12 @@ def _header(attributes: Mapping[str, Any]) -> Header:
         )
     if header.n_blocks > MAX_BLOCKS:
         raise ValueError(f"{header.n_blocks} blocks planned, at most {MAX_BLOCKS} are allowed")
+    if len(spec.network.shapes) > MAX_LAYERS:
+        raise ValueError(f"{len(spec.network.shapes)} layers, at most {MAX_LAYERS} are allowed")
+    for array in header.arrays:
+        size = array.row_bytes * header.block_size
+        if size > MAX_CHUNK:
+            raise ValueError(f"a block takes {size:,} bytes of {array.name!r}, too many")
     derived = header.attributes()
     for name in ("spec_hash", "count", "n_weights"):
         expected = derived[name]

@@ -60,6 +60,8 @@ _BITS_OF_BYTE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, b
 _SIGNS_OF_BYTE = (2 * _BITS_OF_BYTE.view(np.int8) - 1).view(np.int64).reshape(256)
 #: Eight digits name a block, and a plan of all blocks must fit into memory.
 MAX_BLOCKS = 10_000_000
+#: A network of more layers would be a store of as many arrays.
+MAX_LAYERS = 1_000
 #: Most bytes of one array in a block, which is written and read as a whole.
 MAX_CHUNK = 2 * 2**30
 

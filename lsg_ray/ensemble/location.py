@@ -2,26 +2,39 @@
 
 Everything is addressed by a URL and goes through `obstore`: a local path or ``file://``,
 ``memory://NAME`` (lives in this process, for tests and notebooks), ``s3://BUCKET/PREFIX`` and
-``gs://BUCKET/PREFIX`` (credentials from the environment, as their own clients take them).  Tasks
-pass URLs, never open stores: a pickled store would carry credentials.
+``gs://BUCKET/PREFIX`` (credentials from the environment alone, see `lsg_ray.ensemble.remote`).
+Tasks pass URLs, never open stores: a pickled store would carry credentials.
 
 Single objects are written atomically everywhere.  Locally that is a staged file ``NAME#1`` and a
 rename, so a killed writer can leave a staged file and never half an object; nothing is synced to
 disk, so after a power loss an object may be empty, which the checksums of the readers notice.
+On object stores a request that fails is repeated for a while; since all that is written may be
+written again, and a conditional create knows its own bytes again, a lost answer does no harm.
+What is read is never larger than the reader expects: sizes are looked at before data.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import stat
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from lsg_ray.ensemble.remote import (
+    UPLOADS,
+    Patience,
+    check_bucket,
+    explain,
+    open_store,
+)
 from lsg_ray.errors import StoreError, StoreInputError
 
 Item = TypeVar("Item")
@@ -30,6 +43,10 @@ Result = TypeVar("Result")
 REMOTE_SCHEMES = ("s3", "gs")
 #: Requests in flight against an object store; local reads are faster one by one.
 REMOTE_THREADS = 32
+#: Keys of a listing that are handed over at once.
+LIST_PAGE = 1000
+#: Most bytes of a JSON document; ours have some hundred, and some thousand with long settings.
+MAX_DOCUMENT = 2**20
 
 _memory_stores: dict[str, Any] = {}
 _memory_lock = threading.Lock()
@@ -67,17 +84,22 @@ def canonical_url(url: str | os.PathLike[str]) -> str:
             f"{text}: scheme {scheme!r} is not served; give a local path, file://, memory://, "
             + " or ".join(f"{known}://" for known in REMOTE_SCHEMES)
         )
-    segments = rest.split("/")
-    if not segments[0] or any(part in ("", ".", "..") for part in segments):
-        raise StoreInputError(
-            f"{text}: write {scheme}://BUCKET/PREFIX, without empty or '..' parts"
-        )
     if any(mark in rest for mark in "?#@"):
         # The text may hold a secret, so it is not repeated.
         raise StoreInputError(
             f"{scheme}://…: no '?', '#' or '@' in a store's URL; "
             "put credentials and endpoints into the environment"
         )
+    if any(mark in "%\\" or not mark.isprintable() for mark in rest):
+        raise StoreInputError(
+            f"{text!r}: no '%', '\\' or control characters in a store's URL; write plain names"
+        )
+    segments = rest.split("/")
+    if not segments[0] or any(part in ("", ".", "..") for part in segments):
+        raise StoreInputError(
+            f"{text}: write {scheme}://BUCKET/PREFIX, without empty or '..' parts"
+        )
+    check_bucket(text, scheme, segments[0], "/".join(segments[1:]))
     return f"{scheme}://{rest}"
 
 
@@ -91,11 +113,23 @@ def _location(url: str) -> Location:
     return Location(url)
 
 
+class UnreadableError(StoreError):
+    """A key is there, and what it holds is not to be read: too large, or no file."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[UnreadableError], tuple[str, str]]:
+        return (type(self), (str(self), self.reason))
+
+
 class Location:
     """A flat map from keys such as ``weights/c.0.0`` to immutable bytes.
 
     Methods raise `StoreError` with the URL and the store's own reason when it cannot be reached or
-    refuses, and `FileNotFoundError` where a key is absent.  Use `locate` to make one.
+    refuses, and `FileNotFoundError` where a key is absent.  An object store that fails is an error
+    after `remote.PATIENCE_SECONDS` and the time of one request.  Use `locate` to make one.
     """
 
     def __init__(self, url: str) -> None:
@@ -103,6 +137,7 @@ class Location:
         #: Directory of a local store, else None.
         self.path = None if "://" in url else Path(url)
         self._opened: Any = None
+        self._answered = False
 
     def __repr__(self) -> str:
         return f"Location({self.url!r})"
@@ -115,81 +150,173 @@ class Location:
         """Whether each request crosses a network."""
         return self.url.startswith(tuple(f"{scheme}://" for scheme in REMOTE_SCHEMES))
 
-    def read(self, key: str) -> Any:
+    def read(self, key: str, limit: int = MAX_DOCUMENT) -> Any:
         """Return the bytes under a key, as an object with the buffer protocol.
+
+        Parameters
+        ----------
+        key
+            Which object.
+        limit
+            Most bytes that it may have; of a larger one no data is read.
 
         Raises
         ------
         FileNotFoundError
             There is no such key.
+        UnreadableError
+            It is larger, or no regular file.
         """
         import obstore
 
-        if self.path is not None and self._opened is None and not self.path.is_dir():
-            raise FileNotFoundError(key)
-        with self._failures(f"{key} cannot be read"):
-            return obstore.get(self._store(), key).bytes()
+        def get() -> Any:
+            found = obstore.get(self._store(), key)
+            self._check_size(key, found.meta["size"], limit)
+            return found.bytes()
+
+        if self.path is not None:
+            with self._failures(f"{key} cannot be read"):
+                if self._opened is None and not self.path.is_dir():
+                    raise FileNotFoundError(key)
+                status = (self.path / key).stat()
+                if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+                    raise UnreadableError(f"{self.url}: {key} is not a file", "is not a file")
+        return self._attempt(f"{key} cannot be read", get)
+
+    def _check_size(self, key: str, size: int, limit: int) -> None:
+        if size > limit:
+            reason = f"holds {size:,} bytes, must hold {limit:,}"
+            if limit == MAX_DOCUMENT:
+                reason = f"holds {size:,} bytes, a document at most {limit:,}"
+            raise UnreadableError(f"{self.url}: {key} {reason}", reason)
 
     def write(self, key: str, data: bytes | bytearray) -> None:
         """Store an object atomically, over an older one if there is one."""
         import obstore
 
-        with self._failures(f"{key} cannot be written"):
-            obstore.put(self._store(), key, data)
+        self._attempt(
+            f"{key} cannot be written",
+            lambda: obstore.put(self._store(), key, data, max_concurrency=UPLOADS),
+        )
 
     def create(self, key: str, data: bytes) -> bool:
-        """Store an object unless the key is taken; return whether it was free.  Atomic."""
+        """Store an object unless the key is taken; return whether it was free.  Atomic.
+
+        On object stores a key that holds these very bytes counts as free: the answer to the
+        request that created it may have been lost.
+        """
         import obstore
 
-        with self._failures(f"{key} cannot be written"):
+        def put() -> bool:
             try:
-                obstore.put(self._store(), key, data, mode="create")
+                obstore.put(self._store(), key, data, mode="create", use_multipart=False)
+            except obstore.exceptions.AlreadyExistsError:
+                return self.is_remote and self._holds(key, data)
+            return True
+
+        return self._attempt(f"{key} cannot be written", put)
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        import obstore
+
+        try:
+            found = obstore.get(self._store(), key)
+            return found.meta["size"] == len(data) and bytes(found.bytes()) == data
+        except FileNotFoundError:
+            return False
+
+    def require_conditional_create(self, key: str, data: bytes) -> None:
+        """Refuse an object store that creates what is there already: one more request.
+
+        Parameters
+        ----------
+        key, data
+            What this caller has just created; deleted again if the store is refused.
+
+        Raises
+        ------
+        StoreInputError
+            The server ignores ``If-None-Match``, so that two writers could not be told apart.
+        """
+        import obstore
+
+        def is_ignored() -> bool:
+            try:
+                obstore.put(self._store(), key, data, mode="create", use_multipart=False)
             except obstore.exceptions.AlreadyExistsError:
                 return False
-        return True
+            return True
+
+        if self.is_remote and self._attempt(f"{key} cannot be written", is_ignored):
+            self.delete(key)
+            raise StoreInputError(
+                f"{self.url}: the server ignores conditional writes (If-None-Match), without which "
+                "two runs could spoil each other's store; use a server that heeds them, as Amazon "
+                "S3, Google Cloud Storage, MinIO and Ceph do, or a local path"
+            )
 
     def delete(self, key: str) -> None:
         """Remove an object; an absent one is fine."""
         import obstore
 
-        with self._failures(f"{key} cannot be deleted"):
-            try:
-                if self.path is not None and "#" in key:  # staged files are hidden from obstore
-                    (self.path / key).unlink()
-                else:
-                    obstore.delete(self._store(), key)
-            except FileNotFoundError:
-                return
+        def remove() -> None:
+            if self.path is not None and "#" in key:  # staged files are hidden from obstore
+                (self.path / key).unlink()
+            else:
+                obstore.delete(self._store(), key)
+
+        with suppress(FileNotFoundError):
+            self._attempt(f"{key} cannot be deleted", remove)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """Yield the keys below a directory-like prefix (staged files of writers left out)."""
-        import obstore
+        """Yield the keys below a directory-like prefix (staged files of writers left out).
 
-        if self.path is not None and not self.path.is_dir():
+        Locally links to folders are not followed, so nothing outside the store is listed.
+        """
+        if self.path is None:
+            yield from (key for key, _ in self._listed(prefix))
             return
-        with self._failures("cannot be listed"):
-            for batch in obstore.list(self._store(), prefix or None):
-                for entry in batch:
-                    yield entry["path"]
+        for key, _ in self._walk(prefix):
+            if not re.search(r"#\d+$", key):
+                yield key
 
     def everything(self) -> dict[str, int]:
         """Return size in bytes by key, locally of every file: also staged, odd and foreign ones."""
+        return dict(self._listed() if self.path is None else self._walk())
+
+    def _listed(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Yield keys and sizes; after a failure the listing goes on behind the last key."""
         import obstore
 
-        if self.path is None:
-            with self._failures("cannot be listed"):
-                batches = list(obstore.list(self._store()))
-            return {entry["path"]: entry["size"] for batch in batches for entry in batch}
-        if not self.path.is_dir():
-            return {}
-        sizes = {}
+        patience, last = Patience(self._answered), None
+        while True:
+            try:
+                with self._failures("cannot be listed"):
+                    pages = obstore.list(
+                        self._store(), prefix or None, offset=last, chunk_size=LIST_PAGE
+                    )
+                    for page in pages:
+                        self._answered, patience = True, Patience(True)
+                        for entry in page:
+                            yield entry["path"], entry["size"]
+                            last = entry["path"]
+                return
+            except _RemoteFailure as failure:
+                self._wait_or_raise(patience, "cannot be listed", failure)
+
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        assert self.path is not None
+        top = self.path / prefix
         with self._failures("cannot be listed"):
-            for folder, folders, names in os.walk(self.path, onerror=_raise):
+            if not top.is_dir():
+                return
+            for folder, folders, names in os.walk(top, onerror=_raise):
                 links = [name for name in folders if Path(folder, name).is_symlink()]
-                for file in (Path(folder, name) for name in names + links):
+                place = os.path.relpath(folder, self.path)
+                above = "" if place == "." else place.replace(os.sep, "/") + "/"
+                for name in names + links:
                     with suppress(FileNotFoundError):  # a staged file, renamed meanwhile
-                        sizes[file.relative_to(self.path).as_posix()] = file.lstat().st_size
-        return sizes
+                        yield above + name, os.lstat(os.path.join(folder, name)).st_size
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield ``function(item)`` in order; many requests at once where a network is crossed."""
@@ -197,7 +324,16 @@ class Location:
             yield from map(function, items)
             return
         with ThreadPoolExecutor(REMOTE_THREADS) as pool:
-            yield from pool.map(function, items)
+            waiting: deque[Future[Result]] = deque()
+            try:
+                for item in items:
+                    waiting.append(pool.submit(function, item))
+                    if len(waiting) > 2 * REMOTE_THREADS:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def zarr_store(self) -> Any:
         """Return a read-only `zarr.storage.ObjectStore`: for other tools, not for tasks."""
@@ -211,14 +347,34 @@ class Location:
         return self._opened
 
     def _open(self) -> Any:
-        from obstore.store import LocalStore, MemoryStore, from_url
+        from obstore.store import LocalStore, MemoryStore
 
         if self.path is not None:
             return LocalStore(prefix=str(self.path), mkdir=True)
         if self.url.startswith("memory://"):
             with _memory_lock:
                 return _memory_stores.setdefault(self.url, MemoryStore())
-        return from_url(self.url)
+        return open_store(self.url)
+
+    def _attempt(self, what: str, operation: Callable[[], Result]) -> Result:
+        """Do an operation; on an object store again and again, while that may help."""
+        patience = Patience(self._answered)
+        while True:
+            try:
+                with self._failures(what):
+                    result = operation()
+                    self._answered = True
+                    return result
+            except FileNotFoundError:
+                self._answered = True
+                raise
+            except _RemoteFailure as failure:
+                self._wait_or_raise(patience, what, failure)
+
+    def _wait_or_raise(self, patience: Patience, what: str, failure: _RemoteFailure) -> None:
+        fault = explain(failure.error, self.url)
+        if not patience.waits(fault):
+            raise patience.error(self.url, what, fault) from None
 
     @contextmanager
     def _failures(self, what: str) -> Iterator[None]:
@@ -227,11 +383,25 @@ class Location:
 
         try:
             yield
-        except FileNotFoundError:
+        except StoreError:
             raise
         except (BaseError, OSError, ValueError, NotImplementedError) as error:
+            if self.is_remote:
+                if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+                    raise FileNotFoundError(what.partition(" ")[0]) from None
+                raise _RemoteFailure(error) from None
+            if isinstance(error, FileNotFoundError):
+                raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StoreError(f"{self.url}: {what}: {reason}") from None
+
+
+class _RemoteFailure(Exception):  # noqa: N818
+    """What an object store's client raised, on its way to be explained."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 def _raise(error: OSError) -> None:

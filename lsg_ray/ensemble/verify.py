@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from lsg_ray.ensemble.chunks import ChunkError, decode_chunk
+from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
 from lsg_ray.ensemble.content import combine, content_hash
 from lsg_ray.ensemble.header import (
     Header,
@@ -44,10 +44,13 @@ from lsg_ray.ensemble.header import (
 )
 from lsg_ray.ensemble.layout import LEDGER, ROOT, padding_is_zero
 from lsg_ray.ensemble.ledger import RECORD_KEY, Record, parse_record, record_key, summarise
-from lsg_ray.ensemble.location import Location, locate
+from lsg_ray.ensemble.location import Location, UnreadableError, locate
+from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.ensemble.writer import drop_block, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
 
+#: Foreign files that are named one by one.
+MAX_FOREIGN = 1000
 #: Findings that are repaired by sampling the block again.
 BLOCK_KINDS = ("missing chunk", "truncated chunk", "flipped bits", "content", "record")
 
@@ -146,6 +149,8 @@ def verify(
         if not _is_headless(location):
             raise
         return VerifyReport(location.url, (Finding("metadata", str(error), ROOT),))
+    except PlaceError:
+        raise
     except StoreError as error:
         return VerifyReport(location.url, (Finding("metadata", str(error), ROOT),))
     return _verify(location, header, repair, progress)
@@ -201,11 +206,11 @@ def _is_headless(location: Location) -> bool:
     """Return whether this was one of our stores before its root document was lost or garbled."""
     try:
         location.read(f"{LEDGER}/{ROOT}")
-    except (FileNotFoundError, StoreError):
+    except (FileNotFoundError, UnreadableError):
         return False
     try:
         document = json.loads(bytes(location.read(ROOT)))
-    except (FileNotFoundError, ValueError, RecursionError):
+    except (FileNotFoundError, UnreadableError, ValueError, RecursionError):
         return True
     attributes = document.get("attributes") if isinstance(document, dict) else None
     return not isinstance(attributes, dict) or "format" not in attributes
@@ -219,7 +224,12 @@ def _check_metadata(location: Location, header: Header, sizes: dict[str, int]) -
         name = key.partition("/")[0]
         fault = "is missing"
         if key in sizes:
-            fault = same_metadata(bytes(location.read(key)), expected) or ""
+            try:
+                fault = same_metadata(bytes(location.read(key)), expected) or ""
+            except UnreadableError as error:
+                fault = error.reason
+            except FileNotFoundError:  # since it was listed, or a link to nowhere
+                pass
         if fault:
             findings.append(Finding("metadata", f"array {name!r}: {key}: {fault}", key, name))
     return findings
@@ -230,7 +240,8 @@ def _check_keys(header: Header, sizes: dict[str, int]) -> list[Finding]:
     known = set(metadata_keys(header))
     records = {block for key in sizes if (block := _record_of(key)) is not None}
     left_over: dict[int, list[str]] = {}
-    findings = []
+    findings: list[Finding] = []
+    foreign = 0
     for key in sorted(sizes):
         block = _chunk_of(key, header)
         if key in known or _record_of(key) in range(header.n_blocks):
@@ -243,7 +254,12 @@ def _check_keys(header: Header, sizes: dict[str, int]) -> list[Finding]:
         elif _is_staged(key, header):
             findings.append(Finding("left-over file", f"{key}: left by a killed writer", key))
         elif block is None:
-            findings.append(Finding("foreign file", f"{key}: no part of an ensemble", key))
+            foreign += 1
+            if foreign <= MAX_FOREIGN:
+                findings.append(Finding("foreign file", f"{key}: no part of an ensemble", key))
+    if foreign > MAX_FOREIGN:
+        message = f"{foreign - MAX_FOREIGN:,} more that are no part of an ensemble"
+        findings.append(Finding("foreign file", message))
     for block, keys in sorted(left_over.items()):
         message = f"block {block}: no record, but {', '.join(keys)}: left by a killed writer"
         findings.append(Finding("left-over data", message, keys[0], block=block))
@@ -284,17 +300,21 @@ def _check_block(
         record = parse_record(bytes(location.read(key)), header, block)
     except FileNotFoundError:  # dropped since it was listed
         return [], None
+    except UnreadableError as error:
+        return [Finding("record", f"block {block}: {key} {error.reason}", key, block=block)], None
     except ValueError as error:
         return [Finding("record", f"block {block}: {key} {error}", key, block=block)], None
     findings, arrays = [], {}
     for array in header.arrays:
         chunk = array.chunk_key(block)
         try:
-            data = location.read(chunk)
+            data = location.read(chunk, limit=chunk_bytes(array, header.block_size))
             arrays[array.name] = decode_chunk(array, header.block_size, record.rows, data)
             continue
         except FileNotFoundError:
             kind, fault = "missing chunk", "is missing, though the block has a record"
+        except UnreadableError as error:
+            kind, fault = "truncated chunk", error.reason
         except ChunkError as error:
             kind, fault = error.kind, str(error)
         message = f"array {array.name!r}, block {block}: {chunk} {fault}"

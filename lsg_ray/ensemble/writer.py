@@ -42,7 +42,8 @@ from lsg_ray.ensemble.ledger import (
     record_key,
     summarise,
 )
-from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
+from lsg_ray.ensemble.location import Location, UnreadableError, locate, refuse_inside_store
+from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.spec import Spec
 
@@ -119,6 +120,8 @@ def create_ensemble(
             refuse_inside_store(location.path)
         _refuse_foreign(location)
         created = location.create(ROOT, metadata[ROOT])
+        if created:
+            location.require_conditional_create(ROOT, metadata[ROOT])
     grown_from = None
     if not created:
         stored = read_header(location)
@@ -220,7 +223,7 @@ def write_metadata(location: Location, metadata: dict[str, bytes]) -> list[str]:
             continue
         try:
             holds = same_metadata(bytes(location.read(key)), expected) is None
-        except FileNotFoundError:
+        except (FileNotFoundError, UnreadableError):
             holds = False
         if not holds:
             location.write(key, expected)
@@ -303,6 +306,8 @@ def write_block(
             chunk = encode_chunk(layout, header.block_size, arrays[layout.name])
             location.write(layout.chunk_key(index), chunk)
         first = add_record(location, record)
+    except PlaceError:
+        raise
     except StoreError:
         # Another driver may have completed the block and swept up what was being written here.
         if _is_present(location, header, record):

@@ -266,7 +266,9 @@ def test_weights_are_spelled_as_signs(ensemble):
 def test_reading_stops_at_the_limit(ensemble, monkeypatch):
     read, true_read = [], Location.read
     monkeypatch.setattr(
-        Location, "read", lambda self, key: (read.append(key), true_read(self, key))[1]
+        Location,
+        "read",
+        lambda self, key, *a, **k: (read.append(key), true_read(self, key, *a, **k))[1],
     )
     found = query(ensemble, "accuracy > 0", columns=["configuration", "loss"], limit=20)
     assert found["configuration"].tolist() == list(range(20))

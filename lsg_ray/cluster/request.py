@@ -1,0 +1,195 @@
+"""What is submitted as a job: an id, one `lsg` command, and a small folder that travels with it.
+
+The folder holds the resolved specification and nothing else (on demand, the package too): no data,
+no stores, no ``.git``.  Data travels by reference: the command gets URLs, and the credentials for
+them come from the environment of the cluster's own processes.  Commands, notes and environments of
+jobs can be read by all who see the cluster's dashboard, so a secret in them is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from lsg_ray.ensemble.header import package_version
+from lsg_ray.ensemble.location import canonical_url
+from lsg_ray.errors import InputError
+from lsg_ray.spec import Spec
+
+Stage = Literal["sample", "statistics", "fit", "scan", "landscape", "pipeline"]
+#: What the stage of statistics is: its first option says which.
+STATISTICS = ("moments", "overlaps", "distances")
+#: Ids of all our jobs begin so.
+PREFIX = "lsg-"
+#: Most bytes of code that travel with a job.
+MAX_CODE = 8 * 2**20
+_SPEC_FILE = "spec.yaml"
+_PACKAGE = Path(__file__).parents[1]
+_SECRET = re.compile(
+    r"[?&;#][^=&;]*(key|secret|token|passw|pwd|sig|credential|auth|sas)[^=&;]*=", re.IGNORECASE
+)
+
+
+class JobRequest(NamedTuple):
+    """A job before it is submitted: id of its first attempt, `lsg` command, what is noted."""
+
+    id: str
+    words: tuple[str, ...]
+    metadata: dict[str, str]
+    spec: Spec | None
+
+    @property
+    def entrypoint(self) -> str:
+        """The shell command that the cluster runs."""
+        return shlex.join(["python", "-m", "lsg_ray.cli", *self.words])
+
+
+def plan_job(
+    source: Spec | str, out: str, stage: Stage = "sample", options: Sequence[str] = ()
+) -> JobRequest:
+    """Return the job that computes a stage, with its id; nothing is sent.
+
+    Parameters
+    ----------
+    source
+        The run, of ``sample`` and ``pipeline``; of other stages the store or model they read.
+    out
+        Where results go: a URL, or an absolute path that all nodes of the cluster share.
+    stage
+        What is computed.
+    options
+        Further words of the `lsg` command; of ``statistics`` and ``landscape`` the first says what:
+        ``moments``, ``walk``, ...
+
+    Raises
+    ------
+    InputError
+        A place that the cluster cannot reach, or that holds a secret.
+
+    >>> job = plan_job(Spec(name="Tiny"), "s3://bucket/tiny")
+    >>> job.id[:16], " ".join(job.words)
+    ('lsg-sample-tiny-', 'sample spec.yaml --out s3://bucket/tiny')
+    """
+    words = _checked_words(options)
+    out = _place(out, "--out")
+    spec = source if isinstance(source, Spec) else None
+    if (spec is None) is (stage in ("sample", "pipeline")):
+        needed = "a store or model" if spec else "a specification"
+        raise InputError(f"stage {stage} reads {needed}")
+    if stage == "pipeline" and "://" in out:
+        raise InputError(f"--out {out} given; a pipeline writes into a folder: a path on a disk "
+                         "that all nodes of the cluster share")  # fmt: skip
+    place = _SPEC_FILE if isinstance(source, Spec) else _place(source, stage)
+    command, words = _command(stage, words)
+    line = [*command, place, "--out", out, *words]  # the cluster is its RAY_ADDRESS
+    what = spec.hash if spec else place
+    digest = hashlib.sha256(json.dumps([stage, what, line]).encode()).hexdigest()[:12]
+    name = spec.name if spec else place.rstrip("/").rpartition("/")[2]
+    metadata = {
+        "lsg_stage": stage,
+        "lsg_name": name,
+        "lsg_out": out,
+        "lsg_version": package_version(),
+    }
+    if spec:
+        metadata["lsg_spec_hash"] = spec.hash
+    return JobRequest(f"{PREFIX}{stage}-{_slug(name)}-{digest}", tuple(line), metadata, spec)
+
+
+def _command(stage: Stage, words: list[str]) -> tuple[list[str], list[str]]:
+    """Return the words that name a stage's command, and its options."""
+    if stage not in ("statistics", "landscape"):
+        return ["run" if stage == "pipeline" else stage], words
+    verb = words[0] if words else ""
+    if verb not in STATISTICS if stage == "statistics" else not re.fullmatch("[a-z]+", verb):
+        known = ", ".join(STATISTICS) if stage == "statistics" else "walk, interpolate, ..."
+        raise InputError(
+            f"stage {stage}: {verb or 'nothing'} given; the first option says what: {known}"
+        )
+    return [*(["landscape"] if stage == "landscape" else []), verb], words[1:]
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "run"
+
+
+def _checked_words(options: Sequence[str]) -> list[str]:
+    for word in options:
+        if "://" in word:
+            _refuse_secrets(word, "an option")
+        if not word.isprintable():
+            raise InputError(f"option {word!r}: control characters do not belong into a command")
+    return list(options)
+
+
+def _place(text: str, what: str) -> str:
+    """Return a place that means the same on the cluster as here."""
+    _refuse_secrets(text, what)
+    if not text.isprintable():
+        raise InputError(f"{what} {text!r}: control characters do not belong into a place")
+    if text.startswith("memory://") or ("://" not in text and not text.startswith("/")):
+        raise InputError(
+            f"{what} {text} given; the job runs on another machine: name a URL (s3://, gs://), or "
+            f"an absolute path on a disk that all nodes of the cluster share"
+        )
+    return canonical_url(text)
+
+
+def _refuse_secrets(text: str, what: str) -> None:
+    scheme, separator, rest = text.partition("://")
+    if separator and ("@" in rest.partition("/")[0] or _SECRET.search(rest)):
+        raise InputError(
+            f"{what} {scheme}://… holds a name, password or key, which all who see the cluster's "
+            f"jobs could read; give credentials to the cluster's processes, by their environment"
+        )
+
+
+@contextlib.contextmanager
+def runtime_environment(spec: Spec | None, with_code: bool) -> Iterator[dict[str, Any]]:
+    """Make the folders that travel with a job, and yield how Ray is told of them.
+
+    The code is a package of its own, so that it is sent once, and its kernels are compiled once on
+    a node, however many specifications it runs.
+    """
+    environment: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="lsg-job-") as folder:
+        if spec is not None:
+            work = Path(folder) / "work"
+            work.mkdir()
+            tree = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
+            (work / _SPEC_FILE).write_text(tree, encoding="utf-8")
+            environment["working_dir"] = str(work)
+        if with_code:
+            copy_code(Path(folder))
+            environment["py_modules"] = [str(Path(folder) / _PACKAGE.name)]
+        yield environment
+
+
+def copy_code(folder: Path) -> int:
+    """Copy this package's source into a folder, without caches; return its bytes."""
+    total = 0
+    for file in sorted(_PACKAGE.rglob("*")):
+        relative = file.relative_to(_PACKAGE.parent)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
+        if hidden or file.is_symlink() or not file.is_file():
+            continue
+        total += file.stat().st_size
+        if total > MAX_CODE:
+            raise InputError(
+                f"{_PACKAGE} holds more than {MAX_CODE >> 20} MiB (so far at {relative}); keep "
+                f"data and stores out of it, or install the package on the cluster"
+            )
+        target = folder / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    return total

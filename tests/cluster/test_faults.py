@@ -1,0 +1,319 @@
+"""Faults strike a run in its middle; the same command then completes it, to the same content.
+
+`test_sample` has the killed worker, the killed progress actor, the killed driver and Ctrl-C.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from lsg_ray.cluster.sample import sample
+from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ensemble.verify import verify
+from lsg_ray.ensemble.writer import missing_blocks
+from lsg_ray.errors import StoreError
+from lsg_ray.spec import Spec
+from tests.cluster.faults import (
+    BLOCKS,
+    PATIENCE,
+    SPEC,
+    Nodes,
+    Run,
+    blocks_in,
+    children,
+    wait_until_gone,
+    without_privileges,
+)
+
+KEYS = ("count", "rows", "blocks_complete", "trials", "accuracy", "content_hash")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What is known of a run that nothing struck, in this process."""
+    url = tmp_path_factory.mktemp("undisturbed") / "s"
+    sample(Spec.model_validate(SPEC), url, workers=0)
+    info = open_ensemble(url).info()
+    assert info["rows"] == SPEC["ensemble"]["count"] < info["trials"]
+    return url, {key: info[key] for key in KEYS}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left():
+    before = children()
+    yield
+    wait_until_gone(children() - before)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "s"
+
+
+@pytest.fixture
+def nodes():
+    folder = tempfile.mkdtemp(prefix="lsg-nodes-", dir="/tmp")  # sockets need a short path
+    cluster = Nodes(folder, nodes=2)
+    yield cluster
+    cluster.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def resume(store, *options):
+    """Run the same command again, by default without Ray."""
+    code, out, err = Run(store, "--json", *(options or ("--workers", "0"))).end()
+    assert code == 0, err
+    return json.loads(out)
+
+
+def assert_like(store, undisturbed):
+    """Nothing is lost, doubled, damaged or left over."""
+    report = verify(store)
+    assert (report.findings, report.healthy, report.missing) == ((), BLOCKS, 0)
+    info = open_ensemble(store).info()
+    assert {key: info[key] for key in KEYS} == undisturbed[1]
+    assert report.content_hash == info["content_hash"]
+
+
+def assert_partial(store, at_least):
+    """What was finished is whole, what was not is not seen, and there is something left to do."""
+    report = verify(store)
+    assert report.sound, report.findings
+    assert at_least <= report.healthy < BLOCKS
+    assert open_ensemble(store).n_rows == 2 * report.healthy
+    return report.healthy
+
+
+@pytest.mark.parametrize("fate", ["kill", "terminate"])
+def test_a_run_outlives_a_lost_node(undisturbed, store, nodes, fate):
+    run = Run(store, "--address", nodes.address, "--json", pause=0.4)
+    run.wait_for_blocks(2)
+    getattr(nodes, fate)()
+    if fate == "kill":  # and then the other node too, with a new one in place of both
+        run.wait_for_blocks(blocks_in(store) + 1)
+        nodes.add()
+        nodes.kill()
+    code, out, err = run.end()
+    assert code == 0, err
+    assert "Traceback" not in err
+    assert json.loads(out)["complete"]
+    assert_like(store, undisturbed)
+
+
+def test_a_lost_head_is_a_clear_error_and_a_new_cluster_does_the_rest(undisturbed, store, nodes):
+    run = Run(store, "--address", nodes.address, "--json", pause=1.5)
+    run.wait_for_blocks(2)
+    nodes.kill_head()
+    code, out, err = run.end()
+    assert code == 1, err
+    assert f"lsg: the head of the Ray cluster, {nodes.address}, has not answered" in err
+    assert "run the same command" in err
+    assert "Traceback" not in err
+    assert json.loads(out)["exit_code"] == 1
+    before = assert_partial(store, 2)
+    nodes.renew()
+    assert resume(store, "--address", nodes.address)["sampled"]["resumed"] == 2 * before
+    assert_like(store, undisturbed)
+
+
+@pytest.mark.parametrize("server", ["raylet", "gcs_server"])
+def test_a_lost_server_of_a_private_ray_is_a_clear_error(undisturbed, store, server):
+    run = Run(store, "--workers", "2", pause=1.0)
+    run.wait_for_blocks(2)
+    next(child for child in run.children() if child.name() == server).kill()
+    code, _, err = run.end()
+    assert code == 1, err
+    assert f"lsg: Ray's {server} on this machine has ended" in err
+    assert "run the same command" in err
+    assert "Traceback" not in err
+    before = assert_partial(store, 2)
+    assert resume(store)["sampled"]["resumed"] == 2 * before
+    assert_like(store, undisturbed)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_termination_ends_a_run_within_its_grace_period(undisturbed, store, workers):
+    run = Run(store, "--workers", workers, pause=0.7)
+    run.wait_for_blocks(2)
+    servers = run.children()
+    run.process.terminate()
+    began = time.monotonic()
+    code, _, err = run.end()
+    assert time.monotonic() - began < 20, "a spot node gives 30 seconds"
+    assert code == 143, err
+    assert "lsg: terminated; run the same command again to resume" in err
+    assert "Traceback" not in err
+    assert "SIGTERM" not in err, "Ray's own report"
+    assert bool(servers) == (workers == "2")
+    wait_until_gone(servers)
+    before = assert_partial(store, 2)
+    assert resume(store)["sampled"]["resumed"] == 2 * before
+    assert_like(store, undisturbed)
+
+
+def test_termination_of_all_processes_at_once_keeps_what_is_done(undisturbed, store):
+    run = Run(store, "--workers", "2", pause=0.7)
+    run.wait_for_blocks(2)
+    os.killpg(run.process.pid, signal.SIGTERM)
+    code, _, err = run.end()
+    assert code in (1, 143), err  # 1 where Ray's server ends the driver before it can speak
+    assert "Traceback" not in err
+    assert_partial(store, 2)
+    resume(store)
+    assert_like(store, undisturbed)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room for some of the blocks."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here: that needs root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def remount(place, options):
+    subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_full_disk_is_a_clear_error(undisturbed, small_disk, workers):
+    store = small_disk / "s"
+    code, _, err = Run(store, "--workers", workers, pause=0.1).end()
+    assert code == 1, err
+    assert f"lsg: {store}: " in err
+    assert "cannot be written: no space is left" in err
+    assert "make room" in err
+    assert "Traceback" not in err
+    before = assert_partial(store, 1)
+    remount(small_disk, "size=4m")
+    assert resume(store, "--workers", workers)["sampled"]["resumed"] == 2 * before
+    assert_like(store, undisturbed)
+
+
+def test_a_disk_that_turns_read_only_is_a_clear_error(undisturbed, small_disk):
+    store = small_disk / "s"
+    remount(small_disk, "size=4m")
+    run = Run(store, "--workers", "0", pause=0.4)
+    run.wait_for_blocks(2)
+    while subprocess.run(
+        ["mount", "-o", "remount,ro", str(small_disk)], capture_output=True
+    ).returncode:  # a file was open for writing just then
+        time.sleep(0.01)
+    code, _, err = run.end()
+    assert code == 1, err
+    assert f"lsg: {store}: " in err
+    assert "cannot be written: the file system is read-only" in err
+    assert "Traceback" not in err
+    assert_partial(store, 2)
+    remount(small_disk, "rw")
+    resume(store)
+    assert_like(store, undisturbed)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_revoked_permission_is_a_clear_error(undisturbed, store, workers):
+    run = Run(store, "--workers", workers, pause=0.5, before=without_privileges)
+    run.wait_for_blocks(2)
+    folders = [folder for folder in (store, *store.iterdir()) if folder.is_dir()]
+    for folder in folders:
+        folder.chmod(0o500)
+    code, _, err = run.end()
+    for folder in folders:
+        folder.chmod(0o700)
+    assert code == 1, err
+    assert f"lsg: {store}: " in err
+    assert "cannot be written: permission is denied" in err
+    assert "Traceback" not in err
+    before = assert_partial(store, 2)
+    assert resume(store, "--workers", workers)["sampled"]["resumed"] == 2 * before
+    assert_like(store, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "blocks_lost"),
+    [
+        ("weights/c.3.0", "flipped bits", 1),
+        ("accuracy/c.3", "flipped bits", 1),
+        ("ledger/00000003.json", "record", 1),
+        ("weights/zarr.json", "metadata", 0),
+    ],
+)
+def test_flipped_bytes_are_found_dropped_and_sampled_again(
+    undisturbed, store, file, kind, blocks_lost
+):
+    shutil.copytree(undisturbed[0], store)
+    flip(store / file)
+    found = lsg("verify", str(store), "--json")
+    assert found.returncode == 1
+    assert [finding["kind"] for finding in json.loads(found.stdout)["findings"]] == [kind]
+    repaired = lsg("verify", str(store), "--repair", "--json")
+    assert repaired.returncode == 0, repaired.stderr
+    assert missing_blocks(store).tolist() == [3] * blocks_lost
+    assert resume(store)["sampled"]["rows"] == 2 * blocks_lost
+    assert_like(store, undisturbed)
+
+
+def test_flipped_bytes_of_the_root_document_are_an_error(undisturbed, store):
+    shutil.copytree(undisturbed[0], store)
+    saved = (store / "zarr.json").read_bytes()
+    flip(store / "zarr.json")
+    assert [finding.kind for finding in verify(store).findings] == ["metadata"]
+    with pytest.raises(StoreError, match=r"zarr\.json"):
+        open_ensemble(store)
+    code, _, err = Run(store, "--workers", "0").end()
+    assert code in (1, 2)
+    assert "zarr.json" in err
+    assert "Traceback" not in err
+    (store / "zarr.json").write_bytes(saved)
+    assert_like(store, undisturbed)
+
+
+def flip(file: Path) -> None:
+    """Flip one bit in the middle of a file."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    file.write_bytes(data)
+
+
+def lsg(*words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "lsg_ray.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_clock_that_runs_backwards_changes_nothing(undisturbed, store, workers):
+    code, out, err = Run(store, "--workers", workers, "--json", clock=True).end()
+    assert code == 0, err
+    assert json.loads(out)["sampled"]["seconds"] > 0
+    assert_like(store, undisturbed)
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_two_drivers_at_once_share_a_store(undisturbed, store, workers):
+    runs = [Run(store, "--workers", workers, "--json", pause=0.2) for _ in range(2)]
+    for code, out, err in [run.end() for run in runs]:
+        assert code == 0, err
+        assert json.loads(out)["complete"]
+        assert "Traceback" not in err
+    assert_like(store, undisturbed)
+
+
+def test_a_killed_driver_beside_another_leaves_nothing_behind(undisturbed, store):
+    runs = [Run(store, "--workers", "0", pause=0.2) for _ in range(2)]
+    for run in runs:
+        run.wait_for_blocks(2)
+    runs[0].kill()
+    assert runs[1].end()[0] == 0
+    assert_like(store, undisturbed)

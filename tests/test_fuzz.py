@@ -1,0 +1,461 @@
+"""Whatever is thrown at them, the loader of specifications, the query language and the opener of
+stores answer or raise an error of ours: nothing else, in bounded time and memory.
+
+Examples are the same on every run.  ``LSG_FUZZ=1`` tries twenty times as many.
+"""
+
+import json
+import os
+import time
+import tracemalloc
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lsg_ray.ensemble.expression import QUERY_COLUMNS, compile_expression
+from lsg_ray.ensemble.location import canonical_url, locate
+from lsg_ray.ensemble.query import query
+from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ensemble.verify import verify
+from lsg_ray.ensemble.writer import missing_blocks
+from lsg_ray.errors import InputError, LsgError, QueryError, SpecError, StoreInputError
+from lsg_ray.spec import Spec, load_spec, override, parse_spec
+from tests.ensemble.synthetic import fill, make_real_spec, make_spec
+
+MANY = bool(os.environ.get("LSG_FUZZ"))
+#: Of one input.
+SECONDS, MIB = 5.0, 64
+
+
+def fuzz(examples: int):
+    """Settings of a property that is tried on so many inputs."""
+    return settings(
+        max_examples=examples * (20 if MANY else 1),
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+class bounded:  # noqa: N801
+    """Fail if what is inside takes long, or (looked at now and then: it is slow) much memory."""
+
+    entered = 0
+
+    def __enter__(self):
+        bounded.entered += 1
+        self.traced = bounded.entered % 20 == 0
+        if self.traced:
+            tracemalloc.start()
+        self.began = time.monotonic()
+
+    def __exit__(self, kind, error, traceback):
+        if self.traced:
+            peak = tracemalloc.get_traced_memory()[1] / 2**20
+            tracemalloc.stop()
+            assert peak < MIB, f"{peak:.0f} MiB"
+        assert time.monotonic() - self.began < SECONDS
+
+
+def clean(error: LsgError) -> None:
+    """Check that an error can be shown: text that says something, in bounded length."""
+    text = str(error)
+    assert 5 < len(text) < 20_000
+    assert all(mark.isprintable() or mark == "\n" for mark in text)
+    text.encode()
+
+
+# Specifications
+
+SECTIONS = {
+    name: [*field.annotation.model_fields]
+    for name, field in Spec.model_fields.items()
+    if hasattr(field.annotation, "model_fields")
+}
+PATHS = [f"{name}.{field}" for name, fields in SECTIONS.items() for field in fields] + ["name"]
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-3, 3),
+    st.sampled_from([10**12, 2**31 - 1, 2**31, 2**63, 2**128, 10**400, -(10**30)]),
+    st.floats(),
+    st.text(max_size=12),
+    st.sampled_from(["digits", "relu", "binary", "torch", "class", "parity", "ITR", "../../etc"]),
+    st.binary(max_size=5),
+    st.dates(),
+)
+TREES = st.recursive(
+    ODD,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=5), st.dictionaries(st.one_of(st.text(max_size=8), ODD), inner)
+    ),
+    max_leaves=12,
+)
+KNOWN = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.one_of(
+            st.dictionaries(st.sampled_from(fields), TREES, max_size=4),
+            st.fixed_dictionaries({}, optional=dict.fromkeys(fields, ODD)),
+        )
+        for name, fields in SECTIONS.items()
+    },
+)
+YAML_TOKENS = st.lists(
+    st.sampled_from(
+        [
+            *("dataset", "network", "widths", "ensemble", "count", "name", "schema_version"),
+            *(": ", "\n", "\n  ", "- ", "[", "]", "{", "}", ", ", "&a ", "*a", "<<: ", "? ", "| "),
+            *("!!int ", "!!bool ", "!!timestamp ", "!!binary ", "!!omap ", "!!set ", "!!null "),
+            *("!!python/name:os.system ", "!!pairs ", "!!float ", "!x ", "%YAML 1.1\n", "---\n"),
+            *(
+                "1",
+                "0x",
+                "1e999",
+                ".nan",
+                "-.inf",
+                "1:59",
+                "2001-99-99",
+                "null",
+                "~",
+                "=",
+                "'",
+                '"',
+            ),
+            *("#", "@", "`", "\t", "\x00", "\x85", "\ufeff", "é", "\\", "relu", "digits", "...\n"),
+        ]
+    ),
+    max_size=40,
+).map("".join)
+
+
+@lru_cache(maxsize=1)
+def quickstart() -> bytes:
+    spec = make_real_spec(widths=(64, 5, 10))
+    return yaml.safe_dump(spec.model_dump(mode="json")).encode()
+
+
+@st.composite
+def mutated(draw, data: bytes) -> bytes:
+    """Bytes with some flipped, left out, doubled or put in."""
+    found = bytearray(data)
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, len(found)))
+        kind = draw(st.integers(0, 5))
+        if kind == 0 and place < len(found):
+            found[place] ^= 1 << draw(st.integers(0, 7))
+        elif kind == 1:
+            del found[place : place + draw(st.integers(1, 30))]
+        elif kind == 2:
+            found[place:place] = found[place : place + draw(st.integers(1, 30))]
+        elif kind == 3:
+            found[place:place] = draw(st.binary(max_size=8))
+        elif kind == 4 and place < len(found):
+            found[place] = draw(st.sampled_from(b'0189-+.eE"[]{}:,ntf \\\x00\xff'))
+        else:
+            found[place:place] = draw(
+                st.sampled_from([b"9" * 30, b"1e999", b"null", b"[" * 200, b"NaN", b"-1", b"{}"])
+            )
+    return bytes(found)
+
+
+def try_to_load(file, data: bytes) -> None:
+    file.write_bytes(data)
+    with bounded():
+        try:
+            spec = load_spec(file)
+        except SpecError as error:
+            clean(error)
+        else:
+            assert parse_spec(spec.model_dump(mode="json")) == spec
+            assert spec.block_size >= 1
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz") / "spec.yaml"
+
+
+@fuzz(200)
+@given(data=st.data())
+def test_text_that_is_almost_yaml(file, data):
+    text = data.draw(st.one_of(YAML_TOKENS, st.text(max_size=60)))
+    try_to_load(file, text.encode(errors="surrogatepass"))
+
+
+@fuzz(200)
+@given(data=st.data())
+def test_specifications_with_mutated_bytes(file, data):
+    try_to_load(file, data.draw(mutated(quickstart())))
+
+
+@fuzz(400)
+@given(st.one_of(TREES, KNOWN))
+def test_trees_of_odd_values(tree):
+    with bounded():
+        try:
+            spec = parse_spec(tree)
+        except SpecError as error:
+            clean(error)
+        else:
+            assert parse_spec(spec.model_dump(mode="json")).hash == spec.hash
+            assert spec.n_blocks >= 1
+
+
+@fuzz(200)
+@given(st.one_of(st.sampled_from(PATHS), st.text(max_size=15)), YAML_TOKENS)
+def test_overrides(path, value):
+    with bounded():
+        try:
+            parse_spec(override({"name": "x"}, [f"{path}={value}"]))
+        except SpecError as error:
+            clean(error)
+
+
+# The query language
+
+QUERY_TOKENS = st.lists(
+    st.sampled_from(
+        [
+            *QUERY_COLUMNS,
+            *("<", "<=", ">", ">=", "==", "!=", "=", "in", "not", "and", "or", "is", "if", "else"),
+            *(
+                "+",
+                "-",
+                "*",
+                "/",
+                "//",
+                "%",
+                "**",
+                "&",
+                "|",
+                "~",
+                "^",
+                "@",
+                "<<",
+                ":=",
+                "->",
+                "...",
+            ),
+            *("(", ")", "[", "]", "{", "}", ",", ".", ":", ";", "\\", "'", '"', "#", "\n", "\t"),
+            *("0", "1", "0.82", "1e308", "1e999", "9" * 400, "0x_", "1_0", "1j", "None", "True"),
+            *("abs", "lambda", "x", "__import__", "os", "f'{1}'", "b''", "nan", "inf", "\x00", "é"),
+            *(
+                "\ud800",
+                "𝐚",
+                "await",
+                "yield",
+                "for",
+                "del",
+                "import",
+                "exit()",
+                "-" * 50,
+                "(" * 50,
+            ),
+        ]
+    ),
+    max_size=20,
+)
+NUMBERS = st.sampled_from(["accuracy", "loss", "trial", "0.8", "-1", "1e9", "abs(loss)"])
+VALID = st.recursive(
+    st.tuples(NUMBERS, st.sampled_from([" < ", " >= ", " == ", " != "]), NUMBERS).map("".join),
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from([" and ", " or "]), inner).map("".join),
+        inner.map(lambda text: f"not ({text})"),
+    ),
+    max_leaves=5,
+)
+TABLE = {name: np.array([0.0, 0.5, np.nan, 1.0, -3.0]) for name in QUERY_COLUMNS}
+
+
+def try_to_ask(text: str) -> None:
+    with bounded():
+        try:
+            condition = compile_expression(text)
+        except QueryError as error:
+            clean(error)
+            return
+        mask = condition(TABLE)
+        assert mask.shape == (5,)
+        assert mask.dtype == bool
+
+
+@fuzz(800)
+@given(QUERY_TOKENS, st.sampled_from([" ", ""]))
+def test_token_soup(tokens, joint):
+    try_to_ask(joint.join(tokens))
+
+
+@fuzz(300)
+@given(st.data())
+def test_mutated_conditions(data):
+    text = data.draw(VALID)
+    try_to_ask(text)
+    try_to_ask(data.draw(mutated(text.encode())).decode(errors="replace"))
+
+
+@fuzz(100)
+@given(st.text(max_size=80))
+def test_any_text_as_a_condition(text):
+    try_to_ask(text)
+
+
+# Stores
+
+
+@lru_cache(maxsize=2)
+def pristine(family: str) -> dict[str, bytes]:
+    """Objects of a small store by key."""
+    if family == "binary":
+        spec = make_spec(count=10, block_size=4, widths=(5, 3, 1))
+    else:
+        spec = make_real_spec(count=6, block_size=4, widths=(6, 2, 10), epochs=1)
+    url = f"memory://fuzz-pristine-{family}"
+    fill(url, spec)
+    place = locate(url)
+    return {key: bytes(place.read(key)) for key in place.everything()}
+
+
+def refilled(objects: dict[str, bytes]):
+    """The one scratch store of these tests, holding these objects."""
+    place = locate("memory://fuzz-scratch")
+    for key in place.everything():
+        place.delete(key)
+    for key, data in objects.items():
+        place.write(key, data)
+    return place.url
+
+
+def try_to_read(objects: dict[str, bytes], repair: bool) -> None:
+    url = refilled(objects)
+    acts = (
+        lambda: verify(url, repair=repair).to_dict(),
+        lambda: open_ensemble(url).info(),
+        lambda: query(open_ensemble(url), "accuracy > 0.8 or trial >= 0", limit=5, sort="loss"),
+        lambda: open_ensemble(url).numpy(limit=4),
+        lambda: missing_blocks(url),
+    )
+    with bounded():
+        for act in acts:
+            try:
+                act()
+            except LsgError as error:
+                clean(error)
+
+
+@fuzz(200)
+@given(st.data(), st.sampled_from(["binary", "relu"]), st.booleans())
+def test_stores_with_mutated_bytes(data, family, repair):
+    objects = dict(pristine(family))
+    keys = st.sampled_from(sorted(objects, key=lambda key: (not key.endswith("json"), key)))
+    for _ in range(data.draw(st.integers(1, 2))):
+        key = data.draw(keys)
+        objects[key] = data.draw(mutated(objects[key]))
+    try_to_read(objects, repair)
+
+
+@st.composite
+def changed(draw, tree):
+    """A JSON tree with one value, somewhere, replaced by another."""
+    if isinstance(tree, dict) and tree and draw(st.integers(0, 9)):
+        key = draw(st.sampled_from(sorted(tree)))
+        return {**tree, key: draw(changed(tree[key]))}
+    if isinstance(tree, list) and tree and draw(st.integers(0, 4)):
+        place = draw(st.integers(0, len(tree) - 1))
+        return [*tree[:place], draw(changed(tree[place])), *tree[place + 1 :]]
+    return draw(TREES.filter(_is_json))
+
+
+def _is_json(tree) -> bool:
+    try:
+        json.dumps(tree)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@fuzz(200)
+@given(st.data(), st.sampled_from(["binary", "relu"]), st.booleans())
+def test_stores_whose_documents_claim_other_things(data, family, repair):
+    objects = dict(pristine(family))
+    documents = sorted(key for key in objects if key.endswith(".json"))
+    key = data.draw(st.one_of(st.just("zarr.json"), st.sampled_from(documents)))
+    tree = data.draw(changed(json.loads(objects[key])))
+    if key == "zarr.json" and data.draw(st.booleans()):
+        tree = _consistent(tree)
+    objects[key] = json.dumps(tree).encode()
+    try_to_read(objects, repair)
+
+
+def _consistent(root):
+    """Make a changed header agree with itself as far as that goes, so that more is looked at."""
+    import hashlib
+
+    try:
+        spec = root["attributes"]["spec"]
+        text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+        root["attributes"]["spec_hash"] = hashlib.sha256(text.encode()).hexdigest()
+        root["attributes"]["count"] = spec["ensemble"]["count"]
+        root["attributes"]["n_weights"] = parse_spec(spec).network.n_weights
+    except (SpecError, KeyError, TypeError, ValueError):
+        pass
+    return root
+
+
+# URLs
+
+
+@fuzz(400)
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(
+                [
+                    *("s3://", "gs://", "memory://", "file://", "file:///", "http://", "://"),
+                    *(
+                        "bucket",
+                        "/",
+                        "//",
+                        "..",
+                        ".",
+                        "%2e",
+                        "%",
+                        "@",
+                        "?",
+                        "#",
+                        ":",
+                        "[",
+                        "]",
+                        "~",
+                    ),
+                    *("\\", "\x00", "\n", "\ud800", " ", "é", "a" * 400, "key:secret@"),
+                ]
+            ),
+            st.text(max_size=4),
+        ),
+        max_size=8,
+    ).map("".join)
+)
+def test_urls(text):
+    with bounded():
+        try:
+            url = canonical_url(text)
+        except StoreInputError as error:
+            clean(error)
+            assert "secret" not in str(error)
+            return
+        assert canonical_url(url) == url
+        if url.startswith(("s3://", "gs://")):
+            assert not {"..", ".", ""} & set(url.split("/")[3:])
+            return
+        try:
+            open_ensemble(url)
+        except LsgError as error:
+            clean(error)
+            assert isinstance(error, InputError) or "cannot be" in str(error)
