@@ -4,9 +4,8 @@ Four fifths of the pixels of MNIST are black.  A first layer that skips them nee
 multiply-adds of a dense product, and no copy of the mini-batch: it reads the examples where they
 are, in rows of 32-bit words, input and number of the value.  (Pixels have 256 values; examples in
 random order come from memory, so bytes count.)  Weights are laid out input by input in blocks of
-at most 64 units, ``[block, input, unit]``, and the inputs are gone through in tiles of `TILE`: the
-weights of a tile stay in the first cache while all examples read them, and the pre-activations (or
-the errors) of one example are held in registers meanwhile.
+at most 64 units, ``[block, input, unit]``: the pre-activations (or the errors) of one example are
+held in registers while its entries are gone through.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from lsg_ray.kernels.compile import kernel
 
 #: Units of a vector, and of the widest block.
 LANES, WIDEST = 16, 64
-#: Inputs of a tile: its weights into a block of units take 24 KiB.
-TILE = 96
+#: Examples between asking for one and reading it.
+AHEAD = 2
 
 
 def _vector_loop(sums):
@@ -111,45 +110,50 @@ def _prefetch(typing_context, array, place):
 
 
 @kernel
-def _fetch_next(cuts, entries, rows, r):
-    """Ask for the entries of the next example: examples come in random order, from far apart."""
-    if r + 1 < rows.shape[0]:
-        cut = cuts[rows[r + 1]]
-        for k in range(cut[0], cut[cut.shape[0] - 1], 16):
+def _fetch(starts, entries, rows, r):
+    """Ask for the entries of an example to come, and for the start of a later one.
+
+    Examples come in random order, from far apart: most of the time would be waiting for memory.
+    """
+    ahead = r + 2 * AHEAD
+    if ahead < rows.shape[0]:
+        _prefetch(starts, rows[ahead])
+    ahead = r + AHEAD
+    if ahead < rows.shape[0]:
+        for k in range(starts[rows[ahead]], starts[rows[ahead] + 1], 16):
             _prefetch(entries, k)
 
 
 @kernel
-def sparse_product(cuts, entries, table, rows, weights, z):
+def sparse_product(starts, entries, table, rows, weights, z):
     """Z = x[rows] @ wᵀ: pre-activations (rows, units) float32 of examples given as sparse rows.
 
-    Example a has entries k from ``cuts[a, t]`` to ``cuts[a, t + 1]`` in tile t of the inputs
-    (int64): the upper half of ``entries[k]`` (uint32) is the input, the lower half the place of
-    the value in ``table`` (float32); rows (n,) int64; weights (blocks, inputs, width) float32,
-    width a multiple of 16, at most 64; z (n, blocks * width) float32, overwritten.
+    Example a has entries k from ``starts[a]`` to ``starts[a + 1]`` (int64): the upper half of
+    ``entries[k]`` (uint32) is the input, the lower half the place of the value in ``table``
+    (float32); rows (n,) int64; weights (blocks, inputs, width) float32, width a multiple of 16, at
+    most 64; z (n, blocks * width) float32, overwritten.
     """
     width = weights.shape[2]
     z[:] = 0
     for number in range(weights.shape[0]):
         block = weights[number]
-        for tile in range(cuts.shape[1] - 1):
-            for r in range(rows.shape[0]):
-                if number == 0 and tile == 0:
-                    _fetch_next(cuts, entries, rows, r)
-                begin, end = cuts[rows[r], tile], cuts[rows[r], tile + 1]
-                offset = r * z.shape[1] + number * width
-                if width == 64:
-                    _gather(entries, table, block, z, begin, end, offset, 4)
-                elif width == 48:
-                    _gather(entries, table, block, z, begin, end, offset, 3)
-                elif width == 32:
-                    _gather(entries, table, block, z, begin, end, offset, 2)
-                else:
-                    _gather(entries, table, block, z, begin, end, offset, 1)
+        for r in range(rows.shape[0]):
+            if number == 0:
+                _fetch(starts, entries, rows, r)
+            begin, end = starts[rows[r]], starts[rows[r] + 1]
+            offset = r * z.shape[1] + number * width
+            if width == 64:
+                _gather(entries, table, block, z, begin, end, offset, 4)
+            elif width == 48:
+                _gather(entries, table, block, z, begin, end, offset, 3)
+            elif width == 32:
+                _gather(entries, table, block, z, begin, end, offset, 2)
+            else:
+                _gather(entries, table, block, z, begin, end, offset, 1)
 
 
 @kernel
-def sparse_gradient(cuts, entries, table, rows, delta, gradient):
+def sparse_gradient(starts, entries, table, rows, delta, gradient):
     """Gradient of the weights: deltaᵀ @ x[rows] in their layout; arrays as in `sparse_product`.
 
     delta (n, blocks * width) float32; gradient (blocks, inputs, width), overwritten.
@@ -157,18 +161,17 @@ def sparse_gradient(cuts, entries, table, rows, delta, gradient):
     width = gradient.shape[2]
     for number in range(gradient.shape[0]):
         block = gradient[number]
-        for tile in range(cuts.shape[1] - 1):
-            block[tile * TILE : (tile + 1) * TILE] = 0
-            for r in range(rows.shape[0]):
-                if number == 0 and tile == 0:
-                    _fetch_next(cuts, entries, rows, r)
-                begin, end = cuts[rows[r], tile], cuts[rows[r], tile + 1]
-                offset = r * delta.shape[1] + number * width
-                if width == 64:
-                    _scatter(entries, table, block, delta, begin, end, offset, 4)
-                elif width == 48:
-                    _scatter(entries, table, block, delta, begin, end, offset, 3)
-                elif width == 32:
-                    _scatter(entries, table, block, delta, begin, end, offset, 2)
-                else:
-                    _scatter(entries, table, block, delta, begin, end, offset, 1)
+        block[:] = 0
+        for r in range(rows.shape[0]):
+            if number == 0:
+                _fetch(starts, entries, rows, r)
+            begin, end = starts[rows[r]], starts[rows[r] + 1]
+            offset = r * delta.shape[1] + number * width
+            if width == 64:
+                _scatter(entries, table, block, delta, begin, end, offset, 4)
+            elif width == 48:
+                _scatter(entries, table, block, delta, begin, end, offset, 3)
+            elif width == 32:
+                _scatter(entries, table, block, delta, begin, end, offset, 2)
+            else:
+                _scatter(entries, table, block, delta, begin, end, offset, 1)

@@ -89,9 +89,12 @@ class SparseInputs:
         found = csr_array(np.asarray(x, np.float32))
         table, codes = np.unique(found.data, return_inverse=True)
         self.shape = found.shape
-        cuts = _cuts(found)
         words = (found.indices.astype(np.uint32) << 16) | codes.astype(np.uint32)
-        self.entries = (cuts, read_only(words, np.uint32), read_only(table, np.float32))
+        self.entries = (
+            read_only(found.indptr, np.int64),
+            read_only(words, np.uint32),
+            read_only(table, np.float32),
+        )
 
     device = "cpu"
 
@@ -100,10 +103,10 @@ class SparseInputs:
 
     def dense(self, rows: int | None = None) -> NDArray[np.float32]:
         """Return the first examples (rows, inputs), or all."""
-        cuts, words, table = self.entries
+        starts, words, table = self.entries
         n = len(self) if rows is None else min(rows, len(self))
         x = np.zeros((n, self.shape[1]), np.float32)
-        where = np.repeat(np.arange(n), cuts[:n, -1] - cuts[:n, 0])
+        where = np.repeat(np.arange(n), np.diff(starts[: n + 1]))
         chosen = words[: len(where)]
         x[where, chosen >> 16] = table[chosen & 0xFFFF]
         return x
@@ -159,7 +162,8 @@ class SparseInputs:
         width, units = self.width(delta.shape[2]), delta.shape[2]
         blocks = -(-units // width)
         gradient = torch.empty(len(delta), blocks, self.shape[1], width)
-        padded = torch.nn.functional.pad(delta, (0, blocks * width - units))
+        gap = blocks * width - units
+        padded = torch.nn.functional.pad(delta, (0, gap)) if gap else delta
         given = padded.contiguous().numpy()
         for rows_of, one, out in zip(numbers, given, gradient.numpy(), strict=True):
             sparse_gradient(*self.entries, rows_of, one, out)
@@ -169,25 +173,6 @@ class SparseInputs:
         if isinstance(rows, slice):
             return [np.arange(*rows.indices(len(self)))] * networks
         return list(np.ascontiguousarray(rows.numpy(), np.int64))
-
-
-def _cuts(rows: Any) -> NDArray[np.int64]:
-    """Return where the entries of each sparse row pass from one tile of inputs to the next.
-
-    (n, tiles + 1); a row starts where the one before ends.
-    """
-    from lsg_ray.kernels.sparse import TILE
-
-    rows.sort_indices()
-    n, inputs = rows.shape
-    tiles = -(-inputs // TILE)
-    lengths = np.diff(rows.indptr)
-    owner = np.repeat(np.arange(n), lengths) * tiles + rows.indices // TILE
-    counts = np.bincount(owner, minlength=n * tiles).reshape(n, tiles)
-    cuts = np.zeros((n, tiles + 1), np.int64)
-    cuts[:, 0] = rows.indptr[:-1]
-    cuts[:, 1:] = rows.indptr[:-1, None] + np.cumsum(counts, axis=1)
-    return read_only(cuts, np.int64)
 
 
 Inputs: TypeAlias = "DenseInputs | SparseInputs"
