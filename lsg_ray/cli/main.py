@@ -83,16 +83,17 @@ for _command in (
     cli.add_command(_command)
 
 
-class _Terminated(BaseException):
-    """SIGTERM, which spot nodes, schedulers and job servers send some seconds before SIGKILL."""
-
-
 @contextlib.contextmanager
-def _heeding_termination() -> Iterator[None]:
-    """Let SIGTERM unwind a command as Ctrl-C does: what was started ends, what is done is kept."""
+def _heeding_termination(signals: list[int]) -> Iterator[None]:
+    """Let SIGTERM unwind a command as Ctrl-C does, and note that it came.
 
-    def terminate(*_: Any) -> None:
-        raise _Terminated
+    Spot nodes, schedulers and job servers send it some seconds before SIGKILL.  What is raised is
+    a KeyboardInterrupt, the one exception that Ray lets pass through its waiting.
+    """
+
+    def terminate(number: int, _: Any) -> None:
+        signals.append(number)
+        raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -112,19 +113,19 @@ def main(
     0: done, 1: failed, 2: bad usage or input, 130: interrupted, 143: terminated.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    signals: list[int] = []
     try:
-        with _heeding_termination():
+        with _heeding_termination(signals):
             (command or cli).main(args=arguments, standalone_mode=False, prog_name=name)
         sys.exit(0)
-    except _Terminated:
-        _fail(words, "terminated; run the same command again to resume", TERMINATED, echo=True)
     except click.ClickException as error:
         error.show()
         _fail(words, error.format_message(), error.exit_code)
     except LsgError as error:
         _fail(words, str(error), error.exit_code, echo=True)
     except (KeyboardInterrupt, click.Abort):
-        _fail(words, "interrupted; run the same command again to resume", INTERRUPTED, echo=True)
+        what, code = ("terminated", TERMINATED) if signals else ("interrupted", INTERRUPTED)
+        _fail(words, f"{what}; run the same command again to resume", code, echo=True)
     except BrokenPipeError:
         _close_output()
         sys.exit(1)

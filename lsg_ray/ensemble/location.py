@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from lsg_ray.ensemble.remote import (
     UPLOADS,
@@ -65,15 +65,21 @@ def canonical_url(url: str | os.PathLike[str]) -> str:
     """
     text = os.fspath(url)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
-        raise StoreInputError(f"{text!r} is not a path or URL of a store")
+        raise StoreInputError("an empty text, or one with a NUL, is no path or URL of a store")
     scheme, separator, rest = text.partition("://")
     if not separator:
         return os.path.abspath(text)
+    if not text.isprintable() or "@" in scheme + rest.partition("/")[0]:
+        # The text may hold a secret, so it is not repeated.
+        raise StoreInputError(
+            "a store's URL has control characters, or '@' before its first '/'; "
+            "put credentials and endpoints into the environment"
+        )
     if scheme == "file":
-        parts = urlsplit(text)
-        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        host, slash, path = rest.partition("/")
+        if host not in ("", "localhost") or not slash or any(mark in rest for mark in "?#\0"):
             raise StoreInputError(f"{text}: write file:///absolute/path")
-        return os.path.abspath(unquote(parts.path))
+        return canonical_url("/" + unquote(path))
     rest = rest.rstrip("/")
     if scheme == "memory":
         if not rest:
@@ -90,10 +96,8 @@ def canonical_url(url: str | os.PathLike[str]) -> str:
             f"{scheme}://…: no '?', '#' or '@' in a store's URL; "
             "put credentials and endpoints into the environment"
         )
-    if any(mark in "%\\" or not mark.isprintable() for mark in rest):
-        raise StoreInputError(
-            f"{text!r}: no '%', '\\' or control characters in a store's URL; write plain names"
-        )
+    if "%" in rest or "\\" in rest:
+        raise StoreInputError(f"{text}: no '%' or '\\' in a store's URL; write plain names")
     segments = rest.split("/")
     if not segments[0] or any(part in ("", ".", "..") for part in segments):
         raise StoreInputError(

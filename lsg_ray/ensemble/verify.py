@@ -243,14 +243,14 @@ def _check_keys(header: Header, sizes: dict[str, int]) -> list[Finding]:
     findings: list[Finding] = []
     foreign = 0
     for key in sorted(sizes):
-        block = _chunk_of(key, header)
-        if key in known or _record_of(key) in range(header.n_blocks):
+        block, record = _chunk_of(key, header), _record_of(key)
+        if key in known or (record is not None and record < header.n_blocks):
             continue
         if block is not None and (block not in records or block >= header.n_blocks):
             left_over.setdefault(block, []).append(key)
-        elif _record_of(key) is not None:
+        elif record is not None:
             message = f"{key}: there are only {header.n_blocks} blocks"
-            findings.append(Finding("record", message, key, block=_record_of(key)))
+            findings.append(Finding("record", message, key, block=record))
         elif _is_staged(key, header):
             findings.append(Finding("left-over file", f"{key}: left by a killed writer", key))
         elif block is None:
