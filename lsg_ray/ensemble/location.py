@@ -65,43 +65,42 @@ def canonical_url(url: str | os.PathLike[str]) -> str:
     """
     text = os.fspath(url)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
-        raise StoreInputError("an empty text, or one with a NUL, is no path or URL of a store")
+        raise StoreInputError("what is empty, or holds a NUL, is not a path or URL of a store")
     scheme, separator, rest = text.partition("://")
-    if not separator:
+    if not separator or scheme[:1] in (".", os.sep):
         return os.path.abspath(text)
-    if not text.isprintable() or "@" in scheme + rest.partition("/")[0]:
-        # The text may hold a secret, so it is not repeated.
+    bucket, slash, prefix = rest.partition("/")
+    if not text.isprintable() or "@" in scheme + bucket:
         raise StoreInputError(
             "a store's URL has control characters, or '@' before its first '/'; "
             "put credentials and endpoints into the environment"
         )
+    shown = f"{scheme}://…" if "@" in text else text  # what may be a secret is not repeated
     if scheme == "file":
-        host, slash, path = rest.partition("/")
-        if host not in ("", "localhost") or not slash or any(mark in rest for mark in "?#\0"):
-            raise StoreInputError(f"{text}: write file:///absolute/path")
-        return canonical_url("/" + unquote(path))
+        if bucket not in ("", "localhost") or not slash or any(mark in rest for mark in "?#"):
+            raise StoreInputError(f"{shown}: write file:///absolute/path")
+        return os.path.abspath("/" + unquote(prefix).replace("\0", "%00"))
     rest = rest.rstrip("/")
     if scheme == "memory":
         if not rest:
-            raise StoreInputError(f"{text}: write memory://NAME")
+            raise StoreInputError(f"{shown}: write memory://NAME")
         return f"memory://{rest}"
     if scheme not in REMOTE_SCHEMES:
         raise StoreInputError(
-            f"{text}: scheme {scheme!r} is not served; give a local path, file://, memory://, "
+            f"{shown}: scheme {scheme!r} is not served; give a local path, file://, memory://, "
             + " or ".join(f"{known}://" for known in REMOTE_SCHEMES)
         )
     if any(mark in rest for mark in "?#@"):
-        # The text may hold a secret, so it is not repeated.
         raise StoreInputError(
             f"{scheme}://…: no '?', '#' or '@' in a store's URL; "
             "put credentials and endpoints into the environment"
         )
     if "%" in rest or "\\" in rest:
-        raise StoreInputError(f"{text}: no '%' or '\\' in a store's URL; write plain names")
+        raise StoreInputError(f"{shown}: no '%' or '\\' in a store's URL; write plain names")
     segments = rest.split("/")
     if not segments[0] or any(part in ("", ".", "..") for part in segments):
         raise StoreInputError(
-            f"{text}: write {scheme}://BUCKET/PREFIX, without empty or '..' parts"
+            f"{shown}: write {scheme}://BUCKET/PREFIX, without empty or '..' parts"
         )
     check_bucket(text, scheme, segments[0], "/".join(segments[1:]))
     return f"{scheme}://{rest}"

@@ -57,6 +57,7 @@ class Run:
         file = store.parent / "spec.yaml"
         file.write_text(json.dumps(SPEC))
         self.store = store
+        self._servers: set[psutil.Process] = set()
         words = ["sample", str(file), "--out", str(store), *options]
         self.process = subprocess.Popen(
             [sys.executable, __file__, "run", str(pause), str(int(clock)), *words],
@@ -73,13 +74,15 @@ class Run:
             assert time.monotonic() < deadline, "no blocks were written"
             time.sleep(0.02)
         assert self.process.poll() is None, "the run ended before it was struck"
+        self._servers = self.children()
 
     def end(self) -> tuple[int, str, str]:
-        """Wait for the end; return exit code, output and errors."""
+        """Wait for the end, also of a private Ray; return exit code, output and errors."""
         try:
             out, err = self.process.communicate(timeout=PATIENCE)
         finally:
             self.kill()
+        wait_until_gone(self._servers)
         return self.process.returncode, out, err
 
     def children(self) -> set[psutil.Process]:
@@ -99,9 +102,11 @@ def children() -> set[psutil.Process]:
 
 
 def wait_until_gone(processes: set[psutil.Process]) -> None:
-    """Return when these processes are no more; the agents of a killed Ray take some seconds."""
+    """Wait for the end of these processes; the agents of a killed Ray take some seconds."""
     _, alive = psutil.wait_procs([p for p in processes if p.is_running()], timeout=30)
     left = [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    for process in left:
+        process.kill()
     assert not left, left
 
 
@@ -119,13 +124,12 @@ class Nodes:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, **RAY_SETTINGS, "RAY_TMPDIR": folder},
         )  # fmt: skip
-        self._nodes = nodes
-        self.renew()
+        self.renew(nodes)
 
-    def renew(self) -> None:
+    def renew(self, nodes: int) -> None:
         """Start a cluster; end the one that was there."""
         self.address: str = self._say("head")
-        for _ in range(self._nodes):
+        for _ in range(nodes):
             self.add()
 
     def add(self) -> None:

@@ -95,15 +95,15 @@ def assert_partial(store, at_least):
     return report.healthy
 
 
-@pytest.mark.parametrize("fate", ["kill", "terminate"])
-def test_a_run_outlives_a_lost_node(undisturbed, store, nodes, fate):
-    run = Run(store, "--address", nodes.address, "--json", pause=0.4)
+def test_a_run_outlives_its_nodes(undisturbed, store, nodes):
+    run = Run(store, "--address", nodes.address, "--json", pause=1.0)
     run.wait_for_blocks(2)
-    getattr(nodes, fate)()
-    if fate == "kill":  # and then the other node too, with a new one in place of both
-        run.wait_for_blocks(blocks_in(store) + 1)
-        nodes.add()
-        nodes.kill()
+    nodes.kill()
+    run.wait_for_blocks(blocks_in(store) + 1)
+    nodes.add()
+    run.wait_for_blocks(3)
+    nodes.terminate()
+    assert blocks_in(store) < BLOCKS
     code, out, err = run.end()
     assert code == 0, err
     assert "Traceback" not in err
@@ -122,19 +122,18 @@ def test_a_lost_head_is_a_clear_error_and_a_new_cluster_does_the_rest(undisturbe
     assert "Traceback" not in err
     assert json.loads(out)["exit_code"] == 1
     before = assert_partial(store, 2)
-    nodes.renew()
+    nodes.renew(1)
     assert run_again(store, "--address", nodes.address) >= 2 * before
     assert_like(store, undisturbed)
 
 
-@pytest.mark.parametrize("server", ["raylet", "gcs_server"])
-def test_a_lost_server_of_a_private_ray_is_a_clear_error(undisturbed, store, server):
+def test_a_lost_node_of_a_private_ray_is_a_clear_error(undisturbed, store):
     run = Run(store, "--workers", "2", pause=1.0)
     run.wait_for_blocks(2)
-    next(child for child in run.children() if child.name() == server).kill()
+    next(child for child in run.children() if child.name() == "raylet").kill()
     code, _, err = run.end()
     assert code == 1, err
-    assert f"lsg: Ray's {server} on this machine has ended" in err
+    assert "lsg: Ray's raylet on this machine has ended" in err
     assert "run the same command" in err
     assert "Traceback" not in err
     before = assert_partial(store, 2)
@@ -147,17 +146,14 @@ def test_a_lost_server_of_a_private_ray_is_a_clear_error(undisturbed, store, ser
 def test_termination_ends_a_run_within_its_grace_period(undisturbed, store, workers):
     run = Run(store, "--workers", workers, pause=0.7)
     run.wait_for_blocks(2)
-    servers = run.children()
-    run.process.terminate()
     began = time.monotonic()
+    run.process.terminate()
     code, _, err = run.end()
     assert time.monotonic() - began < 20, "a spot node gives 30 seconds"
     assert code == 143, err
     assert "lsg: terminated; run the same command again to resume" in err
     assert "Traceback" not in err
     assert "SIGTERM" not in err, "Ray's own report"
-    assert bool(servers) == (workers == "2")
-    wait_until_gone(servers)
     before = assert_partial(store, 2)
     assert run_again(store, "--workers", workers) == 2 * before
     assert_like(store, undisturbed)
@@ -191,10 +187,9 @@ def remount(place, options):
     subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_full_disk_is_a_clear_error(undisturbed, small_disk, workers):
+def test_a_full_disk_is_a_clear_error(undisturbed, small_disk):
     store = small_disk / "s"
-    code, _, err = Run(store, "--workers", workers, pause=0.1).end()
+    code, _, err = Run(store, "--workers", "2", pause=0.1).end()
     assert code == 1, err
     assert f"lsg: {store}: " in err
     assert "cannot be written: " in err
@@ -227,9 +222,8 @@ def test_a_disk_that_turns_read_only_is_a_clear_error(undisturbed, small_disk):
     assert_like(store, undisturbed)
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_revoked_permission_is_a_clear_error(undisturbed, store, workers):
-    run = Run(store, "--workers", workers, pause=0.5, before=without_privileges)
+def test_revoked_permission_is_a_clear_error(undisturbed, store):
+    run = Run(store, "--workers", "2", pause=0.5, before=without_privileges)
     run.wait_for_blocks(2)
     folders = [folder for folder in (store, *store.iterdir()) if folder.is_dir()]
     for folder in folders:
@@ -288,9 +282,8 @@ def flip(file: Path) -> None:
     file.write_bytes(data)
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_clock_that_runs_backwards_changes_nothing(undisturbed, store, workers):
-    code, out, err = Run(store, "--workers", workers, "--json", clock=True).end()
+def test_a_clock_that_runs_backwards_changes_nothing(undisturbed, store):
+    code, out, err = Run(store, "--workers", "2", "--json", clock=True).end()
     assert code == 0, err
     assert json.loads(out)["sampled"]["seconds"] > 0
     assert_like(store, undisturbed)
