@@ -40,7 +40,7 @@ DRIVER_SECONDS = 0.0015
 #: Seconds until the first worker computes: Ray, data, kernels.
 START_SECONDS = 20.0
 #: Bytes of a block's record in the ledger.
-RECORD_BYTES = 400
+RECORD_BYTES = 320
 #: Cores that wall times are given for.
 CORES = (16, 256, 4096)
 #: Dollars for an hour of a core, on demand and spot, in the middle of large clouds' lists.

@@ -173,14 +173,15 @@ def test_out_of_reach_threshold_stops_the_run(spec, tmp_path):
 
 
 def test_driver_leaves_nothing_behind(spec, tmp_path):
-    before = {process.pid for process in psutil.process_iter()}
+    me = psutil.Process()
+    before = {process.pid for process in me.children(recursive=True)}
     small = spec.replace(ensemble={"count": 5})
     sample(small, tmp_path / "s.zarr", workers=1)
     time.sleep(1)
     left = [
-        process.info["name"]
-        for process in psutil.process_iter(["name"])
-        if process.pid not in before and process.info["name"] in ("raylet", "gcs_server")
+        process.name()
+        for process in me.children(recursive=True)  # other tests may run Rays of their own
+        if process.pid not in before and process.name() in ("raylet", "gcs_server")
     ]
     assert not left
     assert "RAY_AUTH_TOKEN" not in os.environ
