@@ -172,10 +172,10 @@ def _left() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if _ended():
+        head = _head()
+        if _ended() or _answers(head):
             _abandon()
             raise
-        head = _head()
         leaving = threading.Thread(target=ray.shutdown, daemon=True)
         leaving.start()
         leaving.join(LOOK_SECONDS)
@@ -232,15 +232,16 @@ class RayWatch:
 
     A private Ray is lost when one of its servers has ended.  On a cluster it is the head that is
     looked at; a lost node is no matter.
+
     Ray waits for its head to come back, as it can where its state is kept elsewhere, for 60
-    seconds or what `RECONNECT` says; this waits for three quarters of that.
+    seconds or what `RECONNECT` says; this waits for two thirds of that.
     """
 
     def __init__(self) -> None:
         patience = 60.0
         with contextlib.suppress(ValueError):
             patience = float(os.environ.get(RECONNECT, patience))
-        self._head, self._patience = _head(), 0.75 * patience
+        self._head, self._patience = _head(), patience * 2 / 3
         self._next = self._seen = time.monotonic()
 
     def __call__(self) -> None:
@@ -276,7 +277,7 @@ def _head() -> tuple[str, int] | None:
     import ray
     from ray.util.client import ray as client
 
-    if client.is_connected():
+    if client.is_connected() or not ray.is_initialized():
         return None
     host, _, port = (ray.get_runtime_context().gcs_address or "").rpartition(":")
     return (host.strip("[]"), int(port)) if port.isdigit() else None

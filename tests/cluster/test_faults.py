@@ -112,7 +112,7 @@ def test_a_run_outlives_its_nodes(undisturbed, store, nodes):
 
 
 def test_a_lost_head_is_a_clear_error_and_a_new_cluster_does_the_rest(undisturbed, store, nodes):
-    run = Run(store, "--address", nodes.address, "--json", pause=1.5)
+    run = Run(store, "--address", nodes.address, "--json", pause=3.0)
     run.wait_for_blocks(2)
     nodes.kill_head()
     code, out, err = run.end()
