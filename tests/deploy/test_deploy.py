@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -204,7 +205,9 @@ def test_job__entrypoint_is_a_command_of_ours(job):
 
     lsg, name, *words = job["spec"]["entrypoint"].split()
     assert lsg == "lsg"
-    context = cli.commands[name].make_context(name, list(words))
+    # As a part of `lsg`: a command keeps the names of its help from the first context it is in.
+    with click.Context(cli, info_name="lsg", **cli.context_settings) as above:
+        context = cli.commands[name].make_context(name, list(words), parent=above)
     assert context.params["address"] == "auto"
     mounts = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
     assert any(words[0].startswith(m["mountPath"]) for m in mounts["volumeMounts"])
