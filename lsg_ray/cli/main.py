@@ -144,11 +144,6 @@ def _fail(words: list[str], message: str, code: int, echo: bool = False) -> None
             click.echo(json.dumps({"error": message, "exit_code": code}))
         except OSError:
             _close_output()
-    session = sys.modules.get("lsg_ray.cluster.session")
-    if session is not None and session.abandoned:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-        os._exit(code)
     sys.exit(code)
 
 

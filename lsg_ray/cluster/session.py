@@ -6,18 +6,14 @@ is remote code execution) and a token of its own; it goes when the run ends.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import re
 import secrets
 import shutil
-import signal
 import socket
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -30,13 +26,6 @@ _PREFIX = "lsg-ray-session-"
 _TOKEN = secrets.token_hex(32)
 #: Seconds to wait for a cluster's port; Ray itself would wait for minutes.
 REACH_SECONDS = 10.0
-#: Seconds between two looks at whether the head is still there.
-LOOK_SECONDS = 1.0
-#: Variable that tells Ray for how many seconds a lost head may come back.
-RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"
-#: Whether a connection was left without Ray's shutdown: then only ``os._exit`` ends the process
-#: well, as Ray crashes when Python tidies up.
-abandoned = False
 
 
 def available_cpus() -> int:
@@ -98,12 +87,13 @@ def _connected(address: str) -> Iterator[None]:
 
     check_address(address)
     try:
-        with _own_termination():
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+        ray.init(address=address, log_to_driver=False, logging_level="error")
     except Exception as error:
         raise ClusterError(_no_cluster(address, error)) from None
-    with _left():
+    try:
         yield
+    finally:
+        ray.shutdown()
 
 
 def check_address(address: str | None) -> None:
@@ -145,152 +135,21 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     import ray
 
     try:
-        with _own_termination():
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="error",
-                object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
-                _temp_dir=folder,
-            )
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
+            _temp_dir=folder,
+        )
     except Exception as error:
         raise ClusterError(f"Ray did not start on this machine: {error}") from error
-    with _left():
-        yield
-
-
-@contextlib.contextmanager
-def _left() -> Iterator[None]:
-    """Shut Ray down in the end; after a failure not longer than its head is there.
-
-    Without a head `ray.shutdown` waits for it as long as Ray does, and then ends the process.
-    """
-    import ray
-
-    try:
-        yield
-    except BaseException:
-        head = _head()
-        if _ended() or _answers(head):
-            _abandon()
-            raise
-        leaving = threading.Thread(target=ray.shutdown, daemon=True)
-        leaving.start()
-        leaving.join(LOOK_SECONDS)
-        while leaving.is_alive() and _answers(head) is None:
-            leaving.join(LOOK_SECONDS)
-        if leaving.is_alive():
-            _abandon()
-        raise
-    ray.shutdown()
-
-
-def _ended() -> str | None:
-    """Return which server of this process's private Ray has ended, if one has."""
-    node = import_module("ray._private.worker")._global_node
-    if node is None or not node.is_head():
-        return None
-    ended = {name for name, _ in node.dead_processes()}
-    return next((name for name in ("raylet", "gcs_server") if name in ended), None)
-
-
-def _abandon() -> None:
-    """Kill what Ray started for this process, and keep it from waiting when the process ends."""
-    global abandoned
-    abandoned = True
-    worker = import_module("ray._private.worker")
-    node = worker._global_node
-    if node is not None and node.is_head():
-        node.kill_all_processes(check_alive=False, allow_graceful=False)
-    atexit.unregister(worker.shutdown)
-
-
-@contextlib.contextmanager
-def _own_termination() -> Iterator[None]:
-    """Keep the caller's handler of SIGTERM, if there is one, while Ray starts and afterwards.
-
-    Ray's own handlers end the process with another exit code each, and without a word.
-    """
-    handler = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    utils = import_module("ray._private.utils")
-    register = getattr(utils, "set_sigterm_handler", None)
-    utils.set_sigterm_handler = lambda _: None  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        utils.set_sigterm_handler = register  # type: ignore[attr-defined]
-        signal.signal(signal.SIGTERM, handler)  # over the one in C++, which prints a stack
-
-
-class RayWatch:
-    """Notice that Ray is lost a little before Ray itself does, which ends the process at once.
-
-    A private Ray is lost when one of its servers has ended.  On a cluster it is the head that is
-    looked at; a lost node is no matter.
-
-    Ray waits for its head to come back, as it can where its state is kept elsewhere, for 60
-    seconds or what `RECONNECT` says; this waits for two thirds of that.
-    """
-
-    def __init__(self) -> None:
-        patience = 60.0
-        with contextlib.suppress(ValueError):
-            patience = float(os.environ.get(RECONNECT, patience))
-        self._head, self._patience = _head(), patience * 2 / 3
-        self._next = self._seen = time.monotonic()
-
-    def __call__(self) -> None:
-        """Look, if the last look was a while ago.
-
-        Raises
-        ------
-        ClusterError
-            Ray is lost.
-        """
-        if ended := _ended():
-            raise ClusterError(
-                f"Ray's {ended} on this machine has ended; was it killed, or out of memory?\n"
-                "Finished blocks are kept; run the same command again to do the rest."
-            )
-        if time.monotonic() < self._next:
-            return
-        error = _answers(self._head)
-        self._next = time.monotonic() + LOOK_SECONDS
-        if error is None:
-            self._seen = time.monotonic()
-        elif (gone := time.monotonic() - self._seen) >= self._patience:
-            host, port = self._head or ("", 0)
-            raise ClusterError(
-                f"the head of the Ray cluster, {host}:{port}, has not answered for {gone:.0f} s: "
-                f"{error}\nFinished blocks are kept; start the cluster again and run the same "
-                "command to do the rest."
-            )
-
-
-def _head() -> tuple[str, int] | None:
-    """Return where the head listens; None for a client, which has no connection of its own."""
-    import ray
-    from ray.util.client import ray as client
-
-    if client.is_connected() or not ray.is_initialized():
-        return None
-    host, _, port = (ray.get_runtime_context().gcs_address or "").rpartition(":")
-    return (host.strip("[]"), int(port)) if port.isdigit() else None
-
-
-def _answers(head: tuple[str, int] | None) -> OSError | None:
-    """Return why nothing answers at the head, or None if something does."""
-    try:
-        if head is not None:
-            socket.create_connection(head, timeout=LOOK_SECONDS).close()
-    except OSError as error:
-        return error
-    return None
+        ray.shutdown()
 
 
 @contextlib.contextmanager
