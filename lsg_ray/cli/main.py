@@ -144,6 +144,11 @@ def _fail(words: list[str], message: str, code: int, echo: bool = False) -> None
             click.echo(json.dumps({"error": message, "exit_code": code}))
         except OSError:
             _close_output()
+    watch = sys.modules.get("lsg_ray.cluster.watch")
+    if watch is not None and watch.is_abandoned():
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
     sys.exit(code)
 
 

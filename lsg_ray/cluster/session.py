@@ -11,13 +11,16 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+from lsg_ray.cluster.watch import disconnect
 from lsg_ray.errors import ClusterError, InputError
 
 #: Object store of a private Ray: runs put one small training set there.
@@ -87,13 +90,14 @@ def _connected(address: str) -> Iterator[None]:
 
     check_address(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="error")
+        with _own_termination():
+            ray.init(address=address, log_to_driver=False, logging_level="error")
     except Exception as error:
         raise ClusterError(_no_cluster(address, error)) from None
     try:
         yield
     finally:
-        ray.shutdown()
+        disconnect()
 
 
 def check_address(address: str | None) -> None:
@@ -135,21 +139,36 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     import ray
 
     try:
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
-            _temp_dir=folder,
-        )
+        with _own_termination():
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="error",
+                object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
+                _temp_dir=folder,
+            )
     except Exception as error:
         raise ClusterError(f"Ray did not start on this machine: {error}") from error
     try:
         yield
     finally:
-        ray.shutdown()
+        disconnect()
+
+
+@contextlib.contextmanager
+def _own_termination() -> Iterator[None]:
+    """Put the caller's handler of SIGTERM, if there is one, back in the place of Ray's.
+
+    Ray's end the process with an exit code of their own and a stack trace.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and callable(handler):
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextlib.contextmanager

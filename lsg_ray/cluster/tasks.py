@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from lsg_ray.cluster.watch import RayWatch
 from lsg_ray.errors import ClusterError, LsgError
 
 Item = TypeVar("Item")
@@ -47,6 +48,7 @@ def run_bounded(
 
     waiting = iter(items)
     pending: dict[Any, Item] = {}
+    watch = RayWatch()
     try:
         while True:
             while len(pending) < in_flight:
@@ -63,6 +65,7 @@ def run_bounded(
                 more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
                 done += more
             tick()
+            watch()
             for reference in done:
                 result = _result(reference)
                 yield pending.pop(reference), result

@@ -1,9 +1,5 @@
 """Faults strike a run in its middle; the same command then completes it, to the same content.
 
-The whole takes two minutes, of which CI runs what strikes the store: flipped bytes, permissions,
-full disks, clocks, two drivers.  ``LSG_FAULTS=1`` also kills nodes, heads and whole groups of
-processes.
-
 `test_sample` has the killed worker, the killed progress actor, the killed driver and Ctrl-C.
 """
 
@@ -35,10 +31,6 @@ from tests.cluster.faults import (
     without_privileges,
 )
 
-#: Tests that take a cluster down, and want the machine for themselves.
-on_request = pytest.mark.skipif(
-    not os.environ.get("LSG_FAULTS"), reason="takes clusters down, two minutes: LSG_FAULTS=1"
-)
 KEYS = ("count", "rows", "blocks_complete", "trials", "accuracy", "content_hash")
 
 
@@ -103,7 +95,6 @@ def assert_partial(store, at_least):
     return report.healthy
 
 
-@on_request
 def test_a_run_outlives_its_nodes(undisturbed, store, nodes):
     run = Run(store, "--address", nodes.address, "--json", pause=1.0)
     run.wait_for_blocks(2)
@@ -120,7 +111,6 @@ def test_a_run_outlives_its_nodes(undisturbed, store, nodes):
     assert_like(store, undisturbed)
 
 
-@on_request
 def test_a_lost_head_is_a_clear_error_and_a_new_cluster_does_the_rest(undisturbed, store, nodes):
     run = Run(store, "--address", nodes.address, "--json", pause=3.0)
     run.wait_for_blocks(2)
@@ -137,7 +127,6 @@ def test_a_lost_head_is_a_clear_error_and_a_new_cluster_does_the_rest(undisturbe
     assert_like(store, undisturbed)
 
 
-@on_request
 def test_a_lost_node_of_a_private_ray_is_a_clear_error(undisturbed, store):
     run = Run(store, "--workers", "2", pause=1.0)
     run.wait_for_blocks(2)
@@ -153,7 +142,6 @@ def test_a_lost_node_of_a_private_ray_is_a_clear_error(undisturbed, store):
     assert_like(store, undisturbed)
 
 
-@on_request
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_termination_ends_a_run_within_its_grace_period(undisturbed, store, workers):
     run = Run(store, "--workers", workers, pause=0.7)
@@ -171,7 +159,6 @@ def test_termination_ends_a_run_within_its_grace_period(undisturbed, store, work
     assert_like(store, undisturbed)
 
 
-@on_request
 def test_termination_of_all_processes_at_once_keeps_what_is_done(undisturbed, store):
     run = Run(store, "--workers", "2", pause=0.7)
     run.wait_for_blocks(2)
@@ -312,7 +299,6 @@ def test_two_drivers_at_once_share_a_store(undisturbed, store, workers):
     assert_like(store, undisturbed)
 
 
-@on_request
 def test_a_killed_driver_beside_another_leaves_nothing_behind(undisturbed, store):
     runs = [Run(store, "--workers", "0", pause=0.2) for _ in range(2)]
     for run in runs:

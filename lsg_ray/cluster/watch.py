@@ -1,0 +1,123 @@
+"""Notice that Ray is lost before Ray does, which would end this process without a word.
+
+A private Ray is lost when one of its servers has ended; a cluster, when its head no longer answers.
+A lost node is no matter: Ray runs its tasks elsewhere.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import socket
+import time
+from importlib import import_module
+
+from lsg_ray.errors import ClusterError
+
+#: Seconds between two looks at the head, and for its answer.
+LOOK_SECONDS = 1.0
+#: Variable that tells Ray for how many seconds a lost head may come back, and its default.
+RECONNECT, RECONNECT_SECONDS = "RAY_gcs_rpc_server_reconnect_timeout_s", 60.0
+_abandoned = False
+
+
+class RayWatch:
+    """Looks, when called, whether the Ray that this process is connected to is still there.
+
+    Ray waits for its head to come back, as it can where its state is kept elsewhere; this waits for
+    two thirds of that time, `RECONNECT`.
+    """
+
+    def __init__(self) -> None:
+        patience = RECONNECT_SECONDS
+        with contextlib.suppress(ValueError):
+            patience = float(os.environ.get(RECONNECT, patience))
+        self._head, self._patience = _head(), patience * 2 / 3
+        self._next = self._seen = time.monotonic()
+
+    def __call__(self) -> None:
+        """Look, if the last look was a while ago.
+
+        Raises
+        ------
+        ClusterError
+            Ray is lost.
+        """
+        if ended := _ended_server():
+            raise ClusterError(
+                f"Ray's {ended} on this machine has ended; was it killed, or out of memory?\n"
+                "Finished blocks are kept; run the same command again to do the rest."
+            )
+        if time.monotonic() < self._next:
+            return
+        error = _silence(self._head)
+        self._next = time.monotonic() + LOOK_SECONDS
+        if error is None:
+            self._seen = time.monotonic()
+        elif (gone := time.monotonic() - self._seen) >= self._patience:
+            host, port = self._head or ("", 0)
+            raise ClusterError(
+                f"the head of the Ray cluster, {host}:{port}, has not answered for {gone:.0f} s: "
+                f"{error}\nFinished blocks are kept; start the cluster again and run the same "
+                "command to do the rest."
+            )
+
+
+def disconnect() -> None:
+    """Shut Ray down, or abandon it where it is lost: then its shutdown would wait, and crash."""
+    import ray
+
+    if _ended_server() or _silence(_head()):
+        _abandon()
+    else:
+        ray.shutdown()
+
+
+def is_abandoned() -> bool:
+    """Return whether a lost Ray was left behind in this process, which Ray will end soon.
+
+    Only ``os._exit`` then ends it well: Ray's threads crash when Python tidies up.
+    """
+    return _abandoned
+
+
+def _abandon() -> None:
+    """Kill what Ray started for this process, and keep it from waiting when the process ends."""
+    global _abandoned
+    _abandoned = True
+    worker = import_module("ray._private.worker")
+    node = worker._global_node
+    if node is not None and node.is_head():
+        node.kill_all_processes(check_alive=False, allow_graceful=False)
+    atexit.unregister(worker.shutdown)
+
+
+def _ended_server() -> str | None:
+    """Return which server of this process's private Ray has ended, if one has."""
+    node = import_module("ray._private.worker")._global_node
+    if node is None or not node.is_head():
+        return None
+    ended = {name for name, _ in node.dead_processes()}
+    return next((name for name in ("raylet", "gcs_server") if name in ended), None)
+
+
+def _head() -> tuple[str, int] | None:
+    """Return where the head listens; None for a client, which has no connection of its own."""
+    import ray
+    from ray.util.client import ray as client
+
+    if client.is_connected() or not ray.is_initialized():
+        return None
+    host, _, port = (ray.get_runtime_context().gcs_address or "").rpartition(":")
+    return (host.strip("[]"), int(port)) if port.isdigit() else None
+
+
+def _silence(head: tuple[str, int] | None) -> OSError | None:
+    """Return why nothing answers at the head, or None if something does."""
+    try:
+        if head is not None:
+            socket.create_connection(head, timeout=LOOK_SECONDS).close()
+    except OSError as error:
+        return error
+    return None
