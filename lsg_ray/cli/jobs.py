@@ -230,7 +230,7 @@ def run_stage(stage: str, arguments: list[str]) -> None:
 
 
 def _command_of(stage: str) -> click.Command:
-    from lsg_ray.cli import fit, landscape, measure, runs, terrain
+    from lsg_ray.cli import entropy, fit, landscape, measure, runs
 
     statistics = click.Group(
         "statistics",
@@ -238,7 +238,7 @@ def _command_of(stage: str) -> click.Command:
         help="Measure an ensemble.",
     )
     commands: dict[str, click.Command] = {
-        "sample": runs.sample, "statistics": statistics, "fit": fit.fit, "scan": landscape.scan,
-        "landscape": terrain.landscape, "pipeline": runs.run,
+        "sample": runs.sample, "statistics": statistics, "fit": fit.fit, "scan": entropy.scan,
+        "landscape": landscape.landscape, "pipeline": runs.run,
     }  # fmt: skip
     return commands[stage]

@@ -1,498 +1,328 @@
-"""Commands about the landscape of a model: scan, tap, mc, thermo, symmetry."""
+"""``lsg landscape``: walks, paths, swaps, flatness and surfaces of networks of real weights."""
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, overwrite, print_result, table
-from lsg_ray.errors import DataError, InputError
-
-figure = click.option("--figure", metavar="PNG", help="Also draw it.")
-seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-beta = click.option(
-    "--beta", type=float, default=1.0, show_default=True, help="Inverse temperature."
+from lsg_ray.cli.options import (
+    draw,
+    figure,
+    landscape_run,
+    numbers,
+    parse_fields,
+    seed,
+    where_to_run,
+    without_place,
 )
+from lsg_ray.cli.output import as_json, overwrite, print_result, table
+from lsg_ray.errors import InputError
+
+EXAMPLES, PAIRS = 10_000, 10
 
 
-def where_to_run(command: Callable) -> Callable:
-    """Options of commands whose tasks may run on a cluster."""
-    for option in (
-        click.option("--address", metavar="ADDRESS", help="Ray cluster; default: RAY_ADDRESS."),
-        click.option("--workers", type=click.IntRange(min=1), help="Threads, or tasks at a time."),
-    ):
-        command = option(command)
-    return command
+@click.group()
+def landscape() -> None:
+    """Explore the loss landscape of a STORE of ReLU networks."""
 
 
-def of_references(command: Callable) -> Callable:
-    """Options that name references."""
+def on_examples(command: Callable) -> Callable:
+    """Options of commands that take losses."""
     for option in (
         click.option(
-            "--count", type=click.IntRange(min=1), help="Of each group; of a STORE 20 by default."
+            "--examples", type=click.IntRange(min=0), default=EXAMPLES, show_default=True,
+            help="Training examples, drawn by seed; 0 for all.",
         ),
-        click.option(
-            "--references", required=True, metavar="STORE|FILE",
-            help="A store (low, medium, high energy are taken), a Zarr, or .npz with sigma.",
-        ),
+        click.option("--where", metavar="EXPRESSION", help="Only solutions of STORE that meet it."),
+        click.option("--out", required=True, metavar="RESULT", help="Zarr to write."),
+        overwrite, as_json, where_to_run, seed, figure,
     ):  # fmt: skip
         command = option(command)
     return command
 
 
-@click.command()
-@click.argument("model")
-@of_references
-@click.option("--out", required=True, metavar="SCAN", help="Zarr to write.")
-@click.option(
-    "--fields", metavar="START:STOP:STEP|X,...", help="Distance fields; -3:3:0.1 by default."
-)
-@click.option(
-    "--part", metavar="PART,...", help="Models MODEL-PART of `lsg fit --part`, results SCAN-PART."
-)
-@click.option(
-    "--method", type=click.Choice(["bp", "mc"]), default="bp", show_default=True,
-    help="Cavity method, or Monte Carlo where it fails.",
-)  # fmt: skip
-@click.option("--iso-energy", is_flag=True, help="At the energy of each reference: s, β, e over d.")
-@click.option("--refine", type=click.IntRange(min=0), help="Halve steep intervals so often.")
-@click.option("--tolerance", type=float, help="bp: on a change of a message; 1e-9.")
-@click.option("--max-sweeps", type=click.IntRange(min=2), help="bp: at each field; 5,000.")
-@click.option("--damping", type=float, help="bp: by default none, and more where needed.")
-@click.option("--magnetizations", is_flag=True, help="bp: keep m at each field.")
-@click.option("--chains", type=click.IntRange(min=2), help="mc: of each reference; 128.")
-@click.option("--draws", type=click.IntRange(min=4), help="mc: at each field; 40.")
-@beta
-@figure
-@seed
-@where_to_run
-@overwrite
-@as_json
-def scan(
-    model: str,
-    references: str,
-    out: str,
-    fields: str | None,
-    part: str | None,
-    method: str,
-    iso_energy: bool,
-    beta: float,
-    figure: str | None,
-    seed: int,
-    overwrite: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
-    """Sweep a distance field up and down around references of MODEL: is its landscape smooth?
+def of_solutions(default: int) -> Callable[[Callable], Callable]:
+    """Option that chooses how many solutions."""
+    return click.option(
+        "--configurations", type=click.IntRange(min=1),
+        help=f"Solutions: the first so many; up to {default} by default.",
+    )  # fmt: skip
 
-    Run again after an interruption, it goes on where it was.
-    """
-    from lsg_ray.cli.fit import part_place
-    from lsg_ray.ising.model import load_model
-    from lsg_ray.ising.references import as_references
+
+@landscape.command()
+@click.argument("store")
+@click.option("--sigma", default="0.001,0.003,0.01", show_default=True, metavar="S,...",
+              help="Step sizes.")  # fmt: skip
+@click.option("--steps", type=click.IntRange(min=4), default=100, show_default=True)
+@click.option(
+    "--kind", type=click.Choice(["free", "constrained", "metropolis"]), default="free",
+    show_default=True, help="constrained: below the loss of the start.",
+)  # fmt: skip
+@click.option("--trials", type=click.IntRange(min=1), default=40, show_default=True,
+              help="constrained: moves drawn at each step.")  # fmt: skip
+@click.option("--temperature", type=float, help="metropolis: nats an example.")
+@click.option("--walkers", type=click.IntRange(min=1), default=1, show_default=True,
+              help="From each solution.")  # fmt: skip
+@of_solutions(10)
+@on_examples
+def walk(store: str, out: str, sigma: str, **options: Any) -> None:
+    """Walk at random from solutions of STORE, and watch loss and accuracy."""
+    from lsg_ray.landscape.walks import random_walk
+    from lsg_ray.report.figures.terrain import walk_figure
+
+    sigmas = numbers(sigma, "--sigma")
+
+    def work(view: Any, **more: Any) -> Any:
+        return random_walk(view, sigma=sigmas, **more)
+
+    def tell(found: Any) -> dict[str, Any]:
+        last = found.isel(step=-1).mean(("solution", "walker"))
+        return {
+            "sigma": found["sigma"].values,
+            "solutions": found.sizes["solution"],
+            "flat_steps": found["flat_steps"].mean(("solution", "walker")).values,
+            "flat_width": found["flat_width"].mean(("solution", "walker")).values,
+            "train_loss_first": float(found["train_loss"].isel(step=0).mean()),
+            "train_loss_last": last["train_loss"].values,
+            "test_accuracy_last": last["test_accuracy"].values,
+            "settled": found["settled"].mean(("solution", "walker")).values,
+            "share": found["share"].mean(("solution", "walker", "move")).values,
+        }  # fmt: skip
+
+    _run(store, out, options, work, tell, walk_figure)
+
+
+@landscape.command()
+@click.argument("store")
+@click.option("--other", metavar="STORE", help="Paths end here; default: in STORE too.")
+@click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--alphas", metavar="START:STOP:STEP|A,...", help="-0.25:1.25:0.05 by default.")
+@click.option(
+    "--alignment", type=click.Choice(["none", "matching", "clustering", "all"]), default="none",
+    show_default=True, help="Of hidden units; all: each in turn.",
+)  # fmt: skip
+@on_examples
+def interpolate(
+    store: str, out: str, other: str | None, alphas: str | None, alignment: str, **options: Any
+) -> None:
+    """Follow the loss on straight paths between solutions of STORE; how high are the barriers?"""
+    import xarray
+
+    from lsg_ray.ensemble.reader import open_ensemble
+    from lsg_ray.landscape.interpolation import interpolate
+    from lsg_ray.networks.alignment import ALIGNMENTS
+    from lsg_ray.report.figures.terrain import paths_figure
+
+    chosen = list(ALIGNMENTS[::-1]) if alignment == "all" else [alignment]
+    places = _places(alphas)
+    end = None if other is None else open_ensemble(other)
+
+    def work(view: Any, pieces: Any, **more: Any) -> Any:
+        found = [
+            interpolate(view, end, alignment=name, pieces=pieces / name, **places, **more)  # type: ignore[arg-type]
+            for name in chosen
+        ]
+        if len(found) == 1:
+            return found[0]
+        joined = xarray.concat(found, "alignment", join="exact", combine_attrs="drop_conflicts")
+        return joined.assign_coords(alignment=chosen)
+
+    def tell(found: Any) -> dict[str, Any]:
+        return {
+            "pairs": found.sizes["pair"],
+            "alignment": chosen,
+            "train_barrier": found["train_barrier"].mean("pair").values,
+            "train_barrier_std": found["train_barrier"].std("pair").values,
+            "test_barrier": found["test_barrier"].mean("pair").values,
+            "distance": found["distance"].mean("pair").values,
+        }
+
+    def drawn(found: Any) -> Any:
+        if len(chosen) == 1:
+            return paths_figure({chosen[0]: found})
+        return paths_figure({name: found.isel(alignment=n) for n, name in enumerate(chosen)})
+
+    _run(store, out, options, work, tell, drawn, [other])
+
+
+@landscape.command()
+@click.argument("store")
+@click.option("--swaps", metavar="K,...", help="Swaps of hidden nodes; powers of two by default.")
+@click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Random choices for each solution and k.")  # fmt: skip
+@click.option("--alphas", metavar="START:STOP:STEP|A,...", help="-0.25:1.25:0.05 by default.")
+@click.option("--beside", metavar="RESULT", multiple=True, help="Earlier results, for the figure.")
+@of_solutions(5)
+@on_examples
+def permute(
+    store: str, out: str, swaps: str | None, alphas: str | None, beside: tuple[str, ...],
+    **options: Any,
+) -> None:  # fmt: skip
+    """Swap k pairs of hidden nodes of solutions of STORE, then interpolate between the copies."""
+    from lsg_ray.landscape.interpolation import swap_barriers
+    from lsg_ray.report.figures.terrain import swaps_figure
+
+    ks = None if swaps is None else [int(k) for k in numbers(swaps, "--swaps", whole=True)]
+    others = [_result(place, "permutation and interpolation") for place in beside]
+    places = _places(alphas)
+
+    def work(view: Any, **more: Any) -> Any:
+        return swap_barriers(view, swaps=ks, **places, **more)
+
+    def tell(found: Any) -> dict[str, Any]:
+        across = [d for d in found["test_barrier"].dims if d != "swaps"]
+        return {
+            "swaps": found["swaps"].values,
+            "train_barrier": found["train_barrier"].mean(across).values,
+            "test_barrier": found["test_barrier"].mean(across).values,
+            "test_barrier_std": found["test_barrier"].std(across).values,
+            "solutions": found.sizes["solution"],
+            "log_group_order": found.attrs["log_group_order"],
+        }
+
+    def drawn(found: Any) -> Any:
+        return swaps_figure({_shape(one): one for one in [found, *others]})
+
+    _run(store, out, options, work, tell, drawn)
+
+
+@landscape.command()
+@click.argument("store")
+@click.option("--other", metavar="STORE", help="Compare with it, pair by pair: small, large batch.")
+@click.option("--eigenvalues", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--radii", default="0.1,0.2,0.3,0.5", show_default=True, metavar="R,...")
+@click.option("--directions", type=click.IntRange(min=2), default=10, show_default=True)
+@click.option("--probes", type=click.IntRange(min=2), default=10, show_default=True,
+              help="Random vectors for the trace.")  # fmt: skip
+@click.option("--max-iterations", type=click.IntRange(min=1), default=100, show_default=True)
+@of_solutions(10)
+@on_examples
+def flatness(
+    store: str, out: str, other: str | None, radii: str, configurations: int | None, **options: Any
+) -> None:
+    """Measure how flat solutions of STORE are: Hessian, loss at fixed relative radius."""
+    from lsg_ray.ensemble.reader import open_ensemble
+    from lsg_ray.landscape.comparison import compare_minima
+    from lsg_ray.landscape.flatness import flatness
+    from lsg_ray.report.figures.terrain import flatness_figure, minima_figure
+
+    chosen = numbers(radii, "--radii")
+    second = None if other is None else open_ensemble(other)
+
+    def work(view: Any, **more: Any) -> Any:
+        if second is not None:
+            return compare_minima(view, second, count=configurations or PAIRS, radii=chosen, **more)
+        return flatness(view, configurations=configurations, radii=chosen, **more)
+
+    def tell(found: Any) -> dict[str, Any]:
+        if second is None:
+            names = [name for name in found.attrs if name.endswith(("_mean", "_std"))]
+            return {name: found.attrs[name] for name in ["converged", *names]}
+        return {
+            "pairs": found.attrs["pairs"],
+            "converged": found.attrs["converged"],
+            **{
+                str(name): {
+                    found.attrs["first"] + " (first)": f"{float(found['mean'][0, n]):.6g} ± "
+                    f"{float(found['std'][0, n]):.2g}",
+                    found.attrs["second"] + " (second)": f"{float(found['mean'][1, n]):.6g} ± "
+                    f"{float(found['std'][1, n]):.2g}",
+                    "z": float(found["z"][n]),
+                }
+                for n, name in enumerate(found["quantity"].values)
+            },
+        }
+
+    drawn = flatness_figure if second is None else minima_figure
+    _run(store, out, options, work, tell, drawn, [other])
+
+
+@landscape.command()
+@click.argument("store")
+@click.option("--configuration", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--extent", type=float, default=1.0, show_default=True)
+@click.option("--points", type=click.IntRange(min=3), default=25, show_default=True,
+              help="In each direction; odd.")  # fmt: skip
+@on_examples
+def surface(store: str, out: str, **options: Any) -> None:
+    """Map the loss on a plane through a solution of STORE, in filter-normalised directions."""
+    from lsg_ray.landscape.surface import loss_surface
+    from lsg_ray.report.figures.terrain import surface_figure
+
+    def tell(found: Any) -> dict[str, Any]:
+        loss = found["train_loss"]
+        return {
+            "at_the_solution": float(loss.sel(a=0, b=0)), "lowest": float(loss.min()),
+            "highest": float(loss.max()), "cosine": found.attrs["cosine"],
+        }  # fmt: skip
+
+    _run(store, out, options, loss_surface, tell, surface_figure)
+
+
+def _run(
+    store: str,
+    out: str,
+    options: dict[str, Any],
+    work: Callable[..., Any],
+    tell: Callable[[Any], dict[str, Any]],
+    drawn: Callable[[Any], Any],
+    others: list[str | None] | None = None,
+) -> None:
+    """Check the target, open the store, do the work where it is to run, save, draw and tell."""
+    from lsg_ray.ensemble.reader import open_ensemble
     from lsg_ray.statistics.pieces import forget_pieces, pieces_of
     from lsg_ray.statistics.results import save_result
 
-    parts = [None] if part is None else list(dict.fromkeys(p.strip() for p in part.split(",")))
-    places = [
-        (model, out) if p is None else (part_place(model, p), part_place(out, p)) for p in parts
-    ]
-    xs = parse_fields(fields)
-    chosen = {
-        name: value for name, value in options.items()
-        if value is not None and value is not False and name not in ("address", "workers", "count")
-    }  # fmt: skip
-    run = _scanner(method, iso_energy, beta, seed, chosen)
-    summaries, scans, began = {}, {}, time.perf_counter()
-    inputs = [references, *(source for source, _ in places)]
-    targets = [place for _, place in places]
-    with landscape_run(targets, inputs, figure, overwrite, as_json, options) as tell:
-        models = [load_model(source) for source, _ in places]
-        given = [as_references(references, ising, options["count"]) for ising in models]
-        for name, ising, some, target in zip(parts, models, given, targets, strict=True):
-            found = run(ising, some, xs, pieces=pieces_of(target), progress=tell)
-            save_result(found, target, overwrite=overwrite)
-            forget_pieces(target)
-            scans[name or "model"] = found
-            summaries[name] = {"out": target, **_scan_summary(found)}
-    if figure is not None:
-        from lsg_ray.report.figures.landscape import iso_figure, scan_figure
-
-        drawn = iso_figure(next(iter(scans.values()))) if iso_energy else scan_figure(scans)
-        draw(figure, drawn)
-    whole = {"figure": figure, "seconds": time.perf_counter() - began}
-    result = {**summaries[None], **whole} if part is None else {"parts": summaries, **whole}
-    text = "\n\n".join(
-        table({k: v for k, v in {"part": p, **summaries[p]}.items() if v is not None})
-        for p in parts
-    )
-    print_result(result, as_json, text)
-
-
-def _scanner(
-    method: str, iso: bool, beta: float, seed: int, options: dict[str, Any]
-) -> Callable[..., Any]:
-    """Return the function that scans, with its options checked."""
-    from lsg_ray.ising.annealing import anneal_scan
-    from lsg_ray.ising.entropy import entropy_scan
-    from lsg_ray.ising.isoenergy import iso_energy
-
-    monte_carlo, cavity = {"chains", "draws"}, {"tolerance", "max_sweeps", "damping"}
-    only = {"refine", "magnetizations"}
-    if iso and method == "mc":
-        raise InputError("--iso-energy given with --method mc; it belongs to bp")
-    if iso and beta != 1:
-        raise InputError("--iso-energy finds beta; --beta does not belong to it")
-    unknown = set(options) & (
-        (cavity | only) if method == "mc" else monte_carlo | (only if iso else set())
-    )
-    if unknown:
-        name = sorted(unknown)[0].replace("_", "-")
-        where = "--iso-energy" if iso else f"--method {method}"
-        raise InputError(f"--{name} given with {where}; it does not belong to it")
-
-    def run(model: Any, references: Any, xs: Any, **more: Any) -> Any:
-        if iso:
-            return iso_energy(model, references, xs, **options, **more)
-        if method == "mc":
-            return anneal_scan(model, references, xs, beta=beta, seed=seed, **options, **more)
-        return entropy_scan(model, references, xs, beta=beta, **options, **more)
-
-    return run
-
-
-def _scan_summary(found: Any) -> dict[str, Any]:
-    names = (
-        "verdict", "hysteresis", "discontinuities", "jump", "s0", "s0_stderr", "s0_stable",
-        "converged",
-        "stable", "exists", "largest_step",
-    )  # fmt: skip
-    about = found.attrs
-    summary = {name: about[name] for name in names if name in about}
-    return {
-        **summary, "references": found.sizes["reference"], "fields": found.sizes["field"],
-        "n_weights": about["n_weights"], "method": about["method"],
-    }  # fmt: skip
-
-
-def parse_fields(given: str | None) -> Any:
-    """Return fields from START:STOP:STEP or a list, or None."""
-    import numpy as np
-
-    if given is None:
-        return None
-    try:
-        if ":" not in given:
-            return np.array([float(x) for x in given.split(",")])
-        start, stop, step = (float(x) for x in given.split(":"))
-        count = (stop - start) / step
-        if not (0 <= count < 1e5):
-            raise InputError(f"--fields {given} given; a hundred thousand fields at most, upwards")
-        # As round numbers as the step: 0.1 + 0.2 is not 0.3, and x = 0 must be among them.
-        return np.round(start + step * np.arange(int(count + 1e-9) + 1), 12)
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise InputError(
-            f"--fields {given} given; START:STOP:STEP or numbers with commas are needed"
-        ) from None
-
-
-@click.command()
-@click.argument("model")
-@click.option("--out", required=True, metavar="STATES", help="Zarr to write.")
-@click.option("--starts", type=click.IntRange(min=1), default=2000, show_default=True)
-@click.option("--tolerance", type=float, default=1e-5, show_default=True)
-@click.option("--max-iterations", type=click.IntRange(min=1), default=2000, show_default=True)
-@beta
-@figure
-@seed
-@where_to_run
-@overwrite
-@as_json
-def tap(
-    model: str, out: str, figure: str | None, overwrite: bool, as_json: bool, **options: Any
-) -> None:
-    """Find fixed points of the TAP equations of MODEL from random starts: how many states?"""
-    from lsg_ray.ising.tap import tap_states
-    from lsg_ray.statistics.results import save_result
-
-    began = time.perf_counter()
-    with landscape_run([out], [model], figure, overwrite, as_json, options) as tell:
-        found = tap_states(model, progress=tell, **without_place(options))
-    save_result(found, out, overwrite=overwrite)
-    if figure is not None:
-        from lsg_ray.report.figures.landscape import tap_figure
-
-        draw(figure, tap_figure(found))
-    names = ("starts", "converged", "states", "stable_states", "peaks", "peak_test")
-    lowest = float(found["state_f"].values[0]) if found.sizes["state_number"] else None
-    summary = {
-        **{name: found.attrs[name] for name in names}, "lowest_free_energy": lowest,
-        "largest_gradient": float(found["gradient"].where(found["converged"]).max()),
-        "iterations": float(found["iterations"].mean()), "out": out, "figure": figure,
-        "seconds": time.perf_counter() - began,
-    }  # fmt: skip
-    print_result(summary, as_json, table({k: v for k, v in summary.items() if v is not None}))
-
-
-@click.command()
-@click.argument("model")
-@of_references
-@click.option("--out", required=True, metavar="RUNS", help="Zarr to write.")
-@click.option("--sweeps", type=click.IntRange(min=4), default=100, show_default=True)
-@click.option(
-    "--chains", type=click.IntRange(min=1), default=16, show_default=True, help="Of each reference."
-)
-@click.option(
-    "--method", type=click.Choice(["metropolis", "heat-bath"]), default="metropolis",
-    show_default=True,
-)  # fmt: skip
-@click.option(
-    "--spec", metavar="SPEC", help="The networks' data, for their accuracy; of a STORE its own."
-)
-@beta
-@figure
-@seed
-@where_to_run
-@overwrite
-@as_json
-def mc(
-    model: str,
-    references: str,
-    out: str,
-    spec: str | None,
-    figure: str | None,
-    overwrite: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
-    """Let Monte Carlo chains of MODEL run from references: do they escape, or are they trapped?"""
-    from lsg_ray.ising.dynamics import relax
-    from lsg_ray.statistics.results import save_result
-
-    began = time.perf_counter()
-    with landscape_run([out], [model, references], figure, overwrite, as_json, options) as tell:
-        task, why = networks_task(references, spec)
-        found = relax(model, references, task=task, progress=tell, **without_place(options))
-    save_result(found, out, overwrite=overwrite)
-    if figure is not None:
-        from lsg_ray.report.figures.landscape import dynamics_figure
-
-        draw(figure, dynamics_figure(found))
-    names = (
-        "trapped", "memory", "equilibrium_energy", "energy_autocorrelation",
-        "equilibrium_converged", "equilibrium_method",
-    )  # fmt: skip
-    last = found.isel(sweep=-1)
-    accuracy = {}
-    if "accuracy" in found:
-        first = found["accuracy"].isel(sweep=0)
-        accuracy = {
-            "accuracy_first": float(first.mean()), "accuracy_last": float(last["accuracy"].mean()),
-        }  # fmt: skip
-    summary = {
-        "references": found.sizes["reference"], "sweeps": options["sweeps"],
-        "overlap_last": float(last["overlap"].mean()),
-        "equilibrium": float(found["equilibrium"].mean()),
-        **{name: found.attrs[name] for name in names}, **accuracy, "no_accuracy": why,
-        "out": out, "figure": figure, "seconds": time.perf_counter() - began,
-    }  # fmt: skip
-    print_result(summary, as_json, table({k: v for k, v in summary.items() if v is not None}))
-
-
-def networks_task(references: str, spec: str | None) -> tuple[Any, str | None]:
-    """Return what the networks of references were trained for, or None and the reason."""
-    from lsg_ray.datasets import load_dataset
-    from lsg_ray.ensemble.reader import open_ensemble
-    from lsg_ray.ising.dynamics import Task
-    from lsg_ray.ising.targets import attributes_of
-    from lsg_ray.spec import load_spec
-
-    if spec is not None:
-        given = load_spec(spec)
-    elif references.endswith((".npz", ".npy")) or attributes_of(Path(references)).get("statistic"):
-        return None, "references without data: pass --spec"
-    else:
-        given = open_ensemble(references).spec
-    try:
-        examples = load_dataset(given.dataset).test
-    except DataError as error:
-        if spec is not None:
-            raise
-        return None, str(error)
-    return Task(given.network, examples.x, examples.y, given.loss), None
-
-
-@click.command()
-@click.argument("model")
-@click.option("--out", required=True, metavar="CURVES", help="Zarr to write.")
-@click.option("--reference", metavar="FILE", help="One reference: .npz with sigma; see --x.")
-@click.option("--x", type=float, default=0.0, show_default=True, help="Distance field.")
-@click.option("--ladders", type=click.IntRange(min=2), default=32, show_default=True)
-@click.option("--burn-in", type=click.IntRange(min=0), default=500, show_default=True)
-@click.option("--draws", type=click.IntRange(min=4), default=200, show_default=True)
-@click.option("--thin", type=click.IntRange(min=1), default=5, show_default=True)
-@beta
-@figure
-@seed
-@click.option("--workers", type=click.IntRange(min=1), help="Threads.")
-@overwrite
-@as_json
-def thermo(
-    model: str,
-    out: str,
-    reference: str | None,
-    figure: str | None,
-    workers: int | None,
-    overwrite: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
-    """Integrate the heat capacity of MODEL from infinite temperature: S and C_v over β."""
-    from lsg_ray.ising.branch import bethe_entropy
-    from lsg_ray.ising.model import load_model
-    from lsg_ray.ising.references import as_references
-    from lsg_ray.ising.thermodynamics import thermodynamics
-    from lsg_ray.statistics.results import save_result
-
-    began = time.perf_counter()
-    places = {"address": None, "workers": workers}
-    with landscape_run(
-        [out], [model, reference], figure, overwrite, as_json, places, unit="sweeps"
-    ) as tell:
-        ising = load_model(model)
-        sigma = None if reference is None else as_references(reference, ising).sigma
-        found = thermodynamics(ising, reference=sigma, threads=workers, progress=tell, **options)
-        field = 0.0 if sigma is None else options["x"] * sigma[0]
-        cavity = bethe_entropy(ising, options["beta"], options["beta"] * field)
-        found = found.assign_attrs(
-            s_bethe=cavity.s, s_bethe_converged=int(cavity.converged),
-            s_bethe_stable=int(cavity.stable),
-        )  # fmt: skip
-    save_result(found, out, overwrite=overwrite)
-    if figure is not None:
-        from lsg_ray.report.figures.landscape import thermo_figure
-
-        draw(figure, thermo_figure({"model": found}))
-    names = (
-        "s", "s_stderr", "s_bethe", "s_bethe_converged", "s_bethe_stable", "converged", "rhat_max",
-        "round_trips", "autocorrelation",
-    )  # fmt: skip
-    summary = {
-        **{name: found.attrs[name] for name in names}, "temperatures": found.sizes["beta"],
-        "out": out, "figure": figure, "seconds": time.perf_counter() - began,
-    }  # fmt: skip
-    print_result(summary, as_json, table({k: v for k, v in summary.items() if v is not None}))
-
-
-@click.command()
-@click.argument("store")
-@click.option("--out", required=True, metavar="EFFECT", help="Zarr to write.")
-@click.option(
-    "--fractions", default="0,0.3,0.6,0.9", show_default=True, metavar="P,...",
-    help="Permuted fractions.",
-)  # fmt: skip
-@click.option(
-    "--mode", type=click.Choice(["add", "replace"]), default="add", show_default=True,
-    help="Add permuted copies, or replace.",
-)  # fmt: skip
-@click.option(
-    "--method", type=click.Choice(["bp", "pcd"]), default="pcd", show_default=True,
-    help="Of the fits.",
-)  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="pcd: for each fit.")
-@click.option("--fields", metavar="START:STOP:STEP|X,...", help="As of lsg scan.")
-@click.option("--count", type=click.IntRange(min=1), default=5, show_default=True,
-              help="References of low, of medium and of high energy.")  # fmt: skip
-@figure
-@seed
-@where_to_run
-@overwrite
-@as_json
-def symmetry(
-    store: str,
-    out: str,
-    fractions: str,
-    fields: str | None,
-    seconds: float | None,
-    figure: str | None,
-    overwrite: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
-    """Mix node permutations into STORE, fit a model to each mixture, and scan it."""
-    from lsg_ray.ising.symmetry import permutation_effect
-    from lsg_ray.statistics.results import save_result
-
-    try:
-        chosen = [float(p) for p in fractions.split(",")]
-    except ValueError:
-        raise InputError(f"--fractions {fractions} given; numbers with commas") from None
-    more: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
-    if more and options["method"] != "pcd":
-        raise InputError("--seconds given with --method bp; it belongs to pcd")
+    options = dict(options)
+    figure, overwrite, as_json = (options.pop(n) for n in ("figure", "overwrite", "as_json"))
+    where, examples = options.pop("where"), options.pop("examples")
     began = time.perf_counter()
     with landscape_run(
-        [out], [store], figure, overwrite, as_json, options, unit="fractions"
-    ) as tell:
-        found = permutation_effect(
-            store, chosen, fields=parse_fields(fields), progress=tell, **more,
+        [out], [store, *(others or [])], figure, overwrite, as_json, options
+    ) as progress:
+        view = open_ensemble(store)
+        view = view if where is None else view.where(where)
+        found = work(
+            view, examples=examples or None, pieces=pieces_of(out), progress=progress,
             **without_place(options),
         )  # fmt: skip
     save_result(found, out, overwrite=overwrite)
+    forget_pieces(out)
     if figure is not None:
-        from lsg_ray.report.figures.landscape import permutation_figure
-
-        draw(figure, permutation_figure(found))
+        draw(figure, drawn(found))
+    seconds = time.perf_counter() - began
     summary = {
-        "fractions": found["fraction"].values, "s0": found["s0"].values,
-        "rms_C": found["rms_C"].values, "hysteresis": found["hysteresis_largest"].values,
-        "verdict": found.attrs["verdict"], "converged": found.attrs["converged"], "out": out,
-        "figure": figure, "seconds": time.perf_counter() - began,
+        "out": out, "figure": figure, **tell(found), "examples": found.attrs["examples"],
+        "seconds": seconds,
     }  # fmt: skip
     print_result(summary, as_json, table({k: v for k, v in summary.items() if v is not None}))
 
 
-@contextlib.contextmanager
-def landscape_run(
-    places: list[str],
-    inputs: Sequence[str | None],
-    figure: str | None,
-    overwrite: bool,
-    as_json: bool,
-    options: dict[str, Any],
-    unit: str = "tasks",
-) -> Iterator[Any]:
-    """Check the targets, choose where to run, and show progress."""
-    from lsg_ray.cli.measure import check_figure
-    from lsg_ray.cluster.dask import dask_session
-    from lsg_ray.cluster.progress import late_progress
-    from lsg_ray.statistics.results import check_target
-
-    read = {Path(place).resolve() for place in inputs if place is not None}
-    for place in places:
-        check_target(place, overwrite)
-        if Path(place).resolve() in read:
-            raise InputError(f"--out {place} is what is read; name another place")
-    check_figure(figure, places[0], overwrite)
-    with (
-        dask_session(options["address"], options["workers"]),
-        late_progress(unit, "quiet" if as_json else "auto") as progress,
-    ):
-        yield progress
+def _places(alphas: str | None) -> dict[str, Any]:
+    try:
+        return {} if alphas is None else {"alphas": parse_fields(alphas)}
+    except InputError as error:
+        raise InputError(str(error).replace("--fields", "--alphas")) from None
 
 
-def without_place(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options without those that say where to run."""
-    return {name: value for name, value in options.items() if name not in ("address", "workers")}
+def _result(place: str, statistic: str) -> Any:
+    """Open an earlier result of some kind."""
+    import xarray
+
+    from lsg_ray.ising.targets import attributes_of
+
+    holds = attributes_of(Path(place)).get("statistic")
+    if holds != statistic:
+        raise InputError(f"{place}: holds {holds!r}, not a result {statistic!r}")
+    try:
+        return xarray.open_zarr(place)
+    except Exception as error:  # a damaged one fails in a dozen ways
+        raise InputError(f"{place}: cannot be read as a result ({type(error).__name__})") from None
 
 
-def draw(place: str, figure: Any) -> None:
-    """Write a figure."""
-    from lsg_ray.report.style import render
-
-    Path(place).write_bytes(render(figure))
+def _shape(found: Any) -> str:
+    return "–".join(str(n) for n in found.attrs["widths"])

@@ -17,6 +17,8 @@ from lsg_ray import __version__
 from lsg_ray.cli import (
     catalogue,
     cluster,
+    dynamics,
+    entropy,
     fit,
     jobs,
     landscape,
@@ -24,7 +26,6 @@ from lsg_ray.cli import (
     rsb,
     runs,
     stores,
-    terrain,
 )
 from lsg_ray.errors import LsgError
 
@@ -67,13 +68,13 @@ for _command in (
     cluster.cluster,
     fit.fit,
     fit.check,
-    landscape.scan,
-    landscape.tap,
-    landscape.mc,
-    landscape.thermo,
-    landscape.symmetry,
+    entropy.scan,
+    dynamics.tap,
+    dynamics.mc,
+    entropy.thermo,
+    entropy.symmetry,
     rsb.rsb,
-    terrain.landscape,
+    landscape.landscape,
     runs.report,
     jobs.submit,
     jobs.jobs,

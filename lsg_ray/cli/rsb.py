@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lsg_ray.cli.landscape import draw, seed, where_to_run
+from lsg_ray.cli.options import draw, seed, where_to_run
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
 from lsg_ray.errors import InputError
 
