@@ -1,0 +1,250 @@
+"""A whole run, its sections checked against each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import reprlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from lsg_ray.errors import SpecError
+from lsg_ray.spec.sections import (
+    RELU_DEFAULTS,
+    DatasetSpec,
+    EnsembleSpec,
+    NetworkSpec,
+    Section,
+    TrainingSpec,
+)
+
+#: Networks that the torch engine trains together, configurations 0 to 63, 64 to 127, ...: fixed,
+#: since they share their noise.
+STACK = 64
+#: ReLU networks that are trained together by default, at most, and the bytes of their weights.
+#: More gain little on a CPU, and the last stack of an ensemble is trained whole.
+REAL_STACK, STACK_BYTES = 8, 4 << 20
+#: Most weights a network may have.
+MAX_WEIGHTS = 10**8
+
+#: Pixels and classes of each data set: what the first and the last width must fit.
+DATASET_SHAPES: dict[str, tuple[int, int]] = {
+    "digits": (64, 10),
+    "mnist": (784, 10),
+    "fashion-mnist": (784, 10),
+    "cifar10": (3072, 10),
+    "cifar100": (3072, 100),
+}
+
+
+class Spec(Section):
+    """A whole run. `load_spec` reads one from YAML.
+
+    With ``network.family: relu`` the fields that are not given are those of `RELU_DEFAULTS`.
+    """
+
+    schema_version: Literal[1] = Field(1, description="Version of this schema.")
+    name: str = Field("unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    dataset: DatasetSpec = DatasetSpec()
+    network: NetworkSpec = NetworkSpec()
+    training: TrainingSpec = TrainingSpec()
+    ensemble: EnsembleSpec = EnsembleSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_family(cls, tree: Any) -> Any:
+        sections = tree if isinstance(tree, Mapping) else {}
+        network = sections.get("network")
+        if not isinstance(network, Mapping) or network.get("family") != "relu":
+            return tree
+        filled = dict(sections)
+        for name, defaults in RELU_DEFAULTS.items():
+            given = sections.get(name, {})
+            if isinstance(given, Mapping):
+                filled[name] = {**defaults, **given}
+                if name == "training" and given.get("batch_fraction") and "batch_size" not in given:
+                    filled[name]["batch_size"] = None
+        return filled
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Spec:
+        faults = list(_misfits(self))
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def loss(self) -> Literal["cross_entropy", "hinge"]:
+        """Loss that follows from the labels: classes → cross entropy, parity → hinge."""
+        return "hinge" if self.dataset.labels == "parity" else "cross_entropy"
+
+    @property
+    def block_size(self) -> int:
+        """Configurations a block: as given, or 1,000, less where that leaves under 64 blocks.
+
+        For the torch engine, rounded up to whole stacks; of ReLU networks, one stack.
+
+        >>> Spec(ensemble=EnsembleSpec(count=500)).block_size
+        8
+        """
+        if self.ensemble.block_size is not None:
+            return self.ensemble.block_size
+        if self.network.family == "relu":
+            return min(self.stack, self.ensemble.count)
+        size = min(1000, -(-self.ensemble.count // 64))
+        return -(-size // self.stack) * self.stack
+
+    @property
+    def stack(self) -> int:
+        """Networks that are trained together, at addresses 0 to stack − 1, and so on.
+
+        >>> parse_spec({"network": {"family": "relu"}}).stack
+        5
+        """
+        if self.network.family == "relu":
+            most = max(1, min(REAL_STACK, STACK_BYTES // (4 * self.network.n_weights)))
+            return self.training.stack or most
+        return STACK if self.training.engine == "torch" else 1
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks; the last may be short."""
+        return -(-self.ensemble.count // self.block_size)
+
+    def canonical_json(self) -> str:
+        """Return JSON with sorted keys and no white space: equal for equal runs."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON, in hexadecimal."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+    def replace(self, **sections: Mapping[str, Any]) -> Spec:
+        """Return a copy with some fields changed, validated again.
+
+        >>> Spec().replace(ensemble={"count": 10}).ensemble.count
+        10
+        """
+        tree = self.model_dump(mode="json")
+        for section, changes in sections.items():
+            tree[section].update(changes)
+        return parse_spec(tree)
+
+
+def _misfits(spec: Spec) -> Iterable[str]:
+    """Yield one line per contradiction between sections."""
+    name: str = spec.dataset.name
+    pixels, classes = DATASET_SHAPES[name]
+    widths = spec.network.widths
+    components = spec.dataset.components
+    if components is not None and components > pixels:
+        yield f"dataset.components: {components} given; {name} has {pixels} pixels"
+    elif widths[0] != (components or pixels):
+        source = "dataset.components" if components else f"pixels of {name}"
+        yield f"network.widths: first width {widths[0]} given; {source} need {components or pixels}"
+    outputs = 1 if spec.dataset.labels == "parity" else classes
+    if widths[-1] != outputs:
+        yield (
+            f"network.widths: last width {widths[-1]} given; "
+            f"{spec.dataset.labels} labels of {name} need {outputs}"
+        )
+    if spec.ensemble.selection == "validation" and spec.dataset.validation_examples == 0:
+        yield (
+            "ensemble.selection: 'validation' given; "
+            "set dataset.validation_examples above 0 to have such a set"
+        )
+    if spec.network.n_weights > MAX_WEIGHTS:
+        yield f"network.widths: {spec.network.n_weights} weights; at most {MAX_WEIGHTS}"
+    if spec.network.family == "relu":
+        yield from _relu_misfits(spec)
+    else:
+        for name, value in (
+            ("network.biases", spec.network.biases),
+            ("training.target_loss", spec.training.target_loss),
+            ("training.stack", spec.training.stack),
+        ):
+            if value:
+                yield f"{name}: {value} given; only relu networks have it (network.family)"
+    for part in spec.ensemble.frozen_parts:
+        if part not in spec.network.parts and spec.network.family == "binary":
+            allowed = ", ".join(spec.network.parts)
+            yield f"ensemble.frozen_parts: {part!r} given; this network has {allowed}"
+    if set(spec.ensemble.frozen_parts) >= set(spec.network.parts):
+        yield "ensemble.frozen_parts: every part is frozen; leave one to be trained"
+
+
+def _relu_misfits(spec: Spec) -> Iterable[str]:
+    """Yield one line per field that ReLU networks do not have."""
+    training, ensemble = spec.training, spec.ensemble
+    for name, value, neutral in (
+        ("training.engine", training.engine, "torch"),
+        ("training.initial_std", training.initial_std, 0.0),
+        ("ensemble.draws", ensemble.draws, 1),
+        ("ensemble.frozen_parts", ensemble.frozen_parts, ()),
+        ("ensemble.store_fields", ensemble.store_fields, False),
+    ):
+        if value != neutral:
+            yield f"{name}: {value!r} given; relu networks have {neutral!r}: leave it out"
+    if spec.dataset.labels != "class":
+        yield f"dataset.labels: {spec.dataset.labels!r} given; relu networks learn 'class' labels"
+    if len(spec.network.widths) < 3:
+        yield f"network.widths: {list(spec.network.widths)} given; relu networks have hidden layers"
+
+
+def parse_spec(tree: Any, source: str = "spec") -> Spec:
+    """Validate a nested mapping.
+
+    Raises
+    ------
+    SpecError
+        One line per fault: path, value seen, what is allowed.
+    """
+    if not isinstance(tree, Mapping):
+        raise SpecError([f"{shown(tree)} given; a mapping of sections is needed"], source)
+    try:
+        return Spec.model_validate(tree)
+    except ValidationError as error:
+        raise SpecError(list(_fault_lines(error)), source) from None
+
+
+def _fault_lines(error: ValidationError) -> Iterable[str]:
+    for fault in error.errors(include_url=False):
+        path = ".".join(name_of(key) for key in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            yield f"{path}: unknown field; allowed are {_allowed_fields(fault['loc'][:-1])}"
+        elif fault["type"] == "value_error":
+            for line in message.splitlines():
+                # Validators of a section name the field themselves, those of a field do not.
+                joint = "." if re.match(r"\w+: ", line) else ": "
+                yield f"{path}{joint}{line}" if path else line
+        else:
+            yield f"{path}: {shown(fault['input'])} given; {message[:1].lower()}{message[1:]}"
+
+
+def _allowed_fields(path: tuple[int | str, ...]) -> str:
+    model: type[BaseModel] = Spec
+    for key in path:
+        annotation = model.model_fields[str(key)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return "none"
+        model = annotation
+    return ", ".join(model.model_fields)
+
+
+_brief = reprlib.Repr()
+_brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
+
+
+def shown(value: Any) -> str:
+    """Return a value as text of one line, cut short where it is long."""
+    return _brief.repr(value)
+
+
+def name_of(key: int | str) -> str:
+    """Return a key of a mapping as text of one line."""
+    return str(key) if str(key).isprintable() else shown(key)

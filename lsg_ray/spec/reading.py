@@ -1,0 +1,117 @@
+"""Read a specification from YAML, with assignments from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lsg_ray.errors import SpecError
+from lsg_ray.spec.model import Spec, name_of, parse_spec, shown
+
+#: Most bytes of a specification's file, and keys of one mapping in it; ours have some thousand.
+MAX_FILE, MAX_KEYS = 2**18, 10_000
+
+
+def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
+    """Read a specification from a YAML file and apply ``section.field=value`` overrides.
+
+    Parameters
+    ----------
+    path
+        YAML (or JSON) file; read with the safe loader.
+    overrides
+        Assignments such as ``training.epochs=5``; values are YAML.
+
+    Raises
+    ------
+    SpecError
+        The file is missing, is not YAML, or a field is wrong.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise SpecError([f"over {MAX_FILE:,} bytes long; this is no specification"], str(path))
+        text = data.decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
+        raise SpecError([f"cannot be read: {reason}"], str(path)) from None
+    try:
+        tree = _read_yaml(text)
+    except ValueError as error:
+        raise SpecError([str(error)], str(path)) from None
+    tree = {} if tree is None else tree
+    if isinstance(tree, Mapping):
+        tree = override(tree, overrides)
+    return parse_spec(tree, str(path))
+
+
+def override(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return a copy of a nested mapping with ``a.b=c`` assignments applied.
+
+    >>> override({"training": {"epochs": 50}}, ["training.epochs=5"])
+    {'training': {'epochs': 5}}
+    """
+    result = dict(tree)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise SpecError([f"{shown(assignment)} given; write section.field=value"], "--set")
+        try:
+            result = _assigned(result, keys, _read_yaml(text))
+        except ValueError as error:
+            fault = f"{name_of(path)}: {shown(text)} given; {error}"
+            raise SpecError([fault], "--set") from None
+    return result
+
+
+def _assigned(tree: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
+    """Return a copy with the value at the end of a path of keys; what it leaves alone is shared."""
+    key, *rest = keys
+    if not rest:
+        return {**tree, key: value}
+    child = {} if tree.get(key) is None else tree[key]
+    if not isinstance(child, Mapping):
+        raise ValueError(f"{key!r} is a value, not a section")
+    return {**tree, key: _assigned(child, rest, value)}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader; a key that stands twice in a mapping is an error."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    problem = f"{shown(key.value)} is given twice"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+                seen.add(key.value)
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MAX_KEYS:  # merges of merges grow as a power
+            problem = f"a mapping has more than {MAX_KEYS:,} keys"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+
+
+def _read_yaml(text: str) -> Any:
+    """Read YAML; `ValueError` says in one line what is wrong with it."""
+    try:
+        return yaml.load(text, _Loader)
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+        LookupError,
+        AttributeError,
+        TypeError,
+    ) as error:
+        line = "".join(mark if mark.isprintable() else " " for mark in str(error))
+        raise ValueError(f"not valid YAML: {' '.join(line.split())}") from None

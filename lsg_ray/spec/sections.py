@@ -1,0 +1,244 @@
+"""The sections of a specification: every field, its default, and where that comes from.
+
+- LL: "Liquid-like" paper (deep networks of binary weights), with appendix or section,
+- SG: "Spin-glass lens" paper (ReLU networks).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
+Selection = Literal["test", "train", "validation"]
+Part = Literal["LB", "ITR", "RB"]
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} given; a number is needed")
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_not_bool)]
+Positive = Annotated[int, Field(gt=0, le=2**31 - 1), BeforeValidator(_not_bool)]
+Seed = Annotated[int, Field(ge=0, lt=2**128), BeforeValidator(_not_bool)]
+
+
+class Section(BaseModel):
+    """Frozen fields, and no others than those."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, strict=False
+    )
+
+
+class DatasetSpec(Section):
+    """Which examples the networks learn."""
+
+    name: DatasetName = Field("mnist", description="Data set. LL Sec. II.")
+    components: Positive | None = Field(
+        20, description="PCA components kept; null for raw pixels. LL App. D: 20."
+    )
+    train_examples: Positive | None = Field(
+        None, description="Training examples P, drawn by seed; null for all. LL Sec. II: 60,000."
+    )
+    validation_examples: int = Field(
+        0, ge=0, description="Training examples set aside for selection='validation'."
+    )
+    labels: Literal["class", "parity"] = Field(
+        "class", description="Class labels (cross entropy) or parity (hinge loss). LL App. F."
+    )
+    seed: Seed = Field(0, description="Seed of the subset of training examples.")
+
+
+class NetworkSpec(Section):
+    """Architecture: layer widths from input to output."""
+
+    family: Literal["binary", "relu"] = Field(
+        "binary", description="binary: weights ±1 (LL); relu: real weights (SG)."
+    )
+    widths: tuple[Positive, ...] = Field(
+        (20, 15, 15, 10), description="Layer widths, input to output. LL App. D: 20-15-15-10."
+    )
+    leaky_slope: float = Field(
+        0.1, ge=0, le=1, description="Slope below zero. LL Sec. II: 0.1; SG: 0, the plain ReLU."
+    )
+    biases: bool = Field(
+        False, description="relu: a bias per unit, the last column of its layer's weights."
+    )
+
+    @model_validator(mode="after")
+    def _at_least_one_layer(self) -> NetworkSpec:
+        if len(self.widths) < 2:
+            raise ValueError(f"widths: {list(self.widths)} has no layer; give input and output")
+        return self
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Shape ``(fan_out, fan_in)`` of each weight matrix, input to output.
+
+        With biases, each has one more column, the last.
+        """
+        extra = int(self.biases)
+        return tuple((out, fan_in + extra) for fan_in, out in itertools.pairwise(self.widths))
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights N.
+
+        >>> NetworkSpec(widths=(20, 15, 15, 10)).n_weights
+        675
+        """
+        return sum(out * fan_in for out, fan_in in self.shapes)
+
+    @property
+    def layer_slices(self) -> tuple[slice, ...]:
+        """Where each layer stands in a flat configuration (row-major ``[out, in]``)."""
+        ends = list(itertools.accumulate((o * i for o, i in self.shapes), initial=0))
+        return tuple(slice(a, b) for a, b in itertools.pairwise(ends))
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Parts by name: ``LB`` first layer, ``RB`` last, ``ITR`` all between (deep only).
+
+        >>> NetworkSpec(widths=(20, 15, 15, 10)).parts["ITR"]
+        slice(300, 525, None)
+        """
+        layers = self.layer_slices
+        if len(layers) == 1:
+            return {"LB": layers[0]}
+        parts = {"LB": layers[0]}
+        if len(layers) > 2:
+            parts["ITR"] = slice(layers[1].start, layers[-2].stop)
+        parts["RB"] = layers[-1]
+        return parts
+
+
+class TrainingSpec(Section):
+    """How the fields θ of one binary network, or the weights of a ReLU network, are trained."""
+
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="LL App. D: Adam.")
+    learning_rate: float = Field(
+        0.3, gt=0, le=1e6, description="LL App. D: 0.3; 0.1 for wide networks."
+    )
+    momentum: float = Field(0.0, ge=0, lt=1, description="SGD only.")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam, first moment. LL App. D.")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam, second moment. LL App. D.")
+    epsilon: float = Field(1e-8, gt=0, description="Adam, added to the root. LL App. D.")
+    decay_steps: Positive | None = Field(
+        None, description="Divide the learning rate every so many steps. LL App. F: 25,000."
+    )
+    decay_factor: float = Field(10.0, gt=1, description="By how much. LL App. F: 10.")
+    batch_size: Positive | None = Field(
+        200, description="Mini-batch; null for full batch. LL App. D: 200; SG Sec. 4.5: 256."
+    )
+    batch_fraction: Real | None = Field(
+        None, gt=0, le=1, description="Mini-batch as a share of the examples. SG Sec. 4.5: 0.1."
+    )
+    epochs: Positive = Field(
+        50, description="Passes over the training set, at most. Authors' runs: 50."
+    )
+    target_loss: Real | None = Field(
+        None,
+        gt=0,
+        description="relu: train until the training loss is no larger; null: all epochs.",
+    )
+    gamma: float = Field(
+        1e-5, ge=0, le=1e6, description="L2 on the fields, added as γθ. LL App. D: 1e-5."
+    )
+    initial_std: float = Field(
+        0.1, ge=0, le=1e3, description="Fields start from N(0, initial_std²). LL App. A: 0.1."
+    )
+    engine: Literal["numba", "torch"] = Field(
+        "numba", description="numba: CPU, float32; torch: stacked networks, CPU or CUDA."
+    )
+    stack: Positive | None = Field(
+        None, description="relu: networks trained together; null: up to 8, of 4 MiB in all."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fraction_replaces_size(cls, tree: Any) -> Any:
+        if isinstance(tree, Mapping) and tree.get("batch_fraction") is not None:
+            return {"batch_size": None, **tree}
+        return tree
+
+    @model_validator(mode="after")
+    def _one_batch_size(self) -> TrainingSpec:
+        if self.batch_fraction is not None and self.batch_size is not None:
+            raise ValueError(
+                f"batch_fraction: {self.batch_fraction} and batch_size {self.batch_size} given; "
+                "set one of them to null"
+            )
+        return self
+
+    def batch(self, n_examples: int) -> int:
+        """Return the examples of a mini-batch.
+
+        >>> TrainingSpec(batch_fraction=0.1).batch(60_000)
+        6000
+        """
+        if self.batch_fraction is not None:
+            return max(1, round(self.batch_fraction * n_examples))
+        return min(self.batch_size or n_examples, n_examples)
+
+
+class EnsembleSpec(Section):
+    """Which configurations are kept, and how many."""
+
+    count: Positive = Field(2_000_000, description="Configurations M. LL Sec. II: 2,000,000.")
+    threshold: float = Field(
+        0.80, ge=0, le=1, description="Accepted from this accuracy on. LL Sec. II: 0.80."
+    )
+    draws: Positive = Field(
+        100, description="binary: configurations drawn per trial, best kept. Authors' runs: 100."
+    )
+    selection: Selection = Field(
+        "test", description="Set that accuracy is taken on. LL selects on the test set."
+    )
+    block_size: Positive | None = Field(
+        None, description="Configurations a block; null: 1,000, fewer for small ensembles."
+    )
+    seed: Seed = Field(0, description="Root of the seed tree.")
+    frozen_parts: tuple[Part, ...] = Field(
+        (), description="Parts held at random ±1 while the rest learns. LL Sec. IV: ITR."
+    )
+    frozen_field: float = Field(10.0, gt=0, description="|θ| of frozen weights. LL Sec. IV: 10.")
+    store_fields: bool = Field(False, description="Also keep the trained fields θ (float32).")
+    give_up_after: Positive = Field(
+        300, description="Stop when fewer than one trial in so many is accepted."
+    )
+
+    @field_validator("frozen_parts")
+    @classmethod
+    def _in_order(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part for part in get_args(Part) if part in parts)
+
+
+#: What a ReLU network's specification has where it says nothing: section, field, value, source.
+RELU_DEFAULTS: dict[str, dict[str, Any]] = {
+    "dataset": {"components": None},  # raw pixels: SG Sec. 4.1
+    "network": {
+        "widths": (784, 256, 10),  # SG App. A.2: 64 to 1,024 hidden units
+        "leaky_slope": 0.0,  # SG Sec. 4.1: ReLU
+    },
+    "training": {
+        "optimizer": "adam",  # SG Sec. 4.2, 4.5; SGD in Sec. 4.4
+        "learning_rate": 1e-3,  # Adam's own, Kingma and Ba (2015); SG names none
+        "batch_size": 256,  # SG Sec. 4.5
+        "epochs": 50,
+        "gamma": 0.0,  # SG: no penalty
+        "initial_std": 0.0,  # Glorot uniform, SG App. A.4.2
+        "engine": "torch",
+    },
+    "ensemble": {
+        "count": 100,  # SG App. A.4.2: 100 or 200
+        "threshold": 0.0,  # every trained network is a solution
+        "draws": 1,
+        "give_up_after": 3,
+    },
+}
