@@ -130,8 +130,8 @@ def networks_task(references: str, spec: str | None) -> tuple[Any, str | None]:
     from lsg_ray.datasets import load_dataset
     from lsg_ray.ensemble.reader import open_ensemble
     from lsg_ray.ising.dynamics import Task
-    from lsg_ray.ising.targets import attributes_of
     from lsg_ray.spec import load_spec
+    from lsg_ray.statistics.opening import attributes_of
 
     if spec is not None:
         given = load_spec(spec)

@@ -311,15 +311,15 @@ def _places(alphas: str | None) -> dict[str, Any]:
 
 def _result(place: str, statistic: str) -> Any:
     """Open an earlier result of some kind."""
-    import xarray
-
-    from lsg_ray.ising.targets import attributes_of
+    from lsg_ray.statistics.opening import attributes_of, open_result
 
     holds = attributes_of(Path(place)).get("statistic")
     if holds != statistic:
         raise InputError(f"{place}: holds {holds!r}, not a result {statistic!r}")
     try:
-        return xarray.open_zarr(place)
+        return open_result(place)
+    except InputError:
+        raise
     except Exception as error:  # a damaged one fails in a dozen ways
         raise InputError(f"{place}: cannot be read as a result ({type(error).__name__})") from None
 

@@ -15,6 +15,7 @@ What is read is never larger than the reader expects: sizes are looked at before
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -396,7 +397,7 @@ class Location:
             if isinstance(error, FileNotFoundError):
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise StoreError(f"{self.url}: {what}: {reason}") from None
+            raise StoreError(f"{self.url}: {what}: {reason}{_remedy(error)}") from None
 
 
 class _RemoteFailure(Exception):  # noqa: N818
@@ -405,6 +406,25 @@ class _RemoteFailure(Exception):  # noqa: N818
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room, then run the same command again: what is complete is kept",
+    errno.EDQUOT: "your quota is used up; make room, then run the same command again",
+    errno.EACCES: "its permissions forbid that; mend them, then run the same command again",
+    errno.EPERM: "its permissions forbid that; mend them, then run the same command again",
+    errno.EROFS: "mount it for writing, then run the same command again",
+    errno.EMFILE: "too many files are open; raise `ulimit -n`",
+    errno.EIO: "the disk may be failing; look at the system's log",
+}
+
+
+def _remedy(error: Exception) -> str:
+    """Return what to do about an error of the operating system, where that is known."""
+    number = error.errno if isinstance(error, OSError) else None
+    if found := re.search(r"\(os error (\d+)\)", str(error)):  # as obstore tells it
+        number = int(found[1])
+    return f"; {_REMEDIES[number]}" if number in _REMEDIES else ""
 
 
 def _raise(error: OSError) -> None:

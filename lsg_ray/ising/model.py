@@ -16,6 +16,7 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
+from lsg_ray.statistics.opening import open_archive, open_result
 from lsg_ray.statistics.results import check_target, names_of, save_arrays, save_result
 
 Floats = NDArray[np.float64]
@@ -177,9 +178,9 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
     place = Path(path)
     try:
         if place.suffix == ".npz":
-            with np.load(place, allow_pickle=False) as arrays:
+            with open_archive(place) as arrays:
                 return IsingModel(arrays["J"], arrays["h"])
-        with xarray.open_zarr(place) as found:
+        with open_result(place) as found:
             part = found.get("part")
             # Without parts, weights are numbered from zero, wherever in a network they stand.
             return IsingModel(

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.ising.targets import as_sample, attributes_of
+from lsg_ray.ising.targets import as_sample
 from lsg_ray.statistics.configurations import Columns, Configurations, ranges
 from lsg_ray.statistics.graph import compute, share, tree_reduce
+from lsg_ray.statistics.opening import attributes_of, open_archive, open_result
 from lsg_ray.statistics.results import names_of, save_arrays, save_result
 
 Floats = NDArray[np.float64]
@@ -149,9 +150,9 @@ def _from_file(path: Path, model: IsingModel, count: int | None) -> References:
         if path.suffix == ".npy":
             return _made(np.load(path, allow_pickle=False), None, model, count, path.name)
         if path.suffix != ".npz":
-            with xarray.open_zarr(path) as found:
+            with open_result(path) as found:
                 return _from_dataset(found.load(), model, count, path.name)
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_archive(path) as arrays:
             if "sigma" in arrays:
                 group = arrays["group"].astype(str) if "group" in arrays else None
                 return _made(arrays["sigma"], group, model, count, path.name)

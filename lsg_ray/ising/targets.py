@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.statistics.configurations import Configurations, as_configurations
 from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.opening import attributes_of, open_archive, open_result
 from lsg_ray.statistics.results import names_of
 
 Floats = NDArray[np.float64]
@@ -121,13 +122,13 @@ def _from_path(path: Path) -> Target:
     text = str(path)
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            with open_archive(path) as arrays:
                 if "m" not in arrays or "C" not in arrays:
                     raise InputError(f"holds {', '.join(arrays)}; m and C are needed")
                 return Target(arrays["m"], arrays["C"], attributes={"source": path.name})
         attributes = attributes_of(path)
         if attributes.get("statistic") == "moments":
-            with xarray.open_zarr(path) as found:
+            with open_result(path) as found:
                 return _from_dataset(found.load())
     except InputError as error:
         raise InputError(f"{text}: {error}") from None
@@ -138,17 +139,6 @@ def _from_path(path: Path) -> Target:
             "and C, or a store"
         ) from None
     return _from_dataset(moments(signs(text)))
-
-
-def attributes_of(path: Path) -> dict[str, Any]:
-    """Return the attributes of a local Zarr group; empty if there is none."""
-    import json
-
-    try:
-        found = json.loads((path / "zarr.json").read_bytes())["attributes"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return dict(found) if isinstance(found, dict) else {}
 
 
 def _from_dataset(found: xarray.Dataset) -> Target:

@@ -8,6 +8,7 @@ numbers), so a task anywhere reads its rows by itself, and nothing larger than a
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -20,6 +21,7 @@ from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stage, generator
+from lsg_ray.statistics.opening import open_archive
 
 
 class Configurations:
@@ -309,10 +311,9 @@ def read_array(place: str) -> ArrayConfigurations:
     """
     path, name = _split(place)
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return ArrayConfigurations(loaded, place)
-        with loaded as arrays:
+        if not zipfile.is_zipfile(path):
+            return ArrayConfigurations(np.load(path, allow_pickle=False), place)
+        with open_archive(path) as arrays:
             names = list(arrays)
             wanted = name or ("sigma" if "sigma" in names else names[0] if len(names) == 1 else "")
             if wanted not in names:

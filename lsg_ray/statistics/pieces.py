@@ -15,6 +15,7 @@ import numpy as np
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.errors import StoreError
 from lsg_ray.statistics.graph import Progress, compute_each
+from lsg_ray.statistics.opening import open_archive
 
 Piece = TypeVar("Piece", bound=tuple)
 
@@ -105,7 +106,7 @@ def _digest(values: Sequence[Any]) -> str:
 
 def _load(path: Path, kind: type[Piece]) -> Piece | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_archive(path) as arrays:
             return kind(*(arrays[name] for name in kind._fields))  # type: ignore[attr-defined]
     except Exception:  # not there, or half written by a power cut: it is computed again
         return None

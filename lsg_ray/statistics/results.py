@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.ensemble.location import refuse_inside_store
 from lsg_ray.errors import InputError, StoreError
+from lsg_ray.statistics.opening import open_archive, open_result
 
 
 def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
@@ -121,7 +122,7 @@ def kept(place: Path, key: str, make: Callable[[], xarray.Dataset]) -> xarray.Da
 def read_kept(place: Path, key: str) -> xarray.Dataset | None:
     """Return an earlier result that was saved under this key, or None."""
     try:
-        with xarray.open_zarr(place) as found:
+        with open_result(place) as found:
             return found.load() if found.attrs.get("survey") == key else None
     except Exception:  # not there, or damaged: it is computed anew
         return None
@@ -130,7 +131,7 @@ def read_kept(place: Path, key: str) -> xarray.Dataset | None:
 def _holds(target: Path, names: set[str]) -> bool:
     """Return whether a file is an ``.npz`` with just these arrays."""
     try:
-        with np.load(target, allow_pickle=False) as found:
+        with open_archive(target) as found:
             return set(found) == names
     except Exception:  # a damaged or foreign file fails in a dozen ways
         return False

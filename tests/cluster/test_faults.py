@@ -194,6 +194,7 @@ def test_a_full_disk_is_a_clear_error(undisturbed, small_disk):
     assert f"lsg: {store}: " in err
     assert "cannot be written: " in err
     assert "No space left on device" in err
+    assert "make room" in err
     assert "Traceback" not in err
     before = assert_partial(store, 1)
     remount(small_disk, "size=4m")
@@ -215,6 +216,7 @@ def test_a_disk_that_turns_read_only_is_a_clear_error(undisturbed, small_disk):
     assert f"lsg: {store}: " in err
     assert "cannot be written: " in err
     assert "Read-only file system" in err
+    assert "mount it for writing" in err
     assert "Traceback" not in err
     assert_partial(store, 2)
     remount(small_disk, "rw")
@@ -235,6 +237,7 @@ def test_revoked_permission_is_a_clear_error(undisturbed, store):
     assert f"lsg: {store}: " in err
     assert "cannot be written: " in err
     assert "Permission denied" in err
+    assert "permissions forbid" in err
     assert "Traceback" not in err
     before = assert_partial(store, 2)
     assert resume(store) == 2 * before
