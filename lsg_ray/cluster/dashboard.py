@@ -25,7 +25,7 @@ from lsg_ray.errors import ClusterError, InputError, LsgError
 #: Seconds for a connection, and for an answer.
 TIMEOUT = (10.0, 60.0)
 #: Where a token is looked for, as by Ray, in this order.
-TOKEN_FILE = "~/.ray/auth_token"
+TOKEN_FILE = "~/.ray/auth_token"  # noqa: S105
 TOKEN_SOURCES = f"RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or {TOKEN_FILE}"
 #: Characters of an address are few, so that no two readers can disagree on its host.
 _ADDRESS = re.compile(

@@ -175,7 +175,7 @@ def _own_termination() -> Iterator[None]:
 def _private_folder() -> Iterator[str]:
     """Make a folder for one session; its path must stay short, as sockets lie in it."""
     base = tempfile.gettempdir()
-    base = base if len(base) <= 32 else "/tmp"
+    base = base if len(base) <= 32 else "/tmp"  # noqa: S108, mkdtemp makes our own
     _remove_abandoned(Path(base))
     folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base)
     try:

@@ -153,7 +153,7 @@ class Patience:
         self._answered |= fault.connected
         limit = PATIENCE_SECONDS if self._answered else FIRST_PATIENCE_SECONDS
         pause = min(LAST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._failures)
-        pause *= random.random()
+        pause *= random.random()  # noqa: S311
         if not fault.again or self.seconds + pause > limit:
             return False
         self._failures += 1

@@ -104,7 +104,7 @@ class _Loader(yaml.SafeLoader):
 def _read_yaml(text: str) -> Any:
     """Read YAML; `ValueError` says in one line what is wrong with it."""
     try:
-        return yaml.load(text, _Loader)
+        return _Loader(text).get_single_data()
     except (
         yaml.YAMLError,
         ValueError,

@@ -152,19 +152,6 @@ def test_interrupt_keeps_finished_blocks(spec, undisturbed, tmp_path):
     _assert_same(store, undisturbed)
 
 
-def test_killed_ray_is_an_error_and_is_resumed(spec, undisturbed, tmp_path):
-    store = tmp_path / "s.zarr"
-    driver = _command(tmp_path, store, "--workers", "2")
-    _wait_for_blocks(store, 3, driver)
-    for child in psutil.Process(driver.pid).children(recursive=True):
-        if child.is_running() and "raylet" in Path(child.name()).name:
-            child.kill()
-    _, err = driver.communicate(timeout=120)
-    assert driver.returncode != 0, err
-    sample(spec, store, workers=0)
-    _assert_same(store, undisturbed)
-
-
 def test_out_of_reach_threshold_stops_the_run(spec, tmp_path):
     hard = spec.replace(ensemble={"threshold": 1.0, "give_up_after": 3})
     with pytest.raises(AcceptanceError, match="0 of 3 trials"):
@@ -185,6 +172,27 @@ def test_driver_leaves_nothing_behind(spec, tmp_path):
     ]
     assert not left
     assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_a_private_ray_has_no_dashboard_and_answers_only_to_its_token(tmp_path):
+    import ray
+
+    asked = "import sys; from ray._raylet import GcsClient as Head; "
+    asked += "print(Head(address=sys.argv[1]).internal_kv_keys(b'', None, 10))"
+    strangers = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    strangers["HOME"] = str(tmp_path)  # where Ray looks for a token
+
+    def answered(**token: str) -> bool:
+        return b"session_name" in subprocess.run(
+            [sys.executable, "-c", asked, address], capture_output=True, env=strangers | token
+        ).stdout  # fmt: skip
+
+    with ray_session(cpus=1):
+        assert not ray._private.worker._global_node.webui_url
+        address = ray.get_runtime_context().gcs_address
+        assert answered(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=os.environ["RAY_AUTH_TOKEN"])
+        assert not answered(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="f" * 64)
+        assert not answered()
 
 
 def test_memory_store_without_ray(spec, undisturbed):
