@@ -112,7 +112,10 @@ def _estimate_text(found: Any) -> str:
         "acceptance": between(found.acceptance),
         "trials": between(found.trials),
         "core-hours": between(found.core_hours),
-        "store": f"{found.store_bytes / 2**20:,.1f} MiB",
+        "store": f"{found.store_bytes / 2**20:,.1f} MiB, "
+        f"{found.store_bytes / found.configurations:,.0f} bytes a configuration",
+        "requests to an object store": f"{found.store_writes:,} writes, "
+        f"{found.store_reads:,} reads; ${found.store_dollars:,.2f}",
     }
     for wall in found.walls:
         dollars = ", ".join(f"${value:,.2f} {name}" for name, value in wall.dollars.items())

@@ -37,6 +37,10 @@ from lsg_ray.spec import Spec
 PARALLEL = 0.98
 #: Seconds of the driver for a block (submit, wait, count, show), measured with 10⁵ blocks.
 DRIVER_SECONDS = 0.0015
+#: Reads of a worker for a block: that of the header, and whether its record is there.
+READS = 2
+#: Dollars for a write and for a read of an object, by large clouds' lists.
+WRITE_PRICE, READ_PRICE = 5e-6, 4e-7
 #: Seconds until the first worker computes: Ray, data, kernels.
 START_SECONDS = 20.0
 #: Bytes of a block's record in the ledger.
@@ -78,8 +82,9 @@ class Estimate:
     """What a run will take; see `estimate`.
 
     seconds_per_trial, acceptance, trials, core_hours: with 95 % intervals; store_bytes: of data
-    and records; blocks, block_size; suggested_block_size: that keeps the largest number of cores
-    busy; walls: by number of cores; calibration: what was measured; assumptions: what was not.
+    and records; store_writes, store_reads, store_dollars: requests to an object store; blocks,
+    block_size; suggested_block_size: that keeps the largest number of cores busy; walls: by number
+    of cores; calibration: what was measured; assumptions: what was not.
     """
 
     configurations: int
@@ -91,6 +96,9 @@ class Estimate:
     trials: Range
     core_hours: Range
     store_bytes: int
+    store_writes: int
+    store_reads: int
+    store_dollars: float
     walls: tuple[Wall, ...]
     gpu_hours: float
     gpu_dollars: float
@@ -226,7 +234,9 @@ def extrapolate(
         trials.low * per_trial.low + overhead,
         trials.high * per_trial.high + overhead,
     )
-    data = sum(chunk_bytes(array, size) for array in arrays_of(spec)) + RECORD_BYTES
+    arrays = arrays_of(spec)
+    data = sum(chunk_bytes(array, size) for array in arrays) + RECORD_BYTES
+    writes, reads = blocks * (len(arrays) + 1), blocks * READS
     walls = tuple(_wall(n, work, blocks, prices) for n in cores)
     gpu = work.value / 3600 / GPU_SPEED
     return Estimate(
@@ -239,6 +249,9 @@ def extrapolate(
         trials=trials,
         core_hours=work.scaled(1 / 3600),
         store_bytes=data * blocks,
+        store_writes=writes,
+        store_reads=reads,
+        store_dollars=writes * WRITE_PRICE + reads * READ_PRICE,
         walls=walls,
         gpu_hours=gpu,
         gpu_dollars=gpu * GPU_PRICE,
@@ -249,6 +262,7 @@ def extrapolate(
         assumptions={
             "parallel_efficiency": PARALLEL, "driver_seconds_per_block": DRIVER_SECONDS,
             "start_seconds": START_SECONDS, "dollars_per_core_hour": dict(prices),
+            "dollars_per_write": WRITE_PRICE, "dollars_per_read": READ_PRICE,
             "gpu_speed_in_cores": GPU_SPEED, "dollars_per_gpu_hour": GPU_PRICE,
             "core": "of this machine",
         },

@@ -1,4 +1,5 @@
 import numpy as np
+import obstore
 import pytest
 from scipy import stats
 
@@ -12,9 +13,13 @@ from lsg_ray.cluster.estimate import (
     extrapolate,
     suggested_block_size,
 )
-from lsg_ray.cluster.sample import sample
+from lsg_ray.cluster.sample import sample, sample_block
+from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import AcceptanceError, InputError
+from lsg_ray.networks.sampling import prepare
+from lsg_ray.networks.solutions import prepare_solutions
 from lsg_ray.spec import parse_spec
 from tests.landscape.conftest import relu_spec
 
@@ -96,6 +101,30 @@ def test_the_store_is_as_large_as_estimated(spec, tmp_path):
     assert found.store_bytes == pytest.approx(info["bytes"] + sum(records), rel=0.1)
     assert found.trials.low <= info["trials"] <= found.trials.high
     assert found.to_dict()["walls"][0]["cores"] == 2
+
+
+@pytest.mark.parametrize("spec", [binary_spec(40), relu_spec(12)], ids=["binary", "relu"])
+def test_requests_of_a_block_are_as_estimated(spec, monkeypatch):
+    counts = {"put": 0, "get": 0}
+
+    def counted(name, do):
+        def request(*arguments, **options):
+            counts[name] += 1
+            return do(*arguments, **options)
+
+        return request
+
+    place = f"memory://requests-{spec.network.family}"
+    plan = create_ensemble(place, spec, dataset_hash="")
+    dataset = load_dataset(spec.dataset)
+    arena = (prepare_solutions if spec.network.family == "relu" else prepare)(spec, dataset)
+    for name in counts:
+        monkeypatch.setattr(obstore, name, counted(name, getattr(obstore, name)))
+    sample_block(place, spec, arena, 0, 0, plan.block_size)
+    found = extrapolate(spec, made(), [1], PRICES)
+    assert counts["put"] * plan.n_blocks == found.store_writes
+    assert counts["get"] * plan.n_blocks == found.store_reads
+    assert found.store_dollars > 0
 
 
 def test_bad_input_is_refused():
