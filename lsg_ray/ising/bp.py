@@ -110,10 +110,7 @@ def belief_propagation(
 
     ising = as_model(model)
     betas, wanted = _problems(ising, fields, beta)
-    if damping is not None and not 0 <= damping < 1:
-        raise InputError(f"damping {damping} given; from 0 up to 1, excluded")
-    if not tolerance > 0 or max_sweeps < 2:
-        raise InputError(f"tolerance {tolerance}, max_sweeps {max_sweeps} given; > 0 and >= 2")
+    check_iteration(tolerance, max_sweeps, damping)
     count, n = wanted.shape
     messages = _start(start, wanted, count, n)
     couplings = {b: Couplings.at(ising.J, b) for b in set(betas.tolist())}
@@ -137,6 +134,20 @@ def belief_propagation(
     m, rests = zip(*found, strict=True)
     converged, iterations, residual, used = (np.array(some) for some in zip(*rests, strict=True))
     return Beliefs(np.array(m), messages, converged, iterations, residual, used)
+
+
+def check_iteration(tolerance: float, max_sweeps: int, damping: float | None) -> None:
+    """Refuse numbers that no iteration can be run with.
+
+    Raises
+    ------
+    InputError
+        One is out of range.
+    """
+    if damping is not None and not 0 <= damping < 1:
+        raise InputError(f"damping {damping} given; from 0 up to 1, excluded")
+    if not tolerance > 0 or max_sweeps < 2:
+        raise InputError(f"tolerance {tolerance}, max_sweeps {max_sweeps} given; > 0 and >= 2")
 
 
 def _problems(

@@ -21,7 +21,7 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.bp import Couplings
+from lsg_ray.ising.bp import Couplings, check_iteration
 from lsg_ray.ising.branch import Branch, State, bethe_entropy
 from lsg_ray.ising.hysteresis import GAP, STEP, add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
@@ -127,7 +127,7 @@ def entropy_scan(
     if refine < 0:
         raise InputError(f"refine {refine} given; 0 or more")
     options = _Options(beta, tolerance, max_sweeps, damping, magnetizations)
-    options.check()
+    check_iteration(options.tolerance, options.max_sweeps, options.damping)
     check_size(ising, beta, xs)
     couplings = Couplings.at(ising.J, beta)
     for round_ in range(refine + 1):
@@ -186,14 +186,6 @@ class _Options(NamedTuple):
     max_sweeps: int
     damping: float | None
     magnetizations: bool
-
-    def check(self) -> None:
-        if not self.tolerance > 0 or self.max_sweeps < 2:
-            raise InputError(
-                f"tolerance {self.tolerance}, max_sweeps {self.max_sweeps} given; > 0 and >= 2"
-            )
-        if self.damping is not None and not 0 <= self.damping < 1:
-            raise InputError(f"damping {self.damping} given; from 0 up to 1, excluded")
 
 
 class _Solved(NamedTuple):

@@ -17,7 +17,7 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.bp import Couplings
+from lsg_ray.ising.bp import Couplings, check_iteration
 from lsg_ray.ising.branch import Branch
 from lsg_ray.ising.entropy import (
     DIRECTIONS,
@@ -110,7 +110,7 @@ def iso_energy(
         raise InputError(f"betas {betas} given; two positive numbers, ascending")
     check_size(ising, high, xs)
     options = _Options((low, high), tolerance, max_sweeps, damping)
-    options.check()
+    check_iteration(options.tolerance, options.max_sweeps, options.damping)
     sigma = chosen.sigma
     energy = ising.energy(sigma) / ising.n_spins
     leaf, given = dask.delayed(_leaf, pure=False), share(ising)
@@ -159,14 +159,6 @@ class _Options(NamedTuple):
     tolerance: float
     max_sweeps: int
     damping: float | None
-
-    def check(self) -> None:
-        if not self.tolerance > 0 or self.max_sweeps < 2:
-            raise InputError(
-                f"tolerance {self.tolerance}, max_sweeps {self.max_sweeps} given; > 0 and >= 2"
-            )
-        if self.damping is not None and not 0 <= self.damping < 1:
-            raise InputError(f"damping {self.damping} given; from 0 up to 1, excluded")
 
 
 class _Curve(NamedTuple):
