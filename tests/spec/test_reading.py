@@ -1,0 +1,208 @@
+"""Files, and assignments from the command line."""
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lsg_ray.errors import SpecError
+from lsg_ray.spec import Spec, load_spec, override, parse_spec
+from tests.spec.made import write
+
+# Files
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "---\n", "null"])
+def test_empty_file__is_the_defaults(tmp_path, text):
+    assert load_spec(write(tmp_path, text)) == Spec()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- a\n- b", "a mapping of sections is needed"),
+        ("hello", "a mapping of sections is needed"),
+        (b"\x80\x81\xff", "not a UTF-8 text file"),
+        (b"a: \x00", "not valid YAML"),
+        ("a: [1,", "not valid YAML"),
+        ("a:\n\t- b", "not valid YAML"),
+        ("name: a\n---\nname: b", "not valid YAML"),
+        ("name: a\nname: b", "'name' is given twice"),
+        ("ensemble: {count: 5, seed: 1, count: 6}", "'count' is given twice"),
+        ("[1, 2]: 3", "unhashable key"),
+        ("name: 2020-13-45", "month must be"),
+        ("name: 2020-01-02", "name: datetime.date(2020, 1, 2) given"),
+        ("2020-01-02: 1", "keys should be strings"),
+        ("&a {ensemble: *a}", "ensemble.ensemble: unknown field"),
+        ("&a {name: *a}", "name: "),
+        ("ensemble: {seed: " + "9" * 5000 + "}", "not valid YAML"),
+        ("ensemble: {count: " + "9" * 400 + "}", "ensemble.count: "),
+        ("name: " + "[" * 600 + "]" * 600, "not valid YAML"),
+        ("ensemble: {threshold: .nan}", "ensemble.threshold: nan given"),
+        ("training: {learning_rate: .inf}", "training.learning_rate: inf given"),
+    ],
+    ids=lambda value: str(value)[:24].encode("unicode_escape").decode(),
+)
+def test_bad_file__gives_one_line(tmp_path, text, says):
+    file = write(tmp_path, text)
+    with pytest.raises(SpecError) as caught:
+        load_spec(file)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{file}: ")
+    assert says in line
+    assert len(line) < 1000
+
+
+def test_missing_file_and_folder__are_named(tmp_path):
+    for path, reason in [
+        (tmp_path / "none.yaml", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ]:
+        with pytest.raises(SpecError, match=f"cannot be read: {reason}"):
+            load_spec(path)
+    with pytest.raises(SpecError, match="cannot be read"):
+        load_spec("a\0b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!python/object/apply:os.system ['touch {}']",
+        "name: !!python/object/apply:os.system ['touch {}']",
+        "name: !!python/object/new:os.system ['touch {}']",
+        "name: !!python/name:os.system",
+        "name: !!python/object/apply:subprocess.call [[touch, '{}']]",
+    ],
+)
+def test_python_tags__are_refused_and_not_run(tmp_path, text):
+    trace = tmp_path / "ran"
+    text = text.format(trace)
+    with pytest.raises(SpecError, match="not valid YAML: could not determine a constructor"):
+        load_spec(write(tmp_path, text))
+    with pytest.raises(SpecError, match="could not determine a constructor"):
+        load_spec(write(tmp_path, ""), [f"name={text}"])
+    assert not trace.exists()
+
+
+def test_nested_aliases__are_not_expanded(tmp_path):
+    """Nine levels of nine aliases are 9⁹ elements, were they ever written out."""
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    for last, name in zip("abcdefgh", "bcdefghi", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{last}'] * 9)}]")
+    lines.append("network: {widths: *i}")
+    with pytest.raises(SpecError) as caught:
+        load_spec(write(tmp_path, "\n".join(lines)), ["ensemble.count=3"])
+    assert all(len(fault) < 500 for fault in caught.value.faults)
+
+
+# --set
+
+
+@pytest.mark.parametrize(
+    ("assignment", "section", "field", "value"),
+    [
+        ("ensemble.count=5", "ensemble", "count", 5),
+        (" ensemble.count = 5", "ensemble", "count", 5),
+        ("network.widths=[20, 10]", "network", "widths", (20, 10)),
+        ("network={widths: [20, 5, 10]}", "network", "widths", (20, 5, 10)),
+        ("training.batch_size=null", "training", "batch_size", None),
+        ("training.batch_size=", "training", "batch_size", None),
+        ("training.gamma=1e-3", "training", "gamma", 1e-3),
+        ("ensemble.frozen_parts=[ITR]", "ensemble", "frozen_parts", ("ITR",)),
+        ("ensemble.store_fields=yes", "ensemble", "store_fields", True),
+    ],
+)
+def test_set__takes_yaml_values(tmp_path, assignment, section, field, value):
+    spec = load_spec(write(tmp_path, "name: a\nensemble: {seed: 4}"), [assignment])
+    assert getattr(getattr(spec, section), field) == value
+    assert spec.ensemble.seed == 4
+    assert spec.name == "a"
+
+
+def test_set__the_last_one_wins_and_the_tree_is_left_alone():
+    tree = {"ensemble": {"count": 4}, "name": "a"}
+    result = override(tree, ["ensemble.count=5", "ensemble.count=6", "name=b", "training.epochs=1"])
+    assert result == {"ensemble": {"count": 6}, "name": "b", "training": {"epochs": 1}}
+    assert tree == {"ensemble": {"count": 4}, "name": "a"}
+
+
+def test_set__changes_one_of_two_sections_that_share_an_anchor(tmp_path):
+    file = write(tmp_path, "dataset: &s {seed: 1}\nensemble: *s")
+    spec = load_spec(file, ["ensemble.seed=2"])
+    assert (spec.dataset.seed, spec.ensemble.seed) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("ensemble.count", "write section.field=value"),
+        ("", "write section.field=value"),
+        ("=5", "write section.field=value"),
+        ("ensemble..count=5", "write section.field=value"),
+        (".count=5", "write section.field=value"),
+        ("ensemble.=5", "write section.field=value"),
+        ("ensemble.count.x=5", "--set: ensemble.count.x: '5' given; 'count' is a value, not a sec"),
+        ("name.x=5", "'name' is a value, not a section"),
+        ("ensemble.count=[", "--set: ensemble.count: '[' given; not valid YAML"),
+        ("ensemble.count=*x", "undefined alias"),
+        ("ensemble.count={a: 1, a: 2}", "'a' is given twice"),
+        ("ensemble.count=" + "9" * 5000, "not valid YAML"),
+        ("ensemble.count=" + "[" * 600, "not valid YAML"),
+        ("name=2020-13-45", "month must be"),
+        ("a\nb=[", "not valid YAML"),
+        ("ensemble.count=many", "ensemble.count: 'many' given"),
+        ("ensemble.threshold=.nan", "ensemble.threshold: nan given"),
+        ("ensemble.oops=1", "ensemble.oops: unknown field"),
+        ("oops.count=1", "oops: unknown field"),
+        ("network.widths=20,10", "network.widths: '20,10' given"),
+        ("network.widths.0=20", "network.widths: {'0': 20} given"),
+        ("ensemble=null", "ensemble: None given"),
+    ],
+    ids=lambda value: value[:24].encode("unicode_escape").decode(),
+)
+def test_set__bad_forms_give_one_line(tmp_path, assignment, says):
+    file = write(tmp_path, "name: a\nensemble: {count: 4}")
+    with pytest.raises(SpecError) as caught:
+        load_spec(file, [assignment])
+    (line,) = str(caught.value).splitlines()
+    assert says in line
+    assert line.startswith(("--set: ", f"{file}: "))
+    assert line.isprintable()
+    assert len(line) < 600
+
+
+@settings(deadline=None)
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_set__never_fails_otherwise(path, value):
+    try:
+        parse_spec(override({"name": "a"}, [f"{path}={value}"]))
+    except SpecError as error:
+        faults = error.faults
+    else:
+        faults = ()
+    assert all(fault.isprintable() for fault in faults)
+
+
+def test_spec_error__survives_pickling():
+    import pickle
+
+    error = SpecError(["a", "b"], "file")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.faults, again.source) == (str(error), ("a", "b"), "file")
+
+
+def test_load__does_not_change_the_file(tmp_path):
+    file = write(tmp_path, "name: a")
+    before = os.stat(file).st_mtime_ns
+    load_spec(file, ["ensemble.count=3"])
+    assert (file.read_text(), os.stat(file).st_mtime_ns) == ("name: a", before)
+
+
+@pytest.mark.parametrize("path", ["training.epochs", "ensemble.count", "dataset.seed"])
+def test_truth_values__are_no_integers(path):
+    section, field = path.split(".")
+    with pytest.raises(SpecError) as caught:
+        parse_spec({section: {field: True}})
+    assert caught.value.faults == (f"{path}: true given; a number is needed",)
