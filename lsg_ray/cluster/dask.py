@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from lsg_ray.cluster.session import available_cpus, check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES
+from lsg_ray.cluster.watch import LOOK_SECONDS, RayWatch
 from lsg_ray.errors import ClusterError, LsgError
 
 #: Tasks in flight per CPU: one waits for each that runs.
@@ -79,6 +81,7 @@ def ray_scheduler(in_flight: int) -> Callable[..., Any]:
         from ray.exceptions import RayError
 
         held: dict[Any, Any] = {}
+        pending: set[_Finished] = set()
         run = ray.remote(num_cpus=1, max_retries=MAX_RETRIES, num_returns=2)(_run_node)
 
         def submit(_: Any, batch: list[tuple[Any, ...]]) -> Future[Any]:
@@ -95,11 +98,11 @@ def ray_scheduler(in_flight: int) -> Callable[..., Any]:
                 failed: Future[Any] = Future()
                 failed.set_exception(error)
                 return failed
-            return _Finished(done, result, key)
+            return _Finished(done, result, key, pending)
 
         try:
-            found = get_async(submit, in_flight, graph, keys, chunksize=1)
-            return _fetched(found)
+            with _watched(pending):
+                return _fetched(get_async(submit, in_flight, graph, keys, chunksize=1))
         except RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, LsgError):
@@ -118,12 +121,16 @@ def ray_scheduler(in_flight: int) -> Callable[..., Any]:
 class _Finished(Future):
     """Is done when a Ray task is, and then gives what Dask's scheduler reads from it."""
 
-    def __init__(self, done: Any, result: Any, key: Any) -> None:
+    def __init__(self, done: Any, result: Any, key: Any, pending: set[_Finished]) -> None:
         super().__init__()
         self._result_reference, self._key = result, key
+        pending.add(self)
+        self.add_done_callback(pending.discard)
         done.future().add_done_callback(self._settle)
 
     def _settle(self, done: Future[Any]) -> None:
+        if self.done():  # given up meanwhile
+            return
         error = done.exception()
         if error is None:
             self.set_result([(self._key, (self._result_reference, None), False)])
@@ -131,6 +138,30 @@ class _Finished(Future):
         # Ray prints errors that nobody looks at; the result holds the same one.
         self._result_reference.future().add_done_callback(lambda result: result.exception())
         self.set_exception(error)
+
+
+@contextlib.contextmanager
+def _watched(pending: set[_Finished]) -> Iterator[None]:
+    """Let what is in flight fail when Ray is lost: Dask would wait for it for ever."""
+    watch, over = RayWatch(), threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_SECONDS):
+            try:
+                watch()
+            except ClusterError as error:
+                for waited in list(pending):
+                    with contextlib.suppress(InvalidStateError):
+                        waited.set_exception(error)
+                return
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join()
 
 
 def _run_node(node: Any, names: list[Any], *values: Any) -> tuple[Any, bool]:

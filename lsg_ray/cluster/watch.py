@@ -47,7 +47,7 @@ class RayWatch:
         if ended := _ended_server():
             raise ClusterError(
                 f"Ray's {ended} on this machine has ended; was it killed, or out of memory?\n"
-                "Finished blocks are kept; run the same command again to do the rest."
+                "What is finished is kept; run the same command again to do the rest."
             )
         if time.monotonic() < self._next:
             return
@@ -59,7 +59,7 @@ class RayWatch:
             host, port = self._head or ("", 0)
             raise ClusterError(
                 f"the head of the Ray cluster, {host}:{port}, has not answered for {gone:.0f} s: "
-                f"{error}\nFinished blocks are kept; start the cluster again and run the same "
+                f"{error}\nWhat is finished is kept; start the cluster again and run the same "
                 "command to do the rest."
             )
 

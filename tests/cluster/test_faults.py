@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ from lsg_ray.errors import StoreError
 from lsg_ray.spec import Spec
 from tests.cluster.faults import (
     BLOCKS,
+    PATIENCE,
+    RAY_SETTINGS,
     SPEC,
     Nodes,
     Run,
@@ -31,6 +34,22 @@ from tests.cluster.faults import (
     without_privileges,
 )
 
+#: A Dask graph on a cluster, whose only task never ends.
+GRAPH = """
+import os, sys, time, dask
+from lsg_ray.cluster.dask import dask_session
+from lsg_ray.errors import ClusterError
+@dask.delayed
+def wait():
+    time.sleep(1000)
+try:
+    with dask_session(sys.argv[1]):
+        print("computing", file=sys.__stdout__, flush=True)
+        wait().compute()
+except ClusterError as error:
+    print(error, flush=True)
+    os._exit(1)
+"""
 KEYS = ("count", "rows", "blocks_complete", "trials", "accuracy", "content_hash")
 
 
@@ -113,8 +132,14 @@ def test_a_run_outlives_its_nodes(undisturbed, store, nodes):
 
 def test_a_lost_head_is_a_clear_error_and_a_new_cluster_does_the_rest(undisturbed, store, nodes):
     run = Run(store, "--address", nodes.address, "--json", pause=3.0)
+    graph = subprocess.Popen(
+        [sys.executable, "-c", GRAPH, nodes.address],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | RAY_SETTINGS,
+    )  # fmt: skip
+    assert graph.stdout.readline() == "computing\n"
     run.wait_for_blocks(2)
     nodes.kill_head()
+    assert "has not answered" in graph.communicate(timeout=PATIENCE)[0]
     code, out, err = run.end()
     assert code == 1, err
     assert f"lsg: the head of the Ray cluster, {nodes.address}, has not answered" in err
