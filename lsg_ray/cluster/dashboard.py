@@ -10,7 +10,6 @@ travels readably: prefer https, or forward a port).  Ray sends its token only wh
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import os
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from lsg_ray.ensemble.remote import is_loopback
 from lsg_ray.errors import ClusterError, InputError, LsgError
 
 #: Seconds for a connection, and for an answer.
@@ -54,23 +54,6 @@ class Job(NamedTuple):
     def is_over(self) -> bool:
         """Whether it has succeeded, failed or been stopped."""
         return self.state in ("SUCCEEDED", "FAILED", "STOPPED")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host can only be this machine; names are not looked up.
-
-    >>> [is_loopback(host) for host in ("localhost", "127.0.0.53", "::1")]
-    [True, True, True]
-    >>> [is_loopback(host) for host in ("localhost.example.com", "127.1", "0.0.0.0")]
-    [False, False, False]
-    """
-    if host.lower() == "localhost":
-        return True
-    try:
-        number = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return number in ipaddress.ip_network("127.0.0.0/8") or number == ipaddress.ip_address("::1")
 
 
 def auth_token() -> str | None:
@@ -186,7 +169,7 @@ class Dashboard:
             raise ClusterError(
                 f"{self.address} {told}; the cluster's must be in {TOKEN_SOURCES}"
             ) from None
-        except (ValueError, KeyError) as error:  # before OSError: bad JSON is both
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # bad JSON is an OSError
             raise ClusterError(
                 f"{self.address} does not answer as a Ray job server: {_line(error)}; give the "
                 f"dashboard's address, with its port (8265)"

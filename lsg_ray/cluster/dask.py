@@ -19,7 +19,7 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from lsg_ray.cluster.session import available_cpus, check_address, ray_session
-from lsg_ray.cluster.tasks import MAX_RETRIES
+from lsg_ray.cluster.tasks import MAX_RETRIES, ray_failure
 from lsg_ray.cluster.watch import LOOK_SECONDS, RayWatch
 from lsg_ray.errors import ClusterError, LsgError
 
@@ -107,12 +107,9 @@ def ray_scheduler(in_flight: int) -> Callable[..., Any]:
             cause = getattr(error, "cause", None)
             if isinstance(cause, LsgError):
                 raise cause from None
-            if cause is not None:
+            if cause is not None:  # a defect: Ray's error is of its class and has its traceback
                 raise
-            raise ClusterError(
-                f"Ray failed ({type(error).__name__}): {str(error).splitlines()[0]}\n"
-                "Nothing was written; run the same command again."
-            ) from error
+            raise ray_failure(error) from error
 
     get.fetch = _fetched  # type: ignore[attr-defined]
     return get

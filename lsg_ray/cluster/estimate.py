@@ -14,6 +14,7 @@ follows from them is given for the ends of both.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -37,8 +38,8 @@ from lsg_ray.spec import Spec
 PARALLEL = 0.98
 #: Seconds of the driver for a block (submit, wait, count, show), measured with 10⁵ blocks.
 DRIVER_SECONDS = 0.0015
-#: Reads of a worker for a block: that of the header, and whether its record is there.
-READS = 2
+#: Reads for a block: the header, whether its record is there; in the end, that record.
+READS = 3
 #: Dollars for a write and for a read of an object, by large clouds' lists.
 WRITE_PRICE, READ_PRICE = 5e-6, 4e-7
 #: Seconds until the first worker computes: Ray, data, kernels.
@@ -169,11 +170,11 @@ def estimate(
     -----
     Extrapolates from this machine: a core elsewhere is faster or slower in proportion.
     """
-    if not seconds > 0:
+    if not 0 < seconds < math.inf:
         raise InputError(f"seconds {seconds} given; calibration needs some time")
     if not cores or min(cores) < 1:
         raise InputError(f"cores {list(cores)} given; at least 1")
-    if price is not None and not price >= 0:
+    if price is not None and not 0 <= price < math.inf:
         raise InputError(f"price {price} given; dollars for an hour of a core")
     new_header(spec, "")
     with byte_progress(style) as on_bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -109,6 +110,8 @@ def submit(
         The job server refuses, is not there or goes away, or the job did not start in time.  A
         job that failed is no error here: see ``status`` and ``reason``.
     """
+    if not math.isfinite(start_timeout) or not math.isfinite(driver_cpus):
+        raise InputError(f"start_timeout {start_timeout}, driver_cpus {driver_cpus} given; numbers")
     request = plan_job(source, out, stage, options)
     dashboard = Dashboard(address, allow_insecure=allow_insecure)
     if readable_token(dashboard.address, dashboard.token):
@@ -183,7 +186,7 @@ def follow(
 ) -> JobStatus:
     """Wait for the end of a job, passing on what it says; parameters as in `submit`."""
     dashboard = Dashboard(address, allow_insecure=allow_insecure)
-    return _follow(dashboard, id, start_timeout, say, on_log)
+    return _follow(dashboard, _existing(dashboard, id).id, start_timeout, say, on_log)
 
 
 def _follow(

@@ -33,6 +33,8 @@ STATISTICS = ("moments", "overlaps", "distances")
 PREFIX = "lsg-"
 #: Most bytes of code that travel with a job.
 MAX_CODE = 8 * 2**20
+#: Options of a stage that follow from how it is submitted.
+_OURS, _OURS_OF_SPEC = ("--out", "--address"), ("--set", "--count")
 _SPEC_FILE = "spec.yaml"
 _PACKAGE = Path(__file__).parents[1]
 _SECRET = re.compile(
@@ -80,7 +82,7 @@ def plan_job(
     >>> job.id[:16], " ".join(job.words)
     ('lsg-sample-tiny-', 'sample spec.yaml --out s3://bucket/tiny')
     """
-    words = _checked_words(options)
+    words = _checked_words(options, isinstance(source, Spec))
     out = _place(out, "--out")
     spec = source if isinstance(source, Spec) else None
     if (spec is None) is (stage in ("sample", "pipeline")):
@@ -123,8 +125,10 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "run"
 
 
-def _checked_words(options: Sequence[str]) -> list[str]:
+def _checked_words(options: Sequence[str], of_spec: bool) -> list[str]:
     for word in options:
+        if word.partition("=")[0] in _OURS + (_OURS_OF_SPEC if of_spec else ()):
+            raise InputError(f"option {word}: give it before the --, not among the stage's own")
         if "://" in word:
             _refuse_secrets(word, "an option")
         if not word.isprintable():

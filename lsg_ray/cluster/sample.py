@@ -346,7 +346,10 @@ def compile_once(spec: Spec) -> None:
     marker = folder / f"compiled-{place}"
     if marker.exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "compiling.lock"):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "compiling.lock"):
+            warm_up()
+            marker.touch()
+    except OSError:  # a disk that is not for writing: each process compiles for itself
         warm_up()
-        marker.touch()

@@ -7,6 +7,7 @@ is remote code execution) and a token of its own; it goes when the run ends.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -25,7 +26,9 @@ from lsg_ray.errors import ClusterError, InputError
 
 #: Object store of a private Ray: runs put one small training set there.
 OBJECT_STORE_BYTES = 256 * 2**20
-_PREFIX = "lsg-ray-session-"
+_PREFIX = "lsg-"
+#: Longest folder that sockets of Ray, 93 characters below it at most, may lie in.
+MAX_BASE = 107 - 93
 _TOKEN = secrets.token_hex(32)
 #: Seconds to wait for a cluster's port; Ray itself would wait for minutes.
 REACH_SECONDS = 10.0
@@ -175,9 +178,9 @@ def _own_termination() -> Iterator[None]:
 def _private_folder() -> Iterator[str]:
     """Make a folder for one session; its path must stay short, as sockets lie in it."""
     base = tempfile.gettempdir()
-    base = base if len(base) <= 32 else "/tmp"  # noqa: S108, mkdtemp makes our own
+    base = base if len(base) <= MAX_BASE else "/tmp"  # noqa: S108, mkdtemp makes our own
     _remove_abandoned(Path(base))
-    folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base)
+    folder = tempfile.mkdtemp(prefix=f"{_our_prefix()}{os.getpid()}-", dir=base)
     try:
         yield folder
     finally:
@@ -186,11 +189,20 @@ def _private_folder() -> Iterator[str]:
 
 def _remove_abandoned(base: Path) -> None:
     """Remove folders of our own sessions whose driver was killed."""
-    for folder in base.glob(f"{_PREFIX}*"):
-        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+    prefix = _our_prefix()
+    for folder in base.glob(f"{prefix}*"):
+        pid = folder.name.removeprefix(prefix).partition("-")[0]
         with contextlib.suppress(OSError):
             if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _our_prefix() -> str:
+    """Begin names so that machines and containers that share a disk tell their numbers apart."""
+    with contextlib.suppress(OSError):
+        place = f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+        return f"{_PREFIX}{hashlib.sha256(place.encode()).hexdigest()[:4]}-"
+    return f"{_PREFIX}0-"
 
 
 def _is_alive(pid: int) -> bool:

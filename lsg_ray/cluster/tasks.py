@@ -70,10 +70,22 @@ def run_bounded(
                 result = _result(reference)
                 yield pending.pop(reference), result
     except RayError as error:
-        raise ClusterError(
-            f"Ray failed ({type(error).__name__}): {str(error).splitlines()[0]}\n"
-            f"Finished blocks are kept; run the same command again to do the rest."
-        ) from error
+        raise ray_failure(error) from error
+
+
+def ray_failure(error: Exception) -> ClusterError:
+    """Return what to tell of an error that Ray raised: of one inside a task, that error."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):
+        told = " ".join(str(cause).split())[:500]
+        return ClusterError(
+            f"a task on the cluster failed: {type(cause).__name__}: {told}\n"
+            "What is finished is kept; mend the cause and run the same command again."
+        )
+    return ClusterError(
+        f"Ray failed ({type(error).__name__}): {str(error).splitlines()[0]}\n"
+        "What is finished is kept; run the same command again to do the rest."
+    )
 
 
 def _result(reference: Any) -> Any:

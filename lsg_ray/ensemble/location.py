@@ -67,6 +67,8 @@ def canonical_url(url: str | os.PathLike[str]) -> str:
     text = os.fspath(url)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise StoreInputError("what is empty, or holds a NUL, is not a path or URL of a store")
+    if mistyped := re.match(r"(s3|gs|gcs|file|memory):/?(?!/)", text):
+        raise StoreInputError(f"{text}: write {mistyped[1]}:// with two slashes")
     scheme, separator, rest = text.partition("://")
     if not separator or scheme[:1] in (".", os.sep):
         return os.path.abspath(text)

@@ -13,6 +13,7 @@ by the client, then here, where it is known that all that we write may be writte
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import os
 import random
 import re
@@ -52,7 +53,7 @@ GS_METADATA = "http://metadata.google.internal"
 BUCKET = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
 #: Bytes of a prefix; keys have 1,024, and ours need less than the rest.
 MAX_PREFIX = 900
-_SECRET = re.compile(r"(AWS|GOOGLE)_.*(KEY|SECRET|TOKEN|CREDENTIAL)")
+_SECRET = re.compile(r"(AWS|GOOGLE)_.*(KEY|KEY_ID|SECRET|TOKEN|CREDENTIAL)")
 _S3_ENVIRONMENT = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _GS_ENVIRONMENT = "GOOGLE_APPLICATION_CREDENTIALS"
 
@@ -177,6 +178,23 @@ def scrubbed(text: str) -> str:
     return text
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a host can only be this machine; names are not looked up.
+
+    >>> [is_loopback(host) for host in ("localhost", "127.0.0.53", "::1")]
+    [True, True, True]
+    >>> [is_loopback(host) for host in ("127.0.0.1.example.com", "127.1", "0.0.0.0")]
+    [False, False, False]
+    """
+    if host.lower() == "localhost":
+        return True
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return number in ipaddress.ip_network("127.0.0.0/8") or number == ipaddress.ip_address("::1")
+
+
 def _flag(name: str) -> bool:
     return os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on")
 
@@ -282,10 +300,9 @@ def _endpoint(url: str, s3: bool) -> str | None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if not host or parts.scheme not in ("http", "https") or parts.username or parts.query:
+    if not host or parts.scheme not in ("http", "https") or "@" in parts.netloc or parts.query:
         raise PlaceError(f"{url}: {name} is not of the form https://HOST:PORT; mend it")
-    is_local = host == "localhost" or host.startswith("127.") or host == "::1"
-    if parts.scheme == "http" and not is_local:
+    if parts.scheme == "http" and not is_loopback(host):
         allow = "AWS_ALLOW_HTTP" if s3 else "GOOGLE_ALLOW_HTTP"
         if not _flag(allow):
             raise PlaceError(

@@ -164,6 +164,8 @@ def _from_dataset(found: xarray.Dataset) -> Target:
 
 
 def _checked(m: Any, C: Any) -> tuple[Floats, Floats]:
+    if np.iscomplexobj(m) or np.iscomplexobj(C):
+        raise InputError("m or C is complex; moments of ±1 are real")
     try:
         means, second = np.array(m, np.float64), np.array(C, np.float64)
     except (TypeError, ValueError) as error:

@@ -25,6 +25,7 @@ def _not_bool(value: Any) -> Any:
 
 Real = Annotated[float, BeforeValidator(_not_bool)]
 Positive = Annotated[int, Field(gt=0, le=2**31 - 1), BeforeValidator(_not_bool)]
+Natural = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_not_bool)]
 Seed = Annotated[int, Field(ge=0, lt=2**128), BeforeValidator(_not_bool)]
 
 
@@ -46,8 +47,8 @@ class DatasetSpec(Section):
     train_examples: Positive | None = Field(
         None, description="Training examples P, drawn by seed; null for all. LL Sec. II: 60,000."
     )
-    validation_examples: int = Field(
-        0, ge=0, description="Training examples set aside for selection='validation'."
+    validation_examples: Natural = Field(
+        0, description="Training examples set aside for selection='validation'."
     )
     labels: Literal["class", "parity"] = Field(
         "class", description="Class labels (cross entropy) or parity (hinge loss). LL App. F."
@@ -64,7 +65,7 @@ class NetworkSpec(Section):
     widths: tuple[Positive, ...] = Field(
         (20, 15, 15, 10), description="Layer widths, input to output. LL App. D: 20-15-15-10."
     )
-    leaky_slope: float = Field(
+    leaky_slope: Real = Field(
         0.1, ge=0, le=1, description="Slope below zero. LL Sec. II: 0.1; SG: 0, the plain ReLU."
     )
     biases: bool = Field(
@@ -122,17 +123,17 @@ class TrainingSpec(Section):
     """How the fields θ of one binary network, or the weights of a ReLU network, are trained."""
 
     optimizer: Literal["adam", "sgd"] = Field("adam", description="LL App. D: Adam.")
-    learning_rate: float = Field(
+    learning_rate: Real = Field(
         0.3, gt=0, le=1e6, description="LL App. D: 0.3; 0.1 for wide networks."
     )
-    momentum: float = Field(0.0, ge=0, lt=1, description="SGD only.")
-    beta1: float = Field(0.9, ge=0, lt=1, description="Adam, first moment. LL App. D.")
-    beta2: float = Field(0.999, ge=0, lt=1, description="Adam, second moment. LL App. D.")
-    epsilon: float = Field(1e-8, gt=0, description="Adam, added to the root. LL App. D.")
+    momentum: Real = Field(0.0, ge=0, lt=1, description="SGD only.")
+    beta1: Real = Field(0.9, ge=0, lt=1, description="Adam, first moment. LL App. D.")
+    beta2: Real = Field(0.999, ge=0, lt=1, description="Adam, second moment. LL App. D.")
+    epsilon: Real = Field(1e-8, gt=0, description="Adam, added to the root. LL App. D.")
     decay_steps: Positive | None = Field(
         None, description="Divide the learning rate every so many steps. LL App. F: 25,000."
     )
-    decay_factor: float = Field(10.0, gt=1, description="By how much. LL App. F: 10.")
+    decay_factor: Real = Field(10.0, gt=1, description="By how much. LL App. F: 10.")
     batch_size: Positive | None = Field(
         200, description="Mini-batch; null for full batch. LL App. D: 200; SG Sec. 4.5: 256."
     )
@@ -147,10 +148,10 @@ class TrainingSpec(Section):
         gt=0,
         description="relu: train until the training loss is no larger; null: all epochs.",
     )
-    gamma: float = Field(
+    gamma: Real = Field(
         1e-5, ge=0, le=1e6, description="L2 on the fields, added as γθ. LL App. D: 1e-5."
     )
-    initial_std: float = Field(
+    initial_std: Real = Field(
         0.1, ge=0, le=1e3, description="Fields start from N(0, initial_std²). LL App. A: 0.1."
     )
     engine: Literal["numba", "torch"] = Field(
@@ -191,7 +192,7 @@ class EnsembleSpec(Section):
     """Which configurations are kept, and how many."""
 
     count: Positive = Field(2_000_000, description="Configurations M. LL Sec. II: 2,000,000.")
-    threshold: float = Field(
+    threshold: Real = Field(
         0.80, ge=0, le=1, description="Accepted from this accuracy on. LL Sec. II: 0.80."
     )
     draws: Positive = Field(
@@ -207,7 +208,7 @@ class EnsembleSpec(Section):
     frozen_parts: tuple[Part, ...] = Field(
         (), description="Parts held at random ±1 while the rest learns. LL Sec. IV: ITR."
     )
-    frozen_field: float = Field(10.0, gt=0, description="|θ| of frozen weights. LL Sec. IV: 10.")
+    frozen_field: Real = Field(10.0, gt=0, description="|θ| of frozen weights. LL Sec. IV: 10.")
     store_fields: bool = Field(False, description="Also keep the trained fields θ (float32).")
     give_up_after: Positive = Field(
         300, description="Stop when fewer than one trial in so many is accepted."

@@ -383,6 +383,9 @@ def test_reasons_are_the_job_s_own():
         ("--out s3://bucket/x HERE --set a.b=1", "a"),
         ("--out s3://bucket/x HERE -- --nonsense", "nonsense"),
         ("--out s3://bucket/x HERE -- --help", "own command"),
+        ("--out s3://bucket/x HERE -- --out /y", "before the --"),
+        ("--out s3://bucket/x HERE -- --set=ensemble.count=7", "before the --"),
+        ("--out s3://bucket/x HERE --start-timeout nan", "start_timeout nan"),
         ("--out s3://bucket/x HERE --stage fit --count 3", "specifications"),
     ],
 )
@@ -392,6 +395,26 @@ def test_bad_usage_sends_nothing(lsg, spec, words, match, monkeypatch):
     ran = lsg("submit", spec, *words.split())
     assert ran.code == 2, ran.err
     assert match in ran.err
+
+
+@pytest.mark.parametrize("answer", [None, [], 3, {}, [None], {"a": 1}])
+def test_json_of_another_shape_is_no_job_server(answer, monkeypatch):
+    models = pytest.importorskip("ray.dashboard.modules.job.pydantic_models")
+
+    class Client:
+        def list_jobs(self):
+            return [models.JobDetails(**job) for job in answer]
+
+        def get_job_info(self, _id):
+            return models.JobDetails(**answer)
+
+    monkeypatch.setattr(dashboard, "_connect", lambda *_: Client())
+    server = dashboard.Dashboard("http://127.0.0.1:1")
+    with pytest.raises(ClusterError, match="does not answer as a Ray job server"):
+        server.job("lsg-x")
+    if answer not in ([], {}):
+        with pytest.raises(ClusterError, match="does not answer as a Ray job server"):
+            server.jobs()
 
 
 def test_no_cluster_is_a_failure_in_one_json_object(lsg, spec):

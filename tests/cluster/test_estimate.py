@@ -123,13 +123,18 @@ def test_requests_of_a_block_are_as_estimated(spec, monkeypatch):
     sample_block(place, spec, arena, 0, 0, plan.block_size)
     found = extrapolate(spec, made(), [1], PRICES)
     assert counts["put"] * plan.n_blocks == found.store_writes
-    assert counts["get"] * plan.n_blocks == found.store_reads
+    # The third is of the record, when the run says in the end what there is.
+    assert (counts["get"] + 1) * plan.n_blocks == found.store_reads
     assert found.store_dollars > 0
 
 
 def test_bad_input_is_refused():
     with pytest.raises(InputError, match="calibration needs"):
         estimate(binary_spec(), seconds=0)
+    with pytest.raises(InputError, match="calibration needs"):
+        estimate(binary_spec(), seconds=float("inf"))
+    with pytest.raises(InputError, match="price inf"):
+        estimate(binary_spec(), seconds=1, price=float("inf"))
     with pytest.raises(InputError, match="at least 1"):
         estimate(binary_spec(), seconds=1, cores=[0])
     with pytest.raises(InputError, match="price -1"):

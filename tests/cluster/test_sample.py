@@ -14,6 +14,7 @@ import pytest
 
 from lsg_ray.cluster.sample import sample
 from lsg_ray.cluster.session import available_cpus, ray_session
+from lsg_ray.cluster.tasks import run_bounded
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import AcceptanceError, ClusterError, InputError
@@ -222,3 +223,13 @@ def test_bad_number_of_workers(spec, tmp_path):
     with pytest.raises(InputError, match="-1 workers"):
         sample(spec, tmp_path / "s.zarr", workers=-1)
     assert available_cpus() >= 1
+
+
+def test_an_error_in_a_task_is_told_with_its_cause():
+    import ray
+
+    def fail(_item):
+        raise FileNotFoundError("no such place: /nowhere")
+
+    with ray_session(cpus=1), pytest.raises(ClusterError, match="FileNotFoundError: no such place"):
+        list(run_bounded(ray.remote(fail).remote, [1], in_flight=1))

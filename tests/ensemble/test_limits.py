@@ -240,6 +240,7 @@ def test_foreign_files_by_the_thousand_are_named_in_part(store):
         *("s3://bucket/a\nb", "s3://bucket/a\x1b[31m", "s3://bucket/\ud800", "s3://bucket/\u202e"),
         *("s3://../etc", "s3://.bucket/x", "s3://a/x", "s3://a..b/x", "s3://bücket/x", "s3:// /x"),
         *("s3://bucket:80/x", "s3://host:pass@bucket/x", "s3://bucket/x#y", "s3://bucket/x?a=b"),
+        *("s3:/bucket/x", "s3:bucket/x", "gs:/bucket/x", "file:/tmp/x", "memory:x"),
         "s3://bucket/" + "a/" * 500,
         "s3://bucket/" + "x" * 1000,
         "s3://" + "b" * 300,

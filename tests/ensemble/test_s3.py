@@ -534,6 +534,8 @@ def test_a_role_that_is_refused_is_no_credentials(server, url):
         ({"AWS_ACCESS_KEY_ID": ACCESS_KEY}, "only one of AWS_ACCESS_KEY_ID and"),
         ({"AWS_ENDPOINT_URL": f"http://k:{SECRET}@localhost:1"}, "AWS_ENDPOINT_URL is not of the"),
         ({"AWS_ENDPOINT_URL_S3": "localhost:9000"}, "AWS_ENDPOINT_URL_S3 is not of the form https"),
+        ({"AWS_ENDPOINT_URL": f"https://:{SECRET}@host"}, "AWS_ENDPOINT_URL is not of the form"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1.invalid:1"}, "is plain http.*AWS_ALLOW_HTTP=true"),
         ({"AWS_ENDPOINT_URL_S3": "http://[::1"}, "AWS_ENDPOINT_URL_S3 is not of the form https"),
         (
             {"AWS_ENDPOINT_URL_S3": "http://minio.invalid:9000"},
