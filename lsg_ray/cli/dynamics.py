@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import click
@@ -135,7 +134,7 @@ def networks_task(references: str, spec: str | None) -> tuple[Any, str | None]:
 
     if spec is not None:
         given = load_spec(spec)
-    elif references.endswith((".npz", ".npy")) or attributes_of(Path(references)).get("statistic"):
+    elif references.endswith((".npz", ".npy")) or attributes_of(references).get("statistic"):
         return None, "references without data: pass --spec"
     else:
         given = open_ensemble(references).spec

@@ -212,10 +212,12 @@ def _place(place: str, part: str, parts: list[str]) -> str:
 
 def part_place(place: str, part: str) -> str:
     """Return MODEL-PART.zarr for MODEL.zarr."""
-    path = Path(place)
+    above, slash, name = place.rstrip("/").rpartition("/")
+    path = Path(name)
     if not path.name or path.name == ".." or not part.replace("_", "").isalnum():
         raise InputError(f"--part {part} of {place!r} given; a name of a part, of a file")
-    return str(path.with_name(f"{path.stem}-{part}{path.suffix}"))
+    # Not through Path, which would take a slash from a URL.
+    return f"{above}{slash}{path.stem}-{part}{path.suffix}"
 
 
 def _penalty(given: str) -> float | str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -313,7 +312,7 @@ def _result(place: str, statistic: str) -> Any:
     """Open an earlier result of some kind."""
     from lsg_ray.statistics.opening import attributes_of, open_result
 
-    holds = attributes_of(Path(place)).get("statistic")
+    holds = attributes_of(place).get("statistic")
     if holds != statistic:
         raise InputError(f"{place}: holds {holds!r}, not a result {statistic!r}")
     try:

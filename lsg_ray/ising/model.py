@@ -15,7 +15,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.errors import InputError
+from lsg_ray.errors import InputError, StoreError
 from lsg_ray.statistics.opening import open_archive, open_result
 from lsg_ray.statistics.results import check_target, names_of, save_arrays, save_result
 
@@ -122,7 +122,7 @@ class IsingModel:
         )
         return found if self.part is None else found.assign_coords(part=("weight", self.part))
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path | str:
         """Write the model: ``.npz`` with ``J`` and ``h``, or else a Zarr group.
 
         Raises
@@ -175,9 +175,9 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
     InputError
         Nothing readable is there, or it is no model.
     """
-    place = Path(path)
+    place = os.fspath(path)
     try:
-        if place.suffix == ".npz":
+        if place.endswith(".npz"):
             with open_archive(place) as arrays:
                 return IsingModel(arrays["J"], arrays["h"])
         with open_result(place) as found:
@@ -191,7 +191,10 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
                 None if part is None else found["weight"].values.astype(np.int64),
             )
     except InputError as error:
-        raise InputError(f"{place}: {error}") from None
+        told = str(error)
+        raise InputError(told if told.startswith(place) else f"{place}: {told}") from None
+    except StoreError:
+        raise
     except Exception as error:  # a foreign or damaged file fails in a dozen ways
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         line = str(reason).splitlines()[0]

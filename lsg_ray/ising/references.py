@@ -20,7 +20,7 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import as_sample
 from lsg_ray.statistics.configurations import Columns, Configurations, ranges
 from lsg_ray.statistics.graph import compute, share, tree_reduce
-from lsg_ray.statistics.opening import attributes_of, open_archive, open_result
+from lsg_ray.statistics.opening import attributes_of, open_archive, open_result, require_file
 from lsg_ray.statistics.results import names_of, save_arrays, save_result
 
 Floats = NDArray[np.float64]
@@ -76,8 +76,8 @@ def as_references(given: Any, model: IsingModel, count: int | None = None) -> Re
     if isinstance(given, xarray.Dataset):
         return _from_dataset(given, model, count, "references")
     if isinstance(given, (str, os.PathLike)):
-        path = Path(given)
-        if path.suffix in (".npz", ".npy") or attributes_of(path).get("statistic"):
+        path = os.fspath(given)
+        if path.endswith((".npz", ".npy")) or attributes_of(path).get("statistic"):
             return _from_file(path, model, count)
     if isinstance(given, (str, os.PathLike, Ensemble, Configurations)):
         return _from_store(as_sample(given), model, count)
@@ -145,26 +145,28 @@ def _from_dataset(
     return _made(found["sigma"].values, group, model, count, source)
 
 
-def _from_file(path: Path, model: IsingModel, count: int | None) -> References:
+def _from_file(path: str, model: IsingModel, count: int | None) -> References:
+    source = Path(path).name
     try:
-        if path.suffix == ".npy":
-            return _made(np.load(path, allow_pickle=False), None, model, count, path.name)
-        if path.suffix != ".npz":
+        if path.endswith(".npy"):
+            require_file(path)
+            return _made(np.load(path, allow_pickle=False), None, model, count, source)
+        if not path.endswith(".npz"):
             with open_result(path) as found:
-                return _from_dataset(found.load(), model, count, path.name)
+                return _from_dataset(found.load(), model, count, source)
         with open_archive(path) as arrays:
             if "sigma" in arrays:
                 group = arrays["group"].astype(str) if "group" in arrays else None
-                return _made(arrays["sigma"], group, model, count, path.name)
+                return _made(arrays["sigma"], group, model, count, source)
             named = [name for name in GROUPS if f"sigma_{name}" in arrays]
             if not named:
                 raise InputError(f"holds {', '.join(arrays)}; an array sigma (R, N) is needed")
             some = [np.atleast_2d(arrays[f"sigma_{name}"]) for name in named]
             group = np.repeat(named, [len(rows) for rows in some])
-            return _made(np.concatenate(some), group, model, count, path.name)
+            return _made(np.concatenate(some), group, model, count, source)
     except InputError as error:
         told = str(error)
-        raise InputError(told if told.startswith(path.name) else f"{path}: {told}") from None
+        raise InputError(told if told.startswith((source, path)) else f"{path}: {told}") from None
     except Exception as error:  # a foreign or damaged file fails in a dozen ways
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(
@@ -280,7 +282,7 @@ def choose_references(energies: xarray.Dataset, ensemble: Any, count: int = 20) 
 
 def save_references(
     references: xarray.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path:
+) -> Path | str:
     """Write references as Zarr, or as ``.npz`` with ``sigma`` (R, N) first."""
     if not str(path).endswith(".npz"):
         return save_result(references, path, overwrite=overwrite)

@@ -82,7 +82,7 @@ def as_target(given: Any) -> Target:
     if isinstance(given, Target):
         return given
     if isinstance(given, (str, os.PathLike)):
-        return _from_path(Path(given))
+        return _from_path(os.fspath(given))
     if isinstance(given, xarray.Dataset):
         return _from_dataset(given)
     if isinstance(given, tuple) and len(given) == 2:
@@ -110,25 +110,24 @@ def as_sample(given: Any) -> Configurations:
         isinstance(given, tuple) and len(given) == 2
     )
     if isinstance(given, (str, os.PathLike)):
-        path = Path(given)
-        stored = path.suffix == ".npz" or attributes_of(path).get("statistic") == "moments"
+        path = os.fspath(given)
+        stored = path.endswith(".npz") or attributes_of(path).get("statistic") == "moments"
         moments_only = moments_only or stored
     if moments_only:
         raise InputError("moments given; pseudolikelihood needs the configurations: name a store")
     return signs(given)
 
 
-def _from_path(path: Path) -> Target:
-    text = str(path)
+def _from_path(text: str) -> Target:
     try:
-        if path.suffix == ".npz":
-            with open_archive(path) as arrays:
+        if text.endswith(".npz"):
+            with open_archive(text) as arrays:
                 if "m" not in arrays or "C" not in arrays:
                     raise InputError(f"holds {', '.join(arrays)}; m and C are needed")
-                return Target(arrays["m"], arrays["C"], attributes={"source": path.name})
-        attributes = attributes_of(path)
+                return Target(arrays["m"], arrays["C"], attributes={"source": Path(text).name})
+        attributes = attributes_of(text)
         if attributes.get("statistic") == "moments":
-            with open_result(path) as found:
+            with open_result(text) as found:
                 return _from_dataset(found.load())
     except InputError as error:
         raise InputError(f"{text}: {error}") from None

@@ -21,7 +21,7 @@ from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stage, generator
-from lsg_ray.statistics.opening import open_archive
+from lsg_ray.statistics.opening import open_archive, require_file
 
 
 class Configurations:
@@ -311,6 +311,7 @@ def read_array(place: str) -> ArrayConfigurations:
     """
     path, name = _split(place)
     try:
+        require_file(path)
         if not zipfile.is_zipfile(path):
             return ArrayConfigurations(np.load(path, allow_pickle=False), place)
         with open_archive(path) as arrays:

@@ -1,114 +1,217 @@
 """Open results and archives that somebody else may have made: bounded, and no code in them is run.
 
-What a file claims to unpack to is compared with what it holds before anything is allocated, and
-only codecs that turn bytes into bytes are admitted: Zarr's older format could name Python's pickle.
+What a file claims to unpack to is compared with what it holds before anything is allocated, for
+arrays as wholes and for each chunk, and only codecs that turn bytes into bytes are admitted: Zarr's
+older format could name Python's pickle.  Results on object stores are fetched whole, then opened.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
+import stat
+import tempfile
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import xarray
 
+from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.errors import InputError
+
+Place = str | os.PathLike[str]
 
 #: What a file may unpack to in any case; above, at most so many times the bytes that it holds.
 FREE_BYTES, MAX_RATIO = 2**30, 200
-#: Most bytes of a group's or an array's document.
-MAX_DOCUMENT = 2**24
-CODECS = {"bytes", "zstd", "blosc", "gzip", "crc32c", "transpose", "sharding_indexed"}
+#: Most bytes of a document, and of a result that is fetched.
+MAX_DOCUMENT, MAX_FETCH = 2**24, 2**34
+#: Codecs that compress, and those that are admitted beside one of them.
+COMPRESSORS, OTHERS = {"zstd", "blosc"}, {"bytes", "crc32c", "transpose"}
 
 
-def open_result(path: str | os.PathLike[str]) -> xarray.Dataset:
-    """Open a result of ours, lazily: a local Zarr v3 group.
+def open_result(path: Place) -> xarray.Dataset:
+    """Open a result of ours, a Zarr v3 group: lazily where it is local, else whole.
 
     Raises
     ------
     InputError
-        It claims far more data than it holds, or names a codec that is not in `CODECS`.
+        It claims more data than it holds, lacks a chunk, or names a codec that is none of ours.
+    StoreError
+        An object store does not answer, or refuses.
     OSError, ValueError, ...
         What xarray and Zarr raise where nothing readable is there.
     """
-    place = Path(path)
-    _document(place)
-    claimed = 0
-    for file in sorted(place.glob("*/zarr.json")):
-        array = _document(file.parent)
-        if array.get("node_type") != "array":
-            continue
-        if unknown := _codecs(array) - CODECS:
-            raise InputError(f"{file.parent}: codec {sorted(unknown)[0]!r} is not one of ours")
-        claimed += math.prod(int(n) for n in array["shape"]) * _bytes_of(array["data_type"])
-    _check_claim(place, claimed, _size(place))
-    return xarray.open_zarr(place, zarr_format=3, consolidated=False)
+    location = locate(path)
+    if location.path is not None:
+        return _opened(location.path, location.url)
+    with tempfile.TemporaryDirectory(prefix="lsg-result-") as folder:
+        _fetch(location, Path(folder))
+        with _opened(Path(folder), location.url) as found:
+            return found.load()
 
 
-def attributes_of(path: Path) -> dict[str, Any]:
-    """Return the attributes of a local Zarr group; empty if there is none."""
+def attributes_of(path: Place) -> dict[str, Any]:
+    """Return the attributes of a Zarr group; empty if there is none."""
+    location = locate(path)
     try:
-        found = _document(path)["attributes"]
+        found = _parsed(location.read("zarr.json", MAX_DOCUMENT))["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 @contextlib.contextmanager
-def open_archive(path: str | os.PathLike[str]) -> Iterator[Any]:
+def open_archive(path: Place) -> Iterator[Any]:
     """Open an ``.npz`` of arrays: a mapping from names, without Python objects.
 
     Raises
     ------
     InputError
-        It claims far more data than it holds.
+        It claims far more data than it holds, or is no plain file.
     OSError, ValueError, ...
         What NumPy raises where nothing readable is there.
     """
+    require_file(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             claimed = sum(member.file_size for member in archive.infolist())
-        _check_claim(Path(path), claimed, Path(path).stat().st_size)
+        _check_claim(str(path), claimed, Path(path).stat().st_size)
     with np.load(path, allow_pickle=False) as arrays:
         yield arrays
 
 
-def _size(place: Path) -> int:
-    return sum(file.lstat().st_size for file in place.rglob("*"))
+def require_file(path: Place) -> int:
+    """Return the size of a plain file; reading anything else may wait for ever.
+
+    Raises
+    ------
+    InputError
+        It is something else.
+    OSError
+        It is not there, or hidden.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{os.fspath(path)}: not a plain file")
+    return status.st_size
+
+
+def _opened(place: Path, name: str) -> xarray.Dataset:
+    root = _document(place)
+    inline = (root.get("consolidated_metadata") or {}).get("metadata")
+    arrays = inline or {
+        file.parent.name: _document(file.parent) for file in sorted(place.glob("*/zarr.json"))
+    }
+    claimed = 0
+    for key, array in arrays.items():
+        if array.get("node_type") == "array":
+            if PurePosixPath(key).name != key:
+                raise InputError(f"{name}: {key!r} is no name of an array")
+            # What we wrote is consolidated, and has every chunk.
+            claimed += _check_array(place / key, f"{name}: {key}", array, whole=inline is not None)
+    held = sum(file.lstat().st_size for file in place.rglob("*"))
+    _check_claim(name, claimed, held)
+    return xarray.open_zarr(place, zarr_format=3, consolidated=inline is not None)
+
+
+def _check_array(place: Path, name: str, array: dict[str, Any], whole: bool) -> int:
+    """Return the bytes that an array claims; its chunks unpack to what they should."""
+    shape = [int(n) for n in array["shape"]]
+    chunk = [int(n) for n in array["chunk_grid"]["configuration"]["chunk_shape"]]
+    data_type = np.dtype("bool" if array["data_type"] == "bool" else str(array["data_type"]))
+    if len(chunk) != len(shape) or min(chunk, default=1) < 1 or data_type.hasobject:
+        raise InputError(f"{name}: shape {shape} in chunks {chunk} of {data_type}")
+    codecs = [str(codec["name"]) for codec in array["codecs"]]
+    if unknown := set(codecs) - COMPRESSORS - OTHERS:
+        raise InputError(f"{name}: codec {sorted(unknown)[0]!r} is not one of ours")
+    packed = [codec for codec in codecs if codec in COMPRESSORS]
+    if len(packed) > 1:
+        raise InputError(f"{name}: compressed more than once")
+    size = math.prod(chunk) * data_type.itemsize
+    present = {}
+    for file in place.rglob("*"):
+        if not file.is_dir() or file.is_symlink():
+            if file.is_symlink():
+                raise InputError(f"{name}: {file.name} is a link")
+            present[file.relative_to(place).as_posix()] = require_file(file)
+    present.pop("zarr.json", None)
+    if present:
+        _check_claim(name, size, max(present.values()))
+    for key in present:
+        with open(place / key, "rb") as chunk_file:
+            told = _unpacked(chunk_file.read(18), packed[0]) if packed else present[key]
+        if told > size + 8:  # a checksum
+            raise InputError(f"{name}/{key} unpacks to {told:,} bytes, must be {size:,}")
+    if whole:
+        counts = [range(-(-n // c)) for n, c in zip(shape, chunk, strict=True)]
+        if math.prod(map(len, counts)) > len(present):
+            raise InputError(f"{name}: a chunk is missing; make the result anew")
+        for index in itertools.product(*counts):
+            if "/".join(["c", *map(str, index)]) not in present:
+                raise InputError(f"{name}: chunk {list(index)} is missing; make the result anew")
+    return math.prod(shape) * data_type.itemsize
+
+
+def _unpacked(head: bytes, codec: str) -> int:
+    """Return what a chunk says that it unpacks to (RFC 8878, 3.1.1.1; Blosc's header).
+
+    Raises
+    ------
+    ValueError
+        It does not say.
+    """
+    if codec == "blosc":
+        if len(head) < 16:
+            raise ValueError("a chunk is cut short")
+        return int.from_bytes(head[4:8], "little")
+    if len(head) < 6 or head[:4] != b"\x28\xb5\x2f\xfd":
+        raise ValueError("a chunk is not Zstandard")
+    descriptor = head[4]
+    single, dictionary = bool(descriptor & 0x20), (0, 1, 2, 4)[descriptor & 3]
+    width = (int(single), 2, 4, 8)[descriptor >> 6]
+    if width == 0:
+        raise ValueError("a chunk does not say how large it is")
+    start = 5 + (not single) + dictionary
+    return int.from_bytes(head[start : start + width], "little") + (256 if width == 2 else 0)
+
+
+def _fetch(location: Location, folder: Path) -> None:
+    """Copy all objects of a result, which are few and small, into a folder."""
+    sizes = location.everything()
+    if not sizes:
+        raise FileNotFoundError("nothing there")
+    if sum(sizes.values()) > MAX_FETCH:
+        raise InputError(f"{location.url}: holds {sum(sizes.values()):,} bytes; that is no result")
+    for key in sizes:
+        path = PurePosixPath(key)
+        if path.is_absolute() or ".." in path.parts:
+            raise InputError(f"{location.url}: {key!r} is no key of a result")
+    data = location.map(lambda key: location.read(key, sizes[key]), sizes)
+    for key, found in zip(sizes, data, strict=True):
+        target = folder / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(found)
 
 
 def _document(place: Path) -> dict[str, Any]:
-    with open(place / "zarr.json", "rb") as file:
-        data = file.read(MAX_DOCUMENT + 1)
-    if len(data) > MAX_DOCUMENT:
+    if require_file(place / "zarr.json") > MAX_DOCUMENT:
         raise ValueError(f"{place / 'zarr.json'} is too long")
-    found = json.loads(data)
+    return _parsed((place / "zarr.json").read_bytes())
+
+
+def _parsed(data: Any) -> dict[str, Any]:
+    found = json.loads(bytes(data))
     if not isinstance(found, dict):
-        raise ValueError(f"{place / 'zarr.json'} is no document")
+        raise ValueError("zarr.json is no document")
     return found
 
 
-def _codecs(array: dict[str, Any]) -> set[str]:
-    """Return the names of all codecs, also those inside shards."""
-    names, waiting = set(), list(array.get("codecs", []))
-    while waiting:
-        codec = waiting.pop()
-        names.add(str(codec["name"]))
-        configuration = codec.get("configuration") or {}
-        waiting += [*configuration.get("codecs", []), *configuration.get("index_codecs", [])]
-    return names
-
-
-def _bytes_of(data_type: Any) -> int:
-    return 1 if data_type == "bool" else np.dtype(str(data_type)).itemsize
-
-
-def _check_claim(place: Path, claimed: int, held: int) -> None:
+def _check_claim(name: str, claimed: int, held: int) -> None:
     if claimed > max(FREE_BYTES, MAX_RATIO * held):
-        raise InputError(f"{place}: claims {claimed:,} bytes of data and holds {held:,}")
+        raise InputError(f"{name}: claims {claimed:,} bytes of data and holds {held:,}")

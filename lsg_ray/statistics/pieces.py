@@ -81,8 +81,10 @@ def _remove_empty(place: Path) -> None:
         place.parent.rmdir()
 
 
-def pieces_of(target: str | os.PathLike[str]) -> Path:
-    """Return where pieces of a result are kept: beside it, hidden."""
+def pieces_of(target: str | os.PathLike[str]) -> Path | None:
+    """Return where pieces of a result are kept: beside it, hidden; nowhere of one at a URL."""
+    if "://" in str(target):
+        return None
     path = Path(target).resolve()
     name = hashlib.sha256(path.name.encode()).hexdigest()[:12]
     return path.with_name(f".lsg.{name}.pieces")
@@ -90,7 +92,8 @@ def pieces_of(target: str | os.PathLike[str]) -> Path:
 
 def forget_pieces(target: str | os.PathLike[str]) -> None:
     """Remove the pieces of a result that is finished."""
-    shutil.rmtree(pieces_of(target), ignore_errors=True)
+    if (folder := pieces_of(target)) is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digest(values: Sequence[Any]) -> str:

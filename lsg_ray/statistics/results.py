@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable
@@ -13,42 +12,70 @@ from pathlib import Path
 import numpy as np
 import xarray
 from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
 
-from lsg_ray.ensemble.location import refuse_inside_store
+from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.statistics.opening import open_archive, open_result
+from lsg_ray.statistics.opening import Place, attributes_of, open_archive, open_result
 
 
-def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-    """Return the path of a result to be, before any work is done for it.
+def check_target(path: Place, overwrite: bool = False) -> Location:
+    """Return the location of a result to be, before any work is done for it.
 
     Raises
     ------
     InputError
         Something is there already (other than a result that may be overwritten), the folder above
         is not there, or the place is inside a store or another result.
+    StoreError
+        An object store does not answer, or refuses.
     """
-    target = Path(path)
-    if not str(path).strip() or "://" in str(path):
-        raise InputError(f"{str(path)!r} given; results go to a local path")
+    if not str(path).strip():
+        raise InputError(f"{str(path)!r} given; name a place for the result")
+    location = locate(path)
+    # Its own spelling: what a person has written is what errors show.
+    target = location.path if "://" in str(path) else Path(path)
+    if target is None:
+        _check_remote(location, overwrite)
+        return location
     refuse_inside_store(target)
     if target.exists() or target.is_symlink():
         if not overwrite:
             raise InputError(f"{target} exists; name another place or pass --overwrite")
-        if target.is_symlink() or not _is_result(target):
-            raise InputError(f"{target} is not a result of lsg; it is not overwritten")
+        if target.is_symlink() or not _is_result(location):
+            raise InputError(_no_result(str(target)))
     if not target.resolve().parent.is_dir():
         raise InputError(f"{target.resolve().parent} is not a folder; make it first")
-    return target
+    return location
 
 
-def _is_result(target: Path) -> bool:
+def _check_remote(location: Location, overwrite: bool) -> None:
+    url = location.url
+    scheme, _, rest = url.partition("://")
+    above = rest.split("/")[:-1]
+    for depth in range(len(above), 0, -1):
+        group = f"{scheme}://{'/'.join(above[:depth])}"
+        if depth > 1 and attributes_of(group):
+            raise InputError(f"{url} is inside the Zarr store {group}; name another place")
+    if next(location.keys(), None) is None:
+        return
+    if not overwrite:
+        raise InputError(f"{url} exists; name another place or pass --overwrite")
+    if not _is_result(location):
+        raise InputError(_no_result(url))
+
+
+def _no_result(place: str) -> str:
+    return (
+        f"{place} is not a result of lsg; it is not overwritten.  Name another place; if it was a "
+        f"result, and is damaged, delete it"
+    )
+
+
+def _is_result(location: Location) -> bool:
     """Return whether a Zarr group is one of our results and no ensemble."""
-    try:
-        attributes = json.loads((target / "zarr.json").read_bytes())["attributes"]
-        return "statistic" in attributes and "format" not in attributes
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    attributes = attributes_of(location.url)
+    return "statistic" in attributes and "format" not in attributes
 
 
 def _as_flags(result: xarray.Dataset) -> xarray.Dataset:
@@ -72,27 +99,30 @@ def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
     return meanings[part.values]
 
 
-def save_result(
-    result: xarray.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path:
+def save_result(result: xarray.Dataset, path: Place, *, overwrite: bool = False) -> Path | str:
     """Write a result as Zarr that `xarray.open_zarr` reads; a half-written one is never visible.
+
+    All chunks are written, with checksums.  On an object store the root document comes last, and
+    of a result that is overwritten it goes first.
 
     Raises
     ------
     InputError
         As `check_target`.
     StoreError
-        The disk is full or may not be written; nothing is left behind.
+        The disk is full or may not be written; nothing is left behind.  An object store refuses.
     """
-    target = check_target(path, overwrite)
+    location = check_target(path, overwrite)
+    if location.path is None:
+        with tempfile.TemporaryDirectory(prefix="lsg-result-") as folder:
+            whole = _write(result, Path(folder) / "result")
+            _upload(whole, location)
+        return location.url
+    target = location.path if "://" in str(path) else Path(path)
     mark = uuid.uuid4().hex[:8]
     staged, replaced = (target.with_name(f".lsg.{mark}.{kind}") for kind in ("new", "old"))
     try:
-        with warnings.catch_warnings():
-            # Consolidated metadata is young in Zarr v3; a finished result never changes, so it
-            # cannot go stale, and xarray reads it without complaint.
-            warnings.filterwarnings("ignore", message="Consolidated metadata")
-            _as_flags(result).to_zarr(staged, mode="w", consolidated=True, zarr_format=3)
+        _write(result, staged)
         if target.exists():
             target.rename(replaced)
         staged.rename(target)
@@ -104,6 +134,34 @@ def save_result(
         for rest in (staged, replaced):
             shutil.rmtree(rest, ignore_errors=True)
     return target
+
+
+def _write(result: xarray.Dataset, folder: Path) -> Path:
+    flagged = _as_flags(result)
+    encoding = {name: {"compressors": ZstdCodec(checksum=True)} for name in flagged.variables}
+    with warnings.catch_warnings():
+        # Consolidated metadata is young in Zarr v3; a finished result never changes, so it
+        # cannot go stale, and xarray reads it without complaint.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        flagged.to_zarr(
+            folder, mode="w", consolidated=True, zarr_format=3, write_empty_chunks=True,
+            encoding=encoding,
+        )  # fmt: skip
+    return folder
+
+
+def _upload(folder: Path, location: Location) -> None:
+    files = {
+        file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()
+    }
+    root = files.pop("zarr.json")
+    stale = [key for key in location.everything() if key not in files]
+    location.delete("zarr.json")
+    for _ in location.map(lambda key: location.write(key, files[key].read_bytes()), files):
+        pass
+    for key in stale:
+        location.delete(key)
+    location.write("zarr.json", root.read_bytes())
 
 
 def kept(place: Path, key: str, make: Callable[[], xarray.Dataset]) -> xarray.Dataset:
@@ -137,9 +195,7 @@ def _holds(target: Path, names: set[str]) -> bool:
         return False
 
 
-def save_arrays(
-    arrays: dict[str, np.ndarray], path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path:
+def save_arrays(arrays: dict[str, np.ndarray], path: Place, *, overwrite: bool = False) -> Path:
     """Write arrays as ``.npz``, whole or not at all.
 
     Raises
@@ -149,6 +205,8 @@ def save_arrays(
     StoreError
         The disk is full or may not be written.
     """
+    if "://" in str(path):
+        raise InputError(f"{path} given; an .npz goes to a local path: leave its ending out")
     target = Path(path)
     if target.is_file() and overwrite:
         refuse_inside_store(target)

@@ -256,5 +256,5 @@ def test_places__inside_a_store_or_nowhere_are_refused(lsg, deep, tmp_path):
         for place in (tmp_path / "deep" / "x", tmp_path / "m" / "x", tmp_path / "deep", ""):
             assert lsg(command, deep.url, "--out", place).code == 2
     assert lsg("canonicalize", deep.url, "--out", "memory://x").code == 2
-    assert lsg("moments", deep.url, "--out", "s3://bucket/m").code == 2
+    assert lsg("moments", deep.url, "--out", "ftp://bucket/m").code == 2
     assert listing(tmp_path) == before

@@ -77,7 +77,8 @@ def test_failed_write__leaves_nothing_and_keeps_what_was_there(
     write = xarray.Dataset.to_zarr
 
     def fail_halfway(self, store, **options):
-        write(self[["m"]], store, **options)
+        encoding = {name: options["encoding"][name] for name in self[["m"]].variables}
+        write(self[["m"]], store, **options | {"encoding": encoding})
         raise failure
 
     monkeypatch.setattr(xarray.Dataset, "to_zarr", fail_halfway)
