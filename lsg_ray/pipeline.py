@@ -45,7 +45,7 @@ from lsg_ray.statistics.before_after import CONFIGURATIONS, symmetry_effect
 from lsg_ray.statistics.maps import FEWEST, embed
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
-from lsg_ray.statistics.results import kept, save_result
+from lsg_ray.statistics.results import check_target, kept, save_result
 
 Result = TypeVar("Result")
 
@@ -164,6 +164,9 @@ def _check_folder(spec: Spec, place: Path, given: str) -> None:
         raise InputError(f"{place} is a file; name a folder")
     if place.is_dir() and any(place.iterdir()) and not (place / "ensemble.zarr").exists():
         raise InputError(f"{place} holds other things; name a new or empty folder")
+    for result in place.glob("*.zarr"):
+        if result.name != "ensemble.zarr":
+            check_target(result, overwrite=True)  # a damaged one is told before hours of work
 
 
 def _verify(store: Path) -> None:

@@ -403,6 +403,7 @@ def _consistent(root):
         root["attributes"]["spec_hash"] = hashlib.sha256(text.encode()).hexdigest()
         root["attributes"]["count"] = spec["ensemble"]["count"]
         root["attributes"]["n_weights"] = parse_spec(spec).network.n_weights
+        root["attributes"].pop("digest", None)
     except (SpecError, KeyError, TypeError, ValueError):
         pass
     return root

@@ -124,6 +124,14 @@ def test_file__is_refused(tmp_path):
     assert (tmp_path / "r").read_text() == "mine"
 
 
+def test_damaged_result__is_told_before_anything_is_sampled(tmp_path, no_report):
+    pipeline.run(tiny(), tmp_path / "r", workers=0, landscape=False)
+    os.remove(tmp_path / "r" / "overlaps.zarr" / "zarr.json")
+    with pytest.raises(InputError, match=r"overlaps\.zarr is not a result of lsg.*delete it"):
+        pipeline.run(tiny(8), tmp_path / "r", workers=0, landscape=False)
+    assert open_ensemble(tmp_path / "r" / "ensemble.zarr").n_rows == 6
+
+
 def test_folder_of_another_run__is_refused_and_left_as_it_is(tmp_path, no_report):
     pipeline.run(tiny(), tmp_path, workers=0)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}

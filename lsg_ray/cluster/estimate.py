@@ -45,7 +45,7 @@ WRITE_PRICE, READ_PRICE = 5e-6, 4e-7
 #: Seconds until the first worker computes: Ray, data, kernels.
 START_SECONDS = 20.0
 #: Bytes of a block's record in the ledger.
-RECORD_BYTES = 320
+RECORD_BYTES = 400
 #: Cores that wall times are given for.
 CORES = (16, 256, 4096)
 #: Dollars for an hour of a core, on demand and spot, in the middle of large clouds' lists.

@@ -32,6 +32,20 @@ from lsg_ray.ensemble.location import Location
 from lsg_ray.errors import SpecError, StoreError, StoreInputError
 from lsg_ray.spec import Spec, parse_spec
 
+ZARR_FORMAT = 3
+#: Attributes that the digest of a header covers.
+OURS = (
+    "derivation",
+    "format",
+    "format_version",
+    "package_version",
+    "spec",
+    "spec_hash",
+    "dataset_hash",
+    "count",
+    "block_size",
+    "n_weights",
+)
 #: What of an array's metadata must hold; other keys are other tools' business.
 BINDING_KEYS = (
     "node_type",
@@ -183,7 +197,11 @@ def parse_header(data: bytes, url: str) -> Header:
     try:
         document = json.loads(data)
         attributes = document["attributes"]
-        is_ours = document["node_type"] == "group" and attributes["format"] == FORMAT
+        is_ours = (
+            document["node_type"] == "group"
+            and document["zarr_format"] == ZARR_FORMAT
+            and attributes["format"] == FORMAT
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         is_ours = False
     if not is_ours:
@@ -239,7 +257,15 @@ def _header(attributes: Mapping[str, Any]) -> Header:
         expected = derived[name]
         if attributes[name] != expected:
             raise ValueError(f"{name} is {attributes[name]!r}, the spec says {expected!r}")
+    if attributes.get("digest", _digest(attributes)) != _digest(attributes):
+        raise ValueError("its attributes fail their checksum")
     return header
+
+
+def _digest(attributes: Mapping[str, Any]) -> str:
+    """Return a SHA-256 of our attributes; others may be added by whom they serve."""
+    rest = {name: attributes[name] for name in OURS if name in attributes}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _text(attributes: Mapping[str, Any], name: str) -> str:
@@ -274,7 +300,9 @@ def documents(header: Header) -> dict[str, bytes]:
     from zarr.storage import ObjectStore
 
     scratch = ObjectStore(MemoryStore())
-    group = zarr.create_group(scratch, zarr_format=3, attributes=header.attributes())
+    attributes = header.attributes()
+    attributes["digest"] = _digest(attributes)
+    group = zarr.create_group(scratch, zarr_format=ZARR_FORMAT, attributes=attributes)
     for array in header.arrays:
         group.create_array(
             array.name,
@@ -325,4 +353,10 @@ def same_metadata(stored: bytes, expected: bytes) -> str | None:
     for key in BINDING_KEYS:
         if found.get(key) != wanted[key]:
             return f"{key} is {json.dumps(found.get(key))}, must be {json.dumps(wanted[key])}"
+    if found.get("storage_transformers"):
+        return "storage_transformers are given, must be none"
+    noted = found.get("attributes")
+    for key, value in wanted.get("attributes", {}).items():
+        if not isinstance(noted, dict) or noted.get(key) != value:
+            return f"attribute {key!r} is not {json.dumps(value)}"
     return None

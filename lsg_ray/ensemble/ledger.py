@@ -7,6 +7,7 @@ proves nothing.  Records are JSON, read as untrusted data.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from lsg_ray.errors import StoreError
 
 #: Bins of the histogram of rejected accuracies, equal in width on [0, 1]; 1 is in the last.
 BINS = 200
+_SEAL = re.compile(rb'(.*),"digest":"([0-9a-f]{64})"\}\s*', re.DOTALL)
 RECORD_KEY = re.compile(rf"{LEDGER}/(\d{{8}})\.json")
 
 Count = Annotated[int, Field(ge=0)]
@@ -148,6 +150,8 @@ def _bad_record(location: Location, block: int, fault: str) -> StoreError:
 
 def parse_record(data: bytes, header: Header, block: int) -> Record:
     """Check the text of a record; `ValueError` says what is wrong with it."""
+    sealed = _SEAL.fullmatch(data)
+    data = sealed[1] + b"}" if sealed else data
     try:
         record = Record.model_validate_json(data)
     except ValidationError as error:
@@ -160,6 +164,8 @@ def parse_record(data: bytes, header: Header, block: int) -> Record:
     for name, value in expected.items():
         if getattr(record, name) != value:
             raise ValueError(f"has {name} {getattr(record, name)}, must be {value}")
+    if sealed and hashlib.sha256(data).hexdigest().encode() != sealed[2]:
+        raise ValueError("fails its own checksum")
     return record
 
 
@@ -174,4 +180,11 @@ def read_records(location: Location, header: Header, blocks: Iterable[int]) -> l
 
 def add_record(location: Location, record: Record) -> bool:
     """Write a record unless the block has one; return whether it was written."""
-    return location.create(record_key(record.block), record.model_dump_json().encode() + b"\n")
+    return location.create(record_key(record.block), record_text(record))
+
+
+def record_text(record: Record) -> bytes:
+    """Return a record as JSON, whose last field is a SHA-256 of what stands before it."""
+    text = record.model_dump_json().encode()
+    digest = hashlib.sha256(text).hexdigest().encode()
+    return text[:-1] + b',"digest":"' + digest + b'"}\n'

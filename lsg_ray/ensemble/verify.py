@@ -343,26 +343,37 @@ def _compare(record: Record, header: Header, arrays: dict[str, Any], content: st
 
 def _repair(location: Location, header: Header, findings: list[Finding]) -> list[Finding]:
     """Drop what is damaged and delete what is left over; return the findings, marked."""
-    damaged = {
-        finding.block
-        for finding in findings
-        if finding.kind in BLOCK_KINDS and finding.block is not None
-    }
-    for block in sorted(damaged):
-        drop_block(location, header, block)
+    dropped: set[int] = set()
     repaired = []
     for finding in findings:
-        done = True
-        if finding.kind == "left-over data" and finding.block is not None:
-            # A record that appeared in the meantime would now be of a block without data.
-            for array in header.arrays:
-                location.delete(array.chunk_key(finding.block))
-            location.delete(record_key(finding.block))
-        elif finding.kind == "left-over file" and finding.key is not None:
-            location.delete(finding.key)
-        elif finding.kind == "metadata":
-            write_metadata(location, documents(header))
+        try:
+            done = _mend(location, header, finding, dropped)
+        except PlaceError:
+            raise
+        except StoreError as error:  # a folder in the place of a file
+            message = f"{finding.message}; {error}: remove it yourself, then repair again"
+            repaired.append(replace(finding, message=message))
         else:
-            done = finding.kind in BLOCK_KINDS
-        repaired.append(replace(finding, repaired=done))
+            repaired.append(replace(finding, repaired=done))
     return repaired
+
+
+def _mend(location: Location, header: Header, finding: Finding, dropped: set[int]) -> bool:
+    """Do what is to be done about a finding; return whether there was anything."""
+    block = finding.block
+    if finding.kind in BLOCK_KINDS:
+        if block is not None and block not in dropped:
+            drop_block(location, header, block)
+            dropped.add(block)
+    elif finding.kind == "left-over data" and block is not None:
+        # A record that appeared in the meantime would now be of a block without data.
+        for array in header.arrays:
+            location.delete(array.chunk_key(block))
+        location.delete(record_key(block))
+    elif finding.kind == "left-over file" and finding.key is not None:
+        location.delete(finding.key)
+    elif finding.kind == "metadata":
+        write_metadata(location, documents(header))
+    else:
+        return False
+    return True

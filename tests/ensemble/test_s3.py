@@ -30,6 +30,7 @@ from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import LsgError, StoreError, StoreInputError
 from lsg_ray.spec import parse_spec
+from lsg_ray.statistics.opening import open_result
 
 from .s3 import (
     ACCESS_KEY,
@@ -60,6 +61,13 @@ RELU = {
     "network": {"family": "relu", "widths": [64, 12, 10]},
     "training": {"epochs": 2},
     "ensemble": {"count": 6, "block_size": 2},
+}
+TINY = {
+    "name": "tiny",
+    "dataset": {"name": "digits", "components": 4},
+    "network": {"widths": [4, 3, 10]},
+    "training": {"epochs": 2, "batch_size": 100},
+    "ensemble": {"count": 200, "threshold": 0, "draws": 2, "block_size": 50},
 }
 BUCKET = "bucket"
 
@@ -184,15 +192,39 @@ def test_a_run_is_sampled_verified_queried_and_measured(s3, url, undisturbed, tm
     assert not [key for key in stored if key.startswith(prefix)]
 
 
-def test_results_are_local_and_canonical_stores_go_anywhere(s3, url, undisturbed, tmp_path, lsg):
+def test_canonical_stores_go_anywhere(s3, url, undisturbed, tmp_path):
     sample(parse_spec(SPEC), url, workers=0)
-    assert lsg("moments", url, "--out", tmp_path / "m", "--json")[0] == 0
-    assert (tmp_path / "m" / "zarr.json").exists()
-    assert lsg("moments", url, "--out", f"{url}-m")[0] == 2  # results are folders
     lsg_ray.canonicalize(open_ensemble(url), url + "-canonical")
     assert verify(url + "-canonical").findings == ()
     lsg_ray.canonicalize(undisturbed, tmp_path / "c")
     assert content(tmp_path / "c") == content(url + "-canonical")
+
+
+def test_results_live_beside_the_store(s3, url, lsg):
+    """Each stage reads and writes URLs alone, as on a cluster without a common disk."""
+    sample(parse_spec(TINY), url, workers=0)
+    moments, model, scan = f"{url}-m", f"{url}-fit.zarr", f"{url}-scan"
+    for words in (
+        ("moments", url, "--out", moments, "--part", "LB"),
+        ("overlaps", url, "--out", f"{url}-o"),
+        ("fit", moments, "--out", model, "--method", "exact"),
+        ("check", model, url, "--part", "LB", "--references", f"{url}-references", "--count", "2"),
+        ("scan", model, "--references", url, "--count", "2", "--out", scan, "--fields", "-1:1:0.5"),
+        ("tap", model, "--out", f"{url}-tap", "--starts", "10"),
+        ("fit", url, "--out", model, "--method", "bp", "--part", "LB,RB"),
+    ):
+        code, _, err = lsg(*words, "--json")
+        assert code == 0, (words, err)
+    assert lsg_ray.load_model(f"{url}-fit-RB.zarr").n_spins == 30
+    assert open_result(scan).attrs["statistic"]
+    code, _, err = lsg("moments", url, "--out", moments)
+    assert code == 2
+    assert "exists; name another place or pass --overwrite" in err
+    assert lsg("moments", url, "--out", moments, "--overwrite")[0] == 0
+    assert open_result(moments).sizes["weight"] == 42
+    assert lsg("moments", url, "--out", url, "--overwrite")[0] == 2
+    assert lsg("moments", url, "--out", f"{url}/within")[0] == 2
+    assert content(url) == open_ensemble(url).info()["content_hash"]
 
 
 def test_a_killed_run_is_resumed(s3, url, undisturbed, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import zarr
 
 from lsg_ray.ensemble import verify as verify_module
+from lsg_ray.ensemble.header import OURS
 from lsg_ray.ensemble.ledger import record_key
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import open_ensemble
@@ -40,7 +41,10 @@ def flip(file, place=9):
 
 
 def edit(file, **changes):
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    """Change a record as another program could, which knows nothing of its last field."""
+    record = json.loads(file.read_text())
+    record.pop("digest", None)
+    file.write_text(json.dumps({**record, **changes}))
 
 
 def rewrite_weights(path):
@@ -299,3 +303,47 @@ def test_a_block_dropped_while_verifying_is_no_finding(path, monkeypatch):
 
     monkeypatch.setattr(verify_module, "_check_block", dropping)
     assert verify(path).healthy == 3
+
+
+def test_every_flipped_bit_of_records_and_metadata_is_noticed(path):
+    """What may be written in more than one way excepted: it means the same."""
+    known = verify(path).content_hash
+    texts = [RECORD, "zarr.json", "weights/zarr.json"]
+    for file in (path / text for text in texts):
+        whole = file.read_bytes()
+        meant = json.loads(whole)
+        for bit in range(0, 8 * len(whole), 23):
+            data = bytearray(whole)
+            data[bit // 8] ^= 1 << bit % 8
+            file.write_bytes(data)
+            try:
+                report = verify(path)
+            except StoreInputError:  # no longer a store of ours
+                continue
+            if report.findings:
+                continue
+            assert report.content_hash == known
+            found = json.loads(bytes(data))
+            if file.name == "zarr.json":  # what Zarr and others may add is not ours to judge
+                for name in set(meant) & set(found) - {"attributes"}:
+                    assert found[name] == meant[name] or name == "consolidated_metadata"
+                ours = {name: v for name, v in found["attributes"].items() if name in OURS}
+                assert ours == {n: v for n, v in meant["attributes"].items() if n in OURS}
+            else:
+                assert found == meant
+        file.write_bytes(whole)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_the_rest_repaired(path):
+    for key in (record_key(2), "accuracy/c.3"):
+        (path / key).unlink()
+        (path / key).mkdir()
+        (path / key / "thesis").touch()
+    (path / "loss" / "c.1").write_bytes(b"?")
+    report = verify(path, repair=True)
+    told = {finding.block: finding for finding in report.findings if finding.block is not None}
+    assert told[1].repaired
+    assert not told[3].repaired
+    assert "remove it" in told[3].message
+    assert not report.ok
+    assert (path / "accuracy/c.3/thesis").exists()
