@@ -139,10 +139,13 @@ def test_pipes_are_not_waited_for_and_links_not_followed(model, tmp_path):
             reader(str(place))
 
 
-def test_results_of_other_tools_are_opened(tmp_path):
-    arrays = {"J": (("i", "j"), np.zeros((3, 3))), "h": ("i", np.zeros(3))}
-    xarray.Dataset(arrays).to_zarr(tmp_path / "m", zarr_format=3, consolidated=False)
-    assert load_model(tmp_path / "m").n_spins == 3
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("consolidated", [True, False])
+def test_results_of_other_tools_are_opened(tmp_path, consolidated):
+    arrays = {"J": (("i", "j"), np.zeros((3, 3))), "h": ("i", np.zeros(3, int))}
+    xarray.Dataset(arrays).to_zarr(tmp_path / "m", zarr_format=3, consolidated=consolidated)
+    assert not (tmp_path / "m" / "h" / "c").exists(), "a chunk of fill values is left out"
+    assert not load_model(tmp_path / "m").h.any()
 
 
 def test_results_go_to_object_stores_and_come_back(tmp_path):
