@@ -250,7 +250,7 @@ def test_a_disk_that_turns_read_only_is_a_clear_error(undisturbed, small_disk):
 
 
 def test_revoked_permission_is_a_clear_error(undisturbed, store):
-    run = Run(store, "--workers", "2", pause=0.5, before=without_privileges)
+    run = Run(store, "--workers", "0", pause=0.3, before=without_privileges)
     run.wait_for_blocks(2)
     folders = [folder for folder in (store, *store.iterdir()) if folder.is_dir()]
     for folder in folders:
@@ -311,7 +311,7 @@ def flip(file: Path) -> None:
 
 
 def test_a_clock_that_runs_backwards_changes_nothing(undisturbed, store):
-    code, out, err = Run(store, "--workers", "2", "--json", clock=True).end()
+    code, out, err = Run(store, "--workers", "0", "--json", clock=True).end()
     assert code == 0, err
     assert json.loads(out)["sampled"]["seconds"] > 0
     assert_like(store, undisturbed)

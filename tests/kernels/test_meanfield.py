@@ -101,7 +101,6 @@ def test_bytes_do_not_depend_on_what_was_compiled_or_loaded_before(tmp_path):
         ).stdout
         for order in (
             ["train", "evaluate", "product"],
-            ["train", "evaluate", "product"],
             ["product", "evaluate", "train"],
         )
     ]
