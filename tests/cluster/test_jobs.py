@@ -22,6 +22,7 @@ from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import ClusterError
 from lsg_ray.spec import parse_spec
+from lsg_ray.statistics.opening import open_result
 
 for _needed in ("aiohttp", "grpc", "requests"):
     pytest.importorskip(_needed, reason="jobs need ray[default]")
@@ -187,6 +188,9 @@ def test_a_job_samples_into_an_object_store_and_a_second_submit_attaches(
     assert "attached" in said[0]
     assert [found.id for found in jobs.job_list(cluster.address)] == [again.id]
     assert "4 of 4" in jobs.job_log(again.id, cluster.address)
+    measured = ("submit", url, "--stage", "statistics", "--out", f"{url}-m", "--", "moments")
+    code, _, err = lsg(*measured)
+    assert code == 0, err
 
     # Only the cluster had the credentials until now.
     for name, value in {**OBJECT_STORE, "AWS_ENDPOINT_URL": cluster.s3 or ""}.items():
@@ -195,6 +199,7 @@ def test_a_job_samples_into_an_object_store_and_a_second_submit_attaches(
     assert ensemble.spec == SPEC
     assert verify(url).ok
     assert len(ensemble.where("accuracy >= 0").numpy()) == 4
+    assert open_result(f"{url}-m").attrs["count"] == 4
     if cluster.s3 is None:
         pytest.skip("passed on a disk; a server of S3 needs moto[s3] and flask")
 
