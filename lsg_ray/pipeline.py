@@ -51,6 +51,8 @@ Result = TypeVar("Result")
 
 #: Configurations of each kind on the t-SNE map.
 MAP_POINTS = 500
+#: Results that each run writes anew.
+MEASURED = ("moments", "overlaps", "distances", "map")
 #: Of the SK model that overlaps of ReLU networks are shown beside: spins, temperatures, replicas.
 SK_SPINS, SK_TEMPERATURES, SK_REPLICAS = 128, (0.3, 1.5), 32
 
@@ -164,9 +166,9 @@ def _check_folder(spec: Spec, place: Path, given: str) -> None:
         raise InputError(f"{place} is a file; name a folder")
     if place.is_dir() and any(place.iterdir()) and not (place / "ensemble.zarr").exists():
         raise InputError(f"{place} holds other things; name a new or empty folder")
-    for result in place.glob("*.zarr"):
-        if result.name != "ensemble.zarr":
-            check_target(result, overwrite=True)  # a damaged one is told before hours of work
+    for name in MEASURED:
+        if (place / f"{name}.zarr").exists():  # a damaged one is told before hours of work
+            check_target(place / f"{name}.zarr", overwrite=True)
 
 
 def _verify(store: Path) -> None:

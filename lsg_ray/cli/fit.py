@@ -71,10 +71,11 @@ def fit(
     from lsg_ray.cli.measure import check_figure
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress
+    from lsg_ray.ensemble.location import real_place
     from lsg_ray.ising.boltzmann import fit_parts
     from lsg_ray.statistics.results import check_target
 
-    if Path(out).absolute() == Path(moments).absolute():
+    if real_place(out) == real_place(moments):
         raise InputError(f"--out {out} is the input; name another place")
     parts = list(dict.fromkeys(name.strip() for name in (part or "full").split(",")))
     places = {name: _place(out, name, parts) for name in parts}
@@ -154,6 +155,7 @@ def check(
     references of low, medium and high energy.
     """
     from lsg_ray.cli.measure import check_figure, measuring
+    from lsg_ray.ensemble.location import real_place
     from lsg_ray.ising import checks
     from lsg_ray.ising.model import load_model
     from lsg_ray.ising.references import choose_references, save_references
@@ -161,7 +163,7 @@ def check(
 
     overwrite = options["overwrite"]
     wanted = [place for place in (out, triples_out, references, figure) if place is not None]
-    if len({Path(place).absolute() for place in (*wanted, model, store)}) < len(wanted) + 2:
+    if len({real_place(place) for place in (*wanted, model, store)}) < len(wanted) + 2:
         raise InputError("two of --out, --triples-out, --references, --figure and inputs are one")
     for place in (out, triples_out, references):
         if place is not None and not (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -117,12 +118,12 @@ def interpolate(
     from lsg_ray.report.figures.terrain import paths_figure
 
     chosen = list(ALIGNMENTS[::-1]) if alignment == "all" else [alignment]
-    places = _places(alphas)
+    given = _places(alphas)
     end = None if other is None else open_ensemble(other)
 
-    def work(view: Any, pieces: Any, **more: Any) -> Any:
+    def work(view: Any, pieces: Path | None, **more: Any) -> Any:
         found = [
-            interpolate(view, end, alignment=name, pieces=pieces / name, **places, **more)  # type: ignore[arg-type]
+            interpolate(view, end, alignment=name, pieces=pieces and pieces / name, **given, **more)  # type: ignore[arg-type]
             for name in chosen
         ]
         if len(found) == 1:
@@ -316,7 +317,8 @@ def _result(place: str, statistic: str) -> Any:
     if holds != statistic:
         raise InputError(f"{place}: holds {holds!r}, not a result {statistic!r}")
     try:
-        return open_result(place)
+        with open_result(place) as found:
+            return found.load()
     except InputError:
         raise
     except Exception as error:  # a damaged one fails in a dozen ways

@@ -194,13 +194,14 @@ def canonicalize(
     Units are ranked by their mean pre-activation over the test images of the digit 1.  Outputs of
     the networks are unchanged, which is checked on real inputs.
     """
+    from lsg_ray.ensemble.location import real_place
     from lsg_ray.statistics.results import check_target, save_result
     from lsg_ray.statistics.symmetry import canonicalize, node_symmetry
 
     _check_store_target(out)
     if labels is not None:
         check_target(labels, options["overwrite"])
-        if out is not None and Path(out).absolute() == Path(labels).absolute():
+        if out is not None and real_place(out) == real_place(labels):
             raise InputError(f"--out and --labels {out} given; name two places")
     with measuring(store, None, False, as_json, options) as (view, progress):
         if out is not None:
@@ -307,12 +308,15 @@ def check_figure(figure: str | None, out: str, overwrite: bool) -> None:
     """Refuse a place for a figure before any work is done for it."""
     if figure is None:
         return
+    from lsg_ray.ensemble.location import real_place
+
     path = Path(figure)
     if path.suffix.lower() != ".png":
         raise InputError(f"--figure {figure} given; name a .png file")
     if not path.absolute().parent.is_dir() or path.is_dir():
         raise InputError(f"--figure {figure}: no such folder, or a folder itself")
-    if path.absolute() == Path(out).absolute() or (path.exists() and not overwrite):
+    same = bool(out) and real_place(figure) == real_place(out)
+    if same or (path.exists() and not overwrite):
         raise InputError(f"--figure {figure} exists; name another place or pass --overwrite")
 
 

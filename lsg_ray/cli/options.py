@@ -57,12 +57,13 @@ def landscape_run(
     from lsg_ray.cli.measure import check_figure
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress
+    from lsg_ray.ensemble.location import real_place
     from lsg_ray.statistics.results import check_target
 
-    read = {Path(place).resolve() for place in inputs if place is not None}
+    read = {real_place(place) for place in inputs if place is not None}
     for place in places:
         check_target(place, overwrite)
-        if Path(place).resolve() in read:
+        if real_place(place) in read:
             raise InputError(f"--out {place} is what is read; name another place")
     check_figure(figure, places[0], overwrite)
     with (

@@ -150,7 +150,6 @@ def _watched(pending: set[_Finished]) -> Iterator[None]:
                 for waited in list(pending):
                     with contextlib.suppress(InvalidStateError):
                         waited.set_exception(error)
-                return
 
     looking = threading.Thread(target=look, daemon=True)
     looking.start()

@@ -114,6 +114,12 @@ def locate(url: str | os.PathLike[str]) -> Location:
     return _location(canonical_url(url))
 
 
+def real_place(url: str | os.PathLike[str]) -> str:
+    """Return the same text for all spellings of a place: links followed, ``file://`` as a path."""
+    location = locate(url)
+    return location.url if location.path is None else os.path.realpath(location.path)
+
+
 @lru_cache(maxsize=256)
 def _location(url: str) -> Location:
     return Location(url)

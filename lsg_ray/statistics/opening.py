@@ -8,7 +8,6 @@ older format could name Python's pickle.  Results on object stores are fetched w
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import math
 import os
@@ -26,6 +25,10 @@ from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.errors import InputError
 
 Place = str | os.PathLike[str]
+
+#: Beside the arrays of a result that we wrote: the keys of all that must be there.  Other tools
+#: leave out chunks of fill values, and write no such list.
+INDEX = ".chunks.json"
 
 #: What a file may unpack to in any case; above, at most so many times the bytes that it holds.
 FREE_BYTES, MAX_RATIO = 2**30, 200
@@ -77,6 +80,7 @@ def open_archive(path: Place) -> Iterator[Any]:
     OSError, ValueError, ...
         What NumPy raises where nothing readable is there.
     """
+    path = _local(path)
     require_file(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -84,6 +88,16 @@ def open_archive(path: Place) -> Iterator[Any]:
         _check_claim(str(path), claimed, Path(path).stat().st_size)
     with np.load(path, allow_pickle=False) as arrays:
         yield arrays
+
+
+def _local(path: Place) -> Place:
+    """Return the path that a ``file://`` URL means."""
+    if "://" not in str(path):
+        return path
+    found = locate(path).path
+    if found is None:
+        raise InputError(f"{os.fspath(path)}: an .npz is read from a local path")
+    return found
 
 
 def require_file(path: Place) -> int:
@@ -108,33 +122,46 @@ def _opened(place: Path, name: str) -> xarray.Dataset:
     arrays = inline or {
         file.parent.name: _document(file.parent) for file in sorted(place.glob("*/zarr.json"))
     }
-    # What we wrote is consolidated, and has every chunk; Zarr leaves out those of fill values.
-    ours = inline is not None and "statistic" in (root.get("attributes") or {})
+    _check_index(place, name)
     claimed = 0
     for key, array in arrays.items():
         if array.get("node_type") == "array":
-            if PurePosixPath(key).name != key:
+            if key in ("", ".", "..") or "/" in key:
                 raise InputError(f"{name}: {key!r} is no name of an array")
-            claimed += _check_array(place / key, f"{name}: {key}", array, whole=ours)
+            claimed += _check_array(place / key, f"{name}: {key}", array)
     held = sum(file.lstat().st_size for file in place.rglob("*"))
     _check_claim(name, claimed, held)
     return xarray.open_zarr(place, zarr_format=3, consolidated=inline is not None)
 
 
-def _check_array(place: Path, name: str, array: dict[str, Any], whole: bool) -> int:
+def _check_index(place: Path, name: str) -> None:
+    if not (place / INDEX).exists():
+        return
+    if require_file(place / INDEX) > MAX_DOCUMENT:
+        raise InputError(f"{name}: {INDEX} is too long")
+    try:
+        keys = json.loads((place / INDEX).read_bytes())
+        missing = next((key for key in keys if not os.path.lexists(place / key)), None)
+    except (ValueError, TypeError, RecursionError):
+        raise InputError(f"{name}: {INDEX} is damaged; make the result anew") from None
+    if missing is not None:
+        raise InputError(f"{name}: {missing} is missing; make the result anew")
+
+
+def _check_array(place: Path, name: str, array: dict[str, Any]) -> int:
     """Return the bytes that an array claims; its chunks unpack to what they should."""
     shape = [int(n) for n in array["shape"]]
     chunk = [int(n) for n in array["chunk_grid"]["configuration"]["chunk_shape"]]
-    data_type = np.dtype("bool" if array["data_type"] == "bool" else str(array["data_type"]))
-    if len(chunk) != len(shape) or min(chunk, default=1) < 1 or data_type.hasobject:
-        raise InputError(f"{name}: shape {shape} in chunks {chunk} of {data_type}")
+    item = _item_bytes(array["data_type"])
+    if len(chunk) != len(shape) or min(chunk, default=1) < 1 or min(shape, default=0) < 0:
+        raise InputError(f"{name}: shape {shape} in chunks {chunk}")
     codecs = [str(codec["name"]) for codec in array["codecs"]]
     if unknown := set(codecs) - COMPRESSORS - OTHERS:
         raise InputError(f"{name}: codec {sorted(unknown)[0]!r} is not one of ours")
     packed = [codec for codec in codecs if codec in COMPRESSORS]
     if len(packed) > 1:
         raise InputError(f"{name}: compressed more than once")
-    size = math.prod(chunk) * data_type.itemsize
+    size = math.prod(chunk) * item
     present = {}
     for file in place.rglob("*"):
         if not file.is_dir() or file.is_symlink():
@@ -149,14 +176,17 @@ def _check_array(place: Path, name: str, array: dict[str, Any], whole: bool) -> 
             told = _unpacked(chunk_file.read(18), packed[0]) if packed else present[key]
         if told > size + 8:  # a checksum
             raise InputError(f"{name}/{key} unpacks to {told:,} bytes, must be {size:,}")
-    if whole:
-        counts = [range(-(-n // c)) for n, c in zip(shape, chunk, strict=True)]
-        if math.prod(map(len, counts)) > len(present):
-            raise InputError(f"{name}: a chunk is missing; make the result anew")
-        for index in itertools.product(*counts):
-            if "/".join(["c", *map(str, index)]) not in present:
-                raise InputError(f"{name}: chunk {list(index)} is missing; make the result anew")
-    return math.prod(shape) * data_type.itemsize
+    return math.prod(shape) * item
+
+
+def _item_bytes(data_type: Any) -> int:
+    """Return the bytes of an element of a Zarr data type of fixed length."""
+    if isinstance(data_type, dict):  # such as fixed_length_utf32
+        return int(data_type["configuration"]["length_bytes"])
+    found = np.dtype(str(data_type))
+    if found.hasobject:
+        raise ValueError("Python objects")
+    return found.itemsize
 
 
 def _unpacked(head: bytes, codec: str) -> int:
@@ -201,13 +231,18 @@ def _fetch(location: Location, folder: Path) -> None:
 
 
 def _document(place: Path) -> dict[str, Any]:
+    if not (place / "zarr.json").exists() and (place / ".zgroup").exists():
+        raise InputError(f"{place}: Zarr's older format 2; write it with zarr_format=3")
     if require_file(place / "zarr.json") > MAX_DOCUMENT:
         raise ValueError(f"{place / 'zarr.json'} is too long")
     return _parsed((place / "zarr.json").read_bytes())
 
 
 def _parsed(data: Any) -> dict[str, Any]:
-    found = json.loads(bytes(data))
+    try:
+        found = json.loads(bytes(data))
+    except RecursionError:
+        raise ValueError("zarr.json is nested too deeply") from None
     if not isinstance(found, dict):
         raise ValueError("zarr.json is no document")
     return found

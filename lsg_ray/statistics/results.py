@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import uuid
@@ -16,7 +17,7 @@ from zarr.codecs import ZstdCodec
 
 from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.statistics.opening import Place, attributes_of, open_archive, open_result
+from lsg_ray.statistics.opening import INDEX, Place, attributes_of, open_archive, open_result
 
 
 def check_target(path: Place, overwrite: bool = False) -> Location:
@@ -33,6 +34,8 @@ def check_target(path: Place, overwrite: bool = False) -> Location:
     if not str(path).strip():
         raise InputError(f"{str(path)!r} given; name a place for the result")
     location = locate(path)
+    if "://" in str(path) and location.url.endswith(".npz"):
+        raise InputError(f"{path} given; an .npz goes to a local path: leave its ending out")
     # Its own spelling: what a person has written is what errors show.
     target = location.path if "://" in str(path) else Path(path)
     if target is None:
@@ -147,6 +150,10 @@ def _write(result: xarray.Dataset, folder: Path) -> Path:
             folder, mode="w", consolidated=True, zarr_format=3, write_empty_chunks=True,
             encoding=encoding,
         )  # fmt: skip
+    keys = sorted(
+        file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
+    )
+    (folder / INDEX).write_text(json.dumps(keys))
     return folder
 
 
@@ -205,15 +212,13 @@ def save_arrays(arrays: dict[str, np.ndarray], path: Place, *, overwrite: bool =
     StoreError
         The disk is full or may not be written.
     """
-    if "://" in str(path):
-        raise InputError(f"{path} given; an .npz goes to a local path: leave its ending out")
     target = Path(path)
     if target.is_file() and overwrite:
         refuse_inside_store(target)
         if not _holds(target, set(arrays)):
             raise InputError(f"{target} holds other arrays; it is not overwritten")
     else:
-        check_target(target)
+        check_target(path)
     staged = target.with_name(f".lsg.{uuid.uuid4().hex[:8]}.npz")
     try:
         with open(staged, "xb") as file:

@@ -10,6 +10,7 @@ import xarray
 import lsg_ray
 from lsg_ray.ensemble.ledger import record_key
 from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ising.model import load_model
 from lsg_ray.statistics.moments import moments
 
 from .conftest import listing
@@ -258,3 +259,19 @@ def test_places__inside_a_store_or_nowhere_are_refused(lsg, deep, tmp_path):
     assert lsg("canonicalize", deep.url, "--out", "memory://x").code == 2
     assert lsg("moments", deep.url, "--out", "ftp://bucket/m").code == 2
     assert listing(tmp_path) == before
+
+
+def test_a_result_never_replaces_what_is_read_however_it_is_spelt(lsg, tmp_path):
+    model, place = tmp_path / "m.npz", tmp_path / "model.zarr"
+    np.savez(model, J=np.array([[0, 0.3], [0.3, 0]]), h=np.zeros(2))
+    assert lsg("tap", model, "--out", place, "--starts", 4).code == 0
+    load_model(model).save(place, overwrite=True)
+    (tmp_path / "link").symlink_to(place)
+    for spelling in (f"file://{place}", tmp_path / "link", f"{place}/", place):
+        ran = lsg("tap", place, "--out", spelling, "--starts", 4, "--overwrite")
+        assert ran.code == 2, spelling
+    assert load_model(place).n_spins == 2
+    ran = lsg("fit", model, "--out", f"file://{tmp_path}/f.npz", "--method", "exact")
+    assert ran.code == 2
+    assert "an .npz goes to a local path" in ran.err
+    assert load_model(f"file://{model}").n_spins == 2
