@@ -157,6 +157,8 @@ def _refuse_foreign(location: Location) -> None:
     keys = location.everything() if location.path is not None else location.keys()
     for key in keys:
         if not re.fullmatch(re.escape(ROOT) + r"#\d+", key):
+            if _has_root(location):  # another driver has created the ensemble meanwhile
+                return
             raise StoreInputError(
                 f"{location.url}: not empty and not an lsg-ray ensemble (it holds {key}); "
                 "name a new or empty directory"

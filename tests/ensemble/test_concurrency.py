@@ -115,6 +115,17 @@ def test_a_late_writer_of_the_old_plan_cannot_finish_a_short_block(monkeypatch):
     assert missing_blocks(url).tolist() == [0, 1, 2]
 
 
+def test_a_driver_that_was_overtaken_before_it_looked_around_joins(tmp_path, monkeypatch):
+    create_ensemble(tmp_path / "e", make_spec(), dataset_hash=DATASET_HASH)
+    true_look, earlier = writer._has_root, [False]
+    monkeypatch.setattr(
+        writer, "_has_root", lambda place: earlier.pop() if earlier else true_look(place)
+    )
+    plan = create_ensemble(tmp_path / "e", make_spec(), dataset_hash=DATASET_HASH)
+    assert not plan.created
+    assert verify(tmp_path / "e").ok
+
+
 def test_of_two_drivers_one_creates(url):
     barrier, plans = threading.Barrier(4), []
 
