@@ -118,7 +118,7 @@ def main(
     try:
         with _heeding_termination(signals):
             (command or cli).main(args=arguments, standalone_mode=False, prog_name=name)
-        sys.exit(0)
+        _exit(0)
     except click.ClickException as error:
         error.show()
         _fail(words, error.format_message(), error.exit_code)
@@ -145,6 +145,11 @@ def _fail(words: list[str], message: str, code: int, echo: bool = False) -> None
             click.echo(json.dumps({"error": message, "exit_code": code}))
         except OSError:
             _close_output()
+    _exit(code)
+
+
+def _exit(code: int) -> None:
+    """End the process; where a lost Ray was left behind in it, without tidying up."""
     watch = sys.modules.get("lsg_ray.cluster.watch")
     if watch is not None and watch.is_abandoned():
         with contextlib.suppress(OSError):
