@@ -25,6 +25,14 @@ from numpy.typing import NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.ising.stationary import (
+    distinct,
+    plefka_matrix,
+    polish,
+    scaled_hessian,
+    stability_of,
+    total_fields,
+)
 from lsg_ray.rng import Stage, seed_sequence
 from lsg_ray.statistics.graph import compute, share
 from lsg_ray.statistics.modes import count_modes, mode_places
@@ -41,12 +49,20 @@ CHUNK = 250
 #: Iterations after which a residual must have fallen by a tenth, or else damping grows, up to the
 #: most; and how often that may fail.
 PATIENCE, STALLED, MOST_DAMPING, GIVE_UP = 50, 0.9, 0.95, 12
-#: Two states are one if the root mean square of their difference is below this.
-SAME = 1e-3
-#: States, of lowest free energy, whose curvature is computed: N³ each.
+#: Fall of the free energy, in units of itself, that is more than rounding.
+FALLS = 1e-13
+#: Residual, at least, from which Newton's method is tried where the iteration came to its end.
+ALMOST = 1e-3
+#: States, of lowest free energy, whose eigenvalues are computed: N³ each.
 CURVED = 50
-#: Level of Silverman's test.
+#: Level of the test for peaks.
 LEVEL = 0.01
+#: When a state counts as what.
+CRITERION = (
+    "stable: a minimum of the free energy (curvature above zero) where the equations hold "
+    "(stability above zero); undetermined where an eigenvalue is zero within its error"
+)
+_FLAGS = {"flag_values": [-1, 0, 1], "flag_meanings": "no undetermined yes"}
 
 
 def tap_states(
@@ -70,10 +86,11 @@ def tap_states(
     starts
         Random starts, m = tanh of normal numbers.
     tolerance
-        On the largest change of a magnetization in an iteration.
+        On the largest change of a magnetization in an iteration; from there on, Newton's method
+        goes to the rounding error.
     max_iterations
-        For each start, at most.  The first are without damping; it grows where the residual does
-        not fall.
+        For each start, at most.  The first are without damping; it grows where neither the residual
+        nor the free energy falls.
     seed
         Of the starts.
     progress
@@ -82,17 +99,21 @@ def tap_states(
     Returns
     -------
     xarray.Dataset
-        Over ``start``: ``f``, −(−βF)/(βN), the free energy per weight in nats; ``converged``,
-        ``iterations``, ``residual``, ``damping``, ``gradient``, the largest component of
-        (1 − m²) ∂(−βF)/∂m there, and ``state``, the number of the distinct state it has come to,
-        −1 if it has not converged.  Over ``state_number``, those of lower free energy first: ``m``,
-        ``state_f``, ``population`` (starts), ``curvature``, the smallest eigenvalue of the Hessian
-        of βF in units of (1 − m²)⁻¹, positive for minima, and ``stability``, 1 − λ with λ the
-        largest eigenvalue of (1 − m_i²) J_ij² (1 − m_j²), below zero where the equations do not
-        hold (T. Plefka, J. Phys. A 15, 1971 (1982)), both NaN beyond the first 50; ``overlap``
-        (state_number, state_number_).
-        Attributes: ``converged`` (fraction), ``states``, ``stable_states`` (of the first 50),
-        ``peaks`` of the histogram of f (see `count_peaks`), and ``peak_test``.
+        Over ``start``: ``f``, βF_TAP/(βN), the free energy per weight in nats; ``converged``,
+        whether it has come to a stationary point; ``iterations``, ``residual``, ``damping``;
+        ``error``, how far a magnetization may be from its exact value; ``gradient``, the largest
+        component of (1 − m²) ∂(−βF)/∂m there, and ``state``, the number of its state, −1 if it has
+        not converged.  Two points are one state if they differ by no more than their errors.  Over
+        ``state_number``, those of lower free energy first: ``m``, ``state_f``, ``state_error``,
+        ``population`` (starts); ``curvature``, the smallest eigenvalue of the Hessian of βF in
+        units of (1 − m²)⁻¹, positive for minima, and ``stability``, 1 − λ with λ the largest
+        eigenvalue of (1 − m_i²) J_ij² (1 − m_j²), below zero where the equations do not hold (T.
+        Plefka, J. Phys. A 15, 1971 (1982)), both NaN beyond the first 50; of all states ``minimum``
+        and ``stable`` (a minimum where the equations hold): 1 yes, −1 no, 0 undetermined, where an
+        eigenvalue is zero within its error; ``overlap`` (state_number, state_number_).
+        Attributes: ``converged`` (fraction), ``states``, ``stable_states``, ``saddles``,
+        ``undetermined_states``, ``criterion``; ``peaks`` of the histogram of f over starts that
+        came to minima (see `count_peaks`), and ``peak_test``.
 
     Raises
     ------
@@ -101,7 +122,8 @@ def tap_states(
 
     Notes
     -----
-    4 N² flop an iteration and start, in matrix products; memory 32 N bytes a start.
+    4 N² flop an iteration and start, in matrix products, and N³ a few times for each state; memory
+    32 N bytes a start.
 
     Examples
     --------
@@ -137,6 +159,7 @@ class _Points(NamedTuple):
     """Where starts have come to: m (starts, N), and numbers of each."""
 
     m: Floats
+    error: Floats
     f: Floats
     converged: NDArray[np.bool_]
     iterations: NDArray[np.int64]
@@ -154,12 +177,38 @@ def _iterate(
     seed: int,
     number: int,
 ) -> _Points:
+    """Iterate, then go on by Newton's method where that has come near to rest."""
     J, h = beta * model.J, beta * model.h
-    J2 = J * J
     rng = np.random.default_rng(seed_sequence(seed, Stage.TAP, number))
     m = np.tanh(rng.standard_normal((starts, model.n_spins)))
+    iterations, residual, damping = _settle(m, J, h, tolerance, max_iterations)
+    near = np.flatnonzero(residual <= max(ALMOST, tolerance))
+    points = polish(m[near], J, h)
+    rest, found = near[points.found], points.found
+    m[rest] = points.m[found]
+    error, converged = np.full(starts, np.inf), np.zeros(starts, np.bool_)
+    error[rest], converged[rest] = points.error[found], True
+    residual[rest] = np.abs(np.tanh(total_fields(m[rest], J, J * J, h)) - m[rest]).max(
+        axis=1, initial=0.0
+    )
+    return _Points(
+        m, error, tap_free_energy(m, J, h) / (beta * model.n_spins), converged, iterations,
+        residual, damping, np.abs((1 - m * m) * tap_gradient(m, J, h)).max(axis=1),
+    )  # fmt: skip
+
+
+def _settle(
+    m: Floats, J: Floats, h: Floats, tolerance: float, max_iterations: int
+) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Iterate magnetizations (B, N), in place; return iterations, residuals and damping, (B,).
+
+    Where the residual does not fall, damping grows; but not while the free energy falls, as on the
+    way out of a saddle.
+    """
+    J2, starts = J * J, len(m)
     iterations, failures = np.zeros(starts, np.int64), np.zeros(starts, np.int64)
     damping, residual, best = np.zeros(starts), np.full(starts, np.inf), np.full(starts, np.inf)
+    lowest = np.full(starts, np.inf)
     left = np.arange(starts)
     now, last = m.copy(), m.copy()
     for iteration in range(1, max_iterations + 1):
@@ -170,18 +219,18 @@ def _iterate(
         new = (1 - gamma) * new + gamma * now
         m[left] = new
         if iteration % PATIENCE == 0:
-            slow = left[residual[left] > STALLED * best[left]]
+            energy = tap_free_energy(new, J, h)
+            falls = energy < lowest[left] - FALLS * np.abs(energy)
+            slow = left[(residual[left] > STALLED * best[left]) & ~falls]
             failures[slow] += 1
             damping[slow] = np.minimum((1 + damping[slow]) / 2, MOST_DAMPING)
             best[left] = np.minimum(best[left], residual[left])
+            lowest[left] = np.minimum(lowest[left], energy)
         going = (residual[left] > tolerance) & (failures[left] <= GIVE_UP)
         if not going.any():
             break
         left, now, last = (left, new, now) if going.all() else (left[going], new[going], now[going])
-    return _Points(
-        m, tap_free_energy(m, J, h) / (beta * model.n_spins), residual <= tolerance, iterations,
-        residual, damping, np.abs((1 - m * m) * tap_gradient(m, J, h)).max(axis=1),
-    )  # fmt: skip
+    return iterations, residual, damping
 
 
 def tap_free_energy(m: Floats, J: Floats, h: Floats) -> Floats:
@@ -208,18 +257,12 @@ def tap_gradient(m: Floats, J: Floats, h: Floats) -> Floats:
 
 def tap_curvature(m: Floats, J: Floats) -> float:
     """Return the smallest eigenvalue of (v_i v_j)^½ ∂²(βF_TAP)/∂m_i∂m_j at m (N,), v = 1 − m²."""
-    v = 1 - m * m
-    hessian = -J - 2 * J * J * np.outer(m, m)
-    root = np.sqrt(v)
-    hessian *= np.outer(root, root)
-    np.fill_diagonal(hessian, 1 + v * ((J * J) @ v))
-    return float(np.linalg.eigvalsh(hessian)[0])
+    return float(np.linalg.eigvalsh(scaled_hessian(m, J))[0])
 
 
 def tap_stability(m: Floats, J: Floats) -> float:
     """Return 1 − λ, λ the largest eigenvalue of (1 − m_i²) J_ij² (1 − m_j²), at m (N,)."""
-    v = 1 - m * m
-    return 1 - float(np.linalg.eigvalsh(J * J * np.outer(v, v))[-1])
+    return float(np.linalg.eigvalsh(plefka_matrix(m, J))[0])
 
 
 def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:
@@ -244,53 +287,46 @@ def _dataset(
     model: IsingModel, beta: float, points: _Points, tolerance: float, seed: int
 ) -> xarray.Dataset:
     settled = np.flatnonzero(points.converged)
-    state = np.full(len(points.f), -1)
-    groups = _distinct(points.m[settled], points.f[settled])
-    state[settled] = groups
+    groups = distinct(points.m[settled], points.error[settled], points.f[settled])
     count = int(groups.max(initial=-1)) + 1
     firsts = [settled[int(np.flatnonzero(groups == g)[0])] for g in range(count)]
-    m = points.m[firsts]
-    peaks, places = count_peaks(points.f[settled])
-    J = beta * model.J
-    curvature = np.full(count, np.nan)
-    curvature[:CURVED] = [tap_curvature(row, J) for row in m[:CURVED]]
-    stability = np.full(count, np.nan)
-    stability[:CURVED] = [tap_stability(row, J) for row in m[:CURVED]]
-    one, nat = {"units": "1"}, {"units": "nat"}
+    m, error, state_f = points.m[firsts], points.error[firsts], points.f[firsts]
+    state, f = np.full(len(points.f), -1), points.f.copy()
+    state[settled], f[settled] = groups, state_f[groups]
+    kinds = stability_of(m, error, beta * model.J, CURVED)
+    minima = settled[kinds.minimum[groups] >= 0]
+    peaks, places = count_peaks(f[minima], seed)
+    nat = {"units": "nat"}
     overlap = m @ m.T / model.n_spins
     return xarray.Dataset(
         {
-            "f": ("start", points.f, {"long_name": "TAP free energy per weight", **nat}),
+            "f": ("start", f, {"long_name": "TAP free energy per weight", **nat}),
             **{
-                name: ("start", getattr(points, name))
-                for name in ("converged", "iterations", "residual", "damping", "gradient")
+                name: ("start", getattr(points, name), {"units": units})
+                for name, units in (
+                    ("converged", "1"), ("iterations", "1"), ("residual", "1"), ("error", "1"),
+                    ("damping", "1"), ("gradient", "nat"),
+                )
             },
             "state": ("start", state),
-            "m": (("state_number", "weight"), m, {"long_name": "magnetization", **one}),
-            "state_f": ("state_number", points.f[firsts], nat),
+            "m": (("state_number", "weight"), m, {"long_name": "magnetization", "units": "1"}),
+            "state_f": ("state_number", state_f, nat),
+            "state_error": ("state_number", error, {"units": "1"}),
             "population": ("state_number", np.bincount(groups, minlength=count)),
-            "curvature": ("state_number", curvature),
-            "stability": ("state_number", stability),
-            "overlap": (("state_number", "state_number_"), overlap, one),
+            "curvature": ("state_number", kinds.curvature, {"units": "1"}),
+            "stability": ("state_number", kinds.stability, {"units": "1"}),
+            "minimum": ("state_number", kinds.minimum, _FLAGS),
+            "stable": ("state_number", kinds.stable, _FLAGS),
+            "overlap": (("state_number", "state_number_"), overlap, {"units": "1"}),
         },
         attrs={
             "statistic": "tap", "beta": beta, "starts": len(points.f), "tolerance": tolerance,
             "seed": seed, "converged": float(points.converged.mean()), "states": count,
-            "stable_states": int((stability > 0).sum()),
+            "stable_states": int((kinds.stable > 0).sum()),
+            "saddles": int((kinds.minimum < 0).sum()),
+            "undetermined_states": int((kinds.stable == 0).sum()),
+            "criterion": CRITERION,
             "peaks": peaks, "peak_positions": places.tolist(),
             "peak_test": f"Silverman, level {LEVEL:g}",
         },
     )  # fmt: skip
-
-
-def _distinct(m: Floats, f: Floats) -> NDArray[np.int64]:
-    """Number distinct states, those of lower free energy first; (rows,)."""
-    found = np.full(len(m), -1)
-    number = 0
-    for row in np.argsort(f, kind="stable"):
-        if found[row] >= 0:
-            continue
-        near = np.sqrt(np.mean((m - m[row]) ** 2, axis=1)) < SAME
-        found[near & (found < 0)] = number
-        number += 1
-    return found
