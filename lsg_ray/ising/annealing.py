@@ -79,10 +79,10 @@ def anneal_scan(
     xarray.Dataset
         As of `lsg_ray.entropy_scan`, with ``d_stderr``, ``e_stderr``, ``s_stderr`` (between chains;
         those of the first field's log Z and of the integral over x included) and ``rhat``;
-        ``known``, whether s could be integrated, else it is NaN: beyond an irreversible jump only
-        where both directions have come to one state; ``converged`` where also R̂ of energy and
-        overlap is below 1.05, and the entropy is possible.  Attributes ``s0`` and ``s0_stderr``: at
-        x = 0, by the heat capacity.
+        ``d_slope``, ∂d/∂x by the fluctuations of the overlap; ``known``, whether s could be
+        integrated, else it is NaN: beyond an irreversible jump only where both directions have come
+        to one state; ``converged`` where also R̂ of energy and overlap is below 1.05, and the
+        entropy is possible. Attributes ``s0`` and ``s0_stderr``: at x = 0, by the heat capacity.
 
     Raises
     ------
@@ -125,7 +125,8 @@ def anneal_scan(
     both = _completed(both)
     zero = thermodynamics(scaled, seed=seed, method=method)
     axes = ("reference", "direction", "field")
-    units = {"s": "nat", "s_stderr": "nat", "log_Z": "nat", "e": "nat", "e_stderr": "nat"}
+    units = {"s": "nat", "s_stderr": "nat", "log_Z": "nat", "e": "nat", "e_stderr": "nat",
+             "d_slope": "1/nat"}  # fmt: skip
     values = both._asdict() | {"e": both.e / beta, "e_stderr": both.e_stderr / beta}
     values["f"] = -values.pop("log_Z") / beta
     variables: dict[str, Any] = {
@@ -174,6 +175,7 @@ class _Annealed(NamedTuple):
     s_stderr: Floats
     e_stderr: Floats
     rhat: Floats
+    d_slope: Floats
     known: NDArray[np.bool_]
 
 
@@ -242,7 +244,7 @@ def _leaf(
     return _Annealed(
         (1 - q.mean(axis=1)) / 2, s.mean(axis=1), e.mean(axis=1), log_Z.mean(axis=1),
         q.std(axis=1, ddof=1) / 2 / root, np.hypot(s.std(axis=1, ddof=1) / root, error),
-        e.std(axis=1, ddof=1) / root, rhat, known,
+        e.std(axis=1, ddof=1) / root, rhat, -variance / 2, known,
     )  # fmt: skip
 
 

@@ -368,19 +368,27 @@ class TightCavity(Cavity):
             np.fill_diagonal(C, 1.0)
         return float(sites.sum() - both.sum() / 2), energy
 
-    def least_eigenvalues(self) -> tuple[float, float]:
-        """Return those of the Hessian and of the variance matrix; see `lsg_ray.kernels.bethe`."""
+    def hessian(self) -> Floats:
+        """Return the Hessian of the Bethe free energy; see `lsg_ray.kernels.bethe`."""
+        p = self._squares()
+        found = -np.sqrt(p) * np.sign(self.couplings.J) / (1 - p)
+        np.fill_diagonal(found, 1 + (p / (1 - p)).sum(axis=1))
+        return found
+
+    def variance_matrix(self) -> Floats:
+        """Return what decides on the growth of random changes; see `lsg_ray.kernels.bethe`."""
+        p = self._squares()
+        found = -p / (1 - p * p)
+        np.fill_diagonal(found, 1 + (p * p / (1 - p * p)).sum(axis=1))
+        return found
+
+    def _squares(self) -> Floats:
+        """Products of the two responses ∂u_{j→i}/∂h_{j→i} of each pair."""
         J, h = self.couplings.J, self.messages
-        # Responses ∂u_{j→i}/∂h_{j→i}, [j, i].
         alpha = 0.5 * (np.tanh(J + h) + np.tanh(J - h))
-        p = np.minimum(np.abs(alpha * alpha.T), 1 - 1e-9)  # where more is lost in rounding
-        found = []
-        for power in (1, 2):
-            rest = 1 / (1 - p**power)
-            matrix = -np.sqrt(p) * np.sign(J) * rest if power == 1 else -p * rest
-            np.fill_diagonal(matrix, 1 + (p**power * rest).sum(axis=1))
-            found.append(float(np.linalg.eigvalsh(matrix)[0]))
-        return found[0], found[1]
+        found: Floats = np.minimum(np.abs(alpha * alpha.T), 1 - 1e-9)  # beyond, all is rounding
+        np.fill_diagonal(found, 0.0)
+        return found
 
 
 def _log_2_cosh(x: Floats) -> Floats:

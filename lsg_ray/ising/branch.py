@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.ising.bp import Cavity, Couplings, Rest, TightCavity
+from lsg_ray.ising.eigenvalue import least_eigenvalue
 from lsg_ray.ising.model import IsingModel
 
 Floats = NDArray[np.float64]
@@ -34,11 +35,10 @@ NEWTON_STEPS, FALL = 12, 0.1
 RELATIVE, CG_STEPS = 1e-4, 200
 #: Smallest part of a step from one place to the next, below which a branch has come to its end.
 SMALLEST = 2.0**-12
-#: Steps of the power iteration for the stability; its vector goes on from place to place.
-POWER_STEPS = 6
-#: Relative accuracy of conjugate gradients that look for negative curvature, and size of the kick
-#: that leaves a saddle.
-LOOK, KICK = 1e-3, 0.05
+#: Relative accuracy of conjugate gradients that look for negative curvature: along such a mode the
+#: residual never falls, so one is missed only if it has less than this of a random vector, once in
+#: 10⁴/√N.  And size of the kick that leaves a saddle.
+LOOK, KICK = 1e-5, 0.05
 #: What rounding may do to an eigenvalue.
 ROUNDING = 1e-9
 #: Newton's method goes on to so much of the tolerance.
@@ -77,7 +77,7 @@ class Branch:
         self.tolerance, self.max_sweeps, self.damping = tolerance, max_sweeps, damping
         self.side, self.restart, self.minimum = side, restart, True
         self.H, self._h = np.empty(0), np.empty(0)
-        self._mode, self._scratch = np.empty(0, np.float32), np.empty((0, 0), np.float32)
+        self._hessian, self._scratch = (np.empty((0, 0), np.float32) for _ in range(2))
         self.cavity: Cavity | None = None
         self._by_messages = True
         #: The last places with their solutions, the newest first.
@@ -109,6 +109,16 @@ class Branch:
             rest = down._replace(iterations=rest.iterations + down.iterations)
             self.minimum = self._is_minimum(couplings)
         return rest, restarted
+
+    def stand_at(self, place: float, h: Floats, H: Floats, couplings: Couplings) -> None:
+        """Take a solution that was found before, with total fields H (N,), to go on from there."""
+        cavity = self._cavity(couplings)
+        self._arrived(place, h, H, Rest(True, 0, 0.0, 0.0))
+        self._past, self._by_messages = self._past[:1], False
+        if couplings.tightest > TIGHT:  # the closed form is only near: sweeps go on from it
+            self.kernels.pair_messages(self.m, couplings.t, cavity.messages)
+            edge = 1 - 2.0**-53
+            cavity.messages[:] = np.arctanh(np.clip(cavity.messages, -edge, edge))
 
     def _reach(self, place: float | None, h: Floats, couplings: Couplings) -> tuple[Rest, bool]:
         if not self.H.size:
@@ -173,25 +183,53 @@ class Branch:
 
         Below zero they grow: there are many states, and the cavity approximation fails (J. R. L. de
         Almeida, D. J. Thouless, J. Phys. A 11, 983 (1978)).  For weak couplings it is 1 − λ, λ the
-        largest eigenvalue of (1 − m_i²) t_ij² (1 − m_j²); on trees it is positive.
+        largest eigenvalue of (1 − m_i²) t_ij² (1 − m_j²); on trees it is positive.  Zero where its
+        error leaves the sign open.
         """
         if couplings.tightest > TIGHT:
-            return self._tight(couplings).least_eigenvalues()[1]
-        n = len(self.H)
-        if len(self._mode) != n:
-            self._mode = (1 - self.m**2 + 1e-3).astype(np.float32)
-        P = self._matrix(n)
-        self.kernels.variance_matrix(self.m, couplings.t, P, np.empty(n))
-        return float(
-            self.kernels.least_eigenvalue(P, self._mode, np.empty(n, np.float32), POWER_STEPS)
-        )
+            return float(np.linalg.eigvalsh(self._tight(couplings).variance_matrix())[0])
+        self._scratch = _square(self._scratch, len(self.H))
+        self.kernels.variance_matrix(self.m, couplings.t, self._scratch, np.empty(len(self.H)))
+        least = least_eigenvalue(self._scratch)
+        return least.value if least.sign else 0.0
+
+    def slopes(self, couplings: Couplings, along: Floats, outside: Floats) -> tuple[float, float]:
+        """Return how magnetizations and energy respond as all fields change along a direction.
+
+        Parameters
+        ----------
+        couplings
+            What was solved for.
+        along
+            (N,) direction a of the change ∂h.
+        outside
+            (N,) fields g that belong to the energy, E = −Σ J_ij C_ij − Σ g_i m_i.
+
+        Returns
+        -------
+        Σ a_i ∂m_i and ∂E.  With the Hessian S of the Bethe free energy, ∂m = √v S⁻¹ √v a.  NaN
+        where the matrix is not positive definite, or pairs are too tight.
+        """
+        if couplings.tightest > TIGHT:
+            return np.nan, np.nan
+        m = self.m
+        root = np.sqrt(np.maximum(1 - m * m, 0.0))
+        n, small = len(m), np.empty((3, len(m)), np.float32)
+        y = np.empty(n, np.float32)
+        right = (root * along).astype(np.float32)
+        if self.kernels.conjugate_gradient(self._hessian, right, y, RELATIVE, CG_STEPS, small) < 0:
+            return np.nan, np.nan
+        change = root * y
+        inner = self.kernels.energy_change(m, change, couplings.t, couplings.J)
+        return float(along @ change), float(-inner - outside @ change)
 
     def _is_minimum(self, couplings: Couplings) -> bool:
         """Return whether conjugate gradients from a random vector meet no negative curvature."""
         if couplings.tightest > TIGHT:
-            return self._tight(couplings).least_eigenvalues()[0] > -ROUNDING
+            return bool(np.linalg.eigvalsh(self._tight(couplings).hessian())[0] > -ROUNDING)
         n = len(self.H)
-        S, x, small = self._matrix(n), np.empty(n, np.float32), np.empty((3, n), np.float32)
+        self._hessian = S = _square(self._hessian, n)
+        x, small = np.empty(n, np.float32), np.empty((3, n), np.float32)
         self.kernels.hessian(self.m, couplings.t, S, np.empty(n))
         b = np.random.default_rng(0).standard_normal(n).astype(np.float32)
         return bool(self.kernels.conjugate_gradient(S, b, x, LOOK, CG_STEPS, small) >= 0)
@@ -200,11 +238,6 @@ class Branch:
         cavity = self._cavity(couplings)
         assert isinstance(cavity, TightCavity)
         return cavity
-
-    def _matrix(self, n: int) -> NDArray[np.float32]:
-        if self._scratch.shape != (n, n):
-            self._scratch = np.empty((n, n), np.float32)
-        return self._scratch
 
     def _from_independent(
         self, place: float | None, h: Floats, couplings: Couplings
@@ -278,7 +311,7 @@ class Branch:
         kernels, t, n = self.kernels, couplings.t, len(h)
         lanes = -(-n // kernels.LANES) * kernels.LANES
         scratch, u, diagonal = np.empty((5, lanes)), np.empty(n), np.empty(n)
-        S = self._matrix(n)
+        self._scratch = S = _square(self._scratch, n)
         step, small = np.empty(n, np.float32), np.empty((3, n), np.float32)
         H, start, before, renewed = guess.copy(), np.tanh(guess), np.inf, False
         residual, iteration = np.inf, 0
@@ -306,6 +339,11 @@ class Branch:
             H = H + step / root
         near = residual <= self.tolerance and np.abs(m - start).max() <= NEAR
         return Rest(bool(near), iteration, residual, 0.0), new
+
+
+def _square(matrix: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Return a matrix (N, N) to be filled: the given one where it fits."""
+    return matrix if matrix.shape == (n, n) else np.empty((n, n), np.float32)
 
 
 class State(NamedTuple):

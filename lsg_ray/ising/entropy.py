@@ -23,10 +23,11 @@ from numpy.typing import ArrayLike, NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Couplings, check_iteration
 from lsg_ray.ising.branch import Branch, State, bethe_entropy
-from lsg_ray.ising.hysteresis import GAP, STEP, add_hysteresis
+from lsg_ray.ising.hysteresis import STEP, Between, add_hysteresis
+from lsg_ray.ising.loops import Point, search
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
-from lsg_ray.statistics.graph import compute, share
+from lsg_ray.statistics.graph import share
 from lsg_ray.statistics.pieces import compute_pieces
 
 Floats = NDArray[np.float64]
@@ -35,8 +36,6 @@ Progress = Callable[[int, int], None]
 #: The paper's fields, −3 to 3 in steps of 0.1.
 FIELDS = tuple(np.round(np.arange(-30, 31) * 0.1, 10).tolist())
 DIRECTIONS = ("up", "down")
-#: Step of a distance that may hide a loop, and fields that are put between to look for it.
-SUSPECT, NARROW = 0.1, 33
 #: What rounding and tolerance may do to an entropy.
 ROOM = 1e-6
 #: Largest field, or coupling times β, in nats.
@@ -97,11 +96,12 @@ def entropy_scan(
         ``bound``, the entropy of all configurations at d; ``converged``, ``iterations``,
         ``residual``, ``restarted``; ``stability`` (below zero, the cavity approximation fails, see
         `Branch.stability`), ``stable`` (above zero, a minimum of the free energy, and 0 ≤ s ≤
-        bound).  Over (reference, field) ``separation``, mean (m_up − m_down)²/4; and what
-        `add_hysteresis` tells.  Attributes: ``s0``, the entropy of the state with the lowest free
-        energy at x = 0, ``s0_converged``, ``s0_stable`` (if not, s0 may be far off, and even
-        negative), ``converged`` (the fraction), ``hysteresis``, ``verdict``.  Values that have not
-        converged are those of the last messages.
+        bound); ``d_slope`` ∂d/∂x and ``s_slope`` ∂s/∂x, by linear response (NaN at saddles, and
+        where couplings are very strong).  Over (reference, field) ``separation``, mean
+        (m_up − m_down)²/4; and what `add_hysteresis` tells. Attributes: ``s0``, the entropy of the
+        state with the lowest free energy at x = 0, ``s0_converged``, ``s0_stable`` (if not, s0 may
+        be far off, and even negative), ``converged`` (the fraction), ``hysteresis``, ``verdict``.
+        Values that have not converged are those of the last messages.
 
     Raises
     ------
@@ -110,8 +110,9 @@ def entropy_scan(
 
     Notes
     -----
-    About 20 sweeps a field, 1 ns for each of their N² messages on a core; 16 N² bytes a task and as
-    much for the model.  Each reference and direction is a task under Dask's current scheduler.
+    About 20 sweeps a field, 1 ns for each of their N² messages on a core, and more fields where a
+    step of d is not explained by its slope (`lsg_ray.ising.loops`); 16 N² bytes a task and as much
+    for the model.  Each reference and direction is a task under Dask's current scheduler.
 
     Examples
     --------
@@ -136,9 +137,8 @@ def entropy_scan(
         if round_ == refine or not len(added):
             break
         xs = np.sort(np.concatenate([xs, added]))
-    narrow = _narrow_loops(ising, couplings, chosen.sigma, xs, options, found)
     scan = _dataset(ising, chosen, xs, options, found)
-    return add_hysteresis(scan, narrow)
+    return add_hysteresis(scan, Between(found.gap, found.gap_field, found.step))
 
 
 def check_fields(fields: ArrayLike | None) -> Floats:
@@ -189,7 +189,10 @@ class _Options(NamedTuple):
 
 
 class _Solved(NamedTuple):
-    """Solutions over (reference, direction, field); m has another axis, weights, or none."""
+    """Solutions over (reference, direction, field); m has another axis, weights, or none.
+
+    ``gap``, ``gap_field``, ``step`` (reference, interval): see `lsg_ray.ising.loops.Between`.
+    """
 
     d: Floats
     s: Floats
@@ -201,8 +204,20 @@ class _Solved(NamedTuple):
     restarted: NDArray[np.bool_]
     stability: Floats
     stable: NDArray[np.bool_]
+    d_slope: Floats
+    s_slope: Floats
     separation: Floats
+    gap: Floats
+    gap_field: Floats
+    step: Floats
     m: Floats
+
+
+#: Those of `_Solved` that `_solution` tells, in this order.
+_TOLD = (
+    "d", "s", "e", "f", "converged", "iterations", "residual", "restarted", "stability", "stable",
+    "d_slope", "s_slope",
+)  # fmt: skip
 
 
 def _scan(
@@ -233,35 +248,68 @@ def _leaf(
     """Go through ascending fields up and down, for each of some references."""
     shape, n = (len(sigma), 2, len(xs)), model.n_spins
     width = n if options.magnetizations else 0
-    d, s, e, f, residual, stability = (np.empty(shape) for _ in range(6))
-    converged, restarted, stable = (np.empty(shape, np.bool_) for _ in range(3))
-    found = _Solved(
-        d, s, e, f, converged, np.empty(shape, np.int32), residual, restarted, stability, stable,
-        np.empty((len(sigma), len(xs))), np.empty((*shape, width)),
-    )  # fmt: skip
-    both = np.empty((2, len(xs), n))
+    numbers = {name: np.empty(shape) for name in _Solved._fields}
+    for name in ("converged", "restarted", "stable"):
+        numbers[name] = np.empty(shape, np.bool_)
+    numbers["iterations"] = np.empty(shape, np.int32)
+    numbers["separation"] = np.empty((len(sigma), len(xs)))
+    for name in ("gap", "gap_field", "step"):
+        numbers[name] = np.empty((len(sigma), len(xs) - 1))
+    numbers["m"] = np.empty((*shape, width))
+    found = _Solved(**numbers)
     for r, reference in enumerate(sigma.astype(np.float64)):
-        for way, order in enumerate((range(len(xs)), range(len(xs) - 1, -1, -1))):
-            branch = Branch(
-                options.tolerance, options.max_sweeps, options.damping, side=1 - 2 * way
-            )
-            for k in order:
-                x = float(xs[k])
-                h = options.beta * model.h + x * reference
-                rest, again = branch.go_to(x, h, couplings)
-                state = branch_state(branch, couplings, h, reference, x, options.beta)
-                least = branch.stability(couplings)
-                told = (
-                    *state, *rest[:3], again, least,
-                    least > 0 and branch.minimum and is_possible(state),
-                )  # fmt: skip
-                for values, value in zip(tuple(found)[:10], told, strict=True):
-                    values[r, way, k] = value
-                both[way, k] = branch.m
-        found.separation[r] = ((both[0] - both[1]) ** 2).mean(axis=1) / 4
+        around = _Around(model, couplings, reference, options)
+        points: list[list[Point]] = []
+        for way in (0, 1):
+            branch, line = around.branch(way), []
+            for x in xs[:: 1 - 2 * way].tolist():
+                told, point = around.solution(branch, x)
+                line.append(point)
+                for name, value in zip(_TOLD, told, strict=True):
+                    numbers[name][r, way, len(line) - 1 if way == 0 else -len(line)] = value
+            points.append(line[:: 1 - 2 * way])
+        m = np.array([[point.m for point in line] for line in points])
+        found.separation[r] = ((m[0] - m[1]) ** 2).mean(axis=1) / 4
+        found.gap[r], found.gap_field[r], found.step[r] = search(*points, around.go_on)
         if width:
-            found.m[r] = both
+            found.m[r] = m
     return found
+
+
+class _Around:
+    """Solutions around one reference."""
+
+    def __init__(
+        self, model: IsingModel, couplings: Couplings, reference: Floats, options: _Options
+    ) -> None:
+        self.couplings, self.reference, self.options = couplings, reference, options
+        self.outside = options.beta * model.h
+
+    def branch(self, way: int) -> Branch:
+        """Return a branch for the way up (0) or down (1)."""
+        options = self.options
+        return Branch(options.tolerance, options.max_sweeps, options.damping, side=1 - 2 * way)
+
+    def solution(self, branch: Branch, x: float) -> tuple[tuple[Any, ...], Point]:
+        """Solve at a field; return what `_TOLD` names, and the point."""
+        beta, n = self.options.beta, len(self.reference)
+        h = self.outside + x * self.reference
+        rest, again = branch.go_to(x, h, self.couplings)
+        state = branch_state(branch, self.couplings, h, self.reference, x, beta)
+        least = branch.stability(self.couplings)
+        stable = least > 0 and branch.minimum and is_possible(state)
+        dq, de = branch.slopes(self.couplings, self.reference, self.outside)
+        d_slope = -dq / (2 * n)
+        told = (*state, *rest[:3], again, least, stable, d_slope, de / n + 2 * x * d_slope)
+        return told, Point(x, state[0], d_slope, branch.m, rest.converged, stable, branch.H)
+
+    def go_on(self, way: int, start: Point, x: float) -> Point:
+        """Solve at a field, from a point."""
+        branch = self.branch(way)
+        branch.stand_at(
+            start.x, self.outside + start.x * self.reference, start.state, self.couplings
+        )
+        return self.solution(branch, x)[1]
 
 
 def is_possible(state: tuple[float, float, float, float]) -> bool:
@@ -287,46 +335,6 @@ def _steep(xs: Floats, d: Floats) -> Floats:
     return found
 
 
-def _narrow_loops(
-    model: IsingModel,
-    couplings: Couplings,
-    sigma: NDArray[np.int8],
-    xs: Floats,
-    options: _Options,
-    found: _Solved,
-) -> dict[int, tuple[float, float]]:
-    """Look for hysteresis between neighbouring fields; return by reference the gap and its field.
-
-    Only where a distance jumps from one field to the next in both directions: a loop that is
-    narrower than the grid.
-    """
-    import dask
-
-    steps = np.abs(np.diff(found.d, axis=2)).min(axis=1)
-    gap = np.where(found.converged.all(axis=1), np.abs(found.d[:, 0] - found.d[:, 1]), 0.0)
-    suspects = [
-        (r, int(steps[r].argmax()))
-        for r in range(len(sigma))
-        if steps.shape[1] and steps[r].max() > SUSPECT and gap[r].max() <= GAP
-    ]
-    leaf, given, shared = dask.delayed(_leaf, pure=False), share(model), share(couplings)
-    grids = [np.linspace(xs[k], xs[k + 1], NARROW) for _, k in suspects]
-    leaves = [
-        leaf(given, shared, sigma[r : r + 1], np.r_[xs[:k], fine, xs[k + 2 :]], options)
-        for (r, k), fine in zip(suspects, grids, strict=True)
-    ]
-    loops = {}
-    for (r, k), fine, solved in zip(
-        suspects, grids, compute(leaves) if leaves else [], strict=True
-    ):
-        inside = slice(k, k + NARROW)
-        up, down = solved.d[0, 0, inside], solved.d[0, 1, inside]
-        sound = solved.converged[0, :, inside].all(axis=0) & solved.stable[0, :, inside].any(axis=0)
-        gaps = np.where(sound, np.abs(up - down), 0.0)
-        loops[r] = float(gaps.max()), float(fine[gaps.argmax()])
-    return loops
-
-
 def _dataset(
     model: IsingModel, references: References, xs: Floats, options: _Options, found: _Solved
 ) -> xarray.Dataset:
@@ -342,6 +350,8 @@ def _dataset(
     variables["bound"] = (axes, entropy_bound(found.d), {"long_name": "upper bound of s", **nat})
     for name in ("converged", "iterations", "residual", "restarted", "stability", "stable"):
         variables[name] = (axes, getattr(found, name))
+    variables["d_slope"] = (axes, found.d_slope, {"long_name": "∂d/∂x", "units": "1/nat"})
+    variables["s_slope"] = (axes, found.s_slope, {"long_name": "∂s/∂x", "units": "1"})
     variables["separation"] = (("reference", "field"), found.separation, {"units": "1"})
     if options.magnetizations:
         variables["m"] = ((*axes, "weight"), found.m, {"long_name": "magnetization", "units": "1"})

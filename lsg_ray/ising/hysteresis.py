@@ -9,8 +9,7 @@ of opposite magnetization around a reference that has none, show in their magnet
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
@@ -30,9 +29,22 @@ NOISE = 5.0
 ENOUGH = 0.99
 
 
-def add_hysteresis(
-    scan: xarray.Dataset, narrow: Mapping[int, tuple[float, float]] | None = None
-) -> xarray.Dataset:
+class Between(NamedTuple):
+    """Of each interval between two fields (F − 1,): a gap found inside and its field; a step of d
+    that nothing explains.  Zero where there is none.
+    """  # fmt: skip
+
+    gap: Floats
+    field: Floats
+    step: Floats
+
+    @classmethod
+    def nothing(cls, shape: tuple[int, ...]) -> Between:
+        """Return that nothing was found."""
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape))
+
+
+def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarray.Dataset:
     """Return a scan with hysteresis, jumps and a verdict.
 
     Parameters
@@ -42,8 +54,9 @@ def add_hysteresis(
         (reference, field); directions up, down.
         With ``exists`` and ``failed``, of fields where one is so in a direction; with ``d_stderr``,
         gaps count from five of them on.
-    narrow
-        Loops between neighbouring fields: by reference, the gap and its field.
+    between
+        What a search between neighbouring fields has found, of each reference (R, F − 1): without
+        one, ``d_slope`` of the scan has to explain the steps, or else their neighbours.
 
     Returns
     -------
@@ -54,9 +67,10 @@ def add_hysteresis(
         direction) ``jump``, the largest change of d between neighbouring fields at the end of such
         a range, and ``discontinuities``, their number.  Attributes: ``hysteresis``, ``jump``,
         ``discontinuities`` (the largest of all references), ``converged`` and ``stable``
-        (fractions), ``largest_step`` (of d from one field to the next: what a finer grid could
-        resolve), ``verdict``: first-order, smooth, or undetermined where too few have converged, or
-        are stable, to tell; and ``criterion``.
+        (fractions), ``largest_step`` (of d from one field to the next), ``unexplained_step`` (the
+        largest that is neither explained nor a loop: a finer grid may tell), ``verdict``:
+        first-order, smooth, or undetermined where too few have converged, or are stable, or a step
+        is unexplained; and ``criterion``.
     """
     d, fine = scan["d"].values, scan["converged"].values.astype(bool)
     settled = scan["stable"].values.astype(bool) if "stable" in scan else np.ones_like(fine)
@@ -70,14 +84,20 @@ def add_hysteresis(
     if "d_stderr" in scan:
         noise = NOISE * np.sqrt((scan["d_stderr"].values ** 2).sum(axis=1))
     broken = np.nan_to_num(gap) > np.maximum(GAP, noise)
-    jumps = _jumps(d, broken)
+    steps = np.nan_to_num(np.abs(np.diff(d, axis=2)))
+    jumps = _jumps(steps, broken)
     count = (jumps > 0).sum(axis=2)
     gaps = _ranges(broken)
-    for r, (width, field) in (narrow or {}).items():
-        if width > GAP:
-            largest[r], place[r], gaps[r] = width, field, gaps[r] + 1
-            count[r] += 1
-            jumps[r, :, 0] = np.maximum(jumps[r, :, 0], width)
+    if between is None:
+        between = Between.nothing((len(d), steps.shape[2]))
+        between.step[:] = _unexplained(scan, steps, both, broken)
+    hidden = between.gap > GAP
+    for r, k in np.argwhere(hidden).tolist():
+        gaps[r], count[r] = gaps[r] + 1, count[r] + 1
+        jumps[r, :, k] = np.maximum(jumps[r, :, k], between.gap[r, k])
+        if not largest[r] > between.gap[r, k]:
+            largest[r], place[r] = between.gap[r, k], between.field[r, k]
+    unexplained = float(between.step.max(initial=0.0))
     hysteresis = float(largest.max()) if some.any() else float("nan")
     real = np.ones_like(fine)
     if "exists" in scan:
@@ -91,29 +111,26 @@ def add_hysteresis(
         apart = np.where(both, scan["separation"].values, 0.0)
     x = scan["field"].values
     whole = len(x) >= FEWEST and x[0] < 0 < x[-1]
-    if (
-        broken.any()
-        or any(width > GAP for width, _ in (narrow or {}).values())
-        or apart.max() > GAP
-    ):
+    if broken.any() or hidden.any() or apart.max() > GAP:
         verdict = "first-order"
     else:
-        verdict = "smooth" if whole and min(share, stable) >= ENOUGH else "undetermined"
-    step = np.nan_to_num(np.abs(np.diff(d, axis=2)))
+        sure = whole and min(share, stable) >= ENOUGH and unexplained <= GAP
+        verdict = "smooth" if sure else "undetermined"
     one = {"units": "1"}
     attributes: dict[str, Any] = {
         "hysteresis": hysteresis,
         "jump": float(jumps.max(initial=0.0)),
         "discontinuities": int(count.max(initial=0)),
-        "largest_step": float(step.max(initial=0.0)),
+        "largest_step": float(steps.max(initial=0.0)),
+        "unexplained_step": unexplained,
         "converged": share,
         "stable": stable,
         "verdict": verdict,
         "criterion": (
             f"first-order: the two directions differ by more than {GAP:g}, in d or in mean "
             "(m − m')²/4, at a field where both have converged and one is stable; smooth: nowhere "
-            f"over at least {FEWEST} fields of both signs, and {ENOUGH:.0%} have converged to "
-            "stable solutions; else undetermined"
+            f"over at least {FEWEST} fields of both signs, {ENOUGH:.0%} have converged to stable "
+            f"solutions, and no step of d above {GAP:g} is unexplained; else undetermined"
         ),
     }
     return scan.assign(
@@ -132,12 +149,45 @@ def _ranges(broken: NDArray[np.bool_]) -> NDArray[np.int64]:
     return found
 
 
-def _jumps(d: Floats, broken: NDArray[np.bool_]) -> Floats:
+def _jumps(steps: Floats, broken: NDArray[np.bool_]) -> Floats:
     """Return sizes of discontinuities, (reference, direction, intervals), 0 where there is none.
 
     One of two solutions jumps where their gap opens or closes; the one that changes more.
     """
-    steps = np.nan_to_num(np.abs(np.diff(d, axis=2)))
     ends = np.diff(broken.astype(np.int8), axis=1) != 0
     more = steps > steps[:, ::-1]
     return np.where(ends[:, None] & more, steps, 0.0)
+
+
+def _unexplained(
+    scan: xarray.Dataset, steps: Floats, both: NDArray[np.bool_], broken: NDArray[np.bool_]
+) -> Floats:
+    """Return steps of d (R, F − 1) above the gap that counts and above what explains them.
+
+    That is the mean slope of d at both ends, ``d_slope``, or else the mean step, in the same
+    direction, of the two intervals beside.  Steps at fields where a gap shows are no question.
+    """
+    x, d = scan["field"].values, scan["d"].values
+    width = np.diff(x)
+    if "d_slope" in scan:
+        slope = scan["d_slope"].values
+        expected = width * (slope[..., 1:] + slope[..., :-1]) / 2
+        room = np.full(expected.shape, GAP)
+    else:
+        rates = np.diff(d, axis=2) / width
+        beside = np.stack([np.roll(rates, 1, axis=2), np.roll(rates, -1, axis=2)])
+        if rates.shape[2]:
+            beside[0, ..., 0], beside[1, ..., -1] = np.nan, np.nan
+        with np.errstate(invalid="ignore"):
+            expected = width * np.where(
+                np.isnan(beside).any(axis=0), np.nansum(beside, axis=0), beside.mean(axis=0)
+            )
+        room = np.full(expected.shape, GAP)
+    if "d_stderr" in scan:
+        error = scan["d_stderr"].values
+        room = room + NOISE * np.hypot(error[..., 1:], error[..., :-1])
+    left = np.abs(np.diff(d, axis=2) - expected)
+    found = np.where((steps > room) & ~(left <= room), steps, 0.0).max(axis=1)
+    shows = broken[:, 1:] | broken[:, :-1]
+    known = both[:, 1:] & both[:, :-1]
+    return np.where(shows | ~known, 0.0, found)

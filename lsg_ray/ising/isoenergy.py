@@ -27,7 +27,8 @@ from lsg_ray.ising.entropy import (
     entropy_bound,
     is_possible,
 )
-from lsg_ray.ising.hysteresis import add_hysteresis
+from lsg_ray.ising.hysteresis import Between, add_hysteresis
+from lsg_ray.ising.loops import Point, search
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
 from lsg_ray.statistics.graph import share
@@ -114,23 +115,18 @@ def iso_energy(
     sigma = chosen.sigma
     energy = ising.energy(sigma) / ising.n_spins
     leaf, given = dask.delayed(_leaf, pure=False), share(ising)
-    leaves = [
-        leaf(given, sigma[r], float(energy[r]), xs if up else xs[::-1], options)
-        for r in range(len(sigma))
-        for up in (True, False)
-    ]
+    leaves = [leaf(given, sigma[r], float(energy[r]), xs, options) for r in range(len(sigma))]
     fingerprint = (ising.J, ising.h, sigma, xs, repr(options))
     found = compute_pieces(leaves, _Curve, pieces, fingerprint, progress)
-    up, down = (
-        [np.stack(values) for values in zip(*found[first::2], strict=True)] for first in (0, 1)
-    )
-    curve = _Curve(*(np.stack([a, b[:, ::-1]], axis=1) for a, b in zip(up, down, strict=True)))
+    curve = _Curve(*(np.stack(values) for values in zip(*found, strict=True)))
+    between = Between(curve.gap, curve.gap_field, curve.step)
     axes, nat = ("reference", "direction", "field"), {"units": "nat"}
     units = {"beta": "1", "d": "1", "exists": "1", "converged": "1", "iterations": "1",
              "residual": "1", "stability": "1", "stable": "1", "failed": "1"}  # fmt: skip
     variables: dict[str, Any] = {
         name: (axes, values, {"units": units.get(name, "nat")})
         for name, values in curve._asdict().items()
+        if values.shape[1:] == (2, len(xs))
     }
     variables["bound"] = (axes, entropy_bound(curve.d), nat)
     coordinates: dict[str, Any] = {
@@ -150,7 +146,8 @@ def iso_energy(
                 "n_weights": ising.n_spins, "references": chosen.source, "tolerance": tolerance,
                 "exists": float(curve.exists.mean()), "failed": float(curve.failed.mean()),
             },
-        )
+        ),
+        between,
     )  # fmt: skip
 
 
@@ -162,7 +159,7 @@ class _Options(NamedTuple):
 
 
 class _Curve(NamedTuple):
-    """One direction around one reference, over fields."""
+    """Around one reference, over (direction, field); of intervals the last three: `Between`."""
 
     beta: Floats
     d: Floats
@@ -176,48 +173,86 @@ class _Curve(NamedTuple):
     stability: Floats
     stable: NDArray[np.bool_]
     failed: NDArray[np.bool_]
+    gap: Floats
+    gap_field: Floats
+    step: Floats
 
 
 def _leaf(
     model: IsingModel, sigma: NDArray[np.int8], energy: float, xs: Floats, options: _Options
 ) -> _Curve:
-    shape = (len(xs),)
-    numbers = [np.full(shape, np.nan) for _ in range(7)]
-    beta, d, s, e, f, residual, stability = numbers
-    found = _Curve(
-        beta, d, s, e, f, np.zeros(shape, np.bool_), np.zeros(shape, np.bool_),
-        np.zeros(shape, np.int32), residual, stability, np.zeros(shape, np.bool_),
-        np.zeros(shape, np.bool_),
-    )  # fmt: skip
-    walk = _Walk(model, sigma.astype(np.float64), energy, options, 1 if xs[0] <= xs[-1] else -1)
-    roots: list[float] = []
-    for k, x in enumerate(xs.tolist()):
-        root = walk.root(x, roots)
-        found.iterations[k] = walk.solved
-        found.exists[k], found.failed[k] = root is not None, walk.failed
-        if root is None:
-            continue
-        roots.append(root)
-        walk.excess(root, x)
-        beta[k] = np.exp(root)
-        d[k], s[k], e[k], f[k] = walk.state
-        found.converged[k], residual[k] = walk.rest.converged, walk.rest.residual
-        stability[k] = walk.branch.stability(walk.couplings)
-        found.stable[k] = stability[k] > 0 and walk.branch.minimum and is_possible(walk.state)
-    return found
+    shape = (2, len(xs))
+    numbers = {name: np.full(shape, np.nan) for name in _Curve._fields}
+    numbers |= {
+        name: np.zeros(shape, np.bool_) for name in ("exists", "converged", "stable", "failed")
+    }
+    numbers["iterations"] = np.zeros(shape, np.int32)
+    reference = sigma.astype(np.float64)
+    points: list[list[Point]] = []
+    for way in (0, 1):
+        walk = _Walk(model, reference, energy, options, way)
+        line: list[Point] = []
+        for x in xs[:: 1 - 2 * way].tolist():
+            told, point = walk.solution(x)
+            line.append(point)
+            for name, value in told.items():
+                numbers[name][way, len(line) - 1 if way == 0 else -len(line)] = value
+        points.append(line[:: 1 - 2 * way])
+
+    def go_on(way: int, start: Point, x: float) -> Point:
+        walk = _Walk(model, reference, energy, options, way)
+        walk.stand_at(start)
+        return walk.solution(x)[1]
+
+    between = search(*points, go_on)
+    numbers |= {"gap": between.gap, "gap_field": between.field, "step": between.step}
+    return _Curve(**numbers)
 
 
 class _Walk:
     """Solutions at changing β and x around one reference."""
 
     def __init__(
-        self, model: IsingModel, reference: Floats, energy: float, options: _Options, side: int
+        self, model: IsingModel, reference: Floats, energy: float, options: _Options, way: int
     ) -> None:
         self.model, self.reference, self.energy, self.options = model, reference, energy, options
         self.branch = Branch(
-            options.tolerance, options.max_sweeps, options.damping, side, restart=False
+            options.tolerance, options.max_sweeps, options.damping, 1 - 2 * way, restart=False
         )
+        self.roots: list[float] = []
         self.solved, self.failed = 0, False
+
+    def stand_at(self, start: Point) -> None:
+        """Go on from a solution that was found before."""
+        H, root = start.state
+        beta = float(np.exp(root))
+        self.branch.stand_at(
+            start.x, beta * self.model.h + start.x * self.reference, H,
+            Couplings.at(self.model.J, beta),
+        )  # fmt: skip
+        self.roots = [root]
+
+    def solution(self, x: float) -> tuple[dict[str, Any], Point]:
+        """Return what `_Curve` holds of a field, and the point; of none, that it does not exist."""
+        root = self.root(x)
+        told: dict[str, Any] = {
+            "iterations": self.solved, "exists": root is not None, "failed": self.failed,
+        }  # fmt: skip
+        nothing = np.full(len(self.reference), np.nan)
+        if root is None:
+            return told, Point(x, np.nan, np.nan, nothing, False, False, None)
+        self.roots.append(root)
+        self.excess(root, x)
+        stability = self.branch.stability(self.couplings)
+        stable = stability > 0 and self.branch.minimum and is_possible(self.state)
+        told |= dict(zip("dsef", self.state, strict=True))
+        told |= {
+            "beta": np.exp(root), "converged": self.rest.converged, "residual": self.rest.residual,
+            "stability": stability, "stable": stable,
+        }  # fmt: skip
+        state = (self.branch.H, root)
+        d = self.state[0]
+        return told, Point(x, d, np.nan, self.branch.m, self.rest.converged, stable, state)
 
     def excess(self, log_beta: float, x: float) -> float:
         """Return e(β, x) less the energy of the reference."""
@@ -229,13 +264,18 @@ class _Walk:
         self.solved += 1
         return self.state[2] - self.energy
 
-    def root(self, x: float, past: list[float]) -> float | None:
+    def root(self, x: float) -> float | None:
         """Return ln β with the energy of the reference, near where past roots lead, or None."""
         self.solved, self.failed = 0, False
-        last, change = (past[-1], past[-1] - past[-2]) if len(past) > 1 else (0.0, 0.0)
+        past = self.roots
+        last = past[-1] if past else 0.0
+        change = past[-1] - past[-2] if len(past) > 1 else 0.0
         low, high = (float(np.log(b)) for b in self.options.betas)
         a = min(max(last + change, low), high)
         at_a = self.excess(a, x)
+        if not self.rest.converged:
+            self.failed = True
+            return None
         if at_a == 0:
             return a
         # The energy falls as β grows.

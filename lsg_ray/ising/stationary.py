@@ -1,4 +1,4 @@
-"""Stationary points of the TAP free energy: where exactly they are, which are one, which are stable.
+"""Stationary points of the TAP free energy: where exactly, which are one, and which are stable.
 
 An iteration that moves by less than its tolerance may still be far from rest: by tolerance/(1 − λ),
 λ its slowest rate.  So every resting place goes on by Newton's method to the rounding error before

@@ -29,7 +29,8 @@ def _cavities(mi, mj, t):
     p, q = mi - t * mj, mj - t * mi
     alone = 1.0 - t * t
     scale = 2.0 / (alone + math.sqrt(max(alone * alone - 4.0 * t * p * q, 0.0)))
-    return p * scale, q * scale
+    # Of a saturated spin, rounding would make more than 1.
+    return max(min(p * scale, 1.0), -1.0), max(min(q * scale, 1.0), -1.0)
 
 
 @inlined
@@ -221,28 +222,62 @@ def conjugate_gradient(S, b, x, relative, steps, scratch):
 
 
 @kernel
-def least_eigenvalue(P, v, y, steps):
-    """Return the least eigenvalue of a symmetric matrix without positive entries off its diagonal.
+def energy_change(m, change, t, J):
+    """Return the change of Σ_{i<j} J_ij C_ij with magnetizations, along ∂m (N,).
 
-    P (N, N) float32 by its lower triangle; v (N,) float32 start, positive, replaced by what power
-    iteration with the largest diagonal entry as shift has come to; y (N,) float32 scratch.
+    With a, b the cavity means of a pair, C = (t + ab)/(1 + tab) and m_i = (a + tb)/(1 + tab),
+
+        ∂C = {∂m_i [b(1 − t²a²) − at(1 − b²)] + ∂m_j [a(1 − t²b²) − bt(1 − a²)]}/(1 − t²a²b²).
     """
-    n = len(v)
-    shift = P[0, 0]
-    for i in range(n):
-        shift = max(shift, P[i, i])
-    value = 0.0
-    for _ in range(steps):
-        norm = 0.0
+    n = len(m)
+    total = 0.0
+    for j in range(1, n):
+        row, mj, w, dj = t[j], m[j], J[j], change[j]
+        own = 0.0
+        for i in range(j):
+            a, b = _cavities(m[i], mj, row[i])
+            ta, tb = row[i] * a, row[i] * b
+            to_i = b * (1.0 - ta * ta) - ta * (1.0 - b * b)
+            to_j = a * (1.0 - tb * tb) - tb * (1.0 - a * a)
+            own += w[i] * (change[i] * to_i + dj * to_j) / max(1.0 - ta * tb * a * b, 1e-300)
+        total += own
+    return total
+
+
+@kernel
+def lanczos(S, basis, diagonal, beside, first, last):
+    """Make Lanczos steps first … last − 1 on a symmetric matrix; return how many there are then.
+
+    S (N, N) float32 by its lower triangle; basis (≥ last + 1, N) float32, of which rows up to
+    ``first`` are there, orthonormal; diagonal, beside (≥ last,) float64 of the tridiagonal matrix,
+    filled.  Fewer steps than asked for where the vectors span an invariant space.
+    """
+    n = S.shape[0]
+    for k in range(first, last):
+        v, y = basis[k], basis[k + 1]
+        _product(S, v, y)
+        projection = 0.0
         for i in range(n):
-            norm += v[i] * v[i]
-        scale = _F(1.0 / math.sqrt(norm))
+            projection += v[i] * y[i]
+        diagonal[k] = projection
+        size = 0.0
+        # Twice is enough (Parlett): what rounding leaves of earlier vectors goes in the second.
+        for _ in range(2):
+            for j in range(k + 1):
+                old = basis[j]
+                overlap = 0.0
+                for i in range(n):
+                    overlap += old[i] * y[i]
+                part = _F(overlap)
+                for i in range(n):
+                    y[i] -= part * old[i]
         for i in range(n):
-            v[i] *= scale
-        _product(P, v, y)
-        value = 0.0
+            size += y[i] * y[i]
+        size = math.sqrt(size)
+        beside[k] = size
+        if size <= 1e-6 * (abs(projection) + 1.0):
+            return k + 1
+        scale = _F(1.0 / size)
         for i in range(n):
-            value += v[i] * y[i]
-            # A component that vanishes would never come back.
-            v[i] = max(shift * v[i] - y[i], _F(0.0)) + _F(1e-7)
-    return value
+            y[i] *= scale
+    return last

@@ -1,0 +1,69 @@
+"""The least eigenvalue of a matrix like those of the cavity method, with a bound on its error.
+
+Matrices without positive entries off the diagonal have a least eigenvector without sign changes
+(O. Perron, G. Frobenius), so Lanczos iteration from a positive vector cannot miss it (C. Lanczos,
+J. Res. NBS 45, 255 (1950)).  θ is taken when its residual ‖Pv − θv‖, which bounds the distance to
+an eigenvalue, is small against θ itself: the sign is then known.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Steps before the first look, between looks, and at most.
+FIRST, BETWEEN, STEPS = 6, 4, 300
+#: A residual that is small enough, in units of the eigenvalue, and in any case; and what float32
+#: can do, in units of the largest entry.
+SHARE, SMALL, ROUNDING = 0.05, 1e-3, 2e-6
+
+
+class Least(NamedTuple):
+    """An eigenvalue, what it may be wrong by, and whether that is small enough."""
+
+    value: float
+    error: float
+    converged: bool
+
+    @property
+    def sign(self) -> int:
+        """+1 or −1; 0 where the eigenvalue is zero within its error."""
+        known = self.converged and abs(self.value) > self.error
+        return int(np.sign(self.value)) if known else 0
+
+
+def least_eigenvalue(P: NDArray[np.float32]) -> Least:
+    """Return the least eigenvalue of a symmetric matrix without positive entries off the diagonal.
+
+    Parameters
+    ----------
+    P
+        (N, N), by its lower triangle.
+
+    Notes
+    -----
+    N² multiply-adds a step; 6 to 30 of them.
+    """
+    from scipy.linalg import eigh_tridiagonal
+
+    from lsg_ray.kernels.bethe import lanczos
+
+    n = len(P)
+    diagonal = P.diagonal()
+    floor = ROUNDING * float(np.abs(diagonal).max(initial=0.0))
+    basis = np.empty((min(STEPS, n) + 1, n), np.float32)
+    basis[0] = n**-0.5
+    a, b = np.empty(len(basis)), np.empty(len(basis))
+    done, wanted = 0, min(FIRST, n)
+    while True:
+        done = lanczos(P, basis, a, b, done, wanted)
+        value, s = eigh_tridiagonal(a[:done], b[: done - 1], select="i", select_range=(0, 0))
+        theta = float(value[0])
+        error = max(float(b[done - 1] * abs(s[-1, 0])) if done < n else 0.0, floor)
+        good = error <= max(min(SMALL, SHARE * abs(theta)), floor)
+        if good or done < wanted or wanted == len(basis) - 1:
+            break
+        wanted = min(done + BETWEEN, len(basis) - 1)
+    return Least(theta, error, bool(good))
