@@ -79,8 +79,8 @@ def fit_bp(
         an inverse needs where there are few configurations; by default N/(N + M), or 0 if M is
         unknown.
     margin
-        For ``beliefs``: stay below the border of stability by so much of the threshold.  At the
-        border itself, a small field may have two solutions.
+        For ``beliefs``: where correlations have to be weakened to be stable, stay below the border
+        by so much of the threshold.  At the border itself, a small field may have two solutions.
 
     Returns
     -------
@@ -110,8 +110,8 @@ def _by_beliefs(
     scale, matrix = _correlation_matrix(target)
     history: dict[str, list[float]] = {"step": [], "delta": [], "threshold": [], "stable": []}
     found = None
-    below, above = 0.0, float(np.linalg.eigvalsh(matrix)[-1])
-    threshold = above
+    strongest = float(np.linalg.eigvalsh(matrix)[-1])
+    below, above, threshold = 0.0, strongest, strongest
     for step in range(BISECTIONS + 1):
         nearest = matrix if threshold == above else _clipped(matrix, threshold)
         J, h = _with_beliefs(target, nearest * scale)
@@ -132,7 +132,8 @@ def _by_beliefs(
         elif step > 0:
             above = threshold
         threshold = (below + above) / 2
-    if margin and found is not None:
+    # Where the data themselves are stable, there is no border to stay away from.
+    if margin and found is not None and below < strongest:
         J, h = _with_beliefs(target, _clipped(matrix, (1 - margin) * below) * scale)
         beliefs, stable = _settles(J, h, target.m, seed, threads)
         found = J, h, _own(J, h, beliefs, target)

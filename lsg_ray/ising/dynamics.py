@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.montecarlo import autocorrelation_time, sample_model
+from lsg_ray.ising.montecarlo import autocorrelation_time, overlap_averages, sample_model
 from lsg_ray.ising.references import References, as_references
 from lsg_ray.ising.tempering import temper_model
 from lsg_ray.networks.binary import Loss, evaluate
@@ -88,7 +88,8 @@ def relax(
     xarray.Dataset
         Over (reference, sweep), from 0: ``overlap`` and ``energy`` per weight in nats, means of the
         chains, with ``_spread``, their standard deviation; with a task ``accuracy``.  Over
-        ``reference``: ``equilibrium``, the overlap with the equilibrium magnetizations; ``memory``,
+        ``reference``: ``equilibrium``, the overlap with the equilibrium magnetizations, with
+        ``equilibrium_stderr``; ``memory``,
         (q − q_eq)/(1 − q_eq) over the last quarter of the sweeps, NaN where 1 − q_eq is noise;
         ``trapped``, memory above 0.2 and above its noise; ``relaxation``, the first sweep at which
         the memory is below 1/e, NaN if none.  Attributes: ``trapped`` (fraction), ``memory``,
@@ -200,16 +201,19 @@ def _leaf(
 
 
 def _equilibrium(
-    model: IsingModel, options: _Options, threads: int | None
+    model: IsingModel, sigma: NDArray[np.int8], options: _Options, threads: int | None
 ) -> tuple[xarray.Dataset, str, Floats]:
-    """Return equilibrium averages, by which method, and series of the energy (chains, draws)."""
+    """Return equilibrium averages, with overlaps with σ* (R, N), by which method, and series of the
+    energy (chains, draws).
+    """  # fmt: skip
     found = sample_model(
         model, chains=512, burn_in=200, draws=200, thin=4, beta=options.beta, seed=options.seed,
-        threads=threads,
+        threads=threads, references=sigma,
     )  # fmt: skip
     if found.attrs["converged"]:
         return found, "chains", found["energy"].values
     found = temper_model(model, beta=options.beta, seed=options.seed, threads=threads)
+    found = found.assign(overlap_averages(sigma, found["m_ladder"].values))
     return found, "tempering", found["energy"].values[-1]
 
 
@@ -217,8 +221,8 @@ def _dataset(
     model: IsingModel, chosen: References, found: _Relaxed, options: _Options, threads: int | None
 ) -> xarray.Dataset:
     n = model.n_spins
-    rest, how, series = _equilibrium(model, options, threads)
-    final = chosen.sigma @ rest["m"].values / n
+    rest, how, series = _equilibrium(model, chosen.sigma, options, threads)
+    final = rest["overlap"].values
     # Where the equilibrium is the reference itself there is nothing to forget.
     memory = (found.overlap - final[:, None]) / np.maximum(1 - final, 1e-9)[:, None]
     last = slice(-max(1, int(LATE * (options.sweeps + 1))), None)
@@ -226,7 +230,7 @@ def _dataset(
     # Late sweeps may all be correlated; chains are not, but a single one has no spread.
     spread = found.overlap_spread[:, last].mean(axis=1) / np.sqrt(max(options.chains - 1, 1))
     lone = found.overlap[:, last].std(axis=1) if options.chains == 1 else 0.0
-    error = np.sqrt(spread**2 + lone**2 + (rest["m_stderr"].values ** 2).sum() / n**2)
+    error = np.sqrt(spread**2 + lone**2 + rest["overlap_stderr"].values ** 2)
     error = np.maximum(error, 1 / (n * options.chains))  # a flip is the least that can be seen
     noisy = 1 - final < SIGMAS * error + 1e-9
     late[noisy] = np.nan
@@ -241,6 +245,7 @@ def _dataset(
         "energy": (axes, found.energy, {"long_name": "energy per weight", **nat}),
         "energy_spread": (axes, found.energy_spread, nat),
         "equilibrium": ("reference", final, one),
+        "equilibrium_stderr": ("reference", rest["overlap_stderr"].values, one),
         "memory": ("reference", late, one),
         "trapped": ("reference", trapped),
         "relaxation": ("reference", relaxation, {"units": "sweep"}),

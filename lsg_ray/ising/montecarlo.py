@@ -48,6 +48,7 @@ def sample_model(
     seed: int = 0,
     threads: int | None = None,
     triples: ArrayLike | None = None,
+    references: ArrayLike | None = None,
     keep: int = 0,
     batches: int = 1,
     progress: Progress | None = None,
@@ -64,6 +65,8 @@ def sample_model(
         As in `Chains`.
     triples
         (T, 3) indices of spins whose third moments are wanted.
+    references
+        (R, N) configurations whose mean overlap with the model's is wanted.
     keep
         How many configurations to return, from the last draws.
     batches
@@ -77,8 +80,9 @@ def sample_model(
     xarray.Dataset
         ``m`` (weight), ``C`` (weight, weight_), ``energy_mean`` with ``_stderr`` each; ``energy``
         (chain, draw); ``rhat`` (weight); with triples ``third`` and ``third_connected`` (triple)
-        and their errors; with `keep`, ``configurations`` (configuration, weight).  Attributes:
-        ``converged``, ``rhat_max``, ``energy_rhat``, ``autocorrelation`` (τ in sweeps),
+        and their errors; with references ``overlap`` (reference), Σ σ*_i m_i/N, with its error, for
+        which the m_i are not independent; with `keep`, ``configurations`` (configuration, weight).
+        Attributes: ``converged``, ``rhat_max``, ``energy_rhat``, ``autocorrelation`` (τ in sweeps),
         ``effective_samples``, ``acceptance``, ``sweeps``.
 
     Raises
@@ -116,7 +120,11 @@ def sample_model(
         leaf, given = dask.delayed(_batch, pure=False), share(run)
         leaves = [leaf(given, b, sizes[b], starts[b]) for b in range(batches)]
         parts = compute(leaves, progress)
-    return _dataset(run, _joined(parts), keep)
+    sums = _joined(parts)
+    found = _dataset(run, sums, keep)
+    if references is None:
+        return found
+    return found.assign(overlap_averages(references, (sums.first + sums.last).T / draws))
 
 
 class _Sums(NamedTuple):
@@ -270,6 +278,25 @@ def _averages(
         "m_stderr": ("weight", m_error, one),
         "C": (("weight", "weight_"), C, {"long_name": "correlation", **one}),
         "C_stderr": (("weight", "weight_"), C_error, one),
+    }
+
+
+def overlap_averages(references: ArrayLike, means: Floats) -> dict[str, Any]:
+    """Return the mean overlap with each of some configurations (R, N), and its error.
+
+    Parameters
+    ----------
+    means
+        (chains, N) magnetizations of independent chains: overlaps scatter between them, whatever
+        the correlations between weights.
+    """
+    sigma = np.asarray(references, np.float64)
+    overlap = means @ sigma.T / sigma.shape[1]
+    error = overlap.std(axis=0, ddof=1) / np.sqrt(len(means))
+    one = {"units": "1"}
+    return {
+        "overlap": ("reference", overlap.mean(axis=0), one),
+        "overlap_stderr": ("reference", error, one),
     }
 
 

@@ -19,7 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, autocorrelation_time, split_rhat
+from lsg_ray.ising.montecarlo import (
+    FEWEST_DRAWS,
+    RHAT,
+    autocorrelation_time,
+    series_rhat,
+    split_rhat,
+)
 from lsg_ray.rng import Stage, seed_sequence
 
 Floats = NDArray[np.float64]
@@ -74,11 +80,13 @@ def temper_model(
     xarray.Dataset
         At the last temperature ``m``, ``C`` with ``_stderr``, ``m_ladder`` (ladder, weight),
         ``rhat``; over ``beta``
-        ``energy_mean`` with ``_stderr``, ``energy_variance``, and ``exchanged``, the share of
-        exchanges with the next temperature that were accepted; ``energy`` (beta, ladder, draw).
-        Attributes: ``converged``, ``rhat_max``, ``round_trips`` (in all ladders, from the coldest
-        to the hottest and back), ``autocorrelation`` (of the energy at the last temperature, in
-        sweeps), ``sweeps``.
+        ``energy_mean`` with ``_stderr``, ``energy_variance``, ``energy_rhat``, and ``exchanged``,
+        the share of exchanges with the next temperature that were accepted; ``energy`` (beta,
+        ladder, draw).
+        Attributes: ``converged`` (R̂ of all spins at the last temperature, and of the energy at
+        each, below 1.05, and a round trip for each ladder), ``rhat_max``, ``energy_rhat``,
+        ``round_trips`` (in all ladders, from the coldest to the hottest and back),
+        ``autocorrelation`` (of the energy at the last temperature, in sweeps), ``sweeps``.
 
     Raises
     ------
@@ -131,6 +139,7 @@ def temper_model(
     means = halves.sum(axis=0) / draws
     early = halves[0] / (draws // 2 + draws % 2)
     rhat = split_rhat(early.T, (halves[1] / (draws // 2)).T, draws)
+    energy_rhat = np.array([series_rhat(series) for series in energy])
     mean = energy.mean(axis=2)
     nat = {"units": "nat"}
     root = np.sqrt(ladders)
@@ -146,15 +155,20 @@ def temper_model(
             "energy_mean": ("beta", mean.mean(axis=1), nat),
             "energy_mean_stderr": ("beta", mean.std(axis=1, ddof=1) / root, nat),
             "energy_variance": ("beta", energy.var(axis=(1, 2)), {"units": "nat^2"}),
+            "energy_rhat": ("beta", energy_rhat, {"long_name": "split R̂ of the energy"}),
             "exchanged": ("beta", replicas.exchanged()),
         },
         {"beta": ("beta", steps, {"long_name": "inverse temperature"})},
         {
             "statistic": "parallel tempering",
             "ladders": ladders, "draws": draws, "thin": thin, "seed": seed, "method": method,
-            "sweeps": total, "rhat_max": float(rhat.max()), "round_trips": replicas.round_trips,
+            "sweeps": total, "rhat_max": float(rhat.max()),
+            "energy_rhat": float(energy_rhat.max()), "round_trips": replicas.round_trips,
             "autocorrelation": thin * autocorrelation_time(energy[-1]),
-            "converged": int(rhat.max() < RHAT and (cold == 0 or replicas.round_trips >= ladders)),
+            "converged": int(
+                max(rhat.max(), energy_rhat.max()) < RHAT
+                and (cold == 0 or replicas.round_trips >= ladders)
+            ),
         },
     )  # fmt: skip
 

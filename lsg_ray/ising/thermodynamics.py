@@ -83,7 +83,7 @@ def thermodynamics(
         ``_stderr``; ``exchanged``.  With a reference also ``d`` and ``d_stderr``, and
         ``energy``, without the field term, at the last temperature.  Attributes: ``s``,
         ``s_stderr`` (at the last), ``converged``
-        (R̂, round trips, and possible entropies), ``rhat_max``, ``round_trips``,
+        (R̂, round trips, and possible entropies), ``rhat_max``, ``energy_rhat``, ``round_trips``,
         ``autocorrelation`` (of the energy at the last temperature, in sweeps).
 
     Raises
@@ -154,7 +154,8 @@ def thermodynamics(
         "s": float(whole["s"][-1]), "s_stderr": float(errors["s"][-1]),
         "converged": int(found.attrs["converged"] and possible),
         **{name: found.attrs[name] for name in (
-            "rhat_max", "round_trips", "ladders", "draws", "thin", "autocorrelation")},
+            "rhat_max", "energy_rhat", "round_trips", "ladders", "draws", "thin", "autocorrelation",
+        )},
     }  # fmt: skip
     if sigma is not None:
         overlap = found["m_ladder"].values @ sigma[0] / n

@@ -103,3 +103,24 @@ def test_margin__stays_below_the_border():
     assert np.abs(inside.model.J).max() < np.abs(border.model.J).max()
     with pytest.raises(InputError, match="margin 1"):
         fit_boltzmann((np.zeros(n), c), method="bp", margin=1.0)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05, 0.3])
+def test_margin__leaves_alone_what_is_stable(margin):
+    """A chain of 10 spins, whose moments plain sweeps find: there is no border to stay away from."""
+    n = 10
+    J = np.diag(np.full(n - 1, 0.3), 1)
+    exact = enumerate_model(IsingModel(J + J.T, np.linspace(-0.2, 0.3, n)))
+    fit = fit_boltzmann((exact.m, exact.C), method="bp", margin=margin, verify=False)
+    assert fit.report["converged"]
+    assert fit.report["rms_C_method"] < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_margin__of_weak_models_changes_nothing(seed):
+    exact = enumerate_model(IsingModel(*couplings(12, seed=seed, scale=0.05)))
+    plain, inside = (
+        fit_boltzmann((exact.m, exact.C), method="bp", margin=margin, verify=False)
+        for margin in (0.0, 0.2)
+    )
+    np.testing.assert_array_equal(plain.model.J, inside.model.J)

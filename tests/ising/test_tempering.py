@@ -36,6 +36,24 @@ def test_averages__are_exact_at_every_temperature():
     assert np.abs(by_formula).max() < 0.5
 
 
+def test_energies_that_have_not_settled__are_flagged():
+    """A ferromagnet in its first sweeps: spins are even by symmetry, so that R̂ of m alone may be
+    small; the energy is still falling.  After a burn-in nothing is flagged, in 10 of 10 runs.
+    """  # fmt: skip
+    n = 64
+    model = IsingModel((np.ones((n, n)) - np.eye(n)) * 1.2 / n, np.zeros(n))
+    betas, options = [0.2, 0.6, 1.0], {"ladders": 32, "draws": 60, "thin": 1}
+    for seed in range(3):
+        early = temper_model(model, betas=betas, burn_in=0, seed=seed, **options)
+        assert early.attrs["energy_rhat"] == early["energy_rhat"].max()
+        assert early.attrs["converged"] == 0
+    late = [
+        temper_model(model, betas=betas, burn_in=200, seed=seed, **options | {"thin": 20})
+        for seed in range(10)
+    ]
+    assert [found.attrs["converged"] for found in late] == [1] * 10
+
+
 def test_trapped_model__is_freed():
     """A ferromagnet of 40 spins below its transition: chains at β = 1 keep the sign they took."""
     n = 40
