@@ -48,7 +48,10 @@ def tap(
         from lsg_ray.report.figures.landscape import tap_figure
 
         draw(figure, tap_figure(found))
-    names = ("starts", "converged", "states", "stable_states", "peaks", "peak_test")
+    names = (
+        "starts", "converged", "states", "stable_states", "saddles", "undetermined_states", "peaks",
+        "peak_test",
+    )  # fmt: skip
     lowest = float(found["state_f"].values[0]) if found.sizes["state_number"] else None
     summary = {
         **{name: found.attrs[name] for name in names}, "lowest_free_energy": lowest,

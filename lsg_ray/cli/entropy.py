@@ -148,7 +148,7 @@ def _scan_summary(found: Any) -> dict[str, Any]:
     names = (
         "verdict", "hysteresis", "discontinuities", "jump", "s0", "s0_stderr", "s0_stable",
         "converged",
-        "stable", "exists", "largest_step",
+        "stable", "exists", "largest_step", "unexplained_step",
     )  # fmt: skip
     about = found.attrs
     summary = {name: about[name] for name in names if name in about}

@@ -248,7 +248,7 @@ def _leaf(
     """Go through ascending fields up and down, for each of some references."""
     shape, n = (len(sigma), 2, len(xs)), model.n_spins
     width = n if options.magnetizations else 0
-    numbers = {name: np.empty(shape) for name in _Solved._fields}
+    numbers: dict[str, Any] = {name: np.empty(shape) for name in _Solved._fields}
     for name in ("converged", "restarted", "stable"):
         numbers[name] = np.empty(shape, np.bool_)
     numbers["iterations"] = np.empty(shape, np.int32)
@@ -270,7 +270,7 @@ def _leaf(
             points.append(line[:: 1 - 2 * way])
         m = np.array([[point.m for point in line] for line in points])
         found.separation[r] = ((m[0] - m[1]) ** 2).mean(axis=1) / 4
-        found.gap[r], found.gap_field[r], found.step[r] = search(*points, around.go_on)
+        found.gap[r], found.gap_field[r], found.step[r] = search(points[0], points[1], around.go_on)
         if width:
             found.m[r] = m
     return found

@@ -182,7 +182,7 @@ def _leaf(
     model: IsingModel, sigma: NDArray[np.int8], energy: float, xs: Floats, options: _Options
 ) -> _Curve:
     shape = (2, len(xs))
-    numbers = {name: np.full(shape, np.nan) for name in _Curve._fields}
+    numbers: dict[str, Any] = {name: np.full(shape, np.nan) for name in _Curve._fields}
     numbers |= {
         name: np.zeros(shape, np.bool_) for name in ("exists", "converged", "stable", "failed")
     }
@@ -204,7 +204,7 @@ def _leaf(
         walk.stand_at(start)
         return walk.solution(x)[1]
 
-    between = search(*points, go_on)
+    between = search(points[0], points[1], go_on)
     numbers |= {"gap": between.gap, "gap_field": between.field, "step": between.step}
     return _Curve(**numbers)
 

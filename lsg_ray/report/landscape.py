@@ -137,8 +137,9 @@ def _states(states: xarray.Dataset) -> Section:
         "Free energies of the fixed points of the TAP equations (model of the cavity method, all "
         f"weights) from {about['starts']:,} random "
         f"starts: {100 * about['converged']:.3g} % have converged; distinct "
-        f"states: {about['states']:,}, of which stable: {about['stable_states']:,}; peaks of the "
-        f"histogram: {about['peaks']} ({about['peak_test']}). Right, overlaps of different states."
+        f"stationary points: {about['states']:,}, of which stable states: "
+        f"{about['stable_states']:,}, saddles: {about['saddles']:,}; peaks of the histogram over "
+        f"minima: {about['peaks']} ({about['peak_test']}). Right, overlaps of different points."
     )
     alt = "Histogram of TAP free energies, and of overlaps between states."
     return section("tap", TITLES["tap"], partial(tap_figure, states), caption, alt)

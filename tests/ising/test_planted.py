@@ -5,6 +5,7 @@ import pytest
 
 from lsg_ray.ising.bp import Couplings
 from lsg_ray.ising.branch import Branch
+from lsg_ray.ising.curve import entropy_curve
 from lsg_ray.ising.eigenvalue import least_eigenvalue
 from lsg_ray.ising.entropy import entropy_scan
 from lsg_ray.ising.hysteresis import GAP
@@ -233,3 +234,26 @@ def test_least_eigenvalue__of_blocks_that_do_not_know_of_each_other():
         assert found.converged
         assert abs(found.value - exact) <= max(found.error, 1e-5)
         assert found.sign == np.sign(exact)
+
+
+@pytest.mark.parametrize("points", [1, 4, 10])
+def test_curves__go_through_what_is_known(points):
+    """A coarse scan's curve is that of a fine one to 10⁻³, where straight lines are 10 times off."""
+    n, rng = 60, np.random.default_rng(4)
+    model = (noise(rng, n, 1.5), 0.3 * rng.normal(size=n))
+    sigma = rng.choice([-1, 1], (2, n))
+    coarse = entropy_scan(model, sigma, np.arange(-6, 7) * 0.5)
+    curve = entropy_curve(coarse, points)
+    assert curve.sizes["field"] == 12 * points + 1
+    fine = entropy_scan(model, sigma, curve["field"].values)
+    straight = entropy_curve(coarse.drop_vars(["d_slope", "s_slope"]), points)
+    for name in "ds":
+        error = np.abs(curve[name] - fine[name]).max()
+        assert error < 2e-3
+        if points > 1:
+            assert error < np.abs(straight[name] - fine[name]).max() / 5
+    loop = entropy_scan(
+        (Block(200, 100, 1.3, 0.03, np.ones(200)).J, np.zeros(200)), np.ones((1, 200))
+    )
+    broken = entropy_curve(loop, points)["d"].isnull().values.sum()
+    assert broken == 2 * (points - 1)

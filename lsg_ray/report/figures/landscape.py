@@ -9,6 +9,8 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lsg_ray.ising.curve import entropy_curve
+from lsg_ray.ising.entropy import entropy_bound
 from lsg_ray.report.style import (
     ACCENT,
     CONTRAST,
@@ -42,37 +44,27 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
     """
     figure = new_figure(3.1)
     left, right = figure.subplots(1, 2)
-    d = np.linspace(0, 1, 401)[1:-1]
-    right.plot(d, -d * np.log(d) - (1 - d) * np.log(1 - d), color=GREY, lw=0.9)
+    all_d = np.linspace(0, 1, 401)[1:-1]
+    right.plot(all_d, entropy_bound(all_d), color=GREY, lw=0.9)
     right.annotate("bound", (0.5, np.log(2)), (0, 3), textcoords="offset points", ha="center",
                    color=GREY)  # fmt: skip
     for n, (name, scan) in enumerate(scans.items()):
         colour = PART_COLOURS.get(name, OTHERS[n % len(OTHERS)] if name != "full" else INK)
-        x = scan["field"].values
+        curve = entropy_curve(scan)
+        x, d, s = (curve[name].values for name in ("field", "d", "s"))
         settled = scan["converged"].values.astype(bool)
-        for k, direction in enumerate(("up", "down")):
-            rows = scan["d"].values[:, k]
-            for r in _few(len(rows)):
-                left.plot(x, rows[r], ls=STYLES[direction], color=colour, lw=0.4, alpha=0.35)
-            left.plot(
-                x, rows.mean(axis=0), ls=STYLES[direction], color=colour,
-                label=name if direction == "up" else None,
-            )  # fmt: skip
+        for k, (direction, style) in enumerate(STYLES.items()):
+            for r in _few(len(d)):
+                thin = {"ls": style, "color": colour, "lw": 0.4, "alpha": 0.35}
+                left.plot(x, d[r, k], **thin)
+                right.plot(d[r, k], s[r, k], **thin)
+            label = name if direction == "up" else None
+            left.plot(x, d[:, k].mean(axis=0), ls=style, color=colour, label=label)
+            right.plot(d[:, k].mean(axis=0), s[:, k].mean(axis=0), ls=style, color=colour)
             bad = ~settled[:, k]
             if bad.any():
-                left.plot(
-                    np.broadcast_to(x, rows.shape)[bad], rows[bad], "x", color=colour, ms=3,
-                    mew=0.7,
-                )  # fmt: skip
-        for r in _few(len(scan["s"])):
-            for k, style in enumerate(STYLES.values()):
-                right.plot(scan["d"].values[r, k], scan["s"].values[r, k], ls=style, color=colour,
-                           lw=0.4, alpha=0.35)  # fmt: skip
-        for k, style in enumerate(STYLES.values()):
-            right.plot(
-                scan["d"].values[:, k].mean(axis=0), scan["s"].values[:, k].mean(axis=0),
-                ls=style, color=colour,
-            )  # fmt: skip
+                fields = np.broadcast_to(scan["field"].values, bad.shape)[bad]
+                left.plot(fields, scan["d"].values[:, k][bad], "x", color=colour, ms=3, mew=0.7)
     left.set_xlabel("distance field $x$ (nat)")
     left.set_ylabel("distance $d$ to the reference")
     left.set_ylim(-0.02, 1.02)
@@ -148,7 +140,7 @@ def tap_figure(states: xarray.Dataset) -> Figure:
     left.set_xlabel("TAP free energy $f$ per weight (nat)")
     left.set_ylabel(f"starts, of {len(settled):,}")
     left.xaxis.set_major_locator(round_ticks(4))
-    label_panel(left, "a", f"distinct states: {int(states.attrs['states']):,}")
+    label_panel(left, "a", f"stationary points: {int(states.attrs['states']):,}")
     _overlaps(right, states)
     return figure
 
