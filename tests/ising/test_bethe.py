@@ -107,7 +107,7 @@ def test_margin__stays_below_the_border():
 
 @pytest.mark.parametrize("margin", [0.0, 0.05, 0.3])
 def test_margin__leaves_alone_what_is_stable(margin):
-    """A chain of 10 spins, whose moments plain sweeps find: there is no border to keep away from."""
+    """A chain of 10 spins, whose moments plain sweeps find: there is no border here."""
     n = 10
     J = np.diag(np.full(n - 1, 0.3), 1)
     exact = enumerate_model(IsingModel(J + J.T, np.linspace(-0.2, 0.3, n)))

@@ -238,7 +238,7 @@ def test_least_eigenvalue__of_blocks_that_do_not_know_of_each_other():
 
 @pytest.mark.parametrize("points", [1, 4, 10])
 def test_curves__go_through_what_is_known(points):
-    """A coarse scan's curve is that of a fine one to 10⁻³, where straight lines are 10 times off."""
+    """A coarse scan's curve is that of a fine one to 10⁻³; straight lines are far off."""
     n, rng = 60, np.random.default_rng(4)
     model = (noise(rng, n, 1.5), 0.3 * rng.normal(size=n))
     sigma = rng.choice([-1, 1], (2, n))
