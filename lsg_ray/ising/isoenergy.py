@@ -40,9 +40,9 @@ Progress = Callable[[int, int], None]
 #: The paper's fields, −3 to 3 in steps of 0.05, and the authors' range of β.
 FIELDS = tuple(np.round(np.arange(-60, 61) * 0.05, 10).tolist())
 BETAS = (0.1, 5.0)
-#: First step of ln β away from where the last roots lead, at most and at least, and how it grows
-#: until the root is bracketed.
-FIRST_STEP, LEAST_STEP, GROWTH = 0.02, 1e-4, 2.0
+#: First step of ln β away from where the last roots lead, at most and at least, how it grows until
+#: the root is bracketed, and shrinks where no solution converges.
+FIRST_STEP, LEAST_STEP, GROWTH, SHRINK = 0.02, 1e-4, 2.0, 8.0
 #: Accuracy of ln β; of the energy per weight, where the search may end, and where it has found it.
 ACCURACY, EXACT, SAME = 1e-10, 1e-12, 1e-7
 #: Steps of the search, at most.
@@ -216,20 +216,22 @@ class _Walk:
         self, model: IsingModel, reference: Floats, energy: float, options: _Options, way: int
     ) -> None:
         self.model, self.reference, self.energy, self.options = model, reference, energy, options
-        self.branch = Branch(
-            options.tolerance, options.max_sweeps, options.damping, 1 - 2 * way, restart=False
-        )
+        self.side = 1 - 2 * way
+        self.branch = self.fresh()
         self.roots: list[float] = []
         self.solved, self.failed = 0, False
+
+    def fresh(self) -> Branch:
+        """Return a branch that knows no solution yet."""
+        options = self.options
+        return Branch(
+            options.tolerance, options.max_sweeps, options.damping, self.side, restart=False
+        )
 
     def stand_at(self, start: Point) -> None:
         """Go on from a solution that was found before."""
         H, root = start.state
-        beta = float(np.exp(root))
-        self.branch.stand_at(
-            start.x, beta * self.model.h + start.x * self.reference, H,
-            Couplings.at(self.model.J, beta),
-        )  # fmt: skip
+        self._back_to(root, H, start.x)
         self.roots = [root]
 
     def solution(self, x: float) -> tuple[dict[str, Any], Point]:
@@ -265,32 +267,54 @@ class _Walk:
         return self.state[2] - self.energy
 
     def root(self, x: float) -> float | None:
-        """Return ln β with the energy of the reference, near where past roots lead, or None."""
-        self.solved, self.failed = 0, False
+        """Return ln β with the energy of the reference, near where past roots lead, or None.
+
+        Where no solution converges there, it is looked for from the highest temperature down.
+        """
+        self.solved = 0
         past = self.roots
         last = past[-1] if past else 0.0
         change = past[-1] - past[-2] if len(past) > 1 else 0.0
         low, high = (float(np.log(b)) for b in self.options.betas)
-        a = min(max(last + change, low), high)
-        at_a = self.excess(a, x)
+        size = min(max(abs(change) / 4, LEAST_STEP), FIRST_STEP) if change else FIRST_STEP
+        found = self._from(min(max(last + change, low), high), size, x)
+        if self.failed:
+            self.branch = self.fresh()
+            found = self._from(low, FIRST_STEP, x)
+        return found
+
+    def _from(self, a: float, size: float, x: float) -> float | None:
+        """Return the root, by steps of growing size from ln β = a towards it."""
+        self.failed = False
+        low, high = (float(np.log(b)) for b in self.options.betas)
+        at_a, H = self.excess(a, x), self.branch.H
         if not self.rest.converged:
             self.failed = True
             return None
         if at_a == 0:
             return a
         # The energy falls as β grows.
-        size = min(max(abs(change) / 4, LEAST_STEP), FIRST_STEP) if change else FIRST_STEP
         step = size if at_a > 0 else -size
         while low < a < high or (a == low and step > 0) or (a == high and step < 0):
             b = min(max(a + step, low), high)
             at_b = self.excess(b, x)
             if not self.rest.converged:
-                self.failed = True
-                return None
+                if abs(step) <= LEAST_STEP:
+                    self.failed = True
+                    return None
+                # Perhaps beyond the root: back, and on in smaller steps.
+                self._back_to(a, H, x)
+                step /= SHRINK
+                continue
             if at_a * at_b <= 0:
                 return self._between(x, a, at_a, b, at_b)
-            a, at_a, step = b, at_b, GROWTH * step
+            a, at_a, H, step = b, at_b, self.branch.H, GROWTH * step
         return None
+
+    def _back_to(self, log_beta: float, H: Floats, x: float) -> None:
+        beta = float(np.exp(log_beta))
+        h = beta * self.model.h + x * self.reference
+        self.branch.stand_at(x, h, H, Couplings.at(self.model.J, beta))
 
     def _between(self, x: float, a: float, at_a: float, b: float, at_b: float) -> float | None:
         """Return the root between two places of different sign, by the Illinois method.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
+from lsg_ray.ising.bp import belief_propagation
 from lsg_ray.ising.isoenergy import iso_energy
 from lsg_ray.ising.model import IsingModel
 
@@ -59,3 +60,34 @@ def test_where_no_temperature_has_the_energy__says_so():
         iso_energy(model, np.ones(4), betas=(2.0, 1.0))
     with pytest.raises(InputError, match="tolerance"):
         iso_energy(model, np.ones(4), tolerance=-1)
+
+
+def test_first_bracket__where_nothing_converges_at_the_usual_temperature():
+    """A glass far below its transition at β = 1; the reference's energy is that of β = 0.2."""
+    n, rng = 60, np.random.default_rng(5)
+    model = IsingModel(glass(n, 0.4), 0.1 * rng.normal(size=n))
+    sigma = rng.choice([-1, 1], (4000, n))
+    sigma = sigma[np.argmin(np.abs(model.energy(sigma) / n + 0.65))]
+    assert not belief_propagation(model, max_sweeps=60, tolerance=1e-9).converged[0]
+    curve = iso_energy(model, sigma, [-0.3, 0.0, 0.3], max_sweeps=60)
+    assert curve["exists"].all()
+    assert curve["converged"].all()
+    assert (curve["beta"] < 0.5).all()
+    np.testing.assert_allclose(curve["e"], model.energy(sigma)[0] / n, atol=1e-7)
+
+
+def test_loops__of_blocks_at_constant_energy_do_not_depend_on_the_grid():
+    """A block of 15 with its loop, in a bulk that keeps the energy."""
+    n, rng = 90, np.random.default_rng(6)
+    h = 0.6 * rng.normal(size=n)
+    J = np.zeros((n, n))
+    J[:15, :15] = 1.3 / 14
+    np.fill_diagonal(J, 0)
+    h[:15] = -0.05
+    sigma = np.where(rng.random(n) < 0.75, np.sign(h), -np.sign(h))
+    sigma[:15] = 1
+    verdicts = [
+        iso_energy((J, h), sigma, step * (np.arange(-count, count + 1) + shift)).attrs["verdict"]
+        for step, count, shift in ((0.2, 4, 0.0), (0.2, 4, 0.5), (0.1, 8, 0.25))
+    ]
+    assert verdicts == ["first-order"] * 3
