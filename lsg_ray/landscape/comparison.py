@@ -131,7 +131,8 @@ def _table(around: xarray.Dataset) -> xarray.Dataset:
 
 
 def paired_z(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the z-score of the mean of second − first (…, pairs); NaN of one pair or no spread.
+    """Return the z-score of the mean of second − first (…, pairs); 0 where nothing differs, NaN of
+    one pair, or of differences without a spread.
 
     >>> float(paired_z(np.zeros(3), np.array([1.0, 2.0, 3.0])).round(2))  # t = 3.46
     1.79
@@ -143,7 +144,7 @@ def paired_z(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray
     if n < 2:
         return np.full(difference.shape[:-1], np.nan)
     mean, error = difference.mean(axis=-1), difference.std(axis=-1, ddof=1) / np.sqrt(n)
-    t = np.divide(mean, error, out=np.full_like(error, np.nan), where=error > 0)
+    t = np.divide(mean, error, out=np.where(mean == 0, 0, np.nan), where=error > 0)
     tail = np.maximum(stats.t.sf(np.abs(t), n - 1), np.finfo(np.float64).tiny)
     found: NDArray[np.float64] = -np.sign(t) * special.ndtri(tail)
     return found

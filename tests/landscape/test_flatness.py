@@ -222,7 +222,7 @@ def test_sides_of_a_comparison_draw_for_themselves(solutions):
     for name in ("trace", "rise"):
         first, second = found[name].values
         assert (first != second).all()
-    assert np.isnan(found["z"].sel(quantity="train_loss"))
+    assert found["z"].sel(quantity="train_loss") == 0
     difference = np.diff(found["trace"].values, axis=0)[0]
     # Four estimates of 0, by errors from ten probes each: beyond five once in 2,000.
     assert (np.abs(difference) < 5 * np.sqrt((found["trace_stderr"] ** 2).sum("side"))).all()
