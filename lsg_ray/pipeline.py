@@ -227,8 +227,12 @@ def _walk(
 def _measures(walked: SolutionSurvey | str) -> dict[str, Any]:
     if isinstance(walked, str):
         return {}
+    from lsg_ray.landscape.censored import survival_of
+
     return {
-        "flat_width": float(walked.walks["flat_width"].mean()),
+        "flat_width": {
+            sigma: one._asdict() for sigma, one in survival_of(walked.walks, "flat_width").items()
+        },
         "barrier": {
             name: float(path["train_barrier"].mean()) for name, path in walked.paths.items()
         },

@@ -71,10 +71,11 @@ def of_solutions(default: int) -> Callable[[Callable], Callable]:
 @on_examples
 def walk(store: str, out: str, sigma: str, **options: Any) -> None:
     """Walk at random from solutions of STORE, and watch loss and accuracy."""
+    from lsg_ray.landscape.censored import Survival, survival_of, told
     from lsg_ray.landscape.walks import random_walk
     from lsg_ray.report.figures.terrain import walk_figure
 
-    sigmas = numbers(sigma, "--sigma")
+    sigmas, flat = numbers(sigma, "--sigma"), ("flat_width", "flat_steps")
 
     def work(view: Any, **more: Any) -> Any:
         return random_walk(view, sigma=sigmas, **more)
@@ -84,8 +85,9 @@ def walk(store: str, out: str, sigma: str, **options: Any) -> None:
         return {
             "sigma": found["sigma"].values,
             "solutions": found.sizes["solution"],
-            "flat_steps": found["flat_steps"].mean(("solution", "walker")).values,
-            "flat_width": found["flat_width"].mean(("solution", "walker")).values,
+            **{name: [told(one) for one in survival_of(found, name).values()] for name in flat},
+            **{f"{name}_{field}": found[f"{name}_{field}"].values
+               for name in flat for field in Survival._fields},
             "train_loss_first": float(found["train_loss"].isel(step=0).mean()),
             "train_loss_last": last["train_loss"].values,
             "test_accuracy_last": last["test_accuracy"].values,

@@ -50,6 +50,11 @@ def run(spec: str, out: str, landscape: bool, as_json: bool, **options: Any) -> 
 def _told(name: str, found: Any) -> str:
     if isinstance(found, dict) and "verdict" in found:
         return f"{name}: {found['verdict']}, s = {found['s0']:.4f}"
+    if name == "flat_width":
+        from lsg_ray.landscape.censored import Survival, told
+
+        widths = [f"{told(Survival(**one))} at σ = {sigma}" for sigma, one in found.items()]
+        return f"flat width: {', '.join(widths)}"
     return f"{name.replace('_', ' ')}: {cell(found)}"
 
 

@@ -24,6 +24,10 @@ from lsg_ray.kernels.products import outer, product
 CROSS_ENTROPY, HINGE = 0, 1
 #: Examples handled at a time; longer batches are cut, so that a layer stays in the cache.
 MAX_CHUNK = 256
+#: Where scores are larger, or the mean loss smaller, ln Σ exp z and the score of the label are not
+#: subtracted in float32, where they cancel.  Elsewhere that costs less than rounding of the scores
+#: does; it stays, as ensembles are known by hashes that losses are part of.
+LARGE, SMALL = 128.0, 1e-3
 #: Below this a variance counts as zero: 1/sqrt stays finite in float32.
 _TINY = 1e-30
 
@@ -117,26 +121,43 @@ def _softmax(z, n_units, peak, total, n):
             z[i, b] *= peak[b]
 
 
+@inlined
+def _answers(z, y, n_units, own, top, answer, n):
+    """Write each example's score of its label, largest score, and the first class that has it.
+
+    A NaN is the largest score, as in `numpy.argmax`; it equals no score, so it is never right.
+    """
+    for b in range(n):
+        own[b] = z[y[b], b]
+        top[b] = z[0, b]
+        answer[b] = 0
+    for i in range(1, n_units):
+        for b in range(n):
+            above = z[i, b] > top[b] or (z[i, b] != z[i, b] and top[b] == top[b])
+            answer[b] = i if above else answer[b]
+            top[b] = z[i, b] if above else top[b]
+
+
 @kernel
-def _loss_gradient(z, y, noise, n_units, loss, delta, noise_delta, peak, total, n, n_padded):
+def _loss_gradient(
+    z, y, noise, n_units, loss, delta, noise_delta, peak, total, own, top, answer, n, n_padded
+):  # fmt: skip
     """Write δ and g of the output layer; return summed loss and number of correct answers."""
     value = 0.0
     correct = 0
     zero = z.dtype.type(0)
-    tiny = z.dtype.type(_TINY)
     if loss == CROSS_ENTROPY:
+        _answers(z, y, n_units, own, top, answer, n)
         _softmax(z, n_units, peak, total, n_padded)
         for i in range(n_units):
             for b in range(n_padded):
                 delta[i, b] = z[i, b]
         for b in range(n):
-            p = z[y[b], b]
-            # Softmax is largest where z is; 1/total is the largest probability.
-            correct += p >= peak[b]
-            total[b] = max(p, tiny)
-            delta[y[b], b] = p - z.dtype.type(1)
+            correct += answer[b] == y[b] and own[b] == top[b]
+            delta[y[b], b] = z[y[b], b] - z.dtype.type(1)
         for b in range(n):
-            value -= log(total[b])
+            # In float64: float32 sums may be reordered, and large scores would cancel.
+            value += np.float64(log(total[b])) + np.float64(top[b] - own[b])
     else:
         for b in range(n):
             label = z.dtype.type(y[b])
@@ -179,6 +200,7 @@ def accumulate_gradient(
     n_padded = _pad(n, 16)
     widest = work.shape[1] - 2
     mean_z, var_z, peak, total = work[0], work[1], work[0, widest], work[0, widest + 1]
+    own, top, answer = work[1, widest], work[1, widest + 1], work[2, widest]
     for layer in range(n_layers):
         here, above = slice(rows[layer], rows[layer + 1]), slice(rows[layer + 1], rows[layer + 2])
         product(_matrix(mu, starts, rows, layer), a[here], mean_z, n_padded)
@@ -195,7 +217,7 @@ def accumulate_gradient(
     delta, noise_delta, delta_below, noise_delta_below = work[2], work[3], work[4], work[5]
     value, correct = _loss_gradient(
         mean_z, y, noise[rows[n_layers] - rows[1] :], widths[n_layers], loss, delta, noise_delta,
-        peak, total, n, n_padded,
+        peak, total, own, top, answer, n, n_padded,
     )  # fmt: skip
     for layer in range(n_layers - 1, -1, -1):
         here = slice(rows[layer], rows[layer + 1])
@@ -353,8 +375,8 @@ def evaluate(weights, x, y, widths, slope, loss):
 
     weights (configurations, padded weights); x (chunks, inputs padded, MAX_CHUNK), the examples in
     order, and y (n,) int32.  Returns correct answers (configurations,) int64 and mean loss
-    (configurations,) float64.  The first of equal outputs is the answer, as in `numpy.argmax`; in
-    parity z = 0 is never right.
+    (configurations,) float64.  The first of equal outputs is the answer, as in `numpy.argmax`; NaN
+    is never right, nor is z = 0 in parity.
     """
     n_layers = widths.size - 1
     starts, rows = offsets(widths)
@@ -403,19 +425,21 @@ def _score(z, y, n_units, loss, sums, answer):
             value += max(1.0 - agreement, 0.0)
         return correct, value
     peak, total, right = sums[0], sums[1], sums[2]
+    _answers(z, y, n_units, right, peak, answer, n)
     for b in range(n):
-        peak[b] = z[0, b]
-        answer[b] = 0
         total[b] = 0
-        right[b] = z[y[b], b]
-    for i in range(1, n_units):
-        for b in range(n):
-            answer[b] = i if z[i, b] > peak[b] else answer[b]
-            peak[b] = max(peak[b], z[i, b])
     for i in range(n_units):
         for b in range(n):
             total[b] += exp(z[i, b] - peak[b])
+    largest = z.dtype.type(0)
     for b in range(n):
-        correct += answer[b] == y[b]
+        largest = max(largest, abs(peak[b]))
+        correct += answer[b] == y[b] and right[b] == peak[b]
+    for b in range(n):
         value += log(total[b]) + peak[b] - right[b]
+    if not (largest <= LARGE and value >= SMALL * n):
+        value = 0.0
+        for b in range(n):
+            # In float64, as float32 sums may be reordered.
+            value += np.float64(log(total[b])) + np.float64(peak[b] - right[b])
     return correct, value

@@ -1,5 +1,8 @@
 """Curvature of the loss: largest eigenvalues and trace of the Hessian, of several networks at once.
 
+Random vectors are drawn for each network alone, so that errors of networks are independent and the
+standard error of a mean over networks is their spread over the square root of their number.
+
 Lanczos iteration finds the largest eigenvalues from Hessian-vector products alone (C. Lanczos, J.
 Res. NBS 45, 255 (1950)), here with full reorthogonalisation; random signs v estimate the trace,
 tr H = E[vᵀ H v] (M. Hutchinson, Comm. Stat. 18, 1059 (1989)).
@@ -7,6 +10,7 @@ tr H = E[vᵀ H v] (M. Hutchinson, Comm. Stat. 18, 1059 (1989)).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +19,7 @@ from numpy.typing import NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import hessian_product
+from lsg_ray.rng import Stage, generator
 from lsg_ray.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -26,6 +31,8 @@ Floats = NDArray[np.float64]
 TOLERANCE = 1e-3
 #: Random sign vectors for the trace.
 PROBES = 10
+#: What vectors are for: addresses in `Stage.LANDSCAPE`, above those of networks.
+_SIGNS, _START = 6, 7
 
 
 class Spectrum(NamedTuple):
@@ -50,6 +57,7 @@ def top_eigenvalues(
     max_iterations: int = 100,
     tolerance: float = TOLERANCE,
     seed: int = 0,
+    addresses: Sequence[tuple[int, ...]] | None = None,
 ) -> Spectrum:
     """Find the k algebraically largest eigenvalues of the Hessian of each of some networks.
 
@@ -67,8 +75,8 @@ def top_eigenvalues(
         Lanczos steps, at most; N if there are fewer weights.
     tolerance
         On residuals, relative to the largest eigenvalue in magnitude.
-    seed
-        Of the start vectors.
+    seed, addresses
+        Of the start vectors, one for each network, as in `hessian_trace`.
 
     Returns
     -------
@@ -88,8 +96,8 @@ def top_eigenvalues(
     steps = min(max_iterations, n)
     if steps < k:
         raise InputError(f"max_iterations {max_iterations} given; at least k = {k}")
-    draws = np.random.default_rng([seed, 0]).standard_normal((1, n))
-    start = torch.tensor(draws, dtype=weights.dtype, device=weights.device).expand_as(weights)
+    draws = np.stack([rng.standard_normal(n) for rng in _streams(weights, seed, _START, addresses)])
+    start = torch.tensor(draws, dtype=weights.dtype, device=weights.device)
     basis = [start / start.norm(dim=1, keepdim=True)]
     diagonal: list[Floats] = []
     beside: list[Floats] = []
@@ -148,21 +156,46 @@ def hessian_trace(
     *,
     probes: int = PROBES,
     seed: int = 0,
+    addresses: Sequence[tuple[int, ...]] | None = None,
 ) -> tuple[Floats, Floats]:
     """Estimate tr H of each network (networks,) with its standard error, by random signs.
 
+    Parameters
+    ----------
+    network, weights, inputs, y
+        As in `top_eigenvalues`.
+    probes
+        Random sign vectors v for each network, at least 2; the estimate is the mean of vᵀ H v.
+    seed
+        Of the signs.
+    addresses
+        Where each network stands below the seed: networks of different addresses have independent
+        signs.  By default (0,), (1,), …
+
+    Notes
+    -----
     The variance of one probe is 2 Σ_{i≠j} H_ij² (M. Hutchinson, Comm. Stat. 18, 1059 (1989)).
     """
     import torch
 
     if probes < 2:
         raise InputError(f"probes {probes} given; at least 2, for an error")
-    rng = np.random.default_rng([seed, 1])
+    streams = _streams(weights, seed, _SIGNS, addresses)
     found = []
     for _ in range(probes):
-        signs = rng.integers(0, 2, weights.shape[1]) * 2.0 - 1
-        v = torch.tensor(signs, dtype=weights.dtype, device=weights.device).expand_as(weights)
-        product = hessian_product(network, weights, v.contiguous(), inputs, y)
+        signs = np.stack([rng.integers(0, 2, weights.shape[1]) for rng in streams]) * 2.0 - 1
+        v = torch.tensor(signs, dtype=weights.dtype, device=weights.device)
+        product = hessian_product(network, weights, v, inputs, y)
         found.append((product * v).sum(1).double().cpu().numpy())
     values = np.array(found)
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(probes)
+
+
+def _streams(
+    weights: Tensor, seed: int, purpose: int, addresses: Sequence[tuple[int, ...]] | None
+) -> list[np.random.Generator]:
+    """Return a stream of random numbers for each network."""
+    places = [(number,) for number in range(len(weights))] if addresses is None else addresses
+    if len(places) != len(weights):
+        raise InputError(f"{len(places)} addresses given for {len(weights)} networks")
+    return [generator(seed, Stage.LANDSCAPE, purpose, *place) for place in places]

@@ -5,13 +5,18 @@
 - Rise: a direction d ~ N(0, 1) is *filter-normalised*: the weights into each unit are scaled to
   the norm that the solution has there (H. Li et al., NeurIPS 2018), which makes radii comparable
   between networks, layers and scales. The rise is the mean of L(w + r d) − L(w) over directions.
+
+Each solution has random vectors of its own for each of these, by seed, ensemble and number, so
+estimates of different solutions are independent (given the examples that the loss is taken on), and
+the standard error of a mean over solutions is their standard deviation, spread and noise of the
+estimate together, over the square root of their number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
@@ -81,6 +86,7 @@ def flatness(
     examples: int | None = EXAMPLES,
     max_iterations: int = 100,
     seed: int = 0,
+    side: int = 0,
     pieces: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -103,6 +109,8 @@ def flatness(
         As in `lsg_ray.landscape.walks.random_walk`.
     max_iterations
         Of Lanczos.
+    side
+        Of a comparison: random vectors of different sides are independent, also of one ensemble.
 
     Returns
     -------
@@ -110,7 +118,8 @@ def flatness(
         Over solutions ``eigenvalue`` (solution, rank) with ``residual``, ``converged``,
         ``iterations``, ``trace`` with ``trace_stderr``, ``rise`` (solution, radius) with
         ``rise_stderr``, and the losses and accuracies.  Attributes: ``NAME_mean`` and ``NAME_std``
-        over solutions of the largest eigenvalue, the trace, and losses and accuracies.
+        over solutions of the largest eigenvalue, the trace, and losses and accuracies; the standard
+        error of a mean is ``NAME_std`` over the square root of the number of solutions.
 
     Raises
     ------
@@ -130,13 +139,15 @@ def flatness(
             f"eigenvalues {eigenvalues} given; the network has {chosen.network.n_weights}"
         )
     terrain = terrain_of(chosen.ensemble, examples, seed)
+    # Numbers are those of configurations, the same in every ensemble.
+    place = (side, int(chosen.ensemble.spec_hash[:16], 16))
     arguments = [
-        (w, eigenvalues, radius, directions, probes, max_iterations, (seed, int(number)))
+        (w, eigenvalues, radius, directions, probes, max_iterations, seed, (int(number), *place))
         for w, number in zip(chosen.weights, chosen.numbers, strict=True)
     ]
     fingerprint = (
         "flatness", chosen.ensemble.spec_hash, chosen.numbers, eigenvalues, radius, directions,
-        probes, len(terrain.train.y), max_iterations, seed, chosen.weights[:, :1],
+        probes, len(terrain.train.y), max_iterations, seed, side, chosen.weights[:, :1],
     )  # fmt: skip
     found = compute_pieces(
         tasks(terrain, _curvature, arguments), _Curvature, pieces, fingerprint, progress
@@ -144,7 +155,7 @@ def flatness(
     result = _dataset(found, radius).assign_coords(solution=chosen.numbers)
     return result.assign_attrs(
         chosen.provenance(
-            statistic="flatness", seed=seed, directions=directions, probes=probes,
+            statistic="flatness", seed=seed, side=side, directions=directions, probes=probes,
             examples=len(terrain.train.y), **_averages(result),
         )
     )  # fmt: skip
@@ -158,6 +169,7 @@ def _curvature(
     directions: int,
     probes: int,
     max_iterations: int,
+    seed: int,
     address: tuple[int, ...],
 ) -> _Curvature:
     """Measure one solution: the body of a task."""
@@ -166,11 +178,13 @@ def _curvature(
     (inputs, y), _ = terrain.on()
     network = terrain.network
     flat = torch.tensor(w[None], dtype=inputs.dtype, device=inputs.device)
-    spectrum = top_eigenvalues(network, flat, inputs, y, k, max_iterations=max_iterations)
-    trace, error = hessian_trace(network, flat, inputs, y, probes=probes)
+    drawn_by: dict[str, Any] = {"seed": seed, "addresses": [address]}
+    spectrum = top_eigenvalues(
+        network, flat, inputs, y, k, max_iterations=max_iterations, **drawn_by
+    )
+    trace, error = hessian_trace(network, flat, inputs, y, probes=probes, **drawn_by)
     measures = terrain.measure(w[None])[:, 0]
-    seed, number = address
-    rng = generator(seed, Stage.LANDSCAPE, 4, number)
+    rng = generator(seed, Stage.LANDSCAPE, 4, *address)
     rises = np.empty((len(radii), directions))
     for place in range(directions):
         drawn = rng.standard_normal((1, len(w)), np.float32)

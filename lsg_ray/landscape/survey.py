@@ -25,6 +25,8 @@ from lsg_ray.statistics.replicas import aligned_replicas
 from lsg_ray.statistics.results import kept
 from lsg_ray.statistics.rsb import replica_overlaps
 
+#: Of what results mean: those of another one are computed anew.
+REVISION = 2
 #: Solutions, at least: overlaps need four beside the one that others are matched to.
 FEWEST = 5
 #: Solutions, at most, that walks start from, whose copies are made, and whose curvature is taken.
@@ -86,7 +88,7 @@ def survey(
     say
         Told a line as each step begins.
     """
-    key = f"{ensemble.info()['content_hash']} {package_version()} {seed}"
+    key = f"{ensemble.info()['content_hash']} {package_version()} {REVISION} {seed}"
     count = ensemble.n_rows
 
     def keep(name: str, make: Callable[[], xarray.Dataset]) -> xarray.Dataset:

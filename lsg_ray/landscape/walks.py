@@ -9,8 +9,9 @@ A walk starts at a solution w₀ and moves by w_{t+1} = w_t + δ, δ ~ N(0, σ²
 - ``metropolis``: one move is drawn and made with probability min(1, exp(−(L' − L)/T)), L the mean
   training loss and T the temperature, both in nats an example.
 
-How wide the flat region around a solution is: the distance at which the loss has risen by `RISE`
-nats for the first time.
+How wide the flat region around a solution is: the distance that a walk has been at when the loss
+has risen by `RISE` nats for the first time.  Walks that never leave it are censored
+(`lsg_ray.landscape.censored`): a mean over those that do would be too small.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError
+from lsg_ray.landscape.censored import survival_variables
 from lsg_ray.landscape.terrain import (
     BATCH_BYTES,
     EXAMPLES,
@@ -108,10 +110,16 @@ def random_walk(
         Over (sigma, solution, walker, step): ``train_loss``, ``train_accuracy``, ``test_loss``,
         ``test_accuracy``, ``distance`` ‖w_t − w₀‖; over moves ``share``: of allowed moves
         (constrained), or 1 for a move made (metropolis).  Over (sigma, solution, walker):
-        ``flat_steps`` and ``flat_width``, steps and distance until the training loss has risen by
-        `RISE` (interpolated; NaN if it never does), ``plateau``, mean training loss of the last
-        quarter, and ``settled``, whether the walk has left the flat region and reached a plateau:
-        a mean that differs by less than the share `PLATEAU` from the quarter before.
+        ``flat_steps`` and ``flat_width``, steps and largest distance until the training loss has
+        risen by `RISE` (interpolated; NaN if it never does), ``reach``, the largest distance of the
+        whole walk, ``plateau``, mean training loss of the last quarter, and ``settled``, whether
+        the walk has left the flat region and reached a plateau: a mean that differs by less than
+        the share `PLATEAU` from the quarter before.  Over sigma, for ``flat_width`` and
+        ``flat_steps`` each, `lsg_ray.landscape.censored.Survival`: ``flat_width_left``, the share
+        of walks that have left; ``flat_width_mean`` with ``flat_width_mean_stderr``, NaN unless all
+        have; ``flat_width_restricted_mean`` with ``flat_width_restricted_mean_stderr``, the mean
+        with widths cut at ``flat_width_horizon``, a lower bound of the mean; ``flat_width_median``,
+        NaN where not reached, with ``flat_width_median_low`` and ``flat_width_median_high``.
 
     Raises
     ------
@@ -285,7 +293,10 @@ class _Track:
 def _dataset(values: Floats, distance: Floats, share: Floats, kind: Kind) -> xarray.Dataset:
     dimensions = ("sigma", "solution", "walker")
     loss = values[0]
-    steps, width = _flat_region(loss, distance)
+    # A walk that comes back has been where it has been: what it was followed to never falls.
+    reach = np.maximum.accumulate(distance, axis=-1)
+    steps, width = _flat_region(loss, reach)
+    end, far = np.full(steps.shape, loss.shape[-1] - 1.0), reach[..., -1]
     quarter = max(1, (loss.shape[-1] - 1) // 4)
     late, before = loss[..., -quarter:].mean(-1), loss[..., -2 * quarter : -quarter].mean(-1)
     settled = np.isfinite(steps) & (np.abs(late - before) <= PLATEAU * np.abs(late))
@@ -300,6 +311,9 @@ def _dataset(values: Floats, distance: Floats, share: Floats, kind: Kind) -> xar
             "share": ((*dimensions, "move"), share, {"long_name": about[kind]}),
             "flat_steps": (dimensions, steps, {"long_name": "steps in the flat region"}),
             "flat_width": (dimensions, width, {"long_name": "width of the flat region"}),
+            "reach": (dimensions, far, {"long_name": "largest distance from the start"}),
+            **survival_variables("flat_steps", steps, end, "steps in the flat region"),
+            **survival_variables("flat_width", width, far, "width of the flat region"),
             "plateau": (
                 dimensions,
                 late,
@@ -316,11 +330,12 @@ def _flat_region(loss: Floats, distance: Floats) -> tuple[Floats, Floats]:
     steps, width = np.full(shape, np.nan), np.full(shape, np.nan)
     for place in np.ndindex(shape):
         rise = loss[place] - loss[place][0] - RISE
-        over = np.flatnonzero(rise > 0)
+        over = np.flatnonzero(~(rise <= 0))  # NaN too: a loss that has overflown has risen
         if not len(over):
             continue
         after = int(over[0])
         part = -rise[after - 1] / (rise[after] - rise[after - 1])
+        part = part if np.isfinite(part) else 1.0
         steps[place] = after - 1 + part
         width[place] = np.interp(steps[place], [after - 1, after], distance[place][after - 1 :][:2])
     return steps, width

@@ -134,11 +134,21 @@ def forward(
     raise AssertionError("a network has at least two layers")
 
 
-def _log_partition(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return max z and ln Σ exp z (networks, 1, n), and exp(z − max z) (networks, classes, n)."""
+def _shifted(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return max z (networks, 1, n) and exp(z − max z) (networks, classes, n)."""
     largest = scores.amax(1, keepdim=True)
-    powers = (scores - largest).exp_()
-    return largest, powers.sum(1, keepdim=True).log_().add_(largest), powers
+    return largest, (scores - largest).exp_()
+
+
+def _losses(own: Tensor, largest: Tensor, powers: Tensor) -> Tensor:
+    """Return −ln softmax(z)_y = ln Σ exp(z − max z) + (max z − z_y), (networks, 1, n) float64.
+
+    Neither term is negative, so nothing cancels however large the scores are; the sum, 1 and a
+    little for a network that is sure, keeps the little in double precision.
+    """
+    import torch
+
+    return powers.sum(1, keepdim=True, dtype=torch.float64).log_().add_(largest - own)
 
 
 def _correct(scores: Tensor, own: Tensor, largest: Tensor, labels: Tensor) -> Tensor:
@@ -159,7 +169,7 @@ def _correct(scores: Tensor, own: Tensor, largest: Tensor, labels: Tensor) -> Te
 
 
 class Step(NamedTuple):
-    """Sum over examples of the loss, and of correct answers, (networks,), and the gradients."""
+    """Sums over examples (networks,), of the loss, float64, and of correct answers; gradients."""
 
     loss: Any
     correct: Any
@@ -183,9 +193,9 @@ def loss_step(
     scores = activations[-1]
     labels = y.expand(len(scores), scores.shape[2])[:, None]
     own = scores.gather(1, labels)
-    largest, log_z, powers = _log_partition(scores)
+    largest, powers = _shifted(scores)
     correct = _correct(scores, own, largest, labels)
-    loss = (log_z - own).sum((1, 2))
+    loss = _losses(own, largest, powers).sum((1, 2))
     delta = powers.mul_(share / powers.sum(1, keepdim=True))
     delta.scatter_add_(1, labels, delta.new_full((), -share).expand(labels.shape))
     return Step(loss, correct, _backward(network, layers, inputs, rows, activations, delta))
@@ -355,9 +365,9 @@ def evaluate_layers(
         scores = forward(network, layers, inputs, rows)[-1]
         labels = y[rows].expand(networks, scores.shape[2])[:, None]
         own = scores.gather(1, labels)
-        largest, log_z, _ = _log_partition(scores)
+        largest, powers = _shifted(scores)
         correct += _correct(scores, own, largest, labels)
-        loss += (log_z - own).double().sum((1, 2))
+        loss += _losses(own, largest, powers).sum((1, 2))
     n = len(inputs)
     return Evaluation(loss.cpu().numpy() / n, correct.cpu().numpy() / n)
 

@@ -225,6 +225,8 @@ def _loss_gradient(z: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Te
     index = y[:, None]
     value = -log_p.gather(1, index)[:, 0].mean(1)
     delta = log_p.exp()
-    correct = (z.argmax(1) == y).to(z.dtype).mean(1)
+    # NaN counts as the largest for argmax, and equals nothing: it is never right.
+    right = (z.argmax(1) == y) & (z.gather(1, index)[:, 0] == z.amax(1))
+    correct = right.to(z.dtype).mean(1)
     delta.scatter_add_(1, index, torch.full_like(index, -1, dtype=z.dtype))
     return value, correct, delta

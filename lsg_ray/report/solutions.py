@@ -11,6 +11,7 @@ import xarray
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.layout import CURVES
 from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.landscape.censored import survival_of, told
 from lsg_ray.landscape.survey import Survey
 from lsg_ray.networks.symmetry import log_group_order
 from lsg_ray.report.figures.clustering import clustering_figure
@@ -72,27 +73,25 @@ def _training(ensemble: Ensemble, dataset: Dataset) -> Section:
         f"single networks. At the end, training loss {loss.mean():.4g} ± {loss.std():.2g}, "
         f"test accuracy {accuracy.mean():.4f} ± {accuracy.std():.4f}."
     )
+    if ensemble.spec.training.target_loss is not None:
+        caption += " Networks that have met the target keep their last value in the means."
     draw = partial(curves_figure, epochs, curves, ("train", "test"))
     return section("training", TITLES["training"], draw, caption, "Curves of training.")
-
-
-def _listed(walk: xarray.Dataset, name: str, digits: str = ".3g") -> str:
-    values = walk[name].mean(("solution", "walker")).values
-    return ", ".join(
-        f"{value:{digits}}" if np.isfinite(value) else "none" for value in values.tolist()
-    )
 
 
 def _walks(walk: xarray.Dataset) -> Section:
     about = walk.attrs
     settled = walk["settled"].mean(("solution", "walker")).values
+    widths = ", ".join(
+        f"{told(one)} for σ = {sigma}" for sigma, one in survival_of(walk, "flat_width").items()
+    )
     caption = (
         f"Free Gaussian walks from {walk.sizes['solution']} solutions, mean and standard deviation "
         f"over walks; dashed, test set. The training loss, on {about['examples']:,} examples, has "
-        f"risen by {about['rise']:g} nat (grey) at a distance of {_listed(walk, 'flat_width')} "
-        f"for σ = {', '.join(f'{s:g}' for s in walk['sigma'].values)}: the width of the flat "
-        "region, the same for all σ where the path is long enough to leave it. Walks that have "
-        f"come to a plateau: {', '.join(f'{100 * share:.0f} %' for share in settled)}."
+        f"risen by {about['rise']:g} nat (grey) at a distance of {widths}: the mean width of the "
+        "flat region with its standard error, or at least so much where some walks, or all, end "
+        "before they leave it. Walks that have come to a plateau: "
+        f"{', '.join(f'{100 * share:.0f} %' for share in settled)}."
     )
     alt = "Loss and accuracy along random walks, and loss against distance, by step size."
     return section("walks", TITLES["walks"], partial(walk_figure, walk), caption, alt)

@@ -3,11 +3,14 @@
 import os
 import re
 
+import numpy as np
 import pytest
 import xarray
 
 from lsg_ray import pipeline
-from lsg_ray.landscape import survey
+from lsg_ray.cli.runs import _told
+from lsg_ray.landscape import censored, survey
+from lsg_ray.landscape.censored import survival_of
 
 from .conftest import relu_spec
 
@@ -38,7 +41,15 @@ def test_run__surveys_the_landscape_and_reports_it(tmp_path, small):
     names = set(os.listdir(place))
     assert names >= {f"{name}.zarr" for name in RESULTS} | {f"{name}.png" for name in FIGURES}
     assert result["landscape"]["barrier"]["matching"] < result["landscape"]["barrier"]["none"]
-    page = (place / "report.html").read_text()
+    page = (place / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    with xarray.open_zarr(place / "walks.zarr") as walks:
+        by_sigma = survival_of(walks, "flat_width")
+    told = result["landscape"]["flat_width"]
+    assert list(told) == list(by_sigma) == [f"{sigma:g}" for sigma in survey.SIGMAS]
+    for sigma, one in by_sigma.items():
+        np.testing.assert_equal(told[sigma], one._asdict())
+        assert f"{censored.told(one)} for σ = {sigma}" in page
+    assert "at least" in _told("flat_width", told)
     for title in ("Random walks", "Permuted copies", "Curvature", "Overlaps and ultrametricity"):
         assert title in page
     assert not re.search(r"\bnan\b", re.sub(r'base64,[^"]*', "", page))

@@ -2,15 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import InputError
-from lsg_ray.networks import binary
+from lsg_ray.kernels import meanfield
+from lsg_ray.networks import binary, sampling, stacked
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.stacked import train_real_twin
 from lsg_ray.rng import Stage, seed_sequence
-from lsg_ray.spec import DatasetSpec, NetworkSpec, TrainingSpec
+from lsg_ray.spec import DatasetSpec, NetworkSpec, TrainingSpec, parse_spec
 from tests.networks import reference
 
 CASES = [
@@ -74,6 +78,146 @@ def test_evaluation_equals_numpy(widths, loss):
             right, losses = z.argmax(1) == y, -log_p[np.arange(len(y)), y]
         assert accuracy[row] == right.mean()
         assert value[row] == pytest.approx(losses.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e2, 1e3, 1e4, 1e5])
+def test_losses_keep_their_digits_however_large_the_scores(scale):
+    """Single precision against double; labels are the answers of the first network."""
+    network, _, x, _, _ = _problem((20, 15, 15, 10), "cross_entropy", n=1000)
+    weights = np.random.default_rng(1).choice([-1, 1], (3, network.n_weights))
+    # A grid of few bits: sums of the first layer, at least, are the same in both.
+    x = np.round(x * 16) / 16 * scale
+    y = reference.forward(network, weights[0], x).argmax(1)
+    _, single = binary.evaluate(network, weights, chunk_examples(x, y))
+    _, double = binary.evaluate(network, weights, chunk_examples(x, y, np.float64))
+    assert (single >= 0).all()
+    # Scores of 1e5 are right to about 0.01, and so are differences of them; so the loss where it
+    # hangs on few examples.
+    size = np.abs(reference.forward(network, weights[0], x)).max()
+    np.testing.assert_allclose(single, double, rtol=1e-5 + 1e-6 * size, atol=1e-12)
+    np.testing.assert_allclose(single[1:], double[1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 7, 10])
+@pytest.mark.parametrize("gap", [0.0, 1e-3, 1.0, 10.0, 30.0])
+@pytest.mark.parametrize("offset", [0.0, 1e2, 1e3, 1e5])
+def test_losses_of_planted_scores_are_right(classes, gap, offset):
+    """Scores are the weights, as there is one input, 1: any real numbers."""
+    network = NetworkSpec(widths=(1, classes))
+    z = np.float32(offset) - np.float32(gap) * np.arange(classes, dtype=np.float32)
+    exact = z.astype(np.float64)
+    losses = np.log(np.exp(exact - exact[0]).sum()) + exact[0] - exact
+    losses[0] = np.log1p(np.exp(exact[1:] - exact[0]).sum())
+    for label in range(classes):
+        examples = chunk_examples(np.ones((3, 1)), np.full(3, label))
+        _, found = binary.evaluate(network, z[None], examples)
+        # The sum of exponentials is 1 and more, in float32.
+        assert found[0] == pytest.approx(losses[label], rel=2e-6, abs=1.5e-7)
+        assert found[0] >= 0
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_training_losses_are_right_where_an_answer_is_hopeless(engine, dtype):
+    """A certain network, θ = ±40: the loss of a wrong answer is the gap between scores."""
+    network = NetworkSpec(widths=(1, 2))
+    for x, y in ((500.0, 0), (500.0, 1), (3e4, 0), (3e4, 1), (1e-3, 1)):
+        value, _ = binary.gradient(
+            network, np.array([40.0, -40.0], dtype), np.array([[x]]), np.array([y]),
+            [np.zeros((2, 1))], engine=engine,
+        )  # fmt: skip
+        expected = np.logaddexp(0, -2 * x) if y == 0 else np.logaddexp(0, 2 * x)
+        assert value == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch", "twin"])
+@pytest.mark.parametrize("widths", [(4, 3), (4, 5, 3), (4, 5, 20)])
+@pytest.mark.parametrize("batch", [7, 1000])
+def test_a_network_that_sees_nothing_says_the_first_class(engine, widths, batch):
+    """All scores are 0, whatever the weights and the noise: the first class is the answer."""
+    network = NetworkSpec(widths=widths)
+    rng = np.random.default_rng(0)
+    x, y = np.zeros((700, 4), np.float32), rng.integers(0, widths[-1], 700)
+    training = TrainingSpec(epochs=2, batch_size=batch)
+    if engine == "twin":
+        found = train_real_twin(network, training, x, y, _seeds(2), device="cpu")
+    else:
+        training = training.model_copy(update={"engine": engine})
+        found = binary.train(network, training, x, y, _seeds(2), device="cpu")
+    np.testing.assert_allclose(found.accuracy, (y == 0).mean(), rtol=1e-6)
+    np.testing.assert_allclose(found.loss, np.log(widths[-1]), rtol=1e-6)
+    weights = rng.choice([-1, 1], (3, network.n_weights))
+    accuracy, _ = binary.evaluate(network, weights, chunk_examples(x, y))
+    np.testing.assert_array_equal(accuracy, (y == 0).mean())
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch", "twin"])
+@pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
+def test_nan_is_never_right(engine, loss):
+    """Of examples of NaN no answer is right; the last class, and the first, are among them."""
+    network = NetworkSpec(widths=(4, 5, 1 if loss == "hinge" else 3))
+    y = np.tile([-1, 1], 150) if loss == "hinge" else np.arange(300) % 3
+    x = np.full((300, 4), np.nan, np.float32)
+    training = TrainingSpec(epochs=1)
+    if engine == "twin":
+        found = train_real_twin(network, training, x, y, _seeds(2), loss=loss, device="cpu")
+    else:
+        training = training.model_copy(update={"engine": engine})
+        found = binary.train(network, training, x, y, _seeds(2), loss=loss, device="cpu")
+    assert not found.accuracy.any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.booleans())
+def test_ties_go_to_the_first_class_in_every_engine(seed, classes, whole):
+    """Planted scores with ties and NaN, to training steps of both engines and to evaluation."""
+    rng = np.random.default_rng(seed)
+    n = 50
+    z = rng.integers(0, 3, (classes, n)).astype(np.float32)
+    if not whole:
+        z[rng.random(z.shape) < 0.1] = np.nan
+    y = rng.integers(0, classes, n).astype(np.int32)
+    right = (z.argmax(axis=0) == y) & ~np.isnan(z).any(axis=0)
+    _, correct, _ = stacked._loss_gradient(
+        torch.tensor(z[None]), torch.tensor(y[None]).long(), "cross_entropy"
+    )
+    assert float(correct) == pytest.approx(right.mean())
+    rows, padded = -(-classes // 4) * 4, 64
+    scores = np.zeros((rows, padded), np.float32)
+    scores[:classes, :n] = z
+    blank = np.zeros((7, rows, padded), np.float32)
+    _, hits = meanfield._loss_gradient(
+        scores.copy(), y, blank[0], classes, meanfield.CROSS_ENTROPY, blank[1], blank[2],
+        *np.zeros((5, padded), np.float32), n, padded,
+    )  # fmt: skip
+    assert hits == right.sum()
+    hits, _ = meanfield._score(
+        scores, y, classes, meanfield.CROSS_ENTROPY, np.zeros((3, 256), np.float32),
+        np.zeros(256, np.int32),
+    )  # fmt: skip
+    assert hits == right.sum()
+
+
+def test_real_networks_of_nan_have_no_right_answer(digits):
+    weights = np.full((2, NetworkSpec().n_weights), np.nan, np.float32)
+    weights[1] = 0
+    accuracy, loss = binary.evaluate(NetworkSpec(), weights, chunk_examples(digits.x, digits.y))
+    np.testing.assert_array_equal(accuracy, [0, (digits.y == 0).mean()])
+    np.testing.assert_allclose(loss, [np.nan, np.log(10)], rtol=1e-6)
+
+
+def test_selection_counts_a_tie_for_the_first_class_only():
+    """Trials are selected on examples that show nothing: ties of all classes."""
+    tree = {
+        "dataset": {"name": "digits"}, "network": {"widths": [20, 9, 10]},
+        "training": {"epochs": 1}, "ensemble": {"count": 1, "draws": 3, "threshold": 0.0},
+    }  # fmt: skip
+    spec = parse_spec(tree)
+    arena = sampling.prepare(spec, load_dataset(spec.dataset))
+    y = np.arange(80) % 10
+    blind = arena._replace(selection=chunk_examples(np.zeros((80, 20)), y))
+    (candidate,) = sampling.run_trials(spec, blind, [0], 0)
+    assert candidate.accuracy == 0.1
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

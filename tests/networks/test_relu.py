@@ -249,6 +249,68 @@ def test_large_scores_do_not_overflow():
     assert found.accuracy[0] == 0.5
 
 
+@pytest.mark.parametrize("scale", [1e3, 1e4, 1e5])
+@pytest.mark.parametrize("gap", [0.0, 1e-3, 1.0, 8.0, 15.0, 30.0])
+def test_losses_keep_their_digits_however_large_the_scores(scale, gap):
+    """A network without hidden units but one, which is 1: scores are the weights to the outputs."""
+    network, classes = network_of((1, 1, 5)), 5
+    rng = np.random.default_rng(0)
+    offset = np.float32(rng.uniform(0.5, 1) * scale)
+    scores = offset - np.float32(gap) * np.arange(classes, dtype=np.float32)
+    weights = np.concatenate([[1.0], scores]).astype(np.float32)[None]
+    z, y = weights[0, 1:].astype(np.float64), np.arange(classes)
+    expected = np.log(np.exp(z - z.max()).sum()) - (z - z.max())
+    # For the best class ln(1 + r), r small: by numpy's log1p, from what is left of the others.
+    rest = np.exp(np.sort(z)[:-1] - z.max()).sum()
+    expected[np.argmax(z)] = np.log1p(rest)
+    inputs = DenseInputs(np.ones((1, 1)), "cpu", torch.float32)
+    for label in y:
+        one = torch.tensor([label])
+        found = evaluate(network, weights, inputs, one).loss[0]
+        # Five powers and a difference of scores, each right to half of 2⁻²³.
+        assert found == pytest.approx(expected[label], rel=5e-7)
+        layers = layers_of(network, torch.tensor(weights), inputs)
+        step = loss_step(network, layers, inputs, slice(0, 1), one, 1.0)
+        assert step.loss[0].item() == pytest.approx(expected[label], rel=5e-7)
+        assert found >= 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 6))
+def test_losses_are_never_negative(seed, size):
+    rng = np.random.default_rng(seed)
+    network = network_of((3, 4, 5))
+    weights = rng.normal(0, 10 ** (size / 2), (2, network.n_weights)).astype(np.float32)
+    inputs = DenseInputs(rng.normal(size=(7, 3)), "cpu", torch.float32)
+    layers = layers_of(network, torch.tensor(weights), inputs)
+    scores = relu.forward(network, layers, inputs, slice(0, 7))[-1]
+    y = scores.argmax(1)  # what each network says: losses are at their smallest
+    for k in range(2):
+        found = evaluate(network, weights[k : k + 1], inputs, y[k])
+        assert found.loss[0] >= 0
+        step = loss_step(network, layers, inputs, slice(0, 7), y[k], 1.0)
+        assert (step.loss >= 0).all()
+
+
+def test_gradients_are_those_of_softmax_to_the_last_bit(biases):
+    """Ensembles are known by the bytes of their weights: the sum of powers is in float32."""
+    network = network_of((7, 5, 3), biases)
+    weights, x, y = drawn(network, 40)
+    inputs, labels = DenseInputs(x, "cpu", torch.float32), torch.tensor(y)
+    layers = layers_of(network, torch.tensor(weights, dtype=torch.float32), inputs)
+    activations = relu.forward(network, layers, inputs, slice(0, 40))
+    z = activations[-1]
+    powers = (z - z.amax(1, keepdim=True)).exp()
+    delta = powers * (0.25 / powers.sum(1, keepdim=True))
+    index = labels.expand(NETWORKS, 40)[:, None]
+    delta.scatter_add_(1, index, torch.full(index.shape, -0.25))
+    expected = relu._backward(network, layers, inputs, slice(0, 40), activations, delta)
+    found = loss_step(network, layers, inputs, slice(0, 40), labels, 0.25).gradients
+    for a, b in zip(found, expected, strict=True):
+        for one, other in zip(a.tensors, b.tensors, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 5))
 def test_ties_go_to_the_first_class_and_nan_is_never_right(seed, n, classes):
@@ -272,6 +334,9 @@ def test_networks_that_know_nothing_say_the_first_class():
     found = evaluate(network, weights, double(x), torch.tensor(y))
     np.testing.assert_allclose(found.loss, [np.log(3), np.nan])
     np.testing.assert_array_equal(found.accuracy, [(y == 0).mean(), 0])
+    layers = layers_of(network, torch.tensor(weights), double(x))
+    step = loss_step(network, layers, double(x), slice(0, 60), torch.tensor(y), 1 / 60)
+    assert step.correct.tolist() == [(y == 0).sum(), 0]
 
 
 def test_starts_are_uniform_within_glorots_bounds_and_biases_zero(biases):

@@ -15,6 +15,7 @@ from lsg_ray.report.figures.inputs import inputs_figure
 from lsg_ray.report.figures.magnetization import hidden_average, magnetization_figure
 from lsg_ray.report.figures.map import map_figure
 from lsg_ray.report.figures.overlaps import overlaps_figure
+from lsg_ray.report.figures.terrain import curves_figure
 from lsg_ray.report.style import render
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
@@ -140,3 +141,12 @@ def test_map__is_coloured_by_any_column_and_names_components():
     assert render(map_figure(found, color="loss")).startswith(PNG)
     with pytest.raises(InputError, match="color 'epochs' given; the map has x, y"):
         map_figure(found, color="epochs")
+
+
+def test_curves_of_networks_that_have_stopped_stay_in_the_mean():
+    """One stops at a loss of 1; the other goes on, at 5: the mean is 3, not what is left."""
+    curve = np.array([[9.0, 1.0, np.nan, np.nan], [9.0, 8.0, 5.0, 5.0]])
+    names = [f"curve_{kind}_{of}" for kind in ("train", "test") for of in ("loss", "accuracy")]
+    figure = curves_figure(np.arange(1, 5), dict.fromkeys(names, curve), ("train", "test"))
+    mean = figure.axes[0].get_lines()[2].get_ydata()
+    np.testing.assert_allclose(mean, [9, 4.5, 3, 3])

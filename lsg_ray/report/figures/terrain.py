@@ -255,9 +255,18 @@ def surface_figure(surface: xarray.Dataset) -> Figure:
     return figure
 
 
+def _carried(rows: NDArray) -> NDArray:
+    """Fill what is NaN with the last value before it."""
+    last = np.maximum.accumulate(np.where(np.isnan(rows), 0, np.arange(rows.shape[1])), axis=1)
+    return np.take_along_axis(rows, last, axis=1)
+
+
 @styled
 def curves_figure(epochs: NDArray, curves: Mapping[str, NDArray], names: Sequence[str]) -> Figure:
-    """Draw curves of training: ``curves`` hold (networks, epochs), by array name of the store."""
+    """Draw curves of training: ``curves`` hold (networks, epochs), by array name of the store.
+
+    Networks that have stopped keep their last value in the mean, which is of all of them.
+    """
     figure = new_figure(2.6)
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
@@ -265,7 +274,7 @@ def curves_figure(epochs: NDArray, curves: Mapping[str, NDArray], names: Sequenc
             rows = curves[f"curve_{kind}_{measure}"]
             for row in rows[:THIN]:
                 axes.plot(epochs, row, color=colour, lw=0.4, alpha=0.4)
-            axes.plot(epochs, np.nanmean(rows, axis=0), color=colour, label=kind)
+            axes.plot(epochs, np.nanmean(_carried(rows), axis=0), color=colour, label=kind)
         axes.set_xlabel("epoch")
     loss.set_yscale("log")
     loss.set_ylabel("loss (nat)")
