@@ -253,8 +253,8 @@ def _solutions_report(
 
 def _glass(place: Path) -> dict[str, xarray.Dataset]:
     """Return overlaps of replicas of the SK model, low and high temperature, by name."""
-    from lsg_ray.ensemble.header import package_version
     from lsg_ray.ising.sk import sk_replicas
+    from lsg_ray.statistics.pieces import results_version
     from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
 
     @cache
@@ -265,7 +265,7 @@ def _glass(place: Path) -> dict[str, xarray.Dataset]:
         drawn = spins()["spins"].values[0, t]
         return replica_overlaps(drawn, flip="symmetric", bins=lattice_edges(SK_SPINS))
 
-    key = f"{SK_SPINS} {SK_REPLICAS} {package_version()}"
+    key = f"{SK_SPINS} {SK_REPLICAS} {results_version()}"
     return {
         f"SK {SK_SPINS}, T = {temperature:g}": kept(
             place / f"sk-{temperature:g}.zarr", key, partial(overlaps, t)

@@ -28,6 +28,8 @@ Progress = Callable[[int, int], None]
 #: Sweeps after which the residual must have fallen by a tenth, or else damping grows; and how often
 #: that may fail.
 PATIENCE, STALLED, GIVE_UP = 50, 0.9, 10
+#: How far two sweeps go, in steps of one, where nothing oscillates.
+DRIFT = 1.8
 #: The most damping that is tried.
 MOST_DAMPING = 0.95
 #: |tanh J| at most: what float64 can tell from 1.
@@ -259,14 +261,18 @@ class Cavity:
         self.settle(h)
         gamma, sweeps, residual, best, stalled = damping or 0.0, 0, np.inf, np.inf, 0
         while sweeps + 2 <= max_sweeps:
-            moved = self._two_sweeps(h, gamma)
+            both, last = self._two_sweeps(h, gamma)
+            moved = max(both, last)
             # With damping, a step is shorter than the way that is left.
             residual = moved / (1 - gamma)
             sweeps += 2
             if residual <= tolerance or not np.isfinite(residual):
                 break
             if damping is None and sweeps % PATIENCE == 0:
-                if residual > STALLED * best:
+                # Where two sweeps go as far as two steps, it drifts, as on the way out of a saddle,
+                # and does not oscillate.
+                drifts = both > DRIFT * last
+                if residual > STALLED * best and not drifts:
                     stalled += 1
                     gamma = min((1 + gamma) / 2, MOST_DAMPING)
                     if stalled > GIVE_UP:
@@ -274,13 +280,13 @@ class Cavity:
                 best = min(best, residual)
         return Rest(bool(residual <= tolerance), sweeps, float(residual), gamma)
 
-    def _two_sweeps(self, h: Floats, damping: float) -> float:
-        """Return the largest change of a message, and of a magnetization."""
-        change, moved = self.kernels.double_sweep(
+    def _two_sweeps(self, h: Floats, damping: float) -> tuple[float, float]:
+        """Return the largest change of a message over both sweeps, of a magnetization in the last."""
+        found: tuple[float, float] = self.kernels.double_sweep(
             self.messages, self.couplings.t, h, self.fields, self._plus, self._minus, damping,
             self._scratch,
         )  # fmt: skip
-        return max(change, moved)
+        return found
 
     def settle(self, h: Floats) -> None:
         """Set total fields to those that the messages give; h (N,)."""
@@ -335,15 +341,15 @@ class TightCavity(Cavity):
         J, h = self.couplings.J, self.messages
         return 0.5 * (_log_2_cosh(J + h) - _log_2_cosh(J - h))
 
-    def _two_sweeps(self, h: Floats, damping: float) -> float:
-        moved = 0.0
+    def _two_sweeps(self, h: Floats, damping: float) -> tuple[float, float]:
+        start, moved = np.tanh(self.messages), 0.0
         for _ in range(2):
             u, before = self._u(), np.tanh(self.messages)
             self.fields[:] = (1 - damping) * (h + u.sum(axis=0)) + damping * self.fields
             self.messages[:] = self.fields[:, None] - u.T
             np.fill_diagonal(self.messages, 0.0)
-            moved = max(moved, float(np.abs(np.tanh(self.messages) - before).max()))
-        return moved
+            moved = float(np.abs(np.tanh(self.messages) - before).max())
+        return float(np.abs(np.tanh(self.messages) - start).max()), moved
 
     def averages(self, h: Floats, C: Floats | None = None) -> tuple[float, float]:
         """Return log Z and the mean of what stands in the exponent, as `Cavity.averages`."""

@@ -29,8 +29,9 @@ TRUSTED = 0.05
 NEAR = 0.1
 #: |tanh J| from which pairs are too tight for messages and their closed form: fields are used.
 TIGHT = 0.98
-#: Newton's steps, at most; how much the residual must fall in one, or else the matrix is renewed.
-NEWTON_STEPS, FALL = 12, 0.1
+#: Newton's steps, at most; how much the residual must fall in one, or else the matrix is renewed;
+#: and at least, with a new one.
+NEWTON_STEPS, FALL, SLOWEST = 24, 0.1, 0.7
 #: Conjugate gradients: relative accuracy, and steps.
 RELATIVE, CG_STEPS = 1e-4, 200
 #: Smallest part of a step from one place to the next, below which a branch has come to its end.
@@ -193,7 +194,9 @@ class Branch:
         least = least_eigenvalue(self._scratch)
         return least.value if least.sign else 0.0
 
-    def slopes(self, couplings: Couplings, along: Floats, outside: Floats) -> tuple[float, float]:
+    def response(
+        self, couplings: Couplings, along: Floats, outside: Floats
+    ) -> tuple[Floats, float]:
         """Return how magnetizations and energy respond as all fields change along a direction.
 
         Parameters
@@ -201,27 +204,29 @@ class Branch:
         couplings
             What was solved for.
         along
-            (N,) direction a of the change ∂h.
+            (N,) direction of the change of h.
         outside
             (N,) fields g that belong to the energy, E = −Σ J_ij C_ij − Σ g_i m_i.
 
         Returns
         -------
-        Σ a_i ∂m_i and ∂E.  With the Hessian S of the Bethe free energy, ∂m = √v S⁻¹ √v a.  NaN
-        where the matrix is not positive definite, or pairs are too tight.
+        ∂m (N,) = √v S⁻¹ √v ∂h, with the Hessian S of the Bethe free energy, and ∂E.  NaN where S is
+        not positive definite; ∂E too where pairs are very tight.
         """
-        if couplings.tightest > TIGHT:
-            return np.nan, np.nan
         m = self.m
-        root = np.sqrt(np.maximum(1 - m * m, 0.0))
-        n, small = len(m), np.empty((3, len(m)), np.float32)
-        y = np.empty(n, np.float32)
+        root, nothing = np.sqrt(np.maximum(1 - m * m, 0.0)), np.full(len(m), np.nan)
+        if couplings.tightest > TIGHT:
+            if not self.minimum:
+                return nothing, np.nan
+            hessian = self._tight(couplings).hessian()
+            return root * np.linalg.solve(hessian, root * along), np.nan
+        y, small = np.empty(len(m), np.float32), np.empty((3, len(m)), np.float32)
         right = (root * along).astype(np.float32)
         if self.kernels.conjugate_gradient(self._hessian, right, y, RELATIVE, CG_STEPS, small) < 0:
-            return np.nan, np.nan
-        change = root * y
+            return nothing, np.nan
+        change: Floats = root * y
         inner = self.kernels.energy_change(m, change, couplings.t, couplings.J)
-        return float(along @ change), float(-inner - outside @ change)
+        return change, float(-inner - outside @ change)
 
     def _is_minimum(self, couplings: Couplings) -> bool:
         """Return whether conjugate gradients from a random vector meet no negative curvature."""
@@ -322,10 +327,12 @@ class Branch:
             new = h + u
             residual = float(np.abs(np.tanh(new) - m).max())
             # Another step costs little here, and saturated spins need it: m hides errors of H.
-            if residual <= MARGIN * self.tolerance:
+            if residual <= MARGIN * self.tolerance or np.abs(m - start).max() > NEAR:
                 break
             if iteration == 1 or residual > FALL * before:
-                if renewed or not np.isfinite(residual):
+                # Next to the end of a branch, even Newton's steps only halve the residual.
+                least = 0.0 if residual <= self.tolerance else SLOWEST * before
+                if not np.isfinite(residual) or (renewed and residual > least):
                     break
                 renewed = True
                 kernels.hessian(m, t, S, diagonal)

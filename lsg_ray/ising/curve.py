@@ -11,9 +11,11 @@ import xarray
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.hysteresis import GAP
 
 Floats = NDArray[np.float64]
+
+#: Share of a step of d that slopes at both ends may miss, or else they do not tell what is between.
+TRUSTED = 0.5
 
 
 def entropy_curve(scan: xarray.Dataset, points: int = 8) -> xarray.Dataset:
@@ -30,8 +32,8 @@ def entropy_curve(scan: xarray.Dataset, points: int = 8) -> xarray.Dataset:
     -------
     xarray.Dataset
         ``d``, ``s`` (reference, direction, field): by ``d_slope`` and ``s_slope``, where the scan
-        has both; else straight lines.  NaN inside intervals where the slopes leave more than 0.01
-        of the step of d unexplained: a jump.
+        has both and they account for most of the step of d; else straight lines.  NaN inside
+        intervals that are ``broken``: by a jump, a loop, or a step that nothing explains.
 
     Raises
     ------
@@ -55,13 +57,13 @@ def entropy_curve(scan: xarray.Dataset, points: int = 8) -> xarray.Dataset:
     rises = {name: np.diff(scan[name].values, axis=2)[..., None] / width for name in "ds"}
     known = {name: scan[f"{name}_slope"].values for name in "ds" if f"{name}_slope" in scan}
     found = {}
-    broken = np.zeros(rises["d"].shape, np.bool_)
     both = np.zeros(rises["d"].shape, np.bool_)
+    broken = scan["broken"].values[..., None] if "broken" in scan else both
     if len(known) == 2:
         ends = {name: (v[..., :-1, None], v[..., 1:, None]) for name, v in known.items()}
         both = np.isfinite(ends["d"][0] + ends["d"][1] + ends["s"][0] + ends["s"][1])
-        left = np.abs(width * (rises["d"] - (ends["d"][0] + ends["d"][1]) / 2))
-        broken = both & (left > GAP)
+        left = np.abs(rises["d"] - (ends["d"][0] + ends["d"][1]) / 2)
+        both &= left <= TRUSTED * np.abs(rises["d"])
     for name in "ds":
         values = scan[name].values
         rise = rises[name]

@@ -138,7 +138,7 @@ def entropy_scan(
             break
         xs = np.sort(np.concatenate([xs, added]))
     scan = _dataset(ising, chosen, xs, options, found)
-    return add_hysteresis(scan, Between(found.gap, found.gap_field, found.step))
+    return add_hysteresis(scan, Between(found.gap, found.apart, found.gap_field, found.step))
 
 
 def check_fields(fields: ArrayLike | None) -> Floats:
@@ -191,7 +191,8 @@ class _Options(NamedTuple):
 class _Solved(NamedTuple):
     """Solutions over (reference, direction, field); m has another axis, weights, or none.
 
-    ``gap``, ``gap_field``, ``step`` (reference, interval): see `lsg_ray.ising.loops.Between`.
+    ``gap``, ``apart``, ``gap_field``, ``step`` (reference, interval): see
+    `lsg_ray.ising.hysteresis.Between`.
     """
 
     d: Floats
@@ -208,12 +209,14 @@ class _Solved(NamedTuple):
     s_slope: Floats
     separation: Floats
     gap: Floats
+    apart: Floats
     gap_field: Floats
     step: Floats
     m: Floats
 
 
-#: Those of `_Solved` that `_solution` tells, in this order.
+#: Those of `_Solved` that belong to `Between`, in its order; and that `_Around.solution` tells.
+_BETWEEN = ("gap", "apart", "gap_field", "step")
 _TOLD = (
     "d", "s", "e", "f", "converged", "iterations", "residual", "restarted", "stability", "stable",
     "d_slope", "s_slope",
@@ -253,7 +256,7 @@ def _leaf(
         numbers[name] = np.empty(shape, np.bool_)
     numbers["iterations"] = np.empty(shape, np.int32)
     numbers["separation"] = np.empty((len(sigma), len(xs)))
-    for name in ("gap", "gap_field", "step"):
+    for name in _BETWEEN:
         numbers[name] = np.empty((len(sigma), len(xs) - 1))
     numbers["m"] = np.empty((*shape, width))
     found = _Solved(**numbers)
@@ -270,7 +273,9 @@ def _leaf(
             points.append(line[:: 1 - 2 * way])
         m = np.array([[point.m for point in line] for line in points])
         found.separation[r] = ((m[0] - m[1]) ** 2).mean(axis=1) / 4
-        found.gap[r], found.gap_field[r], found.step[r] = search(points[0], points[1], around.go_on)
+        between = search(points[0], points[1], around.go_on)
+        for name, values in zip(_BETWEEN, between, strict=True):
+            numbers[name][r] = values
         if width:
             found.m[r] = m
     return found
@@ -298,10 +303,10 @@ class _Around:
         state = branch_state(branch, self.couplings, h, self.reference, x, beta)
         least = branch.stability(self.couplings)
         stable = least > 0 and branch.minimum and is_possible(state)
-        dq, de = branch.slopes(self.couplings, self.reference, self.outside)
-        d_slope = -dq / (2 * n)
+        slope, de = branch.response(self.couplings, self.reference, self.outside)
+        d_slope = -float(self.reference @ slope) / (2 * n)
         told = (*state, *rest[:3], again, least, stable, d_slope, de / n + 2 * x * d_slope)
-        return told, Point(x, state[0], d_slope, branch.m, rest.converged, stable, branch.H)
+        return told, Point(x, state[0], branch.m, slope, rest.converged, stable, branch.H)
 
     def go_on(self, way: int, start: Point, x: float) -> Point:
         """Solve at a field, from a point."""

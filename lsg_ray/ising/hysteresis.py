@@ -30,18 +30,21 @@ ENOUGH = 0.99
 
 
 class Between(NamedTuple):
-    """Of each interval between two fields (F − 1,): a gap found inside and its field; a step of d
-    that nothing explains.  Zero where there is none.
-    """  # fmt: skip
+    """What was found between neighbouring fields, over intervals; zero where there is nothing.
+
+    gap: between the directions, in d; separation: in mean (m − m')²/4; field: where; step: of d (or
+    of (m − m')²/4), that nothing explains.
+    """
 
     gap: Floats
+    separation: Floats
     field: Floats
     step: Floats
 
     @classmethod
     def nothing(cls, shape: tuple[int, ...]) -> Between:
         """Return that nothing was found."""
-        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape))
+        return cls(*(np.zeros(shape) for _ in cls._fields))
 
 
 def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarray.Dataset:
@@ -65,12 +68,13 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
         where both have converged and one is stable, NaN if there is none, at ``hysteresis_field``;
         ``gaps`` (reference), how many separate ranges of fields have one; over (reference,
         direction) ``jump``, the largest change of d between neighbouring fields at the end of such
-        a range, and ``discontinuities``, their number.  Attributes: ``hysteresis``, ``jump``,
-        ``discontinuities`` (the largest of all references), ``converged`` and ``stable``
-        (fractions), ``largest_step`` (of d from one field to the next), ``unexplained_step`` (the
-        largest that is neither explained nor a loop: a finer grid may tell), ``verdict``:
-        first-order, smooth, or undetermined where too few have converged, or are stable, or a step
-        is unexplained; and ``criterion``.
+        a range, and ``discontinuities``, their number; ``broken`` (reference, direction, interval),
+        where there is a jump, a loop or an unexplained step between two fields. Attributes:
+        ``hysteresis``, ``jump``, ``discontinuities`` (the largest of all references), ``converged``
+        and ``stable`` (fractions), ``largest_step`` (of d from one field to the next),
+        ``unexplained_step`` (the largest that is neither explained nor a loop: a finer grid may
+        tell), ``verdict``: first-order, smooth, or undetermined where too few have converged, or
+        are stable, or a step is unexplained; and ``criterion``.
     """
     d, fine = scan["d"].values, scan["converged"].values.astype(bool)
     settled = scan["stable"].values.astype(bool) if "stable" in scan else np.ones_like(fine)
@@ -91,13 +95,14 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
     if between is None:
         between = Between.nothing((len(d), steps.shape[2]))
         between.step[:] = _unexplained(scan, steps, both, broken)
-    hidden = between.gap > GAP
-    for r, k in np.argwhere(hidden).tolist():
+    hidden = np.maximum(between.gap, between.separation) > GAP
+    for r, k in np.argwhere(between.gap > GAP).tolist():
         gaps[r], count[r] = gaps[r] + 1, count[r] + 1
         jumps[r, :, k] = np.maximum(jumps[r, :, k], between.gap[r, k])
         if not largest[r] > between.gap[r, k]:
             largest[r], place[r] = between.gap[r, k], between.field[r, k]
     unexplained = float(between.step.max(initial=0.0))
+    whether = hidden | (between.step > 0)
     hysteresis = float(largest.max()) if some.any() else float("nan")
     real = np.ones_like(fine)
     if "exists" in scan:
@@ -110,7 +115,8 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
     if "separation" in scan:
         apart = np.where(both, scan["separation"].values, 0.0)
     x = scan["field"].values
-    whole = len(x) >= FEWEST and x[0] < 0 < x[-1]
+    there = scan["exists"].values if "exists" in scan else np.ones_like(fine)
+    whole = all(_both_signs(x[row]) for row in there.any(axis=1))
     if broken.any() or hidden.any() or apart.max() > GAP:
         verdict = "first-order"
     else:
@@ -138,8 +144,13 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
         hysteresis_field=("reference", np.where(some, place, np.nan), {"units": "nat"}),
         gaps=("reference", gaps),
         jump=(("reference", "direction"), jumps.max(axis=2, initial=0.0), one),
+        broken=(("reference", "direction", "interval"), (jumps > 0) | whether[:, None]),
         discontinuities=(("reference", "direction"), count),
     ).assign_attrs(attributes)
+
+
+def _both_signs(x: Floats) -> bool:
+    return len(x) >= FEWEST and bool(x[0] < 0 < x[-1])
 
 
 def _ranges(broken: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -172,7 +183,6 @@ def _unexplained(
     if "d_slope" in scan:
         slope = scan["d_slope"].values
         expected = width * (slope[..., 1:] + slope[..., :-1]) / 2
-        room = np.full(expected.shape, GAP)
     else:
         rates = np.diff(d, axis=2) / width
         beside = np.stack([np.roll(rates, 1, axis=2), np.roll(rates, -1, axis=2)])
@@ -182,7 +192,7 @@ def _unexplained(
             expected = width * np.where(
                 np.isnan(beside).any(axis=0), np.nansum(beside, axis=0), beside.mean(axis=0)
             )
-        room = np.full(expected.shape, GAP)
+    room = np.full(expected.shape, GAP)
     if "d_stderr" in scan:
         error = scan["d_stderr"].values
         room = room + NOISE * np.hypot(error[..., 1:], error[..., :-1])

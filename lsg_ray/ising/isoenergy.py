@@ -119,7 +119,7 @@ def iso_energy(
     fingerprint = (ising.J, ising.h, sigma, xs, repr(options))
     found = compute_pieces(leaves, _Curve, pieces, fingerprint, progress)
     curve = _Curve(*(np.stack(values) for values in zip(*found, strict=True)))
-    between = Between(curve.gap, curve.gap_field, curve.step)
+    between = Between(curve.gap, curve.apart, curve.gap_field, curve.step)
     axes, nat = ("reference", "direction", "field"), {"units": "nat"}
     units = {"beta": "1", "d": "1", "exists": "1", "converged": "1", "iterations": "1",
              "residual": "1", "stability": "1", "stable": "1", "failed": "1"}  # fmt: skip
@@ -159,7 +159,7 @@ class _Options(NamedTuple):
 
 
 class _Curve(NamedTuple):
-    """Around one reference, over (direction, field); of intervals the last three: `Between`."""
+    """Around one reference, over (direction, field); of intervals the last four: `Between`."""
 
     beta: Floats
     d: Floats
@@ -174,6 +174,7 @@ class _Curve(NamedTuple):
     stable: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     gap: Floats
+    apart: Floats
     gap_field: Floats
     step: Floats
 
@@ -205,7 +206,7 @@ def _leaf(
         return walk.solution(x)[1]
 
     between = search(points[0], points[1], go_on)
-    numbers |= {"gap": between.gap, "gap_field": between.field, "step": between.step}
+    numbers |= dict(zip(("gap", "apart", "gap_field", "step"), between, strict=True))
     return _Curve(**numbers)
 
 
@@ -242,7 +243,7 @@ class _Walk:
         }  # fmt: skip
         nothing = np.full(len(self.reference), np.nan)
         if root is None:
-            return told, Point(x, np.nan, np.nan, nothing, False, False, None)
+            return told, Point(x, np.nan, nothing, nothing, False, False, None)
         self.roots.append(root)
         self.excess(root, x)
         stability = self.branch.stability(self.couplings)
@@ -253,8 +254,8 @@ class _Walk:
             "stability": stability, "stable": stable,
         }  # fmt: skip
         state = (self.branch.H, root)
-        d = self.state[0]
-        return told, Point(x, d, np.nan, self.branch.m, self.rest.converged, stable, state)
+        d, m = self.state[0], self.branch.m
+        return told, Point(x, d, m, nothing, self.rest.converged, stable, state)
 
     def excess(self, log_beta: float, x: float) -> float:
         """Return e(β, x) less the energy of the reference."""

@@ -1,16 +1,16 @@
-"""Loops between the fields of a scan: is a step of the distance steep, or a jump?
+"""Loops between the fields of a scan: is a step steep, or a jump?
 
-Along a branch of minima the distance falls as the field grows, so where both directions agree at
-two fields, a loop between them is no wider than the step of d there: steps below the gap that
-counts hide nothing.  A larger step is *explained* if the slopes at its two ends account for it, for
-then nothing is left for a jump:
+The step from one field to the next is *explained* if the slopes ∂m/∂x at its two ends account for
+it,
 
-    |Δd − Δx (d'₁ + d'₂)/2| ≤ GAP/4    and    |Δx (d'₁ − d'₂)/2| ≤ GAP/2.
+    ¼ ⟨(Δm − Δx (m'₁ + m'₂)/2)²⟩ ≤ (GAP/2)²    and    ¼ ⟨(Δx (m'₁ − m'₂)/2)²⟩ ≤ (GAP/2)²,
 
-Where it is not, the field in the middle is solved for on the way up and on the way down, and both
-halves are looked at in the same way, until every step is explained, or the directions disagree: a
-loop.  Without slopes, an interval is cut in four, and explained if neighbouring steps differ by no
-more than GAP/4.
+means over weights: what is left of d is then below GAP/2, by the Cauchy–Schwarz inequality, what
+one weight lacks another cannot make up for, and neither can a slope that grows towards a jump.  Where it is not, the field in the middle is
+solved for on the way up and on the way down, and both halves are looked at in the same way, until
+every step is explained, or the directions disagree: a loop.  Without slopes, small steps need no
+explanation, since the distance can only fall as the field grows; and other intervals are cut in
+four, and explained if neighbouring steps differ by as little.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ from lsg_ray.ising.hysteresis import GAP, Between
 
 Floats = NDArray[np.float64]
 
-#: Share of the gap that may stay unexplained, and that slopes may vary by over a step.
-LEFT, VARIES = 0.25, 0.5
+#: Mean square change of magnetizations, over 4, that may stay unexplained; and that needs no
+#: explanation where slopes are not known.
+UNEXPLAINED, SMALL = (GAP / 2) ** 2, GAP / 4
 #: Gap between the directions that is more than what their tolerance leaves.
 FAINT = 1e-5
 #: Halvings of an interval, at most, until a step is explained; and of one with a faint gap.
 HALVINGS, FAINT_HALVINGS = 24, 3
+#: Where an interval is cut; the next place where a solution in one has not converged.
+CUTS = (0.5, 0.4, 0.62)
 #: Solutions of one search, at most.
 MOST = 2000
 
@@ -39,14 +42,14 @@ MOST = 2000
 class Point(NamedTuple):
     """A solution in one direction.
 
-    x: field; d, slope: distance and ∂d/∂x, NaN if unknown; m: (N,); converged, stable; state: what
-    a search can go on from.
+    x: field; d: distance, NaN if there is no solution; m (N,) and its slope ∂m/∂x, NaN if unknown;
+    converged, stable; state: what a search can go on from, None if there is no solution.
     """
 
     x: float
     d: float
-    slope: float
     m: Floats
+    slope: Floats
     converged: bool
     stable: bool
     state: Any
@@ -54,11 +57,6 @@ class Point(NamedTuple):
 
 #: Solves at a field, in a direction (0 up, 1 down), going on from a point.
 Solve = Callable[[int, Point, float], Point]
-
-
-def gap_of(up: Point, down: Point) -> float:
-    """Return by how much two solutions at a field differ, in d or in mean (m − m')²/4."""
-    return max(abs(up.d - down.d), float(np.mean((up.m - down.m) ** 2)) / 4)
 
 
 def search(up: Sequence[Point], down: Sequence[Point], solve: Solve) -> Between:
@@ -76,11 +74,11 @@ def search(up: Sequence[Point], down: Sequence[Point], solve: Solve) -> Between:
     looking = _Search(solve)
     for k in range(len(up) - 1):
         ends = (up[k], up[k + 1]), (down[k], down[k + 1])
-        if any(gap_of(a, b) > GAP and _sound(a, b) for a, b in zip(*ends, strict=True)):
-            continue  # it shows on the grid
-        looking.gap, looking.field, looking.step = 0.0, 0.0, 0.0
-        looking.between(*ends, HALVINGS)
-        found.gap[k], found.field[k], found.step[k] = looking.gap, looking.field, looking.step
+        looking.found = _Found()
+        if not any(_differ(a, b) for a, b in zip(*ends, strict=True)):  # else the grid shows it
+            looking.between(*ends, HALVINGS)
+        for values, value in zip(found, looking.found, strict=True):
+            values[k] = value
     return found
 
 
@@ -88,80 +86,118 @@ def _sound(up: Point, down: Point) -> bool:
     return up.converged and down.converged and (up.stable or down.stable)
 
 
+def _apart(a: Point, b: Point) -> float:
+    return float(np.mean((a.m - b.m) ** 2)) / 4
+
+
+def _differ(up: Point, down: Point) -> bool:
+    """Return whether two solutions at a field are two, by the criterion of the verdict."""
+    return _sound(up, down) and (abs(up.d - down.d) > GAP or _apart(up, down) > GAP)
+
+
 def _step(a: Point, b: Point) -> float:
-    return float(np.nan_to_num(abs(b.d - a.d)))
+    """Return the step of d between two fields, or that of (m − m')²/4 where it is larger."""
+    return float(np.nan_to_num(max(abs(b.d - a.d), _apart(a, b))))
 
 
 def _explained(a: Point, b: Point) -> bool:
-    """Return whether slopes account for a step."""
-    if _step(a, b) <= GAP:
-        return True
-    h = b.x - a.x
-    left = abs(b.d - a.d - h * (a.slope + b.slope) / 2)
-    return bool(left <= LEFT * GAP and abs(h * (a.slope - b.slope)) / 2 <= VARIES * GAP)
+    """Return whether slopes account for a step, or it is small."""
+    first, last = (b.x - a.x) / 2 * a.slope, (b.x - a.x) / 2 * b.slope
+    left, varies = b.m - a.m - first - last, last - first
+    if np.isnan(left).any():
+        return not _step(a, b) > GAP and not _apart(a, b) > SMALL
+    return bool(max(np.mean(left**2), np.mean(varies**2)) / 4 <= UNEXPLAINED)
+
+
+class _Found(NamedTuple):
+    """Of one interval, as `Between`."""
+
+    gap: float = 0.0
+    separation: float = 0.0
+    field: float = 0.0
+    step: float = 0.0
 
 
 Ends = tuple[Point, Point]
+Chains = tuple[list[Point], list[Point]]
 
 
 class _Search:
-    """Looks into one interval after another; gap, field, step are those of the present one."""
+    """Looks into one interval after another; found is of the present one."""
 
     def __init__(self, solve: Solve) -> None:
-        self.solve, self.solved = solve, 0
-        self.gap, self.field, self.step = 0.0, 0.0, 0.0
+        self.solve, self.solved, self.found = solve, 0, _Found()
+
+    @property
+    def is_loop(self) -> bool:
+        return max(self.found.gap, self.found.separation) > GAP
 
     def between(self, up: Ends, down: Ends, halvings: int) -> None:
-        faint = max(gap_of(a, b) for a, b in zip(up, down, strict=True)) > FAINT
         explained = _explained(*up) and _explained(*down)
-        if explained and not (faint and halvings > HALVINGS - FAINT_HALVINGS):
+        gap = max(max(abs(a.d - b.d), _apart(a, b)) for a, b in zip(up, down, strict=True))
+        if explained and not (gap > FAINT and halvings > HALVINGS - FAINT_HALVINGS):
             return
-        width = max(_step(*up), _step(*down))
-        if (
-            not all(_sound(a, b) for a, b in zip(up, down, strict=True))
-            or halvings == 0
-            or self.solved >= MOST
-        ):
-            if not explained:
-                self.step = max(self.step, width)
+        sound = all(_sound(a, b) for a, b in zip(up, down, strict=True))
+        if not sound or halvings <= 0 or self.solved >= MOST:
+            self._leave(up, down, explained)
             return
-        if not explained and np.isnan(up[0].slope + up[1].slope + down[0].slope + down[1].slope):
-            self._in_four(up, down, halvings - 2)
-        else:
-            middle = (up[0].x + up[1].x) / 2
-            self._go_on(self._chain(up, down, [middle]), halvings - 1)
+        if not explained and _unknown(up, down):
+            chains = self._chains(up, down, (0.25, 0.5, 0.75))
+            self._note(chains)
+            if self.is_loop or (_even(chains[0]) and _even(chains[1])):
+                return
+            self._go_on(chains, halvings - 2)
+            return
+        for cut in CUTS:
+            chains = self._chains(up, down, (cut,))
+            if _sound(chains[0][1], chains[1][1]):
+                break
+        self._go_on(chains, halvings - 1)
 
-    def _in_four(self, up: Ends, down: Ends, halvings: int) -> None:
-        fields = np.linspace(up[0].x, up[1].x, 5)[1:-1].tolist()
-        chains = self._chain(up, down, fields)
-        steps = [np.diff([point.d for point in chain]) for chain in chains]
-        even = all(np.abs(np.diff(some)).max() <= LEFT * GAP for some in steps)
-        if not even or self._largest(chains) > GAP:
-            self._go_on(chains, max(halvings, 0))
+    def _leave(self, up: Ends, down: Ends, explained: bool) -> None:
+        if not explained:
+            step = max(_step(*up), _step(*down), self.found.step)
+            self.found = self.found._replace(step=step)
 
-    def _chain(
-        self, up: Ends, down: Ends, fields: Sequence[float]
-    ) -> tuple[list[Point], list[Point]]:
-        """Return points at both ends and at fields between them, in both directions."""
+    def _chains(self, up: Ends, down: Ends, cuts: Sequence[float]) -> Chains:
+        """Return points at both ends and between them, in both directions."""
+        fields = [up[0].x + cut * (up[1].x - up[0].x) for cut in cuts]
         rising, falling = [up[0]], [down[1]]
         for x in fields:
-            rising.append(self.solve(0, rising[-1], x))
+            rising.append(self.solve(0, _last_sound(rising), x))
         for x in reversed(fields):
-            falling.append(self.solve(1, falling[-1], x))
+            falling.append(self.solve(1, _last_sound(falling), x))
         self.solved += 2 * len(fields)
         return [*rising, up[1]], [*falling, down[0]][::-1]
 
-    def _largest(self, chains: tuple[list[Point], list[Point]]) -> float:
-        """Note the largest gap of some points, and return it."""
+    def _note(self, chains: Chains) -> None:
+        """Keep the widest loop that points show."""
         for a, b in zip(*chains, strict=True):
-            if _sound(a, b) and (gap := gap_of(a, b)) > self.gap:
-                self.gap, self.field = gap, a.x
-        return self.gap
+            if _sound(a, b):
+                gap, separation = abs(a.d - b.d), _apart(a, b)
+                if max(gap, separation) > max(self.found.gap, self.found.separation):
+                    self.found = _Found(gap, separation, a.x, self.found.step)
 
-    def _go_on(self, chains: tuple[list[Point], list[Point]], halvings: int) -> None:
-        if self._largest(chains) > GAP:
+    def _go_on(self, chains: Chains, halvings: int) -> None:
+        self._note(chains)
+        if self.is_loop:
             return
         for up, down in zip(*(itertools.pairwise(chain) for chain in chains), strict=True):
             self.between(up, down, halvings)
-            if self.gap > GAP:
+            if self.is_loop:
                 return
+
+
+def _last_sound(points: Sequence[Point]) -> Point:
+    """Return the last point that has converged; the first, an end of the interval, has."""
+    return next(point for point in reversed(points) if point.converged and point.state is not None)
+
+
+def _unknown(up: Ends, down: Ends) -> bool:
+    return any(np.isnan(point.slope).any() for point in (*up, *down))
+
+
+def _even(chain: Sequence[Point]) -> bool:
+    """Return whether neighbouring steps of points at even distances are alike."""
+    steps = np.diff([point.m for point in chain], axis=0)
+    return bool((np.diff(steps, axis=0) ** 2).mean(axis=1).max() / 4 <= UNEXPLAINED)

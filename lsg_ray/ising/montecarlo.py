@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Layout, Method, Order, start_of_chains
 from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.ising.references import as_references
 from lsg_ray.statistics.graph import compute, share
 from lsg_ray.statistics.triples import choose_triples
 
@@ -106,6 +107,7 @@ def sample_model(
     if not 1 <= batches <= chains // 2:
         raise InputError(f"batches {batches} given; from 1 to half of the {chains} chains")
     chosen = choose_triples([] if triples is None else triples, ising.n_spins, 0)
+    sigma = None if references is None else as_references(references, ising).sigma
     run = _Run(
         ising, burn_in, draws, thin, chosen, seed,
         {"beta": beta, "method": method, "order": order, "layout": layout},
@@ -122,9 +124,9 @@ def sample_model(
         parts = compute(leaves, progress)
     sums = _joined(parts)
     found = _dataset(run, sums, keep)
-    if references is None:
+    if sigma is None:
         return found
-    return found.assign(overlap_averages(references, (sums.first + sums.last).T / draws))
+    return found.assign(overlap_averages(sigma, (sums.first + sums.last).T / draws))
 
 
 class _Sums(NamedTuple):

@@ -216,7 +216,7 @@ def stability_of(m: Floats, error: Floats, J: Floats, computed: int) -> Stabilit
 
 def _margin(m: Floats, error: float, J: Floats) -> float:
     """Return what rounding, and the error of m, may do to an eigenvalue at m (N,)."""
-    size = 1 + float(np.abs(J).sum(axis=1).max())
+    size = 1 + float((np.abs(J) + 2 * J * J).sum(axis=1).max())
     return float(len(m) * np.finfo(np.float64).eps * size + 4 * size * error)
 
 

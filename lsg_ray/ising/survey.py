@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import xarray
 
-from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.ising.boltzmann import fit_boltzmann
@@ -28,6 +27,7 @@ from lsg_ray.ising.model import IsingModel, load_model
 from lsg_ray.ising.tap import tap_states
 from lsg_ray.ising.targets import Target, as_target
 from lsg_ray.ising.thermodynamics import thermodynamics
+from lsg_ray.statistics.pieces import results_version
 from lsg_ray.statistics.results import kept, read_kept, save_result
 
 #: Configurations, at least, and weights, at most: a model has N² couplings.
@@ -105,7 +105,7 @@ def survey(
     InputError
         The whole network has no model, as all weights are frozen.
     """
-    key = f"{ensemble.info()['content_hash']} {package_version()} {seed}"
+    key = f"{ensemble.info()['content_hash']} {results_version()} {seed}"
     target = as_target(moments)
     parts = [name for name in target.parts() if len(target.parts()) > 1]
     checks, models, cavities, reasons = {}, {}, {}, {}

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import xarray
 
-from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.landscape.flatness import flatness
 from lsg_ray.landscape.interpolation import interpolate, swap_barriers
@@ -21,12 +20,11 @@ from lsg_ray.landscape.surface import loss_surface
 from lsg_ray.landscape.walks import random_walk
 from lsg_ray.networks.alignment import ALIGNMENTS, Alignment
 from lsg_ray.statistics.clustering import cluster
+from lsg_ray.statistics.pieces import results_version
 from lsg_ray.statistics.replicas import aligned_replicas
 from lsg_ray.statistics.results import kept
 from lsg_ray.statistics.rsb import replica_overlaps
 
-#: Of what results mean: those of another one are computed anew.
-REVISION = 2
 #: Solutions, at least: overlaps need four beside the one that others are matched to.
 FEWEST = 5
 #: Solutions, at most, that walks start from, whose copies are made, and whose curvature is taken.
@@ -88,7 +86,7 @@ def survey(
     say
         Told a line as each step begins.
     """
-    key = f"{ensemble.info()['content_hash']} {package_version()} {REVISION} {seed}"
+    key = f"{ensemble.info()['content_hash']} {results_version()} {seed}"
     count = ensemble.n_rows
 
     def keep(name: str, make: Callable[[], xarray.Dataset]) -> xarray.Dataset:

@@ -19,6 +19,14 @@ from lsg_ray.statistics.opening import open_archive
 
 Piece = TypeVar("Piece", bound=tuple)
 
+#: Raised where a result changes its variables or their meaning within a version of the package.
+REVISION = 2
+
+
+def results_version() -> str:
+    """Return what kept results and pieces have to come from to be used again."""
+    return f"{package_version()}+{REVISION}"
+
 
 def compute_pieces(
     leaves: Sequence[Any],
@@ -97,7 +105,7 @@ def forget_pieces(target: str | os.PathLike[str]) -> None:
 
 
 def _digest(values: Sequence[Any]) -> str:
-    digest = hashlib.sha256(package_version().encode())
+    digest = hashlib.sha256(results_version().encode())
     for value in values:
         if isinstance(value, np.ndarray):
             digest.update(f"{value.dtype.str}{value.shape}".encode())

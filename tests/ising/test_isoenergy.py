@@ -91,3 +91,31 @@ def test_loops__of_blocks_at_constant_energy_do_not_depend_on_the_grid():
         for step, count, shift in ((0.2, 4, 0.0), (0.2, 4, 0.5), (0.1, 8, 0.25))
     ]
     assert verdicts == ["first-order"] * 3
+
+
+def test_missing_roots__inside_an_interval_are_passed_over():
+    """Hopfield models with strong patterns: at some fields no temperature has the energy."""
+    seen = 0
+    for seed in range(12):
+        n, rng = 40, np.random.default_rng(seed)
+        patterns = rng.choice([-1.0, 1.0], (3, n))
+        J = patterns.T @ patterns * 1.3 / n
+        np.fill_diagonal(J, 0)
+        sigma = np.where(rng.random(n) < 0.9, patterns[0], -patterns[0])
+        curve = iso_energy(
+            (J, 0.1 * rng.normal(size=n)), sigma, np.arange(-6, 7) * 0.4, max_sweeps=300
+        )
+        seen += int((~curve["exists"]).any())
+        assert curve.attrs["verdict"] in ("smooth", "first-order", "undetermined")
+    assert seen
+
+
+def test_few_fields_with_a_root__tell_nothing():
+    n = 20
+    J = np.full((n, n), 0.5 / n)
+    np.fill_diagonal(J, 0)
+    sigma = np.resize([1, 1, 1, -1], n)
+    for betas in ((1.4, 1.5), (0.9, 1.0)):
+        curve = iso_energy((J, np.full(n, 0.1)), sigma, betas=betas)
+        assert 0 < curve.attrs["exists"] < 0.1
+        assert curve.attrs["verdict"] == "undetermined"

@@ -166,6 +166,15 @@ def test_misfits__are_refused(options, says):
         sample_model(IsingModel(*couplings(5)), **options)
 
 
+def test_overlaps__with_what_does_not_fit_are_refused_before_sampling():
+    model = IsingModel(*couplings(5))
+    for references in (np.ones((2, 4)), np.zeros((1, 5))):
+        with pytest.raises(InputError, match="reference"):
+            sample_model(model, chains=10**9, references=references)
+    one = sample_model(model, chains=8, draws=8, references=np.ones(5))
+    assert one.sizes["reference"] == 1
+
+
 @pytest.mark.parametrize("strength", [0.0, 0.8])
 def test_overlaps__have_the_error_of_correlated_weights(strength):
     """z-scores of 60 runs against enumeration: unit variance within 0.25 (three standard errors).

@@ -257,3 +257,56 @@ def test_curves__go_through_what_is_known(points):
     )
     broken = entropy_curve(loop, points)["d"].isnull().values.sum()
     assert broken == 2 * (points - 1)
+
+
+@pytest.mark.parametrize(
+    ("strength", "field"), [(1.011, 0.0005), (1.012, 0.0005), (1.013, 0.00045)]
+)
+def test_scans__see_loops_in_magnetizations_alone(strength, field):
+    """A reference with 101 of 200 spins up hardly sees that all flip: d has no gap of 0.01."""
+    n, reference = 200, np.ones(200)
+    reference[:99] = -1
+    J = np.full((n, n), strength / (n - 1))
+    np.fill_diagonal(J, 0)
+    for xs in (None, np.linspace(-3, 3, 61) + 0.03):
+        found = entropy_scan((J, np.full(n, field)), reference[None], xs).attrs
+        assert found["verdict"] == "first-order"
+        assert found["hysteresis"] < GAP
+
+
+@pytest.mark.parametrize("flank", [20, 40, 60])
+def test_scans__what_other_spins_make_up_for_is_seen(flank):
+    """Steep blocks around both fields add to the slopes there what a hidden jump takes."""
+    n = 400
+    J, h = np.zeros((n, n)), np.zeros(n)
+    for start, size, strength, field in (
+        (0, 20, 1.15, -0.05), (20, flank, 0.95, 0.0), (20 + flank, flank, 0.95, -0.1),
+    ):  # fmt: skip
+        place = slice(start, start + size)
+        J[place, place], h[place] = strength / (size - 1), field
+    np.fill_diagonal(J, 0)
+    found = entropy_scan((J, h), np.ones((1, n))).attrs
+    assert found["verdict"] == "first-order"
+    assert found["hysteresis"] == pytest.approx(0.025, abs=0.002)
+
+
+def test_scans__with_a_tight_pair_look_between_fields_too():
+    """An isolated pair with J = 3, tanh J > 0.98, beside a block with a loop."""
+    n, size = 40, 26
+    J, h = np.zeros((n, n)), np.zeros(n)
+    J[:size, :size], h[:size] = 1.052 / (size - 1), 0.197
+    np.fill_diagonal(J, 0)
+    gap = largest_gap(Block(n, size, 1.052, 0.197, np.ones(n)))
+    J[0 + size, n - 1] = J[n - 1, size] = 3.0
+    found = entropy_scan((J, h), np.ones((1, n)), [-1.25, -0.45, 0.05, 0.55, 1.05]).attrs
+    assert gap > GAP
+    assert found["verdict"] == "first-order"
+
+
+@pytest.mark.parametrize("strength", [0.9, 0.97, 1.0])
+def test_curves__of_steep_but_smooth_scans_have_no_holes(strength):
+    block = Block(100, 100, strength, 0.0, np.ones(100))
+    scan = entropy_scan((block.J, block.h), np.ones((1, 100)))
+    assert scan.attrs["verdict"] == "smooth"
+    assert not scan["broken"].any()
+    assert entropy_curve(scan)["d"].notnull().all()
