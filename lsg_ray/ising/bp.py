@@ -281,7 +281,7 @@ class Cavity:
         return Rest(bool(residual <= tolerance), sweeps, float(residual), gamma)
 
     def _two_sweeps(self, h: Floats, damping: float) -> tuple[float, float]:
-        """Return the largest change of a message over both sweeps, of a magnetization in the last."""
+        """Return the largest change of a message over both, of a magnetization in the last."""
         found: tuple[float, float] = self.kernels.double_sweep(
             self.messages, self.couplings.t, h, self.fields, self._plus, self._minus, damping,
             self._scratch,

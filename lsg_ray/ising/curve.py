@@ -15,7 +15,7 @@ from lsg_ray.errors import InputError
 Floats = NDArray[np.float64]
 
 #: Share of a step of d that slopes at both ends may miss, or else they do not tell what is between.
-TRUSTED = 0.5
+TRUSTED = 0.2
 
 
 def entropy_curve(scan: xarray.Dataset, points: int = 8) -> xarray.Dataset:
