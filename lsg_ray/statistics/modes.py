@@ -7,7 +7,8 @@ F is concave, F^−1 convex, and every T is smaller than that of the uniform val
     Γ = √(½ log(e n/(k − j))),       κ such that max_jk (T_jk − Γ) > κ in α of uniform samples,
 
 T_jk > Γ + κ tells of a rise somewhere in (X_j, X_k), −T_jk > Γ + κ of a fall, and none of them is
-mistaken but in α of the samples (L. Dümbgen, G. Walther, Ann. Stat. 36, 1758 (2008)).  k − 1 falls,
+mistaken but in α of the samples (L. Dümbgen, G. Walther, Ann. Stat. 36, 1758 (2008), whose
+Γ is twice this: it is for scales down to one value).  k − 1 falls,
 each followed by a rise on intervals that do not overlap, take k modes.  A density of k modes has 2k
 stretches on which only one of the signs is a mistake; given how many values are on each, these are
 independent, and mirrored, what is a mistake there is a T_jk of one uniform sample: so the number is
@@ -217,11 +218,6 @@ def _strengths(values: Floats, resolution: float, most: int) -> tuple[Floats, in
     penalty = np.sqrt(0.5 * np.log(np.e * cells / np.maximum(np.arange(cells + 1), 1)))
     contrasts.alternations(found, penalty, allowed, strengths)
     return strengths, cells
-
-
-def _even(count: int) -> Floats:
-    """Return numbers in ±½ that fill it evenly, also any few that follow each other."""
-    return (np.arange(count) * ((np.sqrt(5) - 1) / 2) + 0.5) % 1 - 0.5
 
 
 def _even(count: int) -> Floats:
