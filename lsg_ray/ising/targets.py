@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.statistics.configurations import Configurations, as_configurations
-from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.moments import independent_rows, moments
 from lsg_ray.statistics.opening import attributes_of, open_archive, open_result
 from lsg_ray.statistics.results import names_of
 
@@ -28,14 +28,15 @@ FROZEN = 1e-12
 class Target:
     """Moments to be reproduced.
 
-    m: (N,); C: (N, N), ones on the diagonal; count: configurations behind them, None if unknown;
-    part: names of the weights' parts, or None; weight: their numbers in the network, or None;
-    attributes: where they come from.
+    m: (N,); C: (N, N), ones on the diagonal; count: independent configurations behind them (where
+    some weigh more, or are copies, as many as have the same errors), None if unknown; part: names
+    of the weights' parts, or None; weight: their numbers in the network, or None; attributes: where
+    they come from.
     """
 
     m: Floats
     C: Floats
-    count: int | None = None
+    count: float | None = None
     part: NDArray[np.str_] | None = None
     weight: NDArray[np.int64] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -146,7 +147,7 @@ def _from_dataset(found: xarray.Dataset) -> Target:
         raise InputError(
             f"moments without {' and '.join(missing)} given; make them with lsg moments"
         )
-    count = found.attrs.get("count")
+    count = independent_rows(found)
     part, weight = None, None
     if "part" in found.coords:
         part, weight = names_of(found["part"]), found["weight"].values.astype(np.int64)
@@ -155,7 +156,7 @@ def _from_dataset(found: xarray.Dataset) -> Target:
     return Target(
         found["m"].values,
         found["C"].values,
-        None if count is None else int(count),
+        None if np.isnan(count) else count,
         part,
         weight,
         attributes,

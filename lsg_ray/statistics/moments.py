@@ -420,6 +420,18 @@ def _matrix(name: str, long_name: str, mean: Floats, error: Floats) -> dict[str,
     }
 
 
+def independent_rows(found: xarray.Dataset) -> float:
+    """Return as how many independent configurations those behind moments count; NaN if unknown.
+
+    ``effective_count`` where there is one: their number, ``count``, else.
+
+    >>> independent_rows(xarray.Dataset(attrs={"count": 9, "effective_count": 4.5}))
+    4.5
+    """
+    number = found.attrs.get("effective_count", found.attrs.get("count"))
+    return float("nan") if number is None else float(number)
+
+
 def _finished(result: xarray.Dataset, source: Configurations) -> xarray.Dataset:
     coordinates = source.coordinates()
     if "C" in result:

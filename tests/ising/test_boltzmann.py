@@ -9,6 +9,7 @@ from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.chains import Chains
 from lsg_ray.ising.fitted import deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
+from lsg_ray.ising.pcd import _sampling_error
 from lsg_ray.ising.targets import Target, as_target
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.results import save_result
@@ -105,6 +106,29 @@ def test_targets__come_from_anything_with_moments(tmp_path):
     parts = {name: (at[0], at[-1] + 1, len(at)) for name, at in target.parts().items()}
     assert parts == {"LB": (0, 300, 300), "ITR": (300, 525, 225), "RB": (525, 675, 150)}
     assert target.restrict(slice(300, 525)).C.shape == (225, 225)
+
+
+def test_targets__of_weighted_moments_count_what_is_independent():
+    """One in 300 rows weighs 100 times the others: n_eff = 61 of 6,000, by the spread of m too.
+
+    m of 100 independent weights: the spread is that of a sampling error to 8 %.
+    """
+    rng = np.random.default_rng(0)
+    sigma = rng.choice([-1, 1], (6000, 100)).astype(np.int8)
+    w = np.where(np.arange(6000) % 300, 1.0, 100.0)
+    n_eff = w.sum() ** 2 / (w**2).sum()
+    found = moments(sigma, weights=w)
+    target = as_target(found)
+    assert target.count == pytest.approx(n_eff)
+    assert target.restrict(slice(0, 5)).count == target.count
+    rms = deviation(np.zeros(100), np.eye(100), target)[0]
+    assert _sampling_error(target) == pytest.approx(rms, rel=0.25)
+    assert as_target(moments(sigma)).count == 6000
+    frozen = found.copy(deep=True)
+    frozen["m"].values[0] = 1.0
+    frozen["C"].values[0] = frozen["C"].values[:, 0] = frozen["m"].values
+    fit = fit_boltzmann(frozen, method="bp", correlations="response", verify=False)
+    assert np.tanh(fit.model.h[0]) == pytest.approx(1 - 1 / (n_eff + 2))
 
 
 @pytest.mark.parametrize(
