@@ -20,7 +20,7 @@ from lsg_ray.statistics.results import names_of
 Floats = NDArray[np.float64]
 #: What rounding may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
 TOLERANCE = 1e-6
-#: 1 − |m| below which a weight counts as frozen.
+#: 1 − |m| below which a weight counts as frozen, 1 − |C| below which one repeats another.
 FROZEN = 1e-12
 
 
@@ -50,6 +50,24 @@ class Target:
     def frozen(self) -> NDArray[np.int64]:
         """Weights with |m| = 1: their fields diverge and they have no connected correlations."""
         return np.flatnonzero(1 - np.abs(self.m) <= FROZEN)
+
+    @property
+    def repeats(self) -> NDArray[np.int64]:
+        """Of each weight that is not frozen, the first with |C| = 1: itself where no other is.
+
+        The coupling of two weights that never differ, or always, diverges as a frozen field does.
+        """
+        same = np.abs(self.C) >= 1 - FROZEN
+        frozen = self.frozen
+        same[frozen] = same[:, frozen] = False
+        np.fill_diagonal(same, True)
+        first = same.argmax(axis=0)
+        return first[first]
+
+    @property
+    def duplicates(self) -> NDArray[np.int64]:
+        """Weights that repeat an earlier one, up to a sign."""
+        return np.flatnonzero(self.repeats != np.arange(len(self.m)))
 
     def restrict(self, which: slice | NDArray[Any]) -> Target:
         """Return the moments of some weights."""
