@@ -35,6 +35,7 @@ from lsg_ray.statistics.configurations import (
     as_configurations,
     stream,
 )
+from lsg_ray.statistics.copies import draw_independent
 from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.modes import MAX_VALUES, TEST, count_modes
 from lsg_ray.statistics.products import NULLS, Draw, Null, products
@@ -77,7 +78,8 @@ def replica_overlaps(
     ensemble
         Ensemble, view, or array (M, N) of ±1 or real weights.
     configurations
-        So many, drawn without replacement; by default all, at most `MOST`.
+        So many, drawn without replacement; by default all, at most `MOST`.  Of rows that are
+        copies of one configuration, one.
     centered
         Remove the mean configuration first.
     flip
@@ -182,14 +184,13 @@ def _check(nulls: Sequence[str], draws: int, triples: int, bins: Any, flip: str)
 
 def _rows(source: Configurations, count: int | None, seed: int) -> NDArray[np.int64]:
     source.require(FEWEST, "overlaps of replicas")
-    wanted = source.n_rows if count is None else min(count, source.n_rows)
-    if not FEWEST <= wanted <= MOST:
+    rows = draw_independent(source, count, stream(seed, Stage.RSB, 1 << 22))
+    if not FEWEST <= len(rows) <= MOST:
         raise InputError(
-            f"{source.name}: {wanted:,} replicas; from {FEWEST} to {MOST:,} are compared: pass "
-            f"configurations={min(MOST, source.n_rows):,} for so many of them at random"
+            f"{source.name}: {len(rows):,} replicas; from {FEWEST} to {MOST:,} are compared: pass "
+            f"configurations={min(MOST, len(rows)):,} for so many of them at random"
         )
-    rng = stream(seed, Stage.RSB, 1 << 22)
-    return np.sort(rng.choice(source.n_rows, wanted, replace=False))
+    return rows
 
 
 def _bins(m: int) -> int:
