@@ -92,8 +92,9 @@ def moments(
         for real weights ``variance`` (weight).  Coordinates ``layer``, ``part``, ``unit``,
         ``unit_in`` of the weights; attributes with provenance and ``count``; with weights
         ``effective_count`` n_eff.  Where there are copies, ``groups``, how many configurations are
-        independent, and as ``effective_count`` how many would have the same errors of m (and C, of
-        ±1 weights), on average.
+        independent, ``effective_groups``, K of `lsg_ray.statistics.copies`, and as
+        ``effective_count`` how many would have the same errors of m (and C, of ±1 weights), on
+        average.
 
     Raises
     ------
@@ -542,7 +543,9 @@ def _with_copies(
             alone.append(variance[pairs].mean() if variance[pairs].size else 0.0)
             errors.append(square[pairs].mean() if variance[pairs].size else 0.0)
     effective = 1 + sum(alone) / sum(errors) if sum(errors) > 0 else number
-    return found.assign_attrs(groups=copies.groups, effective_count=float(effective))
+    return found.assign_attrs(
+        groups=copies.groups, effective_groups=number, effective_count=float(effective)
+    )
 
 
 # The result

@@ -68,7 +68,9 @@ def hidden_average(moments: xarray.Dataset, part: str, unit: str) -> Average:
     """
     chosen = np.flatnonzero(moments["part"].values == part)
     label = moments[unit].values[chosen]
-    m, C, count = moments["m"].values, moments["C"].values, independent_rows(moments)
+    m, C = moments["m"].values, moments["C"].values
+    # An average over hidden units is the same for a copy with these permuted.
+    count = moments.attrs.get("effective_groups", independent_rows(moments))
     means, errors = [], []
     for value in np.unique(label):
         members = chosen[label == value]
