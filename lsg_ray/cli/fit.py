@@ -66,7 +66,8 @@ def fit(
     """Fit an effective Ising model to the moments of an ensemble.
 
     MOMENTS is a Zarr of `lsg moments`, an .npz with m and C, or a store.  Whatever the method, the
-    model is checked by independent Monte Carlo: delta, rms_m and rms_C are what that measures.
+    model is checked by independent Monte Carlo: delta, rms_m and rms_C are what that measures,
+    with its noise beside, and excess_* what is left without it.
     """
     from lsg_ray.cli.measure import check_figure
     from lsg_ray.cluster.dask import dask_session
@@ -261,6 +262,6 @@ def _on_cluster() -> bool:
 
 
 def _text(part: str, summary: dict[str, Any]) -> str:
-    hidden = ("frozen_weights", "held_out", "decimated", "figure")
+    hidden = ("frozen_weights", "duplicate_weights", "held_out", "decimated", "figure")
     shown = {"part": part, **summary}
     return table({k: v for k, v in shown.items() if k not in hidden and v is not None})

@@ -91,7 +91,7 @@ def moments(
     m = result["m"].values
     summary = {
         "n_weights": int(m.size),
-        "count": result.attrs["count"],
+        **{k: result.attrs[k] for k in ("count", "effective_count") if k in result.attrs},
         "frozen": int((abs(m) == 1).sum()),
         "mean_abs_m": float(abs(m).mean()),
         "max_m_stderr": float(result["m_stderr"].max()),

@@ -9,15 +9,23 @@ Methods differ in how they get the model's averages:
 - ``pcd``: persistent Monte Carlo chains (`lsg_ray.ising.pcd`).
 
 Whatever the method, the model is checked by independent Monte Carlo: Δ and the root mean square
-errors of m and C are what new chains measure, with their own noise stated beside.
+errors of m and C are what new chains measure, with their own noise stated beside, and what is left
+without it, from E[rms²] = true² + noise².
 
 Frozen weights (|m| = 1) have no finite field.  They are left out of the fit and get no couplings,
 and the field atanh of ±(1 − pseudocount).
+
+Nor have weights a finite coupling that never differ, or always (|C_ij| = 1).  The first of them
+stands for all; the others are left out of the fit and of all deviations, and named with the sign
+that they have beside it.  They get no couplings either, and the field atanh m: couplings that hold
+them in place would hold Monte Carlo chains too.  So the model has their m but not their C, which is
+that of the weight they repeat; what is extensive, as the entropy, counts them as independent.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -31,10 +39,10 @@ from lsg_ray.ising.bethe import fit_bp
 from lsg_ray.ising.exact import fit_exact
 from lsg_ray.ising.fitted import Fitted, Progress, deviation
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.ising.montecarlo import sample_model
+from lsg_ray.ising.montecarlo import GroupMeans, sample_in_groups
 from lsg_ray.ising.pcd import fit_pcd
 from lsg_ray.ising.pseudolikelihood import fit_plm
-from lsg_ray.ising.targets import Target, as_sample, as_target
+from lsg_ray.ising.targets import FROZEN, Target, as_sample, as_target
 from lsg_ray.statistics.configurations import Columns, Configurations
 from lsg_ray.statistics.pairs import choose_rows
 
@@ -45,6 +53,9 @@ Method = Literal["pcd", "bp", "plm", "exact"]
 PSEUDOCOUNT = 1e-3
 #: Draws of the Monte Carlo that checks a model.
 FEWEST_SAMPLES, MOST_SAMPLES = 50_000, 500_000
+#: Groups of chains that give an error of their mean squares, at least; and its square's distance
+#: from zero in errors, up to which the excess is as far, and at twice which propagation is linear.
+FEWEST_GROUPS, NEAR = 4, 3.0
 #: Couplings below this may be noise of a fit to independent weights.
 NOTHING = 0.1
 
@@ -103,17 +114,20 @@ def fit_boltzmann(
     Returns
     -------
     Fit
-        Its report holds ``delta``, ``rms_m``, ``rms_C`` (by Monte Carlo), ``noise_m``,
-        ``noise_C`` (the standard errors among them), ``mc_converged``, ``rhat_max``,
-        ``delta_method``, ``rms_m_method``, ``rms_C_method`` (by the
-        method's own measure), ``delta_independent`` (of J = 0), ``converged``,
-        ``iterations``, ``independent`` (only where the
-        fit was no better than that), ``frozen`` (count) and ``frozen_weights``, ``seconds``.
+        Its report holds ``delta``, ``rms_m``, ``rms_C`` (by Monte Carlo), their noise and what they
+        are without it, ``mc_converged``, ``rhat_max`` (see `verify_model`); ``delta_method``,
+        ``rms_m_method``, ``rms_C_method`` (by the method's own measure) and, of ``pcd``,
+        ``noise_method``, the noise of the first; ``delta_independent`` (of J = 0); ``converged``,
+        never where the chains of the check have not, and often with a ``reason`` if not;
+        ``iterations``, ``independent`` (only where the fit was no better than that); ``frozen``
+        (count) and ``frozen_weights``; ``duplicates`` (count) and ``duplicate_weights``, [which, of
+        which, sign] each; ``seconds``.
 
     Raises
     ------
     InputError
-        Moments that no ±1 variables have, an unknown method, or nothing but frozen weights.
+        Moments that no ±1 variables have, an unknown method, or fewer than two weights that are
+        neither frozen nor duplicates.
     """
     fit = _METHODS.get(method)
     if fit is None:
@@ -134,7 +148,7 @@ def fit_boltzmann(
     began = time.perf_counter()
     found = fit(inner, seconds=seconds, seed=seed, threads=threads, progress=progress, **options)
     found, independent = _no_worse_than_independent(found, inner)
-    J, h = _with_frozen(target, free, found, pseudocount)
+    J, h = _with_all(target, free, found, pseudocount)
     taken = time.perf_counter() - began
     report: dict[str, Any] = {
         "method": method,
@@ -142,9 +156,16 @@ def fit_boltzmann(
         "iterations": found.iterations,
         **dict(zip(_OWN, _of_all(found.deviation, target), strict=True)),
         **found.extra,
+        **(
+            {"noise_method": _of_all(found.extra["noise_method"], target)[0]}
+            if "noise_method" in found.extra
+            else {}
+        ),
         "delta_independent": _of_all(independent, target)[0],
         "frozen": len(target.frozen),
         "frozen_weights": target.frozen.tolist(),
+        "duplicates": len(target.duplicates),
+        "duplicate_weights": _duplicates(target),
         "seed": seed,
     }
     model = IsingModel(J, h, target.part, weight=target.weight)
@@ -152,6 +173,11 @@ def fit_boltzmann(
     if verify:
         check = verify_model(model, target, seed=seed + 1, threads=threads)
         report |= {name: check.attrs[name] for name in _CHECKED}
+        if not check.attrs["mc_converged"]:
+            report["converged"] = False
+            report["reason"] = _with_reason(
+                report, f"the chains of the check have not (R̂ {check.attrs['rhat_max']:.3g})"
+            )
     report["fit_seconds"] = taken
     report["seconds"] = time.perf_counter() - began
     names = [name for name in found.history if name != "step"]
@@ -160,8 +186,10 @@ def fit_boltzmann(
         {"step": np.asarray(found.history.get("step", []))},
         {"statistic": "fit history", "method": method},
     )
-    attributes = {**target.attributes, "converged": int(found.converged)}
-    attributes |= {k: v for k, v in report.items() if isinstance(v, (int, float, str))}
+    attributes = {k: v for k, v in report.items() if isinstance(v, (int, float, str))}
+    attributes = {**target.attributes, **attributes, "converged": int(report["converged"])}
+    if report["duplicates"]:
+        attributes["duplicate_weights"] = json.dumps(report["duplicate_weights"])
     return Fit(IsingModel(J, h, target.part, attributes, target.weight), report, history, check)
 
 
@@ -245,10 +273,13 @@ def _no_worse_than_independent(
     if own is None or own[0] <= independent[0]:
         return found, independent
     # Where the data are independent, that is what a fit comes to within its noise.
-    converged = found.converged and np.abs(found.J).max() < NOTHING
+    largest = float(np.abs(found.J).max())
+    extra = {**found.extra, "independent": True}
+    if found.converged and largest >= NOTHING:
+        extra["reason"] = f"no better than independent weights, with a coupling of {largest:.2g}"
     replaced = found._replace(
         J=np.zeros_like(found.J), h=np.arctanh(target.m), deviation=independent,
-        converged=bool(converged), extra={**found.extra, "independent": True},
+        converged=found.converged and largest < NOTHING, extra=extra,
     )  # fmt: skip
     return replaced, independent
 
@@ -256,31 +287,54 @@ def _no_worse_than_independent(
 def _of_all(
     own: tuple[float, float, float] | None, target: Target
 ) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Return a deviation among free weights as one of all: frozen weights deviate by nothing."""
+    """Return a deviation among free weights as one of all but duplicates.
+
+    Frozen weights deviate by nothing.
+    """
     if own is None:
         return None, None, None
-    n, free = len(target.m), len(target.m) - len(target.frozen)
+    n = len(target.m) - len(target.duplicates)
+    free = n - len(target.frozen)
     rms_m, rms_C = own[1] * (free / n) ** 0.5, own[2] * (free * (free - 1) / (n * (n - 1))) ** 0.5
     return float(np.hypot(rms_m, rms_C)), rms_m, rms_C
 
 
 _OWN = ("delta_method", "rms_m_method", "rms_C_method")
-_CHECKED = ("delta", "rms_m", "rms_C", "noise_m", "noise_C", "mc_converged", "rhat_max")
+_CHECKED = (
+    "delta", "rms_m", "rms_C", "noise_delta", "noise_m", "noise_C", "excess_delta",
+    "excess_delta_stderr", "excess_m", "excess_m_stderr", "excess_C", "excess_C_stderr",
+    "mc_converged", "rhat_max",
+)  # fmt: skip
+
+
+def _duplicates(target: Target) -> list[list[int]]:
+    """Return [which, of which, sign] of every weight that repeats another."""
+    first = target.repeats
+    return [
+        [j, int(first[j]), int(np.sign(target.C[first[j], j]))] for j in target.duplicates.tolist()
+    ]
+
+
+def _with_reason(report: dict[str, Any], more: str) -> str:
+    return "; ".join([report["reason"], more] if "reason" in report else [more])
 
 
 def _free(target: Target) -> NDArray[np.int64] | None:
     """Return the weights that can be fitted; None for all."""
-    n, frozen = len(target.m), target.frozen
-    if not len(frozen):
+    n, frozen, duplicates = len(target.m), target.frozen, target.duplicates
+    if not len(frozen) and not len(duplicates):
         return None
-    if n - len(frozen) < 2:
+    free = np.setdiff1d(np.arange(n), np.r_[frozen, duplicates])
+    if len(free) < 2:
+        repeat = f", {len(duplicates)} repeat another (|C| = 1)" if len(duplicates) else ""
         raise InputError(
-            f"{len(frozen)} of {n} weights are frozen (|m| = 1); at least 2 others are needed"
+            f"{len(frozen)} of {n} weights are frozen (|m| = 1){repeat}; at least 2 others are "
+            "needed"
         )
-    return np.setdiff1d(np.arange(n), frozen)
+    return free
 
 
-def _with_frozen(
+def _with_all(
     target: Target, free: NDArray[np.int64] | None, found: Fitted, pseudocount: float | None
 ) -> tuple[Floats, Floats]:
     if free is None:
@@ -288,7 +342,8 @@ def _with_frozen(
     n = len(target.m)
     if pseudocount is None:
         pseudocount = PSEUDOCOUNT if target.count is None else 1 / (target.count + 2)
-    J, h = np.zeros((n, n)), np.arctanh(np.sign(target.m) * (1 - pseudocount))
+    J, h = np.zeros((n, n)), np.arctanh(target.m * (1 - FROZEN))  # of duplicates
+    h[target.frozen] = np.arctanh(np.sign(target.m[target.frozen]) * (1 - pseudocount))
     J[np.ix_(free, free)], h[free] = found.J, found.h
     return J, h
 
@@ -313,30 +368,86 @@ def verify_model(
     Returns
     -------
     xarray.Dataset
-        As `sample_model`, with ``m_data`` and ``C_data`` beside, and attributes ``delta``,
-        ``rms_m``, ``rms_C``, their Monte Carlo noise ``noise_m``, ``noise_C``, ``mc_converged``.
+        As `sample_model`, with ``m_data`` and ``C_data`` beside, ``repeats`` (weight), which weight
+        each repeats (itself if none), and attributes of weights that repeat no other: ``delta``,
+        ``rms_m``, ``rms_C`` as measured, with the Monte Carlo noise; ``noise_delta``, ``noise_m``,
+        ``noise_C``, its root mean square; ``excess_delta``, ``excess_m``, ``excess_C``, what is
+        left without it, √max(rms² − noise², 0), with ``_stderr``; ``mc_converged``.
+
+    Notes
+    -----
+    rms² − noise² has no bias.  Its error s is from its scatter between groups of chains: it is the
+    average over pairs of groups of the products of their deviations.  That of the excess is
+    s/(2 excess) where its square is far above s, and s/excess where it is not, so that it is
+    as many errors from zero as its square is; √s at most.
     """
     if samples is None:
         samples = MOST_SAMPLES
         if target.count is not None:
             samples = int(np.clip(50 * target.count, FEWEST_SAMPLES, MOST_SAMPLES))
     draws = max(8, samples // chains)
-    found = sample_model(
+    found, groups = sample_in_groups(
         model, chains=chains, burn_in=200, draws=draws, thin=2, seed=seed, threads=threads
     )
-    delta, rms_m, rms_C = deviation(found["m"].values, found["C"].values.copy(), target)
-    off = ~np.eye(len(target.m), dtype=bool)
+    kept = np.setdiff1d(np.arange(len(target.m)), target.duplicates)
+    both = np.ix_(kept, kept)
+    inner = target.restrict(kept)
+    rms = deviation(found["m"].values[kept], found["C"].values[both], inner)
+    off = ~np.eye(len(kept), dtype=bool)
+    noise_m = float(np.sqrt(np.mean(found["m_stderr"].values[kept] ** 2)))
+    noise_C = float(np.sqrt(np.mean(found["C_stderr"].values[both][off] ** 2)))
+    noises = (float(np.hypot(noise_m, noise_C)), noise_m, noise_C)
+    errors = _errors_of_squares(groups, kept, inner)
+    attributes: dict[str, float] = {}
+    for name, value, noise, error in zip(("delta", "m", "C"), rms, noises, errors, strict=True):
+        excess = _excess(value**2 - noise**2, error)
+        attributes |= {
+            "delta" if name == "delta" else f"rms_{name}": value, f"noise_{name}": noise,
+            f"excess_{name}": excess[0], f"excess_{name}_stderr": excess[1],
+        }  # fmt: skip
     found = found.assign(
-        m_data=("weight", target.m), C_data=(("weight", "weight_"), target.C)
-    ).drop_vars("energy")
-    return found.assign_attrs(
-        delta=delta,
-        rms_m=rms_m,
-        rms_C=rms_C,
-        noise_m=float(np.sqrt(np.mean(found["m_stderr"].values ** 2))),
-        noise_C=float(np.sqrt(np.mean(found["C_stderr"].values[off] ** 2))),
-        mc_converged=found.attrs["converged"],
-    )
+        m_data=("weight", target.m), C_data=(("weight", "weight_"), target.C),
+        repeats=("weight", target.repeats),
+    ).drop_vars("energy")  # fmt: skip
+    return found.assign_attrs(**attributes, mc_converged=found.attrs["converged"])
+
+
+def _errors_of_squares(
+    groups: GroupMeans, kept: NDArray[np.int64], target: Target
+) -> tuple[float, float, float]:
+    """Return the standard errors of Δ² and of the mean squares for m and C, without noise.
+
+    With P_gh the average of products of the deviations of two groups, each mean square is that of
+    P_gh over g ≠ h, and P_gh = μ + a_g + a_h + e_gh: its variance is 4σ_a²/G + 2σ_e²/(G(G − 1)).
+    """
+    n = len(kept)
+    number = len(groups.m)
+    if number < FEWEST_GROUPS:
+        return np.nan, np.nan, np.nan
+    dm = groups.m[:, kept] - target.m
+    dC = (groups.C[:, kept][:, :, kept] - target.C).reshape(number, -1)
+    of_m, of_C = dm @ dm.T / n, dC @ dC.T / (n * (n - 1))
+    off = 1 - np.eye(number)
+
+    def error(products: Floats) -> float:
+        products = products * off
+        mean = products.sum() / (number * (number - 1))
+        own = (products.sum(axis=1) / (number - 1) - mean) * (number - 1) / (number - 2)
+        rest = (products - mean - own[:, None] - own) * off
+        pair = (rest**2).sum() / (number * (number - 3))  # each pair is there twice
+        single = (own**2).sum() / (number - 1) - pair / (number - 2)
+        return float(np.sqrt(4 * max(single, 0.0) / number + 2 * pair / (number * (number - 1))))
+
+    return error(of_m + of_C), error(of_m), error(of_C)
+
+
+def _excess(square: float, error: float) -> tuple[float, float]:
+    """Return the root of a mean square without noise, and its standard error."""
+    excess = float(np.sqrt(max(square, 0.0)))
+    if not error > 0 or square <= error:
+        return excess, float(np.sqrt(error))
+    far = float(np.clip(square / error / NEAR - 1, 0, 1))
+    return excess, error / (excess * (1 + far))
 
 
 _METHODS: dict[str, Callable[..., Fitted]] = {

@@ -21,7 +21,7 @@ class Fitted(NamedTuple):
 
     deviation: Δ and the root mean squares for m and C, by the method's own measure, if it has one;
     history: by name, one number a recorded step, with ``step`` among them; extra: what else is
-    worth reporting.
+    worth reporting, such as ``reason``, why it has not converged.
     """
 
     J: Floats

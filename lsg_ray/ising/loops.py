@@ -6,11 +6,11 @@ it,
     ¼ ⟨(Δm − Δx (m'₁ + m'₂)/2)²⟩ ≤ (GAP/2)²    and    ¼ ⟨(Δx (m'₁ − m'₂)/2)²⟩ ≤ (GAP/2)²,
 
 means over weights: what is left of d is then below GAP/2, by the Cauchy–Schwarz inequality, what
-one weight lacks another cannot make up for, and neither can a slope that grows towards a jump.  Where it is not, the field in the middle is
-solved for on the way up and on the way down, and both halves are looked at in the same way, until
-every step is explained, or the directions disagree: a loop.  Without slopes, small steps need no
-explanation, since the distance can only fall as the field grows; and other intervals are cut in
-four, and explained if neighbouring steps differ by as little.
+one weight lacks another cannot make up for, and neither can a slope that grows towards a jump.
+Where it is not, the field in the middle is solved for on the way up and on the way down, and both
+halves are looked at in the same way, until every step is explained, or the directions disagree: a
+loop. Without slopes, small steps need no explanation, since the distance can only fall as the field
+grows; and other intervals are cut in four, and explained if neighbouring steps differ by as little.
 """
 
 from __future__ import annotations

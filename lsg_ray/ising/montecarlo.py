@@ -96,6 +96,41 @@ def sample_model(
     2 N² flop for each sweep of a chain, and as much for each draw: about 45 million spins a second
     on one core at N = 675.
     """
+    return sample_in_groups(
+        model, chains=chains, burn_in=burn_in, draws=draws, thin=thin, beta=beta, method=method,
+        order=order, layout=layout, start=start, seed=seed, threads=threads, triples=triples,
+        references=references, keep=keep, batches=batches, progress=progress,
+    )[0]  # fmt: skip
+
+
+class GroupMeans(NamedTuple):
+    """m (groups, N) and C (groups, N, N) of groups of chains, which are independent."""
+
+    m: Floats
+    C: Floats
+
+
+def sample_in_groups(
+    model: Any,
+    *,
+    chains: int = 1024,
+    burn_in: int = 200,
+    draws: int = 100,
+    thin: int = 5,
+    beta: float = 1.0,
+    method: Method = "heat-bath",
+    order: Order = "sequential",
+    layout: Layout = "auto",
+    start: ArrayLike | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    triples: ArrayLike | None = None,
+    references: ArrayLike | None = None,
+    keep: int = 0,
+    batches: int = 1,
+    progress: Progress | None = None,
+) -> tuple[xarray.Dataset, GroupMeans]:
+    """Return what `sample_model` does, and the averages of its groups of chains."""
     ising = as_model(model)
     if chains < 2 or draws < FEWEST_DRAWS or thin < 1 or burn_in < 0:
         raise InputError(
@@ -123,10 +158,14 @@ def sample_model(
         leaves = [leaf(given, b, sizes[b], starts[b]) for b in range(batches)]
         parts = compute(leaves, progress)
     sums = _joined(parts)
+    by_group = GroupMeans(
+        _group_means((sums.first + sums.last) / draws, sums.sizes),
+        sums.second / (sums.sizes * draws)[:, None, None],
+    )
     found = _dataset(run, sums, keep)
-    if sigma is None:
-        return found
-    return found.assign(overlap_averages(sigma, (sums.first + sums.last).T / draws))
+    if sigma is not None:
+        found = found.assign(overlap_averages(sigma, (sums.first + sums.last).T / draws))
+    return found, by_group
 
 
 class _Sums(NamedTuple):

@@ -31,6 +31,9 @@ Floats = NDArray[np.float64]
 
 #: How much larger than its noise the gradient that is left may be.
 NOISE = 3.0
+#: How large both may be: this share of the deviation of independent weights, or this deviation,
+#: that of a million configurations; or else as large as the sampling error of the data.
+SHARE, PRECISE = 0.1, 1e-3
 #: A fit ends early when its deviation is this share of the sampling error of the data: what follows
 #: would fit the noise, and where there are fewer configurations than weights, without end.
 NEGLIGIBLE = 0.3
@@ -96,8 +99,11 @@ def fit_pcd(
     Returns
     -------
     Fitted
-        Converged if the deviation that is left is at most `NOISE` times what the scatter of the
-        steps explains, or below the sampling error of the data.
+        Converged if the deviation that is left is at most `NOISE` times its noise, which the
+        scatter of the steps tells, or below the sampling error of the data; and if it and its noise
+        are below this error, `SHARE` of the deviation of independent weights, or `PRECISE`.  The
+        noise, as a deviation, is ``noise_method`` among its `extra`, None of too few steps, and
+        ``reason`` says what is missing.
 
     Notes
     -----
@@ -125,6 +131,8 @@ def fit_pcd(
     best: tuple[_Residual, tuple[Floats, Floats]] | None = None
     averaging = False
     data_noise = _sampling_error(target)
+    alone = deviation(m_data, np.outer(m_data, m_data), target)[0]
+    precise = max(data_noise, SHARE * alone, PRECISE)
     enough = NEGLIGIBLE * data_noise
     history: dict[str, list[float]] = {name: [] for name in ("step", "delta", "rate")}
     began, share, step = time.perf_counter(), 0.0, 0
@@ -164,11 +172,26 @@ def fit_pcd(
     if window.count:
         found = window.residual(target, l2)
         if best is None or found.left <= WORSE * best[0].left:
-            converged = bool(found.left <= max(NOISE * found.noise, data_noise))
-            return Fitted(*window.parameters(), converged, step, found.own, history)
+            reason = found.missing(data_noise, precise)
+            return _fitted(window.parameters(), found.own, found.noise, reason, step, history)
     if best is None:  # fewer steps than a block, and the last of them went back
-        return Fitted(*guard.kept[0], False, step, deviation(m, C, target), history)
-    return Fitted(*best[1], best[0].left <= enough, step, best[0].own, history)
+        own = deviation(m, C, target)
+        return _fitted(guard.kept[0], own, None, "too few steps", step, history)
+    found = best[0]
+    reason = found.missing(data_noise, precise) if found.left <= enough else "later steps diverged"
+    return _fitted(best[1], found.own, found.noise, reason, step, history)
+
+
+def _fitted(
+    parameters: tuple[Floats, Floats],
+    own: tuple[float, float, float],
+    noise: tuple[float, float, float] | None,
+    reason: str,
+    step: int,
+    history: dict[str, list[float]],
+) -> Fitted:
+    extra = {"noise_method": noise, **({"reason": reason} if reason else {})}
+    return Fitted(*parameters, not reason, step, own, history, extra)
 
 
 class _State(NamedTuple):
@@ -249,11 +272,28 @@ class _Guard:
 
 
 class _Residual(NamedTuple):
-    """own: deviation of averaged moments; left: of the penalised gradient; noise: of `left`."""
+    """own: deviation of averaged moments; left: of the penalised gradient; noise: of both.
+
+    The noise is a deviation too, with its parts of m and C, of averages from what they would be of
+    infinitely many steps; None if they were too few to tell.
+    """
 
     own: tuple[float, float, float]
     left: float
-    noise: float
+    noise: tuple[float, float, float] | None
+
+    def missing(self, data_noise: float, precise: float) -> str:
+        """Return why this is no end; empty if it is one."""
+        if self.noise is None:
+            return "too few steps to tell the noise"
+        noise = self.noise[0]
+        if self.left > max(NOISE * noise, data_noise):
+            return f"a deviation of {self.left:.2g} is left, of which {noise:.2g} is noise"
+        if noise > precise:
+            return f"the noise of the chains, {noise:.2g}, is above {precise:.2g}"
+        if self.left > precise:
+            return f"a deviation of {self.left:.2g} is left, above {precise:.2g}"
+        return ""
 
 
 def _sampling_error(target: Target) -> float:
@@ -271,7 +311,7 @@ class _Window:
     def __init__(self, n: int) -> None:
         self.count = 0
         self.J, self.C, self.batch, self.squares = (np.zeros((n, n)) for _ in range(4))
-        self.h, self.m = np.zeros(n), np.zeros(n)
+        self.h, self.m, self.batch_m, self.squares_m = (np.zeros(n) for _ in range(4))
 
     def add(self, now: _State, m: Floats, C: Floats) -> None:
         self.count += 1
@@ -280,10 +320,12 @@ class _Window:
         self.m += m
         self.C += C
         self.batch += C
+        self.batch_m += m
         if self.count % BATCH == 0:
-            self.batch /= BATCH
-            self.squares += self.batch**2
-            self.batch[...] = 0
+            for batch, squares in ((self.batch, self.squares), (self.batch_m, self.squares_m)):
+                batch /= BATCH
+                squares += batch**2
+                batch[...] = 0
 
     def parameters(self) -> tuple[Floats, Floats]:
         return self.J / self.count, self.h / self.count
@@ -293,8 +335,11 @@ class _Window:
         m, C = self.m / self.count, self.C / self.count
         own = deviation(m, C.copy(), target)
         left = deviation(m, C + l2 * self.J / self.count, target)[0] if l2 else own[0]
-        batches = self.count // BATCH
+        batches, n = self.count // BATCH, len(m)
         if batches < 2:
-            return _Residual(own, left, 0.0)
-        scatter = np.maximum(self.squares / batches - C * C, 0).mean()
-        return _Residual(own, left, float(np.sqrt(2 * scatter / batches)))  # m scatters as C does
+            return _Residual(own, left, None)
+        # Squared errors of the averages; the diagonal of C does not scatter.
+        error_C = np.maximum(self.squares / batches - C * C, 0).sum() / (n * (n - 1))
+        error_m = np.maximum(self.squares_m / batches - m * m, 0).mean()
+        of_m, of_C = (float(np.sqrt(error / (batches - 1))) for error in (error_m, error_C))
+        return _Residual(own, left, (float(np.hypot(of_m, of_C)), of_m, of_C))

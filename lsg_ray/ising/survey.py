@@ -168,7 +168,7 @@ def _fitted(
     fit = fit_boltzmann(target, seed=seed)
     fit.model.attributes["survey"] = key
     fit.model.save(model_place, overwrite=True)
-    names = ("delta_independent", "frozen", "converged")
+    names = ("delta_independent", "frozen", "duplicates", "converged")
     check = fit.check.assign_attrs(survey=key, **{k: int(fit.report[k]) if k != names[0]
                                                   else fit.report[k] for k in names})  # fmt: skip
     save_result(check, check_place, overwrite=True)

@@ -35,7 +35,7 @@ from lsg_ray.ising.stationary import (
 )
 from lsg_ray.rng import Stage, seed_sequence
 from lsg_ray.statistics.graph import compute, share
-from lsg_ray.statistics.modes import count_modes, mode_places
+from lsg_ray.statistics.modes import TEST, count_modes, mode_places
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -55,8 +55,6 @@ FALLS = 1e-13
 ALMOST = 1e-3
 #: States, of lowest free energy, whose eigenvalues are computed: N³ each.
 CURVED = 50
-#: Level of the test for peaks.
-LEVEL = 0.01
 #: When a state counts as what.
 CRITERION = (
     "stable: a minimum of the free energy (curvature above zero) where the equations hold "
@@ -266,7 +264,7 @@ def tap_stability(m: Floats, J: Floats) -> float:
 
 
 def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:
-    """Count the peaks of a distribution by Silverman's test, `lsg_ray.statistics.modes`.
+    """Count the peaks of a distribution, `lsg_ray.statistics.modes`.
 
     Returns
     -------
@@ -279,7 +277,7 @@ def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:
     >>> count_peaks(one)[0], count_peaks(two)[0], count_peaks(np.ones(10))[0]
     (1, 2, 1)
     """
-    found = count_modes(values, level=LEVEL, seed=seed)
+    found = count_modes(values, seed=seed)
     return found.modes, mode_places(values, found.bandwidth)
 
 
@@ -327,6 +325,6 @@ def _dataset(
             "undetermined_states": int((kinds.stable == 0).sum()),
             "criterion": CRITERION,
             "peaks": peaks, "peak_positions": places.tolist(),
-            "peak_test": f"Silverman, level {LEVEL:g}",
+            "peak_test": TEST,
         },
     )  # fmt: skip

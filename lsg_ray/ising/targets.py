@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.statistics.configurations import Configurations, as_configurations
-from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.moments import independent_rows, moments
 from lsg_ray.statistics.opening import attributes_of, open_archive, open_result
 from lsg_ray.statistics.results import names_of
 
 Floats = NDArray[np.float64]
 #: What rounding may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
 TOLERANCE = 1e-6
-#: 1 − |m| below which a weight counts as frozen.
+#: 1 − |m| below which a weight counts as frozen, 1 − |C| below which one repeats another.
 FROZEN = 1e-12
 
 
@@ -28,14 +28,15 @@ FROZEN = 1e-12
 class Target:
     """Moments to be reproduced.
 
-    m: (N,); C: (N, N), ones on the diagonal; count: configurations behind them, None if unknown;
-    part: names of the weights' parts, or None; weight: their numbers in the network, or None;
-    attributes: where they come from.
+    m: (N,); C: (N, N), ones on the diagonal; count: independent configurations behind them (where
+    some weigh more, or are copies, as many as have the same errors), None if unknown; part: names
+    of the weights' parts, or None; weight: their numbers in the network, or None; attributes: where
+    they come from.
     """
 
     m: Floats
     C: Floats
-    count: int | None = None
+    count: float | None = None
     part: NDArray[np.str_] | None = None
     weight: NDArray[np.int64] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -49,6 +50,24 @@ class Target:
     def frozen(self) -> NDArray[np.int64]:
         """Weights with |m| = 1: their fields diverge and they have no connected correlations."""
         return np.flatnonzero(1 - np.abs(self.m) <= FROZEN)
+
+    @property
+    def repeats(self) -> NDArray[np.int64]:
+        """Of each weight that is not frozen, the first with |C| = 1: itself where no other is.
+
+        The coupling of two weights that never differ, or always, diverges as a frozen field does.
+        """
+        same = np.abs(self.C) >= 1 - FROZEN
+        frozen = self.frozen
+        same[frozen] = same[:, frozen] = False
+        np.fill_diagonal(same, True)
+        first = same.argmax(axis=0)
+        return first[first]
+
+    @property
+    def duplicates(self) -> NDArray[np.int64]:
+        """Weights that repeat an earlier one, up to a sign."""
+        return np.flatnonzero(self.repeats != np.arange(len(self.m)))
 
     def restrict(self, which: slice | NDArray[Any]) -> Target:
         """Return the moments of some weights."""
@@ -146,7 +165,7 @@ def _from_dataset(found: xarray.Dataset) -> Target:
         raise InputError(
             f"moments without {' and '.join(missing)} given; make them with lsg moments"
         )
-    count = found.attrs.get("count")
+    count = independent_rows(found)
     part, weight = None, None
     if "part" in found.coords:
         part, weight = names_of(found["part"]), found["weight"].values.astype(np.int64)
@@ -155,7 +174,7 @@ def _from_dataset(found: xarray.Dataset) -> Target:
     return Target(
         found["m"].values,
         found["C"].values,
-        None if count is None else int(count),
+        None if np.isnan(count) else count,
         part,
         weight,
         attributes,

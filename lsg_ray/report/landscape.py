@@ -61,6 +61,8 @@ def _model(survey: Survey) -> Section:
     )
     if about["frozen"]:
         caption += f" {int(about['frozen']):,} weights never change and were left out."
+    if repeats := int(about.get("duplicates", 0)):
+        caption += f" {repeats:,} weights always equal another, or its opposite, and were left out."
     for name, why in survey.reasons.items():
         caption += f" {name} has no model: {why}."
     alt = "Scatter plots of reconstructed against measured magnetizations and correlations."

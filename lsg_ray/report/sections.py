@@ -22,6 +22,7 @@ from lsg_ray.report.figures.map import map_figure
 from lsg_ray.report.figures.overlaps import overlaps_figure
 from lsg_ray.report.section import Section, section
 from lsg_ray.statistics.maps import FEWEST
+from lsg_ray.statistics.moments import independent_rows
 
 SETS = {"test": "test set", "train": "training set", "validation": "validation set"}
 
@@ -107,7 +108,7 @@ def _magnetization(ensemble: Ensemble, dataset: Dataset, moments: xarray.Dataset
     caption = (
         f"Mean of each weight over M = {count:,} configurations. Mean ± standard deviation over "
         f"the weights of a part: {spreads}; sampling noise alone would give 0 ± "
-        f"{1 / np.sqrt(count):.3f}. "
+        f"{1 / np.sqrt(independent_rows(moments)):.3f}. "
     )
     shallow = len(widths) == 2
     if shallow:

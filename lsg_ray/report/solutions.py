@@ -25,6 +25,7 @@ from lsg_ray.report.figures.terrain import (
     walk_figure,
 )
 from lsg_ray.report.section import Section, section
+from lsg_ray.statistics.modes import NAME
 
 #: Key and title of each section.
 TITLES = {
@@ -165,7 +166,7 @@ def _clusters(key: str, found: xarray.Dataset) -> Section:
             f"(p = {about['gaussian_p_value']:.2g})."
         )
     if np.isfinite(about.get("modes", np.nan)):
-        caption += f" Modes by Silverman's test: {about['modes']:.0f}."
+        caption += f" Modes by a {NAME}: {about['modes']:.0f}."
     alt = "Histogram of distances, dendrogram, distance matrix and cophenetic matrix."
     return section(key, TITLES[key], partial(clustering_figure, found), caption, alt)
 

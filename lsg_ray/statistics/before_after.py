@@ -57,7 +57,7 @@ def symmetry_effect(
         attributes = {name: labels.attrs[name] for name in (*names, "log_group_order")}
         view = canonical_view(chosen, network=network, inputs=inputs)
         bits = pack(view.rows(0, view.n_rows))
-        forms["canonical"] = Packed(bits, view.n_weights, view.name)
+        forms["canonical"] = Packed(bits, view.n_weights, view.name, view.groups())
     parts = {"all": slice(0, network.n_weights), **network.parts}
     averages = ("mean", "mean_stderr", "std", "std_stderr")
     table = np.empty((len(forms), len(parts), len(averages)))

@@ -58,6 +58,7 @@ from lsg_ray.statistics.gaussian import (
 )
 from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.hierarchy import cophenetic, correlation, leaf_order
+from lsg_ray.statistics.modes import NAME
 
 Floats = NDArray[np.float64]
 Linkage = Literal["single", "complete", "average", "weighted", "centroid", "median", "ward"]
@@ -366,7 +367,7 @@ def _tests(fit: GaussianFit, modes: PairModes) -> dict[str, Any]:
         "modes_p_value": modes.p_value,
         "modes_bandwidth": modes.bandwidth,
         "modes_test": (
-            f"Silverman, median of {modes.rounds} of at most {ROUNDS} rounds of {modes.pairs} "
+            f"{NAME}, median of {modes.rounds} of at most {ROUNDS} rounds of {modes.pairs} "
             "pairs that share no configuration"
         ),
         "peaks": modes.peaks,

@@ -7,6 +7,7 @@ numbers), so a task anywhere reads its rows by itself, and nothing larger than a
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from collections.abc import Iterator
@@ -78,6 +79,13 @@ class Configurations:
     def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:  # noqa: ARG002
         """Return what is stored beside chosen rows, such as ``accuracy``: (rows, …)."""
         raise InputError(f"{self.name} has no column {name!r}; only stores have columns")
+
+    def groups(self) -> NDArray[np.int64] | None:
+        """Return a number for each row, the same for copies of one configuration: (M,).
+
+        None where all rows are independent; see `lsg_ray.statistics.copies`.
+        """
+        return None
 
     def part(self, part: str | int) -> Configurations:
         """Return the configurations restricted to a part of the network's weights."""
@@ -175,6 +183,16 @@ class StoredConfigurations(Configurations):
             found[here] = block[rows[here] - first]
         return found
 
+    def groups(self) -> NDArray[np.int64] | None:
+        from lsg_ray.statistics.copies import groups_of_derivation
+
+        derivation, count = self.ensemble.header.derivation, self.ensemble.count
+        # Most stores have no copies, and their rows need not be numbered.
+        if derivation is None or '"add"' not in json.dumps(derivation):
+            return None
+        rows = self.values("configuration", np.arange(self.n_rows)).astype(np.int64)
+        return groups_of_derivation(derivation, rows, count)
+
     def _remedy(self) -> str:
         if not self.ensemble.n_complete:
             return "; no block is complete yet: sample first"
@@ -261,8 +279,18 @@ class Packed(Configurations):
 
     binary = True
 
-    def __init__(self, bits: NDArray[np.uint8], n_weights: int, name: str = "array") -> None:
+    def __init__(
+        self,
+        bits: NDArray[np.uint8],
+        n_weights: int,
+        name: str = "array",
+        groups: NDArray[np.int64] | None = None,
+    ) -> None:
         self.bits, self.n_rows, self.n_weights, self.name = bits, len(bits), n_weights, name
+        self._groups = groups
+
+    def groups(self) -> NDArray[np.int64] | None:
+        return self._groups
 
     def rows(self, start: int, stop: int) -> NDArray[np.int8]:
         return unpack(self.bits[start:stop], 0, self.n_weights)
@@ -283,11 +311,33 @@ class Columns(Configurations):
     def grain(self) -> int:
         return self.whole.grain
 
+    def groups(self) -> NDArray[np.int64] | None:
+        return self.whole.groups()
+
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         return self.whole.rows(start, stop)[:, self.which]
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         return self.whole.take(rows)[:, self.which]
+
+
+class Reordered(Configurations):
+    """The rows of other configurations in another order."""
+
+    def __init__(self, whole: Configurations, order: NDArray[np.int64]) -> None:
+        self.whole, self.order = whole, order
+        self.name, self.binary = whole.name, whole.binary
+        self.n_rows, self.n_weights = len(order), whole.n_weights
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        return take_any(self.whole, self.order[start:stop])
+
+
+def take_any(source: Configurations, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return chosen rows in any order, also repeated."""
+    distinct, place = np.unique(rows, return_inverse=True)
+    found: NDArray[Any] = source.take(distinct)[place]
+    return found
 
 
 def is_array_file(place: str) -> bool:

@@ -94,6 +94,13 @@ class DerivedConfigurations(Configurations):
         """Return which rows of the base some rows come from."""
         return rows if self._origin is None else self._origin(rows)
 
+    def groups(self) -> NDArray[np.int64] | None:
+        known = self.base.groups()
+        if self._origin is None:
+            return known
+        origin = self._origin(np.arange(self.n_rows))
+        return origin if known is None else known[origin]
+
     def _whole(self, start: int, stop: int) -> NDArray[Any]:
         if self._origin is None:
             return self.base.rows(start, stop)
@@ -225,8 +232,12 @@ def write_ensemble(
 def _history(view: DerivedConfigurations) -> dict[str, Any]:
     """Return what was done, and under ``of`` what was done before that."""
     base = view.base
-    earlier = {"of": _history(base)} if isinstance(base, DerivedConfigurations) else {}
-    return {**view.derivation, **earlier}
+    before = _history(base) if isinstance(base, DerivedConfigurations) else None
+    if isinstance(base, StoredConfigurations) and base.ensemble.condition is None:
+        whole = base.ensemble.complete  # row i is configuration i
+        was = base.ensemble.header.derivation
+        before = dict(was) if whole and was is not None else None
+    return {**view.derivation, **({} if before is None else {"of": before})}
 
 
 def _write_block(view: DerivedConfigurations, url: str, block_size: int, index: int) -> int:

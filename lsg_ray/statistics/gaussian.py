@@ -1,8 +1,8 @@
 """Are the distances of all pairs Gaussian, and how many modes have they?
 
 Pairs share configurations, so their M(M − 1)/2 distances are not independent, and tables of
-Kolmogorov's or of Silverman's test do not hold for them: of 150 random points in many dimensions,
-the former would refuse a Gaussian one time in four at a level of 5 %.  With Hoeffding's
+Kolmogorov's test, or of one for modes, do not hold for them: of 150 random points in many
+dimensions, the former would refuse a Gaussian one time in four at a level of 5 %.  With Hoeffding's
 decomposition
 
     d_ij = μ + a_i + a_j + e_ij,        Var d = 2σ_a² + σ_e²,
@@ -20,7 +20,7 @@ M configurations of the null with these variances, each with a Gaussian fitted t
 (parametric bootstrap).
 
 *Modes*: the pairs are cut into rounds of a tournament, in each of which every configuration plays
-once.  The distances of a round are independent, and Silverman's test holds for them; the number of
+once.  The distances of a round are independent, so that a test for modes holds; the number of
 modes is the median over rounds.  Each is tested at half the level, and by Markov's inequality the
 median is too large at the stated level at most, however rounds depend on each other.
 """
@@ -163,7 +163,7 @@ def fit_gaussian(
 def pair_modes(
     distance: Floats, *, lattice: bool = False, level: float = LEVEL, seed: int = 0
 ) -> PairModes:
-    """Count the modes of the distances of all pairs, by Silverman's test over rounds.
+    """Count the modes of the distances of all pairs, by `count_modes` over rounds.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def pair_modes(
 
     Notes
     -----
-    A round has M/2 pairs; half a second each.  Few configurations are not enough to tell modes from
+    A round has M/2 pairs; milliseconds each.  Few configurations are not enough to tell modes from
     chance, so a mode that a histogram of all pairs shows, ``peaks``, need not be among them.
 
     Examples
@@ -197,18 +197,18 @@ def pair_modes(
     every = upper(some)
     if len(distance) < FEWEST or _equal(float(every.mean()), float(every.std())):
         return PairModes(np.nan, np.nan, np.nan, 0, 0, 1)
-    if lattice:
-        noise = np.triu(rng.uniform(-0.5, 0.5, some.shape), 1)
-        some = some + noise + noise.T
-        every = upper(some)
+    resolution = 1.0 if lattice else 0.0
     rounds = tournament(len(some), rng)[:ROUNDS]
-    tests = [count_modes(some[i, j], level=level / 2, seed=seed) for i, j in rounds]
+    tests = [
+        count_modes(some[i, j], level=level / 2, seed=seed, resolution=resolution)
+        for i, j in rounds
+    ]
     modes = sorted(test.modes for test in tests)[len(tests) // 2]  # rounds are odd in number
     alike = [test for test in tests if test.modes == modes]
     tested = [test.p_value for test in alike if np.isfinite(test.p_value)]
     p_value = min(1.0, 2 * float(np.median(tested))) if tested else np.nan
     width = float(np.median([test.bandwidth for test in alike]))
-    peaks = count_modes(every, level=level, seed=seed).modes
+    peaks = count_modes(every, level=level, seed=seed, resolution=resolution).modes
     return PairModes(float(modes), p_value, width, len(rounds), len(rounds[0][0]), peaks)
 
 

@@ -1,9 +1,36 @@
-"""How many modes a distribution has: Silverman's test.
+"""How many modes a distribution has, at least: rises after falls, on all scales.
 
-For k = 1, 2, …, the least bandwidth h_k is found at which a normal kernel density has no more than
-k modes.  k is accepted if more than ``level`` of `SAMPLES` samples from that density, rescaled to
-the variance of the data, have more than k modes at h_k: then the data need not be smoothed more
-than chance would (B. W. Silverman, J. R. Stat. Soc. B 43, 97 (1981)).
+Between order statistics X_j < X_k of independent values lie m others, u_i in units of the interval.
+Where the density is constant, T_jk = √(3/m) Σ (2u_i − 1) has mean 0 and variance 1; where it falls,
+F is concave, F^−1 convex, and every T is smaller than that of the uniform values F(X).  So with
+
+    Γ = √(½ log(e n/(k − j))),       κ such that max_jk (T_jk − Γ) > κ in α of uniform samples,
+
+T_jk > Γ + κ tells of a rise somewhere in (X_j, X_k), −T_jk > Γ + κ of a fall, and none of them is
+mistaken but in α of the samples (L. Dümbgen, G. Walther, Ann. Stat. 36, 1758 (2008), whose
+Γ is twice this: it is for scales down to one value).  k − 1 falls,
+each followed by a rise on intervals that do not overlap, take k modes.  A density of k modes has 2k
+stretches on which only one of the signs is a mistake; given how many values are on each, these are
+independent, and mirrored, what is a mistake there is a T_jk of one uniform sample: so the number is
+too large in α of the samples at most, whatever k and the density.  The usual table of the dip (of
+uniform values) promises less: a flat shoulder beside a narrow peak is two modes by it five times
+too often; and Silverman's test of bandwidths rejects a uniform density several times too often.
+
+X_j are every step-th value, `CELLS` intervals at most, and j, k two apart at least.  A rise may
+begin one cell before a fall has ended, as the gap between two peaks has no values.  Had a density
+its only mode in that cell, one claim would still be a mistake: the cell is no sparser than both its
+neighbours.
+
+*Power*, in percent of 1,000 samples of n values of two normal peaks of width σ at a distance and
+with weights, in which two modes are found at the level 1 % (5 %):
+
+    distance   weights   n = 100     n = 500      n = 2,000
+    3 σ        50 : 50   0 (0)       2 (7)        63 (83)
+    4 σ        50 : 50   6 (18)      99 (100)     100 (100)
+    4 σ        80 : 20   0 (1)       5 (11)       59 (77)
+    4 σ        90 : 10   0 (0)       0 (0)        0 (2)
+
+and none at 3 σ with other weights.  So one mode means that no more are needed.
 """
 
 from __future__ import annotations
@@ -20,14 +47,34 @@ from lsg_ray.statistics.configurations import stream
 
 Floats = NDArray[np.float64]
 
-#: Samples of the smoothed density, its bins, and the level of the test.
-SAMPLES, GRID, LEVEL = 200, 2048, 0.01
-#: Share of the values that a mode must hold: a few in a long tail are none; and modes, at most.
-LEAST_MASS, MOST = 0.02, 20
-#: What is narrower than this part of the range is no mode.
-RESOLUTION = 200
+#: Level of the test, and what reports call it.
+LEVEL = 0.01
+NAME = "multiscale test"
+TEST = f"{NAME}, level {LEVEL:g}"
+#: Modes, at most; and intervals between the order statistics that are compared.
+MOST, CELLS = 20, 100
+#: max (T − Γ) of uniform values, for many of them in each of so many cells, exceeds these quantiles
+#: with these probabilities: 10⁵ samples of 50 a cell each.  Of one a cell, it is smaller.
+CHANCES = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0002)
+QUANTILES = {
+    4: (-0.742, 0.156, 0.809, 1.166, 1.472, 1.831, 2.086, 2.314, 2.594, 2.795, 3.216),
+    8: (-0.053, 0.700, 1.263, 1.581, 1.858, 2.157, 2.379, 2.589, 2.814, 2.978, 3.330),
+    16: (0.459, 1.110, 1.610, 1.895, 2.144, 2.433, 2.645, 2.835, 3.074, 3.260, 3.544),
+    30: (0.821, 1.408, 1.870, 2.143, 2.378, 2.654, 2.860, 3.053, 3.273, 3.443, 3.791),
+    50: (1.066, 1.612, 2.045, 2.299, 2.528, 2.797, 2.984, 3.174, 3.392, 3.557, 3.887),
+    70: (1.211, 1.733, 2.152, 2.402, 2.621, 2.880, 3.068, 3.242, 3.486, 3.672, 4.050),
+    100: (1.348, 1.848, 2.256, 2.498, 2.715, 2.979, 3.152, 3.344, 3.548, 3.675, 4.014),
+}
+#: Share of a kernel density that a mode must hold to have a place.
+LEAST_MASS = 0.01
 #: Values that are looked at, at most; of more, so many are drawn.
 MAX_VALUES = 20_000
+#: Differences up to this part of the largest |value| are none, if no resolution is given.
+ROUNDING = 1e-6
+#: Distinct values on a grid from which it is one, and not so many atoms; and how exactly.
+GRID_VALUES, GRID_ERROR = 5, 1e-3
+#: Bins of kernel densities; and bandwidths, from the range of the values down to this part of it.
+BINS, FINEST = 2048, 200
 
 
 class Modes(NamedTuple):
@@ -38,10 +85,13 @@ class Modes(NamedTuple):
     modes
         Their number; 0 of no values.
     p_value
-        Of the hypothesis that there are no more: the share of samples that have more.  NaN where
-        nothing was tested: equal values, or as many modes as can be told apart.
+        Of the hypothesis that there are no more, an upper bound: falls and rises as strong are in
+        at most so many of the samples of any such density.  NaN where nothing was tested: values
+        that are equal within the resolution.
     bandwidth
-        h of the density that has these modes, in units of the values.
+        Of a normal kernel density that has these modes, in units of the values: of one mode, the
+        least; of several, the middle of those that have them.  Where peaks are of very different
+        widths, one bandwidth may not do.
     """
 
     modes: int
@@ -50,9 +100,14 @@ class Modes(NamedTuple):
 
 
 def count_modes(
-    values: ArrayLike, *, level: float = LEVEL, seed: int = 0, most: int = MOST
+    values: ArrayLike,
+    *,
+    level: float = LEVEL,
+    seed: int = 0,
+    most: int = MOST,
+    resolution: float = 0.0,
 ) -> Modes:
-    """Count the modes of a distribution.
+    """Count the modes of a distribution: the fewest that it may have.
 
     Parameters
     ----------
@@ -60,21 +115,29 @@ def count_modes(
         (n,), finite.  They are taken to be independent; of distances or overlaps of all pairs,
         which are not, take the answer with that in mind.
     level
-        A number of modes is rejected if its p-value is this or less.
+        A number of modes is rejected if its p-value is this or less; a density of k modes is said
+        to have more at most so often.
     seed
-        Of the samples.
+        Of the values that are drawn of more than `MAX_VALUES`.
     most
         Modes, at most.
+    resolution
+        Differences up to this, in units of the values, are ties: noise of a solver, steps of a
+        grid.  Peaks closer than this are one.  At least `ROUNDING` of the largest |value|.
 
     Raises
     ------
     InputError
-        Values that are not finite, or a level outside 0 … 1.
+        Values that are not finite, a level outside 0 … 1, a resolution that is negative.
 
     Notes
     -----
-    `SAMPLES` histograms of n values for each k.  A mode that holds less than a fiftieth of the
-    values is not counted.
+    Every value is blurred evenly by the resolution.  Values on a grid are blurred by its steps:
+    by as many as the resolution holds, and by one where at least `GRID_VALUES` different values
+    mostly follow each other step by step.  Fewer are atoms, and each may be a mode.
+
+    A mode that holds less than a hundredth of the values is hardly seen.  `CELLS`² contrasts for
+    each k: milliseconds.
 
     Examples
     --------
@@ -88,28 +151,24 @@ def count_modes(
         raise InputError("values that are not finite given; modes of the others are not known")
     if not 0 < level < 1 or most < 1:
         raise InputError(f"level {level}, most {most} given; 0 < level < 1 and most from 1")
+    if not 0 <= resolution < np.inf:
+        raise InputError(f"resolution {resolution} given; it must be finite and not negative")
     if not len(given):
         return Modes(0, np.nan, 0.0)
-    rng = stream(seed, Stage.RSB, 1 << 20)
     if len(given) > MAX_VALUES:
-        given = rng.choice(given, MAX_VALUES, replace=False)
-    centre, spread = given.mean(), given.std()
-    if spread <= 1e-9 * max(1.0, abs(centre)):
+        given = stream(seed, Stage.RSB, 1 << 20).choice(given, MAX_VALUES, replace=False)
+    given = np.sort(given)
+    spread = float(given[-1] - given[0])
+    resolution = max(resolution, ROUNDING * float(np.abs(given[[0, -1]]).max()))
+    if spread <= resolution:
         return Modes(1, np.nan, 0.0)
-    scaled = (given - centre) / spread
-    finest = np.ptp(scaled) / RESOLUTION
-    limit = min(len(_modes(scaled, finest)), most)
-    more = np.nan
-    for k in range(1, limit):
-        width = _least_width(scaled, k, finest)
-        more = _share_with_more(scaled, k, width, rng)
-        if more > level:
-            break
-    else:
-        width = finest if limit == 1 else _least_width(scaled, limit, finest)
-        more = np.nan
-    count = len(_modes(scaled, width, LEAST_MASS))
-    return Modes(count, float(more), float(width * spread))
+    width = _blur(given, resolution)
+    blurred = np.sort(given + width * _even(len(given)))
+    strengths, cells = _strengths(blurred, max(resolution, width), most)
+    chances = [exceedance(strength, cells) for strength in strengths.tolist()]
+    count = next((k for k, chance in enumerate(chances, 1) if chance > level), most)
+    finest = max(spread / FINEST, width / 2)
+    return Modes(count, chances[count - 1], _bandwidth(given, count, finest))
 
 
 def mode_places(values: ArrayLike, bandwidth: float) -> Floats:
@@ -121,45 +180,103 @@ def mode_places(values: ArrayLike, bandwidth: float) -> Floats:
     given = np.asarray(values, np.float64).ravel()
     if not len(given) or not bandwidth > 0:
         return given[:1].copy() if len(given) else given
-    return _modes(given, bandwidth, LEAST_MASS)
+    return _modes(given, bandwidth)
 
 
-def _share_with_more(values: Floats, k: int, width: float, rng: np.random.Generator) -> float:
-    """Return the share of samples from the density, of unit variance, with over k modes."""
-    scale = np.sqrt(1 + width**2)
-    found = 0
-    for _ in range(SAMPLES):
-        drawn = rng.choice(values, len(values)) + width * rng.standard_normal(len(values))
-        found += len(_modes(drawn / scale, width)) > k
-    return found / SAMPLES
+def exceedance(strength: float, cells: int) -> float:
+    """Return P(max (T − Γ) ≥ strength) of uniform values; log-linear between `QUANTILES`.
+
+    >>> exceedance(3.152, 100), exceedance(-np.inf, 100)
+    (0.01, 1.0)
+    """
+    if not strength > -np.inf:
+        return 1.0
+    known = np.log(list(QUANTILES))
+    rows = np.array(list(QUANTILES.values()))
+    row = [np.interp(np.log(cells), known, column) for column in rows.T]
+    chances = np.log(CHANCES)
+    if strength > row[-1]:  # on as over the last decade
+        slope = (chances[-1] - chances[-4]) / (row[-1] - row[-4])
+        return float(np.exp(chances[-1] + slope * (strength - row[-1])))
+    return float(np.exp(np.interp(strength, [row[0] - 1, *row], [0.0, *chances])).round(12))
 
 
-def _least_width(values: Floats, k: int, finest: float) -> float:
-    """Return the least bandwidth, to a hundredth, at which a density has at most k modes."""
-    low, high = finest, float(np.ptp(values)) + finest
-    if len(_modes(values, low)) <= k:
+def _strengths(values: Floats, resolution: float, most: int) -> tuple[Floats, int]:
+    """Return what k = 1, 2, … falls that are followed by rises reach; and the number of cells."""
+    from lsg_ray.kernels import contrasts
+
+    n = len(values)
+    step = max(1, -(-(n - 1) // CELLS))
+    cells = (n - 1) // step
+    first = (n - 1 - cells * step) // 2
+    nodes = np.ascontiguousarray(values[first::step][: cells + 1])
+    found = np.zeros((cells + 1, cells + 1))
+    contrasts.contrasts(values, first, step, cells, found)
+    strengths = np.empty(most)
+    # Whatever is within the resolution is one peak.
+    allowed = (nodes - nodes[:, None] >= resolution).astype(np.uint8)
+    penalty = np.sqrt(0.5 * np.log(np.e * cells / np.maximum(np.arange(cells + 1), 1)))
+    contrasts.alternations(found, penalty, allowed, strengths)
+    return strengths, cells
+
+
+def _even(count: int) -> Floats:
+    """Return numbers in ±½ that fill it evenly, also any few that follow each other."""
+    found: Floats = (np.arange(count) * ((np.sqrt(5) - 1) / 2) + 0.5) % 1 - 0.5
+    return found
+
+
+def _blur(values: Floats, resolution: float) -> float:
+    """Return how wide values, ascending, are blurred."""
+    steps = np.diff(values)
+    steps = steps[steps > GRID_ERROR * resolution]
+    if not len(steps):
+        return resolution
+    step = float(steps.min())
+    whole = np.rint(steps / step)
+    if (np.abs(steps - whole * step) > GRID_ERROR * step).any():
+        return resolution
+    regular = 1 + len(steps) >= GRID_VALUES and 2 * np.count_nonzero(whole == 1) >= len(steps)
+    held = np.floor(resolution / step + GRID_ERROR)
+    # Any few values are on a grid of which they are neighbours, but no ties are there to tell.
+    if held or (regular and len(values) > len(steps) + 1):
+        return float(max(held, 1) * step)
+    return resolution
+
+
+def _bandwidth(values: Floats, count: int, finest: float) -> float:
+    """Return a bandwidth at which a density has so many modes."""
+    least = _least_width(values, count, finest)
+    # Of several modes, far from where one is lost and from where another comes up.
+    return least if count == 1 else float(np.sqrt(least * _least_width(values, count - 1, finest)))
+
+
+def _least_width(values: Floats, count: int, finest: float) -> float:
+    """Return the least bandwidth, to a twentieth, at which a density has at most so many modes."""
+    low, high = finest, float(values[-1] - values[0])
+    if len(_modes(values, low)) <= count:
         return low
-    while high > 1.01 * low:
+    while high > 1.05 * low:
         middle = np.sqrt(low * high)
-        low, high = (low, middle) if len(_modes(values, middle)) <= k else (middle, high)
+        low, high = (low, middle) if len(_modes(values, middle)) <= count else (middle, high)
     return float(high)
 
 
-def _modes(values: Floats, width: float, least_mass: float = 0.0) -> Floats:
-    """Return the modes of a normal kernel density of a bandwidth, that hold so much of it."""
+def _modes(values: Floats, width: float) -> Floats:
+    """Return the modes of a normal kernel density of a bandwidth that hold enough of it."""
     from scipy.fft import irfft, rfft, rfftfreq
 
     low, high = values.min() - 3 * width, values.max() + 3 * width
-    counts, edges = np.histogram(values, GRID, (low, high))
-    bin_ = (high - low) / GRID
+    counts, edges = np.histogram(values, BINS, (low, high))
+    bin_ = (high - low) / BINS
     # As long again with zeros, so that nothing comes in at the other end.
-    smooth = np.exp(-2 * (np.pi * width / bin_ * rfftfreq(2 * GRID)) ** 2)
-    density = irfft(rfft(counts.astype(np.float64), 2 * GRID) * smooth, 2 * GRID)[:GRID]
+    smooth = np.exp(-2 * (np.pi * width / bin_ * rfftfreq(2 * BINS)) ** 2)
+    density = irfft(rfft(counts.astype(np.float64), 2 * BINS) * smooth, 2 * BINS)[:BINS]
     density[density < 1e-6 * density.max()] = 0.0  # ripples of what is cut off
     rises = np.diff(density)
     top = np.flatnonzero((rises[:-1] > 0) & (rises[1:] <= 0)) + 1
     valleys = [a + int(density[a:b].argmin()) for a, b in itertools.pairwise(top.tolist())]
     mass = np.add.reduceat(density, [0, *valleys]) / density.sum()
-    kept = top[mass >= least_mass] if len(top) > 1 else top
+    kept = top[mass >= LEAST_MASS] if len(top) > 1 else top
     found: Floats = (edges[kept] + edges[kept + 1]) / 2
     return found

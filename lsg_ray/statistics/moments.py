@@ -8,7 +8,8 @@ that of its influence function f: sqrt(⟨f²⟩/(M − 1)), where
     m: f = δσ_i      C: f = σ_iσ_j − C_ij      c: f = δσ_i δσ_j − c_ij
     T: f = δσ_i δσ_j δσ_k − T_ijk − c_jk δσ_i − c_ik δσ_j − c_ij δσ_k.
 
-For ±1 weights σ² = 1, so ⟨f²⟩ follows from m, C and T themselves.
+For ±1 weights σ² = 1, so ⟨f²⟩ follows from m, C and T themselves.  Where some configurations are
+copies of others, the products of their f are added (`lsg_ray.statistics.copies`).
 
 Sums over ±1 weights are counted in integers by bits (`lsg_ray.kernels.bits`): the result is the
 same to the last bit whatever the chunking, order and scheduler.  With weights of configurations w,
@@ -32,7 +33,9 @@ from lsg_ray.statistics.configurations import (
     ConfigurationsLike,
     as_configurations,
     ranges,
+    take_any,
 )
+from lsg_ray.statistics.copies import Pairs, effective_groups, pairs_of_copies
 from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.triples import choose_triples, triple_moments
 
@@ -44,6 +47,8 @@ MAX_PIECE = 2**28
 TASK_ROWS = 2**18
 #: Rows of real or weighted configurations that are multiplied at a time, and the bytes of these.
 REAL_ROWS, REAL_BYTES = 2**12, 2**28
+#: Triples of pairs of copies that are multiplied at a time.
+TRIPLE_PRODUCTS = 2**20
 #: Refuse an estimate that needs more memory than this.
 MAX_BYTES = 8 * 2**30
 #: Largest N for which C of real-valued weights is estimated without being asked for.
@@ -85,8 +90,11 @@ def moments(
         ``m`` (weight), ``C`` and ``connected`` (weight, weight_), and with triples ``third`` and
         ``third_connected`` (triple) at weights ``i``, ``j``, ``k``; beside each X its ``X_stderr``;
         for real weights ``variance`` (weight).  Coordinates ``layer``, ``part``, ``unit``,
-        ``unit_in`` of the weights; attributes with provenance and ``count``, and
-        ``effective_count`` n_eff with weights.
+        ``unit_in`` of the weights; attributes with provenance and ``count``; with weights
+        ``effective_count`` n_eff.  Where there are copies, ``groups``, how many configurations are
+        independent, ``effective_groups``, K of `lsg_ray.statistics.copies`, and as
+        ``effective_count`` how many would have the same errors of m (and C, of ±1 weights), on
+        average.
 
     Raises
     ------
@@ -99,7 +107,8 @@ def moments(
     Notes
     -----
     Time for ±1: M N² / 2 bit operations, 512 at a time: 0.5 s on one core for 10⁶ × 675.  Memory:
-    8 N² bytes a task, 48 N² for the result, and `ROWS` configurations as bits a task.
+    8 N² bytes a task, 48 N² for the result, and `ROWS` configurations as bits a task.  Copies: 8 N²
+    flop each, and 80 N² bytes a task.
     """
     source = as_configurations(ensemble)
     source.require(2, "moments")
@@ -115,9 +124,14 @@ def moments(
     _check_memory(source.n_weights, len(cuts), pairs, exact)
     if exact:
         result = _dataset_of_signs(_sum_signs(source, cuts, pairs, chosen, progress), chosen)
+        of_rows = _Weights(source, None)
     else:
-        sums = _sum_real(source, cuts, pairs, _Weights.of(weights, source), progress)
+        of_rows = _Weights.of(weights, source)
+        sums = _sum_real(source, cuts, pairs, of_rows, progress)
         result = _dataset_of_reals(sums, source.binary, weights is not None, source.name)
+    copies = pairs_of_copies(source)
+    if copies is not None:
+        result = _with_copies(result, source, of_rows, copies, chosen)
     return _finished(result, source)
 
 
@@ -276,13 +290,18 @@ class _Weights(NamedTuple):
         largest = values.max(initial=0.0)
         return cls(source, values / largest if 0 < largest < np.inf else values)
 
-    def rows(self, start: int, stop: int) -> Floats:
+    def at(self, rows: NDArray[np.int64]) -> Floats:
+        """Return the weights of rows in any order."""
         if self.given is None:
-            return np.ones(stop - start)
+            return np.ones(len(rows))
         if isinstance(self.given, str):
-            values = self.source.values(self.given, np.arange(start, stop)).astype(np.float64)
-        else:
-            values = self.given[start:stop]
+            distinct, place = np.unique(rows, return_inverse=True)
+            values = self.source.values(self.given, distinct).astype(np.float64)
+            return values[place]
+        return self.given[rows]
+
+    def rows(self, start: int, stop: int) -> Floats:
+        values = self.at(np.arange(start, stop))
         good = (values >= 0) & (values < np.inf)
         if not good.all():
             row = int(np.argmin(good))
@@ -397,6 +416,138 @@ def _pairs_of_reals(
     )
 
 
+# Copies: products of what two rows of a group add to a moment
+
+
+class PairSums(NamedTuple):
+    """Sums over pairs of copies a, b, with weights ω = w_a w_b, of δ = x − m and u = δ_a ∘ δ_b.
+
+    w: Σ ω; u, both: of u and δ_a + δ_b; uu: u uᵀ; ab: δ_a δ_bᵀ; ud: u (δ_a + δ_b)ᵀ; dd:
+    δ_a δ_aᵀ + δ_b δ_bᵀ; third, third_connected: of products of what both add to these.
+    """
+
+    w: float
+    u: Floats
+    both: Floats
+    uu: Floats
+    ab: Floats
+    ud: Floats
+    dd: Floats
+    third: Floats
+    third_connected: Floats
+
+
+def sum_copies(
+    source: Configurations,
+    weights: _Weights,
+    found: xarray.Dataset,
+    triples: NDArray[np.int64],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+) -> PairSums:
+    """Sum over pairs of rows; a block function."""
+    n, m = source.n_weights, found["m"].values
+    pairs = "C" in found
+    total = PairSums(
+        0.0, np.zeros(n), np.zeros(n), *np.zeros((4, n, n) if pairs else (4, 0, 0)),
+        *np.zeros((2, len(triples))),
+    )  # fmt: skip
+    for start in range(0, len(first), _real_rows(n)):
+        some = slice(start, start + _real_rows(n))
+        a, b = (take_any(source, rows[some]) - m for rows in (first, second))
+        w = weights.at(first[some]) * weights.at(second[some])
+        u, both = a * b, a + b
+        wu = w[:, None] * u
+        parts = [w.sum(), wu.sum(axis=0), w @ both]
+        if pairs:
+            wa, wb = w[:, None] * a, w[:, None] * b
+            parts += [wu.T @ u, wa.T @ b, wu.T @ both, wa.T @ a + wb.T @ b]
+        else:
+            parts += [total.uu] * 4
+        parts += _products_of_triples(found, triples, a, b, w)
+        total = PairSums(*(x + y for x, y in zip(total, parts, strict=True)))
+    return total
+
+
+def _products_of_triples(
+    found: xarray.Dataset, triples: NDArray[np.int64], a: Floats, b: Floats, w: Floats
+) -> list[Floats]:
+    """Return Σ ω f_a f_b of the raw and of the connected moments of triples."""
+    if not len(triples):
+        return [np.zeros(0), np.zeros(0)]
+    m, C = found["m"].values, found["C"].values
+    i, j, k = triples.T
+    c = [C[p, q] - m[p] * m[q] for p, q in ((j, k), (i, k), (i, j))]
+    raw, connected = found["third"].values, found["third_connected"].values
+    sums = [np.zeros(len(triples)), np.zeros(len(triples))]
+    at_once = max(1, TRIPLE_PRODUCTS // len(triples))
+    for start in range(0, len(w), at_once):
+        some = slice(start, start + at_once)
+        of_raw, of_connected = 1.0, 1.0
+        for d in (a[some], b[some]):
+            x, y, z = d[:, i], d[:, j], d[:, k]
+            of_raw = of_raw * ((x + m[i]) * (y + m[j]) * (z + m[k]) - raw)
+            of_connected = of_connected * (x * y * z - connected - c[0] * x - c[1] * y - c[2] * z)
+        sums[0] += w[some] @ of_raw
+        sums[1] += w[some] @ of_connected
+    return sums
+
+
+def add_pair_sums(parts: list[PairSums]) -> PairSums:
+    """Add sums over disjoint pairs."""
+    return PairSums(*(sum(column[1:], start=column[0]) for column in zip(*parts, strict=True)))
+
+
+def _with_copies(
+    found: xarray.Dataset,
+    source: Configurations,
+    weights: _Weights,
+    copies: Pairs,
+    triples: NDArray[np.int64],
+) -> xarray.Dataset:
+    """Return moments with the errors of groups of copies."""
+    import dask
+
+    leaf = dask.delayed(sum_copies, pure=False)
+    given = share(source), share(weights), share(found), triples
+    cuts = ranges(len(copies.first), max(REAL_ROWS, len(copies.first) // 32))
+    leaves = [leaf(*given, copies.first[a:b], copies.second[a:b]) for a, b in cuts]
+    sums = compute(tree_reduce(leaves, add_pair_sums), None)
+    of_rows = weights.at(np.arange(source.n_rows))
+    number = effective_groups(copies.group, of_rows)
+    if number <= 1 + 1e-9:
+        raise InputError(f"{source.name}: all configurations are copies of one; there is no spread")
+    size = independent_rows(found)
+    products = {"m": sums.u, "third": sums.third, "third_connected": sums.third_connected}
+    if "C" in found:
+        m = found["m"].values
+        x, y = m[:, None], m[None, :]
+        c = found["connected"].values
+        connected = sums.uu - c * sums.dd + c**2 * sums.w
+        # x_i x_j − C = (δ_iδ_j − c) + m_j δ_i + m_i δ_j, of both.
+        one = y * (sums.ud - c * sums.both[:, None]) + y**2 * sums.u[:, None]
+        raw = connected + one + one.T + x * y * (sums.ab + sums.ab.T)
+        products |= {"connected": connected, "C": raw}
+    alone, errors = [], []
+    for name, product in products.items():
+        if name not in found:
+            continue
+        error = found[f"{name}_stderr"]
+        # Of one row, and of the average over groups.
+        variance = error.values**2 * (size - 1)
+        square = (variance / size + 2 * product / of_rows.sum() ** 2) * number / (number - 1)
+        square = np.where(variance > 0, np.maximum(square, 0.0), 0.0)
+        found[f"{name}_stderr"] = (error.dims, np.sqrt(square), error.attrs)
+        if name == "m" or (name == "C" and source.binary):
+            pairs = slice(None) if name == "m" else ~np.eye(source.n_weights, dtype=bool)
+            alone.append(variance[pairs].mean() if variance[pairs].size else 0.0)
+            errors.append(square[pairs].mean() if variance[pairs].size else 0.0)
+    effective = 1 + sum(alone) / sum(errors) if sum(errors) > 0 else number
+    return found.assign_attrs(
+        groups=copies.groups, effective_groups=number, effective_count=float(effective)
+    )
+
+
 # The result
 
 
@@ -418,6 +569,18 @@ def _matrix(name: str, long_name: str, mean: Floats, error: Floats) -> dict[str,
         name: (("weight", "weight_"), mean, about),
         f"{name}_stderr": (("weight", "weight_"), error, {"units": "1"}),
     }
+
+
+def independent_rows(found: xarray.Dataset) -> float:
+    """Return as how many independent configurations those behind moments count; NaN if unknown.
+
+    ``effective_count`` where there is one: their number, ``count``, else.
+
+    >>> independent_rows(xarray.Dataset(attrs={"count": 9, "effective_count": 4.5}))
+    4.5
+    """
+    number = found.attrs.get("effective_count", found.attrs.get("count"))
+    return float("nan") if number is None else float(number)
 
 
 def _finished(result: xarray.Dataset, source: Configurations) -> xarray.Dataset:

@@ -27,6 +27,7 @@ from lsg_ray.statistics.configurations import (
 from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.pairs import (
     PairCounts,
+    Related,
     choose_rows,
     count_pairs,
     disjoint_pairs,
@@ -102,7 +103,7 @@ def overlaps(
     elif pairs is not None:
         check_alone("pairs", configurations=configurations)
         distances = disjoint_pairs(first, sets[1] if other is not None else None, pairs, seed)
-        result = _of_sample(np.bincount(distances, minlength=n + 1), other is not None)
+        result = _of_sample(distances, n, other is not None)
     else:
         a, *b = (choose_rows(some, configurations, seed + i) for i, some in enumerate(sets))
         result = _of_counts(count_pairs(a, b[0] if b else None, progress))
@@ -197,11 +198,10 @@ def _of_counts(found: PairCounts) -> xarray.Dataset:
     return _dataset(variables, q, attributes)
 
 
-def _of_sample(by_distance: NDArray[np.int64], between: bool) -> xarray.Dataset:
-    """Describe pairs that are independent of one another; a sample has no m of its own."""
-    n = len(by_distance) - 1
+def _of_sample(found: Related, n: int, between: bool) -> xarray.Dataset:
+    """Describe pairs that share no configuration; a sample has no m of its own."""
     q, order = _lattice(n)
-    counts = by_distance[order]
+    counts = np.bincount(found.distances, minlength=n + 1)[order]
     total = int(counts.sum())
     p = counts / total
     mean = float(p @ q)
@@ -209,20 +209,53 @@ def _of_sample(by_distance: NDArray[np.int64], between: bool) -> xarray.Dataset:
     fourth = max(float(p @ (q - mean) ** 4) - variance**2, 0.0)
     rest = total - 1 if total > 1 else np.nan  # one pair tells nothing of its error
     std = float(np.sqrt(variance))
+    square, fourth, spread = _with_copies(
+        variance, fourth, p, q, mean, found.distances[found.first], found.distances[found.second],
+        total,
+    )  # fmt: skip
     attributes = {
         "configurations": total if between else 2 * total,
         **({"other_configurations": total} if between else {}),
         "n_pairs": total,
         "mean": mean,
-        "mean_stderr": float(np.sqrt(variance / rest)),
+        "mean_stderr": float(np.sqrt(square / rest)),
         "std": std,
         "std_stderr": float(np.sqrt(fourth / rest) / (2 * std) if std else 0 * rest),
         "random_std": n**-0.5,
     }
-    error = np.sqrt(p * (1 - p) / rest)
+    error = np.sqrt(spread / rest)
     variables = _histogram("configurations", counts, p, error, np.full(n + 1, np.nan), _random(n))
     del variables["independent"]
     return _dataset(variables, q, attributes)
+
+
+def _with_copies(
+    variance: float,
+    fourth: float,
+    p: Floats,
+    q: Floats,
+    mean: float,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    total: int,
+) -> tuple[float, float, Floats]:
+    """Return the variances of q, of (q − mean)², and of being at each q, with those of copies.
+
+    first, second: distances of what is related, two by two; see `lsg_ray.statistics.copies`.
+    """
+    n = len(q) - 1
+    a, b = q[n - first], q[n - second]
+    of_mean = (a - mean) @ (b - mean)
+    of_square = ((a - mean) ** 2 - variance) @ ((b - mean) ** 2 - variance)
+    here, there = (np.bincount(n - some, minlength=n + 1) for some in (first, second))
+    both = np.bincount(n - first[first == second], minlength=n + 1)
+    of_p = both - p * (here + there) + p**2 * len(first)
+    factor = 2 / total
+    return (
+        max(variance + factor * float(of_mean), 0.0),
+        max(fourth + factor * float(of_square), 0.0),
+        np.maximum(p * (1 - p) + factor * of_p, 0.0),
+    )
 
 
 def _to_references(
@@ -239,15 +272,24 @@ def _to_references(
     fourth = np.maximum((p * off**4).sum(axis=1) - variance**2, 0)
     rest = found.rows - 1 if found.rows > 1 else np.nan  # one tells nothing of its error
     std = np.sqrt(variance)
+    square, spread = variance, p * (1 - p)
+    if found.copies is not None:
+        parts = [
+            _with_copies(v, f, share, q, float(at), a, b, found.rows)
+            for v, f, share, at, a, b in zip(variance, fourth, p, mean, *found.copies, strict=True)
+        ]
+        square, fourth, spread = (np.array(values) for values in zip(*parts, strict=True))
+        k = found.independent
+        rest = found.rows * (k - 1) / k if k > 1 + 1e-9 else np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
         std_error = np.where(std > 0, np.sqrt(fourth / rest) / (2 * std), 0 * rest)
     null = poisson_binomial((1 + found.references * found.m) / 2)
     variables = _histogram(
-        "configuration and reference", counts, p, np.sqrt(p * (1 - p) / rest), null, _random(n)
+        "configuration and reference", counts, p, np.sqrt(spread / rest), null, _random(n)
     )
     averages = {
         "mean": mean,
-        "mean_stderr": np.sqrt(variance / rest),
+        "mean_stderr": np.sqrt(square / rest),
         "std": std,
         "std_stderr": std_error,
     }

@@ -9,7 +9,8 @@ not independent.  With Y_gh the average between groups g and h, and Y_gh = μ + 
     Var(mean) = σ_a²/G + σ_b²/H + σ_e²/(GH)           between two sets,
 
 with the variance components estimated without bias (analysis of variance); what comes out below
-half of its last term, by chance where σ_a² is small, is raised to that.
+half of its last term, by chance where σ_a² is small, is raised to that.  Configurations that are
+copies of each other (`lsg_ray.statistics.copies`) are of one group.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
 from lsg_ray.rng import Stage
 from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
+from lsg_ray.statistics.copies import together
 from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.moments import add_sign_sums, count_signs
 
@@ -52,6 +54,17 @@ def as_words(bits: NDArray[np.uint8]) -> Words:
     words = np.zeros((len(bits), -(-bits.shape[1] // 8)), np.uint64)
     words.view(np.uint8)[:, : bits.shape[1]] = bits
     return words
+
+
+class Related(NamedTuple):
+    """Independent pairs of rows, as far as rows are: their distances, and which share copies.
+
+    distances: (pairs,); first, second: (related,) numbers of pairs with rows of one configuration.
+    """
+
+    distances: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
 
 
 class PairCounts(NamedTuple):
@@ -87,15 +100,20 @@ def _held(source: Configurations, rows: NDArray[np.int64]) -> Packed:
         )
     # A block at a time as signs, then as bits.
     pieces = [pack(source.take(some)) for some in np.array_split(rows, len(rows) // 65536 + 1)]
-    return Packed(np.concatenate(pieces), source.n_weights, source.name)
+    groups = source.groups()
+    return Packed(
+        np.concatenate(pieces), source.n_weights, source.name,
+        None if groups is None else groups[rows],
+    )  # fmt: skip
 
 
 def disjoint_pairs(
     first: Configurations, second: Configurations | None, count: int, seed: int
-) -> NDArray[np.int64]:
+) -> Related:
     """Return the distances (count,) of random pairs that share no configuration.
 
-    Such pairs are independent.  Within one set there are M/2 of them, between two the smaller M.
+    Such pairs are independent, but for copies, which are told.  Within one set there are M/2 of
+    them, between two the smaller M.
     """
     most = first.n_rows // 2 if second is None else min(first.n_rows, second.n_rows)
     if not 1 <= count <= most:
@@ -111,15 +129,39 @@ def disjoint_pairs(
         place = np.empty(2 * count, np.int64)
         place[order] = np.arange(2 * count)
         a, b = held[place[:count]], held[place[count:]]
+        related = _related([(first.groups(), rows)], count)
     else:
-        a = _held(first, np.sort(rng.choice(first.n_rows, count, replace=False))).bits
-        b = _held(second, np.sort(rng.choice(second.n_rows, count, replace=False))).bits
-        b = b[rng.permutation(count)]
+        rows, rows_ = (
+            np.sort(rng.choice(some.n_rows, count, replace=False)) for some in (first, second)
+        )
+        a, b = _held(first, rows).bits, _held(second, rows_).bits
+        order = rng.permutation(count)
+        b = b[order]
+        related = _related([(first.groups(), rows), (second.groups(), rows_[order])], count)
     found = np.empty(count, np.int64)
     for start in range(0, count, 65536):
         piece = slice(start, start + 65536)
         found[piece] = np.bitwise_count(a[piece] ^ b[piece]).sum(axis=1, dtype=np.int64)
-    return found
+    return Related(found, *related)
+
+
+def _related(
+    sets: list[tuple[NDArray[np.int64] | None, NDArray[np.int64]]], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which pairs share copies; row r of a set is of pair r mod count."""
+    found = [np.empty((0, 2), np.int64)]
+    for groups, rows in sets:
+        if groups is None:
+            continue
+        group = groups[rows]
+        order = np.argsort(group, kind="stable")
+        sorted_, pair = group[order], order % count
+        for apart in range(1, int(np.unique(group, return_counts=True)[1].max())):
+            same = np.flatnonzero(sorted_[:-apart] == sorted_[apart:])
+            found.append(np.sort(np.stack([pair[same], pair[same + apart]], axis=1), axis=1))
+    both = np.unique(np.concatenate(found), axis=0)
+    both = both[both[:, 0] < both[:, 1]]
+    return both[:, 0], both[:, 1]
 
 
 def count_pairs(
@@ -138,13 +180,17 @@ def count_pairs(
     sets = [first] if second is None else [first, second]
     for some in sets:
         some.require(3 - len(sets), "pairs")
-    groups = [_groups(some, n) for some in sets]
-    tiles = [_tiles(some, count) for some, count in zip(sets, groups, strict=True)]
+    ordered, begins = zip(*map(together, sets), strict=True)
+    tiles = [
+        _tiles(some, _groups(some, n, begin), begin)
+        for some, begin in zip(ordered, begins, strict=True)
+    ]
+    groups = [some[-1].group + 1 for some in tiles]
     a, b = tiles[0], tiles[-1]
     within = second is None
     places = [(i, j) for i in range(len(a)) for j in range(i if within else 0, len(b))]
     batches = _batches([(a[i], b[j]) for i, j in places])
-    words = [_words(some) for some in sets]
+    words = [_words(some) for some in ordered]
     task = dask.delayed(partial(_count_tiles, within, n), pure=False)
     leaves = [task(words[0], words[-1], batch) for batch in batches]
     no_triples = np.empty((0, 3), np.int64)
@@ -168,14 +214,18 @@ class _Tile(NamedTuple):
     stop: int
 
 
-def _groups(source: Configurations, n: int) -> int:
+def _groups(source: Configurations, n: int, begins: NDArray[np.int64] | None) -> int:
     """Return how many groups: fewer where the table of groups and distances would be large."""
     most = int(np.sqrt(SHARED_BYTES / (8 * (n + 1))))
-    return max(1, min(GROUPS, source.n_rows, most))
+    return max(1, min(GROUPS, source.n_rows if begins is None else len(begins), most))
 
 
-def _tiles(source: Configurations, groups: int) -> list[_Tile]:
-    edges = np.linspace(0, source.n_rows, groups + 1).astype(int).tolist()
+def _tiles(source: Configurations, groups: int, begins: NDArray[np.int64] | None) -> list[_Tile]:
+    places = np.linspace(0, source.n_rows, groups + 1).astype(int)
+    if begins is not None:  # copies stay together
+        ends = np.r_[begins, source.n_rows]
+        places = np.unique(ends[np.searchsorted(ends, places)])
+    edges = places.tolist()
     return [
         _Tile(group, start, min(start + TILE_ROWS, last))
         for group, (first, last) in enumerate(itertools.pairwise(edges))

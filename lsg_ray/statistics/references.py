@@ -9,25 +9,32 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
-from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
+from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges, take_any
+from lsg_ray.statistics.copies import effective_groups, pairs_of_copies
 from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.moments import add_sign_sums, count_signs
 from lsg_ray.statistics.pairs import TILE_ROWS, as_words
 
 #: Most references: their histograms are all kept.
 MAX_REFERENCES = 10_000
+#: Copies that are compared with references at a time.
+COPIES = 2**14
 
 
 class ReferenceCounts(NamedTuple):
     """Configurations by distance to each reference, and the magnetizations of the ensemble.
 
-    counts: (R, N + 1); m: (N,); references: (R, N) ±1; rows: configurations.
+    counts: (R, N + 1); m: (N,); references: (R, N) ±1; rows: configurations; copies: pairs of
+    copies, with their distances to each reference, (R, pairs) each, or None; independent: K of
+    `lsg_ray.statistics.copies`, the rows if there are none.
     """
 
     counts: NDArray[np.int64]
     m: NDArray[np.float64]
     references: NDArray[np.int8]
     rows: int
+    copies: tuple[NDArray[np.int64], NDArray[np.int64]] | None
+    independent: float
 
 
 def count_to_references(
@@ -56,7 +63,26 @@ def count_to_references(
         progress,
     )
     m = (2 * sums.ones - sums.rows) / sums.rows
-    return ReferenceCounts(counts, m, references.rows(0, references.n_rows), sums.rows)
+    signs = references.rows(0, references.n_rows)
+    copies = pairs_of_copies(ensemble)
+    if copies is None:
+        return ReferenceCounts(counts, m, signs, sums.rows, None, float(sums.rows))
+    distances = tuple(_distances(ensemble, signs, rows) for rows in (copies.first, copies.second))
+    independent = effective_groups(copies.group)
+    return ReferenceCounts(counts, m, signs, sums.rows, distances, independent)  # type: ignore[arg-type]
+
+
+def _distances(
+    ensemble: Configurations, references: NDArray[np.int8], rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the distances of chosen rows to references, (R, rows)."""
+    signs = references.astype(np.float32)
+    found = np.empty((len(references), len(rows)), np.int64)
+    for start in range(0, len(rows), COPIES):
+        some = slice(start, start + COPIES)
+        agree = signs @ take_any(ensemble, rows[some]).astype(np.float32).T
+        found[:, some] = (ensemble.n_weights - agree) / 2
+    return found
 
 
 def _sum(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from lsg_ray.errors import DataError, InputError
 from lsg_ray.networks.alignment import Alignment, aligned
 from lsg_ray.rng import Stage
 from lsg_ray.statistics.configurations import ArrayConfigurations, StoredConfigurations, stream
+from lsg_ray.statistics.copies import draw_independent
 
 #: Bytes of networks whose overlaps are taken, at most.
 REPLICA_BYTES = 2**32
@@ -47,7 +48,7 @@ def aligned_replicas(
             f"{count} networks of {source.n_weights:,} weights given; {most} at most (--replicas)"
         )
     rng = stream(seed, Stage.RSB, 1 << 23)
-    rows = np.sort(rng.choice(source.n_rows, count, replace=False))
+    rows = draw_independent(source, count, rng)
     try:
         inputs = load_dataset(ensemble.spec.dataset).test.x[:8]
     except DataError:  # not here: a network is then not compared with itself

@@ -35,8 +35,9 @@ from lsg_ray.statistics.configurations import (
     as_configurations,
     stream,
 )
+from lsg_ray.statistics.copies import draw_independent
 from lsg_ray.statistics.graph import Progress
-from lsg_ray.statistics.modes import LEVEL, MAX_VALUES, count_modes
+from lsg_ray.statistics.modes import MAX_VALUES, TEST, count_modes
 from lsg_ray.statistics.products import NULLS, Draw, Null, products
 from lsg_ray.statistics.triples import choose_triples
 from lsg_ray.statistics.ultrametric import (
@@ -77,7 +78,8 @@ def replica_overlaps(
     ensemble
         Ensemble, view, or array (M, N) of ±1 or real weights.
     configurations
-        So many, drawn without replacement; by default all, at most `MOST`.
+        So many, drawn without replacement; by default all, at most `MOST`.  Of rows that are
+        copies of one configuration, one.
     centered
         Remove the mean configuration first.
     flip
@@ -104,8 +106,8 @@ def replica_overlaps(
         ``ultrametricity`` (mean K), ``rammal``, ``excess``.  Each but the last two has ``_stderr``,
         by the jackknife over replicas; and, over ``null``, ``_null`` (mean over draws) and
         ``_null_std`` (between draws), and scalars ``_z`` = (data − null)/std.  Attributes:
-        ``modes`` and ``modes_p_value`` by Silverman's test of `lsg_ray.statistics.modes`, which
-        takes pairs for independent, ``n_pairs``, ``n_triples``.
+        ``modes`` and ``modes_p_value`` by the test of `lsg_ray.statistics.modes`, which takes pairs
+        for independent, ``n_pairs``, ``n_triples``.
 
     Raises
     ------
@@ -151,13 +153,17 @@ def replica_overlaps(
     pairs = pairs_of(q, flip)
     if len(pairs) > MAX_VALUES:
         pairs = stream(seed, Stage.RSB, 1 << 21).choice(pairs, MAX_VALUES, replace=False)
-    modes = count_modes(np.r_[pairs, -pairs] if flip == "symmetric" else pairs, seed=seed)
+    # Overlaps of ±1 weights are multiples of 2/N apart.
+    modes = count_modes(
+        np.r_[pairs, -pairs] if flip == "symmetric" else pairs,
+        seed=seed, resolution=2 / lattice if lattice else 0.0,
+    )  # fmt: skip
     return found.assign_attrs(
         {
             "statistic": "replica overlaps", **source.provenance(), "n_weights": source.n_weights,
             "replicas": len(rows), "n_pairs": len(rows) * (len(rows) - 1) // 2,
             "n_triples": len(chosen), "modes": modes.modes, "modes_p_value": modes.p_value,
-            "mode_test": f"Silverman, level {LEVEL:g}", "centered": int(centered), "flip": flip,
+            "mode_test": TEST, "centered": int(centered), "flip": flip,
             "draws": draws, "seed": seed,
         }
     )  # fmt: skip
@@ -178,14 +184,13 @@ def _check(nulls: Sequence[str], draws: int, triples: int, bins: Any, flip: str)
 
 def _rows(source: Configurations, count: int | None, seed: int) -> NDArray[np.int64]:
     source.require(FEWEST, "overlaps of replicas")
-    wanted = source.n_rows if count is None else min(count, source.n_rows)
-    if not FEWEST <= wanted <= MOST:
+    rows = draw_independent(source, count, stream(seed, Stage.RSB, 1 << 22))
+    if not FEWEST <= len(rows) <= MOST:
         raise InputError(
-            f"{source.name}: {wanted:,} replicas; from {FEWEST} to {MOST:,} are compared: pass "
-            f"configurations={min(MOST, source.n_rows):,} for so many of them at random"
+            f"{source.name}: {len(rows):,} replicas; from {FEWEST} to {MOST:,} are compared: pass "
+            f"configurations={min(MOST, len(rows)):,} for so many of them at random"
         )
-    rng = stream(seed, Stage.RSB, 1 << 22)
-    return np.sort(rng.choice(source.n_rows, wanted, replace=False))
+    return rows
 
 
 def _bins(m: int) -> int:

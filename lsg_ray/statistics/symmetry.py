@@ -34,6 +34,7 @@ from lsg_ray.statistics.configurations import (
     ranges,
     stream,
 )
+from lsg_ray.statistics.copies import copied_rows, number_of_copies, start_of_copies
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
 from lsg_ray.statistics.graph import Progress, compute, tree_reduce
 
@@ -128,27 +129,28 @@ def permute(
     Returns
     -------
     DerivedConfigurations or Ensemble
-        With the same outputs as before; evenly spread over the rows, which are independent.
+        With the same outputs as before; evenly spread over the rows, which are independent.  With
+        ``add`` a row and its copy are not: statistics know that, also of the store, and their
+        errors are those of independent groups (`lsg_ray.statistics.copies`).
     """
     if not 0 <= fraction <= 1:
         raise InputError(f"fraction {fraction} given; it must be from 0 to 1")
     base, net, x = _prepared(ensemble, network, inputs)
     about = {"kind": "permuted", "fraction": fraction, "mode": mode, "seed": seed}
-    phase = float(stream(seed, Stage.PERMUTE).random())
+    phase = start_of_copies(seed)
     if mode == "replace":
         chosen = partial(_is_replaced, fraction, phase)
         ordering = partial(_permuted_orders, net, seed, chosen)
         view = DerivedConfigurations(base, net, x, ordering, about)
     elif mode == "add":
-        share = fraction / (2 - fraction)
-        copies = round(share * base.n_rows)
+        copies = number_of_copies(base.n_rows, fraction)
         view = DerivedConfigurations(
             base,
             net,
             x,
             partial(_permuted_orders, net, seed, partial(_is_copy, base.n_rows)),
             about,
-            origin=partial(_copied_row, base.n_rows, copies, phase),
+            origin=partial(copied_rows, base.n_rows, copies, phase),
             n_rows=base.n_rows + copies,
         )
     else:
@@ -293,14 +295,6 @@ def _is_replaced(fraction: float, phase: float, rows: NDArray[np.int64]) -> NDAr
 
 def _is_copy(n_rows: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     return rows >= n_rows
-
-
-def _copied_row(
-    n_rows: int, copies: int, phase: float, rows: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    step = n_rows / max(copies, 1)
-    copied = np.minimum(((rows - n_rows + phase) * step).astype(np.int64), n_rows - 1)
-    return np.where(rows < n_rows, rows, copied)
 
 
 class _Labels(NamedTuple):

@@ -1,14 +1,18 @@
 """Fits: parameters that made the moments come back, and what cannot be fitted is said."""
 
+import json
+
 import numpy as np
 import pytest
 
 from lsg_ray.ensemble import synthetic
 from lsg_ray.errors import InputError
-from lsg_ray.ising.boltzmann import fit_boltzmann
+from lsg_ray.ising.boltzmann import fit_boltzmann, verify_model
 from lsg_ray.ising.chains import Chains
+from lsg_ray.ising.exact import fit_exact
 from lsg_ray.ising.fitted import deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
+from lsg_ray.ising.pcd import _sampling_error
 from lsg_ray.ising.targets import Target, as_target
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.results import save_result
@@ -107,6 +111,29 @@ def test_targets__come_from_anything_with_moments(tmp_path):
     assert target.restrict(slice(300, 525)).C.shape == (225, 225)
 
 
+def test_targets__of_weighted_moments_count_what_is_independent():
+    """One in 300 rows weighs 100 times the others: n_eff = 61 of 6,000, by the spread of m too.
+
+    m of 100 independent weights: the spread is that of a sampling error to 8 %.
+    """
+    rng = np.random.default_rng(0)
+    sigma = rng.choice([-1, 1], (6000, 100)).astype(np.int8)
+    w = np.where(np.arange(6000) % 300, 1.0, 100.0)
+    n_eff = w.sum() ** 2 / (w**2).sum()
+    found = moments(sigma, weights=w)
+    target = as_target(found)
+    assert target.count == pytest.approx(n_eff)
+    assert target.restrict(slice(0, 5)).count == target.count
+    rms = deviation(np.zeros(100), np.eye(100), target)[0]
+    assert _sampling_error(target) == pytest.approx(rms, rel=0.25)
+    assert as_target(moments(sigma)).count == 6000
+    frozen = found.copy(deep=True)
+    frozen["m"].values[0] = 1.0
+    frozen["C"].values[0] = frozen["C"].values[:, 0] = frozen["m"].values
+    fit = fit_boltzmann(frozen, method="bp", correlations="response", verify=False)
+    assert np.tanh(fit.model.h[0]) == pytest.approx(1 - 1 / (n_eff + 2))
+
+
 @pytest.mark.parametrize(
     ("m", "C", "says"),
     [
@@ -172,12 +199,11 @@ def test_penalty__means_the_same_by_chains_and_by_enumeration():
 
 
 def test_states_never_seen__are_not_called_converged():
-    """Two weights that always agree: the coupling that says so is infinite."""
+    """Two weights that always agree: the coupling that says so is infinite, if asked for."""
     sigma = np.where(np.random.default_rng(0).random((200, 3)) < 0.5, -1, 1)
     sigma[:, 1] = sigma[:, 0]
-    assert not fit_boltzmann(sigma, method="exact", verify=False).report["converged"]
-    l2 = fit_boltzmann(sigma, method="exact", l2=0.1, verify=False)
-    assert l2.report["converged"]
+    assert not fit_exact(as_target(sigma)).converged
+    assert fit_exact(as_target(sigma), l2=0.1).converged
 
 
 def test_frozen_weights__count_alike_in_every_deviation():
@@ -192,6 +218,139 @@ def test_frozen_weights__count_alike_in_every_deviation():
     assert fit.report["delta_independent"] == pytest.approx(
         deviation(wide_m, np.outer(wide_m, wide_m), whole)[0]
     )
+
+
+def test_few_chains__are_not_called_converged():
+    """Their noise is what it says: true deviations of 10 fits have its size to 50 %."""
+    _, (m, C) = exact_target(12, scale=0.1)
+    deviations, noises = [], []
+    for seed in range(10):
+        fit = fit_boltzmann((m, C), chains=8, steps=300, seed=seed, verify=False)
+        assert not fit.report["converged"]
+        assert "noise of the chains" in fit.report["reason"]
+        exact = enumerate_model(fit.model)
+        deviations.append(deviation(exact.m, exact.C, Target(m, C))[0])
+        noises.append(fit.report["noise_method"])
+    ratio = np.sqrt(np.mean(np.square(deviations)) / np.mean(np.square(noises)))
+    assert 0.5 < ratio < 1.5
+    fit = fit_boltzmann((m, C), verify=False)
+    assert fit.report["converged"]
+    assert "reason" not in fit.report
+    assert fit.report["noise_method"] < 0.002 < 0.1 * fit.report["delta_independent"]
+
+
+def test_chains_of_the_check__that_have_not_converged_leave_no_fit_converged():
+    """An ordered magnet: chains stay in one of its two states, so none has the averages."""
+    n = 14
+    found = enumerate_model(IsingModel(0.4 * (1 - np.eye(n)), np.zeros(n)))
+    fit = fit_boltzmann((found.m, found.C), method="exact", l2=1e-3)
+    assert not fit.report["mc_converged"]
+    assert not fit.report["converged"]
+    assert "chains of the check have not" in fit.report["reason"]
+    assert fit.model.attributes["converged"] == 0
+    assert fit_boltzmann((found.m, found.C), method="exact", l2=1e-3, verify=False).report[
+        "converged"
+    ]
+
+
+# What the check measures
+
+
+@pytest.mark.parametrize("chains", [64, 60])
+def test_check__noise_is_taken_off_without_bias(chains):
+    """100 checks of a model against its own averages, and against others.
+
+    rms² − noise² is zero on average, and the true mean square: four of its standard errors.  The
+    errors from eight groups are Student's t with some 7 to 20 degrees of freedom, so |z| > 4 has a
+    chance below 0.5 %, and of 100 more than 5 one below 10⁻⁴.
+    """
+    model, (m, C) = exact_target(8, seed=4)
+    wrong_m, wrong_C = (
+        getattr(enumerate_model(IsingModel(0.9 * model.J, model.h)), name) for name in "mC"
+    )
+    for target in (Target(m, C), Target(wrong_m, wrong_C)):
+        true = dict(zip(("delta", "m", "C"), deviation(m, C.copy(), target), strict=True))
+        found = [
+            verify_model(model, target, chains=chains, samples=16 * chains, seed=seed).attrs
+            for seed in range(100)
+        ]
+        for name, value in true.items():
+            rms = "delta" if name == "delta" else f"rms_{name}"
+            squares = np.array([a[rms] ** 2 - a[f"noise_{name}"] ** 2 for a in found])
+            error = squares.std() / np.sqrt(len(squares))
+            assert abs(squares.mean() - value**2) < 4 * error
+            excess, stderr = (
+                np.array([a[f"excess_{name}{what}"] for a in found]) for what in ("", "_stderr")
+            )
+            np.testing.assert_allclose(excess, np.sqrt(np.maximum(squares, 0)), rtol=1e-6)
+            assert np.count_nonzero(np.abs(excess - value) > 4 * stderr) <= 5
+
+
+def test_check__noise_of_correlations_is_unbiased():
+    """Squared errors of C from groups, against its scatter over 100 checks: 28 pairs, 6 %."""
+    model, (m, C) = exact_target(8, seed=4)
+    found = [
+        verify_model(model, Target(m, C), chains=60, samples=960, seed=seed) for seed in range(100)
+    ]
+    scatter = np.mean([(check["C"].values - C) ** 2 for check in found], axis=0)
+    error = np.mean([check["C_stderr"].values ** 2 for check in found], axis=0)
+    off = ~np.eye(8, dtype=bool)
+    assert scatter[off].mean() == pytest.approx(error[off].mean(), rel=0.15)
+
+
+# Weights that repeat others
+
+
+def with_repeats(method):
+    """Six weights as of a model, 1 twice more (once opposite), 4 once more opposite, two frozen."""
+    model = IsingModel(*couplings(6, 1, 0.3))
+    chains = Chains(model, 4000, seed=1)
+    chains.sweep(50)
+    s = chains.spins
+    ones = np.ones((len(s), 1), np.int8)
+    wide = np.c_[s, s[:, 1], -s[:, 1], ones, -s[:, 4], -ones]
+    order = [8, 0, 6, 1, 7, 2, 3, 9, 4, 10, 5]
+    return wide[:, order], fit_boltzmann(wide[:, order], method=method)
+
+
+@pytest.mark.parametrize("method", ["pcd", "bp", "plm", "exact"])
+def test_duplicates__are_left_out_and_named_with_their_sign(method):
+    wide, fit = with_repeats(method)
+    report, model = fit.report, fit.model
+    assert report["duplicates"] == 3
+    assert report["duplicate_weights"] == [[3, 2, 1], [4, 2, -1], [8, 7, -1]]
+    assert report["frozen_weights"] == [0, 9]
+    assert report["converged"]
+    assert not model.J[[0, 3, 4, 8, 9]].any()
+    assert np.abs(model.J).max() < 1
+    m = wide.mean(axis=0)
+    np.testing.assert_allclose(np.tanh(model.h[[3, 4, 8]]), m[[3, 4, 8]], atol=1e-9)
+    kept = [1, 2, 5, 6, 7, 10]
+    exact = enumerate_model(IsingModel(model.J[np.ix_(kept, kept)], model.h[kept]))
+    alone = as_target(wide[:, kept])
+    found = deviation(exact.m, exact.C, alone)
+    # Two of the 8 weights that are no duplicates are frozen, and deviate by (almost) nothing.
+    scaled = np.hypot(found[1] * np.sqrt(6 / 8), found[2] * np.sqrt(30 / 56))
+    assert report["excess_delta"] == pytest.approx(scaled, abs=4 * report["excess_delta_stderr"])
+    assert scaled < (0.06 if method == "bp" else 0.01)
+    np.testing.assert_array_equal(fit.check["repeats"], [0, 1, 2, 2, 2, 5, 6, 7, 7, 9, 10])
+    assert json.loads(model.attributes["duplicate_weights"]) == report["duplicate_weights"]
+    assert model.attributes["duplicates"] == 3
+
+
+def test_duplicates__alone_cannot_be_fitted():
+    sigma = np.where(np.random.default_rng(0).random((200, 1)) < 0.4, -1, 1)
+    with pytest.raises(InputError, match="2 repeat another"):
+        fit_boltzmann(np.c_[sigma, -sigma, sigma, np.ones((200, 1))])
+    both = np.c_[sigma, -sigma, np.roll(sigma, 1)]
+    assert fit_boltzmann(both, method="exact", verify=False).report["duplicates"] == 1
+
+
+def test_weights__that_differ_once_are_no_duplicates():
+    sigma = np.where(np.random.default_rng(0).random((1000, 3)) < 0.4, -1, 1)
+    sigma[:, 1] = sigma[:, 0]
+    sigma[0, 1] *= -1
+    assert fit_boltzmann(sigma, method="exact", verify=False).report["duplicates"] == 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from lsg_ray.errors import InputError, LsgError, StoreError
 from lsg_ray.networks.alignment import aligned as align
 from lsg_ray.networks.symmetry import log_group_order, permute_nodes, random_orders
 from lsg_ray.spec import NetworkSpec, parse_spec
-from lsg_ray.statistics import aligned, clustering, gaussian, modes
+from lsg_ray.statistics import aligned, clustering, gaussian
 from lsg_ray.statistics.clustering import LINKAGES, cluster
 from lsg_ray.statistics.gaussian import fit_gaussian, pair_modes, tournament, upper, variances
 from lsg_ray.statistics.hierarchy import cophenetic, flat_clusters, leaf_order
@@ -31,10 +31,9 @@ SPEC = {
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Few rounds and samples where it is not the number of modes that is tested."""
+    """Few rounds where it is not the number of modes that is tested."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gaussian, "ROUNDS", 1)
-        patch.setattr(modes, "SAMPLES", 20)
         yield
 
 
@@ -359,10 +358,9 @@ def test_tournament__has_every_pair_once_and_none_twice_in_a_round(count):
 
 def test_modes__of_one_and_of_two_clusters(monkeypatch):
     monkeypatch.setattr(gaussian, "ROUNDS", 3)
-    monkeypatch.setattr(modes, "SAMPLES", 100)
     x = np.random.default_rng(0).normal(size=(140, 300))
     one = pair_modes(euclidean(x))
-    two = pair_modes(euclidean(x + np.repeat([[0.0], [1.0]], 70, axis=0)))
+    two = pair_modes(euclidean(x + np.repeat([[0.0], [1.2]], 70, axis=0)))
     assert (one.modes, one.peaks, one.pairs, one.rounds) == (1, 1, 70, 3)
     assert (two.modes, two.peaks) == (2, 2)
     assert one.p_value > 0.05

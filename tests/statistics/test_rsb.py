@@ -5,7 +5,6 @@ import pytest
 
 from lsg_ray.errors import InputError
 from lsg_ray.statistics import products as products_module
-from lsg_ray.statistics.modes import count_modes, mode_places
 from lsg_ray.statistics.rsb import lattice_edges, over_realisations, replica_overlaps
 from lsg_ray.statistics.ultrametric import QUANTITIES
 
@@ -220,28 +219,3 @@ def test_extremes__give_numbers():
 def test_misfits__are_refused(x, options, says):
     with pytest.raises(InputError, match=says):
         replica_overlaps(x, **options)
-
-
-# Modes
-
-
-def test_modes__of_one_normal_are_one():
-    """Level 0.01: more than 3 of 40 samples with more have a chance of 0.0007."""
-    rng = np.random.default_rng(0)
-    counts = [count_modes(rng.normal(size=300), seed=s).modes for s in range(40)]
-    assert sum(count > 1 for count in counts) <= 3
-
-
-def test_modes__of_three_are_found_where_they_are():
-    rng = np.random.default_rng(1)
-    values = np.concatenate([rng.normal(at, 0.3, 200) for at in (-4, 0, 4)])
-    found = count_modes(values)
-    assert (found.modes, found.p_value > 0.01) == (3, True)
-    np.testing.assert_allclose(mode_places(values, found.bandwidth), [-4, 0, 4], atol=0.2)
-    assert count_modes([]).modes == 0
-    assert count_modes([2.0, 2.0]).modes == 1
-    for bad in ({"level": 0}, {"most": 0}):
-        with pytest.raises(InputError, match=next(iter(bad))):
-            count_modes(values, **bad)
-    with pytest.raises(InputError, match="not finite"):
-        count_modes([np.nan])

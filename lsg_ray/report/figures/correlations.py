@@ -21,6 +21,7 @@ from lsg_ray.report.style import (
     signed_colours,
     styled,
 )
+from lsg_ray.statistics.moments import independent_rows
 
 #: Side of the heat map, at most; larger matrices are averaged over square blocks.
 LARGEST_IMAGE = 1500
@@ -55,7 +56,7 @@ def correlations_figure(moments: xarray.Dataset) -> Figure:
     _heat_map(left, image, size, spans)
     label_panel(left, "a", "in weight order" + (f", {size} × {size} averaged" if size > 1 else ""))
     groups = np.array([parts.index(name) for name in part])
-    _distributions(right, C, m, groups, parts, int(moments.attrs["count"]))
+    _distributions(right, C, m, groups, parts, independent_rows(moments))
     label_panel(right, "b", "distribution over pairs")
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
@@ -100,7 +101,7 @@ def _with_room(spans: dict[str, NDArray], n_weights: int) -> list[str]:
 
 
 def _distributions(
-    axes: Axes, C: NDArray, m: NDArray, groups: NDArray, parts: list[str], count: int
+    axes: Axes, C: NDArray, m: NDArray, groups: NDArray, parts: list[str], count: float
 ) -> None:
     noise = 1 / np.sqrt(count)
     edges = _edges(C, m, noise)

@@ -33,6 +33,7 @@ from lsg_ray.report.style import (
     steps,
     styled,
 )
+from lsg_ray.statistics.moments import independent_rows
 
 #: More bars than this become a line.
 MOST_BARS = 60
@@ -67,7 +68,9 @@ def hidden_average(moments: xarray.Dataset, part: str, unit: str) -> Average:
     """
     chosen = np.flatnonzero(moments["part"].values == part)
     label = moments[unit].values[chosen]
-    m, C, count = moments["m"].values, moments["C"].values, int(moments.attrs["count"])
+    m, C = moments["m"].values, moments["C"].values
+    # An average over hidden units is the same for a copy with these permuted.
+    count = moments.attrs.get("effective_groups", independent_rows(moments))
     means, errors = [], []
     for value in np.unique(label):
         members = chosen[label == value]
@@ -100,7 +103,7 @@ def magnetization_figure(
     letters = iter("abcdef")
     for place, name in enumerate(parts):
         axes = figure.add_subplot(grid[0, place])
-        _distribution(axes, m[part == name], int(moments.attrs["count"]), name)
+        _distribution(axes, m[part == name], moments, name)
         label_panel(axes, next(letters), PART_NAMES[name] if len(parts) > 1 else "all weights")
         if place == 0:
             axes.set_ylabel("probability density")
@@ -141,11 +144,12 @@ def _lower_panels(
     return panels
 
 
-def _distribution(axes: Axes, m: NDArray, count: int, part: str) -> None:
+def _distribution(axes: Axes, m: NDArray, moments: xarray.Dataset, part: str) -> None:
+    count = int(moments.attrs["count"])
     histogram = mean_histogram(m, count, bins=int(np.clip(1.5 * np.sqrt(len(m)), 8, 40)))
     density = histogram.density()
     steps(axes, density, histogram.edges, color=PART_COLOURS[part])
-    spread = 1 / np.sqrt(count)
+    spread = 1 / np.sqrt(independent_rows(moments))
     x, null = normal_density(0.0, spread)
     label = r"sampling noise alone, $\mathcal{N}(0, 1/M)$"
     axes.plot(x, null, color=INK, lw=1.1, ls=DASHED, label=label)

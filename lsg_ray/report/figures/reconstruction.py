@@ -21,6 +21,9 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
     check
         From `lsg_ray.ising.boltzmann.verify_model`.
     """
+    if "repeats" in check:  # a weight that repeats another is not in the model
+        kept = np.flatnonzero(check["repeats"].values == np.arange(check.sizes["weight"]))
+        check = check.isel(weight=kept, weight_=kept)
     m, m_data = check["m"].values, check["m_data"].values
     upper = np.triu_indices(len(m), 1)
     C, C_data = check["C"].values[upper], check["C_data"].values[upper]

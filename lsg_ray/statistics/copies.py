@@ -1,0 +1,120 @@
+"""Rows that are copies of each other: not independent, so errors are those of groups.
+
+`lsg_ray.permute` with mode ``add`` adds node-permuted copies of some configurations.  Of an average
+⟨f⟩ over rows with weights w and influence function f, groups of rows being independent,
+
+    Var = Σ_groups (Σ w f)² / (Σ w)² = [Σ w² f² + 2 Σ_pairs w w' f f'] / (Σ w)²,
+
+pairs of rows of a group (cluster-robust; K.-Y. Liang, S. L. Zeger, Biometrika 73, 13 (1986)), times
+K/(K − 1), K = (Σ w)² / Σ_groups (Σ w)²: where rows are independent, that is M/(M − 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.rng import Stage
+from lsg_ray.statistics.configurations import Configurations, Reordered, stream
+
+Rows = NDArray[np.int64]
+
+
+class Pairs(NamedTuple):
+    """Every two rows of a group: first < second, by second; and rows, groups of all."""
+
+    first: Rows
+    second: Rows
+    group: Rows
+    groups: int
+
+
+def pairs_of_copies(source: Configurations) -> Pairs | None:
+    """Return the pairs of rows that are copies; None if all rows are independent."""
+    number = source.groups()
+    if number is None:
+        return None
+    names, group = np.unique(number, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    sorted_ = group[order]
+    first, second = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for apart in range(1, int(np.bincount(group, minlength=1).max())):
+        same = np.flatnonzero(sorted_[:-apart] == sorted_[apart:])
+        first.append(order[same])
+        second.append(order[same + apart])
+    a, b = np.concatenate(first), np.concatenate(second)
+    by = np.argsort(b, kind="stable")
+    return Pairs(a[by], b[by], group, len(names)) if len(a) else None
+
+
+def draw_independent(source: Configurations, count: int | None, rng: np.random.Generator) -> Rows:
+    """Return so many random rows, ascending, no two of which are copies; all, if there are fewer.
+
+    Of every configuration with copies, each is as likely to stand for it.
+    """
+    number = source.groups()
+    if number is None:
+        count = source.n_rows if count is None else min(max(count, 0), source.n_rows)
+        return np.sort(rng.choice(source.n_rows, count, replace=False))
+    order = rng.permutation(source.n_rows)
+    _, first = np.unique(number[order], return_index=True)
+    return np.sort(order[np.sort(first)][: None if count is None else max(count, 0)])
+
+
+def effective_groups(group: Rows, weights: NDArray[np.float64] | None = None) -> float:
+    """Return K = (Σ w)² / Σ_groups (Σ w)²."""
+    total = np.bincount(group, weights).astype(np.float64)
+    return float(total.sum() ** 2 / (total**2).sum())
+
+
+def together(source: Configurations) -> tuple[Configurations, Rows | None]:
+    """Return configurations with copies beside each other, and where a group begins.
+
+    None where all rows are independent.
+    """
+    number = source.groups()
+    if number is None:
+        return source, None
+    _, first, group = np.unique(number, return_index=True, return_inverse=True)
+    order = np.argsort(first[group], kind="stable")  # by the first of each group
+    begins = np.flatnonzero(np.diff(first[group][order], prepend=-1))
+    return Reordered(source, order), begins
+
+
+# Which rows are copies
+
+
+def start_of_copies(seed: int) -> float:
+    """Return where in the first stretch of rows the first is copied, or replaced: 0 to 1."""
+    return float(stream(seed, Stage.PERMUTE).random())
+
+
+def number_of_copies(n_rows: int, fraction: float) -> int:
+    """Return how many of so many rows get a copy, so that a fraction of all are in such pairs."""
+    return round(fraction / (2 - fraction) * n_rows)
+
+
+def copied_rows(n_rows: int, copies: int, phase: float, rows: Rows) -> Rows:
+    """Return the rows that rows 0 … n_rows + copies − 1 are copies of: themselves, at first."""
+    step = n_rows / max(copies, 1)
+    copied = np.minimum(((rows - n_rows + phase) * step).astype(np.int64), n_rows - 1)
+    return np.where(rows < n_rows, rows, copied)
+
+
+def groups_of_derivation(derivation: Mapping[str, Any] | None, rows: Rows, count: int) -> Rows:
+    """Return the group of rows of a store of ``count``, by how it was derived; else the rows."""
+    if derivation is None:
+        return rows
+    if derivation.get("kind") == "permuted" and derivation.get("mode") == "add":
+        fraction = float(derivation["fraction"])
+        n_rows = round(count / (1 + fraction / (2 - fraction)))
+        n_rows += next(
+            (d for d in (0, -1, 1) if n_rows + d + number_of_copies(n_rows + d, fraction) == count),
+            0,
+        )
+        phase = start_of_copies(int(derivation["seed"]))
+        rows, count = copied_rows(n_rows, count - n_rows, phase, rows), n_rows
+    return groups_of_derivation(derivation.get("of"), rows, count)
