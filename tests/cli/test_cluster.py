@@ -8,7 +8,6 @@ import lsg_ray
 from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.spec import parse_spec
-from lsg_ray.statistics import modes
 
 from .conftest import listing
 
@@ -18,11 +17,6 @@ SPEC = {
     "training": {"epochs": 1, "stack": 3},
     "ensemble": {"count": 9, "threshold": 0},
 }
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(modes, "SAMPLES", 10)
 
 
 @pytest.fixture(scope="module")

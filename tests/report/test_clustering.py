@@ -7,7 +7,7 @@ from scipy.cluster.hierarchy import dendrogram
 from lsg_ray.report import style
 from lsg_ray.report.figures.clustering import brackets, clustering_figure
 from lsg_ray.report.style import render
-from lsg_ray.statistics import gaussian, modes
+from lsg_ray.statistics import gaussian
 from lsg_ray.statistics.clustering import cluster
 
 from .made import PNG
@@ -17,7 +17,6 @@ from .made import PNG
 def coarse(monkeypatch):
     monkeypatch.setattr(style, "DPI", 50)
     monkeypatch.setattr(gaussian, "ROUNDS", 1)
-    monkeypatch.setattr(modes, "SAMPLES", 10)
 
 
 @pytest.mark.parametrize("linkage", ["average", "centroid"])
