@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lsg_ray.ensemble.header import Header
+from lsg_ray.ensemble.header import Header, read_header
 from lsg_ray.ensemble.layout import LEDGER
 from lsg_ray.ensemble.location import Location, UnreadableError
 from lsg_ray.errors import StoreError
@@ -87,6 +87,10 @@ def rejection_histogram(accuracies: ArrayLike) -> dict[int, int]:
     return {int(place): int(count) for place, count in zip(bins, counts, strict=True)}
 
 
+class ShortRecordError(ValueError):
+    """A record tells of fewer configurations than the block has now: the ensemble has grown."""
+
+
 def summarise(accuracy: NDArray[Any]) -> Summary:
     """Summarise the accuracies of a block."""
     values = np.asarray(accuracy, dtype=np.float64)
@@ -138,6 +142,10 @@ def read_record(location: Location, header: Header, block: int) -> Record | None
     try:
         return parse_record(data, header, block)
     except ValueError as error:
+        if read_header(location).count != header.count:
+            raise StoreError(
+                f"{location.url}: the ensemble grew while it was read; open it again"
+            ) from None
         raise _bad_record(location, block, str(error)) from None
 
 
@@ -149,7 +157,13 @@ def _bad_record(location: Location, block: int, fault: str) -> StoreError:
 
 
 def parse_record(data: bytes, header: Header, block: int) -> Record:
-    """Check the text of a record; `ValueError` says what is wrong with it."""
+    """Check the text of a record; `ValueError` says what is wrong with it.
+
+    Raises
+    ------
+    ShortRecordError
+        It is a record of this block, from before the ensemble grew.
+    """
     sealed = _SEAL.fullmatch(data)
     data = sealed[1] + b"}" if sealed else data
     try:
@@ -163,7 +177,9 @@ def parse_record(data: bytes, header: Header, block: int) -> Record:
     expected = {"block": block, "start": header.start(block), "rows": header.rows(block)}
     for name, value in expected.items():
         if getattr(record, name) != value:
-            raise ValueError(f"has {name} {getattr(record, name)}, must be {value}")
+            shorter = name == "rows" and record.rows < value
+            kind = ShortRecordError if shorter else ValueError
+            raise kind(f"has {name} {getattr(record, name)}, must be {value}")
     if sealed and hashlib.sha256(data).hexdigest().encode() != sealed[2]:
         raise ValueError("fails its own checksum")
     return record

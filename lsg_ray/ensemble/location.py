@@ -20,6 +20,7 @@ import os
 import re
 import stat
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -190,9 +191,10 @@ class Location:
             with self._failures(f"{key} cannot be read"):
                 if self._opened is None and not self.path.is_dir():
                     raise FileNotFoundError(key)
-                status = (self.path / key).stat()
-                if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-                    raise UnreadableError(f"{self.url}: {key} is not a file", "is not a file")
+                mode = (self.path / key).lstat().st_mode
+                if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
+                    reason = "is a symbolic link" if stat.S_ISLNK(mode) else "is not a file"
+                    raise UnreadableError(f"{self.url}: {key} {reason}", reason)
         return self._attempt(f"{key} cannot be read", get)
 
     def _check_size(self, key: str, size: int, limit: int) -> None:
@@ -294,7 +296,24 @@ class Location:
 
     def everything(self) -> dict[str, int]:
         """Return size in bytes by key, locally of every file: also staged, odd and foreign ones."""
-        return dict(self._listed() if self.path is None else self._walk())
+        return dict(self.entries())
+
+    def entries(self) -> Iterator[tuple[str, int]]:
+        """Yield what `everything` returns, one by one."""
+        return self._listed() if self.path is None else self._walk()
+
+    def age(self, key: str) -> float | None:
+        """Return the seconds since a key was last written, by the clocks; None if it is absent."""
+        import obstore
+
+        try:
+            if self.path is not None:
+                with self._failures(f"{key} cannot be read"):
+                    return time.time() - (self.path / key).lstat().st_mtime
+            found = self._attempt(f"{key} cannot be read", lambda: obstore.head(self._store(), key))
+            return time.time() - found["last_modified"].timestamp()
+        except FileNotFoundError:
+            return None
 
     def _listed(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Yield keys and sizes; after a failure the listing goes on behind the last key."""

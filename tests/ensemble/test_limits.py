@@ -287,7 +287,7 @@ def test_names_in_specifications_and_metadata_are_no_paths(store, tmp_path):
     assert outside.read_text() == "mine"
 
 
-def test_links_in_a_store_are_not_followed_out_of_it(store, tmp_path):
+def test_links_in_a_store_are_not_followed_out_of_it(store, tmp_path, no_writer_lives):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "thesis.tex").write_text("mine")
@@ -310,6 +310,14 @@ def test_links_in_a_store_are_not_followed_out_of_it(store, tmp_path):
     fill(store, make_spec())
     assert verify(store).healthy == 4
     assert (outside / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "loss/c.1", "loss/zarr.json", record_key(1)])
+def test_links_to_what_would_do_are_refused_too(store, tmp_path, name):
+    (store / name).rename(tmp_path / "kept")
+    (store / name).symlink_to(tmp_path / "kept")
+    assert any("is a symbolic link" in error for error in everything(store)) or not verify(store).ok
+    assert "is a symbolic link" in verify(store).findings[0].message
 
 
 @pytest.mark.parametrize("name", ["zarr.json", "loss/c.1", "loss/zarr.json", record_key(1)])

@@ -20,6 +20,7 @@ from lsg_ray.errors import StoreError, StoreInputError
 from .synthetic import DATASET_HASH, fill, make_spec, memory_url, rows
 
 SPEC = make_spec(count=60)
+pytestmark = pytest.mark.usefixtures("no_writer_lives")
 
 
 @pytest.fixture(scope="module")
