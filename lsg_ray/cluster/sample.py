@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.cluster.metrics import record_block
-from lsg_ray.cluster.progress import Progress, Style, byte_progress, progress
+from lsg_ray.cluster.progress import Progress, Style, byte_progress, progress, warn
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.block import Block, RealBlock
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import arrays_of
-from lsg_ray.ensemble.ledger import rejection_histogram
+from lsg_ray.ensemble.ledger import read_records, rejection_histogram
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.verify import sweep
 from lsg_ray.ensemble.writer import (
@@ -49,14 +49,17 @@ AnyArena = Arena | SolutionArena
 REPORT_EVERY = 1.0
 #: How often blocks that have gone missing by the end of a run are sampled again.
 ROUNDS = 3
+#: Records that a resume reads to learn what computed the blocks before.
+KINDS_SEEN = 64
 
 
 class BlockDone(NamedTuple):
-    """What a task returns: rows and trials of its block, and seconds of computing."""
+    """What a task returns: rows and trials of its block, seconds of computing, and on what."""
 
     rows: int
     trials: int
     seconds: float
+    processor: str | None = None
 
 
 class SampleResult(NamedTuple):
@@ -126,7 +129,7 @@ def sample(
         return SampleResult(plan.url, 0, 0, 0.0, before)
     began = time.perf_counter()
     with progress("configurations", plan.count, style, before) as bar:
-        tally = Tally(bar, before)
+        tally, kinds = Tally(bar, before), _Kinds(plan)
         todo = plan
         for round_ in range(ROUNDS + 1):
             if workers == 0:
@@ -135,6 +138,7 @@ def sample(
                 results = _on_ray(todo, spec, arena, tally, address, workers)
             for _, done in results:
                 tally.finish(done)
+                kinds.see(done.processor)
             missing = _missing_again(plan)
             if not len(missing):
                 break
@@ -225,6 +229,7 @@ def sample_block(
     missed = columns.pop("missed")
     trials = rows + len(missed)
     rejected = rejection_histogram(np.nan_to_num(missed))
+    processor = _processor(spec)
     written = write_block(
         url,
         block,
@@ -232,10 +237,47 @@ def sample_block(
         attempt=attempt,
         seed_path=(spec.ensemble.seed, int(Stage.TRIAL), start),
         count=spec.ensemble.count,
+        processor=processor,
     )
     if written == "present" and attempt == 0:  # another driver was quicker
         return BlockDone(0, 0, found.seconds)
-    return BlockDone(rows, trials, found.seconds)
+    return BlockDone(rows, trials, found.seconds, processor)
+
+
+def _processor(spec: Spec) -> str:
+    """Return the kind of processor that this process computes on."""
+    from lsg_ray.kernels.compile import processor
+
+    if spec.training.engine != "torch":
+        return processor()
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{processor()} {torch.cuda.get_device_name()}"
+    return f"{processor()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+class _Kinds:
+    """Says so when blocks are computed on another kind of processor than those before."""
+
+    def __init__(self, plan: Plan) -> None:
+        location = locate(plan.url)
+        header = read_header(location)
+        complete = np.setdiff1d(np.arange(header.n_blocks), plan.missing)
+        some = complete[:: max(1, len(complete) // KINDS_SEEN)]
+        records = read_records(location, header, some)
+        self._known = {record.processor for record in records if record.processor is not None}
+
+    def see(self, kind: str | None) -> None:
+        if kind is None or kind in self._known:
+            return
+        if self._known:
+            warn(
+                f"blocks of this ensemble were computed on {', '.join(sorted(self._known))}, and "
+                f"now on {kind}.  They are valid, but their last bits may differ from those of one "
+                "kind of processor; `lsg info` lists the kinds"
+            )
+        self._known.add(kind)
 
 
 def _in_process(

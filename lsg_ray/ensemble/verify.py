@@ -256,7 +256,7 @@ class _Listing:
 def _list(location: Location, header: Header) -> _Listing:
     found, known = _Listing(), set(metadata_keys(header))
     arrays = {array.name: array for array in header.arrays}
-    for key, _ in location.entries():
+    for key in location.every_key():
         if key in known:
             found.metadata.add(key)
         elif (block := _record_of(key)) is not None:
@@ -287,7 +287,7 @@ def sweep(url: str | os.PathLike[str]) -> int:
     header = read_header(location)
     arrays = {array.name: array for array in header.arrays}
     staged = []
-    for key, _ in location.entries():
+    for key in location.every_key():
         if _is_staged(key, header, arrays):
             base = re.sub(r"#\d+$", "", key)
             block = _record_of(base)

@@ -291,6 +291,7 @@ def write_block(
     attempt: int = 0,
     seed_path: Sequence[int | str] = (),
     count: int | None = None,
+    processor: str | None = None,
 ) -> Literal["written", "present"]:
     """Write a whole block: data first, then its record.
 
@@ -311,6 +312,8 @@ def write_block(
         Address of the block in the seed tree, kept in the record.
     count
         Configurations that were planned when the block was begun.
+    processor
+        Kind of processor that computed the block, kept in the record.
 
     Raises
     ------
@@ -332,7 +335,7 @@ def write_block(
         if count < header.count and planned != header.rows(index):
             raise grown_error(location, header, count)
     arrays = stored_arrays(block, header, index)
-    record = _record_of(block, header, index, arrays, attempt, seed_path)
+    record = _record_of(block, header, index, arrays, attempt, seed_path, processor)
     for _ in range(OVERTAKEN):
         _withdraw_short(location, header, index)
         if _is_present(location, header, record):
@@ -408,6 +411,7 @@ def _record_of(
     arrays: dict[str, NDArray[Any]],
     attempt: int,
     seed_path: Sequence[int | str],
+    processor: str | None,
 ) -> Record:
     try:
         return Record(
@@ -422,6 +426,7 @@ def _record_of(
             seconds=float(block.seconds),
             content=content_hash(block.start, header.arrays, arrays),
             package_version=package_version(),
+            processor=processor,
         )
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]

@@ -397,3 +397,19 @@ def test_of_two_runs_of_different_counts_the_smaller_says_that_the_ensemble_grew
     assert "the ensemble grew from 23 to 24 configurations" in err
     assert "--count 24" in err
     assert_like(store, undisturbed)
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_resume_on_another_kind_of_processor_says_so(store, workers):
+    first = Run(store, "--workers", "0", pause=0.3)
+    first.wait_for_blocks(2)
+    first.kill()
+    resume = Run(store, "--workers", workers, "--json", setting={"NUMBA_CPU_NAME": "generic"})
+    code, out, err = resume.end()
+    assert code == 0, err
+    assert err.count("warning: blocks of this ensemble were computed on") == 1
+    kinds = json.loads(out)["processors"]
+    assert len(kinds) == 2
+    assert sum(kinds.values()) == BLOCKS
+    assert any(" generic " in kind for kind in kinds)
+    assert verify(store).ok
