@@ -27,9 +27,12 @@ from lsg_ray.errors import ClusterError, InputError
 #: Object store of a private Ray: runs put one small training set there.
 OBJECT_STORE_BYTES = 256 * 2**20
 _PREFIX = "lsg-"
-#: Longest folder that sockets of Ray, 93 characters below it at most, may lie in.
-MAX_BASE = 107 - 93
+#: Longest folder that sockets of Ray, 95 characters below it at most, may lie in.
+MAX_BASE = 107 - 95
 _TOKEN = secrets.token_hex(32)
+#: Variable that tells Ray how often a task whose worker was killed for memory is run again; by
+#: itself it would do so for ever.  The pauses between double from a second on.
+OOM_RETRIES, MAX_OOM_RETRIES = "RAY_task_oom_retries", 5
 #: Seconds to wait for a cluster's port; Ray itself would wait for minutes.
 REACH_SECONDS = 10.0
 
@@ -70,6 +73,8 @@ def ray_session(
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault(OOM_RETRIES, str(MAX_OOM_RETRIES))
+    _read_settings()
     # Ray prints its troubles to standard output, which belongs to results.
     with contextlib.redirect_stdout(sys.stderr):
         if address != "local":
@@ -141,6 +146,7 @@ def _no_cluster(address: str, error: Exception) -> str:
 def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     import ray
 
+    _require_token()
     try:
         with _own_termination():
             ray.init(
@@ -155,6 +161,7 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     except Exception as error:
         raise ClusterError(f"Ray did not start on this machine: {error}") from error
     try:
+        _require_token()
         yield
     finally:
         disconnect()
@@ -177,12 +184,15 @@ def _own_termination() -> Iterator[None]:
 @contextlib.contextmanager
 def _private_folder() -> Iterator[str]:
     """Make a folder for one session; its path must stay short, as sockets lie in it."""
+    # Ray opens its own folder to all users: it lies in one that is ours alone.
     base = tempfile.gettempdir()
     base = base if len(base) <= MAX_BASE else "/tmp"  # noqa: S108, mkdtemp makes our own
     _remove_abandoned(Path(base))
     folder = tempfile.mkdtemp(prefix=f"{_our_prefix()}{os.getpid()}-", dir=base)
     try:
-        yield folder
+        inner = Path(folder, "r")
+        inner.mkdir()
+        yield str(inner)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -217,24 +227,48 @@ def _is_alive(pid: int) -> bool:
 
 @contextlib.contextmanager
 def _private_token() -> Iterator[None]:
-    """Give a private Ray a token that is never written to disk.
+    """Give a private Ray a token that is never written to disk, whatever the environment says.
 
-    Ray remembers the first token it meets in a process, so it is one for all sessions of this
-    process, and Ray is asked to look again where the process used another before.
+    Ray remembers the first mode and token it meets in a process, so it is one token for all
+    sessions of this process, and Ray is asked to look again before and after.
     """
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_MODE") == "disabled":
-        yield
-        return
-    mode = os.environ.get("RAY_AUTH_MODE")
-    os.environ["RAY_AUTH_TOKEN"] = _TOKEN
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ["RAY_AUTH_MODE"] = "token"  # "disabled" is for a cluster behind other walls
+    os.environ["RAY_AUTH_TOKEN"] = before["RAY_AUTH_TOKEN"] or _TOKEN
+    _read_settings()
     _forget_token()
     try:
         yield
     finally:
-        os.environ.pop("RAY_AUTH_TOKEN", None)
-        if mode is None:
-            os.environ.pop("RAY_AUTH_MODE", None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        _read_settings()
         _forget_token()
+
+
+def _read_settings() -> None:
+    """Let Ray read its settings from the environment again; it did when it was imported."""
+    with contextlib.suppress(ImportError, AttributeError):
+        import_module("ray._raylet").Config.initialize("")
+
+
+def _require_token() -> None:
+    """Refuse a private Ray that would answer to everybody."""
+    raylet = import_module("ray._raylet")
+    try:
+        mode = raylet.get_authentication_mode()
+        if mode == raylet.AuthenticationMode.TOKEN:
+            return
+    except AttributeError:
+        mode = "unknown"
+    raise ClusterError(
+        f"Ray would not ask for its token (mode {mode}), and run what anybody sends it; use a Ray "
+        "from 2.59 on, or --workers 0, which is without Ray"
+    )
 
 
 def _forget_token() -> None:

@@ -82,6 +82,13 @@ def ray_failure(error: Exception) -> ClusterError:
             f"a task on the cluster failed: {type(cause).__name__}: {told}\n"
             "What is finished is kept; mend the cause and run the same command again."
         )
+    if type(error).__name__ == "OutOfMemoryError":
+        return ClusterError(
+            "Ray killed a worker for memory again and again: this machine, or a node of the "
+            "cluster, has too little for so many tasks at once\nWhat is finished is kept; run the "
+            "same command again with fewer --workers, smaller networks at a time (training.stack, "
+            "training.batch_size), or more memory."
+        )
     return ClusterError(
         f"Ray failed ({type(error).__name__}): {str(error).splitlines()[0]}\n"
         "What is finished is kept; run the same command again to do the rest."

@@ -399,17 +399,31 @@ def test_of_two_runs_of_different_counts_the_smaller_says_that_the_ensemble_grew
     assert_like(store, undisturbed)
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_resume_on_another_kind_of_processor_says_so(store, workers):
-    first = Run(store, "--workers", "0", pause=0.3)
-    first.wait_for_blocks(2)
-    first.kill()
-    resume = Run(store, "--workers", workers, "--json", setting={"NUMBA_CPU_NAME": "generic"})
-    code, out, err = resume.end()
-    assert code == 0, err
+def test_a_resume_on_another_kind_of_processor_says_so(undisturbed, store, monkeypatch, capsys):
+    shutil.copytree(undisturbed[0], store)
+    for index in (1, 4, 5):
+        os.remove(store / "ledger" / f"{index:08d}.json")
+    resume(store)
+    assert "warning" not in capsys.readouterr().err
+    os.remove(store / "ledger" / "00000004.json")
+    os.remove(store / "ledger" / "00000005.json")
+    monkeypatch.setattr(sample_module, "_processor", lambda _: "pdp11 11/70 00")
+    resume(store)
+    err = capsys.readouterr().err
     assert err.count("warning: blocks of this ensemble were computed on") == 1
-    kinds = json.loads(out)["processors"]
-    assert len(kinds) == 2
-    assert sum(kinds.values()) == BLOCKS
-    assert any(" generic " in kind for kind in kinds)
-    assert verify(store).ok
+    assert "and now on pdp11 11/70 00" in err
+    assert open_ensemble(store).info()["processors"]["pdp11 11/70 00"] == 2
+    assert_like(store, undisturbed)
+
+
+def test_workers_that_are_killed_for_memory_end_the_run(store):
+    setting = {
+        "RAY_memory_usage_threshold": "0.001",
+        "RAY_memory_monitor_refresh_ms": "50",
+        "RAY_task_oom_retry_delay_base_ms": "10",
+    }
+    code, _, err = Run(store, "--workers", "1", setting=setting).end()
+    assert code == 1, err
+    assert "killed a worker for memory again and again" in err
+    assert "fewer --workers" in err
+    assert "Traceback" not in err
