@@ -7,7 +7,6 @@ is remote code execution) and a token of its own; it goes when the run ends.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import secrets
@@ -20,8 +19,10 @@ import threading
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from lsg_ray.cluster.watch import disconnect
+from lsg_ray.ensemble.owned import abandoned, this_place
 from lsg_ray.errors import ClusterError, InputError
 
 #: Object store of a private Ray: runs put one small training set there.
@@ -30,6 +31,8 @@ _PREFIX = "lsg-"
 #: Longest folder that sockets of Ray, 95 characters below it at most, may lie in.
 MAX_BASE = 107 - 95
 _TOKEN = secrets.token_hex(32)
+#: Folders of private Rays that run now.
+_open_folders: list[str] = []
 #: Variable that tells Ray how often a task whose worker was killed for memory is run again; by
 #: itself it would do so for ever.  The pauses between double from a second on.
 OOM_RETRIES, MAX_OOM_RETRIES = "RAY_task_oom_retries", 5
@@ -100,6 +103,8 @@ def _connected(address: str) -> Iterator[None]:
     try:
         with _own_termination():
             ray.init(address=address, log_to_driver=False, logging_level="error")
+    except MemoryError:
+        raise
     except Exception as error:
         raise ClusterError(_no_cluster(address, error)) from None
     try:
@@ -147,6 +152,7 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     import ray
 
     _require_token()
+    others = _children()
     try:
         with _own_termination():
             ray.init(
@@ -158,8 +164,13 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
                 object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
                 _temp_dir=folder,
             )
+    except MemoryError:
+        raise
     except Exception as error:
         raise ClusterError(f"Ray did not start on this machine: {error}") from error
+    except BaseException:
+        _kill(_children() - others)
+        raise
     try:
         _require_token()
         yield
@@ -169,16 +180,45 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_termination() -> Iterator[None]:
-    """Put the caller's handler of SIGTERM, if there is one, back in the place of Ray's.
+    """Keep the caller's handler of SIGTERM, if there is one: no other is set while Ray starts.
 
     Ray's end the process with an exit code of their own and a stack trace.
     """
     handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    utils: Any = import_module("ray._private.utils")
+    its_own = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda _: None
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread() and callable(handler):
-            signal.signal(signal.SIGTERM, handler)
+        utils.set_sigterm_handler = its_own
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _children() -> set[int]:
+    """Return the processes that this one has started, where the system tells."""
+    found: set[int] = set()
+    with contextlib.suppress(OSError):
+        for listed in Path("/proc/self/task").glob("*/children"):
+            found.update(map(int, listed.read_text().split()))
+    return found
+
+
+def _kill(processes: set[int]) -> None:
+    for pid in processes:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def leave_at_once() -> None:
+    """Kill what a private Ray of this process has started, and remove its folder."""
+    if _open_folders:
+        _kill(_children())
+    for folder in _open_folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -189,40 +229,24 @@ def _private_folder() -> Iterator[str]:
     base = base if len(base) <= MAX_BASE else "/tmp"  # noqa: S108, mkdtemp makes our own
     _remove_abandoned(Path(base))
     folder = tempfile.mkdtemp(prefix=f"{_our_prefix()}{os.getpid()}-", dir=base)
+    _open_folders.append(folder)
     try:
         inner = Path(folder, "r")
         inner.mkdir()
         yield str(inner)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _open_folders.remove(folder)
 
 
 def _remove_abandoned(base: Path) -> None:
     """Remove folders of our own sessions whose driver was killed."""
-    prefix = _our_prefix()
-    for folder in base.glob(f"{prefix}*"):
-        pid = folder.name.removeprefix(prefix).partition("-")[0]
-        with contextlib.suppress(OSError):
-            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
+    for folder in abandoned(base, _our_prefix()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _our_prefix() -> str:
-    """Begin names so that machines and containers that share a disk tell their numbers apart."""
-    with contextlib.suppress(OSError):
-        place = f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
-        return f"{_PREFIX}{hashlib.sha256(place.encode()).hexdigest()[:4]}-"
-    return f"{_PREFIX}0-"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return f"{_PREFIX}{this_place()}-"
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from lsg_ray.cluster.watch import RayWatch
-from lsg_ray.errors import ClusterError, LsgError
+from lsg_ray.errors import ClusterError, LsgError, out_of_memory
 
 Item = TypeVar("Item")
 
@@ -76,6 +76,8 @@ def run_bounded(
 def ray_failure(error: Exception) -> ClusterError:
     """Return what to tell of an error that Ray raised: of one inside a task, that error."""
     cause = getattr(error, "cause", None)
+    if isinstance(cause, MemoryError):
+        return ClusterError(f"a task on the cluster is {out_of_memory(cause)}")
     if isinstance(cause, Exception):
         told = " ".join(str(cause).split())[:500]
         return ClusterError(

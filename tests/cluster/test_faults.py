@@ -427,3 +427,38 @@ def test_workers_that_are_killed_for_memory_end_the_run(store):
     assert "killed a worker for memory again and again" in err
     assert "fewer --workers" in err
     assert "Traceback" not in err
+
+
+def _wait_until_ray_starts(run):
+    deadline = time.monotonic() + PATIENCE
+    while not (found := run.children()):
+        assert run.process.poll() is None, run.process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return found
+
+
+def test_sigterm_while_ray_starts_ends_it_with_its_line(store):
+    run = Run(store, "--workers", "1")
+    servers = _wait_until_ray_starts(run)
+    run.process.terminate()
+    code, _, err = run.end()
+    assert code == 143, err
+    assert "lsg: terminated; run the same command again to resume" in err
+    assert "Traceback" not in err
+    wait_until_gone(servers)
+
+
+def test_a_second_interrupt_ends_it_at_once(store):
+    run = Run(store, "--workers", "1", pause=2.0)
+    run.wait_for_blocks(1)
+    run.process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    began = time.monotonic()
+    while run.process.poll() is None and time.monotonic() < began + 20:
+        run.process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    code, _, err = run.end()
+    assert code == 130, err
+    assert "run the same command again to resume" in err
+    assert "Traceback" not in err
