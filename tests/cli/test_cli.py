@@ -307,7 +307,6 @@ def test_out_of_memory__is_a_message(lsg, spec, tmp_path, monkeypatch):
         ("lsg_ray.ising.targets.open_archive", ("fit", "IN.npz", "--out", "OUT")),
         ("lsg_ray.ising.model.open_archive", ("tap", "IN.npz", "--out", "OUT")),
         ("lsg_ray.ising.targets.signs", ("fit", "IN", "--out", "OUT")),
-        ("lsg_ray.statistics.configurations.open_archive", ("moments", "IN.npz", "--out", "OUT")),
     ],
 )
 def test_out_of_memory__is_never_called_bad_input(lsg, tmp_path, monkeypatch, place, words):
