@@ -134,7 +134,12 @@ def main(
     signals: list[int] = []
     try:
         with _heeding_termination(signals):
-            (command or cli).main(args=arguments, standalone_mode=False, prog_name=name)
+            try:
+                (command or cli).main(args=arguments, standalone_mode=False, prog_name=name)
+            except Exception:
+                if signals:  # it is what the interrupt has become on its way
+                    raise KeyboardInterrupt from None
+                raise
         _exit(0)
     except click.ClickException as error:
         error.show()

@@ -152,7 +152,7 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     import ray
 
     _require_token()
-    others = _children()
+    others = _below(os.getpid())
     try:
         with _own_termination():
             ray.init(
@@ -169,7 +169,7 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     except Exception as error:
         raise ClusterError(f"Ray did not start on this machine: {error}") from error
     except BaseException:
-        _kill(_children() - others)
+        _kill(_below(os.getpid()) - others)
         raise
     try:
         _require_token()
@@ -198,12 +198,13 @@ def _own_termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
-def _children() -> set[int]:
-    """Return the processes that this one has started, where the system tells."""
+def _below(pid: int) -> set[int]:
+    """Return the processes that one has started, and those have, where the system tells."""
     found: set[int] = set()
     with contextlib.suppress(OSError):
-        for listed in Path("/proc/self/task").glob("*/children"):
-            found.update(map(int, listed.read_text().split()))
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, listed.read_text().split()):
+                found |= {child} | _below(child)
     return found
 
 
@@ -216,7 +217,7 @@ def _kill(processes: set[int]) -> None:
 def leave_at_once() -> None:
     """Kill what a private Ray of this process has started, and remove its folder."""
     if _open_folders:
-        _kill(_children())
+        _kill(_below(os.getpid()))
     for folder in _open_folders:
         shutil.rmtree(folder, ignore_errors=True)
 

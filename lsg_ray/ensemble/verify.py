@@ -30,8 +30,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -55,8 +55,8 @@ from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.ensemble.writer import drop_block, may_be_live, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
 
-#: Foreign files that are named one by one.
-MAX_FOREIGN = 1000
+#: Findings of a kind that are named one by one.
+MAX_NAMED = 1000
 #: Findings that are repaired by sampling the block again.
 BLOCK_KINDS = ("missing chunk", "truncated chunk", "flipped bits", "values", "content", "record")
 #: What a running writer may be about to complete: told, and no fault.
@@ -171,30 +171,55 @@ def _verify(
     progress: Callable[[int, int], None] | None,
 ) -> VerifyReport:
     listing = _list(location, header)
-    findings = [
-        *_check_metadata(location, header, listing),
-        *_check_keys(location, header, listing),
-    ]
+    findings = _Findings()
+    findings.add(_check_metadata(location, header, listing))
+    findings.add(_check_keys(location, header, listing))
     listed = np.flatnonzero(listing.of(LEDGER)).tolist()
     checks = location.map(lambda block: _check_twice(location, header, block), listed)
     whole = _Whole()
     for done, (block, (faults, content)) in enumerate(zip(listed, checks, strict=True), 1):
-        findings += faults
+        findings.add(faults)
         if content is not None:
             whole.add(header.rows(block), content)
         if progress is not None:
             progress(done, len(listed))
     if repair:
-        findings = _repair(location, header, findings, whole)
+        _repair(location, header, findings, whole)
     return VerifyReport(
         url=location.url,
-        findings=tuple(findings),
+        findings=tuple(findings.told()),
         blocks=header.n_blocks,
         healthy=whole.blocks,
         missing=header.n_blocks - (whole.blocks if repair else len(listed)),
         rows=whole.rows,
         content_hash=whole.content,
     )
+
+
+class _Findings:
+    """What is wrong: so many of each kind by name, and of the others what repair must know."""
+
+    def __init__(self) -> None:
+        self.named: list[Finding] = []
+        self._number: Counter[str] = Counter()
+        #: By kind, the blocks of findings that are not named.
+        self.others: dict[str, list[int | None]] = defaultdict(list)
+        self.repaired: set[str] = set()
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            kind, others = finding.kind, self.others
+            self._number[kind] += kind != "foreign file"  # of which a part is listed only
+            if self._number[kind] <= MAX_NAMED:
+                self.named.append(finding)
+            elif others[kind][-1:] != [finding.block]:
+                others[kind].append(finding.block)
+
+    def told(self) -> Iterator[Finding]:
+        yield from self.named
+        for kind in self.others:
+            more = f"{self._number[kind] - MAX_NAMED:,} more"
+            yield Finding(kind, more, repaired=kind in self.repaired)
 
 
 class _Whole:
@@ -273,7 +298,7 @@ def _list(location: Location, header: Header) -> _Listing:
             found.staged.append(key)
         else:
             found.n_foreign += 1
-            if found.n_foreign <= MAX_FOREIGN:
+            if found.n_foreign <= MAX_NAMED:
                 found.foreign.append(key)
     return found
 
@@ -332,38 +357,32 @@ def _check_metadata(location: Location, header: Header, listing: _Listing) -> li
     return findings
 
 
-def _check_keys(location: Location, header: Header, listing: _Listing) -> list[Finding]:
+def _check_keys(location: Location, header: Header, listing: _Listing) -> Iterator[Finding]:
     """Name everything that is no part of a store of complete blocks."""
-    findings = [
-        Finding("record", f"{record_key(block)}: there are only {header.n_blocks} blocks",
-                record_key(block), block=block)
-        for block in sorted(listing.records_beyond)
-    ]  # fmt: skip
+    for block in sorted(listing.records_beyond):
+        message = f"{record_key(block)}: there are only {header.n_blocks} blocks"
+        yield Finding("record", message, record_key(block), block=block)
     ages = location.map(location.age, sorted(listing.staged))
     for key, age in zip(sorted(listing.staged), ages, strict=True):
         if age is None:  # it has its name by now
             continue
         if may_be_live(age):
             message = f"{key}: half-written {age:.0f} s ago; a run may be at it"
-            findings.append(Finding(UNFINISHED, message, key))
+            yield Finding(UNFINISHED, message, key)
         else:
-            findings.append(Finding("left-over file", f"{key}: left by a killed writer", key))
-    findings += [
-        Finding("foreign file", f"{key}: no part of an ensemble", key) for key in listing.foreign
-    ]
-    if listing.n_foreign > MAX_FOREIGN:
-        message = f"{listing.n_foreign - MAX_FOREIGN:,} more that are no part of an ensemble"
-        findings.append(Finding("foreign file", message))
-    left_over = {block: listing.chunks(header, block) for block in listing.without_record(header)}
-    for block in left_over:
+            yield Finding("left-over file", f"{key}: left by a killed writer", key)
+    for key in listing.foreign:
+        yield Finding("foreign file", f"{key}: no part of an ensemble", key)
+    if listing.n_foreign > MAX_NAMED:
+        message = f"{listing.n_foreign - MAX_NAMED:,} more that are no part of an ensemble"
+        yield Finding("foreign file", message)
+    for block in listing.without_record(header):
         if location.age(record_key(block)) is not None:  # the writer has finished meanwhile
             listing.mark(LEDGER, block)
-    records = listing.of(LEDGER)
-    for block, keys in sorted({**left_over, **listing.chunks_beyond}.items()):
-        if block < len(records) and records[block]:
-            continue
-        findings.append(_without_record(location, block, keys))
-    return findings
+        else:
+            yield _without_record(location, block, listing.chunks(header, block))
+    for block, keys in sorted(listing.chunks_beyond.items()):
+        yield _without_record(location, block, keys)
 
 
 def _without_record(location: Location, block: int, keys: list[str]) -> Finding:
@@ -464,23 +483,27 @@ def _compare(record: Record, header: Header, arrays: dict[str, Any], content: st
     return None
 
 
-def _repair(
-    location: Location, header: Header, findings: list[Finding], whole: _Whole
-) -> list[Finding]:
-    """Drop what is damaged and delete what is left over; return the findings, marked."""
+def _repair(location: Location, header: Header, findings: _Findings, whole: _Whole) -> None:
+    """Drop what is damaged and delete what is left over; mark the findings."""
     dropped: set[int] = set()
-    repaired = []
-    for finding in findings:
+
+    def mended(finding: Finding) -> Finding | None:
         try:
-            mended = _mend(location, header, finding, dropped, whole)
+            return _mend(location, header, finding, dropped, whole)
         except PlaceError:
             raise
         except StoreError as error:  # a folder in the place of a file
             message = f"{finding.message}; {error}: remove it yourself, then repair again"
-            mended = replace(finding, message=message)
-        if mended is not None:
-            repaired.append(mended)
-    return repaired
+            return replace(finding, message=message)
+
+    findings.named = [done for one in findings.named if (done := mended(one)) is not None]
+    for kind, blocks in findings.others.items():
+        done_all = True
+        for block in blocks:
+            done = mended(Finding(kind, "", block=block))
+            done_all &= done is None or done.repaired
+        if done_all:
+            findings.repaired.add(kind)
 
 
 def _mend(

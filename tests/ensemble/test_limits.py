@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsg_ray.ensemble.ledger import record_key
+from lsg_ray.ensemble.ledger import record_key, record_text
 from lsg_ray.ensemble.location import MAX_DOCUMENT, UnreadableError, canonical_url, locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
@@ -229,6 +229,23 @@ def test_foreign_files_by_the_thousand_are_named_in_part(store):
     foreign = [one for one in report.findings if one.kind == "foreign file"]
     assert len(foreign) == 1001
     assert "500 more" in foreign[-1].message
+
+
+def test_damage_by_the_thousand_is_named_in_part_and_repaired_in_full(tmp_path, no_writer_lives):
+    """A ledger of 3,000 blocks of which one has data."""
+    spec = make_spec(count=3000, block_size=1)
+    fill(tmp_path / "e", spec, blocks=[0])
+    record = open_ensemble(tmp_path / "e").records[0]
+    for block in range(1, 3000):
+        moved = record.model_copy(update={"block": block, "start": block})
+        (tmp_path / "e" / record_key(block)).write_bytes(record_text(moved))
+    report = verify(tmp_path / "e")
+    assert len(report.findings) == 1001
+    assert report.findings[-1].message.endswith(" more")
+    assert not report.sound
+    repaired = verify(tmp_path / "e", repair=True)
+    assert (repaired.ok, repaired.missing) == (True, 2999)
+    assert verify(tmp_path / "e").findings == ()
 
 
 # Names that lead elsewhere
