@@ -337,7 +337,6 @@ def write_block(
     arrays = stored_arrays(block, header, index)
     record = _record_of(block, header, index, arrays, attempt, seed_path, processor)
     for _ in range(OVERTAKEN):
-        _withdraw_short(location, header, index)
         if _is_present(location, header, record):
             return "present"
         try:
@@ -435,7 +434,12 @@ def _record_of(
 
 def _is_present(location: Location, header: Header, record: Record) -> bool:
     """Return whether the block is complete; refuse if with other content."""
-    stored = read_record(location, header, record.block)
+    try:
+        stored = read_record(location, header, record.block)
+    except StoreError:
+        if _withdraw_short(location, header, record.block):
+            return False
+        raise
     if stored is None:
         return False
     if stored.content == record.content:
