@@ -66,3 +66,13 @@ class AcceptanceError(LsgError):
 
 class ClusterError(LsgError):
     """Ray could not be started or reached, or tasks failed beyond their retries."""
+
+
+def out_of_memory(error: BaseException) -> str:
+    """Return what to tell of a lack of memory, in one line."""
+    told = " ".join(str(error).split())[:300]
+    return (
+        f"out of memory{': ' + told if told else ''}; what is finished is kept: run the same "
+        "command again with fewer --workers, fewer or smaller configurations (--where, --part, "
+        "--count, smaller blocks), or on a machine with more memory"
+    )

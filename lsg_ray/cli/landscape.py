@@ -323,6 +323,8 @@ def _result(place: str, statistic: str) -> Any:
             return found.load()
     except InputError:
         raise
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged one fails in a dozen ways
         raise InputError(f"{place}: cannot be read as a result ({type(error).__name__})") from None
 

@@ -27,7 +27,7 @@ from lsg_ray.cli import (
     runs,
     stores,
 )
-from lsg_ray.errors import LsgError
+from lsg_ray.errors import LsgError, out_of_memory
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -86,24 +86,41 @@ for _command in (
 
 @contextlib.contextmanager
 def _heeding_termination(signals: list[int]) -> Iterator[None]:
-    """Let SIGTERM unwind a command as Ctrl-C does, and note that it came.
+    """Let SIGTERM unwind a command as Ctrl-C does, and note which came; a second Ctrl-C ends it.
 
-    Spot nodes, schedulers and job servers send it some seconds before SIGKILL.  What is raised is
-    a KeyboardInterrupt, the one exception that Ray lets pass through its waiting.
+    Spot nodes, schedulers and job servers send SIGTERM some seconds before SIGKILL.  What is raised
+    is a KeyboardInterrupt, the one exception that Ray lets pass through its waiting.
     """
 
-    def terminate(number: int, _: Any) -> None:
+    def unwind(number: int, _: Any) -> None:
         signals.append(number)
-        raise KeyboardInterrupt
+        if len(signals) == 1:
+            raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            _leave_at_once(signals[0])
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, terminate)
+    heeded = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell's background jobs do
+        heeded.append(signal.SIGINT)
+    before = {number: signal.signal(number, unwind) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        if not signals:  # else the process ends, and may be interrupted in doing so
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _leave_at_once(first: int) -> None:
+    """End the process without waiting for anything; a private Ray is killed."""
+    session = sys.modules.get("lsg_ray.cluster.session")
+    if session is not None:
+        session.leave_at_once()
+    os.write(2, b"\nlsg: interrupted again; run the same command again to resume\n")
+    os._exit(TERMINATED if first == signal.SIGTERM else INTERRUPTED)
 
 
 def main(
@@ -117,7 +134,12 @@ def main(
     signals: list[int] = []
     try:
         with _heeding_termination(signals):
-            (command or cli).main(args=arguments, standalone_mode=False, prog_name=name)
+            try:
+                (command or cli).main(args=arguments, standalone_mode=False, prog_name=name)
+            except Exception:
+                if signals:  # it is what the interrupt has become on its way
+                    raise KeyboardInterrupt from None
+                raise
         _exit(0)
     except click.ClickException as error:
         error.show()
@@ -125,7 +147,8 @@ def main(
     except LsgError as error:
         _fail(words, str(error), error.exit_code, echo=True)
     except (KeyboardInterrupt, click.Abort):
-        what, code = ("terminated", TERMINATED) if signals else ("interrupted", INTERRUPTED)
+        terminated = signals[:1] == [signal.SIGTERM]
+        what, code = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
         _fail(words, f"{what}; run the same command again to resume", code, echo=True)
     except BrokenPipeError:
         _close_output()
@@ -134,7 +157,18 @@ def main(
         message = f"{error.filename or 'output'}: {error.strerror or error}"
         _fail(words, message, 1, echo=True)
     except MemoryError as error:
-        _fail(words, f"out of memory: {error}", 1, echo=True)
+        _fail(words, out_of_memory(error), 1, echo=True)
+    except RuntimeError as error:
+        if not _lacks_memory(error):
+            raise
+        _fail(words, out_of_memory(error), 1, echo=True)
+
+
+def _lacks_memory(error: RuntimeError) -> bool:
+    """Return whether torch, which has no MemoryError, or the system ran out of memory."""
+    told = str(error)
+    known = ("not enough memory", "can't allocate memory", "can't start new thread")
+    return type(error).__name__ == "OutOfMemoryError" or any(mark in told for mark in known)
 
 
 def _fail(words: list[str], message: str, code: int, echo: bool = False) -> None:

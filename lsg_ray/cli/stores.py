@@ -23,7 +23,7 @@ def info(store: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("store")
-@click.option("--repair", is_flag=True, help="Drop what is damaged, so that a resume refills it.")
+@click.option("--repair", is_flag=True, help="Drop what is damaged, for a resume to refill.")
 @as_json
 def verify(store: str, repair: bool, as_json: bool) -> None:
     """Check every block of STORE against its record; exit 1 if something is found."""
@@ -43,7 +43,8 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
 
 
 def _finding(finding: Any) -> str:
-    return f"{'repaired' if finding.repaired else 'FOUND'} {finding.kind}: {finding.message}"
+    mark = "repaired" if finding.repaired else "note:" if finding.kind == "unfinished" else "FOUND"
+    return f"{mark} {finding.kind}: {finding.message}"
 
 
 @click.command()

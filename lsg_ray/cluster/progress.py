@@ -17,6 +17,11 @@ SHOW_AFTER = 1.0
 Style = Literal["auto", "quiet"]
 
 
+def warn(line: str) -> None:
+    """Tell a person, on standard error, what is no failure and should be known."""
+    print(f"lsg: warning: {line}", file=sys.stderr, flush=True)
+
+
 class Progress(Protocol):
     """What long work reports to."""
 

@@ -14,7 +14,6 @@ import json
 import re
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -23,6 +22,7 @@ import yaml
 
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.location import canonical_url
+from lsg_ray.ensemble.owned import scratch
 from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec
 
@@ -166,16 +166,16 @@ def runtime_environment(spec: Spec | None, with_code: bool) -> Iterator[dict[str
     a node, however many specifications it runs.
     """
     environment: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="lsg-job-") as folder:
+    with scratch("job") as folder:
         if spec is not None:
-            work = Path(folder) / "work"
+            work = folder / "work"
             work.mkdir()
             tree = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
             (work / _SPEC_FILE).write_text(tree, encoding="utf-8")
             environment["working_dir"] = str(work)
         if with_code:
-            copy_code(Path(folder))
-            environment["py_modules"] = [str(Path(folder) / _PACKAGE.name)]
+            copy_code(folder)
+            environment["py_modules"] = [str(folder / _PACKAGE.name)]
         yield environment
 
 

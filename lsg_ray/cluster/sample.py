@@ -12,22 +12,32 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lsg_ray.cluster.metrics import record_block
-from lsg_ray.cluster.progress import Progress, Style, byte_progress, progress
+from lsg_ray.cluster.progress import Progress, Style, byte_progress, progress, warn
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.block import Block, RealBlock
+from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import arrays_of
-from lsg_ray.ensemble.ledger import rejection_histogram
+from lsg_ray.ensemble.ledger import read_records, rejection_histogram
+from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.verify import sweep
-from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
-from lsg_ray.errors import InputError
+from lsg_ray.ensemble.writer import (
+    Plan,
+    create_ensemble,
+    grown_error,
+    missing_blocks,
+    write_block,
+)
+from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks.sampling import Arena, prepare, sample_configurations
 from lsg_ray.networks.solutions import SolutionArena, prepare_solutions, sample_solutions
 from lsg_ray.rng import Stage
@@ -37,14 +47,19 @@ AnyArena = Arena | SolutionArena
 
 #: Seconds between a worker's reports while it computes a block.
 REPORT_EVERY = 1.0
+#: How often blocks that have gone missing by the end of a run are sampled again.
+ROUNDS = 3
+#: Records that a resume reads to learn what computed the blocks before.
+KINDS_SEEN = 64
 
 
 class BlockDone(NamedTuple):
-    """What a task returns: rows and trials of its block, and seconds of computing."""
+    """What a task returns: rows and trials of its block, seconds of computing, and on what."""
 
     rows: int
     trials: int
     seconds: float
+    processor: str | None = None
 
 
 class SampleResult(NamedTuple):
@@ -114,15 +129,47 @@ def sample(
         return SampleResult(plan.url, 0, 0, 0.0, before)
     began = time.perf_counter()
     with progress("configurations", plan.count, style, before) as bar:
-        tally = Tally(bar, before)
-        if workers == 0:
-            results = _in_process(plan, spec, arena, tally)
-        else:
-            results = _on_ray(plan, spec, arena, tally, address, workers)
-        for _, done in results:
-            tally.finish(done)
+        tally, kinds = Tally(bar, before), _Kinds(plan)
+        todo = plan
+        for round_ in range(ROUNDS + 1):
+            if workers == 0:
+                results = _in_process(todo, spec, arena, tally)
+            else:
+                results = _on_ray(todo, spec, arena, tally, address, workers)
+            for _, done in results:
+                tally.finish(done)
+                kinds.see(done.processor)
+            missing = _missing_again(plan)
+            if not len(missing):
+                break
+            if round_ == ROUNDS:
+                raise StoreError(
+                    f"{plan.url}: {len(missing):,} blocks are missing again though they were "
+                    f"sampled, {missing[0]} the first: another process removes them; stop it "
+                    "(lsg verify --repair?), then run the same command again"
+                )
+            todo = replace(plan, missing=missing)
+            tally.lose(sum(_rows(plan, int(block)) for block in missing))
     sweep(plan.url)
     return SampleResult(plan.url, tally.rows, tally.trials, time.perf_counter() - began, before)
+
+
+def _missing_again(plan: Plan) -> NDArray[np.int64]:
+    """Return the blocks of a plan that are not complete when all were sampled.
+
+    Raises
+    ------
+    StoreError
+        The last of them is part of a longer block now: the ensemble grew meanwhile.
+    """
+    missing = missing_blocks(plan.url)
+    missing = missing[missing < plan.n_blocks]
+    if plan.n_blocks - 1 in missing and plan.count % plan.block_size:
+        location = locate(plan.url)
+        header = read_header(location)
+        if header.count > plan.count:
+            raise grown_error(location, header, plan.count)
+    return missing
 
 
 def _rows(plan: Plan, block: int) -> int:
@@ -142,6 +189,10 @@ class Tally:
         self.rows += done.rows
         self.trials += done.trials
         self.show(0, 0)
+
+    def lose(self, rows: int) -> None:
+        """Count out rows that are to be sampled again."""
+        self.rows = max(0, self.rows - rows)
 
     def show(self, rows: int, trials: int) -> None:
         """Show the state, with ``rows`` and ``trials`` of blocks that are under way."""
@@ -178,16 +229,55 @@ def sample_block(
     missed = columns.pop("missed")
     trials = rows + len(missed)
     rejected = rejection_histogram(np.nan_to_num(missed))
+    processor = _processor(spec)
     written = write_block(
         url,
         block,
         kind(**columns, trials=trials, rejected=rejected),
         attempt=attempt,
         seed_path=(spec.ensemble.seed, int(Stage.TRIAL), start),
+        count=spec.ensemble.count,
+        processor=processor,
     )
     if written == "present" and attempt == 0:  # another driver was quicker
         return BlockDone(0, 0, found.seconds)
-    return BlockDone(rows, trials, found.seconds)
+    return BlockDone(rows, trials, found.seconds, processor)
+
+
+def _processor(spec: Spec) -> str:
+    """Return the kind of processor that this process computes on."""
+    from lsg_ray.kernels.compile import processor
+
+    if spec.training.engine != "torch":
+        return processor()
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{processor()} {torch.cuda.get_device_name()}"
+    return f"{processor()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+class _Kinds:
+    """Says so when blocks are computed on another kind of processor than those before."""
+
+    def __init__(self, plan: Plan) -> None:
+        location = locate(plan.url)
+        header = read_header(location)
+        complete = np.setdiff1d(np.arange(header.n_blocks), plan.missing)
+        some = complete[:: max(1, len(complete) // KINDS_SEEN)]
+        records = read_records(location, header, some)
+        self._known = {record.processor for record in records if record.processor is not None}
+
+    def see(self, kind: str | None) -> None:
+        if kind is None or kind in self._known:
+            return
+        if self._known:
+            warn(
+                f"blocks of this ensemble were computed on {', '.join(sorted(self._known))}, and "
+                f"now on {kind}.  They are valid, but their last bits may differ from those of one "
+                "kind of processor; `lsg info` lists the kinds"
+            )
+        self._known.add(kind)
 
 
 def _in_process(

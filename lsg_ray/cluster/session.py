@@ -7,7 +7,6 @@ is remote code execution) and a token of its own; it goes when the run ends.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import secrets
@@ -20,16 +19,23 @@ import threading
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from lsg_ray.cluster.watch import disconnect
+from lsg_ray.ensemble.owned import abandoned, this_place
 from lsg_ray.errors import ClusterError, InputError
 
 #: Object store of a private Ray: runs put one small training set there.
 OBJECT_STORE_BYTES = 256 * 2**20
 _PREFIX = "lsg-"
-#: Longest folder that sockets of Ray, 93 characters below it at most, may lie in.
-MAX_BASE = 107 - 93
+#: Longest folder that sockets of Ray, 95 characters below it at most, may lie in.
+MAX_BASE = 107 - 95
 _TOKEN = secrets.token_hex(32)
+#: Folders of private Rays that run now.
+_open_folders: list[str] = []
+#: Variable that tells Ray how often a task whose worker was killed for memory is run again; by
+#: itself it would do so for ever.  The pauses between double from a second on.
+OOM_RETRIES, MAX_OOM_RETRIES = "RAY_task_oom_retries", 5
 #: Seconds to wait for a cluster's port; Ray itself would wait for minutes.
 REACH_SECONDS = 10.0
 
@@ -70,6 +76,8 @@ def ray_session(
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault(OOM_RETRIES, str(MAX_OOM_RETRIES))
+    _read_settings()
     # Ray prints its troubles to standard output, which belongs to results.
     with contextlib.redirect_stdout(sys.stderr):
         if address != "local":
@@ -95,6 +103,8 @@ def _connected(address: str) -> Iterator[None]:
     try:
         with _own_termination():
             ray.init(address=address, log_to_driver=False, logging_level="error")
+    except MemoryError:
+        raise
     except Exception as error:
         raise ClusterError(_no_cluster(address, error)) from None
     try:
@@ -141,6 +151,8 @@ def _no_cluster(address: str, error: Exception) -> str:
 def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     import ray
 
+    _require_token()
+    others = _below(os.getpid())
     try:
         with _own_termination():
             ray.init(
@@ -152,9 +164,15 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
                 object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
                 _temp_dir=folder,
             )
+    except MemoryError:
+        raise
     except Exception as error:
         raise ClusterError(f"Ray did not start on this machine: {error}") from error
+    except BaseException:
+        _kill(_below(os.getpid()) - others)
+        raise
     try:
+        _require_token()
         yield
     finally:
         disconnect()
@@ -162,79 +180,120 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_termination() -> Iterator[None]:
-    """Put the caller's handler of SIGTERM, if there is one, back in the place of Ray's.
+    """Keep the caller's handler of SIGTERM, if there is one: no other is set while Ray starts.
 
     Ray's end the process with an exit code of their own and a stack trace.
     """
     handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    utils: Any = import_module("ray._private.utils")
+    its_own = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda _: None
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread() and callable(handler):
-            signal.signal(signal.SIGTERM, handler)
+        utils.set_sigterm_handler = its_own
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _below(pid: int) -> set[int]:
+    """Return the processes that one has started, and those have, where the system tells."""
+    found: set[int] = set()
+    with contextlib.suppress(OSError):
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, listed.read_text().split()):
+                found |= {child} | _below(child)
+    return found
+
+
+def _kill(processes: set[int]) -> None:
+    for pid in processes:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def leave_at_once() -> None:
+    """Kill what a private Ray of this process has started, and remove its folder."""
+    if _open_folders:
+        _kill(_below(os.getpid()))
+    for folder in _open_folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[str]:
     """Make a folder for one session; its path must stay short, as sockets lie in it."""
+    # Ray opens its own folder to all users: it lies in one that is ours alone.
     base = tempfile.gettempdir()
     base = base if len(base) <= MAX_BASE else "/tmp"  # noqa: S108, mkdtemp makes our own
     _remove_abandoned(Path(base))
     folder = tempfile.mkdtemp(prefix=f"{_our_prefix()}{os.getpid()}-", dir=base)
+    _open_folders.append(folder)
     try:
-        yield folder
+        inner = Path(folder, "r")
+        inner.mkdir()
+        yield str(inner)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _open_folders.remove(folder)
 
 
 def _remove_abandoned(base: Path) -> None:
     """Remove folders of our own sessions whose driver was killed."""
-    prefix = _our_prefix()
-    for folder in base.glob(f"{prefix}*"):
-        pid = folder.name.removeprefix(prefix).partition("-")[0]
-        with contextlib.suppress(OSError):
-            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
+    for folder in abandoned(base, _our_prefix()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _our_prefix() -> str:
-    """Begin names so that machines and containers that share a disk tell their numbers apart."""
-    with contextlib.suppress(OSError):
-        place = f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
-        return f"{_PREFIX}{hashlib.sha256(place.encode()).hexdigest()[:4]}-"
-    return f"{_PREFIX}0-"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return f"{_PREFIX}{this_place()}-"
 
 
 @contextlib.contextmanager
 def _private_token() -> Iterator[None]:
-    """Give a private Ray a token that is never written to disk.
+    """Give a private Ray a token that is never written to disk, whatever the environment says.
 
-    Ray remembers the first token it meets in a process, so it is one for all sessions of this
-    process, and Ray is asked to look again where the process used another before.
+    Ray remembers the first mode and token it meets in a process, so it is one token for all
+    sessions of this process, and Ray is asked to look again before and after.
     """
-    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_MODE") == "disabled":
-        yield
-        return
-    mode = os.environ.get("RAY_AUTH_MODE")
-    os.environ["RAY_AUTH_TOKEN"] = _TOKEN
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ["RAY_AUTH_MODE"] = "token"  # "disabled" is for a cluster behind other walls
+    os.environ["RAY_AUTH_TOKEN"] = before["RAY_AUTH_TOKEN"] or _TOKEN
+    _read_settings()
     _forget_token()
     try:
         yield
     finally:
-        os.environ.pop("RAY_AUTH_TOKEN", None)
-        if mode is None:
-            os.environ.pop("RAY_AUTH_MODE", None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        _read_settings()
         _forget_token()
+
+
+def _read_settings() -> None:
+    """Let Ray read its settings from the environment again; it did when it was imported."""
+    with contextlib.suppress(ImportError, AttributeError):
+        import_module("ray._raylet").Config.initialize("")
+
+
+def _require_token() -> None:
+    """Refuse a private Ray that would answer to everybody."""
+    raylet = import_module("ray._raylet")
+    try:
+        mode = raylet.get_authentication_mode()
+        if mode == raylet.AuthenticationMode.TOKEN:
+            return
+    except AttributeError:
+        mode = "unknown"
+    raise ClusterError(
+        f"Ray would not ask for its token (mode {mode}), and run what anybody sends it; use a Ray "
+        "from 2.59 on, or --workers 0, which is without Ray"
+    )
 
 
 def _forget_token() -> None:

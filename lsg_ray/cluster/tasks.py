@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from lsg_ray.cluster.watch import RayWatch
-from lsg_ray.errors import ClusterError, LsgError
+from lsg_ray.errors import ClusterError, LsgError, out_of_memory
 
 Item = TypeVar("Item")
 
@@ -76,11 +76,20 @@ def run_bounded(
 def ray_failure(error: Exception) -> ClusterError:
     """Return what to tell of an error that Ray raised: of one inside a task, that error."""
     cause = getattr(error, "cause", None)
+    if isinstance(cause, MemoryError):
+        return ClusterError(f"a task on the cluster is {out_of_memory(cause)}")
     if isinstance(cause, Exception):
         told = " ".join(str(cause).split())[:500]
         return ClusterError(
             f"a task on the cluster failed: {type(cause).__name__}: {told}\n"
             "What is finished is kept; mend the cause and run the same command again."
+        )
+    if type(error).__name__ == "OutOfMemoryError":
+        return ClusterError(
+            "Ray killed a worker for memory again and again: this machine, or a node of the "
+            "cluster, has too little for so many tasks at once\nWhat is finished is kept; run the "
+            "same command again with fewer --workers, smaller networks at a time (training.stack, "
+            "training.batch_size), or more memory."
         )
     return ClusterError(
         f"Ray failed ({type(error).__name__}): {str(error).splitlines()[0]}\n"

@@ -203,6 +203,8 @@ def unpickle_arrays(pickled: bytes, origin: str) -> Any:
         return _ArrayUnpickler(io.BytesIO(pickled), encoding="bytes").load()
     except DataError as error:
         raise DataError(f"{origin}: {error}") from None
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged pickle can raise anything; none of it is ours
         raise DataError(f"{origin}: damaged pickle ({type(error).__name__}: {error})") from None
 

@@ -168,6 +168,20 @@ def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> NDArray[
         raise InputError(
             f"{where}: {layout.name} is {values.dtype} {values.shape}, must be {kind} {shape}"
         )
+    if fault := wrong_values(layout, values):
+        raise InputError(f"{where}: {layout.name} {fault}")
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def wrong_values(layout: ArrayLayout, values: NDArray[Any]) -> str | None:
+    """Return what is wrong with numbers of an array, or None: where the first is, what it must be.
+
+    >>> wrong_values(ArrayLayout("test_accuracy", "<f8"), np.array([0.5, 2.0]))
+    'holds 2.0 at row 1 (1 such entries); it must be 0 to 1'
+    """
+    dtype = np.dtype(layout.dtype)
+    if dtype.kind == "u":  # bits: anything may be
+        return None
     if dtype.kind == "i":
         bad = (values < 0) | (values > np.iinfo(dtype).max)
         need = f"0 to {np.iinfo(dtype).max}"
@@ -181,10 +195,8 @@ def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> NDArray[
     else:
         bad = ~(np.abs(values) <= np.finfo(dtype).max)
         need = "finite"
-    if bad.any():
-        at = tuple(int(place) for place in np.argwhere(bad)[0])
-        raise InputError(
-            f"{where}: {layout.name} holds {values[at]} at row {at[0]} "
-            f"({np.count_nonzero(bad)} such entries); it must be {need}"
-        )
-    return np.ascontiguousarray(values, dtype=dtype)
+    if not bad.any():
+        return None
+    at = tuple(int(place) for place in np.argwhere(bad)[0])
+    count = np.count_nonzero(bad)
+    return f"holds {values[at]} at row {at[0]} ({count} such entries); it must be {need}"

@@ -8,17 +8,20 @@ for the few small chunks of a block.  Rows past the end of a short last block ho
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.ensemble.layout import ArrayLayout
+from lsg_ray.ensemble.layout import LEDGER, ArrayLayout
 from lsg_ray.ensemble.location import Location, UnreadableError
 from lsg_ray.errors import StoreError
 
 CHECKSUM_BYTES = 4
+#: Seconds after which what looks damaged is looked at again, before it is said to be.
+LOOK_AGAIN_SECONDS = 0.05
 
 
 class ChunkError(ValueError):
@@ -88,15 +91,24 @@ def read_chunk(
         The chunk is missing or damaged; names array and block.
     """
     key = array.chunk_key(block)
-    try:
-        data = location.read(key, limit=chunk_bytes(array, block_size))
-        return decode_chunk(array, block_size, rows, data)
-    except FileNotFoundError:
-        fault = "is missing"
-    except UnreadableError as error:
-        fault = error.reason
-    except ChunkError as error:
-        fault = str(error)
+    for pause in (LOOK_AGAIN_SECONDS, None):
+        try:
+            data = location.read(key, limit=chunk_bytes(array, block_size))
+            return decode_chunk(array, block_size, rows, data)
+        except FileNotFoundError:
+            fault = "is missing"
+        except UnreadableError as error:
+            fault = error.reason
+        except ChunkError as error:
+            fault = str(error)
+        if pause is not None:  # a writer or a repair may be just there
+            time.sleep(pause)
+    if location.age(f"{LEDGER}/{block:08d}.json") is None:
+        raise StoreError(
+            f"{location.url}: block {block} is not complete any more: it was dropped since the "
+            "ensemble was opened, to be sampled again; let the run finish, or resume it, and open "
+            "the ensemble again"
+        )
     raise StoreError(
         f"{location.url}: array {array.name!r}, block {block}: chunk {key} {fault}; "
         "run `lsg verify --repair` on the store, then sample again to refill the block"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from lsg_ray.ensemble.chunks import chunk_bytes
-from lsg_ray.ensemble.content import combine
+from lsg_ray.ensemble.content import MODULUS, combine
 from lsg_ray.ensemble.header import Header
 from lsg_ray.ensemble.layout import FORMAT_VERSION
 from lsg_ray.ensemble.ledger import Record
 
+#: Kinds of processors that are told apart; more are no honest ledger's.
+MAX_KINDS = 100
 
-def describe(url: str, header: Header, records: Sequence[Record]) -> dict[str, Any]:
+
+def describe(url: str, header: Header, records: Iterable[Record]) -> dict[str, Any]:
     """Return a description of a store as plain JSON.
 
     Parameters
@@ -22,28 +26,35 @@ def describe(url: str, header: Header, records: Sequence[Record]) -> dict[str, A
     header
         Its header.
     records
-        Records of its complete blocks.
+        Records of its complete blocks; gone through once, none is kept.
 
     Returns
     -------
     Among others ``count`` (planned) and ``rows`` (complete), ``accuracy`` (min, mean, max over
     complete rows, or None), ``acceptance`` (rows / trials), ``bytes`` of the chunks of complete
-    blocks, ``bits_per_weight`` on disk, ``content_hash``.
+    blocks, ``bits_per_weight`` on disk, ``content_hash``, ``processors`` (blocks by the kind of
+    processor that computed them; ``unknown`` where the record does not tell).
     """
-    rows = sum(record.rows for record in records)
-    trials = sum(record.trials for record in records)
+    blocks = rows = trials = 0
+    seconds = total = 0.0
+    low, high, content = 1.0, 0.0, 0
+    kinds: Counter[str] = Counter()
+    for record in records:
+        blocks += 1
+        rows += record.rows
+        trials += record.trials
+        seconds += record.seconds
+        total += record.accuracy.mean * record.rows
+        low, high = min(low, record.accuracy.min), max(high, record.accuracy.max)
+        content += int(record.content, 16)
+        kind = record.processor or "unknown"
+        kinds[kind if kind in kinds or len(kinds) < MAX_KINDS else "others"] += 1
     block_bytes = [chunk_bytes(array, header.block_size) for array in header.arrays]
     weight_bytes = sum(
         size for array, size in zip(header.arrays, block_bytes, strict=True)
         if array.name.startswith("weights")
     )  # fmt: skip
-    accuracy = None
-    if records:
-        accuracy = {
-            "min": min(record.accuracy.min for record in records),
-            "mean": sum(record.accuracy.mean * record.rows for record in records) / rows,
-            "max": max(record.accuracy.max for record in records),
-        }
+    accuracy = {"min": low, "mean": total / rows, "max": high} if rows else None
     return {
         "url": url,
         "name": header.spec.name,
@@ -53,19 +64,20 @@ def describe(url: str, header: Header, records: Sequence[Record]) -> dict[str, A
         "n_weights": header.n_weights,
         "count": header.count,
         "rows": rows,
-        "complete": len(records) == header.n_blocks,
+        "complete": blocks == header.n_blocks,
         "blocks": header.n_blocks,
-        "blocks_complete": len(records),
+        "blocks_complete": blocks,
         "block_size": header.block_size,
         "accuracy": accuracy,
         "trials": trials,
         "acceptance": rows / trials if trials else None,
-        "seconds": sum(record.seconds for record in records),
-        "bytes": sum(block_bytes) * len(records),
+        "seconds": seconds,
+        "processors": dict(kinds),
+        "bytes": sum(block_bytes) * blocks,
         "bits_per_weight": (
-            8 * weight_bytes * len(records) / (rows * header.n_weights) if rows else None
+            8 * weight_bytes * blocks / (rows * header.n_weights) if rows else None
         ),
-        "content_hash": combine(record.content for record in records),
+        "content_hash": combine([f"{content % MODULUS:064x}"]),
         "spec_hash": header.spec_hash,
         "dataset_hash": header.dataset_hash,
         "derivation": None if header.derivation is None else dict(header.derivation),

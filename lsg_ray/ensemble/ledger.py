@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lsg_ray.ensemble.header import Header
+from lsg_ray.ensemble.header import Header, read_header
 from lsg_ray.ensemble.layout import LEDGER
 from lsg_ray.ensemble.location import Location, UnreadableError
 from lsg_ray.errors import StoreError
@@ -56,6 +56,9 @@ class Record(_Model):
     seconds: float = Field(ge=0, description="Time the block took.")
     content: str = Field(pattern="^[0-9a-f]{64}$", description="Content hash of the rows.")
     package_version: str
+    processor: str | None = Field(
+        default=None, pattern="^[ -~]{1,200}$", description="Kind of processor that computed it."
+    )
 
     @model_validator(mode="after")
     def _adds_up(self) -> Record:
@@ -85,6 +88,10 @@ def rejection_histogram(accuracies: ArrayLike) -> dict[int, int]:
     values = np.asarray(accuracies, dtype=np.float64)
     bins, counts = np.unique(np.minimum((values * BINS).astype(int), BINS - 1), return_counts=True)
     return {int(place): int(count) for place, count in zip(bins, counts, strict=True)}
+
+
+class ShortRecordError(ValueError):
+    """A record tells of fewer configurations than the block has now: the ensemble has grown."""
 
 
 def summarise(accuracy: NDArray[Any]) -> Summary:
@@ -138,6 +145,10 @@ def read_record(location: Location, header: Header, block: int) -> Record | None
     try:
         return parse_record(data, header, block)
     except ValueError as error:
+        if read_header(location).count != header.count:
+            raise StoreError(
+                f"{location.url}: the ensemble grew while it was read; open it again"
+            ) from None
         raise _bad_record(location, block, str(error)) from None
 
 
@@ -149,7 +160,13 @@ def _bad_record(location: Location, block: int, fault: str) -> StoreError:
 
 
 def parse_record(data: bytes, header: Header, block: int) -> Record:
-    """Check the text of a record; `ValueError` says what is wrong with it."""
+    """Check the text of a record; `ValueError` says what is wrong with it.
+
+    Raises
+    ------
+    ShortRecordError
+        It is a record of this block, from before the ensemble grew.
+    """
     sealed = _SEAL.fullmatch(data)
     data = sealed[1] + b"}" if sealed else data
     try:
@@ -163,19 +180,26 @@ def parse_record(data: bytes, header: Header, block: int) -> Record:
     expected = {"block": block, "start": header.start(block), "rows": header.rows(block)}
     for name, value in expected.items():
         if getattr(record, name) != value:
-            raise ValueError(f"has {name} {getattr(record, name)}, must be {value}")
+            shorter = name == "rows" and record.rows < value
+            kind = ShortRecordError if shorter else ValueError
+            raise kind(f"has {name} {getattr(record, name)}, must be {value}")
     if sealed and hashlib.sha256(data).hexdigest().encode() != sealed[2]:
         raise ValueError("fails its own checksum")
     return record
 
 
 def read_records(location: Location, header: Header, blocks: Iterable[int]) -> list[Record]:
-    """Read the records of complete blocks, in the order given.
+    """Read the records of complete blocks, in the order given; see `each_record`."""
+    return list(each_record(location, header, blocks))
+
+
+def each_record(location: Location, header: Header, blocks: Iterable[int]) -> Iterator[Record]:
+    """Yield the records of complete blocks one by one, in the order given.
 
     About 0.1 s for 2,000 blocks on a local disk; on object stores many at a time.
     """
     records = location.map(lambda block: read_record(location, header, block), map(int, blocks))
-    return [record for record in records if record is not None]
+    return (record for record in records if record is not None)
 
 
 def add_record(location: Location, record: Record) -> bool:
@@ -185,6 +209,6 @@ def add_record(location: Location, record: Record) -> bool:
 
 def record_text(record: Record) -> bytes:
     """Return a record as JSON, whose last field is a SHA-256 of what stands before it."""
-    text = record.model_dump_json().encode()
+    text = record.model_dump_json(exclude_none=True).encode()
     digest = hashlib.sha256(text).hexdigest().encode()
     return text[:-1] + b',"digest":"' + digest + b'"}\n'

@@ -20,6 +20,7 @@ import os
 import re
 import stat
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -186,14 +187,33 @@ class Location:
             self._check_size(key, found.meta["size"], limit)
             return found.bytes()
 
-        if self.path is not None:
+        if self.path is not None:  # three times as fast as obstore, and never through a link
             with self._failures(f"{key} cannot be read"):
-                if self._opened is None and not self.path.is_dir():
-                    raise FileNotFoundError(key)
-                status = (self.path / key).stat()
-                if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-                    raise UnreadableError(f"{self.url}: {key} is not a file", "is not a file")
+                return self._read_file(key, limit)
         return self._attempt(f"{key} cannot be read", get)
+
+    def _read_file(self, key: str, limit: int) -> bytes:
+        place = f"{self.path}/{key}"
+        # Opening a pipe would wait for ever.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            number = os.open(place, flags)
+        except OSError as error:
+            if error.errno == errno.ENOTDIR and not os.path.isdir(str(self.path)):
+                raise FileNotFoundError(key) from None
+            if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
+                reason = "is a symbolic link" if os.path.islink(place) else "is not a file"
+                raise UnreadableError(f"{self.url}: {key} {reason}", reason) from None
+            raise
+        try:
+            status = os.fstat(number)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableError(f"{self.url}: {key} is not a file", "is not a file")
+            self._check_size(key, status.st_size, limit)
+            with open(number, "rb", buffering=0, closefd=False) as file:
+                return file.readall()
+        finally:
+            os.close(number)
 
     def _check_size(self, key: str, size: int, limit: int) -> None:
         if size > limit:
@@ -289,12 +309,35 @@ class Location:
             yield from (key for key, _ in self._listed(prefix))
             return
         for key, _ in self._walk(prefix):
-            if not re.search(r"#\d+$", key):
+            if "#" not in key or not re.search(r"#\d+$", key):
                 yield key
 
     def everything(self) -> dict[str, int]:
         """Return size in bytes by key, locally of every file: also staged, odd and foreign ones."""
-        return dict(self._listed() if self.path is None else self._walk())
+        if self.path is None:
+            return dict(self._listed())
+        sizes = {}
+        for key, entry in self._walk():
+            with suppress(FileNotFoundError):  # a staged file, renamed meanwhile
+                sizes[key] = entry.stat(follow_symlinks=False).st_size
+        return sizes
+
+    def every_key(self) -> Iterator[str]:
+        """Yield the keys that `everything` returns, one by one."""
+        return (key for key, _ in (self._listed() if self.path is None else self._walk()))
+
+    def age(self, key: str) -> float | None:
+        """Return the seconds since a key was last written, by the clocks; None if it is absent."""
+        import obstore
+
+        try:
+            if self.path is not None:
+                with self._failures(f"{key} cannot be read"):
+                    return time.time() - (self.path / key).lstat().st_mtime
+            found = self._attempt(f"{key} cannot be read", lambda: obstore.head(self._store(), key))
+            return time.time() - found["last_modified"].timestamp()
+        except FileNotFoundError:
+            return None
 
     def _listed(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Yield keys and sizes; after a failure the listing goes on behind the last key."""
@@ -316,19 +359,22 @@ class Location:
             except _RemoteFailure as failure:
                 self._wait_or_raise(patience, "cannot be listed", failure)
 
-    def _walk(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+    def _walk(self, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Yield every file below a folder; only folders that wait to be entered take memory."""
         assert self.path is not None
-        top = self.path / prefix
         with self._failures("cannot be listed"):
-            if not top.is_dir():
+            if not (self.path / prefix).is_dir():
                 return
-            for folder, folders, names in os.walk(top, onerror=_raise):
-                links = [name for name in folders if Path(folder, name).is_symlink()]
-                place = os.path.relpath(folder, self.path)
-                above = "" if place == "." else place.replace(os.sep, "/") + "/"
-                for name in names + links:
-                    with suppress(FileNotFoundError):  # a staged file, renamed meanwhile
-                        yield above + name, os.lstat(os.path.join(folder, name)).st_size
+            waiting = [prefix]
+            while waiting:
+                above = waiting.pop()
+                with os.scandir(self.path / above) as entries:
+                    for entry in entries:
+                        key = f"{above}/{entry.name}" if above else entry.name
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(key)
+                        else:
+                            yield key, entry
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield ``function(item)`` in order; many requests at once where a network is crossed."""
@@ -433,10 +479,6 @@ def _remedy(error: Exception) -> str:
     if found := re.search(r"\(os error (\d+)\)", str(error)):  # as obstore tells it
         number = int(found[1])
     return f"; {_REMEDIES[number]}" if number in _REMEDIES else ""
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def refuse_inside_store(path: Path) -> None:

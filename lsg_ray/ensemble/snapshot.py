@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 from functools import cached_property
 from typing import Any, Self
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.header import Header
 from lsg_ray.ensemble.info import describe
 from lsg_ray.ensemble.layout import check_block_index
-from lsg_ray.ensemble.ledger import Record, absent_blocks, read_records
+from lsg_ray.ensemble.ledger import Record, absent_blocks, each_record
 from lsg_ray.ensemble.location import locate
 from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec
@@ -151,8 +152,12 @@ class Snapshot:
 
     @cached_property
     def records(self) -> list[Record]:
-        """Records of the complete blocks, in the order of `blocks`; read once."""
-        return read_records(locate(self.url), self.header, self.blocks)
+        """Records of the complete blocks, in the order of `blocks`; read once, and kept."""
+        return list(self.each_record())
+
+    def each_record(self) -> Iterator[Record]:
+        """Yield the records of the complete blocks one by one, in the order of `blocks`."""
+        return each_record(locate(self.url), self.header, self.blocks)
 
     def info(self) -> dict[str, Any]:
         """Describe the whole store from its ledger, as plain JSON; see `info.describe`.
@@ -162,4 +167,4 @@ class Snapshot:
         StoreError
             A record is damaged.
         """
-        return describe(self.url, self.header, self.records)
+        return describe(self.url, self.header, self.each_record())

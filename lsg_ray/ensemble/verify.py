@@ -9,17 +9,20 @@ missing chunk       a complete block lacks a chunk               block dropped, 
 truncated chunk     a chunk has another length                   block dropped
 flipped bits        a chunk fails its checksum                   block dropped
 content             data differ from the record's content hash   block dropped
+values              NaN, or a number that cannot be              block dropped
 record              a record is unreadable or contradicts        block dropped
-left-over data      chunks of a block without a record           chunks deleted
-left-over file      staged file of a killed writer               file deleted
+left-over data      old chunks of a block without a record       chunks deleted
+left-over file      old staged file of a killed writer           file deleted
+unfinished          the same, of the last `LIVE_SECONDS`         none: a run may be at it
 metadata            an array's document is missing or altered    written again from the header
 metadata            the header itself is damaged                 none: restore it or start anew
 foreign file        not ours                                     none: only named
 ==================  ===========================================  ================================
 
 A block is dropped record first, so that a kill in between leaves it missing and not half there.
-Blocks that were never sampled are no finding: an incomplete store can be healthy.  Verifying beside
-a running writer is harmless but names its unfinished block; repair only when nothing writes.
+Blocks that were never sampled are no finding: an incomplete store can be healthy.  Both verifying
+and repairing may go on beside a running writer: before anything is called damaged, and again before
+it is removed, it is looked at anew, and what was written lately without a record is left alone.
 """
 
 from __future__ import annotations
@@ -27,14 +30,17 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lsg_ray.ensemble.block import wrong_values
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
-from lsg_ray.ensemble.content import combine, content_hash
+from lsg_ray.ensemble.content import EMPTY, combine, content_hash
 from lsg_ray.ensemble.header import (
     Header,
     documents,
@@ -42,17 +48,19 @@ from lsg_ray.ensemble.header import (
     read_header,
     same_metadata,
 )
-from lsg_ray.ensemble.layout import LEDGER, ROOT, padding_is_zero
+from lsg_ray.ensemble.layout import LEDGER, ROOT, ArrayLayout, padding_is_zero
 from lsg_ray.ensemble.ledger import RECORD_KEY, Record, parse_record, record_key, summarise
 from lsg_ray.ensemble.location import Location, UnreadableError, locate
 from lsg_ray.ensemble.remote import PlaceError
-from lsg_ray.ensemble.writer import drop_block, write_metadata
+from lsg_ray.ensemble.writer import drop_block, may_be_live, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
 
-#: Foreign files that are named one by one.
-MAX_FOREIGN = 1000
+#: Findings of a kind that are named one by one.
+MAX_NAMED = 1000
 #: Findings that are repaired by sampling the block again.
-BLOCK_KINDS = ("missing chunk", "truncated chunk", "flipped bits", "content", "record")
+BLOCK_KINDS = ("missing chunk", "truncated chunk", "flipped bits", "values", "content", "record")
+#: What a running writer may be about to complete: told, and no fault.
+UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -95,17 +103,17 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong now: no finding, or all were repaired."""
-        return all(finding.repaired for finding in self.findings)
+        """Whether nothing is wrong now: no finding, or all were repaired or are unfinished."""
+        return all(finding.repaired or finding.kind == UNFINISHED for finding in self.findings)
 
     @property
     def sound(self) -> bool:
         """Whether every complete block is whole, left-overs and foreign files aside.
 
         A run that was killed and resumed is sound; the killed writer's staged file stays until
-        repair, since only the user knows that no other writer is at work.
+        repair.
         """
-        harmless = ("left-over data", "left-over file", "foreign file")
+        harmless = (UNFINISHED, "left-over data", "left-over file", "foreign file")
         return all(finding.repaired or finding.kind in harmless for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,41 +170,155 @@ def _verify(
     repair: bool,
     progress: Callable[[int, int], None] | None,
 ) -> VerifyReport:
-    sizes = location.everything()
-    findings = [*_check_metadata(location, header, sizes), *_check_keys(header, sizes)]
-    listed = sorted(
-        block for key in sizes if (block := _record_of(key)) is not None and block < header.n_blocks
-    )
-    checks = location.map(lambda block: _check_block(location, header, block), listed)
-    contents, rows = [], 0
+    listing = _list(location, header)
+    findings = _Findings()
+    findings.add(_check_metadata(location, header, listing))
+    findings.add(_check_keys(location, header, listing))
+    listed = np.flatnonzero(listing.of(LEDGER)).tolist()
+    checks = location.map(lambda block: _check_twice(location, header, block), listed)
+    whole = _Whole()
     for done, (block, (faults, content)) in enumerate(zip(listed, checks, strict=True), 1):
-        findings += faults
+        findings.add(faults)
         if content is not None:
-            contents.append(content)
-            rows += header.rows(block)
+            whole.add(header.rows(block), content)
         if progress is not None:
             progress(done, len(listed))
     if repair:
-        findings = _repair(location, header, findings)
+        _repair(location, header, findings, whole)
     return VerifyReport(
         url=location.url,
-        findings=tuple(findings),
+        findings=tuple(findings.told()),
         blocks=header.n_blocks,
-        healthy=len(contents),
-        missing=header.n_blocks - (len(contents) if repair else len(listed)),
-        rows=rows,
-        content_hash=combine(contents),
+        healthy=whole.blocks,
+        missing=header.n_blocks - (whole.blocks if repair else len(listed)),
+        rows=whole.rows,
+        content_hash=whole.content,
     )
+
+
+class _Findings:
+    """What is wrong: so many of each kind by name, and of the others what repair must know."""
+
+    def __init__(self) -> None:
+        self.named: list[Finding] = []
+        self._number: Counter[str] = Counter()
+        #: By kind, the blocks of findings that are not named.
+        self.others: dict[str, list[int | None]] = defaultdict(list)
+        self.repaired: set[str] = set()
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            kind, others = finding.kind, self.others
+            self._number[kind] += kind != "foreign file"  # of which a part is listed only
+            if self._number[kind] <= MAX_NAMED:
+                self.named.append(finding)
+            elif others[kind][-1:] != [finding.block]:
+                others[kind].append(finding.block)
+
+    def told(self) -> Iterator[Finding]:
+        yield from self.named
+        for kind in self.others:
+            more = f"{self._number[kind] - MAX_NAMED:,} more"
+            yield Finding(kind, more, repaired=kind in self.repaired)
+
+
+class _Whole:
+    """Counts the blocks that are whole, and adds up their content."""
+
+    def __init__(self) -> None:
+        self.blocks = self.rows = 0
+        self.content = EMPTY
+
+    def add(self, rows: int, content: str) -> None:
+        self.blocks += 1
+        self.rows += rows
+        self.content = combine((self.content, content))
+
+
+class _Listing:
+    """What stands where in a store: a byte for each record and chunk, whatever the keys are."""
+
+    def __init__(self) -> None:
+        self.metadata: set[str] = set()
+        #: By array, and for the ledger: a mark at the place of each block that has one.
+        self._marks: dict[str, bytearray] = defaultdict(bytearray)
+        #: Records and chunks of blocks beyond the plan.
+        self.records_beyond: list[int] = []
+        self.chunks_beyond: dict[int, list[str]] = defaultdict(list)
+        self.staged: list[str] = []
+        self.foreign: list[str] = []
+        self.n_foreign = 0
+
+    def mark(self, name: str, block: int) -> None:
+        marks = self._marks[name]
+        if block >= len(marks):
+            marks.extend(bytes(block + 1 - len(marks)))
+        marks[block] = 1
+
+    def of(self, name: str) -> NDArray[np.bool_]:
+        """Return which blocks have a record or chunk; those behind the last are left out."""
+        return np.frombuffer(bytes(self._marks[name]), dtype=np.bool_)
+
+    def without_record(self, header: Header) -> list[int]:
+        """Return the planned blocks that have a chunk and no record, ascending."""
+        marks = [self.of(array.name) for array in header.arrays]
+        found = np.zeros(max(map(len, marks), default=0), np.bool_)
+        for one in marks:
+            found[: len(one)] |= one
+        records = self.of(LEDGER)[: len(found)]
+        found[: len(records)] &= ~records
+        return np.flatnonzero(found).tolist()
+
+    def chunks(self, header: Header, block: int) -> list[str]:
+        """Return the keys of a planned block's chunks that are there."""
+        return [
+            array.chunk_key(block)
+            for array in header.arrays
+            if block < len(self._marks[array.name]) and self._marks[array.name][block]
+        ]
+
+
+def _list(location: Location, header: Header) -> _Listing:
+    found, known = _Listing(), set(metadata_keys(header))
+    arrays = {array.name: array for array in header.arrays}
+    for key in location.every_key():
+        if key in known:
+            found.metadata.add(key)
+        elif (block := _record_of(key)) is not None:
+            if block < header.n_blocks:
+                found.mark(LEDGER, block)
+            else:
+                found.records_beyond.append(block)
+        elif (block := _chunk_of(key, arrays)) is not None:
+            if block < header.n_blocks:
+                found.mark(key.partition("/")[0], block)
+            else:
+                found.chunks_beyond[block].append(key)
+        elif _is_staged(key, header, arrays):
+            found.staged.append(key)
+        else:
+            found.n_foreign += 1
+            if found.n_foreign <= MAX_NAMED:
+                found.foreign.append(key)
+    return found
 
 
 def sweep(url: str | os.PathLike[str]) -> int:
     """Delete the half-written files that killed writers left behind; return how many.
 
-    For the end of a run, when all blocks are complete and nothing is being written.
+    For the end of a run.  Files of blocks that are not complete may be another run's, and stay.
     """
     location = locate(url)
     header = read_header(location)
-    staged = [key for key in location.everything() if _is_staged(key, header)]
+    arrays = {array.name: array for array in header.arrays}
+    staged = []
+    for key in location.every_key():
+        if _is_staged(key, header, arrays):
+            base = re.sub(r"#\d+$", "", key)
+            block = _record_of(base)
+            block = _chunk_of(base, arrays) if block is None else block
+            if block is None or location.age(record_key(block)) is not None:
+                staged.append(key)
     for key in staged:
         location.delete(key)
     return len(staged)
@@ -216,54 +338,61 @@ def _is_headless(location: Location) -> bool:
     return not isinstance(attributes, dict) or "format" not in attributes
 
 
-def _check_metadata(location: Location, header: Header, sizes: dict[str, int]) -> list[Finding]:
+def _check_metadata(location: Location, header: Header, listing: _Listing) -> list[Finding]:
     findings = []
     for key, expected in documents(header).items():
         if key == ROOT:
             continue
         name = key.partition("/")[0]
         fault = "is missing"
-        if key in sizes:
+        if key in listing.metadata:
             try:
                 fault = same_metadata(bytes(location.read(key)), expected) or ""
             except UnreadableError as error:
                 fault = error.reason
-            except FileNotFoundError:  # since it was listed, or a link to nowhere
+            except FileNotFoundError:  # since it was listed
                 pass
         if fault:
             findings.append(Finding("metadata", f"array {name!r}: {key}: {fault}", key, name))
     return findings
 
 
-def _check_keys(header: Header, sizes: dict[str, int]) -> list[Finding]:
+def _check_keys(location: Location, header: Header, listing: _Listing) -> Iterator[Finding]:
     """Name everything that is no part of a store of complete blocks."""
-    known = set(metadata_keys(header))
-    records = {block for key in sizes if (block := _record_of(key)) is not None}
-    left_over: dict[int, list[str]] = {}
-    findings: list[Finding] = []
-    foreign = 0
-    for key in sorted(sizes):
-        block, record = _chunk_of(key, header), _record_of(key)
-        if key in known or (record is not None and record < header.n_blocks):
+    for block in sorted(listing.records_beyond):
+        message = f"{record_key(block)}: there are only {header.n_blocks} blocks"
+        yield Finding("record", message, record_key(block), block=block)
+    ages = location.map(location.age, sorted(listing.staged))
+    for key, age in zip(sorted(listing.staged), ages, strict=True):
+        if age is None:  # it has its name by now
             continue
-        if block is not None and (block not in records or block >= header.n_blocks):
-            left_over.setdefault(block, []).append(key)
-        elif record is not None:
-            message = f"{key}: there are only {header.n_blocks} blocks"
-            findings.append(Finding("record", message, key, block=record))
-        elif _is_staged(key, header):
-            findings.append(Finding("left-over file", f"{key}: left by a killed writer", key))
-        elif block is None:
-            foreign += 1
-            if foreign <= MAX_FOREIGN:
-                findings.append(Finding("foreign file", f"{key}: no part of an ensemble", key))
-    if foreign > MAX_FOREIGN:
-        message = f"{foreign - MAX_FOREIGN:,} more that are no part of an ensemble"
-        findings.append(Finding("foreign file", message))
-    for block, keys in sorted(left_over.items()):
-        message = f"block {block}: no record, but {', '.join(keys)}: left by a killed writer"
-        findings.append(Finding("left-over data", message, keys[0], block=block))
-    return findings
+        if may_be_live(age):
+            message = f"{key}: half-written {age:.0f} s ago; a run may be at it"
+            yield Finding(UNFINISHED, message, key)
+        else:
+            yield Finding("left-over file", f"{key}: left by a killed writer", key)
+    for key in listing.foreign:
+        yield Finding("foreign file", f"{key}: no part of an ensemble", key)
+    if listing.n_foreign > MAX_NAMED:
+        message = f"{listing.n_foreign - MAX_NAMED:,} more that are no part of an ensemble"
+        yield Finding("foreign file", message)
+    for block in listing.without_record(header):
+        if location.age(record_key(block)) is not None:  # the writer has finished meanwhile
+            listing.mark(LEDGER, block)
+        else:
+            yield _without_record(location, block, listing.chunks(header, block))
+    for block, keys in sorted(listing.chunks_beyond.items()):
+        yield _without_record(location, block, keys)
+
+
+def _without_record(location: Location, block: int, keys: list[str]) -> Finding:
+    """Tell data that a living writer may have written from what a killed one left behind."""
+    ages = [age for key in keys if (age := location.age(key)) is not None]
+    if ages and may_be_live(min(ages)):
+        message = f"block {block}: data written {min(ages):.0f} s ago, and no record yet; a run "
+        return Finding(UNFINISHED, message + "may be at it", keys[0], block=block)
+    message = f"block {block}: no record, but {', '.join(keys)}: left by a killed writer"
+    return Finding("left-over data", message, keys[0], block=block)
 
 
 def _record_of(key: str) -> int | None:
@@ -271,24 +400,31 @@ def _record_of(key: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _chunk_of(key: str, header: Header) -> int | None:
+def _chunk_of(key: str, arrays: Mapping[str, ArrayLayout]) -> int | None:
     name, _, chunk = key.partition("/")
     match = re.fullmatch(r"c\.(\d{1,18})(\.0)*", chunk)
-    for array in header.arrays:
-        if match and array.name == name and array.chunk_key(int(match[1])) == key:
-            return int(match[1])
+    if match and name in arrays and arrays[name].chunk_key(int(match[1])) == key:
+        return int(match[1])
     return None
 
 
-def _is_staged(key: str, header: Header) -> bool:
+def _is_staged(key: str, header: Header, arrays: Mapping[str, ArrayLayout]) -> bool:
     """Return whether a key is a half-written file of ours: ``NAME#1``, or zarr's ``*.partial``."""
     base = re.sub(r"#\d+$", "", key)
     if base != key:
         ours = base in metadata_keys(header) or _record_of(base) is not None
-        return ours or _chunk_of(base, header) is not None
-    folders = {LEDGER, *(array.name for array in header.arrays)}
+        return ours or _chunk_of(base, arrays) is not None
+    folders = {LEDGER, *arrays}
     folder, _, name = key.rpartition("/")
     return folder in {"", *folders} and bool(re.fullmatch(r".*\.[0-9a-f]{32}\.partial", name))
+
+
+def _check_twice(
+    location: Location, header: Header, block: int
+) -> tuple[list[Finding], str | None]:
+    """Check a block, and again before it is called damaged: a writer may be just there."""
+    faults, content = _check_block(location, header, block)
+    return _check_block(location, header, block) if faults else (faults, content)
 
 
 def _check_block(
@@ -321,6 +457,13 @@ def _check_block(
         findings.append(Finding(kind, message, chunk, array.name, block))
     if findings:
         return findings, None
+    for array in header.arrays:
+        if wrong := wrong_values(array, arrays[array.name]):
+            chunk = array.chunk_key(block)
+            message = f"array {array.name!r}, block {block}: {chunk} {wrong}"
+            findings.append(Finding("values", message, chunk, array.name, block))
+    if findings:
+        return findings, None
     content = content_hash(record.start, header.arrays, arrays)
     contradiction = _compare(record, header, arrays, content)
     if contradiction:
@@ -335,45 +478,74 @@ def _compare(record: Record, header: Header, arrays: dict[str, Any], content: st
         return "bits beyond the last weight are set"
     if content != record.content:
         return f"data have content {content[:16]}…, the record says {record.content[:16]}…"
-    accuracy = arrays["accuracy"]
-    if not np.isfinite(accuracy).all() or summarise(accuracy) != record.accuracy:
+    if summarise(arrays["accuracy"]) != record.accuracy:
         return "the record's summary of the accuracy is not that of the data"
     return None
 
 
-def _repair(location: Location, header: Header, findings: list[Finding]) -> list[Finding]:
-    """Drop what is damaged and delete what is left over; return the findings, marked."""
+def _repair(location: Location, header: Header, findings: _Findings, whole: _Whole) -> None:
+    """Drop what is damaged and delete what is left over; mark the findings."""
     dropped: set[int] = set()
-    repaired = []
-    for finding in findings:
+
+    def mended(finding: Finding) -> Finding | None:
         try:
-            done = _mend(location, header, finding, dropped)
+            return _mend(location, header, finding, dropped, whole)
         except PlaceError:
             raise
         except StoreError as error:  # a folder in the place of a file
             message = f"{finding.message}; {error}: remove it yourself, then repair again"
-            repaired.append(replace(finding, message=message))
-        else:
-            repaired.append(replace(finding, repaired=done))
-    return repaired
+            return replace(finding, message=message)
+
+    findings.named = [done for one in findings.named if (done := mended(one)) is not None]
+    for kind, blocks in findings.others.items():
+        done_all = True
+        for block in blocks:
+            done = mended(Finding(kind, "", block=block))
+            done_all &= done is None or done.repaired
+        if done_all:
+            findings.repaired.add(kind)
 
 
-def _mend(location: Location, header: Header, finding: Finding, dropped: set[int]) -> bool:
-    """Do what is to be done about a finding; return whether there was anything."""
-    block = finding.block
-    if finding.kind in BLOCK_KINDS:
-        if block is not None and block not in dropped:
+def _mend(
+    location: Location, header: Header, finding: Finding, dropped: set[int], whole: _Whole
+) -> Finding | None:
+    """Look again, do what is to be done, and return what remains to be told; None if nothing."""
+    block, key = finding.block, finding.key
+    done = replace(finding, repaired=True)
+    if finding.kind in (UNFINISHED, "foreign file"):
+        return finding
+    if read_header(location).count != header.count:
+        return replace(finding, message=f"{finding.message}; the ensemble grew: verify again")
+    if finding.kind in BLOCK_KINDS and block is not None:
+        if block not in dropped:
+            if block < header.n_blocks:
+                faults, content = _check_block(location, header, block)
+                if content is not None:
+                    whole.add(header.rows(block), content)
+                if not faults:
+                    return None
             drop_block(location, header, block)
             dropped.add(block)
-    elif finding.kind == "left-over data" and block is not None:
+        return done
+    if finding.kind == "left-over data" and block is not None:
+        if location.age(record_key(block)) is not None:
+            return None
+        keys = [array.chunk_key(block) for array in header.arrays]
+        now = _without_record(location, block, keys)
+        if now.kind == UNFINISHED:
+            return now
+        for chunk in keys:
+            location.delete(chunk)
         # A record that appeared in the meantime would now be of a block without data.
-        for array in header.arrays:
-            location.delete(array.chunk_key(block))
         location.delete(record_key(block))
-    elif finding.kind == "left-over file" and finding.key is not None:
-        location.delete(finding.key)
-    elif finding.kind == "metadata":
+        return done
+    if finding.kind == "left-over file" and key is not None:
+        age = location.age(key)
+        if age is not None and may_be_live(age):
+            return replace(finding, kind=UNFINISHED)
+        location.delete(key)
+        return done
+    if finding.kind == "metadata":
         write_metadata(location, documents(header))
-    else:
-        return False
-    return True
+        return done
+    return finding

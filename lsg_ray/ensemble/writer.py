@@ -5,7 +5,8 @@ and by itself.  The order of writing is what makes both safe against a kill at a
 
 - creation: the root document, create-if-absent, then documents that follow from it;
 - a block: its data, then its record;
-- growing: the record of a short last block goes, arrays are resized, the root document is last.
+- growing: the record of a short last block goes, arrays are resized, the root document is last;
+  the data of that block stay, since its configurations begin the longer block.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ from lsg_ray.ensemble.header import (
 from lsg_ray.ensemble.layout import ROOT, check_block_index
 from lsg_ray.ensemble.ledger import (
     Record,
+    ShortRecordError,
     absent_blocks,
     add_record,
     complete_blocks,
+    parse_record,
     read_record,
     record_key,
     summarise,
@@ -46,6 +49,12 @@ from lsg_ray.ensemble.location import Location, UnreadableError, locate, refuse_
 from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.spec import Spec
+
+#: Data that were written in the last so many seconds may be a living writer's, which adds its
+#: record when all are there.  Longer than one object can take at a failing object store.
+LIVE_SECONDS = 900.0
+#: How often a block is written over a record of a smaller plan that appears meanwhile.
+OVERTAKEN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +118,8 @@ def create_ensemble(
 
     Notes
     -----
-    May be killed and repeated at any moment.  Grow while no other driver is writing.
+    May be killed and repeated at any moment.  Where another driver is writing by a smaller plan,
+    its short last block, if it has one, ends in an error there and is sampled by this one.
     """
     header = new_header(spec, dataset_hash, derivation)
     location = locate(url)
@@ -238,18 +248,32 @@ def _grow(location: Location, stored: Header, metadata: dict[str, bytes]) -> Non
     last = stored.n_blocks - 1
     ragged = stored.rows(last) < stored.block_size
     if ragged:
-        drop_block(location, stored, last)
+        location.delete(record_key(last))
     write_metadata(location, metadata)
     location.write(ROOT, metadata[ROOT])
     if ragged:  # a writer of the old plan may have finished in between
-        drop_block(location, stored, last)
+        location.delete(record_key(last))
 
 
 def drop_block(location: Location, header: Header, block: int) -> None:
-    """Make a block missing again: its record goes first, then its chunks."""
+    """Make a block missing again: its record goes first, then its chunks.
+
+    Chunks that may be a living writer's stay; they are no part of the store without a record.
+    """
     location.delete(record_key(block))
+    deleted = False
     for array in header.arrays:
-        location.delete(array.chunk_key(block))
+        age = location.age(array.chunk_key(block))
+        if age is not None and not may_be_live(age):
+            location.delete(array.chunk_key(block))
+            deleted = True
+    if deleted:  # a record that appeared in the meantime would be of a block without data
+        location.delete(record_key(block))
+
+
+def may_be_live(age: float) -> bool:
+    """Return whether data of this age, without a record, may be a running writer's."""
+    return age < LIVE_SECONDS
 
 
 def missing_blocks(url: str | os.PathLike[str]) -> NDArray[np.int64]:
@@ -266,6 +290,8 @@ def write_block(
     *,
     attempt: int = 0,
     seed_path: Sequence[int | str] = (),
+    count: int | None = None,
+    processor: str | None = None,
 ) -> Literal["written", "present"]:
     """Write a whole block: data first, then its record.
 
@@ -284,13 +310,18 @@ def write_block(
         How often the task had failed before.
     seed_path
         Address of the block in the seed tree, kept in the record.
+    count
+        Configurations that were planned when the block was begun.
+    processor
+        Kind of processor that computed the block, kept in the record.
 
     Raises
     ------
     InputError
         The block does not fit: start, shapes, values.
     StoreError
-        The block is complete with other content, or the store cannot be written.
+        The block is complete with other content, the ensemble has grown so that the block is
+        longer now, or the store cannot be written.
 
     Notes
     -----
@@ -299,31 +330,77 @@ def write_block(
     location = locate(url)
     header = read_header(location)
     check_block_index(index, header.n_blocks)
+    if count is not None:
+        planned = min(header.block_size, count - header.start(index))
+        if count < header.count and planned != header.rows(index):
+            raise grown_error(location, header, count)
     arrays = stored_arrays(block, header, index)
-    record = _record_of(block, header, index, arrays, attempt, seed_path)
-    if _is_present(location, header, record):
-        return "present"
+    record = _record_of(block, header, index, arrays, attempt, seed_path, processor)
+    for _ in range(OVERTAKEN):
+        if _is_present(location, header, record):
+            return "present"
+        try:
+            for layout in header.arrays:
+                chunk = encode_chunk(layout, header.block_size, arrays[layout.name])
+                location.write(layout.chunk_key(index), chunk)
+            first = add_record(location, record)
+        except PlaceError:
+            raise
+        except StoreError:
+            # Another driver may have completed the block and swept up what was being written here.
+            if _is_present(location, header, record):
+                return "present"
+            raise
+        if record.rows < header.block_size:
+            _refuse_short(location, header, record)
+        if first:
+            return "written"
+        if not _withdraw_short(location, header, index):
+            break
+    return _second_to_finish(location, header, record)
+
+
+def grown_error(location: Location, header: Header, count: int) -> StoreError:
+    """Return what to tell a run of ``count`` whose last block is part of a longer one now."""
+    return StoreError(
+        f"{location.url}: the ensemble grew from {count:,} to {header.count:,} configurations "
+        "while this run sampled it, and its last block is part of a longer one now; let the other "
+        f"run finish, or run again with --count {header.count}"
+    )
+
+
+def _withdraw_short(location: Location, header: Header, index: int) -> bool:
+    """Remove the record that a writer of a smaller plan has added; return whether there was one."""
     try:
-        for layout in header.arrays:
-            chunk = encode_chunk(layout, header.block_size, arrays[layout.name])
-            location.write(layout.chunk_key(index), chunk)
-        first = add_record(location, record)
+        parse_record(bytes(location.read(record_key(index))), header, index)
+    except ShortRecordError:
+        location.delete(record_key(index))
+        return True
+    except (FileNotFoundError, UnreadableError, ValueError):
+        pass
+    return False
+
+
+def _refuse_short(location: Location, header: Header, record: Record) -> None:
+    """Undo a short last block that was written while the ensemble grew."""
+    grown, index = read_header(location), record.block
+    if grown.rows(index) == record.rows:
+        return
+    if not _withdraw_short(location, grown, index):
+        # The longer block may be complete, and its data may have been written over here.
+        stored = read_record(location, grown, index)
+        if stored is not None and not _holds(location, grown, stored):
+            location.delete(record_key(index))
+    raise grown_error(location, grown, header.count)
+
+
+def _holds(location: Location, header: Header, record: Record) -> bool:
+    try:
+        return stored_content(location, header, record.block) == record.content
     except PlaceError:
         raise
     except StoreError:
-        # Another driver may have completed the block and swept up what was being written here.
-        if _is_present(location, header, record):
-            return "present"
-        raise
-    if not first:
-        return _second_to_finish(location, header, record)
-    if record.rows < header.block_size and read_header(location).rows(index) != record.rows:
-        location.delete(record_key(index))
-        raise StoreError(
-            f"{location.url}: block {index}: the ensemble grew while the block was sampled; "
-            "run again to sample the longer block"
-        )
-    return "written"
+        return False
 
 
 def _record_of(
@@ -333,6 +410,7 @@ def _record_of(
     arrays: dict[str, NDArray[Any]],
     attempt: int,
     seed_path: Sequence[int | str],
+    processor: str | None,
 ) -> Record:
     try:
         return Record(
@@ -347,6 +425,7 @@ def _record_of(
             seconds=float(block.seconds),
             content=content_hash(block.start, header.arrays, arrays),
             package_version=package_version(),
+            processor=processor,
         )
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
@@ -355,7 +434,12 @@ def _record_of(
 
 def _is_present(location: Location, header: Header, record: Record) -> bool:
     """Return whether the block is complete; refuse if with other content."""
-    stored = read_record(location, header, record.block)
+    try:
+        stored = read_record(location, header, record.block)
+    except StoreError:
+        if _withdraw_short(location, header, record.block):
+            return False
+        raise
     if stored is None:
         return False
     if stored.content == record.content:
@@ -379,7 +463,7 @@ def _second_to_finish(location: Location, header: Header, record: Record) -> Lit
             return "present"
     except StoreError:
         stored = read_record(location, header, record.block)
-        if stored is not None and stored_content(location, header, record.block) != stored.content:
+        if stored is not None and not _holds(location, header, stored):
             location.delete(record_key(record.block))
         raise
     raise StoreError(

@@ -193,7 +193,7 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
     except InputError as error:
         told = str(error)
         raise InputError(told if told.startswith(place) else f"{place}: {told}") from None
-    except StoreError:
+    except (MemoryError, StoreError):
         raise
     except Exception as error:  # a foreign or damaged file fails in a dozen ways
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"

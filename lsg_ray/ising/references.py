@@ -167,6 +167,8 @@ def _from_file(path: str, model: IsingModel, count: int | None) -> References:
     except InputError as error:
         told = str(error)
         raise InputError(told if told.startswith((source, path)) else f"{path}: {told}") from None
+    except MemoryError:
+        raise
     except Exception as error:  # a foreign or damaged file fails in a dozen ways
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(

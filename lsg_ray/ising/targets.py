@@ -150,6 +150,8 @@ def _from_path(text: str) -> Target:
                 return _from_dataset(found.load())
     except InputError as error:
         raise InputError(f"{text}: {error}") from None
+    except MemoryError:
+        raise
     except Exception as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(

@@ -11,10 +11,13 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
+import llvmlite.binding
 import numba
 import platformdirs
+from numba.core import config
 
 #: Reassociation lets reductions vectorise; NaN and infinity keep their meaning.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
@@ -42,6 +45,20 @@ def _cache_folder() -> str:
 
 
 CACHE_FOLDER = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
+
+
+@lru_cache(maxsize=1)
+def processor() -> str:
+    """Return the kind of processor that kernels are compiled for, a line of plain text.
+
+    Architecture, name, and a hash of the features: where one differs, so may the last bits.
+    """
+    name = config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    features = config.CPU_FEATURES
+    if features is None:
+        features = llvmlite.binding.get_host_cpu_features().flatten()
+    digest = hashlib.sha256(",".join(sorted(features.split(","))).encode()).hexdigest()
+    return f"{os.uname().machine} {name} {digest[:8]}"
 
 
 def kernel(function):

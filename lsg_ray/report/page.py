@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import ArrayLike
 
 from lsg_ray.datasets import Dataset
+from lsg_ray.ensemble.owned import staging
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.ising.survey import Survey
@@ -173,15 +173,12 @@ def _write_all(folder: Path, page: str, figures: Mapping[str, bytes | None]) -> 
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file so that it appears whole or not at all."""
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
+    with staging(path) as (staged, _):
         with open(staged, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(staged, path)
-    finally:
-        staged.unlink(missing_ok=True)
 
 
 def render_page(

@@ -30,7 +30,7 @@ SETS = {"test": "test set", "train": "training set", "validation": "validation s
 def rejected_counts(ensemble: Ensemble) -> NDArray[np.int64]:
     """Sum the ledger's histograms of rejected trials: (200,) counts on [0, 1]."""
     counts = np.zeros(BINS, np.int64)
-    for record in ensemble.records:
+    for record in ensemble.each_record():
         for place, number in record.rejected.items():
             counts[place] += number
     return counts

@@ -374,6 +374,8 @@ def read_array(place: str) -> ArrayConfigurations:
             return ArrayConfigurations(np.asarray(arrays[wanted]), place)
     except InputError:
         raise
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged archive fails in a dozen ways
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.ensemble.block import Block, RealBlock
 from lsg_ray.ensemble.layout import LAYER, pack
+from lsg_ray.ensemble.ledger import each_record
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble, write_block
@@ -253,7 +254,7 @@ def _write_block(view: DerivedConfigurations, url: str, block_size: int, index: 
     }
     about: dict[str, Any] = {"trials": stop - start}
     if view.base is root and view.is_row_by_row and source.condition is None and source.complete:
-        record = source.records[index]
+        record = next(each_record(locate(source.url), source.header, [index]))
         about = {"trials": record.trials, "rejected": record.rejected, "seconds": record.seconds}
     weights = view.rows(start, stop)
     block = (

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import stat
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -21,7 +20,8 @@ from typing import Any
 import numpy as np
 import xarray
 
-from lsg_ray.ensemble.location import Location, locate
+from lsg_ray.ensemble.location import Location, UnreadableError, locate
+from lsg_ray.ensemble.owned import scratch
 from lsg_ray.errors import InputError
 
 Place = str | os.PathLike[str]
@@ -29,6 +29,9 @@ Place = str | os.PathLike[str]
 #: Beside the arrays of a result that we wrote: the keys of all that must be there.  Other tools
 #: leave out chunks of fill values, and write no such list.
 INDEX = ".chunks.json"
+
+#: On an object store, beside a result whose upload was begun and has not ended.
+MARK = ".lsg.upload.json"
 
 #: What a file may unpack to in any case; above, at most so many times the bytes that it holds.
 FREE_BYTES, MAX_RATIO = 2**30, 200
@@ -53,9 +56,16 @@ def open_result(path: Place) -> xarray.Dataset:
     location = locate(path)
     if location.path is not None:
         return _opened(location.path, location.url)
-    with tempfile.TemporaryDirectory(prefix="lsg-result-") as folder:
-        _fetch(location, Path(folder))
-        with _opened(Path(folder), location.url) as found:
+    if (upload := unfinished(location)) is not None:
+        whole = upload.get("whole")
+        stands = f"; the new result stands whole at {whole}" if whole else ""
+        raise InputError(
+            f"{location.url}: its upload was interrupted{stands}; "
+            "run the command that made it again"
+        )
+    with scratch("result") as folder:
+        _fetch(location, folder)
+        with _opened(folder, location.url) as found:
             return found.load()
 
 
@@ -67,6 +77,26 @@ def attributes_of(path: Place) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def unfinished(location: Location) -> dict[str, Any] | None:
+    """Return what is known of an upload of a result that was begun and has not ended, or None."""
+    try:
+        location.read("zarr.json", MAX_DOCUMENT)
+        return None
+    except FileNotFoundError:
+        pass
+    except UnreadableError:
+        return None
+    try:
+        found = _parsed(location.read(MARK, MAX_DOCUMENT))
+    except FileNotFoundError:
+        return None
+    except (UnreadableError, ValueError):
+        return {}
+    keys, whole = found.get("keys"), found.get("whole")
+    plain = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    return {"keys": keys if plain else [], "whole": whole if isinstance(whole, str) else None}
 
 
 @contextlib.contextmanager
@@ -117,6 +147,7 @@ def require_file(path: Place) -> int:
 
 
 def _opened(place: Path, name: str) -> xarray.Dataset:
+    _refuse_links(place, name)
     root = _document(place)
     inline = (root.get("consolidated_metadata") or {}).get("metadata")
     arrays = inline or {
@@ -132,6 +163,14 @@ def _opened(place: Path, name: str) -> xarray.Dataset:
     held = sum(file.lstat().st_size for file in place.rglob("*"))
     _check_claim(name, claimed, held)
     return xarray.open_zarr(place, zarr_format=3, consolidated=inline is not None)
+
+
+def _refuse_links(place: Path, name: str) -> None:
+    """Refuse a result that holds a symbolic link, which could lead anywhere."""
+    for folder, folders, files in os.walk(place):
+        for inner in folders + files:
+            if os.path.islink(os.path.join(folder, inner)):
+                raise InputError(f"{name}: {inner} is a symbolic link; put the file in its place")
 
 
 def _check_index(place: Path, name: str) -> None:

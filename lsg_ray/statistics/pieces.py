@@ -119,6 +119,8 @@ def _load(path: Path, kind: type[Piece]) -> Piece | None:
     try:
         with open_archive(path) as arrays:
             return kind(*(arrays[name] for name in kind._fields))  # type: ignore[attr-defined]
+    except MemoryError:
+        raise
     except Exception:  # not there, or half written by a power cut: it is computed again
         return None
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-import uuid
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +13,17 @@ from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
 from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
+from lsg_ray.ensemble.owned import scratch, staging
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.statistics.opening import INDEX, Place, attributes_of, open_archive, open_result
+from lsg_ray.statistics.opening import (
+    INDEX,
+    MARK,
+    Place,
+    attributes_of,
+    open_archive,
+    open_result,
+    unfinished,
+)
 
 
 def check_target(path: Place, overwrite: bool = False) -> Location:
@@ -60,7 +66,7 @@ def _check_remote(location: Location, overwrite: bool) -> None:
         group = f"{scheme}://{'/'.join(above[:depth])}"
         if depth > 1 and attributes_of(group):
             raise InputError(f"{url} is inside the Zarr store {group}; name another place")
-    if next(location.keys(), None) is None:
+    if next(location.keys(), None) is None or unfinished(location) is not None:
         return
     if not overwrite:
         raise InputError(f"{url} exists; name another place or pass --overwrite")
@@ -105,8 +111,9 @@ def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
 def save_result(result: xarray.Dataset, path: Place, *, overwrite: bool = False) -> Path | str:
     """Write a result as Zarr that `xarray.open_zarr` reads; a half-written one is never visible.
 
-    All chunks are written, with checksums.  On an object store the root document comes last, and
-    of a result that is overwritten it goes first.
+    All chunks are written, with checksums.  On an object store the root document comes last; a
+    result that is overwritten stays until the new one stands whole beside it.  What a killed
+    process left half done is replaced by the same call.
 
     Raises
     ------
@@ -117,25 +124,18 @@ def save_result(result: xarray.Dataset, path: Place, *, overwrite: bool = False)
     """
     location = check_target(path, overwrite)
     if location.path is None:
-        with tempfile.TemporaryDirectory(prefix="lsg-result-") as folder:
-            whole = _write(result, Path(folder) / "result")
-            _upload(whole, location)
+        with scratch("result") as folder:
+            _upload(_write(result, folder / "result"), location)
         return location.url
     target = location.path if "://" in str(path) else Path(path)
-    mark = uuid.uuid4().hex[:8]
-    staged, replaced = (target.with_name(f".lsg.{mark}.{kind}") for kind in ("new", "old"))
     try:
-        _write(result, staged)
-        if target.exists():
-            target.rename(replaced)
-        staged.rename(target)
+        with staging(target) as (staged, replaced):
+            _write(result, staged)
+            if target.exists():
+                target.rename(replaced)
+            staged.rename(target)
     except OSError as error:
         raise StoreError(f"{target} could not be written: {error}") from error
-    finally:
-        if replaced.exists() and not target.exists():
-            replaced.rename(target)
-        for rest in (staged, replaced):
-            shutil.rmtree(rest, ignore_errors=True)
     return target
 
 
@@ -158,17 +158,54 @@ def _write(result: xarray.Dataset, folder: Path) -> Path:
 
 
 def _upload(folder: Path, location: Location) -> None:
+    """Upload a result; of one that stands there, first a whole copy beside it.
+
+    Until the root document is there, `MARK` says that an upload was begun, and of which keys; so
+    the same command may do it again.
+    """
     files = {
         file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()
     }
-    root = files.pop("zarr.json")
-    stale = [key for key in location.everything() if key not in files]
+    base, beside = _beside(location)
+    earlier = unfinished(location)
+    if earlier is None and next(location.keys(), None) is not None:
+        _clear(base, beside)
+        _put(files, base, f"{beside}/")
+        stale = {key for key in location.everything() if not key.startswith(f"{beside}/")}
+        whole: str | None = f"{base.url}/{beside}"
+    else:
+        begun = earlier or {}
+        stale, whole = set(begun.get("keys", [])), begun.get("whole")
+    mark = {"keys": sorted({*stale, *files} - {"zarr.json", MARK}), "whole": whole}
+    location.write(MARK, json.dumps(mark).encode())
     location.delete("zarr.json")
-    for _ in location.map(lambda key: location.write(key, files[key].read_bytes()), files):
-        pass
-    for key in stale:
+    for key in stale - {*files, MARK}:
         location.delete(key)
-    location.write("zarr.json", root.read_bytes())
+    _put(files, location)
+    location.delete(MARK)
+    if whole is not None:
+        _clear(base, beside)
+
+
+def _put(files: dict[str, Path], location: Location, above: str = "") -> None:
+    """Write files, the root document last."""
+    rest = [key for key in files if key != "zarr.json"]
+    for _ in location.map(lambda key: location.write(above + key, files[key].read_bytes()), rest):
+        pass
+    location.write(f"{above}zarr.json", files["zarr.json"].read_bytes())
+
+
+def _beside(location: Location) -> tuple[Location, str]:
+    """Return where the copy of a result stands: a location, and a prefix in it."""
+    above, _, name = location.url.rpartition("/")
+    if location.is_remote and above.count("/") > 1:
+        return locate(above), f".lsg.{name}.new"
+    return location, ".lsg.new"
+
+
+def _clear(base: Location, prefix: str) -> None:
+    for key in list(base.keys(prefix)):
+        base.delete(key)
 
 
 def kept(place: Path, key: str, make: Callable[[], xarray.Dataset]) -> xarray.Dataset:
@@ -189,6 +226,8 @@ def read_kept(place: Path, key: str) -> xarray.Dataset | None:
     try:
         with open_result(place) as found:
             return found.load() if found.attrs.get("survey") == key else None
+    except MemoryError:
+        raise
     except Exception:  # not there, or damaged: it is computed anew
         return None
 
@@ -198,6 +237,8 @@ def _holds(target: Path, names: set[str]) -> bool:
     try:
         with open_archive(target) as found:
             return set(found) == names
+    except MemoryError:
+        raise
     except Exception:  # a damaged or foreign file fails in a dozen ways
         return False
 
@@ -219,13 +260,11 @@ def save_arrays(arrays: dict[str, np.ndarray], path: Place, *, overwrite: bool =
             raise InputError(f"{target} holds other arrays; it is not overwritten")
     else:
         check_target(path)
-    staged = target.with_name(f".lsg.{uuid.uuid4().hex[:8]}.npz")
     try:
-        with open(staged, "xb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        staged.replace(target)
+        with staging(target) as (staged, _):
+            with open(staged, "xb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            staged.replace(target)
     except OSError as error:
         raise StoreError(f"{target} could not be written: {error.strerror or error}") from error
-    finally:
-        staged.unlink(missing_ok=True)
     return target

@@ -1,5 +1,6 @@
 """The `lsg` command: exit codes, clean output, and nothing left behind by what is refused."""
 
+import ast
 import csv
 import io
 import os
@@ -294,8 +295,43 @@ def test_out_of_memory__is_a_message(lsg, spec, tmp_path, monkeypatch):
 
     monkeypatch.setattr("lsg_ray.cluster.sample.sample", sample)
     ran = lsg("sample", spec, "--out", tmp_path / "s", "--json")
-    assert (ran.code, ran.err) == (1, "lsg: out of memory: Unable to allocate 149. GiB\n")
+    assert ran.code == 1
+    assert ran.err.startswith("lsg: out of memory: Unable to allocate 149. GiB; what is finished")
+    assert ran.err.count("\n") == 1
     assert ran.json["exit_code"] == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("lsg_ray.ising.targets.open_archive", ("fit", "IN.npz", "--out", "OUT")),
+        ("lsg_ray.ising.model.open_archive", ("tap", "IN.npz", "--out", "OUT")),
+        ("lsg_ray.ising.targets.signs", ("fit", "IN", "--out", "OUT")),
+    ],
+)
+def test_out_of_memory__is_never_called_bad_input(lsg, tmp_path, monkeypatch, place, words):
+    def fail(*_arguments, **_options):
+        raise MemoryError("Unable to allocate 149. GiB")
+
+    (tmp_path / "IN.npz").write_bytes(b"")
+    (tmp_path / "IN").mkdir()
+    monkeypatch.setattr(place, fail)
+    places = {"IN.npz": tmp_path / "IN.npz", "IN": tmp_path / "IN", "OUT": tmp_path / "OUT"}
+    ran = lsg(*(places.get(word, word) for word in words))
+    assert (ran.code, "out of memory" in ran.err) == (1, True), ran.err
+
+
+def test_no_handler__takes_a_lack_of_memory_for_something_else():
+    """`except Exception` would catch MemoryError too, and call it a damaged file."""
+    import lsg_ray
+
+    for source in Path(lsg_ray.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.Try):
+                kinds = [ast.unparse(one.type) if one.type else "" for one in node.handlers]
+                if "Exception" in kinds:
+                    earlier = " ".join(kinds[: kinds.index("Exception")])
+                    assert "MemoryError" in earlier, f"{source}:{node.lineno}"
 
 
 # run

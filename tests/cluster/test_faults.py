@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lsg_ray.cluster import sample as sample_module
 from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
@@ -334,3 +335,130 @@ def test_a_killed_driver_beside_another_leaves_nothing_behind(undisturbed, store
     runs[0].kill()
     assert runs[1].end()[0] == 0
     assert_like(store, undisturbed)
+
+
+# Beside a run
+
+
+def test_repair_beside_a_run_takes_nothing_from_it(undisturbed, store):
+    run = Run(store, "--workers", "0", "--json", pause=0.2)
+    run.wait_for_blocks(1)
+    kinds = set()
+    while run.process.poll() is None:
+        report = verify(store, repair=True)
+        assert report.ok, report.findings
+        kinds |= {finding.kind for finding in report.findings}
+    code, out, err = run.end()
+    assert code == 0, err
+    assert kinds == {"unfinished"}
+    assert json.loads(out)["rows"] == SPEC["ensemble"]["count"]
+    assert_like(store, undisturbed)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_run_does_blocks_again_that_go_missing(undisturbed, store, monkeypatch, times):
+    true_write, taken = sample_module.write_block, []
+
+    def write_block(url, index, *arguments, **options):
+        written = true_write(url, index, *arguments, **options)
+        if taken.count(index) < times and index in (3, 5):
+            taken.append(index)
+            os.remove(store / "ledger" / f"{index:08d}.json")
+        return written
+
+    monkeypatch.setattr(sample_module, "write_block", write_block)
+    result = sample(Spec.model_validate(SPEC), store, workers=0)
+    assert (result.rows, len(taken)) == (SPEC["ensemble"]["count"], 2 * times)
+    assert_like(store, undisturbed)
+
+
+def test_a_run_whose_blocks_go_missing_for_ever_fails(store, monkeypatch):
+    true_write = sample_module.write_block
+
+    def write_block(url, index, *arguments, **options):
+        written = true_write(url, index, *arguments, **options)
+        if index == 3:
+            os.remove(store / "ledger" / f"{index:08d}.json")
+        return written
+
+    monkeypatch.setattr(sample_module, "write_block", write_block)
+    with pytest.raises(StoreError, match=r"1 blocks are missing again .* 3 the first.* verify"):
+        sample(Spec.model_validate(SPEC), store, workers=0)
+
+
+def test_of_two_runs_of_different_counts_the_smaller_says_that_the_ensemble_grew(
+    undisturbed, store
+):
+    small = Run(store, "--workers", "0", "--count", "23", pause=0.5)
+    small.wait_for_blocks(2)
+    sample(Spec.model_validate(SPEC), store, workers=0)
+    code, _, err = small.end()
+    assert code == 1, err
+    assert "the ensemble grew from 23 to 24 configurations" in err
+    assert "--count 24" in err
+    assert_like(store, undisturbed)
+
+
+def test_a_resume_on_another_kind_of_processor_says_so(undisturbed, store, monkeypatch, capsys):
+    shutil.copytree(undisturbed[0], store)
+    for index in (1, 4, 5):
+        os.remove(store / "ledger" / f"{index:08d}.json")
+    resume(store)
+    assert "warning" not in capsys.readouterr().err
+    os.remove(store / "ledger" / "00000004.json")
+    os.remove(store / "ledger" / "00000005.json")
+    monkeypatch.setattr(sample_module, "_processor", lambda _: "pdp11 11/70 00")
+    resume(store)
+    err = capsys.readouterr().err
+    assert err.count("warning: blocks of this ensemble were computed on") == 1
+    assert "and now on pdp11 11/70 00" in err
+    assert open_ensemble(store).info()["processors"]["pdp11 11/70 00"] == 2
+    assert_like(store, undisturbed)
+
+
+def test_workers_that_are_killed_for_memory_end_the_run(store):
+    setting = {
+        "RAY_memory_usage_threshold": "0.001",
+        "RAY_memory_monitor_refresh_ms": "50",
+        "RAY_task_oom_retry_delay_base_ms": "10",
+    }
+    code, _, err = Run(store, "--workers", "1", setting=setting).end()
+    assert code == 1, err
+    assert "killed a worker for memory again and again" in err
+    assert "fewer --workers" in err
+    assert "Traceback" not in err
+
+
+def _wait_until_ray_starts(run):
+    deadline = time.monotonic() + PATIENCE
+    while not (found := run.children()):
+        assert run.process.poll() is None, run.process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return found
+
+
+def test_sigterm_while_ray_starts_ends_it_with_its_line(store):
+    run = Run(store, "--workers", "1")
+    servers = _wait_until_ray_starts(run)
+    run.process.terminate()
+    code, _, err = run.end()
+    assert code == 143, err
+    assert "lsg: terminated; run the same command again to resume" in err
+    assert "Traceback" not in err
+    wait_until_gone(servers)
+
+
+def test_a_second_interrupt_ends_it_at_once(store):
+    run = Run(store, "--workers", "1", pause=2.0)
+    run.wait_for_blocks(1)
+    run.process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    began = time.monotonic()
+    while run.process.poll() is None and time.monotonic() < began + 20:
+        run.process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    code, _, err = run.end()
+    assert code == 130, err
+    assert "run the same command again to resume" in err
+    assert "Traceback" not in err

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lsg_ray.cluster import session
 from lsg_ray.cluster.sample import sample
 from lsg_ray.cluster.session import available_cpus, ray_session
 from lsg_ray.cluster.tasks import run_bounded
@@ -175,8 +176,12 @@ def test_driver_leaves_nothing_behind(spec, tmp_path):
     assert "RAY_AUTH_TOKEN" not in os.environ
 
 
-def test_a_private_ray_has_no_dashboard_and_answers_only_to_its_token(tmp_path):
+@pytest.mark.parametrize("mode", [None, "disabled"])
+def test_a_private_ray_has_no_dashboard_and_answers_only_to_its_token(tmp_path, monkeypatch, mode):
     import ray
+
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
 
     asked = "import sys; from ray._raylet import GcsClient as Head; "
     asked += "print(Head(address=sys.argv[1]).internal_kv_keys(b'', None, 10))"
@@ -194,6 +199,20 @@ def test_a_private_ray_has_no_dashboard_and_answers_only_to_its_token(tmp_path):
         assert answered(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=os.environ["RAY_AUTH_TOKEN"])
         assert not answered(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="f" * 64)
         assert not answered()
+        assert not answered(RAY_AUTH_MODE="disabled")
+        folder = Path(ray._private.worker._global_node.get_session_dir_path())
+        ours = next(above for above in folder.parents if above.name.startswith("lsg-"))
+        assert ours.stat().st_mode & 0o777 == 0o700
+    assert not ours.exists()
+    assert os.environ.get("RAY_AUTH_MODE") == mode
+    assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_a_private_ray_without_a_token_is_refused(monkeypatch):
+    monkeypatch.setattr(session, "_read_settings", lambda: None)
+    monkeypatch.setattr("ray._raylet.get_authentication_mode", lambda: 0)
+    with pytest.raises(ClusterError, match="would not ask for its token"), ray_session(cpus=1):
+        pass
 
 
 def test_memory_store_without_ray(spec, undisturbed):

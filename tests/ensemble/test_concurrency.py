@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lsg_ray.ensemble import verify as verify_module
 from lsg_ray.ensemble import writer
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import open_ensemble
@@ -115,6 +116,111 @@ def test_a_late_writer_of_the_old_plan_cannot_finish_a_short_block(monkeypatch):
     assert missing_blocks(url).tolist() == [0, 1, 2]
 
 
+def test_a_short_block_of_an_ensemble_that_grew_is_told_as_that():
+    url, small = memory_url(), make_spec(count=20)
+    create_ensemble(url, small, dataset_hash=DATASET_HASH)
+    create_ensemble(url, make_spec(count=40), dataset_hash=DATASET_HASH)
+    assert write_block(url, 0, make_block(small, 0), count=20) == "written"
+    with pytest.raises(StoreError, match=r"grew from 20 to 40 .* run again with --count 40"):
+        write_block(url, 1, make_block(small, 1), count=20)
+    with pytest.raises(InputError, match="block 1: trials"):
+        write_block(url, 1, make_block(small, 1))
+
+
+@pytest.mark.parametrize("first", ["record", "data"])
+def test_short_and_long_writers_of_one_block_leave_the_long_one_or_none(first, url, monkeypatch):
+    """The longer block is finished while the shorter one is between its data and its record."""
+    small, large = make_spec(count=20), make_spec(count=40)
+    create_ensemble(url, small, dataset_hash=DATASET_HASH)
+    true_add = writer.add_record
+
+    def overtaken(location, record):
+        monkeypatch.setattr(writer, "add_record", true_add)
+        if first == "record":
+            assert true_add(location, record)
+            # It stands just after the one who grows has looked for the last time.
+            monkeypatch.setattr(writer.Location, "delete", lambda *_: None)
+        create_ensemble(url, large, dataset_hash=DATASET_HASH)
+        monkeypatch.undo()
+        assert write_block(url, 1, make_block(large, 1), count=40) == "written"
+        return first == "record" or true_add(location, record)
+
+    monkeypatch.setattr(writer, "add_record", overtaken)
+    with pytest.raises(StoreError, match="grew from 20 to 40"):
+        write_block(url, 1, make_block(small, 1), count=20)
+    assert verify(url).ok
+    fill(url, large)
+    assert verify(url).healthy == 3
+    np.testing.assert_array_equal(open_ensemble(url).numpy(), rows(40, 31)["weights"])
+
+
+def test_who_reads_goes_on_while_the_ensemble_grows(url):
+    fill(url, make_spec(count=20))
+    before = open_ensemble(url)
+    create_ensemble(url, make_spec(count=40), dataset_hash=DATASET_HASH)
+    np.testing.assert_array_equal(before.numpy(), rows(20, 31)["weights"])
+    fill(url, make_spec(count=40))
+    np.testing.assert_array_equal(before.numpy(), rows(20, 31)["weights"])
+    with pytest.raises(StoreError, match="grew while it was read; open it again"):
+        before.info()
+
+
+def test_a_dropped_block_is_not_called_damaged(url, no_writer_lives):
+    fill(url, make_spec())
+    before = open_ensemble(url)
+    writer.drop_block(locate(url), before.header, 2)
+    with pytest.raises(StoreError, match=r"block 2 is not complete any more.* open the ensemble"):
+        before.numpy()
+
+
+@pytest.mark.parametrize("stop", ["data", "record"])
+def test_repair_leaves_alone_what_a_writer_is_at(url, monkeypatch, stop):
+    spec = make_spec()
+    fill(url, spec, blocks=[0])
+    location_type = type(locate(url))
+    true_write, true_add, seen = location_type.write, writer.add_record, []
+
+    def repaired():
+        report = verify(url, repair=True)
+        assert report.ok
+        seen.extend(finding.kind for finding in report.findings)
+
+    def write(self, key, data):
+        true_write(self, key, data)
+        if stop == "data" and key.startswith("loss"):
+            repaired()
+
+    def add(location, record):
+        if stop == "record":
+            repaired()
+        return true_add(location, record)
+
+    monkeypatch.setattr(location_type, "write", write)
+    monkeypatch.setattr(writer, "add_record", add)
+    write_block(url, 2, make_block(spec, 2))
+    assert seen == ["unfinished"]
+    monkeypatch.undo()
+    assert verify(url).findings == ()
+    assert open_ensemble(url).blocks.tolist() == [0, 2]
+
+
+def test_a_block_that_is_finished_while_repair_looks_is_whole(url, monkeypatch, no_writer_lives):
+    spec = make_spec()
+    fill(url, spec, blocks=[0, 1])
+    writer.drop_block(locate(url), open_ensemble(url).header, 1)
+    locate(url).write("loss/c.1", b"?")
+    true_repair = verify_module._repair
+
+    def late(*arguments):
+        fill(url, spec, blocks=[1])
+        return true_repair(*arguments)
+
+    monkeypatch.setattr(verify_module, "_repair", late)
+    assert verify(url, repair=True).findings == ()
+    monkeypatch.undo()
+    assert verify(url).healthy == 2
+
+
 def test_a_driver_that_was_overtaken_before_it_looked_around_joins(tmp_path, monkeypatch):
     create_ensemble(tmp_path / "e", make_spec(), dataset_hash=DATASET_HASH)
     true_look, earlier = writer._has_root, [False]
@@ -181,7 +287,7 @@ print("done", flush=True)
 """
 
 
-def test_a_killed_writer_leaves_only_whole_blocks(tmp_path):
+def test_a_killed_writer_leaves_only_whole_blocks(tmp_path, no_writer_lives):
     spec = make_spec(count=320)
     for attempt, pause in enumerate((0.0, 0.004, 0.012)):
         url = tmp_path / f"{attempt}.zarr"

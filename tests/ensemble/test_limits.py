@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsg_ray.ensemble.ledger import record_key
+from lsg_ray.ensemble.ledger import record_key, record_text
 from lsg_ray.ensemble.location import MAX_DOCUMENT, UnreadableError, canonical_url, locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
@@ -231,6 +231,23 @@ def test_foreign_files_by_the_thousand_are_named_in_part(store):
     assert "500 more" in foreign[-1].message
 
 
+def test_damage_by_the_thousand_is_named_in_part_and_repaired_in_full(tmp_path, no_writer_lives):
+    """A ledger of 3,000 blocks of which one has data."""
+    spec = make_spec(count=3000, block_size=1)
+    fill(tmp_path / "e", spec, blocks=[0])
+    record = open_ensemble(tmp_path / "e").records[0]
+    for block in range(1, 3000):
+        moved = record.model_copy(update={"block": block, "start": block})
+        (tmp_path / "e" / record_key(block)).write_bytes(record_text(moved))
+    report = verify(tmp_path / "e")
+    assert len(report.findings) == 1001
+    assert report.findings[-1].message.endswith(" more")
+    assert not report.sound
+    repaired = verify(tmp_path / "e", repair=True)
+    assert (repaired.ok, repaired.missing) == (True, 2999)
+    assert verify(tmp_path / "e").findings == ()
+
+
 # Names that lead elsewhere
 
 
@@ -287,7 +304,7 @@ def test_names_in_specifications_and_metadata_are_no_paths(store, tmp_path):
     assert outside.read_text() == "mine"
 
 
-def test_links_in_a_store_are_not_followed_out_of_it(store, tmp_path):
+def test_links_in_a_store_are_not_followed_out_of_it(store, tmp_path, no_writer_lives):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "thesis.tex").write_text("mine")
@@ -310,6 +327,14 @@ def test_links_in_a_store_are_not_followed_out_of_it(store, tmp_path):
     fill(store, make_spec())
     assert verify(store).healthy == 4
     assert (outside / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "loss/c.1", "loss/zarr.json", record_key(1)])
+def test_links_to_what_would_do_are_refused_too(store, tmp_path, name):
+    (store / name).rename(tmp_path / "kept")
+    (store / name).symlink_to(tmp_path / "kept")
+    assert any("is a symbolic link" in error for error in everything(store)) or not verify(store).ok
+    assert "is a symbolic link" in verify(store).findings[0].message
 
 
 @pytest.mark.parametrize("name", ["zarr.json", "loss/c.1", "loss/zarr.json", record_key(1)])

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
 import zarr
 
 import lsg_ray
@@ -28,9 +29,10 @@ from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import create_ensemble, write_block
-from lsg_ray.errors import LsgError, StoreError, StoreInputError
+from lsg_ray.errors import InputError, LsgError, StoreError, StoreInputError
 from lsg_ray.spec import parse_spec
 from lsg_ray.statistics.opening import open_result
+from lsg_ray.statistics.results import save_result
 
 from .s3 import (
     ACCESS_KEY,
@@ -227,6 +229,40 @@ def test_results_live_beside_the_store(s3, url, lsg):
     assert content(url) == open_ensemble(url).info()["content_hash"]
 
 
+@pytest.mark.parametrize(
+    ("overwrite", "puts", "stands"),
+    [(False, 1, None), (False, 4, None), (True, 1, 5), (True, 4, 5), (True, 6, None)],
+)
+def test_an_upload_that_breaks_off_is_repeated(server, url, overwrite, puts, stands):
+    """Five requests write the result; four before them a copy, where another one stands."""
+    old, new = (
+        xarray.Dataset({"m": ("weight", np.arange(n, dtype=float))}, attrs={"statistic": "moments"})
+        for n in (5, 3)
+    )
+    written = []
+
+    def refuse(method, _path, _number):
+        written.extend([method] * (method == "PUT"))
+        return (403, "") if method == "PUT" and len(written) > puts else None
+
+    with Proxy(server) as proxy, using(proxy.url):
+        if overwrite:
+            save_result(old, url)
+        proxy.rule = refuse
+        with pytest.raises(StoreError, match="access denied"):
+            save_result(new, url, overwrite=overwrite)
+        proxy.rule = lambda *_: None
+        if stands:
+            assert open_result(url).sizes["weight"] == stands
+        else:
+            with pytest.raises(InputError, match="its upload was interrupted"):
+                open_result(url)
+        save_result(new, url, overwrite=overwrite)
+        assert open_result(url).sizes["weight"] == 3
+        above = locate(url.rpartition("/")[0])
+        assert not [key for key in above.everything() if ".lsg" in key]
+
+
 def test_a_killed_run_is_resumed(s3, url, undisturbed, tmp_path):
     file = tmp_path / "spec.yaml"
     file.write_text(json.dumps(SPEC))
@@ -262,7 +298,7 @@ def test_networks_of_real_weights_are_sampled_and_grown(s3, url, tmp_path):
     )
 
 
-def test_damage_is_found_repaired_and_refilled(s3, url):
+def test_damage_is_found_repaired_and_refilled(s3, url, no_writer_lives):
     spec = make_spec()
     fill(url, spec)
     before = content(url)

@@ -140,6 +140,20 @@ def test_writing_a_block_again_is_fine_if_it_is_the_same(url):
     assert verify(url).ok
 
 
+def test_the_kind_of_processor_is_recorded_listed_and_may_be_unknown():
+    url, spec = memory_url(), make_spec()
+    create_ensemble(url, spec, dataset_hash=DATASET_HASH)
+    for index, kind in enumerate(["x86_64 a 01", "x86_64 b 02", "x86_64 a 01"]):
+        write_block(url, index, make_block(spec, index), processor=kind)
+    fill(url, spec, blocks=[3])
+    info = open_ensemble(url).info()
+    assert info["processors"] == {"x86_64 a 01": 2, "x86_64 b 02": 1, "unknown": 1}
+    assert b"processor" not in bytes(locate(url).read(record_key(3)))
+    assert verify(url).ok
+    with pytest.raises(InputError, match="processor"):
+        write_block(url, 0, make_block(spec, 0), processor="a\nb")
+
+
 def test_an_ensemble_grows_and_keeps_its_rows(url):
     small, large = make_spec(count=37), make_spec(count=70)
     fill(url, small)

@@ -14,12 +14,13 @@ from lsg_ray.ensemble.ledger import record_key
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
-from lsg_ray.ensemble.writer import create_ensemble
+from lsg_ray.ensemble.writer import create_ensemble, stored_content
 from lsg_ray.errors import StoreError, StoreInputError
 
 from .synthetic import DATASET_HASH, fill, make_spec, memory_url, rows
 
 SPEC = make_spec(count=60)
+pytestmark = pytest.mark.usefixtures("no_writer_lives")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,14 @@ def rewrite_weights(path):
     array[32:48] = array[32:48] ^ 1
 
 
+def rewrite(path, name, value):
+    """Change one number so that checksums and content hash hold, as a program of ours could."""
+    zarr.open_array(str(path / name), mode="r+")[35] = value
+    header = open_ensemble(path).header
+    content = stored_content(locate(path), header, 2)
+    edit(path / RECORD, content=content)
+
+
 def set_padding(path):
     array = zarr.open_array(str(path / "weights"), mode="r+")
     array[32:48] = array[32:48] | np.array([0, 0, 0, 0x80], np.uint8)
@@ -79,6 +88,11 @@ DAMAGE = {
     "missing": (lambda p: (p / "epochs/c.2").unlink(), "missing chunk", "'epochs', block 2", 1),
     "no record": (lambda p: (p / RECORD).unlink(), "left-over data", "block 2: no record", 1),
     "other content": (rewrite_weights, "content", "the record says", 1),
+    "nan loss": (lambda p: rewrite(p, "loss", np.nan), "values", "holds nan at row 3 .* finite", 1),
+    "negative trial": (lambda p: rewrite(p, "trial", -1), "values", "holds -1 .* be 0 to", 1),
+    "accuracy above 1": (lambda p: rewrite(p, "accuracy", 1.5), "values", "1.5 .* be 0 to 1", 1),
+    "nan accuracy": (lambda p: rewrite(p, "accuracy", np.nan), "values", "'accuracy', block 2", 1),
+    "infinite polarization": (lambda p: rewrite(p, "polarization", -np.inf), "values", "-inf", 1),
     "padding bits": (set_padding, "content", "bits beyond the last weight", 1),
     "garbled record": (lambda p: (p / RECORD).write_text("{"), "record", "block 2", 1),
     "empty record": (lambda p: (p / RECORD).write_bytes(b""), "record", "block 2", 1),

@@ -125,7 +125,7 @@ def test_pipes_are_not_waited_for_and_links_not_followed(model, tmp_path):
     chunk = model / "J" / "c" / "0" / "0"
     chunk.rename(tmp_path / "chunk")
     chunk.symlink_to(tmp_path / "chunk")
-    with pytest.raises(InputError, match="is a link"):
+    with pytest.raises(InputError, match="is a symbolic link"):
         load_model(model)
     chunk.unlink()
     os.mkfifo(chunk)

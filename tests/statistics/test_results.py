@@ -1,19 +1,26 @@
 """Results on disk: readable by xarray alone, whole or not there, never over something else."""
 
+import contextlib
 import json
 import os
+import subprocess
+import sys
+import uuid
 import warnings
 
 import numpy as np
 import pytest
 import xarray
 
+from lsg_ray.ensemble.location import locate
+from lsg_ray.ensemble.owned import this_place
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.maps import embed
 from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.opening import open_result, unfinished
 from lsg_ray.statistics.overlaps import overlaps
-from lsg_ray.statistics.results import check_target, save_result
+from lsg_ray.statistics.results import check_target, save_arrays, save_result
 
 WIDTHS = (5, 3, 4, 1)
 
@@ -94,6 +101,137 @@ def test_failed_write__leaves_nothing_and_keeps_what_was_there(
 def test_place_that_cannot_be_written__is_an_error_that_names_it(result):
     with pytest.raises(StoreError, match=r"/proc/r\.zarr could not be written"):
         save_result(result, "/proc/r.zarr")
+
+
+# What a killed process leaves
+
+
+def _left_by(pid, target, mark="1234abcd"):
+    room = target.with_name(f".lsg.{this_place()}-{pid}-{mark}")
+    (room / "new").mkdir(parents=True)
+    (room / "old").mkdir()
+    return room
+
+
+@pytest.fixture(scope="module")
+def dead():
+    """A process that is gone."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("save", ["result", "arrays"])
+def test_what_a_killed_process_left__is_swept_and_what_a_living_one_has_is_not(
+    result, tmp_path, dead, save
+):
+    (_left_by(dead, tmp_path / "r") / "new" / "r").mkdir()
+    living = _left_by(os.getppid(), tmp_path / "r")
+    elsewhere = tmp_path / f".lsg.zzzz-{dead}-1"
+    elsewhere.mkdir()
+    if save == "result":
+        save_result(result, tmp_path / "r")
+    else:
+        save_arrays({"m": np.zeros(3)}, tmp_path / "r")
+    assert {path.name for path in tmp_path.iterdir()} == {"r", living.name, elsewhere.name}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_killed_between_old_and_new__one_of_them_is_put_back(result, tmp_path, dead, whole):
+    save_result(result, tmp_path / "r")
+    room = _left_by(dead, tmp_path / "r")
+    (tmp_path / "r").rename(room / "old" / "r")
+    if whole:
+        smaller = result.isel(weight=slice(3), weight_=slice(3))
+        save_result(smaller, room / "new" / "r")
+    save_result(result, tmp_path / "other")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "r"]
+    assert xarray.open_zarr(tmp_path / "r")["m"].size == (3 if whole else 31)
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "m", "m/zarr.json", "m/c/0"])
+def test_links_in_a_result__are_refused(result, tmp_path, name):
+    save_result(result, tmp_path / "r")
+    (tmp_path / "r" / name).rename(tmp_path / "kept")
+    (tmp_path / "r" / name).symlink_to(tmp_path / "kept")
+    with pytest.raises(InputError, match="is a symbolic link"):
+        open_result(tmp_path / "r")
+
+
+# Uploads
+
+
+def _url():
+    return f"memory://{uuid.uuid4().hex}"
+
+
+def _strike_at(monkeypatch, number):
+    """Let the process end at a request."""
+    kind, seen = type(locate("memory://x")), []
+    for name in ("write", "delete"):
+        true = getattr(kind, name)
+
+        def struck(self, key, *rest, true=true):
+            seen.append(key)
+            if len(seen) == number:
+                raise KeyboardInterrupt
+            return true(self, key, *rest)
+
+        monkeypatch.setattr(kind, name, struck)
+    return seen
+
+
+def test_an_upload_that_was_killed_anywhere__is_repeated_by_the_same_command(result, monkeypatch):
+    number = 0
+    while True:
+        url, number = _url(), number + 1
+        seen = _strike_at(monkeypatch, number)
+        with contextlib.suppress(KeyboardInterrupt):
+            save_result(result, url)
+        monkeypatch.undo()
+        if len(seen) < number:
+            break
+        if locate(url).age("zarr.json") is None:
+            if number > 1:
+                with pytest.raises(InputError, match="upload was interrupted; run the command"):
+                    open_result(url)
+            save_result(result, url)
+        np.testing.assert_array_equal(open_result(url)["m"].values, result["m"].values)
+    assert number > 10
+    assert not [key for key in locate(url).everything() if key.startswith(".lsg")]
+
+
+def test_an_overwrite_that_was_killed_anywhere__loses_no_result(result, monkeypatch):
+    number, smaller = 0, result.isel(weight=slice(3), weight_=slice(3))
+    told = set()
+    while True:
+        url, number = _url(), number + 1
+        save_result(result, url)
+        seen = _strike_at(monkeypatch, number)
+        with contextlib.suppress(KeyboardInterrupt):
+            save_result(smaller, url, overwrite=True)
+        monkeypatch.undo()
+        if len(seen) < number:
+            break
+        if unfinished(locate(url)) is not None:
+            with pytest.raises(InputError, match=rf"new result stands whole at {url}/\.lsg\.new"):
+                open_result(url)
+            told.add("interrupted")
+        else:
+            told.add(open_result(url)["m"].size)
+        save_result(smaller, url, overwrite=True)
+        assert open_result(url)["m"].size == 3
+        assert not [key for key in locate(url).everything() if key.startswith(".lsg")]
+    assert told == {31, "interrupted", 3}
+
+
+def test_only_keys_of_ours__are_removed_when_an_upload_is_repeated(result):
+    url = _url()
+    locate(url).write(".lsg.upload.json", json.dumps({"keys": ["m/c/9"]}).encode())
+    for key in ("m/c/9", "thesis"):
+        locate(url).write(key, b"mine")
+    save_result(result, url)
+    assert set(locate(url).everything()) & {"m/c/9", "thesis"} == {"thesis"}
 
 
 # Overwriting

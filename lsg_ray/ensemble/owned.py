@@ -1,0 +1,93 @@
+"""Temporary things on disk that tell whose they are, so that a killed process's can be swept.
+
+A name holds a hash of the machine (and of its process namespace, for containers that share a disk)
+and the number of the process; what its process left behind is removed by the next that comes by.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+PREFIX = ".lsg."
+
+
+def this_place() -> str:
+    """Return four digits that tell machines and containers apart that share a disk."""
+    with contextlib.suppress(OSError):
+        place = f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+        return hashlib.sha256(place.encode()).hexdigest()[:4]
+    return "0"
+
+
+def abandoned(folder: Path, prefix: str) -> Iterator[Path]:
+    """Yield what processes of this machine and user that are gone left in a folder.
+
+    Their names are ``prefix``, the number of the process, ``-`` and anything.
+    """
+    with contextlib.suppress(OSError):
+        for left in list(folder.glob(f"{prefix}*")):
+            number = left.name.removeprefix(prefix).partition("-")[0]
+            with contextlib.suppress(OSError):
+                ours = not left.is_symlink() and left.stat().st_uid == os.getuid()
+                if number.isdigit() and ours and not is_alive(int(number)):
+                    yield left
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def scratch(kind: str) -> Iterator[Path]:
+    """Make a folder for temporary files, in the system's place for them; it goes at the end."""
+    base, prefix = Path(tempfile.gettempdir()), f"lsg-{kind}-{this_place()}-"
+    for left in abandoned(base, prefix):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def staging(target: Path) -> Iterator[tuple[Path, Path]]:
+    """Make room beside a target: yield where it is made, and where what it replaces may wait.
+
+    What a killed process left is swept first; where it was killed between taking the old away and
+    putting the new in its place, the new one, which was whole then, is put there.
+    """
+    prefix = f"{PREFIX}{this_place()}-"
+    for left in abandoned(target.parent, prefix):
+        _finish(left)
+    room = target.with_name(f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    (room / "old").mkdir(parents=True)
+    (room / "new").mkdir()
+    try:
+        yield room / "new" / target.name, room / "old" / target.name
+    finally:
+        old = room / "old" / target.name
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def _finish(left: Path) -> None:
+    with contextlib.suppress(OSError):
+        for old in (left / "old").iterdir():
+            target, new = left.parent / old.name, left / "new" / old.name
+            if not os.path.lexists(target):
+                (new if new.exists() else old).rename(target)
+    shutil.rmtree(left, ignore_errors=True)
