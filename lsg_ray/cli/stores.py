@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, print_result, print_rows, table
+from lsg_ray.cli.output import as_json, print_result, print_rows, printable, table
 
 
 @click.command()
@@ -43,7 +43,9 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
 
 
 def _finding(finding: Any) -> str:
-    return f"{'repaired' if finding.repaired else 'FOUND'} {finding.kind}: {finding.message}"
+    return printable(
+        f"{'repaired' if finding.repaired else 'FOUND'} {finding.kind}: {finding.message}"
+    )
 
 
 @click.command()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -84,6 +84,8 @@ class Header:
     block_size: int
     package_version: str
     derivation: Mapping[str, Any] | None = None
+    #: Whether a digest of its attributes was there, and right; not part of what a store is.
+    verified: bool = field(default=True, compare=False)
 
     @property
     def count(self) -> int:
@@ -235,6 +237,7 @@ def _header(attributes: Mapping[str, Any]) -> Header:
         block_size=attributes["block_size"],
         package_version=_text(attributes, "package_version"),
         derivation=attributes.get("derivation"),
+        verified="digest" in attributes,
     )
     if header.derivation is not None and not isinstance(header.derivation, dict):
         raise ValueError(f"derivation is {header.derivation!r}")

@@ -14,6 +14,7 @@ left-over data      chunks of a block without a record           chunks deleted
 left-over file      staged file of a killed writer               file deleted
 metadata            an array's document is missing or altered    written again from the header
 metadata            the header itself is damaged                 none: restore it or start anew
+unverified header   it has no digest that would tell damage      none: compare it with what you know
 foreign file        not ours                                     none: only named
 ==================  ===========================================  ================================
 
@@ -105,7 +106,7 @@ class VerifyReport:
         A run that was killed and resumed is sound; the killed writer's staged file stays until
         repair, since only the user knows that no other writer is at work.
         """
-        harmless = ("left-over data", "left-over file", "foreign file")
+        harmless = ("left-over data", "left-over file", "foreign file", "unverified header")
         return all(finding.repaired or finding.kind in harmless for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -218,6 +219,9 @@ def _is_headless(location: Location) -> bool:
 
 def _check_metadata(location: Location, header: Header, sizes: dict[str, int]) -> list[Finding]:
     findings = []
+    if not header.verified:
+        message = f"{ROOT} has no digest: whether it is as it was written cannot be told"
+        findings.append(Finding("unverified header", message, ROOT))
     for key, expected in documents(header).items():
         if key == ROOT:
             continue
