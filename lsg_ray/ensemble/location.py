@@ -48,6 +48,8 @@ REMOTE_THREADS = 32
 LIST_PAGE = 1000
 #: Most bytes of a JSON document; ours have some hundred, and some thousand with long settings.
 MAX_DOCUMENT = 2**20
+#: Smaller files may be of holes alone.
+MAX_HOLLOW = 2**24
 
 _memory_stores: dict[str, Any] = {}
 _memory_lock = threading.Lock()
@@ -193,6 +195,9 @@ class Location:
                 status = (self.path / key).stat()
                 if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
                     raise UnreadableError(f"{self.url}: {key} is not a file", "is not a file")
+                if status.st_size <= limit and is_hollow(status):
+                    reason = f"holds next to nothing of its {status.st_size:,} bytes"
+                    raise UnreadableError(f"{self.url}: {key} {reason}", reason)
         return self._attempt(f"{key} cannot be read", get)
 
     def _check_size(self, key: str, size: int, limit: int) -> None:
@@ -406,6 +411,12 @@ class Location:
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StoreError(f"{self.url}: {what}: {reason}{_remedy(error)}") from None
+
+
+def is_hollow(status: os.stat_result) -> bool:
+    """Return whether a large file is mostly holes: kilobytes on disk that read as gigabytes."""
+    held = 512 * getattr(status, "st_blocks", status.st_size)
+    return status.st_size > MAX_HOLLOW and status.st_size > 200 * held
 
 
 class _RemoteFailure(Exception):  # noqa: N818
