@@ -10,7 +10,6 @@ refused.  Results on object stores are fetched whole, then opened.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import stat
@@ -25,6 +24,7 @@ import xarray
 from numpy.typing import NDArray
 
 from lsg_ray.ensemble.location import Location, locate
+from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import InputError
 from lsg_ray.spec.model import name_of, shown
 from lsg_ray.statistics.seal import INDEX, check_seal
@@ -196,8 +196,8 @@ def _index(place: Path, name: str) -> Any:
     if require_file(place / INDEX) > MAX_DOCUMENT:
         raise InputError(f"{name}: {INDEX} is too long")
     try:
-        return json.loads((place / INDEX).read_bytes())
-    except (ValueError, RecursionError):
+        return parse_json((place / INDEX).read_bytes())
+    except ValueError:
         raise InputError(f"{name}: {INDEX} is damaged; make the result anew") from None
 
 
@@ -282,9 +282,9 @@ def _document(place: Path) -> dict[str, Any]:
 
 def _parsed(data: Any) -> dict[str, Any]:
     try:
-        found = json.loads(bytes(data))
-    except RecursionError:
-        raise ValueError("zarr.json is nested too deeply") from None
+        found = parse_json(data)
+    except ValueError as error:
+        raise ValueError(f"zarr.json: {error}") from None
     if not isinstance(found, dict):
         raise ValueError("zarr.json is no document")
     return found
