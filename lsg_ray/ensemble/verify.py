@@ -25,7 +25,6 @@ a running writer is harmless but names its unfinished block; repair only when no
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable
@@ -46,6 +45,7 @@ from lsg_ray.ensemble.header import (
 from lsg_ray.ensemble.layout import LEDGER, ROOT, padding_is_zero
 from lsg_ray.ensemble.ledger import RECORD_KEY, Record, parse_record, record_key, summarise
 from lsg_ray.ensemble.location import Location, UnreadableError, locate
+from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.ensemble.writer import drop_block, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
@@ -210,8 +210,8 @@ def _is_headless(location: Location) -> bool:
     except (FileNotFoundError, UnreadableError):
         return False
     try:
-        document = json.loads(bytes(location.read(ROOT)))
-    except (FileNotFoundError, UnreadableError, ValueError, RecursionError):
+        document = parse_json(location.read(ROOT))
+    except (FileNotFoundError, UnreadableError, ValueError):
         return True
     attributes = document.get("attributes") if isinstance(document, dict) else None
     return not isinstance(attributes, dict) or "format" not in attributes

@@ -103,17 +103,18 @@ def changed(store, **attributes):
 
 
 def test_info_and_verify__of_a_hostile_store(lsg, store):
-    changed(store, package_version=HOSTILE, dataset_hash=HOSTILE, derivation={HOSTILE: HOSTILE})
+    text = HOSTILE.replace("\ud800", "")  # half a character is refused as a whole
+    changed(store, package_version=text, dataset_hash=text, derivation={text: text, "n": 10**999})
     (store / "a\x1b[2J\nb").write_text("")
     (store / "weights" / "a\u202eb").write_text("")
     for words in (["info", store], ["verify", store]):
         ran = lsg(*words)
-        for text in (ran.out, ran.err):
-            assert all(map(is_harmless, text.split("\n")))
+        for told in (ran.out, ran.err):
+            assert all(map(is_harmless, told.split("\n")))
         assert "lsg: all is well" not in ran.out.split("\n")
         assert "unverified" in ran.out
         assert is_harmless(lsg(*words, "--json").out.rstrip("\n"))
-    assert lsg("info", store, "--json").json["package_version"] == HOSTILE
+    assert lsg("info", store, "--json").json["package_version"] == text
 
 
 def test_header_without_a_digest__is_said_to_be_unverified(lsg, store):
@@ -154,3 +155,58 @@ def test_jobs_of_others__are_shown_on_one_line_each(lsg, monkeypatch):
         assert all(map(is_harmless, text.split("\n")))
     with pytest.raises(ClusterError):
         commands._conclude(job, False)
+
+
+def deep(levels):
+    tree = "x"
+    for _ in range(levels):
+        tree = {"a": tree}
+    return tree
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"derivation": deep(900)}, {"derivation": {"n": 10**4000}}, {"derivation": {"n": "\ud800"}},
+        {"derivation": {"\udfff": 1}}, {"package_version": "\ud800"}, {"count": 10**4000},
+        {"block_size": 10**300}, {"n_weights": -(10**4000)}, {"spec": deep(900)}, {"count": 1e308},
+        {"dataset_hash": 10**4000}, {"format_version": deep(900)}, {"other": deep(100_000 // 200)},
+    ],
+    ids=lambda hostile: next(iter(hostile)),
+)  # fmt: skip
+def test_documents_beyond_all_use__are_one_line(lsg, store, hostile):
+    changed(store, **hostile)
+    for words in (["info"], ["verify"], ["query"], ["info", "--json"]):
+        ran = lsg(*words, store)
+        assert ran.code in (1, 2)
+        told = ran.err if words != ["verify"] else ran.out
+        assert 1 <= len(told.rstrip("\n").split("\n")) <= 2
+        assert len(told) < 2000
+
+
+@pytest.mark.parametrize("family", ["figure", "scan"])
+def test_figure_on_a_full_disk__is_named_and_nothing_is_half_written(tmp_path, monkeypatch, family):
+    from pathlib import Path
+
+    from lsg_ray.cli.options import draw
+    from lsg_ray.errors import StoreError
+    from lsg_ray.report.style import new_figure
+
+    place = tmp_path / "f.png"
+    if family == "scan":
+        place.write_bytes(b"earlier")
+    write = Path.write_bytes
+
+    def full(self, data):
+        write(self, data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match=r"f\.png: the figure could not be written: No space left"):
+        draw(str(place), new_figure(1.0))
+    assert [file.name for file in tmp_path.iterdir()] == ["f.png"] * (family == "scan")
+    monkeypatch.undo()
+    if family == "scan":
+        assert place.read_bytes() == b"earlier"
+    draw(str(place), new_figure(1.0))
+    assert place.read_bytes().startswith(b"\x89PNG")
