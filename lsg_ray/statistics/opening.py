@@ -172,7 +172,8 @@ def _opened(place: Path, name: str) -> xarray.Dataset:
         if array.get("node_type") == "array":
             claimed += _check_array(place / key, f"{name}: {name_of(key)}", array)
     for file in place.rglob("*"):
-        held += held_bytes(file.lstat())
+        if not file.is_dir():
+            held += held_bytes(file.lstat())
     _check_claim(name, claimed, held)
     return xarray.open_zarr(place, zarr_format=3, consolidated=inline is not None)
 
