@@ -17,8 +17,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an earlier result.")
 
 
-#: Larger integers are told roughly: Python prints no thousands of digits.
-HUGE = 10**24
+#: Larger integers are told roughly: in text, and where Python prints no more digits.
+HUGE, LONGEST = 10**24, 10**4000
 #: Colours, which Ray's logs are full of; they are left out.
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}m")
 
@@ -85,7 +85,7 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, float):
         return value if value - value == 0 else None
-    if isinstance(value, int) and abs(value) >= HUGE:
+    if isinstance(value, int) and abs(value) >= LONGEST:
         return _about(value)
     return value if value is None or isinstance(value, (int, bool)) else masked(str(value))
 
