@@ -7,13 +7,37 @@ Every error says what was seen, where, and what to do.  Two exit codes follow fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+#: What stands between a scheme and the last ``@`` of a URL; of places here an ``@`` is a name.
+_LOGIN = re.compile(
+    r"(?<![A-Za-z0-9+.-])(?!(?:file|memory):)([A-Za-z][A-Za-z0-9+.-]*:/+)[^\s'\"]*@"
+)
+_SECRET = re.compile(
+    r"([?&][^=&\s]{0,80}?(?:secret|token|passw|signature|credential|key|sig)[^=&\s]{0,80}=)[^&#\s'\"]+",
+    re.IGNORECASE,
+)
+
+
+def masked(text: str) -> str:
+    """Return text in which URLs hold no passwords, keys or tokens.
+
+    >>> masked("s3://key:secret@bucket/x, https://host/x?token=abc&n=1")
+    's3://…@bucket/x, https://host/x?token=…&n=1'
+    """
+    if "@" in text:
+        text = _LOGIN.sub(r"\1…@", text)
+    return _SECRET.sub(r"\1…", text) if "=" in text else text
 
 
 class LsgError(Exception):
-    """Base of all errors raised on purpose by lsg-ray."""
+    """Base of all errors raised on purpose by lsg-ray; none shows what a URL keeps secret."""
 
     exit_code = 1
+
+    def __init__(self, *told: object) -> None:
+        super().__init__(*(masked(one) if isinstance(one, str) else one for one in told))
 
 
 class InputError(LsgError):

@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -147,14 +148,34 @@ def report(folder: str | os.PathLike[str]) -> Path:
             f"{place} holds no ensemble.zarr; make one with: lsg run SPEC --out {place}"
         )
     ensemble = open_ensemble(place / "ensemble.zarr")
-    dataset = load_dataset(ensemble.spec.dataset)
-    if not ensemble.binary:
-        walked = _walk(place, ensemble, (place / "walks.zarr").is_dir())
-        return _solutions_report(place, ensemble, dataset, walked)
-    measured = _measure(ensemble, place)
-    if (place / "model-full.zarr").is_dir() and not cannot_survey(ensemble):
-        measured["landscape"] = _explore(place, ensemble, dataset, measured["moments"])
-    return _report(place, ensemble, dataset, measured)
+    dataset = load_dataset(ensemble.spec.dataset, download=False)
+    measured = _measure(ensemble, place) if ensemble.binary else {}
+    with _of_others(place):
+        if not ensemble.binary:
+            walked = _walk(place, ensemble, (place / "walks.zarr").is_dir())
+            return _solutions_report(place, ensemble, dataset, walked)
+        if (place / "model-full.zarr").is_dir() and not cannot_survey(ensemble):
+            measured["landscape"] = _explore(place, ensemble, dataset, measured["moments"])
+        return _report(place, ensemble, dataset, measured)
+
+
+@contextmanager
+def _of_others(place: Path) -> Iterator[None]:
+    """Tell in one line that a kept result, which somebody else may have made, is not as ours are.
+
+    Raises
+    ------
+    StoreError
+        An attribute or array is missing, or is of another type.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        fault = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise StoreError(
+            f"{place}: a kept result does not hold what the report shows ({fault}); delete the "
+            "results beside ensemble.zarr, or give lsg run a new folder"
+        ) from error
 
 
 def _check_folder(spec: Spec, place: Path, given: str) -> None:

@@ -196,3 +196,16 @@ def test_report__without_an_ensemble_is_refused(tmp_path, make):
     make(tmp_path / "r")
     with pytest.raises(InputError, match=r"holds no ensemble.zarr; make one with: lsg run"):
         pipeline.report(tmp_path / "r")
+
+
+@pytest.mark.parametrize("fault", [KeyError("s0"), TypeError("str"), ZeroDivisionError("0")])
+def test_report__of_a_kept_result_that_is_not_ours_is_one_line(tmp_path, monkeypatch, fault):
+    pipeline.run(tiny(), tmp_path / "r", workers=0, landscape=False)
+
+    def broken(*_):
+        raise fault
+
+    monkeypatch.setattr(pipeline, "_report", broken)
+    with pytest.raises(StoreError, match=r"r: a kept result does not hold .*; delete") as told:
+        pipeline.report(tmp_path / "r")
+    assert "\n" not in str(told.value)

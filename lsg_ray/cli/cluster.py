@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from lsg_ray.cli.measure import check_figure, ensemble_options, measuring
+from lsg_ray.cli.options import draw
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
 
 #: Attributes of the result that are printed.
@@ -86,9 +86,8 @@ def cluster(
     save_result(result, out, overwrite=options["overwrite"])
     if figure is not None:
         from lsg_ray.report.figures.clustering import clustering_figure
-        from lsg_ray.report.style import render
 
-        Path(figure).write_bytes(render(clustering_figure(result)))
+        draw(figure, clustering_figure(result))
     names = (name for name in PRINTED if name in result.attrs)
     summary = {"out": out, "figure": figure, **{name: result.attrs[name] for name in names}}
     print_result(summary, as_json, table(summary))

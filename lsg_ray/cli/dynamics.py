@@ -142,7 +142,7 @@ def networks_task(references: str, spec: str | None) -> tuple[Any, str | None]:
     else:
         given = open_ensemble(references).spec
     try:
-        examples = load_dataset(given.dataset).test
+        examples = load_dataset(given.dataset, download=spec is not None).test
     except DataError as error:
         if spec is not None:
             raise

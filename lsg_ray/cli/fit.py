@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from lsg_ray.cli.options import draw
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
 from lsg_ray.errors import InputError
 
@@ -103,9 +104,8 @@ def fit(
         fitted.model.save(places[name], overwrite=overwrite)
         if (place := figures[name]) is not None:
             from lsg_ray.report.figures.reconstruction import reconstruction_figure
-            from lsg_ray.report.style import render
 
-            Path(place).write_bytes(render(reconstruction_figure(fitted.check)))
+            draw(place, reconstruction_figure(fitted.check))
         summaries[name] = {
             "out": places[name], "figure": figures[name], "n_weights": fitted.model.n_spins,
             **fitted.report,
@@ -189,9 +189,8 @@ def check(
         save_references(chosen, references, overwrite=overwrite)
     if figure is not None:
         from lsg_ray.report.figures.checks import checks_figure
-        from lsg_ray.report.style import render
 
-        Path(figure).write_bytes(render(checks_figure(third, energies)))
+        draw(figure, checks_figure(third, energies))
     energy = energies["energy"].values
     summary = {
         "configurations": len(energy),

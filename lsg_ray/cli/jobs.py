@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, plain, print_result, print_rows, table
+from lsg_ray.cli.output import as_json, plain, print_result, print_rows, printable, show, table
 from lsg_ray.errors import ClusterError, InputError
 
 #: Stages, in the order of a run.
@@ -112,7 +112,7 @@ def _check_words(words: list[str]) -> None:
 
 
 def _tell(as_json: bool) -> Callable[[str], None]:
-    return (lambda _: None) if as_json else (lambda line: click.echo(line, err=True))
+    return (lambda _: None) if as_json else (lambda line: show(line, err=True))
 
 
 def _conclude(job: Any, as_json: bool) -> None:
@@ -121,7 +121,9 @@ def _conclude(job: Any, as_json: bool) -> None:
         code = "" if job.exit_code is None else f" with exit code {job.exit_code}"
         raise ClusterError(f"job {job.id} {job.status.lower()}{code}\n{job.reason}".rstrip())
     after = f", {job.seconds:.0f} s" if job.done and job.seconds is not None else ""
-    print_result(job._asdict(), as_json, f"{job.id}: {job.status.lower()}{after}, {job.out}")
+    print_result(
+        job._asdict(), as_json, f"{job.id}: {job.status.lower()}{after}, {printable(job.out)}"
+    )
 
 
 @click.group()
@@ -173,7 +175,7 @@ def logs(
 
     if follow:
         tell = _tell(as_json)
-        out = tell if as_json else click.echo
+        out = tell if as_json else show
         job = follow_job(
             id, address, start_timeout=start_timeout, allow_insecure=insecure, say=tell, on_log=out
         )

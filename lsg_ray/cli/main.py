@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -27,7 +28,8 @@ from lsg_ray.cli import (
     runs,
     stores,
 )
-from lsg_ray.errors import LsgError, out_of_memory
+from lsg_ray.cli.output import printable, show, shown_warnings
+from lsg_ray.errors import LsgError, masked, out_of_memory
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -133,7 +135,7 @@ def main(
     words = sys.argv[1:] if arguments is None else arguments
     signals: list[int] = []
     try:
-        with _heeding_termination(signals):
+        with _heeding_termination(signals), shown_warnings():
             try:
                 (command or cli).main(args=arguments, standalone_mode=False, prog_name=name)
             except Exception:
@@ -142,7 +144,9 @@ def main(
                 raise
         _exit(0)
     except click.ClickException as error:
-        error.show()
+        told = io.StringIO()
+        error.show(told)
+        show(told.getvalue().rstrip("\n"), err=True)
         _fail(words, error.format_message(), error.exit_code)
     except LsgError as error:
         _fail(words, str(error), error.exit_code, echo=True)
@@ -154,7 +158,7 @@ def main(
         _close_output()
         sys.exit(1)
     except OSError as error:
-        message = f"{error.filename or 'output'}: {error.strerror or error}"
+        message = f"{printable(str(error.filename or 'output'))}: {error.strerror or error}"
         _fail(words, message, 1, echo=True)
     except MemoryError as error:
         _fail(words, out_of_memory(error), 1, echo=True)
@@ -173,10 +177,10 @@ def _lacks_memory(error: RuntimeError) -> bool:
 
 def _fail(words: list[str], message: str, code: int, echo: bool = False) -> None:
     if echo:
-        click.echo(f"lsg: {message}", err=True)
+        show(f"lsg: {message}", err=True)
     if "--json" in words:
         try:
-            click.echo(json.dumps({"error": message, "exit_code": code}))
+            click.echo(json.dumps({"error": masked(message), "exit_code": code}))
         except OSError:
             _close_output()
     _exit(code)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from lsg_ray.cli.options import draw
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
 from lsg_ray.errors import InputError
 
@@ -404,7 +405,6 @@ def _finish(
     save_result(result, out, overwrite=options["overwrite"])
     if figure is not None:
         from lsg_ray.report.figures.map import map_figure
-        from lsg_ray.report.style import render
 
-        Path(figure).write_bytes(render(map_figure(result, color=color)))
+        draw(figure, map_figure(result, color=color))
     print_result({"out": out, **summary}, as_json, table({"out": out, **summary}))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lsg_ray.errors import InputError
+from lsg_ray.errors import InputError, StoreError
 
 figure = click.option("--figure", metavar="PNG", help="Also draw it.")
 seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -79,10 +80,28 @@ def without_place(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def draw(place: str, figure: Any) -> None:
-    """Write a figure."""
+    """Write a figure, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        The disk is full or may not be written; an earlier figure stays.
+    """
     from lsg_ray.report.style import render
 
-    Path(place).write_bytes(render(figure))
+    content = render(figure)
+    staged = Path(place).with_name(f".lsg.{uuid.uuid4().hex[:8]}.png")
+    try:
+        try:
+            staged.write_bytes(content)
+            staged.replace(place)
+        finally:
+            staged.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{place}: the figure could not be written: {error.strerror or error}; make room or "
+            "name another place (the result itself is written)"
+        ) from None
 
 
 def parse_fields(given: str | None) -> Any:

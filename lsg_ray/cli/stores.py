@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, print_result, print_rows, table
+from lsg_ray.cli.output import as_json, print_result, print_rows, printable, table
 
 
 @click.command()
@@ -44,7 +44,7 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
 
 def _finding(finding: Any) -> str:
     mark = "repaired" if finding.repaired else "note:" if finding.kind == "unfinished" else "FOUND"
-    return f"{mark} {finding.kind}: {finding.message}"
+    return printable(f"{mark} {finding.kind}: {finding.message}")
 
 
 @click.command()

@@ -80,18 +80,20 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     return own_folder(source) or cache_folder(source)
 
 
-def read_files(source: Source, progress: Progress | None = None) -> dict[str, bytes]:
+def read_files(
+    source: Source, progress: Progress | None = None, download: bool = True
+) -> dict[str, bytes]:
     """Return the verified contents of each file by published name; idx files are unpacked.
 
     Raises
     ------
     DataError
-        See `fetch`.
+        See `fetch`; or it would have to be downloaded, and may not be.
     """
     folder = own_folder(source)
     if folder is not None:
         return _read_own(source, folder)
-    return {file.name: _read_cached(source, file, progress) for file in source.files}
+    return {file.name: _read_cached(source, file, progress, download) for file in source.files}
 
 
 def own_folder(source: Source) -> Path | None:
@@ -184,7 +186,9 @@ def _read_own(source: Source, folder: Path) -> dict[str, bytes]:
         raise DataError(f"{error}; {remedy}") from None
 
 
-def _read_cached(source: Source, file: RemoteFile, progress: Progress | None) -> bytes:
+def _read_cached(
+    source: Source, file: RemoteFile, progress: Progress | None, download: bool = True
+) -> bytes:
     folder = cache_folder(source)
     faults: list[str] = []
     path = _find(folder, file)
@@ -193,6 +197,9 @@ def _read_cached(source: Source, file: RemoteFile, progress: Progress | None) ->
             return read_verified(file, path)
         except DataError as error:
             faults.append(str(error))
+    if not download:  # it is a store that names it, and not who runs this
+        why = f"is damaged ({faults[0]})" if faults else "is not on this machine"
+        raise DataError(f"{source.name}: {file.name} {why}; run: lsg data fetch {source.name}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         contents = _download(source, file, folder, progress, faults)

@@ -122,7 +122,7 @@ class Dataset:
         return part
 
 
-def load_images(name: str, *, progress: Progress | None = None) -> RawData:
+def load_images(name: str, *, progress: Progress | None = None, download: bool = True) -> RawData:
     """Return the images of a data set, verified, downloading them the first time.
 
     Parameters
@@ -132,6 +132,8 @@ def load_images(name: str, *, progress: Progress | None = None) -> RawData:
         digits are split once and for all: within each class every fifth image is for testing.
     progress
         Called while a file is downloaded: file name, bytes done, bytes in total or None.
+    download
+        Whether it may be; not where a store of somebody else names the data set.
 
     Raises
     ------
@@ -149,7 +151,7 @@ def load_images(name: str, *, progress: Progress | None = None) -> RawData:
     ((1437, 64), (360, 64), (8, 8))
     """
     source = find_source(name)
-    train, test = parse(source, read_files(source, progress))
+    train, test = parse(source, read_files(source, progress, download))
     return RawData(
         name=name,
         train_pixels=train.pixels,
@@ -163,7 +165,9 @@ def load_images(name: str, *, progress: Progress | None = None) -> RawData:
     )
 
 
-def load_dataset(spec: DatasetSpec, *, progress: Progress | None = None) -> Dataset:
+def load_dataset(
+    spec: DatasetSpec, *, progress: Progress | None = None, download: bool = True
+) -> Dataset:
     """Return the examples that a specification asks for.
 
     Principal components are those of all training images, whatever the subset.  One permutation
@@ -181,6 +185,8 @@ def load_dataset(spec: DatasetSpec, *, progress: Progress | None = None) -> Data
         Data set, components (null: pixels / white, not centred), subset and labels.
     progress
         Called while a file is downloaded: file name, bytes done, bytes in total or None.
+    download
+        Whether it may be; not where a store of somebody else names the data set.
 
     Raises
     ------
@@ -199,7 +205,7 @@ def load_dataset(spec: DatasetSpec, *, progress: Progress | None = None) -> Data
     >>> data.train.x.shape, data.test.x.shape, f"{data.explained_variance_ratio.sum():.2f}"
     ((500, 20), (360, 20), '0.89')
     """
-    raw = load_images(spec.name, progress=progress)
+    raw = load_images(spec.name, progress=progress, download=download)
     train_rows, validation_rows = _draw_rows(spec, len(raw.train_labels))
     axes = None if spec.components is None else _principal_axes(raw, spec.components)
 

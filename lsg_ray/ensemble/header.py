@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -29,8 +29,10 @@ from lsg_ray.ensemble.layout import (
     arrays_of,
 )
 from lsg_ray.ensemble.location import Location
+from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import SpecError, StoreError, StoreInputError
 from lsg_ray.spec import Spec, parse_spec
+from lsg_ray.spec.model import shown
 
 ZARR_FORMAT = 3
 #: Attributes that the digest of a header covers.
@@ -84,6 +86,8 @@ class Header:
     block_size: int
     package_version: str
     derivation: Mapping[str, Any] | None = None
+    #: Whether a digest of its attributes was there, and right; not part of what a store is.
+    verified: bool = field(default=True, compare=False)
 
     @property
     def count(self) -> int:
@@ -195,7 +199,7 @@ def read_header(location: Location) -> Header:
 def parse_header(data: bytes, url: str) -> Header:
     """Check the root document of a store; see `read_header`."""
     try:
-        document = json.loads(data)
+        document = parse_json(data)
         attributes = document["attributes"]
         is_ours = (
             document["node_type"] == "group"
@@ -212,8 +216,8 @@ def parse_header(data: bytes, url: str) -> Header:
     version, writer = attributes.get("format_version"), attributes.get("package_version")
     if version != FORMAT_VERSION:
         raise StoreInputError(
-            f"{url}: format version {version!r}; this lsg-ray {package_version()} reads version "
-            f"{FORMAT_VERSION}; use the lsg-ray that wrote it ({writer!r})"
+            f"{url}: format version {shown(version)}; this lsg-ray {package_version()} reads "
+            f"version {FORMAT_VERSION}; use the lsg-ray that wrote it ({shown(writer)})"
         )
     try:
         return _header(attributes)
@@ -235,11 +239,12 @@ def _header(attributes: Mapping[str, Any]) -> Header:
         block_size=attributes["block_size"],
         package_version=_text(attributes, "package_version"),
         derivation=attributes.get("derivation"),
+        verified="digest" in attributes,
     )
     if header.derivation is not None and not isinstance(header.derivation, dict):
-        raise ValueError(f"derivation is {header.derivation!r}")
+        raise ValueError(f"derivation is {shown(header.derivation)}")
     if type(header.block_size) is not int or header.block_size < 1:
-        raise ValueError(f"block_size is {header.block_size!r}")
+        raise ValueError(f"block_size is {shown(header.block_size)}")
     if spec.ensemble.block_size not in (None, header.block_size):
         raise ValueError(
             f"block_size is {header.block_size}, the spec has {spec.ensemble.block_size}"
@@ -256,7 +261,7 @@ def _header(attributes: Mapping[str, Any]) -> Header:
     for name in ("spec_hash", "count", "n_weights"):
         expected = derived[name]
         if attributes[name] != expected:
-            raise ValueError(f"{name} is {attributes[name]!r}, the spec says {expected!r}")
+            raise ValueError(f"{name} is {shown(attributes[name])}, the spec says {expected!r}")
     if attributes.get("digest", _digest(attributes)) != _digest(attributes):
         raise ValueError("its attributes fail their checksum")
     return header
@@ -271,7 +276,7 @@ def _digest(attributes: Mapping[str, Any]) -> str:
 def _text(attributes: Mapping[str, Any], name: str) -> str:
     value = attributes[name]
     if not isinstance(value, str):
-        raise ValueError(f"{name} is {value!r}, not text")
+        raise ValueError(f"{name} is {shown(value)}, not text")
     return value
 
 
@@ -344,7 +349,7 @@ def _content(scratch: Any, key: str) -> bytes:
 def same_metadata(stored: bytes, expected: bytes) -> str | None:
     """Compare an array's metadata; return None if it holds, else what differs."""
     try:
-        found = json.loads(stored)
+        found = parse_json(stored)
     except (ValueError, RecursionError):
         return "not readable JSON"
     wanted = json.loads(expected)
@@ -352,7 +357,7 @@ def same_metadata(stored: bytes, expected: bytes) -> str | None:
         return "not a JSON object"
     for key in BINDING_KEYS:
         if found.get(key) != wanted[key]:
-            return f"{key} is {json.dumps(found.get(key))}, must be {json.dumps(wanted[key])}"
+            return f"{key} is {shown(found.get(key))}, must be {shown(wanted[key])}"
     if found.get("storage_transformers"):
         return "storage_transformers are given, must be none"
     noted = found.get("attributes")

@@ -83,4 +83,5 @@ def describe(url: str, header: Header, records: Iterable[Record]) -> dict[str, A
         "derivation": None if header.derivation is None else dict(header.derivation),
         "format_version": FORMAT_VERSION,
         "package_version": header.package_version,
+        "header": "verified" if header.verified else "unverified: zarr.json has no digest",
     }

@@ -49,6 +49,8 @@ REMOTE_THREADS = 32
 LIST_PAGE = 1000
 #: Most bytes of a JSON document; ours have some hundred, and some thousand with long settings.
 MAX_DOCUMENT = 2**20
+#: Smaller files may be of holes alone.
+MAX_HOLLOW = 2**24
 
 _memory_stores: dict[str, Any] = {}
 _memory_lock = threading.Lock()
@@ -210,6 +212,9 @@ class Location:
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableError(f"{self.url}: {key} is not a file", "is not a file")
             self._check_size(key, status.st_size, limit)
+            if is_hollow(status):
+                reason = f"holds next to nothing of its {status.st_size:,} bytes"
+                raise UnreadableError(f"{self.url}: {key} {reason}", reason)
             with open(number, "rb", buffering=0, closefd=False) as file:
                 return file.readall()
         finally:
@@ -452,6 +457,12 @@ class Location:
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StoreError(f"{self.url}: {what}: {reason}{_remedy(error)}") from None
+
+
+def is_hollow(status: os.stat_result) -> bool:
+    """Return whether a large file is mostly holes: kilobytes on disk that read as gigabytes."""
+    held = 512 * getattr(status, "st_blocks", status.st_size)
+    return status.st_size > MAX_HOLLOW and status.st_size > 200 * held
 
 
 class _RemoteFailure(Exception):  # noqa: N818

@@ -16,6 +16,7 @@ left-over file      old staged file of a killed writer           file deleted
 unfinished          the same, of the last `LIVE_SECONDS`         none: a run may be at it
 metadata            an array's document is missing or altered    written again from the header
 metadata            the header itself is damaged                 none: restore it or start anew
+unverified header   it has no digest that would tell damage      none: compare it with what you know
 foreign file        not ours                                     none: only named
 ==================  ===========================================  ================================
 
@@ -27,7 +28,6 @@ it is removed, it is looked at anew, and what was written lately without a recor
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter, defaultdict
@@ -51,6 +51,7 @@ from lsg_ray.ensemble.header import (
 from lsg_ray.ensemble.layout import LEDGER, ROOT, ArrayLayout, padding_is_zero
 from lsg_ray.ensemble.ledger import RECORD_KEY, Record, parse_record, record_key, summarise
 from lsg_ray.ensemble.location import Location, UnreadableError, locate
+from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.ensemble.writer import drop_block, may_be_live, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
@@ -113,7 +114,9 @@ class VerifyReport:
         A run that was killed and resumed is sound; the killed writer's staged file stays until
         repair.
         """
-        harmless = (UNFINISHED, "left-over data", "left-over file", "foreign file")
+        harmless = (
+            UNFINISHED, "left-over data", "left-over file", "foreign file", "unverified header",
+        )  # fmt: skip
         return all(finding.repaired or finding.kind in harmless for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -331,8 +334,8 @@ def _is_headless(location: Location) -> bool:
     except (FileNotFoundError, UnreadableError):
         return False
     try:
-        document = json.loads(bytes(location.read(ROOT)))
-    except (FileNotFoundError, UnreadableError, ValueError, RecursionError):
+        document = parse_json(location.read(ROOT))
+    except (FileNotFoundError, UnreadableError, ValueError):
         return True
     attributes = document.get("attributes") if isinstance(document, dict) else None
     return not isinstance(attributes, dict) or "format" not in attributes
@@ -340,6 +343,9 @@ def _is_headless(location: Location) -> bool:
 
 def _check_metadata(location: Location, header: Header, listing: _Listing) -> list[Finding]:
     findings = []
+    if not header.verified:
+        message = f"{ROOT} has no digest: whether it is as it was written cannot be told"
+        findings.append(Finding("unverified header", message, ROOT))
     for key, expected in documents(header).items():
         if key == ROOT:
             continue

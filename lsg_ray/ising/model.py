@@ -70,6 +70,8 @@ class IsingModel:
             values = getattr(self, name)
             if values is not None and np.shape(values) != h.shape:
                 raise InputError(f"{name} of shape {np.shape(values)} given; h has {h.shape}")
+        if self.weight is not None:
+            _check_numbers(np.asarray(self.weight))
 
     @property
     def n_spins(self) -> int:
@@ -165,6 +167,17 @@ def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
     for values in (couplings, fields):
         values.flags.writeable = False
     return couplings, fields
+
+
+def _check_numbers(weight: NDArray[Any]) -> None:
+    """Refuse numbers of weights that do not say which weight of a network is meant."""
+    seen = set()
+    for i, number in enumerate(weight.tolist()):
+        if number in seen or not number >= 0:
+            raise InputError(
+                f"weight[{i}] is {number}; numbers of weights are distinct and not negative"
+            )
+        seen.add(number)
 
 
 def load_model(path: str | os.PathLike[str]) -> IsingModel:

@@ -20,7 +20,7 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import as_sample
 from lsg_ray.statistics.configurations import Columns, Configurations, ranges
 from lsg_ray.statistics.graph import compute, share, tree_reduce
-from lsg_ray.statistics.opening import attributes_of, open_archive, open_result, require_file
+from lsg_ray.statistics.opening import attributes_of, open_archive, open_array, open_result
 from lsg_ray.statistics.results import names_of, save_arrays, save_result
 
 Floats = NDArray[np.float64]
@@ -149,8 +149,7 @@ def _from_file(path: str, model: IsingModel, count: int | None) -> References:
     source = Path(path).name
     try:
         if path.endswith(".npy"):
-            require_file(path)
-            return _made(np.load(path, allow_pickle=False), None, model, count, source)
+            return _made(open_array(path), None, model, count, source)
         if not path.endswith(".npz"):
             with open_result(path) as found:
                 return _from_dataset(found.load(), model, count, source)

@@ -161,10 +161,8 @@ def _fitted(
 ) -> tuple[IsingModel, xarray.Dataset]:
     model_place, check_place = folder / f"model-{name}.zarr", folder / f"check-{name}.zarr"
     known = read_kept(check_place, key)
-    if known is not None:
-        model = load_model(model_place)
-        if model.attributes.get("survey") == key:
-            return model, known
+    if known is not None and read_kept(model_place, key) is not None:
+        return load_model(model_place), known
     fit = fit_boltzmann(target, seed=seed)
     fit.model.attributes["survey"] = key
     fit.model.save(model_place, overwrite=True)

@@ -215,7 +215,7 @@ def terrain_of(ensemble: Ensemble, examples: int | None = EXAMPLES, seed: int = 
 def _dataset(spec_json: str) -> Dataset:
     from lsg_ray.spec import DatasetSpec
 
-    return load_dataset(DatasetSpec.model_validate_json(spec_json))
+    return load_dataset(DatasetSpec.model_validate_json(spec_json), download=False)
 
 
 def check_inputs(terrain: Terrain, rows: int = 8) -> NDArray[np.float32]:

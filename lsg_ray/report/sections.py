@@ -234,7 +234,7 @@ def inputs_section(ensemble: Ensemble, dataset: Dataset) -> Section:
     spec = ensemble.spec.dataset
     raw: RawData | None
     try:
-        raw = load_images(spec.name)
+        raw = load_images(spec.name, download=False)
     except DataError:
         raw = None
     kept = dataset.explained_variance_ratio

@@ -26,6 +26,8 @@ Arguments = ParamSpec("Arguments")
 #: Width of a figure in inches: two columns of a journal.
 WIDTH = 7.0
 DPI = 200
+#: Characters of a name in a figure.
+MAX_NAME = 40
 
 #: Okabe and Ito's palette: told apart with any kind of colour vision, and in grey.
 PART_COLOURS = {"LB": "#0072B2", "ITR": "#D55E00", "RB": "#009E73"}
@@ -107,6 +109,17 @@ def render(figure: Figure) -> bytes:
     with paper():
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def verbatim(name: str) -> str:
+    """Return a name of others for a figure: short, on one line, its dollars no mathematics.
+
+    >>> verbatim(r"$\\frac$")
+    '\\\\$\\\\frac\\\\$'
+    """
+    short = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+    plain = "".join(mark if mark.isprintable() else "?" for mark in short).replace("$", r"\$")
+    return f"\N{ZERO WIDTH SPACE}{plain}" if plain.startswith("_") else plain  # hidden in legends
 
 
 def label_panel(axes: Axes, letter: str, title: str = "") -> None:

@@ -11,8 +11,11 @@ import yaml
 from lsg_ray.errors import SpecError
 from lsg_ray.spec.model import Spec, name_of, parse_spec, shown
 
-#: Most bytes of a specification's file, and keys of one mapping in it; ours have some thousand.
-MAX_FILE, MAX_KEYS = 2**18, 10_000
+#: Most bytes of a specification's file, and keys that merges put into it; ours have none.
+MAX_FILE, MAX_MERGED = 2**17, 10_000
+#: Most sections within one another that an assignment names; ours are two.
+MAX_LEVELS = 20
+_MERGE, _VALUE = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"
 
 
 def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
@@ -61,6 +64,9 @@ def override(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
         keys = path.strip().split(".")
         if not equals or not all(keys):
             raise SpecError([f"{shown(assignment)} given; write section.field=value"], "--set")
+        if len(keys) > MAX_LEVELS:
+            fault = f"{shown(assignment)} given, {len(keys):,} levels; write section.field=value"
+            raise SpecError([fault], "--set")
         try:
             result = _assigned(result, keys, _read_yaml(text))
         except ValueError as error:
@@ -81,13 +87,15 @@ def _assigned(tree: Mapping[str, Any], keys: list[str], value: Any) -> dict[str,
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader; a key that stands twice in a mapping is an error."""
+    """YAML's safe loader; a key that stands twice in a mapping is an error, merges are bounded."""
+
+    merged = 0
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
                 if key.value in seen:
                     problem = f"{shown(key.value)} is given twice"
                     raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
@@ -95,10 +103,31 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        super().flatten_mapping(node)
-        if len(node.value) > MAX_KEYS:  # merges of merges grow as a power
-            problem = f"a mapping has more than {MAX_KEYS:,} keys"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        """Put what ``<<`` names before the mapping's own keys, as YAML 1.1 says.
+
+        PyYAML's own does it first and is bounded by nothing: merges of merges grow as a power, and
+        lists of aliases as a product.
+        """
+        merges = [value for key, value in node.value if key.tag == _MERGE]
+        own = [(key, value) for key, value in node.value if key.tag != _MERGE]
+        for key, _ in own:
+            if key.tag == _VALUE:
+                key.tag = "tag:yaml.org,2002:str"
+        node.value = own  # without its merges: a mapping may be within itself
+        found: list[tuple[yaml.Node, yaml.Node]] = []
+        for merge in merges:
+            sources = merge.value[::-1] if isinstance(merge, yaml.SequenceNode) else [merge]
+            for source in sources:
+                if not isinstance(source, yaml.MappingNode):
+                    problem = "'<<' takes a mapping, or a list of some"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=merge.start_mark)
+                self.flatten_mapping(source)
+                self.merged += 1 + len(source.value)
+                if self.merged > MAX_MERGED:
+                    problem = f"'<<' merges more than {MAX_MERGED:,} keys"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+                found += source.value
+        node.value = found + own
 
 
 def _read_yaml(text: str) -> Any:

@@ -125,7 +125,8 @@ def plan_alignment(
         return Plan(canonical_view(base), None, alignment, layers, widths)
     target = as_stored(base, np.array([reference]))[0] if alignment == "matching" else None
     if root is not None:
-        inputs: NDArray[Any] = load_dataset(root.ensemble.spec.dataset).test.x[:CHECKED_INPUTS]
+        dataset = load_dataset(root.ensemble.spec.dataset, download=False)
+        inputs: NDArray[Any] = dataset.test.x[:CHECKED_INPUTS]
     else:
         inputs = np.random.default_rng(0).standard_normal((CHECKED_INPUTS, widths[0]))
     return Plan(base, Reordering(network, alignment, target, inputs), alignment, layers, widths)

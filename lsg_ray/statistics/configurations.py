@@ -22,7 +22,7 @@ from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stage, generator
-from lsg_ray.statistics.opening import open_archive, require_file
+from lsg_ray.statistics.opening import open_archive, open_array, require_file
 
 
 class Configurations:
@@ -363,7 +363,7 @@ def read_array(place: str) -> ArrayConfigurations:
     try:
         require_file(path)
         if not zipfile.is_zipfile(path):
-            return ArrayConfigurations(np.load(path, allow_pickle=False), place)
+            return ArrayConfigurations(open_array(path), place)
         with open_archive(path) as arrays:
             names = list(arrays)
             wanted = name or ("sigma" if "sigma" in names else names[0] if len(names) == 1 else "")

@@ -1,14 +1,15 @@
 """Open results and archives that somebody else may have made: bounded, and no code in them is run.
 
-What a file claims to unpack to is compared with what it holds before anything is allocated, for
-arrays as wholes and for each chunk, and only codecs that turn bytes into bytes are admitted: Zarr's
-older format could name Python's pickle.  Results on object stores are fetched whole, then opened.
+What each chunk unpacks to is told from its head before anything is unpacked, and must be what its
+array's document says; all together is compared with what the files hold.  Only codecs that turn
+bytes into bytes are admitted, and one that compresses: Zarr's older format could name Python's
+pickle.  Each array's own document counts; consolidated metadata that say something else are
+refused.  Results on object stores are fetched whole, then opened.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import stat
@@ -19,35 +20,47 @@ from typing import Any
 
 import numpy as np
 import xarray
+from numpy.typing import NDArray
 
 from lsg_ray.ensemble.location import Location, UnreadableError, locate
 from lsg_ray.ensemble.owned import scratch
+from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import InputError
+from lsg_ray.spec.model import name_of, shown
+from lsg_ray.statistics.seal import INDEX, check_seal
+from lsg_ray.statistics.unpacking import (
+    array_bytes,
+    held_bytes,
+    item_bytes,
+    member_bytes,
+    unpacked_bytes,
+)
 
 Place = str | os.PathLike[str]
-
-#: Beside the arrays of a result that we wrote: the keys of all that must be there.  Other tools
-#: leave out chunks of fill values, and write no such list.
-INDEX = ".chunks.json"
 
 #: On an object store, beside a result whose upload was begun and has not ended.
 MARK = ".lsg.upload.json"
 
-#: What a file may unpack to in any case; above, at most so many times the bytes that it holds.
-FREE_BYTES, MAX_RATIO = 2**30, 200
+#: What a file may take in memory in any case; above, at most so many times the bytes that it holds.
+#: Each number counts as 8 bytes at least, which it takes once it is worked on.
+FREE_BYTES, MAX_RATIO = 2**27, 200
 #: Most bytes of a document, and of a result that is fetched.
-MAX_DOCUMENT, MAX_FETCH = 2**24, 2**34
+MAX_DOCUMENT, MAX_FETCH = 2**22, 2**34
 #: Codecs that compress, and those that are admitted beside one of them.
 COMPRESSORS, OTHERS = {"zstd", "blosc"}, {"bytes", "crc32c", "transpose"}
+CHECKSUM_BYTES = 4
 
 
 def open_result(path: Place) -> xarray.Dataset:
     """Open a result of ours, a Zarr v3 group: lazily where it is local, else whole.
 
+    One without a seal, of another tool or an older version, is opened with an `UnverifiedWarning`.
+
     Raises
     ------
     InputError
-        It claims more data than it holds, lacks a chunk, or names a codec that is none of ours.
+        It claims more data than it holds, lacks a chunk, fails its checksum, contradicts itself, or
+        names a codec that is none of ours.
     StoreError
         An object store does not answer, or refuses.
     OSError, ValueError, ...
@@ -106,18 +119,47 @@ def open_archive(path: Place) -> Iterator[Any]:
     Raises
     ------
     InputError
-        It claims far more data than it holds, or is no plain file.
+        It claims far more data than it holds, a member is no array or packed oddly, or it is no
+        plain file.
     OSError, ValueError, ...
         What NumPy raises where nothing readable is there.
     """
     path = _local(path)
     require_file(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            claimed = sum(member.file_size for member in archive.infolist())
-        _check_claim(str(path), claimed, Path(path).stat().st_size)
+    claimed = 0
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        names = [member.filename for member in members]
+        if len(set(names)) < len(names):
+            raise InputError(f"{path}: two members have one name; write it with numpy.savez")
+        for member in members:
+            try:
+                claimed += member_bytes(archive, member)
+            except (ValueError, NotImplementedError) as error:
+                raise InputError(f"{path}: {name_of(member.filename)} {error}") from None
+    _check_claim(str(path), claimed, held_bytes(os.stat(path)))
     with np.load(path, allow_pickle=False) as arrays:
         yield arrays
+
+
+def open_array(path: Place) -> NDArray[Any]:
+    """Read an ``.npy``, without Python objects.
+
+    Raises
+    ------
+    InputError
+        It claims far more data than it holds, or is no plain file.
+    OSError, ValueError, ...
+        What NumPy raises where nothing readable is there.
+    """
+    path = _local(path)
+    length = require_file(path)
+    with open(path, "rb") as file:
+        claimed = array_bytes(file, length)
+        _check_claim(str(path), claimed, held_bytes(os.stat(path)))
+        file.seek(0)
+        found: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return found
 
 
 def _local(path: Place) -> Place:
@@ -149,18 +191,20 @@ def require_file(path: Place) -> int:
 def _opened(place: Path, name: str) -> xarray.Dataset:
     _refuse_links(place, name)
     root = _document(place)
+    check_seal(place, name, root, _index(place, name))
     inline = (root.get("consolidated_metadata") or {}).get("metadata")
-    arrays = inline or {
+    arrays = {
         file.parent.name: _document(file.parent) for file in sorted(place.glob("*/zarr.json"))
     }
-    _check_index(place, name)
-    claimed = 0
+    if inline is not None:
+        _check_consolidated(name, inline, arrays)
+    claimed = held = 0
     for key, array in arrays.items():
         if array.get("node_type") == "array":
-            if key in ("", ".", "..") or "/" in key:
-                raise InputError(f"{name}: {key!r} is no name of an array")
-            claimed += _check_array(place / key, f"{name}: {key}", array)
-    held = sum(file.lstat().st_size for file in place.rglob("*"))
+            claimed += _check_array(place / key, f"{name}: {name_of(key)}", array)
+    for file in place.rglob("*"):
+        if not file.is_dir():
+            held += held_bytes(file.lstat())
     _check_claim(name, claimed, held)
     return xarray.open_zarr(place, zarr_format=3, consolidated=inline is not None)
 
@@ -173,82 +217,81 @@ def _refuse_links(place: Path, name: str) -> None:
                 raise InputError(f"{name}: {inner} is a symbolic link; put the file in its place")
 
 
-def _check_index(place: Path, name: str) -> None:
-    if not (place / INDEX).exists():
-        return
+def _check_consolidated(name: str, inline: Any, arrays: dict[str, Any]) -> None:
+    """Refuse consolidated metadata, which are what Zarr reads, that are not those of the arrays."""
+    for key in sorted({*inline, *arrays}):
+        if key in ("", ".", "..") or "/" in key:
+            raise InputError(f"{name}: {shown(key)} is no name of an array")
+        if inline.get(key) != arrays.get(key):
+            raise InputError(
+                f"{name}: zarr.json contradicts {name_of(key + '/zarr.json')}; take its "
+                "consolidated_metadata out if the array's own document is right"
+            )
+
+
+def _index(place: Path, name: str) -> Any:
+    """Return what the list of chunks holds, or None without one."""
+    if not os.path.lexists(place / INDEX):
+        return None
     if require_file(place / INDEX) > MAX_DOCUMENT:
         raise InputError(f"{name}: {INDEX} is too long")
     try:
-        keys = json.loads((place / INDEX).read_bytes())
-        missing = next((key for key in keys if not os.path.lexists(place / key)), None)
-    except (ValueError, TypeError, RecursionError):
+        return parse_json((place / INDEX).read_bytes())
+    except ValueError:
         raise InputError(f"{name}: {INDEX} is damaged; make the result anew") from None
-    if missing is not None:
-        raise InputError(f"{name}: {missing} is missing; make the result anew")
 
 
 def _check_array(place: Path, name: str, array: dict[str, Any]) -> int:
-    """Return the bytes that an array claims; its chunks unpack to what they should."""
-    shape = [int(n) for n in array["shape"]]
-    chunk = [int(n) for n in array["chunk_grid"]["configuration"]["chunk_shape"]]
-    item = _item_bytes(array["data_type"])
-    if len(chunk) != len(shape) or min(chunk, default=1) < 1 or min(shape, default=0) < 0:
-        raise InputError(f"{name}: shape {shape} in chunks {chunk}")
-    codecs = [str(codec["name"]) for codec in array["codecs"]]
-    if unknown := set(codecs) - COMPRESSORS - OTHERS:
-        raise InputError(f"{name}: codec {sorted(unknown)[0]!r} is not one of ours")
-    packed = [codec for codec in codecs if codec in COMPRESSORS]
-    if len(packed) > 1:
-        raise InputError(f"{name}: compressed more than once")
-    size = math.prod(chunk) * item
+    """Return the bytes that an array takes in memory; its chunks unpack to what they should."""
+    grid = array["chunk_grid"]
+    shape, chunk = array["shape"], grid["configuration"]["chunk_shape"]
+    if (
+        grid["name"] != "regular"
+        or len(chunk) != len(shape)
+        or not all(type(n) is int and 0 <= n < 2**48 for n in shape)
+        or not all(type(n) is int and 0 < n < 2**48 for n in chunk)
+    ):
+        raise InputError(f"{name}: shape {shown(shape)} in chunks {shown(chunk)}")
+    item = item_bytes(array["data_type"])
+    packing, before, after = _codecs(name, array["codecs"])
+    size = math.prod(chunk) * item + before
     present = {}
     for file in place.rglob("*"):
         if not file.is_dir() or file.is_symlink():
             if file.is_symlink():
-                raise InputError(f"{name}: {file.name} is a link")
+                raise InputError(f"{name}: {name_of(file.name)} is a link")
             present[file.relative_to(place).as_posix()] = require_file(file)
     present.pop("zarr.json", None)
-    if present:
-        _check_claim(name, size, max(present.values()))
-    for key in present:
-        with open(place / key, "rb") as chunk_file:
-            told = _unpacked(chunk_file.read(18), packed[0]) if packed else present[key]
-        if told > size + 8:  # a checksum
-            raise InputError(f"{name}/{key} unpacks to {told:,} bytes, must be {size:,}")
-    return math.prod(shape) * item
+    for key, length in present.items():
+        told = length - after
+        if packing:
+            try:
+                with open(place / key, "rb") as packed:
+                    told = unpacked_bytes(packed, told, packing, size)
+            except ValueError as error:
+                raise InputError(f"{name}/{name_of(key)} {error}; make the result anew") from None
+        if told != size:
+            raise InputError(f"{name}/{name_of(key)} unpacks to {told:,} bytes, must be {size:,}")
+    count = max(math.prod(shape), math.prod(chunk) * max(1, len(present)))
+    return count * max(8, item)
 
 
-def _item_bytes(data_type: Any) -> int:
-    """Return the bytes of an element of a Zarr data type of fixed length."""
-    if isinstance(data_type, dict):  # such as fixed_length_utf32
-        return int(data_type["configuration"]["length_bytes"])
-    found = np.dtype(str(data_type))
-    if found.hasobject:
-        raise ValueError("Python objects")
-    return found.itemsize
-
-
-def _unpacked(head: bytes, codec: str) -> int:
-    """Return what a chunk says that it unpacks to (RFC 8878, 3.1.1.1; Blosc's header).
-
-    Raises
-    ------
-    ValueError
-        It does not say.
-    """
-    if codec == "blosc":
-        if len(head) < 16:
-            raise ValueError("a chunk is cut short")
-        return int.from_bytes(head[4:8], "little")
-    if len(head) < 6 or head[:4] != b"\x28\xb5\x2f\xfd":
-        raise ValueError("a chunk is not Zstandard")
-    descriptor = head[4]
-    single, dictionary = bool(descriptor & 0x20), (0, 1, 2, 4)[descriptor & 3]
-    width = (int(single), 2, 4, 8)[descriptor >> 6]
-    if width == 0:
-        raise ValueError("a chunk does not say how large it is")
-    start = 5 + (not single) + dictionary
-    return int.from_bytes(head[start : start + width], "little") + (256 if width == 2 else 0)
+def _codecs(name: str, codecs: list[Any]) -> tuple[str | None, int, int]:
+    """Return what a chunk is compressed with, and bytes of checksums before and after that."""
+    packing, before, after = None, 0, 0
+    for codec in codecs:
+        found = codec["name"]
+        if found not in COMPRESSORS | OTHERS:
+            raise InputError(f"{name}: codec {shown(found)} is not one of ours")
+        if found in COMPRESSORS:
+            if packing is not None:
+                raise InputError(f"{name}: compressed more than once")
+            packing = str(found)
+        elif found == "crc32c" and packing is None:
+            before += CHECKSUM_BYTES
+        elif found == "crc32c":
+            after += CHECKSUM_BYTES
+    return packing, before, after
 
 
 def _fetch(location: Location, folder: Path) -> None:
@@ -261,7 +304,7 @@ def _fetch(location: Location, folder: Path) -> None:
     for key in sizes:
         path = PurePosixPath(key)
         if path.is_absolute() or ".." in path.parts:
-            raise InputError(f"{location.url}: {key!r} is no key of a result")
+            raise InputError(f"{location.url}: {shown(key)} is no key of a result")
     data = location.map(lambda key: location.read(key, sizes[key]), sizes)
     for key, found in zip(sizes, data, strict=True):
         target = folder / key
@@ -279,9 +322,9 @@ def _document(place: Path) -> dict[str, Any]:
 
 def _parsed(data: Any) -> dict[str, Any]:
     try:
-        found = json.loads(bytes(data))
-    except RecursionError:
-        raise ValueError("zarr.json is nested too deeply") from None
+        found = parse_json(data)
+    except ValueError as error:
+        raise ValueError(f"zarr.json: {error}") from None
     if not isinstance(found, dict):
         raise ValueError("zarr.json is no document")
     return found
@@ -289,4 +332,6 @@ def _parsed(data: Any) -> dict[str, Any]:
 
 def _check_claim(name: str, claimed: int, held: int) -> None:
     if claimed > max(FREE_BYTES, MAX_RATIO * held):
-        raise InputError(f"{name}: claims {claimed:,} bytes of data and holds {held:,}")
+        raise InputError(
+            f"{name}: claims {claimed:,} bytes of data and holds {held:,}; it is not unpacked"
+        )

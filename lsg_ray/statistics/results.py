@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,8 @@ from zarr.codecs import ZstdCodec
 
 from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
 from lsg_ray.ensemble.owned import scratch, staging
-from lsg_ray.errors import InputError, StoreError
+from lsg_ray.errors import InputError, StoreError, masked
 from lsg_ray.statistics.opening import (
-    INDEX,
     MARK,
     Place,
     attributes_of,
@@ -24,6 +24,7 @@ from lsg_ray.statistics.opening import (
     open_result,
     unfinished,
 )
+from lsg_ray.statistics.seal import DamagedWarning, seal
 
 
 def check_target(path: Place, overwrite: bool = False) -> Location:
@@ -140,7 +141,11 @@ def save_result(result: xarray.Dataset, path: Place, *, overwrite: bool = False)
 
 
 def _write(result: xarray.Dataset, folder: Path) -> Path:
-    flagged = _as_flags(result)
+    told = {
+        name: masked(value) if isinstance(value, str) else value
+        for name, value in result.attrs.items()
+    }
+    flagged = _as_flags(result).assign_attrs(told)
     encoding = {name: {"compressors": ZstdCodec(checksum=True)} for name in flagged.variables}
     with warnings.catch_warnings():
         # Consolidated metadata is young in Zarr v3; a finished result never changes, so it
@@ -150,10 +155,7 @@ def _write(result: xarray.Dataset, folder: Path) -> Path:
             folder, mode="w", consolidated=True, zarr_format=3, write_empty_chunks=True,
             encoding=encoding,
         )  # fmt: skip
-    keys = sorted(
-        file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
-    )
-    (folder / INDEX).write_text(json.dumps(keys))
+    seal(folder)
     return folder
 
 
@@ -222,13 +224,21 @@ def kept(place: Path, key: str, make: Callable[[], xarray.Dataset]) -> xarray.Da
 
 
 def read_kept(place: Path, key: str) -> xarray.Dataset | None:
-    """Return an earlier result that was saved under this key, or None."""
+    """Return an earlier result that was saved under this key, or None.
+
+    Of a damaged one a `DamagedWarning` tells.
+    """
+    if not os.path.lexists(place):
+        return None
     try:
         with open_result(place) as found:
             return found.load() if found.attrs.get("survey") == key else None
     except MemoryError:
         raise
-    except Exception:  # not there, or damaged: it is computed anew
+    except Exception as error:  # fails in a dozen ways
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        told = reason if reason.startswith(str(place)) else f"{place}: {reason}"
+        warnings.warn(f"{told}: damaged, computed anew", DamagedWarning, stacklevel=3)
         return None
 
 

@@ -252,8 +252,8 @@ def label_inputs(ensemble: Ensemble) -> NDArray[np.float32]:
         The data set is not here.
     """
     spec = ensemble.spec.dataset
-    ones = load_images(spec.name).test_labels == LABEL_DIGIT
-    return load_dataset(spec).test.x[ones]
+    ones = load_images(spec.name, download=False).test_labels == LABEL_DIGIT
+    return load_dataset(spec, download=False).test.x[ones]
 
 
 def _canonical_orders(

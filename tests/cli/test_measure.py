@@ -12,6 +12,7 @@ from lsg_ray.ensemble.ledger import record_key
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ising.model import load_model
 from lsg_ray.statistics.moments import moments
+from tests.ensemble.synthetic import fill, make_spec
 
 from .conftest import listing
 
@@ -275,3 +276,32 @@ def test_a_result_never_replaces_what_is_read_however_it_is_spelt(lsg, tmp_path)
     assert ran.code == 2
     assert "an .npz goes to a local path" in ran.err
     assert load_model(f"file://{model}").n_spins == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["canonicalize"],
+        ["moments", "--canonical", "--out", "x"],
+        ["distances", "--canonical", "--out", "x"],
+    ],
+)  # fmt: skip
+def test_store_of_a_stranger__downloads_nothing(lsg, tmp_path, monkeypatch, words):
+    from lsg_ray.datasets import files
+
+    def never(*_, **__):
+        raise AssertionError("a download")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "_download", never)
+    monkeypatch.setenv("LSG_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("LSG_DATA_DIR", raising=False)
+    fill(tmp_path / "s", make_spec(widths=(5, 3, 10)))
+    ran = lsg(words[0], tmp_path / "s", *words[1:])
+    assert ran.code == 2
+    assert (
+        "mnist: train-images-idx3-ubyte.gz is not on this machine; run: lsg data fetch mnist"
+        in (ran.err)
+    )
+    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "x").exists()

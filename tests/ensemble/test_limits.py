@@ -111,7 +111,8 @@ def test_the_largest_plan_is_small(store):
         # The last record was of a short block.
         with pytest.raises(StoreError, match=r"block 3: ledger/00000003\.json has rows 2"):
             ensemble.info()
-        assert {finding.kind for finding in verify(store).findings} == {"metadata", "record"}
+        kinds = {finding.kind for finding in verify(store).findings}
+        assert kinds == {"metadata", "record", "unverified header"}
 
 
 def test_more_blocks_than_that_are_refused(store):
@@ -348,6 +349,16 @@ def test_pipes_and_folders_are_not_waited_for(store, name):
         assert not done.is_alive(), "it waits for a pipe"
 
 
+def test_a_chunk_of_holes_is_not_read(tmp_path):
+    spec = make_spec(count=2**21, block_size=2**21, widths=(64, 1))
+    create_ensemble(tmp_path / "e", spec, dataset_hash=DATASET_HASH)
+    place = locate(tmp_path / "e")
+    with open(tmp_path / "e" / "loss" / "c.0", "wb") as file:
+        file.truncate(2**26)
+    with at_most(2), pytest.raises(StoreError, match="holds next to nothing of its 67,108,864"):
+        place.read("loss/c.0", limit=2**27)
+
+
 def test_array_folders_that_are_links_are_refused(store, tmp_path):
     (store / "loss").rename(tmp_path / "loss")
     (store / "loss").symlink_to(tmp_path / "loss")
@@ -356,6 +367,8 @@ def test_array_folders_that_are_links_are_refused(store, tmp_path):
 
 
 # Specifications
+
+MANY_KEYS = "a: &a {" + ", ".join(f"k{n}: 1" for n in range(500)) + "}\n"
 
 
 @pytest.mark.parametrize(
@@ -371,14 +384,23 @@ def test_array_folders_that_are_links_are_refused(store, tmp_path):
             f"{chr(98 + n)}: &{chr(98 + n)} {{<<: [{', '.join(['*' + chr(97 + n)] * 9)}]}}\n"
             for n in range(12)
         ),
+        MANY_KEYS + "".join(f"b{n}: {{<<: *a}}\n" for n in range(2000)),
+        MANY_KEYS + "b: {<<: [" + "*a, " * 4000 + "*a]}",
+        "a: &a {}\nb: {<<: [" + "*a," * 11_000 + "*a]}",
+        "a0: &a0 {x: 1}\n"
+        + "".join(f"a{n + 1}: &a{n + 1} {{<<: *a{n}, k{n}: 1}}\n" for n in range(300)),
+        "{<<: " * 800 + "{}" + "}" * 800,
         "[" * 1000,
         "ensemble: {count: 1000000000000}",
         "network: {widths: [" + "1," * 10**4 + "1]}",
         "ensemble: {seed: 1" + "0" * 5000 + "}",
         "name: " + "x" * 10**6,
     ],
-    ids=["aliases", "merges", "nesting", "count", "layers", "digits", "name"],
-)
+    ids=[
+        "aliases", "merges", "many merges", "list of merges", "empty merges", "chain of merges",
+        "nested merges", "nesting", "count", "layers", "digits", "name",
+    ],
+)  # fmt: skip
 def test_specifications_that_claim_much_are_refused(tmp_path, text):
     file = tmp_path / "spec.yaml"
     file.write_text(text)

@@ -16,7 +16,7 @@ from lsg_ray.report.figures.magnetization import hidden_average, magnetization_f
 from lsg_ray.report.figures.map import map_figure
 from lsg_ray.report.figures.overlaps import overlaps_figure
 from lsg_ray.report.figures.terrain import curves_figure
-from lsg_ray.report.style import render
+from lsg_ray.report.style import new_figure, render, verbatim
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
@@ -150,3 +150,16 @@ def test_curves_of_networks_that_have_stopped_stay_in_the_mean():
     figure = curves_figure(np.arange(1, 5), dict.fromkeys(names, curve), ("train", "test"))
     mean = figure.axes[0].get_lines()[2].get_ydata()
     np.testing.assert_allclose(mean, [9, 4.5, 3, 3])
+
+
+@pytest.mark.parametrize(
+    "name", [r"$\frac$", "$", "$x$ and $", "_hidden", "a\nb\x1b[2J", "x" * 400, r"\$"]
+)
+def test_names_of_strangers__are_drawn_as_they_are(name):
+    figure = new_figure(2.0)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], label=verbatim(name))
+    axes.set_title(rf"$\bf{{(a)}}$ {verbatim(name)}")
+    axes.legend()
+    assert len(axes.get_legend().get_texts()) == 1
+    assert render(figure).startswith(b"\x89PNG")

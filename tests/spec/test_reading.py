@@ -3,11 +3,12 @@
 import os
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.errors import SpecError
-from lsg_ray.spec import Spec, load_spec, override, parse_spec
+from lsg_ray.spec import Spec, load_spec, override, parse_spec, reading
 from tests.spec.made import write
 
 # Files
@@ -206,3 +207,29 @@ def test_truth_values__are_no_integers(path):
     with pytest.raises(SpecError) as caught:
         parse_spec({section: {field: True}})
     assert caught.value.faults == (f"{path}: true given; a number is needed",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a {x: 1, y: 2}\nb: {<<: *a, x: 5}",
+        "a: &a {x: 1}\nb: &b {x: 2, z: 3}\nc: {<<: [*a, *b], q: 1}\nd: {q: 2, <<: *b}",
+        "a: &a {x: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: *b, <<: {x: 3}}",
+        "a: {=: 3}",
+    ],
+)
+def test_merges__are_those_of_yaml(text):
+    assert reading._read_yaml(text) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("text", ["a: {<<: 3}", "a: {<<: [3]}", "a: {<<: [[{x: 1}]]}"])
+def test_merge_of_no_mapping__is_an_error(text):
+    with pytest.raises(ValueError, match="'<<' takes a mapping"):
+        reading._read_yaml(text)
+
+
+@pytest.mark.parametrize("levels", [21, 5000, 100_000])
+def test_assignment_of_many_levels__is_one_line(levels):
+    with pytest.raises(SpecError, match=rf"{levels:,} levels; write section\.field=value") as told:
+        override({}, [f"{'a.' * (levels - 1)}a=1"])
+    assert len(str(told.value)) < 300

@@ -20,7 +20,8 @@ from lsg_ray.statistics.maps import embed
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.opening import open_result, unfinished
 from lsg_ray.statistics.overlaps import overlaps
-from lsg_ray.statistics.results import check_target, save_arrays, save_result
+from lsg_ray.statistics.results import check_target, kept, read_kept, save_arrays, save_result
+from lsg_ray.statistics.seal import DamagedWarning
 
 WIDTHS = (5, 3, 4, 1)
 
@@ -315,3 +316,26 @@ def test_missing_parent__is_refused_and_not_made(result, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is not a folder"):
         save_result(result, tmp_path / "file" / "r.zarr")
+
+
+# Kept results
+
+
+def test_kept__a_damaged_result_is_told_and_made_anew(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return xarray.Dataset({"a": ("x", np.arange(5.0))}, attrs={"statistic": "test"})
+
+    place = tmp_path / "k.zarr"
+    for _ in range(2):
+        assert kept(place, "key", make)["a"].size == 5
+    assert len(made) == 1
+    (place / "a" / "c" / "0").unlink()
+    with pytest.warns(DamagedWarning, match="a/c/0 is missing.*: damaged, computed anew"):
+        assert kept(place, "key", make)["a"].size == 5
+    assert len(made) == 2
+    assert read_kept(place, "key") is not None
+    assert read_kept(place, "other") is None
+    assert read_kept(tmp_path / "nothing", "key") is None

@@ -22,6 +22,7 @@ from lsg_ray.report.style import (
     new_figure,
     round_ticks,
     styled,
+    verbatim,
 )
 from lsg_ray.statistics.results import names_of
 
@@ -212,7 +213,7 @@ def thermo_figure(curves: Mapping[str, xarray.Dataset]) -> Figure:
         for panel, what in ((left, "s"), (right, "heat_capacity")):
             panel.errorbar(
                 beta, curve[what].values, curve[f"{what}_stderr"].values, color=colour, lw=1.0,
-                marker=".", ms=3, elinewidth=0.7, label=name,
+                marker=".", ms=3, elinewidth=0.7, label=verbatim(name),
             )  # fmt: skip
         bethe = curve.attrs.get("s_bethe")
         if bethe is not None:

@@ -24,6 +24,7 @@ from lsg_ray.report.style import (
     round_ticks,
     steps,
     styled,
+    verbatim,
 )
 from lsg_ray.statistics.results import names_of
 
@@ -58,7 +59,7 @@ def rsb_figure(systems: Mapping[str, xarray.Dataset]) -> Figure:
     for column, (name, found) in enumerate(systems.items()):
         left = column == 0
         _overlaps(axes[0, column], found, left)
-        axes[0, column].set_title(name.replace(", T = ", ", $T$ = "), loc="center")
+        axes[0, column].set_title(verbatim(name).replace(", T = ", ", $T$ = "), loc="center")
         _matrix(axes[1, column], found, left)
         _triples(axes[2, column], found, left)
     for row, letter in enumerate("abc"):

@@ -20,6 +20,7 @@ from lsg_ray.report.style import (
     label_panel,
     new_figure,
     styled,
+    verbatim,
 )
 
 #: Colours of several curves, in the order of what they are curves of.
@@ -147,7 +148,9 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         mean, error = values.mean(axis=1), values.std(axis=1) / np.sqrt(values.shape[1])
         hidden = sum(result.attrs["widths"][1:-1])
         k = result["swaps"].values
-        middle.errorbar(k, mean, error, color=colour, marker="o", ms=3, lw=1.0, label=name)
+        middle.errorbar(
+            k, mean, error, color=colour, marker="o", ms=3, lw=1.0, label=verbatim(name)
+        )
         right.errorbar(2 * k / hidden, mean, error, color=colour, marker="o", ms=3, lw=1.0)
     for axes in (middle, right):
         axes.set_xscale("log", base=2)
@@ -192,7 +195,7 @@ def minima_figure(found: xarray.Dataset) -> Figure:
         rows = found["rise"].isel(side=side).values
         rise.errorbar(
             found["radius"].values, rows.mean(axis=0), rows.std(axis=0), color=colour, marker="o",
-            ms=3, capsize=2, label=name,
+            ms=3, capsize=2, label=verbatim(name),
         )  # fmt: skip
     rise.set_xlabel("filter-normalised radius")
     rise.set_ylabel("rise of the loss (nat)")

@@ -1,0 +1,55 @@
+"""JSON of strangers: what is nested, or has numbers and text, beyond all use is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+#: Ours nest seven deep; what walks a document by recursion must not run out of stack.
+MAX_DEPTH = 40
+#: Digits of an integer: Python prints no product of two that have thousands.
+MAX_DIGITS = 1000
+
+
+def parse_json(data: Any) -> Any:
+    """Return what a JSON document holds.
+
+    Raises
+    ------
+    ValueError
+        It is none, is nested too deeply, or holds an integer of too many digits or half a
+        character (a lone surrogate), which no file can hold.
+    """
+    try:
+        found = json.loads(bytes(data), parse_int=_integer)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    waiting = [(found, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if isinstance(value, str):
+            _check_text(value)
+        elif isinstance(value, (dict, list)):
+            if depth > MAX_DEPTH:
+                raise ValueError(f"nested too deeply, over {MAX_DEPTH} levels")
+            inner = value
+            if isinstance(value, dict):
+                for key in value:
+                    _check_text(key)
+                inner = list(value.values())
+            waiting += [(one, depth + 1) for one in inner]
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"an integer of {len(digits):,} digits")
+    return int(digits)
+
+
+def _check_text(text: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("text with half a character") from None

@@ -1,0 +1,99 @@
+"""The seal of a result that we wrote: what must be there, and that its documents are unchanged.
+
+``.chunks.json`` beside the arrays lists the keys of all that must be there: Zarr reads a lost chunk
+as zeros.  The root document says, within its consolidated metadata, that such a list belongs to it;
+both hold one SHA-256 of what they say.  So neither can be lost, or change, unnoticed; chunks have
+checksums of their own.  A seal tells damage and not who wrote something: a stranger can make one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from lsg_ray.errors import InputError
+from lsg_ray.spec.model import name_of
+
+#: The list.  Results of other tools, which leave out chunks of fill values, have none.
+INDEX = ".chunks.json"
+SEAL = "lsg_seal"
+
+
+class UnverifiedWarning(UserWarning):
+    """What is read has no checksum of ours; nobody would notice what is lost or changed in it."""
+
+
+class DamagedWarning(UserWarning):
+    """A kept result is damaged; what it held is computed anew."""
+
+
+def seal(folder: Path) -> None:
+    """Seal a result that has been written whole."""
+    root = json.loads((folder / "zarr.json").read_bytes())
+    keys = sorted(
+        file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
+    )
+    digest = _digest(root, keys)
+    root["consolidated_metadata"][SEAL] = {"chunks": INDEX, "digest": digest}
+    (folder / INDEX).write_text(json.dumps({"digest": digest, "keys": keys}))
+    (folder / "zarr.json").write_text(json.dumps(root, indent=2))
+
+
+def check_seal(place: Path, name: str, root: dict[str, Any], listed: Any) -> None:
+    """Compare a result with its seal; warn where there is none.
+
+    Parameters
+    ----------
+    place, name
+        Where it lies, and what it is called in errors.
+    root
+        Its root document.
+    listed
+        What `INDEX` holds, or None if it is not there.
+
+    Raises
+    ------
+    InputError
+        The list is lost, something listed is, or a document has changed.
+    """
+    inline = root.get("consolidated_metadata")
+    mark = inline.get(SEAL) if isinstance(inline, dict) else None
+    sealed = isinstance(listed, dict)  # an older list is a list of keys alone
+    keys = listed.get("keys") if sealed else listed
+    if listed is None and mark is not None:
+        raise InputError(f"{name}: {INDEX} is missing; {_CURE}")
+    if listed is not None:
+        if not isinstance(keys, list) or not all(_is_key(key) for key in keys):
+            raise InputError(f"{name}: {INDEX} is damaged; {_CURE}")
+        missing = next((key for key in keys if not os.path.lexists(place / key)), None)
+        if missing is not None:
+            raise InputError(f"{name}: {name_of(missing)} is missing; {_CURE}")
+    if mark is None and not sealed:
+        warnings.warn(
+            f"{name}: unverified: another tool or an older lsg-ray wrote it, without checksums of "
+            "its documents; make it anew to be sure of it",
+            UnverifiedWarning,
+            stacklevel=4,
+        )
+        return
+    rest = {**root, "consolidated_metadata": {k: v for k, v in (inline or {}).items() if k != SEAL}}
+    digest = _digest(rest, keys)
+    if not sealed or mark != {"chunks": INDEX, "digest": digest} or listed["digest"] != digest:
+        raise InputError(f"{name}: zarr.json or {INDEX} fails its checksum; {_CURE}")
+
+
+_CURE = "make the result anew"
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) and 0 < len(key) < 1000 and "\0" not in key
+
+
+def _digest(root: dict[str, Any], keys: list[str]) -> str:
+    """Return a SHA-256 of what a root document without its seal, and a list, say."""
+    said = json.dumps([root, keys], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(said.encode()).hexdigest()
