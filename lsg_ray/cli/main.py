@@ -138,6 +138,8 @@ def main(
         with _heeding_termination(signals), shown_warnings():
             try:
                 (command or cli).main(args=arguments, standalone_mode=False, prog_name=name)
+            except MemoryError:
+                raise
             except Exception:
                 if signals:  # it is what the interrupt has become on its way
                     raise KeyboardInterrupt from None

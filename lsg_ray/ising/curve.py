@@ -43,7 +43,7 @@ def entropy_curve(scan: xarray.Dataset, points: int = 8) -> xarray.Dataset:
     Examples
     --------
     >>> from lsg_ray.ising.entropy import entropy_bound, entropy_scan
-    >>> scan = entropy_scan((np.zeros((4, 4)), np.zeros(4)), np.ones((1, 4)), np.arange(-3, 4))
+    >>> scan = entropy_scan((np.zeros((4, 4)), np.zeros(4)), np.ones((1, 4)), np.arange(-6, 7) / 2)
     >>> curve = entropy_curve(scan)
     >>> bool(np.abs(curve["s"] - entropy_bound(curve["d"])).max() < 0.005)
     True

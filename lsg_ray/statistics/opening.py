@@ -296,7 +296,8 @@ def _codecs(name: str, codecs: list[Any]) -> tuple[str | None, int, int]:
 
 def _fetch(location: Location, folder: Path) -> None:
     """Copy all objects of a result, which are few and small, into a folder."""
-    sizes = location.everything()
+    # A copy that an overwrite has put beside it is no part of it.
+    sizes = {k: v for k, v in location.everything().items() if not k.startswith(".lsg.")}
     if not sizes:
         raise FileNotFoundError("nothing there")
     if sum(sizes.values()) > MAX_FETCH:
