@@ -43,7 +43,7 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
 
 
 def _finding(finding: Any) -> str:
-    mark = "repaired" if finding.repaired else "note:" if finding.kind == "unfinished" else "FOUND"
+    mark = "repaired" if finding.repaired else "note:" if finding.is_note else "FOUND"
     return printable(f"{mark} {finding.kind}: {finding.message}")
 
 

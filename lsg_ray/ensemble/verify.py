@@ -62,6 +62,10 @@ MAX_NAMED = 1000
 BLOCK_KINDS = ("missing chunk", "truncated chunk", "flipped bits", "values", "content", "record")
 #: What a running writer may be about to complete: told, and no fault.
 UNFINISHED = "unfinished"
+#: A header of an earlier version, or of a stranger: nobody can tell whether it has changed.
+UNVERIFIED = "unverified header"
+#: What is told, and is no fault.
+NOTES = (UNFINISHED, UNVERIFIED)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ class Finding:
     array: str | None = None
     block: int | None = None
     repaired: bool = False
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it is told, and is no fault."""
+        return self.kind in NOTES
 
 
 @dataclass(frozen=True)
@@ -104,8 +113,8 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong now: no finding, or all were repaired or are unfinished."""
-        return all(finding.repaired or finding.kind == UNFINISHED for finding in self.findings)
+        """Whether nothing is wrong now: no finding, or all were repaired or are notes."""
+        return all(finding.repaired or finding.is_note for finding in self.findings)
 
     @property
     def sound(self) -> bool:
@@ -114,9 +123,7 @@ class VerifyReport:
         A run that was killed and resumed is sound; the killed writer's staged file stays until
         repair.
         """
-        harmless = (
-            UNFINISHED, "left-over data", "left-over file", "foreign file", "unverified header",
-        )  # fmt: skip
+        harmless = (*NOTES, "left-over data", "left-over file", "foreign file")
         return all(finding.repaired or finding.kind in harmless for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -345,7 +352,7 @@ def _check_metadata(location: Location, header: Header, listing: _Listing) -> li
     findings = []
     if not header.verified:
         message = f"{ROOT} has no digest: whether it is as it was written cannot be told"
-        findings.append(Finding("unverified header", message, ROOT))
+        findings.append(Finding(UNVERIFIED, message, ROOT))
     for key, expected in documents(header).items():
         if key == ROOT:
             continue

@@ -122,8 +122,8 @@ def test_header_without_a_digest__is_said_to_be_unverified(lsg, store):
     changed(store)
     assert "unverified: zarr.json has no digest" in lsg("info", store).out
     ran = lsg("verify", store)
-    assert ran.code == 1
-    assert "FOUND unverified header: zarr.json has no digest" in ran.out
+    assert ran.code == 0  # nobody can tell whether it has changed; all else is whole
+    assert "note: unverified header: zarr.json has no digest" in ran.out
 
 
 @pytest.mark.parametrize("version", [HOSTILE, [HOSTILE], {"a": HOSTILE}, 10**4000])
