@@ -110,7 +110,18 @@ def cell(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}" if abs(value) < HUGE else _about(value)
-    return printable(str(value))
+    return printable(_within(value) if isinstance(value, (list, tuple)) else str(value))
+
+
+def _within(value: Any) -> str:
+    """Return what is in a list as Python shows it, huge integers aside."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_within(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        inside = ", ".join(map(_within, value))
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
+    huge = isinstance(value, int) and abs(value) >= HUGE
+    return _about(value) if huge else repr(value)
 
 
 def _about(value: int) -> str:

@@ -33,6 +33,7 @@ def test_cells_and_tables__keep_to_their_lines():
     assert cell(10**4299) == "about 2^14280"
     assert cell(-(10**30)) == "about -2^99"
     assert cell(1234567) == "1,234,567"
+    assert cell([4, "a", {"n": 10**9999}, None]) == "[4, 'a', {'n': about 2^33215}, None]"
 
 
 def test_show__keeps_lines_and_leaves_colours_out(capsys):
