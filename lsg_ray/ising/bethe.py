@@ -27,6 +27,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Beliefs, belief_propagation, bethe_averages
@@ -101,7 +102,10 @@ def fit_bp(
         raise InputError(f"margin {margin} given; from 0 up to 1, excluded")
     if correlations == "response":
         return _by_response(target, shrinkage)
-    return _by_beliefs(target, margin, seed, threads, progress)
+    # Eigenvalues wait for memory: a second thread is of little use to them, and costs much where
+    # another already works on its core.
+    with threadpool_limits(1):
+        return _by_beliefs(target, margin, seed, threads, progress)
 
 
 def _by_beliefs(
@@ -187,13 +191,15 @@ def _clipped(matrix: Floats, threshold: float) -> Floats:
     Alternating projections with Dykstra's correction for the clipping (J. P. Boyle, R. L. Dykstra,
     1986); the diagonal is an affine condition, which needs none.
     """
+    from scipy.linalg import eigh
+
     found, correction = matrix, np.zeros_like(matrix)
     for _ in range(PROJECTIONS):
         trial = found + correction
-        values, modes = np.linalg.eigh(trial)
-        clipped = (modes * np.minimum(values, threshold)) @ modes.T
-        correction = trial - clipped
-        found = (clipped + clipped.T) / 2
+        # Only what is above goes: a few modes.
+        values, modes = eigh(trial, subset_by_value=(threshold, np.inf))
+        correction = (modes * (values - threshold)) @ modes.T
+        found = trial - (correction + correction.T) / 2
         excess = np.abs(np.diag(found)).max()
         np.fill_diagonal(found, 0.0)
         if excess < ABOVE:

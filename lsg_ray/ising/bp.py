@@ -195,11 +195,13 @@ class Couplings(NamedTuple):
     tightest: float
 
     @classmethod
-    def at(cls, J: Floats, beta: float = 1.0) -> Couplings:
-        """Return those of βJ; J (N, N)."""
-        scaled = beta * J
-        t = np.clip(np.tanh(scaled), -SATURATED, SATURATED)
-        return cls(scaled, t, float(np.abs(t).max()))
+    def at(cls, J: Floats, beta: float = 1.0, over: Couplings | None = None) -> Couplings:
+        """Return those of βJ; J (N, N).  They may be written over others that are not needed."""
+        from lsg_ray.kernels import cavity
+
+        scaled, t = (np.empty(J.shape), np.empty(J.shape)) if over is None else over[:2]
+        tightest = cavity.couplings(np.ascontiguousarray(J), beta, SATURATED, scaled, t)
+        return cls(scaled, t, float(tightest))
 
 
 class Rest(NamedTuple):

@@ -90,7 +90,9 @@ class Branch:
         found: Floats = np.tanh(self.H)
         return found
 
-    def go_to(self, place: float | None, h: Floats, couplings: Couplings) -> tuple[Rest, bool]:
+    def go_to(
+        self, place: float | None, h: Floats, couplings: Couplings, guess: Floats | None = None
+    ) -> tuple[Rest, bool]:
         """Solve with fields h and couplings; return how it ended, and whether it started anew.
 
         Parameters
@@ -102,8 +104,10 @@ class Branch:
             (N,) fields.
         couplings
             From `Couplings.at`.
+        guess
+            (N,) total fields near the solution, to be tried first.
         """
-        rest, restarted = self._reach(place, h, couplings)
+        rest, restarted = self._reach(place, h, couplings, guess)
         self.minimum = self._is_minimum(couplings)
         if not self.minimum and rest.converged and couplings.tightest <= TIGHT:
             down = self._leave_saddle(place, h, couplings)
@@ -121,13 +125,15 @@ class Branch:
             edge = 1 - 2.0**-53
             cavity.messages[:] = np.arctanh(np.clip(cavity.messages, -edge, edge))
 
-    def _reach(self, place: float | None, h: Floats, couplings: Couplings) -> tuple[Rest, bool]:
+    def _reach(
+        self, place: float | None, h: Floats, couplings: Couplings, guess: Floats | None
+    ) -> tuple[Rest, bool]:
         if not self.H.size:
             return self._from_independent(place, h, couplings)
         last = self.m
         steps = 0
         if couplings.tightest <= TIGHT:
-            rest = self._follow(place, h, couplings)
+            rest = self._follow(place, h, couplings, guess)
             steps = rest.iterations
             if rest.converged:
                 return rest, False
@@ -256,8 +262,15 @@ class Branch:
         self._past = [] if place is None else [(place, H), *self._past][:3]
         return rest
 
-    def _follow(self, place: float | None, h: Floats, couplings: Couplings) -> Rest:
+    def _follow(
+        self, place: float | None, h: Floats, couplings: Couplings, guess: Floats | None
+    ) -> Rest:
         """Go to a place by Newton's method, in smaller steps where it takes them."""
+        if guess is not None:
+            rest, H = self._newton(h, couplings, guess)
+            if rest.converged:
+                self._by_messages = False
+                return self._arrived(place, h, H, rest)
         if place is None or not self._past:
             rest, H = self._newton(h, couplings, self.H + h - self._h)
             if rest.converged:

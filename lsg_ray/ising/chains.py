@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -45,6 +46,16 @@ REFRESH = 100
 def _libraries() -> ThreadpoolController:
     """Return the linear-algebra libraries of this process; to look for them takes milliseconds."""
     return ThreadpoolController()
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return threads that stay: to start them anew costs as much as a sweep."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="chains")
+
+
+# A forked process has the pool, but not its threads.
+os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def start_of_chains(start: ArrayLike, chains: int, n: int) -> NDArray[np.float32]:
@@ -194,21 +205,22 @@ class Chains:
 
     def product(self) -> NDArray[np.float32]:
         """Return Σ σσᵀ over all chains, (N, N); exact below 2²⁴ chains."""
-        spins = np.concatenate(self.by_spin(), axis=1)
-        with _libraries().limit(limits=self._threads):
-            found: NDArray[np.float32] = spins @ spins.T
+        # By our own threads: those of the library wait for each other where cores are shared.
+        parts = self._map(lambda part: part.product())
+        found: NDArray[np.float32] = parts[0].copy()
+        for part in parts[1:]:
+            found += part
         return found
 
-    def products(self) -> list[NDArray[np.float32]]:
-        """Return Σ σσᵀ over the chains of each group, (N, N)."""
-        return self._map(lambda part: part.product())
+    def add_products(self, sums: NDArray[np.float64]) -> None:
+        """Add Σ σσᵀ over the chains of each group to sums (groups, N, N)."""
+        totals = iter(sums)
+        self._map(lambda part, total: part.add_product(total), totals)
 
-    def _map(self, work: Callable[[_Group], Any]) -> list[Any]:
+    def _map(self, work: Callable[..., Any], *more: Iterable[Any]) -> list[Any]:
         with _libraries().limit(limits=1):
-            if self._threads == 1 or len(self._parts) == 1:
-                return [work(part) for part in self._parts]
-            with ThreadPoolExecutor(self._threads) as pool:
-                return list(pool.map(work, self._parts))
+            run = map if self._threads == 1 or len(self._parts) == 1 else _pool(self._threads).map
+            return list(run(work, self._parts, *more))
 
 
 class _Group:
@@ -237,6 +249,7 @@ class _Group:
         self.state = words.reshape(STATE_SHAPE)
         self.method = spins.HEAT_BATH if method == "heat-bath" else spins.METROPOLIS
         self.order = order
+        self._product: NDArray[np.float32] | None = None
         if start is None:
             fair = np.random.default_rng(starts).integers(0, 2, (self.chains, n), np.int8)
             start = (2 * fair - 1).astype(np.float32)
@@ -265,7 +278,12 @@ class _Group:
 
     def product(self) -> NDArray[np.float32]:
         spins = self.by_spin()
-        return spins @ spins.T
+        if self._product is None:  # kept: new pages of memory cost more than the product
+            self._product = np.empty((self.n, self.n), np.float32)
+        return np.matmul(spins, spins.T, out=self._product)
+
+    def add_product(self, total: NDArray[np.float64]) -> None:
+        total += self.product()
 
 
 class _DenseGroup(_Group):

@@ -289,6 +289,7 @@ class _Around:
     ) -> None:
         self.couplings, self.reference, self.options = couplings, reference, options
         self.outside = options.beta * model.h
+        self.looking = [self.branch(way) for way in (0, 1)]
 
     def branch(self, way: int) -> Branch:
         """Return a branch for the way up (0) or down (1)."""
@@ -310,7 +311,7 @@ class _Around:
 
     def go_on(self, way: int, start: Point, x: float) -> Point:
         """Solve at a field, from a point."""
-        branch = self.branch(way)
+        branch = self.looking[way]
         branch.stand_at(
             start.x, self.outside + start.x * self.reference, start.state, self.couplings
         )

@@ -226,8 +226,7 @@ class _Run(NamedTuple):
             for g, spins in enumerate(state.by_spin()):
                 halves[late][g] += spins
                 third[g] += _third(spins, self.triples)
-            for g, product in enumerate(state.products()):
-                second[g] += product
+            state.add_products(second)
             energy[:, draw] = state.energies()
             _tell(progress, state.sweeps, self.sweeps)
         sizes = np.array([g.stop - g.start for g in state.groups])

@@ -25,6 +25,12 @@ LANES = 32
 FACTORS = 16
 
 
+#: Below this, tanh x = x + x³ P(x²)/Q(x²), with the leading coefficient 1 of Q left out.
+RATIONAL = 0.625
+_P = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
+_Q = (1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
+
+
 @inlined
 def _total(plus, minus, h, old, damping):
     """Return the field of a node, damped; ±350 stands for what float64 cannot tell from ±∞."""
@@ -59,6 +65,36 @@ def _lanes_total(y, plus, minus):
             minus[lane] = q * scale
         half //= 2
     return plus[0], minus[0]
+
+
+@kernel
+def couplings(J, beta, largest, scaled, t):
+    """Set scaled (N, N) to βJ and t (N, N) to its tanh; return the largest |t|.
+
+    J (N, N) float64, finite; largest: what |t| is cut off at.  Rows with small couplings, as those
+    of most models, take a rational function that becomes vector code (Cephes; two units in the last
+    place), others the library's.
+    """
+    n = len(J)
+    tightest = 0.0
+    for i in range(n):
+        row, x, y = J[i], scaled[i], t[i]
+        wide = 0.0
+        for j in range(n):
+            x[j] = beta * row[j]
+            wide = max(wide, abs(x[j]))
+        if wide < RATIONAL:
+            for j in range(n):
+                z = x[j] * x[j]
+                top = (_P[0] * z + _P[1]) * z + _P[2]
+                bottom = ((z + _Q[0]) * z + _Q[1]) * z + _Q[2]
+                y[j] = x[j] + x[j] * z * (top / bottom)
+        else:
+            for j in range(n):
+                y[j] = max(min(math.tanh(x[j]), largest), -largest)
+        for j in range(n):
+            tightest = max(tightest, abs(y[j]))
+    return tightest
 
 
 @kernel

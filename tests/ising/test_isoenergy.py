@@ -5,7 +5,7 @@ import pytest
 
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import belief_propagation
-from lsg_ray.ising.isoenergy import iso_energy
+from lsg_ray.ising.isoenergy import _Options, _Walk, iso_energy
 from lsg_ray.ising.model import IsingModel
 
 from .test_bp import tree
@@ -44,6 +44,24 @@ def test_curves__keep_the_energy_and_their_identity():
     slope = (s[:, 2] - s[:, 0]) / (d[:, 2] - d[:, 0])
     np.testing.assert_allclose(slope, 2 * xs.reshape(3, 3)[:, 1], atol=1e-4)
     assert curve.attrs["verdict"] == "smooth"
+
+
+def test_slopes__are_those_of_the_curve():
+    """The search between fields takes slopes at their word."""
+    n, rng = 30, np.random.default_rng(3)
+    model = IsingModel(glass(n, 1.2), 0.4 * rng.normal(size=n))
+    sigma = np.sign(model.h)
+    energy, options = float(model.energy(sigma)[0]) / n, _Options((0.1, 5.0), 1e-12, 5000, None)
+    for x in (-0.7, 0.1, 0.9):
+        walk = _Walk(model, sigma, energy, options, 0)
+        points = [walk.solution(x + step)[1] for step in (-1e-4, 0.0, 1e-4)]
+        slope = (points[2].m - points[0].m) / 2e-4
+        np.testing.assert_allclose(points[1].slope, slope, atol=2e-4 * np.abs(slope).max())
+        root = points[1].state
+        beta = (points[2].state.c - points[0].state.c) / 2e-4
+        assert root.c_slope == pytest.approx(beta, rel=2e-4)
+        moved = (points[2].state.H - points[0].state.H) / 2e-4
+        np.testing.assert_allclose(root.H_slope, moved, atol=3e-4 * np.abs(moved).max())
 
 
 def test_where_no_temperature_has_the_energy__says_so():
