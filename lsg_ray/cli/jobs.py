@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lsg_ray.cli.output import as_json, plain, print_result, print_rows, printable, show, table
-from lsg_ray.cli.places import PLACE, refuse_overlap
+from lsg_ray.cli.places import PLACE
 from lsg_ray.errors import ClusterError, InputError
 
 #: Stages, in the order of a run.
@@ -78,8 +78,6 @@ def submit(
     from lsg_ray.cluster import jobs
     from lsg_ray.cluster.request import plan_job
 
-    if stage not in ("sample", "pipeline"):
-        refuse_overlap("--out", out, [source])
     run = _source(source, stage, count, overrides)
     _check_words(list(plan_job(run, out, stage, words).words))
     tell = _tell(as_json)

@@ -16,7 +16,7 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.places import ending, expanded
+from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.statistics.opening import attributes_in, names_in, open_archive, open_result
 from lsg_ray.statistics.results import MODEL, check_target, names_of, save_result
 
@@ -192,6 +192,9 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
         Nothing readable is there, or it is no model.
     """
     place = expanded(path)
+    file, array = member_of(place)
+    if array is not None:
+        raise InputError(f"{place}: a model is two arrays, J and h; name {file} alone")
     try:
         if ending(place) == ".npz" and not os.path.isdir(place):
             with open_archive(place) as arrays:

@@ -211,7 +211,8 @@ def write_ensemble(
         raise InputError(f"{view.name}: only whole configurations of a store can be stored")
     view.require(1, "a store")
     source = root.ensemble
-    if is_within(url, source.url) or is_within(source.url, url):
+    inside = locate(url).path is None and is_within(url, source.url)
+    if inside or is_within(source.url, url):
         raise StoreInputError(f"{source.url} is where the configurations come from; name another")
     spec = source.spec.replace(
         ensemble={"count": view.n_rows, "block_size": min(source.block_size, view.n_rows)}
