@@ -41,6 +41,7 @@ from lsg_ray.errors import InputError, StoreError
 from lsg_ray.ising.dynamics import Task
 from lsg_ray.ising.survey import Survey, cannot_survey, survey
 from lsg_ray.landscape.survey import Survey as SolutionSurvey
+from lsg_ray.places import expanded, refuse_file_name
 from lsg_ray.spec import Spec
 from lsg_ray.statistics.before_after import CONFIGURATIONS, symmetry_effect
 from lsg_ray.statistics.maps import FEWEST, embed
@@ -94,7 +95,7 @@ def run(
     InputError
         The folder holds something else, or the specification is wrong; nothing was created.
     """
-    place = Path(folder)
+    place = Path(expanded(folder))
     _check_folder(spec, place, str(folder))
     timings: dict[str, float] = {}
 
@@ -142,7 +143,7 @@ def report(folder: str | os.PathLike[str]) -> Path:
     InputError
         The folder holds no ensemble.
     """
-    place = Path(folder)
+    place = Path(expanded(folder))
     if not (place / "ensemble.zarr").is_dir():
         raise InputError(
             f"{place} holds no ensemble.zarr; make one with: lsg run SPEC --out {place}"
@@ -183,6 +184,8 @@ def _check_folder(spec: Spec, place: Path, given: str) -> None:
         raise InputError("ensemble.count: 1 given; a report needs at least 2 configurations")
     if "://" in given:
         raise InputError(f"{given} is a URL; name a local folder (lsg sample takes URLs)")
+    if not place.is_dir():
+        refuse_file_name(place, "what a run writes", "without an ending")
     if place.exists() and not place.is_dir():
         raise InputError(f"{place} is a file; name a folder")
     if place.is_dir() and any(place.iterdir()) and not (place / "ensemble.zarr").exists():

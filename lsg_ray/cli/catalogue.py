@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lsg_ray.cli.output import as_json, plain, print_result
+from lsg_ray.cli.places import PLACE
 from lsg_ray.cli.runs import load_specification
 
 
@@ -60,7 +61,7 @@ def spec_schema(as_json: bool) -> None:
 
 
 @spec.command("show")
-@click.argument("spec")
+@click.argument("spec", type=PLACE)
 @click.option(
     "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
 )

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from lsg_ray.cli.measure import check_figure, ensemble_options, measuring
+from lsg_ray.cli.measure import ensemble_options, measuring
 from lsg_ray.cli.options import draw
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
+from lsg_ray.cli.places import PLACE, check_outputs, figure_at, result_at
 
 #: Attributes of the result that are printed.
 PRINTED = (
@@ -21,9 +22,9 @@ PRINTED = (
 
 
 @click.command()
-@click.argument("store")
-@click.option("--out", required=True, metavar="RESULT", help="Zarr to write.")
-@click.option("--figure", metavar="PNG", help="Also draw histogram, tree and matrices.")
+@click.argument("store", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="RESULT", help="Zarr to write.")
+@click.option("--figure", type=PLACE, metavar="PNG", help="Also draw histogram, tree and matrices.")
 @click.option(
     "--alignment",
     type=click.Choice(["clustering", "matching", "canonical", "none"]),
@@ -71,8 +72,8 @@ def cluster(
     from lsg_ray.statistics.clustering import cluster
     from lsg_ray.statistics.results import save_result
 
-    check_figure(figure, out, options["overwrite"])
-    with measuring(store, out, False, as_json, options, "steps") as (view, progress):
+    check_outputs([result_at(out), figure_at(figure)], [store], options["overwrite"])
+    with measuring(store, False, as_json, options, "steps") as (view, progress):
         result = cluster(
             view,
             alignment=alignment,

@@ -18,12 +18,13 @@ from lsg_ray.cli.options import (
     without_place,
 )
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
+from lsg_ray.cli.places import PLACE
 from lsg_ray.errors import DataError
 
 
 @click.command()
-@click.argument("model")
-@click.option("--out", required=True, metavar="STATES", help="Zarr to write.")
+@click.argument("model", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="STATES", help="Zarr to write.")
 @click.option("--starts", type=click.IntRange(min=1), default=2000, show_default=True)
 @click.option("--tolerance", type=float, default=1e-5, show_default=True)
 @click.option("--max-iterations", type=click.IntRange(min=1), default=2000, show_default=True)
@@ -63,9 +64,9 @@ def tap(
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", type=PLACE)
 @of_references
-@click.option("--out", required=True, metavar="RUNS", help="Zarr to write.")
+@click.option("--out", type=PLACE, required=True, metavar="RUNS", help="Zarr to write.")
 @click.option("--sweeps", type=click.IntRange(min=4), default=100, show_default=True)
 @click.option(
     "--chains", type=click.IntRange(min=1), default=16, show_default=True, help="Of each reference."
@@ -75,7 +76,10 @@ def tap(
     show_default=True,
 )  # fmt: skip
 @click.option(
-    "--spec", metavar="SPEC", help="The networks' data, for their accuracy; of a STORE its own."
+    "--spec",
+    type=PLACE,
+    metavar="SPEC",
+    help="The networks' data, for their accuracy; of a STORE its own.",
 )
 @beta
 @figure
@@ -98,7 +102,8 @@ def mc(
     from lsg_ray.statistics.results import save_result
 
     began = time.perf_counter()
-    with landscape_run([out], [model, references], figure, overwrite, as_json, options) as tell:
+    inputs = [model, references, spec]
+    with landscape_run([out], inputs, figure, overwrite, as_json, options) as tell:
         task, why = networks_task(references, spec)
         found = relax(model, references, task=task, progress=tell, **without_place(options))
     save_result(found, out, overwrite=overwrite)
@@ -133,11 +138,12 @@ def networks_task(references: str, spec: str | None) -> tuple[Any, str | None]:
     from lsg_ray.ensemble.reader import open_ensemble
     from lsg_ray.ising.dynamics import Task
     from lsg_ray.spec import load_spec
+    from lsg_ray.statistics.configurations import is_array_file
     from lsg_ray.statistics.opening import attributes_of
 
     if spec is not None:
         given = load_spec(spec)
-    elif references.endswith((".npz", ".npy")) or attributes_of(references).get("statistic"):
+    elif is_array_file(references) or attributes_of(references).get("statistic"):
         return None, "references without data: pass --spec"
     else:
         given = open_ensemble(references).spec

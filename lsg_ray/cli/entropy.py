@@ -20,13 +20,14 @@ from lsg_ray.cli.options import (
     without_place,
 )
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
+from lsg_ray.cli.places import PLACE
 from lsg_ray.errors import InputError
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", type=PLACE)
 @of_references
-@click.option("--out", required=True, metavar="SCAN", help="Zarr to write.")
+@click.option("--out", type=PLACE, required=True, metavar="SCAN", help="Zarr to write.")
 @click.option(
     "--fields", metavar="START:STOP:STEP|X,...", help="Distance fields; -3:3:0.1 by default."
 )
@@ -159,9 +160,11 @@ def _scan_summary(found: Any) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("model")
-@click.option("--out", required=True, metavar="CURVES", help="Zarr to write.")
-@click.option("--reference", metavar="FILE", help="One reference: .npz with sigma; see --x.")
+@click.argument("model", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="CURVES", help="Zarr to write.")
+@click.option(
+    "--reference", type=PLACE, metavar="FILE", help="One reference: .npz with sigma; see --x."
+)
 @click.option("--x", type=float, default=0.0, show_default=True, help="Distance field.")
 @click.option("--ladders", type=click.IntRange(min=2), default=32, show_default=True)
 @click.option("--burn-in", type=click.IntRange(min=0), default=500, show_default=True)
@@ -221,8 +224,8 @@ def thermo(
 
 
 @click.command()
-@click.argument("store")
-@click.option("--out", required=True, metavar="EFFECT", help="Zarr to write.")
+@click.argument("store", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="EFFECT", help="Zarr to write.")
 @click.option(
     "--fractions", default="0,0.3,0.6,0.9", show_default=True, metavar="P,...",
     help="Permuted fractions.",

@@ -10,12 +10,15 @@ import click
 
 from lsg_ray.cli.options import draw
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
+from lsg_ray.cli.places import PLACE, check_outputs, figure_at, result_at
 from lsg_ray.errors import InputError
 
 
 @click.command()
-@click.argument("moments", metavar="MOMENTS|STORE")
-@click.option("--out", required=True, metavar="MODEL", help="Model to write: Zarr, or .npz.")
+@click.argument("moments", metavar="MOMENTS|STORE", type=PLACE)
+@click.option(
+    "--out", type=PLACE, required=True, metavar="MODEL", help="Model to write: Zarr, or .npz."
+)
 @click.option(
     "--method",
     type=click.Choice(["bp", "pcd", "plm", "exact"]),
@@ -45,7 +48,9 @@ from lsg_ray.errors import InputError
     "--decimate", type=click.Choice(["coupling", "free-energy"]), help="plm: remove couplings."
 )
 @click.option("--pseudocount", type=float, help="1 − |m| given to frozen weights.")
-@click.option("--figure", metavar="PNG", help="Also draw the model's moments against the data's.")
+@click.option(
+    "--figure", type=PLACE, metavar="PNG", help="Also draw the model's moments against the data's."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Threads, or tasks at a time on Ray.")
 @click.option("--address", metavar="ADDRESS", help="Ray cluster; default: RAY_ADDRESS, or threads.")
@@ -66,26 +71,21 @@ def fit(
 ) -> None:
     """Fit an effective Ising model to the moments of an ensemble.
 
-    MOMENTS is a Zarr of `lsg moments`, an .npz with m and C, or a store.  Whatever the method, the
-    model is checked by independent Monte Carlo: delta, rms_m and rms_C are what that measures,
-    with its noise beside, and excess_* what is left without it.
+    MOMENTS is of `lsg moments`, or an .npz with m and C; STORE may also be an array of ±1: an .npz
+    with sigma, FILE.npz:NAME or an .npy.  Whatever the method, the model is checked by independent
+    Monte Carlo: delta, rms_m and rms_C are what that measures, with its noise beside, and excess_*
+    what is left without it.
     """
-    from lsg_ray.cli.measure import check_figure
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress
-    from lsg_ray.ensemble.location import real_place
     from lsg_ray.ising.boltzmann import fit_parts
-    from lsg_ray.statistics.results import check_target
+    from lsg_ray.statistics.results import MODEL
 
-    if real_place(out) == real_place(moments):
-        raise InputError(f"--out {out} is the input; name another place")
     parts = list(dict.fromkeys(name.strip() for name in (part or "full").split(",")))
     places = {name: _place(out, name, parts) for name in parts}
     figures = {name: figure and _place(figure, name, parts) for name in parts}
-    for name in parts:
-        if not (overwrite and out.endswith(".npz") and Path(places[name]).is_file()):
-            check_target(places[name], overwrite)
-        check_figure(figures[name], places[name], overwrite)
+    models = [result_at(place, archive=MODEL) for place in places.values()]
+    check_outputs([*models, *map(figure_at, figures.values())], [moments], overwrite)
     chosen = {name: value for name, value in options.items() if value is not None}
     if "l1" in chosen:
         chosen["l1"] = _penalty(chosen["l1"])
@@ -115,11 +115,17 @@ def fit(
 
 
 @click.command()
-@click.argument("model")
-@click.argument("store")
-@click.option("--out", metavar="ENERGIES", help="Zarr for the energy of every configuration.")
-@click.option("--triples-out", metavar="TRIPLES", help="Zarr for the three-body correlations.")
-@click.option("--references", metavar="FILE", help="Zarr or .npz for the references to choose.")
+@click.argument("model", type=PLACE)
+@click.argument("store", type=PLACE)
+@click.option(
+    "--out", type=PLACE, metavar="ENERGIES", help="Zarr for the energy of every configuration."
+)
+@click.option(
+    "--triples-out", type=PLACE, metavar="TRIPLES", help="Zarr for the three-body correlations."
+)
+@click.option(
+    "--references", type=PLACE, metavar="FILE", help="Zarr or .npz for the references to choose."
+)
 @click.option(
     "--count", type=click.IntRange(min=1), default=20, show_default=True,
     help="References of low, of medium and of high energy.",
@@ -128,7 +134,7 @@ def fit(
     "--triples", type=click.IntRange(1, 1_000_000), help="How many to draw; 10,000, or all.",
 )  # fmt: skip
 @click.option("--cutoff", type=click.FloatRange(min=0), help="Weakest correlation that counts.")
-@click.option("--figure", metavar="PNG", help="Draw both checks.")
+@click.option("--figure", type=PLACE, metavar="PNG", help="Draw both checks.")
 @click.option("--part", help="LB, ITR, RB, or a layer from 0: what the model was fitted to.")
 @click.option("--where", metavar="EXPRESSION", help="Only configurations of STORE that meet it.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -155,27 +161,24 @@ def check(
     Three-body correlations, energies of the stored configurations against their accuracy, and
     references of low, medium and high energy.
     """
-    from lsg_ray.cli.measure import check_figure, measuring
-    from lsg_ray.ensemble.location import real_place
+    from lsg_ray.cli.measure import measuring
     from lsg_ray.ising import checks
     from lsg_ray.ising.model import load_model
     from lsg_ray.ising.references import choose_references, save_references
-    from lsg_ray.statistics.results import check_target, save_result
+    from lsg_ray.statistics.results import REFERENCES, save_result
 
     overwrite = options["overwrite"]
-    wanted = [place for place in (out, triples_out, references, figure) if place is not None]
-    if len({real_place(place) for place in (*wanted, model, store)}) < len(wanted) + 2:
-        raise InputError("two of --out, --triples-out, --references, --figure and inputs are one")
-    for place in (out, triples_out, references):
-        if place is not None and not (
-            overwrite and place.endswith(".npz") and Path(place).is_file()
-        ):
-            check_target(place, overwrite)
-    check_figure(figure, out or "", overwrite)
+    outputs = [
+        result_at(out),
+        result_at(triples_out, "--triples-out"),
+        result_at(references, "--references", REFERENCES),
+        figure_at(figure),
+    ]
+    check_outputs(outputs, [model, store], overwrite)
     ising = load_model(model)
     if triples is None:
         triples = min(10_000, math.comb(ising.n_spins, 3))
-    with measuring(store, None, False, as_json, options) as (view, progress):
+    with measuring(store, False, as_json, options) as (view, progress):
         energies = checks.configuration_energies(ising, view, seed=seed, progress=progress)
         chosen = None if references is None else choose_references(energies, view, count)
         third = checks.three_body(

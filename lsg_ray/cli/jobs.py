@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from lsg_ray.cli.output import as_json, plain, print_result, print_rows, printable, show, table
+from lsg_ray.cli.places import PLACE
 from lsg_ray.errors import ClusterError, InputError
 
 #: Stages, in the order of a run.
@@ -40,9 +41,11 @@ start_timeout = click.option(
 
 
 @click.command()
-@click.argument("source", metavar="SPEC|STORE|MODEL")
+@click.argument("source", metavar="SPEC|STORE|MODEL", type=PLACE)
 @click.argument("words", nargs=-1, metavar="[-- OPTIONS]")
-@click.option("--out", required=True, metavar="URL", help="Where results go, as the cluster sees.")
+@click.option(
+    "--out", type=PLACE, required=True, metavar="URL", help="Where results go, as the cluster sees."
+)
 @cluster_options
 @click.option("--stage", type=click.Choice(STAGES), default="sample", show_default=True)
 @click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count.")

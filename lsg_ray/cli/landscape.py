@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from lsg_ray.cli.options import (
     without_place,
 )
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
+from lsg_ray.cli.places import PLACE
 from lsg_ray.errors import InputError
 
 EXAMPLES, PAIRS = 10_000, 10
@@ -38,7 +39,7 @@ def on_examples(command: Callable) -> Callable:
             help="Training examples, drawn by seed; 0 for all.",
         ),
         click.option("--where", metavar="EXPRESSION", help="Only solutions of STORE that meet it."),
-        click.option("--out", required=True, metavar="RESULT", help="Zarr to write."),
+        click.option("--out", type=PLACE, required=True, metavar="RESULT", help="Zarr to write."),
         overwrite, as_json, where_to_run, seed, figure,
     ):  # fmt: skip
         command = option(command)
@@ -54,7 +55,7 @@ def of_solutions(default: int) -> Callable[[Callable], Callable]:
 
 
 @landscape.command()
-@click.argument("store")
+@click.argument("store", type=PLACE)
 @click.option("--sigma", default="0.001,0.003,0.01", show_default=True, metavar="S,...",
               help="Step sizes.")  # fmt: skip
 @click.option("--steps", type=click.IntRange(min=4), default=100, show_default=True)
@@ -99,8 +100,8 @@ def walk(store: str, out: str, sigma: str, **options: Any) -> None:
 
 
 @landscape.command()
-@click.argument("store")
-@click.option("--other", metavar="STORE", help="Paths end here; default: in STORE too.")
+@click.argument("store", type=PLACE)
+@click.option("--other", type=PLACE, metavar="STORE", help="Paths end here; default: in STORE too.")
 @click.option("--pairs", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--alphas", metavar="START:STOP:STEP|A,...", help="-0.25:1.25:0.05 by default.")
 @click.option(
@@ -152,12 +153,14 @@ def interpolate(
 
 
 @landscape.command()
-@click.argument("store")
+@click.argument("store", type=PLACE)
 @click.option("--swaps", metavar="K,...", help="Swaps of hidden nodes; powers of two by default.")
 @click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True,
               help="Random choices for each solution and k.")  # fmt: skip
 @click.option("--alphas", metavar="START:STOP:STEP|A,...", help="-0.25:1.25:0.05 by default.")
-@click.option("--beside", metavar="RESULT", multiple=True, help="Earlier results, for the figure.")
+@click.option(
+    "--beside", type=PLACE, metavar="RESULT", multiple=True, help="Earlier results, for the figure."
+)
 @of_solutions(5)
 @on_examples
 def permute(
@@ -189,12 +192,17 @@ def permute(
     def drawn(found: Any) -> Any:
         return swaps_figure({_shape(one): one for one in [found, *others]})
 
-    _run(store, out, options, work, tell, drawn)
+    _run(store, out, options, work, tell, drawn, beside)
 
 
 @landscape.command()
-@click.argument("store")
-@click.option("--other", metavar="STORE", help="Compare with it, pair by pair: small, large batch.")
+@click.argument("store", type=PLACE)
+@click.option(
+    "--other",
+    type=PLACE,
+    metavar="STORE",
+    help="Compare with it, pair by pair: small, large batch.",
+)
 @click.option("--eigenvalues", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--radii", default="0.1,0.2,0.3,0.5", show_default=True, metavar="R,...")
 @click.option("--directions", type=click.IntRange(min=2), default=10, show_default=True)
@@ -244,7 +252,7 @@ def flatness(
 
 
 @landscape.command()
-@click.argument("store")
+@click.argument("store", type=PLACE)
 @click.option("--configuration", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--extent", type=float, default=1.0, show_default=True)
 @click.option("--points", type=click.IntRange(min=3), default=25, show_default=True,
@@ -272,7 +280,7 @@ def _run(
     work: Callable[..., Any],
     tell: Callable[[Any], dict[str, Any]],
     drawn: Callable[[Any], Any],
-    others: list[str | None] | None = None,
+    others: Sequence[str | None] = (),
 ) -> None:
     """Check the target, open the store, do the work where it is to run, save, draw and tell."""
     from lsg_ray.ensemble.reader import open_ensemble
@@ -283,9 +291,7 @@ def _run(
     figure, overwrite, as_json = (options.pop(n) for n in ("figure", "overwrite", "as_json"))
     where, examples = options.pop("where"), options.pop("examples")
     began = time.perf_counter()
-    with landscape_run(
-        [out], [store, *(others or [])], figure, overwrite, as_json, options
-    ) as progress:
+    with landscape_run([out], [store, *others], figure, overwrite, as_json, options) as progress:
         view = open_ensemble(store)
         view = view if where is None else view.where(where)
         found = work(

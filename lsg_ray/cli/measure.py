@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
 from lsg_ray.cli.options import draw
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
+from lsg_ray.cli.places import PLACE, check_outputs, figure_at, result_at, store_at
 from lsg_ray.errors import InputError
 
 
@@ -49,18 +49,21 @@ def pair_options(command: Callable) -> Callable:
         ),
         click.option(
             "--references",
+            type=PLACE,
             metavar="STORE|FILE",
             help="To each of these: a store, FILE.npy, FILE.npz or FILE.npz:NAME.",
         ),
-        click.option("--other", metavar="STORE|FILE", help="Between the ensemble and this one."),
+        click.option(
+            "--other", type=PLACE, metavar="STORE|FILE", help="Between the ensemble and this one."
+        ),
     ):
         command = option(command)
     return command
 
 
 @click.command()
-@click.argument("store")
-@click.option("--out", required=True, metavar="MOMENTS", help="Zarr to write.")
+@click.argument("store", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="MOMENTS", help="Zarr or .npz to write.")
 @ensemble_options
 @part_option
 @click.option(
@@ -84,10 +87,12 @@ def moments(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Write m, C and connected C of STORE, with standard errors, as Zarr."""
+    """Write m, C and connected C of STORE, with standard errors, as Zarr or .npz."""
     from lsg_ray.statistics.moments import moments
+    from lsg_ray.statistics.results import MOMENTS
 
-    with measuring(store, out, canonical, as_json, options) as (view, progress):
+    check_outputs([result_at(out, archive=MOMENTS)], [store], options["overwrite"])
+    with measuring(store, canonical, as_json, options) as (view, progress):
         result = moments(view, triples=triples, weights=weights, seed=seed, progress=progress)
     m = result["m"].values
     summary = {
@@ -97,12 +102,12 @@ def moments(
         "mean_abs_m": float(abs(m).mean()),
         "max_m_stderr": float(result["m_stderr"].max()),
     }
-    _finish(result, out, options, {**_used(result), **summary}, as_json)
+    _finish(result, out, options, {**_used(result), **summary}, as_json, archive=MOMENTS)
 
 
 @click.command()
-@click.argument("store")
-@click.option("--out", required=True, metavar="OVERLAPS", help="Zarr to write.")
+@click.argument("store", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="OVERLAPS", help="Zarr to write.")
 @ensemble_options
 @part_option
 @pair_options
@@ -123,7 +128,8 @@ def overlaps(
     """Write the distribution P(q) of the overlap between configurations of STORE."""
     from lsg_ray.statistics.overlaps import overlaps
 
-    with measuring(store, out, canonical, as_json, options) as (view, progress):
+    check_outputs([result_at(out)], [store, other, references], options["overwrite"])
+    with measuring(store, canonical, as_json, options) as (view, progress):
         result = overlaps(
             view,
             _operand(other, options, canonical),
@@ -137,8 +143,8 @@ def overlaps(
 
 
 @click.command()
-@click.argument("store")
-@click.option("--out", required=True, metavar="DISTANCES", help="Zarr to write.")
+@click.argument("store", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="DISTANCES", help="Zarr to write.")
 @ensemble_options
 @part_option
 @pair_options
@@ -165,7 +171,8 @@ def distances(
     """Write the distribution of Hamming distances between configurations of STORE."""
     from lsg_ray.statistics.distances import distances
 
-    with measuring(store, out, canonical, as_json, options) as (view, progress):
+    check_outputs([result_at(out)], [store, other, references], options["overwrite"])
+    with measuring(store, canonical, as_json, options) as (view, progress):
         result = distances(
             view,
             _operand(other, options, canonical),
@@ -181,9 +188,13 @@ def distances(
 
 
 @click.command()
-@click.argument("store")
-@click.option("--out", metavar="STORE", help="Store to write; without it, count labels only.")
-@click.option("--labels", metavar="LABELS", help="Zarr for the labels and their counts.")
+@click.argument("store", type=PLACE)
+@click.option(
+    "--out", type=PLACE, metavar="STORE", help="Store to write; without it, count labels only."
+)
+@click.option(
+    "--labels", type=PLACE, metavar="LABELS", help="Zarr for the labels and their counts."
+)
 @ensemble_options
 @click.option("--overwrite", is_flag=True, help="Replace earlier labels (never a store).")
 @as_json
@@ -195,16 +206,11 @@ def canonicalize(
     Units are ranked by their mean pre-activation over the test images of the digit 1.  Outputs of
     the networks are unchanged, which is checked on real inputs.
     """
-    from lsg_ray.ensemble.location import real_place
-    from lsg_ray.statistics.results import check_target, save_result
+    from lsg_ray.statistics.results import save_result
     from lsg_ray.statistics.symmetry import canonicalize, node_symmetry
 
-    _check_store_target(out)
-    if labels is not None:
-        check_target(labels, options["overwrite"])
-        if out is not None and real_place(out) == real_place(labels):
-            raise InputError(f"--out and --labels {out} given; name two places")
-    with measuring(store, None, False, as_json, options) as (view, progress):
+    check_outputs([store_at(out), result_at(labels, "--labels")], [store], options["overwrite"])
+    with measuring(store, False, as_json, options) as (view, progress):
         if out is not None:
             canonicalize(view, out, progress=progress)
         found = node_symmetry(view, progress=progress)
@@ -219,8 +225,8 @@ def canonicalize(
 
 
 @click.command()
-@click.argument("store")
-@click.option("--out", required=True, metavar="STORE", help="Store to write.")
+@click.argument("store", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="STORE", help="Store to write.")
 @click.option("--fraction", type=float, required=True, help="Permuted fraction p, 0 to 1.")
 @click.option(
     "--mode",
@@ -238,8 +244,8 @@ def permute(
     """Mix random node permutations of STORE's own configurations into a new store."""
     from lsg_ray.statistics.symmetry import permute
 
-    _check_store_target(out)
-    with measuring(store, None, False, as_json, options) as (view, progress):
+    check_outputs([store_at(out)], [store])
+    with measuring(store, False, as_json, options) as (view, progress):
         made: Any = permute(view, fraction, out, mode=mode, seed=seed, progress=progress)
     info = made.info()
     summary = {name: info[name] for name in ("url", "rows", "content_hash")}
@@ -247,9 +253,9 @@ def permute(
 
 
 @click.command()
-@click.argument("store")
-@click.option("--out", required=True, metavar="MAP", help="Zarr to write.")
-@click.option("--figure", metavar="PNG", help="Also draw it.")
+@click.argument("store", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="MAP", help="Zarr to write.")
+@click.option("--figure", type=PLACE, metavar="PNG", help="Also draw it.")
 @click.option("--color", metavar="COLUMN", default="accuracy", show_default=True)
 @click.option(
     "--method", type=click.Choice(["tsne", "pca"]), default="tsne", show_default=True
@@ -281,8 +287,8 @@ def embed(
     from lsg_ray.statistics.configurations import as_configurations
     from lsg_ray.statistics.maps import embed
 
-    check_figure(figure, out, options["overwrite"])
-    with measuring(store, out, canonical, as_json, options, "steps") as (view, progress):
+    check_outputs([result_at(out), figure_at(figure)], [store], options["overwrite"])
+    with measuring(store, canonical, as_json, options, "steps") as (view, progress):
         columns = as_configurations(view).columns
         if color not in columns:
             raise InputError(f"--color {color} given; columns are {', '.join(columns)}")
@@ -305,38 +311,18 @@ def embed(
     _finish(result, out, options, {**_used(result), **summary}, as_json, figure, color)
 
 
-def check_figure(figure: str | None, out: str, overwrite: bool) -> None:
-    """Refuse a place for a figure before any work is done for it."""
-    if figure is None:
-        return
-    from lsg_ray.ensemble.location import real_place
-
-    path = Path(figure)
-    if path.suffix.lower() != ".png":
-        raise InputError(f"--figure {figure} given; name a .png file")
-    if not path.absolute().parent.is_dir() or path.is_dir():
-        raise InputError(f"--figure {figure}: no such folder, or a folder itself")
-    same = bool(out) and real_place(figure) == real_place(out)
-    if same or (path.exists() and not overwrite):
-        raise InputError(f"--figure {figure} exists; name another place or pass --overwrite")
-
-
 @contextlib.contextmanager
 def measuring(
     store: str,
-    out: str | None,
     canonical: bool,
     as_json: bool,
     options: dict[str, Any],
     unit: str = "tasks",
 ) -> Iterator[tuple[Any, Any]]:
-    """Check the target, open the view, choose where to run, and show progress."""
+    """Open the view, choose where to run, and show progress."""
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress
-    from lsg_ray.statistics.results import check_target
 
-    if out is not None:
-        check_target(out, options["overwrite"])
     view = _view(store, options, canonical)
     with (
         dask_session(options["address"], options["workers"]),
@@ -372,11 +358,6 @@ def _operand(place: str | None, options: dict[str, Any], canonical: bool) -> Any
     return read_array(place)
 
 
-def _check_store_target(out: str | None) -> None:
-    if out is not None and out.startswith("memory://"):
-        raise InputError(f"--out {out} given; it would vanish with this command: name a place")
-
-
 def _used(result: Any) -> dict[str, Any]:
     """Say how much of the store was there: it may still be sampled."""
     names = ("complete_configurations", "planned_configurations")
@@ -399,10 +380,11 @@ def _finish(
     as_json: bool,
     figure: str | None = None,
     color: str = "",
+    archive: Any = None,
 ) -> None:
     from lsg_ray.statistics.results import save_result
 
-    save_result(result, out, overwrite=options["overwrite"])
+    save_result(result, out, overwrite=options["overwrite"], archive=archive)
     if figure is not None:
         from lsg_ray.report.figures.map import map_figure
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
+from lsg_ray.cli.places import PLACE, check_outputs, figure_at, result_at
 from lsg_ray.errors import InputError, StoreError
 
-figure = click.option("--figure", metavar="PNG", help="Also draw it.")
+figure = click.option("--figure", type=PLACE, metavar="PNG", help="Also draw it.")
 seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 beta = click.option(
     "--beta", type=float, default=1.0, show_default=True, help="Inverse temperature."
@@ -36,7 +37,7 @@ def of_references(command: Callable) -> Callable:
             "--count", type=click.IntRange(min=1), help="Of each group; of a STORE 20 by default."
         ),
         click.option(
-            "--references", required=True, metavar="STORE|FILE",
+            "--references", type=PLACE, required=True, metavar="STORE|FILE",
             help="A store (low, medium, high energy are taken), a Zarr, or .npz with sigma.",
         ),
     ):  # fmt: skip
@@ -46,7 +47,7 @@ def of_references(command: Callable) -> Callable:
 
 @contextlib.contextmanager
 def landscape_run(
-    places: list[str],
+    places: Sequence[str],
     inputs: Sequence[str | None],
     figure: str | None,
     overwrite: bool,
@@ -55,18 +56,10 @@ def landscape_run(
     unit: str = "tasks",
 ) -> Iterator[Any]:
     """Check the targets, choose where to run, and show progress."""
-    from lsg_ray.cli.measure import check_figure
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress
-    from lsg_ray.ensemble.location import real_place
-    from lsg_ray.statistics.results import check_target
 
-    read = {real_place(place) for place in inputs if place is not None}
-    for place in places:
-        check_target(place, overwrite)
-        if real_place(place) in read:
-            raise InputError(f"--out {place} is what is read; name another place")
-    check_figure(figure, places[0], overwrite)
+    check_outputs([*map(result_at, places), figure_at(figure)], inputs, overwrite)
     with (
         dask_session(options["address"], options["workers"]),
         late_progress(unit, "quiet" if as_json else "auto") as progress,

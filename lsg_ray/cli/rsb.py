@@ -10,13 +10,21 @@ import click
 
 from lsg_ray.cli.options import draw, seed, where_to_run
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
+from lsg_ray.cli.places import PLACE, check_outputs, figure_at, result_at
 from lsg_ray.errors import InputError
 
 
 @click.command()
-@click.argument("store", required=False)
-@click.option("--out", required=True, metavar="RESULT", help="Zarr to write.")
-@click.option("--model", "models", multiple=True, metavar="MODEL", help="Of lsg fit, also; repeat.")
+@click.argument("store", required=False, type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="RESULT", help="Zarr to write.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=PLACE,
+    metavar="MODEL",
+    help="Of lsg fit, also; repeat.",
+)
 @click.option("--sk", type=click.IntRange(min=4), metavar="N", help="The SK model, also.")
 @click.option(
     "--temperatures", default="0.3,1.5", show_default=True, metavar="T,...", help="Of the SK model."
@@ -40,7 +48,7 @@ from lsg_ray.errors import InputError
 @click.option("--where", metavar="EXPRESSION", help="Only configurations of STORE that meet it.")
 @click.option("--draws", type=click.IntRange(min=2), default=20, show_default=True,
               help="Of each null.")  # fmt: skip
-@click.option("--figure", metavar="PNG", help="Also draw it.")
+@click.option("--figure", type=PLACE, metavar="PNG", help="Also draw it.")
 @seed
 @where_to_run
 @overwrite
@@ -57,14 +65,12 @@ def rsb(
 
     Replicas are networks of STORE, configurations of each MODEL, and spins of the SK model.
     """
-    from lsg_ray.cli.measure import check_figure
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.report.figures.rsb import MOST
-    from lsg_ray.statistics.results import check_target, save_result
+    from lsg_ray.statistics.results import save_result
 
     began = time.perf_counter()
-    check_target(out, overwrite)
-    check_figure(figure, out, overwrite)
+    check_outputs([result_at(out), figure_at(figure)], [store, *options["models"]], overwrite)
     temperatures = _temperatures(options["temperatures"]) if options["sk"] else []
     count = (store is not None) + len(options["models"]) + len(temperatures)
     if not count:

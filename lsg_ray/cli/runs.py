@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lsg_ray.cli.output import as_json, cell, percent, print_result, say, table
+from lsg_ray.cli.places import PLACE, refuse_overlap
 from lsg_ray.errors import InputError
 
 
@@ -28,8 +29,8 @@ def spec_options(command: Callable) -> Callable:
 
 
 @click.command()
-@click.argument("spec")
-@click.option("--out", required=True, metavar="DIR", help="Folder for all results.")
+@click.argument("spec", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="DIR", help="Folder for all results.")
 @click.option(
     "--landscape/--no-landscape", default=True, help="Also fit models and explore them (minutes)."
 )
@@ -59,12 +60,13 @@ def _told(name: str, found: Any) -> str:
 
 
 @click.command()
-@click.argument("spec")
-@click.option("--out", required=True, metavar="STORE", help="Store: a path or URL.")
+@click.argument("spec", type=PLACE)
+@click.option("--out", type=PLACE, required=True, metavar="STORE", help="Store: a path or URL.")
 @spec_options
 @as_json
 def sample(spec: str, out: str, as_json: bool, **options: Any) -> None:
     """Sample the ensemble of SPEC into STORE; run again to resume, or with more --count to grow."""
+    refuse_overlap("--out", out, [spec])
     specification = load_specification(spec, options)
     from lsg_ray.cluster.sample import sample
     from lsg_ray.ensemble.reader import open_ensemble
@@ -81,7 +83,7 @@ def sample(spec: str, out: str, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("spec")
+@click.argument("spec", type=PLACE)
 @click.option("--seconds", type=float, default=20.0, show_default=True, help="Of calibration.")
 @click.option("--cores", default="16,256,4096", show_default=True, metavar="N,...",
               help="Wall times for so many.")  # fmt: skip
@@ -148,7 +150,7 @@ def _duration(seconds: float) -> str:
 
 
 @click.command()
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", type=PLACE)
 @as_json
 def report(folder: str, as_json: bool) -> None:
     """Write the report of DIR, the folder of an `lsg run`, anew."""

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from lsg_ray.cli.output import as_json, print_result, print_rows, printable, table
+from lsg_ray.cli.places import PLACE
 
 
 @click.command()
-@click.argument("store")
+@click.argument("store", type=PLACE)
 @as_json
 def info(store: str, as_json: bool) -> None:
     """Show what STORE holds (from its records alone, without reading the weights)."""
@@ -22,7 +23,7 @@ def info(store: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("store")
+@click.argument("store", type=PLACE)
 @click.option("--repair", is_flag=True, help="Drop what is damaged, for a resume to refill.")
 @as_json
 def verify(store: str, repair: bool, as_json: bool) -> None:
@@ -48,7 +49,7 @@ def _finding(finding: Any) -> str:
 
 
 @click.command()
-@click.argument("store")
+@click.argument("store", type=PLACE)
 @click.option("--where", metavar="EXPRESSION", help="For example: accuracy > 0.81 and trial == 0")
 @click.option("--columns", metavar="A,B,...", help="Columns; default: all but weights and fields.")
 @click.option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN for descending.")

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from lsg_ray.ensemble.remote import is_loopback
 from lsg_ray.errors import ClusterError, InputError, LsgError
+from lsg_ray.places import expanded
 
 #: Seconds for a connection, and for an answer.
 TIMEOUT = (10.0, 60.0)
@@ -71,8 +72,8 @@ def auth_token() -> str | None:
         given = os.environ.get("RAY_AUTH_TOKEN_PATH")
         source = given or TOKEN_FILE
         try:
-            token = Path(source).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, ValueError, RuntimeError) as error:
+            token = Path(expanded(source)).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError, InputError) as error:
             if given:
                 raise InputError(f"RAY_AUTH_TOKEN_PATH={given} cannot be read: {error}") from None
             return None

@@ -21,9 +21,10 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from lsg_ray.ensemble.header import package_version
-from lsg_ray.ensemble.location import canonical_url
+from lsg_ray.ensemble.location import canonical_url, is_within
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.errors import InputError
+from lsg_ray.places import expanded, refuse_file_name
 from lsg_ray.spec import Spec
 
 Stage = Literal["sample", "statistics", "fit", "scan", "landscape", "pipeline"]
@@ -76,7 +77,8 @@ def plan_job(
     Raises
     ------
     InputError
-        A place that the cluster cannot reach, or that holds a secret.
+        A place that the cluster cannot reach, that holds a secret, or that is both read and
+        written.
 
     >>> job = plan_job(Spec(name="Tiny"), "s3://bucket/tiny")
     >>> job.id[:16], " ".join(job.words)
@@ -92,6 +94,10 @@ def plan_job(
         raise InputError(f"--out {out} given; a pipeline writes into a folder: a path on a disk "
                          "that all nodes of the cluster share")  # fmt: skip
     place = _SPEC_FILE if isinstance(source, Spec) else _place(source, stage)
+    if spec is not None:
+        refuse_file_name(out, "a store" if stage == "sample" else "what a run writes")
+    elif is_within(out, place) or is_within(place, out):
+        raise InputError(f"--out {out} is what is read, or within it; name another place")
     command, words = _command(stage, words)
     line = [*command, place, "--out", out, *words]  # the cluster is its RAY_ADDRESS
     what = spec.hash if spec else place
@@ -138,6 +144,7 @@ def _checked_words(options: Sequence[str], of_spec: bool) -> list[str]:
 
 def _place(text: str, what: str) -> str:
     """Return a place that means the same on the cluster as here."""
+    text = expanded(text)
     _refuse_secrets(text, what)
     if not text.isprintable():
         raise InputError(f"{what} {text!r}: control characters do not belong into a place")

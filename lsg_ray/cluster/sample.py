@@ -32,6 +32,7 @@ from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.verify import sweep
 from lsg_ray.ensemble.writer import (
     Plan,
+    check_name,
     create_ensemble,
     grown_error,
     missing_blocks,
@@ -118,6 +119,7 @@ def sample(
         check_address(address)
     if str(url).startswith("memory://") and workers != 0:
         raise InputError(f"{url} lives in this process alone; sample it with workers=0")
+    check_name(url)
     with byte_progress(style) as on_bytes:
         dataset = load_dataset(spec.dataset, progress=on_bytes)
         relu = spec.network.family == "relu"

@@ -4,7 +4,8 @@ From bottom to top: `registry` says which files a data set is made of and their 
 finds, downloads and verifies them, `formats` parses them, `scenario` turns a
 `lsg_ray.spec.DatasetSpec` into the arrays that networks learn.
 
-Files come from the folder ``$LSG_DATA_DIR/<name>/`` if there is one, else from the cache
+Files come from the folder ``$LSG_DATA_DIR/<name>/`` if there is one, or from where torchvision
+keeps them (``$LSG_DATA_DIR/MNIST/raw/``), packed or not, else from the cache
 (``$LSG_CACHE_DIR``, or the user's own), which is filled by download.  `digits` needs neither.
 """
 

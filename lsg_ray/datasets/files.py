@@ -1,9 +1,10 @@
 """Where the files of a data set are: the user's own folder, the cache, or a mirror.
 
-Order: ``$LSG_DATA_DIR/<name>/`` if that folder is there (then nothing is ever downloaded for that
-data set), else the cache ``$LSG_CACHE_DIR/<name>/`` (default: the user's cache), which is filled
-from the mirrors.  Whatever the place, a file is used only if its SHA-256, or that of its unpacked
-contents, is the registered one; it is read once, and what was hashed is what is parsed.
+Order: ``$LSG_DATA_DIR/<name>/`` if that folder is there, or files where torchvision keeps them, as
+``$LSG_DATA_DIR/MNIST/raw/`` (then nothing is ever downloaded for that data set), else the cache
+``$LSG_CACHE_DIR/<name>/`` (default: the user's cache), which is filled from the mirrors.  Whatever
+the place and the name, a file is used only if its SHA-256, or that of its unpacked contents, is the
+registered one; it is read once, and what was hashed is what is parsed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from lsg_ray.datasets.formats import GZIP_MAGIC, gunzip
 from lsg_ray.datasets.registry import SOURCES, RemoteFile, Source, find_source
 from lsg_ray.errors import DataError
+from lsg_ray.places import expanded
 
 #: Called with file name, bytes done and bytes in total (None where the mirror does not say).
 Progress = Callable[[str, int, int | None], None]
@@ -97,7 +99,9 @@ def read_files(
 
 
 def own_folder(source: Source) -> Path | None:
-    """Return ``$LSG_DATA_DIR/<name>`` if there is such a folder.
+    """Return the folder in ``$LSG_DATA_DIR`` with most of the files; ``<name>`` if there is none.
+
+    None if there is no such folder either.
 
     Raises
     ------
@@ -107,20 +111,35 @@ def own_folder(source: Source) -> Path | None:
     root = os.environ.get(DATA_DIR)
     if not root:
         return None
-    if not Path(root).expanduser().is_dir():
+    if not Path(expanded(root)).is_dir():
         raise DataError(f"{DATA_DIR} is {root!r}, which is no folder; correct or unset it")
-    folder = Path(root).expanduser() / source.name
-    return folder if folder.is_dir() else None
+    named, *others = (Path(expanded(root), one) for one in (source.name, *source.folders))
+    found = {place: sum(bool(_found(place, source, f)) for f in source.files) for place in others}
+    best = max(others, key=found.__getitem__, default=named)
+    if found.get(best, 0) > sum(bool(_found(named, source, f)) for f in source.files):
+        return best
+    return named if named.is_dir() else None
 
 
 def cache_folder(source: Source) -> Path:
     """Return the folder of the cache for a data set; it need not exist."""
     root = os.environ.get(CACHE_DIR)
     if root:
-        return Path(root).expanduser() / source.name
+        return Path(expanded(root)) / source.name
     import pooch
 
     return Path(pooch.os_cache("lsg-ray")) / source.name
+
+
+def _read_any(file: RemoteFile, paths: list[Path]) -> bytes:
+    """Return the verified contents of the first of some copies that is whole."""
+    faults = []
+    for path in paths:
+        try:
+            return read_verified(file, path)
+        except DataError as error:
+            faults.append(error)
+    raise faults[0]
 
 
 def read_verified(file: RemoteFile, path: Path) -> bytes:
@@ -166,22 +185,17 @@ def verified(file: RemoteFile, raw: bytes, origin: str) -> bytes:
 
 
 def _read_own(source: Source, folder: Path) -> dict[str, bytes]:
+    here = folder / source.files[0].name if "." in source.folders else folder
     remedy = (
-        f"put the original there, or rename {folder} to have {source.name} downloaded "
+        f"put the original there, or rename {here} to have {source.name} downloaded "
         f"({DATA_DIR} points there)"
     )
-    paths: dict[RemoteFile, Path] = {}
-    missing: list[str] = []
-    for file in source.files:
-        path = _find(folder, file)
-        if path is None:
-            missing.append(" or ".join(file.names))
-        else:
-            paths[file] = path
+    paths = {file: _found(folder, source, file) for file in source.files}
+    missing = [" or ".join(file.names[:2]) for file, found in paths.items() if not found]
     if missing:
         raise DataError(f"{folder}: no {', no '.join(missing)}; {remedy}")
     try:
-        return {file.name: read_verified(file, path) for file, path in paths.items()}
+        return {file.name: _read_any(file, found) for file, found in paths.items()}
     except DataError as error:
         raise DataError(f"{error}; {remedy}") from None
 
@@ -191,10 +205,9 @@ def _read_cached(
 ) -> bytes:
     folder = cache_folder(source)
     faults: list[str] = []
-    path = _find(folder, file)
-    if path is not None:
+    if paths := _found(folder, source, file):
         try:
-            return read_verified(file, path)
+            return _read_any(file, paths)
         except DataError as error:
             faults.append(str(error))
     if not download:  # it is a store that names it, and not who runs this
@@ -310,13 +323,14 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:160]}"
 
 
-def _find(folder: Path, file: RemoteFile) -> Path | None:
-    """Return where a file lies in a folder, as published or unpacked."""
-    for name in file.names:
-        path = folder / name
-        if path.is_file():
-            return path
-    return None
+def _found(folder: Path, source: Source, file: RemoteFile) -> list[Path]:
+    """Return where a file lies in a folder, as published or unpacked, or where torchvision has it.
+
+    More than one may be there: a good copy beside a damaged one.
+    """
+    inner = ("", "raw", *source.folders) if file.content_sha256 is not None else ("",)
+    places = [folder / within / name for within in inner for name in file.names]
+    return [place for place in places if place.is_file()]
 
 
 def _status(source: Source) -> DatasetStatus:
@@ -329,9 +343,9 @@ def _status(source: Source) -> DatasetStatus:
     else:
         own = own_folder(source)
         place, folder = ("cache", cache_folder(source)) if own is None else ("data-dir", own)
-        found = {file.name: _find(folder, file) for file in source.files}
-        missing = tuple(name for name, path in found.items() if path is None)
-        paths = [path for path in found.values() if path is not None]
+        found = {file.name: _found(folder, source, file) for file in source.files}
+        missing = tuple(name for name, places in found.items() if not places)
+        paths = [places[0] for places in found.values() if places]
         if own is None and not paths:
             place, folder = "absent", None
     return DatasetStatus(

@@ -35,10 +35,14 @@ class RemoteFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names under which a user may keep the file: as published, or unpacked."""
+        """Names under which a user may keep the file: as published, or unpacked.
+
+        Some tools write ``train-images.idx3-ubyte``, with a point, as the first archives did.
+        """
         if self.content_sha256 is None:
             return (self.name,)
-        return (self.name, self.name.removesuffix(".gz"))
+        dotted = self.name.replace("-idx", ".idx")
+        return tuple(name for one in (self.name, dotted) for name in (one, one.removesuffix(".gz")))
 
     @property
     def limit(self) -> int:
@@ -64,6 +68,8 @@ class Source:
         idx: names of the files of images and of labels.  cifar: members of the archive.
     label_key
         cifar: key of the labels in a member.
+    folders
+        Where torchvision keeps the files, within the folder that it is given.
     n_train, n_test, n_classes
         Images in each part, and classes.
     image_shape
@@ -87,6 +93,7 @@ class Source:
     train: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     label_key: bytes = b"labels"
+    folders: tuple[str, ...] = ()
 
 
 _IDX_TRAIN = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
@@ -144,6 +151,7 @@ _MNIST = Source(
     ),
     train=_IDX_TRAIN,
     test=_IDX_TEST,
+    folders=("MNIST/raw",),
 )
 
 _FASHION_MNIST = Source(
@@ -186,6 +194,7 @@ _FASHION_MNIST = Source(
     ),
     train=_IDX_TRAIN,
     test=_IDX_TEST,
+    folders=("FashionMNIST/raw",),
 )
 
 _CIFAR10 = Source(
@@ -206,6 +215,7 @@ _CIFAR10 = Source(
     mirrors=_TORONTO,
     train=tuple(f"cifar-10-batches-py/data_batch_{batch}" for batch in range(1, 6)),
     test=("cifar-10-batches-py/test_batch",),
+    folders=(".",),
 )
 
 _CIFAR100 = Source(
@@ -227,6 +237,7 @@ _CIFAR100 = Source(
     train=("cifar-100-python/train",),
     test=("cifar-100-python/test",),
     label_key=b"fine_labels",
+    folders=(".",),
 )
 
 #: Every data set by name.

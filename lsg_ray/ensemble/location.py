@@ -38,6 +38,7 @@ from lsg_ray.ensemble.remote import (
     open_store,
 )
 from lsg_ray.errors import StoreError, StoreInputError
+from lsg_ray.places import expanded
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -57,7 +58,7 @@ _memory_lock = threading.Lock()
 
 
 def canonical_url(url: str | os.PathLike[str]) -> str:
-    """Return the one spelling of a URL: absolute for local paths, no slash at the end.
+    """Return the one spelling of a URL: absolute for local paths, no ``~``, no slash at the end.
 
     >>> canonical_url("s3://bucket/runs/a/")
     's3://bucket/runs/a'
@@ -67,7 +68,7 @@ def canonical_url(url: str | os.PathLike[str]) -> str:
     StoreInputError
         The scheme is not served, or the URL holds credentials, a query or ``..``.
     """
-    text = os.fspath(url)
+    text = expanded(url)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise StoreInputError("what is empty, or holds a NUL, is not a path or URL of a store")
     if mistyped := re.match(r"(s3|gs|gcs|file|memory):/?(?!/)", text):
@@ -121,6 +122,16 @@ def real_place(url: str | os.PathLike[str]) -> str:
     """Return the same text for all spellings of a place: links followed, ``file://`` as a path."""
     location = locate(url)
     return location.url if location.path is None else os.path.realpath(location.path)
+
+
+def is_within(inner: str | os.PathLike[str], outer: str | os.PathLike[str]) -> bool:
+    """Return whether a place is another, or lies within it, however the two are spelt.
+
+    >>> is_within("s3://bucket/a/b", "s3://bucket/a/"), is_within("s3://bucket/ab", "s3://bucket/a")
+    (True, False)
+    """
+    one, other = (f"{real_place(place).rstrip('/')}/" for place in (inner, outer))
+    return one.startswith(other)
 
 
 @lru_cache(maxsize=256)

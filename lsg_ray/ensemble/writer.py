@@ -48,6 +48,7 @@ from lsg_ray.ensemble.ledger import (
 from lsg_ray.ensemble.location import Location, UnreadableError, locate, refuse_inside_store
 from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.errors import InputError, StoreError, StoreInputError
+from lsg_ray.places import refuse_file_name
 from lsg_ray.spec import Spec
 
 #: Data that were written in the last so many seconds may be a living writer's, which adds its
@@ -111,6 +112,8 @@ def create_ensemble(
 
     Raises
     ------
+    InputError
+        The place is named as a file of another format.
     StoreInputError
         Something else is there, or another run; each differing field is named.
     StoreError
@@ -126,6 +129,7 @@ def create_ensemble(
     metadata = documents(header)
     created = False
     if not _has_root(location):
+        refuse_file_name(url, "a store")
         if location.path is not None:
             refuse_inside_store(location.path)
         _refuse_foreign(location)
@@ -150,6 +154,21 @@ def create_ensemble(
     return Plan(
         location.url, header.count, header.block_size, header.n_blocks, missing, created, grown_from
     )
+
+
+def check_name(url: str | os.PathLike[str]) -> None:
+    """Refuse the name of a file for a store, unless there is a store of that name.
+
+    Raises
+    ------
+    InputError
+        Its ending is that of another format.
+    """
+    try:
+        refuse_file_name(url, "a store")
+    except InputError:
+        if not _has_root(locate(url)):
+            raise
 
 
 def _has_root(location: Location) -> bool:

@@ -16,8 +16,9 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.statistics.opening import open_archive, open_result
-from lsg_ray.statistics.results import check_target, names_of, save_arrays, save_result
+from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.statistics.opening import attributes_in, names_in, open_archive, open_result
+from lsg_ray.statistics.results import MODEL, check_target, names_of, save_result
 
 Floats = NDArray[np.float64]
 #: Largest model that is enumerated: 2²⁰ states.
@@ -127,14 +128,14 @@ class IsingModel:
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path | str:
         """Write the model: ``.npz`` with ``J`` and ``h``, or else a Zarr group.
 
+        Both keep ``part``, ``weight`` and ``attributes``.
+
         Raises
         ------
         InputError
             As `check_target`.
         """
-        if str(path).endswith(".npz"):
-            return save_arrays({"J": self.J, "h": self.h}, path, overwrite=overwrite)
-        return save_result(self.to_dataset(), path, overwrite=overwrite)
+        return save_result(self.to_dataset(), path, overwrite=overwrite, archive=MODEL)
 
 
 def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
@@ -183,26 +184,25 @@ def _check_numbers(weight: NDArray[Any]) -> None:
 def load_model(path: str | os.PathLike[str]) -> IsingModel:
     """Read a model: a Zarr group or an ``.npz`` that holds ``J`` (N, N) and ``h`` (N,).
 
+    An ``.npz`` may hold ``part`` (N,), names, and ``weight`` (N,), numbers, too.
+
     Raises
     ------
     InputError
         Nothing readable is there, or it is no model.
     """
-    place = os.fspath(path)
+    place = expanded(path)
+    file, array = member_of(place)
+    if array is not None:
+        raise InputError(f"{place}: a model is two arrays, J and h; name {file} alone")
     try:
-        if place.endswith(".npz"):
+        if ending(place) == ".npz" and not os.path.isdir(place):
             with open_archive(place) as arrays:
-                return IsingModel(arrays["J"], arrays["h"])
+                part, weight = names_in(arrays)
+                about = attributes_in(arrays)
+                return IsingModel(arrays["J"], arrays["h"], part, about, weight)
         with open_result(place) as found:
-            part = found.get("part")
-            # Without parts, weights are numbered from zero, wherever in a network they stand.
-            return IsingModel(
-                found["J"].values,
-                found["h"].values,
-                None if part is None else names_of(part),
-                dict(found.attrs),
-                None if part is None else found["weight"].values.astype(np.int64),
-            )
+            return _from_dataset(found)
     except InputError as error:
         told = str(error)
         raise InputError(told if told.startswith(place) else f"{place}: {told}") from None
@@ -216,6 +216,18 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
         ) from None
 
 
+def _from_dataset(found: xarray.Dataset) -> IsingModel:
+    part = found.get("part")
+    # Without parts, weights are numbered from zero, wherever in a network they stand.
+    return IsingModel(
+        found["J"].values,
+        found["h"].values,
+        None if part is None else names_of(part),
+        dict(found.attrs),
+        None if part is None else found["weight"].values.astype(np.int64),
+    )
+
+
 def as_model(given: Any) -> IsingModel:
     """Return a model from a model, a path, or a pair (J, h)."""
     if isinstance(given, IsingModel):
@@ -225,7 +237,7 @@ def as_model(given: Any) -> IsingModel:
     if isinstance(given, xarray.Dataset):
         if "J" not in given or "h" not in given:
             raise InputError("Dataset without J and h given; a model has both")
-        return IsingModel(given["J"].values, given["h"].values, attributes=dict(given.attrs))
+        return _from_dataset(given)
     try:
         J, h = given
     except (TypeError, ValueError):

@@ -18,10 +18,17 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import as_sample
-from lsg_ray.statistics.configurations import Columns, Configurations, ranges
+from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.statistics.configurations import (
+    Columns,
+    Configurations,
+    chosen_array,
+    is_array_file,
+    ranges,
+)
 from lsg_ray.statistics.graph import compute, share, tree_reduce
 from lsg_ray.statistics.opening import attributes_of, open_archive, open_array, open_result
-from lsg_ray.statistics.results import names_of, save_arrays, save_result
+from lsg_ray.statistics.results import REFERENCES, names_of, save_result
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -56,8 +63,8 @@ def as_references(given: Any, model: IsingModel, count: int | None = None) -> Re
     ----------
     given
         (R, N) or (N,) ±1; Dataset or Zarr of `choose_references`; ``.npz`` with ``sigma`` (R, N),
-        or with ``sigma_low``, ``sigma_medium``, ``sigma_high``; ensemble, view, or path of a store,
-        of which those of low, medium and high energy are taken.
+        or with ``sigma_low``, ``sigma_medium``, ``sigma_high``; ``FILE.npz:NAME``, ``FILE.npy``;
+        ensemble, view, or path of a store, of which those of low, medium and high energy are taken.
     model
         Whose weights they are.  References of whole networks are cut to the part of a model that
         knows its part.
@@ -76,8 +83,8 @@ def as_references(given: Any, model: IsingModel, count: int | None = None) -> Re
     if isinstance(given, xarray.Dataset):
         return _from_dataset(given, model, count, "references")
     if isinstance(given, (str, os.PathLike)):
-        path = os.fspath(given)
-        if path.endswith((".npz", ".npy")) or attributes_of(path).get("statistic"):
+        path = expanded(given)
+        if is_array_file(path) or attributes_of(path).get("statistic"):
             return _from_file(path, model, count)
     if isinstance(given, (str, os.PathLike, Ensemble, Configurations)):
         return _from_store(as_sample(given), model, count)
@@ -148,18 +155,25 @@ def _from_dataset(
 def _from_file(path: str, model: IsingModel, count: int | None) -> References:
     source = Path(path).name
     try:
-        if path.endswith(".npy"):
-            return _made(open_array(path), None, model, count, source)
-        if not path.endswith(".npz"):
+        if not is_array_file(path):
             with open_result(path) as found:
                 return _from_dataset(found.load(), model, count, source)
-        with open_archive(path) as arrays:
+        file, array = member_of(path)
+        if ending(file) == ".npy":
+            return _made(open_array(file), None, model, count, source)
+        with open_archive(file) as arrays:
+            if array is not None:
+                chosen = chosen_array(arrays, file, array)
+                return _made(arrays[chosen], None, model, count, source)
             if "sigma" in arrays:
                 group = arrays["group"].astype(str) if "group" in arrays else None
                 return _made(arrays["sigma"], group, model, count, source)
             named = [name for name in GROUPS if f"sigma_{name}" in arrays]
             if not named:
-                raise InputError(f"holds {', '.join(arrays)}; an array sigma (R, N) is needed")
+                raise InputError(
+                    f"holds {', '.join(arrays)}; an array sigma (R, N) is needed: "
+                    f"write {path}:NAME of another"
+                )
             some = [np.atleast_2d(arrays[f"sigma_{name}"]) for name in named]
             group = np.repeat(named, [len(rows) for rows in some])
             return _made(np.concatenate(some), group, model, count, source)
@@ -285,8 +299,4 @@ def save_references(
     references: xarray.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> Path | str:
     """Write references as Zarr, or as ``.npz`` with ``sigma`` (R, N) first."""
-    if not str(path).endswith(".npz"):
-        return save_result(references, path, overwrite=overwrite)
-    arrays = {str(name): references[name].values for name in ("sigma", *references.data_vars)}
-    arrays |= {"group": references["group"].values, "row": references["row"].values}
-    return save_arrays(arrays, path, overwrite=overwrite)
+    return save_result(references, path, overwrite=overwrite, archive=REFERENCES)

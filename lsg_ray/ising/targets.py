@@ -12,9 +12,20 @@ import xarray
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.statistics.configurations import Configurations, as_configurations
+from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.statistics.configurations import (
+    Configurations,
+    as_configurations,
+    is_array_file,
+)
 from lsg_ray.statistics.moments import independent_rows, moments
-from lsg_ray.statistics.opening import attributes_of, open_archive, open_result
+from lsg_ray.statistics.opening import (
+    attributes_in,
+    attributes_of,
+    names_in,
+    open_archive,
+    open_result,
+)
 from lsg_ray.statistics.results import names_of
 
 Floats = NDArray[np.float64]
@@ -91,7 +102,8 @@ def as_target(given: Any) -> Target:
     ----------
     given
         `Target`; Dataset of `lsg_ray.moments`; (m, C); path of a moments Zarr, an ``.npz`` with
-        ``m`` and ``C``, or a store; `Ensemble`, view, or configurations (M, N) of ±1.
+        ``m`` and ``C`` or else with configurations ``sigma``, ``FILE.npz:NAME``, ``FILE.npy``, or
+        a store; `Ensemble`, view, or configurations (M, N) of ±1.
 
     Raises
     ------
@@ -101,7 +113,7 @@ def as_target(given: Any) -> Target:
     if isinstance(given, Target):
         return given
     if isinstance(given, (str, os.PathLike)):
-        return _from_path(os.fspath(given))
+        return _from_path(expanded(given))
     if isinstance(given, xarray.Dataset):
         return _from_dataset(given)
     if isinstance(given, tuple) and len(given) == 2:
@@ -120,6 +132,8 @@ def signs(given: Any) -> Configurations:
 def as_sample(given: Any) -> Configurations:
     """Return the ±1 configurations themselves, which pseudolikelihood needs.
 
+    Of an ``.npz`` they are ``sigma``, or the array that is named: ``FILE.npz:NAME``.
+
     Raises
     ------
     InputError
@@ -129,27 +143,47 @@ def as_sample(given: Any) -> Configurations:
         isinstance(given, tuple) and len(given) == 2
     )
     if isinstance(given, (str, os.PathLike)):
-        path = os.fspath(given)
-        stored = path.endswith(".npz") or attributes_of(path).get("statistic") == "moments"
-        moments_only = moments_only or stored
+        moments_only = _holds_moments(expanded(given))
     if moments_only:
         raise InputError("moments given; pseudolikelihood needs the configurations: name a store")
     return signs(given)
 
 
+def _holds_moments(text: str) -> bool:
+    """Return whether a path is of moments, and of no configurations."""
+    if not is_array_file(text):
+        return attributes_of(text).get("statistic") == "moments"
+    path, name = member_of(text)
+    if ending(path) != ".npz" or name is not None:
+        return False
+    try:
+        with open_archive(path) as arrays:
+            return "sigma" not in arrays and {"m", "C"} & set(arrays) != set()
+    except MemoryError:
+        raise
+    except Exception:  # a foreign or damaged file fails in a dozen ways; its reader tells
+        return False
+
+
 def _from_path(text: str) -> Target:
     try:
-        if text.endswith(".npz"):
-            with open_archive(text) as arrays:
-                if "m" not in arrays or "C" not in arrays:
-                    raise InputError(f"holds {', '.join(arrays)}; m and C are needed")
-                return Target(arrays["m"], arrays["C"], attributes={"source": Path(text).name})
-        attributes = attributes_of(text)
-        if attributes.get("statistic") == "moments":
+        if is_array_file(text):
+            path, name = member_of(text)
+            if ending(path) == ".npz" and name is None:
+                with open_archive(path) as arrays:
+                    if "m" in arrays and "C" in arrays:
+                        return _from_archive(arrays, Path(path).name)
+                    if "sigma" not in arrays:
+                        raise InputError(
+                            f"holds {', '.join(arrays)}; m and C are needed, or configurations "
+                            f"sigma: write {path}:NAME of an array"
+                        )
+        elif attributes_of(text).get("statistic") == "moments":
             with open_result(text) as found:
                 return _from_dataset(found.load())
     except InputError as error:
-        raise InputError(f"{text}: {error}") from None
+        told = str(error)
+        raise InputError(told if told.startswith(text) else f"{text}: {told}") from None
     except MemoryError:
         raise
     except Exception as error:
@@ -161,26 +195,37 @@ def _from_path(text: str) -> Target:
     return _from_dataset(moments(signs(text)))
 
 
+def _from_archive(arrays: Any, name: str) -> Target:
+    part, weight = names_in(arrays)
+    for what, values in (("part", part), ("weight", weight)):
+        if values is not None and values.shape != arrays["m"].shape:
+            raise InputError(f"{what} of shape {values.shape} given; m has {arrays['m'].shape}")
+    found = xarray.Dataset(attrs=attributes_in(arrays))
+    attributes = {"source": name, **_kept(found)}
+    return Target(arrays["m"], arrays["C"], _count(found), part, weight, attributes)
+
+
+def _count(found: xarray.Dataset) -> float | None:
+    count = independent_rows(found)
+    return None if np.isnan(count) else count
+
+
+def _kept(found: xarray.Dataset) -> dict[str, Any]:
+    """Return attributes of moments that a model of them keeps."""
+    keep = ("source", "spec_hash", "where", "sampling_seed")
+    return {name: found.attrs[name] for name in keep if name in found.attrs}
+
+
 def _from_dataset(found: xarray.Dataset) -> Target:
     missing = [name for name in ("m", "C") if name not in found]
     if missing:
         raise InputError(
             f"moments without {' and '.join(missing)} given; make them with lsg moments"
         )
-    count = independent_rows(found)
     part, weight = None, None
     if "part" in found.coords:
         part, weight = names_of(found["part"]), found["weight"].values.astype(np.int64)
-    keep = ("source", "spec_hash", "where", "sampling_seed")
-    attributes = {name: found.attrs[name] for name in keep if name in found.attrs}
-    return Target(
-        found["m"].values,
-        found["C"].values,
-        None if np.isnan(count) else count,
-        part,
-        weight,
-        attributes,
-    )
+    return Target(found["m"].values, found["C"].values, _count(found), part, weight, _kept(found))
 
 
 def _checked(m: Any, C: Any) -> tuple[Floats, Floats]:

@@ -3,3 +3,7 @@
 From bottom to top: `style` is how figures look, `figures` holds one file per figure, `sections`
 chooses and captions them, `page` writes the folder (`lsg_ray.report.page.write_report`).
 """
+
+from lsg_ray.report.backend import load_matplotlib
+
+load_matplotlib()

@@ -24,6 +24,7 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.ising.survey import Survey
 from lsg_ray.landscape.survey import Survey as SolutionSurvey
+from lsg_ray.places import expanded
 from lsg_ray.report.landscape import TITLES, landscape_sections
 from lsg_ray.report.section import Section
 from lsg_ray.report.sections import SETS, inputs_section, rejected_counts, sections
@@ -89,7 +90,7 @@ def write_report(
     -----
     About 2 s for 675 weights, most of it drawing; O(N²) time for N weights.
     """
-    target = Path(folder)
+    target = Path(expanded(folder))
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; name a folder for the report")
     counts = rejected_counts(ensemble) if rejected is None else np.asarray(rejected, np.int64)
@@ -122,7 +123,7 @@ def write_solutions_report(
     ``survey`` is from `lsg_ray.landscape.survey.survey`, or the reason why there is none; ``glass``
     are overlaps of replicas of other systems, by name, to be shown beside.
     """
-    target = Path(folder)
+    target = Path(expanded(folder))
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; name a folder for the report")
     if isinstance(survey, str):

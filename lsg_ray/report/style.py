@@ -107,7 +107,7 @@ def render(figure: Figure) -> bytes:
     """Return a figure as PNG; equal figures give equal bytes with the same matplotlib."""
     buffer = io.BytesIO()
     with paper():
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(buffer, format="png", backend="agg", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 

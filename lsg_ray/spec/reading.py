@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lsg_ray.errors import SpecError
+from lsg_ray.places import expanded
 from lsg_ray.spec.model import Spec, name_of, parse_spec, shown
 
 #: Most bytes of a specification's file, and keys that merges put into it; ours have none.
@@ -34,7 +35,7 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
         The file is missing, is not YAML, or a field is wrong.
     """
     try:
-        with Path(path).open("rb") as file:
+        with Path(expanded(path)).open("rb") as file:
             data = file.read(MAX_FILE + 1)
         if len(data) > MAX_FILE:
             raise SpecError([f"over {MAX_FILE:,} bytes long; this is no specification"], str(path))

@@ -21,8 +21,9 @@ from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
+from lsg_ray.places import Place, ending, expanded, member_of
 from lsg_ray.rng import Stage, generator
-from lsg_ray.statistics.opening import open_archive, open_array, require_file
+from lsg_ray.statistics.opening import local_file, open_archive, open_array, require_file
 
 
 class Configurations:
@@ -115,8 +116,9 @@ def as_configurations(given: Any) -> Configurations:
     Parameters
     ----------
     given
-        `Ensemble`, view, or the URL of a store; NumPy, Dask or xarray array (M, N), or nested
-        lists.  Integers must be ±1; floating-point numbers are binary weights if all are ±1.
+        `Ensemble`, view, or the URL of a store; ``FILE.npy``, ``FILE.npz`` or ``FILE.npz:NAME``;
+        NumPy, Dask or xarray array (M, N), or nested lists.  Integers must be ±1; floating-point
+        numbers are binary weights if all are ±1.
 
     Raises
     ------
@@ -126,6 +128,8 @@ def as_configurations(given: Any) -> Configurations:
     if isinstance(given, Configurations):
         return given
     if isinstance(given, (str, os.PathLike)):
+        if is_array_file(given):
+            return read_array(given)
         given = open_ensemble(given)
     if isinstance(given, Ensemble):
         return StoredConfigurations(given)
@@ -340,18 +344,31 @@ def take_any(source: Configurations, rows: NDArray[np.int64]) -> NDArray[Any]:
     return found
 
 
-def is_array_file(place: str) -> bool:
+def is_array_file(place: Place) -> bool:
     """Return whether a place names an array in a file: ``.npy``, ``.npz`` or ``.npz:NAME``."""
-    path, name = _split(place)
-    return path.endswith((".npy", ".npz")) or name is not None
+    path, _ = member_of(place)
+    return ending(path) in (".npy", ".npz") and not os.path.isdir(expanded(path))
 
 
-def _split(place: str) -> tuple[str, str | None]:
-    path, colon, name = place.rpartition(":")
-    return (path, name) if colon and path.endswith(".npz") else (place, None)
+def chosen_array(arrays: Any, path: str, name: str | None) -> str:
+    """Return which array of an ``.npz`` is meant: that of a name, ``sigma``, or the only one.
+
+    Raises
+    ------
+    InputError
+        No array has the name, or it cannot be told without one.
+    """
+    names = list(arrays)
+    implied = "sigma" if "sigma" in names else names[0] if len(names) == 1 else None
+    wanted = implied if name is None else name
+    if wanted is None or wanted not in names:
+        raise InputError(
+            f"{path} holds {', '.join(names) or 'nothing'}; write {path}:NAME of an array"
+        )
+    return wanted
 
 
-def read_array(place: str) -> ArrayConfigurations:
+def read_array(place: Place) -> ArrayConfigurations:
     """Read configurations (M, N) from ``FILE.npy``, or ``FILE.npz`` (``sigma``, or ``:NAME``).
 
     Raises
@@ -359,19 +376,16 @@ def read_array(place: str) -> ArrayConfigurations:
     InputError
         The file cannot be read, holds Python objects, or has no such array.
     """
-    path, name = _split(place)
+    text = os.fspath(place)
+    given, name = member_of(text)
     try:
+        path = local_file(given)
         require_file(path)
         if not zipfile.is_zipfile(path):
-            return ArrayConfigurations(open_array(path), place)
+            return ArrayConfigurations(open_array(path), text)
         with open_archive(path) as arrays:
-            names = list(arrays)
-            wanted = name or ("sigma" if "sigma" in names else names[0] if len(names) == 1 else "")
-            if wanted not in names:
-                raise InputError(
-                    f"{path} holds {', '.join(names) or 'nothing'}; write {path}:NAME of an array"
-                )
-            return ArrayConfigurations(np.asarray(arrays[wanted]), place)
+            wanted = chosen_array(arrays, given, name)
+            return ArrayConfigurations(np.asarray(arrays[wanted]), text)
     except InputError:
         raise
     except MemoryError:
@@ -379,7 +393,7 @@ def read_array(place: str) -> ArrayConfigurations:
     except Exception as error:  # a damaged archive fails in a dozen ways
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(
-            f"{path}: cannot be read as an array of numbers ({reason}); write it with numpy.save"
+            f"{given}: cannot be read as an array of numbers ({reason}); write it with numpy.save"
         ) from None
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.block import Block, RealBlock
 from lsg_ray.ensemble.layout import LAYER, pack
 from lsg_ray.ensemble.ledger import each_record
-from lsg_ray.ensemble.location import locate
+from lsg_ray.ensemble.location import is_within, locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError, LsgError, StoreInputError
@@ -211,7 +211,8 @@ def write_ensemble(
         raise InputError(f"{view.name}: only whole configurations of a store can be stored")
     view.require(1, "a store")
     source = root.ensemble
-    if locate(url).url == source.url:
+    inside = locate(url).path is None and is_within(url, source.url)
+    if inside or is_within(source.url, url):
         raise StoreInputError(f"{source.url} is where the configurations come from; name another")
     spec = source.spec.replace(
         ensemble={"count": view.n_rows, "block_size": min(source.block_size, view.n_rows)}

@@ -26,6 +26,7 @@ from lsg_ray.ensemble.location import Location, UnreadableError, locate
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import InputError
+from lsg_ray.places import Place, expanded
 from lsg_ray.spec.model import name_of, shown
 from lsg_ray.statistics.seal import INDEX, check_seal
 from lsg_ray.statistics.unpacking import (
@@ -36,10 +37,11 @@ from lsg_ray.statistics.unpacking import (
     unpacked_bytes,
 )
 
-Place = str | os.PathLike[str]
-
 #: On an object store, beside a result whose upload was begun and has not ended.
 MARK = ".lsg.upload.json"
+
+#: In an ``.npz`` of ours, beside its arrays: the attributes of the result, as JSON.
+ATTRIBUTES = "attributes"
 
 #: What a file may take in memory in any case; above, at most so many times the bytes that it holds.
 #: Each number counts as 8 bytes at least, which it takes once it is worked on.
@@ -124,7 +126,7 @@ def open_archive(path: Place) -> Iterator[Any]:
     OSError, ValueError, ...
         What NumPy raises where nothing readable is there.
     """
-    path = _local(path)
+    path = local_file(path)
     require_file(path)
     claimed = 0
     with zipfile.ZipFile(path) as archive:
@@ -142,6 +144,39 @@ def open_archive(path: Place) -> Iterator[Any]:
         yield arrays
 
 
+def attributes_in(arrays: Any) -> dict[str, Any]:
+    """Return the attributes of a result in an ``.npz``; empty if there are none."""
+    if ATTRIBUTES not in arrays:
+        return {}
+    told = arrays[ATTRIBUTES]
+    if told.shape or told.dtype.kind != "U":
+        return {}
+    try:
+        found = parse_json(str(told).encode())
+    except ValueError:  # also half a character
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def names_in(arrays: Any) -> tuple[NDArray[np.str_] | None, NDArray[np.int64] | None]:
+    """Return the part and the number of each weight in an ``.npz``; None where it does not say.
+
+    Raises
+    ------
+    InputError
+        They are no text, or no integers.
+    """
+    if "part" not in arrays:
+        return None, None  # then weights are numbered from zero, wherever they stand
+    part = arrays["part"]
+    if part.dtype.kind not in "SU" or part.ndim != 1:
+        raise InputError(f"part holds {part.dtype} of shape {part.shape}; names (N,) are needed")
+    weight = arrays["weight"] if "weight" in arrays else np.arange(len(part))
+    if weight.dtype.kind not in "iu":
+        raise InputError(f"weight holds {weight.dtype}; numbers of weights are integers")
+    return part.astype(str), weight.astype(np.int64)
+
+
 def open_array(path: Place) -> NDArray[Any]:
     """Read an ``.npy``, without Python objects.
 
@@ -152,7 +187,7 @@ def open_array(path: Place) -> NDArray[Any]:
     OSError, ValueError, ...
         What NumPy raises where nothing readable is there.
     """
-    path = _local(path)
+    path = local_file(path)
     length = require_file(path)
     with open(path, "rb") as file:
         claimed = array_bytes(file, length)
@@ -162,13 +197,19 @@ def open_array(path: Place) -> NDArray[Any]:
         return found
 
 
-def _local(path: Place) -> Place:
-    """Return the path that a ``file://`` URL means."""
+def local_file(path: Place) -> str | Path:
+    """Return the path that a ``file://`` URL, or a ``~``, means.
+
+    Raises
+    ------
+    InputError
+        It is a URL of elsewhere.
+    """
     if "://" not in str(path):
-        return path
+        return expanded(path)
     found = locate(path).path
     if found is None:
-        raise InputError(f"{os.fspath(path)}: an .npz is read from a local path")
+        raise InputError(f"{os.fspath(path)}: a file of arrays is read from a local path")
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.errors import StoreError
+from lsg_ray.places import expanded
 from lsg_ray.statistics.graph import Progress, compute_each
 from lsg_ray.statistics.opening import open_archive
 
@@ -58,7 +59,7 @@ def compute_pieces(
     if folder is None:
         return compute_each(leaves, lambda _place, _piece: None, progress)
     # A scan is a few thousand pieces of some kilobytes: a file each.
-    place = Path(folder) / _digest((*fingerprint, kind.__name__, len(leaves)))
+    place = Path(expanded(folder)) / _digest((*fingerprint, kind.__name__, len(leaves)))
     kept = {n: piece for n in range(len(leaves)) if (piece := _load(place / f"{n}.npz", kind))}
     missing = [n for n in range(len(leaves)) if n not in kept]
     try:
@@ -93,7 +94,7 @@ def pieces_of(target: str | os.PathLike[str]) -> Path | None:
     """Return where pieces of a result are kept: beside it, hidden; nowhere of one at a URL."""
     if "://" in str(target):
         return None
-    path = Path(target).resolve()
+    path = Path(expanded(target)).resolve()
     name = hashlib.sha256(path.name.encode()).hexdigest()[:12]
     return path.with_name(f".lsg.{name}.pieces")
 

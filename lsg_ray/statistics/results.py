@@ -1,4 +1,7 @@
-"""Results: where they come from, and how they get to disk (as Zarr, whole or not at all)."""
+"""Results: where they come from, and how they get to disk, whole or not at all.
+
+As Zarr; moments, models and references also as ``.npz``, if the name says so.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xarray
@@ -16,9 +20,12 @@ from zarr.codecs import ZstdCodec
 from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
 from lsg_ray.ensemble.owned import scratch, staging
 from lsg_ray.errors import InputError, StoreError, masked
+from lsg_ray.places import ending, expanded, refuse_file_name
 from lsg_ray.statistics.opening import (
+    ATTRIBUTES,
     MARK,
     Place,
+    attributes_in,
     attributes_of,
     open_archive,
     open_result,
@@ -27,24 +34,51 @@ from lsg_ray.statistics.opening import (
 from lsg_ray.statistics.seal import DamagedWarning, seal
 
 
-def check_target(path: Place, overwrite: bool = False) -> Location:
+class Archive(NamedTuple):
+    """Arrays of an ``.npz`` of one kind: those that it has in any case, and others that it may."""
+
+    needed: frozenset[str]
+    others: frozenset[str]
+
+
+#: Kinds of results that are read from an ``.npz`` too, and so written.
+MOMENTS = Archive(frozenset({"m", "C"}), frozenset({"part", "weight"}))
+MODEL = Archive(frozenset({"J", "h"}), frozenset({"part", "weight"}))
+REFERENCES = Archive(frozenset({"sigma"}), frozenset({"energy", "accuracy", "group", "row"}))
+
+
+def check_target(path: Place, overwrite: bool = False, archive: Archive | None = None) -> Location:
     """Return the location of a result to be, before any work is done for it.
+
+    Parameters
+    ----------
+    path
+        Where it is to be.
+    overwrite
+        Whether an earlier result may be replaced.
+    archive
+        What an ``.npz`` of it holds; None if it is written as Zarr alone.
 
     Raises
     ------
     InputError
         Something is there already (other than a result that may be overwritten), the folder above
-        is not there, or the place is inside a store or another result.
+        is not there, the place is inside a store or another result, or its ending is that of a
+        format that is not written.
     StoreError
         An object store does not answer, or refuses.
     """
     if not str(path).strip():
         raise InputError(f"{str(path)!r} given; name a place for the result")
     location = locate(path)
-    if "://" in str(path) and location.url.endswith(".npz"):
-        raise InputError(f"{path} given; an .npz goes to a local path: leave its ending out")
-    # Its own spelling: what a person has written is what errors show.
-    target = location.path if "://" in str(path) else Path(path)
+    target = _target(location, path)
+    if archive is not None and ending(location.url) == ".npz":
+        if target is None:
+            raise InputError(f"{path} given; an .npz goes to a local path: leave its ending out")
+        _check_archive(target, overwrite, archive)
+        return location
+    names = "NAME.zarr" if archive is None else "NAME.zarr, or NAME.npz on a local disk"
+    refuse_file_name(path, "this result", names)
     if target is None:
         _check_remote(location, overwrite)
         return location
@@ -54,9 +88,33 @@ def check_target(path: Place, overwrite: bool = False) -> Location:
             raise InputError(f"{target} exists; name another place or pass --overwrite")
         if target.is_symlink() or not _is_result(location):
             raise InputError(_no_result(str(target)))
-    if not target.resolve().parent.is_dir():
-        raise InputError(f"{target.resolve().parent} is not a folder; make it first")
+    _check_parent(target)
     return location
+
+
+def _target(location: Location, path: Place) -> Path | None:
+    """Return a local place as a person has written it, which is what errors show."""
+    return location.path if "://" in str(path) else Path(expanded(path))
+
+
+def _check_parent(target: Path) -> None:
+    above = target.absolute().parent.resolve()
+    if not above.is_dir():
+        raise InputError(f"{above} is not a folder; make it first")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{above} may not be written; change its permissions or name another")
+
+
+def _check_archive(target: Path, overwrite: bool, archive: Archive) -> None:
+    refuse_inside_store(target)
+    if os.path.lexists(target):
+        if not overwrite:
+            raise InputError(f"{target} exists; name another place or pass --overwrite")
+        if not target.is_file():
+            raise InputError(_no_result(str(target)))
+        if not _holds(target, archive):
+            raise InputError(f"{target} holds other arrays; it is not overwritten")
+    _check_parent(target)
 
 
 def _check_remote(location: Location, overwrite: bool) -> None:
@@ -109,8 +167,17 @@ def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
     return meanings[part.values]
 
 
-def save_result(result: xarray.Dataset, path: Place, *, overwrite: bool = False) -> Path | str:
+def save_result(
+    result: xarray.Dataset,
+    path: Place,
+    *,
+    overwrite: bool = False,
+    archive: Archive | None = None,
+) -> Path | str:
     """Write a result as Zarr that `xarray.open_zarr` reads; a half-written one is never visible.
+
+    Where ``archive`` says what an ``.npz`` of it holds, and the place ends so, it is written as
+    arrays by name, with its attributes as JSON in ``attributes``.
 
     All chunks are written, with checksums.  On an object store the root document comes last; a
     result that is overwritten stays until the new one stands whole beside it.  What a killed
@@ -123,12 +190,14 @@ def save_result(result: xarray.Dataset, path: Place, *, overwrite: bool = False)
     StoreError
         The disk is full or may not be written; nothing is left behind.  An object store refuses.
     """
-    location = check_target(path, overwrite)
+    location = check_target(path, overwrite, archive)
+    if archive is not None and ending(location.url) == ".npz":
+        return _write_arrays(_as_arrays(result), Path(_target(location, path) or ""))
     if location.path is None:
         with scratch("result") as folder:
             _upload(_write(result, folder / "result"), location)
         return location.url
-    target = location.path if "://" in str(path) else Path(path)
+    target = Path(_target(location, path) or "")
     try:
         with staging(target) as (staged, replaced):
             _write(result, staged)
@@ -141,11 +210,7 @@ def save_result(result: xarray.Dataset, path: Place, *, overwrite: bool = False)
 
 
 def _write(result: xarray.Dataset, folder: Path) -> Path:
-    told = {
-        name: masked(value) if isinstance(value, str) else value
-        for name, value in result.attrs.items()
-    }
-    flagged = _as_flags(result).assign_attrs(told)
+    flagged = _as_flags(result).assign_attrs(_told(result))
     encoding = {name: {"compressors": ZstdCodec(checksum=True)} for name in flagged.variables}
     with warnings.catch_warnings():
         # Consolidated metadata is young in Zarr v3; a finished result never changes, so it
@@ -157,6 +222,27 @@ def _write(result: xarray.Dataset, folder: Path) -> Path:
         )  # fmt: skip
     seal(folder)
     return folder
+
+
+def _told(result: xarray.Dataset) -> dict[str, object]:
+    """Return attributes in which URLs hold no secrets."""
+    return {
+        str(name): masked(value) if isinstance(value, str) else value
+        for name, value in result.attrs.items()
+    }
+
+
+def _as_arrays(result: xarray.Dataset) -> dict[str, np.ndarray]:
+    """Return the arrays of a result by name, text as text, and its attributes as JSON."""
+    # Without parts, weights are numbered from zero, wherever in a network they stand.
+    implied = {"weight_"} if "part" in result.coords else {"weight_", "weight"}
+    names = [*result.data_vars, *(name for name in result.coords if name not in implied)]
+    arrays = {
+        str(name): names_of(found) if "flag_meanings" in found.attrs else found.values
+        for name, found in ((name, result[name]) for name in names)
+    }
+    told = json.dumps(_told(result), default=lambda value: value.tolist())
+    return {**arrays, ATTRIBUTES: np.array(told)}
 
 
 def _upload(folder: Path, location: Location) -> None:
@@ -228,7 +314,7 @@ def read_kept(place: Path, key: str) -> xarray.Dataset | None:
 
     Of a damaged one a `DamagedWarning` tells.
     """
-    if not os.path.lexists(place):
+    if not os.path.lexists(expanded(place)):
         return None
     try:
         with open_result(place) as found:
@@ -242,11 +328,13 @@ def read_kept(place: Path, key: str) -> xarray.Dataset | None:
         return None
 
 
-def _holds(target: Path, names: set[str]) -> bool:
-    """Return whether a file is an ``.npz`` with just these arrays."""
+def _holds(target: Path, archive: Archive) -> bool:
+    """Return whether a file is an ``.npz`` of ours, or has just these arrays."""
     try:
         with open_archive(target) as found:
-            return set(found) == names
+            more = set(found) - archive.needed
+            ours = "statistic" in attributes_in(found) or more <= archive.others
+            return set(found) >= archive.needed and ours
     except MemoryError:
         raise
     except Exception:  # a damaged or foreign file fails in a dozen ways
@@ -263,13 +351,12 @@ def save_arrays(arrays: dict[str, np.ndarray], path: Place, *, overwrite: bool =
     StoreError
         The disk is full or may not be written.
     """
-    target = Path(path)
-    if target.is_file() and overwrite:
-        refuse_inside_store(target)
-        if not _holds(target, set(arrays)):
-            raise InputError(f"{target} holds other arrays; it is not overwritten")
-    else:
-        check_target(path)
+    target = Path(expanded(path))
+    _check_archive(target, overwrite, Archive(frozenset(arrays), frozenset()))
+    return _write_arrays(arrays, target)
+
+
+def _write_arrays(arrays: dict[str, np.ndarray], target: Path) -> Path:
     try:
         with staging(target) as (staged, _):
             with open(staged, "xb") as file:

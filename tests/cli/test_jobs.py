@@ -177,6 +177,19 @@ def test_what_does_not_fit_is_refused(source, stage, options, match):
         plan_job(source, "s3://bucket/out", stage, options)
 
 
+@pytest.mark.parametrize("out", ["s3://bucket/in/", "s3://bucket", "s3://bucket/in/x"])
+def test_what_is_read_is_not_written(out):
+    with pytest.raises(InputError, match="is what is read"):
+        plan_job("s3://bucket/in", out, "fit")
+
+
+def test_names_of_files_are_refused_and_homes_are_absolute(monkeypatch):
+    with pytest.raises(InputError, match=r"x\.npz given; a store is a folder"):
+        plan_job(Spec(), "s3://bucket/x.npz")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert plan_job(Spec(), "~/x").words[-1] == "/home/me/x"
+
+
 @pytest.mark.parametrize(
     "out", ["out.zarr", "./x", "memory://x", "ftp://x/y", "/a\nb", "s3://bucket/../c"]
 )

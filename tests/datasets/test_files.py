@@ -11,7 +11,7 @@ import pytest
 from lsg_ray import datasets
 from lsg_ray.datasets import files, formats
 from lsg_ray.datasets.registry import SOURCES
-from lsg_ray.errors import DataError
+from lsg_ray.errors import DataError, InputError
 from lsg_ray.spec import DATASET_SHAPES
 from tests.datasets.made import (
     N_TEST,
@@ -75,6 +75,61 @@ def test_own_folder__any_form_of_the_files(monkeypatch, own, rng, form):
     assert raw.test_labels.tobytes() == contents["t10k-labels-idx1-ubyte.gz"][8:]
     assert (raw.image_shape, raw.n_classes, raw.white) == ((5, 4), 10, 255)
     assert datasets.fetch("mnist") == own
+
+
+@pytest.mark.parametrize("form", ["published", "unpacked"])
+@pytest.mark.parametrize("dotted", [False, True])
+@pytest.mark.parametrize("within", [".", "raw", "MNIST/raw", "../MNIST/raw"])
+def test_own_folder__names_and_folders_of_other_tools(monkeypatch, own, rng, form, dotted, within):
+    published = forms(register_idx(monkeypatch, idx_contents(rng)))[form]
+    names = {name: name.replace("-idx", ".idx") if dotted else name for name in published}
+    own.mkdir()
+    write_all(own / within, {names[name]: data for name, data in published.items()})
+    assert datasets.load_images("mnist").train_pixels.shape == (N_TRAIN, 20)
+    folder = datasets.fetch("mnist")
+    assert folder == (own.parent / "MNIST" / "raw" if within.startswith("..") else own)
+    status = datasets.dataset_status()[1]
+    assert (status.name, status.folder, status.missing) == ("mnist", folder, ())
+    assert status.n_bytes == sum(map(len, published.values()))
+
+
+def test_own_folder__of_several_copies_the_hash_decides(monkeypatch, own, rng):
+    published = register_idx(monkeypatch, idx_contents(rng))
+    write_all(own, {**published, TRAIN_IMAGES: b"damaged"})
+    with pytest.raises(DataError, match=TRAIN_IMAGES):
+        datasets.load_images("mnist")
+    good = gzip.decompress(published[TRAIN_IMAGES])
+    (own / "train-images.idx3-ubyte").write_bytes(good)
+    assert datasets.load_images("mnist").train_pixels.tobytes() == good[16:]
+
+
+def test_own_folder__of_another_set_in_the_layout_of_torchvision_is_not_taken(
+    monkeypatch, own, rng, mirrors
+):
+    published = register_idx(monkeypatch, idx_contents(rng), [mirrors[0].url])
+    mirrors[0].files = published
+    write_all(own.parent / "FashionMNIST" / "raw", published)
+    (own.parent / "MNIST" / "raw").mkdir(parents=True)
+    assert datasets.fetch("mnist") == own.parent.parent / "cache" / "mnist"
+
+
+def test_own_folder__an_archive_lies_where_torchvision_puts_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("LSG_DATA_DIR", str(tmp_path))
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"no archive")
+    with pytest.raises(DataError, match=r"tar.gz: SHA-256 .*rename .*python.tar.gz to have"):
+        datasets.load_images("cifar10")
+
+
+@pytest.mark.parametrize("variable", ["LSG_DATA_DIR", "LSG_CACHE_DIR"])
+def test_folders__may_be_named_from_home(monkeypatch, tmp_path, rng, variable):
+    published = register_idx(monkeypatch, idx_contents(rng))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(variable, "~/d")
+    write_all(tmp_path / "d" / "mnist", published)
+    assert datasets.fetch("mnist") == tmp_path / "d" / "mnist"
+    monkeypatch.setenv(variable, "~nobody-of-that-name/d")
+    with pytest.raises(InputError, match="no home folder of ~nobody-of-that-name is known"):
+        datasets.fetch("mnist")
 
 
 def test_own_folder__content_hash_covers_every_array(monkeypatch, own, rng):

@@ -56,17 +56,19 @@ def test_enumeration__of_two_spins_is_in_closed_form():
         enumerate_model(IsingModel(np.zeros((21, 21)), np.zeros(21)))
 
 
-@pytest.mark.parametrize("suffix", ["npz", "zarr"])
+@pytest.mark.parametrize("suffix", ["npz", "Npz", "zarr"])
 def test_saved_model__reads_back_the_same(tmp_path, suffix):
     J, h = couplings(4)
-    model = IsingModel(J, h, np.array(["LB", "LB", "RB", "RB"]), {"delta": 0.1})
+    part, weight = np.array(["LB", "LB", "RB", "RB"]), np.array([3, 4, 7, 9])
+    model = IsingModel(J, h, part, {"delta": 0.1}, weight)
     path = model.save(tmp_path / f"model.{suffix}")
     again = load_model(path)
     np.testing.assert_array_equal(again.J, model.J)
     np.testing.assert_array_equal(again.h, model.h)
+    assert again.part.tolist() == ["LB", "LB", "RB", "RB"]
+    assert again.weight.tolist() == [3, 4, 7, 9]
+    assert again.attributes["delta"] == 0.1
     if suffix == "zarr":
-        assert again.part.tolist() == ["LB", "LB", "RB", "RB"]
-        assert again.attributes["delta"] == 0.1
         assert xarray.open_zarr(path)["J"].attrs["units"] == "nat"
     with pytest.raises(InputError, match="exists"):
         model.save(path)
@@ -102,8 +104,29 @@ def test_misfits__are_refused(tmp_path):
     for name in ("text.npz", "other.npz", "nothing.zarr"):
         with pytest.raises(InputError, match="not a model"):
             load_model(tmp_path / name)
+    with pytest.raises(InputError, match=r"a model is two arrays, J and h; name .*other.npz alone"):
+        load_model(tmp_path / "other.npz:a")
     with pytest.raises(InputError, match="a model is an IsingModel, a path"):
         as_model(3)
+
+
+def test_arrays_of_others__are_read_and_their_parts_checked(tmp_path):
+    J, h = couplings(3)
+    np.savez(tmp_path / "plain.npz", J=J, h=h)
+    assert load_model(tmp_path / "plain.npz").part is None
+    IsingModel(J, h).save(tmp_path / "plain.npz", overwrite=True)  # no more than it was
+    assert load_model(tmp_path / "plain.npz").weight is None
+    for part, weight, says in (
+        (["LB"] * 2, [0, 1, 2], "part of shape"),
+        ([1, 2, 3], [0, 1, 2], "part holds int64"),
+        (["LB"] * 3, [0.5, 1, 2], "weight holds float64"),
+        (["LB"] * 3, [1, 1, 2], r"weight\[1\] is 1"),
+    ):
+        np.savez(tmp_path / "bad.npz", J=J, h=h, part=part, weight=weight)
+        with pytest.raises(InputError, match=says):
+            load_model(tmp_path / "bad.npz")
+    np.savez(tmp_path / "odd.npz", J=J, h=h, attributes="{no JSON")
+    assert load_model(tmp_path / "odd.npz").attributes == {}
 
 
 def test_histograms__count_every_parameter_once():

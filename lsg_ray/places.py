@@ -1,0 +1,94 @@
+"""Places that people name: what ``~`` means in a path, and what an ending says of a format.
+
+Nothing here looks at a disk, except for who has a home.  A URL is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+
+from lsg_ray.errors import InputError
+
+Place = str | os.PathLike[str]
+
+#: Endings of files, none of them a folder's: a store or result of that name would mislead.
+FILE_ENDINGS = frozenset({
+    ".npz", ".npy", ".nc", ".nc4", ".h5", ".hdf5", ".mat", ".pt", ".pth", ".pkl", ".pickle",
+    ".parquet", ".feather", ".arrow", ".csv", ".tsv", ".txt", ".json", ".yaml", ".yml", ".toml",
+    ".html", ".md", ".png", ".jpg", ".jpeg", ".svg", ".pdf", ".gif", ".zip", ".tar", ".gz", ".tgz",
+    ".bz2", ".xz", ".zst", ".7z",
+})  # fmt: skip
+
+
+def expanded(place: Place) -> str:
+    """Return a place with the home folder that a ``~`` or ``~USER`` at its head stands for.
+
+    A shell does so in ``--out ~/x`` and not in ``--out=~/x``; Python's functions nowhere.
+
+    >>> expanded("s3://bucket/~me/x"), expanded("./~x")
+    ('s3://bucket/~me/x', './~x')
+
+    Raises
+    ------
+    InputError
+        Nobody of that name has a home here.
+    """
+    text = os.fspath(place)
+    if not isinstance(text, str) or not text.startswith("~"):
+        return text
+    found = os.path.expanduser(text)
+    if found.startswith("~"):
+        who = text.partition("/")[0]
+        raise InputError(
+            f"{text}: no home folder of {who} is known here; write the whole path, or ./{text} for "
+            "a name that begins with ~"
+        )
+    return found
+
+
+def ending(place: Place) -> str:
+    """Return the ending of a name in small letters, with its point; of a URL too.
+
+    >>> ending("a/M.NPZ"), ending("s3://bucket/a.zarr/"), ending("b.c/d"), ending(".npz")
+    ('.npz', '.zarr', '', '')
+    """
+    return os.path.splitext(os.fspath(place).rstrip("/"))[1].lower()
+
+
+def member_of(place: Place) -> tuple[str, str | None]:
+    """Return file and array of ``FILE.npz:NAME``; of any other place itself and None.
+
+    >>> member_of("a/b.NPZ:sigma"), member_of("s3://b/c")
+    (('a/b.NPZ', 'sigma'), ('s3://b/c', None))
+    """
+    text = os.fspath(place)
+    path, colon, name = text.rpartition(":")
+    return (path, name) if colon and ending(path) == ".npz" else (text, None)
+
+
+def refuse_file_name(place: Place, what: str, instead: str = "NAME.zarr") -> None:
+    """Refuse a name whose ending says that a file of another format is wanted.
+
+    Parameters
+    ----------
+    place
+        Where a folder is to be made.
+    what
+        What that is, for the message: ``a store``.
+    instead
+        How such a folder may be named.
+
+    Raises
+    ------
+    InputError
+        Quotes the ending.
+
+    >>> refuse_file_name("m.csv", "a store")
+    Traceback (most recent call last):
+    ...
+    lsg_ray.errors.InputError: m.csv given; a store is a folder, and no .csv file: name it NAME.zarr
+    """
+    if (kind := ending(place)) in FILE_ENDINGS:
+        raise InputError(
+            f"{os.fspath(place)} given; {what} is a folder, and no {kind} file: name it {instead}"
+        )
