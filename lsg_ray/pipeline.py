@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import xarray
-import yaml
 
+from lsg_ray.arrays import numpy_defaults
 from lsg_ray.cluster.dask import dask_session
 from lsg_ray.cluster.progress import Style
 from lsg_ray.cluster.sample import sample
@@ -42,7 +42,7 @@ from lsg_ray.ising.dynamics import Task
 from lsg_ray.ising.survey import Survey, cannot_survey, survey
 from lsg_ray.landscape.survey import Survey as SolutionSurvey
 from lsg_ray.places import expanded, refuse_file_name
-from lsg_ray.spec import Spec
+from lsg_ray.spec import Spec, as_yaml
 from lsg_ray.statistics.before_after import CONFIGURATIONS, symmetry_effect
 from lsg_ray.statistics.maps import FEWEST, embed
 from lsg_ray.statistics.moments import moments
@@ -59,6 +59,7 @@ MEASURED = ("moments", "overlaps", "distances", "map")
 SK_SPINS, SK_TEMPERATURES, SK_REPLICAS = 128, (0.3, 1.5), 32
 
 
+@numpy_defaults
 def run(
     spec: Spec,
     folder: str | os.PathLike[str],
@@ -109,7 +110,7 @@ def run(
     dataset = load_dataset(spec.dataset)
     store = place / "ensemble.zarr"
     timed("sample", lambda: sample(spec, store, address=address, workers=workers, style=style))
-    (place / "spec.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False))
+    (place / "spec.yaml").write_text(as_yaml(spec))
     timed("verify", lambda: _verify(store))
     ensemble = open_ensemble(store)
     if not ensemble.binary:

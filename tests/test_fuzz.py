@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +22,7 @@ from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import missing_blocks
 from lsg_ray.errors import LsgError, QueryError, SpecError, StoreInputError
-from lsg_ray.spec import Spec, load_spec, override, parse_spec
+from lsg_ray.spec import Spec, as_yaml, load_spec, override, parse_spec
 from tests.ensemble.synthetic import fill, make_real_spec, make_spec
 
 MANY = bool(os.environ.get("LSG_FUZZ"))
@@ -121,6 +120,8 @@ YAML_TOKENS = st.lists(
                 ".nan",
                 "-.inf",
                 "1:59",
+                "010",
+                "1e6",
                 "2001-99-99",
                 "null",
                 "~",
@@ -138,7 +139,7 @@ YAML_TOKENS = st.lists(
 @lru_cache(maxsize=1)
 def quickstart() -> bytes:
     spec = make_real_spec(widths=(64, 5, 10))
-    return yaml.safe_dump(spec.model_dump(mode="json")).encode()
+    return as_yaml(spec).encode()
 
 
 @st.composite

@@ -69,9 +69,9 @@ def spec_schema(as_json: bool) -> None:
 @as_json
 def spec_show(spec: str, as_json: bool, **options: Any) -> None:
     """Print SPEC with all defaults filled in, and its hash."""
-    import yaml
+    from lsg_ray.spec import as_yaml
 
     resolved = load_specification(spec, options)
     tree = resolved.model_dump(mode="json")
-    text = yaml.safe_dump(tree, sort_keys=False) + f"# spec hash: {resolved.hash}"
+    text = as_yaml(resolved) + f"# spec hash: {resolved.hash}"
     print_result({"spec": tree, "hash": resolved.hash}, as_json, text)

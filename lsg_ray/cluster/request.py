@@ -18,14 +18,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
-
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.location import canonical_url, is_within
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.errors import InputError
 from lsg_ray.places import expanded, refuse_file_name
-from lsg_ray.spec import Spec
+from lsg_ray.spec import Spec, as_yaml
 
 Stage = Literal["sample", "statistics", "fit", "scan", "landscape", "pipeline"]
 #: What the stage of statistics is: its first option says which.
@@ -177,8 +175,7 @@ def runtime_environment(spec: Spec | None, with_code: bool) -> Iterator[dict[str
         if spec is not None:
             work = folder / "work"
             work.mkdir()
-            tree = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False)
-            (work / _SPEC_FILE).write_text(tree, encoding="utf-8")
+            (work / _SPEC_FILE).write_text(as_yaml(spec), encoding="utf-8")
             environment["working_dir"] = str(work)
         if with_code:
             copy_code(folder)

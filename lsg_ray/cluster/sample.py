@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import numpy_defaults
 from lsg_ray.cluster.metrics import record_block
 from lsg_ray.cluster.progress import Progress, Style, byte_progress, progress, warn
 from lsg_ray.cluster.session import check_address, ray_session
@@ -77,6 +78,7 @@ class SampleResult(NamedTuple):
     resumed: int
 
 
+@numpy_defaults
 def sample(
     spec: Spec,
     url: str | os.PathLike[str],

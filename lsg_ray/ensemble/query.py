@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import numpy_defaults
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import QueryError
 
 
+@numpy_defaults
 def query(
     ensemble: Ensemble,
     where: str | None = None,

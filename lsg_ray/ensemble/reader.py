@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_integers, numpy_defaults
 from lsg_ray.ensemble.columns import load, no_rows
 from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.header import read_header
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 4 * 2**30
 
 
+@numpy_defaults
 def open_ensemble(url: str | os.PathLike[str]) -> Ensemble:
     """Open a store for reading; legal while a run writes to it.
 
@@ -269,7 +271,7 @@ class Ensemble(Snapshot):
         InputError
             An index is out of range or in a block that is not complete.
         """
-        wanted = np.asarray(configurations, dtype=np.int64)
+        wanted = as_integers(configurations, "configurations")
         outside = wanted[(wanted < 0) | (wanted >= self.count)]
         if len(outside):
             raise InputError(f"configuration {outside[0]} given; there are 0 to {self.count - 1}")

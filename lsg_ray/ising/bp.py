@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, brief, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, as_model
 
@@ -51,6 +52,7 @@ class Beliefs(NamedTuple):
     damping: Floats
 
 
+@numpy_defaults
 def belief_propagation(
     model: Any,
     *,
@@ -156,14 +158,15 @@ def _problems(
     model: IsingModel, fields: ArrayLike | None, beta: ArrayLike
 ) -> tuple[Floats, Floats]:
     """Return β (B,) and fields (B, N)."""
-    n, betas = model.n_spins, np.atleast_1d(np.asarray(beta, np.float64))
+    n, betas = model.n_spins, np.atleast_1d(as_numbers(beta, "beta"))
     if betas.ndim != 1 or not np.isfinite(betas).all():
-        raise InputError(f"beta {beta!r} given; a finite number, or one for each problem")
+        raise InputError(f"beta {brief(beta)} given; a finite number, or one for each problem")
     if fields is None:
         return betas, betas[:, None] * model.h
-    wanted = np.array(np.atleast_2d(np.asarray(fields, np.float64)))
+    given = as_numbers(fields, "fields")
+    wanted = np.array(np.atleast_2d(given))
     if wanted.ndim != 2 or wanted.shape[1] != n or len(wanted) == 0:
-        raise InputError(f"fields of shape {np.shape(fields)} given; ({n},) or (B, {n}) is needed")
+        raise InputError(f"fields of shape {given.shape} given; ({n},) or (B, {n}) is needed")
     if not np.isfinite(wanted).all():
         b, i = np.argwhere(~np.isfinite(wanted))[0].tolist()
         raise InputError(f"field {i} of problem {b} is {wanted[b, i]}; fields must be finite")
@@ -177,7 +180,7 @@ def _problems(
 def _start(start: ArrayLike | None, fields: Floats, count: int, n: int) -> Floats:
     if start is None:
         return np.repeat(np.tanh(fields)[:, :, None], n, axis=2)
-    given = np.asarray(start, np.float64)
+    given = as_numbers(start, "start")
     if given.shape not in ((n, n), (count, n, n)):
         raise InputError(
             f"start of shape {given.shape} given; ({n}, {n}) or ({count}, {n}, {n}) is needed"

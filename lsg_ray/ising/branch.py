@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers
 from lsg_ray.ising.bp import Cavity, Couplings, Rest, TightCavity
 from lsg_ray.ising.eigenvalue import least_eigenvalue
 from lsg_ray.ising.model import IsingModel
@@ -403,8 +404,8 @@ def bethe_entropy(
         Solutions found elsewhere.
     """
     n, couplings = model.n_spins, Couplings.at(model.J, beta)
-    h = beta * model.h + np.broadcast_to(np.asarray(field, np.float64), n)
-    bias = np.where(h < 0, -1.0, 1.0) if reference is None else np.asarray(reference, np.float64)
+    h = beta * model.h + np.broadcast_to(as_numbers(field, "field"), n)
+    bias = np.where(h < 0, -1.0, 1.0) if reference is None else as_numbers(reference, "reference")
     states = list(known)
     for x in (0.0, 1.0, -1.0):
         branch = Branch(tolerance, max_sweeps)

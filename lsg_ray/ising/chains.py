@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import ThreadpoolController
 
+from lsg_ray.arrays import as_numbers, brief
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.kernels.elementary import LANES, STATE_SHAPE
@@ -60,7 +61,7 @@ os.register_at_fork(after_in_child=_pool.cache_clear)
 
 def start_of_chains(start: ArrayLike, chains: int, n: int) -> NDArray[np.float32]:
     """Return where chains start, (chains, N), from one configuration or from one for each."""
-    given = np.asarray(start)
+    given = as_numbers(start, "start", None)
     if given.shape not in ((n,), (chains, n)):
         raise InputError(f"start of shape {given.shape} given; ({n},) or ({chains}, {n}) is needed")
     if not (np.abs(given) == 1).all():
@@ -124,9 +125,9 @@ class Chains:
         ):
             if given not in allowed:
                 raise InputError(f"{given!r} given; one of {', '.join(allowed)}")
-        betas = np.broadcast_to(np.asarray(beta, np.float32), (chains,))
+        betas = np.broadcast_to(as_numbers(beta, "beta", np.float32), (chains,))
         if not np.isfinite(betas).all():
-            raise InputError(f"beta {beta!r} given; it must be finite")
+            raise InputError(f"beta {brief(beta)} given; it must be finite")
         if seed < 0:
             raise InputError(f"seed {seed} given; 0 or more")
         if max(np.abs(model.J).max(), np.abs(model.h).max()) > LARGEST:

@@ -20,6 +20,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Couplings, check_iteration
 from lsg_ray.ising.branch import Branch, State, bethe_entropy
@@ -44,6 +45,7 @@ LARGEST = 1e4
 LEAVES = 4096
 
 
+@numpy_defaults
 def entropy_scan(
     model: Any,
     references: Any,
@@ -149,12 +151,10 @@ def check_fields(fields: ArrayLike | None) -> Floats:
     InputError
         None, not finite, or twice the same.
     """
-    try:
-        xs = np.sort(np.asarray(FIELDS if fields is None else fields, np.float64))
-    except (TypeError, ValueError):
-        raise InputError(f"fields {fields!r} given; numbers are needed") from None
-    if xs.ndim != 1 or not xs.size:
-        raise InputError(f"fields of shape {xs.shape} given; at least one number is needed")
+    given = as_numbers(FIELDS if fields is None else fields, "fields")
+    if given.ndim != 1 or not given.size:
+        raise InputError(f"fields of shape {given.shape} given; at least one number is needed")
+    xs = np.sort(given)
     if not np.isfinite(xs).all():
         raise InputError(f"fields hold {xs[~np.isfinite(xs)][0]}; they must be finite")
     if (twice := xs[1:][np.diff(xs) == 0]).size:
@@ -403,6 +403,6 @@ def entropy_bound(d: ArrayLike) -> Floats:
     """
     from scipy.special import entr
 
-    p = np.clip(np.asarray(d, np.float64), 0, 1)
+    p = np.clip(as_numbers(d, "d"), 0, 1)
     found: Floats = entr(p) + entr(1 - p)
     return found

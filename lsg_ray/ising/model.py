@@ -15,6 +15,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.statistics.opening import attributes_in, names_in, open_archive, open_result
@@ -63,6 +64,7 @@ class IsingModel:
     attributes: dict[str, Any] = field(default_factory=dict)
     weight: NDArray[np.int64] | None = None
 
+    @numpy_defaults
     def __post_init__(self) -> None:
         J, h = _checked(self.J, self.h)
         object.__setattr__(self, "J", J)
@@ -79,12 +81,14 @@ class IsingModel:
         """Spins N."""
         return len(self.h)
 
+    @numpy_defaults
     def local_fields(self, sigma: ArrayLike) -> Floats:
         """Return h_i + Σ_j J_ij σ_j for configurations (R, N): (R, N)."""
         s = self._spins(sigma)
         found: Floats = self.h + s @ self.J
         return found
 
+    @numpy_defaults
     def energy(self, sigma: ArrayLike) -> Floats:
         """Return E(σ) of configurations (R, N): (R,), in nats."""
         s = self._spins(sigma)
@@ -92,10 +96,11 @@ class IsingModel:
         return found
 
     def _spins(self, sigma: ArrayLike) -> Floats:
-        s = np.atleast_2d(np.asarray(sigma, np.float64))
+        given = as_numbers(sigma, "configurations")
+        s = np.atleast_2d(given)
         if s.ndim != 2 or s.shape[1] != self.n_spins:
             raise InputError(
-                f"configurations of shape {np.shape(sigma)} given; the model has {self.n_spins} "
+                f"configurations of shape {given.shape} given; the model has {self.n_spins} "
                 f"spins: (R, {self.n_spins}) is needed"
             )
         wrong = np.argwhere(np.abs(s) != 1)
@@ -139,9 +144,7 @@ class IsingModel:
 
 
 def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
-    if np.iscomplexobj(J) or np.iscomplexobj(h):
-        raise InputError("complex J or h given; they must be real")
-    couplings, fields = (np.array(values, np.float64) for values in (J, h))
+    couplings, fields = as_numbers(J, "J"), as_numbers(h, "h").copy()
     n = fields.size
     if fields.ndim != 1 or couplings.shape != (n, n) or n == 0:
         raise InputError(
@@ -181,6 +184,7 @@ def _check_numbers(weight: NDArray[Any]) -> None:
         seen.add(number)
 
 
+@numpy_defaults
 def load_model(path: str | os.PathLike[str]) -> IsingModel:
     """Read a model: a Zarr group or an ``.npz`` that holds ``J`` (N, N) and ``h`` (N,).
 
@@ -258,6 +262,7 @@ class Exact:
     C: Floats
 
 
+@numpy_defaults
 def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
     """Average over all states of a small model; the oracle of everything else.
 
@@ -290,6 +295,7 @@ def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
     return Exact(log_Z, energy, log_Z + beta * energy, m, C)
 
 
+@numpy_defaults
 def parameter_histograms(model: IsingModel, bins: int = 80) -> xarray.Dataset:
     """Histogram fields and couplings by part: J within each part, and between parts as ``mixed``.
 

@@ -18,6 +18,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Layout, Method, Order, start_of_chains
 from lsg_ray.ising.model import IsingModel, as_model
@@ -34,6 +35,7 @@ RHAT = 1.05
 FEWEST_DRAWS = 4
 
 
+@numpy_defaults
 def sample_model(
     model: Any,
     *,
@@ -330,7 +332,7 @@ def overlap_averages(references: ArrayLike, means: Floats) -> dict[str, Any]:
         (chains, N) magnetizations of independent chains: overlaps scatter between them, whatever
         the correlations between weights.
     """
-    sigma = np.asarray(references, np.float64)
+    sigma = as_numbers(references, "references")
     overlap = means @ sigma.T / sigma.shape[1]
     error = overlap.std(axis=0, ddof=1) / np.sqrt(len(means))
     one = {"units": "1"}
@@ -373,7 +375,7 @@ def autocorrelation_time(series: ArrayLike, window: float = 5.0) -> float:
     >>> autocorrelation_time(np.random.default_rng(0).normal(size=(50, 400))).__round__(1)
     0.5
     """
-    x = np.asarray(series, np.float64)
+    x = as_numbers(series, "series")
     x = x - x.mean()
     n = x.shape[1]
     spectrum = np.abs(np.fft.rfft(x, 2 * n, axis=1)) ** 2

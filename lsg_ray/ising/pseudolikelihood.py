@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import as_numbers, brief
 from lsg_ray.errors import InputError
 from lsg_ray.ising.fitted import Fitted, Progress
 from lsg_ray.ising.regression import HELD_OUT, Rows, fit_rows, sum_all
@@ -128,9 +129,9 @@ def _path(l1: Any, target: Target) -> list[float]:
             if largest > 0
             else [0.0]
         )
-    path = np.atleast_1d(np.asarray(l1, np.float64))
+    path = np.atleast_1d(as_numbers(l1, "l1"))
     if path.ndim != 1 or not len(path) or not (np.isfinite(path) & (path >= 0)).all():
-        raise InputError(f"l1 {l1!r} given; penalties are finite and not negative")
+        raise InputError(f"l1 {brief(l1)} given; penalties are finite and not negative")
     return sorted(path.tolist(), reverse=True)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
@@ -94,11 +95,8 @@ def as_references(given: Any, model: IsingModel, count: int | None = None) -> Re
 def _made(
     sigma: Any, group: NDArray[np.str_] | None, model: IsingModel, count: int | None, source: str
 ) -> References:
-    try:
-        values = np.atleast_2d(np.asarray(sigma))
-    except (TypeError, ValueError):  # rows of different lengths
-        values = np.empty(0, object)
-    if values.dtype.kind not in "biuf" or values.ndim != 2:
+    values = np.atleast_2d(as_numbers(sigma, f"{source}: references", None))
+    if values.ndim != 2:
         raise InputError(
             f"{source}: references of shape {values.shape} given; numbers ±1 of shape "
             f"(R, {model.n_spins}) are needed"
@@ -251,6 +249,7 @@ def _rows(source: Configurations, rows: NDArray[np.int64]) -> NDArray[np.int8]:
     return found
 
 
+@numpy_defaults
 def choose_references(energies: xarray.Dataset, ensemble: Any, count: int = 20) -> xarray.Dataset:
     """Choose configurations of low, medium and high energy.
 

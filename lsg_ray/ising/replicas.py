@@ -12,6 +12,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, brief, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Method
 from lsg_ray.ising.model import as_model
@@ -26,6 +27,7 @@ HOTTER = 0.5
 SAME = 1e-9
 
 
+@numpy_defaults
 def draw_replicas(
     model: Any,
     betas: ArrayLike = (1.0,),
@@ -111,6 +113,7 @@ def draw_replicas(
     return _dataset(measured, wanted, steps, state, total, seed)
 
 
+@numpy_defaults
 def choose_ladder(
     model: Any,
     betas: ArrayLike,
@@ -138,9 +141,9 @@ def choose_ladder(
 
 
 def _ascending(given: ArrayLike, name: str) -> Floats:
-    found = np.asarray(given, np.float64)
+    found = as_numbers(given, name)
     if found.ndim != 1 or not len(found) or not np.isfinite(found).all():
-        raise InputError(f"{name} {given!r} given; finite numbers are needed")
+        raise InputError(f"{name} {brief(given)} given; finite numbers are needed")
     if (np.diff(found) <= 0).any():
         raise InputError(f"{name} must ascend")
     return found

@@ -23,6 +23,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import as_numbers, brief, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.replicas import choose_ladder, draw_replicas
@@ -52,6 +53,7 @@ def sk_couplings(n: int, seed: int = 0) -> Floats:
     return upper + upper.T
 
 
+@numpy_defaults
 def sk_model(n: int, temperature: float = 1.0, seed: int = 0) -> IsingModel:
     """Return the SK model at a temperature: couplings βJ, no fields.
 
@@ -63,6 +65,7 @@ def sk_model(n: int, temperature: float = 1.0, seed: int = 0) -> IsingModel:
     return IsingModel(sk_couplings(n, seed) / temperature, np.zeros(n), attributes=attributes)
 
 
+@numpy_defaults
 def sk_replicas(
     n: int,
     temperatures: Sequence[float] = (0.3, 1.5),
@@ -120,11 +123,11 @@ def sk_replicas(
     -----
     See `lsg_ray.ising.replicas.draw_replicas`; all realisations share the ladder of the first.
     """
-    wanted = np.asarray(temperatures, np.float64)
+    wanted = as_numbers(temperatures, "temperatures")
     if wanted.ndim != 1 or not len(wanted) or not (np.isfinite(wanted) & (wanted > 0)).all():
-        raise InputError(f"temperatures {temperatures!r} given; positive numbers are needed")
+        raise InputError(f"temperatures {brief(temperatures)} given; positive numbers are needed")
     if len(np.unique(wanted)) < len(wanted):
-        raise InputError(f"temperatures {temperatures!r} given; each once")
+        raise InputError(f"temperatures {brief(temperatures)} given; each once")
     if realisations < 1 or seed < 0:
         raise InputError(f"realisations {realisations}, seed {seed} given; from 1 and 0")
     order = np.argsort(-wanted)  # inverse temperatures ascend

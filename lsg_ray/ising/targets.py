@@ -11,6 +11,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.statistics.configurations import (
@@ -52,6 +53,7 @@ class Target:
     weight: NDArray[np.int64] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
 
+    @numpy_defaults
     def __post_init__(self) -> None:
         m, C = _checked(self.m, self.C)
         object.__setattr__(self, "m", m)
@@ -95,6 +97,7 @@ class Target:
         return {str(name): np.flatnonzero(self.part == name) for name in names}
 
 
+@numpy_defaults
 def as_target(given: Any) -> Target:
     """Return moments from a Dataset, a pair (m, C), a file, an ensemble or an array.
 
@@ -229,12 +232,7 @@ def _from_dataset(found: xarray.Dataset) -> Target:
 
 
 def _checked(m: Any, C: Any) -> tuple[Floats, Floats]:
-    if np.iscomplexobj(m) or np.iscomplexobj(C):
-        raise InputError("m or C is complex; moments of ±1 are real")
-    try:
-        means, second = np.array(m, np.float64), np.array(C, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"m and C are no arrays of numbers: {error}") from None
+    means, second = as_numbers(m, "m"), as_numbers(C, "C")
     n = means.size
     if means.ndim != 1 or second.shape != (n, n):
         raise InputError(

@@ -16,6 +16,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, brief, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
@@ -34,12 +35,15 @@ Progress = Callable[[int, int], None]
 #: Distance of neighbouring temperatures of an automatic ladder, in standard deviations of the
 #: energy: an exchange is accepted in about half of the trials.
 SPACING = 1.0
+#: Most temperatures of a ladder that is chosen.
+MOST_RUNGS = 5_000
 #: An automatic ladder starts at this inverse temperature times the last.
 HOTTEST = 0.1
 #: Chains and sweeps of the trial that measures the width of the energy.
 PILOT_CHAINS, PILOT_SWEEPS, PILOT_TEMPERATURES = 32, 100, 16
 
 
+@numpy_defaults
 def temper_model(
     model: Any,
     *,
@@ -106,9 +110,9 @@ def temper_model(
     if betas is None:
         steps = choose_betas(ising, beta, method=method, seed=seed, threads=threads)
     else:
-        steps = np.asarray(betas, np.float64)
+        steps = as_numbers(betas, "betas")
         if steps.ndim != 1 or not len(steps) or not np.isfinite(steps).all():
-            raise InputError(f"betas {betas!r} given; finite numbers are needed")
+            raise InputError(f"betas {brief(betas)} given; finite numbers are needed")
         if (np.diff(steps) <= 0).any():
             raise InputError("betas must ascend")
     replicas = Replicas(ising, steps, ladders, method, seed, threads)
@@ -199,11 +203,27 @@ def choose_betas(
     chains.sweep(PILOT_SWEEPS)
     widths = chains.energies().reshape(len(grid), -1).std(axis=1)
     lengths = np.r_[0, np.cumsum((widths[1:] + widths[:-1]) / 2 * np.diff(grid))]
+    check_length(lengths[-1] / SPACING, beta)
     count = max(2, int(np.ceil(lengths[-1] / SPACING)) + 1)
     if lengths[-1] <= 0:
         return grid[[0, -1]]
     found: Floats = np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
     return found
+
+
+def check_length(rungs: float, beta: float) -> None:
+    """Refuse a ladder of more than `MOST_RUNGS`, which no exchanges get through.
+
+    Raises
+    ------
+    InputError
+        Says to which β.
+    """
+    if not rungs <= MOST_RUNGS:
+        raise InputError(
+            f"beta {beta:g} given; a ladder of temperatures to it has {rungs:.2g} rungs: "
+            f"{MOST_RUNGS:,} at most, so a smaller beta, or betas of your own"
+        )
 
 
 class Replicas:

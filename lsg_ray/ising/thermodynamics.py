@@ -21,12 +21,13 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, brief, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
-from lsg_ray.ising.tempering import temper_model
+from lsg_ray.ising.tempering import check_length, temper_model
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -43,6 +44,7 @@ COARSE = 4.0
 ALLOWED = 5.0
 
 
+@numpy_defaults
 def thermodynamics(
     model: Any,
     *,
@@ -180,9 +182,9 @@ def _ladder(
     threads: int | None,
 ) -> Floats:
     if betas is not None:
-        steps = np.asarray(betas, np.float64)
+        steps = as_numbers(betas, "betas")
         if steps.ndim != 1 or len(steps) < 2 or steps[0] != 0 or (np.diff(steps) <= 0).any():
-            raise InputError(f"betas {betas!r} given; at least two, ascending from 0")
+            raise InputError(f"betas {brief(betas)} given; at least two, ascending from 0")
         return steps
     if not (np.isfinite(beta) and beta > 0):
         raise InputError(f"beta {beta} given; it must be positive")
@@ -197,6 +199,7 @@ def _ladder(
     widths = chains.energies().reshape(len(grid), -1).std(axis=1)
     widths[0] = at_zero
     lengths = np.r_[0, np.cumsum((widths[1:] + widths[:-1]) / 2 * np.diff(grid))]
+    check_length(lengths[-1] / SPACING, beta)
     count = max(FEWEST, int(np.ceil(lengths[-1] / SPACING)) + 1)
     if lengths[-1] <= 0:
         return np.linspace(0, beta, FEWEST)

@@ -20,6 +20,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
 
 #: Confidence of each bound of a median.
@@ -46,6 +47,7 @@ class Survival(NamedTuple):
     median_high: float
 
 
+@numpy_defaults
 def survival(times: ArrayLike, followed: ArrayLike) -> Survival:
     """Estimate a distribution from samples some of which are right-censored.
 
@@ -78,7 +80,7 @@ def survival(times: ArrayLike, followed: ArrayLike) -> Survival:
     """
     from scipy import stats
 
-    t, limit = np.asarray(times, np.float64), np.asarray(followed, np.float64)
+    t, limit = as_numbers(times, "times"), as_numbers(followed, "followed")
     if t.ndim != 2 or t.shape != limit.shape or not t.size:
         raise InputError(
             f"times of shape {t.shape} and followed of shape {limit.shape} given; both (groups, "

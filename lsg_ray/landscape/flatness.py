@@ -22,6 +22,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.curvature import PROBES, hessian_trace, top_eigenvalues
 from lsg_ray.landscape.terrain import (
@@ -75,6 +76,7 @@ class _Curvature(NamedTuple):
     measures: Floats
 
 
+@numpy_defaults
 def flatness(
     solutions: SolutionsLike,
     *,
@@ -126,7 +128,7 @@ def flatness(
     InputError
         Numbers out of range, an ensemble of binary networks.
     """
-    radius = np.atleast_1d(np.asarray(radii, np.float64))
+    radius = np.atleast_1d(as_numbers(radii, "radii"))
     for value in radius:
         check_positive(radius=float(value))
     if directions < 2 or probes < 2:

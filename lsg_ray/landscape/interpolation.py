@@ -25,6 +25,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_integers, as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.terrain import (
     EXAMPLES,
@@ -62,7 +63,7 @@ def barrier(alphas: ArrayLike, loss: ArrayLike) -> Floats:
     >>> float(barrier([0, 0.5, 1], [1.0, 4.0, 2.0]))
     2.5
     """
-    a, values = np.asarray(alphas, np.float64), np.asarray(loss, np.float64)
+    a, values = as_numbers(alphas, "alphas"), as_numbers(loss, "loss")
     inside = (a >= 0) & (a <= 1)
     first, last = values[..., a == 0], values[..., a == 1]
     if first.shape[-1] != 1 or last.shape[-1] != 1:
@@ -72,6 +73,7 @@ def barrier(alphas: ArrayLike, loss: ArrayLike) -> Floats:
     return found
 
 
+@numpy_defaults
 def interpolate(
     solutions: SolutionsLike,
     other: SolutionsLike | None = None,
@@ -150,6 +152,7 @@ def interpolate(
     )  # fmt: skip
 
 
+@numpy_defaults
 def swap_barriers(
     solutions: SolutionsLike,
     *,
@@ -190,7 +193,7 @@ def swap_barriers(
     places = check_alphas(alphas)
     chosen = open_solutions(solutions, configurations, usual=5)
     most = most_swaps(chosen.network)
-    ks = _powers(most) if swaps is None else [int(k) for k in swaps]
+    ks = _powers(most) if swaps is None else as_integers(swaps, "swaps").tolist()
     if not ks or min(ks) < 1 or max(ks) > most:
         raise InputError(
             f"swaps {list(ks)} given; hidden layers {list(chosen.network.widths[1:-1])} have "
@@ -231,10 +234,7 @@ def swap_barriers(
 
 def check_alphas(alphas: ArrayLike) -> Floats:
     """Return places on a path, ascending, with 0 and 1 among them."""
-    try:
-        places = np.asarray(alphas, np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"alphas {alphas!r} given; numbers are needed") from None
+    places = as_numbers(alphas, "alphas")
     if places.ndim != 1 or not np.isfinite(places).all() or (np.diff(places) <= 0).any():
         raise InputError("alphas must be finite and ascend")
     if not (0 in places and 1 in places):
@@ -332,12 +332,15 @@ def _pairs(
     """Choose pairs of configurations: of one set at random, of two sets in their order."""
     first, second = a.numbers.tolist(), b.numbers.tolist()
     if not isinstance(pairs, (int, np.integer)):
-        chosen = [(int(i), int(j)) for i, j in pairs]
+        rows = as_integers(pairs, "pairs", 2)
+        if rows.shape[1] != 2:
+            raise InputError(f"pairs of shape {rows.shape} given; (pairs, 2) is needed")
+        chosen = [(i, j) for i, j in rows.tolist()]
+        if not chosen:
+            raise InputError("no pairs given")
         for i, j in chosen:
             if i not in first or j not in second:
                 raise InputError(f"pair ({i}, {j}) given; there are no such configurations")
-        if not chosen:
-            raise InputError("no pairs given")
         return chosen
     if a is not b:
         possible: list[Any] = list(zip(first, second, strict=False))
@@ -349,5 +352,5 @@ def _pairs(
         return possible
     if a is not b:
         return possible[:pairs]
-    rows = generator(seed, Stage.LANDSCAPE, 3).choice(len(possible), pairs, replace=False)
-    return [possible[row] for row in sorted(rows.tolist())]
+    drawn = generator(seed, Stage.LANDSCAPE, 3).choice(len(possible), pairs, replace=False)
+    return [possible[row] for row in sorted(drawn.tolist())]

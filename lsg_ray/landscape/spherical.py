@@ -21,6 +21,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stage, generator
 
@@ -56,6 +57,7 @@ class SphericalModel:
     True
     """
 
+    @numpy_defaults
     def __init__(self, n: int, p: int = 3, seed: int = 0) -> None:
         if p < 2 or n < 2 or seed < 0:
             raise InputError(f"n {n}, p {p}, seed {seed} given; from 2, 2 and 0")
@@ -73,16 +75,19 @@ class SphericalModel:
         #: Symmetric couplings, with the factor N^{−(p−1)/2}: (N, …, N).
         self.couplings = total / (math.factorial(p) * n ** ((p - 1) / 2))
 
+    @numpy_defaults
     def energy(self, w: ArrayLike) -> Floats:
         """Return H of (B, N): (B,)."""
         given = self._points(w)
         found: Floats = (given * self._contracted(given, 1)).sum(axis=1)
         return found
 
+    @numpy_defaults
     def gradient(self, w: ArrayLike) -> Floats:
         """Return ∂H/∂w, (B, N): not projected on the sphere."""
         return self.p * self._contracted(self._points(w), 1)
 
+    @numpy_defaults
     def curvature(self, w: ArrayLike) -> Floats:
         """Return the smallest eigenvalue of the Hessian on the sphere at each of (B, N): (B,).
 
@@ -102,7 +107,7 @@ class SphericalModel:
         return found
 
     def _points(self, w: ArrayLike) -> Floats:
-        given = np.atleast_2d(np.asarray(w, np.float64))
+        given = np.atleast_2d(as_numbers(w, "points"))
         if given.ndim != 2 or given.shape[1] != self.n or not np.isfinite(given).all():
             raise InputError(f"points of shape {given.shape} given; finite (B, {self.n}) is needed")
         return given
@@ -121,7 +126,7 @@ class SphericalModel:
 
 def on_sphere(w: ArrayLike) -> Floats:
     """Return points (B, N) scaled to Σ w² = N."""
-    given = np.asarray(w, np.float64)
+    given = as_numbers(w, "points")
     found: Floats = given * np.sqrt(given.shape[1] / (given**2).sum(axis=1, keepdims=True))
     return found
 
@@ -135,6 +140,7 @@ def threshold_energy(p: int) -> float:
     return -2 * math.sqrt((p - 1) / p)
 
 
+@numpy_defaults
 def spherical_minima(
     n: int,
     p: int = 3,

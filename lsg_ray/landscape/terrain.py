@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import as_integers
 from lsg_ray.datasets import Dataset, Examples, load_dataset
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
@@ -147,7 +148,7 @@ def open_solutions(
     InputError
         The ensemble is of binary networks, has too few configurations, or not those asked for.
     """
-    ensemble = given if isinstance(given, Ensemble) else open_ensemble(given)
+    ensemble = _opened(given)
     if ensemble.binary:
         raise InputError(
             f"{ensemble.url}: holds binary networks; this is for networks of real weights "
@@ -167,13 +168,24 @@ def open_solutions(
             )
         numbers = there[:wanted]
     else:
-        numbers = np.asarray(list(configurations), np.int64)
+        numbers = as_integers(configurations, "configurations")
         missing = np.setdiff1d(numbers, there)
         if len(missing):
             raise InputError(f"configuration {missing[0]} given; {ensemble.url} does not have it")
     if len(numbers) < least:
         raise InputError(f"{ensemble.url}: {len(numbers)} configurations; {least} are needed")
     return Solutions(ensemble, numbers, ensemble.take(numbers)["weights"])
+
+
+def _opened(given: Any) -> Ensemble:
+    if isinstance(given, Ensemble):
+        return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise InputError(
+            f"{type(given).__name__} given; an ensemble of ReLU networks or the path of its store "
+            "is needed, which hold the data that they were trained on: lsg_ray.open_ensemble(PATH)"
+        )
+    return open_ensemble(given)
 
 
 def terrain_of(ensemble: Ensemble, examples: int | None = EXAMPLES, seed: int = 0) -> Terrain:

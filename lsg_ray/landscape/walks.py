@@ -24,6 +24,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, brief, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.censored import survival_variables
 from lsg_ray.landscape.terrain import (
@@ -60,6 +61,7 @@ class _Path(NamedTuple):
     share: Floats
 
 
+@numpy_defaults
 def random_walk(
     solutions: SolutionsLike,
     *,
@@ -167,16 +169,13 @@ def random_walk(
 def _checked(
     sigma: Any, steps: int, kind: Kind, trials: int, temperature: float | None, walkers: int
 ) -> Floats:
-    try:
-        sigmas = np.atleast_1d(np.asarray(sigma, np.float64))
-    except (TypeError, ValueError):
-        raise InputError(f"sigma {sigma!r} given; numbers are needed") from None
+    sigmas = np.atleast_1d(as_numbers(sigma, "sigma"))
     if sigmas.ndim != 1 or not len(sigmas):
-        raise InputError(f"sigma {sigma!r} given; one number or several are needed")
+        raise InputError(f"sigma {brief(sigma)} given; one number or several are needed")
     for value in sigmas:
         check_positive(sigma=float(value))
     if len(np.unique(sigmas)) != len(sigmas):
-        raise InputError(f"sigma {sigma!r} given; each once")
+        raise InputError(f"sigma {brief(sigma)} given; each once")
     if kind not in KINDS:
         raise InputError(f"kind {kind!r} given; choose one of {', '.join(KINDS)}")
     if steps < 4 or walkers < 1 or trials < 1:

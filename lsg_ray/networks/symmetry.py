@@ -21,18 +21,52 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from pydantic import ValidationError
 
+from lsg_ray.arrays import as_numbers, brief, numpy_defaults
 from lsg_ray.errors import InputError
-from lsg_ray.spec import NetworkSpec
+from lsg_ray.spec import NetworkSpec, Spec
 
 #: Decimals to which mean pre-activations are compared; they are of order one.
 DIGITS = 9
+#: Largest weight that is matched.
+LARGEST = 1e100
 #: Bytes of activations that are held at a time: they stay in the caches.
 _BATCH_BYTES = 2**21
 
 #: Order of the units of each hidden layer: element l is (B, n_l), its entry r the unit at rank r.
 Orders = list[NDArray[np.int64]]
+
+
+def as_network(given: NetworkSpec | Spec | Sequence[int]) -> NetworkSpec:
+    """Return an architecture from itself, a specification, or its widths.
+
+    Raises
+    ------
+    InputError
+        Widths that no network has.
+
+    Examples
+    --------
+    >>> as_network([20, 15, 10]).n_weights
+    450
+    """
+    if isinstance(given, NetworkSpec):
+        return given
+    if isinstance(given, Spec):
+        return given.network
+    widths = as_numbers(given, "widths", None)
+    if widths.ndim != 1 or widths.dtype.kind not in "iu":
+        raise InputError(
+            f"widths {brief(given)} given; the numbers of units of each layer are needed"
+        )
+    try:
+        return NetworkSpec(widths=tuple(widths.tolist()))
+    except ValidationError:
+        raise InputError(
+            f"widths {widths.tolist()} given; at least two numbers from 1 are needed"
+        ) from None
 
 
 def log_group_order(widths: Sequence[int]) -> float:
@@ -379,10 +413,11 @@ class Matching(NamedTuple):
     converged: bool
 
 
+@numpy_defaults
 def match_weights(
-    network: NetworkSpec,
-    a: NDArray,
-    b: NDArray,
+    network: NetworkSpec | Sequence[int],
+    a: ArrayLike,
+    b: ArrayLike,
     *,
     restarts: int = 8,
     max_iterations: int = 100,
@@ -397,7 +432,7 @@ def match_weights(
     Parameters
     ----------
     network
-        Architecture.
+        Architecture, or its widths.
     a, b
         (N,) each, ±1 or real.
     restarts
@@ -407,17 +442,32 @@ def match_weights(
     seed
         Of the random starts.
 
+    Raises
+    ------
+    InputError
+        Weights that are not finite, or that the network does not have; widths that are none.
+
     References
     ----------
     S. Ainsworth, J. Hayase, S. Srinivasa, "Git Re-Basin", ICLR 2023, Sec. 3.2.
     """
-    a, b = np.asarray(a), np.asarray(b)
-    for given in (a, b):
+    network = as_network(network)
+    a, b = as_numbers(a, "a", None), as_numbers(b, "b", None)
+    for name, given in (("a", a), ("b", b)):
         if given.shape != (network.n_weights,):
             raise InputError(
                 f"weights of shape {given.shape} given; widths {list(network.widths)} need "
                 f"({network.n_weights},)"
             )
+        # A largest float of each would make their products infinite.
+        good = np.abs(given.astype(np.float64)) <= LARGEST
+        if not good.all():
+            place = int(np.argmin(good))
+            raise InputError(
+                f"{name}[{place}] is {given[place]}; weights must be finite, at most {LARGEST:g}"
+            )
+    if seed < 0:
+        raise InputError(f"seed {seed} given; 0 or more")
     rng = np.random.default_rng(seed)
     identity = [np.arange(n) for n in network.widths[1:-1]]
     starts = [identity]

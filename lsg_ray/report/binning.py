@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers
 from lsg_ray.ensemble.ledger import BINS
 from lsg_ray.errors import InputError
 
@@ -62,8 +63,8 @@ def lattice_histogram(
     Histogram
         Edges lie half a step beside the values; two empty bins surround the occupied ones.
     """
-    number = np.asarray(counts, dtype=np.int64)
-    places = np.asarray(values, dtype=np.float64)
+    number = as_numbers(counts, "counts", np.int64)
+    places = as_numbers(values, "values")
     step = places[1] - places[0] if len(places) > 1 else 1.0
     occupied = np.flatnonzero(number)
     if not len(occupied):
@@ -83,7 +84,7 @@ def mean_histogram(means: ArrayLike, count: int, *, bins: int = 40) -> Histogram
 
     Beyond 20,000 steps, or for values that are no such means, the lattice is finer than any bin.
     """
-    values = np.asarray(means, dtype=np.float64)
+    values = as_numbers(means, "means")
     n = min(count, 20_000)
     lattice = 2 * np.arange(n + 1) / n - 1
     places = np.clip(np.rint((values + 1) / 2 * n), 0, n).astype(np.int64)
@@ -118,11 +119,11 @@ def accuracy_histograms(
     bins
         About how many bins over the range that is occupied.
     """
-    ledger = np.asarray(rejected, dtype=np.int64)
+    ledger = as_numbers(rejected, "rejected", np.int64)
     if ledger.shape != (BINS,):
         raise InputError(f"rejected: counts of shape {ledger.shape} given; it must be ({BINS},)")
     bin_of = attainable_bins(n_examples)
-    hits = np.rint(np.asarray(accepted, dtype=np.float64) * n_examples).astype(np.int64)
+    hits = np.rint(as_numbers(accepted, "accepted") * n_examples).astype(np.int64)
     kept = np.bincount(bin_of[hits], minlength=BINS)
     occupied = np.flatnonzero(kept + ledger)
     low, high = (int(occupied[0]), int(occupied[-1])) if len(occupied) else (0, BINS - 1)

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import ArrayLike
 
@@ -31,6 +30,8 @@ from lsg_ray.report.sections import SETS, inputs_section, rejected_counts, secti
 from lsg_ray.report.solutions import TITLES as SOLUTION_TITLES
 from lsg_ray.report.solutions import solution_sections
 from lsg_ray.spec import Spec
+from lsg_ray.spec import as_yaml as spec_as_yaml
+from lsg_ray.spec.reading import Dumper
 
 PAGE = "report.html"
 
@@ -227,7 +228,7 @@ def _embedded(png: bytes | None) -> dict[str, Any]:
     return {"url": url, "width": width // 2, "height": height // 2}
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(Dumper):
     """Blocks for sections, lists on one line."""
 
 
@@ -238,9 +239,7 @@ _Dumper.add_representer(
 
 def as_yaml(spec: Spec) -> str:
     """Return a specification as YAML that `lsg_ray.spec.load_spec` reads back the same."""
-    return yaml.dump(
-        spec.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=88
-    )
+    return spec_as_yaml(spec, _Dumper, allow_unicode=True, width=88)
 
 
 def summary(ensemble: Ensemble) -> list[Entry]:

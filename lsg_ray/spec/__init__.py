@@ -8,7 +8,7 @@ the stored ensemble quotes it as provenance.
 """
 
 from lsg_ray.spec.model import DATASET_SHAPES, Spec, parse_spec
-from lsg_ray.spec.reading import load_spec, override
+from lsg_ray.spec.reading import as_yaml, load_spec, override
 from lsg_ray.spec.sections import (
     RELU_DEFAULTS,
     DatasetSpec,
@@ -29,6 +29,7 @@ __all__ = [
     "Selection",
     "Spec",
     "TrainingSpec",
+    "as_yaml",
     "load_spec",
     "override",
     "parse_spec",

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from lsg_ray.errors import SpecError
 from lsg_ray.spec.sections import (
     RELU_DEFAULTS,
+    YES_AND_NO,
     DatasetSpec,
     EnsembleSpec,
     NetworkSpec,
@@ -223,7 +224,17 @@ def _fault_lines(error: ValidationError) -> Iterable[str]:
                 joint = "." if re.match(r"\w+: ", line) else ": "
                 yield f"{path}{joint}{line}" if path else line
         else:
-            yield f"{path}: {shown(fault['input'])} given; {message[:1].lower()}{message[1:]}"
+            told = f"{shown(fault['input'])} given; {message[:1].lower()}{message[1:]}"
+            yield f"{path}: {told}{_about_quotes(fault['type'], fault['input'])}"
+
+
+def _about_quotes(kind: str, value: Any) -> str:
+    """Return what to do where text was meant that YAML reads as something else."""
+    if kind not in ("string_type", "literal_error") or isinstance(value, (str, list, Mapping)):
+        return ""
+    if isinstance(value, bool):
+        return f"; {YES_AND_NO}, so put text in quotes"
+    return "" if value is None else "; put text in quotes"
 
 
 def _allowed_fields(path: tuple[int | str, ...]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,13 @@ MAX_FILE, MAX_MERGED = 2**17, 10_000
 #: Most sections within one another that an assignment names; ours are two.
 MAX_LEVELS = 20
 _MERGE, _VALUE = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+#: Whole numbers that begin with a zero: octal in YAML 1.1, where that fits, and decimal in 1.2.
+_ZERO = re.compile(r"[-+]?0[0-9_]+")
+#: Numbers with an exponent, which YAML 1.1 takes for text unless they have a point and a sign.
+_EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
+#: Largest exponent of a number that is read as a whole one; floats end before it.
+_MOST_DIGITS = 400
 
 
 def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
@@ -25,9 +34,11 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
     Parameters
     ----------
     path
-        YAML (or JSON) file; read with the safe loader.
+        YAML (or JSON) file; read with the safe loader.  ``{}`` has every default; a file with
+        nothing in it is no specification.
     overrides
-        Assignments such as ``training.epochs=5``; values are YAML.
+        Assignments such as ``training.epochs=5``; values are YAML.  Numbers are decimal: what
+        YAML 1.1 takes for octal (``010``) or to the base of 60 (``1:30``) is refused.
 
     Raises
     ------
@@ -47,7 +58,10 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
         tree = _read_yaml(text)
     except ValueError as error:
         raise SpecError([str(error)], str(path)) from None
-    tree = {} if tree is None else tree
+    if tree is None:
+        raise SpecError(
+            ["empty: it holds no specification; write {} for one of all defaults"], str(path)
+        )
     if isinstance(tree, Mapping):
         tree = override(tree, overrides)
     return parse_spec(tree, str(path))
@@ -87,10 +101,32 @@ def _assigned(tree: Mapping[str, Any], keys: list[str], value: Any) -> dict[str,
     return {**tree, key: _assigned(child, rest, value)}
 
 
+class _AmbiguousError(ValueError):
+    """A number that may mean two things."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader; a key that stands twice in a mapping is an error, merges are bounded."""
+    """YAML's safe loader; a key that stands twice in a mapping is an error, merges are bounded.
+
+    Numbers are what a person means by them: ``1e6`` is one, ``010`` and ``1:30`` are refused.
+    """
 
     merged = 0
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Return a whole number that can be read in one way only."""
+        _require_plain(self.construct_scalar(node), node)
+        return int(super().construct_yaml_int(node))
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        """Return a number; a whole one that a float cannot hold as it is stays whole."""
+        text = str(self.construct_scalar(node))
+        _require_plain(text, node)
+        found = float(super().construct_yaml_float(node))
+        if 2**53 <= abs(found) < float(f"1e{_MOST_DIGITS}") and _EXPONENT.fullmatch(text):
+            whole = Decimal(text)
+            return int(whole) if whole == whole.to_integral_value() else found
+        return found
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -131,10 +167,51 @@ class _Loader(yaml.SafeLoader):
         node.value = found + own
 
 
+_Loader.add_constructor(_INT, _Loader.construct_yaml_int)
+_Loader.add_constructor(_FLOAT, _Loader.construct_yaml_float)
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes YAML that is read back the same: text that could be a number goes in quotes."""
+
+
+for _side in (_Loader, Dumper):
+    _side.add_implicit_resolver(_INT, re.compile(f"(?:{_ZERO.pattern})$"), list("-+0"))
+    _side.add_implicit_resolver(
+        _FLOAT, re.compile(f"(?:{_EXPONENT.pattern})$"), list("-+.0123456789")
+    )
+
+
+def as_yaml(spec: Spec, dumper: type[Dumper] = Dumper, **options: Any) -> str:
+    """Return a specification as YAML that `load_spec` reads back the same.
+
+    >>> as_yaml(parse_spec({"name": "1e6"})).splitlines()[1]
+    "name: '1e6'"
+    """
+    return str(yaml.dump(spec.model_dump(mode="json"), Dumper=dumper, sort_keys=False, **options))
+
+
+def _require_plain(given: Any, node: yaml.ScalarNode) -> None:
+    """Refuse a number that YAML 1.1 reads to another base than a person does."""
+    text = str(given)
+    if ":" in text:
+        what = "a number to the base of 60 in YAML, as of minutes and seconds"
+    elif _ZERO.fullmatch(text):
+        what = "octal in one version of YAML and decimal in another"
+    else:
+        return
+    raise _AmbiguousError(
+        f"line {node.start_mark.line + 1}: {shown(text)} is {what}; write a decimal number without "
+        "leading zeros, or text in quotes"
+    )
+
+
 def _read_yaml(text: str) -> Any:
     """Read YAML; `ValueError` says in one line what is wrong with it."""
     try:
         return _Loader(text).get_single_data()
+    except _AmbiguousError:
+        raise
     except (
         yaml.YAMLError,
         ValueError,

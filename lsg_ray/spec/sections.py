@@ -17,9 +17,13 @@ Selection = Literal["test", "train", "validation"]
 Part = Literal["LB", "ITR", "RB"]
 
 
+#: What surprises people who write one of them.
+YES_AND_NO = "in YAML, unquoted on, yes, off and no are true and false"
+
+
 def _not_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} given; a number is needed")
+        raise ValueError(f"{str(value).lower()} given; a number is needed ({YES_AND_NO})")
     return value
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.lazy import weight_coordinates
@@ -24,6 +25,9 @@ from lsg_ray.errors import InputError
 from lsg_ray.places import Place, ending, expanded, member_of
 from lsg_ray.rng import Stage, generator
 from lsg_ray.statistics.opening import local_file, open_archive, open_array, require_file
+
+#: Largest real weight: squares, summed in float32, stay finite.
+LARGEST = 1e15
 
 
 class Configurations:
@@ -165,7 +169,7 @@ class StoredConfigurations(Configurations):
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         pieces = [self.ensemble.weights_block(b)[rows] for b, rows in self._pieces(start, stop)]
         found = np.concatenate(pieces) if pieces else self.ensemble.no_rows("weights")
-        return found if self.binary else found.astype(np.float64)
+        return found if self.binary else _real(found, np.arange(start, stop), self.name)
 
     def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
         pieces = [self.ensemble.packed_block(b)[rows] for b, rows in self._pieces(start, stop)]
@@ -174,7 +178,7 @@ class StoredConfigurations(Configurations):
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         found = self.values("weights", rows)
-        return found if self.binary else found.astype(np.float64)
+        return found if self.binary else _real(found, rows, self.name)
 
     def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         nothing = self.ensemble.no_rows(name)
@@ -230,9 +234,10 @@ class ArrayConfigurations(Configurations):
 
     def __init__(self, array: Any, name: str = "array") -> None:
         self.name = name
-        array = getattr(array, "data", array) if type(array).__name__ == "DataArray" else array
+        if type(array).__name__ == "DataArray":
+            array = _rows_first(array).data
         self._lazy = hasattr(array, "dask")
-        self._array: Any = array if self._lazy else _as_numbers(array)
+        self._array: Any = array if self._lazy else as_numbers(array, name, None)
         if self._array.ndim != 2 or self._array.shape[1] == 0:
             raise InputError(
                 f"{name} of shape {self._array.shape} given; configurations are (M, N) with N > 0"
@@ -259,23 +264,36 @@ class ArrayConfigurations(Configurations):
 
     def _weights(self, values: Any, rows: NDArray[np.int64]) -> NDArray[Any]:
         if self._lazy:
-            values = np.asarray(values.compute(scheduler="synchronous"))
-        good = (values == 1) | (values == -1) if self.binary else np.isfinite(values)
-        if not good.all():
-            row, weight = np.argwhere(~good)[0].tolist()
-            need = "±1" if self.binary else "finite"
-            raise InputError(
-                f"{self.name} holds {values[row, weight]} at row {rows[row]}, weight {weight}; "
-                f"weights must be {need}"
-            )
-        return values.astype(np.int8 if self.binary else np.float64)
+            values = as_numbers(values.compute(scheduler="synchronous"), self.name, None)
+        if not self.binary:
+            return _real(values, rows, self.name)
+        _require((values == 1) | (values == -1), values, rows, self.name, "±1")
+        return values.astype(np.int8)
 
 
-def _as_numbers(array: Any) -> NDArray[Any]:
-    try:
-        return np.asarray(array)
-    except ValueError as error:
-        raise InputError(f"not an array of configurations (M, N): {error}") from None
+def _real(values: NDArray[Any], rows: NDArray[np.int64], name: str) -> NDArray[np.float64]:
+    """Return real weights as float64; they must be finite, and their products too."""
+    found = values.astype(np.float64)
+    need = f"finite, and at most {LARGEST:g}"
+    _require(np.abs(found) <= LARGEST, found, rows, name, need)
+    return found
+
+
+def _require(
+    good: NDArray[np.bool_], values: NDArray[Any], rows: NDArray[np.int64], name: str, need: str
+) -> None:
+    if not good.all():
+        row, weight = np.argwhere(~good)[0].tolist()
+        raise InputError(
+            f"{name} holds {values[row, weight]} at row {rows[row]}, weight {weight}; "
+            f"weights must be {need}"
+        )
+
+
+def _rows_first(array: Any) -> Any:
+    """Return a DataArray whose dimensions say that it stands on its side as (configuration, …)."""
+    dims = array.dims
+    return array.T if len(dims) == 2 and dims[1] == "configuration" else array
 
 
 class Packed(Configurations):

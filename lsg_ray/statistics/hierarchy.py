@@ -11,6 +11,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import numpy_defaults
 from lsg_ray.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -40,6 +41,7 @@ def leaves_of(tree: Floats) -> list[list[int]]:
     return found
 
 
+@numpy_defaults
 def flat_clusters(
     result: xarray.Dataset, *, count: int | None = None, height: float | None = None
 ) -> xarray.DataArray:

@@ -41,6 +41,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stage
 from lsg_ray.statistics.configurations import stream
@@ -99,6 +100,7 @@ class Modes(NamedTuple):
     bandwidth: float
 
 
+@numpy_defaults
 def count_modes(
     values: ArrayLike,
     *,
@@ -146,7 +148,7 @@ def count_modes(
     >>> count_modes(one).modes, count_modes(two).modes, count_modes(np.ones(10)).modes
     (1, 2, 1)
     """
-    given = np.asarray(values, np.float64).ravel()
+    given = as_numbers(values, "values").ravel()
     if not np.isfinite(given).all():
         raise InputError("values that are not finite given; modes of the others are not known")
     if not 0 < level < 1 or most < 1:
@@ -177,7 +179,7 @@ def mode_places(values: ArrayLike, bandwidth: float) -> Floats:
     >>> mode_places([0.0, 0.0, 1.0, 1.0], 0.1).round(2).tolist()
     [0.0, 1.0]
     """
-    given = np.asarray(values, np.float64).ravel()
+    given = as_numbers(values, "values").ravel()
     if not len(given) or not bandwidth > 0:
         return given[:1].copy() if len(given) else given
     return _modes(given, bandwidth)

@@ -26,6 +26,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
 from lsg_ray.statistics.configurations import (
@@ -57,6 +58,7 @@ MAX_REAL_WEIGHTS = 4096
 Floats = NDArray[np.float64]
 
 
+@numpy_defaults
 def moments(
     ensemble: ConfigurationsLike,
     *,
@@ -281,7 +283,7 @@ class _Weights(NamedTuple):
                 there = ", ".join(source.columns) or "none"
                 raise InputError(f"weights {given!r} given; columns of {source.name} are {there}")
             return cls(source, given)
-        values = np.asarray(given, np.float64)
+        values = as_numbers(given, "weights")
         if values.shape != (source.n_rows,):
             raise InputError(
                 f"weights of shape {values.shape} given; {source.name} has {source.n_rows} rows"

@@ -27,6 +27,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, brief, numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stage
 from lsg_ray.statistics.configurations import (
@@ -58,6 +59,7 @@ FEWEST, MOST = 4, 4000
 NULL_BYTES = 2**28
 
 
+@numpy_defaults
 def replica_overlaps(
     ensemble: ConfigurationsLike,
     *,
@@ -135,7 +137,7 @@ def replica_overlaps(
     options: dict[str, Any] = {"centered": centered, "seed": seed, "progress": progress}
     matrices = _overlaps(products(source, rows, firsts, **options), source, rows, centered)
     lattice = source.n_weights if source.binary and not centered else 0
-    edges = np.asarray(_bins(len(rows)) if bins is None else bins, np.float64)
+    edges = as_numbers(_bins(len(rows)) if bins is None else bins, "bins")
     if edges.ndim == 0:
         edges = _edges(matrices, int(edges), flip, lattice)
     measure = partial(measured, triples=chosen, edges=edges, flip=flip, lattice=lattice)
@@ -177,9 +179,10 @@ def _check(nulls: Sequence[str], draws: int, triples: int, bins: Any, flip: str)
         raise InputError(f"flip {flip!r} given; one of {', '.join(get_args(Flip))}")
     if draws < 2 or triples < 1:
         raise InputError(f"draws {draws}, triples {triples} given; from 2 and 1")
-    edges = np.asarray(1 if bins is None else bins)
-    if not (edges >= 1 if edges.ndim == 0 else len(edges) > 1 and (np.diff(edges) > 0).all()):
-        raise InputError(f"bins {bins!r} given; a number from 1, or edges that ascend")
+    edges = as_numbers(1 if bins is None else bins, "bins")
+    ascend = edges.ndim == 1 and len(edges) > 1 and bool((np.diff(edges) > 0).all())
+    if not np.isfinite(edges).all() or not (edges >= 1 if edges.ndim == 0 else ascend):
+        raise InputError(f"bins {brief(bins)} given; a number from 1, or edges that ascend")
 
 
 def _rows(source: Configurations, count: int | None, seed: int) -> NDArray[np.int64]:

@@ -15,12 +15,14 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.datasets import load_dataset, load_images
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.symmetry import (
     Orders,
+    as_network,
     canonical_orders,
     log_group_order,
     random_orders,
@@ -46,6 +48,7 @@ TASK_ROWS, TASK_BYTES = 4096, 2**27
 CHUNK = 1000
 
 
+@numpy_defaults
 def canonicalize(
     ensemble: ConfigurationsLike,
     out: str | os.PathLike[str] | None = None,
@@ -100,6 +103,7 @@ def canonical_view(
     return DerivedConfigurations(base, net, x, ordering, {"kind": "canonical"})
 
 
+@numpy_defaults
 def permute(
     ensemble: ConfigurationsLike,
     fraction: float,
@@ -158,6 +162,7 @@ def permute(
     return view if out is None else write_ensemble(view, out, progress=progress)
 
 
+@numpy_defaults
 def node_symmetry(
     ensemble: ConfigurationsLike,
     *,
@@ -224,8 +229,7 @@ def _prepared(
         raise InputError(
             f"{base.name}: pass network= (its widths) and inputs= (P, inputs), which no array holds"
         )
-    if not isinstance(network, NetworkSpec):
-        network = NetworkSpec(widths=tuple(network))
+    network = as_network(network)
     if base.n_weights != network.n_weights:
         raise InputError(
             f"{base.name} has {base.n_weights} weights a configuration; widths "
@@ -235,7 +239,7 @@ def _prepared(
         raise InputError(f"widths {list(network.widths)}: no hidden layer, so no node symmetry")
     if inputs is None and root is not None:
         inputs = label_inputs(root.ensemble)
-    x = np.atleast_2d(np.asarray(inputs, np.float64))
+    x = np.atleast_2d(as_numbers(inputs, "inputs"))
     if x.ndim != 2 or not len(x) or x.shape[1] != network.widths[0] or not np.isfinite(x).all():
         raise InputError(
             f"inputs of shape {x.shape} given; finite (P, {network.widths[0]}) are needed"

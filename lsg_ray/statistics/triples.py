@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.arrays import as_numbers
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stage
 from lsg_ray.statistics.configurations import stream
@@ -34,7 +35,7 @@ def choose_triples(triples: int | ArrayLike, n_weights: int, seed: int) -> NDArr
     """
     if isinstance(triples, (int, np.integer)):
         return _drawn(int(triples), n_weights, seed)
-    given = np.asarray(triples)
+    given = as_numbers(triples, "triples", None)
     if given.size == 0:
         return np.empty((0, 3), np.int64)
     if given.dtype.kind not in "iu":

@@ -299,7 +299,7 @@ def test_interrupted__resumes_from_its_pieces(tmp_path, monkeypatch):
         (np.zeros((2, 4)), {}, r"reference 0 holds 0.0 at weight 0; it must be ±1"),
         ([[1, 1, 1, np.nan]], {}, r"holds nan at weight 3"),
         (np.empty((0, 4)), {}, "no references given"),
-        (["a"], {}, "numbers ±1"),
+        (["a"], {}, "real numbers are needed"),
         (np.ones((1, 1, 4)), {}, r"shape \(1, 1, 4\)"),
         (np.ones(4), {"fields": []}, "at least one number"),
         (np.ones(4), {"fields": [0, np.inf]}, "must be finite"),

@@ -8,15 +8,93 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.errors import SpecError
-from lsg_ray.spec import Spec, load_spec, override, parse_spec, reading
+from lsg_ray.spec import Spec, as_yaml, load_spec, override, parse_spec, reading
 from tests.spec.made import write
 
 # Files
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "{}", "---\n", "null"])
-def test_empty_file__is_the_defaults(tmp_path, text):
-    assert load_spec(write(tmp_path, text)) == Spec()
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "# nothing\n", "---\n", "--- # x\n...\n", "null", "~"]
+)
+def test_empty_file__is_no_specification(tmp_path, text):
+    file = write(tmp_path, text)
+    for overrides in ([], ["ensemble.count=5"]):
+        with pytest.raises(SpecError, match=r"empty: .* write \{\} for one of all defaults"):
+            load_spec(file, overrides)
+
+
+@pytest.mark.parametrize("name", ["1e6", "010", "08", "0_1", "5", "on", "2001-01-02", "1.5e3", "x"])
+def test_what_is_written_is_read_back(tmp_path, name):
+    spec = Spec(name=name).replace(ensemble={"seed": 2**128 - 1}, training={"gamma": 1e-30})
+    assert load_spec(write(tmp_path, as_yaml(spec))) == spec
+
+
+def test_empty_mapping__is_the_defaults(tmp_path):
+    assert load_spec(write(tmp_path, "{}")) == Spec()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["010", "-010", "+07", "08", "00", "0_1", "1:30", "-1:30", "12:30:45", "1:30.5", "!!int '010'"],
+)
+def test_numbers_that_may_mean_two_things(tmp_path, text):
+    for path in ("ensemble.count", "training.gamma", "ensemble.seed", "name", "network.biases"):
+        with pytest.raises(SpecError, match=r"line 1: '.*; write a decimal number") as caught:
+            load_spec(write(tmp_path, "{}"), [f"{path}={text}"])
+        assert str(caught.value).startswith(f"--set: {path}: ")
+        assert len(caught.value.faults) == 1
+    for file in (
+        f"name: a\nnetwork: {{widths: [20, {text}, 10]}}",
+        f"name: a\nensemble:\n  - {{b: [{{c: {text}}}]}}",
+        f"name: a\n{text}: b",
+    ):
+        with pytest.raises(SpecError, match=r"line [23]: '") as caught:
+            load_spec(write(tmp_path, file))
+        assert len(caught.value.faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("10", 10), ("0", 0), ("-0", 0), ("0x10", 16), ("0b11", 3), ("1_000", 1000)),
+        *(("1e6", 1e6), ("1E+6", 1e6), ("1.5e3", 1500.0), ("1.e3", 1e3), (".5e1", 5.0)),
+        *(("1e-3", 1e-3), ("-2e-3", -2e-3), ("1e30", 10**30), ("1.5e38", 15 * 10**37)),
+        *(("1e999", float("inf")), ("010.5", 10.5), ("1e", "1e"), ("e5", "e5"), ("1:75", "1:75")),
+        *(("'010'", "010"), ('"1:30"', "1:30"), ("'1e6'", "1e6"), ("1e5_0", "1e5_0")),
+    ],
+)
+def test_numbers_that_mean_one_thing(text, value):
+    found = override({}, [f"a={text}"])["a"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_counts_and_seeds_with_an_exponent(tmp_path):
+    spec = load_spec(
+        write(tmp_path, "ensemble: {count: 1e3, seed: 1e38}"), ["training.epochs=2.0e1"]
+    )
+    assert (spec.ensemble.count, spec.ensemble.seed) == (1000, 10**38)
+    assert spec.training.epochs == 20
+    with pytest.raises(SpecError, match=r"ensemble\.count: 0\.001 given"):
+        load_spec(write(tmp_path, "ensemble: {count: 1e-3}"))
+
+
+@pytest.mark.parametrize("word", ["on", "off", "yes", "no", "true", "False", "ON"])
+def test_words_that_are_true_and_false(tmp_path, word):
+    for path in ("ensemble.count", "training.gamma", "name", "dataset.name", "training.optimizer"):
+        with pytest.raises(SpecError, match="unquoted on, yes, off and no") as caught:
+            load_spec(write(tmp_path, "{}"), [f"{path}={word}"])
+        assert path in str(caught.value)
+        assert len(caught.value.faults) == 1
+    assert load_spec(write(tmp_path, "{}"), [f"name='{word}'"]).name == word
+
+
+@pytest.mark.parametrize("text", ["5", "1e6", "2001-01-02"])
+def test_text_that_looks_like_something_else(tmp_path, text):
+    with pytest.raises(SpecError, match=r"name: .*; put text in quotes"):
+        load_spec(write(tmp_path, f"name: {text}"))
+    assert load_spec(write(tmp_path, f"name: '{text}'")).name == text
 
 
 @pytest.mark.parametrize(
@@ -83,7 +161,7 @@ def test_python_tags__are_refused_and_not_run(tmp_path, text):
     with pytest.raises(SpecError, match="not valid YAML: could not determine a constructor"):
         load_spec(write(tmp_path, text))
     with pytest.raises(SpecError, match="could not determine a constructor"):
-        load_spec(write(tmp_path, ""), [f"name={text}"])
+        load_spec(write(tmp_path, "{}"), [f"name={text}"])
     assert not trace.exists()
 
 
@@ -206,7 +284,8 @@ def test_truth_values__are_no_integers(path):
     section, field = path.split(".")
     with pytest.raises(SpecError) as caught:
         parse_spec({section: {field: True}})
-    assert caught.value.faults == (f"{path}: true given; a number is needed",)
+    (fault,) = caught.value.faults
+    assert fault.startswith(f"{path}: true given; a number is needed (in YAML, unquoted on")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.spec import RELU_DEFAULTS, parse_spec
+from lsg_ray.spec.sections import YES_AND_NO
 from tests.spec.made import SEEDS, faults_of
 
 
@@ -137,7 +138,7 @@ def test_relu__misfits_are_refused_each_with_its_line(fields, data):
         ),
         (
             relu(training={"stack": True}),
-            ["training.stack: true given; a number is needed"],
+            [f"training.stack: true given; a number is needed ({YES_AND_NO})"],
         ),
         (
             {"network": {"biases": True}, "training": {"target_loss": 0.1, "stack": 4}},

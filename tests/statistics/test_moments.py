@@ -291,8 +291,8 @@ def test_weights__that_do_not_fit_are_refused(given_weights, message):
         (np.array([[1.0, np.nan], [0, 1]]), "nan at row 0, weight 1; weights must be finite"),
         (np.ones(5), r"shape \(5,\)"),
         (np.ones((5, 0)), r"shape \(5, 0\)"),
-        (np.ones((3, 2), bool), "array of bool"),
-        ([[1, 1], [1]], "not an array"),
+        (np.ones((3, 2), bool), "array: true and false"),
+        ([[1, 1], [1]], "rows of different lengths"),
         (np.ones((1, 4), int), "1 configurations selected"),
     ],
 )

@@ -1,0 +1,199 @@
+"""Arrays from outside: one conversion for all public functions, and NumPy's own error handling.
+
+NumPy's ``asarray`` lets the mask of a masked array fall, reads text as numbers, makes a Dataset an
+array of its names, and fails on tensors that require a gradient.  Here each of these is either
+converted exactly or refused in one line.
+"""
+
+from __future__ import annotations
+
+import functools
+import numbers
+import reprlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_KINDS = {
+    "b": "true and false", "c": "complex numbers", "M": "dates", "m": "durations",
+    "O": "Python objects", "S": "text", "T": "text", "U": "text", "V": "records",
+}  # fmt: skip
+#: Characters of a foreign error that are shown.
+_SHOWN = 200
+
+
+def as_numbers(given: Any, name: str, dtype: type | None = np.float64) -> NDArray[Any]:
+    """Return real numbers from whatever holds them.
+
+    Parameters
+    ----------
+    given
+        NumPy, Dask or xarray array, nested lists, pandas objects, SciPy sparse matrices (which
+        become dense), or torch tensors (of any device or type, also with a gradient).
+    name
+        Of the argument, for messages.
+    dtype
+        Of the result; None for that of the numbers.
+
+    Returns
+    -------
+    numpy.ndarray
+        The given one itself where it is of that type.
+
+    Raises
+    ------
+    InputError
+        Masked or missing entries, complex numbers, text, truth values, dates, other objects; rows
+        of different lengths.
+
+    Examples
+    --------
+    >>> as_numbers([[1, -1]], "sigma").tolist()
+    [[1.0, -1.0]]
+    >>> as_numbers(np.ma.array([1, 2], mask=[False, True]), "h")
+    Traceback (most recent call last):
+    lsg_ray.errors.InputError: h: entry [1] is masked; fill it or leave its row out
+    """
+    try:
+        found = np.asarray(_plain(given, name))
+        if found.dtype.kind == "O":
+            found = _of_objects(found, name)
+        elif found.dtype.kind == "V" and found.dtype.type.__module__.startswith("ml_dtypes"):
+            found = found.astype(np.float64)
+    except (InputError, MemoryError):
+        raise
+    except RecursionError:
+        raise InputError(f"{name}: lists within one another without end given") from None
+    except Exception as error:  # what stands for an array may fail in any way
+        reason = " ".join(str(error).split())[:_SHOWN] or type(error).__name__
+        if "inhomogeneous" in reason:
+            reason = "rows of different lengths"
+        raise InputError(
+            f"{name}: no array of numbers given, but {type(given).__name__} ({reason}); pass a "
+            "NumPy array"
+        ) from None
+    if found.dtype.kind not in "iuf":
+        what = _KINDS.get(found.dtype.kind, str(found.dtype))
+        raise InputError(f"{name}: {what} ({found.dtype}) given; real numbers are needed")
+    if dtype is None:
+        return found
+    with np.errstate(all="ignore"):  # what does not fit becomes infinite, which callers look for
+        return found.astype(dtype, order="C", copy=False)
+
+
+def as_integers(given: Any, name: str, axes: int = 1) -> NDArray[np.int64]:
+    """Return whole numbers, as `as_numbers` does, from an array of so many axes.
+
+    >>> as_integers(range(3), "configurations").tolist()
+    [0, 1, 2]
+    """
+    found = as_numbers(sorted(given) if isinstance(given, (set, range)) else given, name, None)
+    if found.ndim != axes or (found.size and found.dtype.kind not in "iu"):
+        raise InputError(
+            f"{name}: {found.dtype} of shape {found.shape} given; integers along "
+            f"{'one axis' if axes == 1 else f'{axes} axes'} are needed"
+        )
+    return found.astype(np.int64)
+
+
+def brief(given: Any) -> str:
+    """Return an array as text of one line, cut short where it is long.
+
+    >>> brief(np.arange(100.0))
+    '[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, ...]'
+    """
+    shown = reprlib.repr(given.tolist() if isinstance(given, np.ndarray) else given)
+    return " ".join(shown.split())[:_SHOWN]
+
+
+def unmasked(given: Any, name: str) -> Any:
+    """Return an array as it is; a mask that hides nothing is taken off.
+
+    Raises
+    ------
+    InputError
+        It hides an entry.
+    """
+    if not isinstance(given, np.ma.MaskedArray):
+        return given
+    hidden = np.argwhere(np.ma.getmaskarray(given))
+    if len(hidden):
+        raise InputError(
+            f"{name}: entry {hidden[0].tolist()} is masked; fill it or leave its row out"
+        )
+    return given.data
+
+
+def numpy_defaults(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a public function with NumPy's own error handling, whatever ``numpy.seterr`` was told.
+
+    Where a caller has asked for errors on underflow, which is harmless here, results would be
+    exceptions.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def _plain(given: Any, name: str) -> Any:
+    """Return a NumPy array, or nested lists, of what foreign arrays hold."""
+    if isinstance(given, np.ndarray):
+        return unmasked(given, name)
+    if isinstance(given, (list, tuple)):
+        if all(type(one) in (int, float) for one in given):
+            return given
+        return [_plain(one, name) for one in given]
+    if isinstance(given, Mapping):
+        there = ", ".join(map(str, list(given)[:5]))
+        raise InputError(f"{name}: {type(given).__name__} of {there} given; pass one array of it")
+    if (torch := sys.modules.get("torch")) is not None and isinstance(given, torch.Tensor):
+        return _of_tensor(given, name)
+    if hasattr(given, "dask") and hasattr(given, "compute"):
+        return _plain(given.compute(), name)
+    if hasattr(given, "toarray"):  # SciPy's sparse matrices
+        return _plain(given.toarray(), name)
+    module = type(given).__module__.partition(".")[0]
+    if module == "xarray" and hasattr(given, "data"):
+        return _plain(given.data, name)
+    if module in ("pandas", "polars") and hasattr(given, "to_numpy"):
+        return _plain(given.to_numpy(), name)
+    return given
+
+
+def _of_tensor(tensor: Any, name: str) -> NDArray[Any]:
+    """Return the numbers of a torch tensor."""
+    if tensor.is_complex():
+        raise InputError(f"{name}: complex numbers ({tensor.dtype}) given; real ones are needed")
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if tensor.is_sparse or tensor.layout != sys.modules["torch"].strided:
+        tensor = tensor.to_dense()
+    tensor = tensor.detach().cpu().resolve_neg()
+    try:
+        found: NDArray[Any] = tensor.numpy()
+    except TypeError:  # bfloat16, float8: float32 holds each of them exactly
+        found = tensor.float().numpy()
+    return found
+
+
+def _of_objects(given: NDArray[Any], name: str) -> NDArray[np.float64]:
+    """Return Python's numbers as float64."""
+    for place, one in np.ndenumerate(given):
+        if isinstance(one, bool) or not isinstance(one, numbers.Real):
+            at = f" at {list(place)}" if place else ""
+            raise InputError(
+                f"{name}: {type(one).__name__}{at} given; an array of real numbers is needed"
+            )
+    return given.astype(np.float64)
