@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 
 
-class Stage(IntEnum):
+class Stream(IntEnum):
     """First element of a spawn key: which part of a run draws from the stream."""
 
     SUBSET = 0  # which training examples a scenario keeps
@@ -32,7 +32,7 @@ class Stage(IntEnum):
     LANDSCAPE = 12  # examples, walks, swaps and directions in the landscape of real weights
 
 
-def seed_sequence(seed: int, stage: Stage, *index: int) -> np.random.SeedSequence:
+def seed_sequence(seed: int, stage: Stream, *index: int) -> np.random.SeedSequence:
     """Return the seed at address ``(seed, stage, *index)``.
 
     Parameters
@@ -46,12 +46,12 @@ def seed_sequence(seed: int, stage: Stage, *index: int) -> np.random.SeedSequenc
 
     Examples
     --------
-    >>> seed_sequence(7, Stage.TRIAL, 12, 0).generate_state(1)
+    >>> seed_sequence(7, Stream.TRIAL, 12, 0).generate_state(1)
     array([83216884], dtype=uint32)
     """
     return np.random.SeedSequence(seed, spawn_key=(int(stage), *index))
 
 
-def generator(seed: int, stage: Stage, *index: int) -> np.random.Generator:
+def generator(seed: int, stage: Stream, *index: int) -> np.random.Generator:
     """Return a NumPy generator (PCG64) for the stream at ``(seed, stage, *index)``."""
     return np.random.Generator(np.random.PCG64(seed_sequence(seed, stage, *index)))

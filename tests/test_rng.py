@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.rng import Stage, generator, seed_sequence
+from lsg_ray.rng import Stream, generator, seed_sequence
 
 words = st.integers(0, 2**32 - 1)
 addresses = st.tuples(
-    st.integers(0, 2**128 - 1), st.sampled_from(Stage), st.lists(words, max_size=3).map(tuple)
+    st.integers(0, 2**128 - 1), st.sampled_from(Stream), st.lists(words, max_size=3).map(tuple)
 )
 
 
@@ -18,7 +18,7 @@ def state(seed, stage, index) -> bytes:
 
 
 def test_stages__are_fixed_numbers():
-    assert {stage.name: int(stage) for stage in Stage} == {
+    assert {stage.name: int(stage) for stage in Stream} == {
         "SUBSET": 0,
         "TRIAL": 1,
         "MAP": 2,
@@ -38,9 +38,9 @@ def test_stages__are_fixed_numbers():
 @pytest.mark.parametrize(
     ("address", "first"),
     [
-        ((0, Stage.TRIAL, 0, 0), 4172335346),
-        ((7, Stage.TRIAL, 12, 0), 4184431897),
-        ((2**100, Stage.PAIRS), 688242586),
+        ((0, Stream.TRIAL, 0, 0), 4172335346),
+        ((7, Stream.TRIAL, 12, 0), 4184431897),
+        ((2**100, Stream.PAIRS), 688242586),
     ],
 )
 def test_streams__are_pinned(address, first):
@@ -76,13 +76,13 @@ def test_streams__of_a_child_and_of_a_neighbour_differ(address):
 def test_streams__of_neighbouring_trials_are_uncorrelated():
     """Largest of 1,225 correlations over 4,000 numbers: above 5.5/√4000 once in 2·10⁴ seeds."""
     numbers = [
-        generator(0, Stage.TRIAL, i, t).normal(size=4000) for i in range(10) for t in range(5)
+        generator(0, Stream.TRIAL, i, t).normal(size=4000) for i in range(10) for t in range(5)
     ]
     correlations = np.corrcoef(numbers)[np.triu_indices(50, 1)]
     assert np.abs(correlations).max() < 5.5 / np.sqrt(4000)
 
 
-@pytest.mark.parametrize("address", [(-1, Stage.TRIAL), (0, Stage.TRIAL, -1)])
+@pytest.mark.parametrize("address", [(-1, Stream.TRIAL), (0, Stream.TRIAL, -1)])
 def test_negative_numbers__are_refused(address):
     with pytest.raises(ValueError, match="non-negative"):
         generator(*address)

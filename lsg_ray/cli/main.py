@@ -30,12 +30,52 @@ from lsg_ray.cli import (
 )
 from lsg_ray.cli.output import printable, show, shown_warnings
 from lsg_ray.errors import LsgError, masked, out_of_memory
+from lsg_ray.stages import GROUPS, all_stages, stage_of
 
+#: Where a command written by hand is found.
+_GROUP_OF = {
+    "run": "sampling", "sample": "sampling", "estimate": "sampling", "data": "sampling",
+    "spec": "sampling", "info": "store", "verify": "store", "query": "store", "submit": "cluster",
+    "jobs": "cluster", "report": "project",
+}  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Commands written by hand and those of stages, which are made when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *all_stages()]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        found = super().get_command(ctx, name)
+        if found is None and name in (known := all_stages()):
+            from lsg_ray.cli.stages import command_of
+
+            found = command_of(stage_of(name), known[name][1])
+            self.add_command(found)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
+        for name, command in self.commands.items():
+            groups.setdefault(_GROUP_OF.get(name, "project"), []).append(
+                (name, command.get_short_help_str(88))
+            )
+        for name, (group, line) in all_stages().items():
+            if name not in self.commands:
+                groups.setdefault(group, []).append((name, line))
+        for group, rows in groups.items():
+            if rows:
+                with formatter.section(group.capitalize()):
+                    formatter.write_dl(rows)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="lsg")
 def cli() -> None:
     """Sample ensembles of neural-network weights and measure their geometry.
@@ -71,7 +111,6 @@ for _command in (
     fit.fit,
     fit.check,
     entropy.scan,
-    dynamics.tap,
     dynamics.mc,
     entropy.thermo,
     entropy.symmetry,

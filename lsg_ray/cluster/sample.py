@@ -42,7 +42,7 @@ from lsg_ray.ensemble.writer import (
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks.sampling import Arena, prepare, sample_configurations
 from lsg_ray.networks.solutions import SolutionArena, prepare_solutions, sample_solutions
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
 
 AnyArena = Arena | SolutionArena
@@ -239,7 +239,7 @@ def sample_block(
         block,
         kind(**columns, trials=trials, rejected=rejected),
         attempt=attempt,
-        seed_path=(spec.ensemble.seed, int(Stage.TRIAL), start),
+        seed_path=(spec.ensemble.seed, int(Stream.TRIAL), start),
         count=spec.ensemble.count,
         processor=processor,
     )

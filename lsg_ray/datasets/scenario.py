@@ -28,7 +28,7 @@ from lsg_ray.datasets.files import Progress, read_files
 from lsg_ray.datasets.formats import Part, parse
 from lsg_ray.datasets.registry import find_source
 from lsg_ray.errors import DataError
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import DatasetSpec, Selection
 
 _BLOCK_BYTES = 1 << 25
@@ -349,7 +349,7 @@ def _draw_rows(spec: DatasetSpec, n: int) -> tuple[NDArray[np.intp], NDArray[np.
             f"validation_examples: {spec.validation_examples}; {spec.name} has {n:,} training "
             f"images in all, which leaves {max(n_left, 0):,} to train on"
         )
-    order = generator(spec.seed, Stage.SUBSET).permutation(n)
+    order = generator(spec.seed, Stream.SUBSET).permutation(n)
     kept, aside = order[:n_left], order[n_left:]
     return (np.sort(kept) if spec.train_examples is None else kept[: spec.train_examples]), aside
 

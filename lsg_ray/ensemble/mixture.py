@@ -24,7 +24,7 @@ from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import DATASET_SHAPES, Spec, parse_spec
 
 #: Probabilities π of the patterns.
@@ -62,7 +62,7 @@ class Mixture(NamedTuple):
 @lru_cache(maxsize=8)
 def mixture(n_weights: int, seed: int) -> Mixture:
     """Return what the synthetic ensemble of N weights and a seed is drawn from."""
-    rng = generator(seed, Stage.SYNTHETIC, n_weights)
+    rng = generator(seed, Stream.SYNTHETIC, n_weights)
     patterns = rng.choice(np.array([-1, 1], np.int8), (PATTERNS, n_weights))
     flip = np.exp2(-_halvings(n_weights).astype(np.float64))
     return Mixture(patterns, flip)
@@ -85,7 +85,7 @@ def synthetic_rows(
 
 
 def _chunk(n_weights: int, seed: int, chunk: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    rng = generator(seed, Stage.SYNTHETIC, n_weights, chunk)
+    rng = generator(seed, Stream.SYNTHETIC, n_weights, chunk)
     which = rng.choice(PATTERNS, CHUNK, p=PROBABILITIES)
     patterns = pack(mixture(n_weights, seed).patterns)
     halvings = _halvings(n_weights)

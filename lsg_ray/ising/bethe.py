@@ -34,7 +34,7 @@ from lsg_ray.ising.bp import Beliefs, belief_propagation, bethe_averages
 from lsg_ray.ising.fitted import Fitted, Progress, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 
 Floats = NDArray[np.float64]
 
@@ -233,7 +233,7 @@ def _settles(
 ) -> tuple[Beliefs, bool]:
     """Run plain belief propagation from several starts; return it, and whether all come to m."""
     n = len(m)
-    rng = np.random.default_rng(seed_sequence(seed, Stage.CAVITY))
+    rng = np.random.default_rng(seed_sequence(seed, Stream.CAVITY))
     start = rng.uniform(-1, 1, (STARTS, n, n))
     start[0] = np.tanh(h)[:, None]
     start[1] = 0.0

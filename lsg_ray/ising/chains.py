@@ -23,7 +23,7 @@ from lsg_ray.arrays import as_numbers, brief
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.kernels.elementary import LANES, STATE_SHAPE
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 
 Method = Literal["heat-bath", "metropolis"]
 Order = Literal["sequential", "random", "picks"]
@@ -145,7 +145,7 @@ class Chains:
             raise InputError("layout dense given with order picks; it needs each spin once a sweep")
         make = _DenseGroup if layout == "dense" else _CachedGroup
         first = None if start is None else start_of_chains(start, chains, self.n_spins)
-        seeds = [seed_sequence(seed, Stage.MONTE_CARLO, batch, n) for n in range(len(self.groups))]
+        seeds = [seed_sequence(seed, Stream.MONTE_CARLO, batch, n) for n in range(len(self.groups))]
         self._parts: list[_Group] = [
             make(
                 model.n_spins,

@@ -28,7 +28,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.replicas import choose_ladder, draw_replicas
 from lsg_ray.ising.tempering import Progress
-from lsg_ray.rng import Stage, generator, seed_sequence
+from lsg_ray.rng import Stream, generator, seed_sequence
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ def sk_couplings(n: int, seed: int = 0) -> Floats:
     """
     if n < 2 or seed < 0:
         raise InputError(f"n {n}, seed {seed} given; from 2 and 0")
-    upper = np.triu(generator(seed, Stage.GLASS, 0).standard_normal((n, n)), 1) / np.sqrt(n)
+    upper = np.triu(generator(seed, Stream.GLASS, 0).standard_normal((n, n)), 1) / np.sqrt(n)
     return upper + upper.T
 
 
@@ -153,7 +153,7 @@ def realisation_seed(seed: int, realisation: int) -> int:
     >>> realisation_seed(0, 0) == realisation_seed(0, 1)
     False
     """
-    return int(seed_sequence(seed, Stage.GLASS, 3, realisation).generate_state(1)[0])
+    return int(seed_sequence(seed, Stream.GLASS, 3, realisation).generate_state(1)[0])
 
 
 def _ladder(model: IsingModel, betas: Floats, seed: int, threads: int | None) -> Floats:

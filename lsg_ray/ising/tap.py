@@ -15,11 +15,11 @@ Many random starts find many of them, or always the same one: a smooth landscape
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import xarray
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import numpy_defaults
@@ -34,12 +34,11 @@ from lsg_ray.ising.stationary import (
     stability_of,
     total_fields,
 )
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
+from lsg_ray.stage import MODEL, Figure, Stage
 from lsg_ray.statistics.graph import compute, share
 from lsg_ray.statistics.modes import TEST, count_modes, mode_places
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import Count, Floats, ModelLike, Positive, Progress, Seed
 
 #: The authors' numbers of starts and of iterations, and their tolerance.
 STARTS, ITERATIONS, TOLERANCE = 2000, 2000, 1e-5
@@ -66,13 +65,13 @@ _FLAGS = {"flag_values": [-1, 0, 1], "flag_meanings": "no undetermined yes"}
 
 @numpy_defaults
 def tap_states(
-    model: Any,
+    model: ModelLike,
     *,
-    beta: float = 1.0,
-    starts: int = STARTS,
-    tolerance: float = TOLERANCE,
-    max_iterations: int = ITERATIONS,
-    seed: int = 0,
+    beta: Positive = 1.0,
+    starts: Annotated[int, Ge(1), Le(MOST_STARTS)] = STARTS,
+    tolerance: Positive = TOLERANCE,
+    max_iterations: Count = ITERATIONS,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Iterate the TAP equations from random starts and compare where they come to.
@@ -179,7 +178,7 @@ def _iterate(
 ) -> _Points:
     """Iterate, then go on by Newton's method where that has come near to rest."""
     J, h = beta * model.J, beta * model.h
-    rng = np.random.default_rng(seed_sequence(seed, Stage.TAP, number))
+    rng = np.random.default_rng(seed_sequence(seed, Stream.TAP, number))
     m = np.tanh(rng.standard_normal((starts, model.n_spins)))
     iterations, residual, damping = _settle(m, J, h, tolerance, max_iterations)
     near = np.flatnonzero(residual <= max(ALMOST, tolerance))
@@ -330,3 +329,22 @@ def _dataset(
             "peak_test": TEST,
         },
     )  # fmt: skip
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    names = (
+        "starts", "converged", "states", "stable_states", "saddles", "undetermined_states", "peaks",
+        "peak_test",
+    )  # fmt: skip
+    lowest = float(found["state_f"].values[0]) if found.sizes["state_number"] else None
+    return {
+        **{name: found.attrs[name] for name in names}, "lowest_free_energy": lowest,
+        "largest_gradient": float(found["gradient"].where(found["converged"]).max()),
+        "iterations": float(found["iterations"].mean()),
+    }  # fmt: skip
+
+
+STAGE = Stage(
+    "tap", tap_states, reads={"model": MODEL}, summary=_shown,
+    figures=[Figure("lsg_ray.report.figures.landscape:tap_figure", "TAP states")],
+)  # fmt: skip

@@ -27,7 +27,7 @@ from lsg_ray.ising.montecarlo import (
     series_rhat,
     split_rhat,
 )
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -239,7 +239,7 @@ class Replicas:
         threads: int | None,
     ) -> None:
         self.betas, self.ladders = betas, ladders
-        self.rng = np.random.default_rng(seed_sequence(seed, Stage.MONTE_CARLO, 3))
+        self.rng = np.random.default_rng(seed_sequence(seed, Stream.MONTE_CARLO, 3))
         count = len(betas)
         #: Which chain holds temperature t of a ladder.
         self.chain = np.arange(ladders * count).reshape(ladders, count)

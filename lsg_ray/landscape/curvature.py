@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import hessian_product
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 TOLERANCE = 1e-3
 #: Random sign vectors for the trace.
 PROBES = 10
-#: What vectors are for: addresses in `Stage.LANDSCAPE`, above those of networks.
+#: What vectors are for: addresses in `Stream.LANDSCAPE`, above those of networks.
 _SIGNS, _START = 6, 7
 
 
@@ -198,4 +198,4 @@ def _streams(
     places = [(number,) for number in range(len(weights))] if addresses is None else addresses
     if len(places) != len(weights):
         raise InputError(f"{len(places)} addresses given for {len(weights)} networks")
-    return [generator(seed, Stage.LANDSCAPE, purpose, *place) for place in places]
+    return [generator(seed, Stream.LANDSCAPE, purpose, *place) for place in places]

@@ -35,7 +35,7 @@ from lsg_ray.landscape.terrain import (
     tasks,
     terrain_of,
 )
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.pieces import compute_pieces
@@ -186,7 +186,7 @@ def _curvature(
     )
     trace, error = hessian_trace(network, flat, inputs, y, probes=probes, **drawn_by)
     measures = terrain.measure(w[None])[:, 0]
-    rng = generator(seed, Stage.LANDSCAPE, 4, *address)
+    rng = generator(seed, Stream.LANDSCAPE, 4, *address)
     rises = np.empty((len(radii), directions))
     for place in range(directions):
         drawn = rng.standard_normal((1, len(w)), np.float32)

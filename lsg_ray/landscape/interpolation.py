@@ -40,7 +40,7 @@ from lsg_ray.landscape.terrain import (
 )
 from lsg_ray.networks.alignment import Alignment, aligned, reordered
 from lsg_ray.networks.symmetry import log_group_order
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.pieces import compute_pieces
@@ -287,7 +287,7 @@ def _swapped_line(
     terrain: Terrain, a: NDArray[np.float32], k: int, alphas: Floats, address: tuple[int, ...]
 ) -> _Line:
     seed, *place = address
-    orders = random_swaps(terrain.network, k, generator(seed, Stage.LANDSCAPE, 2, *place))
+    orders = random_swaps(terrain.network, k, generator(seed, Stream.LANDSCAPE, 2, *place))
     inputs = check_inputs(terrain)
     b = reordered(terrain.network, a[None], [order[None] for order in orders], inputs)[0]
     distance = np.linalg.norm((a - b).astype(np.float64))
@@ -352,5 +352,5 @@ def _pairs(
         return possible
     if a is not b:
         return possible[:pairs]
-    drawn = generator(seed, Stage.LANDSCAPE, 3).choice(len(possible), pairs, replace=False)
+    drawn = generator(seed, Stream.LANDSCAPE, 3).choice(len(possible), pairs, replace=False)
     return [possible[row] for row in sorted(drawn.tolist())]

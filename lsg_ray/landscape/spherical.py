@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -68,7 +68,7 @@ class SphericalModel:
                 f"n {n}, p {p} given: couplings of {size / 2**30:,.1f} GiB; n {most} at most"
             )
         self.n, self.p, self.seed = n, p, seed
-        X = generator(seed, Stage.GLASS, 1, p).standard_normal((n,) * p)
+        X = generator(seed, Stream.GLASS, 1, p).standard_normal((n,) * p)
         total = np.zeros_like(X)
         for order in itertools.permutations(range(p)):
             total += X.transpose(order)
@@ -194,7 +194,7 @@ def spherical_minima(
             "must be positive"
         )
     model = SphericalModel(n, p, seed)
-    first = on_sphere(generator(seed, Stage.GLASS, 2, p).standard_normal((starts, n)))
+    first = on_sphere(generator(seed, Stream.GLASS, 2, p).standard_normal((starts, n)))
     found = _descend(model, first, tolerance, max_iterations, progress)
     one = {"units": "1"}
     return xarray.Dataset(

@@ -26,7 +26,7 @@ from lsg_ray.landscape.terrain import (
     tasks,
     terrain_of,
 )
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.pieces import compute_pieces
 
@@ -82,7 +82,7 @@ def loss_surface(
     chosen = open_solutions(solutions, [configuration])
     terrain = terrain_of(chosen.ensemble, examples, seed)
     w = chosen.weights[0]
-    rng = generator(seed, Stage.LANDSCAPE, 5, configuration)
+    rng = generator(seed, Stream.LANDSCAPE, 5, configuration)
     directions = filter_normalised(chosen.network, w, rng.standard_normal((2, len(w)), np.float32))
     # As round as they can be: the solution itself, at 0, must be on the grid.
     grid = np.round(np.linspace(-extent, extent, points), 12)

@@ -22,7 +22,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import evaluate
 from lsg_ray.networks.solutions import ExampleSet, example_set
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec, Spec
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def terrain_of(ensemble: Ensemble, examples: int | None = EXAMPLES, seed: int = 
         if not examples >= 1:
             raise InputError(f"examples {examples} given; at least 1, or none for all")
         if examples < len(train.y):
-            rows = generator(seed, Stage.LANDSCAPE, 0).choice(len(train.y), examples, replace=False)
+            rows = generator(seed, Stream.LANDSCAPE, 0).choice(len(train.y), examples, replace=False)
             rows.sort()
             train = Examples(train.x[rows], train.y[rows])
     return Terrain(spec.network, example_set(train), example_set(dataset.test))

@@ -38,7 +38,7 @@ from lsg_ray.landscape.terrain import (
     tasks,
     terrain_of,
 )
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.pieces import compute_pieces
 
@@ -204,7 +204,7 @@ def _walk(
 ) -> _Path:
     """Make one walk: the body of a task."""
     seed, *place = address
-    rng = generator(seed, Stage.LANDSCAPE, 1, *place)
+    rng = generator(seed, Stream.LANDSCAPE, 1, *place)
     track = _Track(terrain, start)
     w, share = start.copy(), np.ones(steps)
     if kind == "free":

@@ -26,7 +26,7 @@ from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks import binary
 from lsg_ray.networks.binary import Frozen
 from lsg_ray.networks.layout import ChunkedExamples, chunk_examples, read_only
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 
 
@@ -256,7 +256,7 @@ def run_trials(
     A network that diverged (fields not finite) has accuracy NaN and is never accepted.
     """
     ensemble, network = spec.ensemble, spec.network
-    seeds = [seed_sequence(ensemble.seed, Stage.TRIAL, c, trial) for c in configurations]
+    seeds = [seed_sequence(ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
     frozen = Frozen(ensemble.frozen_parts, ensemble.frozen_field)
     trained = binary.train(
         network,

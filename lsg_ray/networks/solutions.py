@@ -26,7 +26,7 @@ from lsg_ray.networks.relu import check_examples, evaluate
 from lsg_ray.networks.sampling import Trials, fill_stacks
 from lsg_ray.networks.stacked import default_device
 from lsg_ray.networks.threads import one_thread
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _run(
     spec: Spec, sets: list[tuple[Inputs, Any]], configurations: list[int], trial: int
 ) -> list[_Network]:
     """Train trial number ``trial`` of some configurations, and measure the networks."""
-    seeds = [seed_sequence(spec.ensemble.seed, Stage.TRIAL, c, trial) for c in configurations]
+    seeds = [seed_sequence(spec.ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
     train, selection, test = sets
     found = train_networks(spec.network, spec.training, train, test, seeds)
     tested = evaluate(spec.network, found.weights, *test)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import numpy_defaults
 from lsg_ray.errors import InputError
 from lsg_ray.networks.symmetry import log_group_order
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.aligned import (
     Alignment,
@@ -252,7 +252,7 @@ def _choose(
             f"{base.name}: {count:,} configurations to be clustered, and the matrix of all their "
             f"distances is held; choose {FEWEST} to {MOST:,} at random (configurations)"
         )
-    rng = stream(seed, Stage.PAIRS)
+    rng = stream(seed, Stream.PAIRS)
     return np.sort(rng.choice(rows, count, replace=False))
 
 

@@ -23,7 +23,7 @@ from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.places import Place, ending, expanded, member_of
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 from lsg_ray.statistics.opening import local_file, open_archive, open_array, require_file
 
 #: Largest real weight: squares, summed in float32, stay finite.
@@ -425,7 +425,7 @@ def ranges(n_rows: int, rows: int, grain: int = 1) -> list[tuple[int, int]]:
     return [(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
-def stream(seed: int, stage: Stage, *index: int) -> np.random.Generator:
+def stream(seed: int, stage: Stream, *index: int) -> np.random.Generator:
     """Return the random numbers of a statistic; a seed from outside is checked.
 
     Raises

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Reordered, stream
 
 Rows = NDArray[np.int64]
@@ -89,7 +89,7 @@ def together(source: Configurations) -> tuple[Configurations, Rows | None]:
 
 def start_of_copies(seed: int) -> float:
     """Return where in the first stretch of rows the first is copied, or replaced: 0 to 1."""
-    return float(stream(seed, Stage.PERMUTE).random())
+    return float(stream(seed, Stream.PERMUTE).random())
 
 
 def number_of_copies(n_rows: int, fraction: float) -> int:

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
 from lsg_ray.statistics.modes import count_modes
 
@@ -143,7 +143,7 @@ def fit_gaussian(
     single, pair = variances(distance)
     count = len(distance)
     error = float(np.sqrt(4 * single / count + 2 * pair / (count * (count - 1))))
-    rng = stream(seed, Stage.PAIRS, 1)
+    rng = stream(seed, Stream.PAIRS, 1)
     some = _some(distance, rng)
     if count < FEWEST or _equal(mean, std):
         return GaussianFit(mean, std, error, np.nan, np.nan, np.nan, 0)
@@ -192,7 +192,7 @@ def pair_modes(
     2.0
     """
     _check(distance)
-    rng = stream(seed, Stage.PAIRS, 2)
+    rng = stream(seed, Stream.PAIRS, 2)
     some = _some(distance, rng)
     every = upper(some)
     if len(distance) < FEWEST or _equal(float(every.mean()), float(every.std())):

@@ -22,7 +22,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.binary import Frozen, draw, initial_fields
 from lsg_ray.networks.relu import glorot_uniform
 from lsg_ray.networks.trial import Purpose
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.statistics.configurations import (
     ArrayConfigurations,
     Configurations,
@@ -120,7 +120,7 @@ def embed(
             "them (configurations)"
         )
     _check_memory(source, count * (1 + starts))
-    rng = stream(seed, Stage.MAP)
+    rng = stream(seed, Stream.MAP)
     chosen = np.sort(rng.choice(source.n_rows, count, replace=False))
     weights = source.take(chosen)
     columns = _columns(source, chosen)
@@ -178,7 +178,7 @@ def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray
     if source.ensemble.header.derivation is not None:
         raise InputError("starts asked for; these configurations were derived, not sampled")
     seeds = [
-        seed_sequence(spec.ensemble.seed, Stage.TRIAL, int(i), int(t))
+        seed_sequence(spec.ensemble.seed, Stream.TRIAL, int(i), int(t))
         for i, t in zip(columns["configuration"], columns["trial"], strict=True)
     ]
     if not source.binary:

@@ -43,7 +43,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
 
 Floats = NDArray[np.float64]
@@ -158,7 +158,7 @@ def count_modes(
     if not len(given):
         return Modes(0, np.nan, 0.0)
     if len(given) > MAX_VALUES:
-        given = stream(seed, Stage.RSB, 1 << 20).choice(given, MAX_VALUES, replace=False)
+        given = stream(seed, Stream.RSB, 1 << 20).choice(given, MAX_VALUES, replace=False)
     given = np.sort(given)
     spread = float(given[-1] - given[0])
     resolution = max(resolution, ROUNDING * float(np.abs(given[[0, -1]]).max()))

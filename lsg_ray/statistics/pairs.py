@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
 from lsg_ray.statistics.copies import together
 from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
@@ -88,7 +88,7 @@ def choose_rows(source: Configurations, count: int | None, seed: int) -> Configu
         return source
     if count < 2:
         raise InputError(f"{count} configurations asked for; pairs need at least 2 of them")
-    rows = stream(seed, Stage.PAIRS).choice(source.n_rows, count, replace=False)
+    rows = stream(seed, Stream.PAIRS).choice(source.n_rows, count, replace=False)
     return _held(source, np.sort(rows))
 
 
@@ -121,7 +121,7 @@ def disjoint_pairs(
             f"{count:,} pairs asked for; {most:,} share no configuration: ask for no more, or for "
             "all pairs of some configurations (--configurations)"
         )
-    rng = stream(seed, Stage.PAIRS)
+    rng = stream(seed, Stream.PAIRS)
     if second is None:
         rows = rng.choice(first.n_rows, 2 * count, replace=False)
         order = np.argsort(rows)

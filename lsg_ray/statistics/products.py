@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, ranges, stream
 from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 
@@ -118,7 +118,7 @@ def _of_columns(
     if data:
         found[0] = _exact_product(columns, mean if centered else None)
     for place, draw in enumerate(draws, data):
-        rng = stream(seed, Stage.RSB, NULLS.index(draw.null), draw.number, number)
+        rng = stream(seed, Stream.RSB, NULLS.index(draw.null), draw.number, number)
         if draw.null == "shuffled":
             drawn = rng.permuted(np.ascontiguousarray(columns.T), axis=1).T
         else:

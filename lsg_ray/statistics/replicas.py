@@ -8,7 +8,7 @@ from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import DataError, InputError
 from lsg_ray.networks.alignment import Alignment, aligned
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import ArrayConfigurations, StoredConfigurations, stream
 from lsg_ray.statistics.copies import draw_independent
 
@@ -47,7 +47,7 @@ def aligned_replicas(
         raise InputError(
             f"{count} networks of {source.n_weights:,} weights given; {most} at most (--replicas)"
         )
-    rng = stream(seed, Stage.RSB, 1 << 23)
+    rng = stream(seed, Stream.RSB, 1 << 23)
     rows = draw_independent(source, count, rng)
     try:
         inputs = load_dataset(ensemble.spec.dataset, download=False).test.x[:8]

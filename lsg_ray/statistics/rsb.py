@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, brief, numpy_defaults
 from lsg_ray.errors import InputError
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import (
     Configurations,
     ConfigurationsLike,
@@ -154,7 +154,7 @@ def replica_overlaps(
     found = _dataset(q, rows, edges, data, by_null, flip)
     pairs = pairs_of(q, flip)
     if len(pairs) > MAX_VALUES:
-        pairs = stream(seed, Stage.RSB, 1 << 21).choice(pairs, MAX_VALUES, replace=False)
+        pairs = stream(seed, Stream.RSB, 1 << 21).choice(pairs, MAX_VALUES, replace=False)
     # Overlaps of ±1 weights are multiples of 2/N apart.
     modes = count_modes(
         np.r_[pairs, -pairs] if flip == "symmetric" else pairs,
@@ -187,7 +187,7 @@ def _check(nulls: Sequence[str], draws: int, triples: int, bins: Any, flip: str)
 
 def _rows(source: Configurations, count: int | None, seed: int) -> NDArray[np.int64]:
     source.require(FEWEST, "overlaps of replicas")
-    rows = draw_independent(source, count, stream(seed, Stage.RSB, 1 << 22))
+    rows = draw_independent(source, count, stream(seed, Stream.RSB, 1 << 22))
     if not FEWEST <= len(rows) <= MOST:
         raise InputError(
             f"{source.name}: {len(rows):,} replicas; from {FEWEST} to {MOST:,} are compared: pass "

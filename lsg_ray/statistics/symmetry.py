@@ -27,7 +27,7 @@ from lsg_ray.networks.symmetry import (
     log_group_order,
     random_orders,
 )
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import (
     Configurations,
@@ -286,7 +286,7 @@ def _orders_of(network: NetworkSpec, seed: int, rows: NDArray[np.int64]) -> list
     chunks = rows // CHUNK
     for chunk in np.unique(chunks).tolist():
         here = chunks == chunk
-        drawn = random_orders(network, CHUNK, stream(seed, Stage.PERMUTE, chunk))
+        drawn = random_orders(network, CHUNK, stream(seed, Stream.PERMUTE, chunk))
         for order, some in zip(orders, drawn, strict=True):
             order[here] = some[rows[here] % CHUNK]
     return orders

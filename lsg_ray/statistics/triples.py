@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers
 from lsg_ray.errors import InputError
-from lsg_ray.rng import Stage
+from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
 
 #: Most triples of one estimate.
@@ -62,9 +62,9 @@ def _drawn(count: int, n: int, seed: int) -> NDArray[np.int64]:
         )
     if 2 * count > possible:
         every = np.array(list(itertools.combinations(range(n), 3)), np.int64).reshape(-1, 3)
-        chosen = stream(seed, Stage.TRIPLES).choice(possible, count, replace=False)
+        chosen = stream(seed, Stream.TRIPLES).choice(possible, count, replace=False)
         return every[np.sort(chosen)]
-    rng = stream(seed, Stage.TRIPLES)
+    rng = stream(seed, Stream.TRIPLES)
     found = np.empty((0, 3), np.int64)
     while len(found) < count:
         more = np.sort(rng.integers(0, n, (2 * count + 16, 3)), axis=1)

@@ -19,7 +19,7 @@ from lsg_ray.networks.inputs import as_inputs
 from lsg_ray.networks.relu import glorot_uniform
 from lsg_ray.networks.threads import one_thread
 from lsg_ray.networks.trial import Purpose, trial_generator
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import NetworkSpec, Spec, TrainingSpec, parse_spec
 
 #: Networks that PyTorch trains in each repeat, and repeats.
@@ -110,7 +110,7 @@ def test_training_against_modules(full, width, batch, optimizer):
         pytest.skip(f"needs the images of {spec.dataset.name}: {error}")
     train, test = _tensors(data.train, 12_000), _tensors(data.test, 2_000)
     network, training = spec.network, spec.training
-    seeds = [seed_sequence(0, Stage.TRIAL, k, 0) for k in range(spec.stack)]
+    seeds = [seed_sequence(0, Stream.TRIAL, k, 0) for k in range(spec.stack)]
     sets = [(as_inputs(x.numpy(), "cpu"), y) for x, y in (train, test)]
     steps = -(-len(train[0]) // batch) * training.epochs
 

@@ -12,7 +12,7 @@ import pytest
 
 from lsg_ray.networks import binary
 from lsg_ray.networks.layout import chunk_examples
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 from tests.networks.reference import train_in_numpy
 
@@ -34,7 +34,7 @@ def test_training_epoch(benchmark, examples, engine):
     """One epoch; the torch engine stacks 32 networks and is quoted per network."""
     x, y = examples
     count = 32 if engine == "torch" else 1
-    seeds = [seed_sequence(0, Stage.TRIAL, i, 0) for i in range(count)]
+    seeds = [seed_sequence(0, Stream.TRIAL, i, 0) for i in range(count)]
     training = TrainingSpec(epochs=1, engine=engine)
     binary.warm_up()
     benchmark.extra_info["networks"] = count
@@ -47,7 +47,7 @@ def test_training_against_numpy(examples, request):
     """Times of one epoch, alternating, median of five; at full size 15 ms or 13 times at least."""
     x, y = examples
     training = TrainingSpec(epochs=1)
-    seeds = [seed_sequence(0, Stage.TRIAL, 0, 0)]
+    seeds = [seed_sequence(0, Stream.TRIAL, 0, 0)]
     start = binary.initial_fields(NETWORK, training, seeds)[0]
     binary.train(NETWORK, training, x, y, seeds)
     ours, theirs = [], []

@@ -12,7 +12,7 @@ from lsg_ray.landscape.spherical import (
     spherical_minima,
     threshold_energy,
 )
-from lsg_ray.rng import Stage, generator
+from lsg_ray.rng import Stream, generator
 
 
 def points(seed, count, n):
@@ -22,7 +22,7 @@ def points(seed, count, n):
 @pytest.mark.parametrize("p", [2, 3, 4])
 def test_energy__is_the_sum_over_all_couplings(p):
     n = 5
-    X = generator(1, Stage.GLASS, 1, p).standard_normal((n,) * p)
+    X = generator(1, Stream.GLASS, 1, p).standard_normal((n,) * p)
     w = points(0, 3, n)
     plain = [
         n ** (-(p - 1) / 2)

@@ -13,7 +13,7 @@ from lsg_ray.kernels import meanfield
 from lsg_ray.networks import binary, sampling, stacked
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.stacked import train_real_twin
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import DatasetSpec, NetworkSpec, TrainingSpec, parse_spec
 from tests.networks import reference
 
@@ -27,7 +27,7 @@ CASES = [
 
 
 def _seeds(count, seed=0):
-    return [seed_sequence(seed, Stage.TRIAL, i, 0) for i in range(count)]
+    return [seed_sequence(seed, Stream.TRIAL, i, 0) for i in range(count)]
 
 
 def _problem(widths, loss, n=37, seed=0):

@@ -11,10 +11,10 @@ from lsg_ray.networks.inputs import DenseInputs, SparseInputs
 from lsg_ray.networks.relu import evaluate, glorot_uniform
 from lsg_ray.networks.solutions import prepare_solutions, sample_solutions
 from lsg_ray.networks.trial import Purpose, trial_generator
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import parse_spec
 
-SEEDS = [seed_sequence(0, Stage.TRIAL, k, 0) for k in range(3)]
+SEEDS = [seed_sequence(0, Stream.TRIAL, k, 0) for k in range(3)]
 
 
 def spec_of(widths=(64, 20, 10), network=None, ensemble=None, examples=330, **training):

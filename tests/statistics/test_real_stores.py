@@ -12,7 +12,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import DenseInputs
 from lsg_ray.networks.relu import evaluate, glorot_uniform
 from lsg_ray.networks.symmetry import network_outputs
-from lsg_ray.rng import Stage, seed_sequence
+from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import parse_spec
 from lsg_ray.statistics import maps
 from lsg_ray.statistics import moments as moments_module
@@ -124,7 +124,7 @@ def test_map__has_the_columns_of_the_family_and_the_true_starts(ensemble):
     found = embed(ensemble, method="pca", starts=True)
     assert set(ensemble.query_columns) <= set(found.data_vars)
     assert "polarization" not in found
-    seeds = [seed_sequence(0, Stage.TRIAL, i, 0) for i in range(10)]
+    seeds = [seed_sequence(0, Stream.TRIAL, i, 0) for i in range(10)]
     points = np.concatenate([glorot_uniform(ensemble.spec.network, seeds), ensemble.numpy()])
     direct = embed(points.astype(float), method="pca")
     np.testing.assert_allclose(found["x"], direct["x"], atol=1e-9)

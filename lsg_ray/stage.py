@@ -1,0 +1,294 @@
+"""What a method is, declared once beside its function.
+
+    STAGE = Stage("tap", tap_states, reads={"model": MODEL}, summary=("states", "stable_states"))
+
+From the declaration and the function's own signature and docstring follow the command with its
+options and help, the stage of a study with its cached result, the job, and the section of the
+report.  A keyword argument of the function is an option: its type with bounds (`lsg_ray.typing`)
+and its default stand in the signature, its help is its entry under ``Parameters``.  The arguments
+named in `CONTEXT` are passed by whoever runs the stage.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import xarray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from lsg_ray.errors import InputError
+from lsg_ray.typing import ListOf
+
+#: Arguments that say how something runs, and not what comes out of it.
+CONTEXT = frozenset({"progress", "checkpoint", "pieces", "threads"})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a stage may read: its name in commands and in the words of errors."""
+
+    name: str
+    metavar: str
+    help: str = ""
+
+
+ENSEMBLE = Kind("ensemble", "STORE")
+SOLUTIONS = Kind("solutions", "STORE", "Networks of real weights.")
+MODEL = Kind("model", "MODEL")
+MOMENTS = Kind("moments", "MOMENTS|STORE")
+REFERENCES = Kind(
+    "references",
+    "STORE|FILE",
+    "Configurations to start from: a store (low, medium and high energy are taken), a result, or "
+    ".npz with sigma.",
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a stage: how it is drawn and what is said of it.
+
+    Parameters
+    ----------
+    draw
+        ``module:function`` of a Dataset; loaded when it is drawn, since Matplotlib takes long.
+    title
+        Heading of its section in a report.
+    caption
+        ``module:function`` of a Dataset that returns the caption and what the figure shows, for
+        who cannot see it; both as text.
+    together
+        Whether results of several parts go into one figure: ``draw`` takes them by name.
+    """
+
+    draw: str
+    title: str = ""
+    caption: str = ""
+    together: bool = False
+
+    def drawn(self, results: Mapping[str, xarray.Dataset]) -> Any:
+        """Return the figure of results by name."""
+        function = loaded(self.draw)
+        if self.together:
+            return function({name or "model": result for name, result in results.items()})
+        return function(next(iter(results.values())))
+
+
+class Config(BaseModel):
+    """Options of a stage: frozen, and no others than its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A method with all that is to be known of it.
+
+    Parameters
+    ----------
+    name
+        In commands, specifications and results.
+    run
+        The public function: what it reads first, then options by name.
+    reads
+        Kinds of what it reads, by argument.  The first is given by its place alone on the command
+        line; those with a default may be left out.
+    summary
+        Names of attributes that are shown, or a function of the result that returns them.
+    figures
+        Drawn for ``--figure``, the first, and in reports, all.
+    applies
+        Of what is read, why the method does not apply, as text; empty if it does.
+    defaults
+        Options that a study by default has, where they differ from those of the function.
+    version
+        Raised where results change though options do not: cached ones are not used again.
+    unit
+        What its progress counts.
+    """
+
+    name: str
+    run: Callable[..., xarray.Dataset]
+    reads: Mapping[str, Kind]
+    summary: Sequence[str] | Callable[[xarray.Dataset], Mapping[str, Any]] = ()
+    figures: Sequence[Figure] = ()
+    applies: Callable[..., str] = field(default=lambda *_: "")
+    version: int = 1
+    unit: str = "tasks"
+
+    @cached_property
+    def help(self) -> str:
+        """First lines of the function's docstring."""
+        return inspect.cleandoc(self.run.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+
+    @cached_property
+    def helps(self) -> dict[str, str]:
+        """What the docstring says of each argument."""
+        return parameters_of(self.run)
+
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """What may be left out of what is read."""
+        known = inspect.signature(self.run).parameters
+        return frozenset(n for n in self.reads if known[n].default is not inspect.Parameter.empty)
+
+    @cached_property
+    def config(self) -> type[Config]:
+        """The model of the options: types, defaults and bounds of the signature, help beside."""
+        fields: dict[str, Any] = {}
+        for name, parameter in inspect.signature(self.run).parameters.items():
+            if name in CONTEXT or name in self.reads:
+                continue
+            kind = _fielded(_evaluated(parameter.annotation, self.run))
+            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            fields[name] = (kind, Field(default, description=self.helps.get(name, "")))
+        model: type[Config] = create_model(
+            f"{self.name.title().replace('-', '')}Config", __base__=Config, **fields
+        )
+        return model
+
+    def options(self, given: Mapping[str, Any]) -> Config:
+        """Return checked options.
+
+        Raises
+        ------
+        InputError
+            Names what was given, and what is allowed.
+        """
+        try:
+            return self.config.model_validate(dict(given))
+        except ValidationError as error:
+            raise InputError("\n".join(self._faults(error))) from None
+
+    def _faults(self, error: ValidationError) -> list[str]:
+        lines = []
+        for fault in error.errors(include_url=False):
+            name = str(fault["loc"][0]) if fault["loc"] else self.name
+            if fault["type"] == "extra_forbidden":
+                known = ", ".join(self.config.model_fields)
+                lines.append(f"{self.name} has no option {name}; it has {known}")
+            else:
+                message = fault["msg"].removeprefix("Value error, ")
+                lines.append(f"{name}: {fault['input']!r} given; {message[:1].lower()}{message[1:]}")
+        return lines
+
+    def accepts(self, name: str) -> bool:
+        """Return whether the function has an argument of `CONTEXT`."""
+        return name in inspect.signature(self.run).parameters
+
+    def shown(self, result: xarray.Dataset) -> dict[str, Any]:
+        """Return what a person is shown of a result."""
+        if callable(self.summary):
+            return dict(self.summary(result))
+        return {name: result.attrs[name] for name in self.summary if name in result.attrs}
+
+
+def loaded(path: str) -> Any:
+    """Return what ``module:name`` names."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def parameters_of(function: Callable[..., Any]) -> dict[str, str]:
+    """Return the entries under ``Parameters`` of a docstring, each on one line, by name.
+
+    >>> def f(a, b):
+    ...     '''Add.
+    ...
+    ...     Parameters
+    ...     ----------
+    ...     a, b
+    ...         What is
+    ...         added.
+    ...     '''
+    >>> parameters_of(f)
+    {'a': 'What is added.', 'b': 'What is added.'}
+    """
+    text = inspect.cleandoc(function.__doc__ or "")
+    found = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", text, re.M | re.S)
+    entries: dict[str, str] = {}
+    if found is not None:
+        for names, body in re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?|\n)+)", found[1] + "\n", re.M):
+            told = " ".join(body.split()).replace("``", "")
+            entries |= dict.fromkeys(re.split(r",\s*", names.strip()), told)
+    return entries
+
+
+def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
+    """Return an annotation, which may be text, as a type."""
+    if not isinstance(annotation, str):
+        return annotation
+    scope = vars(sys.modules[inspect.unwrap(function).__module__])
+    return eval(annotation, scope)  # our own source, or that of a package that was installed
+
+
+def _fielded(kind: Any) -> Any:
+    """Return a type that pydantic can check: lists of numbers in place of arrays."""
+    if get_origin(kind) is Annotated:
+        base, *marks = get_args(kind)
+        for mark in marks:
+            if isinstance(mark, ListOf):
+                return _list_of(mark)
+        return kind
+    if get_origin(kind) in (Union, types.UnionType):
+        inner = [one for one in get_args(kind) if one is not types.NoneType]
+        known = [_fielded(one) for one in inner]
+        optional = len(inner) < len(get_args(kind))
+        merged = known[0] if len(known) == 1 else Union[tuple(known)]  # noqa: UP007
+        return merged | None if optional else merged
+    return kind
+
+
+def _list_of(mark: ListOf) -> Any:
+    """Return tuples of numbers, also from text with commas, or START:STOP:STEP."""
+
+    def read(given: Any) -> Any:
+        if isinstance(given, str):
+            return parse_list(given, mark)
+        return (given,) if isinstance(given, (int, float)) else given
+
+    return Annotated[tuple[mark.kind, ...], BeforeValidator(read), mark]  # type: ignore[name-defined]
+
+
+def parse_list(given: str, mark: ListOf) -> tuple[float, ...]:
+    """Read numbers with commas, or START:STOP:STEP where that is understood.
+
+    >>> parse_list("-1:1:0.5", ListOf(float, steps=True))
+    (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+    Raises
+    ------
+    ValueError
+        Says what is needed.
+    """
+    kind = "whole numbers" if mark.kind is int else "numbers"
+    try:
+        if not mark.steps or ":" not in given:
+            return tuple(mark.kind(x) for x in given.split(","))
+        start, stop, step = (float(x) for x in given.split(":"))
+        count = (stop - start) / step
+    except (ValueError, ZeroDivisionError, OverflowError):
+        form = "START:STOP:STEP or " if mark.steps else ""
+        raise ValueError(f"{form}{kind} with commas are needed") from None
+    if not 0 <= count < 1e5:
+        raise ValueError("a hundred thousand values at most, upwards")
+    # As round numbers as the step: 0.1 + 0.2 is not 0.3, and 0 must be among them.
+    return tuple(round(start + step * n, 12) + 0.0 for n in range(int(count + 1e-9) + 1))
+
+
+def literals_of(kind: Any) -> tuple[Any, ...]:
+    """Return the choices of a type, or of what is in an optional one; empty if it has none."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    for inner in get_args(kind):
+        if get_origin(inner) is Literal:
+            return get_args(inner)
+    return ()

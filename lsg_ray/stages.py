@@ -1,0 +1,80 @@
+"""The stages: where each is declared, in which group it is found, and what it does in one line.
+
+A module is loaded when its stage is used.  Installed packages add theirs by entry points of the
+group ``lsg_ray.plugins``; a specification never names a module.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, NamedTuple
+
+from lsg_ray.errors import InputError
+
+if TYPE_CHECKING:
+    from lsg_ray.stage import Stage
+
+PLUGINS = "lsg_ray.plugins"
+#: Groups of commands, in the order in which a person meets them.
+GROUPS = (
+    "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape", "cluster",
+    "project", "installed packages",
+)  # fmt: skip
+
+
+class Entry(NamedTuple):
+    """Where a stage is declared, ``module:name``; its group; and what it does, in one line."""
+
+    at: str
+    group: str
+    line: str
+
+
+STAGES: dict[str, Entry] = {
+    "tap": Entry(
+        "lsg_ray.ising.tap:STAGE", "entropy landscape",
+        "States of a model: fixed points of the TAP equations from random starts.",
+    ),
+}  # fmt: skip
+
+
+@cache
+def _plugins() -> dict[str, Stage]:
+    """Return stages of installed packages, by name."""
+    points = entry_points(group=PLUGINS)
+    if not points:
+        return {}
+    from lsg_ray.stage import Stage
+
+    found = {}
+    for point in points:
+        declared = point.load()
+        if isinstance(declared, Stage):
+            found[declared.name] = declared
+    return found
+
+
+def all_stages() -> dict[str, tuple[str, str]]:
+    """Return the group of each stage, and what it does; without loading those of this package."""
+    ours = {name: (entry.group, entry.line) for name, entry in STAGES.items()}
+    others = {name: ("installed packages", stage.help) for name, stage in _plugins().items()}
+    return ours | others
+
+
+def stage_of(name: str) -> Stage:
+    """Return a stage.
+
+    Raises
+    ------
+    InputError
+        There is none of that name; those that there are, are named.
+    """
+    if name in STAGES:
+        from lsg_ray.stage import loaded
+
+        found: Stage = loaded(STAGES[name].at)
+        return found
+    if name not in _plugins():
+        raise InputError(f"{name!r} is no stage; there are {', '.join(all_stages())}")
+    return _plugins()[name]

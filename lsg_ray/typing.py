@@ -1,0 +1,60 @@
+"""Types of public arguments: what is accepted, and within which bounds.
+
+Bounds stand in the type (`annotated_types`), so that commands, specifications and help know them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import numpy as np
+from annotated_types import Ge, Gt, Lt
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import xarray
+
+    from lsg_ray.ensemble.reader import Ensemble
+    from lsg_ray.ising.model import IsingModel
+    from lsg_ray.ising.references import References
+
+#: A local path, or a URL.
+Place: TypeAlias = str | os.PathLike[str]
+Floats: TypeAlias = NDArray[np.float64]
+#: Told ``(done, in all)``.
+Progress: TypeAlias = Callable[[int, int], None]
+
+#: A store, open or by its place.
+EnsembleLike: TypeAlias = "Ensemble | Place"
+#: An effective model: open, by its place, or (J, h).
+ModelLike: TypeAlias = "IsingModel | Place | tuple[ArrayLike, ArrayLike]"
+#: Configurations to start from: ±1 (R, N), or the place of a store, a result or an ``.npz``.
+ReferencesLike: TypeAlias = "References | Ensemble | Place | ArrayLike"
+#: Moments: a Dataset, (m, C), or the place of a result, an ``.npz`` or a store.
+MomentsLike: TypeAlias = "xarray.Dataset | Ensemble | Place | tuple[ArrayLike, ArrayLike]"
+
+Count = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
+Seed = Annotated[int, Ge(0), Lt(2**128)]
+Positive = Annotated[float, Gt(0)]
+
+
+class ListOf:
+    """Marks an array argument that a command or a specification gives as a list of numbers.
+
+    kind: of its entries; steps: whether START:STOP:STEP is understood too.
+    """
+
+    def __init__(self, kind: type[float] | type[int], *, steps: bool = False) -> None:
+        self.kind, self.steps = kind, steps
+
+    def __repr__(self) -> str:
+        return f"ListOf({self.kind.__name__}, steps={self.steps})"
+
+
+Numbers = Annotated[ArrayLike, ListOf(float)]
+Integers = Annotated[int | Sequence[int], ListOf(int)]
+#: Equally spaced or listed values of what is swept.
+Steps = Annotated[ArrayLike, ListOf(float, steps=True)]
