@@ -177,7 +177,9 @@ class Stage:
                 lines.append(f"{self.name} has no option {name}; it has {known}")
             else:
                 message = fault["msg"].removeprefix("Value error, ")
-                lines.append(f"{name}: {fault['input']!r} given; {message[:1].lower()}{message[1:]}")
+                lines.append(
+                    f"{name}: {fault['input']!r} given; {message[:1].lower()}{message[1:]}"
+                )
         return lines
 
     def accepts(self, name: str) -> bool:
@@ -227,13 +229,13 @@ def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
     if not isinstance(annotation, str):
         return annotation
     scope = vars(sys.modules[inspect.unwrap(function).__module__])
-    return eval(annotation, scope)  # our own source, or that of a package that was installed
+    return eval(annotation, scope)  # noqa: S307 - source of a package that is installed
 
 
 def _fielded(kind: Any) -> Any:
     """Return a type that pydantic can check: lists of numbers in place of arrays."""
     if get_origin(kind) is Annotated:
-        base, *marks = get_args(kind)
+        marks = get_args(kind)[1:]
         for mark in marks:
             if isinstance(mark, ListOf):
                 return _list_of(mark)

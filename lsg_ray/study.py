@@ -48,7 +48,9 @@ def compute(
     InputError
         As the function of the stage, or the place is none for a result.
     """
-    opened = {name: opened_as(stage.reads[name], given, view or {}) for name, given in inputs.items()}
+    opened = {
+        name: opened_as(stage.reads[name], given, view or {}) for name, given in inputs.items()
+    }
     context = {
         name: value
         for name, value in (

@@ -57,7 +57,11 @@ class _Commands(click.Group):
             self.add_command(found)
         return found
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self,
+        ctx: click.Context,
+        formatter: click.HelpFormatter,  # noqa: ARG002
+    ) -> None:
         groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
         for name, command in self.commands.items():
             groups.setdefault(_GROUP_OF.get(name, "project"), []).append(

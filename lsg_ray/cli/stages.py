@@ -15,7 +15,7 @@ from lsg_ray.cli.options import draw
 from lsg_ray.cli.output import print_result, table
 from lsg_ray.cli.places import PLACE, check_outputs, figure_at, result_at
 from lsg_ray.errors import InputError
-from lsg_ray.stage import ENSEMBLE, MODEL, SOLUTIONS, Stage, literals_of, loaded
+from lsg_ray.stage import ENSEMBLE, MODEL, SOLUTIONS, Stage, literals_of
 from lsg_ray.typing import ListOf
 
 #: What options say how a command runs, beside those of its stage.
@@ -114,7 +114,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 def _unwrapped(field: FieldInfo) -> tuple[Any, list[Any]]:
     """Return the type of a field without None, and what it is marked with."""
-    marks, kind = list(field.metadata), field.annotation
+    marks: list[Any] = list(field.metadata)
+    kind: Any = field.annotation
     inner = [one for one in get_args(kind) if one is not type(None)]
     if type(None) in get_args(kind) and len(inner) == 1:
         kind = inner[0]

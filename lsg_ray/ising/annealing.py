@@ -30,8 +30,7 @@ from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, series_rhat
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.thermodynamics import thermodynamics
-from lsg_ray.statistics.graph import share
-from lsg_ray.statistics.pieces import compute_pieces
+from lsg_ray.statistics.pieces import run_tasks
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -95,8 +94,6 @@ def anneal_scan(
     -----
     2 N² flop a sweep and chain.  Each reference and direction is a task.
     """
-    import dask
-
     ising = as_model(model)
     chosen = as_references(references, ising, count)
     xs = check_fields(fields)
@@ -112,14 +109,12 @@ def anneal_scan(
     check_size(ising, beta, xs)
     scaled = IsingModel(beta * ising.J, beta * ising.h)
     options = _Options(chains, burn_in, draws, thin, method, seed)
-    leaf, given = dask.delayed(_leaf, pure=False), share(scaled)
-    leaves = [
-        leaf(given, chosen.sigma[r], xs if up else xs[::-1], options, 2 * r + up)
+    arguments = [
+        (chosen.sigma[r], xs if up else xs[::-1], options, 2 * r + up)
         for r in range(len(chosen.sigma))
         for up in (True, False)
     ]
-    fingerprint = (scaled.J, scaled.h, chosen.sigma, xs, repr(options))
-    found = compute_pieces(leaves, _Annealed, pieces, fingerprint, progress)
+    found = run_tasks(_leaf, scaled, arguments, _Annealed, pieces, progress)
     up, down = (
         [np.stack(values) for values in zip(*found[first::2], strict=True)] for first in (0, 1)
     )

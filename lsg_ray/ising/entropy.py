@@ -28,8 +28,7 @@ from lsg_ray.ising.hysteresis import STEP, Between, add_hysteresis
 from lsg_ray.ising.loops import Point, search
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
-from lsg_ray.statistics.graph import share
-from lsg_ray.statistics.pieces import compute_pieces
+from lsg_ray.statistics.pieces import run_tasks
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -232,23 +231,18 @@ def _scan(
     pieces: Any,
     progress: Progress | None,
 ) -> _Solved:
-    import dask
-
     sigma = references.sigma
-    leaf, given, shared = dask.delayed(_leaf, pure=False), share(model), share(couplings)
     size = -(-len(sigma) // LEAVES)
-    leaves = [leaf(given, shared, sigma[a : a + size], xs, options)
-              for a in range(0, len(sigma), size)]  # fmt: skip
-    found = compute_pieces(
-        leaves, _Solved, pieces, (model.J, model.h, sigma, xs, repr(options)), progress
-    )
+    arguments = [(sigma[a : a + size], xs, options) for a in range(0, len(sigma), size)]
+    found = run_tasks(_leaf, (model, couplings), arguments, _Solved, pieces, progress)
     return _Solved(*(np.concatenate(values) for values in zip(*found, strict=True)))
 
 
 def _leaf(
-    model: IsingModel, couplings: Couplings, sigma: NDArray[np.int8], xs: Floats, options: _Options
+    given: tuple[IsingModel, Couplings], sigma: NDArray[np.int8], xs: Floats, options: _Options
 ) -> _Solved:
     """Go through ascending fields up and down, for each of some references."""
+    model, couplings = given
     shape, n = (len(sigma), 2, len(xs)), model.n_spins
     width = n if options.magnetizations else 0
     numbers: dict[str, Any] = {name: np.empty(shape) for name in _Solved._fields}

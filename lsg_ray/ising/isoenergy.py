@@ -32,8 +32,7 @@ from lsg_ray.ising.hysteresis import Between, add_hysteresis
 from lsg_ray.ising.loops import Point, search
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
-from lsg_ray.statistics.graph import share
-from lsg_ray.statistics.pieces import compute_pieces
+from lsg_ray.statistics.pieces import run_tasks
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -106,8 +105,6 @@ def iso_energy(
     >>> curve["beta"].values[0, :, 0].round(4).tolist()  # tanh(β/2) = ½
     [1.0986, 1.0986]
     """
-    import dask
-
     ising = as_model(model)
     chosen = as_references(references, ising, count)
     xs = check_fields(FIELDS if fields is None else fields)
@@ -122,10 +119,8 @@ def iso_energy(
     check_iteration(options.tolerance, options.max_sweeps, options.damping)
     sigma = chosen.sigma
     energy = ising.energy(sigma) / ising.n_spins
-    leaf, given = dask.delayed(_leaf, pure=False), share(ising)
-    leaves = [leaf(given, sigma[r], float(energy[r]), xs, options) for r in range(len(sigma))]
-    fingerprint = (ising.J, ising.h, sigma, xs, repr(options))
-    found = compute_pieces(leaves, _Curve, pieces, fingerprint, progress)
+    arguments = [(sigma[r], float(energy[r]), xs, options) for r in range(len(sigma))]
+    found = run_tasks(_leaf, ising, arguments, _Curve, pieces, progress)
     curve = _Curve(*(np.stack(values) for values in zip(*found, strict=True)))
     between = Between(curve.gap, curve.apart, curve.gap_field, curve.step)
     axes, nat = ("reference", "direction", "field"), {"units": "nat"}

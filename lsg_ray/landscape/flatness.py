@@ -32,13 +32,12 @@ from lsg_ray.landscape.terrain import (
     check_positive,
     measured,
     open_solutions,
-    tasks,
     terrain_of,
 )
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.graph import Progress
-from lsg_ray.statistics.pieces import compute_pieces
+from lsg_ray.statistics.pieces import run_tasks
 
 Floats = NDArray[np.float64]
 
@@ -147,13 +146,7 @@ def flatness(
         (w, eigenvalues, radius, directions, probes, max_iterations, seed, (int(number), *place))
         for w, number in zip(chosen.weights, chosen.numbers, strict=True)
     ]
-    fingerprint = (
-        "flatness", chosen.ensemble.spec_hash, chosen.numbers, eigenvalues, radius, directions,
-        probes, len(terrain.train.y), max_iterations, seed, side, chosen.weights[:, :1],
-    )  # fmt: skip
-    found = compute_pieces(
-        tasks(terrain, _curvature, arguments), _Curvature, pieces, fingerprint, progress
-    )
+    found = run_tasks(_curvature, terrain, arguments, _Curvature, pieces, progress)
     result = _dataset(found, radius).assign_coords(solution=chosen.numbers)
     return result.assign_attrs(
         chosen.provenance(

@@ -35,7 +35,6 @@ from lsg_ray.landscape.terrain import (
     check_inputs,
     measured,
     open_solutions,
-    tasks,
     terrain_of,
 )
 from lsg_ray.networks.alignment import Alignment, aligned, reordered
@@ -43,7 +42,7 @@ from lsg_ray.networks.symmetry import log_group_order
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.graph import Progress
-from lsg_ray.statistics.pieces import compute_pieces
+from lsg_ray.statistics.pieces import run_tasks
 
 Floats = NDArray[np.float64]
 #: Places on a path: a little beyond both ends.
@@ -132,11 +131,7 @@ def interpolate(
     arguments = [
         (a.weights[places_a[i]], b.weights[places_b[j]], places, alignment) for i, j in chosen
     ]
-    fingerprint = (
-        "line", a.ensemble.spec_hash, b.ensemble.spec_hash, chosen, places, alignment,
-        len(terrain.train.y), seed, a.weights[:, :1], b.weights[:, :1],
-    )  # fmt: skip
-    found = compute_pieces(tasks(terrain, _line, arguments), _Line, pieces, fingerprint, progress)
+    found = run_tasks(_line, terrain, arguments, _Line, pieces, progress)
     values = np.stack([line.values for line in found], axis=1)
     result = path_dataset(values, places, ("pair",))
     numbers = np.array(chosen)
@@ -208,13 +203,7 @@ def swap_barriers(
         for k in ks
         for repeat in range(repeats)
     ]
-    fingerprint = (
-        "swaps", chosen.ensemble.spec_hash, chosen.numbers, ks, repeats, places,
-        len(terrain.train.y), seed, chosen.weights[:, :1],
-    )  # fmt: skip
-    found = compute_pieces(
-        tasks(terrain, _swapped_line, arguments), _Line, pieces, fingerprint, progress
-    )
+    found = run_tasks(_swapped_line, terrain, arguments, _Line, pieces, progress)
     shape = (len(chosen.numbers), len(ks), repeats)
     values = np.stack([line.values for line in found], axis=1).reshape(4, *shape, len(places))
     result = path_dataset(values, places, ("solution", "swaps", "repeat"))

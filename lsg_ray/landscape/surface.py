@@ -23,12 +23,11 @@ from lsg_ray.landscape.terrain import (
     check_positive,
     measured,
     open_solutions,
-    tasks,
     terrain_of,
 )
 from lsg_ray.rng import Stream, generator
 from lsg_ray.statistics.graph import Progress
-from lsg_ray.statistics.pieces import compute_pieces
+from lsg_ray.statistics.pieces import run_tasks
 
 Floats = NDArray[np.float64]
 
@@ -87,12 +86,7 @@ def loss_surface(
     # As round as they can be: the solution itself, at 0, must be on the grid.
     grid = np.round(np.linspace(-extent, extent, points), 12)
     arguments = [(w, directions, a, grid) for a in grid]
-    fingerprint = (
-        "surface", chosen.ensemble.spec_hash, w, grid, len(terrain.train.y), seed
-    )  # fmt: skip
-    found = compute_pieces(
-        tasks(terrain, _surface_row, arguments), _Rows, pieces, fingerprint, progress
-    )
+    found = run_tasks(_surface_row, terrain, arguments, _Rows, pieces, progress)
     values = np.stack([row.values for row in found], axis=1)
     cosine = float(directions[0] @ directions[1] / np.prod(np.linalg.norm(directions, axis=1)))
     return xarray.Dataset(

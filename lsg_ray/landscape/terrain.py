@@ -7,7 +7,7 @@ once and evaluates many networks at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -217,7 +217,9 @@ def terrain_of(ensemble: Ensemble, examples: int | None = EXAMPLES, seed: int = 
         if not examples >= 1:
             raise InputError(f"examples {examples} given; at least 1, or none for all")
         if examples < len(train.y):
-            rows = generator(seed, Stream.LANDSCAPE, 0).choice(len(train.y), examples, replace=False)
+            rows = generator(seed, Stream.LANDSCAPE, 0).choice(
+                len(train.y), examples, replace=False
+            )
             rows.sort()
             train = Examples(train.x[rows], train.y[rows])
     return Terrain(spec.network, example_set(train), example_set(dataset.test))
@@ -245,18 +247,6 @@ def check_positive(**values: float) -> None:
     for name, value in values.items():
         if not (value > 0 and np.isfinite(value)):
             raise InputError(f"{name} {value} given; it must be positive")
-
-
-def tasks(
-    terrain: Terrain, work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
-) -> list[Any]:
-    """Return delayed ``work(terrain, *argument)`` for each; the terrain goes to a cluster once."""
-    import dask
-
-    from lsg_ray.statistics.graph import share
-
-    shared, delayed = share(terrain), dask.delayed(work, pure=False)
-    return [delayed(shared, *argument) for argument in arguments]
 
 
 def measured(

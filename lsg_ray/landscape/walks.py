@@ -35,12 +35,11 @@ from lsg_ray.landscape.terrain import (
     check_positive,
     measured,
     open_solutions,
-    tasks,
     terrain_of,
 )
 from lsg_ray.rng import Stream, generator
 from lsg_ray.statistics.graph import Progress
-from lsg_ray.statistics.pieces import compute_pieces
+from lsg_ray.statistics.pieces import run_tasks
 
 Kind = Literal["free", "constrained", "metropolis"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -143,11 +142,7 @@ def random_walk(
         for r in range(len(chosen.numbers))
         for w in range(walkers)
     ]  # fmt: skip
-    fingerprint = (
-        "walk", kind, chosen.ensemble.spec_hash, chosen.numbers, sigmas, steps, trials, temperature,
-        walkers, len(terrain.train.y), seed, chosen.weights[:, :1],
-    )  # fmt: skip
-    found = compute_pieces(tasks(terrain, _walk, arguments), _Path, pieces, fingerprint, progress)
+    found = run_tasks(_walk, terrain, arguments, _Path, pieces, progress)
     shape = (len(sigmas), len(chosen.numbers), walkers)
     values = np.stack([path.values for path in found], axis=1).reshape(4, *shape, steps + 1)
     distance = np.stack([path.distance for path in found]).reshape(*shape, steps + 1)

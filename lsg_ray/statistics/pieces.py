@@ -6,16 +6,17 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel
 
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.errors import StoreError
 from lsg_ray.places import expanded
-from lsg_ray.statistics.graph import Progress, compute_each
+from lsg_ray.statistics.graph import Progress, compute_each, share
 from lsg_ray.statistics.opening import open_archive
 
 Piece = TypeVar("Piece", bound=tuple)
@@ -29,25 +30,31 @@ def results_version() -> str:
     return f"{package_version()}+{REVISION}"
 
 
-def compute_pieces(
-    leaves: Sequence[Any],
+def run_tasks(
+    work: Callable[..., Piece],
+    shared: Any,
+    arguments: Sequence[tuple[Any, ...]],
     kind: type[Piece],
-    folder: str | os.PathLike[str] | None,
-    fingerprint: Sequence[Any],
+    folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> list[Piece]:
-    """Compute delayed results, keeping each as it is done; those that are kept are not repeated.
+    """Compute ``work(shared, *argument)`` for each, keeping each as it is done.
+
+    What is kept is used again only for the same function, arguments and version of the package: a
+    digest of them names it, so that nothing can be forgotten there.
 
     Parameters
     ----------
-    leaves
-        Dask-delayed results.
+    work
+        Body of a task.
+    shared
+        What all tasks read; it goes to a cluster once.
+    arguments
+        Of each task: arrays, numbers, text, and tuples or records of them.
     kind
-        Their type, a NamedTuple of arrays.
+        What a task returns, a NamedTuple of arrays.
     folder
-        Where they are kept, and looked for; None for nowhere.  `forget_pieces` removes it.
-    fingerprint
-        What the results depend on: arrays and plain values.  Pieces of anything else are not used.
+        Where results are kept, and looked for; None for nowhere.  `forget_pieces` removes it.
     progress
         Told ``(done, in all)``.
 
@@ -56,11 +63,17 @@ def compute_pieces(
     StoreError
         The folder cannot be written.
     """
+    import dask
+
+    given, delayed = share(shared), dask.delayed(work, pure=False)
+    leaves = [delayed(given, *argument) for argument in arguments]
     if folder is None:
         return compute_each(leaves, lambda _place, _piece: None, progress)
     # A scan is a few thousand pieces of some kilobytes: a file each.
-    place = Path(expanded(folder)) / _digest((*fingerprint, kind.__name__, len(leaves)))
-    kept = {n: piece for n in range(len(leaves)) if (piece := _load(place / f"{n}.npz", kind))}
+    common = _digest(results_version(), work.__module__, work.__qualname__, kind.__name__, shared)
+    names = [f"{_digest(common, argument)}.npz" for argument in arguments]
+    place = Path(folder)
+    kept = {n: piece for n, name in enumerate(names) if (piece := _load(place / name, kind))}
     missing = [n for n in range(len(leaves)) if n not in kept]
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -68,7 +81,7 @@ def compute_pieces(
         raise StoreError(f"{place} could not be written: {error.strerror or error}") from error
 
     def keep(number: int, piece: Piece) -> None:
-        _save(piece, place / f"{missing[number]}.npz")
+        _save(piece, place / names[missing[number]])
 
     def tell(done: int, _total: int) -> None:
         if progress is not None:
@@ -84,10 +97,9 @@ def compute_pieces(
 
 
 def _remove_empty(place: Path) -> None:
-    """Remove a folder of pieces, and the one around it, where there are none."""
+    """Remove a folder of pieces where there are none."""
     with contextlib.suppress(OSError):
         place.rmdir()
-        place.parent.rmdir()
 
 
 def pieces_of(target: str | os.PathLike[str]) -> Path | None:
@@ -105,15 +117,33 @@ def forget_pieces(target: str | os.PathLike[str]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _digest(values: Sequence[Any]) -> str:
-    digest = hashlib.sha256(results_version().encode())
+def _digest(*values: Any) -> str:
+    digest = hashlib.sha256()
     for value in values:
-        if isinstance(value, np.ndarray):
-            digest.update(f"{value.dtype.str}{value.shape}".encode())
-            digest.update(np.ascontiguousarray(value).tobytes())
-        else:
-            digest.update(repr(value).encode())
-    return digest.hexdigest()[:24]
+        _feed(digest, value)
+    return digest.hexdigest()[:32]
+
+
+def _feed(digest: Any, value: Any) -> None:
+    """Add a value to a digest so that values that differ are told apart."""
+    digest.update(f"{type(value).__name__}:".encode())
+    if isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype.str}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).data)
+    elif value is None or isinstance(value, (bool, int, float, str, bytes, np.generic)):
+        digest.update(repr(value).encode())
+    elif isinstance(value, (tuple, list)):
+        digest.update(str(len(value)).encode())
+        for inner in value:
+            _feed(digest, inner)
+    elif isinstance(value, Mapping):
+        _feed(digest, sorted(value.items()))
+    elif isinstance(value, BaseModel):
+        _feed(digest, value.model_dump_json())
+    elif slots := getattr(type(value), "__slots__", None):
+        _feed(digest, [(name, getattr(value, name)) for name in slots])
+    else:  # fails for what has no attributes: better than not to tell values apart
+        _feed(digest, vars(value))
 
 
 def _load(path: Path, kind: type[Piece]) -> Piece | None:

@@ -2,12 +2,15 @@
 
 from typing import NamedTuple
 
-import dask
 import numpy as np
 import pytest
 
 from lsg_ray.errors import StoreError
-from lsg_ray.statistics.pieces import compute_pieces, forget_pieces, pieces_of
+from lsg_ray.ising.model import IsingModel
+from lsg_ray.spec import Spec
+from lsg_ray.statistics.pieces import _digest, forget_pieces, pieces_of, run_tasks
+
+DONE = []
 
 
 class Piece(NamedTuple):
@@ -15,46 +18,76 @@ class Piece(NamedTuple):
     square: np.ndarray
 
 
-@pytest.fixture
-def leaves():
-    done = []
-
-    def leaf(number):
-        done.append(number)
-        return Piece(np.array([number]), np.array([number**2]))
-
-    make = dask.delayed(leaf, pure=False)
-    return [make(number) for number in range(6)], done
+def work(shared, number, _options=None):
+    DONE.append(number)
+    return Piece(np.array([number]), np.array([number**2 * int(shared[0])]))
 
 
-def test_pieces__are_computed_once(leaves, tmp_path):
-    graph, done = leaves
+def other_work(shared, number):
+    return work(shared, number)
+
+
+NUMBERS = [(number,) for number in range(6)]
+
+
+@pytest.fixture(autouse=True)
+def done():
+    DONE.clear()
+    return DONE
+
+
+def test_pieces__are_computed_once(done, tmp_path):
     told = []
-    first = compute_pieces(graph, Piece, tmp_path / "p", (np.ones(3), "a"), None)
+    first = run_tasks(work, np.ones(3), NUMBERS, Piece, tmp_path / "p")
     files = sorted((tmp_path / "p").rglob("*.npz"))
     assert len(files) == 6
     files[2].write_bytes(files[2].read_bytes()[:50])  # cut by a full disk
     files[4].unlink()
-    again = compute_pieces(
-        graph, Piece, tmp_path / "p", (np.ones(3), "a"), lambda *n: told.append(n)
-    )
-    assert sorted(done) == [0, 1, 2, 2, 3, 4, 4, 5]
+    again = run_tasks(work, np.ones(3), NUMBERS, Piece, tmp_path / "p", lambda *n: told.append(n))
+    assert len(done) == 8
     assert told[-1] == (6, 6)
     for n, (one, two) in enumerate(zip(first, again, strict=True)):
         assert one.number[0] == two.number[0] == n
-        assert two.square[0] == n * n
-    compute_pieces(graph, Piece, tmp_path / "p", (np.full(3, 2.0), "a"))
-    assert len(done) == 14
+        assert one.square[0] == two.square[0] == n * n
 
 
-def test_places__are_hidden_beside_the_result_and_removed(leaves, tmp_path):
+def test_pieces_of_anything_else__are_not_used(done, tmp_path):
+    run_tasks(work, np.ones(3), NUMBERS, Piece, tmp_path / "p")
+    done.clear()
+    found = run_tasks(work, np.full(3, 2.0), NUMBERS, Piece, tmp_path / "p")
+    assert len(done) == 6
+    assert [piece.square[0] for piece in found] == [2 * n * n for n in range(6)]
+    run_tasks(other_work, np.ones(3), NUMBERS, Piece, tmp_path / "p")
+    run_tasks(work, np.ones(3), [(n, "option") for (n,) in NUMBERS], Piece, tmp_path / "p")
+    assert len(done) == 18
+    # Tasks that are the same in a longer list are not done again.
+    run_tasks(work, np.ones(3), [*NUMBERS, (6,)], Piece, tmp_path / "p")
+    assert len(done) == 19
+
+
+def test_digests__tell_values_apart():
+    J = np.zeros((2, 2))
+    values = [
+        None, 0, 0.0, False, "0", b"0", (), (0,), ((0,),), (0, 0), np.zeros(1), np.zeros(2),
+        np.zeros((1, 1)), np.zeros(1, np.float32), np.float64(0), {"a": 0}, {"b": 0},
+        Spec(), Spec(name="other"), IsingModel(J, np.zeros(2)), IsingModel(J, np.ones(2)),
+        Piece(np.zeros(1), np.zeros(1)), Piece(np.zeros(1), np.ones(1)), ("a", "bc"), ("ab", "c"),
+    ]  # fmt: skip
+    assert len({_digest(value) for value in values}) == len(values)
+    for value in values:
+        assert _digest(value) == _digest(value)
+    with pytest.raises(TypeError):
+        _digest(object())
+
+
+def test_places__are_hidden_beside_the_result_and_removed(tmp_path):
     folder = pieces_of(tmp_path / "scan.zarr")
     assert folder.parent == tmp_path
     assert folder.name.startswith(".")
-    compute_pieces(leaves[0], Piece, folder, ("a",))
+    run_tasks(work, np.ones(3), NUMBERS, Piece, folder)
     forget_pieces(tmp_path / "scan.zarr")
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="could not be written"):
-        compute_pieces(leaves[0], Piece, tmp_path / "file" / "p", ("a",))
-    assert len(compute_pieces(leaves[0], Piece, None, ())) == 6
+        run_tasks(work, np.ones(3), NUMBERS, Piece, tmp_path / "file" / "p")
+    assert len(run_tasks(work, np.ones(3), NUMBERS, Piece)) == 6
