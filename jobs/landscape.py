@@ -1,4 +1,4 @@
-"""Explore the loss landscape of ReLU networks: `lsg landscape`, as a script for a cluster.
+"""Explore the loss landscape of ReLU networks: `lsg walk` and its like, as a script for a cluster.
 
     ray job submit --address http://HOST:8265 --working-dir . -- \\
         python jobs/landscape.py walk --store s3://bucket/relu.zarr --out /shared/walks.zarr
@@ -14,4 +14,4 @@ if __name__ == "__main__":
     sys.path[:] = [str(ROOT), *(path for path in sys.path if Path(path).resolve() != ROOT / "jobs")]
     from lsg_ray.cli.jobs import run_stage
 
-    run_stage("landscape", sys.argv[1:])
+    run_stage("loss landscape", sys.argv[1:])

@@ -15,12 +15,13 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import numpy as np
 import xarray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
@@ -109,6 +110,8 @@ class Stage:
         Of what is read, why the method does not apply, as text; empty if it does.
     defaults
         Options that a study by default has, where they differ from those of the function.
+    hidden
+        Arguments that are for callers in Python alone.
     version
         Raised where results change though options do not: cached ones are not used again.
     unit
@@ -121,6 +124,7 @@ class Stage:
     summary: Sequence[str] | Callable[[xarray.Dataset], Mapping[str, Any]] = ()
     figures: Sequence[Figure] = ()
     applies: Callable[..., str] = field(default=lambda *_: "")
+    hidden: Collection[str] = frozenset()
     version: int = 1
     unit: str = "tasks"
 
@@ -145,10 +149,11 @@ class Stage:
         """The model of the options: types, defaults and bounds of the signature, help beside."""
         fields: dict[str, Any] = {}
         for name, parameter in inspect.signature(self.run).parameters.items():
-            if name in CONTEXT or name in self.reads:
+            if name in CONTEXT or name in self.reads or name in self.hidden:
                 continue
             kind = _fielded(_evaluated(parameter.annotation, self.run))
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            default = tuple(default.tolist()) if isinstance(default, np.ndarray) else default
             fields[name] = (kind, Field(default, description=self.helps.get(name, "")))
         model: type[Config] = create_model(
             f"{self.name.title().replace('-', '')}Config", __base__=Config, **fields
@@ -250,14 +255,19 @@ def _fielded(kind: Any) -> Any:
 
 
 def _list_of(mark: ListOf) -> Any:
-    """Return tuples of numbers, also from text with commas, or START:STOP:STEP."""
+    """Return tuples of numbers, also from text with commas, or START:STOP:STEP.
+
+    A whole number alone stays one: so many, and not that one.
+    """
 
     def read(given: Any) -> Any:
-        if isinstance(given, str):
-            return parse_list(given, mark)
-        return (given,) if isinstance(given, (int, float)) else given
+        found = parse_list(given, mark) if isinstance(given, str) else given
+        if mark.kind is int:
+            return found[0] if isinstance(given, str) and len(found) == 1 else found
+        return (found,) if isinstance(found, (int, float)) else found
 
-    return Annotated[tuple[mark.kind, ...], BeforeValidator(read), mark]  # type: ignore[name-defined]
+    kind: Any = int | tuple[int, ...] if mark.kind is int else tuple[float, ...]
+    return Annotated[kind, BeforeValidator(read), mark]
 
 
 def parse_list(given: str, mark: ListOf) -> tuple[float, ...]:
@@ -290,7 +300,6 @@ def literals_of(kind: Any) -> tuple[Any, ...]:
     """Return the choices of a type, or of what is in an optional one; empty if it has none."""
     if get_origin(kind) is Literal:
         return get_args(kind)
-    for inner in get_args(kind):
-        if get_origin(inner) is Literal:
-            return get_args(inner)
+    if get_origin(kind) in (Union, types.UnionType):
+        return tuple(value for inner in get_args(kind) for value in literals_of(inner))
     return ()

@@ -31,7 +31,39 @@ class Entry(NamedTuple):
     line: str
 
 
+#: Commands that run on a cluster too and are written by hand.
+BY_HAND = (
+    "moments", "overlaps", "distances", "embed", "cluster", "fit", "check", "scan", "mc", "thermo",
+    "symmetry", "rsb",
+)  # fmt: skip
+#: Stages of a specification; others read a store or a model.
+OF_SPEC = ("sample", "pipeline")
+
 STAGES: dict[str, Entry] = {
+    "walk": Entry(
+        "lsg_ray.landscape.walks:STAGE", "loss landscape",
+        "Random walks from solutions: loss along them, width of the flat region.",
+    ),
+    "interpolate": Entry(
+        "lsg_ray.landscape.interpolation:STAGE", "loss landscape",
+        "Loss on straight paths between solutions, and the barriers.",
+    ),
+    "swaps": Entry(
+        "lsg_ray.landscape.interpolation:SWAPS", "loss landscape",
+        "Barriers between copies with k pairs of hidden nodes swapped.",
+    ),
+    "flatness": Entry(
+        "lsg_ray.landscape.flatness:STAGE", "loss landscape",
+        "Curvature of solutions, and the rise of the loss around them.",
+    ),
+    "compare": Entry(
+        "lsg_ray.landscape.comparison:STAGE", "loss landscape",
+        "Minima of two ensembles, pair by pair: small against large batches.",
+    ),
+    "surface": Entry(
+        "lsg_ray.landscape.surface:STAGE", "loss landscape",
+        "Loss on a plane through a solution.",
+    ),
     "tap": Entry(
         "lsg_ray.ising.tap:STAGE", "entropy landscape",
         "States of a model: fixed points of the TAP equations from random starts.",
@@ -60,6 +92,11 @@ def all_stages() -> dict[str, tuple[str, str]]:
     ours = {name: (entry.group, entry.line) for name, entry in STAGES.items()}
     others = {name: ("installed packages", stage.help) for name, stage in _plugins().items()}
     return ours | others
+
+
+def job_stages() -> tuple[str, ...]:
+    """Return what can be submitted as a job."""
+    return (*OF_SPEC, *BY_HAND, *all_stages())
 
 
 def stage_of(name: str) -> Stage:

@@ -59,6 +59,7 @@ def compute(
         if stage.accepts(name)
     }  # fmt: skip
     found = stage.run(**opened, **options.model_dump(), **context)
+    found = found.assign_attrs(stage=stage.name, options=options.model_dump_json())
     save_result(found, out, overwrite=overwrite)
     forget_pieces(out)
     return found

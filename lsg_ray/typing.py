@@ -36,6 +36,8 @@ ReferencesLike: TypeAlias = "References | Ensemble | Place | ArrayLike"
 MomentsLike: TypeAlias = "xarray.Dataset | Ensemble | Place | tuple[ArrayLike, ArrayLike]"
 
 Count = Annotated[int, Ge(1)]
+#: Enough for an error of their mean.
+Several = Annotated[int, Ge(2)]
 Natural = Annotated[int, Ge(0)]
 Seed = Annotated[int, Ge(0), Lt(2**128)]
 Positive = Annotated[float, Gt(0)]

@@ -12,9 +12,8 @@ import click
 from lsg_ray.cli.output import as_json, plain, print_result, print_rows, printable, show, table
 from lsg_ray.cli.places import PLACE
 from lsg_ray.errors import ClusterError, InputError
+from lsg_ray.stages import GROUPS, OF_SPEC, all_stages
 
-#: Stages, in the order of a run.
-STAGES = ("sample", "statistics", "fit", "scan", "landscape", "pipeline")
 #: Seconds that a job may wait for its start.
 START_SECONDS = 300.0
 
@@ -47,7 +46,8 @@ start_timeout = click.option(
     "--out", type=PLACE, required=True, metavar="URL", help="Where results go, as the cluster sees."
 )
 @cluster_options
-@click.option("--stage", type=click.Choice(STAGES), default="sample", show_default=True)
+@click.option("--stage", default="sample", show_default=True,
+              help="sample, pipeline (lsg run), or a command that reads SOURCE.")  # fmt: skip
 @click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
@@ -69,7 +69,7 @@ def submit(
 
     \b
     lsg submit SPEC --address http://127.0.0.1:8265 --out s3://bucket/ensemble.zarr
-    lsg submit STORE --stage statistics --address ... --out s3://... -- moments --part LB
+    lsg submit STORE --stage moments --address ... --out s3://... -- --part LB
 
     SPEC is read here; stores and models are URLs, or absolute paths that all nodes share, and
     credentials for them come from the environment of the cluster.  The same run again attaches to
@@ -89,7 +89,7 @@ def submit(
 
 
 def _source(source: str, stage: str, count: int | None, overrides: tuple[str, ...]) -> Any:
-    if stage in ("sample", "pipeline"):
+    if stage in OF_SPEC:
         from lsg_ray.cli.runs import load_specification
 
         return load_specification(source, {"overrides": overrides, "count": count})
@@ -211,7 +211,7 @@ def _clock(seconds: float | None) -> str:
 
 
 def run_stage(stage: str, arguments: list[str]) -> None:
-    """Run a stage's command as a script of its own, ``jobs/STAGE.py``, and exit as `lsg` does.
+    """Run a command, or those of a group, as a script of its own, and exit as `lsg` does.
 
     What the command reads, its argument, may also be given as an option: ``--spec``, ``--store``
     or ``--model``.
@@ -231,19 +231,25 @@ def run_stage(stage: str, arguments: list[str]) -> None:
             words.append(word)
         elif value := value if equals else next(rest, ""):
             given.append(value)
-    main([*words, *given], command, f"{stage}.py")
+    main([*words, *given], command, f"{stage.replace(' ', '_')}.py")
 
 
 def _command_of(stage: str) -> click.Command:
-    from lsg_ray.cli import entropy, fit, landscape, measure, runs
+    from lsg_ray.cli import measure
+    from lsg_ray.cli.main import cli
 
-    statistics = click.Group(
-        "statistics",
-        commands=[measure.moments, measure.overlaps, measure.distances],
-        help="Measure an ensemble.",
-    )
-    commands: dict[str, click.Command] = {
-        "sample": runs.sample, "statistics": statistics, "fit": fit.fit, "scan": entropy.scan,
-        "landscape": landscape.landscape, "pipeline": runs.run,
-    }  # fmt: skip
-    return commands[stage]
+    context = click.Context(cli)
+    if stage in GROUPS:
+        names = [name for name, (group, _) in all_stages().items() if group == stage]
+        found = {name: cli.get_command(context, name) for name in names}
+        by_hand = {"moments": measure.moments, "overlaps": measure.overlaps,
+                   "distances": measure.distances}  # fmt: skip
+        return click.Group(
+            stage,
+            commands={n: c for n, c in found.items() if c is not None}
+            | (by_hand if stage == "statistics" else {}),
+            help=f"Commands of the group {stage}.",
+        )
+    command = cli.get_command(context, "run" if stage == "pipeline" else stage)
+    assert command is not None
+    return command

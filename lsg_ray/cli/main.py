@@ -22,7 +22,6 @@ from lsg_ray.cli import (
     entropy,
     fit,
     jobs,
-    landscape,
     measure,
     rsb,
     runs,
@@ -57,11 +56,7 @@ class _Commands(click.Group):
             self.add_command(found)
         return found
 
-    def format_commands(
-        self,
-        ctx: click.Context,
-        formatter: click.HelpFormatter,  # noqa: ARG002
-    ) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
         for name, command in self.commands.items():
             groups.setdefault(_GROUP_OF.get(name, "project"), []).append(
@@ -94,7 +89,7 @@ def cli() -> None:
     Explore: lsg scan | mc MODEL --references STORE --out RESULT; lsg tap | thermo MODEL
              lsg rsb [STORE] [--model MODEL] [--sk N] --out RESULT --figure PNG
     Cluster: lsg submit SPEC --address URL --out URL; lsg jobs list | status | logs | stop
-    ReLU:    lsg landscape walk | interpolate | permute | flatness | surface STORE --out RESULT
+    ReLU:    lsg walk | interpolate | swaps | flatness | compare | surface STORE --out RESULT
     """
 
 
@@ -119,7 +114,6 @@ for _command in (
     entropy.thermo,
     entropy.symmetry,
     rsb.rsb,
-    landscape.landscape,
     runs.report,
     jobs.submit,
     jobs.jobs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +51,11 @@ def command_of(stage: Stage, line: str) -> click.Command:
     params += [_option(name, field) for name, field in stage.config.model_fields.items()]
     if stage.figures:
         params.append(click.Option(["--figure"], type=PLACE, metavar="PNG", help="Also draw it."))
+        if stage.figures[0].together:
+            params.append(
+                click.Option(["--beside"], type=PLACE, multiple=True, metavar="RESULT",
+                             help="Earlier results, for the figure.")
+            )  # fmt: skip
     if ENSEMBLE in kinds:
         params += _VIEW
     elif SOLUTIONS in kinds:
@@ -137,9 +143,14 @@ def _bounds(marks: list[Any]) -> dict[str, Any]:
 
 
 def _listed(default: Any) -> str | None:
+    """Return numbers with commas, or START:STOP:STEP of many that are equally spaced."""
     if default is None:
         return None
-    values = [default] if isinstance(default, (int, float)) else default
+    values = [default] if isinstance(default, (int, float)) else list(default)
+    if len(values) > 6:
+        steps = {round(b - a, 9) for a, b in itertools.pairwise(values)}
+        if len(steps) == 1:
+            return f"{values[0]:g}:{values[-1]:g}:{steps.pop():g}"
     return ",".join(f"{value:g}" for value in values)
 
 
@@ -165,7 +176,8 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
     )
     jobs = _jobs(stage, given)
     named = [result_at(job.out) for job in jobs]
-    inputs = [place for job in jobs for place in job.inputs.values()]
+    beside = {place: earlier_result(place, stage) for place in given.get("beside", ())}
+    inputs = [*beside, *(place for job in jobs for place in job.inputs.values())]
     check_outputs([*named, figure_at(figure)], inputs, given["overwrite"])
     if figure is not None and len(jobs) > 1 and not stage.figures[0].together:
         raise InputError("--figure given with several parts; draw one at a time")
@@ -180,7 +192,7 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
                 overwrite=given["overwrite"], progress=progress,
             )  # fmt: skip
     if figure is not None:
-        draw(figure, stage.figures[0].drawn(results))
+        draw(figure, stage.figures[0].drawn(results | beside))
     told = {
         job.part: {"out": job.out, **stage.shown(results[job.part])} for job in jobs
     }  # fmt: skip
@@ -192,6 +204,28 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
         whole = {"parts": told, **about}
         text = "\n\n".join(table({"part": part, **values}) for part, values in told.items())
     print_result(dict(whole), as_json, text)
+
+
+def earlier_result(place: str, stage: Stage) -> Any:
+    """Open an earlier result of a stage.
+
+    Raises
+    ------
+    InputError
+        It is another's, or cannot be read.
+    """
+    from lsg_ray.statistics.opening import attributes_of, open_result
+
+    made = attributes_of(place).get("stage")
+    if made != stage.name:
+        raise InputError(f"{place}: not a result of lsg {stage.name}, but of {made or 'none'}")
+    try:
+        with open_result(place) as found:
+            return found.load()
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a damaged one fails in a dozen ways
+        raise InputError(f"{place}: cannot be read as a result ({type(error).__name__})") from None
 
 
 def _jobs(stage: Stage, given: dict[str, Any]) -> list[_Job]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from lsg_ray.cluster.dashboard import Dashboard, Job, UnreachableError, readable_token
-from lsg_ray.cluster.request import PREFIX, JobRequest, Stage, plan_job, runtime_environment
+from lsg_ray.cluster.request import PREFIX, JobRequest, plan_job, runtime_environment
 from lsg_ray.errors import ClusterError, InputError
 from lsg_ray.spec import Spec
 
@@ -67,7 +67,7 @@ def submit(
     out: str,
     address: str,
     *,
-    stage: Stage = "sample",
+    stage: str = "sample",
     options: Sequence[str] = (),
     with_code: bool = False,
     driver_cpus: float = 0,

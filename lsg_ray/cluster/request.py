@@ -16,7 +16,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.location import canonical_url, is_within
@@ -24,10 +24,8 @@ from lsg_ray.ensemble.owned import scratch
 from lsg_ray.errors import InputError
 from lsg_ray.places import expanded, refuse_file_name
 from lsg_ray.spec import Spec, as_yaml
+from lsg_ray.stages import OF_SPEC, job_stages
 
-Stage = Literal["sample", "statistics", "fit", "scan", "landscape", "pipeline"]
-#: What the stage of statistics is: its first option says which.
-STATISTICS = ("moments", "overlaps", "distances")
 #: Ids of all our jobs begin so.
 PREFIX = "lsg-"
 #: Most bytes of code that travel with a job.
@@ -56,7 +54,7 @@ class JobRequest(NamedTuple):
 
 
 def plan_job(
-    source: Spec | str, out: str, stage: Stage = "sample", options: Sequence[str] = ()
+    source: Spec | str, out: str, stage: str = "sample", options: Sequence[str] = ()
 ) -> JobRequest:
     """Return the job that computes a stage, with its id; nothing is sent.
 
@@ -67,10 +65,9 @@ def plan_job(
     out
         Where results go: a URL, or an absolute path that all nodes of the cluster share.
     stage
-        What is computed.
+        What is computed: ``sample``, ``pipeline``, or a stage, such as ``moments`` or ``walk``.
     options
-        Further words of the `lsg` command; of ``statistics`` and ``landscape`` the first says what:
-        ``moments``, ``walk``, ...
+        Further words of the `lsg` command.
 
     Raises
     ------
@@ -82,10 +79,12 @@ def plan_job(
     >>> job.id[:16], " ".join(job.words)
     ('lsg-sample-tiny-', 'sample spec.yaml --out s3://bucket/tiny')
     """
+    if stage not in job_stages():
+        raise InputError(f"stage {stage!r} given; one of {', '.join(job_stages())}")
     words = _checked_words(options, isinstance(source, Spec))
     out = _place(out, "--out")
     spec = source if isinstance(source, Spec) else None
-    if (spec is None) is (stage in ("sample", "pipeline")):
+    if (spec is None) is (stage in OF_SPEC):
         needed = "a store or model" if spec else "a specification"
         raise InputError(f"stage {stage} reads {needed}")
     if stage == "pipeline" and "://" in out:
@@ -96,8 +95,8 @@ def plan_job(
         refuse_file_name(out, "a store" if stage == "sample" else "what a run writes")
     elif is_within(out, place) or is_within(place, out):
         raise InputError(f"--out {out} is what is read, or within it; name another place")
-    command, words = _command(stage, words)
-    line = [*command, place, "--out", out, *words]  # the cluster is its RAY_ADDRESS
+    command = "run" if stage == "pipeline" else stage
+    line = [command, place, "--out", out, *words]  # the cluster is its RAY_ADDRESS
     what = spec.hash if spec else place
     digest = hashlib.sha256(json.dumps([stage, what, line]).encode()).hexdigest()[:12]
     name = spec.name if spec else place.rstrip("/").rpartition("/")[2]
@@ -110,19 +109,6 @@ def plan_job(
     if spec:
         metadata["lsg_spec_hash"] = spec.hash
     return JobRequest(f"{PREFIX}{stage}-{_slug(name)}-{digest}", tuple(line), metadata, spec)
-
-
-def _command(stage: Stage, words: list[str]) -> tuple[list[str], list[str]]:
-    """Return the words that name a stage's command, and its options."""
-    if stage not in ("statistics", "landscape"):
-        return ["run" if stage == "pipeline" else stage], words
-    verb = words[0] if words else ""
-    if verb not in STATISTICS if stage == "statistics" else not re.fullmatch("[a-z]+", verb):
-        known = ", ".join(STATISTICS) if stage == "statistics" else "walk, interpolate, ..."
-        raise InputError(
-            f"stage {stage}: {verb or 'nothing'} given; the first option says what: {known}"
-        )
-    return [*(["landscape"] if stage == "landscape" else []), verb], words[1:]
 
 
 def _slug(name: str) -> str:

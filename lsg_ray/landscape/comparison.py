@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lsg_ray.arrays import numpy_defaults
-from lsg_ray.landscape.flatness import flatness
+from lsg_ray.landscape.curvature import PROBES
+from lsg_ray.landscape.flatness import DIRECTIONS, RADII, flatness
 from lsg_ray.landscape.interpolation import interpolate
 from lsg_ray.landscape.terrain import EXAMPLES, SolutionsLike, open_solutions
-from lsg_ray.statistics.graph import Progress
+from lsg_ray.stage import SOLUTIONS, Figure, Stage
+from lsg_ray.typing import Count, Natural, Numbers, Progress, Seed, Several, Steps
 
 #: Places on the path (the paper: from −1 to 2).
 ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
@@ -33,13 +35,17 @@ def compare_minima(
     first: SolutionsLike,
     second: SolutionsLike,
     *,
-    count: int = 10,
-    alphas: ArrayLike = ALPHAS,
-    examples: int | None = EXAMPLES,
-    seed: int = 0,
+    count: Count = 10,
+    alphas: Steps = ALPHAS,
+    eigenvalues: Count = 3,
+    radii: Numbers = RADII,
+    directions: Several = DIRECTIONS,
+    probes: Several = PROBES,
+    max_iterations: Count = 100,
+    examples: Natural | None = EXAMPLES,
+    seed: Seed = 0,
     pieces: Path | None = None,
     progress: Progress | None = None,
-    **options: Any,
 ) -> xarray.Dataset:
     """Compare the minima of two ensembles: on paths between them, and around each.
 
@@ -51,11 +57,24 @@ def compare_minima(
         Pairs of solutions.
     alphas
         Places on the paths.
-    examples, seed, pieces, progress
-        As in `lsg_ray.landscape.walks.random_walk`.
-    options
-        Of `lsg_ray.landscape.flatness.flatness`: ``eigenvalues``, ``radii``, ``directions``,
-        ``probes``, ``max_iterations``.
+    eigenvalues
+        How many of the largest eigenvalues of the Hessian.
+    radii
+        Filter-normalised radii r that the rise of the loss is measured at.
+    directions
+        Random directions for the rise.
+    probes
+        Random sign vectors for the trace.
+    max_iterations
+        Iterations of Lanczos, at most.
+    examples
+        Training examples that the loss is taken on, drawn by seed; 0 for all.
+    seed
+        Of all that is drawn at random.
+    pieces
+        Folder for finished tasks, so that an interrupted call can resume.
+    progress
+        Told ``(tasks done, tasks in all)``.
 
     Returns
     -------
@@ -68,22 +87,22 @@ def compare_minima(
         in 5 % of comparisons of what is the same, with few pairs too.  It is given the examples,
         which both sides share.
     """
+    options: dict[str, Any] = {
+        "eigenvalues": eigenvalues, "radii": radii, "directions": directions, "probes": probes,
+        "max_iterations": max_iterations,
+    }  # fmt: skip
     a, b = (open_solutions(given, None) for given in (first, second))
     count = min(count, len(a.numbers), len(b.numbers))
     told = _Parts(progress, 3)
-
-    def folder(name: str) -> Path | None:
-        return None if pieces is None else pieces / name
-
     path = interpolate(
         first, second, pairs=count, alphas=alphas, examples=examples, seed=seed,
-        pieces=folder("path"), progress=told.part(0),
+        pieces=pieces, progress=told.part(0),
     )  # fmt: skip
     numbers = (a.numbers[:count].tolist(), b.numbers[:count].tolist())
     sides = [
         flatness(
             given, configurations=numbers[place], examples=examples, seed=seed, side=place,
-            pieces=folder(f"side-{place}"), progress=told.part(1 + place), **options,
+            pieces=pieces, progress=told.part(1 + place), **options,
         )
         for place, given in enumerate((first, second))
     ]  # fmt: skip
@@ -169,3 +188,26 @@ class _Parts:
                 self._progress(sums[0], max(sums[1], largest))
 
         return tell
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    about = found.attrs
+    return {
+        "pairs": about["pairs"],
+        "converged": about["converged"],
+        **{
+            str(name): {
+                f"{about[side]} ({side})": f"{float(found['mean'][k, n]):.6g} ± "
+                f"{float(found['std'][k, n]):.2g}"
+                for k, side in enumerate(("first", "second"))
+            } | {"z": float(found["z"][n])}
+            for n, name in enumerate(found["quantity"].values)
+        },
+        "examples": about["examples"],
+    }  # fmt: skip
+
+
+STAGE = Stage(
+    "compare", compare_minima, reads={"first": SOLUTIONS, "second": SOLUTIONS}, summary=_shown,
+    figures=[Figure("lsg_ray.report.figures.terrain:minima_figure", "Small and large batches")],
+)  # fmt: skip

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, numpy_defaults
 from lsg_ray.errors import InputError
@@ -36,10 +36,9 @@ from lsg_ray.landscape.terrain import (
 )
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
-from lsg_ray.statistics.graph import Progress
+from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.pieces import run_tasks
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Count, Floats, Integers, Natural, Numbers, Progress, Seed, Several
 
 #: Relative radii that the rise of the loss is measured at.
 RADII = (0.1, 0.2, 0.3, 0.5)
@@ -79,15 +78,15 @@ class _Curvature(NamedTuple):
 def flatness(
     solutions: SolutionsLike,
     *,
-    configurations: int | Sequence[int] | None = None,
-    eigenvalues: int = 3,
-    radii: ArrayLike = RADII,
-    directions: int = DIRECTIONS,
-    probes: int = PROBES,
-    examples: int | None = EXAMPLES,
-    max_iterations: int = 100,
-    seed: int = 0,
-    side: int = 0,
+    configurations: Integers | None = None,
+    eigenvalues: Count = 3,
+    radii: Numbers = RADII,
+    directions: Several = DIRECTIONS,
+    probes: Several = PROBES,
+    examples: Natural | None = EXAMPLES,
+    max_iterations: Count = 100,
+    seed: Seed = 0,
+    side: Natural = 0,
     pieces: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -98,18 +97,26 @@ def flatness(
     solutions
         Ensemble of ReLU networks, a view of one, or its URL.
     configurations
-        Solutions: so many, or which; by default up to 10.
+        Solutions: the first so many, or which; by default up to 10.
     eigenvalues
-        Largest eigenvalues of the Hessian.
+        How many of the largest eigenvalues of the Hessian.
     radii
         Filter-normalised radii r that the rise of the loss is measured at: 0.1 changes the weights
         into each unit by a tenth of their norm.
-    directions, probes
-        Random directions for the rise; random sign vectors for the trace.
-    examples, seed, pieces, progress
-        As in `lsg_ray.landscape.walks.random_walk`.
+    directions
+        Random directions for the rise.
+    probes
+        Random sign vectors for the trace.
+    examples
+        Training examples that the loss is taken on, drawn by seed; 0 for all.
     max_iterations
-        Of Lanczos.
+        Iterations of Lanczos, at most.
+    seed
+        Of all that is drawn at random.
+    pieces
+        Folder for finished tasks, so that an interrupted call can resume.
+    progress
+        Told ``(tasks done, tasks in all)``.
     side
         Of a comparison: random vectors of different sides are independent, also of one ensemble.
 
@@ -229,3 +236,14 @@ def _averages(result: xarray.Dataset) -> dict[str, float]:
 
 def _std(values: NDArray) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    names = [str(name) for name in found.attrs if str(name).endswith(("_mean", "_std"))]
+    return {name: found.attrs[name] for name in ["converged", *names, "examples"]}
+
+
+STAGE = Stage(
+    "flatness", flatness, reads={"solutions": SOLUTIONS}, summary=_shown, hidden={"side"},
+    figures=[Figure("lsg_ray.report.figures.terrain:flatness_figure", "Curvature")],
+)  # fmt: skip

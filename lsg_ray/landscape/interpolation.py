@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray
@@ -37,14 +37,14 @@ from lsg_ray.landscape.terrain import (
     open_solutions,
     terrain_of,
 )
-from lsg_ray.networks.alignment import Alignment, aligned, reordered
+from lsg_ray.networks.alignment import ALIGNMENTS, Alignment, aligned, reordered
 from lsg_ray.networks.symmetry import log_group_order
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
-from lsg_ray.statistics.graph import Progress
+from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.pieces import run_tasks
+from lsg_ray.typing import Count, Floats, Integers, Natural, Progress, Seed, Steps
 
-Floats = NDArray[np.float64]
 #: Places on a path: a little beyond both ends.
 ALPHAS = np.round(np.linspace(-0.25, 1.25, 31), 12)
 
@@ -78,10 +78,10 @@ def interpolate(
     other: SolutionsLike | None = None,
     *,
     pairs: int | Sequence[tuple[int, int]] = 10,
-    alphas: ArrayLike = ALPHAS,
-    alignment: Alignment = "none",
-    examples: int | None = EXAMPLES,
-    seed: int = 0,
+    alphas: Steps = ALPHAS,
+    alignment: Alignment | Literal["all"] = "none",
+    examples: Natural | None = EXAMPLES,
+    seed: Seed = 0,
     pieces: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -95,27 +95,50 @@ def interpolate(
         Where paths end: another ensemble of the same architecture, paired one to one; by default
         the same, and paths join different solutions.
     pairs
-        So many pairs (all with all, by seed), or which: pairs of configurations.
+        Pairs of solutions: so many, drawn by seed, or which.
     alphas
         Places on the path, with 0 and 1; beyond them the path goes on.
     alignment
         What is done with the hidden units of the second solution (matching: to the first) or of
-        both (clustering).
-    examples, seed, pieces, progress
-        As in `lsg_ray.landscape.walks.random_walk`.
+        both (clustering); all: each in turn.
+    examples
+        Training examples that the loss is taken on, drawn by seed; 0 for all.
+    seed
+        Of all that is drawn at random.
+    pieces
+        Folder for finished tasks, so that an interrupted call can resume.
+    progress
+        Told ``(tasks done, tasks in all)``.
 
     Returns
     -------
     xarray.Dataset
         Over (pair, alpha) ``train_loss``, ``train_accuracy``, ``test_loss``, ``test_accuracy``;
         over pairs ``train_barrier``, ``test_barrier`` (nats), ``distance`` ‖w_A − w_B‖ of the path,
-        ``first`` and ``second``, the configurations.
+        ``first`` and ``second``, the configurations; of all alignments, over ``alignment`` too.
 
     Raises
     ------
     InputError
         Solutions of different shape, alphas without 0 or 1, too few solutions.
     """
+    if alignment == "all":
+        found = [
+            interpolate(
+                solutions,
+                other,
+                pairs=pairs,
+                alphas=alphas,
+                alignment=one,
+                examples=examples,
+                seed=seed,
+                pieces=pieces,
+                progress=progress,
+            )
+            for one in ALIGNMENTS[::-1]
+        ]
+        joined = xarray.concat(found, "alignment", join="exact", combine_attrs="drop_conflicts")
+        return joined.assign_coords(alignment=list(ALIGNMENTS[::-1]))
     places = check_alphas(alphas)
     a = open_solutions(solutions, None, least=1 if other is not None else 2)
     b = a if other is None else open_solutions(other, None)
@@ -151,12 +174,12 @@ def interpolate(
 def swap_barriers(
     solutions: SolutionsLike,
     *,
-    swaps: Sequence[int] | None = None,
-    configurations: int | Sequence[int] | None = None,
-    repeats: int = 1,
-    alphas: ArrayLike = ALPHAS,
-    examples: int | None = EXAMPLES,
-    seed: int = 0,
+    swaps: Integers | None = None,
+    configurations: Integers | None = None,
+    repeats: Count = 1,
+    alphas: Steps = ALPHAS,
+    examples: Natural | None = EXAMPLES,
+    seed: Seed = 0,
     pieces: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -169,11 +192,19 @@ def swap_barriers(
     swaps
         Numbers k of swaps, up to half of the hidden nodes; by default powers of two up to that.
     configurations
-        Solutions: so many, or which; by default up to 5.
+        Solutions: the first so many, or which; by default up to 5.
     repeats
         Random choices of pairs for each solution and k.
-    alphas, examples, seed, pieces, progress
-        As in `interpolate`.
+    alphas
+        Places on the path, with 0 and 1; beyond them the path goes on.
+    examples
+        Training examples that the loss is taken on, drawn by seed; 0 for all.
+    seed
+        Of all that is drawn at random.
+    pieces
+        Folder for finished tasks, so that an interrupted call can resume.
+    progress
+        Told ``(tasks done, tasks in all)``.
 
     Returns
     -------
@@ -188,7 +219,7 @@ def swap_barriers(
     places = check_alphas(alphas)
     chosen = open_solutions(solutions, configurations, usual=5)
     most = most_swaps(chosen.network)
-    ks = _powers(most) if swaps is None else as_integers(swaps, "swaps").tolist()
+    ks = _powers(most) if swaps is None else as_integers(np.atleast_1d(swaps), "swaps").tolist()
     if not ks or min(ks) < 1 or max(ks) > most:
         raise InputError(
             f"swaps {list(ks)} given; hidden layers {list(chosen.network.widths[1:-1])} have "
@@ -343,3 +374,42 @@ def _pairs(
         return possible[:pairs]
     drawn = generator(seed, Stream.LANDSCAPE, 3).choice(len(possible), pairs, replace=False)
     return [possible[row] for row in sorted(drawn.tolist())]
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    over = found if "alignment" in found.dims else found.expand_dims(alignment=1)
+    return {
+        "pairs": found.sizes["pair"],
+        "alignment": found["alignment"].values if "alignment" in found.dims
+        else [found.attrs["alignment"]],
+        "train_barrier": over["train_barrier"].mean("pair").values,
+        "train_barrier_std": over["train_barrier"].std("pair").values,
+        "test_barrier": over["test_barrier"].mean("pair").values,
+        "distance": over["distance"].mean("pair").values,
+        "examples": found.attrs["examples"],
+    }  # fmt: skip
+
+
+def _shown_swaps(found: xarray.Dataset) -> dict[str, Any]:
+    across = [d for d in found["test_barrier"].dims if d != "swaps"]
+    return {
+        "swaps": found["swaps"].values,
+        "train_barrier": found["train_barrier"].mean(across).values,
+        "test_barrier": found["test_barrier"].mean(across).values,
+        "test_barrier_std": found["test_barrier"].std(across).values,
+        "solutions": found.sizes["solution"],
+        "log_group_order": found.attrs["log_group_order"],
+        "examples": found.attrs["examples"],
+    }
+
+
+STAGE = Stage(
+    "interpolate", interpolate, reads={"solutions": SOLUTIONS, "other": SOLUTIONS}, summary=_shown,
+    figures=[Figure("lsg_ray.report.figures.terrain:interpolation_figure", "Paths")],
+)  # fmt: skip
+SWAPS = Stage(
+    "swaps", swap_barriers, reads={"solutions": SOLUTIONS}, summary=_shown_swaps,
+    figures=[
+        Figure("lsg_ray.report.figures.terrain:swaps_figure", "Permuted copies", together=True)
+    ],
+)  # fmt: skip

@@ -7,10 +7,11 @@ the loss landscape of neural nets", NeurIPS 2018).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import xarray
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import numpy_defaults
@@ -26,10 +27,9 @@ from lsg_ray.landscape.terrain import (
     terrain_of,
 )
 from lsg_ray.rng import Stream, generator
-from lsg_ray.statistics.graph import Progress
+from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.pieces import run_tasks
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Natural, Positive, Progress, Seed
 
 
 class _Rows(NamedTuple):
@@ -42,11 +42,11 @@ class _Rows(NamedTuple):
 def loss_surface(
     solutions: SolutionsLike,
     *,
-    configuration: int = 0,
-    extent: float = 1.0,
-    points: int = 25,
-    examples: int | None = EXAMPLES,
-    seed: int = 0,
+    configuration: Natural = 0,
+    extent: Positive = 1.0,
+    points: Annotated[int, Ge(3), Le(1001)] = 25,
+    examples: Natural | None = EXAMPLES,
+    seed: Seed = 0,
     pieces: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -57,13 +57,19 @@ def loss_surface(
     solutions
         Ensemble of ReLU networks, a view of one, or its URL.
     configuration
-        Which solution.
+        Number of the solution.
     extent
         The plane reaches from −extent to extent in both directions.
     points
-        In each direction; odd, so that the solution is among them.
-    examples, seed, pieces, progress
-        As in `lsg_ray.landscape.walks.random_walk`.
+        Points in each direction; odd, so that the solution is among them.
+    examples
+        Training examples that the loss is taken on, drawn by seed; 0 for all.
+    seed
+        Of all that is drawn at random.
+    pieces
+        Folder for finished tasks, so that an interrupted call can resume.
+    progress
+        Told ``(tasks done, tasks in all)``.
 
     Returns
     -------
@@ -108,3 +114,18 @@ def _surface_row(
         terrain.measure((first + np.float32(b) * directions[1])[None]) for b in grid
     ]  # fmt: skip
     return _Rows(np.concatenate(rows, axis=1))
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    loss = found["train_loss"]
+    return {
+        "at_the_solution": float(loss.sel(a=0, b=0)), "lowest": float(loss.min()),
+        "highest": float(loss.max()), "cosine": found.attrs["cosine"],
+        "examples": found.attrs["examples"],
+    }  # fmt: skip
+
+
+STAGE = Stage(
+    "surface", loss_surface, reads={"solutions": SOLUTIONS}, summary=_shown,
+    figures=[Figure("lsg_ray.report.figures.terrain:surface_figure", "Loss surface")],
+)  # fmt: skip

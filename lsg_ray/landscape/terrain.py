@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from lsg_ray.networks.relu import evaluate
 from lsg_ray.networks.solutions import ExampleSet, example_set
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec, Spec
+from lsg_ray.typing import EnsembleLike
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +44,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     "test_accuracy": {"long_name": "test accuracy", "units": "1"},
 }
 
-SolutionsLike = Ensemble | str | os.PathLike[str]
+SolutionsLike: TypeAlias = EnsembleLike
 
 
 class Terrain(NamedTuple):
@@ -196,7 +197,7 @@ def terrain_of(ensemble: Ensemble, examples: int | None = EXAMPLES, seed: int = 
     ensemble
         Of ReLU networks.
     examples
-        Training examples, drawn by seed; None for all.  The test set is always whole.
+        Training examples, drawn by seed; 0 for all.  The test set is always whole.
     seed
         Of the draw.
 

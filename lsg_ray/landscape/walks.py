@@ -16,17 +16,17 @@ has risen by `RISE` nats for the first time.  Walks that never leave it are cens
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from annotated_types import Ge
+from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, brief, numpy_defaults
 from lsg_ray.errors import InputError
-from lsg_ray.landscape.censored import survival_variables
+from lsg_ray.landscape.censored import Survival, survival_of, survival_variables, told
 from lsg_ray.landscape.terrain import (
     BATCH_BYTES,
     EXAMPLES,
@@ -38,12 +38,12 @@ from lsg_ray.landscape.terrain import (
     terrain_of,
 )
 from lsg_ray.rng import Stream, generator
-from lsg_ray.statistics.graph import Progress
+from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.pieces import run_tasks
+from lsg_ray.typing import Count, Floats, Integers, Natural, Numbers, Positive, Progress, Seed
 
 Kind = Literal["free", "constrained", "metropolis"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-Floats = NDArray[np.float64]
 
 #: Rise of the training loss, in nats, that ends the flat region around a solution.
 RISE = 0.1
@@ -64,15 +64,15 @@ class _Path(NamedTuple):
 def random_walk(
     solutions: SolutionsLike,
     *,
-    sigma: float | ArrayLike = (0.001, 0.003, 0.01),
-    steps: int = 100,
+    sigma: Numbers = (0.001, 0.003, 0.01),
+    steps: Annotated[int, Ge(4)] = 100,
     kind: Kind = "free",
-    trials: int = 40,
-    temperature: float | None = None,
-    configurations: int | Sequence[int] | None = None,
-    walkers: int = 1,
-    examples: int | None = EXAMPLES,
-    seed: int = 0,
+    trials: Count = 40,
+    temperature: Positive | None = None,
+    configurations: Integers | None = None,
+    walkers: Count = 1,
+    examples: Natural | None = EXAMPLES,
+    seed: Seed = 0,
     pieces: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -83,21 +83,21 @@ def random_walk(
     solutions
         Ensemble of ReLU networks, a view of one, or its URL.
     sigma
-        Standard deviation of a weight's change in one step; several for one walk each.
+        Step size: standard deviation of a weight's change in one step; several for one walk each.
     steps
         Moves of each walk.
     kind
-        ``free``, ``constrained`` or ``metropolis``; see above.
+        ``free``, ``constrained`` (below the loss of the start), or ``metropolis``.
     trials
         Moves drawn at each step of a constrained walk (the paper: 40).
     temperature
-        Of a Metropolis walk, nats an example.
+        Of a Metropolis walk, in nats an example.
     configurations
-        Solutions to start from: so many, or which; by default up to 10.
+        Solutions to start from: the first so many, or which; by default up to 10.
     walkers
         Walks from each solution with each σ.
     examples
-        Training examples that the loss is taken on, drawn by seed; None for all.
+        Training examples that the loss is taken on, drawn by seed; 0 for all.
     seed
         Of the walks; each has a stream of its own.
     pieces
@@ -333,3 +333,26 @@ def _flat_region(loss: Floats, distance: Floats) -> tuple[Floats, Floats]:
         steps[place] = after - 1 + part
         width[place] = np.interp(steps[place], [after - 1, after], distance[place][after - 1 :][:2])
     return steps, width
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    last, flat = found.isel(step=-1).mean(("solution", "walker")), ("flat_width", "flat_steps")
+    return {
+        "sigma": found["sigma"].values,
+        "solutions": found.sizes["solution"],
+        **{name: [told(one) for one in survival_of(found, name).values()] for name in flat},
+        **{f"{name}_{field}": found[f"{name}_{field}"].values
+           for name in flat for field in Survival._fields},
+        "train_loss_first": float(found["train_loss"].isel(step=0).mean()),
+        "train_loss_last": last["train_loss"].values,
+        "test_accuracy_last": last["test_accuracy"].values,
+        "settled": found["settled"].mean(("solution", "walker")).values,
+        "share": found["share"].mean(("solution", "walker", "move")).values,
+        "examples": found.attrs["examples"],
+    }  # fmt: skip
+
+
+STAGE = Stage(
+    "walk", random_walk, reads={"solutions": SOLUTIONS}, summary=_shown,
+    figures=[Figure("lsg_ray.report.figures.terrain:walk_figure", "Random walks")],
+)  # fmt: skip

@@ -36,7 +36,7 @@ def is_png(path):
 
 def test_walks(store, tmp_path):
     out, png = tmp_path / "walk.zarr", tmp_path / "walk.png"
-    found = run("landscape", "walk", store, "--out", out, "--figure", png, "--steps", 5,
+    found = run("walk", store, "--out", out, "--figure", png, "--steps", 5,
                 "--sigma", "0.01,0.3", "--configurations", 3)  # fmt: skip
     assert found["solutions"] == 3
     assert found["train_loss_last"][1] > found["train_loss_last"][0]
@@ -59,7 +59,7 @@ def test_walks(store, tmp_path):
 @pytest.mark.parametrize("kind", ["constrained", "metropolis"])
 def test_other_walks(store, tmp_path, kind):
     more = ["--temperature", "0.01"] if kind == "metropolis" else ["--trials", "6"]
-    found = run("landscape", "walk", store, "--out", tmp_path / "w.zarr", "--kind", kind,
+    found = run("walk", store, "--out", tmp_path / "w.zarr", "--kind", kind,
                 "--steps", 4, "--sigma", 0.01, "--configurations", 2, *more,
                 "--figure", tmp_path / "w.png")  # fmt: skip
     assert 0 <= found["share"][0] <= 1
@@ -67,7 +67,7 @@ def test_other_walks(store, tmp_path, kind):
 
 def test_paths_by_every_alignment(store, tmp_path):
     out, png = tmp_path / "paths.zarr", tmp_path / "paths.png"
-    found = run("landscape", "interpolate", store, "--out", out, "--figure", png, "--pairs", 3,
+    found = run("interpolate", store, "--out", out, "--figure", png, "--pairs", 3,
                 "--alphas", "0:1:0.25", "--alignment", "all")  # fmt: skip
     assert found["alignment"] == ["none", "matching", "clustering"]
     assert found["distance"][1] < found["distance"][0]
@@ -76,29 +76,29 @@ def test_paths_by_every_alignment(store, tmp_path):
 
 def test_swaps_beside_earlier_ones(store, tmp_path):
     first = tmp_path / "first.zarr"
-    found = run("landscape", "permute", store, "--out", first, "--swaps", "1,2,6",
+    found = run("swaps", store, "--out", first, "--swaps", "1,2,6",
                 "--configurations", 2, "--alphas", "0:1:0.25")  # fmt: skip
     assert found["swaps"] == [1, 2, 6]
-    run("landscape", "permute", store, "--out", tmp_path / "second.zarr", "--swaps", "1",
+    run("swaps", store, "--out", tmp_path / "second.zarr", "--swaps", "1",
         "--configurations", 1, "--alphas", "0,0.5,1", "--beside", first,
         "--figure", tmp_path / "both.png")  # fmt: skip
     assert is_png(tmp_path / "both.png")
 
 
 def test_flatness_alone_and_beside_another(store, tmp_path):
-    found = run("landscape", "flatness", store, "--out", tmp_path / "flat.zarr",
+    found = run("flatness", store, "--out", tmp_path / "flat.zarr",
                 "--configurations", 2, "--figure", tmp_path / "flat.png")  # fmt: skip
     assert found["converged"] == 1
     assert found["top_eigenvalue_mean"] > 0
-    found = run("landscape", "flatness", store, "--other", store, "--out", tmp_path / "two.zarr",
-                "--configurations", 2, "--figure", tmp_path / "two.png")  # fmt: skip
+    found = run("compare", store, "--second", store, "--out", tmp_path / "two.zarr",
+                "--count", 2, "--figure", tmp_path / "two.png")  # fmt: skip
     assert found["test_loss"]["z"] == pytest.approx(0, abs=1e-9)
     with xarray.open_zarr(tmp_path / "two.zarr") as both:
         assert (both["rise"][0] != both["rise"][1]).all()  # directions are those of a side
 
 
 def test_a_surface(store, tmp_path):
-    found = run("landscape", "surface", store, "--out", tmp_path / "s.zarr", "--points", 5,
+    found = run("surface", store, "--out", tmp_path / "s.zarr", "--points", 5,
                 "--figure", tmp_path / "s.png")  # fmt: skip
     assert found["lowest"] <= found["at_the_solution"] <= found["highest"]
 
@@ -114,17 +114,17 @@ def test_bad_input_is_told_in_a_line(store, tmp_path, capsys):
         (["walk", store, *out, "--kind", "metropolis"], "need one"),
         (["walk", tmp_path / "none.zarr", *out], "nothing there"),
         (["walk", store, *out, "--where", "trial > 99"], "no configurations"),
-        (["permute", store, *out, "--swaps", "7"], "6 disjoint pairs"),
-        (["permute", store, *out, "--swaps", "1.5"], "whole numbers"),
-        (["permute", store, *out, "--beside", store], "not a result 'permutation"),
+        (["swaps", store, *out, "--swaps", "7"], "6 disjoint pairs"),
+        (["swaps", store, *out, "--swaps", "1.5"], "whole numbers"),
+        (["swaps", store, *out, "--beside", store], "not a result of lsg swaps"),
         (["interpolate", store, *out, "--alphas", "0:0.5:0.1"], "hold 0 and 1"),
-        (["interpolate", store, *out, "--alphas", "x"], "--alphas x"),
+        (["interpolate", store, *out, "--alphas", "x"], "alphas: 'x' given"),
         (["flatness", store, *out, "--radii", "-1"], "must be positive"),
-        (["flatness", store, *out, "--other", binary], "binary networks"),
+        (["compare", store, *out, "--second", binary], "binary networks"),
         (["surface", store, *out, "--points", "4"], "odd number"),
         (["surface", store, *out, "--configuration", "9"], "configuration 9"),
     ]
     for words, expected in cases:
-        assert expected in fails(capsys, "landscape", *words), words
+        assert expected in fails(capsys, *words), words
     assert not (tmp_path / "no.zarr").exists()
     assert not list(tmp_path.glob(".lsg*"))

@@ -150,7 +150,7 @@ ZARR = [
     ("thermo", "MODEL"),
     ("symmetry", "STORE"),
     ("rsb", "STORE"),
-    ("landscape", "walk", "STORE"),
+    ("walk", "STORE"),
 ]
 
 
@@ -366,8 +366,8 @@ def spellings(place):
         (("symmetry", "s"), "s"),
         (("rsb", "--model", "j"), "j"),
         (("rsb", "s", "--model", "j"), "s"),
-        (("landscape", "interpolate", "s", "--other", "t"), "t"),
-        (("landscape", "walk", "s"), "s"),
+        (("interpolate", "s", "--other", "t"), "t"),
+        (("walk", "s"), "s"),
     ],
 )
 def test_output_that_is_read__is_refused_however_it_is_spelt(lsg, deeper, words, read):
@@ -391,7 +391,7 @@ def test_model_of_a_part__that_is_read_is_not_written(lsg, deeper):
 
 def test_earlier_results_for_a_figure__are_not_written(lsg, deeper):
     place = deeper / "j"
-    ran = lsg("landscape", "permute", deeper / "s", "--beside", place, "--out", place)
+    ran = lsg("swaps", deeper / "s", "--beside", place, "--out", place)
     assert ran.code == 2
 
 
@@ -432,7 +432,7 @@ def test_two_outputs__are_two_places(lsg, deeper):
     "words",
     [("embed", "s"), ("cluster", "s"), ("fit", "s"), ("check", "j", "s"), ("rsb", "s"),
      ("scan", "j", "--references", "s"), ("tap", "j"), ("symmetry", "s"),
-     ("landscape", "walk", "s")],
+     ("walk", "s")],
     ids=lambda words: words[0],
 )  # fmt: skip
 def test_figure_that_cannot_be_written__is_refused_before_work(

@@ -188,7 +188,7 @@ def test_a_job_samples_into_an_object_store_and_a_second_submit_attaches(
     assert "attached" in said[0]
     assert [found.id for found in jobs.job_list(cluster.address)] == [again.id]
     assert "4 of 4" in jobs.job_log(again.id, cluster.address)
-    measured = ("submit", url, "--stage", "statistics", "--out", f"{url}-m", "--", "moments")
+    measured = ("submit", url, "--stage", "moments", "--out", f"{url}-m")
     code, _, err = lsg(*measured)
     assert code == 0, err
 

@@ -120,6 +120,13 @@ def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
     return figure
 
 
+def interpolation_figure(found: xarray.Dataset) -> Figure:
+    """Draw paths of one alignment of the hidden units, or of each."""
+    if "alignment" not in found.dims:
+        return paths_figure({str(found.attrs["alignment"]): found})
+    return paths_figure({str(n): found.sel(alignment=n) for n in found["alignment"].values})
+
+
 @styled
 def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw the loss between permuted copies, and the barrier against the number of swaps.
@@ -127,8 +134,9 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     Parameters
     ----------
     results
-        From `lsg_ray.swap_barriers`, by name of the architecture; paths are those of the first.
+        From `lsg_ray.swap_barriers`, by name; paths are those of the first.
     """
+    results = {"–".join(map(str, one.attrs["widths"])): one for one in results.values()}
     figure = new_figure(2.8 if len(results) == 1 else 3.2)
     left, middle, right = figure.subplots(1, 3)
     first = next(iter(results.values()))
