@@ -37,7 +37,7 @@ from lsg_ray.ensemble.remote import (
     explain,
     open_store,
 )
-from lsg_ray.errors import StoreError, StoreInputError
+from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.places import expanded
 
 Item = TypeVar("Item")
@@ -66,9 +66,13 @@ def canonical_url(url: str | os.PathLike[str]) -> str:
     Raises
     ------
     StoreInputError
-        The scheme is not served, or the URL holds credentials, a query or ``..``.
+        The scheme is not served, the URL holds credentials, a query or ``..``, or nobody here has
+        the home folder that a ``~`` names.
     """
-    text = expanded(url)
+    try:
+        text = expanded(url)
+    except InputError as error:
+        raise StoreInputError(str(error)) from None
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise StoreInputError("what is empty, or holds a NUL, is not a path or URL of a store")
     if mistyped := re.match(r"(s3|gs|gcs|file|memory):/?(?!/)", text):

@@ -25,6 +25,16 @@ def test_urls_have_one_spelling(given, expected):
     assert canonical_url(canonical_url(given)) == expected
 
 
+def test_a_tilde_is_the_home_of_a_user_and_in_urls_a_name(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert canonical_url("~/a/") == "/home/me/a"
+    assert canonical_url("~") == "/home/me"
+    assert canonical_url("file:///~/a") == "/~/a"
+    assert canonical_url("s3://bucket/~/a") == "s3://bucket/~/a"
+    with pytest.raises(StoreInputError, match="no home folder of ~nobody-here is known here"):
+        canonical_url("~nobody-here/a")
+
+
 def test_relative_paths_are_made_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert canonical_url("x.zarr") == str(tmp_path / "x.zarr")
