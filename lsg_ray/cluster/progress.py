@@ -180,11 +180,11 @@ def progress(
         BarColumn,
         DownloadColumn,
         MofNCompleteColumn,
+        ProgressColumn,
         TextColumn,
         TimeElapsedColumn,
     )
     from rich.progress import Progress as RichProgress
-    from rich.progress import ProgressColumn
     from rich.text import Text
 
     class TimeLeftColumn(ProgressColumn):
