@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.cluster.metrics import record_block
 from lsg_ray.cluster.progress import Pace, Progress, Style, byte_progress, progress, warn
 from lsg_ray.cluster.session import check_address, ray_session
@@ -77,7 +77,7 @@ class SampleResult(NamedTuple):
     resumed: int
 
 
-@numpy_defaults
+@public
 def sample(
     spec: Spec,
     url: str | os.PathLike[str],

@@ -34,7 +34,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bethe import fit_bp
 from lsg_ray.ising.exact import fit_exact
@@ -74,7 +74,7 @@ class Fit(NamedTuple):
     check: xarray.Dataset
 
 
-@numpy_defaults
+@public
 def fit_boltzmann(
     moments: Any,
     *,
@@ -195,7 +195,7 @@ def fit_boltzmann(
     return Fit(IsingModel(J, h, target.part, attributes, target.weight), report, history, check)
 
 
-@numpy_defaults
+@public
 def fit_parts(
     moments: Any,
     parts: Sequence[str],
@@ -351,7 +351,7 @@ def _with_all(
     return J, h
 
 
-@numpy_defaults
+@public
 def verify_model(
     model: IsingModel,
     target: Target,

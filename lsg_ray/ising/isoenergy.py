@@ -16,7 +16,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Couplings, check_iteration
 from lsg_ray.ising.branch import Branch
@@ -50,7 +50,7 @@ ACCURACY, EXACT, SAME = 1e-10, 1e-12, 1e-7
 STEPS = 60
 
 
-@numpy_defaults
+@public
 def iso_energy(
     model: Any,
     references: Any,

@@ -11,7 +11,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.statistics.configurations import Configurations, as_configurations
 from lsg_ray.statistics.moments import independent_rows, moments
@@ -42,7 +42,7 @@ class Target:
     weight: NDArray[np.int64] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
 
-    @numpy_defaults
+    @public
     def __post_init__(self) -> None:
         m, C = _checked(self.m, self.C)
         object.__setattr__(self, "m", m)
@@ -86,7 +86,7 @@ class Target:
         return {str(name): np.flatnonzero(self.part == name) for name in names}
 
 
-@numpy_defaults
+@public
 def as_target(given: Any) -> Target:
     """Return moments from a Dataset, a pair (m, C), a file, an ensemble or an array.
 

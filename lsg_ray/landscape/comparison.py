@@ -18,7 +18,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.landscape.flatness import flatness
 from lsg_ray.landscape.interpolation import interpolate
 from lsg_ray.landscape.terrain import EXAMPLES, SolutionsLike, open_solutions
@@ -28,7 +28,7 @@ from lsg_ray.statistics.graph import Progress
 ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
 
 
-@numpy_defaults
+@public
 def compare_minima(
     first: SolutionsLike,
     second: SolutionsLike,

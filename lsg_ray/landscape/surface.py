@@ -13,7 +13,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.flatness import filter_normalised
 from lsg_ray.landscape.terrain import (
@@ -39,7 +39,7 @@ class _Rows(NamedTuple):
     values: Floats
 
 
-@numpy_defaults
+@public
 def loss_surface(
     solutions: SolutionsLike,
     *,

@@ -24,7 +24,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, brief, numpy_defaults
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.censored import survival_variables
 from lsg_ray.landscape.terrain import (
@@ -61,7 +61,7 @@ class _Path(NamedTuple):
     share: Floats
 
 
-@numpy_defaults
+@public
 def random_walk(
     solutions: SolutionsLike,
     *,

@@ -13,6 +13,7 @@ import xarray
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
+from lsg_ray.arrays import plain_attributes
 from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
 from lsg_ray.ensemble.owned import scratch, staging
 from lsg_ray.errors import InputError, StoreError, masked
@@ -143,7 +144,7 @@ def save_result(result: xarray.Dataset, path: Place, *, overwrite: bool = False)
 def _write(result: xarray.Dataset, folder: Path) -> Path:
     told = {
         name: masked(value) if isinstance(value, str) else value
-        for name, value in result.attrs.items()
+        for name, value in plain_attributes(result.attrs).items()
     }
     flagged = _as_flags(result).assign_attrs(told)
     encoding = {name: {"compressors": ZstdCodec(checksum=True)} for name in flagged.variables}
