@@ -132,19 +132,37 @@ def unmasked(given: Any, name: str) -> Any:
     return given.data
 
 
-def numpy_defaults(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a public function with NumPy's own error handling, whatever ``numpy.seterr`` was told.
+def public(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function be called from anywhere, and its result be written anywhere.
 
-    Where a caller has asked for errors on underflow, which is harmless here, results would be
-    exceptions.
+    It runs with NumPy's own error handling, whatever ``numpy.seterr`` was told: where a caller has
+    asked for errors on underflow, which is harmless here, results would be exceptions.  Attributes
+    of a Dataset that it returns are `plain_attributes`.
     """
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
-            return function(*args, **kwargs)
+            found = function(*args, **kwargs)
+        if type(found).__module__.startswith("xarray.") and isinstance(
+            attributes := getattr(found, "attrs", None), dict
+        ):
+            attributes.update(plain_attributes(attributes))
+        return found
 
     return run
+
+
+def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes that netCDF can hold: integers of more than 64 bits as decimal text.
+
+    >>> plain_attributes({"seed": 2**100, "draws": 5})
+    {'seed': '1267650600228229401496703205376', 'draws': 5}
+    """
+    return {
+        name: str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
+        for name, value in attributes.items()
+    }
 
 
 def _plain(given: Any, name: str) -> Any:

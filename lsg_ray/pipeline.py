@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 import xarray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.cluster.dask import dask_session
 from lsg_ray.cluster.progress import Style
 from lsg_ray.cluster.sample import sample
@@ -59,7 +59,7 @@ MEASURED = ("moments", "overlaps", "distances", "map")
 SK_SPINS, SK_TEMPERATURES, SK_REPLICAS = 128, (0.3, 1.5), 32
 
 
-@numpy_defaults
+@public
 def run(
     spec: Spec,
     folder: str | os.PathLike[str],

@@ -230,3 +230,39 @@ def test_endless_lists():
 def test_what_is_shown_is_short():
     assert len(brief(RNG.normal(size=(100, 100)))) < 300
     assert "\n" not in brief(torch.ones(30, 30))
+
+
+SEED = 2**127 + 1
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        lambda: lsg_ray.overlaps(W, seed=SEED),
+        lambda: lsg_ray.distances(W, seed=SEED),
+        lambda: lsg_ray.clustering(W, seed=SEED),
+        lambda: lsg_ray.embed(W, seed=SEED, method="pca"),
+        lambda: lsg_ray.replica_overlaps(W, draws=2, seed=SEED),
+        lambda: lsg_ray.sample_model((J, H), chains=8, draws=8, seed=SEED),
+        lambda: lsg_ray.thermodynamics((J, H), ladders=2, draws=8, seed=SEED),
+        lambda: lsg_ray.tap_states((J, H), starts=4, seed=SEED),
+        lambda: lsg_ray.spherical_minima(5, 3, 2, seed=SEED),
+        lambda: lsg_ray.fit_boltzmann(W, method="exact", seed=SEED).model.to_dataset(),
+    ],
+)
+def test_results_of_long_seeds_can_be_written_anywhere(result, tmp_path):
+    found = result()
+    assert found.attrs["seed"] == str(SEED)
+    found.to_netcdf(tmp_path / "result.nc")
+    with xarray.open_dataset(tmp_path / "result.nc") as again:
+        assert int(again.attrs["seed"]) == SEED
+    assert lsg_ray.overlaps(W, seed=5).attrs["seed"] == 5
+
+
+def test_a_saved_result_has_attributes_that_netcdf_holds(tmp_path):
+    from lsg_ray.statistics.results import open_result, save_result
+
+    save_result(xarray.Dataset({"a": ("x", H)}, attrs={"seed": SEED, "n": 3}), tmp_path / "a")
+    with open_result(tmp_path / "a") as found:
+        assert found.attrs["seed"] == str(SEED)
+        assert found.attrs["n"] == 3

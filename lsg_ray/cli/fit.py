@@ -49,6 +49,10 @@ from lsg_ray.errors import InputError
 )
 @click.option("--pseudocount", type=float, help="1 − |m| given to frozen weights.")
 @click.option(
+    "--rounding", type=click.FloatRange(0, 0.1),
+    help="By how much given m and C may be off each, as rounded ones are; 0.001 by default.",
+)  # fmt: skip
+@click.option(
     "--figure", type=PLACE, metavar="PNG", help="Also draw the model's moments against the data's."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -74,7 +78,8 @@ def fit(
     MOMENTS is of `lsg moments`, or an .npz with m and C; STORE may also be an array of ±1: an .npz
     with sigma, FILE.npz:NAME or an .npy.  Whatever the method, the model is checked by independent
     Monte Carlo: delta, rms_m and rms_C are what that measures, with its noise beside, and excess_*
-    what is left without it.
+    what is left without it.  Rounded moments that no ±1 weights have are moved to the nearest that
+    some have: moments_change tells how far.
     """
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress
@@ -236,7 +241,7 @@ def _penalty(given: str) -> float | str:
 _METHODS = {
     "correlations": ("bp",), "margin": ("bp",),
     "l1": ("plm",), "l2": ("plm", "pcd", "exact"), "count": ("plm",),
-    "decimate": ("plm",), "seconds": ("pcd",),
+    "decimate": ("plm",), "seconds": ("pcd",), "rounding": ("bp", "pcd", "exact"),
 }  # fmt: skip
 
 
@@ -266,4 +271,6 @@ def _on_cluster() -> bool:
 def _text(part: str, summary: dict[str, Any]) -> str:
     hidden = ("frozen_weights", "duplicate_weights", "held_out", "decimated", "figure")
     shown = {"part": part, **summary}
+    if not summary.get("moments_change"):
+        shown["moments_change"] = None
     return table({k: v for k, v in shown.items() if k not in hidden and v is not None})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -231,7 +233,7 @@ def run_stage(stage: str, arguments: list[str]) -> None:
             words.append(word)
         elif value := value if equals else next(rest, ""):
             given.append(value)
-    main([*words, *given], command, f"{stage.replace(' ', '_')}.py")
+    main([*words, *given], command, Path(sys.argv[0]).name)
 
 
 def _command_of(stage: str) -> click.Command:

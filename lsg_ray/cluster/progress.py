@@ -13,6 +13,9 @@ from typing import Any, Literal, Protocol
 LINE_EVERY = 10.0
 #: Seconds before work of unknown length shows a bar.
 SHOW_AFTER = 1.0
+#: A rate counts from the last step within so many times the time of the first: several workers
+#: that begin together take their first steps together.
+SETTLED = 1.25
 
 Style = Literal["auto", "quiet"]
 
@@ -29,29 +32,71 @@ class Progress(Protocol):
         """Set how much is done, of the total given at the start, with a short note."""
 
 
+class Pace:
+    """How fast work goes on, without what comes before: compilation, the start of workers.
+
+    Examples
+    --------
+    >>> pace = Pace(0.0)
+    >>> for now, done in [(60, 1), (61, 2), (62, 3)]:
+    ...     pace.see(done, now)
+    >>> pace.rate(62) is None  # it cannot be known yet what comes before the first step
+    True
+    >>> for now, done in [(80, 21), (100, 41)]:
+    ...     pace.see(done, now)
+    >>> pace.rate(100)
+    1.0
+    """
+
+    def __init__(self, now: float, done: float = 0) -> None:
+        self.start, self._done = now, done
+        self._first: float | None = None
+        self._from = (now, done)
+
+    def see(self, done: float, now: float) -> None:
+        """Note how much is done."""
+        if done <= self._done:  # also what is done may be lost, and is done again
+            return
+        self._done = done
+        if self._first is None:
+            self._first = now
+        if now - self.start <= SETTLED * (self._first - self.start):
+            self._from = (now, done)
+
+    def rate(self, now: float) -> float | None:
+        """Return units a second since the first; None as long as it is unknown."""
+        since, before = self._from
+        if self._first is None or now <= since or self._done <= before:
+            return None
+        return (self._done - before) / (now - since)
+
+    def left(self, total: float, done: float, now: float) -> float | None:
+        """Return the seconds left, None as long as they are unknown."""
+        rate = self.rate(now)
+        return None if rate is None or math.isinf(total) else max(total - done, 0) / rate
+
+
 class _Quiet:
     def update(self, done: float, note: str = "") -> None:
         """Say nothing."""
 
 
 class _Lines:
-    def __init__(self, label: str, total: float | None) -> None:
+    def __init__(self, label: str, total: float | None, pace: Pace) -> None:
         self.label, self.total = label, math.inf if total is None else total
-        self._start = time.monotonic()
-        self._next = self._start + LINE_EVERY
-        self._first: float | None = None
+        self._pace = pace
+        self._next = time.monotonic() + LINE_EVERY
         self._finished = False
 
     def update(self, done: float, note: str = "") -> None:
         now = time.monotonic()
-        self._first = done if self._first is None else self._first
+        self._pace.see(done, now)
         if self._finished or (now < self._next and done < self.total):
             return
         self._finished = done >= self.total
         self._next = now + LINE_EVERY
-        gained, elapsed = done - self._first, now - self._start
-        left = (self.total - done) * elapsed / gained if gained > 0 else math.inf
-        ending = f", {_clock(left)} left" if done < self.total and left < math.inf else ""
+        elapsed, left = now - self._pace.start, self._pace.left(self.total, done, now)
+        ending = f", {_clock(left)} left" if done < self.total and left is not None else ""
         whole = f"/{self.total:,.0f}" if self.total < math.inf else ""
         line = f"{self.label}: {done:,.0f}{whole}{', ' + note if note else ''}"
         print(f"{line}, {_clock(elapsed)} elapsed{ending}", file=sys.stderr, flush=True)
@@ -64,10 +109,11 @@ def _clock(seconds: float) -> str:
 
 
 class _Bar:
-    def __init__(self, bar: Any, task: Any) -> None:
-        self._bar, self._task = bar, task
+    def __init__(self, bar: Any, task: Any, pace: Pace) -> None:
+        self._bar, self._task, self._pace = bar, task, pace
 
     def update(self, done: float, note: str = "") -> None:
+        self._pace.see(done, time.monotonic())
         self._bar.update(self._task, completed=done, note=note)
 
 
@@ -78,14 +124,16 @@ def late_progress(label: str, style: Style = "auto") -> Iterator[Callable[[int, 
     Work that is done within `SHOW_AFTER` seconds shows nothing.
     """
     began = time.monotonic()
+    pace = Pace(began)
     with contextlib.ExitStack() as stack:
         bars: list[Progress] = []
 
         def report(done: int, total: int) -> None:
+            pace.see(done, time.monotonic())
             if not bars:
                 if time.monotonic() - began < SHOW_AFTER:
                     return
-                bars.append(stack.enter_context(progress(label, total, style)))
+                bars.append(stack.enter_context(progress(label, total, style, pace=pace)))
             bars[0].update(done)
 
         yield report
@@ -107,14 +155,23 @@ def byte_progress(style: Style = "auto") -> Iterator[Callable[[str, int, int | N
 
 @contextlib.contextmanager
 def progress(
-    label: str, total: float | None, style: Style = "auto", done: float = 0, unit: str = ""
+    label: str,
+    total: float | None,
+    style: Style = "auto",
+    done: float = 0,
+    unit: str = "",
+    pace: Pace | None = None,
 ) -> Iterator[Progress]:
-    """Show progress of ``total`` units (None: unknown) on standard error, ``done`` from before."""
+    """Show progress of ``total`` units (None: unknown) on standard error, ``done`` from before.
+
+    The time left is by the rate after the first unit, which may include compilation.
+    """
     if style == "quiet":
         yield _Quiet()
         return
+    known = Pace(time.monotonic(), done) if pace is None else pace
     if not sys.stderr.isatty():
-        lines = _Lines(label, total)
+        lines = _Lines(label, total, known)
         lines.update(done)
         yield lines
         return
@@ -123,11 +180,20 @@ def progress(
         BarColumn,
         DownloadColumn,
         MofNCompleteColumn,
+        ProgressColumn,
         TextColumn,
         TimeElapsedColumn,
-        TimeRemainingColumn,
     )
     from rich.progress import Progress as RichProgress
+    from rich.text import Text
+
+    class TimeLeftColumn(ProgressColumn):
+        max_refresh = 0.5
+
+        def render(self, task: Any) -> Text:
+            whole = math.inf if task.total is None else task.total
+            left = known.left(whole, task.completed, time.monotonic())
+            return Text("-:--" if left is None else _clock(left), style="progress.remaining")
 
     columns = (
         TextColumn("{task.description}"),
@@ -136,7 +202,7 @@ def progress(
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
+        TimeLeftColumn(),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as bar:
-        yield _Bar(bar, bar.add_task(label, total=total, completed=int(done), note=""))
+        yield _Bar(bar, bar.add_task(label, total=total, completed=int(done), note=""), known)

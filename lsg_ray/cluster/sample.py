@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.cluster.metrics import record_block
-from lsg_ray.cluster.progress import Progress, Style, byte_progress, progress, warn
+from lsg_ray.cluster.progress import Pace, Progress, Style, byte_progress, progress, warn
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import load_dataset
@@ -78,7 +78,7 @@ class SampleResult(NamedTuple):
     resumed: int
 
 
-@numpy_defaults
+@public
 def sample(
     spec: Spec,
     url: str | os.PathLike[str],
@@ -186,7 +186,7 @@ class Tally:
     def __init__(self, bar: Progress, before: int) -> None:
         self.rows = self.trials = 0
         self._bar, self._before = bar, before
-        self._began = time.monotonic()
+        self._pace = Pace(time.monotonic())
 
     def finish(self, done: BlockDone) -> None:
         """Count a finished block."""
@@ -201,11 +201,13 @@ class Tally:
     def show(self, rows: int, trials: int) -> None:
         """Show the state, with ``rows`` and ``trials`` of blocks that are under way."""
         rows, trials = rows + self.rows, trials + self.trials
-        seconds = max(time.monotonic() - self._began, 1e-9)
-        note = f"{rows / seconds:.2f}/s" if rows else ""
+        now = time.monotonic()
+        self._pace.see(rows, now)
+        rate = self._pace.rate(now)
+        notes = [] if rate is None else [f"{rate:.2f}/s"]
         if trials:
-            note += f", acceptance {rows / trials:.1%}"
-        self._bar.update(self._before + rows, note)
+            notes.append(f"acceptance {rows / trials:.1%}")
+        self._bar.update(self._before + rows, ", ".join(notes))
 
 
 def sample_block(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.datasets.files import Progress, read_files
 from lsg_ray.datasets.formats import Part, parse
 from lsg_ray.datasets.registry import find_source
@@ -166,7 +166,7 @@ def load_images(name: str, *, progress: Progress | None = None, download: bool =
     )
 
 
-@numpy_defaults
+@public
 def load_dataset(
     spec: DatasetSpec, *, progress: Progress | None = None, download: bool = True
 ) -> Dataset:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import QueryError
 
 
-@numpy_defaults
+@public
 def query(
     ensemble: Ensemble,
     where: str | None = None,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_integers, numpy_defaults
+from lsg_ray.arrays import as_integers, public
 from lsg_ray.ensemble.columns import load, no_rows
 from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.header import read_header
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 4 * 2**30
 
 
-@numpy_defaults
+@public
 def open_ensemble(url: str | os.PathLike[str]) -> Ensemble:
     """Open a store for reading; legal while a run writes to it.
 

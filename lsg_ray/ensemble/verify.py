@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.ensemble.block import wrong_values
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
 from lsg_ray.ensemble.content import EMPTY, combine, content_hash
@@ -132,7 +132,7 @@ class VerifyReport:
         return {"ok": self.ok, "sound": self.sound, **asdict(self)}
 
 
-@numpy_defaults
+@public
 def verify(
     url: str | os.PathLike[str],
     *,

@@ -21,7 +21,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.entropy import DIRECTIONS, ROOM, check_fields, check_size, entropy_bound
@@ -45,7 +45,7 @@ FIRST = 10
 ANCHOR_LADDERS, ANCHOR_BURN_IN, ANCHOR_DRAWS, ANCHOR_THIN = 16, 200, 100, 3
 
 
-@numpy_defaults
+@public
 def anneal_scan(
     model: Any,
     references: Any,

@@ -34,7 +34,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bethe import fit_bp
 from lsg_ray.ising.exact import fit_exact
@@ -43,7 +43,7 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.montecarlo import GroupMeans, sample_in_groups
 from lsg_ray.ising.pcd import fit_pcd
 from lsg_ray.ising.pseudolikelihood import fit_plm
-from lsg_ray.ising.targets import FROZEN, Target, as_sample, as_target
+from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
 from lsg_ray.statistics.configurations import Columns, Configurations
 from lsg_ray.statistics.pairs import choose_rows
 
@@ -74,13 +74,14 @@ class Fit(NamedTuple):
     check: xarray.Dataset
 
 
-@numpy_defaults
+@public
 def fit_boltzmann(
     moments: Any,
     *,
     method: Method = "pcd",
     seconds: float | None = None,
     pseudocount: float | None = None,
+    rounding: float = ROUNDING,
     verify: bool = True,
     seed: int = 0,
     threads: int | None = None,
@@ -101,6 +102,9 @@ def fit_boltzmann(
     pseudocount
         For frozen weights: 1 − |m| that they are given; by default 1/(M + 2), or 10⁻³ if M is
         unknown.
+    rounding
+        By how much each of given m and C may be off, as published ones that were rounded to a few
+        digits: what is inconsistent within that is moved to the nearest consistent moments.
     verify
         Whether to check the model by independent Monte Carlo.
     seed
@@ -121,6 +125,7 @@ def fit_boltzmann(
         ``rms_m_method``, ``rms_C_method`` (by the method's own measure) and, of ``pcd``,
         ``noise_method``, the noise of the first; ``delta_independent`` (of J = 0); ``converged``,
         never where the chains of the check have not, and often with a ``reason`` if not;
+        ``moments_change``, the largest change that made given moments consistent (0 if they were);
         ``iterations``, ``independent`` (only where the fit was no better than that); ``frozen``
         (count) and ``frozen_weights``; ``duplicates`` (count) and ``duplicate_weights``, [which, of
         which, sign] each; ``seconds``.
@@ -142,7 +147,7 @@ def fit_boltzmann(
         if (count := options.pop("count", None)) is not None:
             source = choose_rows(source, count, seed)
         options["source"] = moments = source
-    target = as_target(moments)
+    target = as_target(moments, rounding)
     free = _free(target)
     inner = target if free is None else target.restrict(free)
     if method == "plm" and free is not None:
@@ -164,6 +169,7 @@ def fit_boltzmann(
             else {}
         ),
         "delta_independent": _of_all(independent, target)[0],
+        "moments_change": target.change,
         "frozen": len(target.frozen),
         "frozen_weights": target.frozen.tolist(),
         "duplicates": len(target.duplicates),
@@ -195,12 +201,13 @@ def fit_boltzmann(
     return Fit(IsingModel(J, h, target.part, attributes, target.weight), report, history, check)
 
 
-@numpy_defaults
+@public
 def fit_parts(
     moments: Any,
     parts: Sequence[str],
     *,
     method: Method = "pcd",
+    rounding: float = ROUNDING,
     tasks: bool = False,
     progress: Progress | None = None,
     **options: Any,
@@ -209,7 +216,7 @@ def fit_parts(
 
     Parameters
     ----------
-    moments, method, options
+    moments, method, rounding, options
         As in `fit_boltzmann`.
     parts
         Names as ``LB``, ``ITR``, ``RB``; ``full`` for all weights.
@@ -224,7 +231,7 @@ def fit_parts(
     InputError
         As `fit_boltzmann`, or the weights have no such parts.
     """
-    given = as_sample(moments) if method == "plm" else as_target(moments)
+    given = as_sample(moments) if method == "plm" else as_target(moments, rounding)
     chosen = {part: _part(given, part) for part in parts}
     if tasks:
         import dask
@@ -351,7 +358,7 @@ def _with_all(
     return J, h
 
 
-@numpy_defaults
+@public
 def verify_model(
     model: IsingModel,
     target: Target,

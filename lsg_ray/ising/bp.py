@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, brief, numpy_defaults
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, as_model
 
@@ -52,7 +52,7 @@ class Beliefs(NamedTuple):
     damping: Floats
 
 
-@numpy_defaults
+@public
 def belief_propagation(
     model: Any,
     *,

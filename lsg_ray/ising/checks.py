@@ -14,7 +14,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import sample_model
@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 WITHIN = 0.5
 
 
-@numpy_defaults
+@public
 def three_body(
     model: Any,
     ensemble: Any,
@@ -116,7 +116,7 @@ def three_body(
     )  # fmt: skip
 
 
-@numpy_defaults
+@public
 def configuration_energies(
     model: Any, ensemble: Any, *, seed: int = 0, threads: int | None = None,
     progress: Progress | None = None,

@@ -10,7 +10,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 TRUSTED = 0.2
 
 
-@numpy_defaults
+@public
 def entropy_curve(scan: xarray.Dataset, points: int = 8) -> xarray.Dataset:
     """Return d and s of a scan at more fields.
 

@@ -14,7 +14,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
@@ -48,7 +48,7 @@ class Task(NamedTuple):
     loss: Loss = "cross_entropy"
 
 
-@numpy_defaults
+@public
 def relax(
     model: Any,
     references: Any,

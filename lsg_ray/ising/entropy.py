@@ -20,7 +20,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Couplings, check_iteration
 from lsg_ray.ising.branch import Branch, State, bethe_entropy
@@ -44,7 +44,7 @@ LARGEST = 1e4
 LEAVES = 4096
 
 
-@numpy_defaults
+@public
 def entropy_scan(
     model: Any,
     references: Any,

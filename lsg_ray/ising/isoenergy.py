@@ -16,7 +16,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Couplings, check_iteration
 from lsg_ray.ising.branch import TRUSTED, Branch
@@ -55,7 +55,7 @@ CLOSEST, CLOSE = 1e-6, 1e-3
 SATURATED = 1e-10
 
 
-@numpy_defaults
+@public
 def iso_energy(
     model: Any,
     references: Any,

@@ -15,7 +15,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, plain_attributes, public
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.statistics.opening import attributes_in, names_in, open_archive, open_result
@@ -64,7 +64,7 @@ class IsingModel:
     attributes: dict[str, Any] = field(default_factory=dict)
     weight: NDArray[np.int64] | None = None
 
-    @numpy_defaults
+    @public
     def __post_init__(self) -> None:
         J, h = _checked(self.J, self.h)
         object.__setattr__(self, "J", J)
@@ -81,14 +81,14 @@ class IsingModel:
         """Spins N."""
         return len(self.h)
 
-    @numpy_defaults
+    @public
     def local_fields(self, sigma: ArrayLike) -> Floats:
         """Return h_i + Σ_j J_ij σ_j for configurations (R, N): (R, N)."""
         s = self._spins(sigma)
         found: Floats = self.h + s @ self.J
         return found
 
-    @numpy_defaults
+    @public
     def energy(self, sigma: ArrayLike) -> Floats:
         """Return E(σ) of configurations (R, N): (R,), in nats."""
         s = self._spins(sigma)
@@ -126,7 +126,7 @@ class IsingModel:
                 "h": ("weight", self.h, {"long_name": "field", **nats}),
             },
             {"weight": numbers, "weight_": numbers},
-            {"statistic": "ising model", **self.attributes},
+            {"statistic": "ising model", **plain_attributes(self.attributes)},
         )
         return found if self.part is None else found.assign_coords(part=("weight", self.part))
 
@@ -184,7 +184,7 @@ def _check_numbers(weight: NDArray[Any]) -> None:
         seen.add(number)
 
 
-@numpy_defaults
+@public
 def load_model(path: str | os.PathLike[str]) -> IsingModel:
     """Read a model: a Zarr group or an ``.npz`` that holds ``J`` (N, N) and ``h`` (N,).
 
@@ -262,7 +262,7 @@ class Exact:
     C: Floats
 
 
-@numpy_defaults
+@public
 def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
     """Average over all states of a small model; the oracle of everything else.
 
@@ -295,7 +295,7 @@ def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
     return Exact(log_Z, energy, log_Z + beta * energy, m, C)
 
 
-@numpy_defaults
+@public
 def parameter_histograms(model: IsingModel, bins: int = 80) -> xarray.Dataset:
     """Histogram fields and couplings by part: J within each part, and between parts as ``mixed``.
 

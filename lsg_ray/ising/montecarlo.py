@@ -18,7 +18,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Layout, Method, Order, start_of_chains
 from lsg_ray.ising.model import IsingModel, as_model
@@ -35,7 +35,7 @@ RHAT = 1.05
 FEWEST_DRAWS = 4
 
 
-@numpy_defaults
+@public
 def sample_model(
     model: Any,
     *,

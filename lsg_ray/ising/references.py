@@ -14,7 +14,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
@@ -249,7 +249,7 @@ def _rows(source: Configurations, rows: NDArray[np.int64]) -> NDArray[np.int8]:
     return found
 
 
-@numpy_defaults
+@public
 def choose_references(energies: xarray.Dataset, ensemble: Any, count: int = 20) -> xarray.Dataset:
     """Choose configurations of low, medium and high energy.
 

@@ -12,7 +12,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, brief, numpy_defaults
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Method
 from lsg_ray.ising.model import as_model
@@ -27,7 +27,7 @@ HOTTER = 0.5
 SAME = 1e-9
 
 
-@numpy_defaults
+@public
 def draw_replicas(
     model: Any,
     betas: ArrayLike = (1.0,),
@@ -113,7 +113,7 @@ def draw_replicas(
     return _dataset(measured, wanted, steps, state, total, seed)
 
 
-@numpy_defaults
+@public
 def choose_ladder(
     model: Any,
     betas: ArrayLike,

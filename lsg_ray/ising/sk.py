@@ -23,7 +23,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import as_numbers, brief, numpy_defaults
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.replicas import choose_ladder, draw_replicas
@@ -53,7 +53,7 @@ def sk_couplings(n: int, seed: int = 0) -> Floats:
     return upper + upper.T
 
 
-@numpy_defaults
+@public
 def sk_model(n: int, temperature: float = 1.0, seed: int = 0) -> IsingModel:
     """Return the SK model at a temperature: couplings βJ, no fields.
 
@@ -65,7 +65,7 @@ def sk_model(n: int, temperature: float = 1.0, seed: int = 0) -> IsingModel:
     return IsingModel(sk_couplings(n, seed) / temperature, np.zeros(n), attributes=attributes)
 
 
-@numpy_defaults
+@public
 def sk_replicas(
     n: int,
     temperatures: Sequence[float] = (0.3, 1.5),

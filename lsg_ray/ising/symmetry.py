@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.boltzmann import Method, fit_boltzmann
 from lsg_ray.ising.entropy import entropy_scan
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]
 FRACTIONS = (0.0, 0.3, 0.6, 0.9)
 
 
-@numpy_defaults
+@public
 def permutation_effect(
     ensemble: Any,
     fractions: Sequence[float] = FRACTIONS,

@@ -22,7 +22,7 @@ import xarray
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
@@ -63,7 +63,7 @@ CRITERION = (
 _FLAGS = {"flag_values": [-1, 0, 1], "flag_meanings": "no undetermined yes"}
 
 
-@numpy_defaults
+@public
 def tap_states(
     model: ModelLike,
     *,

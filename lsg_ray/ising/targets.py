@@ -1,4 +1,17 @@
-"""What a model is fitted to: m and C, from wherever they come, checked."""
+"""What a model is fitted to: m and C, from wherever they come, checked.
+
+Published moments are rounded, and rounded ones may belong to no ±1 variables: each of the four
+states of two spins has the probability (1 + a m_i + b m_j + ab C_ij)/4 with a, b = ±1, so
+
+    |m_i + m_j| − 1 ≤ C_ij ≤ 1 − |m_i − m_j|.
+
+Where C_ij is outside, it is moved to the nearer end.  With m as it is (cut to [−1, 1]), that is the
+nearest C in every norm that looks at entries one by one: pairs share no C_ij.  If each of the three
+numbers is off by ε, C_ij is outside by 3ε at most; what is farther is refused.  Of a frozen weight
+(m_i = ±1) both ends are ±m_j, so it gets the correlations of a constant; C_ij = ±1 stays where
+m_i = ±m_j, and moves where the two cannot be the same.  What is inside, to the last bits of its
+arithmetic, is not touched.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +24,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.statistics.configurations import (
@@ -30,8 +43,12 @@ from lsg_ray.statistics.opening import (
 from lsg_ray.statistics.results import names_of
 
 Floats = NDArray[np.float64]
-#: What rounding may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
+#: What arithmetic may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
 TOLERANCE = 1e-6
+#: By how much each of given moments may be off, as by rounding to three digits, unless told.
+ROUNDING, MOST_ROUNDING = 1e-3, 0.1
+#: How far outside the bounds above C may be, and still not be touched: the last bits.
+LAST_BITS = 1e-12
 #: 1 − |m| below which a weight counts as frozen, 1 − |C| below which one repeats another.
 FROZEN = 1e-12
 
@@ -40,10 +57,11 @@ FROZEN = 1e-12
 class Target:
     """Moments to be reproduced.
 
-    m: (N,); C: (N, N), ones on the diagonal; count: independent configurations behind them (where
-    some weigh more, or are copies, as many as have the same errors), None if unknown; part: names
-    of the weights' parts, or None; weight: their numbers in the network, or None; attributes: where
-    they come from.
+    m: (N,); C: (N, N), ones on the diagonal, consistent to the last bits; rounding: by how much
+    each of the given ones may be off; change: the largest change that made them consistent; count:
+    independent configurations behind them (where some weigh more, or are copies, as many as have
+    the same errors), None if unknown; part: names of the weights' parts, or None; weight: their
+    numbers in the network, or None; attributes: where they come from.
     """
 
     m: Floats
@@ -52,10 +70,13 @@ class Target:
     part: NDArray[np.str_] | None = None
     weight: NDArray[np.int64] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    rounding: float = ROUNDING
+    change: float = 0.0
 
-    @numpy_defaults
+    @public
     def __post_init__(self) -> None:
-        m, C = _checked(self.m, self.C)
+        m, C, change = _checked(self.m, self.C, self.rounding)
+        object.__setattr__(self, "change", max(change, self.change))
         object.__setattr__(self, "m", m)
         object.__setattr__(self, "C", C)
 
@@ -87,7 +108,9 @@ class Target:
         part = None if self.part is None else self.part[which]
         weight = None if self.weight is None else self.weight[which]
         C = self.C[which][:, which]
-        return Target(self.m[which], C, self.count, part, weight, self.attributes)
+        return Target(
+            self.m[which], C, self.count, part, weight, self.attributes, self.rounding, self.change
+        )
 
     def parts(self) -> dict[str, NDArray[np.int64]]:
         """Return where each part stands; empty if the weights have no names."""
@@ -97,8 +120,8 @@ class Target:
         return {str(name): np.flatnonzero(self.part == name) for name in names}
 
 
-@numpy_defaults
-def as_target(given: Any) -> Target:
+@public
+def as_target(given: Any, rounding: float = ROUNDING) -> Target:
     """Return moments from a Dataset, a pair (m, C), a file, an ensemble or an array.
 
     Parameters
@@ -107,20 +130,31 @@ def as_target(given: Any) -> Target:
         `Target`; Dataset of `lsg_ray.moments`; (m, C); path of a moments Zarr, an ``.npz`` with
         ``m`` and ``C`` or else with configurations ``sigma``, ``FILE.npz:NAME``, ``FILE.npy``, or
         a store; `Ensemble`, view, or configurations (M, N) of ±1.
+    rounding
+        By how much each of given m and C may be off.  What is inconsistent within that is moved to
+        the nearest consistent moments, and the largest move told as ``change``.
 
     Raises
     ------
     InputError
         Nothing of that kind, or no moments of ±1 weights: says which entry is wrong.
+
+    Examples
+    --------
+    >>> target = as_target(([0.66667, 0.66667], [[1, 0.33333], [0.33333, 1]]))
+    >>> target.C[0, 1].round(8), round(target.change, 8)
+    (np.float64(0.33334), 1e-05)
     """
+    if not 0 <= rounding <= MOST_ROUNDING:
+        raise InputError(f"rounding {rounding} given; from 0 to {MOST_ROUNDING}")
     if isinstance(given, Target):
         return given
     if isinstance(given, (str, os.PathLike)):
-        return _from_path(expanded(given))
+        return _from_path(expanded(given), rounding)
     if isinstance(given, xarray.Dataset):
-        return _from_dataset(given)
+        return _from_dataset(given, rounding)
     if isinstance(given, tuple) and len(given) == 2:
-        return Target(*given)
+        return Target(*given, rounding=rounding)
     return _from_dataset(moments(signs(given)))
 
 
@@ -168,14 +202,14 @@ def _holds_moments(text: str) -> bool:
         return False
 
 
-def _from_path(text: str) -> Target:
+def _from_path(text: str, rounding: float) -> Target:
     try:
         if is_array_file(text):
             path, name = member_of(text)
             if ending(path) == ".npz" and name is None:
                 with open_archive(path) as arrays:
                     if "m" in arrays and "C" in arrays:
-                        return _from_archive(arrays, Path(path).name)
+                        return _from_archive(arrays, Path(path).name, rounding)
                     if "sigma" not in arrays:
                         raise InputError(
                             f"holds {', '.join(arrays)}; m and C are needed, or configurations "
@@ -183,7 +217,7 @@ def _from_path(text: str) -> Target:
                         )
         elif attributes_of(text).get("statistic") == "moments":
             with open_result(text) as found:
-                return _from_dataset(found.load())
+                return _from_dataset(found.load(), rounding)
     except InputError as error:
         told = str(error)
         raise InputError(told if told.startswith(text) else f"{text}: {told}") from None
@@ -198,14 +232,14 @@ def _from_path(text: str) -> Target:
     return _from_dataset(moments(signs(text)))
 
 
-def _from_archive(arrays: Any, name: str) -> Target:
+def _from_archive(arrays: Any, name: str, rounding: float) -> Target:
     part, weight = names_in(arrays)
     for what, values in (("part", part), ("weight", weight)):
         if values is not None and values.shape != arrays["m"].shape:
             raise InputError(f"{what} of shape {values.shape} given; m has {arrays['m'].shape}")
     found = xarray.Dataset(attrs=attributes_in(arrays))
     attributes = {"source": name, **_kept(found)}
-    return Target(arrays["m"], arrays["C"], _count(found), part, weight, attributes)
+    return Target(arrays["m"], arrays["C"], _count(found), part, weight, attributes, rounding)
 
 
 def _count(found: xarray.Dataset) -> float | None:
@@ -219,7 +253,7 @@ def _kept(found: xarray.Dataset) -> dict[str, Any]:
     return {name: found.attrs[name] for name in keep if name in found.attrs}
 
 
-def _from_dataset(found: xarray.Dataset) -> Target:
+def _from_dataset(found: xarray.Dataset, rounding: float = ROUNDING) -> Target:
     missing = [name for name in ("m", "C") if name not in found]
     if missing:
         raise InputError(
@@ -228,10 +262,14 @@ def _from_dataset(found: xarray.Dataset) -> Target:
     part, weight = None, None
     if "part" in found.coords:
         part, weight = names_of(found["part"]), found["weight"].values.astype(np.int64)
-    return Target(found["m"].values, found["C"].values, _count(found), part, weight, _kept(found))
+    return Target(
+        found["m"].values, found["C"].values, _count(found), part, weight, _kept(found), rounding
+    )
 
 
-def _checked(m: Any, C: Any) -> tuple[Floats, Floats]:
+def _checked(m: Any, C: Any, rounding: float) -> tuple[Floats, Floats, float]:
+    """Return m and C, consistent, and by how much they were not."""
+    allowed = max(rounding, TOLERANCE)
     means, second = as_numbers(m, "m"), as_numbers(C, "C")
     n = means.size
     if means.ndim != 1 or second.shape != (n, n):
@@ -241,38 +279,49 @@ def _checked(m: Any, C: Any) -> tuple[Floats, Floats]:
     if n < 2:
         raise InputError(f"N = {n} weights given; a model needs at least 2")
     for name, values in (("m", means), ("C", second)):
-        bad = ~np.isfinite(values) | (np.abs(values) > 1 + TOLERANCE)
+        bad = ~np.isfinite(values) | (np.abs(values) > 1 + allowed)
         if bad.any():
             at = tuple(np.argwhere(bad)[0].tolist())
             raise InputError(f"{name}{list(at)} is {values[at]}; it must be from −1 to 1")
-    if (diagonal := np.abs(np.diag(second) - 1)).max() > TOLERANCE:
+    if (diagonal := np.abs(np.diag(second) - 1)).max() > allowed:
         i = int(diagonal.argmax())
         raise InputError(
             f"C[{i}, {i}] is {second[i, i]:g}; ⟨σ²⟩ = 1, so the diagonal of C is 1 "
             "(pass raw correlations, not connected ones)"
         )
-    if (difference := np.abs(second - second.T)).max() > TOLERANCE:
+    if (difference := np.abs(second - second.T)).max() > 2 * allowed:
         i, j = (int(k) for k in np.unravel_index(difference.argmax(), (n, n)))
         raise InputError(f"C[{i}, {j}] is {second[i, j]:g} and C[{j}, {i}] {second[j, i]:g}; "
                          "C must be symmetric")  # fmt: skip
+    given_m, given_C = means, second
     means = np.clip(means, -1, 1)
     second = np.clip((second + second.T) / 2, -1, 1)
     np.fill_diagonal(second, 1.0)
-    # Each of the four states of two spins has a probability: 1 ± m_i ± m_j + (±±) C_ij ≥ 0.
-    for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-        p = 1 + a * means[:, None] + b * means[None] + a * b * second
-        if p.min() < -TOLERANCE * 4:
-            i, j = (int(k) for k in np.unravel_index(p.argmin(), (n, n)))
-            raise InputError(
-                f"m[{i}] = {means[i]:g}, m[{j}] = {means[j]:g} and C[{i}, {j}] = {second[i, j]:g} "
-                "cannot be moments of ±1: a state of the two would have a negative probability"
-            )
+    second = _within_bounds(means, second, allowed)
     lowest = float(np.linalg.eigvalsh(second - np.outer(means, means))[0])
-    if lowest < -TOLERANCE * n:
+    # Errors of entries that are independent and at most so large: Wigner's semicircle, with room.
+    if lowest < -max(TOLERANCE * n, 2 * rounding * n**0.5):
         raise InputError(
             f"C − m mᵀ has the eigenvalue {lowest:.3g}; no ensemble has such a C (a covariance has "
             "none below zero)"
         )
+    change = max(float(np.abs(means - given_m).max()), float(np.abs(second - given_C).max()))
     for values in (means, second):
         values.flags.writeable = False
-    return means, second
+    return means, second, change if change > LAST_BITS else 0.0
+
+
+def _within_bounds(m: Floats, C: Floats, allowed: float) -> Floats:
+    """Return C with every pair in the bounds of its four states; see the module."""
+    low = np.abs(m[:, None] + m) - 1
+    high = 1 - np.abs(m[:, None] - m)
+    outside = np.maximum(low - C, C - high)
+    i, j = (int(k) for k in np.unravel_index(outside.argmax(), C.shape))
+    if outside[i, j] > 3 * allowed + LAST_BITS:
+        raise InputError(
+            f"m[{i}] = {m[i]:g}, m[{j}] = {m[j]:g} and C[{i}, {j}] = {C[i, j]:g} cannot be moments "
+            "of ±1: a state of the two would have a negative probability, by more than rounding "
+            f"to {allowed:g} makes (of coarser numbers, tell their rounding: "
+            f"{outside[i, j] / 3:.2g} at least)"
+        )
+    return np.where(outside > LAST_BITS, np.clip(C, low, high), C)

@@ -16,7 +16,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, brief, numpy_defaults
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
@@ -43,7 +43,7 @@ HOTTEST = 0.1
 PILOT_CHAINS, PILOT_SWEEPS, PILOT_TEMPERATURES = 32, 100, 16
 
 
-@numpy_defaults
+@public
 def temper_model(
     model: Any,
     *,

@@ -21,7 +21,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, brief, numpy_defaults
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.entropy import check_size
@@ -44,7 +44,7 @@ COARSE = 4.0
 ALLOWED = 5.0
 
 
-@numpy_defaults
+@public
 def thermodynamics(
     model: Any,
     *,

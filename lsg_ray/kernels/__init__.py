@@ -1,4 +1,54 @@
 """Numba kernels: arrays in, arrays out, no allocation per step, no input or output.
 
-Importing a kernel module loads numba; nothing compiles before its first call.
+Importing a kernel module loads numba; nothing compiles before its first call.  What the environment
+tells numba is looked at first: numba warns of some of it at length, fails on some later, and LLVM
+ends the process on some.
 """
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+
+from lsg_ray.errors import InputError
+
+#: LLVM aborts on features of a processor that are written in another way.
+_FEATURES = re.compile(r"(?:[+-][\w.-]+(?:,[+-][\w.-]+)*)?")
+_ADVICE = "correct it or unset it"
+
+
+def _load_numba() -> None:
+    """Import numba, and refuse settings that it or the kernels cannot work with.
+
+    Raises
+    ------
+    InputError
+        Names the variable.
+    """
+    threads = os.environ.get("NUMBA_NUM_THREADS", "").strip()
+    if threads and not (threads.isdecimal() and int(threads) > 0):
+        raise InputError(f"NUMBA_NUM_THREADS={threads} is no number from 1; {_ADVICE}")
+    features = os.environ.get("NUMBA_CPU_FEATURES", "").strip()
+    if not _FEATURES.fullmatch(features):
+        raise InputError(
+            f"NUMBA_CPU_FEATURES={features[:80]} is no list such as +avx2,-fma; {_ADVICE}"
+        )
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        from numba import config
+    for one in told:
+        found = re.match(r"Environment variable '(\w+)'", str(one.message))
+        if found:
+            name = found[1]
+            raise InputError(
+                f"{name}={os.environ.get(name, '')[:80]} is nothing that numba takes; {_ADVICE}"
+            )
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if config.DISABLE_JIT:
+        raise InputError(
+            "NUMBA_DISABLE_JIT is set, and the kernels run as compiled code only; unset it"
+        )
+
+
+_load_numba()

@@ -20,7 +20,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 
 #: Confidence of each bound of a median.
@@ -47,7 +47,7 @@ class Survival(NamedTuple):
     median_high: float
 
 
-@numpy_defaults
+@public
 def survival(times: ArrayLike, followed: ArrayLike) -> Survival:
     """Estimate a distribution from samples some of which are right-censored.
 

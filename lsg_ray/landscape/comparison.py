@@ -18,7 +18,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.landscape.curvature import PROBES
 from lsg_ray.landscape.flatness import DIRECTIONS, RADII, flatness
 from lsg_ray.landscape.interpolation import interpolate
@@ -30,7 +30,7 @@ from lsg_ray.typing import Count, Natural, Numbers, Progress, Seed, Several, Ste
 ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
 
 
-@numpy_defaults
+@public
 def compare_minima(
     first: SolutionsLike,
     second: SolutionsLike,

@@ -22,7 +22,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.curvature import PROBES, hessian_trace, top_eigenvalues
 from lsg_ray.landscape.terrain import (
@@ -74,7 +74,7 @@ class _Curvature(NamedTuple):
     measures: Floats
 
 
-@numpy_defaults
+@public
 def flatness(
     solutions: SolutionsLike,
     *,

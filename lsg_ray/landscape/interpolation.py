@@ -25,7 +25,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_integers, as_numbers, numpy_defaults
+from lsg_ray.arrays import as_integers, as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.terrain import (
     EXAMPLES,
@@ -72,7 +72,7 @@ def barrier(alphas: ArrayLike, loss: ArrayLike) -> Floats:
     return found
 
 
-@numpy_defaults
+@public
 def interpolate(
     solutions: SolutionsLike,
     other: SolutionsLike | None = None,
@@ -170,7 +170,7 @@ def interpolate(
     )  # fmt: skip
 
 
-@numpy_defaults
+@public
 def swap_barriers(
     solutions: SolutionsLike,
     *,

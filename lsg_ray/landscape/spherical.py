@@ -21,7 +21,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream, generator
 
@@ -57,7 +57,7 @@ class SphericalModel:
     True
     """
 
-    @numpy_defaults
+    @public
     def __init__(self, n: int, p: int = 3, seed: int = 0) -> None:
         if p < 2 or n < 2 or seed < 0:
             raise InputError(f"n {n}, p {p}, seed {seed} given; from 2, 2 and 0")
@@ -75,19 +75,19 @@ class SphericalModel:
         #: Symmetric couplings, with the factor N^{−(p−1)/2}: (N, …, N).
         self.couplings = total / (math.factorial(p) * n ** ((p - 1) / 2))
 
-    @numpy_defaults
+    @public
     def energy(self, w: ArrayLike) -> Floats:
         """Return H of (B, N): (B,)."""
         given = self._points(w)
         found: Floats = (given * self._contracted(given, 1)).sum(axis=1)
         return found
 
-    @numpy_defaults
+    @public
     def gradient(self, w: ArrayLike) -> Floats:
         """Return ∂H/∂w, (B, N): not projected on the sphere."""
         return self.p * self._contracted(self._points(w), 1)
 
-    @numpy_defaults
+    @public
     def curvature(self, w: ArrayLike) -> Floats:
         """Return the smallest eigenvalue of the Hessian on the sphere at each of (B, N): (B,).
 
@@ -140,7 +140,7 @@ def threshold_energy(p: int) -> float:
     return -2 * math.sqrt((p - 1) / p)
 
 
-@numpy_defaults
+@public
 def spherical_minima(
     n: int,
     p: int = 3,

@@ -14,7 +14,7 @@ import xarray
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.flatness import filter_normalised
 from lsg_ray.landscape.terrain import (
@@ -38,7 +38,7 @@ class _Rows(NamedTuple):
     values: Floats
 
 
-@numpy_defaults
+@public
 def loss_surface(
     solutions: SolutionsLike,
     *,

@@ -24,7 +24,7 @@ import xarray
 from annotated_types import Ge
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import as_numbers, brief, numpy_defaults
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.censored import Survival, survival_of, survival_variables, told
 from lsg_ray.landscape.terrain import (
@@ -60,7 +60,7 @@ class _Path(NamedTuple):
     share: Floats
 
 
-@numpy_defaults
+@public
 def random_walk(
     solutions: SolutionsLike,
     *,

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
-from lsg_ray.arrays import as_numbers, brief, numpy_defaults
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.spec import NetworkSpec, Spec
 
@@ -413,7 +413,7 @@ class Matching(NamedTuple):
     converged: bool
 
 
-@numpy_defaults
+@public
 def match_weights(
     network: NetworkSpec | Sequence[int],
     a: ArrayLike,

@@ -23,7 +23,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.networks.symmetry import log_group_order
 from lsg_ray.rng import Stream
@@ -75,7 +75,7 @@ MOST_BINS = 100
 CHUNK_BYTES = 2**24
 
 
-@numpy_defaults
+@public
 def cluster(
     ensemble: ConfigurationsLike,
     *,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.ensemble.block import Block, RealBlock
 from lsg_ray.ensemble.layout import LAYER, pack
 from lsg_ray.ensemble.ledger import each_record
@@ -108,12 +108,12 @@ class DerivedConfigurations(Configurations):
             return self.base.rows(start, stop)
         return self.base.take(self._origin(np.arange(start, stop)))
 
-    @numpy_defaults
+    @public
     def orders(self, whole: NDArray[Any], rows: NDArray[np.int64]) -> Orders:
         """Return the order that units of whole rows of the base are brought into."""
         return self._ordering(whole, rows)
 
-    @numpy_defaults
+    @public
     def _reordered(self, whole: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
         found = permute_nodes(self.network, whole, self._ordering(whole, rows))
         was, now = (network_outputs(self.network, w, self._checked) for w in (whole, found))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.statistics.configurations import (
     Configurations,
@@ -29,7 +29,7 @@ from lsg_ray.statistics.pairs import as_words
 MAX_MATRIX = 400_000_000
 
 
-@numpy_defaults
+@public
 def distances(
     ensemble: ConfigurationsLike,
     other: ConfigurationsLike | None = None,

@@ -11,7 +11,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -41,7 +41,7 @@ def leaves_of(tree: Floats) -> list[list[int]]:
     return found
 
 
-@numpy_defaults
+@public
 def flat_clusters(
     result: xarray.Dataset, *, count: int | None = None, height: float | None = None
 ) -> xarray.DataArray:

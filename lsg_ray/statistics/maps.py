@@ -16,7 +16,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.binary import Frozen, draw, initial_fields
@@ -55,7 +55,7 @@ STEPS = (250, 500)
 Method = Literal["tsne", "pca"]
 
 
-@numpy_defaults
+@public
 def embed(
     ensemble: ConfigurationsLike,
     *,

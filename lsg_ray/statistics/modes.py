@@ -41,7 +41,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
@@ -100,7 +100,7 @@ class Modes(NamedTuple):
     bandwidth: float
 
 
-@numpy_defaults
+@public
 def count_modes(
     values: ArrayLike,
     *,

@@ -26,7 +26,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
 from lsg_ray.statistics.configurations import (
@@ -58,7 +58,7 @@ MAX_REAL_WEIGHTS = 4096
 Floats = NDArray[np.float64]
 
 
-@numpy_defaults
+@public
 def moments(
     ensemble: ConfigurationsLike,
     *,

@@ -17,7 +17,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import numpy_defaults
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.statistics.configurations import (
     Configurations,
@@ -41,7 +41,7 @@ from lsg_ray.statistics.references import count_to_references
 Floats = NDArray[np.float64]
 
 
-@numpy_defaults
+@public
 def overlaps(
     ensemble: ConfigurationsLike,
     other: ConfigurationsLike | None = None,

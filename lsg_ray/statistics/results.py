@@ -17,6 +17,7 @@ import xarray
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
+from lsg_ray.arrays import plain_attributes
 from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
 from lsg_ray.ensemble.owned import scratch, staging
 from lsg_ray.errors import InputError, StoreError, masked
@@ -228,7 +229,7 @@ def _told(result: xarray.Dataset) -> dict[str, object]:
     """Return attributes in which URLs hold no secrets."""
     return {
         str(name): masked(value) if isinstance(value, str) else value
-        for name, value in result.attrs.items()
+        for name, value in plain_attributes(result.attrs).items()
     }
 
 

@@ -27,7 +27,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, brief, numpy_defaults
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import (
@@ -59,7 +59,7 @@ FEWEST, MOST = 4, 4000
 NULL_BYTES = 2**28
 
 
-@numpy_defaults
+@public
 def replica_overlaps(
     ensemble: ConfigurationsLike,
     *,

@@ -15,7 +15,7 @@ import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, numpy_defaults
+from lsg_ray.arrays import as_numbers, public
 from lsg_ray.datasets import load_dataset, load_images
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.reader import Ensemble
@@ -48,7 +48,7 @@ TASK_ROWS, TASK_BYTES = 4096, 2**27
 CHUNK = 1000
 
 
-@numpy_defaults
+@public
 def canonicalize(
     ensemble: ConfigurationsLike,
     out: str | os.PathLike[str] | None = None,
@@ -103,7 +103,7 @@ def canonical_view(
     return DerivedConfigurations(base, net, x, ordering, {"kind": "canonical"})
 
 
-@numpy_defaults
+@public
 def permute(
     ensemble: ConfigurationsLike,
     fraction: float,
@@ -162,7 +162,7 @@ def permute(
     return view if out is None else write_ensemble(view, out, progress=progress)
 
 
-@numpy_defaults
+@public
 def node_symmetry(
     ensemble: ConfigurationsLike,
     *,

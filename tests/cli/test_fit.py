@@ -111,3 +111,19 @@ def test_check__compares_and_chooses_references(lsg, store, tmp_path):
         assert ran.code == 2
         assert says in ran.err
         assert listing(tmp_path) == before
+
+
+def test_fit__of_rounded_moments_tells_how_far_they_were_moved(lsg, tmp_path):
+    C = [[1, 0.3333, 0], [0.3333, 1, 0], [0, 0, 1]]
+    np.savez(tmp_path / "m.npz", m=[0.6667, 0.6667, 0], C=C)
+    np.savez(tmp_path / "ok.npz", m=[0.6, 0.6, 0], C=C)
+    base = ("fit", tmp_path / "m.npz", "--method", "exact", "--out")
+    text = lsg(*base, tmp_path / "a.npz")
+    assert (text.code, "moments_change" in text.out) == (0, True)
+    told = lsg(*base, tmp_path / "b.npz", "--json", "--rounding", "1e-4")
+    assert told.json["moments_change"] == pytest.approx(1e-4)
+    bad = lsg(*base, tmp_path / "c.npz", "--rounding", "1e-6")
+    assert (bad.code, "negative probability" in bad.err) == (2, True)
+    assert not (tmp_path / "c.npz").exists()
+    exact = lsg("fit", tmp_path / "ok.npz", "--method", "exact", "--out", tmp_path / "d.npz")
+    assert (exact.code, "moments_change" in exact.out) == (0, False)

@@ -27,6 +27,7 @@ from lsg_ray.spec import Spec, load_spec, parse_spec
 from lsg_ray.stages import job_stages
 
 ROOT = Path(__file__).parents[2]
+SCRIPTS = ("sample", "statistics", "fit", "scan", "landscape", "pipeline")
 SECRETS = [
     "s3://AKIA:hush-hush@bucket/x",
     "s3://hush-hush@bucket/x",
@@ -393,7 +394,7 @@ def test_reasons_are_the_job_s_own():
         ("--out x.zarr HERE", "another machine"),
         ("--out s3://bucket/x --address http://10.0.0.1:8265", "no token"),
         ("--out s3://bucket/x --address 10.0.0.1", "http://HOST:8265"),
-        ("--out s3://bucket/x HERE --stage x", "--stage"),
+        ("--out s3://bucket/x HERE --stage x", "stage 'x' given"),
         ("--out s3://bucket/x HERE --set a.b=1", "a"),
         ("--out s3://bucket/x HERE -- --nonsense", "nonsense"),
         ("--out s3://bucket/x HERE -- --help", "own command"),
@@ -485,7 +486,7 @@ def test_scripts_take_what_they_read_as_an_option_too(capsys, spec, tmp_path):
 def test_scripts_run_from_a_checkout(tmp_path):
     code = f"""
 import runpy, sys
-for stage in {commands.STAGES!r}:
+for stage in {SCRIPTS!r}:
     script = {str(ROOT / "jobs")!r} + f"/{{stage}}.py"
     sys.path.insert(0, {str(ROOT / "jobs")!r})
     sys.argv = [script, "--help"]
@@ -502,5 +503,5 @@ for stage in {commands.STAGES!r}:
     )
     assert ran.returncode == 0, ran.stderr
     usages = [line for line in ran.stdout.splitlines() if line.startswith("Usage:")]
-    assert [usage.split()[1] for usage in usages] == [f"{stage}.py" for stage in commands.STAGES]
+    assert [usage.split()[1] for usage in usages] == [f"{stage}.py" for stage in SCRIPTS]
     assert "also be given as --spec" in ran.stdout

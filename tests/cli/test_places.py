@@ -22,14 +22,16 @@ from .conftest import listing
 
 #: Options that take text and name no place.
 WORDS = {
-    "address", "alphas", "color", "columns", "cores", "fields", "fractions", "id", "l1", "name",
-    "overrides", "part", "radii", "sigma", "sort", "swaps", "temperatures", "weights", "where",
-    "words",
+    "address", "alphas", "color", "columns", "configurations", "cores", "fields", "fractions", "id",
+    "l1", "name", "overrides", "pairs", "part", "radii", "sigma", "sort", "stage", "swaps",
+    "temperatures", "weights", "where", "words",
 }  # fmt: skip
 
 
 def commands(group, above=()):
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, (*above, name))
         else:

@@ -66,9 +66,55 @@ def test_lines__come_every_ten_seconds_and_at_the_end_once(clock, lines):
 
 def test_lines__of_a_resumed_run_estimate_by_what_this_run_gained(clock, lines):
     with progress("work", 100, done=50) as bar:
-        clock.now += 10
+        clock.now += 1
+        bar.update(51)
+        clock.now += 9
         bar.update(60)
     assert lines() == ["work: 60/100, 0:10 elapsed, 0:40 left"]
+
+
+def test_lines__compilation_is_no_part_of_the_rate(clock, lines):
+    """A first unit that takes twenty seconds says nothing of those that come after it."""
+    with progress("work", 200) as bar:
+        clock.now += 20
+        for _ in range(21):
+            bar.update(bar_done := round((clock.now - 1020) * 2) + 1)
+            clock.now += 1
+    assert bar_done == 41
+    assert lines() == [
+        "work: 1/200, 0:20 elapsed",
+        "work: 21/200, 0:30 elapsed, 1:29 left",
+        "work: 41/200, 0:40 elapsed, 1:19 left",
+    ]
+
+
+def test_late__compilation_is_no_part_of_the_rate(clock, lines):
+    with late_progress("tasks") as report:
+        for task, seconds in enumerate([30, 1, 1, 6, 1, 1, 1, 1, 1, 1], 1):
+            clock.now += seconds
+            report(task, 100)
+    assert lines() == ["tasks: 6/100, 0:40 elapsed, 4:10 left"]
+
+
+def test_pace__of_workers_that_begin_together():
+    """Eight workers compile for a minute and take a minute a unit, almost at the same times."""
+    pace = module.Pace(0.0)
+    for unit in range(1, 9):
+        for worker in range(8):
+            now = 60 + 60 * unit + worker
+            pace.see(8 * (unit - 1) + worker + 1, now)
+            rate = pace.rate(now)
+            assert rate is None if unit == 1 else 0.018 < rate < 0.15
+    assert pace.rate(now) == pytest.approx(8 / 60, rel=0.01)
+    assert pace.left(100, 64, now) == pytest.approx(36 / 8 * 60, rel=0.01)
+
+
+def test_pace__survives_units_that_are_lost():
+    pace = module.Pace(0.0, 10)
+    for now, done in [(1, 11), (2, 12), (11, 21), (12, 5), (21, 31)]:
+        pace.see(done, now)
+    assert pace.rate(21) == 1.0
+    assert pace.left(float("inf"), 31, 21) is None
 
 
 def test_lines__without_a_gain_have_no_estimate(clock, lines):
