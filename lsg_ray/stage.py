@@ -26,7 +26,7 @@ import xarray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from lsg_ray.errors import InputError
-from lsg_ray.typing import ListOf
+from lsg_ray.typing import APlace, ListOf
 
 #: Arguments that say how something runs, and not what comes out of it.
 CONTEXT = frozenset({"progress", "checkpoint", "pieces", "threads"})
@@ -151,6 +151,8 @@ class Stage:
         for name, parameter in inspect.signature(self.run).parameters.items():
             if name in CONTEXT or name in self.reads or name in self.hidden:
                 continue
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                continue
             kind = _fielded(_evaluated(parameter.annotation, self.run))
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             default = tuple(default.tolist()) if isinstance(default, np.ndarray) else default
@@ -244,6 +246,8 @@ def _fielded(kind: Any) -> Any:
         for mark in marks:
             if isinstance(mark, ListOf):
                 return _list_of(mark)
+            if isinstance(mark, APlace):
+                return Annotated[str, mark]
         return kind
     if get_origin(kind) in (Union, types.UnionType):
         inner = [one for one in get_args(kind) if one is not types.NoneType]

@@ -33,8 +33,7 @@ class Entry(NamedTuple):
 
 #: Commands that run on a cluster too and are written by hand.
 BY_HAND = (
-    "moments", "overlaps", "distances", "embed", "cluster", "fit", "check", "scan", "mc", "thermo",
-    "symmetry", "rsb",
+    "moments", "overlaps", "distances", "embed", "cluster", "fit", "check", "rsb",
 )  # fmt: skip
 #: Stages of a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
@@ -64,9 +63,33 @@ STAGES: dict[str, Entry] = {
         "lsg_ray.landscape.surface:STAGE", "loss landscape",
         "Loss on a plane through a solution.",
     ),
+    "scan": Entry(
+        "lsg_ray.ising.entropy:STAGE", "entropy landscape",
+        "Entropy s(d) around references by the cavity method: smooth, or first-order?",
+    ),
+    "anneal": Entry(
+        "lsg_ray.ising.annealing:STAGE", "entropy landscape",
+        "The same by Monte Carlo, where the cavity method fails.",
+    ),
+    "iso-energy": Entry(
+        "lsg_ray.ising.isoenergy:STAGE", "entropy landscape",
+        "s, β and e against d at the energy of each reference.",
+    ),
     "tap": Entry(
         "lsg_ray.ising.tap:STAGE", "entropy landscape",
         "States of a model: fixed points of the TAP equations from random starts.",
+    ),
+    "mc": Entry(
+        "lsg_ray.ising.dynamics:STAGE", "entropy landscape",
+        "Monte Carlo from references: do they escape, or are they trapped?",
+    ),
+    "thermo": Entry(
+        "lsg_ray.ising.thermodynamics:STAGE", "entropy landscape",
+        "S(β) and C_v(β) by parallel tempering, without the cavity approximation.",
+    ),
+    "symmetry": Entry(
+        "lsg_ray.ising.symmetry:STAGE", "entropy landscape",
+        "Landscapes of ensembles with permuted fractions.",
     ),
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lsg_ray.ensemble.reader import Ensemble
     from lsg_ray.ising.model import IsingModel
     from lsg_ray.ising.references import References
+    from lsg_ray.spec import Spec
 
 #: A local path, or a URL.
 Place: TypeAlias = str | os.PathLike[str]
@@ -34,6 +35,14 @@ ModelLike: TypeAlias = "IsingModel | Place | tuple[ArrayLike, ArrayLike]"
 ReferencesLike: TypeAlias = "References | Ensemble | Place | ArrayLike"
 #: Moments: a Dataset, (m, C), or the place of a result, an ``.npz`` or a store.
 MomentsLike: TypeAlias = "xarray.Dataset | Ensemble | Place | tuple[ArrayLike, ArrayLike]"
+
+
+class APlace:
+    """Marks an argument that a command or a specification gives as a path or URL."""
+
+
+#: A specification, or the path of one.
+SpecLike = Annotated["Spec | Place", APlace()]
 
 Count = Annotated[int, Ge(1)]
 #: Enough for an error of their mean.

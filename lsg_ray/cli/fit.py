@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from lsg_ray.cli.options import draw
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
 from lsg_ray.cli.places import PLACE, check_outputs, figure_at, result_at
+from lsg_ray.cli.stages import part_place
 from lsg_ray.errors import InputError
 
 
@@ -218,16 +218,6 @@ def check(
 def _place(place: str, part: str, parts: list[str]) -> str:
     """Return where a part goes: the place itself, or beside it with the part's name."""
     return place if len(parts) == 1 else part_place(place, part)
-
-
-def part_place(place: str, part: str) -> str:
-    """Return MODEL-PART.zarr for MODEL.zarr."""
-    above, slash, name = place.rstrip("/").rpartition("/")
-    path = Path(name)
-    if not path.name or path.name == ".." or not part.replace("_", "").isalnum():
-        raise InputError(f"--part {part} of {place!r} given; a name of a part, of a file")
-    # Not through Path, which would take a slash from a URL.
-    return f"{above}{slash}{path.stem}-{part}{path.suffix}"
 
 
 def _penalty(given: str) -> float | str:

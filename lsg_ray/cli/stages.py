@@ -17,7 +17,7 @@ from lsg_ray.cli.output import print_result, table
 from lsg_ray.cli.places import PLACE, check_outputs, figure_at, result_at
 from lsg_ray.errors import InputError
 from lsg_ray.stage import ENSEMBLE, MODEL, SOLUTIONS, Stage, literals_of
-from lsg_ray.typing import ListOf
+from lsg_ray.typing import APlace, ListOf
 
 #: What options say how a command runs, beside those of its stage.
 _WHERE = click.Option(
@@ -104,6 +104,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         words["metavar"] = "START:STOP:STEP|X,..." if steps else "X,..."
         words["type"] = str
         default = _listed(default)
+    elif any(isinstance(mark, APlace) for mark in marks):
+        words["type"] = PLACE
     elif choices := literals_of(kind):
         words["type"] = click.Choice(choices)
     elif kind is bool:
@@ -177,7 +179,12 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
     jobs = _jobs(stage, given)
     named = [result_at(job.out) for job in jobs]
     beside = {place: earlier_result(place, stage) for place in given.get("beside", ())}
-    inputs = [*beside, *(place for job in jobs for place in job.inputs.values())]
+    named_by_options = [
+        given[name]
+        for name, field in stage.config.model_fields.items()
+        if any(isinstance(mark, APlace) for mark in _unwrapped(field)[1])
+    ]
+    inputs = [*beside, *named_by_options, *(place for job in jobs for place in job.inputs.values())]
     check_outputs([*named, figure_at(figure)], inputs, given["overwrite"])
     if figure is not None and len(jobs) > 1 and not stage.figures[0].together:
         raise InputError("--figure given with several parts; draw one at a time")

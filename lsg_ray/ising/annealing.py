@@ -14,26 +14,37 @@ hysteresis.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from annotated_types import Ge
+from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
-from lsg_ray.ising.entropy import DIRECTIONS, ROOM, check_fields, check_size, entropy_bound
+from lsg_ray.ising.entropy import DIRECTIONS, ROOM, check_fields, check_size, entropy_bound, shown
 from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, series_rhat
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.thermodynamics import thermodynamics
+from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.statistics.pieces import run_tasks
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import (
+    Count,
+    Floats,
+    ModelLike,
+    Natural,
+    Place,
+    Positive,
+    Progress,
+    ReferencesLike,
+    Seed,
+    Several,
+    Steps,
+)
 
 #: Change of q in a step, beyond what its fluctuations explain, that makes it irreversible.
 JUMP = 0.05
@@ -47,33 +58,50 @@ ANCHOR_LADDERS, ANCHOR_BURN_IN, ANCHOR_DRAWS, ANCHOR_THIN = 16, 200, 100, 3
 
 @public
 def anneal_scan(
-    model: Any,
-    references: Any,
-    fields: ArrayLike | None = None,
+    model: ModelLike,
+    references: ReferencesLike,
+    fields: Steps | None = None,
     *,
-    beta: float = 1.0,
-    count: int | None = None,
-    chains: int = 128,
-    burn_in: int = 30,
-    draws: int = 40,
-    thin: int = 2,
+    beta: Positive = 1.0,
+    count: Count | None = None,
+    chains: Several = 128,
+    burn_in: Natural = 30,
+    draws: Annotated[int, Ge(FEWEST_DRAWS)] = 40,
+    thin: Count = 2,
     method: Method = "heat-bath",
-    seed: int = 0,
-    pieces: Any = None,
+    seed: Seed = 0,
+    pieces: Place | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference, by Monte Carlo.
 
     Parameters
     ----------
-    model, references, fields, beta, count, pieces, progress
-        As in `lsg_ray.entropy_scan`.
+    model
+        `IsingModel`, path, or (J, h).
+    references
+        Configurations to start from: (R, N) ±1, a store (low, medium and high energy are taken), a
+        result, or .npz with sigma.
+    fields
+        Distance fields x in nats, in any order; by default −3 to 3 in steps of 0.1.
+    beta
+        Inverse temperature.
+    count
+        References of each group, at most; of a store by default 20.
     chains
         Of each reference and direction.
-    burn_in, draws, thin
-        At each field: sweeps before the first draw; draws, ``thin`` sweeps apart.
-    method, seed
-        As in `lsg_ray.ising.chains.Chains`.
+    burn_in
+        Sweeps at each field before the first draw.
+    draws
+        At each field.
+    thin
+        Sweeps between draws.
+    method
+        How spins are updated.
+    seed
+        Of all that is drawn at random.
+    pieces, progress
+        As in `lsg_ray.entropy_scan`.
 
     Returns
     -------
@@ -120,7 +148,7 @@ def anneal_scan(
     )
     both = _Annealed(*(np.stack([a, b[:, ::-1]], axis=1) for a, b in zip(up, down, strict=True)))
     both = _completed(both)
-    zero = thermodynamics(scaled, seed=seed, method=method)
+    zero = thermodynamics(scaled, seed=seed, method=method, cavity=False)
     axes = ("reference", "direction", "field")
     units = {"s": "nat", "s_stderr": "nat", "log_Z": "nat", "e": "nat", "e_stderr": "nat",
              "d_slope": "1/nat"}  # fmt: skip
@@ -257,3 +285,11 @@ def _measured(
         overlaps[:, draw] = np.concatenate([single @ spins for spins in chains.by_spin()])
         energies[:, draw] = chains.energies() + x * overlaps[:, draw]
     return overlaps, energies
+
+
+STAGE = Stage(
+    "anneal", anneal_scan, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
+    figures=[
+        Figure("lsg_ray.report.figures.landscape:scan_figure", "Entropy landscape", together=True)
+    ],
+)  # fmt: skip

@@ -7,15 +7,18 @@ in a basin.  Beside it, the energy, and the accuracy of the network whose weight
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import os
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import xarray
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
-from lsg_ray.errors import InputError
+from lsg_ray.datasets import load_dataset
+from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.errors import DataError, InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import autocorrelation_time, overlap_averages, sample_model
@@ -23,11 +26,21 @@ from lsg_ray.ising.references import References, as_references
 from lsg_ray.ising.tempering import temper_model
 from lsg_ray.networks.binary import Loss, evaluate
 from lsg_ray.networks.layout import chunk_examples
-from lsg_ray.spec import NetworkSpec
+from lsg_ray.spec import NetworkSpec, Spec, load_spec
+from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
+from lsg_ray.statistics.configurations import is_array_file
 from lsg_ray.statistics.graph import compute, share
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.statistics.opening import attributes_of
+from lsg_ray.typing import (
+    Count,
+    Floats,
+    ModelLike,
+    Positive,
+    Progress,
+    ReferencesLike,
+    Seed,
+    SpecLike,
+)
 
 #: References of a task.
 CHUNK = 8
@@ -50,16 +63,17 @@ class Task(NamedTuple):
 
 @public
 def relax(
-    model: Any,
-    references: Any,
+    model: ModelLike,
+    references: ReferencesLike,
     *,
-    sweeps: int = 100,
-    chains: int = 16,
-    count: int | None = None,
-    beta: float = 1.0,
+    sweeps: Annotated[int, Ge(4)] = 100,
+    chains: Count = 16,
+    count: Count | None = None,
+    beta: Positive = 1.0,
     method: Method = "metropolis",
+    spec: SpecLike | None = None,
     task: Task | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -69,17 +83,26 @@ def relax(
     ----------
     model
         `IsingModel`, path, or (J, h).
-    references, count
-        As in `lsg_ray.entropy_scan`.
+    references
+        Configurations to start from: (R, N) ±1, a store (low, medium and high energy are taken), a
+        result, or .npz with sigma.
     sweeps
-        N attempts each, at spins picked at random.
+        Sweeps of N attempts, at spins picked at random.
     chains
         Of each reference.
-    beta, method, seed
-        As in `lsg_ray.ising.chains.Chains`.
+    count
+        References of each group, at most; of a store by default 20.
+    beta
+        Inverse temperature.
+    method
+        How spins are updated.
+    spec
+        Of the networks' data, on which the first chain of each reference is evaluated; of a store
+        by default its own.  With a model of a part, the other weights stay those of the reference.
     task
-        Also evaluate the networks, for the first chain of each reference.  With a model of a part,
-        the other weights stay those of the reference.
+        The same as arrays.
+    seed
+        Of all that is drawn at random.
     threads
         For the equilibrium.
     progress
@@ -96,7 +119,8 @@ def relax(
         ``trapped``, memory above 0.2 and above its noise; ``relaxation``, the first sweep at which
         the memory is below 1/e, NaN if none.  Attributes: ``trapped`` (fraction), ``memory``,
         ``equilibrium_energy``, ``energy_autocorrelation`` (in sweeps, over the second half of the
-        runs), ``equilibrium_converged`` and ``equilibrium_method``.
+        runs), ``equilibrium_converged`` and ``equilibrium_method``; without accuracies
+        ``no_accuracy``, why.
 
     Raises
     ------
@@ -115,6 +139,9 @@ def relax(
     """
     import dask
 
+    why = ""
+    if task is None:
+        task, why = _task_of(references, spec)
     ising = as_model(model)
     chosen = as_references(references, ising, count)
     if sweeps < 4 or chains < 1:
@@ -130,7 +157,31 @@ def relax(
         whole = None if networks is None else networks[some]
         leaves.append(leaf(given, chosen.sigma[some], whole, shared, options, a // CHUNK))
     found = [np.concatenate(values) for values in zip(*compute(leaves, progress), strict=True)]
-    return _dataset(ising, chosen, _Relaxed(*found), options, threads)
+    result = _dataset(ising, chosen, _Relaxed(*found), options, threads)
+    return result.assign_attrs(no_accuracy=why) if why else result
+
+
+def _task_of(references: Any, spec: SpecLike | None) -> tuple[Task | None, str]:
+    """Return what the networks of references were trained for, or None and the reason."""
+    if spec is not None:
+        given = spec if isinstance(spec, Spec) else load_spec(os.fspath(spec))
+    elif isinstance(references, Ensemble):
+        given = references.spec
+    elif (
+        not isinstance(references, (str, os.PathLike))
+        or is_array_file(references)
+        or (attributes_of(references).get("statistic"))
+    ):
+        return None, "references without data: pass --spec"
+    else:
+        given = open_ensemble(references).spec
+    try:
+        examples = load_dataset(given.dataset, download=spec is not None).test
+    except DataError as error:
+        if spec is not None:
+            raise
+        return None, str(error)
+    return Task(given.network, examples.x, examples.y, given.loss), ""
 
 
 class _Options(NamedTuple):
@@ -273,3 +324,28 @@ def _dataset(
             "equilibrium_converged": rest.attrs["converged"], "equilibrium_method": how,
         },
     )  # fmt: skip
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    last = found.isel(sweep=-1)
+    shown = {
+        "references": found.sizes["reference"], "sweeps": found.sizes["sweep"] - 1,
+        "overlap_last": float(last["overlap"].mean()),
+        "equilibrium": float(found["equilibrium"].mean()),
+        **{name: found.attrs[name] for name in (
+            "trapped", "memory", "equilibrium_energy", "energy_autocorrelation",
+            "equilibrium_converged", "equilibrium_method",
+        )},
+    }  # fmt: skip
+    if "accuracy" in found:
+        shown |= {
+            "accuracy_first": float(found["accuracy"].isel(sweep=0).mean()),
+            "accuracy_last": float(last["accuracy"].mean()),
+        }
+    return shown | {"no_accuracy": found.attrs.get("no_accuracy")}
+
+
+STAGE = Stage(
+    "mc", relax, reads={"model": MODEL, "references": REFERENCES}, summary=_shown, hidden={"task"},
+    figures=[Figure("lsg_ray.report.figures.landscape:dynamics_figure", "Dynamics")],
+)  # fmt: skip

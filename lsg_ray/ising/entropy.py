@@ -13,7 +13,6 @@ there are two states, and the weight space is broken (`lsg_ray.ising.hysteresis`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,10 +27,20 @@ from lsg_ray.ising.hysteresis import STEP, Between, add_hysteresis
 from lsg_ray.ising.loops import Point, search
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
+from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.statistics.pieces import run_tasks
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import (
+    Count,
+    Floats,
+    ModelLike,
+    Natural,
+    Place,
+    Positive,
+    Progress,
+    ReferencesLike,
+    Several,
+    Steps,
+)
 
 #: The paper's fields, −3 to 3 in steps of 0.1.
 FIELDS = tuple(np.round(np.arange(-30, 31) * 0.1, 10).tolist())
@@ -46,18 +55,18 @@ LEAVES = 4096
 
 @public
 def entropy_scan(
-    model: Any,
-    references: Any,
-    fields: ArrayLike | None = None,
+    model: ModelLike,
+    references: ReferencesLike,
+    fields: Steps | None = None,
     *,
-    beta: float = 1.0,
-    count: int | None = None,
-    tolerance: float = 1e-9,
-    max_sweeps: int = 5000,
+    beta: Positive = 1.0,
+    count: Count | None = None,
+    tolerance: Positive = 1e-9,
+    max_sweeps: Several = 5000,
     damping: float | None = None,
-    refine: int = 0,
+    refine: Natural = 0,
     magnetizations: bool = False,
-    pieces: Any = None,
+    pieces: Place | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference.
@@ -67,24 +76,25 @@ def entropy_scan(
     model
         `IsingModel`, path, or (J, h).
     references
-        (R, N) ±1, or what `as_references` takes.
+        Configurations to start from: (R, N) ±1, a store (low, medium and high energy are taken), a
+        result, or .npz with sigma.
     fields
-        (F,) values of x in nats, in any order; by default −3 to 3 in steps of 0.1.
+        Distance fields x in nats, in any order; by default −3 to 3 in steps of 0.1.
     beta
-        Inverse temperature, positive.
+        Inverse temperature.
     count
-        Of each group of references: so many, at most.
+        References of each group, at most; of a store by default 20.
     tolerance
         On the largest change of a message in a sweep.
     max_sweeps
-        At each field, at most.
+        Sweeps at each field, at most.
     damping
-        By default none, and more where messages do not come to rest.
+        Of messages; by default none, and more where they do not come to rest.
     refine
-        So often, fields are added in the middle of intervals in which a distance changes by more
+        How often fields are added in the middle of intervals in which a distance changes by more
         than 0.05, and all is computed anew.
     magnetizations
-        Also return m.
+        Also return m at each field.
     pieces
         Folder in which finished parts are kept until all is done: what is interrupted resumes.
     progress
@@ -400,3 +410,25 @@ def entropy_bound(d: ArrayLike) -> Floats:
     p = np.clip(as_numbers(d, "d"), 0, 1)
     found: Floats = entr(p) + entr(1 - p)
     return found
+
+
+def shown(found: xarray.Dataset) -> dict[str, Any]:
+    """Return what a person is shown of a scan."""
+    names = (
+        "verdict", "hysteresis", "discontinuities", "jump", "s0", "s0_stderr", "s0_stable",
+        "converged", "stable", "exists", "largest_step", "unexplained_step",
+    )  # fmt: skip
+    about = found.attrs
+    return {
+        **{name: about[name] for name in names if name in about},
+        "references": found.sizes["reference"], "fields": found.sizes["field"],
+        "n_weights": about["n_weights"], "method": about["method"],
+    }  # fmt: skip
+
+
+STAGE = Stage(
+    "scan", entropy_scan, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
+    figures=[
+        Figure("lsg_ray.report.figures.landscape:scan_figure", "Entropy landscape", together=True)
+    ],
+)  # fmt: skip

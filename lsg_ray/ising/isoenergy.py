@@ -9,12 +9,11 @@ down in x.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -27,15 +26,26 @@ from lsg_ray.ising.entropy import (
     check_size,
     entropy_bound,
     is_possible,
+    shown,
 )
 from lsg_ray.ising.hysteresis import Between, add_hysteresis
 from lsg_ray.ising.loops import Point, search
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
+from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.statistics.pieces import run_tasks
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import (
+    Count,
+    Floats,
+    ListOf,
+    ModelLike,
+    Place,
+    Positive,
+    Progress,
+    ReferencesLike,
+    Several,
+    Steps,
+)
 
 #: The paper's fields, −3 to 3 in steps of 0.05, and the authors' range of β.
 FIELDS = tuple(np.round(np.arange(-60, 61) * 0.05, 10).tolist())
@@ -57,28 +67,41 @@ SATURATED = 1e-10
 
 @public
 def iso_energy(
-    model: Any,
-    references: Any,
-    fields: ArrayLike | None = None,
+    model: ModelLike,
+    references: ReferencesLike,
+    fields: Steps | None = None,
     *,
-    betas: tuple[float, float] = BETAS,
-    count: int | None = None,
-    tolerance: float = 1e-9,
-    max_sweeps: int = 5000,
+    betas: Annotated[tuple[float, float], ListOf(float)] = BETAS,
+    count: Count | None = None,
+    tolerance: Positive = 1e-9,
+    max_sweeps: Several = 5000,
     damping: float | None = None,
-    pieces: Any = None,
+    pieces: Place | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Find s(d), β(d) and e(d) at the energy of each reference.
 
     Parameters
     ----------
-    model, references, count, tolerance, max_sweeps, damping, pieces, progress
-        As in `lsg_ray.entropy_scan`.
+    model
+        `IsingModel`, path, or (J, h).
+    references
+        Configurations to start from: (R, N) ±1, a store (low, medium and high energy are taken), a
+        result, or .npz with sigma.
     fields
-        (F,) distance fields; by default −3 to 3 in steps of 0.05.
+        Distance fields x in nats; by default −3 to 3 in steps of 0.05.
     betas
-        Range of inverse temperatures in which a root is looked for.
+        Range of inverse temperatures in which that of the energy is looked for.
+    count
+        References of each group, at most; of a store by default 20.
+    tolerance
+        On the largest change of a message in a sweep.
+    max_sweeps
+        Sweeps at each field and temperature, at most.
+    damping
+        Of messages; by default none, and more where they do not come to rest.
+    pieces, progress
+        As in `lsg_ray.entropy_scan`.
 
     Returns
     -------
@@ -451,3 +474,9 @@ class _Walk:
             b, at_b = c, at_c
         self.failed = True
         return None
+
+
+STAGE = Stage(
+    "iso-energy", iso_energy, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
+    figures=[Figure("lsg_ray.report.figures.landscape:iso_figure", "Constant energy")],
+)  # fmt: skip

@@ -19,7 +19,6 @@ import xarray
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.ising.boltzmann import fit_boltzmann
-from lsg_ray.ising.branch import bethe_entropy
 from lsg_ray.ising.dynamics import Task, relax
 from lsg_ray.ising.entropy import entropy_scan
 from lsg_ray.ising.isoenergy import iso_energy
@@ -129,7 +128,11 @@ def survey(
         scans[name] = keep(
             f"scan-{name}", partial(entropy_scan, cavities[name], ensemble, count=SCANNED)
         )
-        curves[name] = keep(f"thermo-{name}", partial(_thermodynamics, models[name], seed))
+        curves[name] = keep(
+            f"thermo-{name}",
+            partial(thermodynamics, models[name], ladders=LADDERS, burn_in=BURN_IN, draws=DRAWS,
+                    seed=seed),
+        )  # fmt: skip
     whole, cavity = models["full"], cavities["full"]
     say("constant energy, TAP states, dynamics")
     return Survey(
@@ -171,9 +174,3 @@ def _fitted(
                                                   else fit.report[k] for k in names})  # fmt: skip
     save_result(check, check_place, overwrite=True)
     return fit.model, check
-
-
-def _thermodynamics(model: IsingModel, seed: int) -> xarray.Dataset:
-    found = thermodynamics(model, ladders=LADDERS, burn_in=BURN_IN, draws=DRAWS, seed=seed)
-    cavity = bethe_entropy(model)
-    return found.assign_attrs(s_bethe=cavity.s, s_bethe_stable=int(cavity.stable))

@@ -7,20 +7,19 @@ same references (W. Zou, H. Huang, Sec. IV.5 and App. J).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import public
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.boltzmann import Method, fit_boltzmann
+from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.entropy import entropy_scan
 from lsg_ray.ising.references import as_references
+from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.symmetry import permute
-
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import Count, EnsembleLike, Numbers, Positive, Progress, Seed, Steps
 
 #: The paper's fractions.
 FRACTIONS = (0.0, 0.3, 0.6, 0.9)
@@ -28,14 +27,15 @@ FRACTIONS = (0.0, 0.3, 0.6, 0.9)
 
 @public
 def permutation_effect(
-    ensemble: Any,
-    fractions: Sequence[float] = FRACTIONS,
+    ensemble: EnsembleLike,
+    fractions: Numbers = FRACTIONS,
     *,
     mode: Literal["replace", "add"] = "add",
-    method: Method = "pcd",
-    count: int = 5,
-    fields: Any = None,
-    seed: int = 0,
+    method: Literal["bp", "pcd"] = "pcd",
+    seconds: Positive | None = None,
+    count: Count = 5,
+    fields: Steps | None = None,
+    seed: Seed = 0,
     progress: Progress | None = None,
     **options: Any,
 ) -> xarray.Dataset:
@@ -48,15 +48,19 @@ def permutation_effect(
     fractions
         Permuted fractions p, 0 to 1.
     mode
-        As in `lsg_ray.permute`; ``add`` is the paper's.
-    method, options
-        As in `lsg_ray.fit_boltzmann`.
+        Whether permuted copies are added (the paper's), or replace configurations.
+    method
+        Of the fits.
+    seconds
+        Of each fit by pcd.
     count
-        References of low, medium and high energy under the first model; the same for all.
+        References of low, of medium and of high energy under the first model; the same for all.
     fields
-        As in `lsg_ray.entropy_scan`.
+        Distance fields x in nats; by default −3 to 3 in steps of 0.1.
     seed
         Of permutations and fits.
+    options
+        More of `lsg_ray.fit_boltzmann`.
     progress
         Told ``(fractions done, in all)``.
 
@@ -71,9 +75,13 @@ def permutation_effect(
     InputError
         No fractions, or not between 0 and 1; or as the fit and the scan.
     """
-    chosen = [float(p) for p in fractions]
+    if seconds is not None:
+        if method != "pcd":
+            raise InputError(f"seconds given with method {method}; it belongs to pcd")
+        options["seconds"] = seconds
+    chosen = as_numbers(fractions, "fractions").tolist()
     if not chosen or not all(0 <= p <= 1 for p in chosen) or len(set(chosen)) < len(chosen):
-        raise InputError(f"fractions {fractions} given; different numbers from 0 to 1")
+        raise InputError(f"fractions {brief(fractions)} given; different numbers from 0 to 1")
     references, scans, fits = None, [], []
     for done, p in enumerate(chosen):
         mixture = permute(ensemble, p, mode=mode, seed=seed)
@@ -98,3 +106,17 @@ def permutation_effect(
         converged=float(np.mean([scan.attrs["converged"] for scan in scans])),
         references=scans[0].attrs["references"],
     )  # fmt: skip
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    return {
+        "fractions": found["fraction"].values, "s0": found["s0"].values,
+        "rms_C": found["rms_C"].values, "hysteresis": found["hysteresis_largest"].values,
+        "verdict": found.attrs["verdict"], "converged": found.attrs["converged"],
+    }  # fmt: skip
+
+
+STAGE = Stage(
+    "symmetry", permutation_effect, reads={"ensemble": ENSEMBLE}, summary=_shown, unit="fractions",
+    figures=[Figure("lsg_ray.report.figures.landscape:permutation_figure", "Node symmetry")],
+)  # fmt: skip

@@ -14,23 +14,35 @@ autocorrelation is in them, and from what the integral of every second temperatu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from annotated_types import Ge
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
+from lsg_ray.ising.branch import bethe_entropy
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.ising.montecarlo import FEWEST_DRAWS
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.tempering import check_length, temper_model
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
+from lsg_ray.typing import (
+    Count,
+    Floats,
+    ModelLike,
+    Natural,
+    Numbers,
+    Positive,
+    Progress,
+    ReferencesLike,
+    Seed,
+    Several,
+)
 
 #: Temperatures of a ladder, at least: what is drawn is a curve.
 FEWEST = 12
@@ -46,18 +58,19 @@ ALLOWED = 5.0
 
 @public
 def thermodynamics(
-    model: Any,
+    model: ModelLike,
     *,
-    beta: float = 1.0,
-    betas: ArrayLike | None = None,
-    reference: ArrayLike | None = None,
+    beta: Positive = 1.0,
+    betas: Numbers | None = None,
+    reference: ReferencesLike | None = None,
     x: float = 0.0,
-    ladders: int = 32,
-    burn_in: int = 500,
-    draws: int = 200,
-    thin: int = 5,
+    ladders: Several = 32,
+    burn_in: Natural = 500,
+    draws: Annotated[int, Ge(FEWEST_DRAWS)] = 200,
+    thin: Count = 5,
     method: Method = "heat-bath",
-    seed: int = 0,
+    seed: Seed = 0,
+    cavity: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -68,13 +81,29 @@ def thermodynamics(
     model
         `IsingModel`, path, or (J, h).
     beta
-        Where the ladder ends, positive.
+        Inverse temperature, where the ladder ends.
     betas
         The ladder, ascending from 0; by default so that neighbours exchange in about half of the
         trials.
-    reference, x
-        (N,) ±1 and a distance field in nats: P ∝ exp(−β(E − x Σ σ*σ)).
-    ladders, burn_in, draws, thin, method, seed, threads, progress
+    reference
+        (N,) ±1 that the distance field is of, or .npz with one sigma: P ∝ exp(−β(E − x Σ σ*σ)).
+    x
+        Distance field, in nats.
+    ladders
+        Independent ladders of replicas.
+    burn_in
+        Sweeps before the first draw.
+    draws
+        Draws of each ladder.
+    thin
+        Sweeps between draws; an exchange is tried after each sweep.
+    method
+        How spins are updated.
+    seed
+        Of all that is drawn at random.
+    cavity
+        Whether the entropy by the cavity method is told too.
+    threads, progress
         As in `lsg_ray.ising.tempering.temper_model`.
 
     Returns
@@ -86,7 +115,8 @@ def thermodynamics(
         ``energy``, without the field term, at the last temperature.  Attributes: ``s``,
         ``s_stderr`` (at the last), ``converged``
         (R̂, round trips, and possible entropies), ``rhat_max``, ``energy_rhat``, ``round_trips``,
-        ``autocorrelation`` (of the energy at the last temperature, in sweeps).
+        ``autocorrelation`` (of the energy at the last temperature, in sweeps); by the cavity method
+        ``s_bethe``, with ``s_bethe_converged`` and ``s_bethe_stable``.
 
     Raises
     ------
@@ -159,6 +189,13 @@ def thermodynamics(
             "rhat_max", "energy_rhat", "round_trips", "ladders", "draws", "thin", "autocorrelation",
         )},
     }  # fmt: skip
+    if cavity:
+        field = 0.0 if sigma is None else x * sigma[0]
+        state = bethe_entropy(ising, float(steps[-1]), steps[-1] * field)
+        attributes |= {
+            "s_bethe": state.s, "s_bethe_converged": int(state.converged),
+            "s_bethe_stable": int(state.stable),
+        }  # fmt: skip
     if sigma is not None:
         overlap = found["m_ladder"].values @ sigma[0] / n
         q, about = float(overlap.mean()), {"units": "1"}
@@ -233,3 +270,20 @@ def _integrated(
         "s": (log_Z + betas * mean) / n, "e": mean / n, "log_Z": log_Z / n,
         "heat_capacity": betas**2 * variance / n,
     }  # fmt: skip
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    names = (
+        "s", "s_stderr", "s_bethe", "s_bethe_converged", "s_bethe_stable", "converged", "rhat_max",
+        "round_trips", "autocorrelation",
+    )  # fmt: skip
+    return {name: found.attrs[name] for name in names} | {"temperatures": found.sizes["beta"]}
+
+
+STAGE = Stage(
+    "thermo", thermodynamics, reads={"model": MODEL, "reference": REFERENCES}, summary=_shown,
+    hidden={"cavity"}, unit="sweeps",
+    figures=[
+        Figure("lsg_ray.report.figures.landscape:thermo_figure", "Heat capacity", together=True)
+    ],
+)  # fmt: skip

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import xarray
 
-from lsg_ray.cli.options import parse_fields
 from lsg_ray.ising.model import IsingModel
+from lsg_ray.stage import parse_list
+from lsg_ray.typing import ListOf
 
 from .conftest import listing
 
@@ -71,12 +72,12 @@ def test_scan__takes_the_models_of_parts(lsg, store, tmp_path):
     assert run.json["accuracy_first"] == pytest.approx(first.mean())
 
 
-def test_iso_energy_and_monte_carlo__are_options_of_scan(lsg, model, references, tmp_path):
-    ran = lsg("scan", model, "--references", references, "--out", tmp_path / "iso", "--iso-energy",
+def test_constant_energy_and_monte_carlo(lsg, model, references, tmp_path):
+    ran = lsg("iso-energy", model, "--references", references, "--out", tmp_path / "iso",
               "--fields", "0.1:1:0.3", "--json", "--figure", tmp_path / "i.png")  # fmt: skip
     assert ran.code == 0
     assert {"beta", "exists"} <= set(xarray.open_zarr(tmp_path / "iso"))
-    ran = lsg("scan", model, "--references", references, "--out", tmp_path / "mc", "--method", "mc",
+    ran = lsg("anneal", model, "--references", references, "--out", tmp_path / "mc",
               "--fields", "-1:1:0.5", "--chains", 16, "--draws", 8, "--json")  # fmt: skip
     assert ran.json["method"] == "monte carlo"
     assert ran.json["s0_stderr"] > 0
@@ -120,24 +121,28 @@ def test_symmetry__fits_and_scans_mixtures(lsg, store, tmp_path):
         (("scan", "MODEL", "--references", "zero.npz"), "it must be ±1"),
         (("scan", "MODEL", "--references", "other.npz"), "holds a; an array sigma"),
         (("scan", "nan.npz", "--references", "REFS"), "h[0] is nan"),
-        (("scan", "MODEL", "--references", "REFS", "--fields", "a:b"), "--fields a:b given"),
-        (("scan", "MODEL", "--references", "REFS", "--fields", "1:0:0.1"), "--fields 1:0:0.1"),
-        (("scan", "MODEL", "--references", "REFS", "--fields", "0:1:0"), "--fields 0:1:0"),
-        (("scan", "MODEL", "--references", "REFS", "--fields", ""), "--fields"),
-        (("scan", "MODEL", "--references", "REFS", "--fields", "nan"), "must be finite"),
-        (("scan", "MODEL", "--references", "REFS", "--beta", "-1"), "must be positive"),
-        (("scan", "MODEL", "--references", "REFS", "--chains", "9"), "--chains given with"),
-        (("scan", "MODEL", "--references", "REFS", "--method", "mc", "--refine", "1"), "--refine"),
-        (("scan", "MODEL", "--references", "REFS", "--method", "mc", "--iso-energy"), "belongs"),
+        (
+            ("scan", "MODEL", "--references", "REFS", "--fields", "a:b"),
+            "fields: 'a:b' given; START:STOP:STEP",
+        ),
+        (
+            ("scan", "MODEL", "--references", "REFS", "--fields", "1:0:0.1"),
+            "fields: '1:0:0.1' given",
+        ),
+        (("scan", "MODEL", "--references", "REFS", "--fields", "0:1:0"), "fields: '0:1:0' given"),
+        (("scan", "MODEL", "--references", "REFS", "--fields", ""), "fields: '' given"),
+        (("scan", "MODEL", "--references", "REFS", "--fields", "nan"), "a finite number"),
+        (("scan", "MODEL", "--references", "REFS", "--beta", "-1"), "not in the range x>0"),
+        (("scan", "MODEL", "--references", "REFS", "--chains", "9"), "No such option"),
         (("scan", "MODEL", "--references", "REFS", "--part", "LB"), "model-LB.npz: not a model"),
         (("scan", "MODEL"), "--references"),
         (("tap", "MODEL", "--tolerance", "0"), "not in the range x>0"),
         (("tap", "MODEL", "--beta", "nan"), "beta: nan given"),
         (("mc", "MODEL", "--references", "REFS", "--spec", "none.yaml"), "none.yaml"),
         (("thermo", "MODEL", "--x", "1"), "without a reference"),
-        (("thermo", "MODEL", "--beta", "0"), "positive"),
+        (("thermo", "MODEL", "--beta", "0"), "not in the range x>0"),
         (("symmetry", "STORE", "--fractions", "0,2"), "from 0 to 1"),
-        (("symmetry", "STORE", "--fractions", "a"), "--fractions a given"),
+        (("symmetry", "STORE", "--fractions", "a"), "fractions: 'a' given"),
         (("symmetry", "STORE", "--method", "bp", "--seconds", "1"), "it belongs to pcd"),
     ],
 )
@@ -158,9 +163,9 @@ def test_bad_input__is_one_line_and_leaves_nothing(
 
 
 def test_fields__are_round_and_hold_zero():
-    fields = parse_fields("-3:3:0.1")
+    steps = ListOf(float, steps=True)
+    fields = parse_list("-3:3:0.1", steps)
     assert len(fields) == 61
     assert 0.0 in fields
     assert 0.3 in fields
-    assert parse_fields("1,2.5").tolist() == [1, 2.5]
-    assert parse_fields(None) is None
+    assert parse_list("1,2.5", steps) == (1, 2.5)

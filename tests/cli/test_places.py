@@ -22,9 +22,9 @@ from .conftest import listing
 
 #: Options that take text and name no place.
 WORDS = {
-    "address", "alphas", "color", "columns", "configurations", "cores", "fields", "fractions", "id",
-    "l1", "name", "overrides", "pairs", "part", "radii", "sigma", "sort", "stage", "swaps",
-    "temperatures", "weights", "where", "words",
+    "address", "alphas", "betas", "color", "columns", "configurations", "cores", "fields",
+    "fractions", "id", "l1", "name", "overrides", "pairs", "part", "radii", "sigma", "sort",
+    "stage", "swaps", "temperatures", "weights", "where", "words",
 }  # fmt: skip
 
 
