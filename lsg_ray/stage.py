@@ -19,14 +19,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
-import xarray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from lsg_ray.errors import InputError
-from lsg_ray.typing import APlace, ListOf
+from lsg_ray.typing import APlace, As, ListOf
+
+if TYPE_CHECKING:
+    import xarray
 
 #: Arguments that say how something runs, and not what comes out of it.
 CONTEXT = frozenset({"progress", "checkpoint", "pieces", "threads"})
@@ -43,6 +45,7 @@ class Kind:
 
 ENSEMBLE = Kind("ensemble", "STORE")
 SOLUTIONS = Kind("solutions", "STORE", "Networks of real weights.")
+CONFIGURATIONS = Kind("configurations", "STORE|FILE")
 MODEL = Kind("model", "MODEL")
 MOMENTS = Kind("moments", "MOMENTS|STORE")
 REFERENCES = Kind(
@@ -112,6 +115,8 @@ class Stage:
         Options that a study by default has, where they differ from those of the function.
     hidden
         Arguments that are for callers in Python alone.
+    archive
+        Arrays of an ``.npz`` of the result, where there is one; see `lsg_ray.statistics.results`.
     version
         Raised where results change though options do not: cached ones are not used again.
     unit
@@ -125,6 +130,7 @@ class Stage:
     figures: Sequence[Figure] = ()
     applies: Callable[..., str] = field(default=lambda *_: "")
     hidden: Collection[str] = frozenset()
+    archive: Any = None
     version: int = 1
     unit: str = "tasks"
 
@@ -153,7 +159,7 @@ class Stage:
                 continue
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 continue
-            kind = _fielded(_evaluated(parameter.annotation, self.run))
+            kind = _fielded(evaluated(parameter.annotation, self.run))
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             default = tuple(default.tolist()) if isinstance(default, np.ndarray) else default
             fields[name] = (kind, Field(default, description=self.helps.get(name, "")))
@@ -231,7 +237,7 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, str]:
     return entries
 
 
-def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
+def evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
     """Return an annotation, which may be text, as a type."""
     if not isinstance(annotation, str):
         return annotation
@@ -246,6 +252,8 @@ def _fielded(kind: Any) -> Any:
         for mark in marks:
             if isinstance(mark, ListOf):
                 return _list_of(mark)
+            if isinstance(mark, As):
+                return mark.kind
             if isinstance(mark, APlace):
                 return Annotated[str, mark]
         return kind

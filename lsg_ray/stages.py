@@ -33,12 +33,32 @@ class Entry(NamedTuple):
 
 #: Commands that run on a cluster too and are written by hand.
 BY_HAND = (
-    "moments", "overlaps", "distances", "embed", "cluster", "fit", "check", "rsb",
+    "fit", "check", "rsb",
 )  # fmt: skip
 #: Stages of a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
 
 STAGES: dict[str, Entry] = {
+    "moments": Entry(
+        "lsg_ray.statistics.moments:STAGE", "statistics",
+        "m, C, connected C and third moments, with standard errors.",
+    ),
+    "overlaps": Entry(
+        "lsg_ray.statistics.overlaps:STAGE", "statistics",
+        "P(q) over all pairs or a sample, beside independent and random weights.",
+    ),
+    "distances": Entry(
+        "lsg_ray.statistics.distances:STAGE", "statistics",
+        "Hamming or Euclidean distances; neighbours, matrix.",
+    ),
+    "embed": Entry(
+        "lsg_ray.statistics.maps:STAGE", "statistics",
+        "Map of the configurations, by t-SNE or principal components.",
+    ),
+    "cluster": Entry(
+        "lsg_ray.statistics.clustering:STAGE", "statistics",
+        "Distances after reordering of hidden units: Gaussian fit, modes, tree.",
+    ),
     "walk": Entry(
         "lsg_ray.landscape.walks:STAGE", "loss landscape",
         "Random walks from solutions: loss along them, width of the flat region.",

@@ -7,7 +7,8 @@ from typing import Any
 
 import xarray
 
-from lsg_ray.stage import ENSEMBLE, MODEL, SOLUTIONS, Config, Kind, Stage
+from lsg_ray.errors import InputError
+from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, MODEL, SOLUTIONS, Config, Kind, Stage
 from lsg_ray.statistics.pieces import forget_pieces, pieces_of
 from lsg_ray.statistics.results import save_result
 from lsg_ray.typing import Progress
@@ -60,7 +61,7 @@ def compute(
     }  # fmt: skip
     found = stage.run(**opened, **options.model_dump(), **context)
     found = found.assign_attrs(stage=stage.name, options=options.model_dump_json())
-    save_result(found, out, overwrite=overwrite)
+    save_result(found, out, overwrite=overwrite, archive=stage.archive)
     forget_pieces(out)
     return found
 
@@ -71,6 +72,8 @@ def opened_as(kind: Kind, given: Any, view: Mapping[str, Any]) -> Any:
         return given
     if kind in (ENSEMBLE, SOLUTIONS):
         return view_of(given, view)
+    if kind == CONFIGURATIONS:
+        return _configurations(given, view)
     if kind == MODEL:
         from lsg_ray.ising.model import load_model
 
@@ -93,3 +96,14 @@ def view_of(place: str, view: Mapping[str, Any]) -> Any:
     if part is None:
         return found
     return found.part(int(part) if part.isdecimal() and len(part) < 9 else part)
+
+
+def _configurations(place: str, view: Mapping[str, Any]) -> Any:
+    """Open another set: of a store, the same part; of a file, as it is."""
+    from lsg_ray.statistics.configurations import is_array_file, read_array
+
+    if not is_array_file(place):
+        return view_of(place, {**view, "where": None})
+    if view.get("canonical"):
+        raise InputError(f"{place}: --canonical takes stores only; their networks are known")
+    return read_array(place)

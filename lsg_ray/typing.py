@@ -37,6 +37,13 @@ ReferencesLike: TypeAlias = "References | Ensemble | Place | ArrayLike"
 MomentsLike: TypeAlias = "xarray.Dataset | Ensemble | Place | tuple[ArrayLike, ArrayLike]"
 
 
+class As:
+    """Marks an argument that a command or a specification gives as a narrower type."""
+
+    def __init__(self, kind: object) -> None:
+        self.kind = kind
+
+
 class APlace:
     """Marks an argument that a command or a specification gives as a path or URL."""
 

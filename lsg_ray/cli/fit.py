@@ -9,8 +9,7 @@ import click
 
 from lsg_ray.cli.options import draw
 from lsg_ray.cli.output import as_json, overwrite, print_result, table
-from lsg_ray.cli.places import PLACE, check_outputs, figure_at, result_at
-from lsg_ray.cli.stages import part_place
+from lsg_ray.cli.places import PLACE, check_outputs, figure_at, part_place, result_at
 from lsg_ray.errors import InputError
 
 
@@ -166,7 +165,7 @@ def check(
     Three-body correlations, energies of the stored configurations against their accuracy, and
     references of low, medium and high energy.
     """
-    from lsg_ray.cli.measure import measuring
+    from lsg_ray.cli.symmetry import measuring
     from lsg_ray.ising import checks
     from lsg_ray.ising.model import load_model
     from lsg_ray.ising.references import choose_references, save_references
@@ -183,7 +182,7 @@ def check(
     ising = load_model(model)
     if triples is None:
         triples = min(10_000, math.comb(ising.n_spins, 3))
-    with measuring(store, False, as_json, options) as (view, progress):
+    with measuring(store, as_json, options) as (view, progress):
         energies = checks.configuration_energies(ising, view, seed=seed, progress=progress)
         chosen = None if references is None else choose_references(energies, view, count)
         third = checks.three_body(

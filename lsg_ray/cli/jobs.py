@@ -237,19 +237,15 @@ def run_stage(stage: str, arguments: list[str]) -> None:
 
 
 def _command_of(stage: str) -> click.Command:
-    from lsg_ray.cli import measure
     from lsg_ray.cli.main import cli
 
     context = click.Context(cli)
     if stage in GROUPS:
         names = [name for name, (group, _) in all_stages().items() if group == stage]
         found = {name: cli.get_command(context, name) for name in names}
-        by_hand = {"moments": measure.moments, "overlaps": measure.overlaps,
-                   "distances": measure.distances}  # fmt: skip
         return click.Group(
             stage,
-            commands={n: c for n, c in found.items() if c is not None}
-            | (by_hand if stage == "statistics" else {}),
+            commands={n: c for n, c in found.items() if c is not None},
             help=f"Commands of the group {stage}.",
         )
     command = cli.get_command(context, "run" if stage == "pipeline" else stage)

@@ -17,13 +17,12 @@ import click
 from lsg_ray import __version__
 from lsg_ray.cli import (
     catalogue,
-    cluster,
     fit,
     jobs,
-    measure,
     rsb,
     runs,
     stores,
+    symmetry,
 )
 from lsg_ray.cli.output import printable, show, shown_warnings
 from lsg_ray.errors import LsgError, masked, out_of_memory
@@ -98,13 +97,8 @@ for _command in (
     stores.info,
     stores.verify,
     stores.query,
-    measure.moments,
-    measure.overlaps,
-    measure.distances,
-    measure.canonicalize,
-    measure.permute,
-    measure.embed,
-    cluster.cluster,
+    symmetry.canonicalize,
+    symmetry.permute,
     fit.fit,
     fit.check,
     rsb.rsb,

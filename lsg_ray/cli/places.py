@@ -71,6 +71,16 @@ def figure_at(place: str | None) -> Output:
     return Output("--figure", place, _check_figure)
 
 
+def part_place(place: str, part: str) -> str:
+    """Return MODEL-PART.zarr for MODEL.zarr."""
+    above, slash, name = place.rstrip("/").rpartition("/")
+    path = Path(name)
+    if not path.name or path.name == ".." or not part.replace("_", "").isalnum():
+        raise InputError(f"--part {part} of {place!r} given; a name of a part, of a file")
+    # Not through Path, which would take a slash from a URL.
+    return f"{above}{slash}{path.stem}-{part}{path.suffix}"
+
+
 def check_outputs(
     outputs: Sequence[Output], inputs: Iterable[str | None], overwrite: bool = False
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import click
@@ -14,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from lsg_ray.cli.options import draw
 from lsg_ray.cli.output import print_result, table
-from lsg_ray.cli.places import PLACE, check_outputs, figure_at, result_at
+from lsg_ray.cli.places import PLACE, check_outputs, figure_at, part_place, result_at
 from lsg_ray.errors import InputError
 from lsg_ray.stage import ENSEMBLE, MODEL, SOLUTIONS, Stage, literals_of
 from lsg_ray.typing import APlace, ListOf
@@ -46,7 +45,13 @@ def command_of(stage: Stage, line: str) -> click.Command:
     kinds = list(stage.reads.values())
     params: list[click.Parameter] = [*_inputs(stage)]
     params.append(
-        click.Option(["--out"], required=True, type=PLACE, metavar="RESULT", help="Zarr to write.")
+        click.Option(
+            ["--out"],
+            required=True,
+            type=PLACE,
+            metavar="RESULT",
+            help="Zarr or .npz to write." if stage.archive else "Zarr to write.",
+        )
     )
     params += [_option(name, field) for name, field in stage.config.model_fields.items()]
     if stage.figures:
@@ -177,7 +182,7 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
         {name: given[name] for name in stage.config.model_fields if given[name] is not None}
     )
     jobs = _jobs(stage, given)
-    named = [result_at(job.out) for job in jobs]
+    named = [result_at(job.out, archive=stage.archive) for job in jobs]
     beside = {place: earlier_result(place, stage) for place in given.get("beside", ())}
     named_by_options = [
         given[name]
@@ -201,7 +206,8 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
     if figure is not None:
         draw(figure, stage.figures[0].drawn(results | beside))
     told = {
-        job.part: {"out": job.out, **stage.shown(results[job.part])} for job in jobs
+        job.part: {"out": job.out, **_used(results[job.part]), **stage.shown(results[job.part])}
+        for job in jobs
     }  # fmt: skip
     about = {"figure": figure, "seconds": time.perf_counter() - began}
     if list(told) == [""]:
@@ -211,6 +217,12 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
         whole = {"parts": told, **about}
         text = "\n\n".join(table({"part": part, **values}) for part, values in told.items())
     print_result(dict(whole), as_json, text)
+
+
+def _used(result: Any) -> dict[str, Any]:
+    """Say how much of a store was there: it may still be sampled."""
+    names = ("complete_configurations", "planned_configurations")
+    return {name: result.attrs[name] for name in names if name in result.attrs}
 
 
 def earlier_result(place: str, stage: Stage) -> Any:
@@ -248,13 +260,3 @@ def _jobs(stage: Stage, given: dict[str, Any]) -> list[_Job]:
              part_place(given["out"], part))
         for part in parts
     ]  # fmt: skip
-
-
-def part_place(place: str, part: str) -> str:
-    """Return MODEL-PART.zarr for MODEL.zarr."""
-    above, slash, name = place.rstrip("/").rpartition("/")
-    path = Path(name)
-    if not path.name or path.name == ".." or not part.replace("_", "").isalnum():
-        raise InputError(f"--part {part} of {place!r} given; a name of a part, of a file")
-    # Not through Path, which would take a slash from a URL.
-    return f"{above}{slash}{path.stem}-{part}{path.suffix}"

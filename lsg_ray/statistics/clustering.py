@@ -17,10 +17,11 @@ Softw. 53(9), 2013.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import xarray
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
@@ -28,6 +29,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.symmetry import log_group_order
 from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.aligned import (
     Alignment,
     Distances,
@@ -57,11 +59,10 @@ from lsg_ray.statistics.gaussian import (
     pair_modes,
     upper,
 )
-from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.hierarchy import cophenetic, correlation, leaf_order
 from lsg_ray.statistics.modes import NAME
+from lsg_ray.typing import Count, Floats, Natural, Progress, Seed
 
-Floats = NDArray[np.float64]
 Linkage = Literal["single", "complete", "average", "weighted", "centroid", "median", "ward"]
 LINKAGES: tuple[Linkage, ...] = get_args(Linkage)
 #: Linkages whose formulas are of squared Euclidean distances.
@@ -80,12 +81,12 @@ def cluster(
     ensemble: ConfigurationsLike,
     *,
     alignment: Alignment | None = None,
-    reference: int = 0,
+    reference: Natural = 0,
     linkage: Linkage = "average",
-    configurations: int | None = None,
-    bins: int | None = None,
+    configurations: Annotated[int, Ge(FEWEST)] | None = None,
+    bins: Count | None = None,
     network: NetworkSpec | Sequence[int] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Cluster configurations by their distance after reordering of the hidden units.
@@ -111,7 +112,7 @@ def cluster(
         ``single``, ``complete``, ``average``, ``weighted``; for real weights also ``centroid``,
         ``median`` and ``ward``.
     configurations
-        So many, at random; all by default.
+        That many configurations, at random; all by default.
     bins
         Equal bins of the histogram from the smallest distance to the largest; by default after
         Freedman and Diaconis, `MOST_BINS` at most.
@@ -374,3 +375,18 @@ def _tests(fit: GaussianFit, modes: PairModes) -> dict[str, Any]:
         ),
         "peaks": modes.peaks,
     }
+
+
+#: What a person is shown of a clustering.
+SHOWN = (
+    "configurations", "n_weights", "alignment", "reference", "linkage", "metric",
+    "log_group_order", "n_pairs", "mean_before", "std_before", "mean", "mean_stderr", "std",
+    "independent", "relative_mean_before", "relative_mean", "gaussian_kolmogorov",
+    "gaussian_p_value", "gaussian_accepted", "modes", "modes_p_value", "peaks",
+    "cophenetic_correlation",
+)  # fmt: skip
+STAGE = Stage(
+    "cluster", cluster, reads={"ensemble": ENSEMBLE}, summary=SHOWN, hidden={"network"},
+    unit="steps",
+    figures=[Figure("lsg_ray.report.figures.clustering:clustering_figure", "Clusters")],
+)  # fmt: skip

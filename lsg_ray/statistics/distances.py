@@ -13,6 +13,7 @@ import xarray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
+from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import (
     Configurations,
     ConfigurationsLike,
@@ -20,10 +21,10 @@ from lsg_ray.statistics.configurations import (
     check_same_weights,
 )
 from lsg_ray.statistics.euclidean import euclidean_histogram, euclidean_matrix, euclidean_neighbours
-from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.neighbours import nearest_neighbours
-from lsg_ray.statistics.overlaps import check_alone, overlaps
+from lsg_ray.statistics.overlaps import AVERAGES, check_alone, overlaps
 from lsg_ray.statistics.pairs import as_words
+from lsg_ray.typing import Count, Natural, Progress, Seed, Several
 
 #: Largest matrix of distances, in entries: 20,000 × 20,000.
 MAX_MATRIX = 400_000_000
@@ -35,28 +36,40 @@ def distances(
     other: ConfigurationsLike | None = None,
     *,
     references: ConfigurationsLike | None = None,
-    nearest: int = 0,
+    nearest: Natural = 0,
     matrix: bool = False,
-    configurations: int | None = None,
-    pairs: int | None = None,
-    bins: int = 100,
-    seed: int = 0,
+    configurations: Several | None = None,
+    pairs: Count | None = None,
+    bins: Count = 100,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Histogram the distances within an ensemble, between two, or to references.
 
     Parameters
     ----------
-    ensemble, other, references, configurations, pairs, seed, progress
-        As in `overlaps`; weights may also be real-valued (then neither `pairs` nor nulls).
+    ensemble
+        Ensemble, view, or array (M, N), of ±1 or of real numbers (then neither `pairs` nor nulls).
+    other
+        Another set, a store or an array file: between the two instead of within the first.
+    references
+        Instead, of every configuration to each of these (R, N): one histogram for each.
     nearest
-        Also find so many nearest configurations of each reference; with the ensemble itself as
+        Also find that many nearest configurations of each reference; with the ensemble itself as
         references, none is a neighbour of itself.
     matrix
         Also return all distances as a matrix: (configuration, configuration_), (configuration,
         other) or (reference, configuration).
     bins
-        Of the histogram of Euclidean distances, from the smallest to the largest.
+        Bins of the histogram of Euclidean distances, from the smallest to the largest.
+    configurations
+        All pairs of that many configurations (of each set), drawn without replacement.
+    pairs
+        That many random pairs that share no configuration; by default all pairs.
+    seed
+        Of the draws.
+    progress
+        Told ``(tasks done, tasks in all)``.
 
     Returns
     -------
@@ -172,3 +185,9 @@ def _matrix(
     found = np.empty((len(a), len(b)), wide)
     hamming.write_distances(read_only(a, np.uint64), read_only(b.T, np.uint64), found)
     return (dims, found, {"units": "weights"})
+
+
+STAGE = Stage(
+    "distances", distances, summary=AVERAGES,
+    reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS, "references": CONFIGURATIONS},
+)  # fmt: skip

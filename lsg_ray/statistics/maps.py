@@ -23,6 +23,7 @@ from lsg_ray.networks.binary import Frozen, draw, initial_fields
 from lsg_ray.networks.relu import glorot_uniform
 from lsg_ray.networks.trial import Purpose
 from lsg_ray.rng import Stream, seed_sequence
+from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import (
     ArrayConfigurations,
     Configurations,
@@ -33,9 +34,9 @@ from lsg_ray.statistics.configurations import (
     stream,
 )
 from lsg_ray.statistics.euclidean import euclidean_neighbours
-from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
+from lsg_ray.typing import Count, Positive, Progress, Seed
 
 #: Fewest configurations that can be laid out.
 FEWEST = 4
@@ -60,10 +61,11 @@ def embed(
     ensemble: ConfigurationsLike,
     *,
     method: Method = "tsne",
-    configurations: int | None = None,
+    configurations: Count | None = None,
     starts: bool = False,
-    perplexity: float = 30.0,
-    seed: int = 0,
+    perplexity: Positive = 30.0,
+    color: str | None = None,
+    seed: Seed = 0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -83,6 +85,8 @@ def embed(
         configurations of a store.
     perplexity
         Neighbours that count, in t-SNE; at most a third of the points.
+    color
+        Column that a figure is coloured by; by default the accuracy.
     seed
         Of the choice and of the layout.
     threads
@@ -111,6 +115,8 @@ def embed(
     source = as_configurations(ensemble)
     if method not in ("tsne", "pca"):
         raise InputError(f"method {method!r} given; 'tsne' or 'pca'")
+    if color is not None and color not in source.columns:
+        raise InputError(f"color {color} given; columns are {', '.join(source.columns)}")
     if not perplexity > 0:
         raise InputError(f"perplexity {perplexity} given; it must be positive")
     count = source.n_rows if configurations is None else min(source.n_rows, configurations)
@@ -149,6 +155,8 @@ def embed(
         padded[learned] = values
         found[name] = ("point", padded.astype(np.int64) if name == "configuration" else padded)
     attributes = {"statistic": "map", **source.provenance(), **about, "seed": seed}
+    if color is not None:
+        attributes["color"] = color
     return xarray.Dataset(found, attrs=attributes)
 
 
@@ -280,3 +288,17 @@ def _tsne(
         "threads": jobs,
     }
     return np.asarray(layout), about
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    names = ("kl_divergence", "perplexity", "explained_variance_ratio")
+    return {
+        "points": int(found.sizes["point"]),
+        **{name: found.attrs[name] for name in names if name in found.attrs},
+    }
+
+
+STAGE = Stage(
+    "embed", embed, reads={"ensemble": ENSEMBLE}, summary=_shown, unit="steps",
+    figures=[Figure("lsg_ray.report.figures.map:map_figure", "Map")],
+)  # fmt: skip

@@ -20,15 +20,17 @@ sums, and those over real-valued weights, are float64, relative to the first row
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import xarray
+from annotated_types import Ge, Le
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
+from lsg_ray.stage import ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import (
     Configurations,
     ConfigurationsLike,
@@ -37,8 +39,10 @@ from lsg_ray.statistics.configurations import (
     take_any,
 )
 from lsg_ray.statistics.copies import Pairs, effective_groups, pairs_of_copies
-from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
+from lsg_ray.statistics.graph import compute, share, tree_reduce
+from lsg_ray.statistics.results import MOMENTS
 from lsg_ray.statistics.triples import choose_triples, triple_moments
+from lsg_ray.typing import As, Floats, Progress, Seed
 
 #: Rows whose bits are transposed at a time: 512 words a plane, six of which fit the first cache.
 ROWS = 2**15
@@ -55,17 +59,18 @@ MAX_BYTES = 8 * 2**30
 #: Largest N for which C of real-valued weights is estimated without being asked for.
 MAX_REAL_WEIGHTS = 4096
 
-Floats = NDArray[np.float64]
+#: Most triples whose third moments are asked for by number.
+MOST_TRIPLES = 10_000_000
 
 
 @public
 def moments(
     ensemble: ConfigurationsLike,
     *,
-    weights: str | ArrayLike | None = None,
-    triples: int | ArrayLike = 0,
+    weights: Annotated[str | ArrayLike | None, As(str | None)] = None,
+    triples: Annotated[int | ArrayLike, As(Annotated[int, Ge(0), Le(MOST_TRIPLES)])] = 0,
     correlations: bool | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Estimate the moments of an ensemble, of a part of it, or of a selection.
@@ -76,9 +81,10 @@ def moments(
         From `lsg_ray.open_ensemble`, possibly after ``.part(...)`` or ``.where(...)``, or an array
         (M, N).  Of a store that is still being sampled, the complete blocks are used.
     weights
-        Of configurations, (M,), none negative: an array or the name of a column.
+        What configurations weigh, (M,), none negative: an array or the name of a column.
     triples
-        How many distinct triples i < j < k to draw, or (T, 3) indices.  ±1 weights only.
+        Third moments of how many triples i < j < k, drawn at random, or (T, 3) indices.  ±1
+        weights only.
     correlations
         Whether to estimate C; by default yes, but not for over `MAX_REAL_WEIGHTS` real weights.
     seed
@@ -591,3 +597,20 @@ def _finished(result: xarray.Dataset, source: Configurations) -> xarray.Dataset:
         coordinates["weight_"] = ("weight_", coordinates["weight"][1])
     attributes = {"statistic": "moments", **source.provenance(), **result.attrs}
     return result.assign_coords(coordinates).assign_attrs(attributes)
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    m = found["m"].values
+    return {
+        "n_weights": int(m.size),
+        **{k: found.attrs[k] for k in ("count", "effective_count") if k in found.attrs},
+        "frozen": int((abs(m) == 1).sum()),
+        "mean_abs_m": float(abs(m).mean()),
+        "max_m_stderr": float(found["m_stderr"].max()),
+    }
+
+
+STAGE = Stage(
+    "moments", moments, reads={"ensemble": ENSEMBLE}, summary=_shown, hidden={"correlations"},
+    archive=MOMENTS,
+)  # fmt: skip

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
+from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import (
     Configurations,
     ConfigurationsLike,
     as_configurations,
     check_same_weights,
 )
-from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.pairs import (
     PairCounts,
     Related,
@@ -37,8 +37,7 @@ from lsg_ray.statistics.pairs import (
     probability_error,
 )
 from lsg_ray.statistics.references import count_to_references
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Count, Floats, Progress, Seed, Several
 
 
 @public
@@ -47,9 +46,9 @@ def overlaps(
     other: ConfigurationsLike | None = None,
     *,
     references: ConfigurationsLike | None = None,
-    configurations: int | None = None,
-    pairs: int | None = None,
-    seed: int = 0,
+    configurations: Several | None = None,
+    pairs: Count | None = None,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Histogram overlaps at the N + 1 values that q can take.
@@ -59,13 +58,13 @@ def overlaps(
     ensemble
         Ensemble, view, canonical or permuted view, or array (M, N), of ±1.
     other
-        Overlaps between the two sets instead of within the first.
+        Another set, a store or an array file: between the two instead of within the first.
     references
-        Overlaps of every configuration with each of these (R, N) instead, one histogram for each.
+        Instead, of every configuration to each of these (R, N): one histogram for each.
     configurations
-        All pairs of so many configurations (of each set), drawn without replacement.
+        All pairs of that many configurations (of each set), drawn without replacement.
     pairs
-        So many random pairs that share no configuration; by default all pairs.
+        That many random pairs that share no configuration; by default all pairs.
     seed
         Of the draws.
     progress
@@ -304,3 +303,14 @@ def _to_references(
         "random_std": n**-0.5,
     }
     return _dataset(variables, q, attributes)
+
+
+#: What a person is shown of a distribution.
+AVERAGES = (
+    "configurations", "other_configurations", "references", "n_pairs", "mean", "mean_stderr",
+    "std", "std_stderr", "independent_mean", "independent_std", "random_std",
+)  # fmt: skip
+STAGE = Stage(
+    "overlaps", overlaps, summary=AVERAGES,
+    reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS, "references": CONFIGURATIONS},
+)  # fmt: skip

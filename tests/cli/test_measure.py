@@ -34,6 +34,8 @@ def test_moments__are_those_of_python(lsg, store, tmp_path):
         expected = moments(view)
         stored = xarray.open_zarr(tmp_path / "m")
         assert (stored["C"].values == expected["C"].values).all()
+        assert stored.attrs.pop("stage") == "moments"
+        assert "seed" in stored.attrs.pop("options")
         assert stored.attrs == expected.attrs
         assert (ran.json["count"], ran.json["n_weights"]) == (view.n_rows, view.n_weights)
 
@@ -108,7 +110,7 @@ CASES = {
     "embed": (("--method", "pca"), lambda e: lsg_ray.embed(e, method="pca")),
     "embed canonical": (
         ("--method", "pca", "--canonical", "--color", "loss"),
-        lambda e: lsg_ray.embed(lsg_ray.canonicalize(e), method="pca"),
+        lambda e: lsg_ray.embed(lsg_ray.canonicalize(e), method="pca", color="loss"),
     ),
 }
 
@@ -125,7 +127,7 @@ def test_commands__write_what_python_gives(lsg, deep, tmp_path, case):
     stored, expected = xarray.open_zarr(tmp_path / "o"), measure(deep)
     for name in expected.data_vars:
         np.testing.assert_array_equal(stored[name].values, expected[name].values)
-    assert stored.attrs.keys() == expected.attrs.keys()
+    assert stored.attrs.keys() == {*expected.attrs, "stage", "options"}
     text = lsg(command, deep.url, "--out", tmp_path / "o", "--overwrite", *words)
     assert text.code == 0
     assert str(tmp_path / "o") in text.out
@@ -208,10 +210,10 @@ def test_canonicalize_and_permute__make_stores(lsg, deep, tmp_path):
         (("overlaps", "--address", "x" * 300 + ":1"), "write auto, host:port"),
         (("distances", "--nearest", "3"), "of which references"),
         (("distances", "--matrix", "--pairs", "3"), "matrix and pairs given"),
-        (("embed", "--color", "shape"), "--color shape given"),
+        (("embed", "--color", "shape"), "color shape given"),
         (("embed", "--figure", "f.pdf"), "name a .png file"),
         (("embed", "--figure", "no/f.png"), "no such folder"),
-        (("embed", "--perplexity", "nan"), "perplexity nan given"),
+        (("embed", "--perplexity", "nan"), "perplexity: nan given"),
         (("embed", "--configurations", "3"), "a map takes 4"),
         (("moments", "--weights", "weights"), "columns of"),
         (("canonicalize", "--labels", "SAME"), "name two places"),

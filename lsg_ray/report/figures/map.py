@@ -11,7 +11,7 @@ from lsg_ray.report.style import GREY, accuracy_colours, new_figure, round_ticks
 
 
 @styled
-def map_figure(map_: xarray.Dataset, color: str = "accuracy") -> Figure:
+def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
     """Draw a map: starts as open grey circles, learned configurations coloured by a column.
 
     Parameters
@@ -19,13 +19,14 @@ def map_figure(map_: xarray.Dataset, color: str = "accuracy") -> Figure:
     map_
         From `lsg_ray.statistics.maps.embed`.
     color
-        Column of the map.
+        Column of the map; by default the one that it was made with, or the accuracy.
 
     Raises
     ------
     InputError
         It has no such column.
     """
+    color = color or str(map_.attrs.get("color", "accuracy"))
     if color not in map_:
         raise InputError(
             f"color {color!r} given; the map has {', '.join(map(str, map_.data_vars))}"
