@@ -14,6 +14,8 @@ Of ReLU networks, in place of moments, maps and models: walks.zarr, constrained.
 paths-ALIGNMENT.zarr, swaps.zarr, curvature.zarr, surface.zarr, clusters-ALIGNMENT.zarr,
 replicas.zarr, and sk-TEMPERATURE.zarr to compare those with.
 
+A specification with a ``study`` has its steps computed instead: STEP.zarr; see `lsg_ray.study`.
+
 Run again, it resumes: the ensemble's missing blocks are sampled, statistics, which take seconds,
 are computed anew, and of the landscape what is missing or belongs to fewer configurations.
 """
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -42,12 +44,14 @@ from lsg_ray.ising.dynamics import Task
 from lsg_ray.ising.survey import Survey, cannot_survey, survey
 from lsg_ray.landscape.survey import Survey as SolutionSurvey
 from lsg_ray.places import expanded, refuse_file_name
-from lsg_ray.spec import Spec, as_yaml
+from lsg_ray.spec import Spec, as_yaml, load_spec
+from lsg_ray.stages import stage_of
 from lsg_ray.statistics.before_after import CONFIGURATIONS, symmetry_effect
 from lsg_ray.statistics.maps import FEWEST, embed
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
 from lsg_ray.statistics.results import check_target, kept, save_result
+from lsg_ray.study import Outcome, run_study
 
 Result = TypeVar("Result")
 
@@ -89,7 +93,9 @@ def run(
     -------
     dict
         The ensemble's `info`, the path of the ``report``, the ``landscape`` (verdict, hysteresis
-        and entropy by part), and ``stage_seconds``.
+        and entropy by part), and ``stage_seconds``; of a specification with a ``study``, in place
+        of the landscape, ``study`` (what is shown of each step, or why it ``failed``) and
+        ``failed``, the names of those.
 
     Raises
     ------
@@ -113,6 +119,16 @@ def run(
     (place / "spec.yaml").write_text(as_yaml(spec))
     timed("verify", lambda: _verify(store))
     ensemble = open_ensemble(store)
+    if spec.study is not None:
+        with dask_session(address, workers or None):
+            outcomes = run_study(spec.study, ensemble, place, threads=workers or None, say=say)
+        timings |= {name: outcome.seconds for name, outcome in outcomes.items()}
+        page = timed("report", lambda: _study_report(place, ensemble, dataset, outcomes))
+        return {
+            **ensemble.info(), "report": str(page), "study": _told(outcomes),
+            "failed": [name for name, outcome in outcomes.items() if outcome.result is None],
+            "stage_seconds": timings,
+        }  # fmt: skip
     if not ensemble.binary:
         with dask_session(address, workers or None):
             walked = timed("landscape", lambda: _walk(place, ensemble, landscape, say))
@@ -151,6 +167,10 @@ def report(folder: str | os.PathLike[str]) -> Path:
         )
     ensemble = open_ensemble(place / "ensemble.zarr")
     dataset = load_dataset(ensemble.spec.dataset, download=False)
+    if (place / "spec.yaml").is_file() and (study := load_spec(place / "spec.yaml").study):
+        with _of_others(place):
+            outcomes = run_study(study, ensemble, place, only_cached=True)
+            return _study_report(place, ensemble, dataset, outcomes)
     measured = _measure(ensemble, place) if ensemble.binary else {}
     with _of_others(place):
         if not ensemble.binary:
@@ -234,6 +254,29 @@ def _explore(
         return survey(ensemble, found, place, task=task, say=say)
     except InputError as error:
         return f"No model: {error}."
+
+
+def _study_report(
+    place: Path, ensemble: Ensemble, dataset: Dataset, outcomes: Mapping[str, Outcome]
+) -> Path:
+    from lsg_ray.report.page import write_study_report
+    from lsg_ray.report.study import Shown
+
+    shown = [
+        Shown(name, stage_of(outcome.step.stage), outcome.result, outcome.reason)
+        for name, outcome in outcomes.items()
+    ]
+    return write_study_report(place, ensemble, dataset, shown)
+
+
+def _told(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Return what is printed of each step."""
+    return {
+        name: {"failed": outcome.reason}
+        if outcome.result is None
+        else stage_of(outcome.step.stage).shown(outcome.result)
+        for name, outcome in outcomes.items()
+    }
 
 
 def _walk(

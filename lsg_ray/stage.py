@@ -115,6 +115,8 @@ class Stage:
         Options that a study by default has, where they differ from those of the function.
     hidden
         Arguments that are for callers in Python alone.
+    makes
+        Kind of what other stages can read of it: ``model``; or ``result``.
     archive
         Arrays of an ``.npz`` of the result, where there is one; see `lsg_ray.statistics.results`.
     version
@@ -130,6 +132,7 @@ class Stage:
     figures: Sequence[Figure] = ()
     applies: Callable[..., str] = field(default=lambda *_: "")
     hidden: Collection[str] = frozenset()
+    makes: str = "result"
     archive: Any = None
     version: int = 1
     unit: str = "tasks"

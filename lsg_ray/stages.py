@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
 #: Commands that run on a cluster too and are written by hand.
 BY_HAND = (
-    "fit", "check", "rsb",
+    "check", "rsb",
 )  # fmt: skip
 #: Stages of a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
@@ -82,6 +82,10 @@ STAGES: dict[str, Entry] = {
     "surface": Entry(
         "lsg_ray.landscape.surface:STAGE", "loss landscape",
         "Loss on a plane through a solution.",
+    ),
+    "fit": Entry(
+        "lsg_ray.ising.boltzmann:STAGE", "model",
+        "Effective Ising model (J, h), checked by independent Monte Carlo.",
     ),
     "scan": Entry(
         "lsg_ray.ising.entropy:STAGE", "entropy landscape",

@@ -1,16 +1,30 @@
-"""Runs of stages: open what one reads, compute, and save the result with its provenance."""
+"""Runs of stages: open what one reads, compute, and save the result with its provenance.
+
+A study is a graph of stages over an ensemble.  Each result is saved as it is done, under a key that
+tells all it depends on: the stage with its version and options, the package's version, and the keys
+of what it reads, for an ensemble its content hash.  What has the key is not computed again.  A step
+that fails says why, and the steps that do not need it go on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import xarray
 
-from lsg_ray.errors import InputError
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.errors import InputError, LsgError
+from lsg_ray.spec.study import ENSEMBLE as SAMPLED
+from lsg_ray.spec.study import Step
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, MODEL, SOLUTIONS, Config, Kind, Stage
-from lsg_ray.statistics.pieces import forget_pieces, pieces_of
-from lsg_ray.statistics.results import save_result
+from lsg_ray.stages import stage_of
+from lsg_ray.statistics.pieces import forget_pieces, pieces_of, results_version
+from lsg_ray.statistics.results import read_kept, save_result
 from lsg_ray.typing import Progress
 
 
@@ -23,6 +37,7 @@ def compute(
     view: Mapping[str, Any] | None = None,
     threads: int | None = None,
     overwrite: bool = False,
+    key: str | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Run a stage and save its result.
@@ -41,6 +56,8 @@ def compute(
         Of functions that run on threads of their own.
     overwrite
         Whether an earlier result is replaced.
+    key
+        Saved with it: what it depends on, for `run_study`.
     progress
         Told ``(done, in all)``.
 
@@ -61,6 +78,8 @@ def compute(
     }  # fmt: skip
     found = stage.run(**opened, **options.model_dump(), **context)
     found = found.assign_attrs(stage=stage.name, options=options.model_dump_json())
+    if key is not None:
+        found = found.assign_attrs(survey=key)
     save_result(found, out, overwrite=overwrite, archive=stage.archive)
     forget_pieces(out)
     return found
@@ -81,11 +100,11 @@ def opened_as(kind: Kind, given: Any, view: Mapping[str, Any]) -> Any:
     return given  # functions open references and moments themselves
 
 
-def view_of(place: str, view: Mapping[str, Any]) -> Any:
-    """Open a store, or the chosen configurations and weights of one."""
+def view_of(place: str | Ensemble, view: Mapping[str, Any]) -> Any:
+    """Open a store, if it is not open, or the chosen configurations and weights of one."""
     from lsg_ray.ensemble.reader import open_ensemble
 
-    found: Any = open_ensemble(place)
+    found: Any = open_ensemble(place) if isinstance(place, str) else place
     if view.get("where"):
         found = found.where(view["where"])
     if view.get("canonical"):
@@ -107,3 +126,108 @@ def _configurations(place: str, view: Mapping[str, Any]) -> Any:
     if view.get("canonical"):
         raise InputError(f"{place}: --canonical takes stores only; their networks are known")
     return read_array(place)
+
+
+class Outcome(NamedTuple):
+    """What became of a step: its result, or the reason why there is none; seconds that it took.
+
+    cached: whether the result is of an earlier run.
+    """
+
+    step: Step
+    result: xarray.Dataset | None
+    reason: str
+    seconds: float
+    cached: bool
+
+
+def run_study(
+    steps: Mapping[str, Step],
+    ensemble: Ensemble,
+    folder: Path,
+    *,
+    threads: int | None = None,
+    only_cached: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
+) -> dict[str, Outcome]:
+    """Compute the steps of a study that are not there yet.
+
+    Parameters
+    ----------
+    steps
+        From `lsg_ray.spec.study.parse_study`: those first that others read.
+    ensemble
+        What they are of.
+    folder
+        Where results are saved: ``STEP.zarr``.
+    threads
+        Of functions that run on threads of their own.
+    only_cached
+        Whether results that are not there are left out.
+    say
+        Told a line as each step begins.
+    progress
+        Told ``(done, in all)`` of a step.
+    """
+    keys = {SAMPLED: str(ensemble.info()["content_hash"])}
+    outcomes: dict[str, Outcome] = {}
+    for name, step in steps.items():
+        began = time.perf_counter()
+        result, reason, cached = None, _missing(step, outcomes), False
+        if not reason:
+            say(name if name == step.stage else f"{name} ({step.stage})")
+            keys[name] = step_key(step, keys)
+            result = read_kept(folder / f"{name}.zarr", keys[name])
+            cached = result is not None
+        if not reason and result is None and only_cached:
+            reason = "not computed"
+        if not reason and result is None:
+            try:
+                result = _computed(name, step, ensemble, outcomes, folder, keys[name], threads,
+                                   progress)  # fmt: skip
+            except LsgError as error:
+                reason = str(error)
+        seconds = round(time.perf_counter() - began, 3)
+        outcomes[name] = Outcome(step, result, reason, seconds, cached)
+    return outcomes
+
+
+def step_key(step: Step, keys: Mapping[str, str]) -> str:
+    """Return a digest of all that the result of a step depends on; keys: of what it may read."""
+    stage = stage_of(step.stage)
+    options = stage.options(step.options).model_dump(mode="json")
+    reads = {name: source and keys[source] for name, source in step.inputs.items()}
+    told = [step.stage, stage.version, results_version(), options, step.view, reads]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _missing(step: Step, outcomes: Mapping[str, Outcome]) -> str:
+    """Return which step that is needed has failed, as text; empty if none has."""
+    for source in step.inputs.values():
+        if source is not None and source in outcomes and outcomes[source].result is None:
+            return f"needs {source}, of which there is no result"
+    return ""
+
+
+def _computed(
+    name: str, step: Step, ensemble: Ensemble, outcomes: Mapping[str, Outcome], folder: Path,
+    key: str, threads: int | None, progress: Progress | None,
+) -> xarray.Dataset:  # fmt: skip
+    stage = stage_of(step.stage)
+    inputs: dict[str, Any] = {}
+    for argument, source in step.inputs.items():
+        kind = stage.reads[argument]
+        if source is None:
+            inputs[argument] = None
+        elif source == SAMPLED:
+            seen = kind in (ENSEMBLE, SOLUTIONS, CONFIGURATIONS)
+            inputs[argument] = view_of(ensemble, step.view) if seen else ensemble
+        else:
+            inputs[argument] = outcomes[str(source)].result
+    if why := stage.applies(*(value for value in inputs.values() if value is not None)):
+        raise InputError(why)
+    return compute(
+        stage, inputs, stage.options(step.options), out=str(folder / f"{name}.zarr"),
+        threads=threads, overwrite=True, key=key, progress=progress,
+    )  # fmt: skip

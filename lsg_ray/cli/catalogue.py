@@ -72,6 +72,6 @@ def spec_show(spec: str, as_json: bool, **options: Any) -> None:
     from lsg_ray.spec import as_yaml
 
     resolved = load_specification(spec, options)
-    tree = resolved.model_dump(mode="json")
+    tree = resolved.tree()
     text = as_yaml(resolved) + f"# spec hash: {resolved.hash}"
     print_result({"spec": tree, "hash": resolved.hash}, as_json, text)

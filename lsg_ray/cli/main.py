@@ -32,7 +32,8 @@ from lsg_ray.stages import GROUPS, all_stages, stage_of
 _GROUP_OF = {
     "run": "sampling", "sample": "sampling", "estimate": "sampling", "data": "sampling",
     "spec": "sampling", "info": "store", "verify": "store", "query": "store", "submit": "cluster",
-    "jobs": "cluster", "report": "project",
+    "jobs": "cluster", "report": "project", "canonicalize": "statistics", "permute": "statistics",
+    "fit": "model", "check": "model", "rsb": "statistics",
 }  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143
@@ -42,7 +43,7 @@ class _Commands(click.Group):
     """Commands written by hand and those of stages, which are made when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *all_stages()]
+        return list(dict.fromkeys([*super().list_commands(ctx), *all_stages()]))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         found = super().get_command(ctx, name)

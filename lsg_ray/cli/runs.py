@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, cell, percent, print_result, say, table
+from lsg_ray.cli.output import as_json, cell, percent, print_result, say, show, table
 from lsg_ray.cli.places import PLACE, refuse_overlap
 from lsg_ray.errors import InputError
 
@@ -44,8 +45,15 @@ def run(spec: str, out: str, landscape: bool, as_json: bool, **options: Any) -> 
     result = run(
         specification, out, landscape=landscape, say=say(as_json), **where_to_run(options, as_json)
     )
-    verdicts = [_told(name, found) for name, found in result["landscape"].items()]
+    if "study" in result:
+        verdicts = [f"{name}: {cell(found)}" for name, found in result["study"].items()]
+    else:
+        verdicts = [_told(name, found) for name, found in result["landscape"].items()]
     print_result(result, as_json, "\n".join([*verdicts, f"report: {result['report']}"]))
+    if failed := result.get("failed"):
+        show(f"lsg: {len(failed)} of {len(result['study'])} steps failed: {', '.join(failed)}; "
+             "what is finished is kept: run the same command again", err=True)  # fmt: skip
+        sys.exit(1)
 
 
 def _told(name: str, found: Any) -> str:

@@ -38,16 +38,17 @@ from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bethe import fit_bp
 from lsg_ray.ising.exact import fit_exact
-from lsg_ray.ising.fitted import Fitted, Progress, deviation
+from lsg_ray.ising.fitted import Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.montecarlo import GroupMeans, sample_in_groups
 from lsg_ray.ising.pcd import fit_pcd
 from lsg_ray.ising.pseudolikelihood import fit_plm
 from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
+from lsg_ray.stage import MOMENTS, Stage
 from lsg_ray.statistics.configurations import Columns, Configurations
 from lsg_ray.statistics.pairs import choose_rows
+from lsg_ray.typing import Floats, MomentsLike, Positive, Progress, Seed, Several
 
-Floats = NDArray[np.float64]
 Method = Literal["pcd", "bp", "plm", "exact"]
 
 #: 1 − |m| that frozen weights are given if M is unknown.
@@ -246,6 +247,75 @@ def fit_parts(
         tell = None if progress is None else _shifted(progress, place, len(chosen))
         found[part] = fit_boltzmann(some, method=method, progress=tell, **options)
     return found
+
+
+@public
+def fit_model(
+    moments: MomentsLike,
+    *,
+    part: str = "full",
+    method: Method = "pcd",
+    seconds: Positive | None = None,
+    correlations: Literal["beliefs", "response"] | None = None,
+    margin: float | None = None,
+    l1: float | Literal["auto"] | None = None,
+    l2: float | None = None,
+    count: Several | None = None,
+    decimate: Literal["coupling", "free-energy"] | None = None,
+    pseudocount: Positive | None = None,
+    rounding: float = ROUNDING,
+    seed: Seed = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Fit an effective Ising model, and check it by independent Monte Carlo.
+
+    Parameters
+    ----------
+    moments
+        As `fit_boltzmann` takes them.
+    part
+        LB, ITR, RB, or full for all weights.
+    method
+        Persistent chains (pcd), cavity method (bp), pseudolikelihood (plm), enumeration (exact).
+    seconds
+        Of pcd: time to fit.
+    correlations
+        Of bp: match the beliefs of pairs (by default), or their linear response.
+    margin
+        Of bp: stay below the border of stability, for scans; say 0.05.
+    l1
+        Of plm: penalty; 0.01 by default.
+    l2
+        Of plm, pcd, exact: penalty on J squared.
+    count
+        Of plm: that many configurations, at random.
+    decimate
+        Of plm: remove couplings.
+    pseudocount
+        1 − |m| given to frozen weights.
+    rounding
+        By how much given m and C may be off each, as rounded ones are.
+    seed
+        Of chains and starts.
+    threads, progress
+        As in `fit_boltzmann`.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``J`` (weight, weight_) and ``h`` (weight); attributes as the report of `fit_boltzmann`.
+    """
+    of_method: dict[str, Any] = {
+        "seconds": seconds, "correlations": correlations, "margin": margin, "l1": l1, "l2": l2,
+        "count": count, "decimate": decimate, "pseudocount": pseudocount,
+    }  # fmt: skip
+    chosen = {name: value for name, value in of_method.items() if value is not None}
+    fit = fit_parts(
+        moments, [part], method=method, rounding=rounding, seed=seed, threads=threads,
+        progress=progress, **chosen,
+    )[part]  # fmt: skip
+    return fit.model.to_dataset()
 
 
 def _part(given: Target | Configurations, part: str) -> Target | Configurations:
@@ -467,3 +537,10 @@ _METHODS: dict[str, Callable[..., Fitted]] = {
     "plm": fit_plm,
     "exact": fit_exact,
 }
+
+
+STAGE = Stage(
+    "fit", fit_model, reads={"moments": MOMENTS}, makes="model", unit="steps",
+    summary=("method", "converged", "reason", "delta", "rms_m", "rms_C", "noise_C", "frozen",
+             "duplicates", "moments_change"),
+)  # fmt: skip

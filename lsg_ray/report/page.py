@@ -29,6 +29,7 @@ from lsg_ray.report.section import Section
 from lsg_ray.report.sections import SETS, inputs_section, rejected_counts, sections
 from lsg_ray.report.solutions import TITLES as SOLUTION_TITLES
 from lsg_ray.report.solutions import solution_sections
+from lsg_ray.report.study import Shown, study_sections
 from lsg_ray.spec import Spec
 from lsg_ray.spec import as_yaml as spec_as_yaml
 from lsg_ray.spec.reading import Dumper
@@ -133,6 +134,17 @@ def write_solutions_report(
         drawn = solution_sections(ensemble, dataset, survey, glass=glass)
     drawn.append(inputs_section(ensemble, dataset))
     return _compose(target, ensemble, dataset, drawn, provenance(ensemble), SOLUTION_TITLES)
+
+
+def write_study_report(
+    folder: str | os.PathLike[str], ensemble: Ensemble, dataset: Dataset, steps: Sequence[Shown]
+) -> Path:
+    """Write ``report.html`` of a study, a section for each step; see `write_report`."""
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; name a folder for the report")
+    drawn = [*study_sections(steps), inputs_section(ensemble, dataset)]
+    return _compose(target, ensemble, dataset, drawn, provenance(ensemble), [])
 
 
 def _compose(

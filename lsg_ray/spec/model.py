@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from lsg_ray.errors import SpecError
 from lsg_ray.spec.sections import (
@@ -53,6 +53,27 @@ class Spec(Section):
     network: NetworkSpec = NetworkSpec()
     training: TrainingSpec = TrainingSpec()
     ensemble: EnsembleSpec = EnsembleSpec()
+    #: No part of an ensemble's identity: the same may be studied in many ways.
+    study: dict[str, Any] | None = Field(
+        None, exclude=True, description="Stages to compute, by name; null for those of the family."
+    )
+
+    @field_validator("study", mode="before")
+    @classmethod
+    def _steps(cls, given: Any) -> Any:
+        if given is None:
+            return None
+        from lsg_ray.spec.study import Step, parse_study
+
+        known = isinstance(given, Mapping) and all(isinstance(one, Step) for one in given.values())
+        return dict(given) if known else parse_study(given)
+
+    def tree(self) -> dict[str, Any]:
+        """Return all fields as plain values, the study too."""
+        tree = self.model_dump(mode="json")
+        if self.study is not None:
+            tree["study"] = {name: step.words() for name, step in self.study.items()}
+        return tree
 
     @model_validator(mode="before")
     @classmethod
@@ -130,7 +151,7 @@ class Spec(Section):
         >>> Spec().replace(ensemble={"count": 10}).ensemble.count
         10
         """
-        tree = self.model_dump(mode="json")
+        tree = self.tree()
         for section, changes in sections.items():
             tree[section].update(changes)
         return parse_spec(tree)

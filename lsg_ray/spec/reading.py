@@ -188,7 +188,7 @@ def as_yaml(spec: Spec, dumper: type[Dumper] = Dumper, **options: Any) -> str:
     >>> as_yaml(parse_spec({"name": "1e6"})).splitlines()[1]
     "name: '1e6'"
     """
-    return str(yaml.dump(spec.model_dump(mode="json"), Dumper=dumper, sort_keys=False, **options))
+    return str(yaml.dump(spec.tree(), Dumper=dumper, sort_keys=False, **options))
 
 
 def _require_plain(given: Any, node: yaml.ScalarNode) -> None:

@@ -1,0 +1,124 @@
+"""The ``study`` of a specification: which stages are computed, with which options, on what.
+
+    study:
+      moments: {}                                     # a stage with its defaults
+      model: {stage: fit, method: bp, margin: 0.05}   # a name of one's own
+      scan: {count: 4}                                # reads the model and the ensemble
+      scan-low: {stage: scan, model: model, beta: 0.5}
+
+What a step reads is ``ensemble`` or another step, by the name of the argument; where there is one
+choice, it need not be named.  A step names stages that are installed, and never a module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, NamedTuple
+
+from lsg_ray.errors import InputError
+from lsg_ray.stages import stage_of
+
+#: Names of steps: of files too.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+#: What all steps may read, sampled before them.
+ENSEMBLE = "ensemble"
+_VIEW = ("where", "part", "canonical")
+#: Most steps of a study.
+MOST = 1000
+
+
+class Step(NamedTuple):
+    """One computation: the stage; by argument what it reads; the view of ensembles; options."""
+
+    stage: str
+    inputs: dict[str, str | None]
+    view: dict[str, Any]
+    options: dict[str, Any]
+
+    def words(self) -> dict[str, Any]:
+        """Return what stands in a specification for it."""
+        given = {name: value for name, value in self.inputs.items() if value is not None}
+        return {"stage": self.stage, **given, **self.view, **self.options}
+
+
+def parse_study(given: Any) -> dict[str, Step]:
+    """Return the steps of a study by name, those first that others read.
+
+    Raises
+    ------
+    ValueError
+        A line for each fault: the name of the step, what was seen, what is allowed.
+    """
+    if not isinstance(given, Mapping):
+        raise ValueError("a mapping of stages is needed, such as {moments: {}}")
+    if len(given) > MOST:
+        raise ValueError(f"{len(given)} steps given; at most {MOST}")
+    steps, faults = {}, []
+    for name, words in given.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name == ENSEMBLE:
+            faults.append(f"{name!r} is no name of a step: letters, digits, - and _")
+            continue
+        try:
+            steps[name] = _step(name, {} if words is None else words, given)
+        except InputError as error:
+            faults += [f"{name}: {line}" for line in str(error).splitlines()]
+    faults += list(_unknown(steps, given))
+    if faults:
+        raise ValueError("\n".join(faults))
+    reads = {
+        name: {one for one in step.inputs.values() if one not in (None, ENSEMBLE)}
+        for name, step in steps.items()
+    }
+    try:
+        order = list(TopologicalSorter(reads).static_order())
+    except CycleError as error:
+        raise ValueError(
+            f"steps read each other in a circle: {' → '.join(error.args[1])}"
+        ) from None
+    return {name: steps[name] for name in order}
+
+
+def _step(name: str, words: Any, study: Mapping[str, Any]) -> Step:
+    if not isinstance(words, Mapping) or not all(isinstance(key, str) for key in words):
+        raise InputError(f"{words!r} given; a mapping of options is needed, such as {{}}")
+    rest = dict(words)
+    stage = stage_of(str(rest.pop("stage", name)))
+    inputs: dict[str, str | None] = {}
+    for argument, kind in stage.reads.items():
+        if argument in rest:
+            inputs[argument] = str(rest.pop(argument))
+        elif argument in stage.optional:
+            inputs[argument] = None
+        else:
+            inputs[argument] = _only(kind.name, study) if kind.name == "model" else ENSEMBLE
+    of_ensemble = {"ensemble", "solutions"} & {kind.name for kind in stage.reads.values()}
+    view = {key: rest.pop(key) for key in _VIEW if of_ensemble and key in rest}
+    options = stage.options(rest)
+    return Step(stage.name, inputs, view, options.model_dump(mode="json", exclude_unset=True))
+
+
+def _only(kind: str, study: Mapping[str, Any]) -> str:
+    """Return the one step of a study that makes what is read."""
+    makers = [name for name, words in study.items() if _makes(name, words) == kind]
+    if len(makers) != 1:
+        told = f"there are {', '.join(makers)}" if makers else "there is none"
+        raise InputError(f"{kind}: name the step that makes it; {told}")
+    return str(makers[0])
+
+
+def _makes(name: Any, words: Any) -> str:
+    """Return the kind of what a step makes; empty of one that is told of by itself."""
+    named = words.get("stage", name) if isinstance(words, Mapping) else name
+    try:
+        return stage_of(str(named)).makes
+    except InputError:
+        return ""
+
+
+def _unknown(steps: Mapping[str, Step], study: Mapping[str, Any]) -> Iterator[str]:
+    for name, step in steps.items():
+        for argument, source in step.inputs.items():
+            if source is not None and source != ENSEMBLE and source not in study:
+                yield f"{name}: {argument}: {source!r} given; there is no such step"

@@ -1,0 +1,305 @@
+"""Studies: a graph of stages in one YAML; and stages of another package, one file each."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import xarray
+
+from lsg_ray.cluster.request import plan_job
+from lsg_ray.ensemble.mixture import synthetic
+from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.errors import InputError, SpecError
+from lsg_ray.pipeline import report, run
+from lsg_ray.spec import Spec, as_yaml, load_spec, parse_spec
+from lsg_ray.spec.study import parse_study
+from lsg_ray.stages import STAGES, all_stages, stage_of
+from lsg_ray.study import run_study, step_key
+
+STUDY = """
+name: study
+dataset: {name: digits, components: 4}
+network: {widths: [4, 3, 10]}
+training: {epochs: 2, batch_size: 100}
+ensemble: {count: 60, threshold: 0, draws: 2, block_size: 20}
+study:
+  scan: {count: 1, fields: "-1:1:0.5"}
+  model: {stage: fit, method: bp, moments: moments, part: LB}
+  moments: {}
+  tap: {starts: 20}
+  overlaps-RB: {stage: overlaps, part: RB, where: configuration < 50}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return load_spec(tmp_path / "study.yaml")
+
+
+def test_every_stage__is_declared_as_its_list_says():
+    for name, entry in STAGES.items():
+        stage = stage_of(name)
+        assert stage.name == name
+        assert stage.help.endswith((".", "?"))
+        assert entry.line.endswith((".", "?"))
+        for option, field in stage.config.model_fields.items():
+            assert field.description, (name, option)
+            assert field.is_required() or stage.options({}) is not None
+        for figure in stage.figures:
+            assert figure.title
+
+
+def test_order_and_inputs__follow_from_what_steps_read(spec):
+    assert list(spec.study)[0] in ("moments", "overlaps-RB")
+    order = list(spec.study)
+    assert order.index("moments") < order.index("model") < order.index("scan")
+    assert spec.study["scan"].inputs == {"model": "model", "references": "ensemble"}
+    assert spec.study["overlaps-RB"].view == {"part": "RB", "where": "configuration < 50"}
+    assert spec.study["scan"].options == {"count": 1, "fields": [-1.0, -0.5, 0.0, 0.5, 1.0]}
+
+
+def test_study__is_no_part_of_the_identity_of_an_ensemble(spec):
+    tree = spec.tree()
+    tree.pop("study")
+    alone = parse_spec(tree)
+    assert alone.hash == spec.hash
+    assert alone.study is None
+    assert parse_spec(__import__("yaml").safe_load(as_yaml(spec))).study == spec.study
+    assert spec.replace(ensemble={"count": 7}).study == spec.study
+
+
+@pytest.mark.parametrize(
+    ("study", "says"),
+    [
+        (5, "study: a mapping of stages"),
+        ({"none": {}}, "study.none: 'none' is no stage; there are moments"),
+        ({"moments": {"triple": 1}}, "study.moments: moments has no option triple"),
+        ({"moments": {"triples": -1}}, "study.moments: triples: -1 given"),
+        ({"moments": [1]}, "study.moments: [1] given"),
+        ({"tap": {}}, "study.tap: model: name the step that makes it; there is none"),
+        ({"fit": {}, "f2": {"stage": "fit"}, "tap": {}}, "there are fit, f2"),
+        ({"tap": {"model": "m"}}, "study.tap: model: 'm' given; there is no such step"),
+        ({"a": {"stage": "tap", "model": "b"}, "b": {"stage": "tap", "model": "a"}}, "circle"),
+        ({"../x": {"stage": "moments"}}, "is no name of a step"),
+        ({"ensemble": {"stage": "moments"}}, "is no name of a step"),
+        ({"os:system": None}, "is no name of a step"),
+        ({"x": {"stage": "os:system"}}, "'os:system' is no stage"),
+    ],
+)
+def test_bad_studies__are_told_in_lines(study, says):
+    with pytest.raises(SpecError) as error:
+        parse_spec({"study": study})
+    assert says in str(error.value)
+
+
+def test_run__computes_the_graph_and_resumes_it(spec, tmp_path):
+    folder, said = tmp_path / "run", []
+    found = run(spec, folder, workers=0, say=said.append)
+    assert found["failed"] == []
+    assert set(found["study"]) == set(spec.study)
+    assert found["study"]["scan"]["fields"] == 5
+    for name in spec.study:
+        assert xarray.open_zarr(folder / f"{name}.zarr").attrs["stage"]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for name in ("moments", "scan", "tap", "overlaps-RB (overlaps)"):
+        assert name in page
+    assert (folder / "scan.png").read_bytes().startswith(b"\x89PNG")
+    before = {name: (folder / f"{name}.zarr").stat().st_mtime_ns for name in spec.study}
+    again = run(spec, folder, workers=0)
+    assert again["study"].keys() == found["study"].keys()
+    assert {name: (folder / f"{name}.zarr").stat().st_mtime_ns for name in spec.study} == before
+    # Only what an option concerns is computed anew, and what reads it.
+    changed = parse_spec(spec.tree() | {"study": {**spec.tree()["study"], "tap": {"starts": 21}}})
+    run(changed, folder, workers=0)
+    after = {name: (folder / f"{name}.zarr").stat().st_mtime_ns for name in spec.study}
+    assert {name for name in after if after[name] != before[name]} == {"tap"}
+    assert report(folder) == folder / "report.html"
+
+
+def test_keys__tell_all_that_a_result_depends_on(spec):
+    study, keys = spec.study, {"ensemble": "a"}
+    for name, step in study.items():
+        keys[name] = step_key(step, keys)
+    assert len(set(keys.values())) == len(keys)
+    other = {"ensemble": "b"}
+    for name, step in study.items():
+        other[name] = step_key(step, other)
+        assert other[name] != keys[name]
+    defaults = parse_study({"tap": {"model": "m", "starts": 2000}, "m": {"stage": "fit"}})
+    without = parse_study({"tap": {"model": "m"}, "m": {"stage": "fit"}})
+    assert step_key(defaults["tap"], {"m": "x"}) == step_key(without["tap"], {"m": "x"})
+
+
+def test_failed_step__says_why_and_others_go_on(tmp_path):
+    synthetic(tmp_path / "s.zarr", 20, 200)
+    ensemble = open_ensemble(tmp_path / "s.zarr")
+    study = parse_study(
+        {"walk": {}, "moments": {}, "fit": {"method": "exact"}, "tap": {}, "overlaps": {}}
+    )
+    found = run_study(study, ensemble, tmp_path)
+    assert "binary networks" in found["walk"].reason
+    assert "16" in found["fit"].reason
+    assert found["tap"].reason == "needs fit, of which there is no result"
+    assert found["moments"].result is not None
+    assert found["overlaps"].result is not None
+    cached = run_study(study, ensemble, tmp_path, only_cached=True)
+    assert cached["moments"].cached
+    assert cached["walk"].reason == "not computed"
+
+
+# Stages of another package: a statistic and a protocol, one file each.
+
+TOY = {
+    "toy_statistic.py": '''
+        """How many weights are +1, by configuration."""
+
+        import numpy as np
+        import xarray
+
+        from lsg_ray.stage import ENSEMBLE, Figure, Stage
+        from lsg_ray.typing import Count, EnsembleLike
+
+
+        def plus(ensemble: EnsembleLike, *, power: Count = 1) -> xarray.Dataset:
+            """Count weights that are +1.
+
+            Parameters
+            ----------
+            power
+                Power that the count is taken to.
+            """
+            counts = (ensemble.numpy() > 0).sum(axis=1).astype(float) ** power
+            attributes = {"statistic": "plus", "mean": float(counts.mean())}
+            return xarray.Dataset({"plus": ("configuration", counts)}, attrs=attributes)
+
+
+        def figure(found):
+            from lsg_ray.report.style import new_figure
+
+            drawn = new_figure(2.0)
+            drawn.subplots().hist(found["plus"].values)
+            return drawn
+
+
+        STAGE = Stage(
+            "toy-plus", plus, reads={"ensemble": ENSEMBLE}, summary=("mean",),
+            figures=[Figure("toy_statistic:figure", "Weights that are +1")],
+        )
+    ''',
+    "toy_protocol.py": '''
+        """Descent from references to a local minimum of the energy."""
+
+        import numpy as np
+        import xarray
+
+        from lsg_ray.ising.model import as_model
+        from lsg_ray.ising.references import as_references
+        from lsg_ray.stage import MODEL, REFERENCES, Stage
+        from lsg_ray.typing import Count, ModelLike, Progress, ReferencesLike
+
+
+        def descend(
+            model: ModelLike, references: ReferencesLike, *, count: Count | None = None,
+            sweeps: Count = 100, progress: Progress | None = None,
+        ) -> xarray.Dataset:
+            """Flip spins while that lowers the energy.
+
+            Parameters
+            ----------
+            count
+                References of each group.
+            sweeps
+                At most.
+            """
+            ising = as_model(model)
+            sigma = as_references(references, ising, count).sigma.copy()
+            for _ in range(sweeps):
+                for i in range(ising.n_spins):
+                    field = sigma @ ising.J[i] + ising.h[i]
+                    sigma[:, i] = np.where(field >= 0, 1, -1)
+                if progress is not None:
+                    progress(1, sweeps)
+            energy = ising.energy(sigma)
+            return xarray.Dataset(
+                {"energy": ("reference", energy)},
+                attrs={"statistic": "descent", "lowest": float(energy.min())},
+            )
+
+
+        STAGE = Stage(
+            "toy-descent", descend, reads={"model": MODEL, "references": REFERENCES},
+            summary=("lowest",), unit="sweeps",
+        )
+    ''',
+}  # fmt: skip
+POINTS = "[lsg_ray.plugins]\nplus = toy_statistic:STAGE\ndescent = toy_protocol:STAGE\n"
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A folder with the package of another author, and how to run the command with it."""
+    site = tmp_path / "site"
+    (site / "toy-1.0.dist-info").mkdir(parents=True)
+    (site / "toy-1.0.dist-info" / "METADATA").write_text("Name: toy\nVersion: 1.0\n")
+    (site / "toy-1.0.dist-info" / "entry_points.txt").write_text(POINTS)
+    for name, text in TOY.items():
+        (site / name).write_text(textwrap.dedent(text))
+
+    def lsg(*words, code=0, run=("-m", "lsg_ray.cli")):
+        path = os.pathsep.join([str(site), *sys.path])
+        ran = subprocess.run(
+            [sys.executable, *run, *map(str, words)], cwd=tmp_path, text=True,
+            capture_output=True, env={**os.environ, "PYTHONPATH": path}, timeout=120,
+        )  # fmt: skip
+        assert ran.returncode == code, ran.stderr
+        assert "Traceback" not in ran.stderr
+        return ran.stdout if code == 0 else ran.stderr
+
+    return lsg
+
+
+def test_stages_of_another_package(installed, tmp_path):
+    assert "toy-plus" not in all_stages()
+    assert "toy-plus" in installed("--help")
+    assert "Power that the count is taken to." in installed("toy-plus", "--help")
+    synthetic(tmp_path / "s.zarr", 20, 200)
+    mean = float((open_ensemble(tmp_path / "s.zarr").numpy() > 0).sum(axis=1).mean())
+    told = json.loads(
+        installed("toy-plus", "s.zarr", "--out", "p.zarr", "--figure", "p.png", "--json")
+    )
+    assert told["mean"] == pytest.approx(mean)
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert "--power" in installed("toy-plus", "s.zarr", "--out", "q.zarr", "--power", 0, code=2)
+    assert "is what is read" in installed("toy-plus", "s.zarr", "--out", "s.zarr/x", code=2)
+
+    study = STUDY.partition("study:")[0] + (
+        "study: {toy-plus: {where: configuration < 9}, fit: {method: bp}, toy-descent: {count: 1},"
+        " strong: {stage: toy-plus, power: 2}}\n"
+    )
+    (tmp_path / "toy.yaml").write_text(study)
+    told = json.loads(installed("run", "toy.yaml", "--out", "run", "--workers", 0, "--json"))
+    assert told["failed"] == []
+    assert told["study"]["strong"]["mean"] > told["study"]["toy-plus"]["mean"]
+    assert "Weights that are +1" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    seconds = told["stage_seconds"]["toy-descent"]
+    again = json.loads(installed("run", "toy.yaml", "--out", "run", "--workers", 0, "--json"))
+    assert again["study"] == told["study"]
+    assert again["stage_seconds"]["toy-descent"] < max(seconds, 0.5)
+    energy = xarray.open_zarr(tmp_path / "run" / "toy-descent.zarr")["energy"].values
+    assert np.isfinite(energy).all()
+    plan = (
+        "from lsg_ray.cluster.request import *; print(plan_job('s3://b/s', 's3://b/p', 'toy-plus'))"
+    )
+    assert "'toy-plus', 's3://b/s', '--out'" in installed(run=("-c", plan))
+    with pytest.raises(InputError, match="stage 'toy-plus' given"):
+        plan_job("s3://b/s", "s3://b/p", "toy-plus")  # not installed here
+
+
+def test_spec_without_a_study__has_none():
+    assert Spec().study is None
+    assert "study" not in as_yaml(Spec())
