@@ -55,7 +55,7 @@ def test_every_stage__is_declared_as_its_list_says():
 
 
 def test_order_and_inputs__follow_from_what_steps_read(spec):
-    assert list(spec.study)[0] in ("moments", "overlaps-RB")
+    assert next(iter(spec.study)) in ("moments", "overlaps-RB")
     order = list(spec.study)
     assert order.index("moments") < order.index("model") < order.index("scan")
     assert spec.study["scan"].inputs == {"model": "model", "references": "ensemble"}
@@ -292,12 +292,10 @@ def test_stages_of_another_package(installed, tmp_path):
     assert again["stage_seconds"]["toy-descent"] < max(seconds, 0.5)
     energy = xarray.open_zarr(tmp_path / "run" / "toy-descent.zarr")["energy"].values
     assert np.isfinite(energy).all()
-    plan = (
-        "from lsg_ray.cluster.request import *; print(plan_job('s3://b/s', 's3://b/p', 'toy-plus'))"
-    )
-    assert "'toy-plus', 's3://b/s', '--out'" in installed(run=("-c", plan))
+    plan = "from lsg_ray.cluster.request import *; print(plan_job('s3://bucket/s', 's3://bucket/p', 'toy-plus'))"
+    assert "'toy-plus', 's3://bucket/s', '--out'" in installed(run=("-c", plan))
     with pytest.raises(InputError, match="stage 'toy-plus' given"):
-        plan_job("s3://b/s", "s3://b/p", "toy-plus")  # not installed here
+        plan_job("s3://bucket/s", "s3://bucket/p", "toy-plus")  # not installed here
 
 
 def test_spec_without_a_study__has_none():

@@ -1,0 +1,35 @@
+"""The table of commands in the README is that of the commands that there are."""
+
+import re
+from pathlib import Path
+
+import click
+
+from lsg_ray.cli.main import cli
+from lsg_ray.stages import STAGES, stage_of
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def usage(name: str) -> str:
+    """Return how a stage is called, in the table: what it reads, and where it writes."""
+    stage = stage_of(name)
+    words = []
+    for number, (argument, kind) in enumerate(stage.reads.items()):
+        if argument not in stage.optional:
+            words.append(kind.metavar if number == 0 else f"--{argument} {kind.metavar}")
+    return " ".join([f"lsg {name}", *words, "--out RESULT"]).replace("|", "\\|")
+
+
+def test_every_stage__has_its_row():
+    context = click.Context(cli)
+    rows = [
+        f"| `{usage(name)}` | {entry.line} |"
+        for name, entry in STAGES.items()
+        if "fit" != name
+    ]
+    missing = [row for row in rows if row not in README]
+    assert not missing, "rows of the table of commands in README.md:\n" + "\n".join(missing)
+    named = set(re.findall(r"^\| `lsg ([a-z-]+)", README, re.M))
+    named |= set(re.findall(r"^\| `[^|]*`, `lsg ([a-z-]+)", README, re.M))
+    assert named == set(cli.list_commands(context))
