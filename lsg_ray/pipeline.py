@@ -44,13 +44,13 @@ from lsg_ray.ising.dynamics import Task
 from lsg_ray.ising.survey import Survey, cannot_survey, survey
 from lsg_ray.landscape.survey import Survey as SolutionSurvey
 from lsg_ray.places import expanded, refuse_file_name
+from lsg_ray.results.saving import check_target, kept, save_result
 from lsg_ray.spec import Spec, as_yaml, load_spec
 from lsg_ray.stages import stage_of
 from lsg_ray.statistics.before_after import CONFIGURATIONS, symmetry_effect
 from lsg_ray.statistics.maps import FEWEST, embed
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
-from lsg_ray.statistics.results import check_target, kept, save_result
 from lsg_ray.study import Outcome, run_study
 
 Result = TypeVar("Result")
@@ -322,7 +322,7 @@ def _solutions_report(
 def _glass(place: Path) -> dict[str, xarray.Dataset]:
     """Return overlaps of replicas of the SK model, low and high temperature, by name."""
     from lsg_ray.ising.sk import sk_replicas
-    from lsg_ray.statistics.pieces import results_version
+    from lsg_ray.results.pieces import results_version
     from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
 
     @cache

@@ -118,7 +118,7 @@ class Stage:
     makes
         Kind of what other stages can read of it: ``model``; or ``result``.
     archive
-        Arrays of an ``.npz`` of the result, where there is one; see `lsg_ray.statistics.results`.
+        Arrays of an ``.npz`` of the result, where there is one; see `lsg_ray.results.saving`.
     version
         Raised where results change though options do not: cached ones are not used again.
     unit

@@ -19,12 +19,12 @@ import xarray
 
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, LsgError
+from lsg_ray.results.pieces import forget_pieces, pieces_of, results_version
+from lsg_ray.results.saving import read_kept, save_result
 from lsg_ray.spec.study import ENSEMBLE as SAMPLED
 from lsg_ray.spec.study import Step
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, MODEL, SOLUTIONS, Config, Kind, Stage
 from lsg_ray.stages import stage_of
-from lsg_ray.statistics.pieces import forget_pieces, pieces_of, results_version
-from lsg_ray.statistics.results import read_kept, save_result
 from lsg_ray.typing import Progress
 
 

@@ -260,7 +260,7 @@ def test_results_of_long_seeds_can_be_written_anywhere(result, tmp_path):
 
 
 def test_a_saved_result_has_attributes_that_netcdf_holds(tmp_path):
-    from lsg_ray.statistics.results import open_result, save_result
+    from lsg_ray.results.saving import open_result, save_result
 
     save_result(xarray.Dataset({"a": ("x", H)}, attrs={"seed": SEED, "n": 3}), tmp_path / "a")
     with open_result(tmp_path / "a") as found:

@@ -490,7 +490,7 @@ def try_result(folder, objects: dict[str, bytes]) -> None:
     import warnings
 
     from lsg_ray.ising.model import load_model
-    from lsg_ray.statistics.seal import UnverifiedWarning
+    from lsg_ray.results.seal import UnverifiedWarning
 
     shutil.rmtree(folder, ignore_errors=True)
     for key, data in objects.items():

@@ -292,7 +292,8 @@ def test_stages_of_another_package(installed, tmp_path):
     assert again["stage_seconds"]["toy-descent"] < max(seconds, 0.5)
     energy = xarray.open_zarr(tmp_path / "run" / "toy-descent.zarr")["energy"].values
     assert np.isfinite(energy).all()
-    plan = "from lsg_ray.cluster.request import *; print(plan_job('s3://bucket/s', 's3://bucket/p', 'toy-plus'))"
+    plan = "from lsg_ray.cluster.request import plan_job as p; print(p('s3://bucket/s', {}))"
+    plan = plan.format("'s3://bucket/p', 'toy-plus'")
     assert "'toy-plus', 's3://bucket/s', '--out'" in installed(run=("-c", plan))
     with pytest.raises(InputError, match="stage 'toy-plus' given"):
         plan_job("s3://bucket/s", "s3://bucket/p", "toy-plus")  # not installed here

@@ -83,7 +83,7 @@ def fit(
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress
     from lsg_ray.ising.boltzmann import fit_parts
-    from lsg_ray.statistics.results import MODEL
+    from lsg_ray.results.saving import MODEL
 
     parts = list(dict.fromkeys(name.strip() for name in (part or "full").split(",")))
     places = {name: _place(out, name, parts) for name in parts}
@@ -169,7 +169,7 @@ def check(
     from lsg_ray.ising import checks
     from lsg_ray.ising.model import load_model
     from lsg_ray.ising.references import choose_references, save_references
-    from lsg_ray.statistics.results import REFERENCES, save_result
+    from lsg_ray.results.saving import REFERENCES, save_result
 
     overwrite = options["overwrite"]
     outputs = [

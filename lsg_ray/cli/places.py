@@ -18,7 +18,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.places import ending, expanded, member_of
 
 if TYPE_CHECKING:
-    from lsg_ray.statistics.results import Archive
+    from lsg_ray.results.saving import Archive
 
 
 class _Place(click.ParamType):
@@ -54,7 +54,7 @@ def result_at(place: str | None, option: str = "--out", archive: Archive | None 
     """Return a result to be written, as Zarr or, where ``archive`` says what it holds, ``.npz``."""
 
     def check(target: str, overwrite: bool) -> None:
-        from lsg_ray.statistics.results import check_target
+        from lsg_ray.results.saving import check_target
 
         check_target(target, overwrite, archive)
 

@@ -67,7 +67,7 @@ def rsb(
     """
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.report.figures.rsb import MOST
-    from lsg_ray.statistics.results import save_result
+    from lsg_ray.results.saving import save_result
 
     began = time.perf_counter()
     check_outputs([result_at(out), figure_at(figure)], [store, *options["models"]], overwrite)
@@ -240,7 +240,7 @@ def _joined(found: dict[str, Any]) -> Any:
 
 def _summary(result: Any) -> dict[str, Any]:
     """Return what is printed of a system."""
-    from lsg_ray.statistics.results import names_of
+    from lsg_ray.results.saving import names_of
 
     about = result.attrs
     values: dict[str, Any] = {name: about[name] for name in NUMBERS if name in about}

@@ -233,7 +233,7 @@ def earlier_result(place: str, stage: Stage) -> Any:
     InputError
         It is another's, or cannot be read.
     """
-    from lsg_ray.statistics.opening import attributes_of, open_result
+    from lsg_ray.results.opening import attributes_of, open_result
 
     made = attributes_of(place).get("stage")
     if made != stage.name:

@@ -48,7 +48,7 @@ def canonicalize(
     Units are ranked by their mean pre-activation over the test images of the digit 1.  Outputs of
     the networks are unchanged, which is checked on real inputs.
     """
-    from lsg_ray.statistics.results import save_result
+    from lsg_ray.results.saving import save_result
     from lsg_ray.statistics.symmetry import canonicalize, node_symmetry
 
     check_outputs([store_at(out), result_at(labels, "--labels")], [store], options["overwrite"])

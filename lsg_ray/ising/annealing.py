@@ -30,8 +30,8 @@ from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, series_rhat
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.thermodynamics import thermodynamics
+from lsg_ray.results.pieces import run_tasks
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
-from lsg_ray.statistics.pieces import run_tasks
 from lsg_ray.typing import (
     Count,
     Floats,

@@ -237,7 +237,7 @@ def fit_parts(
     if tasks:
         import dask
 
-        from lsg_ray.statistics.graph import compute, share
+        from lsg_ray.results.graph import compute, share
 
         leaf = dask.delayed(fit_boltzmann, pure=False)
         graph = [leaf(share(some), method=method, **options) for some in chosen.values()]

@@ -26,11 +26,11 @@ from lsg_ray.ising.references import References, as_references
 from lsg_ray.ising.tempering import temper_model
 from lsg_ray.networks.binary import Loss, evaluate
 from lsg_ray.networks.layout import chunk_examples
+from lsg_ray.results.graph import compute, share
+from lsg_ray.results.opening import attributes_of
 from lsg_ray.spec import NetworkSpec, Spec, load_spec
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.statistics.configurations import is_array_file
-from lsg_ray.statistics.graph import compute, share
-from lsg_ray.statistics.opening import attributes_of
 from lsg_ray.typing import (
     Count,
     Floats,

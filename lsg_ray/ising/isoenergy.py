@@ -32,8 +32,8 @@ from lsg_ray.ising.hysteresis import Between, add_hysteresis
 from lsg_ray.ising.loops import Point, search
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
+from lsg_ray.results.pieces import run_tasks
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
-from lsg_ray.statistics.pieces import run_tasks
 from lsg_ray.typing import (
     Count,
     Floats,

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from lsg_ray.arrays import as_numbers, plain_attributes, public
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.places import ending, expanded, member_of
-from lsg_ray.statistics.opening import attributes_in, names_in, open_archive, open_result
-from lsg_ray.statistics.results import MODEL, check_target, names_of, save_result
+from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
+from lsg_ray.results.saving import MODEL, check_target, names_of, save_result
 
 Floats = NDArray[np.float64]
 #: Largest model that is enumerated: 2²⁰ states.

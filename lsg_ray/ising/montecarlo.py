@@ -23,7 +23,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Layout, Method, Order, start_of_chains
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
-from lsg_ray.statistics.graph import compute, share
+from lsg_ray.results.graph import compute, share
 from lsg_ray.statistics.triples import choose_triples
 
 Floats = NDArray[np.float64]

@@ -20,6 +20,9 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import as_sample
 from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.results.graph import compute, share, tree_reduce
+from lsg_ray.results.opening import attributes_of, open_archive, open_array, open_result
+from lsg_ray.results.saving import REFERENCES, names_of, save_result
 from lsg_ray.statistics.configurations import (
     Columns,
     Configurations,
@@ -27,9 +30,6 @@ from lsg_ray.statistics.configurations import (
     is_array_file,
     ranges,
 )
-from lsg_ray.statistics.graph import compute, share, tree_reduce
-from lsg_ray.statistics.opening import attributes_of, open_archive, open_array, open_result
-from lsg_ray.statistics.results import REFERENCES, names_of, save_result
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]

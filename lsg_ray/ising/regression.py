@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.fitted import Progress
 from lsg_ray.ising.targets import Target
+from lsg_ray.results.graph import compute, share, tree_reduce
 from lsg_ray.statistics.configurations import Configurations, ranges
-from lsg_ray.statistics.graph import compute, share, tree_reduce
 
 Floats = NDArray[np.float64]
 

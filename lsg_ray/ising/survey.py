@@ -26,8 +26,8 @@ from lsg_ray.ising.model import IsingModel, load_model
 from lsg_ray.ising.tap import tap_states
 from lsg_ray.ising.targets import Target, as_target
 from lsg_ray.ising.thermodynamics import thermodynamics
-from lsg_ray.statistics.pieces import results_version
-from lsg_ray.statistics.results import kept, read_kept, save_result
+from lsg_ray.results.pieces import results_version
+from lsg_ray.results.saving import kept, read_kept, save_result
 
 #: Configurations, at least, and weights, at most: a model has N² couplings.
 FEWEST, LARGEST = 50, 2000

@@ -34,9 +34,9 @@ from lsg_ray.ising.stationary import (
     stability_of,
     total_fields,
 )
+from lsg_ray.results.graph import compute, share
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.stage import MODEL, Figure, Stage
-from lsg_ray.statistics.graph import compute, share
 from lsg_ray.statistics.modes import TEST, count_modes, mode_places
 from lsg_ray.typing import Count, Floats, ModelLike, Positive, Progress, Seed
 

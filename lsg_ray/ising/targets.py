@@ -27,20 +27,20 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.places import ending, expanded, member_of
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    as_configurations,
-    is_array_file,
-)
-from lsg_ray.statistics.moments import independent_rows, moments
-from lsg_ray.statistics.opening import (
+from lsg_ray.results.opening import (
     attributes_in,
     attributes_of,
     names_in,
     open_archive,
     open_result,
 )
-from lsg_ray.statistics.results import names_of
+from lsg_ray.results.saving import names_of
+from lsg_ray.statistics.configurations import (
+    Configurations,
+    as_configurations,
+    is_array_file,
+)
+from lsg_ray.statistics.moments import independent_rows, moments
 
 Floats = NDArray[np.float64]
 #: What arithmetic may do to moments: to symmetry, the diagonal, bounds and eigenvalues.

@@ -34,10 +34,10 @@ from lsg_ray.landscape.terrain import (
     open_solutions,
     terrain_of,
 )
+from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.statistics.pieces import run_tasks
 from lsg_ray.typing import Count, Floats, Integers, Natural, Numbers, Progress, Seed, Several
 
 #: Relative radii that the rise of the loss is measured at.

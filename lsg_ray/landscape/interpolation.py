@@ -39,10 +39,10 @@ from lsg_ray.landscape.terrain import (
 )
 from lsg_ray.networks.alignment import ALIGNMENTS, Alignment, aligned, reordered
 from lsg_ray.networks.symmetry import log_group_order
+from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.statistics.pieces import run_tasks
 from lsg_ray.typing import Count, Floats, Integers, Natural, Progress, Seed, Steps
 
 #: Places on a path: a little beyond both ends.

@@ -26,9 +26,9 @@ from lsg_ray.landscape.terrain import (
     open_solutions,
     terrain_of,
 )
+from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.statistics.pieces import run_tasks
 from lsg_ray.typing import Floats, Natural, Positive, Progress, Seed
 
 

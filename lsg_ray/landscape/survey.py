@@ -19,10 +19,10 @@ from lsg_ray.landscape.interpolation import interpolate, swap_barriers
 from lsg_ray.landscape.surface import loss_surface
 from lsg_ray.landscape.walks import random_walk
 from lsg_ray.networks.alignment import ALIGNMENTS, Alignment
+from lsg_ray.results.pieces import results_version
+from lsg_ray.results.saving import kept
 from lsg_ray.statistics.clustering import cluster
-from lsg_ray.statistics.pieces import results_version
 from lsg_ray.statistics.replicas import aligned_replicas
-from lsg_ray.statistics.results import kept
 from lsg_ray.statistics.rsb import replica_overlaps
 
 #: Solutions, at least: overlaps need four beside the one that others are matched to.

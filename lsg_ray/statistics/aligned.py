@@ -26,6 +26,7 @@ from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks import alignment as units
+from lsg_ray.results.graph import compute, share
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import (
     Configurations,
@@ -33,7 +34,6 @@ from lsg_ray.statistics.configurations import (
     ranges,
 )
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root
-from lsg_ray.statistics.graph import compute, share
 from lsg_ray.statistics.symmetry import canonical_view
 
 Floats = NDArray[np.float64]

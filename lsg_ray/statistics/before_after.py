@@ -9,9 +9,9 @@ import xarray
 
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.results.graph import Progress
 from lsg_ray.statistics.configurations import Configurations, Packed, StoredConfigurations
 from lsg_ray.statistics.distances import distances
-from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.statistics.symmetry import canonical_view, label_inputs, node_symmetry
 

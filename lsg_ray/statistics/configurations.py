@@ -23,8 +23,8 @@ from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.places import Place, ending, expanded, member_of
+from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator
-from lsg_ray.statistics.opening import local_file, open_archive, open_array, require_file
 
 #: Largest real weight: squares, summed in float32, stay finite.
 LARGEST = 1e15

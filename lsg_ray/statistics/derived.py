@@ -23,9 +23,9 @@ from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError, LsgError, StoreInputError
 from lsg_ray.networks.symmetry import Orders, network_outputs, permute_nodes
+from lsg_ray.results.graph import Progress, compute
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
-from lsg_ray.statistics.graph import Progress, compute
 
 #: Maps whole weights (rows, N) and their row numbers to the order of each hidden layer's units.
 Ordering = Callable[[NDArray[Any], NDArray[np.int64]], Orders]

@@ -15,8 +15,8 @@ import xarray
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
+from lsg_ray.results.graph import Progress, compute, tree_reduce
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
-from lsg_ray.statistics.graph import Progress, compute, tree_reduce
 from lsg_ray.statistics.neighbours import Neighbours, merged
 
 CLOSE = 1e-7

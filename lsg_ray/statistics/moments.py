@@ -30,6 +30,8 @@ from numpy.typing import ArrayLike, NDArray
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
+from lsg_ray.results.graph import compute, share, tree_reduce
+from lsg_ray.results.saving import MOMENTS
 from lsg_ray.stage import ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import (
     Configurations,
@@ -39,8 +41,6 @@ from lsg_ray.statistics.configurations import (
     take_any,
 )
 from lsg_ray.statistics.copies import Pairs, effective_groups, pairs_of_copies
-from lsg_ray.statistics.graph import compute, share, tree_reduce
-from lsg_ray.statistics.results import MOMENTS
 from lsg_ray.statistics.triples import choose_triples, triple_moments
 from lsg_ray.typing import As, Floats, Progress, Seed
 

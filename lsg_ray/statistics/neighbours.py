@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
+from lsg_ray.results.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
-from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.pairs import MAX_BYTES, as_words
 
 #: Rows of the ensemble that a task searches.

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
+from lsg_ray.results.graph import Progress, compute, share, tree_reduce
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
 from lsg_ray.statistics.copies import together
-from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.moments import add_sign_sums, count_signs
 
 #: Groups of configurations that errors are estimated from.

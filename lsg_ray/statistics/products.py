@@ -20,9 +20,9 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.results.graph import Progress, compute, share, tree_reduce
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, ranges, stream
-from lsg_ray.statistics.graph import Progress, compute, share, tree_reduce
 
 Floats = NDArray[np.float64]
 Null = Literal["independent", "shuffled"]

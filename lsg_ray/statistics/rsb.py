@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
+from lsg_ray.results.graph import Progress
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import (
     Configurations,
@@ -37,7 +38,6 @@ from lsg_ray.statistics.configurations import (
     stream,
 )
 from lsg_ray.statistics.copies import draw_independent
-from lsg_ray.statistics.graph import Progress
 from lsg_ray.statistics.modes import MAX_VALUES, TEST, count_modes
 from lsg_ray.statistics.products import NULLS, Draw, Null, products
 from lsg_ray.statistics.triples import choose_triples

@@ -27,6 +27,7 @@ from lsg_ray.networks.symmetry import (
     log_group_order,
     random_orders,
 )
+from lsg_ray.results.graph import Progress, compute, tree_reduce
 from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import (
@@ -38,7 +39,6 @@ from lsg_ray.statistics.configurations import (
 )
 from lsg_ray.statistics.copies import copied_rows, number_of_copies, start_of_copies
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
-from lsg_ray.statistics.graph import Progress, compute, tree_reduce
 
 #: The digit whose test images rank the units.  LL App. J; the paper finds no dependence on it.
 LABEL_DIGIT = 1

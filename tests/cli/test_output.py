@@ -8,7 +8,7 @@ import pytest
 from lsg_ray.cli import jobs as commands
 from lsg_ray.cli.output import cell, plain, printable, show, shown_warnings, table
 from lsg_ray.errors import ClusterError, InputError, SpecError, masked
-from lsg_ray.statistics.seal import UnverifiedWarning
+from lsg_ray.results.seal import UnverifiedWarning
 
 #: Sets the window's title; turns writing round; C1's CSI; ends lines; half a character.
 HOSTILE = "a\x1b]0;owned\x07\x1b[2J\u202eb\x9b31m\nlsg: all is well\r\x85\u2028\ud800\x00\x7f"

@@ -15,8 +15,8 @@ from lsg_ray.ising.model import IsingModel, as_model, load_model
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.targets import as_target
 from lsg_ray.report.page import write_report
-from lsg_ray.statistics.opening import open_result
-from lsg_ray.statistics.results import check_target
+from lsg_ray.results.opening import open_result
+from lsg_ray.results.saving import check_target
 
 from .conftest import listing
 

@@ -24,9 +24,7 @@ def usage(name: str) -> str:
 def test_every_stage__has_its_row():
     context = click.Context(cli)
     rows = [
-        f"| `{usage(name)}` | {entry.line} |"
-        for name, entry in STAGES.items()
-        if "fit" != name
+        f"| `{usage(name)}` | {entry.line} |" for name, entry in STAGES.items() if name != "fit"
     ]
     missing = [row for row in rows if row not in README]
     assert not missing, "rows of the table of commands in README.md:\n" + "\n".join(missing)

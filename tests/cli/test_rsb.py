@@ -8,7 +8,7 @@ import xarray
 
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.statistics.results import names_of
+from lsg_ray.results.saving import names_of
 from lsg_ray.statistics.rsb import replica_overlaps
 
 QUICK = ("--burn-in", 20, "--draws", 2)

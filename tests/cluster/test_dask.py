@@ -23,9 +23,9 @@ from lsg_ray.ising.tap import tap_states
 from lsg_ray.landscape.flatness import flatness
 from lsg_ray.landscape.interpolation import interpolate
 from lsg_ray.landscape.walks import random_walk
+from lsg_ray.results.graph import compute
 from lsg_ray.statistics.clustering import cluster
 from lsg_ray.statistics.distances import distances
-from lsg_ray.statistics.graph import compute
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
 from lsg_ray.statistics.symmetry import canonicalize, node_symmetry

@@ -21,8 +21,8 @@ from lsg_ray.cluster import dashboard, jobs
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import ClusterError
+from lsg_ray.results.opening import open_result
 from lsg_ray.spec import parse_spec
-from lsg_ray.statistics.opening import open_result
 
 for _needed in ("aiohttp", "grpc", "requests"):
     pytest.importorskip(_needed, reason="jobs need ray[default]")

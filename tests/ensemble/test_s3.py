@@ -30,9 +30,9 @@ from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError, LsgError, StoreError, StoreInputError
+from lsg_ray.results.opening import open_result
+from lsg_ray.results.saving import save_result
 from lsg_ray.spec import parse_spec
-from lsg_ray.statistics.opening import open_result
-from lsg_ray.statistics.results import save_result
 
 from .s3 import (
     ACCESS_KEY,

@@ -14,8 +14,8 @@ from lsg_ray.ising.fitted import deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.pcd import _sampling_error
 from lsg_ray.ising.targets import Target, as_target
+from lsg_ray.results.saving import save_result
 from lsg_ray.statistics.moments import moments
-from lsg_ray.statistics.results import save_result
 
 from .test_model import couplings
 

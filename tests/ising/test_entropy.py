@@ -252,7 +252,7 @@ def test_result__is_labelled_and_can_be_saved(tmp_path):
     assert scan["s"].attrs["units"] == "nat"
     np.testing.assert_allclose(scan["energy"], model.energy(sigma) / 6)
     np.testing.assert_allclose((1 - scan["m"].mean("weight")) / 2, scan["d"])
-    lsg_ray.statistics.results.save_result(scan, tmp_path / "s")
+    lsg_ray.results.saving.save_result(scan, tmp_path / "s")
     back = xarray.open_zarr(tmp_path / "s")
     assert back["converged"].all()
     assert back.attrs["verdict"] == "smooth"

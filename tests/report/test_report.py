@@ -136,7 +136,7 @@ def test_tiny_and_unfinished_ensembles_say_so(tmp_path, digits):
 
 @pytest.mark.usefixtures("undrawn")
 def test_parts_of_results_read_back_are_known_again(ensemble, digits):
-    """On disk, names of parts are numbers; see `lsg_ray.statistics.results`."""
+    """On disk, names of parts are numbers; see `lsg_ray.results.saving`."""
     given = moments(ensemble)
     coded = given.assign_coords(part=("weight", np.zeros(given.sizes["weight"], np.int8)))
     drawn = sections(

@@ -24,7 +24,7 @@ from lsg_ray.report.style import (
     styled,
     verbatim,
 )
-from lsg_ray.statistics.results import names_of
+from lsg_ray.results.saving import names_of
 
 #: Line styles of the directions of a scan.
 STYLES = {"up": "-", "down": DASHED}

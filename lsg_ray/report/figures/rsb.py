@@ -26,7 +26,7 @@ from lsg_ray.report.style import (
     styled,
     verbatim,
 )
-from lsg_ray.statistics.results import names_of
+from lsg_ray.results.saving import names_of
 
 #: Systems of one figure, at most; width in inches of a column, at most.
 MOST, COLUMN = 6, 2.4

@@ -22,7 +22,7 @@ from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
 from lsg_ray.ensemble.owned import scratch, staging
 from lsg_ray.errors import InputError, StoreError, masked
 from lsg_ray.places import ending, expanded, refuse_file_name
-from lsg_ray.statistics.opening import (
+from lsg_ray.results.opening import (
     ATTRIBUTES,
     MARK,
     Place,
@@ -32,7 +32,7 @@ from lsg_ray.statistics.opening import (
     open_result,
     unfinished,
 )
-from lsg_ray.statistics.seal import DamagedWarning, seal
+from lsg_ray.results.seal import DamagedWarning, seal
 
 
 class Archive(NamedTuple):

@@ -27,15 +27,15 @@ from lsg_ray.ensemble.owned import scratch
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import InputError
 from lsg_ray.places import Place, expanded
-from lsg_ray.spec.model import name_of, shown
-from lsg_ray.statistics.seal import INDEX, check_seal
-from lsg_ray.statistics.unpacking import (
+from lsg_ray.results.seal import INDEX, check_seal
+from lsg_ray.results.unpacking import (
     array_bytes,
     held_bytes,
     item_bytes,
     member_bytes,
     unpacked_bytes,
 )
+from lsg_ray.spec.model import name_of, shown
 
 #: On an object store, beside a result whose upload was begun and has not ended.
 MARK = ".lsg.upload.json"

@@ -7,8 +7,8 @@ import pytest
 
 from lsg_ray.errors import StoreError
 from lsg_ray.ising.model import IsingModel
+from lsg_ray.results.pieces import _digest, forget_pieces, pieces_of, run_tasks
 from lsg_ray.spec import Spec
-from lsg_ray.statistics.pieces import _digest, forget_pieces, pieces_of, run_tasks
 
 DONE = []
 

@@ -15,13 +15,13 @@ import xarray
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.owned import this_place
 from lsg_ray.errors import InputError, StoreError
+from lsg_ray.results.opening import open_result, unfinished
+from lsg_ray.results.saving import check_target, kept, read_kept, save_arrays, save_result
+from lsg_ray.results.seal import DamagedWarning
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.maps import embed
 from lsg_ray.statistics.moments import moments
-from lsg_ray.statistics.opening import open_result, unfinished
 from lsg_ray.statistics.overlaps import overlaps
-from lsg_ray.statistics.results import check_target, kept, read_kept, save_arrays, save_result
-from lsg_ray.statistics.seal import DamagedWarning
 
 WIDTHS = (5, 3, 4, 1)
 

@@ -15,12 +15,12 @@ from numcodecs import Blosc, Zstd
 from lsg_ray.ensemble.location import locate
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, load_model
-from lsg_ray.statistics import opening
+from lsg_ray.results import opening
+from lsg_ray.results.opening import open_result
+from lsg_ray.results.saving import check_target, save_result
+from lsg_ray.results.seal import INDEX, SEAL, UnverifiedWarning, seal
+from lsg_ray.results.unpacking import unpacked_bytes
 from lsg_ray.statistics.configurations import read_array
-from lsg_ray.statistics.opening import open_result
-from lsg_ray.statistics.results import check_target, save_result
-from lsg_ray.statistics.seal import INDEX, SEAL, UnverifiedWarning, seal
-from lsg_ray.statistics.unpacking import unpacked_bytes
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_result_is_opened(model):
     assert load_model(model).n_spins == 3
 
 
-@pytest.mark.filterwarnings("ignore::lsg_ray.statistics.seal.UnverifiedWarning")
+@pytest.mark.filterwarnings("ignore::lsg_ray.results.seal.UnverifiedWarning")
 @pytest.mark.parametrize("shape", [[5000, 5000], [10**6, 10**6], [10**14, 10**14]])
 def test_a_result_that_claims_more_than_it_holds_is_refused(model, shape):
     change(model, "J", shape=shape)
