@@ -6,18 +6,19 @@
     DIR/overlaps.zarr    P(q)
     DIR/distances.zarr   P(d) as sampled and in canonical form
     DIR/map.zarr         t-SNE of random starts and learned configurations
-    DIR/model-PART.zarr  effective Ising models of LB, ITR, RB and full; cavity-, check-, scan- and
-                         thermo-PART.zarr, iso.zarr, tap.zarr, dynamics.zarr: see `survey`
+    DIR/model-PART.zarr  effective Ising models of LB, ITR, RB and full; cavity-, scan- and
+                         thermo-PART.zarr, iso.zarr, tap.zarr, dynamics.zarr
     DIR/report.html      the report, with its figures as PNG beside it
 
 Of ReLU networks, in place of moments, maps and models: walks.zarr, constrained.zarr,
 paths-ALIGNMENT.zarr, swaps.zarr, curvature.zarr, surface.zarr, clusters-ALIGNMENT.zarr,
 replicas.zarr, and sk-TEMPERATURE.zarr to compare those with.
 
-A specification with a ``study`` has its steps computed instead: STEP.zarr; see `lsg_ray.study`.
+These are the steps of a study (`lsg_ray.studies`); a specification with a ``study`` of its own has
+those computed instead, STEP.zarr each.
 
-Run again, it resumes: the ensemble's missing blocks are sampled, statistics, which take seconds,
-are computed anew, and of the landscape what is missing or belongs to fewer configurations.
+Run again, it resumes: the ensemble's missing blocks are sampled, and what is missing or depends on
+something that has changed is computed (`lsg_ray.study`).
 """
 
 from __future__ import annotations
@@ -26,9 +27,8 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import xarray
 
@@ -39,28 +39,19 @@ from lsg_ray.cluster.sample import sample
 from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.verify import verify
-from lsg_ray.errors import InputError, StoreError
-from lsg_ray.ising.dynamics import Task
-from lsg_ray.ising.survey import Survey, cannot_survey, survey
-from lsg_ray.landscape.survey import Survey as SolutionSurvey
+from lsg_ray.errors import InputError, LsgError, StoreError
 from lsg_ray.places import expanded, refuse_file_name
-from lsg_ray.results.saving import check_target, kept, save_result
+from lsg_ray.results.saving import check_target
 from lsg_ray.spec import Spec, as_yaml, load_spec
 from lsg_ray.stages import stage_of
-from lsg_ray.statistics.before_after import CONFIGURATIONS, symmetry_effect
-from lsg_ray.statistics.maps import FEWEST, embed
-from lsg_ray.statistics.moments import moments
-from lsg_ray.statistics.overlaps import overlaps
+from lsg_ray.studies import default_study
 from lsg_ray.study import Outcome, run_study
 
-Result = TypeVar("Result")
+if TYPE_CHECKING:
+    from lsg_ray.report.landscape import Survey
+    from lsg_ray.report.solutions import Survey as SolutionSurvey
 
-#: Configurations of each kind on the t-SNE map.
-MAP_POINTS = 500
-#: Results that each run writes anew.
-MEASURED = ("moments", "overlaps", "distances", "map")
-#: Of the SK model that overlaps of ReLU networks are shown beside: spins, temperatures, replicas.
-SK_SPINS, SK_TEMPERATURES, SK_REPLICAS = 128, (0.3, 1.5), 32
+Result = TypeVar("Result")
 
 
 @public
@@ -119,35 +110,23 @@ def run(
     (place / "spec.yaml").write_text(as_yaml(spec))
     timed("verify", lambda: _verify(store))
     ensemble = open_ensemble(store)
+    default = default_study(ensemble, landscape)
+    steps = default.steps if spec.study is None else spec.study
+    with dask_session(address, workers or None):
+        outcomes = run_study(steps, ensemble, place, threads=workers or None, say=say)
+    timings |= {name: outcome.seconds for name, outcome in outcomes.items()}
+    found: dict[str, Any]
     if spec.study is not None:
-        with dask_session(address, workers or None):
-            outcomes = run_study(spec.study, ensemble, place, threads=workers or None, say=say)
-        timings |= {name: outcome.seconds for name, outcome in outcomes.items()}
         page = timed("report", lambda: _study_report(place, ensemble, dataset, outcomes))
-        return {
-            **ensemble.info(), "report": str(page), "study": _told(outcomes),
+        found = {
+            "study": _told(outcomes),
             "failed": [name for name, outcome in outcomes.items() if outcome.result is None],
-            "stage_seconds": timings,
-        }  # fmt: skip
-    if not ensemble.binary:
-        with dask_session(address, workers or None):
-            walked = timed("landscape", lambda: _walk(place, ensemble, landscape, say))
-        page = timed("report", lambda: _solutions_report(place, ensemble, dataset, walked))
-        return {
-            **ensemble.info(), "report": str(page), "landscape": _measures(walked),
-            "stage_seconds": timings,
-        }  # fmt: skip
-    measured = timed("statistics", lambda: _measure(ensemble, place))
-    if landscape and not cannot_survey(ensemble):
-        with dask_session(address, workers or None):
-            measured["landscape"] = timed(
-                "landscape", lambda: _explore(place, ensemble, dataset, measured["moments"], say)
-            )
-    report = timed("report", lambda: _report(place, ensemble, dataset, measured))
-    return {
-        **ensemble.info(), "report": str(report), "landscape": _verdicts(measured),
-        "stage_seconds": timings,
-    }  # fmt: skip
+        }
+    else:
+        page, told = timed("report", lambda: _default_report(
+            place, ensemble, dataset, outcomes, default.reason))  # fmt: skip
+        found = {"landscape": told}
+    return {**ensemble.info(), "report": str(page), **found, "stage_seconds": timings}
 
 
 def report(folder: str | os.PathLike[str]) -> Path:
@@ -171,14 +150,11 @@ def report(folder: str | os.PathLike[str]) -> Path:
         with _of_others(place):
             outcomes = run_study(study, ensemble, place, only_cached=True)
             return _study_report(place, ensemble, dataset, outcomes)
-    measured = _measure(ensemble, place) if ensemble.binary else {}
+    known = "model-full.zarr" if ensemble.binary else "walks.zarr"
+    default = default_study(ensemble, (place / known).is_dir())
     with _of_others(place):
-        if not ensemble.binary:
-            walked = _walk(place, ensemble, (place / "walks.zarr").is_dir())
-            return _solutions_report(place, ensemble, dataset, walked)
-        if (place / "model-full.zarr").is_dir() and not cannot_survey(ensemble):
-            measured["landscape"] = _explore(place, ensemble, dataset, measured["moments"])
-        return _report(place, ensemble, dataset, measured)
+        outcomes = run_study(default.steps, ensemble, place)
+        return _default_report(place, ensemble, dataset, outcomes, default.reason)[0]
 
 
 @contextmanager
@@ -211,9 +187,9 @@ def _check_folder(spec: Spec, place: Path, given: str) -> None:
         raise InputError(f"{place} is a file; name a folder")
     if place.is_dir() and any(place.iterdir()) and not (place / "ensemble.zarr").exists():
         raise InputError(f"{place} holds other things; name a new or empty folder")
-    for name in MEASURED:
-        if (place / f"{name}.zarr").exists():  # a damaged one is told before hours of work
-            check_target(place / f"{name}.zarr", overwrite=True)
+    for path in sorted(place.glob("*.zarr")):
+        if path.name != "ensemble.zarr":  # a damaged one is told before hours of work
+            check_target(path, overwrite=True)
 
 
 def _verify(store: Path) -> None:
@@ -223,37 +199,6 @@ def _verify(store: Path) -> None:
             f"{store} is damaged ({len(found.findings)} findings); "
             f"run: lsg verify --repair {store}, then this command again"
         )
-
-
-def _measure(ensemble: Ensemble, place: Path) -> dict[str, Any]:
-    results: dict[str, Any] = {
-        "moments": moments(ensemble),
-        "overlaps": overlaps(ensemble, configurations=CONFIGURATIONS),
-        "distances": symmetry_effect(ensemble),
-        "map": None,
-    }
-    if ensemble.n_rows >= FEWEST:
-        results["map"] = embed(ensemble, configurations=MAP_POINTS, starts=True)
-    for name, result in results.items():
-        if result is not None:
-            save_result(result, place / f"{name}.zarr", overwrite=True)
-    return results
-
-
-def _explore(
-    place: Path,
-    ensemble: Ensemble,
-    dataset: Dataset,
-    found: xarray.Dataset,
-    say: Callable[[str], None] = lambda _: None,
-) -> Survey | str:
-    """Survey the landscape; or say why there is none."""
-    test, spec = dataset.test, ensemble.spec
-    task = Task(spec.network, test.x, test.y, spec.loss)
-    try:
-        return survey(ensemble, found, place, task=task, say=say)
-    except InputError as error:
-        return f"No model: {error}."
 
 
 def _study_report(
@@ -279,22 +224,73 @@ def _told(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     }
 
 
-def _walk(
+Results = Mapping[str, xarray.Dataset]
+
+
+def _default_report(
     place: Path,
     ensemble: Ensemble,
-    wanted: bool,
-    say: Callable[[str], None] = lambda _: None,
-) -> SolutionSurvey | str:
-    """Survey the landscape of ReLU networks; or say why not."""
-    from lsg_ray.landscape.survey import cannot_survey, survey
+    dataset: Dataset,
+    outcomes: Mapping[str, Outcome],
+    reason: str,
+) -> tuple[Path, dict[str, Any]]:
+    """Write the report of a study by default; return its path, and what is told of the run."""
+    from lsg_ray.report.page import write_report, write_solutions_report
 
-    why = cannot_survey(ensemble) if wanted else "Not computed for this report."
-    return why or survey(ensemble, place, say=say)
+    found = {name: one.result for name, one in outcomes.items() if one.result is not None}
+    lacking = {name: one.reason for name, one in outcomes.items() if one.result is None}
+    if ensemble.binary:
+        for name in ("moments", "overlaps", "distances", "map"):
+            if name in lacking:
+                raise LsgError(f"{name}: {lacking[name]}")
+        survey = reason or _signs(found, lacking)
+        page = write_report(
+            place, ensemble, dataset, landscape=survey, map_=found.get("map"),
+            **{name: found.get(name) for name in ("moments", "overlaps", "distances")},
+        )  # fmt: skip
+        return page, {} if isinstance(survey, str) else _verdicts(survey)
+    solutions = reason or _solutions(found, lacking)
+    page = write_solutions_report(place, ensemble, dataset, solutions)
+    return page, {} if isinstance(solutions, str) else _measures(solutions)
 
 
-def _measures(walked: SolutionSurvey | str) -> dict[str, Any]:
-    if isinstance(walked, str):
-        return {}
+def _of_parts(found: Results, kind: str) -> dict[str, xarray.Dataset]:
+    """Return results KIND-PART by part."""
+    return {n.removeprefix(f"{kind}-"): r for n, r in found.items() if n.startswith(f"{kind}-")}
+
+
+def _signs(found: Results, lacking: Mapping[str, str]) -> Survey | str:
+    """Return the landscape of ±1 weights; or why there is none."""
+    from lsg_ray.report.landscape import Survey
+
+    for name in ("model-full", "cavity-full", "scan-full", "iso", "tap", "dynamics"):
+        if name in lacking:
+            return f"No model: {lacking[name]}."
+    cavity = _of_parts(found, "cavity")
+    return Survey(
+        _of_parts(found, "model"),
+        {name: model.attrs["rms_C_method"] for name, model in cavity.items()},
+        _of_parts(found, "scan"), _of_parts(found, "thermo"), found["iso"], found["tap"],
+        found["dynamics"],
+        {n.removeprefix("model-"): why for n, why in lacking.items() if n.startswith("model-")},
+    )  # fmt: skip
+
+
+def _solutions(found: Results, lacking: Mapping[str, str]) -> SolutionSurvey | str:
+    """Return the landscape of real weights; or why there is none."""
+    from lsg_ray.report.solutions import Survey
+
+    for name, why in lacking.items():
+        return f"No {name}: {why}."
+    glass = _of_parts(found, "sk")
+    return Survey(
+        found["walks"], found["constrained"], _of_parts(found, "paths"), found["swaps"],
+        found["curvature"], found["surface"], _of_parts(found, "clusters"), found["replicas"],
+        {f"SK {g.attrs['n_weights']}, T = {name}": g for name, g in glass.items()},
+    )  # fmt: skip
+
+
+def _measures(walked: SolutionSurvey) -> dict[str, Any]:
     from lsg_ray.landscape.censored import survival_of
 
     return {
@@ -310,58 +306,8 @@ def _measures(walked: SolutionSurvey | str) -> dict[str, Any]:
     }
 
 
-def _solutions_report(
-    place: Path, ensemble: Ensemble, dataset: Dataset, walked: SolutionSurvey | str
-) -> Path:
-    from lsg_ray.report.page import write_solutions_report
-
-    glass = {} if isinstance(walked, str) else _glass(place)
-    return write_solutions_report(place, ensemble, dataset, walked, glass)
-
-
-def _glass(place: Path) -> dict[str, xarray.Dataset]:
-    """Return overlaps of replicas of the SK model, low and high temperature, by name."""
-    from lsg_ray.ising.sk import sk_replicas
-    from lsg_ray.results.pieces import results_version
-    from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
-
-    @cache
-    def spins() -> xarray.Dataset:
-        return sk_replicas(SK_SPINS, SK_TEMPERATURES, replicas=SK_REPLICAS)
-
-    def overlaps(t: int) -> xarray.Dataset:
-        drawn = spins()["spins"].values[0, t]
-        return replica_overlaps(drawn, flip="symmetric", bins=lattice_edges(SK_SPINS))
-
-    key = f"{SK_SPINS} {SK_REPLICAS} {results_version()}"
-    return {
-        f"SK {SK_SPINS}, T = {temperature:g}": kept(
-            place / f"sk-{temperature:g}.zarr", key, partial(overlaps, t)
-        )
-        for t, temperature in enumerate(SK_TEMPERATURES)
-    }
-
-
-def _verdicts(measured: dict[str, Any]) -> dict[str, Any]:
-    found = measured.get("landscape")
-    if not isinstance(found, Survey):
-        return {}
+def _verdicts(survey: Survey) -> dict[str, Any]:
     return {
         name: {key: scan.attrs[key] for key in ("verdict", "hysteresis", "s0", "converged")}
-        for name, scan in found.scans.items()
+        for name, scan in survey.scans.items()
     }
-
-
-def _report(place: Path, ensemble: Ensemble, dataset: Any, measured: dict[str, Any]) -> Path:
-    from lsg_ray.report.page import write_report
-
-    return write_report(
-        place,
-        ensemble,
-        dataset,
-        moments=measured["moments"],
-        overlaps=measured["overlaps"],
-        distances=measured["distances"],
-        map_=measured["map"],
-        landscape=measured.get("landscape") or cannot_survey(ensemble),
-    )

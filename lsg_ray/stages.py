@@ -59,6 +59,18 @@ STAGES: dict[str, Entry] = {
         "lsg_ray.statistics.clustering:STAGE", "statistics",
         "Distances after reordering of hidden units: Gaussian fit, modes, tree.",
     ),
+    "node-distances": Entry(
+        "lsg_ray.statistics.before_after:STAGE", "statistics",
+        "Distances before and after removal of the node-permutation symmetry.",
+    ),
+    "replicas": Entry(
+        "lsg_ray.statistics.replicas:STAGE", "statistics",
+        "Overlaps of networks of real weights, and how ultrametric they are.",
+    ),
+    "sk": Entry(
+        "lsg_ray.ising.sk:STAGE", "statistics",
+        "The same of the Sherrington-Kirkpatrick model.",
+    ),
     "walk": Entry(
         "lsg_ray.landscape.walks:STAGE", "loss landscape",
         "Random walks from solutions: loss along them, width of the flat region.",

@@ -44,7 +44,7 @@ from lsg_ray.ising.montecarlo import GroupMeans, sample_in_groups
 from lsg_ray.ising.pcd import fit_pcd
 from lsg_ray.ising.pseudolikelihood import fit_plm
 from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
-from lsg_ray.stage import MOMENTS, Stage
+from lsg_ray.stage import MOMENTS, Figure, Stage
 from lsg_ray.statistics.configurations import Columns, Configurations
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.typing import Floats, MomentsLike, Positive, Progress, Seed, Several
@@ -264,6 +264,7 @@ def fit_model(
     decimate: Literal["coupling", "free-energy"] | None = None,
     pseudocount: Positive | None = None,
     rounding: float = ROUNDING,
+    verify: bool = True,
     seed: Seed = 0,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -296,6 +297,8 @@ def fit_model(
         1 − |m| given to frozen weights.
     rounding
         By how much given m and C may be off each, as rounded ones are.
+    verify
+        Whether to check the model by independent Monte Carlo.
     seed
         Of chains and starts.
     threads, progress
@@ -304,7 +307,8 @@ def fit_model(
     Returns
     -------
     xarray.Dataset
-        ``J`` (weight, weight_) and ``h`` (weight); attributes as the report of `fit_boltzmann`.
+        ``J`` (weight, weight_) and ``h`` (weight); of the check ``m`` and ``C``, those of the data
+        ``m_data`` and ``C_data``, and ``repeats``; attributes as the report of `fit_boltzmann`.
     """
     of_method: dict[str, Any] = {
         "seconds": seconds, "correlations": correlations, "margin": margin, "l1": l1, "l2": l2,
@@ -312,10 +316,15 @@ def fit_model(
     }  # fmt: skip
     chosen = {name: value for name, value in of_method.items() if value is not None}
     fit = fit_parts(
-        moments, [part], method=method, rounding=rounding, seed=seed, threads=threads,
-        progress=progress, **chosen,
+        moments, [part], method=method, rounding=rounding, verify=verify, seed=seed,
+        threads=threads, progress=progress, **chosen,
     )[part]  # fmt: skip
-    return fit.model.to_dataset()
+    checked = {
+        name: (fit.check[name].dims, fit.check[name].values)
+        for name in ("m", "C", "m_data", "C_data", "repeats")
+        if name in fit.check
+    }
+    return fit.model.to_dataset().assign(checked)
 
 
 def _part(given: Target | Configurations, part: str) -> Target | Configurations:
@@ -541,6 +550,9 @@ _METHODS: dict[str, Callable[..., Fitted]] = {
 
 STAGE = Stage(
     "fit", fit_model, reads={"moments": MOMENTS}, makes="model", unit="steps",
+    figures=[
+        Figure("lsg_ray.report.figures.reconstruction:reconstruction_figure", "Effective model")
+    ],
     summary=("method", "converged", "reason", "delta", "rms_m", "rms_C", "noise_C", "frozen",
              "duplicates", "moments_change"),
 )  # fmt: skip

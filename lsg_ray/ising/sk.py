@@ -17,10 +17,12 @@ Without a field σ and −σ are equally likely: both occur among replicas, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Annotated, Any
 
 import numpy as np
 import xarray
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, brief, public
@@ -29,6 +31,9 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.replicas import choose_ladder, draw_replicas
 from lsg_ray.ising.tempering import Progress
 from lsg_ray.rng import Stream, generator, seed_sequence
+from lsg_ray.stage import Stage
+from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
+from lsg_ray.typing import Numbers, Positive, Seed
 
 Floats = NDArray[np.float64]
 
@@ -217,3 +222,58 @@ def _dataset(
     }  # fmt: skip
     about = {"long_name": "temperature T"}
     return xarray.Dataset(found, {"temperature": ("temperature", temperatures, about)}, attributes)
+
+
+@public
+def sk_overlaps(
+    *,
+    n: Annotated[int, Ge(4)] = 128,
+    temperature: Positive = 0.3,
+    temperatures: Numbers = (0.3, 1.5),
+    replicas: Annotated[int, Ge(4)] = 32,
+    seed: Seed = 0,
+    threads: int | None = None,
+) -> xarray.Dataset:
+    """Measure overlaps of replicas of the SK model at a temperature, and how ultrametric they are.
+
+    Parameters
+    ----------
+    n
+        Spins N.
+    temperature
+        One of those drawn.
+    temperatures
+        Drawn together, by parallel tempering.
+    replicas
+        From independent ladders.
+    seed
+        Of couplings and moves.
+    threads
+        By default one per CPU.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `lsg_ray.replica_overlaps`.
+    """
+    drawn = as_numbers(temperatures, "temperatures").tolist()
+    if temperature not in drawn:
+        raise InputError(f"temperature {temperature:g} given; {brief(drawn)} are drawn")
+    spins = _drawn(n, tuple(drawn), replicas, seed, threads)[drawn.index(temperature)]
+    return replica_overlaps(spins, flip="symmetric", bins=lattice_edges(n))
+
+
+@lru_cache(maxsize=1)
+def _drawn(
+    n: int, temperatures: tuple[float, ...], replicas: int, seed: int, threads: int | None
+) -> NDArray[np.int8]:
+    """Return spins (temperature, replica, N): one draw serves all temperatures."""
+    found = sk_replicas(n, temperatures, replicas=replicas, seed=seed, threads=threads)
+    spins: NDArray[np.int8] = found["spins"].values[0]
+    return spins
+
+
+STAGE = Stage(
+    "sk", sk_overlaps, reads={},
+    summary=("replicas", "n_weights", "n_pairs", "modes", "modes_p_value"),
+)  # fmt: skip

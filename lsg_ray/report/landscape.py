@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import xarray
 
-from lsg_ray.ising.survey import Survey
 from lsg_ray.report.figures.landscape import (
     dynamics_figure,
     iso_figure,
@@ -17,6 +17,24 @@ from lsg_ray.report.figures.landscape import (
 )
 from lsg_ray.report.figures.reconstruction import reconstruction_figure
 from lsg_ray.report.section import Section, section
+
+
+class Survey(NamedTuple):
+    """Results of the landscape of ±1 weights; by part where there are several models.
+
+    models: by persistent chains, checked; cavity: how near the beliefs of the others are; reasons:
+    why a part has no model.
+    """
+
+    models: dict[str, xarray.Dataset]
+    cavity: dict[str, float]
+    scans: dict[str, xarray.Dataset]
+    curves: dict[str, xarray.Dataset]
+    iso: xarray.Dataset
+    states: xarray.Dataset
+    runs: xarray.Dataset
+    reasons: dict[str, str]
+
 
 #: Key and title of each section.
 TITLES = {
@@ -45,12 +63,12 @@ def _minus(text: str) -> str:
 
 
 def _model(survey: Survey) -> Section:
-    check = survey.checks["full"]
+    check = survey.models["full"]
     about = check.attrs
     fits = ", ".join(
         f"{name} {found.attrs['rms_C']:.4f} (independent weights "
         f"{found.attrs['delta_independent']:.4f})"
-        for name, found in survey.checks.items()
+        for name, found in survey.models.items()
     )
     caption = (
         "Moments of the model of all weights, fitted by persistent chains, as new chains measure "

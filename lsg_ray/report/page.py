@@ -21,13 +21,12 @@ from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.owned import staging
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.ising.survey import Survey
-from lsg_ray.landscape.survey import Survey as SolutionSurvey
 from lsg_ray.places import expanded
-from lsg_ray.report.landscape import TITLES, landscape_sections
+from lsg_ray.report.landscape import TITLES, Survey, landscape_sections
 from lsg_ray.report.section import Section
 from lsg_ray.report.sections import SETS, inputs_section, rejected_counts, sections
 from lsg_ray.report.solutions import TITLES as SOLUTION_TITLES
+from lsg_ray.report.solutions import Survey as SolutionSurvey
 from lsg_ray.report.solutions import solution_sections
 from lsg_ray.report.study import Shown, study_sections
 from lsg_ray.spec import Spec
@@ -73,7 +72,7 @@ def write_report(
     moments, overlaps, distances, map_
         From `lsg_ray.statistics`; None where the ensemble is too small: the section says so.
     landscape
-        From `lsg_ray.ising.survey`, or the reason why there is none.
+        Results, or the reason why there are none.
     rejected
         (200,) rejected trials by bin of their accuracy on [0, 1]; by default from the ledger.
 
@@ -118,12 +117,10 @@ def write_solutions_report(
     ensemble: Ensemble,
     dataset: Dataset,
     survey: SolutionSurvey | str,
-    glass: Mapping[str, xarray.Dataset] | None = None,
 ) -> Path:
     """Write ``report.html`` of an ensemble of ReLU networks; see `write_report`.
 
-    ``survey`` is from `lsg_ray.landscape.survey.survey`, or the reason why there is none; ``glass``
-    are overlaps of replicas of other systems, by name, to be shown beside.
+    ``survey`` holds the results, or is the reason why there are none.
     """
     target = Path(expanded(folder))
     if target.exists() and not target.is_dir():
@@ -131,7 +128,7 @@ def write_solutions_report(
     if isinstance(survey, str):
         drawn = solution_sections(ensemble, dataset, None, survey)
     else:
-        drawn = solution_sections(ensemble, dataset, survey, glass=glass)
+        drawn = solution_sections(ensemble, dataset, survey)
     drawn.append(inputs_section(ensemble, dataset))
     return _compose(target, ensemble, dataset, drawn, provenance(ensemble), SOLUTION_TITLES)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import xarray
@@ -12,7 +13,6 @@ from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.layout import CURVES
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.landscape.censored import survival_of, told
-from lsg_ray.landscape.survey import Survey
 from lsg_ray.networks.symmetry import log_group_order
 from lsg_ray.report.figures.clustering import clustering_figure
 from lsg_ray.report.figures.rsb import rsb_figure
@@ -26,6 +26,24 @@ from lsg_ray.report.figures.terrain import (
 )
 from lsg_ray.report.section import Section, section
 from lsg_ray.statistics.modes import NAME
+
+
+class Survey(NamedTuple):
+    """Results of the landscape of real weights; ``paths`` and ``clusters`` by alignment.
+
+    glass: overlaps of replicas of other systems, by name, to be shown beside.
+    """
+
+    walks: xarray.Dataset
+    constrained: xarray.Dataset
+    paths: dict[str, xarray.Dataset]
+    swaps: xarray.Dataset
+    curvature: xarray.Dataset
+    surface: xarray.Dataset
+    clusters: dict[str, xarray.Dataset]
+    overlaps: xarray.Dataset
+    glass: dict[str, xarray.Dataset]
+
 
 #: Key and title of each section.
 TITLES = {
@@ -47,8 +65,6 @@ def solution_sections(
     dataset: Dataset,
     survey: Survey | None,
     reason: str = "",
-    *,
-    glass: Mapping[str, xarray.Dataset] | None = None,
 ) -> list[Section]:
     """Draw and caption the landscape of solutions; without a survey, say why."""
     drawn = [_training(ensemble, dataset)] if ensemble.n_rows else []
@@ -59,7 +75,7 @@ def solution_sections(
         *drawn, _walks(survey.walks), _constrained(survey.constrained), _paths(survey.paths),
         _swaps(ensemble, survey.swaps), _clusters("clusters", survey.clusters["clustering"]),
         _clusters("aligned", survey.clusters["matching"]), _curvature(survey.curvature),
-        _surface(survey.surface), _replicas(ensemble, survey.overlaps, glass or {}),
+        _surface(survey.surface), _replicas(ensemble, survey.overlaps, survey.glass),
     ]  # fmt: skip
 
 

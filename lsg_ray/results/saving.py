@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,6 +159,16 @@ def _as_flags(result: xarray.Dataset) -> xarray.Dataset:
     return result
 
 
+def with_names(result: xarray.Dataset) -> xarray.Dataset:
+    """Return a result with names again where they were saved as numbers; spaces became ``_``."""
+    named = {
+        name: (values.dims, names_of(values))
+        for name, values in result.coords.items()
+        if values.dtype.kind == "i" and "flag_meanings" in values.attrs
+    }
+    return result.assign_coords(named) if named else result
+
+
 def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
     """Return names from a coordinate that was saved as numbers with ``flag_meanings``."""
     if part.dtype.kind != "i":
@@ -297,19 +306,6 @@ def _clear(base: Location, prefix: str) -> None:
         base.delete(key)
 
 
-def kept(place: Path, key: str, make: Callable[[], xarray.Dataset]) -> xarray.Dataset:
-    """Return the result that is at a place if it was saved under this key, else make and save it.
-
-    The key, attribute ``survey``, says what the result depends on: an ensemble's content hash.
-    """
-    known = read_kept(place, key)
-    if known is not None:
-        return known
-    found = make().assign_attrs(survey=key)
-    save_result(found, place, overwrite=True)
-    return found
-
-
 def read_kept(place: Path, key: str) -> xarray.Dataset | None:
     """Return an earlier result that was saved under this key, or None.
 
@@ -319,7 +315,7 @@ def read_kept(place: Path, key: str) -> xarray.Dataset | None:
         return None
     try:
         with open_result(place) as found:
-            return found.load() if found.attrs.get("survey") == key else None
+            return with_names(found.load()) if found.attrs.get("survey") == key else None
     except MemoryError:
         raise
     except Exception as error:  # fails in a dozen ways

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
 from lsg_ray.errors import InputError
 from lsg_ray.stages import stage_of
 
 #: Names of steps: of files too.
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 #: What all steps may read, sampled before them.
 ENSEMBLE = "ensemble"
 _VIEW = ("where", "part", "canonical")
@@ -58,7 +57,7 @@ def parse_study(given: Any) -> dict[str, Step]:
     steps, faults = {}, []
     for name, words in given.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name == ENSEMBLE:
-            faults.append(f"{name!r} is no name of a step: letters, digits, - and _")
+            faults.append(f"{name!r} is no name of a step: letters, digits, -, _ and .")
             continue
         try:
             steps[name] = _step(name, {} if words is None else words, given)
@@ -67,17 +66,23 @@ def parse_study(given: Any) -> dict[str, Step]:
     faults += list(_unknown(steps, given))
     if faults:
         raise ValueError("\n".join(faults))
+    return _ordered(steps)
+
+
+def _ordered(steps: dict[str, Step]) -> dict[str, Step]:
+    """Return steps as they are given, but those first that others read."""
     reads = {
         name: {one for one in step.inputs.values() if one not in (None, ENSEMBLE)}
         for name, step in steps.items()
     }
-    try:
-        order = list(TopologicalSorter(reads).static_order())
-    except CycleError as error:
-        raise ValueError(
-            f"steps read each other in a circle: {' → '.join(error.args[1])}"
-        ) from None
-    return {name: steps[name] for name in order}
+    found: dict[str, Step] = {}
+    while len(found) < len(steps):
+        ready = [name for name in steps if name not in found and reads[name] <= found.keys()]
+        if not ready:
+            left = ", ".join(name for name in steps if name not in found)
+            raise ValueError(f"steps read each other in a circle: {left}")
+        found |= {name: steps[name] for name in ready[:1]}
+    return found
 
 
 def _step(name: str, words: Any, study: Mapping[str, Any]) -> Step:

@@ -9,11 +9,12 @@ import xarray
 
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.reader import Ensemble
-from lsg_ray.results.graph import Progress
+from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import Configurations, Packed, StoredConfigurations
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.statistics.symmetry import canonical_view, label_inputs, node_symmetry
+from lsg_ray.typing import Progress, Seed, Several
 
 #: Configurations that are compared, by default: 2·10⁸ pairs.
 CONFIGURATIONS = 20_000
@@ -22,8 +23,8 @@ CONFIGURATIONS = 20_000
 def symmetry_effect(
     ensemble: Ensemble,
     *,
-    configurations: int = CONFIGURATIONS,
-    seed: int = 0,
+    configurations: Several = CONFIGURATIONS,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Compare the distances of configurations as sampled with those of their canonical forms.
@@ -93,3 +94,15 @@ def symmetry_effect(
             "seed": seed,
         },
     )
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    means = found["mean"].sel(part="all")
+    by_form = {f"mean_{form}": float(means.sel(form=form)) for form in found["form"].values}
+    return {"configurations": found.attrs["configurations"], **by_form}
+
+
+STAGE = Stage(
+    "node-distances", symmetry_effect, reads={"ensemble": ENSEMBLE}, summary=_shown,
+    figures=[Figure("lsg_ray.report.figures.distances:distances_figure", "Distances")],
+)  # fmt: skip

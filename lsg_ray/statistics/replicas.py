@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Annotated
 
+import numpy as np
+import xarray
+from annotated_types import Ge
+
+from lsg_ray.arrays import public
 from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import DataError, InputError
 from lsg_ray.networks.alignment import Alignment, aligned
 from lsg_ray.rng import Stream
+from lsg_ray.stage import SOLUTIONS, Stage
 from lsg_ray.statistics.configurations import ArrayConfigurations, StoredConfigurations, stream
 from lsg_ray.statistics.copies import draw_independent
+from lsg_ray.statistics.rsb import replica_overlaps
+from lsg_ray.typing import EnsembleLike, Progress, Seed
 
 #: Bytes of networks whose overlaps are taken, at most.
 REPLICA_BYTES = 2**32
@@ -62,3 +70,43 @@ def aligned_replicas(
             ensemble.spec.network, weights, alignment, reference, inputs
         )[0]  # fmt: skip
     return ArrayConfigurations(found, source.name)
+
+
+@public
+def network_replicas(
+    solutions: EnsembleLike,
+    *,
+    replicas: Annotated[int, Ge(4)] = 64,
+    alignment: Alignment = "matching",
+    seed: Seed = 0,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Measure the overlaps of networks of real weights, and how ultrametric they are.
+
+    Parameters
+    ----------
+    solutions
+        Ensemble of ReLU networks, a view of one, or its path.
+    replicas
+        That many networks, drawn by seed; all if there are fewer.
+    alignment
+        How hidden units are brought into a common order.
+    seed
+        Of all that is drawn at random.
+    progress
+        Told ``(tasks done, tasks in all)``.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `lsg_ray.replica_overlaps`.
+    """
+    ensemble = solutions if isinstance(solutions, Ensemble) else open_ensemble(solutions)
+    rows = aligned_replicas(ensemble, replicas, alignment, seed=seed)
+    return replica_overlaps(rows, seed=seed, progress=progress)
+
+
+STAGE = Stage(
+    "replicas", network_replicas, reads={"solutions": SOLUTIONS},
+    summary=("replicas", "n_weights", "n_pairs", "modes", "modes_p_value"),
+)  # fmt: skip

@@ -340,16 +340,19 @@ def test_no_handler__takes_a_lack_of_memory_for_something_else():
 def test_run__tells_its_stages_on_standard_error_and_its_result_on_output(
     lsg, spec, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("lsg_ray.pipeline._report", lambda place, *_: place / "report.html")
+    monkeypatch.setattr(
+        "lsg_ray.pipeline._default_report", lambda place, *_: (place / "report.html", {})
+    )
     words = ("run", spec, "--out", tmp_path / "r", "--workers", 0)
     ran = lsg(*words)
     assert (ran.code, ran.out) == (0, f"report: {tmp_path / 'r' / 'report.html'}\n")
     stages = [line for line in ran.err.splitlines() if line.endswith(" ...")]
-    assert stages == ["sample ...", "verify ...", "statistics ...", "report ..."]
+    names = ["sample", "verify", "moments", "overlaps", "distances", "map", "report"]
+    assert [stage.split()[0] for stage in stages] == names
     again = lsg(*words, "--json")
     assert (again.code, again.err) == (0, "")
     assert again.json["rows"] == 6
-    assert list(again.json["stage_seconds"]) == ["sample", "verify", "statistics", "report"]
+    assert list(again.json["stage_seconds"]) == names
 
 
 # info, verify

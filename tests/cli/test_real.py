@@ -63,7 +63,7 @@ def test_commands_that_work(lsg, real, tmp_path, words):
         (("moments", "--out", "OUT", "--weights", "polarization"), "weights 'polarization' given"),
         (("distances", "--out", "OUT", "--pairs", "2"), "real-valued weights and pairs given"),
         (("distances", "--out", "OUT", "--other", "BINARY"), "weights a configuration"),
-        (("embed", "--out", "OUT", "--color", "polarization"), "--color polarization given"),
+        (("embed", "--out", "OUT", "--color", "polarization"), "color polarization given"),
         (("fit", "--method", "plm", "--out", "OUT"), "a model is of ±1 weights"),
         (("fit", "--method", "pcd", "--out", "OUT"), "a model is of ±1 weights"),
         (("query", "--columns", "weights"), "unknown column 'weights'"),
@@ -88,7 +88,7 @@ def test_binary_networks_have_no_columns_of_relu_ones(lsg, store, tmp_path, comm
     assert ran.err.startswith("lsg: unknown name 'train_loss'; columns are configuration")
     ran = lsg("embed", store, "--out", tmp_path / "out", "--color", "train_loss")
     assert ran.code == 2
-    assert "--color train_loss given; columns are configuration" in ran.err
+    assert "color train_loss given; columns are configuration" in ran.err
     assert not (tmp_path / "out").exists()
 
 

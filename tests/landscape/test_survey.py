@@ -2,15 +2,17 @@
 
 import os
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 import xarray
 
-from lsg_ray import pipeline
+from lsg_ray import pipeline, studies
 from lsg_ray.cli.runs import _told
-from lsg_ray.landscape import censored, survey
+from lsg_ray.landscape import censored
 from lsg_ray.landscape.censored import survival_of
+from lsg_ray.studies import SolutionStudy
 
 from .conftest import relu_spec
 
@@ -27,12 +29,9 @@ FIGURES = {
 
 @pytest.fixture
 def small(monkeypatch):
-    for name, value in (
-        ("STEPS", 5), ("CONSTRAINED_STEPS", 4), ("POINTS", 5), ("PAIRS", 2), ("CURVED", 2),
-    ):  # fmt: skip
-        monkeypatch.setattr(survey, name, value)
-    monkeypatch.setattr(pipeline, "SK_SPINS", 16)
-    monkeypatch.setattr(pipeline, "SK_REPLICAS", 6)
+    size = partial(SolutionStudy, steps=5, constrained_steps=4, points=5, pairs=2, curved=2,
+                   sk_spins=16, sk_replicas=6)  # fmt: skip
+    monkeypatch.setattr(studies, "SolutionStudy", size)
 
 
 def test_run__surveys_the_landscape_and_reports_it(tmp_path, small):
@@ -45,7 +44,7 @@ def test_run__surveys_the_landscape_and_reports_it(tmp_path, small):
     with xarray.open_zarr(place / "walks.zarr") as walks:
         by_sigma = survival_of(walks, "flat_width")
     told = result["landscape"]["flat_width"]
-    assert list(told) == list(by_sigma) == [f"{sigma:g}" for sigma in survey.SIGMAS]
+    assert list(told) == list(by_sigma) == [f"{sigma:g}" for sigma in SolutionStudy().sigmas]
     for sigma, one in by_sigma.items():
         np.testing.assert_equal(told[sigma], one._asdict())
         assert f"{censored.told(one)} for σ = {sigma}" in page

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.ledger import BINS
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.ising.survey import survey
+from lsg_ray.pipeline import _signs
 from lsg_ray.report import page
 from lsg_ray.report.landscape import TITLES, landscape_sections
 from lsg_ray.report.page import as_yaml, notes, provenance, render_page, summary, write_report
@@ -25,6 +25,8 @@ from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
+from lsg_ray.studies import IsingStudy, default_study
+from lsg_ray.study import run_study
 
 from .made import make_ensemble, make_map, make_spec
 
@@ -267,22 +269,23 @@ def test_pyplot_is_never_imported():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_landscape__of_a_survey_has_its_sections_and_goes_with_them(tmp_path, digits, monkeypatch):
+def test_landscape__of_a_survey_has_its_sections_and_goes_with_them(tmp_path, digits):
     """Enough configurations for models: all six figures, and none of them in a later report."""
-    for name, value in {
-        "SCANNED": 1, "ISO_FIELDS": (-1.0, 0.0, 1.0), "STARTS": 50, "LADDERS": 4, "DRAWS": 20,
-    }.items():  # fmt: skip
-        monkeypatch.setattr(f"lsg_ray.ising.survey.{name}", value)
+    size = IsingStudy(references=1, iso_fields=(-1.0, 0.0, 1.0), starts=50, ladders=4, draws=20)
     spec = make_spec((5, 3, 4, 10), 60, block_size=20)
     ensemble = make_ensemble(str(tmp_path / "e.zarr"), spec, dataset_hash=digits.content_hash)
-    given = moments(ensemble)
     (tmp_path / "r").mkdir()
-    found = survey(ensemble, given, tmp_path / "r")
+    steps = default_study(ensemble, ising=size).steps
+    run_study(steps, ensemble, tmp_path / "r")
     stamps = {place: place.stat().st_mtime_ns for place in (tmp_path / "r").iterdir()}
-    again = survey(ensemble, given, tmp_path / "r")  # nothing is computed twice
+    outcomes = run_study(steps, ensemble, tmp_path / "r")  # nothing is computed twice
     assert {place: place.stat().st_mtime_ns for place in (tmp_path / "r").iterdir()} == stamps
-    np.testing.assert_array_equal(again.scans["full"]["d"], found.scans["full"]["d"])
-    assert set(found.scans) | set(found.reasons) == {"LB", "ITR", "RB", "full"}
+    assert all(outcome.cached for outcome in outcomes.values() if outcome.result is not None)
+    again = _signs(
+        {name: one.result for name, one in outcomes.items() if one.result is not None},
+        {name: one.reason for name, one in outcomes.items() if one.result is None},
+    )
+    assert set(again.scans) | set(again.reasons) == {"LB", "ITR", "RB", "full"}
     drawn = landscape_sections(again)
     assert [section.key for section in drawn] == list(TITLES)
     assert all(section.png and section.caption for section in drawn)

@@ -1,0 +1,183 @@
+"""The studies of the two papers, which `lsg run` computes of a specification without one.
+
+Of ±1 weights: moments, overlaps, distances, a map; two models of each part of the network and of
+all of it, one by the cavity method, with which belief propagation is consistent, for entropy scans,
+constant-energy curves and TAP states, and one by persistent chains, which has the ensemble's
+moments, for the entropy by the heat capacity and for Monte Carlo dynamics.  Of real weights: walks,
+paths, permuted copies, curvature, clusters, and overlaps beside those of the SK model.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.networks.alignment import ALIGNMENTS
+from lsg_ray.spec.study import Step, parse_study
+from lsg_ray.statistics.maps import FEWEST as FEWEST_POINTS
+
+
+class IsingStudy(BaseModel):
+    """Sizes of the study of ±1 weights."""
+
+    model_config = ConfigDict(frozen=True)
+
+    #: Configurations, at least, and weights, at most: a model has N² couplings.
+    fewest: int = 50
+    largest: int = 2000
+    #: Configurations of all pairs whose overlaps are taken, and points of the map.
+    overlapping: int = 20_000
+    points: int = 500
+    #: References of each group: of scans and dynamics, and of constant-energy curves.
+    references: int = 4
+    iso_references: int = 1
+    iso_fields: tuple[float, ...] = tuple(round(0.2 * k, 10) for k in range(-15, 16))
+    #: How far cavity models stay from the border of stability: at it, small fields have two
+    #: solutions.
+    margin: float = 0.05
+    #: Starts of the TAP equations; ladders, burn-in and draws of the heat capacity.
+    starts: int = 500
+    ladders: int = 8
+    burn_in: int = 150
+    draws: int = 100
+
+
+class SolutionStudy(BaseModel):
+    """Sizes of the study of real weights."""
+
+    model_config = ConfigDict(frozen=True)
+
+    #: Solutions, at least: overlaps need four beside the one that others are matched to.
+    fewest: int = 5
+    #: Solutions, at most, that walks start from, whose copies are made, and whose curvature is
+    #: taken; pairs of solutions that are joined by paths.
+    starts: int = 5
+    copies: int = 3
+    curved: int = 10
+    pairs: int = 6
+    #: Step sizes and steps of walks; fewer where each draws forty moves, on fewer examples.
+    sigmas: tuple[float, ...] = (0.003, 0.01, 0.03)
+    steps: int = 100
+    constrained_sigmas: tuple[float, ...] = (0.001, 0.003)
+    constrained_steps: int = 20
+    constrained_starts: int = 2
+    constrained_examples: int = 5_000
+    #: Points of the loss surface, in each direction; solutions whose overlaps are taken.
+    points: int = 21
+    replicas: int = 64
+    #: Of the SK model that overlaps are shown beside: spins, temperatures, replicas.
+    sk_spins: int = 128
+    sk_temperatures: tuple[float, ...] = (0.3, 1.5)
+    sk_replicas: int = 32
+
+
+class Default(NamedTuple):
+    """A study by default: its steps, and why those of the landscape are not among them, if so."""
+
+    steps: dict[str, Step]
+    reason: str
+
+
+def default_study(
+    ensemble: Ensemble,
+    landscape: bool = True,
+    *,
+    ising: IsingStudy | None = None,
+    solutions: SolutionStudy | None = None,
+) -> Default:
+    """Return the study of an ensemble.
+
+    Parameters
+    ----------
+    ensemble
+        What has been sampled: its size says what can be computed.
+    landscape
+        Whether models, or walks and the like, are wanted, which take minutes.
+    ising, solutions
+        Sizes.
+    """
+    if ensemble.binary:
+        return _of_signs(ensemble, landscape, ising or IsingStudy())
+    return _of_solutions(ensemble, landscape, solutions or SolutionStudy())
+
+
+def _of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy) -> Default:
+    steps: dict[str, Any] = {
+        "moments": {},
+        "overlaps": {"configurations": size.overlapping},
+        "distances": {"stage": "node-distances"},
+    }
+    if ensemble.n_rows >= FEWEST_POINTS:
+        steps["map"] = {"stage": "embed", "configurations": size.points, "starts": True}
+    reason = "" if landscape else "Not computed for this report."
+    if ensemble.n_rows < size.fewest:
+        reason = f"Needs at least {size.fewest} configurations; there are {ensemble.n_rows:,}."
+    elif ensemble.n_weights > size.largest:
+        reason = f"Models of up to {size.largest:,} weights; there are {ensemble.n_weights:,}."
+    if reason:
+        return Default(parse_study(steps), reason)
+    parts = list(ensemble.spec.network.parts)
+    fit = {"stage": "fit", "moments": "moments"}
+    for part in [*(parts if len(parts) > 1 else []), "full"]:
+        steps |= {
+            f"model-{part}": {**fit, "part": part},
+            f"cavity-{part}": {
+                **fit, "part": part, "method": "bp", "margin": size.margin, "verify": False,
+            },
+            f"scan-{part}": {"stage": "scan", "model": f"cavity-{part}", "count": size.references},
+            f"thermo-{part}": {
+                "stage": "thermo", "model": f"model-{part}", "ladders": size.ladders,
+                "burn_in": size.burn_in, "draws": size.draws,
+            },
+        }  # fmt: skip
+    steps |= {
+        "iso": {
+            "stage": "iso-energy", "model": "cavity-full", "fields": list(size.iso_fields),
+            "count": size.iso_references,
+        },
+        "tap": {"model": "cavity-full", "starts": size.starts},
+        "dynamics": {"stage": "mc", "model": "model-full", "count": size.references},
+    }  # fmt: skip
+    return Default(parse_study(steps), "")
+
+
+def _of_solutions(ensemble: Ensemble, landscape: bool, size: SolutionStudy) -> Default:
+    count = ensemble.n_rows
+    if not landscape:
+        return Default({}, "Not computed for this report.")
+    if count < size.fewest:
+        return Default({}, f"Needs at least {size.fewest} solutions; there are {count:,}.")
+    first = int(ensemble.column("configuration")[0])
+    steps: dict[str, Any] = {
+        "walks": {
+            "stage": "walk", "sigma": list(size.sigmas), "steps": size.steps,
+            "configurations": min(size.starts, count),
+        },
+        "constrained": {
+            "stage": "walk", "kind": "constrained", "sigma": list(size.constrained_sigmas),
+            "steps": size.constrained_steps, "examples": size.constrained_examples,
+            "configurations": min(size.constrained_starts, count),
+        },
+        **{
+            f"paths-{name}": {"stage": "interpolate", "pairs": size.pairs, "alignment": str(name)}
+            for name in ALIGNMENTS
+        },
+        "swaps": {"configurations": min(size.copies, count)},
+        "curvature": {"stage": "flatness", "configurations": min(size.curved, count)},
+        "surface": {"configuration": first, "points": size.points},
+        **{
+            f"clusters-{name}": {"stage": "cluster", "alignment": name}
+            for name in ("clustering", "matching")
+        },
+        "replicas": {"replicas": size.replicas},
+        **{
+            f"sk-{temperature:g}": {
+                "stage": "sk", "n": size.sk_spins, "replicas": size.sk_replicas,
+                "temperature": temperature, "temperatures": list(size.sk_temperatures),
+            }
+            for temperature in size.sk_temperatures
+        },
+    }  # fmt: skip
+    return Default(parse_study(steps), "")
