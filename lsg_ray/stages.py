@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lsg_ray.errors import InputError
 
 if TYPE_CHECKING:
     from lsg_ray.stage import Stage
+
+Kind = TypeVar("Kind")
 
 PLUGINS = "lsg_ray.plugins"
 #: Groups of commands, in the order in which a person meets them.
@@ -131,19 +133,23 @@ STAGES: dict[str, Entry] = {
 
 
 @cache
+def _installed() -> tuple[Any, ...]:
+    """Return what installed packages declare."""
+    return tuple(point.load() for point in entry_points(group=PLUGINS))
+
+
+def declared(kind: type[Kind]) -> dict[str, Kind]:
+    """Return what installed packages declare of a kind, such as stages, by name."""
+    return {one.name: one for one in _installed() if isinstance(one, kind)}  # type: ignore[attr-defined]
+
+
 def _plugins() -> dict[str, Stage]:
     """Return stages of installed packages, by name."""
-    points = entry_points(group=PLUGINS)
-    if not points:
+    if not _installed():
         return {}
     from lsg_ray.stage import Stage
 
-    found = {}
-    for point in points:
-        declared = point.load()
-        if isinstance(declared, Stage):
-            found[declared.name] = declared
-    return found
+    return declared(Stage)
 
 
 def all_stages() -> dict[str, tuple[str, str]]:

@@ -236,8 +236,27 @@ TOY = {
             summary=("lowest",), unit="sweeps",
         )
     ''',
+    "toy_method.py": '''
+        """Independent weights."""
+
+        import numpy as np
+
+        from lsg_ray.ising.fitted import FitMethod, Fitted
+
+
+        def fit_alone(target, *, scale=1.0, seconds=None, seed=0, threads=None, progress=None):
+            n = len(target.m)
+            return Fitted(np.zeros((n, n)), scale * np.arctanh(target.m), True, 1, None, {})
+
+
+        METHOD = FitMethod("toy-alone", fit_alone)
+    ''',
 }  # fmt: skip
-POINTS = "[lsg_ray.plugins]\nplus = toy_statistic:STAGE\ndescent = toy_protocol:STAGE\n"
+POINTS = """[lsg_ray.plugins]
+plus = toy_statistic:STAGE
+descent = toy_protocol:STAGE
+alone = toy_method:METHOD
+"""
 
 
 @pytest.fixture
@@ -278,14 +297,19 @@ def test_stages_of_another_package(installed, tmp_path):
     assert "is what is read" in installed("toy-plus", "s.zarr", "--out", "s.zarr/x", code=2)
 
     study = STUDY.partition("study:")[0] + (
-        "study: {toy-plus: {where: configuration < 9}, fit: {method: bp}, toy-descent: {count: 1},"
-        " strong: {stage: toy-plus, power: 2}}\n"
+        "study: {toy-plus: {where: configuration < 9}, fit: {method: bp},"
+        " toy-descent: {count: 1, model: fit}, strong: {stage: toy-plus, power: 2}, alone: {stage: fit, method: toy-alone,"
+        " options: {scale: 0.5}}}\n"
     )
     (tmp_path / "toy.yaml").write_text(study)
     told = json.loads(installed("run", "toy.yaml", "--out", "run", "--workers", 0, "--json"))
     assert told["failed"] == []
     assert told["study"]["strong"]["mean"] > told["study"]["toy-plus"]["mean"]
     assert "Weights that are +1" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    model = xarray.open_zarr(tmp_path / "run" / "alone.zarr")
+    m = xarray.open_zarr(tmp_path / "run" / "alone.zarr")["m_data"].values
+    np.testing.assert_allclose(model["h"], np.arctanh(m) / 2)
+    assert "toy-alone" in installed("fit", "s.zarr", "--method", "none", "--out", "m", code=2)
     seconds = told["stage_seconds"]["toy-descent"]
     again = json.loads(installed("run", "toy.yaml", "--out", "run", "--workers", 0, "--json"))
     assert again["study"] == told["study"]

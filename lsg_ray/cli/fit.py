@@ -20,10 +20,10 @@ from lsg_ray.errors import InputError
 )
 @click.option(
     "--method",
-    type=click.Choice(["bp", "pcd", "plm", "exact"]),
     default="pcd",
     show_default=True,
-    help="Cavity method, persistent chains, pseudolikelihood (of a STORE), enumeration (N <= 16).",
+    help="pcd (persistent chains), bp (cavity method), plm (pseudolikelihood, of a STORE), exact "
+    "(enumeration, N <= 16), or one of an installed package.",
 )
 @click.option(
     "--part",

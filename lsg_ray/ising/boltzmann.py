@@ -38,18 +38,17 @@ from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bethe import fit_bp
 from lsg_ray.ising.exact import fit_exact
-from lsg_ray.ising.fitted import Fitted, deviation
+from lsg_ray.ising.fitted import FitMethod, Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.montecarlo import GroupMeans, sample_in_groups
 from lsg_ray.ising.pcd import fit_pcd
 from lsg_ray.ising.pseudolikelihood import fit_plm
 from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
 from lsg_ray.stage import MOMENTS, Figure, Stage
+from lsg_ray.stages import declared
 from lsg_ray.statistics.configurations import Columns, Configurations
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.typing import Floats, MomentsLike, Positive, Progress, Seed, Several
-
-Method = Literal["pcd", "bp", "plm", "exact"]
 
 #: 1 − |m| that frozen weights are given if M is unknown.
 PSEUDOCOUNT = 1e-3
@@ -79,7 +78,7 @@ class Fit(NamedTuple):
 def fit_boltzmann(
     moments: Any,
     *,
-    method: Method = "pcd",
+    method: str = "pcd",
     seconds: float | None = None,
     pseudocount: float | None = None,
     rounding: float = ROUNDING,
@@ -97,7 +96,7 @@ def fit_boltzmann(
         As `as_target` takes them: a Dataset, (m, C), a path, an ensemble, configurations; for
         ``plm`` one of the last two, or the path of a store.
     method
-        ``pcd``, ``bp``, ``plm``, or ``exact`` (N ≤ 16).
+        ``pcd``, ``bp``, ``plm``, ``exact`` (N ≤ 16), or one of an installed package.
     seconds
         Time for the fit itself, without the check; by default what the method finds enough.
     pseudocount
@@ -137,9 +136,7 @@ def fit_boltzmann(
         Moments that no ±1 variables have, an unknown method, or fewer than two weights that are
         neither frozen nor duplicates.
     """
-    fit = _METHODS.get(method)
-    if fit is None:
-        raise InputError(f"method {method!r} given; one of {', '.join(_METHODS)}")
+    fit = _run_of(method)
     if pseudocount is not None and not 0 < pseudocount < 1:
         raise InputError(f"pseudocount {pseudocount} given; it must be between 0 and 1")
     _check_options(fit, method, options)
@@ -207,7 +204,7 @@ def fit_parts(
     moments: Any,
     parts: Sequence[str],
     *,
-    method: Method = "pcd",
+    method: str = "pcd",
     rounding: float = ROUNDING,
     tasks: bool = False,
     progress: Progress | None = None,
@@ -254,7 +251,7 @@ def fit_model(
     moments: MomentsLike,
     *,
     part: str = "full",
-    method: Method = "pcd",
+    method: str = "pcd",
     seconds: Positive | None = None,
     correlations: Literal["beliefs", "response"] | None = None,
     margin: float | None = None,
@@ -265,6 +262,7 @@ def fit_model(
     pseudocount: Positive | None = None,
     rounding: float = ROUNDING,
     verify: bool = True,
+    options: dict[str, bool | int | float | str] | None = None,
     seed: Seed = 0,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -278,7 +276,8 @@ def fit_model(
     part
         LB, ITR, RB, or full for all weights.
     method
-        Persistent chains (pcd), cavity method (bp), pseudolikelihood (plm), enumeration (exact).
+        Persistent chains (pcd), cavity method (bp), pseudolikelihood (plm), enumeration (exact), or
+        one of an installed package.
     seconds
         Of pcd: time to fit.
     correlations
@@ -299,6 +298,8 @@ def fit_model(
         By how much given m and C may be off each, as rounded ones are.
     verify
         Whether to check the model by independent Monte Carlo.
+    options
+        More of the method, by name.
     seed
         Of chains and starts.
     threads, progress
@@ -315,6 +316,7 @@ def fit_model(
         "count": count, "decimate": decimate, "pseudocount": pseudocount,
     }  # fmt: skip
     chosen = {name: value for name, value in of_method.items() if value is not None}
+    chosen |= options or {}
     fit = fit_parts(
         moments, [part], method=method, rounding=rounding, verify=verify, seed=seed,
         threads=threads, progress=progress, **chosen,
@@ -538,6 +540,15 @@ def _excess(square: float, error: float) -> tuple[float, float]:
         return excess, float(np.sqrt(error))
     far = float(np.clip(square / error / NEAR - 1, 0, 1))
     return excess, error / (excess * (1 + far))
+
+
+def _run_of(method: str) -> Callable[..., Fitted]:
+    """Return the function of a method, ours or that of an installed package."""
+    others = {name: one.run for name, one in declared(FitMethod).items()}
+    known = others | _METHODS
+    if method not in known:
+        raise InputError(f"method {method!r} given; one of {', '.join(known)}")
+    return known[method]
 
 
 _METHODS: dict[str, Callable[..., Fitted]] = {

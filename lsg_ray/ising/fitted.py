@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -31,6 +32,18 @@ class Fitted(NamedTuple):
     deviation: tuple[float, float, float] | None
     history: dict[str, list[float]]
     extra: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class FitMethod:
+    """A method of fitting that an installed package declares.
+
+    name: in `fit_boltzmann`, commands and studies; run: called with a `Target` without frozen
+    weights and the keyword arguments seconds, seed, threads and progress, and options of its own.
+    """
+
+    name: str
+    run: Callable[..., Fitted]
 
 
 def check_penalty(l2: float) -> None:

@@ -24,7 +24,7 @@ from .conftest import listing
 WORDS = {
     "address", "alphas", "betas", "color", "columns", "configurations", "cores", "fields",
     "fractions", "id", "l1", "name", "overrides", "pairs", "part", "radii", "sigma", "sort",
-    "stage", "swaps", "temperatures", "weights", "where", "words",
+    "stage", "swaps", "method", "temperatures", "weights", "where", "words",
 }  # fmt: skip
 
 
