@@ -298,7 +298,8 @@ def test_stages_of_another_package(installed, tmp_path):
 
     study = STUDY.partition("study:")[0] + (
         "study: {toy-plus: {where: configuration < 9}, fit: {method: bp},"
-        " toy-descent: {count: 1, model: fit}, strong: {stage: toy-plus, power: 2}, alone: {stage: fit, method: toy-alone,"
+        " toy-descent: {count: 1, model: fit}, strong: {stage: toy-plus, power: 2},"
+        " alone: {stage: fit, method: toy-alone,"
         " options: {scale: 0.5}}}\n"
     )
     (tmp_path / "toy.yaml").write_text(study)
