@@ -33,7 +33,7 @@ _GROUP_OF = {
     "run": "sampling", "sample": "sampling", "estimate": "sampling", "data": "sampling",
     "spec": "sampling", "info": "store", "verify": "store", "query": "store", "submit": "cluster",
     "jobs": "cluster", "report": "project", "canonicalize": "statistics", "permute": "statistics",
-    "fit": "model", "check": "model", "rsb": "statistics",
+    "check": "model", "rsb": "statistics",
 }  # fmt: skip
 INTERRUPTED = 130
 TERMINATED = 143
@@ -56,13 +56,13 @@ class _Commands(click.Group):
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
-        for name, command in self.commands.items():
-            groups.setdefault(_GROUP_OF.get(name, "project"), []).append(
-                (name, command.get_short_help_str(88))
-            )
         for name, (group, line) in all_stages().items():
-            if name not in self.commands:
-                groups.setdefault(group, []).append((name, line))
+            groups.setdefault(group, []).append((name, line))
+        for name, command in self.commands.items():
+            if name not in all_stages():
+                groups.setdefault(_GROUP_OF.get(name, "project"), []).append(
+                    (name, command.get_short_help_str(88))
+                )
         for group, rows in groups.items():
             if rows:
                 with formatter.section(group.capitalize()):
@@ -78,16 +78,9 @@ def cli() -> None:
     """Sample ensembles of neural-network weights and measure their geometry.
 
     \b
-    Start:   lsg run jobs/specs/quickstart.yaml --out quickstart
-    Sample:  lsg sample SPEC --out STORE      (run again to resume)
-    Look:    lsg info | verify | query STORE
-    Measure: lsg moments | overlaps | distances | canonicalize | permute | embed STORE --out RESULT
-             lsg cluster STORE --out RESULT --figure PNG
-    Model:   lsg fit MOMENTS|STORE --out MODEL; lsg check MODEL STORE
-    Explore: lsg scan | mc MODEL --references STORE --out RESULT; lsg tap | thermo MODEL
-             lsg rsb [STORE] [--model MODEL] [--sk N] --out RESULT --figure PNG
-    Cluster: lsg submit SPEC --address URL --out URL; lsg jobs list | status | logs | stop
-    ReLU:    lsg walk | interpolate | swaps | flatness | compare | surface STORE --out RESULT
+    Start:    lsg run jobs/specs/quickstart.yaml --out quickstart
+    Sample:   lsg sample SPEC --out STORE       (run again to resume)
+    Measure:  lsg STAGE INPUT --out RESULT      (help: lsg STAGE --help)
     """
 
 
