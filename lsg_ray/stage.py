@@ -193,9 +193,9 @@ class Stage:
                 lines.append(f"{self.name} has no option {name}; it has {known}")
             else:
                 message = fault["msg"].removeprefix("Value error, ")
-                lines.append(
-                    f"{name}: {fault['input']!r} given; {message[:1].lower()}{message[1:]}"
-                )
+                if not message[:5].isupper():
+                    message = message[:1].lower() + message[1:]
+                lines.append(f"{name}: {brief(fault['input'])} given; {message}")
         return lines
 
     def accepts(self, name: str) -> bool:
