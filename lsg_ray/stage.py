@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
+from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
 from lsg_ray.typing import APlace, As, ListOf
 
