@@ -110,7 +110,10 @@ def brief(given: Any) -> str:
     >>> brief(np.arange(100.0))
     '[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, ...]'
     """
-    shown = reprlib.repr(given.tolist() if isinstance(given, np.ndarray) else given)
+    try:
+        shown = reprlib.repr(given.tolist() if isinstance(given, np.ndarray) else given)
+    except ValueError:  # an integer of more digits than Python prints
+        shown = f"a {type(given).__name__} of thousands of digits"
     return " ".join(shown.split())[:_SHOWN]
 
 

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+#: Steps that a report computes where they are missing, in seconds.
+STATISTICS = ("moments", "overlaps", "distances", "map")
+
 
 @public
 def run(
@@ -146,14 +149,16 @@ def report(folder: str | os.PathLike[str]) -> Path:
         )
     ensemble = open_ensemble(place / "ensemble.zarr")
     dataset = load_dataset(ensemble.spec.dataset, download=False)
-    if (place / "spec.yaml").is_file() and (study := load_spec(place / "spec.yaml").study):
+    given = load_spec(place / "spec.yaml").study if (place / "spec.yaml").is_file() else None
+    if given is not None:
         with _of_others(place):
-            outcomes = run_study(study, ensemble, place, only_cached=True)
+            outcomes = run_study(given, ensemble, place, only_cached=set(given))
             return _study_report(place, ensemble, dataset, outcomes)
     known = "model-full.zarr" if ensemble.binary else "walks.zarr"
     default = default_study(ensemble, (place / known).is_dir())
     with _of_others(place):
-        outcomes = run_study(default.steps, ensemble, place)
+        slow = {name for name in default.steps if name not in STATISTICS}
+        outcomes = run_study(default.steps, ensemble, place, only_cached=slow)
         return _default_report(place, ensemble, dataset, outcomes, default.reason)[0]
 
 
@@ -240,7 +245,7 @@ def _default_report(
     found = {name: one.result for name, one in outcomes.items() if one.result is not None}
     lacking = {name: one.reason for name, one in outcomes.items() if one.result is None}
     if ensemble.binary:
-        for name in ("moments", "overlaps", "distances", "map"):
+        for name in STATISTICS:
             if name in lacking:
                 raise LsgError(f"{name}: {lacking[name]}")
         survey = reason or _signs(found, lacking)

@@ -22,17 +22,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
+from annotated_types import Ge, Le, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
 
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
-from lsg_ray.typing import APlace, As, ListOf
+from lsg_ray.typing import MOST, APlace, As, ListOf
 
 if TYPE_CHECKING:
     import xarray
 
+#: Values of a list, at most.
+MOST_LISTED = 100_000
 #: Arguments that say how something runs, and not what comes out of it.
-CONTEXT = frozenset({"progress", "checkpoint", "pieces", "threads"})
+CONTEXT = frozenset({"progress", "pieces", "threads"})
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,6 @@ class Stage:
         Drawn for ``--figure``, the first, and in reports, all.
     applies
         Of what is read, why the method does not apply, as text; empty if it does.
-    defaults
-        Options that a study by default has, where they differ from those of the function.
     hidden
         Arguments that are for callers in Python alone.
     makes
@@ -147,6 +149,12 @@ class Stage:
     def helps(self) -> dict[str, str]:
         """What the docstring says of each argument."""
         return parameters_of(self.run)
+
+    @cached_property
+    def places(self) -> frozenset[str]:
+        """Options that are paths: of commands, and not of specifications."""
+        fields = self.config.model_fields.items()
+        return frozenset(name for name, field in fields if _is_place(field))
 
     @cached_property
     def optional(self) -> frozenset[str]:
@@ -210,6 +218,13 @@ class Stage:
         return {name: result.attrs[name] for name in self.summary if name in result.attrs}
 
 
+def _is_place(field: FieldInfo) -> bool:
+    marks = [*field.metadata]
+    for kind in (field.annotation, *get_args(field.annotation)):
+        marks += getattr(kind, "__metadata__", ())
+    return any(isinstance(mark, APlace) for mark in marks)
+
+
 def loaded(path: str) -> Any:
     """Return what ``module:name`` names."""
     module, _, name = path.partition(":")
@@ -257,10 +272,13 @@ def _fielded(kind: Any) -> Any:
             if isinstance(mark, ListOf):
                 return _list_of(mark)
             if isinstance(mark, As):
-                return mark.kind
+                return _fielded(mark.kind)
             if isinstance(mark, APlace):
                 return Annotated[str, mark]
-        return kind
+        ends = any(isinstance(mark, (Le, Lt)) for mark in marks)
+        return Annotated[kind, Le(MOST)] if get_args(kind)[0] is int and not ends else kind
+    if kind is int:
+        return Annotated[int, Ge(-MOST), Le(MOST)]
     if get_origin(kind) in (Union, types.UnionType):
         inner = [one for one in get_args(kind) if one is not types.NoneType]
         known = [_fielded(one) for one in inner]
@@ -282,7 +300,8 @@ def _list_of(mark: ListOf) -> Any:
             return found[0] if isinstance(given, str) and len(found) == 1 else found
         return (found,) if isinstance(found, (int, float)) else found
 
-    kind: Any = int | tuple[int, ...] if mark.kind is int else tuple[float, ...]
+    whole = Annotated[int, Ge(-MOST), Le(MOST)]
+    kind: Any = whole | tuple[whole, ...] if mark.kind is int else tuple[float, ...]
     return Annotated[kind, BeforeValidator(read), mark]
 
 
@@ -298,6 +317,8 @@ def parse_list(given: str, mark: ListOf) -> tuple[float, ...]:
         Says what is needed.
     """
     kind = "whole numbers" if mark.kind is int else "numbers"
+    if given.count(",") >= MOST_LISTED:
+        raise ValueError(f"{MOST_LISTED:,} values at most")
     try:
         if not mark.steps or ":" not in given:
             return tuple(mark.kind(x) for x in given.split(","))
@@ -306,8 +327,8 @@ def parse_list(given: str, mark: ListOf) -> tuple[float, ...]:
     except (ValueError, ZeroDivisionError, OverflowError):
         form = "START:STOP:STEP or " if mark.steps else ""
         raise ValueError(f"{form}{kind} with commas are needed") from None
-    if not 0 <= count < 1e5:
-        raise ValueError("a hundred thousand values at most, upwards")
+    if not 0 <= count < MOST_LISTED or step <= 0:
+        raise ValueError(f"{MOST_LISTED:,} values at most, upwards")
     # As round numbers as the step: 0.1 + 0.2 is not 0.3, and 0 must be among them.
     return tuple(round(start + step * n, 12) + 0.0 for n in range(int(count + 1e-9) + 1))
 

@@ -178,5 +178,5 @@ def stage_of(name: str) -> Stage:
         found: Stage = loaded(STAGES[name].at)
         return found
     if name not in _plugins():
-        raise InputError(f"{name!r} is no stage; there are {', '.join(all_stages())}")
+        raise InputError(f"{name[:64]!r} is no stage; there are {', '.join(all_stages())}")
     return _plugins()[name]

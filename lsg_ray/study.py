@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,9 +66,7 @@ def compute(
     InputError
         As the function of the stage, or the place is none for a result.
     """
-    opened = {
-        name: opened_as(stage.reads[name], given, view or {}) for name, given in inputs.items()
-    }
+    opened = opened_inputs(stage, inputs, view or {})
     context = {
         name: value
         for name, value in (
@@ -83,6 +81,13 @@ def compute(
     save_result(found, out, overwrite=overwrite, archive=stage.archive)
     forget_pieces(out)
     return found
+
+
+def opened_inputs(
+    stage: Stage, inputs: Mapping[str, Any], view: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Open what a stage reads, by argument."""
+    return {name: opened_as(stage.reads[name], given, view) for name, given in inputs.items()}
 
 
 def opened_as(kind: Kind, given: Any, view: Mapping[str, Any]) -> Any:
@@ -105,7 +110,7 @@ def view_of(place: str | Ensemble, view: Mapping[str, Any]) -> Any:
     from lsg_ray.ensemble.reader import open_ensemble
 
     found: Any = open_ensemble(place) if isinstance(place, str) else place
-    if view.get("where"):
+    if view.get("where") is not None:
         found = found.where(view["where"])
     if view.get("canonical"):
         from lsg_ray.statistics.symmetry import canonicalize
@@ -147,7 +152,7 @@ def run_study(
     folder: Path,
     *,
     threads: int | None = None,
-    only_cached: bool = False,
+    only_cached: Collection[str] = (),
     say: Callable[[str], None] = lambda _: None,
     progress: Progress | None = None,
 ) -> dict[str, Outcome]:
@@ -164,7 +169,7 @@ def run_study(
     threads
         Of functions that run on threads of their own.
     only_cached
-        Whether results that are not there are left out.
+        Steps that are left out where their results are not there.
     say
         Told a line as each step begins.
     progress
@@ -180,7 +185,7 @@ def run_study(
             keys[name] = step_key(step, keys)
             result = read_kept(folder / f"{name}.zarr", keys[name])
             cached = result is not None
-        if not reason and result is None and only_cached:
+        if not reason and result is None and name in only_cached:
             reason = "not computed"
         if not reason and result is None:
             try:
@@ -188,6 +193,9 @@ def run_study(
                                    progress)  # fmt: skip
             except LsgError as error:
                 reason = str(error)
+            except Exception as error:  # of one step, perhaps of another package: others go on
+                told = " ".join(str(error).split())[:300]
+                reason = f"{type(error).__name__}: {told}"
         seconds = round(time.perf_counter() - began, 3)
         outcomes[name] = Outcome(step, result, reason, seconds, cached)
     return outcomes

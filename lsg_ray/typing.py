@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
@@ -51,10 +51,12 @@ class APlace:
 #: A specification, or the path of one.
 SpecLike = Annotated["Spec | Place", APlace()]
 
-Count = Annotated[int, Ge(1)]
+#: Largest number of anything: beyond, it is a slip, and would not fit into memory.
+MOST = 2**31 - 1
+Count = Annotated[int, Ge(1), Le(MOST)]
 #: Enough for an error of their mean.
-Several = Annotated[int, Ge(2)]
-Natural = Annotated[int, Ge(0)]
+Several = Annotated[int, Ge(2), Le(MOST)]
+Natural = Annotated[int, Ge(0), Le(MOST)]
 Seed = Annotated[int, Ge(0), Lt(2**128)]
 Positive = Annotated[float, Gt(0)]
 

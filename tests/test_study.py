@@ -15,6 +15,7 @@ from lsg_ray.ensemble.mixture import synthetic
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError, SpecError
 from lsg_ray.pipeline import report, run
+from lsg_ray.report.study import Shown, study_sections
 from lsg_ray.spec import Spec, as_yaml, load_spec, parse_spec
 from lsg_ray.spec.study import parse_study
 from lsg_ray.stages import STAGES, all_stages, stage_of
@@ -86,7 +87,17 @@ def test_study__is_no_part_of_the_identity_of_an_ensemble(spec):
         ({"tap": {"model": "m"}}, "study.tap: model: 'm' given; there is no such step"),
         ({"a": {"stage": "tap", "model": "b"}, "b": {"stage": "tap", "model": "a"}}, "circle"),
         ({"../x": {"stage": "moments"}}, "is no name of a step"),
-        ({"ensemble": {"stage": "moments"}}, "is no name of a step"),
+        ({"ensemble": {"stage": "moments"}}, "ensemble is taken"),
+        ({"inputs": {"stage": "moments"}}, "inputs is taken"),
+        ({"moments": {}, "Moments": {"stage": "moments"}}, "Moments is taken"),
+        ({"moments": {"part": ["LB"]}}, "study.moments: part: ['LB'] given"),
+        ({"moments": {"where": [1]}}, "study.moments: where: [1] given"),
+        ({"moments": {"canonical": "no"}}, "study.moments: canonical: 'no' given"),
+        ({"moments": {"stage": None}}, "study.moments: stage: None given"),
+        ({"walk": {"part": "LB"}}, "walk has no option part"),
+        ({"fit": {}, "mc": {"spec": "/etc/passwd"}}, "spec is a path"),
+        ({"overlaps": {"pairs": 10**5000}}, "study.overlaps: pairs: "),
+        ({"sk": {"n": 10**20}}, "study.sk: n: "),
         ({"os:system": None}, "is no name of a step"),
         ({"x": {"stage": "os:system"}}, "'os:system' is no stage"),
     ],
@@ -147,9 +158,39 @@ def test_failed_step__says_why_and_others_go_on(tmp_path):
     assert found["tap"].reason == "needs fit, of which there is no result"
     assert found["moments"].result is not None
     assert found["overlaps"].result is not None
-    cached = run_study(study, ensemble, tmp_path, only_cached=True)
+    cached = run_study(study, ensemble, tmp_path, only_cached=set(study))
     assert cached["moments"].cached
     assert cached["walk"].reason == "not computed"
+
+
+def test_defect_of_a_step__does_not_end_the_others(tmp_path, monkeypatch):
+    synthetic(tmp_path / "s.zarr", 20, 200)
+    monkeypatch.setattr("lsg_ray.study.opened_inputs", broken := {}.__getitem__)
+    study = parse_study({"moments": {}, "overlaps": {}})
+    found = run_study(study, open_ensemble(tmp_path / "s.zarr"), tmp_path)
+    assert broken is not None
+    assert all("TypeError: " in outcome.reason for outcome in found.values())
+
+
+def test_equal_views__have_one_key():
+    words = ({}, {"canonical": False}, {"where": None}, {"part": None})
+    keys = {
+        step_key(parse_study({"moments": given})["moments"], {"ensemble": "a"}) for given in words
+    }
+    assert len(keys) == 1
+    keys = {
+        step_key(parse_study({"moments": {"part": part}})["moments"], {"ensemble": "a"})
+        for part in (0, "0")
+    }
+    assert len(keys) == 1
+
+
+def test_figure_that_cannot_be_drawn__is_said_in_its_section(tmp_path):
+    synthetic(tmp_path / "s.zarr", 20, 300)
+    study = parse_study({"fit": {"method": "bp", "verify": False}})
+    found = run_study(study, open_ensemble(tmp_path / "s.zarr"), tmp_path)["fit"]
+    (one,) = study_sections([Shown("fit", stage_of("fit"), found.result, "")])
+    assert "No figure" in one.reason
 
 
 # Stages of another package: a statistic and a protocol, one file each.

@@ -173,16 +173,19 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
     """Check all there is to check, run, save, draw and tell."""
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress
-    from lsg_ray.study import compute
+    from lsg_ray.study import compute, opened_inputs
 
     began = time.perf_counter()
     as_json, figure = given["as_json"], given.get("figure")
-    view = {name: given[name] for name in ("where", "part", "canonical") if given.get(name)}
+    view = {name: given[name] for name in ("where", "part") if given.get(name) is not None}
+    view |= {"canonical": True} if given.get("canonical") else {}
     options = stage.options(
         {name: given[name] for name in stage.config.model_fields if given[name] is not None}
     )
     jobs = _jobs(stage, given)
     named = [result_at(job.out, archive=stage.archive) for job in jobs]
+    if given.get("beside") and figure is None:
+        raise InputError("--beside given without --figure; it is for the figure")
     beside = {place: earlier_result(place, stage) for place in given.get("beside", ())}
     named_by_options = [
         given[name]
@@ -198,9 +201,11 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
         dask_session(given["address"], given["workers"]),
         late_progress(stage.unit, "quiet" if as_json else "auto") as progress,
     ):
-        for job in jobs:
+        # All that is read is opened before anything is computed.
+        opened = [opened_inputs(stage, job.inputs, view) for job in jobs]
+        for job, read in zip(jobs, opened, strict=True):
             results[job.part] = compute(
-                stage, job.inputs, options, out=job.out, view=view, threads=given["workers"],
+                stage, read, options, out=job.out, view=view, threads=given["workers"],
                 overwrite=given["overwrite"], progress=progress,
             )  # fmt: skip
     if figure is not None:

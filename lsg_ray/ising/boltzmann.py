@@ -316,6 +316,10 @@ def fit_model(
         "count": count, "decimate": decimate, "pseudocount": pseudocount,
     }  # fmt: skip
     chosen = {name: value for name, value in of_method.items() if value is not None}
+    taken = {*of_method, "moments", "part", "method", "rounding", "verify", "tasks", "seed",
+             "threads", "progress"}  # fmt: skip
+    if repeated := sorted(taken & set(options or {})):
+        raise InputError(f"options: {repeated[0]} given; it is no option of the method alone")
     chosen |= options or {}
     fit = fit_parts(
         moments, [part], method=method, rounding=rounding, verify=verify, seed=seed,

@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import xarray
@@ -43,7 +43,7 @@ from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import Count, Floats, Integers, Natural, Progress, Seed, Steps
+from lsg_ray.typing import As, Count, Floats, Integers, Natural, Progress, Seed, Steps
 
 #: Places on a path: a little beyond both ends.
 ALPHAS = np.round(np.linspace(-0.25, 1.25, 31), 12)
@@ -77,7 +77,7 @@ def interpolate(
     solutions: SolutionsLike,
     other: SolutionsLike | None = None,
     *,
-    pairs: int | Sequence[tuple[int, int]] = 10,
+    pairs: Annotated[int | Sequence[tuple[int, int]], As(Count)] = 10,
     alphas: Steps = ALPHAS,
     alignment: Alignment | Literal["all"] = "none",
     examples: Natural | None = EXAMPLES,

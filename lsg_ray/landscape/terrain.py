@@ -214,15 +214,13 @@ def terrain_of(ensemble: Ensemble, examples: int | None = EXAMPLES, seed: int = 
             f"are at hand ({dataset.content_hash[:16]}…)"
         )
     train = dataset.train
-    if examples is not None:
-        if not examples >= 1:
-            raise InputError(f"examples {examples} given; at least 1, or none for all")
-        if examples < len(train.y):
-            rows = generator(seed, Stream.LANDSCAPE, 0).choice(
-                len(train.y), examples, replace=False
-            )
-            rows.sort()
-            train = Examples(train.x[rows], train.y[rows])
+    if examples is not None and not examples >= 0:
+        raise InputError(f"examples {examples} given; at least 1, or 0 for all")
+    if examples and examples < len(train.y):
+        rng = generator(seed, Stream.LANDSCAPE, 0)
+        rows = rng.choice(len(train.y), examples, replace=False)
+        rows.sort()
+        train = Examples(train.x[rows], train.y[rows])
     return Terrain(spec.network, example_set(train), example_set(dataset.test))
 
 

@@ -50,6 +50,8 @@ RISE = 0.1
 #: A walk has reached a plateau when its loss changes by less than this share of it between the
 #: last two quarters.
 PLATEAU = 0.1
+#: Walks of one call, at most.
+MOST_WALKS = 1_000_000
 
 
 class _Path(NamedTuple):
@@ -134,6 +136,8 @@ def random_walk(
     """
     sigmas = _checked(sigma, steps, kind, trials, temperature, walkers)
     chosen = open_solutions(solutions, configurations, usual=10)
+    if (count := len(sigmas) * len(chosen.numbers) * walkers) > MOST_WALKS:
+        raise InputError(f"{count:,} walks asked for; at most {MOST_WALKS:,}")
     terrain = terrain_of(chosen.ensemble, examples, seed)
     arguments = [
         (kind, chosen.weights[r], float(s), steps, trials, temperature,

@@ -42,7 +42,11 @@ def _sections(step: Shown) -> list[Section]:
         key = step.name if number == 0 else f"{step.name}-{number}"
         heading = f"{figure.title}: {title}" if figure.title else title
         draw = partial(figure.drawn, {step.name: step.result})
-        found.append(section(key, heading, draw, caption, alt))
+        try:
+            found.append(section(key, heading, draw, caption, alt))
+        except Exception as error:  # a figure of any package; the others are shown
+            why = " ".join(str(error).split())[:200]
+            found.append(Section(key, heading, reason=f"{told} No figure: {why}."))
     return found
 
 

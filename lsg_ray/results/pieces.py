@@ -140,10 +140,13 @@ def _feed(digest: Any, value: Any) -> None:
         _feed(digest, sorted(value.items()))
     elif isinstance(value, BaseModel):
         _feed(digest, value.model_dump_json())
-    elif slots := getattr(type(value), "__slots__", None):
-        _feed(digest, [(name, getattr(value, name)) for name in slots])
-    else:  # fails for what has no attributes: better than not to tell values apart
-        _feed(digest, vars(value))
+    else:
+        slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+        held = {name: getattr(value, name) for name in slots if name != "__dict__"}
+        held |= getattr(value, "__dict__", {})
+        if not held or callable(value):  # better than not to tell values apart
+            raise TypeError(f"a {type(value).__name__} has no content to be told by")
+        _feed(digest, held)
 
 
 def _load(path: Path, kind: type[Piece]) -> Piece | None:

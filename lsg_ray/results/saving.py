@@ -155,7 +155,8 @@ def _as_flags(result: xarray.Dataset) -> xarray.Dataset:
                 "flag_values": list(range(len(meanings))),
                 "flag_meanings": " ".join("_".join(name.split()) or "_" for name in meanings),
             }
-            result = result.assign_coords({name: (variable.dims, codes.astype("int8"), attributes)})
+            numbers = codes.astype("int8" if len(meanings) <= 128 else "int32")
+            result = result.assign_coords({name: (variable.dims, numbers, attributes)})
     return result
 
 

@@ -68,6 +68,9 @@ class Spec(Section):
         known = isinstance(given, Mapping) and all(isinstance(one, Step) for one in given.values())
         return dict(given) if known else parse_study(given)
 
+    def __hash__(self) -> int:
+        return hash(self.canonical_json())
+
     def tree(self) -> dict[str, Any]:
         """Return all fields as plain values, the study too."""
         tree = self.model_dump(mode="json")
@@ -153,7 +156,10 @@ class Spec(Section):
         """
         tree = self.tree()
         for section, changes in sections.items():
-            tree[section].update(changes)
+            if section == "study":  # as a whole
+                tree[section] = changes
+            else:
+                tree[section].update(changes)
         return parse_spec(tree)
 
 

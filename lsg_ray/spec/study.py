@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
 from lsg_ray.stages import stage_of
 
@@ -23,7 +24,8 @@ from lsg_ray.stages import stage_of
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 #: What all steps may read, sampled before them.
 ENSEMBLE = "ensemble"
-_VIEW = ("where", "part", "canonical")
+#: Names that stand for something else in a report.
+RESERVED = frozenset({ENSEMBLE, "inputs", "summary", "reproduce", "specification", "provenance"})
 #: Most steps of a study.
 MOST = 1000
 
@@ -55,10 +57,15 @@ def parse_study(given: Any) -> dict[str, Step]:
     if len(given) > MOST:
         raise ValueError(f"{len(given)} steps given; at most {MOST}")
     steps, faults = {}, []
+    seen: set[str] = set()
     for name, words in given.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name == ENSEMBLE:
-            faults.append(f"{name!r} is no name of a step: letters, digits, -, _ and .")
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith(".zarr"):
+            faults.append(f"{brief(name)} is no name of a step: letters, digits, -, _ and .")
             continue
+        if name.lower() in RESERVED or name.lower() in seen:
+            faults.append(f"{name} is taken; give the step another name")
+            continue
+        seen.add(name.lower())
         try:
             steps[name] = _step(name, {} if words is None else words, given)
         except InputError as error:
@@ -87,21 +94,53 @@ def _ordered(steps: dict[str, Step]) -> dict[str, Step]:
 
 def _step(name: str, words: Any, study: Mapping[str, Any]) -> Step:
     if not isinstance(words, Mapping) or not all(isinstance(key, str) for key in words):
-        raise InputError(f"{words!r} given; a mapping of options is needed, such as {{}}")
+        raise InputError(f"{brief(words)} given; a mapping of options is needed, such as {{}}")
     rest = dict(words)
-    stage = stage_of(str(rest.pop("stage", name)))
+    stage = stage_of(_text(rest.pop("stage", name), "stage"))
     inputs: dict[str, str | None] = {}
     for argument, kind in stage.reads.items():
-        if argument in rest:
-            inputs[argument] = str(rest.pop(argument))
+        given = rest.pop(argument, None)
+        if given is not None:
+            inputs[argument] = _text(given, argument)
         elif argument in stage.optional:
             inputs[argument] = None
         else:
             inputs[argument] = _only(kind.name, study) if kind.name == "model" else ENSEMBLE
-    of_ensemble = {"ensemble", "solutions"} & {kind.name for kind in stage.reads.values()}
-    view = {key: rest.pop(key) for key in _VIEW if of_ensemble and key in rest}
+    view = _view_of({kind.name for kind in stage.reads.values()}, rest)
+    if paths := sorted(stage.places & set(rest)):
+        raise InputError(f"{paths[0]} is a path, for the command alone; a study has its ensemble's")
     options = stage.options(rest)
     return Step(stage.name, inputs, view, options.model_dump(mode="json", exclude_unset=True))
+
+
+def _text(given: Any, what: str) -> str:
+    """Return a name, which must be text of a sensible length."""
+    if not isinstance(given, str) or not 0 < len(given) <= 64:
+        raise InputError(f"{what}: {brief(given)} given; a name is needed")
+    return given
+
+
+def _view_of(kinds: set[str], rest: dict[str, Any]) -> dict[str, Any]:
+    """Take what chooses from an ensemble out of the options of a step: where, part, canonical."""
+    found: dict[str, Any] = {}
+    if not kinds & {"ensemble", "solutions"}:
+        return found
+    where = rest.pop("where", None)
+    if where is not None:
+        if not isinstance(where, str):
+            raise InputError(f"where: {brief(where)} given; a condition is needed, as text")
+        found["where"] = where
+    if "ensemble" not in kinds:
+        return found
+    part = rest.pop("part", None)
+    if part is not None:
+        if isinstance(part, bool) or not isinstance(part, (str, int)):
+            raise InputError(f"part: {brief(part)} given; LB, ITR, RB, or a layer from 0")
+        found["part"] = str(part)
+    canonical = rest.pop("canonical", False)
+    if not isinstance(canonical, bool):
+        raise InputError(f"canonical: {brief(canonical)} given; true or false")
+    return found | ({"canonical": True} if canonical else {})
 
 
 def _only(kind: str, study: Mapping[str, Any]) -> str:
@@ -116,8 +155,10 @@ def _only(kind: str, study: Mapping[str, Any]) -> str:
 def _makes(name: Any, words: Any) -> str:
     """Return the kind of what a step makes; empty of one that is told of by itself."""
     named = words.get("stage", name) if isinstance(words, Mapping) else name
+    if not isinstance(named, str) or len(named) > 64:
+        return ""
     try:
-        return stage_of(str(named)).makes
+        return stage_of(named).makes
     except InputError:
         return ""
 
@@ -126,4 +167,4 @@ def _unknown(steps: Mapping[str, Step], study: Mapping[str, Any]) -> Iterator[st
     for name, step in steps.items():
         for argument, source in step.inputs.items():
             if source is not None and source != ENSEMBLE and source not in study:
-                yield f"{name}: {argument}: {source!r} given; there is no such step"
+                yield f"{name}: {argument}: {brief(source)} given; there is no such step"

@@ -9,6 +9,7 @@ import xarray
 
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.errors import InputError
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import Configurations, Packed, StoredConfigurations
 from lsg_ray.statistics.distances import distances
@@ -46,6 +47,8 @@ def symmetry_effect(
         of d (form, part), part being ``all`` and the network's parts.  ``random`` (distance) and
         ``random_std`` (part) of random weights.  Attributes: the counts of `node_symmetry`.
     """
+    if not ensemble.binary:
+        raise InputError(f"{ensemble.url}: holds networks of real weights; use cluster for those")
     source = StoredConfigurations(ensemble)
     network = ensemble.spec.network
     chosen = choose_rows(source, min(configurations, max(source.n_rows, 2)), seed)

@@ -116,7 +116,12 @@ def test_bad_input_is_told_in_a_line(store, tmp_path, capsys):
         (["walk", store, *out, "--where", "trial > 99"], "no configurations"),
         (["swaps", store, *out, "--swaps", "7"], "6 disjoint pairs"),
         (["swaps", store, *out, "--swaps", "1.5"], "whole numbers"),
-        (["swaps", store, *out, "--beside", store], "not a result of lsg swaps"),
+        (["swaps", store, *out, "--beside", store], "--beside given without --figure"),
+        (
+            ["swaps", store, *out, "--beside", store, "--figure", tmp_path / "f.png"],
+            "not a result of lsg swaps",
+        ),
+        (["walk", store, *out, "--walkers", "2147483647"], "walks asked for; at most"),
         (["interpolate", store, *out, "--alphas", "0:0.5:0.1"], "hold 0 and 1"),
         (["interpolate", store, *out, "--alphas", "x"], "alphas: 'x' given"),
         (["flatness", store, *out, "--radii", "-1"], "must be positive"),

@@ -76,8 +76,9 @@ def test_digests__tell_values_apart():
     assert len({_digest(value) for value in values}) == len(values)
     for value in values:
         assert _digest(value) == _digest(value)
-    with pytest.raises(TypeError):
-        _digest(object())
+    for value in (object(), work, lambda: 0):
+        with pytest.raises(TypeError):
+            _digest(value)
 
 
 def test_places__are_hidden_beside_the_result_and_removed(tmp_path):
