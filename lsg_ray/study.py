@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import xarray
 
 from lsg_ray.ensemble.reader import Ensemble
-from lsg_ray.errors import InputError, LsgError
+from lsg_ray.errors import InputError, LsgError, out_of_memory
 from lsg_ray.results.pieces import forget_pieces, pieces_of, results_version
 from lsg_ray.results.saving import read_kept, save_result
 from lsg_ray.spec.study import ENSEMBLE as SAMPLED
@@ -193,6 +193,8 @@ def run_study(
                                    progress)  # fmt: skip
             except LsgError as error:
                 reason = str(error)
+            except MemoryError as error:
+                reason = out_of_memory(error)
             except Exception as error:  # of one step, perhaps of another package: others go on
                 told = " ".join(str(error).split())[:300]
                 reason = f"{type(error).__name__}: {told}"

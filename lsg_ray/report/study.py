@@ -44,6 +44,8 @@ def _sections(step: Shown) -> list[Section]:
         draw = partial(figure.drawn, {step.name: step.result})
         try:
             found.append(section(key, heading, draw, caption, alt))
+        except MemoryError:
+            raise
         except Exception as error:  # a figure of any package; the others are shown
             why = " ".join(str(error).split())[:200]
             found.append(Section(key, heading, reason=f"{told} No figure: {why}."))
