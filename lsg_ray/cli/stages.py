@@ -187,11 +187,7 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
     if given.get("beside") and figure is None:
         raise InputError("--beside given without --figure; it is for the figure")
     beside = {place: earlier_result(place, stage) for place in given.get("beside", ())}
-    named_by_options = [
-        given[name]
-        for name, field in stage.config.model_fields.items()
-        if any(isinstance(mark, APlace) for mark in _unwrapped(field)[1])
-    ]
+    named_by_options = [given[name] for name in stage.places]
     inputs = [*beside, *named_by_options, *(place for job in jobs for place in job.inputs.values())]
     check_outputs([*named, figure_at(figure)], inputs, given["overwrite"])
     if figure is not None and len(jobs) > 1 and not stage.figures[0].together:

@@ -91,7 +91,8 @@ def fit_bp(
 
     Notes
     -----
-    ``beliefs``: a few hundred N³ and 4 · 10³ sweeps; 3 s at N = 300, 30 s at N = 675.
+    ``beliefs``: a few hundred N³ and 4 · 10³ sweeps; 0.7 s at N = 225, 5.5 s at N = 675
+    (two cores).
     ``response``: one inverse.
     """
     if correlations not in ("beliefs", "response"):
