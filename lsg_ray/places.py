@@ -5,6 +5,7 @@ Nothing here looks at a disk, except for who has a home.  A URL is left as it is
 
 from __future__ import annotations
 
+import ipaddress
 import os
 
 from lsg_ray.errors import InputError
@@ -92,3 +93,20 @@ def refuse_file_name(place: Place, what: str, instead: str = "NAME.zarr") -> Non
         raise InputError(
             f"{os.fspath(place)} given; {what} is a folder, and no {kind} file: name it {instead}"
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host can only be this machine; names are not looked up.
+
+    >>> [is_loopback(host) for host in ("localhost", "127.0.0.53", "::1")]
+    [True, True, True]
+    >>> [is_loopback(host) for host in ("127.0.0.1.example.com", "127.1", "0.0.0.0")]
+    [False, False, False]
+    """
+    if host.lower() == "localhost":
+        return True
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return number in ipaddress.ip_network("127.0.0.0/8") or number == ipaddress.ip_address("::1")

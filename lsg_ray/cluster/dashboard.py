@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from lsg_ray.ensemble.remote import is_loopback
 from lsg_ray.errors import ClusterError, InputError, LsgError
-from lsg_ray.places import expanded
+from lsg_ray.places import expanded, is_loopback
 
 #: Seconds for a connection, and for an answer.
 TIMEOUT = (10.0, 60.0)

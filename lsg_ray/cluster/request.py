@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lsg_ray.ensemble.header import package_version
+from lsg_ray import __version__
 from lsg_ray.ensemble.location import canonical_url, is_within
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.errors import InputError
@@ -104,7 +104,7 @@ def plan_job(
         "lsg_stage": stage,
         "lsg_name": name,
         "lsg_out": out,
-        "lsg_version": package_version(),
+        "lsg_version": __version__,
     }
     if spec:
         metadata["lsg_spec_hash"] = spec.hash

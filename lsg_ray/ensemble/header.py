@@ -11,11 +11,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from lsg_ray import __version__
 from lsg_ray.ensemble.layout import (
     CURVES,
     FORMAT,
@@ -60,17 +61,6 @@ BINDING_KEYS = (
     "fill_value",
     "dimension_names",
 )
-
-
-@lru_cache(maxsize=1)
-def package_version() -> str:
-    """Return the version of lsg-ray that is running."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("lsg-ray")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 @dataclass(frozen=True)
@@ -158,7 +148,7 @@ def new_header(
         raise StoreInputError(
             f"network.widths: {len(spec.network.shapes):,} layers given; at most {MAX_LAYERS:,}"
         )
-    header = Header(spec, spec.hash, dataset_hash, spec.block_size, package_version(), derivation)
+    header = Header(spec, spec.hash, dataset_hash, spec.block_size, __version__, derivation)
     for array in header.arrays:
         size = array.row_bytes * header.block_size
         if size > MAX_CHUNK:
@@ -216,7 +206,7 @@ def parse_header(data: bytes, url: str) -> Header:
     version, writer = attributes.get("format_version"), attributes.get("package_version")
     if version != FORMAT_VERSION:
         raise StoreInputError(
-            f"{url}: format version {shown(version)}; this lsg-ray {package_version()} reads "
+            f"{url}: format version {shown(version)}; this lsg-ray {__version__} reads "
             f"version {FORMAT_VERSION}; use the lsg-ray that wrote it ({shown(writer)})"
         )
     try:

@@ -13,7 +13,6 @@ by the client, then here, where it is known that all that we write may be writte
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import os
 import random
 import re
@@ -26,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lsg_ray.errors import StoreError, StoreInputError
+from lsg_ray.places import is_loopback
 
 #: Seconds to connect, and seconds without a byte (an upload of 5 MiB and its answer), at most.
 CONNECT_SECONDS = 5.0
@@ -176,23 +176,6 @@ def scrubbed(text: str) -> str:
         if _SECRET.fullmatch(name) and len(value) >= 4:
             text = text.replace(value, "…")
     return text
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host can only be this machine; names are not looked up.
-
-    >>> [is_loopback(host) for host in ("localhost", "127.0.0.53", "::1")]
-    [True, True, True]
-    >>> [is_loopback(host) for host in ("127.0.0.1.example.com", "127.1", "0.0.0.0")]
-    [False, False, False]
-    """
-    if host.lower() == "localhost":
-        return True
-    try:
-        number = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return number in ipaddress.ip_network("127.0.0.0/8") or number == ipaddress.ip_address("::1")
 
 
 def _flag(name: str) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from lsg_ray import __version__
 from lsg_ray.ensemble.block import Block, RealBlock, stored_arrays
 from lsg_ray.ensemble.chunks import encode_chunk, read_chunk
 from lsg_ray.ensemble.content import content_hash
@@ -29,7 +30,6 @@ from lsg_ray.ensemble.header import (
     Header,
     documents,
     new_header,
-    package_version,
     read_header,
     same_metadata,
 )
@@ -443,7 +443,7 @@ def _record_of(
             accuracy=summarise(arrays["accuracy"]),
             seconds=float(block.seconds),
             content=content_hash(block.start, header.arrays, arrays),
-            package_version=package_version(),
+            package_version=__version__,
             processor=processor,
         )
     except ValidationError as error:

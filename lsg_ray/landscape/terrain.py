@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray import __version__
 from lsg_ray.arrays import as_integers
 from lsg_ray.datasets import Dataset, Examples, load_dataset
-from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import Inputs
@@ -120,7 +120,7 @@ class Solutions(NamedTuple):
         return {
             "source": self.spec.name, "spec": self.spec.canonical_json(),
             "spec_hash": self.ensemble.spec_hash, "widths": list(self.network.widths),
-            "package_version": package_version(), **more,
+            "package_version": __version__, **more,
         }  # fmt: skip
 
 

@@ -22,8 +22,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
-from lsg_ray.networks.layout import ChunkedExamples, Layout, chunk_examples, read_only
+from lsg_ray.networks.layout import ChunkedExamples, Layout, chunk_examples
 from lsg_ray.networks.trial import Loss, Purpose, Trained, trial_generator, trial_seed
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 

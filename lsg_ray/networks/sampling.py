@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset, Examples
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks import binary
 from lsg_ray.networks.binary import Frozen
-from lsg_ray.networks.layout import ChunkedExamples, chunk_examples, read_only
+from lsg_ray.networks.layout import ChunkedExamples, chunk_examples
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 

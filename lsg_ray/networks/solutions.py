@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset, Examples
 from lsg_ray.errors import InputError
 from lsg_ray.networks.descent import CURVES, train_networks
 from lsg_ray.networks.inputs import DenseInputs, Inputs, SparseInputs, as_inputs
-from lsg_ray.networks.layout import read_only
 from lsg_ray.networks.relu import check_examples, evaluate
 from lsg_ray.networks.sampling import Trials, fill_stacks
 from lsg_ray.networks.stacked import default_device

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import public
+from lsg_ray.arrays import public, read_only
 from lsg_ray.errors import InputError
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import (
@@ -178,7 +178,6 @@ def _matrix(
     if not first.binary:
         return (dims, euclidean_matrix(left, right), {"units": "1"})
     from lsg_ray.kernels import hamming
-    from lsg_ray.networks.layout import read_only
 
     a, b = (as_words(some.packed(0, some.n_rows)) for some in (left, right))
     wide = np.uint16 if first.n_weights < 2**16 else np.uint32
