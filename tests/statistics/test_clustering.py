@@ -8,7 +8,6 @@ from scipy.cluster import hierarchy as scipy_hierarchy
 from scipy.spatial.distance import pdist, squareform
 
 from lsg_ray.cluster.sample import sample
-from lsg_ray.ensemble import synthetic
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError, LsgError, StoreError
 from lsg_ray.networks.alignment import aligned as align
@@ -20,6 +19,7 @@ from lsg_ray.statistics.clustering import LINKAGES, cluster
 from lsg_ray.statistics.gaussian import fit_gaussian, pair_modes, tournament, upper, variances
 from lsg_ray.statistics.hierarchy import cophenetic, flat_clusters, leaf_order
 from lsg_ray.statistics.symmetry import canonicalize, permute
+from tests.ensemble.mixture import synthetic
 
 SPEC = {
     "dataset": {"name": "digits", "components": None},

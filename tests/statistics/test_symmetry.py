@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble import synthetic
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
@@ -16,6 +15,7 @@ from lsg_ray.networks.symmetry import canonical_orders, permute_nodes
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.symmetry import canonicalize, label_inputs, node_symmetry, permute
+from tests.ensemble.mixture import synthetic
 
 
 @pytest.fixture(scope="module")
