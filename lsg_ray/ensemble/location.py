@@ -413,12 +413,6 @@ class Location:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def zarr_store(self) -> Any:
-        """Return a read-only `zarr.storage.ObjectStore`: for other tools, not for tasks."""
-        from zarr.storage import ObjectStore
-
-        return ObjectStore(self._store(), read_only=True)
-
     def _store(self) -> Any:
         if self._opened is None:
             self._opened = self._open()

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -253,80 +253,6 @@ def evaluate(
         padded, examples.x, examples.y, layout.widths, network.leaky_slope, _loss_number(loss)
     )
     return correct / examples.y.size, mean_loss
-
-
-def gradient(
-    network: NetworkSpec,
-    fields: NDArray[np.floating],
-    x: NDArray[np.floating],
-    y: NDArray[np.integer],
-    noise: Sequence[NDArray[np.floating]],
-    *,
-    loss: Loss = "cross_entropy",
-    gamma: float = 0.0,
-    engine: Literal["numba", "torch"] = "numba",
-) -> tuple[float, NDArray[np.floating]]:
-    """Loss of one mini-batch and its gradient with respect to the fields, for given noise.
-
-    What a training step does, exposed for checks: arithmetic is that of ``fields``' dtype.
-
-    Parameters
-    ----------
-    fields
-        θ (N,), float32 or float64.
-    x, y
-        Mini-batch, x (n, inputs), y (n,).
-    noise
-        ε of each layer, (units, n).
-    loss, gamma, engine
-        As in `train`.
-
-    Returns
-    -------
-    loss, gradient
-        Mean loss (without the γ term) and ∂L/∂θ + γθ, (N,).
-    """
-    check_examples(network, x, y, loss)
-    if engine == "torch":
-        from lsg_ray.networks.stacked import stack_gradient
-
-        return stack_gradient(network, fields, x, y, noise, loss, gamma)
-    from lsg_ray.kernels import meanfield
-
-    dtype = fields.dtype.type
-    layout = Layout(network.widths)
-    starts, rows = meanfield.offsets(layout.widths)
-    n, n_padded = len(x), -(-len(x) // 16) * 16
-    a = np.zeros((rows[-1], n_padded), dtype)
-    a[: network.widths[0], :n] = x.T
-    spread = np.zeros((rows[-1] - rows[1], n_padded), dtype)
-    for layer, epsilon in enumerate(noise):
-        first = rows[layer + 1] - rows[1]
-        spread[first : first + len(epsilon), :n] = epsilon
-    theta = layout.pad(fields, dtype)
-    mu, var, grad = np.empty_like(theta), np.empty_like(theta), np.empty_like(theta)
-    meanfield.moments_of_fields(theta, mu, var)
-    mean_grad, var_grad = np.zeros_like(theta), np.zeros_like(theta)
-    work = np.zeros((6, -(-max(network.widths) // 4) * 4 + 2, n_padded), dtype)
-    value, _ = meanfield.accumulate_gradient(
-        a,
-        a * a,
-        spread,
-        np.ascontiguousarray(y, np.int32),
-        n,
-        layout.widths,
-        starts,
-        rows,
-        mu,
-        var,
-        dtype(network.leaky_slope),
-        _loss_number(loss),
-        work,
-        mean_grad,
-        var_grad,
-    )
-    meanfield.gradient_of_fields(theta, mu, var, mean_grad, var_grad, gamma, n, grad)
-    return value / n, grad[layout.positions]
 
 
 def warm_up() -> None:

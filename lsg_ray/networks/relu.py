@@ -313,22 +313,6 @@ def _curvature(
     return found[::-1]
 
 
-def loss_gradient(
-    network: NetworkSpec, weights: Tensor, inputs: Inputs, y: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Mean loss (networks,) over all examples and its gradient (networks, N)."""
-    import torch
-
-    layers = layers_of(network, weights, inputs)
-    loss = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
-    total = torch.zeros_like(weights)
-    for rows in _chunks(network, len(weights), len(inputs)):
-        step = loss_step(network, layers, inputs, rows, y[rows], 1 / len(inputs))
-        loss += step.loss
-        total += flat_of(network, step.gradients, inputs)
-    return loss / len(inputs), total
-
-
 def evaluate(network: NetworkSpec, weights: ArrayLike | Tensor, inputs: Inputs, y: Tensor
 ) -> Evaluation:  # fmt: skip
     """Mean loss and accuracy of networks on all examples.

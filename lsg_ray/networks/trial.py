@@ -24,8 +24,8 @@ class Purpose(IntEnum):
 class Trained(NamedTuple):
     """Result of training a batch of networks.
 
-    fields (networks, N) float32, or the weights of real-valued networks; loss and accuracy
-    (networks, epochs) float64, averaged over each epoch while training, with noise.
+    fields (networks, N) float32; loss and accuracy (networks, epochs) float64, averaged over each
+    epoch while training, with noise.
     """
 
     fields: NDArray[np.float32]

@@ -21,8 +21,9 @@ from lsg_ray.ensemble.ledger import each_record
 from lsg_ray.ensemble.location import is_within, locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble, write_block
-from lsg_ray.errors import InputError, LsgError, StoreInputError
-from lsg_ray.networks.symmetry import Orders, network_outputs, permute_nodes
+from lsg_ray.errors import InputError, StoreInputError
+from lsg_ray.networks.alignment import reordered
+from lsg_ray.networks.symmetry import Orders, permute_nodes
 from lsg_ray.results.graph import Progress, compute
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
@@ -115,14 +116,8 @@ class DerivedConfigurations(Configurations):
 
     @public
     def _reordered(self, whole: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-        found = permute_nodes(self.network, whole, self._ordering(whole, rows))
-        was, now = (network_outputs(self.network, w, self._checked) for w in (whole, found))
-        scale = max(1.0, float(np.abs(was).max(initial=0)))
-        if not np.allclose(was, now, rtol=1e-9, atol=1e-9 * scale):
-            raise LsgError(
-                f"a node permutation changed an output by {np.abs(was - now).max():.3g}; this must "
-                "not be: please report it with the store's specification"
-            )
+        orders = self._ordering(whole, rows)
+        found = reordered(self.network, whole, orders, self._checked)
         return np.ascontiguousarray(found[:, self._weights])
 
     def _pieces(self, start: int, stop: int) -> list[NDArray[Any]]:

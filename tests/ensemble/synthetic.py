@@ -11,6 +11,7 @@ import numpy as np
 from lsg_ray.ensemble.block import Block, RealBlock
 from lsg_ray.ensemble.layout import CURVES, REAL_SCALARS
 from lsg_ray.ensemble.ledger import rejection_histogram
+from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
 from lsg_ray.spec import Spec, parse_spec
 
@@ -20,6 +21,13 @@ _numbers = itertools.count()
 
 def memory_url() -> str:
     return f"memory://test-{next(_numbers)}"
+
+
+def zarr_store(url: Any) -> Any:
+    """Read-only store of Zarr's own, as other tools open one."""
+    from zarr.storage import ObjectStore
+
+    return ObjectStore(locate(url)._store(), read_only=True)
 
 
 def make_spec(

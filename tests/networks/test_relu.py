@@ -16,10 +16,10 @@ from lsg_ray.networks.relu import (
     glorot_uniform,
     hessian_product,
     layers_of,
-    loss_gradient,
     loss_step,
 )
 from lsg_ray.spec import NetworkSpec
+from tests.networks.gradients import loss_gradient
 
 SHAPES = [(7, 5, 3), (4, 1, 2), (6, 17, 9, 20, 5)]
 #: One block of 16, 32, 48 or 64 units, filled up or not, and several blocks.
