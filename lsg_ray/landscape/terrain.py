@@ -7,8 +7,9 @@ once and evaluates many networks at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,9 +23,10 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import evaluate
 from lsg_ray.networks.solutions import ExampleSet, example_set
+from lsg_ray.results.pieces import Piece, run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec, Spec
-from lsg_ray.typing import EnsembleLike
+from lsg_ray.typing import EnsembleLike, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,13 +59,10 @@ class Terrain(NamedTuple):
     def measure(self, weights: NDArray[Any], device: str | None = None) -> NDArray[np.float64]:
         """Return the `MEASURES` of networks (B, N): (4, B) float64."""
         train, test = _placed(self, device)
-        pieces = []
-        for some in batches(weights):
-            pieces.append(
-                np.concatenate(
-                    [evaluate(self.network, some, *train), evaluate(self.network, some, *test)]
-                )
-            )
+        pieces = [
+            np.concatenate([evaluate(self.network, some, *examples) for examples in (train, test)])
+            for some in batches(weights)
+        ]
         return np.concatenate(pieces, axis=1) if pieces else np.empty((4, 0))
 
     def loss(self, weights: NDArray[Any], device: str | None = None) -> NDArray[np.float64]:
@@ -229,6 +228,44 @@ def _dataset(spec_json: str) -> Dataset:
     from lsg_ray.spec import DatasetSpec
 
     return load_dataset(DatasetSpec.model_validate_json(spec_json), download=False)
+
+
+def run_protocol(
+    work: Callable[..., Piece],
+    kind: type[Piece],
+    chosen: Solutions,
+    arguments: Sequence[tuple[Any, ...]],
+    shape: tuple[int, ...],
+    *,
+    examples: int | None,
+    seed: int,
+    pieces: Path | None,
+    progress: Progress | None,
+) -> tuple[Piece, dict[str, Any]]:
+    """Run the tasks of a protocol on the terrain of chosen solutions.
+
+    Parameters
+    ----------
+    work, kind
+        Body of a task, ``work(terrain, *argument)``, and what it returns: a NamedTuple of arrays.
+    chosen
+        Solutions that the terrain is theirs of.
+    arguments, shape
+        Of each task, and the shape that the tasks have together.
+    examples, seed
+        Of the terrain.
+    pieces, progress
+        As `lsg_ray.results.pieces.run_tasks` takes them.
+
+    Returns
+    -------
+    What all tasks have found, each field (*shape, …), and the attributes of a result.
+    """
+    terrain = terrain_of(chosen.ensemble, examples, seed)
+    found = run_tasks(work, terrain, arguments, kind, pieces, progress)
+    columns = map(np.stack, zip(*found, strict=True))
+    stacked = kind(*(column.reshape(*shape, *column.shape[1:]) for column in columns))
+    return stacked, chosen.provenance(seed=seed, examples=len(terrain.train.y))
 
 
 def check_inputs(terrain: Terrain, rows: int = 8) -> NDArray[np.float32]:
