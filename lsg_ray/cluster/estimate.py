@@ -18,7 +18,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +56,8 @@ GPU_SPEED, GPU_PRICE = 25.0, 2.5
 LEVEL = 0.95
 
 
-class Range(NamedTuple):
+@dataclass(frozen=True)
+class Range:
     """A value with the ends of its interval."""
 
     value: float
@@ -68,7 +69,8 @@ class Range(NamedTuple):
         return Range(self.value * factor, self.low * factor, self.high * factor)
 
 
-class Wall(NamedTuple):
+@dataclass(frozen=True)
+class Wall:
     """Wall time on some cores: seconds, of which those of the driver, and dollars by price."""
 
     cores: int
@@ -108,19 +110,7 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, Range):
-                return {"value": value.value, "low": value.low, "high": value.high}
-            if isinstance(value, Wall):
-                return {key: plain(inner) for key, inner in value._asdict().items()}
-            if isinstance(value, (tuple, list)):
-                return [plain(inner) for inner in value]
-            return value
-
-        return {key: plain(value) for key, value in vars(self).items()} | {
-            "calibration": dict(self.calibration), "assumptions": dict(self.assumptions),
-        }  # fmt: skip
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -309,6 +299,6 @@ def _wall(cores: int, work: Range, blocks: int, prices: dict[str, float]) -> Wal
         last = 0.5 * total / blocks if busy == cores else 0.0
         return max(total / (busy * PARALLEL), driver) + last + START_SECONDS
 
-    wall = Range(*(seconds(total) for total in work))
+    wall = Range(seconds(work.value), seconds(work.low), seconds(work.high))
     dollars = {name: wall.value / 3600 * cores * price for name, price in prices.items()}
     return Wall(cores, busy, wall, driver, dollars)

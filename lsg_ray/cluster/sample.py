@@ -29,8 +29,8 @@ from lsg_ray.ensemble.block import Block, RealBlock
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.ledger import read_records, rejection_histogram
+from lsg_ray.ensemble.listing import sweep
 from lsg_ray.ensemble.location import locate
-from lsg_ray.ensemble.verify import sweep
 from lsg_ray.ensemble.writer import (
     Plan,
     check_name,
