@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -54,6 +54,7 @@ from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.ensemble.writer import drop_block, may_be_live, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
+from lsg_ray.typing import Progress
 
 #: Findings that are repaired by sampling the block again.
 BLOCK_KINDS = ("missing chunk", "truncated chunk", "flipped bits", "values", "content", "record")
@@ -133,7 +134,7 @@ def verify(
     url: str | os.PathLike[str],
     *,
     repair: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerifyReport:
     """Check a store: every record, every chunk, every content hash, every file.
 
@@ -161,23 +162,11 @@ def verify(
     location = locate(url)
     try:
         header = read_header(location)
-    except StoreInputError as error:
-        if not _is_headless(location):
+    except StoreError as error:
+        foreign = isinstance(error, StoreInputError) and not _is_headless(location)
+        if foreign or isinstance(error, PlaceError):
             raise
         return VerifyReport(location.url, (Finding("metadata", str(error), ROOT),))
-    except PlaceError:
-        raise
-    except StoreError as error:
-        return VerifyReport(location.url, (Finding("metadata", str(error), ROOT),))
-    return _verify(location, header, repair, progress)
-
-
-def _verify(
-    location: Location,
-    header: Header,
-    repair: bool,
-    progress: Callable[[int, int], None] | None,
-) -> VerifyReport:
     listing = Listing(location, header)
     findings = _Findings()
     findings.add(_check_metadata(location, header, listing))
@@ -334,10 +323,9 @@ def _check_block(
         record = parse_record(bytes(location.read(key)), header, block)
     except FileNotFoundError:  # dropped since it was listed
         return [], None
-    except UnreadableError as error:
-        return [Finding("record", f"block {block}: {key} {error.reason}", key, block=block)], None
-    except ValueError as error:
-        return [Finding("record", f"block {block}: {key} {error}", key, block=block)], None
+    except (UnreadableError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return [Finding("record", f"block {block}: {key} {reason}", key, block=block)], None
     findings, arrays = [], {}
     for array in header.arrays:
         chunk = array.chunk_key(block)

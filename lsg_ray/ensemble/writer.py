@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -197,21 +197,21 @@ def _refuse_foreign(location: Location) -> None:
 def _refuse_another_run(stored: Header, given: Header, url: str) -> None:
     """Name every field in which a stored run and a given one differ, one a line."""
     lines = []
-    old, new = stored.spec.model_dump(mode="json"), given.spec.model_dump(mode="json")
-    for path in _paths(old):
-        was, now = _at(old, path), _at(new, path)
-        if path == ("ensemble", "count"):
+    old, new = (_flat(header.spec.model_dump(mode="json")) for header in (stored, given))
+    for path, was in old.items():
+        now = new.get(path)
+        if path == "ensemble.count":
             if now < was:
                 lines.append(
                     f"ensemble.count: the store has {was}, the spec {now}: it can only grow"
                 )
-        elif path == ("ensemble", "block_size"):
+        elif path == "ensemble.block_size":
             if now not in (None, stored.block_size):
                 lines.append(
                     f"ensemble.block_size: the store has {stored.block_size}, the spec {now}"
                 )
-        elif was != now and path != ("ensemble", "give_up_after"):  # changes no configuration
-            lines.append(f"{'.'.join(path)}: the store has {was}, the spec {now}")
+        elif was != now and path != "ensemble.give_up_after":  # changes no configuration
+            lines.append(f"{path}: the store has {was}, the spec {now}")
     if stored.dataset_hash != given.dataset_hash:
         lines.append(
             f"data set: the store was sampled on {stored.dataset_hash[:16]}…, "
@@ -229,18 +229,13 @@ def _shown(derivation: Mapping[str, Any] | None) -> str:
     return "sampled" if derivation is None else f"derived ({json.dumps(derivation)})"
 
 
-def _paths(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:
+def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Return the values of nested dictionaries by path, with points between."""
+    found: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _paths(value, (*above, key))
-        else:
-            yield (*above, key)
-
-
-def _at(tree: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        tree = tree[key]
-    return tree
+        inner = isinstance(value, dict)
+        found |= _flat(value, f"{above}{key}.") if inner else {f"{above}{key}": value}
+    return found
 
 
 def write_metadata(location: Location, metadata: dict[str, bytes]) -> list[str]:
