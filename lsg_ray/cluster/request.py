@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lsg_ray import __version__
-from lsg_ray.ensemble.location import canonical_url, is_within
+from lsg_ray.ensemble.location import is_within
 from lsg_ray.ensemble.owned import scratch
+from lsg_ray.ensemble.urls import canonical_url
 from lsg_ray.errors import InputError
 from lsg_ray.places import expanded, refuse_file_name
 from lsg_ray.spec import Spec, as_yaml

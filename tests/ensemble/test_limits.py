@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from lsg_ray.ensemble.ledger import record_key, record_text
-from lsg_ray.ensemble.location import MAX_DOCUMENT, UnreadableError, canonical_url, locate
+from lsg_ray.ensemble.location import MAX_DOCUMENT, UnreadableError, locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ensemble.urls import canonical_url
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import create_ensemble, missing_blocks
 from lsg_ray.errors import SpecError, StoreError, StoreInputError
