@@ -25,7 +25,7 @@ from lsg_ray.cluster.progress import Pace, Progress, Style, byte_progress, progr
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.block import Block, RealBlock
+from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.ledger import read_records, rejection_histogram
@@ -225,21 +225,20 @@ def sample_block(
     ``attempts`` tells how often the block was begun before; it is asked when the block is computed.
     """
     found: Any
-    kind: type[Block] | type[RealBlock]
     if isinstance(arena, SolutionArena):
-        found, kind = sample_solutions(spec, arena, start, rows, on_trial=on_trial), RealBlock
+        found = sample_solutions(spec, arena, start, rows, on_trial=on_trial)
+        columns = found.columns
     else:
-        found, kind = sample_configurations(spec, arena, start, rows, on_trial=on_trial), Block
+        found = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
+        columns = found._asdict()
     attempt = attempts()
-    columns = found._asdict()
-    missed = columns.pop("missed")
-    trials = rows + len(missed)
-    rejected = rejection_histogram(np.nan_to_num(missed))
+    trials = rows + len(found.missed)
+    rejected = rejection_histogram(np.nan_to_num(found.missed))
     processor = _processor(spec)
     written = write_block(
         url,
         block,
-        kind(**columns, trials=trials, rejected=rejected),
+        Block(start, found.weights, columns, trials, rejected, found.seconds),
         attempt=attempt,
         seed_path=(spec.ensemble.seed, int(Stream.TRIAL), start),
         count=spec.ensemble.count,

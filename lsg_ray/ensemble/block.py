@@ -24,65 +24,26 @@ class Block:
     start
         Index of the first configuration.
     weights
-        (rows, N) int8, ±1; layers one after another, each row-major ``[out, in]``.
-    accuracy, test_accuracy
-        (rows,) fractions of the selection set and of the test set.
-    loss
-        (rows,) mean loss on the selection set.
-    trial, epochs
-        (rows,) integers: index of the accepted trial, and its epochs of training.
-    polarization
-        (rows,) mean |tanh(θ/2)|.
+        (rows, N) int8 ±1, or float32; layers one after another, each row-major ``[out, in]``.
+    columns
+        All other arrays of the store by name, (rows, …), as `lsg_ray.ensemble.layout` has them.
     trials
         Trials spent on the block, accepted and rejected.
     rejected
         Rejected trials by bin of their best accuracy, as `rejection_histogram` counts them.
     seconds
         Time the block took.
-    fields
-        (rows, N) trained fields θ; exactly when the specification stores them.
     """
 
     start: int
-    weights: NDArray[np.int8]
-    accuracy: NDArray[Any]
-    loss: NDArray[Any]
-    test_accuracy: NDArray[Any]
-    trial: NDArray[Any]
-    epochs: NDArray[Any]
-    polarization: NDArray[Any]
-    trials: int
-    rejected: Mapping[int, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    fields: NDArray[Any] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class RealBlock:
-    """Consecutive accepted networks of real weights.
-
-    Parameters
-    ----------
-    start
-        Index of the first configuration.
-    weights
-        (rows, N) float32; layers one after another, each row-major ``[out, in]``.
-    columns
-        By array name, (rows,) numbers of `lsg_ray.ensemble.layout.REAL_SCALARS` and (rows, epochs)
-        of `CURVES`, NaN after a network's last pass.
-    trials, rejected, seconds
-        As in `Block`.
-    """
-
-    start: int
-    weights: NDArray[np.float32]
-    columns: Mapping[str, NDArray[Any]]
+    weights: NDArray[Any]
+    columns: Mapping[str, NDArray[Any] | None]
     trials: int
     rejected: Mapping[int, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-def stored_arrays(block: Block | RealBlock, header: Header, index: int) -> dict[str, NDArray[Any]]:
+def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray[Any]]:
     """Check a block against the store and return its arrays as they are stored.
 
     Returns
@@ -105,41 +66,23 @@ def stored_arrays(block: Block | RealBlock, header: Header, index: int) -> dict[
         check_rejected(dict(block.rejected), block.trials, rows)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
-    if isinstance(block, RealBlock) != (header.spec.network.family == "relu"):
-        raise InputError(
-            f"{where}: a {type(block).__name__} given; the store holds "
-            f"{header.spec.network.family} networks"
-        )
-    if isinstance(block, RealBlock):
-        return _real_arrays(block, header, rows, where)
-    if block.fields is not None and not header.spec.ensemble.store_fields:
+    if block.columns.get("fields") is not None and not header.spec.ensemble.store_fields:
         raise InputError(f"{where}: fields given; the store keeps none (ensemble.store_fields)")
-    arrays = {"weights": pack(_signs(block.weights, (rows, header.n_weights), where))}
-    for layout in header.arrays[1:]:
-        arrays[layout.name] = _numbers(getattr(block, layout.name), layout, rows, where)
-    return arrays
-
-
-def _real_arrays(
-    block: RealBlock, header: Header, rows: int, where: str
-) -> dict[str, NDArray[Any]]:
-    """Cut weights into layers and check every array."""
-    weights = np.asarray(block.weights)
-    if weights.shape != (rows, header.n_weights):
-        raise InputError(f"{where}: weights of shape {weights.shape}, must be "
-                         f"{(rows, header.n_weights)}")  # fmt: skip
-    network = header.spec.network
-    layers = iter(zip(network.layer_slices, network.shapes, strict=True))
+    network, weights, shape = header.spec.network, block.weights, (rows, header.n_weights)
+    given: dict[str, Any] = dict(block.columns)
+    if network.family == "binary":
+        given["weights"] = pack(_signs(weights, shape, where))
+    elif np.shape(weights) != shape:
+        raise InputError(f"{where}: weights of shape {np.shape(weights)}, must be {shape}")
+    else:
+        for layer, place in enumerate(network.layer_slices):
+            part = np.asarray(weights)[:, place]
+            given[f"{LAYER}{layer}"] = part.reshape(rows, *network.shapes[layer])
     arrays = {}
     for layout in header.arrays:
-        if layout.name.startswith(LAYER):
-            place, shape = next(layers)
-            given = weights[:, place].reshape(rows, *shape)
-        elif layout.name in block.columns:
-            given = block.columns[layout.name]
-        else:
+        if layout.name not in given:
             raise InputError(f"{where}: no {layout.name}")
-        arrays[layout.name] = _numbers(given, layout, rows, where)
+        arrays[layout.name] = _numbers(given[layout.name], layout, rows, where)
     return arrays
 
 

@@ -66,7 +66,7 @@ class SolutionArena(NamedTuple):
 class SampledSolutions(NamedTuple):
     """Accepted networks ``start, start + 1, ...``.
 
-    weights (rows, N) float32; columns as `lsg_ray.ensemble.block.RealBlock` takes them; missed,
+    weights (rows, N) float32; columns as `lsg_ray.ensemble.block.Block` takes them; missed,
     accuracy of each network that missed (NaN: diverged, or above the loss target); seconds.
     """
 

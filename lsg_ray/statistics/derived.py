@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
-from lsg_ray.ensemble.block import Block, RealBlock
+from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.layout import LAYER, pack
 from lsg_ray.ensemble.ledger import each_record
 from lsg_ray.ensemble.location import is_within, locate
@@ -150,15 +151,7 @@ class DerivedConfigurations(Configurations):
         places.update(self.network.parts)
         if part not in places:
             raise InputError(f"part {part!r} given; this network has {', '.join(map(str, places))}")
-        view = DerivedConfigurations(
-            self.base,
-            self.network,
-            self._checked,
-            self._ordering,
-            self.derivation,
-            origin=self._origin,
-            n_rows=self.n_rows,
-        )
+        view = copy(self)
         view._weights = places[part]
         view.n_weights = places[part].stop - places[part].start
         return view
@@ -255,11 +248,6 @@ def _write_block(view: DerivedConfigurations, url: str, block_size: int, index: 
     if view.base is root and view.is_row_by_row and source.condition is None and source.complete:
         record = next(each_record(locate(source.url), source.header, [index]))
         about = {"trials": record.trials, "rejected": record.rejected, "seconds": record.seconds}
-    weights = view.rows(start, stop)
-    block = (
-        Block(start=start, weights=weights, **columns, **about)
-        if view.binary
-        else RealBlock(start, weights.astype(np.float32), columns, **about)
-    )
-    write_block(url, index, block)
+    weights = view.rows(start, stop).astype(np.int8 if view.binary else np.float32, copy=False)
+    write_block(url, index, Block(start, weights, columns, **about))
     return stop - start

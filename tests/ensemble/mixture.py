@@ -162,12 +162,14 @@ def _block(n_weights: int, seed: int, start: int, stop: int) -> Block:
     return Block(
         start=start,
         weights=unpack(bits, 0, n_weights),
-        accuracy=accuracy,
-        test_accuracy=accuracy,
-        loss=1 - accuracy,
-        trial=np.zeros(rows, np.int32),
-        epochs=np.ones(rows, np.int32),
-        polarization=np.full(rows, 0.5, np.float32),
+        columns={
+            "accuracy": accuracy,
+            "test_accuracy": accuracy,
+            "loss": 1 - accuracy,
+            "trial": np.zeros(rows, np.int32),
+            "epochs": np.ones(rows, np.int32),
+            "polarization": np.full(rows, 0.5, np.float32),
+        },
         trials=rows,
     )
 

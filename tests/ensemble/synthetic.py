@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from lsg_ray.ensemble.block import Block, RealBlock
+from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.layout import CURVES, REAL_SCALARS
 from lsg_ray.ensemble.ledger import rejection_histogram
 from lsg_ray.ensemble.location import locate
@@ -74,7 +75,13 @@ def make_block(spec: Spec, index: int, block_size: int | None = None) -> Block:
         del arrays["fields"]
     rejected = rejection_histogram([0.5, 0.75])
     number = len(arrays["trial"])
-    return Block(start=start, trials=number + 2, rejected=rejected, seconds=0.25, **arrays)
+    weights = arrays.pop("weights")
+    return Block(start, weights, arrays, number + 2, rejected, seconds=0.25)
+
+
+def with_columns(block: Block, **columns: Any) -> Block:
+    """The block with other columns."""
+    return replace(block, columns={**block.columns, **columns})
 
 
 def make_real_spec(
@@ -120,7 +127,7 @@ def real_rows(spec: Spec) -> dict[str, np.ndarray]:
     return columns
 
 
-def make_real_block(spec: Spec, index: int, block_size: int | None = None) -> RealBlock:
+def make_real_block(spec: Spec, index: int, block_size: int | None = None) -> Block:
     size = block_size or spec.block_size
     columns = real_rows(spec)
     start = index * size
@@ -128,7 +135,7 @@ def make_real_block(spec: Spec, index: int, block_size: int | None = None) -> Re
     arrays = {name: columns[name][part] for name in (*REAL_SCALARS, *CURVES)}
     weights = columns["weights"][part]
     rejected = rejection_histogram([0.5, 0.75])
-    return RealBlock(start, weights, arrays, len(weights) + 2, rejected, seconds=0.25)
+    return Block(start, weights, arrays, len(weights) + 2, rejected, seconds=0.25)
 
 
 def fill(url: Any, spec: Spec, blocks: Any = None) -> Plan:
