@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
+from lsg_ray.cluster.board import Board, UnderWay
 from lsg_ray.cluster.metrics import record_block
 from lsg_ray.cluster.progress import Pace, Progress, Style, byte_progress, progress, warn
 from lsg_ray.cluster.session import check_address, ray_session
@@ -319,7 +320,7 @@ def _on_ray(
         def submit(block: int) -> Any:
             return task.remote(*shared, block, block * plan.block_size, _rows(plan, block))
 
-        under_way = _UnderWay(board, tally)
+        under_way = UnderWay(board, tally.show)
         blocks = map(int, plan.missing)
         # Where Ray itself holds back what exceeds its CPUs, one task waits for each that runs.
         in_flight = 2 * lanes if cpus <= lanes else lanes
@@ -333,62 +334,6 @@ def _size(arena: AnyArena) -> int:
     buffers: list[pickle.PickleBuffer] = []
     pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
     return sum(buffer.raw().nbytes for buffer in buffers)
-
-
-class Board:
-    """Actor that holds what workers last said of the block they are at; losing it is harmless."""
-
-    def __init__(self) -> None:
-        self._said: dict[int, tuple[int, int]] = {}
-        self._begun: dict[int, int] = {}
-
-    def begin(self, block: int) -> int:
-        """Note that a block is begun; return how often it was before."""
-        earlier = self._begun.get(block, 0)
-        self._begun[block] = earlier + 1
-        return earlier
-
-    def say(self, block: int, rows: int, trials: int) -> None:
-        """Note rows found and trials run so far in a block."""
-        self._said[block] = (rows, trials)
-
-    def heard(self, finished: list[int]) -> dict[int, tuple[int, int]]:
-        """Return what is noted, less the blocks that are finished."""
-        for block in finished:
-            self._said.pop(block, None)
-            self._begun.pop(block, None)
-        return self._said
-
-
-class _UnderWay:
-    """Ask the board now and then, never waiting for it."""
-
-    def __init__(self, board: Any, tally: Tally) -> None:
-        self._board, self._tally = board, tally
-        self._finished: list[int] = []
-        self._asked: Any = None
-
-    def forget(self, block: int) -> None:
-        self._finished.append(block)
-
-    def __call__(self) -> None:
-        import ray
-        from ray.exceptions import RayError
-
-        try:
-            if self._asked is None:
-                self._asked = self._board.heard.remote(self._finished)
-                self._finished = []
-                return
-            if not ray.wait([self._asked], timeout=0)[0]:
-                return
-            said = ray.get(self._asked)
-        except RayError:
-            self._asked = None
-            return
-        self._asked = None
-        open_ = [counts for block, counts in said.items() if block not in self._finished]
-        self._tally.show(sum(r for r, _ in open_), sum(t for _, t in open_))
 
 
 def _block_task(

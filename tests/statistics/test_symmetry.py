@@ -10,8 +10,9 @@ from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import drop_block
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.networks.binary import evaluate
+from lsg_ray.networks.canonical import canonical_orders
 from lsg_ray.networks.layout import chunk_examples
-from lsg_ray.networks.symmetry import canonical_orders, permute_nodes
+from lsg_ray.networks.symmetry import permute_nodes
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.symmetry import canonicalize, label_inputs, node_symmetry, permute
