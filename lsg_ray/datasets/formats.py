@@ -55,7 +55,9 @@ def parse(source: Source, contents: Mapping[str, bytes]) -> tuple[Part, Part]:
     if source.layout == "bundled":
         train, test = _read_digits()
     elif source.layout == "idx":
-        train, test = (_read_idx_pair(source, contents, names) for names in _parts(source))
+        train, test = (
+            _read_idx_pair(source, contents, names) for names in (source.train, source.test)
+        )
     else:
         archive = contents[source.files[0].name]
         train, test = _read_cifar(source, archive)
@@ -108,10 +110,6 @@ def parse_idx(contents: bytes, n_axes: int, origin: str) -> NDArray[np.uint8]:
     return values.reshape(shape)
 
 
-def _parts(source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return source.train, source.test
-
-
 def _read_idx_pair(source: Source, contents: Mapping[str, bytes], names: tuple[str, ...]) -> Part:
     image_name, label_name = names
     images = parse_idx(contents[image_name], 3, image_name)
@@ -155,14 +153,11 @@ def _read_cifar(source: Source, archive: bytes) -> tuple[Part, Part]:
     missing = sorted(wanted - batches.keys())
     if missing:
         raise DataError(f"{origin}: holds no {', '.join(missing)}")
-    train, test = (_join([batches[name] for name in names]) for names in _parts(source))
-    return train, test
-
-
-def _join(parts: list[Part]) -> Part:
-    return Part(
-        np.concatenate([p.pixels for p in parts]), np.concatenate([p.labels for p in parts])
+    train, test = (
+        Part(*map(np.concatenate, zip(*(batches[name] for name in names), strict=True)))
+        for names in (source.train, source.test)
     )
+    return train, test
 
 
 def _read_batch(source: Source, pickled: bytes, origin: str) -> Part:

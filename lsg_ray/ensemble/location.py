@@ -191,16 +191,21 @@ class Location:
         On object stores a key that holds these very bytes counts as free: the answer to the
         request that created it may have been lost.
         """
-        import obstore
 
         def put() -> bool:
-            try:
-                obstore.put(self._store(), key, data, mode="create", use_multipart=False)
-            except obstore.exceptions.AlreadyExistsError:
-                return self.is_remote and self._holds(key, data)
-            return True
+            return self._put_new(key, data) or (self.is_remote and self._holds(key, data))
 
         return self._attempt(f"{key} cannot be written", put)
+
+    def _put_new(self, key: str, data: bytes) -> bool:
+        """Store an object unless the store says that there is one; return whether it did."""
+        import obstore
+
+        try:
+            obstore.put(self._store(), key, data, mode="create", use_multipart=False)
+        except obstore.exceptions.AlreadyExistsError:
+            return False
+        return True
 
     def _holds(self, key: str, data: bytes) -> bool:
         import obstore
@@ -224,14 +229,9 @@ class Location:
         StoreInputError
             The server ignores ``If-None-Match``, so that two writers could not be told apart.
         """
-        import obstore
 
         def is_ignored() -> bool:
-            try:
-                obstore.put(self._store(), key, data, mode="create", use_multipart=False)
-            except obstore.exceptions.AlreadyExistsError:
-                return False
-            return True
+            return self._put_new(key, data)
 
         if self.is_remote and self._attempt(f"{key} cannot be written", is_ignored):
             self.delete(key)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
-from lsg_ray.datasets import Dataset, Examples
+from lsg_ray.datasets import Dataset
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks import binary
 from lsg_ray.networks.binary import Frozen
@@ -77,13 +77,8 @@ def prepare(spec: Spec, dataset: Dataset) -> Arena:
             f"network.family: {spec.network.family!r} given; for 'binary' networks only, others "
             "are prepared by prepare_solutions"
         )
-    sets: dict[str, Examples] = {
-        "test": dataset.test,
-        "train": dataset.train,
-        "validation": dataset.validation,
-    }
     test = chunk_examples(dataset.test.x, dataset.test.y)
-    chosen = sets[spec.ensemble.selection]
+    chosen = dataset.examples(spec.ensemble.selection)
     selection = test if chosen is dataset.test else chunk_examples(chosen.x, chosen.y)
     x, y = dataset.train.x, dataset.train.y
     binary.check_examples(spec.network, x, y, spec.loss)
@@ -260,15 +255,9 @@ def run_trials(
     seeds = [seed_sequence(ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
     frozen = Frozen(ensemble.frozen_parts, ensemble.frozen_field)
     trained = binary.train(
-        network,
-        spec.training,
-        arena.x,
-        arena.y,
-        seeds,
-        loss=spec.loss,
-        frozen=frozen,
-        device=device,
-    )
+        network, spec.training, arena.x, arena.y, seeds,
+        loss=spec.loss, frozen=frozen, device=device,
+    )  # fmt: skip
     fixed = np.zeros(network.n_weights, bool)
     for part in ensemble.frozen_parts:
         fixed[network.parts[part]] = True
