@@ -178,10 +178,7 @@ def estimate(
 
 
 def calibrate(
-    spec: Spec,
-    arena: AnyArena,
-    seconds: float,
-    progress: Callable[[int, int], None] | None = None,
+    spec: Spec, arena: AnyArena, seconds: float, progress: Callable[[int, int], None] | None = None
 ) -> Calibration:
     """Sample some configurations into a store in memory, and take the time."""
     rows = min(spec.stack, spec.ensemble.count)

@@ -101,12 +101,7 @@ def plan_job(
     what = spec.hash if spec else place
     digest = hashlib.sha256(json.dumps([stage, what, line]).encode()).hexdigest()[:12]
     name = spec.name if spec else place.rstrip("/").rpartition("/")[2]
-    metadata = {
-        "lsg_stage": stage,
-        "lsg_name": name,
-        "lsg_out": out,
-        "lsg_version": __version__,
-    }
+    metadata = {"lsg_stage": stage, "lsg_name": name, "lsg_out": out, "lsg_version": __version__}
     if spec:
         metadata["lsg_spec_hash"] = spec.hash
     return JobRequest(f"{PREFIX}{stage}-{_slug(name)}-{digest}", tuple(line), metadata, spec)

@@ -232,11 +232,7 @@ def _read_cached(
 
 
 def _download(
-    source: Source,
-    file: RemoteFile,
-    folder: Path,
-    progress: Progress | None,
-    faults: list[str],
+    source: Source, file: RemoteFile, folder: Path, progress: Progress | None, faults: list[str]
 ) -> bytes | None:
     """Try the mirrors in order; add a line to `faults` for each that fails.
 

@@ -40,12 +40,7 @@ from lsg_ray.arrays import public
 from lsg_ray.ensemble.block import wrong_values
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
 from lsg_ray.ensemble.content import EMPTY, combine, content_hash
-from lsg_ray.ensemble.header import (
-    Header,
-    documents,
-    read_header,
-    same_metadata,
-)
+from lsg_ray.ensemble.header import Header, documents, read_header, same_metadata
 from lsg_ray.ensemble.layout import LEDGER, ROOT, padding_is_zero
 from lsg_ray.ensemble.ledger import Record, parse_record, record_key, summarise
 from lsg_ray.ensemble.listing import MAX_NAMED, Listing
@@ -131,10 +126,7 @@ class VerifyReport:
 
 @public
 def verify(
-    url: str | os.PathLike[str],
-    *,
-    repair: bool = False,
-    progress: Progress | None = None,
+    url: str | os.PathLike[str], *, repair: bool = False, progress: Progress | None = None
 ) -> VerifyReport:
     """Check a store: every record, every chunk, every content hash, every file.
 

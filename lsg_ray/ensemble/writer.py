@@ -26,13 +26,7 @@ from lsg_ray import __version__
 from lsg_ray.ensemble.block import Block, stored_arrays
 from lsg_ray.ensemble.chunks import encode_chunk, read_chunk
 from lsg_ray.ensemble.content import content_hash
-from lsg_ray.ensemble.header import (
-    Header,
-    documents,
-    new_header,
-    read_header,
-    same_metadata,
-)
+from lsg_ray.ensemble.header import Header, documents, new_header, read_header, same_metadata
 from lsg_ray.ensemble.layout import ROOT, check_block_index
 from lsg_ray.ensemble.ledger import (
     Record,

@@ -212,10 +212,7 @@ def draw(
 
 
 def evaluate(
-    network: NetworkSpec,
-    weights: NDArray,
-    examples: ChunkedExamples,
-    loss: Loss = "cross_entropy",
+    network: NetworkSpec, weights: NDArray, examples: ChunkedExamples, loss: Loss = "cross_entropy"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Accuracy and mean loss of configurations, without noise.
 

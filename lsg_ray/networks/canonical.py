@@ -18,13 +18,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.networks.symmetry import (
-    Orders,
-    check_shapes,
-    matrix_of,
-    permute_nodes,
-    preactivations,
-)
+from lsg_ray.networks.symmetry import Orders, check_shapes, matrix_of, permute_nodes, preactivations
 from lsg_ray.spec import NetworkSpec
 
 #: Decimals to which mean pre-activations are compared; they are of order one.
