@@ -20,12 +20,11 @@ from pathlib import Path
 
 from lsg_ray.cluster import private
 from lsg_ray.cluster.watch import disconnect
-from lsg_ray.ensemble.owned import abandoned, this_place
+from lsg_ray.ensemble.owned import scratch
 from lsg_ray.errors import ClusterError, InputError
 
 #: Object store of a private Ray: runs put one small training set there.
 OBJECT_STORE_BYTES = 256 * 2**20
-_PREFIX = "lsg-"
 #: Longest folder that sockets of Ray, 95 characters below it at most, may lie in.
 MAX_BASE = 107 - 95
 _TOKEN = secrets.token_hex(32)
@@ -203,29 +202,15 @@ def leave_at_once() -> None:
 @contextlib.contextmanager
 def _private_folder() -> Iterator[str]:
     """Make a folder for one session; its path must stay short, as sockets lie in it."""
-    # Ray opens its own folder to all users: it lies in one that is ours alone.
     base = tempfile.gettempdir()
-    base = base if len(base) <= MAX_BASE else "/tmp"  # noqa: S108, mkdtemp makes our own
-    _remove_abandoned(Path(base))
-    folder = tempfile.mkdtemp(prefix=f"{_our_prefix()}{os.getpid()}-", dir=base)
-    _open_folders.append(folder)
-    try:
-        inner = Path(folder, "r")
-        inner.mkdir()
-        yield str(inner)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _open_folders.remove(folder)
-
-
-def _remove_abandoned(base: Path) -> None:
-    """Remove folders of our own sessions whose driver was killed."""
-    for folder in abandoned(base, _our_prefix()):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _our_prefix() -> str:
-    return f"{_PREFIX}{this_place()}-"
+    # Ray opens its own folder to all users: it lies in one that is ours alone.
+    with scratch(base=base if len(base) <= MAX_BASE else "/tmp") as folder:  # noqa: S108
+        _open_folders.append(str(folder))
+        try:
+            (folder / "r").mkdir()
+            yield str(folder / "r")
+        finally:
+            _open_folders.remove(str(folder))
 
 
 @contextlib.contextmanager

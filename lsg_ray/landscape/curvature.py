@@ -21,11 +21,10 @@ from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import hessian_product
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.typing import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Floats = NDArray[np.float64]
 
 #: A Ritz pair has converged when its residual is below this share of the largest eigenvalue.
 TOLERANCE = 1e-3

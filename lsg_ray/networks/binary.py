@@ -25,7 +25,14 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import ChunkedExamples, Layout, chunk_examples
-from lsg_ray.networks.trial import Loss, Purpose, Trained, trial_generator, trial_seed
+from lsg_ray.networks.trial import (
+    Loss,
+    Purpose,
+    Trained,
+    check_examples,
+    trial_generator,
+    trial_seed,
+)
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 
 
@@ -258,20 +265,3 @@ def warm_up() -> None:
     x, y = np.ones((1, 2), np.float32), np.zeros(1, np.int32)
     train(network, TrainingSpec(epochs=1), x, y, [np.random.SeedSequence(0)])
     evaluate(network, np.ones((1, 4)), chunk_examples(x, y))
-
-
-def check_examples(network: NetworkSpec, x: NDArray, y: NDArray, loss: Loss) -> None:
-    """Raise `InputError` unless x (P, inputs) and y (P,) fit the network and the loss."""
-    if x.ndim != 2 or x.shape[1] != network.widths[0] or len(x) != len(y) or len(x) == 0:
-        raise InputError(
-            f"examples x {x.shape}, y {y.shape} given; "
-            f"widths {list(network.widths)} need x (P, {network.widths[0]}) and y (P,), P > 0"
-        )
-    if loss == "hinge":
-        good = network.widths[-1] == 1 and bool(np.isin(y, (-1, 1)).all())
-        need = "one output and labels ±1"
-    else:
-        good = y.min() >= 0 and y.max() < network.widths[-1]
-        need = f"labels from 0 to {network.widths[-1] - 1}"
-    if not good:
-        raise InputError(f"labels from {y.min()} to {y.max()} given; {loss} here needs {need}")

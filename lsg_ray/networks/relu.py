@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import Inputs, Rows
 from lsg_ray.networks.trial import Purpose, trial_generator
 from lsg_ray.spec import NetworkSpec
@@ -358,11 +357,3 @@ def _chunks(network: NetworkSpec, networks: int, n: int) -> Iterator[slice]:
     step = max(64, CHUNK_NUMBERS // (networks * widest))
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
-
-
-def check_examples(network: NetworkSpec, x: NDArray[Any], y: NDArray[Any]) -> None:
-    """Refuse examples that do not fit the network."""
-    if x.ndim != 2 or x.shape[1] != network.widths[0]:
-        raise InputError(f"x of shape {x.shape} given; (examples, {network.widths[0]}) is needed")
-    if len(y) != len(x) or (len(y) and (y.min() < 0 or y.max() >= network.widths[-1])):
-        raise InputError(f"y must hold {len(x)} classes from 0 to {network.widths[-1] - 1}")

@@ -27,6 +27,7 @@ from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks import binary
 from lsg_ray.networks.binary import Frozen
 from lsg_ray.networks.layout import ChunkedExamples, chunk_examples
+from lsg_ray.networks.trial import check_examples
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 
@@ -81,7 +82,7 @@ def prepare(spec: Spec, dataset: Dataset) -> Arena:
     chosen = dataset.examples(spec.ensemble.selection)
     selection = test if chosen is dataset.test else chunk_examples(chosen.x, chosen.y)
     x, y = dataset.train.x, dataset.train.y
-    binary.check_examples(spec.network, x, y, spec.loss)
+    check_examples(spec.network, x, y, spec.loss)
     return Arena(read_only(x, np.float32), read_only(y, np.int32), selection, test)
 
 

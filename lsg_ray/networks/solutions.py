@@ -22,10 +22,11 @@ from lsg_ray.datasets import Dataset, Examples
 from lsg_ray.errors import InputError
 from lsg_ray.networks.descent import CURVES, train_networks
 from lsg_ray.networks.inputs import DenseInputs, Inputs, SparseInputs, as_inputs
-from lsg_ray.networks.relu import check_examples, evaluate
+from lsg_ray.networks.relu import evaluate
 from lsg_ray.networks.sampling import Trials, fill_stacks
 from lsg_ray.networks.stacked import default_device
 from lsg_ray.networks.threads import one_thread
+from lsg_ray.networks.trial import check_examples
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 

@@ -18,6 +18,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.results.graph import Progress, compute, tree_reduce
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
 from lsg_ray.statistics.neighbours import Neighbours, merged
+from lsg_ray.typing import Floats
 
 CLOSE = 1e-7
 #: Most references: their histograms are all kept.
@@ -25,7 +26,6 @@ MAX_REFERENCES = 10_000
 #: Bytes of the rows of a tile.
 TILE_BYTES = 2**26
 
-Floats = NDArray[np.float64]
 #: Pairs within one set, all pairs of two, or all of the first with each of the second apart.
 Mode = Literal["within", "between", "references"]
 

@@ -5,8 +5,9 @@ import torch
 
 from lsg_ray.kernels import meanfield
 from lsg_ray.networks import relu, stacked
-from lsg_ray.networks.binary import _loss_number, check_examples
+from lsg_ray.networks.binary import _loss_number
 from lsg_ray.networks.layout import Layout
+from lsg_ray.networks.trial import check_examples
 
 
 def gradient(network, fields, x, y, noise, *, loss="cross_entropy", gamma=0.0, engine="numba"):
