@@ -20,7 +20,7 @@ from lsg_ray.statistics.configurations import (
     as_configurations,
     check_same_weights,
 )
-from lsg_ray.statistics.euclidean import euclidean_histogram, euclidean_matrix, euclidean_neighbours
+from lsg_ray.statistics.euclidean import euclidean_histogram, euclidean_matrix
 from lsg_ray.statistics.neighbours import nearest_neighbours
 from lsg_ray.statistics.overlaps import AVERAGES, check_alone, overlaps
 from lsg_ray.statistics.pairs import as_words
@@ -158,8 +158,7 @@ def _as_distances(found: xarray.Dataset, n: int) -> xarray.Dataset:
 def _neighbours(
     first: Configurations, targets: Configurations, k: int, progress: Progress | None
 ) -> dict[str, Any]:
-    find = nearest_neighbours if first.binary else euclidean_neighbours
-    found = find(first, targets, k, progress=progress)
+    found = nearest_neighbours(first, targets, k, progress=progress)
     unit = {"units": "weights" if first.binary else "1"}
     return {
         "neighbour": (("reference", "rank"), found.rows, {"long_name": "row of the neighbour"}),
