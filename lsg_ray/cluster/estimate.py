@@ -22,16 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from lsg_ray.cluster.progress import Style, byte_progress, late_progress
-from lsg_ray.cluster.sample import AnyArena, sample_block
-from lsg_ray.datasets import load_dataset
+from lsg_ray.cluster.progress import Style, late_progress
+from lsg_ray.cluster.sample import AnyArena, prepared, sample_block
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.header import new_header
 from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import AcceptanceError, InputError
-from lsg_ray.networks.sampling import prepare
-from lsg_ray.networks.solutions import prepare_solutions
 from lsg_ray.spec import Spec
 
 #: Share of its speed that a core keeps with all cores busy: 1.96 of two, measured.
@@ -167,10 +164,7 @@ def estimate(
     if price is not None and not 0 <= price < math.inf:
         raise InputError(f"price {price} given; dollars for an hour of a core")
     new_header(spec, "")
-    with byte_progress(style) as on_bytes:
-        dataset = load_dataset(spec.dataset, progress=on_bytes)
-    relu = spec.network.family == "relu"
-    arena: AnyArena = prepare_solutions(spec, dataset) if relu else prepare(spec, dataset)
+    _, arena = prepared(spec, style)
     with late_progress("seconds of calibration", style) as tell:
         measured = calibrate(spec, arena, seconds, tell)
     prices = PRICES if price is None else {"given": price}

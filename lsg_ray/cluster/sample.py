@@ -25,7 +25,7 @@ from lsg_ray.cluster.metrics import record_block
 from lsg_ray.cluster.progress import Pace, Progress, Style, byte_progress, progress, warn
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
-from lsg_ray.datasets import load_dataset
+from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import arrays_of
@@ -123,10 +123,7 @@ def sample(
     if str(url).startswith("memory://") and workers != 0:
         raise InputError(f"{url} lives in this process alone; sample it with workers=0")
     check_name(url)
-    with byte_progress(style) as on_bytes:
-        dataset = load_dataset(spec.dataset, progress=on_bytes)
-        relu = spec.network.family == "relu"
-        arena = prepare_solutions(spec, dataset) if relu else prepare(spec, dataset)
+    dataset, arena = prepared(spec, style)
     plan = create_ensemble(url, spec, dataset_hash=dataset.content_hash)
     before = plan.count - sum(_rows(plan, int(block)) for block in plan.missing)
     if before == plan.count:
@@ -157,6 +154,14 @@ def sample(
             tally.lose(sum(_rows(plan, int(block)) for block in missing))
     sweep(plan.url)
     return SampleResult(plan.url, tally.rows, tally.trials, time.perf_counter() - began, before)
+
+
+def prepared(spec: Spec, style: Style) -> tuple[Dataset, AnyArena]:
+    """Return the data set of a run, and what its networks learn and are measured on."""
+    with byte_progress(style) as on_bytes:
+        dataset = load_dataset(spec.dataset, progress=on_bytes)
+        relu = spec.network.family == "relu"
+        return dataset, prepare_solutions(spec, dataset) if relu else prepare(spec, dataset)
 
 
 def _missing_again(plan: Plan) -> NDArray[np.int64]:
