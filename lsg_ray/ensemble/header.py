@@ -139,26 +139,30 @@ def new_header(
     StoreInputError
         The specification cannot be stored: far too many blocks, or far too large ones.
     """
-    if spec.n_blocks > MAX_BLOCKS:
-        raise StoreInputError(
-            f"ensemble.block_size: {spec.block_size} given, which makes {spec.n_blocks:,} blocks "
-            f"of {spec.ensemble.count:,} configurations; at most {MAX_BLOCKS:,}, use larger blocks"
-        )
-    if len(spec.network.shapes) > MAX_LAYERS:
-        raise StoreInputError(
-            f"network.widths: {len(spec.network.shapes):,} layers given; at most {MAX_LAYERS:,}"
-        )
     header = Header(spec, spec.hash, dataset_hash, spec.block_size, __version__, derivation)
-    for array in header.arrays:
-        size = array.row_bytes * header.block_size
-        if size > MAX_CHUNK:
-            cure = "training.epochs" if array.name in CURVES else "network.widths"
-            raise StoreInputError(
-                f"ensemble.block_size: {header.block_size:,} configurations a block, which take "
-                f"{size / 2**30:,.1f} GiB of {array.name!r} at once; at most "
-                f"{MAX_CHUNK / 2**30:.0f}, use smaller blocks, or lower {cure}"
-            )
+    if fault := _beyond_limits(header):
+        raise StoreInputError("; ".join(fault))
     return header
+
+
+def _beyond_limits(header: Header) -> tuple[str, str] | None:
+    """Return what of a store is too large, and what to do about it; None if nothing is."""
+    layers, size = len(header.spec.network.shapes), header.block_size
+    if header.n_blocks > MAX_BLOCKS:
+        fault = f"{size} given, which makes {header.n_blocks:,} blocks of {header.count:,} "
+        fault = f"ensemble.block_size: {fault}configurations; at most {MAX_BLOCKS:,}"
+        return fault, "use larger blocks"
+    if layers > MAX_LAYERS:
+        return f"network.widths: {layers:,} layers given; at most {MAX_LAYERS:,}", "use fewer"
+    for array in header.arrays:
+        if array.row_bytes * size > MAX_CHUNK:
+            cure = "training.epochs" if array.name in CURVES else "network.widths"
+            fault = f"{array.row_bytes * size / 2**30:,.1f} GiB of {array.name!r} at once; at most "
+            return (
+                f"ensemble.block_size: {size:,} configurations a block, which take {fault}"
+                f"{MAX_CHUNK / 2**30:.0f}", f"use smaller blocks, or lower {cure}",
+            )  # fmt: skip
+    return None
 
 
 def read_header(location: Location) -> Header:
@@ -239,14 +243,8 @@ def _header(attributes: Mapping[str, Any]) -> Header:
         raise ValueError(
             f"block_size is {header.block_size}, the spec has {spec.ensemble.block_size}"
         )
-    if header.n_blocks > MAX_BLOCKS:
-        raise ValueError(f"{header.n_blocks} blocks planned, at most {MAX_BLOCKS} are allowed")
-    if len(spec.network.shapes) > MAX_LAYERS:
-        raise ValueError(f"{len(spec.network.shapes)} layers, at most {MAX_LAYERS} are allowed")
-    for array in header.arrays:
-        size = array.row_bytes * header.block_size
-        if size > MAX_CHUNK:
-            raise ValueError(f"a block takes {size:,} bytes of {array.name!r}, too many")
+    if fault := _beyond_limits(header):
+        raise ValueError(fault[0])
     derived = header.attributes()
     for name in ("spec_hash", "count", "n_weights"):
         expected = derived[name]

@@ -119,7 +119,7 @@ def test_the_largest_plan_is_small(store):
 def test_more_blocks_than_that_are_refused(store):
     rewrite(store, count=2**31 - 1, block_size=16)
     with at_most(20), within(10):
-        assert "at most 10000000 are allowed" in everything(store)[0]
+        assert "at most 10,000,000" in everything(store)[0]
         with pytest.raises(StoreInputError, match="use larger blocks"):
             create_ensemble(
                 store.parent / "n", make_spec(count=2**31 - 1, block_size=1), dataset_hash="d"
