@@ -56,39 +56,34 @@ class Terrain(NamedTuple):
     train: ExampleSet
     test: ExampleSet
 
-    def measure(self, weights: NDArray[Any], device: str | None = None) -> NDArray[np.float64]:
+    def measure(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return the `MEASURES` of networks (B, N): (4, B) float64."""
-        train, test = _placed(self, device)
+        train, test = self.on()
         pieces = [
             np.concatenate([evaluate(self.network, some, *examples) for examples in (train, test)])
             for some in batches(weights)
         ]
         return np.concatenate(pieces, axis=1) if pieces else np.empty((4, 0))
 
-    def loss(self, weights: NDArray[Any], device: str | None = None) -> NDArray[np.float64]:
+    def loss(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return the training loss of networks (B, N): (B,) float64."""
-        train, _ = _placed(self, device)
+        train, _ = self.on()
         found = [evaluate(self.network, some, *train).loss for some in batches(weights)]
         return np.concatenate(found)
 
-    def on(self, device: str | None = None) -> tuple[tuple[Inputs, Tensor], tuple[Inputs, Tensor]]:
-        """Return training and test examples laid out for torch."""
-        return _placed(self, device)
+    def on(self) -> tuple[tuple[Inputs, Tensor], tuple[Inputs, Tensor]]:
+        """Return training and test examples laid out for torch; those of the last terrain stay."""
+        found = _last.get(id(self.train.y))
+        if found is None:
+            # The terrain is kept too: its address must not be given to another.
+            found = (self, (self.train.on(), self.test.on()))
+            _last.clear()
+            _last[id(self.train.y)] = found
+        return found[1]
 
 
-_last: dict[tuple[int, str | None], Any] = {}
-
-
-def _placed(terrain: Terrain, device: str | None) -> Any:
-    """Lay examples out once for each terrain that a process meets; keep the last one."""
-    key = (id(terrain.train.y), device)
-    found = _last.get(key)
-    if found is None:
-        # The terrain is kept too: its address must not be given to another.
-        found = (terrain, (terrain.train.on(device), terrain.test.on(device)))
-        _last.clear()
-        _last[key] = found
-    return found[1]
+#: By the address of its classes: the terrain that was used last, laid out for torch.
+_last: dict[int, tuple[Terrain, Any]] = {}
 
 
 def batches(weights: NDArray[Any]) -> list[NDArray[Any]]:

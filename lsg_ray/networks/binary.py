@@ -7,7 +7,7 @@ output, each row-major ``[out, in]``; there are no biases.  The mathematics of a
 
 Two engines train, behind the one function `train`:
 
-- ``numba``: one network at a time per thread, float32; the result of a network depends on its
+- ``numba``: one network at a time, float32; the result of a network depends on its
   own seed only.
 - ``torch``: networks stacked in batched products, on CPU or CUDA (`lsg_ray.networks.stacked`);
   noise is shared out by stack, so a result depends on the stack too.
@@ -15,8 +15,7 @@ Two engines train, behind the one function `train`:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,7 +72,6 @@ def train(
     *,
     loss: Loss = "cross_entropy",
     frozen: Frozen = NOTHING_FROZEN,
-    threads: int = 1,
     device: str | None = None,
 ) -> Trained:
     """Train independent networks, one per seed, from their own random fields.
@@ -90,8 +88,6 @@ def train(
         ``cross_entropy`` over the outputs, or ``hinge``, max(0, 1 − y z), for one output.
     frozen
         Parts that keep their random signs.
-    threads
-        Threads of the numba engine; the torch engine takes torch's own setting.
     device
         Of the torch engine: ``cpu``, ``cuda``, ...; by default CUDA where there is one.
 
@@ -108,7 +104,7 @@ def train(
     Notes
     -----
     About 7 N flop per example and epoch: 20-15-15-10 on 60,000 digits is 0.41 GFLOP an epoch.
-    Memory per thread: a mini-batch of activations, below 1 MB at these widths.
+    Memory: a mini-batch of activations, below 1 MB at these widths.
     """
     check_examples(network, x, y, loss)
     fields = initial_fields(network, training, seeds, frozen)
@@ -123,23 +119,16 @@ def train(
         return train_stack(network, training, x, y, fields, noise_seed, loss, held, device)
     x, y = read_only(x, np.float32), read_only(y, np.int32)
 
-    def one(i: int) -> tuple[NDArray, NDArray]:
-        return _train_one(network, training, x, y, fields[i], seeds[i], loss, held)
-
-    results = _map(one, range(len(seeds)), threads)
+    results = [
+        _train_one(network, training, x, y, one, seed, loss, held)
+        for one, seed in zip(fields, seeds, strict=True)
+    ]
     history = np.array([h for _, h in results]).reshape(len(seeds), training.epochs, 2)
     return Trained(np.array([f for f, _ in results]), history[..., 0], history[..., 1])
 
 
 def _contains(part: slice, layer: slice) -> bool:
     return part.start <= layer.start and layer.stop <= part.stop
-
-
-def _map(function: Callable, items: Sequence[int], threads: int) -> list:
-    if threads == 1 or len(items) == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, items))
 
 
 def _train_one(network, training, x, y, fields, seed, loss, held):  # type: ignore[no-untyped-def]

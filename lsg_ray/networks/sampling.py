@@ -4,17 +4,14 @@ Configuration i of an ensemble is the outcome of trials (i, 0), (i, 1), ...: eac
 own random fields, trains a network, draws `draws` binary configurations and keeps the best on the
 selection set; the first trial that reaches the threshold gives the configuration.  All randomness
 of a trial comes from its address ``(seed, TRIAL, i, trial)``, so a configuration does not depend on
-the block it is computed in, on workers, threads or retries.  (With the torch engine, noise and
+the block it is computed in, on workers or retries.  (With the torch engine, noise and
 batches are those of its stack of `Spec.stack` configurations, which is always trained whole.)
 """
 
 from __future__ import annotations
 
-import itertools
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -100,7 +97,6 @@ class Trials:
         self.missed: list[float] = []
         self.accepted = 0
         self._on_trial = on_trial or (lambda _: None)
-        self._lock = threading.Lock()
 
     def accepts(self, candidate: Any) -> bool:
         """Return whether a trial's outcome is accepted; NaN never is."""
@@ -109,15 +105,13 @@ class Trials:
     def judge(self, candidate: Any) -> bool:
         """Count a trial; return whether it is accepted."""
         accepted, accuracy = self.accepts(candidate), candidate.accuracy
-        with self._lock:
-            if accepted:
-                self.accepted += 1
-            else:
-                self.missed.append(accuracy)
-            self._on_trial(accepted)
-            limit = self.spec.ensemble.give_up_after * (self.accepted + 1)
-            if len(self.missed) >= limit:
-                raise AcceptanceError(self._advise(self.accepted, np.array(self.missed)))
+        if accepted:
+            self.accepted += 1
+        else:
+            self.missed.append(accuracy)
+        self._on_trial(accepted)
+        if len(self.missed) >= self.spec.ensemble.give_up_after * (self.accepted + 1):
+            raise AcceptanceError(self._advise(self.accepted, np.array(self.missed)))
         return accepted
 
 
@@ -144,7 +138,6 @@ def sample_configurations(
     start: int,
     rows: int,
     *,
-    threads: int = 1,
     device: str | None = None,
     on_trial: Callable[[bool], None] | None = None,
 ) -> Sampled:
@@ -158,8 +151,6 @@ def sample_configurations(
         From `prepare`.
     start, rows
         Which configurations.
-    threads
-        Threads of the numba engine.
     device
         Of the torch engine.
     on_trial
@@ -177,11 +168,10 @@ def sample_configurations(
     """
     began = time.perf_counter()
     trials = Trials(spec, on_trial)
-    if spec.training.engine == "torch":
-        run = partial(run_trials, spec, arena, device=device)
-        found = fill_stacks(spec.stack, start, rows, trials, run)
-    else:
-        found = _fill_one_by_one(spec, arena, start, rows, threads, trials)
+    run = partial(run_trials, spec, arena, device=device)
+    found = fill_stacks(
+        spec.stack if spec.training.engine == "torch" else 1, start, rows, trials, run
+    )
     weights = np.array([candidate.weights for _, candidate in found])
     fields = np.array([candidate.fields for _, candidate in found])
     _, loss = binary.evaluate(spec.network, weights, arena.selection, spec.loss)
@@ -199,23 +189,6 @@ def sample_configurations(
         missed=np.array(trials.missed, np.float64),
         seconds=time.perf_counter() - began,
     )
-
-
-def _fill_one_by_one(
-    spec: Spec, arena: Arena, start: int, rows: int, threads: int, trials: Trials
-) -> list[tuple[int, Candidate]]:
-    def fill(configuration: int) -> tuple[int, Candidate]:
-        for trial in itertools.count():
-            candidate = run_trials(spec, arena, [configuration], trial)[0]
-            if trials.judge(candidate):
-                return trial, candidate
-        raise AssertionError("unreachable")
-
-    wanted = range(start, start + rows)
-    if threads == 1:
-        return [fill(configuration) for configuration in wanted]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(fill, wanted))
 
 
 def fill_stacks(
