@@ -169,9 +169,7 @@ def sample_configurations(
     began = time.perf_counter()
     trials = Trials(spec, on_trial)
     run = partial(run_trials, spec, arena, device=device)
-    found = fill_stacks(
-        spec.stack if spec.training.engine == "torch" else 1, start, rows, trials, run
-    )
+    found = fill_stacks(spec.stack, start, rows, trials, run)
     weights = np.array([candidate.weights for _, candidate in found])
     fields = np.array([candidate.fields for _, candidate in found])
     _, loss = binary.evaluate(spec.network, weights, arena.selection, spec.loss)
