@@ -107,7 +107,8 @@ def ray_scheduler(in_flight: int) -> Callable[..., Any]:
             cause = getattr(error, "cause", None)
             if cause is not None and not isinstance(cause, LsgError):
                 raise  # a defect: Ray's error is of its class and has its traceback
-            raise ray_failure(error) from error
+            failure = ray_failure(error)
+            raise failure from (error if isinstance(failure, ClusterError) else None)
 
     get.fetch = _fetched  # type: ignore[attr-defined]
     return get

@@ -70,7 +70,8 @@ def run_bounded(
                 result = ray.get(reference)
                 yield pending.pop(reference), result
     except RayError as error:
-        raise ray_failure(error) from error
+        failure = ray_failure(error)
+        raise failure from (error if isinstance(failure, ClusterError) else None)
 
 
 def ray_failure(error: Exception) -> LsgError:
