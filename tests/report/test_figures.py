@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from lsg_ray.report.figures.terrain import curves_figure
 
 from lsg_ray.ensemble.ledger import BINS
 from lsg_ray.errors import InputError
@@ -15,7 +16,6 @@ from lsg_ray.report.figures.inputs import inputs_figure
 from lsg_ray.report.figures.magnetization import hidden_average, magnetization_figure
 from lsg_ray.report.figures.map import map_figure
 from lsg_ray.report.figures.overlaps import overlaps_figure
-from lsg_ray.report.figures.terrain import curves_figure
 from lsg_ray.report.style import new_figure, render, verbatim
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments

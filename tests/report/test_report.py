@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import yaml
+from lsg_ray.report.landscape import TITLES, landscape_sections
+from lsg_ray.report.sections import Section, rejected_counts, sections
 from matplotlib.figure import Figure
 
 from lsg_ray.datasets import load_dataset
@@ -17,9 +19,7 @@ from lsg_ray.ensemble.ledger import BINS
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.pipeline import _signs
 from lsg_ray.report import page
-from lsg_ray.report.landscape import TITLES, landscape_sections
 from lsg_ray.report.page import as_yaml, notes, provenance, render_page, summary, write_report
-from lsg_ray.report.sections import Section, rejected_counts, sections
 from lsg_ray.report.style import render
 from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.statistics.before_after import symmetry_effect

@@ -9,7 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.datasets import Dataset
+from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.report.binning import Histogram, accuracy_histograms
+from lsg_ray.report.section import Section, section
 from lsg_ray.report.style import (
     ACCENT,
     CONTRAST,
@@ -22,12 +26,10 @@ from lsg_ray.report.style import (
 )
 from lsg_ray.spec import Selection
 
-#: What the axis says of the set that configurations were selected on.
-SELECTION_LABELS: dict[Selection, str] = {
-    "test": "accuracy on the test set (also used for selection)",
-    "train": "accuracy on the training set (used for selection)",
-    "validation": "accuracy on the validation set (used for selection)",
-}
+#: What sets are called.
+SETS: dict[Selection, str] = {
+    "test": "test set", "train": "training set", "validation": "validation set",
+}  # fmt: skip
 #: Share of trials that may lie left of the axis, so that a few stray ones do not squeeze the rest.
 STRAY = 0.002
 
@@ -80,7 +82,8 @@ def accuracy_figure(
     left = below[-1] if len(below) else left - margin  # no bin is cut
     axes.set_xlim(left, right + margin)
     axes.set_ylim(0, None)
-    axes.set_xlabel(SELECTION_LABELS[selection])
+    also = "also " if selection == "test" else ""
+    axes.set_xlabel(f"accuracy on the {SETS[selection]} ({also}used for selection)")
     axes.set_ylabel("trials per percentage point")
     axes.xaxis.set_major_locator(round_ticks(9))
     axes.yaxis.set_major_locator(round_ticks(6))
@@ -123,3 +126,41 @@ def _note(kept: Histogram, missed: Histogram, left: float, acceptance: float | N
     rate = int(kept.counts.sum()) / max(trials, 1) if acceptance is None else acceptance
     note = f"acceptance rate {rate:.1%}"
     return note + (f"\n{hidden:,} of {trials:,} below the axis" if hidden else "")
+
+
+def rejected_counts(ensemble: Ensemble) -> NDArray[np.int64]:
+    """Sum the ledger's histograms of rejected trials: (200,) counts on [0, 1]."""
+    counts = np.zeros(BINS, np.int64)
+    for record in ensemble.each_record():
+        for place, number in record.rejected.items():
+            counts[place] += number
+    return counts
+
+
+def accuracy_section(ensemble: Ensemble, dataset: Dataset) -> Section:
+    """Draw the accuracies of all trials, and tell what they were selected on."""
+    key, title = "accuracy", "Accuracy of the trials"
+    accepted = ensemble.column("accuracy")
+    if not len(accepted):
+        return Section(key, title, reason="Needs at least 1 configuration; there are 0.")
+    spec, rejected = ensemble.spec.ensemble, rejected_counts(ensemble)
+    chosen, of_test = SETS[spec.selection], spec.selection == "test"
+    figure = accuracy_figure(
+        accepted, rejected, threshold=spec.threshold, selection=spec.selection,
+        n_examples=len(dataset.examples(spec.selection).y), n_test=len(dataset.test.y),
+        test_accuracy=None if of_test else ensemble.column("test_accuracy"),
+        acceptance=None if ensemble.condition is None else ensemble.info()["acceptance"],
+    )  # fmt: skip
+    caption = (
+        f"Accuracy on the {chosen} of the best of {spec.draws:,} configurations drawn in each "
+        f"trial; trials are accepted from {spec.threshold:g} on. Accepted configurations have mean "
+        f"accuracy {accepted.mean(dtype=np.float64):.4f}; as they are selected on this very set, "
+        "it flatters them."
+    )
+    if not of_test:
+        caption += " The outline shows the same configurations on the test set."
+    alt = (
+        f"Stacked histogram of accuracy on the {chosen}: {len(accepted):,} accepted and "
+        f"{rejected.sum():,} rejected trials, with the threshold {spec.threshold:g} marked."
+    )
+    return section(key, title, figure, (caption, alt))

@@ -25,6 +25,7 @@ from lsg_ray.report.style import (
     styled,
 )
 from lsg_ray.statistics.hierarchy import leaf_order
+from lsg_ray.statistics.modes import NAME
 
 Floats = NDArray[np.float64]
 
@@ -144,3 +145,35 @@ def brackets(tree: Floats) -> Floats:
         lines[k] = [(x[a], y[a]), (x[a], height), (x[b], height), (x[b], y[b])]
         x[count + k], y[count + k] = (x[a] + x[b]) / 2, height
     return lines
+
+
+def order_of(*alignments: str) -> str:
+    """Return what is said of the order of hidden units."""
+    orders = {
+        "clustering": ", hidden units in the order of their clustering (the paper's)",
+        "matching": ", hidden units matched to those of one solution",
+    }
+    return orders.get(alignments[0], "") if len(alignments) == 1 else ""
+
+
+def clustering_caption(found: xarray.Dataset) -> tuple[str, str]:
+    """Tell mean and width of the distances, and whether they are those of one Gaussian."""
+    about = found.attrs
+    caption = (
+        f"{NAMES[str(about['metric'])]}s between {found.sizes['configuration']:,} solutions"
+        f"{order_of(str(about['alignment']))}: mean "
+        f"{about['mean']:.4g}, standard deviation {about['std']:.2g}; with a Gaussian fit, the "
+        f"dendrogram by {about['linkage']} linkage, and the matrices of distances and of "
+        "distances between clusters in the order of its leaves."
+    )
+    if np.isfinite(about.get("mean_before", np.nan)):
+        caption += f" Before reordering: {about['mean_before']:.4g} ± {about['std_before']:.2g}."
+    if np.isfinite(about.get("gaussian_p_value", np.nan)):
+        verdict = "is" if about["gaussian_accepted"] else "is not"
+        caption += (
+            f" The distribution {verdict} that of Gaussian solutions at level {about['level']:g} "
+            f"(p = {about['gaussian_p_value']:.2g})."
+        )
+    if np.isfinite(about.get("modes", np.nan)):
+        caption += f" Modes by a {NAME}: {about['modes']:.0f}."
+    return caption, "Histogram of distances, dendrogram, distance matrix and cophenetic matrix."

@@ -145,3 +145,36 @@ def _edges(C: NDArray, m: NDArray, noise: float) -> NDArray[np.float64]:
     for i in range(len(m) - 1):
         reach = max(reach, float(np.abs(C[i, i + 1 :] - m[i] * m[i + 1 :]).max()))
     return np.linspace(-1.02 * reach, 1.02 * reach, BINS + 1)
+
+
+def correlations_caption(moments: xarray.Dataset) -> tuple[str, str]:
+    """Tell the size of correlations by part, beside what noise alone would give."""
+    part, m, C = moments["part"].values, moments["m"].values, moments["C"].values
+    noise = f"1/\N{WORD JOINER}√M = {1 / np.sqrt(int(moments.attrs['count'])):.4f}"
+    sizes = ", ".join(
+        f"{name} {_rms_connected(C, m, members):.4f}"
+        for name in PART_COLOURS
+        if len(members := np.flatnonzero(part == name)) > 1
+    )
+    caption = (
+        "Covariance of each pair of weights, in the order of the layers, each row-major "
+        "[out, in]; the diagonal is left out and colours saturate at the 99.5 % quantile. "
+        f"Root mean square: {sizes}; sampling noise alone {noise}."
+    )
+    if (size := -(-len(m) // LARGEST_IMAGE)) > 1:
+        caption += (
+            f" For display, the heat map is averaged over blocks of {size} × {size} pairs, "
+            "which hides what alternates within a block."
+        )
+    alt = f"Heat map of {len(m):,} by {len(m):,} covariances, and their distribution by part."
+    return caption, alt
+
+
+def _rms_connected(C: NDArray, m: NDArray, members: NDArray[np.intp]) -> float:
+    """Root mean square of C_ij − m_i m_j over pairs of weights that follow one another."""
+    inside = slice(members[0], members[-1] + 1)
+    total = 0.0
+    for i in range(members[0], members[-1]):
+        row = C[i, i + 1 : inside.stop] - m[i] * m[i + 1 : inside.stop]
+        total += float(row @ row)
+    return float(np.sqrt(2 * total / (len(members) * (len(members) - 1))))

@@ -77,3 +77,31 @@ def distances_figure(found: xarray.Dataset) -> Figure:
     right.set_ylabel("$d$, mean ± standard deviation")
     label_panel(right, "b", "by part")
     return figure
+
+
+def distances_caption(found: xarray.Dataset) -> tuple[str, str]:
+    """Tell mean and width of P(d), as sampled and in canonical form."""
+    about = found.attrs
+
+    def spread(form: str) -> str:
+        row = found.sel(form=form, part="all")
+        return f"{float(row['mean']):.4f} ± {float(row['std']):.4f}"
+
+    caption = (
+        f"Hamming distance d between {about['configurations']:,} configurations: mean and standard "
+        f"deviation over pairs {spread('sampled')} as sampled"
+    )
+    if "canonical" in found["form"].values:
+        caption += (
+            f", and {spread('canonical')} in canonical form, with the hidden units of each network "
+            "in the order of their mean pre-activation over the test images of the digit 1. There "
+            f"are {about['distinct_labels']:,} distinct orders and "
+            f"{about['permutation_dependent_pairs']:,} pairs that differ by a permutation alone"
+        )
+    caption += (
+        ". Dashed, random weights; in (b), bars are standard deviations, shaded for random weights."
+    )
+    return (
+        caption,
+        "Histograms of Hamming distances, and their mean and width by part of the network.",
+    )

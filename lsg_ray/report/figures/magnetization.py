@@ -9,6 +9,7 @@ from the measured correlations, sqrt(Σ_{i,j∈S} (C_ij − m_i m_j) / (M − 1)
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -19,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from lsg_ray.datasets.registry import find_source
 from lsg_ray.report.binning import mean_histogram
 from lsg_ray.report.style import (
     DASHED,
@@ -33,6 +35,7 @@ from lsg_ray.report.style import (
     steps,
     styled,
 )
+from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.statistics.moments import independent_rows
 
 #: More bars than this become a line.
@@ -81,23 +84,18 @@ def hidden_average(moments: xarray.Dataset, part: str, unit: str) -> Average:
 
 
 @styled
-def magnetization_figure(
-    moments: xarray.Dataset, *, shallow: bool = False, pixels: tuple[int, ...] | None = None
-) -> Figure:
+def magnetization_figure(moments: xarray.Dataset) -> Figure:
     """Draw the distribution of m in each part, and below it m averaged over hidden units.
 
     Parameters
     ----------
     moments
-        From `lsg_ray.statistics.moments.moments`.
-    shallow
-        Whether there are no hidden units; then every weight is drawn, by class and input.
-    pixels
-        Shape of the images where inputs are pixels, None where they are principal components.
+        From `lsg_ray.statistics.moments.moments`, of an ensemble.  Where there are no hidden
+        units, every weight is drawn, by class and input.
     """
     part, m = moments["part"].values, moments["m"].values
     parts = [name for name in PART_COLOURS if (part == name).any()]
-    below = _lower_panels(moments, parts, shallow, pixels)
+    below = _lower_panels(moments, parts, spec_of(moments))
     figure = new_figure(4.95 if below else 2.6)
     grid = figure.add_gridspec(2 if below else 1, len(parts))
     letters = iter("abcdef")
@@ -119,9 +117,8 @@ def magnetization_figure(
     return figure
 
 
-def _lower_panels(
-    moments: xarray.Dataset, parts: list[str], shallow: bool, pixels: tuple[int, ...] | None
-) -> list[Panel]:
+def _lower_panels(moments: xarray.Dataset, parts: list[str], spec: Spec) -> list[Panel]:
+    shallow, pixels = len(spec.network.widths) == 2, _pixels(spec)
     part, unit, unit_in = (moments[name].values for name in ("part", "unit", "unit_in"))
     source = "pixel $k$" if pixels else "input component $k$"
     if shallow and unit.max() > 0:
@@ -210,3 +207,47 @@ def _signed_image(
     bar.set_label(label)
     bar.locator = round_ticks(5, symmetric=True)
     bar.outline.set_linewidth(0.7)
+
+
+def magnetization_caption(moments: xarray.Dataset) -> tuple[str, str]:
+    """Tell mean and spread of m by part, beside what noise alone would give."""
+    part, m, count = moments["part"].values, moments["m"].values, int(moments.attrs["count"])
+    spreads = ", ".join(
+        f"{name} {m[part == name].mean():+.3f} ± {m[part == name].std():.3f}"
+        for name in PART_COLOURS
+        if (part == name).any()
+    )
+    caption = (
+        f"Mean of each weight over M = {count:,} configurations. Mean ± standard deviation over "
+        f"the weights of a part: {spreads}; sampling noise alone would give 0 ± "
+        f"{1 / np.sqrt(independent_rows(moments)):.3f}. "
+    )
+    if len(spec_of(moments).network.widths) == 2:
+        caption += "Below, each weight by itself: without hidden units none are equivalent."
+    else:
+        caption += (
+            "Below, m averaged over hidden units, which the permutation symmetry makes "
+            "equivalent; error bars are one standard error, with correlations."
+        )
+    if (part == "ITR").any():
+        interior = hidden_average(moments, "ITR", "layer")
+        values = ", ".join(
+            f"{mean:+.4f} ± {error:.4f}" for mean, error in zip(*interior, strict=True)
+        )
+        caption += f" Average of the interior, layer by layer: {values}."
+    if (frozen := int(np.sum(np.abs(m) == 1))) and count > 20:
+        caption += f" {frozen:,} of {len(m):,} weights are the same in all configurations."
+    return (
+        caption,
+        f"Histograms of magnetizations ({spreads}), and their averages by input and by class.",
+    )
+
+
+def spec_of(moments: xarray.Dataset) -> Spec:
+    """Return the specification of the ensemble that moments are of."""
+    return parse_spec(json.loads(moments.attrs["spec"]))
+
+
+def _pixels(spec: Spec) -> tuple[int, ...] | None:
+    """Return the shape of the images, where inputs are pixels and not principal components."""
+    return None if spec.dataset.components else find_source(spec.dataset.name).image_shape

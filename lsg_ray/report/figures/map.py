@@ -72,3 +72,26 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
     bar.locator = round_ticks(6)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
+
+
+def map_caption(map_: xarray.Dataset) -> tuple[str, str]:
+    """Tell what the map is made of, and what its axes mean."""
+    about = map_.attrs
+    learned = int(map_["learned"].values.sum())
+    if about.get("method") == "pca":
+        how = "Principal components"
+    else:
+        how = (
+            f"t-SNE (perplexity {about['perplexity']:.3g}, Kullback–Leibler divergence "
+            f"{about['kl_divergence']:.3g})"
+        )
+    starts = ", and of configurations drawn from their own initial fields"
+    caption = (
+        f"{how} of {learned:,} learned configurations, coloured by "
+        f"{str(about.get('color', 'accuracy')).replace('_', ' ')}"
+        f"{'' if map_['learned'].values.all() else starts}. For ±1 weights, squared Euclidean "
+        "distance is four times the Hamming distance."
+    )
+    if about.get("method") != "pca":
+        caption += " Only neighbourhoods mean something, axes do not."
+    return caption, f"Scatter plot of {learned:,} learned configurations."

@@ -67,3 +67,20 @@ def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
             floor = 0.5 / (max(pairs.sum(), 1) * histogram.widths[0])
             axes.set_ylim(min(floor, 1e-3 * peak), 3 * peak)
     return figure
+
+
+def overlaps_caption(overlaps: xarray.Dataset) -> tuple[str, str]:
+    """Tell mean and width of P(q), beside those of independent weights."""
+    about = overlaps.attrs
+    pairs = int(overlaps["pairs"].values.sum())
+    caption = (
+        f"Distribution of the overlap over all {pairs:,} pairs of {about['configurations']:,} "
+        f"configurations: mean {about['mean']:.4f}, standard deviation {about['std']:.4f}. "
+        "Dashed, independent weights of the same magnetizations (normal, mean "
+        f"{about['independent_mean']:.4f}, standard deviation {about['independent_std']:.4f}); "
+        "what is wider is due to correlations. Dotted, random weights."
+    )
+    return (
+        caption,
+        "Histogram of overlaps on a linear and a logarithmic axis, beside a normal distribution.",
+    )

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
+from lsg_ray.report.figures.clustering import order_of
 from lsg_ray.report.style import (
     ACCENT,
     DASHED,
@@ -164,3 +165,33 @@ def _with_error(found: xarray.Dataset, name: str) -> str:
         return rf"$\langle K\rangle$ = {value:.2f}"
     digits = 2 if error >= 0.01 else 3
     return rf"$\langle K\rangle$ = {value:.{digits}f} ± {error:.{digits}f}"
+
+
+def replicas_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
+    """Draw systems under their own names: that of the ensemble, or of the model."""
+    return rsb_figure(_by_system(results))
+
+
+def replicas_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+    """Tell the width of P(q) and the ultrametricity of each system."""
+    told = "; ".join(
+        f"{name}: σ(q) = {float(one['std']):.3g}, K = {float(one['ultrametricity']):.2f} ± "
+        f"{float(one['ultrametricity_stderr']):.2f}"
+        for name, one in _by_system(results).items()
+    )
+    orders = {str(one.attrs["alignment"]) for one in results.values() if "alignment" in one.attrs}
+    caption = (
+        f"Overlaps of replicas: of solutions, the cosine of their weights{order_of(*orders)}; of "
+        "the Sherrington–Kirkpatrick model, in its glass phase below T = 1 and its paramagnetic "
+        "phase above. P(q), the matrix of overlaps in the order of average linkage, and how far triples "
+        "are from ultrametric, K = (second − smallest q)/σ(q), which is 0 where all triangles are "
+        f"isosceles with a short base. {told}. Dashed, the same of independent weights with the "
+        "same marginals, and of shuffled ones."
+    )
+    return caption, "P(q), overlap matrices and ultrametricity."
+
+
+def _by_system(results: Mapping[str, xarray.Dataset]) -> dict[str, xarray.Dataset]:
+    names = [str(result.attrs["source"]) for result in results.values()]
+    unique = len(set(names)) == len(names)
+    return dict(zip(names if unique else results, results.values(), strict=True))

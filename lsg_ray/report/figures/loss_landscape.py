@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import xarray
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from lsg_ray.landscape.censored import survival_of, told
 from lsg_ray.report.style import (
     ACCENT,
     CONTRAST,
@@ -90,6 +91,37 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
     return figure
 
 
+def walk_caption(walk: xarray.Dataset) -> tuple[str, str]:
+    """Tell of free walks how wide the flat region is, of others how many moves were made."""
+    about, over = walk.attrs, ("solution", "walker", "move")
+    share = walk["share"]
+    first, last = (
+        share.isel(move=some).mean(over).values for some in (slice(0, 5), slice(-5, None))
+    )
+    moved = ", ".join(f"{a:.2f} → {b:.2f}" for a, b in zip(first, last, strict=True))
+    if about["kind"] == "constrained":
+        caption = (
+            f"Walks that may only move where the training loss, on {about['examples']:,} examples, "
+            f"is below that of the solution: of {about['trials']} moves drawn at each step, one of "
+            f"those is made. Share of allowed moves, first five against last five steps: {moved}."
+        )
+        return caption, "Loss, accuracy and share of allowed moves along constrained walks."
+    widths = ", ".join(
+        f"{told(one)} for σ = {sigma}" for sigma, one in survival_of(walk, "flat_width").items()
+    )
+    settled = walk["settled"].mean(("solution", "walker")).values
+    caption = (
+        f"{'Free Gaussian' if about['kind'] == 'free' else about['kind'].capitalize()} walks from "
+        f"{walk.sizes['solution']} solutions, mean and standard deviation over walks; dashed, test "
+        f"set. The training loss, on {about['examples']:,} examples, has risen by "
+        f"{about['rise']:g} nat (grey) at a distance of {widths}: the mean width of the flat "
+        "region with its standard error, or at least so much where some walks, or all, end before "
+        "they leave it. Walks that have come to a plateau: "
+        f"{', '.join(f'{100 * part:.0f} %' for part in settled)}."
+    )
+    return caption, "Loss and accuracy along random walks, by step size."
+
+
 @styled
 def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw loss and accuracy on straight paths between solutions, by name of what is drawn.
@@ -120,11 +152,38 @@ def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
     return figure
 
 
-def interpolation_figure(found: xarray.Dataset) -> Figure:
-    """Draw paths of one alignment of the hidden units, or of each."""
-    if "alignment" not in found.dims:
-        return paths_figure({str(found.attrs["alignment"]): found})
-    return paths_figure({str(n): found.sel(alignment=n) for n in found["alignment"].values})
+def _by_alignment(results: Mapping[str, xarray.Dataset]) -> dict[str, xarray.Dataset]:
+    """Return paths of one alignment of the hidden units each, by its name where that is one."""
+    found: dict[str, xarray.Dataset] = {}
+    for name, result in results.items():
+        if "alignment" in result.dims:
+            found |= {str(how): result.sel(alignment=how) for how in result["alignment"].values}
+        else:
+            how = str(result.attrs["alignment"])
+            found[name if how in found else how] = result
+    return found
+
+
+def interpolation_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
+    """Draw paths of each alignment of the hidden units; results of `lsg_ray.interpolate`."""
+    return paths_figure(_by_alignment(results))
+
+
+def interpolation_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+    """Tell the barriers by alignment."""
+    paths = _by_alignment(results)
+    barriers = "; ".join(
+        f"{name} {path['train_barrier'].values.mean():.3g} ± "
+        f"{path['train_barrier'].values.std():.2g} (distance {path['distance'].values.mean():.3g})"
+        for name, path in paths.items()
+    )
+    caption = (
+        f"Straight paths between {next(iter(paths.values())).sizes['pair']} pairs of solutions, "
+        "with hidden units as they are (none), in the order of their clustering, or matched to "
+        "each other; mean and standard deviation, dashed the test set. Barrier of the training "
+        f"loss in nat: {barriers}."
+    )
+    return caption, "Loss and accuracy on straight paths between solutions, by alignment."
 
 
 @styled
@@ -172,6 +231,28 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     right.set_xlabel("share of nodes moved")
     label_panel(right, "c", "at equal shares")
     return figure
+
+
+def swaps_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+    """Tell the barriers by the number of swaps."""
+    first = next(iter(results.values()))
+    barriers = "; ".join(
+        ", ".join(
+            f"{float(value):.3g} at k = {int(value['swaps'])}"
+            for value in one["test_barrier"].mean(("solution", "repeat"))
+        )
+        for one in results.values()
+    )
+    caption = (
+        "A solution and a copy of it with k disjoint pairs of hidden nodes swapped, which computes "
+        "the same (checked on real inputs); the path between them, and the barrier of the test "
+        f"loss in nat: {barriers}. There are at least "
+        f"Π n! = e^{first.attrs['log_group_order']:.0f} such copies of each solution."
+    )
+    return (
+        caption,
+        "Loss between permuted copies of a network, and barriers against the number of swaps.",
+    )
 
 
 @styled
@@ -242,6 +323,28 @@ def flatness_figure(found: xarray.Dataset) -> Figure:
     return figure
 
 
+def flatness_caption(found: xarray.Dataset) -> tuple[str, str]:
+    """Tell the largest eigenvalue, the trace, and the rise of the loss."""
+    about = found.attrs
+    rise = ", ".join(
+        f"{float(value):.3g} at {float(value['radius']):g}"
+        for value in found["rise"].mean("solution")
+    )
+    caption = (
+        f"Hessian of the training loss, on {about['examples']:,} examples, at "
+        f"{found.sizes['solution']} solutions: largest eigenvalue "
+        f"{about['top_eigenvalue_mean']:.3g} ± {about['top_eigenvalue_std']:.2g} (Lanczos), trace "
+        f"{about['trace_mean']:.3g} ± {about['trace_std']:.2g} (random signs, bars are standard "
+        f"errors). Rise of the loss in filter-normalised random directions, in nat: {rise}."
+    )
+    if not about["converged"]:
+        caption += " Not all eigenvalues have converged."
+    return (
+        caption,
+        "Largest eigenvalues of the Hessian, its trace, and the rise of the loss with distance.",
+    )
+
+
 @styled
 def surface_figure(surface: xarray.Dataset) -> Figure:
     """Draw contours of training loss and test accuracy on a plane through a solution."""
@@ -266,32 +369,12 @@ def surface_figure(surface: xarray.Dataset) -> Figure:
     return figure
 
 
-def _carried(rows: NDArray) -> NDArray:
-    """Fill what is NaN with the last value before it."""
-    last = np.maximum.accumulate(np.where(np.isnan(rows), 0, np.arange(rows.shape[1])), axis=1)
-    return np.take_along_axis(rows, last, axis=1)
-
-
-@styled
-def curves_figure(epochs: NDArray, curves: Mapping[str, NDArray], names: Sequence[str]) -> Figure:
-    """Draw curves of training: ``curves`` hold (networks, epochs), by array name of the store.
-
-    Networks that have stopped keep their last value in the mean, which is of all of them.
-    """
-    figure = new_figure(2.6)
-    loss, accuracy = figure.subplots(1, 2)
-    for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
-        for kind, colour in zip(names, (ACCENT, CONTRAST), strict=False):
-            rows = curves[f"curve_{kind}_{measure}"]
-            for row in rows[:THIN]:
-                axes.plot(epochs, row, color=colour, lw=0.4, alpha=0.4)
-            axes.plot(epochs, np.nanmean(_carried(rows), axis=0), color=colour, label=kind)
-        axes.set_xlabel("epoch")
-    loss.set_yscale("log")
-    loss.set_ylabel("loss (nat)")
-    loss.legend()
-    label_panel(loss, "a", "loss")
-    accuracy.set_ylabel("accuracy")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    label_panel(accuracy, "b", "accuracy")
-    return figure
+def surface_caption(surface: xarray.Dataset) -> tuple[str, str]:
+    """Tell what the plane is."""
+    about = surface.attrs
+    caption = (
+        f"Plane through solution {about['configuration']} in two filter-normalised random "
+        f"directions (their cosine: {about['cosine']:.3f}): training loss on "
+        f"{about['examples']:,} examples, and accuracy on the test set."
+    )
+    return caption, "Contours of training loss and test accuracy on a plane through a solution."

@@ -80,6 +80,27 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
     return figure
 
 
+def scan_caption(scans: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+    """Tell of each part its verdict and entropy, and how many solutions have converged."""
+    told = "; ".join(
+        f"{name} {scan.attrs['verdict']}, s = {scan.attrs['s0']:.4f} at x = 0, largest gap between "
+        f"the two directions {scan.attrs['hysteresis']:.2g}"
+        for name, scan in scans.items()
+    )
+    count = next(iter(scans.values())).sizes["reference"]
+    share = min(scan.attrs["converged"] for scan in scans.values())
+    caption = (
+        "A field x draws configurations towards a reference; d is their distance to it, s the "
+        f"entropy per weight, for {count} references of low, medium and high energy (thin) and "
+        f"their mean. {told}; ln 2 = {np.log(2):.4f}. "
+    ) + (
+        "All solutions have converged."
+        if share == 1
+        else f"Crosses: not converged ({100 * (1 - share):.2g} % of one model's solutions)."
+    )
+    return caption, "Distance against field in both directions, and entropy against distance."
+
+
 def _few(count: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, THIN)).astype(int)).tolist()
 
@@ -126,6 +147,19 @@ def iso_figure(curve: xarray.Dataset) -> Figure:
     return figure
 
 
+def iso_caption(curve: xarray.Dataset) -> tuple[str, str]:
+    """Tell where there is such a temperature, and how far the directions differ."""
+    about = curve.attrs
+    caption = (
+        "Entropy, inverse temperature and energy against distance where the mean energy is that of "
+        "the reference, up (solid) and down (dashed) in the field. At "
+        f"{100 * about['exists']:.3g} % of the fields there is such a temperature between "
+        f"β = {about['betas'][0]:g} and {about['betas'][1]:g}. Largest gap between the "
+        f"directions: {about['hysteresis']:.2g} ({about['verdict']})."
+    )
+    return caption, "Entropy, inverse temperature and energy against distance at constant energy."
+
+
 @styled
 def tap_figure(states: xarray.Dataset) -> Figure:
     """Draw the free energies of the TAP states, and their overlaps; from `lsg_ray.tap_states`."""
@@ -144,6 +178,19 @@ def tap_figure(states: xarray.Dataset) -> Figure:
     label_panel(left, "a", f"stationary points: {int(states.attrs['states']):,}")
     _overlaps(right, states)
     return figure
+
+
+def tap_caption(states: xarray.Dataset) -> tuple[str, str]:
+    """Tell how many stationary points there are, and of which kind."""
+    about = states.attrs
+    caption = (
+        f"Free energies of the fixed points of the TAP equations from {about['starts']:,} random "
+        f"starts: {100 * about['converged']:.3g} % have converged; distinct "
+        f"stationary points: {about['states']:,}, of which stable states: "
+        f"{about['stable_states']:,}, saddles: {about['saddles']:,}; peaks of the histogram over "
+        f"minima: {about['peaks']} ({about['peak_test']}). Right, overlaps of different points."
+    )
+    return caption, "Histogram of TAP free energies, and of overlaps between states."
 
 
 def _overlaps(axes: Axes, states: xarray.Dataset) -> None:
@@ -202,6 +249,21 @@ def dynamics_figure(runs: xarray.Dataset) -> Figure:
     return figure
 
 
+def dynamics_caption(runs: xarray.Dataset) -> tuple[str, str]:
+    """Tell how many chains are trapped."""
+    about = runs.attrs
+    accuracy = ", and accuracy of the network on the test set" if "accuracy" in runs else ""
+    caption = (
+        f"Metropolis chains of the model from {runs.sizes['reference']} references "
+        f"({about['chains']} each): overlap with the start, energy{accuracy}; mean and standard "
+        f"deviation over references. {100 * about['trapped']:.3g} % are still trapped at the end "
+        f"(memory of the start above 0.2; mean {about['memory']:.3f}); the energy's "
+        "autocorrelation time in their second half is "
+        f"{about['energy_autocorrelation']:.2g} sweeps."
+    )
+    return caption, "Overlap with the reference, energy and accuracy against Monte Carlo sweeps."
+
+
 @styled
 def thermo_figure(curves: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw S(β) and C_v(β) of each model; from `lsg_ray.thermodynamics`."""
@@ -230,10 +292,24 @@ def thermo_figure(curves: Mapping[str, xarray.Dataset]) -> Figure:
     return figure
 
 
-@styled
+def thermo_caption(curves: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+    """Tell the entropy of each model, and that of the cavity approximation."""
+    told = "; ".join(
+        f"{name} {curve.attrs['s']:.4f} ± {curve.attrs['s_stderr']:.4f} "
+        f"(cavity {curve.attrs['s_bethe']:.4f})"
+        for name, curve in curves.items()
+    )
+    caption = (
+        "Entropy and heat capacity per weight against inverse temperature, by parallel tempering "
+        f"from β = 0, without the cavity approximation. At β = 1: {told}; the cavity's is that of "
+        "the same model, and fails where correlations are strong."
+    )
+    if not all(curve.attrs["converged"] for curve in curves.values()):
+        caption += " Not all chains have converged."
+    return caption, "Entropy and heat capacity against inverse temperature."
+
+
 def permutation_figure(effect: xarray.Dataset) -> Figure:
     """Draw scans of models with permuted fractions; from `lsg_ray.permutation_effect`."""
-    scans = {
-        f"p = {float(p):g}": effect.sel(fraction=p) for p in effect["fraction"].values.tolist()
-    }
-    return scan_figure.__wrapped__(scans)  # type: ignore[attr-defined]
+    scans = {f"p = {p:g}": effect.sel(fraction=p) for p in effect["fraction"].values.tolist()}
+    return scan_figure(scans)
