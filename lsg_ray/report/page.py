@@ -24,7 +24,7 @@ from lsg_ray.report.figures.accuracy import SETS, accuracy_section
 from lsg_ray.report.figures.inputs import inputs_section
 from lsg_ray.report.figures.training import training_section
 from lsg_ray.report.section import Section
-from lsg_ray.report.study import Outcomes, label, study_sections
+from lsg_ray.report.study import Outcomes, label, sources, study_sections
 from lsg_ray.spec import Spec
 from lsg_ray.spec import as_yaml as spec_as_yaml
 from lsg_ray.spec.reading import Dumper
@@ -260,7 +260,9 @@ def provenance(ensemble: Ensemble, steps: Outcomes) -> list[Entry]:
         Entry("Seed", str(ensemble.spec.ensemble.seed)),
         Entry("Data hash", info["dataset_hash"], code=True),
         *(
-            Entry(label(name, step), _origin(step.result.attrs))
+            Entry(
+                label(name, step), f"{_origin(step.result.attrs)}. {sources({name: step})}".strip()
+            )
             for name, step in steps.items()
             if step.result is not None
         ),

@@ -29,8 +29,8 @@ def section(
     key: str, title: str, figure: Figure, words: tuple[str, str], formula: str = ""
 ) -> Section:
     """Return a section with a figure; of its words, the caption is kept together at signs."""
-    caption = re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", words[0])
+    caption, alt = (re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text) for text in words)
     for mark in ("=", "±", "%"):
         caption = caption.replace(f" {mark}", f"\N{NO-BREAK SPACE}{mark}")
         caption = caption.replace(f"{mark} 0", f"{mark}\N{NO-BREAK SPACE}0")
-    return Section(key, title, caption, words[1], render(figure), formula=formula)
+    return Section(key, title, caption, alt, render(figure), formula=formula)

@@ -76,7 +76,7 @@ def _section(key: str, figure: Figure | None, steps: Outcomes, named: bool) -> S
             return Section(key, title, reason=told)
         results = {_short(name, steps): result for name, result in results.items()}
         caption, alt = figure.captioned(results) if figure.caption else (told, figure.title)
-        words = " ".join(text for text in (caption, _sources(steps), lacking) if text)
+        words = " ".join(text for text in (caption, sources(steps), lacking) if text)
         formula = figure.draw.rpartition(":")[2]
         return section(key, title, figure.drawn(results), (words, alt), formula)
     except MemoryError:
@@ -93,7 +93,7 @@ def _short(name: str, steps: Outcomes) -> str:
     return name.removeprefix(start) if shared else name
 
 
-def _sources(steps: Outcomes) -> str:
+def sources(steps: Outcomes) -> str:
     """Return which other steps these read, as text."""
     read: dict[str, list[str]] = {}
     for one in steps.values():

@@ -160,8 +160,8 @@ def clustering_caption(found: xarray.Dataset) -> tuple[str, str]:
     """Tell mean and width of the distances, and whether they are those of one Gaussian."""
     about = found.attrs
     caption = (
-        f"{NAMES[str(about['metric'])]}s between {found.sizes['configuration']:,} solutions"
-        f"{order_of(str(about['alignment']))}: mean "
+        f"{str(about['metric']).capitalize()} distances between "
+        f"{found.sizes['configuration']:,} solutions{order_of(str(about['alignment']))}: mean "
         f"{about['mean']:.4g}, standard deviation {about['std']:.2g}; with a Gaussian fit, the "
         f"dendrogram by {about['linkage']} linkage, and the matrices of distances and of "
         "distances between clusters in the order of its leaves."

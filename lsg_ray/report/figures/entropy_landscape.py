@@ -83,8 +83,8 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
 def scan_caption(scans: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
     """Tell of each part its verdict and entropy, and how many solutions have converged."""
     told = "; ".join(
-        f"{name} {scan.attrs['verdict']}, s = {scan.attrs['s0']:.4f} at x = 0, largest gap between "
-        f"the two directions {scan.attrs['hysteresis']:.2g}"
+        f"{name} {scan.attrs['verdict']}, s = {scan.attrs['s0']:.4f} at x = 0, "
+        f"gap {scan.attrs['hysteresis']:.2g}"
         for name, scan in scans.items()
     )
     count = next(iter(scans.values())).sizes["reference"]
@@ -92,7 +92,8 @@ def scan_caption(scans: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
     caption = (
         "A field x draws configurations towards a reference; d is their distance to it, s the "
         f"entropy per weight, for {count} references of low, medium and high energy (thin) and "
-        f"their mean. {told}; ln 2 = {np.log(2):.4f}. "
+        f"their mean. {told}; ln 2 = {np.log(2):.4f}; the gap is the largest between the two "
+        "directions. "
     ) + (
         "All solutions have converged."
         if share == 1

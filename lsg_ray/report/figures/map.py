@@ -85,13 +85,18 @@ def map_caption(map_: xarray.Dataset) -> tuple[str, str]:
             f"t-SNE (perplexity {about['perplexity']:.3g}, Kullback–Leibler divergence "
             f"{about['kl_divergence']:.3g})"
         )
-    starts = ", and of configurations drawn from their own initial fields"
+    starts = (
+        ""
+        if map_["learned"].values.all()
+        else ", and of configurations drawn from their own initial fields"
+    )
     caption = (
         f"{how} of {learned:,} learned configurations, coloured by "
         f"{str(about.get('color', 'accuracy')).replace('_', ' ')}"
-        f"{'' if map_['learned'].values.all() else starts}. For ±1 weights, squared Euclidean "
+        f"{starts}. For ±1 weights, squared Euclidean "
         "distance is four times the Hamming distance."
     )
     if about.get("method") != "pca":
         caption += " Only neighbourhoods mean something, axes do not."
-    return caption, f"Scatter plot of {learned:,} learned configurations."
+    among = " among as many random starts" if starts else ""
+    return caption, f"Scatter plot of {learned:,} learned configurations{among}."

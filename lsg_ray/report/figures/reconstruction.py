@@ -107,7 +107,7 @@ def models_caption(models: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
         if which not in checked and "rms_C_method" in model.attrs
     )
     caption = (
-        f"Moments of the model {name}, as new Monte Carlo chains measure them, against those of "
+        f"Moments of {name}, as new Monte Carlo chains measure them, against those of "
         f"the ensemble. Root mean square error of C: {fits}; of which Monte Carlo noise "
         f"{about['noise_C']:.4f} for {name}."
     )
