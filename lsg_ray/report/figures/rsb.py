@@ -185,8 +185,8 @@ def replicas_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
         "the Sherrington–Kirkpatrick model, in its glass phase below T = 1 and its paramagnetic "
         "phase above. P(q), the matrix of overlaps in the order of average linkage, and how far "
         "triples are from ultrametric, K = (second − smallest q)/σ(q), which is 0 where all "
-        f"triangles are isosceles with a short base. {told}. Dashed, the same of independent weights with the "
-        "same marginals, and of shuffled ones."
+        f"triangles are isosceles with a short base. {told}. Dashed, the same of independent "
+        "weights with the same marginals, and of shuffled ones."
     )
     return caption, "P(q), overlap matrices and ultrametricity."
 
