@@ -122,9 +122,10 @@ def verbatim(name: str) -> str:
     return f"\N{ZERO WIDTH SPACE}{plain}" if plain.startswith("_") else plain  # hidden in legends
 
 
-def label_panel(axes: Axes, letter: str, title: str = "") -> None:
-    """Title a panel ``(a) ...``."""
+def label_panel(axes: Axes, letter: str, title: str = "", *, x: str = "", y: str = "") -> None:
+    """Title a panel ``(a) ...``, and label its axes."""
     axes.set_title(rf"$\bf{{({letter})}}$" + (f" {title}" if title else ""))
+    axes.set(xlabel=x or axes.get_xlabel(), ylabel=y or axes.get_ylabel())
 
 
 def round_ticks(number: int, **options: Any) -> MaxNLocator:

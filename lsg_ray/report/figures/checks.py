@@ -42,8 +42,6 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     for edge in (-cutoff, cutoff):
         left.axvline(edge, color=GREY, lw=0.8, ls=DASHED)
     left.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    left.set_xlabel("$c_{ijk}$ of the ensemble")
-    left.set_ylabel("$c_{ijk}$ of the model")
     left.xaxis.set_major_locator(round_ticks(4))
     left.yaxis.set_major_locator(round_ticks(4))
     share = float(triples.attrs["reproduced"])
@@ -53,7 +51,13 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
             0.97, 0.04, f"{share:.0%} of {above:,} reproduced", transform=left.transAxes,
             ha="right", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
-    label_panel(left, "a", "three-body correlation")
+    label_panel(
+        left,
+        "a",
+        "three-body correlation",
+        x="$c_{ijk}$ of the ensemble",
+        y="$c_{ijk}$ of the model",
+    )
 
     energy = energies["energy"].values
     typical, spread = (float(energies.attrs[name]) for name in ("typical", "typical_spread"))
@@ -67,8 +71,7 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
         right.set_ylabel("configurations")
     right.axvline(typical, color=CONTRAST, lw=1.2, label="model")
     right.axvspan(typical - spread, typical + spread, color=CONTRAST, alpha=0.15, lw=0)
-    right.set_xlabel("energy a weight (nat)")
     right.xaxis.set_major_locator(round_ticks(5))
     right.legend(frameon=False, loc="best")
-    label_panel(right, "b", "energy of configurations")
+    label_panel(right, "b", "energy of configurations", x="energy a weight (nat)")
     return figure

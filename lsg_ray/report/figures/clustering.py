@@ -68,8 +68,7 @@ def clustering_figure(found: xarray.Dataset) -> Figure:
         axes.spines[:].set_visible(True)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(round_ticks(5, integer=True))
-        axes.set_xlabel("configuration, in leaf order")
-        label_panel(axes, letter, title)
+        label_panel(axes, letter, title, x="configuration, in leaf order")
     left.set_ylabel("configuration, in leaf order")
     assert image is not None  # there are two panels
     bar = figure.colorbar(image, ax=[left, right], aspect=28, pad=0.015)
@@ -103,12 +102,10 @@ def _histogram(axes: Axes, found: xarray.Dataset, name: str) -> None:
         low, high = min(low, mean - 3.5 * std), max(high, mean + 3.5 * std)
     axes.set_xlim(max(low, 0.0), high)
     axes.set_ylim(0, 1.42 * peak)
-    axes.set_xlabel(name)
-    axes.set_ylabel("density")
     axes.xaxis.set_major_locator(round_ticks(5))
     axes.yaxis.set_major_locator(round_ticks(5))
     axes.legend(loc="upper left", borderaxespad=0.1)
-    label_panel(axes, "a", "histogram of pairs")
+    label_panel(axes, "a", "histogram of pairs", x=name, y="density")
 
 
 def _probability(p_value: float, found: xarray.Dataset) -> str:
@@ -129,9 +126,7 @@ def _dendrogram(axes: Axes, tree: Floats, name: str) -> None:
     axes.set_ylim(max(low - room, 0.0) if low > 0 else 0.0, high + 0.5 * room)
     axes.xaxis.set_major_locator(round_ticks(5, integer=True))
     axes.yaxis.set_major_locator(round_ticks(5))
-    axes.set_xlabel("configuration, in leaf order")
-    axes.set_ylabel(name)
-    label_panel(axes, "b", "dendrogram")
+    label_panel(axes, "b", "dendrogram", x="configuration, in leaf order", y=name)
 
 
 def brackets(tree: Floats) -> Floats:

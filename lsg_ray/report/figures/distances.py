@@ -49,11 +49,9 @@ def distances_figure(found: xarray.Dataset) -> Figure:
     likely = d[random > 1e-6]
     left.set_xlim(max(min(*edges, likely[0]), -0.5 / n), min(max(*edges, likely[-1]), 1 + 0.5 / n))
     left.set_ylim(0, 1.35 * peak)
-    left.set_xlabel("Hamming distance $d$")
-    left.set_ylabel("$P(d)$")
     left.xaxis.set_major_locator(round_ticks(6))
     left.legend(loc="upper left", borderaxespad=0.1)
-    label_panel(left, "a", "all weights")
+    label_panel(left, "a", "all weights", x="Hamming distance $d$", y="$P(d)$")
     parts = [str(part) for part in found["part"].values]
     place = np.arange(len(parts))
     for offset, form in zip((-0.12, 0.12) if len(forms) > 1 else (0.0,), forms, strict=True):
@@ -74,8 +72,7 @@ def distances_figure(found: xarray.Dataset) -> Figure:
     right.axhline(0.5, color=INK, lw=0.8, ls=DASHED)
     right.set_xticks(place, parts)
     right.set_xlim(-0.6, len(parts) - 0.4)
-    right.set_ylabel("$d$, mean ± standard deviation")
-    label_panel(right, "b", "by part")
+    label_panel(right, "b", "by part", y="$d$, mean ± standard deviation")
     return figure
 
 

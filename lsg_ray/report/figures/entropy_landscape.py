@@ -66,17 +66,25 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
             if bad.any():
                 fields = np.broadcast_to(scan["field"].values, bad.shape)[bad]
                 left.plot(fields, scan["d"].values[:, k][bad], "x", color=colour, ms=3, mew=0.7)
-    left.set_xlabel("distance field $x$ (nat)")
-    left.set_ylabel("distance $d$ to the reference")
     left.set_ylim(-0.02, 1.02)
     left.legend(title="solid: $x$ rises")
-    label_panel(left, "a", "distance against field")
-    right.set_xlabel("distance $d$ to the reference")
-    right.set_ylabel("entropy $s$ per weight (nat)")
+    label_panel(
+        left,
+        "a",
+        "distance against field",
+        x="distance field $x$ (nat)",
+        y="distance $d$ to the reference",
+    )
     right.set_ylim(top=0.75)
     if right.get_ylim()[0] > -0.02:
         right.set_ylim(bottom=0.0)
-    label_panel(right, "b", "entropy landscape")
+    label_panel(
+        right,
+        "b",
+        "entropy landscape",
+        x="distance $d$ to the reference",
+        y="entropy $s$ per weight (nat)",
+    )
     return figure
 
 
@@ -138,11 +146,9 @@ def iso_figure(curve: xarray.Dataset) -> Figure:
         ("at constant energy", "temperature", "energy"),
         strict=True,
     ):
-        panel.set_xlabel("distance $d$")
-        panel.set_ylabel(what)
         panel.set_xlim(-0.02, 1.02)
         panel.xaxis.set_major_locator(round_ticks(4))
-        label_panel(panel, letter, title)
+        label_panel(panel, letter, title, x="distance $d$", y=what)
     if names != ["all"]:
         axes[0].legend(loc="lower center", title="energy")
     return figure
@@ -173,10 +179,14 @@ def tap_figure(states: xarray.Dataset) -> Figure:
         left.hist(f, bins=np.linspace(centre - width, centre + width, 61).tolist(), color=ACCENT)
         for place in np.atleast_1d(states.attrs["peak_positions"]):
             left.axvline(place, color=CONTRAST, lw=1.0, ls=DASHED)
-    left.set_xlabel("TAP free energy $f$ per weight (nat)")
-    left.set_ylabel(f"starts, of {len(settled):,}")
     left.xaxis.set_major_locator(round_ticks(4))
-    label_panel(left, "a", f"stationary points: {int(states.attrs['states']):,}")
+    label_panel(
+        left,
+        "a",
+        f"stationary points: {int(states.attrs['states']):,}",
+        x="TAP free energy $f$ per weight (nat)",
+        y=f"starts, of {len(settled):,}",
+    )
     _overlaps(right, states)
     return figure
 
@@ -207,18 +217,19 @@ def _overlaps(axes: Axes, states: xarray.Dataset) -> None:
     for own in np.diag(q)[:20]:
         axes.axvline(own, color=CONTRAST, lw=0.8)
     axes.set_xlim(-1, 1)
-    axes.set_xlabel("overlap $q$; lines: of a state with itself")
-    axes.set_ylabel("pairs of starts")
-    label_panel(axes, "b", "overlap of states")
+    label_panel(
+        axes,
+        "b",
+        "overlap of states",
+        x="overlap $q$; lines: of a state with itself",
+        y="pairs of starts",
+    )
 
 
 @styled
 def dynamics_figure(runs: xarray.Dataset) -> Figure:
     """Draw overlap, energy and accuracy against sweeps; from `lsg_ray.relax`."""
-    panels = [
-        ("overlap", "overlap $q$ with the start"),
-        ("energy", "energy per weight (nat)"),
-    ]
+    panels = [("overlap", "overlap $q$ with the start"), ("energy", "energy per weight (nat)")]
     if "accuracy" in runs:
         panels.append(("accuracy", "accuracy of the network"))
     figure = new_figure(2.7)
@@ -244,9 +255,7 @@ def dynamics_figure(runs: xarray.Dataset) -> Figure:
             )  # fmt: skip
         panel.set_xscale("symlog", linthresh=1)
         panel.set_xlim(0, sweeps[-1])
-        panel.set_xlabel("sweeps")
-        panel.set_ylabel(label)
-        label_panel(panel, letter)
+        label_panel(panel, letter, x="sweeps", y=label)
     return figure
 
 
@@ -282,14 +291,14 @@ def thermo_figure(curves: Mapping[str, xarray.Dataset]) -> Figure:
         if bethe is not None:
             left.plot(beta[-1], bethe, "o", mfc="white", mec=colour, ms=5, zorder=5)
     left.axhline(np.log(2), color=GREY, lw=0.8, ls=DASHED)
-    left.set_xlabel(r"inverse temperature $\beta$")
-    left.set_ylabel("entropy $s$ per weight (nat)")
     left.legend(title="circles: cavity" if any("s_bethe" in c.attrs for c in curves.values())
                 else None)  # fmt: skip
-    label_panel(left, "a", "entropy")
-    right.set_xlabel(r"inverse temperature $\beta$")
-    right.set_ylabel("heat capacity per weight")
-    label_panel(right, "b", "heat capacity")
+    label_panel(
+        left, "a", "entropy", x=r"inverse temperature $\beta$", y="entropy $s$ per weight (nat)"
+    )
+    label_panel(
+        right, "b", "heat capacity", x=r"inverse temperature $\beta$", y="heat capacity per weight"
+    )
     return figure
 
 

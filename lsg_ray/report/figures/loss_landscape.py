@@ -64,30 +64,34 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
         else:
             _band(third, step[1:], rows("share"), colour, label)
     loss.set_yscale("log")
-    loss.set_xlabel("step $t$")
-    loss.set_ylabel("loss (nat)")
-    label_panel(loss, "a", "loss")
-    accuracy.set_xlabel("step $t$")
-    accuracy.set_ylabel("accuracy")
+    label_panel(loss, "a", "loss", x="step $t$", y="loss (nat)")
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=6, title="solid: training, dashed: test"
     )
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    label_panel(accuracy, "b", "accuracy")
+    label_panel(accuracy, "b", "accuracy", x="step $t$", y="accuracy")
     if free:
-        third.set_xlabel(r"distance $\Vert w_t - w_0\Vert$")
-        third.set_ylabel("training loss (nat)")
         third.set_yscale("log")
         third.axhline(
             walk["train_loss"].isel(step=0).mean() + walk.attrs["rise"], color=GREY, lw=0.8
         )
-        label_panel(third, "c", "loss against distance")
+        label_panel(
+            third,
+            "c",
+            "loss against distance",
+            x=r"distance $\Vert w_t - w_0\Vert$",
+            y="training loss (nat)",
+        )
     else:
-        third.set_xlabel("step $t$")
         third.set_ylim(-0.02, 1.02)
-        third.set_ylabel("share of moves")
-        label_panel(third, "c", "allowed" if walk.attrs["kind"] == "constrained" else "made")
+        label_panel(
+            third,
+            "c",
+            "allowed" if walk.attrs["kind"] == "constrained" else "made",
+            x="step $t$",
+            y="share of moves",
+        )
     return figure
 
 
@@ -143,8 +147,7 @@ def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
     for axes, letter, title in ((loss, "a", "loss"), (accuracy, "b", "accuracy")):
         for end in (0, 1):
             axes.axvline(end, color=GREY, lw=0.6)
-        axes.set_xlabel(r"place $\alpha$ between the solutions")
-        label_panel(axes, letter, title)
+        label_panel(axes, letter, title, x=r"place $\alpha$ between the solutions")
     loss.set_ylabel("loss (nat)")
     accuracy.set_ylabel("accuracy")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
@@ -204,10 +207,10 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         rows = first["test_loss"].sel(swaps=k).values.reshape(-1, len(alpha))
         colour = shades(n / max(1, first.sizes["swaps"] - 1))
         left.plot(alpha, rows.mean(axis=0), color=colour, lw=1.0, label=f"{k}")
-    left.set_xlabel(r"place $\alpha$ between the copies")
-    left.set_ylabel("test loss (nat)")
     left.legend(title="swaps $k$", fontsize=7, title_fontsize=8, handlelength=1.0, loc="upper left")
-    label_panel(left, "a", next(iter(results)))
+    label_panel(
+        left, "a", next(iter(results)), x=r"place $\alpha$ between the copies", y="test loss (nat)"
+    )
     for n, (name, result) in enumerate(results.items()):
         colour = SERIES[n % len(SERIES)]
         values = result["test_barrier"].transpose("swaps", ...).values
@@ -222,14 +225,11 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     for axes in (middle, right):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
-    middle.set_xlabel("swaps $k$")
-    middle.set_ylabel("test barrier (nat)")
     if len(results) > 1:
         handles, labels = middle.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(results), 4))
-    label_panel(middle, "b", "barrier")
-    right.set_xlabel("share of nodes moved")
-    label_panel(right, "c", "at equal shares")
+    label_panel(middle, "b", "barrier", x="swaps $k$", y="test barrier (nat)")
+    label_panel(right, "c", "at equal shares", x="share of nodes moved")
     return figure
 
 
@@ -274,22 +274,20 @@ def minima_figure(found: xarray.Dataset) -> Figure:
             axes.axvline(end, color=GREY, lw=0.6)
         axes.set_xlabel(rf"$\alpha$ (0: {names[0]}, 1: {names[1]})")
     loss.set_yscale("log")
-    loss.set_ylabel("loss (nat)")
     loss.legend()
-    label_panel(loss, "a", "loss")
-    accuracy.set_ylabel("accuracy")
+    label_panel(loss, "a", "loss", y="loss (nat)")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    label_panel(accuracy, "b", "accuracy")
+    label_panel(accuracy, "b", "accuracy", y="accuracy")
     for side, (name, colour) in enumerate(zip(names, (ACCENT, CONTRAST), strict=True)):
         rows = found["rise"].isel(side=side).values
         rise.errorbar(
             found["radius"].values, rows.mean(axis=0), rows.std(axis=0), color=colour, marker="o",
             ms=3, capsize=2, label=verbatim(name),
         )  # fmt: skip
-    rise.set_xlabel("filter-normalised radius")
-    rise.set_ylabel("rise of the loss (nat)")
     rise.legend()
-    label_panel(rise, "c", "around the minima")
+    label_panel(
+        rise, "c", "around the minima", x="filter-normalised radius", y="rise of the loss (nat)"
+    )
     return figure
 
 
@@ -301,25 +299,21 @@ def flatness_figure(found: xarray.Dataset) -> Figure:
     values = found["eigenvalue"].values
     for row in values[:THIN]:
         left.plot(np.arange(1, values.shape[1] + 1), row, "o-", color=ACCENT, ms=3, lw=0.6)
-    left.set_xlabel("rank")
     left.set_xticks(np.arange(1, values.shape[1] + 1))
-    left.set_ylabel(r"eigenvalue $\lambda$ of $H$")
     left.set_ylim(bottom=min(0, values.min()))
-    label_panel(left, "a", "largest eigenvalues")
+    label_panel(left, "a", "largest eigenvalues", x="rank", y=r"eigenvalue $\lambda$ of $H$")
     middle.errorbar(
         values[:, 0], found["trace"].values, found["trace_stderr"].values, fmt="o", ms=3,
         color=ACCENT, elinewidth=0.7,
     )  # fmt: skip
-    middle.set_xlabel("largest eigenvalue")
-    middle.set_ylabel(r"trace of $H$")
-    label_panel(middle, "b", "trace")
+    label_panel(middle, "b", "trace", x="largest eigenvalue", y=r"trace of $H$")
     rows = found["rise"].values
     for row in rows[:THIN]:
         right.plot(found["radius"].values, row, color=ACCENT, lw=0.5, alpha=0.5)
     right.plot(found["radius"].values, rows.mean(axis=0), "o-", color=ACCENT, ms=3)
-    right.set_xlabel("filter-normalised radius")
-    right.set_ylabel("rise of the loss (nat)")
-    label_panel(right, "c", "around the minima")
+    label_panel(
+        right, "c", "around the minima", x="filter-normalised radius", y="rise of the loss (nat)"
+    )
     return figure
 
 
@@ -363,9 +357,7 @@ def surface_figure(surface: xarray.Dataset) -> Figure:
         axes.plot(0, 0, "+", color="white", ms=7)
         figure.colorbar(filled, ax=axes, shrink=0.9)
         axes.set_aspect("equal")
-        axes.set_xlabel("along $d_1$")
-        axes.set_ylabel("along $d_2$")
-        label_panel(axes, letter, title)
+        label_panel(axes, letter, title, x="along $d_1$", y="along $d_2$")
     return figure
 
 

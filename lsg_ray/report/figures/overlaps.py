@@ -55,10 +55,8 @@ def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
             *normal_density(0.0, random_std), color=GREY, lw=1.1, ls=":", label="random weights"
         )
         axes.set_xlim(left, right)
-        axes.set_xlabel("overlap $q$")
-        axes.set_ylabel("$P(q)$")
         axes.xaxis.set_major_locator(round_ticks(6))
-        label_panel(axes, letter, scale)
+        label_panel(axes, letter, scale, x="overlap $q$", y="$P(q)$")
         if scale == "linear":
             axes.set_ylim(0, 1.3 * peak)
             axes.legend(loc="upper right", borderaxespad=0.1)

@@ -55,11 +55,9 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
         axes.set_aspect("equal", "box")
         axes.xaxis.set_major_locator(round_ticks(4))
         axes.yaxis.set_major_locator(round_ticks(4))
-        axes.set_xlabel(f"{symbol} of the data")
-        axes.set_ylabel(f"{symbol} of the model")
         if rms is not None:
             axes.text(0.05, 0.95, f"rms {rms:.2g}", transform=axes.transAxes, va="top")
-        label_panel(axes, letter, title)
+        label_panel(axes, letter, title, x=f"{symbol} of the data", y=f"{symbol} of the model")
     return figure
 
 
@@ -119,7 +117,4 @@ def models_caption(models: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
         caption += f" {int(about['frozen']):,} weights never change and were left out."
     if repeats := int(about.get("duplicates", 0)):
         caption += f" {repeats:,} weights always equal another, or its opposite, and were left out."
-    return (
-        caption,
-        "Reconstructed against measured magnetizations and correlations.",
-    )
+    return (caption, "Reconstructed against measured magnetizations and correlations.")

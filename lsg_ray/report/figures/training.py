@@ -41,12 +41,10 @@ def curves_figure(epochs: NDArray, curves: Mapping[str, NDArray], names: Sequenc
             axes.plot(epochs, np.nanmean(_carried(rows), axis=0), color=colour, label=kind)
         axes.set_xlabel("epoch")
     loss.set_yscale("log")
-    loss.set_ylabel("loss (nat)")
     loss.legend()
-    label_panel(loss, "a", "loss")
-    accuracy.set_ylabel("accuracy")
+    label_panel(loss, "a", "loss", y="loss (nat)")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    label_panel(accuracy, "b", "accuracy")
+    label_panel(accuracy, "b", "accuracy", y="accuracy")
     return figure
 
 
