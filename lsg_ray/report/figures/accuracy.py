@@ -12,18 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.ledger import BINS
 from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.report import style
 from lsg_ray.report.binning import Histogram, accuracy_histograms
 from lsg_ray.report.section import Section, section
-from lsg_ray.report.style import (
-    ACCENT,
-    CONTRAST,
-    DASHED,
-    GREY,
-    INK,
-    new_figure,
-    round_ticks,
-    styled,
-)
 from lsg_ray.spec import Selection
 
 #: What sets are called.
@@ -34,7 +25,7 @@ SETS: dict[Selection, str] = {
 STRAY = 0.002
 
 
-@styled
+@style.styled
 def accuracy_figure(
     accepted: ArrayLike,
     rejected: ArrayLike,
@@ -65,17 +56,19 @@ def accuracy_figure(
         Accepted share of all trials, where `accepted` are only some of those that were.
     """
     kept, missed = accuracy_histograms(accepted, rejected, n_examples, threshold)
-    figure = new_figure(3.1)
+    figure = style.new_figure(3.1)
     axes = figure.subplots()
     _stack(axes, kept, missed)
     span = [_left_end(kept, missed), kept.edges[-1]]
     if test_accuracy is not None:
         test, _ = accuracy_histograms(test_accuracy, np.zeros_like(rejected), n_test, threshold)
         axes.stairs(
-            _per_point(test), test.edges, color=CONTRAST, lw=1.3, label="accepted, test set"
+            _per_point(test), test.edges, color=style.CONTRAST, lw=1.3, label="accepted, test set"
         )
         span = [min(span[0], _left_end(test)), max(span[1], test.edges[-1])]
-    axes.axvline(threshold, color=INK, lw=1.0, ls=DASHED, label=f"threshold {threshold:g}")
+    axes.axvline(
+        threshold, color=style.INK, lw=1.0, ls=style.DASHED, label=f"threshold {threshold:g}"
+    )
     left, right = min(span[0], threshold), max(span[1], threshold)
     margin = 0.04 * (right - left)
     below = kept.edges[kept.edges <= left - margin]
@@ -85,8 +78,8 @@ def accuracy_figure(
     also = "also " if selection == "test" else ""
     axes.set_xlabel(f"accuracy on the {SETS[selection]} ({also}used for selection)")
     axes.set_ylabel("trials per percentage point")
-    axes.xaxis.set_major_locator(round_ticks(9))
-    axes.yaxis.set_major_locator(round_ticks(6))
+    axes.xaxis.set_major_locator(style.round_ticks(9))
+    axes.yaxis.set_major_locator(style.round_ticks(6))
     figure.legend(
         loc="outside right upper",
         title=_note(kept, missed, left, acceptance),
@@ -99,13 +92,13 @@ def accuracy_figure(
 def _stack(axes: Axes, kept: Histogram, missed: Histogram) -> None:
     lower, upper = _per_point(missed), _per_point(missed) + _per_point(kept)
     bars: dict[str, tuple[Histogram, dict[str, Any]]] = {
-        "accepted": (kept, {"values": upper, "baseline": lower, "color": ACCENT}),
-        "rejected": (missed, {"values": lower, "color": GREY}),
+        "accepted": (kept, {"values": upper, "baseline": lower, "color": style.ACCENT}),
+        "rejected": (missed, {"values": lower, "color": style.GREY}),
     }
-    for name, (histogram, style) in bars.items():
+    for name, (histogram, bar) in bars.items():
         if number := int(histogram.counts.sum()):
             label = f"{name} ({number:,})"
-            axes.stairs(edges=kept.edges, fill=True, lw=0, alpha=0.85, label=label, **style)
+            axes.stairs(edges=kept.edges, fill=True, lw=0, alpha=0.85, label=label, **bar)
 
 
 def _per_point(histogram: Histogram) -> NDArray[np.float64]:

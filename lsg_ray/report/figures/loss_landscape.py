@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray
@@ -12,39 +13,29 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from lsg_ray.landscape.censored import survival_of, told
-from lsg_ray.report.style import (
-    ACCENT,
-    CONTRAST,
-    DASHED,
-    GREY,
-    accuracy_colours,
-    label_panel,
-    new_figure,
-    styled,
-    verbatim,
-)
+from lsg_ray.report import style
 
 #: Colours of several curves, in the order of what they are curves of.
-SERIES = (ACCENT, CONTRAST, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SERIES = (style.ACCENT, style.CONTRAST, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 #: Single curves that are drawn behind their mean.
 THIN = 12
 
 
-def _band(axes: Axes, x: NDArray, rows: NDArray, colour: str, label: str, style: str = "-") -> None:
+def _band(axes: Axes, x: NDArray, rows: NDArray, colour: str, label: str, dash: Any = "-") -> None:
     """Draw the mean of curves (n, x) and a band of one standard deviation."""
     mean, std = rows.mean(axis=0), rows.std(axis=0)
-    axes.plot(x, mean, color=colour, ls=style, label=label)
+    axes.plot(x, mean, color=colour, ls=dash, label=label)
     axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.15, lw=0)
 
 
-@styled
+@style.styled
 def walk_figure(walk: xarray.Dataset) -> Figure:
     """Draw loss and accuracy along random walks, for each σ; from `lsg_ray.random_walk`.
 
     The third panel shows the loss against the distance from the start or, of constrained and
     Metropolis walks, the share of moves that were allowed or made.
     """
-    figure = new_figure(3.1)
+    figure = style.new_figure(3.1)
     loss, accuracy, third = figure.subplots(1, 3)
     free = walk.attrs["kind"] == "free"
     step = walk["step"].values
@@ -56,27 +47,27 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
 
         label = f"$\\sigma$ = {sigma:g}"
         _band(loss, step, rows("train_loss"), colour, label)
-        _band(loss, step, rows("test_loss"), colour, "", DASHED)  # type: ignore[arg-type]
+        _band(loss, step, rows("test_loss"), colour, "", style.DASHED)
         _band(accuracy, step, rows("train_accuracy"), colour, label)
-        _band(accuracy, step, rows("test_accuracy"), colour, "", DASHED)  # type: ignore[arg-type]
+        _band(accuracy, step, rows("test_accuracy"), colour, "", style.DASHED)
         if free:
             third.plot(rows("distance").mean(axis=0), rows("train_loss").mean(axis=0), color=colour)
         else:
             _band(third, step[1:], rows("share"), colour, label)
     loss.set_yscale("log")
-    label_panel(loss, "a", "loss", x="step $t$", y="loss (nat)")
+    style.label_panel(loss, "a", "loss", x="step $t$", y="loss (nat)")
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=6, title="solid: training, dashed: test"
     )
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    label_panel(accuracy, "b", "accuracy", x="step $t$", y="accuracy")
+    style.label_panel(accuracy, "b", "accuracy", x="step $t$", y="accuracy")
     if free:
         third.set_yscale("log")
         third.axhline(
-            walk["train_loss"].isel(step=0).mean() + walk.attrs["rise"], color=GREY, lw=0.8
+            walk["train_loss"].isel(step=0).mean() + walk.attrs["rise"], color=style.GREY, lw=0.8
         )
-        label_panel(
+        style.label_panel(
             third,
             "c",
             "loss against distance",
@@ -85,7 +76,7 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
         )
     else:
         third.set_ylim(-0.02, 1.02)
-        label_panel(
+        style.label_panel(
             third,
             "c",
             "allowed" if walk.attrs["kind"] == "constrained" else "made",
@@ -126,7 +117,7 @@ def walk_caption(walk: xarray.Dataset) -> tuple[str, str]:
     return caption, "Loss and accuracy along random walks, by step size."
 
 
-@styled
+@style.styled
 def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw loss and accuracy on straight paths between solutions, by name of what is drawn.
 
@@ -135,19 +126,19 @@ def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
     paths
         From `lsg_ray.interpolate`.
     """
-    figure = new_figure(2.8)
+    figure = style.new_figure(2.8)
     loss, accuracy = figure.subplots(1, 2)
     for n, (name, path) in enumerate(paths.items()):
         colour, alpha = SERIES[n % len(SERIES)], path["alpha"].values
         for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
             _band(axes, alpha, path[f"train_{measure}"].values, colour, name)
             axes.plot(
-                alpha, path[f"test_{measure}"].values.mean(axis=0), color=colour, ls=DASHED
+                alpha, path[f"test_{measure}"].values.mean(axis=0), color=colour, ls=style.DASHED
             )  # fmt: skip
     for axes, letter, title in ((loss, "a", "loss"), (accuracy, "b", "accuracy")):
         for end in (0, 1):
-            axes.axvline(end, color=GREY, lw=0.6)
-        label_panel(axes, letter, title, x=r"place $\alpha$ between the solutions")
+            axes.axvline(end, color=style.GREY, lw=0.6)
+        style.label_panel(axes, letter, title, x=r"place $\alpha$ between the solutions")
     loss.set_ylabel("loss (nat)")
     accuracy.set_ylabel("accuracy")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
@@ -189,7 +180,7 @@ def interpolation_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, s
     return caption, "Loss and accuracy on straight paths between solutions, by alignment."
 
 
-@styled
+@style.styled
 def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw the loss between permuted copies, and the barrier against the number of swaps.
 
@@ -199,16 +190,16 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         From `lsg_ray.swap_barriers`, by name; paths are those of the first.
     """
     results = {"–".join(map(str, one.attrs["widths"])): one for one in results.values()}
-    figure = new_figure(2.8 if len(results) == 1 else 3.2)
+    figure = style.new_figure(2.8 if len(results) == 1 else 3.2)
     left, middle, right = figure.subplots(1, 3)
     first = next(iter(results.values()))
-    alpha, shades = first["alpha"].values, accuracy_colours()
+    alpha, shades = first["alpha"].values, style.accuracy_colours()
     for n, k in enumerate(first["swaps"].values):
         rows = first["test_loss"].sel(swaps=k).values.reshape(-1, len(alpha))
         colour = shades(n / max(1, first.sizes["swaps"] - 1))
         left.plot(alpha, rows.mean(axis=0), color=colour, lw=1.0, label=f"{k}")
     left.legend(title="swaps $k$", fontsize=7, title_fontsize=8, handlelength=1.0, loc="upper left")
-    label_panel(
+    style.label_panel(
         left, "a", next(iter(results)), x=r"place $\alpha$ between the copies", y="test loss (nat)"
     )
     for n, (name, result) in enumerate(results.items()):
@@ -219,7 +210,7 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         hidden = sum(result.attrs["widths"][1:-1])
         k = result["swaps"].values
         middle.errorbar(
-            k, mean, error, color=colour, marker="o", ms=3, lw=1.0, label=verbatim(name)
+            k, mean, error, color=colour, marker="o", ms=3, lw=1.0, label=style.verbatim(name)
         )
         right.errorbar(2 * k / hidden, mean, error, color=colour, marker="o", ms=3, lw=1.0)
     for axes in (middle, right):
@@ -228,8 +219,8 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     if len(results) > 1:
         handles, labels = middle.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(results), 4))
-    label_panel(middle, "b", "barrier", x="swaps $k$", y="test barrier (nat)")
-    label_panel(right, "c", "at equal shares", x="share of nodes moved")
+    style.label_panel(middle, "b", "barrier", x="swaps $k$", y="test barrier (nat)")
+    style.label_panel(right, "c", "at equal shares", x="share of nodes moved")
     return figure
 
 
@@ -255,7 +246,7 @@ def swaps_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
     )
 
 
-@styled
+@style.styled
 def minima_figure(found: xarray.Dataset) -> Figure:
     """Draw paths through two kinds of minima, and the rise of the loss around each.
 
@@ -264,54 +255,57 @@ def minima_figure(found: xarray.Dataset) -> Figure:
     found
         From `lsg_ray.compare_minima`.
     """
-    figure = new_figure(2.8)
+    figure = style.new_figure(2.8)
     loss, accuracy, rise = figure.subplots(1, 3)
     names, alpha = (found.attrs["first"], found.attrs["second"]), found["alpha"].values
     for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
-        for kind, colour, style in (("train", ACCENT, "-"), ("test", CONTRAST, DASHED)):
-            _band(axes, alpha, found[f"{kind}_{measure}"].values, colour, kind, style)  # type: ignore[arg-type]
+        for kind, colour, dash in (
+            ("train", style.ACCENT, "-"),
+            ("test", style.CONTRAST, style.DASHED),
+        ):
+            _band(axes, alpha, found[f"{kind}_{measure}"].values, colour, kind, dash)
         for end in (0, 1):
-            axes.axvline(end, color=GREY, lw=0.6)
+            axes.axvline(end, color=style.GREY, lw=0.6)
         axes.set_xlabel(rf"$\alpha$ (0: {names[0]}, 1: {names[1]})")
     loss.set_yscale("log")
     loss.legend()
-    label_panel(loss, "a", "loss", y="loss (nat)")
+    style.label_panel(loss, "a", "loss", y="loss (nat)")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    label_panel(accuracy, "b", "accuracy", y="accuracy")
-    for side, (name, colour) in enumerate(zip(names, (ACCENT, CONTRAST), strict=True)):
+    style.label_panel(accuracy, "b", "accuracy", y="accuracy")
+    for side, (name, colour) in enumerate(zip(names, (style.ACCENT, style.CONTRAST), strict=True)):
         rows = found["rise"].isel(side=side).values
         rise.errorbar(
             found["radius"].values, rows.mean(axis=0), rows.std(axis=0), color=colour, marker="o",
-            ms=3, capsize=2, label=verbatim(name),
+            ms=3, capsize=2, label=style.verbatim(name),
         )  # fmt: skip
     rise.legend()
-    label_panel(
+    style.label_panel(
         rise, "c", "around the minima", x="filter-normalised radius", y="rise of the loss (nat)"
     )
     return figure
 
 
-@styled
+@style.styled
 def flatness_figure(found: xarray.Dataset) -> Figure:
     """Draw the largest eigenvalues of the Hessian, its trace, and the rise of the loss."""
-    figure = new_figure(2.6)
+    figure = style.new_figure(2.6)
     left, middle, right = figure.subplots(1, 3)
     values = found["eigenvalue"].values
     for row in values[:THIN]:
-        left.plot(np.arange(1, values.shape[1] + 1), row, "o-", color=ACCENT, ms=3, lw=0.6)
+        left.plot(np.arange(1, values.shape[1] + 1), row, "o-", color=style.ACCENT, ms=3, lw=0.6)
     left.set_xticks(np.arange(1, values.shape[1] + 1))
     left.set_ylim(bottom=min(0, values.min()))
-    label_panel(left, "a", "largest eigenvalues", x="rank", y=r"eigenvalue $\lambda$ of $H$")
+    style.label_panel(left, "a", "largest eigenvalues", x="rank", y=r"eigenvalue $\lambda$ of $H$")
     middle.errorbar(
         values[:, 0], found["trace"].values, found["trace_stderr"].values, fmt="o", ms=3,
-        color=ACCENT, elinewidth=0.7,
+        color=style.ACCENT, elinewidth=0.7,
     )  # fmt: skip
-    label_panel(middle, "b", "trace", x="largest eigenvalue", y=r"trace of $H$")
+    style.label_panel(middle, "b", "trace", x="largest eigenvalue", y=r"trace of $H$")
     rows = found["rise"].values
     for row in rows[:THIN]:
-        right.plot(found["radius"].values, row, color=ACCENT, lw=0.5, alpha=0.5)
-    right.plot(found["radius"].values, rows.mean(axis=0), "o-", color=ACCENT, ms=3)
-    label_panel(
+        right.plot(found["radius"].values, row, color=style.ACCENT, lw=0.5, alpha=0.5)
+    right.plot(found["radius"].values, rows.mean(axis=0), "o-", color=style.ACCENT, ms=3)
+    style.label_panel(
         right, "c", "around the minima", x="filter-normalised radius", y="rise of the loss (nat)"
     )
     return figure
@@ -339,17 +333,17 @@ def flatness_caption(found: xarray.Dataset) -> tuple[str, str]:
     )
 
 
-@styled
+@style.styled
 def surface_figure(surface: xarray.Dataset) -> Figure:
     """Draw contours of training loss and test accuracy on a plane through a solution."""
-    figure = new_figure(3.0)
+    figure = style.new_figure(3.0)
     panels = figure.subplots(1, 2)
     a, b = surface["a"].values, surface["b"].values
     loss = np.log10(np.maximum(surface["train_loss"].values, 1e-12))
     accuracy = surface["test_accuracy"].values
     chosen = (
         ("a", r"$\log_{10}$ training loss", loss, "viridis"),
-        ("b", "test accuracy", accuracy, accuracy_colours()),
+        ("b", "test accuracy", accuracy, style.accuracy_colours()),
     )
     for axes, (letter, title, values, colours) in zip(panels, chosen, strict=True):
         filled = axes.contourf(a, b, values.T, 24, cmap=colours)
@@ -357,7 +351,7 @@ def surface_figure(surface: xarray.Dataset) -> Figure:
         axes.plot(0, 0, "+", color="white", ms=7)
         figure.colorbar(filled, ax=axes, shrink=0.9)
         axes.set_aspect("equal")
-        label_panel(axes, letter, title, x="along $d_1$", y="along $d_2$")
+        style.label_panel(axes, letter, title, x="along $d_1$", y="along $d_2$")
     return figure
 
 

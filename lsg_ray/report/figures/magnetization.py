@@ -21,20 +21,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lsg_ray.datasets.registry import find_source
+from lsg_ray.report import style
 from lsg_ray.report.binning import mean_histogram
-from lsg_ray.report.style import (
-    DASHED,
-    INK,
-    PART_COLOURS,
-    PART_NAMES,
-    label_panel,
-    new_figure,
-    normal_density,
-    round_ticks,
-    signed_colours,
-    steps,
-    styled,
-)
 from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.statistics.moments import independent_rows
 
@@ -83,7 +71,7 @@ def hidden_average(moments: xarray.Dataset, part: str, unit: str) -> Average:
     return Average(np.array(means), np.array(errors))
 
 
-@styled
+@style.styled
 def magnetization_figure(moments: xarray.Dataset) -> Figure:
     """Draw the distribution of m in each part, and below it m averaged over hidden units.
 
@@ -94,15 +82,17 @@ def magnetization_figure(moments: xarray.Dataset) -> Figure:
         units, every weight is drawn, by class and input.
     """
     part, m = moments["part"].values, moments["m"].values
-    parts = [name for name in PART_COLOURS if (part == name).any()]
+    parts = [name for name in style.PART_COLOURS if (part == name).any()]
     below = _lower_panels(moments, parts, spec_of(moments))
-    figure = new_figure(4.95 if below else 2.6)
+    figure = style.new_figure(4.95 if below else 2.6)
     grid = figure.add_gridspec(2 if below else 1, len(parts))
     letters = iter("abcdef")
     for place, name in enumerate(parts):
         axes = figure.add_subplot(grid[0, place])
         _distribution(axes, m[part == name], moments, name)
-        label_panel(axes, next(letters), PART_NAMES[name] if len(parts) > 1 else "all weights")
+        style.label_panel(
+            axes, next(letters), style.PART_NAMES[name] if len(parts) > 1 else "all weights"
+        )
         if place == 0:
             axes.set_ylabel("probability density")
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -113,7 +103,7 @@ def magnetization_figure(moments: xarray.Dataset) -> Figure:
         columns = slice(0, wide) if place == 0 else slice(wide + place - 1, wide + place)
         axes = figure.add_subplot(grid[1, columns])
         panel.draw(axes)
-        label_panel(axes, next(letters), panel.title)
+        style.label_panel(axes, next(letters), panel.title)
     return figure
 
 
@@ -145,28 +135,33 @@ def _distribution(axes: Axes, m: NDArray, moments: xarray.Dataset, part: str) ->
     count = int(moments.attrs["count"])
     histogram = mean_histogram(m, count, bins=int(np.clip(1.5 * np.sqrt(len(m)), 8, 40)))
     density = histogram.density()
-    steps(axes, density, histogram.edges, color=PART_COLOURS[part])
+    style.steps(axes, density, histogram.edges, color=style.PART_COLOURS[part])
     spread = 1 / np.sqrt(independent_rows(moments))
-    x, null = normal_density(0.0, spread)
+    x, null = style.normal_density(0.0, spread)
     label = r"sampling noise alone, $\mathcal{N}(0, 1/M)$"
-    axes.plot(x, null, color=INK, lw=1.1, ls=DASHED, label=label)
+    axes.plot(x, null, color=style.INK, lw=1.1, ls=style.DASHED, label=label)
     left = min(histogram.edges[0], -3.5 * spread)
     right = max(histogram.edges[-1], 3.5 * spread)
     axes.set_xlim(max(left, -1.1), min(right, 1.1))
     seen, noise = density.max(), null.max()
     axes.set_ylim(0, 1.06 * max(seen, noise) if noise < 4 * seen else 1.3 * seen)
     axes.set_xlabel("magnetization $m_i$")
-    axes.xaxis.set_major_locator(round_ticks(5))
-    axes.yaxis.set_major_locator(round_ticks(5))
+    axes.xaxis.set_major_locator(style.round_ticks(5))
+    axes.yaxis.set_major_locator(style.round_ticks(5))
 
 
 def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
     places = np.arange(len(average.mean))
-    colour = PART_COLOURS[part]
-    axes.axhline(0, color=INK, lw=0.7)
+    colour = style.PART_COLOURS[part]
+    axes.axhline(0, color=style.INK, lw=0.7)
     if len(places) <= MOST_BARS:
         axes.bar(places, average.mean, 0.72, color=colour, alpha=0.45)
-        error: dict[str, Any] = {"fmt": "none", "ecolor": INK, "elinewidth": 0.9, "capsize": 1.8}
+        error: dict[str, Any] = {
+            "fmt": "none",
+            "ecolor": style.INK,
+            "elinewidth": 0.9,
+            "capsize": 1.8,
+        }
         axes.errorbar(places, average.mean, average.error, **error)
     else:
         low, high = average.mean - average.error, average.mean + average.error
@@ -175,9 +170,9 @@ def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
     if len(places) <= 12:
         axes.set_xticks(places)
     else:
-        axes.xaxis.set_major_locator(round_ticks(10, integer=True))
+        axes.xaxis.set_major_locator(style.round_ticks(10, integer=True))
     axes.set_xlim(-0.8, len(places) - 0.2)
-    axes.yaxis.set_major_locator(round_ticks(5))
+    axes.yaxis.set_major_locator(style.round_ticks(5))
     axes.margins(y=0.1)
     axes.set_xlabel(unit)
     axes.set_ylabel("mean of $m$")
@@ -199,13 +194,13 @@ def _signed_image(
     axes: Axes, values: NDArray, label: str, *, aspect: Literal["equal", "auto"]
 ) -> None:
     limit = float(np.abs(values).max()) or 1.0
-    image = axes.imshow(values, cmap=signed_colours(), vmin=-limit, vmax=limit, aspect=aspect)
-    axes.xaxis.set_major_locator(round_ticks(10, integer=True))
-    axes.yaxis.set_major_locator(round_ticks(10, integer=True))
+    image = axes.imshow(values, cmap=style.signed_colours(), vmin=-limit, vmax=limit, aspect=aspect)
+    axes.xaxis.set_major_locator(style.round_ticks(10, integer=True))
+    axes.yaxis.set_major_locator(style.round_ticks(10, integer=True))
     axes.spines[:].set_visible(True)
     bar = axes.figure.colorbar(image, ax=axes, pad=0.02, aspect=16)
     bar.set_label(label)
-    bar.locator = round_ticks(5, symmetric=True)
+    bar.locator = style.round_ticks(5, symmetric=True)
     bar.outline.set_linewidth(0.7)
 
 
@@ -214,7 +209,7 @@ def magnetization_caption(moments: xarray.Dataset) -> tuple[str, str]:
     part, m, count = moments["part"].values, moments["m"].values, int(moments.attrs["count"])
     spreads = ", ".join(
         f"{name} {m[part == name].mean():+.3f} ± {m[part == name].std():.3f}"
-        for name in PART_COLOURS
+        for name in style.PART_COLOURS
         if (part == name).any()
     )
     caption = (

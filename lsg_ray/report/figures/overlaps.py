@@ -5,22 +5,11 @@ from __future__ import annotations
 import xarray
 from matplotlib.figure import Figure
 
+from lsg_ray.report import style
 from lsg_ray.report.binning import lattice_histogram
-from lsg_ray.report.style import (
-    ACCENT,
-    DASHED,
-    GREY,
-    INK,
-    label_panel,
-    new_figure,
-    normal_density,
-    round_ticks,
-    steps,
-    styled,
-)
 
 
-@styled
+@style.styled
 def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
     """Draw P(q), on a linear and on a logarithmic axis, beside that of independent weights.
 
@@ -42,21 +31,27 @@ def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
     density = histogram.density()
     left = max(min(histogram.edges[0], null_mean - 4 * null_std), -1 - step)
     right = min(max(histogram.edges[-1], null_mean + 4 * null_std), 1 + step)
-    figure = new_figure(2.85)
+    figure = style.new_figure(2.85)
     panels = zip(figure.subplots(1, 2), "ab", ("linear", "logarithmic"), strict=True)
     for axes, letter, scale in panels:
-        steps(axes, density, histogram.edges, color=ACCENT, label="ensemble")
+        style.steps(axes, density, histogram.edges, color=style.ACCENT, label="ensemble")
         peak = density.max()
         if null_std > 0:
-            x, null = normal_density(null_mean, null_std)
-            axes.plot(x, null, color=INK, lw=1.1, ls=DASHED, label="independent weights")
+            x, null = style.normal_density(null_mean, null_std)
+            axes.plot(
+                x, null, color=style.INK, lw=1.1, ls=style.DASHED, label="independent weights"
+            )
             peak = max(peak, null.max())
         axes.plot(
-            *normal_density(0.0, random_std), color=GREY, lw=1.1, ls=":", label="random weights"
+            *style.normal_density(0.0, random_std),
+            color=style.GREY,
+            lw=1.1,
+            ls=":",
+            label="random weights",
         )
         axes.set_xlim(left, right)
-        axes.xaxis.set_major_locator(round_ticks(6))
-        label_panel(axes, letter, scale, x="overlap $q$", y="$P(q)$")
+        axes.xaxis.set_major_locator(style.round_ticks(6))
+        style.label_panel(axes, letter, scale, x="overlap $q$", y="$P(q)$")
         if scale == "linear":
             axes.set_ylim(0, 1.3 * peak)
             axes.legend(loc="upper right", borderaxespad=0.1)
