@@ -122,10 +122,26 @@ def verbatim(name: str) -> str:
     return f"\N{ZERO WIDTH SPACE}{plain}" if plain.startswith("_") else plain  # hidden in legends
 
 
-def label_panel(axes: Axes, letter: str, title: str = "", *, x: str = "", y: str = "") -> None:
-    """Title a panel ``(a) ...``, and label its axes."""
+def panel(axes: Axes, letter: str, title: str = "", x: str = "", y: str = "") -> None:
+    """Title a panel ``(a) ...``, and label its axes where labels are given."""
     axes.set_title(rf"$\bf{{({letter})}}$" + (f" {title}" if title else ""))
     axes.set(xlabel=x or axes.get_xlabel(), ylabel=y or axes.get_ylabel())
+
+
+def ticks(axes: Axes, x: int, y: int, **options: Any) -> None:
+    """Have at most so many intervals on the axes; see `round_ticks`."""
+    axes.xaxis.set_major_locator(round_ticks(x, **options))
+    axes.yaxis.set_major_locator(round_ticks(y, **options))
+
+
+def colour_bar(image: Any, axes: Any, label: str, number: int, **options: Any) -> None:
+    """Draw the colours of an image beside it, with ticks as `round_ticks`."""
+    symmetric = options.pop("symmetric", False)
+    figure = np.ravel(axes)[0].figure
+    bar = figure.colorbar(image, ax=axes, **options)
+    bar.set_label(label, labelpad=1 if options.get("orientation") else None)
+    bar.locator = round_ticks(number, symmetric=symmetric)
+    bar.outline.set_linewidth(0.7)
 
 
 def round_ticks(number: int, **options: Any) -> MaxNLocator:

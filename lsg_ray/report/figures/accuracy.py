@@ -73,13 +73,11 @@ def accuracy_figure(
     margin = 0.04 * (right - left)
     below = kept.edges[kept.edges <= left - margin]
     left = below[-1] if len(below) else left - margin  # no bin is cut
-    axes.set_xlim(left, right + margin)
-    axes.set_ylim(0, None)
+    axes.set(xlim=(left, right + margin), ylim=(0, None))
     also = "also " if selection == "test" else ""
     axes.set_xlabel(f"accuracy on the {SETS[selection]} ({also}used for selection)")
     axes.set_ylabel("trials per percentage point")
-    axes.xaxis.set_major_locator(style.round_ticks(9))
-    axes.yaxis.set_major_locator(style.round_ticks(6))
+    style.ticks(axes, 9, 6)
     figure.legend(
         loc="outside right upper",
         title=_note(kept, missed, left, acceptance),

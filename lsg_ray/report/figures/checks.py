@@ -32,8 +32,7 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     for edge in (-cutoff, cutoff):
         left.axvline(edge, color=style.GREY, lw=0.8, ls=style.DASHED)
     left.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    left.xaxis.set_major_locator(style.round_ticks(4))
-    left.yaxis.set_major_locator(style.round_ticks(4))
+    style.ticks(left, 4, 4)
     share = float(triples.attrs["reproduced"])
     if np.isfinite(share):
         above = int(triples.attrs["above"])
@@ -41,12 +40,8 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
             0.97, 0.04, f"{share:.0%} of {above:,} reproduced", transform=left.transAxes,
             ha="right", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
-    style.label_panel(
-        left,
-        "a",
-        "three-body correlation",
-        x="$c_{ijk}$ of the ensemble",
-        y="$c_{ijk}$ of the model",
+    style.panel(
+        left, "a", "three-body correlation", "$c_{ijk}$ of the ensemble", "$c_{ijk}$ of the model"
     )
 
     energy = energies["energy"].values
@@ -69,5 +64,5 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     right.axvspan(typical - spread, typical + spread, color=style.CONTRAST, alpha=0.15, lw=0)
     right.xaxis.set_major_locator(style.round_ticks(5))
     right.legend(frameon=False, loc="best")
-    style.label_panel(right, "b", "energy of configurations", x="energy a weight (nat)")
+    style.panel(right, "b", "energy of configurations", "energy a weight (nat)")
     return figure

@@ -55,15 +55,10 @@ def clustering_figure(found: xarray.Dataset) -> Figure:
     ):
         image = axes.imshow(_in_order(matrix, order), **shown)
         axes.spines[:].set_visible(True)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(style.round_ticks(5, integer=True))
-        style.label_panel(axes, letter, title, x="configuration, in leaf order")
+        style.ticks(axes, 5, 5, integer=True)
+        style.panel(axes, letter, title, "configuration, in leaf order")
     left.set_ylabel("configuration, in leaf order")
-    assert image is not None  # there are two panels
-    bar = figure.colorbar(image, ax=[left, right], aspect=28, pad=0.015)
-    bar.set_label(name)
-    bar.outline.set_linewidth(0.7)
-    bar.locator = style.round_ticks(6)
+    style.colour_bar(image, [left, right], name, 6, aspect=28, pad=0.015)
     return figure
 
 
@@ -89,12 +84,10 @@ def _histogram(axes: Axes, found: xarray.Dataset, name: str) -> None:
         axes.plot(x, normal, color=style.CONTRAST, label=f"Gaussian{tested}")
         peak = max(peak, float(normal.max()))
         low, high = min(low, mean - 3.5 * std), max(high, mean + 3.5 * std)
-    axes.set_xlim(max(low, 0.0), high)
-    axes.set_ylim(0, 1.42 * peak)
-    axes.xaxis.set_major_locator(style.round_ticks(5))
-    axes.yaxis.set_major_locator(style.round_ticks(5))
+    axes.set(xlim=(max(low, 0.0), high), ylim=(0, 1.42 * peak))
+    style.ticks(axes, 5, 5)
     axes.legend(loc="upper left", borderaxespad=0.1)
-    style.label_panel(axes, "a", "histogram of pairs", x=name, y="density")
+    style.panel(axes, "a", "histogram of pairs", name, "density")
 
 
 def _probability(p_value: float, found: xarray.Dataset) -> str:
@@ -115,7 +108,7 @@ def _dendrogram(axes: Axes, tree: Floats, name: str) -> None:
     axes.set_ylim(max(low - room, 0.0) if low > 0 else 0.0, high + 0.5 * room)
     axes.xaxis.set_major_locator(style.round_ticks(5, integer=True))
     axes.yaxis.set_major_locator(style.round_ticks(5))
-    style.label_panel(axes, "b", "dendrogram", x="configuration, in leaf order", y=name)
+    style.panel(axes, "b", "dendrogram", "configuration, in leaf order", name)
 
 
 def brackets(tree: Floats) -> Floats:

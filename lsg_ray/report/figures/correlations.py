@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
@@ -43,12 +45,10 @@ def correlations_figure(moments: xarray.Dataset) -> Figure:
     image, size = block_average(C, m, LARGEST_IMAGE)
     spans = {name: np.flatnonzero(part == name)[[0, -1]] + [0, 1] for name in parts}
     _heat_map(left, image, size, spans)
-    style.label_panel(
-        left, "a", "in weight order" + (f", {size} × {size} averaged" if size > 1 else "")
-    )
+    style.panel(left, "a", "in weight order" + (f", {size} × {size} averaged" if size > 1 else ""))
     groups = np.array([parts.index(name) for name in part])
     _distributions(right, C, m, groups, parts, independent_rows(moments))
-    style.label_panel(right, "b", "distribution over pairs")
+    style.panel(right, "b", "distribution over pairs")
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
@@ -62,8 +62,7 @@ def _heat_map(axes: Axes, image: NDArray, size: int, spans: dict[str, NDArray]) 
     shown = axes.imshow(
         image, cmap=style.signed_colours(), vmin=-limit, vmax=limit, extent=extent, aspect="equal"
     )
-    axes.set_xlim(0, n_weights)
-    axes.set_ylim(n_weights, 0)
+    axes.set(xlim=(0, n_weights), ylim=(n_weights, 0))
     axes.spines[:].set_visible(True)
     for _, end in list(spans.values())[:-1]:
         axes.axhline(end, color=style.INK, lw=0.7)
@@ -75,10 +74,8 @@ def _heat_map(axes: Axes, image: NDArray, size: int, spans: dict[str, NDArray]) 
         axis.set_label_text(word)
         for label, name in zip(axis.get_ticklabels(), named, strict=True):
             label.set(color=style.PART_COLOURS[name], fontweight="bold")
-    bar = axes.figure.colorbar(shown, ax=axes, extend="both", shrink=0.9, aspect=22, pad=0.02)
-    bar.set_label("$C_{ij} - m_i m_j$")
-    bar.locator = style.round_ticks(5, symmetric=True)
-    bar.outline.set_linewidth(0.7)
+    where: dict[str, Any] = {"extend": "both", "shrink": 0.9, "aspect": 22, "pad": 0.02}
+    style.colour_bar(shown, axes, "$C_{ij} - m_i m_j$", 5, symmetric=True, **where)
 
 
 def _with_room(spans: dict[str, NDArray], n_weights: int) -> list[str]:
@@ -100,32 +97,19 @@ def _distributions(
     for number, name in enumerate(parts):
         if (number, number) in found:
             histogram = _coarser(found[number, number])
-            axes.stairs(
-                histogram.density(),
-                histogram.edges,
-                color=style.PART_COLOURS[name],
-                lw=1.3,
-                label=name,
-            )
+            colour = style.PART_COLOURS[name]
+            axes.stairs(histogram.density(), histogram.edges, color=colour, lw=1.3, label=name)
     between = [histogram.counts for (a, b), histogram in found.items() if a != b]
     if between:
         mixed = _coarser(Histogram(np.sum(between, axis=0), edges))
         axes.stairs(mixed.density(), mixed.edges, color=style.GREY, lw=1.0, label="between parts")
     x, null = style.normal_density(0.0, noise)
-    axes.plot(
-        x,
-        null,
-        color=style.INK,
-        lw=1.1,
-        ls=style.DASHED,
-        label=r"sampling noise, width $1/\sqrt{M}$",
-    )
+    label = r"sampling noise, width $1/\sqrt{M}$"
+    axes.plot(x, null, color=style.INK, lw=1.1, ls=style.DASHED, label=label)
     pairs = max((int(histogram.counts.sum()) for histogram in found.values()), default=1)
     floor = 0.5 / (max(pairs, 2) * (edges[1] - edges[0]))
     top = max([null.max(), *(histogram.density().max() for histogram in found.values())])
-    axes.set_yscale("log")
-    axes.set_ylim(floor, 2 * top)
-    axes.set_xlim(edges[0], edges[-1])
+    axes.set(yscale="log", ylim=(floor, 2 * top), xlim=(edges[0], edges[-1]))
     axes.set_xlabel("$C_{ij} - m_i m_j$,  $i<j$")
     axes.set_ylabel("probability density")
     axes.xaxis.set_major_locator(style.round_ticks(6, symmetric=True))

@@ -41,7 +41,7 @@ def distances_figure(found: xarray.Dataset) -> Figure:
     left.set_ylim(0, 1.35 * peak)
     left.xaxis.set_major_locator(style.round_ticks(6))
     left.legend(loc="upper left", borderaxespad=0.1)
-    style.label_panel(left, "a", "all weights", x="Hamming distance $d$", y="$P(d)$")
+    style.panel(left, "a", "all weights", "Hamming distance $d$", "$P(d)$")
     parts = [str(part) for part in found["part"].values]
     place = np.arange(len(parts))
     for offset, form in zip((-0.12, 0.12) if len(forms) > 1 else (0.0,), forms, strict=True):
@@ -62,7 +62,7 @@ def distances_figure(found: xarray.Dataset) -> Figure:
     right.axhline(0.5, color=style.INK, lw=0.8, ls=style.DASHED)
     right.set_xticks(place, parts)
     right.set_xlim(-0.6, len(parts) - 0.4)
-    style.label_panel(right, "b", "by part", y="$d$, mean ± standard deviation")
+    style.panel(right, "b", "by part", y="$d$, mean ± standard deviation")
     return figure
 
 
@@ -88,7 +88,4 @@ def distances_caption(found: xarray.Dataset) -> tuple[str, str]:
     caption += (
         ". Dashed, random weights; in (b), bars are standard deviations, shaded for random weights."
     )
-    return (
-        caption,
-        "Histograms of Hamming distances, and their mean and width by part of the network.",
-    )
+    return caption, "Histograms of Hamming distances, and their mean and width by part."

@@ -38,9 +38,7 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
     right.annotate("bound", (0.5, np.log(2)), (0, 3), textcoords="offset points", ha="center",
                    color=style.GREY)  # fmt: skip
     for n, (name, scan) in enumerate(scans.items()):
-        colour = style.PART_COLOURS.get(
-            name, OTHERS[n % len(OTHERS)] if name != "full" else style.INK
-        )
+        colour = _colour(name, n)
         curve = entropy_curve(scan)
         x, d, s = (curve[name].values for name in ("field", "d", "s"))
         settled = scan["converged"].values.astype(bool)
@@ -58,22 +56,22 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
                 left.plot(fields, scan["d"].values[:, k][bad], "x", color=colour, ms=3, mew=0.7)
     left.set_ylim(-0.02, 1.02)
     left.legend(title="solid: $x$ rises")
-    style.label_panel(
+    style.panel(
         left,
         "a",
         "distance against field",
-        x="distance field $x$ (nat)",
-        y="distance $d$ to the reference",
+        "distance field $x$ (nat)",
+        "distance $d$ to the reference",
     )
     right.set_ylim(top=0.75)
     if right.get_ylim()[0] > -0.02:
         right.set_ylim(bottom=0.0)
-    style.label_panel(
+    style.panel(
         right,
         "b",
         "entropy landscape",
-        x="distance $d$ to the reference",
-        y="entropy $s$ per weight (nat)",
+        "distance $d$ to the reference",
+        "entropy $s$ per weight (nat)",
     )
     return figure
 
@@ -100,6 +98,12 @@ def scan_caption(scans: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
     return caption, "Distance against field in both directions, and entropy against distance."
 
 
+def _colour(name: str, number: int) -> str:
+    """Return the colour of a part, or of one of several systems."""
+    others = style.INK if name == "full" else OTHERS[number % len(OTHERS)]
+    return style.PART_COLOURS.get(name, others)
+
+
 def _few(count: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, THIN)).astype(int)).tolist()
 
@@ -119,16 +123,13 @@ def iso_figure(curve: xarray.Dataset) -> Figure:
         rows = np.flatnonzero(labels == name)[:THIN]
         for r in rows:
             for k, direction in enumerate(("up", "down")):
-                line = {
-                    "color": OTHERS[(n + 1) % len(OTHERS)],
-                    "lw": 0.6,
-                    "alpha": 0.8,
-                    "ls": STYLES[direction],
-                }
+                line = {"color": OTHERS[(n + 1) % len(OTHERS)], "ls": STYLES[direction]}
                 place = curve["d"].values[r, k]
                 for panel, what in zip(axes, ("s", "beta", "e"), strict=True):
                     label = name if (r, k, what) == (rows[0], 0, "s") else None
-                    panel.plot(place, curve[what].values[r, k], label=label, **line)
+                    panel.plot(
+                        place, curve[what].values[r, k], label=label, lw=0.6, alpha=0.8, **line
+                    )
     for panel, letter, what, title in zip(
         axes,
         "abc",
@@ -138,7 +139,7 @@ def iso_figure(curve: xarray.Dataset) -> Figure:
     ):
         panel.set_xlim(-0.02, 1.02)
         panel.xaxis.set_major_locator(style.round_ticks(4))
-        style.label_panel(panel, letter, title, x="distance $d$", y=what)
+        style.panel(panel, letter, title, "distance $d$", what)
     if names != ["all"]:
         axes[0].legend(loc="lower center", title="energy")
     return figure
@@ -172,12 +173,12 @@ def tap_figure(states: xarray.Dataset) -> Figure:
         for place in np.atleast_1d(states.attrs["peak_positions"]):
             left.axvline(place, color=style.CONTRAST, lw=1.0, ls=style.DASHED)
     left.xaxis.set_major_locator(style.round_ticks(4))
-    style.label_panel(
+    style.panel(
         left,
         "a",
         f"stationary points: {int(states.attrs['states']):,}",
-        x="TAP free energy $f$ per weight (nat)",
-        y=f"starts, of {len(settled):,}",
+        "TAP free energy $f$ per weight (nat)",
+        f"starts, of {len(settled):,}",
     )
     _overlaps(right, states)
     return figure
@@ -209,12 +210,12 @@ def _overlaps(axes: Axes, states: xarray.Dataset) -> None:
     for own in np.diag(q)[:20]:
         axes.axvline(own, color=style.CONTRAST, lw=0.8)
     axes.set_xlim(-1, 1)
-    style.label_panel(
+    style.panel(
         axes,
         "b",
         "overlap of states",
-        x="overlap $q$; lines: of a state with itself",
-        y="pairs of starts",
+        "overlap $q$; lines: of a state with itself",
+        "pairs of starts",
     )
 
 
@@ -249,7 +250,7 @@ def dynamics_figure(runs: xarray.Dataset) -> Figure:
             )  # fmt: skip
         panel.set_xscale("symlog", linthresh=1)
         panel.set_xlim(0, sweeps[-1])
-        style.label_panel(panel, letter, x="sweeps", y=label)
+        style.panel(panel, letter, x="sweeps", y=label)
     return figure
 
 
@@ -274,9 +275,7 @@ def thermo_figure(curves: Mapping[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(2.8)
     left, right = figure.subplots(1, 2)
     for n, (name, curve) in enumerate(curves.items()):
-        colour = style.PART_COLOURS.get(
-            name, OTHERS[n % len(OTHERS)] if name != "full" else style.INK
-        )
+        colour = _colour(name, n)
         beta = curve["beta"].values
         for panel, what in ((left, "s"), (right, "heat_capacity")):
             panel.errorbar(
@@ -289,11 +288,11 @@ def thermo_figure(curves: Mapping[str, xarray.Dataset]) -> Figure:
     left.axhline(np.log(2), color=style.GREY, lw=0.8, ls=style.DASHED)
     left.legend(title="circles: cavity" if any("s_bethe" in c.attrs for c in curves.values())
                 else None)  # fmt: skip
-    style.label_panel(
-        left, "a", "entropy", x=r"inverse temperature $\beta$", y="entropy $s$ per weight (nat)"
+    style.panel(
+        left, "a", "entropy", r"inverse temperature $\beta$", "entropy $s$ per weight (nat)"
     )
-    style.label_panel(
-        right, "b", "heat capacity", x=r"inverse temperature $\beta$", y="heat capacity per weight"
+    style.panel(
+        right, "b", "heat capacity", r"inverse temperature $\beta$", "heat capacity per weight"
     )
     return figure
 

@@ -60,9 +60,7 @@ def inputs_figure(dataset: Dataset, raw: RawData | None = None, *, parity: bool 
             if column == 0:
                 middle = top + band * (1 + GAP) + 0.5
                 axes.text(-0.07 / side, middle, words, ha="right", va="center")
-    axes.set_xlim(0, max(columns, 8) * (1 + GAP))
-    axes.set_ylim(height + 0.08 / side, 0)
-    axes.set_aspect("auto")
+    axes.set(xlim=(0, max(columns, 8) * (1 + GAP)), ylim=(height + 0.08 / side, 0), aspect="auto")
     return figure
 
 

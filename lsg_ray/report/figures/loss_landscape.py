@@ -9,11 +9,11 @@ import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from lsg_ray.landscape.censored import survival_of, told
 from lsg_ray.report import style
+from lsg_ray.report.figures.training import loss_and_accuracy
 
 #: Colours of several curves, in the order of what they are curves of.
 SERIES = (style.ACCENT, style.CONTRAST, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -26,6 +26,12 @@ def _band(axes: Axes, x: NDArray, rows: NDArray, colour: str, label: str, dash: 
     mean, std = rows.mean(axis=0), rows.std(axis=0)
     axes.plot(x, mean, color=colour, ls=dash, label=label)
     axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.15, lw=0)
+
+
+def _ends(axes: Axes) -> None:
+    """Mark where the solutions are on a path."""
+    for end in (0, 1):
+        axes.axvline(end, color=style.GREY, lw=0.6)
 
 
 @style.styled
@@ -55,34 +61,22 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
         else:
             _band(third, step[1:], rows("share"), colour, label)
     loss.set_yscale("log")
-    style.label_panel(loss, "a", "loss", x="step $t$", y="loss (nat)")
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=6, title="solid: training, dashed: test"
     )
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    style.label_panel(accuracy, "b", "accuracy", x="step $t$", y="accuracy")
+    loss_and_accuracy(loss, accuracy, "step $t$")
     if free:
         third.set_yscale("log")
         third.axhline(
             walk["train_loss"].isel(step=0).mean() + walk.attrs["rise"], color=style.GREY, lw=0.8
         )
-        style.label_panel(
-            third,
-            "c",
-            "loss against distance",
-            x=r"distance $\Vert w_t - w_0\Vert$",
-            y="training loss (nat)",
-        )
+        distance = r"distance $\Vert w_t - w_0\Vert$"
+        style.panel(third, "c", "loss against distance", distance, "training loss (nat)")
     else:
         third.set_ylim(-0.02, 1.02)
-        style.label_panel(
-            third,
-            "c",
-            "allowed" if walk.attrs["kind"] == "constrained" else "made",
-            x="step $t$",
-            y="share of moves",
-        )
+        made = "allowed" if walk.attrs["kind"] == "constrained" else "made"
+        style.panel(third, "c", made, "step $t$", "share of moves")
     return figure
 
 
@@ -132,16 +126,11 @@ def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
         colour, alpha = SERIES[n % len(SERIES)], path["alpha"].values
         for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
             _band(axes, alpha, path[f"train_{measure}"].values, colour, name)
-            axes.plot(
-                alpha, path[f"test_{measure}"].values.mean(axis=0), color=colour, ls=style.DASHED
-            )  # fmt: skip
-    for axes, letter, title in ((loss, "a", "loss"), (accuracy, "b", "accuracy")):
-        for end in (0, 1):
-            axes.axvline(end, color=style.GREY, lw=0.6)
-        style.label_panel(axes, letter, title, x=r"place $\alpha$ between the solutions")
-    loss.set_ylabel("loss (nat)")
-    accuracy.set_ylabel("accuracy")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
+            test = path[f"test_{measure}"].values.mean(axis=0)
+            axes.plot(alpha, test, color=colour, ls=style.DASHED)
+    _ends(loss)
+    _ends(accuracy)
+    loss_and_accuracy(loss, accuracy, r"place $\alpha$ between the solutions")
     accuracy.legend(title="solid: training", loc="best", frameon=True, edgecolor="none")
     return figure
 
@@ -199,8 +188,8 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         colour = shades(n / max(1, first.sizes["swaps"] - 1))
         left.plot(alpha, rows.mean(axis=0), color=colour, lw=1.0, label=f"{k}")
     left.legend(title="swaps $k$", fontsize=7, title_fontsize=8, handlelength=1.0, loc="upper left")
-    style.label_panel(
-        left, "a", next(iter(results)), x=r"place $\alpha$ between the copies", y="test loss (nat)"
+    style.panel(
+        left, "a", next(iter(results)), r"place $\alpha$ between the copies", "test loss (nat)"
     )
     for n, (name, result) in enumerate(results.items()):
         colour = SERIES[n % len(SERIES)]
@@ -219,8 +208,8 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     if len(results) > 1:
         handles, labels = middle.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(results), 4))
-    style.label_panel(middle, "b", "barrier", x="swaps $k$", y="test barrier (nat)")
-    style.label_panel(right, "c", "at equal shares", x="share of nodes moved")
+    style.panel(middle, "b", "barrier", "swaps $k$", "test barrier (nat)")
+    style.panel(right, "c", "at equal shares", "share of nodes moved")
     return figure
 
 
@@ -240,10 +229,7 @@ def swaps_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
         f"loss in nat: {barriers}. There are at least "
         f"Π n! = e^{first.attrs['log_group_order']:.0f} such copies of each solution."
     )
-    return (
-        caption,
-        "Loss between permuted copies of a network, and barriers against the number of swaps.",
-    )
+    return caption, "Loss between permuted copies, and barriers against the number of swaps."
 
 
 @style.styled
@@ -259,19 +245,13 @@ def minima_figure(found: xarray.Dataset) -> Figure:
     loss, accuracy, rise = figure.subplots(1, 3)
     names, alpha = (found.attrs["first"], found.attrs["second"]), found["alpha"].values
     for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
-        for kind, colour, dash in (
-            ("train", style.ACCENT, "-"),
-            ("test", style.CONTRAST, style.DASHED),
-        ):
-            _band(axes, alpha, found[f"{kind}_{measure}"].values, colour, kind, dash)
-        for end in (0, 1):
-            axes.axvline(end, color=style.GREY, lw=0.6)
-        axes.set_xlabel(rf"$\alpha$ (0: {names[0]}, 1: {names[1]})")
+        train, test = (found[f"{kind}_{measure}"].values for kind in ("train", "test"))
+        _band(axes, alpha, train, style.ACCENT, "train")
+        _band(axes, alpha, test, style.CONTRAST, "test", style.DASHED)
+        _ends(axes)
     loss.set_yscale("log")
     loss.legend()
-    style.label_panel(loss, "a", "loss", y="loss (nat)")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    style.label_panel(accuracy, "b", "accuracy", y="accuracy")
+    loss_and_accuracy(loss, accuracy, rf"$\alpha$ (0: {names[0]}, 1: {names[1]})")
     for side, (name, colour) in enumerate(zip(names, (style.ACCENT, style.CONTRAST), strict=True)):
         rows = found["rise"].isel(side=side).values
         rise.errorbar(
@@ -279,8 +259,8 @@ def minima_figure(found: xarray.Dataset) -> Figure:
             ms=3, capsize=2, label=style.verbatim(name),
         )  # fmt: skip
     rise.legend()
-    style.label_panel(
-        rise, "c", "around the minima", x="filter-normalised radius", y="rise of the loss (nat)"
+    style.panel(
+        rise, "c", "around the minima", "filter-normalised radius", "rise of the loss (nat)"
     )
     return figure
 
@@ -295,18 +275,18 @@ def flatness_figure(found: xarray.Dataset) -> Figure:
         left.plot(np.arange(1, values.shape[1] + 1), row, "o-", color=style.ACCENT, ms=3, lw=0.6)
     left.set_xticks(np.arange(1, values.shape[1] + 1))
     left.set_ylim(bottom=min(0, values.min()))
-    style.label_panel(left, "a", "largest eigenvalues", x="rank", y=r"eigenvalue $\lambda$ of $H$")
+    style.panel(left, "a", "largest eigenvalues", "rank", r"eigenvalue $\lambda$ of $H$")
     middle.errorbar(
         values[:, 0], found["trace"].values, found["trace_stderr"].values, fmt="o", ms=3,
         color=style.ACCENT, elinewidth=0.7,
     )  # fmt: skip
-    style.label_panel(middle, "b", "trace", x="largest eigenvalue", y=r"trace of $H$")
+    style.panel(middle, "b", "trace", "largest eigenvalue", r"trace of $H$")
     rows = found["rise"].values
     for row in rows[:THIN]:
         right.plot(found["radius"].values, row, color=style.ACCENT, lw=0.5, alpha=0.5)
     right.plot(found["radius"].values, rows.mean(axis=0), "o-", color=style.ACCENT, ms=3)
-    style.label_panel(
-        right, "c", "around the minima", x="filter-normalised radius", y="rise of the loss (nat)"
+    style.panel(
+        right, "c", "around the minima", "filter-normalised radius", "rise of the loss (nat)"
     )
     return figure
 
@@ -327,10 +307,7 @@ def flatness_caption(found: xarray.Dataset) -> tuple[str, str]:
     )
     if not about["converged"]:
         caption += " Not all eigenvalues have converged."
-    return (
-        caption,
-        "Largest eigenvalues of the Hessian, its trace, and the rise of the loss with distance.",
-    )
+    return caption, "Eigenvalues of the Hessian, its trace, and the rise of the loss with distance."
 
 
 @style.styled
@@ -351,7 +328,7 @@ def surface_figure(surface: xarray.Dataset) -> Figure:
         axes.plot(0, 0, "+", color="white", ms=7)
         figure.colorbar(filled, ax=axes, shrink=0.9)
         axes.set_aspect("equal")
-        style.label_panel(axes, letter, title, x="along $d_1$", y="along $d_2$")
+        style.panel(axes, letter, title, "along $d_1$", "along $d_2$")
     return figure
 
 

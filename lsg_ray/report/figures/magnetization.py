@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray
@@ -37,11 +37,8 @@ class Average(NamedTuple):
     error: NDArray[np.float64]
 
 
-class Panel(NamedTuple):
-    """A panel of the lower row: titled how, and who draws it."""
-
-    title: str
-    draw: Callable[[Axes], None]
+#: A panel of the lower row: titled how, and who draws it.
+Panel = tuple[str, Callable[[Axes], None]]
 
 
 def hidden_average(moments: xarray.Dataset, part: str, unit: str) -> Average:
@@ -90,7 +87,7 @@ def magnetization_figure(moments: xarray.Dataset) -> Figure:
     for place, name in enumerate(parts):
         axes = figure.add_subplot(grid[0, place])
         _distribution(axes, m[part == name], moments, name)
-        style.label_panel(
+        style.panel(
             axes, next(letters), style.PART_NAMES[name] if len(parts) > 1 else "all weights"
         )
         if place == 0:
@@ -99,11 +96,11 @@ def magnetization_figure(moments: xarray.Dataset) -> Figure:
     figure.legend(handles, labels, loc="outside upper right")
     # the first panel below is as wide as those above it that the others leave
     wide = len(parts) - len(below) + 1
-    for place, panel in enumerate(below):
+    for place, (title, draw) in enumerate(below):
         columns = slice(0, wide) if place == 0 else slice(wide + place - 1, wide + place)
         axes = figure.add_subplot(grid[1, columns])
-        panel.draw(axes)
-        style.label_panel(axes, next(letters), panel.title)
+        draw(axes)
+        style.panel(axes, next(letters), title)
     return figure
 
 
@@ -113,21 +110,24 @@ def _lower_panels(moments: xarray.Dataset, parts: list[str], spec: Spec) -> list
     source = "pixel $k$" if pixels else "input component $k$"
     if shallow and unit.max() > 0:
         table = moments["m"].values.reshape(unit.max() + 1, unit_in.max() + 1)
-        return [Panel("by class and input", partial(_table, m=table, source=source))]
-    panels = []
+        draw = partial(_image, values=table, label="magnetization $m_{ck}$", x=source,
+                       y="class $c$", aspect="auto")  # fmt: skip
+        return [("by class and input", draw)]
+    panels: list[Panel] = []
     classes = np.unique(unit[part == "RB"])
     if "LB" in parts:
         average = hidden_average(moments, "LB", "unit_in")
         title = "by input" if shallow else "LB by input, over hidden units"
         if pixels and len(pixels) == 2 and len(average.mean) == pixels[0] * pixels[1]:
-            draw = partial(_picture, m=average.mean.reshape(pixels))
+            draw = partial(_image, values=average.mean.reshape(pixels), label="mean of $m$",
+                           x="column of pixels", y="row of pixels", aspect="equal")  # fmt: skip
         else:
             draw = partial(_bars, average=average, part="LB", unit=source)
-        panels.append(Panel(title, draw))
+        panels.append((title, draw))
     if len(classes) > 1:
         average = hidden_average(moments, "RB", "unit")
         draw = partial(_bars, average=average, part="RB", unit="class $c$")
-        panels.append(Panel("RB by class", draw))
+        panels.append(("RB by class", draw))
     return panels
 
 
@@ -146,8 +146,7 @@ def _distribution(axes: Axes, m: NDArray, moments: xarray.Dataset, part: str) ->
     seen, noise = density.max(), null.max()
     axes.set_ylim(0, 1.06 * max(seen, noise) if noise < 4 * seen else 1.3 * seen)
     axes.set_xlabel("magnetization $m_i$")
-    axes.xaxis.set_major_locator(style.round_ticks(5))
-    axes.yaxis.set_major_locator(style.round_ticks(5))
+    style.ticks(axes, 5, 5)
 
 
 def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
@@ -156,13 +155,8 @@ def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
     axes.axhline(0, color=style.INK, lw=0.7)
     if len(places) <= MOST_BARS:
         axes.bar(places, average.mean, 0.72, color=colour, alpha=0.45)
-        error: dict[str, Any] = {
-            "fmt": "none",
-            "ecolor": style.INK,
-            "elinewidth": 0.9,
-            "capsize": 1.8,
-        }
-        axes.errorbar(places, average.mean, average.error, **error)
+        axes.errorbar(places, average.mean, average.error, fmt="none", ecolor=style.INK,
+                      elinewidth=0.9, capsize=1.8)  # fmt: skip
     else:
         low, high = average.mean - average.error, average.mean + average.error
         axes.fill_between(places, low, high, color=colour, alpha=0.35, lw=0)
@@ -174,34 +168,18 @@ def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
     axes.set_xlim(-0.8, len(places) - 0.2)
     axes.yaxis.set_major_locator(style.round_ticks(5))
     axes.margins(y=0.1)
-    axes.set_xlabel(unit)
-    axes.set_ylabel("mean of $m$")
+    axes.set(xlabel=unit, ylabel="mean of $m$")
 
 
-def _picture(axes: Axes, *, m: NDArray) -> None:
-    _signed_image(axes, m, "mean of $m$", aspect="equal")
-    axes.set_xlabel("column of pixels")
-    axes.set_ylabel("row of pixels")
-
-
-def _table(axes: Axes, *, m: NDArray, source: str) -> None:
-    _signed_image(axes, m, "magnetization $m_{ck}$", aspect="auto")
-    axes.set_xlabel(source)
-    axes.set_ylabel("class $c$")
-
-
-def _signed_image(
-    axes: Axes, values: NDArray, label: str, *, aspect: Literal["equal", "auto"]
+def _image(
+    axes: Axes, *, values: NDArray, label: str, x: str, y: str, aspect: Literal["equal", "auto"]
 ) -> None:
     limit = float(np.abs(values).max()) or 1.0
     image = axes.imshow(values, cmap=style.signed_colours(), vmin=-limit, vmax=limit, aspect=aspect)
-    axes.xaxis.set_major_locator(style.round_ticks(10, integer=True))
-    axes.yaxis.set_major_locator(style.round_ticks(10, integer=True))
+    style.ticks(axes, 10, 10, integer=True)
     axes.spines[:].set_visible(True)
-    bar = axes.figure.colorbar(image, ax=axes, pad=0.02, aspect=16)
-    bar.set_label(label)
-    bar.locator = style.round_ticks(5, symmetric=True)
-    bar.outline.set_linewidth(0.7)
+    style.colour_bar(image, axes, label, 5, symmetric=True, pad=0.02, aspect=16)
+    axes.set(xlabel=x, ylabel=y)
 
 
 def magnetization_caption(moments: xarray.Dataset) -> tuple[str, str]:
@@ -232,10 +210,7 @@ def magnetization_caption(moments: xarray.Dataset) -> tuple[str, str]:
         caption += f" Average of the interior, layer by layer: {values}."
     if (frozen := int(np.sum(np.abs(m) == 1))) and count > 20:
         caption += f" {frozen:,} of {len(m):,} weights are the same in all configurations."
-    return (
-        caption,
-        f"Histograms of magnetizations ({spreads}), and their averages by input and by class.",
-    )
+    return caption, f"Histograms of magnetizations ({spreads}), and averages by input and by class."
 
 
 def spec_of(moments: xarray.Dataset) -> Spec:

@@ -51,7 +51,7 @@ def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
         )
         axes.set_xlim(left, right)
         axes.xaxis.set_major_locator(style.round_ticks(6))
-        style.label_panel(axes, letter, scale, x="overlap $q$", y="$P(q)$")
+        style.panel(axes, letter, scale, "overlap $q$", "$P(q)$")
         if scale == "linear":
             axes.set_ylim(0, 1.3 * peak)
             axes.legend(loc="upper right", borderaxespad=0.1)
@@ -73,7 +73,4 @@ def overlaps_caption(overlaps: xarray.Dataset) -> tuple[str, str]:
         f"{about['independent_mean']:.4f}, standard deviation {about['independent_std']:.4f}); "
         "what is wider is due to correlations. Dotted, random weights."
     )
-    return (
-        caption,
-        "Histogram of overlaps on a linear and a logarithmic axis, beside a normal distribution.",
-    )
+    return caption, "Histogram of overlaps, linear and logarithmic, beside a normal distribution."

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.report.style import ACCENT, INK, label_panel, new_figure, round_ticks, styled
+from lsg_ray.report import style
 
 
-@styled
+@style.styled
 def reconstruction_figure(check: xarray.Dataset) -> Figure:
     """Draw m, C and connected C of the model, by Monte Carlo, against those of the data.
 
@@ -41,7 +41,7 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
             None,
         ),
     )
-    figure = new_figure(2.6)
+    figure = style.new_figure(2.6)
     for axes, (letter, title, symbol, data, model, rms) in zip(
         figure.subplots(1, 3), panels, strict=True
     ):
@@ -49,22 +49,20 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
         low, high = float(min(data.min(), model.min())), float(max(data.max(), model.max()))
         margin = 0.05 * max(high - low, 1e-3)
         limits = (low - margin, high + margin)
-        axes.plot(limits, limits, color=INK, lw=0.8)
-        axes.set_xlim(limits)
-        axes.set_ylim(limits)
+        axes.plot(limits, limits, color=style.INK, lw=0.8)
+        axes.set(xlim=limits, ylim=limits)
         axes.set_aspect("equal", "box")
-        axes.xaxis.set_major_locator(round_ticks(4))
-        axes.yaxis.set_major_locator(round_ticks(4))
+        style.ticks(axes, 4, 4)
         if rms is not None:
             axes.text(0.05, 0.95, f"rms {rms:.2g}", transform=axes.transAxes, va="top")
-        label_panel(axes, letter, title, x=f"{symbol} of the data", y=f"{symbol} of the model")
+        style.panel(axes, letter, title, f"{symbol} of the data", f"{symbol} of the model")
     return figure
 
 
 def _scatter(axes: Any, data: NDArray[np.float64], model: NDArray[np.float64]) -> None:
     """Draw points; where there are many, how many fall where, on a logarithmic scale."""
     if len(data) <= 3000:
-        axes.plot(data, model, ".", color=ACCENT, ms=3, alpha=0.6)
+        axes.plot(data, model, ".", color=style.ACCENT, ms=3, alpha=0.6)
     else:
         axes.hexbin(data, model, gridsize=70, bins="log", mincnt=1, cmap="Blues", linewidths=0)
 

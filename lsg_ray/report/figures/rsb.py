@@ -85,10 +85,8 @@ def _overlaps(axes: Axes, found: xarray.Dataset, left: bool) -> None:
         axes.set_xlim(-1.02, 1.02)
     else:
         axes.set_xlim(edges[shown[0]], edges[shown[-1] + 1])
-    axes.set_ylim(0, 1.1 * min(highest, 3 * peak))
-    axes.set_xlabel("overlap $q$")
-    axes.xaxis.set_major_locator(style.round_ticks(4))
-    axes.yaxis.set_major_locator(style.round_ticks(4))
+    axes.set(ylim=(0, 1.1 * min(highest, 3 * peak)), xlabel="overlap $q$")
+    style.ticks(axes, 4, 4)
     if left:
         axes.set_ylabel("$P(q)$")
 
@@ -116,16 +114,11 @@ def _matrix(axes: Axes, found: xarray.Dataset, left: bool) -> None:
         interpolation="nearest", extent=(0.5, count + 0.5, count + 0.5, 0.5),
     )  # fmt: skip
     axes.spines[:].set_visible(True)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(style.round_ticks(3, integer=True))
+    style.ticks(axes, 3, 3, integer=True)
     if left:
         axes.set_ylabel("replica")
-    bar = axes.figure.colorbar(
-        image, ax=axes, orientation="horizontal", shrink=0.9, aspect=16, pad=0.03
-    )
-    bar.set_label("$|q|$" if folded else "$q$", labelpad=1)
-    bar.locator = style.round_ticks(3)
-    bar.outline.set_linewidth(0.7)
+    style.colour_bar(image, axes, "$|q|$" if folded else "$q$", 3, orientation="horizontal",
+                     shrink=0.9, aspect=16, pad=0.03)  # fmt: skip
 
 
 def _triples(axes: Axes, found: xarray.Dataset, left: bool) -> None:
@@ -146,8 +139,7 @@ def _triples(axes: Axes, found: xarray.Dataset, left: bool) -> None:
     axes.set_xlim(0, 3.5)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(r"$K = (q_{\mathrm{mid}} - q_{\mathrm{min}})/\sigma$")
-    axes.xaxis.set_major_locator(style.round_ticks(4))
-    axes.yaxis.set_major_locator(style.round_ticks(4))
+    style.ticks(axes, 4, 4)
     if left:
         axes.set_ylabel("$P(K)$")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.layout import CURVES
 from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.report import style
 from lsg_ray.report.section import Section, section
-from lsg_ray.report.style import ACCENT, CONTRAST, label_panel, new_figure, styled
 
 #: Networks whose curves are read, at most, and that are drawn by themselves.
 MOST, THIN = 200, 12
@@ -25,27 +26,31 @@ def _carried(rows: NDArray) -> NDArray:
     return np.take_along_axis(rows, last, axis=1)
 
 
-@styled
+@style.styled
 def curves_figure(epochs: NDArray, curves: Mapping[str, NDArray], names: Sequence[str]) -> Figure:
     """Draw curves of training: ``curves`` hold (networks, epochs), by array name of the store.
 
     Networks that have stopped keep their last value in the mean, which is of all of them.
     """
-    figure = new_figure(2.6)
+    figure = style.new_figure(2.6)
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
-        for kind, colour in zip(names, (ACCENT, CONTRAST), strict=False):
+        for kind, colour in zip(names, (style.ACCENT, style.CONTRAST), strict=False):
             rows = curves[f"curve_{kind}_{measure}"]
             for row in rows[:THIN]:
                 axes.plot(epochs, row, color=colour, lw=0.4, alpha=0.4)
             axes.plot(epochs, np.nanmean(_carried(rows), axis=0), color=colour, label=kind)
-        axes.set_xlabel("epoch")
     loss.set_yscale("log")
     loss.legend()
-    label_panel(loss, "a", "loss", y="loss (nat)")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
-    label_panel(accuracy, "b", "accuracy", y="accuracy")
+    loss_and_accuracy(loss, accuracy, "epoch")
     return figure
+
+
+def loss_and_accuracy(loss: Axes, accuracy: Axes, x: str) -> None:
+    """Title and label a panel of losses, and one of accuracies."""
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
+    style.panel(loss, "a", "loss", x, "loss (nat)")
+    style.panel(accuracy, "b", "accuracy", x, "accuracy")
 
 
 def training_section(ensemble: Ensemble, dataset: Dataset) -> Section:
