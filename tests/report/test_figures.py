@@ -14,7 +14,7 @@ from lsg_ray.report.figures.distances import distances_figure
 from lsg_ray.report.figures.inputs import inputs_figure
 from lsg_ray.report.figures.magnetization import hidden_average, magnetization_figure
 from lsg_ray.report.figures.map import map_figure
-from lsg_ray.report.figures.overlaps import overlaps_figure
+from lsg_ray.report.figures.overlaps import overlaps_caption, overlaps_figure
 from lsg_ray.report.figures.training import curves_figure
 from lsg_ray.report.style import new_figure, render, verbatim
 from lsg_ray.statistics.before_after import symmetry_effect
@@ -64,11 +64,27 @@ def test_figures_of_moments(tmp_path, widths, count, constant):
 
 
 @pytest.mark.parametrize("case", list(CASES)[-3:])
-def test_figure_of_overlaps(case):
+def test_figure_of_overlaps__of_all_pairs(case):
     widths, count, constant = CASES[case]
     found = make_ensemble(f"memory://{case[-4:]}", make_spec(widths, count), constant=constant)
     assert render(overlaps_figure(overlaps(found))).startswith(PNG)
     assert render(distances_figure(symmetry_effect(found))).startswith(PNG)
+
+
+@pytest.mark.parametrize("how", ["other", "references", "pairs"])
+def test_figure_of_overlaps__of_others(how):
+    found = make_ensemble(f"memory://{how}", make_spec((5, 3, 4, 10), 40))
+    few = found.where("configuration < 3")
+    given = {"other": (found, few), "references": (found,), "pairs": (found,)}[how]
+    options = {"references": {"references": few}, "pairs": {"pairs": 9}}.get(how, {})
+    result = overlaps(*given, **options)
+    assert render(overlaps_figure(result)).startswith(PNG)
+    told, _ = overlaps_caption(result)
+    assert f"over {9 if how == 'pairs' else 120} pairs" in told
+    assert ("independent weights" in told) == (how != "pairs")
+    if how == "references":
+        q = found.numpy().astype(int) @ few.numpy().T.astype(int) / found.n_weights
+        assert f"mean {q.mean():.4f}, standard deviation {q.std():.4f}" in told
 
 
 def test_wide_networks_are_averaged_for_display(monkeypatch):
