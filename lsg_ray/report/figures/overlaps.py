@@ -68,7 +68,8 @@ def overlaps_caption(overlaps: xarray.Dataset) -> tuple[str, str]:
     rows = about["configurations"]
     caption = (
         f"Distribution of the overlap over {'all ' if 2 * pairs == rows * (rows - 1) else ''}"
-        f"{pairs:,} pairs of {rows:,} configurations: mean {about['mean']:.4f}, standard deviation {about['std']:.4f}. "
+        f"{pairs:,} pairs of {rows:,} configurations: mean {about['mean']:.4f}, standard "
+        f"deviation {about['std']:.4f}. "
     )
     if np.isfinite(about["independent_std"]):
         caption += (
