@@ -104,7 +104,7 @@ def run(
     dataset = load_dataset(spec.dataset)
     store = place / "ensemble.zarr"
     timed("sample", lambda: sample(spec, store, address=address, workers=workers, style=style))
-    (place / "spec.yaml").write_text(as_yaml(spec))
+    (place / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
     timed("verify", lambda: _verify(store))
     ensemble = open_ensemble(store)
     steps, left_out = _study(spec, ensemble, landscape)

@@ -10,6 +10,7 @@ import base64
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +26,7 @@ from lsg_ray.report.figures.inputs import inputs_section
 from lsg_ray.report.figures.training import training_section
 from lsg_ray.report.section import Section
 from lsg_ray.report.study import Outcomes, label, sources, study_sections
-from lsg_ray.spec import Spec
-from lsg_ray.spec import as_yaml as spec_as_yaml
-from lsg_ray.spec.reading import Dumper
+from lsg_ray.spec import Spec, as_yaml
 
 PAGE = "report.html"
 
@@ -177,20 +176,6 @@ def _embedded(png: bytes | None) -> dict[str, Any]:
     return {"url": url, "width": width // 2, "height": height // 2}
 
 
-class _Dumper(Dumper):
-    """Blocks for sections, lists on one line."""
-
-
-_Dumper.add_representer(
-    list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, True)
-)
-
-
-def as_yaml(spec: Spec) -> str:
-    """Return a specification as YAML that `lsg_ray.spec.load_spec` reads back the same."""
-    return spec_as_yaml(spec, _Dumper, allow_unicode=True, width=88)
-
-
 def summary(ensemble: Ensemble) -> list[Entry]:
     """Return the table at the head of the page, from the ledger."""
     info, spec = ensemble.info(), ensemble.spec
@@ -260,9 +245,7 @@ def provenance(ensemble: Ensemble, steps: Outcomes) -> list[Entry]:
         Entry("Seed", str(ensemble.spec.ensemble.seed)),
         Entry("Data hash", info["dataset_hash"], code=True),
         *(
-            Entry(
-                label(name, step), f"{_origin(step.result.attrs)}. {sources({name: step})}".strip()
-            )
+            Entry(label(name, step), _origin(step.result.attrs, sources({name: step})))
             for name, step in steps.items()
             if step.result is not None
         ),
@@ -270,19 +253,15 @@ def provenance(ensemble: Ensemble, steps: Outcomes) -> list[Entry]:
     ]
 
 
-def _origin(about: Mapping[Any, Any]) -> str:
-    found = []
-    if "complete_configurations" in about:
-        used = f"{about['configurations']:,} of " if "configurations" in about else ""
-        found.append(f"{used}{about['complete_configurations']:,} configurations")
-    for key, text in (
-        ("where", "where {}"),
-        ("seed", "seed {}"),
-        ("package_version", "lsg-ray {}"),
-    ):
+def _origin(about: Mapping[Any, Any], read: str) -> str:
+    """Return what attributes, which may be anybody's, tell, and what was read."""
+    rows = [about[name] for name in ("configurations", "complete_configurations") if name in about]
+    counts = " of ".join(f"{n:,}" if isinstance(n, Integral) else str(n) for n in rows)
+    found = [f"{counts} configurations"] if "complete_configurations" in about else []
+    for key, word in (("where", "where"), ("seed", "seed"), ("package_version", "lsg-ray")):
         if about.get(key) not in ("", None):
-            found.append(text.format(about[key]))
-    return ", ".join(found) or "no record"
+            found.append(f"{word} {about[key]}")
+    return "; ".join(text for text in (", ".join(found), read.rstrip(".")) if text) or "no record"
 
 
 def notes(ensemble: Ensemble, dataset: Dataset) -> list[str]:

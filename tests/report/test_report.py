@@ -16,7 +16,6 @@ from lsg_ray.errors import InputError, StoreError
 from lsg_ray.report import page
 from lsg_ray.report.figures.accuracy import rejected_counts
 from lsg_ray.report.page import (
-    as_yaml,
     ensemble_sections,
     notes,
     provenance,
@@ -27,7 +26,7 @@ from lsg_ray.report.page import (
 from lsg_ray.report.section import Section
 from lsg_ray.report.study import study_sections
 from lsg_ray.report.style import render
-from lsg_ray.spec import Spec, parse_spec
+from lsg_ray.spec import Spec, as_yaml, parse_spec
 from lsg_ray.spec.study import Outcome, parse_study
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
