@@ -285,6 +285,6 @@ STAGE = Stage(
     hidden={"cavity"}, unit="sweeps",
     figures=[
         Figure("lsg_ray.report.figures.entropy_landscape:thermo_figure",
-               "Entropy by the heat capacity", "thermo_caption", together=6)
+               "Entropy by the heat capacity", "thermo_caption", together=8)
     ],
 )  # fmt: skip

@@ -407,13 +407,13 @@ STAGE = Stage(
     "interpolate", interpolate, reads={"solutions": SOLUTIONS, "other": SOLUTIONS}, summary=_shown,
     figures=[
         Figure("lsg_ray.report.figures.loss_landscape:interpolation_figure",
-               "Paths between solutions", "interpolation_caption", together=6)
+               "Paths between solutions", "interpolation_caption", together=7)
     ],
 )  # fmt: skip
 SWAPS = Stage(
     "swaps", swap_barriers, reads={"solutions": SOLUTIONS}, summary=_shown_swaps,
     figures=[
         Figure("lsg_ray.report.figures.loss_landscape:swaps_figure", "Permuted copies",
-               "swaps_caption", together=4)
+               "swaps_caption", together=7)
     ],
 )  # fmt: skip
