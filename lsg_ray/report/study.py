@@ -95,11 +95,11 @@ def _short(name: str, steps: Outcomes) -> str:
 
 def sources(steps: Outcomes) -> str:
     """Return which other steps these read, as text."""
-    read: dict[str, list[str]] = {}
+    read: dict[str, dict[str, None]] = {}
     for one in steps.values():
         for argument, source in (one.step.inputs if one.step is not None else {}).items():
             if source not in (None, ENSEMBLE, argument):
-                read.setdefault(argument, []).append(str(source))
+                read.setdefault(argument, {})[str(source)] = None
     return " ".join(f"{name.capitalize()}: {', '.join(of)}." for name, of in read.items())
 
 

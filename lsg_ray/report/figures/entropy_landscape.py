@@ -83,11 +83,12 @@ def scan_caption(scans: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
         f"gap {scan.attrs['hysteresis']:.2g}"
         for name, scan in scans.items()
     )
-    count = next(iter(scans.values())).sizes["reference"]
+    first = next(iter(scans.values()))
+    groups = " of low, medium and high energy" if "group" in first.coords else ""
     share = min(scan.attrs["converged"] for scan in scans.values())
     caption = (
         "A field x draws configurations towards a reference; d is their distance to it, s the "
-        f"entropy per weight, for {count} references of low, medium and high energy (thin) and "
+        f"entropy per weight, for {first.sizes['reference']} references{groups} (thin) and "
         f"their mean. {told}; ln 2 = {np.log(2):.4f}; the gap is the largest between the two "
         "directions. "
     ) + (
