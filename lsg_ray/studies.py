@@ -9,9 +9,8 @@ paths, permuted copies, curvature, clusters, and overlaps beside those of the SK
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
-
-from pydantic import BaseModel, ConfigDict
 
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.networks.alignment import ALIGNMENTS
@@ -19,10 +18,9 @@ from lsg_ray.spec.study import Step, parse_study
 from lsg_ray.statistics.maps import FEWEST as FEWEST_POINTS
 
 
-class IsingStudy(BaseModel):
+@dataclass(frozen=True)
+class IsingStudy:
     """Sizes of the study of ±1 weights."""
-
-    model_config = ConfigDict(frozen=True)
 
     #: Configurations, at least, and weights, at most: a model has N² couplings.
     fewest: int = 50
@@ -44,10 +42,9 @@ class IsingStudy(BaseModel):
     draws: int = 100
 
 
-class SolutionStudy(BaseModel):
+@dataclass(frozen=True)
+class SolutionStudy:
     """Sizes of the study of real weights."""
-
-    model_config = ConfigDict(frozen=True)
 
     #: Solutions, at least: overlaps need four beside the one that others are matched to.
     fewest: int = 5
