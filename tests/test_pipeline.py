@@ -209,8 +209,8 @@ def test_report__of_a_kept_result_that_is_not_ours_says_so_in_its_section(tmp_pa
     place = tmp_path / "r" / "overlaps.zarr"
     with xarray.open_zarr(place) as opened:
         found = opened.load()
-    del found.attrs["independent_std"]
+    del found.attrs["mean"]
     save_result(found, place, overwrite=True)
     page = pipeline.report(tmp_path / "r").read_text(encoding="utf-8")
-    assert "No figure: KeyError: &#39;independent_std&#39;." in page
+    assert "No figure: KeyError: &#39;mean&#39;." in page
     assert page.count("<figure>") == 6  # of all else

@@ -178,6 +178,15 @@ def test_views_are_named(ensemble, digits):
     assert labels == ["Store", "Format", "Seed", "Data hash", *steps, "Page"]
 
 
+def test_attributes_of_others__are_shown_as_they_are(ensemble):
+    steps = measured(ensemble)
+    about = {"complete_configurations": "many", "configurations": [1], "seed": {"a": 1}}
+    steps["overlaps"].result.attrs = about
+    told = {entry.label: entry.value for entry in provenance(ensemble, steps)}
+    assert told["overlaps"] == "[1] of many configurations, seed {'a': 1}"
+    assert told["moments"].startswith("120 configurations, lsg-ray ")
+
+
 def test_rejected_trials_come_from_the_ledger(ensemble):
     counts = rejected_counts(ensemble)
     assert counts.sum() == ensemble.info()["trials"] - ensemble.n_rows == 27
