@@ -25,36 +25,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import xarray
+from typing import Any, TypeVar
 
 from lsg_ray.arrays import public
 from lsg_ray.cluster.dask import dask_session
 from lsg_ray.cluster.progress import Style
 from lsg_ray.cluster.sample import sample
-from lsg_ray.datasets import Dataset, load_dataset
+from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.verify import verify
-from lsg_ray.errors import InputError, LsgError, StoreError
+from lsg_ray.errors import InputError, StoreError
 from lsg_ray.places import expanded, refuse_file_name
 from lsg_ray.results.saving import check_target
 from lsg_ray.spec import Spec, as_yaml, load_spec
-from lsg_ray.stages import stage_of
+from lsg_ray.spec.study import Outcome, Step
 from lsg_ray.studies import default_study
-from lsg_ray.study import Outcome, run_study
-
-if TYPE_CHECKING:
-    from lsg_ray.report.landscape import Survey
-    from lsg_ray.report.solutions import Survey as SolutionSurvey
+from lsg_ray.study import run_study
 
 Result = TypeVar("Result")
 
-#: Steps that a report computes where they are missing, in seconds.
-STATISTICS = ("moments", "overlaps", "distances", "map")
+#: Stages that a report runs where their results are missing, in seconds.
+QUICK = ("moments", "overlaps", "node-distances", "embed")
 
 
 @public
@@ -86,10 +79,9 @@ def run(
     Returns
     -------
     dict
-        The ensemble's `info`, the path of the ``report``, the ``landscape`` (verdict, hysteresis
-        and entropy by part), and ``stage_seconds``; of a specification with a ``study``, in place
-        of the landscape, ``study`` (what is shown of each step, or why it ``failed``) and
-        ``failed``, the names of those.
+        The ensemble's `info`, the path of the ``report``, ``study`` (what is shown of each step,
+        or why it has ``failed`` or was ``left_out``), ``failed``, the names of those, and
+        ``stage_seconds``.
 
     Raises
     ------
@@ -107,35 +99,32 @@ def run(
         timings[stage] = round(time.perf_counter() - began, 3)
         return result
 
+    from lsg_ray.report.page import write_report
+
     dataset = load_dataset(spec.dataset)
     store = place / "ensemble.zarr"
     timed("sample", lambda: sample(spec, store, address=address, workers=workers, style=style))
-    (place / "spec.yaml").write_text(as_yaml(spec))
+    (place / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
     timed("verify", lambda: _verify(store))
     ensemble = open_ensemble(store)
-    default = default_study(ensemble, landscape)
-    steps = default.steps if spec.study is None else spec.study
+    steps, left_out = _study(spec, ensemble, landscape)
     with dask_session(address, workers or None):
-        outcomes = run_study(steps, ensemble, place, threads=workers or None, say=say)
-    timings |= {name: outcome.seconds for name, outcome in outcomes.items()}
-    found: dict[str, Any]
-    if spec.study is not None:
-        page = timed("report", lambda: _study_report(place, ensemble, dataset, outcomes))
-        found = {
-            "study": _told(outcomes),
-            "failed": [name for name, outcome in outcomes.items() if outcome.result is None],
-        }
-    else:
-        page, told = timed("report", lambda: _default_report(
-            place, ensemble, dataset, outcomes, default.reason))  # fmt: skip
-        found = {"landscape": told}
-    return {**ensemble.info(), "report": str(page), **found, "stage_seconds": timings}
+        outcomes = run_study(steps, ensemble, place, threads=workers or None, say=say) | left_out
+    timings |= {name: outcomes[name].seconds for name in steps}
+    page = timed("report", lambda: write_report(place, ensemble, dataset, outcomes))
+    return {
+        **ensemble.info(),
+        "report": str(page),
+        "study": {name: outcome.shown() for name, outcome in outcomes.items()},
+        "failed": [name for name, outcome in outcomes.items() if outcome.failed],
+        "stage_seconds": timings,
+    }
 
 
 def report(folder: str | os.PathLike[str]) -> Path:
     """Measure the ensemble of a run's folder again and write its report anew.
 
-    Of the landscape, what was computed for the same ensemble is shown.
+    Of models and landscapes, what was computed for the same ensemble is shown.
 
     Raises
     ------
@@ -147,38 +136,28 @@ def report(folder: str | os.PathLike[str]) -> Path:
         raise InputError(
             f"{place} holds no ensemble.zarr; make one with: lsg run SPEC --out {place}"
         )
+    from lsg_ray.report.page import write_report
+
     ensemble = open_ensemble(place / "ensemble.zarr")
+    given = place / "spec.yaml"
+    spec = load_spec(given) if given.is_file() else ensemble.spec
     dataset = load_dataset(ensemble.spec.dataset, download=False)
-    given = load_spec(place / "spec.yaml").study if (place / "spec.yaml").is_file() else None
-    if given is not None:
-        with _of_others(place):
-            outcomes = run_study(given, ensemble, place, only_cached=set(given))
-            return _study_report(place, ensemble, dataset, outcomes)
-    known = "model-full.zarr" if ensemble.binary else "walks.zarr"
-    default = default_study(ensemble, (place / known).is_dir())
-    with _of_others(place):
-        slow = {name for name in default.steps if name not in STATISTICS}
-        outcomes = run_study(default.steps, ensemble, place, only_cached=slow)
-        return _default_report(place, ensemble, dataset, outcomes, default.reason)[0]
+    steps, left_out = _study(spec, ensemble, True)
+    slow = {name for name, step in steps.items() if step.stage not in QUICK}
+    if spec.study is None and not any((place / f"{name}.zarr").is_dir() for name in slow):
+        steps, left_out = _study(spec, ensemble, False)
+    outcomes = run_study(steps, ensemble, place, only_cached=slow)
+    return write_report(place, ensemble, dataset, outcomes | left_out)
 
 
-@contextmanager
-def _of_others(place: Path) -> Iterator[None]:
-    """Tell in one line that a kept result, which somebody else may have made, is not as ours are.
-
-    Raises
-    ------
-    StoreError
-        An attribute or array is missing, or is of another type.
-    """
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        fault = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        raise StoreError(
-            f"{place}: a kept result does not hold what the report shows ({fault}); delete the "
-            "results beside ensemble.zarr, or give lsg run a new folder"
-        ) from error
+def _study(
+    spec: Spec, ensemble: Ensemble, landscape: bool
+) -> tuple[dict[str, Step], dict[str, Outcome]]:
+    """Return the steps of a specification or else those by default, and what these leave out."""
+    if spec.study is not None:
+        return spec.study, {}
+    steps, left_out = default_study(ensemble, landscape)
+    return steps, {name: Outcome(None, None, reason) for name, reason in left_out.items()}
 
 
 def _check_folder(spec: Spec, place: Path, given: str) -> None:
@@ -204,115 +183,3 @@ def _verify(store: Path) -> None:
             f"{store} is damaged ({len(found.findings)} findings); "
             f"run: lsg verify --repair {store}, then this command again"
         )
-
-
-def _study_report(
-    place: Path, ensemble: Ensemble, dataset: Dataset, outcomes: Mapping[str, Outcome]
-) -> Path:
-    from lsg_ray.report.page import write_study_report
-    from lsg_ray.report.study import Shown
-
-    shown = [
-        Shown(name, stage_of(outcome.step.stage), outcome.result, outcome.reason)
-        for name, outcome in outcomes.items()
-    ]
-    return write_study_report(place, ensemble, dataset, shown)
-
-
-def _told(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
-    """Return what is printed of each step."""
-    return {
-        name: {"failed": outcome.reason}
-        if outcome.result is None
-        else stage_of(outcome.step.stage).shown(outcome.result)
-        for name, outcome in outcomes.items()
-    }
-
-
-Results = Mapping[str, xarray.Dataset]
-
-
-def _default_report(
-    place: Path,
-    ensemble: Ensemble,
-    dataset: Dataset,
-    outcomes: Mapping[str, Outcome],
-    reason: str,
-) -> tuple[Path, dict[str, Any]]:
-    """Write the report of a study by default; return its path, and what is told of the run."""
-    from lsg_ray.report.page import write_report, write_solutions_report
-
-    found = {name: one.result for name, one in outcomes.items() if one.result is not None}
-    lacking = {name: one.reason for name, one in outcomes.items() if one.result is None}
-    if ensemble.binary:
-        for name in STATISTICS:
-            if name in lacking:
-                raise LsgError(f"{name}: {lacking[name]}")
-        survey = reason or _signs(found, lacking)
-        page = write_report(
-            place, ensemble, dataset, landscape=survey, map_=found.get("map"),
-            **{name: found.get(name) for name in ("moments", "overlaps", "distances")},
-        )  # fmt: skip
-        return page, {} if isinstance(survey, str) else _verdicts(survey)
-    solutions = reason or _solutions(found, lacking)
-    page = write_solutions_report(place, ensemble, dataset, solutions)
-    return page, {} if isinstance(solutions, str) else _measures(solutions)
-
-
-def _of_parts(found: Results, kind: str) -> dict[str, xarray.Dataset]:
-    """Return results KIND-PART by part."""
-    return {n.removeprefix(f"{kind}-"): r for n, r in found.items() if n.startswith(f"{kind}-")}
-
-
-def _signs(found: Results, lacking: Mapping[str, str]) -> Survey | str:
-    """Return the landscape of ±1 weights; or why there is none."""
-    from lsg_ray.report.landscape import Survey
-
-    for name in ("model-full", "cavity-full", "scan-full", "iso", "tap", "dynamics"):
-        if name in lacking:
-            return f"No model: {lacking[name]}."
-    cavity = _of_parts(found, "cavity")
-    return Survey(
-        _of_parts(found, "model"),
-        {name: model.attrs["rms_C_method"] for name, model in cavity.items()},
-        _of_parts(found, "scan"), _of_parts(found, "thermo"), found["iso"], found["tap"],
-        found["dynamics"],
-        {n.removeprefix("model-"): why for n, why in lacking.items() if n.startswith("model-")},
-    )  # fmt: skip
-
-
-def _solutions(found: Results, lacking: Mapping[str, str]) -> SolutionSurvey | str:
-    """Return the landscape of real weights; or why there is none."""
-    from lsg_ray.report.solutions import Survey
-
-    for name, why in lacking.items():
-        return f"No {name}: {why}."
-    glass = _of_parts(found, "sk")
-    return Survey(
-        found["walks"], found["constrained"], _of_parts(found, "paths"), found["swaps"],
-        found["curvature"], found["surface"], _of_parts(found, "clusters"), found["replicas"],
-        {f"SK {g.attrs['n_weights']}, T = {name}": g for name, g in glass.items()},
-    )  # fmt: skip
-
-
-def _measures(walked: SolutionSurvey) -> dict[str, Any]:
-    from lsg_ray.landscape.censored import survival_of
-
-    return {
-        "flat_width": {
-            sigma: one._asdict() for sigma, one in survival_of(walked.walks, "flat_width").items()
-        },
-        "barrier": {
-            name: float(path["train_barrier"].mean()) for name, path in walked.paths.items()
-        },
-        "top_eigenvalue": walked.curvature.attrs["top_eigenvalue_mean"],
-        "trace": walked.curvature.attrs["trace_mean"],
-        "distance": {name: found.attrs["mean"] for name, found in walked.clusters.items()},
-    }
-
-
-def _verdicts(survey: Survey) -> dict[str, Any]:
-    return {
-        name: {key: scan.attrs[key] for key in ("verdict", "hysteresis", "s0", "converged")}
-        for name, scan in survey.scans.items()
-    }

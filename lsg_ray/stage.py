@@ -72,23 +72,33 @@ class Figure:
     title
         Heading of its section in a report.
     caption
-        ``module:function`` of a Dataset that returns the caption and what the figure shows, for
+        Function beside it, of the same, that returns the caption and what the figure shows, for
         who cannot see it; both as text.
     together
-        Whether results of several parts go into one figure: ``draw`` takes them by name.
+        Most results that go into one figure, where these are shown side by side: functions take
+        them by name.
     """
 
     draw: str
-    title: str = ""
+    title: str
     caption: str = ""
-    together: bool = False
+    together: int = 0
 
     def drawn(self, results: Mapping[str, xarray.Dataset]) -> Any:
         """Return the figure of results by name."""
-        function = loaded(self.draw)
+        return loaded(self.draw)(self._given(results))
+
+    def captioned(self, results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+        """Return the caption, and the text in place of the figure."""
+        found: tuple[str, str] = loaded(f"{self.draw.partition(':')[0]}:{self.caption}")(
+            self._given(results)
+        )
+        return found
+
+    def _given(self, results: Mapping[str, xarray.Dataset]) -> Any:
         if self.together:
-            return function({name or "model": result for name, result in results.items()})
-        return function(next(iter(results.values())))
+            return {name or "model": result for name, result in results.items()}
+        return next(iter(results.values()))
 
 
 class Config(BaseModel):

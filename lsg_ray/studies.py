@@ -9,9 +9,8 @@ paths, permuted copies, curvature, clusters, and overlaps beside those of the SK
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
-
-from pydantic import BaseModel, ConfigDict
 
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.networks.alignment import ALIGNMENTS
@@ -19,10 +18,9 @@ from lsg_ray.spec.study import Step, parse_study
 from lsg_ray.statistics.maps import FEWEST as FEWEST_POINTS
 
 
-class IsingStudy(BaseModel):
+@dataclass(frozen=True)
+class IsingStudy:
     """Sizes of the study of ±1 weights."""
-
-    model_config = ConfigDict(frozen=True)
 
     #: Configurations, at least, and weights, at most: a model has N² couplings.
     fewest: int = 50
@@ -44,10 +42,9 @@ class IsingStudy(BaseModel):
     draws: int = 100
 
 
-class SolutionStudy(BaseModel):
+@dataclass(frozen=True)
+class SolutionStudy:
     """Sizes of the study of real weights."""
-
-    model_config = ConfigDict(frozen=True)
 
     #: Solutions, at least: overlaps need four beside the one that others are matched to.
     fewest: int = 5
@@ -73,11 +70,15 @@ class SolutionStudy(BaseModel):
     sk_replicas: int = 32
 
 
+#: Why there is no landscape where none was wanted.
+SKIPPED = "Not computed for this report."
+
+
 class Default(NamedTuple):
-    """A study by default: its steps, and why those of the landscape are not among them, if so."""
+    """A study by default: its steps, and by name why others are not among them."""
 
     steps: dict[str, Step]
-    reason: str
+    left_out: dict[str, str]
 
 
 def default_study(
@@ -109,15 +110,18 @@ def _of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy) -> Default:
         "overlaps": {"configurations": size.overlapping},
         "distances": {"stage": "node-distances"},
     }
+    left_out = {}
     if ensemble.n_rows >= FEWEST_POINTS:
         steps["map"] = {"stage": "embed", "configurations": size.points, "starts": True}
-    reason = "" if landscape else "Not computed for this report."
+    else:
+        left_out["map"] = _too_few(FEWEST_POINTS, "configurations", ensemble)
+    reason = "" if landscape else SKIPPED
     if ensemble.n_rows < size.fewest:
-        reason = f"Needs at least {size.fewest} configurations; there are {ensemble.n_rows:,}."
+        reason = _too_few(size.fewest, "configurations", ensemble)
     elif ensemble.n_weights > size.largest:
         reason = f"Models of up to {size.largest:,} weights; there are {ensemble.n_weights:,}."
     if reason:
-        return Default(parse_study(steps), reason)
+        return Default(parse_study(steps), {**left_out, "entropy landscape": reason})
     parts = list(ensemble.spec.network.parts)
     fit = {"stage": "fit", "moments": "moments"}
     for part in [*(parts if len(parts) > 1 else []), "full"]:
@@ -140,15 +144,14 @@ def _of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy) -> Default:
         "tap": {"model": "cavity-full", "starts": size.starts},
         "dynamics": {"stage": "mc", "model": "model-full", "count": size.references},
     }  # fmt: skip
-    return Default(parse_study(steps), "")
+    return Default(parse_study(steps), left_out)
 
 
 def _of_solutions(ensemble: Ensemble, landscape: bool, size: SolutionStudy) -> Default:
     count = ensemble.n_rows
-    if not landscape:
-        return Default({}, "Not computed for this report.")
-    if count < size.fewest:
-        return Default({}, f"Needs at least {size.fewest} solutions; there are {count:,}.")
+    if not landscape or count < size.fewest:
+        reason = _too_few(size.fewest, "solutions", ensemble) if landscape else SKIPPED
+        return Default({}, {"loss landscape": reason})
     first = int(ensemble.column("configuration")[0])
     steps: dict[str, Any] = {
         "walks": {
@@ -180,4 +183,8 @@ def _of_solutions(ensemble: Ensemble, landscape: bool, size: SolutionStudy) -> D
             for temperature in size.sk_temperatures
         },
     }  # fmt: skip
-    return Default(parse_study(steps), "")
+    return Default(parse_study(steps), {})
+
+
+def _too_few(fewest: int, what: str, ensemble: Ensemble) -> str:
+    return f"Needs at least {fewest} {what}; there are {ensemble.n_rows:,}."

@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import xarray
 
@@ -22,7 +22,7 @@ from lsg_ray.errors import InputError, LsgError, out_of_memory
 from lsg_ray.results.pieces import forget_pieces, pieces_of, results_version
 from lsg_ray.results.saving import read_kept, save_result
 from lsg_ray.spec.study import ENSEMBLE as SAMPLED
-from lsg_ray.spec.study import Step
+from lsg_ray.spec.study import Outcome, Step
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, MODEL, SOLUTIONS, Config, Kind, Stage
 from lsg_ray.stages import stage_of
 from lsg_ray.typing import Progress
@@ -131,19 +131,6 @@ def _configurations(place: str, view: Mapping[str, Any]) -> Any:
     if view.get("canonical"):
         raise InputError(f"{place}: --canonical takes stores only; their networks are known")
     return read_array(place)
-
-
-class Outcome(NamedTuple):
-    """What became of a step: its result, or the reason why there is none; seconds that it took.
-
-    cached: whether the result is of an earlier run.
-    """
-
-    step: Step
-    result: xarray.Dataset | None
-    reason: str
-    seconds: float
-    cached: bool
 
 
 def run_study(

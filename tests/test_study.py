@@ -14,9 +14,10 @@ from lsg_ray.cluster.request import plan_job
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError, SpecError
 from lsg_ray.pipeline import report, run
-from lsg_ray.report.study import Shown, study_sections
+from lsg_ray.report.study import study_sections
 from lsg_ray.spec import Spec, as_yaml, load_spec, parse_spec
 from lsg_ray.spec.study import parse_study
+from lsg_ray.stage import loaded
 from lsg_ray.stages import STAGES, all_stages, stage_of
 from lsg_ray.study import run_study, step_key
 from tests.ensemble.mixture import synthetic
@@ -53,6 +54,9 @@ def test_every_stage__is_declared_as_its_list_says():
             assert field.is_required() or stage.options({}) is not None
         for figure in stage.figures:
             assert figure.title
+            assert callable(loaded(figure.draw))
+            module = figure.draw.partition(":")[0]
+            assert not figure.caption or callable(loaded(f"{module}:{figure.caption}"))
 
 
 def test_order_and_inputs__follow_from_what_steps_read(spec):
@@ -188,9 +192,9 @@ def test_equal_views__have_one_key():
 def test_figure_that_cannot_be_drawn__is_said_in_its_section(tmp_path):
     synthetic(tmp_path / "s.zarr", 20, 300)
     study = parse_study({"fit": {"method": "bp", "verify": False}})
-    found = run_study(study, open_ensemble(tmp_path / "s.zarr"), tmp_path)["fit"]
-    (one,) = study_sections([Shown("fit", stage_of("fit"), found.result, "")])
+    (one,) = study_sections(run_study(study, open_ensemble(tmp_path / "s.zarr"), tmp_path))
     assert "No figure" in one.reason
+    assert "method: bp" in one.reason
 
 
 # Stages of another package: a statistic and a protocol, one file each.
@@ -227,9 +231,13 @@ TOY = {
             return drawn
 
 
+        def caption(found):
+            return f"On average {found.attrs['mean']:.2f} weights are +1.", "A histogram."
+
+
         STAGE = Stage(
             "toy-plus", plus, reads={"ensemble": ENSEMBLE}, summary=("mean",),
-            figures=[Figure("toy_statistic:figure", "Weights that are +1")],
+            figures=[Figure("toy_statistic:figure", "Weights that are +1", "caption")],
         )
     ''',
     "toy_protocol.py": '''
@@ -347,7 +355,9 @@ def test_stages_of_another_package(installed, tmp_path):
     told = json.loads(installed("run", "toy.yaml", "--out", "run", "--workers", 0, "--json"))
     assert told["failed"] == []
     assert told["study"]["strong"]["mean"] > told["study"]["toy-plus"]["mean"]
-    assert "Weights that are +1" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Weights that are +1: strong" in page
+    assert f"On average {told['study']['toy-plus']['mean']:.2f} weights are +1." in page
     model = xarray.open_zarr(tmp_path / "run" / "alone.zarr")
     m = xarray.open_zarr(tmp_path / "run" / "alone.zarr")["m_data"].values
     np.testing.assert_allclose(model["h"], np.arctanh(m) / 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,9 @@ import click
 from lsg_ray.cli.output import as_json, cell, percent, print_result, say, show, table
 from lsg_ray.cli.places import PLACE, refuse_overlap
 from lsg_ray.errors import InputError
+
+#: Characters of what is printed of a step; all is in the report, and in --json.
+LONGEST_LINE = 200
 
 
 def spec_options(command: Callable) -> Callable:
@@ -45,26 +49,13 @@ def run(spec: str, out: str, landscape: bool, as_json: bool, **options: Any) -> 
     result = run(
         specification, out, landscape=landscape, say=say(as_json), **where_to_run(options, as_json)
     )
-    if "study" in result:
-        verdicts = [f"{name}: {cell(found)}" for name, found in result["study"].items()]
-    else:
-        verdicts = [_told(name, found) for name, found in result["landscape"].items()]
-    print_result(result, as_json, "\n".join([*verdicts, f"report: {result['report']}"]))
-    if failed := result.get("failed"):
+    lines = [f"{name}: {cell(shown)}" for name, shown in result["study"].items()]
+    told = [textwrap.shorten(line, LONGEST_LINE, placeholder=" ...") for line in lines]
+    print_result(result, as_json, "\n".join([*told, f"report: {result['report']}"]))
+    if failed := result["failed"]:
         show(f"lsg: {len(failed)} of {len(result['study'])} steps failed: {', '.join(failed)}; "
              "what is finished is kept: run the same command again", err=True)  # fmt: skip
         sys.exit(1)
-
-
-def _told(name: str, found: Any) -> str:
-    if isinstance(found, dict) and "verdict" in found:
-        return f"{name}: {found['verdict']}, s = {found['s0']:.4f}"
-    if name == "flat_width":
-        from lsg_ray.landscape.censored import Survival, told
-
-        widths = [f"{told(Survival(**one))} at σ = {sigma}" for sigma, one in found.items()]
-        return f"flat width: {', '.join(widths)}"
-    return f"{name.replace('_', ' ')}: {cell(found)}"
 
 
 @click.command()

@@ -190,8 +190,10 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
     named_by_options = [given[name] for name in stage.places]
     inputs = [*beside, *named_by_options, *(place for job in jobs for place in job.inputs.values())]
     check_outputs([*named, figure_at(figure)], inputs, given["overwrite"])
-    if figure is not None and len(jobs) > 1 and not stage.figures[0].together:
-        raise InputError("--figure given with several parts; draw one at a time")
+    if figure is not None:
+        shown, most = len(jobs) + len(beside), max(stage.figures[0].together, 1)
+        if shown > most:
+            raise InputError(f"--figure of {shown} results; it shows {most}: draw fewer at a time")
     results = {}
     with (
         dask_session(given["address"], given["workers"]),

@@ -566,7 +566,8 @@ _METHODS: dict[str, Callable[..., Fitted]] = {
 STAGE = Stage(
     "fit", fit_model, reads={"moments": MOMENTS}, makes="model", unit="steps",
     figures=[
-        Figure("lsg_ray.report.figures.reconstruction:reconstruction_figure", "Effective model")
+        Figure("lsg_ray.report.figures.reconstruction:models_figure", "Effective Ising model",
+               "models_caption", together=12)
     ],
     summary=("method", "converged", "reason", "delta", "rms_m", "rms_C", "noise_C", "frozen",
              "duplicates", "moments_change"),

@@ -347,5 +347,8 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "mc", relax, reads={"model": MODEL, "references": REFERENCES}, summary=_shown, hidden={"task"},
-    figures=[Figure("lsg_ray.report.figures.landscape:dynamics_figure", "Dynamics")],
+    figures=[
+        Figure("lsg_ray.report.figures.entropy_landscape:dynamics_figure", "Monte Carlo dynamics",
+               "dynamics_caption")
+    ],
 )  # fmt: skip

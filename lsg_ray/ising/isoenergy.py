@@ -478,5 +478,8 @@ class _Walk:
 
 STAGE = Stage(
     "iso-energy", iso_energy, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
-    figures=[Figure("lsg_ray.report.figures.landscape:iso_figure", "Constant energy")],
+    figures=[
+        Figure("lsg_ray.report.figures.entropy_landscape:iso_figure", "At constant energy",
+               "iso_caption")
+    ],
 )  # fmt: skip

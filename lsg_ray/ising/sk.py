@@ -31,7 +31,7 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.replicas import choose_ladder, draw_replicas
 from lsg_ray.ising.tempering import Progress
 from lsg_ray.rng import Stream, generator, seed_sequence
-from lsg_ray.stage import Stage
+from lsg_ray.stage import Figure, Stage
 from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
 from lsg_ray.typing import Numbers, Positive, Seed
 
@@ -260,7 +260,8 @@ def sk_overlaps(
     if temperature not in drawn:
         raise InputError(f"temperature {temperature:g} given; {brief(drawn)} are drawn")
     spins = _drawn(n, tuple(drawn), replicas, seed, threads)[drawn.index(temperature)]
-    return replica_overlaps(spins, flip="symmetric", bins=lattice_edges(n))
+    found = replica_overlaps(spins, flip="symmetric", bins=lattice_edges(n))
+    return found.assign_attrs(source=f"SK {n}, T = {temperature:g}")
 
 
 @lru_cache(maxsize=1)
@@ -276,4 +277,8 @@ def _drawn(
 STAGE = Stage(
     "sk", sk_overlaps, reads={},
     summary=("replicas", "n_weights", "n_pairs", "modes", "modes_p_value"),
+    figures=[
+        Figure("lsg_ray.report.figures.rsb:replicas_figure", "Overlaps and ultrametricity",
+               "replicas_caption", together=6)
+    ],
 )  # fmt: skip

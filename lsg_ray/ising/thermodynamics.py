@@ -284,6 +284,7 @@ STAGE = Stage(
     "thermo", thermodynamics, reads={"model": MODEL, "reference": REFERENCES}, summary=_shown,
     hidden={"cavity"}, unit="sweeps",
     figures=[
-        Figure("lsg_ray.report.figures.landscape:thermo_figure", "Heat capacity", together=True)
+        Figure("lsg_ray.report.figures.entropy_landscape:thermo_figure",
+               "Entropy by the heat capacity", "thermo_caption", together=8)
     ],
 )  # fmt: skip

@@ -240,5 +240,8 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "flatness", flatness, reads={"solutions": SOLUTIONS}, summary=_shown, hidden={"side"},
-    figures=[Figure("lsg_ray.report.figures.terrain:flatness_figure", "Curvature")],
+    figures=[
+        Figure("lsg_ray.report.figures.loss_landscape:flatness_figure", "Curvature",
+               "flatness_caption")
+    ],
 )  # fmt: skip

@@ -120,5 +120,8 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "surface", loss_surface, reads={"solutions": SOLUTIONS}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.terrain:surface_figure", "Loss surface")],
+    figures=[
+        Figure("lsg_ray.report.figures.loss_landscape:surface_figure", "Loss surface",
+               "surface_caption")
+    ],
 )  # fmt: skip

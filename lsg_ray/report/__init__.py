@@ -1,7 +1,8 @@
 """The report: figures fit for a paper, and one page of HTML that opens anywhere, offline.
 
-From bottom to top: `style` is how figures look, `figures` holds one file per figure, `sections`
-chooses and captions them, `page` writes the folder (`lsg_ray.report.page.write_report`).
+From bottom to top: `style` is how figures look, `figures` holds them with their captions, `study`
+makes sections of the steps of a study, `page` writes the folder
+(`lsg_ray.report.page.write_report`).
 """
 
 from lsg_ray.report.backend import load_matplotlib

@@ -8,30 +8,25 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import xarray
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from numpy.typing import ArrayLike
 
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.owned import staging
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.places import expanded
-from lsg_ray.report.landscape import TITLES, Survey, landscape_sections
+from lsg_ray.report.figures.accuracy import SETS, accuracy_section
+from lsg_ray.report.figures.inputs import inputs_section
+from lsg_ray.report.figures.training import training_section
 from lsg_ray.report.section import Section
-from lsg_ray.report.sections import SETS, inputs_section, rejected_counts, sections
-from lsg_ray.report.solutions import TITLES as SOLUTION_TITLES
-from lsg_ray.report.solutions import Survey as SolutionSurvey
-from lsg_ray.report.solutions import solution_sections
-from lsg_ray.report.study import Shown, study_sections
-from lsg_ray.spec import Spec
-from lsg_ray.spec import as_yaml as spec_as_yaml
-from lsg_ray.spec.reading import Dumper
+from lsg_ray.report.study import Outcomes, label, sources, study_sections
+from lsg_ray.spec import Spec, as_yaml
 
 PAGE = "report.html"
 
@@ -45,16 +40,7 @@ class Entry(NamedTuple):
 
 
 def write_report(
-    folder: str | os.PathLike[str],
-    ensemble: Ensemble,
-    dataset: Dataset,
-    *,
-    moments: xarray.Dataset | None,
-    overlaps: xarray.Dataset | None,
-    distances: xarray.Dataset | None,
-    map_: xarray.Dataset | None,
-    landscape: Survey | str | None = None,
-    rejected: ArrayLike | None = None,
+    folder: str | os.PathLike[str], ensemble: Ensemble, dataset: Dataset, steps: Outcomes
 ) -> Path:
     """Write ``report.html`` and its figures into a folder.
 
@@ -69,12 +55,8 @@ def write_report(
         From `lsg_ray.ensemble.reader.open_ensemble`.
     dataset
         What it was sampled on: ``load_dataset(ensemble.spec.dataset)``.
-    moments, overlaps, distances, map_
-        From `lsg_ray.statistics`; None where the ensemble is too small: the section says so.
-    landscape
-        Results, or the reason why there are none.
-    rejected
-        (200,) rejected trials by bin of their accuracy on [0, 1]; by default from the ledger.
+    steps
+        By name the results of a study, or the reasons why there are none.
 
     Returns
     -------
@@ -83,7 +65,7 @@ def write_report(
     Raises
     ------
     InputError
-        A file is in the way of the folder, or `rejected` has another shape.
+        A file is in the way of the folder.
     StoreError
         The folder cannot be written, or a record of the ledger is damaged.
 
@@ -94,74 +76,31 @@ def write_report(
     target = Path(expanded(folder))
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; name a folder for the report")
-    counts = rejected_counts(ensemble) if rejected is None else np.asarray(rejected, np.int64)
-    drawn = sections(
-        ensemble,
-        dataset,
-        moments=moments,
-        overlaps=overlaps,
-        distances=distances,
-        map_=map_,
-        rejected=counts,
-    )
-    if isinstance(landscape, Survey):
-        drawn += landscape_sections(landscape)
-    else:
-        drawn += landscape_sections(None, landscape or "")
-    named = provenance(ensemble, moments, overlaps, distances, map_)
-    return _compose(target, ensemble, dataset, drawn, named, TITLES)
-
-
-def write_solutions_report(
-    folder: str | os.PathLike[str],
-    ensemble: Ensemble,
-    dataset: Dataset,
-    survey: SolutionSurvey | str,
-) -> Path:
-    """Write ``report.html`` of an ensemble of ReLU networks; see `write_report`.
-
-    ``survey`` holds the results, or is the reason why there are none.
-    """
-    target = Path(expanded(folder))
-    if target.exists() and not target.is_dir():
-        raise InputError(f"{target} is a file; name a folder for the report")
-    if isinstance(survey, str):
-        drawn = solution_sections(ensemble, dataset, None, survey)
-    else:
-        drawn = solution_sections(ensemble, dataset, survey)
-    drawn.append(inputs_section(ensemble, dataset))
-    return _compose(target, ensemble, dataset, drawn, provenance(ensemble), SOLUTION_TITLES)
-
-
-def write_study_report(
-    folder: str | os.PathLike[str], ensemble: Ensemble, dataset: Dataset, steps: Sequence[Shown]
-) -> Path:
-    """Write ``report.html`` of a study, a section for each step; see `write_report`."""
-    target = Path(folder)
-    if target.exists() and not target.is_dir():
-        raise InputError(f"{target} is a file; name a folder for the report")
-    drawn = [*study_sections(steps), inputs_section(ensemble, dataset)]
-    return _compose(target, ensemble, dataset, drawn, provenance(ensemble), [])
-
-
-def _compose(
-    target: Path,
-    ensemble: Ensemble,
-    dataset: Dataset,
-    drawn: Sequence[Section],
-    named: Sequence[Entry],
-    keys: Iterable[str],
-) -> Path:
+    drawn = [*ensemble_sections(ensemble, dataset), *study_sections(steps)]
     page = render_page(
         spec=ensemble.spec,
         summary=summary(ensemble),
-        provenance=named,
+        provenance=provenance(ensemble, steps),
         notes=notes(ensemble, dataset),
         drawn=drawn,
     )
-    images: dict[str, bytes | None] = {f"{key}.png": None for key in keys}
-    _write_all(target, page, images | {section.key + ".png": section.png for section in drawn})
+    images: dict[str, bytes | None] = dict.fromkeys(_images(target / PAGE))
+    _write_all(target, page, images | {f"{section.key}.png": section.png for section in drawn})
     return target / PAGE
+
+
+def ensemble_sections(ensemble: Ensemble, dataset: Dataset) -> list[Section]:
+    """Return what is shown of an ensemble itself, whatever was computed of it."""
+    inputs = inputs_section(ensemble, dataset)
+    if ensemble.binary:
+        return [accuracy_section(ensemble, dataset), inputs]
+    return [training_section(ensemble, dataset), inputs] if ensemble.n_rows else [inputs]
+
+
+def _images(page: Path) -> list[str]:
+    """Return the names of the figures of an earlier report."""
+    text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    return [f"{key}.png" for key in re.findall(r'<section class="figure" [^>]*="([\w.-]+)">', text)]
 
 
 def _write_all(folder: Path, page: str, figures: Mapping[str, bytes | None]) -> None:
@@ -237,20 +176,6 @@ def _embedded(png: bytes | None) -> dict[str, Any]:
     return {"url": url, "width": width // 2, "height": height // 2}
 
 
-class _Dumper(Dumper):
-    """Blocks for sections, lists on one line."""
-
-
-_Dumper.add_representer(
-    list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, True)
-)
-
-
-def as_yaml(spec: Spec) -> str:
-    """Return a specification as YAML that `lsg_ray.spec.load_spec` reads back the same."""
-    return spec_as_yaml(spec, _Dumper, allow_unicode=True, width=88)
-
-
 def summary(ensemble: Ensemble) -> list[Entry]:
     """Return the table at the head of the page, from the ledger."""
     info, spec = ensemble.info(), ensemble.spec
@@ -302,7 +227,7 @@ def training(spec: Spec) -> str:
     return f"{how.optimizer}, rate {how.learning_rate:g}{momentum}, {size}, {end}"
 
 
-def provenance(ensemble: Ensemble, *results: xarray.Dataset | None) -> list[Entry]:
+def provenance(ensemble: Ensemble, steps: Outcomes) -> list[Entry]:
     """Return where the data and the results on the page come from."""
     import matplotlib
 
@@ -310,7 +235,7 @@ def provenance(ensemble: Ensemble, *results: xarray.Dataset | None) -> list[Entr
 
     info = ensemble.info()
     store = ensemble.url if "://" in ensemble.url else Path(ensemble.url).name
-    entries = [
+    return [
         Entry("Store", store, code=True),
         Entry(
             "Format",
@@ -319,27 +244,24 @@ def provenance(ensemble: Ensemble, *results: xarray.Dataset | None) -> list[Entr
         ),
         Entry("Seed", str(ensemble.spec.ensemble.seed)),
         Entry("Data hash", info["dataset_hash"], code=True),
+        *(
+            Entry(label(name, step), _origin(step.result.attrs, sources({name: step})))
+            for name, step in steps.items()
+            if step.result is not None
+        ),
+        Entry("Page", f"lsg-ray {__version__}, matplotlib {matplotlib.__version__}"),
     ]
-    for name, result in zip(("Moments", "Overlaps", "Distances", "Map"), results, strict=False):
-        if result is not None:
-            entries.append(Entry(name, _origin(result.attrs)))
-    versions = f"lsg-ray {__version__}, matplotlib {matplotlib.__version__}"
-    return [*entries, Entry("Page", versions)]
 
 
-def _origin(about: Mapping[Any, Any]) -> str:
-    found = []
-    if "complete_configurations" in about:
-        used = f"{about['configurations']:,} of " if "configurations" in about else ""
-        found.append(f"{used}{about['complete_configurations']:,} configurations")
-    for key, text in (
-        ("where", "where {}"),
-        ("seed", "seed {}"),
-        ("package_version", "lsg-ray {}"),
-    ):
+def _origin(about: Mapping[Any, Any], read: str) -> str:
+    """Return what attributes, which may be anybody's, tell, and what was read."""
+    rows = [about[name] for name in ("configurations", "complete_configurations") if name in about]
+    counts = " of ".join(f"{n:,}" if isinstance(n, Integral) else str(n) for n in rows)
+    found = [f"{counts} configurations"] if "complete_configurations" in about else []
+    for key, word in (("where", "where"), ("seed", "seed"), ("package_version", "lsg-ray")):
         if about.get(key) not in ("", None):
-            found.append(text.format(about[key]))
-    return ", ".join(found) or "no record"
+            found.append(f"{word} {about[key]}")
+    return "; ".join(text for text in (", ".join(found), read.rstrip(".")) if text) or "no record"
 
 
 def notes(ensemble: Ensemble, dataset: Dataset) -> list[str]:

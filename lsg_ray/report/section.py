@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -13,7 +13,7 @@ from lsg_ray.report.style import render
 class Section(NamedTuple):
     """Part of the page: `png` with `caption` and `alt`, or else the `reason` why not.
 
-    `key` names the file and the formula, `title` is the heading.
+    `key` names the file, `title` is the heading, `formula` the mathematics below the caption.
     """
 
     key: str
@@ -22,11 +22,15 @@ class Section(NamedTuple):
     alt: str = ""
     png: bytes | None = None
     reason: str = ""
+    formula: str = ""
 
 
-def section(key: str, title: str, draw: Callable[[], Figure], caption: str, alt: str) -> Section:
-    """Return a section with its figure drawn, and its caption kept together at signs."""
+def section(
+    key: str, title: str, figure: Figure, words: tuple[str, str], formula: str = ""
+) -> Section:
+    """Return a section with a figure; of its words, the caption is kept together at signs."""
+    caption, alt = (re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text) for text in words)
     for mark in ("=", "±", "%"):
         caption = caption.replace(f" {mark}", f"\N{NO-BREAK SPACE}{mark}")
         caption = caption.replace(f"{mark} 0", f"{mark}\N{NO-BREAK SPACE}0")
-    return Section(key, title, caption, alt, png=render(draw()))
+    return Section(key, title, caption, alt, render(figure), formula=formula)

@@ -1,58 +1,109 @@
-"""Sections of a study: for each step the figures of its stage, or why there is no result."""
+"""Sections of a study: of each step the figures of its stage, or why there is no result.
+
+Results that a figure shows side by side are one section: models of several parts, paths of several
+alignments, networks beside the SK model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import xarray
 
 from lsg_ray.report.section import Section, section
-from lsg_ray.stage import Stage, loaded
+from lsg_ray.spec.study import ENSEMBLE, Outcome
+from lsg_ray.stage import Figure
+
+Outcomes = Mapping[str, Outcome]
 
 
-class Shown(NamedTuple):
-    """A step of a study: its name, the stage, the result or the reason why there is none."""
-
-    name: str
-    stage: Stage
-    result: xarray.Dataset | None
-    reason: str
-
-
-def study_sections(steps: Sequence[Shown]) -> list[Section]:
-    """Return the sections of all steps."""
-    return [one for step in steps for one in _sections(step)]
-
-
-def _sections(step: Shown) -> list[Section]:
-    title = step.name if step.name == step.stage.name else f"{step.name} ({step.stage.name})"
-    if step.result is None:
-        return [Section(step.name, title, reason=f"No result: {step.reason}.")]
-    told = numbers_of(step.stage.shown(step.result))
-    if not step.stage.figures:
-        return [Section(step.name, title, reason=told)]
-    found = []
-    for number, figure in enumerate(step.stage.figures):
-        caption, alt = told, figure.title
-        if figure.caption:
-            caption, alt = loaded(figure.caption)(step.result)
-        key = step.name if number == 0 else f"{step.name}-{number}"
-        heading = f"{figure.title}: {title}" if figure.title else title
-        draw = partial(figure.drawn, {step.name: step.result})
-        try:
-            found.append(section(key, heading, draw, caption, alt))
-        except MemoryError:
-            raise
-        except Exception as error:  # a figure of any package; the others are shown
-            why = " ".join(str(error).split())[:200]
-            found.append(Section(key, heading, reason=f"{told} No figure: {why}."))
-    return found
+def study_sections(outcomes: Outcomes) -> list[Section]:
+    """Return the sections of all steps, those of one figure where the first of them stands."""
+    groups: dict[Any, tuple[Figure | None, dict[str, Outcome]]] = {}
+    together: Counter[str] = Counter()
+    for name, outcome in outcomes.items():
+        figures = outcome.stage.figures if outcome.stage is not None else ()
+        for figure in (figures if outcome.result is not None else figures[:1]) or (None,):
+            group: Any = (name, figure)
+            if figure is not None and figure.together:
+                group = (figure, together[figure.draw] // figure.together)
+                together[figure.draw] += 1
+            groups.setdefault(group, (figure, {}))[1][name] = outcome
+    titles = Counter(figure.title for figure, _ in groups.values() if figure is not None)
+    found: dict[str, Section] = {}
+    for figure, steps in groups.values():
+        key = _key(list(steps), figure, (outcomes.keys() - steps.keys()) | found.keys())
+        named = figure is None or titles[figure.title] > 1
+        found[key] = _section(key, figure, steps, named)
+    return list(found.values())
 
 
-def numbers_of(shown: dict[str, object]) -> str:
+def label(name: str, outcome: Outcome) -> str:
+    """Return the name of a step, and its stage where that is another."""
+    return name if outcome.step is None or outcome.step.stage == name else (
+        f"{name} ({outcome.step.stage})"
+    )  # fmt: skip
+
+
+def _key(names: list[str], figure: Figure | None, taken: set[str]) -> str:
+    """Return the name of the file: what names of several steps begin with, or that of the first."""
+    short = names[0].partition("-")[0]
+    key = short if len(names) > 1 and short not in taken else names[0]
+    if key in taken and figure is not None:  # a further figure of the step
+        key += "-" + figure.draw.rpartition(":")[2].removesuffix("_figure")
+    return key.replace(" ", "-")
+
+
+def _section(key: str, figure: Figure | None, steps: Outcomes, named: bool) -> Section:
+    title = "" if figure is None else figure.title
+    if named:
+        names = ", ".join(steps if title else (label(*step) for step in steps.items()))
+        title = f"{title}: {names}" if title else f"{names[:1].upper()}{names[1:]}"
+    lacking = " ".join(
+        one.reason if one.step is None else f"No {name}: {one.reason.rstrip('.')}."
+        for name, one in steps.items()
+        if one.result is None
+    )
+    results = {name: one.result for name, one in steps.items() if one.result is not None}
+    if not results:
+        return Section(key, title, reason=lacking)
+    told = ""
+    try:
+        told = " ".join(numbers_of(one.shown()) for one in steps.values() if not one.failed)
+        if figure is None:
+            return Section(key, title, reason=told)
+        results = {_short(name, steps): result for name, result in results.items()}
+        caption, alt = figure.captioned(results) if figure.caption else (told, figure.title)
+        words = " ".join(text for text in (caption, sources(steps), lacking) if text)
+        formula = figure.draw.rpartition(":")[2]
+        return section(key, title, figure.drawn(results), (words, alt), formula)
+    except MemoryError:
+        raise
+    except Exception as error:  # a figure of any package, or of a result of others
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return Section(key, title, reason=f"{told} No figure: {why}.".strip())
+
+
+def _short(name: str, steps: Outcomes) -> str:
+    """Return the name of a step in a figure, without what all names begin with."""
+    start = name.partition("-")[0] + "-"
+    shared = len(steps) > 1 and all(one.startswith(start) for one in steps)
+    return name.removeprefix(start) if shared else name
+
+
+def sources(steps: Outcomes) -> str:
+    """Return which other steps these read, as text."""
+    read: dict[str, dict[str, None]] = {}
+    for one in steps.values():
+        for argument, source in (one.step.inputs if one.step is not None else {}).items():
+            if source not in (None, ENSEMBLE, argument):
+                read.setdefault(argument, {})[str(source)] = None
+    return " ".join(f"{name.capitalize()}: {', '.join(of)}." for name, of in read.items())
+
+
+def numbers_of(shown: Mapping[str, object]) -> str:
     """Return what is shown of a result as a sentence: numbers, short lists, and text.
 
     >>> numbers_of({"s0": 0.25, "states": 3, "verdict": "smooth", "widths": [1.0, 2.0]})
@@ -73,6 +124,5 @@ def numbers_of(shown: dict[str, object]) -> str:
                 f"{one:.4g}" if isinstance(one, (int, float)) else str(one)
                 for one in values[:6].tolist()
             )
-            more = ", …" if len(values) > 6 else ""
-            parts.append(f"{words} = {few}{more}")
+            parts.append(f"{words} = {few}{', …' if len(values) > 6 else ''}")
     return "; ".join(parts) + "."

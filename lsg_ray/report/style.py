@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib
@@ -39,51 +40,14 @@ GREY = "#8c959f"
 PALE = "#d8dee4"
 DASHED = (0, (4, 2))
 
-PARAMETERS = {
-    "font.family": "STIXGeneral",
-    "mathtext.fontset": "stix",
-    "font.size": 10.0,
-    "axes.titlesize": 10.5,
-    "axes.labelsize": 10.5,
-    "xtick.labelsize": 9.0,
-    "ytick.labelsize": 9.0,
-    "legend.fontsize": 9.0,
-    "legend.frameon": False,
-    "legend.handlelength": 1.6,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.linewidth": 0.7,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 6.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.unicode_minus": True,
-    "axes.formatter.useoffset": False,
-    "xtick.direction": "out",
-    "ytick.direction": "out",
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "xtick.minor.width": 0.5,
-    "ytick.minor.width": 0.5,
-    "xtick.major.size": 3.0,
-    "ytick.major.size": 3.0,
-    "lines.linewidth": 1.3,
-    "lines.solid_capstyle": "butt",
-    "patch.linewidth": 0.8,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "figure.constrained_layout.h_pad": 0.06,
-    "figure.constrained_layout.w_pad": 0.06,
-}
+#: Fonts, sizes and lines.
+SHEET = str(Path(__file__).with_name("paper.mplstyle"))
 
 
 @contextmanager
 def paper() -> Iterator[None]:
     """Hold matplotlib's parameters to the style of the report, and put the user's back after."""
-    with matplotlib.style.context(["default", PARAMETERS]):
+    with matplotlib.style.context(["default", SHEET]):
         yield
 
 
@@ -122,9 +86,26 @@ def verbatim(name: str) -> str:
     return f"\N{ZERO WIDTH SPACE}{plain}" if plain.startswith("_") else plain  # hidden in legends
 
 
-def label_panel(axes: Axes, letter: str, title: str = "") -> None:
-    """Title a panel ``(a) ...``."""
+def panel(axes: Axes, letter: str, title: str = "", x: str = "", y: str = "") -> None:
+    """Title a panel ``(a) ...``, and label its axes where labels are given."""
     axes.set_title(rf"$\bf{{({letter})}}$" + (f" {title}" if title else ""))
+    axes.set(xlabel=x or axes.get_xlabel(), ylabel=y or axes.get_ylabel())
+
+
+def ticks(axes: Axes, x: int, y: int, **options: Any) -> None:
+    """Have at most so many intervals on the axes; see `round_ticks`."""
+    axes.xaxis.set_major_locator(round_ticks(x, **options))
+    axes.yaxis.set_major_locator(round_ticks(y, **options))
+
+
+def colour_bar(image: Any, axes: Any, label: str, number: int, **options: Any) -> None:
+    """Draw the colours of an image beside it, with ticks as `round_ticks`."""
+    symmetric = options.pop("symmetric", False)
+    figure = np.ravel(axes)[0].figure
+    bar = figure.colorbar(image, ax=axes, **options)
+    bar.set_label(label, labelpad=1 if options.get("orientation") else None)
+    bar.locator = round_ticks(number, symmetric=symmetric)
+    bar.outline.set_linewidth(0.7)
 
 
 def round_ticks(number: int, **options: Any) -> MaxNLocator:

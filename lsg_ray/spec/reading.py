@@ -172,8 +172,15 @@ _Loader.add_constructor(_FLOAT, _Loader.construct_yaml_float)
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes YAML that is read back the same: text that could be a number goes in quotes."""
+    """Writes YAML that is read back the same: text that could be a number goes in quotes.
 
+    Lists are on one line.
+    """
+
+
+Dumper.add_representer(
+    list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, True)
+)
 
 for _side in (_Loader, Dumper):
     _side.add_implicit_resolver(_INT, re.compile(f"(?:{_ZERO.pattern})$"), list("-+0"))
@@ -182,13 +189,14 @@ for _side in (_Loader, Dumper):
     )
 
 
-def as_yaml(spec: Spec, dumper: type[Dumper] = Dumper, **options: Any) -> str:
+def as_yaml(spec: Spec) -> str:
     """Return a specification as YAML that `load_spec` reads back the same.
 
     >>> as_yaml(parse_spec({"name": "1e6"})).splitlines()[1]
     "name: '1e6'"
     """
-    return str(yaml.dump(spec.tree(), Dumper=dumper, sort_keys=False, **options))
+    tree = spec.tree()
+    return str(yaml.dump(tree, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=88))
 
 
 def _require_plain(given: Any, node: yaml.ScalarNode) -> None:

@@ -14,18 +14,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
 from lsg_ray.stages import stage_of
+
+if TYPE_CHECKING:
+    import xarray
+
+    from lsg_ray.stage import Stage
 
 #: Names of steps: of files too.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 #: What all steps may read, sampled before them.
 ENSEMBLE = "ensemble"
 #: Names that stand for something else in a report.
-RESERVED = frozenset({ENSEMBLE, "inputs", "summary", "reproduce", "specification", "provenance"})
+RESERVED = frozenset({
+    ENSEMBLE, "accuracy", "inputs", "training", "summary", "reproduce", "specification",
+    "provenance",
+})  # fmt: skip
 #: Most steps of a study.
 MOST = 1000
 
@@ -42,6 +50,35 @@ class Step(NamedTuple):
         """Return what stands in a specification for it."""
         given = {name: value for name, value in self.inputs.items() if value is not None}
         return {"stage": self.stage, **given, **self.view, **self.options}
+
+
+class Outcome(NamedTuple):
+    """What became of a step: its result, or the reason why there is none; seconds that it took.
+
+    step: None of what a study leaves out.  cached: whether the result is of an earlier run.
+    """
+
+    step: Step | None
+    result: xarray.Dataset | None
+    reason: str = ""
+    seconds: float = 0.0
+    cached: bool = False
+
+    @property
+    def stage(self) -> Stage | None:
+        """The stage of the step."""
+        return None if self.step is None else stage_of(self.step.stage)
+
+    @property
+    def failed(self) -> bool:
+        """Whether there should be a result."""
+        return self.step is not None and self.result is None
+
+    def shown(self) -> dict[str, Any]:
+        """Return what a person is shown of it."""
+        if self.stage is None or self.result is None:
+            return {"left_out" if self.stage is None else "failed": self.reason}
+        return self.stage.shown(self.result)
 
 
 def parse_study(given: Any) -> dict[str, Step]:

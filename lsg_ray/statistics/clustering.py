@@ -391,5 +391,8 @@ SHOWN = (
 STAGE = Stage(
     "cluster", cluster, reads={"ensemble": ENSEMBLE}, summary=SHOWN, hidden={"network"},
     unit="steps",
-    figures=[Figure("lsg_ray.report.figures.clustering:clustering_figure", "Clusters")],
+    figures=[
+        Figure("lsg_ray.report.figures.clustering:clustering_figure", "Distances and clusters",
+               "clustering_caption")
+    ],
 )  # fmt: skip

@@ -31,7 +31,7 @@ from lsg_ray.arrays import as_numbers, public, read_only
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute, share, tree_reduce
 from lsg_ray.results.saving import MOMENTS
-from lsg_ray.stage import ENSEMBLE, Stage
+from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import (
     Configurations,
     ConfigurationsLike,
@@ -612,4 +612,10 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 STAGE = Stage(
     "moments", moments, reads={"ensemble": ENSEMBLE}, summary=_shown, hidden={"correlations"},
     archive=MOMENTS,
+    figures=[
+        Figure("lsg_ray.report.figures.magnetization:magnetization_figure", "Magnetization",
+               "magnetization_caption"),
+        Figure("lsg_ray.report.figures.correlations:correlations_figure", "Connected correlations",
+               "correlations_caption"),
+    ],
 )  # fmt: skip

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Stage
+from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import (
     Configurations,
     ConfigurationsLike,
@@ -313,4 +313,8 @@ AVERAGES = (
 STAGE = Stage(
     "overlaps", overlaps, summary=AVERAGES,
     reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS, "references": CONFIGURATIONS},
+    figures=[
+        Figure("lsg_ray.report.figures.overlaps:overlaps_figure", "Overlap between configurations",
+               "overlaps_caption")
+    ],
 )  # fmt: skip

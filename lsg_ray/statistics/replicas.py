@@ -14,7 +14,7 @@ from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import DataError, InputError
 from lsg_ray.networks.alignment import Alignment, aligned
 from lsg_ray.rng import Stream
-from lsg_ray.stage import SOLUTIONS, Stage
+from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.configurations import ArrayConfigurations, StoredConfigurations, stream
 from lsg_ray.statistics.copies import draw_independent
 from lsg_ray.statistics.rsb import replica_overlaps
@@ -103,10 +103,15 @@ def network_replicas(
     """
     ensemble = solutions if isinstance(solutions, Ensemble) else open_ensemble(solutions)
     rows = aligned_replicas(ensemble, replicas, alignment, seed=seed)
-    return replica_overlaps(rows, seed=seed, progress=progress)
+    found = replica_overlaps(rows, seed=seed, progress=progress)
+    return found.assign_attrs(source=ensemble.spec.name, alignment=alignment)
 
 
 STAGE = Stage(
     "replicas", network_replicas, reads={"solutions": SOLUTIONS},
     summary=("replicas", "n_weights", "n_pairs", "modes", "modes_p_value"),
+    figures=[
+        Figure("lsg_ray.report.figures.rsb:replicas_figure", "Overlaps and ultrametricity",
+               "replicas_caption", together=6)
+    ],
 )  # fmt: skip

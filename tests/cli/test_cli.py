@@ -340,12 +340,13 @@ def test_no_handler__takes_a_lack_of_memory_for_something_else():
 def test_run__tells_its_stages_on_standard_error_and_its_result_on_output(
     lsg, spec, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(
-        "lsg_ray.pipeline._default_report", lambda place, *_: (place / "report.html", {})
-    )
+    monkeypatch.setattr("lsg_ray.report.page.write_report", lambda place, *_: place / "report.html")
     words = ("run", spec, "--out", tmp_path / "r", "--workers", 0)
     ran = lsg(*words)
-    assert (ran.code, ran.out) == (0, f"report: {tmp_path / 'r' / 'report.html'}\n")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, f"report: {tmp_path / 'r' / 'report.html'}")
+    assert "moments: n_weights " in ran.out
+    assert "entropy landscape: left_out Needs at least 50 configurations; there are 6." in ran.out
+    assert max(map(len, ran.out.splitlines()[:-1])) <= 200
     stages = [line for line in ran.err.splitlines() if line.endswith(" ...")]
     names = ["sample", "verify", "moments", "overlaps", "distances", "map", "report"]
     assert [stage.split()[0] for stage in stages] == names
@@ -353,6 +354,30 @@ def test_run__tells_its_stages_on_standard_error_and_its_result_on_output(
     assert (again.code, again.err) == (0, "")
     assert again.json["rows"] == 6
     assert list(again.json["stage_seconds"]) == names
+    assert again.json["failed"] == []
+    assert again.json["study"]["moments"]["count"] == 6
+
+
+def test_run__a_step_that_fails_is_exit_code_1_and_the_report_says_why(
+    lsg, spec, tmp_path, monkeypatch
+):
+    from lsg_ray import study
+
+    compute = study.compute
+
+    def broken(stage, *inputs, **options):
+        if stage.name == "overlaps":
+            raise ValueError("of the second statistic")
+        return compute(stage, *inputs, **options)
+
+    monkeypatch.setattr(study, "compute", broken)
+    ran = lsg("run", spec, "--out", tmp_path / "r", "--workers", 0)
+    assert ran.code == 1
+    assert "1 of 5 steps failed: overlaps; what is finished is kept" in ran.err
+    assert "overlaps: failed ValueError: of the second statistic" in ran.out
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert "No overlaps: ValueError: of the second statistic." in page
+    assert "Magnetization" in page
 
 
 # info, verify

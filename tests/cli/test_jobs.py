@@ -239,7 +239,7 @@ def test_the_code_travels_without_caches(monkeypatch):
         assert package.name == "lsg_ray"
         files = [path for path in package.rglob("*") if path.is_file()]
         assert package / "cli" / "__main__.py" in files
-        assert any(path.suffix == ".j2" for path in files)
+        assert {".j2", ".mplstyle"} <= {path.suffix for path in files}
         assert not any("__pycache__" in path.parts or path.name[0] == "." for path in files)
         assert sum(path.stat().st_size for path in files) < request.MAX_CODE / 2
     monkeypatch.setattr(request, "MAX_CODE", 10_000)

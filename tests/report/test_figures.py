@@ -8,14 +8,14 @@ from lsg_ray.ensemble.ledger import BINS
 from lsg_ray.errors import InputError
 from lsg_ray.report import style
 from lsg_ray.report.figures import correlations
-from lsg_ray.report.figures.accuracy import SELECTION_LABELS, accuracy_figure
+from lsg_ray.report.figures.accuracy import SETS, accuracy_figure
 from lsg_ray.report.figures.correlations import correlations_figure
 from lsg_ray.report.figures.distances import distances_figure
 from lsg_ray.report.figures.inputs import inputs_figure
 from lsg_ray.report.figures.magnetization import hidden_average, magnetization_figure
 from lsg_ray.report.figures.map import map_figure
-from lsg_ray.report.figures.overlaps import overlaps_figure
-from lsg_ray.report.figures.terrain import curves_figure
+from lsg_ray.report.figures.overlaps import overlaps_caption, overlaps_figure
+from lsg_ray.report.figures.training import curves_figure
 from lsg_ray.report.style import new_figure, render, verbatim
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
@@ -53,19 +53,38 @@ def test_figures_of_moments(tmp_path, widths, count, constant):
     found = make_ensemble(tmp_path / "e.zarr", make_spec(widths, count), constant=constant)
     about = moments(found)
     before = dict(matplotlib.rcParams)
-    pixels = (8, 8) if widths[0] == 64 else None
-    magnetization = magnetization_figure(about, shallow=len(widths) == 2, pixels=pixels)
+    magnetization = magnetization_figure(about)
     assert render(magnetization).startswith(PNG)
+    titles = " ".join(axes.get_title(loc="left") for axes in magnetization.axes)
+    assert ("by class and input" in titles) == (widths == (5, 10))
+    pictures = [axes for axes in magnetization.axes if axes.get_xlabel() == "column of pixels"]
+    assert len(pictures) == (widths[0] == 64)
     assert render(correlations_figure(about)).startswith(PNG)
     assert dict(matplotlib.rcParams) == before
 
 
 @pytest.mark.parametrize("case", list(CASES)[-3:])
-def test_figure_of_overlaps(case):
+def test_figure_of_overlaps__of_all_pairs(case):
     widths, count, constant = CASES[case]
     found = make_ensemble(f"memory://{case[-4:]}", make_spec(widths, count), constant=constant)
     assert render(overlaps_figure(overlaps(found))).startswith(PNG)
     assert render(distances_figure(symmetry_effect(found))).startswith(PNG)
+
+
+@pytest.mark.parametrize("how", ["other", "references", "pairs"])
+def test_figure_of_overlaps__of_others(how):
+    found = make_ensemble(f"memory://{how}", make_spec((5, 3, 4, 10), 40))
+    few = found.where("configuration < 3")
+    given = {"other": (found, few), "references": (found,), "pairs": (found,)}[how]
+    options = {"references": {"references": few}, "pairs": {"pairs": 9}}.get(how, {})
+    result = overlaps(*given, **options)
+    assert render(overlaps_figure(result)).startswith(PNG)
+    told, _ = overlaps_caption(result)
+    assert f"over {9 if how == 'pairs' else 120} pairs" in told
+    assert ("independent weights" in told) == (how != "pairs")
+    if how == "references":
+        q = found.numpy().astype(int) @ few.numpy().T.astype(int) / found.n_weights
+        assert f"mean {q.mean():.4f}, standard deviation {q.std():.4f}" in told
 
 
 def test_wide_networks_are_averaged_for_display(monkeypatch):
@@ -76,7 +95,7 @@ def test_wide_networks_are_averaged_for_display(monkeypatch):
     assert render(figure).startswith(PNG)
 
 
-@pytest.mark.parametrize("selection", SELECTION_LABELS)
+@pytest.mark.parametrize("selection", SETS)
 def test_accuracy_figure_names_the_set(selection):
     rejected = np.zeros(BINS, int)
     rejected[[0, 150, 158]] = 1, 400, 300
@@ -89,7 +108,9 @@ def test_accuracy_figure_names_the_set(selection):
         test_accuracy=None if selection == "test" else np.arange(280, 322) / N_TEST,
         n_test=N_TEST,
     )
-    assert figure.axes[0].get_xlabel() == SELECTION_LABELS[selection]
+    also = "also " if selection == "test" else ""
+    label = f"accuracy on the {SETS[selection]} ({also}used for selection)"
+    assert figure.axes[0].get_xlabel() == label
     assert "1 of 743 below the axis" in figure.legends[0].get_title().get_text()
     assert render(figure).startswith(PNG)
 

@@ -7,21 +7,27 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 import yaml
 from matplotlib.figure import Figure
 
 from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.ledger import BINS
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.pipeline import _signs
 from lsg_ray.report import page
-from lsg_ray.report.landscape import TITLES, landscape_sections
-from lsg_ray.report.page import as_yaml, notes, provenance, render_page, summary, write_report
-from lsg_ray.report.sections import Section, rejected_counts, sections
+from lsg_ray.report.figures.accuracy import rejected_counts
+from lsg_ray.report.page import (
+    ensemble_sections,
+    notes,
+    provenance,
+    render_page,
+    summary,
+    write_report,
+)
+from lsg_ray.report.section import Section
+from lsg_ray.report.study import study_sections
 from lsg_ray.report.style import render
-from lsg_ray.spec import Spec, parse_spec
+from lsg_ray.spec import Spec, as_yaml, parse_spec
+from lsg_ray.spec.study import Outcome, parse_study
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
@@ -30,10 +36,9 @@ from lsg_ray.study import run_study
 
 from .made import make_ensemble, make_map, make_spec
 
-#: A report with its moments alone.
-NOTHING = dict.fromkeys(("overlaps", "distances", "map_"))
-KEYS = ("accuracy", "magnetization", "correlations", "overlaps", "distances", "map", "inputs")
-
+KEYS = (
+    "accuracy", "moments", "moments-correlations", "overlaps", "distances", "map", "inputs",
+)  # fmt: skip
 BLANK = render(Figure(figsize=(0.1, 0.1)))
 
 
@@ -51,19 +56,21 @@ def ensemble(digits):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leave the figures of the page blank, where it is not them that is tested."""
-
-    def blank(key, title, draw, caption, alt):
-        return Section(key, title, caption, alt, png=BLANK)
-
-    monkeypatch.setattr("lsg_ray.report.sections.section", blank)
+    monkeypatch.setattr("lsg_ray.report.section.render", lambda _: BLANK)
 
 
 def measured(ensemble, *, map_=True):
+    steps = parse_study(
+        {"moments": {}, "overlaps": {}, "distances": {"stage": "node-distances"},
+         "map": {"stage": "embed"}}
+    )  # fmt: skip
+    results = (
+        moments(ensemble), overlaps(ensemble), symmetry_effect(ensemble),
+        make_map(ensemble) if map_ else None,
+    )  # fmt: skip
     return {
-        "moments": moments(ensemble),
-        "overlaps": overlaps(ensemble),
-        "distances": symmetry_effect(ensemble),
-        "map_": make_map(ensemble) if map_ else None,
+        name: Outcome(step, result, "for a reason")
+        for (name, step), result in zip(steps.items(), results, strict=True)
     }
 
 
@@ -88,7 +95,7 @@ def parse(text):
 
 def test_report_is_whole_and_links_nowhere(tmp_path, ensemble, digits):
     folder = tmp_path / "a" / "b"
-    found = write_report(folder, ensemble, digits, **measured(ensemble))
+    found = write_report(folder, ensemble, digits, measured(ensemble))
     assert found == folder / "report.html"
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         ["report.html", *(f"{key}.png" for key in KEYS)]
@@ -111,47 +118,54 @@ def test_report_is_whole_and_links_nowhere(tmp_path, ensemble, digits):
 
 @pytest.mark.usefixtures("undrawn")
 def test_figures_of_an_earlier_report_go(tmp_path, ensemble, digits):
-    write_report(tmp_path, ensemble, digits, **measured(ensemble))
+    write_report(tmp_path, ensemble, digits, measured(ensemble))
     assert (tmp_path / "map.png").exists()
-    again = write_report(tmp_path, ensemble, digits, **measured(ensemble, map_=False))
+    again = write_report(tmp_path, ensemble, digits, measured(ensemble, map_=False))
     assert not (tmp_path / "map.png").exists()
     text = again.read_text(encoding="utf-8")
-    assert "Not computed for this report." in text
+    assert "No map: for a reason." in text
     assert "Figure 6." in text
     assert "Figure 7." not in text
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_figures_that_no_step_has_any_more__go(tmp_path, ensemble, digits):
+    write_report(tmp_path, ensemble, digits, measured(ensemble))
+    (tmp_path / "mine.png").write_bytes(BLANK)
+    write_report(tmp_path, ensemble, digits, {})
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "report.html", "accuracy.png", "inputs.png", "mine.png",
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_tiny_and_unfinished_ensembles_say_so(tmp_path, digits):
     spec = make_spec((5, 3, 4, 10), 3, block_size=1)
-    nothing = dict.fromkeys(("moments", "overlaps", "distances", "map_"))
     found = make_ensemble(tmp_path / "e.zarr", spec, blocks=1)
-    text = write_report(tmp_path / "r", found, digits, **nothing).read_text(encoding="utf-8")
+    left_out = default_study(found).left_out
+    outcomes = {name: Outcome(None, None, reason) for name, reason in left_out.items()}
+    text = write_report(tmp_path / "r", found, digits, outcomes).read_text(encoding="utf-8")
     assert "1 of 3 configurations had been sampled" in text
     assert "at least 4 configurations; there are 1." in text
+    assert '<h2 id="entropy-landscape">Entropy landscape</h2>' in text
     assert "not those that the ensemble was sampled on" in text
     empty = make_ensemble(tmp_path / "none.zarr", spec, blocks=0)
-    drawn = sections(empty, digits, **nothing, rejected=rejected_counts(empty))
+    drawn = ensemble_sections(empty, digits)
     assert [section.key for section in drawn if section.png] == ["inputs"]
     assert summary(empty)[5].value == "none yet"
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_parts_of_results_read_back_are_known_again(ensemble, digits):
+def test_parts_of_results_read_back_are_known_again(tmp_path, ensemble):
     """On disk, names of parts are numbers; see `lsg_ray.results.saving`."""
-    given = moments(ensemble)
-    coded = given.assign_coords(part=("weight", np.zeros(given.sizes["weight"], np.int8)))
-    drawn = sections(
-        ensemble,
-        digits,
-        moments=coded,
-        overlaps=None,
-        distances=None,
-        map_=None,
-        rejected=np.zeros(BINS, int),
-    )
-    assert "ITR" in drawn[1].caption
-    assert drawn[1].png
+    steps = parse_study({"moments": {}})
+    for cached in (False, True):
+        outcomes = run_study(steps, ensemble, tmp_path)
+        assert outcomes["moments"].cached == cached
+        drawn = study_sections(outcomes)
+        assert [section.key for section in drawn] == ["moments", "moments-correlations"]
+        assert "ITR" in drawn[0].caption
+        assert drawn[0].png
 
 
 def test_views_are_named(ensemble, digits):
@@ -159,8 +173,18 @@ def test_views_are_named(ensemble, digits):
     found = notes(view, digits)
     assert "those where accuracy > 0.85 and loss < 2" in found[0]
     assert found[1].startswith("Figures show 15 weights")
-    labels = [entry.label for entry in provenance(view, moments(view), None, None)]
-    assert labels == ["Store", "Format", "Seed", "Data hash", "Moments", "Page"]
+    labels = [entry.label for entry in provenance(view, measured(ensemble, map_=False))]
+    steps = ["moments", "overlaps", "distances (node-distances)"]
+    assert labels == ["Store", "Format", "Seed", "Data hash", *steps, "Page"]
+
+
+def test_attributes_of_others__are_shown_as_they_are(ensemble):
+    steps = measured(ensemble)
+    about = {"complete_configurations": "many", "configurations": [1], "seed": {"a": 1}}
+    steps["overlaps"].result.attrs = about
+    told = {entry.label: entry.value for entry in provenance(ensemble, steps)}
+    assert told["overlaps"] == "[1] of many configurations, seed {'a': 1}"
+    assert told["moments"].startswith("120 configurations, lsg-ray ")
 
 
 def test_rejected_trials_come_from_the_ledger(ensemble):
@@ -174,15 +198,7 @@ def test_other_selection_sets(tmp_path, selection):
     spec = make_spec((5, 10), 30, selection=selection)
     found = make_ensemble(tmp_path / "e.zarr", spec)
     dataset = load_dataset(spec.dataset)
-    drawn = sections(
-        found,
-        dataset,
-        moments=None,
-        overlaps=None,
-        distances=None,
-        map_=None,
-        rejected=rejected_counts(found),
-    )
+    drawn = ensemble_sections(found, dataset)
     assert "outline" in drawn[0].caption
 
 
@@ -217,7 +233,6 @@ def test_a_failure_leaves_the_earlier_report(tmp_path, ensemble, digits, monkeyp
     folder = tmp_path / "r"
     folder.mkdir()
     (folder / "report.html").write_text("earlier")
-    nothing = dict.fromkeys(("moments", "overlaps", "distances", "map_"))
     replace, calls = os.replace, []
 
     def failing(source, target):
@@ -228,36 +243,30 @@ def test_a_failure_leaves_the_earlier_report(tmp_path, ensemble, digits, monkeyp
 
     monkeypatch.setattr(os, "replace", failing)
     with pytest.raises(StoreError, match="No space left"):
-        write_report(folder, ensemble, digits, **nothing)
+        write_report(folder, ensemble, digits, {})
     assert (folder / "report.html").read_text() == "earlier"
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     # the page comes last
     monkeypatch.setattr(os, "replace", replace)
     monkeypatch.setattr(page, "_write", lambda path, _: calls.append(path))
-    write_report(folder, ensemble, digits, **nothing)
+    write_report(folder, ensemble, digits, {})
     assert calls[-1] == folder / "report.html"
 
 
-def test_nothing_is_written_before_all_is_drawn(tmp_path, ensemble, digits):
-    with pytest.raises(InputError, match="rejected"):
-        write_report(
-            tmp_path / "r",
-            ensemble,
-            digits,
-            moments=None,
-            overlaps=None,
-            distances=None,
-            map_=None,
-            rejected=[1],
-        )
+def test_nothing_is_written_before_all_is_drawn(tmp_path, ensemble, digits, monkeypatch):
+    def failing(_):
+        raise StoreError("a record of the ledger is damaged")
+
+    monkeypatch.setattr("lsg_ray.report.figures.accuracy.rejected_counts", failing)
+    with pytest.raises(StoreError, match="ledger"):
+        write_report(tmp_path / "r", ensemble, digits, {})
     assert not (tmp_path / "r").exists()
 
 
 def test_a_file_in_the_way_is_refused(tmp_path, ensemble, digits):
     (tmp_path / "file").touch()
-    nothing = dict.fromkeys(("moments", "overlaps", "distances", "map_"))
     with pytest.raises(InputError, match="is a file"):
-        write_report(tmp_path / "file", ensemble, digits, **nothing)
+        write_report(tmp_path / "file", ensemble, digits, {})
 
 
 def test_pyplot_is_never_imported():
@@ -281,18 +290,24 @@ def test_landscape__of_a_survey_has_its_sections_and_goes_with_them(tmp_path, di
     outcomes = run_study(steps, ensemble, tmp_path / "r")  # nothing is computed twice
     assert {place: place.stat().st_mtime_ns for place in (tmp_path / "r").iterdir()} == stamps
     assert all(outcome.cached for outcome in outcomes.values() if outcome.result is not None)
-    again = _signs(
-        {name: one.result for name, one in outcomes.items() if one.result is not None},
-        {name: one.reason for name, one in outcomes.items() if one.result is None},
-    )
-    assert set(again.scans) | set(again.reasons) == {"LB", "ITR", "RB", "full"}
-    drawn = landscape_sections(again)
-    assert [section.key for section in drawn] == list(TITLES)
-    assert all(section.png and section.caption for section in drawn)
-    nothing = dict.fromkeys(("moments", "overlaps", "distances", "map_"))
-    page = write_report(tmp_path / "r", ensemble, digits, **nothing, landscape=again)
+    drawn = study_sections(outcomes)
+    assert [section.key for section in drawn][-6:] == [
+        "model", "scan", "thermo", "iso", "tap", "dynamics",
+    ]  # fmt: skip
+    assert all(section.png and section.caption and section.alt for section in drawn)
+    captions = {
+        section.key: section.caption.replace("\N{NO-BREAK SPACE}", " ") for section in drawn
+    }
+    for part in ("LB", "ITR", "RB", "full"):  # one figure of all parts, or why one is lacking
+        assert re.search(rf"model-{part} \(pcd\) 0\.|No model-{part}: ", captions["model"])
+        assert re.search(rf"\b{part} [\w-]+, s = \d|No scan-{part}: ", captions["scan"])
+        assert re.search(rf"\b{part} \d\.\d+ ± |No thermo-{part}: ", captions["thermo"])
+    assert captions["tap"].endswith("Model: cavity-full.")
+    page = write_report(tmp_path / "r", ensemble, digits, outcomes)
     assert "Entropy landscape" in page.read_text(encoding="utf-8")
     assert (tmp_path / "r" / "tap.png").is_file()
-    page = write_report(tmp_path / "r", ensemble, digits, **nothing, landscape="For a reason.")
-    assert "For a reason." in page.read_text(encoding="utf-8")
+    page = write_report(
+        tmp_path / "r", ensemble, digits, {"landscape": Outcome(None, None, "Why.")}
+    )
+    assert "Why." in page.read_text(encoding="utf-8")
     assert not (tmp_path / "r" / "tap.png").exists()

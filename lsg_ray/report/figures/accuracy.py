@@ -9,30 +9,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray.datasets import Dataset
+from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.report import style
 from lsg_ray.report.binning import Histogram, accuracy_histograms
-from lsg_ray.report.style import (
-    ACCENT,
-    CONTRAST,
-    DASHED,
-    GREY,
-    INK,
-    new_figure,
-    round_ticks,
-    styled,
-)
+from lsg_ray.report.section import Section, section
 from lsg_ray.spec import Selection
 
-#: What the axis says of the set that configurations were selected on.
-SELECTION_LABELS: dict[Selection, str] = {
-    "test": "accuracy on the test set (also used for selection)",
-    "train": "accuracy on the training set (used for selection)",
-    "validation": "accuracy on the validation set (used for selection)",
-}
+#: What sets are called.
+SETS: dict[Selection, str] = {
+    "test": "test set", "train": "training set", "validation": "validation set",
+}  # fmt: skip
 #: Share of trials that may lie left of the axis, so that a few stray ones do not squeeze the rest.
 STRAY = 0.002
 
 
-@styled
+@style.styled
 def accuracy_figure(
     accepted: ArrayLike,
     rejected: ArrayLike,
@@ -63,27 +56,28 @@ def accuracy_figure(
         Accepted share of all trials, where `accepted` are only some of those that were.
     """
     kept, missed = accuracy_histograms(accepted, rejected, n_examples, threshold)
-    figure = new_figure(3.1)
+    figure = style.new_figure(3.1)
     axes = figure.subplots()
     _stack(axes, kept, missed)
     span = [_left_end(kept, missed), kept.edges[-1]]
     if test_accuracy is not None:
         test, _ = accuracy_histograms(test_accuracy, np.zeros_like(rejected), n_test, threshold)
         axes.stairs(
-            _per_point(test), test.edges, color=CONTRAST, lw=1.3, label="accepted, test set"
+            _per_point(test), test.edges, color=style.CONTRAST, lw=1.3, label="accepted, test set"
         )
         span = [min(span[0], _left_end(test)), max(span[1], test.edges[-1])]
-    axes.axvline(threshold, color=INK, lw=1.0, ls=DASHED, label=f"threshold {threshold:g}")
+    axes.axvline(
+        threshold, color=style.INK, lw=1.0, ls=style.DASHED, label=f"threshold {threshold:g}"
+    )
     left, right = min(span[0], threshold), max(span[1], threshold)
     margin = 0.04 * (right - left)
     below = kept.edges[kept.edges <= left - margin]
     left = below[-1] if len(below) else left - margin  # no bin is cut
-    axes.set_xlim(left, right + margin)
-    axes.set_ylim(0, None)
-    axes.set_xlabel(SELECTION_LABELS[selection])
+    axes.set(xlim=(left, right + margin), ylim=(0, None))
+    also = "also " if selection == "test" else ""
+    axes.set_xlabel(f"accuracy on the {SETS[selection]} ({also}used for selection)")
     axes.set_ylabel("trials per percentage point")
-    axes.xaxis.set_major_locator(round_ticks(9))
-    axes.yaxis.set_major_locator(round_ticks(6))
+    style.ticks(axes, 9, 6)
     figure.legend(
         loc="outside right upper",
         title=_note(kept, missed, left, acceptance),
@@ -96,13 +90,13 @@ def accuracy_figure(
 def _stack(axes: Axes, kept: Histogram, missed: Histogram) -> None:
     lower, upper = _per_point(missed), _per_point(missed) + _per_point(kept)
     bars: dict[str, tuple[Histogram, dict[str, Any]]] = {
-        "accepted": (kept, {"values": upper, "baseline": lower, "color": ACCENT}),
-        "rejected": (missed, {"values": lower, "color": GREY}),
+        "accepted": (kept, {"values": upper, "baseline": lower, "color": style.ACCENT}),
+        "rejected": (missed, {"values": lower, "color": style.GREY}),
     }
-    for name, (histogram, style) in bars.items():
+    for name, (histogram, bar) in bars.items():
         if number := int(histogram.counts.sum()):
             label = f"{name} ({number:,})"
-            axes.stairs(edges=kept.edges, fill=True, lw=0, alpha=0.85, label=label, **style)
+            axes.stairs(edges=kept.edges, fill=True, lw=0, alpha=0.85, label=label, **bar)
 
 
 def _per_point(histogram: Histogram) -> NDArray[np.float64]:
@@ -123,3 +117,41 @@ def _note(kept: Histogram, missed: Histogram, left: float, acceptance: float | N
     rate = int(kept.counts.sum()) / max(trials, 1) if acceptance is None else acceptance
     note = f"acceptance rate {rate:.1%}"
     return note + (f"\n{hidden:,} of {trials:,} below the axis" if hidden else "")
+
+
+def rejected_counts(ensemble: Ensemble) -> NDArray[np.int64]:
+    """Sum the ledger's histograms of rejected trials: (200,) counts on [0, 1]."""
+    counts = np.zeros(BINS, np.int64)
+    for record in ensemble.each_record():
+        for place, number in record.rejected.items():
+            counts[place] += number
+    return counts
+
+
+def accuracy_section(ensemble: Ensemble, dataset: Dataset) -> Section:
+    """Draw the accuracies of all trials, and tell what they were selected on."""
+    key, title = "accuracy", "Accuracy of the trials"
+    accepted = ensemble.column("accuracy")
+    if not len(accepted):
+        return Section(key, title, reason="Needs at least 1 configuration; there are 0.")
+    spec, rejected = ensemble.spec.ensemble, rejected_counts(ensemble)
+    chosen, of_test = SETS[spec.selection], spec.selection == "test"
+    figure = accuracy_figure(
+        accepted, rejected, threshold=spec.threshold, selection=spec.selection,
+        n_examples=len(dataset.examples(spec.selection).y), n_test=len(dataset.test.y),
+        test_accuracy=None if of_test else ensemble.column("test_accuracy"),
+        acceptance=None if ensemble.condition is None else ensemble.info()["acceptance"],
+    )  # fmt: skip
+    caption = (
+        f"Accuracy on the {chosen} of the best of {spec.draws:,} configurations drawn in each "
+        f"trial; trials are accepted from {spec.threshold:g} on. Accepted configurations have mean "
+        f"accuracy {accepted.mean(dtype=np.float64):.4f}; as they are selected on this very set, "
+        "it flatters them."
+    )
+    if not of_test:
+        caption += " The outline shows the same configurations on the test set."
+    alt = (
+        f"Stacked histogram of accuracy on the {chosen}: {len(accepted):,} accepted and "
+        f"{rejected.sum():,} rejected trials, with the threshold {spec.threshold:g} marked."
+    )
+    return section(key, title, figure, (caption, alt))

@@ -6,20 +6,10 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from lsg_ray.report.style import (
-    ACCENT,
-    CONTRAST,
-    DASHED,
-    GREY,
-    INK,
-    label_panel,
-    new_figure,
-    round_ticks,
-    styled,
-)
+from lsg_ray.report import style
 
 
-@styled
+@style.styled
 def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     """Draw three-body correlations, model against ensemble, and energy against accuracy.
 
@@ -30,22 +20,19 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     energies
         From `lsg_ray.ising.checks.configuration_energies`.
     """
-    figure = new_figure(3.0)
+    figure = style.new_figure(3.0)
     left, right = figure.subplots(1, 2)
     data, model = triples["ensemble"].values, triples["model"].values
     cutoff = float(triples.attrs["cutoff"])
     weak = np.abs(data) <= cutoff
-    left.plot(data[weak], model[weak], ".", color=GREY, ms=2, alpha=0.4, rasterized=True)
-    left.plot(data[~weak], model[~weak], ".", color=ACCENT, ms=3, alpha=0.6, rasterized=True)
+    left.plot(data[weak], model[weak], ".", color=style.GREY, ms=2, alpha=0.4, rasterized=True)
+    left.plot(data[~weak], model[~weak], ".", color=style.ACCENT, ms=3, alpha=0.6, rasterized=True)
     reach = 1.05 * max(np.abs(data).max(), np.abs(model).max(), 1e-6)
-    left.plot([-reach, reach], [-reach, reach], color=INK, lw=0.8)
+    left.plot([-reach, reach], [-reach, reach], color=style.INK, lw=0.8)
     for edge in (-cutoff, cutoff):
-        left.axvline(edge, color=GREY, lw=0.8, ls=DASHED)
+        left.axvline(edge, color=style.GREY, lw=0.8, ls=style.DASHED)
     left.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    left.set_xlabel("$c_{ijk}$ of the ensemble")
-    left.set_ylabel("$c_{ijk}$ of the model")
-    left.xaxis.set_major_locator(round_ticks(4))
-    left.yaxis.set_major_locator(round_ticks(4))
+    style.ticks(left, 4, 4)
     share = float(triples.attrs["reproduced"])
     if np.isfinite(share):
         above = int(triples.attrs["above"])
@@ -53,22 +40,29 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
             0.97, 0.04, f"{share:.0%} of {above:,} reproduced", transform=left.transAxes,
             ha="right", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
-    label_panel(left, "a", "three-body correlation")
+    style.panel(
+        left, "a", "three-body correlation", "$c_{ijk}$ of the ensemble", "$c_{ijk}$ of the model"
+    )
 
     energy = energies["energy"].values
     typical, spread = (float(energies.attrs[name]) for name in ("typical", "typical_spread"))
     if "accuracy" in energies:
         right.plot(
-            energy, energies["accuracy"].values, ".", color=ACCENT, ms=3, alpha=0.5, rasterized=True
+            energy,
+            energies["accuracy"].values,
+            ".",
+            color=style.ACCENT,
+            ms=3,
+            alpha=0.5,
+            rasterized=True,
         )
         right.set_ylabel("test accuracy")
     else:
-        right.hist(energy, bins=40, color=ACCENT)
+        right.hist(energy, bins=40, color=style.ACCENT)
         right.set_ylabel("configurations")
-    right.axvline(typical, color=CONTRAST, lw=1.2, label="model")
-    right.axvspan(typical - spread, typical + spread, color=CONTRAST, alpha=0.15, lw=0)
-    right.set_xlabel("energy a weight (nat)")
-    right.xaxis.set_major_locator(round_ticks(5))
+    right.axvline(typical, color=style.CONTRAST, lw=1.2, label="model")
+    right.axvspan(typical - spread, typical + spread, color=style.CONTRAST, alpha=0.15, lw=0)
+    right.xaxis.set_major_locator(style.round_ticks(5))
     right.legend(frameon=False, loc="best")
-    label_panel(right, "b", "energy of configurations")
+    style.panel(right, "b", "energy of configurations", "energy a weight (nat)")
     return figure

@@ -12,25 +12,15 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lsg_ray.report.style import (
-    ACCENT,
-    CONTRAST,
-    INK,
-    PALE,
-    label_panel,
-    new_figure,
-    normal_density,
-    round_ticks,
-    steps,
-    styled,
-)
+from lsg_ray.report import style
+from lsg_ray.statistics.modes import NAME
 
 Floats = NDArray[np.float64]
 
 NAMES = {"euclidean": "Euclidean distance", "hamming": "Hamming distance (weights)"}
 
 
-@styled
+@style.styled
 def clustering_figure(found: xarray.Dataset) -> Figure:
     """Draw the histogram of distances with its Gaussian, the dendrogram, and both matrices.
 
@@ -40,7 +30,7 @@ def clustering_figure(found: xarray.Dataset) -> Figure:
         From `lsg_ray.statistics.clustering.cluster`.  Matrices are in the order of the leaves; both
         have the colours of the distances, and their diagonals, where all is zero, are grey.
     """
-    figure = new_figure(5.9)
+    figure = style.new_figure(5.9)
     (histogram, tree), (left, right) = figure.subplots(2, 2, height_ratios=(1, 1.32))
     name = NAMES[str(found.attrs["metric"])]
     _histogram(histogram, found, name)
@@ -51,7 +41,7 @@ def clustering_figure(found: xarray.Dataset) -> Figure:
     distance = found["distance"].values
     low, high = float(distance[pairs].min()), float(distance[pairs].max())
     shown: dict[str, Any] = {
-        "cmap": matplotlib.colormaps["viridis"].with_extremes(bad=PALE),
+        "cmap": matplotlib.colormaps["viridis"].with_extremes(bad=style.PALE),
         "vmin": low,
         "vmax": high if high > low else low + 1,
         "interpolation": "nearest",
@@ -64,16 +54,10 @@ def clustering_figure(found: xarray.Dataset) -> Figure:
     ):
         image = axes.imshow(_in_order(matrix, order), **shown)
         axes.spines[:].set_visible(True)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(round_ticks(5, integer=True))
-        axes.set_xlabel("configuration, in leaf order")
-        label_panel(axes, letter, title)
+        style.ticks(axes, 5, 5, integer=True)
+        style.panel(axes, letter, title, "configuration, in leaf order")
     left.set_ylabel("configuration, in leaf order")
-    assert image is not None  # there are two panels
-    bar = figure.colorbar(image, ax=[left, right], aspect=28, pad=0.015)
-    bar.set_label(name)
-    bar.outline.set_linewidth(0.7)
-    bar.locator = round_ticks(6)
+    style.colour_bar(image, [left, right], name, 6, aspect=28, pad=0.015)
     return figure
 
 
@@ -88,25 +72,21 @@ def _histogram(axes: Axes, found: xarray.Dataset, name: str) -> None:
     edges = np.append(found["left"].values, found["right"].values[-1])
     pairs = found["pairs"].values
     density = pairs / (pairs.sum() * np.diff(edges))
-    steps(axes, density, edges, color=ACCENT, label=f"{pairs.sum():,} pairs")
+    style.steps(axes, density, edges, color=style.ACCENT, label=f"{pairs.sum():,} pairs")
     mean, std = float(found.attrs["mean"]), float(found.attrs["std"])
     peak = float(density.max())
     low, high = float(edges[0]), float(edges[-1])
     p_value = float(found.attrs["gaussian_p_value"])
     if std > 1e-9 * abs(mean):
-        x, normal = normal_density(mean, std)
+        x, normal = style.normal_density(mean, std)
         tested = "" if np.isnan(p_value) else f", {_probability(p_value, found)}"
-        axes.plot(x, normal, color=CONTRAST, label=f"Gaussian{tested}")
+        axes.plot(x, normal, color=style.CONTRAST, label=f"Gaussian{tested}")
         peak = max(peak, float(normal.max()))
         low, high = min(low, mean - 3.5 * std), max(high, mean + 3.5 * std)
-    axes.set_xlim(max(low, 0.0), high)
-    axes.set_ylim(0, 1.42 * peak)
-    axes.set_xlabel(name)
-    axes.set_ylabel("density")
-    axes.xaxis.set_major_locator(round_ticks(5))
-    axes.yaxis.set_major_locator(round_ticks(5))
+    axes.set(xlim=(max(low, 0.0), high), ylim=(0, 1.42 * peak))
+    style.ticks(axes, 5, 5)
     axes.legend(loc="upper left", borderaxespad=0.1)
-    label_panel(axes, "a", "histogram of pairs")
+    style.panel(axes, "a", "histogram of pairs", name, "density")
 
 
 def _probability(p_value: float, found: xarray.Dataset) -> str:
@@ -119,17 +99,15 @@ def _dendrogram(axes: Axes, tree: Floats, name: str) -> None:
     count = len(tree) + 1
     lines = brackets(tree)
     width = float(np.clip(60 / count, 0.4, 1.0))
-    axes.add_collection(LineCollection(list(lines), colors=INK, linewidths=width))
+    axes.add_collection(LineCollection(list(lines), colors=style.INK, linewidths=width))
     # From a little below the lowest merger: what is below is empty.
     low, high = float(tree[:, 2].min()), float(tree[:, 2].max())
     room = 0.12 * (high - low) or 0.1 * (high or 1.0)
     axes.set_xlim(0.5, count + 0.5)
     axes.set_ylim(max(low - room, 0.0) if low > 0 else 0.0, high + 0.5 * room)
-    axes.xaxis.set_major_locator(round_ticks(5, integer=True))
-    axes.yaxis.set_major_locator(round_ticks(5))
-    axes.set_xlabel("configuration, in leaf order")
-    axes.set_ylabel(name)
-    label_panel(axes, "b", "dendrogram")
+    axes.xaxis.set_major_locator(style.round_ticks(5, integer=True))
+    axes.yaxis.set_major_locator(style.round_ticks(5))
+    style.panel(axes, "b", "dendrogram", "configuration, in leaf order", name)
 
 
 def brackets(tree: Floats) -> Floats:
@@ -145,3 +123,35 @@ def brackets(tree: Floats) -> Floats:
         lines[k] = [(x[a], y[a]), (x[a], height), (x[b], height), (x[b], y[b])]
         x[count + k], y[count + k] = (x[a] + x[b]) / 2, height
     return lines
+
+
+def order_of(*alignments: str) -> str:
+    """Return what is said of the order of hidden units."""
+    orders = {
+        "clustering": ", hidden units in the order of their clustering (the paper's)",
+        "matching": ", hidden units matched to those of one solution",
+    }
+    return orders.get(alignments[0], "") if len(alignments) == 1 else ""
+
+
+def clustering_caption(found: xarray.Dataset) -> tuple[str, str]:
+    """Tell mean and width of the distances, and whether they are those of one Gaussian."""
+    about = found.attrs
+    caption = (
+        f"{str(about['metric']).capitalize()} distances between "
+        f"{found.sizes['configuration']:,} solutions{order_of(str(about['alignment']))}: mean "
+        f"{about['mean']:.4g}, standard deviation {about['std']:.2g}; with a Gaussian fit, the "
+        f"dendrogram by {about['linkage']} linkage, and the matrices of distances and of "
+        "distances between clusters in the order of its leaves."
+    )
+    if np.isfinite(about.get("mean_before", np.nan)):
+        caption += f" Before reordering: {about['mean_before']:.4g} ± {about['std_before']:.2g}."
+    if np.isfinite(about.get("gaussian_p_value", np.nan)):
+        verdict = "is" if about["gaussian_accepted"] else "is not"
+        caption += (
+            f" The distribution {verdict} that of Gaussian solutions at level {about['level']:g} "
+            f"(p = {about['gaussian_p_value']:.2g})."
+        )
+    if np.isfinite(about.get("modes", np.nan)):
+        caption += f" Modes by a {NAME}: {about['modes']:.0f}."
+    return caption, "Histogram of distances, dendrogram, distance matrix and cophenetic matrix."

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from lsg_ray.report import style
 from lsg_ray.report.binning import Histogram, block_average, pair_histogram
-from lsg_ray.report.style import (
-    DASHED,
-    GREY,
-    INK,
-    PART_COLOURS,
-    label_panel,
-    new_figure,
-    normal_density,
-    round_ticks,
-    signed_colours,
-    styled,
-)
 from lsg_ray.statistics.moments import independent_rows
 
 #: Side of the heat map, at most; larger matrices are averaged over square blocks.
@@ -32,7 +23,7 @@ BINS = 105
 MERGED = (1, 3, 5, 7, 15, 21)
 
 
-@styled
+@style.styled
 def correlations_figure(moments: xarray.Dataset) -> Figure:
     """Draw connected correlations as a heat map in weight order, and their distribution by part.
 
@@ -48,16 +39,16 @@ def correlations_figure(moments: xarray.Dataset) -> Figure:
     """
     m, C = moments["m"].values, moments["C"].values
     part = moments["part"].values
-    parts = [name for name in PART_COLOURS if (part == name).any()]
-    figure = new_figure(3.7)
+    parts = [name for name in style.PART_COLOURS if (part == name).any()]
+    figure = style.new_figure(3.7)
     left, right = figure.subplots(1, 2, width_ratios=[1.12, 1.0])
     image, size = block_average(C, m, LARGEST_IMAGE)
     spans = {name: np.flatnonzero(part == name)[[0, -1]] + [0, 1] for name in parts}
     _heat_map(left, image, size, spans)
-    label_panel(left, "a", "in weight order" + (f", {size} × {size} averaged" if size > 1 else ""))
+    style.panel(left, "a", "in weight order" + (f", {size} × {size} averaged" if size > 1 else ""))
     groups = np.array([parts.index(name) for name in part])
     _distributions(right, C, m, groups, parts, independent_rows(moments))
-    label_panel(right, "b", "distribution over pairs")
+    style.panel(right, "b", "distribution over pairs")
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
@@ -69,25 +60,22 @@ def _heat_map(axes: Axes, image: NDArray, size: int, spans: dict[str, NDArray]) 
     limit = limit or float(seen.max(initial=0.0)) or 1.0
     extent = (0, len(image) * size, len(image) * size, 0)
     shown = axes.imshow(
-        image, cmap=signed_colours(), vmin=-limit, vmax=limit, extent=extent, aspect="equal"
+        image, cmap=style.signed_colours(), vmin=-limit, vmax=limit, extent=extent, aspect="equal"
     )
-    axes.set_xlim(0, n_weights)
-    axes.set_ylim(n_weights, 0)
+    axes.set(xlim=(0, n_weights), ylim=(n_weights, 0))
     axes.spines[:].set_visible(True)
     for _, end in list(spans.values())[:-1]:
-        axes.axhline(end, color=INK, lw=0.7)
-        axes.axvline(end, color=INK, lw=0.7)
+        axes.axhline(end, color=style.INK, lw=0.7)
+        axes.axvline(end, color=style.INK, lw=0.7)
     named = _with_room(spans, n_weights)
     for axis, word in ((axes.xaxis, "weight $i$"), (axes.yaxis, "weight $j$")):
         axis.set_ticks([spans[name].mean() for name in named], named)
         axis.set_tick_params(length=0)
         axis.set_label_text(word)
         for label, name in zip(axis.get_ticklabels(), named, strict=True):
-            label.set(color=PART_COLOURS[name], fontweight="bold")
-    bar = axes.figure.colorbar(shown, ax=axes, extend="both", shrink=0.9, aspect=22, pad=0.02)
-    bar.set_label("$C_{ij} - m_i m_j$")
-    bar.locator = round_ticks(5, symmetric=True)
-    bar.outline.set_linewidth(0.7)
+            label.set(color=style.PART_COLOURS[name], fontweight="bold")
+    where: dict[str, Any] = {"extend": "both", "shrink": 0.9, "aspect": 22, "pad": 0.02}
+    style.colour_bar(shown, axes, "$C_{ij} - m_i m_j$", 5, symmetric=True, **where)
 
 
 def _with_room(spans: dict[str, NDArray], n_weights: int) -> list[str]:
@@ -109,28 +97,22 @@ def _distributions(
     for number, name in enumerate(parts):
         if (number, number) in found:
             histogram = _coarser(found[number, number])
-            axes.stairs(
-                histogram.density(),
-                histogram.edges,
-                color=PART_COLOURS[name],
-                lw=1.3,
-                label=name,
-            )
+            colour = style.PART_COLOURS[name]
+            axes.stairs(histogram.density(), histogram.edges, color=colour, lw=1.3, label=name)
     between = [histogram.counts for (a, b), histogram in found.items() if a != b]
     if between:
         mixed = _coarser(Histogram(np.sum(between, axis=0), edges))
-        axes.stairs(mixed.density(), mixed.edges, color=GREY, lw=1.0, label="between parts")
-    x, null = normal_density(0.0, noise)
-    axes.plot(x, null, color=INK, lw=1.1, ls=DASHED, label=r"sampling noise, width $1/\sqrt{M}$")
+        axes.stairs(mixed.density(), mixed.edges, color=style.GREY, lw=1.0, label="between parts")
+    x, null = style.normal_density(0.0, noise)
+    label = r"sampling noise, width $1/\sqrt{M}$"
+    axes.plot(x, null, color=style.INK, lw=1.1, ls=style.DASHED, label=label)
     pairs = max((int(histogram.counts.sum()) for histogram in found.values()), default=1)
     floor = 0.5 / (max(pairs, 2) * (edges[1] - edges[0]))
     top = max([null.max(), *(histogram.density().max() for histogram in found.values())])
-    axes.set_yscale("log")
-    axes.set_ylim(floor, 2 * top)
-    axes.set_xlim(edges[0], edges[-1])
+    axes.set(yscale="log", ylim=(floor, 2 * top), xlim=(edges[0], edges[-1]))
     axes.set_xlabel("$C_{ij} - m_i m_j$,  $i<j$")
     axes.set_ylabel("probability density")
-    axes.xaxis.set_major_locator(round_ticks(6, symmetric=True))
+    axes.xaxis.set_major_locator(style.round_ticks(6, symmetric=True))
 
 
 def _coarser(histogram: Histogram) -> Histogram:
@@ -145,3 +127,36 @@ def _edges(C: NDArray, m: NDArray, noise: float) -> NDArray[np.float64]:
     for i in range(len(m) - 1):
         reach = max(reach, float(np.abs(C[i, i + 1 :] - m[i] * m[i + 1 :]).max()))
     return np.linspace(-1.02 * reach, 1.02 * reach, BINS + 1)
+
+
+def correlations_caption(moments: xarray.Dataset) -> tuple[str, str]:
+    """Tell the size of correlations by part, beside what noise alone would give."""
+    part, m, C = moments["part"].values, moments["m"].values, moments["C"].values
+    noise = f"1/\N{WORD JOINER}√M = {1 / np.sqrt(int(moments.attrs['count'])):.4f}"
+    sizes = ", ".join(
+        f"{name} {_rms_connected(C, m, members):.4f}"
+        for name in style.PART_COLOURS
+        if len(members := np.flatnonzero(part == name)) > 1
+    )
+    caption = (
+        "Covariance of each pair of weights, in the order of the layers, each row-major "
+        "[out, in]; the diagonal is left out and colours saturate at the 99.5 % quantile. "
+        f"Root mean square: {sizes}; sampling noise alone {noise}."
+    )
+    if (size := -(-len(m) // LARGEST_IMAGE)) > 1:
+        caption += (
+            f" For display, the heat map is averaged over blocks of {size} × {size} pairs, "
+            "which hides what alternates within a block."
+        )
+    alt = f"Heat map of {len(m):,} by {len(m):,} covariances, and their distribution by part."
+    return caption, alt
+
+
+def _rms_connected(C: NDArray, m: NDArray, members: NDArray[np.intp]) -> float:
+    """Root mean square of C_ij − m_i m_j over pairs of weights that follow one another."""
+    inside = slice(members[0], members[-1] + 1)
+    total = 0.0
+    for i in range(members[0], members[-1]):
+        row = C[i, i + 1 : inside.stop] - m[i] * m[i + 1 : inside.stop]
+        total += float(row @ row)
+    return float(np.sqrt(2 * total / (len(members) * (len(members) - 1))))

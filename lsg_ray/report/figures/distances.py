@@ -6,24 +6,14 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
+from lsg_ray.report import style
 from lsg_ray.report.binning import lattice_histogram
-from lsg_ray.report.style import (
-    ACCENT,
-    CONTRAST,
-    DASHED,
-    INK,
-    label_panel,
-    new_figure,
-    round_ticks,
-    steps,
-    styled,
-)
 
-COLOURS = {"sampled": ACCENT, "canonical": CONTRAST}
+COLOURS = {"sampled": style.ACCENT, "canonical": style.CONTRAST}
 LABELS = {"sampled": "as sampled", "canonical": "canonical form"}
 
 
-@styled
+@style.styled
 def distances_figure(found: xarray.Dataset) -> Figure:
     """Draw the distribution of d, and its mean and width in each part of the network.
 
@@ -35,25 +25,23 @@ def distances_figure(found: xarray.Dataset) -> Figure:
     forms = [str(form) for form in found["form"].values]
     d, random = found["d"].values, found["random"].values
     n = len(d) - 1
-    figure = new_figure(2.85)
+    figure = style.new_figure(2.85)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     peak, edges = 0.0, []
     for form, pairs in zip(forms, found["pairs"].values, strict=True):
         histogram = lattice_histogram(pairs, d, bins=70, around=0.5, smallest=max(1, n // 170))
         density = histogram.density()
-        steps(left, density, histogram.edges, color=COLOURS[form], label=LABELS[form])
+        style.steps(left, density, histogram.edges, color=COLOURS[form], label=LABELS[form])
         peak = max(peak, density.max())
         edges += [histogram.edges[0], histogram.edges[-1]]
-    left.plot(d, random * n, color=INK, lw=1.1, ls=DASHED, label="random weights")
+    left.plot(d, random * n, color=style.INK, lw=1.1, ls=style.DASHED, label="random weights")
     peak = max(peak, random.max() * n)
     likely = d[random > 1e-6]
     left.set_xlim(max(min(*edges, likely[0]), -0.5 / n), min(max(*edges, likely[-1]), 1 + 0.5 / n))
     left.set_ylim(0, 1.35 * peak)
-    left.set_xlabel("Hamming distance $d$")
-    left.set_ylabel("$P(d)$")
-    left.xaxis.set_major_locator(round_ticks(6))
+    left.xaxis.set_major_locator(style.round_ticks(6))
     left.legend(loc="upper left", borderaxespad=0.1)
-    label_panel(left, "a", "all weights")
+    style.panel(left, "a", "all weights", "Hamming distance $d$", "$P(d)$")
     parts = [str(part) for part in found["part"].values]
     place = np.arange(len(parts))
     for offset, form in zip((-0.12, 0.12) if len(forms) > 1 else (0.0,), forms, strict=True):
@@ -70,10 +58,34 @@ def distances_figure(found: xarray.Dataset) -> Figure:
             label=LABELS[form],
         )
     for x, width in zip(place, found["random_std"].values, strict=True):
-        right.bar(x, 2 * width, 0.6, 0.5 - width, color=INK, alpha=0.12, lw=0)
-    right.axhline(0.5, color=INK, lw=0.8, ls=DASHED)
+        right.bar(x, 2 * width, 0.6, 0.5 - width, color=style.INK, alpha=0.12, lw=0)
+    right.axhline(0.5, color=style.INK, lw=0.8, ls=style.DASHED)
     right.set_xticks(place, parts)
     right.set_xlim(-0.6, len(parts) - 0.4)
-    right.set_ylabel("$d$, mean ± standard deviation")
-    label_panel(right, "b", "by part")
+    style.panel(right, "b", "by part", y="$d$, mean ± standard deviation")
     return figure
+
+
+def distances_caption(found: xarray.Dataset) -> tuple[str, str]:
+    """Tell mean and width of P(d), as sampled and in canonical form."""
+    about = found.attrs
+
+    def spread(form: str) -> str:
+        row = found.sel(form=form, part="all")
+        return f"{float(row['mean']):.4f} ± {float(row['std']):.4f}"
+
+    caption = (
+        f"Hamming distance d between {about['configurations']:,} configurations: mean and standard "
+        f"deviation over pairs {spread('sampled')} as sampled"
+    )
+    if "canonical" in found["form"].values:
+        caption += (
+            f", and {spread('canonical')} in canonical form, with the hidden units of each network "
+            "in the order of their mean pre-activation over the test images of the digit 1. There "
+            f"are {about['distinct_labels']:,} distinct orders and "
+            f"{about['permutation_dependent_pairs']:,} pairs that differ by a permutation alone"
+        )
+    caption += (
+        ". Dashed, random weights; in (b), bars are standard deviations, shaded for random weights."
+    )
+    return caption, "Histograms of Hamming distances, and their mean and width by part."

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lsg_ray.datasets import Dataset, RawData, reconstruct
+from lsg_ray.datasets import Dataset, RawData, load_images, reconstruct
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.errors import DataError
+from lsg_ray.report.section import Section, section
 from lsg_ray.report.style import WIDTH, new_figure, styled
 
 #: Between images, in units of their side.
@@ -55,9 +60,7 @@ def inputs_figure(dataset: Dataset, raw: RawData | None = None, *, parity: bool 
             if column == 0:
                 middle = top + band * (1 + GAP) + 0.5
                 axes.text(-0.07 / side, middle, words, ha="right", va="center")
-    axes.set_xlim(0, max(columns, 8) * (1 + GAP))
-    axes.set_ylim(height + 0.08 / side, 0)
-    axes.set_aspect("auto")
+    axes.set(xlim=(0, max(columns, 8) * (1 + GAP)), ylim=(height + 0.08 / side, 0), aspect="auto")
     return figure
 
 
@@ -86,3 +89,26 @@ def _show(axes: Axes, image: NDArray, left: float, top: float) -> None:
         interpolation="nearest",
         extent=(left, left + 1, top + 1, top),
     )
+
+
+def inputs_section(ensemble: Ensemble, dataset: Dataset) -> Section:
+    """Draw what the networks see of an image."""
+    spec = ensemble.spec.dataset
+    raw: RawData | None = None
+    with contextlib.suppress(DataError):
+        raw = load_images(spec.name, download=False)
+    kept = dataset.explained_variance_ratio
+    if kept is None:
+        caption = "First test image of each class: the networks see every pixel."
+    else:
+        caption = (
+            f"First test image of each class, above what its {len(kept):,} principal components "
+            f"keep of it, x W + μ; they carry {100 * kept.sum():.1f} % of the variance, and are "
+            "all that the networks see."
+        )
+    parity = spec.labels == "parity"
+    if parity:
+        caption += " Networks learn the parity of the class: +1 for even, −1 for odd."
+    alt = f"Images of each class of {spec.name}, original and as reconstructed from the inputs."
+    figure = inputs_figure(dataset, raw, parity=parity)
+    return section("inputs", "What the networks see", figure, (caption, alt))

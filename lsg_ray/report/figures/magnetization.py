@@ -9,9 +9,10 @@ from the measured correlations, sqrt(Σ_{i,j∈S} (C_ij − m_i m_j) / (M − 1)
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray
@@ -19,20 +20,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from lsg_ray.datasets.registry import find_source
+from lsg_ray.report import style
 from lsg_ray.report.binning import mean_histogram
-from lsg_ray.report.style import (
-    DASHED,
-    INK,
-    PART_COLOURS,
-    PART_NAMES,
-    label_panel,
-    new_figure,
-    normal_density,
-    round_ticks,
-    signed_colours,
-    steps,
-    styled,
-)
+from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.statistics.moments import independent_rows
 
 #: More bars than this become a line.
@@ -46,11 +37,8 @@ class Average(NamedTuple):
     error: NDArray[np.float64]
 
 
-class Panel(NamedTuple):
-    """A panel of the lower row: titled how, and who draws it."""
-
-    title: str
-    draw: Callable[[Axes], None]
+#: A panel of the lower row: titled how, and who draws it.
+Panel = tuple[str, Callable[[Axes], None]]
 
 
 def hidden_average(moments: xarray.Dataset, part: str, unit: str) -> Average:
@@ -80,67 +68,66 @@ def hidden_average(moments: xarray.Dataset, part: str, unit: str) -> Average:
     return Average(np.array(means), np.array(errors))
 
 
-@styled
-def magnetization_figure(
-    moments: xarray.Dataset, *, shallow: bool = False, pixels: tuple[int, ...] | None = None
-) -> Figure:
+@style.styled
+def magnetization_figure(moments: xarray.Dataset) -> Figure:
     """Draw the distribution of m in each part, and below it m averaged over hidden units.
 
     Parameters
     ----------
     moments
-        From `lsg_ray.statistics.moments.moments`.
-    shallow
-        Whether there are no hidden units; then every weight is drawn, by class and input.
-    pixels
-        Shape of the images where inputs are pixels, None where they are principal components.
+        From `lsg_ray.statistics.moments.moments`, of an ensemble.  Where there are no hidden
+        units, every weight is drawn, by class and input.
     """
     part, m = moments["part"].values, moments["m"].values
-    parts = [name for name in PART_COLOURS if (part == name).any()]
-    below = _lower_panels(moments, parts, shallow, pixels)
-    figure = new_figure(4.95 if below else 2.6)
+    parts = [name for name in style.PART_COLOURS if (part == name).any()]
+    below = _lower_panels(moments, parts, spec_of(moments))
+    figure = style.new_figure(4.95 if below else 2.6)
     grid = figure.add_gridspec(2 if below else 1, len(parts))
     letters = iter("abcdef")
     for place, name in enumerate(parts):
         axes = figure.add_subplot(grid[0, place])
         _distribution(axes, m[part == name], moments, name)
-        label_panel(axes, next(letters), PART_NAMES[name] if len(parts) > 1 else "all weights")
+        style.panel(
+            axes, next(letters), style.PART_NAMES[name] if len(parts) > 1 else "all weights"
+        )
         if place == 0:
             axes.set_ylabel("probability density")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right")
     # the first panel below is as wide as those above it that the others leave
     wide = len(parts) - len(below) + 1
-    for place, panel in enumerate(below):
+    for place, (title, draw) in enumerate(below):
         columns = slice(0, wide) if place == 0 else slice(wide + place - 1, wide + place)
         axes = figure.add_subplot(grid[1, columns])
-        panel.draw(axes)
-        label_panel(axes, next(letters), panel.title)
+        draw(axes)
+        style.panel(axes, next(letters), title)
     return figure
 
 
-def _lower_panels(
-    moments: xarray.Dataset, parts: list[str], shallow: bool, pixels: tuple[int, ...] | None
-) -> list[Panel]:
+def _lower_panels(moments: xarray.Dataset, parts: list[str], spec: Spec) -> list[Panel]:
+    shallow, pixels = len(spec.network.widths) == 2, _pixels(spec)
     part, unit, unit_in = (moments[name].values for name in ("part", "unit", "unit_in"))
     source = "pixel $k$" if pixels else "input component $k$"
     if shallow and unit.max() > 0:
         table = moments["m"].values.reshape(unit.max() + 1, unit_in.max() + 1)
-        return [Panel("by class and input", partial(_table, m=table, source=source))]
-    panels = []
+        draw = partial(_image, values=table, label="magnetization $m_{ck}$", x=source,
+                       y="class $c$", aspect="auto")  # fmt: skip
+        return [("by class and input", draw)]
+    panels: list[Panel] = []
     classes = np.unique(unit[part == "RB"])
     if "LB" in parts:
         average = hidden_average(moments, "LB", "unit_in")
         title = "by input" if shallow else "LB by input, over hidden units"
         if pixels and len(pixels) == 2 and len(average.mean) == pixels[0] * pixels[1]:
-            draw = partial(_picture, m=average.mean.reshape(pixels))
+            draw = partial(_image, values=average.mean.reshape(pixels), label="mean of $m$",
+                           x="column of pixels", y="row of pixels", aspect="equal")  # fmt: skip
         else:
             draw = partial(_bars, average=average, part="LB", unit=source)
-        panels.append(Panel(title, draw))
+        panels.append((title, draw))
     if len(classes) > 1:
         average = hidden_average(moments, "RB", "unit")
         draw = partial(_bars, average=average, part="RB", unit="class $c$")
-        panels.append(Panel("RB by class", draw))
+        panels.append(("RB by class", draw))
     return panels
 
 
@@ -148,29 +135,28 @@ def _distribution(axes: Axes, m: NDArray, moments: xarray.Dataset, part: str) ->
     count = int(moments.attrs["count"])
     histogram = mean_histogram(m, count, bins=int(np.clip(1.5 * np.sqrt(len(m)), 8, 40)))
     density = histogram.density()
-    steps(axes, density, histogram.edges, color=PART_COLOURS[part])
+    style.steps(axes, density, histogram.edges, color=style.PART_COLOURS[part])
     spread = 1 / np.sqrt(independent_rows(moments))
-    x, null = normal_density(0.0, spread)
+    x, null = style.normal_density(0.0, spread)
     label = r"sampling noise alone, $\mathcal{N}(0, 1/M)$"
-    axes.plot(x, null, color=INK, lw=1.1, ls=DASHED, label=label)
+    axes.plot(x, null, color=style.INK, lw=1.1, ls=style.DASHED, label=label)
     left = min(histogram.edges[0], -3.5 * spread)
     right = max(histogram.edges[-1], 3.5 * spread)
     axes.set_xlim(max(left, -1.1), min(right, 1.1))
     seen, noise = density.max(), null.max()
     axes.set_ylim(0, 1.06 * max(seen, noise) if noise < 4 * seen else 1.3 * seen)
     axes.set_xlabel("magnetization $m_i$")
-    axes.xaxis.set_major_locator(round_ticks(5))
-    axes.yaxis.set_major_locator(round_ticks(5))
+    style.ticks(axes, 5, 5)
 
 
 def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
     places = np.arange(len(average.mean))
-    colour = PART_COLOURS[part]
-    axes.axhline(0, color=INK, lw=0.7)
+    colour = style.PART_COLOURS[part]
+    axes.axhline(0, color=style.INK, lw=0.7)
     if len(places) <= MOST_BARS:
         axes.bar(places, average.mean, 0.72, color=colour, alpha=0.45)
-        error: dict[str, Any] = {"fmt": "none", "ecolor": INK, "elinewidth": 0.9, "capsize": 1.8}
-        axes.errorbar(places, average.mean, average.error, **error)
+        axes.errorbar(places, average.mean, average.error, fmt="none", ecolor=style.INK,
+                      elinewidth=0.9, capsize=1.8)  # fmt: skip
     else:
         low, high = average.mean - average.error, average.mean + average.error
         axes.fill_between(places, low, high, color=colour, alpha=0.35, lw=0)
@@ -178,35 +164,60 @@ def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
     if len(places) <= 12:
         axes.set_xticks(places)
     else:
-        axes.xaxis.set_major_locator(round_ticks(10, integer=True))
+        axes.xaxis.set_major_locator(style.round_ticks(10, integer=True))
     axes.set_xlim(-0.8, len(places) - 0.2)
-    axes.yaxis.set_major_locator(round_ticks(5))
+    axes.yaxis.set_major_locator(style.round_ticks(5))
     axes.margins(y=0.1)
-    axes.set_xlabel(unit)
-    axes.set_ylabel("mean of $m$")
+    axes.set(xlabel=unit, ylabel="mean of $m$")
 
 
-def _picture(axes: Axes, *, m: NDArray) -> None:
-    _signed_image(axes, m, "mean of $m$", aspect="equal")
-    axes.set_xlabel("column of pixels")
-    axes.set_ylabel("row of pixels")
-
-
-def _table(axes: Axes, *, m: NDArray, source: str) -> None:
-    _signed_image(axes, m, "magnetization $m_{ck}$", aspect="auto")
-    axes.set_xlabel(source)
-    axes.set_ylabel("class $c$")
-
-
-def _signed_image(
-    axes: Axes, values: NDArray, label: str, *, aspect: Literal["equal", "auto"]
+def _image(
+    axes: Axes, *, values: NDArray, label: str, x: str, y: str, aspect: Literal["equal", "auto"]
 ) -> None:
     limit = float(np.abs(values).max()) or 1.0
-    image = axes.imshow(values, cmap=signed_colours(), vmin=-limit, vmax=limit, aspect=aspect)
-    axes.xaxis.set_major_locator(round_ticks(10, integer=True))
-    axes.yaxis.set_major_locator(round_ticks(10, integer=True))
+    image = axes.imshow(values, cmap=style.signed_colours(), vmin=-limit, vmax=limit, aspect=aspect)
+    style.ticks(axes, 10, 10, integer=True)
     axes.spines[:].set_visible(True)
-    bar = axes.figure.colorbar(image, ax=axes, pad=0.02, aspect=16)
-    bar.set_label(label)
-    bar.locator = round_ticks(5, symmetric=True)
-    bar.outline.set_linewidth(0.7)
+    style.colour_bar(image, axes, label, 5, symmetric=True, pad=0.02, aspect=16)
+    axes.set(xlabel=x, ylabel=y)
+
+
+def magnetization_caption(moments: xarray.Dataset) -> tuple[str, str]:
+    """Tell mean and spread of m by part, beside what noise alone would give."""
+    part, m, count = moments["part"].values, moments["m"].values, int(moments.attrs["count"])
+    spreads = ", ".join(
+        f"{name} {m[part == name].mean():+.3f} ± {m[part == name].std():.3f}"
+        for name in style.PART_COLOURS
+        if (part == name).any()
+    )
+    caption = (
+        f"Mean of each weight over M = {count:,} configurations. Mean ± standard deviation over "
+        f"the weights of a part: {spreads}; sampling noise alone would give 0 ± "
+        f"{1 / np.sqrt(independent_rows(moments)):.3f}. "
+    )
+    if len(spec_of(moments).network.widths) == 2:
+        caption += "Below, each weight by itself: without hidden units none are equivalent."
+    else:
+        caption += (
+            "Below, m averaged over hidden units, which the permutation symmetry makes "
+            "equivalent; error bars are one standard error, with correlations."
+        )
+    if (part == "ITR").any():
+        interior = hidden_average(moments, "ITR", "layer")
+        values = ", ".join(
+            f"{mean:+.4f} ± {error:.4f}" for mean, error in zip(*interior, strict=True)
+        )
+        caption += f" Average of the interior, layer by layer: {values}."
+    if (frozen := int(np.sum(np.abs(m) == 1))) and count > 20:
+        caption += f" {frozen:,} of {len(m):,} weights are the same in all configurations."
+    return caption, f"Histograms of magnetizations ({spreads}), and averages by input and by class."
+
+
+def spec_of(moments: xarray.Dataset) -> Spec:
+    """Return the specification of the ensemble that moments are of."""
+    return parse_spec(json.loads(moments.attrs["spec"]))
+
+
+def _pixels(spec: Spec) -> tuple[int, ...] | None:
+    """Return the shape of the images, where inputs are pixels and not principal components."""
+    return None if spec.dataset.components else find_source(spec.dataset.name).image_shape

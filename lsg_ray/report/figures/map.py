@@ -7,10 +7,10 @@ import xarray
 from matplotlib.figure import Figure
 
 from lsg_ray.errors import InputError
-from lsg_ray.report.style import GREY, accuracy_colours, new_figure, round_ticks, styled
+from lsg_ray.report import style
 
 
-@styled
+@style.styled
 def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
     """Draw a map: starts as open grey circles, learned configurations coloured by a column.
 
@@ -34,7 +34,7 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
     x, y, values = (map_[name].values for name in ("x", "y", color))
     learned = map_["learned"].values.astype(bool)
     size = float(np.clip(9000 / len(x), 0.5, 40))
-    figure = new_figure(4.3, 5.0)
+    figure = style.new_figure(4.3, 5.0)
     axes = figure.subplots()
     if not learned.all():
         axes.scatter(
@@ -42,7 +42,7 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
             y[~learned],
             size,
             facecolors="none",
-            edgecolors=GREY,
+            edgecolors=style.GREY,
             linewidths=0.8,
             label=f"random starts ({np.count_nonzero(~learned):,})",
         )
@@ -51,7 +51,7 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
         y[learned],
         size,
         c=values[learned],
-        cmap=accuracy_colours(),
+        cmap=style.accuracy_colours(),
         linewidths=0,
         label=f"learned ({np.count_nonzero(learned):,})",
     )
@@ -60,15 +60,39 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
             label = f"component {number + 1} ({100 * share:.2g} % of the variance)"
             (axes.set_ylabel if number else axes.set_xlabel)(label)
     else:
-        axes.set_xlabel("t-SNE 1 (arbitrary units)")
-        axes.set_ylabel("t-SNE 2 (arbitrary units)")
-    axes.set_xticks([])
-    axes.set_yticks([])
+        axes.set(xlabel="t-SNE 1 (arbitrary units)", ylabel="t-SNE 2 (arbitrary units)")
+    axes.set(xticks=[], yticks=[])
     axes.set_aspect("equal", "box")
     axes.spines[:].set_visible(True)
-    bar = figure.colorbar(points, ax=axes, aspect=25, pad=0.02)
-    bar.set_label(f"{color.replace('_', ' ')} of learned configurations")
-    bar.outline.set_linewidth(0.7)
-    bar.locator = round_ticks(6)
+    label = f"{color.replace('_', ' ')} of learned configurations"
+    style.colour_bar(points, axes, label, 6, aspect=25, pad=0.02)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure
+
+
+def map_caption(map_: xarray.Dataset) -> tuple[str, str]:
+    """Tell what the map is made of, and what its axes mean."""
+    about = map_.attrs
+    learned = int(map_["learned"].values.sum())
+    if about.get("method") == "pca":
+        how = "Principal components"
+    else:
+        how = (
+            f"t-SNE (perplexity {about['perplexity']:.3g}, Kullback–Leibler divergence "
+            f"{about['kl_divergence']:.3g})"
+        )
+    starts = (
+        ""
+        if map_["learned"].values.all()
+        else ", and of configurations drawn from their own initial fields"
+    )
+    caption = (
+        f"{how} of {learned:,} learned configurations, coloured by "
+        f"{str(about.get('color', 'accuracy')).replace('_', ' ')}"
+        f"{starts}. For ±1 weights, squared Euclidean "
+        "distance is four times the Hamming distance."
+    )
+    if about.get("method") != "pca":
+        caption += " Only neighbourhoods mean something, axes do not."
+    among = " among as many random starts" if starts else ""
+    return caption, f"Scatter plot of {learned:,} learned configurations{among}."

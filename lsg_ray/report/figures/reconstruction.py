@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import xarray
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lsg_ray.report.style import ACCENT, INK, label_panel, new_figure, round_ticks, styled
+from lsg_ray.errors import InputError
+from lsg_ray.report import style
 
 
-@styled
+@style.styled
 def reconstruction_figure(check: xarray.Dataset) -> Figure:
     """Draw m, C and connected C of the model, by Monte Carlo, against those of the data.
 
@@ -39,7 +41,7 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
             None,
         ),
     )
-    figure = new_figure(2.6)
+    figure = style.new_figure(2.6)
     for axes, (letter, title, symbol, data, model, rms) in zip(
         figure.subplots(1, 3), panels, strict=True
     ):
@@ -47,23 +49,70 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
         low, high = float(min(data.min(), model.min())), float(max(data.max(), model.max()))
         margin = 0.05 * max(high - low, 1e-3)
         limits = (low - margin, high + margin)
-        axes.plot(limits, limits, color=INK, lw=0.8)
-        axes.set_xlim(limits)
-        axes.set_ylim(limits)
+        axes.plot(limits, limits, color=style.INK, lw=0.8)
+        axes.set(xlim=limits, ylim=limits)
         axes.set_aspect("equal", "box")
-        axes.xaxis.set_major_locator(round_ticks(4))
-        axes.yaxis.set_major_locator(round_ticks(4))
-        axes.set_xlabel(f"{symbol} of the data")
-        axes.set_ylabel(f"{symbol} of the model")
+        style.ticks(axes, 4, 4)
         if rms is not None:
             axes.text(0.05, 0.95, f"rms {rms:.2g}", transform=axes.transAxes, va="top")
-        label_panel(axes, letter, title)
+        style.panel(axes, letter, title, f"{symbol} of the data", f"{symbol} of the model")
     return figure
 
 
 def _scatter(axes: Any, data: NDArray[np.float64], model: NDArray[np.float64]) -> None:
     """Draw points; where there are many, how many fall where, on a logarithmic scale."""
     if len(data) <= 3000:
-        axes.plot(data, model, ".", color=ACCENT, ms=3, alpha=0.6)
+        axes.plot(data, model, ".", color=style.ACCENT, ms=3, alpha=0.6)
     else:
         axes.hexbin(data, model, gridsize=70, bins="log", mincnt=1, cmap="Blues", linewidths=0)
+
+
+def _checked(models: Mapping[str, xarray.Dataset]) -> dict[str, xarray.Dataset]:
+    """Return models that were checked by Monte Carlo, the largest last.
+
+    Raises
+    ------
+    InputError
+        There is none: no moments can be drawn.
+    """
+    found = {name: model for name, model in models.items() if "rms_C" in model.attrs}
+    if not found:
+        raise InputError("no model was checked by Monte Carlo (verify)")
+    return dict(sorted(found.items(), key=lambda one: one[1].sizes["weight"]))
+
+
+def models_figure(models: Mapping[str, xarray.Dataset]) -> Figure:
+    """Draw the largest of some models that was checked."""
+    return reconstruction_figure(list(_checked(models).values())[-1])
+
+
+def models_caption(models: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+    """Tell how well each model has the correlations, and what was left out of the largest."""
+    checked = _checked(models)
+    name, about = list(checked)[-1], list(checked.values())[-1].attrs
+    fits = ", ".join(
+        f"{which} ({model.attrs['method']}) {model.attrs['rms_C']:.4f} (independent weights "
+        f"{model.attrs['delta_independent']:.4f})"
+        for which, model in models.items()
+        if which in checked
+    )
+    beliefs = ", ".join(
+        f"{which} ({model.attrs['method']}) {model.attrs['rms_C_method']:.4f} "
+        f"(m {model.attrs['rms_m_method']:.2g})"
+        for which, model in models.items()
+        if which not in checked and "rms_C_method" in model.attrs
+    )
+    caption = (
+        f"Moments of {name}, as new Monte Carlo chains measure them, against those of "
+        f"the ensemble. Root mean square error of C: {fits}; of which Monte Carlo noise "
+        f"{about['noise_C']:.4f} for {name}."
+    )
+    if about["method"] == "pcd":
+        caption += " Fitted until what is left is below the sampling error."
+    if beliefs:
+        caption += f" By the beliefs of the method itself, without chains: {beliefs}."
+    if about["frozen"]:
+        caption += f" {int(about['frozen']):,} weights never change and were left out."
+    if repeats := int(about.get("duplicates", 0)):
+        caption += f" {repeats:,} weights always equal another, or its opposite, and were left out."
+    return (caption, "Reconstructed against measured magnetizations and correlations.")

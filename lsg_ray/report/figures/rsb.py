@@ -13,33 +13,27 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.report.style import (
-    ACCENT,
-    DASHED,
-    GREY,
-    INK,
-    PALE,
-    WIDTH,
-    new_figure,
-    round_ticks,
-    steps,
-    styled,
-    verbatim,
-)
+from lsg_ray.report import style
+from lsg_ray.report.figures.clustering import order_of
 from lsg_ray.results.saving import names_of
 
 #: Systems of one figure, at most; width in inches of a column, at most.
 MOST, COLUMN = 6, 2.4
 #: How nulls are drawn.
 NULLS: dict[str, dict[str, Any]] = {
-    "independent": {"color": INK, "ls": DASHED, "lw": 0.9, "label": "independent weights"},
-    "shuffled": {"color": GREY, "ls": "-", "lw": 1.8, "label": "shuffled weights"},
+    "independent": {
+        "color": style.INK,
+        "ls": style.DASHED,
+        "lw": 0.9,
+        "label": "independent weights",
+    },
+    "shuffled": {"color": style.GREY, "ls": "-", "lw": 1.8, "label": "shuffled weights"},
 }
 #: Inches of the panels of lines, and of what stands between and around panels.
 PANEL, BETWEEN = 1.25, 2.45
 
 
-@styled
+@style.styled
 def rsb_figure(systems: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw a column for each system: P(q), ordered overlaps, and P(K), with nulls.
 
@@ -52,14 +46,14 @@ def rsb_figure(systems: Mapping[str, xarray.Dataset]) -> Figure:
     count = len(systems)
     if not 1 <= count <= MOST:
         raise InputError(f"{count} systems given; a figure has 1 to {MOST}")
-    width = min(WIDTH, max(COLUMN * count, 3.2))
+    width = min(style.WIDTH, max(COLUMN * count, 3.2))
     side = min(width / count - 0.6, 1.9)
-    figure = new_figure(2 * PANEL + side + BETWEEN, width)
+    figure = style.new_figure(2 * PANEL + side + BETWEEN, width)
     axes = figure.subplots(3, count, squeeze=False, height_ratios=(PANEL, side, PANEL))
     for column, (name, found) in enumerate(systems.items()):
         left = column == 0
         _overlaps(axes[0, column], found, left)
-        axes[0, column].set_title(verbatim(name).replace(", T = ", ", $T$ = "), loc="center")
+        axes[0, column].set_title(style.verbatim(name).replace(", T = ", ", $T$ = "), loc="center")
         _matrix(axes[1, column], found, left)
         _triples(axes[2, column], found, left)
     for row, letter in enumerate("abc"):
@@ -73,12 +67,12 @@ def rsb_figure(systems: Mapping[str, xarray.Dataset]) -> Figure:
 def _overlaps(axes: Axes, found: xarray.Dataset, left: bool) -> None:
     edges = np.append(found["left"].values, found["right"].values[-1])
     density = found["density"].values
-    steps(axes, density, edges, color=ACCENT, label="replicas")
+    style.steps(axes, density, edges, color=style.ACCENT, label="replicas")
     centres = (edges[1:] + edges[:-1]) / 2
     seen = density > 0
     error = found["density_stderr"].values
     axes.errorbar(
-        centres[seen], density[seen], error[seen], fmt="none", color=ACCENT, elinewidth=0.5
+        centres[seen], density[seen], error[seen], fmt="none", color=style.ACCENT, elinewidth=0.5
     )
     # A null may be far higher than a broad P(q): it is cut off, and says so by its width.
     peak, highest = density.max(), density.max()
@@ -91,10 +85,8 @@ def _overlaps(axes: Axes, found: xarray.Dataset, left: bool) -> None:
         axes.set_xlim(-1.02, 1.02)
     else:
         axes.set_xlim(edges[shown[0]], edges[shown[-1] + 1])
-    axes.set_ylim(0, 1.1 * min(highest, 3 * peak))
-    axes.set_xlabel("overlap $q$")
-    axes.xaxis.set_major_locator(round_ticks(4))
-    axes.yaxis.set_major_locator(round_ticks(4))
+    axes.set(ylim=(0, 1.1 * min(highest, 3 * peak)), xlabel="overlap $q$")
+    style.ticks(axes, 4, 4)
     if left:
         axes.set_ylabel("$P(q)$")
 
@@ -115,33 +107,28 @@ def _matrix(axes: Axes, found: xarray.Dataset, left: bool) -> None:
     low, high = np.nanquantile(q, [0.002, 0.998])
     if folded:
         low, high = 0.0, 1.0 if high > 0.5 else high
-    colours = matplotlib.colormaps["viridis"].with_extremes(bad=PALE)
+    colours = matplotlib.colormaps["viridis"].with_extremes(bad=style.PALE)
     count = len(order)
     image = axes.imshow(
         q, cmap=colours, vmin=low, vmax=high if high > low else low + 1e-6, aspect="equal",
         interpolation="nearest", extent=(0.5, count + 0.5, count + 0.5, 0.5),
     )  # fmt: skip
     axes.spines[:].set_visible(True)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(round_ticks(3, integer=True))
+    style.ticks(axes, 3, 3, integer=True)
     if left:
         axes.set_ylabel("replica")
-    bar = axes.figure.colorbar(
-        image, ax=axes, orientation="horizontal", shrink=0.9, aspect=16, pad=0.03
-    )
-    bar.set_label("$|q|$" if folded else "$q$", labelpad=1)
-    bar.locator = round_ticks(3)
-    bar.outline.set_linewidth(0.7)
+    style.colour_bar(image, axes, "$|q|$" if folded else "$q$", 3, orientation="horizontal",
+                     shrink=0.9, aspect=16, pad=0.03)  # fmt: skip
 
 
 def _triples(axes: Axes, found: xarray.Dataset, left: bool) -> None:
     centres = found["K"].values
     half = (centres[1] - centres[0]) / 2
     edges = np.append(centres - half, centres[-1] + half)
-    steps(axes, found["K_density"].values, edges, color=ACCENT)
+    style.steps(axes, found["K_density"].values, edges, color=style.ACCENT)
     for name, values in _nulls(found, "K_density"):
-        style = {key: value for key, value in NULLS[name].items() if key != "label"}
-        axes.stairs(values, edges, **style)
+        line = {key: value for key, value in NULLS[name].items() if key != "label"}
+        axes.stairs(values, edges, **line)
     lines = [_with_error(found, "ultrametricity")]
     if "null" in found.coords:
         means = dict(_nulls(found, "ultrametricity"))
@@ -152,8 +139,7 @@ def _triples(axes: Axes, found: xarray.Dataset, left: bool) -> None:
     axes.set_xlim(0, 3.5)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(r"$K = (q_{\mathrm{mid}} - q_{\mathrm{min}})/\sigma$")
-    axes.xaxis.set_major_locator(round_ticks(4))
-    axes.yaxis.set_major_locator(round_ticks(4))
+    style.ticks(axes, 4, 4)
     if left:
         axes.set_ylabel("$P(K)$")
 
@@ -164,3 +150,33 @@ def _with_error(found: xarray.Dataset, name: str) -> str:
         return rf"$\langle K\rangle$ = {value:.2f}"
     digits = 2 if error >= 0.01 else 3
     return rf"$\langle K\rangle$ = {value:.{digits}f} ± {error:.{digits}f}"
+
+
+def replicas_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
+    """Draw systems under their own names: that of the ensemble, or of the model."""
+    return rsb_figure(_by_system(results))
+
+
+def replicas_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+    """Tell the width of P(q) and the ultrametricity of each system."""
+    told = "; ".join(
+        f"{name}: σ(q) = {float(one['std']):.3g}, K = {float(one['ultrametricity']):.2f} ± "
+        f"{float(one['ultrametricity_stderr']):.2f}"
+        for name, one in _by_system(results).items()
+    )
+    orders = {str(one.attrs["alignment"]) for one in results.values() if "alignment" in one.attrs}
+    caption = (
+        f"Overlaps of replicas: of solutions, the cosine of their weights{order_of(*orders)}; of "
+        "the Sherrington–Kirkpatrick model, in its glass phase below T = 1 and its paramagnetic "
+        "phase above. P(q), the matrix of overlaps in the order of average linkage, and how far "
+        "triples are from ultrametric, K = (second − smallest q)/σ(q), which is 0 where all "
+        f"triangles are isosceles with a short base. {told}. Dashed, the same of independent "
+        "weights with the same marginals, and of shuffled ones."
+    )
+    return caption, "P(q), overlap matrices and ultrametricity."
+
+
+def _by_system(results: Mapping[str, xarray.Dataset]) -> dict[str, xarray.Dataset]:
+    names = [str(result.attrs["source"]) for result in results.values()]
+    unique = len(set(names)) == len(names)
+    return dict(zip(names if unique else results, results.values(), strict=True))

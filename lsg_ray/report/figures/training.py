@@ -1,0 +1,70 @@
+"""Curves of training of networks of real weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+
+from lsg_ray.datasets import Dataset
+from lsg_ray.ensemble.layout import CURVES
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.report import style
+from lsg_ray.report.section import Section, section
+
+#: Networks whose curves are read, at most, and that are drawn by themselves.
+MOST, THIN = 200, 12
+
+
+def _carried(rows: NDArray) -> NDArray:
+    """Fill what is NaN with the last value before it."""
+    last = np.maximum.accumulate(np.where(np.isnan(rows), 0, np.arange(rows.shape[1])), axis=1)
+    return np.take_along_axis(rows, last, axis=1)
+
+
+@style.styled
+def curves_figure(epochs: NDArray, curves: Mapping[str, NDArray], names: Sequence[str]) -> Figure:
+    """Draw curves of training: ``curves`` hold (networks, epochs), by array name of the store.
+
+    Networks that have stopped keep their last value in the mean, which is of all of them.
+    """
+    figure = style.new_figure(2.6)
+    loss, accuracy = figure.subplots(1, 2)
+    for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
+        for kind, colour in zip(names, (style.ACCENT, style.CONTRAST), strict=False):
+            rows = curves[f"curve_{kind}_{measure}"]
+            for row in rows[:THIN]:
+                axes.plot(epochs, row, color=colour, lw=0.4, alpha=0.4)
+            axes.plot(epochs, np.nanmean(_carried(rows), axis=0), color=colour, label=kind)
+    loss.set_yscale("log")
+    loss.legend()
+    loss_and_accuracy(loss, accuracy, "epoch")
+    return figure
+
+
+def loss_and_accuracy(loss: Axes, accuracy: Axes, x: str) -> None:
+    """Title and label a panel of losses, and one of accuracies."""
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
+    style.panel(loss, "a", "loss", x, "loss (nat)")
+    style.panel(accuracy, "b", "accuracy", x, "accuracy")
+
+
+def training_section(ensemble: Ensemble, dataset: Dataset) -> Section:
+    """Draw the curves of some networks, and tell where they end."""
+    rows = ensemble.column("configuration")[:MOST]
+    accuracy, loss = ensemble.column("test_accuracy"), ensemble.column("train_loss")
+    caption = (
+        f"Loss and accuracy of {len(rows):,} networks by epoch: of training as means over the "
+        f"epoch, of the test set ({len(dataset.test.y):,} examples) at its end; thin lines are "
+        f"single networks. At the end, training loss {loss.mean():.4g} ± {loss.std():.2g}, "
+        f"test accuracy {accuracy.mean():.4f} ± {accuracy.std():.4f}."
+    )
+    if ensemble.spec.training.target_loss is not None:
+        caption += " Networks that have met the target keep their last value in the means."
+    epochs = np.arange(1, ensemble.spec.training.epochs + 1)
+    figure = curves_figure(epochs, ensemble.take(rows, list(CURVES)), ("train", "test"))
+    return section("training", "Training", figure, (caption, "Curves of training."))
