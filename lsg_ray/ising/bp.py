@@ -12,29 +12,24 @@ each total field H_i with its last value; it changes the way to the fixed point,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
+from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.typing import Floats, ModelLike, Progress
 
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
-
-#: Sweeps after which the residual must have fallen by a tenth, or else damping grows; and how often
-#: that may fail.
-PATIENCE, STALLED, GIVE_UP = 50, 0.9, 10
 #: How far two sweeps go, in steps of one, where nothing oscillates.
 DRIFT = 1.8
-#: The most damping that is tried.
-MOST_DAMPING = 0.95
 #: |tanh J| at most: what float64 can tell from 1.
-SATURATED = 1 - 2.0**-52
+LARGEST_TANH = 1 - 2.0**-52
+#: Of sweeps of messages.
+DAMPING = DampingConfig()
 
 
 class Beliefs(NamedTuple):
@@ -54,7 +49,7 @@ class Beliefs(NamedTuple):
 
 @public
 def belief_propagation(
-    model: Any,
+    model: ModelLike,
     *,
     fields: ArrayLike | None = None,
     beta: ArrayLike = 1.0,
@@ -203,7 +198,7 @@ class Couplings(NamedTuple):
         from lsg_ray.kernels import cavity
 
         scaled, t = (np.empty(J.shape), np.empty(J.shape)) if over is None else over[:2]
-        tightest = cavity.couplings(np.ascontiguousarray(J), beta, SATURATED, scaled, t)
+        tightest = cavity.couplings(np.ascontiguousarray(J), beta, LARGEST_TANH, scaled, t)
         return cls(scaled, t, float(tightest))
 
 
@@ -264,7 +259,8 @@ class Cavity:
         """
         h = np.ascontiguousarray(h)
         self.settle(h)
-        gamma, sweeps, residual, best, stalled = damping or 0.0, 0, np.inf, np.inf, 0
+        adaptive, sweeps, residual = AdaptiveDamping(DAMPING, damping or 0.0), 0, np.inf
+        gamma = float(adaptive.gamma[0])
         while sweeps + 2 <= max_sweeps:
             both, last = self._two_sweeps(h, gamma)
             moved = max(both, last)
@@ -273,16 +269,13 @@ class Cavity:
             sweeps += 2
             if residual <= tolerance or not np.isfinite(residual):
                 break
-            if damping is None and sweeps % PATIENCE == 0:
+            if damping is None and sweeps % DAMPING.every == 0:
                 # Where two sweeps go as far as two steps, it drifts, as on the way out of a saddle,
                 # and does not oscillate.
-                drifts = both > DRIFT * last
-                if residual > STALLED * best and not drifts:
-                    stalled += 1
-                    gamma = min((1 + gamma) / 2, MOST_DAMPING)
-                    if stalled > GIVE_UP:
-                        break
-                best = min(best, residual)
+                adaptive.update(residual, both > DRIFT * last)
+                gamma = float(adaptive.gamma[0])
+                if adaptive.hopeless[0]:
+                    break
         return Rest(bool(residual <= tolerance), sweeps, float(residual), gamma)
 
     def _two_sweeps(self, h: Floats, damping: float) -> tuple[float, float]:
@@ -417,7 +410,7 @@ class Bethe(NamedTuple):
 
 
 def bethe_averages(
-    model: Any,
+    model: ModelLike,
     beliefs: Beliefs,
     *,
     fields: ArrayLike | None = None,

@@ -16,8 +16,9 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, plain_attributes, public
-from lsg_ray.errors import InputError, StoreError
+from lsg_ray.errors import InputError
 from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
 from lsg_ray.results.saving import MODEL, check_target, names_of, save_result
 
@@ -199,7 +200,7 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
     file, array = member_of(place)
     if array is not None:
         raise InputError(f"{place}: a model is two arrays, J and h; name {file} alone")
-    try:
+    with reading(place, "not a model", "name a Zarr of `lsg fit`, or an .npz with J and h"):
         if ending(place) == ".npz" and not os.path.isdir(place):
             with open_archive(place) as arrays:
                 part, weight = names_in(arrays)
@@ -207,17 +208,6 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
                 return IsingModel(arrays["J"], arrays["h"], part, about, weight)
         with open_result(place) as found:
             return _from_dataset(found)
-    except InputError as error:
-        told = str(error)
-        raise InputError(told if told.startswith(place) else f"{place}: {told}") from None
-    except (MemoryError, StoreError):
-        raise
-    except Exception as error:  # a foreign or damaged file fails in a dozen ways
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        line = str(reason).splitlines()[0]
-        raise InputError(
-            f"{place}: not a model ({line}); name a Zarr of `lsg fit`, or an .npz with J and h"
-        ) from None
 
 
 def _from_dataset(found: xarray.Dataset) -> IsingModel:

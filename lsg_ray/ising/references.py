@@ -20,6 +20,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import as_sample
 from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.results.foreign import reading
 from lsg_ray.results.graph import compute, share, tree_reduce
 from lsg_ray.results.opening import attributes_of, open_archive, open_array, open_result
 from lsg_ray.results.saving import REFERENCES, names_of, save_result
@@ -152,7 +153,8 @@ def _from_dataset(
 
 def _from_file(path: str, model: IsingModel, count: int | None) -> References:
     source = Path(path).name
-    try:
+    remedy = "name a store, a Zarr of `lsg check --references`, or an .npz with sigma (R, N)"
+    with reading(path, "cannot be read as references", remedy, source):
         if not is_array_file(path):
             with open_result(path) as found:
                 return _from_dataset(found.load(), model, count, source)
@@ -175,17 +177,6 @@ def _from_file(path: str, model: IsingModel, count: int | None) -> References:
             some = [np.atleast_2d(arrays[f"sigma_{name}"]) for name in named]
             group = np.repeat(named, [len(rows) for rows in some])
             return _made(np.concatenate(some), group, model, count, source)
-    except InputError as error:
-        told = str(error)
-        raise InputError(told if told.startswith((source, path)) else f"{path}: {told}") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # a foreign or damaged file fails in a dozen ways
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InputError(
-            f"{path}: cannot be read as references ({reason}); name a store, a Zarr of "
-            "`lsg check --references`, or an .npz with sigma (R, N)"
-        ) from None
 
 
 def _from_store(source: Configurations, model: IsingModel, count: int | None) -> References:

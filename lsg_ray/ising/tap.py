@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
+from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.stationary import (
@@ -46,9 +47,8 @@ STARTS, ITERATIONS, TOLERANCE = 2000, 2000, 1e-5
 MOST_STARTS = 1_000_000
 #: Starts of a task: products of N × N by N × 250 run at the rate of large ones.
 CHUNK = 250
-#: Iterations after which a residual must have fallen by a tenth, or else damping grows, up to the
-#: most; and how often that may fail.
-PATIENCE, STALLED, MOST_DAMPING, GIVE_UP = 50, 0.9, 0.95, 12
+#: Of iterations, whose way is longer than that of messages.
+DAMPING = DampingConfig(failures=12)
 #: Fall of the free energy, in units of itself, that is more than rounding.
 FALLS = 1e-13
 #: Residual, at least, from which Newton's method is tried where the iteration came to its end.
@@ -205,31 +205,27 @@ def _settle(
     way out of a saddle.
     """
     J2, starts = J * J, len(m)
-    iterations, failures = np.zeros(starts, np.int64), np.zeros(starts, np.int64)
-    damping, residual, best = np.zeros(starts), np.full(starts, np.inf), np.full(starts, np.inf)
-    lowest = np.full(starts, np.inf)
-    left = np.arange(starts)
+    adaptive = AdaptiveDamping(DAMPING, count=starts)
+    iterations, residual = np.zeros(starts, np.int64), np.full(starts, np.inf)
+    lowest, left = np.full(starts, np.inf), np.arange(starts)
     now, last = m.copy(), m.copy()
     for iteration in range(1, max_iterations + 1):
-        gamma = damping[left, None]
+        gamma = adaptive.gamma[left, None]
         new = np.tanh(h + now @ J - last * ((1 - now * now) @ J2))
         residual[left] = np.abs(new - now).max(axis=1)
         iterations[left] = iteration
         new = (1 - gamma) * new + gamma * now
         m[left] = new
-        if iteration % PATIENCE == 0:
+        if iteration % DAMPING.every == 0:
             energy = tap_free_energy(new, J, h)
             falls = energy < lowest[left] - FALLS * np.abs(energy)
-            slow = left[(residual[left] > STALLED * best[left]) & ~falls]
-            failures[slow] += 1
-            damping[slow] = np.minimum((1 + damping[slow]) / 2, MOST_DAMPING)
-            best[left] = np.minimum(best[left], residual[left])
+            adaptive.update(residual[left], falls, left)
             lowest[left] = np.minimum(lowest[left], energy)
-        going = (residual[left] > tolerance) & (failures[left] <= GIVE_UP)
+        going = (residual[left] > tolerance) & ~adaptive.hopeless[left]
         if not going.any():
             break
         left, now, last = (left, new, now) if going.all() else (left[going], new[going], now[going])
-    return iterations, residual, damping
+    return iterations, residual, adaptive.gamma
 
 
 def tap_free_energy(m: Floats, J: Floats, h: Floats) -> Floats:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import (
     attributes_in,
     attributes_of,
@@ -203,7 +204,8 @@ def _holds_moments(text: str) -> bool:
 
 
 def _from_path(text: str, rounding: float) -> Target:
-    try:
+    remedy = "name a moments Zarr, an .npz with m and C, or a store"
+    with reading(text, "cannot be read as moments", remedy):
         if is_array_file(text):
             path, name = member_of(text)
             if ending(path) == ".npz" and name is None:
@@ -218,17 +220,6 @@ def _from_path(text: str, rounding: float) -> Target:
         elif attributes_of(text).get("statistic") == "moments":
             with open_result(text) as found:
                 return _from_dataset(found.load(), rounding)
-    except InputError as error:
-        told = str(error)
-        raise InputError(told if told.startswith(text) else f"{text}: {told}") from None
-    except MemoryError:
-        raise
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InputError(
-            f"{text}: cannot be read as moments ({reason}); name a moments Zarr, an .npz with m "
-            "and C, or a store"
-        ) from None
     return _from_dataset(moments(signs(text)))
 
 

@@ -1,0 +1,39 @@
+"""Records of arrays: what block functions return, and how those of many blocks become one."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, TypeVar
+
+import numpy as np
+
+Record = TypeVar("Record", bound=tuple[Any, ...])
+
+
+def added(parts: Sequence[Any]) -> Any:
+    """Add arrays, numbers, or records of them, in the order given; the parts stay as they are.
+
+    >>> added([(1, 2.0), (3, 4.0)])
+    (4, 6.0)
+    """
+    if isinstance(parts[0], tuple):
+        columns = map(added, zip(*parts, strict=True))
+        kind = type(parts[0])
+        return kind(columns) if kind is tuple else kind(*columns)
+    return reduce(operator.add, parts)
+
+
+def joined(parts: Sequence[Record], axis: int = 0) -> Record:
+    """Return a record of arrays, those of all parts one after another."""
+    return _with(np.concatenate, parts, axis)
+
+
+def stacked(parts: Sequence[Record], axis: int = 0) -> Record:
+    """Return a record of arrays, those of all parts along a new axis."""
+    return _with(np.stack, parts, axis)
+
+
+def _with(together: Any, parts: Sequence[Record], axis: int) -> Record:
+    return type(parts[0])(*(together(column, axis=axis) for column in zip(*parts, strict=True)))
