@@ -14,23 +14,29 @@ hysteresis.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from annotated_types import Ge
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
-from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
-from lsg_ray.ising.entropy import DIRECTIONS, ROOM, check_fields, check_size, entropy_bound, shown
+from lsg_ray.ising.entropy import (
+    ROOM,
+    check_fields,
+    check_size,
+    entropy_bound,
+    scan_coordinates,
+    shown,
+)
 from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, series_rhat
+from lsg_ray.ising.montecarlo import RHAT, Draws, series_rhat
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.thermodynamics import thermodynamics
 from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
@@ -66,7 +72,7 @@ def anneal_scan(
     count: Count | None = None,
     chains: Several = 128,
     burn_in: Natural = 30,
-    draws: Annotated[int, Ge(FEWEST_DRAWS)] = 40,
+    draws: Draws = 40,
     thin: Count = 2,
     method: Method = "heat-bath",
     seed: Seed = 0,
@@ -125,15 +131,6 @@ def anneal_scan(
     ising = as_model(model)
     chosen = as_references(references, ising, count)
     xs = check_fields(fields)
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"beta {beta} given; it must be positive")
-    if chains < 2 or draws < FEWEST_DRAWS or thin < 1 or burn_in < 0:
-        raise InputError(
-            f"chains {chains}, draws {draws}, thin {thin}, burn_in {burn_in} given; at least 2, "
-            f"{FEWEST_DRAWS}, 1 and 0"
-        )
-    if seed < 0:
-        raise InputError(f"seed {seed} given; 0 or more")
     check_size(ising, beta, xs)
     scaled = IsingModel(beta * ising.J, beta * ising.h)
     options = _Options(chains, burn_in, draws, thin, method, seed)
@@ -143,11 +140,9 @@ def anneal_scan(
         for up in (True, False)
     ]
     found = run_tasks(_leaf, scaled, arguments, _Annealed, pieces, progress)
-    up, down = (
-        [np.stack(values) for values in zip(*found[first::2], strict=True)] for first in (0, 1)
-    )
-    both = _Annealed(*(np.stack([a, b[:, ::-1]], axis=1) for a, b in zip(up, down, strict=True)))
-    both = _completed(both)
+    up, down = stacked(found[::2]), stacked(found[1::2])
+    back = _Annealed(*(values[:, ::-1] for values in down))  # type: ignore[arg-type]
+    both = _completed(stacked([up, back], axis=1))
     zero = thermodynamics(scaled, seed=seed, method=method, cavity=False)
     axes = ("reference", "direction", "field")
     units = {"s": "nat", "s_stderr": "nat", "log_Z": "nat", "e": "nat", "e_stderr": "nat",
@@ -162,22 +157,15 @@ def anneal_scan(
         both.s < variables["bound"][1] + SIGMAS * both.s_stderr + ROOM
     )
     variables["converged"] = (axes, sound & (both.rhat < RHAT) & both.known)
-    n = ising.n_spins
-    coordinates: dict[str, Any] = {
-        "reference": np.arange(len(chosen.sigma)),
-        "direction": list(DIRECTIONS),
-        "field": ("field", xs, {"long_name": "distance field x", "units": "nat"}),
-        "energy": ("reference", ising.energy(chosen.sigma) / n, {"units": "nat"}),
-    }
-    if chosen.group is not None:
-        coordinates["group"] = ("reference", chosen.group)
     about = {
-        "statistic": "entropy scan", "method": "monte carlo", "beta": beta, "n_weights": n,
-        "references": chosen.source, "seed": seed, "chains": chains, "draws": draws, "thin": thin,
+        "statistic": "entropy scan", "method": "monte carlo", "beta": beta,
+        "n_weights": ising.n_spins, "references": chosen.source, "seed": seed,
+        "chains": chains, "draws": draws, "thin": thin,
         "s0": zero.attrs["s"], "s0_stderr": zero.attrs["s_stderr"],
         "s0_converged": zero.attrs["converged"],
     }  # fmt: skip
-    return add_hysteresis(xarray.Dataset(variables, coordinates, about))
+    scan = xarray.Dataset(variables, scan_coordinates(chosen, ising, xs), about)
+    return add_hysteresis(scan)
 
 
 class _Options(NamedTuple):

@@ -13,16 +13,20 @@ each total field H_i with its last value; it changes the way to the fixed point,
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Lt
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.typing import Floats, ModelLike, Progress
+from lsg_ray.typing import Floats, ModelLike, Positive, Progress, Several
+
+#: How much of a total field is kept of the last sweep.
+Damping = Annotated[float, Ge(0), Lt(1)]
 
 #: How far two sweeps go, in steps of one, where nothing oscillates.
 DRIFT = 1.8
@@ -54,9 +58,9 @@ def belief_propagation(
     fields: ArrayLike | None = None,
     beta: ArrayLike = 1.0,
     start: ArrayLike | None = None,
-    tolerance: float = 1e-10,
-    max_sweeps: int = 2000,
-    damping: float | None = None,
+    tolerance: Positive = 1e-10,
+    max_sweeps: Several = 2000,
+    damping: Damping | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Beliefs:
@@ -109,7 +113,6 @@ def belief_propagation(
 
     ising = as_model(model)
     betas, wanted = _problems(ising, fields, beta)
-    check_iteration(tolerance, max_sweeps, damping)
     count, n = wanted.shape
     messages = _start(start, wanted, count, n)
     couplings = {b: Couplings.at(ising.J, b) for b in set(betas.tolist())}
@@ -133,20 +136,6 @@ def belief_propagation(
     m, rests = zip(*found, strict=True)
     converged, iterations, residual, used = (np.array(some) for some in zip(*rests, strict=True))
     return Beliefs(np.array(m), messages, converged, iterations, residual, used)
-
-
-def check_iteration(tolerance: float, max_sweeps: int, damping: float | None) -> None:
-    """Refuse numbers that no iteration can be run with.
-
-    Raises
-    ------
-    InputError
-        One is out of range.
-    """
-    if damping is not None and not 0 <= damping < 1:
-        raise InputError(f"damping {damping} given; from 0 up to 1, excluded")
-    if not tolerance > 0 or max_sweeps < 2:
-        raise InputError(f"tolerance {tolerance}, max_sweeps {max_sweeps} given; > 0 and >= 2")
 
 
 def _problems(

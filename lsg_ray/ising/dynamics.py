@@ -28,6 +28,7 @@ from lsg_ray.networks.binary import Loss, evaluate
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.results.graph import compute, share
 from lsg_ray.results.opening import attributes_of
+from lsg_ray.results.records import joined
 from lsg_ray.spec import NetworkSpec, Spec, load_spec
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.statistics.configurations import is_array_file
@@ -144,10 +145,6 @@ def relax(
         task, why = _task_of(references, spec)
     ising = as_model(model)
     chosen = as_references(references, ising, count)
-    if sweeps < 4 or chains < 1:
-        raise InputError(f"sweeps {sweeps}, chains {chains} given; at least 4 and 1")
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"beta {beta} given; it must be positive")
     options = _Options(sweeps, chains, beta, method, seed)
     networks = None if task is None else _networks(chosen, ising, task)
     leaf, given, shared = dask.delayed(_leaf, pure=False), share(ising), share(task)
@@ -156,8 +153,7 @@ def relax(
         some = slice(a, a + CHUNK)
         whole = None if networks is None else networks[some]
         leaves.append(leaf(given, chosen.sigma[some], whole, shared, options, a // CHUNK))
-    found = [np.concatenate(values) for values in zip(*compute(leaves, progress), strict=True)]
-    result = _dataset(ising, chosen, _Relaxed(*found), options, threads)
+    result = _dataset(ising, chosen, joined(compute(leaves, progress)), options, threads)
     return result.assign_attrs(no_accuracy=why) if why else result
 
 
@@ -305,15 +301,9 @@ def _dataset(
     }
     if found.accuracy.shape[1]:
         variables["accuracy"] = (axes, found.accuracy, one)
-    coordinates: dict[str, Any] = {
-        "reference": np.arange(len(chosen.sigma)),
-        "sweep": np.arange(options.sweeps + 1),
-    }
-    if chosen.group is not None:
-        coordinates["group"] = ("reference", chosen.group)
     return xarray.Dataset(
         variables,
-        coordinates,
+        chosen.coordinates() | {"sweep": np.arange(options.sweeps + 1)},
         {
             "statistic": "dynamics", "n_weights": n, "references": chosen.source,
             "beta": options.beta, "method": options.method, "chains": options.chains,

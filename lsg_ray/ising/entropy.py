@@ -21,13 +21,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.bp import Couplings, check_iteration
+from lsg_ray.ising.bp import Couplings, Damping
 from lsg_ray.ising.branch import Branch, State, bethe_entropy
 from lsg_ray.ising.hysteresis import STEP, Between, add_hysteresis
-from lsg_ray.ising.loops import Point, search
+from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
 from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.records import joined, stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
@@ -63,7 +64,7 @@ def entropy_scan(
     count: Count | None = None,
     tolerance: Positive = 1e-9,
     max_sweeps: Several = 5000,
-    damping: float | None = None,
+    damping: Damping | None = None,
     refine: Natural = 0,
     magnetizations: bool = False,
     pieces: Place | None = None,
@@ -134,22 +135,21 @@ def entropy_scan(
     ising = as_model(model)
     chosen = as_references(references, ising, count)
     xs = check_fields(fields)
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"beta {beta} given; it must be positive")
-    if refine < 0:
-        raise InputError(f"refine {refine} given; 0 or more")
     options = _Options(beta, tolerance, max_sweeps, damping, magnetizations)
-    check_iteration(options.tolerance, options.max_sweeps, options.damping)
     check_size(ising, beta, xs)
     couplings = Couplings.at(ising.J, beta)
+    sigma = chosen.sigma
+    size = -(-len(sigma) // LEAVES)
     for round_ in range(refine + 1):
-        found = _scan(ising, couplings, chosen, xs, options, pieces, progress)
+        arguments = [(sigma[a : a + size], xs, options) for a in range(0, len(sigma), size)]
+        parts = run_tasks(_leaf, (ising, couplings), arguments, _Solved, pieces, progress)
+        found = joined(parts)
         added = _steep(xs, found.d)
         if round_ == refine or not len(added):
             break
         xs = np.sort(np.concatenate([xs, added]))
     scan = _dataset(ising, chosen, xs, options, found)
-    return add_hysteresis(scan, Between(found.gap, found.apart, found.gap_field, found.step))
+    return add_hysteresis(scan, Between(*found.between.swapaxes(0, 1)))
 
 
 def check_fields(fields: ArrayLike | None) -> Floats:
@@ -169,6 +169,16 @@ def check_fields(fields: ArrayLike | None) -> Floats:
     if (twice := xs[1:][np.diff(xs) == 0]).size:
         raise InputError(f"field {twice[0]:g} given twice")
     return xs
+
+
+def scan_coordinates(references: References, model: IsingModel, xs: Floats) -> dict[str, Any]:
+    """Return coordinates of what is over (reference, direction, field)."""
+    energy = model.energy(references.sigma) / model.n_spins
+    return references.coordinates() | {
+        "direction": list(DIRECTIONS),
+        "field": ("field", xs, {"long_name": "distance field x", "units": "nat"}),
+        "energy": ("reference", energy, {"units": "nat"}),
+    }
 
 
 def check_size(model: IsingModel, beta: float, xs: Floats) -> None:
@@ -200,8 +210,7 @@ class _Options(NamedTuple):
 class _Solved(NamedTuple):
     """Solutions over (reference, direction, field); m has another axis, weights, or none.
 
-    ``gap``, ``apart``, ``gap_field``, ``step`` (reference, interval): see
-    `lsg_ray.ising.hysteresis.Between`.
+    between: `Between`, (reference, 4, interval).
     """
 
     d: Floats
@@ -217,72 +226,22 @@ class _Solved(NamedTuple):
     d_slope: Floats
     s_slope: Floats
     separation: Floats
-    gap: Floats
-    apart: Floats
-    gap_field: Floats
-    step: Floats
+    between: Floats
     m: Floats
-
-
-#: Those of `_Solved` that belong to `Between`, in its order; and that `_Around.solution` tells.
-_BETWEEN = ("gap", "apart", "gap_field", "step")
-_TOLD = (
-    "d", "s", "e", "f", "converged", "iterations", "residual", "restarted", "stability", "stable",
-    "d_slope", "s_slope",
-)  # fmt: skip
-
-
-def _scan(
-    model: IsingModel,
-    couplings: Couplings,
-    references: References,
-    xs: Floats,
-    options: _Options,
-    pieces: Any,
-    progress: Progress | None,
-) -> _Solved:
-    sigma = references.sigma
-    size = -(-len(sigma) // LEAVES)
-    arguments = [(sigma[a : a + size], xs, options) for a in range(0, len(sigma), size)]
-    found = run_tasks(_leaf, (model, couplings), arguments, _Solved, pieces, progress)
-    return _Solved(*(np.concatenate(values) for values in zip(*found, strict=True)))
 
 
 def _leaf(
     given: tuple[IsingModel, Couplings], sigma: NDArray[np.int8], xs: Floats, options: _Options
 ) -> _Solved:
     """Go through ascending fields up and down, for each of some references."""
-    model, couplings = given
-    shape, n = (len(sigma), 2, len(xs)), model.n_spins
-    width = n if options.magnetizations else 0
-    numbers: dict[str, Any] = {name: np.empty(shape) for name in _Solved._fields}
-    for name in ("converged", "restarted", "stable"):
-        numbers[name] = np.empty(shape, np.bool_)
-    numbers["iterations"] = np.empty(shape, np.int32)
-    numbers["separation"] = np.empty((len(sigma), len(xs)))
-    for name in _BETWEEN:
-        numbers[name] = np.empty((len(sigma), len(xs) - 1))
-    numbers["m"] = np.empty((*shape, width))
-    found = _Solved(**numbers)
-    for r, reference in enumerate(sigma.astype(np.float64)):
-        around = _Around(model, couplings, reference, options)
-        points: list[list[Point]] = []
-        for way in (0, 1):
-            branch, line = around.branch(way), []
-            for x in xs[:: 1 - 2 * way].tolist():
-                told, point = around.solution(branch, x)
-                line.append(point)
-                for name, value in zip(_TOLD, told, strict=True):
-                    numbers[name][r, way, len(line) - 1 if way == 0 else -len(line)] = value
-            points.append(line[:: 1 - 2 * way])
-        m = np.array([[point.m for point in line] for line in points])
-        found.separation[r] = ((m[0] - m[1]) ** 2).mean(axis=1) / 4
-        between = search(points[0], points[1], around.go_on)
-        for name, values in zip(_BETWEEN, between, strict=True):
-            numbers[name][r] = values
-        if width:
-            found.m[r] = m
-    return found
+    solved = []
+    for reference in sigma.astype(np.float64):
+        around = _Around(*given, reference, options)
+        found = both_ways(xs, around.solution, around.go_on)
+        separation = ((found.m[0] - found.m[1]) ** 2).mean(axis=1) / 4
+        m = found.m if options.magnetizations else found.m[..., :0]
+        solved.append(_Solved(**found.stored, separation=separation, m=m, between=found.between))
+    return stacked(solved)
 
 
 class _Around:
@@ -293,25 +252,18 @@ class _Around:
     ) -> None:
         self.couplings, self.reference, self.options = couplings, reference, options
         self.outside = options.beta * model.h
-        self.looking = [self.branch(way) for way in (0, 1)]
+        # One branch of a direction follows the fields, another looks between them.
+        self.following, self.looking = (
+            [
+                Branch(options.tolerance, options.max_sweeps, options.damping, side=side)
+                for side in (1, -1)
+            ]
+            for _ in range(2)
+        )
 
-    def branch(self, way: int) -> Branch:
-        """Return a branch for the way up (0) or down (1)."""
-        options = self.options
-        return Branch(options.tolerance, options.max_sweeps, options.damping, side=1 - 2 * way)
-
-    def solution(self, branch: Branch, x: float) -> tuple[tuple[Any, ...], Point]:
-        """Solve at a field; return what `_TOLD` names, and the point."""
-        beta, n = self.options.beta, len(self.reference)
-        h = self.outside + x * self.reference
-        rest, again = branch.go_to(x, h, self.couplings)
-        state = branch_state(branch, self.couplings, h, self.reference, x, beta)
-        least = branch.stability(self.couplings)
-        stable = least > 0 and branch.minimum and is_possible(state)
-        slope, de = branch.response(self.couplings, self.reference, self.outside)
-        d_slope = -float(self.reference @ slope) / (2 * n)
-        told = (*state, *rest[:3], again, least, stable, d_slope, de / n + 2 * x * d_slope)
-        return told, Point(x, state[0], branch.m, slope, rest.converged, stable, branch.H)
+    def solution(self, way: int, x: float) -> tuple[dict[str, Any], Point]:
+        """Solve at the next field of a direction; return what `_Solved` holds, and the point."""
+        return self._at(self.following[way], x)
 
     def go_on(self, way: int, start: Point, x: float) -> Point:
         """Solve at a field, from a point."""
@@ -319,7 +271,23 @@ class _Around:
         branch.stand_at(
             start.x, self.outside + start.x * self.reference, start.state, self.couplings
         )
-        return self.solution(branch, x)[1]
+        return self._at(branch, x)[1]
+
+    def _at(self, branch: Branch, x: float) -> tuple[dict[str, Any], Point]:
+        beta, n = self.options.beta, len(self.reference)
+        h = self.outside + x * self.reference
+        rest, again = branch.go_to(x, h, self.couplings)
+        state = branch_state(branch, self.couplings, h, self.reference, x, beta)
+        stability = branch.stability(self.couplings)
+        stable = stability > 0 and branch.minimum and is_possible(state)
+        slope, de = branch.response(self.couplings, self.reference, self.outside)
+        d_slope = -float(self.reference @ slope) / (2 * n)
+        told = dict(zip("dsef", state, strict=True)) | {
+            "converged": rest.converged, "iterations": rest.iterations, "residual": rest.residual,
+            "restarted": again, "stability": stability, "stable": stable, "d_slope": d_slope,
+            "s_slope": de / n + 2 * x * d_slope,
+        }  # fmt: skip
+        return told, Point(x, state[0], branch.m, slope, rest.converged, stable, branch.H)
 
 
 def is_possible(state: tuple[float, float, float, float]) -> bool:
@@ -377,17 +345,9 @@ def _dataset(
         model, options.beta, reference=references.sigma[0], known=known,
         tolerance=options.tolerance, max_sweeps=options.max_sweeps,
     )  # fmt: skip
-    coordinates: dict[str, Any] = {
-        "reference": np.arange(len(references.sigma)),
-        "direction": list(DIRECTIONS),
-        "field": ("field", xs, {"long_name": "distance field x", **nat}),
-        "energy": ("reference", model.energy(references.sigma) / model.n_spins, nat),
-    }
-    if references.group is not None:
-        coordinates["group"] = ("reference", references.group)
     return xarray.Dataset(
         variables,
-        coordinates,
+        scan_coordinates(references, model, xs),
         {
             "statistic": "entropy scan", "method": "bp", "beta": options.beta,
             "n_weights": model.n_spins, "references": references.source,

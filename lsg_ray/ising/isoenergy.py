@@ -17,22 +17,23 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.bp import Couplings, check_iteration
+from lsg_ray.ising.bp import Couplings, Damping
 from lsg_ray.ising.branch import TRUSTED, Branch
 from lsg_ray.ising.entropy import (
-    DIRECTIONS,
     branch_state,
     check_fields,
     check_size,
     entropy_bound,
     is_possible,
+    scan_coordinates,
     shown,
 )
 from lsg_ray.ising.hysteresis import Between, add_hysteresis
-from lsg_ray.ising.loops import Point, search
+from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
 from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
@@ -75,7 +76,7 @@ def iso_energy(
     count: Count | None = None,
     tolerance: Positive = 1e-9,
     max_sweeps: Several = 5000,
-    damping: float | None = None,
+    damping: Damping | None = None,
     pieces: Place | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -139,42 +140,24 @@ def iso_energy(
         raise InputError(f"betas {betas} given; two positive numbers, ascending")
     check_size(ising, high, xs)
     options = _Options((low, high), tolerance, max_sweeps, damping)
-    check_iteration(options.tolerance, options.max_sweeps, options.damping)
     sigma = chosen.sigma
     energy = ising.energy(sigma) / ising.n_spins
     arguments = [(sigma[r], float(energy[r]), xs, options) for r in range(len(sigma))]
-    found = run_tasks(_leaf, ising, arguments, _Curve, pieces, progress)
-    curve = _Curve(*(np.stack(values) for values in zip(*found, strict=True)))
-    between = Between(curve.gap, curve.apart, curve.gap_field, curve.step)
-    axes, nat = ("reference", "direction", "field"), {"units": "nat"}
-    units = {"beta": "1", "d": "1", "exists": "1", "converged": "1", "iterations": "1",
-             "residual": "1", "stability": "1", "stable": "1", "failed": "1"}  # fmt: skip
+    curve = stacked(run_tasks(_leaf, ising, arguments, _Curve, pieces, progress))
+    axes = ("reference", "direction", "field")
     variables: dict[str, Any] = {
-        name: (axes, values, {"units": units.get(name, "nat")})
+        name: (axes, values, {"units": "nat" if name in "sef" else "1"})
         for name, values in curve._asdict().items()
         if values.shape[1:] == (2, len(xs))
     }
-    variables["bound"] = (axes, entropy_bound(curve.d), nat)
-    coordinates: dict[str, Any] = {
-        "reference": np.arange(len(sigma)),
-        "direction": list(DIRECTIONS),
-        "field": ("field", xs, {"long_name": "distance field x", **nat}),
-        "energy": ("reference", energy, nat),
-    }
-    if chosen.group is not None:
-        coordinates["group"] = ("reference", chosen.group)
-    return add_hysteresis(
-        xarray.Dataset(
-            variables,
-            coordinates,
-            {
-                "statistic": "iso-energy", "method": "bp", "betas": [low, high],
-                "n_weights": ising.n_spins, "references": chosen.source, "tolerance": tolerance,
-                "exists": float(curve.exists.mean()), "failed": float(curve.failed.mean()),
-            },
-        ),
-        between,
-    )  # fmt: skip
+    variables["bound"] = (axes, entropy_bound(curve.d), {"units": "nat"})
+    about = {
+        "statistic": "iso-energy", "method": "bp", "betas": [low, high],
+        "n_weights": ising.n_spins, "references": chosen.source, "tolerance": tolerance,
+        "exists": float(curve.exists.mean()), "failed": float(curve.failed.mean()),
+    }  # fmt: skip
+    scan = xarray.Dataset(variables, scan_coordinates(chosen, ising, xs), about)
+    return add_hysteresis(scan, Between(*curve.between.swapaxes(0, 1)))
 
 
 class _Options(NamedTuple):
@@ -185,7 +168,7 @@ class _Options(NamedTuple):
 
 
 class _Curve(NamedTuple):
-    """Around one reference, over (direction, field); of intervals the last four: `Between`."""
+    """Around one reference, over (direction, field); between: `Between`, (4, interval)."""
 
     beta: Floats
     d: Floats
@@ -199,40 +182,25 @@ class _Curve(NamedTuple):
     stability: Floats
     stable: NDArray[np.bool_]
     failed: NDArray[np.bool_]
-    gap: Floats
-    apart: Floats
-    gap_field: Floats
-    step: Floats
+    between: Floats
+
+
+#: What is not known of a field without a solution.
+_NUMBERS = ("beta", "d", "s", "e", "f", "residual", "stability")
 
 
 def _leaf(
     model: IsingModel, sigma: NDArray[np.int8], energy: float, xs: Floats, options: _Options
 ) -> _Curve:
-    shape = (2, len(xs))
-    numbers: dict[str, Any] = {name: np.full(shape, np.nan) for name in _Curve._fields}
-    numbers |= {
-        name: np.zeros(shape, np.bool_) for name in ("exists", "converged", "stable", "failed")
-    }
-    numbers["iterations"] = np.zeros(shape, np.int32)
     reference = sigma.astype(np.float64)
-    points: list[list[Point]] = []
     walks = [_Walk(model, reference, energy, options, way) for way in (0, 1)]
-    for way, walk in enumerate(walks):
-        line: list[Point] = []
-        for x in xs[:: 1 - 2 * way].tolist():
-            told, point = walk.solution(x)
-            line.append(point)
-            for name, value in told.items():
-                numbers[name][way, len(line) - 1 if way == 0 else -len(line)] = value
-        points.append(line[:: 1 - 2 * way])
 
     def go_on(way: int, start: Point, x: float) -> Point:
         walks[way].stand_at(start)
         return walks[way].solution(x)[1]
 
-    between = search(points[0], points[1], go_on)
-    numbers |= dict(zip(("gap", "apart", "gap_field", "step"), between, strict=True))
-    return _Curve(**numbers)
+    found = both_ways(xs, lambda way, x: walks[way].solution(x), go_on)
+    return _Curve(**found.stored, between=found.between)
 
 
 class _Root(NamedTuple):
@@ -285,11 +253,12 @@ class _Walk:
         """Return what `_Curve` holds of a field, and the point; of none, that it does not exist."""
         self.solved, self.tried = 0, []
         root = self.root(x)
-        told: dict[str, Any] = {
+        told: dict[str, Any] = dict.fromkeys(_NUMBERS, np.nan) | {
             "iterations": self.solved, "exists": root is not None, "failed": self.failed,
+            "converged": False, "stable": False,
         }  # fmt: skip
-        nothing = np.full(len(self.reference), np.nan)
         if root is None:
+            nothing = np.full(len(self.reference), np.nan)
             return told, Point(x, np.nan, nothing, nothing, False, False, None)
         if self.tried[-1][0] != root:
             self.excess(root, x)

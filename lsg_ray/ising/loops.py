@@ -57,6 +57,42 @@ class Point(NamedTuple):
 
 #: Solves at a field, in a direction (0 up, 1 down), going on from a point.
 Solve = Callable[[int, Point, float], Point]
+#: Solves at the next field of a direction; returns what is to be stored of it, and the point.
+Next = Callable[[int, float], tuple[dict[str, Any], Point]]
+
+
+class Around(NamedTuple):
+    """A scan around one reference.
+
+    stored: (direction, field) by name; m: (direction, field, N); between: `Between` (4, interval).
+    """
+
+    stored: dict[str, NDArray[Any]]
+    m: Floats
+    between: Floats
+
+
+def both_ways(fields: Floats, solution: Next, solve: Solve) -> Around:
+    """Go through ascending fields up and down, then look between them.
+
+    Parameters
+    ----------
+    fields
+        (F,) ascending.
+    solution
+        Called field after field on the way up (0), then on the way down (1).
+    solve
+        As of `search`.
+    """
+    told, points = [], []
+    for way, step in ((0, 1), (1, -1)):
+        rows, line = zip(*(solution(way, x) for x in fields[::step].tolist()), strict=True)
+        told.append(rows[::step])
+        points.append(line[::step])
+    stored = {name: np.array([[row[name] for row in rows] for rows in told]) for name in told[0][0]}
+    stored["iterations"] = stored["iterations"].astype(np.int32)
+    m = np.array([[point.m for point in line] for line in points])
+    return Around(stored, m, np.stack(search(points[0], points[1], solve)))
 
 
 def search(up: Sequence[Point], down: Sequence[Point], solve: Solve) -> Between:

@@ -20,7 +20,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
-from lsg_ray.results.saving import MODEL, check_target, names_of, save_result
+from lsg_ray.results.saving import MODEL, names_of, save_result
 
 Floats = NDArray[np.float64]
 #: Largest model that is enumerated: 2²⁰ states.
@@ -83,13 +83,6 @@ class IsingModel:
         return len(self.h)
 
     @public
-    def local_fields(self, sigma: ArrayLike) -> Floats:
-        """Return h_i + Σ_j J_ij σ_j for configurations (R, N): (R, N)."""
-        s = self._spins(sigma)
-        found: Floats = self.h + s @ self.J
-        return found
-
-    @public
     def energy(self, sigma: ArrayLike) -> Floats:
         """Return E(σ) of configurations (R, N): (R,), in nats."""
         s = self._spins(sigma)
@@ -111,11 +104,6 @@ class IsingModel:
                 f"configuration {row} holds {s[row, spin]:g} at spin {spin}; it must be ±1"
             )
         return s
-
-    def sparsity(self, below: float = 0.0) -> float:
-        """Return the share of pairs i < j with |J_ij| ≤ ``below``."""
-        upper = np.abs(self.J[np.triu_indices(self.n_spins, 1)])
-        return float(np.mean(upper <= below)) if upper.size else 1.0
 
     def to_dataset(self) -> xarray.Dataset:
         """Return J (weight, weight_) and h (weight) with units and attributes."""
@@ -283,49 +271,3 @@ def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
         C += (s.T * w) @ s
     energy = float(p @ energies)
     return Exact(log_Z, energy, log_Z + beta * energy, m, C)
-
-
-@public
-def parameter_histograms(model: IsingModel, bins: int = 80) -> xarray.Dataset:
-    """Histogram fields and couplings by part: J within each part, and between parts as ``mixed``.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``fields`` (part, field), ``couplings`` (part, coupling), counts over centres of bins.
-    """
-    part = np.full(model.n_spins, "all") if model.part is None else model.part
-    names = [str(name) for name in dict.fromkeys(part.tolist())]
-    i, j = np.triu_indices(model.n_spins, 1)
-    upper = model.J[i, j]
-    h_edges, J_edges = (
-        np.histogram_bin_edges(values if values.size else [0.0], bins)
-        for values in (model.h, upper)
-    )
-    h = [np.histogram(model.h[part == name], h_edges)[0] for name in names]
-    groups = [(part[i] == name) & (part[j] == name) for name in names]
-    groups.append(part[i] != part[j])
-    J = [np.histogram(upper[group], J_edges)[0] for group in groups]
-    return xarray.Dataset(
-        {
-            "fields": (("part", "field"), np.array(h)),
-            "couplings": (("pair", "coupling"), np.array(J)),
-        },
-        {
-            "part": names,
-            "pair": [*names, "mixed"],
-            "field": (h_edges[1:] + h_edges[:-1]) / 2,
-            "coupling": (J_edges[1:] + J_edges[:-1]) / 2,
-        },
-    )
-
-
-__all__ = [
-    "Exact",
-    "IsingModel",
-    "as_model",
-    "check_target",
-    "enumerate_model",
-    "load_model",
-    "parameter_histograms",
-]

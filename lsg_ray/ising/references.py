@@ -21,8 +21,9 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import as_sample
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
-from lsg_ray.results.graph import compute, share, tree_reduce
+from lsg_ray.results.graph import compute
 from lsg_ray.results.opening import attributes_of, open_archive, open_array, open_result
+from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.results.saving import REFERENCES, names_of, save_result
 from lsg_ray.statistics.configurations import (
     Columns,
@@ -56,6 +57,11 @@ class References(NamedTuple):
     group: NDArray[np.str_] | None
     networks: NDArray[np.int8] | None
     source: str
+
+    def coordinates(self) -> dict[str, Any]:
+        """Return coordinates along ``reference``: their numbers, and groups where there are any."""
+        groups = {} if self.group is None else {"group": ("reference", self.group)}
+        return {"reference": np.arange(len(self.sigma)), **groups}
 
 
 def as_references(given: Any, model: IsingModel, count: int | None = None) -> References:
@@ -206,19 +212,12 @@ def _energies(model: IsingModel, source: Configurations, start: int, stop: int) 
     return Energies(np.concatenate(rows), accuracy)
 
 
-def _joined(parts: list[Energies]) -> Energies:
-    return Energies(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
 def stream_energies(
     model: IsingModel, source: Configurations, progress: Progress | None = None
 ) -> Energies:
     """Return energies under the model and accuracies of all configurations, block by block."""
-    import dask
-
-    leaf, given = dask.delayed(_energies, pure=False), (share(model), share(source))
     cuts = ranges(source.n_rows, TASK_ROWS, source.grain)
-    found: Energies = compute(tree_reduce([leaf(*given, *cut) for cut in cuts], _joined), progress)
+    found: Energies = compute(reduce_tasks(_energies, (model, source), cuts, joined), progress)
     return found
 
 

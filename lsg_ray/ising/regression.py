@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.fitted import Progress
 from lsg_ray.ising.targets import Target
-from lsg_ray.results.graph import compute, share, tree_reduce
+from lsg_ray.results.graph import compute
+from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
 
 Floats = NDArray[np.float64]
@@ -237,17 +238,9 @@ def sum_rows(
     return Sums(rows, loss, curvature, residual, products)
 
 
-def add_sums(parts: list[Sums]) -> Sums:
-    """Add sums over disjoint rows."""
-    return Sums(*(sum(column[1:], start=column[0]) for column in zip(*parts, strict=True)))
-
-
 def sum_all(source: Configurations, J: Floats, h: Floats, keep: str = "all") -> Sums:
     """Sum losses and gradients over all configurations, under Dask's current scheduler."""
-    import dask
-
     size = min(TASK_ROWS, max(ROWS, source.n_rows // 32))
-    leaf, given = dask.delayed(sum_rows, pure=False), (share(source), share(J.astype(np.float32)))
     cuts = ranges(source.n_rows, size, source.grain)
-    found: Sums = compute(tree_reduce([leaf(*given, h, keep, *cut) for cut in cuts], add_sums))
+    found: Sums = compute(reduce_tasks(sum_rows, (source, J.astype(np.float32), h, keep), cuts))
     return found

@@ -23,19 +23,17 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
-from lsg_ray.errors import InputError
 from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.stationary import (
     distinct,
-    plefka_matrix,
     polish,
-    scaled_hessian,
     stability_of,
     total_fields,
 )
 from lsg_ray.results.graph import compute, share
+from lsg_ray.results.records import joined
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.stage import MODEL, Figure, Stage
 from lsg_ray.statistics.modes import TEST, count_modes, mode_places
@@ -134,15 +132,6 @@ def tap_states(
     import dask
 
     ising = as_model(model)
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"beta {beta} given; it must be positive")
-    if not 1 <= starts <= MOST_STARTS or max_iterations < 1 or not tolerance > 0:
-        raise InputError(
-            f"starts {starts}, max_iterations {max_iterations}, tolerance {tolerance} given; all "
-            f"must be positive, and starts at most {MOST_STARTS:,}"
-        )
-    if seed < 0:
-        raise InputError(f"seed {seed} given; 0 or more")
     check_size(ising, beta, np.zeros(1))
     leaf, given = dask.delayed(_iterate, pure=False), share(ising)
     cuts = range(0, starts, CHUNK)
@@ -150,8 +139,7 @@ def tap_states(
         leaf(given, beta, min(CHUNK, starts - a), tolerance, max_iterations, seed, n)
         for n, a in enumerate(cuts)
     ]
-    found = [np.concatenate(v) for v in zip(*compute(leaves, progress), strict=True)]
-    return _dataset(ising, beta, _Points(*found), tolerance, seed)
+    return _dataset(ising, beta, joined(compute(leaves, progress)), tolerance, seed)
 
 
 class _Points(NamedTuple):
@@ -248,16 +236,6 @@ def tap_gradient(m: Floats, J: Floats, h: Floats) -> Floats:
     inside = np.clip(m, -1 + 2.0**-53, 1 - 2.0**-53)
     found: Floats = h + m @ J - m * ((1 - m * m) @ (J * J)) - np.arctanh(inside)
     return found
-
-
-def tap_curvature(m: Floats, J: Floats) -> float:
-    """Return the smallest eigenvalue of (v_i v_j)^½ ∂²(βF_TAP)/∂m_i∂m_j at m (N,), v = 1 − m²."""
-    return float(np.linalg.eigvalsh(scaled_hessian(m, J))[0])
-
-
-def tap_stability(m: Floats, J: Floats) -> float:
-    """Return 1 − λ, λ the largest eigenvalue of (1 − m_i²) J_ij² (1 − m_j²), at m (N,)."""
-    return float(np.linalg.eigvalsh(plefka_matrix(m, J))[0])
 
 
 def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:

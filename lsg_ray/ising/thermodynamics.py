@@ -14,22 +14,21 @@ autocorrelation is in them, and from what the integral of every second temperatu
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import xarray
-from annotated_types import Ge
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.branch import bethe_entropy
-from lsg_ray.ising.chains import Chains, Method
+from lsg_ray.ising.chains import Method
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.montecarlo import FEWEST_DRAWS
+from lsg_ray.ising.montecarlo import Draws
 from lsg_ray.ising.references import as_references
-from lsg_ray.ising.tempering import check_length, temper_model
+from lsg_ray.ising.tempering import LadderConfig, spaced_betas, temper_model
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
@@ -44,12 +43,10 @@ from lsg_ray.typing import (
     Several,
 )
 
-#: Temperatures of a ladder, at least: what is drawn is a curve.
-FEWEST = 12
-#: Distance of neighbouring temperatures in standard deviations of the energy, and the pilot that
-#: measures those: its first step, in them, its steps, chains and sweeps.
-SPACING = 0.7
-PILOT, PILOT_STEPS, PILOT_CHAINS, PILOT_SWEEPS = 0.2, 24, 32, 60
+#: The ladder: a curve is drawn of it, and integrated.
+LADDER = LadderConfig(spacing=0.7, fewest=12, grid=24, sweeps=60, batch=3)
+#: First step of the trial, in standard deviations of the energy at β = 0.
+FIRST_STEP = 0.2
 #: By how much the rough quadrature is worse: 2⁴ for smooth curves; less is safer.
 COARSE = 4.0
 #: Standard errors by which an entropy may miss the possible ones.
@@ -66,7 +63,7 @@ def thermodynamics(
     x: float = 0.0,
     ladders: Several = 32,
     burn_in: Natural = 500,
-    draws: Annotated[int, Ge(FEWEST_DRAWS)] = 200,
+    draws: Draws = 200,
     thin: Count = 5,
     method: Method = "heat-bath",
     seed: Seed = 0,
@@ -145,7 +142,7 @@ def thermodynamics(
     if not np.isfinite(x):
         raise InputError(f"x = {x} given; it must be finite")
     target = ising if sigma is None else IsingModel(ising.J, ising.h + x * sigma[0])
-    check_size(ising, beta if np.isfinite(beta) else 1.0, np.array([x]))
+    check_size(ising, beta, np.array([x]))
     steps = _ladder(target, beta, betas, method, seed, threads)
     found = temper_model(
         target, betas=steps, ladders=ladders, burn_in=burn_in, draws=draws, thin=thin,
@@ -223,24 +220,13 @@ def _ladder(
         if steps.ndim != 1 or len(steps) < 2 or steps[0] != 0 or (np.diff(steps) <= 0).any():
             raise InputError(f"betas {brief(betas)} given; at least two, ascending from 0")
         return steps
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"beta {beta} given; it must be positive")
     # Widths of the energy, from β = 0, where they are known, to the end.
     at_zero = float(np.sqrt((model.J**2).sum() / 2 + (model.h**2).sum()))
-    grid = np.r_[0.0, np.geomspace(min(PILOT / max(at_zero, 1e-300), beta / 2), beta, PILOT_STEPS)]
-    chains = Chains(
-        model, PILOT_CHAINS * len(grid), seed=seed, beta=np.repeat(grid, PILOT_CHAINS),
-        method=method, threads=threads, batch=3,
-    )  # fmt: skip
-    chains.sweep(PILOT_SWEEPS)
-    widths = chains.energies().reshape(len(grid), -1).std(axis=1)
-    widths[0] = at_zero
-    lengths = np.r_[0, np.cumsum((widths[1:] + widths[:-1]) / 2 * np.diff(grid))]
-    check_length(lengths[-1] / SPACING, beta)
-    count = max(FEWEST, int(np.ceil(lengths[-1] / SPACING)) + 1)
-    if lengths[-1] <= 0:
-        return np.linspace(0, beta, FEWEST)
-    steps = np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
+    start = min(FIRST_STEP / max(at_zero, 1e-300), beta / 2)
+    grid = np.r_[0.0, np.geomspace(start, beta, LADDER.grid)]
+    steps = spaced_betas(model, grid, LADDER, method, seed, threads, at_zero)
+    if not at_zero:
+        return steps
     # Where all is nearly frozen, little width is left to measure steps by: no further than by a
     # quarter.
     tail = int(np.ceil(np.log(beta / steps[1]) / np.log(1.25)))

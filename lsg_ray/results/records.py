@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Any, TypeVar
 
 import numpy as np
+
+from lsg_ray.results.graph import share, tree_reduce
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
 
@@ -37,3 +39,25 @@ def stacked(parts: Sequence[Record], axis: int = 0) -> Record:
 
 def _with(together: Any, parts: Sequence[Record], axis: int) -> Record:
     return type(parts[0])(*(together(column, axis=axis) for column in zip(*parts, strict=True)))
+
+
+def reduce_tasks(
+    work: Any, shared: Sequence[Any], arguments: Iterable[tuple[Any, ...]], combine: Any = added
+) -> Any:
+    """Return a graph of ``work(*shared, *argument)`` for each task, combined in a tree.
+
+    Parameters
+    ----------
+    work
+        A block function.
+    shared
+        What all tasks read; it goes to a cluster once.
+    arguments
+        Of each task.
+    combine
+        Of a list of results.
+    """
+    import dask
+
+    leaf, given = dask.delayed(work, pure=False), [share(value) for value in shared]
+    return tree_reduce([leaf(*given, *argument) for argument in arguments], combine)

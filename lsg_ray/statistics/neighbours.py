@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
-from lsg_ray.results.graph import Progress, compute, share, tree_reduce
+from lsg_ray.results.graph import Progress, compute
+from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
 from lsg_ray.statistics.pairs import MAX_BYTES, as_words
 
@@ -52,8 +53,6 @@ def nearest_neighbours(
     -----
     R M N/64 word operations, and a pass over the R × M distances, of which a row is held.
     """
-    import dask
-
     check_same_weights(ensemble, references)
     own = ensemble is references
     if not 1 <= k <= ensemble.n_rows - own:
@@ -66,18 +65,13 @@ def nearest_neighbours(
             f"{k} neighbours of {references.n_rows:,} configurations take "
             f"{16 * k * references.n_rows / 2**30:.0f} GiB of memory; ask for fewer"
         )
-    search = dask.delayed(_search, pure=False)
-    given = share(ensemble), share(references)
     searched = ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
+    shared, combine = (ensemble, references, own, k), partial(merged, k)
     found = [
-        tree_reduce(
-            [search(*given, own, k, some, rows) for rows in searched],
-            partial(merged, k),
-        )
+        reduce_tasks(_search, shared, [(some, rows) for rows in searched], combine)
         for some in ranges(references.n_rows, TASK_REFERENCES)
     ]
-    parts = compute(found, progress)
-    return Neighbours(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return joined(compute(found, progress))
 
 
 def _search(
@@ -103,7 +97,6 @@ def _search(
 
 def merged(k: int, parts: list[Neighbours]) -> Neighbours:
     """Return the k nearest of what was found in several ranges."""
-    rows = np.concatenate([part.rows for part in parts], axis=1)
-    distances = np.concatenate([part.distances for part in parts], axis=1)
-    order = np.lexsort((rows, distances), axis=1)[:, :k]
-    return Neighbours(*(np.take_along_axis(values, order, 1) for values in (rows, distances)))
+    every = joined(parts, axis=1)
+    order = np.lexsort(every, axis=1)[:, :k]
+    return Neighbours(*(np.take_along_axis(values, order, 1) for values in every))

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
-from lsg_ray.results.graph import Progress, compute, share, tree_reduce
+from lsg_ray.results.graph import Progress, compute, share
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
 from lsg_ray.statistics.copies import together
-from lsg_ray.statistics.moments import add_sign_sums, count_signs
+from lsg_ray.statistics.signs import sign_sums
 
 #: Groups of configurations that errors are estimated from.
 GROUPS = 20
@@ -193,19 +193,12 @@ def count_pairs(
     words = [_words(some) for some in ordered]
     task = dask.delayed(partial(_count_tiles, within, n), pure=False)
     leaves = [task(words[0], words[-1], batch) for batch in batches]
-    no_triples = np.empty((0, 3), np.int64)
-    ones = []
-    for some in sets:
-        leaf, given = dask.delayed(count_signs, pure=False), share(some)
-        cuts = ranges(some.n_rows, TILE_ROWS, some.grain)
-        leaves_ = [leaf(given, no_triples, False, *cut) for cut in cuts]
-        ones.append(tree_reduce(leaves_, add_sign_sums))
+    ones = [sign_sums(some, ranges(some.n_rows, TILE_ROWS, some.grain)) for some in sets]
     histograms, sums = compute((leaves, ones), progress)
     counts = np.zeros((groups[0], groups[-1], n + 1), np.int64)
     for (i, j), histogram in zip(places, itertools.chain(*histograms), strict=True):
         counts[a[i].group, b[j].group] += histogram
-    m = [(2 * total.ones - total.rows) / total.rows for total in sums]
-    return PairCounts(counts, m[0], m[-1], sums[0].rows, sums[-1].rows, within)
+    return PairCounts(counts, sums[0].m, sums[-1].m, sums[0].rows, sums[-1].rows, within)
 
 
 class _Tile(NamedTuple):

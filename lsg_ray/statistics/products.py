@@ -20,7 +20,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.results.graph import Progress, compute, share, tree_reduce
+from lsg_ray.results.graph import Progress, compute
+from lsg_ray.results.records import reduce_tasks
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, ranges, stream
 
@@ -80,24 +81,12 @@ def products(
     Each range of columns reads all rows once: ceil(M N / 2²⁵) passes.  2 M² N flop for a matrix,
     and 30 ns for a permuted number.
     """
-    import dask
-
     width = max(1, RANGE // len(rows))
-    leaf = dask.delayed(partial(_of_columns, centered=centered, data=data), pure=False)
-    given = share(source)
-    leaves = [
-        leaf(given, rows, start, stop, number, list(draws), seed)
-        for number, (start, stop) in enumerate(ranges(source.n_weights, width))
-    ]
-    found: Floats = compute(tree_reduce(leaves, _sum), progress)
+    work = partial(_of_columns, centered=centered, data=data)
+    cuts = enumerate(ranges(source.n_weights, width))
+    arguments = [(*cut, number, list(draws), seed) for number, cut in cuts]
+    found: Floats = compute(reduce_tasks(work, (source, rows), arguments), progress)
     return found
-
-
-def _sum(parts: list[Floats]) -> Floats:
-    total = parts[0].copy()
-    for part in parts[1:]:
-        total += part
-    return total
 
 
 def _of_columns(

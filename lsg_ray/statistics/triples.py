@@ -20,6 +20,7 @@ from lsg_ray.arrays import as_numbers
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
+from lsg_ray.statistics.estimates import estimate
 
 #: Most triples of one estimate.
 MAX_TRIPLES = 10_000_000
@@ -105,12 +106,10 @@ def triple_moments(
         p = (p + b * d * cs[0] + a * d * cs[1] + a * b * cs[2] + a * b * d * raw) / 8
         x, y, z = a - means[0], b - means[1], d - means[2]
         variance += p * (x * y * z - connected - c[0] * x - c[1] * y - c[2] * z) ** 2
-    about = {"units": "1"}
     raw_error = np.sqrt((1 - raw**2) / (count - 1))
     error = np.sqrt(np.maximum(variance, 0) / (count - 1))
+    name, dims = "connected third moment", ("triple",)
     return {
-        "third": ("triple", raw, {"long_name": "third moment", **about}),
-        "third_stderr": ("triple", raw_error, about),
-        "third_connected": ("triple", connected, {"long_name": "connected third moment", **about}),
-        "third_connected_stderr": ("triple", error, about),
+        **estimate("third", raw, raw_error, "third moment", dims),
+        **estimate("third_connected", connected, error, name, dims),
     }
