@@ -12,6 +12,7 @@ import numbers
 import sys
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -51,7 +52,7 @@ def check_arguments(
             elif isinstance(value, numbers.Real):
                 words, holds = _BOUNDS[type(mark)]
                 if not holds(value, mark):
-                    limit = next(iter(vars(mark).values()))
+                    (limit,) = astuple(mark)
                     needed = words.format(limit) if mark != Gt(0) else "it must be positive"
                     raise InputError(f"{name} {value} given; {needed}")
 

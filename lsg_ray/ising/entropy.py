@@ -23,7 +23,7 @@ from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Couplings, Damping
 from lsg_ray.ising.branch import Branch, State, bethe_entropy
-from lsg_ray.ising.hysteresis import STEP, Between, add_hysteresis
+from lsg_ray.ising.hysteresis import STEEP, Between, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
@@ -309,8 +309,7 @@ def branch_state(
 def _steep(xs: Floats, d: Floats) -> Floats:
     """Return middles of intervals in which a distance changes a lot."""
     steps = np.abs(np.diff(d, axis=2)).max(axis=(0, 1))
-    found: Floats = ((xs[1:] + xs[:-1]) / 2)[steps > STEP]
-    return found
+    return ((xs[1:] + xs[:-1]) / 2)[steps > STEEP]
 
 
 def _dataset(
@@ -368,8 +367,7 @@ def entropy_bound(d: ArrayLike) -> Floats:
     from scipy.special import entr
 
     p = np.clip(as_numbers(d, "d"), 0, 1)
-    found: Floats = entr(p) + entr(1 - p)
-    return found
+    return entr(p) + entr(1 - p)
 
 
 def shown(found: xarray.Dataset) -> dict[str, Any]:

@@ -9,6 +9,7 @@ down in x.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Couplings, Damping
-from lsg_ray.ising.branch import TRUSTED, Branch
+from lsg_ray.ising.branch import Branch
 from lsg_ray.ising.entropy import (
     branch_state,
     check_fields,
@@ -51,19 +52,35 @@ from lsg_ray.typing import (
 #: The paper's fields, −3 to 3 in steps of 0.05, and the authors' range of β.
 FIELDS = tuple(np.round(np.arange(-60, 61) * 0.05, 10).tolist())
 BETAS = (0.1, 5.0)
-#: First step of ln β away from where the last roots lead, at most and at least, how it grows until
-#: the root is bracketed, and shrinks where no solution converges.
-FIRST_STEP, LEAST_STEP, GROWTH, SHRINK = 0.02, 1e-4, 2.0, 8.0
-#: Accuracy of ln β; of the energy per weight, where the search may end, and where it has found it.
-ACCURACY, EXACT, SAME = 1e-10, 1e-12, 1e-7
-#: Steps of the search, at most; and of the secant method near the root.
-STEPS, SECANTS = 60, 8
-#: Largest step of ln β that is left to it.
-REACH = 0.1
-#: Slopes in ln β are differences over no less and no more than this.
-CLOSEST, CLOSE = 1e-6, 1e-3
 #: Below this 1 − m², a spin's total field follows the field alone.
 SATURATED = 1e-10
+
+
+@dataclass(frozen=True)
+class RootConfig:
+    """How ln β of an energy is searched for."""
+
+    #: First step away from where the last roots lead, at most and at least; how it grows until the
+    #: root is bracketed, and shrinks where no solution converges.
+    first_step: float = 0.02
+    least_step: float = 1e-4
+    growth: float = 2.0
+    shrink: float = 8.0
+    #: Accuracy of ln β; of the energy per weight, where the search may end, and where it has found
+    #: it.
+    accuracy: float = 1e-10
+    exact: float = 1e-12
+    same: float = 1e-7
+    #: Steps of the search, at most; of the secant method near the root, and the largest of these.
+    steps: int = 60
+    secants: int = 8
+    reach: float = 0.1
+    #: Slopes in ln β are differences over no less and no more than this.
+    closest: float = 1e-6
+    close: float = 1e-3
+
+
+ROOT = RootConfig()
 
 
 @public
@@ -284,9 +301,9 @@ class _Walk:
         H, m = branch.H, branch.m
         m_by_x, change = branch.response(self.couplings, self.reference, beta * self.model.h)
         e_by_x = change / (beta * n)
-        near = [one for one in self.tried if CLOSEST < abs(one[0] - c) < CLOSE]
+        near = [one for one in self.tried if ROOT.closest < abs(one[0] - c) < ROOT.close]
         if not near:
-            self.excess(c - CLOSE / 10, x)
+            self.excess(c - ROOT.close / 10, x)
             near = self.tried[-1:] if self.rest.converged else []
             self.couplings, self.spare = self.spare, self.couplings
             branch.stand_at(x, beta * self.model.h + x * self.reference, H, self.couplings)
@@ -334,11 +351,13 @@ class _Walk:
                 if found is not None:
                     return found
                 self._back_to(last, self.past[0].H, self.past[0].x)
-        size = min(max(abs(change) / 4, LEAST_STEP), FIRST_STEP) if change else FIRST_STEP
+        size = ROOT.first_step
+        if change:
+            size = min(max(abs(change) / 4, ROOT.least_step), size)
         found = self._from(min(max(last + change, low), high), size, x)
         if self.failed:
             self.branch = self.fresh()
-            found = self._from(low, FIRST_STEP, x)
+            found = self._from(low, ROOT.first_step, x)
         return found
 
     def _expected(self, x: float) -> tuple[float, Floats]:
@@ -350,14 +369,14 @@ class _Walk:
             change = step * (one.c - earlier[0].c) / (one.x - earlier[0].x) if earlier else 0.0
             return one.c + change, H + step * self.reference
         expected, guess = one.c + step * one.c_slope, H + step * one.H_slope
-        if np.abs(np.tanh(guess) - np.tanh(H)).max() > 4 * TRUSTED:
+        if np.abs(np.tanh(guess) - np.tanh(H)).max() > 4 * self.branch.config.trusted:
             guess = H + step * self.reference
         elif len(self.past) > 1:
             before = self.past[1]
             back = before.x - one.x
             ratio = (step / back) ** 2
             bent = ratio * (before.H - one.H - back * one.H_slope)
-            if np.abs(np.tanh(guess + bent) - np.tanh(guess)).max() < TRUSTED:
+            if np.abs(np.tanh(guess + bent) - np.tanh(guess)).max() < self.branch.config.trusted:
                 guess = guess + bent
                 expected += ratio * (before.c - one.c - back * one.c_slope)
         return expected, guess
@@ -371,17 +390,17 @@ class _Walk:
             ratio = (x - one.x) / (one.x - other.x)
             slope *= (one.e_by_c / other.e_by_c) ** min(max(ratio, -1.0), 1.0)
         value = self.excess(c, x, guess)
-        for _ in range(SECANTS):
+        for _ in range(ROOT.secants):
             if not self.rest.converged:
                 return None
-            if abs(value) <= EXACT:
+            if abs(value) <= ROOT.exact:
                 return c
             step = -value / slope
-            if not (abs(step) <= REACH and low <= c + step <= high):
+            if not (abs(step) <= ROOT.reach and low <= c + step <= high):
                 return None
             before = value
             value = self.excess(c + step, x, self.branch.H + step * H_by_c)
-            if self.rest.converged and abs(step) <= ACCURACY and abs(value) <= SAME:
+            if self.rest.converged and abs(step) <= ROOT.accuracy and abs(value) <= ROOT.same:
                 return c + step
             if not abs(value) < abs(before) / 2:
                 return None
@@ -406,16 +425,16 @@ class _Walk:
             b = min(max(a + step, low), high)
             at_b = self.excess(b, x)
             if not self.rest.converged:
-                if abs(step) <= LEAST_STEP:
+                if abs(step) <= ROOT.least_step:
                     self.failed = True
                     return None
                 # Perhaps beyond the root: back, and on in smaller steps.
                 self._back_to(a, H, x)
-                step /= SHRINK
+                step /= ROOT.shrink
                 continue
             if at_a * at_b <= 0:
                 return self._between(x, a, at_a, b, at_b)
-            a, at_a, H, step = b, at_b, self.branch.H, GROWTH * step
+            a, at_a, H, step = b, at_b, self.branch.H, ROOT.growth * step
         return None
 
     def _back_to(self, log_beta: float, H: Floats, x: float) -> None:
@@ -430,11 +449,11 @@ class _Walk:
         The energy depends on the way, so what was found at a place is kept and not asked again; if
         it jumps over that of the reference, there is no root.
         """
-        for _ in range(STEPS):
+        for _ in range(ROOT.steps):
             c = (a * at_b - b * at_a) / (at_b - at_a) if at_b != at_a else (a + b) / 2
             at_c = self.excess(c, x)
-            if abs(at_c) <= EXACT or abs(b - a) <= ACCURACY:
-                self.failed = abs(at_c) > SAME
+            if abs(at_c) <= ROOT.exact or abs(b - a) <= ROOT.accuracy:
+                self.failed = abs(at_c) > ROOT.same
                 return None if self.failed else c
             if at_c * at_b < 0:
                 a, at_a = b, at_b

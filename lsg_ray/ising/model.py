@@ -21,8 +21,8 @@ from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
 from lsg_ray.results.saving import MODEL, names_of, save_result
+from lsg_ray.typing import Floats
 
-Floats = NDArray[np.float64]
 #: Largest model that is enumerated: 2²⁰ states.
 MAX_ENUMERATED = 20
 #: J and Jᵀ may differ by so much, relative to the largest coupling.
@@ -86,8 +86,7 @@ class IsingModel:
     def energy(self, sigma: ArrayLike) -> Floats:
         """Return E(σ) of configurations (R, N): (R,), in nats."""
         s = self._spins(sigma)
-        found: Floats = -0.5 * np.einsum("ri,ri->r", s, s @ self.J) - s @ self.h
-        return found
+        return -0.5 * np.einsum("ri,ri->r", s, s @ self.J) - s @ self.h
 
     def _spins(self, sigma: ArrayLike) -> Floats:
         given = as_numbers(sigma, "configurations")
@@ -255,8 +254,7 @@ def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
     pieces = [np.arange(a, min(a + 2**14, 2**n)) for a in range(0, 2**n, 2**14)]
 
     def states(numbers: NDArray[np.int64]) -> Floats:
-        found: NDArray[Any] = 2.0 * ((numbers[:, None] >> np.arange(n)) & 1) - 1
-        return found
+        return np.where((numbers[:, None] >> np.arange(n)) & 1, 1.0, -1.0)
 
     energies = np.concatenate([model.energy(states(piece)) for piece in pieces])
     shift = (-beta * energies).max()

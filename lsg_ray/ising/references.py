@@ -6,7 +6,6 @@ Of low, medium and high energy under the model, from a store; or given as they a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,9 +31,7 @@ from lsg_ray.statistics.configurations import (
     is_array_file,
     ranges,
 )
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import Floats, Progress
 
 #: Configurations of a task, and of a product.
 TASK_ROWS, ROWS = 2**15, 2**12
@@ -217,8 +214,7 @@ def stream_energies(
 ) -> Energies:
     """Return energies under the model and accuracies of all configurations, block by block."""
     cuts = ranges(source.n_rows, TASK_ROWS, source.grain)
-    found: Energies = compute(reduce_tasks(_energies, (model, source), cuts, joined), progress)
-    return found
+    return compute(reduce_tasks(_energies, (model, source), cuts, joined), progress)
 
 
 def _by_energy(energy: Floats, count: int) -> tuple[NDArray[np.int64], NDArray[np.str_]]:

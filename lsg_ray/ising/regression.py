@@ -17,13 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Progress
 from lsg_ray.ising.targets import Target
 from lsg_ray.results.graph import compute
 from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Progress
 
 #: Rows that are multiplied at a time, and rows of a task, at most.
 ROWS, TASK_ROWS = 2048, 2**16
@@ -242,5 +240,4 @@ def sum_all(source: Configurations, J: Floats, h: Floats, keep: str = "all") -> 
     """Sum losses and gradients over all configurations, under Dask's current scheduler."""
     size = min(TASK_ROWS, max(ROWS, source.n_rows // 32))
     cuts = ranges(source.n_rows, size, source.grain)
-    found: Sums = compute(reduce_tasks(sum_rows, (source, J.astype(np.float32), h, keep), cuts))
-    return found
+    return compute(reduce_tasks(sum_rows, (source, J.astype(np.float32), h, keep), cuts))

@@ -258,8 +258,7 @@ def _drawn(
 ) -> NDArray[np.int8]:
     """Return spins (temperature, replica, N): one draw serves all temperatures."""
     found = sk_replicas(n, temperatures, replicas=replicas, seed=seed, threads=threads)
-    spins: NDArray[np.int8] = found["spins"].values[0]
-    return spins
+    return found["spins"].values[0]
 
 
 STAGE = Stage(

@@ -42,8 +42,8 @@ from lsg_ray.statistics.configurations import (
     is_array_file,
 )
 from lsg_ray.statistics.moments import independent_rows, moments
+from lsg_ray.typing import Floats
 
-Floats = NDArray[np.float64]
 #: What arithmetic may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
 TOLERANCE = 1e-6
 #: By how much each of given moments may be off, as by rounding to three digits, unless told.

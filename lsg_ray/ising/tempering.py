@@ -314,8 +314,7 @@ class Replicas:
 
     def energies(self) -> Floats:
         """Return energies (beta, ladder)."""
-        found: Floats = self.state.energies()[self.chain].T
-        return found
+        return self.state.energies()[self.chain].T
 
     def at(self, temperature: int) -> NDArray[np.float32]:
         """Return configurations (ladder, N) at a temperature."""

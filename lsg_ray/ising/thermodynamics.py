@@ -30,6 +30,7 @@ from lsg_ray.ising.montecarlo import Draws
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.tempering import LadderConfig, spaced_betas, temper_model
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
+from lsg_ray.statistics.estimates import estimate, stderr
 from lsg_ray.typing import (
     Count,
     Floats,
@@ -148,38 +149,20 @@ def thermodynamics(
         target, betas=steps, ladders=ladders, burn_in=burn_in, draws=draws, thin=thin,
         method=method, seed=seed, threads=threads, progress=progress,
     )  # fmt: skip
-    n = ising.n_spins
     energy = found["energy"].values  # (beta, ladder, draw)
-    whole = _integrated(steps, energy, n)
-    folds = [_integrated(steps, np.delete(energy, r, axis=1), n) for r in range(ladders)]
-    errors = {
-        name: np.sqrt((ladders - 1) * np.var([fold[name] for fold in folds], axis=0))
-        for name in whole
-    }
-    # What a ladder of every second temperature gives bounds the error of the quadrature.
-    rough = _integrated(steps, energy, n, coarse=True)
-    quadrature = np.abs(rough["log_Z"] - whole["log_Z"]) / COARSE
-    for name in ("s", "log_Z"):
-        errors[name] = np.hypot(errors[name], quadrature)
-    labels = {
-        "s": ("entropy per weight", "nat"), "e": ("energy per weight", "nat"),
-        "log_Z": ("log Z per weight", "nat"), "heat_capacity": ("heat capacity per weight", "1"),
-    }  # fmt: skip
+    whole, errors = _with_errors(steps, energy, ising.n_spins)
     variables: dict[str, Any] = {}
-    for name, (long, units) in labels.items():
-        about = {"long_name": long, "units": units}
-        variables[name] = ("beta", whole[name], about)
+    for name, (long, units) in _LABELS.items():
+        variables[name] = ("beta", whole[name], {"long_name": long, "units": units})
         variables[f"{name}_stderr"] = ("beta", errors[name], {"units": units})
     with np.errstate(divide="ignore", invalid="ignore"):
         free = np.where(steps > 0, -whole["log_Z"] / steps, np.nan)
     variables["f"] = ("beta", free, {"long_name": "free energy per weight", "units": "nat"})
     variables["exchanged"] = ("beta", found["exchanged"].values)
-    possible = np.all(
-        (whole["s"] > -ALLOWED * errors["s"] - 1e-9)
-        & (whole["s"] < np.log(2) + ALLOWED * errors["s"] + 1e-9)
-    )
+    room = ALLOWED * errors["s"] + 1e-9
+    possible = np.all((whole["s"] > -room) & (whole["s"] < np.log(2) + room))
     attributes = {
-        "statistic": "thermodynamics", "n_weights": n, "x": x, "seed": seed,
+        "statistic": "thermodynamics", "n_weights": ising.n_spins, "x": x, "seed": seed,
         "s": float(whole["s"][-1]), "s_stderr": float(errors["s"][-1]),
         "converged": int(found.attrs["converged"] and possible),
         **{name: found.attrs[name] for name in (
@@ -194,17 +177,37 @@ def thermodynamics(
             "s_bethe_stable": int(state.stable),
         }  # fmt: skip
     if sigma is not None:
-        overlap = found["m_ladder"].values @ sigma[0] / n
-        q, about = float(overlap.mean()), {"units": "1"}
-        error = float(overlap.std(ddof=1)) / 2 / np.sqrt(ladders)
-        variables["d"] = ((), (1 - q) / 2, {"long_name": "distance to the reference", **about})
-        variables["d_stderr"] = ((), error, about)
-        variables["energy"] = ((), float(whole["e"][-1]) + x * q, {"units": "nat"})
-    return xarray.Dataset(
-        variables,
-        {"beta": ("beta", steps, {"long_name": "inverse temperature", "units": "1"})},
-        attributes,
-    )
+        q = found["m_ladder"].values @ sigma[0] / ising.n_spins
+        d, error = (1 - float(q.mean())) / 2, float(stderr(q, 0)) / 2
+        variables |= estimate("d", d, error, "distance to the reference")
+        variables["energy"] = ((), float(whole["e"][-1]) + x * float(q.mean()), {"units": "nat"})
+    about = {"long_name": "inverse temperature", "units": "1"}
+    return xarray.Dataset(variables, {"beta": ("beta", steps, about)}, attributes)
+
+
+_LABELS = {
+    "s": ("entropy per weight", "nat"), "e": ("energy per weight", "nat"),
+    "log_Z": ("log Z per weight", "nat"), "heat_capacity": ("heat capacity per weight", "1"),
+}  # fmt: skip
+
+
+def _with_errors(
+    steps: Floats, energy: Floats, n: int
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Return what is integrated, and its errors: between ladders (jackknife), and of quadrature."""
+    ladders = energy.shape[1]
+    whole = _integrated(steps, energy, n)
+    folds = [_integrated(steps, np.delete(energy, r, axis=1), n) for r in range(ladders)]
+    errors = {
+        name: np.sqrt((ladders - 1) * np.var([fold[name] for fold in folds], axis=0))
+        for name in whole
+    }
+    # What a ladder of every second temperature gives bounds the error of the quadrature.
+    rough = _integrated(steps, energy, n, coarse=True)
+    quadrature = np.abs(rough["log_Z"] - whole["log_Z"]) / COARSE
+    for name in ("s", "log_Z"):
+        errors[name] = np.hypot(errors[name], quadrature)
+    return whole, errors
 
 
 def _ladder(
@@ -231,8 +234,7 @@ def _ladder(
     # quarter.
     tail = int(np.ceil(np.log(beta / steps[1]) / np.log(1.25)))
     steps = np.union1d(steps, np.geomspace(steps[1], beta, tail + 1))
-    found: Floats = steps[np.r_[True, np.diff(steps) > 1e-12]]
-    return found
+    return steps[np.r_[True, np.diff(steps) > 1e-12]]
 
 
 def _integrated(

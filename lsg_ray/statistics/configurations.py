@@ -26,6 +26,7 @@ from lsg_ray.places import Place, ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator
+from lsg_ray.typing import Floats
 
 #: Largest real weight: squares, summed in float32, stay finite.
 LARGEST = 1e15
@@ -272,7 +273,7 @@ class ArrayConfigurations(Configurations):
         return values.astype(np.int8)
 
 
-def _real(values: NDArray[Any], rows: NDArray[np.int64], name: str) -> NDArray[np.float64]:
+def _real(values: NDArray[Any], rows: NDArray[np.int64], name: str) -> Floats:
     """Return real weights as float64; they must be finite, and their products too."""
     found = values.astype(np.float64)
     need = f"finite, and at most {LARGEST:g}"
@@ -359,8 +360,7 @@ class Reordered(Configurations):
 def take_any(source: Configurations, rows: NDArray[np.int64]) -> NDArray[Any]:
     """Return chosen rows in any order, also repeated."""
     distinct, place = np.unique(rows, return_inverse=True)
-    found: NDArray[Any] = source.take(distinct)[place]
-    return found
+    return source.take(distinct)[place]
 
 
 def is_array_file(place: Place) -> bool:

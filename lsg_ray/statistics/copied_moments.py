@@ -65,8 +65,7 @@ def sum_copies(
             matrices = [wu.T @ u, wa.T @ b, wu.T @ both, wa.T @ a + wb.T @ b]
         of_triples = _products_of_triples(found, triples, a, b, w)
         parts.append(PairSums(w.sum(), wu.sum(axis=0), w @ both, *matrices, *of_triples))
-    total: PairSums = added(parts)
-    return total
+    return added(parts)
 
 
 def _products_of_triples(

@@ -11,8 +11,7 @@ from lsg_ray.typing import Floats
 
 def stderr(values: Floats, axis: int) -> Floats:
     """Return the standard error of a mean along an axis of independent values."""
-    found: Floats = values.std(axis=axis, ddof=1) / np.sqrt(values.shape[axis])
-    return found
+    return values.std(axis=axis, ddof=1) / np.sqrt(values.shape[axis])
 
 
 def estimate(

@@ -36,8 +36,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
 from lsg_ray.statistics.modes import count_modes
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats
 
 #: Level of both tests, samples of the bootstrap, and rounds.
 LEVEL, SAMPLES, ROUNDS = 0.05, 199, 5
@@ -270,8 +269,7 @@ def variances(distance: Floats) -> tuple[float, float]:
 def _null(count: int, single: float, pair: float, rng: np.random.Generator) -> Floats:
     i, j = np.triu_indices(count, 1)
     a = np.sqrt(single) * rng.standard_normal(count)
-    found: Floats = a[i] + a[j] + np.sqrt(pair) * rng.standard_normal(len(i))
-    return found
+    return a[i] + a[j] + np.sqrt(pair) * rng.standard_normal(len(i))
 
 
 def _kolmogorov(values: Floats) -> float:

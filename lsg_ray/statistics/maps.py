@@ -36,7 +36,7 @@ from lsg_ray.statistics.configurations import (
 from lsg_ray.statistics.euclidean import euclidean_neighbours
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
-from lsg_ray.typing import Count, Positive, Progress, Seed
+from lsg_ray.typing import Count, Floats, Positive, Progress, Seed
 
 #: Fewest configurations that can be laid out.
 FEWEST = 4
@@ -200,7 +200,7 @@ def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray
     return np.concatenate(drawn)
 
 
-def _components(points: Configurations) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _components(points: Configurations) -> tuple[Floats, Floats]:
     """Return the first two principal components (M, 2) and their shares of the variance."""
     if points.n_weights > MAX_COVARIANCE:
         from sklearn.decomposition import PCA
@@ -224,19 +224,19 @@ def _components(points: Configurations) -> tuple[NDArray[np.float64], NDArray[np
     return _two(xy), _two(values[::-1][:2][None] / total)[0]
 
 
-def _two(columns: NDArray[Any]) -> NDArray[np.float64]:
+def _two(columns: NDArray[Any]) -> Floats:
     """Add columns of zeros until there are two: one weight has one component."""
     return np.pad(columns, ((0, 0), (0, 2 - columns.shape[1])))
 
 
 def _tsne(
     points: Configurations,
-    components: NDArray[np.float64],
+    components: Floats,
     perplexity: float,
     random_state: int,
     threads: int | None,
     progress: Progress | None,
-) -> tuple[NDArray[np.float64], dict[str, Any]]:
+) -> tuple[Floats, dict[str, Any]]:
     from dask.system import CPU_COUNT
     from openTSNE import TSNE
     from openTSNE.affinity import PerplexityBasedNN

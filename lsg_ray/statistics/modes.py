@@ -39,14 +39,13 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats
 
 #: Level of the test, and what reports call it.
 LEVEL = 0.01
@@ -224,8 +223,7 @@ def _strengths(values: Floats, resolution: float, most: int) -> tuple[Floats, in
 
 def _even(count: int) -> Floats:
     """Return numbers in ±½ that fill it evenly, also any few that follow each other."""
-    found: Floats = (np.arange(count) * ((np.sqrt(5) - 1) / 2) + 0.5) % 1 - 0.5
-    return found
+    return (np.arange(count) * ((np.sqrt(5) - 1) / 2) + 0.5) % 1 - 0.5
 
 
 def _blur(values: Floats, resolution: float) -> float:
@@ -280,5 +278,4 @@ def _modes(values: Floats, width: float) -> Floats:
     valleys = [a + int(density[a:b].argmin()) for a, b in itertools.pairwise(top.tolist())]
     mass = np.add.reduceat(density, [0, *valleys]) / density.sum()
     kept = top[mass >= LEAST_MASS] if len(top) > 1 else top
-    found: Floats = (edges[kept] + edges[kept + 1]) / 2
-    return found
+    return (edges[kept] + edges[kept + 1]) / 2

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
-from lsg_ray.results.graph import Progress, compute
+from lsg_ray.results.graph import compute
 from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
 from lsg_ray.statistics.pairs import MAX_BYTES, as_words
+from lsg_ray.typing import Progress
 
 #: Rows of the ensemble that a task searches.
 TASK_ROWS = 200_000

@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
-from lsg_ray.results.graph import Progress, compute, share
+from lsg_ray.results.graph import compute, share
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
 from lsg_ray.statistics.copies import together
 from lsg_ray.statistics.signs import sign_sums
+from lsg_ray.typing import Floats, Progress
 
 #: Groups of configurations that errors are estimated from.
 GROUPS = 20
@@ -75,8 +76,8 @@ class PairCounts(NamedTuple):
     """
 
     counts: NDArray[np.int64]
-    m: NDArray[np.float64]
-    m_: NDArray[np.float64]
+    m: Floats
+    m_: Floats
     rows: int
     rows_: int
     within: bool
@@ -280,7 +281,7 @@ def _rows(some: Configurations | Words, tile: _Tile) -> Words:
     return _load(some, tile.start, tile.stop)
 
 
-def mean_error(counts: PairCounts, values: NDArray[np.float64]) -> NDArray[np.float64]:
+def mean_error(counts: PairCounts, values: Floats) -> Floats:
     """Return the standard error of averages over pairs of functions of the distance.
 
     Parameters
@@ -297,7 +298,7 @@ def mean_error(counts: PairCounts, values: NDArray[np.float64]) -> NDArray[np.fl
     return _error(counts, lambda cells: cells @ values, values.shape[1])
 
 
-def probability_error(counts: PairCounts) -> NDArray[np.float64]:
+def probability_error(counts: PairCounts) -> Floats:
     """Return the standard error of the share of pairs at each distance, (N + 1,)."""
     n_bins, errors = counts.counts.shape[2], []
     for start in range(0, n_bins, 1024):
@@ -306,7 +307,7 @@ def probability_error(counts: PairCounts) -> NDArray[np.float64]:
     return np.concatenate(errors)
 
 
-def _error(counts: PairCounts, average: Any, width: int) -> NDArray[np.float64]:
+def _error(counts: PairCounts, average: Any, width: int) -> Floats:
     g, h, _ = counts.counts.shape
     if min(g, h) < FEWEST_GROUPS:
         return np.full(width, np.nan)
@@ -315,7 +316,7 @@ def _error(counts: PairCounts, average: Any, width: int) -> NDArray[np.float64]:
     return np.sqrt(_variance_within(cells) if counts.within else _variance_between(cells))
 
 
-def _variance_within(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+def _variance_within(cells: Floats) -> Floats:
     g = len(cells)
     upper = np.triu(np.ones((g, g)), 1)[:, :, None]
     Y = cells * upper
@@ -329,7 +330,7 @@ def _variance_within(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(4 * spread / g + own, own / 2)
 
 
-def _variance_between(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+def _variance_between(cells: Floats) -> Floats:
     g, h, _ = cells.shape
     mean = cells.mean(axis=(0, 1))
     a, b = cells.mean(axis=1) - mean, cells.mean(axis=0) - mean
@@ -341,7 +342,7 @@ def _variance_between(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(spread_a / g + spread_b / h + own, own / 2)
 
 
-def poisson_binomial(p: NDArray[np.float64]) -> NDArray[np.float64]:
+def poisson_binomial(p: Floats) -> Floats:
     """Distribution of the number of successes of independent trials.
 
     Parameters

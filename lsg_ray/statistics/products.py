@@ -20,12 +20,12 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.results.graph import Progress, compute
+from lsg_ray.results.graph import compute
 from lsg_ray.results.records import reduce_tasks
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, ranges, stream
+from lsg_ray.typing import Floats, Progress
 
-Floats = NDArray[np.float64]
 Null = Literal["independent", "shuffled"]
 NULLS: tuple[Null, ...] = get_args(Null)
 
@@ -85,8 +85,7 @@ def products(
     work = partial(_of_columns, centered=centered, data=data)
     cuts = enumerate(ranges(source.n_weights, width))
     arguments = [(*cut, number, list(draws), seed) for number, cut in cuts]
-    found: Floats = compute(reduce_tasks(work, (source, rows), arguments), progress)
-    return found
+    return compute(reduce_tasks(work, (source, rows), arguments), progress)
 
 
 def _of_columns(

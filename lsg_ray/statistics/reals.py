@@ -123,8 +123,7 @@ def rough_mean(source: Configurations) -> Floats:
     if source.binary:
         return np.zeros(source.n_weights)
     few = min(source.n_rows, 256, real_rows(source.n_weights))
-    found: Floats = source.rows(0, few).mean(axis=0)
-    return found
+    return source.rows(0, few).mean(axis=0)
 
 
 def real_sums(

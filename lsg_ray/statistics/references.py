@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
-from lsg_ray.results.graph import Progress, compute
+from lsg_ray.results.graph import compute
 from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges, take_any
 from lsg_ray.statistics.copies import effective_groups, pairs_of_copies
 from lsg_ray.statistics.pairs import TILE_ROWS, as_words
 from lsg_ray.statistics.signs import sign_sums
+from lsg_ray.typing import Floats, Progress
 
 #: Most references: their histograms are all kept.
 MAX_REFERENCES = 10_000
@@ -31,7 +32,7 @@ class ReferenceCounts(NamedTuple):
     """
 
     counts: NDArray[np.int64]
-    m: NDArray[np.float64]
+    m: Floats
     references: NDArray[np.int8]
     rows: int
     copies: tuple[NDArray[np.int64], NDArray[np.int64]] | None

@@ -32,8 +32,7 @@ class SignSums(NamedTuple):
     @property
     def m(self) -> Floats:
         """Magnetizations (N,)."""
-        found: Floats = (2 * self.ones - self.rows) / self.rows
-        return found
+        return (2 * self.ones - self.rows) / self.rows
 
 
 def sign_sums(

@@ -21,6 +21,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
 from lsg_ray.statistics.estimates import estimate
+from lsg_ray.typing import Floats
 
 #: Most triples of one estimate.
 MAX_TRIPLES = 10_000_000
@@ -77,9 +78,9 @@ def _drawn(count: int, n: int, seed: int) -> NDArray[np.int64]:
 
 def triple_moments(
     triples: NDArray[np.int64],
-    raw: NDArray[np.float64],
-    m: NDArray[np.float64],
-    C: NDArray[np.float64],
+    raw: Floats,
+    m: Floats,
+    C: Floats,
     count: int,
 ) -> dict[str, Any]:
     """Return variables of ⟨σ_iσ_jσ_k⟩ and of the connected moment, with standard errors.
