@@ -22,7 +22,7 @@ from lsg_ray.errors import InputError
 
 #: How each bound is told, and when it holds; what has no upper one is finite.
 _BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
-    Ge: ("at least {:,}", lambda value, mark: value >= mark.ge),
+    Ge: ("at least {:,}", lambda value, mark: mark.ge <= value < np.inf),
     Gt: ("a finite number above {:,}", lambda value, mark: mark.gt < value < np.inf),
     Le: ("at most {:,}", lambda value, mark: value <= mark.le),
     Lt: ("below {:,}", lambda value, mark: value < mark.lt),

@@ -29,13 +29,14 @@ from typing import Literal
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Beliefs, belief_propagation, bethe_averages
 from lsg_ray.ising.fitted import Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
 from lsg_ray.rng import Stream, seed_sequence
-from lsg_ray.typing import Floats, Progress
+from lsg_ray.typing import Floats, Progress, Share
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class CavityConfig:
 CONFIG = CavityConfig()
 
 
+@public
 def fit_bp(
     target: Target,
     *,
@@ -71,8 +73,8 @@ def fit_bp(
     threads: int | None = None,
     progress: Progress | None = None,
     correlations: Literal["beliefs", "response"] = "beliefs",
-    shrinkage: float | None = None,
-    margin: float = 0.0,
+    shrinkage: Share | None = None,
+    margin: Share = 0.0,
 ) -> Fitted:
     """Find the couplings whose beliefs, or whose linear response, are nearest to the data.
 
@@ -105,12 +107,6 @@ def fit_bp(
     (two cores).
     ``response``: one inverse.
     """
-    if correlations not in ("beliefs", "response"):
-        raise InputError(f"correlations {correlations!r} given; beliefs or response")
-    if shrinkage is not None and not 0 <= shrinkage < 1:
-        raise InputError(f"shrinkage {shrinkage} given; from 0 up to 1, excluded")
-    if not 0 <= margin < 1:
-        raise InputError(f"margin {margin} given; from 0 up to 1, excluded")
     if correlations == "response":
         return _by_response(target, shrinkage)
     # Eigenvalues wait for memory: a second thread is of little use to them, and costs much where

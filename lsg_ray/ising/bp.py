@@ -13,20 +13,16 @@ each total field H_i with its last value; it changes the way to the fixed point,
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from annotated_types import Ge, Lt
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.typing import Floats, ModelLike, Positive, Progress, Several
-
-#: How much of a total field is kept of the last sweep.
-Damping = Annotated[float, Ge(0), Lt(1)]
+from lsg_ray.typing import Floats, ModelLike, Positive, Progress, Several, Share
 
 #: How far two sweeps go, in steps of one, where nothing oscillates.
 DRIFT = 1.8
@@ -60,7 +56,7 @@ def belief_propagation(
     start: ArrayLike | None = None,
     tolerance: Positive = 1e-10,
     max_sweeps: Several = 2000,
-    damping: Damping | None = None,
+    damping: Share | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Beliefs:

@@ -10,14 +10,14 @@ import numpy as np
 import xarray
 
 from lsg_ray.arrays import public
-from lsg_ray.errors import InputError
+from lsg_ray.typing import Count
 
 #: Share of a step of d that slopes at both ends may miss, or else they do not tell what is between.
 TRUSTED = 0.2
 
 
 @public
-def entropy_curve(scan: xarray.Dataset, points: int = 8) -> xarray.Dataset:
+def entropy_curve(scan: xarray.Dataset, points: Count = 8) -> xarray.Dataset:
     """Return d and s of a scan at more fields.
 
     Parameters
@@ -47,8 +47,6 @@ def entropy_curve(scan: xarray.Dataset, points: int = 8) -> xarray.Dataset:
     >>> bool(np.abs(curve["s"] - entropy_bound(curve["d"])).max() < 0.005)
     True
     """
-    if points < 1:
-        raise InputError(f"points {points} given; at least 1")
     x = scan["field"].values
     width = np.diff(x)[:, None]
     t = np.arange(points) / points

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.bp import Couplings, Damping
+from lsg_ray.ising.bp import Couplings
 from lsg_ray.ising.branch import Branch, State, bethe_entropy
 from lsg_ray.ising.hysteresis import STEEP, Between, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
@@ -40,6 +40,7 @@ from lsg_ray.typing import (
     Progress,
     ReferencesLike,
     Several,
+    Share,
     Steps,
 )
 
@@ -64,7 +65,7 @@ def entropy_scan(
     count: Count | None = None,
     tolerance: Positive = 1e-9,
     max_sweeps: Several = 5000,
-    damping: Damping | None = None,
+    damping: Share | None = None,
     refine: Natural = 0,
     magnetizations: bool = False,
     pieces: Place | None = None,

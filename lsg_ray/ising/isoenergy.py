@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.bp import Couplings, Damping
+from lsg_ray.ising.bp import Couplings
 from lsg_ray.ising.branch import Branch
 from lsg_ray.ising.entropy import (
     branch_state,
@@ -46,6 +46,7 @@ from lsg_ray.typing import (
     Progress,
     ReferencesLike,
     Several,
+    Share,
     Steps,
 )
 
@@ -93,7 +94,7 @@ def iso_energy(
     count: Count | None = None,
     tolerance: Positive = 1e-9,
     max_sweeps: Several = 5000,
-    damping: Damping | None = None,
+    damping: Share | None = None,
     pieces: Place | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -244,6 +245,7 @@ class _Walk:
     ) -> None:
         self.model, self.reference, self.energy, self.options = model, reference, energy, options
         self.side = 1 - 2 * way
+        self.ends = tuple(float(np.log(b)) for b in options.betas)
         self.branch = self.fresh()
         #: New pages of memory cost more than what is written on them: couplings take turns.
         self.couplings, self.spare = (Couplings.at(model.J) for _ in range(2))
@@ -340,7 +342,7 @@ class _Walk:
         Where no solution converges there, it is looked for from the highest temperature down.
         """
         self.failed = False
-        low, high = (float(np.log(b)) for b in self.options.betas)
+        low, high = self.ends
         last, change, guess = 0.0, 0.0, None
         if self.past:
             last = self.past[0].c
@@ -383,7 +385,7 @@ class _Walk:
 
     def _by_slope(self, c: float, guess: Floats, x: float) -> float | None:
         """Return the root by Newton's and the secant method from near it; None where they fail."""
-        low, high = (float(np.log(b)) for b in self.options.betas)
+        low, high = self.ends
         slope, H_by_c = self.past[0].e_by_c, self.past[0].H_by_c
         if len(self.past) > 1 and self.past[1].e_by_c < 0:
             one, other = self.past
@@ -412,7 +414,7 @@ class _Walk:
     def _from(self, a: float, size: float, x: float) -> float | None:
         """Return the root, by steps of growing size from ln β = a towards it."""
         self.failed = False
-        low, high = (float(np.log(b)) for b in self.options.betas)
+        low, high = self.ends
         at_a, H = self.excess(a, x), self.branch.H
         if not self.rest.converged:
             self.failed = True

@@ -120,10 +120,10 @@ def sample_model(
     if batches == 1:
         parts = [run.batch(0, chains, first, threads, progress)]
     else:
-        leaf, given = dask.delayed(_batch, pure=False), share(run)
-        leaves = [leaf(given, b, sizes[b], starts[b]) for b in range(batches)]
+        leaf, given = dask.delayed(_Run.batch, pure=False), share(run)
+        leaves = [leaf(given, b, sizes[b], starts[b], 1, None) for b in range(batches)]
         parts = compute(leaves, progress)
-    sums = _joined(parts)
+    sums = _all_of(parts)
     found = _dataset(run, sums, keep, groups)
     if sigma is not None:
         found = found.assign(overlap_averages(sigma, (sums.first + sums.last).T / draws))
@@ -178,13 +178,9 @@ class _Run(NamedTuple):
         return self.burn_in + self.draws * self.thin
 
     def batch(
-        self,
-        number: int,
-        chains: int,
-        start: NDArray[np.float32] | None,
-        threads: int | None,
-        progress: Progress | None,
-    ) -> _Sums:
+        self, number: int, chains: int, start: NDArray[np.float32] | None, threads: int | None,
+        progress: Progress | None
+    ) -> _Sums:  # fmt: skip
         state = Chains(
             self.model, chains, seed=self.seed, start=start, threads=threads, batch=number,
             **self.options,
@@ -210,22 +206,13 @@ class _Run(NamedTuple):
         return _Sums(first, last, second, sizes, energy, third, state.spins, state.acceptance)
 
 
-def _batch(run: _Run, number: int, chains: int, start: NDArray[np.float32] | None) -> _Sums:
-    return run.batch(number, chains, start, 1, None)
-
-
-def _joined(parts: list[_Sums]) -> _Sums:
-    first, last, second, sizes, energy, third, spins, moved = zip(*parts, strict=True)
-    return _Sums(
-        np.concatenate(first, axis=1),
-        np.concatenate(last, axis=1),
-        np.concatenate(second),
-        np.concatenate(sizes),
-        np.concatenate(energy),
-        np.concatenate(third),
-        np.concatenate(spins),
-        float(np.average(moved, weights=[len(some) for some in spins])),
-    )
+def _all_of(parts: list[_Sums]) -> _Sums:
+    """Return what all batches have measured."""
+    moved = np.average([part.moved for part in parts], weights=[len(part.spins) for part in parts])
+    along = [1, 1, *[0] * 5]  # of means of halves, chains are the second axis
+    columns = list(zip(*parts, strict=True))[:-1]
+    arrays: list[Any] = [np.concatenate(*both) for both in zip(columns, along, strict=True)]
+    return _Sums._make([*arrays, float(moved)])
 
 
 def _dataset(run: _Run, sums: _Sums, keep: int, groups: bool) -> xarray.Dataset:

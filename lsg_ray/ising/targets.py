@@ -18,10 +18,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, public
@@ -47,7 +48,8 @@ from lsg_ray.typing import Floats
 #: What arithmetic may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
 TOLERANCE = 1e-6
 #: By how much each of given moments may be off, as by rounding to three digits, unless told.
-ROUNDING, MOST_ROUNDING = 1e-3, 0.1
+ROUNDING = 1e-3
+Rounding = Annotated[float, Ge(0), Le(0.1)]
 #: How far outside the bounds above C may be, and still not be touched: the last bits.
 LAST_BITS = 1e-12
 #: 1 − |m| below which a weight counts as frozen, 1 − |C| below which one repeats another.
@@ -122,7 +124,7 @@ class Target:
 
 
 @public
-def as_target(given: Any, rounding: float = ROUNDING) -> Target:
+def as_target(given: Any, rounding: Rounding = ROUNDING) -> Target:
     """Return moments from a Dataset, a pair (m, C), a file, an ensemble or an array.
 
     Parameters
@@ -146,8 +148,6 @@ def as_target(given: Any, rounding: float = ROUNDING) -> Target:
     >>> target.C[0, 1].round(8), round(target.change, 8)
     (np.float64(0.33334), 1e-05)
     """
-    if not 0 <= rounding <= MOST_ROUNDING:
-        raise InputError(f"rounding {rounding} given; from 0 to {MOST_ROUNDING}")
     if isinstance(given, Target):
         return given
     if isinstance(given, (str, os.PathLike)):

@@ -86,9 +86,7 @@ def distances(
         As in `overlaps`; a matrix of over `MAX_MATRIX` entries; neighbours without references.
     """
     first = as_configurations(ensemble)
-    if not isinstance(bins, int) or bins < 1:
-        raise InputError(f"bins {bins} given; one at least")
-    if nearest < 0 or (nearest and references is None):
+    if nearest and references is None:
         raise InputError(f"{nearest} nearest configurations asked for; of which references?")
     if nearest:
         check_alone("nearest", configurations=configurations)

@@ -113,12 +113,8 @@ def embed(
     t-SNE of 10⁵ × 675 on two cores: 35 s for the neighbours, then some minutes for the layout.
     """
     source = as_configurations(ensemble)
-    if method not in ("tsne", "pca"):
-        raise InputError(f"method {method!r} given; 'tsne' or 'pca'")
     if color is not None and color not in source.columns:
         raise InputError(f"color {color} given; columns are {', '.join(source.columns)}")
-    if not perplexity > 0:
-        raise InputError(f"perplexity {perplexity} given; it must be positive")
     count = source.n_rows if configurations is None else min(source.n_rows, configurations)
     if not FEWEST <= count <= MAX_POINTS:
         raise InputError(
@@ -274,19 +270,13 @@ def _tsne(
 
     every = 10
     layout = TSNE(
-        early_exaggeration_iter=STEPS[0],
-        n_iter=STEPS[1],
-        n_jobs=jobs,
-        random_state=random_state,
-        callbacks=step,
-        callbacks_every_iters=every,
-    ).fit(affinities=affinities, initialization=start)
+        early_exaggeration_iter=STEPS[0], n_iter=STEPS[1], n_jobs=jobs, random_state=random_state,
+        callbacks=step, callbacks_every_iters=every,
+    ).fit(affinities=affinities, initialization=start)  # fmt: skip
     about = {
-        "perplexity": perplexity,
-        "kl_divergence": float(layout.kl_divergence),
-        "iterations": total,
-        "threads": jobs,
-    }
+        "perplexity": perplexity, "kl_divergence": float(layout.kl_divergence),
+        "iterations": total, "threads": jobs,
+    }  # fmt: skip
     return np.asarray(layout), about
 
 

@@ -36,16 +36,17 @@ and none at 3 σ with other weights.  So one mode means that no more are needed.
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from annotated_types import Gt, Lt
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Count, Floats, NonNegative
 
 #: Level of the test, and what reports call it.
 LEVEL = 0.01
@@ -103,10 +104,10 @@ class Modes(NamedTuple):
 def count_modes(
     values: ArrayLike,
     *,
-    level: float = LEVEL,
+    level: Annotated[float, Gt(0), Lt(1)] = LEVEL,
     seed: int = 0,
-    most: int = MOST,
-    resolution: float = 0.0,
+    most: Count = MOST,
+    resolution: NonNegative = 0.0,
 ) -> Modes:
     """Count the modes of a distribution: the fewest that it may have.
 
@@ -150,10 +151,6 @@ def count_modes(
     given = as_numbers(values, "values").ravel()
     if not np.isfinite(given).all():
         raise InputError("values that are not finite given; modes of the others are not known")
-    if not 0 < level < 1 or most < 1:
-        raise InputError(f"level {level}, most {most} given; 0 < level < 1 and most from 1")
-    if not 0 <= resolution < np.inf:
-        raise InputError(f"resolution {resolution} given; it must be finite and not negative")
     if not len(given):
         return Modes(0, np.nan, 0.0)
     if len(given) > MAX_VALUES:

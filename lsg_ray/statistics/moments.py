@@ -50,7 +50,7 @@ from lsg_ray.statistics.reals import (
     standard_error,
 )
 from lsg_ray.statistics.signs import SignSums, sign_sums
-from lsg_ray.statistics.triples import choose_triples, triple_moments
+from lsg_ray.statistics.triples import MAX_TRIPLES, choose_triples, triple_moments
 from lsg_ray.typing import As, Floats, Progress, Seed
 
 #: Rows of a task, at most; each task returns sums of its own.
@@ -59,8 +59,6 @@ TASK_ROWS = 2**18
 MAX_BYTES = 8 * 2**30
 #: Largest N for which C of real-valued weights is estimated without being asked for.
 MAX_REAL_WEIGHTS = 4096
-#: Most triples whose third moments are asked for by number.
-MOST_TRIPLES = 10_000_000
 
 
 @public
@@ -68,7 +66,7 @@ def moments(
     ensemble: ConfigurationsLike,
     *,
     weights: Annotated[str | ArrayLike | None, As(str | None)] = None,
-    triples: Annotated[int | ArrayLike, As(Annotated[int, Ge(0), Le(MOST_TRIPLES)])] = 0,
+    triples: Annotated[int | ArrayLike, As(Annotated[int, Ge(0), Le(MAX_TRIPLES)])] = 0,
     correlations: bool | None = None,
     seed: Seed = 0,
     progress: Progress | None = None,

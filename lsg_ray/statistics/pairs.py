@@ -28,7 +28,7 @@ from lsg_ray.networks.layout import read_only
 from lsg_ray.results.graph import compute, share
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
-from lsg_ray.statistics.copies import together
+from lsg_ray.statistics.copies import pairs_of_groups, together
 from lsg_ray.statistics.signs import sign_sums
 from lsg_ray.typing import Floats, Progress
 
@@ -150,17 +150,9 @@ def _related(
     sets: list[tuple[NDArray[np.int64] | None, NDArray[np.int64]]], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return which pairs share copies; row r of a set is of pair r mod count."""
-    found = [np.empty((0, 2), np.int64)]
-    for groups, rows in sets:
-        if groups is None:
-            continue
-        group = groups[rows]
-        order = np.argsort(group, kind="stable")
-        sorted_, pair = group[order], order % count
-        for apart in range(1, int(np.unique(group, return_counts=True)[1].max())):
-            same = np.flatnonzero(sorted_[:-apart] == sorted_[apart:])
-            found.append(np.sort(np.stack([pair[same], pair[same + apart]], axis=1), axis=1))
-    both = np.unique(np.concatenate(found), axis=0)
+    pairs = [pairs_of_groups(groups[rows]) for groups, rows in sets if groups is not None]
+    numbers = np.concatenate([np.empty((0, 2), np.int64), *pairs]) % count
+    both = np.unique(np.sort(numbers, axis=1), axis=0)
     both = both[both[:, 0] < both[:, 1]]
     return both[:, 0], both[:, 1]
 
