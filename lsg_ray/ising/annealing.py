@@ -14,7 +14,7 @@ hysteresis.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import xarray
@@ -27,7 +27,7 @@ from lsg_ray.ising.entropy import (
     check_fields,
     check_size,
     entropy_bound,
-    scan_coordinates,
+    scan_dataset,
     shown,
 )
 from lsg_ray.ising.hysteresis import add_hysteresis
@@ -144,28 +144,17 @@ def anneal_scan(
     back = _Annealed(*(values[:, ::-1] for values in down))  # type: ignore[arg-type]
     both = _completed(stacked([up, back], axis=1))
     zero = thermodynamics(scaled, seed=seed, method=method, cavity=False)
-    axes = ("reference", "direction", "field")
-    units = {"s": "nat", "s_stderr": "nat", "log_Z": "nat", "e": "nat", "e_stderr": "nat",
-             "d_slope": "1/nat"}  # fmt: skip
     values = both._asdict() | {"e": both.e / beta, "e_stderr": both.e_stderr / beta}
     values["f"] = -values.pop("log_Z") / beta
-    variables: dict[str, Any] = {
-        name: (axes, value, {"units": units.get(name, "1")}) for name, value in values.items()
-    }
-    variables["bound"] = (axes, entropy_bound(both.d), {"units": "nat"})
-    sound = (both.s > -SIGMAS * both.s_stderr - ROOM) & (
-        both.s < variables["bound"][1] + SIGMAS * both.s_stderr + ROOM
-    )
-    variables["converged"] = (axes, sound & (both.rhat < RHAT) & both.known)
+    room = SIGMAS * both.s_stderr + ROOM
+    sound = (both.s > -room) & (both.s < entropy_bound(both.d) + room)
+    values["converged"] = sound & (both.rhat < RHAT) & both.known
     about = {
-        "statistic": "entropy scan", "method": "monte carlo", "beta": beta,
-        "n_weights": ising.n_spins, "references": chosen.source, "seed": seed,
-        "chains": chains, "draws": draws, "thin": thin,
-        "s0": zero.attrs["s"], "s0_stderr": zero.attrs["s_stderr"],
-        "s0_converged": zero.attrs["converged"],
+        "statistic": "entropy scan", "method": "monte carlo", "beta": beta, "seed": seed,
+        "chains": chains, "draws": draws, "thin": thin, "s0": zero.attrs["s"],
+        "s0_stderr": zero.attrs["s_stderr"], "s0_converged": zero.attrs["converged"],
     }  # fmt: skip
-    scan = xarray.Dataset(variables, scan_coordinates(chosen, ising, xs), about)
-    return add_hysteresis(scan)
+    return add_hysteresis(scan_dataset(values, chosen, ising, xs, about))
 
 
 class _Options(NamedTuple):

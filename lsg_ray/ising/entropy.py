@@ -13,6 +13,7 @@ there are two states, and the weight space is broken (`lsg_ray.ising.hysteresis`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,7 +47,14 @@ from lsg_ray.typing import (
 
 #: The paper's fields, −3 to 3 in steps of 0.1.
 FIELDS = tuple(np.round(np.arange(-30, 31) * 0.1, 10).tolist())
-DIRECTIONS = ("up", "down")
+AXES, DIRECTIONS = ("reference", "direction", "field"), ("up", "down")
+#: Names and units of what a scan holds; of other numbers, 1.
+LABELS = {
+    "d": ("distance to the reference", "1"), "s": ("entropy per weight", "nat"),
+    "e": ("energy per weight", "nat"), "f": ("free energy per weight", "nat"),
+    "bound": ("upper bound of s", "nat"), "d_slope": ("∂d/∂x", "1/nat"), "s_slope": ("∂s/∂x", "1"),
+    "beta": ("inverse temperature", "1"),
+}  # fmt: skip
 #: What rounding and tolerance may do to an entropy.
 ROOM = 1e-6
 #: Largest field, or coupling times β, in nats.
@@ -170,16 +178,6 @@ def check_fields(fields: ArrayLike | None) -> Floats:
     if (twice := xs[1:][np.diff(xs) == 0]).size:
         raise InputError(f"field {twice[0]:g} given twice")
     return xs
-
-
-def scan_coordinates(references: References, model: IsingModel, xs: Floats) -> dict[str, Any]:
-    """Return coordinates of what is over (reference, direction, field)."""
-    energy = model.energy(references.sigma) / model.n_spins
-    return references.coordinates() | {
-        "direction": list(DIRECTIONS),
-        "field": ("field", xs, {"long_name": "distance field x", "units": "nat"}),
-        "energy": ("reference", energy, {"units": "nat"}),
-    }
 
 
 def check_size(model: IsingModel, beta: float, xs: Floats) -> None:
@@ -316,45 +314,45 @@ def _steep(xs: Floats, d: Floats) -> Floats:
 def _dataset(
     model: IsingModel, references: References, xs: Floats, options: _Options, found: _Solved
 ) -> xarray.Dataset:
-    axes, nat = ("reference", "direction", "field"), {"units": "nat"}
-    names = {
-        "d": ("distance to the reference", "1"), "s": ("entropy per weight", "nat"),
-        "e": ("energy per weight", "nat"), "f": ("free energy per weight", "nat"),
-    }  # fmt: skip
-    variables: dict[str, Any] = {
-        name: (axes, getattr(found, name), {"long_name": long, "units": units})
-        for name, (long, units) in names.items()
-    }
-    variables["bound"] = (axes, entropy_bound(found.d), {"long_name": "upper bound of s", **nat})
-    for name in ("converged", "iterations", "residual", "restarted", "stability", "stable"):
-        variables[name] = (axes, getattr(found, name))
-    variables["d_slope"] = (axes, found.d_slope, {"long_name": "∂d/∂x", "units": "1/nat"})
-    variables["s_slope"] = (axes, found.s_slope, {"long_name": "∂s/∂x", "units": "1"})
-    variables["separation"] = (("reference", "field"), found.separation, {"units": "1"})
-    if options.magnetizations:
-        variables["m"] = ((*axes, "weight"), found.m, {"long_name": "magnetization", "units": "1"})
     at_zero = found.converged & (xs == 0)
-    known = [
-        State(f, entropy, True, stable)
-        for f, entropy, stable in zip(
-            found.f[at_zero].tolist(), found.s[at_zero].tolist(),
-            found.stable[at_zero].tolist(), strict=True,
-        )
-    ]  # fmt: skip
+    at = (values[at_zero].tolist() for values in (found.f, found.s, found.stable))
+    known = [State(f, s, True, stable) for f, s, stable in zip(*at, strict=True)]
     zero = bethe_entropy(
         model, options.beta, reference=references.sigma[0], known=known,
         tolerance=options.tolerance, max_sweeps=options.max_sweeps,
     )  # fmt: skip
-    return xarray.Dataset(
-        variables,
-        scan_coordinates(references, model, xs),
-        {
-            "statistic": "entropy scan", "method": "bp", "beta": options.beta,
-            "n_weights": model.n_spins, "references": references.source,
-            "tolerance": options.tolerance, "max_sweeps": options.max_sweeps,
-            "s0": zero.s, "s0_converged": int(zero.converged), "s0_stable": int(zero.stable),
-        },
-    )  # fmt: skip
+    about = {
+        "statistic": "entropy scan", "method": "bp", "beta": options.beta,
+        "tolerance": options.tolerance, "max_sweeps": options.max_sweeps, "s0": zero.s,
+        "s0_converged": int(zero.converged), "s0_stable": int(zero.stable),
+    }  # fmt: skip
+    values = found._asdict()
+    del values["between"], values["m"]
+    separation = ("reference", "field"), values.pop("separation"), {"units": "1"}
+    scan = scan_dataset(values, references, model, xs, about).assign(separation=separation)
+    if not options.magnetizations:
+        return scan
+    m = ((*AXES, "weight"), found.m, {"long_name": "magnetization", "units": "1"})
+    return scan.assign(m=m)
+
+
+def scan_dataset(
+    values: Mapping[str, NDArray[Any]], references: References, model: IsingModel, xs: Floats,
+    about: Mapping[str, Any]
+) -> xarray.Dataset:  # fmt: skip
+    """Return what is known over (reference, direction, field), with ``bound``, as a Dataset."""
+    variables = {}
+    for name, value in {**values, "bound": entropy_bound(values["d"])}.items():
+        long, units = LABELS.get(name.removesuffix("_stderr"), (name, "1"))
+        variables[name] = (AXES, value, {"long_name": long, "units": units})
+    energy = model.energy(references.sigma) / model.n_spins
+    coordinates = references.coordinates() | {
+        "direction": list(DIRECTIONS),
+        "field": ("field", xs, {"long_name": "distance field x", "units": "nat"}),
+        "energy": ("reference", energy, {"units": "nat"}),
+    }
+    attributes = {**about, "n_weights": model.n_spins, "references": references.source}
+    return xarray.Dataset(variables, coordinates, attributes)
 
 
 def entropy_bound(d: ArrayLike) -> Floats:

@@ -24,9 +24,8 @@ from lsg_ray.ising.entropy import (
     branch_state,
     check_fields,
     check_size,
-    entropy_bound,
     is_possible,
-    scan_coordinates,
+    scan_dataset,
     shown,
 )
 from lsg_ray.ising.hysteresis import Between, add_hysteresis
@@ -162,20 +161,13 @@ def iso_energy(
     energy = ising.energy(sigma) / ising.n_spins
     arguments = [(sigma[r], float(energy[r]), xs, options) for r in range(len(sigma))]
     curve = stacked(run_tasks(_leaf, ising, arguments, _Curve, pieces, progress))
-    axes = ("reference", "direction", "field")
-    variables: dict[str, Any] = {
-        name: (axes, values, {"units": "nat" if name in "sef" else "1"})
-        for name, values in curve._asdict().items()
-        if values.shape[1:] == (2, len(xs))
-    }
-    variables["bound"] = (axes, entropy_bound(curve.d), {"units": "nat"})
     about = {
-        "statistic": "iso-energy", "method": "bp", "betas": [low, high],
-        "n_weights": ising.n_spins, "references": chosen.source, "tolerance": tolerance,
+        "statistic": "iso-energy", "method": "bp", "betas": [low, high], "tolerance": tolerance,
         "exists": float(curve.exists.mean()), "failed": float(curve.failed.mean()),
     }  # fmt: skip
-    scan = xarray.Dataset(variables, scan_coordinates(chosen, ising, xs), about)
-    return add_hysteresis(scan, Between(*curve.between.swapaxes(0, 1)))
+    values = curve._asdict()
+    between = Between(*values.pop("between").swapaxes(0, 1))
+    return add_hysteresis(scan_dataset(values, chosen, ising, xs, about), between)
 
 
 class _Options(NamedTuple):

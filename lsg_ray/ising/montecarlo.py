@@ -25,7 +25,7 @@ from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
 from lsg_ray.results.graph import compute, share
 from lsg_ray.statistics.estimates import estimate, stderr
-from lsg_ray.statistics.triples import choose_triples
+from lsg_ray.statistics.triples import choose_triples, connected_third
 from lsg_ray.typing import Count, Floats, ModelLike, Natural, Progress, Seed, Several
 
 #: Chains have converged when no R̂ is above this.
@@ -357,21 +357,16 @@ def _third_moments(
 ) -> dict[str, Any]:  # fmt: skip
     if not len(triples):
         return {}
-    i, j, k = triples.T
     counts = sums.sizes * draws
     raw = sums.third.sum(axis=0) / counts.sum()
-    connected = raw - m[i] * C[j, k] - m[j] * C[i, k] - m[k] * C[i, j] + 2 * m[i] * m[j] * m[k]
     by_group = sums.third / counts[:, None]
     root = np.sqrt(max(len(counts) - 1, 1))
-    error = (by_group - raw).std(axis=0) / root
+    connected = connected_third(triples, raw, m, C)
     # Of each group with its own m and C, less a bias that all groups share.
-    a, b, c = m_group[:, i], m_group[:, j], m_group[:, k]
-    ab, ac, bc = C_group[:, i, j], C_group[:, i, k], C_group[:, j, k]
-    own = by_group - a * bc - b * ac - c * ab + 2 * a * b * c
-    one = {"units": "1"}
-    found = {
-        "third": raw, "third_stderr": error,
-        "third_connected": connected, "third_connected_stderr": own.std(axis=0) / root,
-    }  # fmt: skip
-    places = {name: triples[:, n] for n, name in enumerate("ijk")}
-    return {name: ("triple", values, one) for name, values in {**found, **places}.items()}
+    own = connected_third(triples, by_group, m_group, C_group)
+    name, dims = "third_connected", ("triple",)
+    return {
+        **estimate("third", raw, (by_group - raw).std(axis=0) / root, "third moment", dims),
+        **estimate(name, connected, own.std(axis=0) / root, "connected third moment", dims),
+        **{at: ("triple", triples[:, n], {"units": "1"}) for n, at in enumerate("ijk")},
+    }

@@ -161,25 +161,28 @@ def _from_file(path: str, model: IsingModel, count: int | None) -> References:
         if not is_array_file(path):
             with open_result(path) as found:
                 return _from_dataset(found.load(), model, count, source)
-        file, array = member_of(path)
-        if ending(file) == ".npy":
-            return _made(open_array(file), None, model, count, source)
-        with open_archive(file) as arrays:
-            if array is not None:
-                chosen = chosen_array(arrays, file, array)
-                return _made(arrays[chosen], None, model, count, source)
-            if "sigma" in arrays:
-                group = arrays["group"].astype(str) if "group" in arrays else None
-                return _made(arrays["sigma"], group, model, count, source)
-            named = [name for name in GROUPS if f"sigma_{name}" in arrays]
-            if not named:
-                raise InputError(
-                    f"holds {', '.join(arrays)}; an array sigma (R, N) is needed: "
-                    f"write {path}:NAME of another"
-                )
-            some = [np.atleast_2d(arrays[f"sigma_{name}"]) for name in named]
-            group = np.repeat(named, [len(rows) for rows in some])
-            return _made(np.concatenate(some), group, model, count, source)
+        sigma, group = _held(path)
+        return _made(sigma, group, model, count, source)
+
+
+def _held(path: str) -> tuple[NDArray[Any], NDArray[np.str_] | None]:
+    """Return references of an array file, and their groups where it names them."""
+    file, array = member_of(path)
+    if ending(file) == ".npy":
+        return open_array(file), None
+    with open_archive(file) as arrays:
+        if array is not None:
+            return arrays[chosen_array(arrays, file, array)], None
+        if "sigma" in arrays:
+            return arrays["sigma"], arrays["group"].astype(str) if "group" in arrays else None
+        named = [name for name in GROUPS if f"sigma_{name}" in arrays]
+        if not named:
+            raise InputError(
+                f"holds {', '.join(arrays)}; an array sigma (R, N) is needed: "
+                f"write {path}:NAME of another"
+            )
+        some = [np.atleast_2d(arrays[f"sigma_{name}"]) for name in named]
+        return np.concatenate(some), np.repeat(named, [len(rows) for rows in some])
 
 
 def _from_store(source: Configurations, model: IsingModel, count: int | None) -> References:

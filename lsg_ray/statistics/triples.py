@@ -76,6 +76,14 @@ def _drawn(count: int, n: int, seed: int) -> NDArray[np.int64]:
     return found[:count][np.lexsort(found[:count].T[::-1])]
 
 
+def connected_third(triples: NDArray[np.int64], raw: Floats, m: Floats, C: Floats) -> Floats:
+    """Return the connected moments of triples from ⟨σ_iσ_jσ_k⟩ (…, T), m (…, N) and C (…, N, N)."""
+    i, j, k = triples.T
+    a, b, c = m[..., i], m[..., j], m[..., k]
+    ab, ac, bc = C[..., i, j], C[..., i, k], C[..., j, k]
+    return raw - a * bc - b * ac - c * ab + 2 * a * b * c
+
+
 def triple_moments(
     triples: NDArray[np.int64],
     raw: Floats,
@@ -98,8 +106,7 @@ def triple_moments(
     """
     i, j, k = triples.T
     means, cs = (m[i], m[j], m[k]), (C[j, k], C[i, k], C[i, j])
-    connected = raw - means[0] * cs[0] - means[1] * cs[1] - means[2] * cs[2]
-    connected = connected + 2 * means[0] * means[1] * means[2]
+    connected = connected_third(triples, raw, m, C)
     c = (cs[0] - m[j] * m[k], cs[1] - m[i] * m[k], cs[2] - m[i] * m[j])
     variance = np.zeros(len(triples))
     for a, b, d in itertools.product((-1, 1), repeat=3):
