@@ -22,14 +22,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.chains import Chains, Method
-from lsg_ray.ising.entropy import (
-    ROOM,
-    check_fields,
-    check_size,
-    entropy_bound,
-    scan_dataset,
-    shown,
-)
+from lsg_ray.ising.entropy import ROOM, check_fields, check_size, entropy_bound, scan_dataset, shown
 from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import RHAT, Draws, series_rhat

@@ -163,13 +163,13 @@ def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
 
 def _check_numbers(weight: NDArray[Any]) -> None:
     """Refuse numbers of weights that do not say which weight of a network is meant."""
-    seen = set()
-    for i, number in enumerate(weight.tolist()):
-        if number in seen or not number >= 0:
-            raise InputError(
-                f"weight[{i}] is {number}; numbers of weights are distinct and not negative"
-            )
-        seen.add(number)
+    _, first = np.unique(weight, return_index=True)
+    wrong = (~(weight >= 0)) | ~np.isin(np.arange(len(weight)), first)
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise InputError(
+            f"weight[{i}] is {weight[i]}; numbers of weights are distinct and not negative"
+        )
 
 
 @public

@@ -26,12 +26,7 @@ from lsg_ray.arrays import public
 from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.stationary import (
-    distinct,
-    polish,
-    stability_of,
-    total_fields,
-)
+from lsg_ray.ising.stationary import distinct, polish, stability_of, total_fields
 from lsg_ray.results.graph import compute, share
 from lsg_ray.results.records import joined
 from lsg_ray.rng import Stream, seed_sequence

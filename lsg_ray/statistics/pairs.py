@@ -158,9 +158,7 @@ def _related(
 
 
 def count_pairs(
-    first: Configurations,
-    second: Configurations | None = None,
-    progress: Progress | None = None,
+    first: Configurations, second: Configurations | None = None, progress: Progress | None = None
 ) -> PairCounts:
     """Count all pairs within one set, or between two, by their Hamming distance.
 

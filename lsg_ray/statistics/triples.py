@@ -85,11 +85,7 @@ def connected_third(triples: NDArray[np.int64], raw: Floats, m: Floats, C: Float
 
 
 def triple_moments(
-    triples: NDArray[np.int64],
-    raw: Floats,
-    m: Floats,
-    C: Floats,
-    count: int,
+    triples: NDArray[np.int64], raw: Floats, m: Floats, C: Floats, count: int
 ) -> dict[str, Any]:
     """Return variables of ⟨σ_iσ_jσ_k⟩ and of the connected moment, with standard errors.
 
