@@ -141,7 +141,9 @@ class Branch:
         self, place: float | None, h: Floats, couplings: Couplings, guess: Floats | None
     ) -> tuple[Rest, bool]:
         if not self.H.size:
-            return self._from_independent(place, h, couplings)
+            self._cavity(couplings).start(h)
+            rest, H = self._sweep(h, couplings, self.damping)
+            return self._arrived(place, h, H, rest), False
         last = self.m
         steps = 0
         if couplings.tightest <= TIGHT:
@@ -269,13 +271,6 @@ class Branch:
         cavity = self._cavity(couplings)
         assert isinstance(cavity, TightCavity)
         return cavity
-
-    def _from_independent(
-        self, place: float | None, h: Floats, couplings: Couplings
-    ) -> tuple[Rest, bool]:
-        self._cavity(couplings).start(h)
-        rest, H = self._sweep(h, couplings, self.damping)
-        return self._arrived(place, h, H, rest), False
 
     def _arrived(self, place: float | None, h: Floats, H: Floats, rest: Rest) -> Rest:
         self.H, self._h = H, h

@@ -254,7 +254,7 @@ def _equilibrium(
 ) -> tuple[xarray.Dataset, str, Floats]:
     """Return equilibrium averages, with overlaps with σ* (R, N), by which method, and series of the
     energy (chains, draws).
-    """  # fmt: skip
+    """
     found = sample_model(
         model, chains=512, burn_in=200, draws=200, thin=4, beta=options.beta, seed=options.seed,
         threads=threads, references=sigma,

@@ -6,7 +6,7 @@ but the model, however slowly a ladder forgets.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray
@@ -94,9 +94,15 @@ def draw_replicas(
         energy[:, :, draw] = state.energies()[places]
         for t, place in enumerate(places):
             by_row[:, t] += _overlap_sums(state.at(place)) / draws
-    spins = np.stack([state.at(place) for place in places]).astype(np.int8)
-    measured = _Measured(spins, energy, by_row)
-    return _dataset(measured, wanted, steps, state, burn_in + draws * thin, seed)
+    found = _variables(state, places, energy, by_row)
+    rhat, trips = found["rhat"][1].max(), state.round_trips
+    attributes = {
+        "statistic": "replicas", "replicas": replicas, "seed": seed,
+        "sweeps": burn_in + draws * thin, "round_trips": trips, "rhat_max": float(rhat),
+        "converged": int(rhat < RHAT and (len(steps) == 1 or trips >= replicas)),
+    }  # fmt: skip
+    about = {"long_name": "inverse temperature"}
+    return xarray.Dataset(found, {"beta": ("beta", wanted, about)}, attributes)
 
 
 @public
@@ -142,42 +148,26 @@ def _overlap_sums(spins: NDArray[np.float32]) -> Floats:
     return np.stack([(q**2).sum(axis=1), np.abs(q).sum(axis=1)]) / (m - 1)
 
 
-class _Measured(NamedTuple):
-    """Last spins; energies (beta, replica, draw); means of q² and |q| (2, beta, replica)."""
-
-    spins: NDArray[np.int8]
-    energy: Floats
-    overlaps: Floats
-
-
-def _dataset(
-    measured: _Measured, wanted: Floats, ladder: Floats, state: Replicas, sweeps: int, seed: int
-) -> xarray.Dataset:
-    nat, one = {"units": "nat"}, {"units": "1"}
-    energy, replicas = measured.energy, measured.energy.shape[1]
-    rhat = np.array([series_rhat(some) for some in energy])
+def _variables(
+    state: Replicas, places: list[int], energy: Floats, overlaps: Floats
+) -> dict[str, Any]:
+    """Return variables of energies (beta, replica, draw) and means of q² and |q| (2, …)."""
+    nat, one, replicas = {"units": "nat"}, {"units": "1"}, energy.shape[1]
     by_replica = energy.mean(axis=2)
+    spins = np.stack([state.at(place) for place in places]).astype(np.int8)
+    rhat = np.array([series_rhat(some) for some in energy])
     found: dict[str, Any] = {
-        "spins": (("beta", "replica", "weight"), measured.spins),
+        "spins": (("beta", "replica", "weight"), spins),
         "energy": (("beta", "replica"), energy[:, :, -1], nat),
         "energy_mean": ("beta", by_replica.mean(axis=1), nat),
         "energy_mean_stderr": ("beta", stderr(by_replica, 1), nat),
         "rhat": ("beta", rhat, {"long_name": "split R̂ of the energy"}),
-        "ladder": ("rung", ladder, {"long_name": "inverse temperature"}),
+        "ladder": ("rung", state.betas, {"long_name": "inverse temperature"}),
         "exchanged": ("rung", state.exchanged()),
     }
-    for name, rows in zip(("q2", "q_abs"), measured.overlaps, strict=True):
+    for name, rows in zip(("q2", "q_abs"), overlaps, strict=True):
         # A mean over pairs: without a replica, it changes by twice what its own mean differs by.
-        mean = rows.mean(axis=1)
         spread = 2 * rows.std(axis=1, ddof=1) * (replicas - 1) / max(replicas - 2, 1)
-        found[name] = ("beta", mean, one)
+        found[name] = ("beta", rows.mean(axis=1), one)
         found[f"{name}_stderr"] = ("beta", spread / np.sqrt(replicas), one)
-    trips = state.round_trips
-    mixed = len(ladder) == 1 or trips >= replicas
-    attributes = {
-        "statistic": "replicas", "replicas": replicas, "seed": seed, "sweeps": sweeps,
-        "round_trips": trips, "rhat_max": float(rhat.max()),
-        "converged": int(rhat.max() < RHAT and mixed),
-    }  # fmt: skip
-    about = {"long_name": "inverse temperature"}
-    return xarray.Dataset(found, {"beta": ("beta", wanted, about)}, attributes)
+    return found

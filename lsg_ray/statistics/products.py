@@ -14,7 +14,6 @@ Weights are taken a range of columns at a time, for all configurations: real one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -81,25 +80,25 @@ def products(
     Each range of columns reads all rows once: ceil(M N / 2²⁵) passes.  2 M² N flop for a matrix,
     and 30 ns for a permuted number.
     """
-    width = max(1, RANGE // len(rows))
-    work = partial(_of_columns, centered=centered, data=data)
-    cuts = enumerate(ranges(source.n_weights, width))
-    arguments = [(*cut, number, list(draws), seed) for number, cut in cuts]
-    return compute(reduce_tasks(work, (source, rows), arguments), progress)
+    job = _Job(tuple(draws), data, centered, seed)
+    cuts = enumerate(ranges(source.n_weights, max(1, RANGE // len(rows))))
+    return compute(reduce_tasks(_of_columns, (source, rows, job), cuts), progress)
+
+
+class _Job(NamedTuple):
+    """What `products` is asked for."""
+
+    draws: tuple[Draw, ...]
+    data: bool
+    centered: bool
+    seed: int
 
 
 def _of_columns(
-    source: Configurations,
-    rows: NDArray[np.int64],
-    start: int,
-    stop: int,
-    number: int,
-    draws: list[Draw],
-    seed: int,
-    *,
-    centered: bool,
-    data: bool,
+    source: Configurations, rows: NDArray[np.int64], job: _Job, number: int, cut: tuple[int, int]
 ) -> Floats:
+    draws, data, centered, seed = job
+    start, stop = cut
     columns = _read(source, rows, start, stop, centered)
     mean = columns.mean(axis=0, dtype=np.float64)
     found = np.empty((data + len(draws), len(rows), len(rows)))
