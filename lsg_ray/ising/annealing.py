@@ -14,7 +14,7 @@ hysteresis.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.chains import Chains, Method
-from lsg_ray.ising.entropy import ROOM, check_fields, check_size, entropy_bound, scan_dataset, shown
+from lsg_ray.ising.entropy import (
+    ENTROPY_ROUNDING,
+    check_fields,
+    check_size,
+    entropy_bound,
+    scan_dataset,
+    shown,
+)
 from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import RHAT, Draws, series_rhat
@@ -46,13 +53,13 @@ from lsg_ray.typing import (
 )
 
 #: Change of q in a step, beyond what its fluctuations explain, that makes it irreversible.
-JUMP = 0.05
+IRREVERSIBLE = 0.05
 #: Standard errors within which two states are one, and an entropy is possible.
 SIGMAS = 5.0
 #: Times the sweeps of a field that chains run at the first, from random starts.
-FIRST = 10
+FIRST_FACTOR = 10
 #: Of the integration of the heat capacity at the first field.
-ANCHOR_LADDERS, ANCHOR_BURN_IN, ANCHOR_DRAWS, ANCHOR_THIN = 16, 200, 100, 3
+ANCHOR: dict[str, Any] = {"ladders": 16, "burn_in": 200, "draws": 100, "thin": 3}
 
 
 @public
@@ -139,7 +146,7 @@ def anneal_scan(
     zero = thermodynamics(scaled, seed=seed, method=method, cavity=False)
     values = both._asdict() | {"e": both.e / beta, "e_stderr": both.e_stderr / beta}
     values["f"] = -values.pop("log_Z") / beta
-    room = SIGMAS * both.s_stderr + ROOM
+    room = SIGMAS * both.s_stderr + ENTROPY_ROUNDING
     sound = (both.s > -room) & (both.s < entropy_bound(both.d) + room)
     values["converged"] = sound & (both.rhat < RHAT) & both.known
     about = {
@@ -182,8 +189,8 @@ def _completed(found: _Annealed) -> _Annealed:
     """
     s, log_Z, s_error = (values.copy() for values in (found.s, found.log_Z, found.s_stderr))
     known = found.known.copy()
-    noise = SIGMAS * np.hypot(found.d_stderr[:, 0], found.d_stderr[:, 1]) + ROOM
-    cost = SIGMAS * np.hypot(found.e_stderr[:, 0], found.e_stderr[:, 1]) + ROOM
+    noise = SIGMAS * np.hypot(found.d_stderr[:, 0], found.d_stderr[:, 1]) + ENTROPY_ROUNDING
+    cost = SIGMAS * np.hypot(found.e_stderr[:, 0], found.e_stderr[:, 1]) + ENTROPY_ROUNDING
     same = (np.abs(found.d[:, 0] - found.d[:, 1]) < noise) & (
         np.abs(found.e[:, 0] - found.e[:, 1]) < cost
     )
@@ -209,7 +216,7 @@ def _leaf(
         first, options.chains, seed=options.seed, method=options.method, threads=1,
         batch=1000 + number,
     )  # fmt: skip
-    chains.sweep(FIRST * options.burn_in)
+    chains.sweep(FIRST_FACTOR * options.burn_in)
     shape = (len(xs), options.chains)
     q, e, variance, rhat = np.empty(shape), np.empty(shape), np.empty(len(xs)), np.empty(len(xs))
     J = np.ascontiguousarray(model.J, np.float32)
@@ -222,14 +229,13 @@ def _leaf(
         rhat[k] = max(series_rhat(overlaps), series_rhat(energies))
     anchor = thermodynamics(
         model, reference=sigma, x=float(xs[0]), seed=options.seed, method=options.method,
-        threads=1, ladders=ANCHOR_LADDERS, burn_in=ANCHOR_BURN_IN, draws=ANCHOR_DRAWS,
-        thin=ANCHOR_THIN,
+        threads=1, **ANCHOR,
     )  # fmt: skip
     h = np.diff(xs)
     pieces = h[:, None] / 2 * (q[1:] + q[:-1]) - (h**2 / 12 * np.diff(variance))[:, None]
     # A change of q beyond what fluctuations explain is a jump; or a step too wide to integrate.
     change = np.abs(np.diff(q.mean(axis=1)) - h / 2 * (variance[1:] + variance[:-1]))
-    known = np.cumprod(np.r_[bool(anchor.attrs["converged"]), change < JUMP]).astype(bool)
+    known = np.cumprod(np.r_[bool(anchor.attrs["converged"]), change < IRREVERSIBLE]).astype(bool)
     quadrature = np.sqrt(np.r_[0.0, np.cumsum((np.abs(h) * change / 6) ** 2)])
     start = float(anchor["log_Z"][-1])
     log_Z = start + np.concatenate([np.zeros((1, options.chains)), np.cumsum(pieces, axis=0)])

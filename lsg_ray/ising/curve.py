@@ -13,7 +13,7 @@ from lsg_ray.arrays import public
 from lsg_ray.typing import Count
 
 #: Share of a step of d that slopes at both ends may miss, or else they do not tell what is between.
-TRUSTED = 0.2
+TRUSTED_MISS = 0.2
 
 
 @public
@@ -60,7 +60,7 @@ def entropy_curve(scan: xarray.Dataset, points: Count = 8) -> xarray.Dataset:
         ends = {name: (v[..., :-1, None], v[..., 1:, None]) for name, v in known.items()}
         both = np.isfinite(ends["d"][0] + ends["d"][1] + ends["s"][0] + ends["s"][1])
         left = np.abs(rises["d"] - (ends["d"][0] + ends["d"][1]) / 2)
-        both &= left <= TRUSTED * np.abs(rises["d"])
+        both &= left <= TRUSTED_MISS * np.abs(rises["d"])
     for name in "ds":
         values = scan[name].values
         rise = rises[name]

@@ -44,13 +44,13 @@ from lsg_ray.typing import (
 )
 
 #: References of a task.
-CHUNK = 8
+TASK_REFERENCES = 8
 #: Share of the sweeps, the last, over which the memory of the start is averaged.
-LATE = 0.25
+LATE_SHARE = 0.25
 #: Standard errors from which a memory is more than noise.
 SIGMAS = 5.0
 #: Memory from which a reference counts as trapped.
-TRAPPED = 0.2
+TRAPPED_MEMORY = 0.2
 
 
 class Task(NamedTuple):
@@ -149,10 +149,10 @@ def relax(
     networks = None if task is None else _networks(chosen, ising, task)
     leaf, given, shared = dask.delayed(_leaf, pure=False), share(ising), share(task)
     leaves = []
-    for a in range(0, len(chosen.sigma), CHUNK):
-        some = slice(a, a + CHUNK)
+    for a in range(0, len(chosen.sigma), TASK_REFERENCES):
+        some = slice(a, a + TASK_REFERENCES)
         whole = None if networks is None else networks[some]
-        leaves.append(leaf(given, chosen.sigma[some], whole, shared, options, a // CHUNK))
+        leaves.append(leaf(given, chosen.sigma[some], whole, shared, options, a // TASK_REFERENCES))
     result = _dataset(ising, chosen, joined(compute(leaves, progress)), options, threads)
     return result.assign_attrs(no_accuracy=why) if why else result
 
@@ -274,7 +274,7 @@ def _dataset(
     final = rest["overlap"].values
     # Where the equilibrium is the reference itself there is nothing to forget.
     memory = (found.overlap - final[:, None]) / np.maximum(1 - final, 1e-9)[:, None]
-    last = slice(-max(1, int(LATE * (options.sweeps + 1))), None)
+    last = slice(-max(1, int(LATE_SHARE * (options.sweeps + 1))), None)
     late = memory[:, last].mean(axis=1)
     # Late sweeps may all be correlated; chains are not, but a single one has no spread.
     spread = found.overlap_spread[:, last].mean(axis=1) / np.sqrt(max(options.chains - 1, 1))
@@ -284,7 +284,7 @@ def _dataset(
     noisy = 1 - final < SIGMAS * error + 1e-9
     late[noisy] = np.nan
     excess = found.overlap[:, last].mean(axis=1) - final
-    trapped = (np.nan_to_num(late) > TRAPPED) & (excess > SIGMAS * error)
+    trapped = (np.nan_to_num(late) > TRAPPED_MEMORY) & (excess > SIGMAS * error)
     gone = memory < np.exp(-1)
     relaxation = np.where(gone.any(axis=1), gone.argmax(axis=1).astype(float), np.nan)
     axes, one, nat = ("reference", "sweep"), {"units": "1"}, {"units": "nat"}

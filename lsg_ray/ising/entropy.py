@@ -56,11 +56,11 @@ LABELS = {
     "beta": ("inverse temperature", "1"),
 }  # fmt: skip
 #: What rounding and tolerance may do to an entropy.
-ROOM = 1e-6
+ENTROPY_ROUNDING = 1e-6
 #: Largest field, or coupling times β, in nats.
-LARGEST = 1e4
+LARGEST_NATS = 1e4
 #: Leaves of a graph, at most: more references share one.
-LEAVES = 4096
+MOST_TASKS = 4096
 
 
 @public
@@ -148,7 +148,7 @@ def entropy_scan(
     check_size(ising, beta, xs)
     couplings = Couplings.at(ising.J, beta)
     sigma = chosen.sigma
-    size = -(-len(sigma) // LEAVES)
+    size = -(-len(sigma) // MOST_TASKS)
     for round_ in range(refine + 1):
         arguments = [(sigma[a : a + size], xs, options) for a in range(0, len(sigma), size)]
         parts = run_tasks(_leaf, (ising, couplings), arguments, _Solved, pieces, progress)
@@ -186,14 +186,14 @@ def check_size(model: IsingModel, beta: float, xs: Floats) -> None:
     Raises
     ------
     InputError
-        Couplings or fields times β, or distance fields, above `LARGEST`.
+        Couplings or fields times β, or distance fields, above `LARGEST_NATS`.
     """
     for name, size in (
         ("couplings", beta * np.abs(model.J).max()), ("fields", beta * np.abs(model.h).max()),
         ("distance fields", np.abs(xs).max()),
     ):  # fmt: skip
-        if not size <= LARGEST:
-            raise InputError(f"{name} of {size:.3g} nats; at most {LARGEST:g}")
+        if not size <= LARGEST_NATS:
+            raise InputError(f"{name} of {size:.3g} nats; at most {LARGEST_NATS:g}")
 
 
 class _Options(NamedTuple):
@@ -291,7 +291,7 @@ class _Around:
 
 def is_possible(state: tuple[float, float, float, float]) -> bool:
     """Return whether an entropy, of d, s, e, f, is one of ±1 spins: 0 ≤ s ≤ bound(d)."""
-    return bool(-ROOM <= state[1] <= float(entropy_bound(state[0])) + ROOM)
+    return bool(-ENTROPY_ROUNDING <= state[1] <= float(entropy_bound(state[0])) + ENTROPY_ROUNDING)
 
 
 def branch_state(

@@ -22,9 +22,9 @@ from lsg_ray.statistics.estimates import stderr
 from lsg_ray.typing import Count, Floats, ModelLike, Natural, Progress, Seed, Several
 
 #: A ladder goes up to this part of the first inverse temperature that is asked for.
-HOTTER = 0.5
+HOTTEST_SHARE = 0.5
 #: Two inverse temperatures of a ladder are one if they differ by less than this part.
-SAME = 1e-9
+SAME_BETA = 1e-9
 
 
 @public
@@ -116,13 +116,13 @@ def choose_ladder(
 ) -> Floats:
     """Return inverse temperatures for exchanges, with those of ``betas`` among them.
 
-    From the smaller of β_first · `HOTTER` and β_last/10, as `lsg_ray.ising.tempering.choose_betas`
-    does; each wanted one replaces its neighbour.
+    From the smaller of β_first · `HOTTEST_SHARE` and β_last/10, at distances as of
+    `lsg_ray.ising.tempering.choose_betas`; each wanted one replaces its neighbour.
     """
     wanted = ascending(betas, "betas")
     if wanted[0] <= 0:
         raise InputError(f"beta {wanted[0]:g} given; a ladder has positive ones")
-    hottest = min(HOTTER * wanted[0], 0.1 * wanted[-1])
+    hottest = min(HOTTEST_SHARE * wanted[0], 0.1 * wanted[-1])
     found = choose_betas(
         as_model(model), wanted[-1], hottest=hottest, method=method, seed=seed, threads=threads
     )
@@ -134,7 +134,7 @@ def choose_ladder(
 
 def _places(ladder: Floats, wanted: Floats) -> list[int]:
     near = np.abs(ladder[:, None] - wanted).argmin(axis=0)
-    missing = wanted[np.abs(ladder[near] - wanted) > SAME * np.abs(wanted)]
+    missing = wanted[np.abs(ladder[near] - wanted) > SAME_BETA * np.abs(wanted)]
     if len(missing):
         raise InputError(f"beta {missing[0]:g} is not in the ladder; add it")
     return near.tolist()

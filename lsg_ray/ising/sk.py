@@ -36,7 +36,7 @@ from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
 from lsg_ray.typing import Count, Floats, Natural, Numbers, Positive, Progress, Seed, Several
 
 #: Temperature that every ladder reaches, above the transition.
-HOT = 1.6
+HOT_TEMPERATURE = 1.6
 #: Realisations from which the identity is tested, and deviation, in standard errors, that passes.
 TESTED_FROM, DEVIATION = 8, 4.0
 
@@ -157,13 +157,15 @@ def realisation_seed(seed: int, realisation: int) -> int:
 
 
 def _ladder(model: IsingModel, betas: Floats, seed: int, threads: int | None) -> Floats:
-    if betas[0] > 1 / HOT:
-        found = choose_ladder(model, [1 / HOT, *betas.tolist()], seed=seed, threads=threads)
-        return found[found >= 1 / HOT]
+    if betas[0] > 1 / HOT_TEMPERATURE:
+        found = choose_ladder(
+            model, [1 / HOT_TEMPERATURE, *betas.tolist()], seed=seed, threads=threads
+        )
+        return found[found >= 1 / HOT_TEMPERATURE]
     if len(betas) == 1:
         return betas
     found = choose_ladder(model, betas, seed=seed, threads=threads)
-    return found[found >= min(betas[0], 1 / HOT)]
+    return found[found >= min(betas[0], 1 / HOT_TEMPERATURE)]
 
 
 def _tell(progress: Progress, before: int, total: int, done: int, _: int) -> None:

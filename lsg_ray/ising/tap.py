@@ -39,15 +39,15 @@ STARTS, ITERATIONS, TOLERANCE = 2000, 2000, 1e-5
 #: Starts, at most.
 MOST_STARTS = 1_000_000
 #: Starts of a task: products of N × N by N × 250 run at the rate of large ones.
-CHUNK = 250
+TASK_STARTS = 250
 #: Of iterations, whose way is longer than that of messages.
 DAMPING = DampingConfig(failures=12)
 #: Fall of the free energy, in units of itself, that is more than rounding.
-FALLS = 1e-13
+ENERGY_ROUNDING = 1e-13
 #: Residual, at least, from which Newton's method is tried where the iteration came to its end.
-ALMOST = 1e-3
+POLISHED_FROM = 1e-3
 #: States, of lowest free energy, whose eigenvalues are computed: N³ each.
-CURVED = 50
+COMPUTED_STATES = 50
 #: When a state counts as what.
 CRITERION = (
     "stable: a minimum of the free energy (curvature above zero) where the equations hold "
@@ -129,9 +129,9 @@ def tap_states(
     ising = as_model(model)
     check_size(ising, beta, np.zeros(1))
     leaf, given = dask.delayed(_iterate, pure=False), share(ising)
-    cuts = range(0, starts, CHUNK)
+    cuts = range(0, starts, TASK_STARTS)
     leaves = [
-        leaf(given, beta, min(CHUNK, starts - a), tolerance, max_iterations, seed, n)
+        leaf(given, beta, min(TASK_STARTS, starts - a), tolerance, max_iterations, seed, n)
         for n, a in enumerate(cuts)
     ]
     return _dataset(ising, beta, joined(compute(leaves, progress)), tolerance, seed)
@@ -164,7 +164,7 @@ def _iterate(
     rng = np.random.default_rng(seed_sequence(seed, Stream.TAP, number))
     m = np.tanh(rng.standard_normal((starts, model.n_spins)))
     iterations, residual, damping = _settle(m, J, h, tolerance, max_iterations)
-    near = np.flatnonzero(residual <= max(ALMOST, tolerance))
+    near = np.flatnonzero(residual <= max(POLISHED_FROM, tolerance))
     points = polish(m[near], J, h)
     rest, found = near[points.found], points.found
     m[rest] = points.m[found]
@@ -201,7 +201,7 @@ def _settle(
         m[left] = new
         if iteration % DAMPING.every == 0:
             energy = tap_free_energy(new, J, h)
-            falls = energy < lowest[left] - FALLS * np.abs(energy)
+            falls = energy < lowest[left] - ENERGY_ROUNDING * np.abs(energy)
             adaptive.update(residual[left], falls, left)
             lowest[left] = np.minimum(lowest[left], energy)
         going = (residual[left] > tolerance) & ~adaptive.hopeless[left]
@@ -259,7 +259,7 @@ def _dataset(
     m, error, state_f = points.m[firsts], points.error[firsts], points.f[firsts]
     state, f = np.full(len(points.f), -1), points.f.copy()
     state[settled], f[settled] = groups, state_f[groups]
-    kinds = stability_of(m, error, beta * model.J, CURVED)
+    kinds = stability_of(m, error, beta * model.J, COMPUTED_STATES)
     minima = settled[kinds.minimum[groups] >= 0]
     peaks, places = count_peaks(f[minima], seed)
     nat = {"units": "nat"}

@@ -49,9 +49,9 @@ LADDER = LadderConfig(spacing=0.7, fewest=12, grid=24, sweeps=60, batch=3)
 #: First step of the trial, in standard deviations of the energy at β = 0.
 FIRST_STEP = 0.2
 #: By how much the rough quadrature is worse: 2⁴ for smooth curves; less is safer.
-COARSE = 4.0
+COARSE_LOSS = 4.0
 #: Standard errors by which an entropy may miss the possible ones.
-ALLOWED = 5.0
+ALLOWED_SIGMAS = 5.0
 
 
 @public
@@ -159,7 +159,7 @@ def thermodynamics(
         free = np.where(steps > 0, -whole["log_Z"] / steps, np.nan)
     variables["f"] = ("beta", free, {"long_name": "free energy per weight", "units": "nat"})
     variables["exchanged"] = ("beta", found["exchanged"].values)
-    room = ALLOWED * errors["s"] + 1e-9
+    room = ALLOWED_SIGMAS * errors["s"] + 1e-9
     possible = np.all((whole["s"] > -room) & (whole["s"] < np.log(2) + room))
     attributes = {
         "statistic": "thermodynamics", "n_weights": ising.n_spins, "x": x, "seed": seed,
@@ -204,7 +204,7 @@ def _with_errors(
     }
     # What a ladder of every second temperature gives bounds the error of the quadrature.
     rough = _integrated(steps, energy, n, coarse=True)
-    quadrature = np.abs(rough["log_Z"] - whole["log_Z"]) / COARSE
+    quadrature = np.abs(rough["log_Z"] - whole["log_Z"]) / COARSE_LOSS
     for name in ("s", "log_Z"):
         errors[name] = np.hypot(errors[name], quadrature)
     return whole, errors

@@ -53,7 +53,7 @@ LEVEL = 0.01
 NAME = "multiscale test"
 TEST = f"{NAME}, level {LEVEL:g}"
 #: Modes, at most; and intervals between the order statistics that are compared.
-MOST, CELLS = 20, 100
+MOST_MODES, CELLS = 20, 100
 #: max (T − Γ) of uniform values, for many of them in each of so many cells, exceeds these quantiles
 #: with these probabilities: 10⁵ samples of 50 a cell each.  Of one a cell, it is smaller.
 CHANCES = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0002)
@@ -106,7 +106,7 @@ def count_modes(
     *,
     level: Annotated[float, Gt(0), Lt(1)] = LEVEL,
     seed: int = 0,
-    most: Count = MOST,
+    most: Count = MOST_MODES,
     resolution: NonNegative = 0.0,
 ) -> Modes:
     """Count the modes of a distribution: the fewest that it may have.

@@ -99,7 +99,7 @@ def test_tap__beyond_the_first_states_signs_are_told_by_factorisations(monkeypat
 
     J = noise(np.random.default_rng(0), 60, 0.5)
     whole = tap_states((J, np.zeros(60)), starts=100, max_iterations=1000)
-    monkeypatch.setattr(tap, "CURVED", 0)
+    monkeypatch.setattr(tap, "COMPUTED_STATES", 0)
     signs = tap_states((J, np.zeros(60)), starts=100, max_iterations=1000)
     assert signs["curvature"].isnull().all()
     for name in ("minimum", "stable"):
