@@ -23,7 +23,7 @@ from lsg_ray.errors import InputError
 #: How each bound is told, and when it holds; what has no upper one is finite.
 _BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
     Ge: ("at least {:,}", lambda value, mark: mark.ge <= value < np.inf),
-    Gt: ("a finite number above {:,}", lambda value, mark: mark.gt < value < np.inf),
+    Gt: ("above {:,}", lambda value, mark: mark.gt < value < np.inf),
     Le: ("at most {:,}", lambda value, mark: value <= mark.le),
     Lt: ("below {:,}", lambda value, mark: value < mark.lt),
 }
@@ -54,7 +54,8 @@ def check_arguments(
                 if not holds(value, mark):
                     (limit,) = astuple(mark)
                     needed = words.format(limit) if mark != Gt(0) else "it must be positive"
-                    raise InputError(f"{name} {value} given; {needed}")
+                    finite = "" if abs(value) < np.inf else ", and finite"
+                    raise InputError(f"{name} {value} given; {needed}{finite}")
 
 
 @functools.cache
