@@ -39,10 +39,9 @@ def check_arguments(
     InputError
         Says which, what was given, and what is allowed.
     """
-    known = _checks(function)
+    names, known = _checks(function)
     if not known:
         return
-    names = [*inspect.signature(function).parameters]
     for name, value in (dict(zip(names, args, strict=False)) | kwargs).items():
         for mark in known.get(name, ()):
             if isinstance(mark, tuple):
@@ -54,14 +53,16 @@ def check_arguments(
                 if not holds(value, mark):
                     (limit,) = astuple(mark)
                     needed = words.format(limit) if mark != Gt(0) else "it must be positive"
-                    finite = "" if abs(value) < np.inf else ", and finite"
+                    finite = "" if -np.inf < value < np.inf else ", and finite"
                     raise InputError(f"{name} {value} given; {needed}{finite}")
 
 
 @functools.cache
-def _checks(function: Callable[..., Any]) -> dict[str, list[Any]]:
+def _checks(function: Callable[..., Any]) -> tuple[list[str], dict[str, list[Any]]]:
+    """Return the names of all arguments, and what is to be checked of some."""
     scope, found = vars(sys.modules[function.__module__]), {}
-    for name, parameter in inspect.signature(function).parameters.items():
+    parameters = inspect.signature(function).parameters
+    for name, parameter in parameters.items():
         kind = parameter.annotation
         try:
             marks = list(_marks(eval(kind, scope) if isinstance(kind, str) else kind))  # noqa: S307
@@ -69,7 +70,7 @@ def _checks(function: Callable[..., Any]) -> dict[str, list[Any]]:
             continue
         if marks:
             found[name] = marks
-    return found
+    return [*parameters], found
 
 
 def _marks(kind: Any) -> Iterator[Any]:

@@ -343,8 +343,9 @@ def scan_dataset(
     """Return what is known over (reference, direction, field), with ``bound``, as a Dataset."""
     variables = {}
     for name, value in {**values, "bound": entropy_bound(values["d"])}.items():
-        long, units = LABELS.get(name.removesuffix("_stderr"), (name, "1"))
-        variables[name] = (AXES, value, {"long_name": long, "units": units})
+        long, units = LABELS.get(name.removesuffix("_stderr"), ("", "1"))
+        label = {"long_name": long} if name in LABELS else {}
+        variables[name] = (AXES, value, {**label, "units": units})
     energy = model.energy(references.sigma) / model.n_spins
     coordinates = references.coordinates() | {
         "direction": list(DIRECTIONS),
