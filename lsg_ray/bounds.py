@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import numbers
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -42,13 +41,14 @@ def check_arguments(
     names, known = _checks(function)
     if not known:
         return
+    value: Any
     for name, value in (dict(zip(names, args, strict=False)) | kwargs).items():
         for mark in known.get(name, ()):
             if isinstance(mark, tuple):
                 if value is not None and value not in mark:
                     choices = ", ".join(str(choice) for choice in mark)
                     raise InputError(f"{name} {value!r} given; one of {choices}")
-            elif isinstance(value, numbers.Real):
+            elif isinstance(value, (int, float, np.integer, np.floating)):
                 words, holds = _BOUNDS[type(mark)]
                 if not holds(value, mark):
                     (limit,) = astuple(mark)
