@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.bounds import check_arguments
 from lsg_ray.errors import InputError
 
 P = ParamSpec("P")
@@ -150,12 +151,14 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     """Let a function be called from anywhere, and its result be written anywhere.
 
     It runs with NumPy's own error handling, whatever ``numpy.seterr`` was told: where a caller has
-    asked for errors on underflow, which is harmless here, results would be exceptions.  Attributes
-    of a Dataset that it returns are `plain_attributes`.
+    asked for errors on underflow, which is harmless here, results would be exceptions.  Bounds and
+    choices in the types of its arguments are checked; attributes of a Dataset that it returns are
+    `plain_attributes`.
     """
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        check_arguments(function, args, kwargs)
         with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
             found = function(*args, **kwargs)
         if type(found).__module__.startswith("xarray.") and isinstance(

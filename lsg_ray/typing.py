@@ -59,6 +59,9 @@ Several = Annotated[int, Ge(2), Le(MOST)]
 Natural = Annotated[int, Ge(0), Le(MOST)]
 Seed = Annotated[int, Ge(0), Lt(2**128)]
 Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+#: From 0 up to 1, excluded.
+Share = Annotated[float, Ge(0), Lt(1)]
 
 
 class ListOf:

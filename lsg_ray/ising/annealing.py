@@ -14,23 +14,29 @@ hysteresis.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from annotated_types import Ge
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
-from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
-from lsg_ray.ising.entropy import DIRECTIONS, ROOM, check_fields, check_size, entropy_bound, shown
+from lsg_ray.ising.entropy import (
+    ENTROPY_ROUNDING,
+    check_fields,
+    check_size,
+    entropy_bound,
+    scan_dataset,
+    shown,
+)
 from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, series_rhat
+from lsg_ray.ising.montecarlo import RHAT, Draws, series_rhat
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.thermodynamics import thermodynamics
 from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
@@ -47,13 +53,13 @@ from lsg_ray.typing import (
 )
 
 #: Change of q in a step, beyond what its fluctuations explain, that makes it irreversible.
-JUMP = 0.05
+IRREVERSIBLE = 0.05
 #: Standard errors within which two states are one, and an entropy is possible.
 SIGMAS = 5.0
 #: Times the sweeps of a field that chains run at the first, from random starts.
-FIRST = 10
+FIRST_FACTOR = 10
 #: Of the integration of the heat capacity at the first field.
-ANCHOR_LADDERS, ANCHOR_BURN_IN, ANCHOR_DRAWS, ANCHOR_THIN = 16, 200, 100, 3
+ANCHOR: dict[str, Any] = {"ladders": 16, "burn_in": 200, "draws": 100, "thin": 3}
 
 
 @public
@@ -66,7 +72,7 @@ def anneal_scan(
     count: Count | None = None,
     chains: Several = 128,
     burn_in: Natural = 30,
-    draws: Annotated[int, Ge(FEWEST_DRAWS)] = 40,
+    draws: Draws = 40,
     thin: Count = 2,
     method: Method = "heat-bath",
     seed: Seed = 0,
@@ -125,15 +131,6 @@ def anneal_scan(
     ising = as_model(model)
     chosen = as_references(references, ising, count)
     xs = check_fields(fields)
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"beta {beta} given; it must be positive")
-    if chains < 2 or draws < FEWEST_DRAWS or thin < 1 or burn_in < 0:
-        raise InputError(
-            f"chains {chains}, draws {draws}, thin {thin}, burn_in {burn_in} given; at least 2, "
-            f"{FEWEST_DRAWS}, 1 and 0"
-        )
-    if seed < 0:
-        raise InputError(f"seed {seed} given; 0 or more")
     check_size(ising, beta, xs)
     scaled = IsingModel(beta * ising.J, beta * ising.h)
     options = _Options(chains, burn_in, draws, thin, method, seed)
@@ -143,41 +140,21 @@ def anneal_scan(
         for up in (True, False)
     ]
     found = run_tasks(_leaf, scaled, arguments, _Annealed, pieces, progress)
-    up, down = (
-        [np.stack(values) for values in zip(*found[first::2], strict=True)] for first in (0, 1)
-    )
-    both = _Annealed(*(np.stack([a, b[:, ::-1]], axis=1) for a, b in zip(up, down, strict=True)))
-    both = _completed(both)
+    up, down = stacked(found[::2]), stacked(found[1::2])
+    back = _Annealed(*(values[:, ::-1] for values in down))  # type: ignore[arg-type]
+    both = _completed(stacked([up, back], axis=1))
     zero = thermodynamics(scaled, seed=seed, method=method, cavity=False)
-    axes = ("reference", "direction", "field")
-    units = {"s": "nat", "s_stderr": "nat", "log_Z": "nat", "e": "nat", "e_stderr": "nat",
-             "d_slope": "1/nat"}  # fmt: skip
     values = both._asdict() | {"e": both.e / beta, "e_stderr": both.e_stderr / beta}
     values["f"] = -values.pop("log_Z") / beta
-    variables: dict[str, Any] = {
-        name: (axes, value, {"units": units.get(name, "1")}) for name, value in values.items()
-    }
-    variables["bound"] = (axes, entropy_bound(both.d), {"units": "nat"})
-    sound = (both.s > -SIGMAS * both.s_stderr - ROOM) & (
-        both.s < variables["bound"][1] + SIGMAS * both.s_stderr + ROOM
-    )
-    variables["converged"] = (axes, sound & (both.rhat < RHAT) & both.known)
-    n = ising.n_spins
-    coordinates: dict[str, Any] = {
-        "reference": np.arange(len(chosen.sigma)),
-        "direction": list(DIRECTIONS),
-        "field": ("field", xs, {"long_name": "distance field x", "units": "nat"}),
-        "energy": ("reference", ising.energy(chosen.sigma) / n, {"units": "nat"}),
-    }
-    if chosen.group is not None:
-        coordinates["group"] = ("reference", chosen.group)
+    room = SIGMAS * both.s_stderr + ENTROPY_ROUNDING
+    sound = (both.s > -room) & (both.s < entropy_bound(both.d) + room)
+    values["converged"] = sound & (both.rhat < RHAT) & both.known
     about = {
-        "statistic": "entropy scan", "method": "monte carlo", "beta": beta, "n_weights": n,
-        "references": chosen.source, "seed": seed, "chains": chains, "draws": draws, "thin": thin,
-        "s0": zero.attrs["s"], "s0_stderr": zero.attrs["s_stderr"],
-        "s0_converged": zero.attrs["converged"],
+        "statistic": "entropy scan", "method": "monte carlo", "beta": beta, "seed": seed,
+        "chains": chains, "draws": draws, "thin": thin, "s0": zero.attrs["s"],
+        "s0_stderr": zero.attrs["s_stderr"], "s0_converged": zero.attrs["converged"],
     }  # fmt: skip
-    return add_hysteresis(xarray.Dataset(variables, coordinates, about))
+    return add_hysteresis(scan_dataset(values, chosen, ising, xs, about))
 
 
 class _Options(NamedTuple):
@@ -212,8 +189,8 @@ def _completed(found: _Annealed) -> _Annealed:
     """
     s, log_Z, s_error = (values.copy() for values in (found.s, found.log_Z, found.s_stderr))
     known = found.known.copy()
-    noise = SIGMAS * np.hypot(found.d_stderr[:, 0], found.d_stderr[:, 1]) + ROOM
-    cost = SIGMAS * np.hypot(found.e_stderr[:, 0], found.e_stderr[:, 1]) + ROOM
+    noise = SIGMAS * np.hypot(found.d_stderr[:, 0], found.d_stderr[:, 1]) + ENTROPY_ROUNDING
+    cost = SIGMAS * np.hypot(found.e_stderr[:, 0], found.e_stderr[:, 1]) + ENTROPY_ROUNDING
     same = (np.abs(found.d[:, 0] - found.d[:, 1]) < noise) & (
         np.abs(found.e[:, 0] - found.e[:, 1]) < cost
     )
@@ -239,7 +216,7 @@ def _leaf(
         first, options.chains, seed=options.seed, method=options.method, threads=1,
         batch=1000 + number,
     )  # fmt: skip
-    chains.sweep(FIRST * options.burn_in)
+    chains.sweep(FIRST_FACTOR * options.burn_in)
     shape = (len(xs), options.chains)
     q, e, variance, rhat = np.empty(shape), np.empty(shape), np.empty(len(xs)), np.empty(len(xs))
     J = np.ascontiguousarray(model.J, np.float32)
@@ -252,14 +229,13 @@ def _leaf(
         rhat[k] = max(series_rhat(overlaps), series_rhat(energies))
     anchor = thermodynamics(
         model, reference=sigma, x=float(xs[0]), seed=options.seed, method=options.method,
-        threads=1, ladders=ANCHOR_LADDERS, burn_in=ANCHOR_BURN_IN, draws=ANCHOR_DRAWS,
-        thin=ANCHOR_THIN,
+        threads=1, **ANCHOR,
     )  # fmt: skip
     h = np.diff(xs)
     pieces = h[:, None] / 2 * (q[1:] + q[:-1]) - (h**2 / 12 * np.diff(variance))[:, None]
     # A change of q beyond what fluctuations explain is a jump; or a step too wide to integrate.
     change = np.abs(np.diff(q.mean(axis=1)) - h / 2 * (variance[1:] + variance[:-1]))
-    known = np.cumprod(np.r_[bool(anchor.attrs["converged"]), change < JUMP]).astype(bool)
+    known = np.cumprod(np.r_[bool(anchor.attrs["converged"]), change < IRREVERSIBLE]).astype(bool)
     quadrature = np.sqrt(np.r_[0.0, np.cumsum((np.abs(h) * change / 6) ** 2)])
     start = float(anchor["log_Z"][-1])
     log_Z = start + np.concatenate([np.zeros((1, options.chains)), np.cumsum(pieces, axis=0)])

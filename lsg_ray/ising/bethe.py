@@ -23,36 +23,48 @@ and close to the truth where correlations are weak.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Beliefs, belief_propagation, bethe_averages
-from lsg_ray.ising.fitted import Fitted, Progress, deviation
+from lsg_ray.ising.fitted import Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
 from lsg_ray.rng import Stream, seed_sequence
-
-Floats = NDArray[np.float64]
-
-#: A state of two weights that was never seen gets this probability if M is unknown, else 1/(4M).
-UNSEEN = 1e-7
-#: Relative accuracy of the threshold λ.
-BISECTIONS = 8
-#: Starts from which belief propagation has to find the data: independent weights, no messages, and
-#: random messages.
-STARTS = 4
-#: What belief propagation may take: sweeps without damping, largest change of a message.
-SWEEPS, TOLERANCE = 1000, 1e-7
-#: How far a magnetization may be from the data's.
-MATCHED = 1e-4
-#: Alternating projections, and how far above the threshold the last may stay.
-PROJECTIONS, ABOVE = 50, 1e-3
+from lsg_ray.typing import Floats, Progress, Share
 
 
+@dataclass(frozen=True)
+class CavityConfig:
+    """What counts as a stable fixed point that is the data's."""
+
+    #: A state of two weights that was never seen gets this probability if M is unknown, else
+    #: 1/(4M).
+    unseen: float = 1e-7
+    #: Bisections of the threshold λ.
+    bisections: int = 8
+    #: Starts from which belief propagation has to find the data: independent weights, no messages,
+    #: and random messages.
+    starts: int = 4
+    #: What it may take: sweeps without damping, largest change of a message.
+    sweeps: int = 1000
+    tolerance: float = 1e-7
+    #: How far a magnetization may be from the data's.
+    matched: float = 1e-4
+    #: Alternating projections, and how far above the threshold the last may stay.
+    projections: int = 50
+    above: float = 1e-3
+
+
+CONFIG = CavityConfig()
+
+
+@public
 def fit_bp(
     target: Target,
     *,
@@ -61,8 +73,8 @@ def fit_bp(
     threads: int | None = None,
     progress: Progress | None = None,
     correlations: Literal["beliefs", "response"] = "beliefs",
-    shrinkage: float | None = None,
-    margin: float = 0.0,
+    shrinkage: Share | None = None,
+    margin: Share = 0.0,
 ) -> Fitted:
     """Find the couplings whose beliefs, or whose linear response, are nearest to the data.
 
@@ -95,12 +107,6 @@ def fit_bp(
     (two cores).
     ``response``: one inverse.
     """
-    if correlations not in ("beliefs", "response"):
-        raise InputError(f"correlations {correlations!r} given; beliefs or response")
-    if shrinkage is not None and not 0 <= shrinkage < 1:
-        raise InputError(f"shrinkage {shrinkage} given; from 0 up to 1, excluded")
-    if not 0 <= margin < 1:
-        raise InputError(f"margin {margin} given; from 0 up to 1, excluded")
     if correlations == "response":
         return _by_response(target, shrinkage)
     # Eigenvalues wait for memory: a second thread is of little use to them, and costs much where
@@ -117,7 +123,7 @@ def _by_beliefs(
     found = None
     strongest = float(np.linalg.eigvalsh(matrix)[-1])
     below, above, threshold = 0.0, strongest, strongest
-    for step in range(BISECTIONS + 1):
+    for step in range(CONFIG.bisections + 1):
         nearest = matrix if threshold == above else _clipped(matrix, threshold)
         J, h = _with_beliefs(target, nearest * scale)
         beliefs, stable = _settles(J, h, target.m, seed, threads)
@@ -127,7 +133,7 @@ def _by_beliefs(
         ):  # fmt: skip
             history[name].append(float(value))
         if progress is not None:
-            progress(step + 1, BISECTIONS + 1)
+            progress(step + 1, CONFIG.bisections + 1)
         if stable:
             below = threshold
             if found is None or own[0] < found[2][0]:
@@ -170,8 +176,8 @@ def _by_response(target: Target, shrinkage: float | None) -> Fitted:
     beliefs_c = -2 * inverse * products / (1 + np.sqrt(1 + 4 * inverse**2 * products))
     np.fill_diagonal(beliefs_c, 0.0)
     J, h = _with_beliefs(target, beliefs_c)
-    beliefs = belief_propagation((J, h), tolerance=TOLERANCE, max_sweeps=SWEEPS)
-    stable = bool(beliefs.converged[0] and np.abs(beliefs.m[0] - m).max() < MATCHED)
+    beliefs = belief_propagation((J, h), tolerance=CONFIG.tolerance, max_sweeps=CONFIG.sweeps)
+    stable = bool(beliefs.converged[0] and np.abs(beliefs.m[0] - m).max() < CONFIG.matched)
     own = deviation(beliefs.m[0], _response(beliefs_c, beliefs.m[0]), target)
     history = {"step": [0.0], "delta": [own[0]]}
     return Fitted(J, h, stable, 1, own, history)
@@ -195,7 +201,7 @@ def _clipped(matrix: Floats, threshold: float) -> Floats:
     from scipy.linalg import eigh
 
     found, correction = matrix, np.zeros_like(matrix)
-    for _ in range(PROJECTIONS):
+    for _ in range(CONFIG.projections):
         trial = found + correction
         # Only what is above goes: a few modes.
         values, modes = eigh(trial, subset_by_value=(threshold, np.inf))
@@ -203,7 +209,7 @@ def _clipped(matrix: Floats, threshold: float) -> Floats:
         found = trial - (correction + correction.T) / 2
         excess = np.abs(np.diag(found)).max()
         np.fill_diagonal(found, 0.0)
-        if excess < ABOVE:
+        if excess < CONFIG.above:
             break
     return found
 
@@ -212,7 +218,7 @@ def _with_beliefs(target: Target, c: Floats) -> tuple[Floats, Floats]:
     """Return J, h with a fixed point whose beliefs are m and connected correlations c."""
     m = target.m
     # A state that was never seen gets a small probability; c gives way, so that m stays exact.
-    unseen = UNSEEN if target.count is None else 0.25 / target.count
+    unseen = CONFIG.unseen if target.count is None else 0.25 / target.count
     alone = {(a, b): np.outer(1 + a * m, 1 + b * m) / 4 for a in (1, -1) for b in (1, -1)}
     room = {ab: p - np.minimum(unseen, p / 2) for ab, p in alone.items()}
     lowest = -np.minimum(room[1, 1], room[-1, -1])
@@ -235,14 +241,14 @@ def _settles(
     """Run plain belief propagation from several starts; return it, and whether all come to m."""
     n = len(m)
     rng = np.random.default_rng(seed_sequence(seed, Stream.CAVITY))
-    start = rng.uniform(-1, 1, (STARTS, n, n))
+    start = rng.uniform(-1, 1, (CONFIG.starts, n, n))
     start[0] = np.tanh(h)[:, None]
     start[1] = 0.0
     beliefs = belief_propagation(
-        IsingModel(J, h), fields=np.repeat(h[None], STARTS, axis=0), start=start,
-        tolerance=TOLERANCE, max_sweeps=SWEEPS, damping=0.0, threads=threads,
+        IsingModel(J, h), fields=np.repeat(h[None], CONFIG.starts, axis=0), start=start,
+        tolerance=CONFIG.tolerance, max_sweeps=CONFIG.sweeps, damping=0.0, threads=threads,
     )  # fmt: skip
-    return beliefs, bool(beliefs.converged.all() and np.abs(beliefs.m - m).max() < MATCHED)
+    return beliefs, bool(beliefs.converged.all() and np.abs(beliefs.m - m).max() < CONFIG.matched)
 
 
 def _own(J: Floats, h: Floats, beliefs: Beliefs, target: Target) -> tuple[float, float, float]:
@@ -257,5 +263,4 @@ def _response(c: Floats, m: Floats) -> Floats:
     np.fill_diagonal(reduced, 1.0)
     hessian = -c / reduced
     np.fill_diagonal(hessian, 1 / v + (c * c / reduced).sum(axis=1) / v)
-    found: Floats = np.linalg.inv(hessian) + np.outer(m, m)
-    return found
+    return np.linalg.inv(hessian) + np.outer(m, m)

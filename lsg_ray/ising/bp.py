@@ -12,29 +12,24 @@ each total field H_i with its last value; it changes the way to the fixed point,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
+from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.typing import Floats, ModelLike, Positive, Progress, Several, Share
 
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
-
-#: Sweeps after which the residual must have fallen by a tenth, or else damping grows; and how often
-#: that may fail.
-PATIENCE, STALLED, GIVE_UP = 50, 0.9, 10
 #: How far two sweeps go, in steps of one, where nothing oscillates.
 DRIFT = 1.8
-#: The most damping that is tried.
-MOST_DAMPING = 0.95
 #: |tanh J| at most: what float64 can tell from 1.
-SATURATED = 1 - 2.0**-52
+LARGEST_TANH = 1 - 2.0**-52
+#: Of sweeps of messages.
+DAMPING = DampingConfig()
 
 
 class Beliefs(NamedTuple):
@@ -54,14 +49,14 @@ class Beliefs(NamedTuple):
 
 @public
 def belief_propagation(
-    model: Any,
+    model: ModelLike,
     *,
     fields: ArrayLike | None = None,
     beta: ArrayLike = 1.0,
     start: ArrayLike | None = None,
-    tolerance: float = 1e-10,
-    max_sweeps: int = 2000,
-    damping: float | None = None,
+    tolerance: Positive = 1e-10,
+    max_sweeps: Several = 2000,
+    damping: Share | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Beliefs:
@@ -114,7 +109,6 @@ def belief_propagation(
 
     ising = as_model(model)
     betas, wanted = _problems(ising, fields, beta)
-    check_iteration(tolerance, max_sweeps, damping)
     count, n = wanted.shape
     messages = _start(start, wanted, count, n)
     couplings = {b: Couplings.at(ising.J, b) for b in set(betas.tolist())}
@@ -138,20 +132,6 @@ def belief_propagation(
     m, rests = zip(*found, strict=True)
     converged, iterations, residual, used = (np.array(some) for some in zip(*rests, strict=True))
     return Beliefs(np.array(m), messages, converged, iterations, residual, used)
-
-
-def check_iteration(tolerance: float, max_sweeps: int, damping: float | None) -> None:
-    """Refuse numbers that no iteration can be run with.
-
-    Raises
-    ------
-    InputError
-        One is out of range.
-    """
-    if damping is not None and not 0 <= damping < 1:
-        raise InputError(f"damping {damping} given; from 0 up to 1, excluded")
-    if not tolerance > 0 or max_sweeps < 2:
-        raise InputError(f"tolerance {tolerance}, max_sweeps {max_sweeps} given; > 0 and >= 2")
 
 
 def _problems(
@@ -203,7 +183,7 @@ class Couplings(NamedTuple):
         from lsg_ray.kernels import cavity
 
         scaled, t = (np.empty(J.shape), np.empty(J.shape)) if over is None else over[:2]
-        tightest = cavity.couplings(np.ascontiguousarray(J), beta, SATURATED, scaled, t)
+        tightest = cavity.couplings(np.ascontiguousarray(J), beta, LARGEST_TANH, scaled, t)
         return cls(scaled, t, float(tightest))
 
 
@@ -239,19 +219,14 @@ class Cavity:
     @property
     def m(self) -> Floats:
         """Magnetizations (N,)."""
-        found: Floats = np.tanh(self.fields)
-        return found
+        return np.tanh(self.fields)
 
     def start(self, h: Floats) -> None:
         """Start from independent spins."""
         self.messages[:] = np.tanh(h)[:, None]
 
     def solve(
-        self,
-        h: Floats,
-        tolerance: float,
-        max_sweeps: int,
-        damping: float | None = None,
+        self, h: Floats, tolerance: float, max_sweeps: int, damping: float | None = None
     ) -> Rest:
         """Sweep until nothing moves.
 
@@ -264,7 +239,8 @@ class Cavity:
         """
         h = np.ascontiguousarray(h)
         self.settle(h)
-        gamma, sweeps, residual, best, stalled = damping or 0.0, 0, np.inf, np.inf, 0
+        adaptive, sweeps, residual = AdaptiveDamping(DAMPING, damping or 0.0), 0, np.inf
+        gamma = float(adaptive.gamma[0])
         while sweeps + 2 <= max_sweeps:
             both, last = self._two_sweeps(h, gamma)
             moved = max(both, last)
@@ -273,25 +249,21 @@ class Cavity:
             sweeps += 2
             if residual <= tolerance or not np.isfinite(residual):
                 break
-            if damping is None and sweeps % PATIENCE == 0:
+            if damping is None and sweeps % DAMPING.every == 0:
                 # Where two sweeps go as far as two steps, it drifts, as on the way out of a saddle,
                 # and does not oscillate.
-                drifts = both > DRIFT * last
-                if residual > STALLED * best and not drifts:
-                    stalled += 1
-                    gamma = min((1 + gamma) / 2, MOST_DAMPING)
-                    if stalled > GIVE_UP:
-                        break
-                best = min(best, residual)
+                adaptive.update(residual, both > DRIFT * last)
+                gamma = float(adaptive.gamma[0])
+                if adaptive.hopeless[0]:
+                    break
         return Rest(bool(residual <= tolerance), sweeps, float(residual), gamma)
 
     def _two_sweeps(self, h: Floats, damping: float) -> tuple[float, float]:
         """Return the largest change of a message over both, of a magnetization in the last."""
-        found: tuple[float, float] = self.kernels.double_sweep(
+        return self.kernels.double_sweep(
             self.messages, self.couplings.t, h, self.fields, self._plus, self._minus, damping,
             self._scratch,
         )  # fmt: skip
-        return found
 
     def settle(self, h: Floats) -> None:
         """Set total fields to those that the messages give; h (N,)."""
@@ -403,8 +375,7 @@ class TightCavity(Cavity):
 
 
 def _log_2_cosh(x: Floats) -> Floats:
-    found: Floats = np.logaddexp(x, -x)
-    return found
+    return np.logaddexp(x, -x)
 
 
 class Bethe(NamedTuple):
@@ -417,11 +388,7 @@ class Bethe(NamedTuple):
 
 
 def bethe_averages(
-    model: Any,
-    beliefs: Beliefs,
-    *,
-    fields: ArrayLike | None = None,
-    beta: ArrayLike = 1.0,
+    model: ModelLike, beliefs: Beliefs, *, fields: ArrayLike | None = None, beta: ArrayLike = 1.0
 ) -> Bethe:
     """Return correlations, free energy, energy and entropy of the beliefs.
 

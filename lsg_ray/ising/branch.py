@@ -10,6 +10,7 @@ propagation goes on from the last messages, and ends up where it will.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -19,34 +20,43 @@ from lsg_ray.arrays import as_numbers
 from lsg_ray.ising.bp import Cavity, Couplings, Rest, TightCavity
 from lsg_ray.ising.eigenvalue import least_eigenvalue
 from lsg_ray.ising.model import IsingModel
+from lsg_ray.typing import Floats
 
-Floats = NDArray[np.float64]
-
-#: Damping with which what has not converged is tried again from independent spins.
-RESTART_DAMPING = 0.5
-#: Fields are extrapolated where a higher order would change a magnetization by less.
-TRUSTED = 0.05
-#: A magnetization may change by so much in Newton's method, or else it has left its branch.
-NEAR = 0.1
 #: |tanh J| from which pairs are too tight for messages and their closed form: fields are used.
 TIGHT = 0.98
-#: Newton's steps, at most; how much the residual must fall in one, or else the matrix is renewed;
-#: and at least, with a new one.
-NEWTON_STEPS, FALL, SLOWEST = 24, 0.1, 0.7
-#: Conjugate gradients: relative accuracy, and steps.
-RELATIVE, CG_STEPS = 1e-4, 200
-#: Smallest part of a step from one place to the next, below which a branch has come to its end.
-SMALLEST = 2.0**-12
-#: Relative accuracy of conjugate gradients that look for negative curvature: along such a mode the
-#: residual never falls, so one is missed only if it has less than this of a random vector, once in
-#: 10⁴/√N.  And size of the kick that leaves a saddle.
-LOOK, KICK = 1e-5, 0.05
 #: What rounding may do to an eigenvalue.
 ROUNDING = 1e-9
-#: Newton's method goes on to so much of the tolerance.
-MARGIN = 1e-2
 #: Least 1 − m²: what float32 can work with.
-LEAST = 1e-24
+LEAST_VARIANCE = 1e-24
+
+
+@dataclass(frozen=True)
+class BranchConfig:
+    """How a solution is followed."""
+
+    #: Damping with which what has not converged is tried again from independent spins.
+    restart_damping: float = 0.5
+    #: Fields are extrapolated where a higher order would change a magnetization by less.
+    trusted: float = 0.05
+    #: A magnetization may change by so much in Newton's method, or else it has left its branch.
+    near: float = 0.1
+    #: Newton's steps, at most; to how much the residual must fall in one, or else the matrix is
+    #: renewed; and at least, with a new one; and to how much of the tolerance they go on.
+    newton_steps: int = 24
+    falls_to: float = 0.1
+    slowest: float = 0.7
+    margin: float = 1e-2
+    #: Conjugate gradients: relative accuracy, and steps.
+    relative: float = 1e-4
+    gradient_steps: int = 200
+    #: Smallest part of a step from one place to the next, below which a branch has come to its end.
+    smallest: float = 2.0**-12
+    #: Relative accuracy of conjugate gradients that look for negative curvature: along such a mode
+    #: the residual never falls, so one is missed only if it has less than this of a random vector,
+    #: once in 10⁴/√N.
+    look: float = 1e-5
+    #: Size of the kick that leaves a saddle.
+    kick: float = 0.05
 
 
 class Branch:
@@ -62,6 +72,8 @@ class Branch:
         +1 or −1: to which side spins are pushed off a saddle where a symmetry keeps them.
     restart
         Whether what has not converged is tried again from independent spins.
+    config
+        How solutions are followed.
 
     Attributes
     ----------
@@ -71,11 +83,11 @@ class Branch:
 
     def __init__(
         self, tolerance: float, max_sweeps: int, damping: float | None = None, side: int = 1,
-        restart: bool = True,
+        restart: bool = True, config: BranchConfig | None = None,
     ) -> None:  # fmt: skip
         from lsg_ray.kernels import bethe
 
-        self.kernels = bethe
+        self.kernels, self.config = bethe, config or BranchConfig()
         self.tolerance, self.max_sweeps, self.damping = tolerance, max_sweeps, damping
         self.side, self.restart, self.minimum = side, restart, True
         self.H, self._h = np.empty(0), np.empty(0)
@@ -88,8 +100,7 @@ class Branch:
     @property
     def m(self) -> Floats:
         """Magnetizations (N,)."""
-        found: Floats = np.tanh(self.H)
-        return found
+        return np.tanh(self.H)
 
     def go_to(
         self, place: float | None, h: Floats, couplings: Couplings, guess: Floats | None = None
@@ -130,7 +141,9 @@ class Branch:
         self, place: float | None, h: Floats, couplings: Couplings, guess: Floats | None
     ) -> tuple[Rest, bool]:
         if not self.H.size:
-            return self._from_independent(place, h, couplings)
+            self._cavity(couplings).start(h)
+            rest, H = self._sweep(h, couplings, self.damping)
+            return self._arrived(place, h, H, rest), False
         last = self.m
         steps = 0
         if couplings.tightest <= TIGHT:
@@ -147,8 +160,8 @@ class Branch:
         if restarted:
             self._cavity(couplings).start(h)
             steps += rest.iterations
-            rest, H = self._sweep(h, couplings, max(RESTART_DAMPING, rest.damping))
-        if restarted or np.abs(np.tanh(H) - last).max() > NEAR:
+            rest, H = self._sweep(h, couplings, max(self.config.restart_damping, rest.damping))
+        if restarted or np.abs(np.tanh(H) - last).max() > self.config.near:
             self._past = []  # another branch is no base for extrapolation
         rest = rest._replace(iterations=rest.iterations + steps)
         return self._arrived(place, h, H, rest), restarted
@@ -169,7 +182,7 @@ class Branch:
         push = np.random.default_rng(1).standard_normal(len(h))
         cavity = self._cavity(couplings)
         self.kernels.pair_messages(
-            np.tanh(self.H + self.side * KICK * push), couplings.t, cavity.messages
+            np.tanh(self.H + self.side * self.config.kick * push), couplings.t, cavity.messages
         )
         self._by_messages, self._past = True, []
         rest, H = self._sweep(h, couplings, self.damping)
@@ -227,9 +240,8 @@ class Branch:
                 return nothing, np.nan
             hessian = self._tight(couplings).hessian()
             return root * np.linalg.solve(hessian, root * along), np.nan
-        y, small = np.empty(len(m), np.float32), np.empty((3, len(m)), np.float32)
-        right = (root * along).astype(np.float32)
-        if self.kernels.conjugate_gradient(self._hessian, right, y, RELATIVE, CG_STEPS, small) < 0:
+        y = self._conjugate_gradient(self._hessian, root * along, self.config.relative)
+        if y is None:
             return nothing, np.nan
         change: Floats = root * y
         inner = self.kernels.energy_change(m, change, couplings.t, couplings.J)
@@ -241,22 +253,24 @@ class Branch:
             return bool(np.linalg.eigvalsh(self._tight(couplings).hessian())[0] > -ROUNDING)
         n = len(self.H)
         self._hessian = S = _square(self._hessian, n)
-        x, small = np.empty(n, np.float32), np.empty((3, n), np.float32)
         self.kernels.hessian(self.m, couplings.t, S, np.empty(n))
-        b = np.random.default_rng(0).standard_normal(n).astype(np.float32)
-        return bool(self.kernels.conjugate_gradient(S, b, x, LOOK, CG_STEPS, small) >= 0)
+        b = np.random.default_rng(0).standard_normal(n)
+        return self._conjugate_gradient(S, b, self.config.look) is not None
+
+    def _conjugate_gradient(
+        self, S: NDArray[np.float32], right: Floats, accuracy: float
+    ) -> NDArray[np.float32] | None:
+        """Return S⁻¹ applied to a vector; None where S has been seen not to be positive."""
+        found, scratch = np.empty(len(S), np.float32), np.empty((3, len(S)), np.float32)
+        done = self.kernels.conjugate_gradient(
+            S, right.astype(np.float32), found, accuracy, self.config.gradient_steps, scratch
+        )
+        return None if done < 0 else found
 
     def _tight(self, couplings: Couplings) -> TightCavity:
         cavity = self._cavity(couplings)
         assert isinstance(cavity, TightCavity)
         return cavity
-
-    def _from_independent(
-        self, place: float | None, h: Floats, couplings: Couplings
-    ) -> tuple[Rest, bool]:
-        self._cavity(couplings).start(h)
-        rest, H = self._sweep(h, couplings, self.damping)
-        return self._arrived(place, h, H, rest), False
 
     def _arrived(self, place: float | None, h: Floats, H: Floats, rest: Rest) -> Rest:
         self.H, self._h = H, h
@@ -295,7 +309,7 @@ class Branch:
                 done, step = to, 2 * step
             else:
                 step /= 2
-                if step < SMALLEST:
+                if step < self.config.smallest:
                     return rest
 
     def _cavity(self, couplings: Couplings) -> Cavity:
@@ -314,38 +328,37 @@ class Branch:
         if len(past) > 1:
             (a, first), (b, second) = past[:2]
             linear = first + (place - a) / (a - b) * (first - second)
-            if np.abs(np.tanh(linear) - np.tanh(guess)).max() < 4 * TRUSTED:
+            if np.abs(np.tanh(linear) - np.tanh(guess)).max() < 4 * self.config.trusted:
                 guess = linear
         if len(past) > 2 and guess is not past[0][1]:
             quadratic = np.zeros_like(h)
             for n, (x, H) in enumerate(past):
                 others = [other for k, (other, _) in enumerate(past) if k != n]
                 quadratic += np.prod([(place - o) / (x - o) for o in others]) * H
-            if np.abs(np.tanh(quadratic) - np.tanh(linear)).max() < TRUSTED:
+            if np.abs(np.tanh(quadratic) - np.tanh(linear)).max() < self.config.trusted:
                 guess = quadratic
         return guess
 
     def _newton(self, h: Floats, couplings: Couplings, guess: Floats) -> tuple[Rest, Floats]:
         """Return how it ended, and total fields."""
-        kernels, t, n = self.kernels, couplings.t, len(h)
+        kernels, config, t, n = self.kernels, self.config, couplings.t, len(h)
         lanes = -(-n // kernels.LANES) * kernels.LANES
         scratch, u, diagonal = np.empty((5, lanes)), np.empty(n), np.empty(n)
         self._scratch = S = _square(self._scratch, n)
-        step, small = np.empty(n, np.float32), np.empty((3, n), np.float32)
         H, start, before, renewed = guess.copy(), np.tanh(guess), np.inf, False
         residual, iteration = np.inf, 0
-        while iteration < NEWTON_STEPS:
+        while iteration < config.newton_steps:
             iteration += 1
             m = np.tanh(H)
             kernels.neighbour_fields(m, t, u, scratch)
             new = h + u
             residual = float(np.abs(np.tanh(new) - m).max())
             # Another step costs little here, and saturated spins need it: m hides errors of H.
-            if residual <= MARGIN * self.tolerance or np.abs(m - start).max() > NEAR:
+            if residual <= config.margin * self.tolerance or np.abs(m - start).max() > config.near:
                 break
-            if iteration == 1 or residual > FALL * before:
+            if iteration == 1 or residual > config.falls_to * before:
                 # Next to the end of a branch, even Newton's steps only halve the residual.
-                least = 0.0 if residual <= self.tolerance else SLOWEST * before
+                least = 0.0 if residual <= self.tolerance else config.slowest * before
                 if not np.isfinite(residual) or (renewed and residual > least):
                     break
                 renewed = True
@@ -353,12 +366,12 @@ class Branch:
             else:
                 renewed = False
             before = residual
-            root = np.sqrt(np.maximum(1 / np.cosh(np.minimum(np.abs(H), 300)) ** 2, LEAST))
-            right = (root * (new - H)).astype(np.float32)
-            if kernels.conjugate_gradient(S, right, step, RELATIVE, CG_STEPS, small) < 0:
+            root = np.sqrt(np.maximum(1 / np.cosh(np.minimum(np.abs(H), 300)) ** 2, LEAST_VARIANCE))
+            step = self._conjugate_gradient(S, root * (new - H), config.relative)
+            if step is None:
                 break
             H = H + step / root
-        near = residual <= self.tolerance and np.abs(m - start).max() <= NEAR
+        near = residual <= self.tolerance and np.abs(m - start).max() <= config.near
         return Rest(bool(near), iteration, residual, 0.0), new
 
 

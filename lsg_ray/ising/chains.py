@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import ThreadpoolController
 
-from lsg_ray.arrays import as_numbers, brief
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.kernels.elementary import LANES, STATE_SHAPE
 from lsg_ray.rng import Stream, seed_sequence
+from lsg_ray.typing import Count, Floats, Seed
 
 Method = Literal["heat-bath", "metropolis"]
 Order = Literal["sequential", "random", "picks"]
@@ -100,12 +101,13 @@ class Chains:
         Number of this set of chains, among others with the same seed.
     """
 
+    @public
     def __init__(
         self,
         model: IsingModel,
-        chains: int,
+        chains: Count,
         *,
-        seed: int = 0,
+        seed: Seed = 0,
         beta: ArrayLike = 1.0,
         method: Method = "heat-bath",
         order: Order = "sequential",
@@ -116,20 +118,9 @@ class Chains:
     ) -> None:
         from dask.system import CPU_COUNT
 
-        if chains < 1:
-            raise InputError(f"{chains} chains given; at least 1")
-        for given, allowed in (
-            (method, ("heat-bath", "metropolis")),
-            (order, ("sequential", "random", "picks")),
-            (layout, ("auto", "dense", "cached")),
-        ):
-            if given not in allowed:
-                raise InputError(f"{given!r} given; one of {', '.join(allowed)}")
         betas = np.broadcast_to(as_numbers(beta, "beta", np.float32), (chains,))
         if not np.isfinite(betas).all():
             raise InputError(f"beta {brief(beta)} given; it must be finite")
-        if seed < 0:
-            raise InputError(f"seed {seed} given; 0 or more")
         if max(np.abs(model.J).max(), np.abs(model.h).max()) > LARGEST:
             raise InputError(f"couplings or fields above {LARGEST:g} nats; chains are in float32")
         self.n_chains, self.n_spins = chains, model.n_spins
@@ -144,18 +135,14 @@ class Chains:
         if layout == "dense" and order == "picks":
             raise InputError("layout dense given with order picks; it needs each spin once a sweep")
         make = _DenseGroup if layout == "dense" else _CachedGroup
-        first = None if start is None else start_of_chains(start, chains, self.n_spins)
+        starts: list[NDArray[np.float32] | None] = [None] * len(self.groups)
+        if start is not None:
+            first = start_of_chains(start, chains, self.n_spins)
+            starts = [first[group] for group in self.groups]
         seeds = [seed_sequence(seed, Stream.MONTE_CARLO, batch, n) for n in range(len(self.groups))]
         self._parts: list[_Group] = [
-            make(
-                model.n_spins,
-                betas[group],
-                seeds[n],
-                method,
-                order,
-                None if first is None else first[group],
-            )
-            for n, group in enumerate(self.groups)
+            make(self.n_spins, betas[group], own, method, order, group_start)
+            for group, own, group_start in zip(self.groups, seeds, starts, strict=True)
         ]
         self.use(model)
 
@@ -167,9 +154,7 @@ class Chains:
 
     def use(self, model: IsingModel) -> None:
         """Go on with another model of the same size."""
-        J = np.ascontiguousarray(model.J, np.float32)
-        h = np.ascontiguousarray(model.h, np.float32)
-        self.use_arrays(J, h)
+        self.use_arrays(*(np.ascontiguousarray(a, np.float32) for a in (model.J, model.h)))
 
     def use_arrays(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
         """Go on with other couplings and fields, unchecked: for fits, which change them a lot."""
@@ -191,7 +176,7 @@ class Chains:
         """Configurations (chains, N) int8 ±1."""
         return np.concatenate([part.by_chain() for part in self._parts]).astype(np.int8)
 
-    def energies(self) -> NDArray[np.float64]:
+    def energies(self) -> Floats:
         """Energies of the chains (chains,) in nats, without β."""
         return np.concatenate(self._map(lambda part: part.energies()))
 
@@ -213,7 +198,7 @@ class Chains:
             found += part
         return found
 
-    def add_products(self, sums: NDArray[np.float64]) -> None:
+    def add_products(self, sums: Floats) -> None:
         """Add Σ σσᵀ over the chains of each group to sums (groups, N, N)."""
         totals = iter(sums)
         self._map(lambda part, total: part.add_product(total), totals)
@@ -271,7 +256,7 @@ class _Group:
     def by_chain(self) -> NDArray[np.float32]:
         return self.by_spin().T
 
-    def energies(self) -> NDArray[np.float64]:
+    def energies(self) -> Floats:
         spins = self.by_spin()
         fields = self.J @ spins
         both = np.einsum("nc,nc->c", spins, fields, dtype=np.float64)
@@ -283,7 +268,7 @@ class _Group:
             self._product = np.empty((self.n, self.n), np.float32)
         return np.matmul(spins, spins.T, out=self._product)
 
-    def add_product(self, total: NDArray[np.float64]) -> None:
+    def add_product(self, total: Floats) -> None:
         total += self.product()
 
 
@@ -342,15 +327,9 @@ class _CachedGroup(_Group):
                 self.fields = self.spins @ self.J + self.h
             order = self._sites()
             changed += self.kernels.sweep_cached(
-                self.spins,
-                self.fields,
-                self.J,
-                self.beta,
-                order,
-                self.state,
-                self.bits,
+                self.spins, self.fields, self.J, self.beta, order, self.state, self.bits,
                 self.method,
-            )
+            )  # fmt: skip
             self.age += 1
         return changed
 

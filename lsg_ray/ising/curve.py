@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
-from lsg_ray.errors import InputError
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Count
 
 #: Share of a step of d that slopes at both ends may miss, or else they do not tell what is between.
-TRUSTED = 0.2
+TRUSTED_MISS = 0.2
 
 
 @public
-def entropy_curve(scan: xarray.Dataset, points: int = 8) -> xarray.Dataset:
+def entropy_curve(scan: xarray.Dataset, points: Count = 8) -> xarray.Dataset:
     """Return d and s of a scan at more fields.
 
     Parameters
@@ -50,27 +47,23 @@ def entropy_curve(scan: xarray.Dataset, points: int = 8) -> xarray.Dataset:
     >>> bool(np.abs(curve["s"] - entropy_bound(curve["d"])).max() < 0.005)
     True
     """
-    if points < 1:
-        raise InputError(f"points {points} given; at least 1")
     x = scan["field"].values
     width = np.diff(x)[:, None]
     t = np.arange(points) / points
     fields = np.r_[(x[:-1, None] + width * t).ravel(), x[-1:]]
     rises = {name: np.diff(scan[name].values, axis=2)[..., None] / width for name in "ds"}
     known = {name: scan[f"{name}_slope"].values for name in "ds" if f"{name}_slope" in scan}
+    unknown = np.full(scan["d"].shape, np.nan)
+    slopes = known if len(known) == 2 else dict.fromkeys("ds", unknown)
+    ends = {name: (v[..., :-1, None], v[..., 1:, None]) for name, v in slopes.items()}
+    both = np.isfinite(ends["d"][0] + ends["d"][1] + ends["s"][0] + ends["s"][1])
+    left = np.abs(rises["d"] - (ends["d"][0] + ends["d"][1]) / 2)
+    both &= left <= TRUSTED_MISS * np.abs(rises["d"])
+    broken = scan["broken"].values[..., None] if "broken" in scan else np.zeros_like(both)
     found = {}
-    both = np.zeros(rises["d"].shape, np.bool_)
-    broken = scan["broken"].values[..., None] if "broken" in scan else both
-    if len(known) == 2:
-        ends = {name: (v[..., :-1, None], v[..., 1:, None]) for name, v in known.items()}
-        both = np.isfinite(ends["d"][0] + ends["d"][1] + ends["s"][0] + ends["s"][1])
-        left = np.abs(rises["d"] - (ends["d"][0] + ends["d"][1]) / 2)
-        both &= left <= TRUSTED * np.abs(rises["d"])
-    for name in "ds":
+    for name, rise in rises.items():
         values = scan[name].values
-        rise = rises[name]
-        first, last = ends[name] if len(known) == 2 else (rise, rise)
-        first, last = np.where(both, first, rise), np.where(both, last, rise)
+        first, last = (np.where(both, end, rise) for end in ends[name])
         inside = values[..., :-1, None] + width * (
             t * rise + t * (1 - t) * ((1 - t) * (first - rise) - t * (last - rise))
         )

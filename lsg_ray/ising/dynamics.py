@@ -28,6 +28,7 @@ from lsg_ray.networks.binary import Loss, evaluate
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.results.graph import compute, share
 from lsg_ray.results.opening import attributes_of
+from lsg_ray.results.records import joined
 from lsg_ray.spec import NetworkSpec, Spec, load_spec
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.statistics.configurations import is_array_file
@@ -43,13 +44,13 @@ from lsg_ray.typing import (
 )
 
 #: References of a task.
-CHUNK = 8
+TASK_REFERENCES = 8
 #: Share of the sweeps, the last, over which the memory of the start is averaged.
-LATE = 0.25
+LATE_SHARE = 0.25
 #: Standard errors from which a memory is more than noise.
 SIGMAS = 5.0
 #: Memory from which a reference counts as trapped.
-TRAPPED = 0.2
+TRAPPED_MEMORY = 0.2
 
 
 class Task(NamedTuple):
@@ -144,20 +145,15 @@ def relax(
         task, why = _task_of(references, spec)
     ising = as_model(model)
     chosen = as_references(references, ising, count)
-    if sweeps < 4 or chains < 1:
-        raise InputError(f"sweeps {sweeps}, chains {chains} given; at least 4 and 1")
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"beta {beta} given; it must be positive")
     options = _Options(sweeps, chains, beta, method, seed)
     networks = None if task is None else _networks(chosen, ising, task)
     leaf, given, shared = dask.delayed(_leaf, pure=False), share(ising), share(task)
     leaves = []
-    for a in range(0, len(chosen.sigma), CHUNK):
-        some = slice(a, a + CHUNK)
+    for a in range(0, len(chosen.sigma), TASK_REFERENCES):
+        some = slice(a, a + TASK_REFERENCES)
         whole = None if networks is None else networks[some]
-        leaves.append(leaf(given, chosen.sigma[some], whole, shared, options, a // CHUNK))
-    found = [np.concatenate(values) for values in zip(*compute(leaves, progress), strict=True)]
-    result = _dataset(ising, chosen, _Relaxed(*found), options, threads)
+        leaves.append(leaf(given, chosen.sigma[some], whole, shared, options, a // TASK_REFERENCES))
+    result = _dataset(ising, chosen, joined(compute(leaves, progress)), options, threads)
     return result.assign_attrs(no_accuracy=why) if why else result
 
 
@@ -258,7 +254,7 @@ def _equilibrium(
 ) -> tuple[xarray.Dataset, str, Floats]:
     """Return equilibrium averages, with overlaps with σ* (R, N), by which method, and series of the
     energy (chains, draws).
-    """  # fmt: skip
+    """
     found = sample_model(
         model, chains=512, burn_in=200, draws=200, thin=4, beta=options.beta, seed=options.seed,
         threads=threads, references=sigma,
@@ -278,7 +274,7 @@ def _dataset(
     final = rest["overlap"].values
     # Where the equilibrium is the reference itself there is nothing to forget.
     memory = (found.overlap - final[:, None]) / np.maximum(1 - final, 1e-9)[:, None]
-    last = slice(-max(1, int(LATE * (options.sweeps + 1))), None)
+    last = slice(-max(1, int(LATE_SHARE * (options.sweeps + 1))), None)
     late = memory[:, last].mean(axis=1)
     # Late sweeps may all be correlated; chains are not, but a single one has no spread.
     spread = found.overlap_spread[:, last].mean(axis=1) / np.sqrt(max(options.chains - 1, 1))
@@ -288,7 +284,7 @@ def _dataset(
     noisy = 1 - final < SIGMAS * error + 1e-9
     late[noisy] = np.nan
     excess = found.overlap[:, last].mean(axis=1) - final
-    trapped = (np.nan_to_num(late) > TRAPPED) & (excess > SIGMAS * error)
+    trapped = (np.nan_to_num(late) > TRAPPED_MEMORY) & (excess > SIGMAS * error)
     gone = memory < np.exp(-1)
     relaxation = np.where(gone.any(axis=1), gone.argmax(axis=1).astype(float), np.nan)
     axes, one, nat = ("reference", "sweep"), {"units": "1"}, {"units": "nat"}
@@ -305,15 +301,9 @@ def _dataset(
     }
     if found.accuracy.shape[1]:
         variables["accuracy"] = (axes, found.accuracy, one)
-    coordinates: dict[str, Any] = {
-        "reference": np.arange(len(chosen.sigma)),
-        "sweep": np.arange(options.sweeps + 1),
-    }
-    if chosen.group is not None:
-        coordinates["group"] = ("reference", chosen.group)
     return xarray.Dataset(
         variables,
-        coordinates,
+        chosen.coordinates() | {"sweep": np.arange(options.sweeps + 1)},
         {
             "statistic": "dynamics", "n_weights": n, "references": chosen.source,
             "beta": options.beta, "method": options.method, "chains": options.chains,

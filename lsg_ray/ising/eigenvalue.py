@@ -8,16 +8,26 @@ an eigenvalue, is small against θ itself: the sign is then known.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Steps before the first look, between looks, and at most.
-FIRST, BETWEEN, STEPS = 6, 4, 300
-#: A residual that is small enough, in units of the eigenvalue, and in any case; and what float32
-#: can do, in units of the largest entry.
-SHARE, SMALL, ROUNDING = 0.05, 1e-3, 2e-6
+
+@dataclass(frozen=True)
+class LanczosConfig:
+    """When an eigenvalue is good enough."""
+
+    #: Steps before the first look, between looks, and at most.
+    first: int = 6
+    between: int = 4
+    most: int = 300
+    #: A residual that is small enough, in units of the eigenvalue, and in any case; and what
+    #: float32 can do, in units of the largest entry.
+    share: float = 0.05
+    small: float = 1e-3
+    rounding: float = 2e-6
 
 
 class Least(NamedTuple):
@@ -50,20 +60,20 @@ def least_eigenvalue(P: NDArray[np.float32]) -> Least:
 
     from lsg_ray.kernels.bethe import lanczos
 
-    n = len(P)
+    n, config = len(P), LanczosConfig()
     diagonal = P.diagonal()
-    floor = ROUNDING * float(np.abs(diagonal).max(initial=0.0))
-    basis = np.empty((min(STEPS, n) + 1, n), np.float32)
+    floor = config.rounding * float(np.abs(diagonal).max(initial=0.0))
+    basis = np.empty((min(config.most, n) + 1, n), np.float32)
     basis[0] = n**-0.5
     a, b = np.empty(len(basis)), np.empty(len(basis))
-    done, wanted = 0, min(FIRST, n)
+    done, wanted = 0, min(config.first, n)
     while True:
         done = lanczos(P, basis, a, b, done, wanted)
         value, s = eigh_tridiagonal(a[:done], b[: done - 1], select="i", select_range=(0, 0))
         theta = float(value[0])
         error = max(float(b[done - 1] * abs(s[-1, 0])) if done < n else 0.0, floor)
-        good = error <= max(min(SMALL, SHARE * abs(theta)), floor)
+        good = error <= max(min(config.small, config.share * abs(theta)), floor)
         if good or done < wanted or wanted == len(basis) - 1:
             break
-        wanted = min(done + BETWEEN, len(basis) - 1)
+        wanted = min(done + config.between, len(basis) - 1)
     return Least(theta, error, bool(good))

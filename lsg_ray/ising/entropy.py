@@ -13,6 +13,7 @@ there are two states, and the weight space is broken (`lsg_ray.ising.hysteresis`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,13 +22,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.bp import Couplings, check_iteration
+from lsg_ray.ising.bp import Couplings
 from lsg_ray.ising.branch import Branch, State, bethe_entropy
-from lsg_ray.ising.hysteresis import STEP, Between, add_hysteresis
-from lsg_ray.ising.loops import Point, search
+from lsg_ray.ising.hysteresis import STEEP, Between, add_hysteresis
+from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
 from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.records import joined, stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
@@ -39,18 +41,26 @@ from lsg_ray.typing import (
     Progress,
     ReferencesLike,
     Several,
+    Share,
     Steps,
 )
 
 #: The paper's fields, −3 to 3 in steps of 0.1.
 FIELDS = tuple(np.round(np.arange(-30, 31) * 0.1, 10).tolist())
-DIRECTIONS = ("up", "down")
+AXES, DIRECTIONS = ("reference", "direction", "field"), ("up", "down")
+#: Names and units of what a scan holds; of other numbers, 1.
+LABELS = {
+    "d": ("distance to the reference", "1"), "s": ("entropy per weight", "nat"),
+    "e": ("energy per weight", "nat"), "f": ("free energy per weight", "nat"),
+    "bound": ("upper bound of s", "nat"), "d_slope": ("∂d/∂x", "1/nat"), "s_slope": ("∂s/∂x", "1"),
+    "beta": ("inverse temperature", "1"),
+}  # fmt: skip
 #: What rounding and tolerance may do to an entropy.
-ROOM = 1e-6
+ENTROPY_ROUNDING = 1e-6
 #: Largest field, or coupling times β, in nats.
-LARGEST = 1e4
+LARGEST_NATS = 1e4
 #: Leaves of a graph, at most: more references share one.
-LEAVES = 4096
+MOST_TASKS = 4096
 
 
 @public
@@ -63,7 +73,7 @@ def entropy_scan(
     count: Count | None = None,
     tolerance: Positive = 1e-9,
     max_sweeps: Several = 5000,
-    damping: float | None = None,
+    damping: Share | None = None,
     refine: Natural = 0,
     magnetizations: bool = False,
     pieces: Place | None = None,
@@ -134,22 +144,21 @@ def entropy_scan(
     ising = as_model(model)
     chosen = as_references(references, ising, count)
     xs = check_fields(fields)
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"beta {beta} given; it must be positive")
-    if refine < 0:
-        raise InputError(f"refine {refine} given; 0 or more")
     options = _Options(beta, tolerance, max_sweeps, damping, magnetizations)
-    check_iteration(options.tolerance, options.max_sweeps, options.damping)
     check_size(ising, beta, xs)
     couplings = Couplings.at(ising.J, beta)
+    sigma = chosen.sigma
+    size = -(-len(sigma) // MOST_TASKS)
     for round_ in range(refine + 1):
-        found = _scan(ising, couplings, chosen, xs, options, pieces, progress)
+        arguments = [(sigma[a : a + size], xs, options) for a in range(0, len(sigma), size)]
+        parts = run_tasks(_leaf, (ising, couplings), arguments, _Solved, pieces, progress)
+        found = joined(parts)
         added = _steep(xs, found.d)
         if round_ == refine or not len(added):
             break
         xs = np.sort(np.concatenate([xs, added]))
     scan = _dataset(ising, chosen, xs, options, found)
-    return add_hysteresis(scan, Between(found.gap, found.apart, found.gap_field, found.step))
+    return add_hysteresis(scan, Between(*found.between.swapaxes(0, 1)))
 
 
 def check_fields(fields: ArrayLike | None) -> Floats:
@@ -177,14 +186,14 @@ def check_size(model: IsingModel, beta: float, xs: Floats) -> None:
     Raises
     ------
     InputError
-        Couplings or fields times β, or distance fields, above `LARGEST`.
+        Couplings or fields times β, or distance fields, above `LARGEST_NATS`.
     """
     for name, size in (
         ("couplings", beta * np.abs(model.J).max()), ("fields", beta * np.abs(model.h).max()),
         ("distance fields", np.abs(xs).max()),
     ):  # fmt: skip
-        if not size <= LARGEST:
-            raise InputError(f"{name} of {size:.3g} nats; at most {LARGEST:g}")
+        if not size <= LARGEST_NATS:
+            raise InputError(f"{name} of {size:.3g} nats; at most {LARGEST_NATS:g}")
 
 
 class _Options(NamedTuple):
@@ -200,8 +209,7 @@ class _Options(NamedTuple):
 class _Solved(NamedTuple):
     """Solutions over (reference, direction, field); m has another axis, weights, or none.
 
-    ``gap``, ``apart``, ``gap_field``, ``step`` (reference, interval): see
-    `lsg_ray.ising.hysteresis.Between`.
+    between: `Between`, (reference, 4, interval).
     """
 
     d: Floats
@@ -217,72 +225,22 @@ class _Solved(NamedTuple):
     d_slope: Floats
     s_slope: Floats
     separation: Floats
-    gap: Floats
-    apart: Floats
-    gap_field: Floats
-    step: Floats
+    between: Floats
     m: Floats
-
-
-#: Those of `_Solved` that belong to `Between`, in its order; and that `_Around.solution` tells.
-_BETWEEN = ("gap", "apart", "gap_field", "step")
-_TOLD = (
-    "d", "s", "e", "f", "converged", "iterations", "residual", "restarted", "stability", "stable",
-    "d_slope", "s_slope",
-)  # fmt: skip
-
-
-def _scan(
-    model: IsingModel,
-    couplings: Couplings,
-    references: References,
-    xs: Floats,
-    options: _Options,
-    pieces: Any,
-    progress: Progress | None,
-) -> _Solved:
-    sigma = references.sigma
-    size = -(-len(sigma) // LEAVES)
-    arguments = [(sigma[a : a + size], xs, options) for a in range(0, len(sigma), size)]
-    found = run_tasks(_leaf, (model, couplings), arguments, _Solved, pieces, progress)
-    return _Solved(*(np.concatenate(values) for values in zip(*found, strict=True)))
 
 
 def _leaf(
     given: tuple[IsingModel, Couplings], sigma: NDArray[np.int8], xs: Floats, options: _Options
 ) -> _Solved:
     """Go through ascending fields up and down, for each of some references."""
-    model, couplings = given
-    shape, n = (len(sigma), 2, len(xs)), model.n_spins
-    width = n if options.magnetizations else 0
-    numbers: dict[str, Any] = {name: np.empty(shape) for name in _Solved._fields}
-    for name in ("converged", "restarted", "stable"):
-        numbers[name] = np.empty(shape, np.bool_)
-    numbers["iterations"] = np.empty(shape, np.int32)
-    numbers["separation"] = np.empty((len(sigma), len(xs)))
-    for name in _BETWEEN:
-        numbers[name] = np.empty((len(sigma), len(xs) - 1))
-    numbers["m"] = np.empty((*shape, width))
-    found = _Solved(**numbers)
-    for r, reference in enumerate(sigma.astype(np.float64)):
-        around = _Around(model, couplings, reference, options)
-        points: list[list[Point]] = []
-        for way in (0, 1):
-            branch, line = around.branch(way), []
-            for x in xs[:: 1 - 2 * way].tolist():
-                told, point = around.solution(branch, x)
-                line.append(point)
-                for name, value in zip(_TOLD, told, strict=True):
-                    numbers[name][r, way, len(line) - 1 if way == 0 else -len(line)] = value
-            points.append(line[:: 1 - 2 * way])
-        m = np.array([[point.m for point in line] for line in points])
-        found.separation[r] = ((m[0] - m[1]) ** 2).mean(axis=1) / 4
-        between = search(points[0], points[1], around.go_on)
-        for name, values in zip(_BETWEEN, between, strict=True):
-            numbers[name][r] = values
-        if width:
-            found.m[r] = m
-    return found
+    solved = []
+    for reference in sigma.astype(np.float64):
+        around = _Around(*given, reference, options)
+        found = both_ways(xs, around.solution, around.go_on)
+        separation = ((found.m[0] - found.m[1]) ** 2).mean(axis=1) / 4
+        m = found.m if options.magnetizations else found.m[..., :0]
+        solved.append(_Solved(**found.stored, separation=separation, m=m, between=found.between))
+    return stacked(solved)
 
 
 class _Around:
@@ -293,25 +251,18 @@ class _Around:
     ) -> None:
         self.couplings, self.reference, self.options = couplings, reference, options
         self.outside = options.beta * model.h
-        self.looking = [self.branch(way) for way in (0, 1)]
+        # One branch of a direction follows the fields, another looks between them.
+        self.following, self.looking = (
+            [
+                Branch(options.tolerance, options.max_sweeps, options.damping, side=side)
+                for side in (1, -1)
+            ]
+            for _ in range(2)
+        )
 
-    def branch(self, way: int) -> Branch:
-        """Return a branch for the way up (0) or down (1)."""
-        options = self.options
-        return Branch(options.tolerance, options.max_sweeps, options.damping, side=1 - 2 * way)
-
-    def solution(self, branch: Branch, x: float) -> tuple[tuple[Any, ...], Point]:
-        """Solve at a field; return what `_TOLD` names, and the point."""
-        beta, n = self.options.beta, len(self.reference)
-        h = self.outside + x * self.reference
-        rest, again = branch.go_to(x, h, self.couplings)
-        state = branch_state(branch, self.couplings, h, self.reference, x, beta)
-        least = branch.stability(self.couplings)
-        stable = least > 0 and branch.minimum and is_possible(state)
-        slope, de = branch.response(self.couplings, self.reference, self.outside)
-        d_slope = -float(self.reference @ slope) / (2 * n)
-        told = (*state, *rest[:3], again, least, stable, d_slope, de / n + 2 * x * d_slope)
-        return told, Point(x, state[0], branch.m, slope, rest.converged, stable, branch.H)
+    def solution(self, way: int, x: float) -> tuple[dict[str, Any], Point]:
+        """Solve at the next field of a direction; return what `_Solved` holds, and the point."""
+        return self._at(self.following[way], x)
 
     def go_on(self, way: int, start: Point, x: float) -> Point:
         """Solve at a field, from a point."""
@@ -319,12 +270,28 @@ class _Around:
         branch.stand_at(
             start.x, self.outside + start.x * self.reference, start.state, self.couplings
         )
-        return self.solution(branch, x)[1]
+        return self._at(branch, x)[1]
+
+    def _at(self, branch: Branch, x: float) -> tuple[dict[str, Any], Point]:
+        beta, n = self.options.beta, len(self.reference)
+        h = self.outside + x * self.reference
+        rest, again = branch.go_to(x, h, self.couplings)
+        state = branch_state(branch, self.couplings, h, self.reference, x, beta)
+        stability = branch.stability(self.couplings)
+        stable = stability > 0 and branch.minimum and is_possible(state)
+        slope, de = branch.response(self.couplings, self.reference, self.outside)
+        d_slope = -float(self.reference @ slope) / (2 * n)
+        told = dict(zip("dsef", state, strict=True)) | {
+            "converged": rest.converged, "iterations": rest.iterations, "residual": rest.residual,
+            "restarted": again, "stability": stability, "stable": stable, "d_slope": d_slope,
+            "s_slope": de / n + 2 * x * d_slope,
+        }  # fmt: skip
+        return told, Point(x, state[0], branch.m, slope, rest.converged, stable, branch.H)
 
 
 def is_possible(state: tuple[float, float, float, float]) -> bool:
     """Return whether an entropy, of d, s, e, f, is one of ±1 spins: 0 ≤ s ≤ bound(d)."""
-    return bool(-ROOM <= state[1] <= float(entropy_bound(state[0])) + ROOM)
+    return bool(-ENTROPY_ROUNDING <= state[1] <= float(entropy_bound(state[0])) + ENTROPY_ROUNDING)
 
 
 def branch_state(
@@ -341,60 +308,52 @@ def branch_state(
 def _steep(xs: Floats, d: Floats) -> Floats:
     """Return middles of intervals in which a distance changes a lot."""
     steps = np.abs(np.diff(d, axis=2)).max(axis=(0, 1))
-    found: Floats = ((xs[1:] + xs[:-1]) / 2)[steps > STEP]
-    return found
+    return ((xs[1:] + xs[:-1]) / 2)[steps > STEEP]
 
 
 def _dataset(
     model: IsingModel, references: References, xs: Floats, options: _Options, found: _Solved
 ) -> xarray.Dataset:
-    axes, nat = ("reference", "direction", "field"), {"units": "nat"}
-    names = {
-        "d": ("distance to the reference", "1"), "s": ("entropy per weight", "nat"),
-        "e": ("energy per weight", "nat"), "f": ("free energy per weight", "nat"),
-    }  # fmt: skip
-    variables: dict[str, Any] = {
-        name: (axes, getattr(found, name), {"long_name": long, "units": units})
-        for name, (long, units) in names.items()
-    }
-    variables["bound"] = (axes, entropy_bound(found.d), {"long_name": "upper bound of s", **nat})
-    for name in ("converged", "iterations", "residual", "restarted", "stability", "stable"):
-        variables[name] = (axes, getattr(found, name))
-    variables["d_slope"] = (axes, found.d_slope, {"long_name": "∂d/∂x", "units": "1/nat"})
-    variables["s_slope"] = (axes, found.s_slope, {"long_name": "∂s/∂x", "units": "1"})
-    variables["separation"] = (("reference", "field"), found.separation, {"units": "1"})
-    if options.magnetizations:
-        variables["m"] = ((*axes, "weight"), found.m, {"long_name": "magnetization", "units": "1"})
     at_zero = found.converged & (xs == 0)
-    known = [
-        State(f, entropy, True, stable)
-        for f, entropy, stable in zip(
-            found.f[at_zero].tolist(), found.s[at_zero].tolist(),
-            found.stable[at_zero].tolist(), strict=True,
-        )
-    ]  # fmt: skip
+    at = (values[at_zero].tolist() for values in (found.f, found.s, found.stable))
+    known = [State(f, s, True, stable) for f, s, stable in zip(*at, strict=True)]
     zero = bethe_entropy(
         model, options.beta, reference=references.sigma[0], known=known,
         tolerance=options.tolerance, max_sweeps=options.max_sweeps,
     )  # fmt: skip
-    coordinates: dict[str, Any] = {
-        "reference": np.arange(len(references.sigma)),
+    about = {
+        "statistic": "entropy scan", "method": "bp", "beta": options.beta,
+        "tolerance": options.tolerance, "max_sweeps": options.max_sweeps, "s0": zero.s,
+        "s0_converged": int(zero.converged), "s0_stable": int(zero.stable),
+    }  # fmt: skip
+    values = found._asdict()
+    del values["between"], values["m"]
+    separation = ("reference", "field"), values.pop("separation"), {"units": "1"}
+    scan = scan_dataset(values, references, model, xs, about).assign(separation=separation)
+    if not options.magnetizations:
+        return scan
+    m = ((*AXES, "weight"), found.m, {"long_name": "magnetization", "units": "1"})
+    return scan.assign(m=m)
+
+
+def scan_dataset(
+    values: Mapping[str, NDArray[Any]], references: References, model: IsingModel, xs: Floats,
+    about: Mapping[str, Any]
+) -> xarray.Dataset:  # fmt: skip
+    """Return what is known over (reference, direction, field), with ``bound``, as a Dataset."""
+    variables = {}
+    for name, value in {**values, "bound": entropy_bound(values["d"])}.items():
+        long, units = LABELS.get(name.removesuffix("_stderr"), ("", "1"))
+        label = {"long_name": long} if name in LABELS else {}
+        variables[name] = (AXES, value, {**label, "units": units})
+    energy = model.energy(references.sigma) / model.n_spins
+    coordinates = references.coordinates() | {
         "direction": list(DIRECTIONS),
-        "field": ("field", xs, {"long_name": "distance field x", **nat}),
-        "energy": ("reference", model.energy(references.sigma) / model.n_spins, nat),
+        "field": ("field", xs, {"long_name": "distance field x", "units": "nat"}),
+        "energy": ("reference", energy, {"units": "nat"}),
     }
-    if references.group is not None:
-        coordinates["group"] = ("reference", references.group)
-    return xarray.Dataset(
-        variables,
-        coordinates,
-        {
-            "statistic": "entropy scan", "method": "bp", "beta": options.beta,
-            "n_weights": model.n_spins, "references": references.source,
-            "tolerance": options.tolerance, "max_sweeps": options.max_sweeps,
-            "s0": zero.s, "s0_converged": int(zero.converged), "s0_stable": int(zero.stable),
-        },
-    )  # fmt: skip
+    attributes = {**about, "n_weights": model.n_spins, "references": references.source}
+    return xarray.Dataset(variables, coordinates, attributes)
 
 
 def entropy_bound(d: ArrayLike) -> Floats:
@@ -408,8 +367,7 @@ def entropy_bound(d: ArrayLike) -> Floats:
     from scipy.special import entr
 
     p = np.clip(as_numbers(d, "d"), 0, 1)
-    found: Floats = entr(p) + entr(1 - p)
-    return found
+    return entr(p) + entr(1 - p)
 
 
 def shown(found: xarray.Dataset) -> dict[str, Any]:

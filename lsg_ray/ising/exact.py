@@ -7,19 +7,17 @@ gradient is C_data − C_model, m_data − m_model.  All 2^N states are summed, 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Fitted, Progress, check_penalty, deviation
+from lsg_ray.ising.fitted import Fitted, check_penalty, deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.targets import Target
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Progress
 
 #: Largest model that is fitted by enumeration.
 MAX_EXACT = 16
 #: Couplings beyond this, in nats, stand for states that were never seen: they would grow for ever.
-DIVERGED = 10.0
+DIVERGED_NATS = 10.0
 
 
 def fit_exact(
@@ -75,5 +73,5 @@ def fit_exact(
     exact = enumerate_model(model)
     own = deviation(exact.m, exact.C, target)
     residual = np.abs(loss(found.x)[1]).max()
-    converged = bool(residual < 10 * tolerance and np.abs(model.J).max() < DIVERGED)
+    converged = bool(residual < 10 * tolerance and np.abs(model.J).max() < DIVERGED_NATS)
     return Fitted(model.J, model.h, converged, int(found.nit), own, history)

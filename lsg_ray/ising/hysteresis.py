@@ -15,18 +15,25 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats
 
 #: Gap of distances between the directions from which a transition is of first order.
 GAP = 0.01
 #: Change of a distance from one field to the next that calls for more fields in between.
-STEP = 0.05
+STEEP = 0.05
 #: Fields, at least, of both signs, that a landscape can be called smooth by.
-FEWEST = 3
+FEWEST_FIELDS = 3
 #: Standard errors of a gap above which it is more than the noise of Monte Carlo.
-NOISE = 5.0
+GAP_SIGMAS = 5.0
 #: Share of solutions that must have converged for a landscape to be called smooth.
-ENOUGH = 0.99
+CONVERGED_SHARE = 0.99
+#: What is told beside a verdict.
+CRITERION = (
+    f"first-order: the two directions differ by more than {GAP:g}, in d or in mean (m − m')²/4, at "
+    "a field where both have converged and one is stable; smooth: nowhere over at least "
+    f"{FEWEST_FIELDS} fields of both signs, {CONVERGED_SHARE:.0%} have converged to stable "
+    f"solutions, and no step of d above {GAP:g} is unexplained; else undetermined"
+)
 
 
 class Between(NamedTuple):
@@ -86,7 +93,7 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
     some = np.isfinite(largest)
     noise = np.zeros(gap.shape)
     if "d_stderr" in scan:
-        noise = NOISE * np.sqrt((scan["d_stderr"].values ** 2).sum(axis=1))
+        noise = GAP_SIGMAS * np.sqrt((scan["d_stderr"].values ** 2).sum(axis=1))
     broken = np.nan_to_num(gap) > np.maximum(GAP, noise)
     steps = np.nan_to_num(np.abs(np.diff(d, axis=2)))
     jumps = _jumps(steps, broken)
@@ -101,63 +108,55 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
         jumps[r, :, k] = np.maximum(jumps[r, :, k], between.gap[r, k])
         if not largest[r] > between.gap[r, k]:
             largest[r], place[r] = between.gap[r, k], between.field[r, k]
+    share, stable = _shares(scan, fine, settled)
     unexplained = float(between.step.max(initial=0.0))
-    whether = hidden | (between.step > 0)
-    hysteresis = float(largest.max()) if some.any() else float("nan")
-    real = np.ones_like(fine)
-    if "exists" in scan:
-        tried = (scan["exists"].values | scan["failed"].values).any(axis=1)
-        real = np.broadcast_to(tried[:, None], fine.shape)
-    share, stable = (
-        float(values[real].mean()) if real.any() else 0.0 for values in (fine, settled)
-    )
-    apart = np.zeros(1)
-    if "separation" in scan:
-        apart = np.where(both, scan["separation"].values, 0.0)
-    x = scan["field"].values
-    there = scan["exists"].values if "exists" in scan else np.ones_like(fine)
-    whole = all(_both_signs(x[row]) for row in there.any(axis=1))
-    if broken.any() or hidden.any() or apart.max() > GAP:
-        verdict = "first-order"
-    else:
-        sure = whole and min(share, stable) >= ENOUGH and unexplained <= GAP
-        verdict = "smooth" if sure else "undetermined"
-    one = {"units": "1"}
+    apart = np.where(both, scan["separation"].values, 0.0) if "separation" in scan else np.zeros(1)
+    sure = _is_whole(scan) and min(share, stable) >= CONVERGED_SHARE and unexplained <= GAP
+    two = broken.any() or hidden.any() or apart.max() > GAP
     attributes: dict[str, Any] = {
-        "hysteresis": hysteresis,
-        "jump": float(jumps.max(initial=0.0)),
-        "discontinuities": int(count.max(initial=0)),
-        "largest_step": float(steps.max(initial=0.0)),
-        "unexplained_step": unexplained,
-        "converged": share,
-        "stable": stable,
-        "verdict": verdict,
-        "criterion": (
-            f"first-order: the two directions differ by more than {GAP:g}, in d or in mean "
-            "(m − m')²/4, at a field where both have converged and one is stable; smooth: nowhere "
-            f"over at least {FEWEST} fields of both signs, {ENOUGH:.0%} have converged to stable "
-            f"solutions, and no step of d above {GAP:g} is unexplained; else undetermined"
-        ),
-    }
+        "hysteresis": float(largest.max()) if some.any() else float("nan"),
+        "jump": float(jumps.max(initial=0.0)), "discontinuities": int(count.max(initial=0)),
+        "largest_step": float(steps.max(initial=0.0)), "unexplained_step": unexplained,
+        "converged": share, "stable": stable,
+        "verdict": "first-order" if two else "smooth" if sure else "undetermined",
+        "criterion": CRITERION,
+    }  # fmt: skip
+    one, here = {"units": "1"}, (jumps > 0) | (hidden | (between.step > 0))[:, None]
     return scan.assign(
         hysteresis=("reference", np.where(some, largest, np.nan), one),
         hysteresis_field=("reference", np.where(some, place, np.nan), {"units": "nat"}),
         gaps=("reference", gaps),
         jump=(("reference", "direction"), jumps.max(axis=2, initial=0.0), one),
-        broken=(("reference", "direction", "interval"), (jumps > 0) | whether[:, None]),
+        broken=(("reference", "direction", "interval"), here),
         discontinuities=(("reference", "direction"), count),
     ).assign_attrs(attributes)
 
 
-def _both_signs(x: Floats) -> bool:
-    return len(x) >= FEWEST and bool(x[0] < 0 < x[-1])
+def _shares(
+    scan: xarray.Dataset, fine: NDArray[np.bool_], settled: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Return which parts of the solutions that may exist have converged, and are stable."""
+    real = np.ones_like(fine)
+    if "exists" in scan:
+        tried = (scan["exists"].values | scan["failed"].values).any(axis=1)
+        real = np.broadcast_to(tried[:, None], fine.shape)
+    if not real.any():
+        return 0.0, 0.0
+    return float(fine[real].mean()), float(settled[real].mean())
+
+
+def _is_whole(scan: xarray.Dataset) -> bool:
+    """Return whether each reference has solutions at enough fields of both signs."""
+    x = scan["field"].values
+    there = scan["exists"] if "exists" in scan else xarray.ones_like(scan["d"], bool)
+    known = [x[row] for row in there.values.any(axis=1)]
+    return all(len(some) >= FEWEST_FIELDS and some[0] < 0 < some[-1] for some in known)
 
 
 def _ranges(broken: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the number of runs of True along the last axis."""
     edges = np.diff(broken.astype(np.int8), axis=1, prepend=0)
-    found: NDArray[np.int64] = (edges == 1).sum(axis=1)
-    return found
+    return (edges == 1).sum(axis=1)
 
 
 def _jumps(steps: Floats, broken: NDArray[np.bool_]) -> Floats:
@@ -195,7 +194,7 @@ def _unexplained(
     room = np.full(expected.shape, GAP)
     if "d_stderr" in scan:
         error = scan["d_stderr"].values
-        room = room + NOISE * np.hypot(error[..., 1:], error[..., :-1])
+        room = room + GAP_SIGMAS * np.hypot(error[..., 1:], error[..., :-1])
     left = np.abs(np.diff(d, axis=2) - expected)
     found = np.where((steps > room) & ~(left <= room), steps, 0.0).max(axis=1)
     shows = broken[:, 1:] | broken[:, :-1]

@@ -17,26 +17,36 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.ising.hysteresis import GAP, Between
+from lsg_ray.typing import Floats
 
-Floats = NDArray[np.float64]
 
-#: Mean square change of magnetizations, over 4, that may stay unexplained; and that needs no
-#: explanation where slopes are not known.
-UNEXPLAINED, SMALL = (GAP / 2) ** 2, GAP / 4
-#: Gap between the directions that is more than what their tolerance leaves.
-FAINT = 1e-5
-#: Halvings of an interval, at most, until a step is explained; and of one with a faint gap.
-HALVINGS, FAINT_HALVINGS = 24, 3
-#: Where an interval is cut; the next place where a solution in one has not converged.
-CUTS = (0.5, 0.4, 0.62)
-#: Solutions of one search, at most.
-MOST = 2000
+@dataclass(frozen=True)
+class LoopConfig:
+    """When a step between two fields needs to be looked into, and how far."""
+
+    #: Mean square change of magnetizations, over 4, that may stay unexplained; and that needs no
+    #: explanation where slopes are not known.
+    unexplained: float = (GAP / 2) ** 2
+    small: float = GAP / 4
+    #: Gap between the directions that is more than what their tolerance leaves.
+    faint: float = 1e-5
+    #: Halvings of an interval, at most, until a step is explained; and of one with a faint gap.
+    halvings: int = 24
+    faint_halvings: int = 3
+    #: Where an interval is cut; the next place where a solution in one has not converged.
+    cuts: tuple[float, ...] = (0.5, 0.4, 0.62)
+    #: Solutions of one search, at most.
+    solutions: int = 2000
+
+
+CONFIG = LoopConfig()
 
 
 class Point(NamedTuple):
@@ -57,6 +67,42 @@ class Point(NamedTuple):
 
 #: Solves at a field, in a direction (0 up, 1 down), going on from a point.
 Solve = Callable[[int, Point, float], Point]
+#: Solves at the next field of a direction; returns what is to be stored of it, and the point.
+Next = Callable[[int, float], tuple[dict[str, Any], Point]]
+
+
+class Around(NamedTuple):
+    """A scan around one reference.
+
+    stored: (direction, field) by name; m: (direction, field, N); between: `Between` (4, interval).
+    """
+
+    stored: dict[str, NDArray[Any]]
+    m: Floats
+    between: Floats
+
+
+def both_ways(fields: Floats, solution: Next, solve: Solve) -> Around:
+    """Go through ascending fields up and down, then look between them.
+
+    Parameters
+    ----------
+    fields
+        (F,) ascending.
+    solution
+        Called field after field on the way up (0), then on the way down (1).
+    solve
+        As of `search`.
+    """
+    told, points = [], []
+    for way, step in ((0, 1), (1, -1)):
+        rows, line = zip(*(solution(way, x) for x in fields[::step].tolist()), strict=True)
+        told.append(rows[::step])
+        points.append(line[::step])
+    stored = {name: np.array([[row[name] for row in rows] for rows in told]) for name in told[0][0]}
+    stored["iterations"] = stored["iterations"].astype(np.int32)
+    m = np.array([[point.m for point in line] for line in points])
+    return Around(stored, m, np.stack(search(points[0], points[1], solve)))
 
 
 def search(up: Sequence[Point], down: Sequence[Point], solve: Solve) -> Between:
@@ -76,7 +122,7 @@ def search(up: Sequence[Point], down: Sequence[Point], solve: Solve) -> Between:
         ends = (up[k], up[k + 1]), (down[k], down[k + 1])
         looking.found = _Found()
         if not any(_differ(a, b) for a, b in zip(*ends, strict=True)):  # else the grid shows it
-            looking.between(*ends, HALVINGS)
+            looking.between(*ends, CONFIG.halvings)
         for values, value in zip(found, looking.found, strict=True):
             values[k] = value
     return found
@@ -105,8 +151,8 @@ def _explained(a: Point, b: Point) -> bool:
     first, last = (b.x - a.x) / 2 * a.slope, (b.x - a.x) / 2 * b.slope
     left, varies = b.m - a.m - first - last, last - first
     if np.isnan(left).any():
-        return not _step(a, b) > GAP and not _apart(a, b) > SMALL
-    return bool(max(np.mean(left**2), np.mean(varies**2)) / 4 <= UNEXPLAINED)
+        return not _step(a, b) > GAP and not _apart(a, b) > CONFIG.small
+    return bool(max(np.mean(left**2), np.mean(varies**2)) / 4 <= CONFIG.unexplained)
 
 
 class _Found(NamedTuple):
@@ -135,10 +181,11 @@ class _Search:
     def between(self, up: Ends, down: Ends, halvings: int) -> None:
         explained = _explained(*up) and _explained(*down)
         gap = max(max(abs(a.d - b.d), _apart(a, b)) for a, b in zip(up, down, strict=True))
-        if explained and not (gap > FAINT and halvings > HALVINGS - FAINT_HALVINGS):
+        fresh = CONFIG.halvings - halvings < CONFIG.faint_halvings
+        if explained and not (gap > CONFIG.faint and fresh):
             return
         sound = all(_sound(a, b) for a, b in zip(up, down, strict=True))
-        if not sound or halvings <= 0 or self.solved >= MOST:
+        if not sound or halvings <= 0 or self.solved >= CONFIG.solutions:
             self._leave(up, down, explained)
             return
         if not explained and _unknown(up, down):
@@ -148,7 +195,7 @@ class _Search:
                 return
             self._go_on(chains, halvings - 2)
             return
-        for cut in CUTS:
+        for cut in CONFIG.cuts:
             chains = self._chains(up, down, (cut,))
             if _sound(chains[0][1], chains[1][1]):
                 break
@@ -200,4 +247,4 @@ def _unknown(up: Ends, down: Ends) -> bool:
 def _even(chain: Sequence[Point]) -> bool:
     """Return whether neighbouring steps of points at even distances are alike."""
     steps = np.diff([point.m for point in chain], axis=0)
-    return bool((np.diff(steps, axis=0) ** 2).mean(axis=1).max() / 4 <= UNEXPLAINED)
+    return bool((np.diff(steps, axis=0) ** 2).mean(axis=1).max() / 4 <= CONFIG.unexplained)

@@ -16,12 +16,13 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, plain_attributes, public
-from lsg_ray.errors import InputError, StoreError
+from lsg_ray.errors import InputError
 from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
-from lsg_ray.results.saving import MODEL, check_target, names_of, save_result
+from lsg_ray.results.saving import MODEL, names_of, save_result
+from lsg_ray.typing import Floats
 
-Floats = NDArray[np.float64]
 #: Largest model that is enumerated: 2²⁰ states.
 MAX_ENUMERATED = 20
 #: J and Jᵀ may differ by so much, relative to the largest coupling.
@@ -82,18 +83,10 @@ class IsingModel:
         return len(self.h)
 
     @public
-    def local_fields(self, sigma: ArrayLike) -> Floats:
-        """Return h_i + Σ_j J_ij σ_j for configurations (R, N): (R, N)."""
-        s = self._spins(sigma)
-        found: Floats = self.h + s @ self.J
-        return found
-
-    @public
     def energy(self, sigma: ArrayLike) -> Floats:
         """Return E(σ) of configurations (R, N): (R,), in nats."""
         s = self._spins(sigma)
-        found: Floats = -0.5 * np.einsum("ri,ri->r", s, s @ self.J) - s @ self.h
-        return found
+        return -0.5 * np.einsum("ri,ri->r", s, s @ self.J) - s @ self.h
 
     def _spins(self, sigma: ArrayLike) -> Floats:
         given = as_numbers(sigma, "configurations")
@@ -110,11 +103,6 @@ class IsingModel:
                 f"configuration {row} holds {s[row, spin]:g} at spin {spin}; it must be ±1"
             )
         return s
-
-    def sparsity(self, below: float = 0.0) -> float:
-        """Return the share of pairs i < j with |J_ij| ≤ ``below``."""
-        upper = np.abs(self.J[np.triu_indices(self.n_spins, 1)])
-        return float(np.mean(upper <= below)) if upper.size else 1.0
 
     def to_dataset(self) -> xarray.Dataset:
         """Return J (weight, weight_) and h (weight) with units and attributes."""
@@ -175,13 +163,13 @@ def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
 
 def _check_numbers(weight: NDArray[Any]) -> None:
     """Refuse numbers of weights that do not say which weight of a network is meant."""
-    seen = set()
-    for i, number in enumerate(weight.tolist()):
-        if number in seen or not number >= 0:
-            raise InputError(
-                f"weight[{i}] is {number}; numbers of weights are distinct and not negative"
-            )
-        seen.add(number)
+    _, first = np.unique(weight, return_index=True)
+    wrong = (~(weight >= 0)) | ~np.isin(np.arange(len(weight)), first)
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise InputError(
+            f"weight[{i}] is {weight[i]}; numbers of weights are distinct and not negative"
+        )
 
 
 @public
@@ -199,7 +187,7 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
     file, array = member_of(place)
     if array is not None:
         raise InputError(f"{place}: a model is two arrays, J and h; name {file} alone")
-    try:
+    with reading(place, "not a model", "name a Zarr of `lsg fit`, or an .npz with J and h"):
         if ending(place) == ".npz" and not os.path.isdir(place):
             with open_archive(place) as arrays:
                 part, weight = names_in(arrays)
@@ -207,17 +195,6 @@ def load_model(path: str | os.PathLike[str]) -> IsingModel:
                 return IsingModel(arrays["J"], arrays["h"], part, about, weight)
         with open_result(place) as found:
             return _from_dataset(found)
-    except InputError as error:
-        told = str(error)
-        raise InputError(told if told.startswith(place) else f"{place}: {told}") from None
-    except (MemoryError, StoreError):
-        raise
-    except Exception as error:  # a foreign or damaged file fails in a dozen ways
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        line = str(reason).splitlines()[0]
-        raise InputError(
-            f"{place}: not a model ({line}); name a Zarr of `lsg fit`, or an .npz with J and h"
-        ) from None
 
 
 def _from_dataset(found: xarray.Dataset) -> IsingModel:
@@ -277,8 +254,7 @@ def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
     pieces = [np.arange(a, min(a + 2**14, 2**n)) for a in range(0, 2**n, 2**14)]
 
     def states(numbers: NDArray[np.int64]) -> Floats:
-        found: NDArray[Any] = 2.0 * ((numbers[:, None] >> np.arange(n)) & 1) - 1
-        return found
+        return np.where((numbers[:, None] >> np.arange(n)) & 1, 1.0, -1.0)
 
     energies = np.concatenate([model.energy(states(piece)) for piece in pieces])
     shift = (-beta * energies).max()
@@ -293,49 +269,3 @@ def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
         C += (s.T * w) @ s
     energy = float(p @ energies)
     return Exact(log_Z, energy, log_Z + beta * energy, m, C)
-
-
-@public
-def parameter_histograms(model: IsingModel, bins: int = 80) -> xarray.Dataset:
-    """Histogram fields and couplings by part: J within each part, and between parts as ``mixed``.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``fields`` (part, field), ``couplings`` (part, coupling), counts over centres of bins.
-    """
-    part = np.full(model.n_spins, "all") if model.part is None else model.part
-    names = [str(name) for name in dict.fromkeys(part.tolist())]
-    i, j = np.triu_indices(model.n_spins, 1)
-    upper = model.J[i, j]
-    h_edges, J_edges = (
-        np.histogram_bin_edges(values if values.size else [0.0], bins)
-        for values in (model.h, upper)
-    )
-    h = [np.histogram(model.h[part == name], h_edges)[0] for name in names]
-    groups = [(part[i] == name) & (part[j] == name) for name in names]
-    groups.append(part[i] != part[j])
-    J = [np.histogram(upper[group], J_edges)[0] for group in groups]
-    return xarray.Dataset(
-        {
-            "fields": (("part", "field"), np.array(h)),
-            "couplings": (("pair", "coupling"), np.array(J)),
-        },
-        {
-            "part": names,
-            "pair": [*names, "mixed"],
-            "field": (h_edges[1:] + h_edges[:-1]) / 2,
-            "coupling": (J_edges[1:] + J_edges[:-1]) / 2,
-        },
-    )
-
-
-__all__ = [
-    "Exact",
-    "IsingModel",
-    "as_model",
-    "check_target",
-    "enumerate_model",
-    "load_model",
-    "parameter_histograms",
-]

@@ -10,12 +10,12 @@ energy (Sokal's window, c = 5), and the effective sample size, draws over 1 + 2 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import dask
 import numpy as np
 import xarray
+from annotated_types import Ge
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, public
@@ -24,36 +24,37 @@ from lsg_ray.ising.chains import Chains, Layout, Method, Order, start_of_chains
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
 from lsg_ray.results.graph import compute, share
-from lsg_ray.statistics.triples import choose_triples
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.statistics.estimates import estimate, stderr
+from lsg_ray.statistics.triples import choose_triples, connected_third
+from lsg_ray.typing import Count, Floats, ModelLike, Natural, Progress, Seed, Several
 
 #: Chains have converged when no R̂ is above this.
 RHAT = 1.05
 #: Draws of a chain, at least: its halves are compared.
 FEWEST_DRAWS = 4
+Draws = Annotated[int, Ge(FEWEST_DRAWS)]
 
 
 @public
 def sample_model(
-    model: Any,
+    model: ModelLike,
     *,
-    chains: int = 1024,
-    burn_in: int = 200,
-    draws: int = 100,
-    thin: int = 5,
+    chains: Several = 1024,
+    burn_in: Natural = 200,
+    draws: Draws = 100,
+    thin: Count = 5,
     beta: float = 1.0,
     method: Method = "heat-bath",
     order: Order = "sequential",
     layout: Layout = "auto",
     start: ArrayLike | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     threads: int | None = None,
     triples: ArrayLike | None = None,
     references: ArrayLike | None = None,
-    keep: int = 0,
-    batches: int = 1,
+    keep: Natural = 0,
+    batches: Count = 1,
+    groups: bool = False,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Estimate m, C, the energy and triple moments of a model.
@@ -75,6 +76,8 @@ def sample_model(
     batches
         Cut the chains into so many tasks, under Dask's current scheduler: on a cluster.  Each has
         random numbers of its own, so a result depends on this number, not on where it runs.
+    groups
+        Whether to return averages of the groups of chains too, which are independent.
     progress
         Told ``(sweeps done, sweeps in all)``.
 
@@ -84,7 +87,8 @@ def sample_model(
         ``m`` (weight), ``C`` (weight, weight_), ``energy_mean`` with ``_stderr`` each; ``energy``
         (chain, draw); ``rhat`` (weight); with triples ``third`` and ``third_connected`` (triple)
         and their errors; with references ``overlap`` (reference), Σ σ*_i m_i/N, with its error, for
-        which the m_i are not independent; with `keep`, ``configurations`` (configuration, weight).
+        which the m_i are not independent; with `keep`, ``configurations`` (configuration, weight);
+        with `groups`, ``m_group`` and ``C_group`` (group, …).
         Attributes: ``converged``, ``rhat_max``, ``energy_rhat``, ``autocorrelation`` (τ in sweeps),
         ``effective_samples``, ``acceptance``, ``sweeps``.
 
@@ -98,50 +102,10 @@ def sample_model(
     2 N² flop for each sweep of a chain, and as much for each draw: about 45 million spins a second
     on one core at N = 675.
     """
-    return sample_in_groups(
-        model, chains=chains, burn_in=burn_in, draws=draws, thin=thin, beta=beta, method=method,
-        order=order, layout=layout, start=start, seed=seed, threads=threads, triples=triples,
-        references=references, keep=keep, batches=batches, progress=progress,
-    )[0]  # fmt: skip
-
-
-class GroupMeans(NamedTuple):
-    """m (groups, N) and C (groups, N, N) of groups of chains, which are independent."""
-
-    m: Floats
-    C: Floats
-
-
-def sample_in_groups(
-    model: Any,
-    *,
-    chains: int = 1024,
-    burn_in: int = 200,
-    draws: int = 100,
-    thin: int = 5,
-    beta: float = 1.0,
-    method: Method = "heat-bath",
-    order: Order = "sequential",
-    layout: Layout = "auto",
-    start: ArrayLike | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    triples: ArrayLike | None = None,
-    references: ArrayLike | None = None,
-    keep: int = 0,
-    batches: int = 1,
-    progress: Progress | None = None,
-) -> tuple[xarray.Dataset, GroupMeans]:
-    """Return what `sample_model` does, and the averages of its groups of chains."""
     ising = as_model(model)
-    if chains < 2 or draws < FEWEST_DRAWS or thin < 1 or burn_in < 0:
-        raise InputError(
-            f"chains {chains}, draws {draws}, thin {thin}, burn_in {burn_in} given; at least 2, "
-            f"{FEWEST_DRAWS}, 1 and 0"
-        )
-    if not 0 <= keep <= chains:
+    if keep > chains:
         raise InputError(f"keep {keep} given; from 0 to the number of chains, {chains}")
-    if not 1 <= batches <= chains // 2:
+    if batches > chains // 2:
         raise InputError(f"batches {batches} given; from 1 to half of the {chains} chains")
     chosen = choose_triples([] if triples is None else triples, ising.n_spins, 0)
     sigma = None if references is None else as_references(references, ising).sigma
@@ -156,18 +120,28 @@ def sample_in_groups(
     if batches == 1:
         parts = [run.batch(0, chains, first, threads, progress)]
     else:
-        leaf, given = dask.delayed(_batch, pure=False), share(run)
-        leaves = [leaf(given, b, sizes[b], starts[b]) for b in range(batches)]
+        leaf, given = dask.delayed(_Run.batch, pure=False), share(run)
+        leaves = [leaf(given, b, sizes[b], starts[b], 1, None) for b in range(batches)]
         parts = compute(leaves, progress)
-    sums = _joined(parts)
-    by_group = GroupMeans(
-        _group_means((sums.first + sums.last) / draws, sums.sizes),
-        sums.second / (sums.sizes * draws)[:, None, None],
-    )
-    found = _dataset(run, sums, keep)
+    sums = _all_of(parts)
+    found = _dataset(run, sums, keep, groups)
     if sigma is not None:
         found = found.assign(overlap_averages(sigma, (sums.first + sums.last).T / draws))
-    return found, by_group
+    return found
+
+
+class GroupMeans(NamedTuple):
+    """m (groups, N) and C (groups, N, N) of groups of chains, which are independent."""
+
+    m: Floats
+    C: Floats
+
+
+def sample_in_groups(model: ModelLike, **options: Any) -> tuple[xarray.Dataset, GroupMeans]:
+    """Return what `sample_model` does, and the averages of its groups of chains."""
+    found = sample_model(model, groups=True, **options)
+    means = GroupMeans(found["m_group"].values, found["C_group"].values)
+    return found.drop_vars(["m_group", "C_group"]), means
 
 
 class _Sums(NamedTuple):
@@ -204,13 +178,9 @@ class _Run(NamedTuple):
         return self.burn_in + self.draws * self.thin
 
     def batch(
-        self,
-        number: int,
-        chains: int,
-        start: NDArray[np.float32] | None,
-        threads: int | None,
-        progress: Progress | None,
-    ) -> _Sums:
+        self, number: int, chains: int, start: NDArray[np.float32] | None, threads: int | None,
+        progress: Progress | None
+    ) -> _Sums:  # fmt: skip
         state = Chains(
             self.model, chains, seed=self.seed, start=start, threads=threads, batch=number,
             **self.options,
@@ -236,30 +206,23 @@ class _Run(NamedTuple):
         return _Sums(first, last, second, sizes, energy, third, state.spins, state.acceptance)
 
 
-def _batch(run: _Run, number: int, chains: int, start: NDArray[np.float32] | None) -> _Sums:
-    return run.batch(number, chains, start, 1, None)
+def _all_of(parts: list[_Sums]) -> _Sums:
+    """Return what all batches have measured."""
+    moved = np.average([part.moved for part in parts], weights=[len(part.spins) for part in parts])
+    along = [1, 1, *[0] * 5]  # of means of halves, chains are the second axis
+    columns = list(zip(*parts, strict=True))[:-1]
+    arrays: list[Any] = [np.concatenate(*both) for both in zip(columns, along, strict=True)]
+    return _Sums._make([*arrays, float(moved)])
 
 
-def _joined(parts: list[_Sums]) -> _Sums:
-    first, last, second, sizes, energy, third, spins, moved = zip(*parts, strict=True)
-    return _Sums(
-        np.concatenate(first, axis=1),
-        np.concatenate(last, axis=1),
-        np.concatenate(second),
-        np.concatenate(sizes),
-        np.concatenate(energy),
-        np.concatenate(third),
-        np.concatenate(spins),
-        float(np.average(moved, weights=[len(some) for some in spins])),
-    )
-
-
-def _dataset(run: _Run, sums: _Sums, keep: int) -> xarray.Dataset:
+def _dataset(run: _Run, sums: _Sums, keep: int, groups: bool) -> xarray.Dataset:
     draws, energy = run.draws, sums.energy
     chains = len(energy)
     C = sums.second.sum(axis=0) / (chains * draws)
-    by_group = sums.second / (sums.sizes * draws)[:, None, None]
-    found = _averages((sums.first + sums.last) / draws, C, by_group, sums.sizes)
+    C_group = sums.second / (sums.sizes * draws)[:, None, None]
+    by_chain = (sums.first + sums.last) / draws
+    m_group = _group_means(by_chain, sums.sizes)
+    found = averages(by_chain, C, C_group, sums.sizes)
     rhat = split_rhat(sums.first / (draws // 2 + draws % 2), sums.last / (draws // 2), draws)
     tau = autocorrelation_time(energy)
     energy_rhat = series_rhat(energy)
@@ -268,18 +231,13 @@ def _dataset(run: _Run, sums: _Sums, keep: int) -> xarray.Dataset:
     found |= {
         "energy": (("chain", "draw"), energy, about),
         "energy_mean": ((), float(energy.mean()), about),
-        "energy_mean_stderr": ((), float(energy.mean(axis=1).std(ddof=1) / np.sqrt(chains)), about),
+        "energy_mean_stderr": ((), float(stderr(energy.mean(axis=1), 0)), about),
         "rhat": ("weight", rhat, {"long_name": "split R̂"}),
-        **_third_moments(
-            run.triples,
-            sums.third,
-            sums.sizes * draws,
-            found["m"][1],
-            C,
-            _group_means((sums.first + sums.last) / draws, sums.sizes),
-            by_group,
-        ),
+        **_third_moments(run.triples, sums, draws, found["m"][1], C, m_group, C_group),
     }
+    if groups:
+        found["m_group"] = (("group", "weight"), m_group)
+        found["C_group"] = (("group", "weight", "weight_"), C_group)
     if keep:
         found["configurations"] = (("configuration", "weight"), sums.spins[:keep])
     return xarray.Dataset(
@@ -302,24 +260,17 @@ def _tell(progress: Progress | None, done: int, total: int) -> None:
         progress(done, total)
 
 
-def _averages(
+def averages(
     by_chain: Floats, C: Floats, by_group: Floats, sizes: NDArray[np.int64]
 ) -> dict[str, Any]:
-    m = by_chain.mean(axis=1)
-    m_error = by_chain.std(axis=1, ddof=1) / np.sqrt(by_chain.shape[1])
-    groups = len(by_group)
-    share = sizes / sizes.sum()
-    C_error = (
-        np.sqrt(np.einsum("g,gij->ij", share, (by_group - C) ** 2) / (groups - 1))
-        if groups > 1
-        else np.full(C.shape, np.nan)
-    )
-    one = {"units": "1"}
+    """Return m and C with errors: of means (N, chains), and of C (groups, N, N) by group."""
+    groups, share = len(by_group), sizes / sizes.sum()
+    C_error = np.full(C.shape, np.nan)
+    if groups > 1:
+        C_error = np.sqrt(np.einsum("g,gij->ij", share, (by_group - C) ** 2) / (groups - 1))
     return {
-        "m": ("weight", m, {"long_name": "magnetization", **one}),
-        "m_stderr": ("weight", m_error, one),
-        "C": (("weight", "weight_"), C, {"long_name": "correlation", **one}),
-        "C_stderr": (("weight", "weight_"), C_error, one),
+        **estimate("m", by_chain.mean(axis=1), stderr(by_chain, 1), "magnetization"),
+        **estimate("C", C, C_error, "correlation"),
     }
 
 
@@ -334,12 +285,8 @@ def overlap_averages(references: ArrayLike, means: Floats) -> dict[str, Any]:
     """
     sigma = as_numbers(references, "references")
     overlap = means @ sigma.T / sigma.shape[1]
-    error = overlap.std(axis=0, ddof=1) / np.sqrt(len(means))
-    one = {"units": "1"}
-    return {
-        "overlap": ("reference", overlap.mean(axis=0), one),
-        "overlap_stderr": ("reference", error, one),
-    }
+    mean, error = overlap.mean(axis=0), stderr(overlap, 0)
+    return estimate("overlap", mean, error, "overlap", ("reference",))
 
 
 def split_rhat(first: Floats, last: Floats, draws: int) -> Floats:
@@ -393,8 +340,7 @@ def autocorrelation_time(series: ArrayLike, window: float = 5.0) -> float:
 def _group_means(by_chain: Floats, sizes: NDArray[np.int64]) -> Floats:
     """Return m of each group of chains, (groups, N)."""
     starts = np.r_[0, np.cumsum(sizes)[:-1]]
-    found: Floats = np.add.reduceat(by_chain, starts, axis=1).T / sizes[:, None]
-    return found
+    return np.add.reduceat(by_chain, starts, axis=1).T / sizes[:, None]
 
 
 def _third(spins: NDArray[np.float32], triples: NDArray[np.int64]) -> Floats:
@@ -402,35 +348,25 @@ def _third(spins: NDArray[np.float32], triples: NDArray[np.int64]) -> Floats:
     if not len(triples):
         return np.zeros(0)
     i, j, k = triples.T
-    found: Floats = np.einsum("tc,tc,tc->t", spins[i], spins[j], spins[k])
-    return found
+    return np.einsum("tc,tc,tc->t", spins[i], spins[j], spins[k])
 
 
 def _third_moments(
-    triples: NDArray[np.int64],
-    sums: Floats,
-    counts: NDArray[np.int64],
-    m: Floats,
-    C: Floats,
-    m_by_group: Floats,
-    C_by_group: Floats,
-) -> dict[str, Any]:
+    triples: NDArray[np.int64], sums: _Sums, draws: int, m: Floats, C: Floats, m_group: Floats,
+    C_group: Floats
+) -> dict[str, Any]:  # fmt: skip
     if not len(triples):
         return {}
-    i, j, k = triples.T
-    raw = sums.sum(axis=0) / counts.sum()
-    connected = raw - m[i] * C[j, k] - m[j] * C[i, k] - m[k] * C[i, j] + 2 * m[i] * m[j] * m[k]
-    by_group = sums / counts[:, None]
+    counts = sums.sizes * draws
+    raw = sums.third.sum(axis=0) / counts.sum()
+    by_group = sums.third / counts[:, None]
     root = np.sqrt(max(len(counts) - 1, 1))
-    error = (by_group - raw).std(axis=0) / root
+    connected = connected_third(triples, raw, m, C)
     # Of each group with its own m and C, less a bias that all groups share.
-    a, b, c = m_by_group[:, i], m_by_group[:, j], m_by_group[:, k]
-    ab, ac, bc = C_by_group[:, i, j], C_by_group[:, i, k], C_by_group[:, j, k]
-    own = by_group - a * bc - b * ac - c * ab + 2 * a * b * c
-    one = {"units": "1"}
-    found = {
-        "third": raw, "third_stderr": error,
-        "third_connected": connected, "third_connected_stderr": own.std(axis=0) / root,
-    }  # fmt: skip
-    places = {name: triples[:, n] for n, name in enumerate("ijk")}
-    return {name: ("triple", values, one) for name, values in {**found, **places}.items()}
+    own = connected_third(triples, by_group, m_group, C_group)
+    name, dims = "third_connected", ("triple",)
+    return {
+        **estimate("third", raw, (by_group - raw).std(axis=0) / root, "third moment", dims),
+        **estimate(name, connected, own.std(axis=0) / root, "connected third moment", dims),
+        **{at: ("triple", triples[:, n], {"units": "1"}) for n, at in enumerate("ijk")},
+    }

@@ -16,37 +16,48 @@ are never restarted follow the model as it is learnt (T. Tieleman, ICML 2008) an
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lsg_ray.errors import InputError
+from lsg_ray.arrays import public
 from lsg_ray.ising.chains import Chains
-from lsg_ray.ising.fitted import Fitted, Progress, check_penalty, deviation
+from lsg_ray.ising.fitted import Fitted, check_penalty, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
+from lsg_ray.typing import Count, Floats, Positive, Progress, Several
 
-Floats = NDArray[np.float64]
 
-#: How much larger than its noise the gradient that is left may be.
-NOISE = 3.0
-#: How large both may be: this share of the deviation of independent weights, or this deviation,
-#: that of a million configurations; or else as large as the sampling error of the data.
-SHARE, PRECISE = 0.1, 1e-3
-#: A fit ends early when its deviation is this share of the sampling error of the data: what follows
-#: would fit the noise, and where there are fewer configurations than weights, without end.
-NEGLIGIBLE = 0.3
-#: Least variance that a gradient is divided by.
-LEAST_VARIANCE = 0.1
-#: Rate times the curvature of the stiffest mode of the fields; 2 would be the edge of stability.
-STABLE = 1.0
-#: Steps after which the deviation is looked at: it has grown by the factor `WORSE`, or it has not.
-PATIENCE, WORSE = 10, 1.5
-#: Averaged steps whose mean is taken as one draw: neighbours are correlated.
-BATCH = 25
-#: Steps whose averages are compared with the data, on the way.
-BLOCK = 50
+@dataclass(frozen=True)
+class PersistentConfig:
+    """When a fit has come to its end, and what its steps are made of."""
+
+    #: How much larger than its noise the gradient that is left may be.
+    noise: float = 3.0
+    #: How large both may be: this share of the deviation of independent weights, or this deviation,
+    #: that of a million configurations; or else as large as the sampling error of the data.
+    share: float = 0.1
+    precise: float = 1e-3
+    #: A fit ends early when its deviation is this share of the sampling error of the data: what
+    #: follows would fit the noise, and where there are fewer configurations than weights, without
+    #: end.
+    negligible: float = 0.3
+    #: Least variance that a gradient is divided by.
+    least_variance: float = 0.1
+    #: Rate times the curvature of the stiffest mode of the fields; 2 would be the edge of
+    #: stability.
+    stable: float = 1.0
+    #: Steps after which the deviation is looked at: it has grown by this factor, or it has not.
+    looks_every: int = 10
+    worse: float = 1.5
+    #: Averaged steps whose mean is taken as one draw: neighbours are correlated.
+    batch: int = 25
+    #: Steps whose averages are compared with the data, on the way.
+    block: int = 50
+
+
+CONFIG = PersistentConfig()
 
 
 class Schedule(NamedTuple):
@@ -60,18 +71,19 @@ class Schedule(NamedTuple):
         return self.first * (self.last / self.first) ** min(1.0, 2 * share)
 
 
+@public
 def fit_pcd(
     target: Target,
     *,
-    seconds: float | None = None,
+    seconds: Positive | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
-    chains: int = 1024,
-    steps: int | None = None,
-    sweeps: int = 2,
-    rate: float | None = None,
-    final_rate: float | None = None,
+    chains: Several = 1024,
+    steps: Count | None = None,
+    sweeps: Count = 2,
+    rate: Positive | None = None,
+    final_rate: Positive | None = None,
     l2: float = 0.0,
 ) -> Fitted:
     """Climb the likelihood with persistent chains, then average the iterates.
@@ -90,20 +102,20 @@ def fit_pcd(
         Sweeps of the chains a step.
     rate, final_rate
         Step size at the start: by default the least of ½, of chains/(15 N), which keeps the field
-        that the noise of J exerts on a weight below about 0.2, and of `STABLE`/λ, λ the largest
-        eigenvalue of the correlation matrix.  It falls geometrically to the last, a tenth of it,
-        over the first half of the steps.
+        that the noise of J exerts on a weight below about 0.2, and of 1/λ, λ the largest eigenvalue
+        of the correlation matrix.  It falls geometrically to the last, a tenth of it, over the
+        first half of the steps.
     l2
         Penalty ½ l2 Σ_{i<j} J_ij².
 
     Returns
     -------
     Fitted
-        Converged if the deviation that is left is at most `NOISE` times its noise, which the
-        scatter of the steps tells, or below the sampling error of the data; and if it and its noise
-        are below this error, `SHARE` of the deviation of independent weights, or `PRECISE`.  The
-        noise, as a deviation, is ``noise_method`` among its `extra`, None of too few steps, and
-        ``reason`` says what is missing.
+        Converged if the deviation that is left is at most three times its noise, which the scatter
+        of the steps tells, or below the sampling error of the data; and if it and its noise are
+        below this error, a tenth of the deviation of independent weights, or 10⁻³.  The noise, as a
+        deviation, is ``noise_method`` among its `extra`, None of too few steps, and ``reason`` says
+        what is missing.
 
     Notes
     -----
@@ -112,86 +124,102 @@ def fit_pcd(
     """
     check_penalty(l2)
     n = len(target.m)
-    if steps is None:
-        steps = min(max(1200, 240_000 // n), 10_000)
-    if chains < 2 or steps < 1 or sweeps < 1:
-        raise InputError(f"chains {chains}, steps {steps}, sweeps {sweeps} given; 2, 1, 1 at least")
-    for name, value in (("seconds", seconds), ("rate", rate), ("final_rate", final_rate)):
-        if value is not None and not 0 < value < np.inf:
-            raise InputError(f"{name} {value} given; it must be positive")
+    steps = steps or min(max(1200, 240_000 // n), 10_000)
     metric = _Metric(target)
-    if rate is None:
-        rate = min(0.5, chains / (15 * n), metric.rate)
-    schedule = Schedule(rate, rate / 10 if final_rate is None else final_rate)
-    m_data = target.m
-    now = _State(np.zeros((n, n)), np.arctanh(m_data))
-    state = Chains(IsingModel(now.J, now.h), chains, seed=seed, threads=threads)
+    rate = rate or min(0.5, chains / (15 * n), metric.rate)
+    schedule = Schedule(rate, final_rate or rate / 10)
+    start = _State(np.zeros((n, n)), np.arctanh(target.m))
+    state = Chains(IsingModel(start.J, start.h), chains, seed=seed, threads=threads)
     state.sweep(5)
-    guard, window, block = _Guard(now, state), _Window(n), _Window(n)
-    best: tuple[_Residual, tuple[Floats, Floats]] | None = None
-    averaging = False
-    data_noise = _sampling_error(target)
-    alone = deviation(m_data, np.outer(m_data, m_data), target)[0]
-    precise = max(data_noise, SHARE * alone, PRECISE)
-    enough = NEGLIGIBLE * data_noise
+    learner = _Learner(target, metric, start, state, l2)
     history: dict[str, list[float]] = {name: [] for name in ("step", "delta", "rate")}
-    began, share, step = time.perf_counter(), 0.0, 0
-    while share < 1:
+    began, share, step, done = time.perf_counter(), 0.0, 0, False
+    while share < 1 and not done:
         elapsed = 0.0 if seconds is None else (time.perf_counter() - began) / seconds
         share = max((step + 1) / steps, elapsed)
-        averaging = averaging or share >= 0.5
-        eta = guard.factor * schedule.at(0.5 if averaging else share)
-        state.use_arrays(now.J.astype(np.float32), now.h.astype(np.float32))
-        state.sweep(sweeps)
-        m = np.concatenate(state.by_spin(), axis=1).mean(axis=1, dtype=np.float64)
-        C = state.product().astype(np.float64)
-        C /= chains
-        delta = deviation(m, C, target)[0]
-        if guard.is_well(now, state, delta):
-            block.add(now, m, C)
-            if averaging:
-                window.add(now, m, C)
-            _step(now, m, C, target, eta, l2, metric)
-        else:
-            now, window, block = guard.back(state), _Window(n), _Window(n)
+        delta, eta = learner.step(schedule, share, sweeps)
         if step % 10 == 0:
             for name, value in (("step", step), ("delta", delta), ("rate", eta)):
                 history[name].append(value)
         step += 1
         if progress is not None:
             progress(round(1000 * min(share, 1.0)), 1000)
-        if block.count == BLOCK:
-            found = block.residual(target, l2)
-            if best is None or found.left < best[0].left:
-                best = found, block.parameters()
-            block = _Window(n)
-            long_enough = averaging and window.count >= 2 * BLOCK
-            if long_enough and window.residual(target, l2).left <= enough:
-                break
-            averaging = averaging or found.left <= enough
-    if window.count:
-        found = window.residual(target, l2)
-        if best is None or found.left <= WORSE * best[0].left:
-            reason = found.missing(data_noise, precise)
-            return _fitted(window.parameters(), found.own, found.noise, reason, step, history)
-    if best is None:  # fewer steps than a block, and the last of them went back
-        own = deviation(m, C, target)
-        return _fitted(guard.kept[0], own, None, "too few steps", step, history)
-    found = best[0]
-    reason = found.missing(data_noise, precise) if found.left <= enough else "later steps diverged"
-    return _fitted(best[1], found.own, found.noise, reason, step, history)
-
-
-def _fitted(
-    parameters: tuple[Floats, Floats],
-    own: tuple[float, float, float],
-    noise: tuple[float, float, float] | None,
-    reason: str,
-    step: int,
-    history: dict[str, list[float]],
-) -> Fitted:
+        done = learner.ends()
+    parameters, own, noise, reason = learner.result()
     extra = {"noise_method": noise, **({"reason": reason} if reason else {})}
     return Fitted(*parameters, not reason, step, own, history, extra)
+
+
+Parameters = tuple[Floats, Floats]
+Deviation = tuple[float, float, float]
+
+
+class _Learner:
+    """A model as it is learnt, its chains, and averages of the last steps."""
+
+    def __init__(
+        self, target: Target, metric: _Metric, start: _State, chains: Chains, l2: float
+    ) -> None:
+        self.target, self.metric, self.l2, self.chains = target, metric, l2, chains
+        n, m = len(target.m), target.m
+        self.now, self.guard = start, _Guard(start, chains)
+        self.window, self.block = _Window(n), _Window(n)
+        self.best: tuple[_Residual, Parameters] | None = None
+        self.averaging = False
+        self.data_noise = _sampling_error(target)
+        alone = deviation(m, np.outer(m, m), target)[0]
+        self.precise = max(self.data_noise, CONFIG.share * alone, CONFIG.precise)
+        self.enough = CONFIG.negligible * self.data_noise
+
+    def step(self, schedule: Schedule, share: float, sweeps: int) -> tuple[float, float]:
+        """Move the chains, then the parameters; return the deviation and the step size."""
+        self.averaging = self.averaging or share >= 0.5
+        eta = self.guard.factor * schedule.at(0.5 if self.averaging else share)
+        now, chains = self.now, self.chains
+        chains.use_arrays(now.J.astype(np.float32), now.h.astype(np.float32))
+        chains.sweep(sweeps)
+        m = np.concatenate(chains.by_spin(), axis=1).mean(axis=1, dtype=np.float64)
+        C = chains.product().astype(np.float64)
+        C /= chains.n_chains
+        self.own = deviation(m, C, self.target)
+        if self.guard.is_well(now, chains, self.own[0]):
+            self.block.add(now, m, C)
+            if self.averaging:
+                self.window.add(now, m, C)
+            _step(now, m, C, self.target, eta, self.l2, self.metric)
+        else:
+            self.now = self.guard.back(chains)
+            self.window, self.block = _Window(len(m)), _Window(len(m))
+        return self.own[0], eta
+
+    def ends(self) -> bool:
+        """Compare the averages of a whole block with the data; return whether that is enough."""
+        if self.block.count < CONFIG.block:
+            return False
+        found = self.block.residual(self.target, self.l2)
+        if self.best is None or found.left < self.best[0].left:
+            self.best = found, self.block.parameters()
+        self.block = _Window(len(self.target.m))
+        long_enough = self.averaging and self.window.count >= 2 * CONFIG.block
+        if long_enough and self.window.residual(self.target, self.l2).left <= self.enough:
+            return True
+        self.averaging = self.averaging or found.left <= self.enough
+        return False
+
+    def result(self) -> tuple[Parameters, Deviation, Deviation | None, str]:
+        """Return the parameters, their deviation and its noise, and why that is no end, if so."""
+        best = self.best
+        if self.window.count:
+            found = self.window.residual(self.target, self.l2)
+            if best is None or found.left <= CONFIG.worse * best[0].left:
+                reason = found.missing(self.data_noise, self.precise)
+                return self.window.parameters(), found.own, found.noise, reason
+        if best is None:  # fewer steps than a block, and the last of them went back
+            return self.guard.kept[0], self.own, None, "too few steps"
+        found, reason = best[0], "later steps diverged"
+        if found.left <= self.enough:
+            reason = found.missing(self.data_noise, self.precise)
+        return best[1], found.own, found.noise, reason
 
 
 class _State(NamedTuple):
@@ -213,12 +241,13 @@ class _Metric:
     """
 
     def __init__(self, target: Target) -> None:
-        m, v = target.m, np.maximum(1 - target.m**2, LEAST_VARIANCE)
+        m, v = target.m, np.maximum(1 - target.m**2, CONFIG.least_variance)
         outer, deviations = np.outer(m, m), np.sqrt(v)
         c = target.C - outer
         pairs = np.outer(v, v) + 4 * outer * c - c * c
-        self.h, self.J = 1 / v, 1 / np.maximum(pairs, LEAST_VARIANCE**2)
-        self.rate = STABLE / float(np.linalg.eigvalsh(c / np.outer(deviations, deviations))[-1])
+        self.h, self.J = 1 / v, 1 / np.maximum(pairs, CONFIG.least_variance**2)
+        stiffest = np.linalg.eigvalsh(c / np.outer(deviations, deviations))[-1]
+        self.rate = CONFIG.stable / float(stiffest)
 
 
 def _step(
@@ -239,7 +268,7 @@ def _step(
 
 
 class _Guard:
-    """Looks at the deviation every `PATIENCE` steps; after a bad turn, leads back and slows down.
+    """Looks at the deviation every few steps; after a bad turn, leads back and slows down.
 
     The chains go back with the parameters: once they are ordered, they would stay so.
     """
@@ -252,13 +281,13 @@ class _Guard:
 
     def is_well(self, now: _State, chains: Chains, delta: float) -> bool:
         self.recent.append(delta)
-        if len(self.recent) < PATIENCE:
+        if len(self.recent) < CONFIG.looks_every:
             return True
         mean = float(np.mean(self.recent))
         self.recent = []
         if mean <= self.best:  # it was good on average, but may have ended badly
             self.best, self.kept = mean, self.before
-        elif not mean < WORSE * max(self.best, 2 * self.noise):
+        elif not mean < CONFIG.worse * max(self.best, 2 * self.noise):
             return False
         self.before = (now.copy(), chains.spins)
         return True
@@ -287,7 +316,7 @@ class _Residual(NamedTuple):
         if self.noise is None:
             return "too few steps to tell the noise"
         noise = self.noise[0]
-        if self.left > max(NOISE * noise, data_noise):
+        if self.left > max(CONFIG.noise * noise, data_noise):
             return f"a deviation of {self.left:.2g} is left, of which {noise:.2g} is noise"
         if noise > precise:
             return f"the noise of the chains, {noise:.2g}, is above {precise:.2g}"
@@ -321,9 +350,9 @@ class _Window:
         self.C += C
         self.batch += C
         self.batch_m += m
-        if self.count % BATCH == 0:
+        if self.count % CONFIG.batch == 0:
             for batch, squares in ((self.batch, self.squares), (self.batch_m, self.squares_m)):
-                batch /= BATCH
+                batch /= CONFIG.batch
                 squares += batch**2
                 batch[...] = 0
 
@@ -335,7 +364,7 @@ class _Window:
         m, C = self.m / self.count, self.C / self.count
         own = deviation(m, C.copy(), target)
         left = deviation(m, C + l2 * self.J / self.count, target)[0] if l2 else own[0]
-        batches, n = self.count // BATCH, len(m)
+        batches, n = self.count // CONFIG.batch, len(m)
         if batches < 2:
             return _Residual(own, left, None)
         # Squared errors of the averages; the diagonal of C does not scatter.

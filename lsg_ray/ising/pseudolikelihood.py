@@ -11,20 +11,18 @@ chosen by the pseudolikelihood of configurations that are held out; couplings ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lsg_ray.arrays import as_numbers, brief
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Fitted, Progress
+from lsg_ray.ising.fitted import Fitted
 from lsg_ray.ising.regression import HELD_OUT, Rows, fit_rows, sum_all
 from lsg_ray.ising.targets import Target
 from lsg_ray.statistics.configurations import Configurations
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Progress
 
 #: Share of the couplings that are left that a step of decimation removes; steps that it goes on for
 #: after its criterion has begun to fall.
@@ -33,6 +31,7 @@ REMOVED, FALLING = 0.05, 5
 PATH_LENGTH, PATH_END = 13, 1e-3
 
 
+@public
 def fit_plm(
     target: Target,
     *,
@@ -82,38 +81,35 @@ def fit_plm(
     -----
     A pass costs 4 M N² flop; about a dozen passes reach 10⁻⁴.
     """
-    if decimate not in (None, "coupling", "free-energy"):
-        raise InputError(f"decimate {decimate!r} given; coupling or free-energy")
     source.require(2, "pseudolikelihoods")
     history: dict[str, list[float]] = {"step": [], "kkt": [], "objective": [], "l1": []}
+
+    def fit(penalty: float, **options: Any) -> Rows:
+        rows = fit_rows(
+            source, target, l1=penalty, l2=l2, tolerance=tolerance, max_passes=max_passes,
+            threads=threads, progress=progress, **options,
+        )  # fmt: skip
+        passes = len(rows.history["kkt"])
+        history["step"] += map(float, range(len(history["step"]), len(history["step"]) + passes))
+        history["l1"] += [float(penalty)] * passes
+        for name, values in rows.history.items():
+            history[name] += values
+        return rows
+
     extra: dict[str, Any] = {"configurations": source.n_rows}
-    options: dict[str, Any] = {
-        "l2": l2,
-        "tolerance": tolerance,
-        "max_passes": max_passes,
-        "threads": threads,
-    }
     path = _path(l1, target)
-    chosen = path[0]
-    start: Rows | None = None
+    chosen, start = path[0], None
     if len(path) > 1:
-        chosen, start, extra["held_out"] = _choose(source, target, path, history, options, progress)
-    rows = fit_rows(source, target, l1=chosen, start=start, progress=progress, **options)
-    _note(history, rows, chosen)
+        chosen, start, extra["held_out"] = _choose(source, path, fit)
+    rows = fit(chosen, start=start)
     if decimate is not None:
-        rows, extra["decimated"] = _decimate(
-            source, target, rows, decimate, chosen, history, options, progress
-        )
+        rows, extra["decimated"] = _decimate(target, rows, decimate, chosen, fit)
     J = (rows.J + rows.J.T) / 2
-    upper = J[np.triu_indices(len(J), 1)]
     extra |= {
-        "kkt": rows.kkt,
-        "l1": chosen,
-        "l2": l2,
-        "sparsity": float(np.mean(upper == 0)),
+        "kkt": rows.kkt, "l1": chosen, "l2": l2, "sparsity": _sparsity(rows.J),
         "asymmetry": float(np.sqrt(np.mean((rows.J - rows.J.T) ** 2))),
         "pseudolikelihood": -float(rows.loss.sum()),
-    }
+    }  # fmt: skip
     # The mean field of each weight stays what its own regression found, though J has changed.
     h = rows.h + ((rows.J - J) * target.m).sum(axis=1)
     return Fitted(J, h, rows.converged, len(history["step"]), None, history, extra)
@@ -135,31 +131,15 @@ def _path(l1: Any, target: Target) -> list[float]:
     return sorted(path.tolist(), reverse=True)
 
 
-def _note(history: dict[str, list[float]], rows: Rows, l1: float) -> None:
-    for kkt, objective in zip(rows.history["kkt"], rows.history["objective"], strict=True):
-        for name, value in (
-            ("step", len(history["step"])), ("kkt", kkt), ("objective", objective), ("l1", l1),
-        ):  # fmt: skip
-            history[name].append(float(value))
-
-
 def _choose(
-    source: Configurations,
-    target: Target,
-    path: list[float],
-    history: dict[str, list[float]],
-    options: dict[str, Any],
-    progress: Progress | None,
+    source: Configurations, path: list[float], fit: Callable[..., Rows]
 ) -> tuple[float, Rows, dict[str, list[float]]]:
     """Return the λ with the best held-out pseudolikelihood, its rows, and the curve."""
     source.require(2 * HELD_OUT, "held-out pseudolikelihoods")
     found: list[tuple[float, float, Rows]] = []
     rows: Rows | None = None
     for value in path:
-        rows = fit_rows(
-            source, target, l1=value, start=rows, held_out=True, progress=progress, **options
-        )
-        _note(history, rows, value)
+        rows = fit(value, start=rows, held_out=True)
         sums = sum_all(source, rows.J, rows.h, "held")
         found.append((float(sums.loss.sum() / sums.rows), value, rows))
     _, chosen, best = min(found, key=lambda entry: entry[0])
@@ -178,14 +158,7 @@ def _sparsity(J: Floats) -> float:
 
 
 def _decimate(
-    source: Configurations,
-    target: Target,
-    rows: Rows,
-    by: str,
-    l1: float,
-    history: dict[str, list[float]],
-    options: dict[str, Any],
-    progress: Progress | None,
+    target: Target, rows: Rows, by: str, l1: float, fit: Callable[..., Rows]
 ) -> tuple[Rows, dict[str, list[float]]]:
     """Remove couplings until none is left; return the rows with the best tilted likelihood."""
     n = len(rows.h)
@@ -205,10 +178,7 @@ def _decimate(
         gone = np.argsort(worth)[: max(1, int(REMOVED * left))]
         allowed[upper[0][gone], upper[1][gone]] = False
         allowed[upper[1][gone], upper[0][gone]] = False
-        rows = fit_rows(
-            source, target, l1=l1, start=rows, allowed=allowed, progress=progress, **options
-        )
-        _note(history, rows, l1)
+        rows = fit(l1, start=rows, allowed=allowed)
         share_left = allowed[upper].sum() / total
         tilted = float(-rows.loss.sum() - share_left * full - (1 - share_left) * empty)
         curve["couplings"].append(float(allowed[upper].sum()))

@@ -6,7 +6,6 @@ Of low, medium and high energy under the model, from a store; or given as they a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +19,10 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import as_sample
 from lsg_ray.places import ending, expanded, member_of
-from lsg_ray.results.graph import compute, share, tree_reduce
+from lsg_ray.results.foreign import reading
+from lsg_ray.results.graph import compute
 from lsg_ray.results.opening import attributes_of, open_archive, open_array, open_result
+from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.results.saving import REFERENCES, names_of, save_result
 from lsg_ray.statistics.configurations import (
     Columns,
@@ -30,9 +31,7 @@ from lsg_ray.statistics.configurations import (
     is_array_file,
     ranges,
 )
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import Floats, Progress
 
 #: Configurations of a task, and of a product.
 TASK_ROWS, ROWS = 2**15, 2**12
@@ -55,6 +54,11 @@ class References(NamedTuple):
     group: NDArray[np.str_] | None
     networks: NDArray[np.int8] | None
     source: str
+
+    def coordinates(self) -> dict[str, Any]:
+        """Return coordinates along ``reference``: their numbers, and groups where there are any."""
+        groups = {} if self.group is None else {"group": ("reference", self.group)}
+        return {"reference": np.arange(len(self.sigma)), **groups}
 
 
 def as_references(given: Any, model: IsingModel, count: int | None = None) -> References:
@@ -152,40 +156,33 @@ def _from_dataset(
 
 def _from_file(path: str, model: IsingModel, count: int | None) -> References:
     source = Path(path).name
-    try:
+    remedy = "name a store, a Zarr of `lsg check --references`, or an .npz with sigma (R, N)"
+    with reading(path, "cannot be read as references", remedy, source):
         if not is_array_file(path):
             with open_result(path) as found:
                 return _from_dataset(found.load(), model, count, source)
-        file, array = member_of(path)
-        if ending(file) == ".npy":
-            return _made(open_array(file), None, model, count, source)
-        with open_archive(file) as arrays:
-            if array is not None:
-                chosen = chosen_array(arrays, file, array)
-                return _made(arrays[chosen], None, model, count, source)
-            if "sigma" in arrays:
-                group = arrays["group"].astype(str) if "group" in arrays else None
-                return _made(arrays["sigma"], group, model, count, source)
-            named = [name for name in GROUPS if f"sigma_{name}" in arrays]
-            if not named:
-                raise InputError(
-                    f"holds {', '.join(arrays)}; an array sigma (R, N) is needed: "
-                    f"write {path}:NAME of another"
-                )
-            some = [np.atleast_2d(arrays[f"sigma_{name}"]) for name in named]
-            group = np.repeat(named, [len(rows) for rows in some])
-            return _made(np.concatenate(some), group, model, count, source)
-    except InputError as error:
-        told = str(error)
-        raise InputError(told if told.startswith((source, path)) else f"{path}: {told}") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # a foreign or damaged file fails in a dozen ways
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InputError(
-            f"{path}: cannot be read as references ({reason}); name a store, a Zarr of "
-            "`lsg check --references`, or an .npz with sigma (R, N)"
-        ) from None
+        sigma, group = _held(path)
+        return _made(sigma, group, model, count, source)
+
+
+def _held(path: str) -> tuple[NDArray[Any], NDArray[np.str_] | None]:
+    """Return references of an array file, and their groups where it names them."""
+    file, array = member_of(path)
+    if ending(file) == ".npy":
+        return open_array(file), None
+    with open_archive(file) as arrays:
+        if array is not None:
+            return arrays[chosen_array(arrays, file, array)], None
+        if "sigma" in arrays:
+            return arrays["sigma"], arrays["group"].astype(str) if "group" in arrays else None
+        named = [name for name in GROUPS if f"sigma_{name}" in arrays]
+        if not named:
+            raise InputError(
+                f"holds {', '.join(arrays)}; an array sigma (R, N) is needed: "
+                f"write {path}:NAME of another"
+            )
+        some = [np.atleast_2d(arrays[f"sigma_{name}"]) for name in named]
+        return np.concatenate(some), np.repeat(named, [len(rows) for rows in some])
 
 
 def _from_store(source: Configurations, model: IsingModel, count: int | None) -> References:
@@ -215,20 +212,12 @@ def _energies(model: IsingModel, source: Configurations, start: int, stop: int) 
     return Energies(np.concatenate(rows), accuracy)
 
 
-def _joined(parts: list[Energies]) -> Energies:
-    return Energies(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
 def stream_energies(
     model: IsingModel, source: Configurations, progress: Progress | None = None
 ) -> Energies:
     """Return energies under the model and accuracies of all configurations, block by block."""
-    import dask
-
-    leaf, given = dask.delayed(_energies, pure=False), (share(model), share(source))
     cuts = ranges(source.n_rows, TASK_ROWS, source.grain)
-    found: Energies = compute(tree_reduce([leaf(*given, *cut) for cut in cuts], _joined), progress)
-    return found
+    return compute(reduce_tasks(_energies, (model, source), cuts, joined), progress)
 
 
 def _by_energy(energy: Floats, count: int) -> tuple[NDArray[np.int64], NDArray[np.str_]]:

@@ -11,28 +11,41 @@ back, and its scale grows, at most to 1.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Progress
+from lsg_ray.arrays import public
 from lsg_ray.ising.targets import Target
-from lsg_ray.results.graph import compute, share, tree_reduce
+from lsg_ray.results.graph import compute
+from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
+from lsg_ray.typing import Count, Floats, NonNegative, Positive, Progress
 
-Floats = NDArray[np.float64]
-
-#: Rows that are multiplied at a time, and rows of a task, at most.
-ROWS, TASK_ROWS = 2048, 2**16
 #: One configuration in so many is held out, where a penalty is chosen.
 HELD_OUT = 10
-#: Coordinate descent: sweeps of a row, and the accuracy of a model's minimum relative to that of
-#: the whole.
-SWEEPS, INNER = 200, 0.05
-#: Least curvature that is believed; relative changes of an objective that float32 does not tell.
-LEAST_SEEN, ROUNDING = 0.02, 1e-5
+
+
+@dataclass(frozen=True)
+class RegressionConfig:
+    """How rows are cut, and how exactly their models are minimised."""
+
+    #: Rows that are multiplied at a time, and rows of a task, at most.
+    rows: int = 2048
+    task_rows: int = 2**16
+    #: Coordinate descent: sweeps of a row, and the accuracy of a model's minimum relative to that
+    #: of the whole.
+    sweeps: int = 200
+    inner: float = 0.05
+    #: Least curvature that is believed; relative changes of an objective that float32 does not
+    #: tell.
+    least_seen: float = 0.02
+    rounding: float = 1e-5
+
+
+CONFIG = RegressionConfig()
 
 
 class Rows(NamedTuple):
@@ -65,17 +78,18 @@ class Sums(NamedTuple):
     products: Floats
 
 
+@public
 def fit_rows(
     source: Configurations,
     target: Target,
     *,
-    l1: float = 0.01,
-    l2: float = 0.0,
+    l1: NonNegative = 0.01,
+    l2: NonNegative = 0.0,
     start: Rows | None = None,
     allowed: NDArray[np.bool_] | None = None,
     held_out: bool = False,
-    tolerance: float = 5e-5,
-    max_passes: int = 200,
+    tolerance: Positive = 5e-5,
+    max_passes: Count = 200,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Rows:
@@ -98,18 +112,12 @@ def fit_rows(
         A penalty is negative.
     """
     n, m = len(target.m), target.m
-    if not (l1 >= 0 and l2 >= 0 and np.isfinite(l1 + l2)):
-        raise InputError(f"l1 {l1}, l2 {l2} given; penalties are finite and not negative")
-    if max_passes < 1 or not tolerance > 0:
-        raise InputError(
-            f"max_passes {max_passes}, tolerance {tolerance} given; 1 at least, and > 0"
-        )
     may = ~np.eye(n, dtype=bool) if allowed is None else allowed & ~np.eye(n, dtype=bool)
     if start is None:
         J, h = np.zeros((n, n)), np.arctanh(m)
     else:
         J, h = np.where(may, start.J, 0.0), start.h.copy()
-    keep = "others" if held_out else "all"
+    keep, penalty, config = "others" if held_out else "all", _Penalty(l1, l2, may), CONFIG
     history: dict[str, list[float]] = {"kkt": [], "objective": []}
     last: tuple[Floats, ...] | None = None
     scale = np.ones(n)
@@ -126,15 +134,17 @@ def fit_rows(
             # Rows that have grown (or, as far as float32 tells, only their violation has) go back
             # and take shorter steps from there; with a scale of 1 none grows.
             change = (objective - last[2]) / np.abs(last[2])
-            by_row = _violation(J, gradient, slope, l1, l2, may)
-            worse = (change > ROUNDING) | ((change > -ROUNDING) & (by_row > 1.5 * last[6]))
+            by_row = _violation(J, gradient, slope, penalty)
+            worse = (change > CONFIG.rounding) | (
+                (change > -CONFIG.rounding) & (by_row > 1.5 * last[6])
+            )
             seen = _seen_curvature(
                 J - last[0], h - last[1], gradient - last[3], slope - last[4], target
             )
             scale = np.where(worse, np.minimum(2 * np.maximum(scale, curvature / 2), 1.0), seen)
             for now, before in zip((J, h, objective, gradient, slope, loss), last[:6], strict=True):
                 now[worse] = before[worse]
-        by_row = _violation(J, gradient, slope, l1, l2, may)
+        by_row = _violation(J, gradient, slope, penalty)
         kkt = float(by_row.max())
         history["kkt"].append(kkt)
         history["objective"].append(float(objective.sum()))
@@ -145,7 +155,8 @@ def fit_rows(
         last = tuple(v.copy() for v in (J, h, objective, gradient, slope, loss, by_row))
         # Rows that are there already would only follow the rounding of float32.
         rows = np.flatnonzero(by_row > tolerance / 2)
-        _descend(rows, J, h, gradient, slope, scale, target, l1, l2, may, INNER * kkt, threads)
+        slopes = _Slopes(gradient, slope, scale)
+        _descend(rows, J, h, slopes, target, penalty, config.inner * kkt, threads)
     converged = bool(kkt <= tolerance)
     return Rows(J, h, objective, loss, kkt, converged, passes, history)
 
@@ -158,37 +169,43 @@ def _seen_curvature(s: Floats, b: Floats, y: Floats, z: Floats, target: Target) 
     gram = ((s @ target.C) * s).sum(axis=1) + b * b + 2 * b * (s @ target.m)
     seen = (s * y).sum(axis=1) + b * z
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(gram > 1e-14, np.clip(seen / gram, LEAST_SEEN, 1.0), 1.0)
+        return np.where(gram > 1e-14, np.clip(seen / gram, CONFIG.least_seen, 1.0), 1.0)
 
 
-def _violation(
-    J: Floats, gradient: Floats, slope: Floats, l1: float, l2: float, may: NDArray[np.bool_]
-) -> Floats:
+class _Penalty(NamedTuple):
+    """λ, λ₂, and which couplings (N, N) may differ from zero."""
+
+    l1: float
+    l2: float
+    may: NDArray[np.bool_]
+
+
+class _Slopes(NamedTuple):
+    """Of rows at J, h: the gradient in J (N, N) and in h (N,), and scales of the Gram (N,)."""
+
+    gradient: Floats
+    slope: Floats
+    scale: Floats
+
+
+def _violation(J: Floats, gradient: Floats, slope: Floats, penalty: _Penalty) -> Floats:
     """Return how far each row is from meeting the conditions of the minimum."""
+    l1, l2, may = penalty
     smooth = gradient + l2 * J
     wrong = np.where(J != 0, np.abs(smooth + l1 * np.sign(J)), np.maximum(np.abs(smooth) - l1, 0))
     return np.maximum(np.where(may, wrong, 0.0).max(axis=1), np.abs(slope))
 
 
 def _descend(
-    rows: NDArray[np.int64],
-    J: Floats,
-    h: Floats,
-    gradient: Floats,
-    slope: Floats,
-    scale: Floats,
-    target: Target,
-    l1: float,
-    l2: float,
-    may: NDArray[np.bool_],
-    tolerance: float,
-    threads: int | None,
-) -> None:
+    rows: NDArray[np.int64], J: Floats, h: Floats, slopes: _Slopes, target: Target,
+    penalty: _Penalty, tolerance: float, threads: int | None
+) -> None:  # fmt: skip
     """Move rows to the minimum of their quadratic models, in place."""
     from dask.system import CPU_COUNT
 
     from lsg_ray.kernels.logistic import descend_row
 
+    (gradient, slope, scale), (l1, l2, may) = slopes, penalty
     C, m = np.array(target.C), np.array(target.m)
 
     def some(chosen: NDArray[np.int64]) -> None:
@@ -197,7 +214,7 @@ def _descend(
             np.not_equal(J[i], 0, out=active)
             h[i] = descend_row(
                 J[i], h[i], gradient[i].copy(), slope[i], C, m, scale[i], l1, l2, may[i],
-                tolerance, SWEEPS, active,
+                tolerance, CONFIG.sweeps, active,
             )  # fmt: skip
 
     with ThreadPoolExecutor(min(threads or CPU_COUNT, CPU_COUNT)) as pool:
@@ -221,13 +238,13 @@ def sum_rows(
     scratch = np.empty((2, n), np.float32)
     fields32 = h.astype(np.float32)
     rows = 0
-    for first, last in ranges(stop - start, 8 * ROWS, source.grain):
+    for first, last in ranges(stop - start, 8 * CONFIG.rows, source.grain):
         whole = source.rows(start + first, start + last)
         if keep != "all":
             held = np.arange(start + first, start + last) % HELD_OUT == HELD_OUT - 1
             whole = whole[held if keep == "held" else ~held]
-        for low in range(0, len(whole), ROWS):
-            signs = whole[low : low + ROWS].astype(np.float32)
+        for low in range(0, len(whole), CONFIG.rows):
+            signs = whole[low : low + CONFIG.rows].astype(np.float32)
             fields = signs @ J.T
             fields += fields32
             residuals(signs, fields, loss, curvature, scratch[0], scratch[1])
@@ -237,17 +254,8 @@ def sum_rows(
     return Sums(rows, loss, curvature, residual, products)
 
 
-def add_sums(parts: list[Sums]) -> Sums:
-    """Add sums over disjoint rows."""
-    return Sums(*(sum(column[1:], start=column[0]) for column in zip(*parts, strict=True)))
-
-
 def sum_all(source: Configurations, J: Floats, h: Floats, keep: str = "all") -> Sums:
     """Sum losses and gradients over all configurations, under Dask's current scheduler."""
-    import dask
-
-    size = min(TASK_ROWS, max(ROWS, source.n_rows // 32))
-    leaf, given = dask.delayed(sum_rows, pure=False), (share(source), share(J.astype(np.float32)))
+    size = min(CONFIG.task_rows, max(CONFIG.rows, source.n_rows // 32))
     cuts = ranges(source.n_rows, size, source.grain)
-    found: Sums = compute(tree_reduce([leaf(*given, h, keep, *cut) for cut in cuts], add_sums))
-    return found
+    return compute(reduce_tasks(sum_rows, (source, J.astype(np.float32), h, keep), cuts))

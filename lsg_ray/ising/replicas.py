@@ -6,39 +6,39 @@ but the model, however slowly a ladder forgets.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, brief, public
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Method
 from lsg_ray.ising.model import as_model
-from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, series_rhat
-from lsg_ray.ising.tempering import Progress, Replicas, choose_betas
-
-Floats = NDArray[np.float64]
+from lsg_ray.ising.montecarlo import RHAT, Draws, series_rhat
+from lsg_ray.ising.tempering import Replicas, ascending, choose_betas
+from lsg_ray.statistics.estimates import stderr
+from lsg_ray.typing import Count, Floats, ModelLike, Natural, Progress, Seed, Several
 
 #: A ladder goes up to this part of the first inverse temperature that is asked for.
-HOTTER = 0.5
+HOTTEST_SHARE = 0.5
 #: Two inverse temperatures of a ladder are one if they differ by less than this part.
-SAME = 1e-9
+SAME_BETA = 1e-9
 
 
 @public
 def draw_replicas(
-    model: Any,
+    model: ModelLike,
     betas: ArrayLike = (1.0,),
     *,
-    replicas: int = 64,
+    replicas: Several = 64,
     ladder: ArrayLike | None = None,
-    burn_in: int = 1000,
-    draws: int = 200,
-    thin: int = 5,
+    burn_in: Natural = 1000,
+    draws: Draws = 200,
+    thin: Count = 5,
     method: Method = "heat-bath",
-    seed: int = 0,
+    seed: Seed = 0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -81,36 +81,28 @@ def draw_replicas(
     2 N² flop a sweep of each chain, and as much for its energy; replicas × rungs chains.
     """
     ising = as_model(model)
-    wanted = _ascending(betas, "betas")
-    if replicas < 2 or draws < FEWEST_DRAWS or thin < 1 or burn_in < 0:
-        raise InputError(
-            f"replicas {replicas}, draws {draws}, thin {thin}, burn_in {burn_in} given; at least "
-            f"2, {FEWEST_DRAWS}, 1 and 0"
-        )
-    steps = (
-        choose_ladder(ising, wanted, method=method, seed=seed, threads=threads)
-        if ladder is None
-        else _ascending(ladder, "ladder")
-    )
+    wanted = ascending(betas, "betas")
+    if ladder is None:
+        steps = choose_ladder(ising, wanted, method=method, seed=seed, threads=threads)
+    else:
+        steps = ascending(ladder, "ladder")
     places = _places(steps, wanted)
     state = Replicas(ising, steps, replicas, method, seed, threads)
-    total = burn_in + draws * thin
     energy = np.empty((len(wanted), replicas, draws))
     by_row = np.zeros((2, len(wanted), replicas))
-    for sweep in range(1, total + 1):
-        state.step()
-        if sweep == burn_in:
-            state.forget()
-        if sweep > burn_in and (sweep - burn_in) % thin == 0:
-            draw = (sweep - burn_in) // thin - 1
-            energy[:, :, draw] = state.energies()[places]
-            for t, place in enumerate(places):
-                by_row[:, t] += _overlap_sums(state.at(place)) / draws
-        if progress is not None and sweep % 10 == 0:
-            progress(sweep, total)
-    spins = np.stack([state.at(place) for place in places]).astype(np.int8)
-    measured = _Measured(spins, energy, by_row)
-    return _dataset(measured, wanted, steps, state, total, seed)
+    for draw in state.draws(burn_in, draws, thin, progress):
+        energy[:, :, draw] = state.energies()[places]
+        for t, place in enumerate(places):
+            by_row[:, t] += _overlap_sums(state.at(place)) / draws
+    found = _variables(state, places, energy, by_row)
+    rhat, trips = found["rhat"][1].max(), state.round_trips
+    attributes = {
+        "statistic": "replicas", "replicas": replicas, "seed": seed,
+        "sweeps": burn_in + draws * thin, "round_trips": trips, "rhat_max": float(rhat),
+        "converged": int(rhat < RHAT and (len(steps) == 1 or trips >= replicas)),
+    }  # fmt: skip
+    about = {"long_name": "inverse temperature"}
+    return xarray.Dataset(found, {"beta": ("beta", wanted, about)}, attributes)
 
 
 @public
@@ -124,13 +116,13 @@ def choose_ladder(
 ) -> Floats:
     """Return inverse temperatures for exchanges, with those of ``betas`` among them.
 
-    From the smaller of β_first · `HOTTER` and β_last/10, `SPACING` widths of the energy apart;
-    each wanted one replaces its neighbour.
+    From the smaller of β_first · `HOTTEST_SHARE` and β_last/10, at distances as of
+    `lsg_ray.ising.tempering.choose_betas`; each wanted one replaces its neighbour.
     """
-    wanted = _ascending(betas, "betas")
+    wanted = ascending(betas, "betas")
     if wanted[0] <= 0:
         raise InputError(f"beta {wanted[0]:g} given; a ladder has positive ones")
-    hottest = min(HOTTER * wanted[0], 0.1 * wanted[-1])
+    hottest = min(HOTTEST_SHARE * wanted[0], 0.1 * wanted[-1])
     found = choose_betas(
         as_model(model), wanted[-1], hottest=hottest, method=method, seed=seed, threads=threads
     )
@@ -140,22 +132,12 @@ def choose_ladder(
     return np.unique(np.r_[kept, wanted])
 
 
-def _ascending(given: ArrayLike, name: str) -> Floats:
-    found = as_numbers(given, name)
-    if found.ndim != 1 or not len(found) or not np.isfinite(found).all():
-        raise InputError(f"{name} {brief(given)} given; finite numbers are needed")
-    if (np.diff(found) <= 0).any():
-        raise InputError(f"{name} must ascend")
-    return found
-
-
 def _places(ladder: Floats, wanted: Floats) -> list[int]:
     near = np.abs(ladder[:, None] - wanted).argmin(axis=0)
-    missing = wanted[np.abs(ladder[near] - wanted) > SAME * np.abs(wanted)]
+    missing = wanted[np.abs(ladder[near] - wanted) > SAME_BETA * np.abs(wanted)]
     if len(missing):
         raise InputError(f"beta {missing[0]:g} is not in the ladder; add it")
-    found: list[int] = near.tolist()
-    return found
+    return near.tolist()
 
 
 def _overlap_sums(spins: NDArray[np.float32]) -> Floats:
@@ -166,42 +148,26 @@ def _overlap_sums(spins: NDArray[np.float32]) -> Floats:
     return np.stack([(q**2).sum(axis=1), np.abs(q).sum(axis=1)]) / (m - 1)
 
 
-class _Measured(NamedTuple):
-    """Last spins; energies (beta, replica, draw); means of q² and |q| (2, beta, replica)."""
-
-    spins: NDArray[np.int8]
-    energy: Floats
-    overlaps: Floats
-
-
-def _dataset(
-    measured: _Measured, wanted: Floats, ladder: Floats, state: Replicas, sweeps: int, seed: int
-) -> xarray.Dataset:
-    nat, one = {"units": "nat"}, {"units": "1"}
-    energy, replicas = measured.energy, measured.energy.shape[1]
-    rhat = np.array([series_rhat(some) for some in energy])
+def _variables(
+    state: Replicas, places: list[int], energy: Floats, overlaps: Floats
+) -> dict[str, Any]:
+    """Return variables of energies (beta, replica, draw) and means of q² and |q| (2, …)."""
+    nat, one, replicas = {"units": "nat"}, {"units": "1"}, energy.shape[1]
     by_replica = energy.mean(axis=2)
+    spins = np.stack([state.at(place) for place in places]).astype(np.int8)
+    rhat = np.array([series_rhat(some) for some in energy])
     found: dict[str, Any] = {
-        "spins": (("beta", "replica", "weight"), measured.spins),
+        "spins": (("beta", "replica", "weight"), spins),
         "energy": (("beta", "replica"), energy[:, :, -1], nat),
         "energy_mean": ("beta", by_replica.mean(axis=1), nat),
-        "energy_mean_stderr": ("beta", by_replica.std(axis=1, ddof=1) / np.sqrt(replicas), nat),
+        "energy_mean_stderr": ("beta", stderr(by_replica, 1), nat),
         "rhat": ("beta", rhat, {"long_name": "split R̂ of the energy"}),
-        "ladder": ("rung", ladder, {"long_name": "inverse temperature"}),
+        "ladder": ("rung", state.betas, {"long_name": "inverse temperature"}),
         "exchanged": ("rung", state.exchanged()),
     }
-    for name, rows in zip(("q2", "q_abs"), measured.overlaps, strict=True):
+    for name, rows in zip(("q2", "q_abs"), overlaps, strict=True):
         # A mean over pairs: without a replica, it changes by twice what its own mean differs by.
-        mean = rows.mean(axis=1)
         spread = 2 * rows.std(axis=1, ddof=1) * (replicas - 1) / max(replicas - 2, 1)
-        found[name] = ("beta", mean, one)
+        found[name] = ("beta", rows.mean(axis=1), one)
         found[f"{name}_stderr"] = ("beta", spread / np.sqrt(replicas), one)
-    trips = state.round_trips
-    mixed = len(ladder) == 1 or trips >= replicas
-    attributes = {
-        "statistic": "replicas", "replicas": replicas, "seed": seed, "sweeps": sweeps,
-        "round_trips": trips, "rhat_max": float(rhat.max()),
-        "converged": int(rhat.max() < RHAT and mixed),
-    }  # fmt: skip
-    about = {"long_name": "inverse temperature"}
-    return xarray.Dataset(found, {"beta": ("beta", wanted, about)}, attributes)
+    return found

@@ -17,7 +17,7 @@ Without a field σ and −σ are equally likely: both occur among replicas, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -28,17 +28,15 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
+from lsg_ray.ising.montecarlo import Draws
 from lsg_ray.ising.replicas import choose_ladder, draw_replicas
-from lsg_ray.ising.tempering import Progress
 from lsg_ray.rng import Stream, generator, seed_sequence
 from lsg_ray.stage import Figure, Stage
 from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
-from lsg_ray.typing import Numbers, Positive, Seed
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Count, Floats, Natural, Numbers, Positive, Progress, Seed, Several
 
 #: Temperature that every ladder reaches, above the transition.
-HOT = 1.6
+HOT_TEMPERATURE = 1.6
 #: Realisations from which the identity is tested, and deviation, in standard errors, that passes.
 TESTED_FROM, DEVIATION = 8, 4.0
 
@@ -59,13 +57,11 @@ def sk_couplings(n: int, seed: int = 0) -> Floats:
 
 
 @public
-def sk_model(n: int, temperature: float = 1.0, seed: int = 0) -> IsingModel:
+def sk_model(n: int, temperature: Positive = 1.0, seed: Seed = 0) -> IsingModel:
     """Return the SK model at a temperature: couplings βJ, no fields.
 
     `IsingModel` has β = 1, so the temperature is in the couplings.
     """
-    if not (np.isfinite(temperature) and temperature > 0):
-        raise InputError(f"temperature {temperature} given; it must be positive")
     attributes = {"system": "SK", "temperature": temperature, "seed": seed}
     return IsingModel(sk_couplings(n, seed) / temperature, np.zeros(n), attributes=attributes)
 
@@ -75,12 +71,12 @@ def sk_replicas(
     n: int,
     temperatures: Sequence[float] = (0.3, 1.5),
     *,
-    replicas: int = 64,
-    realisations: int = 1,
-    burn_in: int = 2000,
-    draws: int = 200,
-    thin: int = 5,
-    seed: int = 0,
+    replicas: Several = 64,
+    realisations: Count = 1,
+    burn_in: Natural = 2000,
+    draws: Draws = 200,
+    thin: Count = 5,
+    seed: Seed = 0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -133,17 +129,16 @@ def sk_replicas(
         raise InputError(f"temperatures {brief(temperatures)} given; positive numbers are needed")
     if len(np.unique(wanted)) < len(wanted):
         raise InputError(f"temperatures {brief(temperatures)} given; each once")
-    if realisations < 1 or seed < 0:
-        raise InputError(f"realisations {realisations}, seed {seed} given; from 1 and 0")
     order = np.argsort(-wanted)  # inverse temperatures ascend
     betas = 1 / wanted[order]
     parts, ladder, sweeps = [], None, burn_in + draws * thin
+    total = realisations * sweeps
     for r in range(realisations):
         own = realisation_seed(seed, r)
         model = IsingModel(sk_couplings(n, own), np.zeros(n))
         if ladder is None:
             ladder = _ladder(model, betas, own, threads)
-        tell = None if progress is None else _Share(progress, r * sweeps, realisations * sweeps)
+        tell = None if progress is None else partial(_tell, progress, r * sweeps, total)
         part = draw_replicas(
             model, betas, replicas=replicas, ladder=ladder, burn_in=burn_in, draws=draws,
             thin=thin, seed=own, threads=threads, progress=tell,
@@ -162,23 +157,19 @@ def realisation_seed(seed: int, realisation: int) -> int:
 
 
 def _ladder(model: IsingModel, betas: Floats, seed: int, threads: int | None) -> Floats:
-    if betas[0] > 1 / HOT:
-        found = choose_ladder(model, [1 / HOT, *betas.tolist()], seed=seed, threads=threads)
-        return found[found >= 1 / HOT]
+    if betas[0] > 1 / HOT_TEMPERATURE:
+        found = choose_ladder(
+            model, [1 / HOT_TEMPERATURE, *betas.tolist()], seed=seed, threads=threads
+        )
+        return found[found >= 1 / HOT_TEMPERATURE]
     if len(betas) == 1:
         return betas
     found = choose_ladder(model, betas, seed=seed, threads=threads)
-    return found[found >= min(betas[0], 1 / HOT)]
+    return found[found >= min(betas[0], 1 / HOT_TEMPERATURE)]
 
 
-class _Share:
-    """Progress of one realisation among all."""
-
-    def __init__(self, progress: Progress, before: int, total: int) -> None:
-        self.progress, self.before, self.total = progress, before, total
-
-    def __call__(self, done: int, _: int) -> None:
-        self.progress(self.before + done, self.total)
+def _tell(progress: Progress, before: int, total: int, done: int, _: int) -> None:
+    progress(before + done, total)
 
 
 def _dataset(
@@ -270,8 +261,7 @@ def _drawn(
 ) -> NDArray[np.int8]:
     """Return spins (temperature, replica, N): one draw serves all temperatures."""
     found = sk_replicas(n, temperatures, replicas=replicas, seed=seed, threads=threads)
-    spins: NDArray[np.int8] = found["spins"].values[0]
-    return spins
+    return found["spins"].values[0]
 
 
 STAGE = Stage(

@@ -15,27 +15,39 @@ are one state if their distance is within their errors.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats
 
-#: Newton's steps, at most: at a degenerate minimum each takes but a third of the way.
-STEPS = 80
-#: A step, in magnetizations, after which nothing is left but rounding; and one below which steps
-#: that do not shrink any more are rounding of a soft mode.
-EXACT, NOISE = 1e-13, 1e-4
-#: Most that a magnetization may change in a step, and in all: else a start belongs elsewhere.
-LONGEST, NEAR = 0.25, 0.5
-#: The error of a point in units of its last step: steps of a degenerate minimum shrink by 2/3.
-SAFETY = 10.0
-#: Least error, and least distance between two states.
-RESOLUTION = 1e-9
-#: Steps with the matrix of a state that is known, for starts that may belong to it, and how much
-#: nearer each has to bring them.
-SHARED_STEPS, SHRINKS = 20, 0.7
+
+@dataclass(frozen=True)
+class PolishConfig:
+    """How Newton's method goes to a stationary point, and what is one."""
+
+    #: Steps, at most: at a degenerate minimum each takes but a third of the way.
+    steps: int = 80
+    #: A step, in magnetizations, after which nothing is left but rounding; and one below which
+    #: steps that do not shrink any more are rounding of a soft mode.
+    exact: float = 1e-13
+    noise: float = 1e-4
+    #: Most that a magnetization may change in a step, and in all: else a start belongs elsewhere.
+    longest: float = 0.25
+    near: float = 0.5
+    #: The error of a point in units of its last step: steps of a degenerate minimum shrink by 2/3.
+    safety: float = 10.0
+    #: Least error, and least distance between two states.
+    resolution: float = 1e-9
+    #: Steps with the matrix of a state that is known, for starts that may belong to it, and how
+    #: much nearer each has to bring them.
+    shared_steps: int = 20
+    shrinks: float = 0.7
+
+
+CONFIG = PolishConfig()
 
 
 class Polished(NamedTuple):
@@ -61,8 +73,7 @@ class Stability(NamedTuple):
 
 def total_fields(m: Floats, J: Floats, J2: Floats, h: Floats) -> Floats:
     """Return φ_i = h_i + Σ_j J_ij m_j − m_i Σ_j J_ij²(1 − m_j²) of magnetizations (B, N)."""
-    found: Floats = h + m @ J - m * ((1 - m * m) @ J2)
-    return found
+    return h + m @ J - m * ((1 - m * m) @ J2)
 
 
 def scaled_hessian(m: Floats, J: Floats) -> Floats:
@@ -99,8 +110,7 @@ class _Newton:
         from scipy.linalg import lu_solve
 
         inner = lu_solve(self.lu, (self.root * r).T, check_finite=False).T
-        found: Floats = r + (self.root * inner) @ self.A.T
-        return found
+        return r + (self.root * inner) @ self.A.T
 
 
 def polish(m: Floats, J: Floats, h: Floats) -> Polished:
@@ -117,11 +127,11 @@ def polish(m: Floats, J: Floats, h: Floats) -> Polished:
         first = left[0]
         y, error, newton = _one(y0[first], J, J2, h)
         left = left[1:]
-        if newton is None or np.abs(np.tanh(y) - np.tanh(y0[first])).max() > NEAR:
+        if newton is None or np.abs(np.tanh(y) - np.tanh(y0[first])).max() > CONFIG.near:
             continue
         here = np.tanh(y)
         points.m[first], points.error[first], points.found[first] = here, error, True
-        near = left[np.abs(points.m[left] - here).max(axis=1) < NEAR]
+        near = left[np.abs(points.m[left] - here).max(axis=1) < CONFIG.near]
         same = near[_led_to(here, error, y0[near], newton, J, J2, h)]
         points.m[same], points.error[same], points.found[same] = here, error, True
         left = np.setdiff1d(left, same)
@@ -131,7 +141,7 @@ def polish(m: Floats, J: Floats, h: Floats) -> Polished:
 def _one(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float, _Newton | None]:
     """Return where Newton's method ends from fields y (N,), its error, and its last matrix."""
     before = np.inf
-    for _ in range(STEPS):
+    for _ in range(CONFIG.steps):
         m = np.tanh(y)
         try:
             newton = _Newton(m, J, J2)
@@ -141,11 +151,12 @@ def _one(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float, _N
             step = newton.step(total_fields(m[None], J, J2, h) - y)[0]
         if not np.isfinite(step).all():
             return y, np.inf, None
-        while (moved := float(np.abs(np.tanh(y + step) - m).max())) > LONGEST:
+        while (moved := float(np.abs(np.tanh(y + step) - m).max())) > CONFIG.longest:
             step /= 2
         y = y + step
-        if moved <= EXACT or (moved <= NOISE and moved > 0.9 * before):
-            return y, SAFETY * max(moved, min(before, NOISE) * (moved > EXACT)), newton
+        if moved <= CONFIG.exact or (moved <= CONFIG.noise and moved > 0.9 * before):
+            last = min(before, CONFIG.noise) if moved > CONFIG.exact else 0.0
+            return y, CONFIG.safety * max(moved, last), newton
         before = moved
     return y, np.inf, None
 
@@ -158,13 +169,13 @@ def _led_to(
         return np.zeros(0, np.bool_)
     within = np.zeros(len(y), np.bool_)
     left, away = np.arange(len(y)), np.full(len(y), np.inf)
-    for _ in range(SHARED_STEPS):
+    for _ in range(CONFIG.shared_steps):
         m = np.tanh(y[left])
         with np.errstate(all="ignore"):
             y[left] += newton.step(total_fields(m, J, J2, h) - y[left])
         now = np.abs(np.tanh(y[left]) - here).max(axis=1)
-        within[left] = now <= error + RESOLUTION
-        going = ~within[left] & (now < SHRINKS * away[left])
+        within[left] = now <= error + CONFIG.resolution
+        going = ~within[left] & (now < CONFIG.shrinks * away[left])
         away[left] = now
         left = left[going]
         if not len(left):
@@ -188,7 +199,7 @@ def distinct(m: Floats, error: Floats, f: Floats) -> NDArray[np.int64]:
         if state[row] >= 0:
             continue
         left = np.flatnonzero(state < 0)
-        reach = error[left] + error[row] + RESOLUTION
+        reach = error[left] + error[row] + CONFIG.resolution
         state[left[np.abs(m[left] - m[row]).max(axis=1) <= reach]] = number
         number += 1
     return state

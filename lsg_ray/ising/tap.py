@@ -23,18 +23,12 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
-from lsg_ray.errors import InputError
+from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.stationary import (
-    distinct,
-    plefka_matrix,
-    polish,
-    scaled_hessian,
-    stability_of,
-    total_fields,
-)
+from lsg_ray.ising.stationary import distinct, polish, stability_of, total_fields
 from lsg_ray.results.graph import compute, share
+from lsg_ray.results.records import joined
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.stage import MODEL, Figure, Stage
 from lsg_ray.statistics.modes import TEST, count_modes, mode_places
@@ -45,16 +39,15 @@ STARTS, ITERATIONS, TOLERANCE = 2000, 2000, 1e-5
 #: Starts, at most.
 MOST_STARTS = 1_000_000
 #: Starts of a task: products of N × N by N × 250 run at the rate of large ones.
-CHUNK = 250
-#: Iterations after which a residual must have fallen by a tenth, or else damping grows, up to the
-#: most; and how often that may fail.
-PATIENCE, STALLED, MOST_DAMPING, GIVE_UP = 50, 0.9, 0.95, 12
+TASK_STARTS = 250
+#: Of iterations, whose way is longer than that of messages.
+DAMPING = DampingConfig(failures=12)
 #: Fall of the free energy, in units of itself, that is more than rounding.
-FALLS = 1e-13
+ENERGY_ROUNDING = 1e-13
 #: Residual, at least, from which Newton's method is tried where the iteration came to its end.
-ALMOST = 1e-3
+POLISHED_FROM = 1e-3
 #: States, of lowest free energy, whose eigenvalues are computed: N³ each.
-CURVED = 50
+COMPUTED_STATES = 50
 #: When a state counts as what.
 CRITERION = (
     "stable: a minimum of the free energy (curvature above zero) where the equations hold "
@@ -134,24 +127,14 @@ def tap_states(
     import dask
 
     ising = as_model(model)
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"beta {beta} given; it must be positive")
-    if not 1 <= starts <= MOST_STARTS or max_iterations < 1 or not tolerance > 0:
-        raise InputError(
-            f"starts {starts}, max_iterations {max_iterations}, tolerance {tolerance} given; all "
-            f"must be positive, and starts at most {MOST_STARTS:,}"
-        )
-    if seed < 0:
-        raise InputError(f"seed {seed} given; 0 or more")
     check_size(ising, beta, np.zeros(1))
     leaf, given = dask.delayed(_iterate, pure=False), share(ising)
-    cuts = range(0, starts, CHUNK)
+    cuts = range(0, starts, TASK_STARTS)
     leaves = [
-        leaf(given, beta, min(CHUNK, starts - a), tolerance, max_iterations, seed, n)
+        leaf(given, beta, min(TASK_STARTS, starts - a), tolerance, max_iterations, seed, n)
         for n, a in enumerate(cuts)
     ]
-    found = [np.concatenate(v) for v in zip(*compute(leaves, progress), strict=True)]
-    return _dataset(ising, beta, _Points(*found), tolerance, seed)
+    return _dataset(ising, beta, joined(compute(leaves, progress)), tolerance, seed)
 
 
 class _Points(NamedTuple):
@@ -181,7 +164,7 @@ def _iterate(
     rng = np.random.default_rng(seed_sequence(seed, Stream.TAP, number))
     m = np.tanh(rng.standard_normal((starts, model.n_spins)))
     iterations, residual, damping = _settle(m, J, h, tolerance, max_iterations)
-    near = np.flatnonzero(residual <= max(ALMOST, tolerance))
+    near = np.flatnonzero(residual <= max(POLISHED_FROM, tolerance))
     points = polish(m[near], J, h)
     rest, found = near[points.found], points.found
     m[rest] = points.m[found]
@@ -205,31 +188,27 @@ def _settle(
     way out of a saddle.
     """
     J2, starts = J * J, len(m)
-    iterations, failures = np.zeros(starts, np.int64), np.zeros(starts, np.int64)
-    damping, residual, best = np.zeros(starts), np.full(starts, np.inf), np.full(starts, np.inf)
-    lowest = np.full(starts, np.inf)
-    left = np.arange(starts)
+    adaptive = AdaptiveDamping(DAMPING, count=starts)
+    iterations, residual = np.zeros(starts, np.int64), np.full(starts, np.inf)
+    lowest, left = np.full(starts, np.inf), np.arange(starts)
     now, last = m.copy(), m.copy()
     for iteration in range(1, max_iterations + 1):
-        gamma = damping[left, None]
+        gamma = adaptive.gamma[left, None]
         new = np.tanh(h + now @ J - last * ((1 - now * now) @ J2))
         residual[left] = np.abs(new - now).max(axis=1)
         iterations[left] = iteration
         new = (1 - gamma) * new + gamma * now
         m[left] = new
-        if iteration % PATIENCE == 0:
+        if iteration % DAMPING.every == 0:
             energy = tap_free_energy(new, J, h)
-            falls = energy < lowest[left] - FALLS * np.abs(energy)
-            slow = left[(residual[left] > STALLED * best[left]) & ~falls]
-            failures[slow] += 1
-            damping[slow] = np.minimum((1 + damping[slow]) / 2, MOST_DAMPING)
-            best[left] = np.minimum(best[left], residual[left])
+            falls = energy < lowest[left] - ENERGY_ROUNDING * np.abs(energy)
+            adaptive.update(residual[left], falls, left)
             lowest[left] = np.minimum(lowest[left], energy)
-        going = (residual[left] > tolerance) & (failures[left] <= GIVE_UP)
+        going = (residual[left] > tolerance) & ~adaptive.hopeless[left]
         if not going.any():
             break
         left, now, last = (left, new, now) if going.all() else (left[going], new[going], now[going])
-    return iterations, residual, damping
+    return iterations, residual, adaptive.gamma
 
 
 def tap_free_energy(m: Floats, J: Floats, h: Floats) -> Floats:
@@ -238,30 +217,18 @@ def tap_free_energy(m: Floats, J: Floats, h: Floats) -> Floats:
 
     v = 1 - m * m
     entropy = (entr((1 + m) / 2) + entr((1 - m) / 2)).sum(axis=1)
-    found: Floats = -(
+    return -(
         m @ h
         + 0.5 * np.einsum("bi,bi->b", m, m @ J)
         + 0.25 * np.einsum("bi,bi->b", v, v @ (J * J))
         + entropy
     )
-    return found
 
 
 def tap_gradient(m: Floats, J: Floats, h: Floats) -> Floats:
     """Return ∂(−βF_TAP)/∂m_i = h_i + Σ_j J_ij m_j − m_i Σ_j J_ij²(1 − m_j²) − atanh m_i: (B, N)."""
     inside = np.clip(m, -1 + 2.0**-53, 1 - 2.0**-53)
-    found: Floats = h + m @ J - m * ((1 - m * m) @ (J * J)) - np.arctanh(inside)
-    return found
-
-
-def tap_curvature(m: Floats, J: Floats) -> float:
-    """Return the smallest eigenvalue of (v_i v_j)^½ ∂²(βF_TAP)/∂m_i∂m_j at m (N,), v = 1 − m²."""
-    return float(np.linalg.eigvalsh(scaled_hessian(m, J))[0])
-
-
-def tap_stability(m: Floats, J: Floats) -> float:
-    """Return 1 − λ, λ the largest eigenvalue of (1 − m_i²) J_ij² (1 − m_j²), at m (N,)."""
-    return float(np.linalg.eigvalsh(plefka_matrix(m, J))[0])
+    return h + m @ J - m * ((1 - m * m) @ (J * J)) - np.arctanh(inside)
 
 
 def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:
@@ -292,7 +259,7 @@ def _dataset(
     m, error, state_f = points.m[firsts], points.error[firsts], points.f[firsts]
     state, f = np.full(len(points.f), -1), points.f.copy()
     state[settled], f[settled] = groups, state_f[groups]
-    kinds = stability_of(m, error, beta * model.J, CURVED)
+    kinds = stability_of(m, error, beta * model.J, COMPUTED_STATES)
     minima = settled[kinds.minimum[groups] >= 0]
     peaks, places = count_peaks(f[minima], seed)
     nat = {"units": "nat"}

@@ -18,15 +18,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import (
     attributes_in,
     attributes_of,
@@ -35,18 +37,15 @@ from lsg_ray.results.opening import (
     open_result,
 )
 from lsg_ray.results.saving import names_of
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    as_configurations,
-    is_array_file,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, is_array_file
 from lsg_ray.statistics.moments import independent_rows, moments
+from lsg_ray.typing import Floats
 
-Floats = NDArray[np.float64]
 #: What arithmetic may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
 TOLERANCE = 1e-6
 #: By how much each of given moments may be off, as by rounding to three digits, unless told.
-ROUNDING, MOST_ROUNDING = 1e-3, 0.1
+ROUNDING = 1e-3
+Rounding = Annotated[float, Ge(0), Le(0.1)]
 #: How far outside the bounds above C may be, and still not be touched: the last bits.
 LAST_BITS = 1e-12
 #: 1 − |m| below which a weight counts as frozen, 1 − |C| below which one repeats another.
@@ -121,7 +120,7 @@ class Target:
 
 
 @public
-def as_target(given: Any, rounding: float = ROUNDING) -> Target:
+def as_target(given: Any, rounding: Rounding = ROUNDING) -> Target:
     """Return moments from a Dataset, a pair (m, C), a file, an ensemble or an array.
 
     Parameters
@@ -145,8 +144,6 @@ def as_target(given: Any, rounding: float = ROUNDING) -> Target:
     >>> target.C[0, 1].round(8), round(target.change, 8)
     (np.float64(0.33334), 1e-05)
     """
-    if not 0 <= rounding <= MOST_ROUNDING:
-        raise InputError(f"rounding {rounding} given; from 0 to {MOST_ROUNDING}")
     if isinstance(given, Target):
         return given
     if isinstance(given, (str, os.PathLike)):
@@ -203,7 +200,8 @@ def _holds_moments(text: str) -> bool:
 
 
 def _from_path(text: str, rounding: float) -> Target:
-    try:
+    remedy = "name a moments Zarr, an .npz with m and C, or a store"
+    with reading(text, "cannot be read as moments", remedy):
         if is_array_file(text):
             path, name = member_of(text)
             if ending(path) == ".npz" and name is None:
@@ -218,17 +216,6 @@ def _from_path(text: str, rounding: float) -> Target:
         elif attributes_of(text).get("statistic") == "moments":
             with open_result(text) as found:
                 return _from_dataset(found.load(), rounding)
-    except InputError as error:
-        told = str(error)
-        raise InputError(told if told.startswith(text) else f"{text}: {told}") from None
-    except MemoryError:
-        raise
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InputError(
-            f"{text}: cannot be read as moments ({reason}); name a moments Zarr, an .npz with m "
-            "and C, or a store"
-        ) from None
     return _from_dataset(moments(signs(text)))
 
 

@@ -9,8 +9,8 @@ them gives errors, and R̂ compares the halves of ladders.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import xarray
@@ -21,40 +21,51 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import (
-    FEWEST_DRAWS,
     RHAT,
+    Draws,
     autocorrelation_time,
+    averages,
     series_rhat,
     split_rhat,
 )
 from lsg_ray.rng import Stream, seed_sequence
+from lsg_ray.statistics.estimates import stderr
+from lsg_ray.typing import Count, Floats, ModelLike, Natural, Positive, Progress, Seed, Several
 
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
-
-#: Distance of neighbouring temperatures of an automatic ladder, in standard deviations of the
-#: energy: an exchange is accepted in about half of the trials.
-SPACING = 1.0
-#: Most temperatures of a ladder that is chosen.
-MOST_RUNGS = 5_000
 #: An automatic ladder starts at this inverse temperature times the last.
 HOTTEST = 0.1
-#: Chains and sweeps of the trial that measures the width of the energy.
-PILOT_CHAINS, PILOT_SWEEPS, PILOT_TEMPERATURES = 32, 100, 16
+
+
+@dataclass(frozen=True)
+class LadderConfig:
+    """How the temperatures of a ladder are chosen, by the widths of the energy in a short trial."""
+
+    #: Distance of neighbours, in standard deviations of the energy: an exchange is accepted in
+    #: about half of the trials.
+    spacing: float = 1.0
+    #: Temperatures, at least; and at most, as no exchanges get through more.
+    fewest: int = 2
+    most: int = 5_000
+    #: Temperatures of the trial, chains at each, and sweeps; and the number of its chains among
+    #: others of the same seed.
+    grid: int = 16
+    chains: int = 32
+    sweeps: int = 100
+    batch: int = 1
 
 
 @public
 def temper_model(
-    model: Any,
+    model: ModelLike,
     *,
     betas: ArrayLike | None = None,
     beta: float = 1.0,
-    ladders: int = 32,
-    burn_in: int = 500,
-    draws: int = 200,
-    thin: int = 5,
+    ladders: Several = 32,
+    burn_in: Natural = 500,
+    draws: Draws = 200,
+    thin: Count = 5,
     method: Method = "heat-bath",
-    seed: int = 0,
+    seed: Seed = 0,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -102,34 +113,17 @@ def temper_model(
     2 N² flop for each sweep of each replica; memory 4 N² bytes and 8 N a replica.
     """
     ising = as_model(model)
-    if ladders < 2 or draws < FEWEST_DRAWS or thin < 1 or burn_in < 0:
-        raise InputError(
-            f"ladders {ladders}, draws {draws}, thin {thin}, burn_in {burn_in} given; at least 2, "
-            f"{FEWEST_DRAWS}, 1 and 0"
-        )
     if betas is None:
         steps = choose_betas(ising, beta, method=method, seed=seed, threads=threads)
     else:
-        steps = as_numbers(betas, "betas")
-        if steps.ndim != 1 or not len(steps) or not np.isfinite(steps).all():
-            raise InputError(f"betas {brief(betas)} given; finite numbers are needed")
-        if (np.diff(steps) <= 0).any():
-            raise InputError("betas must ascend")
+        steps = ascending(betas, "betas")
     replicas = Replicas(ising, steps, ladders, method, seed, threads)
-    total = burn_in + draws * thin
-    for sweep in range(burn_in):
-        replicas.step()
-        _tell(progress, sweep + 1, total)
-    replicas.forget()
     n, cold = ising.n_spins, len(steps) - 1
     halves = np.zeros((2, ladders, n))
     groups = np.array_split(np.arange(ladders), min(8, ladders))
     by_group = np.zeros((len(groups), n, n))
     energy = np.empty((len(steps), ladders, draws))
-    for draw in range(draws):
-        for inner in range(thin):
-            replicas.step()
-            _tell(progress, burn_in + draw * thin + inner + 1, total)
+    for draw in replicas.draws(burn_in, draws, thin, progress):
         energy[:, :, draw] = replicas.energies()
         spins = replicas.at(cold)
         halves[int(2 * draw >= draws + draws % 2)] += spins
@@ -138,92 +132,109 @@ def temper_model(
     C = by_group.sum(axis=0) / (ladders * draws)
     sizes = np.array([len(some) for some in groups])
     by_group /= (sizes * draws)[:, None, None]
-    share = sizes / sizes.sum()
-    spread = np.einsum("g,gij->ij", share, (by_group - C) ** 2)
     means = halves.sum(axis=0) / draws
     early = halves[0] / (draws // 2 + draws % 2)
     rhat = split_rhat(early.T, (halves[1] / (draws // 2)).T, draws)
     energy_rhat = np.array([series_rhat(series) for series in energy])
     mean = energy.mean(axis=2)
     nat = {"units": "nat"}
-    root = np.sqrt(ladders)
+    worst, trips = max(rhat.max(), energy_rhat.max()), replicas.round_trips
     return xarray.Dataset(
         {
-            "m": ("weight", means.mean(axis=0), {"long_name": "magnetization", "units": "1"}),
-            "m_stderr": ("weight", means.std(axis=0, ddof=1) / root),
-            "C": (("weight", "weight_"), C, {"long_name": "correlation", "units": "1"}),
-            "C_stderr": (("weight", "weight_"), np.sqrt(spread / (len(groups) - 1))),
+            **averages(means.T, C, by_group, sizes),
             "m_ladder": (("ladder", "weight"), means, {"long_name": "m of each ladder"}),
             "rhat": ("weight", rhat, {"long_name": "split R̂"}),
             "energy": (("beta", "ladder", "draw"), energy, nat),
             "energy_mean": ("beta", mean.mean(axis=1), nat),
-            "energy_mean_stderr": ("beta", mean.std(axis=1, ddof=1) / root, nat),
+            "energy_mean_stderr": ("beta", stderr(mean, 1), nat),
             "energy_variance": ("beta", energy.var(axis=(1, 2)), {"units": "nat^2"}),
             "energy_rhat": ("beta", energy_rhat, {"long_name": "split R̂ of the energy"}),
             "exchanged": ("beta", replicas.exchanged()),
         },
         {"beta": ("beta", steps, {"long_name": "inverse temperature"})},
         {
-            "statistic": "parallel tempering",
-            "ladders": ladders, "draws": draws, "thin": thin, "seed": seed, "method": method,
-            "sweeps": total, "rhat_max": float(rhat.max()),
-            "energy_rhat": float(energy_rhat.max()), "round_trips": replicas.round_trips,
-            "autocorrelation": thin * autocorrelation_time(energy[-1]),
-            "converged": int(
-                max(rhat.max(), energy_rhat.max()) < RHAT
-                and (cold == 0 or replicas.round_trips >= ladders)
-            ),
+            "statistic": "parallel tempering", "ladders": ladders, "draws": draws, "thin": thin,
+            "seed": seed, "method": method, "sweeps": burn_in + draws * thin,
+            "rhat_max": float(rhat.max()), "energy_rhat": float(energy_rhat.max()),
+            "round_trips": trips, "autocorrelation": thin * autocorrelation_time(energy[-1]),
+            "converged": int(worst < RHAT and (cold == 0 or trips >= ladders)),
         },
     )  # fmt: skip
 
 
+def ascending(given: ArrayLike, name: str) -> Floats:
+    """Return inverse temperatures (B,), finite and ascending.
+
+    Raises
+    ------
+    InputError
+        They are not.
+    """
+    found = as_numbers(given, name)
+    if found.ndim != 1 or not len(found) or not np.isfinite(found).all():
+        raise InputError(f"{name} {brief(given)} given; finite numbers are needed")
+    if (np.diff(found) <= 0).any():
+        raise InputError(f"{name} must ascend")
+    return found
+
+
+@public
 def choose_betas(
     model: IsingModel,
-    beta: float = 1.0,
+    beta: Positive = 1.0,
     *,
     hottest: float | None = None,
     method: Method = "heat-bath",
     seed: int = 0,
     threads: int | None = None,
 ) -> Floats:
-    """Return inverse temperatures up to β, `SPACING` widths of the energy apart.
+    """Return inverse temperatures up to β, `LadderConfig.spacing` widths of the energy apart.
 
     The first is ``hottest``, by default `HOTTEST` β.
     """
-    if not beta > 0 or not np.isfinite(beta):
-        raise InputError(f"beta {beta} given; the last of a ladder is positive")
-    first = HOTTEST * beta if hottest is None else hottest
+    first, config = HOTTEST * beta if hottest is None else hottest, LadderConfig()
     if not 0 <= first < beta:
         raise InputError(f"hottest {hottest} given; the first of a ladder is below {beta:g}")
-    grid = np.linspace(first, beta, PILOT_TEMPERATURES)
-    chains = Chains(
-        model, PILOT_CHAINS * len(grid), seed=seed, beta=np.repeat(grid, PILOT_CHAINS),
-        method=method, threads=threads, batch=1,
-    )  # fmt: skip
-    chains.sweep(PILOT_SWEEPS)
-    widths = chains.energies().reshape(len(grid), -1).std(axis=1)
-    lengths = np.r_[0, np.cumsum((widths[1:] + widths[:-1]) / 2 * np.diff(grid))]
-    check_length(lengths[-1] / SPACING, beta)
-    count = max(2, int(np.ceil(lengths[-1] / SPACING)) + 1)
-    if lengths[-1] <= 0:
-        return grid[[0, -1]]
-    found: Floats = np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
-    return found
+    grid = np.linspace(first, beta, config.grid)
+    return spaced_betas(model, grid, config, method, seed, threads)
 
 
-def check_length(rungs: float, beta: float) -> None:
-    """Refuse a ladder of more than `MOST_RUNGS`, which no exchanges get through.
+def spaced_betas(
+    model: IsingModel,
+    grid: Floats,
+    config: LadderConfig,
+    method: Method,
+    seed: int,
+    threads: int | None,
+    first_width: float | None = None,
+) -> Floats:
+    """Return inverse temperatures from the first to the last of a grid, by its trial.
+
+    ``first_width`` is that of the energy at the first one, where it is known.
 
     Raises
     ------
     InputError
-        Says to which β.
+        They are more than `LadderConfig.most`; says to which β.
     """
-    if not rungs <= MOST_RUNGS:
+    chains = Chains(
+        model, config.chains * len(grid), seed=seed, beta=np.repeat(grid, config.chains),
+        method=method, threads=threads, batch=config.batch,
+    )  # fmt: skip
+    chains.sweep(config.sweeps)
+    widths = chains.energies().reshape(len(grid), -1).std(axis=1)
+    widths[0] = widths[0] if first_width is None else first_width
+    lengths = np.r_[0, np.cumsum((widths[1:] + widths[:-1]) / 2 * np.diff(grid))]
+    rungs = lengths[-1] / config.spacing
+    if not rungs <= config.most:
         raise InputError(
-            f"beta {beta:g} given; a ladder of temperatures to it has {rungs:.2g} rungs: "
-            f"{MOST_RUNGS:,} at most, so a smaller beta, or betas of your own"
+            f"beta {grid[-1]:g} given; a ladder of temperatures to it has {rungs:.2g} rungs: "
+            f"{config.most:,} at most, so a smaller beta, or betas of your own"
         )
+    if lengths[-1] <= 0:
+        return np.linspace(grid[0], grid[-1], config.fewest)
+    count = max(config.fewest, int(np.ceil(rungs)) + 1)
+    return np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
 
 
 class Replicas:
@@ -255,6 +266,20 @@ class Replicas:
         """Count exchanges and round trips from here."""
         self.tried, self.accepted = np.zeros(len(self.betas)), np.zeros(len(self.betas))
         self.round_trips = 0
+
+    def draws(
+        self, burn_in: int, draws: int, thin: int, progress: Progress | None
+    ) -> Iterator[int]:
+        """Sweep on, and yield the number of each draw when it is time for it."""
+        total = burn_in + draws * thin
+        for sweep in range(1, total + 1):
+            self.step()
+            if sweep == burn_in:
+                self.forget()
+            if progress is not None and sweep % 10 == 0:
+                progress(sweep, total)
+            if sweep > burn_in and (sweep - burn_in) % thin == 0:
+                yield (sweep - burn_in) // thin - 1
 
     def step(self) -> None:
         """Sweep once, then try to exchange every second pair of neighbours."""
@@ -289,8 +314,7 @@ class Replicas:
 
     def energies(self) -> Floats:
         """Return energies (beta, ladder)."""
-        found: Floats = self.state.energies()[self.chain].T
-        return found
+        return self.state.energies()[self.chain].T
 
     def at(self, temperature: int) -> NDArray[np.float32]:
         """Return configurations (ladder, N) at a temperature."""
@@ -302,8 +326,3 @@ class Replicas:
         return np.divide(
             self.accepted, self.tried, out=np.full(len(self.tried), np.nan), where=self.tried > 0
         )
-
-
-def _tell(progress: Progress | None, done: int, total: int) -> None:
-    if progress is not None and done % 10 == 0:
-        progress(done, total)

@@ -14,23 +14,23 @@ autocorrelation is in them, and from what the integral of every second temperatu
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import xarray
-from annotated_types import Ge
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.branch import bethe_entropy
-from lsg_ray.ising.chains import Chains, Method
+from lsg_ray.ising.chains import Method
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.montecarlo import FEWEST_DRAWS
+from lsg_ray.ising.montecarlo import Draws
 from lsg_ray.ising.references import as_references
-from lsg_ray.ising.tempering import check_length, temper_model
+from lsg_ray.ising.tempering import LadderConfig, spaced_betas, temper_model
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
+from lsg_ray.statistics.estimates import estimate, stderr
 from lsg_ray.typing import (
     Count,
     Floats,
@@ -44,16 +44,14 @@ from lsg_ray.typing import (
     Several,
 )
 
-#: Temperatures of a ladder, at least: what is drawn is a curve.
-FEWEST = 12
-#: Distance of neighbouring temperatures in standard deviations of the energy, and the pilot that
-#: measures those: its first step, in them, its steps, chains and sweeps.
-SPACING = 0.7
-PILOT, PILOT_STEPS, PILOT_CHAINS, PILOT_SWEEPS = 0.2, 24, 32, 60
+#: The ladder: a curve is drawn of it, and integrated.
+LADDER = LadderConfig(spacing=0.7, fewest=12, grid=24, sweeps=60, batch=3)
+#: First step of the trial, in standard deviations of the energy at β = 0.
+FIRST_STEP = 0.2
 #: By how much the rough quadrature is worse: 2⁴ for smooth curves; less is safer.
-COARSE = 4.0
+COARSE_LOSS = 4.0
 #: Standard errors by which an entropy may miss the possible ones.
-ALLOWED = 5.0
+ALLOWED_SIGMAS = 5.0
 
 
 @public
@@ -66,7 +64,7 @@ def thermodynamics(
     x: float = 0.0,
     ladders: Several = 32,
     burn_in: Natural = 500,
-    draws: Annotated[int, Ge(FEWEST_DRAWS)] = 200,
+    draws: Draws = 200,
     thin: Count = 5,
     method: Method = "heat-bath",
     seed: Seed = 0,
@@ -145,44 +143,26 @@ def thermodynamics(
     if not np.isfinite(x):
         raise InputError(f"x = {x} given; it must be finite")
     target = ising if sigma is None else IsingModel(ising.J, ising.h + x * sigma[0])
-    check_size(ising, beta if np.isfinite(beta) else 1.0, np.array([x]))
+    check_size(ising, beta, np.array([x]))
     steps = _ladder(target, beta, betas, method, seed, threads)
     found = temper_model(
         target, betas=steps, ladders=ladders, burn_in=burn_in, draws=draws, thin=thin,
         method=method, seed=seed, threads=threads, progress=progress,
     )  # fmt: skip
-    n = ising.n_spins
     energy = found["energy"].values  # (beta, ladder, draw)
-    whole = _integrated(steps, energy, n)
-    folds = [_integrated(steps, np.delete(energy, r, axis=1), n) for r in range(ladders)]
-    errors = {
-        name: np.sqrt((ladders - 1) * np.var([fold[name] for fold in folds], axis=0))
-        for name in whole
-    }
-    # What a ladder of every second temperature gives bounds the error of the quadrature.
-    rough = _integrated(steps, energy, n, coarse=True)
-    quadrature = np.abs(rough["log_Z"] - whole["log_Z"]) / COARSE
-    for name in ("s", "log_Z"):
-        errors[name] = np.hypot(errors[name], quadrature)
-    labels = {
-        "s": ("entropy per weight", "nat"), "e": ("energy per weight", "nat"),
-        "log_Z": ("log Z per weight", "nat"), "heat_capacity": ("heat capacity per weight", "1"),
-    }  # fmt: skip
+    whole, errors = _with_errors(steps, energy, ising.n_spins)
     variables: dict[str, Any] = {}
-    for name, (long, units) in labels.items():
-        about = {"long_name": long, "units": units}
-        variables[name] = ("beta", whole[name], about)
+    for name, (long, units) in _LABELS.items():
+        variables[name] = ("beta", whole[name], {"long_name": long, "units": units})
         variables[f"{name}_stderr"] = ("beta", errors[name], {"units": units})
     with np.errstate(divide="ignore", invalid="ignore"):
         free = np.where(steps > 0, -whole["log_Z"] / steps, np.nan)
     variables["f"] = ("beta", free, {"long_name": "free energy per weight", "units": "nat"})
     variables["exchanged"] = ("beta", found["exchanged"].values)
-    possible = np.all(
-        (whole["s"] > -ALLOWED * errors["s"] - 1e-9)
-        & (whole["s"] < np.log(2) + ALLOWED * errors["s"] + 1e-9)
-    )
+    room = ALLOWED_SIGMAS * errors["s"] + 1e-9
+    possible = np.all((whole["s"] > -room) & (whole["s"] < np.log(2) + room))
     attributes = {
-        "statistic": "thermodynamics", "n_weights": n, "x": x, "seed": seed,
+        "statistic": "thermodynamics", "n_weights": ising.n_spins, "x": x, "seed": seed,
         "s": float(whole["s"][-1]), "s_stderr": float(errors["s"][-1]),
         "converged": int(found.attrs["converged"] and possible),
         **{name: found.attrs[name] for name in (
@@ -197,17 +177,37 @@ def thermodynamics(
             "s_bethe_stable": int(state.stable),
         }  # fmt: skip
     if sigma is not None:
-        overlap = found["m_ladder"].values @ sigma[0] / n
-        q, about = float(overlap.mean()), {"units": "1"}
-        error = float(overlap.std(ddof=1)) / 2 / np.sqrt(ladders)
-        variables["d"] = ((), (1 - q) / 2, {"long_name": "distance to the reference", **about})
-        variables["d_stderr"] = ((), error, about)
-        variables["energy"] = ((), float(whole["e"][-1]) + x * q, {"units": "nat"})
-    return xarray.Dataset(
-        variables,
-        {"beta": ("beta", steps, {"long_name": "inverse temperature", "units": "1"})},
-        attributes,
-    )
+        q = found["m_ladder"].values @ sigma[0] / ising.n_spins
+        d, error = (1 - float(q.mean())) / 2, float(stderr(q, 0)) / 2
+        variables |= estimate("d", d, error, "distance to the reference")
+        variables["energy"] = ((), float(whole["e"][-1]) + x * float(q.mean()), {"units": "nat"})
+    about = {"long_name": "inverse temperature", "units": "1"}
+    return xarray.Dataset(variables, {"beta": ("beta", steps, about)}, attributes)
+
+
+_LABELS = {
+    "s": ("entropy per weight", "nat"), "e": ("energy per weight", "nat"),
+    "log_Z": ("log Z per weight", "nat"), "heat_capacity": ("heat capacity per weight", "1"),
+}  # fmt: skip
+
+
+def _with_errors(
+    steps: Floats, energy: Floats, n: int
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Return what is integrated, and its errors: between ladders (jackknife), and of quadrature."""
+    ladders = energy.shape[1]
+    whole = _integrated(steps, energy, n)
+    folds = [_integrated(steps, np.delete(energy, r, axis=1), n) for r in range(ladders)]
+    errors = {
+        name: np.sqrt((ladders - 1) * np.var([fold[name] for fold in folds], axis=0))
+        for name in whole
+    }
+    # What a ladder of every second temperature gives bounds the error of the quadrature.
+    rough = _integrated(steps, energy, n, coarse=True)
+    quadrature = np.abs(rough["log_Z"] - whole["log_Z"]) / COARSE_LOSS
+    for name in ("s", "log_Z"):
+        errors[name] = np.hypot(errors[name], quadrature)
+    return whole, errors
 
 
 def _ladder(
@@ -223,30 +223,18 @@ def _ladder(
         if steps.ndim != 1 or len(steps) < 2 or steps[0] != 0 or (np.diff(steps) <= 0).any():
             raise InputError(f"betas {brief(betas)} given; at least two, ascending from 0")
         return steps
-    if not (np.isfinite(beta) and beta > 0):
-        raise InputError(f"beta {beta} given; it must be positive")
     # Widths of the energy, from β = 0, where they are known, to the end.
     at_zero = float(np.sqrt((model.J**2).sum() / 2 + (model.h**2).sum()))
-    grid = np.r_[0.0, np.geomspace(min(PILOT / max(at_zero, 1e-300), beta / 2), beta, PILOT_STEPS)]
-    chains = Chains(
-        model, PILOT_CHAINS * len(grid), seed=seed, beta=np.repeat(grid, PILOT_CHAINS),
-        method=method, threads=threads, batch=3,
-    )  # fmt: skip
-    chains.sweep(PILOT_SWEEPS)
-    widths = chains.energies().reshape(len(grid), -1).std(axis=1)
-    widths[0] = at_zero
-    lengths = np.r_[0, np.cumsum((widths[1:] + widths[:-1]) / 2 * np.diff(grid))]
-    check_length(lengths[-1] / SPACING, beta)
-    count = max(FEWEST, int(np.ceil(lengths[-1] / SPACING)) + 1)
-    if lengths[-1] <= 0:
-        return np.linspace(0, beta, FEWEST)
-    steps = np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
+    start = min(FIRST_STEP / max(at_zero, 1e-300), beta / 2)
+    grid = np.r_[0.0, np.geomspace(start, beta, LADDER.grid)]
+    steps = spaced_betas(model, grid, LADDER, method, seed, threads, at_zero)
+    if not at_zero:
+        return steps
     # Where all is nearly frozen, little width is left to measure steps by: no further than by a
     # quarter.
     tail = int(np.ceil(np.log(beta / steps[1]) / np.log(1.25)))
     steps = np.union1d(steps, np.geomspace(steps[1], beta, tail + 1))
-    found: Floats = steps[np.r_[True, np.diff(steps) > 1e-12]]
-    return found
+    return steps[np.r_[True, np.diff(steps) > 1e-12]]
 
 
 def _integrated(

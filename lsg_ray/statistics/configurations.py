@@ -23,8 +23,10 @@ from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.places import Place, ending, expanded, member_of
+from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator
+from lsg_ray.typing import Floats
 
 #: Largest real weight: squares, summed in float32, stay finite.
 LARGEST = 1e15
@@ -271,7 +273,7 @@ class ArrayConfigurations(Configurations):
         return values.astype(np.int8)
 
 
-def _real(values: NDArray[Any], rows: NDArray[np.int64], name: str) -> NDArray[np.float64]:
+def _real(values: NDArray[Any], rows: NDArray[np.int64], name: str) -> Floats:
     """Return real weights as float64; they must be finite, and their products too."""
     found = values.astype(np.float64)
     need = f"finite, and at most {LARGEST:g}"
@@ -358,8 +360,7 @@ class Reordered(Configurations):
 def take_any(source: Configurations, rows: NDArray[np.int64]) -> NDArray[Any]:
     """Return chosen rows in any order, also repeated."""
     distinct, place = np.unique(rows, return_inverse=True)
-    found: NDArray[Any] = source.take(distinct)[place]
-    return found
+    return source.take(distinct)[place]
 
 
 def is_array_file(place: Place) -> bool:
@@ -396,7 +397,8 @@ def read_array(place: Place) -> ArrayConfigurations:
     """
     text = os.fspath(place)
     given, name = member_of(text)
-    try:
+    remedy = "write it with numpy.save"
+    with reading(given, "cannot be read as an array of numbers", remedy, expanded(given)):
         path = local_file(given)
         require_file(path)
         if not zipfile.is_zipfile(path):
@@ -404,15 +406,6 @@ def read_array(place: Place) -> ArrayConfigurations:
         with open_archive(path) as arrays:
             wanted = chosen_array(arrays, given, name)
             return ArrayConfigurations(np.asarray(arrays[wanted]), text)
-    except InputError:
-        raise
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged archive fails in a dozen ways
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InputError(
-            f"{given}: cannot be read as an array of numbers ({reason}); write it with numpy.save"
-        ) from None
 
 
 def ranges(n_rows: int, rows: int, grain: int = 1) -> list[tuple[int, int]]:

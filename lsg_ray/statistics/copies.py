@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Reordered, stream
+from lsg_ray.typing import Floats
 
 Rows = NDArray[np.int64]
 
@@ -38,16 +39,19 @@ def pairs_of_copies(source: Configurations) -> Pairs | None:
     if number is None:
         return None
     names, group = np.unique(number, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    sorted_ = group[order]
-    first, second = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for apart in range(1, int(np.bincount(group, minlength=1).max())):
-        same = np.flatnonzero(sorted_[:-apart] == sorted_[apart:])
-        first.append(order[same])
-        second.append(order[same + apart])
-    a, b = np.concatenate(first), np.concatenate(second)
+    a, b = pairs_of_groups(group).T
     by = np.argsort(b, kind="stable")
     return Pairs(a[by], b[by], group, len(names)) if len(a) else None
+
+
+def pairs_of_groups(group: Rows) -> Rows:
+    """Return every two rows of a group, the first before the second: (pairs, 2)."""
+    order = np.argsort(group, kind="stable")
+    sorted_, found = group[order], [np.empty((0, 2), np.int64)]
+    for apart in range(1, int(np.unique(group, return_counts=True)[1].max(initial=1))):
+        same = np.flatnonzero(sorted_[:-apart] == sorted_[apart:])
+        found.append(np.stack([order[same], order[same + apart]], axis=1))
+    return np.concatenate(found)
 
 
 def draw_independent(source: Configurations, count: int | None, rng: np.random.Generator) -> Rows:
@@ -64,7 +68,7 @@ def draw_independent(source: Configurations, count: int | None, rng: np.random.G
     return np.sort(order[np.sort(first)][: None if count is None else max(count, 0)])
 
 
-def effective_groups(group: Rows, weights: NDArray[np.float64] | None = None) -> float:
+def effective_groups(group: Rows, weights: Floats | None = None) -> float:
     """Return K = (Σ w)² / Σ_groups (Σ w)²."""
     total = np.bincount(group, weights).astype(np.float64)
     return float(total.sum() ** 2 / (total**2).sum())

@@ -86,9 +86,7 @@ def distances(
         As in `overlaps`; a matrix of over `MAX_MATRIX` entries; neighbours without references.
     """
     first = as_configurations(ensemble)
-    if not isinstance(bins, int) or bins < 1:
-        raise InputError(f"bins {bins} given; one at least")
-    if nearest < 0 or (nearest and references is None):
+    if nearest and references is None:
         raise InputError(f"{nearest} nearest configurations asked for; of which references?")
     if nearest:
         check_alone("nearest", configurations=configurations)
@@ -136,23 +134,26 @@ def _check_matrix(first: Configurations, second: Configurations | None) -> None:
 def _as_distances(found: xarray.Dataset, n: int) -> xarray.Dataset:
     """Turn a result over q into one over D, ascending; averages are halved and reflected."""
     result = found.isel(q=slice(None, None, -1)).drop_vars("q").rename(q="distance")
-    for name in ("mean", "std", "mean_stderr", "std_stderr"):
-        if name in result:
-            result[name] = (1 - result[name]) / 2 if name == "mean" else result[name] / 2
-    attributes = dict(found.attrs) | {"statistic": "distances"}
-    for name, value in found.attrs.items():
-        if name in ("mean", "independent_mean"):
-            attributes[name] = (1 - value) / 2
-        elif name in ("mean_stderr", "std", "std_stderr", "independent_std", "random_std"):
-            attributes[name] = value / 2
+    result = result.assign({name: _of_d(name, result[name]) for name in _OF_Q & set(result)})
+    attributes = {n: _of_d(n, v) if n in _OF_Q else v for n, v in found.attrs.items()}
     about = {"long_name": "Hamming distance", "units": "weights"}
     numbers = np.arange(n + 1)
     coordinates = {
         "distance": ("distance", numbers, about),
         "d": ("distance", numbers / n, {"long_name": "Hamming distance", "units": "1"}),
     }
-    result.attrs = attributes
+    result.attrs = attributes | {"statistic": "distances"}
     return result.assign_coords(coordinates)
+
+
+_OF_Q = {
+    "mean", "mean_stderr", "std", "std_stderr", "independent_mean", "independent_std", "random_std",
+}  # fmt: skip
+
+
+def _of_d(name: str, of_q: Any) -> Any:
+    """Return an average over d of one over q = 1 − 2d."""
+    return (1 - of_q) / 2 if name.endswith("mean") else of_q / 2
 
 
 def _neighbours(

@@ -36,13 +36,12 @@ from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
 from lsg_ray.statistics.modes import count_modes
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats
 
 #: Level of both tests, samples of the bootstrap, and rounds.
 LEVEL, SAMPLES, ROUNDS = 0.05, 199, 5
 #: Fewest configurations that are tested, and most; of more, so many are drawn.
-FEWEST, MOST = 8, 200
+FEWEST_TESTED, MOST_TESTED = 8, 200
 
 
 class GaussianFit(NamedTuple):
@@ -59,8 +58,8 @@ class GaussianFit(NamedTuple):
     kolmogorov
         Largest difference between the distribution and the Gaussian, of those tested.
     p_value
-        Of the Gaussian; NaN where nothing was tested: fewer than `FEWEST` configurations, or equal
-        distances.
+        Of the Gaussian; NaN where nothing was tested: fewer than `FEWEST_TESTED` configurations, or
+        equal distances.
     tested
         Configurations that were tested.
     """
@@ -145,7 +144,7 @@ def fit_gaussian(
     error = float(np.sqrt(4 * single / count + 2 * pair / (count * (count - 1))))
     rng = stream(seed, Stream.PAIRS, 1)
     some = _some(distance, rng)
-    if count < FEWEST or _equal(mean, std):
+    if count < FEWEST_TESTED or _equal(mean, std):
         return GaussianFit(mean, std, error, np.nan, np.nan, np.nan, 0)
     single, pair = variances(some)
     total = 2 * single + pair
@@ -195,7 +194,7 @@ def pair_modes(
     rng = stream(seed, Stream.PAIRS, 2)
     some = _some(distance, rng)
     every = upper(some)
-    if len(distance) < FEWEST or _equal(float(every.mean()), float(every.std())):
+    if len(distance) < FEWEST_TESTED or _equal(float(every.mean()), float(every.std())):
         return PairModes(np.nan, np.nan, np.nan, 0, 0, 1)
     resolution = 1.0 if lattice else 0.0
     rounds = tournament(len(some), rng)[:ROUNDS]
@@ -247,9 +246,9 @@ def _equal(mean: float, std: float) -> bool:
 
 
 def _some(distance: Floats, rng: np.random.Generator) -> Floats:
-    if len(distance) <= MOST:
+    if len(distance) <= MOST_TESTED:
         return distance
-    rows = rng.choice(len(distance), MOST, replace=False)
+    rows = rng.choice(len(distance), MOST_TESTED, replace=False)
     return distance[np.ix_(rows, rows)]
 
 
@@ -270,8 +269,7 @@ def variances(distance: Floats) -> tuple[float, float]:
 def _null(count: int, single: float, pair: float, rng: np.random.Generator) -> Floats:
     i, j = np.triu_indices(count, 1)
     a = np.sqrt(single) * rng.standard_normal(count)
-    found: Floats = a[i] + a[j] + np.sqrt(pair) * rng.standard_normal(len(i))
-    return found
+    return a[i] + a[j] + np.sqrt(pair) * rng.standard_normal(len(i))
 
 
 def _kolmogorov(values: Floats) -> float:

@@ -35,7 +35,7 @@ from lsg_ray.statistics.configurations import (
 )
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
-from lsg_ray.typing import Count, Positive, Progress, Seed
+from lsg_ray.typing import Count, Floats, Positive, Progress, Seed
 
 #: Fewest configurations that can be laid out.
 FEWEST = 4
@@ -112,12 +112,8 @@ def embed(
     t-SNE of 10⁵ × 675 on two cores: 35 s for the neighbours, then some minutes for the layout.
     """
     source = as_configurations(ensemble)
-    if method not in ("tsne", "pca"):
-        raise InputError(f"method {method!r} given; 'tsne' or 'pca'")
     if color is not None and color not in source.columns:
         raise InputError(f"color {color} given; columns are {', '.join(source.columns)}")
-    if not perplexity > 0:
-        raise InputError(f"perplexity {perplexity} given; it must be positive")
     count = source.n_rows if configurations is None else min(source.n_rows, configurations)
     if not FEWEST <= count <= MAX_POINTS:
         raise InputError(
@@ -199,7 +195,7 @@ def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray
     return np.concatenate(drawn)
 
 
-def _components(points: Configurations) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _components(points: Configurations) -> tuple[Floats, Floats]:
     """Return the first two principal components (M, 2) and their shares of the variance."""
     if points.n_weights > MAX_COVARIANCE:
         from sklearn.decomposition import PCA
@@ -223,19 +219,19 @@ def _components(points: Configurations) -> tuple[NDArray[np.float64], NDArray[np
     return _two(xy), _two(values[::-1][:2][None] / total)[0]
 
 
-def _two(columns: NDArray[Any]) -> NDArray[np.float64]:
+def _two(columns: NDArray[Any]) -> Floats:
     """Add columns of zeros until there are two: one weight has one component."""
     return np.pad(columns, ((0, 0), (0, 2 - columns.shape[1])))
 
 
 def _tsne(
     points: Configurations,
-    components: NDArray[np.float64],
+    components: Floats,
     perplexity: float,
     random_state: int,
     threads: int | None,
     progress: Progress | None,
-) -> tuple[NDArray[np.float64], dict[str, Any]]:
+) -> tuple[Floats, dict[str, Any]]:
     from dask.system import CPU_COUNT
     from openTSNE import TSNE
     from openTSNE.affinity import PerplexityBasedNN
@@ -273,19 +269,13 @@ def _tsne(
 
     every = 10
     layout = TSNE(
-        early_exaggeration_iter=STEPS[0],
-        n_iter=STEPS[1],
-        n_jobs=jobs,
-        random_state=random_state,
-        callbacks=step,
-        callbacks_every_iters=every,
-    ).fit(affinities=affinities, initialization=start)
+        early_exaggeration_iter=STEPS[0], n_iter=STEPS[1], n_jobs=jobs, random_state=random_state,
+        callbacks=step, callbacks_every_iters=every,
+    ).fit(affinities=affinities, initialization=start)  # fmt: skip
     about = {
-        "perplexity": perplexity,
-        "kl_divergence": float(layout.kl_divergence),
-        "iterations": total,
-        "threads": jobs,
-    }
+        "perplexity": perplexity, "kl_divergence": float(layout.kl_divergence),
+        "iterations": total, "threads": jobs,
+    }  # fmt: skip
     return np.asarray(layout), about
 
 

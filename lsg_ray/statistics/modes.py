@@ -36,24 +36,24 @@ and none at 3 σ with other weights.  So one mode means that no more are needed.
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from annotated_types import Gt, Lt
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Count, Floats, NonNegative
 
 #: Level of the test, and what reports call it.
 LEVEL = 0.01
 NAME = "multiscale test"
 TEST = f"{NAME}, level {LEVEL:g}"
 #: Modes, at most; and intervals between the order statistics that are compared.
-MOST, CELLS = 20, 100
+MOST_MODES, CELLS = 20, 100
 #: max (T − Γ) of uniform values, for many of them in each of so many cells, exceeds these quantiles
 #: with these probabilities: 10⁵ samples of 50 a cell each.  Of one a cell, it is smaller.
 CHANCES = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0002)
@@ -104,10 +104,10 @@ class Modes(NamedTuple):
 def count_modes(
     values: ArrayLike,
     *,
-    level: float = LEVEL,
+    level: Annotated[float, Gt(0), Lt(1)] = LEVEL,
     seed: int = 0,
-    most: int = MOST,
-    resolution: float = 0.0,
+    most: Count = MOST_MODES,
+    resolution: NonNegative = 0.0,
 ) -> Modes:
     """Count the modes of a distribution: the fewest that it may have.
 
@@ -151,10 +151,6 @@ def count_modes(
     given = as_numbers(values, "values").ravel()
     if not np.isfinite(given).all():
         raise InputError("values that are not finite given; modes of the others are not known")
-    if not 0 < level < 1 or most < 1:
-        raise InputError(f"level {level}, most {most} given; 0 < level < 1 and most from 1")
-    if not 0 <= resolution < np.inf:
-        raise InputError(f"resolution {resolution} given; it must be finite and not negative")
     if not len(given):
         return Modes(0, np.nan, 0.0)
     if len(given) > MAX_VALUES:
@@ -224,8 +220,7 @@ def _strengths(values: Floats, resolution: float, most: int) -> tuple[Floats, in
 
 def _even(count: int) -> Floats:
     """Return numbers in ±½ that fill it evenly, also any few that follow each other."""
-    found: Floats = (np.arange(count) * ((np.sqrt(5) - 1) / 2) + 0.5) % 1 - 0.5
-    return found
+    return (np.arange(count) * ((np.sqrt(5) - 1) / 2) + 0.5) % 1 - 0.5
 
 
 def _blur(values: Floats, resolution: float) -> float:
@@ -280,5 +275,4 @@ def _modes(values: Floats, width: float) -> Floats:
     valleys = [a + int(density[a:b].argmin()) for a, b in itertools.pairwise(top.tolist())]
     mass = np.add.reduceat(density, [0, *valleys]) / density.sum()
     kept = top[mass >= LEAST_MASS] if len(top) > 1 else top
-    found: Floats = (edges[kept] + edges[kept + 1]) / 2
-    return found
+    return (edges[kept] + edges[kept + 1]) / 2

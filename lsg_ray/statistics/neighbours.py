@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
-from lsg_ray.results.graph import Progress, compute, share, tree_reduce
+from lsg_ray.results.graph import compute
+from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
 from lsg_ray.statistics.euclidean import euclidean_distances, tiles_of
 from lsg_ray.statistics.pairs import MAX_BYTES, as_words
+from lsg_ray.typing import Progress
 
 #: Rows of the ensemble that a task searches.
 TASK_ROWS = 200_000
@@ -55,8 +57,6 @@ def nearest_neighbours(
     R M N/64 word operations for ±1 weights, R M N products for real ones, and a pass over the R × M
     distances.
     """
-    import dask
-
     check_same_weights(ensemble, references)
     own = ensemble is references
     if not 1 <= k <= ensemble.n_rows - own:
@@ -70,22 +70,18 @@ def nearest_neighbours(
             f"{16 * k * references.n_rows / 2**30:.0f} GiB of memory; ask for fewer"
         )
     references.require(1, "references")
-    search = dask.delayed(_search if ensemble.binary else _search_real, pure=False)
-    given = share(ensemble), share(references)
     if ensemble.binary:
-        searched = ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
+        search, searched = _search, ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
         wanted = ranges(references.n_rows, TASK_REFERENCES)
     else:
-        searched, wanted = tiles_of(ensemble), tiles_of(references)
+        search, searched = _search_real, tiles_of(ensemble)
+        wanted = tiles_of(references)
+    shared, combine = (ensemble, references, own, k), partial(merged, k)
     found = [
-        tree_reduce(
-            [search(*given, own, k, some, rows) for rows in searched],
-            partial(merged, k),
-        )
+        reduce_tasks(search, shared, [(some, rows) for rows in searched], combine)
         for some in wanted
     ]
-    parts = compute(found, progress)
-    return Neighbours(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return joined(compute(found, progress))
 
 
 def _search(
@@ -127,7 +123,6 @@ def _search_real(
 
 def merged(k: int, parts: list[Neighbours]) -> Neighbours:
     """Return the k nearest of what was found in several ranges."""
-    rows = np.concatenate([part.rows for part in parts], axis=1)
-    distances = np.concatenate([part.distances for part in parts], axis=1)
-    order = np.lexsort((rows, distances), axis=1)[:, :k]
-    return Neighbours(*(np.take_along_axis(values, order, 1) for values in (rows, distances)))
+    every = joined(parts, axis=1)
+    order = np.lexsort(every, axis=1)[:, :k]
+    return Neighbours(*(np.take_along_axis(values, order, 1) for values in every))

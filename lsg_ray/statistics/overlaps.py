@@ -164,6 +164,15 @@ def _dataset(variables: dict[str, Any], q: Floats, attributes: dict[str, Any]) -
     return xarray.Dataset(variables, {"q": ("q", q, about)}, attributes)
 
 
+def _averages(mean: Any, mean_stderr: Any, std: Any, std_stderr: Any) -> dict[str, Any]:
+    return {"mean": mean, "mean_stderr": mean_stderr, "std": std, "std_stderr": std_stderr}
+
+
+def _attributes(pairs: int, rows: int, other: int | None) -> dict[str, Any]:
+    second = {} if other is None else {"other_configurations": other}
+    return {"configurations": rows, **second, "n_pairs": pairs}
+
+
 def _of_counts(found: PairCounts) -> xarray.Dataset:
     n = len(found.m)
     q, order = _lattice(n)
@@ -181,18 +190,13 @@ def _of_counts(found: PairCounts) -> xarray.Dataset:
         products = found.m * found.m_
     null = poisson_binomial((1 + np.clip(products, -1, 1)) / 2)
     std = float(np.sqrt(variance))
+    error = float(variance_stderr / (2 * std) if std > 0 else 0 * variance_stderr)
     attributes = {
-        "configurations": found.rows,
-        **({} if found.within else {"other_configurations": found.rows_}),
-        "n_pairs": total,
-        "mean": mean,
-        "mean_stderr": float(mean_stderr),
-        "std": std,
-        "std_stderr": float(variance_stderr / (2 * std) if std > 0 else 0 * variance_stderr),
+        **_attributes(total, found.rows, None if found.within else found.rows_),
+        **_averages(mean, float(mean_stderr), std, error), "random_std": n**-0.5,
         "independent_mean": float(null @ q),
         "independent_std": float(np.sqrt(null @ q**2 - (null @ q) ** 2)),
-        "random_std": n**-0.5,
-    }
+    }  # fmt: skip
     variables = _histogram(
         "configurations", counts, counts / total, probability_error(found)[order], null, _random(n)
     )
@@ -214,16 +218,11 @@ def _of_sample(found: Related, n: int, between: bool) -> xarray.Dataset:
         variance, fourth, p, q, mean, found.distances[found.first], found.distances[found.second],
         total,
     )  # fmt: skip
+    std_error = float(np.sqrt(fourth / rest) / (2 * std) if std else 0 * rest)
     attributes = {
-        "configurations": total if between else 2 * total,
-        **({"other_configurations": total} if between else {}),
-        "n_pairs": total,
-        "mean": mean,
-        "mean_stderr": float(np.sqrt(square / rest)),
-        "std": std,
-        "std_stderr": float(np.sqrt(fourth / rest) / (2 * std) if std else 0 * rest),
-        "random_std": n**-0.5,
-    }
+        **_attributes(total, total if between else 2 * total, total if between else None),
+        **_averages(mean, float(np.sqrt(square / rest)), std, std_error), "random_std": n**-0.5,
+    }  # fmt: skip
     error = np.sqrt(spread / rest)
     variables = _histogram("configurations", counts, p, error, np.full(n + 1, np.nan), _random(n))
     del variables["independent"]
@@ -288,20 +287,12 @@ def _to_references(
     variables = _histogram(
         "configuration and reference", counts, p, np.sqrt(spread / rest), null, _random(n)
     )
-    averages = {
-        "mean": mean,
-        "mean_stderr": np.sqrt(square / rest),
-        "std": std,
-        "std_stderr": std_error,
-    }
-    for name, values in averages.items():
+    for name, values in _averages(mean, np.sqrt(square / rest), std, std_error).items():
         variables[name] = ("reference", values, {"units": "1"})
     attributes = {
-        "configurations": found.rows,
-        "references": len(counts),
-        "n_pairs": int(counts.sum()),
+        "configurations": found.rows, "references": len(counts), "n_pairs": int(counts.sum()),
         "random_std": n**-0.5,
-    }
+    }  # fmt: skip
     return _dataset(variables, q, attributes)
 
 

@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import read_only
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
-from lsg_ray.results.graph import Progress, compute, share, tree_reduce
+from lsg_ray.results.graph import compute, share
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
-from lsg_ray.statistics.copies import together
-from lsg_ray.statistics.moments import add_sign_sums, count_signs
+from lsg_ray.statistics.copies import pairs_of_groups, together
+from lsg_ray.statistics.signs import sign_sums
+from lsg_ray.typing import Floats, Progress
 
 #: Groups of configurations that errors are estimated from.
 GROUPS = 20
@@ -75,8 +76,8 @@ class PairCounts(NamedTuple):
     """
 
     counts: NDArray[np.int64]
-    m: NDArray[np.float64]
-    m_: NDArray[np.float64]
+    m: Floats
+    m_: Floats
     rows: int
     rows_: int
     within: bool
@@ -149,25 +150,15 @@ def _related(
     sets: list[tuple[NDArray[np.int64] | None, NDArray[np.int64]]], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return which pairs share copies; row r of a set is of pair r mod count."""
-    found = [np.empty((0, 2), np.int64)]
-    for groups, rows in sets:
-        if groups is None:
-            continue
-        group = groups[rows]
-        order = np.argsort(group, kind="stable")
-        sorted_, pair = group[order], order % count
-        for apart in range(1, int(np.unique(group, return_counts=True)[1].max())):
-            same = np.flatnonzero(sorted_[:-apart] == sorted_[apart:])
-            found.append(np.sort(np.stack([pair[same], pair[same + apart]], axis=1), axis=1))
-    both = np.unique(np.concatenate(found), axis=0)
+    pairs = [pairs_of_groups(groups[rows]) for groups, rows in sets if groups is not None]
+    numbers = np.concatenate([np.empty((0, 2), np.int64), *pairs]) % count
+    both = np.unique(np.sort(numbers, axis=1), axis=0)
     both = both[both[:, 0] < both[:, 1]]
     return both[:, 0], both[:, 1]
 
 
 def count_pairs(
-    first: Configurations,
-    second: Configurations | None = None,
-    progress: Progress | None = None,
+    first: Configurations, second: Configurations | None = None, progress: Progress | None = None
 ) -> PairCounts:
     """Count all pairs within one set, or between two, by their Hamming distance.
 
@@ -193,19 +184,12 @@ def count_pairs(
     words = [_words(some) for some in ordered]
     task = dask.delayed(partial(_count_tiles, within, n), pure=False)
     leaves = [task(words[0], words[-1], batch) for batch in batches]
-    no_triples = np.empty((0, 3), np.int64)
-    ones = []
-    for some in sets:
-        leaf, given = dask.delayed(count_signs, pure=False), share(some)
-        cuts = ranges(some.n_rows, TILE_ROWS, some.grain)
-        leaves_ = [leaf(given, no_triples, False, *cut) for cut in cuts]
-        ones.append(tree_reduce(leaves_, add_sign_sums))
+    ones = [sign_sums(some, ranges(some.n_rows, TILE_ROWS, some.grain)) for some in sets]
     histograms, sums = compute((leaves, ones), progress)
     counts = np.zeros((groups[0], groups[-1], n + 1), np.int64)
     for (i, j), histogram in zip(places, itertools.chain(*histograms), strict=True):
         counts[a[i].group, b[j].group] += histogram
-    m = [(2 * total.ones - total.rows) / total.rows for total in sums]
-    return PairCounts(counts, m[0], m[-1], sums[0].rows, sums[-1].rows, within)
+    return PairCounts(counts, sums[0].m, sums[-1].m, sums[0].rows, sums[-1].rows, within)
 
 
 class _Tile(NamedTuple):
@@ -287,7 +271,7 @@ def _rows(some: Configurations | Words, tile: _Tile) -> Words:
     return _load(some, tile.start, tile.stop)
 
 
-def mean_error(counts: PairCounts, values: NDArray[np.float64]) -> NDArray[np.float64]:
+def mean_error(counts: PairCounts, values: Floats) -> Floats:
     """Return the standard error of averages over pairs of functions of the distance.
 
     Parameters
@@ -304,7 +288,7 @@ def mean_error(counts: PairCounts, values: NDArray[np.float64]) -> NDArray[np.fl
     return _error(counts, lambda cells: cells @ values, values.shape[1])
 
 
-def probability_error(counts: PairCounts) -> NDArray[np.float64]:
+def probability_error(counts: PairCounts) -> Floats:
     """Return the standard error of the share of pairs at each distance, (N + 1,)."""
     n_bins, errors = counts.counts.shape[2], []
     for start in range(0, n_bins, 1024):
@@ -313,7 +297,7 @@ def probability_error(counts: PairCounts) -> NDArray[np.float64]:
     return np.concatenate(errors)
 
 
-def _error(counts: PairCounts, average: Any, width: int) -> NDArray[np.float64]:
+def _error(counts: PairCounts, average: Any, width: int) -> Floats:
     g, h, _ = counts.counts.shape
     if min(g, h) < FEWEST_GROUPS:
         return np.full(width, np.nan)
@@ -322,7 +306,7 @@ def _error(counts: PairCounts, average: Any, width: int) -> NDArray[np.float64]:
     return np.sqrt(_variance_within(cells) if counts.within else _variance_between(cells))
 
 
-def _variance_within(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+def _variance_within(cells: Floats) -> Floats:
     g = len(cells)
     upper = np.triu(np.ones((g, g)), 1)[:, :, None]
     Y = cells * upper
@@ -336,7 +320,7 @@ def _variance_within(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(4 * spread / g + own, own / 2)
 
 
-def _variance_between(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+def _variance_between(cells: Floats) -> Floats:
     g, h, _ = cells.shape
     mean = cells.mean(axis=(0, 1))
     a, b = cells.mean(axis=1) - mean, cells.mean(axis=0) - mean
@@ -348,7 +332,7 @@ def _variance_between(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(spread_a / g + spread_b / h + own, own / 2)
 
 
-def poisson_binomial(p: NDArray[np.float64]) -> NDArray[np.float64]:
+def poisson_binomial(p: Floats) -> Floats:
     """Distribution of the number of successes of independent trials.
 
     Parameters

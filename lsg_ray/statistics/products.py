@@ -14,17 +14,17 @@ Weights are taken a range of columns at a time, for all configurations: real one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.results.graph import Progress, compute, share, tree_reduce
+from lsg_ray.results.graph import compute
+from lsg_ray.results.records import reduce_tasks
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, ranges, stream
+from lsg_ray.typing import Floats, Progress
 
-Floats = NDArray[np.float64]
 Null = Literal["independent", "shuffled"]
 NULLS: tuple[Null, ...] = get_args(Null)
 
@@ -80,38 +80,25 @@ def products(
     Each range of columns reads all rows once: ceil(M N / 2²⁵) passes.  2 M² N flop for a matrix,
     and 30 ns for a permuted number.
     """
-    import dask
-
-    width = max(1, RANGE // len(rows))
-    leaf = dask.delayed(partial(_of_columns, centered=centered, data=data), pure=False)
-    given = share(source)
-    leaves = [
-        leaf(given, rows, start, stop, number, list(draws), seed)
-        for number, (start, stop) in enumerate(ranges(source.n_weights, width))
-    ]
-    found: Floats = compute(tree_reduce(leaves, _sum), progress)
-    return found
+    job = _Job(tuple(draws), data, centered, seed)
+    cuts = enumerate(ranges(source.n_weights, max(1, RANGE // len(rows))))
+    return compute(reduce_tasks(_of_columns, (source, rows, job), cuts), progress)
 
 
-def _sum(parts: list[Floats]) -> Floats:
-    total = parts[0].copy()
-    for part in parts[1:]:
-        total += part
-    return total
+class _Job(NamedTuple):
+    """What `products` is asked for."""
+
+    draws: tuple[Draw, ...]
+    data: bool
+    centered: bool
+    seed: int
 
 
 def _of_columns(
-    source: Configurations,
-    rows: NDArray[np.int64],
-    start: int,
-    stop: int,
-    number: int,
-    draws: list[Draw],
-    seed: int,
-    *,
-    centered: bool,
-    data: bool,
+    source: Configurations, rows: NDArray[np.int64], job: _Job, number: int, cut: tuple[int, int]
 ) -> Floats:
+    draws, data, centered, seed = job
+    start, stop = cut
     columns = _read(source, rows, start, stop, centered)
     mean = columns.mean(axis=0, dtype=np.float64)
     found = np.empty((data + len(draws), len(rows), len(rows)))

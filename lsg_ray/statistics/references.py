@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
-from lsg_ray.results.graph import Progress, compute, share, tree_reduce
+from lsg_ray.results.graph import compute
+from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges, take_any
 from lsg_ray.statistics.copies import effective_groups, pairs_of_copies
-from lsg_ray.statistics.moments import add_sign_sums, count_signs
 from lsg_ray.statistics.pairs import TILE_ROWS, as_words
+from lsg_ray.statistics.signs import sign_sums
+from lsg_ray.typing import Floats, Progress
 
 #: Most references: their histograms are all kept.
 MAX_REFERENCES = 10_000
@@ -30,7 +32,7 @@ class ReferenceCounts(NamedTuple):
     """
 
     counts: NDArray[np.int64]
-    m: NDArray[np.float64]
+    m: Floats
     references: NDArray[np.int8]
     rows: int
     copies: tuple[NDArray[np.int64], NDArray[np.int64]] | None
@@ -41,8 +43,6 @@ def count_to_references(
     ensemble: Configurations, references: Configurations, progress: Progress | None = None
 ) -> ReferenceCounts:
     """Count configurations by their Hamming distance to each reference, in one pass."""
-    import dask
-
     check_same_weights(ensemble, references)
     ensemble.require(1, "distances to references")
     references.require(1, "references")
@@ -53,23 +53,15 @@ def count_to_references(
         )
     words = as_words(references.packed(0, references.n_rows))
     cuts = ranges(ensemble.n_rows, TILE_ROWS, ensemble.grain)
-    count, ones = (dask.delayed(leaf, pure=False) for leaf in (_count, count_signs))
-    given, targets, no_triples = share(ensemble), share(words), np.empty((0, 3), np.int64)
-    counts, sums = compute(
-        (
-            tree_reduce([count(given, targets, *cut) for cut in cuts], _sum),
-            tree_reduce([ones(given, no_triples, False, *cut) for cut in cuts], add_sign_sums),
-        ),
-        progress,
-    )
-    m = (2 * sums.ones - sums.rows) / sums.rows
+    graph = reduce_tasks(_count, (ensemble, words), cuts), sign_sums(ensemble, cuts)
+    counts, sums = compute(graph, progress)
     signs = references.rows(0, references.n_rows)
     copies = pairs_of_copies(ensemble)
     if copies is None:
-        return ReferenceCounts(counts, m, signs, sums.rows, None, float(sums.rows))
+        return ReferenceCounts(counts, sums.m, signs, sums.rows, None, float(sums.rows))
     distances = tuple(_distances(ensemble, signs, rows) for rows in (copies.first, copies.second))
     independent = effective_groups(copies.group)
-    return ReferenceCounts(counts, m, signs, sums.rows, distances, independent)  # type: ignore[arg-type]
+    return ReferenceCounts(counts, sums.m, signs, sums.rows, distances, independent)  # type: ignore[arg-type]
 
 
 def _distances(
@@ -83,10 +75,6 @@ def _distances(
         agree = signs @ take_any(ensemble, rows[some]).astype(np.float32).T
         found[:, some] = (ensemble.n_weights - agree) / 2
     return found
-
-
-def _sum(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.sum(parts, axis=0)
 
 
 def _count(

@@ -66,9 +66,7 @@ def aligned_replicas(
     found = np.empty((len(rows), source.n_weights), np.float32)
     for place, row in enumerate(rows):
         weights = source.take(np.array([row]))
-        found[place] = aligned(
-            ensemble.spec.network, weights, alignment, reference, inputs
-        )[0]  # fmt: skip
+        found[place] = aligned(ensemble.spec.network, weights, alignment, reference, inputs)[0]
     return ArrayConfigurations(found, source.name)
 
 

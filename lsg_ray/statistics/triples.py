@@ -20,6 +20,8 @@ from lsg_ray.arrays import as_numbers
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
+from lsg_ray.statistics.estimates import estimate
+from lsg_ray.typing import Floats
 
 #: Most triples of one estimate.
 MAX_TRIPLES = 10_000_000
@@ -74,12 +76,16 @@ def _drawn(count: int, n: int, seed: int) -> NDArray[np.int64]:
     return found[:count][np.lexsort(found[:count].T[::-1])]
 
 
+def connected_third(triples: NDArray[np.int64], raw: Floats, m: Floats, C: Floats) -> Floats:
+    """Return the connected moments of triples from ⟨σ_iσ_jσ_k⟩ (…, T), m (…, N) and C (…, N, N)."""
+    i, j, k = triples.T
+    a, b, c = m[..., i], m[..., j], m[..., k]
+    ab, ac, bc = C[..., i, j], C[..., i, k], C[..., j, k]
+    return raw - a * bc - b * ac - c * ab + 2 * a * b * c
+
+
 def triple_moments(
-    triples: NDArray[np.int64],
-    raw: NDArray[np.float64],
-    m: NDArray[np.float64],
-    C: NDArray[np.float64],
-    count: int,
+    triples: NDArray[np.int64], raw: Floats, m: Floats, C: Floats, count: int
 ) -> dict[str, Any]:
     """Return variables of ⟨σ_iσ_jσ_k⟩ and of the connected moment, with standard errors.
 
@@ -96,8 +102,7 @@ def triple_moments(
     """
     i, j, k = triples.T
     means, cs = (m[i], m[j], m[k]), (C[j, k], C[i, k], C[i, j])
-    connected = raw - means[0] * cs[0] - means[1] * cs[1] - means[2] * cs[2]
-    connected = connected + 2 * means[0] * means[1] * means[2]
+    connected = connected_third(triples, raw, m, C)
     c = (cs[0] - m[j] * m[k], cs[1] - m[i] * m[k], cs[2] - m[i] * m[j])
     variance = np.zeros(len(triples))
     for a, b, d in itertools.product((-1, 1), repeat=3):
@@ -105,12 +110,10 @@ def triple_moments(
         p = (p + b * d * cs[0] + a * d * cs[1] + a * b * cs[2] + a * b * d * raw) / 8
         x, y, z = a - means[0], b - means[1], d - means[2]
         variance += p * (x * y * z - connected - c[0] * x - c[1] * y - c[2] * z) ** 2
-    about = {"units": "1"}
     raw_error = np.sqrt((1 - raw**2) / (count - 1))
     error = np.sqrt(np.maximum(variance, 0) / (count - 1))
+    name, dims = "connected third moment", ("triple",)
     return {
-        "third": ("triple", raw, {"long_name": "third moment", **about}),
-        "third_stderr": ("triple", raw_error, about),
-        "third_connected": ("triple", connected, {"long_name": "connected third moment", **about}),
-        "third_connected_stderr": ("triple", error, about),
+        **estimate("third", raw, raw_error, "third moment", dims),
+        **estimate("third_connected", connected, error, name, dims),
     }

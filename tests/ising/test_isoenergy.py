@@ -5,7 +5,8 @@ import pytest
 
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import belief_propagation
-from lsg_ray.ising.isoenergy import _Options, _Walk, iso_energy
+from lsg_ray.ising.energy_root import EnergyWalk, Options
+from lsg_ray.ising.isoenergy import iso_energy
 from lsg_ray.ising.model import IsingModel
 
 from .test_bp import tree
@@ -51,9 +52,9 @@ def test_slopes__are_those_of_the_curve():
     n, rng = 30, np.random.default_rng(3)
     model = IsingModel(glass(n, 1.2), 0.4 * rng.normal(size=n))
     sigma = np.sign(model.h)
-    energy, options = float(model.energy(sigma)[0]) / n, _Options((0.1, 5.0), 1e-12, 5000, None)
+    energy, options = float(model.energy(sigma)[0]) / n, Options((0.1, 5.0), 1e-12, 5000, None)
     for x in (-0.7, 0.1, 0.9):
-        walk = _Walk(model, sigma, energy, options, 0)
+        walk = EnergyWalk(model, sigma, energy, options, 0)
         points = [walk.solution(x + step)[1] for step in (-1e-4, 0.0, 1e-4)]
         slope = (points[2].m - points[0].m) / 2e-4
         np.testing.assert_allclose(points[1].slope, slope, atol=2e-4 * np.abs(slope).max())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lsg_ray.errors import InputError
 from lsg_ray.statistics import moments as module
+from lsg_ray.statistics import signs as counting
 from lsg_ray.statistics.moments import moments
 from tests.ensemble.mixture import mixture, synthetic
 
@@ -44,7 +45,7 @@ def test_moments__are_those_of_numpy_to_the_last_bit(
         view = view.where(f"accuracy < {below}")
         kept = np.arange(count) % 10 / 10 < below
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "ROWS", rows)
+        patch.setattr(counting, "ROWS", rows)
         patch.setattr(module, "_task_rows", lambda _: task_rows)
         result = moments(view)
     expected = weights[kept][:, chosen].astype(np.int64)
@@ -72,7 +73,7 @@ def test_moments__do_not_depend_on_how_the_work_is_cut(
     ensemble_of, monkeypatch, scheduler, rows, tasks, block_size
 ):
     weights = signs(1, 100, 9)
-    monkeypatch.setattr(module, "ROWS", rows)
+    monkeypatch.setattr(counting, "ROWS", rows)
     monkeypatch.setattr(module, "_task_rows", lambda _: tasks)
     with dask.config.set(scheduler=scheduler):
         result = moments(ensemble_of(weights, block_size=block_size))
@@ -213,7 +214,7 @@ def test_arrays__numpy_and_dask_give_what_numpy_gives(seed, rows, n, chunk, rows
     weights = signs(seed, rows, n, plus=0.3)
     expected = weights.T.astype(float) @ weights / rows
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "ROWS", rows_at_once)
+        patch.setattr(counting, "ROWS", rows_at_once)
         lazy = da.from_array(weights, chunks=(chunk, max(1, n // 2)))
         for given_ in (weights, weights.astype(float), weights.tolist(), lazy):
             found = moments(given_)
@@ -361,7 +362,7 @@ def test_too_few_rows__are_refused(ensemble_of, count, blocks, where):
 def test_too_wide__is_refused_before_anything_is_read_and_a_part_is_not(ensemble_of, monkeypatch):
     ensemble = ensemble_of(signs(0, 5, 31), WIDTHS)
     monkeypatch.setattr(module, "MAX_BYTES", 200 * 15**2)
-    monkeypatch.setattr(module, "count_signs", None)
+    monkeypatch.setattr(counting, "count_signs", None)
     with pytest.raises(InputError, match=r"C of 31 weights takes .* choose a part \(--part\)"):
         moments(ensemble)
     monkeypatch.undo()

@@ -14,7 +14,7 @@ from lsg_ray.networks.relu import evaluate, glorot_uniform
 from lsg_ray.networks.symmetry import network_outputs
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import parse_spec
-from lsg_ray.statistics import maps
+from lsg_ray.statistics import maps, reals
 from lsg_ray.statistics import moments as moments_module
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.maps import embed
@@ -50,7 +50,8 @@ def test_moments__are_those_of_the_array(ensemble, monkeypatch):
     place = ensemble.spec.network.parts["RB"]
     np.testing.assert_allclose(part["m"], weights[:7, place].mean(axis=0), atol=1e-12)
     # However few rows are held at a time.
-    monkeypatch.setattr(moments_module, "REAL_BYTES", 8 * ensemble.n_weights)
+    for module in (moments_module, reals):
+        monkeypatch.setattr(module, "REAL_BYTES", 8 * ensemble.n_weights)
     again = moments(ensemble)
     for name in ("m", "C", "connected_stderr", "m_stderr"):
         np.testing.assert_allclose(again[name], found[name], atol=1e-12)

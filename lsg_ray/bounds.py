@@ -1,0 +1,87 @@
+"""Bounds and choices that stand in the types of arguments, checked where a function is called.
+
+Commands and specifications check them by pydantic (`lsg_ray.stage`); callers in Python by this, so
+that no function does so by hand.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import astuple
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
+
+from lsg_ray.errors import InputError
+
+#: How each bound is told, and when it holds; what has no upper one is finite.
+_BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
+    Ge: ("at least {:,}", lambda value, mark: mark.ge <= value < np.inf),
+    Gt: ("above {:,}", lambda value, mark: mark.gt < value < np.inf),
+    Le: ("at most {:,}", lambda value, mark: value <= mark.le),
+    Lt: ("below {:,}", lambda value, mark: value < mark.lt),
+}
+
+
+def check_arguments(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Refuse arguments outside the bounds, or not among the choices, of their types.
+
+    Raises
+    ------
+    InputError
+        Says which, what was given, and what is allowed.
+    """
+    names, known = _checks(function)
+    if not known:
+        return
+    value: Any
+    for name, value in (dict(zip(names, args, strict=False)) | kwargs).items():
+        for mark in known.get(name, ()):
+            if isinstance(mark, tuple):
+                if value is not None and value not in mark:
+                    choices = ", ".join(str(choice) for choice in mark)
+                    raise InputError(f"{name} {value!r} given; one of {choices}")
+            elif isinstance(value, (int, float, np.integer, np.floating)):
+                words, holds = _BOUNDS[type(mark)]
+                if not holds(value, mark):
+                    (limit,) = astuple(mark)
+                    needed = words.format(limit) if mark != Gt(0) else "it must be positive"
+                    finite = "" if -np.inf < value < np.inf else ", and finite"
+                    raise InputError(f"{name} {value} given; {needed}{finite}")
+
+
+@functools.cache
+def _checks(function: Callable[..., Any]) -> tuple[list[str], dict[str, list[Any]]]:
+    """Return the names of all arguments, and what is to be checked of some."""
+    scope, found = vars(sys.modules[function.__module__]), {}
+    parameters = inspect.signature(function).parameters
+    for name, parameter in parameters.items():
+        kind = parameter.annotation
+        try:
+            marks = list(_marks(eval(kind, scope) if isinstance(kind, str) else kind))  # noqa: S307
+        except (NameError, TypeError):  # of what is imported for type checkers alone
+            continue
+        if marks:
+            found[name] = marks
+    return [*parameters], found
+
+
+def _marks(kind: Any) -> Iterator[Any]:
+    """Yield the bounds of a type, and its choices as a tuple."""
+    if get_origin(kind) is Annotated:
+        inner, *marks = get_args(kind)
+        yield from (mark for mark in marks if type(mark) in _BOUNDS)
+        yield from _marks(inner)
+    elif get_origin(kind) is Literal:
+        yield get_args(kind)
+    elif get_origin(kind) in (Union, types.UnionType):
+        inner = [one for one in get_args(kind) if one is not types.NoneType]
+        if len(inner) == 1:
+            yield from _marks(inner[0])

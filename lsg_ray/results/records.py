@@ -1,0 +1,63 @@
+"""Records of arrays: what block functions return, and how those of many blocks become one."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lsg_ray.results.graph import share, tree_reduce
+
+Record = TypeVar("Record", bound=tuple[Any, ...])
+
+
+def added(parts: Sequence[Any]) -> Any:
+    """Add arrays, numbers, or records of them, in the order given; the parts stay as they are.
+
+    >>> added([(1, 2.0), (3, 4.0)])
+    (4, 6.0)
+    """
+    if isinstance(parts[0], tuple):
+        columns = map(added, zip(*parts, strict=True))
+        kind = type(parts[0])
+        return kind(columns) if kind is tuple else kind(*columns)
+    return reduce(operator.add, parts)
+
+
+def joined(parts: Sequence[Record], axis: int = 0) -> Record:
+    """Return a record of arrays, those of all parts one after another."""
+    return _with(np.concatenate, parts, axis)
+
+
+def stacked(parts: Sequence[Record], axis: int = 0) -> Record:
+    """Return a record of arrays, those of all parts along a new axis."""
+    return _with(np.stack, parts, axis)
+
+
+def _with(together: Any, parts: Sequence[Record], axis: int) -> Record:
+    return type(parts[0])(*(together(column, axis=axis) for column in zip(*parts, strict=True)))
+
+
+def reduce_tasks(
+    work: Any, shared: Sequence[Any], arguments: Iterable[tuple[Any, ...]], combine: Any = added
+) -> Any:
+    """Return a graph of ``work(*shared, *argument)`` for each task, combined in a tree.
+
+    Parameters
+    ----------
+    work
+        A block function.
+    shared
+        What all tasks read; it goes to a cluster once.
+    arguments
+        Of each task.
+    combine
+        Of a list of results.
+    """
+    import dask
+
+    leaf, given = dask.delayed(work, pure=False), [share(value) for value in shared]
+    return tree_reduce([leaf(*given, *argument) for argument in arguments], combine)

@@ -1,0 +1,74 @@
+"""Counts of ±1 weights by bits: exact integers, however the work is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.networks.layout import read_only
+from lsg_ray.results.records import reduce_tasks
+from lsg_ray.statistics.configurations import Configurations, ranges
+from lsg_ray.typing import Floats
+
+#: Rows whose bits are transposed at a time: 512 words a plane, six of which fit the first cache.
+ROWS = 2**15
+#: Signs that are transposed at a time, at most.
+MAX_PIECE = 2**28
+#: No triples.
+NO_TRIPLES = np.empty((0, 3), np.int64)
+
+
+class SignSums(NamedTuple):
+    """Rows, rows with σ_i = +1, rows with σ_i ≠ σ_j (j > i), and rows with σ_iσ_jσ_k = +1."""
+
+    rows: int
+    ones: NDArray[np.int64]
+    differ: NDArray[np.int64]
+    odd: NDArray[np.int64]
+
+    @property
+    def m(self) -> Floats:
+        """Magnetizations (N,)."""
+        return (2 * self.ones - self.rows) / self.rows
+
+
+def sign_sums(
+    source: Configurations,
+    cuts: Iterable[tuple[int, int]],
+    pairs: bool = False,
+    triples: NDArray[np.int64] = NO_TRIPLES,
+) -> Any:
+    """Return a graph of the counts over all rows; pairs and triples only where they are wanted."""
+    return reduce_tasks(count_signs, (source, triples, pairs), cuts)
+
+
+def count_signs(
+    source: Configurations, triples: NDArray[np.int64], pairs: bool, start: int, stop: int
+) -> SignSums:
+    """Count over rows start:stop; a block function."""
+    from lsg_ray.kernels import bits
+
+    n = source.n_weights
+    ones, odd = np.zeros(n, np.int64), np.zeros(len(triples), np.int64)
+    differ = np.zeros((n, n) if pairs else (0, 0), np.int64)
+    rows, at_once = 0, _rows_at_once(n)
+    for first, last in ranges(stop - start, at_once, source.grain):
+        packed = read_only(source.packed(start + first, start + last), np.uint8)
+        for low in range(0, len(packed), at_once):
+            piece = packed[low : low + at_once]
+            planes = np.empty((n, -(-len(piece) // 64)), np.uint64)
+            bits.bit_planes(piece, planes)
+            bits.add_ones(planes, ones)
+            bits.add_odd(planes, read_only(triples, np.int64), odd)
+            if pairs:
+                bits.add_disagreements(planes, differ)
+        rows += len(packed)
+    return SignSums(rows, ones, differ, odd)
+
+
+def _rows_at_once(n: int) -> int:
+    """Rows whose planes are made at a time: fewer, whole words, for very wide configurations."""
+    return max(64, min(ROWS, MAX_PIECE // max(n, 1) // 64 * 64))

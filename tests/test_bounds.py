@@ -1,0 +1,52 @@
+"""Bounds and choices of arguments: checked by `public` as the types say."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+import pytest
+from annotated_types import Ge, Gt, Le, Lt
+
+from lsg_ray.arrays import public
+from lsg_ray.errors import InputError
+
+Few = Annotated[int, Ge(1), Le(3)]
+
+
+@public
+def bounded(
+    first: Few,
+    *,
+    share: Annotated[float | None, Ge(0), Lt(1)] = None,
+    beta: Annotated[float, Gt(0)] = 1.0,
+    way: Literal["up", "down"] | None = None,
+    many: Few | np.ndarray = 1,
+    odd: "Unknown" = None,  # noqa: F821
+):
+    return first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"first": 0}, "first 0 given; at least 1"),
+        ({"first": 10_000}, "first 10000 given; at most 3"),
+        ({"first": 2**200}, "at most 3"),
+        ({"first": 1, "share": 1.0}, "share 1.0 given; below 1"),
+        ({"first": 1, "share": np.float64(-0.5)}, "share -0.5 given; at least 0"),
+        ({"first": 1, "share": np.nan}, "share nan given; at least 0, and finite"),
+        ({"first": 1, "beta": 0}, "beta 0 given; it must be positive"),
+        ({"first": 1, "beta": np.inf}, "beta inf given; it must be positive, and finite"),
+        ({"first": 1, "way": "left"}, "way 'left' given; one of up, down"),
+    ],
+)
+def test_arguments__outside_their_types_are_refused(arguments, says):
+    with pytest.raises(InputError, match=says):
+        bounded(**arguments)
+    first = arguments.pop("first")
+    with pytest.raises(InputError, match=says):
+        bounded(first, **arguments)
+
+
+def test_arguments__inside_or_of_another_kind_are_taken():
+    assert bounded(3, share=0.5, way="down", odd=object()) == 3
+    assert bounded(1, share=None, way=None, many=np.arange(9)) == 1
