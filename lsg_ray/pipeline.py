@@ -154,7 +154,7 @@ def report(folder: str | os.PathLike[str]) -> Path:
         with _of_others(place):
             outcomes = run_study(given, ensemble, place, only_cached=set(given))
             return _study_report(place, ensemble, dataset, outcomes)
-    known = "model-full.zarr" if ensemble.binary else "walks.zarr"
+    known = "model-full.zarr" if ensemble.signs else "walks.zarr"
     default = default_study(ensemble, (place / known).is_dir())
     with _of_others(place):
         slow = {name for name in default.steps if name not in STATISTICS}
@@ -244,7 +244,7 @@ def _default_report(
 
     found = {name: one.result for name, one in outcomes.items() if one.result is not None}
     lacking = {name: one.reason for name, one in outcomes.items() if one.result is None}
-    if ensemble.binary:
+    if ensemble.signs:
         for name in STATISTICS:
             if name in lacking:
                 raise LsgError(f"{name}: {lacking[name]}")

@@ -98,7 +98,7 @@ def default_study(
     ising, solutions
         Sizes.
     """
-    if ensemble.binary:
+    if ensemble.signs:
         return _of_signs(ensemble, landscape, ising or IsingStudy())
     return _of_solutions(ensemble, landscape, solutions or SolutionStudy())
 

@@ -55,12 +55,14 @@ def ensemble_of():
             block = Block(
                 start=index * plan.block_size,
                 weights=np.asarray(weights, np.int8)[rows],
-                accuracy=rows % 10 / 10,
-                loss=rows / 10,
-                test_accuracy=rows % 10 / 10,
-                trial=np.broadcast_to(trial, count)[rows],
-                epochs=np.ones_like(rows),
-                polarization=np.zeros(len(rows)),
+                columns={
+                    "accuracy": rows % 10 / 10,
+                    "loss": rows / 10,
+                    "test_accuracy": rows % 10 / 10,
+                    "trial": np.broadcast_to(trial, count)[rows],
+                    "epochs": np.ones_like(rows),
+                    "polarization": np.zeros(len(rows)),
+                },
                 trials=len(rows),
             )
             write_block(url, index, block)

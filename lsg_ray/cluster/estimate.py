@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lsg_ray.cluster.progress import Style, byte_progress, late_progress
-from lsg_ray.cluster.sample import AnyArena, sample_block
+from lsg_ray.cluster.sample import sample_block
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.header import new_header
@@ -31,7 +31,6 @@ from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks.sampling import prepare
-from lsg_ray.networks.solutions import prepare_solutions
 from lsg_ray.spec import Spec
 
 #: Share of its speed that a core keeps with all cores busy: 1.96 of two, measured.
@@ -179,8 +178,7 @@ def estimate(
     new_header(spec, "")
     with byte_progress(style) as on_bytes:
         dataset = load_dataset(spec.dataset, progress=on_bytes)
-    relu = spec.network.family == "relu"
-    arena: AnyArena = prepare_solutions(spec, dataset) if relu else prepare(spec, dataset)
+    arena = prepare(spec, dataset)
     with late_progress("seconds of calibration", style) as tell:
         measured = calibrate(spec, arena, seconds, tell)
     prices = PRICES if price is None else {"given": price}
@@ -189,7 +187,7 @@ def estimate(
 
 def calibrate(
     spec: Spec,
-    arena: AnyArena,
+    arena: Any,
     seconds: float,
     progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:

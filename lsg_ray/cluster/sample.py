@@ -25,7 +25,7 @@ from lsg_ray.cluster.progress import Pace, Progress, Style, byte_progress, progr
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.block import Block, RealBlock
+from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.ledger import read_records, rejection_histogram
@@ -40,12 +40,10 @@ from lsg_ray.ensemble.writer import (
     write_block,
 )
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.networks.sampling import Arena, prepare, sample_configurations
-from lsg_ray.networks.solutions import SolutionArena, prepare_solutions, sample_solutions
+from lsg_ray.networks.sampling import prepare, sample_configurations
+from lsg_ray.registry import ALGORITHMS
 from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
-
-AnyArena = Arena | SolutionArena
 
 #: Seconds between a worker's reports while it computes a block.
 REPORT_EVERY = 1.0
@@ -124,8 +122,7 @@ def sample(
     check_name(url)
     with byte_progress(style) as on_bytes:
         dataset = load_dataset(spec.dataset, progress=on_bytes)
-        relu = spec.network.family == "relu"
-        arena = prepare_solutions(spec, dataset) if relu else prepare(spec, dataset)
+        arena = prepare(spec, dataset)
     plan = create_ensemble(url, spec, dataset_hash=dataset.content_hash)
     before = plan.count - sum(_rows(plan, int(block)) for block in plan.missing)
     if before == plan.count:
@@ -213,7 +210,7 @@ class Tally:
 def sample_block(
     url: str,
     spec: Spec,
-    arena: AnyArena,
+    arena: Any,
     block: int,
     start: int,
     rows: int,
@@ -224,22 +221,15 @@ def sample_block(
 
     ``attempts`` tells how often the block was begun before; it is asked when the block is computed.
     """
-    found: Any
-    kind: type[Block] | type[RealBlock]
-    if isinstance(arena, SolutionArena):
-        found, kind = sample_solutions(spec, arena, start, rows, on_trial=on_trial), RealBlock
-    else:
-        found, kind = sample_configurations(spec, arena, start, rows, on_trial=on_trial), Block
+    found = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
     attempt = attempts()
-    columns = found._asdict()
-    missed = columns.pop("missed")
-    trials = rows + len(missed)
-    rejected = rejection_histogram(np.nan_to_num(missed))
+    trials = rows + len(found.missed)
+    rejected = rejection_histogram(np.nan_to_num(found.missed))
     processor = _processor(spec)
     written = write_block(
         url,
         block,
-        kind(**columns, trials=trials, rejected=rejected),
+        Block(start, found.weights, found.columns, trials, rejected, found.seconds),
         attempt=attempt,
         seed_path=(spec.ensemble.seed, int(Stream.TRIAL), start),
         count=spec.ensemble.count,
@@ -287,7 +277,7 @@ class _Kinds:
 
 
 def _in_process(
-    plan: Plan, spec: Spec, arena: AnyArena, tally: Tally
+    plan: Plan, spec: Spec, arena: Any, tally: Tally
 ) -> Iterator[tuple[int, BlockDone]]:
     for block in map(int, plan.missing):
         counts = [0, 0]
@@ -302,7 +292,7 @@ def _in_process(
 
 
 def _on_ray(
-    plan: Plan, spec: Spec, arena: AnyArena, tally: Tally, address: str | None, workers: int | None
+    plan: Plan, spec: Spec, arena: Any, tally: Tally, address: str | None, workers: int | None
 ) -> Iterator[tuple[int, BlockDone]]:
     import ray
 
@@ -329,7 +319,7 @@ def _on_ray(
             yield block, done
 
 
-def _size(arena: AnyArena) -> int:
+def _size(arena: Any) -> int:
     """Return the bytes of the arrays that every worker reads."""
     buffers: list[pickle.PickleBuffer] = []
     pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
@@ -393,7 +383,7 @@ class _UnderWay:
 
 
 def _block_task(
-    url: str, spec_json: str, arena: AnyArena, board: Any, block: int, start: int, rows: int
+    url: str, spec_json: str, arena: Any, board: Any, block: int, start: int, rows: int
 ) -> BlockDone:
     """Body of a Ray task."""
     import ray
@@ -429,12 +419,12 @@ def _block_task(
 
 def compile_once(spec: Spec) -> None:
     """Compile the kernels once per machine: the first worker does, the others wait and load."""
-    if spec.training.engine != "numba":
+    warm_up = ALGORITHMS[spec.algorithm].warm_up
+    if warm_up is None:
         return
     from filelock import FileLock
 
     from lsg_ray.kernels.compile import CACHE_FOLDER
-    from lsg_ray.networks.binary import warm_up
 
     folder = Path(CACHE_FOLDER)
     # numba's cache is by place of the sources: shipped code lies somewhere else in each job.
@@ -445,7 +435,7 @@ def compile_once(spec: Spec) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "compiling.lock"):
-            warm_up()
+            warm_up(spec)
             marker.touch()
     except OSError:  # a disk that is not for writing: each process compiles for itself
-        warm_up()
+        warm_up(spec)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.ensemble.header import Header
-from lsg_ray.ensemble.layout import CURVES, LAYER, ArrayLayout, pack
+from lsg_ray.ensemble.layout import LAYER, ArrayLayout, pack
 from lsg_ray.ensemble.ledger import check_rejected
 from lsg_ray.errors import InputError
 
@@ -24,65 +24,26 @@ class Block:
     start
         Index of the first configuration.
     weights
-        (rows, N) int8, ±1; layers one after another, each row-major ``[out, in]``.
-    accuracy, test_accuracy
-        (rows,) fractions of the selection set and of the test set.
-    loss
-        (rows,) mean loss on the selection set.
-    trial, epochs
-        (rows,) integers: index of the accepted trial, and its epochs of training.
-    polarization
-        (rows,) mean |tanh(θ/2)|.
+        (rows, N), int8 ±1 or float32; layers one after another, each row-major ``[out, in]``.
+    columns
+        By array name, what else the family stores: (rows,) numbers, (rows, …) curves.
     trials
         Trials spent on the block, accepted and rejected.
     rejected
         Rejected trials by bin of their best accuracy, as `rejection_histogram` counts them.
     seconds
         Time the block took.
-    fields
-        (rows, N) trained fields θ; exactly when the specification stores them.
     """
 
     start: int
-    weights: NDArray[np.int8]
-    accuracy: NDArray[Any]
-    loss: NDArray[Any]
-    test_accuracy: NDArray[Any]
-    trial: NDArray[Any]
-    epochs: NDArray[Any]
-    polarization: NDArray[Any]
-    trials: int
-    rejected: Mapping[int, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    fields: NDArray[Any] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class RealBlock:
-    """Consecutive accepted networks of real weights.
-
-    Parameters
-    ----------
-    start
-        Index of the first configuration.
-    weights
-        (rows, N) float32; layers one after another, each row-major ``[out, in]``.
-    columns
-        By array name, (rows,) numbers of `lsg_ray.ensemble.layout.REAL_SCALARS` and (rows, epochs)
-        of `CURVES`, NaN after a network's last pass.
-    trials, rejected, seconds
-        As in `Block`.
-    """
-
-    start: int
-    weights: NDArray[np.float32]
+    weights: NDArray[Any]
     columns: Mapping[str, NDArray[Any]]
     trials: int
     rejected: Mapping[int, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-def stored_arrays(block: Block | RealBlock, header: Header, index: int) -> dict[str, NDArray[Any]]:
+def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray[Any]]:
     """Check a block against the store and return its arrays as they are stored.
 
     Returns
@@ -105,42 +66,37 @@ def stored_arrays(block: Block | RealBlock, header: Header, index: int) -> dict[
         check_rejected(dict(block.rejected), block.trials, rows)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
-    if isinstance(block, RealBlock) != (header.spec.network.family == "relu"):
+    known = {layout.name for layout in header.arrays}
+    if unknown := sorted(set(block.columns) - known):
         raise InputError(
-            f"{where}: a {type(block).__name__} given; the store holds "
-            f"{header.spec.network.family} networks"
+            f"{where}: {unknown[0]} given; the store of {header.family.name} networks has no such "
+            "array"
         )
-    if isinstance(block, RealBlock):
-        return _real_arrays(block, header, rows, where)
-    if block.fields is not None and not header.spec.ensemble.store_fields:
-        raise InputError(f"{where}: fields given; the store keeps none (ensemble.store_fields)")
-    arrays = {"weights": pack(_signs(block.weights, (rows, header.n_weights), where))}
-    for layout in header.arrays[1:]:
-        arrays[layout.name] = _numbers(getattr(block, layout.name), layout, rows, where)
-    return arrays
+    given = {**_weights(block.weights, header, rows, where), **block.columns}
+    if missing := [layout.name for layout in header.arrays if layout.name not in given]:
+        raise InputError(f"{where}: no {missing[0]}")
+    return {
+        layout.name: _numbers(given[layout.name], layout, rows, where) for layout in header.arrays
+    }
 
 
-def _real_arrays(
-    block: RealBlock, header: Header, rows: int, where: str
-) -> dict[str, NDArray[Any]]:
-    """Cut weights into layers and check every array."""
-    weights = np.asarray(block.weights)
-    if weights.shape != (rows, header.n_weights):
-        raise InputError(f"{where}: weights of shape {weights.shape}, must be "
-                         f"{(rows, header.n_weights)}")  # fmt: skip
+def _weights(given: NDArray[Any], header: Header, rows: int, where: str) -> dict[str, NDArray[Any]]:
+    """Return weights as they are stored: bits of signs, real numbers by layer."""
+    shape = (rows, header.n_weights)
+    if header.family.signs:
+        return {"weights": pack(_signs(given, shape, where))}
+    weights = np.asarray(given)
+    if weights.shape != shape or weights.dtype.kind != "f":
+        raise InputError(
+            f"{where}: weights are {weights.dtype} {weights.shape}, must be float32 {shape}"
+        )
     network = header.spec.network
-    layers = iter(zip(network.layer_slices, network.shapes, strict=True))
-    arrays = {}
-    for layout in header.arrays:
-        if layout.name.startswith(LAYER):
-            place, shape = next(layers)
-            given = weights[:, place].reshape(rows, *shape)
-        elif layout.name in block.columns:
-            given = block.columns[layout.name]
-        else:
-            raise InputError(f"{where}: no {layout.name}")
-        arrays[layout.name] = _numbers(given, layout, rows, where)
-    return arrays
+    return {
+        f"{LAYER}{layer}": weights[:, where_].reshape(rows, *matrix)
+        for layer, (where_, matrix) in enumerate(
+            zip(network.layer_slices, network.shapes, strict=True)
+        )
+    }
 
 
 def _signs(weights: Any, shape: tuple[int, int], where: str) -> NDArray[np.int8]:
@@ -162,7 +118,7 @@ def _signs(weights: Any, shape: tuple[int, int], where: str) -> NDArray[np.int8]
 def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> NDArray[Any]:
     values = np.asarray(given)
     shape, dtype = (rows, *layout.row), np.dtype(layout.dtype)
-    kinds = "iu" if dtype.kind == "i" else "iuf"
+    kinds = "iuf" if dtype.kind == "f" else "iu"
     if values.shape != shape or values.dtype.kind not in kinds:
         kind = "integers" if dtype.kind == "i" else "numbers"
         raise InputError(
@@ -185,7 +141,7 @@ def wrong_values(layout: ArrayLayout, values: NDArray[Any]) -> str | None:
     if dtype.kind == "i":
         bad = (values < 0) | (values > np.iinfo(dtype).max)
         need = f"0 to {np.iinfo(dtype).max}"
-    elif layout.name in CURVES:
+    elif layout.is_curve:
         # NaN after the last pass; of a network that diverged there is no record.
         bad = np.isinf(values)
         need = "finite, or NaN after the last pass"

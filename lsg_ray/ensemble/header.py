@@ -12,12 +12,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lsg_ray.ensemble.layout import (
-    CURVES,
     FORMAT,
     FORMAT_VERSION,
     LEDGER,
@@ -31,8 +30,12 @@ from lsg_ray.ensemble.layout import (
 from lsg_ray.ensemble.location import Location
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import SpecError, StoreError, StoreInputError
+from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.spec.model import shown
+
+if TYPE_CHECKING:
+    from lsg_ray.networks.family import Family
 
 ZARR_FORMAT = 3
 #: Attributes that the digest of a header covers.
@@ -99,6 +102,11 @@ class Header:
         """Blocks planned; the last may be short."""
         return -(-self.count // self.block_size)
 
+    @property
+    def family(self) -> Family:
+        """The family of its networks."""
+        return FAMILIES[self.spec.network.family]
+
     @cached_property
     def n_weights(self) -> int:
         """Weights N of a configuration."""
@@ -162,7 +170,7 @@ def new_header(
     for array in header.arrays:
         size = array.row_bytes * header.block_size
         if size > MAX_CHUNK:
-            cure = "training.epochs" if array.name in CURVES else "network.widths"
+            cure = "training.epochs" if array.is_curve else "network.widths"
             raise StoreInputError(
                 f"ensemble.block_size: {header.block_size:,} configurations a block, which take "
                 f"{size / 2**30:,.1f} GiB of {array.name!r} at once; at most "

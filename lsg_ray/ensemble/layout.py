@@ -45,6 +45,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
+from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import Spec
 
 FORMAT = "lsg-ray ensemble"
@@ -65,31 +66,6 @@ MAX_LAYERS = 1_000
 #: Most bytes of one array in a block, which is written and read as a whole.
 MAX_CHUNK = 2 * 2**30
 
-#: Arrays with one number per configuration: name, type, description.
-SCALARS: dict[str, tuple[str, str]] = {
-    "accuracy": ("<f8", "accuracy on the set that the configuration was selected on"),
-    "loss": ("<f8", "mean loss on the selection set"),
-    "test_accuracy": ("<f8", "accuracy on the test set"),
-    "trial": ("<i4", "index of the accepted trial of this configuration"),
-    "epochs": ("<i4", "epochs of training of the accepted trial"),
-    "polarization": ("<f4", "mean |tanh(theta/2)| over the weights"),
-}
-#: The same for networks of real weights.
-REAL_SCALARS: dict[str, tuple[str, str]] = {
-    **{name: SCALARS[name] for name in ("accuracy", "loss", "test_accuracy")},
-    "test_loss": ("<f8", "mean loss on the test set"),
-    "train_accuracy": ("<f8", "accuracy on the training set"),
-    "train_loss": ("<f8", "mean loss on the training set"),
-    **{name: SCALARS[name] for name in ("trial", "epochs")},
-}
-#: Curves of training, a number per pass.
-CURVES: dict[str, str] = {
-    "curve_train_loss": "mean training loss during the pass",
-    "curve_train_accuracy": "training accuracy during the pass",
-    "curve_test_loss": "test loss after the pass",
-    "curve_test_accuracy": "test accuracy after the pass",
-}
-
 
 @dataclass(frozen=True)
 class ArrayLayout:
@@ -105,6 +81,11 @@ class ArrayLayout:
     def fill(self) -> float:
         """Value of rows that were never written: NaN, or 0 for integers."""
         return float("nan") if self.dtype == "<f4" else 0
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether it is along time: NaN after the last."""
+        return "epoch" in self.dimensions
 
     @property
     def row_bytes(self) -> int:
@@ -132,44 +113,30 @@ def weights_layout(n_weights: int) -> ArrayLayout:
     return ArrayLayout("weights", "|u1", row, ("configuration", "byte"), attributes)
 
 
-def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
-    """Return the arrays that a specification asks for, in the order that they are hashed."""
-    if spec.network.family == "relu":
-        return _real_arrays(spec)
-    n_weights = spec.network.n_weights
-    arrays = [weights_layout(n_weights), *_scalars(SCALARS)]
-    if spec.ensemble.store_fields:
-        about = {"description": "trained fields theta"}
-        arrays.append(
-            ArrayLayout("fields", "<f4", (n_weights,), ("configuration", "weight"), about)
-        )
-    return tuple(arrays)
-
-
-def _scalars(kinds: Mapping[str, tuple[str, str]]) -> list[ArrayLayout]:
-    return [
+def scalars(kinds: Mapping[str, tuple[str, str]]) -> tuple[ArrayLayout, ...]:
+    """Return arrays with one number a configuration: name, type, description."""
+    return tuple(
         ArrayLayout(name, dtype, attributes={"description": description})
         for name, (dtype, description) in kinds.items()
-    ]
+    )
 
 
-def _real_arrays(spec: Spec) -> tuple[ArrayLayout, ...]:
+def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
+    """Return the arrays that a specification asks for, in the order that they are hashed."""
+    family = FAMILIES[spec.network.family]
+    weights = (weights_layout(spec.network.n_weights),) if family.signs else _layers(spec)
+    return (*weights, *family.columns(spec))
+
+
+def _layers(spec: Spec) -> tuple[ArrayLayout, ...]:
     about = "weights [unit, input]" + (", the last column biases" if spec.network.biases else "")
-    layers = [
+    return tuple(
         ArrayLayout(
             f"{LAYER}{layer}", "<f4", shape, ("configuration", f"unit_{layer}", f"input_{layer}"),
             {"description": f"layer {layer}: {about}"},
         )
         for layer, shape in enumerate(spec.network.shapes)
-    ]  # fmt: skip
-    curves = [
-        ArrayLayout(
-            name, "<f4", (spec.training.epochs,), ("configuration", "epoch"),
-            {"description": f"{description}, NaN after the last"},
-        )
-        for name, description in CURVES.items()
-    ]  # fmt: skip
-    return (*layers, *_scalars(REAL_SCALARS), *curves)
+    )  # fmt: skip
 
 
 def pack(weights: NDArray[np.int8]) -> NDArray[np.uint8]:

@@ -128,12 +128,12 @@ class Snapshot:
     def columns(self) -> tuple[str, ...]:
         """Names that `read`, `take` and `to_dask` take."""
         names = ["configuration", *(array.name for array in self.header.arrays)]
-        return (*names, "packed" if self.binary else "weights")
+        return (*names, "packed" if self.signs else "weights")
 
     @property
-    def binary(self) -> bool:
+    def signs(self) -> bool:
         """Whether weights are ±1; else they are real numbers."""
-        return self.spec.network.family == "binary"
+        return self.header.family.signs
 
     @property
     def query_columns(self) -> tuple[str, ...]:

@@ -488,8 +488,8 @@ def _check_block(
 
 def _compare(record: Record, header: Header, arrays: dict[str, Any], content: str) -> str | None:
     """Return how the data of a block contradict its record."""
-    binary = header.spec.network.family == "binary"
-    if binary and not padding_is_zero(arrays["weights"], header.n_weights):
+    signs = header.family.signs
+    if signs and not padding_is_zero(arrays["weights"], header.n_weights):
         return "bits beyond the last weight are set"
     if content != record.content:
         return f"data have content {content[:16]}…, the record says {record.content[:16]}…"

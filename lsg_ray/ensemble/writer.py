@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from lsg_ray.ensemble.block import Block, RealBlock, stored_arrays
+from lsg_ray.ensemble.block import Block, stored_arrays
 from lsg_ray.ensemble.chunks import encode_chunk, read_chunk
 from lsg_ray.ensemble.content import content_hash
 from lsg_ray.ensemble.header import (
@@ -305,7 +305,7 @@ def missing_blocks(url: str | os.PathLike[str]) -> NDArray[np.int64]:
 def write_block(
     url: str | os.PathLike[str],
     index: int,
-    block: Block | RealBlock,
+    block: Block,
     *,
     attempt: int = 0,
     seed_path: Sequence[int | str] = (),
@@ -423,7 +423,7 @@ def _holds(location: Location, header: Header, record: Record) -> bool:
 
 
 def _record_of(
-    block: Block | RealBlock,
+    block: Block,
     header: Header,
     index: int,
     arrays: dict[str, NDArray[Any]],

@@ -269,7 +269,7 @@ def summary(ensemble: Ensemble) -> list[Entry]:
         Entry("Widths", _joined(spec.network.widths)),
         Entry("Weights N", f"{info['n_weights']:,}"),
         Entry("Configurations M", rows),
-        *([] if ensemble.binary else [Entry("Training", training(spec))]),
+        *([] if ensemble.signs else [Entry("Training", training(spec))]),
         Entry("Threshold", f"{spec.ensemble.threshold:g} on the {SETS[spec.ensemble.selection]}"),
         Entry("Accuracy", " / ".join(f"{level:.4f}" for level in levels) + " (min / mean / max)")
         if levels

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
+from lsg_ray.registry import loaded
 from lsg_ray.report.section import Section, section
-from lsg_ray.stage import Stage, loaded
+from lsg_ray.stage import Stage
 
 
 class Shown(NamedTuple):

@@ -145,7 +145,7 @@ class StoredConfigurations(Configurations):
 
     def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
-        self.binary, self.columns = ensemble.binary, ensemble.query_columns
+        self.signs, self.columns = ensemble.signs, ensemble.query_columns
         self.name = ensemble.url
         self.n_weights = ensemble.n_weights
         self._ends = np.cumsum(ensemble.rows_by_block)
@@ -169,7 +169,7 @@ class StoredConfigurations(Configurations):
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         pieces = [self.ensemble.weights_block(b)[rows] for b, rows in self._pieces(start, stop)]
         found = np.concatenate(pieces) if pieces else self.ensemble.no_rows("weights")
-        return found if self.binary else _real(found, np.arange(start, stop), self.name)
+        return found if self.signs else _real(found, np.arange(start, stop), self.name)
 
     def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
         pieces = [self.ensemble.packed_block(b)[rows] for b, rows in self._pieces(start, stop)]
@@ -178,7 +178,7 @@ class StoredConfigurations(Configurations):
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         found = self.values("weights", rows)
-        return found if self.binary else _real(found, rows, self.name)
+        return found if self.signs else _real(found, rows, self.name)
 
     def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         nothing = self.ensemble.no_rows(name)
@@ -250,7 +250,7 @@ class ArrayConfigurations(Configurations):
             raise InputError(f"{name} of {self._array.dtype} given; weights are ±1 or real numbers")
         # Floating-point ±1 are binary weights too, which takes a look at all of them.
         all_signs: Any = kind in "iu" or (abs(self._array) == 1).all()
-        self.binary = bool(all_signs.compute() if hasattr(all_signs, "compute") else all_signs)
+        self.signs = bool(all_signs.compute() if hasattr(all_signs, "compute") else all_signs)
 
     @property
     def grain(self) -> int:
@@ -265,7 +265,7 @@ class ArrayConfigurations(Configurations):
     def _weights(self, values: Any, rows: NDArray[np.int64]) -> NDArray[Any]:
         if self._lazy:
             values = as_numbers(values.compute(scheduler="synchronous"), self.name, None)
-        if not self.binary:
+        if not self.signs:
             return _real(values, rows, self.name)
         _require((values == 1) | (values == -1), values, rows, self.name, "±1")
         return values.astype(np.int8)
@@ -326,7 +326,7 @@ class Columns(Configurations):
 
     def __init__(self, whole: Configurations, which: NDArray[np.int64]) -> None:
         self.whole, self.which = whole, which
-        self.name, self.binary = whole.name, whole.binary
+        self.name, self.signs = whole.name, whole.signs
         self.n_rows, self.n_weights = whole.n_rows, len(which)
 
     @property
@@ -348,7 +348,7 @@ class Reordered(Configurations):
 
     def __init__(self, whole: Configurations, order: NDArray[np.int64]) -> None:
         self.whole, self.order = whole, order
-        self.name, self.binary = whole.name, whole.binary
+        self.name, self.signs = whole.name, whole.signs
         self.n_rows, self.n_weights = len(order), whole.n_weights
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
@@ -445,5 +445,5 @@ def check_same_weights(first: Configurations, second: Configurations) -> None:
             f"{first.name} has {first.n_weights} weights a configuration, {second.name} "
             f"{second.n_weights}; give two of the same network, or the same part of both"
         )
-    if first.binary != second.binary:
+    if first.signs != second.signs:
         raise InputError(f"{first.name} and {second.name}: one has weights ±1, the other real ones")

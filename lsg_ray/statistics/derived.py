@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
-from lsg_ray.ensemble.block import Block, RealBlock
+from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.layout import LAYER, pack
 from lsg_ray.ensemble.ledger import each_record
 from lsg_ray.ensemble.location import is_within, locate
@@ -71,7 +71,7 @@ class DerivedConfigurations(Configurations):
         self.base, self.network = base, network
         self.derivation = derivation
         self.name = f"{base.name} ({derivation['kind']})"
-        self.binary = base.binary
+        self.signs = base.signs
         self.n_rows = base.n_rows if n_rows is None else n_rows
         self.n_weights = base.n_weights
         self.columns = base.columns
@@ -260,11 +260,7 @@ def _write_block(view: DerivedConfigurations, url: str, block_size: int, index: 
     if view.base is root and view.is_row_by_row and source.condition is None and source.complete:
         record = next(each_record(locate(source.url), source.header, [index]))
         about = {"trials": record.trials, "rejected": record.rejected, "seconds": record.seconds}
-    weights = view.rows(start, stop)
-    block = (
-        Block(start=start, weights=weights, **columns, **about)
-        if view.binary
-        else RealBlock(start, weights.astype(np.float32), columns, **about)
-    )
-    write_block(url, index, block)
+    kind = np.int8 if view.signs else np.float32
+    weights = view.rows(start, stop).astype(kind, copy=False)
+    write_block(url, index, Block(start, weights, columns, **about))
     return stop - start

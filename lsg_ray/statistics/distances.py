@@ -104,7 +104,7 @@ def distances(
     if matrix:
         check_alone("matrix", pairs=pairs, configurations=configurations)
         _check_matrix(first, second or targets)
-    if first.binary:
+    if first.signs:
         result = _as_distances(
             overlaps(
                 first, second, references=targets, configurations=configurations, pairs=pairs,
@@ -158,9 +158,9 @@ def _as_distances(found: xarray.Dataset, n: int) -> xarray.Dataset:
 def _neighbours(
     first: Configurations, targets: Configurations, k: int, progress: Progress | None
 ) -> dict[str, Any]:
-    find = nearest_neighbours if first.binary else euclidean_neighbours
+    find = nearest_neighbours if first.signs else euclidean_neighbours
     found = find(first, targets, k, progress=progress)
-    unit = {"units": "weights" if first.binary else "1"}
+    unit = {"units": "weights" if first.signs else "1"}
     return {
         "neighbour": (("reference", "rank"), found.rows, {"long_name": "row of the neighbour"}),
         "neighbour_distance": (("reference", "rank"), found.distances, unit),
@@ -175,7 +175,7 @@ def _matrix(
     else:
         left, right = first, second or first
         dims = ("configuration", "other" if second is not None else "configuration_")
-    if not first.binary:
+    if not first.signs:
         return (dims, euclidean_matrix(left, right), {"units": "1"})
     from lsg_ray.kernels import hamming
     from lsg_ray.networks.layout import read_only

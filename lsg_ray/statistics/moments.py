@@ -120,13 +120,13 @@ def moments(
     """
     source = as_configurations(ensemble)
     source.require(2, "moments")
-    exact = source.binary and weights is None
+    exact = source.signs and weights is None
     chosen = choose_triples(triples, source.n_weights, seed)
     if len(chosen) and not exact:
         raise InputError("triples asked for; they need ±1 weights that all count the same")
     if len(chosen) and correlations is False:
         raise InputError("triples asked for without correlations, which they need")
-    pairs = source.binary or source.n_weights <= MAX_REAL_WEIGHTS
+    pairs = source.signs or source.n_weights <= MAX_REAL_WEIGHTS
     pairs = pairs if correlations is None else correlations
     cuts = ranges(source.n_rows, _task_rows(source), source.grain)
     _check_memory(source.n_weights, len(cuts), pairs, exact)
@@ -136,7 +136,7 @@ def moments(
     else:
         of_rows = _Weights.of(weights, source)
         sums = _sum_real(source, cuts, pairs, of_rows, progress)
-        result = _dataset_of_reals(sums, source.binary, weights is not None, source.name)
+        result = _dataset_of_reals(sums, source.signs, weights is not None, source.name)
     copies = pairs_of_copies(source)
     if copies is not None:
         result = _with_copies(result, source, of_rows, copies, chosen)
@@ -146,7 +146,7 @@ def moments(
 def _task_rows(source: Configurations) -> int:
     """Rows a task: enough tasks for many cores, few enough that sums are rarely added."""
     rows = min(TASK_ROWS, max(REAL_ROWS, source.n_rows // 32))
-    return rows if source.binary else max(1, min(rows, REAL_BYTES // (8 * source.n_weights)))
+    return rows if source.signs else max(1, min(rows, REAL_BYTES // (8 * source.n_weights)))
 
 
 def _real_rows(n: int) -> int:
@@ -364,7 +364,7 @@ def _sum_real(
     import dask
 
     # Sums of squares lose digits where the mean is far from zero, so it is taken off roughly.
-    if source.binary:
+    if source.signs:
         shift = np.zeros(source.n_weights)
     else:
         shift = source.rows(0, min(source.n_rows, 256, _real_rows(source.n_weights))).mean(axis=0)
@@ -546,7 +546,7 @@ def _with_copies(
         square = (variance / size + 2 * product / of_rows.sum() ** 2) * number / (number - 1)
         square = np.where(variance > 0, np.maximum(square, 0.0), 0.0)
         found[f"{name}_stderr"] = (error.dims, np.sqrt(square), error.attrs)
-        if name == "m" or (name == "C" and source.binary):
+        if name == "m" or (name == "C" and source.signs):
             pairs = slice(None) if name == "m" else ~np.eye(source.n_weights, dtype=bool)
             alone.append(variance[pairs].mean() if variance[pairs].size else 0.0)
             errors.append(square[pairs].mean() if variance[pairs].size else 0.0)

@@ -8,12 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from lsg_ray.ensemble.block import Block, RealBlock
-from lsg_ray.ensemble.layout import CURVES, REAL_SCALARS
+from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.ledger import rejection_histogram
 from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
 from lsg_ray.spec import Spec, parse_spec
 
+#: Of ReLU networks: numbers of a configuration, and curves of training.
+REAL_SCALARS = (
+    "accuracy", "loss", "test_accuracy", "test_loss", "train_accuracy", "train_loss", "trial",
+    "epochs",
+)  # fmt: skip
+CURVES = tuple(
+    f"curve_{name}" for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+)
 DATASET_HASH = "d" * 64
 _numbers = itertools.count()
 
@@ -66,7 +73,8 @@ def make_block(spec: Spec, index: int, block_size: int | None = None) -> Block:
         del arrays["fields"]
     rejected = rejection_histogram([0.5, 0.75])
     number = len(arrays["trial"])
-    return Block(start=start, trials=number + 2, rejected=rejected, seconds=0.25, **arrays)
+    weights = arrays.pop("weights")
+    return Block(start, weights, arrays, number + 2, rejected, seconds=0.25)
 
 
 def make_real_spec(
@@ -112,7 +120,7 @@ def real_rows(spec: Spec) -> dict[str, np.ndarray]:
     return columns
 
 
-def make_real_block(spec: Spec, index: int, block_size: int | None = None) -> RealBlock:
+def make_real_block(spec: Spec, index: int, block_size: int | None = None) -> Block:
     size = block_size or spec.block_size
     columns = real_rows(spec)
     start = index * size
@@ -120,7 +128,7 @@ def make_real_block(spec: Spec, index: int, block_size: int | None = None) -> Re
     arrays = {name: columns[name][part] for name in (*REAL_SCALARS, *CURVES)}
     weights = columns["weights"][part]
     rejected = rejection_histogram([0.5, 0.75])
-    return RealBlock(start, weights, arrays, len(weights) + 2, rejected, seconds=0.25)
+    return Block(start, weights, arrays, len(weights) + 2, rejected, seconds=0.25)
 
 
 def fill(url: Any, spec: Spec, blocks: Any = None) -> Plan:

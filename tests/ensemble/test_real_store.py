@@ -11,7 +11,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.ensemble.layout import CURVES, REAL_SCALARS, arrays_of
+from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
@@ -20,7 +20,9 @@ from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError, QueryError, StoreError, StoreInputError
 
 from .synthetic import (
+    CURVES,
     DATASET_HASH,
+    REAL_SCALARS,
     fill,
     make_block,
     make_real_block,
@@ -54,7 +56,7 @@ def test_what_is_written_is_read(count, block_size, hidden, biases, epochs):
     fill(url, spec)
     ensemble, expected = open_ensemble(url), real_rows(spec)
     assert ensemble.complete
-    assert not ensemble.binary
+    assert not ensemble.signs
     weights = ensemble.numpy()
     assert weights.dtype == np.float32
     np.testing.assert_array_equal(weights, expected["weights"])
@@ -317,8 +319,16 @@ def test_blocks_that_do_not_fit_are_refused(change, says):
 def test_blocks_of_the_other_family_are_refused():
     binary = make_spec()
     for spec, block, says in [
-        (SPEC, make_block(binary, 1), "a Block given; the store holds relu networks"),
-        (binary, make_real_block(SPEC, 1), "a RealBlock given; the store holds binary networks"),
+        (
+            SPEC,
+            make_block(binary, 1),
+            "polarization given; the store of relu networks has no such array",
+        ),
+        (
+            binary,
+            make_real_block(SPEC, 1),
+            "curve_test_accuracy given; the store of binary networks has no such",
+        ),
     ]:
         url = memory_url()
         create_ensemble(url, spec, dataset_hash=DATASET_HASH)

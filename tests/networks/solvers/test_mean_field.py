@@ -12,7 +12,8 @@ from lsg_ray.errors import InputError
 from lsg_ray.kernels import meanfield
 from lsg_ray.networks import binary, sampling, stacked
 from lsg_ray.networks.layout import chunk_examples
-from lsg_ray.networks.stacked import train_real_twin
+from lsg_ray.networks.solvers import mean_field
+from lsg_ray.networks.solvers.stacked import train_real_twin
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import DatasetSpec, NetworkSpec, TrainingSpec, parse_spec
 from tests.networks import reference
@@ -44,7 +45,7 @@ def _problem(widths, loss, n=37, seed=0):
 def test_gradient_equals_autograd(engine, widths, loss):
     network, fields, x, y, noise = _problem(widths, loss)
     exact = reference.loss_by_autograd(network, fields, x, y, noise, loss, 1e-2)
-    value, grad = binary.gradient(
+    value, grad = mean_field.gradient(
         network, fields, x, y, noise, loss=loss, gamma=1e-2, engine=engine
     )
     assert value == pytest.approx(exact[0], rel=1e-12)
@@ -55,7 +56,7 @@ def test_gradient_equals_autograd(engine, widths, loss):
 def test_gradient_in_float32_is_close(engine):
     network, fields, x, y, noise = _problem((20, 15, 15, 10), "cross_entropy", n=200)
     exact = reference.loss_by_autograd(network, fields, x, y, noise, "cross_entropy", 0.0)
-    value, grad = binary.gradient(
+    value, grad = mean_field.gradient(
         network, fields.astype(np.float32), x, y, noise, loss="cross_entropy", engine=engine
     )
     assert value == pytest.approx(exact[0], rel=1e-5)
@@ -122,7 +123,7 @@ def test_training_losses_are_right_where_an_answer_is_hopeless(engine, dtype):
     """A certain network, θ = ±40: the loss of a wrong answer is the gap between scores."""
     network = NetworkSpec(widths=(1, 2))
     for x, y in ((500.0, 0), (500.0, 1), (3e4, 0), (3e4, 1), (1e-3, 1)):
-        value, _ = binary.gradient(
+        value, _ = mean_field.gradient(
             network, np.array([40.0, -40.0], dtype), np.array([[x]]), np.array([y]),
             [np.zeros((2, 1))], engine=engine,
         )  # fmt: skip
@@ -143,7 +144,7 @@ def test_a_network_that_sees_nothing_says_the_first_class(engine, widths, batch)
         found = train_real_twin(network, training, x, y, _seeds(2), device="cpu")
     else:
         training = training.model_copy(update={"engine": engine})
-        found = binary.train(network, training, x, y, _seeds(2), device="cpu")
+        found = mean_field.train(network, training, x, y, _seeds(2), device="cpu")
     np.testing.assert_allclose(found.accuracy, (y == 0).mean(), rtol=1e-6)
     np.testing.assert_allclose(found.loss, np.log(widths[-1]), rtol=1e-6)
     weights = rng.choice([-1, 1], (3, network.n_weights))
@@ -163,7 +164,7 @@ def test_nan_is_never_right(engine, loss):
         found = train_real_twin(network, training, x, y, _seeds(2), loss=loss, device="cpu")
     else:
         training = training.model_copy(update={"engine": engine})
-        found = binary.train(network, training, x, y, _seeds(2), loss=loss, device="cpu")
+        found = mean_field.train(network, training, x, y, _seeds(2), loss=loss, device="cpu")
     assert not found.accuracy.any()
 
 
@@ -216,7 +217,7 @@ def test_selection_counts_a_tie_for_the_first_class_only():
     arena = sampling.prepare(spec, load_dataset(spec.dataset))
     y = np.arange(80) % 10
     blind = arena._replace(selection=chunk_examples(np.zeros((80, 20)), y))
-    (candidate,) = sampling.run_trials(spec, blind, [0], 0)
+    (candidate,) = mean_field.ALGORITHM.trainer(spec, blind, None)([0], 0)
     assert candidate.accuracy == 0.1
 
 
@@ -237,9 +238,9 @@ def digits():
 
 def test_numba_training_depends_on_its_own_seed_only(digits):
     training = TrainingSpec(epochs=2)
-    together = binary.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4))
-    threaded = binary.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4), threads=2)
-    alone = binary.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4)[2:3])
+    together = mean_field.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4))
+    threaded = mean_field.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4), threads=2)
+    alone = mean_field.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4)[2:3])
     np.testing.assert_array_equal(together.fields, threaded.fields)
     np.testing.assert_array_equal(together.fields[2], alone.fields[0])
     assert len(np.unique(together.fields[:, 0])) == 4
@@ -256,8 +257,8 @@ def test_a_step_without_randomness_is_the_formula(engine, optimizer):
     )  # fmt: skip
     x, y = np.zeros((1, 3), np.float32), np.zeros(1, np.int64)
     seeds = _seeds(2)
-    got = binary.train(network, training, x, y, seeds, device="cpu").fields
-    theta = binary.initial_fields(network, training, seeds).astype(np.float64)
+    got = mean_field.train(network, training, x, y, seeds, device="cpu").fields
+    theta = mean_field.initial_fields(network, training, seeds).astype(np.float64)
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     for step, rate in zip((1, 2, 3), (0.1, 0.1, 0.01), strict=True):
         grad = 0.5 * theta
@@ -278,9 +279,9 @@ def test_training_has_the_statistics_of_a_plain_numpy_loop(digits, engine):
     """
     network, training = NetworkSpec(), TrainingSpec(epochs=8, engine=engine)
     seeds = _seeds(48, seed=1)
-    fields = binary.train(network, training, digits.x, digits.y, seeds, device="cpu").fields
+    fields = mean_field.train(network, training, digits.x, digits.y, seeds, device="cpu").fields
     rng = np.random.default_rng(7)
-    start = binary.initial_fields(network, training, _seeds(48, seed=2))
+    start = mean_field.initial_fields(network, training, _seeds(48, seed=2))
     plain = np.array(
         [reference.train_in_numpy(network, training, digits.x, digits.y, f, rng) for f in start]
     )
@@ -304,7 +305,7 @@ def test_engines_agree_on_magnetizations(digits):
     found = []
     for engine in ("numba", "torch"):
         training = TrainingSpec(epochs=20, engine=engine)
-        trained = binary.train(
+        trained = mean_field.train(
             network, training, digits.x, digits.y, _seeds(48, seed=3), device="cpu"
         )
         m = np.tanh(trained.fields / 2)
@@ -317,28 +318,28 @@ def test_engines_agree_on_magnetizations(digits):
 def test_draws_follow_the_sigmoid():
     """Frequencies within five standard errors: a false alarm for one seed in 10⁴ at 200 weights."""
     fields = np.random.default_rng(0).normal(0, 2, 200).astype(np.float32)
-    drawn = binary.draw(fields, 20_000, np.random.SeedSequence(0))
+    drawn = mean_field.draw(fields, 20_000, np.random.SeedSequence(0))
     assert drawn.dtype == np.int8
     assert set(np.unique(drawn)) == {-1, 1}
     p = 1 / (1 + np.exp(-fields.astype(np.float64)))
     error = np.sqrt(p * (1 - p) / 20_000)
     assert (np.abs((drawn > 0).mean(0) - p) < 5 * error).all()
     fixed = np.arange(200) < 50
-    held = binary.draw(fields, 100, np.random.SeedSequence(0), fixed)
+    held = mean_field.draw(fields, 100, np.random.SeedSequence(0), fixed)
     assert (held[:, fixed] == np.sign(fields[fixed])).all()
 
 
 @pytest.mark.parametrize("engine", ["numba", "torch"])
 def test_frozen_parts_stay(digits, engine):
     network, training = NetworkSpec(), TrainingSpec(epochs=1, engine=engine)
-    frozen = binary.Frozen(("ITR",), 10.0)
-    trained = binary.train(
+    frozen = mean_field.Frozen(("ITR",), 10.0)
+    trained = mean_field.train(
         network, training, digits.x, digits.y, _seeds(3), frozen=frozen, device="cpu"
     )
     interior = trained.fields[:, network.parts["ITR"]]
     assert (np.abs(interior) == 10).all()
     assert not np.array_equal(interior[0], interior[1])
-    start = binary.initial_fields(network, training, _seeds(3), frozen)
+    start = mean_field.initial_fields(network, training, _seeds(3), frozen)
     np.testing.assert_array_equal(interior, start[:, network.parts["ITR"]])
     outside = np.delete(trained.fields - start, network.parts["ITR"], axis=1)
     assert (outside != 0).mean() > 0.99
@@ -350,7 +351,7 @@ def test_both_engines_and_the_twin_learn(digits):
     seeds = _seeds(4)
     for engine in ("numba", "torch"):
         spec = training.model_copy(update={"engine": engine})
-        trained = binary.train(network, spec, digits.x, digits.y, seeds, device="cpu")
+        trained = mean_field.train(network, spec, digits.x, digits.y, seeds, device="cpu")
         assert trained.loss.shape == trained.accuracy.shape == (4, 15)
         assert trained.accuracy[:, -1].min() > 0.4
         assert (trained.loss[:, -1] < trained.loss[:, 0]).all()
@@ -364,7 +365,7 @@ def test_both_engines_and_the_twin_learn(digits):
 def test_parity_learns(digits):
     y = np.where(digits.y % 2 == 0, 1, -1)
     network, training = NetworkSpec(widths=(20, 8, 8, 1)), TrainingSpec(epochs=15, batch_size=50)
-    trained = binary.train(network, training, digits.x, y, _seeds(3), loss="hinge")
+    trained = mean_field.train(network, training, digits.x, y, _seeds(3), loss="hinge")
     assert trained.accuracy[:, -1].min() > 0.65
 
 
@@ -381,7 +382,7 @@ def test_parity_learns(digits):
 )
 def test_bad_examples_are_refused(x, y, loss):
     with pytest.raises(InputError):
-        binary.train(NetworkSpec(), TrainingSpec(epochs=1), x, y, _seeds(1), loss=loss)
+        mean_field.train(NetworkSpec(), TrainingSpec(epochs=1), x, y, _seeds(1), loss=loss)
 
 
 def test_wrong_number_of_weights_is_refused(digits):

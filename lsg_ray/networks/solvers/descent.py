@@ -7,29 +7,39 @@ small networks cost mostly their calls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.datasets import Dataset
+from lsg_ray.errors import InputError
+from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
+from lsg_ray.networks.families.relu import CURVES, Arena
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import (
     Layer,
+    evaluate,
     evaluate_layers,
     flat_of,
     glorot_uniform,
     layers_of,
     loss_step,
 )
+from lsg_ray.networks.threads import one_thread
 from lsg_ray.networks.trial import Purpose, trial_generator
-from lsg_ray.spec import NetworkSpec, TrainingSpec
+from lsg_ray.rng import Stream, seed_sequence
+from lsg_ray.spec import NetworkSpec, Spec, TrainingSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Curves of training: means over an epoch while the weights change, and tests at its end.
-CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+#: Networks that are trained together by default, at most, and the bytes of their weights.  More
+#: gain little on a CPU, and the last stack of an ensemble is trained whole.
+STACK, STACK_BYTES = 8, 4 << 20
+#: Refuse stacks that take more memory than this.
+MAX_BYTES = 16 * 2**30
 
 
 class Solutions(NamedTuple):
@@ -160,3 +170,83 @@ class _Descent:
                 self.rate.step()
         loss, accuracy = (sums / n).cpu().numpy()
         return loss, accuracy
+
+
+def _misfits(spec: Spec) -> Iterable[str]:
+    training = spec.training
+    for name, value, neutral in (
+        ("training.engine", training.engine, "torch"),
+        ("training.initial_std", training.initial_std, 0.0),
+    ):
+        if value != neutral:
+            yield f"{name}: {value!r} given; relu networks have {neutral!r}: leave it out"
+
+
+def _stack(spec: Spec) -> int:
+    most = max(1, min(STACK, STACK_BYTES // (4 * spec.network.n_weights)))
+    return spec.training.stack or most
+
+
+def _check(spec: Spec, dataset: Dataset) -> None:
+    need = stack_bytes(spec, len(dataset.train.x))
+    if need > MAX_BYTES:
+        raise InputError(
+            f"training.stack: {spec.stack} networks together take {need / 2**30:,.1f} GiB of "
+            f"memory; at most {MAX_BYTES / 2**30:.0f}: lower training.stack, training.batch_size, "
+            "training.epochs or network.widths"
+        )
+
+
+def _trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
+    """Lay the examples out on the device."""
+    sets = [part.on(device) for part in arena]
+
+    def run(configurations: Sequence[int], trial: int) -> list[Candidate]:
+        with one_thread():
+            return _run(spec, sets, configurations, trial)
+
+    return run
+
+
+def stack_bytes(spec: Spec, n_examples: int) -> int:
+    """Return the memory of training a stack: weights, activations and orders of one, times so many.
+
+    Of each weight there are the value, the gradient, two moments, the start and the solution.
+    """
+    network, training = spec.network, spec.training
+    numbers = 6 * network.n_weights + len(CURVES) * training.epochs + 4 * n_examples
+    numbers += 3 * training.batch(n_examples) * sum(network.widths[1:])
+    return 4 * numbers * spec.stack
+
+
+def _run(
+    spec: Spec, sets: list[tuple[Inputs, Any]], configurations: Sequence[int], trial: int
+) -> list[Candidate]:
+    """Train trial number ``trial`` of some configurations, and measure the networks."""
+    seeds = [seed_sequence(spec.ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
+    train, selection, test = sets
+    found = train_networks(spec.network, spec.training, train, test, seeds)
+    tested = evaluate(spec.network, found.weights, *test)
+    chosen = tested
+    if spec.ensemble.selection != "test":
+        chosen = evaluate(spec.network, found.weights, *selection)
+    columns: dict[str, NDArray[Any]] = {
+        "accuracy": chosen.accuracy, "loss": chosen.loss,
+        "test_accuracy": tested.accuracy, "test_loss": tested.loss,
+        "train_accuracy": found.train_accuracy, "train_loss": found.train_loss,
+        "epochs": found.epochs,
+        **{f"curve_{name}": found.curves[:, :, place] for place, name in enumerate(CURVES)},
+    }  # fmt: skip
+    good = found.reached & np.isfinite(found.weights).all(axis=1) & np.isfinite(chosen.loss)
+    return [
+        Candidate(
+            float(chosen.accuracy[k]) if good[k] else np.nan,
+            found.weights[k],
+            {name: values[k] for name, values in columns.items()},
+            train_loss=float(found.train_loss[k]),
+        )
+        for k in range(len(configurations))
+    ]
+
+
+ALGORITHM = Algorithm("descent", ("relu",), _trainer, misfits=_misfits, stack=_stack, check=_check)

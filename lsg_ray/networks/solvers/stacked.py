@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.networks.threads import default_device
 from lsg_ray.networks.trial import Loss, Purpose, Trained, trial_generator, trial_seed
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TINY = 1e-30
-
-
-def default_device() -> str:
-    """Return ``cuda`` where torch sees one, else ``cpu``."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def train_stack(
@@ -64,7 +58,7 @@ def train_real_twin(
 ) -> Trained:
     """Train networks of real weights with the architecture and protocol of the binary ones.
 
-    Parameters are those of `lsg_ray.networks.binary.train`; γ acts on the weights.  Returns a
+    Parameters are those of `mean_field.train`; γ acts on the weights.  Returns a
     `Trained` whose ``fields`` are the weights, (networks, N) float32.
     """
     start = np.empty((len(seeds), network.n_weights), np.float32)
@@ -84,7 +78,7 @@ def stack_gradient(
     loss: Loss,
     gamma: float,
 ) -> tuple[float, NDArray]:
-    """Loss and gradient of one network for given noise; see `lsg_ray.networks.binary.gradient`."""
+    """Loss and gradient of one network for given noise; see `mean_field.gradient`."""
     import torch
 
     theta = _split(network, torch.from_numpy(fields[None].copy()))
