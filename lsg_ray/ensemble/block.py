@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.ensemble.header import Header
-from lsg_ray.ensemble.layout import LAYER, ArrayLayout, pack
+from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, ArrayLayout, pack
 from lsg_ray.ensemble.ledger import check_rejected
 from lsg_ray.errors import InputError
 
@@ -26,7 +26,8 @@ class Block:
     weights
         (rows, N), int8 ±1 or float32; layers one after another, each row-major ``[out, in]``.
     columns
-        By array name, what else the family stores: (rows,) numbers, (rows, …) curves.
+        By array name, what else the family stores: (rows,) numbers, (rows, …) curves; and
+        ``snapshots`` (rows, S, N), weights along training.
     trials
         Trials spent on the block, accepted and rejected.
     rejected
@@ -67,12 +68,18 @@ def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
     known = {layout.name for layout in header.arrays}
-    if unknown := sorted(set(block.columns) - known):
+    columns = dict(block.columns)
+    snapshots = columns.pop("snapshots", None)
+    if unknown := sorted(set(columns) - known):
         raise InputError(
             f"{where}: {unknown[0]} given; the store of {header.family.name} networks has no such "
             "array"
         )
-    given = {**_weights(block.weights, header, rows, where), **block.columns}
+    given = {**_weights(block.weights, header, (rows,), where), **columns}
+    if snapshots is not None:
+        shape = (rows, len(header.spec.times[1]))
+        along = _weights(snapshots, header, shape, where)
+        given |= {f"{SNAPSHOT}{name}": values for name, values in along.items()}
     if missing := [layout.name for layout in header.arrays if layout.name not in given]:
         raise InputError(f"{where}: no {missing[0]}")
     return {
@@ -80,11 +87,14 @@ def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray
     }
 
 
-def _weights(given: NDArray[Any], header: Header, rows: int, where: str) -> dict[str, NDArray[Any]]:
-    """Return weights as they are stored: bits of signs, real numbers by layer."""
-    shape = (rows, header.n_weights)
+def _weights(
+    given: NDArray[Any], header: Header, rows: tuple[int, ...], where: str
+) -> dict[str, NDArray[Any]]:
+    """Return weights (*rows, N) as they are stored: bits of signs, real numbers by layer."""
+    shape = (*rows, header.n_weights)
     if header.family.signs:
-        return {"weights": pack(_signs(given, shape, where))}
+        signs = _signs(given, shape, where).reshape(-1, header.n_weights)
+        return {"weights": pack(signs).reshape(*rows, -1)}
     weights = np.asarray(given)
     if weights.shape != shape or weights.dtype.kind != "f":
         raise InputError(
@@ -92,14 +102,14 @@ def _weights(given: NDArray[Any], header: Header, rows: int, where: str) -> dict
         )
     network = header.spec.network
     return {
-        f"{LAYER}{layer}": weights[:, where_].reshape(rows, *matrix)
+        f"{LAYER}{layer}": weights[..., where_].reshape(*rows, *matrix)
         for layer, (where_, matrix) in enumerate(
             zip(network.layer_slices, network.shapes, strict=True)
         )
     }
 
 
-def _signs(weights: Any, shape: tuple[int, int], where: str) -> NDArray[np.int8]:
+def _signs(weights: Any, shape: tuple[int, ...], where: str) -> NDArray[np.int8]:
     signs = np.asarray(weights)
     if signs.shape != shape or signs.dtype != np.int8:
         raise InputError(
@@ -107,9 +117,9 @@ def _signs(weights: Any, shape: tuple[int, int], where: str) -> NDArray[np.int8]
         )
     wrong = np.abs(signs) != 1
     if wrong.any():
-        row, weight = np.argwhere(wrong)[0]
+        first = tuple(np.argwhere(wrong)[0])
         raise InputError(
-            f"{where}: weights hold {signs[row, weight]} at row {row}, weight {weight} "
+            f"{where}: weights hold {signs[first]} at row {first[0]}, weight {first[-1]} "
             f"({np.count_nonzero(wrong)} such entries); they must be ±1"
         )
     return signs

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -54,6 +54,8 @@ ROOT = "zarr.json"
 LEDGER = "ledger"
 #: Arrays of real weights, by layer.
 LAYER = "weights_"
+#: Arrays along training, a row for each of `Spec.times`: of weights, and of what is measured.
+SNAPSHOT = "snapshot_"
 BIT_ORDER: Literal["little"] = "little"
 SIGN_MAP = {"0": -1, "1": 1}
 _BITS_OF_BYTE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder=BIT_ORDER)
@@ -92,6 +94,19 @@ class ArrayLayout:
         """Bytes of one row."""
         return np.dtype(self.dtype).itemsize * math.prod(self.row)
 
+    @property
+    def along_snapshots(self) -> bool:
+        """Whether there is a row for each snapshot along training."""
+        return "snapshot" in self.dimensions
+
+    def along(self, unit: str, times: tuple[int, ...]) -> ArrayLayout:
+        """Return the layout of the same at several times of training."""
+        return ArrayLayout(
+            f"{SNAPSHOT}{self.name}", self.dtype, (len(times), *self.row),
+            ("configuration", "snapshot", *self.dimensions[1:]),
+            {**self.attributes, "times": list(times), "unit": unit},
+        )  # fmt: skip
+
     def chunk_key(self, block: int) -> str:
         """Return the key of a block's chunk.
 
@@ -99,6 +114,14 @@ class ArrayLayout:
         'weights/c.12.0'
         """
         return f"{self.name}/c.{block}" + ".0" * len(self.row)
+
+
+def seen(layout: ArrayLayout, at: int | None) -> ArrayLayout:
+    """Return an array as a view of one snapshot sees it: without the axis of snapshots."""
+    if at is None or not layout.along_snapshots:
+        return layout
+    rest = tuple(name for name in layout.dimensions if name != "snapshot")
+    return replace(layout, row=layout.row[1:], dimensions=rest)
 
 
 def weights_layout(n_weights: int) -> ArrayLayout:
@@ -125,7 +148,18 @@ def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
     """Return the arrays that a specification asks for, in the order that they are hashed."""
     family = FAMILIES[spec.network.family]
     weights = (weights_layout(spec.network.n_weights),) if family.signs else _layers(spec)
-    return (*weights, *family.columns(spec))
+    unit, times = spec.times
+    if not times:
+        return (*weights, *family.columns(spec))
+    along = [layout.along(unit, times) for layout in weights]
+    measures = [
+        ArrayLayout(
+            f"{SNAPSHOT}{name}", "<f8", (len(times),), ("configuration", "snapshot"),
+            {"description": f"{name.replace('_', ' ')} of the snapshots"},
+        )
+        for name in family.measures
+    ]  # fmt: skip
+    return (*weights, *family.columns(spec), *along, *measures)
 
 
 def _layers(spec: Spec) -> tuple[ArrayLayout, ...]:
@@ -183,7 +217,7 @@ def unpack(packed: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.int8]
 def padding_is_zero(packed: NDArray[np.uint8], n_weights: int) -> bool:
     """Return whether the unused bits of each row's last byte are zero."""
     used = n_weights % 8
-    return used == 0 or not np.any(packed[:, -1] >> used)
+    return used == 0 or not np.any(packed[..., -1] >> used)
 
 
 def check_block_index(block: int, n_blocks: int) -> None:

@@ -49,7 +49,7 @@ from lsg_ray.ensemble.header import (
     read_header,
     same_metadata,
 )
-from lsg_ray.ensemble.layout import LEDGER, ROOT, ArrayLayout, padding_is_zero
+from lsg_ray.ensemble.layout import LEDGER, ROOT, SNAPSHOT, ArrayLayout, padding_is_zero
 from lsg_ray.ensemble.ledger import RECORD_KEY, Record, parse_record, record_key, summarise
 from lsg_ray.ensemble.location import Location, UnreadableError, locate
 from lsg_ray.ensemble.parsing import parse_json
@@ -489,7 +489,8 @@ def _check_block(
 def _compare(record: Record, header: Header, arrays: dict[str, Any], content: str) -> str | None:
     """Return how the data of a block contradict its record."""
     signs = header.family.signs
-    if signs and not padding_is_zero(arrays["weights"], header.n_weights):
+    bits = [name for name in ("weights", f"{SNAPSHOT}weights") if signs and name in arrays]
+    if not all(padding_is_zero(arrays[name], header.n_weights) for name in bits):
         return "bits beyond the last weight are set"
     if content != record.content:
         return f"data have content {content[:16]}…, the record says {record.content[:16]}…"

@@ -37,6 +37,8 @@ class Family(ABC):
     about: ClassVar[str]
     #: Whether weights are ±1, which are stored as bits; else they are real numbers.
     signs: ClassVar[bool]
+    #: What `measure` returns.
+    measures: ClassVar[tuple[str, ...]] = ("accuracy", "loss", "test_accuracy")
     #: Training algorithm where a specification names none.
     algorithm: ClassVar[str]
     #: Of `network.options`; None if it has none.
@@ -91,10 +93,11 @@ class Family(ABC):
             The examples do not fit the networks.
         """
 
+    @abstractmethod
     def measure(self, spec: Spec, arena: Any, weights: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
-        """Return columns of accepted configurations (rows, N) that their trials did not tell."""
-        del spec, arena, weights
-        return {}
+        """Return `measures` of configurations (rows, N): ``accuracy``, ``loss`` on the selection
+        set, ``test_accuracy``, ….
+        """
 
     @abstractmethod
     def evaluate(

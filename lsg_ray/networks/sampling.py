@@ -25,12 +25,16 @@ from lsg_ray.networks.algorithm import Candidate, Run
 from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec import Spec
 
+#: Snapshots that are measured together.
+MEASURED = 256
+
 
 class Sampled(NamedTuple):
     """Accepted configurations ``start, start + 1, ...`` and how they were found.
 
-    weights (rows, N), int8 ±1 or float32; columns, numbers of each by array of the store; missed,
-    accuracy of each trial that missed (NaN: diverged, or not a solution); seconds of computing.
+    weights (rows, N), int8 ±1 or float32; columns, numbers of each by array of the store, and
+    ``snapshots`` (rows, S, N) where the specification asks for them; missed, accuracy of each trial
+    that missed (NaN: diverged, or not a solution); seconds of computing.
     """
 
     start: int
@@ -136,7 +140,11 @@ def sample_configurations(
         name: np.array([candidate.columns[name] for candidate in candidates])
         for name in candidates[0].columns
     }
-    measured = family.measure(spec, arena, weights)
+    measured = {}
+    if not {*family.measures} <= {*columns}:
+        measured = dict(family.measure(spec, arena, weights))
+    if spec.snapshot_steps:
+        columns |= _along_training(spec, arena, candidates)
     own = {
         "accuracy": np.array([candidate.accuracy for candidate in candidates]),
         "trial": np.array([trial for trial, _ in found], np.int32),
@@ -144,6 +152,24 @@ def sample_configurations(
     missed = np.array(trials.missed, np.float64)
     seconds = time.perf_counter() - began
     return Sampled(start, weights, {**own, **columns, **measured}, missed, seconds)
+
+
+def _along_training(
+    spec: Spec, arena: Any, candidates: Sequence[Candidate]
+) -> dict[str, NDArray[Any]]:
+    """Return the snapshots of accepted trials (rows, S, N), and what is measured on each."""
+    family = FAMILIES[spec.network.family]
+    kept = np.array([candidate.snapshots for candidate in candidates])
+    flat = kept.reshape(-1, kept.shape[2])
+    pieces = [
+        family.measure(spec, arena, flat[start : start + MEASURED])
+        for start in range(0, len(flat), MEASURED)
+    ]
+    found = {
+        f"snapshot_{name}": np.concatenate([piece[name] for piece in pieces]).reshape(len(kept), -1)
+        for name in family.measures
+    }
+    return {"snapshots": kept, **found}
 
 
 def _fill_one_by_one(

@@ -10,9 +10,9 @@ import numpy as np
 import xarray
 
 from lsg_ray.datasets import Dataset
-from lsg_ray.ensemble.layout import CURVES
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.landscape.censored import survival_of, told
+from lsg_ray.networks.families.relu import CURVES
 from lsg_ray.networks.symmetry import log_group_order
 from lsg_ray.report.figures.clustering import clustering_figure
 from lsg_ray.report.figures.rsb import rsb_figure
@@ -81,7 +81,7 @@ def solution_sections(
 
 def _training(ensemble: Ensemble, dataset: Dataset) -> Section:
     rows = ensemble.column("configuration")[:200]
-    curves = ensemble.take(rows, list(CURVES))
+    curves = ensemble.take(rows, [f"curve_{name}" for name in CURVES])
     epochs = np.arange(1, ensemble.spec.training.epochs + 1)
     accuracy, loss = ensemble.column("test_accuracy"), ensemble.column("train_loss")
     caption = (

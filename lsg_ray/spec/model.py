@@ -21,6 +21,7 @@ from lsg_ray.spec.sections import (
     Section,
     TrainingSpec,
 )
+from lsg_ray.spec.times import resolved
 
 #: Most weights a network may have.
 MAX_WEIGHTS = 10**8
@@ -124,6 +125,37 @@ class Spec(Section):
         return ALGORITHMS[self.algorithm].stack(self)
 
     @property
+    def times(self) -> tuple[str, tuple[int, ...]]:
+        """Unit and times of the snapshots along training; none by default.
+
+        >>> Spec(ensemble=EnsembleSpec(snapshots="log:4")).times
+        ('epochs', (0, 1, 7, 50))
+        """
+        if self.ensemble.snapshots is None:
+            return "epochs", ()
+        unit, given = next(iter(self.ensemble.snapshots.items()))
+        return unit, resolved(given, self.training.epochs * self._steps_of(unit))
+
+    @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """Steps of the optimizer after which weights are kept."""
+        unit, times = self.times
+        return tuple(time * self._steps_of("steps") // self._steps_of(unit) for time in times)
+
+    def _steps_of(self, unit: str) -> int:
+        """Return units in an epoch."""
+        if unit == "epochs":
+            return 1
+        return -(-self.n_examples // self.training.batch(self.n_examples))
+
+    @property
+    def n_examples(self) -> int:
+        """Training examples P."""
+        data = self.dataset
+        left = DATA_SETS[data.name].n_train - data.validation_examples
+        return max(1, left if data.train_examples is None else min(data.train_examples, left))
+
+    @property
     def n_blocks(self) -> int:
         """Number of blocks; the last may be short."""
         return -(-self.ensemble.count // self.block_size)
@@ -155,8 +187,8 @@ class Spec(Section):
 def _misfits(spec: Spec) -> Iterable[str]:
     """Yield one line per contradiction between sections."""
     name: str = spec.dataset.name
-    source = DATA_SETS[name]
-    pixels, classes = source.n_pixels, source.n_classes
+    data = DATA_SETS[name]
+    pixels, classes = data.n_pixels, data.n_classes
     widths = spec.network.widths
     components = spec.dataset.components
     if components is not None and components > pixels:
@@ -175,6 +207,10 @@ def _misfits(spec: Spec) -> Iterable[str]:
             "ensemble.selection: 'validation' given; "
             "set dataset.validation_examples above 0 to have such a set"
         )
+    unit, times = spec.times
+    last = spec.training.epochs * spec._steps_of(unit)
+    if times and times[-1] > last:
+        yield f"ensemble.snapshots: {times[-1]} given; training ends after {last} {unit}"
     if spec.network.n_weights > MAX_WEIGHTS:
         yield f"network.widths: {spec.network.n_weights} weights; at most {MAX_WEIGHTS}"
     family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]

@@ -25,6 +25,7 @@ from pydantic import (
 
 from lsg_ray.arrays import brief
 from lsg_ray.registry import ALGORITHMS, DATA_SETS, FAMILIES, Registry
+from lsg_ray.spec.times import Snapshots
 
 Selection = Literal["test", "train", "validation"]
 Part = Literal["LB", "ITR", "RB"]
@@ -121,9 +122,7 @@ class NetworkSpec(Section):
     biases: bool = Field(
         False, description="relu: a bias per unit, the last column of its layer's weights."
     )
-    options: Options = Field(
-        {}, exclude_if=_not_given, description="More of the family, by name."
-    )
+    options: Options = Field({}, exclude_if=_not_given, description="More of the family, by name.")
 
     @model_validator(mode="after")
     def _at_least_one_layer(self) -> NetworkSpec:
@@ -263,6 +262,12 @@ class EnsembleSpec(Section):
     store_fields: bool = Field(False, description="Also keep the trained fields θ (float32).")
     give_up_after: Positive = Field(
         300, description="Stop when fewer than one trial in so many is accepted."
+    )
+    snapshots: Snapshots = Field(
+        None,
+        exclude_if=_is_none,
+        description="Times at which weights are kept along training: epochs [0, 1, 2, 5], log:20, "
+        "or steps {steps: [0, 10, 100]}.",
     )
 
     @field_validator("frozen_parts")

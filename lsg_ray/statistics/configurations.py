@@ -46,7 +46,7 @@ class Configurations:
     name: str
     n_rows: int
     n_weights: int
-    binary: bool
+    signs: bool
     #: Names of numbers per configuration, such as ``accuracy``.
     columns: tuple[str, ...] = ()
 
@@ -225,8 +225,16 @@ class StoredConfigurations(Configurations):
             "complete_configurations": ensemble.n_complete,
             "planned_configurations": ensemble.count,
             "where": ensemble.condition or "",
+            **self._time(),
             "package_version": package_version(),
         }
+
+    def _time(self) -> dict[str, Any]:
+        """Return when along training the weights are of, if not of the end."""
+        if self.ensemble.at is None:
+            return {}
+        unit, times = self.ensemble.spec.times
+        return {"snapshot": times[self.ensemble.at], "snapshot_unit": unit}
 
 
 class ArrayConfigurations(Configurations):
@@ -299,7 +307,7 @@ def _rows_first(array: Any) -> Any:
 class Packed(Configurations):
     """Rows held in memory as bits: a small set that many tasks read."""
 
-    binary = True
+    signs = True
 
     def __init__(
         self,

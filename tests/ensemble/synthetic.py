@@ -13,6 +13,8 @@ from lsg_ray.ensemble.ledger import rejection_histogram
 from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
 from lsg_ray.spec import Spec, parse_spec
 
+#: Of binary networks: numbers of a configuration.
+SCALARS = ("accuracy", "loss", "test_accuracy", "trial", "epochs", "polarization")
 #: Of ReLU networks: numbers of a configuration, and curves of training.
 REAL_SCALARS = (
     "accuracy", "loss", "test_accuracy", "test_loss", "train_accuracy", "train_loss", "trial",
@@ -21,6 +23,7 @@ REAL_SCALARS = (
 CURVES = tuple(
     f"curve_{name}" for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 )
+QUERY_COLUMNS = tuple(dict.fromkeys(["configuration", *SCALARS, *REAL_SCALARS]))
 DATASET_HASH = "d" * 64
 _numbers = itertools.count()
 

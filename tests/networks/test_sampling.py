@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lsg_ray.datasets import load_dataset
-from lsg_ray.errors import AcceptanceError, InputError
+from lsg_ray.errors import AcceptanceError, SpecError
 from lsg_ray.networks import binary
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.sampling import prepare, sample_configurations
@@ -110,9 +110,7 @@ def test_frozen_interior_is_random_and_kept():
     assert abs(found.weights[:, interior].mean()) < 5 / np.sqrt(12 * 225)
 
 
-def test_other_families_are_refused():
-    spec = parse_spec(
-        {"dataset": {"name": "digits"}, "network": {"family": "relu", "widths": [64, 8, 10]}}
-    )
-    with pytest.raises(InputError, match="family: 'relu' given; for 'binary' networks"):
-        prepare(spec, load_dataset(spec.dataset))
+def test_algorithms_of_other_families_are_refused():
+    tree = {"dataset": {"name": "digits"}, "training": {"algorithm": "descent"}}
+    with pytest.raises(SpecError, match="'descent' given; binary networks are trained by mean-"):
+        parse_spec(tree)

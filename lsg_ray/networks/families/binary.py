@@ -75,9 +75,9 @@ class _Binary(Family):
     def measure(
         self, spec: Spec, arena: Arena, weights: NDArray[np.int8]
     ) -> Mapping[str, NDArray[np.float64]]:
-        _, loss = binary.evaluate(spec.network, weights, arena.selection, spec.loss)
-        accuracy, _ = binary.evaluate(spec.network, weights, arena.test, spec.loss)
-        return {"loss": loss, "test_accuracy": accuracy}
+        accuracy, loss = binary.evaluate(spec.network, weights, arena.selection, spec.loss)
+        tested, _ = binary.evaluate(spec.network, weights, arena.test, spec.loss)
+        return {"accuracy": accuracy, "loss": loss, "test_accuracy": tested}
 
     def evaluate(
         self, spec: Spec, weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any]

@@ -7,7 +7,7 @@ threshold is a solution (`lsg_ray.networks.solvers.descent`); the arithmetic is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from lsg_ray.networks.family import Family
 from lsg_ray.networks.inputs import DenseInputs, Inputs, SparseInputs, as_inputs
 from lsg_ray.networks.layout import read_only
 from lsg_ray.networks.relu import check_examples, evaluate, glorot_uniform
-from lsg_ray.networks.threads import default_device
+from lsg_ray.networks.threads import default_device, one_thread
 from lsg_ray.spec import Spec
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class _Relu(Family):
     name = "relu"
     about = "real weights"
     signs = False
+    measures = ("accuracy", "loss", "test_accuracy", "test_loss")
     algorithm = "descent"
     study = "lsg_ray.studies:of_solutions"
     defaults: ClassVar = {
@@ -141,6 +142,19 @@ class _Relu(Family):
         chosen = dataset.examples(spec.ensemble.selection)
         known = {id(part): example_set(part) for part in (dataset.train, dataset.test, chosen)}
         return Arena(known[id(dataset.train)], known[id(chosen)], known[id(dataset.test)])
+
+    def measure(
+        self, spec: Spec, arena: Arena, weights: NDArray[Any]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        with one_thread():
+            chosen, tested = (
+                evaluate(spec.network, weights, *part.on())
+                for part in (arena.selection, arena.test)
+            )
+        return {
+            "accuracy": chosen.accuracy, "loss": chosen.loss,
+            "test_accuracy": tested.accuracy, "test_loss": tested.loss,
+        }  # fmt: skip
 
     def evaluate(
         self, spec: Spec, weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any]

@@ -7,7 +7,7 @@ small networks cost mostly their calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -48,7 +48,8 @@ class Solutions(NamedTuple):
     weights (networks, N) float32; epochs (networks,) int32, passes made; curves
     (networks, epochs, `CURVES`) float32, NaN after the last pass; reached (networks,), whether the
     loss target was met (true without one); train_loss, train_accuracy (networks,) float64, of the
-    final weights on all training examples.
+    final weights on all training examples; snapshots (networks, S, N) float32, weights after the
+    steps that were asked for, those of the end for a network that had ended before.
     """
 
     weights: NDArray[np.float32]
@@ -57,6 +58,7 @@ class Solutions(NamedTuple):
     reached: NDArray[np.bool_]
     train_loss: NDArray[np.float64]
     train_accuracy: NDArray[np.float64]
+    snapshots: NDArray[np.float32]
 
 
 def train_networks(
@@ -65,6 +67,7 @@ def train_networks(
     train: tuple[Inputs, Tensor],
     test: tuple[Inputs, Tensor],
     seeds: Sequence[np.random.SeedSequence],
+    times: Sequence[int] = (),
 ) -> Solutions:
     """Train a stack of networks, one for each seed.
 
@@ -76,6 +79,8 @@ def train_networks(
         Examples from `as_inputs`, with their classes (n,) int64 on the same device.
     seeds
         One address in the seed tree for each network: initial weights and order of examples.
+    times
+        Steps, ascending, after which weights are kept; 0 for the start.
 
     Notes
     -----
@@ -97,9 +102,19 @@ def train_networks(
     epochs = np.zeros(networks, np.int32)
     running = np.ones(networks, bool)
     final = np.full((2, networks), np.nan)
+    kept = np.empty((networks, len(times), network.n_weights), np.float32)
+
+    def keep(step: int) -> None:
+        if step in times:
+            now = flat_of(network, layers, inputs)
+            ended = torch.from_numpy(~running)
+            now[ended] = found[ended]
+            kept[:, times.index(step)] = now.to("cpu", torch.float32).numpy()
+
+    keep(0)
     for epoch in range(training.epochs):
         order = torch.from_numpy(np.stack([rng.permutation(n) for rng in orders]))
-        mean = descent.epoch(inputs, y, order.to(inputs.device))
+        mean = descent.epoch(inputs, y, order.to(inputs.device), keep)
         tested = evaluate_layers(network, layers, *test)
         values = np.stack([*mean, *tested], axis=1)
         curves[running, epoch] = values[running]
@@ -121,7 +136,10 @@ def train_networks(
     if training.target_loss is not None:
         reached &= final[0] <= training.target_loss
     weights = found.to("cpu", torch.float32).numpy()
-    return Solutions(weights, epochs, curves, reached, *final)
+    for place, time in enumerate(times):
+        if time > descent.steps:  # all had ended before
+            kept[:, place] = weights
+    return Solutions(weights, epochs, curves, reached, final[0], final[1], kept)
 
 
 class _Descent:
@@ -131,6 +149,7 @@ class _Descent:
         import torch
 
         self.network, self.training, self.layers = network, training, layers
+        self.steps = 0
         tensors = [tensor for layer in layers for tensor in layer.tensors]
         shared: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.gamma}
         self.optimizer: Any
@@ -149,7 +168,7 @@ class _Descent:
         )
 
     def epoch(
-        self, inputs: Inputs, y: Tensor, order: Tensor
+        self, inputs: Inputs, y: Tensor, order: Tensor, keep: Callable[[int], None]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Go once through the examples; return mean losses and accuracies (networks,)."""
         import torch
@@ -168,6 +187,8 @@ class _Descent:
             self.optimizer.step()
             if self.training.decay_steps:
                 self.rate.step()
+            self.steps += 1
+            keep(self.steps)
         loss, accuracy = (sums / n).cpu().numpy()
         return loss, accuracy
 
@@ -225,7 +246,8 @@ def _run(
     """Train trial number ``trial`` of some configurations, and measure the networks."""
     seeds = [seed_sequence(spec.ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
     train, selection, test = sets
-    found = train_networks(spec.network, spec.training, train, test, seeds)
+    times = spec.snapshot_steps
+    found = train_networks(spec.network, spec.training, train, test, seeds, times)
     tested = evaluate(spec.network, found.weights, *test)
     chosen = tested
     if spec.ensemble.selection != "test":
@@ -243,6 +265,7 @@ def _run(
             float(chosen.accuracy[k]) if good[k] else np.nan,
             found.weights[k],
             {name: values[k] for name, values in columns.items()},
+            found.snapshots[k] if times else None,
             train_loss=float(found.train_loss[k]),
         )
         for k in range(len(configurations))

@@ -82,6 +82,7 @@ def train(
     *,
     loss: Loss = "cross_entropy",
     frozen: Frozen = NOTHING_FROZEN,
+    times: Sequence[int] = (),
     threads: int = 1,
     device: str | None = None,
 ) -> Trained:
@@ -99,6 +100,8 @@ def train(
         ``cross_entropy`` over the outputs, or ``hinge``, max(0, 1 − y z), for one output.
     frozen
         Parts that keep their random signs.
+    times
+        Steps, ascending, after which the fields are kept; 0 for the start.
     threads
         Threads of the numba engine; the torch engine takes torch's own setting.
     device
@@ -129,15 +132,15 @@ def train(
         from lsg_ray.networks.solvers.stacked import train_stack
 
         noise_seed = trial_seed(seeds[0], Purpose.NOISE)
-        return train_stack(network, training, x, y, fields, noise_seed, loss, held, device)
+        return train_stack(network, training, x, y, fields, noise_seed, loss, held, times, device)
     x, y = read_only(x, np.float32), read_only(y, np.int32)
 
-    def one(i: int) -> tuple[NDArray, NDArray]:
-        return _train_one(network, training, x, y, fields[i], seeds[i], loss, held)
+    def one(i: int) -> tuple[NDArray, NDArray, NDArray]:
+        return _train_one(network, training, x, y, fields[i], seeds[i], loss, held, times)
 
     results = _map(one, range(len(seeds)), threads)
-    history = np.array([h for _, h in results]).reshape(len(seeds), training.epochs, 2)
-    return Trained(np.array([f for f, _ in results]), history[..., 0], history[..., 1])
+    last, curves, kept = (np.array(column) for column in zip(*results, strict=True))
+    return Trained(last, curves[..., 0], curves[..., 1], kept)
 
 
 def _contains(part: slice, layer: slice) -> bool:
@@ -151,7 +154,7 @@ def _map(function: Callable, items: Sequence[int], threads: int) -> list:
         return list(pool.map(function, items))
 
 
-def _train_one(network, training, x, y, fields, seed, loss, held):  # type: ignore[no-untyped-def]
+def _train_one(network, training, x, y, fields, seed, loss, held, times):  # type: ignore[no-untyped-def]
     from lsg_ray.kernels import meanfield
     from lsg_ray.kernels.elementary import STATE_SHAPE
 
@@ -159,6 +162,7 @@ def _train_one(network, training, x, y, fields, seed, loss, held):  # type: igno
     theta = layout.pad(fields)
     bits = trial_seed(seed, Purpose.NOISE).generate_state(int(np.prod(STATE_SHAPE)), np.uint32)
     history = np.zeros((training.epochs, 2))
+    kept = np.zeros((len(times), theta.size), theta.dtype)
     meanfield.train(
         x,
         y,
@@ -181,8 +185,10 @@ def _train_one(network, training, x, y, fields, seed, loss, held):  # type: igno
         training.epsilon,
         training.gamma,
         history,
+        np.array(times, np.int64),
+        kept,
     )
-    return theta[layout.positions], history
+    return theta[layout.positions], history, kept[:, layout.positions]
 
 
 def draw(
@@ -212,13 +218,25 @@ def draw(
     numpy.ndarray
         (draws, N) int8, ±1.
     """
-    rng = trial_generator(seed, purpose)
+    return _signs(fields, _levels(seed, draws, fields.size, purpose), fixed)
+
+
+def _levels(
+    seed: np.random.SeedSequence, draws: int, n_weights: int, purpose: Purpose = Purpose.DRAW
+) -> NDArray[np.float32]:
+    """Draw what probabilities are compared with, (draws, N) uniform in [0, 1)."""
+    return trial_generator(seed, purpose).random((draws, n_weights), dtype=np.float32)
+
+
+def _signs(
+    fields: NDArray[np.floating], levels: NDArray[np.float32], fixed: NDArray[np.bool_] | None
+) -> NDArray[np.int8]:
+    """Return +1 where the level is below sigmoid(θ), else −1."""
     with np.errstate(over="ignore"):
         plus = 1.0 / (1.0 + np.exp(-fields.astype(np.float32)))
     if fixed is not None:
         plus = np.where(fixed, fields > 0, plus)
-    up = rng.random((draws, fields.size), dtype=np.float32) < plus
-    return np.where(up, np.int8(1), np.int8(-1))
+    return np.where(levels < plus, np.int8(1), np.int8(-1))
 
 
 def gradient(
@@ -319,23 +337,26 @@ def _run_trials(
     frozen = Frozen(ensemble.frozen_parts, ensemble.frozen_field)
     trained = train(
         network, spec.training, arena.x, arena.y, seeds,
-        loss=spec.loss, frozen=frozen, device=device,
+        loss=spec.loss, frozen=frozen, times=spec.snapshot_steps, device=device,
     )  # fmt: skip
     fixed = frozen.weights(network)
     candidates = []
-    for fields, seed in zip(trained.fields, seeds, strict=True):
+    for fields, along, seed in zip(trained.fields, trained.snapshots, seeds, strict=True):
         finite = bool(np.isfinite(fields).all())
         usable = fields if finite else np.zeros_like(fields)
-        drawn = draw(usable, ensemble.draws, seed, fixed)
+        levels = _levels(seed, ensemble.draws, fields.size)
+        drawn = _signs(usable, levels, fixed)
         accuracy, _ = evaluate(network, drawn, arena.selection, spec.loss)
         best = int(np.argmax(accuracy))
         polarization = np.abs(np.tanh(fields / 2)).mean(dtype=np.float64)
         columns = {"epochs": spec.training.epochs, "polarization": polarization}
         if ensemble.store_fields:
             columns["fields"] = fields
-        candidates.append(
-            Candidate(float(accuracy[best]) if finite else np.nan, drawn[best], columns)
-        )
+        # Snapshots are drawn by the same numbers as the candidate, so that a weight changes its
+        # sign only where its field does enough to; the last, at the end, is the candidate itself.
+        snapshots = _signs(along, levels[best], fixed) if len(along) else None
+        reached = float(accuracy[best]) if finite else np.nan
+        candidates.append(Candidate(reached, drawn[best], columns, snapshots))
     return candidates
 
 

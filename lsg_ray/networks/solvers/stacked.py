@@ -37,13 +37,14 @@ def train_stack(
     seed: np.random.SeedSequence,
     loss: Loss,
     held: Sequence[bool],
+    times: Sequence[int],
     device: str | None,
 ) -> Trained:
     """Train the fields (networks, N) of a stack; ``held`` names the layers that stay as they are.
 
     Batches and noise come from one torch generator, seeded with ``seed``.
     """
-    return _train(network, training, x, y, fields, seed, loss, held, device, binary=True)
+    return _train(network, training, x, y, fields, seed, loss, held, times, device, binary=True)
 
 
 def train_real_twin(
@@ -66,7 +67,7 @@ def train_real_twin(
         row[:] = trial_generator(seed, Purpose.INITIAL).standard_normal(network.n_weights)
     held = (False,) * len(network.shapes)
     noise_seed = trial_seed(seeds[0], Purpose.NOISE)
-    return _train(network, training, x, y, start, noise_seed, loss, held, device, binary=False)
+    return _train(network, training, x, y, start, noise_seed, loss, held, (), device, binary=False)
 
 
 def stack_gradient(
@@ -97,7 +98,7 @@ def _split(network: NetworkSpec, flat: Tensor) -> list[Tensor]:
     ]
 
 
-def _train(network, training, x, y, start, seed, loss, held, device, binary):  # type: ignore[no-untyped-def]
+def _train(network, training, x, y, start, seed, loss, held, times, device, binary):  # type: ignore[no-untyped-def]
     import torch
 
     device = device or default_device()
@@ -111,7 +112,7 @@ def _train(network, training, x, y, start, seed, loss, held, device, binary):  #
     first = [torch.zeros_like(w) for w in weights]
     second = [torch.zeros_like(w) for w in weights]
     history = torch.zeros(training.epochs, 2, n, dtype=torch.float64, device=device)
-    step = 0
+    step, kept = 0, {0: _flat(weights)} if 0 in times else {}
     for epoch in range(training.epochs):
         order = torch.rand(n, n_examples, generator=generator, device=device).argsort(dim=1)
         for begin in range(0, n_examples, batch):
@@ -135,9 +136,21 @@ def _train(network, training, x, y, start, seed, loss, held, device, binary):  #
                 if not held[layer]:
                     moments = (first[layer], second[layer])
                     _update(training, weights[layer], grad, moments, rate, step)
-    flat = torch.cat([w.reshape(n, -1) for w in weights], dim=1)
+            if step in times:
+                kept[step] = _flat(weights)
     curves = history.cpu().numpy()
-    return Trained(flat.cpu().numpy(), curves[:, 0].T.copy(), curves[:, 1].T.copy())
+    along = [kept[time] for time in times]
+    snapshots = np.stack(along, 1) if along else np.empty((n, 0, start.shape[1]), np.float32)
+    return Trained(_flat(weights), curves[:, 0].T.copy(), curves[:, 1].T.copy(), snapshots)
+
+
+def _flat(weights: list[Tensor]) -> NDArray[np.float32]:
+    """Return copies of all layers side by side, (networks, N)."""
+    import torch
+
+    flat = torch.cat([w.reshape(len(w), -1) for w in weights], dim=1)
+    found: NDArray[np.float32] = flat.cpu().numpy()
+    return found
 
 
 def _update(
