@@ -364,7 +364,7 @@ def _status(source: Source) -> DatasetStatus:
 def _package_file(source: Source) -> Path:
     """Return the file of a package that holds a data set, without importing it."""
     name, _, within = source.package.partition("/")
-    package = importlib.util.find_spec(name)
+    package = importlib.util.find_spec(name) if name else None
     if package is None or package.origin is None:
         raise DataError(f"{source.name}: the package {name} is not installed")
     return Path(package.origin).parent / within
