@@ -117,6 +117,17 @@ def brief(given: Any) -> str:
     return " ".join(shown.split())[:_SHOWN]
 
 
+def read_only(array: NDArray[Any], dtype: type) -> NDArray[Any]:
+    """Return a contiguous view that cannot be written.
+
+    Arrays out of Ray's object store are read-only, which numba counts as a type of its own: with
+    all examples read-only, kernels are compiled once.
+    """
+    view: NDArray[Any] = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
+
+
 def unmasked(given: Any, name: str) -> Any:
     """Return an array as it is; a mask that hides nothing is taken off.
 

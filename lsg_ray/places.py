@@ -5,6 +5,7 @@ Nothing here looks at a disk, except for who has a home.  A URL is left as it is
 
 from __future__ import annotations
 
+import ipaddress
 import os
 
 from lsg_ray.errors import InputError
@@ -36,12 +37,18 @@ def expanded(place: Place) -> str:
     text = os.fspath(place)
     if not isinstance(text, str) or not text.startswith("~"):
         return text
+    who = text.partition("/")[0]
+    if not who.isprintable() or "@" in who:
+        raise InputError(
+            "a name that begins with ~ has control characters, or an '@'; write the whole path"
+        )
     found = os.path.expanduser(text)
     if found.startswith("~"):
-        who = text.partition("/")[0]
+        # What may be a secret, before an @, is not repeated.
+        shown = text if text.isprintable() and "@" not in text else f"{who}/…"
         raise InputError(
-            f"{text}: no home folder of {who} is known here; write the whole path, or ./{text} for "
-            "a name that begins with ~"
+            f"{shown}: no home folder of {who} is known here; write the whole path, or "
+            f"./{shown} for a name that begins with ~"
         )
     return found
 
@@ -92,3 +99,20 @@ def refuse_file_name(place: Place, what: str, instead: str = "NAME.zarr") -> Non
         raise InputError(
             f"{os.fspath(place)} given; {what} is a folder, and no {kind} file: name it {instead}"
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host can only be this machine; names are not looked up.
+
+    >>> [is_loopback(host) for host in ("localhost", "127.0.0.53", "::1")]
+    [True, True, True]
+    >>> [is_loopback(host) for host in ("127.0.0.1.example.com", "127.1", "0.0.0.0")]
+    [False, False, False]
+    """
+    if host.lower() == "localhost":
+        return True
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return number in ipaddress.ip_network("127.0.0.0/8") or number == ipaddress.ip_address("::1")

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.ensemble.expression import compile_expression
-from lsg_ray.ensemble.location import canonical_url, locate
+from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ensemble.urls import canonical_url
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import missing_blocks
 from lsg_ray.errors import LsgError, QueryError, SpecError, StoreInputError

@@ -11,7 +11,6 @@ import pytest
 import xarray
 
 from lsg_ray.cluster.request import plan_job
-from lsg_ray.ensemble.mixture import synthetic
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError, SpecError
 from lsg_ray.pipeline import report, run
@@ -20,6 +19,7 @@ from lsg_ray.spec import Spec, as_yaml, load_spec, parse_spec
 from lsg_ray.spec.study import parse_study
 from lsg_ray.stages import STAGES, all_stages, stage_of
 from lsg_ray.study import run_study, step_key
+from tests.ensemble.mixture import synthetic
 
 STUDY = """
 name: study

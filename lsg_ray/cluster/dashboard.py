@@ -10,18 +10,16 @@ travels readably: prefer https, or forward a port).  Ray sends its token only wh
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from lsg_ray.ensemble.remote import is_loopback
+from lsg_ray.cluster import private
 from lsg_ray.errors import ClusterError, InputError, LsgError
-from lsg_ray.places import expanded
+from lsg_ray.places import expanded, is_loopback
 
 #: Seconds for a connection, and for an answer.
 TIMEOUT = (10.0, 60.0)
@@ -205,30 +203,17 @@ class _TakenError(Exception):
 
 
 def _connect(address: str, token: str | None) -> Any:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    options: dict[str, Any] = {"timeout": TIMEOUT, "allow_redirects": False}
+    if is_loopback(urlsplit(address).hostname or ""):
+        options["proxies"] = {"http": None, "https": None, "all": None}
     try:
-        for needed in ("aiohttp", "requests"):
-            import_module(needed)
-        from ray.job_submission import JobSubmissionClient
+        with _without_overrides():
+            return private.job_client(address, headers, options)
     except ImportError as error:
         raise ClusterError(
             f"{error.name} is not installed, which Ray needs for jobs; pip install 'ray[default]'"
         ) from None
-    local = is_loopback(urlsplit(address).hostname or "")
-
-    class Client(JobSubmissionClient):  # type: ignore[misc, unused-ignore]
-        """Ray's client, which waits for ever, and follows whatever it is redirected to."""
-
-        def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
-            options = {"timeout": TIMEOUT, "allow_redirects": False, **options}
-            if local:
-                options["proxies"] = {"http": None, "https": None, "all": None}
-            return super()._do_request(method, endpoint, **options)
-
-    for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with _without_overrides():
-        return Client(address, headers=headers)
 
 
 @contextlib.contextmanager

@@ -105,11 +105,10 @@ def ray_scheduler(in_flight: int) -> Callable[..., Any]:
                 return _fetched(get_async(submit, in_flight, graph, keys, chunksize=1))
         except RayError as error:
             cause = getattr(error, "cause", None)
-            if isinstance(cause, LsgError):
-                raise cause from None
-            if cause is not None:  # a defect: Ray's error is of its class and has its traceback
-                raise
-            raise ray_failure(error) from error
+            if cause is not None and not isinstance(cause, LsgError):
+                raise  # a defect: Ray's error is of its class and has its traceback
+            failure = ray_failure(error)
+            raise failure from (error if isinstance(failure, ClusterError) else None)
 
     get.fetch = _fetched  # type: ignore[attr-defined]
     return get

@@ -18,19 +18,17 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lsg_ray.cluster.progress import Style, byte_progress, late_progress
-from lsg_ray.cluster.sample import sample_block
-from lsg_ray.datasets import load_dataset
+from lsg_ray.cluster.progress import Style, late_progress
+from lsg_ray.cluster.sample import prepared, sample_block
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.header import new_header
 from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import AcceptanceError, InputError
-from lsg_ray.networks.sampling import prepare
 from lsg_ray.spec import Spec
 
 #: Share of its speed that a core keeps with all cores busy: 1.96 of two, measured.
@@ -55,7 +53,8 @@ GPU_SPEED, GPU_PRICE = 25.0, 2.5
 LEVEL = 0.95
 
 
-class Range(NamedTuple):
+@dataclass(frozen=True)
+class Range:
     """A value with the ends of its interval."""
 
     value: float
@@ -67,7 +66,8 @@ class Range(NamedTuple):
         return Range(self.value * factor, self.low * factor, self.high * factor)
 
 
-class Wall(NamedTuple):
+@dataclass(frozen=True)
+class Wall:
     """Wall time on some cores: seconds, of which those of the driver, and dollars by price."""
 
     cores: int
@@ -107,19 +107,7 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, Range):
-                return {"value": value.value, "low": value.low, "high": value.high}
-            if isinstance(value, Wall):
-                return {key: plain(inner) for key, inner in value._asdict().items()}
-            if isinstance(value, (tuple, list)):
-                return [plain(inner) for inner in value]
-            return value
-
-        return {key: plain(value) for key, value in vars(self).items()} | {
-            "calibration": dict(self.calibration), "assumptions": dict(self.assumptions),
-        }  # fmt: skip
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -176,9 +164,7 @@ def estimate(
     if price is not None and not 0 <= price < math.inf:
         raise InputError(f"price {price} given; dollars for an hour of a core")
     new_header(spec, "")
-    with byte_progress(style) as on_bytes:
-        dataset = load_dataset(spec.dataset, progress=on_bytes)
-    arena = prepare(spec, dataset)
+    _, arena = prepared(spec, style)
     with late_progress("seconds of calibration", style) as tell:
         measured = calibrate(spec, arena, seconds, tell)
     prices = PRICES if price is None else {"given": price}
@@ -186,10 +172,7 @@ def estimate(
 
 
 def calibrate(
-    spec: Spec,
-    arena: Any,
-    seconds: float,
-    progress: Callable[[int, int], None] | None = None,
+    spec: Spec, arena: Any, seconds: float, progress: Callable[[int, int], None] | None = None
 ) -> Calibration:
     """Sample some configurations into a store in memory, and take the time."""
     rows = min(spec.stack, spec.ensemble.count)
@@ -307,6 +290,6 @@ def _wall(cores: int, work: Range, blocks: int, prices: dict[str, float]) -> Wal
         last = 0.5 * total / blocks if busy == cores else 0.0
         return max(total / (busy * PARALLEL), driver) + last + START_SECONDS
 
-    wall = Range(*(seconds(total) for total in work))
+    wall = Range(seconds(work.value), seconds(work.low), seconds(work.high))
     dollars = {name: wall.value / 3600 * cores * price for name, price in prices.items()}
     return Wall(cores, busy, wall, driver, dollars)

@@ -18,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lsg_ray.ensemble.header import package_version
-from lsg_ray.ensemble.location import canonical_url, is_within
+from lsg_ray import __version__
+from lsg_ray.ensemble.location import is_within
 from lsg_ray.ensemble.owned import scratch
+from lsg_ray.ensemble.urls import canonical_url
 from lsg_ray.errors import InputError
 from lsg_ray.places import expanded, refuse_file_name
 from lsg_ray.spec import Spec, as_yaml
@@ -100,12 +101,7 @@ def plan_job(
     what = spec.hash if spec else place
     digest = hashlib.sha256(json.dumps([stage, what, line]).encode()).hexdigest()[:12]
     name = spec.name if spec else place.rstrip("/").rpartition("/")[2]
-    metadata = {
-        "lsg_stage": stage,
-        "lsg_name": name,
-        "lsg_out": out,
-        "lsg_version": package_version(),
-    }
+    metadata = {"lsg_stage": stage, "lsg_name": name, "lsg_out": out, "lsg_version": __version__}
     if spec:
         metadata["lsg_spec_hash"] = spec.hash
     return JobRequest(f"{PREFIX}{stage}-{_slug(name)}-{digest}", tuple(line), metadata, spec)

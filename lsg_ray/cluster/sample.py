@@ -20,17 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
+from lsg_ray.cluster.board import Board, UnderWay
 from lsg_ray.cluster.metrics import record_block
 from lsg_ray.cluster.progress import Pace, Progress, Style, byte_progress, progress, warn
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
-from lsg_ray.datasets import load_dataset
+from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.ledger import read_records, rejection_histogram
+from lsg_ray.ensemble.listing import sweep
 from lsg_ray.ensemble.location import locate
-from lsg_ray.ensemble.verify import sweep
 from lsg_ray.ensemble.writer import (
     Plan,
     check_name,
@@ -120,9 +121,7 @@ def sample(
     if str(url).startswith("memory://") and workers != 0:
         raise InputError(f"{url} lives in this process alone; sample it with workers=0")
     check_name(url)
-    with byte_progress(style) as on_bytes:
-        dataset = load_dataset(spec.dataset, progress=on_bytes)
-        arena = prepare(spec, dataset)
+    dataset, arena = prepared(spec, style)
     plan = create_ensemble(url, spec, dataset_hash=dataset.content_hash)
     before = plan.count - sum(_rows(plan, int(block)) for block in plan.missing)
     if before == plan.count:
@@ -153,6 +152,13 @@ def sample(
             tally.lose(sum(_rows(plan, int(block)) for block in missing))
     sweep(plan.url)
     return SampleResult(plan.url, tally.rows, tally.trials, time.perf_counter() - began, before)
+
+
+def prepared(spec: Spec, style: Style) -> tuple[Dataset, Any]:
+    """Return the data set of a run, and what its networks learn and are measured on."""
+    with byte_progress(style) as on_bytes:
+        dataset = load_dataset(spec.dataset, progress=on_bytes)
+        return dataset, prepare(spec, dataset)
 
 
 def _missing_again(plan: Plan) -> NDArray[np.int64]:
@@ -310,7 +316,7 @@ def _on_ray(
         def submit(block: int) -> Any:
             return task.remote(*shared, block, block * plan.block_size, _rows(plan, block))
 
-        under_way = _UnderWay(board, tally)
+        under_way = UnderWay(board, tally.show)
         blocks = map(int, plan.missing)
         # Where Ray itself holds back what exceeds its CPUs, one task waits for each that runs.
         in_flight = 2 * lanes if cpus <= lanes else lanes
@@ -324,62 +330,6 @@ def _size(arena: Any) -> int:
     buffers: list[pickle.PickleBuffer] = []
     pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
     return sum(buffer.raw().nbytes for buffer in buffers)
-
-
-class Board:
-    """Actor that holds what workers last said of the block they are at; losing it is harmless."""
-
-    def __init__(self) -> None:
-        self._said: dict[int, tuple[int, int]] = {}
-        self._begun: dict[int, int] = {}
-
-    def begin(self, block: int) -> int:
-        """Note that a block is begun; return how often it was before."""
-        earlier = self._begun.get(block, 0)
-        self._begun[block] = earlier + 1
-        return earlier
-
-    def say(self, block: int, rows: int, trials: int) -> None:
-        """Note rows found and trials run so far in a block."""
-        self._said[block] = (rows, trials)
-
-    def heard(self, finished: list[int]) -> dict[int, tuple[int, int]]:
-        """Return what is noted, less the blocks that are finished."""
-        for block in finished:
-            self._said.pop(block, None)
-            self._begun.pop(block, None)
-        return self._said
-
-
-class _UnderWay:
-    """Ask the board now and then, never waiting for it."""
-
-    def __init__(self, board: Any, tally: Tally) -> None:
-        self._board, self._tally = board, tally
-        self._finished: list[int] = []
-        self._asked: Any = None
-
-    def forget(self, block: int) -> None:
-        self._finished.append(block)
-
-    def __call__(self) -> None:
-        import ray
-        from ray.exceptions import RayError
-
-        try:
-            if self._asked is None:
-                self._asked = self._board.heard.remote(self._finished)
-                self._finished = []
-                return
-            if not ray.wait([self._asked], timeout=0)[0]:
-                return
-            said = ray.get(self._asked)
-        except RayError:
-            self._asked = None
-            return
-        self._asked = None
-        open_ = [counts for block, counts in said.items() if block not in self._finished]
-        self._tally.show(sum(r for r, _ in open_), sum(t for _, t in open_))
 
 
 def _block_task(

@@ -15,19 +15,16 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
+from lsg_ray.cluster import private
 from lsg_ray.cluster.watch import disconnect
-from lsg_ray.ensemble.owned import abandoned, this_place
+from lsg_ray.ensemble.owned import scratch
 from lsg_ray.errors import ClusterError, InputError
 
 #: Object store of a private Ray: runs put one small training set there.
 OBJECT_STORE_BYTES = 256 * 2**20
-_PREFIX = "lsg-"
 #: Longest folder that sockets of Ray, 95 characters below it at most, may lie in.
 MAX_BASE = 107 - 95
 _TOKEN = secrets.token_hex(32)
@@ -77,7 +74,7 @@ def ray_session(
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault(OOM_RETRIES, str(MAX_OOM_RETRIES))
-    _read_settings()
+    private.read_settings()
     # Ray prints its troubles to standard output, which belongs to results.
     with contextlib.redirect_stdout(sys.stderr):
         if address != "local":
@@ -101,7 +98,7 @@ def _connected(address: str) -> Iterator[None]:
 
     check_address(address)
     try:
-        with _own_termination():
+        with private.own_termination():
             ray.init(address=address, log_to_driver=False, logging_level="error")
     except MemoryError:
         raise
@@ -151,10 +148,10 @@ def _no_cluster(address: str, error: Exception) -> str:
 def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     import ray
 
-    _require_token()
+    private.require_token()
     others = _below(os.getpid())
     try:
-        with _own_termination():
+        with private.own_termination():
             ray.init(
                 address="local",
                 num_cpus=cpus,
@@ -172,30 +169,10 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
         _kill(_below(os.getpid()) - others)
         raise
     try:
-        _require_token()
+        private.require_token()
         yield
     finally:
         disconnect()
-
-
-@contextlib.contextmanager
-def _own_termination() -> Iterator[None]:
-    """Keep the caller's handler of SIGTERM, if there is one: no other is set while Ray starts.
-
-    Ray's end the process with an exit code of their own and a stack trace.
-    """
-    handler = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    utils: Any = import_module("ray._private.utils")
-    its_own = utils.set_sigterm_handler
-    utils.set_sigterm_handler = lambda _: None
-    try:
-        yield
-    finally:
-        utils.set_sigterm_handler = its_own
-        signal.signal(signal.SIGTERM, handler)
 
 
 def _below(pid: int) -> set[int]:
@@ -225,29 +202,15 @@ def leave_at_once() -> None:
 @contextlib.contextmanager
 def _private_folder() -> Iterator[str]:
     """Make a folder for one session; its path must stay short, as sockets lie in it."""
-    # Ray opens its own folder to all users: it lies in one that is ours alone.
     base = tempfile.gettempdir()
-    base = base if len(base) <= MAX_BASE else "/tmp"  # noqa: S108, mkdtemp makes our own
-    _remove_abandoned(Path(base))
-    folder = tempfile.mkdtemp(prefix=f"{_our_prefix()}{os.getpid()}-", dir=base)
-    _open_folders.append(folder)
-    try:
-        inner = Path(folder, "r")
-        inner.mkdir()
-        yield str(inner)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _open_folders.remove(folder)
-
-
-def _remove_abandoned(base: Path) -> None:
-    """Remove folders of our own sessions whose driver was killed."""
-    for folder in abandoned(base, _our_prefix()):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _our_prefix() -> str:
-    return f"{_PREFIX}{this_place()}-"
+    # Ray opens its own folder to all users: it lies in one that is ours alone.
+    with scratch(base=base if len(base) <= MAX_BASE else "/tmp") as folder:  # noqa: S108
+        _open_folders.append(str(folder))
+        try:
+            (folder / "r").mkdir()
+            yield str(folder / "r")
+        finally:
+            _open_folders.remove(str(folder))
 
 
 @contextlib.contextmanager
@@ -261,8 +224,8 @@ def _private_token() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in names}
     os.environ["RAY_AUTH_MODE"] = "token"  # "disabled" is for a cluster behind other walls
     os.environ["RAY_AUTH_TOKEN"] = before["RAY_AUTH_TOKEN"] or _TOKEN
-    _read_settings()
-    _forget_token()
+    private.read_settings()
+    private.forget_token()
     try:
         yield
     finally:
@@ -271,31 +234,5 @@ def _private_token() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        _read_settings()
-        _forget_token()
-
-
-def _read_settings() -> None:
-    """Let Ray read its settings from the environment again; it did when it was imported."""
-    with contextlib.suppress(ImportError, AttributeError):
-        import_module("ray._raylet").Config.initialize("")
-
-
-def _require_token() -> None:
-    """Refuse a private Ray that would answer to everybody."""
-    raylet = import_module("ray._raylet")
-    try:
-        mode = raylet.get_authentication_mode()
-        if mode == raylet.AuthenticationMode.TOKEN:
-            return
-    except AttributeError:
-        mode = "unknown"
-    raise ClusterError(
-        f"Ray would not ask for its token (mode {mode}), and run what anybody sends it; use a Ray "
-        "from 2.59 on, or --workers 0, which is without Ray"
-    )
-
-
-def _forget_token() -> None:
-    with contextlib.suppress(ImportError, AttributeError):
-        import_module("ray._raylet").AuthenticationTokenLoader.instance().reset_cache()
+        private.read_settings()
+        private.forget_token()

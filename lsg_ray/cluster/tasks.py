@@ -67,15 +67,18 @@ def run_bounded(
             tick()
             watch()
             for reference in done:
-                result = _result(reference)
+                result = ray.get(reference)
                 yield pending.pop(reference), result
     except RayError as error:
-        raise ray_failure(error) from error
+        failure = ray_failure(error)
+        raise failure from (error if isinstance(failure, ClusterError) else None)
 
 
-def ray_failure(error: Exception) -> ClusterError:
+def ray_failure(error: Exception) -> LsgError:
     """Return what to tell of an error that Ray raised: of one inside a task, that error."""
     cause = getattr(error, "cause", None)
+    if isinstance(cause, LsgError):
+        return cause
     if isinstance(cause, MemoryError):
         return ClusterError(f"a task on the cluster is {out_of_memory(cause)}")
     if isinstance(cause, Exception):
@@ -95,16 +98,3 @@ def ray_failure(error: Exception) -> ClusterError:
         f"Ray failed ({type(error).__name__}): {str(error).splitlines()[0]}\n"
         "What is finished is kept; run the same command again to do the rest."
     )
-
-
-def _result(reference: Any) -> Any:
-    import ray
-    from ray.exceptions import RayTaskError
-
-    try:
-        return ray.get(reference)
-    except RayTaskError as error:
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, LsgError):
-            raise cause from None
-        raise

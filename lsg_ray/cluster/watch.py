@@ -6,13 +6,12 @@ A lost node is no matter: Ray runs its tasks elsewhere.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import socket
 import time
-from importlib import import_module
 
+from lsg_ray.cluster import private
 from lsg_ray.errors import ClusterError
 
 #: Seconds between two looks at the head, and for its answer.
@@ -44,7 +43,7 @@ class RayWatch:
         ClusterError
             Ray is lost.
         """
-        if ended := _ended_server():
+        if ended := private.ended_server():
             raise ClusterError(
                 f"Ray's {ended} on this machine has ended; was it killed, or out of memory?\n"
                 "What is finished is kept; run the same command again to do the rest."
@@ -68,8 +67,10 @@ def disconnect() -> None:
     """Shut Ray down, or abandon it where it is lost: then its shutdown would wait, and crash."""
     import ray
 
-    if _ended_server() or _silence(_head()):
-        _abandon()
+    global _abandoned
+    if private.ended_server() or _silence(_head()):
+        _abandoned = True
+        private.abandon()
     else:
         ray.shutdown()
 
@@ -80,26 +81,6 @@ def is_abandoned() -> bool:
     Only ``os._exit`` then ends it well: Ray's threads crash when Python tidies up.
     """
     return _abandoned
-
-
-def _abandon() -> None:
-    """Kill what Ray started for this process, and keep it from waiting when the process ends."""
-    global _abandoned
-    _abandoned = True
-    worker = import_module("ray._private.worker")
-    node = worker._global_node
-    if node is not None and node.is_head():
-        node.kill_all_processes(check_alive=False, allow_graceful=False)
-    atexit.unregister(worker.shutdown)
-
-
-def _ended_server() -> str | None:
-    """Return which server of this process's private Ray has ended, if one has."""
-    node = import_module("ray._private.worker")._global_node
-    if node is None or not node.is_head():
-        return None
-    ended = {name for name, _ in node.dead_processes()}
-    return next((name for name in ("raylet", "gcs_server") if name in ended), None)
 
 
 def _head() -> tuple[str, int] | None:

@@ -11,25 +11,13 @@ keeps them (``$LSG_DATA_DIR/MNIST/raw/``), packed or not, else from the cache
 
 from __future__ import annotations
 
-from lsg_ray.datasets.files import DatasetStatus, Progress, dataset_status, fetch
-from lsg_ray.datasets.scenario import (
-    Dataset,
-    Examples,
-    RawData,
-    load_dataset,
-    load_images,
-    reconstruct,
-)
-
-__all__ = [
-    "Dataset",
-    "DatasetStatus",
-    "Examples",
-    "Progress",
-    "RawData",
-    "dataset_status",
-    "fetch",
-    "load_dataset",
-    "load_images",
-    "reconstruct",
-]
+from lsg_ray.datasets.files import DatasetStatus as DatasetStatus
+from lsg_ray.datasets.files import Progress as Progress
+from lsg_ray.datasets.files import dataset_status as dataset_status
+from lsg_ray.datasets.files import fetch as fetch
+from lsg_ray.datasets.scenario import Dataset as Dataset
+from lsg_ray.datasets.scenario import Examples as Examples
+from lsg_ray.datasets.scenario import RawData as RawData
+from lsg_ray.datasets.scenario import load_dataset as load_dataset
+from lsg_ray.datasets.scenario import load_images as load_images
+from lsg_ray.datasets.scenario import reconstruct as reconstruct

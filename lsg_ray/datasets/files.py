@@ -127,9 +127,9 @@ def cache_folder(source: Source) -> Path:
     root = os.environ.get(CACHE_DIR)
     if root:
         return Path(expanded(root)) / source.name
-    import pooch
+    import platformdirs
 
-    return Path(pooch.os_cache("lsg-ray")) / source.name
+    return Path(platformdirs.user_cache_dir("lsg-ray")) / source.name
 
 
 def _read_any(file: RemoteFile, paths: list[Path]) -> bytes:
@@ -233,11 +233,7 @@ def _read_cached(
 
 
 def _download(
-    source: Source,
-    file: RemoteFile,
-    folder: Path,
-    progress: Progress | None,
-    faults: list[str],
+    source: Source, file: RemoteFile, folder: Path, progress: Progress | None, faults: list[str]
 ) -> bytes | None:
     """Try the mirrors in order; add a line to `faults` for each that fails.
 
@@ -251,7 +247,7 @@ def _download(
         part = folder / f".{file.name}.{uuid.uuid4().hex}.part"
         try:
             with part.open("xb") as stream:
-                _stream(url, _Sink(stream, url, file, progress))
+                _stream(url, file, stream, progress)
             contents = verified(file, part.read_bytes(), url)
             part.replace(folder / file.name)
             return contents
@@ -264,51 +260,22 @@ def _download(
     return None
 
 
-def _stream(url: str, sink: _Sink) -> None:
-    import pooch
+def _stream(url: str, file: RemoteFile, out: BinaryIO, progress: Progress | None) -> None:
+    """Write what a mirror sends as it comes, up to the largest size that the file can have."""
+    import requests
 
-    downloader = pooch.HTTPDownloader(
-        progressbar=sink,
-        chunk_size=_CHUNK,
-        timeout=TIMEOUT,
-        headers={"Accept-Encoding": "identity"},  # the file as published, not unpacked on the way
-    )
-    downloader(url, sink, None)
-
-
-class _Sink:
-    """File and progress bar of a download in one: counts the bytes, and stops at the limit."""
-
-    def __init__(
-        self, stream: BinaryIO, url: str, file: RemoteFile, progress: Progress | None
-    ) -> None:
-        self.stream = stream
-        self.url = url
-        self.file = file
-        self.progress = progress
-        self.done = 0
-        self.total = 0  # set by pooch; 0 if the mirror does not say
-
-    def write(self, chunk: bytes) -> None:
-        """Write a chunk and report it."""
-        self.done += len(chunk)
-        if self.done > self.file.limit:
-            raise DataError(f"{self.url}: sends more than the {self.file.limit:,} bytes expected")
-        self.stream.write(chunk)
-        if self.progress is not None:
-            self.progress(self.file.name, self.done, self.total or None)
-
-    def flush(self) -> None:
-        """Leave it to the end: pooch flushes every chunk."""
-
-    def update(self, n_bytes: int) -> None:
-        """Ignore pooch's count, which is in whole chunks."""
-
-    def reset(self) -> None:
-        """Ignore."""
-
-    def close(self) -> None:
-        """Ignore: the stream's owner closes it."""
+    # The file as published, not unpacked on the way.
+    headers, done = {"Accept-Encoding": "identity"}, 0
+    with requests.get(url, stream=True, timeout=TIMEOUT, headers=headers) as response:
+        response.raise_for_status()
+        total = int(response.headers.get("content-length", 0)) or None
+        for chunk in response.iter_content(_CHUNK):
+            done += len(chunk)
+            if done > file.limit:
+                raise DataError(f"{url}: sends more than the {file.limit:,} bytes expected")
+            out.write(chunk)
+            if progress is not None:
+                progress(file.name, done, total)
 
 
 def _reason(error: Exception) -> str:

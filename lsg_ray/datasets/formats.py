@@ -146,15 +146,10 @@ def read_cifar(source: Source, contents: Mapping[str, bytes]) -> tuple[Part, Par
     if missing:
         raise DataError(f"{origin}: holds no {', '.join(missing)}")
     train, test = (
-        _join([batches[name] for name in names]) for names in (source.train, source.test)
+        Part(*map(np.concatenate, zip(*(batches[name] for name in names), strict=True)))
+        for names in (source.train, source.test)
     )
     return train, test
-
-
-def _join(parts: list[Part]) -> Part:
-    return Part(
-        np.concatenate([p.pixels for p in parts]), np.concatenate([p.labels for p in parts])
-    )
 
 
 def _read_batch(source: Source, pickled: bytes, origin: str) -> Part:

@@ -11,11 +11,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lsg_ray import __version__
 from lsg_ray.ensemble.layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -63,17 +64,6 @@ BINDING_KEYS = (
     "fill_value",
     "dimension_names",
 )
-
-
-@lru_cache(maxsize=1)
-def package_version() -> str:
-    """Return the version of lsg-ray that is running."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("lsg-ray")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 @dataclass(frozen=True)
@@ -157,26 +147,30 @@ def new_header(
     StoreInputError
         The specification cannot be stored: far too many blocks, or far too large ones.
     """
-    if spec.n_blocks > MAX_BLOCKS:
-        raise StoreInputError(
-            f"ensemble.block_size: {spec.block_size} given, which makes {spec.n_blocks:,} blocks "
-            f"of {spec.ensemble.count:,} configurations; at most {MAX_BLOCKS:,}, use larger blocks"
-        )
-    if len(spec.network.shapes) > MAX_LAYERS:
-        raise StoreInputError(
-            f"network.widths: {len(spec.network.shapes):,} layers given; at most {MAX_LAYERS:,}"
-        )
-    header = Header(spec, spec.hash, dataset_hash, spec.block_size, package_version(), derivation)
-    for array in header.arrays:
-        size = array.row_bytes * header.block_size
-        if size > MAX_CHUNK:
-            cure = "training.epochs" if array.is_curve else "network.widths"
-            raise StoreInputError(
-                f"ensemble.block_size: {header.block_size:,} configurations a block, which take "
-                f"{size / 2**30:,.1f} GiB of {array.name!r} at once; at most "
-                f"{MAX_CHUNK / 2**30:.0f}, use smaller blocks, or lower {cure}"
-            )
+    header = Header(spec, spec.hash, dataset_hash, spec.block_size, __version__, derivation)
+    if fault := _beyond_limits(header):
+        raise StoreInputError("; ".join(fault))
     return header
+
+
+def _beyond_limits(header: Header) -> tuple[str, str] | None:
+    """Return what of a store is too large, and what to do about it; None if nothing is."""
+    layers, size = len(header.spec.network.shapes), header.block_size
+    if header.n_blocks > MAX_BLOCKS:
+        fault = f"{size} given, which makes {header.n_blocks:,} blocks of {header.count:,} "
+        fault = f"ensemble.block_size: {fault}configurations; at most {MAX_BLOCKS:,}"
+        return fault, "use larger blocks"
+    if layers > MAX_LAYERS:
+        return f"network.widths: {layers:,} layers given; at most {MAX_LAYERS:,}", "use fewer"
+    for array in header.arrays:
+        if array.row_bytes * size > MAX_CHUNK:
+            cure = "training.epochs" if array.is_curve else "network.widths"
+            fault = f"{array.row_bytes * size / 2**30:,.1f} GiB of {array.name!r} at once; at most "
+            return (
+                f"ensemble.block_size: {size:,} configurations a block, which take {fault}"
+                f"{MAX_CHUNK / 2**30:.0f}", f"use smaller blocks, or lower {cure}",
+            )  # fmt: skip
+    return None
 
 
 def read_header(location: Location) -> Header:
@@ -224,7 +218,7 @@ def parse_header(data: bytes, url: str) -> Header:
     version, writer = attributes.get("format_version"), attributes.get("package_version")
     if version != FORMAT_VERSION:
         raise StoreInputError(
-            f"{url}: format version {shown(version)}; this lsg-ray {package_version()} reads "
+            f"{url}: format version {shown(version)}; this lsg-ray {__version__} reads "
             f"version {FORMAT_VERSION}; use the lsg-ray that wrote it ({shown(writer)})"
         )
     try:
@@ -257,14 +251,8 @@ def _header(attributes: Mapping[str, Any]) -> Header:
         raise ValueError(
             f"block_size is {header.block_size}, the spec has {spec.ensemble.block_size}"
         )
-    if header.n_blocks > MAX_BLOCKS:
-        raise ValueError(f"{header.n_blocks} blocks planned, at most {MAX_BLOCKS} are allowed")
-    if len(spec.network.shapes) > MAX_LAYERS:
-        raise ValueError(f"{len(spec.network.shapes)} layers, at most {MAX_LAYERS} are allowed")
-    for array in header.arrays:
-        size = array.row_bytes * header.block_size
-        if size > MAX_CHUNK:
-            raise ValueError(f"a block takes {size:,} bytes of {array.name!r}, too many")
+    if fault := _beyond_limits(header):
+        raise ValueError(fault[0])
     derived = header.attributes()
     for name in ("spec_hash", "count", "n_weights"):
         expected = derived[name]

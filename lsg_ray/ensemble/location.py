@@ -28,22 +28,16 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
-from lsg_ray.ensemble.remote import (
-    UPLOADS,
-    Patience,
-    check_bucket,
-    explain,
-    open_store,
-)
-from lsg_ray.errors import InputError, StoreError, StoreInputError
-from lsg_ray.places import expanded
+from lsg_ray.ensemble import remote
+from lsg_ray.ensemble.refusals import explain, is_missing_key, remedy_of
+from lsg_ray.ensemble.remote import UPLOADS, Patience, open_store
+from lsg_ray.ensemble.urls import REMOTE_SCHEMES, canonical_url
+from lsg_ray.errors import StoreError, StoreInputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-REMOTE_SCHEMES = ("s3", "gs")
 #: Requests in flight against an object store; local reads are faster one by one.
 REMOTE_THREADS = 32
 #: Keys of a listing that are handed over at once.
@@ -55,66 +49,6 @@ MAX_HOLLOW = 2**24
 
 _memory_stores: dict[str, Any] = {}
 _memory_lock = threading.Lock()
-
-
-def canonical_url(url: str | os.PathLike[str]) -> str:
-    """Return the one spelling of a URL: absolute for local paths, no ``~``, no slash at the end.
-
-    >>> canonical_url("s3://bucket/runs/a/")
-    's3://bucket/runs/a'
-
-    Raises
-    ------
-    StoreInputError
-        The scheme is not served, the URL holds credentials, a query or ``..``, or nobody here has
-        the home folder that a ``~`` names.
-    """
-    try:
-        text = expanded(url)
-    except InputError as error:
-        raise StoreInputError(str(error)) from None
-    if not isinstance(text, str) or not text.strip() or "\0" in text:
-        raise StoreInputError("what is empty, or holds a NUL, is not a path or URL of a store")
-    if mistyped := re.match(r"(s3|gs|gcs|file|memory):/?(?!/)", text):
-        raise StoreInputError(f"{text}: write {mistyped[1]}:// with two slashes")
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme[:1] in (".", os.sep):
-        return os.path.abspath(text)
-    bucket, slash, prefix = rest.partition("/")
-    if not text.isprintable() or "@" in scheme + bucket:
-        raise StoreInputError(
-            "a store's URL has control characters, or '@' before its first '/'; "
-            "put credentials and endpoints into the environment"
-        )
-    shown = f"{scheme}://…" if "@" in text else text  # what may be a secret is not repeated
-    if scheme == "file":
-        if bucket not in ("", "localhost") or not slash or any(mark in rest for mark in "?#"):
-            raise StoreInputError(f"{shown}: write file:///absolute/path")
-        return os.path.abspath("/" + unquote(prefix).replace("\0", "%00"))
-    rest = rest.rstrip("/")
-    if scheme == "memory":
-        if not rest:
-            raise StoreInputError(f"{shown}: write memory://NAME")
-        return f"memory://{rest}"
-    if scheme not in REMOTE_SCHEMES:
-        raise StoreInputError(
-            f"{shown}: scheme {scheme!r} is not served; give a local path, file://, memory://, "
-            + " or ".join(f"{known}://" for known in REMOTE_SCHEMES)
-        )
-    if any(mark in rest for mark in "?#@"):
-        raise StoreInputError(
-            f"{scheme}://…: no '?', '#' or '@' in a store's URL; "
-            "put credentials and endpoints into the environment"
-        )
-    if "%" in rest or "\\" in rest:
-        raise StoreInputError(f"{shown}: no '%' or '\\' in a store's URL; write plain names")
-    segments = rest.split("/")
-    if not segments[0] or any(part in ("", ".", "..") for part in segments):
-        raise StoreInputError(
-            f"{shown}: write {scheme}://BUCKET/PREFIX, without empty or '..' parts"
-        )
-    check_bucket(text, scheme, segments[0], "/".join(segments[1:]))
-    return f"{scheme}://{rest}"
 
 
 def locate(url: str | os.PathLike[str]) -> Location:
@@ -257,16 +191,21 @@ class Location:
         On object stores a key that holds these very bytes counts as free: the answer to the
         request that created it may have been lost.
         """
-        import obstore
 
         def put() -> bool:
-            try:
-                obstore.put(self._store(), key, data, mode="create", use_multipart=False)
-            except obstore.exceptions.AlreadyExistsError:
-                return self.is_remote and self._holds(key, data)
-            return True
+            return self._put_new(key, data) or (self.is_remote and self._holds(key, data))
 
         return self._attempt(f"{key} cannot be written", put)
+
+    def _put_new(self, key: str, data: bytes) -> bool:
+        """Store an object unless the store says that there is one; return whether it did."""
+        import obstore
+
+        try:
+            obstore.put(self._store(), key, data, mode="create", use_multipart=False)
+        except obstore.exceptions.AlreadyExistsError:
+            return False
+        return True
 
     def _holds(self, key: str, data: bytes) -> bool:
         import obstore
@@ -290,14 +229,9 @@ class Location:
         StoreInputError
             The server ignores ``If-None-Match``, so that two writers could not be told apart.
         """
-        import obstore
 
         def is_ignored() -> bool:
-            try:
-                obstore.put(self._store(), key, data, mode="create", use_multipart=False)
-            except obstore.exceptions.AlreadyExistsError:
-                return False
-            return True
+            return self._put_new(key, data)
 
         if self.is_remote and self._attempt(f"{key} cannot be written", is_ignored):
             self.delete(key)
@@ -413,12 +347,6 @@ class Location:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def zarr_store(self) -> Any:
-        """Return a read-only `zarr.storage.ObjectStore`: for other tools, not for tasks."""
-        from zarr.storage import ObjectStore
-
-        return ObjectStore(self._store(), read_only=True)
-
     def _store(self) -> Any:
         if self._opened is None:
             self._opened = self._open()
@@ -450,7 +378,7 @@ class Location:
                 self._wait_or_raise(patience, what, failure)
 
     def _wait_or_raise(self, patience: Patience, what: str, failure: _RemoteFailure) -> None:
-        fault = explain(failure.error, self.url)
+        fault = explain(failure.error, self.url, remote.STALL_SECONDS)
         if not patience.waits(fault):
             raise patience.error(self.url, what, fault) from None
 
@@ -465,13 +393,13 @@ class Location:
             raise
         except (BaseError, OSError, ValueError, NotImplementedError) as error:
             if self.is_remote:
-                if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+                if is_missing_key(error):
                     raise FileNotFoundError(what.partition(" ")[0]) from None
                 raise _RemoteFailure(error) from None
             if isinstance(error, FileNotFoundError):
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise StoreError(f"{self.url}: {what}: {reason}{_remedy(error)}") from None
+            raise StoreError(f"{self.url}: {what}: {reason}{remedy_of(error)}") from None
 
 
 def is_hollow(status: os.stat_result) -> bool:
@@ -486,25 +414,6 @@ class _RemoteFailure(Exception):  # noqa: N818
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error
-
-
-_REMEDIES = {
-    errno.ENOSPC: "make room, then run the same command again: what is complete is kept",
-    errno.EDQUOT: "your quota is used up; make room, then run the same command again",
-    errno.EACCES: "its permissions forbid that; mend them, then run the same command again",
-    errno.EPERM: "its permissions forbid that; mend them, then run the same command again",
-    errno.EROFS: "mount it for writing, then run the same command again",
-    errno.EMFILE: "too many files are open; raise `ulimit -n`",
-    errno.EIO: "the disk may be failing; look at the system's log",
-}
-
-
-def _remedy(error: Exception) -> str:
-    """Return what to do about an error of the operating system, where that is known."""
-    number = error.errno if isinstance(error, OSError) else None
-    if found := re.search(r"\(os error (\d+)\)", str(error)):  # as obstore tells it
-        number = int(found[1])
-    return f"; {_REMEDIES[number]}" if number in _REMEDIES else ""
 
 
 def refuse_inside_store(path: Path) -> None:

@@ -53,12 +53,15 @@ def is_alive(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def scratch(kind: str) -> Iterator[Path]:
-    """Make a folder for temporary files, in the system's place for them; it goes at the end."""
-    base, prefix = Path(tempfile.gettempdir()), f"lsg-{kind}-{this_place()}-"
-    for left in abandoned(base, prefix):
+def scratch(kind: str = "", base: str | None = None) -> Iterator[Path]:
+    """Make a folder for temporary files, by default in the system's place; it goes at the end."""
+    base = base or tempfile.gettempdir()
+    prefix = f"lsg-{kind and kind + '-'}{this_place()}-"
+    for left in abandoned(Path(base), prefix):
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-") as folder:
+    with tempfile.TemporaryDirectory(
+        prefix=f"{prefix}{os.getpid()}-", dir=base, ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 

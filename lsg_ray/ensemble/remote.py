@@ -1,4 +1,4 @@
-"""Object stores: how they are opened, how long they are waited for, what their refusals mean.
+"""Object stores: how they are opened, and how long they are waited for.
 
 Credentials and endpoints come from the environment alone, as the stores' own clients take them:
 ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_SESSION_TOKEN``, ``AWS_REGION``,
@@ -13,19 +13,18 @@ by the client, then here, where it is known that all that we write may be writte
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import os
 import random
-import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from lsg_ray.ensemble.refusals import S3_ENVIRONMENT, Fault, PlaceError, no_credentials, scrubbed
 from lsg_ray.errors import StoreError, StoreInputError
+from lsg_ray.places import is_loopback
 
 #: Seconds to connect, and seconds without a byte (an upload of 5 MiB and its answer), at most.
 CONNECT_SECONDS = 5.0
@@ -48,45 +47,6 @@ UPLOADS = 4
 
 S3_METADATA = "http://169.254.169.254"
 GS_METADATA = "http://metadata.google.internal"
-
-#: Names of a bucket: what S3 and Google Cloud Storage allow, old names included.
-BUCKET = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
-#: Bytes of a prefix; keys have 1,024, and ours need less than the rest.
-MAX_PREFIX = 900
-_SECRET = re.compile(r"(AWS|GOOGLE)_.*(KEY|KEY_ID|SECRET|TOKEN|CREDENTIAL)")
-_S3_ENVIRONMENT = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-_GS_ENVIRONMENT = "GOOGLE_APPLICATION_CREDENTIALS"
-
-
-class PlaceError(StoreError):
-    """An object store cannot be reached or refuses; nothing is known of what it holds."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Why a request failed, what to do about it, and whether doing it again may help."""
-
-    reason: str
-    remedy: str
-    again: bool = False
-    connected: bool = True
-    bad_input: bool = False
-
-
-def check_bucket(url: str, scheme: str, bucket: str, prefix: str) -> None:
-    """Refuse names that no object store has, or that could mean another place than they say.
-
-    Raises
-    ------
-    StoreInputError
-        Says what is wrong with the URL.
-    """
-    if not BUCKET.fullmatch(bucket):
-        raise StoreInputError(
-            f"{url}: {bucket!r} is not the name of a bucket; write {scheme}://BUCKET/PREFIX"
-        )
-    if len(prefix.encode(errors="replace")) > MAX_PREFIX:
-        raise StoreInputError(f"{scheme}://{bucket}/…: the prefix is over {MAX_PREFIX} bytes long")
 
 
 def open_store(url: str) -> Any:
@@ -170,121 +130,8 @@ class Patience:
         return kind(scrubbed(f"{url}: {what}: {fault.reason}{tried}; {fault.remedy}"))
 
 
-def scrubbed(text: str) -> str:
-    """Return a text with every secret of the environment left out."""
-    for name, value in os.environ.items():
-        if _SECRET.fullmatch(name) and len(value) >= 4:
-            text = text.replace(value, "…")
-    return text
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host can only be this machine; names are not looked up.
-
-    >>> [is_loopback(host) for host in ("localhost", "127.0.0.53", "::1")]
-    [True, True, True]
-    >>> [is_loopback(host) for host in ("127.0.0.1.example.com", "127.1", "0.0.0.0")]
-    [False, False, False]
-    """
-    if host.lower() == "localhost":
-        return True
-    try:
-        number = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return number in ipaddress.ip_network("127.0.0.0/8") or number == ipaddress.ip_address("::1")
-
-
 def _flag(name: str) -> bool:
     return os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on")
-
-
-# What a refusal means
-
-_S3_RIGHTS = "s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket"
-_GS_RIGHTS = "the role Storage Object User"
-_RETRYABLE = {"408", "409", "425", "429", "500", "502", "503", "504"}
-_RETRYABLE_CODES = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"}
-
-
-def explain(error: Exception, url: str) -> Fault:
-    """Return what an exception of obstore means; never repeats more than a line of it."""
-    text = str(error)
-    s3 = url.startswith("s3:")
-    status = _found(r"status code: (\d{3})", text)
-    code = _found(r"<Code>(\w{1,60})</Code>", text) or _found(r'"reason": ?"(\w{1,60})"', text)
-    bucket = urlsplit(url).netloc
-    seen = " ".join(part for part in (f"HTTP {status}" if status else None, code) if part)
-    if "service account file" in text or "credentials file" in text:
-        # What is wrong with it might be told with a piece of it.
-        reason = "the key file cannot be read, or is none"
-        return Fault(reason, f"mend {_GS_ENVIRONMENT} or the file that it names")
-    if _of_credentials(text):
-        return _no_credentials(s3)
-    if code in ("NoSuchBucket", "InvalidBucketName") or (status == "404" and not s3):
-        remedy = "create it, or mend its name or the endpoint in the environment"
-        return Fault(f"{seen}: there is no bucket {bucket!r}", remedy, bad_input=True)
-    if code == "RequestTimeTooSkewed":
-        return Fault(f"{seen}: this machine's clock is wrong", "set the clock (NTP)")
-    if code in ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"):
-        name = "AWS_SESSION_TOKEN" if s3 else _GS_ENVIRONMENT
-        return Fault(f"{seen}: the credentials have expired", f"renew them ({name}), run again")
-    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken") or status == "401":
-        names = f"{_S3_ENVIRONMENT} (and AWS_SESSION_TOKEN)" if s3 else _GS_ENVIRONMENT
-        return Fault(f"{seen}: the credentials are not accepted", f"check {names}")
-    if status == "403":
-        rights = _S3_RIGHTS if s3 else _GS_RIGHTS
-        return Fault(f"{seen}: access denied", f"the credentials need {rights} on {bucket!r}")
-    if status in ("301", "307") or "incorrectly configured region" in text:
-        return Fault(f"{seen or 'redirected'}: {bucket!r} is in another region", "set AWS_REGION")
-    if status in _RETRYABLE or code in _RETRYABLE_CODES:
-        again = "the server is overloaded or failing; run the same command again later"
-        return Fault(seen, again, again=True)
-    return _of_connection(text) or Fault(_first_line(seen, text), "see what the store's logs say")
-
-
-def _of_credentials(text: str) -> bool:
-    marks = ("latest/api/token", "latest/meta-data/iam", "computeMetadata", "TokenRequest")
-    return "source: Credential" in text or any(mark in text for mark in marks)
-
-
-def _of_connection(text: str) -> Fault | None:
-    """Return what went wrong below HTTP, if anything did."""
-    retry = "look at the network and the server; run the same command again"
-    check = "check the endpoint in the environment, the network and the server"
-    # Each at its own place in what the HTTP client says of its error and of the cause.
-    if "dns error" in text:
-        return Fault("the host's name is not known", check, again=True, connected=False)
-    if "kind: ConnectionRefused" in text:
-        return Fault("the connection is refused", check, again=True, connected=False)
-    if re.search(r"certificate|UnknownIssuer|InvalidCertificate", text):
-        remedy = "the server's certificate is not trusted; mend it, or check the endpoint"
-        return Fault("TLS failed", remedy)
-    if re.search(r"kind: Connect\b", text):
-        return Fault("no connection", check, again=True, connected=False)
-    if "TimedOut" in text or "kind: Timeout" in text:
-        reason = f"no answer within {STALL_SECONDS:g} s"
-        return Fault(reason, retry, again=True)
-    broken = ("kind: Request", "kind: Interrupted", "kind: Decode", "ConnectionReset", "Incomplete")
-    if any(
-        mark in text for mark in (*broken, "error decoding response body", "InvalidListResponse")
-    ):
-        return Fault("the connection broke, or the answer is cut short", retry, again=True)
-    return None
-
-
-def _found(pattern: str, text: str) -> str | None:
-    match = re.search(pattern, text)
-    return match[1] if match else None
-
-
-def _first_line(seen: str, text: str) -> str:
-    line = (text.splitlines() or ["unknown fault"])[0]
-    line = "".join(mark if mark.isprintable() else " " for mark in line)
-    return seen or line[:300]
-
-
-# Credentials and endpoints
 
 
 def _endpoint(url: str, s3: bool) -> str | None:
@@ -312,15 +159,6 @@ def _endpoint(url: str, s3: bool) -> str | None:
     return endpoint
 
 
-def _no_credentials(s3: bool) -> Fault:
-    role = "role" if s3 else "service account"
-    names = _S3_ENVIRONMENT if s3 else f"{_GS_ENVIRONMENT} to a key file"
-    return Fault(
-        f"no credentials: the environment has none that can be used, and this machine no {role}",
-        f"set {names} where this runs (for Ray: on every worker)",
-    )
-
-
 def _require_s3_credentials(url: str) -> None:
     """Fail at once where there are no credentials; the client would ask for minutes."""
     environment = os.environ
@@ -331,7 +169,7 @@ def _require_s3_credentials(url: str) -> None:
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     )
     if any(pair) and not all(pair):
-        raise PlaceError(f"{url}: only one of {_S3_ENVIRONMENT} is set; set both or none")
+        raise PlaceError(f"{url}: only one of {S3_ENVIRONMENT} is set; set both or none")
     if all(pair) or _flag("AWS_SKIP_SIGNATURE") or any(environment.get(name) for name in others):
         return
     ask = environment.get("AWS_METADATA_ENDPOINT") or S3_METADATA
@@ -339,7 +177,7 @@ def _require_s3_credentials(url: str) -> None:
     if _flag("AWS_EC2_METADATA_DISABLED") or not _answers(
         ask, "PUT", "/latest/api/token", lifetime
     ):
-        raise Patience(True).error(url, "cannot be opened", _no_credentials(True))
+        raise Patience(True).error(url, "cannot be opened", no_credentials(True))
 
 
 def _require_gs_credentials(url: str) -> None:
@@ -359,7 +197,7 @@ def _require_gs_credentials(url: str) -> None:
     host = environment.get("GCE_METADATA_HOST") or environment.get("GCE_METADATA_ROOT")
     ask = f"http://{host}" if host else GS_METADATA
     if not _answers(ask, "GET", "/computeMetadata/v1/", {"Metadata-Flavor": "Google"}):
-        raise Patience(True).error(url, "cannot be opened", _no_credentials(False))
+        raise Patience(True).error(url, "cannot be opened", no_credentials(False))
 
 
 def _answers(server: str, method: str, path: str, headers: Mapping[str, str]) -> bool:

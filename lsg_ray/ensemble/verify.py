@@ -29,36 +29,28 @@ it is removed, it is looked at anew, and what was written lately without a recor
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.block import wrong_values
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
 from lsg_ray.ensemble.content import EMPTY, combine, content_hash
-from lsg_ray.ensemble.header import (
-    Header,
-    documents,
-    metadata_keys,
-    read_header,
-    same_metadata,
-)
-from lsg_ray.ensemble.layout import LEDGER, ROOT, SNAPSHOT, ArrayLayout, padding_is_zero
-from lsg_ray.ensemble.ledger import RECORD_KEY, Record, parse_record, record_key, summarise
+from lsg_ray.ensemble.header import Header, documents, read_header, same_metadata
+from lsg_ray.ensemble.layout import LEDGER, ROOT, SNAPSHOT, padding_is_zero
+from lsg_ray.ensemble.ledger import Record, parse_record, record_key, summarise
+from lsg_ray.ensemble.listing import MAX_NAMED, Listing
 from lsg_ray.ensemble.location import Location, UnreadableError, locate
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.ensemble.writer import drop_block, may_be_live, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
+from lsg_ray.typing import Progress
 
-#: Findings of a kind that are named one by one.
-MAX_NAMED = 1000
 #: Findings that are repaired by sampling the block again.
 BLOCK_KINDS = ("missing chunk", "truncated chunk", "flipped bits", "values", "content", "record")
 #: What a running writer may be about to complete: told, and no fault.
@@ -134,10 +126,7 @@ class VerifyReport:
 
 @public
 def verify(
-    url: str | os.PathLike[str],
-    *,
-    repair: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    url: str | os.PathLike[str], *, repair: bool = False, progress: Progress | None = None
 ) -> VerifyReport:
     """Check a store: every record, every chunk, every content hash, every file.
 
@@ -165,24 +154,12 @@ def verify(
     location = locate(url)
     try:
         header = read_header(location)
-    except StoreInputError as error:
-        if not _is_headless(location):
+    except StoreError as error:
+        foreign = isinstance(error, StoreInputError) and not _is_headless(location)
+        if foreign or isinstance(error, PlaceError):
             raise
         return VerifyReport(location.url, (Finding("metadata", str(error), ROOT),))
-    except PlaceError:
-        raise
-    except StoreError as error:
-        return VerifyReport(location.url, (Finding("metadata", str(error), ROOT),))
-    return _verify(location, header, repair, progress)
-
-
-def _verify(
-    location: Location,
-    header: Header,
-    repair: bool,
-    progress: Callable[[int, int], None] | None,
-) -> VerifyReport:
-    listing = _list(location, header)
+    listing = Listing(location, header)
     findings = _Findings()
     findings.add(_check_metadata(location, header, listing))
     findings.add(_check_keys(location, header, listing))
@@ -247,95 +224,6 @@ class _Whole:
         self.content = combine((self.content, content))
 
 
-class _Listing:
-    """What stands where in a store: a byte for each record and chunk, whatever the keys are."""
-
-    def __init__(self) -> None:
-        self.metadata: set[str] = set()
-        #: By array, and for the ledger: a mark at the place of each block that has one.
-        self._marks: dict[str, bytearray] = defaultdict(bytearray)
-        #: Records and chunks of blocks beyond the plan.
-        self.records_beyond: list[int] = []
-        self.chunks_beyond: dict[int, list[str]] = defaultdict(list)
-        self.staged: list[str] = []
-        self.foreign: list[str] = []
-        self.n_foreign = 0
-
-    def mark(self, name: str, block: int) -> None:
-        marks = self._marks[name]
-        if block >= len(marks):
-            marks.extend(bytes(block + 1 - len(marks)))
-        marks[block] = 1
-
-    def of(self, name: str) -> NDArray[np.bool_]:
-        """Return which blocks have a record or chunk; those behind the last are left out."""
-        return np.frombuffer(bytes(self._marks[name]), dtype=np.bool_)
-
-    def without_record(self, header: Header) -> list[int]:
-        """Return the planned blocks that have a chunk and no record, ascending."""
-        marks = [self.of(array.name) for array in header.arrays]
-        found = np.zeros(max(map(len, marks), default=0), np.bool_)
-        for one in marks:
-            found[: len(one)] |= one
-        records = self.of(LEDGER)[: len(found)]
-        found[: len(records)] &= ~records
-        return np.flatnonzero(found).tolist()
-
-    def chunks(self, header: Header, block: int) -> list[str]:
-        """Return the keys of a planned block's chunks that are there."""
-        return [
-            array.chunk_key(block)
-            for array in header.arrays
-            if block < len(self._marks[array.name]) and self._marks[array.name][block]
-        ]
-
-
-def _list(location: Location, header: Header) -> _Listing:
-    found, known = _Listing(), set(metadata_keys(header))
-    arrays = {array.name: array for array in header.arrays}
-    for key in location.every_key():
-        if key in known:
-            found.metadata.add(key)
-        elif (block := _record_of(key)) is not None:
-            if block < header.n_blocks:
-                found.mark(LEDGER, block)
-            else:
-                found.records_beyond.append(block)
-        elif (block := _chunk_of(key, arrays)) is not None:
-            if block < header.n_blocks:
-                found.mark(key.partition("/")[0], block)
-            else:
-                found.chunks_beyond[block].append(key)
-        elif _is_staged(key, header, arrays):
-            found.staged.append(key)
-        else:
-            found.n_foreign += 1
-            if found.n_foreign <= MAX_NAMED:
-                found.foreign.append(key)
-    return found
-
-
-def sweep(url: str | os.PathLike[str]) -> int:
-    """Delete the half-written files that killed writers left behind; return how many.
-
-    For the end of a run.  Files of blocks that are not complete may be another run's, and stay.
-    """
-    location = locate(url)
-    header = read_header(location)
-    arrays = {array.name: array for array in header.arrays}
-    staged = []
-    for key in location.every_key():
-        if _is_staged(key, header, arrays):
-            base = re.sub(r"#\d+$", "", key)
-            block = _record_of(base)
-            block = _chunk_of(base, arrays) if block is None else block
-            if block is None or location.age(record_key(block)) is not None:
-                staged.append(key)
-    for key in staged:
-        location.delete(key)
-    return len(staged)
-
-
 def _is_headless(location: Location) -> bool:
     """Return whether this was one of our stores before its root document was lost or garbled."""
     try:
@@ -350,7 +238,7 @@ def _is_headless(location: Location) -> bool:
     return not isinstance(attributes, dict) or "format" not in attributes
 
 
-def _check_metadata(location: Location, header: Header, listing: _Listing) -> list[Finding]:
+def _check_metadata(location: Location, header: Header, listing: Listing) -> list[Finding]:
     findings = []
     if not header.verified:
         message = f"{ROOT} has no digest: whether it is as it was written cannot be told"
@@ -372,7 +260,7 @@ def _check_metadata(location: Location, header: Header, listing: _Listing) -> li
     return findings
 
 
-def _check_keys(location: Location, header: Header, listing: _Listing) -> Iterator[Finding]:
+def _check_keys(location: Location, header: Header, listing: Listing) -> Iterator[Finding]:
     """Name everything that is no part of a store of complete blocks."""
     for block in sorted(listing.records_beyond):
         message = f"{record_key(block)}: there are only {header.n_blocks} blocks"
@@ -391,11 +279,11 @@ def _check_keys(location: Location, header: Header, listing: _Listing) -> Iterat
     if listing.n_foreign > MAX_NAMED:
         message = f"{listing.n_foreign - MAX_NAMED:,} more that are no part of an ensemble"
         yield Finding("foreign file", message)
-    for block in listing.without_record(header):
+    for block in listing.without_record():
         if location.age(record_key(block)) is not None:  # the writer has finished meanwhile
             listing.mark(LEDGER, block)
         else:
-            yield _without_record(location, block, listing.chunks(header, block))
+            yield _without_record(location, block, listing.chunks(block))
     for block, keys in sorted(listing.chunks_beyond.items()):
         yield _without_record(location, block, keys)
 
@@ -408,30 +296,6 @@ def _without_record(location: Location, block: int, keys: list[str]) -> Finding:
         return Finding(UNFINISHED, message + "may be at it", keys[0], block=block)
     message = f"block {block}: no record, but {', '.join(keys)}: left by a killed writer"
     return Finding("left-over data", message, keys[0], block=block)
-
-
-def _record_of(key: str) -> int | None:
-    match = RECORD_KEY.fullmatch(key)
-    return int(match[1]) if match else None
-
-
-def _chunk_of(key: str, arrays: Mapping[str, ArrayLayout]) -> int | None:
-    name, _, chunk = key.partition("/")
-    match = re.fullmatch(r"c\.(\d{1,18})(\.0)*", chunk)
-    if match and name in arrays and arrays[name].chunk_key(int(match[1])) == key:
-        return int(match[1])
-    return None
-
-
-def _is_staged(key: str, header: Header, arrays: Mapping[str, ArrayLayout]) -> bool:
-    """Return whether a key is a half-written file of ours: ``NAME#1``, or zarr's ``*.partial``."""
-    base = re.sub(r"#\d+$", "", key)
-    if base != key:
-        ours = base in metadata_keys(header) or _record_of(base) is not None
-        return ours or _chunk_of(base, arrays) is not None
-    folders = {LEDGER, *arrays}
-    folder, _, name = key.rpartition("/")
-    return folder in {"", *folders} and bool(re.fullmatch(r".*\.[0-9a-f]{32}\.partial", name))
 
 
 def _check_twice(
@@ -451,10 +315,9 @@ def _check_block(
         record = parse_record(bytes(location.read(key)), header, block)
     except FileNotFoundError:  # dropped since it was listed
         return [], None
-    except UnreadableError as error:
-        return [Finding("record", f"block {block}: {key} {error.reason}", key, block=block)], None
-    except ValueError as error:
-        return [Finding("record", f"block {block}: {key} {error}", key, block=block)], None
+    except (UnreadableError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return [Finding("record", f"block {block}: {key} {reason}", key, block=block)], None
     findings, arrays = [], {}
     for array in header.arrays:
         chunk = array.chunk_key(block)

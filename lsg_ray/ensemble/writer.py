@@ -11,10 +11,9 @@ and by itself.  The order of writing is what makes both safe against a kill at a
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,17 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from lsg_ray import __version__
 from lsg_ray.ensemble.block import Block, stored_arrays
 from lsg_ray.ensemble.chunks import encode_chunk, read_chunk
 from lsg_ray.ensemble.content import content_hash
-from lsg_ray.ensemble.header import (
-    Header,
-    documents,
-    new_header,
-    package_version,
-    read_header,
-    same_metadata,
-)
+from lsg_ray.ensemble.differences import differences
+from lsg_ray.ensemble.header import Header, documents, new_header, read_header, same_metadata
 from lsg_ray.ensemble.layout import ROOT, check_block_index
 from lsg_ray.ensemble.ledger import (
     Record,
@@ -139,7 +133,9 @@ def create_ensemble(
     grown_from = None
     if not created:
         stored = read_header(location)
-        _refuse_another_run(stored, header, location.url)
+        if lines := differences(stored, header):
+            head = f"{location.url}: holds another run; use another --out, or the same spec"
+            raise StoreInputError("\n".join([head, *lines]))
         header = stored
         if spec.ensemble.count > stored.count:
             grown_from = stored.count
@@ -192,55 +188,6 @@ def _refuse_foreign(location: Location) -> None:
                 f"{location.url}: not empty and not an lsg-ray ensemble (it holds {key}); "
                 "name a new or empty directory"
             )
-
-
-def _refuse_another_run(stored: Header, given: Header, url: str) -> None:
-    """Name every field in which a stored run and a given one differ, one a line."""
-    lines = []
-    old, new = stored.spec.model_dump(mode="json"), given.spec.model_dump(mode="json")
-    for path in _paths(old):
-        was, now = _at(old, path), _at(new, path)
-        if path == ("ensemble", "count"):
-            if now < was:
-                lines.append(
-                    f"ensemble.count: the store has {was}, the spec {now}: it can only grow"
-                )
-        elif path == ("ensemble", "block_size"):
-            if now not in (None, stored.block_size):
-                lines.append(
-                    f"ensemble.block_size: the store has {stored.block_size}, the spec {now}"
-                )
-        elif was != now and path != ("ensemble", "give_up_after"):  # changes no configuration
-            lines.append(f"{'.'.join(path)}: the store has {was}, the spec {now}")
-    if stored.dataset_hash != given.dataset_hash:
-        lines.append(
-            f"data set: the store was sampled on {stored.dataset_hash[:16]}…, "
-            f"the data at hand are {given.dataset_hash[:16]}…"
-        )
-    if stored.derivation != given.derivation:
-        was, now = (_shown(header.derivation) for header in (stored, given))
-        lines.append(f"derivation: the store's configurations are {was}, now {now}")
-    if lines:
-        remedy = "use another --out, or the same spec"
-        raise StoreInputError("\n".join([f"{url}: holds another run; {remedy}", *lines]))
-
-
-def _shown(derivation: Mapping[str, Any] | None) -> str:
-    return "sampled" if derivation is None else f"derived ({json.dumps(derivation)})"
-
-
-def _paths(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _paths(value, (*above, key))
-        else:
-            yield (*above, key)
-
-
-def _at(tree: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        tree = tree[key]
-    return tree
 
 
 def write_metadata(location: Location, metadata: dict[str, bytes]) -> list[str]:
@@ -443,7 +390,7 @@ def _record_of(
             accuracy=summarise(arrays["accuracy"]),
             seconds=float(block.seconds),
             content=content_hash(block.start, header.arrays, arrays),
-            package_version=package_version(),
+            package_version=__version__,
             processor=processor,
         )
     except ValidationError as error:

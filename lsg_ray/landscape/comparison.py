@@ -93,16 +93,15 @@ def compare_minima(
     }  # fmt: skip
     a, b = (open_solutions(given, None) for given in (first, second))
     count = min(count, len(a.numbers), len(b.numbers))
-    told = _Parts(progress, 3)
     path = interpolate(
         first, second, pairs=count, alphas=alphas, examples=examples, seed=seed,
-        pieces=pieces, progress=told.part(0),
+        pieces=pieces, progress=_told(progress, 0, count),
     )  # fmt: skip
     numbers = (a.numbers[:count].tolist(), b.numbers[:count].tolist())
     sides = [
         flatness(
             given, configurations=numbers[place], examples=examples, seed=seed, side=place,
-            pieces=pieces, progress=told.part(1 + place), **options,
+            pieces=pieces, progress=_told(progress, 1 + place, count), **options,
         )
         for place, given in enumerate((first, second))
     ]  # fmt: skip
@@ -171,23 +170,11 @@ def paired_z(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray
     return found
 
 
-class _Parts:
-    """Shows the progress of several computations as that of one."""
-
-    def __init__(self, progress: Progress | None, parts: int) -> None:
-        self._progress, self._seen = progress, [(0, 0)] * parts
-
-    def part(self, number: int) -> Progress:
-        """Return what one computation tells its progress."""
-
-        def tell(done: int, total: int) -> None:
-            self._seen[number] = (done, total)
-            if self._progress is not None:
-                largest = max(t for _, t in self._seen)
-                sums = [sum(column) for column in zip(*self._seen, strict=True)]
-                self._progress(sums[0], max(sums[1], largest))
-
-        return tell
+def _told(progress: Progress | None, part: int, count: int) -> Progress | None:
+    """Return what one of three computations of so many tasks tells its progress."""
+    if progress is None:
+        return None
+    return lambda done, _: progress(part * count + done, 3 * count)
 
 
 def _shown(found: xarray.Dataset) -> dict[str, Any]:

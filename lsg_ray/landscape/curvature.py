@@ -21,11 +21,10 @@ from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import hessian_product
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.typing import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Floats = NDArray[np.float64]
 
 #: A Ritz pair has converged when its residual is below this share of the largest eigenvalue.
 TOLERANCE = 1e-3
@@ -111,27 +110,19 @@ def top_eigenvalues(
                 product -= (product * old).sum(1, keepdim=True) * old
         norm = product.norm(dim=1, keepdim=True)
         beside.append(norm[:, 0].double().cpu().numpy())
-        found = _ritz(diagonal, beside, k)
-        if step >= k and found.converged(tolerance).all():
-            break
-        if step == n:
+        values, residual, converged = _ritz(diagonal, beside, k, tolerance)
+        if step == n or (step >= k and converged.all()):
             break
         basis.append(product / norm.clamp_min(torch.finfo(product.dtype).tiny))
-    return Spectrum(found.values, found.residual, step, found.converged(tolerance) | (step == n))
+    return Spectrum(values, residual, step, converged | (step == n))
 
 
-class _Ritz(NamedTuple):
-    values: Floats
-    residual: Floats
-    scale: Floats
-
-    def converged(self, tolerance: float) -> NDArray[np.bool_]:
-        small = self.residual <= tolerance * self.scale[:, None]
-        return np.asarray(small.all(axis=1))
-
-
-def _ritz(diagonal: list[Floats], beside: list[Floats], k: int) -> _Ritz:
-    """Return Ritz values of the tridiagonal matrices, and residuals |β_m s_m| of their vectors."""
+def _ritz(
+    diagonal: list[Floats], beside: list[Floats], k: int, tolerance: float
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return Ritz values of the tridiagonal matrices, residuals |β_m s_m| of their vectors, and
+    whether all of a matrix are small.
+    """  # fmt: skip
     from scipy.linalg import eigh_tridiagonal
 
     a, b = np.array(diagonal).T, np.array(beside).T
@@ -145,7 +136,7 @@ def _ritz(diagonal: list[Floats], beside: list[Floats], k: int) -> _Ritz:
         values[row, :count] = theta[::-1][:count]
         residual[row, :count] = b[row, m - 1] * np.abs(s[-1, ::-1][:count])
         scale[row] = max(np.abs(theta).max(), np.finfo(np.float64).tiny)
-    return _Ritz(values, residual, scale)
+    return values, residual, np.all(residual <= tolerance * scale[:, None], axis=1)
 
 
 def hessian_trace(

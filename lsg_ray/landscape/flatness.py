@@ -14,7 +14,6 @@ estimate together, over the square root of their number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,9 +31,8 @@ from lsg_ray.landscape.terrain import (
     check_positive,
     measured,
     open_solutions,
-    terrain_of,
+    run_protocol,
 )
-from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
@@ -146,20 +144,20 @@ def flatness(
         raise InputError(
             f"eigenvalues {eigenvalues} given; the network has {chosen.network.n_weights}"
         )
-    terrain = terrain_of(chosen.ensemble, examples, seed)
     # Numbers are those of configurations, the same in every ensemble.
     place = (side, int(chosen.ensemble.spec_hash[:16], 16))
     arguments = [
         (w, eigenvalues, radius, directions, probes, max_iterations, seed, (int(number), *place))
         for w, number in zip(chosen.weights, chosen.numbers, strict=True)
     ]
-    found = run_tasks(_curvature, terrain, arguments, _Curvature, pieces, progress)
+    found, about = run_protocol(
+        _curvature, _Curvature, chosen, arguments, (len(arguments),),
+        examples=examples, seed=seed, pieces=pieces, progress=progress,
+    )  # fmt: skip
     result = _dataset(found, radius).assign_coords(solution=chosen.numbers)
     return result.assign_attrs(
-        chosen.provenance(
-            statistic="flatness", seed=seed, side=side, directions=directions, probes=probes,
-            examples=len(terrain.train.y), **_averages(result),
-        )
+        about, statistic="flatness", side=side, directions=directions, probes=probes,
+        **_averages(result),
     )  # fmt: skip
 
 
@@ -200,23 +198,20 @@ def _curvature(
     )  # fmt: skip
 
 
-def _dataset(found: Sequence[_Curvature], radii: Floats) -> xarray.Dataset:
-    def column(name: str) -> NDArray:
-        return np.stack([getattr(one, name) for one in found])
-
-    trace, rise = column("trace"), column("rise")
+def _dataset(found: _Curvature, radii: Floats) -> xarray.Dataset:
+    trace, rise = found.trace, found.rise
     nat = {"units": "nat"}
     return xarray.Dataset(
         {
-            "eigenvalue": (("solution", "rank"), column("eigenvalues"), {"long_name": "λ of H"}),
-            "residual": (("solution", "rank"), column("residual")),
-            "converged": ("solution", column("converged")[:, 0]),
-            "iterations": ("solution", column("iterations")[:, 0]),
+            "eigenvalue": (("solution", "rank"), found.eigenvalues, {"long_name": "λ of H"}),
+            "residual": (("solution", "rank"), found.residual),
+            "converged": ("solution", found.converged[:, 0]),
+            "iterations": ("solution", found.iterations[:, 0]),
             "trace": ("solution", trace[:, 0], {"long_name": "tr H"}),
             "trace_stderr": ("solution", trace[:, 1]),
             "rise": (("solution", "radius"), rise[:, 0], {"long_name": "rise of the loss", **nat}),
             "rise_stderr": (("solution", "radius"), rise[:, 1], nat),
-            **measured(column("measures").T, ("solution",)),
+            **measured(found.measures.T, ("solution",)),
         },
         {"radius": ("radius", radii, {"long_name": "filter-normalised radius"})},
     )

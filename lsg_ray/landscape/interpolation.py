@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -35,11 +36,10 @@ from lsg_ray.landscape.terrain import (
     check_inputs,
     measured,
     open_solutions,
-    terrain_of,
+    run_protocol,
 )
 from lsg_ray.networks.alignment import ALIGNMENTS, Alignment, aligned, reordered
 from lsg_ray.networks.symmetry import log_group_order
-from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
@@ -62,11 +62,9 @@ def barrier(alphas: ArrayLike, loss: ArrayLike) -> Floats:
     >>> float(barrier([0, 0.5, 1], [1.0, 4.0, 2.0]))
     2.5
     """
-    a, values = as_numbers(alphas, "alphas"), as_numbers(loss, "loss")
+    a, values = check_alphas(alphas), as_numbers(loss, "loss")
     inside = (a >= 0) & (a <= 1)
     first, last = values[..., a == 0], values[..., a == 1]
-    if first.shape[-1] != 1 or last.shape[-1] != 1:
-        raise InputError("alphas must hold 0 and 1, each once: the barrier is between them")
     line = (1 - a[inside]) * first + a[inside] * last
     found: Floats = (values[..., inside] - line).max(axis=-1)
     return found
@@ -123,21 +121,14 @@ def interpolate(
         Solutions of different shape, alphas without 0 or 1, too few solutions.
     """
     if alignment == "all":
-        found = [
-            interpolate(
-                solutions,
-                other,
-                pairs=pairs,
-                alphas=alphas,
-                alignment=one,
-                examples=examples,
-                seed=seed,
-                pieces=pieces,
-                progress=progress,
-            )
-            for one in ALIGNMENTS[::-1]
-        ]
-        joined = xarray.concat(found, "alignment", join="exact", combine_attrs="drop_conflicts")
+        each = partial(
+            interpolate, solutions, other, pairs=pairs, alphas=alphas, examples=examples,
+            seed=seed, pieces=pieces, progress=progress,
+        )  # fmt: skip
+        joined = xarray.concat(
+            [each(alignment=one) for one in ALIGNMENTS[::-1]],
+            "alignment", join="exact", combine_attrs="drop_conflicts",
+        )  # fmt: skip
         return joined.assign_coords(alignment=list(ALIGNMENTS[::-1]))
     places = check_alphas(alphas)
     a = open_solutions(solutions, None, least=1 if other is not None else 2)
@@ -148,26 +139,22 @@ def interpolate(
             f"{list(b.network.widths)}: paths join networks of the same shape"
         )
     chosen = _pairs(a, b, pairs, seed)
-    terrain = terrain_of(a.ensemble, examples, seed)
     places_a = {int(n): row for row, n in enumerate(a.numbers)}
     places_b = {int(n): row for row, n in enumerate(b.numbers)}
     arguments = [
         (a.weights[places_a[i]], b.weights[places_b[j]], places, alignment) for i, j in chosen
     ]
-    found = run_tasks(_line, terrain, arguments, _Line, pieces, progress)
-    values = np.stack([line.values for line in found], axis=1)
-    result = path_dataset(values, places, ("pair",))
-    numbers = np.array(chosen)
-    return result.assign(
-        distance=("pair", np.array([float(line.distance) for line in found])),
-        first=("pair", numbers[:, 0]),
-        second=("pair", numbers[:, 1]),
-    ).assign_attrs(
-        a.provenance(
-            statistic="interpolation", alignment=alignment, seed=seed,
-            other=b.spec.name, examples=len(terrain.train.y),
-        )
+    found, about = run_protocol(
+        _line, _Line, a, arguments, (len(chosen),),
+        examples=examples, seed=seed, pieces=pieces, progress=progress,
     )  # fmt: skip
+    first, second = np.array(chosen).T
+    result = path_dataset(found, places, ("pair",)).assign(
+        first=("pair", first), second=("pair", second)
+    )
+    return result.assign_attrs(
+        about, statistic="interpolation", alignment=alignment, other=b.spec.name
+    )
 
 
 @public
@@ -227,28 +214,20 @@ def swap_barriers(
         )
     if repeats < 1:
         raise InputError(f"repeats {repeats} given; at least 1")
-    terrain = terrain_of(chosen.ensemble, examples, seed)
     arguments = [
         (chosen.weights[r], k, places, (seed, int(chosen.numbers[r]), k, repeat))
         for r in range(len(chosen.numbers))
         for k in ks
         for repeat in range(repeats)
     ]
-    found = run_tasks(_swapped_line, terrain, arguments, _Line, pieces, progress)
-    shape = (len(chosen.numbers), len(ks), repeats)
-    values = np.stack([line.values for line in found], axis=1).reshape(4, *shape, len(places))
-    result = path_dataset(values, places, ("solution", "swaps", "repeat"))
-    distance = np.array([float(line.distance) for line in found]).reshape(shape)
-    return (
-        result.assign(distance=(("solution", "swaps", "repeat"), distance))
-        .assign_coords(solution=chosen.numbers, swaps=np.array(ks))
-        .assign_attrs(
-            chosen.provenance(
-                statistic="permutation and interpolation", seed=seed, repeats=repeats,
-                examples=len(terrain.train.y),
-                log_group_order=log_group_order(chosen.network.widths),
-            )
-        )
+    found, about = run_protocol(
+        _swapped_line, _Line, chosen, arguments, (len(chosen.numbers), len(ks), repeats),
+        examples=examples, seed=seed, pieces=pieces, progress=progress,
+    )  # fmt: skip
+    result = path_dataset(found, places, ("solution", "swaps", "repeat"))
+    return result.assign_coords(solution=chosen.numbers, swaps=np.array(ks)).assign_attrs(
+        about, statistic="permutation and interpolation", repeats=repeats,
+        log_group_order=log_group_order(chosen.network.widths),
     )  # fmt: skip
 
 
@@ -262,29 +241,29 @@ def check_alphas(alphas: ArrayLike) -> Floats:
     return places
 
 
-def path_dataset(values: Floats, alphas: Floats, dimensions: tuple[str, ...]) -> xarray.Dataset:
-    """Return measures (4, …, alphas) with the barriers of both losses."""
-    nat = {"units": "nat"}
+def path_dataset(paths: _Line, alphas: Floats, dimensions: tuple[str, ...]) -> xarray.Dataset:
+    """Return the measures of paths, with the barriers of both losses."""
+    values, nat = np.moveaxis(paths.values, -2, 0), {"units": "nat"}
     return xarray.Dataset(
         {
             **measured(values, (*dimensions, "alpha")),
             "train_barrier": (dimensions, barrier(alphas, values[0]), nat),
             "test_barrier": (dimensions, barrier(alphas, values[2]), nat),
+            "distance": (dimensions, paths.distance),
         },
         {"alpha": ("alpha", alphas, {"long_name": "place on the path α"})},
     )
 
 
-def line(
-    terrain: Terrain, a: NDArray[np.float32], b: NDArray[np.float32], alphas: Floats
-) -> Floats:
-    """Measure the networks on a path: (4, alphas)."""
+def line(terrain: Terrain, a: NDArray[np.float32], b: NDArray[np.float32], alphas: Floats) -> _Line:
+    """Measure the networks on a path: (4, alphas), and its length."""
     found = [
         # One at a time in float64: at α = 0 and 1 it is the solution itself.
         terrain.measure(((1 - alpha) * a.astype(np.float64) + alpha * b)[None].astype(np.float32))
         for alpha in alphas
     ]
-    return np.concatenate(found, axis=1)
+    distance = np.linalg.norm((a - b).astype(np.float64))
+    return _Line(np.concatenate(found, axis=1), np.float64(distance))
 
 
 def _line(
@@ -299,8 +278,7 @@ def _line(
     if alignment == "clustering":
         a = aligned(terrain.network, a[None], alignment, None, checked)[0]
     b = aligned(terrain.network, b[None], alignment, a, checked)[0]
-    distance = np.linalg.norm((a - b).astype(np.float64))
-    return _Line(line(terrain, a, b, alphas), np.float64(distance))
+    return line(terrain, a, b, alphas)
 
 
 def _swapped_line(
@@ -310,8 +288,7 @@ def _swapped_line(
     orders = random_swaps(terrain.network, k, generator(seed, Stream.LANDSCAPE, 2, *place))
     inputs = check_inputs(terrain)
     b = reordered(terrain.network, a[None], [order[None] for order in orders], inputs)[0]
-    distance = np.linalg.norm((a - b).astype(np.float64))
-    return _Line(line(terrain, a, b, alphas), np.float64(distance))
+    return line(terrain, a, b, alphas)
 
 
 def most_swaps(network: NetworkSpec) -> int:

@@ -24,9 +24,8 @@ from lsg_ray.landscape.terrain import (
     check_positive,
     measured,
     open_solutions,
-    terrain_of,
+    run_protocol,
 )
-from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import Floats, Natural, Positive, Progress, Seed
@@ -85,24 +84,20 @@ def loss_surface(
     if points < 3 or points % 2 == 0 or points > 1001:
         raise InputError(f"points {points} given; an odd number from 3 to 1001 is needed")
     chosen = open_solutions(solutions, [configuration])
-    terrain = terrain_of(chosen.ensemble, examples, seed)
     w = chosen.weights[0]
     rng = generator(seed, Stream.LANDSCAPE, 5, configuration)
     directions = filter_normalised(chosen.network, w, rng.standard_normal((2, len(w)), np.float32))
     # As round as they can be: the solution itself, at 0, must be on the grid.
     grid = np.round(np.linspace(-extent, extent, points), 12)
     arguments = [(w, directions, a, grid) for a in grid]
-    found = run_tasks(_surface_row, terrain, arguments, _Rows, pieces, progress)
-    values = np.stack([row.values for row in found], axis=1)
-    cosine = float(directions[0] @ directions[1] / np.prod(np.linalg.norm(directions, axis=1)))
-    return xarray.Dataset(
-        measured(values, ("a", "b")), {"a": grid, "b": grid}
-    ).assign_attrs(
-        chosen.provenance(
-            statistic="loss surface", configuration=configuration, seed=seed, cosine=cosine,
-            examples=len(terrain.train.y),
-        )
+    found, about = run_protocol(
+        _surface_row, _Rows, chosen, arguments, (points,),
+        examples=examples, seed=seed, pieces=pieces, progress=progress,
     )  # fmt: skip
+    values = np.moveaxis(found.values, -2, 0)
+    cosine = float(directions[0] @ directions[1] / np.prod(np.linalg.norm(directions, axis=1)))
+    about |= {"statistic": "loss surface", "configuration": configuration, "cosine": cosine}
+    return xarray.Dataset(measured(values, ("a", "b")), {"a": grid, "b": grid}, about)
 
 
 def _surface_row(
@@ -110,9 +105,7 @@ def _surface_row(
     grid: Floats,
 ) -> _Rows:  # fmt: skip
     first = w + np.float32(a) * directions[0]
-    rows = [
-        terrain.measure((first + np.float32(b) * directions[1])[None]) for b in grid
-    ]  # fmt: skip
+    rows = [terrain.measure((first + np.float32(b) * directions[1])[None]) for b in grid]
     return _Rows(np.concatenate(rows, axis=1))
 
 

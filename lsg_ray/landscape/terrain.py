@@ -7,24 +7,26 @@ once and evaluates many networks at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray import __version__
 from lsg_ray.arrays import as_integers
 from lsg_ray.datasets import Dataset, Examples, load_dataset
-from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.families.relu import ExampleSet, example_set
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import evaluate
+from lsg_ray.results.pieces import Piece, run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec, Spec
-from lsg_ray.typing import EnsembleLike
+from lsg_ray.typing import EnsembleLike, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,42 +56,34 @@ class Terrain(NamedTuple):
     train: ExampleSet
     test: ExampleSet
 
-    def measure(self, weights: NDArray[Any], device: str | None = None) -> NDArray[np.float64]:
+    def measure(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return the `MEASURES` of networks (B, N): (4, B) float64."""
-        train, test = _placed(self, device)
-        pieces = []
-        for some in batches(weights):
-            pieces.append(
-                np.concatenate(
-                    [evaluate(self.network, some, *train), evaluate(self.network, some, *test)]
-                )
-            )
+        train, test = self.on()
+        pieces = [
+            np.concatenate([evaluate(self.network, some, *examples) for examples in (train, test)])
+            for some in batches(weights)
+        ]
         return np.concatenate(pieces, axis=1) if pieces else np.empty((4, 0))
 
-    def loss(self, weights: NDArray[Any], device: str | None = None) -> NDArray[np.float64]:
+    def loss(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """Return the training loss of networks (B, N): (B,) float64."""
-        train, _ = _placed(self, device)
+        train, _ = self.on()
         found = [evaluate(self.network, some, *train).loss for some in batches(weights)]
         return np.concatenate(found)
 
-    def on(self, device: str | None = None) -> tuple[tuple[Inputs, Tensor], tuple[Inputs, Tensor]]:
-        """Return training and test examples laid out for torch."""
-        return _placed(self, device)
+    def on(self) -> tuple[tuple[Inputs, Tensor], tuple[Inputs, Tensor]]:
+        """Return training and test examples laid out for torch; those of the last terrain stay."""
+        found = _last.get(id(self.train.y))
+        if found is None:
+            # The terrain is kept too: its address must not be given to another.
+            found = (self, (self.train.on(), self.test.on()))
+            _last.clear()
+            _last[id(self.train.y)] = found
+        return found[1]
 
 
-_last: dict[tuple[int, str | None], Any] = {}
-
-
-def _placed(terrain: Terrain, device: str | None) -> Any:
-    """Lay examples out once for each terrain that a process meets; keep the last one."""
-    key = (id(terrain.train.y), device)
-    found = _last.get(key)
-    if found is None:
-        # The terrain is kept too: its address must not be given to another.
-        found = (terrain, (terrain.train.on(device), terrain.test.on(device)))
-        _last.clear()
-        _last[key] = found
-    return found[1]
+#: By the address of its classes: the terrain that was used last, laid out for torch.
+_last: dict[int, tuple[Terrain, Any]] = {}
 
 
 def batches(weights: NDArray[Any]) -> list[NDArray[Any]]:
@@ -120,7 +114,7 @@ class Solutions(NamedTuple):
         return {
             "source": self.spec.name, "spec": self.spec.canonical_json(),
             "spec_hash": self.ensemble.spec_hash, "widths": list(self.network.widths),
-            "package_version": package_version(), **more,
+            "package_version": __version__, **more,
         }  # fmt: skip
 
 
@@ -229,6 +223,44 @@ def _dataset(spec_json: str) -> Dataset:
     from lsg_ray.spec import DatasetSpec
 
     return load_dataset(DatasetSpec.model_validate_json(spec_json), download=False)
+
+
+def run_protocol(
+    work: Callable[..., Piece],
+    kind: type[Piece],
+    chosen: Solutions,
+    arguments: Sequence[tuple[Any, ...]],
+    shape: tuple[int, ...],
+    *,
+    examples: int | None,
+    seed: int,
+    pieces: Path | None,
+    progress: Progress | None,
+) -> tuple[Piece, dict[str, Any]]:
+    """Run the tasks of a protocol on the terrain of chosen solutions.
+
+    Parameters
+    ----------
+    work, kind
+        Body of a task, ``work(terrain, *argument)``, and what it returns: a NamedTuple of arrays.
+    chosen
+        Solutions that the terrain is theirs of.
+    arguments, shape
+        Of each task, and the shape that the tasks have together.
+    examples, seed
+        Of the terrain.
+    pieces, progress
+        As `lsg_ray.results.pieces.run_tasks` takes them.
+
+    Returns
+    -------
+    What all tasks have found, each field (*shape, …), and the attributes of a result.
+    """
+    terrain = terrain_of(chosen.ensemble, examples, seed)
+    found = run_tasks(work, terrain, arguments, kind, pieces, progress)
+    columns = map(np.stack, zip(*found, strict=True))
+    stacked = kind(*(column.reshape(*shape, *column.shape[1:]) for column in columns))
+    return stacked, chosen.provenance(seed=seed, examples=len(terrain.train.y))
 
 
 def check_inputs(terrain: Terrain, rows: int = 8) -> NDArray[np.float32]:

@@ -35,9 +35,8 @@ from lsg_ray.landscape.terrain import (
     check_positive,
     measured,
     open_solutions,
-    terrain_of,
+    run_protocol,
 )
-from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import Count, Floats, Integers, Natural, Numbers, Positive, Progress, Seed
@@ -138,7 +137,6 @@ def random_walk(
     chosen = open_solutions(solutions, configurations, usual=10)
     if (count := len(sigmas) * len(chosen.numbers) * walkers) > MOST_WALKS:
         raise InputError(f"{count:,} walks asked for; at most {MOST_WALKS:,}")
-    terrain = terrain_of(chosen.ensemble, examples, seed)
     arguments = [
         (kind, chosen.weights[r], float(s), steps, trials, temperature,
          (seed, i, int(chosen.numbers[r]), w))
@@ -146,22 +144,19 @@ def random_walk(
         for r in range(len(chosen.numbers))
         for w in range(walkers)
     ]  # fmt: skip
-    found = run_tasks(_walk, terrain, arguments, _Path, pieces, progress)
-    shape = (len(sigmas), len(chosen.numbers), walkers)
-    values = np.stack([path.values for path in found], axis=1).reshape(4, *shape, steps + 1)
-    distance = np.stack([path.distance for path in found]).reshape(*shape, steps + 1)
-    share = np.stack([path.share for path in found]).reshape(*shape, steps)
-    result = _dataset(values, distance, share, kind)
+    found, about = run_protocol(
+        _walk, _Path, chosen, arguments, (len(sigmas), len(chosen.numbers), walkers),
+        examples=examples, seed=seed, pieces=pieces, progress=progress,
+    )  # fmt: skip
+    result = _dataset(np.moveaxis(found.values, -2, 0), found.distance, found.share, kind)
     return result.assign_coords(
         sigma=("sigma", sigmas, {"long_name": "step size σ"}),
         solution=("solution", chosen.numbers),
         step=("step", np.arange(steps + 1)),
     ).assign_attrs(
-        chosen.provenance(
-            statistic="random walk", kind=kind, steps=steps, walkers=walkers, seed=seed,
-            examples=len(terrain.train.y), trials=trials if kind == "constrained" else 1,
-            temperature=temperature if kind == "metropolis" else "none", rise=RISE,
-        )
+        about, statistic="random walk", kind=kind, steps=steps, walkers=walkers, rise=RISE,
+        trials=trials if kind == "constrained" else 1,
+        temperature=temperature if kind == "metropolis" else "none",
     )  # fmt: skip
 
 

@@ -23,10 +23,7 @@ def loss_number(loss: Loss) -> int:
 
 
 def evaluate(
-    network: NetworkSpec,
-    weights: NDArray,
-    examples: ChunkedExamples,
-    loss: Loss = "cross_entropy",
+    network: NetworkSpec, weights: NDArray, examples: ChunkedExamples, loss: Loss = "cross_entropy"
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Accuracy and mean loss of configurations, without noise.
 
@@ -64,20 +61,3 @@ def evaluate(
         padded, examples.x, examples.y, layout.widths, network.leaky_slope, loss_number(loss)
     )
     return correct / examples.y.size, mean_loss
-
-
-def check_examples(network: NetworkSpec, x: NDArray, y: NDArray, loss: Loss) -> None:
-    """Raise `InputError` unless x (P, inputs) and y (P,) fit the network and the loss."""
-    if x.ndim != 2 or x.shape[1] != network.widths[0] or len(x) != len(y) or len(x) == 0:
-        raise InputError(
-            f"examples x {x.shape}, y {y.shape} given; "
-            f"widths {list(network.widths)} need x (P, {network.widths[0]}) and y (P,), P > 0"
-        )
-    if loss == "hinge":
-        good = network.widths[-1] == 1 and bool(np.isin(y, (-1, 1)).all())
-        need = "one output and labels ±1"
-    else:
-        good = y.min() >= 0 and y.max() < network.widths[-1]
-        need = f"labels from 0 to {network.widths[-1] - 1}"
-    if not good:
-        raise InputError(f"labels from {y.min()} to {y.max()} given; {loss} here needs {need}")

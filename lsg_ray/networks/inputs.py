@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.networks.layout import read_only
+from lsg_ray.arrays import read_only
 
 if TYPE_CHECKING:
     from torch import Tensor

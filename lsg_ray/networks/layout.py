@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import read_only
+
 
 class Layout:
     """Where the weights of a network stand once its layers are padded to multiples of four."""
@@ -61,14 +63,3 @@ def chunk_examples(x: NDArray, y: NDArray, dtype: type = np.float32) -> ChunkedE
     padded[:n, :inputs] = x
     chunks = padded.reshape(n_chunks, MAX_CHUNK, -1).transpose(0, 2, 1)
     return ChunkedExamples(read_only(chunks, dtype), read_only(y, np.int32))
-
-
-def read_only(array: NDArray, dtype: type) -> NDArray:
-    """Return a contiguous view that cannot be written.
-
-    Arrays out of Ray's object store are read-only, which numba counts as a type of its own: with
-    all examples read-only, kernels are compiled once.
-    """
-    view: NDArray = np.ascontiguousarray(array, dtype).view()
-    view.flags.writeable = False
-    return view

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import Inputs, Rows
 from lsg_ray.networks.trial import Purpose, trial_generator
 from lsg_ray.spec import NetworkSpec
@@ -235,11 +234,7 @@ def _masked(values: Tensor, a: Tensor, slope: float) -> Tensor:
 
 
 def hessian_product(
-    network: NetworkSpec,
-    weights: Tensor,
-    directions: Tensor,
-    inputs: Inputs,
-    y: Tensor,
+    network: NetworkSpec, weights: Tensor, directions: Tensor, inputs: Inputs, y: Tensor
 ) -> Tensor:
     """Hessian of the mean loss times a direction for each network.
 
@@ -313,22 +308,6 @@ def _curvature(
     return found[::-1]
 
 
-def loss_gradient(
-    network: NetworkSpec, weights: Tensor, inputs: Inputs, y: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Mean loss (networks,) over all examples and its gradient (networks, N)."""
-    import torch
-
-    layers = layers_of(network, weights, inputs)
-    loss = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
-    total = torch.zeros_like(weights)
-    for rows in _chunks(network, len(weights), len(inputs)):
-        step = loss_step(network, layers, inputs, rows, y[rows], 1 / len(inputs))
-        loss += step.loss
-        total += flat_of(network, step.gradients, inputs)
-    return loss / len(inputs), total
-
-
 def evaluate(network: NetworkSpec, weights: ArrayLike | Tensor, inputs: Inputs, y: Tensor
 ) -> Evaluation:  # fmt: skip
     """Mean loss and accuracy of networks on all examples.
@@ -378,11 +357,3 @@ def _chunks(network: NetworkSpec, networks: int, n: int) -> Iterator[slice]:
     step = max(64, CHUNK_NUMBERS // (networks * widest))
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
-
-
-def check_examples(network: NetworkSpec, x: NDArray[Any], y: NDArray[Any]) -> None:
-    """Refuse examples that do not fit the network."""
-    if x.ndim != 2 or x.shape[1] != network.widths[0]:
-        raise InputError(f"x of shape {x.shape} given; (examples, {network.widths[0]}) is needed")
-    if len(y) != len(x) or (len(y) and (y.min() < 0 or y.max() >= network.widths[-1])):
-        raise InputError(f"y must hold {len(x)} classes from 0 to {network.widths[-1] - 1}")

@@ -3,17 +3,15 @@
 Configuration i of an ensemble is the outcome of trials (i, 0), (i, 1), ...: each trains a network
 by the algorithm of the specification, and the first whose accuracy reaches the threshold gives the
 configuration.  All randomness of a trial comes from its address ``(seed, TRIAL, i, trial)``, so a
-configuration does not depend on the block it is computed in, on workers, threads or retries.
+configuration does not depend on the block it is computed in, on workers or retries.
 (Where networks are trained in stacks of `Spec.stack` configurations, these are always whole.)
 """
 
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +51,6 @@ class Trials:
         self.losses: list[float] = []
         self.accepted = 0
         self._on_trial = on_trial or (lambda _: None)
-        self._lock = threading.Lock()
 
     def accepts(self, candidate: Candidate) -> bool:
         """Return whether a trial's outcome is accepted; NaN never is."""
@@ -62,18 +59,17 @@ class Trials:
     def judge(self, candidate: Candidate) -> bool:
         """Count a trial; return whether it is accepted."""
         accepted = self.accepts(candidate)
-        with self._lock:
-            self.losses.append(candidate.train_loss)
-            if accepted:
-                self.accepted += 1
-            else:
-                self.missed.append(candidate.accuracy)
-            self._on_trial(accepted)
-            limit = self.spec.ensemble.give_up_after * (self.accepted + 1)
-            if len(self.missed) >= limit:
-                family = FAMILIES[self.spec.network.family]
-                missed, losses = np.array(self.missed), np.array(self.losses)
-                raise AcceptanceError(family.advice(self.spec, self.accepted, missed, losses))
+        self.losses.append(candidate.train_loss)
+        if accepted:
+            self.accepted += 1
+        else:
+            self.missed.append(candidate.accuracy)
+        self._on_trial(accepted)
+        limit = self.spec.ensemble.give_up_after * (self.accepted + 1)
+        if len(self.missed) >= limit:
+            family = FAMILIES[self.spec.network.family]
+            missed, losses = np.array(self.missed), np.array(self.losses)
+            raise AcceptanceError(family.advice(self.spec, self.accepted, missed, losses))
         return accepted
 
 
@@ -95,7 +91,6 @@ def sample_configurations(
     start: int,
     rows: int,
     *,
-    threads: int = 1,
     device: str | None = None,
     on_trial: Callable[[bool], None] | None = None,
 ) -> Sampled:
@@ -109,8 +104,6 @@ def sample_configurations(
         From `prepare`.
     start, rows
         Which configurations.
-    threads
-        Of algorithms that train one network at a time.
     device
         Of torch, where the algorithm uses it.
     on_trial
@@ -131,7 +124,7 @@ def sample_configurations(
     trials = Trials(spec, on_trial)
     run = algorithm.trainer(spec, arena, device)
     if spec.stack == 1:
-        found = _fill_one_by_one(run, start, rows, threads, trials)
+        found = _fill_one_by_one(run, start, rows, trials)
     else:
         found = _fill_stacks(spec.stack, start, rows, trials, run)
     candidates = [candidate for _, candidate in found]
@@ -173,7 +166,7 @@ def _along_training(
 
 
 def _fill_one_by_one(
-    run: Run, start: int, rows: int, threads: int, trials: Trials
+    run: Run, start: int, rows: int, trials: Trials
 ) -> list[tuple[int, Candidate]]:
     def fill(configuration: int) -> tuple[int, Candidate]:
         for trial in itertools.count():
@@ -182,11 +175,7 @@ def _fill_one_by_one(
                 return trial, candidate
         raise AssertionError("unreachable")
 
-    wanted = range(start, start + rows)
-    if threads == 1:
-        return [fill(configuration) for configuration in wanted]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(fill, wanted))
+    return [fill(configuration) for configuration in range(start, start + rows)]
 
 
 def _fill_stacks(

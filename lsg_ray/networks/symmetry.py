@@ -1,21 +1,14 @@
 """Node-permutation symmetry: permuting the hidden units of a layer leaves the network as it is.
 
 With P_l the permutation of hidden layer l, the weights W_l → P_l W_l P_{l−1}ᵀ give the same
-output.  There are Π_l n_l! such permutations.  A configuration's *label* ξ ranks the units of each
-hidden layer by their mean pre-activation over some inputs (the paper: all test images of the digit
-1), descending; bringing the units into that order gives the *canonical form*, which is the same for
-all configurations that a permutation relates.
-
-Units that tie are told apart by their weights, in a way that no permutation changes.
-Pre-activations count as tied when they agree to `DIGITS` digits, because their last bits depend on
-the order of summation.
+output.  There are Π_l n_l! such permutations; `lsg_ray.networks.canonical` chooses one of each
+class, and `match_weights` the one that brings a network nearest to another.
 
 Source: "Liquid-like" paper, App. J.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,8 +22,6 @@ from lsg_ray.errors import InputError
 from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import NetworkSpec, Spec
 
-#: Decimals to which mean pre-activations are compared; they are of order one.
-DIGITS = 9
 #: Largest weight that is matched.
 LARGEST = 1e100
 #: Bytes of activations that are held at a time: they stay in the caches.
@@ -105,7 +96,7 @@ def preactivations(
     The mean is taken before the last product, which is linear: 2 P flop for each weight but those
     of the last hidden layer and of the output.
     """
-    _check(network, weights, inputs)
+    check_shapes(network, weights, inputs)
     x = np.ascontiguousarray(inputs.T, np.float64)
     hidden = len(network.widths) - 2
     widest = max(network.widths[1:-1], default=1)
@@ -129,7 +120,7 @@ def _preactivations(
     found = []
     a, mean = x, np.broadcast_to(x.mean(axis=1), (len(weights), len(x)))
     for layer, inputs in enumerate(network.widths[:-2]):
-        W = _matrix(network, weights, layer)
+        W = matrix_of(network, weights, layer)
         W, bias = W[..., :inputs], W[..., inputs:]
         found.append(np.einsum("boi,bi->bo", W, mean) + bias.sum(axis=2))
         if layer == len(network.widths) - 3:
@@ -149,15 +140,17 @@ def network_outputs(
     network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """Return the outputs (B, outputs, P) of networks for inputs (P, inputs), in float64."""
-    _check(network, weights, inputs)
+    check_shapes(network, weights, inputs)
     return FAMILIES[network.family].outputs(network, weights, inputs)
 
 
-def _matrix(network: NetworkSpec, weights: NDArray, layer: int) -> NDArray:
+def matrix_of(network: NetworkSpec, weights: NDArray, layer: int) -> NDArray:
+    """Return the weights of a layer, (B, out, in), a bias in the last column."""
     return weights[:, network.layer_slices[layer]].reshape(-1, *network.shapes[layer])
 
 
-def _check(network: NetworkSpec, weights: NDArray, inputs: NDArray) -> None:
+def check_shapes(network: NetworkSpec, weights: NDArray, inputs: NDArray) -> None:
+    """Refuse weights and inputs that the network does not have."""
     if weights.ndim != 2 or weights.shape[1] != network.n_weights:
         raise InputError(
             f"weights of shape {weights.shape} given; widths {list(network.widths)} need "
@@ -168,181 +161,6 @@ def _check(network: NetworkSpec, weights: NDArray, inputs: NDArray) -> None:
             f"inputs of shape {inputs.shape} given; widths {list(network.widths)} need "
             f"(inputs, {network.widths[0]}), one at least"
         )
-
-
-def canonical_orders(
-    network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
-) -> Orders:
-    """Return the label ξ of each configuration: the order of its hidden units.
-
-    Parameters
-    ----------
-    network, weights, inputs
-        As in `preactivations`.
-
-    Returns
-    -------
-    list of (B, n_l) int64; entry r of layer l is the unit of rank r.
-    """
-    _check(network, weights, inputs)
-    ranked = [
-        np.round(z, DIGITS)
-        for z in preactivations(
-            network, _unit_scale(network, weights, _largest(inputs)), inputs / _largest(inputs)
-        )
-    ]
-    orders = [np.argsort(-z, axis=1, kind="stable") for z in ranked]
-    tied = np.zeros(len(weights), bool)
-    for z, order in zip(ranked, orders, strict=True):
-        tied |= (np.diff(np.take_along_axis(z, order, 1), axis=1) == 0).any(axis=1)
-    for row in np.flatnonzero(tied).tolist():
-        exact = _break_ties(network, weights[row], [z[row] for z in ranked])
-        for order, better in zip(orders, exact, strict=True):
-            order[row] = better
-    return orders
-
-
-def _largest(values: NDArray) -> float:
-    return float(np.abs(values).max(initial=0)) or 1.0
-
-
-def _unit_scale(network: NetworkSpec, weights: NDArray, inputs: float) -> NDArray:
-    """Scale each layer to weights of up to one: a positive factor, so ranks stay as they are.
-
-    A bias is scaled as its layer's inputs are, of which the first are divided by ``inputs``.
-    """
-    if weights.dtype.kind != "f":
-        return weights
-    scaled = weights.astype(np.float64)
-    factor = np.full((len(weights), 1), 1 / inputs)
-    for layer, place in enumerate(network.layer_slices):
-        W = _matrix(network, scaled, layer)
-        if network.biases:
-            W = np.concatenate([W[..., :-1], factor[:, :, None] * W[..., -1:]], axis=2)
-        W = W.reshape(len(weights), -1)
-        largest = np.abs(W).max(axis=1, keepdims=True, initial=0)
-        largest = np.where(largest > 0, largest, 1)
-        scaled[:, place] = W / largest
-        if network.biases:
-            factor = factor / largest
-    return scaled
-
-
-def _break_ties(
-    network: NetworkSpec, weights: NDArray, ranked: list[NDArray[np.float64]]
-) -> list[NDArray[np.int64]]:
-    """Order the units of one configuration by pre-activation and, where those tie, by weights.
-
-    Classes of tied units are refined by the weights that lead to and from the classes beside.
-    Where a class stays together, each of its units is put first in turn, and the order is kept
-    whose permuted weights come first; that is the same for all permutations of a configuration.
-    """
-    matrices = [_matrix(network, weights[None], layer)[0] for layer in range(len(ranked) + 1)]
-    search = _Search(network, weights, matrices)
-    search.visit(_refined(matrices, [_classes(-z) for z in ranked]), [])
-    return search.orders
-
-
-class _Search:
-    """Depth-first search for the first form, over which unit of a tied class is put first.
-
-    Two leaves of the same form differ by a symmetry of the network.  A unit that a symmetry takes
-    to another that was tried, leaving those already put first where they are, leads to the same
-    forms and is not tried (McKay, Congressus Numerantium 30, 45 (1981)).
-    """
-
-    def __init__(self, network: NetworkSpec, weights: NDArray, matrices: list[NDArray]) -> None:
-        self.network, self.weights, self.matrices = network, weights, matrices
-        self.orders: list[NDArray[np.int64]] = []
-        self._best: list[float] | None = None
-        self._leaves: dict[tuple[float, ...], list[NDArray[np.int64]]] = {}
-        self._symmetries: list[list[NDArray[np.int64]]] = []
-
-    def visit(self, ranks: list[NDArray[np.int64]], placed: list[tuple[int, int]]) -> None:
-        """Explore what follows once the units in ``placed`` (unit, layer) were put first."""
-        choices = _to_tell_apart(self.matrices, ranks)
-        if not choices:
-            self._leaf([np.argsort(rank, kind="stable") for rank in ranks])
-            return
-        tried: list[int] = []
-        for unit, layer in choices:
-            if self._reaches(unit, tried, layer, placed):
-                continue
-            first = [rank.copy() for rank in ranks]
-            first[layer] = 2 * first[layer] + 1
-            first[layer][unit] -= 1
-            self.visit(_refined(self.matrices, first), [*placed, (unit, layer)])
-            tried.append(unit)
-
-    def _leaf(self, orders: list[NDArray[np.int64]]) -> None:
-        permuted = permute_nodes(self.network, self.weights[None], [o[None] for o in orders])
-        form = permuted[0].tolist()
-        known = self._leaves.setdefault(tuple(form), orders)
-        if known is not orders:
-            self._symmetries.append([a[np.argsort(b)] for a, b in zip(known, orders, strict=True)])
-        if self._best is None or form < self._best:
-            self._best, self.orders = form, orders
-
-    def _reaches(
-        self, unit: int, tried: list[int], layer: int, placed: list[tuple[int, int]]
-    ) -> bool:
-        """Return whether known symmetries that leave what is placed alone take a unit to others."""
-        usable = [s for s in self._symmetries if all(s[m][u] == u for u, m in placed)]
-        seen, waiting = {unit}, [unit]
-        while waiting:
-            one = waiting.pop()
-            if one in tried:
-                return True
-            images = {int(s[layer][one]) for s in usable}
-            images |= {int(np.flatnonzero(s[layer] == one)[0]) for s in usable}
-            waiting += images - seen
-            seen |= images
-        return False
-
-
-def _to_tell_apart(matrices: list[NDArray], ranks: list[NDArray]) -> list[tuple[int, int]]:
-    """Return units and layer of the first class of tied units that are not all the same."""
-    for layer, rank in enumerate(ranks):
-        wires = np.column_stack([matrices[layer], matrices[layer + 1].T[: len(rank)]])
-        for value in np.flatnonzero(np.bincount(_classes(rank)) > 1):
-            units = np.flatnonzero(_classes(rank) == value)
-            _, distinct = np.unique(wires[units], axis=0, return_index=True)
-            if len(distinct) > 1:
-                return [(int(unit), layer) for unit in units[np.sort(distinct)]]
-    return []
-
-
-def _classes(keys: NDArray) -> NDArray[np.int64]:
-    """Number the distinct keys (units, …) in ascending order."""
-    return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def _refined(matrices: list[NDArray], ranks: list[NDArray]) -> list[NDArray[np.int64]]:
-    """Split classes of units by their weights to the classes beside, until none is split."""
-    inputs, outputs = np.arange(matrices[0].shape[1]), np.arange(len(matrices[-1]))
-    biases = matrices[1].shape[1] - len(matrices[0])
-    while True:
-        before = [int(rank.max()) for rank in ranks]
-        for layer in range(len(ranks)):
-            below = np.append(ranks[layer - 1], [-1] * biases) if layer else inputs
-            above = ranks[layer + 1] if layer + 1 < len(ranks) else outputs
-            into = _read_in_order(matrices[layer], below)
-            out_of = _read_in_order(matrices[layer + 1].T[: len(ranks[layer])], above)
-            ranks[layer] = _classes(np.column_stack([ranks[layer], into, out_of]))
-        if [int(rank.max()) for rank in ranks] == before:
-            return ranks
-
-
-def _read_in_order(weights: NDArray, ranks: NDArray) -> NDArray:
-    """Sort the columns of (units, others) by rank; where others tie, by value: a multiset."""
-    order = np.argsort(ranks, kind="stable")
-    read, sorted_ranks = weights[:, order], ranks[order]
-    first, last = sorted_ranks[0] - 1, sorted_ranks[-1] + 1
-    edges = np.flatnonzero(np.diff(sorted_ranks, prepend=first, append=last))
-    for start, stop in itertools.pairwise(edges.tolist()):
-        if stop - start > 1:
-            read[:, start:stop] = np.sort(read[:, start:stop], axis=1)
-    return read
 
 
 def permute_nodes(network: NetworkSpec, weights: NDArray, orders: Orders) -> NDArray:
@@ -365,7 +183,7 @@ def permute_nodes(network: NetworkSpec, weights: NDArray, orders: Orders) -> NDA
     out = np.empty_like(weights, order="C")
     last = len(network.shapes) - 1
     for layer, place in enumerate(network.layer_slices):
-        W = _matrix(network, weights, layer)
+        W = matrix_of(network, weights, layer)
         fan_out, fan_in = network.shapes[layer]
         i = np.arange(fan_out)[None] if layer == last else orders[layer]
         j = np.arange(fan_in)[None] if layer == 0 else with_bias(network, orders[layer - 1])
@@ -484,7 +302,7 @@ def _match(
     from scipy.optimize import linear_sum_assignment
 
     A, B = (
-        [_matrix(network, w[None].astype(np.float64), n)[0] for n in range(len(network.shapes))]
+        [matrix_of(network, w[None].astype(np.float64), n)[0] for n in range(len(network.shapes))]
         for w in (a, b)
     )
     orders = [np.arange(network.widths[0]), *start, np.arange(network.widths[-1])]

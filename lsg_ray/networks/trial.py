@@ -8,6 +8,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.errors import InputError
+from lsg_ray.spec import NetworkSpec
+
 Loss = Literal["cross_entropy", "hinge"]
 
 
@@ -43,3 +46,22 @@ def trial_seed(seed: np.random.SeedSequence, purpose: Purpose) -> np.random.Seed
 def trial_generator(seed: np.random.SeedSequence, purpose: Purpose) -> np.random.Generator:
     """Return a NumPy generator (PCG64) for one purpose of a trial."""
     return np.random.Generator(np.random.PCG64(trial_seed(seed, purpose)))
+
+
+def check_examples(
+    network: NetworkSpec, x: NDArray, y: NDArray, loss: Loss = "cross_entropy"
+) -> None:
+    """Raise `InputError` unless x (P, inputs) and y (P,) fit the network and the loss."""
+    if x.ndim != 2 or x.shape[1] != network.widths[0] or len(x) != len(y) or len(x) == 0:
+        raise InputError(
+            f"examples x {x.shape}, y {y.shape} given; "
+            f"widths {list(network.widths)} need x (P, {network.widths[0]}) and y (P,), P > 0"
+        )
+    if loss == "hinge":
+        good = network.widths[-1] == 1 and bool(np.isin(y, (-1, 1)).all())
+        need = "one output and labels ±1"
+    else:
+        good = y.min() >= 0 and y.max() < network.widths[-1]
+        need = f"labels from 0 to {network.widths[-1] - 1}"
+    if not good:
+        raise InputError(f"labels from {y.min()} to {y.max()} given; {loss} here needs {need}")

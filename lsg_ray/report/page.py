@@ -306,7 +306,7 @@ def provenance(ensemble: Ensemble, *results: xarray.Dataset | None) -> list[Entr
     """Return where the data and the results on the page come from."""
     import matplotlib
 
-    from lsg_ray.ensemble.header import package_version
+    from lsg_ray import __version__
 
     info = ensemble.info()
     store = ensemble.url if "://" in ensemble.url else Path(ensemble.url).name
@@ -323,7 +323,7 @@ def provenance(ensemble: Ensemble, *results: xarray.Dataset | None) -> list[Entr
     for name, result in zip(("Moments", "Overlaps", "Distances", "Map"), results, strict=False):
         if result is not None:
             entries.append(Entry(name, _origin(result.attrs)))
-    versions = f"lsg-ray {package_version()}, matplotlib {matplotlib.__version__}"
+    versions = f"lsg-ray {__version__}, matplotlib {matplotlib.__version__}"
     return [*entries, Entry("Page", versions)]
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel
 
-from lsg_ray.ensemble.header import package_version
+from lsg_ray import __version__
 from lsg_ray.errors import StoreError
 from lsg_ray.places import expanded
 from lsg_ray.results.graph import Progress, compute_each, share
@@ -27,7 +27,7 @@ REVISION = 2
 
 def results_version() -> str:
     """Return what kept results and pieces have to come from to be used again."""
-    return f"{package_version()}+{REVISION}"
+    return f"{__version__}+{REVISION}"
 
 
 def run_tasks(

@@ -179,11 +179,7 @@ def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
 
 
 def save_result(
-    result: xarray.Dataset,
-    path: Place,
-    *,
-    overwrite: bool = False,
-    archive: Archive | None = None,
+    result: xarray.Dataset, path: Place, *, overwrite: bool = False, archive: Archive | None = None
 ) -> Path | str:
     """Write a result as Zarr that `xarray.open_zarr` reads; a half-written one is never visible.
 
@@ -339,22 +335,8 @@ def _holds(target: Path, archive: Archive) -> bool:
         return False
 
 
-def save_arrays(arrays: dict[str, np.ndarray], path: Place, *, overwrite: bool = False) -> Path:
-    """Write arrays as ``.npz``, whole or not at all.
-
-    Raises
-    ------
-    InputError
-        The file exists and may not be overwritten, or its folder is not there.
-    StoreError
-        The disk is full or may not be written.
-    """
-    target = Path(expanded(path))
-    _check_archive(target, overwrite, Archive(frozenset(arrays), frozenset()))
-    return _write_arrays(arrays, target)
-
-
 def _write_arrays(arrays: dict[str, np.ndarray], target: Path) -> Path:
+    """Write arrays as ``.npz``, whole or not at all."""
     try:
         with staging(target) as (staged, _):
             with open(staged, "xb") as file:

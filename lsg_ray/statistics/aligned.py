@@ -28,15 +28,11 @@ from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks import alignment as units
 from lsg_ray.results.graph import compute, share
 from lsg_ray.spec import NetworkSpec
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    StoredConfigurations,
-    ranges,
-)
+from lsg_ray.statistics.configurations import Configurations, StoredConfigurations, ranges
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root
 from lsg_ray.statistics.symmetry import canonical_view
+from lsg_ray.typing import Floats
 
-Floats = NDArray[np.float64]
 #: Told of so many more rows or tiles that are done.
 Told = Callable[[int], None]
 

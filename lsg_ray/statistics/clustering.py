@@ -59,7 +59,7 @@ from lsg_ray.statistics.gaussian import (
     pair_modes,
     upper,
 )
-from lsg_ray.statistics.hierarchy import cophenetic, correlation, leaf_order
+from lsg_ray.statistics.hierarchy import correlation
 from lsg_ray.statistics.modes import NAME
 from lsg_ray.typing import Count, Floats, Natural, Progress, Seed
 
@@ -298,9 +298,12 @@ def _tree(
     base: Configurations, distance: Floats, linkage: Linkage, chosen: NDArray[np.int64]
 ) -> xarray.Dataset:
     import fastcluster
+    from scipy.cluster.hierarchy import cophenet, leaves_list
+    from scipy.spatial.distance import squareform
 
     # The distances of pairs are a copy, which fastcluster may overwrite.
     tree = fastcluster.linkage(upper(distance), linkage, preserve_input=False)
+    joined, order = squareform(cophenet(tree)), leaves_list(tree).astype(np.int64)
     stored = "configuration" in base.columns
     names = base.values("configuration", chosen) if stored else chosen
     unit = {"units": "weights" if base.signs else "1"}
@@ -309,9 +312,9 @@ def _tree(
     return xarray.Dataset(
         {
             "distance": (pair, distance, about),
-            "cophenetic": (pair, cophenetic(tree), {"long_name": "cophenetic distance", **unit}),
+            "cophenetic": (pair, joined, {"long_name": "cophenetic distance", **unit}),
             "linkage": (("merge", "entry"), tree, {"long_name": "a, b, height, count"}),
-            "leaf_order": ("leaf", leaf_order(tree), {"long_name": "place along configuration"}),
+            "leaf_order": ("leaf", order, {"long_name": "place along configuration"}),
         },
         {"configuration": names, "configuration_": names.copy()},
     )

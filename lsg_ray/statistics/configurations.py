@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lsg_ray import __version__
 from lsg_ray.arrays import as_numbers
-from lsg_ray.ensemble.header import package_version
 from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
@@ -107,7 +107,7 @@ class Configurations:
 
     def provenance(self) -> dict[str, Any]:
         """Return attributes that tell what a result was computed from."""
-        return {"source": self.name, "package_version": package_version()}
+        return {"source": self.name, "package_version": __version__}
 
 
 #: What public functions take: an ensemble, its URL, configurations, or an array (M, N).
@@ -226,7 +226,7 @@ class StoredConfigurations(Configurations):
             "planned_configurations": ensemble.count,
             "where": ensemble.condition or "",
             **self._time(),
-            "package_version": package_version(),
+            "package_version": __version__,
         }
 
     def _time(self) -> dict[str, Any]:

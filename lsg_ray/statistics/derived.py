@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -21,8 +22,9 @@ from lsg_ray.ensemble.ledger import each_record
 from lsg_ray.ensemble.location import is_within, locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble, write_block
-from lsg_ray.errors import InputError, LsgError, StoreInputError
-from lsg_ray.networks.symmetry import Orders, network_outputs, permute_nodes
+from lsg_ray.errors import InputError, StoreInputError
+from lsg_ray.networks.alignment import reordered
+from lsg_ray.networks.symmetry import Orders, permute_nodes
 from lsg_ray.results.graph import Progress, compute
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
@@ -115,14 +117,8 @@ class DerivedConfigurations(Configurations):
 
     @public
     def _reordered(self, whole: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
-        found = permute_nodes(self.network, whole, self._ordering(whole, rows))
-        was, now = (network_outputs(self.network, w, self._checked) for w in (whole, found))
-        scale = max(1.0, float(np.abs(was).max(initial=0)))
-        if not np.allclose(was, now, rtol=1e-9, atol=1e-9 * scale):
-            raise LsgError(
-                f"a node permutation changed an output by {np.abs(was - now).max():.3g}; this must "
-                "not be: please report it with the store's specification"
-            )
+        orders = self._ordering(whole, rows)
+        found = reordered(self.network, whole, orders, self._checked)
         return np.ascontiguousarray(found[:, self._weights])
 
     def _pieces(self, start: int, stop: int) -> list[NDArray[Any]]:
@@ -155,15 +151,7 @@ class DerivedConfigurations(Configurations):
         places.update(self.network.parts)
         if part not in places:
             raise InputError(f"part {part!r} given; this network has {', '.join(map(str, places))}")
-        view = DerivedConfigurations(
-            self.base,
-            self.network,
-            self._checked,
-            self._ordering,
-            self.derivation,
-            origin=self._origin,
-            n_rows=self.n_rows,
-        )
+        view = copy(self)
         view._weights = places[part]
         view.n_weights = places[part].stop - places[part].start
         return view
@@ -185,10 +173,7 @@ def stored_root(source: Configurations) -> StoredConfigurations | None:
 
 
 def write_ensemble(
-    view: DerivedConfigurations,
-    url: str | os.PathLike[str],
-    *,
-    progress: Progress | None = None,
+    view: DerivedConfigurations, url: str | os.PathLike[str], *, progress: Progress | None = None
 ) -> Ensemble:
     """Write derived configurations as a store of their own, block by block; resumable.
 

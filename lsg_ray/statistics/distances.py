@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import public
+from lsg_ray.arrays import public, read_only
 from lsg_ray.errors import InputError
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import (
@@ -20,7 +20,7 @@ from lsg_ray.statistics.configurations import (
     as_configurations,
     check_same_weights,
 )
-from lsg_ray.statistics.euclidean import euclidean_histogram, euclidean_matrix, euclidean_neighbours
+from lsg_ray.statistics.euclidean import euclidean_histogram, euclidean_matrix
 from lsg_ray.statistics.neighbours import nearest_neighbours
 from lsg_ray.statistics.overlaps import AVERAGES, check_alone, overlaps
 from lsg_ray.statistics.pairs import as_words
@@ -158,8 +158,7 @@ def _as_distances(found: xarray.Dataset, n: int) -> xarray.Dataset:
 def _neighbours(
     first: Configurations, targets: Configurations, k: int, progress: Progress | None
 ) -> dict[str, Any]:
-    find = nearest_neighbours if first.signs else euclidean_neighbours
-    found = find(first, targets, k, progress=progress)
+    found = nearest_neighbours(first, targets, k, progress=progress)
     unit = {"units": "weights" if first.signs else "1"}
     return {
         "neighbour": (("reference", "rank"), found.rows, {"long_name": "row of the neighbour"}),
@@ -178,7 +177,6 @@ def _matrix(
     if not first.signs:
         return (dims, euclidean_matrix(left, right), {"units": "1"})
     from lsg_ray.kernels import hamming
-    from lsg_ray.networks.layout import read_only
 
     a, b = (as_words(some.packed(0, some.n_rows)) for some in (left, right))
     wide = np.uint16 if first.n_weights < 2**16 else np.uint32

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import Progress, compute, tree_reduce
-from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
-from lsg_ray.statistics.neighbours import Neighbours, merged
+from lsg_ray.statistics.configurations import Configurations, ranges
+from lsg_ray.typing import Floats
 
 CLOSE = 1e-7
 #: Most references: their histograms are all kept.
@@ -25,12 +25,12 @@ MAX_REFERENCES = 10_000
 #: Bytes of the rows of a tile.
 TILE_BYTES = 2**26
 
-Floats = NDArray[np.float64]
 #: Pairs within one set, all pairs of two, or all of the first with each of the second apart.
 Mode = Literal["within", "between", "references"]
 
 
-def _distances(a: Floats, b: Floats) -> Floats:
+def euclidean_distances(a: Floats, b: Floats) -> Floats:
+    """Return the distances of rows (R, N) and (M, N): (R, M)."""
     shift = a[:256].mean(axis=0)
     a, b = a - shift, b - shift
     sizes = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None]
@@ -41,7 +41,8 @@ def _distances(a: Floats, b: Floats) -> Floats:
     return np.sqrt(np.maximum(squares, 0))
 
 
-def _tiles(some: Configurations) -> list[tuple[int, int]]:
+def tiles_of(some: Configurations) -> list[tuple[int, int]]:
+    """Cut rows into ranges that are held together."""
     return ranges(some.n_rows, min(2048, max(1, TILE_BYTES // (8 * some.n_weights))))
 
 
@@ -53,7 +54,7 @@ def _values(
     b: tuple[int, int],
 ) -> Floats:
     """Return the distances of the pairs of two tiles, (histograms, pairs)."""
-    found = _distances(first.rows(*a), second.rows(*b))
+    found = euclidean_distances(first.rows(*a), second.rows(*b))
     if mode == "references":
         return found.T
     if mode == "within" and a == b:
@@ -114,11 +115,11 @@ def euclidean_histogram(
     if mode == "references" and other.n_rows > MAX_REFERENCES:
         raise InputError(f"{other.n_rows:,} references given; at most {MAX_REFERENCES:,}")
     if mode == "references":
-        places = [(cut, (0, other.n_rows)) for cut in _tiles(first)]
+        places = [(cut, (0, other.n_rows)) for cut in tiles_of(first)]
     elif mode == "between":
-        places = list(itertools.product(_tiles(first), _tiles(other)))
+        places = list(itertools.product(tiles_of(first), tiles_of(other)))
     else:
-        places = list(itertools.combinations_with_replacement(_tiles(first), 2))
+        places = list(itertools.combinations_with_replacement(tiles_of(first), 2))
 
     def reduced(leaf: object, add: object, seen: Progress | None) -> object:
         task = dask.delayed(leaf, pure=False)
@@ -156,43 +157,9 @@ def euclidean_histogram(
 def euclidean_matrix(first: Configurations, second: Configurations) -> Floats:
     """Return all distances as a matrix (M, M'); exactly zero on the diagonal of one set."""
     found = np.empty((first.n_rows, second.n_rows))
-    for a, b in itertools.product(_tiles(first), _tiles(second)):
-        found[slice(*a), slice(*b)] = _distances(first.rows(*a), second.rows(*b))
+    for a, b in itertools.product(tiles_of(first), tiles_of(second)):
+        found[slice(*a), slice(*b)] = euclidean_distances(first.rows(*a), second.rows(*b))
     if first is second:
         found = (found + found.T) / 2
         np.fill_diagonal(found, 0.0)
     return found
-
-
-def euclidean_neighbours(
-    ensemble: Configurations,
-    references: Configurations,
-    k: int,
-    *,
-    progress: Progress | None = None,
-) -> Neighbours:
-    """Find the k nearest configurations of each reference, as `nearest_neighbours` does."""
-    check_same_weights(ensemble, references)
-    own = ensemble is references
-    if not 1 <= k <= ensemble.n_rows - own:
-        raise InputError(
-            f"{k} neighbours asked for; {ensemble.name} has {ensemble.n_rows - own} to choose from"
-        )
-    references.require(1, "references")
-    parts = []
-    for some in _tiles(references):
-        best: Neighbours | None = None
-        targets = references.rows(*some)
-        for cut in _tiles(ensemble):
-            distances = _distances(targets, ensemble.rows(*cut))
-            if own:
-                i, j = np.nonzero(np.arange(*some)[:, None] == np.arange(*cut)[None])
-                distances[i, j] = np.inf
-            rows = np.broadcast_to(np.arange(*cut), distances.shape)
-            here = Neighbours(rows, distances)
-            best = merged(k, [here] if best is None else [best, here])
-        assert best is not None  # there is a configuration
-        parts.append(best)
-        if progress is not None:
-            progress(some[1], references.n_rows)
-    return Neighbours(*(np.concatenate(column) for column in zip(*parts, strict=True)))

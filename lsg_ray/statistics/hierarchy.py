@@ -1,4 +1,4 @@
-"""Trees of agglomerative clustering: leaves in order, cophenetic distances, flat clusters.
+"""Trees of agglomerative clustering: flat clusters, and how well a tree tells the distances.
 
 A tree of M leaves is a linkage (M − 1, 4) as SciPy has it: merger k joins clusters a < b at a
 height into cluster M + k of so many leaves.  The cophenetic distance of two leaves is the height at
@@ -9,36 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-
-Floats = NDArray[np.float64]
-
-
-def leaf_order(tree: Floats) -> NDArray[np.int64]:
-    """Return the leaves of a linkage (M − 1, 4) from left to right: cluster a left of b."""
-    return np.array(leaves_of(tree)[-1], np.int64)
-
-
-def cophenetic(tree: Floats) -> Floats:
-    """Return the height at which every two leaves are joined, (M, M), of a linkage (M − 1, 4)."""
-    leaves = leaves_of(tree)
-    found = np.zeros((len(tree) + 1, len(tree) + 1))
-    for a, b, height, _ in tree:
-        i, j = leaves[int(a)], leaves[int(b)]
-        found[np.ix_(i, j)] = height
-        found[np.ix_(j, i)] = height
-    return found
-
-
-def leaves_of(tree: Floats) -> list[list[int]]:
-    """Return the leaves of every cluster, from left to right."""
-    found = [[leaf] for leaf in range(len(tree) + 1)]
-    for a, b, _, _ in tree:
-        found.append(found[int(a)] + found[int(b)])
-    return found
+from lsg_ray.typing import Floats
 
 
 @public
@@ -66,28 +40,20 @@ def flat_clusters(
     InputError
         Not one of `count` and `height`, or a count that the tree does not have.
     """
+    from scipy.cluster.hierarchy import fcluster
+
     if (count is None) == (height is None):
         raise InputError(f"count {count} and height {height} given; give one of them")
     tree, order = result["linkage"].values, result["leaf_order"].values
     size = len(order)
-    joined = np.zeros(len(tree), bool)
-    if count is not None:
-        if not 1 <= count <= size:
-            raise InputError(f"count {count} given; the tree has 1 to {size} clusters")
-        joined[: size - count] = True
-    elif height is not None:
-        # Of centroid and median linkage a merger may be lower than one that it contains.
-        highest = np.zeros(size + len(tree))
-        for k, (a, b, level, _) in enumerate(tree):
-            highest[size + k] = max(level, highest[int(a)], highest[int(b)])
-        joined = highest[size:] <= height
-    leaves = leaves_of(tree)
-    top = np.arange(size)
-    for k in np.flatnonzero(joined).tolist():
-        top[leaves[size + k]] = size + k
-    _, first, number = np.unique(top[order], return_index=True, return_inverse=True)
+    if height is not None:
+        label = fcluster(tree, height, "distance")
+    elif count is None or not 1 <= count <= size:
+        raise InputError(f"count {count} given; the tree has 1 to {size} clusters")
+    else:  # the first mergers, also where a later one is lower, as of centroid linkage
+        label = fcluster(tree, size - count - 1, "monocrit", monocrit=np.arange(size - 1.0))
     found = np.empty(size, np.int64)
-    found[order] = np.argsort(np.argsort(first))[number]
+    found[order] = np.cumsum(np.diff(label[order], prepend=label[order[0]]) != 0)
     return xarray.DataArray(
         found, {"configuration": result["configuration"]}, ("configuration",), "cluster"
     )

@@ -31,7 +31,6 @@ from lsg_ray.statistics.configurations import (
     as_configurations,
     stream,
 )
-from lsg_ray.statistics.euclidean import euclidean_neighbours
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
 from lsg_ray.typing import Count, Positive, Progress, Seed
@@ -243,7 +242,7 @@ def _tsne(
             raise InputError(
                 f"{count:,} real-valued points; t-SNE takes {MAX_REAL_POINTS:,} of them at most"
             )
-        found = euclidean_neighbours(points, points, k)
+        found = nearest_neighbours(points, points, k)
         distances = found.distances
     jobs = min(threads or (CPU_COUNT if count > MANY_POINTS else 1), CPU_COUNT)
     index = PrecomputedNeighbors(found.rows.astype(np.int32), distances)

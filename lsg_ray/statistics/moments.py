@@ -27,9 +27,8 @@ import xarray
 from annotated_types import Ge, Le
 from numpy.typing import ArrayLike, NDArray
 
-from lsg_ray.arrays import as_numbers, public
+from lsg_ray.arrays import as_numbers, public, read_only
 from lsg_ray.errors import InputError
-from lsg_ray.networks.layout import read_only
 from lsg_ray.results.graph import compute, share, tree_reduce
 from lsg_ray.results.saving import MOMENTS
 from lsg_ray.stage import ENSEMBLE, Stage

@@ -1,4 +1,5 @@
-"""Nearest neighbours of reference configurations by Hamming distance, exact and out of core."""
+"""Nearest neighbours of reference configurations by Hamming or Euclidean distance, exact and
+out of core."""
 
 from __future__ import annotations
 
@@ -8,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
-from lsg_ray.networks.layout import read_only
 from lsg_ray.results.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
+from lsg_ray.statistics.euclidean import euclidean_distances, tiles_of
 from lsg_ray.statistics.pairs import MAX_BYTES, as_words
 
 #: Rows of the ensemble that a task searches.
@@ -42,7 +44,7 @@ def nearest_neighbours(
     Parameters
     ----------
     ensemble
-        Where to search, ±1.
+        Where to search.
     references
         Whose neighbours; if it is the very same object, a configuration is not its own neighbour.
     k
@@ -50,7 +52,8 @@ def nearest_neighbours(
 
     Notes
     -----
-    R M N/64 word operations, and a pass over the R × M distances, of which a row is held.
+    R M N/64 word operations for ±1 weights, R M N products for real ones, and a pass over the R × M
+    distances.
     """
     import dask
 
@@ -66,15 +69,20 @@ def nearest_neighbours(
             f"{k} neighbours of {references.n_rows:,} configurations take "
             f"{16 * k * references.n_rows / 2**30:.0f} GiB of memory; ask for fewer"
         )
-    search = dask.delayed(_search, pure=False)
+    references.require(1, "references")
+    search = dask.delayed(_search if ensemble.signs else _search_real, pure=False)
     given = share(ensemble), share(references)
-    searched = ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
+    if ensemble.signs:
+        searched = ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
+        wanted = ranges(references.n_rows, TASK_REFERENCES)
+    else:
+        searched, wanted = tiles_of(ensemble), tiles_of(references)
     found = [
         tree_reduce(
             [search(*given, own, k, some, rows) for rows in searched],
             partial(merged, k),
         )
-        for some in ranges(references.n_rows, TASK_REFERENCES)
+        for some in wanted
     ]
     parts = compute(found, progress)
     return Neighbours(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -99,6 +107,22 @@ def _search(
     distances = np.empty_like(places)
     hamming.nearest(a, lanes, skip, ensemble.n_weights, places, distances)
     return Neighbours(places + rows[0], distances)
+
+
+def _search_real(
+    ensemble: Configurations,
+    references: Configurations,
+    own: bool,
+    k: int,
+    some: tuple[int, int],
+    rows: tuple[int, int],
+) -> Neighbours:
+    distances = euclidean_distances(references.rows(*some), ensemble.rows(*rows))
+    if own:
+        i, j = np.nonzero(np.arange(*some)[:, None] == np.arange(*rows)[None])
+        distances[i, j] = np.inf
+    places = np.broadcast_to(np.arange(*rows), distances.shape)
+    return merged(k, [Neighbours(places, distances)])
 
 
 def merged(k: int, parts: list[Neighbours]) -> Neighbours:

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import read_only
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
-from lsg_ray.networks.layout import read_only
 from lsg_ray.results.graph import Progress, compute, share, tree_reduce
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
-from lsg_ray.networks.layout import read_only
 from lsg_ray.results.graph import Progress, compute, share, tree_reduce
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges, take_any
 from lsg_ray.statistics.copies import effective_groups, pairs_of_copies

@@ -20,10 +20,10 @@ from lsg_ray.datasets import load_dataset, load_images
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
+from lsg_ray.networks.canonical import canonical_orders
 from lsg_ray.networks.symmetry import (
     Orders,
     as_network,
-    canonical_orders,
     log_group_order,
     random_orders,
 )

@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats
+
 Flip = Literal["keep", "symmetric", "modulo"]
 
 #: Edges of the histogram of K.

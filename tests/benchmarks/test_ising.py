@@ -14,7 +14,6 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from lsg_ray.ensemble import synthetic
 from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.bp import belief_propagation
 from lsg_ray.ising.chains import Chains
@@ -22,6 +21,7 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.regression import fit_rows
 from lsg_ray.ising.targets import as_target
 from lsg_ray.statistics.configurations import as_configurations
+from tests.ensemble.mixture import synthetic
 
 N = 675
 

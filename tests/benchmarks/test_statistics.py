@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 import lsg_ray
 from lsg_ray.cluster.session import available_cpus
-from lsg_ray.ensemble import synthetic
+from tests.ensemble.mixture import synthetic
 
 N = 675
 

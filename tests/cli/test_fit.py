@@ -5,6 +5,7 @@ import pytest
 
 import lsg_ray
 from lsg_ray.ising.model import load_model
+from tests.ensemble.mixture import synthetic
 
 from .conftest import listing
 
@@ -81,7 +82,7 @@ def test_bad_input__exits_with_2_and_writes_nothing(lsg, store, tmp_path, monkey
 
 
 def test_fitted_model__of_a_shallow_ensemble_reproduces_it(tmp_path):
-    ensemble = lsg_ray.ensemble.synthetic(tmp_path / "s", 3000, 200, 2)
+    ensemble = synthetic(tmp_path / "s", 3000, 200, 2)
     fit = lsg_ray.fit_boltzmann(ensemble.part(0), seconds=4)
     assert fit.report["delta"] < fit.report["delta_independent"] / 2
 

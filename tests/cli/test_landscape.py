@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from lsg_ray.cli.main import cli, main
 from lsg_ray.cluster.sample import sample
-from lsg_ray.ensemble.mixture import synthetic
+from tests.ensemble.mixture import synthetic
 from tests.landscape.conftest import relu_spec
 
 

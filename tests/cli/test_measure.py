@@ -12,6 +12,7 @@ from lsg_ray.ensemble.ledger import record_key
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ising.model import load_model
 from lsg_ray.statistics.moments import moments
+from tests.ensemble.mixture import synthetic
 from tests.ensemble.synthetic import fill, make_spec
 
 from .conftest import listing
@@ -86,7 +87,7 @@ def test_moments__bad_words_exit_with_2_and_create_nothing(lsg, store, tmp_path,
 @pytest.fixture
 def deep(tmp_path):
     """60 synthetic configurations 20-15-15-10 in blocks of 10."""
-    return lsg_ray.ensemble.synthetic(tmp_path / "deep", 60, 675, 1, block_size=10)
+    return synthetic(tmp_path / "deep", 60, 675, 1, block_size=10)
 
 
 CASES = {

@@ -11,7 +11,6 @@ import pytest
 from lsg_ray.cluster.dask import dask_session, ray_scheduler
 from lsg_ray.cluster.sample import sample
 from lsg_ray.cluster.session import ray_session
-from lsg_ray.ensemble import synthetic
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import ClusterError, InputError, StoreError
 from lsg_ray.ising.boltzmann import fit_boltzmann, fit_parts
@@ -29,6 +28,7 @@ from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
 from lsg_ray.statistics.symmetry import canonicalize, node_symmetry
+from tests.ensemble.mixture import synthetic
 from tests.landscape.conftest import relu_spec
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lsg_ray.cluster import session
+from lsg_ray.cluster import private
 from lsg_ray.cluster.sample import sample
 from lsg_ray.cluster.session import available_cpus, ray_session
 from lsg_ray.cluster.tasks import run_bounded
@@ -209,7 +209,7 @@ def test_a_private_ray_has_no_dashboard_and_answers_only_to_its_token(tmp_path, 
 
 
 def test_a_private_ray_without_a_token_is_refused(monkeypatch):
-    monkeypatch.setattr(session, "_read_settings", lambda: None)
+    monkeypatch.setattr(private, "read_settings", lambda: None)
     monkeypatch.setattr("ray._raylet.get_authentication_mode", lambda: 0)
     with pytest.raises(ClusterError, match="would not ask for its token"), ray_session(cpus=1):
         pass

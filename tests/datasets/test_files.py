@@ -53,7 +53,7 @@ def test_unknown_name__lists_known():
 def test_import__is_light():
     code = (
         "import sys, lsg_ray.datasets;"
-        "print([m for m in ('sklearn', 'pooch', 'requests', 'scipy') if m in sys.modules])"
+        "print([m for m in ('sklearn', 'platformdirs', 'requests', 'scipy') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout == "[]\n", result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.ledger import rejection_histogram
+from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
 from lsg_ray.spec import Spec, parse_spec
 
@@ -30,6 +32,13 @@ _numbers = itertools.count()
 
 def memory_url() -> str:
     return f"memory://test-{next(_numbers)}"
+
+
+def zarr_store(url: Any) -> Any:
+    """Read-only store of Zarr's own, as other tools open one."""
+    from zarr.storage import ObjectStore
+
+    return ObjectStore(locate(url)._store(), read_only=True)
 
 
 def make_spec(
@@ -78,6 +87,11 @@ def make_block(spec: Spec, index: int, block_size: int | None = None) -> Block:
     number = len(arrays["trial"])
     weights = arrays.pop("weights")
     return Block(start, weights, arrays, number + 2, rejected, seconds=0.25)
+
+
+def with_columns(block: Block, **columns: Any) -> Block:
+    """The block with other columns."""
+    return replace(block, columns={**block.columns, **columns})
 
 
 def make_real_spec(

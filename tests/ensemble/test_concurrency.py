@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import create_ensemble, missing_blocks, write_block
 from lsg_ray.errors import InputError, StoreError
 
-from .synthetic import DATASET_HASH, fill, make_block, make_spec, memory_url, rows
+from .synthetic import DATASET_HASH, fill, make_block, make_spec, memory_url, rows, with_columns
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -34,7 +33,7 @@ def test_two_writers_that_disagree_leave_no_wrong_block(url, monkeypatch):
     spec = make_spec()
     create_ensemble(url, spec, dataset_hash=DATASET_HASH)
     block = make_block(spec, 0)
-    other = replace(block, loss=block.loss + np.float32(1))
+    other = with_columns(block, loss=block.columns["loss"] + np.float32(1))
     true_add = writer.add_record
 
     def overtaken(location, record):
@@ -53,7 +52,7 @@ def test_a_mixture_of_two_writers_is_withdrawn(url, monkeypatch):
     spec = make_spec()
     create_ensemble(url, spec, dataset_hash=DATASET_HASH)
     block = make_block(spec, 0)
-    other = replace(block, loss=block.loss + np.float32(1))
+    other = with_columns(block, loss=block.columns["loss"] + np.float32(1))
     true_add = writer.add_record
 
     def overtaken(location, record):

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from lsg_ray.ensemble.ledger import record_key, record_text
-from lsg_ray.ensemble.location import MAX_DOCUMENT, UnreadableError, canonical_url, locate
+from lsg_ray.ensemble.location import MAX_DOCUMENT, UnreadableError, locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ensemble.urls import canonical_url
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import create_ensemble, missing_blocks
 from lsg_ray.errors import SpecError, StoreError, StoreInputError
@@ -118,7 +119,7 @@ def test_the_largest_plan_is_small(store):
 def test_more_blocks_than_that_are_refused(store):
     rewrite(store, count=2**31 - 1, block_size=16)
     with at_most(20), within(10):
-        assert "at most 10000000 are allowed" in everything(store)[0]
+        assert "at most 10,000,000" in everything(store)[0]
         with pytest.raises(StoreInputError, match="use larger blocks"):
             create_ensemble(
                 store.parent / "n", make_spec(count=2**31 - 1, block_size=1), dataset_hash="d"

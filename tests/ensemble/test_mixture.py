@@ -3,25 +3,24 @@
 import numpy as np
 import pytest
 
-import lsg_ray.ensemble
-from lsg_ray.ensemble.mixture import mixture, synthetic_rows
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import InputError
+from tests.ensemble.mixture import mixture, synthetic, synthetic_rows
 
 
 def test_rows__do_not_depend_on_count_or_blocks(tmp_path):
-    one = lsg_ray.ensemble.synthetic(tmp_path / "a", 2500, 50, 3)
-    two = lsg_ray.ensemble.synthetic(tmp_path / "b", 1700, 50, 3, block_size=333)
+    one = synthetic(tmp_path / "a", 2500, 50, 3)
+    two = synthetic(tmp_path / "b", 1700, 50, 3, block_size=333)
     np.testing.assert_array_equal(one.numpy()[:1700], two.numpy())
     np.testing.assert_array_equal(one.column("accuracy")[:1700], two.column("accuracy"))
     assert verify(one.url).ok
-    other = lsg_ray.ensemble.synthetic(tmp_path / "c", 1700, 50, 4)
+    other = synthetic(tmp_path / "c", 1700, 50, 4)
     assert (other.numpy() != two.numpy()).any()
 
 
 @pytest.mark.parametrize("n_weights", [1, 2, 3, 8, 13, 200, 675, 3072, 3073, 5003, 20_000])
 def test_any_number_of_weights__has_a_network(n_weights):
-    ensemble = lsg_ray.ensemble.synthetic(f"memory://n-{n_weights}", 5, n_weights)
+    ensemble = synthetic(f"memory://n-{n_weights}", 5, n_weights)
     assert ensemble.numpy().shape == (5, n_weights)
     assert ensemble.spec.network.n_weights == n_weights
 
@@ -40,5 +39,5 @@ def test_exact_moments__are_met_by_many_rows():
 @pytest.mark.parametrize(("count", "n_weights"), [(0, 5), (5, 0), (-1, 5)])
 def test_nothing__is_refused(tmp_path, count, n_weights):
     with pytest.raises(InputError, match="must be 1 or more"):
-        lsg_ray.ensemble.synthetic(tmp_path / "s", count, n_weights)
+        synthetic(tmp_path / "s", count, n_weights)
     assert not (tmp_path / "s").exists()

@@ -319,16 +319,8 @@ def test_blocks_that_do_not_fit_are_refused(change, says):
 def test_blocks_of_the_other_family_are_refused():
     binary = make_spec()
     for spec, block, says in [
-        (
-            SPEC,
-            make_block(binary, 1),
-            "polarization given; the store of relu networks has no such array",
-        ),
-        (
-            binary,
-            make_real_block(SPEC, 1),
-            "curve_test_accuracy given; the store of binary networks has no such",
-        ),
+        (SPEC, make_block(binary, 1), r"weights of shape \(16, 31\), must be \(16, 235\)"),
+        (binary, make_real_block(SPEC, 1), r"weights are float32 \(16, 235\), must be int8"),
     ]:
         url = memory_url()
         create_ensemble(url, spec, dataset_hash=DATASET_HASH)

@@ -49,7 +49,7 @@ from .s3 import (
     moto_server,
     using,
 )
-from .synthetic import DATASET_HASH, fill, make_block, make_spec
+from .synthetic import DATASET_HASH, fill, make_block, make_spec, zarr_store
 
 SPEC = {
     "name": "small",
@@ -331,7 +331,7 @@ def test_zarr_opens_the_same_store(s3, url):
     fill(url, make_spec(count=37, block_size=16))
     prefix = url.removeprefix(f"s3://{BUCKET}/")
     theirs = S3Store(BUCKET, prefix=prefix, client_options={"allow_http": True})
-    for store in (zarr.storage.ObjectStore(theirs, read_only=True), locate(url).zarr_store()):
+    for store in (zarr.storage.ObjectStore(theirs, read_only=True), zarr_store(url)):
         group = zarr.open_group(store, mode="r")
         expected = open_ensemble(url)
         np.testing.assert_array_equal(group["accuracy"][:], expected.column("accuracy"))
@@ -632,7 +632,7 @@ def test_every_command_line_error_is_one_clean_line(server, tmp_path, lsg):
 
 def test_a_store_object_of_zarr_carries_no_secret(s3, url):
     fill(url, make_spec(), blocks=[0])
-    assert not _tells(pickle.dumps(locate(url).zarr_store()))
+    assert not _tells(pickle.dumps(zarr_store(url)))
     assert set(environment(s3)) >= {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 
 

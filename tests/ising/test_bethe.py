@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from lsg_ray.ensemble import synthetic
 from lsg_ray.errors import InputError
 from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.bp import belief_propagation, bethe_averages
 from lsg_ray.ising.fitted import deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.targets import Target, as_target
+from tests.ensemble.mixture import synthetic
 
 from .test_bp import tree
 from .test_model import couplings

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from lsg_ray.ensemble import synthetic
 from lsg_ray.errors import InputError
 from lsg_ray.ising.boltzmann import fit_boltzmann, verify_model
 from lsg_ray.ising.chains import Chains
@@ -16,6 +15,7 @@ from lsg_ray.ising.pcd import _sampling_error
 from lsg_ray.ising.targets import Target, as_target
 from lsg_ray.results.saving import save_result
 from lsg_ray.statistics.moments import moments
+from tests.ensemble.mixture import synthetic
 
 from .test_model import couplings
 

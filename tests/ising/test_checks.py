@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import xarray
 
-from lsg_ray.ensemble import synthetic
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains
 from lsg_ray.ising.checks import configuration_energies, three_body
@@ -14,6 +13,7 @@ from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.references import choose_references, save_references
 from lsg_ray.report.figures.checks import checks_figure
 from lsg_ray.report.style import render
+from tests.ensemble.mixture import synthetic
 
 from .test_model import couplings
 

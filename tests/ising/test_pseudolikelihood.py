@@ -5,7 +5,6 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from lsg_ray.ensemble import synthetic
 from lsg_ray.errors import InputError
 from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.chains import Chains
@@ -13,6 +12,7 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.regression import fit_rows, sum_rows
 from lsg_ray.ising.targets import as_target
 from lsg_ray.statistics.configurations import as_configurations
+from tests.ensemble.mixture import synthetic
 
 from .test_model import couplings
 

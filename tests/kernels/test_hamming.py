@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lsg_ray.arrays import read_only
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.kernels import bits, hamming
-from lsg_ray.networks.layout import read_only
 from lsg_ray.statistics.pairs import as_words
 
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from lsg_ray.ensemble.mixture import synthetic
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.interpolation import (
     barrier,
@@ -12,6 +11,7 @@ from lsg_ray.landscape.interpolation import (
 )
 from lsg_ray.landscape.terrain import terrain_of
 from lsg_ray.spec import NetworkSpec
+from tests.ensemble.mixture import synthetic
 
 ALPHAS = [-0.5, 0.0, 0.25, 0.5, 1.0, 1.5]
 

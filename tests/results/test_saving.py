@@ -15,8 +15,9 @@ import xarray
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.owned import this_place
 from lsg_ray.errors import InputError, StoreError
+from lsg_ray.results import saving
 from lsg_ray.results.opening import open_result, unfinished
-from lsg_ray.results.saving import check_target, read_kept, save_arrays, save_result
+from lsg_ray.results.saving import check_target, read_kept, save_result
 from lsg_ray.results.seal import DamagedWarning
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.maps import embed
@@ -133,7 +134,7 @@ def test_what_a_killed_process_left__is_swept_and_what_a_living_one_has_is_not(
     if save == "result":
         save_result(result, tmp_path / "r")
     else:
-        save_arrays({"m": np.zeros(3)}, tmp_path / "r")
+        saving._write_arrays({"m": np.zeros(3)}, tmp_path / "r")
     assert {path.name for path in tmp_path.iterdir()} == {"r", living.name, elsewhere.name}
 
 

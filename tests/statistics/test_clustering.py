@@ -8,7 +8,6 @@ from scipy.cluster import hierarchy as scipy_hierarchy
 from scipy.spatial.distance import pdist, squareform
 
 from lsg_ray.cluster.sample import sample
-from lsg_ray.ensemble import synthetic
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError, LsgError, StoreError
 from lsg_ray.networks.alignment import aligned as align
@@ -18,8 +17,9 @@ from lsg_ray.spec import NetworkSpec, parse_spec
 from lsg_ray.statistics import aligned, clustering, gaussian
 from lsg_ray.statistics.clustering import LINKAGES, cluster
 from lsg_ray.statistics.gaussian import fit_gaussian, pair_modes, tournament, upper, variances
-from lsg_ray.statistics.hierarchy import cophenetic, flat_clusters, leaf_order
+from lsg_ray.statistics.hierarchy import flat_clusters
 from lsg_ray.statistics.symmetry import canonicalize, permute
+from tests.ensemble.mixture import synthetic
 
 SPEC = {
     "dataset": {"name": "digits", "components": None},
@@ -382,9 +382,8 @@ def test_equal_distances__have_one_mode_and_no_correlation():
     assert np.isnan(found.attrs["cophenetic_correlation"])
     assert (found.attrs["std"], found.attrs["peaks"]) == (pytest.approx(0, abs=1e-12), 1)
     assert found["pairs"].sum() == 36
-    tree = found["linkage"].values
-    assert sorted(leaf_order(tree)) == list(range(9))
-    np.testing.assert_allclose(upper(cophenetic(tree)), np.sqrt(2))
+    assert sorted(found["leaf_order"].values) == list(range(9))
+    np.testing.assert_allclose(upper(found["cophenetic"].values), np.sqrt(2))
 
 
 # Bad input

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from lsg_ray.ensemble import synthetic
 from lsg_ray.errors import InputError
 from lsg_ray.ising.targets import as_target
 from lsg_ray.spec import NetworkSpec
@@ -14,6 +13,7 @@ from lsg_ray.statistics.overlaps import overlaps
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.statistics.rsb import replica_overlaps
 from lsg_ray.statistics.symmetry import canonicalize, permute
+from tests.ensemble.mixture import synthetic
 
 NETWORK = NetworkSpec(widths=(4, 3, 2))
 N = NETWORK.n_weights

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.ensemble import synthetic
-from lsg_ray.ensemble.mixture import mixture
 from lsg_ray.errors import InputError
 from lsg_ray.statistics import moments as module
 from lsg_ray.statistics.moments import moments
+from tests.ensemble.mixture import mixture, synthetic
 
 WIDTHS = (5, 3, 4, 1)  # LB 0:15, ITR 15:27, RB 27:31
 

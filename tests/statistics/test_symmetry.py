@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 
 from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble import synthetic
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import drop_block
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.networks.binary import evaluate
+from lsg_ray.networks.canonical import canonical_orders
 from lsg_ray.networks.layout import chunk_examples
-from lsg_ray.networks.symmetry import canonical_orders, permute_nodes
+from lsg_ray.networks.symmetry import permute_nodes
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.symmetry import canonicalize, label_inputs, node_symmetry, permute
+from tests.ensemble.mixture import synthetic
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.layout import ArrayLayout, scalars
 from lsg_ray.networks import binary
 from lsg_ray.networks.family import Family
-from lsg_ray.networks.layout import ChunkedExamples, chunk_examples, read_only
-from lsg_ray.networks.trial import Purpose
+from lsg_ray.networks.layout import ChunkedExamples, chunk_examples
+from lsg_ray.networks.trial import Purpose, check_examples
 from lsg_ray.spec import NetworkSpec, Spec
 
 
@@ -69,7 +70,7 @@ class _Binary(Family):
         chosen = dataset.examples(spec.ensemble.selection)
         selection = test if chosen is dataset.test else chunk_examples(chosen.x, chosen.y)
         x, y = dataset.train.x, dataset.train.y
-        binary.check_examples(spec.network, x, y, spec.loss)
+        check_examples(spec.network, x, y, spec.loss)
         return Arena(read_only(x, np.float32), read_only(y, np.int32), selection, test)
 
     def measure(

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset, Examples
 from lsg_ray.ensemble.layout import ArrayLayout, scalars
 from lsg_ray.networks.family import Family
 from lsg_ray.networks.inputs import DenseInputs, Inputs, SparseInputs, as_inputs
-from lsg_ray.networks.layout import read_only
-from lsg_ray.networks.relu import check_examples, evaluate, glorot_uniform
+from lsg_ray.networks.relu import evaluate, glorot_uniform
 from lsg_ray.networks.threads import default_device, one_thread
+from lsg_ray.networks.trial import check_examples
 from lsg_ray.spec import Spec
 
 if TYPE_CHECKING:

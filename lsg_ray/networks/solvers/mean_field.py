@@ -6,7 +6,7 @@ of a step stands in `lsg_ray.kernels.meanfield`.
 
 Two engines train, behind the one function `train`:
 
-- ``numba``: one network at a time per thread, float32; the result of a network depends on its
+- ``numba``: one network at a time, float32; the result of a network depends on its
   own seed only.
 - ``torch``: networks stacked in batched products, on CPU or CUDA
   (`lsg_ray.networks.solvers.stacked`); noise is shared out by stack, so a result depends on the
@@ -15,18 +15,25 @@ Two engines train, behind the one function `train`:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.arrays import read_only
 from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
-from lsg_ray.networks.binary import check_examples, evaluate, loss_number
-from lsg_ray.networks.layout import Layout, chunk_examples, read_only
-from lsg_ray.networks.trial import Loss, Purpose, Trained, trial_generator, trial_seed
+from lsg_ray.networks.binary import evaluate, loss_number
+from lsg_ray.networks.layout import Layout, chunk_examples
+from lsg_ray.networks.trial import (
+    Loss,
+    Purpose,
+    Trained,
+    check_examples,
+    trial_generator,
+    trial_seed,
+)
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import NetworkSpec, Spec, TrainingSpec
 
@@ -83,7 +90,6 @@ def train(
     loss: Loss = "cross_entropy",
     frozen: Frozen = NOTHING_FROZEN,
     times: Sequence[int] = (),
-    threads: int = 1,
     device: str | None = None,
 ) -> Trained:
     """Train independent networks, one per seed, from their own random fields.
@@ -102,8 +108,6 @@ def train(
         Parts that keep their random signs.
     times
         Steps, ascending, after which the fields are kept; 0 for the start.
-    threads
-        Threads of the numba engine; the torch engine takes torch's own setting.
     device
         Of the torch engine: ``cpu``, ``cuda``, ...; by default CUDA where there is one.
 
@@ -120,7 +124,7 @@ def train(
     Notes
     -----
     About 7 N flop per example and epoch: 20-15-15-10 on 60,000 digits is 0.41 GFLOP an epoch.
-    Memory per thread: a mini-batch of activations, below 1 MB at these widths.
+    Memory: a mini-batch of activations, below 1 MB at these widths.
     """
     check_examples(network, x, y, loss)
     fields = initial_fields(network, training, seeds, frozen)
@@ -134,24 +138,16 @@ def train(
         noise_seed = trial_seed(seeds[0], Purpose.NOISE)
         return train_stack(network, training, x, y, fields, noise_seed, loss, held, times, device)
     x, y = read_only(x, np.float32), read_only(y, np.int32)
-
-    def one(i: int) -> tuple[NDArray, NDArray, NDArray]:
-        return _train_one(network, training, x, y, fields[i], seeds[i], loss, held, times)
-
-    results = _map(one, range(len(seeds)), threads)
+    results = [
+        _train_one(network, training, x, y, start, seed, loss, held, times)
+        for start, seed in zip(fields, seeds, strict=True)
+    ]
     last, curves, kept = (np.array(column) for column in zip(*results, strict=True))
     return Trained(last, curves[..., 0], curves[..., 1], kept)
 
 
 def _contains(part: slice, layer: slice) -> bool:
     return part.start <= layer.start and layer.stop <= part.stop
-
-
-def _map(function: Callable, items: Sequence[int], threads: int) -> list:
-    if threads == 1 or len(items) == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, items))
 
 
 def _train_one(network, training, x, y, fields, seed, loss, held, times):  # type: ignore[no-untyped-def]
@@ -237,80 +233,6 @@ def _signs(
     if fixed is not None:
         plus = np.where(fixed, fields > 0, plus)
     return np.where(levels < plus, np.int8(1), np.int8(-1))
-
-
-def gradient(
-    network: NetworkSpec,
-    fields: NDArray[np.floating],
-    x: NDArray[np.floating],
-    y: NDArray[np.integer],
-    noise: Sequence[NDArray[np.floating]],
-    *,
-    loss: Loss = "cross_entropy",
-    gamma: float = 0.0,
-    engine: Literal["numba", "torch"] = "numba",
-) -> tuple[float, NDArray[np.floating]]:
-    """Loss of one mini-batch and its gradient with respect to the fields, for given noise.
-
-    What a training step does, exposed for checks: arithmetic is that of ``fields``' dtype.
-
-    Parameters
-    ----------
-    fields
-        θ (N,), float32 or float64.
-    x, y
-        Mini-batch, x (n, inputs), y (n,).
-    noise
-        ε of each layer, (units, n).
-    loss, gamma, engine
-        As in `train`.
-
-    Returns
-    -------
-    loss, gradient
-        Mean loss (without the γ term) and ∂L/∂θ + γθ, (N,).
-    """
-    check_examples(network, x, y, loss)
-    if engine == "torch":
-        from lsg_ray.networks.solvers.stacked import stack_gradient
-
-        return stack_gradient(network, fields, x, y, noise, loss, gamma)
-    from lsg_ray.kernels import meanfield
-
-    dtype = fields.dtype.type
-    layout = Layout(network.widths)
-    starts, rows = meanfield.offsets(layout.widths)
-    n, n_padded = len(x), -(-len(x) // 16) * 16
-    a = np.zeros((rows[-1], n_padded), dtype)
-    a[: network.widths[0], :n] = x.T
-    spread = np.zeros((rows[-1] - rows[1], n_padded), dtype)
-    for layer, epsilon in enumerate(noise):
-        first = rows[layer + 1] - rows[1]
-        spread[first : first + len(epsilon), :n] = epsilon
-    theta = layout.pad(fields, dtype)
-    mu, var, grad = np.empty_like(theta), np.empty_like(theta), np.empty_like(theta)
-    meanfield.moments_of_fields(theta, mu, var)
-    mean_grad, var_grad = np.zeros_like(theta), np.zeros_like(theta)
-    work = np.zeros((6, -(-max(network.widths) // 4) * 4 + 2, n_padded), dtype)
-    value, _ = meanfield.accumulate_gradient(
-        a,
-        a * a,
-        spread,
-        np.ascontiguousarray(y, np.int32),
-        n,
-        layout.widths,
-        starts,
-        rows,
-        mu,
-        var,
-        dtype(network.leaky_slope),
-        loss_number(loss),
-        work,
-        mean_grad,
-        var_grad,
-    )
-    meanfield.gradient_of_fields(theta, mu, var, mean_grad, var_grad, gamma, n, grad)
-    return value / n, grad[layout.positions]
 
 
 def warm_up() -> None:

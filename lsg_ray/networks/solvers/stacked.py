@@ -2,12 +2,7 @@
 
 The same step as `lsg_ray.kernels.meanfield`, with a leading axis of networks: tensors are
 (network, unit, example).  Gradients are written out, not taken by autograd, which halves the time
-and the memory.  Mean and variance of a weight enter separately, so one step serves both
-
-- networks of binary weights, μ = tanh(θ/2), s² = 1 − μ² (`train_stack`), and
-- their real-valued twins, μ = w, s² = 0: the same architecture and activations, w₀ ~ N(0, 1), the
-  second moment of a ±1 weight (`train_real_twin`), to compare with as the liquid-like paper does
-  in App. F.
+and the memory.
 """
 
 from __future__ import annotations
@@ -19,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.networks.threads import default_device
-from lsg_ray.networks.trial import Loss, Purpose, Trained, trial_generator, trial_seed
+from lsg_ray.networks.trial import Loss, Trained
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 
 if TYPE_CHECKING:
@@ -44,87 +39,27 @@ def train_stack(
 
     Batches and noise come from one torch generator, seeded with ``seed``.
     """
-    return _train(network, training, x, y, fields, seed, loss, held, times, device, binary=True)
-
-
-def train_real_twin(
-    network: NetworkSpec,
-    training: TrainingSpec,
-    x: NDArray,
-    y: NDArray,
-    seeds: Sequence[np.random.SeedSequence],
-    *,
-    loss: Loss = "cross_entropy",
-    device: str | None = None,
-) -> Trained:
-    """Train networks of real weights with the architecture and protocol of the binary ones.
-
-    Parameters are those of `mean_field.train`; γ acts on the weights.  Returns a
-    `Trained` whose ``fields`` are the weights, (networks, N) float32.
-    """
-    start = np.empty((len(seeds), network.n_weights), np.float32)
-    for row, seed in zip(start, seeds, strict=True):
-        row[:] = trial_generator(seed, Purpose.INITIAL).standard_normal(network.n_weights)
-    held = (False,) * len(network.shapes)
-    noise_seed = trial_seed(seeds[0], Purpose.NOISE)
-    return _train(network, training, x, y, start, noise_seed, loss, held, (), device, binary=False)
-
-
-def stack_gradient(
-    network: NetworkSpec,
-    fields: NDArray,
-    x: NDArray,
-    y: NDArray,
-    noise: Sequence[NDArray],
-    loss: Loss,
-    gamma: float,
-) -> tuple[float, NDArray]:
-    """Loss and gradient of one network for given noise; see `mean_field.gradient`."""
-    import torch
-
-    theta = _split(network, torch.from_numpy(fields[None].copy()))
-    inputs = torch.from_numpy(np.ascontiguousarray(x.T[None], fields.dtype))
-    labels = torch.from_numpy(np.ascontiguousarray(y[None], np.int64))
-    epsilon = [torch.from_numpy(np.ascontiguousarray(e[None], fields.dtype)) for e in noise]
-    value, _, grads = _step(network, theta, inputs, labels, epsilon, loss, gamma, binary=True)
-    flat = torch.cat([g.reshape(1, -1) for g in grads], dim=1)
-    return float(value[0]), flat[0].numpy()
-
-
-def _split(network: NetworkSpec, flat: Tensor) -> list[Tensor]:
-    return [
-        flat[:, where].reshape(len(flat), *shape).contiguous()
-        for where, shape in zip(network.layer_slices, network.shapes, strict=True)
-    ]
-
-
-def _train(network, training, x, y, start, seed, loss, held, times, device, binary):  # type: ignore[no-untyped-def]
     import torch
 
     device = device or default_device()
-    n, n_examples = len(start), len(x)
+    n, n_examples = len(fields), len(x)
     batch = training.batch(n_examples)
     generator = torch.Generator(device=device)
     generator.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
     inputs = torch.tensor(x, dtype=torch.float32, device=device)
     labels = torch.tensor(y, dtype=torch.int64, device=device)
-    weights = _split(network, torch.tensor(start, device=device))
-    first = [torch.zeros_like(w) for w in weights]
-    second = [torch.zeros_like(w) for w in weights]
+    theta = _split(network, torch.tensor(fields, device=device))
+    first, second = ([torch.zeros_like(t) for t in theta] for _ in range(2))
     history = torch.zeros(training.epochs, 2, n, dtype=torch.float64, device=device)
-    step, kept = 0, {0: _flat(weights)} if 0 in times else {}
+    step, kept = 0, {0: _flat(theta)} if 0 in times else {}
     for epoch in range(training.epochs):
         order = torch.rand(n, n_examples, generator=generator, device=device).argsort(dim=1)
         for begin in range(0, n_examples, batch):
             rows = order[:, begin : begin + batch]
             a, target = inputs[rows].transpose(1, 2).contiguous(), labels[rows]
-            noise = None
-            if binary:
-                shapes = [(n, out, rows.shape[1]) for out, _ in network.shapes]
-                noise = [torch.randn(s, generator=generator, device=device) for s in shapes]
-            value, correct, grads = _step(
-                network, weights, a, target, noise, loss, training.gamma, binary
-            )
+            shapes = [(n, out, rows.shape[1]) for out, _ in network.shapes]
+            noise = [torch.randn(s, generator=generator, device=device) for s in shapes]
+            value, correct, grads = _step(network, theta, a, target, noise, loss, training.gamma)
             share = rows.shape[1] / n_examples
             history[epoch, 0] += value.double() * share
             history[epoch, 1] += correct.double() * share
@@ -134,23 +69,29 @@ def _train(network, training, x, y, start, seed, loss, held, times, device, bina
             step += 1
             for layer, grad in enumerate(grads):
                 if not held[layer]:
-                    moments = (first[layer], second[layer])
-                    _update(training, weights[layer], grad, moments, rate, step)
+                    _update(training, theta[layer], grad, (first[layer], second[layer]), rate, step)
             if step in times:
-                kept[step] = _flat(weights)
+                kept[step] = _flat(theta)
     curves = history.cpu().numpy()
     along = [kept[time] for time in times]
-    snapshots = np.stack(along, 1) if along else np.empty((n, 0, start.shape[1]), np.float32)
-    return Trained(_flat(weights), curves[:, 0].T.copy(), curves[:, 1].T.copy(), snapshots)
+    snapshots = np.stack(along, 1) if along else np.empty((n, 0, fields.shape[1]), np.float32)
+    return Trained(_flat(theta), curves[:, 0].T.copy(), curves[:, 1].T.copy(), snapshots)
 
 
-def _flat(weights: list[Tensor]) -> NDArray[np.float32]:
+def _flat(theta: list[Tensor]) -> NDArray[np.float32]:
     """Return copies of all layers side by side, (networks, N)."""
     import torch
 
-    flat = torch.cat([w.reshape(len(w), -1) for w in weights], dim=1)
+    flat = torch.cat([t.reshape(len(t), -1) for t in theta], dim=1)
     found: NDArray[np.float32] = flat.cpu().numpy()
     return found
+
+
+def _split(network: NetworkSpec, flat: Tensor) -> list[Tensor]:
+    return [
+        flat[:, where].reshape(len(flat), *shape).contiguous()
+        for where, shape in zip(network.layer_slices, network.shapes, strict=True)
+    ]
 
 
 def _update(
@@ -174,48 +115,43 @@ def _update(
 
 def _step(
     network: NetworkSpec,
-    weights: list[Tensor],
+    theta: list[Tensor],
     a: Tensor,
     y: Tensor,
-    noise: list[Tensor] | None,
+    noise: list[Tensor],
     loss: Loss,
     gamma: float,
-    binary: bool,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """One mini-batch: mean loss (networks,), accuracy (networks,), gradients per layer."""
     import torch
 
     n = a.shape[2]
-    mu = [torch.tanh(w / 2) for w in weights] if binary else weights
+    mu = [torch.tanh(t / 2) for t in theta]
     # 1 − tanh²(θ/2) without cancellation: Adam moves weights by gradients however small.
-    var = [4 * torch.sigmoid(w) * torch.sigmoid(-w) for w in weights] if binary else None
+    var = [4 * torch.sigmoid(t) * torch.sigmoid(-t) for t in theta]
     activations, ratios, z = [a], [], a
     for layer, (_, fan_in) in enumerate(network.shapes):
         a = activations[-1]
         z = torch.bmm(mu[layer], a)
-        if var is not None and noise is not None:
-            v = torch.bmm(var[layer], a * a)
-            ratios.append(noise[layer] * v.clamp_min(_TINY).rsqrt())
-            z.addcmul_(v, ratios[-1])
-        if layer + 1 < len(weights):
+        v = torch.bmm(var[layer], a * a)
+        ratios.append(noise[layer] * v.clamp_min(_TINY).rsqrt())
+        z.addcmul_(v, ratios[-1])
+        if layer + 1 < len(theta):
             leaky = torch.nn.functional.leaky_relu(z, network.leaky_slope)
             activations.append(leaky.mul_(fan_in**-0.5))
     value, correct, delta = _loss_gradient(z, y, loss)
-    grads: list[Any] = [None] * len(weights)
-    for layer in range(len(weights) - 1, -1, -1):
+    grads: list[Any] = [None] * len(theta)
+    for layer in range(len(theta) - 1, -1, -1):
         a = activations[layer]
         grad = torch.bmm(delta, a.transpose(1, 2))
-        back = torch.bmm(mu[layer].transpose(1, 2), delta) if layer else None
-        if var is not None:
-            noisy = delta * ratios[layer]
-            grad -= mu[layer] * torch.bmm(noisy, (a * a).transpose(1, 2))
-            grad *= var[layer] / 2
-            if back is not None:
-                back += a * torch.bmm(var[layer].transpose(1, 2), noisy)
-        grads[layer] = grad / n + gamma * weights[layer]
-        if back is not None:
-            scale = network.shapes[layer - 1][1] ** -0.5
-            delta = back.mul_(scale)
+        noisy = delta * ratios[layer]
+        grad -= mu[layer] * torch.bmm(noisy, (a * a).transpose(1, 2))
+        grad *= var[layer] / 2
+        grads[layer] = grad / n + gamma * theta[layer]
+        if layer:
+            back = torch.bmm(mu[layer].transpose(1, 2), delta)
+            back += a * torch.bmm(var[layer].transpose(1, 2), noisy)
+            delta = back.mul_(network.shapes[layer - 1][1] ** -0.5)
             delta = torch.where(a > 0, delta, network.leaky_slope * delta)
     return value, correct, grads
 

@@ -24,7 +24,6 @@ from lsg_ray.report.style import (
     steps,
     styled,
 )
-from lsg_ray.statistics.hierarchy import leaf_order
 
 Floats = NDArray[np.float64]
 
@@ -135,9 +134,11 @@ def _dendrogram(axes: Axes, tree: Floats, name: str) -> None:
 
 def brackets(tree: Floats) -> Floats:
     """Return the lines of a dendrogram: (mergers, 4 points, 2), leaves at 1, 2, … on the x-axis."""
+    from scipy.cluster.hierarchy import leaves_list
+
     count = len(tree) + 1
     x, y = np.zeros(count + len(tree)), np.zeros(count + len(tree))
-    x[leaf_order(tree)] = np.arange(1, count + 1)
+    x[leaves_list(tree)] = np.arange(1, count + 1)
     lines = np.empty((len(tree), 4, 2))
     for k, (first, second, height, _) in enumerate(tree):
         a, b = int(first), int(second)
