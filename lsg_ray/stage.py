@@ -18,7 +18,6 @@ import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -28,6 +27,7 @@ from pydantic.fields import FieldInfo
 
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
+from lsg_ray.registry import loaded
 from lsg_ray.typing import MOST, APlace, As, ListOf
 
 if TYPE_CHECKING:
@@ -233,12 +233,6 @@ def _is_place(field: FieldInfo) -> bool:
     for kind in (field.annotation, *get_args(field.annotation)):
         marks += getattr(kind, "__metadata__", ())
     return any(isinstance(mark, APlace) for mark in marks)
-
-
-def loaded(path: str) -> Any:
-    """Return what ``module:name`` names."""
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, str]:

@@ -6,18 +6,14 @@ group ``lsg_ray.plugins``; a specification never names a module.
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from lsg_ray.errors import InputError
+from lsg_ray.registry import declared, installed, loaded
 
 if TYPE_CHECKING:
     from lsg_ray.stage import Stage
 
-Kind = TypeVar("Kind")
-
-PLUGINS = "lsg_ray.plugins"
 #: Groups of commands, in the order in which a person meets them.
 GROUPS = (
     "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape", "cluster",
@@ -132,20 +128,9 @@ STAGES: dict[str, Entry] = {
 }  # fmt: skip
 
 
-@cache
-def _installed() -> tuple[Any, ...]:
-    """Return what installed packages declare."""
-    return tuple(point.load() for point in entry_points(group=PLUGINS))
-
-
-def declared(kind: type[Kind]) -> dict[str, Kind]:
-    """Return what installed packages declare of a kind, such as stages, by name."""
-    return {one.name: one for one in _installed() if isinstance(one, kind)}  # type: ignore[attr-defined]
-
-
 def _plugins() -> dict[str, Stage]:
     """Return stages of installed packages, by name."""
-    if not _installed():
+    if not installed():
         return {}
     from lsg_ray.stage import Stage
 
@@ -173,8 +158,6 @@ def stage_of(name: str) -> Stage:
         There is none of that name; those that there are, are named.
     """
     if name in STAGES:
-        from lsg_ray.stage import loaded
-
         found: Stage = loaded(STAGES[name].at)
         return found
     if name not in _plugins():

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.networks.alignment import ALIGNMENTS
+from lsg_ray.registry import loaded
 from lsg_ray.spec.study import Step, parse_study
 from lsg_ray.statistics.maps import FEWEST as FEWEST_POINTS
 
@@ -81,14 +82,8 @@ class Default(NamedTuple):
     left_out: dict[str, str]
 
 
-def default_study(
-    ensemble: Ensemble,
-    landscape: bool = True,
-    *,
-    ising: IsingStudy | None = None,
-    solutions: SolutionStudy | None = None,
-) -> Default:
-    """Return the study of an ensemble.
+def default_study(ensemble: Ensemble, landscape: bool = True) -> Default:
+    """Return the study of an ensemble, as its family of networks names it.
 
     Parameters
     ----------
@@ -96,15 +91,20 @@ def default_study(
         What has been sampled: its size says what can be computed.
     landscape
         Whether models, or walks and the like, are wanted, which take minutes.
-    ising, solutions
-        Sizes.
     """
-    if ensemble.binary:
-        return _of_signs(ensemble, landscape, ising or IsingStudy())
-    return _of_solutions(ensemble, landscape, solutions or SolutionStudy())
+    made: Default = loaded(ensemble.header.family.study)(ensemble, landscape)
+    return made
 
 
-def _of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy) -> Default:
+def of_statistics(ensemble: Ensemble, landscape: bool) -> Default:
+    """Return what can be computed of weights of any family."""
+    del ensemble, landscape
+    return Default(parse_study({"moments": {}, "overlaps": {}}), {})
+
+
+def of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy | None = None) -> Default:
+    """Return the study of ±1 weights."""
+    size = size or IsingStudy()
     steps: dict[str, Any] = {
         "moments": {},
         "overlaps": {"configurations": size.overlapping},
@@ -147,8 +147,9 @@ def _of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy) -> Default:
     return Default(parse_study(steps), left_out)
 
 
-def _of_solutions(ensemble: Ensemble, landscape: bool, size: SolutionStudy) -> Default:
-    count = ensemble.n_rows
+def of_solutions(ensemble: Ensemble, landscape: bool, size: SolutionStudy | None = None) -> Default:
+    """Return the study of real weights."""
+    size, count = size or SolutionStudy(), ensemble.n_rows
     if not landscape or count < size.fewest:
         reason = _too_few(size.fewest, "solutions", ensemble) if landscape else SKIPPED
         return Default({}, {"loss landscape": reason})

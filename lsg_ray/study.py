@@ -110,6 +110,8 @@ def view_of(place: str | Ensemble, view: Mapping[str, Any]) -> Any:
     from lsg_ray.ensemble.reader import open_ensemble
 
     found: Any = open_ensemble(place) if isinstance(place, str) else place
+    if view.get("snapshot") is not None:
+        found = found.snapshot(view["snapshot"])
     if view.get("where") is not None:
         found = found.where(view["where"])
     if view.get("canonical"):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.ensemble.expression import QUERY_COLUMNS, compile_expression
+from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
@@ -24,7 +24,7 @@ from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import missing_blocks
 from lsg_ray.errors import LsgError, QueryError, SpecError, StoreInputError
 from lsg_ray.spec import Spec, as_yaml, load_spec, override, parse_spec
-from tests.ensemble.synthetic import fill, make_real_spec, make_spec
+from tests.ensemble.synthetic import QUERY_COLUMNS, fill, make_real_spec, make_spec
 
 MANY = bool(os.environ.get("LSG_FUZZ"))
 #: Of one input.
@@ -279,7 +279,7 @@ TABLE = {name: np.array([0.0, 0.5, np.nan, 1.0, -3.0]) for name in QUERY_COLUMNS
 def try_to_ask(text: str) -> None:
     with bounded():
         try:
-            condition = compile_expression(text)
+            condition = compile_expression(text, QUERY_COLUMNS)
         except QueryError as error:
             clean(error)
             return

@@ -144,7 +144,7 @@ def _networks(store: str, options: dict[str, Any]) -> tuple[str, Any]:
     if options["where"] is not None:
         view = view.where(options["where"])
     name = str(view.spec.name)
-    if view.binary:
+    if view.signs:
         return name, canonicalize(view) if options["canonical"] else view
     if options["canonical"]:
         raise InputError(f"{store}: --canonical is of ±1 weights; use --alignment")

@@ -22,8 +22,13 @@ from lsg_ray.typing import APlace, ListOf
 _WHERE = click.Option(
     ["--where"], metavar="EXPRESSION", help="Only configurations of STORE that meet it."
 )
+_SNAPSHOT = click.Option(
+    ["--snapshot"], type=click.IntRange(min=0), metavar="TIME",
+    help="Weights along training, after that epoch or step (ensemble.snapshots).",
+)  # fmt: skip
 _VIEW = (
     _WHERE,
+    _SNAPSHOT,
     click.Option(["--part"], help="LB, ITR, RB, or a layer from 0; default: all weights."),
     click.Option(["--canonical"], is_flag=True,
                  help="After removal of the node-permutation symmetry."),
@@ -64,7 +69,7 @@ def command_of(stage: Stage, line: str) -> click.Command:
     if ENSEMBLE in kinds:
         params += _VIEW
     elif SOLUTIONS in kinds:
-        params.append(_WHERE)
+        params += (_WHERE, _SNAPSHOT)
     elif MODEL in kinds:
         params.append(_PARTS)
     return click.Command(
@@ -177,7 +182,8 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
 
     began = time.perf_counter()
     as_json, figure = given["as_json"], given.get("figure")
-    view = {name: given[name] for name in ("where", "part") if given.get(name) is not None}
+    views = ("where", "part", "snapshot")
+    view = {name: given[name] for name in views if given.get(name) is not None}
     view |= {"canonical": True} if given.get("canonical") else {}
     options = stage.options(
         {name: given[name] for name in stage.config.model_fields if given[name] is not None}

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.cluster.progress import Style, late_progress
-from lsg_ray.cluster.sample import AnyArena, prepared, sample_block
+from lsg_ray.cluster.sample import prepared, sample_block
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.header import new_header
 from lsg_ray.ensemble.layout import arrays_of
@@ -172,7 +172,7 @@ def estimate(
 
 
 def calibrate(
-    spec: Spec, arena: AnyArena, seconds: float, progress: Callable[[int, int], None] | None = None
+    spec: Spec, arena: Any, seconds: float, progress: Callable[[int, int], None] | None = None
 ) -> Calibration:
     """Sample some configurations into a store in memory, and take the time."""
     rows = min(spec.stack, spec.ensemble.count)

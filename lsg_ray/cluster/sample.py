@@ -41,12 +41,10 @@ from lsg_ray.ensemble.writer import (
     write_block,
 )
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.networks.sampling import Arena, prepare, sample_configurations
-from lsg_ray.networks.solutions import SolutionArena, prepare_solutions, sample_solutions
+from lsg_ray.networks.sampling import prepare, sample_configurations
+from lsg_ray.registry import ALGORITHMS
 from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
-
-AnyArena = Arena | SolutionArena
 
 #: Seconds between a worker's reports while it computes a block.
 REPORT_EVERY = 1.0
@@ -156,12 +154,11 @@ def sample(
     return SampleResult(plan.url, tally.rows, tally.trials, time.perf_counter() - began, before)
 
 
-def prepared(spec: Spec, style: Style) -> tuple[Dataset, AnyArena]:
+def prepared(spec: Spec, style: Style) -> tuple[Dataset, Any]:
     """Return the data set of a run, and what its networks learn and are measured on."""
     with byte_progress(style) as on_bytes:
         dataset = load_dataset(spec.dataset, progress=on_bytes)
-        relu = spec.network.family == "relu"
-        return dataset, prepare_solutions(spec, dataset) if relu else prepare(spec, dataset)
+        return dataset, prepare(spec, dataset)
 
 
 def _missing_again(plan: Plan) -> NDArray[np.int64]:
@@ -219,7 +216,7 @@ class Tally:
 def sample_block(
     url: str,
     spec: Spec,
-    arena: AnyArena,
+    arena: Any,
     block: int,
     start: int,
     rows: int,
@@ -230,13 +227,7 @@ def sample_block(
 
     ``attempts`` tells how often the block was begun before; it is asked when the block is computed.
     """
-    found: Any
-    if isinstance(arena, SolutionArena):
-        found = sample_solutions(spec, arena, start, rows, on_trial=on_trial)
-        columns = found.columns
-    else:
-        found = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
-        columns = found._asdict()
+    found = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
     attempt = attempts()
     trials = rows + len(found.missed)
     rejected = rejection_histogram(np.nan_to_num(found.missed))
@@ -244,7 +235,7 @@ def sample_block(
     written = write_block(
         url,
         block,
-        Block(start, found.weights, columns, trials, rejected, found.seconds),
+        Block(start, found.weights, found.columns, trials, rejected, found.seconds),
         attempt=attempt,
         seed_path=(spec.ensemble.seed, int(Stream.TRIAL), start),
         count=spec.ensemble.count,
@@ -292,7 +283,7 @@ class _Kinds:
 
 
 def _in_process(
-    plan: Plan, spec: Spec, arena: AnyArena, tally: Tally
+    plan: Plan, spec: Spec, arena: Any, tally: Tally
 ) -> Iterator[tuple[int, BlockDone]]:
     for block in map(int, plan.missing):
         counts = [0, 0]
@@ -307,7 +298,7 @@ def _in_process(
 
 
 def _on_ray(
-    plan: Plan, spec: Spec, arena: AnyArena, tally: Tally, address: str | None, workers: int | None
+    plan: Plan, spec: Spec, arena: Any, tally: Tally, address: str | None, workers: int | None
 ) -> Iterator[tuple[int, BlockDone]]:
     import ray
 
@@ -334,7 +325,7 @@ def _on_ray(
             yield block, done
 
 
-def _size(arena: AnyArena) -> int:
+def _size(arena: Any) -> int:
     """Return the bytes of the arrays that every worker reads."""
     buffers: list[pickle.PickleBuffer] = []
     pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
@@ -342,7 +333,7 @@ def _size(arena: AnyArena) -> int:
 
 
 def _block_task(
-    url: str, spec_json: str, arena: AnyArena, board: Any, block: int, start: int, rows: int
+    url: str, spec_json: str, arena: Any, board: Any, block: int, start: int, rows: int
 ) -> BlockDone:
     """Body of a Ray task."""
     import ray
@@ -378,12 +369,12 @@ def _block_task(
 
 def compile_once(spec: Spec) -> None:
     """Compile the kernels once per machine: the first worker does, the others wait and load."""
-    if spec.training.engine != "numba":
+    warm_up = ALGORITHMS[spec.algorithm].warm_up
+    if warm_up is None:
         return
     from filelock import FileLock
 
     from lsg_ray.kernels.compile import CACHE_FOLDER
-    from lsg_ray.networks.binary import warm_up
 
     folder = Path(CACHE_FOLDER)
     # numba's cache is by place of the sources: shipped code lies somewhere else in each job.
@@ -394,7 +385,7 @@ def compile_once(spec: Spec) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "compiling.lock"):
-            warm_up()
+            warm_up(spec)
             marker.touch()
     except OSError:  # a disk that is not for writing: each process compiles for itself
-        warm_up()
+        warm_up(spec)

@@ -1,8 +1,8 @@
 """Real data for the networks: fetched once, verified, projected, cut into scenarios.
 
-From bottom to top: `registry` says which files a data set is made of and their hashes, `files`
-finds, downloads and verifies them, `formats` parses them, `scenario` turns a
-`lsg_ray.spec.DatasetSpec` into the arrays that networks learn.
+From bottom to top: `source` says what a data set is, and a file for each (`mnist`, ...) which files
+it is made of and their hashes; `formats` parses them, `files` finds, downloads and verifies them,
+`scenario` turns a `lsg_ray.spec.DatasetSpec` into the arrays that networks learn.
 
 Files come from the folder ``$LSG_DATA_DIR/<name>/`` if there is one, or from where torchvision
 keeps them (``$LSG_DATA_DIR/MNIST/raw/``), packed or not, else from the cache

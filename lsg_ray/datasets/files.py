@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
 from lsg_ray.datasets.formats import GZIP_MAGIC, gunzip
-from lsg_ray.datasets.registry import SOURCES, RemoteFile, Source, find_source
+from lsg_ray.datasets.source import RemoteFile, Source
 from lsg_ray.errors import DataError
 from lsg_ray.places import expanded
+from lsg_ray.registry import DATA_SETS
 
 #: Called with file name, bytes done and bytes in total (None where the mirror does not say).
 Progress = Callable[[str, int, int | None], None]
@@ -36,12 +37,12 @@ _CHUNK = 1 << 16
 class DatasetStatus(NamedTuple):
     """Where one data set stands.
 
-    name; place: ``scikit-learn``, ``data-dir``, ``cache`` or ``absent``; folder, None if absent;
-    n_bytes on disk; n_train and n_test images; missing files, by published name; licence.
+    name; place: ``package`` (installed), ``data-dir``, ``cache`` or ``absent``; folder, None if
+    absent; n_bytes on disk; n_train and n_test images; missing files, by published name; licence.
     """
 
     name: str
-    place: Literal["scikit-learn", "data-dir", "cache", "absent"]
+    place: Literal["package", "data-dir", "cache", "absent"]
     folder: Path | None
     n_bytes: int
     n_train: int
@@ -52,7 +53,7 @@ class DatasetStatus(NamedTuple):
 
 def dataset_status() -> list[DatasetStatus]:
     """Return where each data set stands, without reading, hashing or downloading anything."""
-    return [_status(source) for source in SOURCES.values()]
+    return [_status(DATA_SETS[name]) for name in DATA_SETS.names()]
 
 
 def fetch(name: str, progress: Progress | None = None) -> Path:
@@ -75,9 +76,9 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     -----
     Reads and hashes every file: about 0.5 s for MNIST, once it is there.
     """
-    source = find_source(name)
-    if source.layout == "bundled":
-        return _bundled_folder()
+    source = DATA_SETS[name]
+    if not source.files:
+        return _package_file(source).parent
     read_files(source, progress)
     return own_folder(source) or cache_folder(source)
 
@@ -301,12 +302,12 @@ def _found(folder: Path, source: Source, file: RemoteFile) -> list[Path]:
 
 
 def _status(source: Source) -> DatasetStatus:
-    place: Literal["scikit-learn", "data-dir", "cache", "absent"]
+    place: Literal["package", "data-dir", "cache", "absent"]
     folder: Path | None
     missing: tuple[str, ...] = ()
-    if source.layout == "bundled":
-        place, folder = "scikit-learn", _bundled_folder()
-        paths = [folder / "digits.csv.gz"]
+    if not source.files:
+        paths = [_package_file(source)]
+        place, folder = "package", paths[0].parent
     else:
         own = own_folder(source)
         place, folder = ("cache", cache_folder(source)) if own is None else ("data-dir", own)
@@ -327,9 +328,10 @@ def _status(source: Source) -> DatasetStatus:
     )
 
 
-def _bundled_folder() -> Path:
-    """Return the folder of scikit-learn's data sets without importing it."""
-    package = importlib.util.find_spec("sklearn")
+def _package_file(source: Source) -> Path:
+    """Return the file of a package that holds a data set, without importing it."""
+    name, _, within = source.package.partition("/")
+    package = importlib.util.find_spec(name) if name else None
     if package is None or package.origin is None:
-        raise DataError("digits: scikit-learn is not installed; pip install scikit-learn")
-    return Path(package.origin).parent / "datasets" / "data"
+        raise DataError(f"{source.name}: the package {name} is not installed")
+    return Path(package.origin).parent / within

@@ -13,23 +13,16 @@ import pickle
 import tarfile
 import zlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.datasets.registry import Source
+from lsg_ray.datasets.source import Part, Source
 from lsg_ray.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
 _DIGITS_TEST_EVERY = 5
-
-
-class Part(NamedTuple):
-    """Images of one part: pixels (n, n_pixels) uint8, labels (n,) uint8."""
-
-    pixels: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
 
 
 def parse(source: Source, contents: Mapping[str, bytes]) -> tuple[Part, Part]:
@@ -52,15 +45,7 @@ def parse(source: Source, contents: Mapping[str, bytes]) -> tuple[Part, Part]:
     DataError
         A file is not what its name says, or counts, shapes or labels do not fit the data set.
     """
-    if source.layout == "bundled":
-        train, test = _read_digits()
-    elif source.layout == "idx":
-        train, test = (
-            _read_idx_pair(source, contents, names) for names in (source.train, source.test)
-        )
-    else:
-        archive = contents[source.files[0].name]
-        train, test = _read_cifar(source, archive)
+    train, test = source.parse(source, contents)
     _check_part(source, "training", train, source.n_train)
     _check_part(source, "test", test, source.n_test)
     return train, test
@@ -110,6 +95,12 @@ def parse_idx(contents: bytes, n_axes: int, origin: str) -> NDArray[np.uint8]:
     return values.reshape(shape)
 
 
+def read_idx(source: Source, contents: Mapping[str, bytes]) -> tuple[Part, Part]:
+    """Read the idx files of images and of labels of both parts."""
+    train, test = (_read_idx_pair(source, contents, names) for names in (source.train, source.test))
+    return train, test
+
+
 def _read_idx_pair(source: Source, contents: Mapping[str, bytes], names: tuple[str, ...]) -> Part:
     image_name, label_name = names
     images = parse_idx(contents[image_name], 3, image_name)
@@ -122,7 +113,7 @@ def _read_idx_pair(source: Source, contents: Mapping[str, bytes], names: tuple[s
     return Part(images.reshape(len(images), -1), labels)
 
 
-def _read_digits() -> tuple[Part, Part]:
+def read_digits(_source: Source, _contents: Mapping[str, bytes]) -> tuple[Part, Part]:
     """Read scikit-learn's digits; within each class every fifth image goes to the test set."""
     from sklearn.datasets import load_digits
 
@@ -137,9 +128,10 @@ def _read_digits() -> tuple[Part, Part]:
     return train, test
 
 
-def _read_cifar(source: Source, archive: bytes) -> tuple[Part, Part]:
+def read_cifar(source: Source, contents: Mapping[str, bytes]) -> tuple[Part, Part]:
     """Read both parts of a CIFAR archive in memory; nothing is written to disk."""
     origin = source.files[0].name
+    archive = contents[origin]
     batches: dict[str, Part] = {}
     wanted = {*source.train, *source.test}
     try:

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.datasets.files import Progress, read_files
-from lsg_ray.datasets.formats import Part, parse
-from lsg_ray.datasets.registry import find_source
+from lsg_ray.datasets.formats import parse
+from lsg_ray.datasets.source import Part
 from lsg_ray.errors import DataError
+from lsg_ray.registry import DATA_SETS
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import DatasetSpec, Selection
 
@@ -151,7 +152,7 @@ def load_images(name: str, *, progress: Progress | None = None, download: bool =
     >>> raw.train_pixels.shape, raw.test_pixels.shape, raw.image_shape
     ((1437, 64), (360, 64), (8, 8))
     """
-    source = find_source(name)
+    source = DATA_SETS[name]
     train, test = parse(source, read_files(source, progress, download))
     return RawData(
         name=name,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.ensemble.header import Header
-from lsg_ray.ensemble.layout import CURVES, LAYER, ArrayLayout, pack
+from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, ArrayLayout, pack
 from lsg_ray.ensemble.ledger import check_rejected
 from lsg_ray.errors import InputError
 
@@ -24,9 +24,10 @@ class Block:
     start
         Index of the first configuration.
     weights
-        (rows, N) int8 ±1, or float32; layers one after another, each row-major ``[out, in]``.
+        (rows, N), int8 ±1 or float32; layers one after another, each row-major ``[out, in]``.
     columns
-        All other arrays of the store by name, (rows, …), as `lsg_ray.ensemble.layout` has them.
+        By array name, what else the family stores: (rows,) numbers, (rows, …) curves; and
+        ``snapshots`` (rows, S, N), weights along training.
     trials
         Trials spent on the block, accepted and rejected.
     rejected
@@ -37,7 +38,7 @@ class Block:
 
     start: int
     weights: NDArray[Any]
-    columns: Mapping[str, NDArray[Any] | None]
+    columns: Mapping[str, NDArray[Any]]
     trials: int
     rejected: Mapping[int, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -66,27 +67,49 @@ def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray
         check_rejected(dict(block.rejected), block.trials, rows)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
-    if block.columns.get("fields") is not None and not header.spec.ensemble.store_fields:
-        raise InputError(f"{where}: fields given; the store keeps none (ensemble.store_fields)")
-    network, weights, shape = header.spec.network, block.weights, (rows, header.n_weights)
-    given: dict[str, Any] = dict(block.columns)
-    if network.family == "binary":
-        given["weights"] = pack(_signs(weights, shape, where))
-    elif np.shape(weights) != shape:
-        raise InputError(f"{where}: weights of shape {np.shape(weights)}, must be {shape}")
-    else:
-        for layer, place in enumerate(network.layer_slices):
-            part = np.asarray(weights)[:, place]
-            given[f"{LAYER}{layer}"] = part.reshape(rows, *network.shapes[layer])
-    arrays = {}
-    for layout in header.arrays:
-        if layout.name not in given:
-            raise InputError(f"{where}: no {layout.name}")
-        arrays[layout.name] = _numbers(given[layout.name], layout, rows, where)
-    return arrays
+    known = {layout.name for layout in header.arrays}
+    columns = dict(block.columns)
+    snapshots = columns.pop("snapshots", None)
+    if unknown := sorted(set(columns) - known):
+        raise InputError(
+            f"{where}: {unknown[0]} given; the store of {header.family.name} networks has no such "
+            "array"
+        )
+    given = {**_weights(block.weights, header, (rows,), where), **columns}
+    if snapshots is not None:
+        shape = (rows, len(header.spec.times[1]))
+        along = _weights(snapshots, header, shape, where)
+        given |= {f"{SNAPSHOT}{name}": values for name, values in along.items()}
+    if missing := [layout.name for layout in header.arrays if layout.name not in given]:
+        raise InputError(f"{where}: no {missing[0]}")
+    return {
+        layout.name: _numbers(given[layout.name], layout, rows, where) for layout in header.arrays
+    }
 
 
-def _signs(weights: Any, shape: tuple[int, int], where: str) -> NDArray[np.int8]:
+def _weights(
+    given: NDArray[Any], header: Header, rows: tuple[int, ...], where: str
+) -> dict[str, NDArray[Any]]:
+    """Return weights (*rows, N) as they are stored: bits of signs, real numbers by layer."""
+    shape = (*rows, header.n_weights)
+    if header.family.signs:
+        signs = _signs(given, shape, where).reshape(-1, header.n_weights)
+        return {"weights": pack(signs).reshape(*rows, -1)}
+    weights = np.asarray(given)
+    if weights.shape != shape or weights.dtype.kind != "f":
+        raise InputError(
+            f"{where}: weights are {weights.dtype} {weights.shape}, must be float32 {shape}"
+        )
+    network = header.spec.network
+    return {
+        f"{LAYER}{layer}": weights[..., where_].reshape(*rows, *matrix)
+        for layer, (where_, matrix) in enumerate(
+            zip(network.layer_slices, network.shapes, strict=True)
+        )
+    }
+
+
+def _signs(weights: Any, shape: tuple[int, ...], where: str) -> NDArray[np.int8]:
     signs = np.asarray(weights)
     if signs.shape != shape or signs.dtype != np.int8:
         raise InputError(
@@ -94,9 +117,9 @@ def _signs(weights: Any, shape: tuple[int, int], where: str) -> NDArray[np.int8]
         )
     wrong = np.abs(signs) != 1
     if wrong.any():
-        row, weight = np.argwhere(wrong)[0]
+        first = tuple(np.argwhere(wrong)[0])
         raise InputError(
-            f"{where}: weights hold {signs[row, weight]} at row {row}, weight {weight} "
+            f"{where}: weights hold {signs[first]} at row {first[0]}, weight {first[-1]} "
             f"({np.count_nonzero(wrong)} such entries); they must be ±1"
         )
     return signs
@@ -105,7 +128,7 @@ def _signs(weights: Any, shape: tuple[int, int], where: str) -> NDArray[np.int8]
 def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> NDArray[Any]:
     values = np.asarray(given)
     shape, dtype = (rows, *layout.row), np.dtype(layout.dtype)
-    kinds = "iu" if dtype.kind == "i" else "iuf"
+    kinds = "iuf" if dtype.kind == "f" else "iu"
     if values.shape != shape or values.dtype.kind not in kinds:
         kind = "integers" if dtype.kind == "i" else "numbers"
         raise InputError(
@@ -128,7 +151,7 @@ def wrong_values(layout: ArrayLayout, values: NDArray[Any]) -> str | None:
     if dtype.kind == "i":
         bad = (values < 0) | (values > np.iinfo(dtype).max)
         need = f"0 to {np.iinfo(dtype).max}"
-    elif layout.name in CURVES:
+    elif layout.is_curve:
         # NaN after the last pass; of a network that diverged there is no record.
         bad = np.isinf(values)
         need = "finite, or NaN after the last pass"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.ensemble.chunks import read_chunk
 from lsg_ray.ensemble.expression import compile_expression
-from lsg_ray.ensemble.layout import LAYER, ArrayLayout, unpack
+from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, ArrayLayout, seen, unpack
 from lsg_ray.ensemble.location import locate
 
 #: Rows whose indices are made up without a look at the block's data.
@@ -26,6 +26,7 @@ def load(
     arrays: tuple[ArrayLayout, ...],
     start: int,
     stop: int,
+    at: int | None,
     where: str | None,
 ) -> NDArray[Any]:
     """Read one column of one block: what the Dask graphs are made of.
@@ -41,6 +42,8 @@ def load(
         Which block, how blocks are cut, and the arrays of the store.
     start, stop
         Weights wanted, for ``weights`` and ``fields``.
+    at
+        Which snapshot along training, by its index; None for the configurations.
     where
         Condition that rows must meet; None for all.
     """
@@ -52,13 +55,14 @@ def load(
             read_chunk(locate(url), smallest, block, block_size=block_size, rows=rows)
         values: NDArray[Any] = np.arange(first, first + rows, dtype=np.int64)
     elif name == "weights" and not binary:
-        values = _real_weights(url, arrays, block, rows, block_size, start, stop)
+        values = _real_weights(url, arrays, block, rows, block_size, start, stop, at)
     else:
-        layout = _layout(arrays, name)
+        layout = _layout(arrays, name, at)
         values = read_chunk(locate(url), layout, block, block_size=block_size, rows=rows)
+        values = values if seen(layout, at) == layout else values[:, at]
     if where is not None:
         condition = compile_expression(where)
-        shape = {"block_size": block_size, "arrays": arrays, "start": start, "stop": stop}
+        shape = {"block_size": block_size, "arrays": arrays, "start": start, "stop": stop, "at": at}
         columns = {
             one: load(url, one, block, rows, where=None, **shape)  # type: ignore[arg-type]
             for one in condition.names or ("configuration",)
@@ -69,8 +73,10 @@ def load(
     return values[:, start:stop] if name == "fields" else values
 
 
-def _layout(arrays: tuple[ArrayLayout, ...], name: str) -> ArrayLayout:
+def _layout(arrays: tuple[ArrayLayout, ...], name: str, at: int | None) -> ArrayLayout:
     stored = "weights" if name == "packed" else name
+    if stored == "weights" and at is not None:
+        stored = f"{SNAPSHOT}weights"
     return next(array for array in arrays if array.name == stored)
 
 
@@ -82,29 +88,34 @@ def _real_weights(
     block_size: int,
     start: int,
     stop: int,
+    at: int | None,
 ) -> NDArray[np.float32]:
     """Read weights start:stop of flat configurations, from the layers that hold them."""
     found, first = np.empty((rows, stop - start), np.float32), 0
+    prefix = LAYER if at is None else f"{SNAPSHOT}{LAYER}"
     for layout in arrays:
-        if not layout.name.startswith(LAYER):
-            break
-        last = first + layout.row[0] * layout.row[1]
+        if not layout.name.startswith(prefix):
+            continue
+        last = first + layout.row[-2] * layout.row[-1]
         low, high = max(start, first), min(stop, last)
         if low < high:
             layer = read_chunk(locate(url), layout, block, block_size=block_size, rows=rows)
+            layer = layer if at is None else layer[:, at]
             part = layer.reshape(rows, -1)[:, low - first : high - first]
             found[:, low - start : high - start] = part
         first = last
     return found
 
 
-def no_rows(name: str, *, arrays: tuple[ArrayLayout, ...], start: int, stop: int) -> NDArray[Any]:
+def no_rows(
+    name: str, *, arrays: tuple[ArrayLayout, ...], start: int, stop: int, at: int | None
+) -> NDArray[Any]:
     """Return what `load` gives for no rows: shape ``(0, ...)`` and type of a column."""
     if name == "configuration":
         return np.empty(0, np.int64)
     if name == "weights":
         binary = arrays[0].name == "weights"
         return np.empty((0, stop - start), np.int8 if binary else np.float32)
-    layout = _layout(arrays, name)
+    layout = seen(_layout(arrays, name, at), at)
     row = (stop - start,) if name == "fields" else layout.row
     return np.empty((0, *row), layout.dtype)

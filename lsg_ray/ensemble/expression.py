@@ -21,11 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.ensemble.layout import REAL_SCALARS, SCALARS
 from lsg_ray.errors import QueryError
-
-#: What a condition may name in some store; `Ensemble.where` knows what there is in its own.
-QUERY_COLUMNS: tuple[str, ...] = tuple(dict.fromkeys(["configuration", *SCALARS, *REAL_SCALARS]))
 
 MAX_LENGTH = 2000
 MAX_NODES = 400
@@ -96,7 +92,7 @@ class Expression:
 
 
 @lru_cache(maxsize=128)
-def compile_expression(text: str, columns: tuple[str, ...] = QUERY_COLUMNS) -> Expression:
+def compile_expression(text: str, columns: tuple[str, ...] | None = None) -> Expression:
     """Check a condition and return it ready for use.
 
     Parameters
@@ -105,7 +101,7 @@ def compile_expression(text: str, columns: tuple[str, ...] = QUERY_COLUMNS) -> E
         Comparisons (``< <= > >= == !=``, chained, ``in (1, 2)``, ``not in``) of columns, numbers,
         ``+ - * / // % **`` and ``abs()``, joined by ``and``, ``or``, ``not``.
     columns
-        Names that there are.
+        Names that there are; None where they were checked before.
 
     Raises
     ------
@@ -132,7 +128,7 @@ def compile_expression(text: str, columns: tuple[str, ...] = QUERY_COLUMNS) -> E
 class _Builder:
     """Turns a parsed condition into nested NumPy calls, or says what is wrong with it."""
 
-    def __init__(self, source: str, indent: int, columns: tuple[str, ...]) -> None:
+    def __init__(self, source: str, indent: int, columns: tuple[str, ...] | None) -> None:
         self.source = source
         self.columns = columns
         self.indent = indent
@@ -181,7 +177,7 @@ class _Builder:
                 constant = self._constant(node)
                 return lambda _: constant
             case ast.Name(id=name):
-                if name not in self.columns:
+                if self.columns is not None and name not in self.columns:
                     raise self._fault(
                         node, f"unknown name {name!r}; columns are {', '.join(self.columns)}"
                     )

@@ -12,13 +12,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lsg_ray import __version__
 from lsg_ray.ensemble.layout import (
-    CURVES,
     FORMAT,
     FORMAT_VERSION,
     LEDGER,
@@ -32,8 +31,12 @@ from lsg_ray.ensemble.layout import (
 from lsg_ray.ensemble.location import Location
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import SpecError, StoreError, StoreInputError
+from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.spec.model import shown
+
+if TYPE_CHECKING:
+    from lsg_ray.networks.family import Family
 
 ZARR_FORMAT = 3
 #: Attributes that the digest of a header covers.
@@ -88,6 +91,11 @@ class Header:
     def n_blocks(self) -> int:
         """Blocks planned; the last may be short."""
         return -(-self.count // self.block_size)
+
+    @property
+    def family(self) -> Family:
+        """The family of its networks."""
+        return FAMILIES[self.spec.network.family]
 
     @cached_property
     def n_weights(self) -> int:
@@ -156,7 +164,7 @@ def _beyond_limits(header: Header) -> tuple[str, str] | None:
         return f"network.widths: {layers:,} layers given; at most {MAX_LAYERS:,}", "use fewer"
     for array in header.arrays:
         if array.row_bytes * size > MAX_CHUNK:
-            cure = "training.epochs" if array.name in CURVES else "network.widths"
+            cure = "training.epochs" if array.is_curve else "network.widths"
             fault = f"{array.row_bytes * size / 2**30:,.1f} GiB of {array.name!r} at once; at most "
             return (
                 f"ensemble.block_size: {size:,} configurations a block, which take {fault}"

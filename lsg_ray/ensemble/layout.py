@@ -38,13 +38,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
+from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import Spec
 
 FORMAT = "lsg-ray ensemble"
@@ -53,6 +54,8 @@ ROOT = "zarr.json"
 LEDGER = "ledger"
 #: Arrays of real weights, by layer.
 LAYER = "weights_"
+#: Arrays along training, a row for each of `Spec.times`: of weights, and of what is measured.
+SNAPSHOT = "snapshot_"
 BIT_ORDER: Literal["little"] = "little"
 SIGN_MAP = {"0": -1, "1": 1}
 _BITS_OF_BYTE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder=BIT_ORDER)
@@ -64,31 +67,6 @@ MAX_BLOCKS = 10_000_000
 MAX_LAYERS = 1_000
 #: Most bytes of one array in a block, which is written and read as a whole.
 MAX_CHUNK = 2 * 2**30
-
-#: Arrays with one number per configuration: name, type, description.
-SCALARS: dict[str, tuple[str, str]] = {
-    "accuracy": ("<f8", "accuracy on the set that the configuration was selected on"),
-    "loss": ("<f8", "mean loss on the selection set"),
-    "test_accuracy": ("<f8", "accuracy on the test set"),
-    "trial": ("<i4", "index of the accepted trial of this configuration"),
-    "epochs": ("<i4", "epochs of training of the accepted trial"),
-    "polarization": ("<f4", "mean |tanh(theta/2)| over the weights"),
-}
-#: The same for networks of real weights.
-REAL_SCALARS: dict[str, tuple[str, str]] = {
-    **{name: SCALARS[name] for name in ("accuracy", "loss", "test_accuracy")},
-    "test_loss": ("<f8", "mean loss on the test set"),
-    "train_accuracy": ("<f8", "accuracy on the training set"),
-    "train_loss": ("<f8", "mean loss on the training set"),
-    **{name: SCALARS[name] for name in ("trial", "epochs")},
-}
-#: Curves of training, a number per pass.
-CURVES: dict[str, str] = {
-    "curve_train_loss": "mean training loss during the pass",
-    "curve_train_accuracy": "training accuracy during the pass",
-    "curve_test_loss": "test loss after the pass",
-    "curve_test_accuracy": "test accuracy after the pass",
-}
 
 
 @dataclass(frozen=True)
@@ -107,9 +85,27 @@ class ArrayLayout:
         return float("nan") if self.dtype == "<f4" else 0
 
     @property
+    def is_curve(self) -> bool:
+        """Whether it is along time: NaN after the last."""
+        return "epoch" in self.dimensions
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one row."""
         return np.dtype(self.dtype).itemsize * math.prod(self.row)
+
+    @property
+    def along_snapshots(self) -> bool:
+        """Whether there is a row for each snapshot along training."""
+        return "snapshot" in self.dimensions
+
+    def along(self, unit: str, times: tuple[int, ...]) -> ArrayLayout:
+        """Return the layout of the same at several times of training."""
+        return ArrayLayout(
+            f"{SNAPSHOT}{self.name}", self.dtype, (len(times), *self.row),
+            ("configuration", "snapshot", *self.dimensions[1:]),
+            {**self.attributes, "times": list(times), "unit": unit},
+        )  # fmt: skip
 
     def chunk_key(self, block: int) -> str:
         """Return the key of a block's chunk.
@@ -118,6 +114,14 @@ class ArrayLayout:
         'weights/c.12.0'
         """
         return f"{self.name}/c.{block}" + ".0" * len(self.row)
+
+
+def seen(layout: ArrayLayout, at: int | None) -> ArrayLayout:
+    """Return an array as a view of one snapshot sees it: without the axis of snapshots."""
+    if at is None or not layout.along_snapshots:
+        return layout
+    rest = tuple(name for name in layout.dimensions if name != "snapshot")
+    return replace(layout, row=layout.row[1:], dimensions=rest)
 
 
 def weights_layout(n_weights: int) -> ArrayLayout:
@@ -132,44 +136,41 @@ def weights_layout(n_weights: int) -> ArrayLayout:
     return ArrayLayout("weights", "|u1", row, ("configuration", "byte"), attributes)
 
 
-def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
-    """Return the arrays that a specification asks for, in the order that they are hashed."""
-    if spec.network.family == "relu":
-        return _real_arrays(spec)
-    n_weights = spec.network.n_weights
-    arrays = [weights_layout(n_weights), *_scalars(SCALARS)]
-    if spec.ensemble.store_fields:
-        about = {"description": "trained fields theta"}
-        arrays.append(
-            ArrayLayout("fields", "<f4", (n_weights,), ("configuration", "weight"), about)
-        )
-    return tuple(arrays)
-
-
-def _scalars(kinds: Mapping[str, tuple[str, str]]) -> list[ArrayLayout]:
-    return [
+def scalars(kinds: Mapping[str, tuple[str, str]]) -> tuple[ArrayLayout, ...]:
+    """Return arrays with one number a configuration: name, type, description."""
+    return tuple(
         ArrayLayout(name, dtype, attributes={"description": description})
         for name, (dtype, description) in kinds.items()
-    ]
+    )
 
 
-def _real_arrays(spec: Spec) -> tuple[ArrayLayout, ...]:
+def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
+    """Return the arrays that a specification asks for, in the order that they are hashed."""
+    family = FAMILIES[spec.network.family]
+    weights = (weights_layout(spec.network.n_weights),) if family.signs else _layers(spec)
+    unit, times = spec.times
+    if not times:
+        return (*weights, *family.columns(spec))
+    along = [layout.along(unit, times) for layout in weights]
+    measures = [
+        ArrayLayout(
+            f"{SNAPSHOT}{name}", "<f8", (len(times),), ("configuration", "snapshot"),
+            {"description": f"{name.replace('_', ' ')} of the snapshots"},
+        )
+        for name in family.measures
+    ]  # fmt: skip
+    return (*weights, *family.columns(spec), *along, *measures)
+
+
+def _layers(spec: Spec) -> tuple[ArrayLayout, ...]:
     about = "weights [unit, input]" + (", the last column biases" if spec.network.biases else "")
-    layers = [
+    return tuple(
         ArrayLayout(
             f"{LAYER}{layer}", "<f4", shape, ("configuration", f"unit_{layer}", f"input_{layer}"),
             {"description": f"layer {layer}: {about}"},
         )
         for layer, shape in enumerate(spec.network.shapes)
-    ]  # fmt: skip
-    curves = [
-        ArrayLayout(
-            name, "<f4", (spec.training.epochs,), ("configuration", "epoch"),
-            {"description": f"{description}, NaN after the last"},
-        )
-        for name, description in CURVES.items()
-    ]  # fmt: skip
-    return (*layers, *_scalars(REAL_SCALARS), *curves)
+    )  # fmt: skip
 
 
 def pack(weights: NDArray[np.int8]) -> NDArray[np.uint8]:
@@ -216,7 +217,7 @@ def unpack(packed: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.int8]
 def padding_is_zero(packed: NDArray[np.uint8], n_weights: int) -> bool:
     """Return whether the unused bits of each row's last byte are zero."""
     used = n_weights % 8
-    return used == 0 or not np.any(packed[:, -1] >> used)
+    return used == 0 or not np.any(packed[..., -1] >> used)
 
 
 def check_block_index(block: int, n_blocks: int) -> None:

@@ -10,7 +10,7 @@ import xarray
 from dask.base import tokenize
 from numpy.typing import NDArray
 
-from lsg_ray.ensemble.layout import LAYER
+from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, seen
 from lsg_ray.spec import Spec
 
 if TYPE_CHECKING:
@@ -64,7 +64,11 @@ def dataset(ensemble: Ensemble) -> xarray.Dataset:
     for array in ensemble.header.arrays:
         if array.name == "weights" or (array.name.startswith(LAYER) and ensemble.is_part):
             continue
-        data[array.name] = (array.dimensions, ensemble.to_dask(array.name), array.attributes)
+        whole = not ensemble.is_part and ensemble.at is None
+        if array.name.startswith(f"{SNAPSHOT}weights") and not whole:
+            continue
+        dimensions = seen(array, ensemble.at).dimensions
+        data[array.name] = (dimensions, ensemble.to_dask(array.name), array.attributes)
     coordinates: dict[str, Any] = {"configuration": ensemble.column("configuration")}
     for name, values in weight_coordinates(ensemble.spec).items():
         coordinates[name] = ("weight", values[ensemble.weight_slice])

@@ -97,7 +97,7 @@ def _sorted_matches(view: Ensemble, sort: str, limit: int | None) -> NDArray[np.
 
 
 def _check_columns(ensemble: Ensemble, columns: Sequence[str]) -> None:
-    allowed = (*ensemble.query_columns, *(["weights"] if ensemble.binary else []))
+    allowed = (*ensemble.query_columns, *(["weights"] if ensemble.signs else []))
     for name in columns:
         if name not in allowed:
             raise QueryError(f"unknown column {name!r}; columns are {', '.join(allowed)}")

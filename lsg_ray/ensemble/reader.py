@@ -22,7 +22,7 @@ from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.ledger import complete_blocks
 from lsg_ray.ensemble.location import locate
-from lsg_ray.ensemble.snapshot import Snapshot
+from lsg_ray.ensemble.view import View
 from lsg_ray.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def open_ensemble(url: str | os.PathLike[str]) -> Ensemble:
     return Ensemble(location.url, header, complete_blocks(location, header))
 
 
-class Ensemble(Snapshot):
+class Ensemble(View):
     """The complete blocks of a store, or a view of them restricted to some rows or weights.
 
     Made by `open_ensemble`; never changes.  Open again to see blocks that were added since.
@@ -103,6 +103,22 @@ class Ensemble(Snapshot):
                 f"part {part!r} given; this network has {names} and layers 0 to {len(layers) - 1}"
             )
         return self._view(weight_slice=chosen)
+
+    def snapshot(self, time: int) -> Ensemble:
+        """Return a view of the weights after some epochs or steps of training (`Spec.times`).
+
+        What was measured then, ``snapshot_accuracy`` and the like, are columns of it.
+
+        Raises
+        ------
+        InputError
+            The store has no snapshot at that time.
+        """
+        unit, times = self.spec.times
+        if time not in times:
+            kept = ", ".join(map(str, times)) if times else "none (ensemble.snapshots)"
+            raise InputError(f"{self.url}: snapshot {time} given; there are, in {unit}: {kept}")
+        return self._view(at=times.index(time))
 
     # Block by block
 
@@ -169,6 +185,7 @@ class Ensemble(Snapshot):
             arrays=self.header.arrays,
             start=self.weight_slice.start,
             stop=self.weight_slice.stop,
+            at=self.at,
             where=self.condition,
         )
 
@@ -176,7 +193,7 @@ class Ensemble(Snapshot):
         """Return what reading a column gives when no row meets the condition."""
         start, stop = self.weight_slice.start, self.weight_slice.stop
         known = self._known(column)
-        return no_rows(known, arrays=self.header.arrays, start=start, stop=stop)
+        return no_rows(known, arrays=self.header.arrays, start=start, stop=stop, at=self.at)
 
     def _load(self, block: int, column: str) -> NDArray[Any]:
         return self.loader(column)(block, self.header.rows(block), where=None)

@@ -41,7 +41,7 @@ from lsg_ray.ensemble.block import wrong_values
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
 from lsg_ray.ensemble.content import EMPTY, combine, content_hash
 from lsg_ray.ensemble.header import Header, documents, read_header, same_metadata
-from lsg_ray.ensemble.layout import LEDGER, ROOT, padding_is_zero
+from lsg_ray.ensemble.layout import LEDGER, ROOT, SNAPSHOT, padding_is_zero
 from lsg_ray.ensemble.ledger import Record, parse_record, record_key, summarise
 from lsg_ray.ensemble.listing import MAX_NAMED, Listing
 from lsg_ray.ensemble.location import Location, UnreadableError, locate
@@ -351,8 +351,9 @@ def _check_block(
 
 def _compare(record: Record, header: Header, arrays: dict[str, Any], content: str) -> str | None:
     """Return how the data of a block contradict its record."""
-    binary = header.spec.network.family == "binary"
-    if binary and not padding_is_zero(arrays["weights"], header.n_weights):
+    signs = header.family.signs
+    bits = [name for name in ("weights", f"{SNAPSHOT}weights") if signs and name in arrays]
+    if not all(padding_is_zero(arrays[name], header.n_weights) for name in bits):
         return "bits beyond the last weight are set"
     if content != record.content:
         return f"data have content {content[:16]}…, the record says {record.content[:16]}…"

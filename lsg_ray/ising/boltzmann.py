@@ -44,8 +44,8 @@ from lsg_ray.ising.montecarlo import GroupMeans, sample_in_groups
 from lsg_ray.ising.pcd import fit_pcd
 from lsg_ray.ising.pseudolikelihood import fit_plm
 from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
+from lsg_ray.registry import declared
 from lsg_ray.stage import MOMENTS, Figure, Stage
-from lsg_ray.stages import declared
 from lsg_ray.statistics.configurations import Columns, Configurations
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.typing import Floats, MomentsLike, Positive, Progress, Seed, Several

@@ -158,7 +158,7 @@ def as_target(given: Any, rounding: Rounding = ROUNDING) -> Target:
 def signs(given: Any) -> Configurations:
     """Return configurations of ±1 weights, and refuse others before anything is computed."""
     source = as_configurations(given)
-    if not source.binary:
+    if not source.signs:
         raise InputError(f"{source.name} holds real numbers; a model is of ±1 weights")
     return source
 

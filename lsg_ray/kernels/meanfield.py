@@ -311,14 +311,16 @@ def _gather(x, y, order, start, n, a, squares, labels):
 @kernel
 def train(
     x, y, theta, bits_state, order_state, widths, frozen, slope, loss, batch_size, epochs,
-    adam, rate, decay_steps, decay_factor, momentum, beta1, beta2, epsilon, gamma, history,
+    adam, rate, decay_steps, decay_factor, momentum, beta1, beta2, epsilon, gamma, history, times,
+    kept,
 ):  # fmt: skip
     """Train the fields of one network in place.
 
     x (P, inputs) and y (P,) int32, the training set; theta flat padded; bits_state (4, 64) uint32
     and order_state (1,) uint64, random states, advanced; widths (layers + 1,) int64; frozen
     (layers,) bool; adam true for Adam, else SGD with momentum; decay_steps 0 for a constant rate;
-    history (epochs, 2) float64: mean loss and accuracy while training.
+    history (epochs, 2) float64: mean loss and accuracy while training; times (S,) int64, steps,
+    ascending, after which the fields go into kept (S, theta.size).
     """
     kind = theta.dtype.type
     n_layers = widths.size - 1
@@ -337,7 +339,10 @@ def train(
     first, second = np.zeros_like(theta), np.zeros_like(theta)
     order, labels = np.arange(x.shape[0]), np.empty(columns, np.int32)
     leak = kind(slope)
-    step = 0
+    step, reached = 0, 0
+    while reached < times.size and times[reached] == 0:
+        kept[reached] = theta
+        reached += 1
     for epoch in range(epochs):
         _shuffle(order, order_state)
         for start in range(0, x.shape[0], batch_size):
@@ -367,6 +372,9 @@ def train(
                 _adam(theta, grad, first, second, now, beta1, beta2, epsilon, step)
             else:
                 _momentum(theta, grad, first, now, momentum)
+            while reached < times.size and times[reached] == step:
+                kept[reached] = theta
+                reached += 1
 
 
 @kernel

@@ -20,9 +20,9 @@ from lsg_ray.arrays import as_integers
 from lsg_ray.datasets import Dataset, Examples, load_dataset
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
+from lsg_ray.networks.families.relu import ExampleSet, example_set
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import evaluate
-from lsg_ray.networks.solutions import ExampleSet, example_set
 from lsg_ray.results.pieces import Piece, run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec, Spec
@@ -144,7 +144,7 @@ def open_solutions(
         The ensemble is of binary networks, has too few configurations, or not those asked for.
     """
     ensemble = _opened(given)
-    if ensemble.binary:
+    if ensemble.signs:
         raise InputError(
             f"{ensemble.url}: holds binary networks; this is for networks of real weights "
             "(network.family: relu)"

@@ -1,210 +1,25 @@
-"""Networks of binary weights, trained in mean field (liquid-like paper, App. A and D).
+"""Networks of binary weights (liquid-like paper, App. A): their outputs, accuracy and loss.
 
-Each weight is +1 with probability sigmoid(θ); the fields θ are trained, then configurations are
-drawn and used with their signs and no noise.  A flat configuration lists the layers from input to
-output, each row-major ``[out, in]``; there are no biases.  The mathematics of a step stands in
-`lsg_ray.kernels.meanfield`.
-
-Two engines train, behind the one function `train`:
-
-- ``numba``: one network at a time, float32; the result of a network depends on its
-  own seed only.
-- ``torch``: networks stacked in batched products, on CPU or CUDA (`lsg_ray.networks.stacked`);
-  noise is shared out by stack, so a result depends on the stack too.
+A flat configuration lists the layers from input to output, each row-major ``[out, in]``; there are
+no biases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
-from lsg_ray.networks.layout import ChunkedExamples, Layout, chunk_examples
-from lsg_ray.networks.trial import (
-    Loss,
-    Purpose,
-    Trained,
-    check_examples,
-    trial_generator,
-    trial_seed,
-)
-from lsg_ray.spec import NetworkSpec, TrainingSpec
+from lsg_ray.networks.layout import ChunkedExamples, Layout
+from lsg_ray.networks.trial import Loss
+from lsg_ray.spec import NetworkSpec
 
 
-class Frozen(NamedTuple):
-    """Parts held at random ±1 while the rest is trained: θ = ±field (liquid core, LL Sec. IV)."""
-
-    parts: tuple[str, ...] = ()
-    field: float = 10.0
-
-
-NOTHING_FROZEN = Frozen()
-
-
-def initial_fields(
-    network: NetworkSpec,
-    training: TrainingSpec,
-    seeds: Sequence[np.random.SeedSequence],
-    frozen: Frozen = NOTHING_FROZEN,
-) -> NDArray[np.float32]:
-    """Draw θ₀ ~ N(0, initial_std²), frozen parts at ±field: (networks, N) float32, one per seed."""
-    fields = np.empty((len(seeds), network.n_weights), np.float32)
-    for row, seed in zip(fields, seeds, strict=True):
-        rng = trial_generator(seed, Purpose.INITIAL)
-        row[:] = rng.normal(0.0, training.initial_std, network.n_weights)
-        for part in frozen.parts:
-            where = network.parts[part]
-            signs = rng.integers(0, 2, where.stop - where.start) * 2 - 1
-            row[where] = frozen.field * signs
-    return fields
-
-
-def train(
-    network: NetworkSpec,
-    training: TrainingSpec,
-    x: NDArray[np.float32],
-    y: NDArray[np.integer],
-    seeds: Sequence[np.random.SeedSequence],
-    *,
-    loss: Loss = "cross_entropy",
-    frozen: Frozen = NOTHING_FROZEN,
-    device: str | None = None,
-) -> Trained:
-    """Train independent networks, one per seed, from their own random fields.
-
-    Parameters
-    ----------
-    network, training
-        Architecture and protocol; ``training.engine`` chooses the engine.
-    x, y
-        Training set: x (P, inputs) float32, y (P,): classes from 0, or ±1 for the hinge loss.
-    seeds
-        One per network, for example ``seed_sequence(seed, Stage.TRIAL, configuration, trial)``.
-    loss
-        ``cross_entropy`` over the outputs, or ``hinge``, max(0, 1 − y z), for one output.
-    frozen
-        Parts that keep their random signs.
-    device
-        Of the torch engine: ``cpu``, ``cuda``, ...; by default CUDA where there is one.
-
-    Returns
-    -------
-    Trained
-        Fields and training curves.  A diverged network has fields that are not finite.
-
-    Raises
-    ------
-    InputError
-        Shapes or labels do not fit the network.
-
-    Notes
-    -----
-    About 7 N flop per example and epoch: 20-15-15-10 on 60,000 digits is 0.41 GFLOP an epoch.
-    Memory: a mini-batch of activations, below 1 MB at these widths.
-    """
-    check_examples(network, x, y, loss)
-    fields = initial_fields(network, training, seeds, frozen)
-    held = tuple(
-        any(_contains(network.parts[part], layer) for part in frozen.parts)
-        for layer in network.layer_slices
-    )
-    if training.engine == "torch":
-        from lsg_ray.networks.stacked import train_stack
-
-        noise_seed = trial_seed(seeds[0], Purpose.NOISE)
-        return train_stack(network, training, x, y, fields, noise_seed, loss, held, device)
-    x, y = read_only(x, np.float32), read_only(y, np.int32)
-
-    results = [
-        _train_one(network, training, x, y, one, seed, loss, held)
-        for one, seed in zip(fields, seeds, strict=True)
-    ]
-    history = np.array([h for _, h in results]).reshape(len(seeds), training.epochs, 2)
-    return Trained(np.array([f for f, _ in results]), history[..., 0], history[..., 1])
-
-
-def _contains(part: slice, layer: slice) -> bool:
-    return part.start <= layer.start and layer.stop <= part.stop
-
-
-def _train_one(network, training, x, y, fields, seed, loss, held):  # type: ignore[no-untyped-def]
-    from lsg_ray.kernels import meanfield
-    from lsg_ray.kernels.elementary import STATE_SHAPE
-
-    layout = Layout(network.widths)
-    theta = layout.pad(fields)
-    bits = trial_seed(seed, Purpose.NOISE).generate_state(int(np.prod(STATE_SHAPE)), np.uint32)
-    history = np.zeros((training.epochs, 2))
-    meanfield.train(
-        x,
-        y,
-        theta,
-        bits.reshape(STATE_SHAPE),
-        trial_seed(seed, Purpose.ORDER).generate_state(1, np.uint64),
-        layout.widths,
-        np.array(held),
-        network.leaky_slope,
-        _loss_number(loss),
-        training.batch(len(x)),
-        training.epochs,
-        training.optimizer == "adam",
-        training.learning_rate,
-        training.decay_steps or 0,
-        training.decay_factor,
-        training.momentum,
-        training.beta1,
-        training.beta2,
-        training.epsilon,
-        training.gamma,
-        history,
-    )
-    return theta[layout.positions], history
-
-
-def _loss_number(loss: Loss) -> int:
+def loss_number(loss: Loss) -> int:
+    """Return the number by which kernels know a loss."""
     from lsg_ray.kernels import meanfield
 
     return meanfield.CROSS_ENTROPY if loss == "cross_entropy" else meanfield.HINGE
-
-
-def draw(
-    fields: NDArray[np.floating],
-    draws: int,
-    seed: np.random.SeedSequence,
-    fixed: NDArray[np.bool_] | None = None,
-    purpose: Purpose = Purpose.DRAW,
-) -> NDArray[np.int8]:
-    """Draw configurations from P(σ_i = +1) = sigmoid(θ_i).
-
-    Parameters
-    ----------
-    fields
-        θ (N,).
-    draws
-        How many.
-    seed
-        The trial's seed, as given to `train`.
-    fixed
-        Weights (N,) that take the sign of their field instead (frozen parts).
-    purpose
-        Which stream of the trial: that of its configurations, or of random starts.
-
-    Returns
-    -------
-    numpy.ndarray
-        (draws, N) int8, ±1.
-    """
-    rng = trial_generator(seed, purpose)
-    with np.errstate(over="ignore"):
-        plus = 1.0 / (1.0 + np.exp(-fields.astype(np.float32)))
-    if fixed is not None:
-        plus = np.where(fixed, fields > 0, plus)
-    up = rng.random((draws, fields.size), dtype=np.float32) < plus
-    return np.where(up, np.int8(1), np.int8(-1))
 
 
 def evaluate(
@@ -243,14 +58,6 @@ def evaluate(
     layout = Layout(network.widths)
     padded = layout.pad(weights, examples.x.dtype.type)
     correct, mean_loss = meanfield.evaluate(
-        padded, examples.x, examples.y, layout.widths, network.leaky_slope, _loss_number(loss)
+        padded, examples.x, examples.y, layout.widths, network.leaky_slope, loss_number(loss)
     )
     return correct / examples.y.size, mean_loss
-
-
-def warm_up() -> None:
-    """Compile, or load from the cache on disk, all that `train` and `evaluate` need."""
-    network = NetworkSpec(widths=(2, 2))
-    x, y = np.ones((1, 2), np.float32), np.zeros(1, np.int32)
-    train(network, TrainingSpec(epochs=1), x, y, [np.random.SeedSequence(0)])
-    evaluate(network, np.ones((1, 4)), chunk_examples(x, y))

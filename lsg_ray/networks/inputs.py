@@ -196,7 +196,7 @@ def as_inputs(x: NDArray[Any], device: str | None = None, dtype: Any = None) -> 
     """
     import torch
 
-    from lsg_ray.networks.stacked import default_device
+    from lsg_ray.networks.threads import default_device
 
     device, dtype = device or default_device(), dtype or torch.float32
     if device == "cpu" and dtype == torch.float32 and is_sparse(x):

@@ -1,140 +1,93 @@
-"""The protocol of a trial: train, draw, select, accept (liquid-like paper, Sec. II and App. D).
+"""The protocol of an ensemble: trials until one is accepted (liquid-like paper, Sec. II, App. D).
 
-Configuration i of an ensemble is the outcome of trials (i, 0), (i, 1), ...: each starts from its
-own random fields, trains a network, draws `draws` binary configurations and keeps the best on the
-selection set; the first trial that reaches the threshold gives the configuration.  All randomness
-of a trial comes from its address ``(seed, TRIAL, i, trial)``, so a configuration does not depend on
-the block it is computed in, on workers or retries.  (With the torch engine, noise and
-batches are those of its stack of `Spec.stack` configurations, which is always trained whole.)
+Configuration i of an ensemble is the outcome of trials (i, 0), (i, 1), ...: each trains a network
+by the algorithm of the specification, and the first whose accuracy reaches the threshold gives the
+configuration.  All randomness of a trial comes from its address ``(seed, TRIAL, i, trial)``, so a
+configuration does not depend on the block it is computed in, on workers or retries.
+(Where networks are trained in stacks of `Spec.stack` configurations, these are always whole.)
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset
-from lsg_ray.errors import AcceptanceError, InputError
-from lsg_ray.networks import binary
-from lsg_ray.networks.binary import Frozen
-from lsg_ray.networks.layout import ChunkedExamples, chunk_examples
-from lsg_ray.networks.trial import check_examples
-from lsg_ray.rng import Stream, seed_sequence
+from lsg_ray.errors import AcceptanceError
+from lsg_ray.networks.algorithm import Candidate, Run
+from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec import Spec
 
-
-class Arena(NamedTuple):
-    """What trials run on: training set, selection set, test set (laid out for `evaluate`)."""
-
-    x: NDArray[np.float32]
-    y: NDArray[np.int32]
-    selection: ChunkedExamples
-    test: ChunkedExamples
+#: Snapshots that are measured together.
+MEASURED = 256
 
 
 class Sampled(NamedTuple):
     """Accepted configurations ``start, start + 1, ...`` and how they were found.
 
-    weights (rows, N) int8 ±1; accuracy, loss on the selection set and test_accuracy (rows,);
-    trial, epochs (rows,) int32; polarization (rows,) float32, mean |tanh(θ/2)|; fields (rows, N)
-    float32 or None; missed, best accuracy of each trial that missed (NaN: diverged); seconds of
-    computing.
+    weights (rows, N), int8 ±1 or float32; columns, numbers of each by array of the store, and
+    ``snapshots`` (rows, S, N) where the specification asks for them; missed, accuracy of each trial
+    that missed (NaN: diverged, or not a solution); seconds of computing.
     """
 
     start: int
-    weights: NDArray[np.int8]
-    accuracy: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    test_accuracy: NDArray[np.float64]
-    trial: NDArray[np.int32]
-    epochs: NDArray[np.int32]
-    polarization: NDArray[np.float32]
-    fields: NDArray[np.float32] | None
+    weights: NDArray[Any]
+    columns: dict[str, NDArray[Any]]
     missed: NDArray[np.float64]
     seconds: float
-
-
-class Candidate(NamedTuple):
-    """Best configuration of one trial, accepted or not."""
-
-    weights: NDArray[np.int8]
-    accuracy: float
-    fields: NDArray[np.float32]
-
-
-def prepare(spec: Spec, dataset: Dataset) -> Arena:
-    """Lay a data set out for the trials of ``spec``; done once per run, shared by all workers."""
-    if spec.network.family != "binary":
-        raise InputError(
-            f"network.family: {spec.network.family!r} given; for 'binary' networks only, others "
-            "are prepared by prepare_solutions"
-        )
-    test = chunk_examples(dataset.test.x, dataset.test.y)
-    chosen = dataset.examples(spec.ensemble.selection)
-    selection = test if chosen is dataset.test else chunk_examples(chosen.x, chosen.y)
-    x, y = dataset.train.x, dataset.train.y
-    check_examples(spec.network, x, y, spec.loss)
-    return Arena(read_only(x, np.float32), read_only(y, np.int32), selection, test)
 
 
 class Trials:
     """Counts the trials of a block; gives up when too few are accepted, with advice."""
 
-    def __init__(
-        self,
-        spec: Spec,
-        on_trial: Callable[[bool], None] | None,
-        advise: Callable[[int, NDArray], str] | None = None,
-    ) -> None:
+    def __init__(self, spec: Spec, on_trial: Callable[[bool], None] | None = None) -> None:
         self.spec = spec
-        self._advise = advise or partial(_advice, spec)
         self.missed: list[float] = []
+        self.losses: list[float] = []
         self.accepted = 0
         self._on_trial = on_trial or (lambda _: None)
 
-    def accepts(self, candidate: Any) -> bool:
+    def accepts(self, candidate: Candidate) -> bool:
         """Return whether a trial's outcome is accepted; NaN never is."""
         return bool(candidate.accuracy >= self.spec.ensemble.threshold)
 
-    def judge(self, candidate: Any) -> bool:
+    def judge(self, candidate: Candidate) -> bool:
         """Count a trial; return whether it is accepted."""
-        accepted, accuracy = self.accepts(candidate), candidate.accuracy
+        accepted = self.accepts(candidate)
+        self.losses.append(candidate.train_loss)
         if accepted:
             self.accepted += 1
         else:
-            self.missed.append(accuracy)
+            self.missed.append(candidate.accuracy)
         self._on_trial(accepted)
-        if len(self.missed) >= self.spec.ensemble.give_up_after * (self.accepted + 1):
-            raise AcceptanceError(self._advise(self.accepted, np.array(self.missed)))
+        limit = self.spec.ensemble.give_up_after * (self.accepted + 1)
+        if len(self.missed) >= limit:
+            family = FAMILIES[self.spec.network.family]
+            missed, losses = np.array(self.missed), np.array(self.losses)
+            raise AcceptanceError(family.advice(self.spec, self.accepted, missed, losses))
         return accepted
 
 
-def _advice(spec: Spec, accepted: int, missed: NDArray) -> str:
-    diverged = int(np.isnan(missed).sum())
-    seen = np.nan_to_num(missed)
-    low, quarter, median, high, top = np.quantile(seen, [0, 0.25, 0.5, 0.75, 1])
-    ensemble = spec.ensemble
-    return (
-        f"{accepted} of {accepted + len(missed)} trials reached "
-        f"ensemble.threshold = {ensemble.threshold:g}"
-        f"{f', {diverged} diverged (lower training.learning_rate)' if diverged else ''}.\n"
-        f"Best accuracies of {ensemble.draws} draws on the {ensemble.selection} set, of those that "
-        f"missed: min {low:.4f}, quartiles {quarter:.4f} {median:.4f} {high:.4f}, max {top:.4f}.\n"
-        f"Lower ensemble.threshold (half of these trials reach {median:.4f}), train longer "
-        f"(training.epochs = {spec.training.epochs}), or widen network.widths, each with another "
-        f"--out, as it makes another ensemble; or raise ensemble.give_up_after."
-    )
+def prepare(spec: Spec, dataset: Dataset) -> Any:
+    """Lay a data set out for the trials of ``spec``; done once per run, shared by all workers.
+
+    Raises
+    ------
+    InputError
+        The examples do not fit the networks, or training would not fit into memory.
+    """
+    ALGORITHMS[spec.algorithm].check(spec, dataset)
+    return FAMILIES[spec.network.family].prepare(spec, dataset)
 
 
 def sample_configurations(
     spec: Spec,
-    arena: Arena,
+    arena: Any,
     start: int,
     rows: int,
     *,
@@ -152,61 +105,93 @@ def sample_configurations(
     start, rows
         Which configurations.
     device
-        Of the torch engine.
+        Of torch, where the algorithm uses it.
     on_trial
         Told after each trial whether it was accepted.
 
     Raises
     ------
     AcceptanceError
-        Fewer than one trial in ``ensemble.give_up_after`` reaches the threshold; the message shows
-        the accuracies seen and what to change.
+        Fewer than one trial in ``ensemble.give_up_after`` is accepted; the message shows what was
+        seen and what to change.
 
     Notes
     -----
-    Cost: trials × (epochs × 7 N P + draws × 2 N P_selection) flop.
+    Binary networks: trials × (epochs × 7 N P + draws × 2 N P_selection) flop.
     """
     began = time.perf_counter()
+    family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]
     trials = Trials(spec, on_trial)
-    run = partial(run_trials, spec, arena, device=device)
-    found = fill_stacks(spec.stack, start, rows, trials, run)
-    weights = np.array([candidate.weights for _, candidate in found])
-    fields = np.array([candidate.fields for _, candidate in found])
-    _, loss = binary.evaluate(spec.network, weights, arena.selection, spec.loss)
-    test_accuracy, _ = binary.evaluate(spec.network, weights, arena.test, spec.loss)
-    return Sampled(
-        start=start,
-        weights=weights,
-        accuracy=np.array([candidate.accuracy for _, candidate in found]),
-        loss=loss,
-        test_accuracy=test_accuracy,
-        trial=np.array([trial for trial, _ in found], np.int32),
-        epochs=np.full(rows, spec.training.epochs, np.int32),
-        polarization=np.abs(np.tanh(fields / 2)).mean(axis=1, dtype=np.float64).astype(np.float32),
-        fields=fields if spec.ensemble.store_fields else None,
-        missed=np.array(trials.missed, np.float64),
-        seconds=time.perf_counter() - began,
-    )
+    run = algorithm.trainer(spec, arena, device)
+    if spec.stack == 1:
+        found = _fill_one_by_one(run, start, rows, trials)
+    else:
+        found = _fill_stacks(spec.stack, start, rows, trials, run)
+    candidates = [candidate for _, candidate in found]
+    weights = np.array([candidate.weights for candidate in candidates])
+    columns = {
+        name: np.array([candidate.columns[name] for candidate in candidates])
+        for name in candidates[0].columns
+    }
+    measured = {}
+    if not {*family.measures} <= {*columns}:
+        measured = dict(family.measure(spec, arena, weights))
+    if spec.snapshot_steps:
+        columns |= _along_training(spec, arena, candidates)
+    own = {
+        "accuracy": np.array([candidate.accuracy for candidate in candidates]),
+        "trial": np.array([trial for trial, _ in found], np.int32),
+    }
+    missed = np.array(trials.missed, np.float64)
+    seconds = time.perf_counter() - began
+    return Sampled(start, weights, {**own, **columns, **measured}, missed, seconds)
 
 
-def fill_stacks(
-    stack: int,
-    start: int,
-    rows: int,
-    trials: Trials,
-    run: Callable[[list[int], int], Sequence[Any]],
-) -> list[tuple[int, Any]]:
+def _along_training(
+    spec: Spec, arena: Any, candidates: Sequence[Candidate]
+) -> dict[str, NDArray[Any]]:
+    """Return the snapshots of accepted trials (rows, S, N), and what is measured on each."""
+    family = FAMILIES[spec.network.family]
+    kept = np.array([candidate.snapshots for candidate in candidates])
+    flat = kept.reshape(-1, kept.shape[2])
+    pieces = [
+        family.measure(spec, arena, flat[start : start + MEASURED])
+        for start in range(0, len(flat), MEASURED)
+    ]
+    found = {
+        f"snapshot_{name}": np.concatenate([piece[name] for piece in pieces]).reshape(len(kept), -1)
+        for name in family.measures
+    }
+    return {"snapshots": kept, **found}
+
+
+def _fill_one_by_one(
+    run: Run, start: int, rows: int, trials: Trials
+) -> list[tuple[int, Candidate]]:
+    def fill(configuration: int) -> tuple[int, Candidate]:
+        for trial in itertools.count():
+            candidate = run([configuration], trial)[0]
+            if trials.judge(candidate):
+                return trial, candidate
+        raise AssertionError("unreachable")
+
+    return [fill(configuration) for configuration in range(start, start + rows)]
+
+
+def _fill_stacks(
+    stack: int, start: int, rows: int, trials: Trials, run: Run
+) -> list[tuple[int, Candidate]]:
     """Fill the whole stacks that the wanted configurations lie in, and keep what is wanted.
 
     Networks of a stack share products, and some their noise, so a configuration is what its stack
-    makes it, whatever the block or the count.  ``run(configurations, trial)`` gives candidates.
+    makes it, whatever the block or the count.
     """
-    found: dict[int, tuple[int, Any]] = {}
+    found: dict[int, tuple[int, Candidate]] = {}
     wanted = range(start, start + rows)
     for first in range(start - start % stack, start + rows, stack):
         waiting, trial = list(range(first, first + stack)), 0
         while any(configuration in wanted for configuration in waiting):
-            tried = run(waiting, trial)
+            tried: Sequence[Candidate] = run(waiting, trial)
             for configuration, candidate in zip(waiting, tried, strict=True):
                 judge = trials.judge if configuration in wanted else trials.accepts
                 if judge(candidate):
@@ -214,33 +199,3 @@ def fill_stacks(
             waiting = [configuration for configuration in waiting if configuration not in found]
             trial += 1
     return [found[configuration] for configuration in wanted]
-
-
-def run_trials(
-    spec: Spec, arena: Arena, configurations: list[int], trial: int, device: str | None = None
-) -> list[Candidate]:
-    """Run trial number ``trial`` of some configurations and return the best draw of each.
-
-    A network that diverged (fields not finite) has accuracy NaN and is never accepted.
-    """
-    ensemble, network = spec.ensemble, spec.network
-    seeds = [seed_sequence(ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
-    frozen = Frozen(ensemble.frozen_parts, ensemble.frozen_field)
-    trained = binary.train(
-        network, spec.training, arena.x, arena.y, seeds,
-        loss=spec.loss, frozen=frozen, device=device,
-    )  # fmt: skip
-    fixed = np.zeros(network.n_weights, bool)
-    for part in ensemble.frozen_parts:
-        fixed[network.parts[part]] = True
-    candidates = []
-    for fields, seed in zip(trained.fields, seeds, strict=True):
-        finite = bool(np.isfinite(fields).all())
-        usable = fields if finite else np.zeros_like(fields)
-        drawn = binary.draw(usable, ensemble.draws, seed, fixed)
-        accuracy, _ = binary.evaluate(network, drawn, arena.selection, spec.loss)
-        best = int(np.argmax(accuracy))
-        candidates.append(
-            Candidate(drawn[best], float(accuracy[best]) if finite else np.nan, fields)
-        )
-    return candidates

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
+from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import NetworkSpec, Spec
 
 #: Largest weight that is matched.
@@ -130,10 +131,7 @@ def _preactivations(
             a = W @ a
         if network.biases:
             a += bias
-        # LeakyReLU(z) = max(z, slope z), for slopes up to 1.
-        a = np.maximum(a, network.leaky_slope * a)
-        if network.family == "binary":
-            a /= math.sqrt(inputs)
+        a = FAMILIES[network.family].activation(network, layer, a)
         mean = a.mean(axis=2)
     return found
 
@@ -143,15 +141,7 @@ def network_outputs(
 ) -> NDArray[np.float64]:
     """Return the outputs (B, outputs, P) of networks for inputs (P, inputs), in float64."""
     check_shapes(network, weights, inputs)
-    binary = network.family == "binary"
-    a = np.broadcast_to(inputs.T.astype(np.float64), (len(weights), *inputs.T.shape))
-    for layer in range(len(network.shapes)):
-        W = matrix_of(network, weights, layer).astype(np.float64)
-        z = W[..., :-1] @ a + W[..., -1:] if network.biases else W @ a
-        a = np.maximum(z, network.leaky_slope * z)
-        if binary:
-            a /= math.sqrt(network.widths[layer])
-    return z
+    return FAMILIES[network.family].outputs(network, weights, inputs)
 
 
 def matrix_of(network: NetworkSpec, weights: NDArray, layer: int) -> NDArray:

@@ -1,4 +1,5 @@
-"""One thread for torch: tasks are what runs in parallel, and sums must not depend on threads."""
+"""Where torch computes: on which device, and on one thread, since tasks run in parallel and sums
+must not depend on threads."""
 
 from __future__ import annotations
 
@@ -20,3 +21,10 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def default_device() -> str:
+    """Return ``cuda`` where torch sees one, else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

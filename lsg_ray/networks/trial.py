@@ -27,13 +27,15 @@ class Purpose(IntEnum):
 class Trained(NamedTuple):
     """Result of training a batch of networks.
 
-    fields (networks, N) float32; loss and accuracy (networks, epochs) float64, averaged over each
-    epoch while training, with noise.
+    fields (networks, N) float32, or the weights of real-valued networks; loss and accuracy
+    (networks, epochs) float64, averaged over each epoch while training, with noise; snapshots
+    (networks, S, N) float32, fields after the steps that were asked for.
     """
 
     fields: NDArray[np.float32]
     loss: NDArray[np.float64]
     accuracy: NDArray[np.float64]
+    snapshots: NDArray[np.float32]
 
 
 def trial_seed(seed: np.random.SeedSequence, purpose: Purpose) -> np.random.SeedSequence:

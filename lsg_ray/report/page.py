@@ -21,9 +21,7 @@ from lsg_ray.ensemble.owned import staging
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.places import expanded
-from lsg_ray.report.figures.accuracy import SETS, accuracy_section
-from lsg_ray.report.figures.inputs import inputs_section
-from lsg_ray.report.figures.training import training_section
+from lsg_ray.report.figures.accuracy import SETS
 from lsg_ray.report.section import Section
 from lsg_ray.report.study import Outcomes, label, sources, study_sections
 from lsg_ray.spec import Spec, as_yaml
@@ -91,10 +89,10 @@ def write_report(
 
 def ensemble_sections(ensemble: Ensemble, dataset: Dataset) -> list[Section]:
     """Return what is shown of an ensemble itself, whatever was computed of it."""
-    inputs = inputs_section(ensemble, dataset)
-    if ensemble.binary:
-        return [accuracy_section(ensemble, dataset), inputs]
-    return [training_section(ensemble, dataset), inputs] if ensemble.n_rows else [inputs]
+    figures = "lsg_ray.report.figures"
+    along = [f"{figures}.snapshots:snapshots_section"] if ensemble.spec.times[1] else []
+    places = [*ensemble.header.family.sections, *along, f"{figures}.inputs:inputs_section"]
+    return [loaded(place)(ensemble, dataset) for place in places]
 
 
 def _images(page: Path) -> list[str]:
@@ -161,7 +159,7 @@ def render_page(
 
 
 def _subtitle(spec: Spec) -> str:
-    kind = {"binary": "binary networks", "relu": "ReLU networks"}[spec.network.family]
+    kind = FAMILIES[spec.network.family].about
     goal = "the parity of " if spec.dataset.labels == "parity" else ""
     shape = _joined(spec.network.widths)
     return f"An ensemble of {kind}, {shape}, that learned {goal}{spec.dataset.name}"
@@ -194,7 +192,7 @@ def summary(ensemble: Ensemble) -> list[Entry]:
         Entry("Widths", _joined(spec.network.widths)),
         Entry("Weights N", f"{info['n_weights']:,}"),
         Entry("Configurations M", rows),
-        *([] if ensemble.binary else [Entry("Training", training(spec))]),
+        *([] if ensemble.signs else [Entry("Training", training(spec))]),
         Entry("Threshold", f"{spec.ensemble.threshold:g} on the {SETS[spec.ensemble.selection]}"),
         Entry("Accuracy", " / ".join(f"{level:.4f}" for level in levels) + " (min / mean / max)")
         if levels

@@ -7,10 +7,9 @@ Two specifications with the same canonical JSON are the same run.  `Spec.hash` c
 the stored ensemble quotes it as provenance.
 """
 
-from lsg_ray.spec.model import DATASET_SHAPES, Spec, parse_spec
+from lsg_ray.spec.model import Spec, parse_spec
 from lsg_ray.spec.reading import as_yaml, load_spec, override
 from lsg_ray.spec.sections import (
-    RELU_DEFAULTS,
     DatasetSpec,
     EnsembleSpec,
     NetworkSpec,
@@ -20,8 +19,6 @@ from lsg_ray.spec.sections import (
 )
 
 __all__ = [
-    "DATASET_SHAPES",
-    "RELU_DEFAULTS",
     "DatasetSpec",
     "EnsembleSpec",
     "NetworkSpec",

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from lsg_ray.errors import SpecError
+from lsg_ray.registry import ALGORITHMS, DATA_SETS, FAMILIES
 from lsg_ray.spec.sections import (
-    RELU_DEFAULTS,
     YES_AND_NO,
     DatasetSpec,
     EnsembleSpec,
@@ -21,30 +21,16 @@ from lsg_ray.spec.sections import (
     Section,
     TrainingSpec,
 )
+from lsg_ray.spec.times import resolved
 
-#: Networks that the torch engine trains together, configurations 0 to 63, 64 to 127, ...: fixed,
-#: since they share their noise.
-STACK = 64
-#: ReLU networks that are trained together by default, at most, and the bytes of their weights.
-#: More gain little on a CPU, and the last stack of an ensemble is trained whole.
-REAL_STACK, STACK_BYTES = 8, 4 << 20
 #: Most weights a network may have.
 MAX_WEIGHTS = 10**8
-
-#: Pixels and classes of each data set: what the first and the last width must fit.
-DATASET_SHAPES: dict[str, tuple[int, int]] = {
-    "digits": (64, 10),
-    "mnist": (784, 10),
-    "fashion-mnist": (784, 10),
-    "cifar10": (3072, 10),
-    "cifar100": (3072, 100),
-}
 
 
 class Spec(Section):
     """A whole run. `load_spec` reads one from YAML.
 
-    With ``network.family: relu`` the fields that are not given are those of `RELU_DEFAULTS`.
+    Fields that are not given are those of the family of networks, where it has its own.
     """
 
     schema_version: Literal[1] = Field(1, description="Version of this schema.")
@@ -83,10 +69,11 @@ class Spec(Section):
     def _defaults_of_family(cls, tree: Any) -> Any:
         sections = tree if isinstance(tree, Mapping) else {}
         network = sections.get("network")
-        if not isinstance(network, Mapping) or network.get("family") != "relu":
+        family = network.get("family") if isinstance(network, Mapping) else None
+        if not isinstance(family, str) or family not in FAMILIES:
             return tree
         filled = dict(sections)
-        for name, defaults in RELU_DEFAULTS.items():
+        for name, defaults in FAMILIES[family].defaults.items():
             given = sections.get(name, {})
             if isinstance(given, Mapping):
                 filled[name] = {**defaults, **given}
@@ -117,10 +104,16 @@ class Spec(Section):
         """
         if self.ensemble.block_size is not None:
             return self.ensemble.block_size
-        if self.network.family == "relu":
-            return min(self.stack, self.ensemble.count)
-        size = min(1000, -(-self.ensemble.count // 64))
-        return -(-size // self.stack) * self.stack
+        return FAMILIES[self.network.family].block_size(self)
+
+    @property
+    def algorithm(self) -> str:
+        """Name of the training algorithm.
+
+        >>> Spec().algorithm
+        'mean-field'
+        """
+        return self.training.algorithm or FAMILIES[self.network.family].algorithm
 
     @property
     def stack(self) -> int:
@@ -129,10 +122,38 @@ class Spec(Section):
         >>> parse_spec({"network": {"family": "relu"}}).stack
         5
         """
-        if self.network.family == "relu":
-            most = max(1, min(REAL_STACK, STACK_BYTES // (4 * self.network.n_weights)))
-            return self.training.stack or most
-        return STACK if self.training.engine == "torch" else 1
+        return ALGORITHMS[self.algorithm].stack(self)
+
+    @property
+    def times(self) -> tuple[str, tuple[int, ...]]:
+        """Unit and times of the snapshots along training; none by default.
+
+        >>> Spec(ensemble=EnsembleSpec(snapshots="log:4")).times
+        ('epochs', (0, 1, 7, 50))
+        """
+        if self.ensemble.snapshots is None:
+            return "epochs", ()
+        unit, given = next(iter(self.ensemble.snapshots.items()))
+        return unit, resolved(given, self.training.epochs * self._steps_of(unit))
+
+    @property
+    def snapshot_steps(self) -> tuple[int, ...]:
+        """Steps of the optimizer after which weights are kept."""
+        unit, times = self.times
+        return tuple(time * self._steps_of("steps") // self._steps_of(unit) for time in times)
+
+    def _steps_of(self, unit: str) -> int:
+        """Return units in an epoch."""
+        if unit == "epochs":
+            return 1
+        return -(-self.n_examples // self.training.batch(self.n_examples))
+
+    @property
+    def n_examples(self) -> int:
+        """Training examples P."""
+        data = self.dataset
+        left = DATA_SETS[data.name].n_train - data.validation_examples
+        return max(1, left if data.train_examples is None else min(data.train_examples, left))
 
     @property
     def n_blocks(self) -> int:
@@ -166,7 +187,8 @@ class Spec(Section):
 def _misfits(spec: Spec) -> Iterable[str]:
     """Yield one line per contradiction between sections."""
     name: str = spec.dataset.name
-    pixels, classes = DATASET_SHAPES[name]
+    data = DATA_SETS[name]
+    pixels, classes = data.n_pixels, data.n_classes
     widths = spec.network.widths
     components = spec.dataset.components
     if components is not None and components > pixels:
@@ -185,42 +207,41 @@ def _misfits(spec: Spec) -> Iterable[str]:
             "ensemble.selection: 'validation' given; "
             "set dataset.validation_examples above 0 to have such a set"
         )
+    unit, times = spec.times
+    last = spec.training.epochs * spec._steps_of(unit)
+    if times and times[-1] > last:
+        yield f"ensemble.snapshots: {times[-1]} given; training ends after {last} {unit}"
     if spec.network.n_weights > MAX_WEIGHTS:
         yield f"network.widths: {spec.network.n_weights} weights; at most {MAX_WEIGHTS}"
-    if spec.network.family == "relu":
-        yield from _relu_misfits(spec)
-    else:
-        for name, value in (
-            ("network.biases", spec.network.biases),
-            ("training.target_loss", spec.training.target_loss),
-            ("training.stack", spec.training.stack),
-        ):
-            if value:
-                yield f"{name}: {value} given; only relu networks have it (network.family)"
-    for part in spec.ensemble.frozen_parts:
-        if part not in spec.network.parts and spec.network.family == "binary":
-            allowed = ", ".join(spec.network.parts)
-            yield f"ensemble.frozen_parts: {part!r} given; this network has {allowed}"
-    if set(spec.ensemble.frozen_parts) >= set(spec.network.parts):
-        yield "ensemble.frozen_parts: every part is frozen; leave one to be trained"
+    family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]
+    yield from _options("network", spec.network.options, family.name, family.config)
+    yield from family.misfits(spec)
+    if family.name not in algorithm.families:
+        serving = [name for name in ALGORITHMS.names() if family.name in ALGORITHMS[name].families]
+        yield (
+            f"training.algorithm: {algorithm.name!r} given; {family.name} networks are trained by "
+            f"{', '.join(serving)}"
+        )
+        return
+    yield from _options("training", spec.training.options, algorithm.name, algorithm.config)
+    yield from algorithm.misfits(spec)
 
 
-def _relu_misfits(spec: Spec) -> Iterable[str]:
-    """Yield one line per field that ReLU networks do not have."""
-    training, ensemble = spec.training, spec.ensemble
-    for name, value, neutral in (
-        ("training.engine", training.engine, "torch"),
-        ("training.initial_std", training.initial_std, 0.0),
-        ("ensemble.draws", ensemble.draws, 1),
-        ("ensemble.frozen_parts", ensemble.frozen_parts, ()),
-        ("ensemble.store_fields", ensemble.store_fields, False),
-    ):
-        if value != neutral:
-            yield f"{name}: {value!r} given; relu networks have {neutral!r}: leave it out"
-    if spec.dataset.labels != "class":
-        yield f"dataset.labels: {spec.dataset.labels!r} given; relu networks learn 'class' labels"
-    if len(spec.network.widths) < 3:
-        yield f"network.widths: {list(spec.network.widths)} given; relu networks have hidden layers"
+def _options(
+    section: str, given: Mapping[str, Any], name: str, config: type[BaseModel] | None
+) -> Iterable[str]:
+    """Yield one line per fault among the options of a family or an algorithm."""
+    if config is None:
+        if given:
+            yield f"{section}.options: {shown(next(iter(given)))} given; {name} has none"
+        return
+    try:
+        config.model_validate(given)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            path = ".".join((f"{section}.options", *map(name_of, fault["loc"])))
+            told = fault["msg"].removeprefix("Value error, ")
+            yield f"{path}: {shown(fault['input'])} given; {told[:1].lower()}{told[1:]}"
 
 
 def parse_spec(tree: Any, source: str = "spec") -> Spec:

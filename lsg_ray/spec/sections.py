@@ -2,6 +2,9 @@
 
 - LL: "Liquid-like" paper (deep networks of binary weights), with appendix or section,
 - SG: "Spin-glass lens" paper (ReLU networks).
+
+Names of families, algorithms and data sets are those of `lsg_ray.registry`; what a family has where
+a specification says nothing is declared by it.
 """
 
 from __future__ import annotations
@@ -10,9 +13,20 @@ import itertools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
-DatasetName = Literal["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
+from lsg_ray.arrays import brief
+from lsg_ray.registry import ALGORITHMS, DATA_SETS, FAMILIES, Registry
+from lsg_ray.spec.times import Snapshots
+
 Selection = Literal["test", "train", "validation"]
 Part = Literal["LB", "ITR", "RB"]
 
@@ -31,6 +45,36 @@ Real = Annotated[float, BeforeValidator(_not_bool)]
 Positive = Annotated[int, Field(gt=0, le=2**31 - 1), BeforeValidator(_not_bool)]
 Natural = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_not_bool)]
 Seed = Annotated[int, Field(ge=0, lt=2**128), BeforeValidator(_not_bool)]
+#: Options of one family or algorithm alone, which it declares.
+Options = dict[str, bool | int | float | str | list[bool | int | float | str] | None]
+
+
+def _name_in(registry: Registry[Any]) -> Any:
+    """Return the type of a name that is registered."""
+
+    def known(name: str) -> str:
+        if name not in registry:
+            raise ValueError(f"{brief(name)} given; choose one of {', '.join(registry.names())}")
+        return name
+
+    def listed(schema: dict[str, Any]) -> None:
+        schema["enum"] = list(registry.names())
+
+    return Annotated[str, AfterValidator(known), Field(json_schema_extra=listed)]
+
+
+FamilyName: Any = _name_in(FAMILIES)
+AlgorithmName: Any = _name_in(ALGORITHMS)
+DatasetName: Any = _name_in(DATA_SETS)
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+def _not_given(value: Any) -> bool:
+    """Return whether a field that came later is as before, and no part of what a run is."""
+    return not value
 
 
 class Section(BaseModel):
@@ -39,6 +83,9 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, strict=False
     )
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
 
 
 class DatasetSpec(Section):
@@ -63,7 +110,7 @@ class DatasetSpec(Section):
 class NetworkSpec(Section):
     """Architecture: layer widths from input to output."""
 
-    family: Literal["binary", "relu"] = Field(
+    family: FamilyName = Field(
         "binary", description="binary: weights ±1 (LL); relu: real weights (SG)."
     )
     widths: tuple[Positive, ...] = Field(
@@ -75,6 +122,7 @@ class NetworkSpec(Section):
     biases: bool = Field(
         False, description="relu: a bias per unit, the last column of its layer's weights."
     )
+    options: Options = Field({}, exclude_if=_not_given, description="More of the family, by name.")
 
     @model_validator(mode="after")
     def _at_least_one_layer(self) -> NetworkSpec:
@@ -88,8 +136,7 @@ class NetworkSpec(Section):
 
         With biases, each has one more column, the last.
         """
-        extra = int(self.biases)
-        return tuple((out, fan_in + extra) for fan_in, out in itertools.pairwise(self.widths))
+        return FAMILIES[self.family].shapes(self)
 
     @property
     def n_weights(self) -> int:
@@ -113,14 +160,7 @@ class NetworkSpec(Section):
         >>> NetworkSpec(widths=(20, 15, 15, 10)).parts["ITR"]
         slice(300, 525, None)
         """
-        layers = self.layer_slices
-        if len(layers) == 1:
-            return {"LB": layers[0]}
-        parts = {"LB": layers[0]}
-        if len(layers) > 2:
-            parts["ITR"] = slice(layers[1].start, layers[-2].stop)
-        parts["RB"] = layers[-1]
-        return parts
+        return FAMILIES[self.family].parts(self)
 
 
 class TrainingSpec(Section):
@@ -163,6 +203,12 @@ class TrainingSpec(Section):
     )
     stack: Positive | None = Field(
         None, description="relu: networks trained together; null: up to 8, of 4 MiB in all."
+    )
+    algorithm: AlgorithmName | None = Field(
+        None, exclude_if=_is_none, description="Training algorithm; null for the family's own."
+    )
+    options: Options = Field(
+        {}, exclude_if=_not_given, description="More of the algorithm, by name."
     )
 
     @model_validator(mode="before")
@@ -217,33 +263,14 @@ class EnsembleSpec(Section):
     give_up_after: Positive = Field(
         300, description="Stop when fewer than one trial in so many is accepted."
     )
+    snapshots: Snapshots = Field(
+        None,
+        exclude_if=_is_none,
+        description="Times at which weights are kept along training: epochs [0, 1, 2, 5], log:20, "
+        "or steps {steps: [0, 10, 100]}.",
+    )
 
     @field_validator("frozen_parts")
     @classmethod
     def _in_order(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
         return tuple(part for part in get_args(Part) if part in parts)
-
-
-#: What a ReLU network's specification has where it says nothing: section, field, value, source.
-RELU_DEFAULTS: dict[str, dict[str, Any]] = {
-    "dataset": {"components": None},  # raw pixels: SG Sec. 4.1
-    "network": {
-        "widths": (784, 256, 10),  # SG App. A.2: 64 to 1,024 hidden units
-        "leaky_slope": 0.0,  # SG Sec. 4.1: ReLU
-    },
-    "training": {
-        "optimizer": "adam",  # SG Sec. 4.2, 4.5; SGD in Sec. 4.4
-        "learning_rate": 1e-3,  # Adam's own, Kingma and Ba (2015); SG names none
-        "batch_size": 256,  # SG Sec. 4.5
-        "epochs": 50,
-        "gamma": 0.0,  # SG: no penalty
-        "initial_std": 0.0,  # Glorot uniform, SG App. A.4.2
-        "engine": "torch",
-    },
-    "ensemble": {
-        "count": 100,  # SG App. A.4.2: 100 or 200
-        "threshold": 0.0,  # every trained network is a solution
-        "draws": 1,
-        "give_up_after": 3,
-    },
-}

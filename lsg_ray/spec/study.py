@@ -167,6 +167,11 @@ def _view_of(kinds: set[str], rest: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(where, str):
             raise InputError(f"where: {brief(where)} given; a condition is needed, as text")
         found["where"] = where
+    time = rest.pop("snapshot", None)
+    if time is not None:
+        if type(time) is not int or time < 0:
+            raise InputError(f"snapshot: {brief(time)} given; an epoch, or step, from 0")
+        found["snapshot"] = time
     if "ensemble" not in kinds:
         return found
     part = rest.pop("part", None)

@@ -26,6 +26,7 @@ from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks import alignment as units
+from lsg_ray.registry import FAMILIES
 from lsg_ray.results.graph import compute, share
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations, ranges
@@ -96,8 +97,8 @@ def plan_alignment(
     elif isinstance(base, DerivedConfigurations):
         network, given = base.network, None
     elif network is not None and not isinstance(network, NetworkSpec):
-        family: Any = "binary" if base.binary else "relu"
-        network = NetworkSpec(family=family, widths=tuple(network))
+        families = (name for name in FAMILIES.names() if FAMILIES[name].signs == base.signs)
+        network = NetworkSpec(family=next(families), widths=tuple(network))
     known = network is not None and network.n_weights == base.n_weights
     if alignment is None:
         alignment = _default(base, network if known else None)
@@ -131,18 +132,18 @@ def plan_alignment(
 def _default(base: Configurations, network: NetworkSpec | None) -> Alignment:
     if network is None or isinstance(base, DerivedConfigurations):
         return "none"
-    if base.binary:
+    if base.signs:
         return "canonical" if stored_root(base) is not None else "none"
     return "clustering"
 
 
 def _check_fit(base: Configurations, alignment: Alignment, reference: int) -> None:
-    if alignment == "clustering" and base.binary:
+    if alignment == "clustering" and base.signs:
         raise InputError(
             "alignment 'clustering' of ±1 weights asked for; their units are as often at equal "
             "distances, which leaves the order open: choose canonical or matching"
         )
-    if alignment == "canonical" and (not base.binary or stored_root(base) is None):
+    if alignment == "canonical" and (not base.signs or stored_root(base) is None):
         raise InputError(
             f"alignment 'canonical' of {base.name} asked for; it is for stores of ±1 weights: "
             "choose clustering or matching, or pass what canonicalize(...) returns"
@@ -250,7 +251,7 @@ def read_rows(
     if reordering is not None:
         how = reordering
         weights = units.aligned(how.network, weights, how.alignment, how.reference, how.inputs)
-    return pack(weights) if source.binary else weights.astype(kind, copy=False)
+    return pack(weights) if source.signs else weights.astype(kind, copy=False)
 
 
 def as_stored(source: Configurations, rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -47,7 +47,7 @@ def symmetry_effect(
         of d (form, part), part being ``all`` and the network's parts.  ``random`` (distance) and
         ``random_std`` (part) of random weights.  Attributes: the counts of `node_symmetry`.
     """
-    if not ensemble.binary:
+    if not ensemble.signs:
         raise InputError(f"{ensemble.url}: holds networks of real weights; use cluster for those")
     source = StoredConfigurations(ensemble)
     network = ensemble.spec.network

@@ -175,10 +175,10 @@ def cluster(
     chosen = _choose(base, left_out, configurations, seed)
     kind = np.float32 if _is_single(base, ensemble) else np.float64
     before, after = _measure(base, plan, chosen, kind, progress)
-    fit = fit_gaussian(after.matrix, lattice=base.binary, seed=seed)
-    modes = pair_modes(after.matrix, lattice=base.binary, seed=seed)
+    fit = fit_gaussian(after.matrix, lattice=base.signs, seed=seed)
+    modes = pair_modes(after.matrix, lattice=base.signs, seed=seed)
     found = _tree(base, after.matrix, linkage, chosen)
-    found = found.merge(_histogram(upper(after.matrix), bins, base.binary))
+    found = found.merge(_histogram(upper(after.matrix), bins, base.signs))
     found.attrs = {
         "statistic": "clustering",
         **base.provenance(),
@@ -187,7 +187,7 @@ def cluster(
         "alignment": plan.alignment,
         **({} if left_out is None else {"reference": left_out}),
         "linkage": linkage,
-        "metric": "hamming" if base.binary else "euclidean",
+        "metric": "hamming" if base.signs else "euclidean",
         "log_group_order": log_group_order(plan.widths),
         "n_pairs": len(chosen) * (len(chosen) - 1) // 2,
         "seed": seed,
@@ -231,7 +231,7 @@ def _is_single(base: Configurations, given: Any) -> bool:
 def _check(base: Configurations, linkage: str, bins: int | None) -> None:
     if linkage not in LINKAGES:
         raise InputError(f"linkage {linkage!r} given; choose one of {', '.join(LINKAGES)}")
-    if base.binary and linkage in EUCLIDEAN:
+    if base.signs and linkage in EUCLIDEAN:
         others = ", ".join(name for name in LINKAGES if name not in EUCLIDEAN)
         raise InputError(
             f"linkage {linkage!r} is of Euclidean distances, and those of ±1 weights are Hamming's;"
@@ -265,10 +265,10 @@ def _measure(
     progress: Progress | None,
 ) -> tuple[Distances, Distances]:
     """Return distances as the networks are, and with their units reordered."""
-    row = -(-base.n_weights // 8) if base.binary else base.n_weights
-    matrix = Matrix(len(chosen), row, np.uint8 if base.binary else kind)
+    row = -(-base.n_weights // 8) if base.signs else base.n_weights
+    matrix = Matrix(len(chosen), row, np.uint8 if base.signs else kind)
     passes = 1 if plan.alignment == "none" else 2
-    work = 0 if base.binary else sum(map(len, tiles(matrix, plan.layers)))
+    work = 0 if base.signs else sum(map(len, tiles(matrix, plan.layers)))
     done, total = 0, passes * (len(chosen) + work)
 
     def told(more: int) -> None:
@@ -278,7 +278,7 @@ def _measure(
             progress(done, total)
 
     def measured() -> Distances:
-        if not base.binary:
+        if not base.signs:
             return euclidean(matrix, plan.layers, told)
         bits = Packed(matrix.values, base.n_weights, base.name)
         found = distances(bits, matrix=True, seed=0)["matrix"].values.astype(np.float64)
@@ -306,7 +306,7 @@ def _tree(
     joined, order = squareform(cophenet(tree)), leaves_list(tree).astype(np.int64)
     stored = "configuration" in base.columns
     names = base.values("configuration", chosen) if stored else chosen
-    unit = {"units": "weights" if base.binary else "1"}
+    unit = {"units": "weights" if base.signs else "1"}
     pair = ("configuration", "configuration_")
     about = {"long_name": "distance", **unit}
     return xarray.Dataset(

@@ -48,7 +48,7 @@ class Configurations:
     name: str
     n_rows: int
     n_weights: int
-    binary: bool
+    signs: bool
     #: Names of numbers per configuration, such as ``accuracy``.
     columns: tuple[str, ...] = ()
 
@@ -147,7 +147,7 @@ class StoredConfigurations(Configurations):
 
     def __init__(self, ensemble: Ensemble) -> None:
         self.ensemble = ensemble
-        self.binary, self.columns = ensemble.binary, ensemble.query_columns
+        self.signs, self.columns = ensemble.signs, ensemble.query_columns
         self.name = ensemble.url
         self.n_weights = ensemble.n_weights
         self._ends = np.cumsum(ensemble.rows_by_block)
@@ -171,7 +171,7 @@ class StoredConfigurations(Configurations):
     def rows(self, start: int, stop: int) -> NDArray[Any]:
         pieces = [self.ensemble.weights_block(b)[rows] for b, rows in self._pieces(start, stop)]
         found = np.concatenate(pieces) if pieces else self.ensemble.no_rows("weights")
-        return found if self.binary else _real(found, np.arange(start, stop), self.name)
+        return found if self.signs else _real(found, np.arange(start, stop), self.name)
 
     def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
         pieces = [self.ensemble.packed_block(b)[rows] for b, rows in self._pieces(start, stop)]
@@ -180,7 +180,7 @@ class StoredConfigurations(Configurations):
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         found = self.values("weights", rows)
-        return found if self.binary else _real(found, rows, self.name)
+        return found if self.signs else _real(found, rows, self.name)
 
     def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         nothing = self.ensemble.no_rows(name)
@@ -227,8 +227,16 @@ class StoredConfigurations(Configurations):
             "complete_configurations": ensemble.n_complete,
             "planned_configurations": ensemble.count,
             "where": ensemble.condition or "",
+            **self._time(),
             "package_version": __version__,
         }
+
+    def _time(self) -> dict[str, Any]:
+        """Return when along training the weights are of, if not of the end."""
+        if self.ensemble.at is None:
+            return {}
+        unit, times = self.ensemble.spec.times
+        return {"snapshot": times[self.ensemble.at], "snapshot_unit": unit}
 
 
 class ArrayConfigurations(Configurations):
@@ -252,7 +260,7 @@ class ArrayConfigurations(Configurations):
             raise InputError(f"{name} of {self._array.dtype} given; weights are ±1 or real numbers")
         # Floating-point ±1 are binary weights too, which takes a look at all of them.
         all_signs: Any = kind in "iu" or (abs(self._array) == 1).all()
-        self.binary = bool(all_signs.compute() if hasattr(all_signs, "compute") else all_signs)
+        self.signs = bool(all_signs.compute() if hasattr(all_signs, "compute") else all_signs)
 
     @property
     def grain(self) -> int:
@@ -267,7 +275,7 @@ class ArrayConfigurations(Configurations):
     def _weights(self, values: Any, rows: NDArray[np.int64]) -> NDArray[Any]:
         if self._lazy:
             values = as_numbers(values.compute(scheduler="synchronous"), self.name, None)
-        if not self.binary:
+        if not self.signs:
             return _real(values, rows, self.name)
         _require((values == 1) | (values == -1), values, rows, self.name, "±1")
         return values.astype(np.int8)
@@ -301,7 +309,7 @@ def _rows_first(array: Any) -> Any:
 class Packed(Configurations):
     """Rows held in memory as bits: a small set that many tasks read."""
 
-    binary = True
+    signs = True
 
     def __init__(
         self,
@@ -328,7 +336,7 @@ class Columns(Configurations):
 
     def __init__(self, whole: Configurations, which: NDArray[np.int64]) -> None:
         self.whole, self.which = whole, which
-        self.name, self.binary = whole.name, whole.binary
+        self.name, self.signs = whole.name, whole.signs
         self.n_rows, self.n_weights = whole.n_rows, len(which)
 
     @property
@@ -350,7 +358,7 @@ class Reordered(Configurations):
 
     def __init__(self, whole: Configurations, order: NDArray[np.int64]) -> None:
         self.whole, self.order = whole, order
-        self.name, self.binary = whole.name, whole.binary
+        self.name, self.signs = whole.name, whole.signs
         self.n_rows, self.n_weights = len(order), whole.n_weights
 
     def rows(self, start: int, stop: int) -> NDArray[Any]:
@@ -438,5 +446,5 @@ def check_same_weights(first: Configurations, second: Configurations) -> None:
             f"{first.name} has {first.n_weights} weights a configuration, {second.name} "
             f"{second.n_weights}; give two of the same network, or the same part of both"
         )
-    if first.binary != second.binary:
+    if first.signs != second.signs:
         raise InputError(f"{first.name} and {second.name}: one has weights ±1, the other real ones")

@@ -128,7 +128,7 @@ def with_copies(
         square = (variance / size + 2 * product / of_rows.sum() ** 2) * number / (number - 1)
         square = np.where(variance > 0, np.maximum(square, 0.0), 0.0)
         found[f"{name}_stderr"] = (error.dims, np.sqrt(square), error.attrs)
-        if name == "m" or (name == "C" and source.binary):
+        if name == "m" or (name == "C" and source.signs):
             pairs = slice(None) if name == "m" else ~np.eye(source.n_weights, dtype=bool)
             alone.append(variance[pairs].mean() if variance[pairs].size else 0.0)
             errors.append(square[pairs].mean() if variance[pairs].size else 0.0)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.block import Block
-from lsg_ray.ensemble.layout import LAYER, pack
+from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, pack
 from lsg_ray.ensemble.ledger import each_record
 from lsg_ray.ensemble.location import is_within, locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
@@ -73,7 +73,7 @@ class DerivedConfigurations(Configurations):
         self.base, self.network = base, network
         self.derivation = derivation
         self.name = f"{base.name} ({derivation['kind']})"
-        self.binary = base.binary
+        self.signs = base.signs
         self.n_rows = base.n_rows if n_rows is None else n_rows
         self.n_weights = base.n_weights
         self.columns = base.columns
@@ -203,7 +203,11 @@ def write_ensemble(
     if inside or is_within(source.url, url):
         raise StoreInputError(f"{source.url} is where the configurations come from; name another")
     spec = source.spec.replace(
-        ensemble={"count": view.n_rows, "block_size": min(source.block_size, view.n_rows)}
+        ensemble={
+            "count": view.n_rows,
+            "block_size": min(source.block_size, view.n_rows),
+            "snapshots": None,
+        }
     )
     derivation = {
         **_history(view),
@@ -211,6 +215,8 @@ def write_ensemble(
         "source_content_hash": source.info()["content_hash"],
         "source_where": source.condition or "",
     }
+    if source.at is not None:
+        derivation["source_snapshot"] = source.spec.times[1][source.at]
     plan = create_ensemble(
         url, spec, dataset_hash=source.header.dataset_hash, derivation=derivation
     )
@@ -239,12 +245,13 @@ def _write_block(view: DerivedConfigurations, url: str, block_size: int, index: 
     columns: dict[str, Any] = {
         array.name: view.values(array.name, rows)
         for array in source.header.arrays
-        if not (array.name == "weights" or array.name.startswith(LAYER))
+        if not (array.name == "weights" or array.name.startswith((LAYER, SNAPSHOT)))
     }
     about: dict[str, Any] = {"trials": stop - start}
     if view.base is root and view.is_row_by_row and source.condition is None and source.complete:
         record = next(each_record(locate(source.url), source.header, [index]))
         about = {"trials": record.trials, "rejected": record.rejected, "seconds": record.seconds}
-    weights = view.rows(start, stop).astype(np.int8 if view.binary else np.float32, copy=False)
+    kind = np.int8 if view.signs else np.float32
+    weights = view.rows(start, stop).astype(kind, copy=False)
     write_block(url, index, Block(start, weights, columns, **about))
     return stop - start

@@ -102,7 +102,7 @@ def distances(
     if matrix:
         check_alone("matrix", pairs=pairs, configurations=configurations)
         _check_matrix(first, second or targets)
-    if first.binary:
+    if first.signs:
         result = _as_distances(
             overlaps(
                 first, second, references=targets, configurations=configurations, pairs=pairs,
@@ -160,7 +160,7 @@ def _neighbours(
     first: Configurations, targets: Configurations, k: int, progress: Progress | None
 ) -> dict[str, Any]:
     found = nearest_neighbours(first, targets, k, progress=progress)
-    unit = {"units": "weights" if first.binary else "1"}
+    unit = {"units": "weights" if first.signs else "1"}
     return {
         "neighbour": (("reference", "rank"), found.rows, {"long_name": "row of the neighbour"}),
         "neighbour_distance": (("reference", "rank"), found.distances, unit),
@@ -175,7 +175,7 @@ def _matrix(
     else:
         left, right = first, second or first
         dims = ("configuration", "other" if second is not None else "configuration_")
-    if not first.binary:
+    if not first.signs:
         return (dims, euclidean_matrix(left, right), {"units": "1"})
     from lsg_ray.kernels import hamming
 

@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
-from lsg_ray.networks.binary import Frozen, draw, initial_fields
-from lsg_ray.networks.relu import glorot_uniform
-from lsg_ray.networks.trial import Purpose
+from lsg_ray.registry import FAMILIES
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import (
@@ -129,7 +127,7 @@ def embed(
         weights = np.concatenate([_starts(source, columns), weights])
     learned = np.arange(len(weights)) >= len(weights) - count
     points: Configurations
-    if source.binary:
+    if source.signs:
         points = Packed(pack(weights), source.n_weights, source.name)
     else:
         points = ArrayConfigurations(weights)
@@ -157,7 +155,7 @@ def embed(
 
 def _check_memory(source: Configurations, points: int) -> None:
     # Real numbers stay as they are: a copy of the points, one in single precision, one at work.
-    need = 0 if source.binary else 20 * points * source.n_weights
+    need = 0 if source.signs else 20 * points * source.n_weights
     if need > MAX_BYTES:
         raise InputError(
             f"{points:,} points of {source.n_weights:,} real weights take {need / 2**30:.0f} GiB "
@@ -184,15 +182,7 @@ def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray
         seed_sequence(spec.ensemble.seed, Stream.TRIAL, int(i), int(t))
         for i, t in zip(columns["configuration"], columns["trial"], strict=True)
     ]
-    if not source.binary:
-        return glorot_uniform(spec.network, seeds).astype(np.float64)
-    frozen = Frozen(spec.ensemble.frozen_parts, spec.ensemble.frozen_field)
-    fields = initial_fields(spec.network, spec.training, seeds, frozen)
-    fixed = np.zeros(spec.network.n_weights, bool)
-    for part in frozen.parts:
-        fixed[spec.network.parts[part]] = True
-    drawn = [draw(f, 1, s, fixed, Purpose.START) for f, s in zip(fields, seeds, strict=True)]
-    return np.concatenate(drawn)
+    return FAMILIES[spec.network.family].starts(spec, seeds)
 
 
 def _components(points: Configurations) -> tuple[Floats, Floats]:
@@ -240,7 +230,7 @@ def _tsne(
     count = points.n_rows
     perplexity = min(perplexity, (count - 1) / 3)
     k = min(count - 1, int(3 * perplexity) + 1)
-    if points.binary:
+    if points.signs:
         found = nearest_neighbours(points, points, k)
         distances = np.sqrt(4.0 * found.distances)
     else:

@@ -118,13 +118,13 @@ def moments(
     """
     source = as_configurations(ensemble)
     source.require(2, "moments")
-    exact = source.binary and weights is None
+    exact = source.signs and weights is None
     chosen = choose_triples(triples, source.n_weights, seed)
     if len(chosen) and not exact:
         raise InputError("triples asked for; they need ±1 weights that all count the same")
     if len(chosen) and correlations is False:
         raise InputError("triples asked for without correlations, which they need")
-    pairs = source.binary or source.n_weights <= MAX_REAL_WEIGHTS
+    pairs = source.signs or source.n_weights <= MAX_REAL_WEIGHTS
     pairs = pairs if correlations is None else correlations
     cuts = ranges(source.n_rows, _task_rows(source), source.grain)
     _check_memory(source.n_weights, len(cuts), pairs, exact)
@@ -134,7 +134,7 @@ def moments(
     else:
         of_rows, shift = RowWeights.of(weights, source), rough_mean(source)
         sums = compute(real_sums(source, cuts, pairs, of_rows, shift), progress)
-        result = dataset_of_reals(sums, shift, source.binary, weights is not None, source.name)
+        result = dataset_of_reals(sums, shift, source.signs, weights is not None, source.name)
     copies = pairs_of_copies(source)
     if copies is not None:
         result = with_copies(result, source, of_rows, copies, chosen)
@@ -144,7 +144,7 @@ def moments(
 def _task_rows(source: Configurations) -> int:
     """Rows a task: enough tasks for many cores, few enough that sums are rarely added."""
     rows = min(TASK_ROWS, max(REAL_ROWS, source.n_rows // 32))
-    return rows if source.binary else max(1, min(rows, REAL_BYTES // (8 * source.n_weights)))
+    return rows if source.signs else max(1, min(rows, REAL_BYTES // (8 * source.n_weights)))
 
 
 def _check_memory(n: int, tasks: int, pairs: bool, exact: bool) -> None:

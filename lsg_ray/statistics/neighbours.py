@@ -70,7 +70,7 @@ def nearest_neighbours(
             f"{16 * k * references.n_rows / 2**30:.0f} GiB of memory; ask for fewer"
         )
     references.require(1, "references")
-    if ensemble.binary:
+    if ensemble.signs:
         search, searched = _search, ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
         wanted = ranges(references.n_rows, TASK_REFERENCES)
     else:

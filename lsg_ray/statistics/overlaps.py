@@ -123,7 +123,7 @@ def binary_configurations(given: Any) -> Configurations:
         They are real-valued.
     """
     found = as_configurations(given)
-    if not found.binary:
+    if not found.signs:
         raise InputError(
             f"{found.name} has real-valued weights; overlaps are of ±1 weights: use distances"
         )

@@ -109,7 +109,7 @@ def _of_columns(
         if draw.null == "shuffled":
             drawn = rng.permuted(np.ascontiguousarray(columns.T), axis=1).T
         else:
-            drawn = _independent(columns, mean, source.binary and not centered, rng)
+            drawn = _independent(columns, mean, source.signs and not centered, rng)
         if centered:
             drawn = drawn - drawn.mean(axis=0, dtype=np.float64).astype(np.float32)
         found[place] = drawn @ drawn.T

@@ -120,7 +120,7 @@ def sum_reals(
 
 def rough_mean(source: Configurations) -> Floats:
     """Return a shift (N,): sums of squares lose digits where the mean is far from zero."""
-    if source.binary:
+    if source.signs:
         return np.zeros(source.n_weights)
     few = min(source.n_rows, 256, real_rows(source.n_weights))
     return source.rows(0, few).mean(axis=0)

@@ -136,7 +136,7 @@ def replica_overlaps(
     firsts = [Draw(null, 0) for null in nulls]
     options: dict[str, Any] = {"centered": centered, "seed": seed, "progress": progress}
     matrices = _overlaps(products(source, rows, firsts, **options), source, rows, centered)
-    lattice = source.n_weights if source.binary and not centered else 0
+    lattice = source.n_weights if source.signs and not centered else 0
     edges = as_numbers(_bins(len(rows)) if bins is None else bins, "bins")
     if edges.ndim == 0:
         edges = _edges(matrices, int(edges), flip, lattice)
@@ -215,7 +215,7 @@ def _overlaps(
     found: Floats, source: Configurations, rows: NDArray[np.int64], centered: bool
 ) -> Floats:
     """Turn products into overlaps, in place."""
-    if source.binary and not centered:
+    if source.signs and not centered:
         found /= source.n_weights
         return found
     for matrix in found:

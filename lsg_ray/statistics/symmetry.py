@@ -195,7 +195,7 @@ def node_symmetry(
     base.require(1, "labels")
     view = canonical_view(base, network=net, inputs=x)
     leaf = dask.delayed(partial(_label_rows, view), pure=False)
-    most = TASK_ROWS if base.binary else max(1, TASK_BYTES // (8 * base.n_weights))
+    most = TASK_ROWS if base.signs else max(1, TASK_BYTES // (8 * base.n_weights))
     leaves = [leaf(*cut) for cut in ranges(base.n_rows, min(TASK_ROWS, most), base.grain)]
     found = compute(tree_reduce(leaves, _joined), progress)
     forms, weights = _repeats(found.forms), _repeats(found.weights)
@@ -310,7 +310,7 @@ class _Labels(NamedTuple):
 def _label_rows(view: DerivedConfigurations, start: int, stop: int) -> _Labels:
     weights, forms = view.base.rows(start, stop), view.rows(start, stop)
     labels = np.concatenate(view.orders(weights, np.arange(start, stop)), axis=1)
-    found = (_hashes(_as_bytes(some, view.binary)) for some in (forms, weights))
+    found = (_hashes(_as_bytes(some, view.signs)) for some in (forms, weights))
     return _Labels(labels.astype(np.uint16), *found)
 
 

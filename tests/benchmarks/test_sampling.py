@@ -16,8 +16,8 @@ from lsg_ray.cluster.sample import sample
 from lsg_ray.cluster.session import available_cpus, ray_session
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import open_ensemble
-from lsg_ray.networks import binary
 from lsg_ray.networks.sampling import prepare, sample_configurations
+from lsg_ray.networks.solvers import mean_field
 from lsg_ray.spec import Spec
 
 
@@ -38,7 +38,7 @@ def test_workers_scale(request, tmp_path):
     """
     full = request.config.getoption("benchmark_enable")
     spec = _spec(full)
-    binary.warm_up()
+    mean_field.warm_up()
     arena = prepare(spec, load_dataset(spec.dataset))
     first = spec.replace(ensemble={"count": 2, "block_size": 1})
     rates: dict[int, list[float]] = {0: [], 1: [], 2: []}

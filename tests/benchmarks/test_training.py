@@ -12,6 +12,7 @@ import pytest
 
 from lsg_ray.networks import binary
 from lsg_ray.networks.layout import chunk_examples
+from lsg_ray.networks.solvers import mean_field
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 from tests.networks.reference import train_in_numpy
@@ -36,10 +37,14 @@ def test_training_epoch(benchmark, examples, engine):
     count = 32 if engine == "torch" else 1
     seeds = [seed_sequence(0, Stream.TRIAL, i, 0) for i in range(count)]
     training = TrainingSpec(epochs=1, engine=engine)
-    binary.warm_up()
+    mean_field.warm_up()
     benchmark.extra_info["networks"] = count
     benchmark.pedantic(
-        binary.train, (NETWORK, training, x, y, seeds), {"device": "cpu"}, rounds=5, warmup_rounds=1
+        mean_field.train,
+        (NETWORK, training, x, y, seeds),
+        {"device": "cpu"},
+        rounds=5,
+        warmup_rounds=1,
     )
 
 
@@ -48,12 +53,12 @@ def test_training_against_numpy(examples, request):
     x, y = examples
     training = TrainingSpec(epochs=1)
     seeds = [seed_sequence(0, Stream.TRIAL, 0, 0)]
-    start = binary.initial_fields(NETWORK, training, seeds)[0]
-    binary.train(NETWORK, training, x, y, seeds)
+    start = mean_field.initial_fields(NETWORK, training, seeds)[0]
+    mean_field.train(NETWORK, training, x, y, seeds)
     ours, theirs = [], []
     for _ in range(5):
         began = time.perf_counter()
-        binary.train(NETWORK, training, x, y, seeds)
+        mean_field.train(NETWORK, training, x, y, seeds)
         between = time.perf_counter()
         train_in_numpy(NETWORK, training, x, y, start, np.random.default_rng(0))
         ours.append(between - began)

@@ -51,7 +51,7 @@ def test_commands_that_work(lsg, real, tmp_path, words):
     assert ran.json
     if command in ("canonicalize", "permute") and "--labels" not in words:
         assert lsg("verify", out).code == 0
-        assert not open_ensemble(out).binary
+        assert not open_ensemble(out).signs
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks.sampling import prepare
-from lsg_ray.networks.solutions import prepare_solutions
 from lsg_ray.spec import parse_spec
 from tests.landscape.conftest import relu_spec
 
@@ -117,7 +116,7 @@ def test_requests_of_a_block_are_as_estimated(spec, monkeypatch):
     place = f"memory://requests-{spec.network.family}"
     plan = create_ensemble(place, spec, dataset_hash="")
     dataset = load_dataset(spec.dataset)
-    arena = (prepare_solutions if spec.network.family == "relu" else prepare)(spec, dataset)
+    arena = prepare(spec, dataset)
     for name in counts:
         monkeypatch.setattr(obstore, name, counted(name, getattr(obstore, name)))
     sample_block(place, spec, arena, 0, 0, plan.block_size)

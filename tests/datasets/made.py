@@ -11,7 +11,8 @@ import time
 
 import numpy as np
 
-from lsg_ray.datasets.registry import SOURCES, RemoteFile
+from lsg_ray.datasets.source import RemoteFile
+from lsg_ray.registry import DATA_SETS
 
 N_TRAIN, N_TEST = 40, 12
 TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
@@ -42,14 +43,14 @@ def register_idx(monkeypatch, contents, mirrors=()):
         for name, data in contents.items()
     )
     source = dataclasses.replace(
-        SOURCES["mnist"],
+        DATA_SETS["mnist"],
         files=remote,
         mirrors=tuple(mirrors),
         n_train=N_TRAIN,
         n_test=N_TEST,
         image_shape=(5, 4),
     )
-    monkeypatch.setitem(SOURCES, "mnist", source)
+    monkeypatch.setattr("lsg_ray.datasets.mnist.SOURCE", source)
     return published
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from lsg_ray import datasets
 from lsg_ray.datasets import files, formats
-from lsg_ray.datasets.registry import SOURCES
 from lsg_ray.errors import DataError, InputError
-from lsg_ray.spec import DATASET_SHAPES
+from lsg_ray.registry import DATA_SETS
 from tests.datasets.made import (
     N_TEST,
     N_TRAIN,
@@ -30,16 +29,15 @@ from tests.datasets.made import (
 # ── registry ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_registry__agrees_with_spec():
-    assert set(SOURCES) == set(DATASET_SHAPES)
-    for name, (pixels, classes) in DATASET_SHAPES.items():
-        assert np.prod(SOURCES[name].image_shape) == pixels
-        assert SOURCES[name].n_classes == classes
+def test_registry__names_are_those_of_the_sources():
+    for name in DATA_SETS.names():
+        assert DATA_SETS[name].name == name
+        assert np.prod(DATA_SETS[name].image_shape) == DATA_SETS[name].n_pixels
 
 
 def test_registry__hashes_and_mirrors_are_well_formed():
     hashes = []
-    for source in SOURCES.values():
+    for source in map(DATA_SETS.__getitem__, DATA_SETS.names()):
         assert all(url.startswith("http") and url.endswith("/") for url in source.mirrors)
         for file in source.files:
             hashes += [file.sha256, *filter(None, [file.content_sha256])]
@@ -48,7 +46,7 @@ def test_registry__hashes_and_mirrors_are_well_formed():
 
 
 def test_unknown_name__lists_known():
-    with pytest.raises(DataError, match=r"'imagenet' is unknown; known are digits, mnist"):
+    with pytest.raises(DataError, match=r"'imagenet' is no data set; there are digits, mnist"):
         datasets.load_images("imagenet")
 
 
@@ -158,7 +156,7 @@ def test_own_folder__other_contents(monkeypatch, own, rng, mirrors):
     mirrors[0].files = published
     other = idx(np.zeros((N_TRAIN, 5, 4), dtype=np.uint8))
     write_all(own, {**published, TRAIN_IMAGES: gzip.compress(other)})
-    expected = SOURCES["mnist"].files[0].content_sha256
+    expected = DATA_SETS["mnist"].files[0].content_sha256
     with pytest.raises(DataError) as error:
         datasets.load_images("mnist")
     for text in (str(own / TRAIN_IMAGES), sha256(other)[:12], expected[:12], "put the original"):
@@ -244,8 +242,8 @@ def test_mirrors__too_long_cut_off_silent_or_closed(monkeypatch, tmp_path, rng, 
 
     monkeypatch.setattr(files, "TIMEOUT", (0.2, 0.2))
     first.files, first.delay, second.cut = published, 0.5, None
-    only_first = dataclasses.replace(SOURCES["mnist"], mirrors=(first.url,))
-    monkeypatch.setitem(SOURCES, "mnist", only_first)
+    only_first = dataclasses.replace(DATA_SETS["mnist"], mirrors=(first.url,))
+    monkeypatch.setattr("lsg_ray.datasets.mnist.SOURCE", only_first)
     with pytest.raises(DataError, match="does not answer in time"):
         datasets.fetch("mnist")
 
@@ -295,7 +293,7 @@ def test_status__own_cache_absent(monkeypatch, tmp_path, own, rng, mirrors):
     folder = datasets.fetch("mnist")
     assert mnist() == (
         *("mnist", "cache", folder, n_bytes, N_TRAIN, N_TEST, ()),
-        SOURCES["mnist"].licence,
+        DATA_SETS["mnist"].licence,
     )
     own.mkdir(parents=True)
     assert (mnist().place, mnist().folder, mnist().n_bytes) == ("data-dir", own, 0)
@@ -310,6 +308,6 @@ def test_own_folder__a_slip_in_its_name_is_no_download(monkeypatch, tmp_path):
 
 def test_status__digits_are_always_there():
     status = datasets.dataset_status()[0]
-    assert (status.name, status.place, status.missing) == ("digits", "scikit-learn", ())
+    assert (status.name, status.place, status.missing) == ("digits", "package", ())
     assert status.n_bytes > 0
     assert datasets.fetch("digits") == status.folder

@@ -11,8 +11,9 @@ import pytest
 
 from lsg_ray import datasets
 from lsg_ray.datasets import formats
-from lsg_ray.datasets.registry import SOURCES, RemoteFile, Source
+from lsg_ray.datasets.source import RemoteFile, Source
 from lsg_ray.errors import DataError
+from lsg_ray.registry import DATA_SETS
 from tests.datasets.made import (
     N_TEST,
     N_TRAIN,
@@ -89,10 +90,10 @@ def tar_gz(members):
 def register_cifar(monkeypatch, tmp_path, name, members, n_train, n_test):
     """Put a small archive in CIFAR's place, in the user's own folder."""
     archive = tar_gz(members)
-    (file,) = SOURCES[name].files
+    (file,) = DATA_SETS[name].files
     file = RemoteFile(file.name, sha256(archive), len(archive))
-    source = dataclasses.replace(SOURCES[name], files=(file,), n_train=n_train, n_test=n_test)
-    monkeypatch.setitem(SOURCES, name, source)
+    source = dataclasses.replace(DATA_SETS[name], files=(file,), n_train=n_train, n_test=n_test)
+    monkeypatch.setattr(f"lsg_ray.datasets.{name}.SOURCE", source)
     monkeypatch.setenv("LSG_DATA_DIR", str(tmp_path / "own"))
     write_all(tmp_path / "own" / name, {file.name: archive})
     return source
@@ -100,7 +101,7 @@ def register_cifar(monkeypatch, tmp_path, name, members, n_train, n_test):
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_cifar__pickles_of_python_2(monkeypatch, tmp_path, rng, name):
-    source: Source = SOURCES[name]
+    source: Source = DATA_SETS[name]
     key, members, images, labels = source.label_key, {}, [], []
     for member in (*source.test, "cifar/readme.html", *reversed(source.train)):
         images.append(rng.integers(0, 256, (3, 3072), dtype=np.uint8))
@@ -138,7 +139,7 @@ class Malicious:
 def test_cifar__malicious_pickle_is_refused(monkeypatch, tmp_path, protocol):
     mark = tmp_path / "executed"
     bad = pickle.dumps({"data": Malicious(mark)}, protocol=protocol)
-    source = SOURCES["cifar10"]
+    source = DATA_SETS["cifar10"]
     members = dict.fromkeys((*source.train, *source.test), bad)
     register_cifar(monkeypatch, tmp_path, "cifar10", members, 15, 3)
     with pytest.raises(DataError, match=r"data_batch_1: refused: its pickle asks for \w+\.open"):
@@ -176,7 +177,7 @@ def test_unpickle__admits_four_names_only(module, name):
     ],
 )
 def test_cifar__not_a_batch(monkeypatch, tmp_path, batch, message):
-    source = SOURCES["cifar10"]
+    source = DATA_SETS["cifar10"]
     members = dict.fromkeys((*source.train, *source.test), batch)
     register_cifar(monkeypatch, tmp_path, "cifar10", members, 15, 3)
     with pytest.raises(DataError, match=message):
@@ -196,6 +197,7 @@ def test_cifar__hash_comes_first(monkeypatch, tmp_path):
     source = register_cifar(monkeypatch, tmp_path, "cifar10", {"other": b""}, 3, 3)
     path = tmp_path / "own" / "cifar10" / source.files[0].name
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    monkeypatch.setattr(formats, "_read_cifar", never)
+    broken = dataclasses.replace(source, parse=never)
+    monkeypatch.setattr("lsg_ray.datasets.cifar10.SOURCE", broken)
     with pytest.raises(DataError, match=f"seen; {source.files[0].sha256[:12]}… expected"):
         datasets.load_images("cifar10")

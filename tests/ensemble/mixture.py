@@ -24,8 +24,9 @@ from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError
+from lsg_ray.registry import DATA_SETS
 from lsg_ray.rng import Stream, generator
-from lsg_ray.spec import DATASET_SHAPES, Spec, parse_spec
+from lsg_ray.spec import Spec, parse_spec
 
 #: Probabilities π of the patterns.
 PROBABILITIES = (0.4, 0.3, 0.2, 0.1)
@@ -36,7 +37,7 @@ CHUNK = 1000
 DATASET_HASH = "synthetic"
 #: The papers' networks; all others are given the data set with the most inputs.
 _NETWORKS = {675: (20, 15, 15, 10), 200: (20, 10)}
-_WIDEST = max(DATASET_SHAPES, key=lambda name: DATASET_SHAPES[name][0])
+_WIDEST = "cifar10"
 
 
 class Mixture(NamedTuple):
@@ -200,7 +201,7 @@ def _spec(count: int, n_weights: int, seed: int, block_size: int | None) -> Spec
 
 def _widths(n_weights: int) -> tuple[int, ...]:
     """Return widths of a network with one output and exactly N weights."""
-    most = DATASET_SHAPES[_WIDEST][0]
+    most = DATA_SETS[_WIDEST].n_pixels
     if n_weights <= most:
         return (n_weights, 1)
     # c·a + a·b + b = N with b = N mod a: the first a that leaves few enough inputs c.

@@ -10,12 +10,22 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.ensemble.block import Block
-from lsg_ray.ensemble.layout import CURVES, REAL_SCALARS
 from lsg_ray.ensemble.ledger import rejection_histogram
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.writer import Plan, create_ensemble, write_block
 from lsg_ray.spec import Spec, parse_spec
 
+#: Of binary networks: numbers of a configuration.
+SCALARS = ("accuracy", "loss", "test_accuracy", "trial", "epochs", "polarization")
+#: Of ReLU networks: numbers of a configuration, and curves of training.
+REAL_SCALARS = (
+    "accuracy", "loss", "test_accuracy", "test_loss", "train_accuracy", "train_loss", "trial",
+    "epochs",
+)  # fmt: skip
+CURVES = tuple(
+    f"curve_{name}" for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+)
+QUERY_COLUMNS = tuple(dict.fromkeys(["configuration", *SCALARS, *REAL_SCALARS]))
 DATASET_HASH = "d" * 64
 _numbers = itertools.count()
 

@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.ensemble.expression import MAX_LENGTH, QUERY_COLUMNS, compile_expression
-from lsg_ray.ensemble.layout import SCALARS
+from lsg_ray.ensemble.expression import MAX_LENGTH, compile_expression
 from lsg_ray.ensemble.location import Location
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import QueryError
 
-from .synthetic import fill, make_spec, memory_url, rows
+from .synthetic import QUERY_COLUMNS, SCALARS, fill, make_spec, memory_url, rows
 
 COLUMNS = {
     "accuracy": np.array([0.1, 0.82, 0.5, 0.82, 1.0, 0.0], np.float32),
@@ -96,7 +95,7 @@ truths = st.recursive(
 def test_conditions_agree_with_numpy(data):
     with np.errstate(all="ignore"):
         text, expected = data.draw(truths)
-    mask = compile_expression(text)(COLUMNS)
+    mask = compile_expression(text, QUERY_COLUMNS)(COLUMNS)
     assert mask.dtype == np.bool_
     np.testing.assert_array_equal(mask, expected, err_msg=text)
 
@@ -123,7 +122,7 @@ def test_conditions_agree_with_numpy(data):
 def test_conditions_by_example(text, expected):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        mask = compile_expression(text)(COLUMNS)
+        mask = compile_expression(text, QUERY_COLUMNS)(COLUMNS)
     assert mask.astype(int).tolist() == expected
 
 
@@ -195,12 +194,12 @@ def test_conditions_by_example(text, expected):
 )
 def test_everything_else_is_refused_with_a_query_error(text):
     if text == "accuracy > 1 #":  # a comment is harmless
-        assert compile_expression(text).names == {"accuracy"}
+        assert compile_expression(text, QUERY_COLUMNS).names == {"accuracy"}
         return
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(QueryError) as caught:
-            compile_expression(text)
+            compile_expression(text, QUERY_COLUMNS)
     assert "\0" not in str(caught.value)
     assert "\u202e" not in str(caught.value)
 
@@ -211,7 +210,7 @@ def test_everything_else_is_refused_with_a_query_error(text):
 )
 def test_any_text_is_either_understood_or_a_query_error(text):
     try:
-        condition = compile_expression(text)
+        condition = compile_expression(text, QUERY_COLUMNS)
     except QueryError:
         return
     assert condition.names <= set(QUERY_COLUMNS)
@@ -219,13 +218,13 @@ def test_any_text_is_either_understood_or_a_query_error(text):
 
 def test_an_error_points_at_its_place():
     with pytest.raises(QueryError) as caught:
-        compile_expression("  trial < 3 and acuracy > 0.8")
+        compile_expression("  trial < 3 and acuracy > 0.8", QUERY_COLUMNS)
     first, source, caret = str(caught.value).splitlines()
     assert first.startswith("unknown name 'acuracy'; columns are configuration, accuracy,")
     assert first.endswith("(column 17)")
     assert source[caret.index("^") : caret.rindex("^") + 1] == "acuracy"
     with pytest.raises(QueryError, match=r"invalid syntax \(column 17\)"):
-        compile_expression("accuracy >> 0.8 0.9")
+        compile_expression("accuracy >> 0.8 0.9", QUERY_COLUMNS)
 
 
 @pytest.fixture(scope="module")

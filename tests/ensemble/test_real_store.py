@@ -11,7 +11,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.ensemble.layout import CURVES, REAL_SCALARS, arrays_of
+from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
@@ -20,7 +20,9 @@ from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError, QueryError, StoreError, StoreInputError
 
 from .synthetic import (
+    CURVES,
     DATASET_HASH,
+    REAL_SCALARS,
     fill,
     make_block,
     make_real_block,
@@ -54,7 +56,7 @@ def test_what_is_written_is_read(count, block_size, hidden, biases, epochs):
     fill(url, spec)
     ensemble, expected = open_ensemble(url), real_rows(spec)
     assert ensemble.complete
-    assert not ensemble.binary
+    assert not ensemble.signs
     weights = ensemble.numpy()
     assert weights.dtype == np.float32
     np.testing.assert_array_equal(weights, expected["weights"])

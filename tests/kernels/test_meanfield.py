@@ -70,13 +70,14 @@ import hashlib, sys
 import numpy as np
 from lsg_ray.kernels import products
 from lsg_ray.networks import binary
+from lsg_ray.networks.solvers import mean_field
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(900, 20)).astype(np.float32), rng.integers(0, 10, 900)
 network, seeds = NetworkSpec(), [np.random.SeedSequence(1)]
 def train():
-    return binary.train(network, TrainingSpec(epochs=3), x, y, seeds).fields
+    return mean_field.train(network, TrainingSpec(epochs=3), x, y, seeds).fields
 def evaluate():
     weights = np.random.default_rng(2).choice([-1, 1], (3, 675))
     return np.array(binary.evaluate(network, weights, chunk_examples(x, y)))

@@ -4,9 +4,10 @@ import numpy as np
 import torch
 
 from lsg_ray.kernels import meanfield
-from lsg_ray.networks import relu, stacked
-from lsg_ray.networks.binary import _loss_number
+from lsg_ray.networks import relu
+from lsg_ray.networks.binary import loss_number
 from lsg_ray.networks.layout import Layout
+from lsg_ray.networks.solvers import stacked
 from lsg_ray.networks.trial import check_examples
 
 
@@ -24,7 +25,7 @@ def gradient(network, fields, x, y, noise, *, loss="cross_entropy", gamma=0.0, e
     noise
         ε of each layer, (units, n).
     loss, gamma, engine
-        As in `lsg_ray.networks.binary.train`.
+        As in `lsg_ray.networks.solvers.mean_field.train`.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def gradient(network, fields, x, y, noise, *, loss="cross_entropy", gamma=0.0, e
         mu,
         var,
         dtype(network.leaky_slope),
-        _loss_number(loss),
+        loss_number(loss),
         work,
         mean_grad,
         var_grad,

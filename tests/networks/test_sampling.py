@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from lsg_ray.datasets import load_dataset
-from lsg_ray.errors import AcceptanceError, InputError
-from lsg_ray.networks import binary, sampling
+from lsg_ray.errors import AcceptanceError, SpecError
+from lsg_ray.networks import binary
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.sampling import prepare, sample_configurations
+from lsg_ray.networks.solvers.mean_field import ALGORITHM
 from lsg_ray.spec import Spec, parse_spec
 
 TINY = {
@@ -34,9 +35,10 @@ def test_configurations_do_not_depend_on_blocks(engine):
     spec = _spec(training={"engine": engine})
     whole = _sample(spec, 58, 12, device="cpu")
     pieces = [_sample(spec, 58, 5, device="cpu"), _sample(spec, 63, 7, device="cpu")]
-    for name in ("weights", "accuracy", "loss", "test_accuracy", "trial", "polarization"):
-        joined = np.concatenate([getattr(piece, name) for piece in pieces])
-        np.testing.assert_array_equal(getattr(whole, name), joined)
+    np.testing.assert_array_equal(whole.weights, np.concatenate([p.weights for p in pieces]))
+    for name in ("accuracy", "loss", "test_accuracy", "trial", "polarization"):
+        joined = np.concatenate([piece.columns[name] for piece in pieces])
+        np.testing.assert_array_equal(whole.columns[name], joined)
     assert len(whole.missed) == sum(len(piece.missed) for piece in pieces) > 0
 
 
@@ -47,13 +49,15 @@ def test_what_is_stored_is_true(engine):
     found = _sample(spec, device="cpu")
     examples = chunk_examples(dataset.test.x, dataset.test.y)
     accuracy, loss = binary.evaluate(spec.network, found.weights, examples)
-    np.testing.assert_array_equal(found.accuracy, accuracy)
-    np.testing.assert_array_equal(found.test_accuracy, accuracy)
-    np.testing.assert_allclose(found.loss, loss, rtol=1e-6)
-    assert (found.accuracy >= 0.3).all()
-    assert len(found.missed) == found.trial.sum()
+    np.testing.assert_array_equal(found.columns["accuracy"], accuracy)
+    np.testing.assert_array_equal(found.columns["test_accuracy"], accuracy)
+    np.testing.assert_allclose(found.columns["loss"], loss, rtol=1e-6)
+    assert (found.columns["accuracy"] >= 0.3).all()
+    assert len(found.missed) == found.columns["trial"].sum()
     assert (found.missed < 0.3).all()
-    np.testing.assert_allclose(found.polarization, np.abs(np.tanh(found.fields / 2)).mean(1), 1e-5)
+    np.testing.assert_allclose(
+        found.columns["polarization"], np.abs(np.tanh(found.columns["fields"] / 2)).mean(1), 1e-5
+    )
     assert len(np.unique(found.weights, axis=0)) == 12
 
 
@@ -63,16 +67,15 @@ def test_selection_set_is_what_the_spec_says(selection):
     chosen = load_dataset(spec.dataset).examples(selection)
     found = _sample(spec)
     accuracy, _ = binary.evaluate(spec.network, found.weights, chunk_examples(chosen.x, chosen.y))
-    np.testing.assert_array_equal(found.accuracy, accuracy)
-    assert not np.array_equal(found.accuracy, found.test_accuracy)
+    np.testing.assert_array_equal(found.columns["accuracy"], accuracy)
+    assert not np.array_equal(found.columns["accuracy"], found.columns["test_accuracy"])
 
 
 def test_best_draw_is_kept():
     spec = _spec(ensemble={"threshold": 0.0})
     arena = prepare(spec, load_dataset(spec.dataset))
     one = spec.replace(ensemble={"draws": 1})
-    best = sampling.run_trials(spec, arena, list(range(8)), 0)
-    first = sampling.run_trials(one, arena, list(range(8)), 0)
+    best, first = (ALGORITHM.trainer(s, arena, None)(range(8), 0) for s in (spec, one))
     assert all(b.accuracy >= f.accuracy for b, f in zip(best, first, strict=True))
     assert any(b.accuracy > f.accuracy for b, f in zip(best, first, strict=True))
 
@@ -101,13 +104,13 @@ def test_frozen_interior_is_random_and_kept():
     spec = _spec(ensemble={"frozen_parts": ["ITR"], "threshold": 0.0, "store_fields": True})
     found = _sample(spec)
     interior = slice(300, 525)
-    np.testing.assert_array_equal(found.weights[:, interior], np.sign(found.fields[:, interior]))
+    np.testing.assert_array_equal(
+        found.weights[:, interior], np.sign(found.columns["fields"][:, interior])
+    )
     assert abs(found.weights[:, interior].mean()) < 5 / np.sqrt(12 * 225)
 
 
-def test_other_families_are_refused():
-    spec = parse_spec(
-        {"dataset": {"name": "digits"}, "network": {"family": "relu", "widths": [64, 8, 10]}}
-    )
-    with pytest.raises(InputError, match="family: 'relu' given; for 'binary' networks"):
-        prepare(spec, load_dataset(spec.dataset))
+def test_algorithms_of_other_families_are_refused():
+    tree = {"dataset": {"name": "digits"}, "training": {"algorithm": "descent"}}
+    with pytest.raises(SpecError, match="'descent' given; binary networks are trained by mean-"):
+        parse_spec(tree)

@@ -31,7 +31,7 @@ from lsg_ray.spec.study import Outcome, parse_study
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps
-from lsg_ray.studies import IsingStudy, default_study
+from lsg_ray.studies import IsingStudy, default_study, of_signs
 from lsg_ray.study import run_study
 
 from .made import make_ensemble, make_map, make_spec
@@ -284,7 +284,7 @@ def test_landscape__of_a_survey_has_its_sections_and_goes_with_them(tmp_path, di
     spec = make_spec((5, 3, 4, 10), 60, block_size=20)
     ensemble = make_ensemble(str(tmp_path / "e.zarr"), spec, dataset_hash=digits.content_hash)
     (tmp_path / "r").mkdir()
-    steps = default_study(ensemble, ising=size).steps
+    steps = of_signs(ensemble, True, size).steps
     run_study(steps, ensemble, tmp_path / "r")
     stamps = {place: place.stat().st_mtime_ns for place in (tmp_path / "r").iterdir()}
     outcomes = run_study(steps, ensemble, tmp_path / "r")  # nothing is computed twice

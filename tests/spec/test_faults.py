@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.errors import InputError, SpecError
-from lsg_ray.spec import DATASET_SHAPES, parse_spec
+from lsg_ray.registry import DATA_SETS
+from lsg_ray.spec import parse_spec
 from tests.spec.made import faults_of
 
 BAD = {
@@ -124,7 +125,8 @@ def test_contradiction__between_sections_is_named(tree, lines):
 
 
 def test_contradiction__none_in_fitting_sections():
-    for name, (pixels, classes) in DATASET_SHAPES.items():
+    for name in DATA_SETS.names():
+        pixels, classes = DATA_SETS[name].n_pixels, DATA_SETS[name].n_classes
         raw = {"name": name, "components": None}
         parse_spec({"dataset": raw, "network": {"widths": [pixels, classes]}})
         parity = {**raw, "labels": "parity"}

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.spec import RELU_DEFAULTS, parse_spec
+from lsg_ray.registry import FAMILIES
+from lsg_ray.spec import parse_spec
 from lsg_ray.spec.sections import YES_AND_NO
 from tests.spec.made import SEEDS, faults_of
+
+RELU_DEFAULTS = FAMILIES["relu"].defaults
 
 
 def relu(network=None, **sections):

@@ -6,7 +6,7 @@ import pytest
 from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
-from lsg_ray.networks.binary import draw
+from lsg_ray.networks.solvers.mean_field import draw
 from lsg_ray.spec import parse_spec
 from lsg_ray.statistics import maps
 from lsg_ray.statistics.maps import FEWEST, embed

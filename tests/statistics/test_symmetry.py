@@ -135,8 +135,8 @@ def test_fields__move_with_their_weights(tmp_path):
         columns = dict.fromkeys(("accuracy", "loss", "test_accuracy", "polarization"), ones)
         counts = dict.fromkeys(("trial", "epochs"), ones.astype(int))
         weights = np.where(fields[rows] > 0, 1, -1).astype(np.int8)
-        columns = {**columns, **counts, "fields": fields[rows]}
-        block = Block(rows.start, weights, columns, trials=len(ones))
+        numbers = {**columns, **counts, "fields": fields[rows]}
+        block = Block(rows.start, weights, numbers, len(ones))
         write_block(plan.url, index, block)
     ensemble = open_ensemble(plan.url)
     for store in (

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lsg_ray.datasets.registry import find_source
+from lsg_ray.registry import DATA_SETS
 from lsg_ray.report import style
 from lsg_ray.report.binning import mean_histogram
 from lsg_ray.spec import Spec, parse_spec
@@ -220,4 +220,4 @@ def spec_of(moments: xarray.Dataset) -> Spec:
 
 def _pixels(spec: Spec) -> tuple[int, ...] | None:
     """Return the shape of the images, where inputs are pixels and not principal components."""
-    return None if spec.dataset.components else find_source(spec.dataset.name).image_shape
+    return None if spec.dataset.components else DATA_SETS[spec.dataset.name].image_shape

@@ -11,8 +11,8 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from lsg_ray.datasets import Dataset
-from lsg_ray.ensemble.layout import CURVES
 from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.networks.families.relu import CURVES
 from lsg_ray.report import style
 from lsg_ray.report.section import Section, section
 
@@ -55,6 +55,8 @@ def loss_and_accuracy(loss: Axes, accuracy: Axes, x: str) -> None:
 
 def training_section(ensemble: Ensemble, dataset: Dataset) -> Section:
     """Draw the curves of some networks, and tell where they end."""
+    if not ensemble.n_rows:
+        return Section("training", "Training", reason="Needs at least 1 network; there are 0.")
     rows = ensemble.column("configuration")[:MOST]
     accuracy, loss = ensemble.column("test_accuracy"), ensemble.column("train_loss")
     caption = (
@@ -66,5 +68,6 @@ def training_section(ensemble: Ensemble, dataset: Dataset) -> Section:
     if ensemble.spec.training.target_loss is not None:
         caption += " Networks that have met the target keep their last value in the means."
     epochs = np.arange(1, ensemble.spec.training.epochs + 1)
-    figure = curves_figure(epochs, ensemble.take(rows, list(CURVES)), ("train", "test"))
+    curves = ensemble.take(rows, [f"curve_{name}" for name in CURVES])
+    figure = curves_figure(epochs, curves, ("train", "test"))
     return section("training", "Training", figure, (caption, "Curves of training."))

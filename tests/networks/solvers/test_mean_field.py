@@ -12,6 +12,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.kernels import meanfield
 from lsg_ray.networks import binary, sampling, stacked
 from lsg_ray.networks.layout import chunk_examples
+from lsg_ray.networks.solvers import mean_field
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import DatasetSpec, NetworkSpec, TrainingSpec, parse_spec
 from tests.networks import gradients, reference
@@ -139,7 +140,7 @@ def test_a_network_that_sees_nothing_says_the_first_class(engine, widths, batch)
     x, y = np.zeros((700, 4), np.float32), rng.integers(0, widths[-1], 700)
     training = TrainingSpec(epochs=2, batch_size=batch)
     training = training.model_copy(update={"engine": engine})
-    found = binary.train(network, training, x, y, _seeds(2), device="cpu")
+    found = mean_field.train(network, training, x, y, _seeds(2), device="cpu")
     np.testing.assert_allclose(found.accuracy, (y == 0).mean(), rtol=1e-6)
     np.testing.assert_allclose(found.loss, np.log(widths[-1]), rtol=1e-6)
     weights = rng.choice([-1, 1], (3, network.n_weights))
@@ -156,7 +157,7 @@ def test_nan_is_never_right(engine, loss):
     x = np.full((300, 4), np.nan, np.float32)
     training = TrainingSpec(epochs=1)
     training = training.model_copy(update={"engine": engine})
-    found = binary.train(network, training, x, y, _seeds(2), loss=loss, device="cpu")
+    found = mean_field.train(network, training, x, y, _seeds(2), loss=loss, device="cpu")
     assert not found.accuracy.any()
 
 
@@ -209,7 +210,7 @@ def test_selection_counts_a_tie_for_the_first_class_only():
     arena = sampling.prepare(spec, load_dataset(spec.dataset))
     y = np.arange(80) % 10
     blind = arena._replace(selection=chunk_examples(np.zeros((80, 20)), y))
-    (candidate,) = sampling.run_trials(spec, blind, [0], 0)
+    (candidate,) = mean_field.ALGORITHM.trainer(spec, blind, None)([0], 0)
     assert candidate.accuracy == 0.1
 
 
@@ -230,8 +231,8 @@ def digits():
 
 def test_numba_training_depends_on_its_own_seed_only(digits):
     training = TrainingSpec(epochs=2)
-    together = binary.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4))
-    alone = binary.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4)[2:3])
+    together = mean_field.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4))
+    alone = mean_field.train(NetworkSpec(), training, digits.x, digits.y, _seeds(4)[2:3])
     np.testing.assert_array_equal(together.fields[2], alone.fields[0])
     assert len(np.unique(together.fields[:, 0])) == 4
 
@@ -247,8 +248,8 @@ def test_a_step_without_randomness_is_the_formula(engine, optimizer):
     )  # fmt: skip
     x, y = np.zeros((1, 3), np.float32), np.zeros(1, np.int64)
     seeds = _seeds(2)
-    got = binary.train(network, training, x, y, seeds, device="cpu").fields
-    theta = binary.initial_fields(network, training, seeds).astype(np.float64)
+    got = mean_field.train(network, training, x, y, seeds, device="cpu").fields
+    theta = mean_field.initial_fields(network, training, seeds).astype(np.float64)
     m, v = np.zeros_like(theta), np.zeros_like(theta)
     for step, rate in zip((1, 2, 3), (0.1, 0.1, 0.01), strict=True):
         grad = 0.5 * theta
@@ -269,9 +270,9 @@ def test_training_has_the_statistics_of_a_plain_numpy_loop(digits, engine):
     """
     network, training = NetworkSpec(), TrainingSpec(epochs=8, engine=engine)
     seeds = _seeds(48, seed=1)
-    fields = binary.train(network, training, digits.x, digits.y, seeds, device="cpu").fields
+    fields = mean_field.train(network, training, digits.x, digits.y, seeds, device="cpu").fields
     rng = np.random.default_rng(7)
-    start = binary.initial_fields(network, training, _seeds(48, seed=2))
+    start = mean_field.initial_fields(network, training, _seeds(48, seed=2))
     plain = np.array(
         [reference.train_in_numpy(network, training, digits.x, digits.y, f, rng) for f in start]
     )
@@ -295,7 +296,7 @@ def test_engines_agree_on_magnetizations(digits):
     found = []
     for engine in ("numba", "torch"):
         training = TrainingSpec(epochs=20, engine=engine)
-        trained = binary.train(
+        trained = mean_field.train(
             network, training, digits.x, digits.y, _seeds(48, seed=3), device="cpu"
         )
         m = np.tanh(trained.fields / 2)
@@ -308,28 +309,28 @@ def test_engines_agree_on_magnetizations(digits):
 def test_draws_follow_the_sigmoid():
     """Frequencies within five standard errors: a false alarm for one seed in 10⁴ at 200 weights."""
     fields = np.random.default_rng(0).normal(0, 2, 200).astype(np.float32)
-    drawn = binary.draw(fields, 20_000, np.random.SeedSequence(0))
+    drawn = mean_field.draw(fields, 20_000, np.random.SeedSequence(0))
     assert drawn.dtype == np.int8
     assert set(np.unique(drawn)) == {-1, 1}
     p = 1 / (1 + np.exp(-fields.astype(np.float64)))
     error = np.sqrt(p * (1 - p) / 20_000)
     assert (np.abs((drawn > 0).mean(0) - p) < 5 * error).all()
     fixed = np.arange(200) < 50
-    held = binary.draw(fields, 100, np.random.SeedSequence(0), fixed)
+    held = mean_field.draw(fields, 100, np.random.SeedSequence(0), fixed)
     assert (held[:, fixed] == np.sign(fields[fixed])).all()
 
 
 @pytest.mark.parametrize("engine", ["numba", "torch"])
 def test_frozen_parts_stay(digits, engine):
     network, training = NetworkSpec(), TrainingSpec(epochs=1, engine=engine)
-    frozen = binary.Frozen(("ITR",), 10.0)
-    trained = binary.train(
+    frozen = mean_field.Frozen(("ITR",), 10.0)
+    trained = mean_field.train(
         network, training, digits.x, digits.y, _seeds(3), frozen=frozen, device="cpu"
     )
     interior = trained.fields[:, network.parts["ITR"]]
     assert (np.abs(interior) == 10).all()
     assert not np.array_equal(interior[0], interior[1])
-    start = binary.initial_fields(network, training, _seeds(3), frozen)
+    start = mean_field.initial_fields(network, training, _seeds(3), frozen)
     np.testing.assert_array_equal(interior, start[:, network.parts["ITR"]])
     outside = np.delete(trained.fields - start, network.parts["ITR"], axis=1)
     assert (outside != 0).mean() > 0.99
@@ -341,7 +342,7 @@ def test_both_engines_learn(digits):
     seeds = _seeds(4)
     for engine in ("numba", "torch"):
         spec = training.model_copy(update={"engine": engine})
-        trained = binary.train(network, spec, digits.x, digits.y, seeds, device="cpu")
+        trained = mean_field.train(network, spec, digits.x, digits.y, seeds, device="cpu")
         assert trained.loss.shape == trained.accuracy.shape == (4, 15)
         assert trained.accuracy[:, -1].min() > 0.4
         assert (trained.loss[:, -1] < trained.loss[:, 0]).all()
@@ -350,7 +351,7 @@ def test_both_engines_learn(digits):
 def test_parity_learns(digits):
     y = np.where(digits.y % 2 == 0, 1, -1)
     network, training = NetworkSpec(widths=(20, 8, 8, 1)), TrainingSpec(epochs=15, batch_size=50)
-    trained = binary.train(network, training, digits.x, y, _seeds(3), loss="hinge")
+    trained = mean_field.train(network, training, digits.x, y, _seeds(3), loss="hinge")
     assert trained.accuracy[:, -1].min() > 0.65
 
 
@@ -367,7 +368,7 @@ def test_parity_learns(digits):
 )
 def test_bad_examples_are_refused(x, y, loss):
     with pytest.raises(InputError):
-        binary.train(NetworkSpec(), TrainingSpec(epochs=1), x, y, _seeds(1), loss=loss)
+        mean_field.train(NetworkSpec(), TrainingSpec(epochs=1), x, y, _seeds(1), loss=loss)
 
 
 def test_wrong_number_of_weights_is_refused(digits):

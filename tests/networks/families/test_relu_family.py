@@ -11,10 +11,11 @@ from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import AcceptanceError, InputError
-from lsg_ray.networks import solutions
+from lsg_ray.networks.families.relu import example_set
 from lsg_ray.networks.inputs import SparseInputs
 from lsg_ray.networks.relu import evaluate
-from lsg_ray.networks.solutions import example_set, prepare_solutions, sample_solutions
+from lsg_ray.networks.sampling import prepare, sample_configurations
+from lsg_ray.networks.solvers import descent
 from lsg_ray.spec import parse_spec
 
 
@@ -34,8 +35,8 @@ HARD = {"epochs": 7, "target_loss": 1.7, "learning_rate": 4e-3}
 
 
 def drawn(spec, start, rows, **options):
-    return sample_solutions(
-        spec, prepare_solutions(spec, load_dataset(spec.dataset)), start, rows, **options
+    return sample_configurations(
+        spec, prepare(spec, load_dataset(spec.dataset)), start, rows, **options
     )
 
 
@@ -152,14 +153,11 @@ def test_examples_travel_sparse_where_they_are_mostly_zero():
     np.testing.assert_array_equal(y, rows.y)
 
 
-def test_binary_networks_and_stacks_beyond_memory_are_refused(monkeypatch):
-    binary = parse_spec({"dataset": {"name": "digits"}})
-    with pytest.raises(InputError, match="family: 'binary' given; for 'relu' networks"):
-        prepare_solutions(binary, load_dataset(binary.dataset))
+def test_stacks_beyond_memory_are_refused(monkeypatch):
     data = load_dataset(spec_of().dataset)
     for training in ({"stack": 2**31 - 1}, {"epochs": 2**31 - 1}):
         with pytest.raises(InputError, match=r"training.stack: .* GiB of memory; at most 16"):
-            prepare_solutions(spec_of(**training), data)
-    monkeypatch.setattr(solutions, "MAX_BYTES", 10**5)
+            prepare(spec_of(**training), data)
+    monkeypatch.setattr(descent, "MAX_BYTES", 10**5)
     with pytest.raises(InputError, match=r"training.stack: 4 networks together take"):
-        prepare_solutions(spec_of(), data)
+        prepare(spec_of(), data)

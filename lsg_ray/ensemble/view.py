@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from lsg_ray.ensemble.header import Header
 from lsg_ray.ensemble.info import describe
-from lsg_ray.ensemble.layout import check_block_index
+from lsg_ray.ensemble.layout import check_block_index, seen
 from lsg_ray.ensemble.ledger import Record, absent_blocks, each_record
 from lsg_ray.ensemble.location import locate
 from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec
 
 
-class Snapshot:
+class View:
     """Complete blocks of a store, and what a view shows of them; `Ensemble` adds the data.
 
     Attributes
@@ -34,6 +34,8 @@ class Snapshot:
         Condition on rows of a view, or None.
     weight_slice
         Which weights of a whole configuration a view shows.
+    at
+        Which snapshot along training a view shows, by its index; None for the configurations.
     """
 
     url: str
@@ -41,6 +43,7 @@ class Snapshot:
     blocks: NDArray[np.int64]
     condition: str | None
     weight_slice: slice
+    at: int | None
 
     def __init__(self, url: str, header: Header, blocks: NDArray[np.int64]) -> None:
         blocks.flags.writeable = False
@@ -50,6 +53,7 @@ class Snapshot:
             blocks=blocks,
             condition=None,
             weight_slice=slice(0, header.n_weights),
+            at=None,
         )
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -68,6 +72,9 @@ class Snapshot:
         view = "" if self.condition is None else f", where {self.condition!r}"
         if self.is_part:
             view += f", weights {self.weight_slice.start}:{self.weight_slice.stop}"
+        if self.at is not None:
+            unit, times = self.spec.times
+            view += f", after {times[self.at]} {unit}"
         return (
             f"{type(self).__name__}({self.url!r}, {self.n_complete:,} of {self.count:,} rows{view})"
         )
@@ -128,17 +135,17 @@ class Snapshot:
     def columns(self) -> tuple[str, ...]:
         """Names that `read`, `take` and `to_dask` take."""
         names = ["configuration", *(array.name for array in self.header.arrays)]
-        return (*names, "packed" if self.binary else "weights")
+        return (*names, "packed" if self.signs else "weights")
 
     @property
-    def binary(self) -> bool:
+    def signs(self) -> bool:
         """Whether weights are ±1; else they are real numbers."""
-        return self.spec.network.family == "binary"
+        return self.header.family.signs
 
     @property
     def query_columns(self) -> tuple[str, ...]:
         """Names of numbers per configuration: what conditions, queries and `column` take."""
-        scalars = (array.name for array in self.header.arrays if not array.row)
+        scalars = (a.name for a in self.header.arrays if not seen(a, self.at).row)
         return ("configuration", *scalars)
 
     def _check_complete(self, block: int) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.networks.threads import default_device
 from lsg_ray.networks.trial import Loss, Trained
 from lsg_ray.spec import NetworkSpec, TrainingSpec
 
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TINY = 1e-30
-
-
-def default_device() -> str:
-    """Return ``cuda`` where torch sees one, else ``cpu``."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def train_stack(
@@ -38,6 +32,7 @@ def train_stack(
     seed: np.random.SeedSequence,
     loss: Loss,
     held: Sequence[bool],
+    times: Sequence[int],
     device: str | None,
 ) -> Trained:
     """Train the fields (networks, N) of a stack; ``held`` names the layers that stay as they are.
@@ -56,7 +51,7 @@ def train_stack(
     theta = _split(network, torch.tensor(fields, device=device))
     first, second = ([torch.zeros_like(t) for t in theta] for _ in range(2))
     history = torch.zeros(training.epochs, 2, n, dtype=torch.float64, device=device)
-    step = 0
+    step, kept = 0, {0: _flat(theta)} if 0 in times else {}
     for epoch in range(training.epochs):
         order = torch.rand(n, n_examples, generator=generator, device=device).argsort(dim=1)
         for begin in range(0, n_examples, batch):
@@ -75,9 +70,21 @@ def train_stack(
             for layer, grad in enumerate(grads):
                 if not held[layer]:
                     _update(training, theta[layer], grad, (first[layer], second[layer]), rate, step)
-    flat = torch.cat([t.reshape(n, -1) for t in theta], dim=1)
+            if step in times:
+                kept[step] = _flat(theta)
     curves = history.cpu().numpy()
-    return Trained(flat.cpu().numpy(), curves[:, 0].T.copy(), curves[:, 1].T.copy())
+    along = [kept[time] for time in times]
+    snapshots = np.stack(along, 1) if along else np.empty((n, 0, fields.shape[1]), np.float32)
+    return Trained(_flat(theta), curves[:, 0].T.copy(), curves[:, 1].T.copy(), snapshots)
+
+
+def _flat(theta: list[Tensor]) -> NDArray[np.float32]:
+    """Return copies of all layers side by side, (networks, N)."""
+    import torch
+
+    flat = torch.cat([t.reshape(len(t), -1) for t in theta], dim=1)
+    found: NDArray[np.float32] = flat.cpu().numpy()
+    return found
 
 
 def _split(network: NetworkSpec, flat: Tensor) -> list[Tensor]:

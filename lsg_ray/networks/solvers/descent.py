@@ -7,29 +7,39 @@ small networks cost mostly their calls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.datasets import Dataset
+from lsg_ray.errors import InputError
+from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
+from lsg_ray.networks.families.relu import CURVES, Arena
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import (
     Layer,
+    evaluate,
     evaluate_layers,
     flat_of,
     glorot_uniform,
     layers_of,
     loss_step,
 )
+from lsg_ray.networks.threads import one_thread
 from lsg_ray.networks.trial import Purpose, trial_generator
-from lsg_ray.spec import NetworkSpec, TrainingSpec
+from lsg_ray.rng import Stream, seed_sequence
+from lsg_ray.spec import NetworkSpec, Spec, TrainingSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Curves of training: means over an epoch while the weights change, and tests at its end.
-CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+#: Networks that are trained together by default, at most, and the bytes of their weights.  More
+#: gain little on a CPU, and the last stack of an ensemble is trained whole.
+STACK, STACK_BYTES = 8, 4 << 20
+#: Refuse stacks that take more memory than this.
+MAX_BYTES = 16 * 2**30
 
 
 class Solutions(NamedTuple):
@@ -38,7 +48,8 @@ class Solutions(NamedTuple):
     weights (networks, N) float32; epochs (networks,) int32, passes made; curves
     (networks, epochs, `CURVES`) float32, NaN after the last pass; reached (networks,), whether the
     loss target was met (true without one); train_loss, train_accuracy (networks,) float64, of the
-    final weights on all training examples.
+    final weights on all training examples; snapshots (networks, S, N) float32, weights after the
+    steps that were asked for, those of the end for a network that had ended before.
     """
 
     weights: NDArray[np.float32]
@@ -47,6 +58,7 @@ class Solutions(NamedTuple):
     reached: NDArray[np.bool_]
     train_loss: NDArray[np.float64]
     train_accuracy: NDArray[np.float64]
+    snapshots: NDArray[np.float32]
 
 
 def train_networks(
@@ -55,6 +67,7 @@ def train_networks(
     train: tuple[Inputs, Tensor],
     test: tuple[Inputs, Tensor],
     seeds: Sequence[np.random.SeedSequence],
+    times: Sequence[int] = (),
 ) -> Solutions:
     """Train a stack of networks, one for each seed.
 
@@ -66,6 +79,8 @@ def train_networks(
         Examples from `as_inputs`, with their classes (n,) int64 on the same device.
     seeds
         One address in the seed tree for each network: initial weights and order of examples.
+    times
+        Steps, ascending, after which weights are kept; 0 for the start.
 
     Notes
     -----
@@ -87,9 +102,19 @@ def train_networks(
     epochs = np.zeros(networks, np.int32)
     running = np.ones(networks, bool)
     final = np.full((2, networks), np.nan)
+    kept = np.empty((networks, len(times), network.n_weights), np.float32)
+
+    def keep(step: int) -> None:
+        if step in times:
+            now = flat_of(network, layers, inputs)
+            ended = torch.from_numpy(~running)
+            now[ended] = found[ended]
+            kept[:, times.index(step)] = now.to("cpu", torch.float32).numpy()
+
+    keep(0)
     for epoch in range(training.epochs):
         order = torch.from_numpy(np.stack([rng.permutation(n) for rng in orders]))
-        mean = descent.epoch(inputs, y, order.to(inputs.device))
+        mean = descent.epoch(inputs, y, order.to(inputs.device), keep)
         tested = evaluate_layers(network, layers, *test)
         values = np.stack([*mean, *tested], axis=1)
         curves[running, epoch] = values[running]
@@ -111,7 +136,10 @@ def train_networks(
     if training.target_loss is not None:
         reached &= final[0] <= training.target_loss
     weights = found.to("cpu", torch.float32).numpy()
-    return Solutions(weights, epochs, curves, reached, *final)
+    for place, time in enumerate(times):
+        if time > descent.steps:  # all had ended before
+            kept[:, place] = weights
+    return Solutions(weights, epochs, curves, reached, final[0], final[1], kept)
 
 
 class _Descent:
@@ -121,6 +149,7 @@ class _Descent:
         import torch
 
         self.network, self.training, self.layers = network, training, layers
+        self.steps = 0
         tensors = [tensor for layer in layers for tensor in layer.tensors]
         shared: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.gamma}
         self.optimizer: Any
@@ -139,7 +168,7 @@ class _Descent:
         )
 
     def epoch(
-        self, inputs: Inputs, y: Tensor, order: Tensor
+        self, inputs: Inputs, y: Tensor, order: Tensor, keep: Callable[[int], None]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Go once through the examples; return mean losses and accuracies (networks,)."""
         import torch
@@ -158,5 +187,89 @@ class _Descent:
             self.optimizer.step()
             if self.training.decay_steps:
                 self.rate.step()
+            self.steps += 1
+            keep(self.steps)
         loss, accuracy = (sums / n).cpu().numpy()
         return loss, accuracy
+
+
+def _misfits(spec: Spec) -> Iterable[str]:
+    training = spec.training
+    for name, value, neutral in (
+        ("training.engine", training.engine, "torch"),
+        ("training.initial_std", training.initial_std, 0.0),
+    ):
+        if value != neutral:
+            yield f"{name}: {value!r} given; relu networks have {neutral!r}: leave it out"
+
+
+def _stack(spec: Spec) -> int:
+    most = max(1, min(STACK, STACK_BYTES // (4 * spec.network.n_weights)))
+    return spec.training.stack or most
+
+
+def _check(spec: Spec, dataset: Dataset) -> None:
+    need = stack_bytes(spec, len(dataset.train.x))
+    if need > MAX_BYTES:
+        raise InputError(
+            f"training.stack: {spec.stack} networks together take {need / 2**30:,.1f} GiB of "
+            f"memory; at most {MAX_BYTES / 2**30:.0f}: lower training.stack, training.batch_size, "
+            "training.epochs or network.widths"
+        )
+
+
+def _trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
+    """Lay the examples out on the device."""
+    sets = [part.on(device) for part in arena]
+
+    def run(configurations: Sequence[int], trial: int) -> list[Candidate]:
+        with one_thread():
+            return _run(spec, sets, configurations, trial)
+
+    return run
+
+
+def stack_bytes(spec: Spec, n_examples: int) -> int:
+    """Return the memory of training a stack: weights, activations and orders of one, times so many.
+
+    Of each weight there are the value, the gradient, two moments, the start and the solution.
+    """
+    network, training = spec.network, spec.training
+    numbers = 6 * network.n_weights + len(CURVES) * training.epochs + 4 * n_examples
+    numbers += 3 * training.batch(n_examples) * sum(network.widths[1:])
+    return 4 * numbers * spec.stack
+
+
+def _run(
+    spec: Spec, sets: list[tuple[Inputs, Any]], configurations: Sequence[int], trial: int
+) -> list[Candidate]:
+    """Train trial number ``trial`` of some configurations, and measure the networks."""
+    seeds = [seed_sequence(spec.ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
+    train, selection, test = sets
+    times = spec.snapshot_steps
+    found = train_networks(spec.network, spec.training, train, test, seeds, times)
+    tested = evaluate(spec.network, found.weights, *test)
+    chosen = tested
+    if spec.ensemble.selection != "test":
+        chosen = evaluate(spec.network, found.weights, *selection)
+    columns: dict[str, NDArray[Any]] = {
+        "accuracy": chosen.accuracy, "loss": chosen.loss,
+        "test_accuracy": tested.accuracy, "test_loss": tested.loss,
+        "train_accuracy": found.train_accuracy, "train_loss": found.train_loss,
+        "epochs": found.epochs,
+        **{f"curve_{name}": found.curves[:, :, place] for place, name in enumerate(CURVES)},
+    }  # fmt: skip
+    good = found.reached & np.isfinite(found.weights).all(axis=1) & np.isfinite(chosen.loss)
+    return [
+        Candidate(
+            float(chosen.accuracy[k]) if good[k] else np.nan,
+            found.weights[k],
+            {name: values[k] for name, values in columns.items()},
+            found.snapshots[k] if times else None,
+            train_loss=float(found.train_loss[k]),
+        )
+        for k in range(len(configurations))
+    ]
+
+
+ALGORITHM = Algorithm("descent", ("relu",), _trainer, misfits=_misfits, stack=_stack, check=_check)

@@ -6,10 +6,11 @@ import torch
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import AcceptanceError
-from lsg_ray.networks.descent import CURVES, train_networks
+from lsg_ray.networks.families.relu import CURVES
 from lsg_ray.networks.inputs import DenseInputs, SparseInputs
 from lsg_ray.networks.relu import evaluate, glorot_uniform
-from lsg_ray.networks.solutions import prepare_solutions, sample_solutions
+from lsg_ray.networks.sampling import prepare, sample_configurations
+from lsg_ray.networks.solvers.descent import train_networks
 from lsg_ray.networks.trial import Purpose, trial_generator
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import parse_spec
@@ -176,9 +177,9 @@ def test_what_misses_the_target_has_the_weights_of_the_end():
 
 def test_target_out_of_reach_says_which_losses_were_seen():
     spec = spec_of(target_loss=1e-6, stack=3, ensemble={"give_up_after": 3})
-    arena = prepare_solutions(spec, load_dataset(spec.dataset))
+    arena = prepare(spec, load_dataset(spec.dataset))
     with pytest.raises(AcceptanceError) as caught:
-        sample_solutions(spec, arena, 0, 3)
+        sample_configurations(spec, arena, 0, 3)
     losses = trained(spec).train_loss
     says = str(caught.value)
     assert "0 of 3 networks were accepted" in says
@@ -195,9 +196,9 @@ def test_diverged_networks_are_refused_with_a_remedy(target):
     )
     found = trained(spec)
     assert not found.reached.any()
-    arena = prepare_solutions(spec, load_dataset(spec.dataset))
+    arena = prepare(spec, load_dataset(spec.dataset))
     with pytest.raises(AcceptanceError, match="3 diverged: lower training"):
-        sample_solutions(spec, arena, 0, 3)
+        sample_configurations(spec, arena, 0, 3)
 
 
 def test_a_network_does_not_depend_on_its_neighbours():

@@ -1,0 +1,77 @@
+"""A training algorithm: how the trials of an ensemble find their configurations.
+
+A new one is a file in `lsg_ray.networks.solvers` with an ``ALGORITHM``, and a line in
+`lsg_ray.registry.ALGORITHMS`; that of an installed package is an entry point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from lsg_ray.datasets import Dataset
+from lsg_ray.spec import Spec
+
+
+class Candidate(NamedTuple):
+    """Outcome of one trial, accepted or not.
+
+    accuracy: on the selection set; NaN (diverged, or not a solution) is never accepted; weights
+    (N,), int8 ±1 or float32; columns: its numbers by array of the store; snapshots (S, N), weights
+    at the times of `Spec.times`, or None without; train_loss: at the end, where it is known.
+    """
+
+    accuracy: float
+    weights: NDArray[Any]
+    columns: Mapping[str, Any]
+    snapshots: NDArray[Any] | None = None
+    train_loss: float = np.nan
+
+
+#: Runs trial number ``trial`` of some configurations: one candidate each.
+Run = Callable[[Sequence[int], int], Sequence[Candidate]]
+
+
+def _nothing(_spec: Spec) -> Iterable[str]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A training algorithm.
+
+    Parameters
+    ----------
+    name
+        In `training.algorithm`.
+    families
+        Names of the families of networks that it serves.
+    trainer
+        ``trainer(spec, arena, device)`` returns what runs trials; ``arena`` is what the family has
+        prepared.  All randomness of a trial comes from ``seed_sequence(spec.ensemble.seed,
+        Stream.TRIAL, configuration, trial)``.
+    config
+        Of `training.options`, a pydantic model; None if it has none.
+    misfits
+        Yields a line for each field of a specification that it cannot serve.
+    stack
+        How many configurations, at addresses 0 to stack − 1 and so on, are trained together.
+    check
+        Raises `InputError` where a data set cannot be trained on, as for lack of memory.
+    warm_up
+        Compiles or loads all it needs, once per machine; called before workers compute.
+    """
+
+    name: str
+    families: tuple[str, ...]
+    trainer: Callable[[Spec, Any, str | None], Run]
+    config: type[BaseModel] | None = None
+    misfits: Callable[[Spec], Iterable[str]] = _nothing
+    stack: Callable[[Spec], int] = field(default=lambda _: 1)
+    check: Callable[[Spec, Dataset], None] = field(default=lambda *_: None)
+    warm_up: Callable[[Spec], None] | None = None

@@ -1,0 +1,124 @@
+"""Networks of ±1 weights, without biases, of leaky ReLU units (liquid-like paper, Sec. II).
+
+A trial trains one network (`lsg_ray.networks.solvers.mean_field`); configurations are stored one
+bit a weight.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.arrays import read_only
+from lsg_ray.datasets import Dataset
+from lsg_ray.ensemble.layout import ArrayLayout, scalars
+from lsg_ray.networks import binary
+from lsg_ray.networks.family import Family
+from lsg_ray.networks.layout import ChunkedExamples, chunk_examples
+from lsg_ray.networks.trial import Purpose, check_examples
+from lsg_ray.spec import NetworkSpec, Spec
+
+
+class Arena(NamedTuple):
+    """What trials run on: training set, selection set, test set (laid out for `evaluate`)."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int32]
+    selection: ChunkedExamples
+    test: ChunkedExamples
+
+
+class _Binary(Family):
+    name = "binary"
+    about = "binary networks"
+    signs = True
+    algorithm = "mean-field"
+    study = "lsg_ray.studies:of_signs"
+
+    def misfits(self, spec: Spec) -> Iterable[str]:
+        if spec.network.biases:
+            yield "network.biases: True given; only relu networks have it (network.family)"
+        parts = spec.network.parts
+        for part in spec.ensemble.frozen_parts:
+            if part not in parts:
+                allowed = ", ".join(parts)
+                yield f"ensemble.frozen_parts: {part!r} given; this network has {allowed}"
+        if set(spec.ensemble.frozen_parts) >= set(parts):
+            yield "ensemble.frozen_parts: every part is frozen; leave one to be trained"
+
+    def columns(self, spec: Spec) -> tuple[ArrayLayout, ...]:
+        found = scalars({
+            "accuracy": ("<f8", "accuracy on the set that the configuration was selected on"),
+            "loss": ("<f8", "mean loss on the selection set"),
+            "test_accuracy": ("<f8", "accuracy on the test set"),
+            "trial": ("<i4", "index of the accepted trial of this configuration"),
+            "epochs": ("<i4", "epochs of training of the accepted trial"),
+            "polarization": ("<f4", "mean |tanh(theta/2)| over the weights"),
+        })  # fmt: skip
+        if not spec.ensemble.store_fields:
+            return found
+        about = {"description": "trained fields theta"}
+        row = (spec.network.n_weights,)
+        return (*found, ArrayLayout("fields", "<f4", row, ("configuration", "weight"), about))
+
+    def prepare(self, spec: Spec, dataset: Dataset) -> Arena:
+        test = chunk_examples(dataset.test.x, dataset.test.y)
+        chosen = dataset.examples(spec.ensemble.selection)
+        selection = test if chosen is dataset.test else chunk_examples(chosen.x, chosen.y)
+        x, y = dataset.train.x, dataset.train.y
+        check_examples(spec.network, x, y, spec.loss)
+        return Arena(read_only(x, np.float32), read_only(y, np.int32), selection, test)
+
+    def measure(
+        self, spec: Spec, arena: Arena, weights: NDArray[np.int8]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        accuracy, loss = binary.evaluate(spec.network, weights, arena.selection, spec.loss)
+        tested, _ = binary.evaluate(spec.network, weights, arena.test, spec.loss)
+        return {"accuracy": accuracy, "loss": loss, "test_accuracy": tested}
+
+    def evaluate(
+        self, spec: Spec, weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return binary.evaluate(spec.network, weights, chunk_examples(x, y), spec.loss)
+
+    def activation(self, network: NetworkSpec, layer: int, z: NDArray[Any]) -> NDArray[Any]:
+        a = super().activation(network, layer, z)
+        a /= math.sqrt(network.widths[layer])
+        return a
+
+    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> NDArray[np.int8]:
+        from lsg_ray.networks.solvers.mean_field import Frozen, draw, initial_fields
+
+        frozen = Frozen(spec.ensemble.frozen_parts, spec.ensemble.frozen_field)
+        fields = initial_fields(spec.network, spec.training, seeds, frozen)
+        fixed = frozen.weights(spec.network)
+        drawn = [draw(f, 1, s, fixed, Purpose.START) for f, s in zip(fields, seeds, strict=True)]
+        return np.concatenate(drawn)
+
+    def advice(
+        self, spec: Spec, accepted: int, missed: NDArray[np.float64], losses: NDArray[np.float64]
+    ) -> str:
+        del losses
+        diverged = int(np.isnan(missed).sum())
+        low, quarter, median, high, top = np.quantile(
+            np.nan_to_num(missed), [0, 0.25, 0.5, 0.75, 1]
+        )
+        ensemble = spec.ensemble
+        return (
+            f"{accepted} of {accepted + len(missed)} trials reached "
+            f"ensemble.threshold = {ensemble.threshold:g}"
+            f"{f', {diverged} diverged (lower training.learning_rate)' if diverged else ''}.\n"
+            f"Best accuracies of {ensemble.draws} draws on the {ensemble.selection} set, of those "
+            f"that missed: min {low:.4f}, quartiles {quarter:.4f} {median:.4f} {high:.4f}, "
+            f"max {top:.4f}.\n"
+            f"Lower ensemble.threshold (half of these trials reach {median:.4f}), train longer "
+            f"(training.epochs = {spec.training.epochs}), or widen network.widths, each with "
+            "another --out, as it makes another ensemble; or raise ensemble.give_up_after."
+        )
+
+
+FAMILY = _Binary()

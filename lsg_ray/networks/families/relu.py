@@ -1,0 +1,200 @@
+"""Networks of real weights with ReLU units (spin-glass-lens paper, Sec. 4).
+
+Every trained network that reaches the training-loss target, if there is one, and the accuracy
+threshold is a solution (`lsg_ray.networks.solvers.descent`); the arithmetic is that of
+`lsg_ray.networks.relu`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.arrays import read_only
+from lsg_ray.datasets import Dataset, Examples
+from lsg_ray.ensemble.layout import ArrayLayout, scalars
+from lsg_ray.networks.family import Family
+from lsg_ray.networks.inputs import DenseInputs, Inputs, SparseInputs, as_inputs
+from lsg_ray.networks.relu import evaluate, glorot_uniform
+from lsg_ray.networks.threads import default_device, one_thread
+from lsg_ray.networks.trial import check_examples
+from lsg_ray.spec import Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Curves of training, a number per pass.
+CURVES = {
+    "train_loss": "mean training loss during the pass",
+    "train_accuracy": "training accuracy during the pass",
+    "test_loss": "test loss after the pass",
+    "test_accuracy": "test accuracy after the pass",
+}
+
+
+class ExampleSet(NamedTuple):
+    """Examples on their way to workers: sparse rows or an array (n, inputs), and classes (n,)."""
+
+    x: SparseInputs | NDArray[np.float32]
+    y: NDArray[np.int64]
+
+    def on(self, device: str | None = None) -> tuple[Inputs, Tensor]:
+        """Return inputs and classes on a device, by default CUDA where there is one."""
+        import torch
+
+        device = device or default_device()
+        labels = torch.tensor(self.y, device=device)
+        if isinstance(self.x, SparseInputs):
+            if device == "cpu":
+                return self.x, labels
+            return DenseInputs(self.x.dense(), device, torch.float32), labels
+        return DenseInputs(self.x, device, torch.float32), labels
+
+
+class Arena(NamedTuple):
+    """What networks learn and are measured on."""
+
+    train: ExampleSet
+    selection: ExampleSet
+    test: ExampleSet
+
+
+def example_set(examples: Examples) -> ExampleSet:
+    """Lay examples out for workers: sparse where they are."""
+    found = as_inputs(examples.x, "cpu")
+    x = found if isinstance(found, SparseInputs) else read_only(examples.x, np.float32)
+    return ExampleSet(x, read_only(examples.y, np.int64))
+
+
+class _Relu(Family):
+    name = "relu"
+    about = "ReLU networks"
+    signs = False
+    measures = ("accuracy", "loss", "test_accuracy", "test_loss")
+    algorithm = "descent"
+    study = "lsg_ray.studies:of_solutions"
+    sections = ("lsg_ray.report.figures.training:training_section",)
+    defaults: ClassVar = {
+        "dataset": {"components": None},  # raw pixels: SG Sec. 4.1
+        "network": {
+            "widths": (784, 256, 10),  # SG App. A.2: 64 to 1,024 hidden units
+            "leaky_slope": 0.0,  # SG Sec. 4.1: ReLU
+        },
+        "training": {
+            "optimizer": "adam",  # SG Sec. 4.2, 4.5; SGD in Sec. 4.4
+            "learning_rate": 1e-3,  # Adam's own, Kingma and Ba (2015); SG names none
+            "batch_size": 256,  # SG Sec. 4.5
+            "epochs": 50,
+            "gamma": 0.0,  # SG: no penalty
+            "initial_std": 0.0,  # Glorot uniform, SG App. A.4.2
+            "engine": "torch",
+        },
+        "ensemble": {
+            "count": 100,  # SG App. A.4.2: 100 or 200
+            "threshold": 0.0,  # every trained network is a solution
+            "draws": 1,
+            "give_up_after": 3,
+        },
+    }
+
+    def misfits(self, spec: Spec) -> Iterable[str]:
+        ensemble, widths = spec.ensemble, spec.network.widths
+        for name, value, neutral in (
+            ("ensemble.draws", ensemble.draws, 1),
+            ("ensemble.frozen_parts", ensemble.frozen_parts, ()),
+            ("ensemble.store_fields", ensemble.store_fields, False),
+        ):
+            if value != neutral:
+                yield f"{name}: {value!r} given; relu networks have {neutral!r}: leave it out"
+        if spec.dataset.labels != "class":
+            yield (
+                f"dataset.labels: {spec.dataset.labels!r} given; relu networks learn 'class' labels"
+            )
+        if len(widths) < 3:
+            yield f"network.widths: {list(widths)} given; relu networks have hidden layers"
+
+    def block_size(self, spec: Spec) -> int:
+        return min(spec.stack, spec.ensemble.count)
+
+    def columns(self, spec: Spec) -> tuple[ArrayLayout, ...]:
+        found = scalars({
+            "accuracy": ("<f8", "accuracy on the set that the configuration was selected on"),
+            "loss": ("<f8", "mean loss on the selection set"),
+            "test_accuracy": ("<f8", "accuracy on the test set"),
+            "test_loss": ("<f8", "mean loss on the test set"),
+            "train_accuracy": ("<f8", "accuracy on the training set"),
+            "train_loss": ("<f8", "mean loss on the training set"),
+            "trial": ("<i4", "index of the accepted trial of this configuration"),
+            "epochs": ("<i4", "epochs of training of the accepted trial"),
+        })  # fmt: skip
+        curves = [
+            ArrayLayout(
+                f"curve_{name}", "<f4", (spec.training.epochs,), ("configuration", "epoch"),
+                {"description": f"{description}, NaN after the last"},
+            )
+            for name, description in CURVES.items()
+        ]  # fmt: skip
+        return (*found, *curves)
+
+    def prepare(self, spec: Spec, dataset: Dataset) -> Arena:
+        check_examples(spec.network, dataset.train.x, dataset.train.y)
+        chosen = dataset.examples(spec.ensemble.selection)
+        known = {id(part): example_set(part) for part in (dataset.train, dataset.test, chosen)}
+        return Arena(known[id(dataset.train)], known[id(chosen)], known[id(dataset.test)])
+
+    def measure(
+        self, spec: Spec, arena: Arena, weights: NDArray[Any]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        with one_thread():
+            chosen, tested = (
+                evaluate(spec.network, weights, *part.on())
+                for part in (arena.selection, arena.test)
+            )
+        return {
+            "accuracy": chosen.accuracy, "loss": chosen.loss,
+            "test_accuracy": tested.accuracy, "test_loss": tested.loss,
+        }  # fmt: skip
+
+    def evaluate(
+        self, spec: Spec, weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        found = evaluate(spec.network, weights, *example_set(Examples(x, y)).on())
+        return found.accuracy, found.loss
+
+    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> NDArray[np.float64]:
+        return glorot_uniform(spec.network, seeds).astype(np.float64)
+
+    def advice(
+        self, spec: Spec, accepted: int, missed: NDArray[np.float64], losses: NDArray[np.float64]
+    ) -> str:
+        training, ensemble = spec.training, spec.ensemble
+        finite = losses[np.isfinite(losses)]
+        head = f"{accepted} of {accepted + len(missed)} networks were accepted.\n"
+        diverged = len(losses) - len(finite)
+        if diverged:
+            head += f"{diverged} diverged: lower training.learning_rate.\n"
+        if len(finite):
+            low, median, high = np.quantile(finite, [0, 0.5, 1])
+            head += (
+                f"Training losses at the end: min {low:.4g}, median {median:.4g}, max {high:.4g}"
+            )
+            if training.target_loss is not None:
+                head += f"; the target is training.target_loss = {training.target_loss:g}"
+            head += f", after {training.epochs} epochs at most.\n"
+        good = missed[np.isfinite(missed)]
+        if len(good):
+            head += (
+                f"Accuracies on the {ensemble.selection} set, of those that missed "
+                f"ensemble.threshold = {ensemble.threshold:g}: {good.min():.4f} to "
+                f"{good.max():.4f}.\n"
+            )
+        return head + (
+            "Raise training.epochs or training.target_loss, lower ensemble.threshold, or widen "
+            "network.widths, each with another --out, as it makes another ensemble."
+        )
+
+
+FAMILY = _Relu()

@@ -1,0 +1,141 @@
+"""A family of networks: what a configuration is, and what is done with one.
+
+A new one is a file in `lsg_ray.networks.families` with a ``FAMILY``, and a line in
+`lsg_ray.registry.FAMILIES`; that of an installed package is an entry point.  Everything else asks
+the family, and none of it by name.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.spec import NetworkSpec, Spec
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from lsg_ray.datasets import Dataset
+    from lsg_ray.ensemble.layout import ArrayLayout
+
+
+class Family(ABC):
+    """A family of networks.
+
+    Networks are chains of layers of the given widths, unless `shapes` says otherwise; a
+    configuration lists the layers one after another, each row-major ``[out, in]``.
+    """
+
+    #: In `network.family`.
+    name: ClassVar[str]
+    #: What they are called, in the plural.
+    about: ClassVar[str]
+    #: Whether weights are ±1, which are stored as bits; else they are real numbers.
+    signs: ClassVar[bool]
+    #: What `measure` returns.
+    measures: ClassVar[tuple[str, ...]] = ("accuracy", "loss", "test_accuracy")
+    #: Training algorithm where a specification names none.
+    algorithm: ClassVar[str]
+    #: Of `network.options`; None if it has none.
+    config: ClassVar[type[BaseModel] | None] = None
+    #: Values of fields that a specification leaves out, by section, where they differ.
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    #: Place of the study by default: called with an ensemble, and whether its landscape is wanted.
+    study: ClassVar[str] = "lsg_ray.studies:of_statistics"
+    #: Places of sections that its reports begin with, of ensemble and data set.
+    sections: ClassVar[tuple[str, ...]] = ("lsg_ray.report.figures.accuracy:accuracy_section",)
+
+    # What a configuration is
+
+    def shapes(self, network: NetworkSpec) -> tuple[tuple[int, int], ...]:
+        """Return the shape ``(fan_out, fan_in)`` of each weight matrix, input to output."""
+        extra = int(network.biases)
+        return tuple((out, into + extra) for into, out in itertools.pairwise(network.widths))
+
+    def parts(self, network: NetworkSpec) -> dict[str, slice]:
+        """Return where each named part stands: ``LB`` first layer, ``RB`` last, ``ITR`` between."""
+        layers = network.layer_slices
+        parts = {"LB": layers[0]}
+        if len(layers) > 2:
+            parts["ITR"] = slice(layers[1].start, layers[-2].stop)
+        if len(layers) > 1:
+            parts["RB"] = layers[-1]
+        return parts
+
+    def misfits(self, spec: Spec) -> Iterable[str]:
+        """Yield one line for each field of a specification that does not fit these networks."""
+        del spec
+        return ()
+
+    def block_size(self, spec: Spec) -> int:
+        """Return the configurations of a block by default: 1,000, less to leave 64 blocks."""
+        size = min(1000, -(-spec.ensemble.count // 64))
+        return -(-size // spec.stack) * spec.stack
+
+    @abstractmethod
+    def columns(self, spec: Spec) -> tuple[ArrayLayout, ...]:
+        """Return what is stored of a configuration beside weights: ``accuracy``, ``trial``, …"""
+
+    # What is done with one
+
+    @abstractmethod
+    def prepare(self, spec: Spec, dataset: Dataset) -> Any:
+        """Lay a data set out for trials; done once per run, shared by all workers.
+
+        Raises
+        ------
+        InputError
+            The examples do not fit the networks.
+        """
+
+    @abstractmethod
+    def measure(self, spec: Spec, arena: Any, weights: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        """Return `measures` of configurations (rows, N): ``accuracy``, ``loss`` on the selection
+        set, ``test_accuracy``, ….
+        """
+
+    @abstractmethod
+    def evaluate(
+        self, spec: Spec, weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return accuracy and mean loss (rows,) of configurations on examples x (P, inputs), y."""
+
+    def activation(self, network: NetworkSpec, layer: int, z: NDArray[Any]) -> NDArray[Any]:
+        """Return what a hidden layer, counted from 0, passes on of its pre-activations."""
+        del layer
+        # Leaky ReLU is max(z, slope z), for slopes up to 1.
+        return np.maximum(z, network.leaky_slope * z)
+
+    def outputs(
+        self, network: NetworkSpec, weights: NDArray[Any], x: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Return outputs (rows, outputs, P) for inputs x (P, inputs), in float64."""
+        a = np.broadcast_to(x.T.astype(np.float64), (len(weights), *x.T.shape))
+        layers = zip(network.layer_slices, network.shapes, strict=True)
+        for layer, (where, shape) in enumerate(layers):
+            W = weights[:, where].reshape(-1, *shape).astype(np.float64)
+            z = W[..., :-1] @ a + W[..., -1:] if network.biases else W @ a
+            if layer + 1 < len(network.shapes):
+                a = self.activation(network, layer, z)
+        return z
+
+    @abstractmethod
+    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> NDArray[Any]:
+        """Return where trials start: a configuration (N,) for each seed."""
+
+    def advice(
+        self, spec: Spec, accepted: int, missed: NDArray[np.float64], losses: NDArray[np.float64]
+    ) -> str:
+        """Return what was seen and what to change where too few trials are accepted."""
+        del losses
+        ensemble = spec.ensemble
+        return (
+            f"{accepted} of {accepted + len(missed)} trials were accepted; lower "
+            f"ensemble.threshold = {ensemble.threshold:g}, train longer, or raise "
+            "ensemble.give_up_after"
+        )

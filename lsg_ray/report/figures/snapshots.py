@@ -1,0 +1,66 @@
+"""Accuracy and loss along training, at the times of the snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lsg_ray.datasets import Dataset
+from lsg_ray.ensemble.layout import SNAPSHOT
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.report import style
+from lsg_ray.report.figures.training import loss_and_accuracy
+from lsg_ray.report.section import Section, section
+
+#: Networks that are read, at most, and that are drawn by themselves.
+MOST, THIN = 1000, 12
+
+
+@style.styled
+def snapshots_figure(times: Sequence[int], measured: Mapping[str, NDArray], unit: str) -> Figure:
+    """Draw what was measured of snapshots, (networks, S) by name: means, and single networks."""
+    figure = style.new_figure(2.6)
+    panels = dict(zip(("loss", "accuracy"), figure.subplots(1, 2), strict=True))
+    colours = {"": style.ACCENT, "test_": style.CONTRAST}
+    for name, rows in measured.items():
+        kind = "test_" if name.startswith("test_") else ""
+        axes = panels[name.removeprefix("test_")]
+        for row in rows[:THIN]:
+            axes.plot(times, row, color=colours[kind], lw=0.4, alpha=0.4)
+        axes.errorbar(
+            times, rows.mean(axis=0), rows.std(axis=0), color=colours[kind], marker="o",
+            markersize=3, capsize=2, label="test set" if kind else "selection set",
+        )  # fmt: skip
+    for axes in panels.values():
+        axes.set_xscale("symlog", linthresh=1)
+    panels["accuracy"].legend()
+    loss_and_accuracy(panels["loss"], panels["accuracy"], unit)
+    return figure
+
+
+def snapshots_section(ensemble: Ensemble, dataset: Dataset) -> Section:
+    """Draw the snapshots of some networks, and tell where they begin and end."""
+    del dataset
+    unit, times = ensemble.spec.times
+    key, title = "snapshots", "Along training"
+    if not ensemble.n_rows:
+        return Section(key, title, reason="Needs at least 1 configuration; there are 0.")
+    names = [n for n in ensemble.header.family.measures if n.endswith(("accuracy", "loss"))]
+    rows = ensemble.column("configuration")[:MOST]
+    found = ensemble.take(rows, [f"{SNAPSHOT}{name}" for name in names])
+    measured = {name: found[f"{SNAPSHOT}{name}"] for name in names}
+    accuracy = measured["accuracy"]
+    ends = " and ".join(
+        f"{accuracy[:, place].mean():.4f} ± {accuracy[:, place].std():.4f} after {times[place]:,}"
+        for place in (0, -1)
+    )
+    caption = (
+        f"Weights of {len(rows):,} networks after {', '.join(f'{t:,}' for t in times)} {unit} of "
+        "training, as they would be used: mean and standard deviation over networks, thin lines "
+        f"are single ones. Accuracy on the selection set is {ends} {unit}; networks were accepted "
+        "by the last of these, which therefore flatters them."
+    )
+    figure = snapshots_figure(times, measured, unit)
+    return section(key, title, figure, (caption, "Loss and accuracy along training."))
