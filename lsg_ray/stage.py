@@ -28,7 +28,7 @@ from pydantic.fields import FieldInfo
 
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
-from lsg_ray.typing import MOST, APlace, As, ListOf
+from lsg_ray.typing import MOST, WORDING, APlace, As, ListOf
 
 if TYPE_CHECKING:
     import xarray
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: Values of a list, at most.
 MOST_LISTED = 100_000
 #: Arguments that say how something runs, and not what comes out of it.
-CONTEXT = frozenset({"progress", "pieces", "threads"})
+CONTEXT = frozenset({"progress", "pieces", "threads", "out"})
 
 
 @dataclass(frozen=True)
@@ -75,20 +75,28 @@ class Figure:
         ``module:function`` of a Dataset that returns the caption and what the figure shows, for
         who cannot see it; both as text.
     together
-        Whether results of several parts go into one figure: ``draw`` takes them by name.
+        Whether results of several parts go into one figure: ``draw`` takes them by name, that of
+        the attribute ``system`` where a result has one.
+    most
+        Results in one figure, at most.
     """
 
     draw: str
     title: str = ""
     caption: str = ""
     together: bool = False
+    most: int = MOST
 
     def drawn(self, results: Mapping[str, xarray.Dataset]) -> Any:
         """Return the figure of results by name."""
         function = loaded(self.draw)
-        if self.together:
-            return function({name or "model": result for name, result in results.items()})
-        return function(next(iter(results.values())))
+        if not self.together:
+            return function(next(iter(results.values())))
+        named: dict[str, xarray.Dataset] = {}
+        for name, result in results.items():
+            system = str(result.attrs.get("system", name or "model"))
+            named[name if system in named else system] = result
+        return function(named)
 
 
 class Config(BaseModel):
@@ -118,8 +126,12 @@ class Stage:
         Of what is read, why the method does not apply, as text; empty if it does.
     hidden
         Arguments that are for callers in Python alone.
+    parts
+        Function of what is read, names of parts and the options but ``part``, that computes several
+        parts at once, by name.
     makes
-        Kind of what other stages can read of it: ``model``; or ``result``.
+        Kind of what other stages can read of it: ``model``; ``store``, which the function writes to
+        ``out`` and which is no step of a study; or ``result``.
     archive
         Arrays of an ``.npz`` of the result, where there is one; see `lsg_ray.results.saving`.
     version
@@ -135,20 +147,27 @@ class Stage:
     figures: Sequence[Figure] = ()
     applies: Callable[..., str] = field(default=lambda *_: "")
     hidden: Collection[str] = frozenset()
+    parts: Callable[..., Mapping[str, xarray.Dataset]] | None = None
     makes: str = "result"
     archive: Any = None
     version: int = 1
     unit: str = "tasks"
 
     @cached_property
+    def about(self) -> str:
+        """What the function's docstring says before it comes to the arguments."""
+        text = re.split(r"\n\n\w+\n-+\n", inspect.cleandoc(self.run.__doc__ or ""))[0]
+        return text.replace("`", "")
+
+    @property
     def help(self) -> str:
         """First lines of the function's docstring."""
-        return inspect.cleandoc(self.run.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        return self.about.partition("\n\n")[0].replace("\n", " ")
 
     @cached_property
     def helps(self) -> dict[str, str]:
-        """What the docstring says of each argument."""
-        return parameters_of(self.run)
+        """What the docstring says of each argument, or all say of those of its name."""
+        return WORDING | parameters_of(self.run)
 
     @cached_property
     def places(self) -> frozenset[str]:
@@ -161,6 +180,13 @@ class Stage:
         """What may be left out of what is read."""
         known = inspect.signature(self.run).parameters
         return frozenset(n for n in self.reads if known[n].default is not inspect.Parameter.empty)
+
+    @property
+    def positional(self) -> frozenset[str]:
+        """What a command is given without an option: what is read first, and a store."""
+        known = self.reads.items()
+        stores = {n for n, kind in known if kind == ENSEMBLE and n not in self.optional}
+        return frozenset([*list(self.reads)[:1], *stores])
 
     @cached_property
     def config(self) -> type[Config]:

@@ -23,7 +23,16 @@ from lsg_ray.results.pieces import forget_pieces, pieces_of, results_version
 from lsg_ray.results.saving import read_kept, save_result
 from lsg_ray.spec.study import ENSEMBLE as SAMPLED
 from lsg_ray.spec.study import Step
-from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, MODEL, SOLUTIONS, Config, Kind, Stage
+from lsg_ray.stage import (
+    CONFIGURATIONS,
+    ENSEMBLE,
+    MODEL,
+    MOMENTS,
+    SOLUTIONS,
+    Config,
+    Kind,
+    Stage,
+)  # fmt: skip
 from lsg_ray.stages import stage_of
 from lsg_ray.typing import Progress
 
@@ -61,6 +70,11 @@ def compute(
     progress
         Told ``(done, in all)``.
 
+    Returns
+    -------
+    xarray.Dataset
+        The result; of a stage that makes a store, the `Ensemble`.
+
     Raises
     ------
     InputError
@@ -70,11 +84,19 @@ def compute(
     context = {
         name: value
         for name, value in (
-            ("progress", progress), ("threads", threads), ("pieces", pieces_of(out)),
+            ("progress", progress), ("threads", threads), ("pieces", pieces_of(out)), ("out", out),
         )
         if stage.accepts(name)
     }  # fmt: skip
     found = stage.run(**opened, **options.model_dump(), **context)
+    return found if stage.makes == "store" else save(stage, found, options, out, overwrite, key)
+
+
+def save(
+    stage: Stage, found: xarray.Dataset, options: Config, out: str, overwrite: bool = False,
+    key: str | None = None,
+) -> xarray.Dataset:  # fmt: skip
+    """Save the result of a stage with its provenance; see `compute`."""
     found = found.assign_attrs(stage=stage.name, options=options.model_dump_json())
     if key is not None:
         found = found.assign_attrs(survey=key)
@@ -94,7 +116,7 @@ def opened_as(kind: Kind, given: Any, view: Mapping[str, Any]) -> Any:
     """Open what a place holds; what is open already is returned as it is."""
     if not isinstance(given, str):
         return given
-    if kind in (ENSEMBLE, SOLUTIONS):
+    if kind in (ENSEMBLE, SOLUTIONS) or (kind == MOMENTS and view):
         return view_of(given, view)
     if kind == CONFIGURATIONS:
         return _configurations(given, view)

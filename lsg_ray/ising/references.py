@@ -145,7 +145,7 @@ def _from_dataset(
     found: xarray.Dataset, model: IsingModel, count: int | None, source: str
 ) -> References:
     if "sigma" not in found:
-        raise InputError(f"{source}: holds no sigma; make references with lsg check --references")
+        raise InputError(f"{source}: holds no sigma; make references with lsg references")
     group = names_of(found["group"]) if "group" in found.coords else None
     return _made(found["sigma"].values, group, model, count, source)
 
@@ -184,7 +184,7 @@ def _from_file(path: str, model: IsingModel, count: int | None) -> References:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(
             f"{path}: cannot be read as references ({reason}); name a store, a Zarr of "
-            "`lsg check --references`, or an .npz with sigma (R, N)"
+            "`lsg references`, or an .npz with sigma (R, N)"
         ) from None
 
 

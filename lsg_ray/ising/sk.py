@@ -17,7 +17,6 @@ Without a field σ and −σ are equally likely: both occur among replicas, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -29,13 +28,16 @@ from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.replicas import choose_ladder, draw_replicas
-from lsg_ray.ising.tempering import Progress
 from lsg_ray.rng import Stream, generator, seed_sequence
 from lsg_ray.stage import Stage
-from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
-from lsg_ray.typing import Numbers, Positive, Seed
-
-Floats = NDArray[np.float64]
+from lsg_ray.statistics.rsb import (
+    FIGURE,
+    lattice_edges,
+    over_realisations,
+    overlap_summary,
+    replica_overlaps,
+)
+from lsg_ray.typing import Count, Floats, Natural, Numbers, Positive, Progress, Seed, Several
 
 #: Temperature that every ladder reaches, above the transition.
 HOT = 1.6
@@ -231,8 +233,12 @@ def sk_overlaps(
     temperature: Positive = 0.3,
     temperatures: Numbers = (0.3, 1.5),
     replicas: Annotated[int, Ge(4)] = 32,
+    realisations: Count = 1,
+    burn_in: Natural = 2000,
+    draws: Several = 20,
     seed: Seed = 0,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure overlaps of replicas of the SK model at a temperature, and how ultrametric they are.
 
@@ -246,34 +252,54 @@ def sk_overlaps(
         Drawn together, by parallel tempering.
     replicas
         From independent ladders.
-    seed
-        Of couplings and moves.
-    threads
-        By default one per CPU.
+    realisations
+        Of the couplings, averaged over.
+    burn_in
+        Sweeps before replicas are drawn.
+    draws
+        Of each null.
 
     Returns
     -------
     xarray.Dataset
         As `lsg_ray.replica_overlaps`.
+
+    Raises
+    ------
+    InputError
+        The temperature is not drawn; or as `sk_replicas`.
+
+    Examples
+    --------
+    >>> found = sk_overlaps(n=16, temperature=2, temperatures=(2,), replicas=8, burn_in=20, draws=2)
+    >>> found.attrs["system"], found.attrs["n_pairs"]
+    ('SK 16, T = 2', 28)
     """
-    drawn = as_numbers(temperatures, "temperatures").tolist()
-    if temperature not in drawn:
-        raise InputError(f"temperature {temperature:g} given; {brief(drawn)} are drawn")
-    spins = _drawn(n, tuple(drawn), replicas, seed, threads)[drawn.index(temperature)]
-    return replica_overlaps(spins, flip="symmetric", bins=lattice_edges(n))
+    wanted = as_numbers(temperatures, "temperatures").tolist()
+    if temperature not in wanted:
+        raise InputError(f"temperature {temperature:g} given; {brief(wanted)} are drawn")
+    drawing = (n, tuple(wanted), replicas, realisations, burn_in, seed)
+    if drawing not in _DRAWN:  # one draw serves all temperatures
+        _DRAWN.clear()
+        _DRAWN[drawing] = sk_replicas(
+            n, wanted, replicas=replicas, realisations=realisations, burn_in=burn_in, seed=seed,
+            threads=threads, progress=progress,
+        )  # fmt: skip
+    drawn = _DRAWN[drawing].isel(temperature=wanted.index(temperature))
+    found = over_realisations(
+        [
+            replica_overlaps(spins, flip="symmetric", bins=lattice_edges(n), draws=draws, seed=seed)
+            for spins in drawn["spins"].values
+        ]
+    )
+    return found.assign_attrs(
+        system=f"SK {n}, T = {temperature:g}", converged=drawn.attrs["converged"],
+        temperature=temperature, energy_per_spin=float(drawn["energy_mean"].mean()),
+        rhat=float(drawn["rhat"].max()),
+    )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def _drawn(
-    n: int, temperatures: tuple[float, ...], replicas: int, seed: int, threads: int | None
-) -> NDArray[np.int8]:
-    """Return spins (temperature, replica, N): one draw serves all temperatures."""
-    found = sk_replicas(n, temperatures, replicas=replicas, seed=seed, threads=threads)
-    spins: NDArray[np.int8] = found["spins"].values[0]
-    return spins
+#: The last draw.
+_DRAWN: dict[tuple[Any, ...], xarray.Dataset] = {}
 
-
-STAGE = Stage(
-    "sk", sk_overlaps, reads={},
-    summary=("replicas", "n_weights", "n_pairs", "modes", "modes_p_value"),
-)  # fmt: skip
+STAGE = Stage("sk", sk_overlaps, reads={}, summary=overlap_summary, figures=[FIGURE], unit="sweeps")
