@@ -72,31 +72,33 @@ class Figure:
     title
         Heading of its section in a report.
     caption
-        ``module:function`` of a Dataset that returns the caption and what the figure shows, for
+        Function beside it, of the same, that returns the caption and what the figure shows, for
         who cannot see it; both as text.
     together
-        Whether results of several parts go into one figure: ``draw`` takes them by name, that of
-        the attribute ``system`` where a result has one.
-    most
-        Results in one figure, at most.
+        Most results that go into one figure, where these are shown side by side: functions take
+        them by name.
     """
 
     draw: str
-    title: str = ""
+    title: str
     caption: str = ""
-    together: bool = False
-    most: int = MOST
+    together: int = 0
 
     def drawn(self, results: Mapping[str, xarray.Dataset]) -> Any:
         """Return the figure of results by name."""
-        function = loaded(self.draw)
-        if not self.together:
-            return function(next(iter(results.values())))
-        named: dict[str, xarray.Dataset] = {}
-        for name, result in results.items():
-            system = str(result.attrs.get("system", name or "model"))
-            named[name if system in named else system] = result
-        return function(named)
+        return loaded(self.draw)(self._given(results))
+
+    def captioned(self, results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+        """Return the caption, and the text in place of the figure."""
+        found: tuple[str, str] = loaded(f"{self.draw.partition(':')[0]}:{self.caption}")(
+            self._given(results)
+        )
+        return found
+
+    def _given(self, results: Mapping[str, xarray.Dataset]) -> Any:
+        if self.together:
+            return {name or "model": result for name, result in results.items()}
+        return next(iter(results.values()))
 
 
 class Config(BaseModel):
@@ -180,6 +182,11 @@ class Stage:
         """What may be left out of what is read."""
         known = inspect.signature(self.run).parameters
         return frozenset(n for n in self.reads if known[n].default is not inspect.Parameter.empty)
+
+    @property
+    def together(self) -> int:
+        """How many results go into the figure of a command; 0 where each has its own."""
+        return self.figures[0].together if self.figures else 0
 
     @property
     def positional(self) -> frozenset[str]:

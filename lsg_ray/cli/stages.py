@@ -13,7 +13,7 @@ import click
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from lsg_ray.cli.output import as_json, overwrite, print_result, table
+from lsg_ray.cli.output import as_json, overwrite, print_result, style, table
 from lsg_ray.cli.places import (
     PLACE,
     check_outputs,
@@ -69,7 +69,7 @@ def command_of(stage: Stage, line: str) -> click.Command:
     params += [_option(name, field) for name, field in stage.config.model_fields.items()]
     if stage.figures:
         params.append(click.Option(["--figure"], type=PLACE, metavar="PNG", help="Also draw it."))
-        if stage.figures[0].together:
+        if stage.together:
             params.append(
                 click.Option(["--beside"], type=PLACE, multiple=True, metavar="RESULT",
                              help="Earlier results, for the figure.")
@@ -206,7 +206,7 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
     beside = _checked_places(stage, given, jobs)
     with (
         dask_session(given["address"], given["workers"]),
-        late_progress(stage.unit, "quiet" if given["as_json"] else "auto") as progress,
+        late_progress(stage.unit, style(given["as_json"])) as progress,
     ):
         results = _computed(stage, options, jobs, given, progress)
     drawn = {job.figure: job.part for job in jobs if job.figure is not None}
@@ -255,13 +255,13 @@ def _jobs(stage: Stage, given: dict[str, Any]) -> list[_Job]:
     of_models = models and ENSEMBLE not in stage.reads.values() and parts != [""]
     if not of_models and (stage.parts is None or len(parts) == 1):
         return [_Job("", inputs, out, figure)]
-    together = figure is None or stage.figures[0].together or len(parts) == 1
+    apart = len(parts) > 1 and not stage.together
     return [
         _Job(
             part,
             inputs | {name: part_place(inputs[name], part) for name in models},
             part_place(out, part),
-            figure if together else part_place(figure, part),
+            part_place(figure, part) if figure is not None and apart else figure,
         )
         for part in parts
     ]
@@ -283,10 +283,9 @@ def _checked_places(stage: Stage, given: dict[str, Any], jobs: list[_Job]) -> di
         [*read, *(place for job in jobs for place in job.inputs.values())],
         given.get("overwrite", False),
     )
-    if figures == {given.get("figure")} and stage.figures:
-        count, most = len(jobs) + len(beside), stage.figures[0].most
-        if given["figure"] is not None and count > most:
-            raise InputError(f"{count} systems in one --figure; at most {most}")
+    count = len(jobs) + len(beside)
+    if given.get("figure") is not None and stage.together and count > stage.together:
+        raise InputError(f"{count} results in one --figure; at most {stage.together}")
     return beside
 
 

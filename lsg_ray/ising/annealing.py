@@ -290,6 +290,6 @@ def _measured(
 STAGE = Stage(
     "anneal", anneal_scan, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
     figures=[
-        Figure("lsg_ray.report.figures.landscape:scan_figure", "Entropy landscape", together=True)
+        Figure("lsg_ray.report.figures.landscape:scan_figure", "Entropy landscape", together=6)
     ],
 )  # fmt: skip

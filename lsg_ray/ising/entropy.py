@@ -429,6 +429,6 @@ def shown(found: xarray.Dataset) -> dict[str, Any]:
 STAGE = Stage(
     "scan", entropy_scan, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
     figures=[
-        Figure("lsg_ray.report.figures.landscape:scan_figure", "Entropy landscape", together=True)
+        Figure("lsg_ray.report.figures.landscape:scan_figure", "Entropy landscape", together=6)
     ],
 )  # fmt: skip

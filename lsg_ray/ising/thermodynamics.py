@@ -284,6 +284,6 @@ STAGE = Stage(
     "thermo", thermodynamics, reads={"model": MODEL, "reference": REFERENCES}, summary=_shown,
     hidden={"cavity"}, unit="sweeps",
     figures=[
-        Figure("lsg_ray.report.figures.landscape:thermo_figure", "Heat capacity", together=True)
+        Figure("lsg_ray.report.figures.landscape:thermo_figure", "Heat capacity", together=6)
     ],
 )  # fmt: skip

@@ -410,6 +410,6 @@ STAGE = Stage(
 SWAPS = Stage(
     "swaps", swap_barriers, reads={"solutions": SOLUTIONS}, summary=_shown_swaps,
     figures=[
-        Figure("lsg_ray.report.figures.terrain:swaps_figure", "Permuted copies", together=True)
+        Figure("lsg_ray.report.figures.terrain:swaps_figure", "Permuted copies", together=4)
     ],
 )  # fmt: skip

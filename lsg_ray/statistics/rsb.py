@@ -57,7 +57,7 @@ Floats = NDArray[np.float64]
 
 #: How the overlaps of several systems are drawn side by side.
 FIGURE = Figure(
-    "lsg_ray.report.figures.rsb:rsb_figure", "Overlaps of replicas", together=True, most=6
+    "lsg_ray.report.figures.rsb:replicas_figure", "Overlaps and ultrametricity", together=6
 )
 #: What a person is shown of the replicas of a system, beside averages.
 NUMBERS = (

@@ -95,7 +95,7 @@ def test_real_networks__are_aligned(lsg, relu, tmp_path):
     ):
         ran = lsg("replicas", relu, *words, "--out", tmp_path / "x")
         assert (ran.code, says in ran.err) == (2, True)
-    words = (*part, "--alignment", "none", "--out", tmp_path / "x")
+    words = ("--part", "LB", "--alignment", "none", "--out", tmp_path / "x")
     assert lsg("replicas", relu, *words, *QUICK).code == 0
 
 

@@ -164,3 +164,14 @@ def _with_error(found: xarray.Dataset, name: str) -> str:
         return rf"$\langle K\rangle$ = {value:.2f}"
     digits = 2 if error >= 0.01 else 3
     return rf"$\langle K\rangle$ = {value:.{digits}f} ± {error:.{digits}f}"
+
+
+def replicas_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
+    """Draw systems under their own names: that of the ensemble, or of the model."""
+    return rsb_figure(_by_system(results))
+
+
+def _by_system(results: Mapping[str, xarray.Dataset]) -> dict[str, xarray.Dataset]:
+    names = [str(result.attrs.get("system", name)) for name, result in results.items()]
+    unique = len(set(names)) == len(names)
+    return dict(zip(names if unique else results, results.values(), strict=True))
