@@ -136,6 +136,8 @@ class Stage:
         ``out`` and which is no step of a study; or ``result``.
     archive
         Arrays of an ``.npz`` of the result, where there is one; see `lsg_ray.results.saving`.
+    stale
+        Of a cached result and what it was computed from, whether more can be computed now.
     version
         Raised where results change though options do not: cached ones are not used again.
     unit
@@ -152,6 +154,7 @@ class Stage:
     parts: Callable[..., Mapping[str, xarray.Dataset]] | None = None
     makes: str = "result"
     archive: Any = None
+    stale: Callable[..., bool] = field(default=lambda *_, **__: False)
     version: int = 1
     unit: str = "tasks"
 

@@ -163,6 +163,13 @@ def declared(kind: type[Kind]) -> dict[str, Kind]:
     return {one.name: one for one in _installed() if isinstance(one, kind)}  # type: ignore[attr-defined]
 
 
+@cache
+def origins() -> dict[str, str]:
+    """Return package and version of what installed packages declare, by name."""
+    points = ((point.load(), point.dist) for point in entry_points(group=PLUGINS))
+    return {one.name: f"{dist.name} {dist.version}" for one, dist in points if dist is not None}
+
+
 def _plugins() -> dict[str, Stage]:
     """Return stages of installed packages, by name."""
     if not _installed():

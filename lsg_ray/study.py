@@ -33,7 +33,7 @@ from lsg_ray.stage import (
     Kind,
     Stage,
 )  # fmt: skip
-from lsg_ray.stages import stage_of
+from lsg_ray.stages import origins, stage_of
 from lsg_ray.typing import Progress
 
 
@@ -206,6 +206,9 @@ def run_study(
             say(name if name == step.stage else f"{name} ({step.stage})")
             keys[name] = step_key(step, keys)
             result = read_kept(folder / f"{name}.zarr", keys[name])
+            if result is not None and name not in only_cached:
+                inputs = _inputs(step, ensemble, outcomes)
+                result = None if stage_of(step.stage).stale(result, **inputs) else result
             cached = result is not None
         if not reason and result is None and name in only_cached:
             reason = "not computed"
@@ -231,6 +234,8 @@ def step_key(step: Step, keys: Mapping[str, str]) -> str:
     options = stage.options(step.options).model_dump(mode="json")
     reads = {name: source and keys[source] for name, source in step.inputs.items()}
     told = [step.stage, stage.version, results_version(), options, step.view, reads]
+    named = [word for word in (step.stage, *options.values()) if isinstance(word, str)]
+    told += [origins()[word] for word in named if word in origins()]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -246,20 +251,25 @@ def _computed(
     name: str, step: Step, ensemble: Ensemble, outcomes: Mapping[str, Outcome], folder: Path,
     key: str, threads: int | None, progress: Progress | None,
 ) -> xarray.Dataset:  # fmt: skip
-    stage = stage_of(step.stage)
-    inputs: dict[str, Any] = {}
-    for argument, source in step.inputs.items():
-        kind = stage.reads[argument]
-        if source is None:
-            inputs[argument] = None
-        elif source == SAMPLED:
-            seen = kind in (ENSEMBLE, SOLUTIONS, CONFIGURATIONS)
-            inputs[argument] = view_of(ensemble, step.view) if seen else ensemble
-        else:
-            inputs[argument] = outcomes[str(source)].result
+    stage, inputs = stage_of(step.stage), _inputs(step, ensemble, outcomes)
     if why := stage.applies(*(value for value in inputs.values() if value is not None)):
         raise InputError(why)
     return compute(
         stage, inputs, stage.options(step.options), out=str(folder / f"{name}.zarr"),
         threads=threads, overwrite=True, key=key, progress=progress,
     )  # fmt: skip
+
+
+def _inputs(step: Step, ensemble: Ensemble, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Return what a step reads, by argument."""
+    reads = stage_of(step.stage).reads
+    inputs: dict[str, Any] = {}
+    for argument, source in step.inputs.items():
+        if source is None:
+            inputs[argument] = None
+        elif source == SAMPLED:
+            seen = reads[argument] in (ENSEMBLE, SOLUTIONS, CONFIGURATIONS)
+            inputs[argument] = view_of(ensemble, step.view) if seen else ensemble
+        else:
+            inputs[argument] = outcomes[str(source)].result
+    return inputs

@@ -22,7 +22,7 @@ from lsg_ray.ising.targets import as_sample
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.graph import compute, share, tree_reduce
 from lsg_ray.results.opening import attributes_of, open_archive, open_array, open_result
-from lsg_ray.results.saving import REFERENCES, names_of, save_result
+from lsg_ray.results.saving import names_of
 from lsg_ray.statistics.configurations import (
     Columns,
     Configurations,
@@ -292,10 +292,3 @@ def choose_references(energies: xarray.Dataset, ensemble: Any, count: int = 20) 
         {"group": ("reference", group), "row": ("reference", chosen)},
         {"statistic": "references", "count": count},
     )
-
-
-def save_references(
-    references: xarray.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path | str:
-    """Write references as Zarr, or as ``.npz`` with ``sigma`` (R, N) first."""
-    return save_result(references, path, overwrite=overwrite, archive=REFERENCES)
