@@ -104,14 +104,8 @@ def _check_words(words: list[str]) -> None:
 
     if {"-h", "--help"} & set(words):
         raise click.UsageError("--help after --: ask the stage's own command, here")
-    command: click.Command = cli
     with click.Context(cli, info_name="lsg", **cli.context_settings) as context:
-        while isinstance(command, click.Group):
-            _, found, words = command.resolve_command(context, words)
-            if found is None:
-                raise click.UsageError(f"no command {words}")
-            command = found
-        command.make_context(command.name, words, parent=context)
+        _command_of(words[0]).make_context(words[0], words[1:], parent=context)
 
 
 def _conclude(job: Any, as_json: bool) -> None:
