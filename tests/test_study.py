@@ -21,6 +21,7 @@ from lsg_ray.spec import Spec, as_yaml, load_spec, parse_spec
 from lsg_ray.spec.study import parse_study
 from lsg_ray.stages import STAGES, all_stages, stage_of
 from lsg_ray.study import run_study, step_key
+from lsg_ray.typing import WORDING
 
 STUDY = """
 name: study
@@ -410,3 +411,9 @@ def test_stages_of_another_package(installed, tmp_path):
 def test_spec_without_a_study__has_none():
     assert Spec().study is None
     assert "study" not in as_yaml(Spec())
+
+
+def test_arguments_that_many_stages_share__have_one_wording():
+    fit, symmetry = stage_of("fit"), stage_of("symmetry")
+    assert fit.config.model_fields["seed"].description == WORDING["seed"]
+    assert symmetry.config.model_fields["seed"].description == "Of permutations and fits."
