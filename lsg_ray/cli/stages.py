@@ -60,7 +60,7 @@ MOST_SHOWN = 12
 def command_of(stage: Stage, line: str) -> click.Command:
     """Return the command of a stage; ``line`` says in one line what it does."""
     kinds = list(stage.reads.values())
-    params: list[click.Parameter] = [*_inputs(stage)]
+    params = [_input(stage, name) for name in stage.reads]
     made = "STORE" if stage.makes == "store" else "RESULT"
     form = "Store" if made == "STORE" else "Zarr or .npz" if stage.archive else "Zarr"
     params.append(
@@ -90,24 +90,14 @@ def command_of(stage: Stage, line: str) -> click.Command:
     return as_json(command if made == "STORE" else overwrite(command))
 
 
-def _inputs(stage: Stage) -> list[click.Parameter]:
-    """Return arguments for what is read first and for a store, and options for the rest."""
-    found: list[click.Parameter] = []
-    for name, kind in stage.reads.items():
-        required = name not in stage.optional
-        if name in stage.positional:
-            found.append(
-                click.Argument([name], required=required, type=PLACE, metavar=kind.metavar)
-            )
-        else:
-            help_ = stage.helps.get(name, "") if not required or not kind.help else kind.help
-            found.append(
-                click.Option(
-                    [_flag(name), name], required=required, type=PLACE, metavar=kind.metavar,
-                    help=help_,
-                )
-            )  # fmt: skip
-    return found
+def _input(stage: Stage, name: str) -> click.Parameter:
+    """Return an argument for what is read first and for a store, and an option for the rest."""
+    kind, required = stage.reads[name], name not in stage.optional
+    words: dict[str, Any] = {"required": required, "type": PLACE, "metavar": kind.metavar}
+    if name in stage.positional:
+        return click.Argument([name], **words)
+    told = stage.helps.get(name, "") if not required or not kind.help else kind.help
+    return click.Option([_flag(name), name], help=told, **words)
 
 
 def _flag(name: str) -> str:
@@ -158,13 +148,12 @@ def _unwrapped(field: FieldInfo) -> tuple[Any, list[Any]]:
 
 
 def _bounds(marks: list[Any]) -> dict[str, Any]:
+    sides = {Ge: ("min", "ge"), Gt: ("min", "gt"), Le: ("max", "le"), Lt: ("max", "lt")}
     found: dict[str, Any] = {}
     for mark in marks:
-        for kind, side in ((Ge, "ge"), (Gt, "gt"), (Le, "le"), (Lt, "lt")):
-            if isinstance(mark, kind):
-                end = "min" if side[0] == "g" else "max"
-                found[end] = getattr(mark, side)
-                found[f"{end}_open"] = side[1] == "t"
+        if type(mark) in sides:
+            end, side = sides[type(mark)]
+            found |= {end: getattr(mark, side), f"{end}_open": side[1] == "t"}
     return found
 
 
@@ -213,20 +202,17 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
     for place, part in drawn.items():
         own = results if len(drawn) == 1 else {part: results[part]}
         draw(place, stage.figures[0].drawn(own | beside))
-    told = {
-        job.part: {"out": job.out, **_used(results[job.part]), **stage.shown(results[job.part])}
-        for job in jobs
-    }  # fmt: skip
-    for job in jobs if len(drawn) > 1 else ():
-        told[job.part]["figure"] = job.figure
+    told = {}
+    for job in jobs:
+        found = results[job.part]
+        told[job.part] = {"out": job.out, **_used(found), **stage.shown(found)}
+        if len(drawn) > 1:
+            told[job.part]["figure"] = job.figure
     about = {"figure": given.get("figure"), "seconds": time.perf_counter() - began}
-    if list(told) == [""]:
-        whole: Mapping[str, Any] = {**told[""], **about}
-        text = _text(whole)
-    else:
-        whole = {"parts": told, **about}
-        text = "\n\n".join(_text({"part": part, **values}) for part, values in told.items())
-    print_result(dict(whole), given["as_json"], text)
+    one = told.get("")
+    whole = {"parts": told, **about} if one is None else {**one, **about}
+    parts = [whole] if one is not None else [{"part": part, **told[part]} for part in told]
+    print_result(whole, given["as_json"], "\n\n".join(map(_text, parts)))
 
 
 def _options(stage: Stage, given: Mapping[str, Any]) -> Config:
