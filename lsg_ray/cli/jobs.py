@@ -132,13 +132,9 @@ def list_jobs(address: str, insecure: bool, as_json: bool) -> None:
     from lsg_ray.cluster.jobs import job_list
 
     found = job_list(address, allow_insecure=insecure)
-    columns: dict[str, list[Any]] = {
-        "id": [job.id for job in found],
-        "status": [job.status for job in found],
-        "began": [_clock(job.began) for job in found],
-        "seconds": [job.seconds for job in found],
-        "out": [job.out for job in found],
-    }
+    names = ("id", "status", "began", "seconds", "out")
+    columns = {name: [getattr(job, name) for job in found] for name in names}
+    columns["began"] = [_clock(seconds) for seconds in columns["began"]]
     print_rows(columns, "object" if as_json else "table")
 
 

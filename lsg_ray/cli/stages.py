@@ -316,13 +316,13 @@ def _used(result: Any) -> dict[str, Any]:
 
 
 def _text(values: Mapping[str, Any]) -> str:
-    """Return names and values, of long lists how long they are."""
-    long = {
-        name: f"{len(value):,} values"
-        for name, value in values.items()
-        if isinstance(value, list) and len(value) > MOST_SHOWN
-    }
-    return table({k: v for k, v in {**values, **long}.items() if v is not None})
+    """Return names and values, but of long lists how long they are, and of empty ones nothing."""
+    shown = {}
+    for name, value in values.items():
+        count = len(value) if isinstance(value, list) else 1
+        if value is not None and count:
+            shown[name] = f"{count:,} values" if count > MOST_SHOWN else value
+    return table(shown)
 
 
 def earlier_result(place: str, stage: Stage) -> Any:

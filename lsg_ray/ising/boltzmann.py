@@ -195,7 +195,7 @@ def fit_boltzmann(
     )
     attributes = {k: v for k, v in report.items() if isinstance(v, (int, float, str))}
     attributes = {**target.attributes, **attributes, "converged": int(report["converged"])}
-    attributes |= {k: json.dumps(report[k]) for k in LISTS if report.get(k)}
+    attributes |= {k: json.dumps(report[k]) for k in LISTS if k in report}
     return Fit(IsingModel(J, h, target.part, attributes, target.weight), report, history, check)
 
 

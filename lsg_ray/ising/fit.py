@@ -162,12 +162,8 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
     hidden = {"statistic", "source", "spec_hash", "where", "sampling_seed", "stage", "options",
               "survey"}  # fmt: skip
     about = {name: value for name, value in found.attrs.items() if name not in hidden}
-    about |= {name: json.loads(about[name]) for name in LISTS if name in about}
-    return {
-        "n_weights": found.sizes["weight"],
-        **about,
-        "moments_change": about["moments_change"] or None,
-    }
+    lists = {name: json.loads(about[name]) for name in LISTS if name in about}
+    return {"n_weights": found.sizes["weight"], **about, **lists}
 
 
 STAGE = Stage(

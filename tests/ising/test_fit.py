@@ -37,11 +37,9 @@ def test_model__is_that_of_fit_boltzmann_with_its_check():
     for name in ("m", "C", "m_data", "C_data", "repeats"):
         np.testing.assert_array_equal(found[name], fit.check[name])
     shown = STAGE.shown(found)
-    timed = {"seconds", "fit_seconds", "duplicate_weights", "moments_change"}
-    for name in fit.report.keys() - timed:
+    for name in fit.report.keys() - {"seconds", "fit_seconds"}:
         assert shown[name] == fit.report[name], name
     assert shown["frozen_weights"] == [1]
-    assert shown["moments_change"] is None
     assert json.loads(found.attrs["frozen_weights"]) == [1]
 
 
