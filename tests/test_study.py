@@ -17,6 +17,7 @@ from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import DataError, InputError, SpecError
 from lsg_ray.pipeline import report, run
 from lsg_ray.report.study import Shown, study_sections
+from lsg_ray.report.style import render
 from lsg_ray.spec import Spec, as_yaml, load_spec, parse_spec
 from lsg_ray.spec.study import parse_study
 from lsg_ray.stages import STAGES, all_stages, stage_of
@@ -166,10 +167,32 @@ def test_failed_step__says_why_and_others_go_on(tmp_path):
     assert cached["walk"].reason == "not computed"
 
 
-def test_monte_carlo__is_run_again_once_its_data_is_there(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+    """Sixty networks of 42 weights."""
+    place = tmp_path_factory.mktemp("study") / "s.zarr"
     spec = parse_spec(__import__("yaml").safe_load(STUDY.partition("study:")[0]))
-    sample(spec, tmp_path / "s.zarr", workers=0)
-    ensemble = open_ensemble(tmp_path / "s.zarr")
+    sample(spec, place, workers=0)
+    return open_ensemble(place)
+
+
+def test_checks_references_and_replicas__are_steps(ensemble, tmp_path):
+    quick = {"replicas": 4, "draws": 2}
+    study = parse_study({
+        "fit": {"method": "bp", "verify": False}, "check": {"triples": 20},
+        "chosen": {"stage": "references", "count": 2}, "labels": {}, "replicas": quick,
+        "scan": {"references": "chosen", "fields": [0]},
+        "model-replicas": {**quick, "burn_in": 2}, "sk": {**quick, "n": 8, "burn_in": 2},
+    })  # fmt: skip
+    found = run_study(study, ensemble, tmp_path)
+    assert {name: one.reason for name, one in found.items() if one.reason} == {}
+    assert found["scan"].result.sizes["reference"] == 6
+    for name in ("check", "replicas", "model-replicas", "sk"):
+        figure = stage_of(name).figures[0]
+        assert render(figure.drawn({name: found[name].result})).startswith(b"\x89PNG")
+
+
+def test_monte_carlo__is_run_again_once_its_data_is_there(ensemble, tmp_path, monkeypatch):
     study = parse_study({"fit": {"method": "bp", "verify": False}, "mc": {"count": 1, "sweeps": 4}})
 
     def absent(*_, **__):
