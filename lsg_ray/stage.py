@@ -177,8 +177,8 @@ class Stage:
     @cached_property
     def places(self) -> frozenset[str]:
         """Options that are paths: of commands, and not of specifications."""
-        fields = self.config.model_fields.items()
-        return frozenset(name for name, field in fields if _is_place(field))
+        fields = ((name, unwrapped(field)[1]) for name, field in self.config.model_fields.items())
+        return frozenset(n for n, marks in fields if any(isinstance(m, APlace) for m in marks))
 
     @cached_property
     def optional(self) -> frozenset[str]:
@@ -254,11 +254,17 @@ class Stage:
         return {name: result.attrs[name] for name in self.summary if name in result.attrs}
 
 
-def _is_place(field: FieldInfo) -> bool:
-    marks = [*field.metadata]
-    for kind in (field.annotation, *get_args(field.annotation)):
-        marks += getattr(kind, "__metadata__", ())
-    return any(isinstance(mark, APlace) for mark in marks)
+def unwrapped(field: FieldInfo) -> tuple[Any, list[Any]]:
+    """Return the type of a field without None, and what it is marked with."""
+    marks: list[Any] = list(field.metadata)
+    kind: Any = field.annotation
+    inner = [one for one in get_args(kind) if one is not type(None)]
+    if type(None) in get_args(kind) and len(inner) == 1:
+        kind = inner[0]
+    while hasattr(kind, "__metadata__"):
+        marks += kind.__metadata__
+        kind = get_args(kind)[0]
+    return kind, marks
 
 
 def loaded(path: str) -> Any:

@@ -32,6 +32,7 @@ from lsg_ray.stage import (
     Stage,
     literals_of,
     parse_list,
+    unwrapped,
 )
 from lsg_ray.typing import APlace, ListOf
 
@@ -106,7 +107,7 @@ def _flag(name: str) -> str:
 
 def _option(name: str, field: FieldInfo) -> click.Option:
     """Return the option of a field of a config."""
-    kind, marks = _unwrapped(field)
+    kind, marks = unwrapped(field)
     flag, choices = _flag(name), literals_of(kind)
     default = None if field.is_required() else field.default
     words: dict[str, Any] = {"type": str}
@@ -132,19 +133,6 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         [flag, name], default=default, help=field.description, required=field.is_required(),
         show_default=default is not None and kind is not bool, **words,
     )  # fmt: skip
-
-
-def _unwrapped(field: FieldInfo) -> tuple[Any, list[Any]]:
-    """Return the type of a field without None, and what it is marked with."""
-    marks: list[Any] = list(field.metadata)
-    kind: Any = field.annotation
-    inner = [one for one in get_args(kind) if one is not type(None)]
-    if type(None) in get_args(kind) and len(inner) == 1:
-        kind = inner[0]
-    while hasattr(kind, "__metadata__"):
-        marks += kind.__metadata__
-        kind = get_args(kind)[0]
-    return kind, marks
 
 
 def _bounds(marks: list[Any]) -> dict[str, Any]:
