@@ -299,7 +299,9 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
-    """Return an annotation, which may be text, as a type."""
+    """Return an annotation, which may be text or left out, as a type."""
+    if annotation is inspect.Parameter.empty:
+        return Any
     if not isinstance(annotation, str):
         return annotation
     scope = vars(sys.modules[inspect.unwrap(function).__module__])

@@ -208,16 +208,24 @@ def _options(stage: Stage, given: Mapping[str, Any]) -> Config:
     found = {name: given[name] for name in stage.config.model_fields if given[name] is not None}
     for name, value in found.items():
         if isinstance(value, tuple):
-            pairs = [text.partition("=") for text in value]
-            found[name] = {key: _scalar(word) for key, _, word in pairs} or None
+            found[name] = dict(_named(_flag(name), text) for text in value) or None
+    if stage.parts is not None:
+        found["part"] = ",".join(_parts(given))
     return stage.options(found)
 
 
-def _scalar(word: str) -> Any:
+def _named(flag: str, text: str) -> tuple[str, Any]:
+    name, equals, word = text.partition("=")
+    if not equals:
+        raise InputError(f"{flag} {text} given; NAME=VALUE is needed")
     try:
-        return json.loads(word)
+        return name, json.loads(word)
     except ValueError:
-        return word
+        return name, word
+
+
+def _parts(given: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in (given.get("part") or "").split(",")))
 
 
 def _jobs(stage: Stage, given: dict[str, Any]) -> list[_Job]:
@@ -225,7 +233,7 @@ def _jobs(stage: Stage, given: dict[str, Any]) -> list[_Job]:
     inputs: dict[str, Any] = {name: given[name] for name in stage.reads}
     out, figure = given["out"], given.get("figure")
     models = [name for name, kind in stage.reads.items() if kind == MODEL]
-    parts = list(dict.fromkeys(name.strip() for name in (given.get("part") or "").split(",")))
+    parts = _parts(given)
     of_models = models and ENSEMBLE not in stage.reads.values() and parts != [""]
     if not of_models and (stage.parts is None or len(parts) == 1):
         return [_Job("", inputs, out, figure)]

@@ -137,7 +137,7 @@ def fit_boltzmann(
         Moments that no ±1 variables have, an unknown method, or fewer than two weights that are
         neither frozen nor duplicates.
     """
-    fit = _run_of(method)
+    fit = run_of(method)
     if pseudocount is not None and not 0 < pseudocount < 1:
         raise InputError(f"pseudocount {pseudocount} given; it must be between 0 and 1")
     _check_options(fit, method, options)
@@ -162,11 +162,6 @@ def fit_boltzmann(
         "iterations": found.iterations,
         **dict(zip(_OWN, _of_all(found.deviation, target), strict=True)),
         **found.extra,
-        **(
-            {"noise_method": _of_all(found.extra["noise_method"], target)[0]}
-            if "noise_method" in found.extra
-            else {}
-        ),
         "delta_independent": _of_all(independent, target)[0],
         "moments_change": target.change,
         "frozen": len(target.frozen),
@@ -175,6 +170,8 @@ def fit_boltzmann(
         "duplicate_weights": _duplicates(target),
         "seed": seed,
     }
+    if "noise_method" in report:
+        report["noise_method"] = _of_all(report["noise_method"], target)[0]
     model = IsingModel(J, h, target.part, weight=target.weight)
     check = xarray.Dataset()
     if verify:
@@ -182,16 +179,13 @@ def fit_boltzmann(
         report |= {name: check.attrs[name] for name in _CHECKED}
         if not check.attrs["mc_converged"]:
             report["converged"] = False
-            report["reason"] = _with_reason(
-                report, f"the chains of the check have not (R̂ {check.attrs['rhat_max']:.3g})"
-            )
+            more = f"the chains of the check have not (R̂ {check.attrs['rhat_max']:.3g})"
+            report["reason"] = "; ".join(filter(None, [report.get("reason"), more]))
     report["fit_seconds"] = taken
     report["seconds"] = time.perf_counter() - began
-    names = [name for name in found.history if name != "step"]
     history = xarray.Dataset(
-        {name: ("step", np.asarray(found.history[name])) for name in names},
-        {"step": np.asarray(found.history.get("step", []))},
-        {"statistic": "fit history", "method": method},
+        {name: ("step", values) for name, values in found.history.items()},
+        attrs={"statistic": "fit history", "method": method},
     )
     attributes = {k: v for k, v in report.items() if isinstance(v, (int, float, str))}
     attributes = {**target.attributes, **attributes, "converged": int(report["converged"])}
@@ -321,10 +315,6 @@ def _duplicates(target: Target) -> list[list[int]]:
     return [
         [j, int(first[j]), int(np.sign(target.C[first[j], j]))] for j in target.duplicates.tolist()
     ]
-
-
-def _with_reason(report: dict[str, Any], more: str) -> str:
-    return "; ".join([report["reason"], more] if "reason" in report else [more])
 
 
 def _free(target: Target) -> NDArray[np.int64] | None:
@@ -459,7 +449,7 @@ def _excess(square: float, error: float) -> tuple[float, float]:
     return excess, error / (excess * (1 + far))
 
 
-def _run_of(method: str) -> Callable[..., Fitted]:
+def run_of(method: str) -> Callable[..., Fitted]:
     """Return the function of a method, ours or that of an installed package."""
     others = {name: one.run for name, one in declared(FitMethod).items()}
     known = others | METHODS

@@ -16,7 +16,7 @@ from annotated_types import Ge, Le
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.boltzmann import LISTS, METHODS, fit_parts
+from lsg_ray.ising.boltzmann import LISTS, METHODS, fit_parts, run_of
 from lsg_ray.ising.targets import MOST_ROUNDING
 from lsg_ray.results.saving import MODEL
 from lsg_ray.stage import MOMENTS, Figure, Stage
@@ -141,10 +141,13 @@ def fit_models(
     taken = {*inspect.signature(fit_model).parameters, "tasks"}
     if repeated := sorted(taken & set(options or {})):
         raise InputError(f"options: {repeated[0]} given; it is no option of the method alone")
+    if options:
+        alone = Stage(method, run_of(method), reads={}, hidden={"target", "source", *taken})
+        chosen |= alone.options(options).model_dump(exclude_unset=True)
     tasks = len(parts) > 1 and callable(dask.config.get("scheduler", None))
     fits = fit_parts(
         moments, parts, method=method, tasks=tasks, threads=None if tasks else threads,
-        progress=progress, **chosen, **(options or {}),
+        progress=progress, **chosen,
     )  # fmt: skip
     return {
         part: fit.model.to_dataset().assign(

@@ -52,7 +52,8 @@ def test_model__is_that_of_fit_boltzmann_with_its_check():
         ({"method": "none"}, "method 'none' given; one of"),
         ({"options": {"steps": 3, "l2": 1}}, "options: l2 given; it is no option of the method"),
         ({"options": {"tasks": True}}, "options: tasks given"),
-        ({"options": {"wide": 1}}, "wide given; method 'pcd' takes"),
+        ({"options": {"wide": 1}}, "pcd has no option wide; it has chains, steps, sweeps"),
+        ({"options": {"steps": "many"}}, "steps: 'many' given; input should be a valid integer"),
     ],
 )
 def test_options_of_other_methods__are_refused(options, says):
