@@ -138,11 +138,9 @@ def fit_models(
         if method not in _TAKERS[name]:
             takers = ", ".join(_TAKERS[name])
             raise InputError(f"{name} given with method {method}; it belongs to {takers}")
-    taken = {*inspect.signature(fit_model).parameters, "tasks"}
-    if repeated := sorted(taken & set(options or {})):
-        raise InputError(f"options: {repeated[0]} given; it is no option of the method alone")
     if options:
-        alone = Stage(method, run_of(method), reads={}, hidden={"target", "source", *taken})
+        ours = {"target", "source", *inspect.signature(fit_model).parameters}
+        alone = Stage(method, run_of(method), reads={}, hidden=ours)
         chosen |= alone.options(options).model_dump(exclude_unset=True)
     tasks = len(parts) > 1 and callable(dask.config.get("scheduler", None))
     fits = fit_parts(

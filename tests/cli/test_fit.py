@@ -55,7 +55,7 @@ def test_fit__writes_a_model_and_says_how_good_it_is(lsg, store, tmp_path):
         (("STORE", "--part", " xx, xx"), "part 'xx' given; there are LB, RB"),
         (("ok.npz", "--options", "steps"), "--options steps given; NAME=VALUE is needed"),
         (("ok.npz", "--options", "steps=many"), "steps"),
-        (("ok.npz", "--options", "l2=1"), "options: l2 given"),
+        (("ok.npz", "--options", "l2=1"), "pcd has no option l2"),
         (("STORE", "--part", "LB,LB,xx"), "'xx' given; there are LB, RB"),
         (("ok.npz", "--method", "plm"), "needs the configurations"),
         (("ok.npz", "--where", "accuracy > 0"), "ok.npz"),
