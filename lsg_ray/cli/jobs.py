@@ -23,12 +23,9 @@ from lsg_ray.cli.output import (
 )
 from lsg_ray.cli.places import PLACE
 from lsg_ray.cli.runs import load_specification, spec_changes
+from lsg_ray.cluster import START_SECONDS
 from lsg_ray.errors import ClusterError, InputError
 from lsg_ray.stages import GROUPS, OF_SPEC, all_stages
-
-#: Seconds that a job may wait for its start.
-START_SECONDS = 300.0
-
 
 #: Options of commands that speak to a cluster's job server.
 cluster_options = options(
