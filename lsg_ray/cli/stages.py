@@ -267,7 +267,9 @@ def _checked_places(stage: Stage, given: dict[str, Any], jobs: list[_Job]) -> di
     )
     count = len(jobs) + len(beside)
     if given.get("figure") is not None and stage.together and count > stage.together:
-        raise InputError(f"{count} results in one --figure; at most {stage.together}")
+        raise InputError(
+            f"--figure of {count} results; it shows {stage.together}: draw fewer at a time"
+        )
     return beside
 
 
