@@ -17,6 +17,7 @@ from lsg_ray.errors import DataError, InputError, LsgError
 
 if TYPE_CHECKING:
     from lsg_ray.datasets.source import Source
+    from lsg_ray.ising.fitted import FitMethod
     from lsg_ray.networks.algorithm import Algorithm
     from lsg_ray.networks.family import Family
 
@@ -35,6 +36,13 @@ def loaded(path: str) -> Any:
 def installed() -> tuple[Any, ...]:
     """Return what installed packages declare."""
     return tuple(point.load() for point in entry_points(group=PLUGINS))
+
+
+@cache
+def origins() -> dict[str, str]:
+    """Return package and version of what installed packages declare, by name."""
+    points = ((point.load(), point.dist) for point in entry_points(group=PLUGINS))
+    return {one.name: f"{dist.name} {dist.version}" for one, dist in points if dist is not None}
 
 
 def declared(kind: type[Kind]) -> dict[str, Kind]:
@@ -119,4 +127,14 @@ DATA_SETS: Registry[Source] = Registry(
         "cifar100": "lsg_ray.datasets.cifar100:SOURCE",
     },
     DataError,
+)  # fmt: skip
+#: Methods of fitting: ``method`` of `lsg_ray.fit_boltzmann`.
+FIT_METHODS: Registry[FitMethod] = Registry(
+    "method of fitting", "lsg_ray.ising.fitted:FitMethod",
+    {
+        "pcd": "lsg_ray.ising.pcd:METHOD",
+        "bp": "lsg_ray.ising.bethe:METHOD",
+        "plm": "lsg_ray.ising.pseudolikelihood:METHOD",
+        "exact": "lsg_ray.ising.exact:METHOD",
+    },
 )  # fmt: skip

@@ -28,7 +28,7 @@ from pydantic.fields import FieldInfo
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
 from lsg_ray.registry import loaded
-from lsg_ray.typing import MOST, APlace, As, ListOf
+from lsg_ray.typing import MOST, WORDING, APlace, As, ListOf
 
 if TYPE_CHECKING:
     import xarray
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: Values of a list, at most.
 MOST_LISTED = 100_000
 #: Arguments that say how something runs, and not what comes out of it.
-CONTEXT = frozenset({"progress", "pieces", "threads"})
+CONTEXT = frozenset({"progress", "pieces", "threads", "out"})
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,16 @@ class Stage:
         Of what is read, why the method does not apply, as text; empty if it does.
     hidden
         Arguments that are for callers in Python alone.
+    parts
+        Function of what is read, names of parts and the options but ``part``, that computes several
+        parts at once, by name.
     makes
-        Kind of what other stages can read of it: ``model``; or ``result``.
+        Kind of what other stages can read of it: ``model``; ``store``, which the function writes to
+        ``out`` and which is no step of a study; or ``result``.
     archive
         Arrays of an ``.npz`` of the result, where there is one; see `lsg_ray.results.saving`.
+    stale
+        Of a cached result and what it was computed from, whether more can be computed now.
     version
         Raised where results change though options do not: cached ones are not used again.
     unit
@@ -145,32 +151,52 @@ class Stage:
     figures: Sequence[Figure] = ()
     applies: Callable[..., str] = field(default=lambda *_: "")
     hidden: Collection[str] = frozenset()
+    parts: Callable[..., Mapping[str, xarray.Dataset]] | None = None
     makes: str = "result"
     archive: Any = None
+    stale: Callable[..., bool] = field(default=lambda *_, **__: False)
     version: int = 1
     unit: str = "tasks"
 
     @cached_property
+    def about(self) -> str:
+        """What the function's docstring says before it comes to the arguments."""
+        text = re.split(r"\n\n\w+\n-+\n", inspect.cleandoc(self.run.__doc__ or ""))[0]
+        return text.replace("`", "")
+
+    @property
     def help(self) -> str:
         """First lines of the function's docstring."""
-        return inspect.cleandoc(self.run.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        return self.about.partition("\n\n")[0].replace("\n", " ")
 
     @cached_property
     def helps(self) -> dict[str, str]:
-        """What the docstring says of each argument."""
-        return parameters_of(self.run)
+        """What the docstring says of each argument, or all say of those of its name."""
+        return WORDING | parameters_of(self.run)
 
     @cached_property
     def places(self) -> frozenset[str]:
         """Options that are paths: of commands, and not of specifications."""
-        fields = self.config.model_fields.items()
-        return frozenset(name for name, field in fields if _is_place(field))
+        fields = ((name, unwrapped(field)[1]) for name, field in self.config.model_fields.items())
+        return frozenset(n for n, marks in fields if any(isinstance(m, APlace) for m in marks))
 
     @cached_property
     def optional(self) -> frozenset[str]:
         """What may be left out of what is read."""
         known = inspect.signature(self.run).parameters
         return frozenset(n for n in self.reads if known[n].default is not inspect.Parameter.empty)
+
+    @property
+    def together(self) -> int:
+        """How many results go into the figure of a command; 0 where each has its own."""
+        return self.figures[0].together if self.figures else 0
+
+    @property
+    def positional(self) -> frozenset[str]:
+        """What a command is given without an option: what is read first, and a store."""
+        known = self.reads.items()
+        stores = {n for n, kind in known if kind == ENSEMBLE and n not in self.optional}
+        return frozenset([*list(self.reads)[:1], *stores])
 
     @cached_property
     def config(self) -> type[Config]:
@@ -228,11 +254,17 @@ class Stage:
         return {name: result.attrs[name] for name in self.summary if name in result.attrs}
 
 
-def _is_place(field: FieldInfo) -> bool:
-    marks = [*field.metadata]
-    for kind in (field.annotation, *get_args(field.annotation)):
-        marks += getattr(kind, "__metadata__", ())
-    return any(isinstance(mark, APlace) for mark in marks)
+def unwrapped(field: FieldInfo) -> tuple[Any, list[Any]]:
+    """Return the type of a field without None, and what it is marked with."""
+    marks: list[Any] = list(field.metadata)
+    kind: Any = field.annotation
+    inner = [one for one in get_args(kind) if one is not type(None)]
+    if type(None) in get_args(kind) and len(inner) == 1:
+        kind = inner[0]
+    while hasattr(kind, "__metadata__"):
+        marks += kind.__metadata__
+        kind = get_args(kind)[0]
+    return kind, marks
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, str]:
@@ -261,7 +293,9 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
-    """Return an annotation, which may be text, as a type."""
+    """Return an annotation, which may be text or left out, as a type."""
+    if annotation is inspect.Parameter.empty:
+        return Any
     if not isinstance(annotation, str):
         return annotation
     scope = vars(sys.modules[inspect.unwrap(function).__module__])

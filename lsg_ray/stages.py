@@ -29,10 +29,6 @@ class Entry(NamedTuple):
     line: str
 
 
-#: Commands that run on a cluster too and are written by hand.
-BY_HAND = (
-    "check", "rsb",
-)  # fmt: skip
 #: Stages of a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
 
@@ -61,9 +57,25 @@ STAGES: dict[str, Entry] = {
         "lsg_ray.statistics.before_after:STAGE", "statistics",
         "Distances before and after removal of the node-permutation symmetry.",
     ),
+    "labels": Entry(
+        "lsg_ray.statistics.symmetry:LABELS", "statistics",
+        "Labels of the order of hidden units, and which configurations repeat.",
+    ),
+    "canonicalize": Entry(
+        "lsg_ray.statistics.symmetry:CANONICALIZE", "statistics",
+        "Store with hidden units in canonical order.",
+    ),
+    "permute": Entry(
+        "lsg_ray.statistics.symmetry:PERMUTE", "statistics",
+        "Store with random node permutations of a fraction mixed in.",
+    ),
     "replicas": Entry(
         "lsg_ray.statistics.replicas:STAGE", "statistics",
-        "Overlaps of networks of real weights, and how ultrametric they are.",
+        "P(q) and ultrametricity of networks, beside nulls.",
+    ),
+    "model-replicas": Entry(
+        "lsg_ray.ising.replicas:STAGE", "statistics",
+        "The same of replicas of an effective model.",
     ),
     "sk": Entry(
         "lsg_ray.ising.sk:STAGE", "statistics",
@@ -94,8 +106,16 @@ STAGES: dict[str, Entry] = {
         "Loss on a plane through a solution.",
     ),
     "fit": Entry(
-        "lsg_ray.ising.boltzmann:STAGE", "model",
+        "lsg_ray.ising.fit:STAGE", "model",
         "Effective Ising model (J, h), checked by independent Monte Carlo.",
+    ),
+    "check": Entry(
+        "lsg_ray.ising.checks:STAGE", "model",
+        "Three-body correlations, and energies of the configurations against accuracy.",
+    ),
+    "references": Entry(
+        "lsg_ray.ising.checks:CHOICE", "model",
+        "Configurations of low, medium and high energy under a model.",
     ),
     "scan": Entry(
         "lsg_ray.ising.entropy:STAGE", "entropy landscape",
@@ -146,7 +166,7 @@ def all_stages() -> dict[str, tuple[str, str]]:
 
 def job_stages() -> tuple[str, ...]:
     """Return what can be submitted as a job."""
-    return (*OF_SPEC, *BY_HAND, *all_stages())
+    return (*OF_SPEC, *all_stages())
 
 
 def stage_of(name: str) -> Stage:

@@ -19,11 +19,21 @@ import xarray
 
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, LsgError, out_of_memory
+from lsg_ray.registry import origins
 from lsg_ray.results.pieces import forget_pieces, pieces_of, results_version
 from lsg_ray.results.saving import read_kept, save_result
 from lsg_ray.spec.study import ENSEMBLE as SAMPLED
 from lsg_ray.spec.study import Outcome, Step
-from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, MODEL, SOLUTIONS, Config, Kind, Stage
+from lsg_ray.stage import (
+    CONFIGURATIONS,
+    ENSEMBLE,
+    MODEL,
+    MOMENTS,
+    SOLUTIONS,
+    Config,
+    Kind,
+    Stage,
+)  # fmt: skip
 from lsg_ray.stages import stage_of
 from lsg_ray.typing import Progress
 
@@ -61,6 +71,11 @@ def compute(
     progress
         Told ``(done, in all)``.
 
+    Returns
+    -------
+    xarray.Dataset
+        The result; of a stage that makes a store, the `Ensemble`.
+
     Raises
     ------
     InputError
@@ -70,11 +85,19 @@ def compute(
     context = {
         name: value
         for name, value in (
-            ("progress", progress), ("threads", threads), ("pieces", pieces_of(out)),
+            ("progress", progress), ("threads", threads), ("pieces", pieces_of(out)), ("out", out),
         )
         if stage.accepts(name)
     }  # fmt: skip
     found = stage.run(**opened, **options.model_dump(), **context)
+    return found if stage.makes == "store" else save(stage, found, options, out, overwrite, key)
+
+
+def save(
+    stage: Stage, found: xarray.Dataset, options: Config, out: str, overwrite: bool = False,
+    key: str | None = None,
+) -> xarray.Dataset:  # fmt: skip
+    """Save the result of a stage with its provenance; see `compute`."""
     found = found.assign_attrs(stage=stage.name, options=options.model_dump_json())
     if key is not None:
         found = found.assign_attrs(survey=key)
@@ -94,7 +117,7 @@ def opened_as(kind: Kind, given: Any, view: Mapping[str, Any]) -> Any:
     """Open what a place holds; what is open already is returned as it is."""
     if not isinstance(given, str):
         return given
-    if kind in (ENSEMBLE, SOLUTIONS):
+    if kind in (ENSEMBLE, SOLUTIONS) or (kind == MOMENTS and view):
         return view_of(given, view)
     if kind == CONFIGURATIONS:
         return _configurations(given, view)
@@ -173,6 +196,9 @@ def run_study(
             say(name if name == step.stage else f"{name} ({step.stage})")
             keys[name] = step_key(step, keys)
             result = read_kept(folder / f"{name}.zarr", keys[name])
+            if result is not None and name not in only_cached:
+                inputs = _inputs(step, ensemble, outcomes)
+                result = None if stage_of(step.stage).stale(result, **inputs) else result
             cached = result is not None
         if not reason and result is None and name in only_cached:
             reason = "not computed"
@@ -198,6 +224,8 @@ def step_key(step: Step, keys: Mapping[str, str]) -> str:
     options = stage.options(step.options).model_dump(mode="json")
     reads = {name: source and keys[source] for name, source in step.inputs.items()}
     told = [step.stage, stage.version, results_version(), options, step.view, reads]
+    named = [word for word in (step.stage, *options.values()) if isinstance(word, str)]
+    told += [origins()[word] for word in named if word in origins()]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -213,20 +241,25 @@ def _computed(
     name: str, step: Step, ensemble: Ensemble, outcomes: Mapping[str, Outcome], folder: Path,
     key: str, threads: int | None, progress: Progress | None,
 ) -> xarray.Dataset:  # fmt: skip
-    stage = stage_of(step.stage)
-    inputs: dict[str, Any] = {}
-    for argument, source in step.inputs.items():
-        kind = stage.reads[argument]
-        if source is None:
-            inputs[argument] = None
-        elif source == SAMPLED:
-            seen = kind in (ENSEMBLE, SOLUTIONS, CONFIGURATIONS)
-            inputs[argument] = view_of(ensemble, step.view) if seen else ensemble
-        else:
-            inputs[argument] = outcomes[str(source)].result
+    stage, inputs = stage_of(step.stage), _inputs(step, ensemble, outcomes)
     if why := stage.applies(*(value for value in inputs.values() if value is not None)):
         raise InputError(why)
     return compute(
         stage, inputs, stage.options(step.options), out=str(folder / f"{name}.zarr"),
         threads=threads, overwrite=True, key=key, progress=progress,
     )  # fmt: skip
+
+
+def _inputs(step: Step, ensemble: Ensemble, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """Return what a step reads, by argument."""
+    reads = stage_of(step.stage).reads
+    inputs: dict[str, Any] = {}
+    for argument, source in step.inputs.items():
+        if source is None:
+            inputs[argument] = None
+        elif source == SAMPLED:
+            seen = reads[argument] in (ENSEMBLE, SOLUTIONS, CONFIGURATIONS)
+            inputs[argument] = view_of(ensemble, step.view) if seen else ensemble
+        else:
+            inputs[argument] = outcomes[str(source)].result
+    return inputs

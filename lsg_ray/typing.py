@@ -37,6 +37,17 @@ ReferencesLike: TypeAlias = "References | Ensemble | Place | ArrayLike"
 MomentsLike: TypeAlias = "xarray.Dataset | Ensemble | Place | tuple[ArrayLike, ArrayLike]"
 
 
+#: What is said of arguments that many functions share, where their docstrings say nothing else.
+WORDING = {
+    "seed": "Of all that is drawn at random.",
+    "threads": "By default one per CPU.",
+    "progress": "Told (done, in all).",
+    "fields": "Distance fields x, in nats.",
+    "count": "References of each group, at most; of a store by default 20.",
+    "beta": "Inverse temperature.",
+}
+
+
 class As:
     """Marks an argument that a command or a specification gives as a narrower type."""
 

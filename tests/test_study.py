@@ -11,15 +11,18 @@ import pytest
 import xarray
 
 from lsg_ray.cluster.request import plan_job
+from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble.reader import open_ensemble
-from lsg_ray.errors import InputError, SpecError
+from lsg_ray.errors import DataError, InputError, SpecError
 from lsg_ray.pipeline import report, run
 from lsg_ray.report.study import study_sections
+from lsg_ray.report.style import render
 from lsg_ray.spec import Spec, as_yaml, load_spec, parse_spec
 from lsg_ray.spec.study import parse_study
 from lsg_ray.stage import loaded
 from lsg_ray.stages import STAGES, all_stages, stage_of
 from lsg_ray.study import run_study, step_key
+from lsg_ray.typing import WORDING
 from tests.ensemble.mixture import synthetic
 
 STUDY = """
@@ -49,9 +52,9 @@ def test_every_stage__is_declared_as_its_list_says():
         assert stage.name == name
         assert stage.help.endswith((".", "?"))
         assert entry.line.endswith((".", "?"))
-        for option, field in stage.config.model_fields.items():
-            assert field.description, (name, option)
-            assert field.is_required() or stage.options({}) is not None
+        fields = stage.config.model_fields.items()
+        assert all(field.description for _, field in fields), name
+        assert stage.options({option: 0.5 for option, field in fields if field.is_required()})
         for figure in stage.figures:
             assert figure.title
             assert callable(loaded(figure.draw))
@@ -98,6 +101,7 @@ def test_study__is_no_part_of_the_identity_of_an_ensemble(spec):
         ({"moments": {"where": [1]}}, "study.moments: where: [1] given"),
         ({"moments": {"canonical": "no"}}, "study.moments: canonical: 'no' given"),
         ({"moments": {"stage": None}}, "study.moments: stage: None given"),
+        ({"permute": {"fraction": 0.5}}, "permute makes a store"),
         ({"walk": {"part": "LB"}}, "walk has no option part"),
         ({"fit": {}, "mc": {"spec": "/etc/passwd"}}, "spec is a path"),
         ({"overlaps": {"pairs": 10**5000}}, "study.overlaps: pairs: "),
@@ -165,6 +169,49 @@ def test_failed_step__says_why_and_others_go_on(tmp_path):
     cached = run_study(study, ensemble, tmp_path, only_cached=set(study))
     assert cached["moments"].cached
     assert cached["walk"].reason == "not computed"
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+    """Sixty networks of 42 weights."""
+    place = tmp_path_factory.mktemp("study") / "s.zarr"
+    spec = parse_spec(__import__("yaml").safe_load(STUDY.partition("study:")[0]))
+    sample(spec, place, workers=0)
+    return open_ensemble(place)
+
+
+def test_checks_references_and_replicas__are_steps(ensemble, tmp_path):
+    quick = {"replicas": 4, "draws": 2}
+    study = parse_study({
+        "fit": {"method": "bp", "verify": False}, "check": {"triples": 20},
+        "chosen": {"stage": "references", "count": 2}, "labels": {}, "replicas": quick,
+        "scan": {"references": "chosen", "fields": [0]},
+        "model-replicas": {**quick, "burn_in": 2}, "sk": {**quick, "n": 8, "burn_in": 2},
+    })  # fmt: skip
+    found = run_study(study, ensemble, tmp_path)
+    assert {name: one.reason for name, one in found.items() if one.reason} == {}
+    assert found["scan"].result.sizes["reference"] == 6
+    for name in ("check", "replicas", "model-replicas", "sk"):
+        figure = stage_of(name).figures[0]
+        assert render(figure.drawn({name: found[name].result})).startswith(b"\x89PNG")
+
+
+def test_monte_carlo__is_run_again_once_its_data_is_there(ensemble, tmp_path, monkeypatch):
+    study = parse_study({"fit": {"method": "bp", "verify": False}, "mc": {"count": 1, "sweeps": 4}})
+
+    def absent(*_, **__):
+        raise DataError("digits: not here")
+
+    with monkeypatch.context() as changed:
+        changed.setattr("lsg_ray.ising.dynamics.load_dataset", absent)
+        found = run_study(study, ensemble, tmp_path)["mc"]
+        assert found.result.attrs["no_accuracy"] == "digits: not here"
+        assert run_study(study, ensemble, tmp_path)["mc"].cached
+    assert run_study(study, ensemble, tmp_path, only_cached=set(study))["mc"].cached
+    found = run_study(study, ensemble, tmp_path)["mc"]
+    assert "accuracy" in found.result
+    assert not found.cached
+    assert run_study(study, ensemble, tmp_path)["mc"].cached
 
 
 def test_defect_of_a_step__does_not_end_the_others(tmp_path, monkeypatch):
@@ -362,6 +409,26 @@ def test_stages_of_another_package(installed, tmp_path):
     m = xarray.open_zarr(tmp_path / "run" / "alone.zarr")["m_data"].values
     np.testing.assert_allclose(model["h"], np.arctanh(m) / 2)
     assert "toy-alone" in installed("fit", "s.zarr", "--method", "none", "--out", "m", code=2)
+    key = (
+        "from lsg_ray.study import step_key as k; from lsg_ray.spec.study import parse_study as p\n"
+        "s = p({'toy-plus': {}, 'fit': {'method': 'toy-alone'}, 'moments': {}})\n"
+        "print(*(k(step, {'ensemble': 'a'}) for step in s.values()))"
+    )
+    before = installed(run=("-c", key)).split()
+    about = tmp_path / "site" / "toy-1.0.dist-info" / "METADATA"
+    about.write_text(about.read_text().replace("1.0", "1.1"))
+    after = installed(run=("-c", key)).split()
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True]
+    about.write_text(about.read_text().replace("1.1", "1.0"))
+    told_by_options = json.loads(
+        installed("fit", "s.zarr", "--method", "toy-alone", "--options", "scale=0.5", "--json",
+                  "--no-verify", "--out", "alone.npz")
+    )  # fmt: skip
+    assert told_by_options["method"] == "toy-alone"
+    m = open_ensemble(tmp_path / "s.zarr").numpy().mean(axis=0)
+    free = np.abs(m) < 1
+    free[[one for one, *_ in told_by_options["duplicate_weights"]]] = False
+    np.testing.assert_allclose(np.load(tmp_path / "alone.npz")["h"][free], np.arctanh(m[free]) / 2)
     seconds = told["stage_seconds"]["toy-descent"]
     again = json.loads(installed("run", "toy.yaml", "--out", "run", "--workers", 0, "--json"))
     assert again["study"] == told["study"]
@@ -378,3 +445,9 @@ def test_stages_of_another_package(installed, tmp_path):
 def test_spec_without_a_study__has_none():
     assert Spec().study is None
     assert "study" not in as_yaml(Spec())
+
+
+def test_arguments_that_many_stages_share__have_one_wording():
+    fit, symmetry = stage_of("fit"), stage_of("symmetry")
+    assert fit.config.model_fields["seed"].description == WORDING["seed"]
+    assert symmetry.config.model_fields["seed"].description == "Of permutations and fits."

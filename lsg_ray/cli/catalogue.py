@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, plain, print_result
+from lsg_ray.cli.output import as_json, plain, print_result, style
 from lsg_ray.cli.places import PLACE
-from lsg_ray.cli.runs import load_specification
+from lsg_ray.cli.runs import load_specification, spec_changes
 
 
 @click.group()
@@ -40,7 +40,7 @@ def data_fetch(name: str, as_json: bool) -> None:
     from lsg_ray.cluster.progress import byte_progress
     from lsg_ray.datasets import fetch
 
-    with byte_progress("quiet" if as_json else "auto") as on_bytes:
+    with byte_progress(style(as_json)) as on_bytes:
         folder = fetch(name, on_bytes)
     print_result({"name": name, "folder": str(folder)}, as_json, f"{name}: {folder}")
 
@@ -62,16 +62,13 @@ def spec_schema(as_json: bool) -> None:
 
 @spec.command("show")
 @click.argument("spec", type=PLACE)
-@click.option(
-    "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
-)
-@click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count.")
+@spec_changes
 @as_json
-def spec_show(spec: str, as_json: bool, **options: Any) -> None:
+def spec_show(spec: str, as_json: bool, **changes: Any) -> None:
     """Print SPEC with all defaults filled in, and its hash."""
     from lsg_ray.spec import as_yaml
 
-    resolved = load_specification(spec, options)
+    resolved = load_specification(spec, **changes)
     tree = resolved.tree()
     text = as_yaml(resolved) + f"# spec hash: {resolved.hash}"
     print_result({"spec": tree, "hash": resolved.hash}, as_json, text)

@@ -5,36 +5,36 @@ from __future__ import annotations
 import copy
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, plain, print_result, print_rows, printable, show, table
+from lsg_ray.cli.output import (
+    as_json,
+    options,
+    plain,
+    print_result,
+    print_rows,
+    printable,
+    say,
+    show,
+    table,
+)
 from lsg_ray.cli.places import PLACE
+from lsg_ray.cli.runs import load_specification, spec_changes
+from lsg_ray.cluster import START_SECONDS
 from lsg_ray.errors import ClusterError, InputError
 from lsg_ray.stages import GROUPS, OF_SPEC, all_stages
 
-#: Seconds that a job may wait for its start.
-START_SECONDS = 300.0
-
-
-def cluster_options(command: Callable) -> Callable:
-    """Options of commands that speak to a cluster's job server."""
-    for option in (
-        click.option(
-            "--insecure", is_flag=True, help="Plain http to another machine without a token."
-        ),
-        click.option(
-            "--address", required=True, envvar="RAY_API_SERVER_ADDRESS", metavar="URL",
-            help="Dashboard, http://HOST:8265; default: RAY_API_SERVER_ADDRESS.",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
+#: Options of commands that speak to a cluster's job server.
+cluster_options = options(
+    click.option(
+        "--address", required=True, envvar="RAY_API_SERVER_ADDRESS", metavar="URL",
+        help="Dashboard, http://HOST:8265; default: RAY_API_SERVER_ADDRESS.",
+    ),
+    click.option("--insecure", is_flag=True, help="Plain http to another machine without a token."),
+)  # fmt: skip
 start_timeout = click.option(
     "--start-timeout", type=click.FloatRange(min=0, min_open=True), default=START_SECONDS,
     show_default=True, metavar="S", help="Seconds that a job may wait for its start.",
@@ -50,10 +50,7 @@ start_timeout = click.option(
 @cluster_options
 @click.option("--stage", default="sample", show_default=True,
               help="sample, pipeline (lsg run), or a command that reads SOURCE.")  # fmt: skip
-@click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count.")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
-)
+@spec_changes
 @start_timeout
 @click.option("--follow/--no-follow", default=True, help="Wait for its end, and show its log.")
 @click.option("--again", is_flag=True, help="Also if the run has succeeded before.")
@@ -65,7 +62,7 @@ start_timeout = click.option(
 @as_json
 def submit(
     source: str, words: tuple[str, ...], out: str, stage: Any, count: int | None,
-    overrides: tuple[str, ...], insecure: bool, as_json: bool, **options: Any,
+    overrides: tuple[str, ...], insecure: bool, as_json: bool, **more: Any,
 ) -> None:  # fmt: skip
     """Run a stage on a Ray cluster, as a job, and follow it.
 
@@ -82,19 +79,17 @@ def submit(
 
     run = _source(source, stage, count, overrides)
     _check_words(list(plan_job(run, out, stage, words).words))
-    tell = _tell(as_json)
+    tell = say(as_json, "")
     job = jobs.submit(
         run, out, stage=stage, options=words, allow_insecure=insecure, say=tell, on_log=tell,
-        **options,
+        **more,
     )  # fmt: skip
     _conclude(job, as_json)
 
 
 def _source(source: str, stage: str, count: int | None, overrides: tuple[str, ...]) -> Any:
     if stage in OF_SPEC:
-        from lsg_ray.cli.runs import load_specification
-
-        return load_specification(source, {"overrides": overrides, "count": count})
+        return load_specification(source, count, overrides)
     if count is not None or overrides:
         raise InputError(f"--count and --set are for specifications; stage {stage} reads {source}")
     return source
@@ -106,18 +101,8 @@ def _check_words(words: list[str]) -> None:
 
     if {"-h", "--help"} & set(words):
         raise click.UsageError("--help after --: ask the stage's own command, here")
-    command: click.Command = cli
     with click.Context(cli, info_name="lsg", **cli.context_settings) as context:
-        while isinstance(command, click.Group):
-            _, found, words = command.resolve_command(context, words)
-            if found is None:
-                raise click.UsageError(f"no command {words}")
-            command = found
-        command.make_context(command.name, words, parent=context)
-
-
-def _tell(as_json: bool) -> Callable[[str], None]:
-    return (lambda _: None) if as_json else (lambda line: show(line, err=True))
+        _command_of(words[0]).make_context(words[0], words[1:], parent=context)
 
 
 def _conclude(job: Any, as_json: bool) -> None:
@@ -144,13 +129,9 @@ def list_jobs(address: str, insecure: bool, as_json: bool) -> None:
     from lsg_ray.cluster.jobs import job_list
 
     found = job_list(address, allow_insecure=insecure)
-    columns: dict[str, list[Any]] = {
-        "id": [job.id for job in found],
-        "status": [job.status for job in found],
-        "began": [_clock(job.began) for job in found],
-        "seconds": [job.seconds for job in found],
-        "out": [job.out for job in found],
-    }
+    names = ("id", "status", "began", "seconds", "out")
+    columns = {name: [getattr(job, name) for job in found] for name in names}
+    columns["began"] = [_clock(seconds) for seconds in columns["began"]]
     print_rows(columns, "object" if as_json else "table")
 
 
@@ -179,7 +160,7 @@ def logs(
     from lsg_ray.cluster.jobs import job_log
 
     if follow:
-        tell = _tell(as_json)
+        tell = say(as_json, "")
         out = tell if as_json else show
         job = follow_job(
             id, address, start_timeout=start_timeout, allow_insecure=insecure, say=tell, on_log=out

@@ -15,26 +15,18 @@ from typing import Any
 import click
 
 from lsg_ray import __version__
-from lsg_ray.cli import (
-    catalogue,
-    fit,
-    jobs,
-    rsb,
-    runs,
-    stores,
-    symmetry,
-)
+from lsg_ray.cli import catalogue, jobs, runs, stores
 from lsg_ray.cli.output import printable, show, shown_warnings
 from lsg_ray.errors import LsgError, masked, out_of_memory
 from lsg_ray.stages import GROUPS, all_stages, stage_of
 
-#: Where a command written by hand is found.
-_GROUP_OF = {
-    "run": "sampling", "sample": "sampling", "estimate": "sampling", "data": "sampling",
-    "spec": "sampling", "info": "store", "verify": "store", "query": "store", "submit": "cluster",
-    "jobs": "cluster", "report": "project", "canonicalize": "statistics", "permute": "statistics",
-    "check": "model", "rsb": "statistics",
-}  # fmt: skip
+#: Commands written by hand, by group.
+_BY_HAND = {
+    "sampling": (runs.run, runs.sample, runs.estimate, catalogue.data, catalogue.spec),
+    "store": (stores.info, stores.verify, stores.query),
+    "cluster": (jobs.submit, jobs.jobs),
+    "project": (runs.report,),
+}
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -56,13 +48,10 @@ class _Commands(click.Group):
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
+        for group, commands in _BY_HAND.items():
+            groups[group] = [(str(one.name), one.get_short_help_str(88)) for one in commands]
         for name, (group, line) in all_stages().items():
-            groups.setdefault(group, []).append((name, line))
-        for name, command in self.commands.items():
-            if name not in all_stages():
-                groups.setdefault(_GROUP_OF.get(name, "project"), []).append(
-                    (name, command.get_short_help_str(88))
-                )
+            groups[group].append((name, line))
         for group, rows in groups.items():
             if rows:
                 with formatter.section(group.capitalize()):
@@ -84,24 +73,7 @@ def cli() -> None:
     """
 
 
-for _command in (
-    runs.run,
-    runs.sample,
-    runs.estimate,
-    stores.info,
-    stores.verify,
-    stores.query,
-    symmetry.canonicalize,
-    symmetry.permute,
-    fit.fit,
-    fit.check,
-    rsb.rsb,
-    runs.report,
-    jobs.submit,
-    jobs.jobs,
-    catalogue.data,
-    catalogue.spec,
-):
+for _command in (command for group in _BY_HAND.values() for command in group):
     cli.add_command(_command)
 
 

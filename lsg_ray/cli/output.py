@@ -7,11 +7,18 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 
 import click
 
 from lsg_ray.errors import masked
+
+
+def options(*given: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return one decorator of several options."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(given), command)
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object; be quiet.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an earlier result.")
@@ -62,9 +69,14 @@ def shown_warnings() -> Iterator[None]:
         yield
 
 
-def say(as_json: bool) -> Callable[[str], None]:
-    """Return what tells a person that a stage begins."""
-    return (lambda _: None) if as_json else (lambda line: show(f"{line} ...", err=True))
+def say(as_json: bool, after: str = " ...") -> Callable[[str], None]:
+    """Return what tells a person a line, such as that a stage begins."""
+    return (lambda _: None) if as_json else (lambda line: show(f"{line}{after}", err=True))
+
+
+def style(as_json: bool) -> Any:
+    """Return how progress is shown."""
+    return "quiet" if as_json else "auto"
 
 
 def print_result(result: dict[str, Any], as_json: bool, text: str) -> None:

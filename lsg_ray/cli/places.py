@@ -50,7 +50,7 @@ class Output(NamedTuple):
     check: Callable[[str, bool], object]
 
 
-def result_at(place: str | None, option: str = "--out", archive: Archive | None = None) -> Output:
+def result_at(place: str, archive: Archive | None = None) -> Output:
     """Return a result to be written, as Zarr or, where ``archive`` says what it holds, ``.npz``."""
 
     def check(target: str, overwrite: bool) -> None:
@@ -58,10 +58,10 @@ def result_at(place: str | None, option: str = "--out", archive: Archive | None 
 
         check_target(target, overwrite, archive)
 
-    return Output(option, place, check)
+    return Output("--out", place, check)
 
 
-def store_at(place: str | None) -> Output:
+def store_at(place: str) -> Output:
     """Return a store to be written, or gone on with."""
     return Output("--out", place, _check_store)
 

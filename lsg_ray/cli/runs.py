@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable
 from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, cell, percent, print_result, say, show, table
+from lsg_ray.cli.output import (
+    as_json,
+    cell,
+    options,
+    percent,
+    print_result,
+    say,
+    show,
+    style,
+    table,
+)
 from lsg_ray.cli.places import PLACE, refuse_overlap
 from lsg_ray.errors import InputError
 
 #: Characters of what is printed of a step; all is in the report, and in --json.
 LONGEST_LINE = 200
 
-
-def spec_options(command: Callable) -> Callable:
-    """Options of commands that run a specification."""
-    for option in (
-        click.option("--address", metavar="ADDRESS", help="Ray cluster; default: RAY_ADDRESS."),
-        click.option(
-            "--workers", type=click.IntRange(min=0), help="Tasks at a time; 0: without Ray."
-        ),
-        click.option(
-            "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
-        ),
-        click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count."),
-    ):
-        command = option(command)
-    return command
+#: Options that change a specification.
+spec_changes = options(
+    click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count."),
+    click.option(
+        "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
+    ),
+)
+#: Options of commands that run one.
+spec_options = options(
+    spec_changes,
+    click.option("--workers", type=click.IntRange(min=0), help="Tasks at a time; 0: without Ray."),
+    click.option("--address", metavar="ADDRESS", help="Ray cluster; default: RAY_ADDRESS."),
+)
 
 
 @click.command()
@@ -41,13 +48,16 @@ def spec_options(command: Callable) -> Callable:
 )
 @spec_options
 @as_json
-def run(spec: str, out: str, landscape: bool, as_json: bool, **options: Any) -> None:
+def run(
+    spec: str, out: str, landscape: bool, count: int | None, overrides: tuple[str, ...],
+    as_json: bool, **where: Any,
+) -> None:  # fmt: skip
     """Sample, verify, measure, fit and explore models, report: DIR/report.html."""
-    specification = load_specification(spec, options)
+    specification = load_specification(spec, count, overrides)
     from lsg_ray.pipeline import run
 
     result = run(
-        specification, out, landscape=landscape, say=say(as_json), **where_to_run(options, as_json)
+        specification, out, landscape=landscape, say=say(as_json), style=style(as_json), **where
     )
     lines = [f"{name}: {cell(shown)}" for name, shown in result["study"].items()]
     told = [textwrap.shorten(line, LONGEST_LINE, placeholder=" ...") for line in lines]
@@ -63,14 +73,16 @@ def run(spec: str, out: str, landscape: bool, as_json: bool, **options: Any) -> 
 @click.option("--out", type=PLACE, required=True, metavar="STORE", help="Store: a path or URL.")
 @spec_options
 @as_json
-def sample(spec: str, out: str, as_json: bool, **options: Any) -> None:
+def sample(
+    spec: str, out: str, count: int | None, overrides: tuple[str, ...], as_json: bool, **where: Any
+) -> None:
     """Sample the ensemble of SPEC into STORE; run again to resume, or with more --count to grow."""
     refuse_overlap("--out", out, [spec])
-    specification = load_specification(spec, options)
+    specification = load_specification(spec, count, overrides)
     from lsg_ray.cluster.sample import sample
     from lsg_ray.ensemble.reader import open_ensemble
 
-    result = sample(specification, out, **where_to_run(options, as_json))
+    result = sample(specification, out, style=style(as_json), **where)
     info = {**open_ensemble(out).info(), "sampled": result._asdict()}
     rate = result.rows / result.seconds if result.seconds else 0.0
     print_result(
@@ -87,24 +99,24 @@ def sample(spec: str, out: str, as_json: bool, **options: Any) -> None:
 @click.option("--cores", default="16,256,4096", show_default=True, metavar="N,...",
               help="Wall times for so many.")  # fmt: skip
 @click.option("--price", type=float, help="Dollars for an hour of a core.")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
-)
-@click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count.")
+@spec_changes
 @as_json
 def estimate(
-    spec: str, seconds: float, cores: str, price: float | None, as_json: bool, **options: Any
+    spec: str, seconds: float, cores: str, price: float | None, as_json: bool, **changes: Any
 ) -> None:
     """Say what SPEC will take: trials, core-hours, store size, wall times, price."""
-    specification = load_specification(spec, options)
-    try:
-        numbers = [int(n) for n in cores.split(",")]
-    except ValueError:
-        raise InputError(f"--cores {cores} given; whole numbers with commas") from None
+    specification = load_specification(spec, **changes)
     from lsg_ray.cluster.estimate import estimate
+    from lsg_ray.stage import parse_list
+    from lsg_ray.typing import ListOf
 
-    style: Any = "quiet" if as_json else "auto"
-    found = estimate(specification, seconds=seconds, cores=numbers, price=price, style=style)
+    try:
+        numbers = [int(n) for n in parse_list(cores, ListOf(int))]
+    except ValueError as error:
+        raise InputError(f"--cores {cores} given; {error}") from None
+    found = estimate(
+        specification, seconds=seconds, cores=numbers, price=price, style=style(as_json)
+    )
     print_result(found.to_dict(), as_json, _estimate_text(found))
 
 
@@ -159,20 +171,8 @@ def report(folder: str, as_json: bool) -> None:
     print_result({"report": str(page)}, as_json, f"report: {page}")
 
 
-def load_specification(path: str, options: dict[str, Any]) -> Any:
+def load_specification(path: str, count: int | None, overrides: tuple[str, ...]) -> Any:
     """Read a specification and apply the overrides of the command line."""
     from lsg_ray.spec import load_spec
 
-    overrides = list(options["overrides"])
-    if options["count"] is not None:
-        overrides.append(f"ensemble.count={options['count']}")
-    return load_spec(path, overrides)
-
-
-def where_to_run(options: dict[str, Any], as_json: bool) -> dict[str, Any]:
-    """Return the arguments of `sample` that say where to run, and how to show it."""
-    return {
-        "address": options["address"],
-        "workers": options["workers"],
-        "style": "quiet" if as_json else "auto",
-    }
+    return load_spec(path, [*overrides, *([] if count is None else [f"ensemble.count={count}"])])

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 import time
+import uuid
 from collections.abc import Mapping
-from typing import Any, NamedTuple, get_args
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin
 
 import click
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from lsg_ray.cli.options import draw
-from lsg_ray.cli.output import print_result, table
-from lsg_ray.cli.places import PLACE, check_outputs, figure_at, part_place, result_at
-from lsg_ray.errors import InputError
-from lsg_ray.stage import ENSEMBLE, MODEL, SOLUTIONS, Stage, literals_of
+from lsg_ray.cli.output import as_json, overwrite, print_result, style, table
+from lsg_ray.cli.places import (
+    PLACE,
+    check_outputs,
+    figure_at,
+    part_place,
+    result_at,
+    store_at,
+)
+from lsg_ray.errors import InputError, StoreError
+from lsg_ray.stage import (
+    ENSEMBLE,
+    MODEL,
+    MOMENTS,
+    SOLUTIONS,
+    Config,
+    Stage,
+    literals_of,
+    parse_list,
+    unwrapped,
+)
 from lsg_ray.typing import APlace, ListOf
 
-#: What options say how a command runs, beside those of its stage.
+#: Options that choose from what is read, or say how a command runs.
 _WHERE = click.Option(
     ["--where"], metavar="EXPRESSION", help="Only configurations of STORE that meet it."
 )
@@ -40,202 +58,278 @@ _ALWAYS = (
     click.Option(["--address"], metavar="ADDRESS",
                  help="Ray cluster; default: RAY_ADDRESS, or threads."),
     click.Option(["--workers"], type=click.IntRange(min=1), help="Threads, or tasks at a time."),
-    click.Option(["--overwrite"], is_flag=True, help="Replace an earlier result."),
-    click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object; be quiet."),
 )  # fmt: skip
+#: Entries of a list that text shows.
+MOST_SHOWN = 12
 
 
 def command_of(stage: Stage, line: str) -> click.Command:
     """Return the command of a stage; ``line`` says in one line what it does."""
     kinds = list(stage.reads.values())
-    params: list[click.Parameter] = [*_inputs(stage)]
+    params = [_input(stage, name) for name in stage.reads]
+    made = "STORE" if stage.makes == "store" else "RESULT"
+    form = "Store" if made == "STORE" else "Zarr or .npz" if stage.archive else "Zarr"
     params.append(
-        click.Option(
-            ["--out"],
-            required=True,
-            type=PLACE,
-            metavar="RESULT",
-            help="Zarr or .npz to write." if stage.archive else "Zarr to write.",
-        )
+        click.Option(["--out"], required=True, type=PLACE, metavar=made, help=f"{form} to write.")
     )
     params += [_option(name, field) for name, field in stage.config.model_fields.items()]
     if stage.figures:
         params.append(click.Option(["--figure"], type=PLACE, metavar="PNG", help="Also draw it."))
-        if stage.figures[0].together:
+        if stage.together:
             params.append(
                 click.Option(["--beside"], type=PLACE, multiple=True, metavar="RESULT",
                              help="Earlier results, for the figure.")
             )  # fmt: skip
     if ENSEMBLE in kinds:
         params += _VIEW
-    elif SOLUTIONS in kinds:
-        params += (_WHERE, _SNAPSHOT)
+    elif SOLUTIONS in kinds or MOMENTS in kinds:
+        params.append(_WHERE)
     elif MODEL in kinds:
         params.append(_PARTS)
-    return click.Command(
+    command = click.Command(
         stage.name,
         params=[*params, *_ALWAYS],
         callback=lambda **given: _run(stage, given),
-        help=f"{stage.help}\n\n{line}" if stage.help != line else line,
+        help=stage.about,
         short_help=line,
     )
+    return as_json(command if made == "STORE" else overwrite(command))
 
 
-def _inputs(stage: Stage) -> list[click.Parameter]:
-    """Return an argument for what is read first, and options for the rest."""
-    found: list[click.Parameter] = []
-    for number, (name, kind) in enumerate(stage.reads.items()):
-        required = name not in stage.optional
-        if number == 0:
-            found.append(
-                click.Argument([name], required=required, type=PLACE, metavar=kind.metavar)
-            )
-        else:
-            help_ = stage.helps.get(name, "") if not required or not kind.help else kind.help
-            found.append(
-                click.Option(
-                    [f"--{name.replace('_', '-')}", name], required=required, type=PLACE,
-                    metavar=kind.metavar, help=help_,
-                )
-            )  # fmt: skip
-    return found
+def _input(stage: Stage, name: str) -> click.Parameter:
+    """Return an argument for what is read first and for a store, and an option for the rest."""
+    kind, required = stage.reads[name], name not in stage.optional
+    words: dict[str, Any] = {"required": required, "type": PLACE, "metavar": kind.metavar}
+    if name in stage.positional:
+        return click.Argument([name], **words)
+    told = stage.helps.get(name, "") if not required or not kind.help else kind.help
+    return click.Option([_flag(name), name], help=told, **words)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:
     """Return the option of a field of a config."""
-    kind, marks = _unwrapped(field)
-    words: dict[str, Any] = {
-        "help": field.description, "required": field.is_required(), "metavar": None,
-    }  # fmt: skip
-    flag = f"--{name.replace('_', '-')}"
+    kind, marks = unwrapped(field)
+    flag, choices = _flag(name), literals_of(kind)
     default = None if field.is_required() else field.default
-    if any(isinstance(mark, ListOf) for mark in marks):
-        steps = any(isinstance(mark, ListOf) and mark.steps for mark in marks)
-        words["metavar"] = "START:STOP:STEP|X,..." if steps else "X,..."
-        words["type"] = str
-        default = _listed(default)
+    words: dict[str, Any] = {"type": str}
+    if lists := [mark for mark in marks if isinstance(mark, ListOf)]:
+        words["metavar"] = "START:STOP:STEP|X,..." if lists[0].steps else "X,..."
+        default = _listed(default, lists[0])
     elif any(isinstance(mark, APlace) for mark in marks):
         words["type"] = PLACE
-    elif choices := literals_of(kind):
+    elif choices and float in get_args(kind):
+        words["metavar"] = "|".join(["NUMBER", *choices])
+    elif choices:
         words["type"] = click.Choice(choices)
     elif kind is bool:
-        names = f"{flag}/--no-{flag[2:]}" if default else flag
-        return click.Option([names, name], default=default, help=field.description, is_flag=True)
-    elif kind is int:
-        words["type"] = click.IntRange(**_bounds(marks))
-    elif kind is float:
-        words["type"] = click.FloatRange(**_bounds(marks))
-    else:
-        words["type"] = str
-    return click.Option([flag, name], default=default, show_default=default is not None, **words)
-
-
-def _unwrapped(field: FieldInfo) -> tuple[Any, list[Any]]:
-    """Return the type of a field without None, and what it is marked with."""
-    marks: list[Any] = list(field.metadata)
-    kind: Any = field.annotation
-    inner = [one for one in get_args(kind) if one is not type(None)]
-    if type(None) in get_args(kind) and len(inner) == 1:
-        kind = inner[0]
-    while hasattr(kind, "__metadata__"):
-        marks += kind.__metadata__
-        kind = get_args(kind)[0]
-    return kind, marks
+        words = {"is_flag": True}
+        flag = f"{flag}/--no-{flag[2:]}" if default else flag
+    elif kind in (int, float):
+        ends = _bounds(marks)
+        of = (click.INT, click.IntRange) if kind is int else (click.FLOAT, click.FloatRange)
+        words["type"] = of[1](**ends) if ends else of[0]
+    elif get_origin(kind) is dict:
+        words |= {"metavar": "NAME=VALUE", "multiple": True}
+    return click.Option(
+        [flag, name], default=default, help=field.description, required=field.is_required(),
+        show_default=default is not None and kind is not bool, **words,
+    )  # fmt: skip
 
 
 def _bounds(marks: list[Any]) -> dict[str, Any]:
+    sides = {Ge: ("min", "ge"), Gt: ("min", "gt"), Le: ("max", "le"), Lt: ("max", "lt")}
     found: dict[str, Any] = {}
     for mark in marks:
-        for kind, side in ((Ge, "ge"), (Gt, "gt"), (Le, "le"), (Lt, "lt")):
-            if isinstance(mark, kind):
-                end = "min" if side[0] == "g" else "max"
-                found[end] = getattr(mark, side)
-                found[f"{end}_open"] = side[1] == "t"
+        if type(mark) in sides:
+            end, side = sides[type(mark)]
+            found |= {end: getattr(mark, side), f"{end}_open": side[1] == "t"}
     return found
 
 
-def _listed(default: Any) -> str | None:
-    """Return numbers with commas, or START:STOP:STEP of many that are equally spaced."""
+def _listed(default: Any, mark: ListOf) -> str | None:
+    """Return numbers with commas, or START:STOP:STEP of many where that means the same.
+
+    >>> _listed((0.1, 1.0), ListOf(float)), _listed([1e-7 * k for k in range(9)], ListOf(float))[:9]
+    ('0.1,1', '0,1e-07,2')
+    >>> _listed([-0.5 + k / 4 for k in range(9)], ListOf(float, steps=True))
+    '-0.5:1.5:0.25'
+    """
     if default is None:
         return None
     values = [default] if isinstance(default, (int, float)) else list(default)
-    if len(values) > 6:
-        steps = {round(b - a, 9) for a, b in itertools.pairwise(values)}
-        if len(steps) == 1:
-            return f"{values[0]:g}:{values[-1]:g}:{steps.pop():g}"
-    return ",".join(f"{value:g}" for value in values)
+    texts = [repr(value).removesuffix(".0") for value in values]
+    if mark.steps and len(values) > 6:
+        steps = f"{texts[0]}:{texts[-1]}:{round(values[1] - values[0], 9):g}"
+        if parse_list(steps, mark) == tuple(values):
+            return steps
+    return ",".join(texts)
 
 
 class _Job(NamedTuple):
-    """One run of a stage: the part it is of, or an empty name, what it reads, where it writes."""
+    """One run of a stage: the part it is of, or an empty name; what it reads; what it writes."""
 
     part: str
     inputs: dict[str, str | None]
     out: str
+    figure: str | None
 
 
 def _run(stage: Stage, given: dict[str, Any]) -> None:
     """Check all there is to check, run, save, draw and tell."""
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress
-    from lsg_ray.study import compute, opened_inputs
 
     began = time.perf_counter()
-    as_json, figure = given["as_json"], given.get("figure")
-    views = ("where", "part", "snapshot")
-    view = {name: given[name] for name in views if given.get(name) is not None}
-    view |= {"canonical": True} if given.get("canonical") else {}
-    options = stage.options(
-        {name: given[name] for name in stage.config.model_fields if given[name] is not None}
-    )
-    jobs = _jobs(stage, given)
-    named = [result_at(job.out, archive=stage.archive) for job in jobs]
-    if given.get("beside") and figure is None:
-        raise InputError("--beside given without --figure; it is for the figure")
-    beside = {place: earlier_result(place, stage) for place in given.get("beside", ())}
-    named_by_options = [given[name] for name in stage.places]
-    inputs = [*beside, *named_by_options, *(place for job in jobs for place in job.inputs.values())]
-    check_outputs([*named, figure_at(figure)], inputs, given["overwrite"])
-    if figure is not None:
-        shown, most = len(jobs) + len(beside), max(stage.figures[0].together, 1)
-        if shown > most:
-            raise InputError(f"--figure of {shown} results; it shows {most}: draw fewer at a time")
-    results = {}
+    options, jobs = _options(stage, given), _jobs(stage, given)
+    beside = _checked_places(stage, given, jobs)
     with (
         dask_session(given["address"], given["workers"]),
-        late_progress(stage.unit, "quiet" if as_json else "auto") as progress,
+        late_progress(stage.unit, style(given["as_json"])) as progress,
     ):
-        # All that is read is opened before anything is computed.
-        opened = [opened_inputs(stage, job.inputs, view) for job in jobs]
-        for job, read in zip(jobs, opened, strict=True):
-            results[job.part] = compute(
+        results = _computed(stage, options, jobs, given, progress)
+    drawn = {job.figure: job.part for job in jobs if job.figure is not None}
+    for place, part in drawn.items():
+        own = results if len(drawn) == 1 else {part: results[part]}
+        draw(place, stage.figures[0].drawn(own | beside))
+    told = {}
+    for job in jobs:
+        found = results[job.part]
+        told[job.part] = {"out": job.out, **_used(found), **stage.shown(found)}
+        if len(drawn) > 1:
+            told[job.part]["figure"] = job.figure
+    about = {"figure": given.get("figure"), "seconds": time.perf_counter() - began}
+    one = told.get("")
+    whole = {"parts": told, **about} if one is None else {**one, **about}
+    parts = [whole] if one is not None else [{"part": part, **told[part]} for part in told]
+    print_result(whole, given["as_json"], "\n\n".join(map(_text, parts)))
+
+
+def _options(stage: Stage, given: Mapping[str, Any]) -> Config:
+    """Return checked options; of those by name, with values as JSON understands them."""
+    found = {name: given[name] for name in stage.config.model_fields if given[name] is not None}
+    for name, value in found.items():
+        if isinstance(value, tuple):
+            found[name] = dict(_named(_flag(name), text) for text in value) or None
+    if stage.parts is not None:
+        found["part"] = ",".join(_parts(given))
+    return stage.options(found)
+
+
+def _named(flag: str, text: str) -> tuple[str, Any]:
+    name, equals, word = text.partition("=")
+    if not equals:
+        raise InputError(f"{flag} {text} given; NAME=VALUE is needed")
+    try:
+        return name, json.loads(word)
+    except ValueError:
+        return name, word
+
+
+def _parts(given: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in (given.get("part") or "").split(",")))
+
+
+def _jobs(stage: Stage, given: dict[str, Any]) -> list[_Job]:
+    """Return a run for each part of a model, or the one that there is."""
+    inputs: dict[str, Any] = {name: given[name] for name in stage.reads}
+    out, figure = given["out"], given.get("figure")
+    models = [name for name, kind in stage.reads.items() if kind == MODEL]
+    parts = _parts(given)
+    of_models = models and ENSEMBLE not in stage.reads.values() and parts != [""]
+    if not of_models and (stage.parts is None or len(parts) == 1):
+        return [_Job("", inputs, out, figure)]
+    apart = len(parts) > 1 and not stage.together
+    return [
+        _Job(
+            part,
+            inputs | {name: part_place(inputs[name], part) for name in models},
+            part_place(out, part),
+            part_place(figure, part) if figure is not None and apart else figure,
+        )
+        for part in parts
+    ]
+
+
+def _checked_places(stage: Stage, given: dict[str, Any], jobs: list[_Job]) -> dict[str, Any]:
+    """Refuse what cannot be read or written; return earlier results for the figure."""
+    if given.get("beside") and given["figure"] is None:
+        raise InputError("--beside given without --figure; it is for the figure")
+    beside = {place: earlier_result(place, stage) for place in given.get("beside", ())}
+    figures = {job.figure for job in jobs}
+    outputs = [
+        store_at(job.out) if stage.makes == "store" else result_at(job.out, stage.archive)
+        for job in jobs
+    ]
+    read = [*beside, *(given[name] for name in stage.places)]
+    check_outputs(
+        [*outputs, *map(figure_at, figures)],
+        [*read, *(place for job in jobs for place in job.inputs.values())],
+        given.get("overwrite", False),
+    )
+    count = len(jobs) + len(beside)
+    if given.get("figure") is not None and stage.together and count > stage.together:
+        raise InputError(
+            f"--figure of {count} results; it shows {stage.together}: draw fewer at a time"
+        )
+    return beside
+
+
+def _computed(
+    stage: Stage, options: Config, jobs: list[_Job], given: dict[str, Any], progress: Any
+) -> dict[str, Any]:
+    """Return results by part, which are saved."""
+    from lsg_ray.study import compute, opened_inputs, save
+
+    view = {
+        name: given[name]
+        for name in ("where", "part", "canonical")
+        if given.get(name) and name not in stage.config.model_fields
+    }
+    # All that is read is opened before anything is computed.
+    opened = [opened_inputs(stage, job.inputs, view) for job in jobs]
+    replace = given.get("overwrite", False)
+    if stage.parts is None or len(jobs) == 1:
+        return {
+            job.part: compute(
                 stage, read, options, out=job.out, view=view, threads=given["workers"],
-                overwrite=given["overwrite"], progress=progress,
-            )  # fmt: skip
-    if figure is not None:
-        draw(figure, stage.figures[0].drawn(results | beside))
-    told = {
-        job.part: {"out": job.out, **_used(results[job.part]), **stage.shown(results[job.part])}
+                overwrite=replace, progress=progress,
+            )
+            for job, read in zip(jobs, opened, strict=True)
+        }  # fmt: skip
+    found = stage.parts(
+        **opened[0], parts=[job.part for job in jobs], **options.model_dump(exclude={"part"}),
+        threads=given["workers"], progress=progress,
+    )  # fmt: skip
+    return {
+        job.part: save(stage, found[job.part], options.model_copy(update={"part": job.part}),
+                       job.out, replace)
         for job in jobs
     }  # fmt: skip
-    about = {"figure": figure, "seconds": time.perf_counter() - began}
-    if list(told) == [""]:
-        whole: Mapping[str, Any] = {**told[""], **about}
-        text = table({k: v for k, v in whole.items() if v is not None})
-    else:
-        whole = {"parts": told, **about}
-        text = "\n\n".join(table({"part": part, **values}) for part, values in told.items())
-    print_result(dict(whole), as_json, text)
 
 
 def _used(result: Any) -> dict[str, Any]:
     """Say how much of a store was there: it may still be sampled."""
     names = ("complete_configurations", "planned_configurations")
-    return {name: result.attrs[name] for name in names if name in result.attrs}
+    attributes = getattr(result, "attrs", {})
+    return {name: attributes[name] for name in names if name in attributes}
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    """Return names and values, but of long lists how long they are, and of empty ones nothing."""
+    shown = {}
+    for name, value in values.items():
+        count = len(value) if isinstance(value, list) else 1
+        if value is not None and count:
+            shown[name] = f"{count:,} values" if count > MOST_SHOWN else value
+    return table(shown)
 
 
 def earlier_result(place: str, stage: Stage) -> Any:
-    """Open an earlier result of a stage.
+    """Open an earlier result of a stage, or of one that is drawn as it is.
 
     Raises
     ------
@@ -243,9 +337,11 @@ def earlier_result(place: str, stage: Stage) -> Any:
         It is another's, or cannot be read.
     """
     from lsg_ray.results.opening import attributes_of, open_result
+    from lsg_ray.stages import all_stages, stage_of
 
     made = attributes_of(place).get("stage")
-    if made != stage.name:
+    figures = stage_of(made).figures if made in all_stages() else ()
+    if not figures or figures[0].draw != stage.figures[0].draw:
         raise InputError(f"{place}: not a result of lsg {stage.name}, but of {made or 'none'}")
     try:
         with open_result(place) as found:
@@ -256,16 +352,26 @@ def earlier_result(place: str, stage: Stage) -> Any:
         raise InputError(f"{place}: cannot be read as a result ({type(error).__name__})") from None
 
 
-def _jobs(stage: Stage, given: dict[str, Any]) -> list[_Job]:
-    """Return a run for each part of a model, or the one that there is."""
-    places = {name: given[name] for name in stage.reads}
-    models = [name for name, kind in stage.reads.items() if kind == MODEL]
-    if not models or given.get("part") is None:
-        return [_Job("", places, given["out"])]
-    model = models[0]
-    parts = dict.fromkeys(name.strip() for name in given["part"].split(","))
-    return [
-        _Job(part, {**places, model: part_place(places[model], part)},
-             part_place(given["out"], part))
-        for part in parts
-    ]  # fmt: skip
+def draw(place: str, figure: Any) -> None:
+    """Write a figure, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        The disk is full or may not be written; an earlier figure stays.
+    """
+    from lsg_ray.report.style import render
+
+    content = render(figure)
+    staged = Path(place).with_name(f".lsg.{uuid.uuid4().hex[:8]}.png")
+    try:
+        try:
+            staged.write_bytes(content)
+            staged.replace(place)
+        finally:
+            staged.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{place}: the figure could not be written: {error.strerror or error}; make room or "
+            "name another place (the result itself is written)"
+        ) from None

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lsg_ray.cli.output import as_json, print_result, print_rows, printable, table
+from lsg_ray.cli.output import as_json, print_result, print_rows, printable, style, table
 from lsg_ray.cli.places import PLACE
 
 
@@ -31,7 +31,7 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
     from lsg_ray.cluster.progress import late_progress
     from lsg_ray.ensemble.verify import verify
 
-    with late_progress("blocks", "quiet" if as_json else "auto") as on_block:
+    with late_progress("blocks", style(as_json)) as on_block:
         report = verify(store, repair=repair, progress=on_block)
     lines = [
         f"{store}: {report.healthy:,} of {report.blocks:,} blocks whole, "

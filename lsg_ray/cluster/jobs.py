@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+from lsg_ray.cluster import START_SECONDS
 from lsg_ray.cluster.dashboard import Dashboard, Job, UnreachableError, readable_token
 from lsg_ray.cluster.request import PREFIX, JobRequest, plan_job, runtime_environment
 from lsg_ray.errors import ClusterError, InputError
@@ -26,8 +27,6 @@ from lsg_ray.spec import Spec
 Say = Callable[[str], None]
 Answer = TypeVar("Answer")
 
-#: Seconds that a job may wait for its start; Ray itself waits for 900, and then leaves it there.
-START_SECONDS = 300.0
 #: Seconds without any answer after which following ends.
 LOST_SECONDS = 120.0
 #: The same for a submission, to a cluster that may just be starting.

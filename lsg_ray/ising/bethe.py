@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Beliefs, belief_propagation, bethe_averages
-from lsg_ray.ising.fitted import Fitted, deviation
+from lsg_ray.ising.fitted import FitMethod, Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
 from lsg_ray.rng import Stream, seed_sequence
@@ -264,3 +264,6 @@ def _response(c: Floats, m: Floats) -> Floats:
     hessian = -c / reduced
     np.fill_diagonal(hessian, 1 / v + (c * c / reduced).sum(axis=1) / v)
     return np.linalg.inv(hessian) + np.outer(m, m)
+
+
+METHOD = FitMethod("bp", fit_bp)

@@ -28,7 +28,7 @@ import inspect
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
@@ -36,19 +36,14 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.bethe import fit_bp
-from lsg_ray.ising.exact import fit_exact
-from lsg_ray.ising.fitted import FitMethod, Fitted, deviation
+from lsg_ray.ising.fitted import Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.montecarlo import GroupMeans, sample_in_groups
-from lsg_ray.ising.pcd import fit_pcd
-from lsg_ray.ising.pseudolikelihood import fit_plm
 from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
-from lsg_ray.registry import declared
-from lsg_ray.stage import MOMENTS, Figure, Stage
+from lsg_ray.registry import FIT_METHODS
 from lsg_ray.statistics.configurations import Columns, Configurations
 from lsg_ray.statistics.pairs import choose_rows
-from lsg_ray.typing import Floats, MomentsLike, Positive, Progress, Seed, Several
+from lsg_ray.typing import Floats, Progress
 
 #: 1 − |m| that frozen weights are given if M is unknown.
 PSEUDOCOUNT = 1e-3
@@ -57,6 +52,8 @@ FEWEST_SAMPLES, MOST_SAMPLES = 50_000, 500_000
 #: Groups of chains that give an error of their mean squares, at least; and its square's distance
 #: from zero in errors, up to which the excess is as far, and at twice which propagation is linear.
 FEWEST_GROUPS, NEAR = 4, 3.0
+#: What a report says in lists, which attributes of a model hold as JSON.
+LISTS = ("frozen_weights", "duplicate_weights", "held_out")
 #: Couplings below this may be noise of a fit to independent weights.
 NOTHING = 0.1
 
@@ -136,7 +133,7 @@ def fit_boltzmann(
         Moments that no ±1 variables have, an unknown method, or fewer than two weights that are
         neither frozen nor duplicates.
     """
-    fit = _run_of(method)
+    fit = FIT_METHODS[method].run
     if pseudocount is not None and not 0 < pseudocount < 1:
         raise InputError(f"pseudocount {pseudocount} given; it must be between 0 and 1")
     _check_options(fit, method, options)
@@ -161,11 +158,6 @@ def fit_boltzmann(
         "iterations": found.iterations,
         **dict(zip(_OWN, _of_all(found.deviation, target), strict=True)),
         **found.extra,
-        **(
-            {"noise_method": _of_all(found.extra["noise_method"], target)[0]}
-            if "noise_method" in found.extra
-            else {}
-        ),
         "delta_independent": _of_all(independent, target)[0],
         "moments_change": target.change,
         "frozen": len(target.frozen),
@@ -174,6 +166,8 @@ def fit_boltzmann(
         "duplicate_weights": _duplicates(target),
         "seed": seed,
     }
+    if "noise_method" in report:
+        report["noise_method"] = _of_all(report["noise_method"], target)[0]
     model = IsingModel(J, h, target.part, weight=target.weight)
     check = xarray.Dataset()
     if verify:
@@ -181,21 +175,17 @@ def fit_boltzmann(
         report |= {name: check.attrs[name] for name in _CHECKED}
         if not check.attrs["mc_converged"]:
             report["converged"] = False
-            report["reason"] = _with_reason(
-                report, f"the chains of the check have not (R̂ {check.attrs['rhat_max']:.3g})"
-            )
+            more = f"the chains of the check have not (R̂ {check.attrs['rhat_max']:.3g})"
+            report["reason"] = "; ".join(filter(None, [report.get("reason"), more]))
     report["fit_seconds"] = taken
     report["seconds"] = time.perf_counter() - began
-    names = [name for name in found.history if name != "step"]
     history = xarray.Dataset(
-        {name: ("step", np.asarray(found.history[name])) for name in names},
-        {"step": np.asarray(found.history.get("step", []))},
-        {"statistic": "fit history", "method": method},
+        {name: ("step", values) for name, values in found.history.items()},
+        attrs={"statistic": "fit history", "method": method},
     )
     attributes = {k: v for k, v in report.items() if isinstance(v, (int, float, str))}
     attributes = {**target.attributes, **attributes, "converged": int(report["converged"])}
-    if report["duplicates"]:
-        attributes["duplicate_weights"] = json.dumps(report["duplicate_weights"])
+    attributes |= {k: json.dumps(report[k]) for k in LISTS if k in report}
     return Fit(IsingModel(J, h, target.part, attributes, target.weight), report, history, check)
 
 
@@ -244,93 +234,6 @@ def fit_parts(
         tell = None if progress is None else _shifted(progress, place, len(chosen))
         found[part] = fit_boltzmann(some, method=method, progress=tell, **options)
     return found
-
-
-@public
-def fit_model(
-    moments: MomentsLike,
-    *,
-    part: str = "full",
-    method: str = "pcd",
-    seconds: Positive | None = None,
-    correlations: Literal["beliefs", "response"] | None = None,
-    margin: float | None = None,
-    l1: float | Literal["auto"] | None = None,
-    l2: float | None = None,
-    count: Several | None = None,
-    decimate: Literal["coupling", "free-energy"] | None = None,
-    pseudocount: Positive | None = None,
-    rounding: float = ROUNDING,
-    verify: bool = True,
-    options: dict[str, bool | int | float | str] | None = None,
-    seed: Seed = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> xarray.Dataset:
-    """Fit an effective Ising model, and check it by independent Monte Carlo.
-
-    Parameters
-    ----------
-    moments
-        As `fit_boltzmann` takes them.
-    part
-        LB, ITR, RB, or full for all weights.
-    method
-        Persistent chains (pcd), cavity method (bp), pseudolikelihood (plm), enumeration (exact), or
-        one of an installed package.
-    seconds
-        Of pcd: time to fit.
-    correlations
-        Of bp: match the beliefs of pairs (by default), or their linear response.
-    margin
-        Of bp: stay below the border of stability, for scans; say 0.05.
-    l1
-        Of plm: penalty; 0.01 by default.
-    l2
-        Of plm, pcd, exact: penalty on J squared.
-    count
-        Of plm: that many configurations, at random.
-    decimate
-        Of plm: remove couplings.
-    pseudocount
-        1 − |m| given to frozen weights.
-    rounding
-        By how much given m and C may be off each, as rounded ones are.
-    verify
-        Whether to check the model by independent Monte Carlo.
-    options
-        More of the method, by name.
-    seed
-        Of chains and starts.
-    threads, progress
-        As in `fit_boltzmann`.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``J`` (weight, weight_) and ``h`` (weight); of the check ``m`` and ``C``, those of the data
-        ``m_data`` and ``C_data``, and ``repeats``; attributes as the report of `fit_boltzmann`.
-    """
-    of_method: dict[str, Any] = {
-        "seconds": seconds, "correlations": correlations, "margin": margin, "l1": l1, "l2": l2,
-        "count": count, "decimate": decimate, "pseudocount": pseudocount,
-    }  # fmt: skip
-    chosen = {name: value for name, value in of_method.items() if value is not None}
-    taken = {*of_method, "moments", "part", "method", "rounding", "verify", "tasks", "seed",
-             "threads", "progress"}  # fmt: skip
-    if repeated := sorted(taken & set(options or {})):
-        raise InputError(f"options: {repeated[0]} given; it is no option of the method alone")
-    chosen |= options or {}
-    fit = fit_parts(
-        moments, [part], method=method, rounding=rounding, verify=verify, seed=seed,
-        threads=threads, progress=progress, **chosen,
-    )[part]  # fmt: skip
-    checked = {
-        name: (fit.check[name].dims, fit.check[name].values)
-        for name in ("m", "C", "m_data", "C_data", "repeats")
-        if name in fit.check
-    }
-    return fit.model.to_dataset().assign(checked)
 
 
 def _part(given: Target | Configurations, part: str) -> Target | Configurations:
@@ -408,10 +311,6 @@ def _duplicates(target: Target) -> list[list[int]]:
     return [
         [j, int(first[j]), int(np.sign(target.C[first[j], j]))] for j in target.duplicates.tolist()
     ]
-
-
-def _with_reason(report: dict[str, Any], more: str) -> str:
-    return "; ".join([report["reason"], more] if "reason" in report else [more])
 
 
 def _free(target: Target) -> NDArray[np.int64] | None:
@@ -544,31 +443,3 @@ def _excess(square: float, error: float) -> tuple[float, float]:
         return excess, float(np.sqrt(error))
     far = float(np.clip(square / error / NEAR - 1, 0, 1))
     return excess, error / (excess * (1 + far))
-
-
-def _run_of(method: str) -> Callable[..., Fitted]:
-    """Return the function of a method, ours or that of an installed package."""
-    others = {name: one.run for name, one in declared(FitMethod).items()}
-    known = others | _METHODS
-    if method not in known:
-        raise InputError(f"method {method!r} given; one of {', '.join(known)}")
-    return known[method]
-
-
-_METHODS: dict[str, Callable[..., Fitted]] = {
-    "bp": fit_bp,
-    "pcd": fit_pcd,
-    "plm": fit_plm,
-    "exact": fit_exact,
-}
-
-
-STAGE = Stage(
-    "fit", fit_model, reads={"moments": MOMENTS}, makes="model", unit="steps",
-    figures=[
-        Figure("lsg_ray.report.figures.reconstruction:models_figure", "Effective Ising model",
-               "models_caption", together=12)
-    ],
-    summary=("method", "converged", "reason", "delta", "rms_m", "rms_C", "noise_C", "frozen",
-             "duplicates", "moments_change"),
-)  # fmt: skip

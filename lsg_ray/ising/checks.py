@@ -7,25 +7,28 @@ whether the model's landscape has to do with the networks' accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from typing import Annotated, Any
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from annotated_types import Ge, Le
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import sample_model
-from lsg_ray.ising.references import stream_energies
+from lsg_ray.ising.references import choose_references, stream_energies
 from lsg_ray.ising.targets import as_sample
+from lsg_ray.results.saving import REFERENCES
+from lsg_ray.stage import ENSEMBLE, MODEL, Figure, Stage
 from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.moments import moments
+from lsg_ray.typing import Count, EnsembleLike, ModelLike, Progress, Seed
 
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
-
+#: Triples that are compared by default, and at most.
+TRIPLES, MOST_TRIPLES = 10_000, 1_000_000
 #: A correlation has come back if the model's differs from it by at most this share of it.
 WITHIN = 0.5
 
@@ -35,7 +38,7 @@ def three_body(
     model: Any,
     ensemble: Any,
     *,
-    triples: int | ArrayLike = 10_000,
+    triples: int | ArrayLike = TRIPLES,
     cutoff: float | None = None,
     within: float = WITHIN,
     chains: int = 1024,
@@ -140,26 +143,96 @@ def configuration_energies(
     2 N² flop a configuration, in blocks under Dask's current scheduler; memory 16 bytes each.
     """
     ising, source = _pair(model, ensemble)
-    parts = stream_energies(ising, source, progress)
+    found = _energies(ising, source, progress)
     own = sample_model(ising, chains=512, draws=20, seed=seed, threads=threads)
-    n = ising.n_spins
-    energy = parts.energy / n
-    found = {"energy": ("configuration", energy, {"units": "nat", "long_name": "energy a weight"})}
-    correlation = float("nan")
+    energy, correlation = found["energy"].values, float("nan")
+    if "accuracy" in found and energy.std() > 0 and found["accuracy"].values.std() > 0:
+        correlation = float(np.corrcoef(energy, found["accuracy"].values)[0, 1])
+    return found.assign_attrs(
+        statistic="energies", **source.provenance(), correlation=correlation,
+        typical=float(own["energy_mean"]) / ising.n_spins,
+        typical_spread=float(own["energy"].std()) / ising.n_spins,
+        mc_converged=own.attrs["converged"],
+    )  # fmt: skip
+
+
+def _energies(
+    model: IsingModel, source: Configurations, progress: Progress | None
+) -> xarray.Dataset:
+    parts = stream_energies(model, source, progress)
+    about = {"units": "nat", "long_name": "energy a weight"}
+    found = {"energy": ("configuration", parts.energy / model.n_spins, about)}
     if parts.accuracy.size:
         found["accuracy"] = ("configuration", parts.accuracy, {"units": "1"})
-        if energy.std() > 0 and parts.accuracy.std() > 0:
-            correlation = float(np.corrcoef(energy, parts.accuracy)[0, 1])
-    return xarray.Dataset(
-        found,
-        {"configuration": np.arange(source.n_rows)},
-        {
-            "statistic": "energies", **source.provenance(), "correlation": correlation,
-            "typical": float(own["energy_mean"]) / n,
-            "typical_spread": float(own["energy"].std()) / n,
-            "mc_converged": own.attrs["converged"],
-        },
+    return xarray.Dataset(found, {"configuration": np.arange(source.n_rows)})
+
+
+@public
+def check_model(
+    model: ModelLike,
+    ensemble: EnsembleLike,
+    *,
+    triples: Annotated[int, Ge(1), Le(MOST_TRIPLES)] | None = None,
+    cutoff: Annotated[float, Ge(0)] | None = None,
+    seed: Seed = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Compare a model with its ensemble beyond the moments it was fitted to.
+
+    Three-body correlations, and energies of the configurations against their accuracy.
+
+    Parameters
+    ----------
+    triples
+        How many to draw; 10,000, or all.
+    cutoff
+        Weakest correlation that counts; by default three standard errors.
+
+    Returns
+    -------
+    xarray.Dataset
+        Those of `configuration_energies` and of `three_body`; attributes of the latter begin with
+        ``triples_``, and ``energy_mean`` and ``energy_spread`` are over configurations.
+    """
+    ising, source = _pair(model, ensemble)
+    if triples is None:
+        triples = min(TRIPLES, math.comb(ising.n_spins, 3))
+    common: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
+    energies = configuration_energies(ising, source, **common)
+    third = three_body(ising, source, triples=triples, cutoff=cutoff, **common)
+    about = {f"triples_{name}": value for name, value in third.attrs.items()}
+    energy, converged = energies["energy"].values, third.attrs["mc_converged"]
+    return energies.assign_coords(third.coords).assign(third.data_vars).assign_attrs(
+        **about, statistic="check of a model", configurations=len(energy),
+        energy_mean=float(energy.mean()), energy_spread=float(energy.std()),
+        energy_accuracy_correlation=energies.attrs["correlation"],
+        mc_converged=int(converged and energies.attrs["mc_converged"]),
     )  # fmt: skip
+
+
+@public
+def model_references(
+    model: ModelLike,
+    ensemble: EnsembleLike,
+    *,
+    count: Count = 20,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Choose configurations of low, medium and high energy under a model.
+
+    Parameters
+    ----------
+    count
+        Of each group.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `choose_references`.
+    """
+    ising, source = _pair(model, ensemble)
+    return choose_references(_energies(ising, source, progress), source, count)
 
 
 def _pair(model: Any, ensemble: Any) -> tuple[IsingModel, Configurations]:
@@ -171,3 +244,16 @@ def _pair(model: Any, ensemble: Any) -> tuple[IsingModel, Configurations]:
         )
     source.require(2, "checks of a model")
     return ising, source
+
+
+STAGE = Stage(
+    "check", check_model, reads={"model": MODEL, "ensemble": ENSEMBLE},
+    summary=("configurations", "energy_mean", "energy_spread", "typical",
+             "energy_accuracy_correlation", "triples_cutoff", "triples_above", "triples_reproduced",
+             "triples_correlation", "triples_slope", "triples_rms", "mc_converged"),
+    figures=[Figure("lsg_ray.report.figures.checks:check_figure", "Checks of the model")],
+)  # fmt: skip
+CHOICE = Stage(
+    "references", model_references, reads={"model": MODEL, "ensemble": ENSEMBLE},
+    archive=REFERENCES, summary=("count",),
+)  # fmt: skip

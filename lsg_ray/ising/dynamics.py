@@ -335,10 +335,16 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
     return shown | {"no_accuracy": found.attrs.get("no_accuracy")}
 
 
+def _lacks_accuracy(found: xarray.Dataset, references: Any, **_: Any) -> bool:
+    """Return whether the data set of a result without accuracies is here by now."""
+    return "no_accuracy" in found.attrs and _task_of(references, None)[0] is not None
+
+
 STAGE = Stage(
     "mc", relax, reads={"model": MODEL, "references": REFERENCES}, summary=_shown, hidden={"task"},
     figures=[
         Figure("lsg_ray.report.figures.entropy_landscape:dynamics_figure", "Monte Carlo dynamics",
                "dynamics_caption")
     ],
+    stale=_lacks_accuracy,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Fitted, check_penalty, deviation
+from lsg_ray.ising.fitted import FitMethod, Fitted, check_penalty, deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.targets import Target
 from lsg_ray.typing import Floats, Progress
@@ -75,3 +75,6 @@ def fit_exact(
     residual = np.abs(loss(found.x)[1]).max()
     converged = bool(residual < 10 * tolerance and np.abs(model.J).max() < DIVERGED_NATS)
     return Fitted(model.J, model.h, converged, int(found.nit), own, history)
+
+
+METHOD = FitMethod("exact", fit_exact)

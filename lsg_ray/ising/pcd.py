@@ -23,7 +23,7 @@ import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.chains import Chains
-from lsg_ray.ising.fitted import Fitted, check_penalty, deviation
+from lsg_ray.ising.fitted import FitMethod, Fitted, check_penalty, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
 from lsg_ray.typing import Count, Floats, Positive, Progress, Several
@@ -372,3 +372,6 @@ class _Window:
         error_m = np.maximum(self.squares_m / batches - m * m, 0).mean()
         of_m, of_C = (float(np.sqrt(error / (batches - 1))) for error in (error_m, error_C))
         return _Residual(own, left, (float(np.hypot(of_m, of_C)), of_m, of_C))
+
+
+METHOD = FitMethod("pcd", fit_pcd)

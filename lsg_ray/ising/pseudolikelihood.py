@@ -18,7 +18,7 @@ import numpy as np
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Fitted
+from lsg_ray.ising.fitted import FitMethod, Fitted
 from lsg_ray.ising.regression import HELD_OUT, Rows, fit_rows, sum_all
 from lsg_ray.ising.targets import Target
 from lsg_ray.statistics.configurations import Configurations
@@ -195,3 +195,6 @@ def _independent_loss(target: Target) -> float:
     p = np.clip((1 + target.m) / 2, 1e-300, 1)
     q = np.clip((1 - target.m) / 2, 1e-300, 1)
     return float(-(p * np.log(p) + q * np.log(q)).sum())
+
+
+METHOD = FitMethod("plm", fit_plm)

@@ -23,7 +23,7 @@ from lsg_ray.results.foreign import reading
 from lsg_ray.results.graph import compute
 from lsg_ray.results.opening import attributes_of, open_archive, open_array, open_result
 from lsg_ray.results.records import joined, reduce_tasks
-from lsg_ray.results.saving import REFERENCES, names_of, save_result
+from lsg_ray.results.saving import names_of
 from lsg_ray.statistics.configurations import (
     Columns,
     Configurations,
@@ -149,7 +149,7 @@ def _from_dataset(
     found: xarray.Dataset, model: IsingModel, count: int | None, source: str
 ) -> References:
     if "sigma" not in found:
-        raise InputError(f"{source}: holds no sigma; make references with lsg check --references")
+        raise InputError(f"{source}: holds no sigma; make references with lsg references")
     group = names_of(found["group"]) if "group" in found.coords else None
     return _made(found["sigma"].values, group, model, count, source)
 
@@ -281,10 +281,3 @@ def choose_references(energies: xarray.Dataset, ensemble: Any, count: int = 20) 
         {"group": ("reference", group), "row": ("reference", chosen)},
         {"statistic": "references", "count": count},
     )
-
-
-def save_references(
-    references: xarray.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path | str:
-    """Write references as Zarr, or as ``.npz`` with ``sigma`` (R, N) first."""
-    return save_result(references, path, overwrite=overwrite, archive=REFERENCES)

@@ -6,10 +6,11 @@ but the model, however slowly a ladder forgets.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray
+from annotated_types import Ge
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import public
@@ -18,7 +19,10 @@ from lsg_ray.ising.chains import Method
 from lsg_ray.ising.model import as_model
 from lsg_ray.ising.montecarlo import RHAT, Draws, series_rhat
 from lsg_ray.ising.tempering import Replicas, ascending, choose_betas
+from lsg_ray.stage import MODEL, Stage
 from lsg_ray.statistics.estimates import stderr
+from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
+from lsg_ray.statistics.ultrametric import Flip
 from lsg_ray.typing import Count, Floats, ModelLike, Natural, Progress, Seed, Several
 
 #: A ladder goes up to this part of the first inverse temperature that is asked for.
@@ -171,3 +175,52 @@ def _variables(
         found[name] = ("beta", rows.mean(axis=1), one)
         found[f"{name}_stderr"] = ("beta", spread / np.sqrt(replicas), one)
     return found
+
+
+@public
+def model_overlaps(
+    model: ModelLike,
+    *,
+    replicas: Annotated[int, Ge(4)] = 64,
+    burn_in: Natural = 2000,
+    draws: Several = 20,
+    seed: Seed = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Measure the overlaps of replicas of a model, and how ultrametric they are, beside nulls.
+
+    Parameters
+    ----------
+    model
+        `IsingModel`, path, or (J, h).
+    replicas
+        From independent ladders.
+    burn_in
+        Sweeps before replicas are drawn.
+    draws
+        Of each null.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `lsg_ray.replica_overlaps`; of models without fields, whose states come in pairs ±σ,
+        with both signs of each overlap.
+    """
+    ising = as_model(model)
+    drawn = draw_replicas(
+        ising, replicas=replicas, burn_in=burn_in, seed=seed, threads=threads, progress=progress
+    )
+    flip: Flip = "keep" if ising.h.any() else "symmetric"
+    found = replica_overlaps(drawn["spins"].values[0], flip=flip, draws=draws, seed=seed)
+    return found.assign_attrs(
+        converged=drawn.attrs["converged"],
+        rhat=float(drawn["rhat"].values[0]),
+        energy_per_spin=float(drawn["energy_mean"].values[0]) / ising.n_spins,
+    )
+
+
+STAGE = Stage(
+    "model-replicas", model_overlaps, reads={"model": MODEL}, summary=overlap_summary,
+    figures=[FIGURE], unit="sweeps",
+)  # fmt: skip

@@ -17,7 +17,7 @@ Without a field σ and −σ are equally likely: both occur among replicas, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -31,8 +31,14 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.montecarlo import Draws
 from lsg_ray.ising.replicas import choose_ladder, draw_replicas
 from lsg_ray.rng import Stream, generator, seed_sequence
-from lsg_ray.stage import Figure, Stage
-from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
+from lsg_ray.stage import Stage
+from lsg_ray.statistics.rsb import (
+    FIGURE,
+    lattice_edges,
+    over_realisations,
+    overlap_summary,
+    replica_overlaps,
+)
 from lsg_ray.typing import Count, Floats, Natural, Numbers, Positive, Progress, Seed, Several
 
 #: Temperature that every ladder reaches, above the transition.
@@ -222,8 +228,12 @@ def sk_overlaps(
     temperature: Positive = 0.3,
     temperatures: Numbers = (0.3, 1.5),
     replicas: Annotated[int, Ge(4)] = 32,
+    realisations: Count = 1,
+    burn_in: Natural = 2000,
+    draws: Several = 20,
     seed: Seed = 0,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure overlaps of replicas of the SK model at a temperature, and how ultrametric they are.
 
@@ -237,38 +247,54 @@ def sk_overlaps(
         Drawn together, by parallel tempering.
     replicas
         From independent ladders.
-    seed
-        Of couplings and moves.
-    threads
-        By default one per CPU.
+    realisations
+        Of the couplings, averaged over.
+    burn_in
+        Sweeps before replicas are drawn.
+    draws
+        Of each null.
 
     Returns
     -------
     xarray.Dataset
         As `lsg_ray.replica_overlaps`.
+
+    Raises
+    ------
+    InputError
+        The temperature is not drawn; or as `sk_replicas`.
+
+    Examples
+    --------
+    >>> found = sk_overlaps(n=16, temperature=2, temperatures=(2,), replicas=8, burn_in=20, draws=2)
+    >>> found.attrs["system"], found.attrs["n_pairs"]
+    ('SK 16, T = 2', 28)
     """
-    drawn = as_numbers(temperatures, "temperatures").tolist()
-    if temperature not in drawn:
-        raise InputError(f"temperature {temperature:g} given; {brief(drawn)} are drawn")
-    spins = _drawn(n, tuple(drawn), replicas, seed, threads)[drawn.index(temperature)]
-    found = replica_overlaps(spins, flip="symmetric", bins=lattice_edges(n))
-    return found.assign_attrs(source=f"SK {n}, T = {temperature:g}")
+    wanted = as_numbers(temperatures, "temperatures").tolist()
+    if temperature not in wanted:
+        raise InputError(f"temperature {temperature:g} given; {brief(wanted)} are drawn")
+    drawing = (n, tuple(wanted), replicas, realisations, burn_in, seed)
+    if drawing not in _DRAWN:  # one draw serves all temperatures
+        _DRAWN.clear()
+        _DRAWN[drawing] = sk_replicas(
+            n, wanted, replicas=replicas, realisations=realisations, burn_in=burn_in, seed=seed,
+            threads=threads, progress=progress,
+        )  # fmt: skip
+    drawn = _DRAWN[drawing].isel(temperature=wanted.index(temperature))
+    found = over_realisations(
+        [
+            replica_overlaps(spins, flip="symmetric", bins=lattice_edges(n), draws=draws, seed=seed)
+            for spins in drawn["spins"].values
+        ]
+    )
+    return found.assign_attrs(
+        system=f"SK {n}, T = {temperature:g}", converged=drawn.attrs["converged"],
+        temperature=temperature, energy_per_spin=float(drawn["energy_mean"].mean()),
+        rhat=float(drawn["rhat"].max()),
+    )  # fmt: skip
 
 
-@lru_cache(maxsize=1)
-def _drawn(
-    n: int, temperatures: tuple[float, ...], replicas: int, seed: int, threads: int | None
-) -> NDArray[np.int8]:
-    """Return spins (temperature, replica, N): one draw serves all temperatures."""
-    found = sk_replicas(n, temperatures, replicas=replicas, seed=seed, threads=threads)
-    return found["spins"].values[0]
+#: The last draw.
+_DRAWN: dict[tuple[Any, ...], xarray.Dataset] = {}
 
-
-STAGE = Stage(
-    "sk", sk_overlaps, reads={},
-    summary=("replicas", "n_weights", "n_pairs", "modes", "modes_p_value"),
-    figures=[
-        Figure("lsg_ray.report.figures.rsb:replicas_figure", "Overlaps and ultrametricity",
-               "replicas_caption", together=6)
-    ],
-)  # fmt: skip
+STAGE = Stage("sk", sk_overlaps, reads={}, summary=overlap_summary, figures=[FIGURE], unit="sweeps")

@@ -206,7 +206,7 @@ def _from_path(text: str, rounding: float) -> Target:
             path, name = member_of(text)
             if ending(path) == ".npz" and name is None:
                 with open_archive(path) as arrays:
-                    if "m" in arrays and "C" in arrays:
+                    if "m" in arrays and "C" in arrays and "J" not in arrays:
                         return _from_archive(arrays, Path(path).name, rounding)
                     if "sigma" not in arrays:
                         raise InputError(

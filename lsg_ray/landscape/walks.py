@@ -39,6 +39,7 @@ from lsg_ray.landscape.terrain import (
 )
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
+from lsg_ray.statistics.configurations import LARGEST
 from lsg_ray.typing import Count, Floats, Integers, Natural, Numbers, Positive, Progress, Seed
 
 Kind = Literal["free", "constrained", "metropolis"]
@@ -170,6 +171,8 @@ def _checked(
         check_positive(sigma=float(value))
     if len(np.unique(sigmas)) != len(sigmas):
         raise InputError(f"sigma {brief(sigma)} given; each once")
+    if sigmas.max() > LARGEST:
+        raise InputError(f"sigma {sigmas.max():g} given; at most {LARGEST:g}, as weights are")
     if kind not in KINDS:
         raise InputError(f"kind {kind!r} given; choose one of {', '.join(KINDS)}")
     if steps < 4 or walkers < 1 or trials < 1:

@@ -134,6 +134,8 @@ def _step(name: str, words: Any, study: Mapping[str, Any]) -> Step:
         raise InputError(f"{brief(words)} given; a mapping of options is needed, such as {{}}")
     rest = dict(words)
     stage = stage_of(_text(rest.pop("stage", name), "stage"))
+    if stage.makes == "store":
+        raise InputError(f"{stage.name} makes a store; a study is of the one that is sampled")
     inputs: dict[str, str | None] = {}
     for argument, kind in stage.reads.items():
         given = rest.pop(argument, None)

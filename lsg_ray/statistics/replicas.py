@@ -1,4 +1,4 @@
-"""Networks of real weights as replicas: some of an ensemble, hidden units in a common order."""
+"""Networks as replicas: some of an ensemble, hidden units of real ones in a common order."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ from annotated_types import Ge
 
 from lsg_ray.arrays import public
 from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import DataError, InputError
 from lsg_ray.networks.alignment import Alignment, aligned
 from lsg_ray.rng import Stream
-from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.statistics.configurations import ArrayConfigurations, StoredConfigurations, stream
+from lsg_ray.stage import ENSEMBLE, Stage
+from lsg_ray.statistics.configurations import (
+    ArrayConfigurations,
+    StoredConfigurations,
+    as_configurations,
+    stream,
+)
 from lsg_ray.statistics.copies import draw_independent
-from lsg_ray.statistics.rsb import replica_overlaps
-from lsg_ray.typing import EnsembleLike, Progress, Seed
+from lsg_ray.statistics.derived import stored_root
+from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
+from lsg_ray.typing import EnsembleLike, Progress, Seed, Several
 
 #: Bytes of networks whose overlaps are taken, at most.
 REPLICA_BYTES = 2**32
@@ -72,44 +78,67 @@ def aligned_replicas(
 
 @public
 def network_replicas(
-    solutions: EnsembleLike,
+    ensemble: EnsembleLike,
     *,
     replicas: Annotated[int, Ge(4)] = 64,
     alignment: Alignment = "matching",
+    centered: bool = False,
+    draws: Several = 20,
     seed: Seed = 0,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
-    """Measure the overlaps of networks of real weights, and how ultrametric they are.
+    """Measure the overlaps of networks, and how ultrametric they are, beside nulls.
 
     Parameters
     ----------
-    solutions
-        Ensemble of ReLU networks, a view of one, or its path.
+    ensemble
+        Ensemble or view, or its path.
     replicas
         That many networks, drawn by seed; all if there are fewer.
     alignment
-        How hidden units are brought into a common order.
-    seed
-        Of all that is drawn at random.
-    progress
-        Told ``(tasks done, tasks in all)``.
+        How hidden units of real-valued networks are brought into a common order.
+    centered
+        Without the mean configuration.
+    draws
+        Of each null.
 
     Returns
     -------
     xarray.Dataset
         As `lsg_ray.replica_overlaps`.
+
+    Raises
+    ------
+    InputError
+        Fewer than four networks; canonical forms of real-valued ones, or a part of them, where
+        they are to be aligned.
+
+    Examples
+    --------
+    >>> from lsg_ray.ensemble import synthetic
+    >>> found = network_replicas(synthetic("memory://replicas", 8, 200), draws=2)
+    >>> found.attrs["replicas"], found.attrs["system"]
+    (8, 'synthetic')
     """
-    ensemble = solutions if isinstance(solutions, Ensemble) else open_ensemble(solutions)
-    rows = aligned_replicas(ensemble, replicas, alignment, seed=seed)
-    found = replica_overlaps(rows, seed=seed, progress=progress)
-    return found.assign_attrs(source=ensemble.spec.name, alignment=alignment)
+    source = as_configurations(ensemble)
+    root = stored_root(source)
+    rows, count = source, replicas if source.signs else None
+    if not source.signs:
+        if not isinstance(source, StoredConfigurations):
+            raise InputError(f"{source.name}: --canonical is of ±1 weights; use --alignment")
+        network = source.ensemble.spec.network
+        if source.n_weights != network.n_weights and alignment != "none":
+            raise InputError(f"{source.name}: --alignment is of whole networks, without --part")
+        rows = aligned_replicas(source.ensemble, replicas, alignment, seed=seed)
+    found = replica_overlaps(
+        rows, configurations=count, centered=centered, draws=draws, seed=seed, progress=progress
+    )
+    if not source.signs:
+        found = found.assign_attrs(alignment=alignment)
+    return found if root is None else found.assign_attrs(system=root.ensemble.spec.name)
 
 
 STAGE = Stage(
-    "replicas", network_replicas, reads={"solutions": SOLUTIONS},
-    summary=("replicas", "n_weights", "n_pairs", "modes", "modes_p_value"),
-    figures=[
-        Figure("lsg_ray.report.figures.rsb:replicas_figure", "Overlaps and ultrametricity",
-               "replicas_caption", together=6)
-    ],
+    "replicas", network_replicas, reads={"ensemble": ENSEMBLE}, summary=overlap_summary,
+    figures=[FIGURE],
 )  # fmt: skip

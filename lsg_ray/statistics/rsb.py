@@ -30,7 +30,9 @@ from numpy.typing import ArrayLike, NDArray
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import Progress
+from lsg_ray.results.saving import names_of
 from lsg_ray.rng import Stream
+from lsg_ray.stage import Figure
 from lsg_ray.statistics.configurations import (
     Configurations,
     ConfigurationsLike,
@@ -53,6 +55,18 @@ from lsg_ray.statistics.ultrametric import (
 
 Floats = NDArray[np.float64]
 
+#: How the overlaps of several systems are drawn side by side.
+FIGURE = Figure(
+    "lsg_ray.report.figures.rsb:replicas_figure",
+    "Overlaps and ultrametricity",
+    "replicas_caption",
+    together=6,
+)
+#: What a person is shown of the replicas of a system, beside averages.
+NUMBERS = (
+    "replicas", "n_weights", "n_pairs", "n_triples", "modes", "modes_p_value", "centered",
+    "realisations", "temperature", "converged", "rhat", "energy_per_spin",
+)  # fmt: skip
 #: Fewest replicas, so that three are left where one is left out; and most: their matrix is held.
 FEWEST, MOST = 4, 4000
 #: Bytes of the matrices of nulls that are drawn at a time.
@@ -307,6 +321,16 @@ def over_realisations(parts: Sequence[xarray.Dataset]) -> xarray.Dataset:
             found[f"{name}_z"] = (dims, _z(mean, null, spread), first[f"{name}_z"].attrs)
     found.attrs = {name: value for name, value in found.attrs.items() if "mode" not in name}
     return found.assign_attrs(realisations=count)
+
+
+def overlap_summary(found: xarray.Dataset) -> dict[str, Any]:
+    """Return what a person is shown of `replica_overlaps`."""
+    shown: dict[str, Any] = {name: found.attrs[name] for name in NUMBERS if name in found.attrs}
+    nulls = names_of(found["null"]).tolist()
+    for name in ("mean", "std", "mean_abs", "second_moment", "ultrametricity", "excess"):
+        shown |= {n: float(found[n]) for n in (name, f"{name}_stderr") if n in found}
+        shown[f"{name}_z"] = dict(zip(nulls, found[f"{name}_z"].values.tolist(), strict=True))
+    return shown
 
 
 def _z(value: Any, null: Floats, spread: Floats) -> Floats:

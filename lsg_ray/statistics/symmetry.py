@@ -30,6 +30,7 @@ from lsg_ray.networks.symmetry import (
 from lsg_ray.results.graph import Progress, compute, tree_reduce
 from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.stage import ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import (
     Configurations,
     ConfigurationsLike,
@@ -39,6 +40,7 @@ from lsg_ray.statistics.configurations import (
 )
 from lsg_ray.statistics.copies import copied_rows, number_of_copies, start_of_copies
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
+from lsg_ray.typing import Seed
 
 #: The digit whose test images rank the units.  LL App. J; the paper finds no dependence on it.
 LABEL_DIGIT = 1
@@ -58,6 +60,9 @@ def canonicalize(
     progress: Progress | None = None,
 ) -> DerivedConfigurations | Ensemble:
     """Bring the hidden units of every configuration into canonical order.
+
+    Units are ranked by their mean pre-activation over the test images of the digit 1.  Outputs of
+    the networks are unchanged, which is checked on real inputs.
 
     Parameters
     ----------
@@ -110,7 +115,7 @@ def permute(
     out: str | os.PathLike[str] | None = None,
     *,
     mode: Literal["replace", "add"] = "replace",
-    seed: int = 0,
+    seed: Seed = 0,
     network: NetworkSpec | Sequence[int] | None = None,
     inputs: ArrayLike | None = None,
     progress: Progress | None = None,
@@ -340,3 +345,23 @@ def _repeats(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return how often each distinct hash occurs."""
     keys = np.ascontiguousarray(hashes).view([("a", np.uint64), ("b", np.uint64)]).ravel()
     return np.unique(keys, return_counts=True)[1].astype(np.int64)
+
+
+def _stored(made: Ensemble) -> dict[str, Any]:
+    info = made.info()
+    return {name: info[name] for name in ("url", "rows", "content_hash")}
+
+
+CANONICALIZE = Stage(
+    "canonicalize", canonicalize, reads={"ensemble": ENSEMBLE}, hidden={"network", "inputs"},
+    makes="store", summary=_stored,
+)  # fmt: skip
+PERMUTE = Stage(
+    "permute", permute, reads={"ensemble": ENSEMBLE}, hidden={"network", "inputs"},
+    makes="store", summary=_stored,
+)  # fmt: skip
+LABELS = Stage(
+    "labels", node_symmetry, reads={"ensemble": ENSEMBLE}, hidden={"network", "inputs"},
+    summary=("configurations", "distinct_labels", "distinct_forms", "permutation_dependent_pairs",
+             "identical_pairs", "log_group_order"),
+)  # fmt: skip

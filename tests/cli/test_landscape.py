@@ -110,6 +110,7 @@ def test_bad_input_is_told_in_a_line(store, tmp_path, capsys):
     cases = [
         (["walk", binary, *out], "binary networks"),
         (["walk", store, *out, "--sigma", "0"], "must be positive"),
+        (["walk", store, *out, "--sigma", "1e300"], "at most 1e+15"),
         (["walk", store, *out, "--sigma", "a"], "numbers with commas"),
         (["walk", store, *out, "--kind", "metropolis"], "need one"),
         (["walk", tmp_path / "none.zarr", *out], "nothing there"),

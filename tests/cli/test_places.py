@@ -23,8 +23,8 @@ from .conftest import listing
 #: Options that take text and name no place.
 WORDS = {
     "address", "alphas", "betas", "color", "columns", "configurations", "cores", "fields",
-    "fractions", "id", "l1", "name", "overrides", "pairs", "part", "radii", "sigma", "sort",
-    "stage", "swaps", "method", "temperatures", "weights", "where", "words",
+    "fractions", "id", "l1", "name", "options", "overrides", "pairs", "part", "radii", "sigma",
+    "sort", "stage", "swaps", "method", "temperatures", "weights", "where", "words",
 }  # fmt: skip
 
 
@@ -151,7 +151,10 @@ ZARR = [
     ("tap", "MODEL"),
     ("thermo", "MODEL"),
     ("symmetry", "STORE"),
-    ("rsb", "STORE"),
+    ("replicas", "STORE"),
+    ("model-replicas", "MODEL"),
+    ("sk",),
+    ("labels", "STORE"),
     ("walk", "STORE"),
 ]
 
@@ -175,9 +178,9 @@ def test_ending_of_another_format__is_refused_before_work(
     [
         (("moments", "STORE", "--out"), ".npy"),
         (("fit", "STORE", "--out"), ".npy"),
-        (("check", "MODEL", "STORE", "--references"), ".npy"),
-        (("check", "MODEL", "STORE", "--triples-out"), ".npz"),
-        (("canonicalize", "STORE", "--labels"), ".npz"),
+        (("references", "MODEL", "STORE", "--out"), ".npy"),
+        (("check", "MODEL", "STORE", "--out"), ".npz"),
+        (("labels", "STORE", "--out"), ".npz"),
     ],
 )
 def test_ending_of_other_outputs__is_refused_too(lsg, store, model, tmp_path, words, ending):
@@ -222,9 +225,9 @@ def test_moments__go_round_through_npz(lsg, store, tmp_path, ending):
 def test_archives__of_others_are_not_overwritten_and_that_is_told_first(
     lsg, store, tmp_path, monkeypatch
 ):
-    from lsg_ray.ising import boltzmann
+    from lsg_ray.ising import fit
 
-    monkeypatch.setattr(boltzmann, "fit_parts", None)
+    monkeypatch.setattr(fit, "fit_parts", None)
     np.savez(tmp_path / "thesis.npz", J=np.zeros((2, 2)), h=np.zeros(2), chapter=1)
     np.savez(tmp_path / "moments.npz", m=[0, 0], C=np.eye(2))
     (tmp_path / "text.npz").write_text("mine")
@@ -237,12 +240,12 @@ def test_archives__of_others_are_not_overwritten_and_that_is_told_first(
     assert listing(tmp_path) == before
 
 
-def test_references_of_check__go_round_through_npz(lsg, store, model, tmp_path):
-    ran = lsg("check", model, store, "--references", tmp_path / "r.Npz", "--count", 2)
+def test_references__go_round_through_npz(lsg, store, model, tmp_path):
+    ran = lsg("references", model, store, "--out", tmp_path / "r.Npz", "--count", 2)
     assert ran.code == 0
     found = as_references(tmp_path / "r.Npz", load_model(model))
     assert found.group.tolist() == ["low"] * 2 + ["medium"] * 2 + ["high"] * 2
-    again = ("check", model, store, "--references", tmp_path / "r.Npz", "--count", 1)
+    again = ("references", model, store, "--out", tmp_path / "r.Npz", "--count", 1)
     assert lsg(*again, "--overwrite").code == 0
 
 
@@ -366,8 +369,10 @@ def spellings(place):
         (("tap", "j"), "j"),
         (("thermo", "j", "--reference", "r.npz"), "r.npz"),
         (("symmetry", "s"), "s"),
-        (("rsb", "--model", "j"), "j"),
-        (("rsb", "s", "--model", "j"), "s"),
+        (("model-replicas", "j"), "j"),
+        (("replicas", "s"), "s"),
+        (("labels", "s"), "s"),
+        (("references", "j", "s"), "s"),
         (("interpolate", "s", "--other", "t"), "t"),
         (("walk", "s"), "s"),
     ],
@@ -375,7 +380,7 @@ def spellings(place):
 def test_output_that_is_read__is_refused_however_it_is_spelt(lsg, deeper, words, read):
     names = {"s", "t", "j", "r.npz"}
     words = [str(deeper / word) if str(word).partition(":")[0] in names else word for word in words]
-    if words[0] not in ("permute",):
+    if words[0] not in ("permute", "canonicalize"):
         words.append("--overwrite")
     before = listing(deeper)
     for place in spellings(deeper / read):
@@ -398,14 +403,14 @@ def test_earlier_results_for_a_figure__are_not_written(lsg, deeper):
 
 
 def test_two_outputs__are_two_places(lsg, deeper):
-    for second in (deeper / "o", deeper / "o" / "t", deeper):
-        ran = lsg(
-            "check", deeper / "j", deeper / "s", "--out", deeper / "o", "--triples-out", second
-        )
+    for second in (deeper / "o.png", deeper / "o.png" / "t.png"):
+        words = ("check", deeper / "j", deeper / "s", "--out", deeper / "o.png", "--figure", second)
+        ran = lsg(*words)
         assert (ran.code, ran.err.count("\n")) == (2, 1)
-    ran = lsg("canonicalize", deeper / "s", "--out", deeper / "o", "--labels", deeper / "o")
+    parts = ("fit", deeper / "s", "--part", "LB,RB", "--out", deeper / "o")
+    ran = lsg(*parts, "--figure", deeper / "o-LB" / "f.png")
     assert "--out" in ran.err
-    assert "--labels" in ran.err
+    assert "--figure" in ran.err
     assert "name two places" in ran.err
     assert not (deeper / "o").exists()
 
@@ -432,7 +437,7 @@ def test_two_outputs__are_two_places(lsg, deeper):
 )
 @pytest.mark.parametrize(
     "words",
-    [("embed", "s"), ("cluster", "s"), ("fit", "s"), ("check", "j", "s"), ("rsb", "s"),
+    [("embed", "s"), ("cluster", "s"), ("fit", "s"), ("check", "j", "s"), ("replicas", "s"),
      ("scan", "j", "--references", "s"), ("tap", "j"), ("symmetry", "s"),
      ("walk", "s")],
     ids=lambda words: words[0],

@@ -14,18 +14,20 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 def usage(name: str) -> str:
     """Return how a stage is called, in the table: what it reads, and where it writes."""
     stage = stage_of(name)
-    words = []
-    for number, (argument, kind) in enumerate(stage.reads.items()):
-        if argument not in stage.optional:
-            words.append(kind.metavar if number == 0 else f"--{argument} {kind.metavar}")
-    return " ".join([f"lsg {name}", *words, "--out RESULT"]).replace("|", "\\|")
+    words = [
+        kind.metavar if argument in stage.positional else f"--{argument} {kind.metavar}"
+        for argument, kind in stage.reads.items()
+        if argument not in stage.optional
+    ]
+    fields = stage.config.model_fields.items()
+    words += [f"--{option} {option.upper()}" for option, field in fields if field.is_required()]
+    out = "STORE" if stage.makes == "store" else "RESULT"
+    return " ".join([f"lsg {name}", *words, f"--out {out}"]).replace("|", "\\|")
 
 
 def test_every_stage__has_its_row():
     context = click.Context(cli)
-    rows = [
-        f"| `{usage(name)}` | {entry.line} |" for name, entry in STAGES.items() if name != "fit"
-    ]
+    rows = [f"| `{usage(name)}` | {entry.line} |" for name, entry in STAGES.items()]
     missing = [row for row in rows if row not in README]
     assert not missing, "rows of the table of commands in README.md:\n" + "\n".join(missing)
     named = set(re.findall(r"^\| `lsg ([a-z-]+)", README, re.M))

@@ -66,3 +66,9 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     right.legend(frameon=False, loc="best")
     style.panel(right, "b", "energy of configurations", "energy a weight (nat)")
     return figure
+
+
+def check_figure(found: xarray.Dataset) -> Figure:
+    """Draw both checks of `lsg_ray.ising.checks.check_model`."""
+    of_triples = {name.removeprefix("triples_"): value for name, value in found.attrs.items()}
+    return checks_figure(found.assign_attrs(of_triples), found)

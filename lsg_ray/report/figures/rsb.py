@@ -177,6 +177,6 @@ def replicas_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
 
 
 def _by_system(results: Mapping[str, xarray.Dataset]) -> dict[str, xarray.Dataset]:
-    names = [str(result.attrs["source"]) for result in results.values()]
+    names = [str(result.attrs.get("system", name)) for name, result in results.items()]
     unique = len(set(names)) == len(names)
     return dict(zip(names if unique else results, results.values(), strict=True))

@@ -1,0 +1,177 @@
+"""The effective Ising model of an ensemble as a stage: a fit by any method, and its check.
+
+The mathematics is in `lsg_ray.ising.boltzmann`; here a model becomes one Dataset with what its
+check has measured, and options of one method are refused with another.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import xarray
+
+from lsg_ray.arrays import public
+from lsg_ray.errors import InputError
+from lsg_ray.ising.boltzmann import LISTS, fit_parts
+from lsg_ray.ising.targets import Rounding
+from lsg_ray.registry import FIT_METHODS
+from lsg_ray.results.saving import MODEL
+from lsg_ray.stage import MOMENTS, Figure, Stage
+from lsg_ray.typing import MomentsLike, Positive, Progress, Seed, Several
+
+#: Options that only some of our methods have.
+_TAKERS = {
+    "correlations": ("bp",), "margin": ("bp",), "l1": ("plm",), "l2": ("plm", "pcd", "exact"),
+    "count": ("plm",), "decimate": ("plm",), "seconds": ("pcd",),
+    "rounding": ("bp", "pcd", "exact"),
+}  # fmt: skip
+
+
+@public
+def fit_model(
+    moments: MomentsLike,
+    *,
+    part: str = "full",
+    method: str = "pcd",
+    seconds: Positive | None = None,
+    correlations: Literal["beliefs", "response"] | None = None,
+    margin: float | None = None,
+    l1: float | Literal["auto"] | None = None,
+    l2: float | None = None,
+    count: Several | None = None,
+    decimate: Literal["coupling", "free-energy"] | None = None,
+    pseudocount: Positive | None = None,
+    rounding: Rounding | None = None,
+    verify: bool = True,
+    options: dict[str, bool | int | float | str] | None = None,
+    seed: Seed = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Fit an effective Ising model to the moments of an ensemble.
+
+    What is read is the result of `lsg moments`, an .npz with m and C, a store, or an array of ±1:
+    an .npz with sigma, FILE.npz:NAME or an .npy.  Whatever the method, the model is checked by
+    independent Monte Carlo: delta, rms_m and rms_C are what that measures, with its noise beside,
+    and excess_* what is left without it.  Rounded moments that no ±1 weights have are moved to the
+    nearest that some have: moments_change tells how far.
+
+    Parameters
+    ----------
+    moments
+        As `fit_boltzmann` takes them.
+    part
+        LB, ITR, RB, or full for all weights; of a command several, each to MODEL-PART.
+    method
+        Persistent chains (pcd), cavity method (bp), pseudolikelihood of a store (plm), enumeration
+        (exact, N ≤ 16), or one of an installed package.
+    seconds
+        Of pcd: time to fit.
+    correlations
+        Of bp: match the beliefs of pairs (the paper's; default), or their linear response.
+    margin
+        Of bp: stay below the border of stability, for scans; say 0.05.
+    l1
+        Of plm: penalty; 0.01 by default.
+    l2
+        Of plm, pcd, exact: penalty on J squared.
+    count
+        Of plm: that many configurations, at random.
+    decimate
+        Of plm: remove couplings.
+    pseudocount
+        1 − |m| given to frozen weights.
+    rounding
+        By how much given m and C may be off each, as rounded ones are; 0.001 by default.
+    verify
+        Whether to check the model by independent Monte Carlo.
+    options
+        More of the method, by name.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``J`` (weight, weight_) and ``h`` (weight); of the check ``m`` and ``C``, those of the data
+        ``m_data`` and ``C_data``, and ``repeats``; attributes as the report of `fit_boltzmann`.
+
+    Raises
+    ------
+    InputError
+        An option of another method; or as `fit_boltzmann`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> C = np.array([[1, 0.3, 0.1], [0.3, 1, 0.2], [0.1, 0.2, 1]])
+    >>> model = fit_model((np.zeros(3), C), method="exact", verify=False)
+    >>> model["J"].dims, model.attrs["converged"], round(model.attrs["delta_method"], 6)
+    (('weight', 'weight_'), 1, 0.0)
+    """
+    return fit_models(
+        moments, [part], method=method, seconds=seconds, correlations=correlations, margin=margin,
+        l1=l1, l2=l2, count=count, decimate=decimate, pseudocount=pseudocount, rounding=rounding,
+        verify=verify, options=options, seed=seed, threads=threads, progress=progress,
+    )[part]  # fmt: skip
+
+
+def fit_models(
+    moments: MomentsLike,
+    parts: Sequence[str],
+    *,
+    method: str = "pcd",
+    options: dict[str, Any] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **given: Any,
+) -> dict[str, xarray.Dataset]:
+    """Fit one model to each of several parts; on a cluster each in a task of its own.
+
+    Options are those of `fit_model`.
+    """
+    import dask
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name in chosen.keys() & _TAKERS if method in FIT_METHODS.ours else ():
+        if method not in _TAKERS[name]:
+            takers = ", ".join(_TAKERS[name])
+            raise InputError(f"{name} given with method {method}; it belongs to {takers}")
+    if options:
+        ours = {"target", "source", *inspect.signature(fit_model).parameters}
+        alone = Stage(method, FIT_METHODS[method].run, reads={}, hidden=ours)
+        chosen |= alone.options(options).model_dump(exclude_unset=True)
+    tasks = len(parts) > 1 and callable(dask.config.get("scheduler", None))
+    fits = fit_parts(
+        moments, parts, method=method, tasks=tasks, threads=None if tasks else threads,
+        progress=progress, **chosen,
+    )  # fmt: skip
+    return {
+        part: fit.model.to_dataset().assign(
+            {
+                name: (fit.check[name].dims, fit.check[name].values)
+                for name in ("m", "C", "m_data", "C_data", "repeats")
+                if name in fit.check
+            }
+        )
+        for part, fit in fits.items()
+    }
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    hidden = {"statistic", "source", "spec_hash", "where", "sampling_seed", "stage", "options",
+              "survey"}  # fmt: skip
+    about = {name: value for name, value in found.attrs.items() if name not in hidden}
+    lists = {name: json.loads(about[name]) for name in LISTS if name in about}
+    return {"n_weights": found.sizes["weight"], **about, **lists}
+
+
+STAGE = Stage(
+    "fit", fit_model, reads={"moments": MOMENTS}, parts=fit_models, makes="model", unit="steps",
+    summary=_shown, archive=MODEL,
+    figures=[
+        Figure("lsg_ray.report.figures.reconstruction:models_figure", "Effective Ising model",
+               "models_caption", together=12)
+    ],
+)  # fmt: skip
