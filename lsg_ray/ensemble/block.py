@@ -67,6 +67,7 @@ def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray
         check_rejected(dict(block.rejected), block.trials, rows)
     except ValueError as error:
         raise InputError(f"{where}: {error}") from None
+    weights = _weights(block.weights, header, (rows,), where)
     known = {layout.name for layout in header.arrays}
     columns = dict(block.columns)
     snapshots = columns.pop("snapshots", None)
@@ -75,7 +76,7 @@ def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray
             f"{where}: {unknown[0]} given; the store of {header.family.name} networks has no such "
             "array"
         )
-    given = {**_weights(block.weights, header, (rows,), where), **columns}
+    given = {**weights, **columns}
     if snapshots is not None:
         shape = (rows, len(header.spec.times[1]))
         along = _weights(snapshots, header, shape, where)

@@ -289,11 +289,11 @@ def one_wrong(value):
     [
         (lambda block: replace(block, start=17), "starts at configuration 17, must start at 16"),
         (lambda block: replace(block, trials=15), "15 given for 16 accepted"),
-        (with_weights(lambda w: w[:15]), r"weights of shape \(15, 235\), must be \(16, 235\)"),
-        (with_weights(lambda w: w[:, 1:]), r"weights of shape \(16, 234\)"),
-        (with_weights(lambda w: w.reshape(16, 235, 1)), r"weights of shape \(16, 235, 1\)"),
-        (with_weights(lambda w: w.astype(str)), "weights_0 is <U"),
-        (with_weights(lambda w: w + 0j), "weights_0 is complex64"),
+        (with_weights(lambda w: w[:15]), r"weights are float32 \(15, 235\), must be float32 \(16"),
+        (with_weights(lambda w: w[:, 1:]), r"weights are float32 \(16, 234\)"),
+        (with_weights(lambda w: w.reshape(16, 235, 1)), r"weights are float32 \(16, 235, 1\)"),
+        (with_weights(lambda w: w.astype(str)), "weights are <U"),
+        (with_weights(lambda w: w + 0j), "weights are complex64"),
         (with_weights(one_wrong(np.nan)), r"weights_1 holds nan at row 3 \(1 such.*finite"),
         (with_weights(one_wrong(-np.inf)), "weights_1 holds -inf at row 3"),
         (with_weights(lambda w: 1e39 * w.astype(float)), r"weights_0 holds .*e\+3. at row 0"),
@@ -319,7 +319,7 @@ def test_blocks_that_do_not_fit_are_refused(change, says):
 def test_blocks_of_the_other_family_are_refused():
     binary = make_spec()
     for spec, block, says in [
-        (SPEC, make_block(binary, 1), r"weights of shape \(16, 31\), must be \(16, 235\)"),
+        (SPEC, make_block(binary, 1), r"weights are int8 \(16, 31\), must be float32 \(16, 235\)"),
         (binary, make_real_block(SPEC, 1), r"weights are float32 \(16, 235\), must be int8"),
     ]:
         url = memory_url()

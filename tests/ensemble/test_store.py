@@ -299,7 +299,10 @@ def changed(block, **values):
         ({"rejected": {200: 2}}, "2 in bin 200"),
         ({"rejected": {1: 0, 2: 2}}, "0 in bin 1"),
         ({"seconds": float("nan")}, "seconds"),
-        ({"fields": np.zeros((16, 31))}, "the store keeps none"),
+        (
+            {"fields": np.zeros((16, 31))},
+            "fields given; the store of binary networks has no such array",
+        ),
     ],
 )
 def test_blocks_that_do_not_fit_are_refused(change, words):

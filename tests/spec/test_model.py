@@ -193,7 +193,11 @@ def test_json_schema__names_every_field_with_its_default_and_limits():
         if not isinstance(value, dict):
             continue
         section = schema["$defs"][f"{name.capitalize()}Spec"]
-        later = {"algorithm": None, "options": {}}  # no part of what a run is unless given
+        later = {
+            "algorithm": None,
+            "options": {},
+            "snapshots": None,
+        }  # no part of what a run is unless given
         defaults = {field: about["default"] for field, about in section["properties"].items()}
         assert defaults == {k: v for k, v in later.items() if k in defaults} | value
         assert all("description" in about for about in section["properties"].values())
