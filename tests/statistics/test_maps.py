@@ -90,7 +90,7 @@ def test_smallest_map__can_be_laid_out(ensemble_of, count):
 )
 def test_too_few__are_refused(ensemble_of, count, blocks, configurations):
     ensemble = ensemble_of(signs(count, 12), blocks=blocks)
-    with pytest.raises(InputError, match="configurations; a map takes 4|configurations -1 given"):
+    with pytest.raises(InputError, match=r"configurations; a map takes 4|configurations -1 given"):
         embed(ensemble, configurations=configurations, starts=True)
 
 
