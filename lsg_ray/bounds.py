@@ -47,7 +47,7 @@ def check_arguments(
             if isinstance(mark, tuple):
                 if value is not None and value not in mark:
                     choices = ", ".join(str(choice) for choice in mark)
-                    raise InputError(f"{name} {value!r} given; one of {choices}")
+                    raise InputError(f"{name} {value!r} given; choose one of {choices}")
             elif isinstance(value, (int, float, np.integer, np.floating)):
                 words, holds = _BOUNDS[type(mark)]
                 if not holds(value, mark):

@@ -36,7 +36,7 @@ def bounded(
         ({"first": 1, "share": np.nan}, "share nan given; at least 0, and finite"),
         ({"first": 1, "beta": 0}, "beta 0 given; it must be positive"),
         ({"first": 1, "beta": np.inf}, "beta inf given; it must be positive, and finite"),
-        ({"first": 1, "way": "left"}, "way 'left' given; one of up, down"),
+        ({"first": 1, "way": "left"}, "way 'left' given; choose one of up, down"),
     ],
 )
 def test_arguments__outside_their_types_are_refused(arguments, says):

@@ -157,7 +157,7 @@ def test_start_and_keep__place_and_return_configurations():
         ({"thin": 0}, "thin 0"),
         ({"keep": 2000}, "keep 2000"),
         ({"batches": 0}, "batches 0"),
-        ({"method": "wolff"}, "'wolff' given; one of heat-bath, metropolis"),
+        ({"method": "wolff"}, "'wolff' given; choose one of heat-bath, metropolis"),
         ({"beta": np.nan}, "must be finite"),
         ({"start": np.ones(4)}, r"start of shape \(4,\)"),
         ({"start": np.zeros(5)}, "other than ±1"),

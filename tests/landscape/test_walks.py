@@ -123,7 +123,7 @@ def test_finished_walks_are_kept(solutions, tmp_path):
         ({"kind": "metropolis", "temperature": -1.0}, "must be positive"),
         ({"configurations": 99}, "99 given"),
         ({"configurations": [77]}, "configuration 77"),
-        ({"examples": -1}, "at least 1"),
+        ({"examples": -1}, "examples -1 given; at least 0"),
     ],
 )
 def test_bad_walks_are_refused(solutions, options, words):

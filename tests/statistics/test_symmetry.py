@@ -237,7 +237,7 @@ def test_misfits__are_refused(ensemble):
         canonicalize(ensemble, f"{ensemble.url}/weights/c")
     with pytest.raises(InputError, match="seed -1 given"):
         permute(ensemble, 0.5, seed=-1)
-    with pytest.raises(InputError, match="'replace' or 'add'"):
+    with pytest.raises(InputError, match="'other' given; choose one of replace, add"):
         permute(ensemble, 0.5, mode="other")
     with pytest.raises(InputError, match="part 'X' given"):
         canonicalize(ensemble).part("X")
