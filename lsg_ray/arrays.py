@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
+from lsg_ray.typing import Array, Floats, Ints
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,7 +30,7 @@ _KINDS = {
 _SHOWN = 200
 
 
-def as_numbers(given: Any, name: str, dtype: type | None = np.float64) -> NDArray[Any]:
+def as_numbers(given: Any, name: str, dtype: type | None = np.float64) -> Array:
     """Return real numbers from whatever holds them.
 
     Parameters
@@ -89,7 +89,7 @@ def as_numbers(given: Any, name: str, dtype: type | None = np.float64) -> NDArra
         return found.astype(dtype, order="C", copy=False)
 
 
-def as_integers(given: Any, name: str, axes: int = 1) -> NDArray[np.int64]:
+def as_integers(given: Any, name: str, axes: int = 1) -> Ints:
     """Return whole numbers, as `as_numbers` does, from an array of so many axes.
 
     >>> as_integers(range(3), "configurations").tolist()
@@ -193,7 +193,7 @@ def _plain(given: Any, name: str) -> Any:
     return given
 
 
-def _of_tensor(tensor: Any, name: str) -> NDArray[Any]:
+def _of_tensor(tensor: Any, name: str) -> Array:
     """Return the numbers of a torch tensor."""
     if tensor.is_complex():
         raise InputError(f"{name}: complex numbers ({tensor.dtype}) given; real ones are needed")
@@ -203,13 +203,13 @@ def _of_tensor(tensor: Any, name: str) -> NDArray[Any]:
         tensor = tensor.to_dense()
     tensor = tensor.detach().cpu().resolve_neg()
     try:
-        found: NDArray[Any] = tensor.numpy()
+        found: Array = tensor.numpy()
     except TypeError:  # bfloat16, float8: float32 holds each of them exactly
         found = tensor.float().numpy()
     return found
 
 
-def _of_objects(given: NDArray[Any], name: str) -> NDArray[np.float64]:
+def _of_objects(given: Array, name: str) -> Floats:
     """Return Python's numbers as float64."""
     for place, one in np.ndenumerate(given):
         if isinstance(one, bool) or not isinstance(one, numbers.Real):

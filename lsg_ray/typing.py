@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
@@ -24,8 +24,18 @@ if TYPE_CHECKING:
 #: A local path, or a URL.
 Place: TypeAlias = str | os.PathLike[str]
 Floats: TypeAlias = NDArray[np.float64]
+Singles: TypeAlias = NDArray[np.float32]
+Ints: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
+#: Spins or binary weights: ±1.
+Signs: TypeAlias = NDArray[np.int8]
+Bytes: TypeAlias = NDArray[np.uint8]
+#: Of any type of number.
+Array: TypeAlias = NDArray[Any]
 #: Told ``(done, in all)``.
 Progress: TypeAlias = Callable[[int, int], None]
+#: Told ``(file, bytes so far, bytes in all)``.
+ByteProgress: TypeAlias = Callable[[str, int, int | None], None]
 
 #: A store, open or by its place.
 EnsembleLike: TypeAlias = "Ensemble | Place"

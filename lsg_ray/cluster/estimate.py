@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks.sampling import prepare
 from lsg_ray.networks.solutions import prepare_solutions
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Progress
 
 #: Share of its speed that a core keeps with all cores busy: 1.96 of two, measured.
 PARALLEL = 0.98
@@ -191,7 +192,7 @@ def calibrate(
     spec: Spec,
     arena: AnyArena,
     seconds: float,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Calibration:
     """Sample some configurations into a store in memory, and take the time."""
     rows = min(spec.stack, spec.ensemble.count)

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.cluster.metrics import record_block
-from lsg_ray.cluster.progress import Pace, Progress, Style, byte_progress, progress, warn
+from lsg_ray.cluster.progress import Bar, Pace, Style, byte_progress, progress, warn
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import load_dataset
@@ -44,6 +43,7 @@ from lsg_ray.networks.sampling import Arena, prepare, sample_configurations
 from lsg_ray.networks.solutions import SolutionArena, prepare_solutions, sample_solutions
 from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Ints
 
 AnyArena = Arena | SolutionArena
 
@@ -158,7 +158,7 @@ def sample(
     return SampleResult(plan.url, tally.rows, tally.trials, time.perf_counter() - began, before)
 
 
-def _missing_again(plan: Plan) -> NDArray[np.int64]:
+def _missing_again(plan: Plan) -> Ints:
     """Return the blocks of a plan that are not complete when all were sampled.
 
     Raises
@@ -183,7 +183,7 @@ def _rows(plan: Plan, block: int) -> int:
 class Tally:
     """Counts finished blocks and what workers report of unfinished ones; feeds the bar."""
 
-    def __init__(self, bar: Progress, before: int) -> None:
+    def __init__(self, bar: Bar, before: int) -> None:
         self.rows = self.trials = 0
         self._bar, self._before = bar, before
         self._pace = Pace(time.monotonic())

@@ -11,7 +11,7 @@ keeps them (``$LSG_DATA_DIR/MNIST/raw/``), packed or not, else from the cache
 
 from __future__ import annotations
 
-from lsg_ray.datasets.files import DatasetStatus, Progress, dataset_status, fetch
+from lsg_ray.datasets.files import DatasetStatus, dataset_status, fetch
 from lsg_ray.datasets.scenario import (
     Dataset,
     Examples,
@@ -20,12 +20,13 @@ from lsg_ray.datasets.scenario import (
     load_images,
     reconstruct,
 )
+from lsg_ray.typing import ByteProgress
 
 __all__ = [
+    "ByteProgress",
     "Dataset",
     "DatasetStatus",
     "Examples",
-    "Progress",
     "RawData",
     "dataset_status",
     "fetch",

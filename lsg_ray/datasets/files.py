@@ -13,7 +13,6 @@ import hashlib
 import importlib.util
 import os
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -21,9 +20,9 @@ from lsg_ray.datasets.formats import GZIP_MAGIC, gunzip
 from lsg_ray.datasets.registry import SOURCES, RemoteFile, Source, find_source
 from lsg_ray.errors import DataError
 from lsg_ray.places import expanded
+from lsg_ray.typing import ByteProgress
 
 #: Called with file name, bytes done and bytes in total (None where the mirror does not say).
-Progress = Callable[[str, int, int | None], None]
 
 DATA_DIR = "LSG_DATA_DIR"
 CACHE_DIR = "LSG_CACHE_DIR"
@@ -55,7 +54,7 @@ def dataset_status() -> list[DatasetStatus]:
     return [_status(source) for source in SOURCES.values()]
 
 
-def fetch(name: str, progress: Progress | None = None) -> Path:
+def fetch(name: str, progress: ByteProgress | None = None) -> Path:
     """Make sure that a data set is on this machine and whole; return the folder that holds it.
 
     Parameters
@@ -83,7 +82,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
 
 
 def read_files(
-    source: Source, progress: Progress | None = None, download: bool = True
+    source: Source, progress: ByteProgress | None = None, download: bool = True
 ) -> dict[str, bytes]:
     """Return the verified contents of each file by published name; idx files are unpacked.
 
@@ -201,7 +200,7 @@ def _read_own(source: Source, folder: Path) -> dict[str, bytes]:
 
 
 def _read_cached(
-    source: Source, file: RemoteFile, progress: Progress | None, download: bool = True
+    source: Source, file: RemoteFile, progress: ByteProgress | None, download: bool = True
 ) -> bytes:
     folder = cache_folder(source)
     faults: list[str] = []
@@ -235,7 +234,7 @@ def _download(
     source: Source,
     file: RemoteFile,
     folder: Path,
-    progress: Progress | None,
+    progress: ByteProgress | None,
     faults: list[str],
 ) -> bytes | None:
     """Try the mirrors in order; add a line to `faults` for each that fails.
@@ -279,7 +278,7 @@ class _Sink:
     """File and progress bar of a download in one: counts the bytes, and stops at the limit."""
 
     def __init__(
-        self, stream: BinaryIO, url: str, file: RemoteFile, progress: Progress | None
+        self, stream: BinaryIO, url: str, file: RemoteFile, progress: ByteProgress | None
     ) -> None:
         self.stream = stream
         self.url = url

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ensemble.header import Header
 from lsg_ray.ensemble.layout import CURVES, LAYER, ArrayLayout, pack
 from lsg_ray.ensemble.ledger import check_rejected
 from lsg_ray.errors import InputError
+from lsg_ray.typing import Array, Signs, Singles
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +44,17 @@ class Block:
     """
 
     start: int
-    weights: NDArray[np.int8]
-    accuracy: NDArray[Any]
-    loss: NDArray[Any]
-    test_accuracy: NDArray[Any]
-    trial: NDArray[Any]
-    epochs: NDArray[Any]
-    polarization: NDArray[Any]
+    weights: Signs
+    accuracy: Array
+    loss: Array
+    test_accuracy: Array
+    trial: Array
+    epochs: Array
+    polarization: Array
     trials: int
     rejected: Mapping[int, int] = field(default_factory=dict)
     seconds: float = 0.0
-    fields: NDArray[Any] | None = None
+    fields: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +75,14 @@ class RealBlock:
     """
 
     start: int
-    weights: NDArray[np.float32]
-    columns: Mapping[str, NDArray[Any]]
+    weights: Singles
+    columns: Mapping[str, Array]
     trials: int
     rejected: Mapping[int, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-def stored_arrays(block: Block | RealBlock, header: Header, index: int) -> dict[str, NDArray[Any]]:
+def stored_arrays(block: Block | RealBlock, header: Header, index: int) -> dict[str, Array]:
     """Check a block against the store and return its arrays as they are stored.
 
     Returns
@@ -120,9 +120,7 @@ def stored_arrays(block: Block | RealBlock, header: Header, index: int) -> dict[
     return arrays
 
 
-def _real_arrays(
-    block: RealBlock, header: Header, rows: int, where: str
-) -> dict[str, NDArray[Any]]:
+def _real_arrays(block: RealBlock, header: Header, rows: int, where: str) -> dict[str, Array]:
     """Cut weights into layers and check every array."""
     weights = np.asarray(block.weights)
     if weights.shape != (rows, header.n_weights):
@@ -143,7 +141,7 @@ def _real_arrays(
     return arrays
 
 
-def _signs(weights: Any, shape: tuple[int, int], where: str) -> NDArray[np.int8]:
+def _signs(weights: Any, shape: tuple[int, int], where: str) -> Signs:
     signs = np.asarray(weights)
     if signs.shape != shape or signs.dtype != np.int8:
         raise InputError(
@@ -159,7 +157,7 @@ def _signs(weights: Any, shape: tuple[int, int], where: str) -> NDArray[np.int8]
     return signs
 
 
-def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> NDArray[Any]:
+def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> Array:
     values = np.asarray(given)
     shape, dtype = (rows, *layout.row), np.dtype(layout.dtype)
     kinds = "iu" if dtype.kind == "i" else "iuf"
@@ -173,7 +171,7 @@ def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> NDArray[
     return np.ascontiguousarray(values, dtype=dtype)
 
 
-def wrong_values(layout: ArrayLayout, values: NDArray[Any]) -> str | None:
+def wrong_values(layout: ArrayLayout, values: Array) -> str | None:
     """Return what is wrong with numbers of an array, or None: where the first is, what it must be.
 
     >>> wrong_values(ArrayLayout("test_accuracy", "<f8"), np.array([0.5, 2.0]))

@@ -19,10 +19,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ensemble.layout import REAL_SCALARS, SCALARS
 from lsg_ray.errors import QueryError
+from lsg_ray.typing import Array, Flags
 
 #: What a condition may name in some store; `Ensemble.where` knows what there is in its own.
 QUERY_COLUMNS: tuple[str, ...] = tuple(dict.fromkeys(["configuration", *SCALARS, *REAL_SCALARS]))
@@ -70,7 +70,7 @@ class Expression:
         self.names = names
         self._evaluate = evaluate
 
-    def __call__(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    def __call__(self, columns: Mapping[str, Array]) -> Flags:
         """Return the mask.
 
         Parameters
@@ -288,6 +288,6 @@ def _weak(function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     return function(left, right)
 
 
-def _as_float(column: NDArray[Any]) -> NDArray[Any]:
+def _as_float(column: Array) -> Array:
     values = np.asarray(column)
     return values if values.dtype.kind == "f" else values.astype(np.float64)

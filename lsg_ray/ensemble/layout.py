@@ -42,10 +42,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Bytes, Signs
 
 FORMAT = "lsg-ray ensemble"
 FORMAT_VERSION = 1
@@ -172,7 +172,7 @@ def _real_arrays(spec: Spec) -> tuple[ArrayLayout, ...]:
     return (*layers, *_scalars(REAL_SCALARS), *curves)
 
 
-def pack(weights: NDArray[np.int8]) -> NDArray[np.uint8]:
+def pack(weights: Signs) -> Bytes:
     """Pack signs into bits.
 
     Parameters
@@ -192,7 +192,7 @@ def pack(weights: NDArray[np.int8]) -> NDArray[np.uint8]:
     return np.packbits(np.greater(weights, 0, order="C"), axis=1, bitorder=BIT_ORDER)
 
 
-def unpack(packed: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.int8]:
+def unpack(packed: Bytes, start: int, stop: int) -> Signs:
     """Unpack weights ``start:stop`` of packed rows to int8 ±1.
 
     Parameters
@@ -213,7 +213,7 @@ def unpack(packed: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.int8]
     return np.ascontiguousarray(signs[:, start - 8 * first : stop - 8 * first])
 
 
-def padding_is_zero(packed: NDArray[np.uint8], n_weights: int) -> bool:
+def padding_is_zero(packed: Bytes, n_weights: int) -> bool:
     """Return whether the unused bits of each row's last byte are zero."""
     used = n_weights % 8
     return used == 0 or not np.any(packed[:, -1] >> used)

@@ -31,12 +31,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.block import wrong_values
@@ -56,6 +55,7 @@ from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.ensemble.writer import drop_block, may_be_live, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
+from lsg_ray.typing import Flags, Progress
 
 #: Findings of a kind that are named one by one.
 MAX_NAMED = 1000
@@ -137,7 +137,7 @@ def verify(
     url: str | os.PathLike[str],
     *,
     repair: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> VerifyReport:
     """Check a store: every record, every chunk, every content hash, every file.
 
@@ -180,7 +180,7 @@ def _verify(
     location: Location,
     header: Header,
     repair: bool,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> VerifyReport:
     listing = _list(location, header)
     findings = _Findings()
@@ -267,7 +267,7 @@ class _Listing:
             marks.extend(bytes(block + 1 - len(marks)))
         marks[block] = 1
 
-    def of(self, name: str) -> NDArray[np.bool_]:
+    def of(self, name: str) -> Flags:
         """Return which blocks have a record or chunk; those behind the last are left out."""
         return np.frombuffer(bytes(self._marks[name]), dtype=np.bool_)
 

@@ -18,8 +18,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from lsg_ray.ensemble.block import Block, RealBlock, stored_arrays
@@ -50,6 +48,7 @@ from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.places import refuse_file_name
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Array, Ints
 
 #: Data that were written in the last so many seconds may be a living writer's, which adds its
 #: record when all are there.  Longer than one object can take at a failing object store.
@@ -80,7 +79,7 @@ class Plan:
     count: int
     block_size: int
     n_blocks: int
-    missing: NDArray[np.int64]
+    missing: Ints
     created: bool
     grown_from: int | None = None
 
@@ -295,7 +294,7 @@ def may_be_live(age: float) -> bool:
     return age < LIVE_SECONDS
 
 
-def missing_blocks(url: str | os.PathLike[str]) -> NDArray[np.int64]:
+def missing_blocks(url: str | os.PathLike[str]) -> Ints:
     """Return the planned blocks without a record, ascending: one small read and one listing."""
     location = locate(url)
     header = read_header(location)
@@ -426,7 +425,7 @@ def _record_of(
     block: Block | RealBlock,
     header: Header,
     index: int,
-    arrays: dict[str, NDArray[Any]],
+    arrays: dict[str, Array],
     attempt: int,
     seed_path: Sequence[int | str],
     processor: str | None,

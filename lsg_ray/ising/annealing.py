@@ -19,7 +19,6 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import xarray
 from annotated_types import Ge
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -34,6 +33,7 @@ from lsg_ray.results.pieces import run_tasks
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
+    Flags,
     Floats,
     ModelLike,
     Natural,
@@ -43,6 +43,7 @@ from lsg_ray.typing import (
     ReferencesLike,
     Seed,
     Several,
+    Signs,
     Steps,
 )
 
@@ -201,7 +202,7 @@ class _Annealed(NamedTuple):
     e_stderr: Floats
     rhat: Floats
     d_slope: Floats
-    known: NDArray[np.bool_]
+    known: Flags
 
 
 def _completed(found: _Annealed) -> _Annealed:
@@ -230,9 +231,7 @@ def _completed(found: _Annealed) -> _Annealed:
     return found._replace(s=s, log_Z=log_Z, s_stderr=s_error, known=known)
 
 
-def _leaf(
-    model: IsingModel, sigma: NDArray[np.int8], xs: Floats, options: _Options, number: int
-) -> _Annealed:
+def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number: int) -> _Annealed:
     n, reference = model.n_spins, sigma.astype(np.float64)
     first = IsingModel(model.J, model.h + xs[0] * reference)
     chains = Chains(

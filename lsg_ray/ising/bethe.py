@@ -26,17 +26,15 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Beliefs, belief_propagation, bethe_averages
-from lsg_ray.ising.fitted import Fitted, Progress, deviation
+from lsg_ray.ising.fitted import Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
 from lsg_ray.rng import Stream, seed_sequence
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Progress
 
 #: A state of two weights that was never seen gets this probability if M is unknown, else 1/(4M).
 UNSEEN = 1e-7

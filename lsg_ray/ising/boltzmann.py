@@ -32,7 +32,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -48,7 +47,7 @@ from lsg_ray.stage import MOMENTS, Figure, Stage
 from lsg_ray.stages import declared
 from lsg_ray.statistics.configurations import Columns, Configurations
 from lsg_ray.statistics.pairs import choose_rows
-from lsg_ray.typing import Floats, MomentsLike, Positive, Progress, Seed, Several
+from lsg_ray.typing import Floats, Ints, MomentsLike, Positive, Progress, Seed, Several
 
 #: 1 − |m| that frozen weights are given if M is unknown.
 PSEUDOCOUNT = 1e-3
@@ -414,7 +413,7 @@ def _with_reason(report: dict[str, Any], more: str) -> str:
     return "; ".join([report["reason"], more] if "reason" in report else [more])
 
 
-def _free(target: Target) -> NDArray[np.int64] | None:
+def _free(target: Target) -> Ints | None:
     """Return the weights that can be fitted; None for all."""
     n, frozen, duplicates = len(target.m), target.frozen, target.duplicates
     if not len(frozen) and not len(duplicates):
@@ -430,7 +429,7 @@ def _free(target: Target) -> NDArray[np.int64] | None:
 
 
 def _with_all(
-    target: Target, free: NDArray[np.int64] | None, found: Fitted, pseudocount: float | None
+    target: Target, free: Ints | None, found: Fitted, pseudocount: float | None
 ) -> tuple[Floats, Floats]:
     if free is None:
         return found.J, found.h
@@ -509,7 +508,7 @@ def verify_model(
 
 
 def _errors_of_squares(
-    groups: GroupMeans, kept: NDArray[np.int64], target: Target
+    groups: GroupMeans, kept: Ints, target: Target
 ) -> tuple[float, float, float]:
     """Return the standard errors of Δ² and of the mean squares for m and C, without noise.
 

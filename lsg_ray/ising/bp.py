@@ -12,19 +12,16 @@ each total field H_i with its last value; it changes the way to the fixed point,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, as_model
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import Flags, Floats, Ints, Progress
 
 #: Sweeps after which the residual must have fallen by a tenth, or else damping grows; and how often
 #: that may fail.
@@ -46,8 +43,8 @@ class Beliefs(NamedTuple):
 
     m: Floats
     messages: Floats
-    converged: NDArray[np.bool_]
-    iterations: NDArray[np.int64]
+    converged: Flags
+    iterations: Ints
     residual: Floats
     damping: Floats
 

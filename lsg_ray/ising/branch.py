@@ -13,14 +13,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
 from lsg_ray.ising.bp import Cavity, Couplings, Rest, TightCavity
 from lsg_ray.ising.eigenvalue import least_eigenvalue
 from lsg_ray.ising.model import IsingModel
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Singles
 
 #: Damping with which what has not converged is tried again from independent spins.
 RESTART_DAMPING = 0.5
@@ -362,7 +361,7 @@ class Branch:
         return Rest(bool(near), iteration, residual, 0.0), new
 
 
-def _square(matrix: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+def _square(matrix: Singles, n: int) -> Singles:
     """Return a matrix (N, N) to be filled: the given one where it fits."""
     return matrix if matrix.shape == (n, n) else np.empty((n, n), np.float32)
 

@@ -24,6 +24,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.kernels.elementary import LANES, STATE_SHAPE
 from lsg_ray.rng import Stream, seed_sequence
+from lsg_ray.typing import Floats, Ints, Signs, Singles
 
 Method = Literal["heat-bath", "metropolis"]
 Order = Literal["sequential", "random", "picks"]
@@ -59,7 +60,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def start_of_chains(start: ArrayLike, chains: int, n: int) -> NDArray[np.float32]:
+def start_of_chains(start: ArrayLike, chains: int, n: int) -> Singles:
     """Return where chains start, (chains, N), from one configuration or from one for each."""
     given = as_numbers(start, "start", None)
     if given.shape not in ((n,), (chains, n)):
@@ -171,7 +172,7 @@ class Chains:
         h = np.ascontiguousarray(model.h, np.float32)
         self.use_arrays(J, h)
 
-    def use_arrays(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+    def use_arrays(self, J: Singles, h: Singles) -> None:
         """Go on with other couplings and fields, unchecked: for fits, which change them a lot."""
         self._map(lambda part: part.use(J, h))
 
@@ -187,11 +188,11 @@ class Chains:
         return self.changed / tried if tried else 0.0
 
     @property
-    def spins(self) -> NDArray[np.int8]:
+    def spins(self) -> Signs:
         """Configurations (chains, N) int8 ±1."""
         return np.concatenate([part.by_chain() for part in self._parts]).astype(np.int8)
 
-    def energies(self) -> NDArray[np.float64]:
+    def energies(self) -> Floats:
         """Energies of the chains (chains,) in nats, without β."""
         return np.concatenate(self._map(lambda part: part.energies()))
 
@@ -200,20 +201,20 @@ class Chains:
         for part, group in zip(self._parts, self.groups, strict=True):
             part.beta = np.ascontiguousarray(beta[group], np.float32)
 
-    def by_spin(self) -> list[NDArray[np.float32]]:
+    def by_spin(self) -> list[Singles]:
         """Return the spins of each group, (N, chains of the group), to be read only."""
         return [part.by_spin() for part in self._parts]
 
-    def product(self) -> NDArray[np.float32]:
+    def product(self) -> Singles:
         """Return Σ σσᵀ over all chains, (N, N); exact below 2²⁴ chains."""
         # By our own threads: those of the library wait for each other where cores are shared.
         parts = self._map(lambda part: part.product())
-        found: NDArray[np.float32] = parts[0].copy()
+        found: Singles = parts[0].copy()
         for part in parts[1:]:
             found += part
         return found
 
-    def add_products(self, sums: NDArray[np.float64]) -> None:
+    def add_products(self, sums: Floats) -> None:
         """Add Σ σσᵀ over the chains of each group to sums (groups, N, N)."""
         totals = iter(sums)
         self._map(lambda part, total: part.add_product(total), totals)
@@ -227,17 +228,17 @@ class Chains:
 class _Group:
     """Chains that share random numbers; spins are (N, chains) or (chains, N)."""
 
-    J: NDArray[np.float32]
-    h: NDArray[np.float32]
+    J: Singles
+    h: Singles
 
     def __init__(
         self,
         n: int,
-        beta: NDArray[np.float32],
+        beta: Singles,
         seed: np.random.SeedSequence,
         method: Method,
         order: Order,
-        start: NDArray[np.float32] | None,
+        start: Singles | None,
     ) -> None:
         from lsg_ray.kernels import spins
 
@@ -250,51 +251,51 @@ class _Group:
         self.state = words.reshape(STATE_SHAPE)
         self.method = spins.HEAT_BATH if method == "heat-bath" else spins.METROPOLIS
         self.order = order
-        self._product: NDArray[np.float32] | None = None
+        self._product: Singles | None = None
         if start is None:
             fair = np.random.default_rng(starts).integers(0, 2, (self.chains, n), np.int8)
             start = (2 * fair - 1).astype(np.float32)
         self.place(start)
 
-    def place(self, spins: NDArray[np.float32]) -> None:
+    def place(self, spins: Singles) -> None:
         raise NotImplementedError
 
-    def use(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+    def use(self, J: Singles, h: Singles) -> None:
         self.J, self.h = J, h
 
     def sweep(self, number: int) -> int:
         raise NotImplementedError
 
-    def by_spin(self) -> NDArray[np.float32]:
+    def by_spin(self) -> Singles:
         raise NotImplementedError
 
-    def by_chain(self) -> NDArray[np.float32]:
+    def by_chain(self) -> Singles:
         return self.by_spin().T
 
-    def energies(self) -> NDArray[np.float64]:
+    def energies(self) -> Floats:
         spins = self.by_spin()
         fields = self.J @ spins
         both = np.einsum("nc,nc->c", spins, fields, dtype=np.float64)
         return -0.5 * both - self.h.astype(np.float64) @ spins
 
-    def product(self) -> NDArray[np.float32]:
+    def product(self) -> Singles:
         spins = self.by_spin()
         if self._product is None:  # kept: new pages of memory cost more than the product
             self._product = np.empty((self.n, self.n), np.float32)
         return np.matmul(spins, spins.T, out=self._product)
 
-    def add_product(self, total: NDArray[np.float64]) -> None:
+    def add_product(self, total: Floats) -> None:
         total += self.product()
 
 
 class _DenseGroup(_Group):
-    def place(self, spins: NDArray[np.float32]) -> None:
+    def place(self, spins: Singles) -> None:
         self.spins = np.ascontiguousarray(spins.T)
         self.fields = np.empty((BLOCK, self.chains), np.float32)
         rows = -(-self.kernels.CHAINS // LANES)
         self.bits = np.empty((rows, LANES), np.uint32)
 
-    def use(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+    def use(self, J: Singles, h: Singles) -> None:
         super().use(J, h)
         starts = range(0, self.n, BLOCK)
         self.within = [np.ascontiguousarray(J[a : a + BLOCK, a : a + BLOCK]) for a in starts]
@@ -321,17 +322,17 @@ class _DenseGroup(_Group):
                     self.spins[some] = spins
         return changed
 
-    def by_spin(self) -> NDArray[np.float32]:
+    def by_spin(self) -> Singles:
         return self.spins
 
 
 class _CachedGroup(_Group):
-    def place(self, spins: NDArray[np.float32]) -> None:
+    def place(self, spins: Singles) -> None:
         self.spins = np.ascontiguousarray(spins)
         self.bits = np.empty((-(-self.n // LANES), LANES), np.uint32)
         self.age = 0
 
-    def use(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+    def use(self, J: Singles, h: Singles) -> None:
         super().use(J, h)
         self.fields = self.spins @ J + h
 
@@ -354,12 +355,12 @@ class _CachedGroup(_Group):
             self.age += 1
         return changed
 
-    def _sites(self) -> NDArray[np.int64]:
+    def _sites(self) -> Ints:
         if self.order == "sequential":
             return np.arange(self.n)
         if self.order == "random":
             return self.rng.permutation(self.n)
         return self.rng.integers(0, self.n, self.n)
 
-    def by_spin(self) -> NDArray[np.float32]:
+    def by_spin(self) -> Singles:
         return self.spins.T

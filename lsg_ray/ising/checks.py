@@ -7,12 +7,11 @@ whether the model's landscape has to do with the networks' accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -22,9 +21,7 @@ from lsg_ray.ising.references import stream_energies
 from lsg_ray.ising.targets import as_sample
 from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.moments import moments
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import Progress
 
 #: A correlation has come back if the model's differs from it by at most this share of it.
 WITHIN = 0.5

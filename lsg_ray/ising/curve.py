@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-
-Floats = NDArray[np.float64]
 
 #: Share of a step of d that slopes at both ends may miss, or else they do not tell what is between.
 TRUSTED = 0.2

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from lsg_ray.typing import Singles
 
 #: Steps before the first look, between looks, and at most.
 FIRST, BETWEEN, STEPS = 6, 4, 300
@@ -34,7 +35,7 @@ class Least(NamedTuple):
         return int(np.sign(self.value)) if known else 0
 
 
-def least_eigenvalue(P: NDArray[np.float32]) -> Least:
+def least_eigenvalue(P: Singles) -> Least:
     """Return the least eigenvalue of a symmetric matrix without positive entries off the diagonal.
 
     Parameters

@@ -31,6 +31,7 @@ from lsg_ray.results.pieces import run_tasks
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
+    Flags,
     Floats,
     ModelLike,
     Natural,
@@ -39,6 +40,7 @@ from lsg_ray.typing import (
     Progress,
     ReferencesLike,
     Several,
+    Signs,
     Steps,
 )
 
@@ -208,12 +210,12 @@ class _Solved(NamedTuple):
     s: Floats
     e: Floats
     f: Floats
-    converged: NDArray[np.bool_]
+    converged: Flags
     iterations: NDArray[np.int32]
     residual: Floats
-    restarted: NDArray[np.bool_]
+    restarted: Flags
     stability: Floats
-    stable: NDArray[np.bool_]
+    stable: Flags
     d_slope: Floats
     s_slope: Floats
     separation: Floats
@@ -249,7 +251,7 @@ def _scan(
 
 
 def _leaf(
-    given: tuple[IsingModel, Couplings], sigma: NDArray[np.int8], xs: Floats, options: _Options
+    given: tuple[IsingModel, Couplings], sigma: Signs, xs: Floats, options: _Options
 ) -> _Solved:
     """Go through ascending fields up and down, for each of some references."""
     model, couplings = given

@@ -7,14 +7,12 @@ gradient is C_data − C_model, m_data − m_model.  All 2^N states are summed, 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Fitted, Progress, check_penalty, deviation
+from lsg_ray.ising.fitted import Fitted, check_penalty, deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.targets import Target
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Progress
 
 #: Largest model that is fitted by enumeration.
 MAX_EXACT = 16

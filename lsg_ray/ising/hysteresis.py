@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Flags, Floats, Ints
 
 #: Gap of distances between the directions from which a transition is of first order.
 GAP = 0.01
@@ -153,14 +152,14 @@ def _both_signs(x: Floats) -> bool:
     return len(x) >= FEWEST and bool(x[0] < 0 < x[-1])
 
 
-def _ranges(broken: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _ranges(broken: Flags) -> Ints:
     """Return the number of runs of True along the last axis."""
     edges = np.diff(broken.astype(np.int8), axis=1, prepend=0)
-    found: NDArray[np.int64] = (edges == 1).sum(axis=1)
+    found: Ints = (edges == 1).sum(axis=1)
     return found
 
 
-def _jumps(steps: Floats, broken: NDArray[np.bool_]) -> Floats:
+def _jumps(steps: Floats, broken: Flags) -> Floats:
     """Return sizes of discontinuities, (reference, direction, intervals), 0 where there is none.
 
     One of two solutions jumps where their gap opens or closes; the one that changes more.
@@ -170,9 +169,7 @@ def _jumps(steps: Floats, broken: NDArray[np.bool_]) -> Floats:
     return np.where(ends[:, None] & more, steps, 0.0)
 
 
-def _unexplained(
-    scan: xarray.Dataset, steps: Floats, both: NDArray[np.bool_], broken: NDArray[np.bool_]
-) -> Floats:
+def _unexplained(scan: xarray.Dataset, steps: Floats, both: Flags, broken: Flags) -> Floats:
     """Return steps of d (R, F − 1) above the gap that counts and above what explains them.
 
     That is the mean slope of d at both ends, ``d_slope``, or else the mean step, in the same

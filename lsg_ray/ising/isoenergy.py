@@ -36,6 +36,7 @@ from lsg_ray.results.pieces import run_tasks
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
+    Flags,
     Floats,
     ListOf,
     ModelLike,
@@ -44,6 +45,7 @@ from lsg_ray.typing import (
     Progress,
     ReferencesLike,
     Several,
+    Signs,
     Steps,
 )
 
@@ -192,22 +194,20 @@ class _Curve(NamedTuple):
     s: Floats
     e: Floats
     f: Floats
-    exists: NDArray[np.bool_]
-    converged: NDArray[np.bool_]
+    exists: Flags
+    converged: Flags
     iterations: NDArray[np.int32]
     residual: Floats
     stability: Floats
-    stable: NDArray[np.bool_]
-    failed: NDArray[np.bool_]
+    stable: Flags
+    failed: Flags
     gap: Floats
     apart: Floats
     gap_field: Floats
     step: Floats
 
 
-def _leaf(
-    model: IsingModel, sigma: NDArray[np.int8], energy: float, xs: Floats, options: _Options
-) -> _Curve:
+def _leaf(model: IsingModel, sigma: Signs, energy: float, xs: Floats, options: _Options) -> _Curve:
     shape = (2, len(xs))
     numbers: dict[str, Any] = {name: np.full(shape, np.nan) for name in _Curve._fields}
     numbers |= {

@@ -20,11 +20,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ising.hysteresis import GAP, Between
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats
 
 #: Mean square change of magnetizations, over 4, that may stay unexplained; and that needs no
 #: explanation where slopes are not known.

@@ -20,8 +20,8 @@ from lsg_ray.errors import InputError, StoreError
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
 from lsg_ray.results.saving import MODEL, check_target, names_of, save_result
+from lsg_ray.typing import Array, Floats, Ints
 
-Floats = NDArray[np.float64]
 #: Largest model that is enumerated: 2²⁰ states.
 MAX_ENUMERATED = 20
 #: J and Jᵀ may differ by so much, relative to the largest coupling.
@@ -62,7 +62,7 @@ class IsingModel:
     h: Floats
     part: NDArray[np.str_] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    weight: NDArray[np.int64] | None = None
+    weight: Ints | None = None
 
     @public
     def __post_init__(self) -> None:
@@ -173,7 +173,7 @@ def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
     return couplings, fields
 
 
-def _check_numbers(weight: NDArray[Any]) -> None:
+def _check_numbers(weight: Array) -> None:
     """Refuse numbers of weights that do not say which weight of a network is meant."""
     seen = set()
     for i, number in enumerate(weight.tolist()):
@@ -276,8 +276,8 @@ def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
         raise InputError(f"{n} spins; at most {MAX_ENUMERATED} can be enumerated")
     pieces = [np.arange(a, min(a + 2**14, 2**n)) for a in range(0, 2**n, 2**14)]
 
-    def states(numbers: NDArray[np.int64]) -> Floats:
-        found: NDArray[Any] = 2.0 * ((numbers[:, None] >> np.arange(n)) & 1) - 1
+    def states(numbers: Ints) -> Floats:
+        found: Array = 2.0 * ((numbers[:, None] >> np.arange(n)) & 1) - 1
         return found
 
     energies = np.concatenate([model.energy(states(piece)) for piece in pieces])

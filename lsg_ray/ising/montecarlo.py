@@ -10,13 +10,12 @@ energy (Sokal's window, c = 5), and the effective sample size, draws over 1 + 2 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import dask
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
@@ -25,9 +24,7 @@ from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
 from lsg_ray.results.graph import compute, share
 from lsg_ray.statistics.triples import choose_triples
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import Floats, Ints, Progress, Signs, Singles
 
 #: Chains have converged when no R̂ is above this.
 RHAT = 1.05
@@ -181,10 +178,10 @@ class _Sums(NamedTuple):
     first: Floats
     last: Floats
     second: Floats
-    sizes: NDArray[np.int64]
+    sizes: Ints
     energy: Floats
     third: Floats
-    spins: NDArray[np.int8]
+    spins: Signs
     moved: float
 
 
@@ -195,7 +192,7 @@ class _Run(NamedTuple):
     burn_in: int
     draws: int
     thin: int
-    triples: NDArray[np.int64]
+    triples: Ints
     seed: int
     options: dict[str, Any]
 
@@ -207,7 +204,7 @@ class _Run(NamedTuple):
         self,
         number: int,
         chains: int,
-        start: NDArray[np.float32] | None,
+        start: Singles | None,
         threads: int | None,
         progress: Progress | None,
     ) -> _Sums:
@@ -236,7 +233,7 @@ class _Run(NamedTuple):
         return _Sums(first, last, second, sizes, energy, third, state.spins, state.acceptance)
 
 
-def _batch(run: _Run, number: int, chains: int, start: NDArray[np.float32] | None) -> _Sums:
+def _batch(run: _Run, number: int, chains: int, start: Singles | None) -> _Sums:
     return run.batch(number, chains, start, 1, None)
 
 
@@ -302,9 +299,7 @@ def _tell(progress: Progress | None, done: int, total: int) -> None:
         progress(done, total)
 
 
-def _averages(
-    by_chain: Floats, C: Floats, by_group: Floats, sizes: NDArray[np.int64]
-) -> dict[str, Any]:
+def _averages(by_chain: Floats, C: Floats, by_group: Floats, sizes: Ints) -> dict[str, Any]:
     m = by_chain.mean(axis=1)
     m_error = by_chain.std(axis=1, ddof=1) / np.sqrt(by_chain.shape[1])
     groups = len(by_group)
@@ -390,14 +385,14 @@ def autocorrelation_time(series: ArrayLike, window: float = 5.0) -> float:
     return max(float(time), 0.5)
 
 
-def _group_means(by_chain: Floats, sizes: NDArray[np.int64]) -> Floats:
+def _group_means(by_chain: Floats, sizes: Ints) -> Floats:
     """Return m of each group of chains, (groups, N)."""
     starts = np.r_[0, np.cumsum(sizes)[:-1]]
     found: Floats = np.add.reduceat(by_chain, starts, axis=1).T / sizes[:, None]
     return found
 
 
-def _third(spins: NDArray[np.float32], triples: NDArray[np.int64]) -> Floats:
+def _third(spins: Singles, triples: Ints) -> Floats:
     """Return Σ σ_iσ_jσ_k over chains; spins (N, chains)."""
     if not len(triples):
         return np.zeros(0)
@@ -407,9 +402,9 @@ def _third(spins: NDArray[np.float32], triples: NDArray[np.int64]) -> Floats:
 
 
 def _third_moments(
-    triples: NDArray[np.int64],
+    triples: Ints,
     sums: Floats,
-    counts: NDArray[np.int64],
+    counts: Ints,
     m: Floats,
     C: Floats,
     m_by_group: Floats,

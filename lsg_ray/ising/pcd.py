@@ -19,15 +19,13 @@ import time
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains
-from lsg_ray.ising.fitted import Fitted, Progress, check_penalty, deviation
+from lsg_ray.ising.fitted import Fitted, check_penalty, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Progress
 
 #: How much larger than its noise the gradient that is left may be.
 NOISE = 3.0

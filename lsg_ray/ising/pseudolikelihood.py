@@ -15,16 +15,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, brief
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Fitted, Progress
+from lsg_ray.ising.fitted import Fitted
 from lsg_ray.ising.regression import HELD_OUT, Rows, fit_rows, sum_all
 from lsg_ray.ising.targets import Target
 from lsg_ray.statistics.configurations import Configurations
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Progress
 
 #: Share of the couplings that are left that a step of decimation removes; steps that it goes on for
 #: after its criterion has begun to fall.

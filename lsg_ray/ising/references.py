@@ -6,7 +6,6 @@ Of low, medium and high energy under the model, from a store; or given as they a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,9 +29,7 @@ from lsg_ray.statistics.configurations import (
     is_array_file,
     ranges,
 )
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import Floats, Ints, Progress, Signs
 
 #: Configurations of a task, and of a product.
 TASK_ROWS, ROWS = 2**15, 2**12
@@ -51,9 +48,9 @@ class References(NamedTuple):
     all weights of the networks they are part of, or None; source: where they come from.
     """
 
-    sigma: NDArray[np.int8]
+    sigma: Signs
     group: NDArray[np.str_] | None
-    networks: NDArray[np.int8] | None
+    networks: Signs | None
     source: str
 
 
@@ -128,7 +125,7 @@ def _made(
     return References(np.ascontiguousarray(chosen, np.int8), group, networks, source)
 
 
-def _columns(model: IsingModel, width: int, source: str) -> NDArray[np.int64] | None:
+def _columns(model: IsingModel, width: int, source: str) -> Ints | None:
     """Return which weights of a network the model is of; None if it has them all."""
     if width == model.n_spins:
         return None
@@ -231,7 +228,7 @@ def stream_energies(
     return found
 
 
-def _by_energy(energy: Floats, count: int) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+def _by_energy(energy: Floats, count: int) -> tuple[Ints, NDArray[np.str_]]:
     """Return rows of the lowest, middle and highest energy, and the names of their groups."""
     order = np.argsort(energy, kind="stable")
     if len(order) < 3 * count:
@@ -241,7 +238,7 @@ def _by_energy(energy: Floats, count: int) -> tuple[NDArray[np.int64], NDArray[n
     return chosen, np.repeat(GROUPS, count)
 
 
-def _rows(source: Configurations, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+def _rows(source: Configurations, rows: Ints) -> Signs:
     """Return chosen rows in the order given."""
     by_row = np.argsort(rows, kind="stable")
     found = np.empty((len(rows), source.n_weights), np.int8)

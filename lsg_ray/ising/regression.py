@@ -14,15 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Progress
 from lsg_ray.ising.targets import Target
 from lsg_ray.results.graph import compute, share, tree_reduce
 from lsg_ray.statistics.configurations import Configurations, ranges
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Flags, Floats, Ints, Progress, Singles
 
 #: Rows that are multiplied at a time, and rows of a task, at most.
 ROWS, TASK_ROWS = 2048, 2**16
@@ -72,7 +69,7 @@ def fit_rows(
     l1: float = 0.01,
     l2: float = 0.0,
     start: Rows | None = None,
-    allowed: NDArray[np.bool_] | None = None,
+    allowed: Flags | None = None,
     held_out: bool = False,
     tolerance: float = 5e-5,
     max_passes: int = 200,
@@ -162,7 +159,7 @@ def _seen_curvature(s: Floats, b: Floats, y: Floats, z: Floats, target: Target) 
 
 
 def _violation(
-    J: Floats, gradient: Floats, slope: Floats, l1: float, l2: float, may: NDArray[np.bool_]
+    J: Floats, gradient: Floats, slope: Floats, l1: float, l2: float, may: Flags
 ) -> Floats:
     """Return how far each row is from meeting the conditions of the minimum."""
     smooth = gradient + l2 * J
@@ -171,7 +168,7 @@ def _violation(
 
 
 def _descend(
-    rows: NDArray[np.int64],
+    rows: Ints,
     J: Floats,
     h: Floats,
     gradient: Floats,
@@ -180,7 +177,7 @@ def _descend(
     target: Target,
     l1: float,
     l2: float,
-    may: NDArray[np.bool_],
+    may: Flags,
     tolerance: float,
     threads: int | None,
 ) -> None:
@@ -191,7 +188,7 @@ def _descend(
 
     C, m = np.array(target.C), np.array(target.m)
 
-    def some(chosen: NDArray[np.int64]) -> None:
+    def some(chosen: Ints) -> None:
         active = np.empty(len(h), np.bool_)
         for i in chosen.tolist():
             np.not_equal(J[i], 0, out=active)
@@ -208,7 +205,7 @@ def _descend(
 
 
 def sum_rows(
-    source: Configurations, J: NDArray[np.float32], h: Floats, keep: str, start: int, stop: int
+    source: Configurations, J: Singles, h: Floats, keep: str, start: int, stop: int
 ) -> Sums:
     """Sum losses and gradients over rows start:stop; a block function.
 

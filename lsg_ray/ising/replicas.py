@@ -10,16 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Method
 from lsg_ray.ising.model import as_model
 from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, series_rhat
-from lsg_ray.ising.tempering import Progress, Replicas, choose_betas
-
-Floats = NDArray[np.float64]
+from lsg_ray.ising.tempering import Replicas, choose_betas
+from lsg_ray.typing import Floats, Progress, Signs, Singles
 
 #: A ladder goes up to this part of the first inverse temperature that is asked for.
 HOTTER = 0.5
@@ -158,7 +157,7 @@ def _places(ladder: Floats, wanted: Floats) -> list[int]:
     return found
 
 
-def _overlap_sums(spins: NDArray[np.float32]) -> Floats:
+def _overlap_sums(spins: Singles) -> Floats:
     """Return the means of q² and of |q| of each replica with the others: (2, replicas)."""
     m, n = spins.shape
     q = (spins @ spins.T).astype(np.float64) / n
@@ -169,7 +168,7 @@ def _overlap_sums(spins: NDArray[np.float32]) -> Floats:
 class _Measured(NamedTuple):
     """Last spins; energies (beta, replica, draw); means of q² and |q| (2, beta, replica)."""
 
-    spins: NDArray[np.int8]
+    spins: Signs
     energy: Floats
     overlaps: Floats
 

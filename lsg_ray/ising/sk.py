@@ -23,19 +23,15 @@ from typing import Annotated, Any
 import numpy as np
 import xarray
 from annotated_types import Ge
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.replicas import choose_ladder, draw_replicas
-from lsg_ray.ising.tempering import Progress
 from lsg_ray.rng import Stream, generator, seed_sequence
 from lsg_ray.stage import Stage
 from lsg_ray.statistics.rsb import lattice_edges, replica_overlaps
-from lsg_ray.typing import Numbers, Positive, Seed
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Array, Floats, Numbers, Positive, Progress, Seed, Signs
 
 #: Temperature that every ladder reaches, above the transition.
 HOT = 1.6
@@ -186,7 +182,7 @@ def _dataset(
 ) -> xarray.Dataset:
     count = len(parts)
 
-    def all_of(name: str) -> NDArray[Any]:
+    def all_of(name: str) -> Array:
         return np.stack([part[name].values for part in parts])
 
     one = {"units": "1"}
@@ -266,10 +262,10 @@ def sk_overlaps(
 @lru_cache(maxsize=1)
 def _drawn(
     n: int, temperatures: tuple[float, ...], replicas: int, seed: int, threads: int | None
-) -> NDArray[np.int8]:
+) -> Signs:
     """Return spins (temperature, replica, N): one draw serves all temperatures."""
     found = sk_replicas(n, temperatures, replicas=replicas, seed=seed, threads=threads)
-    spins: NDArray[np.int8] = found["spins"].values[0]
+    spins: Signs = found["spins"].values[0]
     return spins
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Flags, Floats, Ints
 
 #: Newton's steps, at most: at a degenerate minimum each takes but a third of the way.
 STEPS = 80
@@ -43,7 +43,7 @@ class Polished(NamedTuple):
 
     m: Floats
     error: Floats
-    found: NDArray[np.bool_]
+    found: Flags
 
 
 class Stability(NamedTuple):
@@ -152,7 +152,7 @@ def _one(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float, _N
 
 def _led_to(
     here: Floats, error: float, y: Floats, newton: _Newton, J: Floats, J2: Floats, h: Floats
-) -> NDArray[np.bool_]:
+) -> Flags:
     """Return which of fields y (B, N) steps with the matrix of a state lead to that state."""
     if not len(y):
         return np.zeros(0, np.bool_)
@@ -172,7 +172,7 @@ def _led_to(
     return within
 
 
-def distinct(m: Floats, error: Floats, f: Floats) -> NDArray[np.int64]:
+def distinct(m: Floats, error: Floats, f: Floats) -> Ints:
     """Number states, those of lower free energy first: (B,).
 
     Parameters

@@ -41,8 +41,8 @@ from lsg_ray.statistics.configurations import (
     is_array_file,
 )
 from lsg_ray.statistics.moments import independent_rows, moments
+from lsg_ray.typing import Array, Floats, Ints
 
-Floats = NDArray[np.float64]
 #: What arithmetic may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
 TOLERANCE = 1e-6
 #: By how much each of given moments may be off, as by rounding to three digits, unless told.
@@ -68,7 +68,7 @@ class Target:
     C: Floats
     count: float | None = None
     part: NDArray[np.str_] | None = None
-    weight: NDArray[np.int64] | None = None
+    weight: Ints | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     rounding: float = ROUNDING
     change: float = 0.0
@@ -81,12 +81,12 @@ class Target:
         object.__setattr__(self, "C", C)
 
     @property
-    def frozen(self) -> NDArray[np.int64]:
+    def frozen(self) -> Ints:
         """Weights with |m| = 1: their fields diverge and they have no connected correlations."""
         return np.flatnonzero(1 - np.abs(self.m) <= FROZEN)
 
     @property
-    def repeats(self) -> NDArray[np.int64]:
+    def repeats(self) -> Ints:
         """Of each weight that is not frozen, the first with |C| = 1: itself where no other is.
 
         The coupling of two weights that never differ, or always, diverges as a frozen field does.
@@ -99,11 +99,11 @@ class Target:
         return first[first]
 
     @property
-    def duplicates(self) -> NDArray[np.int64]:
+    def duplicates(self) -> Ints:
         """Weights that repeat an earlier one, up to a sign."""
         return np.flatnonzero(self.repeats != np.arange(len(self.m)))
 
-    def restrict(self, which: slice | NDArray[Any]) -> Target:
+    def restrict(self, which: slice | Array) -> Target:
         """Return the moments of some weights."""
         part = None if self.part is None else self.part[which]
         weight = None if self.weight is None else self.weight[which]
@@ -112,7 +112,7 @@ class Target:
             self.m[which], C, self.count, part, weight, self.attributes, self.rounding, self.change
         )
 
-    def parts(self) -> dict[str, NDArray[np.int64]]:
+    def parts(self) -> dict[str, Ints]:
         """Return where each part stands; empty if the weights have no names."""
         if self.part is None:
             return {}

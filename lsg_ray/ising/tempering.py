@@ -9,12 +9,11 @@ them gives errors, and R̂ compares the halves of ladders.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
@@ -28,9 +27,7 @@ from lsg_ray.ising.montecarlo import (
     split_rhat,
 )
 from lsg_ray.rng import Stream, seed_sequence
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import Floats, Progress, Singles
 
 #: Distance of neighbouring temperatures of an automatic ladder, in standard deviations of the
 #: energy: an exchange is accepted in about half of the trials.
@@ -292,7 +289,7 @@ class Replicas:
         found: Floats = self.state.energies()[self.chain].T
         return found
 
-    def at(self, temperature: int) -> NDArray[np.float32]:
+    def at(self, temperature: int) -> Singles:
         """Return configurations (ladder, N) at a temperature."""
         spins = np.concatenate(self.state.by_spin(), axis=1)
         return np.ascontiguousarray(spins[:, self.chain[:, temperature]].T)

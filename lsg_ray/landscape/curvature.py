@@ -14,18 +14,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import hessian_product
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.typing import Flags, Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Floats = NDArray[np.float64]
 
 #: A Ritz pair has converged when its residual is below this share of the largest eigenvalue.
 TOLERANCE = 1e-3
@@ -44,7 +43,7 @@ class Spectrum(NamedTuple):
     eigenvalues: Floats
     residual: Floats
     iterations: int
-    converged: NDArray[np.bool_]
+    converged: Flags
 
 
 def top_eigenvalues(
@@ -125,7 +124,7 @@ class _Ritz(NamedTuple):
     residual: Floats
     scale: Floats
 
-    def converged(self, tolerance: float) -> NDArray[np.bool_]:
+    def converged(self, tolerance: float) -> Flags:
         small = self.residual <= tolerance * self.scale[:, None]
         return np.asarray(small.all(axis=1))
 

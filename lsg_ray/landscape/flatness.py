@@ -38,7 +38,20 @@ from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import Count, Floats, Integers, Natural, Numbers, Progress, Seed, Several
+from lsg_ray.typing import (
+    Array,
+    Count,
+    Flags,
+    Floats,
+    Integers,
+    Ints,
+    Natural,
+    Numbers,
+    Progress,
+    Seed,
+    Several,
+    Singles,
+)
 
 #: Relative radii that the rise of the loss is measured at.
 RADII = (0.1, 0.2, 0.3, 0.5)
@@ -48,7 +61,7 @@ DIRECTIONS = 10
 
 def filter_normalised(
     network: NetworkSpec, weights: NDArray[np.floating], directions: NDArray[np.floating]
-) -> NDArray[np.float32]:
+) -> Singles:
     """Scale the part of directions (B, N) that leads into each unit to the norm of the weights (N,)
     there; a bias counts to its unit.
     """  # fmt: skip
@@ -67,8 +80,8 @@ class _Curvature(NamedTuple):
 
     eigenvalues: Floats
     residual: Floats
-    converged: NDArray[np.bool_]
-    iterations: NDArray[np.int64]
+    converged: Flags
+    iterations: Ints
     trace: Floats
     rise: Floats
     measures: Floats
@@ -165,7 +178,7 @@ def flatness(
 
 def _curvature(
     terrain: Terrain,
-    w: NDArray[np.float32],
+    w: Singles,
     k: int,
     radii: Floats,
     directions: int,
@@ -201,7 +214,7 @@ def _curvature(
 
 
 def _dataset(found: Sequence[_Curvature], radii: Floats) -> xarray.Dataset:
-    def column(name: str) -> NDArray:
+    def column(name: str) -> Array:
         return np.stack([getattr(one, name) for one in found])
 
     trace, rise = column("trace"), column("rise")
@@ -234,7 +247,7 @@ def _averages(result: xarray.Dataset) -> dict[str, float]:
     return found
 
 
-def _std(values: NDArray) -> float:
+def _std(values: Array) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_integers, as_numbers, public
 from lsg_ray.errors import InputError
@@ -43,7 +43,18 @@ from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import As, Count, Floats, Integers, Natural, Progress, Seed, Steps
+from lsg_ray.typing import (
+    As,
+    Count,
+    Floats,
+    Integers,
+    Ints,
+    Natural,
+    Progress,
+    Seed,
+    Singles,
+    Steps,
+)
 
 #: Places on a path: a little beyond both ends.
 ALPHAS = np.round(np.linspace(-0.25, 1.25, 31), 12)
@@ -275,9 +286,7 @@ def path_dataset(values: Floats, alphas: Floats, dimensions: tuple[str, ...]) ->
     )
 
 
-def line(
-    terrain: Terrain, a: NDArray[np.float32], b: NDArray[np.float32], alphas: Floats
-) -> Floats:
+def line(terrain: Terrain, a: Singles, b: Singles, alphas: Floats) -> Floats:
     """Measure the networks on a path: (4, alphas)."""
     found = [
         # One at a time in float64: at α = 0 and 1 it is the solution itself.
@@ -289,8 +298,8 @@ def line(
 
 def _line(
     terrain: Terrain,
-    a: NDArray[np.float32],
-    b: NDArray[np.float32],
+    a: Singles,
+    b: Singles,
     alphas: Floats,
     alignment: Alignment,
 ) -> _Line:
@@ -304,7 +313,7 @@ def _line(
 
 
 def _swapped_line(
-    terrain: Terrain, a: NDArray[np.float32], k: int, alphas: Floats, address: tuple[int, ...]
+    terrain: Terrain, a: Singles, k: int, alphas: Floats, address: tuple[int, ...]
 ) -> _Line:
     seed, *place = address
     orders = random_swaps(terrain.network, k, generator(seed, Stream.LANDSCAPE, 2, *place))
@@ -323,7 +332,7 @@ def most_swaps(network: NetworkSpec) -> int:
     return sum(n // 2 for n in network.widths[1:-1])
 
 
-def random_swaps(network: NetworkSpec, k: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+def random_swaps(network: NetworkSpec, k: int, rng: np.random.Generator) -> list[Ints]:
     """Draw k disjoint pairs of hidden nodes of the same layer, and swap them.
 
     Returns

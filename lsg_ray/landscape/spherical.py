@@ -14,19 +14,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream, generator
-
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
+from lsg_ray.typing import Flags, Floats, Ints, Progress
 
 #: Bytes of X at most; twice as much is held while it is made symmetric.
 MAX_BYTES = 2**31
@@ -221,7 +218,7 @@ class _Points(NamedTuple):
     w: Floats
     energy: Floats
     residual: Floats
-    iterations: NDArray[np.int64]
+    iterations: Ints
 
 
 def _along_sphere(w: Floats, gradient: Floats) -> Floats:
@@ -266,7 +263,7 @@ def _descend(
 
 def _line_search(
     model: SphericalModel, w: Floats, energy: Floats, slope: Floats, step: Floats
-) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+) -> tuple[Floats, Floats, Floats, Flags]:
     """Return points of lower energy down the slope, energies, slopes, and whether they moved."""
     new, lower, turned = w.copy(), energy.copy(), slope.copy()
     square = (slope**2).sum(axis=1)

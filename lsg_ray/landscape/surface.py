@@ -12,7 +12,6 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import xarray
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -29,7 +28,7 @@ from lsg_ray.landscape.terrain import (
 from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import Floats, Natural, Positive, Progress, Seed
+from lsg_ray.typing import Floats, Natural, Positive, Progress, Seed, Singles
 
 
 class _Rows(NamedTuple):
@@ -106,7 +105,7 @@ def loss_surface(
 
 
 def _surface_row(
-    terrain: Terrain, w: NDArray[np.float32], directions: NDArray[np.float32], a: float,
+    terrain: Terrain, w: Singles, directions: Singles, a: float,
     grid: Floats,
 ) -> _Rows:  # fmt: skip
     first = w + np.float32(a) * directions[0]

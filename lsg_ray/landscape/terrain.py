@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_integers
 from lsg_ray.datasets import Dataset, Examples, load_dataset
@@ -24,7 +23,7 @@ from lsg_ray.networks.relu import evaluate
 from lsg_ray.networks.solutions import ExampleSet, example_set
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec, Spec
-from lsg_ray.typing import EnsembleLike
+from lsg_ray.typing import Array, EnsembleLike, Floats, Ints, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +53,7 @@ class Terrain(NamedTuple):
     train: ExampleSet
     test: ExampleSet
 
-    def measure(self, weights: NDArray[Any], device: str | None = None) -> NDArray[np.float64]:
+    def measure(self, weights: Array, device: str | None = None) -> Floats:
         """Return the `MEASURES` of networks (B, N): (4, B) float64."""
         train, test = _placed(self, device)
         pieces = []
@@ -66,7 +65,7 @@ class Terrain(NamedTuple):
             )
         return np.concatenate(pieces, axis=1) if pieces else np.empty((4, 0))
 
-    def loss(self, weights: NDArray[Any], device: str | None = None) -> NDArray[np.float64]:
+    def loss(self, weights: Array, device: str | None = None) -> Floats:
         """Return the training loss of networks (B, N): (B,) float64."""
         train, _ = _placed(self, device)
         found = [evaluate(self.network, some, *train).loss for some in batches(weights)]
@@ -92,7 +91,7 @@ def _placed(terrain: Terrain, device: str | None) -> Any:
     return found[1]
 
 
-def batches(weights: NDArray[Any]) -> list[NDArray[Any]]:
+def batches(weights: Array) -> list[Array]:
     """Cut networks (B, N) into batches that are evaluated together."""
     size = max(1, BATCH_BYTES // (4 * weights.shape[1]))
     return [weights[start : start + size] for start in range(0, len(weights), size)]
@@ -102,8 +101,8 @@ class Solutions(NamedTuple):
     """Chosen solutions of an ensemble: weights (R, N) float32, and which they are (R,)."""
 
     ensemble: Ensemble
-    numbers: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    numbers: Ints
+    weights: Singles
 
     @property
     def network(self) -> NetworkSpec:
@@ -231,7 +230,7 @@ def _dataset(spec_json: str) -> Dataset:
     return load_dataset(DatasetSpec.model_validate_json(spec_json), download=False)
 
 
-def check_inputs(terrain: Terrain, rows: int = 8) -> NDArray[np.float32]:
+def check_inputs(terrain: Terrain, rows: int = 8) -> Singles:
     """Return a few real test examples, on which reordered networks are compared."""
     x = terrain.test.x
     dense = x if isinstance(x, np.ndarray) else x.dense(rows)
@@ -249,8 +248,8 @@ def check_positive(**values: float) -> None:
 
 
 def measured(
-    values: NDArray[np.float64], dimensions: tuple[str, ...]
-) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]:
+    values: Floats, dimensions: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, ...], Floats, dict[str, str]]]:
     """Return `MEASURES` (4, …) as variables of a Dataset."""
     return {
         name: (dimensions, values[place], ATTRIBUTES[name]) for place, name in enumerate(MEASURES)

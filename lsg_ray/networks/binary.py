@@ -26,6 +26,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import ChunkedExamples, Layout, chunk_examples, read_only
 from lsg_ray.networks.trial import Loss, Purpose, Trained, trial_generator, trial_seed
 from lsg_ray.spec import NetworkSpec, TrainingSpec
+from lsg_ray.typing import Array, Flags, Floats, Signs, Singles
 
 
 class Frozen(NamedTuple):
@@ -43,7 +44,7 @@ def initial_fields(
     training: TrainingSpec,
     seeds: Sequence[np.random.SeedSequence],
     frozen: Frozen = NOTHING_FROZEN,
-) -> NDArray[np.float32]:
+) -> Singles:
     """Draw θ₀ ~ N(0, initial_std²), frozen parts at ±field: (networks, N) float32, one per seed."""
     fields = np.empty((len(seeds), network.n_weights), np.float32)
     for row, seed in zip(fields, seeds, strict=True):
@@ -59,7 +60,7 @@ def initial_fields(
 def train(
     network: NetworkSpec,
     training: TrainingSpec,
-    x: NDArray[np.float32],
+    x: Singles,
     y: NDArray[np.integer],
     seeds: Sequence[np.random.SeedSequence],
     *,
@@ -115,7 +116,7 @@ def train(
         return train_stack(network, training, x, y, fields, noise_seed, loss, held, device)
     x, y = read_only(x, np.float32), read_only(y, np.int32)
 
-    def one(i: int) -> tuple[NDArray, NDArray]:
+    def one(i: int) -> tuple[Array, Array]:
         return _train_one(network, training, x, y, fields[i], seeds[i], loss, held)
 
     results = _map(one, range(len(seeds)), threads)
@@ -178,9 +179,9 @@ def draw(
     fields: NDArray[np.floating],
     draws: int,
     seed: np.random.SeedSequence,
-    fixed: NDArray[np.bool_] | None = None,
+    fixed: Flags | None = None,
     purpose: Purpose = Purpose.DRAW,
-) -> NDArray[np.int8]:
+) -> Signs:
     """Draw configurations from P(σ_i = +1) = sigmoid(θ_i).
 
     Parameters
@@ -212,10 +213,10 @@ def draw(
 
 def evaluate(
     network: NetworkSpec,
-    weights: NDArray,
+    weights: Array,
     examples: ChunkedExamples,
     loss: Loss = "cross_entropy",
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Floats, Floats]:
     """Accuracy and mean loss of configurations, without noise.
 
     Parameters
@@ -336,7 +337,7 @@ def warm_up() -> None:
     evaluate(network, np.ones((1, 4)), chunk_examples(x, y))
 
 
-def check_examples(network: NetworkSpec, x: NDArray, y: NDArray, loss: Loss) -> None:
+def check_examples(network: NetworkSpec, x: Array, y: Array, loss: Loss) -> None:
     """Raise `InputError` unless x (P, inputs) and y (P,) fit the network and the loss."""
     if x.ndim != 2 or x.shape[1] != network.widths[0] or len(x) != len(y) or len(x) == 0:
         raise InputError(

@@ -24,6 +24,7 @@ from lsg_ray.networks.relu import (
 )
 from lsg_ray.networks.trial import Purpose, trial_generator
 from lsg_ray.spec import NetworkSpec, TrainingSpec
+from lsg_ray.typing import Flags, Floats, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,12 +42,12 @@ class Solutions(NamedTuple):
     final weights on all training examples.
     """
 
-    weights: NDArray[np.float32]
+    weights: Singles
     epochs: NDArray[np.int32]
-    curves: NDArray[np.float32]
-    reached: NDArray[np.bool_]
-    train_loss: NDArray[np.float64]
-    train_accuracy: NDArray[np.float64]
+    curves: Singles
+    reached: Flags
+    train_loss: Floats
+    train_accuracy: Floats
 
 
 def train_networks(
@@ -138,9 +139,7 @@ class _Descent:
             self.optimizer, steps, 1 / training.decay_factor
         )
 
-    def epoch(
-        self, inputs: Inputs, y: Tensor, order: Tensor
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def epoch(self, inputs: Inputs, y: Tensor, order: Tensor) -> tuple[Floats, Floats]:
         """Go once through the examples; return mean losses and accuracies (networks,)."""
         import torch
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lsg_ray.typing import Array, Ints, Singles
+
 
 class Layout:
     """Where the weights of a network stand once its layers are padded to multiples of four."""
@@ -18,7 +20,7 @@ class Layout:
         self.widths = np.asarray(widths, np.int64)
 
     @cached_property
-    def positions(self) -> NDArray[np.int64]:
+    def positions(self) -> Ints:
         """Position of each weight in the padded vector, (N,)."""
         padded = -(-self.widths // 4) * 4
         found, start = [], 0
@@ -34,7 +36,7 @@ class Layout:
         padded = -(-self.widths // 4) * 4
         return int(np.sum(padded[:-1] * padded[1:]))
 
-    def pad(self, flat: NDArray, dtype: type = np.float32) -> NDArray:
+    def pad(self, flat: Array, dtype: type = np.float32) -> Array:
         """Spread flat vectors (..., N) over padded ones, zeros between."""
         out = np.zeros((*flat.shape[:-1], self.n_padded), dtype)
         out[..., self.positions] = flat
@@ -44,11 +46,11 @@ class Layout:
 class ChunkedExamples(NamedTuple):
     """Examples as `evaluate` reads them: x (chunks, inputs padded, 256) float32, y (n,) int32."""
 
-    x: NDArray[np.float32]
+    x: Singles
     y: NDArray[np.int32]
 
 
-def chunk_examples(x: NDArray, y: NDArray, dtype: type = np.float32) -> ChunkedExamples:
+def chunk_examples(x: Array, y: Array, dtype: type = np.float32) -> ChunkedExamples:
     """Lay examples x (n, inputs), y (n,) out for `evaluate`: once per data set.
 
     Memory: a copy of x, rounded up to whole chunks.
@@ -63,12 +65,12 @@ def chunk_examples(x: NDArray, y: NDArray, dtype: type = np.float32) -> ChunkedE
     return ChunkedExamples(read_only(chunks, dtype), read_only(y, np.int32))
 
 
-def read_only(array: NDArray, dtype: type) -> NDArray:
+def read_only(array: Array, dtype: type) -> Array:
     """Return a contiguous view that cannot be written.
 
     Arrays out of Ray's object store are read-only, which numba counts as a type of its own: with
     all examples read-only, kernels are compiled once.
     """
-    view: NDArray = np.ascontiguousarray(array, dtype).view()
+    view: Array = np.ascontiguousarray(array, dtype).view()
     view.flags.writeable = False
     return view

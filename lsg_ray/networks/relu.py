@@ -28,12 +28,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import Inputs, Rows
 from lsg_ray.networks.trial import Purpose, trial_generator
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.typing import Array, Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,11 +58,11 @@ class Layer(NamedTuple):
 class Evaluation(NamedTuple):
     """Mean loss and accuracy of each network: (networks,) float64."""
 
-    loss: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+    loss: Floats
+    accuracy: Floats
 
 
-def glorot_uniform(network: NetworkSpec, seeds: Sequence[np.random.SeedSequence]) -> NDArray[Any]:
+def glorot_uniform(network: NetworkSpec, seeds: Sequence[np.random.SeedSequence]) -> Array:
     """Draw weights uniformly from ±√(6/(in + out)), biases zero: (networks, N) float32.
 
     X. Glorot and Y. Bengio, AISTATS 2010, Eq. 16; spin-glass-lens paper, App. A.4.2.
@@ -380,7 +381,7 @@ def _chunks(network: NetworkSpec, networks: int, n: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n))
 
 
-def check_examples(network: NetworkSpec, x: NDArray[Any], y: NDArray[Any]) -> None:
+def check_examples(network: NetworkSpec, x: Array, y: Array) -> None:
     """Refuse examples that do not fit the network."""
     if x.ndim != 2 or x.shape[1] != network.widths[0]:
         raise InputError(f"x of shape {x.shape} given; (examples, {network.widths[0]}) is needed")

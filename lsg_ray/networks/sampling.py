@@ -28,12 +28,13 @@ from lsg_ray.networks.binary import Frozen
 from lsg_ray.networks.layout import ChunkedExamples, chunk_examples, read_only
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Array, Floats, Signs, Singles
 
 
 class Arena(NamedTuple):
     """What trials run on: training set, selection set, test set (laid out for `evaluate`)."""
 
-    x: NDArray[np.float32]
+    x: Singles
     y: NDArray[np.int32]
     selection: ChunkedExamples
     test: ChunkedExamples
@@ -49,24 +50,24 @@ class Sampled(NamedTuple):
     """
 
     start: int
-    weights: NDArray[np.int8]
-    accuracy: NDArray[np.float64]
-    loss: NDArray[np.float64]
-    test_accuracy: NDArray[np.float64]
+    weights: Signs
+    accuracy: Floats
+    loss: Floats
+    test_accuracy: Floats
     trial: NDArray[np.int32]
     epochs: NDArray[np.int32]
-    polarization: NDArray[np.float32]
-    fields: NDArray[np.float32] | None
-    missed: NDArray[np.float64]
+    polarization: Singles
+    fields: Singles | None
+    missed: Floats
     seconds: float
 
 
 class Candidate(NamedTuple):
     """Best configuration of one trial, accepted or not."""
 
-    weights: NDArray[np.int8]
+    weights: Signs
     accuracy: float
-    fields: NDArray[np.float32]
+    fields: Singles
 
 
 def prepare(spec: Spec, dataset: Dataset) -> Arena:
@@ -96,7 +97,7 @@ class Trials:
         self,
         spec: Spec,
         on_trial: Callable[[bool], None] | None,
-        advise: Callable[[int, NDArray], str] | None = None,
+        advise: Callable[[int, Array], str] | None = None,
     ) -> None:
         self.spec = spec
         self._advise = advise or partial(_advice, spec)
@@ -124,7 +125,7 @@ class Trials:
         return accepted
 
 
-def _advice(spec: Spec, accepted: int, missed: NDArray) -> str:
+def _advice(spec: Spec, accepted: int, missed: Array) -> str:
     diverged = int(np.isnan(missed).sum())
     seen = np.nan_to_num(missed)
     low, quarter, median, high, top = np.quantile(seen, [0, 0.25, 0.5, 0.75, 1])

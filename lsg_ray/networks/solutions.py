@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.datasets import Dataset, Examples
 from lsg_ray.errors import InputError
@@ -28,6 +27,7 @@ from lsg_ray.networks.stacked import default_device
 from lsg_ray.networks.threads import one_thread
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Array, Floats, Ints, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +39,8 @@ MAX_BYTES = 16 * 2**30
 class ExampleSet(NamedTuple):
     """Examples on their way to workers: sparse rows or an array (n, inputs), and classes (n,)."""
 
-    x: SparseInputs | NDArray[np.float32]
-    y: NDArray[np.int64]
+    x: SparseInputs | Singles
+    y: Ints
 
     def on(self, device: str | None = None) -> tuple[Inputs, Tensor]:
         """Return inputs and classes on a device, by default CUDA where there is one."""
@@ -71,9 +71,9 @@ class SampledSolutions(NamedTuple):
     """
 
     start: int
-    weights: NDArray[np.float32]
-    columns: dict[str, NDArray[Any]]
-    missed: NDArray[np.float64]
+    weights: Singles
+    columns: dict[str, Array]
+    missed: Floats
     seconds: float
 
 
@@ -81,7 +81,7 @@ class _Network(NamedTuple):
     """One trained network: accuracy on the selection set (NaN: not accepted), and its numbers."""
 
     accuracy: float
-    weights: NDArray[np.float32]
+    weights: Singles
     columns: dict[str, Any]
     train_loss: float
 
@@ -196,7 +196,7 @@ def _run(
     chosen = tested
     if spec.ensemble.selection != "test":
         chosen = evaluate(spec.network, found.weights, *selection)
-    columns: dict[str, NDArray[Any]] = {
+    columns: dict[str, Array] = {
         "accuracy": chosen.accuracy, "loss": chosen.loss,
         "test_accuracy": tested.accuracy, "test_loss": tested.loss,
         "train_accuracy": found.train_accuracy, "train_loss": found.train_loss,
@@ -215,7 +215,7 @@ def _run(
     ]
 
 
-def _advice(spec: Spec, seen: list[float], accepted: int, missed: NDArray) -> str:
+def _advice(spec: Spec, seen: list[float], accepted: int, missed: Array) -> str:
     training, ensemble = spec.training, spec.ensemble
     losses = np.array(seen)
     finite = losses[np.isfinite(losses)]

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.networks.trial import Loss, Purpose, Trained, trial_generator, trial_seed
 from lsg_ray.spec import NetworkSpec, TrainingSpec
+from lsg_ray.typing import Array, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,9 +37,9 @@ def default_device() -> str:
 def train_stack(
     network: NetworkSpec,
     training: TrainingSpec,
-    x: NDArray,
-    y: NDArray,
-    fields: NDArray[np.float32],
+    x: Array,
+    y: Array,
+    fields: Singles,
     seed: np.random.SeedSequence,
     loss: Loss,
     held: Sequence[bool],
@@ -55,8 +55,8 @@ def train_stack(
 def train_real_twin(
     network: NetworkSpec,
     training: TrainingSpec,
-    x: NDArray,
-    y: NDArray,
+    x: Array,
+    y: Array,
     seeds: Sequence[np.random.SeedSequence],
     *,
     loss: Loss = "cross_entropy",
@@ -77,13 +77,13 @@ def train_real_twin(
 
 def stack_gradient(
     network: NetworkSpec,
-    fields: NDArray,
-    x: NDArray,
-    y: NDArray,
-    noise: Sequence[NDArray],
+    fields: Array,
+    x: Array,
+    y: Array,
+    noise: Sequence[Array],
     loss: Loss,
     gamma: float,
-) -> tuple[float, NDArray]:
+) -> tuple[float, Array]:
     """Loss and gradient of one network for given noise; see `lsg_ray.networks.binary.gradient`."""
     import torch
 

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.spec import NetworkSpec, Spec
+from lsg_ray.typing import Array, Floats, Ints
 
 #: Decimals to which mean pre-activations are compared; they are of order one.
 DIGITS = 9
@@ -36,7 +37,7 @@ LARGEST = 1e100
 _BATCH_BYTES = 2**21
 
 #: Order of the units of each hidden layer: element l is (B, n_l), its entry r the unit at rank r.
-Orders = list[NDArray[np.int64]]
+Orders = list[Ints]
 
 
 def as_network(given: NetworkSpec | Spec | Sequence[int]) -> NetworkSpec:
@@ -79,8 +80,8 @@ def log_group_order(widths: Sequence[int]) -> float:
 
 
 def preactivations(
-    network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
-) -> list[NDArray[np.float64]]:
+    network: NetworkSpec, weights: Array, inputs: NDArray[np.floating]
+) -> list[Floats]:
     """Mean pre-activation of every hidden unit over the inputs.
 
     Layer l has z = W_l a, averaged over the inputs, with a the inputs themselves or
@@ -122,9 +123,7 @@ def preactivations(
     return found if len(weights) else [np.empty((0, n)) for n in network.widths[1 : hidden + 1]]
 
 
-def _preactivations(
-    network: NetworkSpec, weights: NDArray[np.float64], x: NDArray[np.float64]
-) -> list[NDArray[np.float64]]:
+def _preactivations(network: NetworkSpec, weights: Floats, x: Floats) -> list[Floats]:
     found = []
     a, mean = x, np.broadcast_to(x.mean(axis=1), (len(weights), len(x)))
     for layer, inputs in enumerate(network.widths[:-2]):
@@ -147,9 +146,7 @@ def _preactivations(
     return found
 
 
-def network_outputs(
-    network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
-) -> NDArray[np.float64]:
+def network_outputs(network: NetworkSpec, weights: Array, inputs: NDArray[np.floating]) -> Floats:
     """Return the outputs (B, outputs, P) of networks for inputs (P, inputs), in float64."""
     _check(network, weights, inputs)
     binary = network.family == "binary"
@@ -163,11 +160,11 @@ def network_outputs(
     return z
 
 
-def _matrix(network: NetworkSpec, weights: NDArray, layer: int) -> NDArray:
+def _matrix(network: NetworkSpec, weights: Array, layer: int) -> Array:
     return weights[:, network.layer_slices[layer]].reshape(-1, *network.shapes[layer])
 
 
-def _check(network: NetworkSpec, weights: NDArray, inputs: NDArray) -> None:
+def _check(network: NetworkSpec, weights: Array, inputs: Array) -> None:
     if weights.ndim != 2 or weights.shape[1] != network.n_weights:
         raise InputError(
             f"weights of shape {weights.shape} given; widths {list(network.widths)} need "
@@ -180,9 +177,7 @@ def _check(network: NetworkSpec, weights: NDArray, inputs: NDArray) -> None:
         )
 
 
-def canonical_orders(
-    network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
-) -> Orders:
+def canonical_orders(network: NetworkSpec, weights: Array, inputs: NDArray[np.floating]) -> Orders:
     """Return the label ξ of each configuration: the order of its hidden units.
 
     Parameters
@@ -212,11 +207,11 @@ def canonical_orders(
     return orders
 
 
-def _largest(values: NDArray) -> float:
+def _largest(values: Array) -> float:
     return float(np.abs(values).max(initial=0)) or 1.0
 
 
-def _unit_scale(network: NetworkSpec, weights: NDArray, inputs: float) -> NDArray:
+def _unit_scale(network: NetworkSpec, weights: Array, inputs: float) -> Array:
     """Scale each layer to weights of up to one: a positive factor, so ranks stay as they are.
 
     A bias is scaled as its layer's inputs are, of which the first are divided by ``inputs``.
@@ -238,9 +233,7 @@ def _unit_scale(network: NetworkSpec, weights: NDArray, inputs: float) -> NDArra
     return scaled
 
 
-def _break_ties(
-    network: NetworkSpec, weights: NDArray, ranked: list[NDArray[np.float64]]
-) -> list[NDArray[np.int64]]:
+def _break_ties(network: NetworkSpec, weights: Array, ranked: list[Floats]) -> list[Ints]:
     """Order the units of one configuration by pre-activation and, where those tie, by weights.
 
     Classes of tied units are refined by the weights that lead to and from the classes beside.
@@ -261,14 +254,14 @@ class _Search:
     forms and is not tried (McKay, Congressus Numerantium 30, 45 (1981)).
     """
 
-    def __init__(self, network: NetworkSpec, weights: NDArray, matrices: list[NDArray]) -> None:
+    def __init__(self, network: NetworkSpec, weights: Array, matrices: list[Array]) -> None:
         self.network, self.weights, self.matrices = network, weights, matrices
-        self.orders: list[NDArray[np.int64]] = []
+        self.orders: list[Ints] = []
         self._best: list[float] | None = None
-        self._leaves: dict[tuple[float, ...], list[NDArray[np.int64]]] = {}
-        self._symmetries: list[list[NDArray[np.int64]]] = []
+        self._leaves: dict[tuple[float, ...], list[Ints]] = {}
+        self._symmetries: list[list[Ints]] = []
 
-    def visit(self, ranks: list[NDArray[np.int64]], placed: list[tuple[int, int]]) -> None:
+    def visit(self, ranks: list[Ints], placed: list[tuple[int, int]]) -> None:
         """Explore what follows once the units in ``placed`` (unit, layer) were put first."""
         choices = _to_tell_apart(self.matrices, ranks)
         if not choices:
@@ -284,7 +277,7 @@ class _Search:
             self.visit(_refined(self.matrices, first), [*placed, (unit, layer)])
             tried.append(unit)
 
-    def _leaf(self, orders: list[NDArray[np.int64]]) -> None:
+    def _leaf(self, orders: list[Ints]) -> None:
         permuted = permute_nodes(self.network, self.weights[None], [o[None] for o in orders])
         form = permuted[0].tolist()
         known = self._leaves.setdefault(tuple(form), orders)
@@ -310,7 +303,7 @@ class _Search:
         return False
 
 
-def _to_tell_apart(matrices: list[NDArray], ranks: list[NDArray]) -> list[tuple[int, int]]:
+def _to_tell_apart(matrices: list[Array], ranks: list[Array]) -> list[tuple[int, int]]:
     """Return units and layer of the first class of tied units that are not all the same."""
     for layer, rank in enumerate(ranks):
         wires = np.column_stack([matrices[layer], matrices[layer + 1].T[: len(rank)]])
@@ -322,12 +315,12 @@ def _to_tell_apart(matrices: list[NDArray], ranks: list[NDArray]) -> list[tuple[
     return []
 
 
-def _classes(keys: NDArray) -> NDArray[np.int64]:
+def _classes(keys: Array) -> Ints:
     """Number the distinct keys (units, …) in ascending order."""
     return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _refined(matrices: list[NDArray], ranks: list[NDArray]) -> list[NDArray[np.int64]]:
+def _refined(matrices: list[Array], ranks: list[Array]) -> list[Ints]:
     """Split classes of units by their weights to the classes beside, until none is split."""
     inputs, outputs = np.arange(matrices[0].shape[1]), np.arange(len(matrices[-1]))
     biases = matrices[1].shape[1] - len(matrices[0])
@@ -343,7 +336,7 @@ def _refined(matrices: list[NDArray], ranks: list[NDArray]) -> list[NDArray[np.i
             return ranks
 
 
-def _read_in_order(weights: NDArray, ranks: NDArray) -> NDArray:
+def _read_in_order(weights: Array, ranks: Array) -> Array:
     """Sort the columns of (units, others) by rank; where others tie, by value: a multiset."""
     order = np.argsort(ranks, kind="stable")
     read, sorted_ranks = weights[:, order], ranks[order]
@@ -355,7 +348,7 @@ def _read_in_order(weights: NDArray, ranks: NDArray) -> NDArray:
     return read
 
 
-def permute_nodes(network: NetworkSpec, weights: NDArray, orders: Orders) -> NDArray:
+def permute_nodes(network: NetworkSpec, weights: Array, orders: Orders) -> Array:
     """Bring the hidden units into an order; the networks compute what they did.
 
     Parameters
@@ -384,7 +377,7 @@ def permute_nodes(network: NetworkSpec, weights: NDArray, orders: Orders) -> NDA
     return out
 
 
-def with_bias(network: NetworkSpec, order: NDArray[np.int64]) -> NDArray[np.int64]:
+def with_bias(network: NetworkSpec, order: Ints) -> Ints:
     """Return the order (..., n) of a layer's inputs, with their bias where it is: last."""
     if not network.biases:
         return order
@@ -405,8 +398,8 @@ class Matching(NamedTuple):
     over the layers; converged: whether the last sweep moved nothing.
     """
 
-    orders: list[NDArray[np.int64]]
-    weights: NDArray
+    orders: list[Ints]
+    weights: Array
     before: float
     after: float
     iterations: int
@@ -485,9 +478,9 @@ def match_weights(
 
 def _match(
     network: NetworkSpec,
-    a: NDArray,
-    b: NDArray,
-    start: list[NDArray[np.int64]],
+    a: Array,
+    b: Array,
+    start: list[Ints],
     max_iterations: int,
     before: float,
 ) -> Matching:

@@ -6,7 +6,8 @@ from enum import IntEnum
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from lsg_ray.typing import Floats, Singles
 
 Loss = Literal["cross_entropy", "hinge"]
 
@@ -28,9 +29,9 @@ class Trained(NamedTuple):
     (networks, epochs) float64, averaged over each epoch while training, with noise.
     """
 
-    fields: NDArray[np.float32]
-    loss: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+    fields: Singles
+    loss: Floats
+    accuracy: Floats
 
 
 def trial_seed(seed: np.random.SeedSequence, purpose: Purpose) -> np.random.SeedSequence:

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from lsg_ray.errors import LsgError
 from lsg_ray.networks.threads import one_thread
+from lsg_ray.typing import Progress
 
 Result = TypeVar("Result")
 
 #: Told ``(tasks done, tasks in all)``.
-Progress = Callable[[int, int], None]
 #: Accumulators that are added by one task.
 FAN_IN = 8
 

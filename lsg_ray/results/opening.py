@@ -36,6 +36,7 @@ from lsg_ray.results.unpacking import (
     unpacked_bytes,
 )
 from lsg_ray.spec.model import name_of, shown
+from lsg_ray.typing import Array, Ints
 
 #: On an object store, beside a result whose upload was begun and has not ended.
 MARK = ".lsg.upload.json"
@@ -158,7 +159,7 @@ def attributes_in(arrays: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def names_in(arrays: Any) -> tuple[NDArray[np.str_] | None, NDArray[np.int64] | None]:
+def names_in(arrays: Any) -> tuple[NDArray[np.str_] | None, Ints | None]:
     """Return the part and the number of each weight in an ``.npz``; None where it does not say.
 
     Raises
@@ -177,7 +178,7 @@ def names_in(arrays: Any) -> tuple[NDArray[np.str_] | None, NDArray[np.int64] | 
     return part.astype(str), weight.astype(np.int64)
 
 
-def open_array(path: Place) -> NDArray[Any]:
+def open_array(path: Place) -> Array:
     """Read an ``.npy``, without Python objects.
 
     Raises
@@ -193,7 +194,7 @@ def open_array(path: Place) -> NDArray[Any]:
         claimed = array_bytes(file, length)
         _check_claim(str(path), claimed, held_bytes(os.stat(path)))
         file.seek(0)
-        found: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        found: Array = np.lib.format.read_array(file, allow_pickle=False)
         return found
 
 

@@ -16,8 +16,9 @@ from pydantic import BaseModel
 from lsg_ray.ensemble.header import package_version
 from lsg_ray.errors import StoreError
 from lsg_ray.places import expanded
-from lsg_ray.results.graph import Progress, compute_each, share
+from lsg_ray.results.graph import compute_each, share
 from lsg_ray.results.opening import open_archive
+from lsg_ray.typing import Progress
 
 Piece = TypeVar("Piece", bound=tuple)
 

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.layout import pack
@@ -35,8 +34,8 @@ from lsg_ray.statistics.configurations import (
 )
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root
 from lsg_ray.statistics.symmetry import canonical_view
+from lsg_ray.typing import Array, Floats, Ints
 
-Floats = NDArray[np.float64]
 #: Told of so many more rows or tiles that are done.
 Told = Callable[[int], None]
 
@@ -65,8 +64,8 @@ class Reordering(NamedTuple):
 
     network: NetworkSpec
     alignment: units.Alignment
-    reference: NDArray[Any] | None
-    inputs: NDArray[Any]
+    reference: Array | None
+    inputs: Array
 
 
 class Plan(NamedTuple):
@@ -126,7 +125,7 @@ def plan_alignment(
     target = as_stored(base, np.array([reference]))[0] if alignment == "matching" else None
     if root is not None:
         dataset = load_dataset(root.ensemble.spec.dataset, download=False)
-        inputs: NDArray[Any] = dataset.test.x[:CHECKED_INPUTS]
+        inputs: Array = dataset.test.x[:CHECKED_INPUTS]
     else:
         inputs = np.random.default_rng(0).standard_normal((CHECKED_INPUTS, widths[0]))
     return Plan(base, Reordering(network, alignment, target, inputs), alignment, layers, widths)
@@ -170,7 +169,7 @@ class Matrix:
         size = rows * row * np.dtype(kind).itemsize
         self._map: mmap.mmap | None = None
         if size <= MEMORY_BYTES:
-            self.values: NDArray[Any] = np.empty((rows, row), kind)
+            self.values: Array = np.empty((rows, row), kind)
             return
         with tempfile.TemporaryFile(prefix="lsg-rows-") as file:
             _reserve(file.fileno(), size)
@@ -204,7 +203,7 @@ def _reserve(file: int, size: int) -> None:
 def fill(
     matrix: Matrix,
     source: Configurations,
-    chosen: NDArray[np.int64],
+    chosen: Ints,
     reordering: Reordering | None,
     told: Told,
 ) -> None:
@@ -235,9 +234,9 @@ def fill(
         matrix.release()
 
 
-def _batches(parts: list[NDArray[np.int64]], rows: int) -> Iterator[list[NDArray[np.int64]]]:
+def _batches(parts: list[Ints], rows: int) -> Iterator[list[Ints]]:
     """Yield parts of up to so many rows together, one at least."""
-    batch: list[NDArray[np.int64]] = []
+    batch: list[Ints] = []
     for part in parts:
         if batch and sum(map(len, batch)) + len(part) > rows:
             yield batch
@@ -247,8 +246,8 @@ def _batches(parts: list[NDArray[np.int64]], rows: int) -> Iterator[list[NDArray
 
 
 def read_rows(
-    source: Configurations, rows: NDArray[np.int64], reordering: Reordering | None, kind: Any
-) -> NDArray[Any]:
+    source: Configurations, rows: Ints, reordering: Reordering | None, kind: Any
+) -> Array:
     """Return chosen rows, reordered, of a type; bits for ±1 weights."""
     weights = as_stored(source, rows)
     if reordering is not None:
@@ -257,7 +256,7 @@ def read_rows(
     return pack(weights) if source.binary else weights.astype(kind, copy=False)
 
 
-def as_stored(source: Configurations, rows: NDArray[np.int64]) -> NDArray[Any]:
+def as_stored(source: Configurations, rows: Ints) -> Array:
     """Return chosen rows, ascending, (rows, N): int8 ±1, or real numbers as they are stored.
 
     Raises

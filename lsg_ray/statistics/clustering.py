@@ -22,7 +22,6 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 import xarray
 from annotated_types import Ge
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -61,7 +60,7 @@ from lsg_ray.statistics.gaussian import (
 )
 from lsg_ray.statistics.hierarchy import cophenetic, correlation, leaf_order
 from lsg_ray.statistics.modes import NAME
-from lsg_ray.typing import Count, Floats, Natural, Progress, Seed
+from lsg_ray.typing import Array, Count, Floats, Ints, Natural, Progress, Seed
 
 Linkage = Literal["single", "complete", "average", "weighted", "centroid", "median", "ward"]
 LINKAGES: tuple[Linkage, ...] = get_args(Linkage)
@@ -207,10 +206,10 @@ class _OnDisk:
 
     ndim = 2
 
-    def __init__(self, array: NDArray[Any]) -> None:
+    def __init__(self, array: Array) -> None:
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
-    def __getitem__(self, place: Any) -> NDArray[Any]:
+    def __getitem__(self, place: Any) -> Array:
         return self.array[place]
 
 
@@ -242,9 +241,7 @@ def _check(base: Configurations, linkage: str, bins: int | None) -> None:
     base.require(FEWEST, "clusters")
 
 
-def _choose(
-    base: Configurations, left_out: int | None, count: int | None, seed: int
-) -> NDArray[np.int64]:
+def _choose(base: Configurations, left_out: int | None, count: int | None, seed: int) -> Ints:
     rows = np.arange(base.n_rows)
     rows = rows[rows != left_out]
     count = len(rows) if count is None else min(count, len(rows))
@@ -260,7 +257,7 @@ def _choose(
 def _measure(
     base: Configurations,
     plan: Plan,
-    chosen: NDArray[np.int64],
+    chosen: Ints,
     kind: Any,
     progress: Progress | None,
 ) -> tuple[Distances, Distances]:
@@ -294,9 +291,7 @@ def _measure(
     return before, measured()
 
 
-def _tree(
-    base: Configurations, distance: Floats, linkage: Linkage, chosen: NDArray[np.int64]
-) -> xarray.Dataset:
+def _tree(base: Configurations, distance: Floats, linkage: Linkage, chosen: Ints) -> xarray.Dataset:
     import fastcluster
 
     # The distances of pairs are a copy, which fastcluster may overwrite.

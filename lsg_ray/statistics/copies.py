@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Reordered, stream
+from lsg_ray.typing import Floats, Ints
 
-Rows = NDArray[np.int64]
+Rows = Ints
 
 
 class Pairs(NamedTuple):
@@ -64,7 +64,7 @@ def draw_independent(source: Configurations, count: int | None, rng: np.random.G
     return np.sort(order[np.sort(first)][: None if count is None else max(count, 0)])
 
 
-def effective_groups(group: Rows, weights: NDArray[np.float64] | None = None) -> float:
+def effective_groups(group: Rows, weights: Floats | None = None) -> float:
     """Return K = (Σ w)² / Σ_groups (Σ w)²."""
     total = np.bincount(group, weights).astype(np.float64)
     return float(total.sum() ** 2 / (total**2).sum())

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
+from lsg_ray.typing import Floats, Ints
 
-Floats = NDArray[np.float64]
 
-
-def leaf_order(tree: Floats) -> NDArray[np.int64]:
+def leaf_order(tree: Floats) -> Ints:
     """Return the leaves of a linkage (M − 1, 4) from left to right: cluster a left of b."""
     return np.array(leaves_of(tree)[-1], np.int64)
 

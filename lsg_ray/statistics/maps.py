@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.layout import pack
@@ -36,7 +35,7 @@ from lsg_ray.statistics.configurations import (
 from lsg_ray.statistics.euclidean import euclidean_neighbours
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
-from lsg_ray.typing import Count, Positive, Progress, Seed
+from lsg_ray.typing import Array, Count, Floats, Ints, Positive, Progress, Seed
 
 #: Fewest configurations that can be laid out.
 FEWEST = 4
@@ -171,11 +170,11 @@ def _check_memory(source: Configurations, points: int) -> None:
         )
 
 
-def _columns(source: Configurations, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+def _columns(source: Configurations, rows: Ints) -> dict[str, Array]:
     return {name: source.values(name, rows) for name in source.columns}
 
 
-def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray[Any]:
+def _starts(source: Configurations, columns: dict[str, Array]) -> Array:
     """Draw a configuration from the initial fields of each learned one's trial.
 
     Of real weights, these are where the trial started.
@@ -200,7 +199,7 @@ def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray
     return np.concatenate(drawn)
 
 
-def _components(points: Configurations) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _components(points: Configurations) -> tuple[Floats, Floats]:
     """Return the first two principal components (M, 2) and their shares of the variance."""
     if points.n_weights > MAX_COVARIANCE:
         from sklearn.decomposition import PCA
@@ -224,19 +223,19 @@ def _components(points: Configurations) -> tuple[NDArray[np.float64], NDArray[np
     return _two(xy), _two(values[::-1][:2][None] / total)[0]
 
 
-def _two(columns: NDArray[Any]) -> NDArray[np.float64]:
+def _two(columns: Array) -> Floats:
     """Add columns of zeros until there are two: one weight has one component."""
     return np.pad(columns, ((0, 0), (0, 2 - columns.shape[1])))
 
 
 def _tsne(
     points: Configurations,
-    components: NDArray[np.float64],
+    components: Floats,
     perplexity: float,
     random_state: int,
     threads: int | None,
     progress: Progress | None,
-) -> tuple[NDArray[np.float64], dict[str, Any]]:
+) -> tuple[Floats, dict[str, Any]]:
     from dask.system import CPU_COUNT
     from openTSNE import TSNE
     from openTSNE.affinity import PerplexityBasedNN

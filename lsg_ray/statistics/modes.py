@@ -39,14 +39,13 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats
 
 #: Level of the test, and what reports call it.
 LEVEL = 0.01

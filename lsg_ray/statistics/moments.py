@@ -25,7 +25,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import xarray
 from annotated_types import Ge, Le
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
@@ -42,7 +42,7 @@ from lsg_ray.statistics.configurations import (
 )
 from lsg_ray.statistics.copies import Pairs, effective_groups, pairs_of_copies
 from lsg_ray.statistics.triples import choose_triples, triple_moments
-from lsg_ray.typing import As, Floats, Progress, Seed
+from lsg_ray.typing import As, Floats, Ints, Progress, Seed
 
 #: Rows whose bits are transposed at a time: 512 words a plane, six of which fit the first cache.
 ROWS = 2**15
@@ -173,13 +173,13 @@ class SignSums(NamedTuple):
     """Rows, rows with σ_i = +1, rows with σ_i ≠ σ_j (j > i), and rows with σ_iσ_jσ_k = +1."""
 
     rows: int
-    ones: NDArray[np.int64]
-    differ: NDArray[np.int64]
-    odd: NDArray[np.int64]
+    ones: Ints
+    differ: Ints
+    odd: Ints
 
 
 def count_signs(
-    source: Configurations, triples: NDArray[np.int64], pairs: bool, start: int, stop: int
+    source: Configurations, triples: Ints, pairs: bool, start: int, stop: int
 ) -> SignSums:
     """Count over rows start:stop; a block function."""
     from lsg_ray.kernels import bits
@@ -222,7 +222,7 @@ def _sum_signs(
     source: Configurations,
     cuts: Sequence[tuple[int, int]],
     pairs: bool,
-    triples: NDArray[np.int64],
+    triples: Ints,
     progress: Progress | None,
 ) -> SignSums:
     import dask
@@ -232,7 +232,7 @@ def _sum_signs(
     return compute(tree_reduce(leaves, add_sign_sums), progress)
 
 
-def _dataset_of_signs(sums: SignSums, triples: NDArray[np.int64]) -> xarray.Dataset:
+def _dataset_of_signs(sums: SignSums, triples: Ints) -> xarray.Dataset:
     count = sums.rows
     m = (2 * sums.ones - count) / count
     found = _vector("m", "magnetization", m, _error(1 - m**2, count))
@@ -298,7 +298,7 @@ class _Weights(NamedTuple):
         largest = values.max(initial=0.0)
         return cls(source, values / largest if 0 < largest < np.inf else values)
 
-    def at(self, rows: NDArray[np.int64]) -> Floats:
+    def at(self, rows: Ints) -> Floats:
         """Return the weights of rows in any order."""
         if self.given is None:
             return np.ones(len(rows))
@@ -449,9 +449,9 @@ def sum_copies(
     source: Configurations,
     weights: _Weights,
     found: xarray.Dataset,
-    triples: NDArray[np.int64],
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
+    triples: Ints,
+    first: Ints,
+    second: Ints,
 ) -> PairSums:
     """Sum over pairs of rows; a block function."""
     n, m = source.n_weights, found["m"].values
@@ -478,7 +478,7 @@ def sum_copies(
 
 
 def _products_of_triples(
-    found: xarray.Dataset, triples: NDArray[np.int64], a: Floats, b: Floats, w: Floats
+    found: xarray.Dataset, triples: Ints, a: Floats, b: Floats, w: Floats
 ) -> list[Floats]:
     """Return Σ ω f_a f_b of the raw and of the connected moments of triples."""
     if not len(triples):
@@ -511,7 +511,7 @@ def _with_copies(
     source: Configurations,
     weights: _Weights,
     copies: Pairs,
-    triples: NDArray[np.int64],
+    triples: Ints,
 ) -> xarray.Dataset:
     """Return moments with the errors of groups of copies."""
     import dask

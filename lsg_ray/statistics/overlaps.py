@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -37,7 +36,7 @@ from lsg_ray.statistics.pairs import (
     probability_error,
 )
 from lsg_ray.statistics.references import count_to_references
-from lsg_ray.typing import Count, Floats, Progress, Seed, Several
+from lsg_ray.typing import Count, Floats, Ints, Progress, Seed, Several
 
 
 @public
@@ -236,8 +235,8 @@ def _with_copies(
     p: Floats,
     q: Floats,
     mean: float,
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
+    first: Ints,
+    second: Ints,
     total: int,
 ) -> tuple[float, float, Floats]:
     """Return the variances of q, of (q − mean)², and of being at each q, with those of copies.

@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 from lsg_ray.ensemble.layout import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
-from lsg_ray.results.graph import Progress, compute, share, tree_reduce
+from lsg_ray.results.graph import compute, share, tree_reduce
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
 from lsg_ray.statistics.copies import together
 from lsg_ray.statistics.moments import add_sign_sums, count_signs
+from lsg_ray.typing import Bytes, Floats, Ints, Progress
 
 #: Groups of configurations that errors are estimated from.
 GROUPS = 20
@@ -49,7 +50,7 @@ MAX_BYTES = 8 * 2**30
 Words = NDArray[np.uint64]
 
 
-def as_words(bits: NDArray[np.uint8]) -> Words:
+def as_words(bits: Bytes) -> Words:
     """Return rows of bits (rows, bytes) as 64-bit words (rows, words), zeros at the end."""
     words = np.zeros((len(bits), -(-bits.shape[1] // 8)), np.uint64)
     words.view(np.uint8)[:, : bits.shape[1]] = bits
@@ -62,9 +63,9 @@ class Related(NamedTuple):
     distances: (pairs,); first, second: (related,) numbers of pairs with rows of one configuration.
     """
 
-    distances: NDArray[np.int64]
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
+    distances: Ints
+    first: Ints
+    second: Ints
 
 
 class PairCounts(NamedTuple):
@@ -74,9 +75,9 @@ class PairCounts(NamedTuple):
     of the second, the same array within one set.  rows, rows_: configurations.
     """
 
-    counts: NDArray[np.int64]
-    m: NDArray[np.float64]
-    m_: NDArray[np.float64]
+    counts: Ints
+    m: Floats
+    m_: Floats
     rows: int
     rows_: int
     within: bool
@@ -92,7 +93,7 @@ def choose_rows(source: Configurations, count: int | None, seed: int) -> Configu
     return _held(source, np.sort(rows))
 
 
-def _held(source: Configurations, rows: NDArray[np.int64]) -> Packed:
+def _held(source: Configurations, rows: Ints) -> Packed:
     size = len(rows) * -(-source.n_weights // 8)
     if size > MAX_BYTES:
         raise InputError(
@@ -145,9 +146,7 @@ def disjoint_pairs(
     return Related(found, *related)
 
 
-def _related(
-    sets: list[tuple[NDArray[np.int64] | None, NDArray[np.int64]]], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _related(sets: list[tuple[Ints | None, Ints]], count: int) -> tuple[Ints, Ints]:
     """Return which pairs share copies; row r of a set is of pair r mod count."""
     found = [np.empty((0, 2), np.int64)]
     for groups, rows in sets:
@@ -214,13 +213,13 @@ class _Tile(NamedTuple):
     stop: int
 
 
-def _groups(source: Configurations, n: int, begins: NDArray[np.int64] | None) -> int:
+def _groups(source: Configurations, n: int, begins: Ints | None) -> int:
     """Return how many groups: fewer where the table of groups and distances would be large."""
     most = int(np.sqrt(SHARED_BYTES / (8 * (n + 1))))
     return max(1, min(GROUPS, source.n_rows if begins is None else len(begins), most))
 
 
-def _tiles(source: Configurations, groups: int, begins: NDArray[np.int64] | None) -> list[_Tile]:
+def _tiles(source: Configurations, groups: int, begins: Ints | None) -> list[_Tile]:
     places = np.linspace(0, source.n_rows, groups + 1).astype(int)
     if begins is not None:  # copies stay together
         ends = np.r_[begins, source.n_rows]
@@ -267,7 +266,7 @@ def _count_tiles(
     first: Configurations | Words,
     second: Configurations | Words,
     pairs: list[tuple[_Tile, _Tile]],
-) -> list[NDArray[np.int64]]:
+) -> list[Ints]:
     """Histogram the distances between pairs of tiles, (N + 1,) each; a block function."""
     from lsg_ray.kernels import hamming
 
@@ -287,7 +286,7 @@ def _rows(some: Configurations | Words, tile: _Tile) -> Words:
     return _load(some, tile.start, tile.stop)
 
 
-def mean_error(counts: PairCounts, values: NDArray[np.float64]) -> NDArray[np.float64]:
+def mean_error(counts: PairCounts, values: Floats) -> Floats:
     """Return the standard error of averages over pairs of functions of the distance.
 
     Parameters
@@ -304,7 +303,7 @@ def mean_error(counts: PairCounts, values: NDArray[np.float64]) -> NDArray[np.fl
     return _error(counts, lambda cells: cells @ values, values.shape[1])
 
 
-def probability_error(counts: PairCounts) -> NDArray[np.float64]:
+def probability_error(counts: PairCounts) -> Floats:
     """Return the standard error of the share of pairs at each distance, (N + 1,)."""
     n_bins, errors = counts.counts.shape[2], []
     for start in range(0, n_bins, 1024):
@@ -313,7 +312,7 @@ def probability_error(counts: PairCounts) -> NDArray[np.float64]:
     return np.concatenate(errors)
 
 
-def _error(counts: PairCounts, average: Any, width: int) -> NDArray[np.float64]:
+def _error(counts: PairCounts, average: Any, width: int) -> Floats:
     g, h, _ = counts.counts.shape
     if min(g, h) < FEWEST_GROUPS:
         return np.full(width, np.nan)
@@ -322,7 +321,7 @@ def _error(counts: PairCounts, average: Any, width: int) -> NDArray[np.float64]:
     return np.sqrt(_variance_within(cells) if counts.within else _variance_between(cells))
 
 
-def _variance_within(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+def _variance_within(cells: Floats) -> Floats:
     g = len(cells)
     upper = np.triu(np.ones((g, g)), 1)[:, :, None]
     Y = cells * upper
@@ -336,7 +335,7 @@ def _variance_within(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(4 * spread / g + own, own / 2)
 
 
-def _variance_between(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+def _variance_between(cells: Floats) -> Floats:
     g, h, _ = cells.shape
     mean = cells.mean(axis=(0, 1))
     a, b = cells.mean(axis=1) - mean, cells.mean(axis=0) - mean
@@ -348,7 +347,7 @@ def _variance_between(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(spread_a / g + spread_b / h + own, own / 2)
 
 
-def poisson_binomial(p: NDArray[np.float64]) -> NDArray[np.float64]:
+def poisson_binomial(p: Floats) -> Floats:
     """Distribution of the number of successes of independent trials.
 
     Parameters

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import read_only
-from lsg_ray.results.graph import Progress, compute, share, tree_reduce
+from lsg_ray.results.graph import compute, share, tree_reduce
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges, take_any
 from lsg_ray.statistics.copies import effective_groups, pairs_of_copies
 from lsg_ray.statistics.moments import add_sign_sums, count_signs
 from lsg_ray.statistics.pairs import TILE_ROWS, as_words
+from lsg_ray.typing import Floats, Ints, Progress, Signs
 
 #: Most references: their histograms are all kept.
 MAX_REFERENCES = 10_000
@@ -29,11 +30,11 @@ class ReferenceCounts(NamedTuple):
     `lsg_ray.statistics.copies`, the rows if there are none.
     """
 
-    counts: NDArray[np.int64]
-    m: NDArray[np.float64]
-    references: NDArray[np.int8]
+    counts: Ints
+    m: Floats
+    references: Signs
     rows: int
-    copies: tuple[NDArray[np.int64], NDArray[np.int64]] | None
+    copies: tuple[Ints, Ints] | None
     independent: float
 
 
@@ -72,9 +73,7 @@ def count_to_references(
     return ReferenceCounts(counts, m, signs, sums.rows, distances, independent)  # type: ignore[arg-type]
 
 
-def _distances(
-    ensemble: Configurations, references: NDArray[np.int8], rows: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _distances(ensemble: Configurations, references: Signs, rows: Ints) -> Ints:
     """Return the distances of chosen rows to references, (R, rows)."""
     signs = references.astype(np.float32)
     found = np.empty((len(references), len(rows)), np.int64)
@@ -85,13 +84,11 @@ def _distances(
     return found
 
 
-def _sum(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _sum(parts: list[Ints]) -> Ints:
     return np.sum(parts, axis=0)
 
 
-def _count(
-    ensemble: Configurations, references: NDArray[np.uint64], start: int, stop: int
-) -> NDArray[np.int64]:
+def _count(ensemble: Configurations, references: NDArray[np.uint64], start: int, stop: int) -> Ints:
     from lsg_ray.kernels import hamming
 
     lanes = read_only(as_words(ensemble.packed(start, stop)).T, np.uint64)

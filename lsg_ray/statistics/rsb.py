@@ -25,11 +25,10 @@ from typing import Any, get_args
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.results.graph import Progress
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import (
     Configurations,
@@ -50,8 +49,7 @@ from lsg_ray.statistics.ultrametric import (
     measured,
     pairs_of,
 )
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Ints, Progress
 
 #: Fewest replicas, so that three are left where one is left out; and most: their matrix is held.
 FEWEST, MOST = 4, 4000
@@ -185,7 +183,7 @@ def _check(nulls: Sequence[str], draws: int, triples: int, bins: Any, flip: str)
         raise InputError(f"bins {brief(bins)} given; a number from 1, or edges that ascend")
 
 
-def _rows(source: Configurations, count: int | None, seed: int) -> NDArray[np.int64]:
+def _rows(source: Configurations, count: int | None, seed: int) -> Ints:
     source.require(FEWEST, "overlaps of replicas")
     rows = draw_independent(source, count, stream(seed, Stream.RSB, 1 << 22))
     if not FEWEST <= len(rows) <= MOST:
@@ -211,9 +209,7 @@ def _batches(draws: list[Draw], m: int) -> Iterator[list[Draw]]:
         yield draws[start : start + some]
 
 
-def _overlaps(
-    found: Floats, source: Configurations, rows: NDArray[np.int64], centered: bool
-) -> Floats:
+def _overlaps(found: Floats, source: Configurations, rows: Ints, centered: bool) -> Floats:
     """Turn products into overlaps, in place."""
     if source.binary and not centered:
         found /= source.n_weights
@@ -315,7 +311,7 @@ def _z(value: Any, null: Floats, spread: Floats) -> Floats:
 
 def _dataset(
     q: Floats,
-    rows: NDArray[np.int64],
+    rows: Ints,
     edges: Floats,
     data: Measured,
     by_null: dict[Null, list[Measured]],

@@ -14,18 +14,19 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
+from lsg_ray.typing import Floats, Ints
 
 #: Most triples of one estimate.
 MAX_TRIPLES = 10_000_000
 
 
-def choose_triples(triples: int | ArrayLike, n_weights: int, seed: int) -> NDArray[np.int64]:
+def choose_triples(triples: int | ArrayLike, n_weights: int, seed: int) -> Ints:
     """Return triples (T, 3): those given, or distinct random ones i < j < k in ascending order.
 
     Raises
@@ -53,7 +54,7 @@ def choose_triples(triples: int | ArrayLike, n_weights: int, seed: int) -> NDArr
     return np.ascontiguousarray(given, np.int64)
 
 
-def _drawn(count: int, n: int, seed: int) -> NDArray[np.int64]:
+def _drawn(count: int, n: int, seed: int) -> Ints:
     possible = math.comb(n, 3)
     if not 0 <= count <= min(possible, MAX_TRIPLES):
         raise InputError(
@@ -75,10 +76,10 @@ def _drawn(count: int, n: int, seed: int) -> NDArray[np.int64]:
 
 
 def triple_moments(
-    triples: NDArray[np.int64],
-    raw: NDArray[np.float64],
-    m: NDArray[np.float64],
-    C: NDArray[np.float64],
+    triples: Ints,
+    raw: Floats,
+    m: Floats,
+    C: Floats,
     count: int,
 ) -> dict[str, Any]:
     """Return variables of ⟨σ_iσ_jσ_k⟩ and of the connected moment, with standard errors.
