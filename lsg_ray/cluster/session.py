@@ -7,6 +7,7 @@ is remote code execution) and a token of its own; it goes when the run ends.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import secrets
@@ -102,7 +103,7 @@ def _connected(address: str) -> Iterator[None]:
     check_address(address)
     try:
         with _own_termination():
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except MemoryError:
         raise
     except Exception as error:
@@ -160,7 +161,7 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
                 num_cpus=cpus,
                 include_dashboard=False,
                 log_to_driver=False,
-                logging_level="error",
+                logging_level=logging.ERROR,
                 object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
                 _temp_dir=folder,
             )

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from lsg_ray.errors import SpecError, StoreError, StoreInputError
 from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.spec.model import shown
 
-ZARR_FORMAT = 3
+ZARR_FORMAT: Final = 3
 #: Attributes that the digest of a header covers.
 OURS = (
     "derivation",
@@ -321,7 +321,6 @@ def documents(header: Header) -> dict[str, bytes]:
             dimension_names=array.dimensions,
             attributes=array.attributes,
         )
-    about = {"description": "one immutable JSON record per complete block, beside this file"}
     group.create_array(
         LEDGER,
         shape=(0,),
@@ -329,7 +328,9 @@ def documents(header: Header) -> dict[str, bytes]:
         dtype="|u1",
         compressors=None,
         dimension_names=["record"],
-        attributes=about,
+        attributes={
+            "description": "one immutable JSON record per complete block, beside this file"
+        },
     )
     return {key: _content(scratch, key) for key in metadata_keys(header)}
 

@@ -78,10 +78,11 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
     d, fine = scan["d"].values, scan["converged"].values.astype(bool)
     settled = scan["stable"].values.astype(bool) if "stable" in scan else np.ones_like(fine)
     # Of two solutions at the same field, one at least must be stable.
-    both = fine.all(axis=1) & settled.any(axis=1)
+    both: Flags = np.all(fine, axis=1) & np.any(settled, axis=1)
     gap = np.where(both, np.abs(d[:, 0] - d[:, 1]), np.nan)
-    largest = np.nanmax(np.where(both.any(axis=1)[:, None], gap, -np.inf), axis=1, initial=-np.inf)
-    place = scan["field"].values[np.argmax(np.where(both, gap, -np.inf), axis=1)]
+    reach = np.where(both, gap, -np.inf)
+    largest = np.nanmax(reach, axis=1, initial=-np.inf)
+    place = scan["field"].values[np.argmax(reach, axis=1)]
     some = np.isfinite(largest)
     noise = np.zeros(gap.shape)
     if "d_stderr" in scan:
@@ -115,7 +116,7 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
         apart = np.where(both, scan["separation"].values, 0.0)
     x = scan["field"].values
     there = scan["exists"].values if "exists" in scan else np.ones_like(fine)
-    whole = all(_both_signs(x[row]) for row in there.any(axis=1))
+    whole = all(_both_signs(x[row]) for row in np.any(there, axis=1))
     if broken.any() or hidden.any() or apart.max() > GAP:
         verdict = "first-order"
     else:

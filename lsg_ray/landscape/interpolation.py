@@ -165,12 +165,12 @@ def interpolate(
     arguments = [
         (a.weights[places_a[i]], b.weights[places_b[j]], places, alignment) for i, j in chosen
     ]
-    found = run_tasks(_line, terrain, arguments, _Line, pieces, progress)
-    values = np.stack([line.values for line in found], axis=1)
+    lines = run_tasks(_line, terrain, arguments, _Line, pieces, progress)
+    values = np.stack([line.values for line in lines], axis=1)
     result = path_dataset(values, places, ("pair",))
     numbers = np.array(chosen)
     return result.assign(
-        distance=("pair", np.array([float(line.distance) for line in found])),
+        distance=("pair", np.array([float(line.distance) for line in lines])),
         first=("pair", numbers[:, 0]),
         second=("pair", numbers[:, 1]),
     ).assign_attrs(

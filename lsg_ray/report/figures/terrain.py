@@ -143,8 +143,8 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     alpha, shades = first["alpha"].values, accuracy_colours()
     for n, k in enumerate(first["swaps"].values):
         rows = first["test_loss"].sel(swaps=k).values.reshape(-1, len(alpha))
-        colour = shades(n / max(1, first.sizes["swaps"] - 1))
-        left.plot(alpha, rows.mean(axis=0), color=colour, lw=1.0, label=f"{k}")
+        shade = shades(n / max(1, first.sizes["swaps"] - 1))
+        left.plot(alpha, rows.mean(axis=0), color=shade, lw=1.0, label=f"{k}")
     left.set_xlabel(r"place $\alpha$ between the copies")
     left.set_ylabel("test loss (nat)")
     left.legend(title="swaps $k$", fontsize=7, title_fontsize=8, handlelength=1.0, loc="upper left")
