@@ -13,7 +13,7 @@ Names load where they are first used, so that importing the package is quick.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -142,7 +142,7 @@ if TYPE_CHECKING:
     from lsg_ray.statistics.symmetry import canonicalize, node_symmetry, permute
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'lsg_ray' has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)

@@ -21,6 +21,7 @@ from lsg_ray.typing import Array, Floats, Ints
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Given = TypeVar("Given")
 
 _KINDS = {
     "b": "true and false", "c": "complex numbers", "M": "dates", "m": "durations",
@@ -30,7 +31,7 @@ _KINDS = {
 _SHOWN = 200
 
 
-def as_numbers(given: Any, name: str, dtype: type | None = np.float64) -> Array:
+def as_numbers(given: object, name: str, dtype: type | None = np.float64) -> Array:
     """Return real numbers from whatever holds them.
 
     Parameters
@@ -89,7 +90,7 @@ def as_numbers(given: Any, name: str, dtype: type | None = np.float64) -> Array:
         return found.astype(dtype, order="C", copy=False)
 
 
-def as_integers(given: Any, name: str, axes: int = 1) -> Ints:
+def as_integers(given: object, name: str, axes: int = 1) -> Ints:
     """Return whole numbers, as `as_numbers` does, from an array of so many axes.
 
     >>> as_integers(range(3), "configurations").tolist()
@@ -104,7 +105,7 @@ def as_integers(given: Any, name: str, axes: int = 1) -> Ints:
     return found.astype(np.int64)
 
 
-def brief(given: Any) -> str:
+def brief(given: object) -> str:
     """Return an array as text of one line, cut short where it is long.
 
     >>> brief(np.arange(100.0))
@@ -117,7 +118,7 @@ def brief(given: Any) -> str:
     return " ".join(shown.split())[:_SHOWN]
 
 
-def unmasked(given: Any, name: str) -> Any:
+def unmasked(given: Given, name: str) -> Given | Array:
     """Return an array as it is; a mask that hides nothing is taken off.
 
     Raises
@@ -156,7 +157,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def plain_attributes(attributes: Mapping[str, object]) -> dict[str, object]:
     """Return attributes that netCDF can hold: integers of more than 64 bits as decimal text.
 
     >>> plain_attributes({"seed": 2**100, "draws": 5})

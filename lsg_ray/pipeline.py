@@ -46,6 +46,7 @@ from lsg_ray.spec import Spec, as_yaml, load_spec
 from lsg_ray.stages import stage_of
 from lsg_ray.studies import default_study
 from lsg_ray.study import Outcome, run_study
+from lsg_ray.typing import JsonObject
 
 if TYPE_CHECKING:
     from lsg_ray.report.landscape import Survey
@@ -67,7 +68,7 @@ def run(
     landscape: bool = True,
     style: Style = "quiet",
     say: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Sample, verify, measure, fit and explore models, report.
 
     Parameters

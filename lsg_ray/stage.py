@@ -28,9 +28,10 @@ from pydantic.fields import FieldInfo
 
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
-from lsg_ray.typing import MOST, APlace, As, ListOf
+from lsg_ray.typing import MOST, APlace, As, JsonObject, ListOf
 
 if TYPE_CHECKING:
+    import matplotlib.figure
     import xarray
 
 #: Values of a list, at most.
@@ -83,7 +84,7 @@ class Figure:
     caption: str = ""
     together: bool = False
 
-    def drawn(self, results: Mapping[str, xarray.Dataset]) -> Any:
+    def drawn(self, results: Mapping[str, xarray.Dataset]) -> matplotlib.figure.Figure:
         """Return the figure of results by name."""
         function = loaded(self.draw)
         if self.together:
@@ -180,7 +181,7 @@ class Stage:
         )
         return model
 
-    def options(self, given: Mapping[str, Any]) -> Config:
+    def options(self, given: Mapping[str, object]) -> Config:
         """Return checked options.
 
         Raises
@@ -211,7 +212,7 @@ class Stage:
         """Return whether the function has an argument of `CONTEXT`."""
         return name in inspect.signature(self.run).parameters
 
-    def shown(self, result: xarray.Dataset) -> dict[str, Any]:
+    def shown(self, result: xarray.Dataset) -> JsonObject:
         """Return what a person is shown of a result."""
         if callable(self.summary):
             return dict(self.summary(result))
@@ -231,7 +232,7 @@ def loaded(path: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def parameters_of(function: Callable[..., Any]) -> dict[str, str]:
+def parameters_of(function: Callable[..., object]) -> dict[str, str]:
     """Return the entries under ``Parameters`` of a docstring, each on one line, by name.
 
     >>> def f(a, b):
@@ -256,7 +257,7 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, str]:
     return entries
 
 
-def evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
+def evaluated(annotation: object, function: Callable[..., object]) -> object:
     """Return an annotation, which may be text, as a type."""
     if not isinstance(annotation, str):
         return annotation
@@ -333,7 +334,7 @@ def parse_list(given: str, mark: ListOf) -> tuple[float, ...]:
     return tuple(round(start + step * n, 12) + 0.0 for n in range(int(count + 1e-9) + 1))
 
 
-def literals_of(kind: Any) -> tuple[Any, ...]:
+def literals_of(kind: object) -> tuple[object, ...]:
     """Return the choices of a type, or of what is in an optional one; empty if it has none."""
     if get_origin(kind) is Literal:
         return get_args(kind)

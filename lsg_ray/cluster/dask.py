@@ -64,7 +64,7 @@ def dask_session(address: str | None = None, workers: int | None = None) -> Iter
             yield in_flight
 
 
-def ray_scheduler(in_flight: int) -> Callable[..., Any]:
+def ray_scheduler(in_flight: int) -> Callable[..., object]:
     """Return a Dask scheduler, ``get(graph, keys)``, on the Ray that this process is connected to.
 
     Its attribute ``fetch`` turns what Dask's callbacks are told, a reference, into the result.

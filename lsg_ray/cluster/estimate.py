@@ -33,7 +33,7 @@ from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks.sampling import prepare
 from lsg_ray.networks.solutions import prepare_solutions
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Progress
+from lsg_ray.typing import JsonObject, Progress
 
 #: Share of its speed that a core keeps with all cores busy: 1.96 of two, measured.
 PARALLEL = 0.98
@@ -107,7 +107,7 @@ class Estimate:
     calibration: dict[str, Any]
     assumptions: dict[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain values."""
 
         def plain(value: Any) -> Any:

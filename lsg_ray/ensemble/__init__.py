@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __all__ = ["synthetic"]
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lsg_ray.ensemble.mixture import synthetic
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name != "synthetic":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from lsg_ray.ensemble.mixture import synthetic

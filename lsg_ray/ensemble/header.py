@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -33,6 +32,7 @@ from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import SpecError, StoreError, StoreInputError
 from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.spec.model import shown
+from lsg_ray.typing import JsonObject
 
 ZARR_FORMAT: Final = 3
 #: Attributes that the digest of a header covers.
@@ -85,7 +85,7 @@ class Header:
     dataset_hash: str
     block_size: int
     package_version: str
-    derivation: Mapping[str, Any] | None = None
+    derivation: JsonObject | None = None
     #: Whether a digest of its attributes was there, and right; not part of what a store is.
     verified: bool = field(default=True, compare=False)
 
@@ -122,7 +122,7 @@ class Header:
         spec = self.spec.replace(ensemble={"count": count})
         return replace(self, spec=spec, spec_hash=spec.hash)
 
-    def attributes(self) -> dict[str, Any]:
+    def attributes(self) -> JsonObject:
         """Return the attributes of the group, plain JSON."""
         derived = {} if self.derivation is None else {"derivation": dict(self.derivation)}
         return {
@@ -139,9 +139,7 @@ class Header:
         }
 
 
-def new_header(
-    spec: Spec, dataset_hash: str, derivation: Mapping[str, Any] | None = None
-) -> Header:
+def new_header(spec: Spec, dataset_hash: str, derivation: JsonObject | None = None) -> Header:
     """Return the header of a store to be created.
 
     Raises
@@ -228,7 +226,7 @@ def parse_header(data: bytes, url: str) -> Header:
         ) from None
 
 
-def _header(attributes: Mapping[str, Any]) -> Header:
+def _header(attributes: JsonObject) -> Header:
     spec = parse_spec(attributes["spec"], "attribute spec")
     # The hash is of the text as stored: later versions may add fields with defaults to a spec.
     canonical = json.dumps(attributes["spec"], sort_keys=True, separators=(",", ":"))
@@ -267,13 +265,13 @@ def _header(attributes: Mapping[str, Any]) -> Header:
     return header
 
 
-def _digest(attributes: Mapping[str, Any]) -> str:
+def _digest(attributes: JsonObject) -> str:
     """Return a SHA-256 of our attributes; others may be added by whom they serve."""
     rest = {name: attributes[name] for name in OURS if name in attributes}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _text(attributes: Mapping[str, Any], name: str) -> str:
+def _text(attributes: JsonObject, name: str) -> str:
     value = attributes[name]
     if not isinstance(value, str):
         raise ValueError(f"{name} is {shown(value)}, not text")

@@ -27,7 +27,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
 from lsg_ray.ensemble.remote import (
@@ -39,6 +39,7 @@ from lsg_ray.ensemble.remote import (
 )
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.places import expanded
+from lsg_ray.typing import Data
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,7 +54,11 @@ MAX_DOCUMENT = 2**20
 #: Smaller files may be of holes alone.
 MAX_HOLLOW = 2**24
 
-_memory_stores: dict[str, Any] = {}
+if TYPE_CHECKING:
+    import zarr.storage
+    from obstore.store import MemoryStore, ObjectStore
+
+_memory_stores: dict[str, MemoryStore] = {}
 _memory_lock = threading.Lock()
 
 
@@ -166,7 +171,7 @@ class Location:
         self.url = url
         #: Directory of a local store, else None.
         self.path = None if "://" in url else Path(url)
-        self._opened: Any = None
+        self._opened: ObjectStore | None = None
         self._answered = False
 
     def __repr__(self) -> str:
@@ -180,7 +185,7 @@ class Location:
         """Whether each request crosses a network."""
         return self.url.startswith(tuple(f"{scheme}://" for scheme in REMOTE_SCHEMES))
 
-    def read(self, key: str, limit: int = MAX_DOCUMENT) -> Any:
+    def read(self, key: str, limit: int = MAX_DOCUMENT) -> Data:
         """Return the bytes under a key, as an object with the buffer protocol.
 
         Parameters
@@ -199,7 +204,7 @@ class Location:
         """
         import obstore
 
-        def get() -> Any:
+        def get() -> Data:
             found = obstore.get(self._store(), key)
             self._check_size(key, found.meta["size"], limit)
             return found.bytes()
@@ -413,18 +418,18 @@ class Location:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def zarr_store(self) -> Any:
+    def zarr_store(self) -> zarr.storage.ObjectStore:
         """Return a read-only `zarr.storage.ObjectStore`: for other tools, not for tasks."""
-        from zarr.storage import ObjectStore
+        import zarr.storage
 
-        return ObjectStore(self._store(), read_only=True)
+        return zarr.storage.ObjectStore(self._store(), read_only=True)
 
-    def _store(self) -> Any:
+    def _store(self) -> ObjectStore:
         if self._opened is None:
             self._opened = self._open()
         return self._opened
 
-    def _open(self) -> Any:
+    def _open(self) -> ObjectStore:
         from obstore.store import LocalStore, MemoryStore
 
         if self.path is not None:

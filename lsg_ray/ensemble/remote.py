@@ -22,10 +22,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lsg_ray.errors import StoreError, StoreInputError
+
+if TYPE_CHECKING:
+    from obstore.store import GCSStore, S3Store
 
 #: Seconds to connect, and seconds without a byte (an upload of 5 MiB and its answer), at most.
 CONNECT_SECONDS = 5.0
@@ -89,7 +92,7 @@ def check_bucket(url: str, scheme: str, bucket: str, prefix: str) -> None:
         raise StoreInputError(f"{scheme}://{bucket}/…: the prefix is over {MAX_PREFIX} bytes long")
 
 
-def open_store(url: str) -> Any:
+def open_store(url: str) -> S3Store | GCSStore:
     """Return the obstore client of an ``s3://`` or ``gs://`` URL; nothing is requested of it yet.
 
     Raises

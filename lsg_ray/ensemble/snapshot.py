@@ -16,7 +16,7 @@ from lsg_ray.ensemble.ledger import Record, absent_blocks, each_record
 from lsg_ray.ensemble.location import locate
 from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Ints
+from lsg_ray.typing import Ints, JsonObject
 
 
 class Snapshot:
@@ -159,7 +159,7 @@ class Snapshot:
         """Yield the records of the complete blocks one by one, in the order of `blocks`."""
         return each_record(locate(self.url), self.header, self.blocks)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> JsonObject:
         """Describe the whole store from its ledger, as plain JSON; see `info.describe`.
 
         Raises

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,7 +48,7 @@ from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.places import refuse_file_name
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Array, Ints
+from lsg_ray.typing import Array, Ints, JsonObject
 
 #: Data that were written in the last so many seconds may be a living writer's, which adds its
 #: record when all are there.  Longer than one object can take at a failing object store.
@@ -89,7 +89,7 @@ def create_ensemble(
     spec: Spec,
     *,
     dataset_hash: str,
-    derivation: Mapping[str, Any] | None = None,
+    derivation: JsonObject | None = None,
 ) -> Plan:
     """Create a store for a specification, or open one for resuming or growing.
 
@@ -224,7 +224,7 @@ def _refuse_another_run(stored: Header, given: Header, url: str) -> None:
         raise StoreInputError("\n".join([f"{url}: holds another run; {remedy}", *lines]))
 
 
-def _shown(derivation: Mapping[str, Any] | None) -> str:
+def _shown(derivation: JsonObject | None) -> str:
     return "sampled" if derivation is None else f"derived ({json.dumps(derivation)})"
 
 

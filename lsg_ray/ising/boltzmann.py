@@ -75,7 +75,7 @@ class Fit(NamedTuple):
 
 @public
 def fit_boltzmann(
-    moments: Any,
+    moments: MomentsLike,
     *,
     method: str = "pcd",
     seconds: float | None = None,
@@ -200,7 +200,7 @@ def fit_boltzmann(
 
 @public
 def fit_parts(
-    moments: Any,
+    moments: MomentsLike,
     parts: Sequence[str],
     *,
     method: str = "pcd",

@@ -13,7 +13,7 @@ each total field H_i with its last value; it changes the way to the fixed point,
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.typing import Flags, Floats, Ints, Progress
+from lsg_ray.typing import Flags, Floats, Ints, ModelLike, Progress
 
 #: Sweeps after which the residual must have fallen by a tenth, or else damping grows; and how often
 #: that may fail.
@@ -51,7 +51,7 @@ class Beliefs(NamedTuple):
 
 @public
 def belief_propagation(
-    model: Any,
+    model: ModelLike,
     *,
     fields: ArrayLike | None = None,
     beta: ArrayLike = 1.0,
@@ -414,7 +414,7 @@ class Bethe(NamedTuple):
 
 
 def bethe_averages(
-    model: Any,
+    model: ModelLike,
     beliefs: Beliefs,
     *,
     fields: ArrayLike | None = None,

@@ -7,8 +7,6 @@ whether the model's landscape has to do with the networks' accuracy.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray
 from numpy.typing import ArrayLike
@@ -21,7 +19,7 @@ from lsg_ray.ising.references import stream_energies
 from lsg_ray.ising.targets import as_sample
 from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.moments import moments
-from lsg_ray.typing import Progress
+from lsg_ray.typing import ConfigurationsLike, ModelLike, Progress
 
 #: A correlation has come back if the model's differs from it by at most this share of it.
 WITHIN = 0.5
@@ -29,8 +27,8 @@ WITHIN = 0.5
 
 @public
 def three_body(
-    model: Any,
-    ensemble: Any,
+    model: ModelLike,
+    ensemble: ConfigurationsLike,
     *,
     triples: int | ArrayLike = 10_000,
     cutoff: float | None = None,
@@ -115,7 +113,7 @@ def three_body(
 
 @public
 def configuration_energies(
-    model: Any, ensemble: Any, *, seed: int = 0, threads: int | None = None,
+    model: ModelLike, ensemble: ConfigurationsLike, *, seed: int = 0, threads: int | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:  # fmt: skip
     """Return the energy of every configuration of an ensemble, and its accuracy.
@@ -159,7 +157,7 @@ def configuration_energies(
     )  # fmt: skip
 
 
-def _pair(model: Any, ensemble: Any) -> tuple[IsingModel, Configurations]:
+def _pair(model: ModelLike, ensemble: ConfigurationsLike) -> tuple[IsingModel, Configurations]:
     ising, source = as_model(model), as_sample(ensemble)
     if ising.n_spins != source.n_weights:
         raise InputError(

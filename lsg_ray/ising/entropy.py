@@ -33,6 +33,7 @@ from lsg_ray.typing import (
     Count,
     Flags,
     Floats,
+    JsonObject,
     ModelLike,
     Natural,
     Place,
@@ -414,7 +415,7 @@ def entropy_bound(d: ArrayLike) -> Floats:
     return found
 
 
-def shown(found: xarray.Dataset) -> dict[str, Any]:
+def shown(found: xarray.Dataset) -> JsonObject:
     """Return what a person is shown of a scan."""
     names = (
         "verdict", "hysteresis", "discontinuities", "jump", "s0", "s0_stderr", "s0_stable",

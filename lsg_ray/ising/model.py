@@ -20,7 +20,7 @@ from lsg_ray.errors import InputError, StoreError
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
 from lsg_ray.results.saving import MODEL, check_target, names_of, save_result
-from lsg_ray.typing import Array, Floats, Ints
+from lsg_ray.typing import Array, Floats, Ints, ModelLike
 
 #: Largest model that is enumerated: 2²⁰ states.
 MAX_ENUMERATED = 20
@@ -232,7 +232,7 @@ def _from_dataset(found: xarray.Dataset) -> IsingModel:
     )
 
 
-def as_model(given: Any) -> IsingModel:
+def as_model(given: ModelLike) -> IsingModel:
     """Return a model from a model, a path, or a pair (J, h)."""
     if isinstance(given, IsingModel):
         return given
@@ -248,7 +248,7 @@ def as_model(given: Any) -> IsingModel:
         raise InputError(
             f"{type(given).__name__} given; a model is an IsingModel, a path, or (J, h)"
         ) from None
-    return IsingModel(J, h)
+    return IsingModel(as_numbers(J, "J"), as_numbers(h, "h"))
 
 
 @dataclass(frozen=True)

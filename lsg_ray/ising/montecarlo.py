@@ -24,7 +24,7 @@ from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
 from lsg_ray.results.graph import compute, share
 from lsg_ray.statistics.triples import choose_triples
-from lsg_ray.typing import Floats, Ints, Progress, Signs, Singles
+from lsg_ray.typing import Floats, Ints, ModelLike, Progress, Signs, Singles, Variables
 
 #: Chains have converged when no R̂ is above this.
 RHAT = 1.05
@@ -34,7 +34,7 @@ FEWEST_DRAWS = 4
 
 @public
 def sample_model(
-    model: Any,
+    model: ModelLike,
     *,
     chains: int = 1024,
     burn_in: int = 200,
@@ -110,7 +110,7 @@ class GroupMeans(NamedTuple):
 
 
 def sample_in_groups(
-    model: Any,
+    model: ModelLike,
     *,
     chains: int = 1024,
     burn_in: int = 200,
@@ -318,7 +318,7 @@ def _averages(by_chain: Floats, C: Floats, by_group: Floats, sizes: Ints) -> dic
     }
 
 
-def overlap_averages(references: ArrayLike, means: Floats) -> dict[str, Any]:
+def overlap_averages(references: ArrayLike, means: Floats) -> Variables:
     """Return the mean overlap with each of some configurations (R, N), and its error.
 
     Parameters

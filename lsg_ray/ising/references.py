@@ -29,7 +29,7 @@ from lsg_ray.statistics.configurations import (
     is_array_file,
     ranges,
 )
-from lsg_ray.typing import Floats, Ints, Progress, Signs
+from lsg_ray.typing import ConfigurationsLike, Floats, Ints, Progress, ReferencesLike, Signs
 
 #: Configurations of a task, and of a product.
 TASK_ROWS, ROWS = 2**15, 2**12
@@ -54,7 +54,7 @@ class References(NamedTuple):
     source: str
 
 
-def as_references(given: Any, model: IsingModel, count: int | None = None) -> References:
+def as_references(given: ReferencesLike, model: IsingModel, count: int | None = None) -> References:
     """Return references from an array, a file, or a store.
 
     Parameters
@@ -247,7 +247,9 @@ def _rows(source: Configurations, rows: Ints) -> Signs:
 
 
 @public
-def choose_references(energies: xarray.Dataset, ensemble: Any, count: int = 20) -> xarray.Dataset:
+def choose_references(
+    energies: xarray.Dataset, ensemble: ConfigurationsLike, count: int = 20
+) -> xarray.Dataset:
     """Choose configurations of low, medium and high energy.
 
     Parameters

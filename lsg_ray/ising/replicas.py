@@ -18,7 +18,7 @@ from lsg_ray.ising.chains import Method
 from lsg_ray.ising.model import as_model
 from lsg_ray.ising.montecarlo import FEWEST_DRAWS, RHAT, series_rhat
 from lsg_ray.ising.tempering import Replicas, choose_betas
-from lsg_ray.typing import Floats, Progress, Signs, Singles
+from lsg_ray.typing import Floats, ModelLike, Progress, Signs, Singles
 
 #: A ladder goes up to this part of the first inverse temperature that is asked for.
 HOTTER = 0.5
@@ -28,7 +28,7 @@ SAME = 1e-9
 
 @public
 def draw_replicas(
-    model: Any,
+    model: ModelLike,
     betas: ArrayLike = (1.0,),
     *,
     replicas: int = 64,
@@ -114,7 +114,7 @@ def draw_replicas(
 
 @public
 def choose_ladder(
-    model: Any,
+    model: ModelLike,
     betas: ArrayLike,
     *,
     method: Method = "heat-bath",

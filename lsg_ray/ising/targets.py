@@ -41,7 +41,7 @@ from lsg_ray.statistics.configurations import (
     is_array_file,
 )
 from lsg_ray.statistics.moments import independent_rows, moments
-from lsg_ray.typing import Array, Floats, Ints
+from lsg_ray.typing import Array, ConfigurationsLike, Floats, Ints, MomentsLike
 
 #: What arithmetic may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
 TOLERANCE = 1e-6
@@ -121,7 +121,7 @@ class Target:
 
 
 @public
-def as_target(given: Any, rounding: float = ROUNDING) -> Target:
+def as_target(given: MomentsLike, rounding: float = ROUNDING) -> Target:
     """Return moments from a Dataset, a pair (m, C), a file, an ensemble or an array.
 
     Parameters
@@ -154,11 +154,12 @@ def as_target(given: Any, rounding: float = ROUNDING) -> Target:
     if isinstance(given, xarray.Dataset):
         return _from_dataset(given, rounding)
     if isinstance(given, tuple) and len(given) == 2:
-        return Target(*given, rounding=rounding)
+        m, C = given
+        return Target(as_numbers(m, "m"), as_numbers(C, "C"), rounding=rounding)
     return _from_dataset(moments(signs(given)))
 
 
-def signs(given: Any) -> Configurations:
+def signs(given: ConfigurationsLike) -> Configurations:
     """Return configurations of ±1 weights, and refuse others before anything is computed."""
     source = as_configurations(given)
     if not source.binary:
@@ -166,7 +167,7 @@ def signs(given: Any) -> Configurations:
     return source
 
 
-def as_sample(given: Any) -> Configurations:
+def as_sample(given: MomentsLike) -> Configurations:
     """Return the ±1 configurations themselves, which pseudolikelihood needs.
 
     Of an ``.npz`` they are ``sigma``, or the array that is named: ``FILE.npz:NAME``.
@@ -176,12 +177,11 @@ def as_sample(given: Any) -> Configurations:
     InputError
         Moments were given, or weights that are no ±1.
     """
-    moments_only = isinstance(given, (Target, xarray.Dataset)) or (
-        isinstance(given, tuple) and len(given) == 2
-    )
-    if isinstance(given, (str, os.PathLike)):
-        moments_only = _holds_moments(expanded(given))
-    if moments_only:
+    if (
+        isinstance(given, (Target, xarray.Dataset))
+        or (isinstance(given, tuple) and len(given) == 2)
+        or (isinstance(given, (str, os.PathLike)) and _holds_moments(expanded(given)))
+    ):
         raise InputError("moments given; pseudolikelihood needs the configurations: name a store")
     return signs(given)
 

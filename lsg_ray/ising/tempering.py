@@ -9,8 +9,6 @@ them gives errors, and R̂ compares the halves of ladders.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray
 from numpy.typing import ArrayLike
@@ -27,7 +25,7 @@ from lsg_ray.ising.montecarlo import (
     split_rhat,
 )
 from lsg_ray.rng import Stream, seed_sequence
-from lsg_ray.typing import Floats, Progress, Singles
+from lsg_ray.typing import Floats, ModelLike, Progress, Singles
 
 #: Distance of neighbouring temperatures of an automatic ladder, in standard deviations of the
 #: energy: an exchange is accepted in about half of the trials.
@@ -42,7 +40,7 @@ PILOT_CHAINS, PILOT_SWEEPS, PILOT_TEMPERATURES = 32, 100, 16
 
 @public
 def temper_model(
-    model: Any,
+    model: ModelLike,
     *,
     betas: ArrayLike | None = None,
     beta: float = 1.0,

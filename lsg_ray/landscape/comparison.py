@@ -21,9 +21,19 @@ from lsg_ray.arrays import public
 from lsg_ray.landscape.curvature import PROBES
 from lsg_ray.landscape.flatness import DIRECTIONS, RADII, flatness
 from lsg_ray.landscape.interpolation import interpolate
-from lsg_ray.landscape.terrain import EXAMPLES, SolutionsLike, open_solutions
+from lsg_ray.landscape.terrain import EXAMPLES, open_solutions
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import Count, Floats, Natural, Numbers, Progress, Seed, Several, Steps
+from lsg_ray.typing import (
+    Count,
+    EnsembleLike,
+    Floats,
+    Natural,
+    Numbers,
+    Progress,
+    Seed,
+    Several,
+    Steps,
+)
 
 #: Places on the path (the paper: from −1 to 2).
 ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
@@ -31,8 +41,8 @@ ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
 
 @public
 def compare_minima(
-    first: SolutionsLike,
-    second: SolutionsLike,
+    first: EnsembleLike,
+    second: EnsembleLike,
     *,
     count: Count = 10,
     alphas: Steps = ALPHAS,

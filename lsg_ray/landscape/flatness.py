@@ -27,7 +27,6 @@ from lsg_ray.errors import InputError
 from lsg_ray.landscape.curvature import PROBES, hessian_trace, top_eigenvalues
 from lsg_ray.landscape.terrain import (
     EXAMPLES,
-    SolutionsLike,
     Terrain,
     check_positive,
     measured,
@@ -41,6 +40,7 @@ from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import (
     Array,
     Count,
+    EnsembleLike,
     Flags,
     Floats,
     Integers,
@@ -89,7 +89,7 @@ class _Curvature(NamedTuple):
 
 @public
 def flatness(
-    solutions: SolutionsLike,
+    solutions: EnsembleLike,
     *,
     configurations: Integers | None = None,
     eigenvalues: Count = 3,

@@ -30,7 +30,6 @@ from lsg_ray.errors import InputError
 from lsg_ray.landscape.terrain import (
     EXAMPLES,
     Solutions,
-    SolutionsLike,
     Terrain,
     check_inputs,
     measured,
@@ -46,6 +45,7 @@ from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import (
     As,
     Count,
+    EnsembleLike,
     Floats,
     Integers,
     Ints,
@@ -85,8 +85,8 @@ def barrier(alphas: ArrayLike, loss: ArrayLike) -> Floats:
 
 @public
 def interpolate(
-    solutions: SolutionsLike,
-    other: SolutionsLike | None = None,
+    solutions: EnsembleLike,
+    other: EnsembleLike | None = None,
     *,
     pairs: Annotated[int | Sequence[tuple[int, int]], As(Count)] = 10,
     alphas: Steps = ALPHAS,
@@ -183,7 +183,7 @@ def interpolate(
 
 @public
 def swap_barriers(
-    solutions: SolutionsLike,
+    solutions: EnsembleLike,
     *,
     swaps: Integers | None = None,
     configurations: Integers | None = None,

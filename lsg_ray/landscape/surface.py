@@ -18,7 +18,6 @@ from lsg_ray.errors import InputError
 from lsg_ray.landscape.flatness import filter_normalised
 from lsg_ray.landscape.terrain import (
     EXAMPLES,
-    SolutionsLike,
     Terrain,
     check_positive,
     measured,
@@ -28,7 +27,7 @@ from lsg_ray.landscape.terrain import (
 from lsg_ray.results.pieces import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import Floats, Natural, Positive, Progress, Seed, Singles
+from lsg_ray.typing import EnsembleLike, Floats, Natural, Positive, Progress, Seed, Singles
 
 
 class _Rows(NamedTuple):
@@ -39,7 +38,7 @@ class _Rows(NamedTuple):
 
 @public
 def loss_surface(
-    solutions: SolutionsLike,
+    solutions: EnsembleLike,
     *,
     configuration: Natural = 0,
     extent: Positive = 1.0,

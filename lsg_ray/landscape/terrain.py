@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from lsg_ray.networks.relu import evaluate
 from lsg_ray.networks.solutions import ExampleSet, example_set
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec, Spec
-from lsg_ray.typing import Array, EnsembleLike, Floats, Ints, Singles
+from lsg_ray.typing import Array, EnsembleLike, Floats, Ints, JsonObject, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,8 +42,6 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     "test_loss": {"long_name": "test loss", "units": "nat"},
     "test_accuracy": {"long_name": "test accuracy", "units": "1"},
 }
-
-SolutionsLike: TypeAlias = EnsembleLike
 
 
 class Terrain(NamedTuple):
@@ -114,7 +112,7 @@ class Solutions(NamedTuple):
         """The run that they come from."""
         return self.ensemble.spec
 
-    def provenance(self, **more: Any) -> dict[str, Any]:
+    def provenance(self, **more: object) -> JsonObject:
         """Return attributes of a result."""
         return {
             "source": self.spec.name, "spec": self.spec.canonical_json(),
@@ -124,7 +122,7 @@ class Solutions(NamedTuple):
 
 
 def open_solutions(
-    given: SolutionsLike,
+    given: EnsembleLike,
     configurations: int | Sequence[int] | None,
     *,
     usual: int | None = None,

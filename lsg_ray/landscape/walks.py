@@ -29,7 +29,6 @@ from lsg_ray.landscape.censored import Survival, survival_of, survival_variables
 from lsg_ray.landscape.terrain import (
     BATCH_BYTES,
     EXAMPLES,
-    SolutionsLike,
     Terrain,
     check_positive,
     measured,
@@ -41,6 +40,7 @@ from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import (
     Count,
+    EnsembleLike,
     Floats,
     Integers,
     Natural,
@@ -73,7 +73,7 @@ class _Path(NamedTuple):
 
 @public
 def random_walk(
-    solutions: SolutionsLike,
+    solutions: EnsembleLike,
     *,
     sigma: Numbers = (0.001, 0.003, 0.01),
     steps: Annotated[int, Ge(4)] = 100,

@@ -8,7 +8,7 @@ networks with them; weights stand in a layout of their own, which `pack` and `un
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lsg_ray.networks.layout import read_only
 from lsg_ray.typing import Array, Ints, Singles
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 #: Sparse rows are read where no more of the entries differ from zero: with few, skipping zeros
@@ -32,7 +33,7 @@ Rows: TypeAlias = "Tensor | slice"
 class DenseInputs:
     """Examples (n, inputs) as a tensor, on any device and in any precision."""
 
-    def __init__(self, x: Array, device: str, dtype: Any) -> None:
+    def __init__(self, x: Array, device: str, dtype: torch.dtype) -> None:
         import torch
 
         self.x = torch.tensor(x, dtype=dtype, device=device)
@@ -46,7 +47,7 @@ class DenseInputs:
         return str(self.x.device)
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> torch.dtype:
         """Their torch type."""
         return self.x.dtype
 
@@ -112,7 +113,7 @@ class SparseInputs:
         return x
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> torch.dtype:
         """Their torch type."""
         import torch
 
@@ -189,7 +190,7 @@ def is_sparse(x: Array) -> bool:
     return len(np.unique(x)) <= MOST_VALUES
 
 
-def as_inputs(x: Array, device: str | None = None, dtype: Any = None) -> Inputs:
+def as_inputs(x: Array, device: str | None = None, dtype: torch.dtype | None = None) -> Inputs:
     """Return examples (n, inputs) in the faster form: sparse if float32, on a CPU and mostly zero.
 
     ``device`` is that of torch, by default CUDA where there is one; ``dtype`` float32 by default.

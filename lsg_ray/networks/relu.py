@@ -46,11 +46,11 @@ CHUNK_NUMBERS = 1 << 19
 class Layer(NamedTuple):
     """Weights (networks, out, in), packed for the examples in the first layer, and bias or None."""
 
-    w: Any
-    b: Any
+    w: Tensor
+    b: Tensor | None
 
     @property
-    def tensors(self) -> list[Any]:
+    def tensors(self) -> list[Tensor]:
         """What is trained."""
         return [self.w] if self.b is None else [self.w, self.b]
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,17 @@ class Candidate(NamedTuple):
     fields: Singles
 
 
+class Tried(Protocol):
+    """What a trial ends with, of any kind of network."""
+
+    @property
+    def accuracy(self) -> float:
+        """On the selection set."""
+
+
+Found = TypeVar("Found", bound=Tried)
+
+
 def prepare(spec: Spec, dataset: Dataset) -> Arena:
     """Lay a data set out for the trials of ``spec``; done once per run, shared by all workers."""
     if spec.network.family != "binary":
@@ -106,11 +117,11 @@ class Trials:
         self._on_trial = on_trial or (lambda _: None)
         self._lock = threading.Lock()
 
-    def accepts(self, candidate: Any) -> bool:
+    def accepts(self, candidate: Tried) -> bool:
         """Return whether a trial's outcome is accepted; NaN never is."""
         return bool(candidate.accuracy >= self.spec.ensemble.threshold)
 
-    def judge(self, candidate: Any) -> bool:
+    def judge(self, candidate: Tried) -> bool:
         """Count a trial; return whether it is accepted."""
         accepted, accuracy = self.accepts(candidate), candidate.accuracy
         with self._lock:
@@ -227,14 +238,14 @@ def fill_stacks(
     start: int,
     rows: int,
     trials: Trials,
-    run: Callable[[list[int], int], Sequence[Any]],
-) -> list[tuple[int, Any]]:
+    run: Callable[[list[int], int], Sequence[Found]],
+) -> list[tuple[int, Found]]:
     """Fill the whole stacks that the wanted configurations lie in, and keep what is wanted.
 
     Networks of a stack share products, and some their noise, so a configuration is what its stack
     makes it, whatever the block or the count.  ``run(configurations, trial)`` gives candidates.
     """
-    found: dict[int, tuple[int, Any]] = {}
+    found: dict[int, tuple[int, Found]] = {}
     wanted = range(start, start + rows)
     for first in range(start - start % stack, start + rows, stack):
         waiting, trial = list(range(first, first + stack)), 0

@@ -9,27 +9,29 @@ this process, or a Ray cluster inside `lsg_ray.cluster.dask.dask_session`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsg_ray.errors import LsgError
 from lsg_ray.networks.threads import one_thread
 from lsg_ray.typing import Progress
 
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 Result = TypeVar("Result")
 
-#: Told ``(tasks done, tasks in all)``.
 #: Accumulators that are added by one task.
 FAN_IN = 8
 
 
-def share(value: Any) -> Any:
+def share(value: object) -> Delayed:
     """Return a value as one node of a graph, which many tasks read; it goes to a cluster once."""
     import dask
 
     return dask.delayed(value, pure=False, traverse=False)
 
 
-def tree_reduce(leaves: Sequence[Any], add: Callable[[list[Result]], Result]) -> Any:
+def tree_reduce(leaves: Sequence[Delayed], add: Callable[[list[Result]], Result]) -> Delayed:
     """Combine delayed accumulators, `FAN_IN` at a time; ``add`` takes a list of them."""
     import dask
 
@@ -42,7 +44,7 @@ def tree_reduce(leaves: Sequence[Any], add: Callable[[list[Result]], Result]) ->
     return level[0]
 
 
-def compute(graph: Any, progress: Progress | None = None) -> Any:
+def compute(graph: object, progress: Progress | None = None) -> Any:
     """Run a graph under Dask's current scheduler.
 
     Raises
@@ -54,8 +56,8 @@ def compute(graph: Any, progress: Progress | None = None) -> Any:
 
 
 def compute_each(
-    leaves: Sequence[Any], keep: Callable[[int, Any], None], progress: Progress | None = None
-) -> list[Any]:
+    leaves: Sequence[Delayed], keep: Callable[[int, Result], None], progress: Progress | None = None
+) -> list[Result]:
     """Run delayed leaves, telling ``keep(number, result)`` of each as it is done.
 
     Raises
@@ -79,7 +81,7 @@ def compute_each(
             if progress is not None:
                 progress(done, len(leaves))
 
-    found: list[Any] = _run(list(leaves), Callback(posttask=posttask))
+    found: list[Result] = _run(list(leaves), Callback(posttask=posttask))
     return found
 
 

@@ -14,7 +14,7 @@ import math
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -36,7 +36,7 @@ from lsg_ray.results.unpacking import (
     unpacked_bytes,
 )
 from lsg_ray.spec.model import name_of, shown
-from lsg_ray.typing import Array, Ints
+from lsg_ray.typing import Array, Ints, JsonObject
 
 #: On an object store, beside a result whose upload was begun and has not ended.
 MARK = ".lsg.upload.json"
@@ -85,7 +85,7 @@ def open_result(path: Place) -> xarray.Dataset:
             return found.load()
 
 
-def attributes_of(path: Place) -> dict[str, Any]:
+def attributes_of(path: Place) -> JsonObject:
     """Return the attributes of a Zarr group; empty if there is none."""
     location = locate(path)
     try:
@@ -95,7 +95,7 @@ def attributes_of(path: Place) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def unfinished(location: Location) -> dict[str, Any] | None:
+def unfinished(location: Location) -> JsonObject | None:
     """Return what is known of an upload of a result that was begun and has not ended, or None."""
     try:
         location.read("zarr.json", MAX_DOCUMENT)
@@ -116,7 +116,7 @@ def unfinished(location: Location) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def open_archive(path: Place) -> Iterator[Any]:
+def open_archive(path: Place) -> Iterator[Mapping[str, Array]]:
     """Open an ``.npz`` of arrays: a mapping from names, without Python objects.
 
     Raises
@@ -145,7 +145,7 @@ def open_archive(path: Place) -> Iterator[Any]:
         yield arrays
 
 
-def attributes_in(arrays: Any) -> dict[str, Any]:
+def attributes_in(arrays: Mapping[str, Array]) -> JsonObject:
     """Return the attributes of a result in an ``.npz``; empty if there are none."""
     if ATTRIBUTES not in arrays:
         return {}
@@ -159,7 +159,7 @@ def attributes_in(arrays: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def names_in(arrays: Any) -> tuple[NDArray[np.str_] | None, Ints | None]:
+def names_in(arrays: Mapping[str, Array]) -> tuple[NDArray[np.str_] | None, Ints | None]:
     """Return the part and the number of each weight in an ``.npz``; None where it does not say.
 
     Raises

@@ -33,8 +33,8 @@ def results_version() -> str:
 
 def run_tasks(
     work: Callable[..., Piece],
-    shared: Any,
-    arguments: Sequence[tuple[Any, ...]],
+    shared: object,
+    arguments: Sequence[tuple[object, ...]],
     kind: type[Piece],
     folder: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,

@@ -21,6 +21,7 @@ from lsg_ray.spec.sections import (
     Section,
     TrainingSpec,
 )
+from lsg_ray.typing import JsonObject
 
 #: Networks that the torch engine trains together, configurations 0 to 63, 64 to 127, ...: fixed,
 #: since they share their noise.
@@ -71,7 +72,7 @@ class Spec(Section):
     def __hash__(self) -> int:
         return hash(self.canonical_json())
 
-    def tree(self) -> dict[str, Any]:
+    def tree(self) -> JsonObject:
         """Return all fields as plain values, the study too."""
         tree = self.model_dump(mode="json")
         if self.study is not None:
@@ -148,7 +149,7 @@ class Spec(Section):
         """SHA-256 of the canonical JSON, in hexadecimal."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
-    def replace(self, **sections: Mapping[str, Any]) -> Spec:
+    def replace(self, **sections: Mapping[str, object]) -> Spec:
         """Return a copy with some fields changed, validated again.
 
         >>> Spec().replace(ensemble={"count": 10}).ensemble.count
@@ -223,7 +224,7 @@ def _relu_misfits(spec: Spec) -> Iterable[str]:
         yield f"network.widths: {list(spec.network.widths)} given; relu networks have hidden layers"
 
 
-def parse_spec(tree: Any, source: str = "spec") -> Spec:
+def parse_spec(tree: object, source: str = "spec") -> Spec:
     """Validate a nested mapping.
 
     Raises
@@ -278,7 +279,7 @@ _brief = reprlib.Repr()
 _brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value as text of one line, cut short where it is long."""
     return _brief.repr(value)
 

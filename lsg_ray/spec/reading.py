@@ -67,7 +67,7 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
     return parse_spec(tree, str(path))
 
 
-def override(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+def override(tree: Mapping[str, object], assignments: Iterable[str]) -> dict[str, object]:
     """Return a copy of a nested mapping with ``a.b=c`` assignments applied.
 
     >>> override({"training": {"epochs": 50}}, ["training.epochs=5"])
@@ -90,7 +90,7 @@ def override(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
     return result
 
 
-def _assigned(tree: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
+def _assigned(tree: Mapping[str, object], keys: list[str], value: object) -> dict[str, object]:
     """Return a copy with the value at the end of a path of keys; what it leaves alone is shared."""
     key, *rest = keys
     if not rest:
@@ -182,13 +182,16 @@ for _side in (_Loader, Dumper):
     )
 
 
-def as_yaml(spec: Spec, dumper: type[Dumper] = Dumper, **options: Any) -> str:
+def as_yaml(
+    spec: Spec, dumper: type[Dumper] = Dumper, *, allow_unicode: bool = False, width: int = 80
+) -> str:
     """Return a specification as YAML that `load_spec` reads back the same.
 
     >>> as_yaml(parse_spec({"name": "1e6"})).splitlines()[1]
     "name: '1e6'"
     """
-    return str(yaml.dump(spec.tree(), Dumper=dumper, sort_keys=False, **options))
+    tree = spec.tree()
+    return yaml.dump(tree, Dumper=dumper, sort_keys=False, allow_unicode=allow_unicode, width=width)
 
 
 def _require_plain(given: Any, node: yaml.ScalarNode) -> None:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
 from lsg_ray.stages import stage_of
+from lsg_ray.typing import JsonObject
 
 #: Names of steps: of files too.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
@@ -38,13 +39,13 @@ class Step(NamedTuple):
     view: dict[str, Any]
     options: dict[str, Any]
 
-    def words(self) -> dict[str, Any]:
+    def words(self) -> JsonObject:
         """Return what stands in a specification for it."""
         given = {name: value for name, value in self.inputs.items() if value is not None}
         return {"stage": self.stage, **given, **self.view, **self.options}
 
 
-def parse_study(given: Any) -> dict[str, Step]:
+def parse_study(given: object) -> dict[str, Step]:
     """Return the steps of a study by name, those first that others read.
 
     Raises

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.layout import pack
@@ -165,7 +166,7 @@ class Matrix:
         There is no room for the file.
     """
 
-    def __init__(self, rows: int, row: int, kind: Any) -> None:
+    def __init__(self, rows: int, row: int, kind: DTypeLike) -> None:
         size = rows * row * np.dtype(kind).itemsize
         self._map: mmap.mmap | None = None
         if size <= MEMORY_BYTES:
@@ -246,7 +247,7 @@ def _batches(parts: list[Ints], rows: int) -> Iterator[list[Ints]]:
 
 
 def read_rows(
-    source: Configurations, rows: Ints, reordering: Reordering | None, kind: Any
+    source: Configurations, rows: Ints, reordering: Reordering | None, kind: DTypeLike
 ) -> Array:
     """Return chosen rows, reordered, of a type; bits for ±1 weights."""
     weights = as_stored(source, rows)

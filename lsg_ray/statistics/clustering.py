@@ -41,7 +41,6 @@ from lsg_ray.statistics.aligned import (
 )
 from lsg_ray.statistics.configurations import (
     Configurations,
-    ConfigurationsLike,
     Packed,
     as_configurations,
     stream,
@@ -60,7 +59,7 @@ from lsg_ray.statistics.gaussian import (
 )
 from lsg_ray.statistics.hierarchy import cophenetic, correlation, leaf_order
 from lsg_ray.statistics.modes import NAME
-from lsg_ray.typing import Array, Count, Floats, Ints, Natural, Progress, Seed
+from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Ints, Natural, Progress, Seed
 
 Linkage = Literal["single", "complete", "average", "weighted", "centroid", "median", "ward"]
 LINKAGES: tuple[Linkage, ...] = get_args(Linkage)

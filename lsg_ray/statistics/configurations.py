@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,7 +25,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.places import Place, ending, expanded, member_of
 from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator
-from lsg_ray.typing import Array, Bytes, Flags, Floats, Ints, Signs
+from lsg_ray.typing import Array, Bytes, ConfigurationsLike, Flags, Floats, Ints, JsonObject, Signs
 
 #: Largest real weight: squares, summed in float32, stay finite.
 LARGEST = 1e15
@@ -106,16 +106,12 @@ class Configurations:
         """Return coordinates along ``weight``."""
         return {"weight": ("weight", np.arange(self.n_weights))}
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> JsonObject:
         """Return attributes that tell what a result was computed from."""
         return {"source": self.name, "package_version": package_version()}
 
 
-#: What public functions take: an ensemble, its URL, configurations, or an array (M, N).
-ConfigurationsLike: TypeAlias = "Configurations | Ensemble | str | os.PathLike[str] | ArrayLike"
-
-
-def as_configurations(given: Any) -> Configurations:
+def as_configurations(given: ConfigurationsLike) -> Configurations:
     """Return what was given as `Configurations`.
 
     Parameters
@@ -216,7 +212,7 @@ class StoredConfigurations(Configurations):
         known = weight_coordinates(self.ensemble.spec)
         return {name: ("weight", values[weights]) for name, values in known.items()}
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> JsonObject:
         ensemble, spec = self.ensemble, self.ensemble.spec
         return {
             "source": spec.name,
@@ -233,12 +229,11 @@ class StoredConfigurations(Configurations):
 class ArrayConfigurations(Configurations):
     """Rows of an array; a Dask array is computed range by range, inside the tasks."""
 
-    def __init__(self, array: Any, name: str = "array") -> None:
+    def __init__(self, array: ArrayLike, name: str = "array") -> None:
         self.name = name
-        if type(array).__name__ == "DataArray":
-            array = _rows_first(array).data
-        self._lazy = hasattr(array, "dask")
-        self._array: Any = array if self._lazy else as_numbers(array, name, None)
+        rows = _rows_first(array)
+        self._lazy = hasattr(rows, "dask")
+        self._array: Any = rows if self._lazy else as_numbers(rows, name, None)
         if self._array.ndim != 2 or self._array.shape[1] == 0:
             raise InputError(
                 f"{name} of shape {self._array.shape} given; configurations are (M, N) with N > 0"
@@ -290,9 +285,11 @@ def _require(good: Flags, values: Array, rows: Ints, name: str, need: str) -> No
 
 
 def _rows_first(array: Any) -> Any:
-    """Return a DataArray whose dimensions say that it stands on its side as (configuration, …)."""
+    """Return an array; of a DataArray that says that it stands on its side, (configuration, …)."""
+    if type(array).__name__ != "DataArray":
+        return array
     dims = array.dims
-    return array.T if len(dims) == 2 and dims[1] == "configuration" else array
+    return (array.T if len(dims) == 2 and dims[1] == "configuration" else array).data
 
 
 class Packed(Configurations):
@@ -367,7 +364,7 @@ def is_array_file(place: Place) -> bool:
     return ending(path) in (".npy", ".npz") and not os.path.isdir(expanded(path))
 
 
-def chosen_array(arrays: Any, path: str, name: str | None) -> str:
+def chosen_array(arrays: Iterable[str], path: str, name: str | None) -> str:
     """Return which array of an ``.npz`` is meant: that of a name, ``sigma``, or the only one.
 
     Raises

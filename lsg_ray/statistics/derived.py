@@ -25,7 +25,7 @@ from lsg_ray.networks.symmetry import Orders, network_outputs, permute_nodes
 from lsg_ray.results.graph import compute
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
-from lsg_ray.typing import Array, Bytes, Floats, Ints, Progress
+from lsg_ray.typing import Array, Bytes, Floats, Ints, JsonObject, Progress
 
 #: Maps whole weights (rows, N) and their row numbers to the order of each hidden layer's units.
 Ordering = Callable[[Array, Ints], Orders]
@@ -63,7 +63,7 @@ class DerivedConfigurations(Configurations):
         network: NetworkSpec,
         inputs: Floats,
         ordering: Ordering,
-        derivation: dict[str, Any],
+        derivation: JsonObject,
         *,
         origin: Callable[[Ints], Ints] | None = None,
         n_rows: int | None = None,
@@ -172,7 +172,7 @@ class DerivedConfigurations(Configurations):
         whole = self.base.coordinates()
         return {name: (d, values[self._weights]) for name, (d, values) in whole.items()}
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> JsonObject:
         about = {f"derivation_{key}": value for key, value in self.derivation.items()}
         return {**self.base.provenance(), **about}
 

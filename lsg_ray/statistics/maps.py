@@ -26,7 +26,6 @@ from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import (
     ArrayConfigurations,
     Configurations,
-    ConfigurationsLike,
     Packed,
     StoredConfigurations,
     as_configurations,
@@ -35,7 +34,7 @@ from lsg_ray.statistics.configurations import (
 from lsg_ray.statistics.euclidean import euclidean_neighbours
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
-from lsg_ray.typing import Array, Count, Floats, Ints, Positive, Progress, Seed
+from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Ints, Positive, Progress, Seed
 
 #: Fewest configurations that can be laid out.
 FEWEST = 4

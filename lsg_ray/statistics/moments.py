@@ -35,14 +35,13 @@ from lsg_ray.results.saving import MOMENTS
 from lsg_ray.stage import ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import (
     Configurations,
-    ConfigurationsLike,
     as_configurations,
     ranges,
     take_any,
 )
 from lsg_ray.statistics.copies import Pairs, effective_groups, pairs_of_copies
 from lsg_ray.statistics.triples import choose_triples, triple_moments
-from lsg_ray.typing import As, Floats, Ints, Progress, Seed
+from lsg_ray.typing import As, ConfigurationsLike, Floats, Ints, Progress, Seed
 
 #: Rows whose bits are transposed at a time: 512 words a plane, six of which fit the first cache.
 ROWS = 2**15

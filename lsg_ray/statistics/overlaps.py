@@ -21,7 +21,6 @@ from lsg_ray.errors import InputError
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import (
     Configurations,
-    ConfigurationsLike,
     as_configurations,
     check_same_weights,
 )
@@ -36,7 +35,7 @@ from lsg_ray.statistics.pairs import (
     probability_error,
 )
 from lsg_ray.statistics.references import count_to_references
-from lsg_ray.typing import Count, Floats, Ints, Progress, Seed, Several
+from lsg_ray.typing import ConfigurationsLike, Count, Floats, Ints, Progress, Seed, Several
 
 
 @public
@@ -113,7 +112,7 @@ def overlaps(
     return result.assign_attrs({**about, **result.attrs})
 
 
-def binary_configurations(given: Any) -> Configurations:
+def binary_configurations(given: ConfigurationsLike) -> Configurations:
     """Return configurations of ±1 weights.
 
     Raises
@@ -129,7 +128,7 @@ def binary_configurations(given: Any) -> Configurations:
     return found
 
 
-def check_alone(option: str, **others: Any) -> None:
+def check_alone(option: str, **others: object) -> None:
     """Refuse options that contradict one another."""
     for name, value in others.items():
         if value is not None:

@@ -32,7 +32,6 @@ from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import (
     Configurations,
-    ConfigurationsLike,
     as_configurations,
     stream,
 )
@@ -49,7 +48,7 @@ from lsg_ray.statistics.ultrametric import (
     measured,
     pairs_of,
 )
-from lsg_ray.typing import Floats, Ints, Progress
+from lsg_ray.typing import ConfigurationsLike, Floats, Ints, Progress
 
 #: Fewest replicas, so that three are left where one is left out; and most: their matrix is held.
 FEWEST, MOST = 4, 4000

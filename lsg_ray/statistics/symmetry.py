@@ -32,14 +32,13 @@ from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import (
     Configurations,
-    ConfigurationsLike,
     as_configurations,
     ranges,
     stream,
 )
 from lsg_ray.statistics.copies import copied_rows, number_of_copies, start_of_copies
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
-from lsg_ray.typing import Array, Bytes, Flags, Floats, Ints, Progress, Singles
+from lsg_ray.typing import Array, Bytes, ConfigurationsLike, Flags, Floats, Ints, Progress, Singles
 
 #: The digit whose test images rank the units.  LL App. J; the paper finds no dependence on it.
 LABEL_DIGIT = 1

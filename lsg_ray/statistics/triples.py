@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,7 +19,7 @@ from lsg_ray.arrays import as_numbers
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
-from lsg_ray.typing import Floats, Ints
+from lsg_ray.typing import Floats, Ints, Variables
 
 #: Most triples of one estimate.
 MAX_TRIPLES = 10_000_000
@@ -81,7 +80,7 @@ def triple_moments(
     m: Floats,
     C: Floats,
     count: int,
-) -> dict[str, Any]:
+) -> Variables:
     """Return variables of ⟨σ_iσ_jσ_k⟩ and of the connected moment, with standard errors.
 
     Parameters
