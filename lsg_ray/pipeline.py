@@ -23,7 +23,6 @@ something that has changed is computed (`lsg_ray.study`).
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,7 +45,7 @@ from lsg_ray.spec import Spec, as_yaml, load_spec
 from lsg_ray.stages import stage_of
 from lsg_ray.studies import default_study
 from lsg_ray.study import Outcome, run_study
-from lsg_ray.typing import JsonObject
+from lsg_ray.typing import JsonObject, Place
 
 if TYPE_CHECKING:
     from lsg_ray.report.landscape import Survey
@@ -61,7 +60,7 @@ STATISTICS = ("moments", "overlaps", "distances", "map")
 @public
 def run(
     spec: Spec,
-    folder: str | os.PathLike[str],
+    folder: Place,
     *,
     address: str | None = None,
     workers: int | None = None,
@@ -133,7 +132,7 @@ def run(
     return {**ensemble.info(), "report": str(page), **found, "stage_seconds": timings}
 
 
-def report(folder: str | os.PathLike[str]) -> Path:
+def report(folder: Place) -> Path:
     """Measure the ensemble of a run's folder again and write its report anew.
 
     Of the landscape, what was computed for the same ensemble is shown.

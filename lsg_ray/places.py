@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 
 from lsg_ray.errors import InputError
-
-Place = str | os.PathLike[str]
+from lsg_ray.typing import Place
 
 #: Endings of files, none of them a folder's: a store or result of that name would mislead.
 FILE_ENDINGS = frozenset({

@@ -176,10 +176,9 @@ class Stage:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             default = tuple(default.tolist()) if isinstance(default, np.ndarray) else default
             fields[name] = (kind, Field(default, description=self.helps.get(name, "")))
-        model: type[Config] = create_model(
+        return create_model(
             f"{self.name.title().replace('-', '')}Config", __base__=Config, **fields
         )
-        return model
 
     def options(self, given: Mapping[str, object]) -> Config:
         """Return checked options.

@@ -175,8 +175,7 @@ def stage_of(name: str) -> Stage:
     if name in STAGES:
         from lsg_ray.stage import loaded
 
-        found: Stage = loaded(STAGES[name].at)
-        return found
+        return loaded(STAGES[name].at)
     if name not in _plugins():
         raise InputError(f"{name[:64]!r} is no stage; there are {', '.join(all_stages())}")
     return _plugins()[name]

@@ -8,7 +8,6 @@ Retry, resume and growth are the same thing: do the missing blocks.
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -43,7 +42,7 @@ from lsg_ray.networks.sampling import Arena, prepare, sample_configurations
 from lsg_ray.networks.solutions import SolutionArena, prepare_solutions, sample_solutions
 from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Ints
+from lsg_ray.typing import Ints, Place
 
 AnyArena = Arena | SolutionArena
 
@@ -81,7 +80,7 @@ class SampleResult(NamedTuple):
 @public
 def sample(
     spec: Spec,
-    url: str | os.PathLike[str],
+    url: Place,
     *,
     address: str | None = None,
     workers: int | None = None,

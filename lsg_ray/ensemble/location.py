@@ -39,7 +39,7 @@ from lsg_ray.ensemble.remote import (
 )
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.places import expanded
-from lsg_ray.typing import Data
+from lsg_ray.typing import Data, Place
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,7 +62,7 @@ _memory_stores: dict[str, MemoryStore] = {}
 _memory_lock = threading.Lock()
 
 
-def canonical_url(url: str | os.PathLike[str]) -> str:
+def canonical_url(url: Place) -> str:
     """Return the one spelling of a URL: absolute for local paths, no ``~``, no slash at the end.
 
     >>> canonical_url("s3://bucket/runs/a/")
@@ -122,18 +122,18 @@ def canonical_url(url: str | os.PathLike[str]) -> str:
     return f"{scheme}://{rest}"
 
 
-def locate(url: str | os.PathLike[str]) -> Location:
+def locate(url: Place) -> Location:
     """Return the location behind a URL; nothing is read or created yet."""
     return _location(canonical_url(url))
 
 
-def real_place(url: str | os.PathLike[str]) -> str:
+def real_place(url: Place) -> str:
     """Return the same text for all spellings of a place: links followed, ``file://`` as a path."""
     location = locate(url)
     return location.url if location.path is None else os.path.realpath(location.path)
 
 
-def is_within(inner: str | os.PathLike[str], outer: str | os.PathLike[str]) -> bool:
+def is_within(inner: Place, outer: Place) -> bool:
     """Return whether a place is another, or lies within it, however the two are spelt.
 
     >>> is_within("s3://bucket/a/b", "s3://bucket/a/"), is_within("s3://bucket/ab", "s3://bucket/a")

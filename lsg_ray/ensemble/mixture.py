@@ -11,7 +11,6 @@ P_ki = ±1 being the patterns.  The first third of the weights is stiff (ε = 1/
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import DATASET_SHAPES, Spec, parse_spec
-from lsg_ray.typing import Bytes, Floats, Ints, Progress, Signs
+from lsg_ray.typing import Bytes, Floats, Ints, Place, Progress, Signs
 
 #: Probabilities π of the patterns.
 PROBABILITIES = (0.4, 0.3, 0.2, 0.1)
@@ -96,7 +95,7 @@ def _chunk(n_weights: int, seed: int, chunk: int) -> tuple[Bytes, Ints]:
 
 
 def synthetic(
-    url: str | os.PathLike[str],
+    url: Place,
     count: int,
     n_weights: int = 675,
     seed: int = 0,

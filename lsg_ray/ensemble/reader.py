@@ -7,7 +7,6 @@ and reads by itself wherever it arrives.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from lsg_ray.ensemble.ledger import complete_blocks
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.snapshot import Snapshot
 from lsg_ray.errors import InputError
-from lsg_ray.typing import Array, Bytes, Ints
+from lsg_ray.typing import Array, Bytes, Ints, Place
 
 if TYPE_CHECKING:
     import dask.array
@@ -35,7 +34,7 @@ MAX_BYTES = 4 * 2**30
 
 
 @public
-def open_ensemble(url: str | os.PathLike[str]) -> Ensemble:
+def open_ensemble(url: Place) -> Ensemble:
     """Open a store for reading; legal while a run writes to it.
 
     Parameters

@@ -28,7 +28,6 @@ it is removed, it is looked at anew, and what was written lately without a recor
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -55,7 +54,7 @@ from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.ensemble.writer import drop_block, may_be_live, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
-from lsg_ray.typing import Flags, JsonObject, Progress
+from lsg_ray.typing import Flags, JsonObject, Place, Progress
 
 #: Findings of a kind that are named one by one.
 MAX_NAMED = 1000
@@ -134,7 +133,7 @@ class VerifyReport:
 
 @public
 def verify(
-    url: str | os.PathLike[str],
+    url: Place,
     *,
     repair: bool = False,
     progress: Progress | None = None,
@@ -315,7 +314,7 @@ def _list(location: Location, header: Header) -> _Listing:
     return found
 
 
-def sweep(url: str | os.PathLike[str]) -> int:
+def sweep(url: Place) -> int:
     """Delete the half-written files that killed writers left behind; return how many.
 
     For the end of a run.  Files of blocks that are not complete may be another run's, and stay.

@@ -12,7 +12,6 @@ and by itself.  The order of writing is what makes both safe against a kill at a
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.places import refuse_file_name
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Array, Ints, JsonObject
+from lsg_ray.typing import Array, Ints, JsonObject, Place
 
 #: Data that were written in the last so many seconds may be a living writer's, which adds its
 #: record when all are there.  Longer than one object can take at a failing object store.
@@ -85,7 +84,7 @@ class Plan:
 
 
 def create_ensemble(
-    url: str | os.PathLike[str],
+    url: Place,
     spec: Spec,
     *,
     dataset_hash: str,
@@ -155,7 +154,7 @@ def create_ensemble(
     )
 
 
-def check_name(url: str | os.PathLike[str]) -> None:
+def check_name(url: Place) -> None:
     """Refuse the name of a file for a store, unless there is a store of that name.
 
     Raises
@@ -294,7 +293,7 @@ def may_be_live(age: float) -> bool:
     return age < LIVE_SECONDS
 
 
-def missing_blocks(url: str | os.PathLike[str]) -> Ints:
+def missing_blocks(url: Place) -> Ints:
     """Return the planned blocks without a record, ascending: one small read and one listing."""
     location = locate(url)
     header = read_header(location)
@@ -302,7 +301,7 @@ def missing_blocks(url: str | os.PathLike[str]) -> Ints:
 
 
 def write_block(
-    url: str | os.PathLike[str],
+    url: Place,
     index: int,
     block: Block | RealBlock,
     *,

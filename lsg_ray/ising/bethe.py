@@ -255,5 +255,4 @@ def _response(c: Floats, m: Floats) -> Floats:
     np.fill_diagonal(reduced, 1.0)
     hessian = -c / reduced
     np.fill_diagonal(hessian, 1 / v + (c * c / reduced).sum(axis=1) / v)
-    found: Floats = np.linalg.inv(hessian) + np.outer(m, m)
-    return found
+    return np.linalg.inv(hessian) + np.outer(m, m)

@@ -236,8 +236,7 @@ class Cavity:
     @property
     def m(self) -> Floats:
         """Magnetizations (N,)."""
-        found: Floats = np.tanh(self.fields)
-        return found
+        return np.tanh(self.fields)
 
     def start(self, h: Floats) -> None:
         """Start from independent spins."""
@@ -284,11 +283,10 @@ class Cavity:
 
     def _two_sweeps(self, h: Floats, damping: float) -> tuple[float, float]:
         """Return the largest change of a message over both, of a magnetization in the last."""
-        found: tuple[float, float] = self.kernels.double_sweep(
+        return self.kernels.double_sweep(
             self.messages, self.couplings.t, h, self.fields, self._plus, self._minus, damping,
             self._scratch,
         )  # fmt: skip
-        return found
 
     def settle(self, h: Floats) -> None:
         """Set total fields to those that the messages give; h (N,)."""
@@ -400,8 +398,7 @@ class TightCavity(Cavity):
 
 
 def _log_2_cosh(x: Floats) -> Floats:
-    found: Floats = np.logaddexp(x, -x)
-    return found
+    return np.logaddexp(x, -x)
 
 
 class Bethe(NamedTuple):

@@ -87,8 +87,7 @@ class Branch:
     @property
     def m(self) -> Floats:
         """Magnetizations (N,)."""
-        found: Floats = np.tanh(self.H)
-        return found
+        return np.tanh(self.H)
 
     def go_to(
         self, place: float | None, h: Floats, couplings: Couplings, guess: Floats | None = None

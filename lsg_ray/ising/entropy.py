@@ -344,8 +344,7 @@ def branch_state(
 def _steep(xs: Floats, d: Floats) -> Floats:
     """Return middles of intervals in which a distance changes a lot."""
     steps = np.abs(np.diff(d, axis=2)).max(axis=(0, 1))
-    found: Floats = ((xs[1:] + xs[:-1]) / 2)[steps > STEP]
-    return found
+    return ((xs[1:] + xs[:-1]) / 2)[steps > STEP]
 
 
 def _dataset(
@@ -411,8 +410,7 @@ def entropy_bound(d: ArrayLike) -> Floats:
     from scipy.special import entr
 
     p = np.clip(as_numbers(d, "d"), 0, 1)
-    found: Floats = entr(p) + entr(1 - p)
-    return found
+    return entr(p) + entr(1 - p)
 
 
 def shown(found: xarray.Dataset) -> JsonObject:

@@ -156,8 +156,7 @@ def _both_signs(x: Floats) -> bool:
 def _ranges(broken: Flags) -> Ints:
     """Return the number of runs of True along the last axis."""
     edges = np.diff(broken.astype(np.int8), axis=1, prepend=0)
-    found: Ints = (edges == 1).sum(axis=1)
-    return found
+    return (edges == 1).sum(axis=1)
 
 
 def _jumps(steps: Floats, broken: Flags) -> Floats:

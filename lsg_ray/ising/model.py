@@ -20,7 +20,7 @@ from lsg_ray.errors import InputError, StoreError
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
 from lsg_ray.results.saving import MODEL, check_target, names_of, save_result
-from lsg_ray.typing import Array, Floats, Ints, ModelLike
+from lsg_ray.typing import Array, Floats, Ints, ModelLike, Place
 
 #: Largest model that is enumerated: 2²⁰ states.
 MAX_ENUMERATED = 20
@@ -85,15 +85,13 @@ class IsingModel:
     def local_fields(self, sigma: ArrayLike) -> Floats:
         """Return h_i + Σ_j J_ij σ_j for configurations (R, N): (R, N)."""
         s = self._spins(sigma)
-        found: Floats = self.h + s @ self.J
-        return found
+        return self.h + s @ self.J
 
     @public
     def energy(self, sigma: ArrayLike) -> Floats:
         """Return E(σ) of configurations (R, N): (R,), in nats."""
         s = self._spins(sigma)
-        found: Floats = -0.5 * np.einsum("ri,ri->r", s, s @ self.J) - s @ self.h
-        return found
+        return -0.5 * np.einsum("ri,ri->r", s, s @ self.J) - s @ self.h
 
     def _spins(self, sigma: ArrayLike) -> Floats:
         given = as_numbers(sigma, "configurations")
@@ -130,7 +128,7 @@ class IsingModel:
         )
         return found if self.part is None else found.assign_coords(part=("weight", self.part))
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path | str:
+    def save(self, path: Place, *, overwrite: bool = False) -> Path | str:
         """Write the model: ``.npz`` with ``J`` and ``h``, or else a Zarr group.
 
         Both keep ``part``, ``weight`` and ``attributes``.
@@ -185,7 +183,7 @@ def _check_numbers(weight: Array) -> None:
 
 
 @public
-def load_model(path: str | os.PathLike[str]) -> IsingModel:
+def load_model(path: Place) -> IsingModel:
     """Read a model: a Zarr group or an ``.npz`` that holds ``J`` (N, N) and ``h`` (N,).
 
     An ``.npz`` may hold ``part`` (N,), names, and ``weight`` (N,), numbers, too.
@@ -276,9 +274,8 @@ def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
         raise InputError(f"{n} spins; at most {MAX_ENUMERATED} can be enumerated")
     pieces = [np.arange(a, min(a + 2**14, 2**n)) for a in range(0, 2**n, 2**14)]
 
-    def states(numbers: Ints) -> Floats:
-        found: Array = 2.0 * ((numbers[:, None] >> np.arange(n)) & 1) - 1
-        return found
+    def states(numbers: Ints) -> Array:
+        return 2.0 * ((numbers[:, None] >> np.arange(n)) & 1) - 1
 
     energies = np.concatenate([model.energy(states(piece)) for piece in pieces])
     shift = (-beta * energies).max()

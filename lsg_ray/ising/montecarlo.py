@@ -388,8 +388,7 @@ def autocorrelation_time(series: ArrayLike, window: float = 5.0) -> float:
 def _group_means(by_chain: Floats, sizes: Ints) -> Floats:
     """Return m of each group of chains, (groups, N)."""
     starts = np.r_[0, np.cumsum(sizes)[:-1]]
-    found: Floats = np.add.reduceat(by_chain, starts, axis=1).T / sizes[:, None]
-    return found
+    return np.add.reduceat(by_chain, starts, axis=1).T / sizes[:, None]
 
 
 def _third(spins: Singles, triples: Ints) -> Floats:
@@ -397,8 +396,7 @@ def _third(spins: Singles, triples: Ints) -> Floats:
     if not len(triples):
         return np.zeros(0)
     i, j, k = triples.T
-    found: Floats = np.einsum("tc,tc,tc->t", spins[i], spins[j], spins[k])
-    return found
+    return np.einsum("tc,tc,tc->t", spins[i], spins[j], spins[k])
 
 
 def _third_moments(

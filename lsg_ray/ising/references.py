@@ -29,7 +29,7 @@ from lsg_ray.statistics.configurations import (
     is_array_file,
     ranges,
 )
-from lsg_ray.typing import ConfigurationsLike, Floats, Ints, Progress, ReferencesLike, Signs
+from lsg_ray.typing import ConfigurationsLike, Floats, Ints, Place, Progress, ReferencesLike, Signs
 
 #: Configurations of a task, and of a product.
 TASK_ROWS, ROWS = 2**15, 2**12
@@ -224,8 +224,7 @@ def stream_energies(
 
     leaf, given = dask.delayed(_energies, pure=False), (share(model), share(source))
     cuts = ranges(source.n_rows, TASK_ROWS, source.grain)
-    found: Energies = compute(tree_reduce([leaf(*given, *cut) for cut in cuts], _joined), progress)
-    return found
+    return compute(tree_reduce([leaf(*given, *cut) for cut in cuts], _joined), progress)
 
 
 def _by_energy(energy: Floats, count: int) -> tuple[Ints, NDArray[np.str_]]:
@@ -294,7 +293,7 @@ def choose_references(
 
 
 def save_references(
-    references: xarray.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
+    references: xarray.Dataset, path: Place, *, overwrite: bool = False
 ) -> Path | str:
     """Write references as Zarr, or as ``.npz`` with ``sigma`` (R, N) first."""
     return save_result(references, path, overwrite=overwrite, archive=REFERENCES)

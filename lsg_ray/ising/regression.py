@@ -246,5 +246,4 @@ def sum_all(source: Configurations, J: Floats, h: Floats, keep: str = "all") -> 
     size = min(TASK_ROWS, max(ROWS, source.n_rows // 32))
     leaf, given = dask.delayed(sum_rows, pure=False), (share(source), share(J.astype(np.float32)))
     cuts = ranges(source.n_rows, size, source.grain)
-    found: Sums = compute(tree_reduce([leaf(*given, h, keep, *cut) for cut in cuts], add_sums))
-    return found
+    return compute(tree_reduce([leaf(*given, h, keep, *cut) for cut in cuts], add_sums))

@@ -153,8 +153,7 @@ def _places(ladder: Floats, wanted: Floats) -> list[int]:
     missing = wanted[np.abs(ladder[near] - wanted) > SAME * np.abs(wanted)]
     if len(missing):
         raise InputError(f"beta {missing[0]:g} is not in the ladder; add it")
-    found: list[int] = near.tolist()
-    return found
+    return near.tolist()
 
 
 def _overlap_sums(spins: Singles) -> Floats:

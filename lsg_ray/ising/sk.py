@@ -265,8 +265,7 @@ def _drawn(
 ) -> Signs:
     """Return spins (temperature, replica, N): one draw serves all temperatures."""
     found = sk_replicas(n, temperatures, replicas=replicas, seed=seed, threads=threads)
-    spins: Signs = found["spins"].values[0]
-    return spins
+    return found["spins"].values[0]
 
 
 STAGE = Stage(

@@ -61,8 +61,7 @@ class Stability(NamedTuple):
 
 def total_fields(m: Floats, J: Floats, J2: Floats, h: Floats) -> Floats:
     """Return φ_i = h_i + Σ_j J_ij m_j − m_i Σ_j J_ij²(1 − m_j²) of magnetizations (B, N)."""
-    found: Floats = h + m @ J - m * ((1 - m * m) @ J2)
-    return found
+    return h + m @ J - m * ((1 - m * m) @ J2)
 
 
 def scaled_hessian(m: Floats, J: Floats) -> Floats:
@@ -99,8 +98,7 @@ class _Newton:
         from scipy.linalg import lu_solve
 
         inner = lu_solve(self.lu, (self.root * r).T, check_finite=False).T
-        found: Floats = r + (self.root * inner) @ self.A.T
-        return found
+        return r + (self.root * inner) @ self.A.T
 
 
 def polish(m: Floats, J: Floats, h: Floats) -> Polished:

@@ -237,20 +237,18 @@ def tap_free_energy(m: Floats, J: Floats, h: Floats) -> Floats:
 
     v = 1 - m * m
     entropy = (entr((1 + m) / 2) + entr((1 - m) / 2)).sum(axis=1)
-    found: Floats = -(
+    return -(
         m @ h
         + 0.5 * np.einsum("bi,bi->b", m, m @ J)
         + 0.25 * np.einsum("bi,bi->b", v, v @ (J * J))
         + entropy
     )
-    return found
 
 
 def tap_gradient(m: Floats, J: Floats, h: Floats) -> Floats:
     """Return ∂(−βF_TAP)/∂m_i = h_i + Σ_j J_ij m_j − m_i Σ_j J_ij²(1 − m_j²) − atanh m_i: (B, N)."""
     inside = np.clip(m, -1 + 2.0**-53, 1 - 2.0**-53)
-    found: Floats = h + m @ J - m * ((1 - m * m) @ (J * J)) - np.arctanh(inside)
-    return found
+    return h + m @ J - m * ((1 - m * m) @ (J * J)) - np.arctanh(inside)
 
 
 def tap_curvature(m: Floats, J: Floats) -> float:

@@ -202,8 +202,7 @@ def choose_betas(
     count = max(2, int(np.ceil(lengths[-1] / SPACING)) + 1)
     if lengths[-1] <= 0:
         return grid[[0, -1]]
-    found: Floats = np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
-    return found
+    return np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
 
 
 def check_length(rungs: float, beta: float) -> None:
@@ -284,8 +283,7 @@ class Replicas:
 
     def energies(self) -> Floats:
         """Return energies (beta, ladder)."""
-        found: Floats = self.state.energies()[self.chain].T
-        return found
+        return self.state.energies()[self.chain].T
 
     def at(self, temperature: int) -> Singles:
         """Return configurations (ladder, N) at a temperature."""

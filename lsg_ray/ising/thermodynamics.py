@@ -245,8 +245,7 @@ def _ladder(
     # quarter.
     tail = int(np.ceil(np.log(beta / steps[1]) / np.log(1.25)))
     steps = np.union1d(steps, np.geomspace(steps[1], beta, tail + 1))
-    found: Floats = steps[np.r_[True, np.diff(steps) > 1e-12]]
-    return found
+    return steps[np.r_[True, np.diff(steps) > 1e-12]]
 
 
 def _integrated(

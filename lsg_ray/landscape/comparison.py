@@ -176,8 +176,7 @@ def paired_z(first: Floats, second: Floats) -> Floats:
     mean, error = difference.mean(axis=-1), difference.std(axis=-1, ddof=1) / np.sqrt(n)
     t = np.divide(mean, error, out=np.where(mean == 0, 0, np.nan), where=error > 0)
     tail = np.maximum(stats.t.sf(np.abs(t), n - 1), np.finfo(np.float64).tiny)
-    found: Floats = -np.sign(t) * special.ndtri(tail)
-    return found
+    return -np.sign(t) * special.ndtri(tail)
 
 
 class _Parts:

@@ -79,8 +79,7 @@ def barrier(alphas: ArrayLike, loss: ArrayLike) -> Floats:
     if first.shape[-1] != 1 or last.shape[-1] != 1:
         raise InputError("alphas must hold 0 and 1, each once: the barrier is between them")
     line = (1 - a[inside]) * first + a[inside] * last
-    found: Floats = (values[..., inside] - line).max(axis=-1)
-    return found
+    return (values[..., inside] - line).max(axis=-1)
 
 
 @public

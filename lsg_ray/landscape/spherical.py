@@ -76,8 +76,7 @@ class SphericalModel:
     def energy(self, w: ArrayLike) -> Floats:
         """Return H of (B, N): (B,)."""
         given = self._points(w)
-        found: Floats = (given * self._contracted(given, 1)).sum(axis=1)
-        return found
+        return (given * self._contracted(given, 1)).sum(axis=1)
 
     @public
     def gradient(self, w: ArrayLike) -> Floats:
@@ -124,8 +123,7 @@ class SphericalModel:
 def on_sphere(w: ArrayLike) -> Floats:
     """Return points (B, N) scaled to Σ w² = N."""
     given = as_numbers(w, "points")
-    found: Floats = given * np.sqrt(given.shape[1] / (given**2).sum(axis=1, keepdims=True))
-    return found
+    return given * np.sqrt(given.shape[1] / (given**2).sum(axis=1, keepdims=True))
 
 
 def threshold_energy(p: int) -> float:
@@ -222,8 +220,7 @@ class _Points(NamedTuple):
 
 
 def _along_sphere(w: Floats, gradient: Floats) -> Floats:
-    found: Floats = gradient - w * ((w * gradient).sum(axis=1, keepdims=True) / w.shape[1])
-    return found
+    return gradient - w * ((w * gradient).sum(axis=1, keepdims=True) / w.shape[1])
 
 
 def _descend(

@@ -81,8 +81,7 @@ def compute_each(
             if progress is not None:
                 progress(done, len(leaves))
 
-    found: list[Result] = _run(list(leaves), Callback(posttask=posttask))
-    return found
+    return _run(list(leaves), Callback(posttask=posttask))
 
 
 def _run(graph: Any, callback: Any) -> Any:

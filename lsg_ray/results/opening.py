@@ -26,7 +26,7 @@ from lsg_ray.ensemble.location import Location, UnreadableError, locate
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import InputError
-from lsg_ray.places import Place, expanded
+from lsg_ray.places import expanded
 from lsg_ray.results.seal import INDEX, check_seal
 from lsg_ray.results.unpacking import (
     array_bytes,
@@ -36,7 +36,7 @@ from lsg_ray.results.unpacking import (
     unpacked_bytes,
 )
 from lsg_ray.spec.model import name_of, shown
-from lsg_ray.typing import Array, Ints, JsonObject
+from lsg_ray.typing import Array, Ints, JsonObject, Place
 
 #: On an object store, beside a result whose upload was begun and has not ended.
 MARK = ".lsg.upload.json"
@@ -194,8 +194,7 @@ def open_array(path: Place) -> Array:
         claimed = array_bytes(file, length)
         _check_claim(str(path), claimed, held_bytes(os.stat(path)))
         file.seek(0)
-        found: Array = np.lib.format.read_array(file, allow_pickle=False)
-        return found
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def local_file(path: Place) -> str | Path:

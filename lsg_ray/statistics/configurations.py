@@ -22,10 +22,20 @@ from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
-from lsg_ray.places import Place, ending, expanded, member_of
+from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator
-from lsg_ray.typing import Array, Bytes, ConfigurationsLike, Flags, Floats, Ints, JsonObject, Signs
+from lsg_ray.typing import (
+    Array,
+    Bytes,
+    ConfigurationsLike,
+    Flags,
+    Floats,
+    Ints,
+    JsonObject,
+    Place,
+    Signs,
+)
 
 #: Largest real weight: squares, summed in float32, stay finite.
 LARGEST = 1e15
@@ -354,8 +364,7 @@ class Reordered(Configurations):
 def take_any(source: Configurations, rows: Ints) -> Array:
     """Return chosen rows in any order, also repeated."""
     distinct, place = np.unique(rows, return_inverse=True)
-    found: Array = source.take(distinct)[place]
-    return found
+    return source.take(distinct)[place]
 
 
 def is_array_file(place: Place) -> bool:

@@ -6,7 +6,6 @@ statistic, and derived again.  `write_ensemble` makes a store of one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -25,7 +24,7 @@ from lsg_ray.networks.symmetry import Orders, network_outputs, permute_nodes
 from lsg_ray.results.graph import compute
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
-from lsg_ray.typing import Array, Bytes, Floats, Ints, JsonObject, Progress
+from lsg_ray.typing import Array, Bytes, Floats, Ints, JsonObject, Place, Progress
 
 #: Maps whole weights (rows, N) and their row numbers to the order of each hidden layer's units.
 Ordering = Callable[[Array, Ints], Orders]
@@ -186,7 +185,7 @@ def stored_root(source: Configurations) -> StoredConfigurations | None:
 
 def write_ensemble(
     view: DerivedConfigurations,
-    url: str | os.PathLike[str],
+    url: Place,
     *,
     progress: Progress | None = None,
 ) -> Ensemble:

@@ -266,8 +266,7 @@ def variances(distance: Floats) -> tuple[float, float]:
 def _null(count: int, single: float, pair: float, rng: np.random.Generator) -> Floats:
     i, j = np.triu_indices(count, 1)
     a = np.sqrt(single) * rng.standard_normal(count)
-    found: Floats = a[i] + a[j] + np.sqrt(pair) * rng.standard_normal(len(i))
-    return found
+    return a[i] + a[j] + np.sqrt(pair) * rng.standard_normal(len(i))
 
 
 def _kolmogorov(values: Floats) -> float:

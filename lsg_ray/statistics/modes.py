@@ -36,6 +36,7 @@ and none at 3 σ with other weights.  So one mode means that no more are needed.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -216,15 +217,14 @@ def _strengths(values: Floats, resolution: float, most: int) -> tuple[Floats, in
     strengths = np.empty(most)
     # Whatever is within the resolution is one peak.
     allowed = (nodes - nodes[:, None] >= resolution).astype(np.uint8)
-    penalty = np.sqrt(0.5 * np.log(np.e * cells / np.maximum(np.arange(cells + 1), 1)))
+    penalty = np.sqrt(0.5 * np.log(math.e * cells / np.maximum(np.arange(cells + 1), 1)))
     contrasts.alternations(found, penalty, allowed, strengths)
     return strengths, cells
 
 
 def _even(count: int) -> Floats:
     """Return numbers in ±½ that fill it evenly, also any few that follow each other."""
-    found: Floats = (np.arange(count) * ((np.sqrt(5) - 1) / 2) + 0.5) % 1 - 0.5
-    return found
+    return (np.arange(count) * ((np.sqrt(5) - 1) / 2) + 0.5) % 1 - 0.5
 
 
 def _blur(values: Floats, resolution: float) -> float:
@@ -279,5 +279,4 @@ def _modes(values: Floats, width: float) -> Floats:
     valleys = [a + int(density[a:b].argmin()) for a, b in itertools.pairwise(top.tolist())]
     mass = np.add.reduceat(density, [0, *valleys]) / density.sum()
     kept = top[mass >= LEAST_MASS] if len(top) > 1 else top
-    found: Floats = (edges[kept] + edges[kept + 1]) / 2
-    return found
+    return (edges[kept] + edges[kept + 1]) / 2

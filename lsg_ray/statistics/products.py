@@ -88,8 +88,7 @@ def products(
         leaf(given, rows, start, stop, number, list(draws), seed)
         for number, (start, stop) in enumerate(ranges(source.n_weights, width))
     ]
-    found: Floats = compute(tree_reduce(leaves, _sum), progress)
-    return found
+    return compute(tree_reduce(leaves, _sum), progress)
 
 
 def _sum(parts: list[Floats]) -> Floats:

@@ -258,8 +258,7 @@ def _between_values(n: int, low: float, high: float, bins: int) -> Floats:
     if step > 1 and bins % 2:  # as many values in the outer bins on both sides
         step += (step * bins - values) % 2
     places = step * np.arange(bins + 1) - (step * bins - values) // 2
-    found: Floats = low + (2 * np.unique(np.clip(places, 0, values)) - 1) / n
-    return found
+    return low + (2 * np.unique(np.clip(places, 0, values)) - 1) / n
 
 
 def over_realisations(parts: Sequence[xarray.Dataset]) -> xarray.Dataset:

@@ -6,7 +6,6 @@ with the same canonical form are *permutation-dependent* ("Liquid-like" paper, A
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -38,7 +37,17 @@ from lsg_ray.statistics.configurations import (
 )
 from lsg_ray.statistics.copies import copied_rows, number_of_copies, start_of_copies
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
-from lsg_ray.typing import Array, Bytes, ConfigurationsLike, Flags, Floats, Ints, Progress, Singles
+from lsg_ray.typing import (
+    Array,
+    Bytes,
+    ConfigurationsLike,
+    Flags,
+    Floats,
+    Ints,
+    Place,
+    Progress,
+    Singles,
+)
 
 #: The digit whose test images rank the units.  LL App. J; the paper finds no dependence on it.
 LABEL_DIGIT = 1
@@ -51,7 +60,7 @@ CHUNK = 1000
 @public
 def canonicalize(
     ensemble: ConfigurationsLike,
-    out: str | os.PathLike[str] | None = None,
+    out: Place | None = None,
     *,
     network: NetworkSpec | Sequence[int] | None = None,
     inputs: ArrayLike | None = None,
@@ -107,7 +116,7 @@ def canonical_view(
 def permute(
     ensemble: ConfigurationsLike,
     fraction: float,
-    out: str | os.PathLike[str] | None = None,
+    out: Place | None = None,
     *,
     mode: Literal["replace", "add"] = "replace",
     seed: int = 0,

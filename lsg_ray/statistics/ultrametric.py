@@ -134,8 +134,7 @@ def _share(counts: Array, cells: _Cells) -> Floats:
     width = np.diff(cells.edges)[at]
     inside = np.clip((K_EDGES - cells.edges[at]) / width, 0, 1)
     reached = below[..., at] + inside * (below[..., at + 1] - below[..., at])
-    found: Floats = np.diff(reached / total, axis=-1)
-    return found
+    return np.diff(reached / total, axis=-1)
 
 
 class _Means(NamedTuple):
@@ -184,8 +183,7 @@ def _gaps(q: Floats, triples: Ints) -> Floats:
     """Return q_mid − q_min of triples."""
     a, b, c = triples.T
     three = np.sort(np.stack([q[a, b], q[a, c], q[b, c]]), axis=0)
-    found: Floats = three[1] - three[0]
-    return found
+    return three[1] - three[0]
 
 
 def _without(gaps: Floats, cells: _Cells, triples: Ints, m: int) -> tuple[Floats, Floats]:
