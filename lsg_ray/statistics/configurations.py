@@ -25,17 +25,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator
-from lsg_ray.typing import (
-    Array,
-    Bytes,
-    ConfigurationsLike,
-    Flags,
-    Floats,
-    Ints,
-    JsonObject,
-    Place,
-    Signs,
-)
+from lsg_ray.typing import Array, Bytes, ConfigurationsLike, Flags, Floats, Ints, JsonObject, Place
 
 #: Largest real weight: squares, summed in float32, stay finite.
 LARGEST = 1e15
@@ -320,7 +310,7 @@ class Packed(Configurations):
     def groups(self) -> Ints | None:
         return self._groups
 
-    def rows(self, start: int, stop: int) -> Signs:
+    def rows(self, start: int, stop: int) -> Array:
         return unpack(self.bits[start:stop], 0, self.n_weights)
 
     def packed(self, start: int, stop: int) -> Bytes:

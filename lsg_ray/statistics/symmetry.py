@@ -37,17 +37,7 @@ from lsg_ray.statistics.configurations import (
 )
 from lsg_ray.statistics.copies import copied_rows, number_of_copies, start_of_copies
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
-from lsg_ray.typing import (
-    Array,
-    Bytes,
-    ConfigurationsLike,
-    Flags,
-    Floats,
-    Ints,
-    Place,
-    Progress,
-    Singles,
-)
+from lsg_ray.typing import Array, Bytes, ConfigurationsLike, Flags, Floats, Ints, Place, Progress
 
 #: The digit whose test images rank the units.  LL App. J; the paper finds no dependence on it.
 LABEL_DIGIT = 1
@@ -256,7 +246,7 @@ def _prepared(
     return base, network, x
 
 
-def label_inputs(ensemble: Ensemble) -> Singles:
+def label_inputs(ensemble: Ensemble) -> Array:
     """Return the inputs that rank the units: the test images of the digit 1, as networks see them.
 
     Raises
