@@ -115,7 +115,7 @@ def ray_scheduler(in_flight: int) -> Callable[..., object]:
     return get
 
 
-class _Finished(Future):
+class _Finished(Future[Any]):
     """Is done when a Ray task is, and then gives what Dask's scheduler reads from it."""
 
     def __init__(self, done: Any, result: Any, key: Any, pending: set[_Finished]) -> None:

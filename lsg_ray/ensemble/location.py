@@ -418,7 +418,7 @@ class Location:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def zarr_store(self) -> zarr.storage.ObjectStore:
+    def zarr_store(self) -> zarr.storage.ObjectStore[ObjectStore]:
         """Return a read-only `zarr.storage.ObjectStore`: for other tools, not for tasks."""
         import zarr.storage
 

@@ -128,7 +128,9 @@ def _contains(part: slice, layer: slice) -> bool:
     return part.start <= layer.start and layer.stop <= part.stop
 
 
-def _map(function: Callable, items: Sequence[int], threads: int) -> list:
+def _map(
+    function: Callable[[int], tuple[Array, Array]], items: Sequence[int], threads: int
+) -> list[tuple[Array, Array]]:
     if threads == 1 or len(items) == 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:

@@ -32,6 +32,7 @@ from lsg_ray.report.study import Shown, study_sections
 from lsg_ray.spec import Spec
 from lsg_ray.spec import as_yaml as spec_as_yaml
 from lsg_ray.spec.reading import Dumper
+from lsg_ray.typing import Place
 
 PAGE = "report.html"
 
@@ -45,7 +46,7 @@ class Entry(NamedTuple):
 
 
 def write_report(
-    folder: str | os.PathLike[str],
+    folder: Place,
     ensemble: Ensemble,
     dataset: Dataset,
     *,
@@ -113,7 +114,7 @@ def write_report(
 
 
 def write_solutions_report(
-    folder: str | os.PathLike[str],
+    folder: Place,
     ensemble: Ensemble,
     dataset: Dataset,
     survey: SolutionSurvey | str,
@@ -134,7 +135,7 @@ def write_solutions_report(
 
 
 def write_study_report(
-    folder: str | os.PathLike[str], ensemble: Ensemble, dataset: Dataset, steps: Sequence[Shown]
+    folder: Place, ensemble: Ensemble, dataset: Dataset, steps: Sequence[Shown]
 ) -> Path:
     """Write ``report.html`` of a study, a section for each step; see `write_report`."""
     target = Path(folder)

@@ -23,11 +23,12 @@ from lsg_ray.report.figures.overlaps import overlaps_figure
 from lsg_ray.report.section import Section, section
 from lsg_ray.statistics.maps import FEWEST
 from lsg_ray.statistics.moments import independent_rows
+from lsg_ray.typing import Array, Ints
 
 SETS = {"test": "test set", "train": "training set", "validation": "validation set"}
 
 
-def rejected_counts(ensemble: Ensemble) -> NDArray[np.int64]:
+def rejected_counts(ensemble: Ensemble) -> Ints:
     """Sum the ledger's histograms of rejected trials: (200,) counts on [0, 1]."""
     counts = np.zeros(BINS, np.int64)
     for record in ensemble.each_record():
@@ -44,7 +45,7 @@ def sections(
     overlaps: xarray.Dataset | None,
     distances: xarray.Dataset | None,
     map_: xarray.Dataset | None,
-    rejected: NDArray[np.int64],
+    rejected: Ints,
 ) -> list[Section]:
     """Draw and caption every figure; see `lsg_ray.report.page.write_report`."""
     if moments is not None:  # results read back from disk have numbers for the parts' names
@@ -61,7 +62,7 @@ def sections(
     ]
 
 
-def _accuracy(ensemble: Ensemble, dataset: Dataset, rejected: NDArray[np.int64]) -> Section:
+def _accuracy(ensemble: Ensemble, dataset: Dataset, rejected: Ints) -> Section:
     key, title = "accuracy", "Accuracy of the trials"
     accepted = ensemble.column("accuracy")
     if not len(accepted):
@@ -157,7 +158,7 @@ def _correlations(ensemble: Ensemble, moments: xarray.Dataset | None) -> Section
     return section(key, title, partial(correlations_figure, moments), caption, alt)
 
 
-def _rms_connected(C: NDArray, m: NDArray, members: NDArray[np.intp]) -> float:
+def _rms_connected(C: Array, m: Array, members: NDArray[np.intp]) -> float:
     """Root mean square of C_ij − m_i m_j over pairs of weights that follow one another."""
     inside = slice(members[0], members[-1] + 1)
     total = 0.0

@@ -19,7 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+
+from lsg_ray.typing import Array
 
 Arguments = ParamSpec("Arguments")
 
@@ -132,7 +133,7 @@ def round_ticks(number: int, **options: Any) -> MaxNLocator:
     return MaxNLocator(number, steps=[1, 2, 2.5, 5, 10], **options)
 
 
-def normal_density(mean: float, deviation: float) -> tuple[NDArray, NDArray]:
+def normal_density(mean: float, deviation: float) -> tuple[Array, Array]:
     """Return x over ±8 standard deviations, and the normal density there."""
     z = np.linspace(-8, 8, 801)
     return mean + deviation * z, np.exp(-0.5 * z**2) / (deviation * np.sqrt(2 * np.pi))
@@ -149,7 +150,7 @@ def signed_colours() -> Colormap:
     return matplotlib.colormaps["RdBu_r"].with_extremes(bad=PALE)
 
 
-def steps(axes: Axes, density: NDArray, edges: NDArray, **style: Any) -> None:
+def steps(axes: Axes, density: Array, edges: Array, **style: Any) -> None:
     """Draw a histogram as a filled outline."""
     colour = style.pop("color", ACCENT)
     axes.stairs(density, edges, fill=True, color=colour, alpha=style.pop("alpha", 0.30), lw=0)

@@ -19,7 +19,7 @@ from lsg_ray.results.graph import compute_each, share
 from lsg_ray.results.opening import open_archive
 from lsg_ray.typing import Place, Progress
 
-Piece = TypeVar("Piece", bound=tuple)
+Piece = TypeVar("Piece", bound=tuple[object, ...])
 
 #: Raised where a result changes its variables or their meaning within a version of the package.
 REVISION = 2

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.report.binning import Histogram, accuracy_histograms
 from lsg_ray.report.style import (
@@ -21,6 +21,7 @@ from lsg_ray.report.style import (
     styled,
 )
 from lsg_ray.spec import Selection
+from lsg_ray.typing import Floats
 
 #: What the axis says of the set that configurations were selected on.
 SELECTION_LABELS: dict[Selection, str] = {
@@ -105,7 +106,7 @@ def _stack(axes: Axes, kept: Histogram, missed: Histogram) -> None:
             axes.stairs(edges=kept.edges, fill=True, lw=0, alpha=0.85, label=label, **style)
 
 
-def _per_point(histogram: Histogram) -> NDArray[np.float64]:
+def _per_point(histogram: Histogram) -> Floats:
     return histogram.counts / (100 * histogram.widths)
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lsg_ray.report.binning import mean_histogram
 from lsg_ray.report.style import (
@@ -34,6 +33,7 @@ from lsg_ray.report.style import (
     styled,
 )
 from lsg_ray.statistics.moments import independent_rows
+from lsg_ray.typing import Array, Floats
 
 #: More bars than this become a line.
 MOST_BARS = 60
@@ -42,8 +42,8 @@ MOST_BARS = 60
 class Average(NamedTuple):
     """Mean of m over hidden units (n,), and its standard error (n,)."""
 
-    mean: NDArray[np.float64]
-    error: NDArray[np.float64]
+    mean: Floats
+    error: Floats
 
 
 class Panel(NamedTuple):
@@ -144,7 +144,7 @@ def _lower_panels(
     return panels
 
 
-def _distribution(axes: Axes, m: NDArray, moments: xarray.Dataset, part: str) -> None:
+def _distribution(axes: Axes, m: Array, moments: xarray.Dataset, part: str) -> None:
     count = int(moments.attrs["count"])
     histogram = mean_histogram(m, count, bins=int(np.clip(1.5 * np.sqrt(len(m)), 8, 40)))
     density = histogram.density()
@@ -186,20 +186,20 @@ def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
     axes.set_ylabel("mean of $m$")
 
 
-def _picture(axes: Axes, *, m: NDArray) -> None:
+def _picture(axes: Axes, *, m: Array) -> None:
     _signed_image(axes, m, "mean of $m$", aspect="equal")
     axes.set_xlabel("column of pixels")
     axes.set_ylabel("row of pixels")
 
 
-def _table(axes: Axes, *, m: NDArray, source: str) -> None:
+def _table(axes: Axes, *, m: Array, source: str) -> None:
     _signed_image(axes, m, "magnetization $m_{ck}$", aspect="auto")
     axes.set_xlabel(source)
     axes.set_ylabel("class $c$")
 
 
 def _signed_image(
-    axes: Axes, values: NDArray, label: str, *, aspect: Literal["equal", "auto"]
+    axes: Axes, values: Array, label: str, *, aspect: Literal["equal", "auto"]
 ) -> None:
     limit = float(np.abs(values).max()) or 1.0
     image = axes.imshow(values, cmap=signed_colours(), vmin=-limit, vmax=limit, aspect=aspect)

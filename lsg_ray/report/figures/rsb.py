@@ -10,7 +10,6 @@ import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.report.style import (
@@ -27,6 +26,7 @@ from lsg_ray.report.style import (
     verbatim,
 )
 from lsg_ray.results.saving import names_of
+from lsg_ray.typing import Array
 
 #: Systems of one figure, at most; width in inches of a column, at most.
 MOST, COLUMN = 6, 2.4
@@ -99,7 +99,7 @@ def _overlaps(axes: Axes, found: xarray.Dataset, left: bool) -> None:
         axes.set_ylabel("$P(q)$")
 
 
-def _nulls(found: xarray.Dataset, name: str) -> list[tuple[str, NDArray[Any]]]:
+def _nulls(found: xarray.Dataset, name: str) -> list[tuple[str, Array]]:
     if f"{name}_null" not in found:
         return []
     pairs = zip(names_of(found["null"]).tolist(), found[f"{name}_null"].values, strict=True)

@@ -9,7 +9,6 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from numpy.typing import NDArray
 
 from lsg_ray.report.style import (
     ACCENT,
@@ -22,6 +21,7 @@ from lsg_ray.report.style import (
     styled,
     verbatim,
 )
+from lsg_ray.typing import Array
 
 #: Colours of several curves, in the order of what they are curves of.
 SERIES = (ACCENT, CONTRAST, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -29,7 +29,7 @@ SERIES = (ACCENT, CONTRAST, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000
 THIN = 12
 
 
-def _band(axes: Axes, x: NDArray, rows: NDArray, colour: str, label: str, style: str = "-") -> None:
+def _band(axes: Axes, x: Array, rows: Array, colour: str, label: str, style: str = "-") -> None:
     """Draw the mean of curves (n, x) and a band of one standard deviation."""
     mean, std = rows.mean(axis=0), rows.std(axis=0)
     axes.plot(x, mean, color=colour, ls=style, label=label)
@@ -50,7 +50,7 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
     for n, sigma in enumerate(walk["sigma"].values):
         colour, one = SERIES[n % len(SERIES)], walk.isel(sigma=n)
 
-        def rows(name: str, one: xarray.Dataset = one) -> NDArray:
+        def rows(name: str, one: xarray.Dataset = one) -> Array:
             return one[name].values.reshape(-1, one[name].shape[-1])
 
         label = f"$\\sigma$ = {sigma:g}"
@@ -266,14 +266,14 @@ def surface_figure(surface: xarray.Dataset) -> Figure:
     return figure
 
 
-def _carried(rows: NDArray) -> NDArray:
+def _carried(rows: Array) -> Array:
     """Fill what is NaN with the last value before it."""
     last = np.maximum.accumulate(np.where(np.isnan(rows), 0, np.arange(rows.shape[1])), axis=1)
     return np.take_along_axis(rows, last, axis=1)
 
 
 @styled
-def curves_figure(epochs: NDArray, curves: Mapping[str, NDArray], names: Sequence[str]) -> Figure:
+def curves_figure(epochs: Array, curves: Mapping[str, Array], names: Sequence[str]) -> Figure:
     """Draw curves of training: ``curves`` hold (networks, epochs), by array name of the store.
 
     Networks that have stopped keep their last value in the mean, which is of all of them.
