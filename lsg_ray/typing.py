@@ -45,7 +45,7 @@ JsonObject: TypeAlias = dict[str, Any]
 #: What is stored under a key.
 Data: TypeAlias = "bytes | obstore.Bytes"
 #: Variables of a Dataset: dimensions, values, attributes.
-Variables: TypeAlias = dict[str, tuple[str | tuple[str, ...], Array, dict[str, str]]]
+Variables: TypeAlias = dict[str, tuple[Any, ...]]
 
 #: A store, open or by its place.
 EnsembleLike: TypeAlias = "Ensemble | Place"
