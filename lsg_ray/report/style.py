@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
 import matplotlib
 import matplotlib.style
@@ -128,9 +128,9 @@ def label_panel(axes: Axes, letter: str, title: str = "") -> None:
     axes.set_title(rf"$\bf{{({letter})}}$" + (f" {title}" if title else ""))
 
 
-def round_ticks(number: int, **options: Any) -> MaxNLocator:
+def round_ticks(number: int, *, symmetric: bool = False, integer: bool = False) -> MaxNLocator:
     """Return a locator of at most `number` intervals of 1, 2, 2.5 or 5 times a power of ten."""
-    return MaxNLocator(number, steps=[1, 2, 2.5, 5, 10], **options)
+    return MaxNLocator(number, steps=[1, 2, 2.5, 5, 10], symmetric=symmetric, integer=integer)
 
 
 def normal_density(mean: float, deviation: float) -> tuple[Array, Array]:
@@ -150,8 +150,9 @@ def signed_colours() -> Colormap:
     return matplotlib.colormaps["RdBu_r"].with_extremes(bad=PALE)
 
 
-def steps(axes: Axes, density: Array, edges: Array, **style: Any) -> None:
+def steps(
+    axes: Axes, density: Array, edges: Array, *, color: str = ACCENT, label: str | None = None
+) -> None:
     """Draw a histogram as a filled outline."""
-    colour = style.pop("color", ACCENT)
-    axes.stairs(density, edges, fill=True, color=colour, alpha=style.pop("alpha", 0.30), lw=0)
-    axes.stairs(density, edges, color=colour, lw=1.2, **style)
+    axes.stairs(density, edges, fill=True, color=color, alpha=0.30, lw=0)
+    axes.stairs(density, edges, color=color, lw=1.2, label=label)
