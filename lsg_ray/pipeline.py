@@ -233,11 +233,7 @@ Results = Mapping[str, xarray.Dataset]
 
 
 def _default_report(
-    place: Path,
-    ensemble: Ensemble,
-    dataset: Dataset,
-    outcomes: Mapping[str, Outcome],
-    reason: str,
+    place: Path, ensemble: Ensemble, dataset: Dataset, outcomes: Mapping[str, Outcome], reason: str
 ) -> tuple[Path, dict[str, Any]]:
     """Write the report of a study by default; return its path, and what is told of the run."""
     from lsg_ray.report.page import write_report, write_solutions_report

@@ -15,15 +15,7 @@ from typing import Any
 import click
 
 from lsg_ray import __version__
-from lsg_ray.cli import (
-    catalogue,
-    fit,
-    jobs,
-    rsb,
-    runs,
-    stores,
-    symmetry,
-)
+from lsg_ray.cli import catalogue, fit, jobs, rsb, runs, stores, symmetry
 from lsg_ray.cli.output import printable, show, shown_warnings
 from lsg_ray.errors import LsgError, masked, out_of_memory
 from lsg_ray.stages import GROUPS, all_stages, stage_of

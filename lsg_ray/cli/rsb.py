@@ -54,12 +54,7 @@ from lsg_ray.errors import InputError
 @overwrite
 @as_json
 def rsb(
-    store: str | None,
-    out: str,
-    figure: str | None,
-    overwrite: bool,
-    as_json: bool,
-    **options: Any,
+    store: str | None, out: str, figure: str | None, overwrite: bool, as_json: bool, **options: Any
 ) -> None:
     """Compare overlaps of replicas: P(q), ultrametricity of triples, and nulls, side by side.
 

@@ -95,11 +95,7 @@ def permute(
 
 
 @contextlib.contextmanager
-def measuring(
-    store: str,
-    as_json: bool,
-    options: dict[str, Any],
-) -> Iterator[tuple[Any, Any]]:
+def measuring(store: str, as_json: bool, options: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     """Open the view, choose where to run, and show progress."""
     from lsg_ray.cluster.dask import dask_session
     from lsg_ray.cluster.progress import late_progress

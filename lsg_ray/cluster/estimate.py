@@ -189,10 +189,7 @@ def estimate(
 
 
 def calibrate(
-    spec: Spec,
-    arena: AnyArena,
-    seconds: float,
-    progress: Progress | None = None,
+    spec: Spec, arena: AnyArena, seconds: float, progress: Progress | None = None
 ) -> Calibration:
     """Sample some configurations into a store in memory, and take the time."""
     rows = min(spec.stack, spec.ensemble.count)

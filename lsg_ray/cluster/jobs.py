@@ -229,11 +229,7 @@ def _known(job: Job | None, dashboard: Dashboard, id: str) -> Job:
 
 
 def _patiently(
-    ask: Callable[[], Answer],
-    dashboard: Dashboard,
-    id: str,
-    say: Say,
-    seconds: float | None = None,
+    ask: Callable[[], Answer], dashboard: Dashboard, id: str, say: Say, seconds: float | None = None
 ) -> Answer:
     """Ask again while the job server does not answer, for `LOST_SECONDS`."""
     seconds = LOST_SECONDS if seconds is None else seconds

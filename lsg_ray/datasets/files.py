@@ -231,11 +231,7 @@ def _read_cached(
 
 
 def _download(
-    source: Source,
-    file: RemoteFile,
-    folder: Path,
-    progress: ByteProgress | None,
-    faults: list[str],
+    source: Source, file: RemoteFile, folder: Path, progress: ByteProgress | None, faults: list[str]
 ) -> bytes | None:
     """Try the mirrors in order; add a line to `faults` for each that fails.
 

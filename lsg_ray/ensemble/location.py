@@ -30,13 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
-from lsg_ray.ensemble.remote import (
-    UPLOADS,
-    Patience,
-    check_bucket,
-    explain,
-    open_store,
-)
+from lsg_ray.ensemble.remote import UPLOADS, Patience, check_bucket, explain, open_store
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.places import expanded
 from lsg_ray.typing import Data, Place

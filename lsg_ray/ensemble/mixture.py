@@ -182,12 +182,7 @@ def _spec(count: int, n_weights: int, seed: int, block_size: int | None) -> Spec
                 "labels": "class" if known else "parity",
             },
             "network": {"widths": list(widths)},
-            "ensemble": {
-                "count": count,
-                "seed": seed,
-                "threshold": 0,
-                "block_size": block_size,
-            },
+            "ensemble": {"count": count, "seed": seed, "threshold": 0, "block_size": block_size},
         }
     )
 

@@ -40,13 +40,7 @@ from lsg_ray.arrays import public
 from lsg_ray.ensemble.block import wrong_values
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
 from lsg_ray.ensemble.content import EMPTY, combine, content_hash
-from lsg_ray.ensemble.header import (
-    Header,
-    documents,
-    metadata_keys,
-    read_header,
-    same_metadata,
-)
+from lsg_ray.ensemble.header import Header, documents, metadata_keys, read_header, same_metadata
 from lsg_ray.ensemble.layout import LEDGER, ROOT, ArrayLayout, padding_is_zero
 from lsg_ray.ensemble.ledger import RECORD_KEY, Record, parse_record, record_key, summarise
 from lsg_ray.ensemble.location import Location, UnreadableError, locate
@@ -132,12 +126,7 @@ class VerifyReport:
 
 
 @public
-def verify(
-    url: Place,
-    *,
-    repair: bool = False,
-    progress: Progress | None = None,
-) -> VerifyReport:
+def verify(url: Place, *, repair: bool = False, progress: Progress | None = None) -> VerifyReport:
     """Check a store: every record, every chunk, every content hash, every file.
 
     Parameters
@@ -176,10 +165,7 @@ def verify(
 
 
 def _verify(
-    location: Location,
-    header: Header,
-    repair: bool,
-    progress: Progress | None,
+    location: Location, header: Header, repair: bool, progress: Progress | None
 ) -> VerifyReport:
     listing = _list(location, header)
     findings = _Findings()

@@ -84,11 +84,7 @@ class Plan:
 
 
 def create_ensemble(
-    url: Place,
-    spec: Spec,
-    *,
-    dataset_hash: str,
-    derivation: JsonObject | None = None,
+    url: Place, spec: Spec, *, dataset_hash: str, derivation: JsonObject | None = None
 ) -> Plan:
     """Create a store for a specification, or open one for resuming or growing.
 

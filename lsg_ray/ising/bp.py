@@ -243,11 +243,7 @@ class Cavity:
         self.messages[:] = np.tanh(h)[:, None]
 
     def solve(
-        self,
-        h: Floats,
-        tolerance: float,
-        max_sweeps: int,
-        damping: float | None = None,
+        self, h: Floats, tolerance: float, max_sweeps: int, damping: float | None = None
     ) -> Rest:
         """Sweep until nothing moves.
 
@@ -411,11 +407,7 @@ class Bethe(NamedTuple):
 
 
 def bethe_averages(
-    model: ModelLike,
-    beliefs: Beliefs,
-    *,
-    fields: ArrayLike | None = None,
-    beta: ArrayLike = 1.0,
+    model: ModelLike, beliefs: Beliefs, *, fields: ArrayLike | None = None, beta: ArrayLike = 1.0
 ) -> Bethe:
     """Return correlations, free energy, energy and entropy of the beliefs.
 

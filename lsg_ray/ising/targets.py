@@ -35,11 +35,7 @@ from lsg_ray.results.opening import (
     open_result,
 )
 from lsg_ray.results.saving import names_of
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    as_configurations,
-    is_array_file,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, is_array_file
 from lsg_ray.statistics.moments import independent_rows, moments
 from lsg_ray.typing import Array, ConfigurationsLike, Floats, Ints, MomentsLike
 

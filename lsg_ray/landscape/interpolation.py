@@ -295,13 +295,7 @@ def line(terrain: Terrain, a: Singles, b: Singles, alphas: Floats) -> Floats:
     return np.concatenate(found, axis=1)
 
 
-def _line(
-    terrain: Terrain,
-    a: Singles,
-    b: Singles,
-    alphas: Floats,
-    alignment: Alignment,
-) -> _Line:
+def _line(terrain: Terrain, a: Singles, b: Singles, alphas: Floats, alignment: Alignment) -> _Line:
     """Align and walk a path: the body of a task."""
     checked = check_inputs(terrain)
     if alignment == "clustering":

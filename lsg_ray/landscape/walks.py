@@ -243,12 +243,7 @@ def _moves(rng: np.random.Generator, count: int, w: Singles, sigma: float) -> Si
 
 
 def _allowed(
-    terrain: Terrain,
-    rng: np.random.Generator,
-    w: Singles,
-    sigma: float,
-    trials: int,
-    limit: float,
+    terrain: Terrain, rng: np.random.Generator, w: Singles, sigma: float, trials: int, limit: float
 ) -> tuple[float, Singles | None]:
     """Draw moves; return the share whose loss is below the limit, and one of those at random.
 

@@ -214,10 +214,7 @@ def draw(
 
 
 def evaluate(
-    network: NetworkSpec,
-    weights: Array,
-    examples: ChunkedExamples,
-    loss: Loss = "cross_entropy",
+    network: NetworkSpec, weights: Array, examples: ChunkedExamples, loss: Loss = "cross_entropy"
 ) -> tuple[Floats, Floats]:
     """Accuracy and mean loss of configurations, without noise.
 

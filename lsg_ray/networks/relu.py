@@ -236,11 +236,7 @@ def _masked(values: Tensor, a: Tensor, slope: float) -> Tensor:
 
 
 def hessian_product(
-    network: NetworkSpec,
-    weights: Tensor,
-    directions: Tensor,
-    inputs: Inputs,
-    y: Tensor,
+    network: NetworkSpec, weights: Tensor, directions: Tensor, inputs: Inputs, y: Tensor
 ) -> Tensor:
     """Hessian of the mean loss times a direction for each network.
 

@@ -477,12 +477,7 @@ def match_weights(
 
 
 def _match(
-    network: NetworkSpec,
-    a: Array,
-    b: Array,
-    start: list[Ints],
-    max_iterations: int,
-    before: float,
+    network: NetworkSpec, a: Array, b: Array, start: list[Ints], max_iterations: int, before: float
 ) -> Matching:
     from scipy.optimize import linear_sum_assignment
 

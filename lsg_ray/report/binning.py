@@ -37,12 +37,7 @@ class Histogram(NamedTuple):
 
 
 def lattice_histogram(
-    counts: ArrayLike,
-    values: ArrayLike,
-    *,
-    bins: int = 60,
-    around: float = 0.0,
-    smallest: int = 1,
+    counts: ArrayLike, values: ArrayLike, *, bins: int = 60, around: float = 0.0, smallest: int = 1
 ) -> Histogram:
     """Merge counts at equidistant values into some `bins` bins over the range that is occupied.
 

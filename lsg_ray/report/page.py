@@ -114,10 +114,7 @@ def write_report(
 
 
 def write_solutions_report(
-    folder: Place,
-    ensemble: Ensemble,
-    dataset: Dataset,
-    survey: SolutionSurvey | str,
+    folder: Place, ensemble: Ensemble, dataset: Dataset, survey: SolutionSurvey | str
 ) -> Path:
     """Write ``report.html`` of an ensemble of ReLU networks; see `write_report`.
 

@@ -61,10 +61,7 @@ TITLES = {
 
 
 def solution_sections(
-    ensemble: Ensemble,
-    dataset: Dataset,
-    survey: Survey | None,
-    reason: str = "",
+    ensemble: Ensemble, dataset: Dataset, survey: Survey | None, reason: str = ""
 ) -> list[Section]:
     """Draw and caption the landscape of solutions; without a survey, say why."""
     drawn = [_training(ensemble, dataset)] if ensemble.n_rows else []

@@ -179,11 +179,7 @@ def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
 
 
 def save_result(
-    result: xarray.Dataset,
-    path: Place,
-    *,
-    overwrite: bool = False,
-    archive: Archive | None = None,
+    result: xarray.Dataset, path: Place, *, overwrite: bool = False, archive: Archive | None = None
 ) -> Path | str:
     """Write a result as Zarr that `xarray.open_zarr` reads; a half-written one is never visible.
 

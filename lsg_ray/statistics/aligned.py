@@ -28,11 +28,7 @@ from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks import alignment as units
 from lsg_ray.results.graph import compute, share
 from lsg_ray.spec import NetworkSpec
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    StoredConfigurations,
-    ranges,
-)
+from lsg_ray.statistics.configurations import Configurations, StoredConfigurations, ranges
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root
 from lsg_ray.statistics.symmetry import canonical_view
 from lsg_ray.typing import Array, Floats, Ints
@@ -202,11 +198,7 @@ def _reserve(file: int, size: int) -> None:
 
 
 def fill(
-    matrix: Matrix,
-    source: Configurations,
-    chosen: Ints,
-    reordering: Reordering | None,
-    told: Told,
+    matrix: Matrix, source: Configurations, chosen: Ints, reordering: Reordering | None, told: Told
 ) -> None:
     """Read chosen rows, ascending, reorder them, and write them to a matrix.
 

@@ -39,12 +39,7 @@ from lsg_ray.statistics.aligned import (
     plan_alignment,
     tiles,
 )
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    Packed,
-    as_configurations,
-    stream,
-)
+from lsg_ray.statistics.configurations import Configurations, Packed, as_configurations, stream
 from lsg_ray.statistics.derived import stored_root
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.gaussian import (
@@ -254,11 +249,7 @@ def _choose(base: Configurations, left_out: int | None, count: int | None, seed:
 
 
 def _measure(
-    base: Configurations,
-    plan: Plan,
-    chosen: Ints,
-    kind: Any,
-    progress: Progress | None,
+    base: Configurations, plan: Plan, chosen: Ints, kind: Any, progress: Progress | None
 ) -> tuple[Distances, Distances]:
     """Return distances as the networks are, and with their units reordered."""
     row = -(-base.n_weights // 8) if base.binary else base.n_weights

@@ -298,11 +298,7 @@ class Packed(Configurations):
     binary = True
 
     def __init__(
-        self,
-        bits: Bytes,
-        n_weights: int,
-        name: str = "array",
-        groups: Ints | None = None,
+        self, bits: Bytes, n_weights: int, name: str = "array", groups: Ints | None = None
     ) -> None:
         self.bits, self.n_rows, self.n_weights, self.name = bits, len(bits), n_weights, name
         self._groups = groups

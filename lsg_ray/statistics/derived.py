@@ -184,10 +184,7 @@ def stored_root(source: Configurations) -> StoredConfigurations | None:
 
 
 def write_ensemble(
-    view: DerivedConfigurations,
-    url: Place,
-    *,
-    progress: Progress | None = None,
+    view: DerivedConfigurations, url: Place, *, progress: Progress | None = None
 ) -> Ensemble:
     """Write derived configurations as a store of their own, block by block; resumable.
 

@@ -14,11 +14,7 @@ import xarray
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Stage
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    as_configurations,
-    check_same_weights,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, check_same_weights
 from lsg_ray.statistics.euclidean import euclidean_histogram, euclidean_matrix, euclidean_neighbours
 from lsg_ray.statistics.neighbours import nearest_neighbours
 from lsg_ray.statistics.overlaps import AVERAGES, check_alone, overlaps

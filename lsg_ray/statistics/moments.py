@@ -33,12 +33,7 @@ from lsg_ray.networks.layout import read_only
 from lsg_ray.results.graph import compute, share, tree_reduce
 from lsg_ray.results.saving import MOMENTS
 from lsg_ray.stage import ENSEMBLE, Stage
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    as_configurations,
-    ranges,
-    take_any,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, ranges, take_any
 from lsg_ray.statistics.copies import Pairs, effective_groups, pairs_of_copies
 from lsg_ray.statistics.triples import choose_triples, triple_moments
 from lsg_ray.typing import As, ConfigurationsLike, Floats, Ints, Progress, Seed
@@ -506,11 +501,7 @@ def add_pair_sums(parts: list[PairSums]) -> PairSums:
 
 
 def _with_copies(
-    found: xarray.Dataset,
-    source: Configurations,
-    weights: _Weights,
-    copies: Pairs,
-    triples: Ints,
+    found: xarray.Dataset, source: Configurations, weights: _Weights, copies: Pairs, triples: Ints
 ) -> xarray.Dataset:
     """Return moments with the errors of groups of copies."""
     import dask
@@ -564,10 +555,7 @@ def _error(variance: Floats, count: float) -> Floats:
 
 def _vector(name: str, long_name: str, mean: Floats, error: Floats) -> dict[str, Any]:
     about = {"long_name": long_name, "units": "1"}
-    return {
-        name: ("weight", mean, about),
-        f"{name}_stderr": ("weight", error, {"units": "1"}),
-    }
+    return {name: ("weight", mean, about), f"{name}_stderr": ("weight", error, {"units": "1"})}
 
 
 def _matrix(name: str, long_name: str, mean: Floats, error: Floats) -> dict[str, Any]:

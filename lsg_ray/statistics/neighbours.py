@@ -70,10 +70,7 @@ def nearest_neighbours(
     given = share(ensemble), share(references)
     searched = ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
     found = [
-        tree_reduce(
-            [search(*given, own, k, some, rows) for rows in searched],
-            partial(merged, k),
-        )
+        tree_reduce([search(*given, own, k, some, rows) for rows in searched], partial(merged, k))
         for some in ranges(references.n_rows, TASK_REFERENCES)
     ]
     parts = compute(found, progress)

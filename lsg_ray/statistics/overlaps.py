@@ -19,11 +19,7 @@ import xarray
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Stage
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    as_configurations,
-    check_same_weights,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, check_same_weights
 from lsg_ray.statistics.pairs import (
     PairCounts,
     Related,

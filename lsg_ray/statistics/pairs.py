@@ -164,9 +164,7 @@ def _related(sets: list[tuple[Ints | None, Ints]], count: int) -> tuple[Ints, In
 
 
 def count_pairs(
-    first: Configurations,
-    second: Configurations | None = None,
-    progress: Progress | None = None,
+    first: Configurations, second: Configurations | None = None, progress: Progress | None = None
 ) -> PairCounts:
     """Count all pairs within one set, or between two, by their Hamming distance.
 

@@ -30,11 +30,7 @@ from numpy.typing import ArrayLike
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    as_configurations,
-    stream,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, stream
 from lsg_ray.statistics.copies import draw_independent
 from lsg_ray.statistics.modes import MAX_VALUES, TEST, count_modes
 from lsg_ray.statistics.products import NULLS, Draw, Null, products

@@ -29,12 +29,7 @@ from lsg_ray.networks.symmetry import (
 from lsg_ray.results.graph import compute, tree_reduce
 from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    as_configurations,
-    ranges,
-    stream,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, ranges, stream
 from lsg_ray.statistics.copies import copied_rows, number_of_copies, start_of_copies
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
 from lsg_ray.typing import Array, Bytes, ConfigurationsLike, Flags, Floats, Ints, Place, Progress
@@ -264,11 +259,7 @@ def _canonical_orders(network: NetworkSpec, inputs: Floats, weights: Array, _: I
 
 
 def _permuted_orders(
-    network: NetworkSpec,
-    seed: int,
-    chosen: partial[Flags],
-    _: Array,
-    rows: Ints,
+    network: NetworkSpec, seed: int, chosen: partial[Flags], _: Array, rows: Ints
 ) -> Orders:
     mask = chosen(rows)
     orders = [np.tile(np.arange(n), (len(rows), 1)) for n in network.widths[1:-1]]

@@ -74,13 +74,7 @@ def _drawn(count: int, n: int, seed: int) -> Ints:
     return found[:count][np.lexsort(found[:count].T[::-1])]
 
 
-def triple_moments(
-    triples: Ints,
-    raw: Floats,
-    m: Floats,
-    C: Floats,
-    count: int,
-) -> Variables:
+def triple_moments(triples: Ints, raw: Floats, m: Floats, C: Floats, count: int) -> Variables:
     """Return variables of ⟨σ_iσ_jσ_k⟩ and of the connected moment, with standard errors.
 
     Parameters

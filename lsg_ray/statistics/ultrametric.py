@@ -47,13 +47,7 @@ class Measured(NamedTuple):
 
 
 def measured(
-    q: Floats,
-    triples: Ints,
-    edges: Floats,
-    flip: Flip,
-    *,
-    lattice: int = 0,
-    errors: bool = False,
+    q: Floats, triples: Ints, edges: Floats, flip: Flip, *, lattice: int = 0, errors: bool = False
 ) -> Measured:
     """Measure a matrix of overlaps (M, M).
 

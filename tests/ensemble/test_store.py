@@ -18,15 +18,7 @@ from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import create_ensemble, missing_blocks, write_block
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 
-from .synthetic import (
-    DATASET_HASH,
-    fill,
-    make_block,
-    make_real_spec,
-    make_spec,
-    memory_url,
-    rows,
-)
+from .synthetic import DATASET_HASH, fill, make_block, make_real_spec, make_spec, memory_url, rows
 
 
 @pytest.fixture(params=["memory", "local"])

@@ -110,11 +110,7 @@ def _distributions(
         if (number, number) in found:
             histogram = _coarser(found[number, number])
             axes.stairs(
-                histogram.density(),
-                histogram.edges,
-                color=PART_COLOURS[name],
-                lw=1.3,
-                label=name,
+                histogram.density(), histogram.edges, color=PART_COLOURS[name], lw=1.3, label=name
             )
     between = [histogram.counts for (a, b), histogram in found.items() if a != b]
     if between:

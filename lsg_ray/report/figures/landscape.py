@@ -167,10 +167,7 @@ def _overlaps(axes: Axes, states: xarray.Dataset) -> None:
 @styled
 def dynamics_figure(runs: xarray.Dataset) -> Figure:
     """Draw overlap, energy and accuracy against sweeps; from `lsg_ray.relax`."""
-    panels = [
-        ("overlap", "overlap $q$ with the start"),
-        ("energy", "energy per weight (nat)"),
-    ]
+    panels = [("overlap", "overlap $q$ with the start"), ("energy", "energy per weight (nat)")]
     if "accuracy" in runs:
         panels.append(("accuracy", "accuracy of the network"))
     figure = new_figure(2.7)
