@@ -6,9 +6,12 @@ Nothing here looks at a disk, except for who has a home.  A URL is left as it is
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from lsg_ray.errors import InputError
-from lsg_ray.typing import Place
+
+if TYPE_CHECKING:  # commands load this module for their help, and that one loads NumPy
+    from lsg_ray.typing import Place
 
 #: Endings of files, none of them a folder's: a store or result of that name would mislead.
 FILE_ENDINGS = frozenset({
