@@ -38,12 +38,18 @@ def expanded(place: Place) -> str:
     text = os.fspath(place)
     if not isinstance(text, str) or not text.startswith("~"):
         return text
+    who = text.partition("/")[0]
+    if not who.isprintable() or "@" in who:
+        raise InputError(
+            "a name that begins with ~ has control characters, or an '@'; write the whole path"
+        )
     found = os.path.expanduser(text)
     if found.startswith("~"):
-        who = text.partition("/")[0]
+        # What may be a secret, before an @, is not repeated.
+        shown = text if text.isprintable() and "@" not in text else f"{who}/…"
         raise InputError(
-            f"{text}: no home folder of {who} is known here; write the whole path, or ./{text} for "
-            "a name that begins with ~"
+            f"{shown}: no home folder of {who} is known here; write the whole path, or "
+            f"./{shown} for a name that begins with ~"
         )
     return found
 
