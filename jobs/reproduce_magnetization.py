@@ -22,21 +22,21 @@ import json
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
 import lsg_ray
+from lsg_ray.typing import Array
 
 SPEC = Path(__file__).parent / "specs" / "deep-under.yaml"
 REQUIRED = 0.95
 
 
-def component_signs(ours: NDArray, theirs: NDArray) -> NDArray:
+def component_signs(ours: Array, theirs: Array) -> Array:
     """Return ±1 for each component: whether two projections of the same images agree in sign."""
     ours, theirs = ours - ours.mean(axis=0), theirs - theirs.mean(axis=0)
     return np.sign(np.sum(ours * theirs, axis=0))
 
 
-def average_over_units(sigma: NDArray, spec: lsg_ray.Spec, signs: NDArray) -> tuple[NDArray, ...]:
+def average_over_units(sigma: Array, spec: lsg_ray.Spec, signs: Array) -> tuple[Array, ...]:
     """Average configurations (..., N) over hidden units: (..., inputs) and (..., classes)."""
     layers = [
         sigma[..., where].reshape(*sigma.shape[:-1], *shape)
@@ -45,7 +45,7 @@ def average_over_units(sigma: NDArray, spec: lsg_ray.Spec, signs: NDArray) -> tu
     return layers[0].mean(axis=-2) * signs, layers[-1].mean(axis=-1)
 
 
-def correlation_with_error(samples: NDArray, published: NDArray) -> tuple[float, float]:
+def correlation_with_error(samples: Array, published: Array) -> tuple[float, float]:
     """Correlate the mean of samples (M, n) with (n,); the error by a jackknife of 20 groups."""
     groups = np.array_split(samples, 20)
     total, count = samples.sum(axis=0), len(samples)

@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.bounds import check_arguments
 from lsg_ray.errors import InputError
+from lsg_ray.typing import Array, Floats, Ints
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Given = TypeVar("Given")
 
 _KINDS = {
     "b": "true and false", "c": "complex numbers", "M": "dates", "m": "durations",
@@ -31,7 +32,7 @@ _KINDS = {
 _SHOWN = 200
 
 
-def as_numbers(given: Any, name: str, dtype: type | None = np.float64) -> NDArray[Any]:
+def as_numbers(given: object, name: str, dtype: type | None = np.float64) -> Array:
     """Return real numbers from whatever holds them.
 
     Parameters
@@ -90,7 +91,7 @@ def as_numbers(given: Any, name: str, dtype: type | None = np.float64) -> NDArra
         return found.astype(dtype, order="C", copy=False)
 
 
-def as_integers(given: Any, name: str, axes: int = 1) -> NDArray[np.int64]:
+def as_integers(given: object, name: str, axes: int = 1) -> Ints:
     """Return whole numbers, as `as_numbers` does, from an array of so many axes.
 
     >>> as_integers(range(3), "configurations").tolist()
@@ -105,7 +106,7 @@ def as_integers(given: Any, name: str, axes: int = 1) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-def brief(given: Any) -> str:
+def brief(given: object) -> str:
     """Return an array as text of one line, cut short where it is long.
 
     >>> brief(np.arange(100.0))
@@ -118,13 +119,13 @@ def brief(given: Any) -> str:
     return " ".join(shown.split())[:_SHOWN]
 
 
-def read_only(array: NDArray[Any], dtype: type) -> NDArray[Any]:
+def read_only(array: Array, dtype: type) -> Array:
     """Return a contiguous view that cannot be written.
 
     Arrays out of Ray's object store are read-only, which numba counts as a type of its own: with
     all examples read-only, kernels are compiled once.
     """
-    view: NDArray[Any] = np.ascontiguousarray(array, dtype).view()
+    view: Array = np.ascontiguousarray(array, dtype).view()
     view.flags.writeable = False
     return view
 
@@ -170,7 +171,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def plain_attributes(attributes: Mapping[str, object]) -> dict[str, object]:
     """Return attributes that netCDF can hold: integers of more than 64 bits as decimal text.
 
     >>> plain_attributes({"seed": 2**100, "draws": 5})
@@ -207,7 +208,7 @@ def _plain(given: Any, name: str) -> Any:
     return given
 
 
-def _of_tensor(tensor: Any, name: str) -> NDArray[Any]:
+def _of_tensor(tensor: Any, name: str) -> Array:
     """Return the numbers of a torch tensor."""
     if tensor.is_complex():
         raise InputError(f"{name}: complex numbers ({tensor.dtype}) given; real ones are needed")
@@ -217,13 +218,13 @@ def _of_tensor(tensor: Any, name: str) -> NDArray[Any]:
         tensor = tensor.to_dense()
     tensor = tensor.detach().cpu().resolve_neg()
     try:
-        found: NDArray[Any] = tensor.numpy()
+        found: Array = tensor.numpy()
     except TypeError:  # bfloat16, float8: float32 holds each of them exactly
         found = tensor.float().numpy()
     return found
 
 
-def _of_objects(given: NDArray[Any], name: str) -> NDArray[np.float64]:
+def _of_objects(given: Array, name: str) -> Floats:
     """Return Python's numbers as float64."""
     for place, one in np.ndenumerate(given):
         if isinstance(one, bool) or not isinstance(one, numbers.Real):

@@ -23,11 +23,10 @@ something that has changed is computed (`lsg_ray.study`).
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lsg_ray.arrays import public
 from lsg_ray.cluster.dask import dask_session
@@ -43,6 +42,7 @@ from lsg_ray.spec import Spec, as_yaml, load_spec
 from lsg_ray.spec.study import Outcome, Step
 from lsg_ray.studies import default_study
 from lsg_ray.study import run_study
+from lsg_ray.typing import JsonObject, Place
 
 Result = TypeVar("Result")
 
@@ -53,14 +53,14 @@ QUICK = ("moments", "overlaps", "node-distances", "embed")
 @public
 def run(
     spec: Spec,
-    folder: str | os.PathLike[str],
+    folder: Place,
     *,
     address: str | None = None,
     workers: int | None = None,
     landscape: bool = True,
     style: Style = "quiet",
     say: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Sample, verify, measure, fit and explore models, report.
 
     Parameters
@@ -121,7 +121,7 @@ def run(
     }
 
 
-def report(folder: str | os.PathLike[str]) -> Path:
+def report(folder: Place) -> Path:
     """Measure the ensemble of a run's folder again and write its report anew.
 
     Of models and landscapes, what was computed for the same ensemble is shown.

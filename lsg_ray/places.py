@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from typing import TYPE_CHECKING
 
 from lsg_ray.errors import InputError
 
-Place = str | os.PathLike[str]
+if TYPE_CHECKING:  # commands load this module for their help, and that one loads NumPy
+    from lsg_ray.typing import Place
 
 #: Endings of files, none of them a folder's: a store or result of that name would mislead.
 FILE_ENDINGS = frozenset({

@@ -28,9 +28,10 @@ from pydantic.fields import FieldInfo
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
 from lsg_ray.registry import loaded
-from lsg_ray.typing import MOST, WORDING, APlace, As, ListOf
+from lsg_ray.typing import MOST, WORDING, APlace, As, JsonObject, ListOf
 
 if TYPE_CHECKING:
+    import matplotlib.figure
     import xarray
 
 #: Values of a list, at most.
@@ -84,7 +85,7 @@ class Figure:
     caption: str = ""
     together: int = 0
 
-    def drawn(self, results: Mapping[str, xarray.Dataset]) -> Any:
+    def drawn(self, results: Mapping[str, xarray.Dataset]) -> matplotlib.figure.Figure:
         """Return the figure of results by name."""
         return loaded(self.draw)(self._given(results))
 
@@ -211,12 +212,11 @@ class Stage:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             default = tuple(default.tolist()) if isinstance(default, np.ndarray) else default
             fields[name] = (kind, Field(default, description=self.helps.get(name, "")))
-        model: type[Config] = create_model(
+        return create_model(
             f"{self.name.title().replace('-', '')}Config", __base__=Config, **fields
         )
-        return model
 
-    def options(self, given: Mapping[str, Any]) -> Config:
+    def options(self, given: Mapping[str, object]) -> Config:
         """Return checked options.
 
         Raises
@@ -247,7 +247,7 @@ class Stage:
         """Return whether the function has an argument of `CONTEXT`."""
         return name in inspect.signature(self.run).parameters
 
-    def shown(self, result: xarray.Dataset) -> dict[str, Any]:
+    def shown(self, result: xarray.Dataset) -> JsonObject:
         """Return what a person is shown of a result."""
         if callable(self.summary):
             return dict(self.summary(result))
@@ -267,7 +267,7 @@ def unwrapped(field: FieldInfo) -> tuple[Any, list[Any]]:
     return kind, marks
 
 
-def parameters_of(function: Callable[..., Any]) -> dict[str, str]:
+def parameters_of(function: Callable[..., object]) -> dict[str, str]:
     """Return the entries under ``Parameters`` of a docstring, each on one line, by name.
 
     >>> def f(a, b):
@@ -371,7 +371,7 @@ def parse_list(given: str, mark: ListOf) -> tuple[float, ...]:
     return tuple(round(start + step * n, 12) + 0.0 for n in range(int(count + 1e-9) + 1))
 
 
-def literals_of(kind: Any) -> tuple[Any, ...]:
+def literals_of(kind: object) -> tuple[object, ...]:
     """Return the choices of a type, or of what is in an optional one; empty if it has none."""
     if get_origin(kind) is Literal:
         return get_args(kind)

@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray
 
@@ -35,16 +35,19 @@ from lsg_ray.stage import (
     Stage,
 )  # fmt: skip
 from lsg_ray.stages import stage_of
-from lsg_ray.typing import Progress
+from lsg_ray.typing import JsonObject, Progress
+
+if TYPE_CHECKING:
+    from lsg_ray.statistics.configurations import Configurations
 
 
 def compute(
     stage: Stage,
-    inputs: Mapping[str, Any],
+    inputs: Mapping[str, object],
     options: Config,
     *,
     out: str,
-    view: Mapping[str, Any] | None = None,
+    view: JsonObject | None = None,
     threads: int | None = None,
     overwrite: bool = False,
     key: str | None = None,
@@ -107,13 +110,13 @@ def save(
 
 
 def opened_inputs(
-    stage: Stage, inputs: Mapping[str, Any], view: Mapping[str, Any]
-) -> dict[str, Any]:
+    stage: Stage, inputs: Mapping[str, object], view: JsonObject
+) -> dict[str, object]:
     """Open what a stage reads, by argument."""
     return {name: opened_as(stage.reads[name], given, view) for name, given in inputs.items()}
 
 
-def opened_as(kind: Kind, given: Any, view: Mapping[str, Any]) -> Any:
+def opened_as(kind: Kind, given: object, view: JsonObject) -> object:
     """Open what a place holds; what is open already is returned as it is."""
     if not isinstance(given, str):
         return given
@@ -128,7 +131,7 @@ def opened_as(kind: Kind, given: Any, view: Mapping[str, Any]) -> Any:
     return given  # functions open references and moments themselves
 
 
-def view_of(place: str | Ensemble, view: Mapping[str, Any]) -> Any:
+def view_of(place: str | Ensemble, view: JsonObject) -> Ensemble | Configurations:
     """Open a store, if it is not open, or the chosen configurations and weights of one."""
     from lsg_ray.ensemble.reader import open_ensemble
 
@@ -147,7 +150,7 @@ def view_of(place: str | Ensemble, view: Mapping[str, Any]) -> Any:
     return found.part(int(part) if part.isdecimal() and len(part) < 9 else part)
 
 
-def _configurations(place: str, view: Mapping[str, Any]) -> Any:
+def _configurations(place: str, view: JsonObject) -> Ensemble | Configurations:
     """Open another set: of a store, the same part; of a file, as it is."""
     from lsg_ray.statistics.configurations import is_array_file, read_array
 

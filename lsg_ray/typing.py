@@ -7,34 +7,58 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
+    import obstore
     import xarray
 
     from lsg_ray.ensemble.reader import Ensemble
     from lsg_ray.ising.model import IsingModel
     from lsg_ray.ising.references import References
+    from lsg_ray.ising.targets import Target
     from lsg_ray.spec import Spec
+    from lsg_ray.statistics.configurations import Configurations
 
 #: A local path, or a URL.
 Place: TypeAlias = str | os.PathLike[str]
 Floats: TypeAlias = NDArray[np.float64]
+Singles: TypeAlias = NDArray[np.float32]
+Ints: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
+#: Spins or binary weights: ±1.
+Signs: TypeAlias = NDArray[np.int8]
+Bytes: TypeAlias = NDArray[np.uint8]
+#: Of any type of number.
+Array: TypeAlias = NDArray[Any]
 #: Told ``(done, in all)``.
 Progress: TypeAlias = Callable[[int, int], None]
+#: Told ``(file, bytes so far, bytes in all)``.
+ByteProgress: TypeAlias = Callable[[str, int, int | None], None]
+
+#: A JSON object: a document, attributes, what a command prints.
+JsonObject: TypeAlias = dict[str, Any]
+#: What is stored under a key.
+Data: TypeAlias = "bytes | obstore.Bytes"
+#: Variables of a Dataset: dimensions, values, attributes.
+Variables: TypeAlias = dict[str, tuple[Any, ...]]
 
 #: A store, open or by its place.
 EnsembleLike: TypeAlias = "Ensemble | Place"
+#: An ensemble, or what else has configurations: also a file of an array, or an array (M, N).
+ConfigurationsLike: TypeAlias = "Configurations | Ensemble | Place | ArrayLike"
 #: An effective model: open, by its place, or (J, h).
-ModelLike: TypeAlias = "IsingModel | Place | tuple[ArrayLike, ArrayLike]"
+ModelLike: TypeAlias = "IsingModel | xarray.Dataset | Place | tuple[ArrayLike, ArrayLike]"
 #: Configurations to start from: ±1 (R, N), or the place of a store, a result or an ``.npz``.
-ReferencesLike: TypeAlias = "References | Ensemble | Place | ArrayLike"
-#: Moments: a Dataset, (m, C), or the place of a result, an ``.npz`` or a store.
-MomentsLike: TypeAlias = "xarray.Dataset | Ensemble | Place | tuple[ArrayLike, ArrayLike]"
+ReferencesLike: TypeAlias = "References | xarray.Dataset | ConfigurationsLike"
+#: Moments: a Dataset, (m, C), or the place of a result or an ``.npz``; or what they are taken of.
+MomentsLike: TypeAlias = (
+    "Target | xarray.Dataset | tuple[ArrayLike, ArrayLike] | ConfigurationsLike"
+)
 
 
 #: What is said of arguments that many functions share, where their docstrings say nothing else.

@@ -14,14 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from lsg_ray.cli.output import as_json, overwrite, print_result, style, table
-from lsg_ray.cli.places import (
-    PLACE,
-    check_outputs,
-    figure_at,
-    part_place,
-    result_at,
-    store_at,
-)
+from lsg_ray.cli.places import PLACE, check_outputs, figure_at, part_place, result_at, store_at
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.stage import (
     ENSEMBLE,
@@ -122,7 +115,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     elif any(isinstance(mark, APlace) for mark in marks):
         words["type"] = PLACE
     elif choices and float in get_args(kind):
-        words["metavar"] = "|".join(["NUMBER", *choices])
+        words["metavar"] = "|".join(["NUMBER", *map(str, choices)])
     elif choices:
         words["type"] = click.Choice(choices)
     elif kind is bool:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from lsg_ray.cluster import private
 from lsg_ray.errors import ClusterError, InputError, LsgError
 from lsg_ray.places import expanded, is_loopback
+from lsg_ray.typing import JsonObject
 
 #: Seconds for a connection, and for an answer.
 TIMEOUT = (10.0, 60.0)
@@ -135,10 +136,19 @@ class Dashboard:
         """Return the whole log of a job so far."""
         return self._ask(lambda: self._client.get_job_logs(id), missing="")
 
-    def submit(self, id: str, **request: Any) -> bool:
-        """Submit a job; return False if the id is taken."""
+    def submit(
+        self, id: str, *, entrypoint: str, runtime_env: JsonObject, metadata: dict[str, str],
+        entrypoint_num_cpus: float,
+    ) -> bool:  # fmt: skip
+        """Submit a job whose driver takes so many CPUs; return False if the id is taken."""
         try:
-            self._ask(lambda: self._client.submit_job(submission_id=id, **request), missing=None)
+            self._ask(
+                lambda: self._client.submit_job(
+                    submission_id=id, entrypoint=entrypoint, runtime_env=runtime_env,
+                    metadata=metadata, entrypoint_num_cpus=entrypoint_num_cpus or None,
+                ),
+                missing=None,
+            )  # fmt: skip
         except _TakenError:
             return False
         return True

@@ -64,7 +64,7 @@ def dask_session(address: str | None = None, workers: int | None = None) -> Iter
             yield in_flight
 
 
-def ray_scheduler(in_flight: int) -> Callable[..., Any]:
+def ray_scheduler(in_flight: int) -> Callable[..., object]:
     """Return a Dask scheduler, ``get(graph, keys)``, on the Ray that this process is connected to.
 
     Its attribute ``fetch`` turns what Dask's callbacks are told, a reference, into the result.
@@ -114,7 +114,7 @@ def ray_scheduler(in_flight: int) -> Callable[..., Any]:
     return get
 
 
-class _Finished(Future):
+class _Finished(Future[Any]):
     """Is done when a Ray task is, and then gives what Dask's scheduler reads from it."""
 
     def __init__(self, done: Any, result: Any, key: Any, pending: set[_Finished]) -> None:

@@ -30,6 +30,7 @@ from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.spec import Spec
+from lsg_ray.typing import JsonObject
 
 #: Share of its speed that a core keeps with all cores busy: 1.96 of two, measured.
 PARALLEL = 0.98
@@ -105,7 +106,7 @@ class Estimate:
     calibration: dict[str, Any]
     assumptions: dict[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return plain values."""
         return asdict(self)
 

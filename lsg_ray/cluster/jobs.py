@@ -136,7 +136,6 @@ def _submitted(
     start_timeout: float,
 ) -> tuple[str, bool]:
     """Return the id of the job that is at the request, and whether it was there before."""
-    resources = {"entrypoint_num_cpus": driver_cpus} if driver_cpus else {}
     while True:
         job, free = _newest(dashboard, request.id)
         if job is not None and job.state == "PENDING" and _age(job) > start_timeout:
@@ -148,13 +147,9 @@ def _submitted(
             return job.id, True
         with runtime_environment(request.spec, with_code) as environment:
             send = functools.partial(
-                dashboard.submit,
-                free,
-                entrypoint=request.entrypoint,
-                runtime_env=environment,
-                metadata=dict(request.metadata),
-                **resources,
-            )
+                dashboard.submit, free, entrypoint=request.entrypoint, runtime_env=environment,
+                metadata=dict(request.metadata), entrypoint_num_cpus=driver_cpus,
+            )  # fmt: skip
             free_still = _patiently(send, dashboard, free, say, SUBMIT_SECONDS)
         if free_still:
             say(f"job {free} submitted to {dashboard.address}")

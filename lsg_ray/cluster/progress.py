@@ -6,8 +6,10 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal, Protocol
+
+from lsg_ray.typing import ByteProgress, Progress
 
 #: Seconds between plain lines.
 LINE_EVERY = 10.0
@@ -25,7 +27,7 @@ def warn(line: str) -> None:
     print(f"lsg: warning: {line}", file=sys.stderr, flush=True)
 
 
-class Progress(Protocol):
+class Bar(Protocol):
     """What long work reports to."""
 
     def update(self, done: float, note: str = "") -> None:
@@ -118,7 +120,7 @@ class _Bar:
 
 
 @contextlib.contextmanager
-def late_progress(label: str, style: Style = "auto") -> Iterator[Callable[[int, int], None]]:
+def late_progress(label: str, style: Style = "auto") -> Iterator[Progress]:
     """Show progress of work that tells its size as it goes: ``report(done, total)``.
 
     Work that is done within `SHOW_AFTER` seconds shows nothing.
@@ -126,7 +128,7 @@ def late_progress(label: str, style: Style = "auto") -> Iterator[Callable[[int, 
     began = time.monotonic()
     pace = Pace(began)
     with contextlib.ExitStack() as stack:
-        bars: list[Progress] = []
+        bars: list[Bar] = []
 
         def report(done: int, total: int) -> None:
             pace.see(done, time.monotonic())
@@ -140,10 +142,10 @@ def late_progress(label: str, style: Style = "auto") -> Iterator[Callable[[int, 
 
 
 @contextlib.contextmanager
-def byte_progress(style: Style = "auto") -> Iterator[Callable[[str, int, int | None], None]]:
+def byte_progress(style: Style = "auto") -> Iterator[ByteProgress]:
     """Show downloads as they report ``(file, bytes so far, bytes in all)``, one after another."""
     with contextlib.ExitStack() as open_bars:
-        bars: dict[str, Progress] = {}
+        bars: dict[str, Bar] = {}
 
         def report(name: str, done: int, total: int | None) -> None:
             if name not in bars:
@@ -161,7 +163,7 @@ def progress(
     done: float = 0,
     unit: str = "",
     pace: Pace | None = None,
-) -> Iterator[Progress]:
+) -> Iterator[Bar]:
     """Show progress of ``total`` units (None: unknown) on standard error, ``done`` from before.
 
     The time left is by the rate after the first unit, which may include compilation.

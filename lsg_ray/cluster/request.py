@@ -16,7 +16,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lsg_ray import __version__
 from lsg_ray.ensemble.location import is_within
@@ -26,6 +26,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.places import expanded, refuse_file_name
 from lsg_ray.spec import Spec, as_yaml
 from lsg_ray.stages import OF_SPEC, job_stages
+from lsg_ray.typing import JsonObject
 
 #: Ids of all our jobs begin so.
 PREFIX = "lsg-"
@@ -146,13 +147,13 @@ def _refuse_secrets(text: str, what: str) -> None:
 
 
 @contextlib.contextmanager
-def runtime_environment(spec: Spec | None, with_code: bool) -> Iterator[dict[str, Any]]:
+def runtime_environment(spec: Spec | None, with_code: bool) -> Iterator[JsonObject]:
     """Make the folders that travel with a job, and yield how Ray is told of them.
 
     The code is a package of its own, so that it is sent once, and its kernels are compiled once on
     a node, however many specifications it runs.
     """
-    environment: dict[str, Any] = {}
+    environment: JsonObject = {}
     with scratch("job") as folder:
         if spec is not None:
             work = folder / "work"

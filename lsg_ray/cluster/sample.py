@@ -8,7 +8,6 @@ Retry, resume and growth are the same thing: do the missing blocks.
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.cluster.board import Board, UnderWay
 from lsg_ray.cluster.metrics import record_block
-from lsg_ray.cluster.progress import Pace, Progress, Style, byte_progress, progress, warn
+from lsg_ray.cluster.progress import Bar, Pace, Style, byte_progress, progress, warn
 from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import Dataset, load_dataset
@@ -45,6 +43,7 @@ from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.registry import ALGORITHMS
 from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Ints, Place
 
 #: Seconds between a worker's reports while it computes a block.
 REPORT_EVERY = 1.0
@@ -80,7 +79,7 @@ class SampleResult(NamedTuple):
 @public
 def sample(
     spec: Spec,
-    url: str | os.PathLike[str],
+    url: Place,
     *,
     address: str | None = None,
     workers: int | None = None,
@@ -161,7 +160,7 @@ def prepared(spec: Spec, style: Style) -> tuple[Dataset, Any]:
         return dataset, prepare(spec, dataset)
 
 
-def _missing_again(plan: Plan) -> NDArray[np.int64]:
+def _missing_again(plan: Plan) -> Ints:
     """Return the blocks of a plan that are not complete when all were sampled.
 
     Raises
@@ -186,7 +185,7 @@ def _rows(plan: Plan, block: int) -> int:
 class Tally:
     """Counts finished blocks and what workers report of unfinished ones; feeds the bar."""
 
-    def __init__(self, bar: Progress, before: int) -> None:
+    def __init__(self, bar: Bar, before: int) -> None:
         self.rows = self.trials = 0
         self._bar, self._before = bar, before
         self._pace = Pace(time.monotonic())

@@ -7,6 +7,7 @@ is remote code execution) and a token of its own; it goes when the run ends.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import secrets
@@ -157,7 +158,7 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
                 num_cpus=cpus,
                 include_dashboard=False,
                 log_to_driver=False,
-                logging_level="error",
+                logging_level=logging.ERROR,
                 object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
                 _temp_dir=folder,
             )

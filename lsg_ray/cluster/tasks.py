@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from lsg_ray.cluster.watch import RayWatch
 from lsg_ray.errors import ClusterError, LsgError, out_of_memory
 
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 #: A task that lost its process is run again so often; blocks are pure, so that is safe.
 MAX_RETRIES = 10
 
 
 def run_bounded(
-    submit: Callable[[Item], Any],
+    submit: Callable[[Item], ObjectRef[Result]],
     items: Iterable[Item],
     *,
     in_flight: int,
     tick: Callable[[], None] = lambda: None,
     tick_seconds: float = 0.5,
-) -> Iterator[tuple[Item, Any]]:
+) -> Iterator[tuple[Item, Result]]:
     """Yield ``(item, result)`` in the order of completion.
 
     Parameters
@@ -47,7 +51,7 @@ def run_bounded(
     from ray.exceptions import RayError
 
     waiting = iter(items)
-    pending: dict[Any, Item] = {}
+    pending: dict[ObjectRef[Result], Item] = {}
     watch = RayWatch()
     try:
         while True:

@@ -13,7 +13,6 @@ import hashlib
 import importlib.util
 import os
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -22,9 +21,9 @@ from lsg_ray.datasets.source import RemoteFile, Source
 from lsg_ray.errors import DataError
 from lsg_ray.places import expanded
 from lsg_ray.registry import DATA_SETS
+from lsg_ray.typing import ByteProgress
 
 #: Called with file name, bytes done and bytes in total (None where the mirror does not say).
-Progress = Callable[[str, int, int | None], None]
 
 DATA_DIR = "LSG_DATA_DIR"
 CACHE_DIR = "LSG_CACHE_DIR"
@@ -56,7 +55,7 @@ def dataset_status() -> list[DatasetStatus]:
     return [_status(DATA_SETS[name]) for name in DATA_SETS.names()]
 
 
-def fetch(name: str, progress: Progress | None = None) -> Path:
+def fetch(name: str, progress: ByteProgress | None = None) -> Path:
     """Make sure that a data set is on this machine and whole; return the folder that holds it.
 
     Parameters
@@ -84,7 +83,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
 
 
 def read_files(
-    source: Source, progress: Progress | None = None, download: bool = True
+    source: Source, progress: ByteProgress | None = None, download: bool = True
 ) -> dict[str, bytes]:
     """Return the verified contents of each file by published name; idx files are unpacked.
 
@@ -202,7 +201,7 @@ def _read_own(source: Source, folder: Path) -> dict[str, bytes]:
 
 
 def _read_cached(
-    source: Source, file: RemoteFile, progress: Progress | None, download: bool = True
+    source: Source, file: RemoteFile, progress: ByteProgress | None, download: bool = True
 ) -> bytes:
     folder = cache_folder(source)
     faults: list[str] = []
@@ -233,7 +232,7 @@ def _read_cached(
 
 
 def _download(
-    source: Source, file: RemoteFile, folder: Path, progress: Progress | None, faults: list[str]
+    source: Source, file: RemoteFile, folder: Path, progress: ByteProgress | None, faults: list[str]
 ) -> bytes | None:
     """Try the mirrors in order; add a line to `faults` for each that fails.
 
@@ -260,7 +259,7 @@ def _download(
     return None
 
 
-def _stream(url: str, file: RemoteFile, out: BinaryIO, progress: Progress | None) -> None:
+def _stream(url: str, file: RemoteFile, out: BinaryIO, progress: ByteProgress | None) -> None:
     """Write what a mirror sends as it comes, up to the largest size that the file can have."""
     import requests
 

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.datasets.source import Part, Source
 from lsg_ray.errors import DataError
+from lsg_ray.typing import Array, Bytes
 
 GZIP_MAGIC = b"\x1f\x8b"
 _DIGITS_TEST_EVERY = 5
@@ -70,7 +70,7 @@ def gunzip(packed: bytes, size: int, origin: str) -> bytes:
     return contents
 
 
-def parse_idx(contents: bytes, n_axes: int, origin: str) -> NDArray[np.uint8]:
+def parse_idx(contents: bytes, n_axes: int, origin: str) -> Bytes:
     """Parse an idx file of unsigned bytes; the result is a read-only view of `contents`.
 
     The header is big-endian: two zero bytes, type 0x08, number of axes, then each axis' length as
@@ -221,7 +221,7 @@ class _ArrayUnpickler(pickle.Unpickler):
             ) from None
 
 
-def _within(labels: NDArray[Any], n_classes: int) -> bool:
+def _within(labels: Array, n_classes: int) -> bool:
     return labels.size == 0 or (int(labels.min()) >= 0 and int(labels.max()) < n_classes)
 
 

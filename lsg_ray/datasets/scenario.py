@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
-from lsg_ray.datasets.files import Progress, read_files
+from lsg_ray.datasets.files import read_files
 from lsg_ray.datasets.formats import parse
 from lsg_ray.datasets.source import Part
 from lsg_ray.errors import DataError
 from lsg_ray.registry import DATA_SETS
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import DatasetSpec, Selection
+from lsg_ray.typing import ByteProgress, Bytes, Floats, Ints, Singles
 
 _BLOCK_BYTES = 1 << 25
 
@@ -58,10 +59,10 @@ class RawData:
     """
 
     name: str
-    train_pixels: NDArray[np.uint8]
-    train_labels: NDArray[np.uint8]
-    test_pixels: NDArray[np.uint8]
-    test_labels: NDArray[np.uint8]
+    train_pixels: Bytes
+    train_labels: Bytes
+    test_pixels: Bytes
+    test_labels: Bytes
     image_shape: tuple[int, ...]
     n_classes: int
     white: int
@@ -72,8 +73,8 @@ class RawData:
 class Examples:
     """Inputs x (n, d) float32, C-contiguous; labels y (n,) int64."""
 
-    x: NDArray[np.float32]
-    y: NDArray[np.int64]
+    x: Singles
+    y: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +103,9 @@ class Dataset:
     test: Examples
     validation: Examples
     n_classes: int
-    components: NDArray[np.float32] | None
-    mean: NDArray[np.float32] | None
-    explained_variance_ratio: NDArray[np.float64] | None
+    components: Singles | None
+    mean: Singles | None
+    explained_variance_ratio: Floats | None
     image_shape: tuple[int, ...]
     content_hash: str
 
@@ -124,7 +125,9 @@ class Dataset:
         return part
 
 
-def load_images(name: str, *, progress: Progress | None = None, download: bool = True) -> RawData:
+def load_images(
+    name: str, *, progress: ByteProgress | None = None, download: bool = True
+) -> RawData:
     """Return the images of a data set, verified, downloading them the first time.
 
     Parameters
@@ -169,7 +172,7 @@ def load_images(name: str, *, progress: Progress | None = None, download: bool =
 
 @public
 def load_dataset(
-    spec: DatasetSpec, *, progress: Progress | None = None, download: bool = True
+    spec: DatasetSpec, *, progress: ByteProgress | None = None, download: bool = True
 ) -> Dataset:
     """Return the examples that a specification asks for.
 
@@ -212,9 +215,7 @@ def load_dataset(
     train_rows, validation_rows = _draw_rows(spec, len(raw.train_labels))
     axes = None if spec.components is None else _principal_axes(raw, spec.components)
 
-    def examples(
-        pixels: NDArray[np.uint8], labels: NDArray[np.uint8], rows: NDArray[np.intp]
-    ) -> Examples:
+    def examples(pixels: Bytes, labels: Bytes, rows: NDArray[np.intp]) -> Examples:
         return Examples(_inputs(pixels, rows, raw.white, axes), _targets(labels[rows], spec))
 
     return Dataset(
@@ -230,7 +231,7 @@ def load_dataset(
     )
 
 
-def reconstruct(dataset: Dataset, x: NDArray[np.floating]) -> NDArray[np.float32]:
+def reconstruct(dataset: Dataset, x: NDArray[np.floating]) -> Singles:
     """Return the images that inputs stand for: v = x W + μ.
 
     Parameters
@@ -242,7 +243,7 @@ def reconstruct(dataset: Dataset, x: NDArray[np.floating]) -> NDArray[np.float32
 
     Returns
     -------
-    NDArray
+    Array
         (..., *image_shape) float32; 0 is black and 1 white, up to what the components leave out.
 
     Raises
@@ -267,9 +268,9 @@ def reconstruct(dataset: Dataset, x: NDArray[np.floating]) -> NDArray[np.float32
 
 @dataclass(frozen=True, eq=False)
 class _Axes:
-    components: NDArray[np.float32]
-    mean: NDArray[np.float32]
-    explained_variance_ratio: NDArray[np.float64]
+    components: Singles
+    mean: Singles
+    explained_variance_ratio: Floats
 
 
 def _principal_axes(raw: RawData, d: int) -> _Axes:
@@ -299,9 +300,7 @@ def _principal_axes(raw: RawData, d: int) -> _Axes:
     )
 
 
-def _inputs(
-    pixels: NDArray[np.uint8], rows: NDArray[np.intp], white: int, axes: _Axes | None
-) -> NDArray[np.float32]:
+def _inputs(pixels: Bytes, rows: NDArray[np.intp], white: int, axes: _Axes | None) -> Singles:
     """Project rows of images: products in float64, rounded once to float32."""
     p = pixels.shape[1]
     x = np.empty((len(rows), p if axes is None else len(axes.components)), dtype=np.float32)
@@ -335,7 +334,7 @@ def _blocks(n_rows: int, n_pixels: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
-def _targets(labels: NDArray[np.uint8], spec: DatasetSpec) -> NDArray[np.int64]:
+def _targets(labels: Bytes, spec: DatasetSpec) -> Ints:
     classes = labels.astype(np.int64)
     return 1 - 2 * (classes % 2) if spec.labels == "parity" else classes
 

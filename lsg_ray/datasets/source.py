@@ -13,15 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from lsg_ray.typing import Bytes
 
 
 class Part(NamedTuple):
     """Images of one part: pixels (n, n_pixels) uint8, labels (n,) uint8."""
 
-    pixels: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    pixels: Bytes
+    labels: Bytes
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ensemble.header import Header
 from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, ArrayLayout, pack
 from lsg_ray.ensemble.ledger import check_rejected
 from lsg_ray.errors import InputError
+from lsg_ray.typing import Array, Signs
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +37,14 @@ class Block:
     """
 
     start: int
-    weights: NDArray[Any]
-    columns: Mapping[str, NDArray[Any]]
+    weights: Array
+    columns: Mapping[str, Array]
     trials: int
     rejected: Mapping[int, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray[Any]]:
+def stored_arrays(block: Block, header: Header, index: int) -> dict[str, Array]:
     """Check a block against the store and return its arrays as they are stored.
 
     Returns
@@ -88,9 +88,7 @@ def stored_arrays(block: Block, header: Header, index: int) -> dict[str, NDArray
     }
 
 
-def _weights(
-    given: NDArray[Any], header: Header, rows: tuple[int, ...], where: str
-) -> dict[str, NDArray[Any]]:
+def _weights(given: Array, header: Header, rows: tuple[int, ...], where: str) -> dict[str, Array]:
     """Return weights (*rows, N) as they are stored: bits of signs, real numbers by layer."""
     shape = (*rows, header.n_weights)
     if header.family.signs:
@@ -110,7 +108,7 @@ def _weights(
     }
 
 
-def _signs(weights: Any, shape: tuple[int, ...], where: str) -> NDArray[np.int8]:
+def _signs(weights: Any, shape: tuple[int, ...], where: str) -> Signs:
     signs = np.asarray(weights)
     if signs.shape != shape or signs.dtype != np.int8:
         raise InputError(
@@ -126,7 +124,7 @@ def _signs(weights: Any, shape: tuple[int, ...], where: str) -> NDArray[np.int8]
     return signs
 
 
-def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> NDArray[Any]:
+def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> Array:
     values = np.asarray(given)
     shape, dtype = (rows, *layout.row), np.dtype(layout.dtype)
     kinds = "iuf" if dtype.kind == "f" else "iu"
@@ -140,7 +138,7 @@ def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> NDArray[
     return np.ascontiguousarray(values, dtype=dtype)
 
 
-def wrong_values(layout: ArrayLayout, values: NDArray[Any]) -> str | None:
+def wrong_values(layout: ArrayLayout, values: Array) -> str | None:
     """Return what is wrong with numbers of an array, or None: where the first is, what it must be.
 
     >>> wrong_values(ArrayLayout("test_accuracy", "<f8"), np.array([0.5, 2.0]))

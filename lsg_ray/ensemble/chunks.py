@@ -9,15 +9,14 @@ for the few small chunks of a block.  Rows past the end of a short last block ho
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import google_crc32c
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ensemble.layout import LEDGER, ArrayLayout
 from lsg_ray.ensemble.location import Location, UnreadableError
 from lsg_ray.errors import StoreError
+from lsg_ray.typing import Array, Data
 
 CHECKSUM_BYTES = 4
 #: Seconds after which what looks damaged is looked at again, before it is said to be.
@@ -40,7 +39,7 @@ def chunk_bytes(array: ArrayLayout, block_size: int) -> int:
     return block_size * array.row_bytes + CHECKSUM_BYTES
 
 
-def encode_chunk(array: ArrayLayout, block_size: int, values: NDArray[Any]) -> bytes:
+def encode_chunk(array: ArrayLayout, block_size: int, values: Array) -> bytes:
     """Return the stored bytes of a block.
 
     Parameters
@@ -58,7 +57,7 @@ def encode_chunk(array: ArrayLayout, block_size: int, values: NDArray[Any]) -> b
     return body + google_crc32c.value(body).to_bytes(CHECKSUM_BYTES, "little")
 
 
-def decode_chunk(array: ArrayLayout, block_size: int, rows: int, data: Any) -> NDArray[Any]:
+def decode_chunk(array: ArrayLayout, block_size: int, rows: int, data: Data) -> Array:
     """Return the first `rows` rows of a stored chunk: read-only, no copy.
 
     Raises
@@ -66,7 +65,7 @@ def decode_chunk(array: ArrayLayout, block_size: int, rows: int, data: Any) -> N
     ChunkError
         The length or the checksum is wrong.
     """
-    raw = np.frombuffer(data, dtype=np.uint8) if len(data) else np.empty(0, np.uint8)
+    raw = np.frombuffer(memoryview(data), dtype=np.uint8) if len(data) else np.empty(0, np.uint8)
     expected = chunk_bytes(array, block_size)
     if len(raw) != expected:
         raise ChunkError("truncated chunk", f"holds {len(raw):,} bytes, must hold {expected:,}")
@@ -78,7 +77,7 @@ def decode_chunk(array: ArrayLayout, block_size: int, rows: int, data: Any) -> N
 
 def read_chunk(
     location: Location, array: ArrayLayout, block: int, *, block_size: int, rows: int
-) -> NDArray[Any]:
+) -> Array:
     """Read one block of one array.
 
     Returns

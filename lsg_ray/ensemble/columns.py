@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ensemble.chunks import read_chunk
 from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, ArrayLayout, seen, unpack
 from lsg_ray.ensemble.location import locate
+from lsg_ray.typing import Array, Singles
 
 #: Rows whose indices are made up without a look at the block's data.
 UNCHECKED_ROWS = 100_000
@@ -28,7 +26,7 @@ def load(
     stop: int,
     at: int | None,
     where: str | None,
-) -> NDArray[Any]:
+) -> Array:
     """Read one column of one block: what the Dask graphs are made of.
 
     Parameters
@@ -53,7 +51,7 @@ def load(
         if rows > UNCHECKED_ROWS:  # a record is small, whatever it claims: there must be data too
             smallest = min(arrays, key=lambda array: array.row_bytes)
             read_chunk(locate(url), smallest, block, block_size=block_size, rows=rows)
-        values: NDArray[Any] = np.arange(first, first + rows, dtype=np.int64)
+        values: Array = np.arange(first, first + rows, dtype=np.int64)
     elif name == "weights" and not binary:
         values = _real_weights(url, arrays, block, rows, block_size, start, stop, at)
     else:
@@ -89,7 +87,7 @@ def _real_weights(
     start: int,
     stop: int,
     at: int | None,
-) -> NDArray[np.float32]:
+) -> Singles:
     """Read weights start:stop of flat configurations, from the layers that hold them."""
     found, first = np.empty((rows, stop - start), np.float32), 0
     prefix = LAYER if at is None else f"{SNAPSHOT}{LAYER}"
@@ -109,7 +107,7 @@ def _real_weights(
 
 def no_rows(
     name: str, *, arrays: tuple[ArrayLayout, ...], start: int, stop: int, at: int | None
-) -> NDArray[Any]:
+) -> Array:
     """Return what `load` gives for no rows: shape ``(0, ...)`` and type of a column."""
     if name == "configuration":
         return np.empty(0, np.int64)

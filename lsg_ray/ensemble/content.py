@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ensemble.layout import ArrayLayout
+from lsg_ray.typing import Array
 
 MODULUS = 1 << 256
 EMPTY = "0" * 64
 
 
-def content_hash(
-    start: int, arrays: Iterable[ArrayLayout], values: Mapping[str, NDArray[Any]]
-) -> str:
+def content_hash(start: int, arrays: Iterable[ArrayLayout], values: Mapping[str, Array]) -> str:
     """Return the content of consecutive rows, 64 hexadecimal digits.
 
     Parameters

@@ -19,9 +19,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import QueryError
+from lsg_ray.typing import Array, Flags
 
 MAX_LENGTH = 2000
 MAX_NODES = 400
@@ -66,7 +66,7 @@ class Expression:
         self.names = names
         self._evaluate = evaluate
 
-    def __call__(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    def __call__(self, columns: Mapping[str, Array]) -> Flags:
         """Return the mask.
 
         Parameters
@@ -284,6 +284,6 @@ def _weak(function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     return function(left, right)
 
 
-def _as_float(column: NDArray[Any]) -> NDArray[Any]:
+def _as_float(column: Array) -> Array:
     values = np.asarray(column)
     return values if values.dtype.kind == "f" else values.astype(np.float64)

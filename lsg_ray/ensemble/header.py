@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ from lsg_ray.errors import SpecError, StoreError, StoreInputError
 from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.spec.model import shown
+from lsg_ray.typing import JsonObject
 
 if TYPE_CHECKING:
     from lsg_ray.networks.family import Family
@@ -78,7 +78,7 @@ class Header:
     dataset_hash: str
     block_size: int
     package_version: str
-    derivation: Mapping[str, Any] | None = None
+    derivation: JsonObject | None = None
     #: Whether a digest of its attributes was there, and right; not part of what a store is.
     verified: bool = field(default=True, compare=False)
 
@@ -120,7 +120,7 @@ class Header:
         spec = self.spec.replace(ensemble={"count": count})
         return replace(self, spec=spec, spec_hash=spec.hash)
 
-    def attributes(self) -> dict[str, Any]:
+    def attributes(self) -> JsonObject:
         """Return the attributes of the group, plain JSON."""
         derived = {} if self.derivation is None else {"derivation": dict(self.derivation)}
         return {
@@ -137,9 +137,7 @@ class Header:
         }
 
 
-def new_header(
-    spec: Spec, dataset_hash: str, derivation: Mapping[str, Any] | None = None
-) -> Header:
+def new_header(spec: Spec, dataset_hash: str, derivation: JsonObject | None = None) -> Header:
     """Return the header of a store to be created.
 
     Raises
@@ -230,7 +228,7 @@ def parse_header(data: bytes, url: str) -> Header:
         ) from None
 
 
-def _header(attributes: Mapping[str, Any]) -> Header:
+def _header(attributes: JsonObject) -> Header:
     spec = parse_spec(attributes["spec"], "attribute spec")
     # The hash is of the text as stored: later versions may add fields with defaults to a spec.
     canonical = json.dumps(attributes["spec"], sort_keys=True, separators=(",", ":"))
@@ -263,13 +261,13 @@ def _header(attributes: Mapping[str, Any]) -> Header:
     return header
 
 
-def _digest(attributes: Mapping[str, Any]) -> str:
+def _digest(attributes: JsonObject) -> str:
     """Return a SHA-256 of our attributes; others may be added by whom they serve."""
     rest = {name: attributes[name] for name in OURS if name in attributes}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _text(attributes: Mapping[str, Any], name: str) -> str:
+def _text(attributes: JsonObject, name: str) -> str:
     value = attributes[name]
     if not isinstance(value, str):
         raise ValueError(f"{name} is {shown(value)}, not text")
@@ -317,7 +315,6 @@ def documents(header: Header) -> dict[str, bytes]:
             dimension_names=array.dimensions,
             attributes=array.attributes,
         )
-    about = {"description": "one immutable JSON record per complete block, beside this file"}
     group.create_array(
         LEDGER,
         shape=(0,),
@@ -325,7 +322,9 @@ def documents(header: Header) -> dict[str, bytes]:
         dtype="|u1",
         compressors=None,
         dimension_names=["record"],
-        attributes=about,
+        attributes={
+            "description": "one immutable JSON record per complete block, beside this file"
+        },
     )
     return {key: _content(scratch, key) for key in metadata_keys(header)}
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.content import MODULUS, combine
 from lsg_ray.ensemble.header import Header
 from lsg_ray.ensemble.layout import FORMAT_VERSION
 from lsg_ray.ensemble.ledger import Record
+from lsg_ray.typing import JsonObject
 
 #: Kinds of processors that are told apart; more are no honest ledger's.
 MAX_KINDS = 100
 
 
-def describe(url: str, header: Header, records: Iterable[Record]) -> dict[str, Any]:
+def describe(url: str, header: Header, records: Iterable[Record]) -> JsonObject:
     """Return a description of a store as plain JSON.
 
     Parameters

@@ -42,11 +42,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Bytes, Signs
 
 FORMAT = "lsg-ray ensemble"
 FORMAT_VERSION = 1
@@ -173,7 +173,7 @@ def _layers(spec: Spec) -> tuple[ArrayLayout, ...]:
     )  # fmt: skip
 
 
-def pack(weights: NDArray[np.int8]) -> NDArray[np.uint8]:
+def pack(weights: Signs) -> Bytes:
     """Pack signs into bits.
 
     Parameters
@@ -193,7 +193,7 @@ def pack(weights: NDArray[np.int8]) -> NDArray[np.uint8]:
     return np.packbits(np.greater(weights, 0, order="C"), axis=1, bitorder=BIT_ORDER)
 
 
-def unpack(packed: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.int8]:
+def unpack(packed: Bytes, start: int, stop: int) -> Signs:
     """Unpack weights ``start:stop`` of packed rows to int8 ±1.
 
     Parameters
@@ -214,7 +214,7 @@ def unpack(packed: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.int8]
     return np.ascontiguousarray(signs[:, start - 8 * first : stop - 8 * first])
 
 
-def padding_is_zero(packed: NDArray[np.uint8], n_weights: int) -> bool:
+def padding_is_zero(packed: Bytes, n_weights: int) -> bool:
     """Return whether the unused bits of each row's last byte are zero."""
     used = n_weights % 8
     return used == 0 or not np.any(packed[..., -1] >> used)

@@ -8,10 +8,10 @@ import dask.array
 import numpy as np
 import xarray
 from dask.base import tokenize
-from numpy.typing import NDArray
 
 from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, seen
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Array
 
 if TYPE_CHECKING:
     from lsg_ray.ensemble.reader import Ensemble
@@ -78,7 +78,7 @@ def dataset(ensemble: Ensemble) -> xarray.Dataset:
     return xarray.Dataset(data, coordinates, attributes)
 
 
-def weight_coordinates(spec: Spec) -> dict[str, NDArray[Any]]:
+def weight_coordinates(spec: Spec) -> dict[str, Array]:
     """Return what each weight belongs to.
 
     Returns

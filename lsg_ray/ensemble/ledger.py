@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lsg_ray.ensemble.header import Header, read_header
 from lsg_ray.ensemble.layout import LEDGER
 from lsg_ray.ensemble.location import Location, UnreadableError
 from lsg_ray.errors import StoreError
+from lsg_ray.typing import Array, Ints
 
 #: Bins of the histogram of rejected accuracies, equal in width on [0, 1]; 1 is in the last.
 BINS = 200
@@ -94,7 +95,7 @@ class ShortRecordError(ValueError):
     """A record tells of fewer configurations than the block has now: the ensemble has grown."""
 
 
-def summarise(accuracy: NDArray[Any]) -> Summary:
+def summarise(accuracy: Array) -> Summary:
     """Summarise the accuracies of a block."""
     values = np.asarray(accuracy, dtype=np.float64)
     low, high = float(values.min()), float(values.max())
@@ -110,7 +111,7 @@ def record_key(block: int) -> str:
     return f"{LEDGER}/{block:08d}.json"
 
 
-def complete_blocks(location: Location, header: Header) -> NDArray[np.int64]:
+def complete_blocks(location: Location, header: Header) -> Ints:
     """Return the indices of the blocks that have a record, ascending.
 
     One listing, no record is opened: 20 ms for 2,000 blocks on a local disk.  Keys that are no
@@ -121,7 +122,7 @@ def complete_blocks(location: Location, header: Header) -> NDArray[np.int64]:
     return np.sort(blocks[blocks < header.n_blocks])
 
 
-def absent_blocks(header: Header, complete: NDArray[np.int64]) -> NDArray[np.int64]:
+def absent_blocks(header: Header, complete: Ints) -> Ints:
     """Return the planned blocks that are not complete, ascending."""
     absent = np.ones(header.n_blocks, dtype=np.bool_)
     absent[complete] = False

@@ -7,12 +7,12 @@ import re
 from collections import defaultdict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ensemble.header import Header, metadata_keys, read_header
 from lsg_ray.ensemble.layout import LEDGER
 from lsg_ray.ensemble.ledger import RECORD_KEY, record_key
 from lsg_ray.ensemble.location import Location, locate
+from lsg_ray.typing import Flags
 
 #: Things of a kind that are named one by one.
 MAX_NAMED = 1000
@@ -97,7 +97,7 @@ class Listing:
             marks.extend(bytes(block + 1 - len(marks)))
         marks[block] = 1
 
-    def of(self, name: str) -> NDArray[np.bool_]:
+    def of(self, name: str) -> Flags:
         """Return which blocks have a record or chunk; those behind the last are left out."""
         return np.frombuffer(bytes(self._marks[name]), dtype=np.bool_)
 

@@ -27,13 +27,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsg_ray.ensemble import remote
 from lsg_ray.ensemble.refusals import explain, is_missing_key, remedy_of
 from lsg_ray.ensemble.remote import UPLOADS, Patience, open_store
 from lsg_ray.ensemble.urls import REMOTE_SCHEMES, canonical_url
 from lsg_ray.errors import StoreError, StoreInputError
+from lsg_ray.typing import Data, Place
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,7 +48,10 @@ MAX_DOCUMENT = 2**20
 #: Smaller files may be of holes alone.
 MAX_HOLLOW = 2**24
 
-_memory_stores: dict[str, Any] = {}
+if TYPE_CHECKING:
+    from obstore.store import MemoryStore, ObjectStore
+
+_memory_stores: dict[str, MemoryStore] = {}
 _memory_lock = threading.Lock()
 
 
@@ -56,13 +60,13 @@ def locate(url: str | os.PathLike[str]) -> Location:
     return _location(canonical_url(url))
 
 
-def real_place(url: str | os.PathLike[str]) -> str:
+def real_place(url: Place) -> str:
     """Return the same text for all spellings of a place: links followed, ``file://`` as a path."""
     location = locate(url)
     return location.url if location.path is None else os.path.realpath(location.path)
 
 
-def is_within(inner: str | os.PathLike[str], outer: str | os.PathLike[str]) -> bool:
+def is_within(inner: Place, outer: Place) -> bool:
     """Return whether a place is another, or lies within it, however the two are spelt.
 
     >>> is_within("s3://bucket/a/b", "s3://bucket/a/"), is_within("s3://bucket/ab", "s3://bucket/a")
@@ -100,7 +104,7 @@ class Location:
         self.url = url
         #: Directory of a local store, else None.
         self.path = None if "://" in url else Path(url)
-        self._opened: Any = None
+        self._opened: ObjectStore | None = None
         self._answered = False
 
     def __repr__(self) -> str:
@@ -114,7 +118,7 @@ class Location:
         """Whether each request crosses a network."""
         return self.url.startswith(tuple(f"{scheme}://" for scheme in REMOTE_SCHEMES))
 
-    def read(self, key: str, limit: int = MAX_DOCUMENT) -> Any:
+    def read(self, key: str, limit: int = MAX_DOCUMENT) -> Data:
         """Return the bytes under a key, as an object with the buffer protocol.
 
         Parameters
@@ -133,7 +137,7 @@ class Location:
         """
         import obstore
 
-        def get() -> Any:
+        def get() -> Data:
             found = obstore.get(self._store(), key)
             self._check_size(key, found.meta["size"], limit)
             return found.bytes()
@@ -352,7 +356,7 @@ class Location:
             self._opened = self._open()
         return self._opened
 
-    def _open(self) -> Any:
+    def _open(self) -> ObjectStore:
         from obstore.store import LocalStore, MemoryStore
 
         if self.path is not None:

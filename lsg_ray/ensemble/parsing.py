@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lsg_ray.typing import Data
+
 #: Ours nest seven deep; what walks a document by recursion must not run out of stack.
 MAX_DEPTH = 40
 #: Digits of an integer: Python prints no product of two that have thousands.
 MAX_DIGITS = 1000
 
 
-def parse_json(data: Any) -> Any:
+def parse_json(data: Data) -> Any:
     """Return what a JSON document holds.
 
     Raises

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import QueryError
+from lsg_ray.typing import Array, Ints, Signs
 
 
 @public
@@ -21,7 +20,7 @@ def query(
     columns: Sequence[str] | None = None,
     limit: int | None = None,
     sort: str | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     """Return the rows that meet a condition, as a table of columns.
 
     Parameters
@@ -68,8 +67,8 @@ def query(
     return table
 
 
-def _matches(view: Ensemble, limit: int | None) -> NDArray[np.int64]:
-    found: list[NDArray[np.int64]] = []
+def _matches(view: Ensemble, limit: int | None) -> Ints:
+    found: list[Ints] = []
     wanted = view.n_complete if limit is None else limit
     for block in view.blocks.tolist():
         if wanted <= 0:
@@ -79,7 +78,7 @@ def _matches(view: Ensemble, limit: int | None) -> NDArray[np.int64]:
     return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
-def _sorted_matches(view: Ensemble, sort: str, limit: int | None) -> NDArray[np.int64]:
+def _sorted_matches(view: Ensemble, sort: str, limit: int | None) -> Ints:
     key = sort.removeprefix("-")
     if key not in view.query_columns:
         raise QueryError(
@@ -105,7 +104,7 @@ def _check_columns(ensemble: Ensemble, columns: Sequence[str]) -> None:
         raise QueryError(f"a column is named twice in {', '.join(columns)}")
 
 
-def _sign_strings(weights: NDArray[np.int8]) -> NDArray[Any]:
+def _sign_strings(weights: Signs) -> Array:
     """Spell rows of ±1 as strings.
 
     >>> _sign_strings(np.array([[1, -1]], dtype=np.int8))

@@ -7,13 +7,12 @@ and reads by itself wherever it arrives.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_integers, public
 from lsg_ray.ensemble.columns import load, no_rows
@@ -24,6 +23,7 @@ from lsg_ray.ensemble.ledger import complete_blocks
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.view import View
 from lsg_ray.errors import InputError
+from lsg_ray.typing import Array, Bytes, Ints, Place
 
 if TYPE_CHECKING:
     import dask.array
@@ -34,7 +34,7 @@ MAX_BYTES = 4 * 2**30
 
 
 @public
-def open_ensemble(url: str | os.PathLike[str]) -> Ensemble:
+def open_ensemble(url: Place) -> Ensemble:
     """Open a store for reading; legal while a run writes to it.
 
     Parameters
@@ -122,7 +122,7 @@ class Ensemble(View):
 
     # Block by block
 
-    def read(self, block: int, columns: Iterable[str]) -> dict[str, NDArray[Any]]:
+    def read(self, block: int, columns: Iterable[str]) -> dict[str, Array]:
         """Read columns of one complete block; a view gives its rows and weights only.
 
         Parameters
@@ -154,7 +154,7 @@ class Ensemble(View):
             for name in wanted
         }
 
-    def packed_block(self, block: int) -> NDArray[np.uint8]:
+    def packed_block(self, block: int) -> Bytes:
         """Return the weights of one complete block as bits.
 
         Returns
@@ -171,11 +171,11 @@ class Ensemble(View):
             return pack(self.weights_block(block))
         return self.read(block, ["packed"])["packed"]
 
-    def weights_block(self, block: int) -> NDArray[Any]:
+    def weights_block(self, block: int) -> Array:
         """Return the weights of one complete block: (rows, n_weights) int8 ±1, or float32."""
         return self.read(block, ["weights"])["weights"]
 
-    def loader(self, column: str) -> partial[NDArray[Any]]:
+    def loader(self, column: str) -> partial[Array]:
         """Return a picklable function of ``(block, rows)`` that reads a column of this view."""
         return partial(
             load,
@@ -189,13 +189,13 @@ class Ensemble(View):
             where=self.condition,
         )
 
-    def no_rows(self, column: str) -> NDArray[Any]:
+    def no_rows(self, column: str) -> Array:
         """Return what reading a column gives when no row meets the condition."""
         start, stop = self.weight_slice.start, self.weight_slice.stop
         known = self._known(column)
         return no_rows(known, arrays=self.header.arrays, start=start, stop=stop, at=self.at)
 
-    def _load(self, block: int, column: str) -> NDArray[Any]:
+    def _load(self, block: int, column: str) -> Array:
         return self.loader(column)(block, self.header.rows(block), where=None)
 
     def _known(self, column: str) -> str:
@@ -209,7 +209,7 @@ class Ensemble(View):
     # Whole columns
 
     @cached_property
-    def rows_by_block(self) -> NDArray[np.int64]:
+    def rows_by_block(self) -> Ints:
         """Rows of each complete block, in the order of `blocks`; a view reads its condition."""
         if self.condition is None:
             return np.array([self.header.rows(block) for block in self.blocks.tolist()], np.int64)
@@ -221,7 +221,7 @@ class Ensemble(View):
         """Rows of the view; `n_complete` unless there is a condition."""
         return self.n_complete if self.condition is None else int(self.rows_by_block.sum())
 
-    def column(self, name: str) -> NDArray[Any]:
+    def column(self, name: str) -> Array:
         """Return one per-configuration column over all complete blocks: (n_rows,)."""
         if name not in self.query_columns:
             raise InputError(
@@ -231,7 +231,7 @@ class Ensemble(View):
         pieces = list(self._map(lambda block: self.read(block, [name])[name]))
         return np.concatenate(pieces) if pieces else self.no_rows(name)
 
-    def numpy(self, limit: int | None = None, *, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
+    def numpy(self, limit: int | None = None, *, max_bytes: int = MAX_BYTES) -> Array:
         """Return the weights of the first rows in memory.
 
         Parameters
@@ -272,7 +272,7 @@ class Ensemble(View):
 
     def take(
         self, configurations: ArrayLike, columns: Sequence[str] = ("weights",)
-    ) -> dict[str, NDArray[Any]]:
+    ) -> dict[str, Array]:
         """Read chosen configurations, in the order given.
 
         Parameters

@@ -19,12 +19,15 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lsg_ray.ensemble.refusals import S3_ENVIRONMENT, Fault, PlaceError, no_credentials, scrubbed
 from lsg_ray.errors import StoreError, StoreInputError
 from lsg_ray.places import is_loopback
+
+if TYPE_CHECKING:
+    from obstore.store import GCSStore, S3Store
 
 #: Seconds to connect, and seconds without a byte (an upload of 5 MiB and its answer), at most.
 CONNECT_SECONDS = 5.0
@@ -49,7 +52,7 @@ S3_METADATA = "http://169.254.169.254"
 GS_METADATA = "http://metadata.google.internal"
 
 
-def open_store(url: str) -> Any:
+def open_store(url: str) -> S3Store | GCSStore:
     """Return the obstore client of an ``s3://`` or ``gs://`` URL; nothing is requested of it yet.
 
     Raises

@@ -49,7 +49,7 @@ from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.ensemble.writer import drop_block, may_be_live, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
-from lsg_ray.typing import Progress
+from lsg_ray.typing import JsonObject, Progress
 
 #: Findings that are repaired by sampling the block again.
 BLOCK_KINDS = ("missing chunk", "truncated chunk", "flipped bits", "values", "content", "record")
@@ -119,7 +119,7 @@ class VerifyReport:
         harmless = (*NOTES, "left-over data", "left-over file", "foreign file")
         return all(finding.repaired or finding.kind in harmless for finding in self.findings)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return the report as plain JSON."""
         return {"ok": self.ok, "sound": self.sound, **asdict(self)}
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ensemble.header import Header
 from lsg_ray.ensemble.info import describe
@@ -17,6 +16,7 @@ from lsg_ray.ensemble.ledger import Record, absent_blocks, each_record
 from lsg_ray.ensemble.location import locate
 from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Ints, JsonObject
 
 
 class View:
@@ -40,12 +40,12 @@ class View:
 
     url: str
     header: Header
-    blocks: NDArray[np.int64]
+    blocks: Ints
     condition: str | None
     weight_slice: slice
     at: int | None
 
-    def __init__(self, url: str, header: Header, blocks: NDArray[np.int64]) -> None:
+    def __init__(self, url: str, header: Header, blocks: Ints) -> None:
         blocks.flags.writeable = False
         self._set(
             url=url,
@@ -100,7 +100,7 @@ class View:
         return self.header.block_size
 
     @property
-    def missing_blocks(self) -> NDArray[np.int64]:
+    def missing_blocks(self) -> Ints:
         """Indices of the planned blocks that are not complete, ascending."""
         return absent_blocks(self.header, self.blocks)
 
@@ -166,7 +166,7 @@ class View:
         """Yield the records of the complete blocks one by one, in the order of `blocks`."""
         return each_record(locate(self.url), self.header, self.blocks)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> JsonObject:
         """Describe the whole store from its ledger, as plain JSON; see `info.describe`.
 
         Raises

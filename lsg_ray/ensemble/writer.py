@@ -11,14 +11,11 @@ and by itself.  The order of writing is what makes both safe against a kill at a
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from lsg_ray import __version__
@@ -44,6 +41,7 @@ from lsg_ray.ensemble.remote import PlaceError
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.places import refuse_file_name
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Array, Ints, JsonObject, Place
 
 #: Data that were written in the last so many seconds may be a living writer's, which adds its
 #: record when all are there.  Longer than one object can take at a failing object store.
@@ -74,17 +72,13 @@ class Plan:
     count: int
     block_size: int
     n_blocks: int
-    missing: NDArray[np.int64]
+    missing: Ints
     created: bool
     grown_from: int | None = None
 
 
 def create_ensemble(
-    url: str | os.PathLike[str],
-    spec: Spec,
-    *,
-    dataset_hash: str,
-    derivation: Mapping[str, Any] | None = None,
+    url: Place, spec: Spec, *, dataset_hash: str, derivation: JsonObject | None = None
 ) -> Plan:
     """Create a store for a specification, or open one for resuming or growing.
 
@@ -152,7 +146,7 @@ def create_ensemble(
     )
 
 
-def check_name(url: str | os.PathLike[str]) -> None:
+def check_name(url: Place) -> None:
     """Refuse the name of a file for a store, unless there is a store of that name.
 
     Raises
@@ -242,7 +236,7 @@ def may_be_live(age: float) -> bool:
     return age < LIVE_SECONDS
 
 
-def missing_blocks(url: str | os.PathLike[str]) -> NDArray[np.int64]:
+def missing_blocks(url: Place) -> Ints:
     """Return the planned blocks without a record, ascending: one small read and one listing."""
     location = locate(url)
     header = read_header(location)
@@ -250,7 +244,7 @@ def missing_blocks(url: str | os.PathLike[str]) -> NDArray[np.int64]:
 
 
 def write_block(
-    url: str | os.PathLike[str],
+    url: Place,
     index: int,
     block: Block,
     *,
@@ -373,7 +367,7 @@ def _record_of(
     block: Block,
     header: Header,
     index: int,
-    arrays: dict[str, NDArray[Any]],
+    arrays: dict[str, Array],
     attempt: int,
     seed_path: Sequence[int | str],
     processor: str | None,

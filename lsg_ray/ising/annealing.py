@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.chains import Chains, Method
@@ -40,6 +39,7 @@ from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
+    Flags,
     Floats,
     ModelLike,
     Natural,
@@ -49,6 +49,7 @@ from lsg_ray.typing import (
     ReferencesLike,
     Seed,
     Several,
+    Signs,
     Steps,
 )
 
@@ -178,7 +179,7 @@ class _Annealed(NamedTuple):
     e_stderr: Floats
     rhat: Floats
     d_slope: Floats
-    known: NDArray[np.bool_]
+    known: Flags
 
 
 def _completed(found: _Annealed) -> _Annealed:
@@ -207,9 +208,7 @@ def _completed(found: _Annealed) -> _Annealed:
     return found._replace(s=s, log_Z=log_Z, s_stderr=s_error, known=known)
 
 
-def _leaf(
-    model: IsingModel, sigma: NDArray[np.int8], xs: Floats, options: _Options, number: int
-) -> _Annealed:
+def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number: int) -> _Annealed:
     n, reference = model.n_spins, sigma.astype(np.float64)
     first = IsingModel(model.J, model.h + xs[0] * reference)
     chains = Chains(

@@ -32,7 +32,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -43,7 +42,7 @@ from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
 from lsg_ray.registry import FIT_METHODS
 from lsg_ray.statistics.configurations import Columns, Configurations
 from lsg_ray.statistics.pairs import choose_rows
-from lsg_ray.typing import Floats, Progress
+from lsg_ray.typing import Floats, Ints, MomentsLike, Progress
 
 #: 1 − |m| that frozen weights are given if M is unknown.
 PSEUDOCOUNT = 1e-3
@@ -73,7 +72,7 @@ class Fit(NamedTuple):
 
 @public
 def fit_boltzmann(
-    moments: Any,
+    moments: MomentsLike,
     *,
     method: str = "pcd",
     seconds: float | None = None,
@@ -191,7 +190,7 @@ def fit_boltzmann(
 
 @public
 def fit_parts(
-    moments: Any,
+    moments: MomentsLike,
     parts: Sequence[str],
     *,
     method: str = "pcd",
@@ -313,7 +312,7 @@ def _duplicates(target: Target) -> list[list[int]]:
     ]
 
 
-def _free(target: Target) -> NDArray[np.int64] | None:
+def _free(target: Target) -> Ints | None:
     """Return the weights that can be fitted; None for all."""
     n, frozen, duplicates = len(target.m), target.frozen, target.duplicates
     if not len(frozen) and not len(duplicates):
@@ -329,7 +328,7 @@ def _free(target: Target) -> NDArray[np.int64] | None:
 
 
 def _with_all(
-    target: Target, free: NDArray[np.int64] | None, found: Fitted, pseudocount: float | None
+    target: Target, free: Ints | None, found: Fitted, pseudocount: float | None
 ) -> tuple[Floats, Floats]:
     if free is None:
         return found.J, found.h
@@ -408,7 +407,7 @@ def verify_model(
 
 
 def _errors_of_squares(
-    groups: GroupMeans, kept: NDArray[np.int64], target: Target
+    groups: GroupMeans, kept: Ints, target: Target
 ) -> tuple[float, float, float]:
     """Return the standard errors of Δ² and of the mean squares for m and C, without noise.
 

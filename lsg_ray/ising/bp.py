@@ -16,13 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.typing import Floats, ModelLike, Positive, Progress, Several, Share
+from lsg_ray.typing import Flags, Floats, Ints, ModelLike, Positive, Progress, Several, Share
 
 #: How far two sweeps go, in steps of one, where nothing oscillates.
 DRIFT = 1.8
@@ -41,8 +41,8 @@ class Beliefs(NamedTuple):
 
     m: Floats
     messages: Floats
-    converged: NDArray[np.bool_]
-    iterations: NDArray[np.int64]
+    converged: Flags
+    iterations: Ints
     residual: Floats
     damping: Floats
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
 from lsg_ray.ising.bp import Cavity, Couplings, Rest, TightCavity
 from lsg_ray.ising.eigenvalue import least_eigenvalue
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Singles
 
 #: |tanh J| from which pairs are too tight for messages and their closed form: fields are used.
 TIGHT = 0.98
@@ -257,9 +257,7 @@ class Branch:
         b = np.random.default_rng(0).standard_normal(n)
         return self._conjugate_gradient(S, b, self.config.look) is not None
 
-    def _conjugate_gradient(
-        self, S: NDArray[np.float32], right: Floats, accuracy: float
-    ) -> NDArray[np.float32] | None:
+    def _conjugate_gradient(self, S: Singles, right: Floats, accuracy: float) -> Singles | None:
         """Return S⁻¹ applied to a vector; None where S has been seen not to be positive."""
         found, scratch = np.empty(len(S), np.float32), np.empty((3, len(S)), np.float32)
         done = self.kernels.conjugate_gradient(
@@ -375,7 +373,7 @@ class Branch:
         return Rest(bool(near), iteration, residual, 0.0), new
 
 
-def _square(matrix: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+def _square(matrix: Singles, n: int) -> Singles:
     """Return a matrix (N, N) to be filled: the given one where it fits."""
     return matrix if matrix.shape == (n, n) else np.empty((n, n), np.float32)
 

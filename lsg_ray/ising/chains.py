@@ -24,7 +24,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.kernels.elementary import LANES, STATE_SHAPE
 from lsg_ray.rng import Stream, seed_sequence
-from lsg_ray.typing import Count, Floats, Seed
+from lsg_ray.typing import Count, Floats, Ints, Seed, Signs, Singles
 
 Method = Literal["heat-bath", "metropolis"]
 Order = Literal["sequential", "random", "picks"]
@@ -60,7 +60,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def start_of_chains(start: ArrayLike, chains: int, n: int) -> NDArray[np.float32]:
+def start_of_chains(start: ArrayLike, chains: int, n: int) -> Singles:
     """Return where chains start, (chains, N), from one configuration or from one for each."""
     given = as_numbers(start, "start", None)
     if given.shape not in ((n,), (chains, n)):
@@ -135,7 +135,7 @@ class Chains:
         if layout == "dense" and order == "picks":
             raise InputError("layout dense given with order picks; it needs each spin once a sweep")
         make = _DenseGroup if layout == "dense" else _CachedGroup
-        starts: list[NDArray[np.float32] | None] = [None] * len(self.groups)
+        starts: list[Singles | None] = [None] * len(self.groups)
         if start is not None:
             first = start_of_chains(start, chains, self.n_spins)
             starts = [first[group] for group in self.groups]
@@ -156,7 +156,7 @@ class Chains:
         """Go on with another model of the same size."""
         self.use_arrays(*(np.ascontiguousarray(a, np.float32) for a in (model.J, model.h)))
 
-    def use_arrays(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+    def use_arrays(self, J: Singles, h: Singles) -> None:
         """Go on with other couplings and fields, unchecked: for fits, which change them a lot."""
         self._map(lambda part: part.use(J, h))
 
@@ -172,7 +172,7 @@ class Chains:
         return self.changed / tried if tried else 0.0
 
     @property
-    def spins(self) -> NDArray[np.int8]:
+    def spins(self) -> Signs:
         """Configurations (chains, N) int8 ±1."""
         return np.concatenate([part.by_chain() for part in self._parts]).astype(np.int8)
 
@@ -185,15 +185,15 @@ class Chains:
         for part, group in zip(self._parts, self.groups, strict=True):
             part.beta = np.ascontiguousarray(beta[group], np.float32)
 
-    def by_spin(self) -> list[NDArray[np.float32]]:
+    def by_spin(self) -> list[Singles]:
         """Return the spins of each group, (N, chains of the group), to be read only."""
         return [part.by_spin() for part in self._parts]
 
-    def product(self) -> NDArray[np.float32]:
+    def product(self) -> Singles:
         """Return Σ σσᵀ over all chains, (N, N); exact below 2²⁴ chains."""
         # By our own threads: those of the library wait for each other where cores are shared.
         parts = self._map(lambda part: part.product())
-        found: NDArray[np.float32] = parts[0].copy()
+        found: Singles = parts[0].copy()
         for part in parts[1:]:
             found += part
         return found
@@ -212,17 +212,17 @@ class Chains:
 class _Group:
     """Chains that share random numbers; spins are (N, chains) or (chains, N)."""
 
-    J: NDArray[np.float32]
-    h: NDArray[np.float32]
+    J: Singles
+    h: Singles
 
     def __init__(
         self,
         n: int,
-        beta: NDArray[np.float32],
+        beta: Singles,
         seed: np.random.SeedSequence,
         method: Method,
         order: Order,
-        start: NDArray[np.float32] | None,
+        start: Singles | None,
     ) -> None:
         from lsg_ray.kernels import spins
 
@@ -235,25 +235,25 @@ class _Group:
         self.state = words.reshape(STATE_SHAPE)
         self.method = spins.HEAT_BATH if method == "heat-bath" else spins.METROPOLIS
         self.order = order
-        self._product: NDArray[np.float32] | None = None
+        self._product: Singles | None = None
         if start is None:
             fair = np.random.default_rng(starts).integers(0, 2, (self.chains, n), np.int8)
             start = (2 * fair - 1).astype(np.float32)
         self.place(start)
 
-    def place(self, spins: NDArray[np.float32]) -> None:
+    def place(self, spins: Singles) -> None:
         raise NotImplementedError
 
-    def use(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+    def use(self, J: Singles, h: Singles) -> None:
         self.J, self.h = J, h
 
     def sweep(self, number: int) -> int:
         raise NotImplementedError
 
-    def by_spin(self) -> NDArray[np.float32]:
+    def by_spin(self) -> Singles:
         raise NotImplementedError
 
-    def by_chain(self) -> NDArray[np.float32]:
+    def by_chain(self) -> Singles:
         return self.by_spin().T
 
     def energies(self) -> Floats:
@@ -262,7 +262,7 @@ class _Group:
         both = np.einsum("nc,nc->c", spins, fields, dtype=np.float64)
         return -0.5 * both - self.h.astype(np.float64) @ spins
 
-    def product(self) -> NDArray[np.float32]:
+    def product(self) -> Singles:
         spins = self.by_spin()
         if self._product is None:  # kept: new pages of memory cost more than the product
             self._product = np.empty((self.n, self.n), np.float32)
@@ -273,13 +273,13 @@ class _Group:
 
 
 class _DenseGroup(_Group):
-    def place(self, spins: NDArray[np.float32]) -> None:
+    def place(self, spins: Singles) -> None:
         self.spins = np.ascontiguousarray(spins.T)
         self.fields = np.empty((BLOCK, self.chains), np.float32)
         rows = -(-self.kernels.CHAINS // LANES)
         self.bits = np.empty((rows, LANES), np.uint32)
 
-    def use(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+    def use(self, J: Singles, h: Singles) -> None:
         super().use(J, h)
         starts = range(0, self.n, BLOCK)
         self.within = [np.ascontiguousarray(J[a : a + BLOCK, a : a + BLOCK]) for a in starts]
@@ -306,17 +306,17 @@ class _DenseGroup(_Group):
                     self.spins[some] = spins
         return changed
 
-    def by_spin(self) -> NDArray[np.float32]:
+    def by_spin(self) -> Singles:
         return self.spins
 
 
 class _CachedGroup(_Group):
-    def place(self, spins: NDArray[np.float32]) -> None:
+    def place(self, spins: Singles) -> None:
         self.spins = np.ascontiguousarray(spins)
         self.bits = np.empty((-(-self.n // LANES), LANES), np.uint32)
         self.age = 0
 
-    def use(self, J: NDArray[np.float32], h: NDArray[np.float32]) -> None:
+    def use(self, J: Singles, h: Singles) -> None:
         super().use(J, h)
         self.fields = self.spins @ J + h
 
@@ -333,12 +333,12 @@ class _CachedGroup(_Group):
             self.age += 1
         return changed
 
-    def _sites(self) -> NDArray[np.int64]:
+    def _sites(self) -> Ints:
         if self.order == "sequential":
             return np.arange(self.n)
         if self.order == "random":
             return self.rng.permutation(self.n)
         return self.rng.integers(0, self.n, self.n)
 
-    def by_spin(self) -> NDArray[np.float32]:
+    def by_spin(self) -> Singles:
         return self.spins.T

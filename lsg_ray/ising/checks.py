@@ -25,7 +25,7 @@ from lsg_ray.results.saving import REFERENCES
 from lsg_ray.stage import ENSEMBLE, MODEL, Figure, Stage
 from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.moments import moments
-from lsg_ray.typing import Count, EnsembleLike, ModelLike, Progress, Seed
+from lsg_ray.typing import ConfigurationsLike, Count, EnsembleLike, ModelLike, Progress, Seed
 
 #: Triples that are compared by default, and at most.
 TRIPLES, MOST_TRIPLES = 10_000, 1_000_000
@@ -35,8 +35,8 @@ WITHIN = 0.5
 
 @public
 def three_body(
-    model: Any,
-    ensemble: Any,
+    model: ModelLike,
+    ensemble: ConfigurationsLike,
     *,
     triples: int | ArrayLike = TRIPLES,
     cutoff: float | None = None,
@@ -121,7 +121,7 @@ def three_body(
 
 @public
 def configuration_energies(
-    model: Any, ensemble: Any, *, seed: int = 0, threads: int | None = None,
+    model: ModelLike, ensemble: ConfigurationsLike, *, seed: int = 0, threads: int | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:  # fmt: skip
     """Return the energy of every configuration of an ensemble, and its accuracy.
@@ -213,11 +213,7 @@ def check_model(
 
 @public
 def model_references(
-    model: ModelLike,
-    ensemble: EnsembleLike,
-    *,
-    count: Count = 20,
-    progress: Progress | None = None,
+    model: ModelLike, ensemble: EnsembleLike, *, count: Count = 20, progress: Progress | None = None
 ) -> xarray.Dataset:
     """Choose configurations of low, medium and high energy under a model.
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from types import EllipsisType
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Flags, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,7 @@ class AdaptiveDamping:
         self._best, self._failures = np.full(count, np.inf), np.zeros(count, np.int64)
 
     def update(
-        self,
-        residual: float | Floats,
-        excused: bool | NDArray[np.bool_],
-        which: NDArray[np.int64] | EllipsisType = ...,
+        self, residual: float | Floats, excused: bool | Flags, which: Ints | EllipsisType = ...
     ) -> None:
         """Look at the residuals of some iterations, all by default."""
         config, best = self.config, self._best[which]

@@ -13,7 +13,6 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import xarray
 from annotated_types import Ge
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.datasets import load_dataset
@@ -35,11 +34,14 @@ from lsg_ray.statistics.configurations import is_array_file
 from lsg_ray.typing import (
     Count,
     Floats,
+    Ints,
     ModelLike,
     Positive,
     Progress,
     ReferencesLike,
     Seed,
+    Signs,
+    Singles,
     SpecLike,
 )
 
@@ -57,8 +59,8 @@ class Task(NamedTuple):
     """What the networks were trained for: examples x (n, d) and y (n,), and how they are judged."""
 
     network: NetworkSpec
-    x: NDArray[np.float32]
-    y: NDArray[np.int64]
+    x: Singles
+    y: Ints
     loss: Loss = "cross_entropy"
 
 
@@ -199,7 +201,7 @@ class _Relaxed(NamedTuple):
     time: Floats
 
 
-def _networks(chosen: References, model: IsingModel, task: Task) -> NDArray[np.int8]:
+def _networks(chosen: References, model: IsingModel, task: Task) -> Signs:
     networks = chosen.sigma if chosen.networks is None else chosen.networks
     if networks.shape[1] != task.network.n_weights:
         widths = "-".join(map(str, task.network.widths))
@@ -214,8 +216,8 @@ def _networks(chosen: References, model: IsingModel, task: Task) -> NDArray[np.i
 
 def _leaf(
     model: IsingModel,
-    sigma: NDArray[np.int8],
-    networks: NDArray[np.int8] | None,
+    sigma: Signs,
+    networks: Signs | None,
     task: Task | None,
     options: _Options,
     number: int,
@@ -250,7 +252,7 @@ def _leaf(
 
 
 def _equilibrium(
-    model: IsingModel, sigma: NDArray[np.int8], options: _Options, threads: int | None
+    model: IsingModel, sigma: Signs, options: _Options, threads: int | None
 ) -> tuple[xarray.Dataset, str, Floats]:
     """Return equilibrium averages, with overlaps with σ* (R, N), by which method, and series of the
     energy (chains, draws).

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from lsg_ray.typing import Singles
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Least(NamedTuple):
         return int(np.sign(self.value)) if known else 0
 
 
-def least_eigenvalue(P: NDArray[np.float32]) -> Least:
+def least_eigenvalue(P: Singles) -> Least:
     """Return the least eigenvalue of a symmetric matrix without positive entries off the diagonal.
 
     Parameters

@@ -32,8 +32,11 @@ from lsg_ray.results.pieces import run_tasks
 from lsg_ray.results.records import joined, stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
+    Array,
     Count,
+    Flags,
     Floats,
+    JsonObject,
     ModelLike,
     Natural,
     Place,
@@ -42,6 +45,7 @@ from lsg_ray.typing import (
     ReferencesLike,
     Several,
     Share,
+    Signs,
     Steps,
 )
 
@@ -216,12 +220,12 @@ class _Solved(NamedTuple):
     s: Floats
     e: Floats
     f: Floats
-    converged: NDArray[np.bool_]
+    converged: Flags
     iterations: NDArray[np.int32]
     residual: Floats
-    restarted: NDArray[np.bool_]
+    restarted: Flags
     stability: Floats
-    stable: NDArray[np.bool_]
+    stable: Flags
     d_slope: Floats
     s_slope: Floats
     separation: Floats
@@ -230,7 +234,7 @@ class _Solved(NamedTuple):
 
 
 def _leaf(
-    given: tuple[IsingModel, Couplings], sigma: NDArray[np.int8], xs: Floats, options: _Options
+    given: tuple[IsingModel, Couplings], sigma: Signs, xs: Floats, options: _Options
 ) -> _Solved:
     """Go through ascending fields up and down, for each of some references."""
     solved = []
@@ -337,7 +341,7 @@ def _dataset(
 
 
 def scan_dataset(
-    values: Mapping[str, NDArray[Any]], references: References, model: IsingModel, xs: Floats,
+    values: Mapping[str, Array], references: References, model: IsingModel, xs: Floats,
     about: Mapping[str, Any]
 ) -> xarray.Dataset:  # fmt: skip
     """Return what is known over (reference, direction, field), with ``bound``, as a Dataset."""
@@ -370,7 +374,7 @@ def entropy_bound(d: ArrayLike) -> Floats:
     return entr(p) + entr(1 - p)
 
 
-def shown(found: xarray.Dataset) -> dict[str, Any]:
+def shown(found: xarray.Dataset) -> JsonObject:
     """Return what a person is shown of a scan."""
     names = (
         "verdict", "hysteresis", "discontinuities", "jump", "s0", "s0_stderr", "s0_stable",

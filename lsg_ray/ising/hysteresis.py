@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Flags, Floats, Ints
 
 #: Gap of distances between the directions from which a transition is of first order.
 GAP = 0.01
@@ -86,10 +85,11 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
     d, fine = scan["d"].values, scan["converged"].values.astype(bool)
     settled = scan["stable"].values.astype(bool) if "stable" in scan else np.ones_like(fine)
     # Of two solutions at the same field, one at least must be stable.
-    both = fine.all(axis=1) & settled.any(axis=1)
+    both: Flags = np.all(fine, axis=1) & np.any(settled, axis=1)
     gap = np.where(both, np.abs(d[:, 0] - d[:, 1]), np.nan)
-    largest = np.nanmax(np.where(both.any(axis=1)[:, None], gap, -np.inf), axis=1, initial=-np.inf)
-    place = scan["field"].values[np.argmax(np.where(both, gap, -np.inf), axis=1)]
+    reach = np.where(both, gap, -np.inf)
+    largest = np.nanmax(reach, axis=1, initial=-np.inf)
+    place = scan["field"].values[np.argmax(reach, axis=1)]
     some = np.isfinite(largest)
     noise = np.zeros(gap.shape)
     if "d_stderr" in scan:
@@ -132,9 +132,7 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
     ).assign_attrs(attributes)
 
 
-def _shares(
-    scan: xarray.Dataset, fine: NDArray[np.bool_], settled: NDArray[np.bool_]
-) -> tuple[float, float]:
+def _shares(scan: xarray.Dataset, fine: Flags, settled: Flags) -> tuple[float, float]:
     """Return which parts of the solutions that may exist have converged, and are stable."""
     real = np.ones_like(fine)
     if "exists" in scan:
@@ -153,13 +151,13 @@ def _is_whole(scan: xarray.Dataset) -> bool:
     return all(len(some) >= FEWEST_FIELDS and some[0] < 0 < some[-1] for some in known)
 
 
-def _ranges(broken: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _ranges(broken: Flags) -> Ints:
     """Return the number of runs of True along the last axis."""
     edges = np.diff(broken.astype(np.int8), axis=1, prepend=0)
     return (edges == 1).sum(axis=1)
 
 
-def _jumps(steps: Floats, broken: NDArray[np.bool_]) -> Floats:
+def _jumps(steps: Floats, broken: Flags) -> Floats:
     """Return sizes of discontinuities, (reference, direction, intervals), 0 where there is none.
 
     One of two solutions jumps where their gap opens or closes; the one that changes more.
@@ -169,9 +167,7 @@ def _jumps(steps: Floats, broken: NDArray[np.bool_]) -> Floats:
     return np.where(ends[:, None] & more, steps, 0.0)
 
 
-def _unexplained(
-    scan: xarray.Dataset, steps: Floats, both: NDArray[np.bool_], broken: NDArray[np.bool_]
-) -> Floats:
+def _unexplained(scan: xarray.Dataset, steps: Floats, both: Flags, broken: Flags) -> Floats:
     """Return steps of d (R, F − 1) above the gap that counts and above what explains them.
 
     That is the mean slope of d at both ends, ``d_slope``, or else the mean step, in the same

@@ -18,12 +18,7 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.energy_root import EnergyWalk, Options
-from lsg_ray.ising.entropy import (
-    check_fields,
-    check_size,
-    scan_dataset,
-    shown,
-)
+from lsg_ray.ising.entropy import check_fields, check_size, scan_dataset, shown
 from lsg_ray.ising.hysteresis import Between, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
@@ -33,6 +28,7 @@ from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
     Count,
+    Flags,
     Floats,
     ListOf,
     ModelLike,
@@ -42,6 +38,7 @@ from lsg_ray.typing import (
     ReferencesLike,
     Several,
     Share,
+    Signs,
     Steps,
 )
 
@@ -145,19 +142,17 @@ class _Curve(NamedTuple):
     s: Floats
     e: Floats
     f: Floats
-    exists: NDArray[np.bool_]
-    converged: NDArray[np.bool_]
+    exists: Flags
+    converged: Flags
     iterations: NDArray[np.int32]
     residual: Floats
     stability: Floats
-    stable: NDArray[np.bool_]
-    failed: NDArray[np.bool_]
+    stable: Flags
+    failed: Flags
     between: Floats
 
 
-def _leaf(
-    model: IsingModel, sigma: NDArray[np.int8], energy: float, xs: Floats, options: Options
-) -> _Curve:
+def _leaf(model: IsingModel, sigma: Signs, energy: float, xs: Floats, options: Options) -> _Curve:
     reference = sigma.astype(np.float64)
     walks = [EnergyWalk(model, reference, energy, options, way) for way in (0, 1)]
 

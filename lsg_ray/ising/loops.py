@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ising.hysteresis import GAP, Between
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Array, Floats
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Around(NamedTuple):
     stored: (direction, field) by name; m: (direction, field, N); between: `Between` (4, interval).
     """
 
-    stored: dict[str, NDArray[Any]]
+    stored: dict[str, Array]
     m: Floats
     between: Floats
 

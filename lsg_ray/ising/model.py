@@ -21,7 +21,7 @@ from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
 from lsg_ray.results.saving import MODEL, names_of, save_result
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Array, Floats, Ints, ModelLike, Place
 
 #: Largest model that is enumerated: 2²⁰ states.
 MAX_ENUMERATED = 20
@@ -63,7 +63,7 @@ class IsingModel:
     h: Floats
     part: NDArray[np.str_] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    weight: NDArray[np.int64] | None = None
+    weight: Ints | None = None
 
     @public
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class IsingModel:
         )
         return found if self.part is None else found.assign_coords(part=("weight", self.part))
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path | str:
+    def save(self, path: Place, *, overwrite: bool = False) -> Path | str:
         """Write the model: ``.npz`` with ``J`` and ``h``, or else a Zarr group.
 
         Both keep ``part``, ``weight`` and ``attributes``.
@@ -161,7 +161,7 @@ def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
     return couplings, fields
 
 
-def _check_numbers(weight: NDArray[Any]) -> None:
+def _check_numbers(weight: Array) -> None:
     """Refuse numbers of weights that do not say which weight of a network is meant."""
     _, first = np.unique(weight, return_index=True)
     wrong = (~(weight >= 0)) | ~np.isin(np.arange(len(weight)), first)
@@ -173,7 +173,7 @@ def _check_numbers(weight: NDArray[Any]) -> None:
 
 
 @public
-def load_model(path: str | os.PathLike[str]) -> IsingModel:
+def load_model(path: Place) -> IsingModel:
     """Read a model: a Zarr group or an ``.npz`` that holds ``J`` (N, N) and ``h`` (N,).
 
     An ``.npz`` may hold ``part`` (N,), names, and ``weight`` (N,), numbers, too.
@@ -209,7 +209,7 @@ def _from_dataset(found: xarray.Dataset) -> IsingModel:
     )
 
 
-def as_model(given: Any) -> IsingModel:
+def as_model(given: ModelLike) -> IsingModel:
     """Return a model from a model, a path, or a pair (J, h)."""
     if isinstance(given, IsingModel):
         return given
@@ -225,7 +225,7 @@ def as_model(given: Any) -> IsingModel:
         raise InputError(
             f"{type(given).__name__} given; a model is an IsingModel, a path, or (J, h)"
         ) from None
-    return IsingModel(J, h)
+    return IsingModel(as_numbers(J, "J"), as_numbers(h, "h"))
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
         raise InputError(f"{n} spins; at most {MAX_ENUMERATED} can be enumerated")
     pieces = [np.arange(a, min(a + 2**14, 2**n)) for a in range(0, 2**n, 2**14)]
 
-    def states(numbers: NDArray[np.int64]) -> Floats:
+    def states(numbers: Ints) -> Floats:
         return np.where((numbers[:, None] >> np.arange(n)) & 1, 1.0, -1.0)
 
     energies = np.concatenate([model.energy(states(piece)) for piece in pieces])

@@ -16,7 +16,7 @@ import dask
 import numpy as np
 import xarray
 from annotated_types import Ge
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
@@ -26,7 +26,19 @@ from lsg_ray.ising.references import as_references
 from lsg_ray.results.graph import compute, share
 from lsg_ray.statistics.estimates import estimate, stderr
 from lsg_ray.statistics.triples import choose_triples, connected_third
-from lsg_ray.typing import Count, Floats, ModelLike, Natural, Progress, Seed, Several
+from lsg_ray.typing import (
+    Count,
+    Floats,
+    Ints,
+    ModelLike,
+    Natural,
+    Progress,
+    Seed,
+    Several,
+    Signs,
+    Singles,
+    Variables,
+)
 
 #: Chains have converged when no R̂ is above this.
 RHAT = 1.05
@@ -155,10 +167,10 @@ class _Sums(NamedTuple):
     first: Floats
     last: Floats
     second: Floats
-    sizes: NDArray[np.int64]
+    sizes: Ints
     energy: Floats
     third: Floats
-    spins: NDArray[np.int8]
+    spins: Signs
     moved: float
 
 
@@ -169,7 +181,7 @@ class _Run(NamedTuple):
     burn_in: int
     draws: int
     thin: int
-    triples: NDArray[np.int64]
+    triples: Ints
     seed: int
     options: dict[str, Any]
 
@@ -178,7 +190,7 @@ class _Run(NamedTuple):
         return self.burn_in + self.draws * self.thin
 
     def batch(
-        self, number: int, chains: int, start: NDArray[np.float32] | None, threads: int | None,
+        self, number: int, chains: int, start: Singles | None, threads: int | None,
         progress: Progress | None
     ) -> _Sums:  # fmt: skip
         state = Chains(
@@ -260,9 +272,7 @@ def _tell(progress: Progress | None, done: int, total: int) -> None:
         progress(done, total)
 
 
-def averages(
-    by_chain: Floats, C: Floats, by_group: Floats, sizes: NDArray[np.int64]
-) -> dict[str, Any]:
+def averages(by_chain: Floats, C: Floats, by_group: Floats, sizes: Ints) -> dict[str, Any]:
     """Return m and C with errors: of means (N, chains), and of C (groups, N, N) by group."""
     groups, share = len(by_group), sizes / sizes.sum()
     C_error = np.full(C.shape, np.nan)
@@ -274,7 +284,7 @@ def averages(
     }
 
 
-def overlap_averages(references: ArrayLike, means: Floats) -> dict[str, Any]:
+def overlap_averages(references: ArrayLike, means: Floats) -> Variables:
     """Return the mean overlap with each of some configurations (R, N), and its error.
 
     Parameters
@@ -337,13 +347,13 @@ def autocorrelation_time(series: ArrayLike, window: float = 5.0) -> float:
     return max(float(time), 0.5)
 
 
-def _group_means(by_chain: Floats, sizes: NDArray[np.int64]) -> Floats:
+def _group_means(by_chain: Floats, sizes: Ints) -> Floats:
     """Return m of each group of chains, (groups, N)."""
     starts = np.r_[0, np.cumsum(sizes)[:-1]]
     return np.add.reduceat(by_chain, starts, axis=1).T / sizes[:, None]
 
 
-def _third(spins: NDArray[np.float32], triples: NDArray[np.int64]) -> Floats:
+def _third(spins: Singles, triples: Ints) -> Floats:
     """Return Σ σ_iσ_jσ_k over chains; spins (N, chains)."""
     if not len(triples):
         return np.zeros(0)
@@ -352,7 +362,7 @@ def _third(spins: NDArray[np.float32], triples: NDArray[np.int64]) -> Floats:
 
 
 def _third_moments(
-    triples: NDArray[np.int64], sums: _Sums, draws: int, m: Floats, C: Floats, m_group: Floats,
+    triples: Ints, sums: _Sums, draws: int, m: Floats, C: Floats, m_group: Floats,
     C_group: Floats
 ) -> dict[str, Any]:  # fmt: skip
     if not len(triples):

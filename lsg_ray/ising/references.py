@@ -31,7 +31,7 @@ from lsg_ray.statistics.configurations import (
     is_array_file,
     ranges,
 )
-from lsg_ray.typing import Floats, Progress
+from lsg_ray.typing import Array, ConfigurationsLike, Floats, Ints, Progress, ReferencesLike, Signs
 
 #: Configurations of a task, and of a product.
 TASK_ROWS, ROWS = 2**15, 2**12
@@ -50,9 +50,9 @@ class References(NamedTuple):
     all weights of the networks they are part of, or None; source: where they come from.
     """
 
-    sigma: NDArray[np.int8]
+    sigma: Signs
     group: NDArray[np.str_] | None
-    networks: NDArray[np.int8] | None
+    networks: Signs | None
     source: str
 
     def coordinates(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class References(NamedTuple):
         return {"reference": np.arange(len(self.sigma)), **groups}
 
 
-def as_references(given: Any, model: IsingModel, count: int | None = None) -> References:
+def as_references(given: ReferencesLike, model: IsingModel, count: int | None = None) -> References:
     """Return references from an array, a file, or a store.
 
     Parameters
@@ -132,7 +132,7 @@ def _made(
     return References(np.ascontiguousarray(chosen, np.int8), group, networks, source)
 
 
-def _columns(model: IsingModel, width: int, source: str) -> NDArray[np.int64] | None:
+def _columns(model: IsingModel, width: int, source: str) -> Ints | None:
     """Return which weights of a network the model is of; None if it has them all."""
     if width == model.n_spins:
         return None
@@ -165,7 +165,7 @@ def _from_file(path: str, model: IsingModel, count: int | None) -> References:
         return _made(sigma, group, model, count, source)
 
 
-def _held(path: str) -> tuple[NDArray[Any], NDArray[np.str_] | None]:
+def _held(path: str) -> tuple[Array, NDArray[np.str_] | None]:
     """Return references of an array file, and their groups where it names them."""
     file, array = member_of(path)
     if ending(file) == ".npy":
@@ -220,7 +220,7 @@ def stream_energies(
     return compute(reduce_tasks(_energies, (model, source), cuts, joined), progress)
 
 
-def _by_energy(energy: Floats, count: int) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+def _by_energy(energy: Floats, count: int) -> tuple[Ints, NDArray[np.str_]]:
     """Return rows of the lowest, middle and highest energy, and the names of their groups."""
     order = np.argsort(energy, kind="stable")
     if len(order) < 3 * count:
@@ -230,7 +230,7 @@ def _by_energy(energy: Floats, count: int) -> tuple[NDArray[np.int64], NDArray[n
     return chosen, np.repeat(GROUPS, count)
 
 
-def _rows(source: Configurations, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+def _rows(source: Configurations, rows: Ints) -> Signs:
     """Return chosen rows in the order given."""
     by_row = np.argsort(rows, kind="stable")
     found = np.empty((len(rows), source.n_weights), np.int8)
@@ -239,7 +239,9 @@ def _rows(source: Configurations, rows: NDArray[np.int64]) -> NDArray[np.int8]:
 
 
 @public
-def choose_references(energies: xarray.Dataset, ensemble: Any, count: int = 20) -> xarray.Dataset:
+def choose_references(
+    energies: xarray.Dataset, ensemble: ConfigurationsLike, count: int = 20
+) -> xarray.Dataset:
     """Choose configurations of low, medium and high energy.
 
     Parameters

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.targets import Target
 from lsg_ray.results.graph import compute
 from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
-from lsg_ray.typing import Count, Floats, NonNegative, Positive, Progress
+from lsg_ray.typing import Count, Flags, Floats, Ints, NonNegative, Positive, Progress, Singles
 
 #: One configuration in so many is held out, where a penalty is chosen.
 HELD_OUT = 10
@@ -86,7 +85,7 @@ def fit_rows(
     l1: NonNegative = 0.01,
     l2: NonNegative = 0.0,
     start: Rows | None = None,
-    allowed: NDArray[np.bool_] | None = None,
+    allowed: Flags | None = None,
     held_out: bool = False,
     tolerance: Positive = 5e-5,
     max_passes: Count = 200,
@@ -177,7 +176,7 @@ class _Penalty(NamedTuple):
 
     l1: float
     l2: float
-    may: NDArray[np.bool_]
+    may: Flags
 
 
 class _Slopes(NamedTuple):
@@ -197,7 +196,7 @@ def _violation(J: Floats, gradient: Floats, slope: Floats, penalty: _Penalty) ->
 
 
 def _descend(
-    rows: NDArray[np.int64], J: Floats, h: Floats, slopes: _Slopes, target: Target,
+    rows: Ints, J: Floats, h: Floats, slopes: _Slopes, target: Target,
     penalty: _Penalty, tolerance: float, threads: int | None
 ) -> None:  # fmt: skip
     """Move rows to the minimum of their quadratic models, in place."""
@@ -208,7 +207,7 @@ def _descend(
     (gradient, slope, scale), (l1, l2, may) = slopes, penalty
     C, m = np.array(target.C), np.array(target.m)
 
-    def some(chosen: NDArray[np.int64]) -> None:
+    def some(chosen: Ints) -> None:
         active = np.empty(len(h), np.bool_)
         for i in chosen.tolist():
             np.not_equal(J[i], 0, out=active)
@@ -225,7 +224,7 @@ def _descend(
 
 
 def sum_rows(
-    source: Configurations, J: NDArray[np.float32], h: Floats, keep: str, start: int, stop: int
+    source: Configurations, J: Singles, h: Floats, keep: str, start: int, stop: int
 ) -> Sums:
     """Sum losses and gradients over rows start:stop; a block function.
 

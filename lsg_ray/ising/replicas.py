@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import xarray
 from annotated_types import Ge
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -23,7 +23,7 @@ from lsg_ray.stage import MODEL, Stage
 from lsg_ray.statistics.estimates import stderr
 from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
 from lsg_ray.statistics.ultrametric import Flip
-from lsg_ray.typing import Count, Floats, ModelLike, Natural, Progress, Seed, Several
+from lsg_ray.typing import Count, Floats, ModelLike, Natural, Progress, Seed, Several, Singles
 
 #: A ladder goes up to this part of the first inverse temperature that is asked for.
 HOTTEST_SHARE = 0.5
@@ -111,7 +111,7 @@ def draw_replicas(
 
 @public
 def choose_ladder(
-    model: Any,
+    model: ModelLike,
     betas: ArrayLike,
     *,
     method: Method = "heat-bath",
@@ -144,7 +144,7 @@ def _places(ladder: Floats, wanted: Floats) -> list[int]:
     return near.tolist()
 
 
-def _overlap_sums(spins: NDArray[np.float32]) -> Floats:
+def _overlap_sums(spins: Singles) -> Floats:
     """Return the means of q² and of |q| of each replica with the others: (2, replicas)."""
     m, n = spins.shape
     q = (spins @ spins.T).astype(np.float64) / n

@@ -23,7 +23,6 @@ from typing import Annotated, Any
 import numpy as np
 import xarray
 from annotated_types import Ge
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
@@ -39,7 +38,7 @@ from lsg_ray.statistics.rsb import (
     overlap_summary,
     replica_overlaps,
 )
-from lsg_ray.typing import Count, Floats, Natural, Numbers, Positive, Progress, Seed, Several
+from lsg_ray.typing import Array, Count, Floats, Natural, Numbers, Positive, Progress, Seed, Several
 
 #: Temperature that every ladder reaches, above the transition.
 HOT_TEMPERATURE = 1.6
@@ -183,7 +182,7 @@ def _dataset(
 ) -> xarray.Dataset:
     count = len(parts)
 
-    def all_of(name: str) -> NDArray[Any]:
+    def all_of(name: str) -> Array:
         return np.stack([part[name].values for part in parts])
 
     one = {"units": "1"}

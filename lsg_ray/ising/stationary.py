@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Flags, Floats, Ints, Signs
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Polished(NamedTuple):
 
     m: Floats
     error: Floats
-    found: NDArray[np.bool_]
+    found: Flags
 
 
 class Stability(NamedTuple):
@@ -67,8 +66,8 @@ class Stability(NamedTuple):
 
     curvature: Floats
     stability: Floats
-    minimum: NDArray[np.int8]
-    stable: NDArray[np.int8]
+    minimum: Signs
+    stable: Signs
 
 
 def total_fields(m: Floats, J: Floats, J2: Floats, h: Floats) -> Floats:
@@ -163,7 +162,7 @@ def _one(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float, _N
 
 def _led_to(
     here: Floats, error: float, y: Floats, newton: _Newton, J: Floats, J2: Floats, h: Floats
-) -> NDArray[np.bool_]:
+) -> Flags:
     """Return which of fields y (B, N) steps with the matrix of a state lead to that state."""
     if not len(y):
         return np.zeros(0, np.bool_)
@@ -183,7 +182,7 @@ def _led_to(
     return within
 
 
-def distinct(m: Floats, error: Floats, f: Floats) -> NDArray[np.int64]:
+def distinct(m: Floats, error: Floats, f: Floats) -> Ints:
     """Number states, those of lower free energy first: (B,).
 
     Parameters

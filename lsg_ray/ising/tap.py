@@ -20,7 +20,6 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import xarray
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
@@ -32,7 +31,7 @@ from lsg_ray.results.records import joined
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.stage import MODEL, Figure, Stage
 from lsg_ray.statistics.modes import TEST, count_modes, mode_places
-from lsg_ray.typing import Count, Floats, ModelLike, Positive, Progress, Seed
+from lsg_ray.typing import Count, Flags, Floats, Ints, ModelLike, Positive, Progress, Seed
 
 #: The authors' numbers of starts and of iterations, and their tolerance.
 STARTS, ITERATIONS, TOLERANCE = 2000, 2000, 1e-5
@@ -143,8 +142,8 @@ class _Points(NamedTuple):
     m: Floats
     error: Floats
     f: Floats
-    converged: NDArray[np.bool_]
-    iterations: NDArray[np.int64]
+    converged: Flags
+    iterations: Ints
     residual: Floats
     damping: Floats
     gradient: Floats
@@ -181,7 +180,7 @@ def _iterate(
 
 def _settle(
     m: Floats, J: Floats, h: Floats, tolerance: float, max_iterations: int
-) -> tuple[NDArray[np.int64], Floats, Floats]:
+) -> tuple[Ints, Floats, Floats]:
     """Iterate magnetizations (B, N), in place; return iterations, residuals and damping, (B,).
 
     Where the residual does not fall, damping grows; but not while the free energy falls, as on the

@@ -39,7 +39,7 @@ from lsg_ray.results.opening import (
 from lsg_ray.results.saving import names_of
 from lsg_ray.statistics.configurations import Configurations, as_configurations, is_array_file
 from lsg_ray.statistics.moments import independent_rows, moments
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Array, ConfigurationsLike, Floats, Ints, MomentsLike
 
 #: What arithmetic may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
 TOLERANCE = 1e-6
@@ -67,7 +67,7 @@ class Target:
     C: Floats
     count: float | None = None
     part: NDArray[np.str_] | None = None
-    weight: NDArray[np.int64] | None = None
+    weight: Ints | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     rounding: float = ROUNDING
     change: float = 0.0
@@ -80,12 +80,12 @@ class Target:
         object.__setattr__(self, "C", C)
 
     @property
-    def frozen(self) -> NDArray[np.int64]:
+    def frozen(self) -> Ints:
         """Weights with |m| = 1: their fields diverge and they have no connected correlations."""
         return np.flatnonzero(1 - np.abs(self.m) <= FROZEN)
 
     @property
-    def repeats(self) -> NDArray[np.int64]:
+    def repeats(self) -> Ints:
         """Of each weight that is not frozen, the first with |C| = 1: itself where no other is.
 
         The coupling of two weights that never differ, or always, diverges as a frozen field does.
@@ -98,11 +98,11 @@ class Target:
         return first[first]
 
     @property
-    def duplicates(self) -> NDArray[np.int64]:
+    def duplicates(self) -> Ints:
         """Weights that repeat an earlier one, up to a sign."""
         return np.flatnonzero(self.repeats != np.arange(len(self.m)))
 
-    def restrict(self, which: slice | NDArray[Any]) -> Target:
+    def restrict(self, which: slice | Array) -> Target:
         """Return the moments of some weights."""
         part = None if self.part is None else self.part[which]
         weight = None if self.weight is None else self.weight[which]
@@ -111,7 +111,7 @@ class Target:
             self.m[which], C, self.count, part, weight, self.attributes, self.rounding, self.change
         )
 
-    def parts(self) -> dict[str, NDArray[np.int64]]:
+    def parts(self) -> dict[str, Ints]:
         """Return where each part stands; empty if the weights have no names."""
         if self.part is None:
             return {}
@@ -151,11 +151,12 @@ def as_target(given: Any, rounding: Rounding = ROUNDING) -> Target:
     if isinstance(given, xarray.Dataset):
         return _from_dataset(given, rounding)
     if isinstance(given, tuple) and len(given) == 2:
-        return Target(*given, rounding=rounding)
+        m, C = given
+        return Target(as_numbers(m, "m"), as_numbers(C, "C"), rounding=rounding)
     return _from_dataset(moments(signs(given)))
 
 
-def signs(given: Any) -> Configurations:
+def signs(given: ConfigurationsLike) -> Configurations:
     """Return configurations of ±1 weights, and refuse others before anything is computed."""
     source = as_configurations(given)
     if not source.signs:
@@ -163,7 +164,7 @@ def signs(given: Any) -> Configurations:
     return source
 
 
-def as_sample(given: Any) -> Configurations:
+def as_sample(given: MomentsLike) -> Configurations:
     """Return the ±1 configurations themselves, which pseudolikelihood needs.
 
     Of an ``.npz`` they are ``sigma``, or the array that is named: ``FILE.npz:NAME``.
@@ -173,12 +174,11 @@ def as_sample(given: Any) -> Configurations:
     InputError
         Moments were given, or weights that are no ±1.
     """
-    moments_only = isinstance(given, (Target, xarray.Dataset)) or (
-        isinstance(given, tuple) and len(given) == 2
-    )
-    if isinstance(given, (str, os.PathLike)):
-        moments_only = _holds_moments(expanded(given))
-    if moments_only:
+    if (
+        isinstance(given, (Target, xarray.Dataset))
+        or (isinstance(given, tuple) and len(given) == 2)
+        or (isinstance(given, (str, os.PathLike)) and _holds_moments(expanded(given)))
+    ):
         raise InputError("moments given; pseudolikelihood needs the configurations: name a store")
     return signs(given)
 

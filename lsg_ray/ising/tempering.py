@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
@@ -30,7 +30,17 @@ from lsg_ray.ising.montecarlo import (
 )
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.statistics.estimates import stderr
-from lsg_ray.typing import Count, Floats, ModelLike, Natural, Positive, Progress, Seed, Several
+from lsg_ray.typing import (
+    Count,
+    Floats,
+    ModelLike,
+    Natural,
+    Positive,
+    Progress,
+    Seed,
+    Several,
+    Singles,
+)
 
 #: An automatic ladder starts at this inverse temperature times the last.
 HOTTEST = 0.1
@@ -316,7 +326,7 @@ class Replicas:
         """Return energies (beta, ladder)."""
         return self.state.energies()[self.chain].T
 
-    def at(self, temperature: int) -> NDArray[np.float32]:
+    def at(self, temperature: int) -> Singles:
         """Return configurations (ladder, N) at a temperature."""
         spins = np.concatenate(self.state.by_spin(), axis=1)
         return np.ascontiguousarray(spins[:, self.chain[:, temperature]].T)

@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
+from lsg_ray.typing import Flags, Floats
 
 #: Confidence of each bound of a median.
 CONFIDENCE = 0.95
@@ -111,7 +112,7 @@ def survival(times: ArrayLike, followed: ArrayLike) -> Survival:
     )
 
 
-def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
+def _mean(values: Floats) -> tuple[float, float]:
     """Return the mean (groups, samples) and its standard error; NaN where there is only one."""
     independent = values.mean(axis=1) if len(values) > 1 else values[0]
     n = len(independent)
@@ -119,7 +120,7 @@ def _mean(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(independent.mean()), error
 
 
-def _median(seen: NDArray[np.float64], gone: NDArray[np.bool_]) -> float:
+def _median(seen: Floats, gone: Flags) -> float:
     """Return where Kaplan and Meier's estimate passes 1/2; NaN if it does not.
 
     If it is 1/2 between two samples, the median is halfway, as it is without censoring.
@@ -139,8 +140,8 @@ def _median(seen: NDArray[np.float64], gone: NDArray[np.bool_]) -> float:
 
 
 def survival_variables(
-    name: str, times: NDArray[np.float64], followed: NDArray[np.float64], what: str
-) -> dict[str, tuple[str, NDArray[np.float64], dict[str, str]]]:
+    name: str, times: Floats, followed: Floats, what: str
+) -> dict[str, tuple[str, Floats, dict[str, str]]]:
     """Return `survival` of (sigma, solution, walker) as variables over sigma, `NAME_FIELD`."""
     found = [survival(*one) for one in zip(times, followed, strict=True)]
     about = {

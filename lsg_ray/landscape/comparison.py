@@ -16,15 +16,24 @@ from typing import Any
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.landscape.curvature import PROBES
 from lsg_ray.landscape.flatness import DIRECTIONS, RADII, flatness
 from lsg_ray.landscape.interpolation import interpolate
-from lsg_ray.landscape.terrain import EXAMPLES, SolutionsLike, open_solutions
+from lsg_ray.landscape.terrain import EXAMPLES, open_solutions
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import Count, Natural, Numbers, Progress, Seed, Several, Steps
+from lsg_ray.typing import (
+    Count,
+    EnsembleLike,
+    Floats,
+    Natural,
+    Numbers,
+    Progress,
+    Seed,
+    Several,
+    Steps,
+)
 
 #: Places on the path (the paper: from −1 to 2).
 ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
@@ -32,8 +41,8 @@ ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
 
 @public
 def compare_minima(
-    first: SolutionsLike,
-    second: SolutionsLike,
+    first: EnsembleLike,
+    second: EnsembleLike,
     *,
     count: Count = 10,
     alphas: Steps = ALPHAS,
@@ -150,7 +159,7 @@ def _table(around: xarray.Dataset) -> xarray.Dataset:
     )
 
 
-def paired_z(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+def paired_z(first: Floats, second: Floats) -> Floats:
     """Return the z-score of the mean of second − first (…, pairs); 0 where nothing differs, NaN of
     one pair, or of differences without a spread.
 
@@ -166,8 +175,7 @@ def paired_z(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray
     mean, error = difference.mean(axis=-1), difference.std(axis=-1, ddof=1) / np.sqrt(n)
     t = np.divide(mean, error, out=np.where(mean == 0, 0, np.nan), where=error > 0)
     tail = np.maximum(stats.t.sf(np.abs(t), n - 1), np.finfo(np.float64).tiny)
-    found: NDArray[np.float64] = -np.sign(t) * special.ndtri(tail)
-    return found
+    return -np.sign(t) * special.ndtri(tail)
 
 
 def _told(progress: Progress | None, part: int, count: int) -> Progress | None:

@@ -14,17 +14,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import hessian_product
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Flags, Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
+
 
 #: A Ritz pair has converged when its residual is below this share of the largest eigenvalue.
 TOLERANCE = 1e-3
@@ -43,7 +43,7 @@ class Spectrum(NamedTuple):
     eigenvalues: Floats
     residual: Floats
     iterations: int
-    converged: NDArray[np.bool_]
+    converged: Flags
 
 
 def top_eigenvalues(
@@ -119,7 +119,7 @@ def top_eigenvalues(
 
 def _ritz(
     diagonal: list[Floats], beside: list[Floats], k: int, tolerance: float
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+) -> tuple[Floats, Floats, Flags]:
     """Return Ritz values of the tridiagonal matrices, residuals |β_m s_m| of their vectors, and
     whether all of a matrix are small.
     """  # fmt: skip

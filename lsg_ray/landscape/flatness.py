@@ -26,7 +26,6 @@ from lsg_ray.errors import InputError
 from lsg_ray.landscape.curvature import PROBES, hessian_trace, top_eigenvalues
 from lsg_ray.landscape.terrain import (
     EXAMPLES,
-    SolutionsLike,
     Terrain,
     check_positive,
     measured,
@@ -36,7 +35,21 @@ from lsg_ray.landscape.terrain import (
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import Count, Floats, Integers, Natural, Numbers, Progress, Seed, Several
+from lsg_ray.typing import (
+    Array,
+    Count,
+    EnsembleLike,
+    Flags,
+    Floats,
+    Integers,
+    Ints,
+    Natural,
+    Numbers,
+    Progress,
+    Seed,
+    Several,
+    Singles,
+)
 
 #: Relative radii that the rise of the loss is measured at.
 RADII = (0.1, 0.2, 0.3, 0.5)
@@ -46,7 +59,7 @@ DIRECTIONS = 10
 
 def filter_normalised(
     network: NetworkSpec, weights: NDArray[np.floating], directions: NDArray[np.floating]
-) -> NDArray[np.float32]:
+) -> Singles:
     """Scale the part of directions (B, N) that leads into each unit to the norm of the weights (N,)
     there; a bias counts to its unit.
     """  # fmt: skip
@@ -65,8 +78,8 @@ class _Curvature(NamedTuple):
 
     eigenvalues: Floats
     residual: Floats
-    converged: NDArray[np.bool_]
-    iterations: NDArray[np.int64]
+    converged: Flags
+    iterations: Ints
     trace: Floats
     rise: Floats
     measures: Floats
@@ -74,7 +87,7 @@ class _Curvature(NamedTuple):
 
 @public
 def flatness(
-    solutions: SolutionsLike,
+    solutions: EnsembleLike,
     *,
     configurations: Integers | None = None,
     eigenvalues: Count = 3,
@@ -163,7 +176,7 @@ def flatness(
 
 def _curvature(
     terrain: Terrain,
-    w: NDArray[np.float32],
+    w: Singles,
     k: int,
     radii: Floats,
     directions: int,
@@ -229,7 +242,7 @@ def _averages(result: xarray.Dataset) -> dict[str, float]:
     return found
 
 
-def _std(values: NDArray) -> float:
+def _std(values: Array) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 

@@ -24,14 +24,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_integers, as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.terrain import (
     EXAMPLES,
     Solutions,
-    SolutionsLike,
     Terrain,
     check_inputs,
     measured,
@@ -43,7 +42,19 @@ from lsg_ray.networks.symmetry import log_group_order
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import As, Count, Floats, Integers, Natural, Progress, Seed, Steps
+from lsg_ray.typing import (
+    As,
+    Count,
+    EnsembleLike,
+    Floats,
+    Integers,
+    Ints,
+    Natural,
+    Progress,
+    Seed,
+    Singles,
+    Steps,
+)
 
 #: Places on a path: a little beyond both ends.
 ALPHAS = np.round(np.linspace(-0.25, 1.25, 31), 12)
@@ -66,14 +77,13 @@ def barrier(alphas: ArrayLike, loss: ArrayLike) -> Floats:
     inside = (a >= 0) & (a <= 1)
     first, last = values[..., a == 0], values[..., a == 1]
     line = (1 - a[inside]) * first + a[inside] * last
-    found: Floats = (values[..., inside] - line).max(axis=-1)
-    return found
+    return (values[..., inside] - line).max(axis=-1)
 
 
 @public
 def interpolate(
-    solutions: SolutionsLike,
-    other: SolutionsLike | None = None,
+    solutions: EnsembleLike,
+    other: EnsembleLike | None = None,
     *,
     pairs: Annotated[int | Sequence[tuple[int, int]], As(Count)] = 10,
     alphas: Steps = ALPHAS,
@@ -159,7 +169,7 @@ def interpolate(
 
 @public
 def swap_barriers(
-    solutions: SolutionsLike,
+    solutions: EnsembleLike,
     *,
     swaps: Integers | None = None,
     configurations: Integers | None = None,
@@ -255,7 +265,7 @@ def path_dataset(paths: _Line, alphas: Floats, dimensions: tuple[str, ...]) -> x
     )
 
 
-def line(terrain: Terrain, a: NDArray[np.float32], b: NDArray[np.float32], alphas: Floats) -> _Line:
+def line(terrain: Terrain, a: Singles, b: Singles, alphas: Floats) -> _Line:
     """Measure the networks on a path: (4, alphas), and its length."""
     found = [
         # One at a time in float64: at α = 0 and 1 it is the solution itself.
@@ -266,13 +276,7 @@ def line(terrain: Terrain, a: NDArray[np.float32], b: NDArray[np.float32], alpha
     return _Line(np.concatenate(found, axis=1), np.float64(distance))
 
 
-def _line(
-    terrain: Terrain,
-    a: NDArray[np.float32],
-    b: NDArray[np.float32],
-    alphas: Floats,
-    alignment: Alignment,
-) -> _Line:
+def _line(terrain: Terrain, a: Singles, b: Singles, alphas: Floats, alignment: Alignment) -> _Line:
     """Align and walk a path: the body of a task."""
     checked = check_inputs(terrain)
     if alignment == "clustering":
@@ -282,7 +286,7 @@ def _line(
 
 
 def _swapped_line(
-    terrain: Terrain, a: NDArray[np.float32], k: int, alphas: Floats, address: tuple[int, ...]
+    terrain: Terrain, a: Singles, k: int, alphas: Floats, address: tuple[int, ...]
 ) -> _Line:
     seed, *place = address
     orders = random_swaps(terrain.network, k, generator(seed, Stream.LANDSCAPE, 2, *place))
@@ -300,7 +304,7 @@ def most_swaps(network: NetworkSpec) -> int:
     return sum(n // 2 for n in network.widths[1:-1])
 
 
-def random_swaps(network: NetworkSpec, k: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+def random_swaps(network: NetworkSpec, k: int, rng: np.random.Generator) -> list[Ints]:
     """Draw k disjoint pairs of hidden nodes of the same layer, and swap them.
 
     Returns

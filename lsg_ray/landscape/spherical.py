@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream, generator
-from lsg_ray.typing import Floats, Progress
+from lsg_ray.typing import Flags, Floats, Ints, Progress
 
 #: Bytes of X at most; twice as much is held while it is made symmetric.
 MAX_BYTES = 2**31
@@ -76,8 +76,7 @@ class SphericalModel:
     def energy(self, w: ArrayLike) -> Floats:
         """Return H of (B, N): (B,)."""
         given = self._points(w)
-        found: Floats = (given * self._contracted(given, 1)).sum(axis=1)
-        return found
+        return (given * self._contracted(given, 1)).sum(axis=1)
 
     @public
     def gradient(self, w: ArrayLike) -> Floats:
@@ -124,8 +123,7 @@ class SphericalModel:
 def on_sphere(w: ArrayLike) -> Floats:
     """Return points (B, N) scaled to Σ w² = N."""
     given = as_numbers(w, "points")
-    found: Floats = given * np.sqrt(given.shape[1] / (given**2).sum(axis=1, keepdims=True))
-    return found
+    return given * np.sqrt(given.shape[1] / (given**2).sum(axis=1, keepdims=True))
 
 
 def threshold_energy(p: int) -> float:
@@ -218,12 +216,11 @@ class _Points(NamedTuple):
     w: Floats
     energy: Floats
     residual: Floats
-    iterations: NDArray[np.int64]
+    iterations: Ints
 
 
 def _along_sphere(w: Floats, gradient: Floats) -> Floats:
-    found: Floats = gradient - w * ((w * gradient).sum(axis=1, keepdims=True) / w.shape[1])
-    return found
+    return gradient - w * ((w * gradient).sum(axis=1, keepdims=True) / w.shape[1])
 
 
 def _descend(
@@ -263,7 +260,7 @@ def _descend(
 
 def _line_search(
     model: SphericalModel, w: Floats, energy: Floats, slope: Floats, step: Floats
-) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+) -> tuple[Floats, Floats, Floats, Flags]:
     """Return points of lower energy down the slope, energies, slopes, and whether they moved."""
     new, lower, turned = w.copy(), energy.copy(), slope.copy()
     square = (slope**2).sum(axis=1)

@@ -12,14 +12,12 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import xarray
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.flatness import filter_normalised
 from lsg_ray.landscape.terrain import (
     EXAMPLES,
-    SolutionsLike,
     Terrain,
     check_positive,
     measured,
@@ -28,7 +26,7 @@ from lsg_ray.landscape.terrain import (
 )
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import Floats, Natural, Positive, Progress, Seed
+from lsg_ray.typing import EnsembleLike, Floats, Natural, Positive, Progress, Seed, Singles
 
 
 class _Rows(NamedTuple):
@@ -39,7 +37,7 @@ class _Rows(NamedTuple):
 
 @public
 def loss_surface(
-    solutions: SolutionsLike,
+    solutions: EnsembleLike,
     *,
     configuration: Natural = 0,
     extent: Positive = 1.0,
@@ -101,7 +99,7 @@ def loss_surface(
 
 
 def _surface_row(
-    terrain: Terrain, w: NDArray[np.float32], directions: NDArray[np.float32], a: float,
+    terrain: Terrain, w: Singles, directions: Singles, a: float,
     grid: Floats,
 ) -> _Rows:  # fmt: skip
     first = w + np.float32(a) * directions[0]

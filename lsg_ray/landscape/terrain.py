@@ -10,10 +10,9 @@ import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray import __version__
 from lsg_ray.arrays import as_integers
@@ -26,7 +25,7 @@ from lsg_ray.networks.relu import evaluate
 from lsg_ray.results.pieces import Piece, run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec, Spec
-from lsg_ray.typing import EnsembleLike, Progress
+from lsg_ray.typing import Array, EnsembleLike, Floats, Ints, JsonObject, Progress, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,8 +45,6 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
     "test_accuracy": {"long_name": "test accuracy", "units": "1"},
 }
 
-SolutionsLike: TypeAlias = EnsembleLike
-
 
 class Terrain(NamedTuple):
     """Architecture, and the examples that the loss is taken on."""
@@ -56,7 +53,7 @@ class Terrain(NamedTuple):
     train: ExampleSet
     test: ExampleSet
 
-    def measure(self, weights: NDArray[Any]) -> NDArray[np.float64]:
+    def measure(self, weights: Array) -> Floats:
         """Return the `MEASURES` of networks (B, N): (4, B) float64."""
         train, test = self.on()
         pieces = [
@@ -65,7 +62,7 @@ class Terrain(NamedTuple):
         ]
         return np.concatenate(pieces, axis=1) if pieces else np.empty((4, 0))
 
-    def loss(self, weights: NDArray[Any]) -> NDArray[np.float64]:
+    def loss(self, weights: Array) -> Floats:
         """Return the training loss of networks (B, N): (B,) float64."""
         train, _ = self.on()
         found = [evaluate(self.network, some, *train).loss for some in batches(weights)]
@@ -86,7 +83,7 @@ class Terrain(NamedTuple):
 _last: dict[int, tuple[Terrain, Any]] = {}
 
 
-def batches(weights: NDArray[Any]) -> list[NDArray[Any]]:
+def batches(weights: Array) -> list[Array]:
     """Cut networks (B, N) into batches that are evaluated together."""
     size = max(1, BATCH_BYTES // (4 * weights.shape[1]))
     return [weights[start : start + size] for start in range(0, len(weights), size)]
@@ -96,8 +93,8 @@ class Solutions(NamedTuple):
     """Chosen solutions of an ensemble: weights (R, N) float32, and which they are (R,)."""
 
     ensemble: Ensemble
-    numbers: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    numbers: Ints
+    weights: Singles
 
     @property
     def network(self) -> NetworkSpec:
@@ -109,7 +106,7 @@ class Solutions(NamedTuple):
         """The run that they come from."""
         return self.ensemble.spec
 
-    def provenance(self, **more: Any) -> dict[str, Any]:
+    def provenance(self, **more: object) -> JsonObject:
         """Return attributes of a result."""
         return {
             "source": self.spec.name, "spec": self.spec.canonical_json(),
@@ -119,7 +116,7 @@ class Solutions(NamedTuple):
 
 
 def open_solutions(
-    given: SolutionsLike,
+    given: EnsembleLike,
     configurations: int | Sequence[int] | None,
     *,
     usual: int | None = None,
@@ -263,7 +260,7 @@ def run_protocol(
     return stacked, chosen.provenance(seed=seed, examples=len(terrain.train.y))
 
 
-def check_inputs(terrain: Terrain, rows: int = 8) -> NDArray[np.float32]:
+def check_inputs(terrain: Terrain, rows: int = 8) -> Singles:
     """Return a few real test examples, on which reordered networks are compared."""
     x = terrain.test.x
     dense = x if isinstance(x, np.ndarray) else x.dense(rows)
@@ -281,8 +278,8 @@ def check_positive(**values: float) -> None:
 
 
 def measured(
-    values: NDArray[np.float64], dimensions: tuple[str, ...]
-) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], dict[str, str]]]:
+    values: Floats, dimensions: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, ...], Floats, dict[str, str]]]:
     """Return `MEASURES` (4, …) as variables of a Dataset."""
     return {
         name: (dimensions, values[place], ATTRIBUTES[name]) for place, name in enumerate(MEASURES)

@@ -22,7 +22,6 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import numpy as np
 import xarray
 from annotated_types import Ge
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
@@ -30,7 +29,6 @@ from lsg_ray.landscape.censored import Survival, survival_of, survival_variables
 from lsg_ray.landscape.terrain import (
     BATCH_BYTES,
     EXAMPLES,
-    SolutionsLike,
     Terrain,
     check_positive,
     measured,
@@ -40,7 +38,18 @@ from lsg_ray.landscape.terrain import (
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.configurations import LARGEST
-from lsg_ray.typing import Count, Floats, Integers, Natural, Numbers, Positive, Progress, Seed
+from lsg_ray.typing import (
+    Count,
+    EnsembleLike,
+    Floats,
+    Integers,
+    Natural,
+    Numbers,
+    Positive,
+    Progress,
+    Seed,
+    Singles,
+)
 
 Kind = Literal["free", "constrained", "metropolis"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -64,7 +73,7 @@ class _Path(NamedTuple):
 
 @public
 def random_walk(
-    solutions: SolutionsLike,
+    solutions: EnsembleLike,
     *,
     sigma: Numbers = (0.001, 0.003, 0.01),
     steps: Annotated[int, Ge(4)] = 100,
@@ -192,7 +201,7 @@ def _checked(
 def _walk(
     terrain: Terrain,
     kind: Kind,
-    start: NDArray[np.float32],
+    start: Singles,
     sigma: float,
     steps: int,
     trials: int,
@@ -225,22 +234,15 @@ def _walk(
     return track.path(share)
 
 
-def _moves(
-    rng: np.random.Generator, count: int, w: NDArray[np.float32], sigma: float
-) -> NDArray[np.float32]:
+def _moves(rng: np.random.Generator, count: int, w: Singles, sigma: float) -> Singles:
     moves = rng.standard_normal((count, len(w)), np.float32)
     moves *= np.float32(sigma)
     return moves
 
 
 def _allowed(
-    terrain: Terrain,
-    rng: np.random.Generator,
-    w: NDArray[np.float32],
-    sigma: float,
-    trials: int,
-    limit: float,
-) -> tuple[float, NDArray[np.float32] | None]:
+    terrain: Terrain, rng: np.random.Generator, w: Singles, sigma: float, trials: int, limit: float
+) -> tuple[float, Singles | None]:
     """Draw moves; return the share whose loss is below the limit, and one of those at random.
 
     One by reservoir: each allowed move replaces the one kept with the probability that makes all
@@ -260,15 +262,15 @@ def _allowed(
 class _Track:
     """Collects where a walk has been, and measures it some networks at a time."""
 
-    def __init__(self, terrain: Terrain, start: NDArray[np.float32]) -> None:
+    def __init__(self, terrain: Terrain, start: Singles) -> None:
         self._terrain, self._start = terrain, start
-        self._waiting: list[NDArray[np.float32]] = []
+        self._waiting: list[Singles] = []
         self._values: list[Floats] = []
         self._distance: list[float] = []
         self._size = max(1, BATCH_BYTES // (4 * len(start)))
         self.add(start)
 
-    def add(self, w: NDArray[np.float32]) -> None:
+    def add(self, w: Singles) -> None:
         """Note a place."""
         self._waiting.append(w)
         self._distance.append(float(np.linalg.norm((w - self._start).astype(np.float64))))

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from lsg_ray.datasets import Dataset
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Array
 
 
 class Candidate(NamedTuple):
@@ -27,9 +27,9 @@ class Candidate(NamedTuple):
     """
 
     accuracy: float
-    weights: NDArray[Any]
+    weights: Array
     columns: Mapping[str, Any]
-    snapshots: NDArray[Any] | None = None
+    snapshots: Array | None = None
     train_loss: float = np.nan
 
 

@@ -18,17 +18,17 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError, LsgError
 from lsg_ray.networks.symmetry import Orders, match_weights, network_outputs, permute_nodes
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.typing import Array, Floats, Ints
 
 Alignment = Literal["clustering", "matching", "none"]
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
 
 
-def unit_vectors(network: NetworkSpec, weights: NDArray, layer: int) -> NDArray[np.float64]:
+def unit_vectors(network: NetworkSpec, weights: Array, layer: int) -> Floats:
     """Return weights into and out of each unit of a hidden layer, bias included: (units, …)."""
     below = weights[network.layer_slices[layer]].reshape(network.shapes[layer])
     above = weights[network.layer_slices[layer + 1]].reshape(network.shapes[layer + 1])
@@ -36,7 +36,7 @@ def unit_vectors(network: NetworkSpec, weights: NDArray, layer: int) -> NDArray[
     return np.column_stack([below, above[:, :n].T]).astype(np.float64)
 
 
-def clustering_order(network: NetworkSpec, weights: NDArray) -> list[NDArray[np.int64]]:
+def clustering_order(network: NetworkSpec, weights: Array) -> list[Ints]:
     """Return the order of the units of each hidden layer by clustering them, for one network.
 
     O(n² (inputs + outputs)) for a layer of n units.
@@ -53,7 +53,7 @@ def clustering_order(network: NetworkSpec, weights: NDArray) -> list[NDArray[np.
     return found
 
 
-def _oriented_leaves(tree: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.int64]:
+def _oriented_leaves(tree: Floats, size: Floats) -> Ints:
     """Return the leaves of a linkage, at each merger the cluster of larger mean ``size`` first."""
     n = len(size)
     leaves = [[i] for i in range(n)]
@@ -70,11 +70,11 @@ def _oriented_leaves(tree: NDArray[np.float64], size: NDArray[np.float64]) -> ND
 
 def aligned(
     network: NetworkSpec,
-    weights: NDArray,
+    weights: Array,
     alignment: Alignment,
-    reference: NDArray | None = None,
-    inputs: NDArray | None = None,
-) -> NDArray:
+    reference: Array | None = None,
+    inputs: Array | None = None,
+) -> Array:
     """Return configurations (B, N) with their hidden units in a common order.
 
     Parameters
@@ -112,8 +112,8 @@ def aligned(
 
 
 def reordered(
-    network: NetworkSpec, weights: NDArray, orders: Orders, inputs: NDArray | None = None
-) -> NDArray:
+    network: NetworkSpec, weights: Array, orders: Orders, inputs: Array | None = None
+) -> Array:
     """Return networks with permuted units, and check that f(πθ) = f(θ) on real inputs.
 
     Raises

@@ -7,12 +7,12 @@ no biases.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks.layout import ChunkedExamples, Layout
 from lsg_ray.networks.trial import Loss
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.typing import Array, Floats
 
 
 def loss_number(loss: Loss) -> int:
@@ -23,8 +23,8 @@ def loss_number(loss: Loss) -> int:
 
 
 def evaluate(
-    network: NetworkSpec, weights: NDArray, examples: ChunkedExamples, loss: Loss = "cross_entropy"
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    network: NetworkSpec, weights: Array, examples: ChunkedExamples, loss: Loss = "cross_entropy"
+) -> tuple[Floats, Floats]:
     """Accuracy and mean loss of configurations, without noise.
 
     Parameters

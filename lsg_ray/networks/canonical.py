@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from lsg_ray.networks.symmetry import Orders, check_shapes, matrix_of, permute_nodes, preactivations
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.typing import Array, Floats, Ints
 
 #: Decimals to which mean pre-activations are compared; they are of order one.
 DIGITS = 9
 
 
-def canonical_orders(
-    network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
-) -> Orders:
+def canonical_orders(network: NetworkSpec, weights: Array, inputs: NDArray[np.floating]) -> Orders:
     """Return the label ξ of each configuration: the order of its hidden units.
 
     Parameters
@@ -57,11 +56,11 @@ def canonical_orders(
     return orders
 
 
-def _largest(values: NDArray) -> float:
+def _largest(values: Array) -> float:
     return float(np.abs(values).max(initial=0)) or 1.0
 
 
-def _unit_scale(network: NetworkSpec, weights: NDArray, inputs: float) -> NDArray:
+def _unit_scale(network: NetworkSpec, weights: Array, inputs: float) -> Array:
     """Scale each layer to weights of up to one: a positive factor, so ranks stay as they are.
 
     A bias is scaled as its layer's inputs are, of which the first are divided by ``inputs``.
@@ -83,9 +82,7 @@ def _unit_scale(network: NetworkSpec, weights: NDArray, inputs: float) -> NDArra
     return scaled
 
 
-def _break_ties(
-    network: NetworkSpec, weights: NDArray, ranked: list[NDArray[np.float64]]
-) -> list[NDArray[np.int64]]:
+def _break_ties(network: NetworkSpec, weights: Array, ranked: list[Floats]) -> list[Ints]:
     """Order the units of one configuration by pre-activation and, where those tie, by weights.
 
     Classes of tied units are refined by the weights that lead to and from the classes beside.
@@ -106,14 +103,14 @@ class _Search:
     forms and is not tried (McKay, Congressus Numerantium 30, 45 (1981)).
     """
 
-    def __init__(self, network: NetworkSpec, weights: NDArray, matrices: list[NDArray]) -> None:
+    def __init__(self, network: NetworkSpec, weights: Array, matrices: list[Array]) -> None:
         self.network, self.weights, self.matrices = network, weights, matrices
-        self.orders: list[NDArray[np.int64]] = []
+        self.orders: list[Ints] = []
         self._best: list[float] | None = None
-        self._leaves: dict[tuple[float, ...], list[NDArray[np.int64]]] = {}
-        self._symmetries: list[list[NDArray[np.int64]]] = []
+        self._leaves: dict[tuple[float, ...], list[Ints]] = {}
+        self._symmetries: list[list[Ints]] = []
 
-    def visit(self, ranks: list[NDArray[np.int64]], placed: list[tuple[int, int]]) -> None:
+    def visit(self, ranks: list[Ints], placed: list[tuple[int, int]]) -> None:
         """Explore what follows once the units in ``placed`` (unit, layer) were put first."""
         choices = _to_tell_apart(self.matrices, ranks)
         if not choices:
@@ -129,7 +126,7 @@ class _Search:
             self.visit(_refined(self.matrices, first), [*placed, (unit, layer)])
             tried.append(unit)
 
-    def _leaf(self, orders: list[NDArray[np.int64]]) -> None:
+    def _leaf(self, orders: list[Ints]) -> None:
         permuted = permute_nodes(self.network, self.weights[None], [o[None] for o in orders])
         form = permuted[0].tolist()
         known = self._leaves.setdefault(tuple(form), orders)
@@ -155,7 +152,7 @@ class _Search:
         return False
 
 
-def _to_tell_apart(matrices: list[NDArray], ranks: list[NDArray]) -> list[tuple[int, int]]:
+def _to_tell_apart(matrices: list[Array], ranks: list[Array]) -> list[tuple[int, int]]:
     """Return units and layer of the first class of tied units that are not all the same."""
     for layer, rank in enumerate(ranks):
         wires = np.column_stack([matrices[layer], matrices[layer + 1].T[: len(rank)]])
@@ -167,12 +164,12 @@ def _to_tell_apart(matrices: list[NDArray], ranks: list[NDArray]) -> list[tuple[
     return []
 
 
-def _classes(keys: NDArray) -> NDArray[np.int64]:
+def _classes(keys: Array) -> Ints:
     """Number the distinct keys (units, …) in ascending order."""
     return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _refined(matrices: list[NDArray], ranks: list[NDArray]) -> list[NDArray[np.int64]]:
+def _refined(matrices: list[Array], ranks: list[Array]) -> list[Ints]:
     """Split classes of units by their weights to the classes beside, until none is split."""
     inputs, outputs = np.arange(matrices[0].shape[1]), np.arange(len(matrices[-1]))
     biases = matrices[1].shape[1] - len(matrices[0])
@@ -188,7 +185,7 @@ def _refined(matrices: list[NDArray], ranks: list[NDArray]) -> list[NDArray[np.i
             return ranks
 
 
-def _read_in_order(weights: NDArray, ranks: NDArray) -> NDArray:
+def _read_in_order(weights: Array, ranks: Array) -> Array:
     """Sort the columns of (units, others) by rank; where others tie, by value: a multiset."""
     order = np.argsort(ranks, kind="stable")
     read, sorted_ranks = weights[:, order], ranks[order]

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.spec import NetworkSpec, Spec
+from lsg_ray.typing import Array, Floats
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -94,26 +94,22 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def measure(self, spec: Spec, arena: Any, weights: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+    def measure(self, spec: Spec, arena: Any, weights: Array) -> Mapping[str, Array]:
         """Return `measures` of configurations (rows, N): ``accuracy``, ``loss`` on the selection
         set, ``test_accuracy``, ….
         """
 
     @abstractmethod
-    def evaluate(
-        self, spec: Spec, weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def evaluate(self, spec: Spec, weights: Array, x: Array, y: Array) -> tuple[Floats, Floats]:
         """Return accuracy and mean loss (rows,) of configurations on examples x (P, inputs), y."""
 
-    def activation(self, network: NetworkSpec, layer: int, z: NDArray[Any]) -> NDArray[Any]:
+    def activation(self, network: NetworkSpec, layer: int, z: Array) -> Array:
         """Return what a hidden layer, counted from 0, passes on of its pre-activations."""
         del layer
         # Leaky ReLU is max(z, slope z), for slopes up to 1.
         return np.maximum(z, network.leaky_slope * z)
 
-    def outputs(
-        self, network: NetworkSpec, weights: NDArray[Any], x: NDArray[Any]
-    ) -> NDArray[np.float64]:
+    def outputs(self, network: NetworkSpec, weights: Array, x: Array) -> Floats:
         """Return outputs (rows, outputs, P) for inputs x (P, inputs), in float64."""
         a = np.broadcast_to(x.T.astype(np.float64), (len(weights), *x.T.shape))
         layers = zip(network.layer_slices, network.shapes, strict=True)
@@ -125,12 +121,10 @@ class Family(ABC):
         return z
 
     @abstractmethod
-    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> NDArray[Any]:
+    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Array:
         """Return where trials start: a configuration (N,) for each seed."""
 
-    def advice(
-        self, spec: Spec, accepted: int, missed: NDArray[np.float64], losses: NDArray[np.float64]
-    ) -> str:
+    def advice(self, spec: Spec, accepted: int, missed: Floats, losses: Floats) -> str:
         """Return what was seen and what to change where too few trials are accepted."""
         del losses
         ensemble = spec.ensemble

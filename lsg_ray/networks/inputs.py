@@ -8,14 +8,15 @@ networks with them; weights stand in a layout of their own, which `pack` and `un
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
+from lsg_ray.typing import Array, Ints, Singles
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 #: Sparse rows are read where no more of the entries differ from zero: with few, skipping zeros
@@ -32,7 +33,7 @@ Rows: TypeAlias = "Tensor | slice"
 class DenseInputs:
     """Examples (n, inputs) as a tensor, on any device and in any precision."""
 
-    def __init__(self, x: NDArray[Any], device: str, dtype: Any) -> None:
+    def __init__(self, x: Array, device: str, dtype: torch.dtype) -> None:
         import torch
 
         self.x = torch.tensor(x, dtype=dtype, device=device)
@@ -46,7 +47,7 @@ class DenseInputs:
         return str(self.x.device)
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> torch.dtype:
         """Their torch type."""
         return self.x.dtype
 
@@ -83,7 +84,7 @@ class DenseInputs:
 class SparseInputs:
     """Examples as sparse rows, in float32 on a CPU; see `lsg_ray.kernels.sparse`."""
 
-    def __init__(self, x: NDArray[Any]) -> None:
+    def __init__(self, x: Array) -> None:
         from scipy.sparse import csr_array
 
         found = csr_array(np.asarray(x, np.float32))
@@ -101,7 +102,7 @@ class SparseInputs:
     def __len__(self) -> int:
         return int(self.shape[0])
 
-    def dense(self, rows: int | None = None) -> NDArray[np.float32]:
+    def dense(self, rows: int | None = None) -> Singles:
         """Return the first examples (rows, inputs), or all."""
         starts, words, table = self.entries
         n = len(self) if rows is None else min(rows, len(self))
@@ -112,7 +113,7 @@ class SparseInputs:
         return x
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> torch.dtype:
         """Their torch type."""
         import torch
 
@@ -169,7 +170,7 @@ class SparseInputs:
             sparse_gradient(*self.entries, rows_of, one, out)
         return gradient
 
-    def _numbers(self, rows: Rows, networks: int) -> Sequence[NDArray[np.int64]]:
+    def _numbers(self, rows: Rows, networks: int) -> Sequence[Ints]:
         if isinstance(rows, slice):
             return [np.arange(*rows.indices(len(self)))] * networks
         return list(np.ascontiguousarray(rows.numpy(), np.int64))
@@ -178,7 +179,7 @@ class SparseInputs:
 Inputs: TypeAlias = "DenseInputs | SparseInputs"
 
 
-def is_sparse(x: NDArray[Any]) -> bool:
+def is_sparse(x: Array) -> bool:
     """Return whether examples are worth keeping as sparse rows, and can be.
 
     At most `DENSITY` of the entries differ from zero, with at most `MOST_VALUES` values among them,
@@ -189,7 +190,7 @@ def is_sparse(x: NDArray[Any]) -> bool:
     return len(np.unique(x)) <= MOST_VALUES
 
 
-def as_inputs(x: NDArray[Any], device: str | None = None, dtype: Any = None) -> Inputs:
+def as_inputs(x: Array, device: str | None = None, dtype: torch.dtype | None = None) -> Inputs:
     """Return examples (n, inputs) in the faster form: sparse if float32, on a CPU and mostly zero.
 
     ``device`` is that of torch, by default CUDA where there is one; ``dtype`` float32 by default.

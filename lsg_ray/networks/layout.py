@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
+from lsg_ray.typing import Array, Ints, Singles
 
 
 class Layout:
@@ -20,7 +21,7 @@ class Layout:
         self.widths = np.asarray(widths, np.int64)
 
     @cached_property
-    def positions(self) -> NDArray[np.int64]:
+    def positions(self) -> Ints:
         """Position of each weight in the padded vector, (N,)."""
         padded = -(-self.widths // 4) * 4
         found, start = [], 0
@@ -36,7 +37,7 @@ class Layout:
         padded = -(-self.widths // 4) * 4
         return int(np.sum(padded[:-1] * padded[1:]))
 
-    def pad(self, flat: NDArray, dtype: type = np.float32) -> NDArray:
+    def pad(self, flat: Array, dtype: type = np.float32) -> Array:
         """Spread flat vectors (..., N) over padded ones, zeros between."""
         out = np.zeros((*flat.shape[:-1], self.n_padded), dtype)
         out[..., self.positions] = flat
@@ -46,11 +47,11 @@ class Layout:
 class ChunkedExamples(NamedTuple):
     """Examples as `evaluate` reads them: x (chunks, inputs padded, 256) float32, y (n,) int32."""
 
-    x: NDArray[np.float32]
+    x: Singles
     y: NDArray[np.int32]
 
 
-def chunk_examples(x: NDArray, y: NDArray, dtype: type = np.float32) -> ChunkedExamples:
+def chunk_examples(x: Array, y: Array, dtype: type = np.float32) -> ChunkedExamples:
     """Lay examples x (n, inputs), y (n,) out for `evaluate`: once per data set.
 
     Memory: a copy of x, rounded up to whole chunks.

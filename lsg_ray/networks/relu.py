@@ -28,11 +28,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.networks.inputs import Inputs, Rows
 from lsg_ray.networks.trial import Purpose, trial_generator
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.typing import Array, Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,11 +45,11 @@ CHUNK_NUMBERS = 1 << 19
 class Layer(NamedTuple):
     """Weights (networks, out, in), packed for the examples in the first layer, and bias or None."""
 
-    w: Any
-    b: Any
+    w: Tensor
+    b: Tensor | None
 
     @property
-    def tensors(self) -> list[Any]:
+    def tensors(self) -> list[Tensor]:
         """What is trained."""
         return [self.w] if self.b is None else [self.w, self.b]
 
@@ -56,11 +57,11 @@ class Layer(NamedTuple):
 class Evaluation(NamedTuple):
     """Mean loss and accuracy of each network: (networks,) float64."""
 
-    loss: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+    loss: Floats
+    accuracy: Floats
 
 
-def glorot_uniform(network: NetworkSpec, seeds: Sequence[np.random.SeedSequence]) -> NDArray[Any]:
+def glorot_uniform(network: NetworkSpec, seeds: Sequence[np.random.SeedSequence]) -> Array:
     """Draw weights uniformly from ±√(6/(in + out)), biases zero: (networks, N) float32.
 
     X. Glorot and Y. Bengio, AISTATS 2010, Eq. 16; spin-glass-lens paper, App. A.4.2.

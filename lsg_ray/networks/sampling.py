@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.datasets import Dataset
 from lsg_ray.errors import AcceptanceError
 from lsg_ray.networks.algorithm import Candidate, Run
 from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Array, Floats
 
 #: Snapshots that are measured together.
 MEASURED = 256
@@ -36,9 +36,9 @@ class Sampled(NamedTuple):
     """
 
     start: int
-    weights: NDArray[Any]
-    columns: dict[str, NDArray[Any]]
-    missed: NDArray[np.float64]
+    weights: Array
+    columns: dict[str, Array]
+    missed: Floats
     seconds: float
 
 
@@ -147,9 +147,7 @@ def sample_configurations(
     return Sampled(start, weights, {**own, **columns, **measured}, missed, seconds)
 
 
-def _along_training(
-    spec: Spec, arena: Any, candidates: Sequence[Candidate]
-) -> dict[str, NDArray[Any]]:
+def _along_training(spec: Spec, arena: Any, candidates: Sequence[Candidate]) -> dict[str, Array]:
     """Return the snapshots of accepted trials (rows, S, N), and what is measured on each."""
     family = FAMILIES[spec.network.family]
     kept = np.array([candidate.snapshots for candidate in candidates])

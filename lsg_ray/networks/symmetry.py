@@ -21,6 +21,7 @@ from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import NetworkSpec, Spec
+from lsg_ray.typing import Array, Floats, Ints
 
 #: Largest weight that is matched.
 LARGEST = 1e100
@@ -28,7 +29,7 @@ LARGEST = 1e100
 _BATCH_BYTES = 2**21
 
 #: Order of the units of each hidden layer: element l is (B, n_l), its entry r the unit at rank r.
-Orders = list[NDArray[np.int64]]
+Orders = list[Ints]
 
 
 def as_network(given: NetworkSpec | Spec | Sequence[int]) -> NetworkSpec:
@@ -71,8 +72,8 @@ def log_group_order(widths: Sequence[int]) -> float:
 
 
 def preactivations(
-    network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
-) -> list[NDArray[np.float64]]:
+    network: NetworkSpec, weights: Array, inputs: NDArray[np.floating]
+) -> list[Floats]:
     """Mean pre-activation of every hidden unit over the inputs.
 
     Layer l has z = W_l a, averaged over the inputs, with a the inputs themselves or
@@ -114,9 +115,7 @@ def preactivations(
     return found if len(weights) else [np.empty((0, n)) for n in network.widths[1 : hidden + 1]]
 
 
-def _preactivations(
-    network: NetworkSpec, weights: NDArray[np.float64], x: NDArray[np.float64]
-) -> list[NDArray[np.float64]]:
+def _preactivations(network: NetworkSpec, weights: Floats, x: Floats) -> list[Floats]:
     found = []
     a, mean = x, np.broadcast_to(x.mean(axis=1), (len(weights), len(x)))
     for layer, inputs in enumerate(network.widths[:-2]):
@@ -136,20 +135,18 @@ def _preactivations(
     return found
 
 
-def network_outputs(
-    network: NetworkSpec, weights: NDArray, inputs: NDArray[np.floating]
-) -> NDArray[np.float64]:
+def network_outputs(network: NetworkSpec, weights: Array, inputs: NDArray[np.floating]) -> Floats:
     """Return the outputs (B, outputs, P) of networks for inputs (P, inputs), in float64."""
     check_shapes(network, weights, inputs)
     return FAMILIES[network.family].outputs(network, weights, inputs)
 
 
-def matrix_of(network: NetworkSpec, weights: NDArray, layer: int) -> NDArray:
+def matrix_of(network: NetworkSpec, weights: Array, layer: int) -> Array:
     """Return the weights of a layer, (B, out, in), a bias in the last column."""
     return weights[:, network.layer_slices[layer]].reshape(-1, *network.shapes[layer])
 
 
-def check_shapes(network: NetworkSpec, weights: NDArray, inputs: NDArray) -> None:
+def check_shapes(network: NetworkSpec, weights: Array, inputs: Array) -> None:
     """Refuse weights and inputs that the network does not have."""
     if weights.ndim != 2 or weights.shape[1] != network.n_weights:
         raise InputError(
@@ -163,7 +160,7 @@ def check_shapes(network: NetworkSpec, weights: NDArray, inputs: NDArray) -> Non
         )
 
 
-def permute_nodes(network: NetworkSpec, weights: NDArray, orders: Orders) -> NDArray:
+def permute_nodes(network: NetworkSpec, weights: Array, orders: Orders) -> Array:
     """Bring the hidden units into an order; the networks compute what they did.
 
     Parameters
@@ -192,7 +189,7 @@ def permute_nodes(network: NetworkSpec, weights: NDArray, orders: Orders) -> NDA
     return out
 
 
-def with_bias(network: NetworkSpec, order: NDArray[np.int64]) -> NDArray[np.int64]:
+def with_bias(network: NetworkSpec, order: Ints) -> Ints:
     """Return the order (..., n) of a layer's inputs, with their bias where it is: last."""
     if not network.biases:
         return order
@@ -213,8 +210,8 @@ class Matching(NamedTuple):
     over the layers; converged: whether the last sweep moved nothing.
     """
 
-    orders: list[NDArray[np.int64]]
-    weights: NDArray
+    orders: list[Ints]
+    weights: Array
     before: float
     after: float
     iterations: int
@@ -292,12 +289,7 @@ def match_weights(
 
 
 def _match(
-    network: NetworkSpec,
-    a: NDArray,
-    b: NDArray,
-    start: list[NDArray[np.int64]],
-    max_iterations: int,
-    before: float,
+    network: NetworkSpec, a: Array, b: Array, start: list[Ints], max_iterations: int, before: float
 ) -> Matching:
     from scipy.optimize import linear_sum_assignment
 

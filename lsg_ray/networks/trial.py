@@ -6,10 +6,10 @@ from enum import IntEnum
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.typing import Array, Floats, Singles
 
 Loss = Literal["cross_entropy", "hinge"]
 
@@ -32,10 +32,10 @@ class Trained(NamedTuple):
     (networks, S, N) float32, fields after the steps that were asked for.
     """
 
-    fields: NDArray[np.float32]
-    loss: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    snapshots: NDArray[np.float32]
+    fields: Singles
+    loss: Floats
+    accuracy: Floats
+    snapshots: Singles
 
 
 def trial_seed(seed: np.random.SeedSequence, purpose: Purpose) -> np.random.SeedSequence:
@@ -48,9 +48,7 @@ def trial_generator(seed: np.random.SeedSequence, purpose: Purpose) -> np.random
     return np.random.Generator(np.random.PCG64(trial_seed(seed, purpose)))
 
 
-def check_examples(
-    network: NetworkSpec, x: NDArray, y: NDArray, loss: Loss = "cross_entropy"
-) -> None:
+def check_examples(network: NetworkSpec, x: Array, y: Array, loss: Loss = "cross_entropy") -> None:
     """Raise `InputError` unless x (P, inputs) and y (P,) fit the network and the loss."""
     if x.ndim != 2 or x.shape[1] != network.widths[0] or len(x) != len(y) or len(x) == 0:
         raise InputError(

@@ -11,25 +11,26 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
 from lsg_ray.ensemble.ledger import BINS
 from lsg_ray.errors import InputError
+from lsg_ray.typing import Array, Floats, Ints
 
 
 class Histogram(NamedTuple):
     """Counts (bins,) int64 between edges (bins + 1,), ascending, of any width."""
 
-    counts: NDArray[np.int64]
-    edges: NDArray[np.float64]
+    counts: Ints
+    edges: Floats
 
     @property
-    def widths(self) -> NDArray[np.float64]:
+    def widths(self) -> Floats:
         """Width of each bin."""
         return np.diff(self.edges)
 
-    def density(self, total: float | None = None) -> NDArray[np.float64]:
+    def density(self, total: float | None = None) -> Floats:
         """Counts per unit of the axis, divided by `total` (by default their sum)."""
         norm = self.counts.sum() if total is None else total
         return self.counts / self.widths / max(norm, 1)
@@ -86,7 +87,7 @@ def mean_histogram(means: ArrayLike, count: int, *, bins: int = 40) -> Histogram
     return lattice_histogram(np.bincount(places, minlength=n + 1), lattice, bins=bins)
 
 
-def attainable_bins(n_examples: int) -> NDArray[np.int64]:
+def attainable_bins(n_examples: int) -> Ints:
     """Return the ledger's bin of each accuracy 0/n, 1/n, …, n/n, computed as the sampler does."""
     accuracy = np.arange(n_examples + 1) / n_examples
     return np.minimum((accuracy * BINS).astype(np.int64), BINS - 1)
@@ -133,14 +134,14 @@ def accuracy_histograms(
     starts[0], starts[-1] = 0, BINS
     edges = first_hit / n_examples
 
-    def merge(counts: NDArray[np.int64]) -> Histogram:
+    def merge(counts: Ints) -> Histogram:
         total = np.concatenate([[0], np.cumsum(counts)])
         return Histogram(np.diff(total[starts]), edges)
 
     return merge(kept), merge(ledger)
 
 
-def block_average(C: NDArray, m: NDArray, largest: int) -> tuple[NDArray[np.float64], int]:
+def block_average(C: Array, m: Array, largest: int) -> tuple[Floats, int]:
     """Return connected correlations C_ij − m_i m_j, averaged over square blocks if need be.
 
     Parameters
@@ -174,7 +175,7 @@ def block_average(C: NDArray, m: NDArray, largest: int) -> tuple[NDArray[np.floa
 
 
 def pair_histogram(
-    C: NDArray, m: NDArray, groups: NDArray[np.int64], edges: NDArray[np.float64]
+    C: Array, m: Array, groups: Ints, edges: Floats
 ) -> dict[tuple[int, int], Histogram]:
     """Histogram C_ij − m_i m_j over pairs i < j, by the groups of i and j, row by row.
 

@@ -20,7 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+
+from lsg_ray.typing import Array
 
 Arguments = ParamSpec("Arguments")
 
@@ -108,12 +109,12 @@ def colour_bar(image: Any, axes: Any, label: str, number: int, **options: Any) -
     bar.outline.set_linewidth(0.7)
 
 
-def round_ticks(number: int, **options: Any) -> MaxNLocator:
+def round_ticks(number: int, *, symmetric: bool = False, integer: bool = False) -> MaxNLocator:
     """Return a locator of at most `number` intervals of 1, 2, 2.5 or 5 times a power of ten."""
-    return MaxNLocator(number, steps=[1, 2, 2.5, 5, 10], **options)
+    return MaxNLocator(number, steps=[1, 2, 2.5, 5, 10], symmetric=symmetric, integer=integer)
 
 
-def normal_density(mean: float, deviation: float) -> tuple[NDArray, NDArray]:
+def normal_density(mean: float, deviation: float) -> tuple[Array, Array]:
     """Return x over ±8 standard deviations, and the normal density there."""
     z = np.linspace(-8, 8, 801)
     return mean + deviation * z, np.exp(-0.5 * z**2) / (deviation * np.sqrt(2 * np.pi))
@@ -130,8 +131,9 @@ def signed_colours() -> Colormap:
     return matplotlib.colormaps["RdBu_r"].with_extremes(bad=PALE)
 
 
-def steps(axes: Axes, density: NDArray, edges: NDArray, **style: Any) -> None:
+def steps(
+    axes: Axes, density: Array, edges: Array, *, color: str = ACCENT, label: str | None = None
+) -> None:
     """Draw a histogram as a filled outline."""
-    colour = style.pop("color", ACCENT)
-    axes.stairs(density, edges, fill=True, color=colour, alpha=style.pop("alpha", 0.30), lw=0)
-    axes.stairs(density, edges, color=colour, lw=1.2, **style)
+    axes.stairs(density, edges, fill=True, color=color, alpha=0.30, lw=0)
+    axes.stairs(density, edges, color=color, lw=1.2, label=label)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from dask.delayed import Delayed
+
 from lsg_ray.errors import LsgError
 from lsg_ray.networks.threads import one_thread
 from lsg_ray.typing import Progress
@@ -21,14 +23,14 @@ Result = TypeVar("Result")
 FAN_IN = 8
 
 
-def share(value: Any) -> Any:
+def share(value: object) -> Delayed:
     """Return a value as one node of a graph, which many tasks read; it goes to a cluster once."""
     import dask
 
     return dask.delayed(value, pure=False, traverse=False)
 
 
-def tree_reduce(leaves: Sequence[Any], add: Callable[[list[Result]], Result]) -> Any:
+def tree_reduce(leaves: Sequence[Delayed], add: Callable[[list[Result]], Result]) -> Delayed:
     """Combine delayed accumulators, `FAN_IN` at a time; ``add`` takes a list of them."""
     import dask
 
@@ -41,7 +43,7 @@ def tree_reduce(leaves: Sequence[Any], add: Callable[[list[Result]], Result]) ->
     return level[0]
 
 
-def compute(graph: Any, progress: Progress | None = None) -> Any:
+def compute(graph: object, progress: Progress | None = None) -> Any:
     """Run a graph under Dask's current scheduler.
 
     Raises
@@ -53,8 +55,8 @@ def compute(graph: Any, progress: Progress | None = None) -> Any:
 
 
 def compute_each(
-    leaves: Sequence[Any], keep: Callable[[int, Any], None], progress: Progress | None = None
-) -> list[Any]:
+    leaves: Sequence[Delayed], keep: Callable[[int, Result], None], progress: Progress | None = None
+) -> list[Result]:
     """Run delayed leaves, telling ``keep(number, result)`` of each as it is done.
 
     Raises
@@ -78,8 +80,7 @@ def compute_each(
             if progress is not None:
                 progress(done, len(leaves))
 
-    found: list[Any] = _run(list(leaves), Callback(posttask=posttask))
-    return found
+    return _run(list(leaves), Callback(posttask=posttask))
 
 
 def _run(graph: Any, callback: Any) -> Any:

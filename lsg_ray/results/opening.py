@@ -14,7 +14,7 @@ import math
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,7 +26,7 @@ from lsg_ray.ensemble.location import Location, UnreadableError, locate
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import InputError
-from lsg_ray.places import Place, expanded
+from lsg_ray.places import expanded
 from lsg_ray.results.seal import INDEX, check_seal
 from lsg_ray.results.unpacking import (
     array_bytes,
@@ -36,6 +36,7 @@ from lsg_ray.results.unpacking import (
     unpacked_bytes,
 )
 from lsg_ray.spec.model import name_of, shown
+from lsg_ray.typing import Array, Ints, JsonObject, Place
 
 #: On an object store, beside a result whose upload was begun and has not ended.
 MARK = ".lsg.upload.json"
@@ -84,7 +85,7 @@ def open_result(path: Place) -> xarray.Dataset:
             return found.load()
 
 
-def attributes_of(path: Place) -> dict[str, Any]:
+def attributes_of(path: Place) -> JsonObject:
     """Return the attributes of a Zarr group; empty if there is none."""
     location = locate(path)
     try:
@@ -94,7 +95,7 @@ def attributes_of(path: Place) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def unfinished(location: Location) -> dict[str, Any] | None:
+def unfinished(location: Location) -> JsonObject | None:
     """Return what is known of an upload of a result that was begun and has not ended, or None."""
     try:
         location.read("zarr.json", MAX_DOCUMENT)
@@ -115,7 +116,7 @@ def unfinished(location: Location) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def open_archive(path: Place) -> Iterator[Any]:
+def open_archive(path: Place) -> Iterator[Mapping[str, Array]]:
     """Open an ``.npz`` of arrays: a mapping from names, without Python objects.
 
     Raises
@@ -144,7 +145,7 @@ def open_archive(path: Place) -> Iterator[Any]:
         yield arrays
 
 
-def attributes_in(arrays: Any) -> dict[str, Any]:
+def attributes_in(arrays: Mapping[str, Array]) -> JsonObject:
     """Return the attributes of a result in an ``.npz``; empty if there are none."""
     if ATTRIBUTES not in arrays:
         return {}
@@ -158,7 +159,7 @@ def attributes_in(arrays: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def names_in(arrays: Any) -> tuple[NDArray[np.str_] | None, NDArray[np.int64] | None]:
+def names_in(arrays: Mapping[str, Array]) -> tuple[NDArray[np.str_] | None, Ints | None]:
     """Return the part and the number of each weight in an ``.npz``; None where it does not say.
 
     Raises
@@ -177,7 +178,7 @@ def names_in(arrays: Any) -> tuple[NDArray[np.str_] | None, NDArray[np.int64] | 
     return part.astype(str), weight.astype(np.int64)
 
 
-def open_array(path: Place) -> NDArray[Any]:
+def open_array(path: Place) -> Array:
     """Read an ``.npy``, without Python objects.
 
     Raises
@@ -193,8 +194,7 @@ def open_array(path: Place) -> NDArray[Any]:
         claimed = array_bytes(file, length)
         _check_claim(str(path), claimed, held_bytes(os.stat(path)))
         file.seek(0)
-        found: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        return found
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def local_file(path: Place) -> str | Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +15,11 @@ from pydantic import BaseModel
 from lsg_ray import __version__
 from lsg_ray.errors import StoreError
 from lsg_ray.places import expanded
-from lsg_ray.results.graph import Progress, compute_each, share
+from lsg_ray.results.graph import compute_each, share
 from lsg_ray.results.opening import open_archive
+from lsg_ray.typing import Place, Progress
 
-Piece = TypeVar("Piece", bound=tuple)
+Piece = TypeVar("Piece", bound=tuple[object, ...])
 
 #: Raised where a result changes its variables or their meaning within a version of the package.
 REVISION = 2
@@ -32,10 +32,10 @@ def results_version() -> str:
 
 def run_tasks(
     work: Callable[..., Piece],
-    shared: Any,
-    arguments: Sequence[tuple[Any, ...]],
+    shared: object,
+    arguments: Sequence[tuple[object, ...]],
     kind: type[Piece],
-    folder: str | os.PathLike[str] | None = None,
+    folder: Place | None = None,
     progress: Progress | None = None,
 ) -> list[Piece]:
     """Compute ``work(shared, *argument)`` for each, keeping each as it is done.
@@ -102,7 +102,7 @@ def _remove_empty(place: Path) -> None:
         place.rmdir()
 
 
-def pieces_of(target: str | os.PathLike[str]) -> Path | None:
+def pieces_of(target: Place) -> Path | None:
     """Return where pieces of a result are kept: beside it, hidden; nowhere of one at a URL."""
     if "://" in str(target):
         return None
@@ -111,7 +111,7 @@ def pieces_of(target: str | os.PathLike[str]) -> Path | None:
     return path.with_name(f".lsg.{name}.pieces")
 
 
-def forget_pieces(target: str | os.PathLike[str]) -> None:
+def forget_pieces(target: Place) -> None:
     """Remove the pieces of a result that is finished."""
     if (folder := pieces_of(target)) is not None:
         shutil.rmtree(folder, ignore_errors=True)

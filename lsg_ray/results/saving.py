@@ -24,7 +24,6 @@ from lsg_ray.places import ending, expanded, refuse_file_name
 from lsg_ray.results.opening import (
     ATTRIBUTES,
     MARK,
-    Place,
     attributes_in,
     attributes_of,
     open_archive,
@@ -32,6 +31,7 @@ from lsg_ray.results.opening import (
     unfinished,
 )
 from lsg_ray.results.seal import DamagedWarning, seal
+from lsg_ray.typing import Place
 
 
 class Archive(NamedTuple):

@@ -13,10 +13,10 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 from lsg_ray.errors import InputError
 from lsg_ray.spec.model import name_of
+from lsg_ray.typing import JsonObject
 
 #: The list.  Results of other tools, which leave out chunks of fill values, have none.
 INDEX = ".chunks.json"
@@ -43,7 +43,7 @@ def seal(folder: Path) -> None:
     (folder / "zarr.json").write_text(json.dumps(root, indent=2))
 
 
-def check_seal(place: Path, name: str, root: dict[str, Any], listed: Any) -> None:
+def check_seal(place: Path, name: str, root: JsonObject, listed: object) -> None:
     """Compare a result with its seal; warn where there is none.
 
     Parameters
@@ -62,8 +62,8 @@ def check_seal(place: Path, name: str, root: dict[str, Any], listed: Any) -> Non
     """
     inline = root.get("consolidated_metadata")
     mark = inline.get(SEAL) if isinstance(inline, dict) else None
-    sealed = isinstance(listed, dict)  # an older list is a list of keys alone
-    keys = listed.get("keys") if sealed else listed
+    index = listed if isinstance(listed, dict) else None  # an older list is of keys alone
+    keys = listed if index is None else index.get("keys")
     if listed is None and mark is not None:
         raise InputError(f"{name}: {INDEX} is missing; {_CURE}")
     if listed is not None:
@@ -72,7 +72,7 @@ def check_seal(place: Path, name: str, root: dict[str, Any], listed: Any) -> Non
         missing = next((key for key in keys if not os.path.lexists(place / key)), None)
         if missing is not None:
             raise InputError(f"{name}: {name_of(missing)} is missing; {_CURE}")
-    if mark is None and not sealed:
+    if mark is None and index is None:
         warnings.warn(
             f"{name}: unverified: another tool or an older lsg-ray wrote it, without checksums of "
             "its documents; make it anew to be sure of it",
@@ -82,18 +82,18 @@ def check_seal(place: Path, name: str, root: dict[str, Any], listed: Any) -> Non
         return
     rest = {**root, "consolidated_metadata": {k: v for k, v in (inline or {}).items() if k != SEAL}}
     digest = _digest(rest, keys)
-    if not sealed or mark != {"chunks": INDEX, "digest": digest} or listed["digest"] != digest:
+    if index is None or mark != {"chunks": INDEX, "digest": digest} or index["digest"] != digest:
         raise InputError(f"{name}: zarr.json or {INDEX} fails its checksum; {_CURE}")
 
 
 _CURE = "make the result anew"
 
 
-def _is_key(key: Any) -> bool:
+def _is_key(key: object) -> bool:
     return isinstance(key, str) and 0 < len(key) < 1000 and "\0" not in key
 
 
-def _digest(root: dict[str, Any], keys: list[str]) -> str:
+def _digest(root: JsonObject, keys: object) -> str:
     """Return a SHA-256 of what a root document without its seal, and a list, say."""
     said = json.dumps([root, keys], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(said.encode()).hexdigest()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -121,7 +121,7 @@ def member_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
         return array_bytes(file, member.file_size)
 
 
-def item_bytes(data_type: Any) -> int:
+def item_bytes(data_type: object) -> int:
     """Return the bytes of an element of a Zarr data type of fixed length.
 
     Raises

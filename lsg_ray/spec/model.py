@@ -22,6 +22,7 @@ from lsg_ray.spec.sections import (
     TrainingSpec,
 )
 from lsg_ray.spec.times import resolved
+from lsg_ray.typing import JsonObject
 
 #: Most weights a network may have.
 MAX_WEIGHTS = 10**8
@@ -57,7 +58,7 @@ class Spec(Section):
     def __hash__(self) -> int:
         return hash(self.canonical_json())
 
-    def tree(self) -> dict[str, Any]:
+    def tree(self) -> JsonObject:
         """Return all fields as plain values, the study too."""
         tree = self.model_dump(mode="json")
         if self.study is not None:
@@ -169,7 +170,7 @@ class Spec(Section):
         """SHA-256 of the canonical JSON, in hexadecimal."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
-    def replace(self, **sections: Mapping[str, Any]) -> Spec:
+    def replace(self, **sections: Mapping[str, object]) -> Spec:
         """Return a copy with some fields changed, validated again.
 
         >>> Spec().replace(ensemble={"count": 10}).ensemble.count
@@ -244,7 +245,7 @@ def _options(
             yield f"{path}: {shown(fault['input'])} given; {told[:1].lower()}{told[1:]}"
 
 
-def parse_spec(tree: Any, source: str = "spec") -> Spec:
+def parse_spec(tree: object, source: str = "spec") -> Spec:
     """Validate a nested mapping.
 
     Raises
@@ -299,7 +300,7 @@ _brief = reprlib.Repr()
 _brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value as text of one line, cut short where it is long."""
     return _brief.repr(value)
 

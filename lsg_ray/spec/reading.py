@@ -67,7 +67,7 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
     return parse_spec(tree, str(path))
 
 
-def override(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+def override(tree: Mapping[str, object], assignments: Iterable[str]) -> dict[str, object]:
     """Return a copy of a nested mapping with ``a.b=c`` assignments applied.
 
     >>> override({"training": {"epochs": 50}}, ["training.epochs=5"])
@@ -90,7 +90,7 @@ def override(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
     return result
 
 
-def _assigned(tree: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
+def _assigned(tree: Mapping[str, object], keys: list[str], value: object) -> dict[str, object]:
     """Return a copy with the value at the end of a path of keys; what it leaves alone is shared."""
     key, *rest = keys
     if not rest:

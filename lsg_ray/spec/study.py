@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
 from lsg_ray.stages import stage_of
+from lsg_ray.typing import JsonObject
 
 if TYPE_CHECKING:
     import xarray
@@ -46,7 +47,7 @@ class Step(NamedTuple):
     view: dict[str, Any]
     options: dict[str, Any]
 
-    def words(self) -> dict[str, Any]:
+    def words(self) -> JsonObject:
         """Return what stands in a specification for it."""
         given = {name: value for name, value in self.inputs.items() if value is not None}
         return {"stage": self.stage, **given, **self.view, **self.options}

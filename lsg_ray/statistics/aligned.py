@@ -17,10 +17,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.layout import pack
@@ -32,7 +32,7 @@ from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations, ranges
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root
 from lsg_ray.statistics.symmetry import canonical_view
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Array, Floats, Ints
 
 #: Told of so many more rows or tiles that are done.
 Told = Callable[[int], None]
@@ -62,8 +62,8 @@ class Reordering(NamedTuple):
 
     network: NetworkSpec
     alignment: units.Alignment
-    reference: NDArray[Any] | None
-    inputs: NDArray[Any]
+    reference: Array | None
+    inputs: Array
 
 
 class Plan(NamedTuple):
@@ -123,7 +123,7 @@ def plan_alignment(
     target = as_stored(base, np.array([reference]))[0] if alignment == "matching" else None
     if root is not None:
         dataset = load_dataset(root.ensemble.spec.dataset, download=False)
-        inputs: NDArray[Any] = dataset.test.x[:CHECKED_INPUTS]
+        inputs: Array = dataset.test.x[:CHECKED_INPUTS]
     else:
         inputs = np.random.default_rng(0).standard_normal((CHECKED_INPUTS, widths[0]))
     return Plan(base, Reordering(network, alignment, target, inputs), alignment, layers, widths)
@@ -163,11 +163,11 @@ class Matrix:
         There is no room for the file.
     """
 
-    def __init__(self, rows: int, row: int, kind: Any) -> None:
+    def __init__(self, rows: int, row: int, kind: DTypeLike) -> None:
         size = rows * row * np.dtype(kind).itemsize
         self._map: mmap.mmap | None = None
         if size <= MEMORY_BYTES:
-            self.values: NDArray[Any] = np.empty((rows, row), kind)
+            self.values: Array = np.empty((rows, row), kind)
             return
         with tempfile.TemporaryFile(prefix="lsg-rows-") as file:
             _reserve(file.fileno(), size)
@@ -199,11 +199,7 @@ def _reserve(file: int, size: int) -> None:
 
 
 def fill(
-    matrix: Matrix,
-    source: Configurations,
-    chosen: NDArray[np.int64],
-    reordering: Reordering | None,
-    told: Told,
+    matrix: Matrix, source: Configurations, chosen: Ints, reordering: Reordering | None, told: Told
 ) -> None:
     """Read chosen rows, ascending, reorder them, and write them to a matrix.
 
@@ -232,9 +228,9 @@ def fill(
         matrix.release()
 
 
-def _batches(parts: list[NDArray[np.int64]], rows: int) -> Iterator[list[NDArray[np.int64]]]:
+def _batches(parts: list[Ints], rows: int) -> Iterator[list[Ints]]:
     """Yield parts of up to so many rows together, one at least."""
-    batch: list[NDArray[np.int64]] = []
+    batch: list[Ints] = []
     for part in parts:
         if batch and sum(map(len, batch)) + len(part) > rows:
             yield batch
@@ -244,8 +240,8 @@ def _batches(parts: list[NDArray[np.int64]], rows: int) -> Iterator[list[NDArray
 
 
 def read_rows(
-    source: Configurations, rows: NDArray[np.int64], reordering: Reordering | None, kind: Any
-) -> NDArray[Any]:
+    source: Configurations, rows: Ints, reordering: Reordering | None, kind: DTypeLike
+) -> Array:
     """Return chosen rows, reordered, of a type; bits for ±1 weights."""
     weights = as_stored(source, rows)
     if reordering is not None:
@@ -254,7 +250,7 @@ def read_rows(
     return pack(weights) if source.signs else weights.astype(kind, copy=False)
 
 
-def as_stored(source: Configurations, rows: NDArray[np.int64]) -> NDArray[Any]:
+def as_stored(source: Configurations, rows: Ints) -> Array:
     """Return chosen rows, ascending, (rows, N): int8 ±1, or real numbers as they are stored.
 
     Raises

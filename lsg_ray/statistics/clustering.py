@@ -22,7 +22,6 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 import xarray
 from annotated_types import Ge
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -40,13 +39,7 @@ from lsg_ray.statistics.aligned import (
     plan_alignment,
     tiles,
 )
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    ConfigurationsLike,
-    Packed,
-    as_configurations,
-    stream,
-)
+from lsg_ray.statistics.configurations import Configurations, Packed, as_configurations, stream
 from lsg_ray.statistics.derived import stored_root
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.gaussian import (
@@ -61,7 +54,7 @@ from lsg_ray.statistics.gaussian import (
 )
 from lsg_ray.statistics.hierarchy import correlation
 from lsg_ray.statistics.modes import NAME
-from lsg_ray.typing import Count, Floats, Natural, Progress, Seed
+from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Ints, Natural, Progress, Seed
 
 Linkage = Literal["single", "complete", "average", "weighted", "centroid", "median", "ward"]
 LINKAGES: tuple[Linkage, ...] = get_args(Linkage)
@@ -207,10 +200,10 @@ class _OnDisk:
 
     ndim = 2
 
-    def __init__(self, array: NDArray[Any]) -> None:
+    def __init__(self, array: Array) -> None:
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
-    def __getitem__(self, place: Any) -> NDArray[Any]:
+    def __getitem__(self, place: Any) -> Array:
         return self.array[place]
 
 
@@ -242,9 +235,7 @@ def _check(base: Configurations, linkage: str, bins: int | None) -> None:
     base.require(FEWEST, "clusters")
 
 
-def _choose(
-    base: Configurations, left_out: int | None, count: int | None, seed: int
-) -> NDArray[np.int64]:
+def _choose(base: Configurations, left_out: int | None, count: int | None, seed: int) -> Ints:
     rows = np.arange(base.n_rows)
     rows = rows[rows != left_out]
     count = len(rows) if count is None else min(count, len(rows))
@@ -258,11 +249,7 @@ def _choose(
 
 
 def _measure(
-    base: Configurations,
-    plan: Plan,
-    chosen: NDArray[np.int64],
-    kind: Any,
-    progress: Progress | None,
+    base: Configurations, plan: Plan, chosen: Ints, kind: Any, progress: Progress | None
 ) -> tuple[Distances, Distances]:
     """Return distances as the networks are, and with their units reordered."""
     row = -(-base.n_weights // 8) if base.signs else base.n_weights
@@ -294,9 +281,7 @@ def _measure(
     return before, measured()
 
 
-def _tree(
-    base: Configurations, distance: Floats, linkage: Linkage, chosen: NDArray[np.int64]
-) -> xarray.Dataset:
+def _tree(base: Configurations, distance: Floats, linkage: Linkage, chosen: Ints) -> xarray.Dataset:
     import fastcluster
     from scipy.cluster.hierarchy import cophenet, leaves_list
     from scipy.spatial.distance import squareform

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray import __version__
 from lsg_ray.arrays import as_numbers
@@ -22,11 +22,11 @@ from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
-from lsg_ray.places import Place, ending, expanded, member_of
+from lsg_ray.places import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Array, Bytes, ConfigurationsLike, Flags, Floats, Ints, JsonObject, Place
 
 #: Largest real weight: squares, summed in float32, stay finite.
 LARGEST = 1e15
@@ -69,25 +69,25 @@ class Configurations:
     def _remedy(self) -> str:
         return ""
 
-    def rows(self, start: int, stop: int) -> NDArray[Any]:
+    def rows(self, start: int, stop: int) -> Array:
         """Return rows start:stop, (rows, N): int8 ±1, or float64 for real weights."""
         raise NotImplementedError
 
-    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+    def packed(self, start: int, stop: int) -> Bytes:
         """Return rows start:stop of binary weights as bits, (rows, ceil(N/8)); see `pack`."""
         return pack(self.rows(start, stop))
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def take(self, rows: Ints) -> Array:
         """Return chosen rows, ascending, as `rows` does."""
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
         pieces = [self.rows(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
         return np.concatenate(pieces) if pieces else self.rows(0, 0)
 
-    def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:  # noqa: ARG002
+    def values(self, name: str, rows: Ints) -> Array:  # noqa: ARG002
         """Return what is stored beside chosen rows, such as ``accuracy``: (rows, …)."""
         raise InputError(f"{self.name} has no column {name!r}; only stores have columns")
 
-    def groups(self) -> NDArray[np.int64] | None:
+    def groups(self) -> Ints | None:
         """Return a number for each row, the same for copies of one configuration: (M,).
 
         None where all rows are independent; see `lsg_ray.statistics.copies`.
@@ -103,20 +103,16 @@ class Configurations:
         """Ranges of a multiple of so many rows are read without waste."""
         return 1
 
-    def coordinates(self) -> dict[str, tuple[str, NDArray[Any]]]:
+    def coordinates(self) -> dict[str, tuple[str, Array]]:
         """Return coordinates along ``weight``."""
         return {"weight": ("weight", np.arange(self.n_weights))}
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> JsonObject:
         """Return attributes that tell what a result was computed from."""
         return {"source": self.name, "package_version": __version__}
 
 
-#: What public functions take: an ensemble, its URL, configurations, or an array (M, N).
-ConfigurationsLike: TypeAlias = "Configurations | Ensemble | str | os.PathLike[str] | ArrayLike"
-
-
-def as_configurations(given: Any) -> Configurations:
+def as_configurations(given: ConfigurationsLike) -> Configurations:
     """Return what was given as `Configurations`.
 
     Parameters
@@ -168,21 +164,21 @@ class StoredConfigurations(Configurations):
             if end >= stop:
                 return
 
-    def rows(self, start: int, stop: int) -> NDArray[Any]:
+    def rows(self, start: int, stop: int) -> Array:
         pieces = [self.ensemble.weights_block(b)[rows] for b, rows in self._pieces(start, stop)]
         found = np.concatenate(pieces) if pieces else self.ensemble.no_rows("weights")
         return found if self.signs else _real(found, np.arange(start, stop), self.name)
 
-    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+    def packed(self, start: int, stop: int) -> Bytes:
         pieces = [self.ensemble.packed_block(b)[rows] for b, rows in self._pieces(start, stop)]
         row = -(-self.n_weights // 8)
         return np.concatenate(pieces) if pieces else np.empty((0, row), np.uint8)
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def take(self, rows: Ints) -> Array:
         found = self.values("weights", rows)
         return found if self.signs else _real(found, rows, self.name)
 
-    def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def values(self, name: str, rows: Ints) -> Array:
         nothing = self.ensemble.no_rows(name)
         found = np.empty((len(rows), *nothing.shape[1:]), nothing.dtype)
         places = np.searchsorted(self._ends, rows, "right")
@@ -193,7 +189,7 @@ class StoredConfigurations(Configurations):
             found[here] = block[rows[here] - first]
         return found
 
-    def groups(self) -> NDArray[np.int64] | None:
+    def groups(self) -> Ints | None:
         from lsg_ray.statistics.copies import groups_of_derivation
 
         derivation, count = self.ensemble.header.derivation, self.ensemble.count
@@ -212,12 +208,12 @@ class StoredConfigurations(Configurations):
     def part(self, part: str | int) -> StoredConfigurations:
         return StoredConfigurations(self.ensemble.part(part))
 
-    def coordinates(self) -> dict[str, tuple[str, NDArray[Any]]]:
+    def coordinates(self) -> dict[str, tuple[str, Array]]:
         weights = self.ensemble.weight_slice
         known = weight_coordinates(self.ensemble.spec)
         return {name: ("weight", values[weights]) for name, values in known.items()}
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> JsonObject:
         ensemble, spec = self.ensemble, self.ensemble.spec
         return {
             "source": spec.name,
@@ -242,12 +238,11 @@ class StoredConfigurations(Configurations):
 class ArrayConfigurations(Configurations):
     """Rows of an array; a Dask array is computed range by range, inside the tasks."""
 
-    def __init__(self, array: Any, name: str = "array") -> None:
+    def __init__(self, array: ArrayLike, name: str = "array") -> None:
         self.name = name
-        if type(array).__name__ == "DataArray":
-            array = _rows_first(array).data
-        self._lazy = hasattr(array, "dask")
-        self._array: Any = array if self._lazy else as_numbers(array, name, None)
+        rows = _rows_first(array)
+        self._lazy = hasattr(rows, "dask")
+        self._array: Any = rows if self._lazy else as_numbers(rows, name, None)
         if self._array.ndim != 2 or self._array.shape[1] == 0:
             raise InputError(
                 f"{name} of shape {self._array.shape} given; configurations are (M, N) with N > 0"
@@ -266,13 +261,13 @@ class ArrayConfigurations(Configurations):
     def grain(self) -> int:
         return int(self._array.chunksize[0]) if self._lazy and self.n_rows else 1
 
-    def rows(self, start: int, stop: int) -> NDArray[Any]:
+    def rows(self, start: int, stop: int) -> Array:
         return self._weights(self._array[start:stop], np.arange(start, stop))
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def take(self, rows: Ints) -> Array:
         return self._weights(self._array[rows], rows)
 
-    def _weights(self, values: Any, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def _weights(self, values: Any, rows: Ints) -> Array:
         if self._lazy:
             values = as_numbers(values.compute(scheduler="synchronous"), self.name, None)
         if not self.signs:
@@ -281,7 +276,7 @@ class ArrayConfigurations(Configurations):
         return values.astype(np.int8)
 
 
-def _real(values: NDArray[Any], rows: NDArray[np.int64], name: str) -> Floats:
+def _real(values: Array, rows: Ints, name: str) -> Floats:
     """Return real weights as float64; they must be finite, and their products too."""
     found = values.astype(np.float64)
     need = f"finite, and at most {LARGEST:g}"
@@ -289,9 +284,7 @@ def _real(values: NDArray[Any], rows: NDArray[np.int64], name: str) -> Floats:
     return found
 
 
-def _require(
-    good: NDArray[np.bool_], values: NDArray[Any], rows: NDArray[np.int64], name: str, need: str
-) -> None:
+def _require(good: Flags, values: Array, rows: Ints, name: str, need: str) -> None:
     if not good.all():
         row, weight = np.argwhere(~good)[0].tolist()
         raise InputError(
@@ -301,9 +294,11 @@ def _require(
 
 
 def _rows_first(array: Any) -> Any:
-    """Return a DataArray whose dimensions say that it stands on its side as (configuration, …)."""
+    """Return an array; of a DataArray that says that it stands on its side, (configuration, …)."""
+    if type(array).__name__ != "DataArray":
+        return array
     dims = array.dims
-    return array.T if len(dims) == 2 and dims[1] == "configuration" else array
+    return (array.T if len(dims) == 2 and dims[1] == "configuration" else array).data
 
 
 class Packed(Configurations):
@@ -312,29 +307,25 @@ class Packed(Configurations):
     signs = True
 
     def __init__(
-        self,
-        bits: NDArray[np.uint8],
-        n_weights: int,
-        name: str = "array",
-        groups: NDArray[np.int64] | None = None,
+        self, bits: Bytes, n_weights: int, name: str = "array", groups: Ints | None = None
     ) -> None:
         self.bits, self.n_rows, self.n_weights, self.name = bits, len(bits), n_weights, name
         self._groups = groups
 
-    def groups(self) -> NDArray[np.int64] | None:
+    def groups(self) -> Ints | None:
         return self._groups
 
-    def rows(self, start: int, stop: int) -> NDArray[np.int8]:
+    def rows(self, start: int, stop: int) -> Array:
         return unpack(self.bits[start:stop], 0, self.n_weights)
 
-    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+    def packed(self, start: int, stop: int) -> Bytes:
         return self.bits[start:stop]
 
 
 class Columns(Configurations):
     """Some of the weights of other configurations."""
 
-    def __init__(self, whole: Configurations, which: NDArray[np.int64]) -> None:
+    def __init__(self, whole: Configurations, which: Ints) -> None:
         self.whole, self.which = whole, which
         self.name, self.signs = whole.name, whole.signs
         self.n_rows, self.n_weights = whole.n_rows, len(which)
@@ -343,29 +334,29 @@ class Columns(Configurations):
     def grain(self) -> int:
         return self.whole.grain
 
-    def groups(self) -> NDArray[np.int64] | None:
+    def groups(self) -> Ints | None:
         return self.whole.groups()
 
-    def rows(self, start: int, stop: int) -> NDArray[Any]:
+    def rows(self, start: int, stop: int) -> Array:
         return self.whole.rows(start, stop)[:, self.which]
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def take(self, rows: Ints) -> Array:
         return self.whole.take(rows)[:, self.which]
 
 
 class Reordered(Configurations):
     """The rows of other configurations in another order."""
 
-    def __init__(self, whole: Configurations, order: NDArray[np.int64]) -> None:
+    def __init__(self, whole: Configurations, order: Ints) -> None:
         self.whole, self.order = whole, order
         self.name, self.signs = whole.name, whole.signs
         self.n_rows, self.n_weights = len(order), whole.n_weights
 
-    def rows(self, start: int, stop: int) -> NDArray[Any]:
+    def rows(self, start: int, stop: int) -> Array:
         return take_any(self.whole, self.order[start:stop])
 
 
-def take_any(source: Configurations, rows: NDArray[np.int64]) -> NDArray[Any]:
+def take_any(source: Configurations, rows: Ints) -> Array:
     """Return chosen rows in any order, also repeated."""
     distinct, place = np.unique(rows, return_inverse=True)
     return source.take(distinct)[place]
@@ -377,7 +368,7 @@ def is_array_file(place: Place) -> bool:
     return ending(path) in (".npy", ".npz") and not os.path.isdir(expanded(path))
 
 
-def chosen_array(arrays: Any, path: str, name: str | None) -> str:
+def chosen_array(arrays: Iterable[str], path: str, name: str | None) -> str:
     """Return which array of an ``.npz`` is meant: that of a name, ``sigma``, or the only one.
 
     Raises

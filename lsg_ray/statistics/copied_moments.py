@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute
@@ -17,7 +16,7 @@ from lsg_ray.results.records import added, reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges, take_any
 from lsg_ray.statistics.copies import Pairs, effective_groups
 from lsg_ray.statistics.reals import REAL_ROWS, RowWeights, real_rows
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Ints
 
 #: Triples of pairs of copies that are multiplied at a time.
 TRIPLE_PRODUCTS = 2**20
@@ -45,9 +44,9 @@ def sum_copies(
     source: Configurations,
     weights: RowWeights,
     found: xarray.Dataset,
-    triples: NDArray[np.int64],
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
+    triples: Ints,
+    first: Ints,
+    second: Ints,
 ) -> PairSums:
     """Sum over pairs of rows; a block function."""
     n, m = source.n_weights, found["m"].values
@@ -69,7 +68,7 @@ def sum_copies(
 
 
 def _products_of_triples(
-    found: xarray.Dataset, triples: NDArray[np.int64], a: Floats, b: Floats, w: Floats
+    found: xarray.Dataset, triples: Ints, a: Floats, b: Floats, w: Floats
 ) -> list[Floats]:
     """Return Σ ω f_a f_b of the raw and of the connected moments of triples."""
     if not len(triples):
@@ -93,11 +92,7 @@ def _products_of_triples(
 
 
 def with_copies(
-    found: xarray.Dataset,
-    source: Configurations,
-    weights: RowWeights,
-    copies: Pairs,
-    triples: NDArray[np.int64],
+    found: xarray.Dataset, source: Configurations, weights: RowWeights, copies: Pairs, triples: Ints
 ) -> xarray.Dataset:
     """Return moments with the errors of groups of copies."""
     cuts = ranges(len(copies.first), max(REAL_ROWS, len(copies.first) // 32))

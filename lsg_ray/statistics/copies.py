@@ -11,17 +11,15 @@ K/(K − 1), K = (Σ w)² / Σ_groups (Σ w)²: where rows are independent, that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Reordered, stream
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Ints, JsonObject
 
-Rows = NDArray[np.int64]
+Rows = Ints
 
 
 class Pairs(NamedTuple):
@@ -108,7 +106,7 @@ def copied_rows(n_rows: int, copies: int, phase: float, rows: Rows) -> Rows:
     return np.where(rows < n_rows, rows, copied)
 
 
-def groups_of_derivation(derivation: Mapping[str, Any] | None, rows: Rows, count: int) -> Rows:
+def groups_of_derivation(derivation: JsonObject | None, rows: Rows, count: int) -> Rows:
     """Return the group of rows of a store of ``count``, by how it was derived; else the rows."""
     if derivation is None:
         return rows

@@ -6,14 +6,12 @@ statistic, and derived again.  `write_ensemble` makes a store of one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from copy import copy
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.block import Block
@@ -25,12 +23,13 @@ from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError, StoreInputError
 from lsg_ray.networks.alignment import reordered
 from lsg_ray.networks.symmetry import Orders, permute_nodes
-from lsg_ray.results.graph import Progress, compute
+from lsg_ray.results.graph import compute
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
+from lsg_ray.typing import Array, Bytes, Floats, Ints, JsonObject, Place, Progress
 
 #: Maps whole weights (rows, N) and their row numbers to the order of each hidden layer's units.
-Ordering = Callable[[NDArray[Any], NDArray[np.int64]], Orders]
+Ordering = Callable[[Array, Ints], Orders]
 
 #: Rows that are reordered at a time.
 ROWS = 4096
@@ -63,11 +62,11 @@ class DerivedConfigurations(Configurations):
         self,
         base: Configurations,
         network: NetworkSpec,
-        inputs: NDArray[np.float64],
+        inputs: Floats,
         ordering: Ordering,
-        derivation: dict[str, Any],
+        derivation: JsonObject,
         *,
-        origin: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None,
+        origin: Callable[[Ints], Ints] | None = None,
         n_rows: int | None = None,
     ) -> None:
         self.base, self.network = base, network
@@ -94,49 +93,49 @@ class DerivedConfigurations(Configurations):
     def grain(self) -> int:
         return self.base.grain
 
-    def origin(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def origin(self, rows: Ints) -> Ints:
         """Return which rows of the base some rows come from."""
         return rows if self._origin is None else self._origin(rows)
 
-    def groups(self) -> NDArray[np.int64] | None:
+    def groups(self) -> Ints | None:
         known = self.base.groups()
         if self._origin is None:
             return known
         origin = self._origin(np.arange(self.n_rows))
         return origin if known is None else known[origin]
 
-    def _whole(self, start: int, stop: int) -> NDArray[Any]:
+    def _whole(self, start: int, stop: int) -> Array:
         if self._origin is None:
             return self.base.rows(start, stop)
         return self.base.take(self._origin(np.arange(start, stop)))
 
     @public
-    def orders(self, whole: NDArray[Any], rows: NDArray[np.int64]) -> Orders:
+    def orders(self, whole: Array, rows: Ints) -> Orders:
         """Return the order that units of whole rows of the base are brought into."""
         return self._ordering(whole, rows)
 
     @public
-    def _reordered(self, whole: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    def _reordered(self, whole: Array, rows: Ints) -> Array:
         orders = self._ordering(whole, rows)
         found = reordered(self.network, whole, orders, self._checked)
         return np.ascontiguousarray(found[:, self._weights])
 
-    def _pieces(self, start: int, stop: int) -> list[NDArray[Any]]:
+    def _pieces(self, start: int, stop: int) -> list[Array]:
         whole = self._whole(start, stop)
         numbers = np.arange(start, start + len(whole))
         cuts = [slice(low, low + ROWS) for low in range(0, max(len(whole), 1), ROWS)]
         return [self._reordered(whole[cut], numbers[cut]) for cut in cuts]
 
-    def rows(self, start: int, stop: int) -> NDArray[Any]:
+    def rows(self, start: int, stop: int) -> Array:
         return np.concatenate(self._pieces(start, stop))
 
-    def packed(self, start: int, stop: int) -> NDArray[np.uint8]:
+    def packed(self, start: int, stop: int) -> Bytes:
         return np.concatenate([pack(piece) for piece in self._pieces(start, stop)])
 
-    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def take(self, rows: Ints) -> Array:
         return self._reordered(self.base.take(self.origin(rows)), rows)
 
-    def values(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+    def values(self, name: str, rows: Ints) -> Array:
         found = self.base.values(name, self.origin(rows))
         if name != "fields":
             return found
@@ -156,11 +155,11 @@ class DerivedConfigurations(Configurations):
         view.n_weights = places[part].stop - places[part].start
         return view
 
-    def coordinates(self) -> dict[str, tuple[str, NDArray[Any]]]:
+    def coordinates(self) -> dict[str, tuple[str, Array]]:
         whole = self.base.coordinates()
         return {name: (d, values[self._weights]) for name, (d, values) in whole.items()}
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> JsonObject:
         about = {f"derivation_{key}": value for key, value in self.derivation.items()}
         return {**self.base.provenance(), **about}
 
@@ -173,7 +172,7 @@ def stored_root(source: Configurations) -> StoredConfigurations | None:
 
 
 def write_ensemble(
-    view: DerivedConfigurations, url: str | os.PathLike[str], *, progress: Progress | None = None
+    view: DerivedConfigurations, url: Place, *, progress: Progress | None = None
 ) -> Ensemble:
     """Write derived configurations as a store of their own, block by block; resumable.
 

@@ -14,17 +14,12 @@ import xarray
 from lsg_ray.arrays import public, read_only
 from lsg_ray.errors import InputError
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Stage
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    ConfigurationsLike,
-    as_configurations,
-    check_same_weights,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, check_same_weights
 from lsg_ray.statistics.euclidean import euclidean_histogram, euclidean_matrix
 from lsg_ray.statistics.neighbours import nearest_neighbours
 from lsg_ray.statistics.overlaps import AVERAGES, check_alone, overlaps
 from lsg_ray.statistics.pairs import as_words
-from lsg_ray.typing import Count, Natural, Progress, Seed, Several
+from lsg_ray.typing import ConfigurationsLike, Count, Natural, Progress, Seed, Several
 
 #: Largest matrix of distances, in entries: 20,000 × 20,000.
 MAX_MATRIX = 400_000_000

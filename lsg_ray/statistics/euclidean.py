@@ -12,12 +12,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
-from lsg_ray.results.graph import Progress, compute, tree_reduce
+from lsg_ray.results.graph import compute, tree_reduce
 from lsg_ray.statistics.configurations import Configurations, ranges
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Ints, Progress
 
 CLOSE = 1e-7
 #: Most references: their histograms are all kept.
@@ -84,12 +83,12 @@ def _added(parts: list[_Summary]) -> _Summary:
     return _Summary(pairs.sum(0), total.sum(0), squares.sum(0), low.min(0), high.max(0))
 
 
-def _count(edges: Floats, *where: object) -> NDArray[np.int64]:
+def _count(edges: Floats, *where: object) -> Ints:
     values = _values(*where)  # type: ignore[arg-type]
     return np.array([np.histogram(row, edges)[0] for row in values], np.int64)
 
 
-def _sum(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _sum(parts: list[Ints]) -> Ints:
     return np.sum(parts, axis=0)
 
 
@@ -130,7 +129,7 @@ def euclidean_histogram(
     low, high = float(found.low.min()), float(found.high.max())
     margin = 0.0 if high > low else max(abs(high), 1.0) * 1e-9
     edges = np.linspace(low - margin, high + margin, bins + 1)
-    counts: NDArray[np.int64] = reduced(partial(_count, edges, *where), _sum, progress)  # type: ignore[assignment]
+    counts: Ints = reduced(partial(_count, edges, *where), _sum, progress)  # type: ignore[assignment]
     mean = found.total / found.pairs
     std = np.sqrt(np.maximum(found.squares / found.pairs - mean**2, 0))
     dims = ("reference", "distance") if mode == "references" else ("distance",)

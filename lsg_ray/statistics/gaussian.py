@@ -30,13 +30,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
 from lsg_ray.statistics.modes import count_modes
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Ints
 
 #: Level of both tests, samples of the bootstrap, and rounds.
 LEVEL, SAMPLES, ROUNDS = 0.05, 199, 5
@@ -211,9 +210,7 @@ def pair_modes(
     return PairModes(float(modes), p_value, width, len(rounds), len(rounds[0][0]), peaks)
 
 
-def tournament(
-    count: int, rng: np.random.Generator
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def tournament(count: int, rng: np.random.Generator) -> list[tuple[Ints, Ints]]:
     """Cut all pairs of so many configurations into rounds in which each is in one pair at most.
 
     Rounds, and places in them, are in random order (the circle method).

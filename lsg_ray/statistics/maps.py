@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.layout import pack
@@ -25,7 +24,6 @@ from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import (
     ArrayConfigurations,
     Configurations,
-    ConfigurationsLike,
     Packed,
     StoredConfigurations,
     as_configurations,
@@ -33,7 +31,7 @@ from lsg_ray.statistics.configurations import (
 )
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
-from lsg_ray.typing import Count, Floats, Positive, Progress, Seed
+from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Ints, Positive, Progress, Seed
 
 #: Fewest configurations that can be laid out.
 FEWEST = 4
@@ -164,11 +162,11 @@ def _check_memory(source: Configurations, points: int) -> None:
         )
 
 
-def _columns(source: Configurations, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+def _columns(source: Configurations, rows: Ints) -> dict[str, Array]:
     return {name: source.values(name, rows) for name in source.columns}
 
 
-def _starts(source: Configurations, columns: dict[str, NDArray[Any]]) -> NDArray[Any]:
+def _starts(source: Configurations, columns: dict[str, Array]) -> Array:
     """Draw a configuration from the initial fields of each learned one's trial.
 
     Of real weights, these are where the trial started.
@@ -209,7 +207,7 @@ def _components(points: Configurations) -> tuple[Floats, Floats]:
     return _two(xy), _two(values[::-1][:2][None] / total)[0]
 
 
-def _two(columns: NDArray[Any]) -> Floats:
+def _two(columns: Array) -> Floats:
     """Add columns of zeros until there are two: one weight has one component."""
     return np.pad(columns, ((0, 0), (0, 2 - columns.shape[1])))
 

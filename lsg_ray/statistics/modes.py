@@ -36,6 +36,7 @@ and none at 3 σ with other weights.  So one mode means that no more are needed.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -213,7 +214,7 @@ def _strengths(values: Floats, resolution: float, most: int) -> tuple[Floats, in
     strengths = np.empty(most)
     # Whatever is within the resolution is one peak.
     allowed = (nodes - nodes[:, None] >= resolution).astype(np.uint8)
-    penalty = np.sqrt(0.5 * np.log(np.e * cells / np.maximum(np.arange(cells + 1), 1)))
+    penalty = np.sqrt(0.5 * np.log(math.e * cells / np.maximum(np.arange(cells + 1), 1)))
     contrasts.alternations(found, penalty, allowed, strengths)
     return strengths, cells
 

@@ -24,19 +24,14 @@ from typing import Annotated, Any
 import numpy as np
 import xarray
 from annotated_types import Ge, Le
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute
 from lsg_ray.results.saving import MOMENTS
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    ConfigurationsLike,
-    as_configurations,
-    ranges,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, ranges
 from lsg_ray.statistics.copied_moments import independent_rows, with_copies
 from lsg_ray.statistics.copies import pairs_of_copies
 from lsg_ray.statistics.estimates import estimate
@@ -51,7 +46,7 @@ from lsg_ray.statistics.reals import (
 )
 from lsg_ray.statistics.signs import SignSums, sign_sums
 from lsg_ray.statistics.triples import MAX_TRIPLES, choose_triples, triple_moments
-from lsg_ray.typing import As, Floats, Progress, Seed
+from lsg_ray.typing import As, ConfigurationsLike, Floats, Ints, Progress, Seed
 
 #: Rows of a task, at most; each task returns sums of its own.
 TASK_ROWS = 2**18
@@ -159,7 +154,7 @@ def _check_memory(n: int, tasks: int, pairs: bool, exact: bool) -> None:
         )
 
 
-def _dataset_of_signs(sums: SignSums, triples: NDArray[np.int64]) -> xarray.Dataset:
+def _dataset_of_signs(sums: SignSums, triples: Ints) -> xarray.Dataset:
     count = sums.rows
     m = sums.m
     found = estimate("m", m, standard_error(1 - m**2, count), "magnetization")

@@ -4,10 +4,9 @@ out of core."""
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
@@ -16,7 +15,7 @@ from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
 from lsg_ray.statistics.euclidean import euclidean_distances, tiles_of
 from lsg_ray.statistics.pairs import MAX_BYTES, as_words
-from lsg_ray.typing import Progress
+from lsg_ray.typing import Array, Ints, Progress
 
 #: Rows of the ensemble that a task searches.
 TASK_ROWS = 200_000
@@ -30,8 +29,8 @@ class Neighbours(NamedTuple):
     Among equal distances, lower rows come first.
     """
 
-    rows: NDArray[np.int64]
-    distances: NDArray[Any]
+    rows: Ints
+    distances: Array
 
 
 def nearest_neighbours(

@@ -15,17 +15,11 @@ from typing import Any
 
 import numpy as np
 import xarray
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Figure, Stage
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    ConfigurationsLike,
-    as_configurations,
-    check_same_weights,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, check_same_weights
 from lsg_ray.statistics.pairs import (
     PairCounts,
     Related,
@@ -37,7 +31,7 @@ from lsg_ray.statistics.pairs import (
     probability_error,
 )
 from lsg_ray.statistics.references import count_to_references
-from lsg_ray.typing import Count, Floats, Progress, Seed, Several
+from lsg_ray.typing import ConfigurationsLike, Count, Floats, Ints, Progress, Seed, Several
 
 
 @public
@@ -114,7 +108,7 @@ def overlaps(
     return result.assign_attrs({**about, **result.attrs})
 
 
-def binary_configurations(given: Any) -> Configurations:
+def binary_configurations(given: ConfigurationsLike) -> Configurations:
     """Return configurations of ±1 weights.
 
     Raises
@@ -130,7 +124,7 @@ def binary_configurations(given: Any) -> Configurations:
     return found
 
 
-def check_alone(option: str, **others: Any) -> None:
+def check_alone(option: str, **others: object) -> None:
     """Refuse options that contradict one another."""
     for name, value in others.items():
         if value is not None:
@@ -235,8 +229,8 @@ def _with_copies(
     p: Floats,
     q: Floats,
     mean: float,
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
+    first: Ints,
+    second: Ints,
     total: int,
 ) -> tuple[float, float, Floats]:
     """Return the variances of q, of (q − mean)², and of being at each q, with those of copies.

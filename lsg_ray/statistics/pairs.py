@@ -30,7 +30,7 @@ from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
 from lsg_ray.statistics.copies import pairs_of_groups, together
 from lsg_ray.statistics.signs import sign_sums
-from lsg_ray.typing import Floats, Progress
+from lsg_ray.typing import Bytes, Floats, Ints, Progress
 
 #: Groups of configurations that errors are estimated from.
 GROUPS = 20
@@ -50,7 +50,7 @@ MAX_BYTES = 8 * 2**30
 Words = NDArray[np.uint64]
 
 
-def as_words(bits: NDArray[np.uint8]) -> Words:
+def as_words(bits: Bytes) -> Words:
     """Return rows of bits (rows, bytes) as 64-bit words (rows, words), zeros at the end."""
     words = np.zeros((len(bits), -(-bits.shape[1] // 8)), np.uint64)
     words.view(np.uint8)[:, : bits.shape[1]] = bits
@@ -63,9 +63,9 @@ class Related(NamedTuple):
     distances: (pairs,); first, second: (related,) numbers of pairs with rows of one configuration.
     """
 
-    distances: NDArray[np.int64]
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
+    distances: Ints
+    first: Ints
+    second: Ints
 
 
 class PairCounts(NamedTuple):
@@ -75,7 +75,7 @@ class PairCounts(NamedTuple):
     of the second, the same array within one set.  rows, rows_: configurations.
     """
 
-    counts: NDArray[np.int64]
+    counts: Ints
     m: Floats
     m_: Floats
     rows: int
@@ -93,7 +93,7 @@ def choose_rows(source: Configurations, count: int | None, seed: int) -> Configu
     return _held(source, np.sort(rows))
 
 
-def _held(source: Configurations, rows: NDArray[np.int64]) -> Packed:
+def _held(source: Configurations, rows: Ints) -> Packed:
     size = len(rows) * -(-source.n_weights // 8)
     if size > MAX_BYTES:
         raise InputError(
@@ -146,9 +146,7 @@ def disjoint_pairs(
     return Related(found, *related)
 
 
-def _related(
-    sets: list[tuple[NDArray[np.int64] | None, NDArray[np.int64]]], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _related(sets: list[tuple[Ints | None, Ints]], count: int) -> tuple[Ints, Ints]:
     """Return which pairs share copies; row r of a set is of pair r mod count."""
     pairs = [pairs_of_groups(groups[rows]) for groups, rows in sets if groups is not None]
     numbers = np.concatenate([np.empty((0, 2), np.int64), *pairs]) % count
@@ -198,13 +196,13 @@ class _Tile(NamedTuple):
     stop: int
 
 
-def _groups(source: Configurations, n: int, begins: NDArray[np.int64] | None) -> int:
+def _groups(source: Configurations, n: int, begins: Ints | None) -> int:
     """Return how many groups: fewer where the table of groups and distances would be large."""
     most = int(np.sqrt(SHARED_BYTES / (8 * (n + 1))))
     return max(1, min(GROUPS, source.n_rows if begins is None else len(begins), most))
 
 
-def _tiles(source: Configurations, groups: int, begins: NDArray[np.int64] | None) -> list[_Tile]:
+def _tiles(source: Configurations, groups: int, begins: Ints | None) -> list[_Tile]:
     places = np.linspace(0, source.n_rows, groups + 1).astype(int)
     if begins is not None:  # copies stay together
         ends = np.r_[begins, source.n_rows]
@@ -251,7 +249,7 @@ def _count_tiles(
     first: Configurations | Words,
     second: Configurations | Words,
     pairs: list[tuple[_Tile, _Tile]],
-) -> list[NDArray[np.int64]]:
+) -> list[Ints]:
     """Histogram the distances between pairs of tiles, (N + 1,) each; a block function."""
     from lsg_ray.kernels import hamming
 

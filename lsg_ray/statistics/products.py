@@ -17,13 +17,12 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.results.graph import compute
 from lsg_ray.results.records import reduce_tasks
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import Configurations, ranges, stream
-from lsg_ray.typing import Floats, Progress
+from lsg_ray.typing import Floats, Ints, Progress, Singles
 
 Null = Literal["independent", "shuffled"]
 NULLS: tuple[Null, ...] = get_args(Null)
@@ -45,7 +44,7 @@ class Draw(NamedTuple):
 
 def products(
     source: Configurations,
-    rows: NDArray[np.int64],
+    rows: Ints,
     draws: Sequence[Draw] = (),
     *,
     data: bool = True,
@@ -95,7 +94,7 @@ class _Job(NamedTuple):
 
 
 def _of_columns(
-    source: Configurations, rows: NDArray[np.int64], job: _Job, number: int, cut: tuple[int, int]
+    source: Configurations, rows: Ints, job: _Job, number: int, cut: tuple[int, int]
 ) -> Floats:
     draws, data, centered, seed = job
     start, stop = cut
@@ -116,9 +115,7 @@ def _of_columns(
     return found
 
 
-def _read(
-    source: Configurations, rows: NDArray[np.int64], start: int, stop: int, centered: bool
-) -> NDArray[np.float32]:
+def _read(source: Configurations, rows: Ints, start: int, stop: int, centered: bool) -> Singles:
     """Return columns of all rows (M, columns); centered ones relative to the first row.
 
     The difference is taken in float64: rows may be nearly equal.
@@ -135,7 +132,7 @@ def _read(
     return found
 
 
-def _exact_product(columns: NDArray[np.float32], mean: Floats | None) -> Floats:
+def _exact_product(columns: Singles, mean: Floats | None) -> Floats:
     m, n = columns.shape
     total = np.zeros((m, m))
     for a, b in ranges(n, max(1, PIECE // m)):
@@ -146,9 +143,7 @@ def _exact_product(columns: NDArray[np.float32], mean: Floats | None) -> Floats:
     return total
 
 
-def _independent(
-    columns: NDArray[np.float32], mean: Floats, signs: bool, rng: np.random.Generator
-) -> NDArray[np.float32]:
+def _independent(columns: Singles, mean: Floats, signs: bool, rng: np.random.Generator) -> Singles:
     """Draw each weight from its marginal distribution, its mean shrunk; see the module."""
     m = len(columns)
     variance = columns.var(axis=0, dtype=np.float64) * m / (m - 1)

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
 from lsg_ray.errors import InputError
 from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.statistics.estimates import estimate
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Ints
 
 #: Rows of real or weighted configurations that are multiplied at a time, and the bytes of these.
 REAL_ROWS, REAL_BYTES = 2**12, 2**28
@@ -67,7 +67,7 @@ class RowWeights(NamedTuple):
         largest = values.max(initial=0.0)
         return cls(source, values / largest if 0 < largest < np.inf else values)
 
-    def at(self, rows: NDArray[np.int64]) -> Floats:
+    def at(self, rows: Ints) -> Floats:
         """Return the weights of rows in any order."""
         if self.given is None:
             return np.ones(len(rows))

@@ -15,7 +15,7 @@ from lsg_ray.statistics.configurations import Configurations, check_same_weights
 from lsg_ray.statistics.copies import effective_groups, pairs_of_copies
 from lsg_ray.statistics.pairs import TILE_ROWS, as_words
 from lsg_ray.statistics.signs import sign_sums
-from lsg_ray.typing import Floats, Progress
+from lsg_ray.typing import Floats, Ints, Progress, Signs
 
 #: Most references: their histograms are all kept.
 MAX_REFERENCES = 10_000
@@ -31,11 +31,11 @@ class ReferenceCounts(NamedTuple):
     `lsg_ray.statistics.copies`, the rows if there are none.
     """
 
-    counts: NDArray[np.int64]
+    counts: Ints
     m: Floats
-    references: NDArray[np.int8]
+    references: Signs
     rows: int
-    copies: tuple[NDArray[np.int64], NDArray[np.int64]] | None
+    copies: tuple[Ints, Ints] | None
     independent: float
 
 
@@ -64,9 +64,7 @@ def count_to_references(
     return ReferenceCounts(counts, sums.m, signs, sums.rows, distances, independent)  # type: ignore[arg-type]
 
 
-def _distances(
-    ensemble: Configurations, references: NDArray[np.int8], rows: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _distances(ensemble: Configurations, references: Signs, rows: Ints) -> Ints:
     """Return the distances of chosen rows to references, (R, rows)."""
     signs = references.astype(np.float32)
     found = np.empty((len(references), len(rows)), np.int64)
@@ -77,9 +75,7 @@ def _distances(
     return found
 
 
-def _count(
-    ensemble: Configurations, references: NDArray[np.uint64], start: int, stop: int
-) -> NDArray[np.int64]:
+def _count(ensemble: Configurations, references: NDArray[np.uint64], start: int, stop: int) -> Ints:
     from lsg_ray.kernels import hamming
 
     lanes = read_only(as_words(ensemble.packed(start, stop)).T, np.uint64)

@@ -25,20 +25,14 @@ from typing import Any, get_args
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.results.graph import Progress
 from lsg_ray.results.saving import names_of
 from lsg_ray.rng import Stream
 from lsg_ray.stage import Figure
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    ConfigurationsLike,
-    as_configurations,
-    stream,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, stream
 from lsg_ray.statistics.copies import draw_independent
 from lsg_ray.statistics.modes import MAX_VALUES, TEST, count_modes
 from lsg_ray.statistics.products import NULLS, Draw, Null, products
@@ -52,8 +46,7 @@ from lsg_ray.statistics.ultrametric import (
     measured,
     pairs_of,
 )
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import ConfigurationsLike, Floats, Ints, Progress
 
 #: How the overlaps of several systems are drawn side by side.
 FIGURE = Figure(
@@ -199,7 +192,7 @@ def _check(nulls: Sequence[str], draws: int, triples: int, bins: Any, flip: str)
         raise InputError(f"bins {brief(bins)} given; a number from 1, or edges that ascend")
 
 
-def _rows(source: Configurations, count: int | None, seed: int) -> NDArray[np.int64]:
+def _rows(source: Configurations, count: int | None, seed: int) -> Ints:
     source.require(FEWEST, "overlaps of replicas")
     rows = draw_independent(source, count, stream(seed, Stream.RSB, 1 << 22))
     if not FEWEST <= len(rows) <= MOST:
@@ -225,9 +218,7 @@ def _batches(draws: list[Draw], m: int) -> Iterator[list[Draw]]:
         yield draws[start : start + some]
 
 
-def _overlaps(
-    found: Floats, source: Configurations, rows: NDArray[np.int64], centered: bool
-) -> Floats:
+def _overlaps(found: Floats, source: Configurations, rows: Ints, centered: bool) -> Floats:
     """Turn products into overlaps, in place."""
     if source.signs and not centered:
         found /= source.n_weights
@@ -277,8 +268,7 @@ def _between_values(n: int, low: float, high: float, bins: int) -> Floats:
     if step > 1 and bins % 2:  # as many values in the outer bins on both sides
         step += (step * bins - values) % 2
     places = step * np.arange(bins + 1) - (step * bins - values) // 2
-    found: Floats = low + (2 * np.unique(np.clip(places, 0, values)) - 1) / n
-    return found
+    return low + (2 * np.unique(np.clip(places, 0, values)) - 1) / n
 
 
 def over_realisations(parts: Sequence[xarray.Dataset]) -> xarray.Dataset:
@@ -339,7 +329,7 @@ def _z(value: Any, null: Floats, spread: Floats) -> Floats:
 
 def _dataset(
     q: Floats,
-    rows: NDArray[np.int64],
+    rows: Ints,
     edges: Floats,
     data: Measured,
     by_null: dict[Null, list[Measured]],

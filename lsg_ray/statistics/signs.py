@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.networks.layout import read_only
 from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Ints
 
 #: Rows whose bits are transposed at a time: 512 words a plane, six of which fit the first cache.
 ROWS = 2**15
@@ -25,9 +24,9 @@ class SignSums(NamedTuple):
     """Rows, rows with σ_i = +1, rows with σ_i ≠ σ_j (j > i), and rows with σ_iσ_jσ_k = +1."""
 
     rows: int
-    ones: NDArray[np.int64]
-    differ: NDArray[np.int64]
-    odd: NDArray[np.int64]
+    ones: Ints
+    differ: Ints
+    odd: Ints
 
     @property
     def m(self) -> Floats:
@@ -39,14 +38,14 @@ def sign_sums(
     source: Configurations,
     cuts: Iterable[tuple[int, int]],
     pairs: bool = False,
-    triples: NDArray[np.int64] = NO_TRIPLES,
+    triples: Ints = NO_TRIPLES,
 ) -> Any:
     """Return a graph of the counts over all rows; pairs and triples only where they are wanted."""
     return reduce_tasks(count_signs, (source, triples, pairs), cuts)
 
 
 def count_signs(
-    source: Configurations, triples: NDArray[np.int64], pairs: bool, start: int, stop: int
+    source: Configurations, triples: Ints, pairs: bool, start: int, stop: int
 ) -> SignSums:
     """Count over rows start:stop; a block function."""
     from lsg_ray.kernels import bits

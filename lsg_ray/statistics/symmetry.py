@@ -6,7 +6,6 @@ with the same canonical form are *permutation-dependent* ("Liquid-like" paper, A
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -21,26 +20,25 @@ from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.canonical import canonical_orders
-from lsg_ray.networks.symmetry import (
-    Orders,
-    as_network,
-    log_group_order,
-    random_orders,
-)
-from lsg_ray.results.graph import Progress, compute, tree_reduce
+from lsg_ray.networks.symmetry import Orders, as_network, log_group_order, random_orders
+from lsg_ray.results.graph import compute, tree_reduce
 from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import ENSEMBLE, Stage
-from lsg_ray.statistics.configurations import (
-    Configurations,
-    ConfigurationsLike,
-    as_configurations,
-    ranges,
-    stream,
-)
+from lsg_ray.statistics.configurations import Configurations, as_configurations, ranges, stream
 from lsg_ray.statistics.copies import copied_rows, number_of_copies, start_of_copies
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
-from lsg_ray.typing import Seed
+from lsg_ray.typing import (
+    Array,
+    Bytes,
+    ConfigurationsLike,
+    Flags,
+    Floats,
+    Ints,
+    Place,
+    Progress,
+    Seed,
+)
 
 #: The digit whose test images rank the units.  LL App. J; the paper finds no dependence on it.
 LABEL_DIGIT = 1
@@ -53,7 +51,7 @@ CHUNK = 1000
 @public
 def canonicalize(
     ensemble: ConfigurationsLike,
-    out: str | os.PathLike[str] | None = None,
+    out: Place | None = None,
     *,
     network: NetworkSpec | Sequence[int] | None = None,
     inputs: ArrayLike | None = None,
@@ -112,7 +110,7 @@ def canonical_view(
 def permute(
     ensemble: ConfigurationsLike,
     fraction: float,
-    out: str | os.PathLike[str] | None = None,
+    out: Place | None = None,
     *,
     mode: Literal["replace", "add"] = "replace",
     seed: Seed = 0,
@@ -223,7 +221,7 @@ def node_symmetry(
 
 def _prepared(
     ensemble: Any, network: NetworkSpec | Sequence[int] | None, inputs: ArrayLike | None
-) -> tuple[Configurations, NetworkSpec, NDArray[np.float64]]:
+) -> tuple[Configurations, NetworkSpec, Floats]:
     base = as_configurations(ensemble)
     root = stored_root(base)
     if isinstance(base, DerivedConfigurations):
@@ -252,7 +250,7 @@ def _prepared(
     return base, network, x
 
 
-def label_inputs(ensemble: Ensemble) -> NDArray[np.float32]:
+def label_inputs(ensemble: Ensemble) -> Array:
     """Return the inputs that rank the units: the test images of the digit 1, as networks see them.
 
     Raises
@@ -265,18 +263,12 @@ def label_inputs(ensemble: Ensemble) -> NDArray[np.float32]:
     return load_dataset(spec, download=False).test.x[ones]
 
 
-def _canonical_orders(
-    network: NetworkSpec, inputs: NDArray[np.float64], weights: NDArray, _: NDArray[np.int64]
-) -> Orders:
+def _canonical_orders(network: NetworkSpec, inputs: Floats, weights: Array, _: Ints) -> Orders:
     return canonical_orders(network, weights, inputs)
 
 
 def _permuted_orders(
-    network: NetworkSpec,
-    seed: int,
-    chosen: partial[NDArray[np.bool_]],
-    _: NDArray,
-    rows: NDArray[np.int64],
+    network: NetworkSpec, seed: int, chosen: partial[Flags], _: Array, rows: Ints
 ) -> Orders:
     mask = chosen(rows)
     orders = [np.tile(np.arange(n), (len(rows), 1)) for n in network.widths[1:-1]]
@@ -285,7 +277,7 @@ def _permuted_orders(
     return orders
 
 
-def _orders_of(network: NetworkSpec, seed: int, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _orders_of(network: NetworkSpec, seed: int, rows: Ints) -> list[Ints]:
     """Return the random permutations of some rows: the same however rows are asked for."""
     orders = [np.empty((len(rows), n), np.int64) for n in network.widths[1:-1]]
     chunks = rows // CHUNK
@@ -297,12 +289,12 @@ def _orders_of(network: NetworkSpec, seed: int, rows: NDArray[np.int64]) -> list
     return orders
 
 
-def _is_replaced(fraction: float, phase: float, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_replaced(fraction: float, phase: float, rows: Ints) -> Flags:
     # Every 1/p-th row: of any stretch of rows, a fraction p is replaced.
     return np.floor((rows + 1) * fraction + phase) > np.floor(rows * fraction + phase)
 
 
-def _is_copy(n_rows: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_copy(n_rows: int, rows: Ints) -> Flags:
     return rows >= n_rows
 
 
@@ -319,7 +311,7 @@ def _label_rows(view: DerivedConfigurations, start: int, stop: int) -> _Labels:
     return _Labels(labels.astype(np.uint16), *found)
 
 
-def _as_bytes(weights: NDArray[Any], binary: bool) -> NDArray[np.uint8]:
+def _as_bytes(weights: Array, binary: bool) -> Bytes:
     # Adding zero makes one zero of 0.0 and −0.0.
     return pack(weights) if binary else (np.ascontiguousarray(weights) + 0.0).view(np.uint8)
 
@@ -328,7 +320,7 @@ def _joined(parts: list[_Labels]) -> _Labels:
     return _Labels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _hashes(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
+def _hashes(rows: Bytes) -> NDArray[np.uint64]:
     """Hash rows (B, bytes) to 128 bits each, (B, 2): random multipliers, modulo 2⁶⁴.
 
     Two different rows meet with probability below 2⁻⁶⁶.
@@ -341,7 +333,7 @@ def _hashes(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return numbers @ factors
 
 
-def _repeats(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _repeats(hashes: NDArray[np.uint64]) -> Ints:
     """Return how often each distinct hash occurs."""
     keys = np.ascontiguousarray(hashes).view([("a", np.uint64), ("b", np.uint64)]).ravel()
     return np.unique(keys, return_counts=True)[1].astype(np.int64)

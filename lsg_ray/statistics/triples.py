@@ -14,20 +14,20 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
 from lsg_ray.statistics.estimates import estimate
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Ints
 
 #: Most triples of one estimate.
 MAX_TRIPLES = 10_000_000
 
 
-def choose_triples(triples: int | ArrayLike, n_weights: int, seed: int) -> NDArray[np.int64]:
+def choose_triples(triples: int | ArrayLike, n_weights: int, seed: int) -> Ints:
     """Return triples (T, 3): those given, or distinct random ones i < j < k in ascending order.
 
     Raises
@@ -55,7 +55,7 @@ def choose_triples(triples: int | ArrayLike, n_weights: int, seed: int) -> NDArr
     return np.ascontiguousarray(given, np.int64)
 
 
-def _drawn(count: int, n: int, seed: int) -> NDArray[np.int64]:
+def _drawn(count: int, n: int, seed: int) -> Ints:
     possible = math.comb(n, 3)
     if not 0 <= count <= min(possible, MAX_TRIPLES):
         raise InputError(
@@ -76,7 +76,7 @@ def _drawn(count: int, n: int, seed: int) -> NDArray[np.int64]:
     return found[:count][np.lexsort(found[:count].T[::-1])]
 
 
-def connected_third(triples: NDArray[np.int64], raw: Floats, m: Floats, C: Floats) -> Floats:
+def connected_third(triples: Ints, raw: Floats, m: Floats, C: Floats) -> Floats:
     """Return the connected moments of triples from ⟨σ_iσ_jσ_k⟩ (…, T), m (…, N) and C (…, N, N)."""
     i, j, k = triples.T
     a, b, c = m[..., i], m[..., j], m[..., k]
@@ -84,9 +84,7 @@ def connected_third(triples: NDArray[np.int64], raw: Floats, m: Floats, C: Float
     return raw - a * bc - b * ac - c * ab + 2 * a * b * c
 
 
-def triple_moments(
-    triples: NDArray[np.int64], raw: Floats, m: Floats, C: Floats, count: int
-) -> dict[str, Any]:
+def triple_moments(triples: Ints, raw: Floats, m: Floats, C: Floats, count: int) -> dict[str, Any]:
     """Return variables of ⟨σ_iσ_jσ_k⟩ and of the connected moment, with standard errors.
 
     Parameters

@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Array, Floats, Ints
 
 Flip = Literal["keep", "symmetric", "modulo"]
 
@@ -48,13 +47,7 @@ class Measured(NamedTuple):
 
 
 def measured(
-    q: Floats,
-    triples: NDArray[np.int64],
-    edges: Floats,
-    flip: Flip,
-    *,
-    lattice: int = 0,
-    errors: bool = False,
+    q: Floats, triples: Ints, edges: Floats, flip: Flip, *, lattice: int = 0, errors: bool = False
 ) -> Measured:
     """Measure a matrix of overlaps (M, M).
 
@@ -106,7 +99,7 @@ class _Cells(NamedTuple):
     """Cells of K that triples are counted in, and which cell each is in."""
 
     edges: Floats
-    which: NDArray[np.int64]
+    which: Ints
 
     @property
     def number(self) -> int:
@@ -125,7 +118,7 @@ def _cells(gaps: Floats, spread: float, lattice: int) -> _Cells:
     return _Cells(np.maximum(half, 0) * 2 / (lattice * spread), which)
 
 
-def _share(counts: NDArray[Any], cells: _Cells) -> Floats:
+def _share(counts: Array, cells: _Cells) -> Floats:
     """Return the shares of counts (…, cells) between `K_EDGES`: (…, bins)."""
     total = counts.sum(axis=-1, keepdims=True)
     below = np.concatenate([np.zeros_like(total), np.cumsum(counts, axis=-1)], axis=-1)
@@ -135,8 +128,7 @@ def _share(counts: NDArray[Any], cells: _Cells) -> Floats:
     width = np.diff(cells.edges)[at]
     inside = np.clip((K_EDGES - cells.edges[at]) / width, 0, 1)
     reached = below[..., at] + inside * (below[..., at + 1] - below[..., at])
-    found: Floats = np.diff(reached / total, axis=-1)
-    return found
+    return np.diff(reached / total, axis=-1)
 
 
 class _Means(NamedTuple):
@@ -181,17 +173,14 @@ def _scalars(moments: Any, gap: Any, spread: Any) -> dict[str, Any]:
         }
 
 
-def _gaps(q: Floats, triples: NDArray[np.int64]) -> Floats:
+def _gaps(q: Floats, triples: Ints) -> Floats:
     """Return q_mid − q_min of triples."""
     a, b, c = triples.T
     three = np.sort(np.stack([q[a, b], q[a, c], q[b, c]]), axis=0)
-    found: Floats = three[1] - three[0]
-    return found
+    return three[1] - three[0]
 
 
-def _without(
-    gaps: Floats, cells: _Cells, triples: NDArray[np.int64], m: int
-) -> tuple[Floats, Floats]:
+def _without(gaps: Floats, cells: _Cells, triples: Ints, m: int) -> tuple[Floats, Floats]:
     """Return mean gaps (M,) and shares of bins of K (M, bins) of triples without each replica."""
     of, gap_of = np.zeros(m), np.zeros(m)
     by_cell = np.zeros(m * cells.number)
@@ -232,12 +221,12 @@ def _counts(q: Floats, edges: Floats, flip: Flip) -> Floats:
     return found
 
 
-def _counts_of_pairs(q: Floats, edges: Floats, flip: Flip) -> NDArray[np.int64]:
+def _counts_of_pairs(q: Floats, edges: Floats, flip: Flip) -> Ints:
     pairs = q[np.triu_indices(len(q), 1)]
     return np.histogram(np.r_[pairs, -pairs] if flip == "symmetric" else pairs, edges)[0]
 
 
-def leaf_order(q: Floats) -> NDArray[np.int64]:
+def leaf_order(q: Floats) -> Ints:
     """Return replicas (M,) in the order of the leaves of average linkage of d = (1 − q)/2."""
     from fastcluster import linkage
     from scipy.cluster.hierarchy import leaves_list

@@ -11,13 +11,10 @@ P_ki = ±1 being the patterns.  The first third of the weights is stiff (ε = 1/
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.layout import pack, unpack
@@ -27,6 +24,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.registry import DATA_SETS
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import Spec, parse_spec
+from lsg_ray.typing import Bytes, Floats, Ints, Place, Progress, Signs
 
 #: Probabilities π of the patterns.
 PROBABILITIES = (0.4, 0.3, 0.2, 0.1)
@@ -43,16 +41,16 @@ _WIDEST = "cifar10"
 class Mixture(NamedTuple):
     """Patterns P (k, N) ±1 and flip probabilities ε (N,)."""
 
-    patterns: NDArray[np.int8]
-    flip: NDArray[np.float64]
+    patterns: Signs
+    flip: Floats
 
     @property
-    def m(self) -> NDArray[np.float64]:
+    def m(self) -> Floats:
         """Exact magnetizations (N,)."""
         return (1 - 2 * self.flip) * (np.array(PROBABILITIES) @ self.patterns)
 
     @property
-    def C(self) -> NDArray[np.float64]:  # noqa: N802
+    def C(self) -> Floats:  # noqa: N802
         """Exact correlations (N, N)."""
         kept = (1 - 2 * self.flip) * self.patterns
         C = (kept.T * np.array(PROBABILITIES)) @ kept
@@ -69,14 +67,12 @@ def mixture(n_weights: int, seed: int) -> Mixture:
     return Mixture(patterns, flip)
 
 
-def _halvings(n_weights: int) -> NDArray[np.int64]:
+def _halvings(n_weights: int) -> Ints:
     """Return −log₂ ε_i: 3, 1, 2 in the three thirds."""
     return np.repeat([3, 1, 2], [len(p) for p in np.array_split(np.arange(n_weights), 3)])
 
 
-def synthetic_rows(
-    n_weights: int, seed: int, start: int, stop: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def synthetic_rows(n_weights: int, seed: int, start: int, stop: int) -> tuple[Bytes, Ints]:
     """Return rows start:stop as bits (rows, ceil(N/8)), and which pattern each came from."""
     chunks = range(start // CHUNK, -(-stop // CHUNK))
     drawn = [_chunk(n_weights, seed, chunk) for chunk in chunks]
@@ -85,7 +81,7 @@ def synthetic_rows(
     return bits, which
 
 
-def _chunk(n_weights: int, seed: int, chunk: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _chunk(n_weights: int, seed: int, chunk: int) -> tuple[Bytes, Ints]:
     rng = generator(seed, Stream.SYNTHETIC, n_weights, chunk)
     which = rng.choice(PATTERNS, CHUNK, p=PROBABILITIES)
     patterns = pack(mixture(n_weights, seed).patterns)
@@ -100,13 +96,13 @@ def _chunk(n_weights: int, seed: int, chunk: int) -> tuple[NDArray[np.uint8], ND
 
 
 def synthetic(
-    url: str | os.PathLike[str],
+    url: Place,
     count: int,
     n_weights: int = 675,
     seed: int = 0,
     *,
     block_size: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Ensemble:
     """Write a synthetic ensemble, or what is missing of one, and open it.
 
@@ -189,12 +185,7 @@ def _spec(count: int, n_weights: int, seed: int, block_size: int | None) -> Spec
                 "labels": "class" if known else "parity",
             },
             "network": {"widths": list(widths)},
-            "ensemble": {
-                "count": count,
-                "seed": seed,
-                "threshold": 0,
-                "block_size": block_size,
-            },
+            "ensemble": {"count": count, "seed": seed, "threshold": 0, "block_size": block_size},
         }
     )
 

@@ -16,11 +16,7 @@ def test_the_texts_were_looked_at_in_this_version():
     ("text", "reason", "again"),
     [
         ("Server returned status code: 503 <Code>SlowDown</Code>", "HTTP 503 SlowDown", True),
-        (
-            "status code: 403 <Code>X</Code>",
-            "HTTP 403 X: access denied",
-            False,
-        ),
+        ("status code: 403 <Code>X</Code>", "HTTP 403 X: access denied", False),
         ("hyper: dns error", "the host's name is not known", True),
         ("source: TimedOut", "no answer within 30 s", True),
         ("kind: ConnectionRefused", "the connection is refused", True),

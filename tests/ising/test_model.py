@@ -7,12 +7,7 @@ import pytest
 import xarray
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.model import (
-    IsingModel,
-    as_model,
-    enumerate_model,
-    load_model,
-)
+from lsg_ray.ising.model import IsingModel, as_model, enumerate_model, load_model
 
 
 def couplings(n, seed=0, scale=0.4):

@@ -6,12 +6,7 @@ import pytest
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.stationary import scaled_hessian
-from lsg_ray.ising.tap import (
-    count_peaks,
-    tap_free_energy,
-    tap_gradient,
-    tap_states,
-)
+from lsg_ray.ising.tap import count_peaks, tap_free_energy, tap_gradient, tap_states
 
 from .test_entropy import curie_weiss, glass
 from .test_model import couplings

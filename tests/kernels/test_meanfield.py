@@ -100,10 +100,7 @@ def test_bytes_do_not_depend_on_what_was_compiled_or_loaded_before(tmp_path):
             text=True,
             check=True,
         ).stdout
-        for order in (
-            ["train", "evaluate", "product"],
-            ["product", "evaluate", "train"],
-        )
+        for order in (["train", "evaluate", "product"], ["product", "evaluate", "train"])
     ]
     assert len(printed[0]) == 65
     assert len(set(printed)) == 1

@@ -8,12 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.networks.canonical import canonical_orders
-from lsg_ray.networks.symmetry import (
-    network_outputs,
-    permute_nodes,
-    preactivations,
-    random_orders,
-)
+from lsg_ray.networks.symmetry import network_outputs, permute_nodes, preactivations, random_orders
 from lsg_ray.spec import NetworkSpec
 from tests.networks.test_symmetry import WIDTHS, drawn, relu_network
 

@@ -135,10 +135,7 @@ def test_relu__misfits_are_refused_each_with_its_line(fields, data):
             relu(training={"target_loss": 0}),
             ["training.target_loss: 0 given; input should be greater than 0"],
         ),
-        (
-            relu(training={"stack": 0}),
-            ["training.stack: 0 given; input should be greater than 0"],
-        ),
+        (relu(training={"stack": 0}), ["training.stack: 0 given; input should be greater than 0"]),
         (
             relu(training={"stack": True}),
             [f"training.stack: true given; a number is needed ({YES_AND_NO})"],

@@ -119,7 +119,6 @@ def test_identical_configurations__have_overlap_one(ensemble_of):
 def test_too_few__are_refused(ensemble_of, rows, blocks, configurations):
     ensemble = ensemble_of(np.ones((rows, 3), np.int8), blocks=blocks)
     with pytest.raises(
-        InputError,
-        match=r"configurations (selected; pairs need at least 2|-?\d given; at least 2)",
+        InputError, match=r"configurations (selected; pairs need at least 2|-?\d given; at least 2)"
     ):
         overlaps(ensemble, configurations=configurations)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,13 @@ from lsg_ray.networks.family import Family
 from lsg_ray.networks.layout import ChunkedExamples, chunk_examples
 from lsg_ray.networks.trial import Purpose, check_examples
 from lsg_ray.spec import NetworkSpec, Spec
+from lsg_ray.typing import Array, Floats, Signs, Singles
 
 
 class Arena(NamedTuple):
     """What trials run on: training set, selection set, test set (laid out for `evaluate`)."""
 
-    x: NDArray[np.float32]
+    x: Singles
     y: NDArray[np.int32]
     selection: ChunkedExamples
     test: ChunkedExamples
@@ -73,24 +74,20 @@ class _Binary(Family):
         check_examples(spec.network, x, y, spec.loss)
         return Arena(read_only(x, np.float32), read_only(y, np.int32), selection, test)
 
-    def measure(
-        self, spec: Spec, arena: Arena, weights: NDArray[np.int8]
-    ) -> Mapping[str, NDArray[np.float64]]:
+    def measure(self, spec: Spec, arena: Arena, weights: Signs) -> Mapping[str, Floats]:
         accuracy, loss = binary.evaluate(spec.network, weights, arena.selection, spec.loss)
         tested, _ = binary.evaluate(spec.network, weights, arena.test, spec.loss)
         return {"accuracy": accuracy, "loss": loss, "test_accuracy": tested}
 
-    def evaluate(
-        self, spec: Spec, weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def evaluate(self, spec: Spec, weights: Array, x: Array, y: Array) -> tuple[Floats, Floats]:
         return binary.evaluate(spec.network, weights, chunk_examples(x, y), spec.loss)
 
-    def activation(self, network: NetworkSpec, layer: int, z: NDArray[Any]) -> NDArray[Any]:
+    def activation(self, network: NetworkSpec, layer: int, z: Array) -> Array:
         a = super().activation(network, layer, z)
         a /= math.sqrt(network.widths[layer])
         return a
 
-    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> NDArray[np.int8]:
+    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Signs:
         from lsg_ray.networks.solvers.mean_field import Frozen, draw, initial_fields
 
         frozen = Frozen(spec.ensemble.frozen_parts, spec.ensemble.frozen_field)
@@ -99,9 +96,7 @@ class _Binary(Family):
         drawn = [draw(f, 1, s, fixed, Purpose.START) for f, s in zip(fields, seeds, strict=True)]
         return np.concatenate(drawn)
 
-    def advice(
-        self, spec: Spec, accepted: int, missed: NDArray[np.float64], losses: NDArray[np.float64]
-    ) -> str:
+    def advice(self, spec: Spec, accepted: int, missed: Floats, losses: Floats) -> str:
         del losses
         diverged = int(np.isnan(missed).sum())
         low, quarter, median, high, top = np.quantile(

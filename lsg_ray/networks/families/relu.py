@@ -8,10 +8,9 @@ threshold is a solution (`lsg_ray.networks.solvers.descent`); the arithmetic is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset, Examples
@@ -22,6 +21,7 @@ from lsg_ray.networks.relu import evaluate, glorot_uniform
 from lsg_ray.networks.threads import default_device, one_thread
 from lsg_ray.networks.trial import check_examples
 from lsg_ray.spec import Spec
+from lsg_ray.typing import Array, Floats, Ints, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,8 +38,8 @@ CURVES = {
 class ExampleSet(NamedTuple):
     """Examples on their way to workers: sparse rows or an array (n, inputs), and classes (n,)."""
 
-    x: SparseInputs | NDArray[np.float32]
-    y: NDArray[np.int64]
+    x: SparseInputs | Singles
+    y: Ints
 
     def on(self, device: str | None = None) -> tuple[Inputs, Tensor]:
         """Return inputs and classes on a device, by default CUDA where there is one."""
@@ -145,9 +145,7 @@ class _Relu(Family):
         known = {id(part): example_set(part) for part in (dataset.train, dataset.test, chosen)}
         return Arena(known[id(dataset.train)], known[id(chosen)], known[id(dataset.test)])
 
-    def measure(
-        self, spec: Spec, arena: Arena, weights: NDArray[Any]
-    ) -> Mapping[str, NDArray[np.float64]]:
+    def measure(self, spec: Spec, arena: Arena, weights: Array) -> Mapping[str, Floats]:
         with one_thread():
             chosen, tested = (
                 evaluate(spec.network, weights, *part.on())
@@ -158,18 +156,14 @@ class _Relu(Family):
             "test_accuracy": tested.accuracy, "test_loss": tested.loss,
         }  # fmt: skip
 
-    def evaluate(
-        self, spec: Spec, weights: NDArray[Any], x: NDArray[Any], y: NDArray[Any]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def evaluate(self, spec: Spec, weights: Array, x: Array, y: Array) -> tuple[Floats, Floats]:
         found = evaluate(spec.network, weights, *example_set(Examples(x, y)).on())
         return found.accuracy, found.loss
 
-    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> NDArray[np.float64]:
+    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Floats:
         return glorot_uniform(spec.network, seeds).astype(np.float64)
 
-    def advice(
-        self, spec: Spec, accepted: int, missed: NDArray[np.float64], losses: NDArray[np.float64]
-    ) -> str:
+    def advice(self, spec: Spec, accepted: int, missed: Floats, losses: Floats) -> str:
         training, ensemble = spec.training, spec.ensemble
         finite = losses[np.isfinite(losses)]
         head = f"{accepted} of {accepted + len(missed)} networks were accepted.\n"

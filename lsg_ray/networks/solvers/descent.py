@@ -31,6 +31,7 @@ from lsg_ray.networks.threads import one_thread
 from lsg_ray.networks.trial import Purpose, trial_generator
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import NetworkSpec, Spec, TrainingSpec
+from lsg_ray.typing import Array, Flags, Floats, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,13 +53,13 @@ class Solutions(NamedTuple):
     steps that were asked for, those of the end for a network that had ended before.
     """
 
-    weights: NDArray[np.float32]
+    weights: Singles
     epochs: NDArray[np.int32]
-    curves: NDArray[np.float32]
-    reached: NDArray[np.bool_]
-    train_loss: NDArray[np.float64]
-    train_accuracy: NDArray[np.float64]
-    snapshots: NDArray[np.float32]
+    curves: Singles
+    reached: Flags
+    train_loss: Floats
+    train_accuracy: Floats
+    snapshots: Singles
 
 
 def train_networks(
@@ -169,7 +170,7 @@ class _Descent:
 
     def epoch(
         self, inputs: Inputs, y: Tensor, order: Tensor, keep: Callable[[int], None]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> tuple[Floats, Floats]:
         """Go once through the examples; return mean losses and accuracies (networks,)."""
         import torch
 
@@ -252,7 +253,7 @@ def _run(
     chosen = tested
     if spec.ensemble.selection != "test":
         chosen = evaluate(spec.network, found.weights, *selection)
-    columns: dict[str, NDArray[Any]] = {
+    columns: dict[str, Array] = {
         "accuracy": chosen.accuracy, "loss": chosen.loss,
         "test_accuracy": tested.accuracy, "test_loss": tested.loss,
         "train_accuracy": found.train_accuracy, "train_loss": found.train_loss,

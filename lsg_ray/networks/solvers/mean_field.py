@@ -36,6 +36,7 @@ from lsg_ray.networks.trial import (
 )
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import NetworkSpec, Spec, TrainingSpec
+from lsg_ray.typing import Flags, Signs, Singles
 
 if TYPE_CHECKING:
     from lsg_ray.networks.families.binary import Arena
@@ -51,7 +52,7 @@ class Frozen(NamedTuple):
     parts: tuple[str, ...] = ()
     field: float = 10.0
 
-    def weights(self, network: NetworkSpec) -> NDArray[np.bool_]:
+    def weights(self, network: NetworkSpec) -> Flags:
         """Return which weights are held, (N,)."""
         held = np.zeros(network.n_weights, bool)
         for part in self.parts:
@@ -67,7 +68,7 @@ def initial_fields(
     training: TrainingSpec,
     seeds: Sequence[np.random.SeedSequence],
     frozen: Frozen = NOTHING_FROZEN,
-) -> NDArray[np.float32]:
+) -> Singles:
     """Draw θ₀ ~ N(0, initial_std²), frozen parts at ±field: (networks, N) float32, one per seed."""
     fields = np.empty((len(seeds), network.n_weights), np.float32)
     for row, seed in zip(fields, seeds, strict=True):
@@ -83,7 +84,7 @@ def initial_fields(
 def train(
     network: NetworkSpec,
     training: TrainingSpec,
-    x: NDArray[np.float32],
+    x: Singles,
     y: NDArray[np.integer],
     seeds: Sequence[np.random.SeedSequence],
     *,
@@ -191,9 +192,9 @@ def draw(
     fields: NDArray[np.floating],
     draws: int,
     seed: np.random.SeedSequence,
-    fixed: NDArray[np.bool_] | None = None,
+    fixed: Flags | None = None,
     purpose: Purpose = Purpose.DRAW,
-) -> NDArray[np.int8]:
+) -> Signs:
     """Draw configurations from P(σ_i = +1) = sigmoid(θ_i).
 
     Parameters
@@ -219,14 +220,12 @@ def draw(
 
 def _levels(
     seed: np.random.SeedSequence, draws: int, n_weights: int, purpose: Purpose = Purpose.DRAW
-) -> NDArray[np.float32]:
+) -> Singles:
     """Draw what probabilities are compared with, (draws, N) uniform in [0, 1)."""
     return trial_generator(seed, purpose).random((draws, n_weights), dtype=np.float32)
 
 
-def _signs(
-    fields: NDArray[np.floating], levels: NDArray[np.float32], fixed: NDArray[np.bool_] | None
-) -> NDArray[np.int8]:
+def _signs(fields: NDArray[np.floating], levels: Singles, fixed: Flags | None) -> Signs:
     """Return +1 where the level is below sigmoid(θ), else −1."""
     with np.errstate(over="ignore"):
         plus = 1.0 / (1.0 + np.exp(-fields.astype(np.float32)))

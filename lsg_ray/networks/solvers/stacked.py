@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.networks.threads import default_device
 from lsg_ray.networks.trial import Loss, Trained
 from lsg_ray.spec import NetworkSpec, TrainingSpec
+from lsg_ray.typing import Array, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,9 +26,9 @@ _TINY = 1e-30
 def train_stack(
     network: NetworkSpec,
     training: TrainingSpec,
-    x: NDArray,
-    y: NDArray,
-    fields: NDArray[np.float32],
+    x: Array,
+    y: Array,
+    fields: Singles,
     seed: np.random.SeedSequence,
     loss: Loss,
     held: Sequence[bool],
@@ -78,12 +78,12 @@ def train_stack(
     return Trained(_flat(theta), curves[:, 0].T.copy(), curves[:, 1].T.copy(), snapshots)
 
 
-def _flat(theta: list[Tensor]) -> NDArray[np.float32]:
+def _flat(theta: list[Tensor]) -> Singles:
     """Return copies of all layers side by side, (networks, N)."""
     import torch
 
     flat = torch.cat([t.reshape(len(t), -1) for t in theta], dim=1)
-    found: NDArray[np.float32] = flat.cpu().numpy()
+    found: Singles = flat.cpu().numpy()
     return found
 
 

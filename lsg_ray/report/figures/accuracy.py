@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.ledger import BINS
@@ -16,6 +16,7 @@ from lsg_ray.report import style
 from lsg_ray.report.binning import Histogram, accuracy_histograms
 from lsg_ray.report.section import Section, section
 from lsg_ray.spec import Selection
+from lsg_ray.typing import Floats, Ints
 
 #: What sets are called.
 SETS: dict[Selection, str] = {
@@ -99,7 +100,7 @@ def _stack(axes: Axes, kept: Histogram, missed: Histogram) -> None:
             axes.stairs(edges=kept.edges, fill=True, lw=0, alpha=0.85, label=label, **bar)
 
 
-def _per_point(histogram: Histogram) -> NDArray[np.float64]:
+def _per_point(histogram: Histogram) -> Floats:
     return histogram.counts / (100 * histogram.widths)
 
 
@@ -119,7 +120,7 @@ def _note(kept: Histogram, missed: Histogram, left: float, acceptance: float | N
     return note + (f"\n{hidden:,} of {trials:,} below the axis" if hidden else "")
 
 
-def rejected_counts(ensemble: Ensemble) -> NDArray[np.int64]:
+def rejected_counts(ensemble: Ensemble) -> Ints:
     """Sum the ledger's histograms of rejected trials: (200,) counts on [0, 1]."""
     counts = np.zeros(BINS, np.int64)
     for record in ensemble.each_record():

@@ -10,12 +10,10 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lsg_ray.report import style
 from lsg_ray.statistics.modes import NAME
-
-Floats = NDArray[np.float64]
+from lsg_ray.typing import Floats, Ints
 
 NAMES = {"euclidean": "Euclidean distance", "hamming": "Hamming distance (weights)"}
 
@@ -61,7 +59,7 @@ def clustering_figure(found: xarray.Dataset) -> Figure:
     return figure
 
 
-def _in_order(matrix: Floats, order: NDArray[np.int64]) -> Floats:
+def _in_order(matrix: Floats, order: Ints) -> Floats:
     """Return a matrix in leaf order, without its diagonal."""
     found = matrix[np.ix_(order, order)].astype(np.float64)
     np.fill_diagonal(found, np.nan)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lsg_ray.report import style
 from lsg_ray.report.binning import Histogram, block_average, pair_histogram
 from lsg_ray.statistics.moments import independent_rows
+from lsg_ray.typing import Array, Floats
 
 #: Side of the heat map, at most; larger matrices are averaged over square blocks.
 LARGEST_IMAGE = 1500
@@ -53,7 +54,7 @@ def correlations_figure(moments: xarray.Dataset) -> Figure:
     return figure
 
 
-def _heat_map(axes: Axes, image: NDArray, size: int, spans: dict[str, NDArray]) -> None:
+def _heat_map(axes: Axes, image: Array, size: int, spans: dict[str, Array]) -> None:
     n_weights = max(int(span[1]) for span in spans.values())
     seen = np.abs(image[np.isfinite(image)])
     limit = float(np.quantile(seen, SATURATION)) if len(seen) else 0.0
@@ -78,7 +79,7 @@ def _heat_map(axes: Axes, image: NDArray, size: int, spans: dict[str, NDArray]) 
     style.colour_bar(shown, axes, "$C_{ij} - m_i m_j$", 5, symmetric=True, **where)
 
 
-def _with_room(spans: dict[str, NDArray], n_weights: int) -> list[str]:
+def _with_room(spans: dict[str, Array], n_weights: int) -> list[str]:
     """Return the parts whose names fit beside the heat map, larger parts first."""
     named: list[str] = []
     for name in sorted(spans, key=lambda name: spans[name][0] - spans[name][1]):
@@ -89,7 +90,7 @@ def _with_room(spans: dict[str, NDArray], n_weights: int) -> list[str]:
 
 
 def _distributions(
-    axes: Axes, C: NDArray, m: NDArray, groups: NDArray, parts: list[str], count: float
+    axes: Axes, C: Array, m: Array, groups: Array, parts: list[str], count: float
 ) -> None:
     noise = 1 / np.sqrt(count)
     edges = _edges(C, m, noise)
@@ -122,7 +123,7 @@ def _coarser(histogram: Histogram) -> Histogram:
     return Histogram(histogram.counts.reshape(-1, size).sum(axis=1), histogram.edges[::size])
 
 
-def _edges(C: NDArray, m: NDArray, noise: float) -> NDArray[np.float64]:
+def _edges(C: Array, m: Array, noise: float) -> Floats:
     reach = 4 * noise
     for i in range(len(m) - 1):
         reach = max(reach, float(np.abs(C[i, i + 1 :] - m[i] * m[i + 1 :]).max()))
@@ -152,7 +153,7 @@ def correlations_caption(moments: xarray.Dataset) -> tuple[str, str]:
     return caption, alt
 
 
-def _rms_connected(C: NDArray, m: NDArray, members: NDArray[np.intp]) -> float:
+def _rms_connected(C: Array, m: Array, members: NDArray[np.intp]) -> float:
     """Root mean square of C_ij − m_i m_j over pairs of weights that follow one another."""
     inside = slice(members[0], members[-1] + 1)
     total = 0.0

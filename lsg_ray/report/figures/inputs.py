@@ -7,13 +7,13 @@ import contextlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lsg_ray.datasets import Dataset, RawData, load_images, reconstruct
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import DataError
 from lsg_ray.report.section import Section, section
 from lsg_ray.report.style import WIDTH, new_figure, styled
+from lsg_ray.typing import Array
 
 #: Between images, in units of their side.
 GAP = 0.09
@@ -36,7 +36,7 @@ def inputs_figure(dataset: Dataset, raw: RawData | None = None, *, parity: bool 
     """
     labels = dataset.test.y if raw is None else raw.test_labels
     classes, first = np.unique(labels, return_index=True)
-    bands: list[tuple[str, NDArray]] = []
+    bands: list[tuple[str, Array]] = []
     if raw is not None:
         pixels = raw.test_pixels[first].astype(np.float32) / raw.white
         bands.append(("image", pixels.reshape(len(first), *raw.image_shape)))
@@ -80,7 +80,7 @@ def _name(label: int, parity: bool, given: bool) -> str:
     return f"{label} → {'−' if label % 2 else '+'}1"
 
 
-def _show(axes: Axes, image: NDArray, left: float, top: float) -> None:
+def _show(axes: Axes, image: Array, left: float, top: float) -> None:
     axes.imshow(
         np.clip(image, 0, 1),
         cmap="gray",

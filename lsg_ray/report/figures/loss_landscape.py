@@ -9,11 +9,11 @@ import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lsg_ray.landscape.censored import survival_of, told
 from lsg_ray.report import style
 from lsg_ray.report.figures.training import loss_and_accuracy
+from lsg_ray.typing import Array
 
 #: Colours of several curves, in the order of what they are curves of.
 SERIES = (style.ACCENT, style.CONTRAST, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -21,7 +21,7 @@ SERIES = (style.ACCENT, style.CONTRAST, "#009E73", "#CC79A7", "#E69F00", "#56B4E
 THIN = 12
 
 
-def _band(axes: Axes, x: NDArray, rows: NDArray, colour: str, label: str, dash: Any = "-") -> None:
+def _band(axes: Axes, x: Array, rows: Array, colour: str, label: str, dash: Any = "-") -> None:
     """Draw the mean of curves (n, x) and a band of one standard deviation."""
     mean, std = rows.mean(axis=0), rows.std(axis=0)
     axes.plot(x, mean, color=colour, ls=dash, label=label)
@@ -48,7 +48,7 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
     for n, sigma in enumerate(walk["sigma"].values):
         colour, one = SERIES[n % len(SERIES)], walk.isel(sigma=n)
 
-        def rows(name: str, one: xarray.Dataset = one) -> NDArray:
+        def rows(name: str, one: xarray.Dataset = one) -> Array:
             return one[name].values.reshape(-1, one[name].shape[-1])
 
         label = f"$\\sigma$ = {sigma:g}"

@@ -18,13 +18,13 @@ import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lsg_ray.registry import DATA_SETS
 from lsg_ray.report import style
 from lsg_ray.report.binning import mean_histogram
 from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.statistics.moments import independent_rows
+from lsg_ray.typing import Array, Floats
 
 #: More bars than this become a line.
 MOST_BARS = 60
@@ -33,8 +33,8 @@ MOST_BARS = 60
 class Average(NamedTuple):
     """Mean of m over hidden units (n,), and its standard error (n,)."""
 
-    mean: NDArray[np.float64]
-    error: NDArray[np.float64]
+    mean: Floats
+    error: Floats
 
 
 #: A panel of the lower row: titled how, and who draws it.
@@ -131,7 +131,7 @@ def _lower_panels(moments: xarray.Dataset, parts: list[str], spec: Spec) -> list
     return panels
 
 
-def _distribution(axes: Axes, m: NDArray, moments: xarray.Dataset, part: str) -> None:
+def _distribution(axes: Axes, m: Array, moments: xarray.Dataset, part: str) -> None:
     count = int(moments.attrs["count"])
     histogram = mean_histogram(m, count, bins=int(np.clip(1.5 * np.sqrt(len(m)), 8, 40)))
     density = histogram.density()
@@ -172,7 +172,7 @@ def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
 
 
 def _image(
-    axes: Axes, *, values: NDArray, label: str, x: str, y: str, aspect: Literal["equal", "auto"]
+    axes: Axes, *, values: Array, label: str, x: str, y: str, aspect: Literal["equal", "auto"]
 ) -> None:
     limit = float(np.abs(values).max()) or 1.0
     image = axes.imshow(values, cmap=style.signed_colours(), vmin=-limit, vmax=limit, aspect=aspect)

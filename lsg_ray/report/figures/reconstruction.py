@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import xarray
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.report import style
+from lsg_ray.typing import Floats
 
 
 @style.styled
@@ -59,7 +59,7 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
     return figure
 
 
-def _scatter(axes: Any, data: NDArray[np.float64], model: NDArray[np.float64]) -> None:
+def _scatter(axes: Any, data: Floats, model: Floats) -> None:
     """Draw points; where there are many, how many fall where, on a logarithmic scale."""
     if len(data) <= 3000:
         axes.plot(data, model, ".", color=style.ACCENT, ms=3, alpha=0.6)

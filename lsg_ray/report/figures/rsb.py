@@ -10,12 +10,12 @@ import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lsg_ray.errors import InputError
 from lsg_ray.report import style
 from lsg_ray.report.figures.clustering import order_of
 from lsg_ray.results.saving import names_of
+from lsg_ray.typing import Array
 
 #: Systems of one figure, at most; width in inches of a column, at most.
 MOST, COLUMN = 6, 2.4
@@ -91,7 +91,7 @@ def _overlaps(axes: Axes, found: xarray.Dataset, left: bool) -> None:
         axes.set_ylabel("$P(q)$")
 
 
-def _nulls(found: xarray.Dataset, name: str) -> list[tuple[str, NDArray[Any]]]:
+def _nulls(found: xarray.Dataset, name: str) -> list[tuple[str, Array]]:
     if f"{name}_null" not in found:
         return []
     pairs = zip(names_of(found["null"]).tolist(), found[f"{name}_null"].values, strict=True)

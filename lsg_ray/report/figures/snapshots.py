@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.layout import SNAPSHOT
@@ -13,13 +12,14 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.report import style
 from lsg_ray.report.figures.training import loss_and_accuracy
 from lsg_ray.report.section import Section, section
+from lsg_ray.typing import Array
 
 #: Networks that are read, at most, and that are drawn by themselves.
 MOST, THIN = 1000, 12
 
 
 @style.styled
-def snapshots_figure(times: Sequence[int], measured: Mapping[str, NDArray], unit: str) -> Figure:
+def snapshots_figure(times: Sequence[int], measured: Mapping[str, Array], unit: str) -> Figure:
     """Draw what was measured of snapshots, (networks, S) by name: means, and single networks."""
     figure = style.new_figure(2.6)
     panels = dict(zip(("loss", "accuracy"), figure.subplots(1, 2), strict=True))

@@ -8,26 +8,26 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from numpy.typing import NDArray
 
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.networks.families.relu import CURVES
 from lsg_ray.report import style
 from lsg_ray.report.section import Section, section
+from lsg_ray.typing import Array
 
 #: Networks whose curves are read, at most, and that are drawn by themselves.
 MOST, THIN = 200, 12
 
 
-def _carried(rows: NDArray) -> NDArray:
+def _carried(rows: Array) -> Array:
     """Fill what is NaN with the last value before it."""
     last = np.maximum.accumulate(np.where(np.isnan(rows), 0, np.arange(rows.shape[1])), axis=1)
     return np.take_along_axis(rows, last, axis=1)
 
 
 @style.styled
-def curves_figure(epochs: NDArray, curves: Mapping[str, NDArray], names: Sequence[str]) -> Figure:
+def curves_figure(epochs: Array, curves: Mapping[str, Array], names: Sequence[str]) -> Figure:
     """Draw curves of training: ``curves`` hold (networks, epochs), by array name of the store.
 
     Networks that have stopped keep their last value in the mean, which is of all of them.

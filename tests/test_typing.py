@@ -1,0 +1,75 @@
+"""Public functions say what they take and return, in types that have one name each."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import lsg_ray
+
+ROOT = Path(lsg_ray.__file__).parent
+MODULES = {file.relative_to(ROOT).as_posix(): file for file in sorted(ROOT.rglob("*.py"))}
+
+#: Where no type can be told, and why.
+UNTOLD = {
+    "ensemble/parsing.py:parse_json(return)": "the document of a stranger",
+    "datasets/formats.py:unpickle_arrays(return)": "the pickle of a stranger",
+    "results/graph.py:compute(return)": "what the tasks of the graph return",
+    "stage.py:loaded(return)": "whatever a path of an import names",
+    "ising/boltzmann.py:fit_boltzmann(options)": "of a method that is chosen by name",
+    "ising/boltzmann.py:fit_parts(options)": "of a method that is chosen by name",
+    "ising/symmetry.py:permutation_effect(options)": "of a method that is chosen by name",
+}
+#: Arrays that have a name in `lsg_ray.typing`.
+SPELLED_OUT = {
+    f"NDArray[{kind}]"
+    for kind in ("Any", "np.float64", "np.float32", "np.int64", "np.bool_", "np.uint8")
+}
+
+
+def _annotations(tree, prefix=""):
+    """Yield ``name(argument)`` and the annotation of all that public functions take and return."""
+    for node in tree.body:
+        if getattr(node, "name", "_").startswith("_") and getattr(node, "name", "")[:2] != "__":
+            continue
+        if isinstance(node, ast.ClassDef):
+            yield from _annotations(node, f"{prefix}{node.name}.")
+        elif isinstance(node, ast.FunctionDef):
+            named = [node.args.vararg, node.args.kwarg, *node.args.posonlyargs, *node.args.args]
+            for one in [*named, *node.args.kwonlyargs]:
+                if one is not None and one.annotation is not None:
+                    yield f"{prefix}{node.name}({one.arg})", one.annotation
+            if node.returns is not None:
+                yield f"{prefix}{node.name}(return)", node.returns
+
+
+def _names(annotation):
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from _names(ast.parse(node.value, mode="eval"))
+        yield getattr(node, "id", getattr(node, "attr", None))
+
+
+def test_public_functions_take_and_return_no_any():
+    untold = {
+        f"{module}:{where}"
+        for module, file in MODULES.items()
+        if not module.startswith("cli/")  # click alone calls commands, with what it has parsed
+        for where, annotation in _annotations(ast.parse(file.read_text()))
+        if "Any" in _names(annotation)
+    }
+    assert untold == set(UNTOLD)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_types_are_named_once(module):
+    if module == "typing.py":
+        return
+    tree = ast.parse(MODULES[module].read_text())
+    shared = ast.parse(MODULES["typing.py"].read_text())
+    names = {node.target.id for node in shared.body if isinstance(node, ast.AnnAssign)}
+    for node in ast.walk(tree):
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        assert not names & {getattr(one, "id", None) for one in targets}
+        if isinstance(node, ast.Subscript):
+            assert ast.unparse(node) not in SPELLED_OUT
