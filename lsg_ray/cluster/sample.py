@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,9 @@ from lsg_ray.registry import ALGORITHMS
 from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Ints, Place
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
 
 #: Seconds between a worker's reports while it computes a block.
 REPORT_EVERY = 1.0
@@ -312,7 +315,7 @@ def _on_ray(
         )(_block_task)
         shared = (plan.url, ray.put(spec.canonical_json()), ray.put(arena), board)
 
-        def submit(block: int) -> Any:
+        def submit(block: int) -> ObjectRef[BlockDone]:
             return task.remote(*shared, block, block * plan.block_size, _rows(plan, block))
 
         under_way = UnderWay(board, tally.show)

@@ -12,7 +12,6 @@ keeps them (``$LSG_DATA_DIR/MNIST/raw/``), packed or not, else from the cache
 from __future__ import annotations
 
 from lsg_ray.datasets.files import DatasetStatus as DatasetStatus
-from lsg_ray.datasets.files import Progress as Progress
 from lsg_ray.datasets.files import dataset_status as dataset_status
 from lsg_ray.datasets.files import fetch as fetch
 from lsg_ray.datasets.scenario import Dataset as Dataset
