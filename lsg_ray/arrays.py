@@ -22,7 +22,6 @@ from lsg_ray.typing import Array, Floats, Ints
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Given = TypeVar("Given")
 
 _KINDS = {
     "b": "true and false", "c": "complex numbers", "M": "dates", "m": "durations",
@@ -130,7 +129,7 @@ def read_only(array: Array, dtype: type) -> Array:
     return view
 
 
-def unmasked(given: Any, name: str) -> Any:
+def unmasked(given: object, name: str) -> object:
     """Return an array as it is; a mask that hides nothing is taken off.
 
     Raises

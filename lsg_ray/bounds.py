@@ -29,7 +29,7 @@ _BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
 
 
 def check_arguments(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> None:
     """Refuse arguments outside the bounds, or not among the choices, of their types.
 

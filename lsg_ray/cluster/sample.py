@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,9 +44,6 @@ from lsg_ray.registry import ALGORITHMS
 from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Ints, Place
-
-if TYPE_CHECKING:
-    from ray import ObjectRef
 
 #: Seconds between a worker's reports while it computes a block.
 REPORT_EVERY = 1.0
@@ -315,13 +312,14 @@ def _on_ray(
         )(_block_task)
         shared = (plan.url, ray.put(spec.canonical_json()), ray.put(arena), board)
 
-        def submit(block: int) -> ObjectRef[BlockDone]:
+        def submit(block: int) -> Any:
             return task.remote(*shared, block, block * plan.block_size, _rows(plan, block))
 
         under_way = UnderWay(board, tally.show)
         blocks = map(int, plan.missing)
         # Where Ray itself holds back what exceeds its CPUs, one task waits for each that runs.
         in_flight = 2 * lanes if cpus <= lanes else lanes
+        done: BlockDone
         for block, done in run_bounded(submit, blocks, in_flight=in_flight, tick=under_way):
             under_way.forget(block)
             yield block, done

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lsg_ray.datasets.formats import read_cifar
 from lsg_ray.datasets.source import RemoteFile, Source
 
 
-def cifar_source(n_classes: int, sha256: str, size: int, **members: Any) -> Source:
-    """Return a data set of so many classes; members: which batches are of which part."""
+def cifar_source(
+    n_classes: int, sha256: str, size: int, *, train: tuple[str, ...], test: tuple[str, ...],
+    label_key: bytes = b"labels",
+) -> Source:  # fmt: skip
+    """Return a data set of so many classes; train, test: which batches are of which part."""
     return Source(
         f"cifar{n_classes}", read_cifar, 50_000, 10_000, n_classes, (32, 32, 3),
         "none stated; cite Krizhevsky (2009)",
         files=(RemoteFile(f"cifar-{n_classes}-python.tar.gz", sha256, size),),
-        mirrors=("https://www.cs.toronto.edu/~kriz/",), folders=(".",), **members,
+        mirrors=("https://www.cs.toronto.edu/~kriz/",), folders=(".",), train=train, test=test,
+        label_key=label_key,
     )  # fmt: skip

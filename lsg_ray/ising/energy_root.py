@@ -8,7 +8,7 @@ P. Jarratt, BIT 11, 168 (1971)).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from lsg_ray.ising.branch import Branch
 from lsg_ray.ising.entropy import branch_state, is_possible
 from lsg_ray.ising.loops import Point
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, JsonObject
 
 #: Below this 1 − m², a spin's total field follows the field alone.
 SATURATED = 1e-10
@@ -110,11 +110,11 @@ class EnergyWalk:
         self._back_to(root.c, root.H, root.x)
         self.past = [root]
 
-    def solution(self, x: float) -> tuple[dict[str, Any], Point]:
+    def solution(self, x: float) -> tuple[JsonObject, Point]:
         """Return what is stored of a field, and the point; of none, that it does not exist."""
         self.solved, self.tried = 0, []
         root = self.root(x)
-        told: dict[str, Any] = dict.fromkeys(_NUMBERS, np.nan) | {
+        told: JsonObject = dict.fromkeys(_NUMBERS, np.nan) | {
             "iterations": self.solved, "exists": root is not None, "failed": self.failed,
             "converged": False, "stable": False,
         }  # fmt: skip

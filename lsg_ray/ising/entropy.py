@@ -342,7 +342,7 @@ def _dataset(
 
 def scan_dataset(
     values: Mapping[str, Array], references: References, model: IsingModel, xs: Floats,
-    about: Mapping[str, Any]
+    about: JsonObject
 ) -> xarray.Dataset:  # fmt: skip
     """Return what is known over (reference, direction, field), with ``bound``, as a Dataset."""
     variables = {}

@@ -272,7 +272,7 @@ def _tell(progress: Progress | None, done: int, total: int) -> None:
         progress(done, total)
 
 
-def averages(by_chain: Floats, C: Floats, by_group: Floats, sizes: Ints) -> dict[str, Any]:
+def averages(by_chain: Floats, C: Floats, by_group: Floats, sizes: Ints) -> Variables:
     """Return m and C with errors: of means (N, chains), and of C (groups, N, N) by group."""
     groups, share = len(by_group), sizes / sizes.sum()
     C_error = np.full(C.shape, np.nan)

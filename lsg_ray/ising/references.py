@@ -55,7 +55,7 @@ class References(NamedTuple):
     networks: Signs | None
     source: str
 
-    def coordinates(self) -> dict[str, Any]:
+    def coordinates(self) -> dict[str, Array | tuple[str, Array]]:
         """Return coordinates along ``reference``: their numbers, and groups where there are any."""
         groups = {} if self.group is None else {"group": ("reference", self.group)}
         return {"reference": np.arange(len(self.sigma)), **groups}

@@ -120,7 +120,7 @@ class Target:
 
 
 @public
-def as_target(given: Any, rounding: Rounding = ROUNDING) -> Target:
+def as_target(given: MomentsLike | Target, rounding: Rounding = ROUNDING) -> Target:
     """Return moments from a Dataset, a pair (m, C), a file, an ensemble or an array.
 
     Parameters

@@ -93,7 +93,7 @@ def panel(axes: Axes, letter: str, title: str = "", x: str = "", y: str = "") ->
     axes.set(xlabel=x or axes.get_xlabel(), ylabel=y or axes.get_ylabel())
 
 
-def ticks(axes: Axes, x: int, y: int, **options: Any) -> None:
+def ticks(axes: Axes, x: int, y: int, **options: bool) -> None:
     """Have at most so many intervals on the axes; see `round_ticks`."""
     axes.xaxis.set_major_locator(round_ticks(x, **options))
     axes.yaxis.set_major_locator(round_ticks(y, **options))

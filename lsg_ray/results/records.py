@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from typing import Any, TypeVar
 
 import numpy as np
+from dask.delayed import Delayed
 
 from lsg_ray.results.graph import share, tree_reduce
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
+Sums = TypeVar("Sums")
 
 
-def added(parts: Sequence[Any]) -> Any:
+def added(parts: Sequence[Sums]) -> Sums:
     """Add arrays, numbers, or records of them, in the order given; the parts stay as they are.
 
     >>> added([(1, 2.0), (3, 4.0)])
@@ -42,8 +44,9 @@ def _with(together: Any, parts: Sequence[Record], axis: int) -> Record:
 
 
 def reduce_tasks(
-    work: Any, shared: Sequence[Any], arguments: Iterable[tuple[Any, ...]], combine: Any = added
-) -> Any:
+    work: Callable[..., Sums], shared: Sequence[object], arguments: Iterable[tuple[object, ...]],
+    combine: Callable[[list[Sums]], Sums] = added,
+) -> Delayed:  # fmt: skip
     """Return a graph of ``work(*shared, *argument)`` for each task, combined in a tree.
 
     Parameters

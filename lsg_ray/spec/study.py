@@ -75,14 +75,14 @@ class Outcome(NamedTuple):
         """Whether there should be a result."""
         return self.step is not None and self.result is None
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> JsonObject:
         """Return what a person is shown of it."""
         if self.stage is None or self.result is None:
             return {"left_out" if self.stage is None else "failed": self.reason}
         return self.stage.shown(self.result)
 
 
-def parse_study(given: Any) -> dict[str, Step]:
+def parse_study(given: object) -> dict[str, Step]:
     """Return the steps of a study by name, those first that others read.
 
     Raises

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Variables
 
 
 def stderr(values: Floats, axis: int) -> Floats:
@@ -15,8 +14,12 @@ def stderr(values: Floats, axis: int) -> Floats:
 
 
 def estimate(
-    name: str, mean: Any, error: Any, long_name: str, dims: tuple[str, ...] = ("weight", "weight_")
-) -> dict[str, Any]:
+    name: str,
+    mean: ArrayLike,
+    error: ArrayLike,
+    long_name: str,
+    dims: tuple[str, ...] = ("weight", "weight_"),
+) -> Variables:
     """Return an average without a unit over as many of the dimensions as it has, and its error."""
     dims = dims[: np.ndim(mean)]
     return {

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
+from dask.delayed import Delayed
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
@@ -132,7 +133,7 @@ def real_sums(
     pairs: bool,
     weights: RowWeights,
     shift: Floats,
-) -> Any:
+) -> Delayed:
     """Return a graph of the sums over all rows."""
     return reduce_tasks(sum_reals, (source, weights, shift, pairs), cuts)
 

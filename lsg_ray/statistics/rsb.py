@@ -46,7 +46,7 @@ from lsg_ray.statistics.ultrametric import (
     measured,
     pairs_of,
 )
-from lsg_ray.typing import ConfigurationsLike, Floats, Ints, Progress
+from lsg_ray.typing import ConfigurationsLike, Floats, Ints, JsonObject, Progress
 
 #: How the overlaps of several systems are drawn side by side.
 FIGURE = Figure(
@@ -313,9 +313,9 @@ def over_realisations(parts: Sequence[xarray.Dataset]) -> xarray.Dataset:
     return found.assign_attrs(realisations=count)
 
 
-def overlap_summary(found: xarray.Dataset) -> dict[str, Any]:
+def overlap_summary(found: xarray.Dataset) -> JsonObject:
     """Return what a person is shown of `replica_overlaps`."""
-    shown: dict[str, Any] = {name: found.attrs[name] for name in NUMBERS if name in found.attrs}
+    shown: JsonObject = {name: found.attrs[name] for name in NUMBERS if name in found.attrs}
     nulls = names_of(found["null"]).tolist()
     for name in ("mean", "std", "mean_abs", "second_moment", "ultrametricity", "excess"):
         shown |= {n: float(found[n]) for n in (name, f"{name}_stderr") if n in found}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from dask.delayed import Delayed
 
 from lsg_ray.networks.layout import read_only
 from lsg_ray.results.records import reduce_tasks
@@ -39,7 +40,7 @@ def sign_sums(
     cuts: Iterable[tuple[int, int]],
     pairs: bool = False,
     triples: Ints = NO_TRIPLES,
-) -> Any:
+) -> Delayed:
     """Return a graph of the counts over all rows; pairs and triples only where they are wanted."""
     return reduce_tasks(count_signs, (source, triples, pairs), cuts)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +20,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream
 from lsg_ray.statistics.configurations import stream
 from lsg_ray.statistics.estimates import estimate
-from lsg_ray.typing import Floats, Ints
+from lsg_ray.typing import Floats, Ints, Variables
 
 #: Most triples of one estimate.
 MAX_TRIPLES = 10_000_000
@@ -84,7 +83,7 @@ def connected_third(triples: Ints, raw: Floats, m: Floats, C: Floats) -> Floats:
     return raw - a * bc - b * ac - c * ab + 2 * a * b * c
 
 
-def triple_moments(triples: Ints, raw: Floats, m: Floats, C: Floats, count: int) -> dict[str, Any]:
+def triple_moments(triples: Ints, raw: Floats, m: Floats, C: Floats, count: int) -> Variables:
     """Return variables of ⟨σ_iσ_jσ_k⟩ and of the connected moment, with standard errors.
 
     Parameters
