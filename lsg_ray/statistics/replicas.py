@@ -115,10 +115,10 @@ def network_replicas(
 
     Examples
     --------
-    >>> from lsg_ray.ensemble import synthetic
-    >>> found = network_replicas(synthetic("memory://replicas", 8, 200), draws=2)
-    >>> found.attrs["replicas"], found.attrs["system"]
-    (8, 'synthetic')
+    >>> signs = np.where(np.random.default_rng(0).random((8, 200)) < 0.5, -1, 1)
+    >>> found = network_replicas(signs, draws=2)
+    >>> found.attrs["replicas"], found["q"].shape
+    (8, (8, 8))
     """
     source = as_configurations(ensemble)
     root = stored_root(source)

@@ -122,10 +122,6 @@ def test_bad_input_is_told_in_a_line(store, tmp_path, capsys):
             ["swaps", store, *out, "--beside", store, "--figure", tmp_path / "f.png"],
             "not a result of lsg swaps",
         ),
-        (
-            ["tap", tmp_path / "m.npz", *out, "--part", "LB,RB", "--figure", tmp_path / "f.png"],
-            "--figure of 2 results; it shows 1: draw fewer at a time",
-        ),
         (["walk", store, *out, "--walkers", "2147483647"], "walks asked for; at most"),
         (["interpolate", store, *out, "--alphas", "0:0.5:0.1"], "hold 0 and 1"),
         (["interpolate", store, *out, "--alphas", "x"], "alphas: 'x' given"),

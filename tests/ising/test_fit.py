@@ -6,10 +6,10 @@ import dask
 import numpy as np
 import pytest
 
-from lsg_ray.ensemble import synthetic
 from lsg_ray.errors import InputError
 from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.fit import STAGE, fit_model, fit_models
+from tests.ensemble.mixture import synthetic
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import pytest
 from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
+from lsg_ray.networks.solvers import mean_field
 from lsg_ray.networks.solvers.mean_field import draw
 from lsg_ray.spec import parse_spec
 from lsg_ray.statistics import maps
@@ -56,7 +57,7 @@ def test_starts__are_what_the_trials_would_draw_before_learning(
     tmp_path, points, extra, monkeypatch
 ):
     """Trained at a learning rate of nothing and drawn alike, a configuration is its own start."""
-    monkeypatch.setattr(maps, "draw", lambda f, n, s, fixed, _: draw(f, n, s, fixed))
+    monkeypatch.setattr(mean_field, "draw", lambda f, n, s, fixed, _: draw(f, n, s, fixed))
     tree = {
         "dataset": {"name": "digits", "components": 5},
         "network": {"widths": [5, 4, 3, 10]},

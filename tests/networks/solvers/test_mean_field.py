@@ -10,9 +10,9 @@ from scipy import stats
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import InputError
 from lsg_ray.kernels import meanfield
-from lsg_ray.networks import binary, sampling, stacked
+from lsg_ray.networks import binary, sampling
 from lsg_ray.networks.layout import chunk_examples
-from lsg_ray.networks.solvers import mean_field
+from lsg_ray.networks.solvers import mean_field, stacked
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import DatasetSpec, NetworkSpec, TrainingSpec, parse_spec
 from tests.networks import gradients, reference
