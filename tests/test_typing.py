@@ -43,7 +43,6 @@ UNTOLD = {
     "report/style.py:colour_bar(image)": "whatever has colours",
     "ising/fit.py:fit_models(options)": "of a method that is chosen by name",
     "ising/fit.py:fit_models(given)": "of a method that is chosen by name",
-    "ising/montecarlo.py:sample_in_groups(options)": "as of sample_model",
     "ising/boltzmann.py:fit_boltzmann(options)": "of a method that is chosen by name",
     "ising/boltzmann.py:fit_parts(options)": "of a method that is chosen by name",
     "ising/symmetry.py:permutation_effect(options)": "of a method that is chosen by name",

@@ -28,16 +28,17 @@ import inspect
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import xarray
+from annotated_types import Gt, Lt
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.fitted import Fitted, deviation
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.ising.montecarlo import GroupMeans, sample_in_groups
+from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
 from lsg_ray.registry import FIT_METHODS
 from lsg_ray.statistics.configurations import Columns, Configurations
@@ -76,7 +77,7 @@ def fit_boltzmann(
     *,
     method: str = "pcd",
     seconds: float | None = None,
-    pseudocount: float | None = None,
+    pseudocount: Annotated[float, Gt(0), Lt(1)] | None = None,
     rounding: float = ROUNDING,
     verify: bool = True,
     seed: int = 0,
@@ -133,8 +134,6 @@ def fit_boltzmann(
         neither frozen nor duplicates.
     """
     fit = FIT_METHODS[method].run
-    if pseudocount is not None and not 0 < pseudocount < 1:
-        raise InputError(f"pseudocount {pseudocount} given; it must be between 0 and 1")
     _check_options(fit, method, options)
     if method == "plm":
         source = as_sample(moments)
@@ -380,9 +379,10 @@ def verify_model(
         if target.count is not None:
             samples = int(np.clip(50 * target.count, FEWEST_SAMPLES, MOST_SAMPLES))
     draws = max(8, samples // chains)
-    found, groups = sample_in_groups(
-        model, chains=chains, burn_in=200, draws=draws, thin=2, seed=seed, threads=threads
-    )
+    found = sample_model(
+        model, chains=chains, burn_in=200, draws=draws, thin=2, seed=seed, threads=threads,
+        groups=True,
+    )  # fmt: skip
     kept = np.setdiff1d(np.arange(len(target.m)), target.duplicates)
     both = np.ix_(kept, kept)
     inner = target.restrict(kept)
@@ -391,7 +391,7 @@ def verify_model(
     noise_m = float(np.sqrt(np.mean(found["m_stderr"].values[kept] ** 2)))
     noise_C = float(np.sqrt(np.mean(found["C_stderr"].values[both][off] ** 2)))
     noises = (float(np.hypot(noise_m, noise_C)), noise_m, noise_C)
-    errors = _errors_of_squares(groups, kept, inner)
+    errors = _errors_of_squares(found["m_group"].values, found["C_group"].values, kept, inner)
     attributes: dict[str, float] = {}
     for name, value, noise, error in zip(("delta", "m", "C"), rms, noises, errors, strict=True):
         excess = _excess(value**2 - noise**2, error)
@@ -402,24 +402,24 @@ def verify_model(
     found = found.assign(
         m_data=("weight", target.m), C_data=(("weight", "weight_"), target.C),
         repeats=("weight", target.repeats),
-    ).drop_vars("energy")  # fmt: skip
+    ).drop_vars(["energy", "m_group", "C_group"])  # fmt: skip
     return found.assign_attrs(**attributes, mc_converged=found.attrs["converged"])
 
 
 def _errors_of_squares(
-    groups: GroupMeans, kept: Ints, target: Target
+    m: Floats, C: Floats, kept: Ints, target: Target
 ) -> tuple[float, float, float]:
-    """Return the standard errors of Δ² and of the mean squares for m and C, without noise.
+    """Return the standard errors of Δ² and of the mean squares for m and C without noise, by group.
 
     With P_gh the average of products of the deviations of two groups, each mean square is that of
     P_gh over g ≠ h, and P_gh = μ + a_g + a_h + e_gh: its variance is 4σ_a²/G + 2σ_e²/(G(G − 1)).
     """
     n = len(kept)
-    number = len(groups.m)
+    number = len(m)
     if number < FEWEST_GROUPS:
         return np.nan, np.nan, np.nan
-    dm = groups.m[:, kept] - target.m
-    dC = (groups.C[:, kept][:, :, kept] - target.C).reshape(number, -1)
+    dm = m[:, kept] - target.m
+    dC = (C[:, kept][:, :, kept] - target.C).reshape(number, -1)
     of_m, of_C = dm @ dm.T / n, dC @ dC.T / (n * (n - 1))
     off = 1 - np.eye(number)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import FitMethod, Fitted, check_penalty, deviation
+from lsg_ray.ising.fitted import FitMethod, Fitted, deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.targets import Target
-from lsg_ray.typing import Floats, Progress
+from lsg_ray.typing import Floats, NonNegative, Progress
 
 #: Largest model that is fitted by enumeration.
 MAX_EXACT = 16
@@ -20,6 +21,7 @@ MAX_EXACT = 16
 DIVERGED_NATS = 10.0
 
 
+@public
 def fit_exact(
     target: Target,
     *,
@@ -28,7 +30,7 @@ def fit_exact(
     threads: int | None = None,  # noqa: ARG001
     progress: Progress | None = None,
     tolerance: float = 1e-8,
-    l2: float = 0.0,
+    l2: NonNegative = 0.0,
 ) -> Fitted:
     """Maximise the likelihood over all states: minimise log Z − ½ Σ J_ij C_ij − Σ h_i m_i.
 
@@ -41,7 +43,6 @@ def fit_exact(
     """
     from scipy.optimize import minimize
 
-    check_penalty(l2)
     n = len(target.m)
     if n > MAX_EXACT:
         raise InputError(f"method 'exact' given for {n} weights; at most {MAX_EXACT}: use pcd")

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lsg_ray.errors import InputError
 from lsg_ray.ising.targets import Target
 from lsg_ray.typing import Floats
 
@@ -41,18 +40,6 @@ class FitMethod:
 
     name: str
     run: Callable[..., Fitted]
-
-
-def check_penalty(l2: float) -> None:
-    """Refuse a penalty that is negative or no number.
-
-    Raises
-    ------
-    InputError
-        Says which.
-    """
-    if not 0 <= l2 < np.inf:
-        raise InputError(f"l2 {l2} given; a penalty is finite and not negative")
 
 
 def deviation(m: Floats, C: Floats, target: Target) -> tuple[float, float, float]:

@@ -142,20 +142,6 @@ def sample_model(
     return found
 
 
-class GroupMeans(NamedTuple):
-    """m (groups, N) and C (groups, N, N) of groups of chains, which are independent."""
-
-    m: Floats
-    C: Floats
-
-
-def sample_in_groups(model: ModelLike, **options: Any) -> tuple[xarray.Dataset, GroupMeans]:
-    """Return what `sample_model` does, and the averages of its groups of chains."""
-    found = sample_model(model, groups=True, **options)
-    means = GroupMeans(found["m_group"].values, found["C_group"].values)
-    return found.drop_vars(["m_group", "C_group"]), means
-
-
 class _Sums(NamedTuple):
     """What a batch of chains has measured.
 

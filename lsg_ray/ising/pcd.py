@@ -23,10 +23,10 @@ import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.chains import Chains
-from lsg_ray.ising.fitted import FitMethod, Fitted, check_penalty, deviation
+from lsg_ray.ising.fitted import FitMethod, Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
-from lsg_ray.typing import Count, Floats, Positive, Progress, Several
+from lsg_ray.typing import Count, Floats, NonNegative, Positive, Progress, Several
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def fit_pcd(
     sweeps: Count = 2,
     rate: Positive | None = None,
     final_rate: Positive | None = None,
-    l2: float = 0.0,
+    l2: NonNegative = 0.0,
 ) -> Fitted:
     """Climb the likelihood with persistent chains, then average the iterates.
 
@@ -122,7 +122,6 @@ def fit_pcd(
     Two sweeps and two products of a step cost 8 N² flop a chain: 55 ms for 1,024 chains at N = 675
     on two cores.
     """
-    check_penalty(l2)
     n = len(target.m)
     steps = steps or min(max(1200, 240_000 // n), 10_000)
     metric = _Metric(target)

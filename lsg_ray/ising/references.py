@@ -81,8 +81,6 @@ def as_references(given: ReferencesLike, model: IsingModel, count: int | None = 
     InputError
         Values other than ±1, or of another length; nothing readable; none.
     """
-    if count is not None and count < 1:
-        raise InputError(f"count {count} given; at least 1")
     if isinstance(given, References):
         return given
     if isinstance(given, xarray.Dataset):

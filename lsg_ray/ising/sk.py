@@ -46,7 +46,8 @@ HOT_TEMPERATURE = 1.6
 TESTED_FROM, DEVIATION = 8, 4.0
 
 
-def sk_couplings(n: int, seed: int = 0) -> Floats:
+@public
+def sk_couplings(n: Several, seed: Seed = 0) -> Floats:
     """Return J (N, N), symmetric, J_ij ~ N(0, 1/N), zero diagonal.
 
     Examples
@@ -55,8 +56,6 @@ def sk_couplings(n: int, seed: int = 0) -> Floats:
     >>> bool((J == J.T).all()), round(400 * float(J.var()), 2)
     (True, 1.0)
     """
-    if n < 2 or seed < 0:
-        raise InputError(f"n {n}, seed {seed} given; from 2 and 0")
     upper = np.triu(generator(seed, Stream.GLASS, 0).standard_normal((n, n)), 1) / np.sqrt(n)
     return upper + upper.T
 

@@ -21,13 +21,13 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import as_numbers, public
+from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.curvature import PROBES, hessian_trace, top_eigenvalues
 from lsg_ray.landscape.terrain import (
     EXAMPLES,
     Terrain,
-    check_positive,
+    as_positive,
     measured,
     open_solutions,
     run_protocol,
@@ -145,15 +145,9 @@ def flatness(
     InputError
         Numbers out of range, an ensemble of binary networks.
     """
-    radius = np.atleast_1d(as_numbers(radii, "radii"))
-    for value in radius:
-        check_positive(radius=float(value))
-    if directions < 2 or probes < 2:
-        raise InputError(
-            f"directions {directions}, probes {probes} given; at least 2 of each, for an error"
-        )
+    radius = as_positive(radii, "radii")
     chosen = open_solutions(solutions, configurations, usual=10)
-    if not 1 <= eigenvalues <= chosen.network.n_weights:
+    if eigenvalues > chosen.network.n_weights:
         raise InputError(
             f"eigenvalues {eigenvalues} given; the network has {chosen.network.n_weights}"
         )

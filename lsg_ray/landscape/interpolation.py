@@ -222,8 +222,6 @@ def swap_barriers(
             f"swaps {list(ks)} given; hidden layers {list(chosen.network.widths[1:-1])} have "
             f"{most} disjoint pairs of nodes: 1 to {most}"
         )
-    if repeats < 1:
-        raise InputError(f"repeats {repeats} given; at least 1")
     arguments = [
         (chosen.weights[r], k, places, (seed, int(chosen.numbers[r]), k, repeat))
         for r in range(len(chosen.numbers))
@@ -347,8 +345,6 @@ def _pairs(
         possible: list[Any] = list(zip(first, second, strict=False))
     else:
         possible = list(itertools.combinations(first, 2))
-    if pairs < 1:
-        raise InputError(f"pairs {pairs} given; at least 1")
     if len(possible) <= pairs:
         return possible
     if a is not b:

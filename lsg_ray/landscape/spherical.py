@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream, generator
-from lsg_ray.typing import Flags, Floats, Ints, Progress
+from lsg_ray.typing import Count, Flags, Floats, Ints, Positive, Progress, Seed, Several
 
 #: Bytes of X at most; twice as much is held while it is made symmetric.
 MAX_BYTES = 2**31
@@ -55,9 +55,7 @@ class SphericalModel:
     """
 
     @public
-    def __init__(self, n: int, p: int = 3, seed: int = 0) -> None:
-        if p < 2 or n < 2 or seed < 0:
-            raise InputError(f"n {n}, p {p}, seed {seed} given; from 2, 2 and 0")
+    def __init__(self, n: Several, p: Several = 3, seed: Seed = 0) -> None:
         size = 8 * n**p
         if size > MAX_BYTES:
             most = int((MAX_BYTES / 8) ** (1 / p) + 1e-6)
@@ -137,13 +135,13 @@ def threshold_energy(p: int) -> float:
 
 @public
 def spherical_minima(
-    n: int,
-    p: int = 3,
-    starts: int = 20,
-    seed: int = 0,
+    n: Several,
+    p: Several = 3,
+    starts: Count = 20,
+    seed: Seed = 0,
     *,
-    tolerance: float = 1e-6,
-    max_iterations: int = 10_000,
+    tolerance: Positive = 1e-6,
+    max_iterations: Count = 10_000,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Descend the landscape of one model from random starts.
@@ -183,11 +181,6 @@ def spherical_minima(
     -----
     2 N^p flop an iteration and start; memory 8 N^p bytes, and 8 N^{p−1} a start.
     """
-    if starts < 1 or max_iterations < 1 or not tolerance > 0:
-        raise InputError(
-            f"starts {starts}, max_iterations {max_iterations}, tolerance {tolerance} given; all "
-            "must be positive"
-        )
     model = SphericalModel(n, p, seed)
     first = on_sphere(generator(seed, Stream.GLASS, 2, p).standard_normal((starts, n)))
     found = _descend(model, first, tolerance, max_iterations, progress)

@@ -16,14 +16,7 @@ from annotated_types import Ge, Le
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.flatness import filter_normalised
-from lsg_ray.landscape.terrain import (
-    EXAMPLES,
-    Terrain,
-    check_positive,
-    measured,
-    open_solutions,
-    run_protocol,
-)
+from lsg_ray.landscape.terrain import EXAMPLES, Terrain, measured, open_solutions, run_protocol
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import EnsembleLike, Floats, Natural, Positive, Progress, Seed, Singles
@@ -78,9 +71,8 @@ def loss_surface(
     InputError
         An even or too small number of points, an extent that is not positive.
     """
-    check_positive(extent=extent)
-    if points < 3 or points % 2 == 0 or points > 1001:
-        raise InputError(f"points {points} given; an odd number from 3 to 1001 is needed")
+    if points % 2 == 0:
+        raise InputError(f"points {points} given; an odd number is needed")
     chosen = open_solutions(solutions, [configuration])
     w = chosen.weights[0]
     rng = generator(seed, Stream.LANDSCAPE, 5, configuration)

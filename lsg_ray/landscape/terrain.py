@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lsg_ray import __version__
-from lsg_ray.arrays import as_integers
+from lsg_ray.arrays import as_integers, as_numbers, brief
 from lsg_ray.datasets import Dataset, Examples, load_dataset
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
@@ -205,8 +206,6 @@ def terrain_of(ensemble: Ensemble, examples: int | None = EXAMPLES, seed: int = 
             f"are at hand ({dataset.content_hash[:16]}…)"
         )
     train = dataset.train
-    if examples is not None and not examples >= 0:
-        raise InputError(f"examples {examples} given; at least 1, or 0 for all")
     if examples and examples < len(train.y):
         rng = generator(seed, Stream.LANDSCAPE, 0)
         rows = rng.choice(len(train.y), examples, replace=False)
@@ -267,14 +266,16 @@ def check_inputs(terrain: Terrain, rows: int = 8) -> Singles:
     return np.asarray(dense[:rows])
 
 
-def check_positive(**values: float) -> None:
-    """Refuse values that are not positive and finite.
+def as_positive(given: ArrayLike, name: str) -> Floats:
+    """Return one or several positive numbers as an array.
 
-    >>> check_positive(sigma=0.1)
+    >>> as_positive(0.1, "sigma").tolist()
+    [0.1]
     """
-    for name, value in values.items():
-        if not (value > 0 and np.isfinite(value)):
-            raise InputError(f"{name} {value} given; it must be positive")
+    values = np.atleast_1d(as_numbers(given, name))
+    if values.ndim != 1 or not values.size or not ((values > 0) & (values < np.inf)).all():
+        raise InputError(f"{name} {brief(given)} given; it must be positive, one or several")
+    return values
 
 
 def measured(

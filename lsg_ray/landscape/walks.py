@@ -17,20 +17,20 @@ has risen by `RISE` nats for the first time.  Walks that never leave it are cens
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import xarray
 from annotated_types import Ge
 
-from lsg_ray.arrays import as_numbers, brief, public
+from lsg_ray.arrays import brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.landscape.censored import Survival, survival_of, survival_variables, told
 from lsg_ray.landscape.terrain import (
     BATCH_BYTES,
     EXAMPLES,
     Terrain,
-    check_positive,
+    as_positive,
     measured,
     open_solutions,
     run_protocol,
@@ -52,7 +52,6 @@ from lsg_ray.typing import (
 )
 
 Kind = Literal["free", "constrained", "metropolis"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 #: Rise of the training loss, in nats, that ends the flat region around a solution.
 RISE = 0.1
@@ -143,7 +142,7 @@ def random_walk(
     Each step of a walk evaluates one network (`trials` of a constrained one) on the examples, one
     on the test set.  Memory of a task: `trials` networks, at most 32 MiB of them at a time.
     """
-    sigmas = _checked(sigma, steps, kind, trials, temperature, walkers)
+    sigmas = _checked(sigma, kind, temperature)
     chosen = open_solutions(solutions, configurations, usual=10)
     if (count := len(sigmas) * len(chosen.numbers) * walkers) > MOST_WALKS:
         raise InputError(f"{count:,} walks asked for; at most {MOST_WALKS:,}")
@@ -170,31 +169,17 @@ def random_walk(
     )  # fmt: skip
 
 
-def _checked(
-    sigma: Any, steps: int, kind: Kind, trials: int, temperature: float | None, walkers: int
-) -> Floats:
-    sigmas = np.atleast_1d(as_numbers(sigma, "sigma"))
-    if sigmas.ndim != 1 or not len(sigmas):
-        raise InputError(f"sigma {brief(sigma)} given; one number or several are needed")
-    for value in sigmas:
-        check_positive(sigma=float(value))
+def _checked(sigma: Numbers, kind: Kind, temperature: float | None) -> Floats:
+    sigmas = as_positive(sigma, "sigma")
     if len(np.unique(sigmas)) != len(sigmas):
         raise InputError(f"sigma {brief(sigma)} given; each once")
     if sigmas.max() > LARGEST:
         raise InputError(f"sigma {sigmas.max():g} given; at most {LARGEST:g}, as weights are")
-    if kind not in KINDS:
-        raise InputError(f"kind {kind!r} given; choose one of {', '.join(KINDS)}")
-    if steps < 4 or walkers < 1 or trials < 1:
-        raise InputError(
-            f"steps {steps}, walkers {walkers}, trials {trials} given; at least 4, 1 and 1"
-        )
     if (kind == "metropolis") != (temperature is not None):
         raise InputError(
             f"temperature {temperature} given for a {kind} walk; metropolis walks need one, others "
             "have none"
         )
-    if temperature is not None:
-        check_positive(temperature=temperature)
     return sigmas
 
 

@@ -162,7 +162,7 @@ def cluster(
     [1, 3, 5, 7, 9, 11]
     """
     base = as_configurations(_lazy(ensemble))
-    _check(base, linkage, bins)
+    _check(base, linkage)
     plan = plan_alignment(base, alignment, reference, network)
     left_out = reference if plan.alignment == "matching" else None
     chosen = _choose(base, left_out, configurations, seed)
@@ -221,17 +221,13 @@ def _is_single(base: Configurations, given: Any) -> bool:
     return stored_root(base) is not None or getattr(given, "dtype", None) == np.float32
 
 
-def _check(base: Configurations, linkage: str, bins: int | None) -> None:
-    if linkage not in LINKAGES:
-        raise InputError(f"linkage {linkage!r} given; choose one of {', '.join(LINKAGES)}")
+def _check(base: Configurations, linkage: str) -> None:
     if base.signs and linkage in EUCLIDEAN:
         others = ", ".join(name for name in LINKAGES if name not in EUCLIDEAN)
         raise InputError(
             f"linkage {linkage!r} is of Euclidean distances, and those of ±1 weights are Hamming's;"
             f" choose one of {others}"
         )
-    if bins is not None and (not isinstance(bins, int) or bins < 1):
-        raise InputError(f"bins {bins} given; one at least")
     base.require(FEWEST, "clusters")
 
 

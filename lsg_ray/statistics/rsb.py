@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import xarray
@@ -46,7 +46,16 @@ from lsg_ray.statistics.ultrametric import (
     measured,
     pairs_of,
 )
-from lsg_ray.typing import ConfigurationsLike, Floats, Ints, JsonObject, Progress
+from lsg_ray.typing import (
+    ConfigurationsLike,
+    Count,
+    Floats,
+    Ints,
+    JsonObject,
+    Progress,
+    Seed,
+    Several,
+)
 
 #: How the overlaps of several systems are drawn side by side.
 FIGURE = Figure(
@@ -74,10 +83,10 @@ def replica_overlaps(
     centered: bool = False,
     flip: Flip = "keep",
     nulls: Sequence[Null] = NULLS,
-    draws: int = 20,
-    triples: int = 100_000,
+    draws: Several = 20,
+    triples: Count = 100_000,
     bins: int | ArrayLike | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure overlaps of replicas and how ultrametric they are, beside nulls.
@@ -137,7 +146,7 @@ def replica_overlaps(
     (0.8, 1)
     """
     source = as_configurations(ensemble)
-    _check(nulls, draws, triples, bins, flip)
+    _check(nulls, bins)
     rows = _rows(source, configurations, seed)
     chosen = choose_triples(min(triples, _triples_of(len(rows))), len(rows), seed)
     firsts = [Draw(null, 0) for null in nulls]
@@ -178,14 +187,10 @@ def replica_overlaps(
     )  # fmt: skip
 
 
-def _check(nulls: Sequence[str], draws: int, triples: int, bins: Any, flip: str) -> None:
+def _check(nulls: Sequence[str], bins: Any) -> None:
     unknown = set(nulls) - set(NULLS)
     if unknown or len(set(nulls)) < len(nulls):
         raise InputError(f"nulls {tuple(nulls)} given; choose among {', '.join(NULLS)}, each once")
-    if flip not in get_args(Flip):
-        raise InputError(f"flip {flip!r} given; one of {', '.join(get_args(Flip))}")
-    if draws < 2 or triples < 1:
-        raise InputError(f"draws {draws}, triples {triples} given; from 2 and 1")
     edges = as_numbers(1 if bins is None else bins, "bins")
     ascend = edges.ndim == 1 and len(edges) > 1 and bool((np.diff(edges) > 0).all())
     if not np.isfinite(edges).all() or not (edges >= 1 if edges.ndim == 0 else ascend):

@@ -22,6 +22,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.canonical import canonical_orders
 from lsg_ray.networks.symmetry import Orders, as_network, log_group_order, random_orders
 from lsg_ray.results.graph import compute, tree_reduce
+from lsg_ray.results.records import joined
 from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import ENSEMBLE, Stage
@@ -145,23 +146,14 @@ def permute(
     base, net, x = _prepared(ensemble, network, inputs)
     about = {"kind": "permuted", "fraction": fraction, "mode": mode, "seed": seed}
     phase = start_of_copies(seed)
-    if mode == "replace":
-        chosen = partial(_is_replaced, fraction, phase)
-        ordering = partial(_permuted_orders, net, seed, chosen)
-        view = DerivedConfigurations(base, net, x, ordering, about)
-    elif mode == "add":
+    chosen, more = partial(_is_replaced, fraction, phase), dict[str, Any]()
+    if mode == "add":
         copies = number_of_copies(base.n_rows, fraction)
-        view = DerivedConfigurations(
-            base,
-            net,
-            x,
-            partial(_permuted_orders, net, seed, partial(_is_copy, base.n_rows)),
-            about,
-            origin=partial(copied_rows, base.n_rows, copies, phase),
-            n_rows=base.n_rows + copies,
-        )
-    else:
-        raise InputError(f"mode {mode!r} given; 'replace' or 'add'")
+        origin = partial(copied_rows, base.n_rows, copies, phase)
+        chosen = partial(_is_copy, base.n_rows)
+        more = {"origin": origin, "n_rows": base.n_rows + copies}
+    ordering = partial(_permuted_orders, net, seed, chosen)
+    view = DerivedConfigurations(base, net, x, ordering, about, **more)
     return view if out is None else write_ensemble(view, out, progress=progress)
 
 
@@ -200,7 +192,7 @@ def node_symmetry(
     leaf = dask.delayed(partial(_label_rows, view), pure=False)
     most = TASK_ROWS if base.signs else max(1, TASK_BYTES // (8 * base.n_weights))
     leaves = [leaf(*cut) for cut in ranges(base.n_rows, min(TASK_ROWS, most), base.grain)]
-    found = compute(tree_reduce(leaves, _joined), progress)
+    found = compute(tree_reduce(leaves, joined), progress)
     forms, weights = _repeats(found.forms), _repeats(found.weights)
     layer = np.repeat(np.arange(len(net.widths) - 2), net.widths[1:-1])
     return xarray.Dataset(
@@ -314,10 +306,6 @@ def _label_rows(view: DerivedConfigurations, start: int, stop: int) -> _Labels:
 def _as_bytes(weights: Array, binary: bool) -> Bytes:
     # Adding zero makes one zero of 0.0 and −0.0.
     return pack(weights) if binary else (np.ascontiguousarray(weights) + 0.0).view(np.uint8)
-
-
-def _joined(parts: list[_Labels]) -> _Labels:
-    return _Labels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _hashes(rows: Bytes) -> NDArray[np.uint64]:
