@@ -264,8 +264,6 @@ def _measured(
 
 STAGE = Stage(
     "anneal", anneal_scan, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
-    figures=[
-        Figure("lsg_ray.report.figures.entropy_landscape:scan_figure", "Entropy landscape",
-               "scan_caption", together=8)
-    ],
+    figures=[Figure("lsg_ray.report.figures.entropy_landscape:scan_figure", "Entropy landscape",
+                    "scan_caption", together=8)],
 )  # fmt: skip

@@ -344,9 +344,7 @@ def _lacks_accuracy(found: xarray.Dataset, references: Any, **_: Any) -> bool:
 
 STAGE = Stage(
     "mc", relax, reads={"model": MODEL, "references": REFERENCES}, summary=_shown, hidden={"task"},
-    figures=[
-        Figure("lsg_ray.report.figures.entropy_landscape:dynamics_figure", "Monte Carlo dynamics",
-               "dynamics_caption")
-    ],
+    figures=[Figure("lsg_ray.report.figures.entropy_landscape:dynamics_figure",
+                    "Monte Carlo dynamics", "dynamics_caption")],
     stale=_lacks_accuracy,
 )  # fmt: skip

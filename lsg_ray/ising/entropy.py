@@ -390,8 +390,6 @@ def shown(found: xarray.Dataset) -> JsonObject:
 
 STAGE = Stage(
     "scan", entropy_scan, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
-    figures=[
-        Figure("lsg_ray.report.figures.entropy_landscape:scan_figure", "Entropy landscape",
-               "scan_caption", together=8)
-    ],
+    figures=[Figure("lsg_ray.report.figures.entropy_landscape:scan_figure", "Entropy landscape",
+                    "scan_caption", together=8)],
 )  # fmt: skip

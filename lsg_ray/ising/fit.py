@@ -170,8 +170,6 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 STAGE = Stage(
     "fit", fit_model, reads={"moments": MOMENTS}, parts=fit_models, makes="model", unit="steps",
     summary=_shown, archive=MODEL,
-    figures=[
-        Figure("lsg_ray.report.figures.reconstruction:models_figure", "Effective Ising model",
-               "models_caption", together=12)
-    ],
+    figures=[Figure("lsg_ray.report.figures.reconstruction:models_figure", "Effective Ising model",
+                    "models_caption", together=12)],
 )  # fmt: skip

@@ -312,7 +312,6 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "tap", tap_states, reads={"model": MODEL}, summary=_shown,
-    figures=[
-        Figure("lsg_ray.report.figures.entropy_landscape:tap_figure", "TAP states", "tap_caption")
-    ],
+    figures=[Figure("lsg_ray.report.figures.entropy_landscape:tap_figure", "TAP states",
+                    "tap_caption")],
 )  # fmt: skip

@@ -271,8 +271,6 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 STAGE = Stage(
     "thermo", thermodynamics, reads={"model": MODEL, "reference": REFERENCES}, summary=_shown,
     hidden={"cavity"}, unit="sweeps",
-    figures=[
-        Figure("lsg_ray.report.figures.entropy_landscape:thermo_figure",
-               "Entropy by the heat capacity", "thermo_caption", together=8)
-    ],
+    figures=[Figure("lsg_ray.report.figures.entropy_landscape:thermo_figure",
+                    "Entropy by the heat capacity", "thermo_caption", together=8)],
 )  # fmt: skip

@@ -204,7 +204,6 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "compare", compare_minima, reads={"first": SOLUTIONS, "second": SOLUTIONS}, summary=_shown,
-    figures=[
-        Figure("lsg_ray.report.figures.loss_landscape:minima_figure", "Small and large batches")
-    ],
+    figures=[Figure("lsg_ray.report.figures.loss_landscape:minima_figure",
+                    "Small and large batches")],
 )  # fmt: skip

@@ -247,8 +247,6 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "flatness", flatness, reads={"solutions": SOLUTIONS}, summary=_shown, hidden={"side"},
-    figures=[
-        Figure("lsg_ray.report.figures.loss_landscape:flatness_figure", "Curvature",
-               "flatness_caption")
-    ],
+    figures=[Figure("lsg_ray.report.figures.loss_landscape:flatness_figure", "Curvature",
+                    "flatness_caption")],
 )  # fmt: skip

@@ -382,15 +382,11 @@ def _shown_swaps(found: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "interpolate", interpolate, reads={"solutions": SOLUTIONS, "other": SOLUTIONS}, summary=_shown,
-    figures=[
-        Figure("lsg_ray.report.figures.loss_landscape:interpolation_figure",
-               "Paths between solutions", "interpolation_caption", together=7)
-    ],
+    figures=[Figure("lsg_ray.report.figures.loss_landscape:interpolation_figure",
+                    "Paths between solutions", "interpolation_caption", together=7)],
 )  # fmt: skip
 SWAPS = Stage(
     "swaps", swap_barriers, reads={"solutions": SOLUTIONS}, summary=_shown_swaps,
-    figures=[
-        Figure("lsg_ray.report.figures.loss_landscape:swaps_figure", "Permuted copies",
-               "swaps_caption", together=7)
-    ],
+    figures=[Figure("lsg_ray.report.figures.loss_landscape:swaps_figure", "Permuted copies",
+                    "swaps_caption", together=7)],
 )  # fmt: skip

@@ -110,8 +110,6 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "surface", loss_surface, reads={"solutions": SOLUTIONS}, summary=_shown,
-    figures=[
-        Figure("lsg_ray.report.figures.loss_landscape:surface_figure", "Loss surface",
-               "surface_caption")
-    ],
+    figures=[Figure("lsg_ray.report.figures.loss_landscape:surface_figure", "Loss surface",
+                    "surface_caption")],
 )  # fmt: skip

@@ -343,7 +343,6 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "walk", random_walk, reads={"solutions": SOLUTIONS}, summary=_shown,
-    figures=[
-        Figure("lsg_ray.report.figures.loss_landscape:walk_figure", "Random walks", "walk_caption")
-    ],
+    figures=[Figure("lsg_ray.report.figures.loss_landscape:walk_figure", "Random walks",
+                    "walk_caption")],
 )  # fmt: skip

@@ -107,8 +107,6 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 
 STAGE = Stage(
     "node-distances", symmetry_effect, reads={"ensemble": ENSEMBLE}, summary=_shown,
-    figures=[
-        Figure("lsg_ray.report.figures.distances:distances_figure", "Distances and node symmetry",
-               "distances_caption")
-    ],
+    figures=[Figure("lsg_ray.report.figures.distances:distances_figure",
+                    "Distances and node symmetry", "distances_caption")],
 )  # fmt: skip

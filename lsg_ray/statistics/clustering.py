@@ -372,8 +372,6 @@ SHOWN = (
 STAGE = Stage(
     "cluster", cluster, reads={"ensemble": ENSEMBLE}, summary=SHOWN, hidden={"network"},
     unit="steps",
-    figures=[
-        Figure("lsg_ray.report.figures.clustering:clustering_figure", "Distances and clusters",
-               "clustering_caption")
-    ],
+    figures=[Figure("lsg_ray.report.figures.clustering:clustering_figure", "Distances and clusters",
+                    "clustering_caption")],
 )  # fmt: skip

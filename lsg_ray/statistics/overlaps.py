@@ -298,8 +298,6 @@ AVERAGES = (
 STAGE = Stage(
     "overlaps", overlaps, summary=AVERAGES,
     reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS, "references": CONFIGURATIONS},
-    figures=[
-        Figure("lsg_ray.report.figures.overlaps:overlaps_figure", "Overlap between configurations",
-               "overlaps_caption")
-    ],
+    figures=[Figure("lsg_ray.report.figures.overlaps:overlaps_figure",
+                    "Overlap between configurations", "overlaps_caption")],
 )  # fmt: skip
