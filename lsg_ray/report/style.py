@@ -120,6 +120,16 @@ def normal_density(mean: float, deviation: float) -> tuple[Array, Array]:
     return mean + deviation * z, np.exp(-0.5 * z**2) / (deviation * np.sqrt(2 * np.pi))
 
 
+def band(
+    axes: Axes, x: Array, rows: Array, colour: str, label: str = "",
+    dash: str | tuple[int, tuple[int, int]] = "-",
+) -> None:  # fmt: skip
+    """Draw the mean of curves (n, x) and a band of one standard deviation."""
+    mean, std = rows.mean(axis=0), rows.std(axis=0)
+    axes.plot(x, mean, color=colour, ls=dash, label=label)
+    axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.15, lw=0)
+
+
 def accuracy_colours() -> Colormap:
     """Return viridis without its palest yellow, which is lost on white."""
     viridis = matplotlib.colormaps["viridis"](np.linspace(0, 0.93, 256))

@@ -63,13 +63,11 @@ def accuracy_figure(
     span = [_left_end(kept, missed), kept.edges[-1]]
     if test_accuracy is not None:
         test, _ = accuracy_histograms(test_accuracy, np.zeros_like(rejected), n_test, threshold)
-        axes.stairs(
-            _per_point(test), test.edges, color=style.CONTRAST, lw=1.3, label="accepted, test set"
-        )
+        density, label = _per_point(test), "accepted, test set"
+        axes.stairs(density, test.edges, color=style.CONTRAST, lw=1.3, label=label)
         span = [min(span[0], _left_end(test)), max(span[1], test.edges[-1])]
-    axes.axvline(
-        threshold, color=style.INK, lw=1.0, ls=style.DASHED, label=f"threshold {threshold:g}"
-    )
+    label = f"threshold {threshold:g}"
+    axes.axvline(threshold, color=style.INK, lw=1.0, ls=style.DASHED, label=label)
     left, right = min(span[0], threshold), max(span[1], threshold)
     margin = 0.04 * (right - left)
     below = kept.edges[kept.edges <= left - margin]
@@ -79,12 +77,8 @@ def accuracy_figure(
     axes.set_xlabel(f"accuracy on the {SETS[selection]} ({also}used for selection)")
     axes.set_ylabel("trials per percentage point")
     style.ticks(axes, 9, 6)
-    figure.legend(
-        loc="outside right upper",
-        title=_note(kept, missed, left, acceptance),
-        alignment="left",
-        title_fontsize=9.0,
-    )
+    note = _note(kept, missed, left, acceptance)
+    figure.legend(loc="outside right upper", title=note, alignment="left", title_fontsize=9.0)
     return figure
 
 

@@ -40,22 +40,14 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
             0.97, 0.04, f"{share:.0%} of {above:,} reproduced", transform=left.transAxes,
             ha="right", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
-    style.panel(
-        left, "a", "three-body correlation", "$c_{ijk}$ of the ensemble", "$c_{ijk}$ of the model"
-    )
+    of_ensemble, of_model = "$c_{ijk}$ of the ensemble", "$c_{ijk}$ of the model"
+    style.panel(left, "a", "three-body correlation", of_ensemble, of_model)
 
     energy = energies["energy"].values
     typical, spread = (float(energies.attrs[name]) for name in ("typical", "typical_spread"))
     if "accuracy" in energies:
-        right.plot(
-            energy,
-            energies["accuracy"].values,
-            ".",
-            color=style.ACCENT,
-            ms=3,
-            alpha=0.5,
-            rasterized=True,
-        )
+        dots = {"color": style.ACCENT, "ms": 3, "alpha": 0.5, "rasterized": True}
+        right.plot(energy, energies["accuracy"].values, ".", **dots)
         right.set_ylabel("test accuracy")
     else:
         right.hist(energy, bins=40, color=style.ACCENT)

@@ -47,16 +47,9 @@ def distances_figure(found: xarray.Dataset) -> Figure:
     for offset, form in zip((-0.12, 0.12) if len(forms) > 1 else (0.0,), forms, strict=True):
         row = found.sel(form=form)
         right.errorbar(
-            place + offset,
-            row["mean"].values,
-            yerr=row["std"].values,
-            fmt="o",
-            ms=4.5,
-            capsize=2.5,
-            lw=1.2,
-            color=COLOURS[form],
-            label=LABELS[form],
-        )
+            place + offset, row["mean"].values, row["std"].values, fmt="o", ms=4.5, capsize=2.5,
+            lw=1.2, color=COLOURS[form], label=LABELS[form],
+        )  # fmt: skip
     for x, width in zip(place, found["random_std"].values, strict=True):
         right.bar(x, 2 * width, 0.6, 0.5 - width, color=style.INK, alpha=0.12, lw=0)
     right.axhline(0.5, color=style.INK, lw=0.8, ls=style.DASHED)

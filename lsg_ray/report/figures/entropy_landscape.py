@@ -18,6 +18,9 @@ from lsg_ray.results.saving import names_of
 STYLES = {"up": "-", "down": style.DASHED}
 #: Colours of what is not a part of a network.
 OTHERS = (style.INK, style.ACCENT, style.CONTRAST, "#009E73", "#CC79A7", "#E69F00")
+#: What axes are labelled with.
+BETA = r"inverse temperature $\beta$"
+DISTANCE, ENTROPY = "distance $d$ to the reference", "entropy $s$ per weight (nat)"
 #: Curves of single references that are drawn behind their mean.
 THIN = 12
 
@@ -56,23 +59,11 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
                 left.plot(fields, scan["d"].values[:, k][bad], "x", color=colour, ms=3, mew=0.7)
     left.set_ylim(-0.02, 1.02)
     left.legend(title="solid: $x$ rises")
-    style.panel(
-        left,
-        "a",
-        "distance against field",
-        "distance field $x$ (nat)",
-        "distance $d$ to the reference",
-    )
+    style.panel(left, "a", "distance against field", "distance field $x$ (nat)", DISTANCE)
     right.set_ylim(top=0.75)
     if right.get_ylim()[0] > -0.02:
         right.set_ylim(bottom=0.0)
-    style.panel(
-        right,
-        "b",
-        "entropy landscape",
-        "distance $d$ to the reference",
-        "entropy $s$ per weight (nat)",
-    )
+    style.panel(right, "b", "entropy landscape", DISTANCE, ENTROPY)
     return figure
 
 
@@ -122,22 +113,13 @@ def iso_figure(curve: xarray.Dataset) -> Figure:
     names = [*known, *sorted(set(labels.tolist()) - set(known))]
     for n, name in enumerate(names):
         rows = np.flatnonzero(labels == name)[:THIN]
-        for r in rows:
-            for k, direction in enumerate(("up", "down")):
-                line = {"color": OTHERS[(n + 1) % len(OTHERS)], "ls": STYLES[direction]}
-                place = curve["d"].values[r, k]
-                for panel, what in zip(axes, ("s", "beta", "e"), strict=True):
-                    label = name if (r, k, what) == (rows[0], 0, "s") else None
-                    panel.plot(
-                        place, curve[what].values[r, k], label=label, lw=0.6, alpha=0.8, **line
-                    )
-    for panel, letter, what, title in zip(
-        axes,
-        "abc",
-        ("entropy $s$ per weight (nat)", r"inverse temperature $\beta$", "energy $e$ (nat)"),
-        ("at constant energy", "temperature", "energy"),
-        strict=True,
-    ):
+        axes[0].plot([], [], color=OTHERS[(n + 1) % len(OTHERS)], lw=0.6, label=name)
+        for k, dash in enumerate(STYLES.values()):
+            line = {"color": OTHERS[(n + 1) % len(OTHERS)], "ls": dash, "lw": 0.6, "alpha": 0.8}
+            for panel, what in zip(axes, ("s", "beta", "e"), strict=True):
+                panel.plot(curve["d"].values[rows, k].T, curve[what].values[rows, k].T, **line)
+    titles = {"at constant energy": ENTROPY, "temperature": BETA, "energy": "energy $e$ (nat)"}
+    for panel, letter, (title, what) in zip(axes, "abc", titles.items(), strict=True):
         panel.set_xlim(-0.02, 1.02)
         panel.xaxis.set_major_locator(style.round_ticks(4))
         style.panel(panel, letter, title, "distance $d$", what)
@@ -168,19 +150,14 @@ def tap_figure(states: xarray.Dataset) -> Figure:
     f = states["f"].values[settled]
     if len(f):
         centre, width = f.mean(), max(np.ptp(f), 1e-4)
-        left.hist(
-            f, bins=np.linspace(centre - width, centre + width, 61).tolist(), color=style.ACCENT
-        )
+        edges = np.linspace(centre - width, centre + width, 61).tolist()
+        left.hist(f, edges, color=style.ACCENT)
         for place in np.atleast_1d(states.attrs["peak_positions"]):
             left.axvline(place, color=style.CONTRAST, lw=1.0, ls=style.DASHED)
     left.xaxis.set_major_locator(style.round_ticks(4))
-    style.panel(
-        left,
-        "a",
-        f"stationary points: {int(states.attrs['states']):,}",
-        "TAP free energy $f$ per weight (nat)",
-        f"starts, of {len(settled):,}",
-    )
+    title, starts = f"stationary points: {int(states.attrs['states']):,}", len(settled)
+    x = "TAP free energy $f$ per weight (nat)"
+    style.panel(left, "a", title, x, f"starts, of {starts:,}")
     _overlaps(right, states)
     return figure
 
@@ -211,13 +188,8 @@ def _overlaps(axes: Axes, states: xarray.Dataset) -> None:
     for own in np.diag(q)[:20]:
         axes.axvline(own, color=style.CONTRAST, lw=0.8)
     axes.set_xlim(-1, 1)
-    style.panel(
-        axes,
-        "b",
-        "overlap of states",
-        "overlap $q$; lines: of a state with itself",
-        "pairs of starts",
-    )
+    x = "overlap $q$; lines: of a state with itself"
+    style.panel(axes, "b", "overlap of states", x, "pairs of starts")
 
 
 @style.styled
@@ -228,22 +200,16 @@ def dynamics_figure(runs: xarray.Dataset) -> Figure:
         panels.append(("accuracy", "accuracy of the network"))
     figure = style.new_figure(2.7)
     sweeps = runs["sweep"].values
-    for panel, letter, (name, label) in zip(
-        figure.subplots(1, len(panels)), "abc", panels, strict=False
-    ):
+    levels = {
+        "overlap": float(runs["equilibrium"].mean()), "energy": runs.attrs["equilibrium_energy"],
+    }  # fmt: skip
+    drawn = zip(figure.subplots(1, len(panels)), "abc", panels, strict=False)
+    for panel, letter, (name, label) in drawn:
         values = runs[name].values
-        mean, spread = values.mean(axis=0), values.std(axis=0)
         for r in _few(len(values)):
             panel.plot(sweeps, values[r], color=style.GREY, lw=0.4, alpha=0.5)
-        panel.fill_between(
-            sweeps, mean - spread, mean + spread, color=style.ACCENT, alpha=0.25, lw=0
-        )
-        panel.plot(sweeps, mean, color=style.ACCENT)
-        level = {
-            "overlap": float(runs["equilibrium"].mean()),
-            "energy": runs.attrs["equilibrium_energy"],
-        }.get(name)
-        if level is not None:
+        style.band(panel, sweeps, values, style.ACCENT)
+        if (level := levels.get(name)) is not None:
             panel.axhline(level, color=style.CONTRAST, lw=1.0, ls=style.DASHED)
             panel.annotate(
                 "equilibrium", (0.03, level), (0, 2), xycoords=("axes fraction", "data"),
@@ -289,12 +255,8 @@ def thermo_figure(curves: Mapping[str, xarray.Dataset]) -> Figure:
     left.axhline(np.log(2), color=style.GREY, lw=0.8, ls=style.DASHED)
     left.legend(title="circles: cavity" if any("s_bethe" in c.attrs for c in curves.values())
                 else None)  # fmt: skip
-    style.panel(
-        left, "a", "entropy", r"inverse temperature $\beta$", "entropy $s$ per weight (nat)"
-    )
-    style.panel(
-        right, "b", "heat capacity", r"inverse temperature $\beta$", "heat capacity per weight"
-    )
+    style.panel(left, "a", "entropy", BETA, ENTROPY)
+    style.panel(right, "b", "heat capacity", BETA, "heat capacity per weight")
     return figure
 
 

@@ -81,14 +81,9 @@ def _name(label: int, parity: bool, given: bool) -> str:
 
 
 def _show(axes: Axes, image: Array, left: float, top: float) -> None:
-    axes.imshow(
-        np.clip(image, 0, 1),
-        cmap="gray",
-        vmin=0,
-        vmax=1,
-        interpolation="nearest",
-        extent=(left, left + 1, top + 1, top),
-    )
+    extent = (left, left + 1, top + 1, top)
+    shown = np.clip(image, 0, 1)
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent)
 
 
 def inputs_section(ensemble: Ensemble, dataset: Dataset) -> Section:

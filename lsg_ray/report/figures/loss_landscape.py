@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray
@@ -17,15 +16,10 @@ from lsg_ray.typing import Array
 
 #: Colours of several curves, in the order of what they are curves of.
 SERIES = (style.ACCENT, style.CONTRAST, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Title and axes of how the loss rises.
+AROUND = ("around the minima", "filter-normalised radius", "rise of the loss (nat)")
 #: Single curves that are drawn behind their mean.
 THIN = 12
-
-
-def _band(axes: Axes, x: Array, rows: Array, colour: str, label: str, dash: Any = "-") -> None:
-    """Draw the mean of curves (n, x) and a band of one standard deviation."""
-    mean, std = rows.mean(axis=0), rows.std(axis=0)
-    axes.plot(x, mean, color=colour, ls=dash, label=label)
-    axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.15, lw=0)
 
 
 def _ends(axes: Axes) -> None:
@@ -52,25 +46,22 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
             return one[name].values.reshape(-1, one[name].shape[-1])
 
         label = f"$\\sigma$ = {sigma:g}"
-        _band(loss, step, rows("train_loss"), colour, label)
-        _band(loss, step, rows("test_loss"), colour, "", style.DASHED)
-        _band(accuracy, step, rows("train_accuracy"), colour, label)
-        _band(accuracy, step, rows("test_accuracy"), colour, "", style.DASHED)
+        for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
+            style.band(axes, step, rows(f"train_{measure}"), colour, label)
+            style.band(axes, step, rows(f"test_{measure}"), colour, "", style.DASHED)
         if free:
             third.plot(rows("distance").mean(axis=0), rows("train_loss").mean(axis=0), color=colour)
         else:
-            _band(third, step[1:], rows("share"), colour, label)
+            style.band(third, step[1:], rows("share"), colour, label)
     loss.set_yscale("log")
-    handles, labels = loss.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=6, title="solid: training, dashed: test"
-    )
+    solid = "solid: training, dashed: test"
+    handles = loss.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=6, title=solid)
     loss_and_accuracy(loss, accuracy, "step $t$")
     if free:
         third.set_yscale("log")
-        third.axhline(
-            walk["train_loss"].isel(step=0).mean() + walk.attrs["rise"], color=style.GREY, lw=0.8
-        )
+        left_at = walk["train_loss"].isel(step=0).mean() + walk.attrs["rise"]
+        third.axhline(left_at, color=style.GREY, lw=0.8)
         distance = r"distance $\Vert w_t - w_0\Vert$"
         style.panel(third, "c", "loss against distance", distance, "training loss (nat)")
     else:
@@ -125,7 +116,7 @@ def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
     for n, (name, path) in enumerate(paths.items()):
         colour, alpha = SERIES[n % len(SERIES)], path["alpha"].values
         for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
-            _band(axes, alpha, path[f"train_{measure}"].values, colour, name)
+            style.band(axes, alpha, path[f"train_{measure}"].values, colour, name)
             test = path[f"test_{measure}"].values.mean(axis=0)
             axes.plot(alpha, test, color=colour, ls=style.DASHED)
     _ends(loss)
@@ -192,22 +183,20 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         left, "a", next(iter(results)), r"place $\alpha$ between the copies", "test loss (nat)"
     )
     for n, (name, result) in enumerate(results.items()):
-        colour = SERIES[n % len(SERIES)]
+        bars = {"color": SERIES[n % len(SERIES)], "marker": "o", "ms": 3, "lw": 1.0}
         values = result["test_barrier"].transpose("swaps", ...).values
         values = values.reshape(result.sizes["swaps"], -1)
         mean, error = values.mean(axis=1), values.std(axis=1) / np.sqrt(values.shape[1])
         hidden = sum(result.attrs["widths"][1:-1])
         k = result["swaps"].values
-        middle.errorbar(
-            k, mean, error, color=colour, marker="o", ms=3, lw=1.0, label=style.verbatim(name)
-        )
-        right.errorbar(2 * k / hidden, mean, error, color=colour, marker="o", ms=3, lw=1.0)
+        middle.errorbar(k, mean, error, label=style.verbatim(name), **bars)
+        right.errorbar(2 * k / hidden, mean, error, **bars)
     for axes in (middle, right):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
     if len(results) > 1:
-        handles, labels = middle.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(results), 4))
+        handles = middle.get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=min(len(results), 4))
     style.panel(middle, "b", "barrier", "swaps $k$", "test barrier (nat)")
     style.panel(right, "c", "at equal shares", "share of nodes moved")
     return figure
@@ -246,8 +235,8 @@ def minima_figure(found: xarray.Dataset) -> Figure:
     names, alpha = (found.attrs["first"], found.attrs["second"]), found["alpha"].values
     for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
         train, test = (found[f"{kind}_{measure}"].values for kind in ("train", "test"))
-        _band(axes, alpha, train, style.ACCENT, "train")
-        _band(axes, alpha, test, style.CONTRAST, "test", style.DASHED)
+        style.band(axes, alpha, train, style.ACCENT, "train")
+        style.band(axes, alpha, test, style.CONTRAST, "test", style.DASHED)
         _ends(axes)
     loss.set_yscale("log")
     loss.legend()
@@ -259,9 +248,7 @@ def minima_figure(found: xarray.Dataset) -> Figure:
             ms=3, capsize=2, label=style.verbatim(name),
         )  # fmt: skip
     rise.legend()
-    style.panel(
-        rise, "c", "around the minima", "filter-normalised radius", "rise of the loss (nat)"
-    )
+    style.panel(rise, "c", *AROUND)
     return figure
 
 
@@ -285,9 +272,7 @@ def flatness_figure(found: xarray.Dataset) -> Figure:
     for row in rows[:THIN]:
         right.plot(found["radius"].values, row, color=style.ACCENT, lw=0.5, alpha=0.5)
     right.plot(found["radius"].values, rows.mean(axis=0), "o-", color=style.ACCENT, ms=3)
-    style.panel(
-        right, "c", "around the minima", "filter-normalised radius", "rise of the loss (nat)"
-    )
+    style.panel(right, "c", *AROUND)
     return figure
 
 

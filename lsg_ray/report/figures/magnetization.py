@@ -87,13 +87,11 @@ def magnetization_figure(moments: xarray.Dataset) -> Figure:
     for place, name in enumerate(parts):
         axes = figure.add_subplot(grid[0, place])
         _distribution(axes, m[part == name], moments, name)
-        style.panel(
-            axes, next(letters), style.PART_NAMES[name] if len(parts) > 1 else "all weights"
-        )
+        title = style.PART_NAMES[name] if len(parts) > 1 else "all weights"
+        style.panel(axes, next(letters), title)
         if place == 0:
             axes.set_ylabel("probability density")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right")
     # the first panel below is as wide as those above it that the others leave
     wide = len(parts) - len(below) + 1
     for place, (title, draw) in enumerate(below):

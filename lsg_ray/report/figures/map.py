@@ -37,23 +37,14 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
     figure = style.new_figure(4.3, 5.0)
     axes = figure.subplots()
     if not learned.all():
+        label = f"random starts ({np.count_nonzero(~learned):,})"
         axes.scatter(
-            x[~learned],
-            y[~learned],
-            size,
-            facecolors="none",
-            edgecolors=style.GREY,
-            linewidths=0.8,
-            label=f"random starts ({np.count_nonzero(~learned):,})",
-        )
+            x[~learned], y[~learned], size, facecolors="none", edgecolors=style.GREY,
+            linewidths=0.8, label=label,
+        )  # fmt: skip
+    label, colours = f"learned ({np.count_nonzero(learned):,})", style.accuracy_colours()
     points = axes.scatter(
-        x[learned],
-        y[learned],
-        size,
-        c=values[learned],
-        cmap=style.accuracy_colours(),
-        linewidths=0,
-        label=f"learned ({np.count_nonzero(learned):,})",
+        x[learned], y[learned], size, values[learned], cmap=colours, linewidths=0, label=label
     )
     if map_.attrs.get("method") == "pca":
         for number, share in enumerate(map_.attrs["explained_variance_ratio"]):
@@ -74,25 +65,21 @@ def map_caption(map_: xarray.Dataset) -> tuple[str, str]:
     """Tell what the map is made of, and what its axes mean."""
     about = map_.attrs
     learned = int(map_["learned"].values.sum())
-    if about.get("method") == "pca":
-        how = "Principal components"
-    else:
+    how, meaning = "Principal components", ""
+    if about.get("method") != "pca":
+        meaning = " Only neighbourhoods mean something, axes do not."
         how = (
             f"t-SNE (perplexity {about['perplexity']:.3g}, Kullback–Leibler divergence "
             f"{about['kl_divergence']:.3g})"
         )
-    starts = (
-        ""
-        if map_["learned"].values.all()
-        else ", and of configurations drawn from their own initial fields"
-    )
+    starts = ""
+    if not map_["learned"].values.all():
+        starts = ", and of configurations drawn from their own initial fields"
     caption = (
         f"{how} of {learned:,} learned configurations, coloured by "
         f"{str(about.get('color', 'accuracy')).replace('_', ' ')}"
         f"{starts}. For ±1 weights, squared Euclidean "
-        "distance is four times the Hamming distance."
+        f"distance is four times the Hamming distance.{meaning}"
     )
-    if about.get("method") != "pca":
-        caption += " Only neighbourhoods mean something, axes do not."
     among = " among as many random starts" if starts else ""
     return caption, f"Scatter plot of {learned:,} learned configurations{among}."

@@ -38,17 +38,11 @@ def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
         peak = density.max()
         if null_std > 0:
             x, null = style.normal_density(null_mean, null_std)
-            axes.plot(
-                x, null, color=style.INK, lw=1.1, ls=style.DASHED, label="independent weights"
-            )
+            dashed = {"color": style.INK, "lw": 1.1, "ls": style.DASHED}
+            axes.plot(x, null, label="independent weights", **dashed)
             peak = max(peak, null.max())
-        axes.plot(
-            *style.normal_density(0.0, random_std),
-            color=style.GREY,
-            lw=1.1,
-            ls=":",
-            label="random weights",
-        )
+        random = style.normal_density(0.0, random_std)
+        axes.plot(*random, color=style.GREY, lw=1.1, ls=":", label="random weights")
         axes.set_xlim(left, right)
         axes.xaxis.set_major_locator(style.round_ticks(6))
         style.panel(axes, letter, scale, "overlap $q$", "$P(q)$")

@@ -29,22 +29,15 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
     m, m_data = check["m"].values, check["m_data"].values
     upper = np.triu_indices(len(m), 1)
     C, C_data = check["C"].values[upper], check["C_data"].values[upper]
+    c, c_data = C - np.outer(m, m)[upper], C_data - np.outer(m_data, m_data)[upper]
     panels = (
         ("a", "magnetization", "$m$", m_data, m, float(check.attrs["rms_m"])),
         ("b", "correlation", "$C$", C_data, C, float(check.attrs["rms_C"])),
-        (
-            "c",
-            "connected correlation",
-            "$c$",
-            C_data - (m_data[:, None] * m_data[None])[upper],
-            C - (m[:, None] * m[None])[upper],
-            None,
-        ),
+        ("c", "connected correlation", "$c$", c_data, c, None),
     )
     figure = style.new_figure(2.6)
-    for axes, (letter, title, symbol, data, model, rms) in zip(
-        figure.subplots(1, 3), panels, strict=True
-    ):
+    drawn = zip(figure.subplots(1, 3), panels, strict=True)
+    for axes, (letter, title, symbol, data, model, rms) in drawn:
         _scatter(axes, data, model)
         low, high = float(min(data.min(), model.min())), float(max(data.max(), model.max()))
         margin = 0.05 * max(high - low, 1e-3)

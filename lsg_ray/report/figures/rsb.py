@@ -21,13 +21,8 @@ from lsg_ray.typing import Array
 MOST, COLUMN = 6, 2.4
 #: How nulls are drawn.
 NULLS: dict[str, dict[str, Any]] = {
-    "independent": {
-        "color": style.INK,
-        "ls": style.DASHED,
-        "lw": 0.9,
-        "label": "independent weights",
-    },
-    "shuffled": {"color": style.GREY, "ls": "-", "lw": 1.8, "label": "shuffled weights"},
+    "independent": {"color": style.INK, "ls": style.DASHED, "lw": 0.9},
+    "shuffled": {"color": style.GREY, "ls": "-", "lw": 1.8},
 }
 #: Inches of the panels of lines, and of what stands between and around panels.
 PANEL, BETWEEN = 1.25, 2.45
@@ -59,8 +54,7 @@ def rsb_figure(systems: Mapping[str, xarray.Dataset]) -> Figure:
     for row, letter in enumerate("abc"):
         label = axes[row, 0].set_title(rf"$\bf{{({letter})}}$", loc="left")
         label.set_x(-0.37 / (width / count - 0.5))
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -71,13 +65,12 @@ def _overlaps(axes: Axes, found: xarray.Dataset, left: bool) -> None:
     centres = (edges[1:] + edges[:-1]) / 2
     seen = density > 0
     error = found["density_stderr"].values
-    axes.errorbar(
-        centres[seen], density[seen], error[seen], fmt="none", color=style.ACCENT, elinewidth=0.5
-    )
+    bars = centres[seen], density[seen], error[seen]
+    axes.errorbar(*bars, fmt="none", color=style.ACCENT, elinewidth=0.5)
     # A null may be far higher than a broad P(q): it is cut off, and says so by its width.
     peak, highest = density.max(), density.max()
     for name, values in _nulls(found, "density"):
-        axes.stairs(values, edges, **NULLS[name])
+        axes.stairs(values, edges, label=f"{name} weights", **NULLS[name])
         seen = seen | (values > 1e-3 * values.max())
         highest = max(highest, values.max())
     shown = np.flatnonzero(seen)
@@ -127,17 +120,14 @@ def _triples(axes: Axes, found: xarray.Dataset, left: bool) -> None:
     edges = np.append(centres - half, centres[-1] + half)
     style.steps(axes, found["K_density"].values, edges, color=style.ACCENT)
     for name, values in _nulls(found, "K_density"):
-        line = {key: value for key, value in NULLS[name].items() if key != "label"}
-        axes.stairs(values, edges, **line)
+        axes.stairs(values, edges, **NULLS[name])
     lines = [_with_error(found, "ultrametricity")]
     if "null" in found.coords:
         means = dict(_nulls(found, "ultrametricity"))
         lines += [f"{name} {float(mean):.2f}" for name, mean in means.items()]
-    axes.text(
-        0.98, 0.98, "\n".join(lines), transform=axes.transAxes, ha="right", va="top", fontsize=8
-    )
-    axes.set_xlim(0, 3.5)
-    axes.set_ylim(bottom=0)
+    text = "\n".join(lines)
+    axes.text(0.98, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=8)
+    axes.set(xlim=(0, 3.5), ylim=(0, None))
     axes.set_xlabel(r"$K = (q_{\mathrm{mid}} - q_{\mathrm{min}})/\sigma$")
     style.ticks(axes, 4, 4)
     if left:
