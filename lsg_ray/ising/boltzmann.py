@@ -151,19 +151,13 @@ def fit_boltzmann(
     J, h = _with_all(target, free, found, pseudocount)
     taken = time.perf_counter() - began
     report: dict[str, Any] = {
-        "method": method,
-        "converged": found.converged,
-        "iterations": found.iterations,
-        **dict(zip(_OWN, _of_all(found.deviation, target), strict=True)),
-        **found.extra,
-        "delta_independent": _of_all(independent, target)[0],
-        "moments_change": target.change,
-        "frozen": len(target.frozen),
-        "frozen_weights": target.frozen.tolist(),
-        "duplicates": len(target.duplicates),
-        "duplicate_weights": _duplicates(target),
+        "method": method, "converged": found.converged, "iterations": found.iterations,
+        **dict(zip(_OWN, _of_all(found.deviation, target), strict=True)), **found.extra,
+        "delta_independent": _of_all(independent, target)[0], "moments_change": target.change,
+        "frozen": len(target.frozen), "frozen_weights": target.frozen.tolist(),
+        "duplicates": len(target.duplicates), "duplicate_weights": _duplicates(target),
         "seed": seed,
-    }
+    }  # fmt: skip
     if "noise_method" in report:
         report["noise_method"] = _of_all(report["noise_method"], target)[0]
     model = IsingModel(J, h, target.part, weight=target.weight)
@@ -229,7 +223,7 @@ def fit_parts(
         return dict(zip(chosen, compute(graph, progress), strict=True))
     found: dict[str, Fit] = {}
     for place, (part, some) in enumerate(chosen.items()):
-        tell = None if progress is None else _shifted(progress, place, len(chosen))
+        tell = progress and _shifted(progress, place, len(chosen))
         found[part] = fit_boltzmann(some, method=method, progress=tell, **options)
     return found
 
@@ -246,10 +240,7 @@ def _part(given: Target | Configurations, part: str) -> Target | Configurations:
 
 
 def _shifted(progress: Progress, place: int, places: int) -> Progress:
-    def tell(done: int, total: int) -> None:
-        progress(place * total + done, places * total)
-
-    return tell
+    return lambda done, total: progress(place * total + done, places * total)
 
 
 def _check_options(fit: Callable[..., Fitted], method: str, options: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import public
+from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.energy_root import EnergyWalk, Options
 from lsg_ray.ising.entropy import check_fields, check_size, scan_dataset, shown
@@ -113,12 +113,10 @@ def iso_energy(
     ising = as_model(model)
     chosen = as_references(references, ising, count)
     xs = check_fields(FIELDS if fields is None else fields)
-    try:
-        low, high = (float(b) for b in betas)
-    except (TypeError, ValueError):
-        low, high = np.nan, np.nan
-    if not 0 < low < high < np.inf:
-        raise InputError(f"betas {betas} given; two positive numbers, ascending")
+    ends = as_numbers(betas, "betas")
+    if ends.shape != (2,) or not 0 < ends[0] < ends[1] < np.inf:
+        raise InputError(f"betas {brief(betas)} given; two positive numbers, ascending")
+    low, high = ends.tolist()
     check_size(ising, high, xs)
     options = Options((low, high), tolerance, max_sweeps, damping)
     sigma = chosen.sigma

@@ -200,13 +200,10 @@ def load_model(path: Place) -> IsingModel:
 def _from_dataset(found: xarray.Dataset) -> IsingModel:
     part = found.get("part")
     # Without parts, weights are numbered from zero, wherever in a network they stand.
-    return IsingModel(
-        found["J"].values,
-        found["h"].values,
-        None if part is None else names_of(part),
-        dict(found.attrs),
-        None if part is None else found["weight"].values.astype(np.int64),
-    )
+    names, weight = None, None
+    if part is not None:
+        names, weight = names_of(part), found["weight"].values.astype(np.int64)
+    return IsingModel(found["J"].values, found["h"].values, names, dict(found.attrs), weight)
 
 
 def as_model(given: ModelLike) -> IsingModel:

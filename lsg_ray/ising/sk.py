@@ -31,6 +31,7 @@ from lsg_ray.ising.montecarlo import Draws
 from lsg_ray.ising.replicas import choose_ladder, draw_replicas
 from lsg_ray.rng import Stream, generator, seed_sequence
 from lsg_ray.stage import Stage
+from lsg_ray.statistics.estimates import stderr
 from lsg_ray.statistics.rsb import (
     FIGURE,
     lattice_edges,
@@ -187,20 +188,18 @@ def _dataset(
     one = {"units": "1"}
     e, q2 = all_of("energy_mean") / n, all_of("q2")
     residual = e + (1 - q2) / (2 * temperatures)
-    error = (
-        residual.std(axis=0, ddof=1) / np.sqrt(count) if count > 1 else np.full(len(e[0]), np.nan)
-    )
+    error = stderr(residual, 0) if count > 1 else np.full(len(e[0]), np.nan)
     identity = residual.mean(axis=0)
-    dims = ("realisation", "temperature")
+    dims, directly = (
+        ("realisation", "temperature"),
+        ("q2", "q2_stderr", "q_abs", "q_abs_stderr", "rhat"),
+    )
     found: dict[str, Any] = {
         "spins": ((*dims, "replica", "weight"), all_of("spins")),
         "energy": ((*dims, "replica"), all_of("energy") / n, {"long_name": "E/N", **one}),
         "energy_mean": (dims, e, {"long_name": "⟨E⟩/N", **one}),
         "energy_mean_stderr": (dims, all_of("energy_mean_stderr") / n, one),
-        **{
-            name: (dims, all_of(name), one)
-            for name in ("q2", "q2_stderr", "q_abs", "q_abs_stderr", "rhat")
-        },
+        **{name: (dims, all_of(name), one) for name in directly},
         "identity": ("temperature", identity, {"long_name": "e + (β/2)(1 − ⟨q²⟩)", **one}),
         "identity_stderr": ("temperature", error, one),
         "ladder": ("rung", 1 / parts[0]["ladder"].values, {"long_name": "temperature"}),
@@ -279,12 +278,10 @@ def sk_overlaps(
             threads=threads, progress=progress,
         )  # fmt: skip
     drawn = _DRAWN[drawing].isel(temperature=wanted.index(temperature))
-    found = over_realisations(
-        [
-            replica_overlaps(spins, flip="symmetric", bins=lattice_edges(n), draws=draws, seed=seed)
-            for spins in drawn["spins"].values
-        ]
+    measure = partial(
+        replica_overlaps, flip="symmetric", bins=lattice_edges(n), draws=draws, seed=seed
     )
+    found = over_realisations(list(map(measure, drawn["spins"].values)))
     return found.assign_attrs(
         system=f"SK {n}, T = {temperature:g}", converged=drawn.attrs["converged"],
         temperature=temperature, energy_per_spin=float(drawn["energy_mean"].mean()),

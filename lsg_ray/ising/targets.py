@@ -16,7 +16,7 @@ arithmetic, is not touched.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,9 +107,7 @@ class Target:
         part = None if self.part is None else self.part[which]
         weight = None if self.weight is None else self.weight[which]
         C = self.C[which][:, which]
-        return Target(
-            self.m[which], C, self.count, part, weight, self.attributes, self.rounding, self.change
-        )
+        return replace(self, m=self.m[which], C=C, part=part, weight=weight)
 
     def parts(self) -> dict[str, Ints]:
         """Return where each part stands; empty if the weights have no names."""

@@ -21,7 +21,7 @@ from lsg_ray.arrays import public
 from lsg_ray.landscape.curvature import PROBES
 from lsg_ray.landscape.flatness import DIRECTIONS, RADII, flatness
 from lsg_ray.landscape.interpolation import interpolate
-from lsg_ray.landscape.terrain import EXAMPLES, open_solutions
+from lsg_ray.landscape.terrain import EXAMPLES, MEASURES, open_solutions
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import (
     Count,
@@ -116,9 +116,8 @@ def compare_minima(
     ]  # fmt: skip
     around = xarray.concat(
         [side.drop_vars("solution").drop_attrs().rename(solution="minimum") for side in sides],
-        "side",
-        join="exact",
-    )
+        "side", join="exact",
+    )  # fmt: skip
     measures = [name for name in around if name in path]
     around = around.rename({name: f"{name}_at" for name in measures})
     return (
@@ -141,10 +140,7 @@ def _table(around: xarray.Dataset) -> xarray.Dataset:
         "top_eigenvalue": around["eigenvalue"].isel(rank=0),
         "trace": around["trace"],
         **{f"rise_{float(r):g}": around["rise"].sel(radius=r) for r in around["radius"]},
-        **{
-            name.removesuffix("_at"): around[name]
-            for name in ("train_loss_at", "train_accuracy_at", "test_loss_at", "test_accuracy_at")
-        },
+        **{name: around[f"{name}_at"] for name in MEASURES},
     }
     values = np.stack([column.values for column in columns.values()], axis=1)
     n = values.shape[2]

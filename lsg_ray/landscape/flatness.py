@@ -26,6 +26,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.landscape.curvature import PROBES, hessian_trace, top_eigenvalues
 from lsg_ray.landscape.terrain import (
     EXAMPLES,
+    MEASURES,
     Terrain,
     as_positive,
     measured,
@@ -226,10 +227,7 @@ def _dataset(found: _Curvature, radii: Floats) -> xarray.Dataset:
 
 def _averages(result: xarray.Dataset) -> dict[str, float]:
     columns = {"top_eigenvalue": result["eigenvalue"].isel(rank=0), "trace": result["trace"]}
-    columns |= {
-        name: result[name] for name in
-        ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-    }  # fmt: skip
+    columns |= {name: result[name] for name in MEASURES}
     found: dict[str, float] = {"converged": int(bool(result["converged"].all()))}
     for name, values in columns.items():
         found |= {f"{name}_mean": float(values.mean()), f"{name}_std": _std(values.values)}

@@ -375,8 +375,7 @@ def _shown_swaps(found: xarray.Dataset) -> dict[str, Any]:
         "test_barrier": found["test_barrier"].mean(across).values,
         "test_barrier_std": found["test_barrier"].std(across).values,
         "solutions": found.sizes["solution"],
-        "log_group_order": found.attrs["log_group_order"],
-        "examples": found.attrs["examples"],
+        **{name: found.attrs[name] for name in ("log_group_order", "examples")},
     }
 
 

@@ -38,13 +38,13 @@ EXAMPLES = 10_000
 BATCH_BYTES = 1 << 25
 
 #: What is measured of a network, in this order.
-MEASURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 ATTRIBUTES: dict[str, dict[str, str]] = {
     "train_loss": {"long_name": "training loss", "units": "nat"},
     "train_accuracy": {"long_name": "training accuracy", "units": "1"},
     "test_loss": {"long_name": "test loss", "units": "nat"},
     "test_accuracy": {"long_name": "test accuracy", "units": "1"},
 }
+MEASURES = tuple(ATTRIBUTES)
 
 
 class Terrain(NamedTuple):
@@ -282,6 +282,5 @@ def measured(
     values: Floats, dimensions: tuple[str, ...]
 ) -> dict[str, tuple[tuple[str, ...], Floats, dict[str, str]]]:
     """Return `MEASURES` (4, …) as variables of a Dataset."""
-    return {
-        name: (dimensions, values[place], ATTRIBUTES[name]) for place, name in enumerate(MEASURES)
-    }
+    both = zip(values, ATTRIBUTES.items(), strict=True)
+    return {name: (dimensions, value, about) for value, (name, about) in both}

@@ -287,6 +287,7 @@ def _dataset(values: Floats, distance: Floats, share: Floats, kind: Kind) -> xar
         "free": "always 1", "constrained": "moves with a loss below that of the start",
         "metropolis": "whether the move was made",
     }  # fmt: skip
+    end_of_walk = {"long_name": "training loss at the end", "units": "nat"}
     return xarray.Dataset(
         {
             **measured(values, (*dimensions, "step")),
@@ -297,11 +298,7 @@ def _dataset(values: Floats, distance: Floats, share: Floats, kind: Kind) -> xar
             "reach": (dimensions, far, {"long_name": "largest distance from the start"}),
             **survival_variables("flat_steps", steps, end, "steps in the flat region"),
             **survival_variables("flat_width", width, far, "width of the flat region"),
-            "plateau": (
-                dimensions,
-                late,
-                {"long_name": "training loss at the end", "units": "nat"},
-            ),
+            "plateau": (dimensions, late, end_of_walk),
             "settled": (dimensions, settled),
         }
     )

@@ -77,12 +77,9 @@ def write_report(
         raise InputError(f"{target} is a file; name a folder for the report")
     drawn = [*ensemble_sections(ensemble, dataset), *study_sections(steps)]
     page = render_page(
-        spec=ensemble.spec,
-        summary=summary(ensemble),
-        provenance=provenance(ensemble, steps),
-        notes=notes(ensemble, dataset),
-        drawn=drawn,
-    )
+        spec=ensemble.spec, summary=summary(ensemble), provenance=provenance(ensemble, steps),
+        notes=notes(ensemble, dataset), drawn=drawn,
+    )  # fmt: skip
     images: dict[str, bytes | None] = dict.fromkeys(_images(target / PAGE))
     _write_all(target, page, images | {f"{section.key}.png": section.png for section in drawn})
     return target / PAGE
@@ -131,32 +128,20 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def render_page(
-    *,
-    spec: Spec,
-    summary: Sequence[Entry],
-    provenance: Sequence[Entry],
-    notes: Sequence[str],
+    *, spec: Spec, summary: Sequence[Entry], provenance: Sequence[Entry], notes: Sequence[str],
     drawn: Iterable[Section],
-) -> str:
+) -> str:  # fmt: skip
     """Return the HTML; every text given is escaped."""
     environment = Environment(
-        loader=PackageLoader("lsg_ray", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+        loader=PackageLoader("lsg_ray", "report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
     return environment.get_template("page.html.j2").render(
-        spec=spec,
-        subtitle=_subtitle(spec),
-        specification=as_yaml(spec),
-        summary=summary,
-        provenance=provenance,
-        notes=notes,
+        spec=spec, subtitle=_subtitle(spec), specification=as_yaml(spec), summary=summary,
+        provenance=provenance, notes=notes,
         sections=[(section, _embedded(section.png)) for section in drawn],
         content_hash=next((entry.value for entry in summary if entry.label == "Content hash"), ""),
-    )
+    )  # fmt: skip
 
 
 def _subtitle(spec: Spec) -> str:

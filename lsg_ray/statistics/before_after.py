@@ -91,12 +91,9 @@ def symmetry_effect(
         },
         {
             "statistic": "distances before and after removal of node symmetry",
-            **source.provenance(),
-            **attributes,
-            "configurations": chosen.n_rows,
-            "seed": seed,
+            **source.provenance(), **attributes, "configurations": chosen.n_rows, "seed": seed,
         },
-    )
+    )  # fmt: skip
 
 
 def _shown(found: xarray.Dataset) -> dict[str, Any]:

@@ -173,21 +173,15 @@ def cluster(
     found = _tree(base, after.matrix, linkage, chosen)
     found = found.merge(_histogram(upper(after.matrix), bins, base.signs))
     found.attrs = {
-        "statistic": "clustering",
-        **base.provenance(),
-        "configurations": len(chosen),
-        "n_weights": base.n_weights,
-        "alignment": plan.alignment,
-        **({} if left_out is None else {"reference": left_out}),
-        "linkage": linkage,
+        "statistic": "clustering", **base.provenance(), "configurations": len(chosen),
+        "n_weights": base.n_weights, "alignment": plan.alignment,
+        **({} if left_out is None else {"reference": left_out}), "linkage": linkage,
         "metric": "hamming" if base.signs else "euclidean",
         "log_group_order": log_group_order(plan.widths),
-        "n_pairs": len(chosen) * (len(chosen) - 1) // 2,
-        "seed": seed,
-        **_averages(before, after),
+        "n_pairs": len(chosen) * (len(chosen) - 1) // 2, "seed": seed, **_averages(before, after),
         **_tests(fit, modes),
         "cophenetic_correlation": correlation(found["distance"].values, found["cophenetic"].values),
-    }
+    }  # fmt: skip
     return found
 
 
@@ -337,28 +331,21 @@ def _averages(before: Distances, after: Distances) -> dict[str, Any]:
 
 def _tests(fit: GaussianFit, modes: PairModes) -> dict[str, Any]:
     return {
-        "mean": fit.mean,
-        "mean_stderr": fit.mean_stderr,
-        "std": fit.std,
-        "min_p_value": 1 / (SAMPLES + 1),
-        "gaussian_kolmogorov": fit.kolmogorov,
-        "gaussian_p_value": fit.p_value,
-        "gaussian_accepted": bool(fit.p_value > LEVEL),
+        "mean": fit.mean, "mean_stderr": fit.mean_stderr, "std": fit.std,
+        "min_p_value": 1 / (SAMPLES + 1), "gaussian_kolmogorov": fit.kolmogorov,
+        "gaussian_p_value": fit.p_value, "gaussian_accepted": bool(fit.p_value > LEVEL),
         "gaussian_test": (
             f"Kolmogorov, {SAMPLES} samples of normal configurations and pairs, of "
             f"{fit.tested} configurations"
         ),
-        "shared_variance": fit.shared,
-        "level": LEVEL,
-        "modes": modes.modes,
-        "modes_p_value": modes.p_value,
-        "modes_bandwidth": modes.bandwidth,
+        "shared_variance": fit.shared, "level": LEVEL, "modes": modes.modes,
+        "modes_p_value": modes.p_value, "modes_bandwidth": modes.bandwidth,
         "modes_test": (
             f"{NAME}, median of {modes.rounds} of at most {ROUNDS} rounds of {modes.pairs} "
             "pairs that share no configuration"
         ),
         "peaks": modes.peaks,
-    }
+    }  # fmt: skip
 
 
 #: What a person is shown of a clustering.

@@ -216,16 +216,11 @@ class StoredConfigurations(Configurations):
     def provenance(self) -> JsonObject:
         ensemble, spec = self.ensemble, self.ensemble.spec
         return {
-            "source": spec.name,
-            "spec": spec.canonical_json(),
-            "spec_hash": ensemble.spec_hash,
-            "sampling_seed": spec.ensemble.seed,
-            "complete_configurations": ensemble.n_complete,
-            "planned_configurations": ensemble.count,
-            "where": ensemble.condition or "",
-            **self._time(),
-            "package_version": __version__,
-        }
+            "source": spec.name, "spec": spec.canonical_json(), "spec_hash": ensemble.spec_hash,
+            "sampling_seed": spec.ensemble.seed, "complete_configurations": ensemble.n_complete,
+            "planned_configurations": ensemble.count, "where": ensemble.condition or "",
+            **self._time(), "package_version": __version__,
+        }  # fmt: skip
 
     def _time(self) -> dict[str, Any]:
         """Return when along training the weights are of, if not of the end."""

@@ -7,14 +7,14 @@ cancel to less than `CLOSE` of their size, the difference itself is taken.
 from __future__ import annotations
 
 import itertools
-from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray
 
 from lsg_ray.errors import InputError
-from lsg_ray.results.graph import compute, tree_reduce
+from lsg_ray.results.graph import compute
+from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.typing import Floats, Ints, Progress
 
@@ -88,10 +88,6 @@ def _count(edges: Floats, *where: object) -> Ints:
     return np.array([np.histogram(row, edges)[0] for row in values], np.int64)
 
 
-def _sum(parts: list[Ints]) -> Ints:
-    return np.sum(parts, axis=0)
-
-
 def euclidean_histogram(
     first: Configurations,
     second: Configurations | None,
@@ -105,8 +101,6 @@ def euclidean_histogram(
     -------
     As `lsg_ray.statistics.distances.distances`, with coordinates ``left`` and ``right`` of bins.
     """
-    import dask
-
     mode: Mode = "references" if references else "between" if second else "within"
     other = references or second or first
     first.require(1 + (mode == "within"), "distances")
@@ -119,17 +113,12 @@ def euclidean_histogram(
         places = list(itertools.product(tiles_of(first), tiles_of(other)))
     else:
         places = list(itertools.combinations_with_replacement(tiles_of(first), 2))
-
-    def reduced(leaf: object, add: object, seen: Progress | None) -> object:
-        task = dask.delayed(leaf, pure=False)
-        return compute(tree_reduce([task(a, b) for a, b in places], add), seen)  # type: ignore[arg-type]
-
-    where = (first, other, mode)
-    found: _Summary = reduced(partial(_summarise, *where), _added, None)  # type: ignore[assignment]
+    shared = (first, other, mode)
+    found: _Summary = compute(reduce_tasks(_summarise, shared, places, _added))
     low, high = float(found.low.min()), float(found.high.max())
     margin = 0.0 if high > low else max(abs(high), 1.0) * 1e-9
     edges = np.linspace(low - margin, high + margin, bins + 1)
-    counts: Ints = reduced(partial(_count, edges, *where), _sum, progress)  # type: ignore[assignment]
+    counts: Ints = compute(reduce_tasks(_count, (edges, *shared), places), progress)
     mean = found.total / found.pairs
     std = np.sqrt(np.maximum(found.squares / found.pairs - mean**2, 0))
     dims = ("reference", "distance") if mode == "references" else ("distance",)

@@ -31,7 +31,7 @@ from lsg_ray.statistics.configurations import (
 )
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
-from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Ints, Positive, Progress, Seed
+from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Positive, Progress, Seed
 
 #: Fewest configurations that can be laid out.
 FEWEST = 4
@@ -120,7 +120,7 @@ def embed(
     rng = stream(seed, Stream.MAP)
     chosen = np.sort(rng.choice(source.n_rows, count, replace=False))
     weights = source.take(chosen)
-    columns = _columns(source, chosen)
+    columns = {name: source.values(name, chosen) for name in source.columns}
     if starts:
         weights = np.concatenate([_starts(source, columns), weights])
     learned = np.arange(len(weights)) >= len(weights) - count
@@ -160,10 +160,6 @@ def _check_memory(source: Configurations, points: int) -> None:
             f"of memory, more than {MAX_BYTES / 2**30:.0f}; choose fewer (--configurations), or a "
             "part (--part)"
         )
-
-
-def _columns(source: Configurations, rows: Ints) -> dict[str, Array]:
-    return {name: source.values(name, rows) for name in source.columns}
 
 
 def _starts(source: Configurations, columns: dict[str, Array]) -> Array:
@@ -228,16 +224,12 @@ def _tsne(
     count = points.n_rows
     perplexity = min(perplexity, (count - 1) / 3)
     k = min(count - 1, int(3 * perplexity) + 1)
-    if points.signs:
-        found = nearest_neighbours(points, points, k)
-        distances = np.sqrt(4.0 * found.distances)
-    else:
-        if count > MAX_REAL_POINTS:
-            raise InputError(
-                f"{count:,} real-valued points; t-SNE takes {MAX_REAL_POINTS:,} of them at most"
-            )
-        found = nearest_neighbours(points, points, k)
-        distances = found.distances
+    if not points.signs and count > MAX_REAL_POINTS:
+        raise InputError(
+            f"{count:,} real-valued points; t-SNE takes {MAX_REAL_POINTS:,} of them at most"
+        )
+    found = nearest_neighbours(points, points, k)
+    distances = np.sqrt(4.0 * found.distances) if points.signs else found.distances
     jobs = min(threads or (CPU_COUNT if count > MANY_POINTS else 1), CPU_COUNT)
     index = PrecomputedNeighbors(found.rows.astype(np.int32), distances)
     # openTSNE takes the perplexity for what k neighbours allow, k/3.

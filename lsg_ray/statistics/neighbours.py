@@ -70,16 +70,13 @@ def nearest_neighbours(
         )
     references.require(1, "references")
     if ensemble.signs:
-        search, searched = _search, ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
+        searched = ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
         wanted = ranges(references.n_rows, TASK_REFERENCES)
     else:
-        search, searched = _search_real, tiles_of(ensemble)
-        wanted = tiles_of(references)
+        searched, wanted = tiles_of(ensemble), tiles_of(references)
     shared, combine = (ensemble, references, own, k), partial(merged, k)
-    found = [
-        reduce_tasks(search, shared, [(some, rows) for rows in searched], combine)
-        for some in wanted
-    ]
+    places = [[(some, rows) for rows in searched] for some in wanted]
+    found = [reduce_tasks(_search, shared, arguments, combine) for arguments in places]
     return joined(compute(found, progress))
 
 
@@ -93,6 +90,12 @@ def _search(
 ) -> Neighbours:
     from lsg_ray.kernels import hamming
 
+    if not ensemble.signs:
+        lengths = euclidean_distances(references.rows(*some), ensemble.rows(*rows))
+        if own:
+            lengths[np.arange(*some)[:, None] == np.arange(*rows)] = np.inf
+        everywhere = np.broadcast_to(np.arange(*rows), lengths.shape)
+        return merged(k, [Neighbours(everywhere, lengths)])
     a = read_only(as_words(references.packed(*some)), np.uint64)
     lanes = read_only(as_words(ensemble.packed(*rows)).T, np.uint64)
     width = rows[1] - rows[0]
@@ -102,22 +105,6 @@ def _search(
     distances = np.empty_like(places)
     hamming.nearest(a, lanes, skip, ensemble.n_weights, places, distances)
     return Neighbours(places + rows[0], distances)
-
-
-def _search_real(
-    ensemble: Configurations,
-    references: Configurations,
-    own: bool,
-    k: int,
-    some: tuple[int, int],
-    rows: tuple[int, int],
-) -> Neighbours:
-    distances = euclidean_distances(references.rows(*some), ensemble.rows(*rows))
-    if own:
-        i, j = np.nonzero(np.arange(*some)[:, None] == np.arange(*rows)[None])
-        distances[i, j] = np.inf
-    places = np.broadcast_to(np.arange(*rows), distances.shape)
-    return merged(k, [Neighbours(places, distances)])
 
 
 def merged(k: int, parts: list[Neighbours]) -> Neighbours:

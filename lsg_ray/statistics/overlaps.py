@@ -158,8 +158,8 @@ def _dataset(variables: dict[str, Any], q: Floats, attributes: dict[str, Any]) -
     return xarray.Dataset(variables, {"q": ("q", q, about)}, attributes)
 
 
-def _averages(mean: Any, mean_stderr: Any, std: Any, std_stderr: Any) -> dict[str, Any]:
-    return {"mean": mean, "mean_stderr": mean_stderr, "std": std, "std_stderr": std_stderr}
+def _averages(*values: Any) -> dict[str, Any]:
+    return dict(zip(("mean", "mean_stderr", "std", "std_stderr"), values, strict=True))
 
 
 def _attributes(pairs: int, rows: int, other: int | None) -> dict[str, Any]:

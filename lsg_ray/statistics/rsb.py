@@ -58,12 +58,8 @@ from lsg_ray.typing import (
 )
 
 #: How the overlaps of several systems are drawn side by side.
-FIGURE = Figure(
-    "lsg_ray.report.figures.rsb:replicas_figure",
-    "Overlaps and ultrametricity",
-    "replicas_caption",
-    together=6,
-)
+FIGURE = Figure("lsg_ray.report.figures.rsb:replicas_figure", "Overlaps and ultrametricity",
+                "replicas_caption", together=6)  # fmt: skip
 #: What a person is shown of the replicas of a system, beside averages.
 NUMBERS = (
     "replicas", "n_weights", "n_pairs", "n_triples", "modes", "modes_p_value", "centered",
@@ -354,8 +350,7 @@ def _dataset(
         "K_density_stderr": ("K", data.K_error, one),
     }
     drawn = list(by_null.values())
-    for name in ("density", "K_density") if drawn else ():
-        dim = "K" if name == "K_density" else "bin"
+    for name, dim in {"density": "bin", "K_density": "K"}.items() if drawn else ():
         values = np.array([[getattr(some, name) for some in null] for null in drawn])
         found[f"{name}_null"] = (("null", dim), values.mean(axis=1), one)
         found[f"{name}_null_std"] = (("null", dim), values.std(axis=1, ddof=1), one)

@@ -199,16 +199,14 @@ def node_symmetry(
         {"label": (("configuration", "unit"), found.labels, {"long_name": "label ξ"})},
         {"layer": ("unit", layer)},
         {
-            "statistic": "node symmetry",
-            **base.provenance(),
-            "configurations": base.n_rows,
+            "statistic": "node symmetry", **base.provenance(), "configurations": base.n_rows,
             "distinct_labels": len(_repeats(_hashes(found.labels.view(np.uint8)))),
             "distinct_forms": len(forms),
             "permutation_dependent_pairs": int((forms * (forms - 1) // 2).sum()),
             "identical_pairs": int((weights * (weights - 1) // 2).sum()),
             "log_group_order": log_group_order(net.widths),
         },
-    )
+    )  # fmt: skip
 
 
 def _prepared(
