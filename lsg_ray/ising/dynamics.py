@@ -25,9 +25,9 @@ from lsg_ray.ising.references import References, as_references
 from lsg_ray.ising.tempering import temper_model
 from lsg_ray.networks.binary import Loss, evaluate
 from lsg_ray.networks.layout import chunk_examples
-from lsg_ray.results.graph import compute, share
+from lsg_ray.results.graph import compute
 from lsg_ray.results.opening import attributes_of
-from lsg_ray.results.records import joined
+from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.spec import NetworkSpec, Spec, load_spec
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.statistics.configurations import is_array_file
@@ -140,8 +140,6 @@ def relax(
     >>> found["trapped"].values.tolist(), found.attrs["memory"] < 0.1
     ([False, False], True)
     """
-    import dask
-
     why = ""
     if task is None:
         task, why = _task_of(references, spec)
@@ -149,13 +147,13 @@ def relax(
     chosen = as_references(references, ising, count)
     options = _Options(sweeps, chains, beta, method, seed)
     networks = None if task is None else _networks(chosen, ising, task)
-    leaf, given, shared = dask.delayed(_leaf, pure=False), share(ising), share(task)
-    leaves = []
-    for a in range(0, len(chosen.sigma), TASK_REFERENCES):
-        some = slice(a, a + TASK_REFERENCES)
-        whole = None if networks is None else networks[some]
-        leaves.append(leaf(given, chosen.sigma[some], whole, shared, options, a // TASK_REFERENCES))
-    result = _dataset(ising, chosen, joined(compute(leaves, progress)), options, threads)
+    cuts = [slice(a, a + TASK_REFERENCES) for a in range(0, len(chosen.sigma), TASK_REFERENCES)]
+    arguments = [
+        (chosen.sigma[some], None if networks is None else networks[some], number)
+        for number, some in enumerate(cuts)
+    ]
+    found = compute(reduce_tasks(_leaf, (ising, task, options), arguments, joined), progress)
+    result = _dataset(ising, chosen, found, options, threads)
     return result.assign_attrs(no_accuracy=why) if why else result
 
 
@@ -215,13 +213,9 @@ def _networks(chosen: References, model: IsingModel, task: Task) -> Signs:
 
 
 def _leaf(
-    model: IsingModel,
-    sigma: Signs,
-    networks: Signs | None,
-    task: Task | None,
-    options: _Options,
-    number: int,
-) -> _Relaxed:
+    model: IsingModel, task: Task | None, options: _Options, sigma: Signs,
+    networks: Signs | None, number: int,
+) -> _Relaxed:  # fmt: skip
     count, n = sigma.shape
     chains = Chains(
         model, count * options.chains, seed=options.seed, beta=options.beta,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray
 
-from lsg_ray.typing import Flags, Floats, Ints
+from lsg_ray.typing import Flags, Floats
 
 #: Gap of distances between the directions from which a transition is of first order.
 GAP = 0.01
@@ -98,7 +98,7 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
     steps = np.nan_to_num(np.abs(np.diff(d, axis=2)))
     jumps = _jumps(steps, broken)
     count = (jumps > 0).sum(axis=2)
-    gaps = _ranges(broken)
+    gaps = (np.diff(broken.astype(np.int8), axis=1, prepend=0) == 1).sum(axis=1)
     if between is None:
         between = Between.nothing((len(d), steps.shape[2]))
         between.step[:] = _unexplained(scan, steps, both, broken)
@@ -149,12 +149,6 @@ def _is_whole(scan: xarray.Dataset) -> bool:
     there = scan["exists"] if "exists" in scan else xarray.ones_like(scan["d"], bool)
     known = [x[row] for row in there.values.any(axis=1)]
     return all(len(some) >= FEWEST_FIELDS and some[0] < 0 < some[-1] for some in known)
-
-
-def _ranges(broken: Flags) -> Ints:
-    """Return the number of runs of True along the last axis."""
-    edges = np.diff(broken.astype(np.int8), axis=1, prepend=0)
-    return (edges == 1).sum(axis=1)
 
 
 def _jumps(steps: Floats, broken: Flags) -> Floats:

@@ -185,7 +185,9 @@ class _Search:
             return
         sound = all(_sound(a, b) for a, b in zip(up, down, strict=True))
         if not sound or halvings <= 0 or self.solved >= CONFIG.solutions:
-            self._leave(up, down, explained)
+            if not explained:
+                step = max(_step(*up), _step(*down), self.found.step)
+                self.found = self.found._replace(step=step)
             return
         if not explained and _unknown(up, down):
             chains = self._chains(up, down, (0.25, 0.5, 0.75))
@@ -199,11 +201,6 @@ class _Search:
             if _sound(chains[0][1], chains[1][1]):
                 break
         self._go_on(chains, halvings - 1)
-
-    def _leave(self, up: Ends, down: Ends, explained: bool) -> None:
-        if not explained:
-            step = max(_step(*up), _step(*down), self.found.step)
-            self.found = self.found._replace(step=step)
 
     def _chains(self, up: Ends, down: Ends, cuts: Sequence[float]) -> Chains:
         """Return points at both ends and between them, in both directions."""

@@ -26,8 +26,8 @@ from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
 from lsg_ray.ising.entropy import check_size
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.stationary import distinct, polish, stability_of, total_fields
-from lsg_ray.results.graph import compute, share
-from lsg_ray.results.records import joined
+from lsg_ray.results.graph import compute
+from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.stage import MODEL, Figure, Stage
 from lsg_ray.statistics.modes import TEST, count_modes, mode_places
@@ -123,17 +123,14 @@ def tap_states(
     >>> found.attrs["states"], np.abs(found["m"].values.mean(axis=1)).round(2).tolist()
     (2, [0.84, 0.84])
     """
-    import dask
-
     ising = as_model(model)
     check_size(ising, beta, np.zeros(1))
-    leaf, given = dask.delayed(_iterate, pure=False), share(ising)
-    cuts = range(0, starts, TASK_STARTS)
-    leaves = [
-        leaf(given, beta, min(TASK_STARTS, starts - a), tolerance, max_iterations, seed, n)
-        for n, a in enumerate(cuts)
+    arguments = [
+        (beta, min(TASK_STARTS, starts - a), tolerance, max_iterations, seed, n)
+        for n, a in enumerate(range(0, starts, TASK_STARTS))
     ]
-    return _dataset(ising, beta, joined(compute(leaves, progress)), tolerance, seed)
+    points = compute(reduce_tasks(_iterate, (ising,), arguments, joined), progress)
+    return _dataset(ising, beta, points, tolerance, seed)
 
 
 class _Points(NamedTuple):

@@ -305,10 +305,8 @@ class Replicas:
         self.tried[low] += self.ladders
         self.accepted[low] += swap.sum(axis=0)
         ladder, place = np.nonzero(swap)
-        a, b = low[place], low[place] + 1
-        self.chain[ladder, a], self.chain[ladder, b] = (
-            self.chain[ladder, b], self.chain[ladder, a],
-        )  # fmt: skip
+        both = np.stack([low[place], low[place] + 1])
+        self.chain[ladder, both] = self.chain[ladder, both[::-1]]
         beta = np.empty(self.chain.size)
         beta[self.chain] = self.betas
         self.state.set_beta(beta)

@@ -170,16 +170,9 @@ def flatness(
 
 
 def _curvature(
-    terrain: Terrain,
-    w: Singles,
-    k: int,
-    radii: Floats,
-    directions: int,
-    probes: int,
-    max_iterations: int,
-    seed: int,
-    address: tuple[int, ...],
-) -> _Curvature:
+    terrain: Terrain, w: Singles, k: int, radii: Floats, directions: int, probes: int,
+    max_iterations: int, seed: int, address: tuple[int, ...],
+) -> _Curvature:  # fmt: skip
     """Measure one solution: the body of a task."""
     import torch
 

@@ -184,15 +184,9 @@ def _checked(sigma: Numbers, kind: Kind, temperature: float | None) -> Floats:
 
 
 def _walk(
-    terrain: Terrain,
-    kind: Kind,
-    start: Singles,
-    sigma: float,
-    steps: int,
-    trials: int,
-    temperature: float | None,
-    address: tuple[int, ...],
-) -> _Path:
+    terrain: Terrain, kind: Kind, start: Singles, sigma: float, steps: int, trials: int,
+    temperature: float | None, address: tuple[int, ...],
+) -> _Path:  # fmt: skip
     """Make one walk: the body of a task."""
     seed, *place = address
     rng = generator(seed, Stream.LANDSCAPE, 1, *place)

@@ -42,9 +42,8 @@ def study_sections(outcomes: Outcomes) -> list[Section]:
 
 def label(name: str, outcome: Outcome) -> str:
     """Return the name of a step, and its stage where that is another."""
-    return name if outcome.step is None or outcome.step.stage == name else (
-        f"{name} ({outcome.step.stage})"
-    )  # fmt: skip
+    step = outcome.step
+    return name if step is None or step.stage == name else f"{name} ({step.stage})"
 
 
 def _key(names: list[str], figure: Figure | None, taken: set[str]) -> str:

@@ -201,13 +201,9 @@ def write_ensemble(
     inside = locate(url).path is None and is_within(url, source.url)
     if inside or is_within(source.url, url):
         raise StoreInputError(f"{source.url} is where the configurations come from; name another")
-    spec = source.spec.replace(
-        ensemble={
-            "count": view.n_rows,
-            "block_size": min(source.block_size, view.n_rows),
-            "snapshots": None,
-        }
-    )
+    block_size = min(source.block_size, view.n_rows)
+    sizes = {"count": view.n_rows, "block_size": block_size, "snapshots": None}
+    spec = source.spec.replace(ensemble=sizes)
     derivation = {
         **_history(view),
         "source_spec_hash": source.spec_hash,

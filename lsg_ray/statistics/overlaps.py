@@ -224,15 +224,9 @@ def _of_sample(found: Related, n: int, between: bool) -> xarray.Dataset:
 
 
 def _with_copies(
-    variance: float,
-    fourth: float,
-    p: Floats,
-    q: Floats,
-    mean: float,
-    first: Ints,
-    second: Ints,
+    variance: float, fourth: float, p: Floats, q: Floats, mean: float, first: Ints, second: Ints,
     total: int,
-) -> tuple[float, float, Floats]:
+) -> tuple[float, float, Floats]:  # fmt: skip
     """Return the variances of q, of (q − mean)², and of being at each q, with those of copies.
 
     first, second: distances of what is related, two by two; see `lsg_ray.statistics.copies`.

@@ -21,8 +21,8 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.canonical import canonical_orders
 from lsg_ray.networks.symmetry import Orders, as_network, log_group_order, random_orders
-from lsg_ray.results.graph import compute, tree_reduce
-from lsg_ray.results.records import joined
+from lsg_ray.results.graph import compute
+from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import ENSEMBLE, Stage
@@ -184,15 +184,12 @@ def node_symmetry(
     -----
     48 + 2 Σ n_l bytes a configuration: repeated rows are found by 128-bit hashes.
     """
-    import dask
-
     base, net, x = _prepared(ensemble, network, inputs)
     base.require(1, "labels")
     view = canonical_view(base, network=net, inputs=x)
-    leaf = dask.delayed(partial(_label_rows, view), pure=False)
     most = TASK_ROWS if base.signs else max(1, TASK_BYTES // (8 * base.n_weights))
-    leaves = [leaf(*cut) for cut in ranges(base.n_rows, min(TASK_ROWS, most), base.grain)]
-    found = compute(tree_reduce(leaves, joined), progress)
+    cuts = ranges(base.n_rows, min(TASK_ROWS, most), base.grain)
+    found = compute(reduce_tasks(_label_rows, (view,), cuts, joined), progress)
     forms, weights = _repeats(found.forms), _repeats(found.weights)
     layer = np.repeat(np.arange(len(net.widths) - 2), net.widths[1:-1])
     return xarray.Dataset(

@@ -39,12 +39,10 @@ def clustering_figure(found: xarray.Dataset) -> Figure:
     distance = found["distance"].values
     low, high = float(distance[pairs].min()), float(distance[pairs].max())
     shown: dict[str, Any] = {
-        "cmap": matplotlib.colormaps["viridis"].with_extremes(bad=style.PALE),
-        "vmin": low,
-        "vmax": high if high > low else low + 1,
-        "interpolation": "nearest",
+        "cmap": matplotlib.colormaps["viridis"].with_extremes(bad=style.PALE), "vmin": low,
+        "vmax": high if high > low else low + 1, "interpolation": "nearest",
         "extent": (0.5, count + 0.5, count + 0.5, 0.5),
-    }
+    }  # fmt: skip
     image = None
     for axes, letter, title, matrix in (
         (left, "c", "distance", distance),
