@@ -99,17 +99,10 @@ def survival(times: ArrayLike, followed: ArrayLike) -> Survival:
     # Groups count as one where their samples may all be the same.
     rank = int(stats.binom.ppf(1 - CONFIDENCE, independent, 0.5)) * each
     latest = np.where(gone, t, np.inf)
-    return Survival(
-        left=float(gone.mean()),
-        mean=whole[0],
-        mean_stderr=whole[1],
-        restricted_mean=restricted,
-        restricted_mean_stderr=error,
-        horizon=horizon,
-        median=_median(seen, gone),
-        median_low=float(np.sort(seen, axis=None)[rank - 1]) if rank else 0.0,
-        median_high=float(np.sort(latest, axis=None)[-rank]) if rank else np.inf,
-    )
+    low = float(np.sort(seen, axis=None)[rank - 1]) if rank else 0.0
+    high = float(np.sort(latest, axis=None)[-rank]) if rank else np.inf
+    median = _median(seen, gone)
+    return Survival(float(gone.mean()), *whole, restricted, error, horizon, median, low, high)
 
 
 def _mean(values: Floats) -> tuple[float, float]:
