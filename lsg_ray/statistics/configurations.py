@@ -219,15 +219,8 @@ class StoredConfigurations(Configurations):
             "source": spec.name, "spec": spec.canonical_json(), "spec_hash": ensemble.spec_hash,
             "sampling_seed": spec.ensemble.seed, "complete_configurations": ensemble.n_complete,
             "planned_configurations": ensemble.count, "where": ensemble.condition or "",
-            **self._time(), "package_version": __version__,
+            **ensemble.time, "package_version": __version__,
         }  # fmt: skip
-
-    def _time(self) -> dict[str, Any]:
-        """Return when along training the weights are of, if not of the end."""
-        if self.ensemble.at is None:
-            return {}
-        unit, times = self.ensemble.spec.times
-        return {"snapshot": times[self.ensemble.at], "snapshot_unit": unit}
 
 
 class ArrayConfigurations(Configurations):
