@@ -48,6 +48,9 @@ def check_arguments(
                 if value is not None and value not in mark:
                     choices = ", ".join(str(choice) for choice in mark)
                     raise InputError(f"{name} {value!r} given; choose one of {choices}")
+            elif mark is int:
+                if isinstance(value, (float, np.floating)) and not float(value).is_integer():
+                    raise InputError(f"{name} {value} given; a whole number is needed")
             elif isinstance(value, (int, float, np.integer, np.floating)):
                 words, holds = _BOUNDS[type(mark)]
                 if not holds(value, mark):
@@ -74,9 +77,11 @@ def _checks(function: Callable[..., Any]) -> tuple[list[str], dict[str, list[Any
 
 
 def _marks(kind: Any) -> Iterator[Any]:
-    """Yield the bounds of a type, and its choices as a tuple."""
+    """Yield the bounds of a type, `int` if numbers are whole, and its choices as a tuple."""
     if get_origin(kind) is Annotated:
         inner, *marks = get_args(kind)
+        if inner is int:
+            yield int
         yield from (mark for mark in marks if type(mark) in _BOUNDS)
         yield from _marks(inner)
     elif get_origin(kind) is Literal:

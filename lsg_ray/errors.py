@@ -100,3 +100,13 @@ def out_of_memory(error: BaseException) -> str:
         "command again with fewer --workers, fewer or smaller configurations (--where, --part, "
         "--count, smaller blocks), or on a machine with more memory"
     )
+
+
+def message_of(told: str) -> str:
+    """Return what pydantic says of a fault, to go on with after a semicolon.
+
+    >>> message_of("Value error, Numbers are needed"), message_of("START:STOP is needed")
+    ('numbers are needed', 'START:STOP is needed')
+    """
+    told = told.removeprefix("Value error, ")
+    return told if told[:5].isupper() else f"{told[:1].lower()}{told[1:]}"

@@ -26,7 +26,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 
 from lsg_ray.arrays import brief
-from lsg_ray.errors import InputError
+from lsg_ray.errors import InputError, message_of
 from lsg_ray.registry import loaded
 from lsg_ray.typing import MOST, WORDING, APlace, As, JsonObject, ListOf
 
@@ -237,10 +237,7 @@ class Stage:
                 known = ", ".join(self.config.model_fields)
                 lines.append(f"{self.name} has no option {name}; it has {known}")
             else:
-                message = fault["msg"].removeprefix("Value error, ")
-                if not message[:5].isupper():
-                    message = message[:1].lower() + message[1:]
-                lines.append(f"{name}: {brief(fault['input'])} given; {message}")
+                lines.append(f"{name}: {brief(fault['input'])} given; {message_of(fault['msg'])}")
         return lines
 
     def accepts(self, name: str) -> bool:

@@ -19,6 +19,74 @@ GROUPS = (
     "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape", "cluster",
     "project", "installed packages",
 )  # fmt: skip
+#: Stages of a specification; others read a store or a model.
+OF_SPEC = ("sample", "pipeline")
+
+#: By group and name: where a stage is declared, ``module:name``, and what it does, in one line.
+_BY_GROUP = {
+    "statistics": {
+        "moments": ("lsg_ray.statistics.moments:STAGE",
+            "m, C, connected C and third moments, with standard errors."),
+        "overlaps": ("lsg_ray.statistics.overlaps:STAGE",
+            "P(q) over all pairs or a sample, beside independent and random weights."),
+        "distances": ("lsg_ray.statistics.distances:STAGE",
+            "Hamming or Euclidean distances; neighbours, matrix."),
+        "embed": ("lsg_ray.statistics.maps:STAGE",
+            "Map of the configurations, by t-SNE or principal components."),
+        "cluster": ("lsg_ray.statistics.clustering:STAGE",
+            "Distances after reordering of hidden units: Gaussian fit, modes, tree."),
+        "node-distances": ("lsg_ray.statistics.before_after:STAGE",
+            "Distances before and after removal of the node-permutation symmetry."),
+        "labels": ("lsg_ray.statistics.symmetry:LABELS",
+            "Labels of the order of hidden units, and which configurations repeat."),
+        "canonicalize": ("lsg_ray.statistics.symmetry:CANONICALIZE",
+            "Store with hidden units in canonical order."),
+        "permute": ("lsg_ray.statistics.symmetry:PERMUTE",
+            "Store with random node permutations of a fraction mixed in."),
+        "replicas": ("lsg_ray.statistics.replicas:STAGE",
+            "P(q) and ultrametricity of networks, beside nulls."),
+        "model-replicas": ("lsg_ray.ising.replicas:STAGE",
+            "The same of replicas of an effective model."),
+        "sk": ("lsg_ray.ising.sk:STAGE", "The same of the Sherrington-Kirkpatrick model."),
+    },
+    "loss landscape": {
+        "walk": ("lsg_ray.landscape.walks:STAGE",
+            "Random walks from solutions: loss along them, width of the flat region."),
+        "interpolate": ("lsg_ray.landscape.interpolation:STAGE",
+            "Loss on straight paths between solutions, and the barriers."),
+        "swaps": ("lsg_ray.landscape.interpolation:SWAPS",
+            "Barriers between copies with k pairs of hidden nodes swapped."),
+        "flatness": ("lsg_ray.landscape.flatness:STAGE",
+            "Curvature of solutions, and the rise of the loss around them."),
+        "compare": ("lsg_ray.landscape.comparison:STAGE",
+            "Minima of two ensembles, pair by pair: small against large batches."),
+        "surface": ("lsg_ray.landscape.surface:STAGE", "Loss on a plane through a solution."),
+    },
+    "model": {
+        "fit": ("lsg_ray.ising.fit:STAGE",
+            "Effective Ising model (J, h), checked by independent Monte Carlo."),
+        "check": ("lsg_ray.ising.checks:STAGE",
+            "Three-body correlations, and energies of the configurations against accuracy."),
+        "references": ("lsg_ray.ising.checks:CHOICE",
+            "Configurations of low, medium and high energy under a model."),
+    },
+    "entropy landscape": {
+        "scan": ("lsg_ray.ising.entropy:STAGE",
+            "Entropy s(d) around references by the cavity method: smooth, or first-order?"),
+        "anneal": ("lsg_ray.ising.annealing:STAGE",
+            "The same by Monte Carlo, where the cavity method fails."),
+        "iso-energy": ("lsg_ray.ising.isoenergy:STAGE",
+            "s, β and e against d at the energy of each reference."),
+        "tap": ("lsg_ray.ising.tap:STAGE",
+            "States of a model: fixed points of the TAP equations from random starts."),
+        "mc": ("lsg_ray.ising.dynamics:STAGE",
+            "Monte Carlo from references: do they escape, or are they trapped?"),
+        "thermo": ("lsg_ray.ising.thermodynamics:STAGE",
+            "S(β) and C_v(β) by parallel tempering, without the cavity approximation."),
+        "symmetry": ("lsg_ray.ising.symmetry:STAGE",
+            "Landscapes of ensembles with permuted fractions."),
+    },
+}  # fmt: skip
 
 
 class Entry(NamedTuple):
@@ -29,123 +97,11 @@ class Entry(NamedTuple):
     line: str
 
 
-#: Stages of a specification; others read a store or a model.
-OF_SPEC = ("sample", "pipeline")
-
-STAGES: dict[str, Entry] = {
-    "moments": Entry(
-        "lsg_ray.statistics.moments:STAGE", "statistics",
-        "m, C, connected C and third moments, with standard errors.",
-    ),
-    "overlaps": Entry(
-        "lsg_ray.statistics.overlaps:STAGE", "statistics",
-        "P(q) over all pairs or a sample, beside independent and random weights.",
-    ),
-    "distances": Entry(
-        "lsg_ray.statistics.distances:STAGE", "statistics",
-        "Hamming or Euclidean distances; neighbours, matrix.",
-    ),
-    "embed": Entry(
-        "lsg_ray.statistics.maps:STAGE", "statistics",
-        "Map of the configurations, by t-SNE or principal components.",
-    ),
-    "cluster": Entry(
-        "lsg_ray.statistics.clustering:STAGE", "statistics",
-        "Distances after reordering of hidden units: Gaussian fit, modes, tree.",
-    ),
-    "node-distances": Entry(
-        "lsg_ray.statistics.before_after:STAGE", "statistics",
-        "Distances before and after removal of the node-permutation symmetry.",
-    ),
-    "labels": Entry(
-        "lsg_ray.statistics.symmetry:LABELS", "statistics",
-        "Labels of the order of hidden units, and which configurations repeat.",
-    ),
-    "canonicalize": Entry(
-        "lsg_ray.statistics.symmetry:CANONICALIZE", "statistics",
-        "Store with hidden units in canonical order.",
-    ),
-    "permute": Entry(
-        "lsg_ray.statistics.symmetry:PERMUTE", "statistics",
-        "Store with random node permutations of a fraction mixed in.",
-    ),
-    "replicas": Entry(
-        "lsg_ray.statistics.replicas:STAGE", "statistics",
-        "P(q) and ultrametricity of networks, beside nulls.",
-    ),
-    "model-replicas": Entry(
-        "lsg_ray.ising.replicas:STAGE", "statistics",
-        "The same of replicas of an effective model.",
-    ),
-    "sk": Entry(
-        "lsg_ray.ising.sk:STAGE", "statistics",
-        "The same of the Sherrington-Kirkpatrick model.",
-    ),
-    "walk": Entry(
-        "lsg_ray.landscape.walks:STAGE", "loss landscape",
-        "Random walks from solutions: loss along them, width of the flat region.",
-    ),
-    "interpolate": Entry(
-        "lsg_ray.landscape.interpolation:STAGE", "loss landscape",
-        "Loss on straight paths between solutions, and the barriers.",
-    ),
-    "swaps": Entry(
-        "lsg_ray.landscape.interpolation:SWAPS", "loss landscape",
-        "Barriers between copies with k pairs of hidden nodes swapped.",
-    ),
-    "flatness": Entry(
-        "lsg_ray.landscape.flatness:STAGE", "loss landscape",
-        "Curvature of solutions, and the rise of the loss around them.",
-    ),
-    "compare": Entry(
-        "lsg_ray.landscape.comparison:STAGE", "loss landscape",
-        "Minima of two ensembles, pair by pair: small against large batches.",
-    ),
-    "surface": Entry(
-        "lsg_ray.landscape.surface:STAGE", "loss landscape",
-        "Loss on a plane through a solution.",
-    ),
-    "fit": Entry(
-        "lsg_ray.ising.fit:STAGE", "model",
-        "Effective Ising model (J, h), checked by independent Monte Carlo.",
-    ),
-    "check": Entry(
-        "lsg_ray.ising.checks:STAGE", "model",
-        "Three-body correlations, and energies of the configurations against accuracy.",
-    ),
-    "references": Entry(
-        "lsg_ray.ising.checks:CHOICE", "model",
-        "Configurations of low, medium and high energy under a model.",
-    ),
-    "scan": Entry(
-        "lsg_ray.ising.entropy:STAGE", "entropy landscape",
-        "Entropy s(d) around references by the cavity method: smooth, or first-order?",
-    ),
-    "anneal": Entry(
-        "lsg_ray.ising.annealing:STAGE", "entropy landscape",
-        "The same by Monte Carlo, where the cavity method fails.",
-    ),
-    "iso-energy": Entry(
-        "lsg_ray.ising.isoenergy:STAGE", "entropy landscape",
-        "s, β and e against d at the energy of each reference.",
-    ),
-    "tap": Entry(
-        "lsg_ray.ising.tap:STAGE", "entropy landscape",
-        "States of a model: fixed points of the TAP equations from random starts.",
-    ),
-    "mc": Entry(
-        "lsg_ray.ising.dynamics:STAGE", "entropy landscape",
-        "Monte Carlo from references: do they escape, or are they trapped?",
-    ),
-    "thermo": Entry(
-        "lsg_ray.ising.thermodynamics:STAGE", "entropy landscape",
-        "S(β) and C_v(β) by parallel tempering, without the cavity approximation.",
-    ),
-    "symmetry": Entry(
-        "lsg_ray.ising.symmetry:STAGE", "entropy landscape",
-        "Landscapes of ensembles with permuted fractions.",
-    ),
-}  # fmt: skip
+STAGES = {
+    name: Entry(at, group, line)
+    for group, stages in _BY_GROUP.items()
+    for name, (at, line) in stages.items()
+}
 
 
 def _plugins() -> dict[str, Stage]:

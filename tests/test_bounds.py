@@ -50,3 +50,17 @@ def test_arguments__outside_their_types_are_refused(arguments, says):
 def test_arguments__inside_or_of_another_kind_are_taken():
     assert bounded(3, share=0.5, way="down", odd=object()) == 3
     assert bounded(1, share=None, way=None, many=np.arange(9)) == 1
+
+
+@pytest.mark.parametrize("value", [2.5, np.float32(2.5), float("nan"), float("inf")])
+def test_whole_numbers__are_whole(value):
+    from lsg_ray.typing import Count
+
+    @public
+    def f(count: Count = 3):
+        return count
+
+    assert f(4) == 4
+    assert f(np.int64(4)) == 4
+    with pytest.raises(InputError, match="count .* given; a whole number is needed"):
+        f(value)

@@ -33,7 +33,8 @@ cluster_options = options(
         "--address", required=True, envvar="RAY_API_SERVER_ADDRESS", metavar="URL",
         help="Dashboard, http://HOST:8265; default: RAY_API_SERVER_ADDRESS.",
     ),
-    click.option("--insecure", is_flag=True, help="Plain http to another machine without a token."),
+    click.option("--insecure", "allow_insecure", is_flag=True,
+                 help="Plain http to another machine without a token."),
 )  # fmt: skip
 start_timeout = click.option(
     "--start-timeout", type=click.FloatRange(min=0, min_open=True), default=START_SECONDS,
@@ -62,7 +63,7 @@ start_timeout = click.option(
 @as_json
 def submit(
     source: str, words: tuple[str, ...], out: str, stage: Any, count: int | None,
-    overrides: tuple[str, ...], insecure: bool, as_json: bool, **more: Any,
+    overrides: tuple[str, ...], as_json: bool, **more: Any,
 ) -> None:  # fmt: skip
     """Run a stage on a Ray cluster, as a job, and follow it.
 
@@ -80,10 +81,7 @@ def submit(
     run = _source(source, stage, count, overrides)
     _check_words(list(plan_job(run, out, stage, words).words))
     tell = say(as_json, "")
-    job = jobs.submit(
-        run, out, stage=stage, options=words, allow_insecure=insecure, say=tell, on_log=tell,
-        **more,
-    )  # fmt: skip
+    job = jobs.submit(run, out, stage=stage, options=words, say=tell, on_log=tell, **more)
     _conclude(job, as_json)
 
 
@@ -124,11 +122,11 @@ def jobs() -> None:
 @jobs.command("list")
 @cluster_options
 @as_json
-def list_jobs(address: str, insecure: bool, as_json: bool) -> None:
+def list_jobs(as_json: bool, **cluster: Any) -> None:
     """List jobs, oldest first."""
     from lsg_ray.cluster.jobs import job_list
 
-    found = job_list(address, allow_insecure=insecure)
+    found = job_list(**cluster)
     names = ("id", "status", "began", "seconds", "out")
     columns = {name: [getattr(job, name) for job in found] for name in names}
     columns["began"] = [_clock(seconds) for seconds in columns["began"]]
@@ -139,11 +137,11 @@ def list_jobs(address: str, insecure: bool, as_json: bool) -> None:
 @click.argument("id")
 @cluster_options
 @as_json
-def status(id: str, address: str, insecure: bool, as_json: bool) -> None:
+def status(id: str, as_json: bool, **cluster: Any) -> None:
     """Show the state of a job."""
     from lsg_ray.cluster.jobs import job_status
 
-    _show(job_status(id, address, allow_insecure=insecure), as_json)
+    _show(job_status(id, **cluster), as_json)
 
 
 @jobs.command()
@@ -152,9 +150,7 @@ def status(id: str, address: str, insecure: bool, as_json: bool) -> None:
 @cluster_options
 @start_timeout
 @as_json
-def logs(
-    id: str, follow: bool, address: str, insecure: bool, start_timeout: float, as_json: bool
-) -> None:
+def logs(id: str, follow: bool, start_timeout: float, as_json: bool, **cluster: Any) -> None:
     """Print the log of a job."""
     from lsg_ray.cluster.jobs import follow as follow_job
     from lsg_ray.cluster.jobs import job_log
@@ -162,12 +158,10 @@ def logs(
     if follow:
         tell = say(as_json, "")
         out = tell if as_json else show
-        job = follow_job(
-            id, address, start_timeout=start_timeout, allow_insecure=insecure, say=tell, on_log=out
-        )
+        job = follow_job(id, start_timeout=start_timeout, say=tell, on_log=out, **cluster)
         _conclude(job, as_json)
         return
-    log = job_log(id, address, allow_insecure=insecure)
+    log = job_log(id, **cluster)
     print_result({"id": id, "log": log}, as_json, log.rstrip("\n"))
 
 
@@ -175,11 +169,11 @@ def logs(
 @click.argument("id")
 @cluster_options
 @as_json
-def stop(id: str, address: str, insecure: bool, as_json: bool) -> None:
+def stop(id: str, as_json: bool, **cluster: Any) -> None:
     """Stop a job; what it has stored stays, and submitting the run again resumes it."""
     from lsg_ray.cluster.jobs import stop as stop_job
 
-    _show(stop_job(id, address, allow_insecure=insecure), as_json)
+    _show(stop_job(id, **cluster), as_json)
 
 
 def _show(job: Any, as_json: bool) -> None:

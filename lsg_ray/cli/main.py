@@ -155,16 +155,16 @@ def main(
     except OSError as error:
         message = f"{printable(str(error.filename or 'output'))}: {error.strerror or error}"
         _fail(words, message, 1, echo=True)
-    except MemoryError as error:
-        _fail(words, out_of_memory(error), 1, echo=True)
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
         if not _lacks_memory(error):
             raise
         _fail(words, out_of_memory(error), 1, echo=True)
 
 
-def _lacks_memory(error: RuntimeError) -> bool:
-    """Return whether torch, which has no MemoryError, or the system ran out of memory."""
+def _lacks_memory(error: Exception) -> bool:
+    """Return whether Python, torch, which has no MemoryError, or the system ran out of memory."""
+    if isinstance(error, MemoryError):
+        return True
     told = str(error)
     known = ("not enough memory", "can't allocate memory", "can't start new thread")
     return type(error).__name__ == "OutOfMemoryError" or any(mark in told for mark in known)

@@ -26,12 +26,7 @@ class _Place(click.ParamType):
 
     name = "place"
 
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,  # noqa: ARG002
-        ctx: click.Context | None,  # noqa: ARG002
-    ) -> str:
+    def convert(self, value: Any, *_: object) -> str:
         """Return the place without ``~``."""
         return expanded(value)
 

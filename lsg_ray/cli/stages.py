@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
@@ -374,16 +373,14 @@ def draw(place: str, figure: Any) -> None:
     StoreError
         The disk is full or may not be written; an earlier figure stays.
     """
+    from lsg_ray.ensemble.owned import staging
     from lsg_ray.report.style import render
 
     content = render(figure)
-    staged = Path(place).with_name(f".lsg.{uuid.uuid4().hex[:8]}.png")
     try:
-        try:
+        with staging(Path(place)) as (staged, _):
             staged.write_bytes(content)
             staged.replace(place)
-        finally:
-            staged.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
             f"{place}: the figure could not be written: {error.strerror or error}; make room or "

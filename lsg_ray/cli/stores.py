@@ -58,27 +58,17 @@ def _finding(finding: Any) -> str:
 @click.option("--columns", metavar="A,B,...", help="Columns; default: all but weights and fields.")
 @click.option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN for descending.")
 @click.option("--limit", type=click.IntRange(min=1), help="Rows, at most.")
-@click.option(
-    "--format", "style", type=click.Choice(["table", "csv", "json"]), default="table"
-)  # fmt: skip
+@click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table")
 @as_json
 def query(
-    store: str,
-    where: str | None,
-    snapshot: int | None,
-    columns: str | None,
-    sort: str | None,
-    limit: int | None,
-    style: str,
-    as_json: bool,
+    store: str, columns: str | None, snapshot: int | None, style: str, as_json: bool, **chosen: Any
 ) -> None:
     """List configurations of STORE that meet a condition."""
     from lsg_ray.ensemble.query import query
     from lsg_ray.ensemble.reader import open_ensemble
 
-    names = [name.strip() for name in columns.split(",")] if columns is not None else None
-    options = {} if names is None else {"columns": names}
+    names = None if columns is None else [name.strip() for name in columns.split(",")]
     found = open_ensemble(store)
     view = found if snapshot is None else found.snapshot(snapshot)
-    rows = query(view, where, limit=limit, sort=sort, **options)
+    rows = query(view, columns=names, **chosen)
     print_rows(rows, "object" if as_json else style)

@@ -14,14 +14,14 @@ follows from them is given for the ends of both.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
 
+from lsg_ray.arrays import public
 from lsg_ray.cluster.progress import Style, late_progress
 from lsg_ray.cluster.sample import prepared, sample_block
 from lsg_ray.ensemble.chunks import chunk_bytes
@@ -30,7 +30,7 @@ from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.spec import Spec
-from lsg_ray.typing import JsonObject
+from lsg_ray.typing import JsonObject, NonNegative, Positive
 
 #: Share of its speed that a core keeps with all cores busy: 1.96 of two, measured.
 PARALLEL = 0.98
@@ -41,7 +41,7 @@ READS = 3
 #: Dollars for a write and for a read of an object, by large clouds' lists.
 WRITE_PRICE, READ_PRICE = 5e-6, 4e-7
 #: Seconds until the first worker computes: Ray, data, kernels.
-START_SECONDS = 20.0
+WORKER_SECONDS = 20.0
 #: Bytes of a block's record in the ledger.
 RECORD_BYTES = 400
 #: Cores that wall times are given for.
@@ -123,12 +123,13 @@ class Calibration:
     write_seconds: float
 
 
+@public
 def estimate(
     spec: Spec,
     *,
-    seconds: float = 20.0,
+    seconds: Positive = 20.0,
     cores: Sequence[int] = CORES,
-    price: float | None = None,
+    price: NonNegative | None = None,
     style: Style = "quiet",
 ) -> Estimate:
     """Estimate what sampling the ensemble of ``spec`` takes.
@@ -158,12 +159,8 @@ def estimate(
     -----
     Extrapolates from this machine: a core elsewhere is faster or slower in proportion.
     """
-    if not 0 < seconds < math.inf:
-        raise InputError(f"seconds {seconds} given; calibration needs some time")
     if not cores or min(cores) < 1:
         raise InputError(f"cores {list(cores)} given; at least 1")
-    if price is not None and not 0 <= price < math.inf:
-        raise InputError(f"price {price} given; dollars for an hour of a core")
     new_header(spec, "")
     _, arena = prepared(spec, style)
     with late_progress("seconds of calibration", style) as tell:
@@ -212,11 +209,8 @@ def extrapolate(
     p = _acceptance(measured.accepted, measured.trials)
     trials = Range(count / p.value, count / p.high, count / p.low)
     overhead = blocks * measured.write_seconds
-    work = Range(
-        trials.value * per_trial.value + overhead,
-        trials.low * per_trial.low + overhead,
-        trials.high * per_trial.high + overhead,
-    )
+    each = zip(astuple(trials), astuple(per_trial), strict=True)
+    work = Range(*(number * seconds + overhead for number, seconds in each))
     arrays = arrays_of(spec)
     data = sum(chunk_bytes(array, size) for array in arrays) + RECORD_BYTES
     writes, reads = blocks * (len(arrays) + 1), blocks * READS
@@ -244,7 +238,7 @@ def extrapolate(
         } | {"seconds": float(sum(measured.seconds))},
         assumptions={
             "parallel_efficiency": PARALLEL, "driver_seconds_per_block": DRIVER_SECONDS,
-            "start_seconds": START_SECONDS, "dollars_per_core_hour": dict(prices),
+            "start_seconds": WORKER_SECONDS, "dollars_per_core_hour": dict(prices),
             "dollars_per_write": WRITE_PRICE, "dollars_per_read": READ_PRICE,
             "gpu_speed_in_cores": GPU_SPEED, "dollars_per_gpu_hour": GPU_PRICE,
             "core": "of this machine",
@@ -289,8 +283,8 @@ def _wall(cores: int, work: Range, blocks: int, prices: dict[str, float]) -> Wal
     def seconds(total: float) -> float:
         # The last round of blocks is half empty on average, when all cores are busy.
         last = 0.5 * total / blocks if busy == cores else 0.0
-        return max(total / (busy * PARALLEL), driver) + last + START_SECONDS
+        return max(total / (busy * PARALLEL), driver) + last + WORKER_SECONDS
 
-    wall = Range(seconds(work.value), seconds(work.low), seconds(work.high))
+    wall = Range(*map(seconds, astuple(work)))
     dollars = {name: wall.value / 3600 * cores * price for name, price in prices.items()}
     return Wall(cores, busy, wall, driver, dollars)

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import re
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+from lsg_ray.arrays import public
 from lsg_ray.cluster import START_SECONDS
 from lsg_ray.cluster.dashboard import Dashboard, Job, UnreachableError, readable_token
 from lsg_ray.cluster.request import PREFIX, JobRequest, plan_job, runtime_environment
 from lsg_ray.errors import ClusterError, InputError
 from lsg_ray.spec import Spec
+from lsg_ray.typing import NonNegative, Positive
 
 Say = Callable[[str], None]
 Answer = TypeVar("Answer")
@@ -61,6 +62,7 @@ class JobStatus(NamedTuple):
         return self.status == "SUCCEEDED"
 
 
+@public
 def submit(
     source: Spec | str,
     out: str,
@@ -69,10 +71,10 @@ def submit(
     stage: str = "sample",
     options: Sequence[str] = (),
     with_code: bool = False,
-    driver_cpus: float = 0,
+    driver_cpus: NonNegative = 0,
     again: bool = False,
     follow: bool = True,
-    start_timeout: float = START_SECONDS,
+    start_timeout: Positive = START_SECONDS,
     allow_insecure: bool = False,
     say: Say = lambda _: None,
     on_log: Say = lambda _: None,
@@ -109,8 +111,6 @@ def submit(
         The job server refuses, is not there or goes away, or the job did not start in time.  A
         job that failed is no error here: see ``status`` and ``reason``.
     """
-    if not math.isfinite(start_timeout) or not math.isfinite(driver_cpus):
-        raise InputError(f"start_timeout {start_timeout}, driver_cpus {driver_cpus} given; numbers")
     request = plan_job(source, out, stage, options)
     dashboard = Dashboard(address, allow_insecure=allow_insecure)
     if readable_token(dashboard.address, dashboard.token):
@@ -138,7 +138,8 @@ def _submitted(
     """Return the id of the job that is at the request, and whether it was there before."""
     while True:
         job, free = _newest(dashboard, request.id)
-        if job is not None and job.state == "PENDING" and _age(job) > start_timeout:
+        latest = time.time() - start_timeout
+        if job is not None and job.state == "PENDING" and (job.began or latest) < latest:
             # An earlier call has given it up: Ray keeps it, and stops it should it ever start.
             dashboard.stop(job.id)
             say(f"job {job.id} never started; trying again as {free}")
@@ -163,10 +164,6 @@ def _newest(dashboard: Dashboard, base: str) -> tuple[Job | None, str]:
         attempt += 1
         newest, id = job, f"{base}-{attempt}"
     return newest, id
-
-
-def _age(job: Job) -> float:
-    return time.time() - (job.began or time.time())
 
 
 def follow(

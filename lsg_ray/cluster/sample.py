@@ -27,7 +27,7 @@ from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import arrays_of
-from lsg_ray.ensemble.ledger import read_records, rejection_histogram
+from lsg_ray.ensemble.ledger import each_record, rejection_histogram
 from lsg_ray.ensemble.listing import sweep
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.writer import (
@@ -122,7 +122,7 @@ def sample(
     check_name(url)
     dataset, arena = prepared(spec, style)
     plan = create_ensemble(url, spec, dataset_hash=dataset.content_hash)
-    before = plan.count - sum(_rows(plan, int(block)) for block in plan.missing)
+    before = plan.count - sum(plan.rows(int(block)) for block in plan.missing)
     if before == plan.count:
         sweep(plan.url)
         return SampleResult(plan.url, 0, 0, 0.0, before)
@@ -148,7 +148,7 @@ def sample(
                     "(lsg verify --repair?), then run the same command again"
                 )
             todo = replace(plan, missing=missing)
-            tally.lose(sum(_rows(plan, int(block)) for block in missing))
+            tally.lose(sum(plan.rows(int(block)) for block in missing))
     sweep(plan.url)
     return SampleResult(plan.url, tally.rows, tally.trials, time.perf_counter() - began, before)
 
@@ -176,10 +176,6 @@ def _missing_again(plan: Plan) -> Ints:
         if header.count > plan.count:
             raise grown_error(location, header, plan.count)
     return missing
-
-
-def _rows(plan: Plan, block: int) -> int:
-    return min(plan.block_size, plan.count - block * plan.block_size)
 
 
 class Tally:
@@ -266,7 +262,7 @@ class _Kinds:
         header = read_header(location)
         complete = np.setdiff1d(np.arange(header.n_blocks), plan.missing)
         some = complete[:: max(1, len(complete) // KINDS_SEEN)]
-        records = read_records(location, header, some)
+        records = each_record(location, header, some)
         self._known = {record.processor for record in records if record.processor is not None}
 
     def see(self, kind: str | None) -> None:
@@ -292,7 +288,7 @@ def _in_process(
             counts[1] += 1
             tally.show(*counts)
 
-        start, rows = block * plan.block_size, _rows(plan, block)
+        start, rows = block * plan.block_size, plan.rows(block)
         yield block, sample_block(plan.url, spec, arena, block, start, rows, report)
 
 
@@ -301,7 +297,9 @@ def _on_ray(
 ) -> Iterator[tuple[int, BlockDone]]:
     import ray
 
-    size = _size(arena)
+    buffers: list[pickle.PickleBuffer] = []
+    pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
+    size = sum(buffer.raw().nbytes for buffer in buffers)  # of arrays that every worker reads
     with ray_session(address, workers, size) as cpus:
         gpus = ray.cluster_resources().get("GPU", 0)
         on_gpu = spec.training.engine == "torch" and gpus >= 1
@@ -313,7 +311,7 @@ def _on_ray(
         shared = (plan.url, ray.put(spec.canonical_json()), ray.put(arena), board)
 
         def submit(block: int) -> Any:
-            return task.remote(*shared, block, block * plan.block_size, _rows(plan, block))
+            return task.remote(*shared, block, block * plan.block_size, plan.rows(block))
 
         under_way = UnderWay(board, tally.show)
         blocks = map(int, plan.missing)
@@ -323,13 +321,6 @@ def _on_ray(
         for block, done in run_bounded(submit, blocks, in_flight=in_flight, tick=under_way):
             under_way.forget(block)
             yield block, done
-
-
-def _size(arena: Any) -> int:
-    """Return the bytes of the arrays that every worker reads."""
-    buffers: list[pickle.PickleBuffer] = []
-    pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
-    return sum(buffer.raw().nbytes for buffer in buffers)
 
 
 def _block_task(

@@ -16,8 +16,10 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lsg_ray.cluster import private
 from lsg_ray.cluster.watch import disconnect
@@ -79,7 +81,8 @@ def ray_session(
     # Ray prints its troubles to standard output, which belongs to results.
     with contextlib.redirect_stdout(sys.stderr):
         if address != "local":
-            with _connected(address):
+            check_address(address)
+            with _connected(partial(_no_cluster, address), address=address):
                 yield _cluster_cpus()
             return
         cpus = cpus or available_cpus()
@@ -94,17 +97,21 @@ def _cluster_cpus() -> int:
 
 
 @contextlib.contextmanager
-def _connected(address: str) -> Iterator[None]:
+def _connected(failed: Callable[[Exception], str], **options: Any) -> Iterator[None]:
+    """Hold a connection to Ray; ``failed`` says why there is none."""
     import ray
 
-    check_address(address)
+    others = _below(os.getpid())
     try:
         with private.own_termination():
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     except MemoryError:
         raise
     except Exception as error:
-        raise ClusterError(_no_cluster(address, error)) from None
+        raise ClusterError(failed(error)) from error
+    except BaseException:
+        _kill(_below(os.getpid()) - others)
+        raise
     try:
         yield
     finally:
@@ -147,33 +154,14 @@ def _no_cluster(address: str, error: Exception) -> str:
 
 @contextlib.contextmanager
 def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
-    import ray
-
     private.require_token()
-    others = _below(os.getpid())
-    try:
-        with private.own_termination():
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
-                _temp_dir=folder,
-            )
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise ClusterError(f"Ray did not start on this machine: {error}") from error
-    except BaseException:
-        _kill(_below(os.getpid()) - others)
-        raise
-    try:
+    with _connected(
+        lambda error: f"Ray did not start on this machine: {error}",
+        address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder,
+        object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
+    ):  # fmt: skip
         private.require_token()
         yield
-    finally:
-        disconnect()
 
 
 def _below(pid: int) -> set[int]:

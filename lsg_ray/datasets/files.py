@@ -315,15 +315,9 @@ def _status(source: Source) -> DatasetStatus:
         paths = [places[0] for places in found.values() if places]
         if own is None and not paths:
             place, folder = "absent", None
+    n_bytes = sum(path.stat().st_size for path in paths if path.is_file())
     return DatasetStatus(
-        name=source.name,
-        place=place,
-        folder=folder,
-        n_bytes=sum(path.stat().st_size for path in paths if path.is_file()),
-        n_train=source.n_train,
-        n_test=source.n_test,
-        missing=missing,
-        licence=source.licence,
+        source.name, place, folder, n_bytes, source.n_train, source.n_test, missing, source.licence
     )
 
 

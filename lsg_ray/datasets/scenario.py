@@ -19,6 +19,7 @@ import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,16 +159,9 @@ def load_images(
     source = DATA_SETS[name]
     train, test = parse(source, read_files(source, progress, download))
     return RawData(
-        name=name,
-        train_pixels=train.pixels,
-        train_labels=train.labels,
-        test_pixels=test.pixels,
-        test_labels=test.labels,
-        image_shape=source.image_shape,
-        n_classes=source.n_classes,
-        white=source.white,
-        content_hash=_hash_parts(train, test),
-    )
+        name, *train, *test, source.image_shape, source.n_classes, source.white,
+        _hash_parts(train, test),
+    )  # fmt: skip
 
 
 @public
@@ -213,7 +207,7 @@ def load_dataset(
     """
     raw = load_images(spec.name, progress=progress, download=download)
     train_rows, validation_rows = _draw_rows(spec, len(raw.train_labels))
-    axes = None if spec.components is None else _principal_axes(raw, spec.components)
+    axes = _Axes() if spec.components is None else _principal_axes(raw, spec.components)
 
     def examples(pixels: Bytes, labels: Bytes, rows: NDArray[np.intp]) -> Examples:
         return Examples(_inputs(pixels, rows, raw.white, axes), _targets(labels[rows], spec))
@@ -223,9 +217,7 @@ def load_dataset(
         test=examples(raw.test_pixels, raw.test_labels, np.arange(len(raw.test_labels))),
         validation=examples(raw.train_pixels, raw.train_labels, validation_rows),
         n_classes=2 if spec.labels == "parity" else raw.n_classes,
-        components=None if axes is None else axes.components,
-        mean=None if axes is None else axes.mean,
-        explained_variance_ratio=None if axes is None else axes.explained_variance_ratio,
+        **axes._asdict(),
         image_shape=raw.image_shape,
         content_hash=_hash_scenario(raw, spec),
     )
@@ -266,11 +258,10 @@ def reconstruct(dataset: Dataset, x: NDArray[np.floating]) -> Singles:
     return pixels.reshape(*pixels.shape[:-1], *dataset.image_shape)
 
 
-@dataclass(frozen=True, eq=False)
-class _Axes:
-    components: Singles
-    mean: Singles
-    explained_variance_ratio: Floats
+class _Axes(NamedTuple):
+    components: Singles | None = None
+    mean: Singles | None = None
+    explained_variance_ratio: Floats | None = None
 
 
 def _principal_axes(raw: RawData, d: int) -> _Axes:
@@ -300,14 +291,15 @@ def _principal_axes(raw: RawData, d: int) -> _Axes:
     )
 
 
-def _inputs(pixels: Bytes, rows: NDArray[np.intp], white: int, axes: _Axes | None) -> Singles:
+def _inputs(pixels: Bytes, rows: NDArray[np.intp], white: int, axes: _Axes) -> Singles:
     """Project rows of images: products in float64, rounded once to float32."""
     p = pixels.shape[1]
-    x = np.empty((len(rows), p if axes is None else len(axes.components)), dtype=np.float32)
-    if axes is None:
+    if axes.components is None or axes.mean is None:
+        x = np.empty((len(rows), p), dtype=np.float32)
         for block in _blocks(len(rows), p):
             np.divide(pixels[rows[block]], np.float32(white), out=x[block], dtype=np.float32)
         return x
+    x = np.empty((len(rows), len(axes.components)), dtype=np.float32)
     weights = axes.components.T.astype(np.float64)
     with _one_thread():
         offset = axes.mean.astype(np.float64) @ weights

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from lsg_ray.ensemble.chunks import read_chunk
@@ -14,19 +17,34 @@ from lsg_ray.typing import Array, Singles
 UNCHECKED_ROWS = 100_000
 
 
-def load(
-    url: str,
-    name: str,
-    block: int,
-    rows: int,
-    *,
-    block_size: int,
-    arrays: tuple[ArrayLayout, ...],
-    start: int,
-    stop: int,
-    at: int | None,
-    where: str | None,
-) -> Array:
+class Window(NamedTuple):
+    """What of a store's blocks a view shows.
+
+    block_size, arrays: how blocks are cut, and the arrays of the store; start, stop: weights
+    wanted, for ``weights`` and ``fields``; at: which snapshot along training, by its index, None
+    for the configurations.
+    """
+
+    block_size: int
+    arrays: tuple[ArrayLayout, ...]
+    start: int
+    stop: int
+    at: int | None
+
+    @property
+    def signs(self) -> bool:
+        """Whether weights are ±1."""
+        return self.arrays[0].name == "weights"
+
+    def layout(self, name: str) -> ArrayLayout:
+        """Return the array that holds a column."""
+        stored = "weights" if name == "packed" else name
+        if stored == "weights" and self.at is not None:
+            stored = f"{SNAPSHOT}weights"
+        return next(array for array in self.arrays if array.name == stored)
+
+
+def load(url: str, name: str, window: Window, block: int, rows: int, where: str | None) -> Array:
     """Read one column of one block: what the Dask graphs are made of.
 
     Parameters
@@ -36,59 +54,41 @@ def load(
     name
         ``configuration``, ``packed``, ``weights`` (±1, or all layers of real ones) or an array of
         the store.
-    block, rows, block_size, arrays
-        Which block, how blocks are cut, and the arrays of the store.
-    start, stop
-        Weights wanted, for ``weights`` and ``fields``.
-    at
-        Which snapshot along training, by its index; None for the configurations.
+    window
+        How blocks are cut, and what is wanted of them.
+    block, rows
+        Which block, and its rows.
     where
         Condition that rows must meet; None for all.
     """
-    first = block * block_size
-    binary = arrays[0].name == "weights"
+    first = block * window.block_size
+
+    def read(layout: ArrayLayout) -> Array:
+        return read_chunk(locate(url), layout, block, block_size=window.block_size, rows=rows)
+
     if name == "configuration":
         if rows > UNCHECKED_ROWS:  # a record is small, whatever it claims: there must be data too
-            smallest = min(arrays, key=lambda array: array.row_bytes)
-            read_chunk(locate(url), smallest, block, block_size=block_size, rows=rows)
+            read(min(window.arrays, key=lambda array: array.row_bytes))
         values: Array = np.arange(first, first + rows, dtype=np.int64)
-    elif name == "weights" and not binary:
-        values = _real_weights(url, arrays, block, rows, block_size, start, stop, at)
+    elif name == "weights" and not window.signs:
+        values = _real_weights(read, window, rows)
     else:
-        layout = _layout(arrays, name, at)
-        values = read_chunk(locate(url), layout, block, block_size=block_size, rows=rows)
-        values = values if seen(layout, at) == layout else values[:, at]
+        layout = window.layout(name)
+        values = read(layout)
+        values = values if seen(layout, window.at) == layout else values[:, window.at]
     if where is not None:
         condition = compile_expression(where)
-        shape = {"block_size": block_size, "arrays": arrays, "start": start, "stop": stop, "at": at}
-        columns = {
-            one: load(url, one, block, rows, where=None, **shape)  # type: ignore[arg-type]
-            for one in condition.names or ("configuration",)
-        }
-        values = values[condition(columns)]
-    if name == "weights" and binary:
-        return unpack(values, start, stop)
-    return values[:, start:stop] if name == "fields" else values
+        names = condition.names or ("configuration",)
+        tests = {one: load(url, one, window, block, rows, None) for one in names}
+        values = values[condition(tests)]
+    if name == "weights" and window.signs:
+        return unpack(values, window.start, window.stop)
+    return values[:, window.start : window.stop] if name == "fields" else values
 
 
-def _layout(arrays: tuple[ArrayLayout, ...], name: str, at: int | None) -> ArrayLayout:
-    stored = "weights" if name == "packed" else name
-    if stored == "weights" and at is not None:
-        stored = f"{SNAPSHOT}weights"
-    return next(array for array in arrays if array.name == stored)
-
-
-def _real_weights(
-    url: str,
-    arrays: tuple[ArrayLayout, ...],
-    block: int,
-    rows: int,
-    block_size: int,
-    start: int,
-    stop: int,
-    at: int | None,
-) -> Singles:
+def _real_weights(read: Callable[[ArrayLayout], Array], window: Window, rows: int) -> Singles:
     """Read weights start:stop of flat configurations, from the layers that hold them."""
+    _, arrays, start, stop, at = window
     found, first = np.empty((rows, stop - start), np.float32), 0
     prefix = LAYER if at is None else f"{SNAPSHOT}{LAYER}"
     for layout in arrays:
@@ -97,7 +97,7 @@ def _real_weights(
         last = first + layout.row[-2] * layout.row[-1]
         low, high = max(start, first), min(stop, last)
         if low < high:
-            layer = read_chunk(locate(url), layout, block, block_size=block_size, rows=rows)
+            layer = read(layout)
             layer = layer if at is None else layer[:, at]
             part = layer.reshape(rows, -1)[:, low - first : high - first]
             found[:, low - start : high - start] = part
@@ -105,15 +105,12 @@ def _real_weights(
     return found
 
 
-def no_rows(
-    name: str, *, arrays: tuple[ArrayLayout, ...], start: int, stop: int, at: int | None
-) -> Array:
+def no_rows(name: str, window: Window) -> Array:
     """Return what `load` gives for no rows: shape ``(0, ...)`` and type of a column."""
     if name == "configuration":
         return np.empty(0, np.int64)
+    n_weights = window.stop - window.start
     if name == "weights":
-        binary = arrays[0].name == "weights"
-        return np.empty((0, stop - start), np.int8 if binary else np.float32)
-    layout = seen(_layout(arrays, name, at), at)
-    row = (stop - start,) if name == "fields" else layout.row
-    return np.empty((0, *row), layout.dtype)
+        return np.empty((0, n_weights), np.int8 if window.signs else np.float32)
+    layout = seen(window.layout(name), window.at)
+    return np.empty((0, *((n_weights,) if name == "fields" else layout.row)), layout.dtype)

@@ -14,8 +14,8 @@ from __future__ import annotations
 import ast
 import operator
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -156,7 +156,7 @@ class _Builder:
             case ast.BoolOp(op=op, values=values):
                 parts = [self.truth(value, depth + 1) for value in values]
                 combine = np.logical_and if isinstance(op, ast.And) else np.logical_or
-                return lambda columns: _reduce(combine, (part(columns) for part in parts))
+                return lambda columns: reduce(combine, (part(columns) for part in parts))
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 inner = self.truth(operand, depth + 1)
                 return lambda columns: np.logical_not(inner(columns))
@@ -213,7 +213,7 @@ class _Builder:
             b = self.number(right, depth + 1)
             links.append(_link(COMPARISON[type(op)], left, b))
             left = b
-        return lambda columns: _reduce(np.logical_and, (link(columns) for link in links))
+        return lambda columns: reduce(np.logical_and, (link(columns) for link in links))
 
     def _membership(self, left: Evaluator, node: ast.expr, wanted: bool) -> Evaluator:
         if not isinstance(node, ast.Tuple | ast.List | ast.Set):
@@ -222,7 +222,7 @@ class _Builder:
 
         def evaluate(columns: Columns) -> Any:
             value = left(columns)
-            found = _reduce(np.logical_or, (np.equal(value, one) for one in values), False)
+            found = reduce(np.logical_or, (np.equal(value, one) for one in values), False)
             return found if wanted else np.logical_not(found)
 
         return evaluate
@@ -268,13 +268,6 @@ class _Builder:
 
 def _link(compare: Callable[[Any, Any], Any], left: Evaluator, right: Evaluator) -> Evaluator:
     return lambda columns: compare(left(columns), right(columns))
-
-
-def _reduce(combine: Callable[[Any, Any], Any], values: Iterable[Any], empty: bool = True) -> Any:
-    result: Any = empty
-    for place, value in enumerate(values):
-        result = value if place == 0 else combine(result, value)
-    return result
 
 
 def _weak(function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,29 +41,14 @@ if TYPE_CHECKING:
 ZARR_FORMAT = 3
 #: Attributes that the digest of a header covers.
 OURS = (
-    "derivation",
-    "format",
-    "format_version",
-    "package_version",
-    "spec",
-    "spec_hash",
-    "dataset_hash",
-    "count",
-    "block_size",
-    "n_weights",
-)
+    "derivation", "format", "format_version", "package_version", "spec", "spec_hash",
+    "dataset_hash", "count", "block_size", "n_weights",
+)  # fmt: skip
 #: What of an array's metadata must hold; other keys are other tools' business.
 BINDING_KEYS = (
-    "node_type",
-    "zarr_format",
-    "shape",
-    "data_type",
-    "chunk_grid",
-    "chunk_key_encoding",
-    "codecs",
-    "fill_value",
-    "dimension_names",
-)
+    "node_type", "zarr_format", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs",
+    "fill_value", "dimension_names",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -300,6 +285,7 @@ def documents(header: Header) -> dict[str, bytes]:
 
     The ledger is an array of length 0: a leaf, so that no Zarr reader walks into its records.
     """
+    import obstore
     import zarr
     from obstore.store import MemoryStore
     from zarr.codecs import Crc32cCodec
@@ -333,19 +319,14 @@ def documents(header: Header) -> dict[str, bytes]:
             "description": "one immutable JSON record per complete block, beside this file"
         },
     )
-    return {key: _content(scratch, key) for key in metadata_keys(header)}
+    keys = metadata_keys(header)
+    return {key: bytes(obstore.get(scratch.store, key).bytes()) for key in keys}
 
 
 def metadata_keys(header: Header) -> list[str]:
     """Return the keys of all metadata documents, the root first."""
     names = [array.name for array in header.arrays]
     return [ROOT, *(f"{name}/{ROOT}" for name in [*names, LEDGER])]
-
-
-def _content(scratch: Any, key: str) -> bytes:
-    import obstore
-
-    return bytes(obstore.get(scratch.store, key).bytes())
 
 
 def same_metadata(stored: bytes, expected: bytes) -> str | None:

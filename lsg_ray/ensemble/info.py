@@ -48,11 +48,8 @@ def describe(url: str, header: Header, records: Iterable[Record]) -> JsonObject:
         content += int(record.content, 16)
         kind = record.processor or "unknown"
         kinds[kind if kind in kinds or len(kinds) < MAX_KINDS else "others"] += 1
-    block_bytes = [chunk_bytes(array, header.block_size) for array in header.arrays]
-    weight_bytes = sum(
-        size for array, size in zip(header.arrays, block_bytes, strict=True)
-        if array.name.startswith("weights")
-    )  # fmt: skip
+    sizes = {array.name: chunk_bytes(array, header.block_size) for array in header.arrays}
+    weight_bytes = sum(size for name, size in sizes.items() if name.startswith("weights"))
     unit, times = header.spec.times
     accuracy = {"min": low, "mean": total / rows, "max": high} if rows else None
     return {
@@ -74,7 +71,7 @@ def describe(url: str, header: Header, records: Iterable[Record]) -> JsonObject:
         "acceptance": rows / trials if trials else None,
         "seconds": seconds,
         "processors": dict(kinds),
-        "bytes": sum(block_bytes) * blocks,
+        "bytes": sum(sizes.values()) * blocks,
         "bits_per_weight": (
             8 * weight_bytes * blocks / (rows * header.n_weights) if rows else None
         ),

@@ -189,11 +189,6 @@ def parse_record(data: bytes, header: Header, block: int) -> Record:
     return record
 
 
-def read_records(location: Location, header: Header, blocks: Iterable[int]) -> list[Record]:
-    """Read the records of complete blocks, in the order given; see `each_record`."""
-    return list(each_record(location, header, blocks))
-
-
 def each_record(location: Location, header: Header, blocks: Iterable[int]) -> Iterator[Record]:
     """Yield the records of complete blocks one by one, in the order given.
 

@@ -59,7 +59,6 @@ class Listing:
     """What a store holds: a byte for each record and chunk, whatever the keys are."""
 
     def __init__(self, location: Location, header: Header) -> None:
-        self.metadata: set[str] = set()
         #: Records and chunks of blocks beyond the plan.
         self.records_beyond: list[int] = []
         self.chunks_beyond: dict[int, list[str]] = defaultdict(list)
@@ -72,8 +71,8 @@ class Listing:
         keys = Keys(header)
         for key in location.every_key():
             if key in keys.metadata:
-                self.metadata.add(key)
-            elif place := keys.place(key):
+                continue
+            if place := keys.place(key):
                 self._note(key, *place)
             elif keys.is_staged(key):
                 self.staged.append(key)

@@ -25,9 +25,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from lsg_ray.ensemble import remote
 from lsg_ray.ensemble.refusals import explain, is_missing_key, remedy_of
@@ -76,11 +76,6 @@ def is_within(inner: Place, outer: Place) -> bool:
     return one.startswith(other)
 
 
-@lru_cache(maxsize=256)
-def _location(url: str) -> Location:
-    return Location(url)
-
-
 class UnreadableError(StoreError):
     """A key is there, and what it holds is not to be read: too large, or no file."""
 
@@ -104,7 +99,6 @@ class Location:
         self.url = url
         #: Directory of a local store, else None.
         self.path = None if "://" in url else Path(url)
-        self._opened: ObjectStore | None = None
         self._answered = False
 
     def __repr__(self) -> str:
@@ -138,13 +132,12 @@ class Location:
         import obstore
 
         def get() -> Data:
-            found = obstore.get(self._store(), key)
+            if self.path is not None:  # three times as fast as obstore, and never through a link
+                return self._read_file(key, limit)
+            found = obstore.get(self._store, key)
             self._check_size(key, found.meta["size"], limit)
             return found.bytes()
 
-        if self.path is not None:  # three times as fast as obstore, and never through a link
-            with self._failures(f"{key} cannot be read"):
-                return self._read_file(key, limit)
         return self._attempt(f"{key} cannot be read", get)
 
     def _read_file(self, key: str, limit: int) -> bytes:
@@ -186,7 +179,7 @@ class Location:
 
         self._attempt(
             f"{key} cannot be written",
-            lambda: obstore.put(self._store(), key, data, max_concurrency=UPLOADS),
+            lambda: obstore.put(self._store, key, data, max_concurrency=UPLOADS),
         )
 
     def create(self, key: str, data: bytes) -> bool:
@@ -196,17 +189,17 @@ class Location:
         request that created it may have been lost.
         """
 
-        def put() -> bool:
-            return self._put_new(key, data) or (self.is_remote and self._holds(key, data))
-
-        return self._attempt(f"{key} cannot be written", put)
+        return self._attempt(
+            f"{key} cannot be written",
+            lambda: self._put_new(key, data) or (self.is_remote and self._holds(key, data)),
+        )
 
     def _put_new(self, key: str, data: bytes) -> bool:
         """Store an object unless the store says that there is one; return whether it did."""
         import obstore
 
         try:
-            obstore.put(self._store(), key, data, mode="create", use_multipart=False)
+            obstore.put(self._store, key, data, mode="create", use_multipart=False)
         except obstore.exceptions.AlreadyExistsError:
             return False
         return True
@@ -215,7 +208,7 @@ class Location:
         import obstore
 
         try:
-            found = obstore.get(self._store(), key)
+            found = obstore.get(self._store, key)
             return found.meta["size"] == len(data) and bytes(found.bytes()) == data
         except FileNotFoundError:
             return False
@@ -233,11 +226,8 @@ class Location:
         StoreInputError
             The server ignores ``If-None-Match``, so that two writers could not be told apart.
         """
-
-        def is_ignored() -> bool:
-            return self._put_new(key, data)
-
-        if self.is_remote and self._attempt(f"{key} cannot be written", is_ignored):
+        what = f"{key} cannot be written"
+        if self.is_remote and self._attempt(what, lambda: self._put_new(key, data)):
             self.delete(key)
             raise StoreInputError(
                 f"{self.url}: the server ignores conditional writes (If-None-Match), without which "
@@ -253,7 +243,7 @@ class Location:
             if self.path is not None and "#" in key:  # staged files are hidden from obstore
                 (self.path / key).unlink()
             else:
-                obstore.delete(self._store(), key)
+                obstore.delete(self._store, key)
 
         with suppress(FileNotFoundError):
             self._attempt(f"{key} cannot be deleted", remove)
@@ -263,11 +253,8 @@ class Location:
 
         Locally links to folders are not followed, so nothing outside the store is listed.
         """
-        if self.path is None:
-            yield from (key for key, _ in self._listed(prefix))
-            return
-        for key, _ in self._walk(prefix):
-            if "#" not in key or not re.search(r"#\d+$", key):
+        for key in self.every_key(prefix):
+            if self.path is None or "#" not in key or not re.search(r"#\d+$", key):
                 yield key
 
     def everything(self) -> dict[str, int]:
@@ -280,20 +267,22 @@ class Location:
                 sizes[key] = entry.stat(follow_symlinks=False).st_size
         return sizes
 
-    def every_key(self) -> Iterator[str]:
+    def every_key(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that `everything` returns, one by one."""
-        return (key for key, _ in (self._listed() if self.path is None else self._walk()))
+        entries = self._listed(prefix) if self.path is None else self._walk(prefix)
+        return (key for key, _ in entries)
 
     def age(self, key: str) -> float | None:
         """Return the seconds since a key was last written, by the clocks; None if it is absent."""
         import obstore
 
-        try:
+        def written() -> float:
             if self.path is not None:
-                with self._failures(f"{key} cannot be read"):
-                    return time.time() - (self.path / key).lstat().st_mtime
-            found = self._attempt(f"{key} cannot be read", lambda: obstore.head(self._store(), key))
-            return time.time() - found["last_modified"].timestamp()
+                return (self.path / key).lstat().st_mtime
+            return obstore.head(self._store, key)["last_modified"].timestamp()
+
+        try:
+            return time.time() - self._attempt(f"{key} cannot be read", written)
         except FileNotFoundError:
             return None
 
@@ -306,7 +295,7 @@ class Location:
             try:
                 with self._failures("cannot be listed"):
                     pages = obstore.list(
-                        self._store(), prefix or None, offset=last, chunk_size=LIST_PAGE
+                        self._store, prefix or None, offset=last, chunk_size=LIST_PAGE
                     )
                     for page in pages:
                         self._answered, patience = True, Patience(True)
@@ -351,12 +340,8 @@ class Location:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _store(self) -> Any:
-        if self._opened is None:
-            self._opened = self._open()
-        return self._opened
-
-    def _open(self) -> ObjectStore:
+    @cached_property
+    def _store(self) -> ObjectStore:
         from obstore.store import LocalStore, MemoryStore
 
         if self.path is not None:
@@ -404,6 +389,9 @@ class Location:
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StoreError(f"{self.url}: {what}: {reason}{remedy_of(error)}") from None
+
+
+_location = lru_cache(maxsize=256)(Location)
 
 
 def is_hollow(status: os.stat_result) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_integers, brief, public
-from lsg_ray.ensemble.columns import load, no_rows
+from lsg_ray.ensemble.columns import Window, load, no_rows
 from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.layout import pack
@@ -181,23 +181,16 @@ class Ensemble(View):
 
     def loader(self, column: str) -> partial[Array]:
         """Return a picklable function of ``(block, rows)`` that reads a column of this view."""
-        return partial(
-            load,
-            self.url,
-            self._known(column),
-            block_size=self.block_size,
-            arrays=self.header.arrays,
-            start=self.weight_slice.start,
-            stop=self.weight_slice.stop,
-            at=self.at,
-            where=self.condition,
-        )
+        return partial(load, self.url, self._known(column), self._window, where=self.condition)
+
+    @property
+    def _window(self) -> Window:
+        part = self.weight_slice
+        return Window(self.block_size, self.header.arrays, part.start, part.stop, self.at)
 
     def no_rows(self, column: str) -> Array:
         """Return what reading a column gives when no row meets the condition."""
-        start, stop = self.weight_slice.start, self.weight_slice.stop
-        known = self._known(column)
-        return no_rows(known, arrays=self.header.arrays, start=start, stop=stop, at=self.at)
+        return no_rows(self._known(column), self._window)
 
     def _load(self, block: int, column: str) -> Array:
         return self.loader(column)(block, self.header.rows(block), where=None)

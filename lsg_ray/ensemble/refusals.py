@@ -21,6 +21,11 @@ GS_ENVIRONMENT = "GOOGLE_APPLICATION_CREDENTIALS"
 _SECRET = re.compile(r"(AWS|GOOGLE)_.*(KEY|KEY_ID|SECRET|TOKEN|CREDENTIAL)")
 _S3_RIGHTS = "s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket"
 _GS_RIGHTS = "the role Storage Object User"
+#: In errors of a client that looks for credentials.
+_CREDENTIALS = (
+    "source: Credential", "latest/api/token", "latest/meta-data/iam", "computeMetadata",
+    "TokenRequest",
+)  # fmt: skip
 _RETRYABLE = {"408", "409", "425", "429", "500", "502", "503", "504"}
 _RETRYABLE_CODES = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"}
 
@@ -65,7 +70,7 @@ def explain(error: Exception, url: str, stall: float) -> Fault:
         # What is wrong with it might be told with a piece of it.
         reason = "the key file cannot be read, or is none"
         return Fault(reason, f"mend {GS_ENVIRONMENT} or the file that it names")
-    if _of_credentials(text):
+    if any(mark in text for mark in _CREDENTIALS):
         return no_credentials(s3)
     if code in ("NoSuchBucket", "InvalidBucketName") or (status == "404" and not s3):
         remedy = "create it, or mend its name or the endpoint in the environment"
@@ -88,11 +93,6 @@ def explain(error: Exception, url: str, stall: float) -> Fault:
         return Fault(seen, again, again=True)
     unknown = Fault(_first_line(seen, text), "see what the store's logs say")
     return _of_connection(text, stall) or unknown
-
-
-def _of_credentials(text: str) -> bool:
-    marks = ("latest/api/token", "latest/meta-data/iam", "computeMetadata", "TokenRequest")
-    return "source: Credential" in text or any(mark in text for mark in marks)
 
 
 def _of_connection(text: str, stall: float) -> Fault | None:

@@ -161,7 +161,7 @@ def verify(
         return VerifyReport(location.url, (Finding("metadata", str(error), ROOT),))
     listing = Listing(location, header)
     findings = _Findings()
-    findings.add(_check_metadata(location, header, listing))
+    findings.add(_check_metadata(location, header))
     findings.add(_check_keys(location, header, listing))
     listed = np.flatnonzero(listing.of(LEDGER)).tolist()
     checks = location.map(lambda block: _check_twice(location, header, block), listed)
@@ -238,7 +238,7 @@ def _is_headless(location: Location) -> bool:
     return not isinstance(attributes, dict) or "format" not in attributes
 
 
-def _check_metadata(location: Location, header: Header, listing: Listing) -> list[Finding]:
+def _check_metadata(location: Location, header: Header) -> list[Finding]:
     findings = []
     if not header.verified:
         message = f"{ROOT} has no digest: whether it is as it was written cannot be told"
@@ -247,14 +247,12 @@ def _check_metadata(location: Location, header: Header, listing: Listing) -> lis
         if key == ROOT:
             continue
         name = key.partition("/")[0]
-        fault = "is missing"
-        if key in listing.metadata:
-            try:
-                fault = same_metadata(bytes(location.read(key)), expected) or ""
-            except UnreadableError as error:
-                fault = error.reason
-            except FileNotFoundError:  # since it was listed
-                pass
+        try:
+            fault = same_metadata(bytes(location.read(key)), expected)
+        except UnreadableError as error:
+            fault = error.reason
+        except FileNotFoundError:
+            fault = "is missing"
         if fault:
             findings.append(Finding("metadata", f"array {name!r}: {key}: {fault}", key, name))
     return findings
@@ -324,22 +322,16 @@ def _check_block(
         try:
             data = location.read(chunk, limit=chunk_bytes(array, header.block_size))
             arrays[array.name] = decode_chunk(array, header.block_size, record.rows, data)
-            continue
+            kind, fault = "values", wrong_values(array, arrays[array.name])
         except FileNotFoundError:
             kind, fault = "missing chunk", "is missing, though the block has a record"
         except UnreadableError as error:
             kind, fault = "truncated chunk", error.reason
         except ChunkError as error:
             kind, fault = error.kind, str(error)
-        message = f"array {array.name!r}, block {block}: {chunk} {fault}"
-        findings.append(Finding(kind, message, chunk, array.name, block))
-    if findings:
-        return findings, None
-    for array in header.arrays:
-        if wrong := wrong_values(array, arrays[array.name]):
-            chunk = array.chunk_key(block)
-            message = f"array {array.name!r}, block {block}: {chunk} {wrong}"
-            findings.append(Finding("values", message, chunk, array.name, block))
+        if fault is not None:
+            message = f"array {array.name!r}, block {block}: {chunk} {fault}"
+            findings.append(Finding(kind, message, chunk, array.name, block))
     if findings:
         return findings, None
     content = content_hash(record.start, header.arrays, arrays)

@@ -47,25 +47,18 @@ class View:
 
     def __init__(self, url: str, header: Header, blocks: Ints) -> None:
         blocks.flags.writeable = False
-        self._set(
-            url=url,
-            header=header,
-            blocks=blocks,
-            condition=None,
-            weight_slice=slice(0, header.n_weights),
-            at=None,
+        whole = slice(0, header.n_weights)
+        self.__dict__.update(
+            url=url, header=header, blocks=blocks, condition=None, weight_slice=whole, at=None
         )
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"an ensemble never changes; {name} cannot be set")
 
-    def _set(self, **values: Any) -> None:
-        self.__dict__.update(values)
-
     def _view(self, **values: Any) -> Self:
         view = copy(self)
         view.__dict__.pop("rows_by_block", None)
-        view._set(**values)
+        view.__dict__.update(values)
         return view
 
     def __repr__(self) -> str:

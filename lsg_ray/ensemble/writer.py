@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -75,6 +75,10 @@ class Plan:
     missing: Ints
     created: bool
     grown_from: int | None = None
+
+    def rows(self, block: int) -> int:
+        """Return the number of configurations of a block."""
+        return min(self.block_size, self.count - block * self.block_size)
 
 
 def create_ensemble(
@@ -184,12 +188,11 @@ def _refuse_foreign(location: Location) -> None:
             )
 
 
-def write_metadata(location: Location, metadata: dict[str, bytes]) -> list[str]:
-    """Write the array documents that are missing or differ; return their keys.
+def write_metadata(location: Location, metadata: dict[str, bytes]) -> None:
+    """Write the array documents that are missing or differ.
 
     They follow from the root document, which is left alone, so this repairs and finishes stores.
     """
-    mended = []
     for key, expected in metadata.items():
         if key == ROOT:
             continue
@@ -199,8 +202,6 @@ def write_metadata(location: Location, metadata: dict[str, bytes]) -> list[str]:
             holds = False
         if not holds:
             location.write(key, expected)
-            mended.append(key)
-    return mended
 
 
 def _grow(location: Location, stored: Header, metadata: dict[str, bytes]) -> None:
@@ -295,7 +296,9 @@ def write_block(
         if count < header.count and planned != header.rows(index):
             raise grown_error(location, header, count)
     arrays = stored_arrays(block, header, index)
-    record = _record_of(block, header, index, arrays, attempt, seed_path, processor)
+    path = tuple(part if isinstance(part, str) else int(part) for part in seed_path)
+    about = {"attempt": attempt, "seed_path": path, "processor": processor}
+    record = _record_of(block, header, index, arrays, about)
     for _ in range(OVERTAKEN):
         if _is_present(location, header, record):
             return "present"
@@ -364,28 +367,20 @@ def _holds(location: Location, header: Header, record: Record) -> bool:
 
 
 def _record_of(
-    block: Block,
-    header: Header,
-    index: int,
-    arrays: dict[str, Array],
-    attempt: int,
-    seed_path: Sequence[int | str],
-    processor: str | None,
+    block: Block, header: Header, index: int, arrays: dict[str, Array], about: dict[str, Any]
 ) -> Record:
     try:
         return Record(
             block=index,
             start=block.start,
             rows=header.rows(index),
-            seed_path=tuple(part if isinstance(part, str) else int(part) for part in seed_path),
-            attempt=attempt,
             trials=int(block.trials),
             rejected={int(place): int(number) for place, number in block.rejected.items()},
             accuracy=summarise(arrays["accuracy"]),
             seconds=float(block.seconds),
             content=content_hash(block.start, header.arrays, arrays),
             package_version=__version__,
-            processor=processor,
+            **about,
         )
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]

@@ -37,10 +37,6 @@ class Candidate(NamedTuple):
 Run = Callable[[Sequence[int], int], Sequence[Candidate]]
 
 
-def _nothing(_spec: Spec) -> Iterable[str]:
-    return ()
-
-
 @dataclass(frozen=True)
 class Algorithm:
     """A training algorithm.
@@ -71,7 +67,7 @@ class Algorithm:
     families: tuple[str, ...]
     trainer: Callable[[Spec, Any, str | None], Run]
     config: type[BaseModel] | None = None
-    misfits: Callable[[Spec], Iterable[str]] = _nothing
+    misfits: Callable[[Spec], Iterable[str]] = field(default=lambda _: ())
     stack: Callable[[Spec], int] = field(default=lambda _: 1)
     check: Callable[[Spec, Dataset], None] = field(default=lambda *_: None)
     warm_up: Callable[[Spec], None] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -22,6 +22,35 @@ if TYPE_CHECKING:
 
     from lsg_ray.datasets import Dataset
     from lsg_ray.ensemble.layout import ArrayLayout
+
+#: Type and description of what families store of a configuration.
+SCALARS = {
+    "accuracy": ("<f8", "accuracy on the set that the configuration was selected on"),
+    "loss": ("<f8", "mean loss on the selection set"),
+    "test_accuracy": ("<f8", "accuracy on the test set"),
+    "test_loss": ("<f8", "mean loss on the test set"),
+    "train_accuracy": ("<f8", "accuracy on the training set"),
+    "train_loss": ("<f8", "mean loss on the training set"),
+    "trial": ("<i4", "index of the accepted trial of this configuration"),
+    "epochs": ("<i4", "epochs of training of the accepted trial"),
+    "polarization": ("<f4", "mean |tanh(theta/2)| over the weights"),
+}
+
+
+#: What is told of a field that only real weights have.
+OF_RELU = "only relu networks have it (network.family)"
+
+
+def not_neutral(spec: Spec, neutral: Mapping[str, object], told: str) -> Iterator[str]:
+    """Yield one line for each field, ``section.name``, that is not as these networks have it.
+
+    ``told``: what follows of a field, with ``{!r}`` for its one value.
+    """
+    for path, value in neutral.items():
+        section, _, name = path.partition(".")
+        given = getattr(getattr(spec, section), name)
+        if given != value:
+            yield f"{path}: {given!r} given; {told.format(value)}"
 
 
 class Family(ABC):

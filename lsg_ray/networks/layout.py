@@ -19,13 +19,13 @@ class Layout:
 
     def __init__(self, widths: Sequence[int]) -> None:
         self.widths = np.asarray(widths, np.int64)
+        self._padded = -(-self.widths // 4) * 4
 
     @cached_property
     def positions(self) -> Ints:
         """Position of each weight in the padded vector, (N,)."""
-        padded = -(-self.widths // 4) * 4
         found, start = [], 0
-        for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(padded)):
+        for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(self._padded)):
             grid = start + np.arange(fan_in * fan_out).reshape(fan_out, fan_in)
             found.append(grid[: self.widths[layer + 1], : self.widths[layer]].ravel())
             start += fan_in * fan_out
@@ -34,8 +34,7 @@ class Layout:
     @cached_property
     def n_padded(self) -> int:
         """Length of the padded vector."""
-        padded = -(-self.widths // 4) * 4
-        return int(np.sum(padded[:-1] * padded[1:]))
+        return int(np.sum(self._padded[:-1] * self._padded[1:]))
 
     def pad(self, flat: Array, dtype: type = np.float32) -> Array:
         """Spread flat vectors (..., N) over padded ones, zeros between."""

@@ -134,10 +134,19 @@ def forward(
     raise AssertionError("a network has at least two layers")
 
 
-def _shifted(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return max z (networks, 1, n) and exp(z − max z) (networks, classes, n)."""
-    largest = scores.amax(1, keepdim=True)
-    return largest, (scores - largest).exp_()
+def _judged(scores: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compare scores (networks, classes, n) with classes y (networks, n) or (n,).
+
+    Returns
+    -------
+    Sums of the loss and of correct answers, as in `Step`; labels (networks, 1, n); and
+    exp(z − max z) (networks, classes, n).
+    """
+    labels = y.expand(len(scores), scores.shape[2])[:, None]
+    own, largest = scores.gather(1, labels), scores.amax(1, keepdim=True)
+    powers = (scores - largest).exp_()
+    loss = _losses(own, largest, powers).sum((1, 2))
+    return loss, _correct(scores, own, largest, labels), labels, powers
 
 
 def _losses(own: Tensor, largest: Tensor, powers: Tensor) -> Tensor:
@@ -190,12 +199,7 @@ def loss_step(
     layer, whose inputs need no gradient).
     """
     activations = forward(network, layers, inputs, rows)
-    scores = activations[-1]
-    labels = y.expand(len(scores), scores.shape[2])[:, None]
-    own = scores.gather(1, labels)
-    largest, powers = _shifted(scores)
-    correct = _correct(scores, own, largest, labels)
-    loss = _losses(own, largest, powers).sum((1, 2))
+    loss, correct, labels, powers = _judged(activations[-1], y)
     delta = powers.mul_(share / powers.sum(1, keepdim=True))
     delta.scatter_add_(1, labels, delta.new_full((), -share).expand(labels.shape))
     return Step(loss, correct, _backward(network, layers, inputs, rows, activations, delta))
@@ -342,12 +346,9 @@ def evaluate_layers(
     loss = torch.zeros(networks, dtype=torch.float64, device=y.device)
     correct = torch.zeros(networks, dtype=torch.int64, device=y.device)
     for rows in _chunks(network, networks, len(inputs)):
-        scores = forward(network, layers, inputs, rows)[-1]
-        labels = y[rows].expand(networks, scores.shape[2])[:, None]
-        own = scores.gather(1, labels)
-        largest, powers = _shifted(scores)
-        correct += _correct(scores, own, largest, labels)
-        loss += _losses(own, largest, powers).sum((1, 2))
+        lost, hit = _judged(forward(network, layers, inputs, rows)[-1], y[rows])[:2]
+        loss += lost
+        correct += hit
     n = len(inputs)
     return Evaluation(loss.cpu().numpy() / n, correct.cpu().numpy() / n)
 

@@ -9,7 +9,6 @@ configuration does not depend on the block it is computed in, on workers or retr
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -123,10 +122,7 @@ def sample_configurations(
     family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]
     trials = Trials(spec, on_trial)
     run = algorithm.trainer(spec, arena, device)
-    if spec.stack == 1:
-        found = _fill_one_by_one(run, start, rows, trials)
-    else:
-        found = _fill_stacks(spec.stack, start, rows, trials, run)
+    found = _filled(spec.stack, start, rows, trials, run)
     candidates = [candidate for _, candidate in found]
     weights = np.array([candidate.weights for candidate in candidates])
     columns = {
@@ -163,20 +159,7 @@ def _along_training(spec: Spec, arena: Any, candidates: Sequence[Candidate]) -> 
     return {"snapshots": kept, **found}
 
 
-def _fill_one_by_one(
-    run: Run, start: int, rows: int, trials: Trials
-) -> list[tuple[int, Candidate]]:
-    def fill(configuration: int) -> tuple[int, Candidate]:
-        for trial in itertools.count():
-            candidate = run([configuration], trial)[0]
-            if trials.judge(candidate):
-                return trial, candidate
-        raise AssertionError("unreachable")
-
-    return [fill(configuration) for configuration in range(start, start + rows)]
-
-
-def _fill_stacks(
+def _filled(
     stack: int, start: int, rows: int, trials: Trials, run: Run
 ) -> list[tuple[int, Candidate]]:
     """Fill the whole stacks that the wanted configurations lie in, and keep what is wanted.

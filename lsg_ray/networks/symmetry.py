@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 
-from lsg_ray.arrays import as_numbers, brief, public
+from lsg_ray.arrays import as_integers, as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import NetworkSpec, Spec
-from lsg_ray.typing import Array, Floats, Ints
+from lsg_ray.typing import Array, Floats, Ints, Seed
 
 #: Largest weight that is matched.
 LARGEST = 1e100
@@ -49,17 +49,11 @@ def as_network(given: NetworkSpec | Spec | Sequence[int]) -> NetworkSpec:
         return given
     if isinstance(given, Spec):
         return given.network
-    widths = as_numbers(given, "widths", None)
-    if widths.ndim != 1 or widths.dtype.kind not in "iu":
-        raise InputError(
-            f"widths {brief(given)} given; the numbers of units of each layer are needed"
-        )
+    widths = as_integers(given, "widths").tolist()
     try:
-        return NetworkSpec(widths=tuple(widths.tolist()))
+        return NetworkSpec(widths=tuple(widths))
     except ValidationError:
-        raise InputError(
-            f"widths {widths.tolist()} given; at least two numbers from 1 are needed"
-        ) from None
+        raise InputError(f"widths {widths} given; at least two numbers from 1 are needed") from None
 
 
 def log_group_order(widths: Sequence[int]) -> float:
@@ -99,20 +93,13 @@ def preactivations(
     """
     check_shapes(network, weights, inputs)
     x = np.ascontiguousarray(inputs.T, np.float64)
-    hidden = len(network.widths) - 2
     widest = max(network.widths[1:-1], default=1)
     batch = max(1, _BATCH_BYTES // (8 * widest * x.shape[1]))
-    found = [
-        np.concatenate(column)
-        for column in zip(
-            *(
-                _preactivations(network, weights[start : start + batch].astype(np.float64), x)
-                for start in range(0, len(weights), batch)
-            ),
-            strict=True,
-        )
+    pieces = [
+        _preactivations(network, weights[start : start + batch].astype(np.float64), x)
+        for start in range(0, max(1, len(weights)), batch)
     ]
-    return found if len(weights) else [np.empty((0, n)) for n in network.widths[1 : hidden + 1]]
+    return [np.concatenate(column) for column in zip(*pieces, strict=True)]
 
 
 def _preactivations(network: NetworkSpec, weights: Floats, x: Floats) -> list[Floats]:
@@ -125,7 +112,7 @@ def _preactivations(network: NetworkSpec, weights: Floats, x: Floats) -> list[Fl
         if layer == len(network.widths) - 3:
             break
         if layer == 0:
-            a = (W.reshape(-1, len(x)) @ x).reshape(len(weights), -1, x.shape[1])
+            a = (W.reshape(-1, len(x)) @ x).reshape(len(weights), W.shape[1], x.shape[1])
         else:
             a = W @ a
         if network.biases:
@@ -226,7 +213,7 @@ def match_weights(
     *,
     restarts: int = 8,
     max_iterations: int = 100,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Matching:
     """Permute the hidden units of ``b`` so that it overlaps most with ``a``.
 
@@ -271,21 +258,14 @@ def match_weights(
             raise InputError(
                 f"{name}[{place}] is {given[place]}; weights must be finite, at most {LARGEST:g}"
             )
-    if seed < 0:
-        raise InputError(f"seed {seed} given; 0 or more")
     rng = np.random.default_rng(seed)
     identity = [np.arange(n) for n in network.widths[1:-1]]
     starts = [identity]
     if len(identity) > 1:
         starts += [[rng.permutation(n) for n in network.widths[1:-1]] for _ in range(restarts - 1)]
     before = float(a.astype(np.float64) @ b) / a.size
-    best: Matching | None = None
-    for start in starts:
-        found = _match(network, a, b, start, max_iterations, before)
-        if best is None or found.after > best.after:
-            best = found
-    assert best is not None  # there is always one start
-    return best
+    found = [_match(network, a, b, start, max_iterations, before) for start in starts]
+    return max(found, key=lambda matching: matching.after)
 
 
 def _match(

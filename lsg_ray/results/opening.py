@@ -296,12 +296,11 @@ def _check_array(place: Path, name: str, array: dict[str, Any]) -> int:
     item = item_bytes(array["data_type"])
     packing, before, after = _codecs(name, array["codecs"])
     size = math.prod(chunk) * item + before
-    present = {}
-    for file in place.rglob("*"):
-        if not file.is_dir() or file.is_symlink():
-            if file.is_symlink():
-                raise InputError(f"{name}: {name_of(file.name)} is a link")
-            present[file.relative_to(place).as_posix()] = require_file(file)
+    present = {
+        file.relative_to(place).as_posix(): require_file(file)
+        for file in place.rglob("*")
+        if not file.is_dir()
+    }
     present.pop("zarr.json", None)
     for key, length in present.items():
         told = length - after

@@ -90,16 +90,11 @@ def run_tasks(
     try:
         found = compute_each([leaves[n] for n in missing], keep, tell) if missing else []
     except BaseException:
-        _remove_empty(place)
+        with contextlib.suppress(OSError):  # a folder without pieces goes
+            place.rmdir()
         raise
     kept |= dict(zip(missing, found, strict=True))
     return [kept[n] for n in range(len(leaves))]
-
-
-def _remove_empty(place: Path) -> None:
-    """Remove a folder of pieces where there are none."""
-    with contextlib.suppress(OSError):
-        place.rmdir()
 
 
 def pieces_of(target: Place) -> Path | None:

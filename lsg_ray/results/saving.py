@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,11 +84,8 @@ def check_target(path: Place, overwrite: bool = False, archive: Archive | None =
         _check_remote(location, overwrite)
         return location
     refuse_inside_store(target)
-    if target.exists() or target.is_symlink():
-        if not overwrite:
-            raise InputError(f"{target} exists; name another place or pass --overwrite")
-        if target.is_symlink() or not _is_result(location):
-            raise InputError(_no_result(str(target)))
+    if os.path.lexists(target):
+        _check_replaced(target, overwrite, lambda: not target.is_symlink() and _is_result(location))
     _check_parent(target)
     return location
 
@@ -108,10 +106,7 @@ def _check_parent(target: Path) -> None:
 def _check_archive(target: Path, overwrite: bool, archive: Archive) -> None:
     refuse_inside_store(target)
     if os.path.lexists(target):
-        if not overwrite:
-            raise InputError(f"{target} exists; name another place or pass --overwrite")
-        if not target.is_file():
-            raise InputError(_no_result(str(target)))
+        _check_replaced(target, overwrite, target.is_file)
         if not _holds(target, archive):
             raise InputError(f"{target} holds other arrays; it is not overwritten")
     _check_parent(target)
@@ -125,19 +120,19 @@ def _check_remote(location: Location, overwrite: bool) -> None:
         group = f"{scheme}://{'/'.join(above[:depth])}"
         if depth > 1 and attributes_of(group):
             raise InputError(f"{url} is inside the Zarr store {group}; name another place")
-    if next(location.keys(), None) is None or unfinished(location) is not None:
-        return
+    if next(location.keys(), None) is not None and unfinished(location) is None:
+        _check_replaced(url, overwrite, lambda: _is_result(location))
+
+
+def _check_replaced(place: Place, overwrite: bool, is_result: Callable[[], bool]) -> None:
+    """Refuse to replace what is there, unless it is a result and may be."""
     if not overwrite:
-        raise InputError(f"{url} exists; name another place or pass --overwrite")
-    if not _is_result(location):
-        raise InputError(_no_result(url))
-
-
-def _no_result(place: str) -> str:
-    return (
-        f"{place} is not a result of lsg; it is not overwritten.  Name another place; if it was a "
-        f"result, and is damaged, delete it"
-    )
+        raise InputError(f"{place} exists; name another place or pass --overwrite")
+    if not is_result():
+        raise InputError(
+            f"{place} is not a result of lsg; it is not overwritten.  Name another place; if it "
+            f"was a result, and is damaged, delete it"
+        )
 
 
 def _is_result(location: Location) -> bool:

@@ -7,27 +7,14 @@ Two specifications with the same canonical JSON are the same run.  `Spec.hash` c
 the stored ensemble quotes it as provenance.
 """
 
-from lsg_ray.spec.model import Spec, parse_spec
-from lsg_ray.spec.reading import as_yaml, load_spec, override
-from lsg_ray.spec.sections import (
-    DatasetSpec,
-    EnsembleSpec,
-    NetworkSpec,
-    Part,
-    Selection,
-    TrainingSpec,
-)
-
-__all__ = [
-    "DatasetSpec",
-    "EnsembleSpec",
-    "NetworkSpec",
-    "Part",
-    "Selection",
-    "Spec",
-    "TrainingSpec",
-    "as_yaml",
-    "load_spec",
-    "override",
-    "parse_spec",
-]
+from lsg_ray.spec.model import Spec as Spec
+from lsg_ray.spec.model import parse_spec as parse_spec
+from lsg_ray.spec.reading import as_yaml as as_yaml
+from lsg_ray.spec.reading import load_spec as load_spec
+from lsg_ray.spec.reading import override as override
+from lsg_ray.spec.sections import DatasetSpec as DatasetSpec
+from lsg_ray.spec.sections import EnsembleSpec as EnsembleSpec
+from lsg_ray.spec.sections import NetworkSpec as NetworkSpec
+from lsg_ray.spec.sections import Part as Part
+from lsg_ray.spec.sections import Selection as Selection
+from lsg_ray.spec.sections import TrainingSpec as TrainingSpec

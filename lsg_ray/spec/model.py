@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from lsg_ray.errors import SpecError
+from lsg_ray.errors import SpecError, message_of
 from lsg_ray.registry import ALGORITHMS, DATA_SETS, FAMILIES
 from lsg_ray.spec.sections import (
     YES_AND_NO,
@@ -245,8 +245,7 @@ def _options(
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             path = ".".join((f"{section}.options", *map(name_of, fault["loc"])))
-            told = fault["msg"].removeprefix("Value error, ")
-            yield f"{path}: {shown(fault['input'])} given; {told[:1].lower()}{told[1:]}"
+            yield f"{path}: {shown(fault['input'])} given; {message_of(fault['msg'])}"
 
 
 def parse_spec(tree: object, source: str = "spec") -> Spec:
@@ -268,16 +267,15 @@ def parse_spec(tree: object, source: str = "spec") -> Spec:
 def _fault_lines(error: ValidationError) -> Iterable[str]:
     for fault in error.errors(include_url=False):
         path = ".".join(name_of(key) for key in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             yield f"{path}: unknown field; allowed are {_allowed_fields(fault['loc'][:-1])}"
         elif fault["type"] == "value_error":
-            for line in message.splitlines():
+            for line in fault["msg"].removeprefix("Value error, ").splitlines():
                 # Validators of a section name the field themselves, those of a field do not.
                 joint = "." if re.match(r"\w+: ", line) else ": "
                 yield f"{path}{joint}{line}" if path else line
         else:
-            told = f"{shown(fault['input'])} given; {message[:1].lower()}{message[1:]}"
+            told = f"{shown(fault['input'])} given; {message_of(fault['msg'])}"
             yield f"{path}: {told}{_about_quotes(fault['type'], fault['input'])}"
 
 

@@ -46,25 +46,25 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
         The file is missing, is not YAML, or a field is wrong.
     """
     try:
-        with Path(expanded(path)).open("rb") as file:
-            data = file.read(MAX_FILE + 1)
-        if len(data) > MAX_FILE:
-            raise SpecError([f"over {MAX_FILE:,} bytes long; this is no specification"], str(path))
-        text = data.decode("utf-8")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
-        raise SpecError([f"cannot be read: {reason}"], str(path)) from None
-    try:
-        tree = _read_yaml(text)
+        tree = _read_yaml(_text_of(expanded(path)))
+        if tree is None:
+            raise ValueError("empty: it holds no specification; write {} for one of all defaults")
     except ValueError as error:
         raise SpecError([str(error)], str(path)) from None
-    if tree is None:
-        raise SpecError(
-            ["empty: it holds no specification; write {} for one of all defaults"], str(path)
-        )
-    if isinstance(tree, Mapping):
-        tree = override(tree, overrides)
-    return parse_spec(tree, str(path))
+    return parse_spec(override(tree, overrides) if isinstance(tree, Mapping) else tree, str(path))
+
+
+def _text_of(path: str) -> str:
+    """Return what stands in a file; `ValueError` says why it is none of a specification."""
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+        if len(data) <= MAX_FILE:
+            return data.decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
+        raise ValueError(f"cannot be read: {reason}") from None
+    raise ValueError(f"over {MAX_FILE:,} bytes long; this is no specification")
 
 
 def override(tree: Mapping[str, object], assignments: Iterable[str]) -> dict[str, object]:

@@ -81,10 +81,6 @@ AlgorithmName: Any = _name_in(ALGORITHMS)
 DatasetName: Any = _name_in(DATA_SETS)
 
 
-def _is_none(value: Any) -> bool:
-    return value is None
-
-
 def _not_given(value: Any) -> bool:
     """Return whether a field that came later is as before, and no part of what a run is."""
     return not value
@@ -94,7 +90,12 @@ class Section(BaseModel):
     """Frozen fields, and no others than those."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, strict=False
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+        strict=False,
+        use_attribute_docstrings=True,
     )
 
     def __hash__(self) -> int:
@@ -104,38 +105,33 @@ class Section(BaseModel):
 class DatasetSpec(Section):
     """Which examples the networks learn."""
 
-    name: DatasetName = Field("mnist", description="Data set. LL Sec. II.")
-    components: Positive | None = Field(
-        20, description="PCA components kept; null for raw pixels. LL App. D: 20."
-    )
-    train_examples: Positive | None = Field(
-        None, description="Training examples P, drawn by seed; null for all. LL Sec. II: 60,000."
-    )
-    validation_examples: Natural = Field(
-        0, description="Training examples set aside for selection='validation'."
-    )
-    labels: Literal["class", "parity"] = Field(
-        "class", description="Class labels (cross entropy) or parity (hinge loss). LL App. F."
-    )
-    seed: Seed = Field(0, description="Seed of the subset of training examples.")
+    name: DatasetName = "mnist"
+    """Data set. LL Sec. II."""
+    components: Positive | None = 20
+    """PCA components kept; null for raw pixels. LL App. D: 20."""
+    train_examples: Positive | None = None
+    """Training examples P, drawn by seed; null for all. LL Sec. II: 60,000."""
+    validation_examples: Natural = 0
+    """Training examples set aside for selection='validation'."""
+    labels: Literal["class", "parity"] = "class"
+    """Class labels (cross entropy) or parity (hinge loss). LL App. F."""
+    seed: Seed = 0
+    """Seed of the subset of training examples."""
 
 
 class NetworkSpec(Section):
     """Architecture: layer widths from input to output."""
 
-    family: FamilyName = Field(
-        "binary", description="binary: weights ±1 (LL); relu: real weights (SG)."
-    )
-    widths: tuple[Positive, ...] = Field(
-        (20, 15, 15, 10), description="Layer widths, input to output. LL App. D: 20-15-15-10."
-    )
-    leaky_slope: Real = Field(
-        0.1, ge=0, le=1, description="Slope below zero. LL Sec. II: 0.1; SG: 0, the plain ReLU."
-    )
-    biases: bool = Field(
-        False, description="relu: a bias per unit, the last column of its layer's weights."
-    )
-    options: Options = Field({}, exclude_if=_not_given, description="More of the family, by name.")
+    family: FamilyName = "binary"
+    """binary: weights ±1 (LL); relu: real weights (SG)."""
+    widths: tuple[Positive, ...] = (20, 15, 15, 10)
+    """Layer widths, input to output. LL App. D: 20-15-15-10."""
+    leaky_slope: Real = Field(0.1, ge=0, le=1)
+    """Slope below zero. LL Sec. II: 0.1; SG: 0, the plain ReLU."""
+    biases: bool = False
+    """relu: a bias per unit, the last column of its layer's weights."""
+    options: Options = Field({}, exclude_if=_not_given)
+    """More of the family, by name."""
 
     @model_validator(mode="after")
     def _at_least_one_layer(self) -> NetworkSpec:
@@ -179,50 +175,42 @@ class NetworkSpec(Section):
 class TrainingSpec(Section):
     """How the fields θ of one binary network, or the weights of a ReLU network, are trained."""
 
-    optimizer: Literal["adam", "sgd"] = Field("adam", description="LL App. D: Adam.")
-    learning_rate: Real = Field(
-        0.3, gt=0, le=1e6, description="LL App. D: 0.3; 0.1 for wide networks."
-    )
-    momentum: Real = Field(0.0, ge=0, lt=1, description="SGD only.")
-    beta1: Real = Field(0.9, ge=0, lt=1, description="Adam, first moment. LL App. D.")
-    beta2: Real = Field(0.999, ge=0, lt=1, description="Adam, second moment. LL App. D.")
-    epsilon: Real = Field(1e-8, gt=0, description="Adam, added to the root. LL App. D.")
-    decay_steps: Positive | None = Field(
-        None, description="Divide the learning rate every so many steps. LL App. F: 25,000."
-    )
-    decay_factor: Real = Field(10.0, gt=1, description="By how much. LL App. F: 10.")
-    batch_size: Positive | None = Field(
-        200, description="Mini-batch; null for full batch. LL App. D: 200; SG Sec. 4.5: 256."
-    )
-    batch_fraction: Real | None = Field(
-        None, gt=0, le=1, description="Mini-batch as a share of the examples. SG Sec. 4.5: 0.1."
-    )
-    epochs: Positive = Field(
-        50, description="Passes over the training set, at most. Authors' runs: 50."
-    )
-    target_loss: Real | None = Field(
-        None,
-        gt=0,
-        description="relu: train until the training loss is no larger; null: all epochs.",
-    )
-    gamma: Real = Field(
-        1e-5, ge=0, le=1e6, description="L2 on the fields, added as γθ. LL App. D: 1e-5."
-    )
-    initial_std: Real = Field(
-        0.1, ge=0, le=1e3, description="Fields start from N(0, initial_std²). LL App. A: 0.1."
-    )
-    engine: Literal["numba", "torch"] = Field(
-        "numba", description="numba: CPU, float32; torch: stacked networks, CPU or CUDA."
-    )
-    stack: Positive | None = Field(
-        None, description="relu: networks trained together; null: up to 8, of 4 MiB in all."
-    )
-    algorithm: AlgorithmName | None = Field(
-        None, exclude_if=_is_none, description="Training algorithm; null for the family's own."
-    )
-    options: Options = Field(
-        {}, exclude_if=_not_given, description="More of the algorithm, by name."
-    )
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """LL App. D: Adam."""
+    learning_rate: Real = Field(0.3, gt=0, le=1e6)
+    """LL App. D: 0.3; 0.1 for wide networks."""
+    momentum: Real = Field(0.0, ge=0, lt=1)
+    """SGD only."""
+    beta1: Real = Field(0.9, ge=0, lt=1)
+    """Adam, first moment. LL App. D."""
+    beta2: Real = Field(0.999, ge=0, lt=1)
+    """Adam, second moment. LL App. D."""
+    epsilon: Real = Field(1e-8, gt=0)
+    """Adam, added to the root. LL App. D."""
+    decay_steps: Positive | None = None
+    """Divide the learning rate every so many steps. LL App. F: 25,000."""
+    decay_factor: Real = Field(10.0, gt=1)
+    """By how much. LL App. F: 10."""
+    batch_size: Positive | None = 200
+    """Mini-batch; null for full batch. LL App. D: 200; SG Sec. 4.5: 256."""
+    batch_fraction: Real | None = Field(None, gt=0, le=1)
+    """Mini-batch as a share of the examples. SG Sec. 4.5: 0.1."""
+    epochs: Positive = 50
+    """Passes over the training set, at most. Authors' runs: 50."""
+    target_loss: Real | None = Field(None, gt=0)
+    """relu: train until the training loss is no larger; null: all epochs."""
+    gamma: Real = Field(1e-5, ge=0, le=1e6)
+    """L2 on the fields, added as γθ. LL App. D: 1e-5."""
+    initial_std: Real = Field(0.1, ge=0, le=1e3)
+    """Fields start from N(0, initial_std²). LL App. A: 0.1."""
+    engine: Literal["numba", "torch"] = "numba"
+    """numba: CPU, float32; torch: stacked networks, CPU or CUDA."""
+    stack: Positive | None = None
+    """relu: networks trained together; null: up to 8, of 4 MiB in all."""
+    algorithm: AlgorithmName | None = Field(None, exclude_if=_not_given)
+    """Training algorithm; null for the family's own."""
+    options: Options = Field({}, exclude_if=_not_given)
+    """More of the algorithm, by name."""
 
     @model_validator(mode="before")
     @classmethod
@@ -254,31 +242,29 @@ class TrainingSpec(Section):
 class EnsembleSpec(Section):
     """Which configurations are kept, and how many."""
 
-    count: Positive = Field(2_000_000, description="Configurations M. LL Sec. II: 2,000,000.")
-    threshold: Real = Field(
-        0.80, ge=0, le=1, description="Accepted from this accuracy on. LL Sec. II: 0.80."
-    )
-    draws: Positive = Field(
-        100, description="binary: configurations drawn per trial, best kept. Authors' runs: 100."
-    )
-    selection: Selection = Field(
-        "test", description="Set that accuracy is taken on. LL selects on the test set."
-    )
-    block_size: Positive | None = Field(
-        None, description="Configurations a block; null: 1,000, fewer for small ensembles."
-    )
-    seed: Seed = Field(0, description="Root of the seed tree.")
-    frozen_parts: tuple[Part, ...] = Field(
-        (), description="Parts held at random ±1 while the rest learns. LL Sec. IV: ITR."
-    )
-    frozen_field: Real = Field(10.0, gt=0, description="|θ| of frozen weights. LL Sec. IV: 10.")
-    store_fields: bool = Field(False, description="Also keep the trained fields θ (float32).")
-    give_up_after: Positive = Field(
-        300, description="Stop when fewer than one trial in so many is accepted."
-    )
+    count: Positive = 2_000_000
+    """Configurations M. LL Sec. II: 2,000,000."""
+    threshold: Real = Field(0.80, ge=0, le=1)
+    """Accepted from this accuracy on. LL Sec. II: 0.80."""
+    draws: Positive = 100
+    """binary: configurations drawn per trial, best kept. Authors' runs: 100."""
+    selection: Selection = "test"
+    """Set that accuracy is taken on. LL selects on the test set."""
+    block_size: Positive | None = None
+    """Configurations a block; null: 1,000, fewer for small ensembles."""
+    seed: Seed = 0
+    """Root of the seed tree."""
+    frozen_parts: tuple[Part, ...] = ()
+    """Parts held at random ±1 while the rest learns. LL Sec. IV: ITR."""
+    frozen_field: Real = Field(10.0, gt=0)
+    """|θ| of frozen weights. LL Sec. IV: 10."""
+    store_fields: bool = False
+    """Also keep the trained fields θ (float32)."""
+    give_up_after: Positive = 300
+    """Stop when fewer than one trial in so many is accepted."""
     snapshots: Snapshots = Field(
         None,
-        exclude_if=_is_none,
+        exclude_if=_not_given,
         description="Times at which weights are kept along training: epochs [0, 1, 2, 5], log:20, "
         "or steps {steps: [0, 10, 100]}.",
     )

@@ -13,7 +13,7 @@ choice, it need not be named.  A step names stages that are installed, and never
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsg_ray.arrays import brief
@@ -35,6 +35,13 @@ RESERVED = frozenset({
     ENSEMBLE, "accuracy", "inputs", "training", "summary", "reproduce", "specification",
     "provenance",
 })  # fmt: skip
+#: What chooses from an ensemble, of solutions the first two: what is understood, and needed.
+_VIEW: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "where": (lambda given: isinstance(given, str), "a condition is needed, as text"),
+    "snapshot": (lambda given: type(given) is int and given >= 0, "an epoch, or step, from 0"),
+    "part": (lambda given: type(given) in (str, int), "LB, ITR, RB, or a layer from 0"),
+    "canonical": (lambda given: isinstance(given, bool), "true or false"),
+}
 #: Most steps of a study.
 MOST = 1000
 
@@ -161,31 +168,17 @@ def _text(given: Any, what: str) -> str:
 
 
 def _view_of(kinds: set[str], rest: dict[str, Any]) -> dict[str, Any]:
-    """Take what chooses from an ensemble out of the options of a step: where, part, canonical."""
+    """Take what chooses from an ensemble out of the options of a step."""
     found: dict[str, Any] = {}
-    if not kinds & {"ensemble", "solutions"}:
-        return found
-    where = rest.pop("where", None)
-    if where is not None:
-        if not isinstance(where, str):
-            raise InputError(f"where: {brief(where)} given; a condition is needed, as text")
-        found["where"] = where
-    time = rest.pop("snapshot", None)
-    if time is not None:
-        if type(time) is not int or time < 0:
-            raise InputError(f"snapshot: {brief(time)} given; an epoch, or step, from 0")
-        found["snapshot"] = time
-    if "ensemble" not in kinds:
-        return found
-    part = rest.pop("part", None)
-    if part is not None:
-        if isinstance(part, bool) or not isinstance(part, (str, int)):
-            raise InputError(f"part: {brief(part)} given; LB, ITR, RB, or a layer from 0")
-        found["part"] = str(part)
-    canonical = rest.pop("canonical", False)
-    if not isinstance(canonical, bool):
-        raise InputError(f"canonical: {brief(canonical)} given; true or false")
-    return found | ({"canonical": True} if canonical else {})
+    names = list(_VIEW)[: 4 if "ensemble" in kinds else 2 if "solutions" in kinds else 0]
+    for name in names:
+        given = rest.pop(name, None)
+        understood, needed = _VIEW[name]
+        if given is not None and not understood(given):
+            raise InputError(f"{name}: {brief(given)} given; {needed}")
+        if given is not None and given is not False:
+            found[name] = str(given) if name == "part" else given
+    return found
 
 
 def _only(kind: str, study: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ snapshots: {steps: log:20}
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -34,10 +35,9 @@ def _checked(given: Any) -> Any:
         )
     unit, times = next(iter(given.items()))
     if isinstance(times, str):
-        count = times.removeprefix("log:")
-        if times == count or not count.isdecimal() or not 2 <= len(count) + 1 <= 5:
+        if not (match := re.fullmatch(r"log:(\d{1,4})", times)):
             raise ValueError(f"{brief(times)} given; write log:N, such as log:20")
-        if not 2 <= int(count) <= MOST:
+        if not 2 <= int(match[1]) <= MOST:
             raise ValueError(f"{brief(times)} given; from 2 to {MOST} times")
         return {unit: times}
     if not isinstance(times, (list, tuple)) or not all(type(t) is int for t in times):

@@ -7,7 +7,7 @@ from lsg_ray.cluster.estimate import (
     DRIVER_SECONDS,
     PARALLEL,
     PRICES,
-    START_SECONDS,
+    WORKER_SECONDS,
     Calibration,
     estimate,
     extrapolate,
@@ -50,12 +50,12 @@ def test_the_arithmetic_of_an_even_calibration():
     work = 200_000 * 0.5 + 1000 * 0.004
     assert found.core_hours.value == pytest.approx(work / 3600)
     one, fifty, many = found.walls
-    assert one.seconds.value == pytest.approx(work / PARALLEL + 0.5 * work / 1000 + START_SECONDS)
+    assert one.seconds.value == pytest.approx(work / PARALLEL + 0.5 * work / 1000 + WORKER_SECONDS)
     assert fifty.seconds.value == pytest.approx(
-        work / 50 / PARALLEL + 0.5 * work / 1000 + START_SECONDS
+        work / 50 / PARALLEL + 0.5 * work / 1000 + WORKER_SECONDS
     )
     assert many.busy == found.blocks == 1000
-    assert many.seconds.value == pytest.approx(work / 1000 / PARALLEL + START_SECONDS)
+    assert many.seconds.value == pytest.approx(work / 1000 / PARALLEL + WORKER_SECONDS)
     assert one.driver_seconds == pytest.approx(1000 * DRIVER_SECONDS)
     hours = fifty.seconds.value / 3600
     assert fifty.dollars["spot"] == pytest.approx(hours * 50 * PRICES["spot"])
@@ -128,9 +128,9 @@ def test_requests_of_a_block_are_as_estimated(spec, monkeypatch):
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(InputError, match="calibration needs"):
+    with pytest.raises(InputError, match="seconds 0 given"):
         estimate(binary_spec(), seconds=0)
-    with pytest.raises(InputError, match="calibration needs"):
+    with pytest.raises(InputError, match="seconds inf given"):
         estimate(binary_spec(), seconds=float("inf"))
     with pytest.raises(InputError, match="price inf"):
         estimate(binary_spec(), seconds=1, price=float("inf"))

@@ -38,7 +38,7 @@ def zarr_store(url: Any) -> Any:
     """Read-only store of Zarr's own, as other tools open one."""
     from zarr.storage import ObjectStore
 
-    return ObjectStore(locate(url)._store(), read_only=True)
+    return ObjectStore(locate(url)._store, read_only=True)
 
 
 def make_spec(

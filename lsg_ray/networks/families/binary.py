@@ -17,7 +17,7 @@ from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.layout import ArrayLayout, scalars
 from lsg_ray.networks import binary
-from lsg_ray.networks.family import Family
+from lsg_ray.networks.family import OF_RELU, SCALARS, Family, not_neutral
 from lsg_ray.networks.layout import ChunkedExamples, chunk_examples
 from lsg_ray.networks.trial import Purpose, check_examples
 from lsg_ray.spec import NetworkSpec, Spec
@@ -41,8 +41,7 @@ class _Binary(Family):
     study = "lsg_ray.studies:of_signs"
 
     def misfits(self, spec: Spec) -> Iterable[str]:
-        if spec.network.biases:
-            yield "network.biases: True given; only relu networks have it (network.family)"
+        yield from not_neutral(spec, {"network.biases": False}, OF_RELU)
         parts = spec.network.parts
         for part in spec.ensemble.frozen_parts:
             if part not in parts:
@@ -52,14 +51,8 @@ class _Binary(Family):
             yield "ensemble.frozen_parts: every part is frozen; leave one to be trained"
 
     def columns(self, spec: Spec) -> tuple[ArrayLayout, ...]:
-        found = scalars({
-            "accuracy": ("<f8", "accuracy on the set that the configuration was selected on"),
-            "loss": ("<f8", "mean loss on the selection set"),
-            "test_accuracy": ("<f8", "accuracy on the test set"),
-            "trial": ("<i4", "index of the accepted trial of this configuration"),
-            "epochs": ("<i4", "epochs of training of the accepted trial"),
-            "polarization": ("<f4", "mean |tanh(theta/2)| over the weights"),
-        })  # fmt: skip
+        names = ("accuracy", "loss", "test_accuracy", "trial", "epochs", "polarization")
+        found = scalars({name: SCALARS[name] for name in names})
         if not spec.ensemble.store_fields:
             return found
         about = {"description": "trained fields theta"}

@@ -15,9 +15,9 @@ import numpy as np
 from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset, Examples
 from lsg_ray.ensemble.layout import ArrayLayout, scalars
-from lsg_ray.networks.family import Family
+from lsg_ray.networks.family import SCALARS, Family, not_neutral
 from lsg_ray.networks.inputs import DenseInputs, Inputs, SparseInputs, as_inputs
-from lsg_ray.networks.relu import evaluate, glorot_uniform
+from lsg_ray.networks.relu import Evaluation, evaluate, glorot_uniform
 from lsg_ray.networks.threads import default_device, one_thread
 from lsg_ray.networks.trial import check_examples
 from lsg_ray.spec import Spec
@@ -26,6 +26,8 @@ from lsg_ray.typing import Array, Floats, Ints, Singles
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: What is told of a field that these networks do not have.
+KEPT_OUT = "relu networks have {!r}: leave it out"
 #: Curves of training, a number per pass.
 CURVES = {
     "train_loss": "mean training loss during the pass",
@@ -47,11 +49,10 @@ class ExampleSet(NamedTuple):
 
         device = device or default_device()
         labels = torch.tensor(self.y, device=device)
-        if isinstance(self.x, SparseInputs):
-            if device == "cpu":
-                return self.x, labels
-            return DenseInputs(self.x.dense(), device, torch.float32), labels
-        return DenseInputs(self.x, device, torch.float32), labels
+        if isinstance(self.x, SparseInputs) and device == "cpu":
+            return self.x, labels
+        x = self.x.dense() if isinstance(self.x, SparseInputs) else self.x
+        return DenseInputs(x, device, torch.float32), labels
 
 
 class Arena(NamedTuple):
@@ -67,6 +68,14 @@ def example_set(examples: Examples) -> ExampleSet:
     found = as_inputs(examples.x, "cpu")
     x = found if isinstance(found, SparseInputs) else read_only(examples.x, np.float32)
     return ExampleSet(x, read_only(examples.y, np.int64))
+
+
+def measured(chosen: Evaluation, tested: Evaluation) -> dict[str, Floats]:
+    """Return what is stored of networks on the selection set and on the test set."""
+    return {
+        "accuracy": chosen.accuracy, "loss": chosen.loss,
+        "test_accuracy": tested.accuracy, "test_loss": tested.loss,
+    }  # fmt: skip
 
 
 class _Relu(Family):
@@ -101,14 +110,11 @@ class _Relu(Family):
     }
 
     def misfits(self, spec: Spec) -> Iterable[str]:
-        ensemble, widths = spec.ensemble, spec.network.widths
-        for name, value, neutral in (
-            ("ensemble.draws", ensemble.draws, 1),
-            ("ensemble.frozen_parts", ensemble.frozen_parts, ()),
-            ("ensemble.store_fields", ensemble.store_fields, False),
-        ):
-            if value != neutral:
-                yield f"{name}: {value!r} given; relu networks have {neutral!r}: leave it out"
+        widths = spec.network.widths
+        neutral = {
+            "ensemble.draws": 1, "ensemble.frozen_parts": (), "ensemble.store_fields": False,
+        }  # fmt: skip
+        yield from not_neutral(spec, neutral, KEPT_OUT)
         if spec.dataset.labels != "class":
             yield (
                 f"dataset.labels: {spec.dataset.labels!r} given; relu networks learn 'class' labels"
@@ -120,16 +126,8 @@ class _Relu(Family):
         return min(spec.stack, spec.ensemble.count)
 
     def columns(self, spec: Spec) -> tuple[ArrayLayout, ...]:
-        found = scalars({
-            "accuracy": ("<f8", "accuracy on the set that the configuration was selected on"),
-            "loss": ("<f8", "mean loss on the selection set"),
-            "test_accuracy": ("<f8", "accuracy on the test set"),
-            "test_loss": ("<f8", "mean loss on the test set"),
-            "train_accuracy": ("<f8", "accuracy on the training set"),
-            "train_loss": ("<f8", "mean loss on the training set"),
-            "trial": ("<i4", "index of the accepted trial of this configuration"),
-            "epochs": ("<i4", "epochs of training of the accepted trial"),
-        })  # fmt: skip
+        kept = (*self.measures, "train_accuracy", "train_loss", "trial", "epochs")
+        found = scalars({name: SCALARS[name] for name in kept})
         curves = [
             ArrayLayout(
                 f"curve_{name}", "<f4", (spec.training.epochs,), ("configuration", "epoch"),
@@ -151,10 +149,7 @@ class _Relu(Family):
                 evaluate(spec.network, weights, *part.on())
                 for part in (arena.selection, arena.test)
             )
-        return {
-            "accuracy": chosen.accuracy, "loss": chosen.loss,
-            "test_accuracy": tested.accuracy, "test_loss": tested.loss,
-        }  # fmt: skip
+        return measured(chosen, tested)
 
     def evaluate(self, spec: Spec, weights: Array, x: Array, y: Array) -> tuple[Floats, Floats]:
         found = evaluate(spec.network, weights, *example_set(Examples(x, y)).on())

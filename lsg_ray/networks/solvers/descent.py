@@ -7,7 +7,7 @@ small networks cost mostly their calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from lsg_ray.datasets import Dataset
 from lsg_ray.errors import InputError
 from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
-from lsg_ray.networks.families.relu import CURVES, Arena
+from lsg_ray.networks.families.relu import CURVES, KEPT_OUT, Arena, measured
+from lsg_ray.networks.family import not_neutral
 from lsg_ray.networks.inputs import Inputs
 from lsg_ray.networks.relu import (
     Layer,
@@ -152,17 +153,13 @@ class _Descent:
         self.network, self.training, self.layers = network, training, layers
         self.steps = 0
         tensors = [tensor for layer in layers for tensor in layer.tensors]
-        shared: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.gamma}
-        self.optimizer: Any
-        if training.optimizer == "sgd":
-            self.optimizer = torch.optim.SGD(
-                tensors, momentum=training.momentum, fused=True, **shared
-            )
-        else:
-            betas = (training.beta1, training.beta2)
-            self.optimizer = torch.optim.Adam(
-                tensors, betas=betas, eps=training.epsilon, fused=True, **shared
-            )
+        kind: Any = torch.optim.SGD
+        own: dict[str, Any] = {"momentum": training.momentum}
+        if training.optimizer == "adam":
+            kind = torch.optim.Adam
+            own = {"betas": (training.beta1, training.beta2), "eps": training.epsilon}
+        rate, decay = training.learning_rate, training.gamma
+        self.optimizer = kind(tensors, lr=rate, weight_decay=decay, fused=True, **own)
         steps = training.decay_steps or 2**62
         self.rate = torch.optim.lr_scheduler.StepLR(
             self.optimizer, steps, 1 / training.decay_factor
@@ -192,16 +189,6 @@ class _Descent:
             keep(self.steps)
         loss, accuracy = (sums / n).cpu().numpy()
         return loss, accuracy
-
-
-def _misfits(spec: Spec) -> Iterable[str]:
-    training = spec.training
-    for name, value, neutral in (
-        ("training.engine", training.engine, "torch"),
-        ("training.initial_std", training.initial_std, 0.0),
-    ):
-        if value != neutral:
-            yield f"{name}: {value!r} given; relu networks have {neutral!r}: leave it out"
 
 
 def _stack(spec: Spec) -> int:
@@ -254,8 +241,7 @@ def _run(
     if spec.ensemble.selection != "test":
         chosen = evaluate(spec.network, found.weights, *selection)
     columns: dict[str, Array] = {
-        "accuracy": chosen.accuracy, "loss": chosen.loss,
-        "test_accuracy": tested.accuracy, "test_loss": tested.loss,
+        **measured(chosen, tested),
         "train_accuracy": found.train_accuracy, "train_loss": found.train_loss,
         "epochs": found.epochs,
         **{f"curve_{name}": found.curves[:, :, place] for place, name in enumerate(CURVES)},
@@ -273,4 +259,10 @@ def _run(
     ]
 
 
-ALGORITHM = Algorithm("descent", ("relu",), _trainer, misfits=_misfits, stack=_stack, check=_check)
+#: Fields that have one value here.
+NEUTRAL = {"training.engine": "torch", "training.initial_std": 0.0}
+
+ALGORITHM = Algorithm(
+    "descent", ("relu",), _trainer, stack=_stack, check=_check,
+    misfits=lambda spec: not_neutral(spec, NEUTRAL, KEPT_OUT),
+)  # fmt: skip

@@ -15,7 +15,7 @@ Two engines train, behind the one function `train`:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
-from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
+from lsg_ray.networks.algorithm import Algorithm, Candidate
 from lsg_ray.networks.binary import evaluate, loss_number
+from lsg_ray.networks.family import OF_RELU, not_neutral
 from lsg_ray.networks.layout import Layout, chunk_examples
 from lsg_ray.networks.trial import (
     Loss,
@@ -36,7 +37,7 @@ from lsg_ray.networks.trial import (
 )
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import NetworkSpec, Spec, TrainingSpec
-from lsg_ray.typing import Flags, Signs, Singles
+from lsg_ray.typing import Flags, Floats, Ints, Signs, Singles
 
 if TYPE_CHECKING:
     from lsg_ray.networks.families.binary import Arena
@@ -129,62 +130,46 @@ def train(
     """
     check_examples(network, x, y, loss)
     fields = initial_fields(network, training, seeds, frozen)
-    held = tuple(
-        any(_contains(network.parts[part], layer) for part in frozen.parts)
-        for layer in network.layer_slices
-    )
+    weights = frozen.weights(network)
+    held = tuple(bool(weights[layer].all()) for layer in network.layer_slices)
     if training.engine == "torch":
         from lsg_ray.networks.solvers.stacked import train_stack
 
         noise_seed = trial_seed(seeds[0], Purpose.NOISE)
         return train_stack(network, training, x, y, fields, noise_seed, loss, held, times, device)
     x, y = read_only(x, np.float32), read_only(y, np.int32)
+    held_layers, steps = np.array(held), np.array(times, np.int64)
     results = [
-        _train_one(network, training, x, y, start, seed, loss, held, times)
+        _train_one(network, training, x, y, start, seed, loss, held_layers, steps)
         for start, seed in zip(fields, seeds, strict=True)
     ]
     last, curves, kept = (np.array(column) for column in zip(*results, strict=True))
     return Trained(last, curves[..., 0], curves[..., 1], kept)
 
 
-def _contains(part: slice, layer: slice) -> bool:
-    return part.start <= layer.start and layer.stop <= part.stop
-
-
-def _train_one(network, training, x, y, fields, seed, loss, held, times):  # type: ignore[no-untyped-def]
+def _train_one(
+    network: NetworkSpec, training: TrainingSpec, x: Singles, y: NDArray[np.integer],
+    fields: Singles, seed: np.random.SeedSequence, loss: Loss, held: Flags, times: Ints,
+) -> tuple[Singles, Floats, Singles]:  # fmt: skip
+    """Return the fields (N,) of one network, its history (epochs, 2) and its snapshots (S, N)."""
     from lsg_ray.kernels import meanfield
     from lsg_ray.kernels.elementary import STATE_SHAPE
 
     layout = Layout(network.widths)
     theta = layout.pad(fields)
     bits = trial_seed(seed, Purpose.NOISE).generate_state(int(np.prod(STATE_SHAPE)), np.uint32)
+    order = trial_seed(seed, Purpose.ORDER).generate_state(1, np.uint64)
     history = np.zeros((training.epochs, 2))
     kept = np.zeros((len(times), theta.size), theta.dtype)
     meanfield.train(
-        x,
-        y,
-        theta,
-        bits.reshape(STATE_SHAPE),
-        trial_seed(seed, Purpose.ORDER).generate_state(1, np.uint64),
-        layout.widths,
-        np.array(held),
-        network.leaky_slope,
-        loss_number(loss),
-        training.batch(len(x)),
-        training.epochs,
-        training.optimizer == "adam",
-        training.learning_rate,
-        training.decay_steps or 0,
-        training.decay_factor,
-        training.momentum,
-        training.beta1,
-        training.beta2,
-        training.epsilon,
-        training.gamma,
-        history,
-        np.array(times, np.int64),
-        kept,
-    )
+        x=x, y=y, theta=theta, bits_state=bits.reshape(STATE_SHAPE), order_state=order,
+        widths=layout.widths, frozen=held, slope=network.leaky_slope, loss=loss_number(loss),
+        batch_size=training.batch(len(x)), epochs=training.epochs,
+        adam=training.optimizer == "adam", rate=training.learning_rate,
+        decay_steps=training.decay_steps or 0, decay_factor=training.decay_factor,
+        momentum=training.momentum, beta1=training.beta1, beta2=training.beta2,
+        epsilon=training.epsilon, gamma=training.gamma, history=history, times=times, kept=kept,
+    )  # fmt: skip
     return theta[layout.positions], history, kept[:, layout.positions]
 
 
@@ -242,10 +227,6 @@ def warm_up() -> None:
     evaluate(network, np.ones((1, 4)), chunk_examples(x, y))
 
 
-def _trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
-    return partial(_run_trials, spec, arena, device)
-
-
 def _run_trials(
     spec: Spec, arena: Arena, device: str | None, configurations: Sequence[int], trial: int
 ) -> list[Candidate]:
@@ -281,17 +262,13 @@ def _run_trials(
     return candidates
 
 
-def _misfits(spec: Spec) -> Iterable[str]:
-    for name, value in (
-        ("training.target_loss", spec.training.target_loss),
-        ("training.stack", spec.training.stack),
-    ):
-        if value:
-            yield f"{name}: {value} given; only relu networks have it (network.family)"
-
+#: Fields that are of other families, without a value here.
+OTHERS = {"training.target_loss": None, "training.stack": None}
 
 ALGORITHM = Algorithm(
-    "mean-field", ("binary",), _trainer, misfits=_misfits,
+    "mean-field", ("binary",),
+    trainer=lambda spec, arena, device: partial(_run_trials, spec, arena, device),
+    misfits=lambda spec: not_neutral(spec, OTHERS, OF_RELU),
     stack=lambda spec: STACK if spec.training.engine == "torch" else 1,
     warm_up=lambda spec: warm_up() if spec.training.engine == "numba" else None,
 )  # fmt: skip
