@@ -44,7 +44,7 @@ def lsg(capsys):
     return run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sampled(tmp_path_factory):
     """Specification and store of six configurations; copy the store before changing it."""
     folder = tmp_path_factory.mktemp("cli")
