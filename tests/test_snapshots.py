@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import xarray
 
 import lsg_ray
 from lsg_ray.cluster.sample import sample
@@ -201,3 +202,45 @@ def test_evaluate_agrees_with_binary_evaluate():
     known = binary.evaluate(spec.network, weights, chunk_examples(data.test.x, data.test.y))
     found = FAMILIES["binary"].evaluate(spec, weights, data.test.x, data.test.y)
     np.testing.assert_array_equal(found, known)
+
+
+def test_commands_take_a_snapshot(tmp_path, capsys):
+    """All that measures, and queries; 0 is a time as others are."""
+    import json
+
+    from lsg_ray.cli import main
+
+    def lsg(*words):
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, words), "--json"])
+        return ended.value.code, json.loads(capsys.readouterr().out)
+
+    for number, tree in enumerate((BINARY, RELU)):
+        store = tmp_path / f"s{number}"
+        kept = stored(spec_of(tree, [0, 4]), store)
+        for time in (0, 4):
+            out = tmp_path / f"m{number}-{time}"
+            assert lsg("moments", store, "--snapshot", time, "--out", out)[0] == 0
+            with xarray.open_zarr(out) as found:
+                np.testing.assert_allclose(
+                    found["m"], kept.snapshot(time).numpy().mean(0), atol=1e-6
+                )
+                assert found.attrs["snapshot"] == time
+        code, rows = lsg("query", store, "--snapshot", 0, "--where", "snapshot_accuracy < 2")
+        assert (code, len(rows["rows"])) == (0, 6)
+        assert "snapshot_loss" in rows["rows"][0]
+        code, told = lsg("moments", store, "--snapshot", 3, "--out", tmp_path / "no")
+        assert code == 2
+        assert "there are, in epochs: 0, 4" in told["error"]
+        assert lsg("info", store)[1]["snapshots"] == {"epochs": [0, 4]}
+    size = ("--sigma", 1e-9, "--steps", 4, "--configurations", 2)
+    assert lsg("walk", store, "--snapshot", 0, *size, "--out", tmp_path / "w")[0] == 0
+    with xarray.open_zarr(tmp_path / "w") as found:
+        expected = kept.snapshot(0).column("snapshot_test_loss")[:2]
+        last = found["test_loss"].isel(step=-1).transpose("solution", ...).values.reshape(2, -1)
+        np.testing.assert_allclose(last, np.tile(expected[:, None], last.shape[1]), rtol=1e-5)
+
+
+def test_steps_of_a_study_name_times_that_are_kept():
+    with pytest.raises(SpecError, match=r"study.moments: snapshot 2 given; there are"):
+        parse_spec({**spec_of(BINARY, [0, 4]).tree(), "study": {"moments": {"snapshot": 2}}})

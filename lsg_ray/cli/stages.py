@@ -76,7 +76,7 @@ def command_of(stage: Stage, line: str) -> click.Command:
     if ENSEMBLE in kinds:
         params += _VIEW
     elif SOLUTIONS in kinds or MOMENTS in kinds:
-        params.append(_WHERE)
+        params += (_WHERE, _SNAPSHOT)
     elif MODEL in kinds:
         params.append(_PARTS)
     command = click.Command(
@@ -277,10 +277,12 @@ def _computed(
     """Return results by part, which are saved."""
     from lsg_ray.study import compute, opened_inputs, save
 
+    # Not by truth: 0 is a snapshot, and equals False.
+    chosen = {name: given.get(name) for name in ("where", "part", "canonical", "snapshot")}
     view = {
-        name: given[name]
-        for name in ("where", "part", "canonical")
-        if given.get(name) and name not in stage.config.model_fields
+        name: value
+        for name, value in chosen.items()
+        if value is not None and value is not False and name not in stage.config.model_fields
     }
     # All that is read is opened before anything is computed.
     opened = [opened_inputs(stage, job.inputs, view) for job in jobs]

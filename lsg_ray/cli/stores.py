@@ -51,6 +51,10 @@ def _finding(finding: Any) -> str:
 @click.command()
 @click.argument("store", type=PLACE)
 @click.option("--where", metavar="EXPRESSION", help="For example: accuracy > 0.81 and trial == 0")
+@click.option(
+    "--snapshot", type=click.IntRange(min=0), metavar="TIME",
+    help="Columns snapshot_accuracy, ... and weights after that epoch or step of training.",
+)  # fmt: skip
 @click.option("--columns", metavar="A,B,...", help="Columns; default: all but weights and fields.")
 @click.option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN for descending.")
 @click.option("--limit", type=click.IntRange(min=1), help="Rows, at most.")
@@ -61,6 +65,7 @@ def _finding(finding: Any) -> str:
 def query(
     store: str,
     where: str | None,
+    snapshot: int | None,
     columns: str | None,
     sort: str | None,
     limit: int | None,
@@ -73,5 +78,7 @@ def query(
 
     names = [name.strip() for name in columns.split(",")] if columns is not None else None
     options = {} if names is None else {"columns": names}
-    rows = query(open_ensemble(store), where, limit=limit, sort=sort, **options)
+    found = open_ensemble(store)
+    view = found if snapshot is None else found.snapshot(snapshot)
+    rows = query(view, where, limit=limit, sort=sort, **options)
     print_rows(rows, "object" if as_json else style)

@@ -54,6 +54,7 @@ def describe(url: str, header: Header, records: Iterable[Record]) -> JsonObject:
         size for array, size in zip(header.arrays, block_bytes, strict=True)
         if array.name.startswith("weights")
     )  # fmt: skip
+    unit, times = header.spec.times
     accuracy = {"min": low, "mean": total / rows, "max": high} if rows else None
     return {
         "url": url,
@@ -62,6 +63,7 @@ def describe(url: str, header: Header, records: Iterable[Record]) -> JsonObject:
         "family": header.spec.network.family,
         "widths": list(header.spec.network.widths),
         "n_weights": header.n_weights,
+        **({"snapshots": {unit: list(times)}} if times else {}),
         "count": header.count,
         "rows": rows,
         "complete": blocks == header.n_blocks,

@@ -212,6 +212,10 @@ def _misfits(spec: Spec) -> Iterable[str]:
     last = spec.training.epochs * spec._steps_of(unit)
     if times and times[-1] > last:
         yield f"ensemble.snapshots: {times[-1]} given; training ends after {last} {unit}"
+    for step, about in (spec.study or {}).items():
+        if (time := about.view.get("snapshot")) is not None and time not in times:
+            kept = ", ".join(map(str, times)) or "none"
+            yield f"study.{step}: snapshot {time} given; there are, in {unit}: {kept}"
     if spec.network.n_weights > MAX_WEIGHTS:
         yield f"network.widths: {spec.network.n_weights} weights; at most {MAX_WEIGHTS}"
     family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]

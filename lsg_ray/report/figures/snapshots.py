@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.layout import SNAPSHOT
@@ -19,7 +20,9 @@ MOST, THIN = 1000, 12
 
 
 @style.styled
-def snapshots_figure(times: Sequence[int], measured: Mapping[str, Array], unit: str) -> Figure:
+def snapshots_figure(
+    times: Sequence[int], measured: Mapping[str, Array], unit: str, chosen: str
+) -> Figure:
     """Draw what was measured of snapshots, (networks, S) by name: means, and single networks."""
     figure = style.new_figure(2.6)
     panels = dict(zip(("loss", "accuracy"), figure.subplots(1, 2), strict=True))
@@ -31,10 +34,11 @@ def snapshots_figure(times: Sequence[int], measured: Mapping[str, Array], unit: 
             axes.plot(times, row, color=colours[kind], lw=0.4, alpha=0.4)
         axes.errorbar(
             times, rows.mean(axis=0), rows.std(axis=0), color=colours[kind], marker="o",
-            markersize=3, capsize=2, label="test set" if kind else "selection set",
+            markersize=3, capsize=2, label="test set" if kind else f"{chosen} set",
         )  # fmt: skip
     for axes in panels.values():
         axes.set_xscale("symlog", linthresh=1)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
     panels["accuracy"].legend()
     loss_and_accuracy(panels["loss"], panels["accuracy"], unit)
     return figure
@@ -48,6 +52,9 @@ def snapshots_section(ensemble: Ensemble, dataset: Dataset) -> Section:
     if not ensemble.n_rows:
         return Section(key, title, reason="Needs at least 1 configuration; there are 0.")
     names = [n for n in ensemble.header.family.measures if n.endswith(("accuracy", "loss"))]
+    selection = ensemble.spec.ensemble.selection
+    if selection == "test":
+        names = [name for name in names if not name.startswith("test_")]
     rows = ensemble.column("configuration")[:MOST]
     found = ensemble.take(rows, [f"{SNAPSHOT}{name}" for name in names])
     measured = {name: found[f"{SNAPSHOT}{name}"] for name in names}
@@ -59,8 +66,8 @@ def snapshots_section(ensemble: Ensemble, dataset: Dataset) -> Section:
     caption = (
         f"Weights of {len(rows):,} networks after {', '.join(f'{t:,}' for t in times)} {unit} of "
         "training, as they would be used: mean and standard deviation over networks, thin lines "
-        f"are single ones. Accuracy on the selection set is {ends} {unit}; networks were accepted "
-        "by the last of these, which therefore flatters them."
+        f"are single ones. Accuracy on the {selection} set is {ends} {unit}; networks were "
+        "accepted by the last of these, which therefore flatters them."
     )
-    figure = snapshots_figure(times, measured, unit)
+    figure = snapshots_figure(times, measured, unit, selection)
     return section(key, title, figure, (caption, "Loss and accuracy along training."))
