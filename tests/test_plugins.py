@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.toy import beside, install
+from tests.toy import Commands, install
 
 SPEC = """
 name: toy
@@ -17,10 +17,12 @@ ensemble: {count: 30, snapshots: [0, 3], block_size: 10}
 
 @pytest.fixture(scope="module")
 def lsg(tmp_path_factory):
-    """Run the command beside the package of another author."""
+    """The command, beside the package of another author."""
     folder = tmp_path_factory.mktemp("plugins")
     (folder / "toy.yaml").write_text(SPEC)
-    return beside(install(folder / "site"), folder)
+    commands = Commands(install(folder / "site"), folder)
+    yield commands
+    commands.close()
 
 
 def test_sampled_stored_and_measured(lsg):

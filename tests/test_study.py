@@ -20,7 +20,7 @@ from lsg_ray.stages import STAGES, all_stages, stage_of
 from lsg_ray.study import run_study, step_key
 from lsg_ray.typing import WORDING
 from tests.ensemble.mixture import synthetic
-from tests.toy import beside, install
+from tests.toy import Commands, install
 
 STUDY = """
 name: study
@@ -246,8 +246,10 @@ def test_figure_that_cannot_be_drawn__is_said_in_its_section(tmp_path):
 
 @pytest.fixture
 def installed(tmp_path):
-    """Run the command beside that package."""
-    return beside(install(tmp_path / "site"), tmp_path)
+    """The command, beside that package."""
+    commands = Commands(install(tmp_path / "site"), tmp_path)
+    yield commands
+    commands.close()
 
 
 def test_stages_of_another_package(installed, tmp_path):
@@ -286,10 +288,10 @@ def test_stages_of_another_package(installed, tmp_path):
         "s = p({'toy-plus': {}, 'fit': {'method': 'toy-alone'}, 'moments': {}})\n"
         "print(*(k(step, {'ensemble': 'a'}) for step in s.values()))"
     )
-    before = installed(run=("-c", key)).split()
+    before = installed.python(key).split()
     about = tmp_path / "site" / "toy-1.0.dist-info" / "METADATA"
     about.write_text(about.read_text().replace("1.0", "1.1"))
-    after = installed(run=("-c", key)).split()
+    after = installed.python(key).split()
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True]
     about.write_text(about.read_text().replace("1.1", "1.0"))
     told_by_options = json.loads(
@@ -309,7 +311,7 @@ def test_stages_of_another_package(installed, tmp_path):
     assert np.isfinite(energy).all()
     plan = "from lsg_ray.cluster.request import plan_job as p; print(p('s3://bucket/s', {}))"
     plan = plan.format("'s3://bucket/p', 'toy-plus'")
-    assert "'toy-plus', 's3://bucket/s', '--out'" in installed(run=("-c", plan))
+    assert "'toy-plus', 's3://bucket/s', '--out'" in installed.python(plan)
     with pytest.raises(InputError, match="stage 'toy-plus' given"):
         plan_job("s3://bucket/s", "s3://bucket/p", "toy-plus")  # not installed here
 

@@ -1,5 +1,6 @@
 """The package of another author: one file for each of what can be added, as the README shows."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -27,17 +28,49 @@ def install(site: Path) -> Path:
     return site
 
 
-def beside(site: Path, folder: Path):
-    """Return what runs the command in a folder, in a process of its own that sees the package."""
+#: Runs a command for each line of words, and answers with exit code, output and errors.
+_COMMANDS = """
+import contextlib, io, json, os, sys
+from lsg_ray.cli import main
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+for line in sys.stdin:
+    code, out, err = 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(json.loads(line))
+        except SystemExit as stop:
+            code = stop.code
+    print(json.dumps([code, out.getvalue(), err.getvalue()]), file=answers, flush=True)
+"""
 
-    def lsg(*words, code=0, run=("-m", "lsg_ray.cli")):
+
+class Commands:
+    """The command in a process of its own that sees the package; the process serves all calls."""
+
+    def __init__(self, site: Path, folder: Path) -> None:
         path = os.pathsep.join([str(site), *sys.path])
-        ran = subprocess.run(
-            [sys.executable, *run, *map(str, words)], cwd=folder, text=True,
-            capture_output=True, env={**os.environ, "PYTHONPATH": path}, timeout=120,
+        self._options = {"cwd": folder, "env": {**os.environ, "PYTHONPATH": path}, "text": True}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _COMMANDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            **self._options,
         )  # fmt: skip
-        assert ran.returncode == code, ran.stderr
-        assert "Traceback" not in ran.stderr
-        return ran.stdout if code == 0 else ran.stderr
 
-    return lsg
+    def __call__(self, *words, code=0):
+        """Return the output of a command, or its errors where it is to fail."""
+        self._process.stdin.write(json.dumps([str(word) for word in words]) + "\n")
+        self._process.stdin.flush()
+        ended, out, err = json.loads(self._process.stdout.readline())
+        assert ended == code, err
+        assert "Traceback" not in err
+        return out if code == 0 else err
+
+    def python(self, program):
+        """Return what a program prints, in a new process."""
+        ran = [sys.executable, "-c", program]
+        return subprocess.run(ran, check=True, capture_output=True, **self._options).stdout
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
