@@ -44,7 +44,7 @@ def lsg(capsys):
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sampled(tmp_path_factory):
     """Specification and store of six configurations; copy the store before changing it."""
     folder = tmp_path_factory.mktemp("cli")
