@@ -33,13 +33,20 @@ from lsg_ray.cluster.dask import dask_session
 from lsg_ray.cluster.progress import Style
 from lsg_ray.cluster.sample import sample
 from lsg_ray.datasets import load_dataset
+from lsg_ray.ensemble.expression import compile_expression
+from lsg_ray.ensemble.header import read_header
+from lsg_ray.ensemble.layout import arrays_of, seen
+from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.verify import verify
-from lsg_ray.errors import InputError, StoreError
+from lsg_ray.errors import InputError, LsgError, StoreError, StoreInputError
 from lsg_ray.places import expanded, refuse_file_name
+from lsg_ray.registry import FAMILIES
 from lsg_ray.results.saving import check_target
 from lsg_ray.spec import Spec, as_yaml, load_spec
 from lsg_ray.spec.study import Outcome, Step
+from lsg_ray.stage import SOLUTIONS
+from lsg_ray.stages import stage_of
 from lsg_ray.studies import default_study
 from lsg_ray.study import run_study
 from lsg_ray.typing import JsonObject, Place
@@ -90,6 +97,7 @@ def run(
     """
     place = Path(expanded(folder))
     _check_folder(spec, place, str(folder))
+    _check_study(spec)
     timings: dict[str, float] = {}
 
     def timed(stage: str, work: Callable[[], Result]) -> Result:
@@ -172,8 +180,45 @@ def _check_folder(spec: Spec, place: Path, given: str) -> None:
     if place.is_dir() and any(place.iterdir()) and not (place / "ensemble.zarr").exists():
         raise InputError(f"{place} holds other things; name a new or empty folder")
     for path in sorted(place.glob("*.zarr")):
-        if path.name != "ensemble.zarr":  # a damaged one is told before hours of work
+        if not _is_ensemble(path):  # a damaged result is told before hours of work
             check_target(path, overwrite=True)
+
+
+def _is_ensemble(path: Path) -> bool:
+    """Return whether a folder is a store, which nobody takes for a result."""
+    try:
+        read_header(locate(path))
+    except StoreInputError:
+        return False
+    except StoreError:  # damaged
+        return True
+    return True
+
+
+def _check_study(spec: Spec) -> None:
+    """Refuse, before anything is sampled, steps that the ensemble cannot serve.
+
+    Raises
+    ------
+    InputError
+        Names the step: a condition on columns, or a part, that there are not, or weights of the
+        other kind.
+    """
+    family, arrays = FAMILIES[spec.network.family], arrays_of(spec)
+    for name, step in (spec.study or {}).items():
+        view, at = step.view, 0 if "snapshot" in step.view else None
+        columns = ("configuration", *(a.name for a in arrays if not seen(a, at).row))
+        try:
+            if "where" in view:
+                compile_expression(view["where"], columns)
+            part, layers = view.get("part", "0"), len(spec.network.layer_slices)
+            if part not in spec.network.parts and part not in map(str, range(layers)):
+                known = ", ".join(spec.network.parts)
+                raise InputError(f"part {part} given; there are {known}, and 0 to {layers - 1}")
+            if family.signs and SOLUTIONS in stage_of(step.stage).reads.values():
+                raise InputError(f"{step.stage} is of networks of real weights")
+        except LsgError as error:
+            raise InputError(f"study.{name}: {error}") from None
 
 
 def _verify(store: Path) -> None:

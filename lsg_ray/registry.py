@@ -6,6 +6,8 @@ points of the group ``lsg_ray.plugins``; a specification never names a module.
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind")
 
 PLUGINS = "lsg_ray.plugins"
+#: Names that packages may give.
+NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
 def loaded(path: str) -> Any:
@@ -33,21 +37,40 @@ def loaded(path: str) -> Any:
 
 
 @cache
-def installed() -> tuple[Any, ...]:
-    """Return what installed packages declare."""
-    return tuple(point.load() for point in entry_points(group=PLUGINS))
+def installed() -> tuple[tuple[Any, str], ...]:
+    """Return what installed packages declare, each with its package and version.
+
+    What cannot be loaded, or has no name that a command may have, is left out with a warning.
+    """
+    found = []
+    for point in entry_points(group=PLUGINS):
+        origin = point.value if point.dist is None else f"{point.dist.name} {point.dist.version}"
+        try:
+            what = point.load()
+            name = what.name
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a package of somebody else does
+            told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            warnings.warn(f"{origin}: {point.name} is left out ({told})", stacklevel=2)
+            continue
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            told = "names are small letters, digits and -"
+            warnings.warn(f"{origin}: {point.name} is left out ({told})", stacklevel=2)
+            continue
+        found.append((what, origin))
+    return tuple(found)
 
 
-@cache
 def origins() -> dict[str, str]:
     """Return package and version of what installed packages declare, by name."""
-    points = ((point.load(), point.dist) for point in entry_points(group=PLUGINS))
-    return {one.name: f"{dist.name} {dist.version}" for one, dist in points if dist is not None}
+    return {what.name: origin for what, origin in installed()}
 
 
 def declared(kind: type[Kind]) -> dict[str, Kind]:
     """Return what installed packages declare of a kind, such as stages, by name."""
-    return {one.name: one for one in installed() if isinstance(one, kind)}  # type: ignore[attr-defined]
+    of_kind = (what for what, _ in installed() if isinstance(what, kind))
+    return {what.name: what for what in of_kind}  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

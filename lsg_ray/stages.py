@@ -161,7 +161,7 @@ def all_stages() -> dict[str, tuple[str, str]]:
     """Return the group of each stage, and what it does; without loading those of this package."""
     ours = {name: (entry.group, entry.line) for name, entry in STAGES.items()}
     others = {name: ("installed packages", stage.help) for name, stage in _plugins().items()}
-    return ours | others
+    return others | ours
 
 
 def job_stages() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import xarray
 
 from lsg_ray.ensemble.reader import Ensemble
-from lsg_ray.errors import InputError, LsgError, out_of_memory
+from lsg_ray.errors import InputError, LsgError, StoreInputError, out_of_memory
 from lsg_ray.registry import origins
 from lsg_ray.results.pieces import forget_pieces, pieces_of, results_version
 from lsg_ray.results.saving import read_kept, save_result
@@ -120,7 +120,13 @@ def opened_as(kind: Kind, given: object, view: JsonObject) -> object:
     """Open what a place holds; what is open already is returned as it is."""
     if not isinstance(given, str):
         return given
-    if kind in (ENSEMBLE, SOLUTIONS) or (kind == MOMENTS and view):
+    if kind == MOMENTS and view:
+        try:
+            return view_of(given, view)
+        except StoreInputError as error:
+            told = f"{', '.join(view)} given, which choose from a store: {error}"
+            raise InputError(told) from None
+    if kind in (ENSEMBLE, SOLUTIONS):
         return view_of(given, view)
     if kind == CONFIGURATIONS:
         return _configurations(given, view)
@@ -190,7 +196,9 @@ def run_study(
     progress
         Told ``(done, in all)`` of a step.
     """
-    keys = {SAMPLED: str(ensemble.info()["content_hash"])}
+    spec = ensemble.spec
+    of = made_by(spec.network.family, spec.algorithm, spec.dataset.name)
+    keys = {SAMPLED: " ".join([str(ensemble.info()["content_hash"]), *of])}
     outcomes: dict[str, Outcome] = {}
     for name, step in steps.items():
         began = time.perf_counter()
@@ -221,14 +229,19 @@ def run_study(
     return outcomes
 
 
+def made_by(*names: object) -> list[str]:
+    """Return package and version of those of some names that installed packages declare."""
+    known = origins()
+    return [known[name] for name in names if isinstance(name, str) and name in known]
+
+
 def step_key(step: Step, keys: Mapping[str, str]) -> str:
     """Return a digest of all that the result of a step depends on; keys: of what it may read."""
     stage = stage_of(step.stage)
     options = stage.options(step.options).model_dump(mode="json")
     reads = {name: source and keys[source] for name, source in step.inputs.items()}
     told = [step.stage, stage.version, results_version(), options, step.view, reads]
-    named = [word for word in (step.stage, *options.values()) if isinstance(word, str)]
-    told += [origins()[word] for word in named if word in origins()]
+    told += made_by(step.stage, *options.values())
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

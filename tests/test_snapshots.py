@@ -244,3 +244,43 @@ def test_commands_take_a_snapshot(tmp_path, capsys):
 def test_steps_of_a_study_name_times_that_are_kept():
     with pytest.raises(SpecError, match=r"study.moments: snapshot 2 given; there are"):
         parse_spec({**spec_of(BINARY, [0, 4]).tree(), "study": {"moments": {"snapshot": 2}}})
+
+
+def test_a_view_of_a_snapshot_is_no_store(pair, tmp_path):
+    """Not all columns were kept then: numbers of the end would stand beside weights of before."""
+    kept, _ = pair
+    with pytest.raises(InputError, match="weights along training"):
+        lsg_ray.permute(kept.snapshot(1), 0.5, tmp_path / "p.zarr")
+    assert not (tmp_path / "p.zarr").exists()
+    made = lsg_ray.permute(kept, 0.5, tmp_path / "q.zarr")
+    assert made.spec.times[1] == ()
+    assert verify(tmp_path / "q.zarr").ok
+
+
+def test_views_and_results_say_when(pair):
+    kept, _ = pair
+    view = kept.snapshot(1)
+    assert view.to_xarray().attrs["snapshot"] == 1
+    assert kept.to_xarray()["snapshot"].values.tolist() == [0, 1, 4]
+    for wrong in (True, 1.0, "1", 2):
+        with pytest.raises(InputError, match=r"snapshot .* given"):
+            kept.snapshot(wrong)
+    with pytest.raises(InputError, match="already"):
+        view.snapshot(4)
+    assert kept.snapshot(np.int64(4)).at == 2
+    if not kept.signs:
+        found = lsg_ray.random_walk(view, sigma=0.01, steps=4, configurations=2)
+        assert (found.attrs["snapshot"], found.attrs["snapshot_unit"]) == (1, "epochs")
+
+
+def test_what_the_first_version_cannot_read_is_of_the_second(pair):
+    kept, plain = pair
+    assert (kept.info()["format_version"], plain.info()["format_version"]) == (2, 1)
+
+
+def test_schema_takes_what_is_taken():
+    from lsg_ray.spec import Spec
+
+    about = Spec.model_json_schema()["$defs"]["EnsembleSpec"]["properties"]["snapshots"]
+    kinds = [one.get("type") for one in about["anyOf"]]
+    assert kinds == ["array", "string", "object", "null"]

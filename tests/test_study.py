@@ -89,7 +89,9 @@ def test_study__is_no_part_of_the_identity_of_an_ensemble(spec):
         ({"tap": {}}, "study.tap: model: name the step that makes it; there is none"),
         ({"fit": {}, "f2": {"stage": "fit"}, "tap": {}}, "there are fit, f2"),
         ({"tap": {"model": "m"}}, "study.tap: model: 'm' given; there is no such step"),
-        ({"a": {"stage": "tap", "model": "b"}, "b": {"stage": "tap", "model": "a"}}, "circle"),
+        ({"a": {"stage": "fit", "moments": "b"}, "b": {"stage": "fit", "moments": "a"}}, "circle"),
+        ({"o": {"stage": "overlaps"}, "tap": {"model": "o"}}, "model: o given; it makes no model"),
+        ({"m": {"stage": "moments"}, "d": {"stage": "distances", "references": "m"}}, "a result;"),
         ({"../x": {"stage": "moments"}}, "is no name of a step"),
         ({"ensemble": {"stage": "moments"}}, "ensemble is taken"),
         ({"inputs": {"stage": "moments"}}, "inputs is taken"),
@@ -325,3 +327,84 @@ def test_arguments_that_many_stages_share__have_one_wording():
     fit, symmetry = stage_of("fit"), stage_of("symmetry")
     assert fit.config.model_fields["seed"].description == WORDING["seed"]
     assert symmetry.config.model_fields["seed"].description == "Of permutations and fits."
+
+
+@pytest.mark.parametrize(
+    ("study", "says"),
+    [
+        ({"moments": {"where": "nope > 1"}}, "study.moments: unknown name 'nope'"),
+        ({"moments": {"part": "XX"}}, "study.moments: part XX given; there are LB, RB"),
+        ({"walk": {"sigma": [0.1]}}, "study.walk: walk is of networks of real weights"),
+    ],
+)
+def test_what_the_ensemble_cannot_serve__is_told_before_it_is_sampled(study, says, spec, tmp_path):
+    asked = parse_spec(spec.tree() | {"study": study})
+    with pytest.raises(InputError, match=says):
+        run(asked, tmp_path / "run", workers=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_files__are_left_alone(spec, tmp_path):
+    """Those beside a run: pictures named as a step that fails, and stores."""
+    folder = tmp_path / "run"
+    small = parse_spec(spec.tree() | {"study": {"overlaps": {}, "fit": {"method": "exact"}}})
+    run(small, folder, workers=0)
+    (folder / "fit.png").write_bytes(b"mine")
+    open_ensemble(folder / "ensemble.zarr")
+    import lsg_ray
+
+    lsg_ray.permute(folder / "ensemble.zarr", 0.5, folder / "mine.zarr")
+    found = run(small, folder, workers=0)
+    assert found["failed"] == ["fit"]
+    assert (folder / "fit.png").read_bytes() == b"mine"
+    assert open_ensemble(folder / "mine.zarr").complete
+
+
+BROKEN = {
+    "toy_number.py": "STAGE = 5",
+    "toy_name.py": """
+        from lsg_ray.stage import Stage
+
+        STAGE = Stage("../x", lambda: None, reads={})
+    """,
+    "toy_taken.py": """
+        from lsg_ray.stage import ENSEMBLE, Stage
+
+        def ours(ensemble):
+            "Not ours."
+
+        STAGE = Stage("moments", ours, reads={"ensemble": ENSEMBLE})
+        HAND = Stage("sample", ours, reads={"ensemble": ENSEMBLE})
+    """,
+    "toy_raises.py": """
+        import xarray
+
+        from lsg_ray.stage import ENSEMBLE, Stage
+        from lsg_ray.typing import EnsembleLike
+
+        def boom(ensemble: EnsembleLike) -> xarray.Dataset:
+            "Raise."
+            raise ZeroDivisionError("boom\\x1b[31m")
+
+        STAGE = Stage("toy-boom", boom, reads={"ensemble": ENSEMBLE})
+    """,
+}
+
+
+def test_packages_that_misbehave__are_told_of_in_a_line(installed, tmp_path):
+    site = tmp_path / "site"
+    for name, text in BROKEN.items():
+        (site / name).write_text(textwrap.dedent(text))
+    points = "".join(f"{name[:-3]} = {name[:-3]}:STAGE\n" for name in BROKEN)
+    entry = site / "toy-1.0.dist-info" / "entry_points.txt"
+    entry.write_text(POINTS + points + "hand = toy_taken:HAND\ngone = toy_gone:STAGE\n")
+    told = installed("--help")
+    for name in ("moments", "sample"):
+        assert told.count(f"\n  {name} ") == 1
+    assert "Not ours" not in told
+    assert "../x" not in told
+    synthetic(tmp_path / "s.zarr", 20, 200)
+    installed("moments", tmp_path / "s.zarr", "--out", tmp_path / "m.zarr")
+    said = installed("toy-boom", tmp_path / "s.zarr", "--out", tmp_path / "b.zarr", code=1)
+    assert "toy-boom of toy 1.0 failed: ZeroDivisionError: boom" in said
+    assert "\x1b" not in said

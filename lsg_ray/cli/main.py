@@ -50,8 +50,10 @@ class _Commands(click.Group):
         groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
         for group, commands in _BY_HAND.items():
             groups[group] = [(str(one.name), one.get_short_help_str(88)) for one in commands]
+        by_hand = {str(one.name) for commands in _BY_HAND.values() for one in commands}
         for name, (group, line) in all_stages().items():
-            groups[group].append((name, line))
+            if name not in by_hand:
+                groups[group].append((name, line))
         for group, rows in groups.items():
             if rows:
                 with formatter.section(group.capitalize()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
@@ -15,7 +15,8 @@ from pydantic.fields import FieldInfo
 
 from lsg_ray.cli.output import as_json, overwrite, print_result, style, table
 from lsg_ray.cli.places import PLACE, check_outputs, figure_at, part_place, result_at, store_at
-from lsg_ray.errors import InputError, StoreError
+from lsg_ray.errors import InputError, LsgError, StoreError
+from lsg_ray.registry import origins
 from lsg_ray.stage import (
     ENSEMBLE,
     MODEL,
@@ -27,7 +28,8 @@ from lsg_ray.stage import (
     parse_list,
     unwrapped,
 )
-from lsg_ray.typing import APlace, ListOf
+from lsg_ray.stages import STAGES
+from lsg_ray.typing import MOST, APlace, ListOf
 
 #: Options that choose from what is read, or say how a command runs.
 _WHERE = click.Option(
@@ -73,7 +75,9 @@ def command_of(stage: Stage, line: str) -> click.Command:
                 click.Option(["--beside"], type=PLACE, multiple=True, metavar="RESULT",
                              help="Earlier results, for the figure.")
             )  # fmt: skip
-    if ENSEMBLE in kinds:
+    if stage.makes == "store":  # of whole networks, as they were sampled
+        params.append(_WHERE)
+    elif ENSEMBLE in kinds:
         params += _VIEW
     elif SOLUTIONS in kinds or MOMENTS in kinds:
         params += (_WHERE, _SNAPSHOT)
@@ -137,7 +141,8 @@ def _bounds(marks: list[Any]) -> dict[str, Any]:
     sides = {Ge: ("min", "ge"), Gt: ("min", "gt"), Le: ("max", "le"), Lt: ("max", "lt")}
     found: dict[str, Any] = {}
     for mark in marks:
-        if type(mark) in sides:
+        # Technical limits are checked with the options, and not shown.
+        if type(mark) in sides and abs(getattr(mark, sides[type(mark)][1])) < MOST:
             end, side = sides[type(mark)]
             found |= {end: getattr(mark, side), f"{end}_open": side[1] == "t"}
     return found
@@ -183,7 +188,7 @@ def _run(stage: Stage, given: dict[str, Any]) -> None:
         dask_session(given["address"], given["workers"]),
         late_progress(stage.unit, style(given["as_json"])) as progress,
     ):
-        results = _computed(stage, options, jobs, given, progress)
+        results = _safely(stage, lambda: _computed(stage, options, jobs, given, progress))
     drawn = {job.figure: job.part for job in jobs if job.figure is not None}
     for place, part in drawn.items():
         own = results if len(drawn) == 1 else {part: results[part]}
@@ -269,6 +274,20 @@ def _checked_places(stage: Stage, given: dict[str, Any], jobs: list[_Job]) -> di
             f"--figure of {count} results; it shows {stage.together}: draw fewer at a time"
         )
     return beside
+
+
+def _safely(stage: Stage, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what is computed; of a stage of another package any error is told in a line."""
+    origin = origins().get(stage.name) if stage.name not in STAGES else None
+    try:
+        return work()
+    except (LsgError, MemoryError):
+        raise
+    except Exception as error:
+        if origin is None:
+            raise
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise LsgError(f"{stage.name} of {origin} failed: {told}") from error
 
 
 def _computed(

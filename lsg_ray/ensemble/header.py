@@ -18,7 +18,7 @@ import numpy as np
 from lsg_ray import __version__
 from lsg_ray.ensemble.layout import (
     FORMAT,
-    FORMAT_VERSION,
+    FORMAT_VERSIONS,
     LEDGER,
     MAX_BLOCKS,
     MAX_CHUNK,
@@ -93,6 +93,13 @@ class Header:
         return -(-self.count // self.block_size)
 
     @property
+    def format_version(self) -> int:
+        """The version that reads it: later fields of a specification are unknown to the first."""
+        spec = self.spec
+        later = spec.ensemble.snapshots or spec.training.algorithm
+        return 2 if later or spec.training.options or spec.network.options else 1
+
+    @property
     def family(self) -> Family:
         """The family of its networks."""
         return FAMILIES[self.spec.network.family]
@@ -126,7 +133,7 @@ class Header:
         return {
             **derived,
             "format": FORMAT,
-            "format_version": FORMAT_VERSION,
+            "format_version": self.format_version,
             "package_version": self.package_version,
             "spec": self.spec.model_dump(mode="json"),
             "spec_hash": self.spec_hash,
@@ -214,10 +221,10 @@ def parse_header(data: bytes, url: str) -> Header:
             "name a store that `lsg sample` made"
         )
     version, writer = attributes.get("format_version"), attributes.get("package_version")
-    if version != FORMAT_VERSION:
+    if version not in FORMAT_VERSIONS:
         raise StoreInputError(
             f"{url}: format version {shown(version)}; this lsg-ray {__version__} reads "
-            f"version {FORMAT_VERSION}; use the lsg-ray that wrote it ({shown(writer)})"
+            f"versions to {FORMAT_VERSIONS[-1]}; use the lsg-ray that wrote it ({shown(writer)})"
         )
     try:
         return _header(attributes)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.content import MODULUS, combine
 from lsg_ray.ensemble.header import Header
-from lsg_ray.ensemble.layout import FORMAT_VERSION
 from lsg_ray.ensemble.ledger import Record
 from lsg_ray.typing import JsonObject
 
@@ -83,7 +82,7 @@ def describe(url: str, header: Header, records: Iterable[Record]) -> JsonObject:
         "spec_hash": header.spec_hash,
         "dataset_hash": header.dataset_hash,
         "derivation": None if header.derivation is None else dict(header.derivation),
-        "format_version": FORMAT_VERSION,
+        "format_version": header.format_version,
         "package_version": header.package_version,
         "header": "verified" if header.verified else "unverified: zarr.json has no digest",
     }

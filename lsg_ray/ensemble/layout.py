@@ -49,7 +49,8 @@ from lsg_ray.spec import Spec
 from lsg_ray.typing import Bytes, Signs
 
 FORMAT = "lsg-ray ensemble"
-FORMAT_VERSION = 1
+#: What may be read, and from which version on training may be kept or chosen in other ways.
+FORMAT_VERSIONS = (1, 2)
 ROOT = "zarr.json"
 LEDGER = "ledger"
 #: Arrays of real weights, by layer.

@@ -72,7 +72,12 @@ def dataset(ensemble: Ensemble) -> xarray.Dataset:
     coordinates: dict[str, Any] = {"configuration": ensemble.column("configuration")}
     for name, values in weight_coordinates(ensemble.spec).items():
         coordinates[name] = ("weight", values[ensemble.weight_slice])
-    attributes = {**ensemble.header.attributes(), "spec": ensemble.spec.canonical_json()}
+    unit, times = ensemble.spec.times
+    if times and ensemble.at is None:
+        coordinates["snapshot"] = ("snapshot", np.array(times), {"units": unit})
+    attributes = {
+        **ensemble.header.attributes(), "spec": ensemble.spec.canonical_json(), **ensemble.time,
+    }  # fmt: skip
     if ensemble.condition is not None:
         attributes["where"] = ensemble.condition
     return xarray.Dataset(data, coordinates, attributes)

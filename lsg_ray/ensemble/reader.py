@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lsg_ray.arrays import as_integers, public
+from lsg_ray.arrays import as_integers, brief, public
 from lsg_ray.ensemble.columns import load, no_rows
 from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.header import read_header
@@ -112,13 +112,17 @@ class Ensemble(View):
         Raises
         ------
         InputError
-            The store has no snapshot at that time.
+            The store has no snapshot at that time, or this is a view of one.
         """
         unit, times = self.spec.times
-        if time not in times:
+        if self.at is not None:
+            raise InputError("this is a view of a snapshot already; take that of the whole")
+        whole = isinstance(time, (int, np.integer)) and not isinstance(time, bool)
+        if not whole or time not in times:
             kept = ", ".join(map(str, times)) if times else "none (ensemble.snapshots)"
-            raise InputError(f"{self.url}: snapshot {time} given; there are, in {unit}: {kept}")
-        return self._view(at=times.index(time))
+            told = f"snapshot {brief(time)} given; there are, in {unit}: {kept}"
+            raise InputError(f"{self.url}: {told}")
+        return self._view(at=times.index(int(time)))
 
     # Block by block
 

@@ -80,6 +80,12 @@ class View:
         )
 
     @property
+    def time(self) -> dict[str, int | str]:
+        """When along training the weights are of, as attributes; empty for those of the end."""
+        unit, times = self.spec.times
+        return {} if self.at is None else {"snapshot": times[self.at], "snapshot_unit": unit}
+
+    @property
     def spec(self) -> Spec:
         """The run that it belongs to."""
         return self.header.spec

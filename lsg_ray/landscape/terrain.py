@@ -111,7 +111,7 @@ class Solutions(NamedTuple):
         return {
             "source": self.spec.name, "spec": self.spec.canonical_json(),
             "spec_hash": self.ensemble.spec_hash, "widths": list(self.network.widths),
-            "package_version": __version__, **more,
+            "package_version": __version__, **self.ensemble.time, **more,
         }  # fmt: skip
 
 

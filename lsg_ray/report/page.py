@@ -75,7 +75,8 @@ def write_report(
     target = Path(expanded(folder))
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; name a folder for the report")
-    drawn = [*ensemble_sections(ensemble, dataset), *study_sections(steps)]
+    own = ensemble_sections(ensemble, dataset)
+    drawn = [*own, *study_sections(steps, {section.key for section in own})]
     page = render_page(
         spec=ensemble.spec,
         summary=summary(ensemble),
@@ -84,7 +85,8 @@ def write_report(
         drawn=drawn,
     )
     images: dict[str, bytes | None] = dict.fromkeys(_images(target / PAGE))
-    _write_all(target, page, images | {f"{section.key}.png": section.png for section in drawn})
+    images |= {f"{section.key}.png": section.png for section in drawn if section.png is not None}
+    _write_all(target, page, images)
     return target / PAGE
 
 
@@ -99,7 +101,8 @@ def ensemble_sections(ensemble: Ensemble, dataset: Dataset) -> list[Section]:
 def _images(page: Path) -> list[str]:
     """Return the names of the figures of an earlier report."""
     text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
-    return [f"{key}.png" for key in re.findall(r'<section class="figure" [^>]*="([\w.-]+)">', text)]
+    sections = re.findall(r'<section class="figure" [^>]*="([\w.-]+)">(.*?)</section>', text, re.S)
+    return [f"{key}.png" for key, body in sections if "<img " in body]
 
 
 def _write_all(folder: Path, page: str, figures: Mapping[str, bytes | None]) -> None:

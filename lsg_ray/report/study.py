@@ -7,7 +7,7 @@ alignments, networks beside the SK model.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,11 @@ from lsg_ray.stage import Figure
 Outcomes = Mapping[str, Outcome]
 
 
-def study_sections(outcomes: Outcomes) -> list[Section]:
-    """Return the sections of all steps, those of one figure where the first of them stands."""
+def study_sections(outcomes: Outcomes, taken: Collection[str] = ()) -> list[Section]:
+    """Return the sections of all steps, those of one figure where the first of them stands.
+
+    taken: keys of other sections of the page.
+    """
     groups: dict[Any, tuple[Figure | None, dict[str, Outcome]]] = {}
     together: Counter[str] = Counter()
     for name, outcome in outcomes.items():
@@ -34,7 +37,7 @@ def study_sections(outcomes: Outcomes) -> list[Section]:
     titles = Counter(figure.title for figure, _ in groups.values() if figure is not None)
     found: dict[str, Section] = {}
     for figure, steps in groups.values():
-        key = _key(list(steps), figure, (outcomes.keys() - steps.keys()) | found.keys())
+        key = _key(list(steps), figure, (outcomes.keys() - steps.keys()) | found.keys() | {*taken})
         named = figure is None or titles[figure.title] > 1
         found[key] = _section(key, figure, steps, named)
     return list(found.values())
@@ -53,7 +56,8 @@ def _key(names: list[str], figure: Figure | None, taken: set[str]) -> str:
     key = short if len(names) > 1 and short not in taken else names[0]
     if key in taken and figure is not None:  # a further figure of the step
         key += "-" + figure.draw.rpartition(":")[2].removesuffix("_figure")
-    return key.replace(" ", "-")
+    numbers = (key, *(f"{key}-{number}" for number in range(2, len(taken) + 3)))
+    return next(one for one in numbers if one not in taken).replace(" ", "-")
 
 
 def _section(key: str, figure: Figure | None, steps: Outcomes, named: bool) -> Section:

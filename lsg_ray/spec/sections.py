@@ -45,8 +45,21 @@ Real = Annotated[float, BeforeValidator(_not_bool)]
 Positive = Annotated[int, Field(gt=0, le=2**31 - 1), BeforeValidator(_not_bool)]
 Natural = Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(_not_bool)]
 Seed = Annotated[int, Field(ge=0, lt=2**128), BeforeValidator(_not_bool)]
+
+
+def _plain_options(given: Any) -> Any:
+    """Take a mapping of names to plain values and lists of these."""
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"{brief(given)} given; a mapping of names is needed, such as {{}}")
+    for name, value in given.items():
+        for one in value if isinstance(value, (list, tuple)) else (value,):
+            if one is not None and not isinstance(one, (bool, int, float, str)):
+                raise ValueError(f"{brief(name)}: {brief(value)} given; plain values are needed")
+    return dict(given)
+
+
 #: Options of one family or algorithm alone, which it declares.
-Options = dict[str, bool | int | float | str | list[bool | int | float | str] | None]
+Options = Annotated[dict[str, Any], BeforeValidator(_plain_options)]
 
 
 def _name_in(registry: Registry[Any]) -> Any:

@@ -211,5 +211,12 @@ def _makes(name: Any, words: Any) -> str:
 def _unknown(steps: Mapping[str, Step], study: Mapping[str, Any]) -> Iterator[str]:
     for name, step in steps.items():
         for argument, source in step.inputs.items():
-            if source is not None and source != ENSEMBLE and source not in study:
+            if source is None or source == ENSEMBLE:
+                continue
+            kind = stage_of(step.stage).reads[argument].name
+            if source not in study:
                 yield f"{name}: {argument}: {brief(source)} given; there is no such step"
+            elif kind in ("ensemble", "solutions", "configurations"):
+                yield f"{name}: {argument}: {source} given, a result; the ensemble is needed"
+            elif kind == "model" and _makes(source, study[source]) != "model":
+                yield f"{name}: {argument}: {source} given; it makes no model"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, WithJsonSchema
 
 from lsg_ray.arrays import brief
 
@@ -23,14 +23,11 @@ MOST = 1000
 LATEST = 2**31 - 1
 
 
-def _listed(given: Any) -> Any:
-    """Take a list of times, or log:N, for epochs."""
-    return given if given is None or isinstance(given, Mapping) else {"epochs": given}
-
-
 def _checked(given: Any) -> Any:
+    """Return times by unit; a list, or log:N, is of epochs."""
     if given is None:
         return None
+    given = given if isinstance(given, Mapping) else {"epochs": given}
     if not isinstance(given, Mapping) or len(given) != 1 or not {*given} <= {"epochs", "steps"}:
         raise ValueError(
             f"{brief(given)} given; a list of epochs, log:N, or {{steps: ...}} is needed"
@@ -52,11 +49,16 @@ def _checked(given: Any) -> Any:
     return {unit: tuple(times)}
 
 
+_TIMES = {"type": "array", "items": {"type": "integer", "minimum": 0}}
+_SPACED = {"type": "string", "pattern": "^log:[0-9]+$"}
+_BY_UNIT = {
+    "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
+    "properties": {unit: {"anyOf": [_TIMES, _SPACED]} for unit in ("epochs", "steps")},
+}  # fmt: skip
 Snapshots = Annotated[
     dict[str, Any] | None,
-    BeforeValidator(_listed),
-    AfterValidator(_checked),
-    Field(json_schema_extra=lambda schema: schema.update(examples=[[0, 1, 2, 5], "log:20"])),
+    BeforeValidator(_checked),
+    WithJsonSchema({"anyOf": [_TIMES, _SPACED, _BY_UNIT, {"type": "null"}]}),
 ]
 
 

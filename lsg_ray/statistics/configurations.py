@@ -223,16 +223,9 @@ class StoredConfigurations(Configurations):
             "complete_configurations": ensemble.n_complete,
             "planned_configurations": ensemble.count,
             "where": ensemble.condition or "",
-            **self._time(),
+            **ensemble.time,
             "package_version": __version__,
         }
-
-    def _time(self) -> dict[str, Any]:
-        """Return when along training the weights are of, if not of the end."""
-        if self.ensemble.at is None:
-            return {}
-        unit, times = self.ensemble.spec.times
-        return {"snapshot": times[self.ensemble.at], "snapshot_unit": unit}
 
 
 class ArrayConfigurations(Configurations):

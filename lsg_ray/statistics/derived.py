@@ -198,6 +198,11 @@ def write_ensemble(
         raise InputError(f"{view.name}: only whole configurations of a store can be stored")
     view.require(1, "a store")
     source = root.ensemble
+    if source.at is not None:
+        raise InputError(
+            f"{view.name}: weights along training, of which not all columns were kept, are no "
+            "store of their own; measure the view itself (--canonical)"
+        )
     inside = locate(url).path is None and is_within(url, source.url)
     if inside or is_within(source.url, url):
         raise StoreInputError(f"{source.url} is where the configurations come from; name another")
@@ -214,8 +219,6 @@ def write_ensemble(
         "source_content_hash": source.info()["content_hash"],
         "source_where": source.condition or "",
     }
-    if source.at is not None:
-        derivation["source_snapshot"] = source.spec.times[1][source.at]
     plan = create_ensemble(
         url, spec, dataset_hash=source.header.dataset_hash, derivation=derivation
     )
