@@ -1,6 +1,7 @@
 """Studies: a graph of stages in one YAML; and stages of another package, one file each."""
 
 import json
+import textwrap
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from lsg_ray.stages import STAGES, all_stages, stage_of
 from lsg_ray.study import run_study, step_key
 from lsg_ray.typing import WORDING
 from tests.ensemble.mixture import synthetic
-from tests.toy import Commands, install
+from tests.toy import POINTS, Commands, install
 
 STUDY = """
 name: study

@@ -51,13 +51,15 @@ class Commands:
     def __init__(self, site: Path, folder: Path) -> None:
         path = os.pathsep.join([str(site), *sys.path])
         self._options = {"cwd": folder, "env": {**os.environ, "PYTHONPATH": path}, "text": True}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _COMMANDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            **self._options,
-        )  # fmt: skip
+        self._process = None
 
     def __call__(self, *words, code=0):
         """Return the output of a command, or its errors where it is to fail."""
+        if self._process is None:  # what is installed is read once
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _COMMANDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                **self._options,
+            )  # fmt: skip
         self._process.stdin.write(json.dumps([str(word) for word in words]) + "\n")
         self._process.stdin.flush()
         ended, out, err = json.loads(self._process.stdout.readline())
@@ -72,5 +74,6 @@ class Commands:
 
     def close(self) -> None:
         """End the process."""
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
+        if self._process is not None:
+            self._process.stdin.close()
+            self._process.wait(timeout=60)
