@@ -1,9 +1,6 @@
 """Studies: a graph of stages in one YAML; and stages of another package, one file each."""
 
 import json
-import os
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
@@ -24,6 +21,7 @@ from lsg_ray.stages import STAGES, all_stages, stage_of
 from lsg_ray.study import run_study, step_key
 from lsg_ray.typing import WORDING
 from tests.ensemble.mixture import synthetic
+from tests.toy import POINTS, Commands, install
 
 STUDY = """
 name: study
@@ -248,136 +246,13 @@ def test_figure_that_cannot_be_drawn__is_said_in_its_section(tmp_path):
 
 # Stages of another package: a statistic and a protocol, one file each.
 
-TOY = {
-    "toy_statistic.py": '''
-        """How many weights are +1, by configuration."""
-
-        import numpy as np
-        import xarray
-
-        from lsg_ray.stage import ENSEMBLE, Figure, Stage
-        from lsg_ray.typing import Count, EnsembleLike
-
-
-        def plus(ensemble: EnsembleLike, *, power: Count = 1) -> xarray.Dataset:
-            """Count weights that are +1.
-
-            Parameters
-            ----------
-            power
-                Power that the count is taken to.
-            """
-            counts = (ensemble.numpy() > 0).sum(axis=1).astype(float) ** power
-            attributes = {"statistic": "plus", "mean": float(counts.mean())}
-            return xarray.Dataset({"plus": ("configuration", counts)}, attrs=attributes)
-
-
-        def figure(found):
-            from lsg_ray.report.style import new_figure
-
-            drawn = new_figure(2.0)
-            drawn.subplots().hist(found["plus"].values)
-            return drawn
-
-
-        def caption(found):
-            return f"On average {found.attrs['mean']:.2f} weights are +1.", "A histogram."
-
-
-        STAGE = Stage(
-            "toy-plus", plus, reads={"ensemble": ENSEMBLE}, summary=("mean",),
-            figures=[Figure("toy_statistic:figure", "Weights that are +1", "caption")],
-        )
-    ''',
-    "toy_protocol.py": '''
-        """Descent from references to a local minimum of the energy."""
-
-        import numpy as np
-        import xarray
-
-        from lsg_ray.ising.model import as_model
-        from lsg_ray.ising.references import as_references
-        from lsg_ray.stage import MODEL, REFERENCES, Stage
-        from lsg_ray.typing import Count, ModelLike, Progress, ReferencesLike
-
-
-        def descend(
-            model: ModelLike, references: ReferencesLike, *, count: Count | None = None,
-            sweeps: Count = 100, progress: Progress | None = None,
-        ) -> xarray.Dataset:
-            """Flip spins while that lowers the energy.
-
-            Parameters
-            ----------
-            count
-                References of each group.
-            sweeps
-                At most.
-            """
-            ising = as_model(model)
-            sigma = as_references(references, ising, count).sigma.copy()
-            for _ in range(sweeps):
-                for i in range(ising.n_spins):
-                    field = sigma @ ising.J[i] + ising.h[i]
-                    sigma[:, i] = np.where(field >= 0, 1, -1)
-                if progress is not None:
-                    progress(1, sweeps)
-            energy = ising.energy(sigma)
-            return xarray.Dataset(
-                {"energy": ("reference", energy)},
-                attrs={"statistic": "descent", "lowest": float(energy.min())},
-            )
-
-
-        STAGE = Stage(
-            "toy-descent", descend, reads={"model": MODEL, "references": REFERENCES},
-            summary=("lowest",), unit="sweeps",
-        )
-    ''',
-    "toy_method.py": '''
-        """Independent weights."""
-
-        import numpy as np
-
-        from lsg_ray.ising.fitted import FitMethod, Fitted
-
-
-        def fit_alone(target, *, scale=1.0, seconds=None, seed=0, threads=None, progress=None):
-            n = len(target.m)
-            return Fitted(np.zeros((n, n)), scale * np.arctanh(target.m), True, 1, None, {})
-
-
-        METHOD = FitMethod("toy-alone", fit_alone)
-    ''',
-}  # fmt: skip
-POINTS = """[lsg_ray.plugins]
-plus = toy_statistic:STAGE
-descent = toy_protocol:STAGE
-alone = toy_method:METHOD
-"""
-
 
 @pytest.fixture
 def installed(tmp_path):
-    """A folder with the package of another author, and how to run the command with it."""
-    site = tmp_path / "site"
-    (site / "toy-1.0.dist-info").mkdir(parents=True)
-    (site / "toy-1.0.dist-info" / "METADATA").write_text("Name: toy\nVersion: 1.0\n")
-    (site / "toy-1.0.dist-info" / "entry_points.txt").write_text(POINTS)
-    for name, text in TOY.items():
-        (site / name).write_text(textwrap.dedent(text))
-
-    def lsg(*words, code=0, run=("-m", "lsg_ray.cli")):
-        path = os.pathsep.join([str(site), *sys.path])
-        ran = subprocess.run(
-            [sys.executable, *run, *map(str, words)], cwd=tmp_path, text=True,
-            capture_output=True, env={**os.environ, "PYTHONPATH": path}, timeout=120,
-        )  # fmt: skip
-        assert ran.returncode == code, ran.stderr
-        assert "Traceback" not in ran.stderr
-        return ran.stdout if code == 0 else ran.stderr
-
-    return lsg
+    """The command, beside that package."""
+    commands = Commands(install(tmp_path / "site"), tmp_path)
+    yield commands
+    commands.close()
 
 
 def test_stages_of_another_package(installed, tmp_path):
@@ -416,10 +291,10 @@ def test_stages_of_another_package(installed, tmp_path):
         "s = p({'toy-plus': {}, 'fit': {'method': 'toy-alone'}, 'moments': {}})\n"
         "print(*(k(step, {'ensemble': 'a'}) for step in s.values()))"
     )
-    before = installed(run=("-c", key)).split()
+    before = installed.python(key).split()
     about = tmp_path / "site" / "toy-1.0.dist-info" / "METADATA"
     about.write_text(about.read_text().replace("1.0", "1.1"))
-    after = installed(run=("-c", key)).split()
+    after = installed.python(key).split()
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, False, True]
     about.write_text(about.read_text().replace("1.1", "1.0"))
     told_by_options = json.loads(
@@ -439,7 +314,7 @@ def test_stages_of_another_package(installed, tmp_path):
     assert np.isfinite(energy).all()
     plan = "from lsg_ray.cluster.request import plan_job as p; print(p('s3://bucket/s', {}))"
     plan = plan.format("'s3://bucket/p', 'toy-plus'")
-    assert "'toy-plus', 's3://bucket/s', '--out'" in installed(run=("-c", plan))
+    assert "'toy-plus', 's3://bucket/s', '--out'" in installed.python(plan)
     with pytest.raises(InputError, match="stage 'toy-plus' given"):
         plan_job("s3://bucket/s", "s3://bucket/p", "toy-plus")  # not installed here
 

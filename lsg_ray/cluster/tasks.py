@@ -36,7 +36,7 @@ def run_bounded(
         What to do; taken one by one, so it may be long.
     in_flight
         Tasks submitted and not finished, at most: bounds the memory of the driver.
-    tick
+    tick, tick_seconds
         Called every ``tick_seconds`` or oftener, for progress.
 
     Raises

@@ -82,6 +82,8 @@ def fit_bp(
     ----------
     target
         Moments, no weight of which is frozen.
+    seconds
+        Not used: it ends by itself.
     seed
         Of the random starts.
     correlations

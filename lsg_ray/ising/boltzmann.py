@@ -345,6 +345,12 @@ def verify_model(
 
     Parameters
     ----------
+    model
+        Fitted to all weights of the moments.
+    target
+        The moments.
+    chains
+        Independent Markov chains, started at random.
     samples
         Draws of all chains; by default 50 times the configurations behind the moments, from 50,000
         to 500,000, so that the noise of the check is far below that of the data.

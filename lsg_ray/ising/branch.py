@@ -413,6 +413,8 @@ def bethe_entropy(
         disagree with it; by default with the fields.
     known
         Solutions found elsewhere.
+    tolerance, max_sweeps
+        Converged when no message moves by more in a sweep, of so many at most.
     """
     n, couplings = model.n_spins, Couplings.at(model.J, beta)
     h = beta * model.h + np.broadcast_to(as_numbers(field, "field"), n)

@@ -184,6 +184,10 @@ def check_model(
 
     Parameters
     ----------
+    model
+        An effective model, of the same weights as the ensemble.
+    ensemble
+        A store of binary weights.
     triples
         How many to draw; 10,000, or all.
     cutoff
@@ -219,6 +223,10 @@ def model_references(
 
     Parameters
     ----------
+    model
+        An effective model, of the same weights as the ensemble.
+    ensemble
+        A store of binary weights.
     count
         Of each group.
 

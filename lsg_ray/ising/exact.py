@@ -36,6 +36,10 @@ def fit_exact(
 
     Parameters
     ----------
+    target
+        Moments of 16 weights at most, none of which is frozen.
+    seconds
+        Not used: it ends by itself.
     tolerance
         Of the gradient, largest entry.
     l2

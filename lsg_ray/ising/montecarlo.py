@@ -275,6 +275,8 @@ def overlap_averages(references: ArrayLike, means: Floats) -> Variables:
 
     Parameters
     ----------
+    references
+        (R, N) of ±1.
     means
         (chains, N) magnetizations of independent chains: overlaps scatter between them, whatever
         the correlations between weights.

@@ -54,6 +54,8 @@ def fit_plm(
         Moments of the configurations, no weight of which is frozen.
     source
         The configurations, of the same weights.
+    seconds
+        Not used: it ends by itself.
     l1
         λ; 0.01 is the paper's.  Several, or ``auto`` (13, from max |c_ij| down to its thousandth):
         fitted one after another from the largest, each from the last; the one with the best

@@ -5,8 +5,10 @@ some inputs (the paper: all test images of the digit 1), descending; bringing th
 order gives the *canonical form*.
 
 Units that tie are told apart by their weights, in a way that no permutation changes.
-Pre-activations count as tied when they agree to `DIGITS` digits, because their last bits depend on
-the order of summation.
+Pre-activations count as tied when they agree to `DIGITS` decimals, because their last bits depend
+on the order of summation; the unit is what inputs and weights as large as the largest of each layer
+would bring by one path.  Where nearly all activations of a layer have died out, those of the next
+are sums of terms that cancel, with few digits that are right; they tie, and weights decide.
 
 Source: "Liquid-like" paper, App. J.
 """
@@ -22,7 +24,8 @@ from lsg_ray.networks.symmetry import Orders, check_shapes, matrix_of, permute_n
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.typing import Array, Floats, Ints
 
-#: Decimals to which mean pre-activations are compared; they are of order one.
+#: Decimals to which mean pre-activations are compared.  Inputs and the weights of each layer are
+#: divided by their largest before, so that they are of order one and right to some fifteen.
 DIGITS = 9
 
 

@@ -180,8 +180,9 @@ def count_pairs(
     places = [(i, j) for i in range(len(a)) for j in range(i if within else 0, len(b))]
     batches = _batches([(a[i], b[j]) for i, j in places])
     words = [_words(some) for some in ordered]
-    task = dask.delayed(partial(_count_tiles, within, n), pure=False)
-    leaves = [task(words[0], words[-1], batch) for batch in batches]
+    # Dask would search a batch that is an argument for tasks, tile by tile.
+    tasks = [partial(_count_tiles, within, n, pairs=batch) for batch in batches]
+    leaves = [dask.delayed(task, pure=False)(words[0], words[-1]) for task in tasks]
     ones = [sign_sums(some, ranges(some.n_rows, TILE_ROWS, some.grain)) for some in sets]
     histograms, sums = compute((leaves, ones), progress)
     counts = np.zeros((groups[0], groups[-1], n + 1), np.int64)

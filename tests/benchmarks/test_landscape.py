@@ -55,7 +55,7 @@ def test_scan_against_numpy(full):
 
 @pytest.mark.parametrize("workers", [2])
 def test_scan_on_two_workers(full, workers):
-    n, references = (N, 16) if full else (20, 2)
+    n, references, fields = (N, 16, None) if full else (20, 2, [-1.0, 0.0, 1.0])
     model = spin_glass(n, 0.7)
     sigma = np.random.default_rng(1).choice([-1, 1], (references, n))
     times = []
@@ -63,7 +63,7 @@ def test_scan_on_two_workers(full, workers):
         for in_flight in (1, 2 * workers):
             with dask.config.set(scheduler=ray_scheduler(in_flight)):
                 entropy_scan(model, sigma[:2], [0.0])  # workers start and load the kernels
-                times.append(timed(lambda: entropy_scan(model, sigma)))
+                times.append(timed(lambda: entropy_scan(model, sigma, fields)))
     print(f"\nscan on Ray, one task at a time {times[0]:.1f} s, on {workers} workers "
           f"{times[1]:.1f} s ({times[0] / times[1]:.2f}x)")  # fmt: skip
     if full:

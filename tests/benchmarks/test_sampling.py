@@ -5,6 +5,7 @@ At toy size an ordinary test; at full size:
     pytest tests/benchmarks/test_sampling.py --benchmark-enable -s
 """
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -46,12 +47,13 @@ def test_workers_scale(request, tmp_path):
         began = time.perf_counter()
         sample_configurations(spec, arena, 0, spec.ensemble.count)
         rates[0].append(spec.ensemble.count / (time.perf_counter() - began))
-        for workers in (1, 2):
-            store = tmp_path / f"{repeat}-{workers}"
-            with ray_session(cpus=workers):
-                sample(first, f"{store}-warm.zarr", workers=workers)
-                result = sample(spec, f"{store}.zarr", workers=workers)
-            rates[workers].append(result.rows / result.seconds)
+        with contextlib.nullcontext() if full else ray_session(cpus=2):  # one for both
+            for workers in (1, 2):
+                store = tmp_path / f"{repeat}-{workers}"
+                with ray_session(cpus=workers):
+                    sample(first, f"{store}-warm.zarr", workers=workers)
+                    result = sample(spec, f"{store}.zarr", workers=workers)
+                rates[workers].append(result.rows / result.seconds)
     bare, one, two = (float(np.median(rates[workers])) for workers in (0, 1, 2))
     print(f"\nbare kernel {bare:.2f}/s, one worker {one:.2f}/s ({one / bare:.0%}), "
           f"two workers {two:.2f}/s ({two / one:.2f}x)")  # fmt: skip

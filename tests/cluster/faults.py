@@ -28,13 +28,13 @@ SPEC = {
     "ensemble": {"count": 24, "threshold": 0.35, "draws": 2, "block_size": 2},
 }
 BLOCKS = 12
-#: A lost node is noticed within some two seconds, a lost head within ten.
+#: A lost node is noticed within some two seconds, a lost head within six.
 RAY_SETTINGS = {
     "RAY_health_check_initial_delay_ms": "0",
     "RAY_health_check_period_ms": "500",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "9",
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
 }

@@ -132,7 +132,7 @@ def test_a_run_outlives_its_nodes(undisturbed, store, nodes):
 
 
 def test_a_lost_head_is_a_clear_error_and_a_new_cluster_does_the_rest(undisturbed, store, nodes):
-    run = Run(store, "--address", nodes.address, "--json", pause=3.0)
+    run = Run(store, "--address", nodes.address, "--json", pause=2.0)
     graph = subprocess.Popen(
         [sys.executable, "-c", GRAPH, nodes.address],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | RAY_SETTINGS,
@@ -181,7 +181,7 @@ def test_termination_ends_a_run_within_its_grace_period(undisturbed, store, work
     assert "Traceback" not in err
     assert "SIGTERM" not in err, "Ray's own report"
     before = assert_partial(store, 2)
-    assert run_again(store, "--workers", workers) == 2 * before
+    assert resume(store) == 2 * before
     assert_like(store, undisturbed)
 
 

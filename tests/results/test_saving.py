@@ -183,13 +183,19 @@ def _strike_at(monkeypatch, number):
     return seen
 
 
-def test_an_upload_that_was_killed_anywhere__is_repeated_by_the_same_command(result, monkeypatch):
+@pytest.fixture(scope="module")
+def short(result):
+    """Few variables, as a kill is tried at every request."""
+    return result[["m", "C"]].reset_coords(drop=True)
+
+
+def test_an_upload_that_was_killed_anywhere__is_repeated_by_the_same_command(short, monkeypatch):
     number = 0
     while True:
         url, number = _url(), number + 1
         seen = _strike_at(monkeypatch, number)
         with contextlib.suppress(KeyboardInterrupt):
-            save_result(result, url)
+            save_result(short, url)
         monkeypatch.undo()
         if len(seen) < number:
             break
@@ -197,18 +203,18 @@ def test_an_upload_that_was_killed_anywhere__is_repeated_by_the_same_command(res
             if number > 1:
                 with pytest.raises(InputError, match="upload was interrupted; run the command"):
                     open_result(url)
-            save_result(result, url)
-        np.testing.assert_array_equal(open_result(url)["m"].values, result["m"].values)
+            save_result(short, url)
+        np.testing.assert_array_equal(open_result(url)["m"].values, short["m"].values)
     assert number > 10
     assert not [key for key in locate(url).everything() if key.startswith(".lsg")]
 
 
-def test_an_overwrite_that_was_killed_anywhere__loses_no_result(result, monkeypatch):
-    number, smaller = 0, result.isel(weight=slice(3), weight_=slice(3))
+def test_an_overwrite_that_was_killed_anywhere__loses_no_result(short, monkeypatch):
+    number, smaller = 0, short.isel(weight=slice(3), weight_=slice(3))
     told = set()
     while True:
         url, number = _url(), number + 1
-        save_result(result, url)
+        save_result(short, url)
         seen = _strike_at(monkeypatch, number)
         with contextlib.suppress(KeyboardInterrupt):
             save_result(smaller, url, overwrite=True)

@@ -48,10 +48,10 @@ def accuracy_figure(
         (200,) rejected trials by bin of their accuracy, as in the ledger.
     threshold
         Accuracy from which on trials are accepted.
-    selection
-        Set that accuracy is taken on, of `n_examples` examples.
-    test_accuracy
-        (rows,) accuracies on the test set of `n_test` examples, drawn as an outline; for
+    selection, n_examples
+        Set that accuracy is taken on, and how many examples it has.
+    test_accuracy, n_test
+        (rows,) accuracies on the test set of so many examples, drawn as an outline; for
         selections other than the test set.
     acceptance
         Accepted share of all trials, where `accepted` are only some of those that were.

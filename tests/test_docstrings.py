@@ -1,0 +1,73 @@
+"""Docstrings list the parameters that functions and classes have, and no others."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import lsg_ray
+from lsg_ray.typing import WORDING
+
+ROOT = Path(lsg_ray.__file__).parent
+MODULES = {file.relative_to(ROOT).as_posix(): file for file in sorted(ROOT.rglob("*.py"))}
+
+
+def public(body, prefix=""):
+    """Yield the name and the node of all public functions, classes and methods."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield f"{prefix}{node.name}", node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body, f"{prefix}{node.name}.")
+
+
+def listed(docstring):
+    """Return the names under ``Parameters``, where one entry may list several; None without."""
+    lines = docstring.splitlines()
+    if "Parameters" not in lines:
+        return None
+    names = []
+    start = lines.index("Parameters") + 2
+    for line, below in zip(lines[start:], [*lines[start + 1 :], ""], strict=True):
+        if below and not below.strip("-"):
+            break  # the title of the next section
+        if line and not line.startswith(" "):
+            names += [name.strip(" *") for name in line.partition(" :")[0].split(",")]
+    return names
+
+
+def signature(node):
+    """Return what a function or the construction of a class takes, and what it may take."""
+    if isinstance(node, ast.ClassDef):
+        made = [one for one in node.body if getattr(one, "name", "") == "__init__"]
+        if not made:  # a record: its fields
+            fields = [one for one in node.body if isinstance(one, ast.AnnAssign)]
+            return {one.target.id for one in fields if "ClassVar" not in ast.unparse(one)}, set()
+        node = made[0]
+    taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    more = [one for one in (node.args.vararg, node.args.kwarg) if one is not None]
+    return {one.arg for one in taken} - {"self", "cls"}, {one.arg for one in more}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_parameters__are_those_of_the_signature(module):
+    for name, node in public(ast.parse(MODULES[module].read_text()).body):
+        names = listed(ast.get_docstring(node) or "")
+        if names is None:
+            continue
+        taken, more = signature(node)
+        hidden = {one for one in taken if one.startswith("_")}
+        assert len(names) == len(set(names)), name
+        assert set(names) <= taken | more, (name, "has not", set(names) - taken - more)
+        missing = taken - hidden - set(names) - set(WORDING)
+        assert not missing, (name, "does not say what these are", missing)
+
+
+def test_a_docstring_that_has_fallen_behind__is_found():
+    text = (
+        "Do.\n\nParameters\n----------\nx, y\n    Of all.\n*more\n    Rest.\n\nRaises\n------\nE\n"
+    )
+    assert listed(text) == ["x", "y", "more"]
+    assert listed("Parameters are none.") is None
+    function = ast.parse("def f(self, x, /, z, *more, **options): ...").body[0]
+    assert signature(function) == ({"x", "z"}, {"more", "options"})
