@@ -62,5 +62,5 @@ def test_whole_numbers__are_whole(value):
 
     assert f(4) == 4
     assert f(np.int64(4)) == 4
-    with pytest.raises(InputError, match="count .* given; a whole number is needed"):
+    with pytest.raises(InputError, match=r"count .* given; a whole number is needed"):
         f(value)
