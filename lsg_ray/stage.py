@@ -146,9 +146,9 @@ class Stage:
     """
 
     name: str
-    run: Callable[..., xarray.Dataset]
+    run: Callable[..., Any]
     reads: Mapping[str, Kind]
-    summary: Sequence[str] | Callable[[xarray.Dataset], Mapping[str, Any]] = ()
+    summary: Sequence[str] | Callable[[Any], Mapping[str, Any]] = ()
     figures: Sequence[Figure] = ()
     applies: Callable[..., str] = field(default=lambda *_: "")
     hidden: Collection[str] = frozenset()

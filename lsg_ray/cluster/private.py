@@ -102,4 +102,4 @@ def job_client(address: str, headers: Mapping[str, str], options: Mapping[str, A
 
     for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return Client(address, headers=headers)
+    return Client(address, headers=dict(headers))

@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from lsg_ray.typing import JsonObject
 if TYPE_CHECKING:
     from lsg_ray.networks.family import Family
 
-ZARR_FORMAT = 3
+ZARR_FORMAT: Final = 3
 #: Attributes that the digest of a header covers.
 OURS = (
     "derivation", "format", "format_version", "package_version", "spec", "spec_hash",

@@ -147,7 +147,7 @@ def _is_whole(scan: xarray.Dataset) -> bool:
     """Return whether each reference has solutions at enough fields of both signs."""
     x = scan["field"].values
     there = scan["exists"] if "exists" in scan else xarray.ones_like(scan["d"], bool)
-    known = [x[row] for row in there.values.any(axis=1)]
+    known = [x[row] for row in np.any(there.values, axis=1)]
     return all(len(some) >= FEWEST_FIELDS and some[0] < 0 < some[-1] for some in known)
 
 
