@@ -13,21 +13,21 @@ from .ising.entropy import entropy_scan as entropy_scan
 from .ising.isoenergy import iso_energy as iso_energy
 from .ising.model import IsingModel as IsingModel
 from .ising.model import load_model as load_model
+from .ising.model_replicas import draw_replicas as draw_replicas
 from .ising.montecarlo import sample_model as sample_model
-from .ising.replicas import draw_replicas as draw_replicas
+from .ising.permuted_models import permutation_effect as permutation_effect
 from .ising.sk import sk_model as sk_model
 from .ising.sk import sk_replicas as sk_replicas
-from .ising.symmetry import permutation_effect as permutation_effect
 from .ising.tap import tap_states as tap_states
 from .ising.thermodynamics import thermodynamics as thermodynamics
-from .landscape.comparison import compare_minima as compare_minima
-from .landscape.flatness import flatness as flatness
-from .landscape.interpolation import interpolate as interpolate
-from .landscape.interpolation import swap_barriers as swap_barriers
-from .landscape.spherical import spherical_minima as spherical_minima
-from .landscape.surface import loss_surface as loss_surface
-from .landscape.walks import random_walk as random_walk
-from .networks.symmetry import match_weights as match_weights
+from .loss_landscape.comparison import compare_minima as compare_minima
+from .loss_landscape.flatness import flatness as flatness
+from .loss_landscape.interpolation import interpolate as interpolate
+from .loss_landscape.interpolation import swap_barriers as swap_barriers
+from .loss_landscape.spherical import spherical_minima as spherical_minima
+from .loss_landscape.surface import loss_surface as loss_surface
+from .loss_landscape.walks import random_walk as random_walk
+from .networks.permutations import match_weights as match_weights
 from .pipeline import run as run
 from .spec import Spec as Spec
 from .spec import load_spec as load_spec
@@ -36,10 +36,10 @@ from .statistics.distances import distances as distances
 from .statistics.hierarchy import flat_clusters as flat_clusters
 from .statistics.maps import embed as embed
 from .statistics.moments import moments as moments
+from .statistics.node_symmetry import canonicalize as canonicalize
+from .statistics.node_symmetry import node_symmetry as node_symmetry
+from .statistics.node_symmetry import permute as permute
 from .statistics.overlaps import overlaps as overlaps
 from .statistics.rsb import replica_overlaps as replica_overlaps
-from .statistics.symmetry import canonicalize as canonicalize
-from .statistics.symmetry import node_symmetry as node_symmetry
-from .statistics.symmetry import permute as permute
 
 __version__: str

@@ -35,16 +35,16 @@ from lsg_ray.cluster.sample import sample
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.header import read_header
-from lsg_ray.ensemble.layout import arrays_of, seen
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.schema import arrays_of, seen
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import InputError, LsgError, StoreError, StoreInputError
-from lsg_ray.places import expanded, refuse_file_name
+from lsg_ray.paths import expanded, refuse_file_name
 from lsg_ray.registry import FAMILIES
 from lsg_ray.results.saving import check_target
 from lsg_ray.spec import Spec, as_yaml, load_spec
-from lsg_ray.spec.study import Outcome, Step
+from lsg_ray.spec.steps import Outcome, Step
 from lsg_ray.stage import SOLUTIONS
 from lsg_ray.stages import stage_of
 from lsg_ray.studies import default_study

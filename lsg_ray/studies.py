@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.networks.alignment import ALIGNMENTS
 from lsg_ray.registry import loaded
-from lsg_ray.spec.study import Step, parse_study
+from lsg_ray.spec.steps import Step, parse_study
 from lsg_ray.statistics.maps import FEWEST as FEWEST_POINTS
 
 

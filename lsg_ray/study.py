@@ -22,8 +22,8 @@ from lsg_ray.errors import InputError, LsgError, StoreInputError, out_of_memory
 from lsg_ray.registry import origins
 from lsg_ray.results.pieces import forget_pieces, pieces_of, results_version
 from lsg_ray.results.saving import read_kept, save_result
-from lsg_ray.spec.study import ENSEMBLE as SAMPLED
-from lsg_ray.spec.study import Outcome, Step
+from lsg_ray.spec.steps import ENSEMBLE as SAMPLED
+from lsg_ray.spec.steps import Outcome, Step
 from lsg_ray.stage import (
     CONFIGURATIONS,
     ENSEMBLE,
@@ -147,7 +147,7 @@ def view_of(place: str | Ensemble, view: JsonObject) -> Ensemble | Configuration
     if view.get("where") is not None:
         found = found.where(view["where"])
     if view.get("canonical"):
-        from lsg_ray.statistics.symmetry import canonicalize
+        from lsg_ray.statistics.node_symmetry import canonicalize
 
         found = canonicalize(found)
     part = view.get("part")
@@ -182,7 +182,7 @@ def run_study(
     Parameters
     ----------
     steps
-        From `lsg_ray.spec.study.parse_study`: those first that others read.
+        From `lsg_ray.spec.steps.parse_study`: those first that others read.
     ensemble
         What they are of.
     folder

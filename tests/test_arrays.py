@@ -11,7 +11,7 @@ import xarray
 import lsg_ray
 from lsg_ray.arrays import as_integers, as_numbers, brief
 from lsg_ray.errors import InputError
-from lsg_ray.networks.symmetry import match_weights
+from lsg_ray.networks.permutations import match_weights
 from lsg_ray.spec import NetworkSpec, Spec
 
 RNG = np.random.default_rng(0)

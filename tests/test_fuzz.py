@@ -617,7 +617,7 @@ def array_arguments():
     """Public functions by the shape of an argument, with the others as they should be."""
     import lsg_ray
     from lsg_ray.ising.bp import belief_propagation
-    from lsg_ray.networks.symmetry import match_weights
+    from lsg_ray.networks.permutations import match_weights
 
     J, h = np.array([[0, 0.2, 0.1], [0.2, 0, 0.3], [0.1, 0.3, 0]]), np.array([0.1, -0.2, 0.3])
     sigma = np.array([[1, -1, 1], [1, 1, -1], [-1, 1, 1], [1, 1, 1]])

@@ -193,13 +193,13 @@ def test_wrong_times_are_refused(given):
 
 
 def test_evaluate_agrees_with_binary_evaluate():
-    from lsg_ray.networks import binary
+    from lsg_ray.networks import binary_network
 
     spec = spec_of(BINARY, None)
     data = lsg_ray.load_dataset(spec.dataset)
     rng = np.random.default_rng(0)
     weights = np.where(rng.random((3, spec.network.n_weights)) < 0.5, -1, 1)
-    known = binary.evaluate(spec.network, weights, chunk_examples(data.test.x, data.test.y))
+    known = binary_network.evaluate(spec.network, weights, chunk_examples(data.test.x, data.test.y))
     found = FAMILIES["binary"].evaluate(spec, weights, data.test.x, data.test.y)
     np.testing.assert_array_equal(found, known)
 

@@ -12,10 +12,10 @@ from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import DataError, InputError, SpecError
 from lsg_ray.pipeline import report, run
-from lsg_ray.report.study import study_sections
+from lsg_ray.report.results import study_sections
 from lsg_ray.report.style import render
 from lsg_ray.spec import Spec, as_yaml, load_spec, parse_spec
-from lsg_ray.spec.study import parse_study
+from lsg_ray.spec.steps import parse_study
 from lsg_ray.stage import loaded
 from lsg_ray.stages import STAGES, all_stages, stage_of
 from lsg_ray.study import run_study, step_key
@@ -287,7 +287,7 @@ def test_stages_of_another_package(installed, tmp_path):
     np.testing.assert_allclose(model["h"], np.arctanh(m) / 2)
     assert "toy-alone" in installed("fit", "s.zarr", "--method", "none", "--out", "m", code=2)
     key = (
-        "from lsg_ray.study import step_key as k; from lsg_ray.spec.study import parse_study as p\n"
+        "from lsg_ray.study import step_key as k; from lsg_ray.spec.steps import parse_study as p\n"
         "s = p({'toy-plus': {}, 'fit': {'method': 'toy-alone'}, 'moments': {}})\n"
         "print(*(k(step, {'ensemble': 'a'}) for step in s.values()))"
     )

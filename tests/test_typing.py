@@ -36,8 +36,8 @@ UNTOLD = {
     "cluster/private.py:job_client(return)": "Ray's, which may not be imported",
     "cluster/private.py:job_client(options)": "of requests",
     "cluster/board.py:UnderWay.__init__(board)": "the handle of an actor",
-    "landscape/terrain.py:run_protocol(arguments)": "of a function of any protocol",
-    "landscape/terrain.py:run_protocol(return)": "of a function of any protocol",
+    "loss_landscape/terrain.py:run_protocol(arguments)": "of a function of any protocol",
+    "loss_landscape/terrain.py:run_protocol(return)": "of a function of any protocol",
     "report/style.py:colour_bar(options)": "of matplotlib",
     "report/style.py:colour_bar(axes)": "one panel, or an array of them",
     "report/style.py:colour_bar(image)": "whatever has colours",
@@ -45,7 +45,7 @@ UNTOLD = {
     "ising/fit.py:fit_models(given)": "of a method that is chosen by name",
     "ising/boltzmann.py:fit_boltzmann(options)": "of a method that is chosen by name",
     "ising/boltzmann.py:fit_parts(options)": "of a method that is chosen by name",
-    "ising/symmetry.py:permutation_effect(options)": "of a method that is chosen by name",
+    "ising/permuted_models.py:permutation_effect(options)": "of a method that is chosen by name",
 }
 #: Arrays that have a name in `lsg_ray.typing`.
 SPELLED_OUT = {

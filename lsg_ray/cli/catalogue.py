@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lsg_ray.cli.output import as_json, plain, print_result, style
-from lsg_ray.cli.places import PLACE
+from lsg_ray.cli.outputs import PLACE
 from lsg_ray.cli.runs import load_specification, spec_changes
 
 

@@ -21,7 +21,7 @@ from lsg_ray.cli.output import (
     show,
     table,
 )
-from lsg_ray.cli.places import PLACE
+from lsg_ray.cli.outputs import PLACE
 from lsg_ray.cli.runs import load_specification, spec_changes
 from lsg_ray.cluster import START_SECONDS
 from lsg_ray.errors import ClusterError, InputError

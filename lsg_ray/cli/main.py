@@ -40,7 +40,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         found = super().get_command(ctx, name)
         if found is None and name in (known := all_stages()):
-            from lsg_ray.cli.stages import command_of
+            from lsg_ray.cli.stage_commands import command_of
 
             found = command_of(stage_of(name), known[name][1])
             self.add_command(found)

@@ -19,7 +19,7 @@ from lsg_ray.cli.output import (
     style,
     table,
 )
-from lsg_ray.cli.places import PLACE, refuse_overlap
+from lsg_ray.cli.outputs import PLACE, refuse_overlap
 from lsg_ray.errors import InputError
 
 #: Characters of what is printed of a step; all is in the report, and in --json.

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lsg_ray.cli.output import as_json, print_result, print_rows, printable, style, table
-from lsg_ray.cli.places import PLACE
+from lsg_ray.cli.outputs import PLACE
 
 
 @click.command()

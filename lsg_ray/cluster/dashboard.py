@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from lsg_ray.cluster import private
 from lsg_ray.errors import ClusterError, InputError, LsgError
-from lsg_ray.places import expanded, is_loopback
+from lsg_ray.paths import expanded, is_loopback
 from lsg_ray.typing import JsonObject
 
 #: Seconds for a connection, and for an answer.

@@ -26,7 +26,7 @@ from lsg_ray.cluster.progress import Style, late_progress
 from lsg_ray.cluster.sample import prepared, sample_block
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.header import new_header
-from lsg_ray.ensemble.layout import arrays_of
+from lsg_ray.ensemble.schema import arrays_of
 from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.spec import Spec

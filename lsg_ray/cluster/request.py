@@ -23,7 +23,7 @@ from lsg_ray.ensemble.location import is_within
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.ensemble.urls import canonical_url
 from lsg_ray.errors import InputError
-from lsg_ray.places import expanded, refuse_file_name
+from lsg_ray.paths import expanded, refuse_file_name
 from lsg_ray.spec import Spec, as_yaml
 from lsg_ray.stages import OF_SPEC, job_stages
 from lsg_ray.typing import JsonObject

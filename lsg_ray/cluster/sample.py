@@ -26,10 +26,10 @@ from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.header import read_header
-from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.ledger import each_record, rejection_histogram
 from lsg_ray.ensemble.listing import sweep
 from lsg_ray.ensemble.location import locate
+from lsg_ray.ensemble.schema import arrays_of
 from lsg_ray.ensemble.writer import (
     Plan,
     check_name,

@@ -19,7 +19,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from lsg_ray.datasets.formats import GZIP_MAGIC, gunzip
 from lsg_ray.datasets.source import RemoteFile, Source
 from lsg_ray.errors import DataError
-from lsg_ray.places import expanded
+from lsg_ray.paths import expanded
 from lsg_ray.registry import DATA_SETS
 from lsg_ray.typing import ByteProgress
 

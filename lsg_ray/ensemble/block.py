@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.ensemble.header import Header
-from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, ArrayLayout, pack
 from lsg_ray.ensemble.ledger import check_rejected
+from lsg_ray.ensemble.schema import LAYER, SNAPSHOT, ArrayLayout, pack
 from lsg_ray.errors import InputError
 from lsg_ray.typing import Array, Signs
 

@@ -13,8 +13,8 @@ import time
 import google_crc32c
 import numpy as np
 
-from lsg_ray.ensemble.layout import LEDGER, ArrayLayout
 from lsg_ray.ensemble.location import Location, UnreadableError
+from lsg_ray.ensemble.schema import LEDGER, ArrayLayout
 from lsg_ray.errors import StoreError
 from lsg_ray.typing import Array, Data
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from lsg_ray.ensemble.chunks import read_chunk
 from lsg_ray.ensemble.expression import compile_expression
-from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, ArrayLayout, seen, unpack
 from lsg_ray.ensemble.location import locate
+from lsg_ray.ensemble.schema import LAYER, SNAPSHOT, ArrayLayout, seen, unpack
 from lsg_ray.typing import Array, Singles
 
 #: Rows whose indices are made up without a look at the block's data.

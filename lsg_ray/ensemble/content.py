@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from lsg_ray.ensemble.layout import ArrayLayout
+from lsg_ray.ensemble.schema import ArrayLayout
 from lsg_ray.typing import Array
 
 MODULUS = 1 << 256

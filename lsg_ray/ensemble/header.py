@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lsg_ray import __version__
-from lsg_ray.ensemble.layout import (
+from lsg_ray.ensemble.location import Location
+from lsg_ray.ensemble.parsing import parse_json
+from lsg_ray.ensemble.schema import (
     FORMAT,
     FORMAT_VERSIONS,
     LEDGER,
@@ -27,12 +29,10 @@ from lsg_ray.ensemble.layout import (
     ArrayLayout,
     arrays_of,
 )
-from lsg_ray.ensemble.location import Location
-from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import SpecError, StoreError, StoreInputError
 from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import Spec, parse_spec
-from lsg_ray.spec.model import shown
+from lsg_ray.spec.specification import shown
 from lsg_ray.typing import JsonObject
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray
 from dask.base import tokenize
 
-from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, seen
+from lsg_ray.ensemble.schema import LAYER, SNAPSHOT, seen
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Array
 

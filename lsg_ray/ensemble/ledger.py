@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lsg_ray.ensemble.header import Header, read_header
-from lsg_ray.ensemble.layout import LEDGER
 from lsg_ray.ensemble.location import Location, UnreadableError
+from lsg_ray.ensemble.schema import LEDGER
 from lsg_ray.errors import StoreError
 from lsg_ray.typing import Array, Ints
 

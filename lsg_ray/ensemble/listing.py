@@ -9,9 +9,9 @@ from collections import defaultdict
 import numpy as np
 
 from lsg_ray.ensemble.header import Header, metadata_keys, read_header
-from lsg_ray.ensemble.layout import LEDGER
 from lsg_ray.ensemble.ledger import RECORD_KEY, record_key
 from lsg_ray.ensemble.location import Location, locate
+from lsg_ray.ensemble.schema import LEDGER
 from lsg_ray.typing import Flags
 
 #: Things of a kind that are named one by one.

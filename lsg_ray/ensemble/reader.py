@@ -18,9 +18,9 @@ from lsg_ray.arrays import as_integers, brief, public
 from lsg_ray.ensemble.columns import Window, load, no_rows
 from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.header import read_header
-from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.ledger import complete_blocks
 from lsg_ray.ensemble.location import locate
+from lsg_ray.ensemble.schema import pack
 from lsg_ray.ensemble.view import View
 from lsg_ray.errors import InputError
 from lsg_ray.typing import Array, Bytes, Ints, Place

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from lsg_ray.ensemble.refusals import S3_ENVIRONMENT, Fault, PlaceError, no_credentials, scrubbed
 from lsg_ray.errors import StoreError, StoreInputError
-from lsg_ray.places import is_loopback
+from lsg_ray.paths import is_loopback
 
 if TYPE_CHECKING:
     from obstore.store import GCSStore, S3Store

@@ -7,7 +7,7 @@ import re
 from urllib.parse import unquote
 
 from lsg_ray.errors import InputError, StoreInputError
-from lsg_ray.places import expanded
+from lsg_ray.paths import expanded
 
 REMOTE_SCHEMES = ("s3", "gs")
 #: Names of a bucket: what S3 and Google Cloud Storage allow, old names included.

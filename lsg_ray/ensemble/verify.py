@@ -41,12 +41,12 @@ from lsg_ray.ensemble.block import wrong_values
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
 from lsg_ray.ensemble.content import EMPTY, combine, content_hash
 from lsg_ray.ensemble.header import Header, documents, read_header, same_metadata
-from lsg_ray.ensemble.layout import LEDGER, ROOT, SNAPSHOT, padding_is_zero
 from lsg_ray.ensemble.ledger import Record, parse_record, record_key, summarise
 from lsg_ray.ensemble.listing import MAX_NAMED, Listing
 from lsg_ray.ensemble.location import Location, UnreadableError, locate
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.ensemble.remote import PlaceError
+from lsg_ray.ensemble.schema import LEDGER, ROOT, SNAPSHOT, padding_is_zero
 from lsg_ray.ensemble.writer import drop_block, may_be_live, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
 from lsg_ray.typing import JsonObject, Progress

@@ -24,7 +24,6 @@ from lsg_ray.ensemble.chunks import encode_chunk, read_chunk
 from lsg_ray.ensemble.content import content_hash
 from lsg_ray.ensemble.differences import differences
 from lsg_ray.ensemble.header import Header, documents, new_header, read_header, same_metadata
-from lsg_ray.ensemble.layout import ROOT, check_block_index
 from lsg_ray.ensemble.ledger import (
     Record,
     ShortRecordError,
@@ -38,8 +37,9 @@ from lsg_ray.ensemble.ledger import (
 )
 from lsg_ray.ensemble.location import Location, UnreadableError, locate, refuse_inside_store
 from lsg_ray.ensemble.remote import PlaceError
+from lsg_ray.ensemble.schema import ROOT, check_block_index
 from lsg_ray.errors import InputError, StoreError, StoreInputError
-from lsg_ray.places import refuse_file_name
+from lsg_ray.paths import refuse_file_name
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Array, Ints, JsonObject, Place
 

@@ -23,7 +23,7 @@ from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import autocorrelation_time, overlap_averages, sample_model
 from lsg_ray.ising.references import References, as_references
 from lsg_ray.ising.tempering import temper_model
-from lsg_ray.networks.binary import Loss, evaluate
+from lsg_ray.networks.binary_network import Loss, evaluate
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.results.graph import compute
 from lsg_ray.results.opening import attributes_of

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, plain_attributes, public
 from lsg_ray.errors import InputError
-from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
 from lsg_ray.results.saving import MODEL, names_of, save_result

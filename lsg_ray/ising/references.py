@@ -18,7 +18,7 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import as_sample
-from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.graph import compute
 from lsg_ray.results.opening import attributes_of, open_archive, open_array, open_result

@@ -27,8 +27,8 @@ from annotated_types import Ge
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
+from lsg_ray.ising.model_replicas import choose_ladder, draw_replicas
 from lsg_ray.ising.montecarlo import Draws
-from lsg_ray.ising.replicas import choose_ladder, draw_replicas
 from lsg_ray.rng import Stream, generator, seed_sequence
 from lsg_ray.stage import Stage
 from lsg_ray.statistics.estimates import stderr
@@ -127,7 +127,8 @@ def sk_replicas(
 
     Notes
     -----
-    See `lsg_ray.ising.replicas.draw_replicas`; all realisations share the ladder of the first.
+    See `lsg_ray.ising.model_replicas.draw_replicas`; all realisations share the ladder of the
+    first.
     """
     wanted = as_numbers(temperatures, "temperatures")
     if wanted.ndim != 1 or not len(wanted) or not (np.isfinite(wanted) & (wanted > 0)).all():

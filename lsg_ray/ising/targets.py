@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
-from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import (
     attributes_in,

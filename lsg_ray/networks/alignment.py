@@ -7,8 +7,8 @@ Two ways to remove the permutation symmetry from a set of solutions:
   (in and out) and stand in the order of the leaves; where two clusters meet, the one whose units
   have the larger mean norm comes first, so the order is the same for all permutations of a network.
 - ``matching``: each solution to a reference by linear assignment
-  (`lsg_ray.networks.symmetry.match_weights`), which is the minimum of the distance for one hidden
-  layer, and in each layer for more.
+  (`lsg_ray.networks.permutations.match_weights`), which is the minimum of the distance for one
+  hidden layer, and in each layer for more.
 
 ``none`` leaves them as they are.
 """
@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from lsg_ray.errors import InputError, LsgError
-from lsg_ray.networks.symmetry import Orders, match_weights, network_outputs, permute_nodes
+from lsg_ray.networks.permutations import Orders, match_weights, network_outputs, permute_nodes
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.typing import Array, Floats, Ints
 

@@ -20,7 +20,13 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from lsg_ray.networks.symmetry import Orders, check_shapes, matrix_of, permute_nodes, preactivations
+from lsg_ray.networks.permutations import (
+    Orders,
+    check_shapes,
+    matrix_of,
+    permute_nodes,
+    preactivations,
+)
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.typing import Array, Floats, Ints
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from lsg_ray.datasets import Dataset
-    from lsg_ray.ensemble.layout import ArrayLayout
+    from lsg_ray.ensemble.schema import ArrayLayout
 
 #: Type and description of what families store of a configuration.
 SCALARS = {

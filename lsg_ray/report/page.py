@@ -20,11 +20,11 @@ from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.owned import staging
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.places import expanded
+from lsg_ray.paths import expanded
 from lsg_ray.registry import FAMILIES, loaded
 from lsg_ray.report.figures.accuracy import SETS
+from lsg_ray.report.results import Outcomes, label, sources, study_sections
 from lsg_ray.report.section import Section
-from lsg_ray.report.study import Outcomes, label, sources, study_sections
 from lsg_ray.spec import Spec, as_yaml
 
 PAGE = "report.html"

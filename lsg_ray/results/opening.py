@@ -26,7 +26,7 @@ from lsg_ray.ensemble.location import Location, UnreadableError, locate
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import InputError
-from lsg_ray.places import expanded
+from lsg_ray.paths import expanded
 from lsg_ray.results.seal import INDEX, check_seal
 from lsg_ray.results.unpacking import (
     array_bytes,
@@ -35,7 +35,7 @@ from lsg_ray.results.unpacking import (
     member_bytes,
     unpacked_bytes,
 )
-from lsg_ray.spec.model import name_of, shown
+from lsg_ray.spec.specification import name_of, shown
 from lsg_ray.typing import Array, Ints, JsonObject, Place
 
 #: On an object store, beside a result whose upload was begun and has not ended.

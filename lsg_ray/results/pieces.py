@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from lsg_ray import __version__
 from lsg_ray.errors import StoreError
-from lsg_ray.places import expanded
+from lsg_ray.paths import expanded
 from lsg_ray.results.graph import compute_each, share
 from lsg_ray.results.opening import open_archive
 from lsg_ray.typing import Place, Progress

@@ -21,7 +21,7 @@ from lsg_ray.arrays import plain_attributes
 from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
 from lsg_ray.ensemble.owned import scratch, staging
 from lsg_ray.errors import InputError, StoreError, masked
-from lsg_ray.places import ending, expanded, refuse_file_name
+from lsg_ray.paths import ending, expanded, refuse_file_name
 from lsg_ray.results.opening import (
     ATTRIBUTES,
     MARK,

@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 
 from lsg_ray.errors import InputError
-from lsg_ray.spec.model import name_of
+from lsg_ray.spec.specification import name_of
 from lsg_ray.typing import JsonObject
 
 #: The list.  Results of other tools, which leave out chunks of fill values, have none.

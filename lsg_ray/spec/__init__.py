@@ -7,8 +7,6 @@ Two specifications with the same canonical JSON are the same run.  `Spec.hash` c
 the stored ensemble quotes it as provenance.
 """
 
-from lsg_ray.spec.model import Spec as Spec
-from lsg_ray.spec.model import parse_spec as parse_spec
 from lsg_ray.spec.reading import as_yaml as as_yaml
 from lsg_ray.spec.reading import load_spec as load_spec
 from lsg_ray.spec.reading import override as override
@@ -18,3 +16,5 @@ from lsg_ray.spec.sections import NetworkSpec as NetworkSpec
 from lsg_ray.spec.sections import Part as Part
 from lsg_ray.spec.sections import Selection as Selection
 from lsg_ray.spec.sections import TrainingSpec as TrainingSpec
+from lsg_ray.spec.specification import Spec as Spec
+from lsg_ray.spec.specification import parse_spec as parse_spec

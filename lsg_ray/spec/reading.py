@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from lsg_ray.errors import SpecError
-from lsg_ray.places import expanded
-from lsg_ray.spec.model import Spec, name_of, parse_spec, shown
+from lsg_ray.paths import expanded
+from lsg_ray.spec.specification import Spec, name_of, parse_spec, shown
 
 #: Most bytes of a specification's file, and keys that merges put into it; ours have none.
 MAX_FILE, MAX_MERGED = 2**17, 10_000

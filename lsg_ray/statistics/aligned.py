@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.layout import pack
+from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks import alignment as units
 from lsg_ray.registry import FAMILIES
@@ -31,7 +31,7 @@ from lsg_ray.results.graph import compute, share
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations, ranges
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root
-from lsg_ray.statistics.symmetry import canonical_view
+from lsg_ray.statistics.node_symmetry import canonical_view
 from lsg_ray.typing import Array, Floats, Ints
 
 #: Told of so many more rows or tiles that are done.

@@ -25,7 +25,7 @@ from annotated_types import Ge
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.networks.symmetry import log_group_order
+from lsg_ray.networks.permutations import log_group_order
 from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
@@ -97,8 +97,8 @@ def cluster(
         minimum for more than one hidden layer; matching every pair by itself would give other,
         smaller distances.  All are drawn near the reference, which would stand out: it is left out.
         ``canonical``, for ±1 weights (their default): see
-        `lsg_ray.statistics.symmetry.canonicalize`.  ``none``: as they are; the default for arrays,
-        parts of the weights, and views that are reordered already.
+        `lsg_ray.statistics.node_symmetry.canonicalize`.  ``none``: as they are; the default for
+        arrays, parts of the weights, and views that are reordered already.
     reference
         Row of the ensemble that others are matched to.
     linkage

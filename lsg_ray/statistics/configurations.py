@@ -18,11 +18,11 @@ from numpy.typing import ArrayLike
 
 from lsg_ray import __version__
 from lsg_ray.arrays import as_numbers
-from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.schema import pack, unpack
 from lsg_ray.errors import InputError
-from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator

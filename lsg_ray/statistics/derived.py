@@ -15,14 +15,14 @@ import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.block import Block
-from lsg_ray.ensemble.layout import LAYER, SNAPSHOT, pack
 from lsg_ray.ensemble.ledger import each_record
 from lsg_ray.ensemble.location import is_within, locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.schema import LAYER, SNAPSHOT, pack
 from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError, StoreInputError
 from lsg_ray.networks.alignment import reordered
-from lsg_ray.networks.symmetry import Orders, permute_nodes
+from lsg_ray.networks.permutations import Orders, permute_nodes
 from lsg_ray.results.graph import compute
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations

@@ -16,7 +16,7 @@ import numpy as np
 import xarray
 
 from lsg_ray.arrays import public
-from lsg_ray.ensemble.layout import pack
+from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
 from lsg_ray.registry import FAMILIES
 from lsg_ray.rng import Stream, seed_sequence

@@ -30,7 +30,7 @@ from lsg_ray.statistics.pairs import (
     poisson_binomial,
     probability_error,
 )
-from lsg_ray.statistics.references import count_to_references
+from lsg_ray.statistics.reference_distances import count_to_references
 from lsg_ray.typing import ConfigurationsLike, Count, Floats, Ints, Progress, Seed, Several
 
 

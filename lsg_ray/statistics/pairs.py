@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
-from lsg_ray.ensemble.layout import pack
+from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute, share
 from lsg_ray.rng import Stream

@@ -14,7 +14,7 @@ broad, and the space of replicas is ultrametric: in each triple the two smallest
   ultrametric, which single linkage finds (Rammal et al., sec. IV).  It is small too where all d are
   nearly equal; the excess, the mean of d − d̂ over σ(d), is not.
 
-The null hypotheses are those of `lsg_ray.statistics.products`.
+The null hypotheses are those of `lsg_ray.statistics.overlap_nulls`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from lsg_ray.stage import Figure
 from lsg_ray.statistics.configurations import Configurations, as_configurations, stream
 from lsg_ray.statistics.copies import draw_independent
 from lsg_ray.statistics.modes import MAX_VALUES, TEST, count_modes
-from lsg_ray.statistics.products import NULLS, Draw, Null, products
+from lsg_ray.statistics.overlap_nulls import NULLS, Draw, Null, products
 from lsg_ray.statistics.triples import choose_triples
 from lsg_ray.statistics.ultrametric import (
     K_EDGES,

@@ -14,8 +14,8 @@ import torch
 
 from lsg_ray.datasets import Examples, load_dataset
 from lsg_ray.errors import DataError
-from lsg_ray.networks.inputs import as_inputs
-from lsg_ray.networks.relu import glorot_uniform
+from lsg_ray.networks.first_layer import as_inputs
+from lsg_ray.networks.relu_network import glorot_uniform
 from lsg_ray.networks.solvers.descent import train_networks
 from lsg_ray.networks.threads import one_thread
 from lsg_ray.networks.trial import Purpose, trial_generator

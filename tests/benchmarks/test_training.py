@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from lsg_ray.networks import binary
+from lsg_ray.networks import binary_network
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.solvers import mean_field
 from lsg_ray.rng import Stream, seed_sequence
@@ -75,4 +75,4 @@ def test_selection(benchmark, examples):
     x, y = examples
     chunks = chunk_examples(x[: len(x) // 6], y[: len(x) // 6])
     drawn = np.random.default_rng(0).choice([-1, 1], (100, NETWORK.n_weights)).astype(np.int8)
-    benchmark(binary.evaluate, NETWORK, drawn, chunks)
+    benchmark(binary_network.evaluate, NETWORK, drawn, chunks)

@@ -22,7 +22,7 @@ from lsg_ray.cluster.dashboard import (
 from lsg_ray.cluster.request import plan_job, runtime_environment
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import ClusterError, InputError
-from lsg_ray.places import is_loopback
+from lsg_ray.paths import is_loopback
 from lsg_ray.spec import Spec, load_spec, parse_spec
 from lsg_ray.stages import job_stages
 

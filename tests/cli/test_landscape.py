@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from lsg_ray.cli.main import cli, main
 from lsg_ray.cluster.sample import sample
 from tests.ensemble.mixture import synthetic
-from tests.landscape.conftest import relu_spec
+from tests.loss_landscape.conftest import relu_spec
 
 
 @pytest.fixture(scope="module")

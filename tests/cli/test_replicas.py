@@ -8,7 +8,7 @@ import xarray
 
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.ising.replicas import draw_replicas
+from lsg_ray.ising.model_replicas import draw_replicas
 from lsg_ray.ising.sk import sk_replicas
 from lsg_ray.statistics.rsb import lattice_edges, over_realisations, replica_overlaps
 

@@ -19,17 +19,17 @@ from lsg_ray.ising.entropy import entropy_scan
 from lsg_ray.ising.isoenergy import iso_energy
 from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.ising.tap import tap_states
-from lsg_ray.landscape.flatness import flatness
-from lsg_ray.landscape.interpolation import interpolate
-from lsg_ray.landscape.walks import random_walk
+from lsg_ray.loss_landscape.flatness import flatness
+from lsg_ray.loss_landscape.interpolation import interpolate
+from lsg_ray.loss_landscape.walks import random_walk
 from lsg_ray.results.graph import compute
 from lsg_ray.statistics.clustering import cluster
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.node_symmetry import canonicalize, node_symmetry
 from lsg_ray.statistics.overlaps import overlaps
-from lsg_ray.statistics.symmetry import canonicalize, node_symmetry
 from tests.ensemble.mixture import synthetic
-from tests.landscape.conftest import relu_spec
+from tests.loss_landscape.conftest import relu_spec
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks.sampling import prepare
 from lsg_ray.spec import parse_spec
-from tests.landscape.conftest import relu_spec
+from tests.loss_landscape.conftest import relu_spec
 
 
 def binary_spec(count=40, **ensemble):

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lsg_ray.ensemble.block import Block
-from lsg_ray.ensemble.layout import pack, unpack
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.schema import pack, unpack
 from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError
 from lsg_ray.registry import DATA_SETS

@@ -12,9 +12,9 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ensemble.schema import pack
 from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import InputError, QueryError, StoreError, StoreInputError
 

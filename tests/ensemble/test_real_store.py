@@ -11,10 +11,10 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.ensemble.layout import arrays_of
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ensemble.schema import arrays_of
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError, QueryError, StoreError, StoreInputError

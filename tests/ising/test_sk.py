@@ -5,7 +5,7 @@ import pytest
 
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, enumerate_model
-from lsg_ray.ising.replicas import choose_ladder, draw_replicas
+from lsg_ray.ising.model_replicas import choose_ladder, draw_replicas
 from lsg_ray.ising.sk import realisation_seed, sk_couplings, sk_model, sk_replicas
 from lsg_ray.statistics.rsb import lattice_edges, over_realisations, replica_overlaps
 

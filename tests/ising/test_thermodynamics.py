@@ -7,7 +7,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.dynamics import Task, relax
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.thermodynamics import thermodynamics
-from lsg_ray.networks.binary import evaluate
+from lsg_ray.networks.binary_network import evaluate
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.spec import NetworkSpec
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.arrays import read_only
-from lsg_ray.ensemble.layout import pack
+from lsg_ray.ensemble.schema import pack
 from lsg_ray.kernels import bits, hamming
 from lsg_ray.statistics.pairs import as_words
 

@@ -69,7 +69,7 @@ _TRAIN_AND_EVALUATE = """
 import hashlib, sys
 import numpy as np
 from lsg_ray.kernels import products
-from lsg_ray.networks import binary
+from lsg_ray.networks import binary_network
 from lsg_ray.networks.solvers import mean_field
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.spec import NetworkSpec, TrainingSpec
@@ -80,7 +80,7 @@ def train():
     return mean_field.train(network, TrainingSpec(epochs=3), x, y, seeds).fields
 def evaluate():
     weights = np.random.default_rng(2).choice([-1, 1], (3, 675))
-    return np.array(binary.evaluate(network, weights, chunk_examples(x, y)))
+    return np.array(binary_network.evaluate(network, weights, chunk_examples(x, y)))
 def product():
     w, a, z = np.eye(16, 20), np.ones((20, 208)), np.empty((16, 208))
     products.product(w, a, z, 208)

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from lsg_ray.kernels import meanfield
-from lsg_ray.networks import relu
-from lsg_ray.networks.binary import loss_number
+from lsg_ray.networks import relu_network
+from lsg_ray.networks.binary_network import loss_number
 from lsg_ray.networks.layout import Layout
 from lsg_ray.networks.solvers import stacked
 from lsg_ray.networks.trial import check_examples
@@ -84,11 +84,11 @@ def stack_gradient(network, fields, x, y, noise, loss, gamma):
 
 def loss_gradient(network, weights, inputs, y):
     """Mean loss (networks,) over all examples and its gradient (networks, N)."""
-    layers = relu.layers_of(network, weights, inputs)
+    layers = relu_network.layers_of(network, weights, inputs)
     loss = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
     total = torch.zeros_like(weights)
-    for rows in relu._chunks(network, len(weights), len(inputs)):
-        step = relu.loss_step(network, layers, inputs, rows, y[rows], 1 / len(inputs))
+    for rows in relu_network._chunks(network, len(weights), len(inputs)):
+        step = relu_network.loss_step(network, layers, inputs, rows, y[rows], 1 / len(inputs))
         loss += step.loss
-        total += relu.flat_of(network, step.gradients, inputs)
+        total += relu_network.flat_of(network, step.gradients, inputs)
     return loss / len(inputs), total

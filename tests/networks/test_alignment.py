@@ -6,7 +6,7 @@ import pytest
 from lsg_ray.errors import InputError, LsgError
 from lsg_ray.networks import alignment
 from lsg_ray.networks.alignment import aligned, clustering_order, reordered, unit_vectors
-from lsg_ray.networks.symmetry import network_outputs, permute_nodes, random_orders
+from lsg_ray.networks.permutations import network_outputs, permute_nodes, random_orders
 from lsg_ray.spec import NetworkSpec
 
 WIDTHS = [(12, 9, 4), (12, 9, 7, 4), (5, 1, 3), (6, 2, 2, 3), (8, 6, 5, 4, 3)]

@@ -8,9 +8,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.networks.canonical import DIGITS, canonical_orders
-from lsg_ray.networks.symmetry import network_outputs, permute_nodes, preactivations, random_orders
+from lsg_ray.networks.permutations import (
+    network_outputs,
+    permute_nodes,
+    preactivations,
+    random_orders,
+)
 from lsg_ray.spec import NetworkSpec
-from tests.networks.test_symmetry import WIDTHS, drawn, relu_network
+from tests.networks.test_permutations import WIDTHS, drawn, relu_network
 
 
 @settings(max_examples=60, deadline=None)

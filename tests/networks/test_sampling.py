@@ -5,7 +5,7 @@ import pytest
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import AcceptanceError, SpecError
-from lsg_ray.networks import binary
+from lsg_ray.networks.binary_network import evaluate
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.networks.solvers.mean_field import ALGORITHM
@@ -48,7 +48,7 @@ def test_what_is_stored_is_true(engine):
     dataset = load_dataset(spec.dataset)
     found = _sample(spec, device="cpu")
     examples = chunk_examples(dataset.test.x, dataset.test.y)
-    accuracy, loss = binary.evaluate(spec.network, found.weights, examples)
+    accuracy, loss = evaluate(spec.network, found.weights, examples)
     np.testing.assert_array_equal(found.columns["accuracy"], accuracy)
     np.testing.assert_array_equal(found.columns["test_accuracy"], accuracy)
     np.testing.assert_allclose(found.columns["loss"], loss, rtol=1e-6)
@@ -66,7 +66,7 @@ def test_selection_set_is_what_the_spec_says(selection):
     spec = _spec(ensemble={"selection": selection})
     chosen = load_dataset(spec.dataset).examples(selection)
     found = _sample(spec)
-    accuracy, _ = binary.evaluate(spec.network, found.weights, chunk_examples(chosen.x, chosen.y))
+    accuracy, _ = evaluate(spec.network, found.weights, chunk_examples(chosen.x, chosen.y))
     np.testing.assert_array_equal(found.columns["accuracy"], accuracy)
     assert not np.array_equal(found.columns["accuracy"], found.columns["test_accuracy"])
 

@@ -23,11 +23,11 @@ from lsg_ray.report.page import (
     summary,
     write_report,
 )
+from lsg_ray.report.results import study_sections
 from lsg_ray.report.section import Section
-from lsg_ray.report.study import study_sections
 from lsg_ray.report.style import render
 from lsg_ray.spec import Spec, as_yaml, parse_spec
-from lsg_ray.spec.study import Outcome, parse_study
+from lsg_ray.spec.steps import Outcome, parse_study
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.overlaps import overlaps

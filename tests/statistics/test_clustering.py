@@ -11,14 +11,14 @@ from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError, LsgError, StoreError
 from lsg_ray.networks.alignment import aligned as align
-from lsg_ray.networks.symmetry import log_group_order, permute_nodes, random_orders
+from lsg_ray.networks.permutations import log_group_order, permute_nodes, random_orders
 from lsg_ray.results.saving import save_result
 from lsg_ray.spec import NetworkSpec, parse_spec
 from lsg_ray.statistics import aligned, clustering, gaussian
 from lsg_ray.statistics.clustering import LINKAGES, cluster
 from lsg_ray.statistics.gaussian import fit_gaussian, pair_modes, tournament, upper, variances
 from lsg_ray.statistics.hierarchy import flat_clusters
-from lsg_ray.statistics.symmetry import canonicalize, permute
+from lsg_ray.statistics.node_symmetry import canonicalize, permute
 from tests.ensemble.mixture import synthetic
 
 SPEC = {

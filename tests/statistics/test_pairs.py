@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.statistics import pairs as module
-from lsg_ray.statistics import references as references_module
+from lsg_ray.statistics import reference_distances as references_module
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.overlaps import overlaps
 from lsg_ray.statistics.pairs import poisson_binomial

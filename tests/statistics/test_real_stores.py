@@ -9,9 +9,9 @@ from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import InputError
-from lsg_ray.networks.inputs import DenseInputs
-from lsg_ray.networks.relu import evaluate, glorot_uniform
-from lsg_ray.networks.symmetry import network_outputs
+from lsg_ray.networks.first_layer import DenseInputs
+from lsg_ray.networks.permutations import network_outputs
+from lsg_ray.networks.relu_network import evaluate, glorot_uniform
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import parse_spec
 from lsg_ray.statistics import maps, reals
@@ -19,8 +19,8 @@ from lsg_ray.statistics import moments as moments_module
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.maps import embed
 from lsg_ray.statistics.moments import moments
+from lsg_ray.statistics.node_symmetry import canonicalize, node_symmetry, permute
 from lsg_ray.statistics.overlaps import overlaps
-from lsg_ray.statistics.symmetry import canonicalize, node_symmetry, permute
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "biases"])

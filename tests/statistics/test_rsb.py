@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
-from lsg_ray.statistics import products as products_module
+from lsg_ray.statistics import overlap_nulls as products_module
 from lsg_ray.statistics.rsb import lattice_edges, over_realisations, replica_overlaps
 from lsg_ray.statistics.ultrametric import QUANTITIES
 

@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic import BaseModel
 
-from lsg_ray.ensemble.layout import scalars
+from lsg_ray.ensemble.schema import scalars
 from lsg_ray.networks.family import Family
 
 

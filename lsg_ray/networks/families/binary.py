@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset
-from lsg_ray.ensemble.layout import ArrayLayout, scalars
-from lsg_ray.networks import binary
+from lsg_ray.ensemble.schema import ArrayLayout, scalars
+from lsg_ray.networks import binary_network
 from lsg_ray.networks.family import OF_RELU, SCALARS, Family, not_neutral
 from lsg_ray.networks.layout import ChunkedExamples, chunk_examples
 from lsg_ray.networks.trial import Purpose, check_examples
@@ -68,12 +68,12 @@ class _Binary(Family):
         return Arena(read_only(x, np.float32), read_only(y, np.int32), selection, test)
 
     def measure(self, spec: Spec, arena: Arena, weights: Signs) -> Mapping[str, Floats]:
-        accuracy, loss = binary.evaluate(spec.network, weights, arena.selection, spec.loss)
-        tested, _ = binary.evaluate(spec.network, weights, arena.test, spec.loss)
+        accuracy, loss = binary_network.evaluate(spec.network, weights, arena.selection, spec.loss)
+        tested, _ = binary_network.evaluate(spec.network, weights, arena.test, spec.loss)
         return {"accuracy": accuracy, "loss": loss, "test_accuracy": tested}
 
     def evaluate(self, spec: Spec, weights: Array, x: Array, y: Array) -> tuple[Floats, Floats]:
-        return binary.evaluate(spec.network, weights, chunk_examples(x, y), spec.loss)
+        return binary_network.evaluate(spec.network, weights, chunk_examples(x, y), spec.loss)
 
     def activation(self, network: NetworkSpec, layer: int, z: Array) -> Array:
         a = super().activation(network, layer, z)

@@ -2,7 +2,7 @@
 
 Every trained network that reaches the training-loss target, if there is one, and the accuracy
 threshold is a solution (`lsg_ray.networks.solvers.descent`); the arithmetic is that of
-`lsg_ray.networks.relu`.
+`lsg_ray.networks.relu_network`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 
 from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset, Examples
-from lsg_ray.ensemble.layout import ArrayLayout, scalars
+from lsg_ray.ensemble.schema import ArrayLayout, scalars
 from lsg_ray.networks.family import SCALARS, Family, not_neutral
-from lsg_ray.networks.inputs import DenseInputs, Inputs, SparseInputs, as_inputs
-from lsg_ray.networks.relu import Evaluation, evaluate, glorot_uniform
+from lsg_ray.networks.first_layer import DenseInputs, Inputs, SparseInputs, as_inputs
+from lsg_ray.networks.relu_network import Evaluation, evaluate, glorot_uniform
 from lsg_ray.networks.threads import default_device, one_thread
 from lsg_ray.networks.trial import check_examples
 from lsg_ray.spec import Spec

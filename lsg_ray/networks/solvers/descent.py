@@ -18,8 +18,8 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
 from lsg_ray.networks.families.relu import CURVES, KEPT_OUT, Arena, measured
 from lsg_ray.networks.family import not_neutral
-from lsg_ray.networks.inputs import Inputs
-from lsg_ray.networks.relu import (
+from lsg_ray.networks.first_layer import Inputs
+from lsg_ray.networks.relu_network import (
     Layer,
     evaluate,
     evaluate_layers,

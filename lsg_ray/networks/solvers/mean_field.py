@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
 from lsg_ray.networks.algorithm import Algorithm, Candidate
-from lsg_ray.networks.binary import evaluate, loss_number
+from lsg_ray.networks.binary_network import evaluate, loss_number
 from lsg_ray.networks.family import OF_RELU, not_neutral
 from lsg_ray.networks.layout import Layout, chunk_examples
 from lsg_ray.networks.trial import (

@@ -9,7 +9,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsg_ray.landscape.censored import survival_of, told
+from lsg_ray.loss_landscape.censored import survival_of, told
 from lsg_ray.report import style
 from lsg_ray.report.figures.training import loss_and_accuracy
 from lsg_ray.typing import Array

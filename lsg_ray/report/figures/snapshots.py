@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from lsg_ray.datasets import Dataset
-from lsg_ray.ensemble.layout import SNAPSHOT
 from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.ensemble.schema import SNAPSHOT
 from lsg_ray.report import style
 from lsg_ray.report.figures.training import loss_and_accuracy
 from lsg_ray.report.section import Section, section

@@ -12,8 +12,8 @@ from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.networks.families.relu import example_set
-from lsg_ray.networks.inputs import SparseInputs
-from lsg_ray.networks.relu import evaluate
+from lsg_ray.networks.first_layer import SparseInputs
+from lsg_ray.networks.relu_network import evaluate
 from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.networks.solvers import descent
 from lsg_ray.spec import parse_spec

@@ -7,8 +7,8 @@ import torch
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import AcceptanceError
 from lsg_ray.networks.families.relu import CURVES
-from lsg_ray.networks.inputs import DenseInputs, SparseInputs
-from lsg_ray.networks.relu import evaluate, glorot_uniform
+from lsg_ray.networks.first_layer import DenseInputs, SparseInputs
+from lsg_ray.networks.relu_network import evaluate, glorot_uniform
 from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.networks.solvers.descent import train_networks
 from lsg_ray.networks.trial import Purpose, trial_generator

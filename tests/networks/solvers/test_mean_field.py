@@ -10,7 +10,8 @@ from scipy import stats
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import InputError
 from lsg_ray.kernels import meanfield
-from lsg_ray.networks import binary, sampling
+from lsg_ray.networks import sampling
+from lsg_ray.networks.binary_network import evaluate
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.solvers import mean_field, stacked
 from lsg_ray.rng import Stream, seed_sequence
@@ -67,7 +68,7 @@ def test_evaluation_equals_numpy(widths, loss):
     network, _, x, y, _ = _problem(widths, loss, n=300)
     rng = np.random.default_rng(1)
     weights = rng.choice([-1, 1], (4, network.n_weights)).astype(np.int8)
-    accuracy, value = binary.evaluate(network, weights, chunk_examples(x, y, np.float64), loss)
+    accuracy, value = evaluate(network, weights, chunk_examples(x, y, np.float64), loss)
     for row, w in enumerate(weights):
         z = reference.forward(network, w, x)
         if loss == "hinge":
@@ -88,8 +89,8 @@ def test_losses_keep_their_digits_however_large_the_scores(scale):
     # A grid of few bits: sums of the first layer, at least, are the same in both.
     x = np.round(x * 16) / 16 * scale
     y = reference.forward(network, weights[0], x).argmax(1)
-    _, single = binary.evaluate(network, weights, chunk_examples(x, y))
-    _, double = binary.evaluate(network, weights, chunk_examples(x, y, np.float64))
+    _, single = evaluate(network, weights, chunk_examples(x, y))
+    _, double = evaluate(network, weights, chunk_examples(x, y, np.float64))
     assert (single >= 0).all()
     # Scores of 1e5 are right to about 0.01, and so are differences of them; so the loss where it
     # hangs on few examples.
@@ -110,7 +111,7 @@ def test_losses_of_planted_scores_are_right(classes, gap, offset):
     losses[0] = np.log1p(np.exp(exact[1:] - exact[0]).sum())
     for label in range(classes):
         examples = chunk_examples(np.ones((3, 1)), np.full(3, label))
-        _, found = binary.evaluate(network, z[None], examples)
+        _, found = evaluate(network, z[None], examples)
         # The sum of exponentials is 1 and more, in float32.
         assert found[0] == pytest.approx(losses[label], rel=2e-6, abs=1.5e-7)
         assert found[0] >= 0
@@ -144,7 +145,7 @@ def test_a_network_that_sees_nothing_says_the_first_class(engine, widths, batch)
     np.testing.assert_allclose(found.accuracy, (y == 0).mean(), rtol=1e-6)
     np.testing.assert_allclose(found.loss, np.log(widths[-1]), rtol=1e-6)
     weights = rng.choice([-1, 1], (3, network.n_weights))
-    accuracy, _ = binary.evaluate(network, weights, chunk_examples(x, y))
+    accuracy, _ = evaluate(network, weights, chunk_examples(x, y))
     np.testing.assert_array_equal(accuracy, (y == 0).mean())
 
 
@@ -195,7 +196,7 @@ def test_ties_go_to_the_first_class_in_every_engine(seed, classes, whole):
 def test_real_networks_of_nan_have_no_right_answer(digits):
     weights = np.full((2, NetworkSpec().n_weights), np.nan, np.float32)
     weights[1] = 0
-    accuracy, loss = binary.evaluate(NetworkSpec(), weights, chunk_examples(digits.x, digits.y))
+    accuracy, loss = evaluate(NetworkSpec(), weights, chunk_examples(digits.x, digits.y))
     np.testing.assert_array_equal(accuracy, [0, (digits.y == 0).mean()])
     np.testing.assert_allclose(loss, [np.nan, np.log(10)], rtol=1e-6)
 
@@ -220,7 +221,7 @@ def test_published_accuracies_to_all_digits(shared, dtype):
     test = np.load(shared / "data/reference/mnist_test_pca20.npz")
     examples = chunk_examples(test["x"], test["y"], dtype)
     for energy in ("low", "medium", "high"):
-        accuracy, _ = binary.evaluate(NetworkSpec(), references[f"sigma_{energy}"], examples)
+        accuracy, _ = evaluate(NetworkSpec(), references[f"sigma_{energy}"], examples)
         np.testing.assert_array_equal(np.round(accuracy, 4), references[f"accuracy_{energy}"])
 
 
@@ -279,7 +280,7 @@ def test_training_has_the_statistics_of_a_plain_numpy_loop(digits, engine):
     test = chunk_examples(digits.x, digits.y)
 
     def measured(found):
-        accuracy, _ = binary.evaluate(network, np.tanh(found / 2), test)
+        accuracy, _ = evaluate(network, np.tanh(found / 2), test)
         return np.abs(np.tanh(found / 2)).mean(1), np.abs(found).mean(1), accuracy
 
     for got, expected in zip(measured(fields), measured(plain), strict=True):
@@ -373,4 +374,4 @@ def test_bad_examples_are_refused(x, y, loss):
 
 def test_wrong_number_of_weights_is_refused(digits):
     with pytest.raises(InputError, match="674"):
-        binary.evaluate(NetworkSpec(), np.ones((1, 674)), chunk_examples(digits.x, digits.y))
+        evaluate(NetworkSpec(), np.ones((1, 674)), chunk_examples(digits.x, digits.y))

@@ -1,7 +1,8 @@
 """Node-permutation symmetry of an ensemble: labels, canonical forms, permuted fractions.
 
-The mathematics is in `lsg_ray.networks.symmetry`; here it runs over ensembles.  Two configurations
-with the same canonical form are *permutation-dependent* ("Liquid-like" paper, App. J).
+The mathematics is in `lsg_ray.networks.permutations`; here it runs over ensembles.  Two
+configurations with the same canonical form are *permutation-dependent* ("Liquid-like" paper,
+App. J).
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.datasets import load_dataset, load_images
-from lsg_ray.ensemble.layout import pack
 from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
 from lsg_ray.networks.canonical import canonical_orders
-from lsg_ray.networks.symmetry import Orders, as_network, log_group_order, random_orders
+from lsg_ray.networks.permutations import Orders, as_network, log_group_order, random_orders
 from lsg_ray.results.graph import compute
 from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.rng import Stream

@@ -3,9 +3,9 @@ import pytest
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import InputError
-from lsg_ray.landscape.terrain import terrain_of
-from lsg_ray.landscape.walks import RISE, _flat_region, random_walk
-from lsg_ray.networks.symmetry import network_outputs
+from lsg_ray.loss_landscape.terrain import terrain_of
+from lsg_ray.loss_landscape.walks import RISE, _flat_region, random_walk
+from lsg_ray.networks.permutations import network_outputs
 
 
 def numpy_loss(network, weights, x, y):

@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_integers, as_numbers, public
 from lsg_ray.errors import InputError
-from lsg_ray.landscape.terrain import (
+from lsg_ray.loss_landscape.terrain import (
     EXAMPLES,
     Solutions,
     Terrain,
@@ -38,7 +38,7 @@ from lsg_ray.landscape.terrain import (
     run_protocol,
 )
 from lsg_ray.networks.alignment import ALIGNMENTS, Alignment, aligned, reordered
-from lsg_ray.networks.symmetry import log_group_order
+from lsg_ray.networks.permutations import log_group_order
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.report.section import Section, section
-from lsg_ray.spec.study import ENSEMBLE, Outcome
+from lsg_ray.spec.steps import ENSEMBLE, Outcome
 from lsg_ray.stage import Figure
 
 Outcomes = Mapping[str, Outcome]

@@ -9,8 +9,8 @@ import pytest
 import xarray
 
 from lsg_ray import pipeline, studies
-from lsg_ray.landscape import censored
-from lsg_ray.landscape.censored import survival_of
+from lsg_ray.loss_landscape import censored
+from lsg_ray.loss_landscape.censored import survival_of
 from lsg_ray.studies import SolutionStudy
 
 from .conftest import relu_spec

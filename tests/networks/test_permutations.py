@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.errors import InputError
-from lsg_ray.networks import symmetry
 from lsg_ray.networks.canonical import canonical_orders
-from lsg_ray.networks.symmetry import (
+from lsg_ray.networks.permutations import (
     log_group_order,
     match_weights,
     network_outputs,
@@ -45,7 +44,7 @@ def plain_forward(network, weights, x):
 @pytest.mark.parametrize("widths", WIDTHS)
 @pytest.mark.parametrize("real", [False, True])
 def test_preactivations_and_outputs__are_those_by_the_book(widths, real, monkeypatch):
-    monkeypatch.setattr(symmetry, "_BATCH_BYTES", 500)
+    monkeypatch.setattr("lsg_ray.networks.permutations._BATCH_BYTES", 500)
     network, weights, rng = drawn(widths, 9, 0, real)
     x = rng.normal(size=(13, widths[0]))
     found, outputs = preactivations(network, weights, x), network_outputs(network, weights, x)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lsg_ray.errors import InputError
-from lsg_ray.networks.inputs import Inputs
-from lsg_ray.networks.relu import hessian_product
+from lsg_ray.networks.first_layer import Inputs
+from lsg_ray.networks.relu_network import hessian_product
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.typing import Flags, Floats

@@ -21,8 +21,8 @@ from lsg_ray.datasets import Dataset, Examples, load_dataset
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.families.relu import ExampleSet, example_set
-from lsg_ray.networks.inputs import Inputs
-from lsg_ray.networks.relu import evaluate
+from lsg_ray.networks.first_layer import Inputs
+from lsg_ray.networks.relu_network import evaluate
 from lsg_ray.results.pieces import Piece, run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec, Spec

@@ -4,13 +4,13 @@ import torch
 from scipy import stats
 
 from lsg_ray.errors import InputError
-from lsg_ray.landscape.comparison import compare_minima, paired_z
-from lsg_ray.landscape.curvature import hessian_trace, top_eigenvalues
-from lsg_ray.landscape.flatness import filter_normalised, flatness
-from lsg_ray.landscape.surface import loss_surface
-from lsg_ray.landscape.terrain import terrain_of
-from lsg_ray.networks.inputs import as_inputs
-from lsg_ray.networks.relu import hessian_product
+from lsg_ray.loss_landscape.comparison import compare_minima, paired_z
+from lsg_ray.loss_landscape.curvature import hessian_trace, top_eigenvalues
+from lsg_ray.loss_landscape.flatness import filter_normalised, flatness
+from lsg_ray.loss_landscape.surface import loss_surface
+from lsg_ray.loss_landscape.terrain import terrain_of
+from lsg_ray.networks.first_layer import as_inputs
+from lsg_ray.networks.relu_network import hessian_product
 from lsg_ray.spec import NetworkSpec
 
 NETWORK = NetworkSpec(family="relu", widths=(5, 6, 4, 3), leaky_slope=0.0, biases=True)
@@ -156,7 +156,7 @@ def test_random_vectors_of_two_ensembles_are_independent(solutions, large_batche
         seen.extend(addresses)
         return hessian_trace(*given, addresses=addresses, **more)
 
-    monkeypatch.setattr("lsg_ray.landscape.flatness.hessian_trace", recorded)
+    monkeypatch.setattr("lsg_ray.loss_landscape.flatness.hessian_trace", recorded)
     for ensemble in (solutions, large_batches):
         flatness(ensemble, configurations=2, examples=20, max_iterations=3)
     compare_minima(solutions, solutions, count=2, alphas=[0, 1], examples=20, max_iterations=3)

@@ -18,10 +18,10 @@ import numpy as np
 import xarray
 
 from lsg_ray.arrays import public
-from lsg_ray.landscape.curvature import PROBES
-from lsg_ray.landscape.flatness import DIRECTIONS, RADII, flatness
-from lsg_ray.landscape.interpolation import interpolate
-from lsg_ray.landscape.terrain import EXAMPLES, MEASURES, open_solutions
+from lsg_ray.loss_landscape.curvature import PROBES
+from lsg_ray.loss_landscape.flatness import DIRECTIONS, RADII, flatness
+from lsg_ray.loss_landscape.interpolation import interpolate
+from lsg_ray.loss_landscape.terrain import EXAMPLES, MEASURES, open_solutions
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import (
     Count,

@@ -1,7 +1,7 @@
 """Loss surfaces: L(w + a d₁ + b d₂) on a grid around a solution, in two random directions.
 
-The directions are filter-normalised, as in `lsg_ray.landscape.flatness` (H. Li et al., "Visualizing
-the loss landscape of neural nets", NeurIPS 2018).
+The directions are filter-normalised, as in `lsg_ray.loss_landscape.flatness` (H. Li et al.,
+"Visualizing the loss landscape of neural nets", NeurIPS 2018).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from annotated_types import Ge, Le
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.landscape.flatness import filter_normalised
-from lsg_ray.landscape.terrain import EXAMPLES, Terrain, measured, open_solutions, run_protocol
+from lsg_ray.loss_landscape.flatness import filter_normalised
+from lsg_ray.loss_landscape.terrain import EXAMPLES, Terrain, measured, open_solutions, run_protocol
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import EnsembleLike, Floats, Natural, Positive, Progress, Seed, Singles

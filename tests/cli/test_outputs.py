@@ -9,7 +9,7 @@ import pytest
 
 import lsg_ray
 from lsg_ray.cli.main import cli
-from lsg_ray.cli.places import PLACE
+from lsg_ray.cli.outputs import PLACE
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, as_model, load_model
 from lsg_ray.ising.references import as_references

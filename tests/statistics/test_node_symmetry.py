@@ -9,13 +9,13 @@ from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import drop_block
 from lsg_ray.errors import InputError, StoreError, StoreInputError
-from lsg_ray.networks.binary import evaluate
+from lsg_ray.networks.binary_network import evaluate
 from lsg_ray.networks.canonical import canonical_orders
 from lsg_ray.networks.layout import chunk_examples
-from lsg_ray.networks.symmetry import permute_nodes
+from lsg_ray.networks.permutations import permute_nodes
 from lsg_ray.statistics.before_after import symmetry_effect
 from lsg_ray.statistics.moments import moments
-from lsg_ray.statistics.symmetry import canonicalize, label_inputs, node_symmetry, permute
+from lsg_ray.statistics.node_symmetry import canonicalize, label_inputs, node_symmetry, permute
 from tests.ensemble.mixture import synthetic
 
 
@@ -96,7 +96,7 @@ def test_repeats__are_counted(ensemble_of):
     """Rows 0 and 3 the same, 5 a permutation of them; 1 and 2 permutations of each other."""
     rng = np.random.default_rng(0)
     weights = rng.choice(np.array([-1, 1], np.int8), (7, 31))
-    from lsg_ray.networks.symmetry import random_orders
+    from lsg_ray.networks.permutations import random_orders
     from lsg_ray.spec import NetworkSpec
 
     network = NetworkSpec(widths=(5, 3, 4, 1))

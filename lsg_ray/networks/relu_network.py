@@ -17,7 +17,7 @@ and along a direction V the derivative of all that (Pearlmutter's R, Neural Comp
 
 which is exact wherever no pre-activation is zero.  Everything is written out in batched products
 over a stack of networks: half the time and memory of automatic differentiation, no Python per
-network, and room for sparse examples (`lsg_ray.networks.inputs`).
+network, and room for sparse examples (`lsg_ray.networks.first_layer`).
 
 A configuration is flat, layer after layer, each row-major ``[out, in]``; a bias is the last column.
 """
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lsg_ray.networks.inputs import Inputs, Rows
+from lsg_ray.networks.first_layer import Inputs, Rows
 from lsg_ray.networks.trial import Purpose, trial_generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.typing import Array, Floats

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
-from lsg_ray.landscape.spherical import (
+from lsg_ray.loss_landscape.spherical import (
     SphericalModel,
     on_sphere,
     spherical_minima,

@@ -3,10 +3,9 @@
 import pytest
 import xarray
 
-from lsg_ray.report import study
-from lsg_ray.report.study import study_sections
+from lsg_ray.report.results import study_sections
 from lsg_ray.report.style import new_figure
-from lsg_ray.spec.study import Outcome, Step
+from lsg_ray.spec.steps import Outcome, Step
 from lsg_ray.stage import Figure, Stage
 
 SEEN = []
@@ -43,7 +42,7 @@ STAGES = {
 
 @pytest.fixture(autouse=True)
 def _stages(monkeypatch):
-    monkeypatch.setattr("lsg_ray.spec.study.stage_of", STAGES.__getitem__)
+    monkeypatch.setattr("lsg_ray.spec.steps.stage_of", STAGES.__getitem__)
     monkeypatch.setattr("lsg_ray.report.section.render", lambda _: b"png")
     SEEN.clear()
 
@@ -102,6 +101,6 @@ def test_memory_error__is_not_taken_for_a_figure_that_cannot_be_drawn(monkeypatc
     def lacking(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr(study, "section", lacking)
+    monkeypatch.setattr("lsg_ray.report.results.section", lacking)
     with pytest.raises(MemoryError):
         study_sections({"walk": made("walk")})

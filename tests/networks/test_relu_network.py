@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.errors import InputError
-from lsg_ray.networks import relu
-from lsg_ray.networks.inputs import DENSITY, DenseInputs, SparseInputs, as_inputs
-from lsg_ray.networks.relu import (
+from lsg_ray.networks import relu_network
+from lsg_ray.networks.first_layer import DENSITY, DenseInputs, SparseInputs, as_inputs
+from lsg_ray.networks.relu_network import (
     evaluate,
     flat_of,
     glorot_uniform,
@@ -80,7 +80,7 @@ def slope(request):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Take 64 examples at a time where all are evaluated."""
-    monkeypatch.setattr(relu, "CHUNK_NUMBERS", 1)
+    monkeypatch.setattr(relu_network, "CHUNK_NUMBERS", 1)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -283,7 +283,7 @@ def test_losses_are_never_negative(seed, size):
     weights = rng.normal(0, 10 ** (size / 2), (2, network.n_weights)).astype(np.float32)
     inputs = DenseInputs(rng.normal(size=(7, 3)), "cpu", torch.float32)
     layers = layers_of(network, torch.tensor(weights), inputs)
-    scores = relu.forward(network, layers, inputs, slice(0, 7))[-1]
+    scores = relu_network.forward(network, layers, inputs, slice(0, 7))[-1]
     y = scores.argmax(1)  # what each network says: losses are at their smallest
     for k in range(2):
         found = evaluate(network, weights[k : k + 1], inputs, y[k])
@@ -298,13 +298,13 @@ def test_gradients_are_those_of_softmax_to_the_last_bit(biases):
     weights, x, y = drawn(network, 40)
     inputs, labels = DenseInputs(x, "cpu", torch.float32), torch.tensor(y)
     layers = layers_of(network, torch.tensor(weights, dtype=torch.float32), inputs)
-    activations = relu.forward(network, layers, inputs, slice(0, 40))
+    activations = relu_network.forward(network, layers, inputs, slice(0, 40))
     z = activations[-1]
     powers = (z - z.amax(1, keepdim=True)).exp()
     delta = powers * (0.25 / powers.sum(1, keepdim=True))
     index = labels.expand(NETWORKS, 40)[:, None]
     delta.scatter_add_(1, index, torch.full(index.shape, -0.25))
-    expected = relu._backward(network, layers, inputs, slice(0, 40), activations, delta)
+    expected = relu_network._backward(network, layers, inputs, slice(0, 40), activations, delta)
     found = loss_step(network, layers, inputs, slice(0, 40), labels, 0.25).gradients
     for a, b in zip(found, expected, strict=True):
         for one, other in zip(a.tensors, b.tensors, strict=True):
@@ -322,7 +322,7 @@ def test_ties_go_to_the_first_class_and_nan_is_never_right(seed, n, classes):
     own = given_scores.gather(1, given_labels)
     right = (scores.argmax(axis=1) == labels[:, 0]) & np.isfinite(scores).all(axis=1)
     largest = given_scores.amax(1, keepdim=True)
-    found = relu._correct(given_scores, own, largest, given_labels)
+    found = relu_network._correct(given_scores, own, largest, given_labels)
     np.testing.assert_array_equal(found, right.sum(axis=1))
 
 

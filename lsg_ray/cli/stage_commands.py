@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from lsg_ray.cli.output import as_json, overwrite, print_result, style, table
-from lsg_ray.cli.places import PLACE, check_outputs, figure_at, part_place, result_at, store_at
+from lsg_ray.cli.outputs import PLACE, check_outputs, figure_at, part_place, result_at, store_at
 from lsg_ray.errors import InputError, LsgError, StoreError
 from lsg_ray.registry import origins
 from lsg_ray.stage import (

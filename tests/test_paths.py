@@ -5,7 +5,7 @@ import os
 import pytest
 
 from lsg_ray.errors import InputError
-from lsg_ray.places import expanded
+from lsg_ray.paths import expanded
 
 
 def test_home__is_put_in_its_place(monkeypatch):

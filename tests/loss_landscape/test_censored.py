@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from lsg_ray.errors import InputError
-from lsg_ray.landscape.censored import Survival, survival, survival_of, told
-from lsg_ray.landscape.walks import RISE, _dataset
+from lsg_ray.loss_landscape.censored import Survival, survival, survival_of, told
+from lsg_ray.loss_landscape.walks import RISE, _dataset
 
 #: All of mean 2.
 WIDTHS = {

@@ -50,7 +50,7 @@ class Spec(Section):
     def _steps(cls, given: Any) -> Any:
         if given is None:
             return None
-        from lsg_ray.spec.study import Step, parse_study
+        from lsg_ray.spec.steps import Step, parse_study
 
         known = isinstance(given, Mapping) and all(isinstance(one, Step) for one in given.values())
         return dict(given) if known else parse_study(given)

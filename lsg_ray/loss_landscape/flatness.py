@@ -1,7 +1,7 @@
 """How flat solutions are: curvature, and loss at a fixed radius (Sec. 4.5, A.4.3).
 
 - Curvature: the largest eigenvalues of the Hessian H of the training loss and its trace
-  (`lsg_ray.landscape.curvature`).
+  (`lsg_ray.loss_landscape.curvature`).
 - Rise: a direction d ~ N(0, 1) is *filter-normalised*: the weights into each unit are scaled to
   the norm that the solution has there (H. Li et al., NeurIPS 2018), which makes radii comparable
   between networks, layers and scales. The rise is the mean of L(w + r d) − L(w) over directions.
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.landscape.curvature import PROBES, hessian_trace, top_eigenvalues
-from lsg_ray.landscape.terrain import (
+from lsg_ray.loss_landscape.curvature import PROBES, hessian_trace, top_eigenvalues
+from lsg_ray.loss_landscape.terrain import (
     EXAMPLES,
     MEASURES,
     Terrain,

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
-from lsg_ray.landscape.interpolation import (
+from lsg_ray.loss_landscape.interpolation import (
     barrier,
     interpolate,
     most_swaps,
     random_swaps,
     swap_barriers,
 )
-from lsg_ray.landscape.terrain import terrain_of
+from lsg_ray.loss_landscape.terrain import terrain_of
 from lsg_ray.spec import NetworkSpec
 from tests.ensemble.mixture import synthetic
 

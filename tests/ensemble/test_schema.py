@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk, encode_chunk
 from lsg_ray.ensemble.content import EMPTY, combine, content_hash
-from lsg_ray.ensemble.layout import arrays_of, pack, padding_is_zero, unpack
+from lsg_ray.ensemble.schema import arrays_of, pack, padding_is_zero, unpack
 
 from .synthetic import make_real_spec, make_spec, real_rows, rows
 

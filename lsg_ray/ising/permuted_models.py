@@ -18,7 +18,7 @@ from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.entropy import entropy_scan
 from lsg_ray.ising.references import as_references
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
-from lsg_ray.statistics.symmetry import permute
+from lsg_ray.statistics.node_symmetry import permute
 from lsg_ray.typing import Count, EnsembleLike, Numbers, Positive, Progress, Seed, Steps
 
 #: The paper's fractions.

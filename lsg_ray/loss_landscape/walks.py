@@ -11,7 +11,7 @@ A walk starts at a solution w₀ and moves by w_{t+1} = w_t + δ, δ ~ N(0, σ²
 
 How wide the flat region around a solution is: the distance that a walk has been at when the loss
 has risen by `RISE` nats for the first time.  Walks that never leave it are censored
-(`lsg_ray.landscape.censored`): a mean over those that do would be too small.
+(`lsg_ray.loss_landscape.censored`): a mean over those that do would be too small.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from annotated_types import Ge
 
 from lsg_ray.arrays import brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.landscape.censored import Survival, survival_of, survival_variables, told
-from lsg_ray.landscape.terrain import (
+from lsg_ray.loss_landscape.censored import Survival, survival_of, survival_variables, told
+from lsg_ray.loss_landscape.terrain import (
     BATCH_BYTES,
     EXAMPLES,
     Terrain,
@@ -126,11 +126,12 @@ def random_walk(
         whole walk, ``plateau``, mean training loss of the last quarter, and ``settled``, whether
         the walk has left the flat region and reached a plateau: a mean that differs by less than
         the share `PLATEAU` from the quarter before.  Over sigma, for ``flat_width`` and
-        ``flat_steps`` each, `lsg_ray.landscape.censored.Survival`: ``flat_width_left``, the share
-        of walks that have left; ``flat_width_mean`` with ``flat_width_mean_stderr``, NaN unless all
-        have; ``flat_width_restricted_mean`` with ``flat_width_restricted_mean_stderr``, the mean
-        with widths cut at ``flat_width_horizon``, a lower bound of the mean; ``flat_width_median``,
-        NaN where not reached, with ``flat_width_median_low`` and ``flat_width_median_high``.
+        ``flat_steps`` each, `lsg_ray.loss_landscape.censored.Survival`: ``flat_width_left``, the
+        share of walks that have left; ``flat_width_mean`` with ``flat_width_mean_stderr``, NaN
+        unless all have; ``flat_width_restricted_mean`` with ``flat_width_restricted_mean_stderr``,
+        the mean with widths cut at ``flat_width_horizon``, a lower bound of the mean;
+        ``flat_width_median``, NaN where not reached, with ``flat_width_median_low`` and
+        ``flat_width_median_high``.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from lsg_ray.errors import InputError
-from lsg_ray.places import ending, expanded, member_of
+from lsg_ray.paths import ending, expanded, member_of
 
 if TYPE_CHECKING:
     from lsg_ray.results.saving import Archive
