@@ -23,9 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lsg_ray.datasets.arrays import NPY_MAGIC, ZIP_MAGIC, folder_tables, npy_file, npz_tables
 from lsg_ray.datasets.generated import Draw
 from lsg_ray.datasets.labels import Classes, classes_of
-from lsg_ray.datasets.locating import located, recalled, remember, sha256_of, unchanged
+from lsg_ray.datasets.locating import AbsentError, located, recalled, remember, sha256_of, unchanged
 from lsg_ray.datasets.source import Part, Source
-from lsg_ray.datasets.tables import LIMITS, Table, constant_inputs, read_inputs
+from lsg_ray.datasets.tables import LIMITS, DataWarning, Table, constant_inputs, read_inputs
 from lsg_ray.datasets.text_tables import PARQUET_MAGIC, CsvTable, ParquetTable
 from lsg_ray.errors import DataError
 from lsg_ray.rng import Stream, generator
@@ -196,10 +196,14 @@ def _find(options: FileOptions) -> tuple[dict[str, str], str, _Opened]:
     """Open the file by its path, or where it was seen before."""
     assert options.sha256 is not None
     remedy = "name its path on this machine once: lsg data fetch PATH"
-    if options.path is not None:
-        places = _places(options)
-        return places, options.path, _open(options, places)
     places = recalled(options.sha256)
+    if options.path is not None:
+        given = _places(options)
+        try:
+            return given, options.path, _open(options, given)
+        except AbsentError:  # a relative path, and another folder than that of the first time
+            if "path" not in places:
+                raise
     if "path" not in places:
         raise DataError(
             f"file: the data with SHA-256 {options.sha256[:16]}… are not known here; {remedy}"
@@ -350,7 +354,7 @@ def _say(sha256: str, message: str) -> None:
     """Warn once about data."""
     if message and (sha256, message) not in _said:
         _said.add((sha256, message))
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, DataWarning, stacklevel=3)
 
 
 SOURCE = Source(

@@ -33,6 +33,10 @@ _seen: dict[str, dict[str, str]] = {}
 _downloaded: dict[str, Path] = {}
 
 
+class AbsentError(DataError):
+    """Nothing is where data should be."""
+
+
 def located(place: str) -> Path:
     """Return the local path of a file or folder, downloaded where it is an object's URL.
 
@@ -51,7 +55,10 @@ def located(place: str) -> Path:
         status = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "is no path"
-        raise DataError(f"dataset.path: {place} cannot be read: {reason}") from None
+        raise AbsentError(
+            f"dataset.path: {place} cannot be read: {reason}; it must be there where the command "
+            "runs: on a cluster, name an s3:// or gs:// URL"
+        ) from None
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
         raise DataError(f"dataset.path: {place} is neither a file nor a folder")
     if stat.S_ISREG(status.st_mode) and status.st_size > LIMITS.bytes:

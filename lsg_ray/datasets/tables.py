@@ -41,6 +41,10 @@ class FileLimits:
 LIMITS = FileLimits()
 
 
+class DataWarning(UserWarning):
+    """Something that is to be known of data, and wrong with none of them."""
+
+
 class Table(ABC):
     """Inputs with labels; `blocks` gives the inputs row by row.
 
