@@ -244,7 +244,11 @@ def _open(options: FileOptions, places: Mapping[str, str]) -> _Opened:
     files, label = {"path": path}, None
     train: Table
     test: Table | None
-    others = {name: located(place) for name, place in places.items() if name != "path"}
+
+    def other(name: str) -> Path:
+        files[name] = located(places[name], name)
+        return files[name]
+
     if path.is_dir():
         _refuse(options, shown, "a folder", "label", "label_path", "test_path")
         (train, test), files = folder_tables(path, shown)
@@ -256,23 +260,23 @@ def _open(options: FileOptions, places: Mapping[str, str]) -> _Opened:
         train, test = npz_tables(path, shown)
     elif magic.startswith(NPY_MAGIC):
         _refuse(options, shown, "an .npy", "label", "test_path")
-        if "label_path" not in others:
+        if "label_path" not in places:
             raise DataError(f"{shown}: is one array; give the labels by dataset.label_path")
         inputs = npy_file(path, shown)
         inputs.check_numbers()
-        labels = npy_file(others["label_path"], places["label_path"])
+        labels = npy_file(other("label_path"), places["label_path"])
         train, test = inputs.labelled(labels), None
     else:
         _refuse(options, shown, "a table", "label_path")
         kind = ParquetTable if magic.startswith(PARQUET_MAGIC) else CsvTable
         table = kind(path, shown, options.label)
         train, test, label = table, None, table.label
-        if "test_path" in others:
-            second = kind(others["test_path"], places["test_path"], table.label)
+        if "test_path" in places:
+            second = kind(other("test_path"), places["test_path"], table.label)
             if second.columns != table.columns:
                 raise DataError(f"{second.origin}: other columns than {shown}, or in another order")
             test = second
-    return _checked(_Opened(files | others, train, test, label), options, shown)
+    return _checked(_Opened(files, train, test, label), options, shown)
 
 
 def _checked(opened: _Opened, options: FileOptions, shown: str) -> _Opened:

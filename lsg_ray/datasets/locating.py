@@ -37,8 +37,15 @@ class AbsentError(DataError):
     """Nothing is where data should be."""
 
 
-def located(place: str) -> Path:
+def located(place: str, option: str = "path") -> Path:
     """Return the local path of a file or folder, downloaded where it is an object's URL.
+
+    Parameters
+    ----------
+    place
+        Path or URL.
+    option
+        Of the data set, that names it.
 
     Raises
     ------
@@ -56,14 +63,14 @@ def located(place: str) -> Path:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "is no path"
         raise AbsentError(
-            f"dataset.path: {place} cannot be read: {reason}; it must be there where the command "
-            "runs: on a cluster, name an s3:// or gs:// URL"
+            f"dataset.{option}: {place} cannot be read: {reason}; it must be there where the "
+            "command runs: on a cluster, name an s3:// or gs:// URL"
         ) from None
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
-        raise DataError(f"dataset.path: {place} is neither a file nor a folder")
+        raise DataError(f"dataset.{option}: {place} is neither a file nor a folder")
     if stat.S_ISREG(status.st_mode) and status.st_size > LIMITS.bytes:
         raise DataError(
-            f"dataset.path: {place} has {status.st_size:,} bytes; at most {LIMITS.bytes:,}"
+            f"dataset.{option}: {place} has {status.st_size:,} bytes; at most {LIMITS.bytes:,}"
         )
     return path
 
