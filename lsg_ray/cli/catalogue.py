@@ -25,7 +25,9 @@ def data_list(as_json: bool) -> None:
 
     rows = [plain(status._asdict()) for status in dataset_status()]
     lines = "\n".join(
-        f"{row['name']:14} {row['n_train']:>6} + {row['n_test']:<6} {row['place']:13} "
+        f"{row['name']:16} {'options: ' + ', '.join(row['options'])}"
+        if row["options"]
+        else f"{row['name']:16} {row['n_train']:>6} + {row['n_test']:<6} {row['place']:13} "
         f"{row['folder'] or ''}"
         for row in rows
     )
@@ -36,7 +38,7 @@ def data_list(as_json: bool) -> None:
 @click.argument("name")
 @as_json
 def data_fetch(name: str, as_json: bool) -> None:
-    """Fetch and check a data set, once."""
+    """Fetch and check a data set, once; or note where a FILE of your own is."""
     from lsg_ray.cluster.progress import byte_progress
     from lsg_ray.datasets import fetch
 

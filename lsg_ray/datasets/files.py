@@ -36,18 +36,20 @@ _CHUNK = 1 << 16
 class DatasetStatus(NamedTuple):
     """Where one data set stands.
 
-    name; place: ``package`` (installed), ``data-dir``, ``cache`` or ``absent``; folder, None if
-    absent; n_bytes on disk; n_train and n_test images; missing files, by published name; licence.
+    name; place: ``package`` (installed), ``data-dir``, ``cache`` or ``absent``, or ``options``
+    where options say where or what the data are; folder, None if absent; n_bytes on disk; n_train
+    and n_test images, None where options say; missing files, by published name; licence; options.
     """
 
     name: str
-    place: Literal["package", "data-dir", "cache", "absent"]
+    place: Literal["package", "data-dir", "cache", "absent", "options"]
     folder: Path | None
     n_bytes: int
-    n_train: int
-    n_test: int
+    n_train: int | None
+    n_test: int | None
     missing: tuple[str, ...]
     licence: str
+    options: tuple[str, ...] = ()
 
 
 def dataset_status() -> list[DatasetStatus]:
@@ -61,21 +63,28 @@ def fetch(name: str, progress: ByteProgress | None = None) -> Path:
     Parameters
     ----------
     name
-        Name of the data set.
+        Name of the data set; or the path of a file of one's own, whose place is noted for stores
+        that were sampled on the same data.
     progress
         Called while a file is downloaded: file name, bytes done, bytes in total or None.
 
     Raises
     ------
     DataError
-        The data set is unknown, a file of the user's own folder is missing or damaged, or no
-        mirror has a good one.
+        The data set is unknown or made of options, a file of the user's own folder is missing or
+        damaged, or no mirror has a good one.
 
     Notes
     -----
     Reads and hashes every file: about 0.5 s for MNIST, once it is there.
     """
+    if name not in DATA_SETS and os.path.exists(expanded(name)):
+        from lsg_ray.datasets.locating import noted
+
+        return noted(name)
     source = DATA_SETS[name]
+    if source.config is not None:
+        raise DataError(f"{name}: is made of the options of a specification; nothing to fetch")
     if not source.files:
         return _package_file(source).parent
     read_files(source, progress)
@@ -123,12 +132,16 @@ def own_folder(source: Source) -> Path | None:
 
 def cache_folder(source: Source) -> Path:
     """Return the folder of the cache for a data set; it need not exist."""
-    root = os.environ.get(CACHE_DIR)
-    if root:
-        return Path(expanded(root)) / source.name
+    return cache_root() / source.name
+
+
+def cache_root() -> Path:
+    """Return the folder of the cache; it need not exist."""
+    if root := os.environ.get(CACHE_DIR):
+        return Path(expanded(root))
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("lsg-ray")) / source.name
+    return Path(platformdirs.user_cache_dir("lsg-ray"))
 
 
 def _read_any(file: RemoteFile, paths: list[Path]) -> bytes:
@@ -304,6 +317,11 @@ def _status(source: Source) -> DatasetStatus:
     place: Literal["package", "data-dir", "cache", "absent"]
     folder: Path | None
     missing: tuple[str, ...] = ()
+    if source.config is not None:
+        options = tuple(source.config.model_fields)
+        return DatasetStatus(
+            source.name, "options", None, 0, None, None, (), source.licence, options
+        )
     if not source.files:
         paths = [_package_file(source)]
         place, folder = "package", paths[0].parent

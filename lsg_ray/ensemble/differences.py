@@ -13,10 +13,20 @@ def differences(stored: Header, given: Header) -> list[str]:
     """Name every field in which a stored run and a given one differ, one a line."""
     lines = []
     old, new = (_flat(header.spec.model_dump(mode="json")) for header in (stored, given))
-    for path, was in old.items():
+    file, changed = "dataset.options.", "dataset.options.sha256"
+    another_file = changed in old and changed in new and old[changed] != new[changed]
+    if another_file:
+        lines.append(
+            f"dataset: the file has changed since: SHA-256 {new[changed][:12]}… now, "
+            f"{old[changed][:12]}… in the store; put the original back"
+        )
+    for path in (*old, *(path for path in new if path not in old)):  # not given is left out
+        was = old.get(path)
+        if another_file and path.startswith(file):
+            continue  # shape and counts follow from the file
         now = new.get(path)
         if path == "ensemble.count":
-            if now < was:
+            if given.count < stored.count:
                 lines.append(
                     f"ensemble.count: the store has {was}, the spec {now}: it can only grow"
                 )
@@ -27,7 +37,7 @@ def differences(stored: Header, given: Header) -> list[str]:
                 )
         elif was != now and path != "ensemble.give_up_after":  # changes no configuration
             lines.append(f"{path}: the store has {was}, the spec {now}")
-    if stored.dataset_hash != given.dataset_hash:
+    if stored.dataset_hash != given.dataset_hash and not another_file:
         lines.append(
             f"data set: the store was sampled on {stored.dataset_hash[:16]}…, "
             f"the data at hand are {given.dataset_hash[:16]}…"

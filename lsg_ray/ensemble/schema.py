@@ -49,8 +49,9 @@ from lsg_ray.spec import Spec
 from lsg_ray.typing import Bytes, Signs
 
 FORMAT = "lsg-ray ensemble"
-#: What may be read, and from which version on training may be kept or chosen in other ways.
-FORMAT_VERSIONS = (1, 2)
+#: What may be read: from 2 on training may be kept or chosen in other ways, from 3 on data sets
+#: have options and transforms.
+FORMAT_VERSIONS = (1, 2, 3)
 ROOT = "zarr.json"
 LEDGER = "ledger"
 #: Arrays of real weights, by layer.

@@ -168,9 +168,14 @@ def summary(ensemble: Ensemble) -> list[Entry]:
     info, spec = ensemble.info(), ensemble.spec
     accuracy, acceptance = info["accuracy"], info["acceptance"]
     kept = spec.dataset.components
-    inputs = "raw pixels" if kept is None else f"{kept:,} principal components"
-    examples = spec.dataset.train_examples
-    size = "all training examples" if examples is None else f"{examples:,} training examples"
+    raw = (
+        "raw pixels" if len(spec.dataset.sizes.shape) > 1 else f"{spec.network.widths[0]:,} inputs"
+    )
+    inputs = raw if kept is None else f"{kept:,} principal components"
+    everything = spec.dataset.train_examples is spec.dataset.train_per_class is None
+    size = "all training examples" if everything else f"{spec.n_examples:,} training examples"
+    if changes := spec.dataset.transforms():
+        size += f"; {', '.join(changes)}"
     rows = f"{info['rows']:,}"
     if not info["complete"]:
         rows += f" of {info['count']:,} planned"
