@@ -129,6 +129,11 @@ FAMILIES: Registry[Family] = Registry(
     {
         "binary": "lsg_ray.networks.families.binary:FAMILY",
         "relu": "lsg_ray.networks.families.relu:FAMILY",
+        "perceptron": "lsg_ray.networks.families.committee:PERCEPTRON",
+        "committee": "lsg_ray.networks.families.committee:COMMITTEE",
+        "parity": "lsg_ray.networks.families.committee:PARITY",
+        "spherical-perceptron": "lsg_ray.networks.families.committee:SPHERICAL_PERCEPTRON",
+        "spherical-committee": "lsg_ray.networks.families.committee:SPHERICAL_COMMITTEE",
     },
 )  # fmt: skip
 #: Training algorithms: `training.algorithm`.
@@ -137,6 +142,7 @@ ALGORITHMS: Registry[Algorithm] = Registry(
     {
         "mean-field": "lsg_ray.networks.solvers.mean_field:ALGORITHM",
         "descent": "lsg_ray.networks.solvers.descent:ALGORITHM",
+        "least-action": "lsg_ray.networks.solvers.least_action:ALGORITHM",
     },
 )  # fmt: skip
 #: Data sets: `dataset.name`.
