@@ -199,4 +199,4 @@ def _independent_loss(target: Target) -> float:
     return float(-(p * np.log(p) + q * np.log(q)).sum())
 
 
-METHOD = FitMethod("plm", fit_plm)
+METHOD = FitMethod("plm", fit_plm, reads="configurations")

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.boltzmann import fit_boltzmann, verify_model
+from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.chains import Chains
 from lsg_ray.ising.exact import fit_exact
 from lsg_ray.ising.fitted import deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.pcd import _sampling_error
 from lsg_ray.ising.targets import Target, as_target
+from lsg_ray.ising.verification import verify_model
 from lsg_ray.results.saving import save_result
 from lsg_ray.statistics.moments import moments
 from tests.ensemble.mixture import synthetic

@@ -21,7 +21,7 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
     Parameters
     ----------
     check
-        From `lsg_ray.ising.boltzmann.verify_model`.
+        From `lsg_ray.ising.verification.verify_model`.
     """
     if "repeats" in check:  # a weight that repeats another is not in the model
         kept = np.flatnonzero(check["repeats"].values == np.arange(check.sizes["weight"]))
