@@ -27,7 +27,7 @@ from lsg_ray.ising.entropy import (
     check_size,
     entropy_bound,
     scan_dataset,
-    shown,
+    scan_summary,
 )
 from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
@@ -263,7 +263,7 @@ def _measured(
 
 
 STAGE = Stage(
-    "anneal", anneal_scan, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
+    "anneal", anneal_scan, reads={"model": MODEL, "references": REFERENCES}, summary=scan_summary,
     figures=[Figure("lsg_ray.report.figures.entropy_landscape:scan_figure", "Entropy landscape",
                     "scan_caption", together=8)],
 )  # fmt: skip

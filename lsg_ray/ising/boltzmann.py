@@ -35,7 +35,7 @@ from annotated_types import Gt, Lt
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import FitMethod, Fitted, deviation
+from lsg_ray.ising.fitted import Deviation, FitMethod, Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
 from lsg_ray.ising.verification import verify_model
@@ -251,9 +251,7 @@ def _check_options(declaration: FitMethod, method: str, options: dict[str, Any])
         raise InputError(f"{unknown[0]} given; method {method!r} takes {', '.join(sorted(known))}")
 
 
-def _no_worse_than_independent(
-    fitted: Fitted, target: Target
-) -> tuple[Fitted, tuple[float, float, float]]:
+def _no_worse_than_independent(fitted: Fitted, target: Target) -> tuple[Fitted, Deviation]:
     """Return the fit, or independent weights if they are nearer; and the deviation of those."""
     independent = deviation(target.m, np.outer(target.m, target.m), target)
     own = fitted.deviation
@@ -271,9 +269,7 @@ def _no_worse_than_independent(
     return replaced, independent
 
 
-def _of_all(
-    own: tuple[float, float, float] | None, target: Target
-) -> tuple[float, float, float] | tuple[None, None, None]:
+def _of_all(own: Deviation | None, target: Target) -> Deviation | tuple[None, None, None]:
     """Return a deviation among free weights as one of all but duplicates.
 
     Frozen weights deviate by nothing.

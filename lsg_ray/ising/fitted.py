@@ -12,6 +12,9 @@ import numpy as np
 from lsg_ray.ising.targets import Target
 from lsg_ray.typing import Floats
 
+#: Δ, and the root mean squares for m and for C.
+Deviation = tuple[float, float, float]
+
 
 class Fitted(NamedTuple):
     """Result of a method: J, h of the free weights; whether it converged; steps; history.
@@ -25,7 +28,7 @@ class Fitted(NamedTuple):
     h: Floats
     converged: bool
     iterations: int
-    deviation: tuple[float, float, float] | None
+    deviation: Deviation | None
     history: dict[str, list[float]]
     extra: Mapping[str, Any] = MappingProxyType({})
 
@@ -45,7 +48,7 @@ class FitMethod:
     reads: Literal["moments", "configurations"] = "moments"
 
 
-def deviation(m: Floats, C: Floats, target: Target) -> tuple[float, float, float]:
+def deviation(m: Floats, C: Floats, target: Target) -> Deviation:
     """Return Δ = sqrt(mean Δm² + mean_{i≠j} ΔC²), and the two root mean squares.
 
     Examples

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 import lsg_ray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.annealing import anneal_scan
-from lsg_ray.ising.bp import Couplings, belief_propagation
+from lsg_ray.ising.bp import belief_propagation
 from lsg_ray.ising.branch import Branch
+from lsg_ray.ising.cavity import Couplings
 from lsg_ray.ising.entropy import entropy_bound, entropy_scan
 from lsg_ray.ising.model import IsingModel, enumerate_model
 
@@ -121,8 +122,8 @@ def test_branches__satisfy_the_equations_of_belief_propagation(name, n):
     h, sigma = 0.1 * rng.normal(size=n), rng.choice([-1.0, 1.0], n)
     branch, tight = Branch(1e-10, 20_000), Couplings.at(J)
     for x in np.linspace(-2, 2, 21):
-        rest, _ = branch.go_to(x, h + x * sigma, tight)
-        assert rest.converged
+        status, _ = branch.go_to(x, h + x * sigma, tight)
+        assert status.converged
         start = np.empty((n, n))
         if tight.tightest < 0.98:
             branch.kernels.pair_messages(branch.m, tight.t, start)
@@ -268,7 +269,7 @@ def test_threads_and_chunks__change_nothing():
     np.testing.assert_array_equal(alone["s"].values[0], one["s"].values[3])
 
 
-def test_interrupted__resumes_from_its_pieces(tmp_path, monkeypatch):
+def test_interrupted__resumes_from_its_checkpoints(tmp_path, monkeypatch):
     from lsg_ray.ising import entropy
 
     model = IsingModel(glass(20, 1.0), np.zeros(20))
@@ -288,7 +289,9 @@ def test_interrupted__resumes_from_its_pieces(tmp_path, monkeypatch):
     done = [1] * 6  # never three again
     xarray.testing.assert_identical(entropy_scan(model, sigma, pieces=tmp_path / "p"), whole)
     assert len(done) == 6 + 3
-    other = entropy_scan(model, -sigma, pieces=tmp_path / "p")  # other references: other pieces
+    other = entropy_scan(
+        model, -sigma, pieces=tmp_path / "p"
+    )  # of other references: other checkpoints
     np.testing.assert_allclose(other["d"].values[0, 0, ::-1], 1 - whole["d"].values[0, 0])
 
 

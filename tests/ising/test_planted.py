@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from lsg_ray.ising.bp import Couplings
 from lsg_ray.ising.branch import Branch
+from lsg_ray.ising.cavity import Couplings
 from lsg_ray.ising.curve import entropy_curve
 from lsg_ray.ising.eigenvalue import least_eigenvalue
 from lsg_ray.ising.entropy import entropy_scan
-from lsg_ray.ising.hysteresis import GAP
+from lsg_ray.ising.hysteresis import VERDICT
 from lsg_ray.ising.stationary import plefka_matrix, scaled_hessian
 from lsg_ray.ising.tap import tap_gradient, tap_states
 
@@ -120,8 +120,8 @@ def test_scans__of_blocks_have_the_verdict_of_the_closed_form():
         gap = largest_gap(block)
         xs = grid(rng, ("coarse", "usual", "fine")[number % 3])
         found = entropy_scan((block.J, block.h), block.pattern[None], xs).attrs
-        verdict = "first-order" if gap > GAP else "smooth"
-        if found["verdict"] != verdict and abs(gap - GAP) > 2e-4:
+        verdict = "first-order" if gap > VERDICT.gap else "smooth"
+        if found["verdict"] != verdict and abs(gap - VERDICT.gap) > 2e-4:
             wrong.append((number, block[:4], gap, found["verdict"], found["unexplained_step"]))
     assert not wrong
 
@@ -133,7 +133,7 @@ def test_scans__of_blocks_in_weak_noise():
         sign = rng.choice([-1, 1])
         block = random_block(rng, strength=float(1 + sign * rng.uniform(0.15, 0.5)))
         gap = largest_gap(block)
-        if 0 < gap < 2 * GAP:
+        if 0 < gap < 2 * VERDICT.gap:
             continue
         J = block.J + noise(rng, block.n, rng.uniform(8, 20))
         found = entropy_scan((J, block.h), block.pattern[None]).attrs
@@ -274,7 +274,7 @@ def test_scans__see_loops_in_magnetizations_alone(strength, field):
     for xs in (None, np.linspace(-3, 3, 61) + 0.03):
         found = entropy_scan((J, np.full(n, field)), reference[None], xs).attrs
         assert found["verdict"] == "first-order"
-        assert found["hysteresis"] < GAP
+        assert found["hysteresis"] < VERDICT.gap
 
 
 @pytest.mark.parametrize("flank", [20, 40, 60])
@@ -302,7 +302,7 @@ def test_scans__with_a_tight_pair_look_between_fields_too():
     gap = largest_gap(Block(n, size, 1.052, 0.197, np.ones(n)))
     J[0 + size, n - 1] = J[n - 1, size] = 3.0
     found = entropy_scan((J, h), np.ones((1, n)), [-1.25, -0.45, 0.05, 0.55, 1.05]).attrs
-    assert gap > GAP
+    assert gap > VERDICT.gap
     assert found["verdict"] == "first-order"
 
 
