@@ -37,7 +37,7 @@ from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.fitted import Deviation, FitMethod, Fitted, deviation
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
+from lsg_ray.ising.targets import MOMENT_TOLERANCES, Target, as_sample, as_target
 from lsg_ray.ising.verification import verify_model
 from lsg_ray.registry import FIT_METHODS
 from lsg_ray.statistics.configurations import Columns, Configurations
@@ -72,7 +72,7 @@ def fit_boltzmann(
     method: str = "pcd",
     seconds: float | None = None,
     pseudocount: Annotated[float, Gt(0), Lt(1)] | None = None,
-    rounding: float = ROUNDING,
+    rounding: float = MOMENT_TOLERANCES.rounding,
     verify: bool = True,
     seed: int = 0,
     threads: int | None = None,
@@ -185,7 +185,7 @@ def fit_parts(
     parts: Sequence[str],
     *,
     method: str = "pcd",
-    rounding: float = ROUNDING,
+    rounding: float = MOMENT_TOLERANCES.rounding,
     tasks: bool = False,
     progress: Progress | None = None,
     **options: Any,
@@ -321,7 +321,7 @@ def _with_all(
     n = len(target.m)
     if pseudocount is None:
         pseudocount = DEFAULT_PSEUDOCOUNT if target.count is None else 1 / (target.count + 2)
-    J, h = np.zeros((n, n)), np.arctanh(target.m * (1 - FROZEN))  # of duplicates
+    J, h = np.zeros((n, n)), np.arctanh(target.m * (1 - MOMENT_TOLERANCES.frozen))  # of duplicates
     h[target.frozen] = np.arctanh(np.sign(target.m[target.frozen]) * (1 - pseudocount))
     J[np.ix_(free, free)], h[free] = fitted.J, fitted.h
     return J, h
