@@ -130,12 +130,10 @@ def _by_beliefs(
     for step in range(CONFIG.bisections + 1):
         nearest = matrix if threshold == above else _clipped(matrix, threshold)
         J, h = _with_beliefs(target, nearest * scale)
-        beliefs, stable = _is_stable(J, h, target.m, seed, threads)
+        beliefs, stable = _from_all_starts(J, h, target.m, seed, threads)
         own = _own_deviation(J, h, beliefs, target)
-        for name, value in (
-            ("step", step), ("delta", own[0]), ("threshold", threshold), ("stable", stable),
-        ):  # fmt: skip
-            history[name].append(float(value))
+        for values, value in zip(history.values(), (step, own[0], threshold, stable), strict=True):
+            values.append(float(value))
         if progress is not None:
             progress(step + 1, CONFIG.bisections + 1)
         if stable:
@@ -150,7 +148,7 @@ def _by_beliefs(
     # Where the data themselves are stable, there is no border to stay away from.
     if margin and best is not None and below < strongest:
         J, h = _with_beliefs(target, _clipped(matrix, (1 - margin) * below) * scale)
-        beliefs, stable = _is_stable(J, h, target.m, seed, threads)
+        beliefs, stable = _from_all_starts(J, h, target.m, seed, threads)
         best = J, h, _own_deviation(J, h, beliefs, target)
         if not stable:
             return Fitted(*best[:2], False, len(history["step"]), best[2], history)
@@ -239,7 +237,7 @@ def _with_beliefs(target: Target, c: Floats) -> tuple[Floats, Floats]:
     return J, local - shares.sum(axis=1)
 
 
-def _is_stable(
+def _from_all_starts(
     J: Floats, h: Floats, m: Floats, seed: int, threads: int | None
 ) -> tuple[Beliefs, bool]:
     """Run plain belief propagation from several starts; return it, and whether all come to m."""

@@ -63,7 +63,7 @@ SCAN_LABELS = {
 #: Error of an entropy per weight by rounding and tolerance.
 ENTROPY_ROUNDING = 1e-6
 #: Largest field, or coupling times β, in nats.
-LARGEST_NATS = 1e4
+MAX_NATS = 1e4
 #: Tasks of a graph, at most: of more references, several share one.
 MAX_SCAN_TASKS = 4096
 
@@ -193,14 +193,12 @@ def check_size(model: IsingModel, beta: float, xs: Floats) -> None:
     Raises
     ------
     InputError
-        Couplings or fields times β, or distance fields, above `LARGEST_NATS`.
+        Couplings or fields times β, or distance fields, above `MAX_NATS`.
     """
-    for name, size in (
-        ("couplings", beta * np.abs(model.J).max()), ("fields", beta * np.abs(model.h).max()),
-        ("distance fields", np.abs(xs).max()),
-    ):  # fmt: skip
-        if not size <= LARGEST_NATS:
-            raise InputError(f"{name} of {size:.3g} nats; at most {LARGEST_NATS:g}")
+    parameters = {"couplings": beta * model.J, "fields": beta * model.h, "distance fields": xs}
+    for name, values in parameters.items():
+        if not (size := np.abs(values).max()) <= MAX_NATS:
+            raise InputError(f"{name} of {size:.3g} nats; at most {MAX_NATS:g}")
 
 
 class _Options(NamedTuple):
@@ -344,9 +342,12 @@ def _dataset(
 
 
 def scan_dataset(
-    values: Mapping[str, Array], references: References, model: IsingModel, xs: Floats,
-    attributes: JsonObject
-) -> xarray.Dataset:  # fmt: skip
+    values: Mapping[str, Array],
+    references: References,
+    model: IsingModel,
+    xs: Floats,
+    attributes: JsonObject,
+) -> xarray.Dataset:
     """Return variables over (reference, direction, field), with ``bound``, as a Dataset."""
     variables = {}
     for name, value in {**values, "bound": entropy_bound(values["d"])}.items():

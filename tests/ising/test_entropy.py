@@ -24,10 +24,10 @@ from .test_model import couplings
 def exact_landscape(model, sigma, x, beta=1.0):
     """d, s, e, f by enumeration under the distance field."""
     n = model.n_spins
-    found = enumerate_model(IsingModel(beta * model.J, beta * model.h + x * sigma))
-    q = float(sigma @ found.m) / n
-    e = (found.energy / n + x * q) / beta
-    return (1 - q) / 2, found.entropy / n, e, -found.log_Z / (n * beta)
+    exact = enumerate_model(IsingModel(beta * model.J, beta * model.h + x * sigma))
+    q = float(sigma @ exact.m) / n
+    e = (exact.energy / n + x * q) / beta
+    return (1 - q) / 2, exact.entropy / n, e, -exact.log_Z / (n * beta)
 
 
 def curie_weiss(n, strength):
@@ -296,7 +296,7 @@ def test_interrupted__resumes_from_its_checkpoints(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("references", "options", "says"),
+    ("references", "options", "message"),
     [
         (np.ones((2, 5)), {}, r"references have 5 weights and the model 4"),
         (np.zeros((2, 4)), {}, r"reference 0 holds 0.0 at weight 0; it must be ±1"),
@@ -317,9 +317,9 @@ def test_interrupted__resumes_from_its_checkpoints(tmp_path, monkeypatch):
         (np.ones(4), {"count": 0}, "count 0"),
     ],
 )
-def test_bad_input__is_named(references, options, says):
+def test_bad_input__is_named(references, options, message):
     model = IsingModel(np.zeros((4, 4)), np.zeros(4))
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         entropy_scan(model, references, **options)
 
 
@@ -341,8 +341,8 @@ def test_annealing__agrees_with_enumeration_within_its_errors():
         for k, x in enumerate(scan["field"].values):
             exact = exact_landscape(model, sigma[r], x)
             for name, value in zip("dse", exact, strict=False):
-                found, error = scan[name].values[r, :, k], scan[f"{name}_stderr"].values[r, :, k]
-                scores += ((found - value) / error).tolist()
+                mean, error = scan[name].values[r, :, k], scan[f"{name}_stderr"].values[r, :, k]
+                scores += ((mean - value) / error).tolist()
     assert np.abs(scores).max() < 5
     assert np.std(scores) < 1.6  # values along a scan share their noise
     exact = enumerate_model(model)
