@@ -1,15 +1,15 @@
-"""Stationary points of the TAP free energy: accurate, told apart, and classified by stability.
+"""Stationary points of the TAP free energy: where exactly, which are one, and which are stable.
 
-An iteration that moves by less than its tolerance may still be far from its end: by
-tolerance/(1 − λ), λ its slowest rate.  So Newton's method takes every end point to the rounding
-error before points are compared.  In total fields y = atanh m, with
-φ(m) = h + Jm − m ⊙ J²(1 − m²), v = 1 − m² and A = ∂φ/∂m, the residual r = φ − y is removed by
+An iteration that moves by less than its tolerance may still be far from rest: by tolerance/(1 − λ),
+λ its slowest rate.  So every resting place goes on by Newton's method to the rounding error before
+places are compared.  In total fields y = atanh m, with φ(m) = h + Jm − m ⊙ J²(1 − m²), v = 1 − m²
+and A = ∂φ/∂m, the residual r = φ − y is removed by
 
     Δy = (1 − A diag v)⁻¹ r = r + A √v S⁻¹ √v r,        S = 1 − √v A √v,
 
 which needs no division by v.  S is the Hessian of βF in units of (v_i v_j)^−½: a state is a minimum
 where it is positive definite, and the equations hold there (T. Plefka, J. Phys. A 15, 1971 (1982))
-where 1 − v_i J_ij² v_j is.  The last steps bound the distance of a point from its state; two points
+where 1 − v_i J_ij² v_j is.  The last steps tell how far from its state a point may be; two points
 are one state if their distance is within their errors.
 """
 
@@ -25,23 +25,23 @@ from lsg_ray.typing import Flags, Floats, Ints, Signs
 
 @dataclass(frozen=True)
 class PolishConfig:
-    """How Newton's method goes to a stationary point, and when it has converged."""
+    """How Newton's method goes to a stationary point, and what is one."""
 
-    #: Steps, at most: at a degenerate minimum each goes a third of the remaining distance.
+    #: Steps, at most: at a degenerate minimum each takes but a third of the way.
     steps: int = 80
-    #: Largest step, in magnetizations, that only rounding follows; and the one below which steps
-    #: that do not shrink any more are rounding of a soft mode.
+    #: A step, in magnetizations, after which nothing is left but rounding; and one below which
+    #: steps that do not shrink any more are rounding of a soft mode.
     exact: float = 1e-13
     noise: float = 1e-4
-    #: Largest change of a magnetization in a step, and in all: beyond, a start belongs elsewhere.
+    #: Most that a magnetization may change in a step, and in all: else a start belongs elsewhere.
     longest: float = 0.25
     near: float = 0.5
     #: The error of a point in units of its last step: steps of a degenerate minimum shrink by 2/3.
     safety: float = 10.0
     #: Least error, and least distance between two states.
     resolution: float = 1e-9
-    #: Steps with the matrix of a known state, for starts that may belong to it, and the share to
-    #: which each has to reduce their distance.
+    #: Steps with the matrix of a state that is known, for starts that may belong to it, and how
+    #: much nearer each has to bring them.
     shared_steps: int = 20
     shrinks: float = 0.7
 
@@ -58,7 +58,7 @@ class Polished(NamedTuple):
 
 
 class Stability(NamedTuple):
-    """Eigenvalues of each state (S,), NaN where not computed, and their signs.
+    """Of each state (S,): the eigenvalues where computed, else NaN; and their signs.
 
     curvature: least eigenvalue of S; stability: that of 1 − v_i J_ij² v_j.  minimum, stable: 1 for
     yes, −1 for no, 0 where an eigenvalue is zero within its error; stable is both.
@@ -91,7 +91,7 @@ def plefka_matrix(m: Floats, J: Floats) -> Floats:
 
 
 class _Newton:
-    """Newton steps with the matrix of one point."""
+    """Newton's steps with the matrix of one point."""
 
     def __init__(self, m: Floats, J: Floats, J2: Floats) -> None:
         from scipy.linalg import lu_factor
@@ -113,7 +113,7 @@ class _Newton:
 
 
 def polish(m: Floats, J: Floats, h: Floats) -> Polished:
-    """Go from magnetizations (B, N) near stationary points to these points.
+    """Go from magnetizations (B, N) that nearly rest to the stationary points they belong to.
 
     Each point that is not near a known one takes a matrix of its own in every step, N³/3 flop;
     starts of the same state share the last.
@@ -124,21 +124,21 @@ def polish(m: Floats, J: Floats, h: Floats) -> Polished:
     left = np.arange(len(m))
     while len(left):
         first = left[0]
-        y, error, newton = _solved(y0[first], J, J2, h)
+        y, error, newton = _one(y0[first], J, J2, h)
         left = left[1:]
         if newton is None or np.abs(np.tanh(y) - np.tanh(y0[first])).max() > CONFIG.near:
             continue
         here = np.tanh(y)
         points.m[first], points.error[first], points.found[first] = here, error, True
         near = left[np.abs(points.m[left] - here).max(axis=1) < CONFIG.near]
-        same = near[_lead_to(here, error, y0[near], newton, J, J2, h)]
+        same = near[_led_to(here, error, y0[near], newton, J, J2, h)]
         points.m[same], points.error[same], points.found[same] = here, error, True
         left = np.setdiff1d(left, same)
     return points
 
 
-def _solved(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float, _Newton | None]:
-    """Return the end of Newton's method from fields y (N,), its error, and its last matrix."""
+def _one(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float, _Newton | None]:
+    """Return where Newton's method ends from fields y (N,), its error, and its last matrix."""
     before = np.inf
     for _ in range(CONFIG.steps):
         m = np.tanh(y)
@@ -160,7 +160,7 @@ def _solved(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float,
     return y, np.inf, None
 
 
-def _lead_to(
+def _led_to(
     here: Floats, error: float, y: Floats, newton: _Newton, J: Floats, J2: Floats, h: Floats
 ) -> Flags:
     """Return which of fields y (B, N) steps with the matrix of a state lead to that state."""
@@ -205,10 +205,10 @@ def distinct(m: Floats, error: Floats, f: Floats) -> Ints:
 
 
 def stability_of(m: Floats, error: Floats, J: Floats, computed: int) -> Stability:
-    """Return the stability of stationary points (S, N), with eigenvalues of the first ones.
+    """Return what kind of stationary points (S, N) are; eigenvalues of the first so many.
 
-    An eigenvalue counts as zero within its error, which follows from that of m; signs of those that
-    are not computed follow from Cholesky factorisations.
+    An eigenvalue counts as zero within what the error of m makes of it; signs of those that are not
+    computed are told by Cholesky factorisations.
     """
     count = len(m)
     values = np.full((2, count), np.nan)
@@ -225,7 +225,7 @@ def stability_of(m: Floats, error: Floats, J: Floats, computed: int) -> Stabilit
 
 
 def _margin(m: Floats, error: float, J: Floats) -> float:
-    """Return the error of an eigenvalue at m (N,) by rounding, and by the error of m."""
+    """Return what rounding, and the error of m, may do to an eigenvalue at m (N,)."""
     size = 1 + float((np.abs(J) + 2 * J * J).sum(axis=1).max())
     return float(len(m) * np.finfo(np.float64).eps * size + 4 * size * error)
 
