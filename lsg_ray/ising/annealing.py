@@ -21,7 +21,7 @@ import xarray
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.chains import Chains, Method
-from lsg_ray.ising.entropy import (
+from lsg_ray.ising.field_scans import (
     ENTROPY_ROUNDING,
     check_fields,
     check_size,

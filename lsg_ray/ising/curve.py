@@ -42,7 +42,8 @@ def entropy_curve(scan: xarray.Dataset, points: Count = 8) -> xarray.Dataset:
 
     Examples
     --------
-    >>> from lsg_ray.ising.entropy import entropy_bound, entropy_scan
+    >>> from lsg_ray.ising.entropy import entropy_scan
+    >>> from lsg_ray.ising.field_scans import entropy_bound
     >>> scan = entropy_scan((np.zeros((4, 4)), np.zeros(4)), np.ones((1, 4)), np.arange(-6, 7) / 2)
     >>> curve = entropy_curve(scan)
     >>> bool(np.abs(curve["s"] - entropy_bound(curve["d"])).max() < 0.005)

@@ -14,7 +14,8 @@ import numpy as np
 
 from lsg_ray.ising.branch import Branch
 from lsg_ray.ising.cavity import Couplings
-from lsg_ray.ising.entropy import branch_state, is_possible
+from lsg_ray.ising.entropy import branch_state
+from lsg_ray.ising.field_scans import is_possible
 from lsg_ray.ising.loops import Point
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.typing import Floats, JsonObject

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.energy_root import EnergyWalk, Options
-from lsg_ray.ising.entropy import check_fields, check_size, scan_dataset, scan_summary
+from lsg_ray.ising.field_scans import check_fields, check_size, scan_dataset, scan_summary
 from lsg_ray.ising.hysteresis import Intervals, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model

@@ -23,7 +23,7 @@ from annotated_types import Ge, Le
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
-from lsg_ray.ising.entropy import check_size
+from lsg_ray.ising.field_scans import check_size
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.stationary import distinct, polish, stability_of, total_fields
 from lsg_ray.results.graph import compute

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Method
-from lsg_ray.ising.entropy import check_size
+from lsg_ray.ising.field_scans import check_size
 from lsg_ray.ising.lowest_state import bethe_entropy
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import Draws

@@ -14,7 +14,8 @@ from lsg_ray.ising.annealing import anneal_scan
 from lsg_ray.ising.bp import belief_propagation
 from lsg_ray.ising.branch import Branch
 from lsg_ray.ising.cavity import Couplings
-from lsg_ray.ising.entropy import entropy_bound, entropy_scan
+from lsg_ray.ising.entropy import entropy_scan
+from lsg_ray.ising.field_scans import entropy_bound
 from lsg_ray.ising.model import IsingModel, enumerate_model
 
 from .test_bp import tree

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lsg_ray.ising.curve import entropy_curve
-from lsg_ray.ising.entropy import entropy_bound
+from lsg_ray.ising.field_scans import entropy_bound
 from lsg_ray.report import style
 from lsg_ray.results.saving import names_of
 
