@@ -92,10 +92,10 @@ def add_hysteresis(scan: xarray.Dataset, between: Intervals | None = None) -> xa
         resolve it), ``verdict``: first-order, smooth, or undetermined where too few have converged,
         or are stable, or a step is unexplained; and ``criterion``.
     """
-    d, fine = scan["d"].values, scan["converged"].values.astype(bool)
-    settled = scan["stable"].values.astype(bool) if "stable" in scan else np.ones_like(fine)
+    d, converged = scan["d"].values, scan["converged"].values.astype(bool)
+    stable = scan["stable"].values.astype(bool) if "stable" in scan else np.ones_like(converged)
     # Of two solutions at the same field, one at least must be stable.
-    both: Flags = np.all(fine, axis=1) & np.any(settled, axis=1)
+    both: Flags = np.all(converged, axis=1) & np.any(stable, axis=1)
     gap = np.where(both, np.abs(d[:, 0] - d[:, 1]), np.nan)
     reach = np.where(both, gap, -np.inf)
     largest = np.nanmax(reach, axis=1, initial=-np.inf)
@@ -118,18 +118,18 @@ def add_hysteresis(scan: xarray.Dataset, between: Intervals | None = None) -> xa
         jumps[r, :, k] = np.maximum(jumps[r, :, k], between.gap[r, k])
         if not largest[r] > between.gap[r, k]:
             largest[r], where[r] = between.gap[r, k], between.field[r, k]
-    share, stable = _shares(scan, fine, settled)
+    converged_share, stable_share = _shares(scan, converged, stable)
     unexplained = float(between.step.max(initial=0.0))
     apart = np.where(both, scan["separation"].values, 0.0) if "separation" in scan else np.zeros(1)
-    sure = _is_whole(scan) and min(share, stable) >= VERDICT.converged_share
-    sure &= unexplained <= VERDICT.gap
-    two = broken.any() or hidden.any() or apart.max() > VERDICT.gap
+    smooth = _is_whole(scan) and min(converged_share, stable_share) >= VERDICT.converged_share
+    smooth &= unexplained <= VERDICT.gap
+    first_order = broken.any() or hidden.any() or apart.max() > VERDICT.gap
     attributes: dict[str, Any] = {
         "hysteresis": float(largest.max()) if known.any() else float("nan"),
         "jump": float(jumps.max(initial=0.0)), "discontinuities": int(count.max(initial=0)),
         "largest_step": float(steps.max(initial=0.0)), "unexplained_step": unexplained,
-        "converged": share, "stable": stable,
-        "verdict": "first-order" if two else "smooth" if sure else "undetermined",
+        "converged": converged_share, "stable": stable_share,
+        "verdict": "first-order" if first_order else "smooth" if smooth else "undetermined",
         "criterion": CRITERION,
     }  # fmt: skip
     unit, here = {"units": "1"}, (jumps > 0) | (hidden | (between.step > 0))[:, None]
@@ -143,15 +143,15 @@ def add_hysteresis(scan: xarray.Dataset, between: Intervals | None = None) -> xa
     ).assign_attrs(attributes)
 
 
-def _shares(scan: xarray.Dataset, fine: Flags, settled: Flags) -> tuple[float, float]:
+def _shares(scan: xarray.Dataset, converged: Flags, stable: Flags) -> tuple[float, float]:
     """Return the shares of the solutions that may exist which have converged, and are stable."""
-    real = np.ones_like(fine)
+    real = np.ones_like(converged)
     if "exists" in scan:
         tried = (scan["exists"].values | scan["failed"].values).any(axis=1)
-        real = np.broadcast_to(tried[:, None], fine.shape)
+        real = np.broadcast_to(tried[:, None], converged.shape)
     if not real.any():
         return 0.0, 0.0
-    return float(fine[real].mean()), float(settled[real].mean())
+    return float(converged[real].mean()), float(stable[real].mean())
 
 
 def _is_whole(scan: xarray.Dataset) -> bool:
