@@ -295,7 +295,7 @@ class _Guard:
         self.factor /= 2
         self.before = self.kept
         state, spins = self.kept
-        chains.place(spins)
+        chains.set_spins(spins)
         return state.copy()
 
 
