@@ -24,7 +24,6 @@ from threadpoolctl import ThreadpoolController
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.kernels.elementary import RANDOM_STREAMS, STATE_SHAPE
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.typing import Count, Floats, Ints, Seed, Signs, Singles
 
@@ -243,6 +242,7 @@ class _Group(ABC):
         start: Singles | None,
     ) -> None:
         from lsg_ray.kernels import spins
+        from lsg_ray.kernels.elementary import STATE_SHAPE
 
         self.kernels = spins
         self.n, self.chains = n, len(beta)
@@ -265,6 +265,11 @@ class _Group(ABC):
 
     def use(self, J: Singles, h: Singles) -> None:
         self.J, self.h = J, h
+
+    def _bits(self, size: int) -> NDArray[np.uint32]:
+        """Return scratch for at least that many random numbers."""
+        streams = self.kernels.RANDOM_STREAMS
+        return np.empty((-(-size // streams), streams), np.uint32)
 
     @abstractmethod
     def sweep(self, number: int) -> int:
@@ -297,8 +302,7 @@ class _DenseGroup(_Group):
     def set_spins(self, spins: Singles) -> None:
         self.spins = np.ascontiguousarray(spins.T)
         self.fields = np.empty((CONFIG.block_spins, self.chains), np.float32)
-        rows = -(-self.kernels.TILE_CHAINS // RANDOM_STREAMS)
-        self.bits = np.empty((rows, RANDOM_STREAMS), np.uint32)
+        self.bits = self._bits(self.kernels.TILE_CHAINS)
 
     def use(self, J: Singles, h: Singles) -> None:
         super().use(J, h)
@@ -335,7 +339,7 @@ class _DenseGroup(_Group):
 class _CachedGroup(_Group):
     def set_spins(self, spins: Singles) -> None:
         self.spins = np.ascontiguousarray(spins)
-        self.bits = np.empty((-(-self.n // RANDOM_STREAMS), RANDOM_STREAMS), np.uint32)
+        self.bits = self._bits(self.n)
         self.age = 0
 
     def use(self, J: Singles, h: Singles) -> None:

@@ -172,9 +172,9 @@ def relax(
 def _task_of(references: Any, spec: SpecLike | None) -> tuple[Task | None, str]:
     """Return what the networks of references were trained for, or None and the reason."""
     if spec is not None:
-        source = spec if isinstance(spec, Spec) else load_spec(os.fspath(spec))
+        given = spec if isinstance(spec, Spec) else load_spec(os.fspath(spec))
     elif isinstance(references, Ensemble):
-        source = references.spec
+        given = references.spec
     elif (
         not isinstance(references, (str, os.PathLike))
         or is_array_file(references)
@@ -182,14 +182,14 @@ def _task_of(references: Any, spec: SpecLike | None) -> tuple[Task | None, str]:
     ):
         return None, "references without data: pass --spec"
     else:
-        source = open_ensemble(references).spec
+        given = open_ensemble(references).spec
     try:
-        examples = load_dataset(source.dataset, download=spec is not None).test
+        examples = load_dataset(given.dataset, download=spec is not None).test
     except DataError as error:
         if spec is not None:
             raise
         return None, str(error)
-    return Task(source.network, examples.x, examples.y, source.loss), ""
+    return Task(given.network, examples.x, examples.y, given.loss), ""
 
 
 class _Options(NamedTuple):
