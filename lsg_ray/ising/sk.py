@@ -282,9 +282,7 @@ def sk_overlaps(
     """
     drawn_at = as_numbers(temperatures, "temperatures").tolist()
     if temperature not in drawn_at:
-        raise InputError(
-            f"temperature {temperature:g} given; it must be one of temperatures, {brief(drawn_at)}"
-        )
+        raise InputError(f"temperature {temperature:g} given; {brief(drawn_at)} are drawn")
     key = (n, tuple(drawn_at), replicas, realisations, burn_in, seed)
     if key not in _LAST_DRAW:  # one draw serves all temperatures
         _LAST_DRAW.clear()
