@@ -343,7 +343,7 @@ class Branch:
     def _newton(self, h: Floats, couplings: Couplings, guess: Floats) -> tuple[Convergence, Floats]:
         """Return the status, and total fields."""
         kernels, config, t, n = self.kernels, self.config, couplings.t, len(h)
-        lanes = -(-n // kernels.LANES) * kernels.LANES
+        lanes = -(-n // kernels.PRODUCT_LANES) * kernels.PRODUCT_LANES
         scratch, u, diagonal = np.empty((5, lanes)), np.empty(n), np.empty(n)
         self._scratch = S = _square(self._scratch, n)
         H, start, before, renewed = guess.copy(), np.tanh(guess), np.inf, False

@@ -75,7 +75,7 @@ class Cavity:
         self.kernels, self.couplings, self.messages = cavity, couplings, messages
         self.fields = np.empty(n)
         self._plus, self._minus = np.empty(n), np.empty(n)
-        self._scratch = np.zeros((5, -(-n // cavity.LANES) * cavity.LANES))
+        self._scratch = np.zeros((5, -(-n // cavity.PRODUCT_LANES) * cavity.PRODUCT_LANES))
 
     @property
     def m(self) -> Floats:

@@ -294,7 +294,7 @@ class _Safeguard:
         self.factor /= 2
         self.before = self.best_state
         state, spins = self.best_state
-        chains.place(spins)
+        chains.set_spins(spins)
         return state.copy()
 
 

@@ -122,9 +122,9 @@ class SparseInputs:
     @staticmethod
     def width(units: int) -> int:
         """Return the width of a block of units."""
-        from lsg_ray.kernels.sparse import LANES, WIDEST
+        from lsg_ray.kernels.sparse import MAX_BLOCK_UNITS, VECTOR_UNITS
 
-        return min(-(-units // LANES) * LANES, WIDEST)
+        return min(-(-units // VECTOR_UNITS) * VECTOR_UNITS, MAX_BLOCK_UNITS)
 
     def pack(self, weights: Tensor) -> Tensor:
         """Return weights (networks, units, inputs) as (networks, blocks, inputs, width)."""

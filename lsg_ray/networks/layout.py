@@ -55,11 +55,11 @@ def chunk_examples(x: Array, y: Array, dtype: type = np.float32) -> ChunkedExamp
 
     Memory: a copy of x, rounded up to whole chunks.
     """
-    from lsg_ray.kernels.meanfield import MAX_CHUNK
+    from lsg_ray.kernels.classification import CHUNK_EXAMPLES
 
     n, inputs = x.shape
-    n_chunks = -(-n // MAX_CHUNK)
-    padded = np.zeros((n_chunks * MAX_CHUNK, -(-inputs // 4) * 4), dtype)
+    n_chunks = -(-n // CHUNK_EXAMPLES)
+    padded = np.zeros((n_chunks * CHUNK_EXAMPLES, -(-inputs // 4) * 4), dtype)
     padded[:n, :inputs] = x
-    chunks = padded.reshape(n_chunks, MAX_CHUNK, -1).transpose(0, 2, 1)
+    chunks = padded.reshape(n_chunks, CHUNK_EXAMPLES, -1).transpose(0, 2, 1)
     return ChunkedExamples(read_only(chunks, dtype), read_only(y, np.int32))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
-from lsg_ray.kernels.contrasts import SHORTEST, alternations, contrasts
+from lsg_ray.kernels.contrasts import MIN_CONTRAST_CELLS, alternations, contrasts
 from lsg_ray.statistics import modes
 from lsg_ray.statistics.modes import CHANCES, QUANTILES, count_modes, exceedance, mode_places
 
@@ -58,7 +58,7 @@ def test_quantiles__are_those_of_uniform_values(cells, step):
     n, repeats = cells * step + 1, 1000
     gamma = np.sqrt(0.5 * np.log(np.e * cells / np.maximum(np.arange(cells + 1), 1)))
     away = np.abs(np.subtract.outer(np.arange(cells + 1), np.arange(cells + 1)))
-    valid = np.triu(np.ones_like(away), SHORTEST).astype(bool)
+    valid = np.triu(np.ones_like(away), MIN_CONTRAST_CELLS).astype(bool)
     found = np.zeros((cells + 1, cells + 1))
     p = np.empty(repeats)
     for r in range(repeats):
@@ -78,7 +78,7 @@ def test_contrasts__are_those_of_their_definition():
     contrasts(x, 1, 3, 7, found)
     for a in range(8):
         for b in range(8):
-            if b < a + SHORTEST:
+            if b < a + MIN_CONTRAST_CELLS:
                 assert np.isnan(found[a, b])
                 continue
             inside = x[1 + 3 * a + 1 : 1 + 3 * b]
@@ -90,7 +90,7 @@ def test_alternations__are_the_best_of_all():
     """Against trying every fall and rise, and every two of each, on nine nodes."""
     rng = np.random.default_rng(1)
     size = 9
-    spans = [(a, b) for a in range(size) for b in range(a + SHORTEST, size)]
+    spans = [(a, b) for a in range(size) for b in range(a + MIN_CONTRAST_CELLS, size)]
     for _ in range(5):
         contrast, penalty = rng.normal(size=(size, size)), rng.random(size)
         allowed = (rng.random((size, size)) < 0.8).astype(np.uint8)

@@ -168,7 +168,8 @@ def _train_one(
         adam=training.optimizer == "adam", rate=training.learning_rate,
         decay_steps=training.decay_steps or 0, decay_factor=training.decay_factor,
         momentum=training.momentum, beta1=training.beta1, beta2=training.beta2,
-        epsilon=training.epsilon, gamma=training.gamma, history=history, times=times, kept=kept,
+        epsilon=training.epsilon, gamma=training.gamma, history=history, times=times,
+        snapshots=kept,
     )  # fmt: skip
     return theta[layout.positions], history, kept[:, layout.positions]
 
