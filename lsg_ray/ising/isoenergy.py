@@ -164,6 +164,6 @@ def _leaf(model: IsingModel, sigma: Signs, energy: float, xs: Floats, options: O
 
 STAGE = Stage(
     "iso-energy", iso_energy, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
-    figures=[Figure("lsg_ray.report.figures.entropy_landscape:iso_figure", "At constant energy",
-                    "iso_caption")],
+    figures=[Figure("lsg_ray.report.figures.entropy_landscape:iso_figure",
+                    "Entropy landscape at constant energy", "iso_caption")],
 )  # fmt: skip

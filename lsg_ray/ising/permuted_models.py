@@ -119,5 +119,5 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 STAGE = Stage(
     "symmetry", permutation_effect, reads={"ensemble": ENSEMBLE}, summary=_shown, unit="fractions",
     figures=[Figure("lsg_ray.report.figures.entropy_landscape:permutation_figure",
-                    "Node symmetry")],
+                    "Entropy landscape and node symmetry")],
 )  # fmt: skip
