@@ -43,7 +43,7 @@ from lsg_ray.errors import InputError, LsgError, StoreError, StoreInputError
 from lsg_ray.paths import expanded, refuse_file_name
 from lsg_ray.registry import FAMILIES
 from lsg_ray.results.saving import check_target
-from lsg_ray.spec import Spec, as_yaml, load_spec
+from lsg_ray.spec import Spec, as_yaml, load_readable_spec
 from lsg_ray.spec.steps import Outcome, Step
 from lsg_ray.stage import SOLUTIONS
 from lsg_ray.stages import stage_of
@@ -132,7 +132,8 @@ def run(
 def report(folder: Place) -> Path:
     """Measure the ensemble of a run's folder again and write its report anew.
 
-    Of models and landscapes, what was computed for the same ensemble is shown.
+    Of models and landscapes, what was computed for the same ensemble is shown.  Steps that cannot
+    be read, such as those of a package that is no longer installed, have sections that say so.
 
     Raises
     ------
@@ -148,13 +149,14 @@ def report(folder: Place) -> Path:
 
     ensemble = open_ensemble(place / "ensemble.zarr")
     given = place / "spec.yaml"
-    spec = load_spec(given) if given.is_file() else ensemble.spec
+    spec, unread = load_readable_spec(given) if given.is_file() else (ensemble.spec, {})
     dataset = load_dataset(ensemble.spec.dataset, download=False)
     steps, left_out = _study(spec, ensemble, True)
     slow = {name for name, step in steps.items() if step.stage not in QUICK}
     if spec.study is None and not any((place / f"{name}.zarr").is_dir() for name in slow):
         steps, left_out = _study(spec, ensemble, False)
     outcomes = run_study(steps, ensemble, place, only_cached=slow)
+    left_out |= {name: Outcome(None, None, reason) for name, reason in unread.items()}
     return write_report(place, ensemble, dataset, outcomes | left_out)
 
 

@@ -323,7 +323,7 @@ STAGE = Stage(
     summary=("configurations", "energy_mean", "energy_spread", "typical",
              "energy_accuracy_correlation", "triples_cutoff", "triples_above", "triples_reproduced",
              "triples_correlation", "triples_slope", "triples_rms", "mc_converged"),
-    figures=[Figure("lsg_ray.report.figures.checks:check_figure", "Checks of the model")],
+    figures=[Figure("lsg_ray.report.figures.checks:check_figure", "Checks of the effective model")],
 )  # fmt: skip
 CHOICE = Stage(
     "references", model_references, reads={"model": MODEL, "ensemble": ENSEMBLE},

@@ -166,6 +166,7 @@ def _leaf(model: IsingModel, sigma: Signs, energy: float, xs: Floats, options: O
 STAGE = Stage(
     "iso-energy", iso_energy, reads={"model": MODEL, "references": REFERENCES},
     summary=scan_summary,
-    figures=[Figure("lsg_ray.report.figures.entropy_landscape:iso_figure", "At constant energy",
+    figures=[Figure("lsg_ray.report.figures.entropy_landscape:iso_figure",
+                    "Entropy landscape at constant energy",
                     "iso_caption")],
 )  # fmt: skip

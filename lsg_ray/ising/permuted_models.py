@@ -123,5 +123,5 @@ STAGE = Stage(
     "symmetry", permutation_effect, reads={"ensemble": ENSEMBLE}, summary=_summary,
     unit="fractions",
     figures=[Figure("lsg_ray.report.figures.entropy_landscape:permutation_figure",
-                    "Node symmetry")],
+                    "Entropy landscape and node symmetry")],
 )  # fmt: skip

@@ -287,5 +287,5 @@ STAGE = Stage(
     "thermo", thermodynamics, reads={"model": MODEL, "reference": REFERENCES}, summary=_summary,
     hidden={"cavity"}, unit="sweeps",
     figures=[Figure("lsg_ray.report.figures.entropy_landscape:thermo_figure",
-                    "Entropy by the heat capacity", "thermo_caption", together=8)],
+                    "Entropy and heat capacity", "thermo_caption", together=8)],
 )  # fmt: skip

@@ -16,7 +16,7 @@ from lsg_ray.typing import Array, Floats
 
 
 def loss_number(loss: Loss) -> int:
-    """Return the number by which kernels know a loss."""
+    """Return the number of a loss in kernels."""
     from lsg_ray.kernels import classification
 
     return classification.CROSS_ENTROPY if loss == "cross_entropy" else classification.HINGE
@@ -34,9 +34,9 @@ def evaluate(
     weights
         (configurations, N), ±1 or real.
     examples
-        From `chunk_examples`; their dtype is the arithmetic's.
+        Examples from `chunk_examples`; computed in their precision.
     loss
-        As in `train`.
+        Loss, as in `train`.
 
     Returns
     -------

@@ -54,6 +54,29 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
     return parse_spec(override(tree, overrides) if isinstance(tree, Mapping) else tree, str(path))
 
 
+def load_readable_spec(path: str | Path) -> tuple[Spec, dict[str, str]]:
+    """Read a specification without the steps of its study that cannot be read.
+
+    Returns
+    -------
+    The specification, and by name why a step was left out; see `load_spec`.
+    """
+    try:
+        return load_spec(path), {}
+    except SpecError as error:
+        from lsg_ray.spec.steps import readable_steps
+
+        spec = load_spec(path, ["study=null"])
+        study = _read_yaml(_text_of(expanded(path)))["study"]
+        if not isinstance(study, Mapping):
+            raise
+        try:
+            steps, reasons = readable_steps(study)
+        except ValueError:
+            raise error from None
+        return spec.replace(study=steps), reasons
+
+
 def _text_of(path: str) -> str:
     """Return what stands in a file; `ValueError` says why it is none of a specification."""
     try:

@@ -13,12 +13,12 @@ choice, it need not be named.  A step names stages that are installed, and never
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
-from lsg_ray.stages import stage_of
+from lsg_ray.stages import all_stages, stage_of
 from lsg_ray.typing import JsonObject
 
 if TYPE_CHECKING:
@@ -119,6 +119,38 @@ def parse_study(given: object) -> dict[str, Step]:
     if faults:
         raise ValueError("\n".join(faults))
     return _ordered(steps)
+
+
+def readable_steps(study: Mapping[str, Any]) -> tuple[dict[str, Step], dict[str, str]]:
+    """Return the steps of a study that can be read, and by name why the others cannot, as text.
+
+    Stages of a package that is no longer installed cannot be read, nor the steps that read theirs.
+    """
+    reasons: dict[str, str] = {}
+    while True:
+        left = {name: options for name, options in study.items() if name not in reasons}
+        try:
+            return parse_study(left), reasons
+        except ValueError as error:
+            faults = dict(line.split(": ", 1) for line in str(error).splitlines() if ": " in line)
+            if not faults.keys() & left.keys():
+                raise
+            for name in [name for name in left if name in faults]:
+                reason = _reason(name, left[name], faults[name], reasons)
+                reasons[name] = f"The step {name} cannot be drawn: {reason}."
+
+
+def _reason(name: str, options: Any, fault: str, unread: Collection[str]) -> str:
+    """Return why a step cannot be read: its stage, what it reads, or else the fault."""
+    given = options if isinstance(options, Mapping) else {}
+    stage = str(given.get("stage", name))
+    if stage not in all_stages():
+        return (
+            f"no installed package provides its stage {stage}; install the package that does, and "
+            "write the report again"
+        )
+    sources = [source for source in given.values() if isinstance(source, str) and source in unread]
+    return f"it reads the step {sources[0]}, which cannot be read" if sources else fault
 
 
 def _ordered(steps: dict[str, Step]) -> dict[str, Step]:

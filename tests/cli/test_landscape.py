@@ -122,7 +122,10 @@ def test_bad_input_is_told_in_a_line(store, tmp_path, capsys):
             ["swaps", store, *out, "--beside", store, "--figure", tmp_path / "f.png"],
             "not a result of lsg swaps",
         ),
-        (["walk", store, *out, "--walkers", "2147483647"], "walks asked for; at most"),
+        (
+            ["walk", store, *out, "--walkers", "2147483647"],
+            "walks given (sigma, configurations, walkers); at most",
+        ),
         (["interpolate", store, *out, "--alphas", "0:0.5:0.1"], "hold 0 and 1"),
         (["interpolate", store, *out, "--alphas", "x"], "alphas: 'x' given"),
         (["flatness", store, *out, "--radii", "-1"], "must be positive"),
