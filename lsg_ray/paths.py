@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lsg_ray.errors import InputError
 
 if TYPE_CHECKING:  # commands load this module for their help, and that one loads NumPy
-    from lsg_ray.typing import Place
+    from lsg_ray.typing import PathOrUrl
 
 #: Endings of files, none of them a folder's: a store or result of that name would mislead.
 FILE_ENDINGS = frozenset({
@@ -23,7 +23,7 @@ FILE_ENDINGS = frozenset({
 })  # fmt: skip
 
 
-def expanded(place: Place) -> str:
+def expanded(place: PathOrUrl) -> str:
     """Return a place with the home folder that a ``~`` or ``~USER`` at its head stands for.
 
     A shell does so in ``--out ~/x`` and not in ``--out=~/x``; Python's functions nowhere.
@@ -55,7 +55,7 @@ def expanded(place: Place) -> str:
     return found
 
 
-def ending(place: Place) -> str:
+def ending(place: PathOrUrl) -> str:
     """Return the ending of a name in small letters, with its point; of a URL too.
 
     >>> ending("a/M.NPZ"), ending("s3://bucket/a.zarr/"), ending("b.c/d"), ending(".npz")
@@ -64,7 +64,7 @@ def ending(place: Place) -> str:
     return os.path.splitext(os.fspath(place).rstrip("/"))[1].lower()
 
 
-def member_of(place: Place) -> tuple[str, str | None]:
+def member_of(place: PathOrUrl) -> tuple[str, str | None]:
     """Return file and array of ``FILE.npz:NAME``; of any other place itself and None.
 
     >>> member_of("a/b.NPZ:sigma"), member_of("s3://b/c")
@@ -75,7 +75,7 @@ def member_of(place: Place) -> tuple[str, str | None]:
     return (path, name) if colon and ending(path) == ".npz" else (text, None)
 
 
-def refuse_file_name(place: Place, what: str, instead: str = "NAME.zarr") -> None:
+def refuse_file_name(place: PathOrUrl, what: str, instead: str = "NAME.zarr") -> None:
     """Refuse a name whose ending says that a file of another format is wanted.
 
     Parameters

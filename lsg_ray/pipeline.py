@@ -49,7 +49,7 @@ from lsg_ray.stage import SOLUTIONS
 from lsg_ray.stages import stage_of
 from lsg_ray.studies import default_study
 from lsg_ray.study import run_study
-from lsg_ray.typing import JsonObject, Place
+from lsg_ray.typing import JsonObject, PathOrUrl
 
 Result = TypeVar("Result")
 
@@ -60,7 +60,7 @@ QUICK = ("moments", "overlaps", "node-distances", "embed")
 @public
 def run(
     spec: Spec,
-    folder: Place,
+    folder: PathOrUrl,
     *,
     address: str | None = None,
     workers: int | None = None,
@@ -129,7 +129,7 @@ def run(
     }
 
 
-def report(folder: Place) -> Path:
+def report(folder: PathOrUrl) -> Path:
     """Measure the ensemble of a run's folder again and write its report anew.
 
     Of models and landscapes, what was computed for the same ensemble is shown.

@@ -28,7 +28,7 @@ from pydantic.fields import FieldInfo
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError, message_of
 from lsg_ray.registry import loaded
-from lsg_ray.typing import MOST, WORDING, APlace, As, JsonObject, ListOf
+from lsg_ray.typing import MOST, WORDING, As, AsPath, JsonObject, ListOf
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -179,7 +179,7 @@ class Stage:
     def places(self) -> frozenset[str]:
         """Options that are paths: of commands, and not of specifications."""
         fields = ((name, unwrapped(field)[1]) for name, field in self.config.model_fields.items())
-        return frozenset(n for n, marks in fields if any(isinstance(m, APlace) for m in marks))
+        return frozenset(n for n, marks in fields if any(isinstance(m, AsPath) for m in marks))
 
     @cached_property
     def optional(self) -> frozenset[str]:
@@ -308,7 +308,7 @@ def _fielded(kind: Any) -> Any:
                 return _list_of(mark)
             if isinstance(mark, As):
                 return _fielded(mark.kind)
-            if isinstance(mark, APlace):
+            if isinstance(mark, AsPath):
                 return Annotated[str, mark]
         ends = any(isinstance(mark, (Le, Lt)) for mark in marks)
         return Annotated[kind, Le(MOST)] if get_args(kind)[0] is int and not ends else kind

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lsg_ray.statistics.configurations import Configurations
 
 #: A local path, or a URL.
-Place: TypeAlias = str | os.PathLike[str]
+PathOrUrl: TypeAlias = str | os.PathLike[str]
 Floats: TypeAlias = NDArray[np.float64]
 Singles: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int64]
@@ -48,11 +48,11 @@ Data: TypeAlias = "bytes | obstore.Bytes"
 Variables: TypeAlias = dict[str, tuple[Any, ...]]
 
 #: A store, open or by its place.
-EnsembleLike: TypeAlias = "Ensemble | Place"
+EnsembleLike: TypeAlias = "Ensemble | PathOrUrl"
 #: An ensemble, or what else has configurations: also a file of an array, or an array (M, N).
-ConfigurationsLike: TypeAlias = "Configurations | Ensemble | Place | ArrayLike"
+ConfigurationsLike: TypeAlias = "Configurations | Ensemble | PathOrUrl | ArrayLike"
 #: An effective model: open, by its place, or (J, h).
-ModelLike: TypeAlias = "IsingModel | xarray.Dataset | Place | tuple[ArrayLike, ArrayLike]"
+ModelLike: TypeAlias = "IsingModel | xarray.Dataset | PathOrUrl | tuple[ArrayLike, ArrayLike]"
 #: Configurations to start from: ±1 (R, N), or the place of a store, a result or an ``.npz``.
 ReferencesLike: TypeAlias = "References | xarray.Dataset | ConfigurationsLike"
 #: Moments: a Dataset, (m, C), or the place of a result or an ``.npz``; or what they are taken of.
@@ -79,12 +79,12 @@ class As:
         self.kind = kind
 
 
-class APlace:
+class AsPath:
     """Marks an argument that a command or a specification gives as a path or URL."""
 
 
 #: A specification, or the path of one.
-SpecLike = Annotated["Spec | Place", APlace()]
+SpecLike = Annotated["Spec | PathOrUrl", AsPath()]
 
 #: Largest number of anything: beyond, it is a slip, and would not fit into memory.
 MOST = 2**31 - 1

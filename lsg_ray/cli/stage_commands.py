@@ -28,7 +28,7 @@ from lsg_ray.stage import (
     unwrapped,
 )
 from lsg_ray.stages import STAGES
-from lsg_ray.typing import MOST, APlace, ListOf
+from lsg_ray.typing import MOST, AsPath, ListOf
 
 #: Options that choose from what is read, or say how a command runs.
 _WHERE = click.Option(
@@ -115,7 +115,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     if lists := [mark for mark in marks if isinstance(mark, ListOf)]:
         words["metavar"] = "START:STOP:STEP|X,..." if lists[0].steps else "X,..."
         default = _listed(default, lists[0])
-    elif any(isinstance(mark, APlace) for mark in marks):
+    elif any(isinstance(mark, AsPath) for mark in marks):
         words["type"] = PLACE
     elif choices and float in get_args(kind):
         words["metavar"] = "|".join(["NUMBER", *map(str, choices)])

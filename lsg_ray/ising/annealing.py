@@ -43,7 +43,7 @@ from lsg_ray.typing import (
     Floats,
     ModelLike,
     Natural,
-    Place,
+    PathOrUrl,
     Positive,
     Progress,
     ReferencesLike,
@@ -77,7 +77,7 @@ def anneal_scan(
     thin: Count = 2,
     method: Method = "heat-bath",
     seed: Seed = 0,
-    pieces: Place | None = None,
+    pieces: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference, by Monte Carlo.

@@ -39,7 +39,7 @@ from lsg_ray.typing import (
     JsonObject,
     ModelLike,
     Natural,
-    Place,
+    PathOrUrl,
     Positive,
     Progress,
     ReferencesLike,
@@ -80,7 +80,7 @@ def entropy_scan(
     damping: Share | None = None,
     refine: Natural = 0,
     magnetizations: bool = False,
-    pieces: Place | None = None,
+    pieces: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference.

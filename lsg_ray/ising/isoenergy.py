@@ -32,7 +32,7 @@ from lsg_ray.typing import (
     Floats,
     ListOf,
     ModelLike,
-    Place,
+    PathOrUrl,
     Positive,
     Progress,
     ReferencesLike,
@@ -58,7 +58,7 @@ def iso_energy(
     tolerance: Positive = 1e-9,
     max_sweeps: Several = 5000,
     damping: Share | None = None,
-    pieces: Place | None = None,
+    pieces: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Find s(d), β(d) and e(d) at the energy of each reference.

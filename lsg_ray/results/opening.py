@@ -36,7 +36,7 @@ from lsg_ray.results.unpacking import (
     unpacked_bytes,
 )
 from lsg_ray.spec.specification import name_of, shown
-from lsg_ray.typing import Array, Ints, JsonObject, Place
+from lsg_ray.typing import Array, Ints, JsonObject, PathOrUrl
 
 #: On an object store, beside a result whose upload was begun and has not ended.
 MARK = ".lsg.upload.json"
@@ -54,7 +54,7 @@ COMPRESSORS, OTHERS = {"zstd", "blosc"}, {"bytes", "crc32c", "transpose"}
 CHECKSUM_BYTES = 4
 
 
-def open_result(path: Place) -> xarray.Dataset:
+def open_result(path: PathOrUrl) -> xarray.Dataset:
     """Open a result of ours, a Zarr v3 group: lazily where it is local, else whole.
 
     One without a seal, of another tool or an older version, is opened with an `UnverifiedWarning`.
@@ -85,7 +85,7 @@ def open_result(path: Place) -> xarray.Dataset:
             return found.load()
 
 
-def attributes_of(path: Place) -> JsonObject:
+def attributes_of(path: PathOrUrl) -> JsonObject:
     """Return the attributes of a Zarr group; empty if there is none."""
     location = locate(path)
     try:
@@ -116,7 +116,7 @@ def unfinished(location: Location) -> JsonObject | None:
 
 
 @contextlib.contextmanager
-def open_archive(path: Place) -> Iterator[Mapping[str, Array]]:
+def open_archive(path: PathOrUrl) -> Iterator[Mapping[str, Array]]:
     """Open an ``.npz`` of arrays: a mapping from names, without Python objects.
 
     Raises
@@ -178,7 +178,7 @@ def names_in(arrays: Mapping[str, Array]) -> tuple[NDArray[np.str_] | None, Ints
     return part.astype(str), weight.astype(np.int64)
 
 
-def open_array(path: Place) -> Array:
+def open_array(path: PathOrUrl) -> Array:
     """Read an ``.npy``, without Python objects.
 
     Raises
@@ -197,7 +197,7 @@ def open_array(path: Place) -> Array:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def local_file(path: Place) -> str | Path:
+def local_file(path: PathOrUrl) -> str | Path:
     """Return the path that a ``file://`` URL, or a ``~``, means.
 
     Raises
@@ -213,7 +213,7 @@ def local_file(path: Place) -> str | Path:
     return found
 
 
-def require_file(path: Place) -> int:
+def require_file(path: PathOrUrl) -> int:
     """Return the size of a plain file; reading anything else may wait for ever.
 
     Raises

@@ -17,7 +17,7 @@ from lsg_ray.errors import StoreError
 from lsg_ray.paths import expanded
 from lsg_ray.results.graph import compute_each, share
 from lsg_ray.results.opening import open_archive
-from lsg_ray.typing import Place, Progress
+from lsg_ray.typing import PathOrUrl, Progress
 
 Piece = TypeVar("Piece", bound=tuple[object, ...])
 
@@ -35,7 +35,7 @@ def run_tasks(
     shared: object,
     arguments: Sequence[tuple[object, ...]],
     kind: type[Piece],
-    folder: Place | None = None,
+    folder: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> list[Piece]:
     """Compute ``work(shared, *argument)`` for each, keeping each as it is done.
@@ -97,7 +97,7 @@ def run_tasks(
     return [kept[n] for n in range(len(leaves))]
 
 
-def pieces_of(target: Place) -> Path | None:
+def pieces_of(target: PathOrUrl) -> Path | None:
     """Return where pieces of a result are kept: beside it, hidden; nowhere of one at a URL."""
     if "://" in str(target):
         return None
@@ -106,7 +106,7 @@ def pieces_of(target: Place) -> Path | None:
     return path.with_name(f".lsg.{name}.pieces")
 
 
-def forget_pieces(target: Place) -> None:
+def forget_pieces(target: PathOrUrl) -> None:
     """Remove the pieces of a result that is finished."""
     if (folder := pieces_of(target)) is not None:
         shutil.rmtree(folder, ignore_errors=True)

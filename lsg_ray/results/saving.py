@@ -32,7 +32,7 @@ from lsg_ray.results.opening import (
     unfinished,
 )
 from lsg_ray.results.seal import DamagedWarning, seal
-from lsg_ray.typing import Place
+from lsg_ray.typing import PathOrUrl
 
 
 class Archive(NamedTuple):
@@ -48,7 +48,9 @@ MODEL = Archive(frozenset({"J", "h"}), frozenset({"part", "weight"}))
 REFERENCES = Archive(frozenset({"sigma"}), frozenset({"energy", "accuracy", "group", "row"}))
 
 
-def check_target(path: Place, overwrite: bool = False, archive: Archive | None = None) -> Location:
+def check_target(
+    path: PathOrUrl, overwrite: bool = False, archive: Archive | None = None
+) -> Location:
     """Return the location of a result to be, before any work is done for it.
 
     Parameters
@@ -90,7 +92,7 @@ def check_target(path: Place, overwrite: bool = False, archive: Archive | None =
     return location
 
 
-def _target(location: Location, path: Place) -> Path | None:
+def _target(location: Location, path: PathOrUrl) -> Path | None:
     """Return a local place as a person has written it, which is what errors show."""
     return location.path if "://" in str(path) else Path(expanded(path))
 
@@ -124,7 +126,7 @@ def _check_remote(location: Location, overwrite: bool) -> None:
         _check_replaced(url, overwrite, lambda: _is_result(location))
 
 
-def _check_replaced(place: Place, overwrite: bool, is_result: Callable[[], bool]) -> None:
+def _check_replaced(place: PathOrUrl, overwrite: bool, is_result: Callable[[], bool]) -> None:
     """Refuse to replace what is there, unless it is a result and may be."""
     if not overwrite:
         raise InputError(f"{place} exists; name another place or pass --overwrite")
@@ -174,7 +176,11 @@ def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
 
 
 def save_result(
-    result: xarray.Dataset, path: Place, *, overwrite: bool = False, archive: Archive | None = None
+    result: xarray.Dataset,
+    path: PathOrUrl,
+    *,
+    overwrite: bool = False,
+    archive: Archive | None = None,
 ) -> Path | str:
     """Write a result as Zarr that `xarray.open_zarr` reads; a half-written one is never visible.
 

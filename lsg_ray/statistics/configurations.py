@@ -26,7 +26,16 @@ from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator
-from lsg_ray.typing import Array, Bytes, ConfigurationsLike, Flags, Floats, Ints, JsonObject, Place
+from lsg_ray.typing import (
+    Array,
+    Bytes,
+    ConfigurationsLike,
+    Flags,
+    Floats,
+    Ints,
+    JsonObject,
+    PathOrUrl,
+)
 
 #: Largest real weight: squares, summed in float32, stay finite.
 LARGEST = 1e15
@@ -350,7 +359,7 @@ def take_any(source: Configurations, rows: Ints) -> Array:
     return source.take(distinct)[place]
 
 
-def is_array_file(place: Place) -> bool:
+def is_array_file(place: PathOrUrl) -> bool:
     """Return whether a place names an array in a file: ``.npy``, ``.npz`` or ``.npz:NAME``."""
     path, _ = member_of(place)
     return ending(path) in (".npy", ".npz") and not os.path.isdir(expanded(path))
@@ -374,7 +383,7 @@ def chosen_array(arrays: Iterable[str], path: str, name: str | None) -> str:
     return wanted
 
 
-def read_array(place: Place) -> ArrayConfigurations:
+def read_array(place: PathOrUrl) -> ArrayConfigurations:
     """Read configurations (M, N) from ``FILE.npy``, or ``FILE.npz`` (``sigma``, or ``:NAME``).
 
     Raises

@@ -26,7 +26,7 @@ from lsg_ray.networks.permutations import Orders, permute_nodes
 from lsg_ray.results.graph import compute
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
-from lsg_ray.typing import Array, Bytes, Floats, Ints, JsonObject, Place, Progress
+from lsg_ray.typing import Array, Bytes, Floats, Ints, JsonObject, PathOrUrl, Progress
 
 #: Maps whole weights (rows, N) and their row numbers to the order of each hidden layer's units.
 Ordering = Callable[[Array, Ints], Orders]
@@ -172,7 +172,7 @@ def stored_root(source: Configurations) -> StoredConfigurations | None:
 
 
 def write_ensemble(
-    view: DerivedConfigurations, url: Place, *, progress: Progress | None = None
+    view: DerivedConfigurations, url: PathOrUrl, *, progress: Progress | None = None
 ) -> Ensemble:
     """Write derived configurations as a store of their own, block by block; resumable.
 

@@ -37,7 +37,7 @@ from lsg_ray.typing import (
     Flags,
     Floats,
     Ints,
-    Place,
+    PathOrUrl,
     Progress,
     Seed,
 )
@@ -53,7 +53,7 @@ CHUNK = 1000
 @public
 def canonicalize(
     ensemble: ConfigurationsLike,
-    out: Place | None = None,
+    out: PathOrUrl | None = None,
     *,
     network: NetworkSpec | Sequence[int] | None = None,
     inputs: ArrayLike | None = None,
@@ -112,7 +112,7 @@ def canonical_view(
 def permute(
     ensemble: ConfigurationsLike,
     fraction: float,
-    out: Place | None = None,
+    out: PathOrUrl | None = None,
     *,
     mode: Literal["replace", "add"] = "replace",
     seed: Seed = 0,
