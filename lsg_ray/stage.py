@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: Values of a list, at most.
 MOST_LISTED = 100_000
 #: Arguments that say how something runs, and not what comes out of it.
-CONTEXT = frozenset({"progress", "pieces", "threads", "out"})
+CONTEXT = frozenset({"progress", "checkpoints", "threads", "out"})
 
 
 @dataclass(frozen=True)

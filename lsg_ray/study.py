@@ -20,7 +20,7 @@ import xarray
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, LsgError, StoreInputError, out_of_memory
 from lsg_ray.registry import origins
-from lsg_ray.results.pieces import forget_pieces, pieces_of, results_version
+from lsg_ray.results.checkpoints import checkpoint_folder, remove_checkpoints, results_version
 from lsg_ray.results.saving import read_kept, save_result
 from lsg_ray.spec.steps import ENSEMBLE as SAMPLED
 from lsg_ray.spec.steps import Outcome, Step
@@ -86,12 +86,12 @@ def compute(
     """
     opened = opened_inputs(stage, inputs, view or {})
     context = {
-        name: value
-        for name, value in (
-            ("progress", progress), ("threads", threads), ("pieces", pieces_of(out)), ("out", out),
-        )
-        if stage.accepts(name)
-    }  # fmt: skip
+        "progress": progress,
+        "threads": threads,
+        "checkpoints": checkpoint_folder(out),
+        "out": out,
+    }
+    context = {name: value for name, value in context.items() if stage.accepts(name)}
     found = stage.run(**opened, **options.model_dump(), **context)
     return found if stage.makes == "store" else save(stage, found, options, out, overwrite, key)
 
@@ -105,7 +105,7 @@ def save(
     if key is not None:
         found = found.assign_attrs(survey=key)
     save_result(found, out, overwrite=overwrite, archive=stage.archive)
-    forget_pieces(out)
+    remove_checkpoints(out)
     return found
 
 

@@ -34,7 +34,7 @@ from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import RHAT, Draws, series_rhat
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.thermodynamics import thermodynamics
-from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
@@ -77,7 +77,7 @@ def anneal_scan(
     thin: Count = 2,
     method: Method = "heat-bath",
     seed: Seed = 0,
-    pieces: PathOrUrl | None = None,
+    checkpoints: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference, by Monte Carlo.
@@ -107,7 +107,7 @@ def anneal_scan(
         How spins are updated.
     seed
         Of all that is drawn at random.
-    pieces, progress
+    checkpoints, progress
         As in `lsg_ray.entropy_scan`.
 
     Returns
@@ -140,7 +140,7 @@ def anneal_scan(
         for r in range(len(chosen.sigma))
         for up in (True, False)
     ]
-    found = run_tasks(_leaf, scaled, arguments, _Annealed, pieces, progress)
+    found = run_tasks(_leaf, scaled, arguments, _Annealed, checkpoints, progress)
     up, down = stacked(found[::2]), stacked(found[1::2])
     back = _Annealed(*(values[:, ::-1] for values in down))  # type: ignore[arg-type]
     both = _completed(stacked([up, back], axis=1))

@@ -28,7 +28,7 @@ from lsg_ray.ising.hysteresis import STEEP, Between, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
-from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import joined, stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
@@ -80,7 +80,7 @@ def entropy_scan(
     damping: Share | None = None,
     refine: Natural = 0,
     magnetizations: bool = False,
-    pieces: PathOrUrl | None = None,
+    checkpoints: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference.
@@ -109,7 +109,7 @@ def entropy_scan(
         than 0.05, and all is computed anew.
     magnetizations
         Also return m at each field.
-    pieces
+    checkpoints
         Folder in which finished parts are kept until all is done: what is interrupted resumes.
     progress
         Told ``(done, in all)``.
@@ -155,7 +155,7 @@ def entropy_scan(
     size = -(-len(sigma) // MOST_TASKS)
     for round_ in range(refine + 1):
         arguments = [(sigma[a : a + size], xs, options) for a in range(0, len(sigma), size)]
-        parts = run_tasks(_leaf, (ising, couplings), arguments, _Solved, pieces, progress)
+        parts = run_tasks(_leaf, (ising, couplings), arguments, _Solved, checkpoints, progress)
         found = joined(parts)
         added = _steep(xs, found.d)
         if round_ == refine or not len(added):

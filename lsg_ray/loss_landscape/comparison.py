@@ -53,7 +53,7 @@ def compare_minima(
     max_iterations: Count = 100,
     examples: Natural | None = EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Compare the minima of two ensembles: on paths between them, and around each.
@@ -80,7 +80,7 @@ def compare_minima(
         Training examples that the loss is taken on, drawn by seed; 0 for all.
     seed
         Of all that is drawn at random.
-    pieces
+    checkpoints
         Folder for finished tasks, so that an interrupted call can resume.
     progress
         Told ``(tasks done, tasks in all)``.
@@ -104,13 +104,13 @@ def compare_minima(
     count = min(count, len(a.numbers), len(b.numbers))
     path = interpolate(
         first, second, pairs=count, alphas=alphas, examples=examples, seed=seed,
-        pieces=pieces, progress=_told(progress, 0, count),
+        checkpoints=checkpoints, progress=_told(progress, 0, count),
     )  # fmt: skip
     numbers = (a.numbers[:count].tolist(), b.numbers[:count].tolist())
     sides = [
         flatness(
             given, configurations=numbers[place], examples=examples, seed=seed, side=place,
-            pieces=pieces, progress=_told(progress, 1 + place, count), **options,
+            checkpoints=checkpoints, progress=_told(progress, 1 + place, count), **options,
         )
         for place, given in enumerate((first, second))
     ]  # fmt: skip

@@ -99,7 +99,7 @@ def flatness(
     max_iterations: Count = 100,
     seed: Seed = 0,
     side: Natural = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure how flat the loss is around solutions.
@@ -125,7 +125,7 @@ def flatness(
         Iterations of Lanczos, at most.
     seed
         Of all that is drawn at random.
-    pieces
+    checkpoints
         Folder for finished tasks, so that an interrupted call can resume.
     progress
         Told ``(tasks done, tasks in all)``.
@@ -160,7 +160,7 @@ def flatness(
     ]
     found, about = run_protocol(
         _curvature, _Curvature, chosen, arguments, (len(arguments),),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     result = _dataset(found, radius).assign_coords(solution=chosen.numbers)
     return result.assign_attrs(

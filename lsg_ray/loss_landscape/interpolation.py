@@ -90,7 +90,7 @@ def interpolate(
     alignment: Alignment | Literal["all"] = "none",
     examples: Natural | None = EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure networks on straight paths between solutions.
@@ -113,7 +113,7 @@ def interpolate(
         Training examples that the loss is taken on, drawn by seed; 0 for all.
     seed
         Of all that is drawn at random.
-    pieces
+    checkpoints
         Folder for finished tasks, so that an interrupted call can resume.
     progress
         Told ``(tasks done, tasks in all)``.
@@ -133,7 +133,7 @@ def interpolate(
     if alignment == "all":
         each = partial(
             interpolate, solutions, other, pairs=pairs, alphas=alphas, examples=examples,
-            seed=seed, pieces=pieces, progress=progress,
+            seed=seed, checkpoints=checkpoints, progress=progress,
         )  # fmt: skip
         joined = xarray.concat(
             [each(alignment=one) for one in ALIGNMENTS[::-1]],
@@ -156,7 +156,7 @@ def interpolate(
     ]
     found, about = run_protocol(
         _line, _Line, a, arguments, (len(chosen),),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     first, second = np.array(chosen).T
     result = path_dataset(found, places, ("pair",)).assign(
@@ -177,7 +177,7 @@ def swap_barriers(
     alphas: Steps = ALPHAS,
     examples: Natural | None = EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Swap k pairs of hidden nodes, then interpolate between the copies.
@@ -198,7 +198,7 @@ def swap_barriers(
         Training examples that the loss is taken on, drawn by seed; 0 for all.
     seed
         Of all that is drawn at random.
-    pieces
+    checkpoints
         Folder for finished tasks, so that an interrupted call can resume.
     progress
         Told ``(tasks done, tasks in all)``.
@@ -230,7 +230,7 @@ def swap_barriers(
     ]
     found, about = run_protocol(
         _swapped_line, _Line, chosen, arguments, (len(chosen.numbers), len(ks), repeats),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     result = path_dataset(found, places, ("solution", "swaps", "repeat"))
     return result.assign_coords(solution=chosen.numbers, swaps=np.array(ks)).assign_attrs(

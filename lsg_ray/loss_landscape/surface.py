@@ -37,7 +37,7 @@ def loss_surface(
     points: Annotated[int, Ge(3), Le(1001)] = 25,
     examples: Natural | None = EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure the loss on a plane through a solution, in two filter-normalised random directions.
@@ -56,7 +56,7 @@ def loss_surface(
         Training examples that the loss is taken on, drawn by seed; 0 for all.
     seed
         Of all that is drawn at random.
-    pieces
+    checkpoints
         Folder for finished tasks, so that an interrupted call can resume.
     progress
         Told ``(tasks done, tasks in all)``.
@@ -82,7 +82,7 @@ def loss_surface(
     arguments = [(w, directions, a, grid) for a in grid]
     found, about = run_protocol(
         _surface_row, _Rows, chosen, arguments, (points,),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     values = np.moveaxis(found.values, -2, 0)
     cosine = float(directions[0] @ directions[1] / np.prod(np.linalg.norm(directions, axis=1)))

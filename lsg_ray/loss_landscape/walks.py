@@ -83,7 +83,7 @@ def random_walk(
     walkers: Count = 1,
     examples: Natural | None = EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Walk from solutions of an ensemble and watch the loss.
@@ -110,7 +110,7 @@ def random_walk(
         Training examples that the loss is taken on, drawn by seed; 0 for all.
     seed
         Of the walks; each has a stream of its own.
-    pieces
+    checkpoints
         Folder for finished walks, so that an interrupted call can resume.
     progress
         Told ``(walks done, walks in all)``.
@@ -156,7 +156,7 @@ def random_walk(
     ]  # fmt: skip
     found, about = run_protocol(
         _walk, _Path, chosen, arguments, (len(sigmas), len(chosen.numbers), walkers),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     result = _dataset(np.moveaxis(found.values, -2, 0), found.distance, found.share, kind)
     return result.assign_coords(

@@ -1,4 +1,4 @@
-"""Parts of a long computation that are kept on disk until all is done, so that it can resume."""
+"""Checkpoints of a long computation: results of its tasks, stored until all is done."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ from lsg_ray.results.graph import compute_each, share
 from lsg_ray.results.opening import open_archive
 from lsg_ray.typing import PathOrUrl, Progress
 
-Piece = TypeVar("Piece", bound=tuple[object, ...])
+TaskResult = TypeVar("TaskResult", bound=tuple[object, ...])
 
 #: Raised where a result changes its variables or their meaning within a version of the package.
 REVISION = 2
 
 
 def results_version() -> str:
-    """Return what kept results and pieces have to come from to be used again."""
+    """Return the version that cached results and checkpoints must have to be used again."""
     return f"{__version__}+{REVISION}"
 
 
 def run_tasks(
-    work: Callable[..., Piece],
+    work: Callable[..., TaskResult],
     shared: object,
     arguments: Sequence[tuple[object, ...]],
-    kind: type[Piece],
+    kind: type[TaskResult],
     folder: PathOrUrl | None = None,
     progress: Progress | None = None,
-) -> list[Piece]:
-    """Compute ``work(shared, *argument)`` for each, keeping each as it is done.
+) -> list[TaskResult]:
+    """Compute ``work(shared, *argument)`` for each, storing each result as it is done.
 
-    What is kept is used again only for the same function, arguments and version of the package: a
-    digest of them names it, so that nothing can be forgotten there.
+    A checkpoint is used again only for the same function, arguments and version of the package: its
+    file is named by a digest of them.
 
     Parameters
     ----------
     work
-        Body of a task.
+        Function of a task.
     shared
-        What all tasks read; it goes to a cluster once.
+        First argument of all tasks; it is sent to a cluster once.
     arguments
-        Of each task: arrays, numbers, text, and tuples or records of them.
+        Further arguments of each task: arrays, numbers, text, and tuples or records of them.
     kind
-        What a task returns, a NamedTuple of arrays.
+        Type of the result of a task, a NamedTuple of arrays.
     folder
-        Where results are kept, and looked for; None for nowhere.  `forget_pieces` removes it.
+        Folder of checkpoints, which `remove_checkpoints` removes; None to store none.
     progress
-        Told ``(done, in all)``.
+        Called with ``(done, total)``.
 
     Raises
     ------
@@ -65,40 +65,41 @@ def run_tasks(
     """
     import dask
 
-    given, delayed = share(shared), dask.delayed(work, pure=False)
-    leaves = [delayed(given, *argument) for argument in arguments]
+    node, delayed = share(shared), dask.delayed(work, pure=False)
+    leaves = [delayed(node, *argument) for argument in arguments]
     if folder is None:
-        return compute_each(leaves, lambda _place, _piece: None, progress)
-    # A scan is a few thousand pieces of some kilobytes: a file each.
+        return compute_each(leaves, lambda _index, _result: None, progress)
+    # A scan has a few thousand tasks with results of some kilobytes: a file each.
     common = _digest(results_version(), work.__module__, work.__qualname__, kind.__name__, shared)
     names = [f"{_digest(common, argument)}.npz" for argument in arguments]
-    place = Path(folder)
-    kept = {n: piece for n, name in enumerate(names) if (piece := _load(place / name, kind))}
-    missing = [n for n in range(len(leaves)) if n not in kept]
+    path = Path(folder)
+    results = {n: result for n, name in enumerate(names) if (result := _load(path / name, kind))}
+    missing = [n for n in range(len(leaves)) if n not in results]
+    n_loaded = len(results)
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"{place} could not be written: {error.strerror or error}") from error
+        raise StoreError(f"{path} could not be written: {error.strerror or error}") from error
 
-    def keep(number: int, piece: Piece) -> None:
-        _save(piece, place / names[missing[number]])
+    def save(index: int, result: TaskResult) -> None:
+        _save(result, path / names[missing[index]])
 
-    def tell(done: int, _total: int) -> None:
+    def report(done: int, _total: int) -> None:
         if progress is not None:
-            progress(len(kept) + done, len(leaves))
+            progress(n_loaded + done, len(leaves))
 
     try:
-        found = compute_each([leaves[n] for n in missing], keep, tell) if missing else []
+        computed = compute_each([leaves[n] for n in missing], save, report) if missing else []
     except BaseException:
-        with contextlib.suppress(OSError):  # a folder without pieces goes
-            place.rmdir()
+        with contextlib.suppress(OSError):  # a folder without checkpoints goes
+            path.rmdir()
         raise
-    kept |= dict(zip(missing, found, strict=True))
-    return [kept[n] for n in range(len(leaves))]
+    results |= dict(zip(missing, computed, strict=True))
+    return [results[n] for n in range(len(leaves))]
 
 
-def pieces_of(target: PathOrUrl) -> Path | None:
-    """Return where pieces of a result are kept: beside it, hidden; nowhere of one at a URL."""
+def checkpoint_folder(target: PathOrUrl) -> Path | None:
+    """Return the hidden folder beside a result for its checkpoints; None for one at a URL."""
     if "://" in str(target):
         return None
     path = Path(expanded(target)).resolve()
@@ -106,9 +107,9 @@ def pieces_of(target: PathOrUrl) -> Path | None:
     return path.with_name(f".lsg.{name}.pieces")
 
 
-def forget_pieces(target: PathOrUrl) -> None:
-    """Remove the pieces of a result that is finished."""
-    if (folder := pieces_of(target)) is not None:
+def remove_checkpoints(target: PathOrUrl) -> None:
+    """Remove the checkpoints of a result that is finished."""
+    if (folder := checkpoint_folder(target)) is not None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -120,7 +121,7 @@ def _digest(*values: Any) -> str:
 
 
 def _feed(digest: Any, value: Any) -> None:
-    """Add a value to a digest so that values that differ are told apart."""
+    """Add a value to a digest, with its type, so that different values differ."""
     digest.update(f"{type(value).__name__}:".encode())
     if isinstance(value, np.ndarray):
         digest.update(f"{value.dtype.str}{value.shape}".encode())
@@ -137,14 +138,14 @@ def _feed(digest: Any, value: Any) -> None:
         _feed(digest, value.model_dump_json())
     else:
         slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-        held = {name: getattr(value, name) for name in slots if name != "__dict__"}
-        held |= getattr(value, "__dict__", {})
-        if not held or callable(value):  # better than not to tell values apart
-            raise TypeError(f"a {type(value).__name__} has no content to be told by")
-        _feed(digest, held)
+        fields = {name: getattr(value, name) for name in slots if name != "__dict__"}
+        fields |= getattr(value, "__dict__", {})
+        if not fields or callable(value):  # better than one digest for different values
+            raise TypeError(f"a {type(value).__name__} has no content for a digest")
+        _feed(digest, fields)
 
 
-def _load(path: Path, kind: type[Piece]) -> Piece | None:
+def _load(path: Path, kind: type[TaskResult]) -> TaskResult | None:
     try:
         with open_archive(path) as arrays:
             return kind(*(arrays[name] for name in kind._fields))  # type: ignore[attr-defined]
@@ -154,11 +155,11 @@ def _load(path: Path, kind: type[Piece]) -> Piece | None:
         return None
 
 
-def _save(piece: Piece, path: Path) -> None:
+def _save(result: TaskResult, path: Path) -> None:
     staged = path.with_suffix(".new")
     try:
         with open(staged, "wb") as file:
-            np.savez(file, **piece._asdict())  # type: ignore[attr-defined]
+            np.savez(file, **result._asdict())  # type: ignore[attr-defined]
         staged.replace(path)
     except OSError as error:
         raise StoreError(f"{path} could not be written: {error.strerror or error}") from error
