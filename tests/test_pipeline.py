@@ -49,7 +49,7 @@ def no_report(monkeypatch):
 def test_run__makes_everything_that_the_docstring_names(tmp_path):
     pytest.importorskip("lsg_ray.report.page")
     said = []
-    result = pipeline.run(tiny(), tmp_path / "r", workers=0, say=said.append)
+    result = pipeline.run(tiny(), tmp_path / "r", workers=0, log=said.append)
     made = set(os.listdir(tmp_path / "r"))
     assert made >= RESULTS | {"report.html"}
     assert any(name.endswith(".png") for name in made)
@@ -118,7 +118,7 @@ def test_report__measures_anew(tmp_path, no_report):
 
 def test_folder_of_other_things__is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match="holds other things; name a new or empty folder"):
+    with pytest.raises(InputError, match="holds other files; name a new or empty folder"):
         pipeline.run(tiny(), tmp_path, workers=0)
     assert os.listdir(tmp_path) == ["thesis.tex"]
 

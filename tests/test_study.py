@@ -19,7 +19,7 @@ from lsg_ray.spec.steps import parse_study
 from lsg_ray.stage import loaded
 from lsg_ray.stages import STAGES, all_stages, stage_of
 from lsg_ray.study import run_study, step_key
-from lsg_ray.typing import WORDING
+from lsg_ray.typing import SHARED_HELP
 from tests.ensemble.mixture import synthetic
 from tests.toy import POINTS, Commands, install
 
@@ -326,7 +326,7 @@ def test_spec_without_a_study__has_none():
 
 def test_arguments_that_many_stages_share__have_one_wording():
     fit, symmetry = stage_of("fit"), stage_of("symmetry")
-    assert fit.config.model_fields["seed"].description == WORDING["seed"]
+    assert fit.config.model_fields["seed"].description == SHARED_HELP["seed"]
     assert symmetry.config.model_fields["seed"].description == "Of permutations and fits."
 
 

@@ -30,7 +30,7 @@ from lsg_ray.results.graph import compute
 from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.stage import MODEL, Figure, Stage
-from lsg_ray.statistics.modes import TEST, count_modes, mode_places
+from lsg_ray.statistics.modes import MODE_TEST, count_modes, mode_positions
 from lsg_ray.typing import Count, Flags, Floats, Ints, ModelLike, Positive, Progress, Seed
 
 #: The authors' numbers of starts and of iterations, and their tolerance.
@@ -242,7 +242,7 @@ def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:
     (1, 2, 1)
     """
     found = count_modes(values, seed=seed)
-    return found.modes, mode_places(values, found.bandwidth)
+    return found.modes, mode_positions(values, found.bandwidth)
 
 
 def _dataset(
@@ -289,7 +289,7 @@ def _dataset(
             "undetermined_states": int((kinds.stable == 0).sum()),
             "criterion": CRITERION,
             "peaks": peaks, "peak_positions": places.tolist(),
-            "peak_test": TEST,
+            "peak_test": MODE_TEST,
         },
     )  # fmt: skip
 

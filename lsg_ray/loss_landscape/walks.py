@@ -37,7 +37,7 @@ from lsg_ray.loss_landscape.terrain import (
 )
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.statistics.configurations import LARGEST
+from lsg_ray.statistics.configurations import MAX_WEIGHT
 from lsg_ray.typing import (
     Count,
     EnsembleLike,
@@ -174,8 +174,8 @@ def _checked(sigma: Numbers, kind: Kind, temperature: float | None) -> Floats:
     sigmas = as_positive(sigma, "sigma")
     if len(np.unique(sigmas)) != len(sigmas):
         raise InputError(f"sigma {brief(sigma)} given; each once")
-    if sigmas.max() > LARGEST:
-        raise InputError(f"sigma {sigmas.max():g} given; at most {LARGEST:g}, as weights are")
+    if sigmas.max() > MAX_WEIGHT:
+        raise InputError(f"sigma {sigmas.max():g} given; at most {MAX_WEIGHT:g}, as weights are")
     if (kind == "metropolis") != (temperature is not None):
         raise InputError(
             f"temperature {temperature} given for a {kind} walk; metropolis walks need one, others "

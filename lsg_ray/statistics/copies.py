@@ -45,17 +45,17 @@ def pairs_of_copies(source: Configurations) -> Pairs | None:
 def pairs_of_groups(group: Rows) -> Rows:
     """Return every two rows of a group, the first before the second: (pairs, 2)."""
     order = np.argsort(group, kind="stable")
-    sorted_, found = group[order], [np.empty((0, 2), np.int64)]
+    sorted_, pairs = group[order], [np.empty((0, 2), np.int64)]
     for apart in range(1, int(np.unique(group, return_counts=True)[1].max(initial=1))):
         same = np.flatnonzero(sorted_[:-apart] == sorted_[apart:])
-        found.append(np.stack([order[same], order[same + apart]], axis=1))
-    return np.concatenate(found)
+        pairs.append(np.stack([order[same], order[same + apart]], axis=1))
+    return np.concatenate(pairs)
 
 
 def draw_independent(source: Configurations, count: int | None, rng: np.random.Generator) -> Rows:
-    """Return so many random rows, ascending, no two of which are copies; all, if there are fewer.
+    """Return ``count`` random rows, ascending, no two of which are copies; all, if there are fewer.
 
-    Of every configuration with copies, each is as likely to stand for it.
+    Of a configuration and its copies, each is drawn with the same probability.
     """
     number = source.groups()
     if number is None:
@@ -95,7 +95,7 @@ def start_of_copies(seed: int) -> float:
 
 
 def number_of_copies(n_rows: int, fraction: float) -> int:
-    """Return how many of so many rows get a copy, so that a fraction of all are in such pairs."""
+    """Return how many of the rows get a copy, so that a fraction of all are in such pairs."""
     return round(fraction / (2 - fraction) * n_rows)
 
 

@@ -5,6 +5,7 @@ import pickle
 import tracemalloc
 import warnings
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from lsg_ray.ising.model import IsingModel, load_model
 from lsg_ray.results import opening
 from lsg_ray.results.opening import open_result
 from lsg_ray.results.saving import check_target, save_result
-from lsg_ray.results.seal import INDEX, SEAL, UnverifiedWarning, seal
+from lsg_ray.results.seal import CHUNK_INDEX, SEAL, UnverifiedWarning, seal
 from lsg_ray.results.unpacking import unpacked_bytes
 from lsg_ray.statistics.configurations import read_array
 
@@ -43,8 +44,8 @@ def change(place, name, **fields):
         root["consolidated_metadata"]["metadata"][name] = own
         root["consolidated_metadata"].pop(SEAL, None)
     (place / "zarr.json").write_text(json.dumps(root))
-    if (place / INDEX).exists():
-        (place / INDEX).unlink()
+    if (place / CHUNK_INDEX).exists():
+        (place / CHUNK_INDEX).unlink()
         seal(place)
 
 
@@ -53,7 +54,7 @@ def unconsolidated(place):
     root = json.loads((place / "zarr.json").read_bytes())
     del root["consolidated_metadata"]
     (place / "zarr.json").write_text(json.dumps(root))
-    (place / INDEX).unlink()
+    (place / CHUNK_INDEX).unlink()
     return place
 
 
@@ -286,7 +287,7 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):
     place = tmp_path / "bomb.npz"
     np.savez_compressed(place, J=np.zeros((700, 700)), h=np.zeros(700))
     assert load_model(place).n_spins == 700  # small enough in any case
-    monkeypatch.setattr(opening, "FREE_BYTES", 2**20)
+    monkeypatch.setattr(opening, "OPENING", replace(opening.OPENING, free_bytes=2**20))
     for reader in (load_model, read_array):
         with pytest.raises(InputError, match="claims"):
             reader(str(place))
@@ -375,7 +376,7 @@ def test_hostile_documents_are_one_clear_error(model, tmp_path):
         root["consolidated_metadata"]["metadata"] = arrays | {name: arrays["h"]}
         root["consolidated_metadata"].pop(SEAL, None)
         (model / "zarr.json").write_text(json.dumps(root))
-        (model / INDEX).unlink()
+        (model / CHUNK_INDEX).unlink()
         seal(model)
         with pytest.raises(InputError, match="is no name of an array"):
             open_result(model)
@@ -384,13 +385,13 @@ def test_hostile_documents_are_one_clear_error(model, tmp_path):
 def test_lost_list__with_lost_chunks_is_noticed(model):
     """Zarr reads a lost chunk as zeros."""
     (model / "h" / "c" / "0").unlink()
-    (model / INDEX).unlink()
+    (model / CHUNK_INDEX).unlink()
     with pytest.raises(InputError, match=r"\.chunks\.json is missing; make the result anew"):
         load_model(model)
 
 
 def test_root_document__no_bit_changes_unnoticed(model):
-    for file in (model / "zarr.json", model / INDEX):
+    for file in (model / "zarr.json", model / CHUNK_INDEX):
         whole = file.read_bytes()
         noticed = silent = 0
         for bit in range(0, 8 * len(whole), 37):
@@ -418,7 +419,7 @@ def test_consolidated_metadata_that_contradict_an_array_are_refused(model):
     root["consolidated_metadata"]["metadata"]["h"]["data_type"] = "int64"
     root["consolidated_metadata"].pop(SEAL)
     (model / "zarr.json").write_text(json.dumps(root))
-    (model / INDEX).unlink()
+    (model / CHUNK_INDEX).unlink()
     for sealed in (False, True):
         if sealed:
             seal(model)
@@ -432,8 +433,8 @@ def test_results_of_older_versions_are_read_and_said_to_be_unverified(model):
     root = json.loads((model / "zarr.json").read_bytes())
     root["consolidated_metadata"].pop(SEAL)
     (model / "zarr.json").write_text(json.dumps(root))
-    keys = json.loads((model / INDEX).read_bytes())["keys"]
-    (model / INDEX).write_text(json.dumps(keys))
+    keys = json.loads((model / CHUNK_INDEX).read_bytes())["keys"]
+    (model / CHUNK_INDEX).write_text(json.dumps(keys))
     with pytest.warns(UnverifiedWarning, match="an older lsg-ray"):
         assert load_model(model).h.all()
     (model / "h" / "c" / "0").unlink()

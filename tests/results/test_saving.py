@@ -17,7 +17,7 @@ from lsg_ray.ensemble.owned import this_place
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.results import saving
 from lsg_ray.results.opening import open_result, unfinished
-from lsg_ray.results.saving import check_target, read_kept, save_result
+from lsg_ray.results.saving import check_target, read_cached, save_result
 from lsg_ray.results.seal import DamagedWarning
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.maps import embed
@@ -222,7 +222,7 @@ def test_an_overwrite_that_was_killed_anywhere__loses_no_result(short, monkeypat
         if len(seen) < number:
             break
         if unfinished(locate(url)) is not None:
-            with pytest.raises(InputError, match=rf"new result stands whole at {url}/\.lsg\.new"):
+            with pytest.raises(InputError, match=rf"new result is complete at {url}/\.lsg\.new"):
                 open_result(url)
             told.add("interrupted")
         else:
@@ -336,11 +336,11 @@ def test_kept__a_damaged_result_is_told(tmp_path):
         {"form": ["sampled", "canonical"]}, {"statistic": "test", "survey": "key"},
     )  # fmt: skip
     save_result(made, place)
-    found = read_kept(place, "key")
+    found = read_cached(place, "key")
     assert found["form"].values.tolist() == ["sampled", "canonical"]  # names, as they were made
     assert found["minimum"].values.tolist() == [1, 0]
-    assert read_kept(place, "other") is None
-    assert read_kept(tmp_path / "nothing", "key") is None
+    assert read_cached(place, "other") is None
+    assert read_cached(tmp_path / "nothing", "key") is None
     (place / "a" / "c" / "0").unlink()
-    with pytest.warns(DamagedWarning, match="a/c/0 is missing.*: damaged, computed anew"):
-        assert read_kept(place, "key") is None
+    with pytest.warns(DamagedWarning, match="a/c/0 is missing.*: damaged, computed again"):
+        assert read_cached(place, "key") is None

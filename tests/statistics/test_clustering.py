@@ -1,5 +1,7 @@
 """Clustering: linkage against SciPy, distances after reordering, tests that know about pairs."""
 
+from dataclasses import replace
+
 import dask
 import numpy as np
 import pytest
@@ -203,16 +205,15 @@ def test_permuted_copies__are_one_point(how, widths, biases):
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
 def test_streaming__is_the_path_in_memory(store, tmp_path, monkeypatch, scheduler):
     expected, known = cluster(store), cluster(store, alignment="matching")
-    monkeypatch.setattr(aligned, "MEMORY_BYTES", 0)
-    monkeypatch.setattr(aligned, "BATCH_BYTES", 9000)
-    monkeypatch.setattr(aligned, "TASK_BYTES", 1)
+    small = replace(aligned.ALIGNED, memory_bytes=0, batch_bytes=9000, task_bytes=1)
+    monkeypatch.setattr(aligned, "ALIGNED", small)
     told = []
     with dask.config.set(scheduler=scheduler):
         found = cluster(store, progress=lambda *now: told.append(now))
         assert cluster(store, alignment="matching").identical(known)
     assert found.identical(expected)
     assert told[-1] == (16, 16)  # 6 rows and 2 layers, twice
-    monkeypatch.setattr(aligned, "TILE_BYTES", 800)
+    monkeypatch.setattr(aligned, "ALIGNED", replace(aligned.ALIGNED, tile_bytes=800))
     for linkage in ("average", "ward"):
         again, whole = cluster(store, linkage=linkage), cluster(store, linkage=linkage)
         xarray.testing.assert_allclose(again, whole, rtol=1e-12)
@@ -222,7 +223,7 @@ def test_streaming__is_the_path_in_memory(store, tmp_path, monkeypatch, schedule
 def test_arrays_on_disk__are_read_in_pieces(tmp_path, monkeypatch):
     x = np.random.default_rng(0).normal(size=(12, 60)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
-    monkeypatch.setattr(clustering, "CHUNK_BYTES", 700)
+    monkeypatch.setattr(clustering, "CLUSTER", replace(clustering.CLUSTER, chunk_bytes=700))
     found = cluster(np.load(tmp_path / "x.npy", mmap_mode="r"))
     assert found.identical(cluster(x))
 
@@ -231,7 +232,7 @@ def test_no_room_for_the_file__is_said(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(aligned, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(aligned, "ALIGNED", replace(aligned.ALIGNED, memory_bytes=0))
     monkeypatch.setattr(aligned.os, "posix_fallocate", full, raising=False)
     with pytest.raises(StoreError, match=r"do not fit.*No space left.*set TMPDIR"):
         cluster(np.random.default_rng(0).normal(size=(4, 9)))
@@ -357,7 +358,7 @@ def test_tournament__has_every_pair_once_and_none_twice_in_a_round(count):
 
 
 def test_modes__of_one_and_of_two_clusters(monkeypatch):
-    monkeypatch.setattr(gaussian, "ROUNDS", 3)
+    monkeypatch.setattr(gaussian, "PAIR_TESTS", replace(gaussian.PAIR_TESTS, rounds=3))
     x = np.random.default_rng(0).normal(size=(140, 300))
     one = pair_modes(euclidean(x))
     two = pair_modes(euclidean(x + np.repeat([[0.0], [1.2]], 70, axis=0)))
@@ -394,7 +395,8 @@ def test_bad_input__says_what_and_what_to_do(store, monkeypatch):
     signs = np.where(x > 0, 1, -1)
     holed = x.copy()
     holed[4, 7] = np.nan
-    monkeypatch.setattr(clustering, "MOST", 5)
+    limits = replace(clustering.CLUSTER, max_configurations=5)
+    monkeypatch.setattr(clustering, "CLUSTER", limits)
     three = store.where("configuration < 3")
     for given, words, message in (
         (x, {}, "6 configurations to be clustered.*choose 3 to 5 at random"),

@@ -1,5 +1,7 @@
 """The t-SNE map: seeded, of whole configurations, with the starts that the trials had."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from lsg_ray.networks.solvers import mean_field
 from lsg_ray.networks.solvers.mean_field import draw
 from lsg_ray.spec import parse_spec
 from lsg_ray.statistics import maps
-from lsg_ray.statistics.maps import FEWEST, embed
+from lsg_ray.statistics.maps import MAP, embed
 
 
 def signs(*shape: int) -> np.ndarray:
@@ -79,7 +81,7 @@ def test_view__of_a_selection_maps_its_rows(ensemble_of, points):
     assert result.attrs["where"] == "accuracy < 0.5"
 
 
-@pytest.mark.parametrize("count", [FEWEST, 5])
+@pytest.mark.parametrize("count", [MAP.min_points, 5])
 def test_smallest_map__can_be_laid_out(ensemble_of, count):
     result = embed(ensemble_of(signs(count, 12)), starts=True)
     assert np.isfinite(result["x"]).all()
@@ -124,7 +126,7 @@ def test_pca__of_wide_configurations_does_without_their_covariance(monkeypatch):
     weights = signs(60, 12)
     weights[:, :6] = weights[:, :1]
     exact = embed(weights, method="pca")
-    monkeypatch.setattr(maps, "MAX_COVARIANCE", 11)
+    monkeypatch.setattr(maps, "MAP", replace(maps.MAP, max_covariance=11))
     found = embed(weights, method="pca")
     assert abs(np.corrcoef(found["x"], exact["x"])[0, 1]) > 0.99999
 

@@ -1,12 +1,14 @@
 """Modes: the level is held by any density, atoms and grids and rounding are what they are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
 from lsg_ray.kernels.contrasts import SHORTEST, alternations, contrasts
 from lsg_ray.statistics import modes
-from lsg_ray.statistics.modes import CHANCES, QUANTILES, count_modes, exceedance, mode_places
+from lsg_ray.statistics.modes import CHANCES, QUANTILES, count_modes, exceedance, mode_positions
 
 
 def shoulder(rng, n):
@@ -125,7 +127,7 @@ def test_modes__of_three_are_found_where_they_are():
     values = np.concatenate([rng.normal(at, 0.3, 200) for at in (-4, 0, 4)])
     found = count_modes(values)
     assert (found.modes, found.p_value > 0.01) == (3, True)
-    np.testing.assert_allclose(mode_places(values, found.bandwidth), [-4, 0, 4], atol=0.2)
+    np.testing.assert_allclose(mode_positions(values, found.bandwidth), [-4, 0, 4], atol=0.2)
     assert count_modes(values, most=2).modes == 2
     assert count_modes([]).modes == 0
     assert count_modes([2.0, 2.0]).modes == 1
@@ -157,7 +159,7 @@ def test_noise_of_a_solver__is_one_mode():
     two = count_modes(np.repeat([-0.5, -0.6], 500) + rounding)
     assert two.modes == 2
     np.testing.assert_allclose(
-        mode_places(np.repeat([-0.5, -0.6], 500), two.bandwidth), [-0.6, -0.5], atol=0.01
+        mode_positions(np.repeat([-0.5, -0.6], 500), two.bandwidth), [-0.6, -0.5], atol=0.01
     )
     wide = rng.choice([0.0, 0.1], 1000) + 0.001 * rng.normal(size=1000)
     assert count_modes(wide).modes == 2
@@ -193,7 +195,7 @@ def test_atoms__apart_are_modes():
 
 
 def test_many_values__are_drawn_from_and_seeds_decide(monkeypatch):
-    monkeypatch.setattr(modes, "MAX_VALUES", 500)
+    monkeypatch.setattr(modes, "MODES", replace(modes.MODES, max_values=500))
     values = np.random.default_rng(0).normal(size=5000)
     assert count_modes(values, seed=1) == count_modes(values, seed=1)
     assert count_modes(values, seed=1) != count_modes(values, seed=2)

@@ -1,5 +1,6 @@
 """Moments: plain NumPy to the last bit, however the work is cut, with errors that cover."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import dask
@@ -73,7 +74,7 @@ def test_moments__do_not_depend_on_how_the_work_is_cut(
     ensemble_of, monkeypatch, scheduler, rows, tasks, block_size
 ):
     weights = signs(1, 100, 9)
-    monkeypatch.setattr(counting, "ROWS", rows)
+    monkeypatch.setattr(counting, "SIGNS", replace(counting.SIGNS, rows=rows))
     monkeypatch.setattr(module, "_task_rows", lambda _: tasks)
     with dask.config.set(scheduler=scheduler):
         result = moments(ensemble_of(weights, block_size=block_size))
@@ -302,7 +303,7 @@ def test_arrays__that_are_none_of_configurations_are_refused(array, message):
 
 
 def test_real_weights__beyond_a_size_have_no_correlations_unless_asked(monkeypatch):
-    monkeypatch.setattr(module, "MAX_REAL_WEIGHTS", 4)
+    monkeypatch.setattr(module, "LIMITS", replace(module.LIMITS, max_real_weights=4))
     x = np.random.default_rng(0).normal(2, 3, (50, 5))
     found = moments(x)
     assert set(found.data_vars) == {"m", "m_stderr", "variance"}
@@ -361,12 +362,12 @@ def test_too_few_rows__are_refused(ensemble_of, count, blocks, where):
 
 def test_too_wide__is_refused_before_anything_is_read_and_a_part_is_not(ensemble_of, monkeypatch):
     ensemble = ensemble_of(signs(0, 5, 31), WIDTHS)
-    monkeypatch.setattr(module, "MAX_BYTES", 200 * 15**2)
+    monkeypatch.setattr(module, "LIMITS", replace(module.LIMITS, max_bytes=200 * 15**2))
     monkeypatch.setattr(counting, "count_signs", None)
     with pytest.raises(InputError, match=r"C of 31 weights takes .* choose a part \(--part\)"):
         moments(ensemble)
     monkeypatch.undo()
-    monkeypatch.setattr(module, "MAX_BYTES", 200 * 15**2)
+    monkeypatch.setattr(module, "LIMITS", replace(module.LIMITS, max_bytes=200 * 15**2))
     assert moments(ensemble.part("LB"))["m"].size == 15
 
 

@@ -156,7 +156,7 @@ def test_wide_transforms__are_cut_into_pieces(ensemble, monkeypatch):
 
     whole = canonicalize(ensemble)
     rows, bits = whole.rows(0, 300), whole.packed(0, 300)
-    monkeypatch.setattr(derived, "ROWS", 77)
+    monkeypatch.setattr(derived, "REORDERED_ROWS", 77)
     np.testing.assert_array_equal(whole.rows(0, 300), rows)
     np.testing.assert_array_equal(whole.packed(0, 300), bits)
     assert whole.rows(5, 5).shape == (0, 675)

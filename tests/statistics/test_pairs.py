@@ -267,7 +267,7 @@ def test_misfits__are_refused_with_what_and_why(ensemble_of):
 def test_matrix__beyond_a_size_is_refused_before_any_work(monkeypatch):
     import lsg_ray.statistics.distances as distances_module
 
-    monkeypatch.setattr(distances_module, "MAX_MATRIX", 80)
+    monkeypatch.setattr(distances_module, "MAX_MATRIX_ENTRIES", 80)
     monkeypatch.setattr(distances_module, "overlaps", None)
     with pytest.raises(InputError, match=r"9 × 9 distances asked for; at most 80"):
         distances(signs(0, 9, 5), matrix=True)

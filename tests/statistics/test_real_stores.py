@@ -1,5 +1,7 @@
 """Statistics of stored ReLU networks: each works as for an array, or says in a line why not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -51,17 +53,19 @@ def test_moments__are_those_of_the_array(ensemble, monkeypatch):
     np.testing.assert_allclose(part["m"], weights[:7, place].mean(axis=0), atol=1e-12)
     # However few rows are held at a time.
     for module in (moments_module, reals):
-        monkeypatch.setattr(module, "REAL_BYTES", 8 * ensemble.n_weights)
+        monkeypatch.setattr(module, "REALS", replace(module.REALS, bytes=8 * ensemble.n_weights))
     again = moments(ensemble)
     for name in ("m", "C", "connected_stderr", "m_stderr"):
         np.testing.assert_allclose(again[name], found[name], atol=1e-12)
 
 
 def test_moments__of_many_real_weights_have_no_matrix_unless_asked(monkeypatch, ensemble):
-    monkeypatch.setattr(moments_module, "MAX_REAL_WEIGHTS", 50)
+    monkeypatch.setattr(
+        moments_module, "LIMITS", replace(moments_module.LIMITS, max_real_weights=50)
+    )
     assert "C" not in moments(ensemble)
     assert "C" in moments(ensemble, correlations=True)
-    monkeypatch.setattr(moments_module, "MAX_BYTES", 10**5)
+    monkeypatch.setattr(moments_module, "LIMITS", replace(moments_module.LIMITS, max_bytes=10**5))
     with pytest.raises(InputError, match=r"C of \d+ weights takes .* choose a part"):
         moments(ensemble, correlations=True)
 
@@ -135,6 +139,6 @@ def test_map__has_the_columns_of_the_family_and_the_true_starts(ensemble):
 
 
 def test_map__that_would_not_fit_into_memory_is_refused(ensemble, monkeypatch):
-    monkeypatch.setattr(maps, "MAX_BYTES", 1000)
+    monkeypatch.setattr(maps, "MAP", replace(maps.MAP, max_bytes=1000))
     with pytest.raises(InputError, match=r"10 points of \d+ real weights take .* choose fewer"):
         embed(ensemble)

@@ -133,9 +133,8 @@ def products_module_source(x):
 def test_ranges_of_columns__add_up(monkeypatch):
     x = np.random.default_rng(0).normal(size=(9, 1000)) + 5
     whole = replica_overlaps(x, centered=True, draws=3)
-    monkeypatch.setattr(products_module, "RANGE", 9 * 64)
-    monkeypatch.setattr(products_module, "READ_BYTES", 8 * 1000 * 2)
-    monkeypatch.setattr(products_module, "PIECE", 9 * 10)
+    small = products_module.ProductsConfig(9 * 64, 8 * 1000 * 2, 9 * 10)
+    monkeypatch.setattr(products_module, "PRODUCTS", small)
     cut = replica_overlaps(x, centered=True, draws=3)
     np.testing.assert_allclose(whole["q"], cut["q"], atol=1e-6)
     assert float(whole["std_null"][1]) == pytest.approx(float(cut["std_null"][1]), rel=0.2)
