@@ -5,7 +5,7 @@
 From the declaration and the function's own signature and docstring follow the command with its
 options and help, the stage of a study with its cached result, the job, and the section of the
 report.  A keyword argument of the function is an option: its type with bounds (`lsg_ray.typing`)
-and its default stand in the signature, its help is its entry under ``Parameters``.  The arguments
+and its default are in the signature, its help is its entry under ``Parameters``.  The arguments
 named in `CONTEXT` are passed by whoever runs the stage.
 """
 

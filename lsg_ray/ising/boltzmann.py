@@ -41,8 +41,9 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
 from lsg_ray.registry import FIT_METHODS
-from lsg_ray.statistics.configurations import Columns, Configurations
+from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.pairs import choose_rows
+from lsg_ray.statistics.views import Columns
 from lsg_ray.typing import Floats, Ints, MomentsLike, Progress
 
 #: 1 − |m| that frozen weights are given if M is unknown.

@@ -242,7 +242,7 @@ def _safe_attributes(result: xarray.Dataset) -> dict[str, object]:
 
 def _as_arrays(result: xarray.Dataset) -> dict[str, np.ndarray]:
     """Return the arrays of a result by name, text as text, and its attributes as JSON."""
-    # Without parts, weights are numbered from zero, wherever in a network they stand.
+    # Without parts, weights are numbered from zero, wherever they are in a network.
     implied = {"weight_"} if "part" in result.coords else {"weight_", "weight"}
     names = [*result.data_vars, *(name for name in result.coords if name not in implied)]
     arrays = {

@@ -197,7 +197,7 @@ def _reserve(file: int, size: int) -> None:
     except OSError as error:
         raise StoreError(
             f"{folder}: {size / 2**30:.1f} GiB of reordered weights do not fit "
-            f"({error.strerror or error}); set TMPDIR to a larger place, or take fewer "
+            f"({error.strerror or error}); set TMPDIR to a folder on a larger disk, or take fewer "
             "configurations"
         ) from error
 

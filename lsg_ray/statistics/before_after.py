@@ -11,10 +11,11 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
-from lsg_ray.statistics.configurations import Configurations, Packed, StoredConfigurations
+from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.node_symmetry import canonical_view, label_inputs, node_symmetry
 from lsg_ray.statistics.pairs import choose_rows
+from lsg_ray.statistics.views import Packed
 from lsg_ray.typing import Progress, Seed, Several
 
 #: Configurations that are compared by default: 2·10⁸ pairs.

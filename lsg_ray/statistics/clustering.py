@@ -40,7 +40,7 @@ from lsg_ray.statistics.aligned import (
     plan_alignment,
     tiles,
 )
-from lsg_ray.statistics.configurations import Configurations, Packed, as_configurations, stream
+from lsg_ray.statistics.configurations import Configurations, as_configurations, stream
 from lsg_ray.statistics.derived import stored_root
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.gaussian import (
@@ -53,6 +53,7 @@ from lsg_ray.statistics.gaussian import (
 )
 from lsg_ray.statistics.hierarchy import correlation
 from lsg_ray.statistics.modes import MODE_TEST_NAME
+from lsg_ray.statistics.views import Packed
 from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Ints, Natural, Progress, Seed
 
 Linkage = Literal["single", "complete", "average", "weighted", "centroid", "median", "ward"]
@@ -103,8 +104,8 @@ def cluster(
         real-valued networks (their default): each network by itself, so that all its permutations
         come to one order.  ``matching``: each to one `reference` by linear assignment, to a local
         minimum for more than one hidden layer; matching every pair by itself would give other,
-        smaller distances.  All are drawn near the reference, which would stand out: it is left out.
-        ``canonical``, for ±1 weights (their default): see
+        smaller distances.  The reference is left out: it is nearer to all others than they are to
+        each other.  ``canonical``, for ±1 weights (their default): see
         `lsg_ray.statistics.node_symmetry.canonicalize`.  ``none``: as they are; the default for
         arrays, parts of the weights, and views that are reordered already.
     reference
@@ -165,8 +166,8 @@ def cluster(
     Examples
     --------
     >>> x = np.random.default_rng(0).normal(size=(12, 50))
-    >>> found = cluster(x + 3 * (np.arange(12) % 2)[:, None])
-    >>> sorted(found["leaf_order"].values[:6].tolist())
+    >>> result = cluster(x + 3 * (np.arange(12) % 2)[:, None])
+    >>> sorted(result["leaf_order"].values[:6].tolist())
     [1, 3, 5, 7, 9, 11]
     """
     base = as_configurations(_lazy(ensemble))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,12 +21,13 @@ from lsg_ray import __version__
 from lsg_ray.arrays import as_numbers
 from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
-from lsg_ray.ensemble.schema import pack, unpack
+from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
 from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator
+from lsg_ray.statistics.copied_rows import groups_of_derivation
 from lsg_ray.typing import (
     Array,
     Bytes,
@@ -41,7 +43,7 @@ from lsg_ray.typing import (
 MAX_WEIGHT = 1e15
 
 
-class Configurations:
+class Configurations(ABC):
     """Rows of weights, all of one length.
 
     Attributes
@@ -78,9 +80,9 @@ class Configurations:
     def _remedy(self) -> str:
         return ""
 
+    @abstractmethod
     def rows(self, start: int, stop: int) -> Array:
         """Return rows start:stop, (rows, N): int8 ±1, or float64 for real weights."""
-        raise NotImplementedError
 
     def packed(self, start: int, stop: int) -> Bytes:
         """Return rows start:stop of binary weights as bits, (rows, ceil(N/8)); see `pack`."""
@@ -199,8 +201,6 @@ class StoredConfigurations(Configurations):
         return values
 
     def groups(self) -> Ints | None:
-        from lsg_ray.statistics.copies import groups_of_derivation
-
         derivation, count = self.ensemble.header.derivation, self.ensemble.count
         # Most stores have no copies, and their rows need not be numbered.
         if derivation is None or '"add"' not in json.dumps(derivation):
@@ -298,67 +298,6 @@ def _rows_first(array: Any) -> Any:
     return (array.T if len(dims) == 2 and dims[1] == "configuration" else array).data
 
 
-class Packed(Configurations):
-    """Rows in memory as bits: a small set that many tasks read."""
-
-    signs = True
-
-    def __init__(
-        self, bits: Bytes, n_weights: int, name: str = "array", groups: Ints | None = None
-    ) -> None:
-        self.bits, self.n_rows, self.n_weights, self.name = bits, len(bits), n_weights, name
-        self._groups = groups
-
-    def groups(self) -> Ints | None:
-        return self._groups
-
-    def rows(self, start: int, stop: int) -> Array:
-        return unpack(self.bits[start:stop], 0, self.n_weights)
-
-    def packed(self, start: int, stop: int) -> Bytes:
-        return self.bits[start:stop]
-
-
-class Columns(Configurations):
-    """Some of the weights of other configurations."""
-
-    def __init__(self, whole: Configurations, which: Ints) -> None:
-        self.whole, self.which = whole, which
-        self.name, self.signs = whole.name, whole.signs
-        self.n_rows, self.n_weights = whole.n_rows, len(which)
-
-    @property
-    def grain(self) -> int:
-        return self.whole.grain
-
-    def groups(self) -> Ints | None:
-        return self.whole.groups()
-
-    def rows(self, start: int, stop: int) -> Array:
-        return self.whole.rows(start, stop)[:, self.which]
-
-    def take(self, rows: Ints) -> Array:
-        return self.whole.take(rows)[:, self.which]
-
-
-class Reordered(Configurations):
-    """The rows of other configurations in another order."""
-
-    def __init__(self, whole: Configurations, order: Ints) -> None:
-        self.whole, self.order = whole, order
-        self.name, self.signs = whole.name, whole.signs
-        self.n_rows, self.n_weights = len(order), whole.n_weights
-
-    def rows(self, start: int, stop: int) -> Array:
-        return take_any(self.whole, self.order[start:stop])
-
-
-def take_any(source: Configurations, rows: Ints) -> Array:
-    """Return chosen rows in any order, also repeated."""
-    distinct, indices = np.unique(rows, return_inverse=True)
-    return source.take(distinct)[indices]
-
-
 def is_array_file(path: PathOrUrl) -> bool:
     """Return whether a path names an array in a file: ``.npy``, ``.npz`` or ``.npz:NAME``."""
     file, _ = member_of(path)
@@ -371,7 +310,7 @@ def chosen_array(arrays: Iterable[str], path: str, name: str | None) -> str:
     Raises
     ------
     InputError
-        No array has the name, or it cannot be told without one.
+        No array has the name, or a name is needed.
     """
     names = list(arrays)
     implied = "sigma" if "sigma" in names else names[0] if len(names) == 1 else None

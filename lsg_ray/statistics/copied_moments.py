@@ -13,9 +13,10 @@ import xarray
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute
 from lsg_ray.results.records import added, reduce_tasks
-from lsg_ray.statistics.configurations import Configurations, ranges, take_any
+from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.statistics.copies import Pairs, effective_groups
 from lsg_ray.statistics.reals import REALS, RowWeights, real_rows
+from lsg_ray.statistics.views import take_any
 from lsg_ray.typing import Floats, Ints
 
 #: Number of triples of pairs of copies that are multiplied at a time.

@@ -25,13 +25,13 @@ from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import (
     ArrayConfigurations,
     Configurations,
-    Packed,
     StoredConfigurations,
     as_configurations,
     stream,
 )
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
+from lsg_ray.statistics.views import Packed
 from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Positive, Progress, Seed
 
 

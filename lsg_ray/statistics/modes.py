@@ -6,7 +6,7 @@ F is concave, F^−1 convex, and every T is smaller than that of the uniform val
 
     Γ = √(½ log(e n/(k − j))),       κ such that max_jk (T_jk − Γ) > κ in α of uniform samples,
 
-T_jk > Γ + κ tells of a rise somewhere in (X_j, X_k), −T_jk > Γ + κ of a fall, and none of them is
+T_jk > Γ + κ shows a rise somewhere in (X_j, X_k), −T_jk > Γ + κ of a fall, and none of them is
 mistaken but in α of the samples (L. Dümbgen, G. Walther, Ann. Stat. 36, 1758 (2008), whose
 Γ is twice this: it is for scales down to one value).  k − 1 falls,
 each followed by a rise on intervals that do not overlap, take k modes.  A density of k modes has 2k

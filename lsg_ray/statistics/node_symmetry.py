@@ -29,7 +29,7 @@ from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import Configurations, as_configurations, ranges, stream
-from lsg_ray.statistics.copies import copied_rows, number_of_copies, start_of_copies
+from lsg_ray.statistics.copied_rows import copied_rows, number_of_copies, start_of_copies
 from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
 from lsg_ray.typing import (
     Array,
@@ -160,7 +160,7 @@ def permute(
         raise InputError(f"fraction {fraction} given; it must be from 0 to 1")
     base, net, x = _prepared(ensemble, network, inputs)
     about = {"kind": "permuted", "fraction": fraction, "mode": mode, "seed": seed}
-    phase = start_of_copies(seed)
+    phase = start_of_copies(stream(seed, Stream.PERMUTE))
     chosen, more = partial(_is_replaced, fraction, phase), dict[str, Any]()
     if mode == "add":
         copies = number_of_copies(base.n_rows, fraction)

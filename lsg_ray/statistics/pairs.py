@@ -28,9 +28,10 @@ from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute, share
 from lsg_ray.rng import Stream
-from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
+from lsg_ray.statistics.configurations import Configurations, ranges, stream
 from lsg_ray.statistics.copies import pairs_of_groups, together
 from lsg_ray.statistics.signs import sign_sums
+from lsg_ray.statistics.views import Packed
 from lsg_ray.typing import Bytes, Floats, Ints, Progress
 
 

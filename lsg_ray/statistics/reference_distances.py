@@ -11,11 +11,12 @@ from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute
 from lsg_ray.results.records import reduce_tasks
-from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges, take_any
+from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
 from lsg_ray.statistics.copies import effective_groups, pairs_of_copies
 from lsg_ray.statistics.euclidean import MAX_REFERENCES
 from lsg_ray.statistics.pairs import PAIRS, as_words
 from lsg_ray.statistics.signs import sign_sums
+from lsg_ray.statistics.views import take_any
 from lsg_ray.typing import Floats, Ints, Progress, Signs
 
 #: Number of copies that are compared with references at a time.

@@ -30,7 +30,7 @@ QUANTITIES = {
 
 
 def pairs_of(q: Floats, flip: Flip) -> Floats:
-    """Return the overlaps of different replicas; moduli unless signs are kept."""
+    """Return the overlaps of different replicas; moduli unless ``flip`` is ``keep``."""
     pairs: Floats = q[np.triu_indices(len(q), 1)]
     return pairs if flip == "keep" else np.abs(pairs)
 

@@ -6,13 +6,14 @@ import pytest
 from lsg_ray.errors import InputError
 from lsg_ray.ising.targets import as_target
 from lsg_ray.spec import NetworkSpec
-from lsg_ray.statistics.configurations import Columns, StoredConfigurations, as_configurations
+from lsg_ray.statistics.configurations import StoredConfigurations, as_configurations
 from lsg_ray.statistics.copies import draw_independent, pairs_of_copies
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.node_symmetry import canonicalize, permute
 from lsg_ray.statistics.overlaps import overlaps
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.statistics.rsb import replica_overlaps
+from lsg_ray.statistics.views import Columns
 from tests.ensemble.mixture import synthetic
 
 NETWORK = NetworkSpec(widths=(4, 3, 2))
