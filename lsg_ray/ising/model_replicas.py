@@ -193,19 +193,25 @@ def model_overlaps(
     Parameters
     ----------
     model
-        `IsingModel`, path, or (J, h).
+        `IsingModel`, path, or (J, h): J (N, N) symmetric with zero diagonal, h (N,).
     replicas
-        From independent ladders.
+        Number of replicas R, each from an independent ladder.
     burn_in
-        Sweeps before replicas are drawn.
+        Number of sweeps before replicas are drawn.
     draws
-        Of each null.
+        Number of draws of each null.
 
     Returns
     -------
     xarray.Dataset
-        As `lsg_ray.replica_overlaps`; of models without fields, whose states come in pairs ±σ,
-        with both signs of each overlap.
+        As `lsg_ray.replica_overlaps`, with ``q`` (replica, replica_), (R, R); of models without
+        fields, whose states come in pairs ±σ, with both signs of each overlap.  Attributes
+        ``converged`` and ``rhat`` as in `draw_replicas`, ``energy_per_spin`` (nats).
+
+    Raises
+    ------
+    InputError
+        The model cannot be read, or fewer than 4 replicas or 2 draws are asked for.
     """
     ising = as_model(model)
     drawn = draw_replicas(
