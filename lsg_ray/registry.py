@@ -125,23 +125,26 @@ class Registry(Generic[Kind]):
 
 #: Families of networks: `network.family`.
 FAMILIES: Registry[Family] = Registry(
-    "family of networks", "lsg_ray.networks.family:Family",
+    "family of networks",
+    "lsg_ray.networks.family:Family",
     {
         "binary": "lsg_ray.networks.families.binary:FAMILY",
         "relu": "lsg_ray.networks.families.relu:FAMILY",
     },
-)  # fmt: skip
+)
 #: Training algorithms: `training.algorithm`.
 ALGORITHMS: Registry[Algorithm] = Registry(
-    "training algorithm", "lsg_ray.networks.algorithm:Algorithm",
+    "training algorithm",
+    "lsg_ray.networks.algorithm:Algorithm",
     {
         "mean-field": "lsg_ray.networks.solvers.mean_field:ALGORITHM",
         "descent": "lsg_ray.networks.solvers.descent:ALGORITHM",
     },
-)  # fmt: skip
+)
 #: Data sets: `dataset.name`.
 DATA_SETS: Registry[Source] = Registry(
-    "data set", "lsg_ray.datasets.source:Source",
+    "data set",
+    "lsg_ray.datasets.source:Source",
     {
         "digits": "lsg_ray.datasets.digits:SOURCE",
         "mnist": "lsg_ray.datasets.mnist:SOURCE",
@@ -150,14 +153,15 @@ DATA_SETS: Registry[Source] = Registry(
         "cifar100": "lsg_ray.datasets.cifar100:SOURCE",
     },
     DataError,
-)  # fmt: skip
+)
 #: Methods of fitting: ``method`` of `lsg_ray.fit_boltzmann`.
 FIT_METHODS: Registry[FitMethod] = Registry(
-    "method of fitting", "lsg_ray.ising.fitted:FitMethod",
+    "method of fitting",
+    "lsg_ray.ising.fitted:FitMethod",
     {
         "pcd": "lsg_ray.ising.pcd:METHOD",
         "bp": "lsg_ray.ising.bethe:METHOD",
         "plm": "lsg_ray.ising.pseudolikelihood:METHOD",
         "exact": "lsg_ray.ising.exact:METHOD",
     },
-)  # fmt: skip
+)

@@ -138,12 +138,14 @@ def of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy | None = None
         }  # fmt: skip
     steps |= {
         "iso": {
-            "stage": "iso-energy", "model": "cavity-full", "fields": list(size.iso_fields),
+            "stage": "iso-energy",
+            "model": "cavity-full",
+            "fields": list(size.iso_fields),
             "count": size.iso_references,
         },
         "tap": {"model": "cavity-full", "starts": size.starts},
         "dynamics": {"stage": "mc", "model": "model-full", "count": size.references},
-    }  # fmt: skip
+    }
     return Default(parse_study(steps), left_out)
 
 

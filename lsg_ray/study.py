@@ -24,16 +24,7 @@ from lsg_ray.results.checkpoints import checkpoint_folder, remove_checkpoints, r
 from lsg_ray.results.saving import read_cached, save_result
 from lsg_ray.spec.steps import ENSEMBLE as SAMPLED
 from lsg_ray.spec.steps import Outcome, Step
-from lsg_ray.stage import (
-    CONFIGURATIONS,
-    ENSEMBLE,
-    MODEL,
-    MOMENTS,
-    SOLUTIONS,
-    Config,
-    Kind,
-    Stage,
-)  # fmt: skip
+from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, MODEL, MOMENTS, SOLUTIONS, Config, Kind, Stage
 from lsg_ray.stages import stage_of
 from lsg_ray.typing import JsonObject, Progress
 
@@ -215,8 +206,9 @@ def run_study(
             reason = "not computed"
         if not reason and result is None:
             try:
-                result = _computed(name, step, ensemble, outcomes, folder, keys[name], threads,
-                                   progress)  # fmt: skip
+                result = _computed(
+                    name, step, ensemble, outcomes, folder, keys[name], threads, progress
+                )
             except LsgError as error:
                 reason = str(error)
             except MemoryError as error:

@@ -44,9 +44,11 @@ def _with(function: Any, parts: Sequence[Record], axis: int) -> Record:
 
 
 def reduce_tasks(
-    work: Callable[..., Sums], shared: Sequence[object], arguments: Iterable[tuple[object, ...]],
+    work: Callable[..., Sums],
+    shared: Sequence[object],
+    arguments: Iterable[tuple[object, ...]],
     combine: Callable[[list[Sums]], Sums] = added,
-) -> Delayed:  # fmt: skip
+) -> Delayed:
     """Return a graph of ``work(*shared, *argument)`` for each task, combined in a tree.
 
     Parameters

@@ -184,6 +184,8 @@ def _matrix(
 
 
 STAGE = Stage(
-    "distances", distances, summary=SUMMARY,
+    "distances",
+    distances,
+    summary=SUMMARY,
     reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS, "references": CONFIGURATIONS},
-)  # fmt: skip
+)

@@ -266,9 +266,11 @@ def _tsne(
         callbacks_every_iters=every,
     ).fit(affinities=affinities, initialization=start)
     about = {
-        "perplexity": perplexity, "kl_divergence": float(layout.kl_divergence),
-        "iterations": total, "threads": jobs,
-    }  # fmt: skip
+        "perplexity": perplexity,
+        "kl_divergence": float(layout.kl_divergence),
+        "iterations": total,
+        "threads": jobs,
+    }
     return np.asarray(layout), about
 
 

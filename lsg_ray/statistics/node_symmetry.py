@@ -213,14 +213,16 @@ def node_symmetry(
         {"label": (("configuration", "unit"), rows.labels, {"long_name": "label ξ"})},
         {"layer": ("unit", layer)},
         {
-            "statistic": "node symmetry", **base.provenance(), "configurations": base.n_rows,
+            "statistic": "node symmetry",
+            **base.provenance(),
+            "configurations": base.n_rows,
             "distinct_labels": len(_repeats(_hashes(rows.labels.view(np.uint8)))),
             "distinct_forms": len(forms),
             "permutation_dependent_pairs": int((forms * (forms - 1) // 2).sum()),
             "identical_pairs": int((weights * (weights - 1) // 2).sum()),
             "log_group_order": log_group_order(net.widths),
         },
-    )  # fmt: skip
+    )
 
 
 def _prepared(

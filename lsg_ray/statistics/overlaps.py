@@ -188,10 +188,11 @@ def _of_counts(pair_counts: PairCounts) -> xarray.Dataset:
     error = float(variance_stderr / (2 * std) if std > 0 else 0 * variance_stderr)
     attributes = {
         **_attributes(total, pair_counts.rows, None if pair_counts.within else pair_counts.rows_),
-        **_averages(mean, float(mean_stderr), std, error), "random_std": n**-0.5,
+        **_averages(mean, float(mean_stderr), std, error),
+        "random_std": n**-0.5,
         "independent_mean": float(null @ q),
         "independent_std": float(np.sqrt(null @ q**2 - (null @ q) ** 2)),
-    }  # fmt: skip
+    }
     error_of_p = probability_error(pair_counts)[order]
     variables = _histogram("configurations", counts, counts / total, error_of_p, null, _random(n))
     return _dataset(variables, q, attributes)
@@ -213,8 +214,9 @@ def _of_sample(sample: Related, n: int, between: bool) -> xarray.Dataset:
     std_error = float(np.sqrt(fourth / freedom) / (2 * std) if std else 0 * freedom)
     attributes = {
         **_attributes(total, total if between else 2 * total, total if between else None),
-        **_averages(mean, float(np.sqrt(square / freedom)), std, std_error), "random_std": n**-0.5,
-    }  # fmt: skip
+        **_averages(mean, float(np.sqrt(square / freedom)), std, std_error),
+        "random_std": n**-0.5,
+    }
     error = np.sqrt(spread / freedom)
     variables = _histogram("configurations", counts, p, error, np.full(n + 1, np.nan), _random(n))
     del variables["independent"]
@@ -276,9 +278,11 @@ def _to_references(
     for name, values in _averages(mean, np.sqrt(square / freedom), std, std_error).items():
         variables[name] = ("reference", values, {"units": "1"})
     attributes = {
-        "configurations": tally.rows, "references": len(counts), "n_pairs": int(counts.sum()),
+        "configurations": tally.rows,
+        "references": len(counts),
+        "n_pairs": int(counts.sum()),
         "random_std": n**-0.5,
-    }  # fmt: skip
+    }
     return _dataset(variables, q, attributes)
 
 

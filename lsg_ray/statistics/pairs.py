@@ -111,9 +111,11 @@ def _in_memory(source: Configurations, rows: Ints) -> Packed:
     blocks = [pack(source.take(some)) for some in np.array_split(rows, len(rows) // 65536 + 1)]
     groups = source.groups()
     return Packed(
-        np.concatenate(blocks), source.n_weights, source.name,
+        np.concatenate(blocks),
+        source.n_weights,
+        source.name,
         None if groups is None else groups[rows],
-    )  # fmt: skip
+    )
 
 
 def disjoint_pairs(

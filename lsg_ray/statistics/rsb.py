@@ -181,8 +181,9 @@ def replica_overlaps(
     # Overlaps of ±1 weights are multiples of 2/N apart.
     modes = count_modes(
         np.r_[pairs, -pairs] if flip == "symmetric" else pairs,
-        seed=seed, resolution=2 / lattice if lattice else 0.0,
-    )  # fmt: skip
+        seed=seed,
+        resolution=2 / lattice if lattice else 0.0,
+    )
     return result.assign_attrs(
         {
             "statistic": "replica overlaps", **source.provenance(), "n_weights": source.n_weights,

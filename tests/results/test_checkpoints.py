@@ -54,9 +54,9 @@ def test_checkpoints__are_computed_once(done, tmp_path):
 def test_checkpoints_of_anything_else__are_not_used(done, tmp_path):
     run_tasks(work, np.ones(3), NUMBERS, Square, tmp_path / "p")
     done.clear()
-    found = run_tasks(work, np.full(3, 2.0), NUMBERS, Square, tmp_path / "p")
+    output = run_tasks(work, np.full(3, 2.0), NUMBERS, Square, tmp_path / "p")
     assert len(done) == 6
-    assert [result.square[0] for result in found] == [2 * n * n for n in range(6)]
+    assert [result.square[0] for result in output] == [2 * n * n for n in range(6)]
     run_tasks(other_work, np.ones(3), NUMBERS, Square, tmp_path / "p")
     run_tasks(work, np.ones(3), [(n, "option") for (n,) in NUMBERS], Square, tmp_path / "p")
     assert len(done) == 18

@@ -35,33 +35,33 @@ def model(tmp_path):
     return save_result(xarray.Dataset(arrays, attrs={"statistic": "model"}), tmp_path / "model")
 
 
-def change(place, name, **fields):
+def change(path, name, **fields):
     """Change an array's document, everywhere that it stands, and the seal with it."""
-    own = json.loads((place / name / "zarr.json").read_bytes()) | fields
-    (place / name / "zarr.json").write_text(json.dumps(own))
-    root = json.loads((place / "zarr.json").read_bytes())
+    own = json.loads((path / name / "zarr.json").read_bytes()) | fields
+    (path / name / "zarr.json").write_text(json.dumps(own))
+    root = json.loads((path / "zarr.json").read_bytes())
     if "consolidated_metadata" in root:
         root["consolidated_metadata"]["metadata"][name] = own
         root["consolidated_metadata"].pop(SEAL, None)
-    (place / "zarr.json").write_text(json.dumps(root))
-    if (place / CHUNK_INDEX).exists():
-        (place / CHUNK_INDEX).unlink()
-        seal(place)
+    (path / "zarr.json").write_text(json.dumps(root))
+    if (path / CHUNK_INDEX).exists():
+        (path / CHUNK_INDEX).unlink()
+        seal(path)
 
 
-def unconsolidated(place):
+def unconsolidated(path):
     """Make of a result one that another tool may have written."""
-    root = json.loads((place / "zarr.json").read_bytes())
+    root = json.loads((path / "zarr.json").read_bytes())
     del root["consolidated_metadata"]
-    (place / "zarr.json").write_text(json.dumps(root))
-    (place / CHUNK_INDEX).unlink()
-    return place
+    (path / "zarr.json").write_text(json.dumps(root))
+    (path / CHUNK_INDEX).unlink()
+    return path
 
 
 def test_a_result_is_opened(model):
-    with open_result(model) as found:
-        np.testing.assert_array_equal(found["h"], np.ones(3))
-        assert found.attrs == {"statistic": "model"}
+    with open_result(model) as result:
+        np.testing.assert_array_equal(result["h"], np.ones(3))
+        assert result.attrs == {"statistic": "model"}
     assert load_model(model).n_spins == 3
 
 
@@ -158,9 +158,9 @@ def test_a_file_of_holes_holds_nothing(model, tmp_path):
         )
         file.truncate(file.tell() + size * size * 8)
     os.truncate(model / "J" / "c" / "0" / "0", size * size * 8)
-    for reader, place in ((load_model, model), (read_array, tmp_path / "holes.npy")):
+    for reader, path in ((load_model, model), (read_array, tmp_path / "holes.npy")):
         with pytest.raises(InputError, match=r"claims 2,147,.* and holds"):
-            reader(str(place))
+            reader(str(path))
 
 
 @pytest.mark.parametrize("size", [-1, 2**40, "4", None, True])
@@ -190,15 +190,15 @@ def test_flipped_and_lost_bytes_are_noticed(model):
         file.write_bytes(whole)
 
 
-def same(place):
+def same(path):
     """Whether a result can be read, and is what it was."""
     try:
-        with open_result(place) as found:
-            found.load()
+        with open_result(path) as result:
+            result.load()
     except Exception:
         return False
-    assert not found["J"].any()
-    assert found["h"].all()
+    assert not result["J"].any()
+    assert result["h"].all()
     return True
 
 
@@ -212,12 +212,12 @@ def test_pipes_are_not_waited_for_and_links_not_followed(model, tmp_path):
     os.mkfifo(chunk)
     os.mkfifo(tmp_path / "f.npz")
     os.mkfifo(tmp_path / "f.npy")
-    for reader, place in (
+    for reader, path in (
         (load_model, model), (load_model, tmp_path / "f.npz"),
         (read_array, tmp_path / "f.npy"), (read_array, tmp_path / "f.npz"),
     ):  # fmt: skip
         with pytest.raises(InputError, match="not a plain file"):
-            reader(str(place))
+            reader(str(path))
 
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata")
@@ -231,19 +231,19 @@ def test_results_of_other_tools_are_opened(tmp_path, consolidated):
 
 
 def test_results_go_to_object_stores_and_come_back(tmp_path):
-    place = "memory://results/opening/model"
+    path = "memory://results/opening/model"
     model = IsingModel(np.array([[0, 0.5], [0.5, 0]]), np.array([1.0, 2.0]))
-    model.save(place)
-    np.testing.assert_array_equal(load_model(place).h, [1, 2])
-    with pytest.raises(InputError, match=f"{place} exists"):
-        model.save(place)
+    model.save(path)
+    np.testing.assert_array_equal(load_model(path).h, [1, 2])
+    with pytest.raises(InputError, match=f"{path} exists"):
+        model.save(path)
     with pytest.raises(InputError, match="is inside the Zarr store"):
-        check_target(f"{place}/within")
-    IsingModel(np.zeros((2, 2)), np.zeros(2)).save(place, overwrite=True)
-    assert not load_model(place).h.any()
-    locate(place).delete("h/c/0")
+        check_target(f"{path}/within")
+    IsingModel(np.zeros((2, 2)), np.zeros(2)).save(path, overwrite=True)
+    assert not load_model(path).h.any()
+    locate(path).delete("h/c/0")
     with pytest.raises(InputError, match="h/c/0 is missing"):
-        load_model(place)
+        load_model(path)
     with pytest.raises(InputError, match="not a model"):
         load_model("memory://results/nothing")
     locate("memory://results/other").write("note", b"mine")
@@ -260,93 +260,89 @@ def test_codecs_that_are_not_of_bytes_are_refused(model):
 
 def test_pickles_of_the_older_format_are_not_loaded(tmp_path):
     """Zarr 2 named its filters freely, `pickle` among them."""
-    place, mark = tmp_path / "old", tmp_path / "mark"
-    group = zarr.open_group(place, mode="w", zarr_format=2)
+    path, mark = tmp_path / "old", tmp_path / "mark"
+    group = zarr.open_group(path, mode="w", zarr_format=2)
     group.create_array("h", shape=(3,), chunks=(3,), dtype="f8", compressors=None)
-    array = json.loads((place / "h" / ".zarray").read_bytes())
+    array = json.loads((path / "h" / ".zarray").read_bytes())
     array["filters"] = [{"id": "pickle", "protocol": 4}]
-    (place / "h" / ".zarray").write_text(json.dumps(array))
-    (place / "h" / "0").write_bytes(pickle.dumps(Touch(str(mark))))
+    (path / "h" / ".zarray").write_text(json.dumps(array))
+    (path / "h" / "0").write_bytes(pickle.dumps(Touch(str(mark))))
     for reader in (load_model, open_result):
         with pytest.raises((InputError, OSError)):
-            reader(place)
+            reader(path)
     assert not mark.exists()
 
 
 class Touch:
     """Makes a file when it is unpickled."""
 
-    def __init__(self, place):
-        self.place = place
+    def __init__(self, path):
+        self.path = path
 
     def __reduce__(self):
-        return open, (self.place, "w")
+        return open, (self.path, "w")
 
 
 def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):
-    place = tmp_path / "bomb.npz"
-    np.savez_compressed(place, J=np.zeros((700, 700)), h=np.zeros(700))
-    assert load_model(place).n_spins == 700  # small enough in any case
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, J=np.zeros((700, 700)), h=np.zeros(700))
+    assert load_model(path).n_spins == 700  # small enough in any case
     monkeypatch.setattr(opening, "OPENING", replace(opening.OPENING, free_bytes=2**20))
     for reader in (load_model, read_array):
         with pytest.raises(InputError, match="claims"):
-            reader(str(place))
+            reader(str(path))
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_an_archive_that_is_unpacked_whole_is_refused(tmp_path, packing):
     """Of these, Python unpacks all that it is given, whatever the size that is stated."""
-    place = tmp_path / "bomb.npz"
-    with zipfile.ZipFile(place, "w", packing) as archive:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", packing) as archive:
         for name in ("J.npy", "h.npy"):
             archive.writestr(name, bytes(2**24))
     for reader in (load_model, read_array):
         with pytest.raises(InputError, match=r"J\.npy is packed in a way that numpy"):
-            reader(str(place))
+            reader(str(path))
 
 
 def test_an_archive_whose_parts_contradict_themselves_is_refused(tmp_path):
-    place, array = tmp_path / "odd.npz", io.BytesIO()
+    path, array = tmp_path / "odd.npz", io.BytesIO()
     np.lib.format.write_array_header_1_0(
         array, {"shape": (10**6, 10**6), "fortran_order": False, "descr": "<f8"}
     )
-    with zipfile.ZipFile(place, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("J.npy", array.getvalue())
         archive.writestr("h.npy", array.getvalue())
     (tmp_path / "odd.npy").write_bytes(array.getvalue())
-    for reader, odd in (
-        (load_model, place),
-        (read_array, place),
-        (read_array, tmp_path / "odd.npy"),
-    ):
+    for reader, odd in ((load_model, path), (read_array, path), (read_array, tmp_path / "odd.npy")):
         with pytest.raises(InputError, match=r"does not hold what its head says|ValueError"):
             reader(str(odd))
-    with warnings.catch_warnings(), zipfile.ZipFile(place, "w") as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
         warnings.simplefilter("ignore")
         for _ in range(2):
             archive.writestr("J.npy", b"")
     with pytest.raises(InputError, match="two members have one name"):
-        load_model(place)
+        load_model(path)
 
 
 def test_python_objects_in_an_archive_are_refused(tmp_path):
-    place, mark = tmp_path / "objects.npz", tmp_path / "mark"
-    np.savez(place, J=np.array([Touch(str(mark))], dtype=object), h=np.ones(1))
+    path, mark = tmp_path / "objects.npz", tmp_path / "mark"
+    np.savez(path, J=np.array([Touch(str(mark))], dtype=object), h=np.ones(1))
     with pytest.raises(InputError):
-        load_model(place)
+        load_model(path)
     assert not mark.exists()
 
 
 def test_a_result_that_another_tool_saved_again_is_opened(model, tmp_path):
-    with open_result(model) as found:
-        found.load().to_zarr(tmp_path / "again", zarr_format=3, consolidated=False)
+    with open_result(model) as result:
+        result.load().to_zarr(tmp_path / "again", zarr_format=3, consolidated=False)
     with pytest.warns(UnverifiedWarning):
         assert load_model(tmp_path / "again").n_spins == 3
 
 
 def test_other_tools_open_our_results_without_complaint(model, recwarn):
-    with xarray.open_zarr(model) as found:
-        assert set(found) == {"J", "h", "flag"}
+    with xarray.open_zarr(model) as result:
+        assert set(result) == {"J", "h", "flag"}
     assert len(list(zarr.open_group(model, mode="r").members())) == 3
     assert not recwarn.list
 
