@@ -223,7 +223,7 @@ def test_integers():
 def test_endless_lists():
     endless: list = []
     endless.append(endless)
-    with pytest.raises(InputError, match="without end"):
+    with pytest.raises(InputError, match="contain themselves"):
         as_numbers(endless, "x")
 
 

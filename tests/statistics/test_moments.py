@@ -46,7 +46,7 @@ def test_moments__are_those_of_numpy_to_the_last_bit(
         view = view.where(f"accuracy < {below}")
         selected = np.arange(count) % 10 / 10 < below
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "ROWS", rows)
+        patch.setattr(counting, "SIGNS", replace(counting.SIGNS, rows=rows))
         patch.setattr(module, "_task_rows", lambda _: task_rows)
         result = moments(view)
     expected = weights[selected][:, chosen].astype(np.int64)
@@ -217,7 +217,7 @@ def test_arrays__numpy_and_dask_give_what_numpy_gives(seed, rows, n, chunk, rows
     weights = signs(seed, rows, n, plus=0.3)
     expected = weights.T.astype(float) @ weights / rows
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "ROWS", rows_at_once)
+        patch.setattr(counting, "SIGNS", replace(counting.SIGNS, rows=rows_at_once))
         lazy = da.from_array(weights, chunks=(chunk, max(1, n // 2)))
         for given_ in (weights, weights.astype(float), weights.tolist(), lazy):
             result = moments(given_)

@@ -1,5 +1,7 @@
 """Pairs: brute force for any cut, between sets and to references, and errors that cover."""
 
+from dataclasses import replace
+
 import dask
 import numpy as np
 import pytest
@@ -35,10 +37,14 @@ def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def test_counts__are_those_of_brute_force(seed, rows, n, tile, shared):
     a, b = signs(seed, rows[0], n), signs(seed + 1, rows[1], n, plus=0.8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "TILE_ROWS", tile)
-        patch.setattr(module, "TASK_PAIRS", 10 * tile)
-        patch.setattr(references_module, "TILE_ROWS", tile)
-        patch.setattr(module, "SHARED_BYTES", 2**28 if shared else 8 * (n + 1) * 16)
+        small = replace(
+            module.PAIRS,
+            tile_rows=tile,
+            task_pairs=10 * tile,
+            shared_bytes=2**28 if shared else 8 * (n + 1) * 16,
+        )
+        patch.setattr(module, "PAIRS", small)
+        patch.setattr(references_module, "PAIRS", small)
         within, between = distances(a), distances(a, b)
         to_references = distances(a, references=b, nearest=1, matrix=True)
     upper = hamming(a, a)[np.triu_indices(len(a), 1)]
@@ -217,7 +223,7 @@ def test_euclidean__is_that_of_scipy(seed, rows, n, tile):
     a, b = rng.normal(100, 1, (rows, n)), rng.normal(100, 2, (5, n))
     a[-1] = a[0] + 1e-7  # nearly the same
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(euclidean, "TILE_BYTES", 8 * n * tile)
+        patch.setattr(euclidean, "EUCLIDEAN", replace(euclidean.EUCLIDEAN, tile_bytes=8 * n * tile))
         within = distances(a, matrix=True, bins=7)
         between = distances(a, b, bins=7)
         to = distances(a, references=b, nearest=2, bins=7)
