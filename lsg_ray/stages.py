@@ -1,4 +1,4 @@
-"""The stages: where each is declared, in which group it is found, and what it does in one line.
+"""The stages: where each is declared, its group, and what it does in one line.
 
 A module is loaded when its stage is used.  Installed packages add theirs by entry points of the
 group ``lsg_ray.plugins``; a specification never names a module.
@@ -14,12 +14,12 @@ from lsg_ray.registry import declared, installed, loaded
 if TYPE_CHECKING:
     from lsg_ray.stage import Stage
 
-#: Groups of commands, in the order in which a person meets them.
+#: Groups of commands, in the order of the help.
 GROUPS = (
     "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape", "cluster",
     "project", "installed packages",
 )  # fmt: skip
-#: Stages of a specification; others read a store or a model.
+#: Stages that take a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
 
 #: By group and name: where a stage is declared, ``module:name``, and what it does, in one line.
@@ -92,15 +92,15 @@ _BY_GROUP = {
 class Entry(NamedTuple):
     """Where a stage is declared, ``module:name``; its group; and what it does, in one line."""
 
-    at: str
+    path: str
     group: str
     line: str
 
 
 STAGES = {
-    name: Entry(at, group, line)
+    name: Entry(path, group, line)
     for group, stages in _BY_GROUP.items()
-    for name, (at, line) in stages.items()
+    for name, (path, line) in stages.items()
 }
 
 
@@ -115,9 +115,9 @@ def _plugins() -> dict[str, Stage]:
 
 def all_stages() -> dict[str, tuple[str, str]]:
     """Return the group of each stage, and what it does; without loading those of this package."""
-    ours = {name: (entry.group, entry.line) for name, entry in STAGES.items()}
-    others = {name: ("installed packages", stage.help) for name, stage in _plugins().items()}
-    return others | ours
+    builtin = {name: (entry.group, entry.line) for name, entry in STAGES.items()}
+    plugins = {name: ("installed packages", stage.help) for name, stage in _plugins().items()}
+    return plugins | builtin
 
 
 def job_stages() -> tuple[str, ...]:
@@ -131,11 +131,11 @@ def stage_of(name: str) -> Stage:
     Raises
     ------
     InputError
-        There is none of that name; those that there are, are named.
+        The name is unknown; the message lists the known ones.
     """
     if name in STAGES:
-        found: Stage = loaded(STAGES[name].at)
-        return found
+        stage: Stage = loaded(STAGES[name].path)
+        return stage
     if name not in _plugins():
         raise InputError(f"{name[:64]!r} is no stage; there are {', '.join(all_stages())}")
     return _plugins()[name]

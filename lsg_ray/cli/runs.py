@@ -57,7 +57,7 @@ def run(
     from lsg_ray.pipeline import run
 
     result = run(
-        specification, out, landscape=landscape, say=say(as_json), style=style(as_json), **where
+        specification, out, landscape=landscape, log=say(as_json), style=style(as_json), **where
     )
     lines = [f"{name}: {cell(shown)}" for name, shown in result["study"].items()]
     told = [textwrap.shorten(line, LONGEST_LINE, placeholder=" ...") for line in lines]

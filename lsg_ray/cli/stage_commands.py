@@ -28,7 +28,7 @@ from lsg_ray.stage import (
     unwrapped,
 )
 from lsg_ray.stages import STAGES
-from lsg_ray.typing import MOST, APlace, ListOf
+from lsg_ray.typing import MAX_INTEGER, AsPath, ListOf
 
 #: Options that choose from what is read, or say how a command runs.
 _WHERE = click.Option(
@@ -115,7 +115,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     if lists := [mark for mark in marks if isinstance(mark, ListOf)]:
         words["metavar"] = "START:STOP:STEP|X,..." if lists[0].steps else "X,..."
         default = _listed(default, lists[0])
-    elif any(isinstance(mark, APlace) for mark in marks):
+    elif any(isinstance(mark, AsPath) for mark in marks):
         words["type"] = PLACE
     elif choices and float in get_args(kind):
         words["metavar"] = "|".join(["NUMBER", *map(str, choices)])
@@ -141,7 +141,7 @@ def _bounds(marks: list[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for mark in marks:
         # Technical limits are checked with the options, and not shown.
-        if type(mark) in sides and abs(getattr(mark, sides[type(mark)][1])) < MOST:
+        if type(mark) in sides and abs(getattr(mark, sides[type(mark)][1])) < MAX_INTEGER:
             end, side = sides[type(mark)]
             found |= {end: getattr(mark, side), f"{end}_open": side[1] == "t"}
     return found
@@ -261,7 +261,7 @@ def _checked_places(stage: Stage, given: dict[str, Any], jobs: list[_Job]) -> di
         store_at(job.out) if stage.makes == "store" else result_at(job.out, stage.archive)
         for job in jobs
     ]
-    read = [*beside, *(given[name] for name in stage.places)]
+    read = [*beside, *(given[name] for name in stage.path_options)]
     check_outputs(
         [*outputs, *map(figure_at, figures)],
         [*read, *(place for job in jobs for place in job.inputs.values())],

@@ -43,7 +43,7 @@ from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.registry import ALGORITHMS
 from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Ints, Place
+from lsg_ray.typing import Ints, PathOrUrl
 
 #: Seconds between a worker's reports while it computes a block.
 REPORT_EVERY = 1.0
@@ -79,7 +79,7 @@ class SampleResult(NamedTuple):
 @public
 def sample(
     spec: Spec,
-    url: Place,
+    url: PathOrUrl,
     *,
     address: str | None = None,
     workers: int | None = None,

@@ -34,7 +34,7 @@ from lsg_ray.ensemble.refusals import explain, is_missing_key, remedy_of
 from lsg_ray.ensemble.remote import UPLOADS, Patience, open_store
 from lsg_ray.ensemble.urls import REMOTE_SCHEMES, canonical_url
 from lsg_ray.errors import StoreError, StoreInputError
-from lsg_ray.typing import Data, Place
+from lsg_ray.typing import Data, PathOrUrl
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,13 +60,13 @@ def locate(url: str | os.PathLike[str]) -> Location:
     return _location(canonical_url(url))
 
 
-def real_place(url: Place) -> str:
+def real_place(url: PathOrUrl) -> str:
     """Return the same text for all spellings of a place: links followed, ``file://`` as a path."""
     location = locate(url)
     return location.url if location.path is None else os.path.realpath(location.path)
 
 
-def is_within(inner: Place, outer: Place) -> bool:
+def is_within(inner: PathOrUrl, outer: PathOrUrl) -> bool:
     """Return whether a place is another, or lies within it, however the two are spelt.
 
     >>> is_within("s3://bucket/a/b", "s3://bucket/a/"), is_within("s3://bucket/ab", "s3://bucket/a")

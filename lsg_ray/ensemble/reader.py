@@ -23,7 +23,7 @@ from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.schema import pack
 from lsg_ray.ensemble.view import View
 from lsg_ray.errors import InputError
-from lsg_ray.typing import Array, Bytes, Ints, Place
+from lsg_ray.typing import Array, Bytes, Ints, PathOrUrl
 
 if TYPE_CHECKING:
     import dask.array
@@ -34,7 +34,7 @@ MAX_BYTES = 4 * 2**30
 
 
 @public
-def open_ensemble(url: Place) -> Ensemble:
+def open_ensemble(url: PathOrUrl) -> Ensemble:
     """Open a store for reading; legal while a run writes to it.
 
     Parameters

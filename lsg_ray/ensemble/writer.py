@@ -41,7 +41,7 @@ from lsg_ray.ensemble.schema import ROOT, check_block_index
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.paths import refuse_file_name
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Array, Ints, JsonObject, Place
+from lsg_ray.typing import Array, Ints, JsonObject, PathOrUrl
 
 #: Data that were written in the last so many seconds may be a living writer's, which adds its
 #: record when all are there.  Longer than one object can take at a failing object store.
@@ -82,7 +82,7 @@ class Plan:
 
 
 def create_ensemble(
-    url: Place, spec: Spec, *, dataset_hash: str, derivation: JsonObject | None = None
+    url: PathOrUrl, spec: Spec, *, dataset_hash: str, derivation: JsonObject | None = None
 ) -> Plan:
     """Create a store for a specification, or open one for resuming or growing.
 
@@ -150,7 +150,7 @@ def create_ensemble(
     )
 
 
-def check_name(url: Place) -> None:
+def check_name(url: PathOrUrl) -> None:
     """Refuse the name of a file for a store, unless there is a store of that name.
 
     Raises
@@ -237,7 +237,7 @@ def may_be_live(age: float) -> bool:
     return age < LIVE_SECONDS
 
 
-def missing_blocks(url: Place) -> Ints:
+def missing_blocks(url: PathOrUrl) -> Ints:
     """Return the planned blocks without a record, ascending: one small read and one listing."""
     location = locate(url)
     header = read_header(location)
@@ -245,7 +245,7 @@ def missing_blocks(url: Place) -> Ints:
 
 
 def write_block(
-    url: Place,
+    url: PathOrUrl,
     index: int,
     block: Block,
     *,

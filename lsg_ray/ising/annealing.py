@@ -35,7 +35,7 @@ from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import MAX_RHAT, Draws, series_rhat
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.thermodynamics import thermodynamics
-from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
@@ -44,7 +44,7 @@ from lsg_ray.typing import (
     Floats,
     ModelLike,
     Natural,
-    Place,
+    PathOrUrl,
     Positive,
     Progress,
     ReferencesLike,
@@ -96,7 +96,7 @@ def anneal_scan(
     thin: Count = 2,
     method: Method = "heat-bath",
     seed: Seed = 0,
-    pieces: Place | None = None,
+    checkpoints: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference, by Monte Carlo.
@@ -126,7 +126,7 @@ def anneal_scan(
         Update of a spin: heat bath, or Metropolis.
     seed
         Seed of all random numbers.
-    pieces, progress
+    checkpoints, progress
         As in `lsg_ray.entropy_scan`.
 
     Returns
@@ -159,7 +159,7 @@ def anneal_scan(
         for r in range(len(chosen.sigma))
         for up in (True, False)
     ]
-    branches = run_tasks(_leaf, scaled, arguments, _Annealed, pieces, progress)
+    branches = run_tasks(_leaf, scaled, arguments, _Annealed, checkpoints, progress)
     up, down = stacked(branches[::2]), stacked(branches[1::2])
     reversed_ = _Annealed(*(values[:, ::-1] for values in down))  # type: ignore[arg-type]
     both = _completed(stacked([up, reversed_], axis=1))

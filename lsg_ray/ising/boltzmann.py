@@ -40,8 +40,9 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import MOMENT_TOLERANCES, Target, as_sample, as_target
 from lsg_ray.ising.verification import verify_model
 from lsg_ray.registry import FIT_METHODS
-from lsg_ray.statistics.configurations import Columns, Configurations
+from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.pairs import choose_rows
+from lsg_ray.statistics.views import Columns
 from lsg_ray.typing import Floats, Ints, MomentsLike, Progress
 
 #: 1 − |m| that frozen weights are given if M is unknown.

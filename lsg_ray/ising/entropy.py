@@ -35,7 +35,7 @@ from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.lowest_state import State, bethe_entropy
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
-from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import joined, stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
@@ -44,7 +44,7 @@ from lsg_ray.typing import (
     Floats,
     ModelLike,
     Natural,
-    Place,
+    PathOrUrl,
     Positive,
     Progress,
     ReferencesLike,
@@ -71,7 +71,7 @@ def entropy_scan(
     damping: Share | None = None,
     refine: Natural = 0,
     magnetizations: bool = False,
-    pieces: Place | None = None,
+    checkpoints: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference.
@@ -100,7 +100,7 @@ def entropy_scan(
         by more than 0.05; all fields are then computed again.
     magnetizations
         Whether to return m at each field.
-    pieces
+    checkpoints
         Folder of checkpoints: finished tasks are stored there until all are done, so that an
         interrupted scan resumes.
     progress
@@ -148,7 +148,7 @@ def entropy_scan(
     size = -(-len(sigma) // MAX_SCAN_TASKS)
     for round_ in range(refine + 1):
         arguments = [(sigma[a : a + size], xs, options) for a in range(0, len(sigma), size)]
-        parts = run_tasks(_leaf, (ising, couplings), arguments, _Solved, pieces, progress)
+        parts = run_tasks(_leaf, (ising, couplings), arguments, _Solved, checkpoints, progress)
         solved = joined(parts)
         added = _steep(xs, solved.d)
         if round_ == refine or not len(added):

@@ -136,7 +136,7 @@ def fit_models(
     import dask
 
     chosen = {name: value for name, value in given.items() if value is not None}
-    for name in chosen.keys() & _METHODS_WITH if method in FIT_METHODS.ours else ():
+    for name in chosen.keys() & _METHODS_WITH if method in FIT_METHODS.builtin else ():
         if method not in _METHODS_WITH[name]:
             methods = ", ".join(_METHODS_WITH[name])
             raise InputError(f"{name} given with method {method}; it belongs to {methods}")

@@ -23,7 +23,7 @@ from lsg_ray.ising.hysteresis import Intervals, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
-from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
@@ -32,7 +32,7 @@ from lsg_ray.typing import (
     Floats,
     ListOf,
     ModelLike,
-    Place,
+    PathOrUrl,
     Positive,
     Progress,
     ReferencesLike,
@@ -58,7 +58,7 @@ def iso_energy(
     tolerance: Positive = 1e-9,
     max_sweeps: Several = 5000,
     damping: Share | None = None,
-    pieces: Place | None = None,
+    checkpoints: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Find s(d), β(d) and e(d) at the energy of each reference.
@@ -82,7 +82,7 @@ def iso_energy(
         Largest number of sweeps at each field and temperature.
     damping
         Damping of messages, from 0 up to 1; by default none, and more where they do not converge.
-    pieces, progress
+    checkpoints, progress
         As in `lsg_ray.entropy_scan`.
 
     Returns
@@ -123,7 +123,7 @@ def iso_energy(
     sigma = chosen.sigma
     energy = ising.energy(sigma) / ising.n_spins
     arguments = [(sigma[r], float(energy[r]), xs, options) for r in range(len(sigma))]
-    curve = stacked(run_tasks(_leaf, ising, arguments, _Curve, pieces, progress))
+    curve = stacked(run_tasks(_leaf, ising, arguments, _Curve, checkpoints, progress))
     attributes = {
         "statistic": "iso-energy", "method": "bp", "betas": [low, high], "tolerance": tolerance,
         "exists": float(curve.exists.mean()), "failed": float(curve.failed.mean()),

@@ -21,7 +21,7 @@ from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
 from lsg_ray.results.saving import MODEL, names_of, save_result
-from lsg_ray.typing import Array, Floats, Ints, ModelLike, Place
+from lsg_ray.typing import Array, Floats, Ints, ModelLike, PathOrUrl
 
 #: Largest model that is enumerated: 2²⁰ states.
 MAX_ENUMERATED = 20
@@ -118,7 +118,7 @@ class IsingModel:
         )
         return dataset if self.part is None else dataset.assign_coords(part=("weight", self.part))
 
-    def save(self, path: Place, *, overwrite: bool = False) -> Path | str:
+    def save(self, path: PathOrUrl, *, overwrite: bool = False) -> Path | str:
         """Write the model: ``.npz`` with ``J`` and ``h``, or else a Zarr group.
 
         Both keep ``part``, ``weight`` and ``attributes``.
@@ -173,7 +173,7 @@ def _check_numbers(weight: Array) -> None:
 
 
 @public
-def load_model(path: Place) -> IsingModel:
+def load_model(path: PathOrUrl) -> IsingModel:
     """Read a model: a Zarr group or an ``.npz`` that holds ``J`` (N, N) and ``h`` (N,).
 
     An ``.npz`` may hold ``part`` (N,), names, and ``weight`` (N,), numbers, too.

@@ -25,13 +25,8 @@ from lsg_ray.results.graph import compute
 from lsg_ray.results.opening import attributes_of, open_archive, open_array, open_result
 from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.results.saving import names_of
-from lsg_ray.statistics.configurations import (
-    Columns,
-    Configurations,
-    chosen_array,
-    is_array_file,
-    ranges,
-)
+from lsg_ray.statistics.configurations import Configurations, chosen_array, is_array_file, ranges
+from lsg_ray.statistics.views import Columns
 from lsg_ray.typing import Array, ConfigurationsLike, Floats, Ints, Progress, ReferencesLike, Signs
 
 #: Groups of references, in the order of their energy.

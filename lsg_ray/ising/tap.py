@@ -31,7 +31,7 @@ from lsg_ray.results.graph import compute
 from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.stage import MODEL, Figure, Stage
-from lsg_ray.statistics.modes import TEST, count_modes, mode_places
+from lsg_ray.statistics.modes import MODE_TEST, count_modes, mode_positions
 from lsg_ray.typing import Count, Flags, Floats, Ints, ModelLike, Positive, Progress, Seed
 
 #: Most starts of a run.
@@ -254,7 +254,7 @@ def count_peaks(values: Floats, seed: int = 0) -> tuple[int, Floats]:
     (1, 2, 1)
     """
     modes = count_modes(values, seed=seed)
-    return modes.modes, mode_places(values, modes.bandwidth)
+    return modes.modes, mode_positions(values, modes.bandwidth)
 
 
 def _dataset(
@@ -301,7 +301,7 @@ def _dataset(
             "undetermined_states": int((stability.stable == 0).sum()),
             "criterion": STABILITY_CRITERION,
             "peaks": peaks, "peak_positions": positions.tolist(),
-            "peak_test": TEST,
+            "peak_test": MODE_TEST,
         },
     )  # fmt: skip
 

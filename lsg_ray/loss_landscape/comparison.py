@@ -53,7 +53,7 @@ def compare_minima(
     max_iterations: Count = 100,
     examples: Natural | None = LOSS_EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Compare the minima of two ensembles: on paths between them, and around each.
@@ -80,7 +80,7 @@ def compare_minima(
         Number of training examples that the loss is computed on, drawn at random; 0 for all.
     seed
         Seed of all random numbers.
-    pieces
+    checkpoints
         Folder for results of finished tasks, from which an interrupted call resumes.
     progress
         Called with ``(tasks done, all tasks)``.
@@ -104,13 +104,13 @@ def compare_minima(
     count = min(count, len(a.numbers), len(b.numbers))
     path = interpolate(
         first, second, pairs=count, alphas=alphas, examples=examples, seed=seed,
-        pieces=pieces, progress=_share_of(progress, 0, count),
+        checkpoints=checkpoints, progress=_share_of(progress, 0, count),
     )  # fmt: skip
     numbers = (a.numbers[:count].tolist(), b.numbers[:count].tolist())
     sides = [
         flatness(
             given, configurations=numbers[index], examples=examples, seed=seed, side=index,
-            pieces=pieces, progress=_share_of(progress, 1 + index, count), **options,
+            checkpoints=checkpoints, progress=_share_of(progress, 1 + index, count), **options,
         )
         for index, given in enumerate((first, second))
     ]  # fmt: skip

@@ -100,7 +100,7 @@ def flatness(
     max_iterations: Count = 100,
     seed: Seed = 0,
     side: Natural = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure how flat the loss is around solutions.
@@ -126,7 +126,7 @@ def flatness(
         Largest number of Lanczos iterations.
     seed
         Seed of all random numbers.
-    pieces
+    checkpoints
         Folder for results of finished tasks, from which an interrupted call resumes.
     progress
         Called with ``(tasks done, all tasks)``.
@@ -161,7 +161,7 @@ def flatness(
     ]
     measures, about = run_protocol(
         _curvature, _Curvature, chosen, arguments, (len(arguments),),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     result = _dataset(measures, radius).assign_coords(solution=chosen.numbers)
     return result.assign_attrs(

@@ -90,7 +90,7 @@ def interpolate(
     alignment: Alignment | Literal["all"] = "none",
     examples: Natural | None = LOSS_EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure networks on straight paths between solutions.
@@ -113,7 +113,7 @@ def interpolate(
         Number of training examples that the loss is computed on, drawn at random; 0 for all.
     seed
         Seed of all random numbers.
-    pieces
+    checkpoints
         Folder for results of finished tasks, from which an interrupted call resumes.
     progress
         Called with ``(tasks done, all tasks)``.
@@ -133,7 +133,7 @@ def interpolate(
     if alignment == "all":
         each = partial(
             interpolate, solutions, other, pairs=pairs, alphas=alphas, examples=examples,
-            seed=seed, pieces=pieces, progress=progress,
+            seed=seed, checkpoints=checkpoints, progress=progress,
         )  # fmt: skip
         joined = xarray.concat(
             [each(alignment=kind) for kind in ALIGNMENTS[::-1]],
@@ -158,7 +158,7 @@ def interpolate(
     ]
     lines, about = run_protocol(
         _line, _Line, a, arguments, (len(chosen),),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     first, second = np.array(chosen).T
     result = path_dataset(lines, positions, ("pair",)).assign(
@@ -179,7 +179,7 @@ def swap_barriers(
     alphas: Steps = PATH_ALPHAS,
     examples: Natural | None = LOSS_EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Swap k pairs of hidden nodes, then interpolate between the copies.
@@ -200,7 +200,7 @@ def swap_barriers(
         Number of training examples that the loss is computed on, drawn at random; 0 for all.
     seed
         Seed of all random numbers.
-    pieces
+    checkpoints
         Folder for results of finished tasks, from which an interrupted call resumes.
     progress
         Called with ``(tasks done, all tasks)``.
@@ -232,7 +232,7 @@ def swap_barriers(
     ]
     lines, about = run_protocol(
         _swapped_line, _Line, chosen, arguments, (len(chosen.numbers), len(ks), repeats),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     result = path_dataset(lines, positions, ("solution", "swaps", "repeat"))
     return result.assign_coords(solution=chosen.numbers, swaps=np.array(ks)).assign_attrs(

@@ -43,7 +43,7 @@ def loss_surface(
     points: Annotated[int, Ge(3), Le(1001)] = 25,
     examples: Natural | None = LOSS_EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure the loss on a plane through a solution, in two filter-normalised random directions.
@@ -62,7 +62,7 @@ def loss_surface(
         Number of training examples that the loss is computed on, drawn at random; 0 for all.
     seed
         Seed of all random numbers.
-    pieces
+    checkpoints
         Folder for results of finished tasks, from which an interrupted call resumes.
     progress
         Called with ``(tasks done, all tasks)``.
@@ -88,7 +88,7 @@ def loss_surface(
     arguments = [(w, directions, a, grid) for a in grid]
     rows, about = run_protocol(
         _surface_row, _Rows, chosen, arguments, (points,),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     values = np.moveaxis(rows.values, -2, 0)
     cosine = float(directions[0] @ directions[1] / np.prod(np.linalg.norm(directions, axis=1)))

@@ -23,7 +23,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.families.relu import ExampleSet, example_set
 from lsg_ray.networks.first_layer import Inputs
 from lsg_ray.networks.relu_network import evaluate
-from lsg_ray.results.pieces import Piece, run_tasks
+from lsg_ray.results.checkpoints import TaskResult, run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import DatasetSpec, NetworkSpec, Spec
 from lsg_ray.typing import Array, EnsembleLike, Floats, Ints, JsonObject, Progress, Singles
@@ -220,17 +220,17 @@ def _dataset(spec_json: str) -> Dataset:
 
 
 def run_protocol(
-    work: Callable[..., Piece],
-    kind: type[Piece],
+    work: Callable[..., TaskResult],
+    kind: type[TaskResult],
     chosen: Solutions,
     arguments: Sequence[tuple[Any, ...]],
     shape: tuple[int, ...],
     *,
     examples: int | None,
     seed: int,
-    pieces: Path | None,
+    checkpoints: Path | None,
     progress: Progress | None,
-) -> tuple[Piece, dict[str, Any]]:
+) -> tuple[TaskResult, dict[str, Any]]:
     """Run the tasks of a protocol on the terrain of chosen solutions.
 
     Parameters
@@ -243,15 +243,15 @@ def run_protocol(
         Arguments of each task, and the shape of the array of tasks.
     examples, seed
         Number of training examples of the terrain, and the seed of their draw.
-    pieces, progress
-        As of `lsg_ray.results.pieces.run_tasks`.
+    checkpoints, progress
+        As of `lsg_ray.results.checkpoints.run_tasks`.
 
     Returns
     -------
     Results of all tasks, each field (*shape, …), and the attributes of a result.
     """
     terrain = terrain_of(chosen.ensemble, examples, seed)
-    results = run_tasks(work, terrain, arguments, kind, pieces, progress)
+    results = run_tasks(work, terrain, arguments, kind, checkpoints, progress)
     columns = map(np.stack, zip(*results, strict=True))
     stacked = kind(*(column.reshape(*shape, *column.shape[1:]) for column in columns))
     return stacked, chosen.provenance(seed=seed, examples=len(terrain.train.y))

@@ -38,7 +38,7 @@ from lsg_ray.loss_landscape.terrain import (
 )
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.statistics.configurations import LARGEST
+from lsg_ray.statistics.configurations import MAX_WEIGHT
 from lsg_ray.typing import (
     Count,
     EnsembleLike,
@@ -102,7 +102,7 @@ def random_walk(
     walkers: Count = 1,
     examples: Natural | None = LOSS_EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Walk from solutions of an ensemble and watch the loss.
@@ -130,7 +130,7 @@ def random_walk(
         Number of training examples that the loss is computed on, drawn at random; 0 for all.
     seed
         Seed of all random numbers; each walk has a stream of its own.
-    pieces
+    checkpoints
         Folder for results of finished walks, from which an interrupted call resumes.
     progress
         Called with ``(walks done, all walks)``.
@@ -178,7 +178,7 @@ def random_walk(
     ]  # fmt: skip
     paths, about = run_protocol(
         _walk, _Path, chosen, arguments, (len(sigmas), len(chosen.numbers), walkers),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     result = _dataset(np.moveaxis(paths.values, -2, 0), paths.distance, paths.share, kind)
     return result.assign_coords(
@@ -196,8 +196,8 @@ def _checked(sigma: Numbers, kind: Kind, temperature: float | None) -> Floats:
     sigmas = as_positive(sigma, "sigma")
     if len(np.unique(sigmas)) != len(sigmas):
         raise InputError(f"sigma {brief(sigma)} given; each once")
-    if sigmas.max() > LARGEST:
-        raise InputError(f"sigma {sigmas.max():g} given; at most {LARGEST:g}, as weights are")
+    if sigmas.max() > MAX_WEIGHT:
+        raise InputError(f"sigma {sigmas.max():g} given; at most {MAX_WEIGHT:g}, as weights are")
     if (kind == "metropolis") != (temperature is not None):
         raise InputError(
             f"temperature {temperature} given for a {kind} walk; metropolis walks need one, other "

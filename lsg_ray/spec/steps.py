@@ -186,7 +186,7 @@ def _step(name: str, words: Any, study: Mapping[str, Any]) -> Step:
         else:
             inputs[argument] = _only(kind.name, study) if kind.name == "model" else ENSEMBLE
     view = _view_of({kind.name for kind in stage.reads.values()}, rest)
-    if paths := sorted(stage.places & set(rest)):
+    if paths := sorted(stage.path_options & set(rest)):
         raise InputError(f"{paths[0]} is a path, for the command alone; a study has its ensemble's")
     options = stage.options(rest)
     return Step(stage.name, inputs, view, options.model_dump(mode="json", exclude_unset=True))

@@ -285,13 +285,13 @@ def test_interrupted__resumes_from_its_checkpoints(tmp_path, monkeypatch):
 
     monkeypatch.setattr(entropy, "_leaf", failing)
     with dask.config.set(scheduler="synchronous"), pytest.raises(KeyboardInterrupt):
-        entropy_scan(model, sigma, pieces=tmp_path / "p")
+        entropy_scan(model, sigma, checkpoints=tmp_path / "p")
     assert len(list((tmp_path / "p").rglob("*.npz"))) == 3
     done = [1] * 6  # never three again
-    xarray.testing.assert_identical(entropy_scan(model, sigma, pieces=tmp_path / "p"), whole)
+    xarray.testing.assert_identical(entropy_scan(model, sigma, checkpoints=tmp_path / "p"), whole)
     assert len(done) == 6 + 3
     other = entropy_scan(
-        model, -sigma, pieces=tmp_path / "p"
+        model, -sigma, checkpoints=tmp_path / "p"
     )  # of other references: other checkpoints
     np.testing.assert_allclose(other["d"].values[0, 0, ::-1], 1 - whole["d"].values[0, 0])
 

@@ -101,7 +101,12 @@ def test_the_flat_region_is_interpolated():
 
 def test_finished_walks_are_kept(solutions, tmp_path):
     done = []
-    options = {"sigma": [0.05], "steps": 5, "configurations": 3, "pieces": tmp_path / "pieces"}
+    options = {
+        "sigma": [0.05],
+        "steps": 5,
+        "configurations": 3,
+        "checkpoints": tmp_path / "checkpoints",
+    }
     a = random_walk(solutions, **options)
     b = random_walk(solutions, **options, progress=lambda n, total: done.append((n, total)))
     np.testing.assert_array_equal(a["train_loss"].values, b["train_loss"].values)

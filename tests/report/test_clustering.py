@@ -1,5 +1,7 @@
 """Figure of clusters: lines of the tree as SciPy draws them, and degenerate sets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import dendrogram
@@ -16,7 +18,7 @@ from .made import PNG
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch):
     monkeypatch.setattr(style, "DPI", 50)
-    monkeypatch.setattr(gaussian, "ROUNDS", 1)
+    monkeypatch.setattr(gaussian, "PAIR_TESTS", replace(gaussian.PAIR_TESTS, rounds=1))
 
 
 @pytest.mark.parametrize("linkage", ["average", "centroid"])

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from lsg_ray.report import style
-from lsg_ray.statistics.modes import NAME
+from lsg_ray.statistics.modes import MODE_TEST_NAME
 from lsg_ray.typing import Floats, Ints
 
 METRIC_NAMES = {"euclidean": "Euclidean distance", "hamming": "Hamming distance (weights)"}
@@ -155,5 +155,5 @@ def clustering_caption(clusters: xarray.Dataset) -> tuple[str, str]:
             f"significance level {about['level']:g} (p = {about['gaussian_p_value']:.2g})."
         )
     if np.isfinite(about.get("modes", np.nan)):
-        caption += f" Number of modes by a {NAME}: {about['modes']:.0f}."
+        caption += f" Number of modes by a {MODE_TEST_NAME}: {about['modes']:.0f}."
     return caption, "Histogram of distances, dendrogram, distance matrix and cophenetic matrix."
