@@ -35,18 +35,18 @@ def dask_column(ensemble: Ensemble, column: str) -> dask.array.Array:
     loader = ensemble.loader(column)
     nothing = ensemble.no_rows(column)
     rows = ensemble.rows_by_block
-    kept = np.flatnonzero(rows)
-    if not len(kept):
+    filled = np.flatnonzero(rows)
+    if not len(filled):
         return dask.array.from_array(nothing)
     # Two snapshots of one store may differ in which blocks are complete, not only in how many.
-    place = (ensemble.spec_hash, ensemble.header.dataset_hash, ensemble.blocks.tolist())
-    name = f"{column}-" + tokenize(loader.args, loader.keywords, *place, rows.tolist())
-    rest = (0,) * (nothing.ndim - 1)
+    identity = (ensemble.spec_hash, ensemble.header.dataset_hash, ensemble.blocks.tolist())
+    name = f"{column}-" + tokenize(loader.args, loader.keywords, *identity, rows.tolist())
+    zeros = (0,) * (nothing.ndim - 1)
     graph = {
-        (name, place, *rest): (loader, block, ensemble.header.rows(block))
-        for place, block in enumerate(ensemble.blocks[kept].tolist())
+        (name, index, *zeros): (loader, block, ensemble.header.rows(block))
+        for index, block in enumerate(ensemble.blocks[filled].tolist())
     }
-    chunks = (tuple(rows[kept].tolist()), *((size,) for size in nothing.shape[1:]))
+    chunks = (tuple(rows[filled].tolist()), *((size,) for size in nothing.shape[1:]))
     return dask.array.Array(graph, name, chunks, meta=nothing)
 
 
@@ -93,12 +93,12 @@ def weight_coordinates(spec: Spec) -> dict[str, Array]:
     network = spec.network
     numbers = np.arange(network.n_weights)
     part = np.empty(network.n_weights, dtype="<U3")
-    for name, place in network.parts.items():
-        part[place] = name
+    for name, indices in network.parts.items():
+        part[indices] = name
     layer, unit, unit_in = (np.empty(network.n_weights, dtype=np.int32) for _ in range(3))
-    for number, place in enumerate(network.layer_slices):
+    for number, indices in enumerate(network.layer_slices):
         fan_out, fan_in = network.shapes[number]
-        layer[place] = number
-        unit[place] = np.repeat(np.arange(fan_out), fan_in)
-        unit_in[place] = np.tile(np.arange(fan_in), fan_out)
+        layer[indices] = number
+        unit[indices] = np.repeat(np.arange(fan_out), fan_in)
+        unit_in[indices] = np.tile(np.arange(fan_in), fan_out)
     return {"weight": numbers, "layer": layer, "part": part, "unit": unit, "unit_in": unit_in}

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import dask.array
     import xarray
 
-#: Largest array that `Ensemble.numpy` makes without being told to.
-MAX_BYTES = 4 * 2**30
+#: Bytes of the largest array that `Ensemble.numpy` makes by default.
+MAX_ARRAY_BYTES = 4 * 2**30
 
 
 @public
@@ -119,9 +119,10 @@ class Ensemble(View):
             raise InputError("this is a view of a snapshot already; take that of the whole")
         whole = isinstance(time, (int, np.integer)) and not isinstance(time, bool)
         if not whole or time not in times:
-            kept = ", ".join(map(str, times)) if times else "none (ensemble.snapshots)"
-            told = f"snapshot {brief(time)} given; there are, in {unit}: {kept}"
-            raise InputError(f"{self.url}: {told}")
+            stored = ", ".join(map(str, times)) if times else "none (ensemble.snapshots)"
+            raise InputError(
+                f"{self.url}: snapshot {brief(time)} given; there are, in {unit}: {stored}"
+            )
         return self._view(at=times.index(int(time)))
 
     # Block by block
@@ -145,17 +146,17 @@ class Ensemble(View):
             A chunk is missing or damaged; names array and block.
         """
         self._check_complete(block)
-        wanted = [self._known(name) for name in columns]
+        names = [self._known(name) for name in columns]
         if self.condition is None:
-            return {name: self._load(block, name) for name in wanted}
+            return {name: self._load(block, name) for name in names}
         condition = compile_expression(self.condition)
         tests = {name: self._load(block, name) for name in condition.names or ("configuration",)}
         mask = condition(tests)
         if not mask.any():
-            return {name: self.no_rows(name) for name in wanted}
+            return {name: self.no_rows(name) for name in names}
         return {
             name: (tests[name] if name in tests else self._load(block, name))[mask]
-            for name in wanted
+            for name in names
         }
 
     def packed_block(self, block: int) -> Bytes:
@@ -210,8 +211,8 @@ class Ensemble(View):
         """Rows of each complete block, in the order of `blocks`; a view reads its condition."""
         if self.condition is None:
             return np.array([self.header.rows(block) for block in self.blocks.tolist()], np.int64)
-        found = self._map(lambda block: len(self.read(block, ["configuration"])["configuration"]))
-        return np.array(list(found), np.int64)
+        rows = self._map(lambda block: len(self.read(block, ["configuration"])["configuration"]))
+        return np.array(list(rows), np.int64)
 
     @property
     def n_rows(self) -> int:
@@ -225,18 +226,18 @@ class Ensemble(View):
                 f"column {name!r} given; columns are {', '.join(self.query_columns)}; "
                 "for weights use numpy() or to_dask()"
             )
-        pieces = list(self._map(lambda block: self.read(block, [name])[name]))
-        return np.concatenate(pieces) if pieces else self.no_rows(name)
+        blocks = list(self._map(lambda block: self.read(block, [name])[name]))
+        return np.concatenate(blocks) if blocks else self.no_rows(name)
 
-    def numpy(self, limit: int | None = None, *, max_bytes: int = MAX_BYTES) -> Array:
+    def numpy(self, limit: int | None = None, *, max_bytes: int = MAX_ARRAY_BYTES) -> Array:
         """Return the weights of the first rows in memory.
 
         Parameters
         ----------
         limit
-            At most so many rows; None for all.
+            Largest number of rows; None for all.
         max_bytes
-            Refuse to make a larger array.
+            Largest array that is made, in bytes.
 
         Returns
         -------
@@ -262,9 +263,9 @@ class Ensemble(View):
         for block in self.blocks.tolist():
             if filled >= rows:
                 break
-            piece = self.weights_block(block)[: rows - filled]
-            weights[filled : filled + len(piece)] = piece
-            filled += len(piece)
+            part = self.weights_block(block)[: rows - filled]
+            weights[filled : filled + len(part)] = part
+            filled += len(part)
         return weights[:filled]
 
     def take(
@@ -285,21 +286,21 @@ class Ensemble(View):
         InputError
             An index is out of range or in a block that is not complete.
         """
-        wanted = as_integers(configurations, "configurations")
-        outside = wanted[(wanted < 0) | (wanted >= self.count)]
+        indices = as_integers(configurations, "configurations")
+        outside = indices[(indices < 0) | (indices >= self.count)]
         if len(outside):
             raise InputError(f"configuration {outside[0]} given; there are 0 to {self.count - 1}")
         whole = self._view(condition=None)
         empty = {name: whole.no_rows(name) for name in columns}
         table = {
-            name: np.empty((len(wanted), *nothing.shape[1:]), nothing.dtype)
+            name: np.empty((len(indices), *nothing.shape[1:]), nothing.dtype)
             for name, nothing in empty.items()
         }
-        owners = wanted // self.block_size
+        owners = indices // self.block_size
         for block in np.unique(owners).tolist():
             rows = np.flatnonzero(owners == block)
             for name, values in whole.read(block, columns).items():
-                table[name][rows] = values[wanted[rows] - self.header.start(block)]
+                table[name][rows] = values[indices[rows] - self.header.start(block)]
         return table
 
     # Lazy arrays

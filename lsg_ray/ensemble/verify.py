@@ -43,9 +43,10 @@ from lsg_ray.ensemble.content import EMPTY, combine, content_hash
 from lsg_ray.ensemble.header import Header, documents, read_header, same_metadata
 from lsg_ray.ensemble.ledger import Record, parse_record, record_key, summarise
 from lsg_ray.ensemble.listing import MAX_NAMED, Listing
-from lsg_ray.ensemble.location import Location, UnreadableError, locate
+from lsg_ray.ensemble.local import UnreadableError
+from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.ensemble.parsing import parse_json
-from lsg_ray.ensemble.remote import PlaceError
+from lsg_ray.ensemble.remote import StoreAccessError
 from lsg_ray.ensemble.schema import LEDGER, ROOT, SNAPSHOT, padding_is_zero
 from lsg_ray.ensemble.writer import drop_block, may_be_live, write_metadata
 from lsg_ray.errors import StoreError, StoreInputError
@@ -156,7 +157,7 @@ def verify(
         header = read_header(location)
     except StoreError as error:
         foreign = isinstance(error, StoreInputError) and not _is_headless(location)
-        if foreign or isinstance(error, PlaceError):
+        if foreign or isinstance(error, StoreAccessError):
             raise
         return VerifyReport(location.url, (Finding("metadata", str(error), ROOT),))
     listing = Listing(location, header)
@@ -361,7 +362,7 @@ def _repair(location: Location, header: Header, findings: _Findings, whole: _Who
     def mended(finding: Finding) -> Finding | None:
         try:
             return _mend(location, header, finding, dropped, whole)
-        except PlaceError:
+        except StoreAccessError:
             raise
         except StoreError as error:  # a folder in the place of a file
             message = f"{finding.message}; {error}: remove it yourself, then repair again"

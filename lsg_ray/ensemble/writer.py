@@ -35,8 +35,9 @@ from lsg_ray.ensemble.ledger import (
     record_key,
     summarise,
 )
-from lsg_ray.ensemble.location import Location, UnreadableError, locate, refuse_inside_store
-from lsg_ray.ensemble.remote import PlaceError
+from lsg_ray.ensemble.local import UnreadableError, refuse_inside_store
+from lsg_ray.ensemble.location import Location, locate
+from lsg_ray.ensemble.remote import StoreAccessError
 from lsg_ray.ensemble.schema import ROOT, check_block_index
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.paths import refuse_file_name
@@ -307,7 +308,7 @@ def write_block(
                 chunk = encode_chunk(layout, header.block_size, arrays[layout.name])
                 location.write(layout.chunk_key(index), chunk)
             first = add_record(location, record)
-        except PlaceError:
+        except StoreAccessError:
             raise
         except StoreError:
             # Another driver may have completed the block and swept up what was being written here.
@@ -360,7 +361,7 @@ def _refuse_short(location: Location, header: Header, record: Record) -> None:
 def _holds(location: Location, header: Header, record: Record) -> bool:
     try:
         return stored_content(location, header, record.block) == record.content
-    except PlaceError:
+    except StoreAccessError:
         raise
     except StoreError:
         return False
