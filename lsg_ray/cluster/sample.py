@@ -25,19 +25,13 @@ from lsg_ray.cluster.session import check_address, ray_session
 from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
 from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.block import Block
+from lsg_ray.ensemble.conflicts import grown_error
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.ledger import each_record, rejection_histogram
 from lsg_ray.ensemble.listing import sweep
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.schema import arrays_of
-from lsg_ray.ensemble.writer import (
-    Plan,
-    check_name,
-    create_ensemble,
-    grown_error,
-    missing_blocks,
-    write_block,
-)
+from lsg_ray.ensemble.writer import Plan, check_name, create_ensemble, missing_blocks, write_block
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.registry import ALGORITHMS

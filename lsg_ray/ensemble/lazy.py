@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dask.array
 import numpy as np
 import xarray
 from dask.base import tokenize
 
+from lsg_ray.ensemble.blocks import BlockReader
 from lsg_ray.ensemble.schema import LAYER, SNAPSHOT, seen
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Array
 
-if TYPE_CHECKING:
-    from lsg_ray.ensemble.reader import Ensemble
 
-
-def dask_column(ensemble: Ensemble, column: str) -> dask.array.Array:
+def dask_column(ensemble: BlockReader, column: str) -> dask.array.Array:
     """Return a column of an ensemble or view as a Dask array, one chunk a block.
 
     The graph holds the URL and block numbers and no open store: it runs under Dask's threads, on a
@@ -50,7 +48,7 @@ def dask_column(ensemble: Ensemble, column: str) -> dask.array.Array:
     return dask.array.Array(graph, name, chunks, meta=nothing)
 
 
-def dataset(ensemble: Ensemble) -> xarray.Dataset:
+def dataset(ensemble: BlockReader) -> xarray.Dataset:
     """Return weights and all columns of an ensemble or view as a lazy Dataset.
 
     Returns
@@ -60,7 +58,8 @@ def dataset(ensemble: Ensemble) -> xarray.Dataset:
     configuration, and of each weight its index, `layer` (from 0), `part`, output `unit` and input
     `unit_in`.  Attributes: provenance, the specification as JSON text.
     """
-    data: dict[str, Any] = {"weights": (("configuration", "weight"), ensemble.to_dask())}
+    weights = dask_column(ensemble, "weights")
+    data: dict[str, Any] = {"weights": (("configuration", "weight"), weights)}
     for array in ensemble.header.arrays:
         if array.name == "weights" or (array.name.startswith(LAYER) and ensemble.is_part):
             continue
@@ -68,16 +67,15 @@ def dataset(ensemble: Ensemble) -> xarray.Dataset:
         if array.name.startswith(f"{SNAPSHOT}weights") and not whole:
             continue
         dimensions = seen(array, ensemble.at).dimensions
-        data[array.name] = (dimensions, ensemble.to_dask(array.name), array.attributes)
+        data[array.name] = (dimensions, dask_column(ensemble, array.name), array.attributes)
     coordinates: dict[str, Any] = {"configuration": ensemble.column("configuration")}
     for name, values in weight_coordinates(ensemble.spec).items():
         coordinates[name] = ("weight", values[ensemble.weight_slice])
     unit, times = ensemble.spec.times
     if times and ensemble.at is None:
         coordinates["snapshot"] = ("snapshot", np.array(times), {"units": unit})
-    attributes = {
-        **ensemble.header.attributes(), "spec": ensemble.spec.canonical_json(), **ensemble.time,
-    }  # fmt: skip
+    attributes = ensemble.header.attributes() | ensemble.time
+    attributes["spec"] = ensemble.spec.canonical_json()
     if ensemble.condition is not None:
         attributes["where"] = ensemble.condition
     return xarray.Dataset(data, coordinates, attributes)
