@@ -22,8 +22,7 @@ from lsg_ray.errors import InputError, LsgError, StoreInputError, out_of_memory
 from lsg_ray.registry import origins
 from lsg_ray.results.pieces import forget_pieces, pieces_of, results_version
 from lsg_ray.results.saving import read_kept, save_result
-from lsg_ray.spec.steps import ENSEMBLE as SAMPLED
-from lsg_ray.spec.steps import Outcome, Step
+from lsg_ray.spec.steps import SAMPLED, Outcome, Step
 from lsg_ray.stage import (
     CONFIGURATIONS,
     ENSEMBLE,
