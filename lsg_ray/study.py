@@ -28,6 +28,7 @@ from lsg_ray.stage import (
     ENSEMBLE,
     MODEL,
     MOMENTS,
+    REFERENCES,
     SOLUTIONS,
     Config,
     Kind,
@@ -63,7 +64,7 @@ def compute(
     out
         Place of the result.
     view
-        Of an ensemble: ``where``, ``part``, ``canonical``.
+        Of stores that are read, by name of `lsg_ray.stage.VIEW`.
     threads
         Of functions that run on threads of their own.
     overwrite
@@ -111,7 +112,18 @@ def save(
 def opened_inputs(
     stage: Stage, inputs: Mapping[str, object], view: JsonObject
 ) -> dict[str, object]:
-    """Open what a stage reads, by argument."""
+    """Open what a stage reads, by argument; view: by name, what is chosen from stores.
+
+    Raises
+    ------
+    InputError
+        Nothing that is read is a store, of which something could be chosen.
+    """
+    stores = [
+        name for name, given in inputs.items() if given is not None and stage.reads[name].view
+    ]
+    if view and not stores:
+        raise InputError(f"{', '.join(view)} given, which choose from a store; none is read")
     return {name: opened_as(stage.reads[name], given, view) for name, given in inputs.items()}
 
 
@@ -119,7 +131,8 @@ def opened_as(kind: Kind, given: object, view: JsonObject) -> object:
     """Open what a place holds; what is open already is returned as it is."""
     if not isinstance(given, str):
         return given
-    if kind == MOMENTS and view:
+    view = {name: value for name, value in view.items() if name in kind.view}
+    if kind in (MOMENTS, REFERENCES) and view:
         try:
             return view_of(given, view)
         except StoreInputError as error:
@@ -160,7 +173,7 @@ def _configurations(place: str, view: JsonObject) -> Ensemble | Configurations:
     from lsg_ray.statistics.configurations import is_array_file, read_array
 
     if not is_array_file(place):
-        return view_of(place, {**view, "where": None})
+        return view_of(place, view)
     if view.get("canonical"):
         raise InputError(f"{place}: --canonical takes stores only; their networks are known")
     return read_array(place)
@@ -273,8 +286,8 @@ def _inputs(step: Step, ensemble: Ensemble, outcomes: Mapping[str, Outcome]) -> 
         if source is None:
             inputs[argument] = None
         elif source == SAMPLED:
-            seen = reads[argument] in (ENSEMBLE, SOLUTIONS, CONFIGURATIONS)
-            inputs[argument] = view_of(ensemble, step.view) if seen else ensemble
+            # Of one ensemble the same configurations are read in all places.
+            inputs[argument] = view_of(ensemble, step.view if reads[argument].view else {})
         else:
             inputs[argument] = outcomes[str(source)].result
     return inputs

@@ -35,7 +35,7 @@ RESERVED = frozenset({
     SAMPLED, "accuracy", "inputs", "training", "summary", "reproduce", "specification",
     "provenance",
 })  # fmt: skip
-#: What chooses from an ensemble, of solutions the first two: what is understood, and needed.
+#: What chooses from an ensemble (`Stage.view`): what is understood, and needed.
 _VIEW: dict[str, tuple[Callable[[Any], bool], str]] = {
     "where": (lambda given: isinstance(given, str), "a condition is needed, as text"),
     "snapshot": (lambda given: type(given) is int and given >= 0, "an epoch, or step, from 0"),
@@ -153,7 +153,9 @@ def _step(name: str, entry: Any, study: Mapping[str, Any]) -> Step:
             inputs[argument] = None
         else:
             inputs[argument] = _only(kind.name, study) if kind.name == "model" else SAMPLED
-    view = _view_of({kind.name for kind in stage.reads.values()}, options)
+    view = _view_of(stage, options)
+    if view and not any(inputs[n] == SAMPLED and kind.view for n, kind in stage.reads.items()):
+        raise InputError(f"{', '.join(view)} given, which choose from the ensemble; it is not read")
     if paths := sorted(stage.places & set(options)):
         raise InputError(f"{paths[0]} is a path, for the command alone; a study has its ensemble's")
     config = stage.options(options)
@@ -167,11 +169,10 @@ def _text(given: Any, name: str) -> str:
     return given
 
 
-def _view_of(kinds: set[str], options: dict[str, Any]) -> dict[str, Any]:
+def _view_of(stage: Stage, options: dict[str, Any]) -> dict[str, Any]:
     """Take what chooses from an ensemble out of the options of a step."""
     view: dict[str, Any] = {}
-    names = list(_VIEW)[: 4 if "ensemble" in kinds else 2 if "solutions" in kinds else 0]
-    for name in names:
+    for name in stage.view:
         given = options.pop(name, None)
         understood, needed = _VIEW[name]
         if given is not None and not understood(given):
