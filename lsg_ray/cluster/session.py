@@ -212,7 +212,7 @@ def _private_folder() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _private_token() -> Iterator[None]:
-    """Give a private Ray a token that is never written to disk, whatever the environment says.
+    """Give a private Ray a token that is never written to disk, whatever is in the environment.
 
     Ray remembers the first mode and token it meets in a process, so it is one token for all
     sessions of this process, and Ray is asked to look again before and after.

@@ -22,7 +22,7 @@ def check_metadata(location: Location, header: Header) -> list[Finding]:
     """Compare every metadata document with what follows from the header."""
     findings = []
     if not header.verified:
-        message = f"{ROOT} has no digest: whether it is as it was written cannot be told"
+        message = f"{ROOT} has no digest: whether it is as it was written is unknown"
         findings.append(Finding(UNVERIFIED, message, ROOT))
     for key, expected in documents(header).items():
         if key == ROOT:

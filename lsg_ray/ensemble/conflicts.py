@@ -81,7 +81,7 @@ def judge_second_writer(location: Location, header: Header, record: Record) -> L
     """Judge a block whose record another writer added while this one wrote its data.
 
     With equal content both wrote the same bytes.  If not, the data may now be a mixture, and the
-    record is withdrawn unless it still tells the truth.
+    record is withdrawn unless it is still true of them.
     """
     try:
         if is_present(location, header, record):

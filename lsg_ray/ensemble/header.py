@@ -55,7 +55,7 @@ BINDING_KEYS = (
 class Header:
     """What a store is: the specification, what it was trained on, and how it is cut into blocks.
 
-    `derivation` tells how its configurations were made of those of another store; None if sampled.
+    `derivation`: how its configurations were made of those of another store; None if sampled.
     """
 
     spec: Spec

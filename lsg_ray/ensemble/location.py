@@ -173,7 +173,7 @@ class Location:
         Raises
         ------
         StoreInputError
-            The server ignores ``If-None-Match``, so that two writers could not be told apart.
+            The server ignores ``If-None-Match``, so that two writers could not be distinguished.
         """
         failure = f"{key} cannot be written"
         if self.is_remote and self._attempt(failure, lambda: self._put_new(key, data)):

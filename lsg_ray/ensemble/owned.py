@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Of folders in which something is made before it is renamed into place.
+#: Beginning of the names of folders in which a target is made before it is renamed.
 STAGING_PREFIX = ".lsg."
 
 

@@ -218,7 +218,7 @@ def _require_gs_credentials(url: str) -> None:
 
 
 def _answers(server: str, method: str, path: str, headers: Mapping[str, str]) -> bool:
-    """Return whether a machine's metadata server says anything."""
+    """Return whether a machine's metadata server answers."""
     parts = urlsplit(server)
     for _ in range(2):
         connection = http.client.HTTPConnection(
