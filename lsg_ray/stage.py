@@ -40,25 +40,34 @@ MAX_LIST_LENGTH = 100_000
 CONTEXT = frozenset({"progress", "checkpoints", "threads", "out"})
 
 
+#: What chooses from a store: configurations, a time of training, weights, and a labelling of nodes.
+VIEW = ("where", "snapshot", "part", "canonical")
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A kind of input of stages: its name in commands and in messages."""
+    """What a stage may read: its name in commands and in the words of errors.
+
+    view: names of `VIEW` that choose from it, where it is a store.
+    """
 
     name: str
     metavar: str
     help: str = ""
+    view: tuple[str, ...] = ()
 
 
-ENSEMBLE = Kind("ensemble", "STORE")
-SOLUTIONS = Kind("solutions", "STORE", "Networks of real weights.")
-CONFIGURATIONS = Kind("configurations", "STORE|FILE")
+ENSEMBLE = Kind("ensemble", "STORE", view=VIEW)
+SOLUTIONS = Kind("solutions", "STORE", "Networks of real weights.", VIEW[:2])
+CONFIGURATIONS = Kind("configurations", "STORE|FILE", view=VIEW[1:])
 MODEL = Kind("model", "MODEL")
-MOMENTS = Kind("moments", "MOMENTS|STORE")
+MOMENTS = Kind("moments", "MOMENTS|STORE", view=VIEW[:2])
 REFERENCES = Kind(
     "references",
     "STORE|FILE",
     "Configurations to start from: a store (low, medium and high energy are taken), a result, or "
     ".npz with sigma.",
+    VIEW[:2],
 )
 
 
@@ -181,6 +190,14 @@ class Stage:
         """Options that are paths, which commands have and specifications have not."""
         fields = ((name, unwrapped(field)[1]) for name, field in self.config.model_fields.items())
         return frozenset(n for n, marks in fields if any(isinstance(m, AsPath) for m in marks))
+
+    @cached_property
+    def view(self) -> tuple[str, ...]:
+        """Names of `VIEW` that choose from the stores that it reads."""
+        if self.makes == "store":  # of whole networks, as they were sampled
+            return VIEW[:1]
+        taken = {name for kind in self.reads.values() for name in kind.view}
+        return tuple(n for n in VIEW if n in taken and n not in self.config.model_fields)
 
     @cached_property
     def optional(self) -> frozenset[str]:

@@ -22,9 +22,18 @@ from lsg_ray.errors import InputError, LsgError, StoreInputError, out_of_memory
 from lsg_ray.registry import origins
 from lsg_ray.results.checkpoints import checkpoint_folder, remove_checkpoints, results_version
 from lsg_ray.results.saving import read_cached, save_result
-from lsg_ray.spec.steps import ENSEMBLE as SAMPLED
-from lsg_ray.spec.steps import Outcome, Step
-from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, MODEL, MOMENTS, SOLUTIONS, Config, Kind, Stage
+from lsg_ray.spec.steps import SAMPLED, Outcome, Step
+from lsg_ray.stage import (
+    CONFIGURATIONS,
+    ENSEMBLE,
+    MODEL,
+    MOMENTS,
+    REFERENCES,
+    SOLUTIONS,
+    Config,
+    Kind,
+    Stage,
+)  # fmt: skip
 from lsg_ray.stages import stage_of
 from lsg_ray.typing import JsonObject, Progress
 
@@ -55,7 +64,7 @@ def compute(
     out
         Path or URL of the result.
     view
-        Selection from an ensemble: ``snapshot``, ``where``, ``part``, ``canonical``.
+        Of stores that are read, by name of `lsg_ray.stage.VIEW`.
     threads
         Number of threads of functions that have threads of their own.
     overwrite
@@ -103,7 +112,18 @@ def save(
 def opened_inputs(
     stage: Stage, inputs: Mapping[str, object], view: JsonObject
 ) -> dict[str, object]:
-    """Open the inputs of a stage, by argument."""
+    """Open what a stage reads, by argument; view: by name, what is chosen from stores.
+
+    Raises
+    ------
+    InputError
+        Nothing that is read is a store, of which something could be chosen.
+    """
+    stores = [
+        name for name, given in inputs.items() if given is not None and stage.reads[name].view
+    ]
+    if view and not stores:
+        raise InputError(f"{', '.join(view)} given, which choose from a store; none is read")
     return {name: opened_as(stage.reads[name], given, view) for name, given in inputs.items()}
 
 
@@ -111,7 +131,8 @@ def opened_as(kind: Kind, given: object, view: JsonObject) -> object:
     """Open an input by its path or URL; one that is open already is returned as it is."""
     if not isinstance(given, str):
         return given
-    if kind == MOMENTS and view:
+    view = {name: value for name, value in view.items() if name in kind.view}
+    if kind in (MOMENTS, REFERENCES) and view:
         try:
             return view_of(given, view)
         except StoreInputError as error:
@@ -152,7 +173,7 @@ def _configurations(path: str, view: JsonObject) -> Ensemble | Configurations:
     from lsg_ray.statistics.configurations import is_array_file, read_array
 
     if not is_array_file(path):
-        return view_of(path, {**view, "where": None})
+        return view_of(path, view)
     if view.get("canonical"):
         raise InputError(f"{path}: --canonical takes stores only; their networks are known")
     return read_array(path)
@@ -266,8 +287,8 @@ def _inputs(step: Step, ensemble: Ensemble, outcomes: Mapping[str, Outcome]) -> 
         if source is None:
             inputs[argument] = None
         elif source == SAMPLED:
-            viewed = reads[argument] in (ENSEMBLE, SOLUTIONS, CONFIGURATIONS)
-            inputs[argument] = view_of(ensemble, step.view) if viewed else ensemble
+            # Of one ensemble the same configurations are read in all places.
+            inputs[argument] = view_of(ensemble, step.view if reads[argument].view else {})
         else:
             inputs[argument] = outcomes[str(source)].result
     return inputs

@@ -35,7 +35,7 @@ UNTOLD = {
     ),
     "cluster/private.py:job_client(return)": "Ray's, which may not be imported",
     "cluster/private.py:job_client(options)": "of requests",
-    "cluster/board.py:UnderWay.__init__(board)": "the handle of an actor",
+    "cluster/progress_actor.py:ProgressPoll.__init__(actor)": "the handle of an actor",
     "loss_landscape/terrain.py:run_protocol(arguments)": "of a function of any protocol",
     "loss_landscape/terrain.py:run_protocol(return)": "of a function of any protocol",
     "report/style.py:colour_bar(options)": "of matplotlib",

@@ -79,9 +79,9 @@ def submit(
     from lsg_ray.cluster.request import plan_job
 
     run = _source(source, stage, count, overrides)
-    _check_words(list(plan_job(run, out, stage, words).words))
+    _check_words(list(plan_job(run, out, stage, words).arguments))
     tell = say(as_json, "")
-    job = jobs.submit(run, out, stage=stage, options=words, say=tell, on_log=tell, **more)
+    job = jobs.submit(run, out, stage=stage, options=words, log=tell, on_line=tell, **more)
     _conclude(job, as_json)
 
 
@@ -158,7 +158,7 @@ def logs(id: str, follow: bool, start_timeout: float, as_json: bool, **cluster: 
     if follow:
         tell = say(as_json, "")
         out = tell if as_json else show
-        job = follow_job(id, start_timeout=start_timeout, say=tell, on_log=out, **cluster)
+        job = follow_job(id, start_timeout=start_timeout, log=tell, on_line=out, **cluster)
         _conclude(job, as_json)
         return
     log = job_log(id, **cluster)

@@ -130,7 +130,7 @@ def _check_store(place: str, _: bool) -> None:
 
 
 def _check_figure(place: str, overwrite: bool) -> None:
-    from lsg_ray.ensemble.location import refuse_inside_store
+    from lsg_ray.ensemble.local import refuse_inside_store
 
     if ending(place) != ".png":
         raise InputError(f"--figure {place} given; name a .png file")

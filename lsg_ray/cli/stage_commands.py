@@ -16,35 +16,26 @@ from lsg_ray.cli.output import as_json, overwrite, print_result, style, table
 from lsg_ray.cli.outputs import PLACE, check_outputs, figure_at, part_place, result_at, store_at
 from lsg_ray.errors import InputError, LsgError, StoreError
 from lsg_ray.registry import origins
-from lsg_ray.stage import (
-    ENSEMBLE,
-    MODEL,
-    MOMENTS,
-    SOLUTIONS,
-    Config,
-    Stage,
-    literals_of,
-    parse_list,
-    unwrapped,
-)
+from lsg_ray.stage import ENSEMBLE, MODEL, Config, Stage, literals_of, parse_list, unwrapped
 from lsg_ray.stages import STAGES
 from lsg_ray.typing import MAX_INTEGER, AsPath, ListOf
 
 #: Options that choose from what is read, or say how a command runs.
-_WHERE = click.Option(
-    ["--where"], metavar="EXPRESSION", help="Only configurations of STORE that meet it."
-)
-_SNAPSHOT = click.Option(
-    ["--snapshot"], type=click.IntRange(min=0), metavar="TIME",
-    help="Weights along training, after that epoch or step (ensemble.snapshots).",
-)  # fmt: skip
-_VIEW = (
-    _WHERE,
-    _SNAPSHOT,
-    click.Option(["--part"], help="LB, ITR, RB, or a layer from 0; default: all weights."),
-    click.Option(["--canonical"], is_flag=True,
-                 help="After removal of the node-permutation symmetry."),
-)  # fmt: skip
+_VIEW = {
+    "where": click.Option(
+        ["--where"], metavar="EXPRESSION", help="Only configurations of STORE that meet it."
+    ),
+    "snapshot": click.Option(
+        ["--snapshot"], type=click.IntRange(min=0), metavar="TIME",
+        help="Weights along training, after that epoch or step (ensemble.snapshots).",
+    ),
+    "part": click.Option(
+        ["--part"], help="LB, ITR, RB, or a layer from 0; default: all weights."
+    ),
+    "canonical": click.Option(
+        ["--canonical"], is_flag=True, help="After removal of the node-permutation symmetry."
+    ),
+}  # fmt: skip
 _PARTS = click.Option(
     ["--part"], metavar="PART,...", help="Models MODEL-PART of lsg fit --part, results OUT-PART."
 )
@@ -59,7 +50,6 @@ MOST_SHOWN = 12
 
 def command_of(stage: Stage, line: str) -> click.Command:
     """Return the command of a stage; ``line`` says in one line what it does."""
-    kinds = list(stage.reads.values())
     params = [_input(stage, name) for name in stage.reads]
     made = "STORE" if stage.makes == "store" else "RESULT"
     form = "Store" if made == "STORE" else "Zarr or .npz" if stage.archive else "Zarr"
@@ -74,13 +64,8 @@ def command_of(stage: Stage, line: str) -> click.Command:
                 click.Option(["--beside"], type=PLACE, multiple=True, metavar="RESULT",
                              help="Earlier results, for the figure.")
             )  # fmt: skip
-    if stage.makes == "store":  # of whole networks, as they were sampled
-        params.append(_WHERE)
-    elif ENSEMBLE in kinds:
-        params += _VIEW
-    elif SOLUTIONS in kinds or MOMENTS in kinds:
-        params += (_WHERE, _SNAPSHOT)
-    elif MODEL in kinds:
+    params += [_VIEW[name] for name in stage.view]
+    if MODEL in stage.reads.values() and "part" not in stage.view:
         params.append(_PARTS)
     command = click.Command(
         stage.name,
@@ -296,12 +281,8 @@ def _computed(
     from lsg_ray.study import compute, opened_inputs, save
 
     # Not by truth: 0 is a snapshot, and equals False.
-    chosen = {name: given.get(name) for name in ("where", "part", "canonical", "snapshot")}
-    view = {
-        name: value
-        for name, value in chosen.items()
-        if value is not None and value is not False and name not in stage.config.model_fields
-    }
+    chosen = {name: given[name] for name in stage.view}
+    view = {name: v for name, v in chosen.items() if v is not None and v is not False}
     # All that is read is opened before anything is computed.
     opened = [opened_inputs(stage, job.inputs, view) for job in jobs]
     replace = given.get("overwrite", False)

@@ -9,12 +9,12 @@ from typing import Any
 from lsg_ray.ensemble.header import Header
 
 
-def differences(stored: Header, given: Header) -> list[str]:
-    """Name every field in which a stored run and a given one differ, one a line."""
+def differences(stored: Header, new: Header) -> list[str]:
+    """Name every field in which a stored run and a new one differ, one a line."""
     lines = []
-    old, new = (_flat(header.spec.model_dump(mode="json")) for header in (stored, given))
-    for path, was in old.items():
-        now = new.get(path)
+    before, after = (_flat(header.spec.model_dump(mode="json")) for header in (stored, new))
+    for path, was in before.items():
+        now = after.get(path)
         if path == "ensemble.count":
             if now < was:
                 lines.append(
@@ -27,13 +27,13 @@ def differences(stored: Header, given: Header) -> list[str]:
                 )
         elif was != now and path != "ensemble.give_up_after":  # changes no configuration
             lines.append(f"{path}: the store has {was}, the spec {now}")
-    if stored.dataset_hash != given.dataset_hash:
+    if stored.dataset_hash != new.dataset_hash:
         lines.append(
             f"data set: the store was sampled on {stored.dataset_hash[:16]}…, "
-            f"the data at hand are {given.dataset_hash[:16]}…"
+            f"the data at hand are {new.dataset_hash[:16]}…"
         )
-    if stored.derivation != given.derivation:
-        was, now = (_shown(header.derivation) for header in (stored, given))
+    if stored.derivation != new.derivation:
+        was, now = (_shown(header.derivation) for header in (stored, new))
         lines.append(f"derivation: the store's configurations are {was}, now {now}")
     return lines
 
@@ -44,8 +44,8 @@ def _shown(derivation: Mapping[str, Any] | None) -> str:
 
 def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
     """Return the values of nested dictionaries by path, with points between."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         inner = isinstance(value, dict)
-        found |= _flat(value, f"{above}{key}.") if inner else {f"{above}{key}": value}
-    return found
+        flat |= _flat(value, f"{above}{key}.") if inner else {f"{above}{key}": value}
+    return flat

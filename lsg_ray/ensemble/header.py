@@ -23,7 +23,7 @@ from lsg_ray.ensemble.schema import (
     FORMAT_VERSIONS,
     LEDGER,
     MAX_BLOCKS,
-    MAX_CHUNK,
+    MAX_CHUNK_BYTES,
     MAX_LAYERS,
     ROOT,
     ArrayLayout,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 ZARR_FORMAT: Final = 3
 #: Attributes that the digest of a header covers.
-OURS = (
+DIGEST_ATTRIBUTES = (
     "derivation", "format", "format_version", "package_version", "spec", "spec_hash",
     "dataset_hash", "count", "block_size", "n_weights",
 )  # fmt: skip
@@ -55,7 +55,7 @@ BINDING_KEYS = (
 class Header:
     """What a store is: the specification, what it was trained on, and how it is cut into blocks.
 
-    `derivation` tells how its configurations were made of those of another store; None if sampled.
+    `derivation`: how its configurations were made of those of another store; None if sampled.
     """
 
     spec: Spec
@@ -64,7 +64,7 @@ class Header:
     block_size: int
     package_version: str
     derivation: JsonObject | None = None
-    #: Whether a digest of its attributes was there, and right; not part of what a store is.
+    #: Whether a digest of its attributes was there, and right; no part of a store's identity.
     verified: bool = field(default=True, compare=False)
 
     @property
@@ -153,12 +153,12 @@ def _beyond_limits(header: Header) -> tuple[str, str] | None:
     if layers > MAX_LAYERS:
         return f"network.widths: {layers:,} layers given; at most {MAX_LAYERS:,}", "use fewer"
     for array in header.arrays:
-        if array.row_bytes * size > MAX_CHUNK:
-            cure = "training.epochs" if array.is_curve else "network.widths"
+        if array.row_bytes * size > MAX_CHUNK_BYTES:
+            setting = "training.epochs" if array.is_curve else "network.widths"
             fault = f"{array.row_bytes * size / 2**30:,.1f} GiB of {array.name!r} at once; at most "
             return (
                 f"ensemble.block_size: {size:,} configurations a block, which take {fault}"
-                f"{MAX_CHUNK / 2**30:.0f}", f"use smaller blocks, or lower {cure}",
+                f"{MAX_CHUNK_BYTES / 2**30:.0f}", f"use smaller blocks, or lower {setting}",
             )  # fmt: skip
     return None
 
@@ -255,8 +255,8 @@ def _header(attributes: JsonObject) -> Header:
 
 def _digest(attributes: JsonObject) -> str:
     """Return a SHA-256 of our attributes; others may be added by whom they serve."""
-    rest = {name: attributes[name] for name in OURS if name in attributes}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    covered = {name: attributes[name] for name in DIGEST_ATTRIBUTES if name in attributes}
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
 
 
 def _text(attributes: JsonObject, name: str) -> str:
@@ -275,8 +275,8 @@ def _reason(error: Exception) -> str:
 def _nothing_there(location: Location) -> str:
     path = location.path
     if path is not None and path.exists():
-        what = "a directory without a store" if path.is_dir() else "not a directory"
-        return f"{location.url}: {what}; name a store that `lsg sample` made"
+        kind = "a directory without a store" if path.is_dir() else "not a directory"
+        return f"{location.url}: {kind}; name a store that `lsg sample` made"
     return f"{location.url}: nothing there; name a store, or make one with `lsg sample`"
 
 
@@ -332,19 +332,19 @@ def metadata_keys(header: Header) -> list[str]:
 def same_metadata(stored: bytes, expected: bytes) -> str | None:
     """Compare an array's metadata; return None if it holds, else what differs."""
     try:
-        found = parse_json(stored)
+        document = parse_json(stored)
     except (ValueError, RecursionError):
         return "not readable JSON"
-    wanted = json.loads(expected)
-    if not isinstance(found, dict):
+    correct = json.loads(expected)
+    if not isinstance(document, dict):
         return "not a JSON object"
     for key in BINDING_KEYS:
-        if found.get(key) != wanted[key]:
-            return f"{key} is {shown(found.get(key))}, must be {shown(wanted[key])}"
-    if found.get("storage_transformers"):
+        if document.get(key) != correct[key]:
+            return f"{key} is {shown(document.get(key))}, must be {shown(correct[key])}"
+    if document.get("storage_transformers"):
         return "storage_transformers are given, must be none"
-    noted = found.get("attributes")
-    for key, value in wanted.get("attributes", {}).items():
-        if not isinstance(noted, dict) or noted.get(key) != value:
+    attributes = document.get("attributes")
+    for key, value in correct.get("attributes", {}).items():
+        if not isinstance(attributes, dict) or attributes.get(key) != value:
             return f"attribute {key!r} is not {json.dumps(value)}"
     return None

@@ -49,7 +49,7 @@ from lsg_ray.spec import Spec
 from lsg_ray.typing import Bytes, Signs
 
 FORMAT = "lsg-ray ensemble"
-#: What may be read, and from which version on training may be kept or chosen in other ways.
+#: What may be read, and from which version on snapshots, algorithms and options may be stored.
 FORMAT_VERSIONS = (1, 2)
 ROOT = "zarr.json"
 LEDGER = "ledger"
@@ -66,8 +66,8 @@ _SIGNS_OF_BYTE = (2 * _BITS_OF_BYTE.view(np.int8) - 1).view(np.int64).reshape(25
 MAX_BLOCKS = 10_000_000
 #: A network of more layers would be a store of as many arrays.
 MAX_LAYERS = 1_000
-#: Most bytes of one array in a block, which is written and read as a whole.
-MAX_CHUNK = 2 * 2**30
+#: Bytes of one array in a block, which is written and read as a whole, at most.
+MAX_CHUNK_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def seen(layout: ArrayLayout, at: int | None) -> ArrayLayout:
     """Return an array as a view of one snapshot sees it: without the axis of snapshots."""
     if at is None or not layout.along_snapshots:
         return layout
-    rest = tuple(name for name in layout.dimensions if name != "snapshot")
-    return replace(layout, row=layout.row[1:], dimensions=rest)
+    dimensions = tuple(name for name in layout.dimensions if name != "snapshot")
+    return replace(layout, row=layout.row[1:], dimensions=dimensions)
 
 
 def weights_layout(n_weights: int) -> ArrayLayout:
@@ -202,7 +202,7 @@ def unpack(packed: Bytes, start: int, stop: int) -> Signs:
     packed
         (rows, bytes) uint8 as `pack` makes them.
     start, stop
-        Weights wanted; only their bytes are touched.
+        Range of weights; only their bytes are touched.
 
     Examples
     --------

@@ -27,7 +27,7 @@ class View:
     url
         Canonical URL, to be handed to tasks.
     header
-        What the store says of itself: specification, hashes, how it is cut into blocks.
+        Header of the store: specification, hashes, how it is cut into blocks.
     blocks
         Indices of the complete blocks, ascending.
     condition
@@ -149,8 +149,8 @@ class View:
 
     def _check_complete(self, block: int) -> None:
         check_block_index(block, self.header.n_blocks)
-        place = np.searchsorted(self.blocks, block)
-        if place == len(self.blocks) or self.blocks[place] != block:
+        index = np.searchsorted(self.blocks, block)
+        if index == len(self.blocks) or self.blocks[index] != block:
             raise InputError(
                 f"{self.url}: block {block} was not complete when the ensemble was opened; "
                 "resume the run, or open the ensemble again"
@@ -158,7 +158,7 @@ class View:
 
     @cached_property
     def records(self) -> list[Record]:
-        """Records of the complete blocks, in the order of `blocks`; read once, and kept."""
+        """Records of the complete blocks, in the order of `blocks`; read once and cached."""
         return list(self.each_record())
 
     def each_record(self) -> Iterator[Record]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
-from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.ensemble.ledger import REJECTION_BINS
 from lsg_ray.errors import InputError
 from lsg_ray.typing import Array, Floats, Ints
 
@@ -90,7 +90,7 @@ def mean_histogram(means: ArrayLike, count: int, *, bins: int = 40) -> Histogram
 def attainable_bins(n_examples: int) -> Ints:
     """Return the ledger's bin of each accuracy 0/n, 1/n, …, n/n, computed as the sampler does."""
     accuracy = np.arange(n_examples + 1) / n_examples
-    return np.minimum((accuracy * BINS).astype(np.int64), BINS - 1)
+    return np.minimum((accuracy * REJECTION_BINS).astype(np.int64), REJECTION_BINS - 1)
 
 
 def accuracy_histograms(
@@ -107,7 +107,7 @@ def accuracy_histograms(
     accepted
         (rows,) accuracies.
     rejected
-        (`BINS`,) trials in each bin of the ledger.
+        (`REJECTION_BINS`,) trials in each bin of the ledger.
     n_examples
         Number n of examples that the accuracy is computed on.
     threshold
@@ -116,29 +116,31 @@ def accuracy_histograms(
         Approximate number of bins over the occupied range.
     """
     ledger = as_numbers(rejected, "rejected", np.int64)
-    if ledger.shape != (BINS,):
-        raise InputError(f"rejected: counts of shape {ledger.shape} given; it must be ({BINS},)")
+    if ledger.shape != (REJECTION_BINS,):
+        raise InputError(
+            f"rejected: counts of shape {ledger.shape} given; it must be ({REJECTION_BINS},)"
+        )
     bin_of = attainable_bins(n_examples)
     hits = np.rint(as_numbers(accepted, "accepted") * n_examples).astype(np.int64)
-    counts = np.bincount(bin_of[hits], minlength=BINS)
-    occupied = np.flatnonzero(counts + ledger)
-    low, high = (int(occupied[0]), int(occupied[-1])) if len(occupied) else (0, BINS - 1)
+    kept = np.bincount(bin_of[hits], minlength=REJECTION_BINS)
+    occupied = np.flatnonzero(kept + ledger)
+    low, high = (int(occupied[0]), int(occupied[-1])) if len(occupied) else (0, REJECTION_BINS - 1)
     size = max(1, -(-(high - low + 1) // bins))
-    anchor = min(int(threshold * BINS + 1e-9), BINS - 1)
+    anchor = min(int(threshold * REJECTION_BINS + 1e-9), REJECTION_BINS - 1)
     borders = np.arange(low - (low - anchor) % size, high + size + 1, size)
     # a bin that no accuracy falls into would have no width: it is joined to the next
     first_hit, chosen = np.unique(np.searchsorted(bin_of, borders), return_index=True)
     if len(first_hit) < 2:
         first_hit, chosen = np.array([first_hit[0], first_hit[0] + 1]), np.array([0, 0])
-    starts = np.clip(borders[chosen], 0, BINS)
-    starts[0], starts[-1] = 0, BINS
+    starts = np.clip(borders[chosen], 0, REJECTION_BINS)
+    starts[0], starts[-1] = 0, REJECTION_BINS
     edges = first_hit / n_examples
 
     def merge(trials: Ints) -> Histogram:
         total = np.concatenate([[0], np.cumsum(trials)])
         return Histogram(np.diff(total[starts]), edges)
 
-    return merge(counts), merge(ledger)
+    return merge(kept), merge(ledger)
 
 
 def block_average(C: Array, m: Array, largest: int) -> tuple[Floats, int]:

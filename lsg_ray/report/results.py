@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.report.section import Section, section
-from lsg_ray.spec.steps import ENSEMBLE, Outcome
+from lsg_ray.spec.steps import SAMPLED, Outcome
 from lsg_ray.stage import Figure
 
 Outcomes = Mapping[str, Outcome]
@@ -101,10 +101,9 @@ def _short(name: str, steps: Outcomes) -> str:
 def sources(steps: Outcomes) -> str:
     """Describe which other steps these read."""
     read: dict[str, dict[str, None]] = {}
-    for outcome in steps.values():
-        inputs = {} if outcome.step is None else outcome.step.inputs
-        for argument, source in inputs.items():
-            if source not in (None, ENSEMBLE, argument):
+    for one in steps.values():
+        for argument, source in (one.step.inputs if one.step is not None else {}).items():
+            if source not in (None, SAMPLED, argument):
                 read.setdefault(argument, {})[str(source)] = None
     return " ".join(f"{name.capitalize()}: {', '.join(names)}." for name, names in read.items())
 

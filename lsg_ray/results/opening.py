@@ -23,7 +23,8 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.ensemble.location import Location, UnreadableError, locate
+from lsg_ray.ensemble.local import UnreadableError
+from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import InputError

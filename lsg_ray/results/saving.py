@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
 from lsg_ray.arrays import plain_attributes
-from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
+from lsg_ray.ensemble.local import refuse_inside_store
+from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.ensemble.owned import scratch, staging
 from lsg_ray.errors import InputError, StoreError, masked
 from lsg_ray.paths import ending, expanded, refuse_file_name

@@ -147,12 +147,12 @@ def test_the_id_of_a_job_is_that_of_its_run():
 def test_each_stage_is_a_command_that_the_command_line_knows(stage, options, line):
     source = Spec() if stage == "sample" else "s3://bucket/in"
     job = plan_job(source, "s3://bucket/out", stage, options.split())
-    assert " ".join(job.words) == line.replace("SOURCE", "s3://bucket/in")
-    commands._check_words(list(job.words))
+    assert " ".join(job.arguments) == line.replace("SOURCE", "s3://bucket/in")
+    commands._check_words(list(job.arguments))
 
 
 def test_a_pipeline_needs_a_disk():
-    assert plan_job(Spec(), "/shared/run", "pipeline").words[0] == "run"
+    assert plan_job(Spec(), "/shared/run", "pipeline").arguments[0] == "run"
     with pytest.raises(InputError, match="disk"):
         plan_job(Spec(), "s3://bucket/run", "pipeline")
 
@@ -189,7 +189,7 @@ def test_names_of_files_are_refused_and_homes_are_absolute(monkeypatch):
     with pytest.raises(InputError, match=r"x\.npz given; a store is a folder"):
         plan_job(Spec(), "s3://bucket/x.npz")
     monkeypatch.setenv("HOME", "/home/me")
-    assert plan_job(Spec(), "~/x").words[-1] == "/home/me/x"
+    assert plan_job(Spec(), "~/x").arguments[-1] == "/home/me/x"
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def test_the_code_travels_without_caches(monkeypatch):
         assert package / "cli" / "__main__.py" in files
         assert {".j2", ".mplstyle"} <= {path.suffix for path in files}
         assert not any("__pycache__" in path.parts or path.name[0] == "." for path in files)
-        assert sum(path.stat().st_size for path in files) < request.MAX_CODE / 2
-    monkeypatch.setattr(request, "MAX_CODE", 10_000)
+        assert sum(path.stat().st_size for path in files) < request.MAX_CODE_BYTES / 2
+    monkeypatch.setattr(request, "MAX_CODE_BYTES", 10_000)
     with pytest.raises(InputError, match="MiB"), runtime_environment(None, True):
         pass
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.ensemble.ledger import REJECTION_BINS
 from lsg_ray.errors import InputError
 from lsg_ray.report import binning
 
@@ -40,7 +40,7 @@ def test_trials_are_counted_once_between_the_same_edges(n, threshold, bins, seed
     hits = rng.integers(0, n + 1, 200)
     accuracy = hits / n
     stored = accuracy >= threshold
-    rejected = np.bincount(binning.attainable_bins(n)[hits[~stored]], minlength=BINS)
+    rejected = np.bincount(binning.attainable_bins(n)[hits[~stored]], minlength=REJECTION_BINS)
     accepted, missed = binning.accuracy_histograms(
         accuracy[stored].astype(np.float32), rejected, n, threshold, bins=bins
     )
@@ -56,7 +56,7 @@ def test_trials_are_counted_once_between_the_same_edges(n, threshold, bins, seed
 def test_equal_numbers_of_accuracies_make_no_comb():
     """360 examples in bins of 0.005: one or two values each, yet a flat density stays flat."""
     accepted, _ = binning.accuracy_histograms(
-        np.arange(180, 361) / 360, np.zeros(BINS), 360, 0.5, bins=200
+        np.arange(180, 361) / 360, np.zeros(REJECTION_BINS), 360, 0.5, bins=200
     )
     occupied = accepted.counts > 0
     np.testing.assert_allclose(accepted.density()[occupied], accepted.density()[0])

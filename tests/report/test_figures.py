@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.ensemble.ledger import REJECTION_BINS
 from lsg_ray.errors import InputError
 from lsg_ray.report import style
 from lsg_ray.report.figures import correlations
@@ -97,7 +97,7 @@ def test_wide_networks_are_averaged_for_display(monkeypatch):
 
 @pytest.mark.parametrize("selection", SET_NAMES)
 def test_accuracy_figure_names_the_set(selection):
-    rejected = np.zeros(BINS, int)
+    rejected = np.zeros(REJECTION_BINS, int)
     rejected[[0, 150, 158]] = 1, 400, 300
     figure = accuracy_figure(
         np.arange(288, 330) / N_TEST,
@@ -117,7 +117,7 @@ def test_accuracy_figure_names_the_set(selection):
 
 def test_accuracy_without_rejected_trials():
     figure = accuracy_figure(
-        [0.8], np.zeros(BINS), threshold=0.8, selection="test", n_examples=N_TEST
+        [0.8], np.zeros(REJECTION_BINS), threshold=0.8, selection="test", n_examples=N_TEST
     )
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "accepted (1)",

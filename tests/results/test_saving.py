@@ -13,7 +13,7 @@ import pytest
 import xarray
 
 from lsg_ray.ensemble.location import locate
-from lsg_ray.ensemble.owned import this_place
+from lsg_ray.ensemble.owned import machine_id
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.results import saving
 from lsg_ray.results.opening import open_result, unfinished
@@ -109,7 +109,7 @@ def test_place_that_cannot_be_written__is_an_error_that_names_it(result):
 
 
 def _left_by(pid, target, mark="1234abcd"):
-    room = target.with_name(f".lsg.{this_place()}-{pid}-{mark}")
+    room = target.with_name(f".lsg.{machine_id()}-{pid}-{mark}")
     (room / "new").mkdir(parents=True)
     (room / "old").mkdir()
     return room

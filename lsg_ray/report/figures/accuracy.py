@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from lsg_ray.datasets import Dataset
-from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.ensemble.ledger import REJECTION_BINS
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.report import style
 from lsg_ray.report.binning import Histogram, accuracy_histograms
@@ -118,7 +118,7 @@ def _note(passed: Histogram, failed: Histogram, left: float, acceptance: float |
 
 def rejected_counts(ensemble: Ensemble) -> Ints:
     """Sum the ledger's histograms of rejected trials: (200,) counts on [0, 1]."""
-    counts = np.zeros(BINS, np.int64)
+    counts = np.zeros(REJECTION_BINS, np.int64)
     for record in ensemble.each_record():
         for index, number in record.rejected.items():
             counts[index] += number
