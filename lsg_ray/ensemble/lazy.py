@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import dask.array
 import numpy as np
-import xarray
-from dask.base import tokenize
 
 from lsg_ray.ensemble.schema import LAYER, SNAPSHOT, seen
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Array
 
 if TYPE_CHECKING:
+    import dask.array
+    import xarray
+
     from lsg_ray.ensemble.reader import Ensemble
 
 
@@ -32,6 +32,9 @@ def dask_column(ensemble: Ensemble, column: str) -> dask.array.Array:
     InputError
         There is no such column.
     """
+    import dask.array
+    from dask.base import tokenize
+
     loader = ensemble.loader(column)
     nothing = ensemble.no_rows(column)
     rows = ensemble.rows_by_block
@@ -60,6 +63,8 @@ def dataset(ensemble: Ensemble) -> xarray.Dataset:
     configuration, and of each weight its index, `layer` (from 0), `part`, output `unit` and input
     `unit_in`.  Attributes: provenance, the specification as JSON text.
     """
+    import xarray
+
     data: dict[str, Any] = {"weights": (("configuration", "weight"), ensemble.to_dask())}
     for array in ensemble.header.arrays:
         if array.name == "weights" or (array.name.startswith(LAYER) and ensemble.is_part):

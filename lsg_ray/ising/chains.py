@@ -22,7 +22,6 @@ from threadpoolctl import ThreadpoolController
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.kernels.elementary import LANES, STATE_SHAPE
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.typing import Count, Floats, Ints, Seed, Signs, Singles
 
@@ -225,6 +224,7 @@ class _Group:
         start: Singles | None,
     ) -> None:
         from lsg_ray.kernels import spins
+        from lsg_ray.kernels.elementary import STATE_SHAPE
 
         self.kernels = spins
         self.n, self.chains = n, len(beta)
@@ -274,6 +274,8 @@ class _Group:
 
 class _DenseGroup(_Group):
     def place(self, spins: Singles) -> None:
+        from lsg_ray.kernels.elementary import LANES
+
         self.spins = np.ascontiguousarray(spins.T)
         self.fields = np.empty((BLOCK, self.chains), np.float32)
         rows = -(-self.kernels.CHAINS // LANES)
@@ -312,6 +314,8 @@ class _DenseGroup(_Group):
 
 class _CachedGroup(_Group):
     def place(self, spins: Singles) -> None:
+        from lsg_ray.kernels.elementary import LANES
+
         self.spins = np.ascontiguousarray(spins)
         self.bits = np.empty((-(-self.n // LANES), LANES), np.uint32)
         self.age = 0

@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, NamedTuple
 
-import dask
 import numpy as np
 import xarray
 from annotated_types import Ge
@@ -132,6 +131,8 @@ def sample_model(
     if batches == 1:
         parts = [run.batch(0, chains, first, threads, progress)]
     else:
+        import dask
+
         leaf, given = dask.delayed(_Run.batch, pure=False), share(run)
         leaves = [leaf(given, b, sizes[b], starts[b], 1, None) for b in range(batches)]
         parts = compute(leaves, progress)

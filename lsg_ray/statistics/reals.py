@@ -6,11 +6,10 @@ See `lsg_ray.statistics.moments` for what the sums are of.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray
-from dask.delayed import Delayed
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
@@ -19,6 +18,9 @@ from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.statistics.estimates import estimate
 from lsg_ray.typing import Floats, Ints
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 #: Rows of real or weighted configurations that are multiplied at a time, and the bytes of these.
 REAL_ROWS, REAL_BYTES = 2**12, 2**28

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from dask.delayed import Delayed
 
 from lsg_ray.networks.layout import read_only
 from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.typing import Floats, Ints
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 #: Rows whose bits are transposed at a time: 512 words a plane, six of which fit the first cache.
 ROWS = 2**15
