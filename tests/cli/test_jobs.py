@@ -10,6 +10,7 @@ import pytest
 
 from lsg_ray.cli import jobs as commands
 from lsg_ray.cli.main import cli
+from lsg_ray.cli.scripts import run_stage
 from lsg_ray.cluster import dashboard, jobs, request
 from lsg_ray.cluster.dashboard import (
     Dashboard,
@@ -148,7 +149,7 @@ def test_each_stage_is_a_command_that_the_command_line_knows(stage, options, lin
     source = Spec() if stage == "sample" else "s3://bucket/in"
     job = plan_job(source, "s3://bucket/out", stage, options.split())
     assert " ".join(job.words) == line.replace("SOURCE", "s3://bucket/in")
-    commands._check_words(list(job.words))
+    commands._check_arguments(job.words)
 
 
 def test_a_pipeline_needs_a_disk():
@@ -464,7 +465,7 @@ def test_lists_are_tables_or_json(lsg, monkeypatch):
 def _stage(capsys, stage, *words):
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
-        commands.run_stage(stage, [str(word) for word in words])
+        run_stage(stage, [str(word) for word in words])
     return (stop.value.code, *capsys.readouterr())
 
 

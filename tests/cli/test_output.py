@@ -189,7 +189,7 @@ def test_documents_beyond_all_use__are_one_line(lsg, store, hostile):
 def test_figure_on_a_full_disk__is_named_and_nothing_is_half_written(tmp_path, monkeypatch, family):
     from pathlib import Path
 
-    from lsg_ray.cli.stage_commands import draw
+    from lsg_ray.cli.stage_runs import draw
     from lsg_ray.errors import StoreError
     from lsg_ray.report.style import new_figure
 

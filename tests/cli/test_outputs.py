@@ -9,7 +9,7 @@ import pytest
 
 import lsg_ray
 from lsg_ray.cli.main import cli
-from lsg_ray.cli.outputs import PLACE
+from lsg_ray.cli.options import PATH
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, as_model, load_model
 from lsg_ray.ising.references import as_references
@@ -24,7 +24,7 @@ from .conftest import listing
 WORDS = {
     "address", "alphas", "betas", "color", "columns", "configurations", "cores", "fields",
     "fractions", "id", "l1", "name", "options", "overrides", "pairs", "part", "radii", "sigma",
-    "sort", "stage", "swaps", "method", "temperatures", "weights", "where", "words",
+    "sort", "stage", "swaps", "method", "temperatures", "weights", "where", "arguments",
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_every_option_that_takes_text__is_known_to_name_a_place_or_not():
         for option in command.params:
             if isinstance(option.type, click.types.StringParamType):
                 assert option.name in WORDS, (path, option.name)
-            elif option.type is PLACE:
+            elif option.type is PATH:
                 assert option.name not in WORDS
 
 
@@ -410,7 +410,7 @@ def test_two_outputs__are_two_places(lsg, deeper):
     ran = lsg(*parts, "--figure", deeper / "o-LB" / "f.png")
     assert "--out" in ran.err
     assert "--figure" in ran.err
-    assert "name two places" in ran.err
+    assert "name two paths" in ran.err
     assert not (deeper / "o").exists()
 
 
@@ -425,13 +425,13 @@ def test_two_outputs__are_two_places(lsg, deeper):
         ("x.pdf", "name a .png file"),
         ("no/x.png", "no such folder, or a folder itself"),
         ("folder.png", "no such folder, or a folder itself"),
-        ("there.png", "there.png exists; name another place or pass --overwrite"),
-        ("dangling.png", "dangling.png exists; name another place or pass --overwrite"),
+        ("there.png", "there.png exists; name another path or pass --overwrite"),
+        ("dangling.png", "dangling.png exists; name another path or pass --overwrite"),
         ("s/x.png", "is what is read"),
         ("other.zarr/x.png", "is inside the Zarr store"),
         ("locked/x.png", "locked may not be written; name another folder"),
         ("s3://bucket/x.png", "a figure goes to a local path"),
-        ("o.zarr", "name two places"),
+        ("o.zarr", "name two paths"),
     ],
 )
 @pytest.mark.parametrize(
