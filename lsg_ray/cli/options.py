@@ -40,7 +40,7 @@ class _PathOrUrl(click.ParamType):
 
     name = "path"
 
-    def convert(self, value: Any, *_: object) -> str:
+    def convert(self, value: str, *_: object) -> str:
         """Return it without ``~``."""
         return expanded(value)
 
@@ -51,8 +51,8 @@ PATH = _PathOrUrl()
 class Option(click.Option):
     """An option whose default, bounds and choices are sentences after its help."""
 
-    def __init__(self, *names: Any, section: str = OPTIONS, **settings: Any) -> None:
-        super().__init__(*names, **settings)
+    def __init__(self, names: Sequence[str], *, section: str = OPTIONS, **settings: Any) -> None:
+        super().__init__(names, **settings)
         self.section = section
         if self.metavar is None and not self.is_flag:
             self.metavar = _metavar(self.type)
@@ -83,8 +83,8 @@ class Option(click.Option):
 class Argument(click.Argument):
     """An argument that has help, as options do; click has none before 8.3, and its own section."""
 
-    def __init__(self, *names: Any, help: str = "", **settings: Any) -> None:
-        super().__init__(*names, **settings)
+    def __init__(self, names: Sequence[str], *, help: str = "", **settings: Any) -> None:
+        super().__init__(names, **settings)
         self.about = help
 
     def record(self) -> tuple[str, str]:

@@ -231,7 +231,7 @@ def _bounds(marks: Sequence[object]) -> dict[str, Any]:
     return bounds
 
 
-def _listed(default: Any, mark: ListOf) -> str | None:
+def _listed(default: Sequence[float] | float | None, mark: ListOf) -> str | None:
     """Return numbers with commas, or START:STOP:STEP of many where that means the same.
 
     >>> _listed((0.1, 1.0), ListOf(float)), _listed([1e-7 * k for k in range(9)], ListOf(float))[:9]

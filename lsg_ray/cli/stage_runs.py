@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lsg_ray.cli.output import print_result, progress_style, table
 from lsg_ray.cli.outputs import check_outputs, figure_at, path_of_part, result_at, store_at
@@ -236,7 +236,7 @@ def _used(result: object) -> JsonObject:
     return {name: attributes[name] for name in names if name in attributes}
 
 
-def _text(values: Mapping[str, Any]) -> str:
+def _text(values: Mapping[str, object]) -> str:
     """Return names and values, but of long lists how long they are, and of empty ones nothing."""
     shown = {}
     for name, value in values.items():
