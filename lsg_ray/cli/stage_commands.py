@@ -48,29 +48,27 @@ _INPUTS = {
 MAX_SHOWN_VALUES = 6
 
 # Options that choose from what is read, or say how a command runs.
-_WHERE = Option(
-    ["--where"], metavar="EXPRESSION", section=SELECTION,
-    help='Condition on the columns of STORE, for example "accuracy > 0.81".',
-)  # fmt: skip
-_SNAPSHOT = Option(
-    ["--snapshot"], type=click.IntRange(min=0), metavar="TIME", section=SELECTION,
-    help="Epoch or step of training whose weights are used (ensemble.snapshots of the "
-    "specification); without it, the end of training.",
-)  # fmt: skip
-_VIEW = (
-    _WHERE,
-    _SNAPSHOT,
-    Option(
+_VIEW = {
+    "where": Option(
+        ["--where"], metavar="EXPRESSION", section=SELECTION,
+        help='Condition on the columns of STORE, for example "accuracy > 0.81".',
+    ),
+    "snapshot": Option(
+        ["--snapshot"], type=click.IntRange(min=0), metavar="TIME", section=SELECTION,
+        help="Epoch or step of training whose weights are used (ensemble.snapshots of the "
+        "specification); without it, the end of training.",
+    ),
+    "part": Option(
         ["--part"], section=SELECTION,
         help="Part of the weights: LB (first layer), ITR (interior), RB (last layer), or the "
         "number of a layer from 0; without it, all weights.",
     ),
-    Option(
+    "canonical": Option(
         ["--canonical"], is_flag=True, section=SELECTION,
         help="Bring hidden units into canonical order first, which removes the node-permutation "
         "symmetry.",
     ),
-)  # fmt: skip
+}  # fmt: skip
 _PARTS = Option(
     ["--part"], metavar="PART,...", section=SELECTION,
     help="Parts: models MODEL-PART, as lsg fit --part writes them, to results RESULT-PART.",
@@ -155,11 +153,11 @@ def _selection(stage: Stage) -> Sequence[click.Parameter]:
     """Return options that choose from what is read."""
     kinds = list(stage.reads.values())
     if stage.makes == "store":  # of whole networks, as they were sampled
-        return [_WHERE]
+        return [_VIEW["where"]]
     if ENSEMBLE in kinds:
-        return _VIEW
+        return list(_VIEW.values())
     if SOLUTIONS in kinds or MOMENTS in kinds:
-        return [_WHERE, _SNAPSHOT]
+        return [_VIEW["where"], _VIEW["snapshot"]]
     return [_PARTS] if MODEL in kinds else []
 
 

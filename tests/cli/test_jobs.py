@@ -253,14 +253,14 @@ class Server(Dashboard):
 
     def __init__(self, **states):
         self.address, self.token = "http://127.0.0.1:1", None
-        self.states = {id.replace("_", "-"): list(told) for id, told in states.items()}
+        self.states = {id.replace("_", "-"): list(printed) for id, printed in states.items()}
         self.stopped, self.sent, self.began, self.logs = [], [], 1e10, ["one\ntwo\nthr", "ee\n"]
 
     def job(self, id):
         if id not in self.states:
             return None
-        told = self.states[id]
-        state = told.pop(0) if len(told) > 1 else told[0]
+        printed = self.states[id]
+        state = printed.pop(0) if len(printed) > 1 else printed[0]
         if isinstance(state, Exception):
             raise state
         return Job(id, state, "said:\nlsg: no luck", {}, self.began, None, None)
@@ -455,8 +455,8 @@ def test_failed_jobs_end_with_their_reason(lsg, spec, monkeypatch):
 
 
 def test_lists_are_tables_or_json(lsg, monkeypatch):
-    found = jobs.JobStatus("lsg-x", "RUNNING", "sample", "s3://bucket/x", 1.0, 2.0, None, "")
-    monkeypatch.setattr(jobs, "job_list", lambda *_, **__: [found])
+    result = jobs.JobStatus("lsg-x", "RUNNING", "sample", "s3://bucket/x", 1.0, 2.0, None, "")
+    monkeypatch.setattr(jobs, "job_list", lambda *_, **__: [result])
     words = ("jobs", "list", "--address", "http://127.0.0.1:9")
     assert "RUNNING" in lsg(*words).out
     assert lsg(*words, "--json").json["rows"][0]["id"] == "lsg-x"
