@@ -145,11 +145,9 @@ store_argument: Decorator = argument(
 
 
 def _metavar(kind: click.ParamType) -> str:
-    names = {click.IntRange: "INTEGER", click.FloatRange: "NUMBER", click.Choice: "NAME"}
-    for made, name in names.items():
-        if isinstance(kind, made):
-            return name
-    return {"integer": "INTEGER", "float": "NUMBER"}.get(kind.name, kind.name.upper())
+    if isinstance(kind, (click.IntRange, click.FloatRange)):  # in errors too, not "integer range"
+        kind.name = "integer" if isinstance(kind, click.IntRange) else "number"
+    return {"choice": "NAME", "float": "NUMBER"}.get(kind.name, kind.name.upper())
 
 
 def _sentence(text: str | None) -> Sequence[str]:
