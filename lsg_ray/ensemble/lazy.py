@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array
 import numpy as np
-import xarray
-from dask.base import tokenize
 
 from lsg_ray.ensemble.blocks import BlockReader
 from lsg_ray.ensemble.schema import LAYER, SNAPSHOT, seen
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Array
+
+if TYPE_CHECKING:
+    import dask.array
+    import xarray
 
 
 def dask_column(ensemble: BlockReader, column: str) -> dask.array.Array:
@@ -30,6 +31,9 @@ def dask_column(ensemble: BlockReader, column: str) -> dask.array.Array:
     InputError
         There is no such column.
     """
+    import dask.array
+    from dask.base import tokenize
+
     loader = ensemble.loader(column)
     nothing = ensemble.no_rows(column)
     rows = ensemble.rows_by_block
@@ -58,8 +62,11 @@ def dataset(ensemble: BlockReader) -> xarray.Dataset:
     configuration, and of each weight its index, `layer` (from 0), `part`, output `unit` and input
     `unit_in`.  Attributes: provenance, the specification as JSON text.
     """
-    weights = dask_column(ensemble, "weights")
-    data: dict[str, Any] = {"weights": (("configuration", "weight"), weights)}
+    import xarray
+
+    data: dict[str, Any] = {
+        "weights": (("configuration", "weight"), dask_column(ensemble, "weights"))
+    }
     for array in ensemble.header.arrays:
         if array.name == "weights" or (array.name.startswith(LAYER) and ensemble.is_part):
             continue

@@ -9,13 +9,14 @@ this process, or a Ray cluster inside `lsg_ray.cluster.dask.dask_session`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
-
-from dask.delayed import Delayed
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsg_ray.errors import LsgError
 from lsg_ray.networks.threads import one_thread
 from lsg_ray.typing import Progress
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 Result = TypeVar("Result")
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from dask.delayed import Delayed
 
 from lsg_ray.results.graph import share, tree_reduce
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
 Sums = TypeVar("Sums")

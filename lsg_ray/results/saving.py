@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 from numpy.typing import NDArray
-from zarr.codecs import ZstdCodec
 
 from lsg_ray.arrays import plain_attributes
 from lsg_ray.ensemble.local import refuse_inside_store
@@ -219,6 +218,8 @@ def save_result(
 
 
 def _write(result: xarray.Dataset, folder: Path) -> Path:
+    from zarr.codecs import ZstdCodec
+
     flagged = _as_flags(result).assign_attrs(_safe_attributes(result))
     encoding = {name: {"compressors": ZstdCodec(checksum=True)} for name in flagged.variables}
     with warnings.catch_warnings():

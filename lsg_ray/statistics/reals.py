@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray
-from dask.delayed import Delayed
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
@@ -20,6 +19,9 @@ from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.statistics.estimates import estimate
 from lsg_ray.typing import Floats, Ints
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 
 @dataclass(frozen=True)

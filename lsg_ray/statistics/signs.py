@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from dask.delayed import Delayed
 
 from lsg_ray.networks.layout import read_only
 from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.typing import Floats, Ints
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 
 from lsg_ray.cli import jobs as commands
 from lsg_ray.cli.main import cli
+from lsg_ray.cli.scripts import run_stage
 from lsg_ray.cluster import dashboard, jobs, request
 from lsg_ray.cluster.dashboard import (
     Dashboard,
@@ -148,7 +149,7 @@ def test_each_stage_is_a_command_that_the_command_line_knows(stage, options, lin
     source = Spec() if stage == "sample" else "s3://bucket/in"
     job = plan_job(source, "s3://bucket/out", stage, options.split())
     assert " ".join(job.arguments) == line.replace("SOURCE", "s3://bucket/in")
-    commands._check_words(list(job.arguments))
+    commands._check_arguments(list(job.arguments))
 
 
 def test_a_pipeline_needs_a_disk():
@@ -252,14 +253,14 @@ class Server(Dashboard):
 
     def __init__(self, **states):
         self.address, self.token = "http://127.0.0.1:1", None
-        self.states = {id.replace("_", "-"): list(told) for id, told in states.items()}
+        self.states = {id.replace("_", "-"): list(printed) for id, printed in states.items()}
         self.stopped, self.sent, self.began, self.logs = [], [], 1e10, ["one\ntwo\nthr", "ee\n"]
 
     def job(self, id):
         if id not in self.states:
             return None
-        told = self.states[id]
-        state = told.pop(0) if len(told) > 1 else told[0]
+        printed = self.states[id]
+        state = printed.pop(0) if len(printed) > 1 else printed[0]
         if isinstance(state, Exception):
             raise state
         return Job(id, state, "said:\nlsg: no luck", {}, self.began, None, None)
@@ -454,8 +455,8 @@ def test_failed_jobs_end_with_their_reason(lsg, spec, monkeypatch):
 
 
 def test_lists_are_tables_or_json(lsg, monkeypatch):
-    found = jobs.JobStatus("lsg-x", "RUNNING", "sample", "s3://bucket/x", 1.0, 2.0, None, "")
-    monkeypatch.setattr(jobs, "job_list", lambda *_, **__: [found])
+    result = jobs.JobStatus("lsg-x", "RUNNING", "sample", "s3://bucket/x", 1.0, 2.0, None, "")
+    monkeypatch.setattr(jobs, "job_list", lambda *_, **__: [result])
     words = ("jobs", "list", "--address", "http://127.0.0.1:9")
     assert "RUNNING" in lsg(*words).out
     assert lsg(*words, "--json").json["rows"][0]["id"] == "lsg-x"
@@ -464,7 +465,7 @@ def test_lists_are_tables_or_json(lsg, monkeypatch):
 def _stage(capsys, stage, *words):
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
-        commands.run_stage(stage, [str(word) for word in words])
+        run_stage(stage, [str(word) for word in words])
     return (stop.value.code, *capsys.readouterr())
 
 
