@@ -327,7 +327,7 @@ def test_spec_without_a_study__has_none():
 def test_arguments_that_many_stages_share__have_one_wording():
     fit, symmetry = stage_of("fit"), stage_of("symmetry")
     assert fit.config.model_fields["seed"].description == SHARED_HELP["seed"]
-    assert symmetry.config.model_fields["seed"].description == "Of permutations and fits."
+    assert symmetry.config.model_fields["seed"].description == "Seed of the permutations and fits."
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ UNTYPED = {
     "cluster/progress_actor.py:ProgressPoll.__init__(actor)": "the handle of an actor",
     "loss_landscape/terrain.py:run_protocol(arguments)": "of a function of any protocol",
     "loss_landscape/terrain.py:run_protocol(return)": "of a function of any protocol",
+    "spec/steps.py:readable_steps(study)": "of YAML, before it is checked",
     "report/style.py:colour_bar(options)": "of matplotlib",
     "report/style.py:colour_bar(axes)": "one panel, or an array of them",
     "report/style.py:colour_bar(image)": "whatever has colours",

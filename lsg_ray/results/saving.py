@@ -121,7 +121,7 @@ def _check_remote(location: Location, overwrite: bool) -> None:
     for depth in range(len(above), 0, -1):
         group = f"{scheme}://{'/'.join(above[:depth])}"
         if depth > 1 and attributes_of(group):
-            raise InputError(f"{url} is inside the Zarr store {group}; name another place")
+            raise InputError(f"{url} is inside the Zarr store {group}; name another path")
     if next(location.keys(), None) is not None and unfinished(location) is None:
         _check_replaced(url, overwrite, lambda: _is_result(location))
 
@@ -129,10 +129,10 @@ def _check_remote(location: Location, overwrite: bool) -> None:
 def _check_replaced(path: PathOrUrl, overwrite: bool, is_result: Callable[[], bool]) -> None:
     """Refuse to replace anything but a result that may be overwritten."""
     if not overwrite:
-        raise InputError(f"{path} exists; name another place or pass --overwrite")
+        raise InputError(f"{path} exists; name another path or pass --overwrite")
     if not is_result():
         raise InputError(
-            f"{path} is not a result of lsg; it is not overwritten.  Name another place; if it "
+            f"{path} is not a result of lsg; it is not overwritten.  Name another path; if it "
             f"was a result, and is damaged, delete it"
         )
 

@@ -224,7 +224,7 @@ def test_results_live_beside_the_store(s3, url, lsg):
     assert open_result(scan).attrs["statistic"]
     code, _, err = lsg("moments", url, "--out", moments)
     assert code == 2
-    assert "exists; name another place or pass --overwrite" in err
+    assert "exists; name another path or pass --overwrite" in err
     assert lsg("moments", url, "--out", moments, "--overwrite")[0] == 0
     assert open_result(moments).sizes["weight"] == 42
     assert lsg("moments", url, "--out", url, "--overwrite")[0] == 2

@@ -248,7 +248,7 @@ def test_only_keys_of_ours__are_removed_when_an_upload_is_repeated(result):
 def test_overwrite__replaces_a_result_and_only_when_told(result, tmp_path):
     path = save_result(result, tmp_path / "r.zarr")
     smaller = result.isel(weight=slice(3), weight_=slice(3))
-    with pytest.raises(InputError, match="exists; name another place or pass --overwrite"):
+    with pytest.raises(InputError, match="exists; name another path or pass --overwrite"):
         save_result(smaller, path)
     assert xarray.open_zarr(path)["m"].size == 31
     save_result(smaller, path, overwrite=True)
