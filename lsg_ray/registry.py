@@ -129,6 +129,8 @@ FAMILIES: Registry[Family] = Registry(
     {
         "binary": "lsg_ray.networks.families.binary:FAMILY",
         "relu": "lsg_ray.networks.families.relu:FAMILY",
+        "weights": "lsg_ray.networks.families.weights:SIGNS",
+        "real-weights": "lsg_ray.networks.families.weights:REALS",
     },
 )  # fmt: skip
 #: Training algorithms: `training.algorithm`.

@@ -50,7 +50,8 @@ from lsg_ray.typing import Bytes, Signs
 
 FORMAT = "lsg-ray ensemble"
 #: What may be read, and from which version on training may be kept or chosen in other ways.
-FORMAT_VERSIONS = (1, 2)
+#: Stores that list their columns, as imported ones do, are of version 3.
+FORMAT_VERSIONS = (1, 2, 3)
 ROOT = "zarr.json"
 LEDGER = "ledger"
 #: Arrays of real weights, by layer.
@@ -145,10 +146,17 @@ def scalars(kinds: Mapping[str, tuple[str, str]]) -> tuple[ArrayLayout, ...]:
     )
 
 
-def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
-    """Return the arrays that a specification asks for, in the order that they are hashed."""
+def arrays_of(
+    spec: Spec, columns: tuple[ArrayLayout, ...] | None = None
+) -> tuple[ArrayLayout, ...]:
+    """Return the arrays that a specification asks for, in the order that they are hashed.
+
+    ``columns``: of a store that lists its own, such as an imported one.
+    """
     family = FAMILIES[spec.network.family]
     weights = (weights_layout(spec.network.n_weights),) if family.signs else _layers(spec)
+    if columns is not None:
+        return (*weights, *columns)
     unit, times = spec.times
     if not times:
         return (*weights, *family.columns(spec))
@@ -165,10 +173,11 @@ def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
 
 def _layers(spec: Spec) -> tuple[ArrayLayout, ...]:
     about = "weights [unit, input]" + (", the last column biases" if spec.network.biases else "")
+    family = FAMILIES[spec.network.family]
     return tuple(
         ArrayLayout(
             f"{LAYER}{layer}", "<f4", shape, ("configuration", f"unit_{layer}", f"input_{layer}"),
-            {"description": f"layer {layer}: {about}"},
+            {"description": f"{family.layer_name(spec.network, layer)}: {about}"},
         )
         for layer, shape in enumerate(spec.network.shapes)
     )  # fmt: skip

@@ -41,7 +41,7 @@ from lsg_ray.ensemble.block import wrong_values
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
 from lsg_ray.ensemble.content import EMPTY, combine, content_hash
 from lsg_ray.ensemble.header import Header, documents, read_header, same_metadata
-from lsg_ray.ensemble.ledger import Record, parse_record, record_key, summarise
+from lsg_ray.ensemble.ledger import Record, parse_record, record_key, summary_of
 from lsg_ray.ensemble.listing import MAX_NAMED, Listing
 from lsg_ray.ensemble.location import Location, UnreadableError, locate
 from lsg_ray.ensemble.parsing import parse_json
@@ -349,7 +349,7 @@ def _compare(record: Record, header: Header, arrays: dict[str, Any], content: st
         return "bits beyond the last weight are set"
     if content != record.content:
         return f"data have content {content[:16]}…, the record says {record.content[:16]}…"
-    if summarise(arrays["accuracy"]) != record.accuracy:
+    if summary_of(arrays) != record.accuracy:
         return "the record's summary of the accuracy is not that of the data"
     return None
 

@@ -142,6 +142,7 @@ def open_solutions(
         The ensemble is of binary networks, has too few configurations, or not those asked for.
     """
     ensemble = _opened(given)
+    ensemble.require_outputs()
     if ensemble.signs:
         raise InputError(
             f"{ensemble.url}: holds binary networks; this is for networks of real weights "

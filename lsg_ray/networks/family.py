@@ -66,6 +66,8 @@ class Family(ABC):
     about: ClassVar[str]
     #: Whether weights are ±1, which are stored as bits; else they are real numbers.
     signs: ClassVar[bool]
+    #: Whether networks of it have outputs; else it is weights that are known, and nothing more.
+    has_outputs: ClassVar[bool] = True
     #: What `measure` returns.
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "loss", "test_accuracy")
     #: Training algorithm where a specification names none.
@@ -85,6 +87,11 @@ class Family(ABC):
         """Return the shape ``(fan_out, fan_in)`` of each weight matrix, input to output."""
         extra = int(network.biases)
         return tuple((out, into + extra) for into, out in itertools.pairwise(network.widths))
+
+    def layer_name(self, network: NetworkSpec, layer: int) -> str:
+        """Return what a layer, counted from 0, is called in the description of its array."""
+        del network
+        return f"layer {layer}"
 
     def parts(self, network: NetworkSpec) -> dict[str, slice]:
         """Return where each named part stands: ``LB`` first layer, ``RB`` last, ``ITR`` between."""

@@ -91,6 +91,8 @@ def plan_alignment(
     root, given = stored_root(base), network
     if root is not None:
         network, given = root.ensemble.spec.network, None
+        if alignment not in (None, "none"):
+            root.ensemble.require_outputs()
     elif isinstance(base, DerivedConfigurations):
         network, given = base.network, None
     elif network is not None and not isinstance(network, NetworkSpec):
