@@ -56,6 +56,17 @@ def result_at(place: str, archive: Archive | None = None) -> Output:
     return Output("--out", place, check)
 
 
+def file_at(place: str) -> Output:
+    """Return a file to be exported to."""
+
+    def check(target: str, overwrite: bool) -> None:
+        from lsg_ray.exchange.exporting import check_file
+
+        check_file(target, overwrite)
+
+    return Output("--to", place, check)
+
+
 def store_at(place: str) -> Output:
     """Return a store to be written, or gone on with."""
     return Output("--out", place, _check_store)

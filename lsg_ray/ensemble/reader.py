@@ -27,6 +27,7 @@ from lsg_ray.typing import Array, Bytes, Ints, Place
 
 if TYPE_CHECKING:
     import dask.array
+    import pandas
     import xarray
 
 #: Largest array that `Ensemble.numpy` makes without being told to.
@@ -309,6 +310,21 @@ class Ensemble(View):
         from lsg_ray.ensemble.lazy import dask_column
 
         return dask_column(self, column)
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
+        """Return numbers per configuration as a table in memory, its index the configurations.
+
+        Parameters
+        ----------
+        columns
+            Any of `query_columns`; by default all.
+        """
+        import pandas
+
+        names = self.query_columns if columns is None else columns
+        values = {name: self.column(name) for name in names if name != "configuration"}
+        index = pandas.Index(self.column("configuration"), name="configuration")
+        return pandas.DataFrame(values, index)
 
     def to_xarray(self) -> xarray.Dataset:
         """Return weights and all columns as a lazy Dataset; see `lazy.dataset`."""

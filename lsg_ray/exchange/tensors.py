@@ -1,0 +1,43 @@
+"""Configurations as tensors with the names that PyTorch's modules have."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.errors import InputError
+from lsg_ray.networks.families.weights import layers_of
+from lsg_ray.typing import Array
+
+
+def named_tensors(ensemble: Ensemble, weights: Array) -> dict[str, Array]:
+    """Return configurations (rows, N) as tensors (rows, …) by name, float32.
+
+    Layers of a network are called as those of ``Sequential(Linear, ReLU, Linear, …)``: ``0.weight``
+    [out, in], ``0.bias``, ``2.weight``, …; imported tensors have the names that they came with.
+
+    Raises
+    ------
+    InputError
+        This is a view of a part.
+    """
+    if ensemble.is_part:
+        raise InputError("a view of a part given; state dicts are of whole networks")
+    network = ensemble.spec.network
+    rows, found = len(weights), {}
+    named = {} if ensemble.header.family.has_outputs else layers_of(network)
+    pieces = [np.asarray(weights[:, where], np.float32) for where in network.layer_slices]
+    if named:
+        for (name, shape), piece in zip(named.items(), pieces, strict=True):
+            found[name] = piece.reshape(rows, *shape)
+        return found
+    if not ensemble.header.family.has_outputs:
+        return {"weights": np.asarray(weights, np.float32)}
+    for layer, (shape, piece) in enumerate(zip(network.shapes, pieces, strict=True)):
+        matrix = piece.reshape(rows, *shape)
+        if network.biases:
+            found[f"{2 * layer}.weight"] = np.ascontiguousarray(matrix[..., :-1])
+            found[f"{2 * layer}.bias"] = np.ascontiguousarray(matrix[..., -1])
+        else:
+            found[f"{2 * layer}.weight"] = matrix
+    return found
