@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lsg_ray.ensemble.declared import check_column_name, check_distinct
+from lsg_ray.ensemble.block import wrong_values
+from lsg_ray.ensemble.declared import check_column_name, check_distinct, declared_column
 from lsg_ray.errors import InputError
 from lsg_ray.typing import Array, Ints, Progress
 
@@ -154,9 +155,11 @@ class _Values:
             self._refuse(start, weights, ~np.isin(weights, (-1, 0, 1)), "±1, or 0 and 1")
         zero = low <= 0 and bool((weights == 0).any())
         if (zero and (self.minus or low < 0)) or (low < 0 and self.zero):
-            known = self.minus or (low < 0 and not self.zero)
-            wrong = weights == (0 if known else -1)
-            self._refuse(start, weights, wrong, "±1, as others are" if known else "0 or 1")
+            # What came first says which of the two sets it is.
+            signs = self.minus or (not self.zero and weights[weights < 1].flat[0] == -1)
+            wrong = weights == (0 if signs else -1)
+            need = "±1, as those before it" if signs else "0 or 1, as those before it"
+            self._refuse(start, weights, wrong, need)
         self.zero, self.minus = self.zero or zero, self.minus or bool(low < 0)
 
     def _refuse(self, start: int, weights: Array, wrong: Array, need: str) -> None:
@@ -175,8 +178,8 @@ def scan(source: Source, signs: bool | None, progress: Progress | None = None) -
     source
         To be read.
     signs
-        Whether weights are ±1 (or 0 and 1); None: integers are, and floating-point numbers if the
-        first rows are.
+        Whether weights are ±1 (or 0 and 1); None: integers are, and floating-point numbers if those
+        of the first row are.
     progress
         Told (rows read, all rows).
 
@@ -195,7 +198,7 @@ def scan(source: Source, signs: bool | None, progress: Progress | None = None) -
     for start, (weights, columns) in source.blocks():
         _check_numbers(source.name, start, weights)
         if start == 0:
-            found.signs = _are_signs(weights) if signs is None else signs
+            found.signs = _are_signs(weights[:1]) if signs is None else signs
             digest.update(f"{weights.dtype.str} {source.n_weights} {source.layers}".encode())
             check_distinct(map(check_column_name, columns))
         if found.signs:
@@ -205,6 +208,8 @@ def scan(source: Source, signs: bool | None, progress: Progress | None = None) -
         digest.update(np.ascontiguousarray(weights).data)
         for name, column in columns.items():
             kind = _column_type(source.name, name, start, column)
+            if fault := wrong_values(declared_column(name, kind, ""), column):
+                raise InputError(f"{source.name}: column {name!r}, rows from {start}: {fault}")
             found.types[name] = max(found.types.get(name, kind), kind, key="<i8 <f8".index)
             by_column.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(column).data)
         if progress is not None:
