@@ -200,7 +200,8 @@ def test_one_file_that_is_unlike_the_others__is_named(trained, tmp_path, spoil):
         state["2.weight"] = state["2.weight"] * np.nan
     torch.save(state, folder / "net9.pt")
     words = {"shape": r"net9.pt: '2.weight' is .*\(10, 5\).*\(10, 8\).*net8.pt",
-             "name": "net9.pt: '2.weight' is missing", "nan": "row 1, weight .* is nan"}  # fmt: skip
+             "name": "net9.pt: '2.weight' is missing",
+             "nan": "row 1, weight .* is nan"}  # fmt: skip
     with pytest.raises(InputError, match=words[spoil]):
         lsg_ray.write_ensemble(folder, tmp_path / "e.zarr")
     assert not (tmp_path / "e.zarr").exists()
