@@ -52,6 +52,7 @@ def describe(url: str, header: Header, records: Iterable[Record]) -> JsonObject:
     sizes = {array.name: chunk_bytes(array, header.block_size) for array in header.arrays}
     weight_bytes = sum(size for name, size in sizes.items() if name.startswith("weights"))
     unit, times = header.spec.times
+    imported = header.derivation is not None and header.derivation.get("kind") == "import"
     accuracy = {"min": low, "mean": total / rows, "max": high} if rows and low <= high else None
     return {
         "url": url,
@@ -68,8 +69,8 @@ def describe(url: str, header: Header, records: Iterable[Record]) -> JsonObject:
         "blocks_complete": blocks,
         "block_size": header.block_size,
         "accuracy": accuracy,
-        "trials": trials,
-        "acceptance": rows / trials if trials else None,
+        "trials": None if imported else trials,
+        "acceptance": rows / trials if trials and not imported else None,
         "seconds": seconds,
         "processors": dict(kinds),
         "bytes": sum(sizes.values()) * blocks,

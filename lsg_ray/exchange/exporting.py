@@ -14,7 +14,7 @@ from lsg_ray.ensemble.location import locate, refuse_inside_store
 from lsg_ray.ensemble.owned import staging
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.schema import FORMAT
-from lsg_ray.errors import InputError, StoreError
+from lsg_ray.errors import InputError, LsgError, StoreError
 from lsg_ray.exchange.format import Format, library, suffix_of
 from lsg_ray.exchange.table import Table
 from lsg_ray.ising.model import IsingModel, as_model, load_model
@@ -202,4 +202,9 @@ def _written(target: Path, write: Callable[[Path], None]) -> int:
             staged.replace(target)
     except OSError as error:
         raise StoreError(f"{target} could not be written: {error.strerror or error}") from error
+    except (LsgError, MemoryError):
+        raise
+    except Exception as error:  # what a format cannot hold its library says in its own way
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise InputError(f"{target}: this cannot be written in that format ({line})") from error
     return size

@@ -140,7 +140,9 @@ def read_bqm(path: Path) -> IsingModel:
     try:
         with open(path, "rb") as file:
             return from_bqm(dimod_.BinaryQuadraticModel.from_file(file))
-    except (InputError, MemoryError):
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except MemoryError:
         raise
     except Exception as error:  # a foreign file fails in a dozen ways
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]

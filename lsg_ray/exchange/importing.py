@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lsg_ray.arrays import as_numbers, public
+from lsg_ray.arrays import as_integers, as_numbers, public
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.declared import check_column_name, declared_column
@@ -157,11 +157,25 @@ def import_weights(
         if progress is not None:
             progress(done + rows, count)
 
+    stamp = _stamp(weights)
     found = scan(source, _wanted_signs(net), report)
     plan = _plan(source, found, net, data)
     _refuse_changed(url, found)
     done = source.n_rows
-    return Imported(_write(plan, url, report), tuple(_notes(plan)))
+    ensemble = _write(plan, url, report)
+    if _stamp(weights) != stamp:
+        raise InputError(
+            f"{source.name}: changed while it was read; remove {os.fspath(url)} and import it again"
+        )
+    return Imported(ensemble, tuple(_notes(plan)))
+
+
+def _stamp(weights: object) -> tuple[int, int] | None:
+    """Return what tells that a file has changed: size and time; None of what is no file."""
+    if not isinstance(weights, (str, os.PathLike)):
+        return None
+    status = os.stat(locate(expanded(weights)).path or "")
+    return status.st_size, status.st_mtime_ns
 
 
 def _network_tree(
@@ -177,7 +191,7 @@ def _network_tree(
     elif isinstance(network, Mapping):
         tree = dict(network)
     else:
-        tree = {"widths": [int(width) for width in as_numbers(network, "network").tolist()]}
+        tree = {"widths": as_integers(network, "network").tolist()}
     if family is not None:
         FAMILIES[family]  # refuses what is none
         tree["family"] = family
@@ -228,7 +242,10 @@ def open_source(
             from lsg_ray.exchange.state_dicts import in_memory
 
             return in_memory(weights, request)
-        array = as_numbers(weights, "weights", None)
+        lazy = hasattr(weights, "dask")
+        if getattr(weights, "dtype", None) == np.bool_ and not lazy:
+            weights = np.asarray(weights).astype(np.uint8)
+        array: Any = weights if lazy else as_numbers(weights, "weights", None)
         if array.ndim != 2:
             raise InputError(f"weights of shape {array.shape} given; (M, N) is needed")
         return ArraySource("weights", array, {})
@@ -310,6 +327,8 @@ def _plan(source: Source, found: Scan, net: dict[str, Any], data: dict[str, Any]
         _weights_alone(tree, source, found)
     else:
         net.setdefault("family", "binary" if found.signs and not source.biases else "relu")
+        if not FAMILIES[net["family"]].signs:  # also ±1 may be those of a network with biases
+            found.signs = found.zero_one = False
         if not FAMILIES[net["family"]].has_outputs:
             raise InputError(f"family {net['family']!r} given; it has no outputs, and a data set "
                              "is given: leave one out")  # fmt: skip

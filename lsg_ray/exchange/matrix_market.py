@@ -15,6 +15,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.exchange.csv_text import texts
 from lsg_ray.exchange.format import Format
 from lsg_ray.exchange.table import Table, one_variable
+from lsg_ray.exchange.tensors import only_weights
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.typing import Array
 
@@ -24,9 +25,7 @@ _DIGITS = 18
 
 def write_mtx(table: Table, path: Path) -> None:
     """Write the weights (M, N)."""
-    if table.chosen and table.names != ("weights",):
-        raise InputError("columns given; a .mtx holds the weights alone (--columns weights)")
-    table.names = ("weights",)
+    only_weights(table)
     layout = table.layout("weights")
     kind = "integer" if layout.dtype.kind == "i" else "real"
     rows = (block["weights"] for block in table.blocks(["weights"]))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import xarray
 
+from lsg_ray.errors import InputError
 from lsg_ray.exchange.format import Format, library
 from lsg_ray.exchange.table import Table, plain_dataset
 
@@ -14,6 +15,8 @@ def write_netcdf(table: Table, path: Path) -> None:
     """Write configurations, chunk by chunk."""
     whole = table.ensemble.to_xarray()
     names = [name for name in table.names if name != "configuration"]
+    if not names:
+        raise InputError("column configuration given alone; choose what there is of each")
     write_result_netcdf(whole[names].isel(configuration=slice(0, table.n_rows)), path)
 
 

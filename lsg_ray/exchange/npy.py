@@ -101,12 +101,12 @@ def read_npy(path: Path, request: Request) -> Source:
     return ArraySource(str(path), whole, {})
 
 
-def array_header(dtype: Any, shape: tuple[int, ...]) -> bytes:
+def array_header(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> bytes:
     """Return the head of an ``.npy`` of a C-ordered array."""
     import io
 
     file = io.BytesIO()
-    about = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    about = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, about)
     return file.getvalue()
 

@@ -13,7 +13,7 @@ from lsg_ray.exchange.layers import natural
 from lsg_ray.exchange.source import Source
 from lsg_ray.exchange.state_dicts import Stacked, StateDicts, plain_tensors, same_type
 from lsg_ray.exchange.table import Table
-from lsg_ray.exchange.tensors import named_tensors
+from lsg_ray.exchange.tensors import named_tensors, only_weights
 from lsg_ray.results.opening import require_file
 from lsg_ray.typing import Array
 
@@ -65,7 +65,7 @@ def write_safetensors(table: Table, path: Path) -> None:
 
     The format is a length of 8 bytes, a JSON document, and raw numbers.
     """
-    table.names = ("weights",)
+    only_weights(table)
     first = named_tensors(table.ensemble, table.ensemble.no_rows("weights"))
     single = table.n_rows == 1
     head: dict[str, object] = {"__metadata__": {} if single else {STACKED: str(table.n_rows)}}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class Source(ABC):
 
 
 class ArraySource(Source):
-    """Rows of an array in memory or on disk (M, N), and columns (M,)."""
+    """Rows of an array in memory, on disk or of Dask (M, N), and columns (M,)."""
 
     def __init__(self, name: str, weights: Array, columns: Mapping[str, Array]) -> None:
         super().__init__(name, *weights.shape)
@@ -89,7 +89,11 @@ class ArraySource(Source):
 
     def read(self, start: int, stop: int) -> Rows:
         columns = {name: values[start:stop] for name, values in self._columns.items()}
-        return Rows(np.ascontiguousarray(self._weights[start:stop]), columns)
+        weights: Any = self._weights[start:stop]
+        if hasattr(weights, "dask"):
+            weights = weights.compute(scheduler="synchronous")
+        weights = weights.view(np.uint8) if weights.dtype == np.bool_ else weights
+        return Rows(np.ascontiguousarray(weights), columns)
 
 
 class Permuted(Source):
@@ -115,6 +119,8 @@ class WithColumns(Source):
 
     def read(self, start: int, stop: int) -> Rows:
         rows = self._base.read(start, stop)
+        if twice := sorted(set(rows.columns) & set(self._columns)):
+            raise InputError(f"{self.name}: column {twice[0]!r} is there already; rename one")
         more = {name: values[start:stop] for name, values in self._columns.items()}
         return Rows(rows.weights, {**rows.columns, **more})
 
@@ -200,7 +206,7 @@ def scan(source: Source, signs: bool | None, progress: Progress | None = None) -
         if start == 0:
             found.signs = _are_signs(weights[:1]) if signs is None else signs
             digest.update(f"{weights.dtype.str} {source.n_weights} {source.layers}".encode())
-            check_distinct(map(check_column_name, columns))
+            _check_names(source.name, columns)
         if found.signs:
             values.add(start, weights)
         else:
@@ -218,6 +224,13 @@ def scan(source: Source, signs: bool | None, progress: Progress | None = None) -
         digest.update(f"{name} {one.hexdigest()}".encode())
     found.digest, found.zero_one = digest.hexdigest(), values.zero
     return found
+
+
+def _check_names(name: str, columns: Iterable[str]) -> None:
+    try:
+        check_distinct(map(check_column_name, columns))
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def _are_signs(weights: Array) -> bool:

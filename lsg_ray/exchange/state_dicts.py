@@ -94,8 +94,10 @@ class Stacked(StateDicts):
 
     def __init__(self, name: str, tensors: Tensors, request: Request) -> None:
         sizes = {tensor.shape[0] if tensor.ndim else 0 for tensor in tensors.values()}
-        if len(sizes) != 1:
-            raise InputError(f"{name}: tensors of {sorted(sizes)} configurations; all must be one")
+        if len(sizes) != 1 or 0 in sizes:
+            raise InputError(
+                f"{name}: tensors of {sorted(sizes)} configurations; all must be of as many"
+            )
         names = [f"{name}: configuration {number}" for number in range(sizes.pop())]
         super().__init__(
             name, names or [name], lambda i: {k: t[i] for k, t in tensors.items()}, request

@@ -110,7 +110,7 @@ class Table:
 
 def plain_dataset(result: xarray.Dataset) -> xarray.Dataset:
     """Return a result as files of others hold it: names as text, attributes as numbers or text."""
-    found = with_names(result)
+    found = with_names(result).copy()
     for variable in found.variables.values():
         variable.attrs = {str(k): _plain(v) for k, v in variable.attrs.items() if v is not None}
     return found.assign_attrs({str(k): _plain(v) for k, v in found.attrs.items()})
@@ -160,5 +160,8 @@ def as_frame(result: xarray.Dataset) -> pandas.DataFrame:
         raise InputError(
             f"a table has columns along the same dimensions; choose some (--columns) of {there}"
         )
-    frame = plain_dataset(result).to_dataframe()
+    plain = plain_dataset(result)
+    if () in kinds:
+        plain = plain.expand_dims("row").drop_vars("row", errors="ignore")
+    frame = plain.to_dataframe()
     return frame.reset_index() if any(frame.index.names) else frame

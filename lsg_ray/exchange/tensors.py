@@ -6,8 +6,25 @@ import numpy as np
 
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
+from lsg_ray.exchange.table import Table
 from lsg_ray.networks.families.weights import layers_of
 from lsg_ray.typing import Array
+
+
+def only_weights(table: Table) -> None:
+    """Refuse columns beside the weights, where a format has no place for them.
+
+    Raises
+    ------
+    InputError
+        Some were asked for.
+    """
+    if table.chosen and table.names != ("weights",):
+        raise InputError(
+            f"columns {', '.join(table.names)} given; this format holds the weights alone "
+            "(--columns weights)"
+        )
+    table.names = ("weights",)
 
 
 def named_tensors(ensemble: Ensemble, weights: Array) -> dict[str, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from lsg_ray.exchange.format import Format, Request
 from lsg_ray.exchange.source import Source
 from lsg_ray.exchange.state_dicts import StateDicts, plain_tensors, same_type
 from lsg_ray.exchange.table import Table
-from lsg_ray.exchange.tensors import named_tensors
+from lsg_ray.exchange.tensors import named_tensors, only_weights
 from lsg_ray.results.opening import require_file
 from lsg_ray.typing import Array
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_BYTES_IN_MEMORY = 4 * 2**30
 
 
-def load_state(path: Path) -> Any:
+def load_state(path: Path) -> object:
     """Return what a file of torch holds: tensors and plain values, without running code.
 
     Raises
@@ -44,7 +44,8 @@ def load_state(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > size:
                 raise InputError(f"{path}: unpacks to more than it holds; it is not read")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        found: object = torch.load(path, map_location="cpu", weights_only=True)
+        return found
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a foreign or hostile file fails in a dozen ways
@@ -79,7 +80,7 @@ def write_torch(table: Table, path: Path) -> None:
     """Write the state dict of one configuration, or a list of those of several."""
     import torch
 
-    table.names = ("weights",)
+    only_weights(table)
     size = 4 * table.n_rows * table.ensemble.n_weights
     if size > MAX_BYTES_IN_MEMORY:
         raise InputError(

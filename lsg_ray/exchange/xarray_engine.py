@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
 
 import xarray
 from xarray.backends import BackendEntrypoint
@@ -48,7 +47,7 @@ class EnsembleBackend(BackendEntrypoint):
         dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables
         return found.drop_vars(list(dropped or ()), errors="ignore")
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def guess_can_open(self, filename_or_obj: object) -> bool:
         """Return whether this is one of our stores."""
         if not isinstance(filename_or_obj, (str, os.PathLike)):
             return False

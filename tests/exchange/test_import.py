@@ -205,6 +205,42 @@ def test_header_of_a_stranger__is_checked(tmp_path, change, words):
         open_ensemble(tmp_path / "e.zarr")
 
 
+def test_arrays_of_dask_and_truth_values(tmp_path, small):
+    import dask.array
+
+    weights = signs()
+    lazy = dask.array.from_array(weights, chunks=(13, 5))
+    one = lsg_ray.write_ensemble(lazy, tmp_path / "a.zarr")
+    other = lsg_ray.write_ensemble(weights > 0, tmp_path / "b.zarr")
+    for ensemble in (one, other):
+        np.testing.assert_array_equal(ensemble.numpy(), weights)
+    columns = {"run": np.arange(60)}
+    np.savez(tmp_path / "w.npz", weights=weights, **columns)
+    with pytest.raises(InputError, match="column 'run' is there already"):
+        lsg_ray.write_ensemble(tmp_path / "w.npz", tmp_path / "c.zarr", columns=columns)
+    assert not (tmp_path / "c.zarr").exists()
+
+
+def test_signs_of_a_network_with_biases__are_real_weights(tmp_path):
+    ensemble = lsg_ray.write_ensemble(
+        signs(4, 64 * 2 + 2 + 20 + 10), tmp_path / "e", network=(64, 2, 10), dataset="digits"
+    )
+    assert (ensemble.spec.network.family, ensemble.spec.network.biases) == ("relu", True)
+    assert lsg_ray.verify(ensemble.url).ok
+
+
+def test_source_that_changes_meanwhile__is_told(tmp_path, small):
+    np.save(tmp_path / "w.npy", signs())
+
+    def change(done, total):
+        if done == 60:
+            np.save(tmp_path / "w.npy", signs(seed=1))
+            os.utime(tmp_path / "w.npy", (1, 1))
+
+    with pytest.raises(InputError, match="changed while it was read"):
+        lsg_ray.write_ensemble(tmp_path / "w.npy", tmp_path / "e.zarr", progress=change)
+
+
 def test_layout_of_flat_weights__is_by_the_network(tmp_path):
     W = [np.arange(1.0, 7).reshape(2, 3), np.arange(7.0, 13).reshape(3, 2)]
     b = [np.array([0.1, 0.2]), np.array([0.3, 0.4, 0.5])]

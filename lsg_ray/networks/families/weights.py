@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
@@ -22,6 +22,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.family import Family
 from lsg_ray.spec import NetworkSpec, Spec
 from lsg_ray.spec.specification import MAX_WEIGHTS
+from lsg_ray.typing import JsonObject
 
 _SHAPE = re.compile(r"[1-9]\d{0,9}(x[1-9]\d{0,9}){0,7}")
 _NAME = re.compile(r"[ -~]{1,200}")
@@ -55,7 +56,7 @@ class LayerOptions(BaseModel):
         return self
 
 
-def layer_options(layers: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+def layer_options(layers: Mapping[str, Sequence[int]]) -> JsonObject:
     """Return the options of a network whose layers have these names and shapes.
 
     >>> layer_options({"0.weight": (15, 20), "scale": ()})
