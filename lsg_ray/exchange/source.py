@@ -34,6 +34,12 @@ class ImportConfig:
 CONFIG = ImportConfig()
 
 
+def block_rows(n_rows: int, n_weights: int, signs: bool) -> int:
+    """Return the configurations of a block of a store."""
+    most = CONFIG.block_bytes // ((1 if signs else 4) * n_weights)
+    return max(1, min(n_rows, CONFIG.block_rows, most))
+
+
 class Rows(NamedTuple):
     """Consecutive configurations: weights (rows, N), and columns (rows,) by name."""
 

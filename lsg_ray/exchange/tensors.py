@@ -46,7 +46,13 @@ def named_tensors(ensemble: Ensemble, weights: Array) -> dict[str, Array]:
     pieces = [np.asarray(weights[:, where], np.float32) for where in network.layer_slices]
     if named:
         for (name, shape), piece in zip(named.items(), pieces, strict=True):
-            found[name] = piece.reshape(rows, *shape)
+            matrix = piece.reshape(rows, *shape)
+            weight, joint, bias = name.partition("|")
+            if joint and len(shape) == 2:
+                found[weight] = np.ascontiguousarray(matrix[..., :-1])
+                found[bias] = np.ascontiguousarray(matrix[..., -1])
+            else:
+                found[name] = matrix
         return found
     if not ensemble.header.family.has_outputs:
         return {"weights": np.asarray(weights, np.float32)}

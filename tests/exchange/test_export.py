@@ -22,17 +22,17 @@ def need(name):
 @pytest.fixture(scope="module", params=["signs", "reals"])
 def made(request, tmp_path_factory):
     """A store in blocks of four, and its weights."""
-    from lsg_ray.exchange import importing, source
+    from lsg_ray.exchange import source
 
     weights = signs(10, 12) if request.param == "signs" else reals(10, 12)
     columns = {"run": np.arange(10) - 3, "score": np.linspace(0, 1, 10) ** 7 / 3}
-    before, importing.CONFIG = importing.CONFIG, source.ImportConfig(block_rows=4)
+    before, source.CONFIG = source.CONFIG, source.ImportConfig(block_rows=4)
     try:
         ensemble = lsg_ray.write_ensemble(
             weights, tmp_path_factory.mktemp("e") / "e.zarr", network=(3, 2, 3), columns=columns
         )
     finally:
-        importing.CONFIG = before
+        source.CONFIG = before
     return ensemble, weights, columns
 
 

@@ -15,8 +15,10 @@ from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.writer import drop_block
 from lsg_ray.errors import InputError, StoreError, StoreInputError
-from lsg_ray.exchange import importing, source
+from lsg_ray.exchange import source
+from lsg_ray.exchange.format import Request
 from lsg_ray.exchange.importing import import_weights
+from lsg_ray.registry import FORMATS
 from lsg_ray.spec import parse_spec
 from tests.exchange.made import WIDTHS, reals, signs
 
@@ -26,7 +28,6 @@ def small(monkeypatch):
     """Blocks of 7 configurations of 12 weights, and reads of 5."""
     sizes = source.ImportConfig(read_bytes=5 * 8 * 12, block_rows=7)
     monkeypatch.setattr(source, "CONFIG", sizes)
-    monkeypatch.setattr(importing, "CONFIG", sizes)
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int64, np.float16, np.float32, np.float64, ">i4"])
@@ -138,8 +139,8 @@ def test_interrupted__goes_on_and_a_changed_source_is_refused(tmp_path, small):
 def test_killed__goes_on(tmp_path):
     np.save(tmp_path / "w.npy", signs(4000, 500))
     code = (
-        "import sys, lsg_ray; from lsg_ray.exchange import importing, source\n"
-        "importing.CONFIG = source.ImportConfig(block_rows=2)\n"
+        "import sys, lsg_ray; from lsg_ray.exchange import source\n"
+        "source.CONFIG = source.ImportConfig(block_rows=2)\n"
         "lsg_ray.write_ensemble(sys.argv[1], sys.argv[2])"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "w.npy"), str(tmp_path / "e.zarr")]
@@ -166,8 +167,8 @@ def test_memory__holds_some_rows_at_a_time(tmp_path, small, monkeypatch):
     np.savez_compressed(tmp_path / "w.npz", signs(500))
     np.savetxt(tmp_path / "w.csv", signs(500), "%d", delimiter=",")
     counts = []
-    kinds = [importing.FORMATS[name].read for name in ("npy", "npz", "csv")]
-    sources = [kind(tmp_path / f"w.{name}", importing.Request())
+    kinds = [FORMATS[name].read for name in ("npy", "npz", "csv")]
+    sources = [kind(tmp_path / f"w.{name}", Request())
                for kind, name in zip(kinds, ("npy", "npz", "csv"), strict=True)]  # fmt: skip
     for one in sources:
         counts += [len(rows.weights) for _, rows in one.blocks()]

@@ -94,6 +94,19 @@ def test_state_dicts_in_memory__and_widths_by_their_shapes(trained, tmp_path):
     np.testing.assert_array_equal(found.ensemble.column("accuracy"), right)
 
 
+def test_without_a_data_set__layers_are_those_of_the_network(trained, tmp_path):
+    networks, _ = trained
+    folder = save_folder(networks, tmp_path / "nets")
+    ensemble = lsg_ray.write_ensemble(folder, tmp_path / "e.zarr", network=WIDTHS)
+    assert ensemble.info()["family"] == "real-weights"
+    assert ensemble.part("RB").n_weights == 9 * 10
+    lsg_ray.export(ensemble, tmp_path / "all.pt")
+    for net, state in zip(networks, torch.load(tmp_path / "all.pt"), strict=True):
+        again = new()
+        again.load_state_dict(state, strict=True)
+        assert all(torch.equal(state[key], value) for key, value in net.state_dict().items())
+
+
 def test_transposed_matrices__are_detected_and_told(trained, tmp_path):
     networks, right = trained
     folder = tmp_path / "nets"

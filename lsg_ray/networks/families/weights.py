@@ -68,6 +68,15 @@ def layer_options(layers: Mapping[str, Sequence[int]]) -> JsonObject:
     }
 
 
+def joined_name(module: int) -> str:
+    """Return the name of a layer [out, in + 1] that holds a matrix and its biases.
+
+    >>> joined_name(2)
+    '2.weight|2.bias'
+    """
+    return f"{module}.weight|{module}.bias"
+
+
 def layers_of(network: NetworkSpec) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the layers by name; empty where they are not known."""
     names, shapes = (network.options.get(key, ()) for key in ("names", "shapes"))
