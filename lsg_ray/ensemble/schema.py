@@ -30,6 +30,9 @@ curve_…          float32  epochs         train_loss, train_accuracy (means ove
                                          learning), test_loss, test_accuracy (after it)
 ===============  =======  =============  =========================================================
 
+An imported store lists its columns in its header (`lsg_ray.ensemble.declared`): what was computed
+of its networks, and numbers of the user's own.
+
 Weight i of a configuration is bit ``i % 8`` (from the least significant) of byte ``i // 8``; the
 unused bits of the last byte are zero.  A row costs ceil(N/8) bytes, 1.01 bit a weight at N = 675.
 """

@@ -173,7 +173,7 @@ def write_csv(table: Table, path: Path) -> None:
         header += [f"w{i}" for i in range(shape[0])] if shape else [name]
     with open(path, "x", encoding="ascii") as file:
         file.write(",".join(header) + "\n")
-        for rows in table.blocks(names):
+        for rows in table.text_blocks(names):
             file.writelines(_csv_lines([rows[name] for name in names]))
 
 

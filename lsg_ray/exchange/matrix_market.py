@@ -14,7 +14,7 @@ import xarray
 from lsg_ray.errors import InputError
 from lsg_ray.exchange.csv_text import texts
 from lsg_ray.exchange.format import Format
-from lsg_ray.exchange.table import Table, one_variable
+from lsg_ray.exchange.table import TEXT_NUMBERS, Table, one_variable
 from lsg_ray.exchange.tensors import only_weights
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.typing import Array
@@ -28,7 +28,7 @@ def write_mtx(table: Table, path: Path) -> None:
     only_weights(table)
     layout = table.layout("weights")
     kind = "integer" if layout.dtype.kind == "i" else "real"
-    rows = (block["weights"] for block in table.blocks(["weights"]))
+    rows = (block["weights"] for block in table.text_blocks(["weights"]))
     _write(path, f"{kind} general", (table.n_rows, *layout.shape), rows)
 
 
@@ -39,13 +39,19 @@ def write_result_mtx(result: xarray.Dataset, path: Path) -> None:
         raise InputError(f"{values.name} runs along {', '.join(map(str, values.dims))}; a .mtx "
                          "holds a matrix: choose a variable of two axes (--columns)")  # fmt: skip
     kind = "real" if values.dtype.kind == "f" else "integer"
-    _write(path, f"{kind} general", values.shape, iter([values.values]))
+    _write(path, f"{kind} general", values.shape, iter(_strips(values.values)))
 
 
 def write_model_mtx(model: IsingModel, path: Path, cutoff: float) -> None:
     """Write the couplings J; fields are not part of it."""
     J = np.where(np.abs(model.J) > cutoff, model.J, 0.0)
-    _write(path, "real symmetric", J.shape, iter([np.tril(J)]))
+    _write(path, "real symmetric", J.shape, iter(_strips(np.tril(J))))
+
+
+def _strips(matrix: Array) -> list[Array]:
+    """Cut a matrix into strips of some rows."""
+    step = max(1, TEXT_NUMBERS // max(1, matrix.shape[1]))
+    return [matrix[start : start + step] for start in range(0, len(matrix), step)]
 
 
 def _write(path: Path, kind: str, shape: tuple[int, ...], blocks: Iterator[Array]) -> None:

@@ -17,6 +17,9 @@ from lsg_ray.typing import Array, JsonObject, Progress
 if TYPE_CHECKING:
     import pandas
 
+#: Numbers that are made text at a time, of some hundred bytes each.
+TEXT_NUMBERS = 2**18
+
 
 class ColumnLayout(NamedTuple):
     """Type of a column, and shape of a row of it."""
@@ -93,6 +96,13 @@ class Table:
                     "cannot; leave it out, or write an .npz or .nc"
                 )
         return self.names
+
+    def text_blocks(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
+        """Yield columns of few consecutive rows, whose numbers fit into memory as text."""
+        step = max(1, TEXT_NUMBERS // self.ensemble.n_weights)
+        for rows in self.blocks(names):
+            for start in range(0, len(rows[names[0]]), step):
+                yield {name: values[start : start + step] for name, values in rows.items()}
 
     def blocks(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
         """Yield columns of consecutive rows."""

@@ -1,5 +1,8 @@
 """What is exported is read by other programs, and is the same to the last bit."""
 
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.io
@@ -8,6 +11,7 @@ import xarray
 import lsg_ray
 from lsg_ray.errors import InputError, StoreInputError
 from lsg_ray.exchange.xarray_engine import EnsembleBackend
+from lsg_ray.registry import loaded
 from tests.exchange.made import reals, signs
 
 #: Optional libraries of formats.
@@ -114,6 +118,12 @@ def test_chosen_columns(made, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), columns["run"])
     lsg_ray.export(ensemble, tmp_path / "x.csv", columns=["run", "score"])
     assert (tmp_path / "x.csv").read_text().splitlines()[:2] == ["run,score", "-3,0.0"]
+
+
+def test_engine_of_xarray__is_declared():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    declared = project["project"]["entry-points"]["xarray.backends"]
+    assert loaded(declared["lsg"]) is EnsembleBackend
 
 
 def test_engine_of_xarray(made):
