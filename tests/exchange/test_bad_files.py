@@ -55,8 +55,8 @@ def bomb(path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         head = np.lib.format.header_data_from_array_1_0(np.zeros((1, 1), np.int8))
         with archive.open("weights.npy", "w") as file:
-            np.lib.format.write_array_header_1_0(file, {**head, "shape": (2**19, 2**10)})
-            for _ in range(2**9):
+            np.lib.format.write_array_header_1_0(file, {**head, "shape": (2**16, 2**10)})
+            for _ in range(2**6):
                 file.write(b"\1" * 2**20)
 
 
