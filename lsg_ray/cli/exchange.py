@@ -48,18 +48,18 @@ def import_weights(
     from lsg_ray.exchange.importing import import_weights
 
     with late_progress("configurations", style(as_json)) as progress:
-        found = import_weights(
+        imported = import_weights(
             source, out, network=tree["network"] or None, dataset=tree["dataset"] or None,
             layout=layout, progress=progress,
         )  # fmt: skip
-    for line in found.notes:
+    for line in imported.notes:
         say(as_json, "")(line)
-    info = {**found.ensemble.info(), "notes": list(found.notes)}
+    info = {**imported.ensemble.info(), "notes": list(imported.notes)}
     accuracy = info["accuracy"]
-    told = f", accuracy {accuracy['min']:.4f} to {accuracy['max']:.4f}" if accuracy else ""
+    accuracies = f", accuracy {accuracy['min']:.4f} to {accuracy['max']:.4f}" if accuracy else ""
     print_result(
         info, as_json,
-        f"{out}: {info['rows']:,} configurations of {info['n_weights']:,} weights{told}",
+        f"{out}: {info['rows']:,} configurations of {info['n_weights']:,} weights{accuracies}",
     )  # fmt: skip
 
 
@@ -95,12 +95,12 @@ def _sections(
         tree["network"]["family"] = family
     if dataset is not None:
         tree["dataset"]["name"] = dataset
-    found: dict[str, Any] = override(tree, overrides)
-    unknown = set(found) - set(SECTIONS)
-    if unknown or not all(isinstance(found[name], dict) for name in SECTIONS):
+    sections: dict[str, Any] = override(tree, overrides)
+    unknown = set(sections) - set(SECTIONS)
+    if unknown or not all(isinstance(sections[name], dict) for name in SECTIONS):
         raise InputError("--set: fields of network and dataset can be set, such as "
                          "network.leaky_slope=0.1")  # fmt: skip
-    return found
+    return sections
 
 
 @click.command()
@@ -127,6 +127,8 @@ def export(
 
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     with late_progress("configurations", style(as_json)) as progress:
-        found = export(source, to, columns=names, overwrite=overwrite, progress=progress, **chosen)
-    told = {name: value for name, value in found._asdict().items() if value is not None}
-    print_result(told, as_json, table(told))
+        exported = export(
+            source, to, columns=names, overwrite=overwrite, progress=progress, **chosen
+        )
+    summary = {name: value for name, value in exported._asdict().items() if value is not None}
+    print_result(summary, as_json, table(summary))

@@ -70,9 +70,9 @@ def parse_columns(given: object) -> tuple[ArrayLayout, ...]:
     """
     if not isinstance(given, list) or len(given) > MAX_COLUMNS:
         raise ValueError(f"columns are {shown(given)}, not a list of at most {MAX_COLUMNS:,}")
-    found = tuple(_parsed(one) for one in given)
-    check_distinct(layout.name for layout in found)
-    return found
+    columns = tuple(_parsed(one) for one in given)
+    check_distinct(layout.name for layout in columns)
+    return columns
 
 
 def check_distinct(names: Iterable[str]) -> None:

@@ -43,5 +43,5 @@ def to_arviz(result: xarray.Dataset) -> arviz.InferenceData:
         there = ", ".join(map(str, result.data_vars))
         raise InputError(f"a result without chains given ({there}); pass one of sample_model")
     chains = plain_dataset(result)[names].transpose("chain", "draw", ...)
-    found: arviz.InferenceData = module.convert_to_inference_data(chains)
-    return found
+    data: arviz.InferenceData = module.convert_to_inference_data(chains)
+    return data

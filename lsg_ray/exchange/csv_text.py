@@ -61,15 +61,17 @@ class CsvSource(Source):
                 break
         self._next = stop
         table = self._parsed(start, lines)
-        columns = {name: _whole(table[:, place]) for name, place in self._columns.items()}
+        columns = {name: _whole(table[:, index]) for name, index in self._columns.items()}
         return Rows(table[:, self._order], columns)
 
     def _parsed(self, start: int, lines: list[str]) -> Floats:
         text = [line.replace('"', "") for line in lines]
         try:
-            found = np.loadtxt(text, np.float64, delimiter=self._separator, ndmin=2, comments=None)
-            if found.shape == (len(lines), self._cells):
-                return found
+            numbers = np.loadtxt(
+                text, np.float64, delimiter=self._separator, ndmin=2, comments=None
+            )
+            if numbers.shape == (len(lines), self._cells):
+                return numbers
         except ValueError:
             pass
         for number, line in enumerate(text):
@@ -79,10 +81,10 @@ class CsvSource(Source):
                     f"{self.name}: row {start + number} has {len(cells)} numbers, must have "
                     f"{self._cells}"
                 )
-            for place, cell in enumerate(cells):
+            for index, cell in enumerate(cells):
                 if not _is_number(cell.strip()):
                     raise InputError(
-                        f"{self.name}: row {start + number}, column {place} is "
+                        f"{self.name}: row {start + number}, column {index} is "
                         f"{cell.strip()[:40]!r}; numbers are needed"
                     )
         raise InputError(f"{self.name}: rows {start} to {start + len(lines)} cannot be read")
@@ -126,14 +128,14 @@ def _whole(values: Floats) -> Array:
 def _sorted_columns(name: str, cells: list[str]) -> tuple[list[int], dict[str, int]]:
     """Return where the weights stand, in their order, and where each other column does."""
     weights, columns = {}, {}
-    for place, cell in enumerate(cells):
+    for index, cell in enumerate(cells):
         match = _WEIGHT.fullmatch(cell.lower())
         if match:
-            weights[int(match[1])] = place
+            weights[int(match[1])] = index
         elif cell in columns:
             raise InputError(f"{name}: column {cell!r} is there twice; rename one")
         elif cell != "configuration":
-            columns[cell] = place
+            columns[cell] = index
     numbers = sorted(weights)
     count = sum(1 for cell in cells if _WEIGHT.fullmatch(cell.lower()))
     if not numbers or numbers != list(range(numbers[0], numbers[0] + count)) or numbers[0] > 1:

@@ -144,9 +144,9 @@ def _opened(
             return open_ensemble(source)
         with (
             reading(os.fspath(source), "no store, result or model", "name one"),
-            open_result(source) as found,
+            open_result(source) as dataset,
         ):
-            source = found.load()
+            source = dataset.load()
     if isinstance(source, (Ensemble, IsingModel)):
         return source
     if not isinstance(source, xarray.Dataset):

@@ -97,7 +97,7 @@ def library(name: str, purpose: str) -> ModuleType:
         raise InputError(f"{purpose} needs {missing}, which is not installed: {EXTRA}") from None
 
 
-def suffix_of(place: Place) -> str:
+def suffix_of(path: Place) -> str:
     """Return the suffix of a file, without its point, in small letters.
 
     >>> suffix_of("a/M.NPZ"), suffix_of("s3://bucket/store")
@@ -105,4 +105,4 @@ def suffix_of(place: Place) -> str:
     """
     from lsg_ray.paths import ending
 
-    return ending(place).removeprefix(".")
+    return ending(path).removeprefix(".")

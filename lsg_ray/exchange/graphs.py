@@ -82,13 +82,13 @@ def to_bqm(model: ModelLike) -> dimod.BinaryQuadraticModel:
     """
     dimod_ = library("dimod", "a binary quadratic model")
     ising = as_model(model)
-    found: dimod.BinaryQuadraticModel = dimod_.BinaryQuadraticModel(ising.n_spins, "SPIN")
-    found.add_linear_from(dict(enumerate((-ising.h).tolist())))
+    bqm: dimod.BinaryQuadraticModel = dimod_.BinaryQuadraticModel(ising.n_spins, "SPIN")
+    bqm.add_linear_from(dict(enumerate((-ising.h).tolist())))
     row, column = np.nonzero(np.triu(ising.J, 1))
-    found.add_quadratic_from(
+    bqm.add_quadratic_from(
         zip(row.tolist(), column.tolist(), (-ising.J[row, column]).tolist(), strict=True)
     )
-    return found
+    return bqm
 
 
 @public

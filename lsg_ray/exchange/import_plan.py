@@ -78,9 +78,7 @@ def wanted_signs(net: JsonObject) -> bool | None:
     return None if family is None else FAMILIES[str(family)].signs
 
 
-def plan_import(
-    source: Source, found: Scan, net: JsonObject, data: JsonObject | None
-) -> ImportPlan:
+def plan_import(source: Source, scan: Scan, net: JsonObject, data: JsonObject | None) -> ImportPlan:
     """Return what is to be written; nothing has been created yet."""
     tree: JsonObject = {"network": net}
     if data is None or "widths" not in net:
@@ -89,12 +87,12 @@ def plan_import(
                 f"data set {data.get('name')!r} given without a network; name its widths "
                 "(--network 20-15-15-10)"
             )
-        _weights_alone(tree, source, found)
+        _weights_alone(tree, source, scan)
     else:
-        net.setdefault("family", "binary" if found.signs and not source.biases else "relu")
+        net.setdefault("family", "binary" if scan.signs and not source.biases else "relu")
         family = FAMILIES[str(net["family"])]
         if not family.signs:  # also ±1 may be those of a network with biases
-            found.signs = found.zero_one = False
+            scan.signs = scan.zero_one = False
         if not family.has_outputs:
             raise InputError(
                 f"family {family.name!r} given; it has no outputs, and a data set is given: leave "
@@ -103,7 +101,7 @@ def plan_import(
         if source.biases:
             net["biases"] = True
         tree["dataset"] = _with_components(data, net["widths"])
-    block = block_rows(source.n_rows, source.n_weights, found.signs)
+    block = block_rows(source.n_rows, source.n_weights, scan.signs)
     tree["ensemble"] = {"count": source.n_rows, "threshold": 0.0, "block_size": block}
     if FAMILIES[str(net["family"])].name == "binary":
         tree["ensemble"]["draws"] = 1
@@ -112,21 +110,21 @@ def plan_import(
     dataset = None if data is None else load_dataset(spec.dataset)
     measured = () if dataset is None else _measured(FAMILIES[spec.network.family], spec)
     for layout in measured:
-        if layout.name in found.types:
+        if layout.name in scan.types:
             raise InputError(
                 f"{source.name}: column {layout.name!r} is computed on the data set; rename yours, "
                 "or leave the data set out"
             )
-    user = [declared_column(name, dtype, "imported") for name, dtype in found.types.items()]
+    user = [declared_column(name, dtype, "imported") for name, dtype in scan.types.items()]
     columns = (*measured, *user)
     new_header(spec, NO_DATA, None, columns)  # refuses what is too large
-    return ImportPlan(source, found, spec, dataset, measured, columns)
+    return ImportPlan(source, scan, spec, dataset, measured, columns)
 
 
-def _weights_alone(tree: JsonObject, source: Source, found: Scan) -> None:
+def _weights_alone(tree: JsonObject, source: Source, scan: Scan) -> None:
     """Complete the section of a network that nothing is known of but its layers."""
     net = tree["network"]
-    kind = "weights" if found.signs else "real-weights"
+    kind = "weights" if scan.signs else "real-weights"
     if net.get("family") not in (None, "weights", "real-weights"):
         source.notes.append("no data set: accuracy and loss are not computed (--dataset)")
     layers = source.layers
@@ -155,11 +153,11 @@ def _with_components(data: JsonObject, widths: Sequence[int]) -> JsonObject:
 def _measured(family: Family, spec: Spec) -> tuple[ArrayLayout, ...]:
     """Return the columns that are computed on a data set."""
     known = {layout.name: layout for layout in family.columns(spec)}
-    found = []
+    columns = []
     for name in family.measures:
         about = known[name].attributes["description"] if name in known else SCALARS[name][1]
-        found.append(declared_column(name, "<f8", about))
-    return tuple(found)
+        columns.append(declared_column(name, "<f8", about))
+    return tuple(columns)
 
 
 def _name_of(name: str) -> str:
@@ -169,14 +167,14 @@ def _name_of(name: str) -> str:
 
 def notes_of(plan: ImportPlan) -> list[str]:
     """Return what a person should know of how the source was read, a line each."""
-    found = list(plan.source.notes)
+    notes = list(plan.source.notes)
     if plan.scan.zero_one:
-        found.append("weights 0 and 1 are stored as −1 and +1")
+        notes.append("weights 0 and 1 are stored as −1 and +1")
     if plan.scan.rounding:
-        found.append(f"rounded to float32, relative error up to {plan.scan.rounding:.1g}")
+        notes.append(f"rounded to float32, relative error up to {plan.scan.rounding:.1g}")
     components = plan.spec.dataset.components
     if plan.dataset is not None and components is not None:
-        found.append(f"inputs: {components} principal components of {plan.spec.dataset.name}")
+        notes.append(f"inputs: {components} principal components of {plan.spec.dataset.name}")
     if plan.dataset is None:
-        found.append("weights alone: accuracy and loss are not known")
-    return list(dict.fromkeys(found))
+        notes.append("weights alone: accuracy and loss are not known")
+    return list(dict.fromkeys(notes))

@@ -144,9 +144,9 @@ def import_weights(
             progress(done + rows, count)
 
     stamp = stamp_of(weights)
-    found = scan(source, wanted_signs(net), report)
-    plan = plan_import(source, found, net, data)
-    _refuse_changed(url, found)
+    scanned = scan(source, wanted_signs(net), report)
+    plan = plan_import(source, scanned, net, data)
+    _refuse_changed(url, scanned)
     done = source.n_rows
     ensemble = _write(plan, url, report)
     if stamp_of(weights) != stamp:
@@ -156,7 +156,7 @@ def import_weights(
     return Imported(ensemble, tuple(notes_of(plan)))
 
 
-def _refuse_changed(url: Place, found: Scan) -> None:
+def _refuse_changed(url: Place, scanned: Scan) -> None:
     """Refuse to go on with a store that was begun from something else."""
     location = locate(url)
     try:
@@ -164,10 +164,10 @@ def _refuse_changed(url: Place, found: Scan) -> None:
     except StoreInputError:  # nothing there, or told when it is created
         return
     begun = stored.get("source_digest")
-    if stored.get("kind") == "import" and begun != found.digest:
+    if stored.get("kind") == "import" and begun != scanned.digest:
         raise StoreInputError(
             f"{location.url}: was imported from numbers with SHA-256 {str(begun)[:16]}…, and these "
-            f"have {found.digest[:16]}…: the source has changed since; name another store"
+            f"have {scanned.digest[:16]}…: the source has changed since; name another store"
         )
 
 

@@ -116,15 +116,15 @@ def match_layers(shapes: Shapes, widths: Sequence[int], layout: Layout | None, n
 
 def _matrices(shapes: Shapes, widths: Sequence[int], transposed: bool) -> list[str] | None:
     """Return the first tensors, in order, that have the shapes of the layers; None if some lack."""
-    found: list[str] = []
+    names: list[str] = []
     for into, out in itertools.pairwise(widths):
         need = (into, out) if transposed else (out, into)
-        fits = (key for key, shape in shapes.items() if shape == need and key not in found)
+        fits = (key for key, shape in shapes.items() if shape == need and key not in names)
         key = next(fits, None)
         if key is None:
             return None
-        found.append(key)
-    return found
+        names.append(key)
+    return names
 
 
 def _module(name: str) -> str:
@@ -152,7 +152,7 @@ def flat_order(widths: Sequence[int], biases: bool, layout: Layout) -> Ints | No
     """Return the order that brings flat weights into that of stores; None if they are in it."""
     if layout == "out-in" or (layout == "parameters" and not biases):
         return None
-    pieces, first = [], 0
+    indices, first = [], 0
     for into, out in itertools.pairwise(widths):
         if layout == "parameters":
             matrix = first + np.arange(out * into).reshape(out, into)
@@ -161,6 +161,6 @@ def flat_order(widths: Sequence[int], biases: bool, layout: Layout) -> Ints | No
         else:
             columns = into + biases
             matrix = first + np.arange(out * columns).reshape(columns, out).T
-        pieces.append(matrix.ravel())
+        indices.append(matrix.ravel())
         first += matrix.size
-    return np.concatenate(pieces)
+    return np.concatenate(indices)

@@ -58,7 +58,7 @@ def _write(path: Path, kind: str, shape: tuple[int, ...], blocks: Iterator[Array
     first = entries = 0
     with open(path, "xb") as file:
         file.write(f"%%MatrixMarket matrix coordinate {kind}\n{shape[0]} {shape[1]} ".encode())
-        place = file.tell()
+        position = file.tell()
         file.write(b" " * _DIGITS + b"\n")
         for block in blocks:
             row, column = np.nonzero(block)
@@ -66,7 +66,7 @@ def _write(path: Path, kind: str, shape: tuple[int, ...], blocks: Iterator[Array
             lines = zip((row + first + 1).tolist(), (column + 1).tolist(), values, strict=True)
             file.write("".join(f"{i} {j} {value}\n" for i, j, value in lines).encode())
             entries, first = entries + len(row), first + len(block)
-        file.seek(place)
+        file.seek(position)
         file.write(f"{entries:{_DIGITS}}".encode())
 
 

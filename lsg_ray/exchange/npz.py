@@ -120,7 +120,7 @@ def write_npz(table: Table, path: Path) -> None:
         for rows in table.blocks(small) if small else ():
             for name in small:
                 whole[name].append(rows[name])
-        arrays = {name: np.concatenate(pieces) for name, pieces in whole.items() if pieces}
+        arrays = {name: np.concatenate(blocks) for name, blocks in whole.items() if blocks}
         arrays[ATTRIBUTES] = np.array(json.dumps(table.attributes))
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:

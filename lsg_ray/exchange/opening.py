@@ -49,20 +49,20 @@ def open_source(
             raise InputError(f"weights of shape {array.shape} given; (M, N) is needed")
         return ArraySource("weights", array, {})
     text = expanded(weights)
-    place = locate(text).path
-    if place is None:
+    path = locate(text).path
+    if path is None:
         raise InputError(f"{text}: weights are read from a local path; copy the file here")
     try:
-        kind = os.stat(place).st_mode
+        kind = os.stat(path).st_mode
     except OSError as error:
         raise InputError(f"{text}: cannot be read ({error.strerror})") from None
     if stat.S_ISDIR(kind):
-        if (place / "zarr.json").exists():
+        if (path / "zarr.json").exists():
             raise InputError(f"{text}: a store or result already; nothing is to be imported")
         from lsg_ray.exchange.folder import read_folder
 
-        return read_folder(place, request)
-    suffix = suffix_of(place)
+        return read_folder(path, request)
+    suffix = suffix_of(path)
     readable = [name for name in FORMATS.names() if FORMATS[name].read is not None]
     if suffix not in readable:
         raise InputError(
@@ -72,7 +72,7 @@ def open_source(
     read = FORMATS[suffix].read
     assert read is not None  # listed as readable
     try:
-        return read(Path(place), request)
+        return read(Path(path), request)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a file of a stranger fails in a dozen ways
@@ -103,9 +103,9 @@ def ordered(source: Source, widths: Sequence[int] | None, layout: Layout | None)
             "biases are taken as the last column of each layer's [out, in + 1]; pass --layout "
             "parameters for vectors of torch's parameters_to_vector"
         )
-    found = source if order is None else Permuted(source, order)
-    found.biases = biases
-    return found
+    source_in_order = source if order is None else Permuted(source, order)
+    source_in_order.biases = biases
+    return source_in_order
 
 
 def checked_columns(columns: Mapping[str, ArrayLike], n_rows: int) -> dict[str, Array]:
@@ -116,13 +116,13 @@ def checked_columns(columns: Mapping[str, ArrayLike], n_rows: int) -> dict[str, 
     InputError
         One has another length, no numbers, or a name that cannot be.
     """
-    found = {}
+    arrays = {}
     for name, given in columns.items():
         values = as_numbers(given, f"column {check_column_name(name)!r}", None)
         if values.shape != (n_rows,):
             raise InputError(f"column {name!r} has shape {values.shape}; ({n_rows},) is needed")
-        found[name] = values
-    return found
+        arrays[name] = values
+    return arrays
 
 
 def stamp_of(weights: object) -> tuple[int, int] | None:

@@ -205,31 +205,31 @@ def scan(source: Source, signs: bool | None, progress: Progress | None = None) -
             f"{source.name}: {source.n_rows:,} configurations of {source.n_weights:,} weights; "
             "there must be some"
         )
-    found, digest, values = Scan(), hashlib.sha256(), _Values(source.name)
+    result, digest, values = Scan(), hashlib.sha256(), _Values(source.name)
     by_column: dict[str, hashlib._Hash] = {}
     for start, (weights, columns) in source.blocks():
         _check_numbers(source.name, start, weights)
         if start == 0:
-            found.signs = _are_signs(weights[:1]) if signs is None else signs
+            result.signs = _are_signs(weights[:1]) if signs is None else signs
             digest.update(f"{weights.dtype.str} {source.n_weights} {source.layers}".encode())
             _check_names(source.name, columns)
-        if found.signs:
+        if result.signs:
             values.add(start, weights)
         else:
-            found.rounding = max(found.rounding, _rounding(source.name, start, weights))
+            result.rounding = max(result.rounding, _rounding(source.name, start, weights))
         digest.update(np.ascontiguousarray(weights).data)
         for name, column in columns.items():
             kind = _column_type(source.name, name, start, column)
             if fault := wrong_values(declared_column(name, kind, ""), column):
                 raise InputError(f"{source.name}: column {name!r}, rows from {start}: {fault}")
-            found.types[name] = max(found.types.get(name, kind), kind, key="<i8 <f8".index)
+            result.types[name] = max(result.types.get(name, kind), kind, key="<i8 <f8".index)
             by_column.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(column).data)
         if progress is not None:
             progress(start + len(weights), source.n_rows)
     for name, one in by_column.items():
         digest.update(f"{name} {one.hexdigest()}".encode())
-    found.digest, found.zero_one = digest.hexdigest(), values.zero
-    return found
+    result.digest, result.zero_one = digest.hexdigest(), values.zero
+    return result
 
 
 def _check_names(name: str, columns: Iterable[str]) -> None:

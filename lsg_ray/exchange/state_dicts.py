@@ -134,7 +134,7 @@ def plain_tensors(given: object, name: str, notes: list[str]) -> dict[str, Array
         )
     if len(tree) > MAX_TENSORS:
         raise InputError(f"{name}: {len(tree):,} tensors; at most {MAX_TENSORS:,}")
-    found, total = {}, 0
+    tensors, total = {}, 0
     for key, tensor in tree.items():
         if not isinstance(key, str) or not key.isprintable() or not key.isascii() or not key:
             raise InputError(f"{name}: tensor {shown(key)}: names are plain characters")
@@ -154,8 +154,8 @@ def plain_tensors(given: object, name: str, notes: list[str]) -> dict[str, Array
         array = as_numbers(tensor, f"{name}: {key}", None)
         if not array.size:
             raise InputError(f"{name}: {key} of shape {tuple(array.shape)} is empty")
-        found[key] = array
-    return found
+        tensors[key] = array
+    return tensors
 
 
 def _note(notes: list[str], line: str) -> None:

@@ -120,10 +120,10 @@ class Table:
 
 def plain_dataset(result: xarray.Dataset) -> xarray.Dataset:
     """Return a result as files of others hold it: names as text, attributes as numbers or text."""
-    found = with_names(result).copy()
-    for variable in found.variables.values():
+    plain = with_names(result).copy()
+    for variable in plain.variables.values():
         variable.attrs = {str(k): _plain(v) for k, v in variable.attrs.items() if v is not None}
-    return found.assign_attrs({str(k): _plain(v) for k, v in found.attrs.items()})
+    return plain.assign_attrs({str(k): _plain(v) for k, v in plain.attrs.items()})
 
 
 def _plain(value: object) -> object:

@@ -41,26 +41,26 @@ def named_tensors(ensemble: Ensemble, weights: Array) -> dict[str, Array]:
     if ensemble.is_part:
         raise InputError("a view of a part given; state dicts are of whole networks")
     network = ensemble.spec.network
-    rows, found = len(weights), {}
+    rows, tensors = len(weights), {}
     named = {} if ensemble.header.family.has_outputs else layers_of(network)
-    pieces = [np.asarray(weights[:, where], np.float32) for where in network.layer_slices]
+    flat_layers = [np.asarray(weights[:, where], np.float32) for where in network.layer_slices]
     if named:
-        for (name, shape), piece in zip(named.items(), pieces, strict=True):
-            matrix = piece.reshape(rows, *shape)
+        for (name, shape), flat in zip(named.items(), flat_layers, strict=True):
+            matrix = flat.reshape(rows, *shape)
             weight, joint, bias = name.partition("|")
             if joint and len(shape) == 2:
-                found[weight] = np.ascontiguousarray(matrix[..., :-1])
-                found[bias] = np.ascontiguousarray(matrix[..., -1])
+                tensors[weight] = np.ascontiguousarray(matrix[..., :-1])
+                tensors[bias] = np.ascontiguousarray(matrix[..., -1])
             else:
-                found[name] = matrix
-        return found
+                tensors[name] = matrix
+        return tensors
     if not ensemble.header.family.has_outputs:
         return {"weights": np.asarray(weights, np.float32)}
-    for layer, (shape, piece) in enumerate(zip(network.shapes, pieces, strict=True)):
-        matrix = piece.reshape(rows, *shape)
+    for layer, (shape, flat) in enumerate(zip(network.shapes, flat_layers, strict=True)):
+        matrix = flat.reshape(rows, *shape)
         if network.biases:
-            found[f"{2 * layer}.weight"] = np.ascontiguousarray(matrix[..., :-1])
-            found[f"{2 * layer}.bias"] = np.ascontiguousarray(matrix[..., -1])
+            tensors[f"{2 * layer}.weight"] = np.ascontiguousarray(matrix[..., :-1])
+            tensors[f"{2 * layer}.bias"] = np.ascontiguousarray(matrix[..., -1])
         else:
-            found[f"{2 * layer}.weight"] = matrix
-    return found
+            tensors[f"{2 * layer}.weight"] = matrix
+    return tensors

@@ -44,8 +44,8 @@ def load_state(path: Path) -> object:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > size:
                 raise InputError(f"{path}: unpacks to more than it holds; it is not read")
-        found: object = torch.load(path, map_location="cpu", weights_only=True)
-        return found
+        state: object = torch.load(path, map_location="cpu", weights_only=True)
+        return state
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a foreign or hostile file fails in a dozen ways
@@ -87,14 +87,14 @@ def write_torch(table: Table, path: Path) -> None:
             f"{table.n_rows:,} state dicts take {size / 2**30:.1f} GiB, and torch.save holds "
             "all in memory; choose fewer (--limit, --where), or write .safetensors, which streams"
         )
-    found: list[dict[str, Tensor]] = []
+    states: list[dict[str, Tensor]] = []
     for rows in table.blocks(["weights"]):
         layers = named_tensors(table.ensemble, rows["weights"])
         for number in range(len(rows["weights"])):
-            found.append(
+            states.append(
                 {key: torch.tensor(np.array(stack[number])) for key, stack in layers.items()}
             )
-    torch.save(found[0] if table.n_rows == 1 else found, path)
+    torch.save(states[0] if table.n_rows == 1 else states, path)
 
 
 FORMAT = Format("pt", "state dicts of PyTorch", read=read_torch, write=write_torch)

@@ -43,9 +43,9 @@ class EnsembleBackend(BackendEntrypoint):
             There is no store.
         """
         ensemble = open_ensemble(filename_or_obj)
-        found = (ensemble.where(where) if where else ensemble).to_xarray()
+        dataset = (ensemble.where(where) if where else ensemble).to_xarray()
         dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables
-        return found.drop_vars(list(dropped or ()), errors="ignore")
+        return dataset.drop_vars(list(dropped or ()), errors="ignore")
 
     def guess_can_open(self, filename_or_obj: object) -> bool:
         """Return whether this is one of our stores."""
