@@ -19,6 +19,7 @@ from lsg_ray.errors import DataError, InputError, LsgError
 
 if TYPE_CHECKING:
     from lsg_ray.datasets.source import Source
+    from lsg_ray.exchange.format import Format
     from lsg_ray.ising.fitted import FitMethod
     from lsg_ray.networks.algorithm import Algorithm
     from lsg_ray.networks.family import Family
@@ -130,6 +131,8 @@ FAMILIES: Registry[Family] = Registry(
     {
         "binary": "lsg_ray.networks.families.binary:FAMILY",
         "relu": "lsg_ray.networks.families.relu:FAMILY",
+        "weights": "lsg_ray.networks.families.weights:SIGNS",
+        "real-weights": "lsg_ray.networks.families.weights:REALS",
     },
 )
 #: Training algorithms: `training.algorithm`.
@@ -154,6 +157,23 @@ DATA_SETS: Registry[Source] = Registry(
     },
     DataError,
 )
+#: File formats of weights, results and models, by the suffix of their files.
+FORMATS: Registry[Format] = Registry(
+    "file format", "lsg_ray.exchange.format:Format",
+    {
+        "npy": "lsg_ray.exchange.npy:FORMAT",
+        "npz": "lsg_ray.exchange.npz:FORMAT",
+        "csv": "lsg_ray.exchange.csv_text:FORMAT",
+        "pt": "lsg_ray.exchange.torch_state:FORMAT",
+        "pth": "lsg_ray.exchange.torch_state:FORMAT",
+        "safetensors": "lsg_ray.exchange.safetensors_file:FORMAT",
+        "parquet": "lsg_ray.exchange.parquet:FORMAT",
+        "nc": "lsg_ray.exchange.netcdf:FORMAT",
+        "mtx": "lsg_ray.exchange.matrix_market:FORMAT",
+        "graphml": "lsg_ray.exchange.graphs:GRAPHML",
+        "bqm": "lsg_ray.exchange.graphs:BQM",
+    },
+)  # fmt: skip
 #: Methods of fitting: ``method`` of `lsg_ray.fit_boltzmann`.
 FIT_METHODS: Registry[FitMethod] = Registry(
     "method of fitting",

@@ -41,6 +41,17 @@ def result_at(path: str, archive: Archive | None = None) -> Output:
     return Output("--out", path, check)
 
 
+def file_at(path: str) -> Output:
+    """Return a file to be exported to."""
+
+    def check(target: str, overwrite: bool) -> None:
+        from lsg_ray.exchange.exporting import check_file
+
+        check_file(target, overwrite)
+
+    return Output("--to", path, check)
+
+
 def store_at(path: str) -> Output:
     """Return a store to be written, or gone on with."""
     return Output("--out", path, _check_store)

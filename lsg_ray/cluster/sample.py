@@ -157,6 +157,7 @@ def sample(
 
 def prepared(spec: Spec, style: Style) -> tuple[Dataset, Any]:
     """Return the data set of a run, and what its networks learn and are measured on."""
+    ALGORITHMS[spec.algorithm]  # refuses what cannot be sampled before data are fetched
     with byte_progress(style) as on_bytes:
         dataset = load_dataset(spec.dataset, progress=on_bytes)
         return dataset, prepare(spec, dataset)

@@ -147,6 +147,8 @@ def wrong_values(layout: ArrayLayout, values: Array) -> str | None:
     dtype = np.dtype(layout.dtype)
     if dtype.kind == "u":  # bits: anything may be
         return None
+    if dtype.kind == "i" and dtype.itemsize == 8:  # of a user: any whole number
+        return None
     if dtype.kind == "i":
         bad = (values < 0) | (values > np.iinfo(dtype).max)
         need = f"0 to {np.iinfo(dtype).max}"

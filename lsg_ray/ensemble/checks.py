@@ -10,7 +10,7 @@ from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
 from lsg_ray.ensemble.content import content_hash
 from lsg_ray.ensemble.findings import UNFINISHED, UNVERIFIED, Finding
 from lsg_ray.ensemble.header import Header, documents, same_metadata
-from lsg_ray.ensemble.ledger import Record, parse_record, record_key, summarise
+from lsg_ray.ensemble.ledger import Record, parse_record, record_key, summary_of
 from lsg_ray.ensemble.listing import MAX_NAMED, Listing
 from lsg_ray.ensemble.local import UnreadableError
 from lsg_ray.ensemble.location import Location
@@ -122,6 +122,6 @@ def _contradiction(
         return "bits beyond the last weight are set"
     if content != record.content:
         return f"data have content {content[:16]}…, the record says {record.content[:16]}…"
-    if summarise(arrays["accuracy"]) != record.accuracy:
+    if summary_of(arrays) != record.accuracy:
         return "the record's summary of the accuracy is not that of the data"
     return None

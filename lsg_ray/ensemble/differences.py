@@ -32,6 +32,9 @@ def differences(stored: Header, new: Header) -> list[str]:
             f"data set: the store was sampled on {stored.dataset_hash[:16]}…, "
             f"the data at hand are {new.dataset_hash[:16]}…"
         )
+    if stored.columns != new.columns and stored.derivation == new.derivation:
+        was, now = (", ".join(a.name for a in h.columns or ()) for h in (stored, new))
+        lines.append(f"columns: the store has {was or 'none'}, now {now or 'none'}")
     if stored.derivation != new.derivation:
         was, now = (_shown(header.derivation) for header in (stored, new))
         lines.append(f"derivation: the store's configurations are {was}, now {now}")
@@ -39,7 +42,10 @@ def differences(stored: Header, new: Header) -> list[str]:
 
 
 def _shown(derivation: Mapping[str, Any] | None) -> str:
-    return "sampled" if derivation is None else f"derived ({json.dumps(derivation)})"
+    if derivation is None:
+        return "sampled"
+    made = "imported" if derivation.get("kind") == "import" else "derived"
+    return f"{made} ({json.dumps(derivation)})"
 
 
 def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:

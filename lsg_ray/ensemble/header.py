@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lsg_ray import __version__
+from lsg_ray.ensemble.declared import as_column, parse_columns
 from lsg_ray.ensemble.location import Location
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.ensemble.schema import (
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 ZARR_FORMAT: Final = 3
 #: Attributes that the digest of a header covers.
 DIGEST_ATTRIBUTES = (
-    "derivation", "format", "format_version", "package_version", "spec", "spec_hash",
+    "columns", "derivation", "format", "format_version", "package_version", "spec", "spec_hash",
     "dataset_hash", "count", "block_size", "n_weights",
 )  # fmt: skip
 #: What of an array's metadata must hold; other keys are other tools' business.
@@ -55,7 +56,9 @@ BINDING_KEYS = (
 class Header:
     """What a store is: the specification, what it was trained on, and how it is cut into blocks.
 
-    `derivation`: how its configurations were made of those of another store; None if sampled.
+    `derivation` tells how its configurations were made of those of another store, or where they
+    were imported from; None if sampled.  `columns` are those of a store that lists its own, as an
+    imported one does; None where they follow from the specification.
     """
 
     spec: Spec
@@ -64,6 +67,7 @@ class Header:
     block_size: int
     package_version: str
     derivation: JsonObject | None = None
+    columns: tuple[ArrayLayout, ...] | None = None
     #: Whether a digest of its attributes was there, and right; no part of a store's identity.
     verified: bool = field(default=True, compare=False)
 
@@ -81,6 +85,8 @@ class Header:
     def format_version(self) -> int:
         """The version that reads it: later fields of a specification are unknown to the first."""
         spec = self.spec
+        if self.columns is not None:
+            return 3
         later = spec.ensemble.snapshots or spec.training.algorithm
         return 2 if later or spec.training.options or spec.network.options else 1
 
@@ -97,7 +103,7 @@ class Header:
     @cached_property
     def arrays(self) -> tuple[ArrayLayout, ...]:
         """Layouts of the arrays, in the order that they are hashed."""
-        return arrays_of(self.spec)
+        return arrays_of(self.spec, self.columns)
 
     def start(self, block: int) -> int:
         """Return the first configuration of a block."""
@@ -114,7 +120,11 @@ class Header:
 
     def attributes(self) -> JsonObject:
         """Return the attributes of the group, plain JSON."""
-        derived = {} if self.derivation is None else {"derivation": dict(self.derivation)}
+        derived: JsonObject = {}
+        if self.columns is not None:
+            derived["columns"] = [as_column(layout) for layout in self.columns]
+        if self.derivation is not None:
+            derived["derivation"] = dict(self.derivation)
         return {
             **derived,
             "format": FORMAT,
@@ -129,7 +139,12 @@ class Header:
         }
 
 
-def new_header(spec: Spec, dataset_hash: str, derivation: JsonObject | None = None) -> Header:
+def new_header(
+    spec: Spec,
+    dataset_hash: str,
+    derivation: JsonObject | None = None,
+    columns: tuple[ArrayLayout, ...] | None = None,
+) -> Header:
     """Return the header of a store to be created.
 
     Raises
@@ -137,7 +152,9 @@ def new_header(spec: Spec, dataset_hash: str, derivation: JsonObject | None = No
     StoreInputError
         The specification cannot be stored: far too many blocks, or far too large ones.
     """
-    header = Header(spec, spec.hash, dataset_hash, spec.block_size, __version__, derivation)
+    header = Header(
+        spec, spec.hash, dataset_hash, spec.block_size, __version__, derivation, columns
+    )
     if fault := _beyond_limits(header):
         raise StoreInputError("; ".join(fault))
     return header
@@ -231,6 +248,7 @@ def _header(attributes: JsonObject) -> Header:
         block_size=attributes["block_size"],
         package_version=_text(attributes, "package_version"),
         derivation=attributes.get("derivation"),
+        columns=parse_columns(attributes["columns"]) if "columns" in attributes else None,
         verified="digest" in attributes,
     )
     if header.derivation is not None and not isinstance(header.derivation, dict):

@@ -43,21 +43,23 @@ def describe(url: str, header: Header, records: Iterable[Record]) -> JsonObject:
         rows += record.rows
         trials += record.trials
         seconds += record.seconds
-        total += record.accuracy.mean * record.rows
-        low, high = min(low, record.accuracy.min), max(high, record.accuracy.max)
+        if record.accuracy is not None:
+            total += record.accuracy.mean * record.rows
+            low, high = min(low, record.accuracy.min), max(high, record.accuracy.max)
         content += int(record.content, 16)
         kind = record.processor or "unknown"
         kinds[kind if kind in kinds or len(kinds) < MAX_PROCESSOR_KINDS else "others"] += 1
     sizes = {array.name: chunk_bytes(array, header.block_size) for array in header.arrays}
     weight_bytes = sum(size for name, size in sizes.items() if name.startswith("weights"))
     unit, times = header.spec.times
-    accuracy = {"min": low, "mean": total / rows, "max": high} if rows else None
+    imported = header.derivation is not None and header.derivation.get("kind") == "import"
+    accuracy = {"min": low, "mean": total / rows, "max": high} if rows and low <= high else None
     return {
         "url": url,
         "name": header.spec.name,
-        "dataset": header.spec.dataset.name,
+        "dataset": header.spec.dataset.name if header.family.has_outputs else None,
         "family": header.spec.network.family,
-        "widths": list(header.spec.network.widths),
+        "widths": list(header.spec.network.widths) if header.family.has_outputs else None,
         "n_weights": header.n_weights,
         **({"snapshots": {unit: list(times)}} if times else {}),
         "count": header.count,
@@ -67,8 +69,8 @@ def describe(url: str, header: Header, records: Iterable[Record]) -> JsonObject:
         "blocks_complete": blocks,
         "block_size": header.block_size,
         "accuracy": accuracy,
-        "trials": trials,
-        "acceptance": rows / trials if trials else None,
+        "trials": None if imported else trials,
+        "acceptance": rows / trials if trials and not imported else None,
         "seconds": seconds,
         "processors": dict(kinds),
         "bytes": sum(sizes.values()) * blocks,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
 
 import numpy as np
@@ -54,7 +54,7 @@ class Record(_Model):
     attempt: Count = Field(description="How often the task had failed before.")
     trials: int = Field(ge=1, description="Trials spent, accepted and rejected.")
     rejected: dict[int, int] = Field(description="Rejected trials by bin of their best accuracy.")
-    accuracy: Summary
+    accuracy: Summary | None = Field(default=None, description="None where it is not stored.")
     seconds: float = Field(ge=0, description="Time the block took.")
     content: str = Field(pattern="^[0-9a-f]{64}$", description="Content hash of the rows.")
     package_version: str
@@ -103,6 +103,11 @@ def summarise(accuracy: Array) -> Summary:
     values = np.asarray(accuracy, dtype=np.float64)
     low, high = float(values.min()), float(values.max())
     return Summary(min=low, mean=min(max(float(values.mean()), low), high), max=high)
+
+
+def summary_of(arrays: Mapping[str, Array]) -> Summary | None:
+    """Summarise the accuracies among the arrays of a block; None if they are not stored."""
+    return summarise(arrays["accuracy"]) if "accuracy" in arrays else None
 
 
 def record_key(block: int) -> str:

@@ -24,6 +24,7 @@ from lsg_ray.typing import Array, PathOrUrl
 
 if TYPE_CHECKING:
     import dask.array
+    import pandas
     import xarray
 
 #: Bytes of the largest array that `Ensemble.numpy` makes by default.
@@ -205,6 +206,21 @@ class Ensemble(BlockReader):
         from lsg_ray.ensemble.lazy import dask_column  # Dask and xarray take a second to load
 
         return dask_column(self, column)
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
+        """Return numbers per configuration as a table in memory, its index the configurations.
+
+        Parameters
+        ----------
+        columns
+            Any of `query_columns`; by default all.
+        """
+        import pandas
+
+        names = self.query_columns if columns is None else columns
+        values = {name: self.column(name) for name in names if name != "configuration"}
+        index = pandas.Index(self.column("configuration"), name="configuration")
+        return pandas.DataFrame(values, index)
 
     def to_xarray(self) -> xarray.Dataset:
         """Return weights and all columns as a lazy Dataset; see `lazy.dataset`."""

@@ -30,6 +30,9 @@ curve_…          float32  epochs         train_loss, train_accuracy (means ove
                                          learning), test_loss, test_accuracy (after it)
 ===============  =======  =============  =========================================================
 
+An imported store lists its columns in its header (`lsg_ray.ensemble.declared`): what was computed
+of its networks, and numbers of the user's own.
+
 Weight i of a configuration is bit ``i % 8`` (from the least significant) of byte ``i // 8``; the
 unused bits of the last byte are zero.  A row costs ceil(N/8) bytes, 1.01 bit a weight at N = 675.
 """
@@ -50,7 +53,8 @@ from lsg_ray.typing import Bytes, Signs
 
 FORMAT = "lsg-ray ensemble"
 #: What may be read, and from which version on snapshots, algorithms and options may be stored.
-FORMAT_VERSIONS = (1, 2)
+#: Stores that list their columns, as imported ones do, are of version 3.
+FORMAT_VERSIONS = (1, 2, 3)
 ROOT = "zarr.json"
 LEDGER = "ledger"
 #: Arrays of real weights, by layer.
@@ -145,10 +149,17 @@ def scalars(kinds: Mapping[str, tuple[str, str]]) -> tuple[ArrayLayout, ...]:
     )
 
 
-def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
-    """Return the arrays that a specification asks for, in the order that they are hashed."""
+def arrays_of(
+    spec: Spec, columns: tuple[ArrayLayout, ...] | None = None
+) -> tuple[ArrayLayout, ...]:
+    """Return the arrays that a specification asks for, in the order that they are hashed.
+
+    ``columns``: of a store that lists its own, such as an imported one.
+    """
     family = FAMILIES[spec.network.family]
     weights = (weights_layout(spec.network.n_weights),) if family.signs else _layers(spec)
+    if columns is not None:
+        return (*weights, *columns)
     unit, times = spec.times
     if not times:
         return (*weights, *family.columns(spec))
@@ -165,10 +176,11 @@ def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
 
 def _layers(spec: Spec) -> tuple[ArrayLayout, ...]:
     about = "weights [unit, input]" + (", the last column biases" if spec.network.biases else "")
+    family = FAMILIES[spec.network.family]
     return tuple(
         ArrayLayout(
             f"{LAYER}{layer}", "<f4", shape, ("configuration", f"unit_{layer}", f"input_{layer}"),
-            {"description": f"layer {layer}: {about}"},
+            {"description": f"{family.layer_name(spec.network, layer)}: {about}"},
         )
         for layer, shape in enumerate(spec.network.shapes)
     )  # fmt: skip

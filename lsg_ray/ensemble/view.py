@@ -18,6 +18,13 @@ from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Ints, JsonObject
 
+#: Why something cannot be computed of weights alone, and what to do.
+NO_OUTPUTS = (
+    "holds weights alone, without a network and a data set, which are needed here; import them "
+    "with both, such as lsg import SOURCE --network 20-15-15-10 --family binary --dataset mnist "
+    "--out STORE"
+)
+
 
 class View:
     """Complete blocks of a store, and what a view shows of them; `Ensemble` adds the data.
@@ -146,6 +153,17 @@ class View:
         """Names of numbers per configuration: what conditions, queries and `column` take."""
         scalars = (a.name for a in self.header.arrays if not seen(a, self.at).row)
         return ("configuration", *scalars)
+
+    def require_outputs(self) -> None:
+        """Refuse an ensemble of weights alone, whose networks and data are not known.
+
+        Raises
+        ------
+        InputError
+            Says what is missing, and how to add it.
+        """
+        if not self.header.family.has_outputs:
+            raise InputError(f"{self.url}: {NO_OUTPUTS}")
 
     def _check_complete(self, block: int) -> None:
         check_block_index(block, self.header.n_blocks)

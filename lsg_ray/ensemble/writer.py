@@ -37,12 +37,12 @@ from lsg_ray.ensemble.ledger import (
     add_record,
     complete_blocks,
     record_key,
-    summarise,
+    summary_of,
 )
 from lsg_ray.ensemble.local import UnreadableError, refuse_inside_store
 from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.ensemble.refusals import StoreAccessError
-from lsg_ray.ensemble.schema import ROOT, check_block_index
+from lsg_ray.ensemble.schema import ROOT, ArrayLayout, check_block_index
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.paths import refuse_file_name
 from lsg_ray.spec import Spec
@@ -87,7 +87,12 @@ class Plan:
 
 
 def create_ensemble(
-    url: PathOrUrl, spec: Spec, *, dataset_hash: str, derivation: JsonObject | None = None
+    url: PathOrUrl,
+    spec: Spec,
+    *,
+    dataset_hash: str,
+    derivation: JsonObject | None = None,
+    columns: tuple[ArrayLayout, ...] | None = None,
 ) -> Plan:
     """Create a store for a specification, or open one for resuming or growing.
 
@@ -106,6 +111,8 @@ def create_ensemble(
         Identifies the examples that the networks learn.
     derivation
         How the configurations are made of those of another store, as plain JSON.
+    columns
+        Of a store that lists its own, as an imported one does.
 
     Raises
     ------
@@ -121,7 +128,7 @@ def create_ensemble(
     May be killed and repeated at any moment.  Where another driver is writing by a smaller plan,
     its short last block, if it has one, ends in an error there and is sampled by this one.
     """
-    header = new_header(spec, dataset_hash, derivation)
+    header = new_header(spec, dataset_hash, derivation, columns)
     location = locate(url)
     metadata = documents(header)
     created = False
@@ -338,7 +345,7 @@ def _record_of(
             rows=header.rows(index),
             trials=int(block.trials),
             rejected={int(index): int(number) for index, number in block.rejected.items()},
-            accuracy=summarise(arrays["accuracy"]),
+            accuracy=summary_of(arrays),
             seconds=float(block.seconds),
             content=content_hash(block.start, header.arrays, arrays),
             package_version=__version__,

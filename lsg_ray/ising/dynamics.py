@@ -19,6 +19,7 @@ from annotated_types import Ge
 from lsg_ray.arrays import public
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.view import NO_OUTPUTS
 from lsg_ray.errors import DataError, InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
@@ -27,6 +28,7 @@ from lsg_ray.ising.references import References, as_references
 from lsg_ray.ising.tempering import temper_model
 from lsg_ray.networks.binary_network import Loss, evaluate
 from lsg_ray.networks.layout import chunk_examples
+from lsg_ray.registry import FAMILIES
 from lsg_ray.results.graph import compute
 from lsg_ray.results.opening import attributes_of
 from lsg_ray.results.records import joined, reduce_tasks
@@ -183,6 +185,8 @@ def _task_of(references: Any, spec: SpecLike | None) -> tuple[Task | None, str]:
         return None, "references without data: pass --spec"
     else:
         given = open_ensemble(references).spec
+    if not FAMILIES[given.network.family].has_outputs:
+        return None, f"{given.name} {NO_OUTPUTS}"
     try:
         examples = load_dataset(given.dataset, download=spec is not None).test
     except DataError as error:

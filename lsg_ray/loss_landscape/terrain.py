@@ -142,6 +142,7 @@ def open_solutions(
         The networks are binary, or there are too few configurations, or none of an index.
     """
     ensemble = _opened(given)
+    ensemble.require_outputs()
     if ensemble.signs:
         raise InputError(
             f"{ensemble.url}: holds binary networks; networks of real weights are needed "

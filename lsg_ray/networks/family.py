@@ -66,6 +66,8 @@ class Family(ABC):
     about: ClassVar[str]
     #: Whether weights are ±1, stored as bits, or else real numbers.
     signs: ClassVar[bool]
+    #: Whether networks of it have outputs, or else only weights are known.
+    has_outputs: ClassVar[bool] = True
     #: Names of what `measure` returns.
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "loss", "test_accuracy")
     #: Default training algorithm.
@@ -86,6 +88,11 @@ class Family(ABC):
         """Return the shape ``(fan_out, fan_in)`` of each weight matrix, input to output."""
         extra = int(network.biases)
         return tuple((out, into + extra) for into, out in itertools.pairwise(network.widths))
+
+    def layer_name(self, network: NetworkSpec, layer: int) -> str:
+        """Return what a layer, counted from 0, is called in the description of its array."""
+        del network
+        return f"layer {layer}"
 
     def parts(self, network: NetworkSpec) -> dict[str, slice]:
         """Return the slice of each named part: ``LB`` first layer, ``RB`` last, ``ITR`` between."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from lsg_ray.errors import SpecError, message_of
+from lsg_ray.errors import InputError, SpecError, message_of
 from lsg_ray.registry import ALGORITHMS, DATA_SETS, FAMILIES
 from lsg_ray.spec.sections import (
     YES_AND_NO,
@@ -113,7 +113,13 @@ class Spec(Section):
         >>> Spec().algorithm
         'mean-field'
         """
-        return self.training.algorithm or FAMILIES[self.network.family].algorithm
+        family = FAMILIES[self.network.family]
+        if not family.has_outputs:
+            raise InputError(
+                f"network.family: {family.name!r} given; {family.about} are imported (lsg import), "
+                "and cannot be sampled"
+            )
+        return self.training.algorithm or family.algorithm
 
     @property
     def stack(self) -> int:
@@ -188,6 +194,11 @@ class Spec(Section):
 
 def _misfits(spec: Spec) -> Iterable[str]:
     """Yield one line per contradiction between sections."""
+    family = FAMILIES[spec.network.family]
+    if not family.has_outputs:
+        yield from _options("network", spec.network.options, family.name, family.config)
+        yield from family.misfits(spec)
+        return
     name: str = spec.dataset.name
     data = DATA_SETS[name]
     pixels, classes = data.n_pixels, data.n_classes
@@ -219,7 +230,7 @@ def _misfits(spec: Spec) -> Iterable[str]:
             yield f"study.{step}: snapshot {time} given; there are, in {unit}: {stored}"
     if spec.network.n_weights > MAX_WEIGHTS:
         yield f"network.widths: {spec.network.n_weights} weights; at most {MAX_WEIGHTS}"
-    family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]
+    algorithm = ALGORITHMS[spec.algorithm]
     yield from _options("network", spec.network.options, family.name, family.config)
     yield from family.misfits(spec)
     if family.name not in algorithm.families:

@@ -98,6 +98,8 @@ def plan_alignment(
     root, passed = stored_root(base), network
     if root is not None:
         network, passed = root.ensemble.spec.network, None
+        if alignment not in (None, "none"):
+            root.ensemble.require_outputs()
     elif isinstance(base, DerivedConfigurations):
         network, passed = base.network, None
     elif network is not None and not isinstance(network, NetworkSpec):

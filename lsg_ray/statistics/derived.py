@@ -1,7 +1,7 @@
 """Configurations whose hidden units are reordered: canonical forms, random node permutations.
 
 A derived set is a view: rows are computed when they are read, so it can be handed to every
-statistic, and derived again.  `write_ensemble` makes a store of one.
+statistic, and derived again.  `write_derived` makes a store of one.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def stored_root(source: Configurations) -> StoredConfigurations | None:
     return source if isinstance(source, StoredConfigurations) else None
 
 
-def write_ensemble(
+def write_derived(
     view: DerivedConfigurations, url: PathOrUrl, *, progress: Progress | None = None
 ) -> Ensemble:
     """Write derived configurations as a store of their own, block by block; resumable.
@@ -217,7 +217,11 @@ def write_ensemble(
         "source_where": source.condition or "",
     }
     plan = create_ensemble(
-        url, spec, dataset_hash=source.header.dataset_hash, derivation=derivation
+        url,
+        spec,
+        dataset_hash=source.header.dataset_hash,
+        derivation=derivation,
+        columns=source.header.columns,
     )
     task = dask.delayed(partial(_write_block, view, plan.url, plan.block_size), pure=False)
     compute([task(index) for index in plan.missing.tolist()], progress)

@@ -179,7 +179,9 @@ def _starts(source: Configurations, columns: dict[str, Array]) -> Array:
         raise InputError("starts asked for; they belong to whole configurations of a store")
     spec = source.ensemble.spec
     if source.ensemble.header.derivation is not None:
-        raise InputError("starts asked for; these configurations were derived, not sampled")
+        raise InputError(
+            "starts asked for; these configurations were derived or imported, not sampled"
+        )
     seeds = [
         seed_sequence(spec.ensemble.seed, Stream.TRIAL, int(i), int(t))
         for i, t in zip(columns["configuration"], columns["trial"], strict=True)

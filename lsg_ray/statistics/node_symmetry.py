@@ -30,7 +30,7 @@ from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import Configurations, as_configurations, ranges, stream
 from lsg_ray.statistics.copied_rows import copied_rows, number_of_copies, start_of_copies
-from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
+from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_derived
 from lsg_ray.typing import (
     Array,
     Bytes,
@@ -105,7 +105,7 @@ def canonicalize(
     2 P flop for each weight but the last two layers': 0.1 ms a configuration of 20-15-15-10.
     """
     view = canonical_view(ensemble, network=network, inputs=inputs)
-    return view if out is None else write_ensemble(view, out, progress=progress)
+    return view if out is None else write_derived(view, out, progress=progress)
 
 
 def canonical_view(
@@ -169,7 +169,7 @@ def permute(
         more = {"origin": origin, "n_rows": base.n_rows + copies}
     ordering = partial(_permuted_orders, net, seed, chosen)
     view = DerivedConfigurations(base, net, x, ordering, about, **more)
-    return view if out is None else write_ensemble(view, out, progress=progress)
+    return view if out is None else write_derived(view, out, progress=progress)
 
 
 @public
@@ -233,6 +233,7 @@ def _prepared(
     if isinstance(base, DerivedConfigurations):
         network = base.network if network is None else network
     if root is not None:
+        root.ensemble.require_outputs()
         network = root.ensemble.spec.network if network is None else network
     if network is None or (root is None and inputs is None):
         raise InputError(

@@ -22,9 +22,10 @@ from .conftest import listing
 
 #: Options that take text and name no place.
 WORDS = {
-    "address", "alphas", "betas", "color", "columns", "configurations", "cores", "fields",
-    "fractions", "id", "l1", "name", "options", "overrides", "pairs", "part", "radii", "sigma",
-    "sort", "stage", "swaps", "method", "temperatures", "weights", "where", "arguments",
+    "address", "alphas", "betas", "color", "columns", "configurations", "cores", "dataset",
+    "family", "fields", "fractions", "id", "l1", "name", "network", "options", "overrides", "pairs",
+    "part", "radii", "sigma", "sort", "stage", "swaps", "method", "temperatures", "weights",
+    "where", "arguments",
 }  # fmt: skip
 
 

@@ -277,7 +277,7 @@ def spoiled(tmp_path, **changes):
 @pytest.mark.parametrize(
     ("changes", "kind", "words"),
     [
-        ({"format_version": 3}, StoreInputError, "format version 3.*reads versions to 2"),
+        ({"format_version": 4}, StoreInputError, "format version 4.*reads versions to 3"),
         ({"format": "other"}, StoreInputError, "not an lsg-ray ensemble"),
         ({"count": 51}, StoreError, "count is 51, the spec says 50"),
         ({"block_size": 0}, StoreError, "block_size is 0"),
