@@ -37,7 +37,7 @@ PLACES = ("path", "label_path", "test_path")
 _Count = Annotated[int, Field(ge=0, le=2**40)]
 _Label = Annotated[str, Field(max_length=MAX_LABEL)]
 #: Data sets of which something was said, which is not said again.
-_said: set[tuple[str, str]] = set()
+_warned: set[tuple[str, str]] = set()
 
 
 class FileOptions(BaseModel):
@@ -136,7 +136,7 @@ def resolve(options: FileOptions, stored: bool = False) -> FileOptions:
             raise _changed(options, options.path, sha256)
         classes = _classes(opened, options.path)
     facts = _facts(opened, classes, sha256)
-    _say(sha256, f"{options.path}: {classes.describe()}" if classes.values else "")
+    _warn_once(sha256, f"{options.path}: {classes.describe()}" if classes.values else "")
     known = options.model_dump(exclude_none=True) | facts
     remember(sha256, places)
     return FileOptions.model_validate(known)
@@ -348,17 +348,17 @@ def _check_constant(table: Table, train: Array, sha256: str) -> None:
     if len(constant) and len(table.shape) == 1:
         first = int(constant[0])
         name = table.columns[first] if table.columns else first
-        _say(
+        _warn_once(
             sha256,
             f"{table.origin}: {len(constant):,} of {n_inputs:,} inputs are constant over the "
             f"training examples, {name} the first",
         )
 
 
-def _say(sha256: str, message: str) -> None:
+def _warn_once(sha256: str, message: str) -> None:
     """Warn once about data."""
-    if message and (sha256, message) not in _said:
-        _said.add((sha256, message))
+    if message and (sha256, message) not in _warned:
+        _warned.add((sha256, message))
         warnings.warn(message, DataWarning, stacklevel=3)
 
 

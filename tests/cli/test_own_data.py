@@ -83,7 +83,7 @@ def test_sample__of_a_file_that_changed_is_one_line(lsg, table):
 def test_say__which_labels_were_mapped(lsg, table):
     from lsg_ray.datasets import file
 
-    file._said.clear()
+    file._warned.clear()
     ran = lsg("spec", "show", "binary.yaml")
     assert ran.err == (
         "lsg: warning: d.csv: labels are not 0 to 2; classes: cat → 0, dog → 1, eel → 2\n"

@@ -22,7 +22,7 @@ from tests.datasets.own import bomb, csv_text, examples, write_idx, write_npz
 @pytest.fixture(autouse=True)
 def _folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for known in (locating._seen, locating._downloaded, file._said):
+    for known in (locating._seen, locating._downloaded, file._warned):
         known.clear()
 
 
@@ -196,7 +196,7 @@ def test_labels__of_signs_are_what_they_were(data):
     np.testing.assert_array_equal(load_dataset(spec).train.y, signs[12:])
 
 
-def test_constant_inputs__are_said(data):
+def test_constant_inputs__are_warned(data):
     x, y = data
     x[:, 2] = 4
     Path("d.csv").write_text(csv_text(x, y))
@@ -525,7 +525,7 @@ def test_bad_fields__are_named(options, fault):
     assert error.value.faults[0].startswith(fault)
 
 
-def test_limits__are_said(monkeypatch, data):
+def test_limits__are_warned(monkeypatch, data):
     write_npz("d.npz", *data)
     np.savez("wide", x=np.zeros((4, 300)), y=[0, 1, 0, 1])
     monkeypatch.setattr(tables, "LIMITS", tables.FileLimits(inputs=299, bytes=1000))
