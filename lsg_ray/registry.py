@@ -154,6 +154,11 @@ DATA_SETS: Registry[Source] = Registry(
         "fashion-mnist": "lsg_ray.datasets.fashion_mnist:SOURCE",
         "cifar10": "lsg_ray.datasets.cifar10:SOURCE",
         "cifar100": "lsg_ray.datasets.cifar100:SOURCE",
+        "file": "lsg_ray.datasets.file:SOURCE",
+        "random-patterns": "lsg_ray.datasets.random_patterns:SOURCE",
+        "teacher": "lsg_ray.datasets.teacher:SOURCE",
+        "gaussian-mixture": "lsg_ray.datasets.gaussian_mixture:SOURCE",
+        "parity": "lsg_ray.datasets.parity:SOURCE",
     },
     DataError,
 )

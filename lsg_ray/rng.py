@@ -30,6 +30,7 @@ class Stream(IntEnum):
     RSB = 10  # nulls and triples of overlaps, samples of the test for modes
     GLASS = 11  # couplings of spin glasses, and where descents on them start
     LANDSCAPE = 12  # examples, walks, swaps and directions in the loss landscape
+    DATA = 13  # generated data sets, splits, shuffles and noise of labels
 
 
 def seed_sequence(seed: int, stage: Stream, *index: int) -> np.random.SeedSequence:

@@ -24,7 +24,9 @@ def data_list(as_json: bool) -> None:
 
     rows = dataset_status()
     lines = "\n".join(
-        f"{row.name:14} {row.n_train:>6} + {row.n_test:<6} {row.place:13} {row.folder or ''}"
+        f"{row.name:16} {'options: ' + ', '.join(row.options)}"
+        if row.options
+        else f"{row.name:16} {row.n_train:>6} + {row.n_test:<6} {row.place:13} {row.folder or ''}"
         for row in rows
     )
     print_result({"datasets": [row._asdict() for row in rows]}, as_json, lines)
@@ -34,7 +36,7 @@ def data_list(as_json: bool) -> None:
 @argument("name", help="Name of a data set: see lsg data list.")
 @as_json
 def data_fetch(name: str, as_json: bool) -> None:
-    """Download a data set once, and check it."""
+    """Download a data set once, and check it; or note where a FILE of your own is."""
     from lsg_ray.cluster.progress import byte_progress
     from lsg_ray.datasets import fetch
 

@@ -16,5 +16,5 @@ def cifar_source(
         "none stated; cite Krizhevsky (2009)",
         files=(RemoteFile(f"cifar-{n_classes}-python.tar.gz", sha256, size),),
         mirrors=("https://www.cs.toronto.edu/~kriz/",), folders=(".",), train=train, test=test,
-        label_key=label_key,
+        label_key=label_key, counts=(50_000 // n_classes,) * n_classes,
     )  # fmt: skip

@@ -12,6 +12,7 @@ SOURCE = Source(
     n_test=360,
     n_classes=10,
     image_shape=(8, 8),
+    counts=(142, 146, 141, 147, 144, 146, 145, 143, 139, 144),
     licence="CC BY 4.0 (UCI repository); ships with scikit-learn",
     white=16,
     package="sklearn/datasets/data/digits.csv.gz",

@@ -36,18 +36,20 @@ _CHUNK = 1 << 16
 class DatasetStatus(NamedTuple):
     """Where one data set stands.
 
-    name; place: ``package`` (installed), ``data-dir``, ``cache`` or ``absent``; folder, None if
-    absent; n_bytes on disk; n_train and n_test images; missing files, by published name; licence.
+    name; place: ``package`` (installed), ``data-dir``, ``cache`` or ``absent``, or ``options``
+    where options say where or what the data are; folder, None if absent; n_bytes on disk; n_train
+    and n_test images, None where options say; missing files, by published name; licence; options.
     """
 
     name: str
-    place: Literal["package", "data-dir", "cache", "absent"]
+    place: Literal["package", "data-dir", "cache", "absent", "options"]
     folder: Path | None
     n_bytes: int
-    n_train: int
-    n_test: int
+    n_train: int | None
+    n_test: int | None
     missing: tuple[str, ...]
     licence: str
+    options: tuple[str, ...] = ()
 
 
 def dataset_status() -> list[DatasetStatus]:
@@ -61,21 +63,28 @@ def fetch(name: str, progress: ByteProgress | None = None) -> Path:
     Parameters
     ----------
     name
-        Name of the data set.
+        Name of the data set; or the path of a file of one's own, whose place is noted for stores
+        that were sampled on the same data.
     progress
         Called while a file is downloaded: file name, bytes done, bytes in total or None.
 
     Raises
     ------
     DataError
-        The data set is unknown, a file of the user's own folder is missing or damaged, or no
-        mirror has a good one.
+        The data set is unknown or made of options, a file of the user's own folder is missing or
+        damaged, or no mirror has a good one.
 
     Notes
     -----
     Reads and hashes every file: about 0.5 s for MNIST, once it is there.
     """
+    if name not in DATA_SETS and os.path.exists(expanded(name)):
+        from lsg_ray.datasets.locating import noted
+
+        return noted(name)
     source = DATA_SETS[name]
+    if source.config is not None:
+        raise DataError(f"{name}: is made of the options of a specification; nothing to fetch")
     if not source.files:
         return _package_file(source).parent
     read_files(source, progress)
@@ -106,7 +115,7 @@ def own_folder(source: Source) -> Path | None:
     Raises
     ------
     DataError
-        ``LSG_DATA_DIR`` itself is no folder: more likely a slip than a wish to download.
+        ``LSG_DATA_DIR`` itself is no folder: more likely a typing error than a wish to download.
     """
     root = os.environ.get(DATA_DIR)
     if not root:
@@ -114,21 +123,27 @@ def own_folder(source: Source) -> Path | None:
     if not Path(expanded(root)).is_dir():
         raise DataError(f"{DATA_DIR} is {root!r}, which is no folder; correct or unset it")
     named, *others = (Path(expanded(root), one) for one in (source.name, *source.folders))
-    found = {place: sum(bool(_found(place, source, f)) for f in source.files) for place in others}
+    found = {
+        place: sum(bool(_existing(place, source, f)) for f in source.files) for place in others
+    }
     best = max(others, key=found.__getitem__, default=named)
-    if found.get(best, 0) > sum(bool(_found(named, source, f)) for f in source.files):
+    if found.get(best, 0) > sum(bool(_existing(named, source, f)) for f in source.files):
         return best
     return named if named.is_dir() else None
 
 
 def cache_folder(source: Source) -> Path:
     """Return the folder of the cache for a data set; it need not exist."""
-    root = os.environ.get(CACHE_DIR)
-    if root:
-        return Path(expanded(root)) / source.name
+    return cache_root() / source.name
+
+
+def cache_root() -> Path:
+    """Return the folder of the cache; it need not exist."""
+    if root := os.environ.get(CACHE_DIR):
+        return Path(expanded(root))
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("lsg-ray")) / source.name
+    return Path(platformdirs.user_cache_dir("lsg-ray"))
 
 
 def _read_any(file: RemoteFile, paths: list[Path]) -> bytes:
@@ -190,7 +205,7 @@ def _read_own(source: Source, folder: Path) -> dict[str, bytes]:
         f"put the original there, or rename {here} to have {source.name} downloaded "
         f"({DATA_DIR} points there)"
     )
-    paths = {file: _found(folder, source, file) for file in source.files}
+    paths = {file: _existing(folder, source, file) for file in source.files}
     missing = [" or ".join(file.names[:2]) for file, found in paths.items() if not found]
     if missing:
         raise DataError(f"{folder}: no {', no '.join(missing)}; {remedy}")
@@ -205,7 +220,7 @@ def _read_cached(
 ) -> bytes:
     folder = cache_folder(source)
     faults: list[str] = []
-    if paths := _found(folder, source, file):
+    if paths := _existing(folder, source, file):
         try:
             return _read_any(file, paths)
         except DataError as error:
@@ -290,7 +305,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:160]}"
 
 
-def _found(folder: Path, source: Source, file: RemoteFile) -> list[Path]:
+def _existing(folder: Path, source: Source, file: RemoteFile) -> list[Path]:
     """Return where a file lies in a folder, as published or unpacked, or where torchvision has it.
 
     More than one may be there: a good copy beside a damaged one.
@@ -304,13 +319,18 @@ def _status(source: Source) -> DatasetStatus:
     place: Literal["package", "data-dir", "cache", "absent"]
     folder: Path | None
     missing: tuple[str, ...] = ()
+    if source.config is not None:
+        options = tuple(source.config.model_fields)
+        return DatasetStatus(
+            source.name, "options", None, 0, None, None, (), source.licence, options
+        )
     if not source.files:
         paths = [_package_file(source)]
         place, folder = "package", paths[0].parent
     else:
         own = own_folder(source)
         place, folder = ("cache", cache_folder(source)) if own is None else ("data-dir", own)
-        found = {file.name: _found(folder, source, file) for file in source.files}
+        found = {file.name: _existing(folder, source, file) for file in source.files}
         missing = tuple(name for name, places in found.items() if not places)
         paths = [places[0] for places in found.values() if places]
         if own is None and not paths:

@@ -19,6 +19,7 @@ import numpy as np
 
 from lsg_ray.datasets.source import Part, Source
 from lsg_ray.errors import DataError
+from lsg_ray.spec import Sizes
 from lsg_ray.typing import Array, Bytes
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -45,6 +46,7 @@ def parse(source: Source, contents: Mapping[str, bytes]) -> tuple[Part, Part]:
     DataError
         A file is not what its name says, or counts, shapes or labels do not fit the data set.
     """
+    assert source.parse is not None
     train, test = source.parse(source, contents)
     _check_part(source, "training", train, source.n_train)
     _check_part(source, "test", test, source.n_test)
@@ -241,3 +243,38 @@ def _check_part(source: Source, what: str, part: Part, expected: int) -> None:
         raise DataError(
             f"{source.name}: {what} pixel {part.pixels.max()} seen; at most {source.white} expected"
         )
+
+
+def check_examples(name: str, train: Part, test: Part, sizes: Sizes) -> None:
+    """Check what a data set made of its options against what it said that it would make.
+
+    Raises
+    ------
+    DataError
+        Numbers of examples, inputs or classes differ, or an input is not finite.
+    """
+    for what, part, expected in (("training", train, sizes.n_train), ("test", test, sizes.n_test)):
+        if part.pixels.shape != (expected, sizes.n_inputs) or part.labels.shape != (expected,):
+            raise DataError(
+                f"{name}: {what} inputs of shape {part.pixels.shape} and labels of shape "
+                f"{part.labels.shape} seen; {expected:,} examples of {sizes.n_inputs:,} inputs "
+                "expected"
+            )
+        if part.pixels.dtype not in (np.uint8, np.int8, np.float32):
+            raise DataError(f"{name}: {what} inputs are {part.pixels.dtype}; float32 expected")
+        if part.labels.dtype.kind not in "iu" or not _within(part.labels, sizes.n_classes):
+            raise DataError(
+                f"{name}: {what} labels are not integers from 0 to {sizes.n_classes - 1}"
+            )
+        if part.pixels.dtype == np.float32 and not all_finite(part.pixels):
+            raise DataError(f"{name}: {what} inputs are not all finite numbers")
+
+
+def all_finite(x: Array) -> bool:
+    """Return whether there is no NaN and no infinity, without an array of answers.
+
+    >>> all_finite(np.array([1.0, np.inf]))
+    False
+    """
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(x.min(initial=0.0)) and np.isfinite(x.max(initial=0.0)))

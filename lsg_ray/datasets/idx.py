@@ -15,9 +15,10 @@ FILES = {
 
 
 def idx_source(
-    name: str, folder: str, licence: str, mirrors: tuple[str, ...], *hashes: str
-) -> Source:
-    """Return a data set; of each file the hash as published, and unpacked."""
+    name: str, folder: str, licence: str, mirrors: tuple[str, ...], counts: tuple[int, ...],
+    *hashes: str,
+) -> Source:  # fmt: skip
+    """Return a data set; counts by class, and of each file the hash as published, and unpacked."""
     names = tuple(FILES)
     files = tuple(
         RemoteFile(file, published, FILES[file], unpacked)
@@ -25,5 +26,5 @@ def idx_source(
     )
     return Source(
         name, read_idx, 60_000, 10_000, 10, (28, 28), licence, files=files, mirrors=mirrors,
-        train=names[:2], test=names[2:], folders=(f"{folder}/raw",),
+        train=names[:2], test=names[2:], folders=(f"{folder}/raw",), counts=counts,
     )  # fmt: skip

@@ -1,69 +1,59 @@
-"""What the networks learn: images projected on principal components, subsets, labels.
+"""What the networks learn: examples of a data set after the transforms of a specification.
 
-Pixels are integers from 0 to white.  With pixel values v = pixel / white, mean μ and covariance
-
-    Σ = 1/(n−1) Σ_a (v_a − μ)(v_a − μ)ᵀ
-
-over **all** n training images, the inputs are x = (v − μ) Wᵀ, where the rows of W are the leading
-eigenvectors of Σ, each with its entry of largest magnitude positive; x is not whitened.  Because
-pixels are integers, the sums behind μ and Σ are exact in float64, however the images are cut into
-blocks; what follows them runs on one thread.  So the same machine gives the same bytes.
-
-Source: "Liquid-like" paper, Sec. II and App. D (20 components of MNIST).
+The transforms and their order are those of `lsg_ray.spec.DatasetSpec`; each is a function of
+`lsg_ray.datasets.transforms`, or fitted in `lsg_ray.datasets.projection`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
+from lsg_ray.datasets import transforms
 from lsg_ray.datasets.files import read_files
-from lsg_ray.datasets.formats import parse
+from lsg_ray.datasets.formats import check_examples, parse
+from lsg_ray.datasets.projection import fit_projection, project
 from lsg_ray.datasets.source import Part
 from lsg_ray.errors import DataError
 from lsg_ray.registry import DATA_SETS
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import DatasetSpec, Selection
-from lsg_ray.typing import ByteProgress, Bytes, Floats, Ints, Singles
-
-_BLOCK_BYTES = 1 << 25
+from lsg_ray.typing import Array, ByteProgress, Floats, Ints, Singles
 
 
 @dataclass(frozen=True, eq=False)
 class RawData:
-    """Images as published.
+    """Examples as published, generated or read from a file.
 
     Parameters
     ----------
     name
         Name of the data set.
     train_pixels, test_pixels
-        (n, n_pixels) uint8 from 0 to `white`, read-only; colour channels last.
+        (n, n_pixels): of images uint8 from 0 to `white`, read-only, colour channels last; else
+        int8 or float32.
     train_labels, test_labels
-        (n,) uint8, classes from 0.
+        (n,) integers, classes from 0.
     image_shape
-        Height, width and, for colour, channel; its product is n_pixels.
+        Height, width and, for colour, channel, or (n_pixels,); its product is n_pixels.
     n_classes
         Number of classes.
     white
-        Pixel value of full brightness: 16 for digits, else 255.
+        What pixels are divided by: 16 for digits, 255 for other images, 1 for what is no image.
     content_hash
         SHA-256 over pixels and labels of both parts, hexadecimal.
     """
 
     name: str
-    train_pixels: Bytes
-    train_labels: Bytes
-    test_pixels: Bytes
-    test_labels: Bytes
+    train_pixels: Array
+    train_labels: Array
+    test_pixels: Array
+    test_labels: Array
     image_shape: tuple[int, ...]
     n_classes: int
     white: int
@@ -91,7 +81,8 @@ class Dataset:
     components
         (d, n_pixels) float32, orthonormal rows W; None for raw pixels.
     mean
-        (n_pixels,) float32, mean training image in units of white; None for raw pixels.
+        (n_pixels,) float32, mean training image in units of white, or after standardization;
+        None for raw pixels.
     explained_variance_ratio
         (d,) float64, share of the pixels' total variance; None for raw pixels.
     image_shape
@@ -127,15 +118,16 @@ class Dataset:
 
 
 def load_images(
-    name: str, *, progress: ByteProgress | None = None, download: bool = True
+    which: str | DatasetSpec, *, progress: ByteProgress | None = None, download: bool = True
 ) -> RawData:
-    """Return the images of a data set, verified, downloading them the first time.
+    """Return the examples of a data set before any transform, verified.
 
     Parameters
     ----------
-    name
-        ``digits``, ``mnist``, ``fashion-mnist``, ``cifar10`` or ``cifar100`` (fine labels).
-        digits are split once and for all: within each class every fifth image is for testing.
+    which
+        Name of a data set without options (``digits``, ``mnist``, …), which is downloaded the
+        first time, or a specification of any.  digits are split once and for all: within each
+        class every fifth image is for testing.
     progress
         Called while a file is downloaded: file name, bytes done, bytes in total or None.
     download
@@ -156,12 +148,24 @@ def load_images(
     >>> raw.train_pixels.shape, raw.test_pixels.shape, raw.image_shape
     ((1437, 64), (360, 64), (8, 8))
     """
+    name, options, seed = (
+        (which, {}, 0) if isinstance(which, str) else (which.name, which.options, which.seed)
+    )
     source = DATA_SETS[name]
-    train, test = parse(source, read_files(source, progress, download))
-    return RawData(
-        name, *train, *test, source.image_shape, source.n_classes, source.white,
-        _hash_parts(train, test),
-    )  # fmt: skip
+    if source.make is None:
+        train, test = parse(source, read_files(source, progress, download))
+        shape, n_classes, white = source.image_shape, source.n_classes, source.white
+    elif source.config is not None and not options:
+        fields = ", ".join(source.config.model_fields)
+        raise DataError(f"{name} has options ({fields}); pass a DatasetSpec")
+    else:
+        sizes = source.sizes(options)
+        train, test = source.make(source.checked(options), seed)
+        check_examples(name, train, test, sizes)
+        shape, n_classes = sizes.shape, sizes.n_classes
+        # Of a file: images of bytes are scaled as published ones, other numbers are as they are.
+        white = source.white if train.pixels.dtype == np.uint8 and len(shape) > 1 else 1
+    return RawData(name, *train, *test, shape, n_classes, white, _hash_parts(train, test))
 
 
 @public
@@ -170,10 +174,11 @@ def load_dataset(
 ) -> Dataset:
     """Return the examples that a specification asks for.
 
-    Principal components are those of all training images, whatever the subset.  One permutation
-    of the training images, drawn by ``spec.seed``, gives the subset (its first
-    ``train_examples``) and the validation set (its last ``validation_examples``): a smaller
-    subset is the beginning of a larger one, and does not change with the validation set.  With
+    Transforms are applied in the order that `DatasetSpec` states.  Principal components are those
+    of all training images, whatever the subset.  One permutation of the training images, drawn by
+    ``spec.seed`` (with ``subset="first"``, the order of the file), gives the subset, its first
+    ``train_examples``, and the validation set, its last ``validation_examples``: a smaller subset
+    is the beginning of a larger one, and does not change with the validation set.  With
     ``train_examples`` null, all that are not set aside are kept, in the order of the file.
 
     Labels are classes from 0, or with ``labels="parity"`` +1 for an even class and −1 for an odd
@@ -182,7 +187,7 @@ def load_dataset(
     Parameters
     ----------
     spec
-        Data set, components (null: pixels / white, not centred), subset and labels.
+        Data set, transforms (components null: pixels / white, not centred), subset and labels.
     progress
         Called while a file is downloaded: file name, bytes done, bytes in total or None.
     download
@@ -205,22 +210,45 @@ def load_dataset(
     >>> data.train.x.shape, data.test.x.shape, f"{data.explained_variance_ratio.sum():.2f}"
     ((500, 20), (360, 20), '0.89')
     """
-    raw = load_images(spec.name, progress=progress, download=download)
-    train_rows, validation_rows = _draw_rows(spec, len(raw.train_labels))
-    axes = _Axes() if spec.components is None else _principal_axes(raw, spec.components)
+    raw = _binarized(
+        _of_classes(load_images(spec, progress=progress, download=download), spec), spec
+    )
+    train_rows, validation_rows = _draw_rows(spec, raw)
+    fitted = fit_projection(
+        raw.name, raw.train_pixels, raw.white,
+        standardize=spec.standardize, components=spec.components,
+    )  # fmt: skip
 
-    def examples(pixels: Bytes, labels: Bytes, rows: NDArray[np.intp]) -> Examples:
-        return Examples(_inputs(pixels, rows, raw.white, axes), _targets(labels[rows], spec))
+    def examples(pixels: Array, labels: Array, rows: NDArray[np.intp], part: int) -> Examples:
+        y = _targets(labels[rows], spec)
+        if spec.label_noise and part == 0:
+            signs = spec.labels == "parity"
+            y = transforms.noisy_labels(y, spec.label_noise, raw.n_classes, spec.seed, signs=signs)
+        if spec.shuffle_pixels:
+            pixels = transforms.shuffle_features(pixels[rows], spec.seed, part)
+            rows = np.arange(len(pixels))
+        return Examples(project(pixels, rows, raw.white, fitted), y)
 
     return Dataset(
-        train=examples(raw.train_pixels, raw.train_labels, train_rows),
-        test=examples(raw.test_pixels, raw.test_labels, np.arange(len(raw.test_labels))),
-        validation=examples(raw.train_pixels, raw.train_labels, validation_rows),
+        train=examples(raw.train_pixels, raw.train_labels, train_rows, 0),
+        test=examples(raw.test_pixels, raw.test_labels, np.arange(len(raw.test_labels)), 1),
+        validation=examples(raw.train_pixels, raw.train_labels, validation_rows, 2),
         n_classes=2 if spec.labels == "parity" else raw.n_classes,
-        **axes._asdict(),
+        components=fitted.components,
+        mean=fitted.mean,
+        explained_variance_ratio=fitted.explained_variance_ratio,
         image_shape=raw.image_shape,
         content_hash=_hash_scenario(raw, spec),
     )
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Return whether examples of a shape can be drawn: grey images, or of three or four channels.
+
+    >>> is_image((28, 28)), is_image((20,)), is_image((3, 32, 32))
+    (True, False, False)
+    """
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))
 
 
 def reconstruct(dataset: Dataset, x: NDArray[np.floating]) -> Singles:
@@ -258,92 +286,77 @@ def reconstruct(dataset: Dataset, x: NDArray[np.floating]) -> Singles:
     return pixels.reshape(*pixels.shape[:-1], *dataset.image_shape)
 
 
-class _Axes(NamedTuple):
-    components: Singles | None = None
-    mean: Singles | None = None
-    explained_variance_ratio: Floats | None = None
+def _of_classes(raw: RawData, spec: DatasetSpec) -> RawData:
+    """Return the examples of the classes that are kept.
 
-
-def _principal_axes(raw: RawData, d: int) -> _Axes:
-    pixels = raw.train_pixels
-    n, p = pixels.shape
-    if d > p:
-        raise DataError(f"dataset.components: {d} given; {raw.name} has {p} pixels")
-    from scipy.linalg import eigh
-
-    total = np.zeros(p)
-    gram = np.zeros((p, p))
-    for rows in _blocks(n, p):
-        block = pixels[rows].astype(np.float64)
-        total += block.sum(axis=0)
-        gram += block.T @ block
-    # n² Σ up to a factor; its terms are integers below (255 n)², exact in float64 for n < 372,000
-    scatter = n * gram - np.outer(total, total)
-    total_variance = np.trace(scatter)
-    with _one_thread():
-        values, vectors = eigh(scatter, subset_by_index=[p - d, p - 1], overwrite_a=True)
-    components = vectors.T[::-1]
-    largest = np.take_along_axis(components, np.abs(components).argmax(1, keepdims=True), axis=1)
-    return _Axes(
-        components=np.ascontiguousarray(components * np.sign(largest), dtype=np.float32),
-        mean=(total / (n * raw.white)).astype(np.float32),
-        explained_variance_ratio=np.maximum(values[::-1], 0.0) / (total_variance or 1.0),
-    )
-
-
-def _inputs(pixels: Bytes, rows: NDArray[np.intp], white: int, axes: _Axes) -> Singles:
-    """Project rows of images: products in float64, rounded once to float32."""
-    p = pixels.shape[1]
-    if axes.components is None or axes.mean is None:
-        x = np.empty((len(rows), p), dtype=np.float32)
-        for block in _blocks(len(rows), p):
-            np.divide(pixels[rows[block]], np.float32(white), out=x[block], dtype=np.float32)
-        return x
-    x = np.empty((len(rows), len(axes.components)), dtype=np.float32)
-    weights = axes.components.T.astype(np.float64)
-    with _one_thread():
-        offset = axes.mean.astype(np.float64) @ weights
-        weights /= white
-        for block in _blocks(len(rows), p):
-            x[block] = pixels[rows[block]].astype(np.float64) @ weights - offset
-    return x
-
-
-def _one_thread() -> AbstractContextManager[object]:
-    """Hold BLAS to one thread, so that the last bits do not depend on how many there are.
-
-    Ray gives its workers fewer threads than the driver has; both must see the same inputs.
+    Raises
+    ------
+    DataError
+        A part has none.
     """
-    from threadpoolctl import threadpool_limits
+    if spec.classes is None:
+        return raw
+    if max(spec.classes) >= raw.n_classes:
+        raise DataError(
+            f"dataset.classes: {max(spec.classes)} given; {raw.name} has classes 0 to "
+            f"{raw.n_classes - 1}"
+        )
+    train, test = (
+        transforms.keep_classes(Part(pixels, labels), spec.classes)
+        for pixels, labels in (
+            (raw.train_pixels, raw.train_labels), (raw.test_pixels, raw.test_labels),
+        )
+    )  # fmt: skip
+    for what, part in (("training", train), ("test", test)):
+        if not len(part.labels):
+            raise DataError(f"dataset.classes: {list(spec.classes)} given; no {what} examples")
+    return replace(
+        raw, train_pixels=train.pixels, train_labels=train.labels, test_pixels=test.pixels,
+        test_labels=test.labels, n_classes=len(spec.classes),
+    )  # fmt: skip
 
-    return threadpool_limits(1, user_api="blas")
+
+def _binarized(raw: RawData, spec: DatasetSpec) -> RawData:
+    """Return the examples with inputs ±1, if that is asked for."""
+    if spec.binarize is None:
+        return raw
+    train, test = raw.train_pixels, raw.test_pixels
+    if spec.binarize == "feature-median":
+        train, test = transforms.binarize_features_by_median(train, test)
+    else:
+        by_row = transforms.binarize_by_median
+        if spec.binarize == "zero":
+            by_row = transforms.binarize_at_zero
+        train, test = by_row(train), by_row(test)
+    return replace(raw, train_pixels=train, test_pixels=test, white=1)
 
 
-def _blocks(n_rows: int, n_pixels: int) -> Iterator[slice]:
-    """Yield slices of rows whose pixels take at most 32 MB in float64."""
-    step = max(1, _BLOCK_BYTES // (8 * n_pixels))
-    for start in range(0, n_rows, step):
-        yield slice(start, min(start + step, n_rows))
-
-
-def _targets(labels: Bytes, spec: DatasetSpec) -> Ints:
+def _targets(labels: Array, spec: DatasetSpec) -> Ints:
     classes = labels.astype(np.int64)
     return 1 - 2 * (classes % 2) if spec.labels == "parity" else classes
 
 
-def _draw_rows(spec: DatasetSpec, n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _draw_rows(spec: DatasetSpec, raw: RawData) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return rows of the training images: those to train on, and those set aside."""
+    n = len(raw.train_labels)
     n_left = n - spec.validation_examples
-    wanted = 1 if spec.train_examples is None else spec.train_examples
-    if wanted > n_left:
+    needed = 1 if spec.train_examples is None else spec.train_examples
+    if needed > n_left:
         raise DataError(
             f"dataset.train_examples: {spec.train_examples or 'all'} given, with "
             f"validation_examples: {spec.validation_examples}; {spec.name} has {n:,} training "
             f"images in all, which leaves {max(n_left, 0):,} to train on"
         )
-    order = generator(spec.seed, Stream.SUBSET).permutation(n)
-    kept, aside = order[:n_left], order[n_left:]
-    return (np.sort(kept) if spec.train_examples is None else kept[: spec.train_examples]), aside
+    if spec.subset == "first":
+        order = np.arange(n)
+    else:
+        order = generator(spec.seed, Stream.SUBSET).permutation(n)
+    train, aside = order[:n_left], order[n_left:]
+    if spec.train_per_class is not None:
+        count = spec.train_per_class
+        rows = transforms.first_of_each_class(train, raw.train_labels, count, raw.n_classes)
+        return rows, aside
+    return (np.sort(train) if spec.train_examples is None else train[: spec.train_examples]), aside
 
 
 def _hash_parts(*parts: Part) -> str:

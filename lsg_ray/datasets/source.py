@@ -1,4 +1,4 @@
-"""A data set: what is in it, which files it is made of, where they are published, their hashes.
+"""A data set: what is in it, which files it is made of or from which options it is made.
 
 Hashes of archives are those of the files as published.  An idx file is known by the hash of its
 *contents* as well, so that a copy that was unpacked, or packed again, is still recognised.
@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lsg_ray.typing import Bytes
+from lsg_ray.spec import Sizes
+from lsg_ray.typing import Array, JsonObject
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class Part(NamedTuple):
-    """Images of one part: pixels (n, n_pixels) uint8, labels (n,) uint8."""
+    """Examples of one part: pixels (n, n_inputs), labels (n,), classes from 0.
 
-    pixels: Bytes
-    labels: Bytes
+    Pixels are uint8 from 0 to white where they are those of images, else int8 or float32.
+    """
+
+    pixels: Array
+    labels: Array
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: its files and what is in them.
+    """A data set: published files and what is in them, or options and what they make.
 
     Parameters
     ----------
@@ -74,6 +81,14 @@ class Source:
     parse
         Makes the training and the test part of the source and the contents of its files by name;
         see `lsg_ray.datasets.formats` for idx files and archives.
+    n_train, n_test, n_classes
+        Images in each part, and classes.
+    image_shape
+        Height, width and, for colour, channel (last).
+    licence
+        What is known of it.
+    white
+        Pixel value of full brightness; pixels are integers from 0 to it.
     files, mirrors
         What to fetch; each mirror is a URL that ends in a slash.  A data set without files is
         that of an installed package.
@@ -85,23 +100,36 @@ class Source:
         Where torchvision keeps the files, within the folder that it is given.
     package
         Where there are no files: that of an installed package which holds the data.
-    n_train, n_test, n_classes
-        Images in each part, and classes.
-    image_shape
-        Height, width and, for colour, channel (last).
-    white
-        Pixel value of full brightness; pixels are integers from 0 to it.
-    licence
-        What is known of it.
+    counts
+        Training images of each class; empty if they are not known beforehand.
+    config
+        Options that a specification gives; None for a data set without.
+    measure
+        Returns the sizes that follow from options.
+    make
+        Makes both parts of options and the seed of `DatasetSpec`, in place of `parse`.
+    resolve
+        Returns options with what is found out about files that they name; told whether they are
+        those of a store, for which no file may be read.
+    places
+        Options that say where data lie: they are no part of what a run is.
+    defaults
+        Values of fields of `DatasetSpec` that a specification leaves out.
+
+    Examples
+    --------
+    >>> from lsg_ray.registry import DATA_SETS
+    >>> DATA_SETS["parity"].sizes({"inputs": 9, "patterns": 50}).shape
+    (9,)
     """
 
     name: str
-    parse: Callable[[Source, Mapping[str, bytes]], tuple[Part, Part]]
-    n_train: int
-    n_test: int
-    n_classes: int
-    image_shape: tuple[int, ...]
-    licence: str
+    parse: Callable[[Source, Mapping[str, bytes]], tuple[Part, Part]] | None = None
+    n_train: int = 0
+    n_test: int = 0
+    n_classes: int = 0
+    image_shape: tuple[int, ...] = ()
+    licence: str = "none"
     white: int = 255
     files: tuple[RemoteFile, ...] = ()
     mirrors: tuple[str, ...] = ()
@@ -110,8 +138,26 @@ class Source:
     label_key: bytes = b"labels"
     folders: tuple[str, ...] = ()
     package: str = ""
+    counts: tuple[int, ...] = ()
+    config: type[BaseModel] | None = None
+    measure: Callable[[Any], Sizes] | None = None
+    make: Callable[[Any, int], tuple[Part, Part]] | None = None
+    resolve: Callable[[Any, bool], BaseModel] | None = None
+    places: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_pixels(self) -> int:
         """Pixels of an image, of all channels."""
         return math.prod(self.image_shape)
+
+    def checked(self, options: JsonObject) -> BaseModel:
+        """Return options as `config`."""
+        assert self.config is not None
+        return self.config.model_validate(options)
+
+    def sizes(self, options: JsonObject) -> Sizes:
+        """Return what the data set holds, by options if it has some."""
+        if self.measure is not None:
+            return self.measure(self.checked(options))
+        return Sizes(self.n_train, self.n_test, self.n_classes, self.image_shape, self.counts)

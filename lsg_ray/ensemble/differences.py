@@ -13,10 +13,20 @@ def differences(stored: Header, new: Header) -> list[str]:
     """Name every field in which a stored run and a new one differ, one a line."""
     lines = []
     before, after = (_flat(header.spec.model_dump(mode="json")) for header in (stored, new))
-    for path, was in before.items():
-        now = after.get(path)
+    file, changed = "dataset.options.", "dataset.options.sha256"
+    another_file = changed in before and changed in after and before[changed] != after[changed]
+    if another_file:
+        lines.append(
+            f"dataset: the file has changed since: SHA-256 {after[changed][:12]}… now, "
+            f"{before[changed][:12]}… in the store; put the original back"
+        )
+    # What is not given is left out of either.
+    for path in (*before, *(path for path in after if path not in before)):
+        was, now = before.get(path), after.get(path)
+        if another_file and path.startswith(file):
+            continue  # shape and counts follow from the file
         if path == "ensemble.count":
-            if now < was:
+            if new.count < stored.count:
                 lines.append(
                     f"ensemble.count: the store has {was}, the spec {now}: it can only grow"
                 )
@@ -27,7 +37,7 @@ def differences(stored: Header, new: Header) -> list[str]:
                 )
         elif was != now and path != "ensemble.give_up_after":  # changes no configuration
             lines.append(f"{path}: the store has {was}, the spec {now}")
-    if stored.dataset_hash != new.dataset_hash:
+    if stored.dataset_hash != new.dataset_hash and not another_file:
         lines.append(
             f"data set: the store was sampled on {stored.dataset_hash[:16]}…, "
             f"the data at hand are {new.dataset_hash[:16]}…"

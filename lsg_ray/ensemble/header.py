@@ -83,9 +83,9 @@ class Header:
 
     @property
     def format_version(self) -> int:
-        """The version that reads it: later fields of a specification are unknown to the first."""
+        """The version that reads it: earlier ones do not know later fields of a specification."""
         spec = self.spec
-        if self.columns is not None:
+        if self.columns is not None or spec.dataset.later:
             return 3
         later = spec.ensemble.snapshots or spec.training.algorithm
         return 2 if later or spec.training.options or spec.network.options else 1
@@ -238,7 +238,7 @@ def parse_header(data: bytes, url: str) -> Header:
 
 
 def _header(attributes: JsonObject) -> Header:
-    spec = parse_spec(attributes["spec"], "attribute spec")
+    spec = parse_spec(attributes["spec"], "attribute spec", stored=True)
     # The hash is of the text as stored: later versions may add fields with defaults to a spec.
     canonical = json.dumps(attributes["spec"], sort_keys=True, separators=(",", ":"))
     header = Header(

@@ -52,8 +52,8 @@ from lsg_ray.spec import Spec
 from lsg_ray.typing import Bytes, Signs
 
 FORMAT = "lsg-ray ensemble"
-#: What may be read, and from which version on snapshots, algorithms and options may be stored.
-#: Stores that list their columns, as imported ones do, are of version 3.
+#: What may be read: from 2 on snapshots, algorithms and options may be stored, from 3 on data sets
+#: have options and transforms, and stores may list their columns, as imported ones do.
 FORMAT_VERSIONS = (1, 2, 3)
 ROOT = "zarr.json"
 LEDGER = "ledger"

@@ -170,9 +170,14 @@ def summary(ensemble: Ensemble) -> list[Entry]:
     info, spec = ensemble.info(), ensemble.spec
     accuracy, acceptance = info["accuracy"], info["acceptance"]
     components = spec.dataset.components
-    inputs = "raw pixels" if components is None else f"{components:,} principal components"
-    examples = spec.dataset.train_examples
-    size = "all training examples" if examples is None else f"{examples:,} training examples"
+    raw = (
+        "raw pixels" if len(spec.dataset.sizes.shape) > 1 else f"{spec.network.widths[0]:,} inputs"
+    )
+    inputs = raw if components is None else f"{components:,} principal components"
+    everything = spec.dataset.train_examples is spec.dataset.train_per_class is None
+    size = "all training examples" if everything else f"{spec.n_examples:,} training examples"
+    if changes := spec.dataset.transforms():
+        size += f"; {', '.join(changes)}"
     rows = f"{info['rows']:,}"
     if not info["complete"]:
         rows += f" of {info['count']:,} planned"

@@ -102,23 +102,6 @@ class Section(BaseModel):
         return hash(self.model_dump_json())
 
 
-class DatasetSpec(Section):
-    """Which examples the networks learn."""
-
-    name: DatasetName = "mnist"
-    """Data set. LL Sec. II."""
-    components: Positive | None = 20
-    """Number of PCA components; null for raw pixels. LL App. D: 20."""
-    train_examples: Positive | None = None
-    """Number of training examples P, drawn by seed; null for all. LL Sec. II: 60,000."""
-    validation_examples: Natural = 0
-    """Number of training examples set aside for selection='validation'."""
-    labels: Literal["class", "parity"] = "class"
-    """Class labels (cross entropy) or parity (hinge loss). LL App. F."""
-    seed: Seed = 0
-    """Seed of the subset of training examples."""
-
-
 class NetworkSpec(Section):
     """Architecture: layer widths from input to output."""
 

@@ -12,15 +12,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from lsg_ray.errors import InputError, SpecError, message_of
-from lsg_ray.registry import ALGORITHMS, DATA_SETS, FAMILIES
-from lsg_ray.spec.sections import (
-    YES_AND_NO,
-    DatasetSpec,
-    EnsembleSpec,
-    NetworkSpec,
-    Section,
-    TrainingSpec,
-)
+from lsg_ray.registry import ALGORITHMS, FAMILIES
+from lsg_ray.spec.dataset import STORED, DatasetSpec
+from lsg_ray.spec.sections import YES_AND_NO, EnsembleSpec, NetworkSpec, Section, TrainingSpec
 from lsg_ray.spec.steps import Step, parse_study
 from lsg_ray.spec.times import resolved
 from lsg_ray.typing import JsonObject
@@ -60,6 +54,8 @@ class Spec(Section):
     def tree(self) -> JsonObject:
         """Return all fields as plain values, the study too."""
         tree = self.model_dump(mode="json")
+        if self.dataset.options:  # also where the data lie
+            tree["dataset"]["options"] = dict(self.dataset.options)
         if self.study is not None:
             tree["study"] = {name: step.tree() for name, step in self.study.items()}
         return tree
@@ -159,9 +155,7 @@ class Spec(Section):
     @property
     def n_examples(self) -> int:
         """Training examples P."""
-        data = self.dataset
-        left = DATA_SETS[data.name].n_train - data.validation_examples
-        return max(1, left if data.train_examples is None else min(data.train_examples, left))
+        return self.dataset.n_examples
 
     @property
     def n_blocks(self) -> int:
@@ -199,15 +193,17 @@ def _misfits(spec: Spec) -> Iterable[str]:
         yield from _options("network", spec.network.options, family.name, family.config)
         yield from family.misfits(spec)
         return
+    yield from spec.dataset.misfits()
     name: str = spec.dataset.name
-    data = DATA_SETS[name]
-    pixels, classes = data.n_pixels, data.n_classes
+    sizes = spec.dataset.sizes
+    pixels, classes = sizes.n_inputs, sizes.n_classes
+    noun = "pixels" if len(sizes.shape) > 1 else "inputs"
     widths = spec.network.widths
     components = spec.dataset.components
     if components is not None and components > pixels:
-        yield f"dataset.components: {components} given; {name} has {pixels} pixels"
+        yield f"dataset.components: {components} given; {name} has {pixels} {noun}"
     elif widths[0] != (components or pixels):
-        source = "dataset.components" if components else f"pixels of {name}"
+        source = "dataset.components" if components else f"{noun} of {name}"
         yield f"network.widths: first width {widths[0]} given; {source} need {components or pixels}"
     outputs = 1 if spec.dataset.labels == "parity" else classes
     if widths[-1] != outputs:
@@ -262,8 +258,17 @@ def _options(
             yield f"{path}: {shown(fault['input'])} given; {message_of(fault['msg'])}"
 
 
-def parse_spec(tree: object, source: str = "spec") -> Spec:
+def parse_spec(tree: object, source: str = "spec", *, stored: bool = False) -> Spec:
     """Validate a nested mapping.
+
+    Parameters
+    ----------
+    tree
+        Sections by name.
+    source
+        Where it came from, for messages.
+    stored
+        Whether it is of a store or a result, which may be a stranger's: then no file is read.
 
     Raises
     ------
@@ -273,7 +278,7 @@ def parse_spec(tree: object, source: str = "spec") -> Spec:
     if not isinstance(tree, Mapping):
         raise SpecError([f"{shown(tree)} given; a mapping of sections is needed"], source)
     try:
-        return Spec.model_validate(tree)
+        return Spec.model_validate(tree, context={STORED: stored})
     except ValidationError as error:
         raise SpecError(list(_fault_lines(error)), source) from None
 

@@ -17,7 +17,7 @@ import xarray
 from numpy.typing import ArrayLike, NDArray
 
 from lsg_ray.arrays import as_numbers, public
-from lsg_ray.datasets import load_dataset, load_images
+from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
@@ -265,9 +265,9 @@ def label_inputs(ensemble: Ensemble) -> Array:
     DataError
         The data set is not on this machine.
     """
-    spec = ensemble.spec.dataset
-    ones = load_images(spec.name, download=False).test_labels == LABEL_DIGIT
-    return load_dataset(spec, download=False).test.x[ones]
+    spec = ensemble.spec.dataset.model_copy(update={"labels": "class"})
+    test = load_dataset(spec, download=False).test
+    return test.x[test.y == LABEL_DIGIT]
 
 
 def _canonical_orders(network: NetworkSpec, inputs: Floats, weights: Array, _: Ints) -> Orders:

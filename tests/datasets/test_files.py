@@ -293,7 +293,7 @@ def test_status__own_cache_absent(monkeypatch, tmp_path, own, rng, mirrors):
     folder = datasets.fetch("mnist")
     assert mnist() == (
         *("mnist", "cache", folder, n_bytes, N_TRAIN, N_TEST, ()),
-        DATA_SETS["mnist"].licence,
+        *(DATA_SETS["mnist"].licence, ()),
     )
     own.mkdir(parents=True)
     assert (mnist().place, mnist().folder, mnist().n_bytes) == ("data-dir", own, 0)

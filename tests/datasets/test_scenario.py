@@ -72,7 +72,7 @@ def test_pca__agrees_with_svd(d):
 
 def test_pca__does_not_depend_on_blocks_or_subset(monkeypatch):
     whole = digits()
-    monkeypatch.setattr(datasets.scenario, "_BLOCK_BYTES", 8 * 64 * 100)
+    monkeypatch.setattr(datasets.projection, "BLOCK_BYTES", 8 * 64 * 100)
     for other in (digits(), digits(train_examples=50, validation_examples=20, seed=3)):
         np.testing.assert_array_equal(other.components, whole.components)
         np.testing.assert_allclose(other.test.x, whole.test.x, rtol=1e-6, atol=1e-7)

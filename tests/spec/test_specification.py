@@ -197,6 +197,13 @@ def test_json_schema__names_every_field_with_its_default_and_limits():
             "algorithm": None,
             "options": {},
             "snapshots": None,
+            "classes": None,
+            "train_per_class": None,
+            "subset": "random",
+            "binarize": None,
+            "shuffle_pixels": False,
+            "standardize": False,
+            "label_noise": 0.0,
         }  # no part of what a run is unless given
         defaults = {field: about["default"] for field, about in section["properties"].items()}
         assert defaults == {k: v for k, v in later.items() if k in defaults} | value

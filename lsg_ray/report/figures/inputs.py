@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsg_ray.datasets import Dataset, RawData, load_images, reconstruct
+from lsg_ray.datasets import Dataset, RawData, is_image, load_images, reconstruct
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import DataError
 from lsg_ray.report.section import Section, section
@@ -41,7 +41,9 @@ def inputs_figure(dataset: Dataset, raw: RawData | None = None, *, parity: bool 
         pixels = raw.test_pixels[first].astype(np.float32) / raw.white
         bands.append(("image", pixels.reshape(len(first), *raw.image_shape)))
     if raw is None or dataset.components is not None:
-        bands.append((_reconstruction_label(dataset), reconstruct(dataset, dataset.test.x[first])))
+        images = reconstruct(dataset, dataset.test.x[first])
+        images = images if raw is not None else _in_grey(images)
+        bands.append((_reconstruction_label(dataset), images))
     columns = min(len(classes), 10 if len(classes) <= 30 else 20)
     side = (WIDTH - LABEL_WIDTH) / (max(columns, 8) * (1 + IMAGE_GAP))
     line = LINE_HEIGHT / side + len(bands) * (1 + IMAGE_GAP)
@@ -64,6 +66,15 @@ def inputs_figure(dataset: Dataset, raw: RawData | None = None, *, parity: bool 
         xlim=(0, max(columns, 8) * (1 + IMAGE_GAP)), ylim=(height + 0.08 / side, 0), aspect="auto"
     )
     return figure
+
+
+def _in_grey(images: Array) -> Array:
+    """Return images from 0 to 1: those that are not, such as ±1, are stretched to it."""
+    low, high = float(images.min()), float(images.max())
+    if low >= 0 and high <= 1:
+        return images
+    stretched: Array = (images - low) / ((high - low) or 1.0)
+    return stretched
 
 
 def _reconstruction_label(dataset: Dataset) -> str:
@@ -91,11 +102,19 @@ def _show(axes: Axes, image: Array, left: float, top: float) -> None:
 def inputs_section(ensemble: Ensemble, dataset: Dataset) -> Section:
     """Draw the inputs of the networks."""
     spec = ensemble.spec.dataset
+    title = "Inputs of the networks"
+    if not is_image(dataset.image_shape):
+        reason = f"The {dataset.train.x.shape[1]:,} inputs of {spec.name} are no images."
+        return Section("inputs", title, reason=reason)
     raw: RawData | None = None
-    with contextlib.suppress(DataError):
-        raw = load_images(spec.name, download=False)
+    changes = spec.transforms()
+    if not changes:  # else the examples are others than those of the file
+        with contextlib.suppress(DataError):
+            raw = load_images(spec, download=False)
     variance = dataset.explained_variance_ratio
-    if variance is None:
+    if changes:
+        caption = f"First test example of each class, after: {', '.join(changes)}."
+    elif variance is None:
         caption = "First test image of each class. The inputs of the networks are all its pixels."
     else:
         caption = (
@@ -108,4 +127,4 @@ def inputs_section(ensemble: Ensemble, dataset: Dataset) -> Section:
         caption += " The networks learn the parity of the class: +1 for even, −1 for odd."
     alt = f"Images of each class of {spec.name}, original and as reconstructed from the inputs."
     figure = inputs_figure(dataset, raw, parity=parity)
-    return section("inputs", "Inputs of the networks", figure, caption, alt)
+    return section("inputs", title, figure, caption, alt)

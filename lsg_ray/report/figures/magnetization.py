@@ -19,7 +19,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsg_ray.registry import DATA_SETS
+from lsg_ray.datasets import is_image
 from lsg_ray.report import style
 from lsg_ray.report.binning import mean_histogram
 from lsg_ray.spec import Spec, parse_spec
@@ -213,9 +213,10 @@ def magnetization_caption(moments: xarray.Dataset) -> tuple[str, str]:
 
 def spec_of(moments: xarray.Dataset) -> Spec:
     """Return the specification of the ensemble that moments are of."""
-    return parse_spec(json.loads(moments.attrs["spec"]))
+    return parse_spec(json.loads(moments.attrs["spec"]), stored=True)
 
 
 def _pixels(spec: Spec) -> tuple[int, ...] | None:
     """Return the shape of the images, where inputs are pixels and not principal components."""
-    return None if spec.dataset.components else DATA_SETS[spec.dataset.name].image_shape
+    shape = spec.dataset.sizes.shape
+    return None if spec.dataset.components or not is_image(shape) else shape

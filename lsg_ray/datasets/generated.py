@@ -1,0 +1,112 @@
+"""What data sets that are made from a seed share: options, inputs, and addresses of their draws.
+
+Each part has streams of its own, ``(dataset.seed, DATA, draw, part)``, so that the number of test
+patterns changes no training pattern.  Class 0 is the sign +1 and class 1 the sign −1, as in
+``dataset.labels: parity``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from lsg_ray.datasets.source import Part
+from lsg_ray.errors import DataError
+from lsg_ray.rng import Stream, generator
+from lsg_ray.spec import Sizes
+from lsg_ray.spec.sections import Positive
+from lsg_ray.typing import Array, Bytes, Singles
+
+#: Values of inputs: ±1 with equal probability, or standard normal.
+Values = Literal["signs", "gaussian"]
+#: Most numbers of a part that is made; 16 GiB.
+MAX_GENERATED = 2**32
+#: Numbers that are drawn at a time.
+_BLOCK = 1 << 22
+
+
+class Draw(IntEnum):
+    """Second element of the spawn key of what is drawn for data sets."""
+
+    INPUTS = 0  # (part,): inputs of generated sets
+    LABELS = 1  # (part,): labels of generated sets
+    HIDDEN = 2  # weights of teachers, centres of mixtures
+    SPLIT = 3  # which examples of a file are for testing
+    SHUFFLE = 4  # (part,): permutations of features
+    NOISE = 5  # labels that are replaced
+
+
+class Generated(BaseModel):
+    """Options of all data sets that are made from a seed."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    patterns: Positive
+    """Number of training patterns P."""
+    inputs: Positive
+    """Number of inputs n."""
+    test_patterns: Positive = 1000
+    """Number of test patterns."""
+
+    def sizes(self, n_classes: int) -> Sizes:
+        """Return what there is."""
+        return Sizes(self.patterns, self.test_patterns, n_classes, (self.inputs,))
+
+
+class Patterns(Generated):
+    """Options of generated sets of independent inputs."""
+
+    values: Values = Field("signs")
+    """Inputs: signs (±1 with equal probability) or gaussian (standard normal)."""
+
+
+def both_parts(config: Generated, part: Callable[[int, int], Part]) -> tuple[Part, Part]:
+    """Return the training and the test part, each of its number of patterns and its index.
+
+    Raises
+    ------
+    DataError
+        It is too large to be made.
+    """
+    for name, count in (("patterns", config.patterns), ("test_patterns", config.test_patterns)):
+        if count * config.inputs > MAX_GENERATED:
+            raise DataError(
+                f"dataset.{name}: {count:,} patterns of {config.inputs:,} inputs given, "
+                f"{count * config.inputs:,} numbers; at most {MAX_GENERATED:,}"
+            )
+    return part(config.patterns, 0), part(config.test_patterns, 1)
+
+
+def draw_inputs(values: Values, count: int, inputs: int, seed: int, part: int) -> Array:
+    """Return independent inputs (count, inputs): int8 signs or float32 normal numbers."""
+    rng = generator(seed, Stream.DATA, Draw.INPUTS, part)
+    if values == "gaussian":
+        return rng.standard_normal((count, inputs), dtype=np.float32)
+    x = np.empty((count, inputs), np.int8)
+    flat = x.reshape(-1)
+    for start in range(0, len(flat), _BLOCK):
+        size = min(_BLOCK, len(flat) - start)
+        bits = np.unpackbits(np.frombuffer(rng.bytes(-(-size // 8)), np.uint8), count=size)
+        flat[start : start + size] = 1 - 2 * bits.view(np.int8)
+    return x
+
+
+def rows_of(x: Array) -> range:
+    """Return where blocks of rows of bounded size begin."""
+    return range(0, len(x), max(1, _BLOCK // max(1, x.shape[1])))
+
+
+def blockwise(x: Array, sign_of: Callable[[Singles], Array]) -> Bytes:
+    """Return class 0 where a function of inputs is positive, and class 1 where it is negative."""
+    starts = rows_of(x)
+    labels = np.empty(len(x), np.uint8)
+    for start in starts:
+        block = x[start : start + starts.step].astype(np.float32)
+        labels[start : start + starts.step] = sign_of(block) < 0
+    return labels

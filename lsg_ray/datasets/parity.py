@@ -1,0 +1,44 @@
+"""Parity: the product of the first k of n inputs ±1, each with equal probability.
+
+Class 0 has the product +1 and class 1 the product −1.  No k − 1 of the inputs tell anything of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from lsg_ray.datasets.generated import Generated, blockwise, both_parts, draw_inputs
+from lsg_ray.datasets.source import Part, Source
+from lsg_ray.spec import Sizes
+from lsg_ray.spec.sections import Positive
+
+
+class Parity(Generated):
+    """Options of parity."""
+
+    order: Positive | None = Field(None)
+    """Number k of inputs in the product; null for all."""
+
+    @model_validator(mode="after")
+    def _within_inputs(self) -> Parity:
+        if self.order is not None and self.order > self.inputs:
+            raise ValueError(f"order: {self.order} given; at most that of inputs ({self.inputs})")
+        return self
+
+
+def _sizes(config: Parity) -> Sizes:
+    return config.sizes(2)
+
+
+def _make(config: Parity, seed: int) -> tuple[Part, Part]:
+    def part(count: int, index: int) -> Part:
+        x = draw_inputs("signs", count, config.inputs, seed, index)
+        return Part(x, blockwise(x, lambda block: np.prod(block[:, : config.order], axis=1)))
+
+    return both_parts(config, part)
+
+
+SOURCE = Source(
+    "parity", config=Parity, measure=_sizes, make=_make, white=1, defaults={"components": None}
+)

@@ -1,0 +1,266 @@
+"""Examples in files: tables that are read in blocks of rows, whatever the format.
+
+Nothing is trusted: sizes are those of heads, bounded before anything is allocated and compared
+with what is there; no Python objects are ever read.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsg_ray.errors import DataError
+from lsg_ray.typing import Array, Flags
+
+
+@dataclass(frozen=True)
+class FileLimits:
+    """What is read of a file at most: beyond, it is more likely a mistake than data.
+
+    bytes: of a file, and of the numbers read of it, in memory; inputs: of an example; classes;
+    block_bytes: of rows that are read at once; ratio: of unpacked to packed bytes, of members
+    larger than ratio_from.
+    """
+
+    bytes: int = 2**34
+    inputs: int = 2**20
+    classes: int = 10_000
+    block_bytes: int = 2**24
+    ratio: int = 500
+    ratio_from: int = 2**26
+
+
+LIMITS = FileLimits()
+
+
+class DataWarning(UserWarning):
+    """Something that is to be known of data, and wrong with none of them."""
+
+
+class Table(ABC):
+    """Inputs with labels; `blocks` gives the inputs row by row.
+
+    origin: name of the file for messages; labels: (n,) as they stand; shape: that of one example;
+    dtype: of the inputs; columns: names of the inputs, if they have some.
+    """
+
+    origin: str
+    labels: Array
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    columns: tuple[str, ...] = ()
+
+    @property
+    def n_inputs(self) -> int:
+        """Numbers of an example."""
+        return math.prod(self.shape)
+
+    @abstractmethod
+    def blocks(self) -> Iterator[Array]:
+        """Yield (rows, n_inputs) numbers, all rows in the order of the file.
+
+        Raises
+        ------
+        DataError
+            Names what cannot be read, and where.
+        """
+
+    def where(self, row: int, column: int) -> str:
+        """Return where a number stands, for messages; both count from 0."""
+        return f"row {row}, input {self.columns[column] if self.columns else column}"
+
+    def check_size(self) -> None:
+        """Refuse what is too large to be read.
+
+        Raises
+        ------
+        DataError
+            Quotes the shape and the limit.
+        """
+        n, p = len(self.labels), self.n_inputs
+        if p == 0 or n == 0:
+            raise DataError(f"{self.origin}: {n:,} examples of {p:,} inputs; there must be some")
+        if p > LIMITS.inputs:
+            raise DataError(
+                f"{self.origin}: {p:,} inputs an example; at most {LIMITS.inputs:,} are read"
+            )
+        if n * p * (1 if self.dtype == np.uint8 else 4) > LIMITS.bytes:
+            raise DataError(
+                f"{self.origin}: {n:,} examples of {p:,} inputs take more than "
+                f"{LIMITS.bytes / 2**30:.0f} GiB; keep fewer"
+            )
+
+
+class BinaryTable(Table):
+    """Numbers in a stream behind a head, as in ``.npy`` and idx files.
+
+    Parameters
+    ----------
+    origin
+        Name for messages.
+    open_stream
+        Opens the stream, at the head.
+    head
+        Bytes of the head.
+    dtype
+        Type of the numbers.
+    shape
+        Of the whole array, examples first.
+    fortran
+        Whether the first axis is the fastest; the array is then held twice while it is read.
+    """
+
+    def __init__(
+        self, origin: str, open_stream: Callable[[], IO[bytes]], head: int, dtype: np.dtype,
+        shape: tuple[int, ...], *, fortran: bool = False,
+    ) -> None:  # fmt: skip
+        self.origin, self.dtype, self.shape = origin, dtype, shape[1:]
+        self.n_rows = shape[0]
+        self._open, self._head, self._fortran = open_stream, head, fortran and len(shape) > 1
+        self.labels = np.zeros(0)
+
+    def labelled(self, labels: BinaryTable) -> BinaryTable:
+        """Return this table with the labels of another stream."""
+        if labels.dtype.kind not in "biufSU":
+            raise DataError(f"{labels.origin}: labels are {labels.dtype}; numbers or text expected")
+        if math.prod(labels.shape) != 1:
+            raise DataError(
+                f"{labels.origin}: labels of shape {(labels.n_rows, *labels.shape)} seen; one "
+                "class an example is expected, (n,): of one-hot rows take argmax"
+            )
+        if labels.n_rows != self.n_rows:
+            raise DataError(
+                f"{labels.origin}: {labels.n_rows:,} labels seen; {self.origin} has "
+                f"{self.n_rows:,} examples"
+            )
+        self.labels = labels.whole()[:, 0]
+        return self
+
+    def check_numbers(self) -> None:
+        """Refuse inputs that are no real numbers."""
+        if self.dtype.kind not in "biuf":
+            raise DataError(f"{self.origin}: inputs are {self.dtype}; real numbers are needed")
+        if not self.shape:
+            raise DataError(f"{self.origin}: shape ({self.n_rows},) seen; (n, inputs) is needed")
+
+    def whole(self) -> Array:
+        """Return all rows at once."""
+        if self.n_rows * self.n_inputs * self.dtype.itemsize > LIMITS.bytes:
+            raise DataError(f"{self.origin}: larger than {LIMITS.bytes / 2**30:.0f} GiB")
+        return np.concatenate([*self.blocks()]) if self.n_rows else np.empty((0, 1), self.dtype)
+
+    def blocks(self) -> Iterator[Array]:
+        size = self.dtype.itemsize * self.n_inputs
+        step = max(1, LIMITS.block_bytes // max(1, size))
+        with self._open() as stream:
+            self._read(stream, self._head)
+            if self._fortran:
+                step = self.n_rows
+            for start in range(0, self.n_rows, step):
+                rows = min(step, self.n_rows - start)
+                flat = np.frombuffer(self._read(stream, rows * size), self.dtype)
+                if self._fortran:
+                    axes = flat.reshape((rows, *self.shape), order="F")
+                    yield from _row_blocks(axes, max(1, LIMITS.block_bytes // max(1, size)))
+                else:
+                    yield flat.reshape(rows, -1)
+            if self._more(stream):
+                raise DataError(f"{self.origin}: holds more bytes than its head says")
+
+    def _more(self, stream: IO[bytes]) -> bool:
+        """Return whether there is more; the end of a packed stream is where it is checked."""
+        try:
+            return bool(stream.read(1))
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise DataError(f"{self.origin}: damaged ({reason})") from None
+
+    def _read(self, stream: IO[bytes], size: int) -> bytes:
+        try:
+            data = stream.read(size)
+            while len(data) < size and (more := stream.read(size - len(data))):
+                data += more
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise DataError(f"{self.origin}: damaged ({reason})") from None
+        if len(data) < size:
+            raise DataError(f"{self.origin}: ends before the numbers that its head says")
+        return data
+
+
+def _row_blocks(array: Array, step: int) -> Iterator[Array]:
+    for start in range(0, len(array), step):
+        rows = array[start : start + step]
+        yield np.ascontiguousarray(rows).reshape(len(rows), -1)
+
+
+def read_inputs(table: Table, in_test: Flags | None = None) -> tuple[Array, Array]:
+    """Read the inputs of a table, in one pass and without a second copy.
+
+    Parameters
+    ----------
+    table
+        The table.
+    in_test
+        (n,) which examples are for testing; None for none of them.
+
+    Returns
+    -------
+    train, test
+        (n, n_inputs) float32; uint8 of images of bytes.
+
+    Raises
+    ------
+    DataError
+        Something is no finite number; the message says where.
+    """
+    n, p = len(table.labels), table.n_inputs
+    if in_test is None:
+        in_test = np.zeros(n, bool)
+    is_bytes = table.dtype == np.uint8 and len(table.shape) > 1
+    kind = np.uint8 if is_bytes else np.float32
+    n_test = int(in_test.sum())
+    parts = np.empty((n - n_test, p), kind), np.empty((n_test, p), kind)
+    row, filled = 0, [0, 0]
+    for block in table.blocks():
+        numbers = block if is_bytes else _finite(table, block, row)
+        if row + len(block) > n or block.shape[1] != p:
+            raise DataError(f"{table.origin}: changed while it was read; try again")
+        tested = in_test[row : row + len(block)]
+        for index, chosen in enumerate((~tested, tested)):
+            count = int(chosen.sum())
+            rows = numbers if count == len(numbers) else numbers[chosen]
+            parts[index][filled[index] : filled[index] + count] = rows
+            filled[index] += count
+        row += len(block)
+    if row != n:
+        raise DataError(f"{table.origin}: changed while it was read; try again")
+    return parts
+
+
+def _finite(table: Table, block: Array, row: int) -> Array:
+    """Return a block in float32, all of it finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        numbers = block.astype(np.float32, copy=False)
+        good = np.isfinite(numbers.sum(dtype=np.float64))
+    if not good:
+        for first, column in np.argwhere(~np.isfinite(numbers))[:1]:
+            value = block[first, column]
+            why = "too large for float32" if np.isfinite(value) else "a finite number is needed"
+            where = table.where(row + int(first), int(column))
+            raise DataError(f"{table.origin}: {where}: {value} seen; {why}")
+    return numbers
+
+
+def constant_inputs(train: Array) -> NDArray[np.intp]:
+    """Return the indices of inputs that are the same in all examples."""
+    low, high = train.min(axis=0), train.max(axis=0)
+    return np.flatnonzero(low == high)
