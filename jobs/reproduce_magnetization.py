@@ -1,4 +1,4 @@
-"""Compare the magnetizations of our MNIST ensemble with the published ones.
+"""Compare the magnetizations of a sampled MNIST ensemble with the published ones.
 
     LSG_DATA_DIR=DATA python jobs/reproduce_magnetization.py REFERENCE.npz TEST.npz [--count 500]
 
@@ -30,17 +30,17 @@ SPEC = Path(__file__).parent / "specs" / "deep-under.yaml"
 REQUIRED = 0.95
 
 
-def component_signs(ours: Array, theirs: Array) -> Array:
+def component_signs(first: Array, second: Array) -> Array:
     """Return ±1 for each component: whether two projections of the same images agree in sign."""
-    ours, theirs = ours - ours.mean(axis=0), theirs - theirs.mean(axis=0)
-    return np.sign(np.sum(ours * theirs, axis=0))
+    first, second = first - first.mean(axis=0), second - second.mean(axis=0)
+    return np.sign(np.sum(first * second, axis=0))
 
 
 def average_over_units(sigma: Array, spec: lsg_ray.Spec, signs: Array) -> tuple[Array, ...]:
     """Average configurations (..., N) over hidden units: (..., inputs) and (..., classes)."""
     layers = [
-        sigma[..., where].reshape(*sigma.shape[:-1], *shape)
-        for where, shape in zip(spec.network.layer_slices, spec.network.shapes, strict=True)
+        sigma[..., weights].reshape(*sigma.shape[:-1], *shape)
+        for weights, shape in zip(spec.network.layer_slices, spec.network.shapes, strict=True)
     ]
     return layers[0].mean(axis=-2) * signs, layers[-1].mean(axis=-1)
 
@@ -59,11 +59,13 @@ def correlation_with_error(samples: Array, published: Array) -> tuple[float, flo
 @click.command()
 @click.argument("reference", type=click.Path(exists=True))
 @click.argument("test", type=click.Path(exists=True))
-@click.option("--count", default=500, show_default=True, help="Accepted configurations.")
-@click.option("--out", default="reproduction.zarr", show_default=True, help="Store to sample into.")
-@click.option("--workers", type=int, help="Ray workers; default: one per CPU.")
+@click.option("--count", default=500, show_default=True, help="Number of configurations.")
+@click.option(
+    "--out", default="reproduction.zarr", show_default=True, help="Store of the ensemble."
+)
+@click.option("--workers", type=int, help="Number of Ray workers; without it, one per CPU.")
 def main(reference: str, test: str, count: int, out: str, workers: int | None) -> None:
-    """Sample and compare."""
+    """Sample the ensemble, or resume it, and compare magnetizations with REFERENCE."""
     spec = lsg_ray.load_spec(SPEC, [f"ensemble.count={count}"])
     dataset = lsg_ray.load_dataset(spec.dataset)
     with np.load(reference, allow_pickle=False) as arrays:
@@ -72,10 +74,10 @@ def main(reference: str, test: str, count: int, out: str, workers: int | None) -
         signs = component_signs(dataset.test.x, arrays["x"])
     lsg_ray.sample(spec, out, workers=workers, style="auto")
     ensemble = lsg_ray.open_ensemble(out)
-    ours = average_over_units(ensemble.numpy(), spec, signs)
+    sampled = average_over_units(ensemble.numpy(), spec, signs)
     published = average_over_units(published_m, spec, np.ones(len(signs)))
     result: dict[str, object] = {"configurations": ensemble.n_rows}
-    for name, sample, expected in zip(("first", "last"), ours, published, strict=True):
+    for name, sample, expected in zip(("first", "last"), sampled, published, strict=True):
         value, error = correlation_with_error(sample, expected)
         result[f"{name}_layer"] = {"correlation": round(value, 4), "error": round(error, 4)}
         result[f"{name}_layer_m"] = np.round(sample.mean(axis=0), 4).tolist()

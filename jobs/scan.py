@@ -12,6 +12,6 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     # Modules come from the checkout, and none from jobs/, whose statistics.py is not Python's.
     sys.path[:] = [str(ROOT), *(path for path in sys.path if Path(path).resolve() != ROOT / "jobs")]
-    from lsg_ray.cli.jobs import run_stage
+    from lsg_ray.cli.scripts import run_stage
 
     run_stage("scan", sys.argv[1:])

@@ -6,6 +6,12 @@ from .ensemble.query import query as query
 from .ensemble.reader import Ensemble as Ensemble
 from .ensemble.reader import open_ensemble as open_ensemble
 from .ensemble.verify import verify as verify
+from .exchange.arviz_data import to_arviz as to_arviz
+from .exchange.exporting import export as export
+from .exchange.graphs import from_bqm as from_bqm
+from .exchange.graphs import to_bqm as to_bqm
+from .exchange.graphs import to_networkx as to_networkx
+from .exchange.importing import write_ensemble as write_ensemble
 from .ising.annealing import anneal_scan as anneal_scan
 from .ising.boltzmann import fit_boltzmann as fit_boltzmann
 from .ising.dynamics import relax as relax

@@ -1,6 +1,6 @@
 """Arrays from outside: one conversion for all public functions, and NumPy's own error handling.
 
-NumPy's ``asarray`` lets the mask of a masked array fall, reads text as numbers, makes a Dataset an
+NumPy's ``asarray`` drops the mask of a masked array, reads text as numbers, makes a Dataset an
 array of its names, and fails on tensors that require a gradient.  Here each of these is either
 converted exactly or refused in one line.
 """
@@ -27,8 +27,8 @@ _KINDS = {
     "b": "true and false", "c": "complex numbers", "M": "dates", "m": "durations",
     "O": "Python objects", "S": "text", "T": "text", "U": "text", "V": "records",
 }  # fmt: skip
-#: Characters of a foreign error that are shown.
-_SHOWN = 200
+#: Characters of a foreign error that a message shows.
+_MAX_ERROR_LENGTH = 200
 
 
 def as_numbers(given: object, name: str, dtype: type | None = np.float64) -> Array:
@@ -40,14 +40,14 @@ def as_numbers(given: object, name: str, dtype: type | None = np.float64) -> Arr
         NumPy, Dask or xarray array, nested lists, pandas objects, SciPy sparse matrices (which
         become dense), or torch tensors (of any device or type, also with a gradient).
     name
-        Of the argument, for messages.
+        Name of the argument, for messages.
     dtype
-        Of the result; None for that of the numbers.
+        Type of the result; None for that of the input.
 
     Returns
     -------
     numpy.ndarray
-        The given one itself where it is of that type.
+        The input itself if it has that type.
 
     Raises
     ------
@@ -64,45 +64,45 @@ def as_numbers(given: object, name: str, dtype: type | None = np.float64) -> Arr
     lsg_ray.errors.InputError: h: entry [1] is masked; fill it or leave its row out
     """
     try:
-        found = np.asarray(_plain(given, name))
-        if found.dtype.kind == "O":
-            found = _of_objects(found, name)
-        elif found.dtype.kind == "V" and found.dtype.type.__module__.startswith("ml_dtypes"):
-            found = found.astype(np.float64)
+        array = np.asarray(_plain(given, name))
+        if array.dtype.kind == "O":
+            array = _of_objects(array, name)
+        elif array.dtype.kind == "V" and array.dtype.type.__module__.startswith("ml_dtypes"):
+            array = array.astype(np.float64)
     except (InputError, MemoryError):
         raise
     except RecursionError:
-        raise InputError(f"{name}: lists within one another without end given") from None
-    except Exception as error:  # what stands for an array may fail in any way
-        reason = " ".join(str(error).split())[:_SHOWN] or type(error).__name__
+        raise InputError(f"{name}: lists that contain themselves given") from None
+    except Exception as error:  # foreign arrays may fail in any way
+        reason = " ".join(str(error).split())[:_MAX_ERROR_LENGTH] or type(error).__name__
         if "inhomogeneous" in reason:
             reason = "rows of different lengths"
         raise InputError(
             f"{name}: no array of numbers given, but {type(given).__name__} ({reason}); pass a "
             "NumPy array"
         ) from None
-    if found.dtype.kind not in "iuf":
-        what = _KINDS.get(found.dtype.kind, str(found.dtype))
-        raise InputError(f"{name}: {what} ({found.dtype}) given; real numbers are needed")
+    if array.dtype.kind not in "iuf":
+        kind = _KINDS.get(array.dtype.kind, str(array.dtype))
+        raise InputError(f"{name}: {kind} ({array.dtype}) given; real numbers are needed")
     if dtype is None:
-        return found
+        return array
     with np.errstate(all="ignore"):  # what does not fit becomes infinite, which callers look for
-        return found.astype(dtype, order="C", copy=False)
+        return array.astype(dtype, order="C", copy=False)
 
 
 def as_integers(given: object, name: str, axes: int = 1) -> Ints:
-    """Return whole numbers, as `as_numbers` does, from an array of so many axes.
+    """Return whole numbers, as `as_numbers` does, from an array with that number of axes.
 
     >>> as_integers(range(3), "configurations").tolist()
     [0, 1, 2]
     """
-    found = as_numbers(sorted(given) if isinstance(given, (set, range)) else given, name, None)
-    if found.ndim != axes or (found.size and found.dtype.kind not in "iu"):
+    array = as_numbers(sorted(given) if isinstance(given, (set, range)) else given, name, None)
+    if array.ndim != axes or (array.size and array.dtype.kind not in "iu"):
         raise InputError(
-            f"{name}: {found.dtype} of shape {found.shape} given; integers along "
+            f"{name}: {array.dtype} of shape {array.shape} given; integers along "
             f"{'one axis' if axes == 1 else f'{axes} axes'} are needed"
         )
-    return found.astype(np.int64)
+    return array.astype(np.int64)
 
 
 def brief(given: object) -> str:
@@ -115,7 +115,7 @@ def brief(given: object) -> str:
         shown = reprlib.repr(given.tolist() if isinstance(given, np.ndarray) else given)
     except ValueError:  # an integer of more digits than Python prints
         shown = f"a {type(given).__name__} of thousands of digits"
-    return " ".join(shown.split())[:_SHOWN]
+    return " ".join(shown.split())[:_MAX_ERROR_LENGTH]
 
 
 def read_only(array: Array, dtype: type) -> Array:
@@ -150,8 +150,8 @@ def unmasked(given: object, name: str) -> object:
 def public(function: Callable[P, R]) -> Callable[P, R]:
     """Let a function be called from anywhere, and its result be written anywhere.
 
-    It runs with NumPy's own error handling, whatever ``numpy.seterr`` was told: where a caller has
-    asked for errors on underflow, which is harmless here, results would be exceptions.  Bounds and
+    It runs with NumPy's default error handling, whatever ``numpy.seterr`` was set to: errors on
+    underflow, which is harmless here, would be exceptions.  Bounds and
     choices in the types of its arguments are checked; attributes of a Dataset that it returns are
     `plain_attributes`.
     """
@@ -160,12 +160,12 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         check_arguments(function, args, kwargs)
         with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
-            found = function(*args, **kwargs)
-        if type(found).__module__.startswith("xarray.") and isinstance(
-            attributes := getattr(found, "attrs", None), dict
+            result = function(*args, **kwargs)
+        if type(result).__module__.startswith("xarray.") and isinstance(
+            attributes := getattr(result, "attrs", None), dict
         ):
             attributes.update(plain_attributes(attributes))
-        return found
+        return result
 
     return run
 
@@ -187,12 +187,12 @@ def _plain(given: Any, name: str) -> Any:
     if isinstance(given, np.ndarray):
         return unmasked(given, name)
     if isinstance(given, (list, tuple)):
-        if all(type(one) in (int, float) for one in given):
+        if all(type(item) in (int, float) for item in given):
             return given
-        return [_plain(one, name) for one in given]
+        return [_plain(item, name) for item in given]
     if isinstance(given, Mapping):
-        there = ", ".join(map(str, list(given)[:5]))
-        raise InputError(f"{name}: {type(given).__name__} of {there} given; pass one array of it")
+        keys = ", ".join(map(str, list(given)[:5]))
+        raise InputError(f"{name}: {type(given).__name__} of {keys} given; pass one array of it")
     if (torch := sys.modules.get("torch")) is not None and isinstance(given, torch.Tensor):
         return _of_tensor(given, name)
     if hasattr(given, "dask") and hasattr(given, "compute"):
@@ -217,18 +217,18 @@ def _of_tensor(tensor: Any, name: str) -> Array:
         tensor = tensor.to_dense()
     tensor = tensor.detach().cpu().resolve_neg()
     try:
-        found: Array = tensor.numpy()
+        array: Array = tensor.numpy()
     except TypeError:  # bfloat16, float8: float32 holds each of them exactly
-        found = tensor.float().numpy()
-    return found
+        array = tensor.float().numpy()
+    return array
 
 
 def _of_objects(given: Array, name: str) -> Floats:
     """Return Python's numbers as float64."""
-    for place, one in np.ndenumerate(given):
-        if isinstance(one, bool) or not isinstance(one, numbers.Real):
-            at = f" at {list(place)}" if place else ""
+    for index, item in np.ndenumerate(given):
+        if isinstance(item, bool) or not isinstance(item, numbers.Real):
+            where = f" at {list(index)}" if index else ""
             raise InputError(
-                f"{name}: {type(one).__name__}{at} given; an array of real numbers is needed"
+                f"{name}: {type(item).__name__}{where} given; an array of real numbers is needed"
             )
     return given.astype(np.float64)

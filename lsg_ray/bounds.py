@@ -1,4 +1,4 @@
-"""Bounds and choices that stand in the types of arguments, checked where a function is called.
+"""Bounds and choices in the types of arguments, checked when a function is called.
 
 Commands and specifications check them by pydantic (`lsg_ray.stage`); callers in Python by this, so
 that no function does so by hand.
@@ -19,7 +19,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from lsg_ray.errors import InputError
 
-#: How each bound is told, and when it holds; what has no upper one is finite.
+#: Text of each bound, and when it holds; numbers without an upper bound must be finite.
 _BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
     Ge: ("at least {:,}", lambda value, mark: mark.ge <= value < np.inf),
     Gt: ("above {:,}", lambda value, mark: mark.gt < value < np.inf),
@@ -36,14 +36,14 @@ def check_arguments(
     Raises
     ------
     InputError
-        Says which, what was given, and what is allowed.
+        With the argument, the value given, and what is allowed.
     """
-    names, known = _checks(function)
-    if not known:
+    names, marks_of = _checks(function)
+    if not marks_of:
         return
     value: Any
     for name, value in (dict(zip(names, args, strict=False)) | kwargs).items():
-        for mark in known.get(name, ()):
+        for mark in marks_of.get(name, ()):
             if isinstance(mark, tuple):
                 if value is not None and value not in mark:
                     choices = ", ".join(str(choice) for choice in mark)
@@ -52,18 +52,18 @@ def check_arguments(
                 if isinstance(value, (float, np.floating)) and not float(value).is_integer():
                     raise InputError(f"{name} {value} given; a whole number is needed")
             elif isinstance(value, (int, float, np.integer, np.floating)):
-                words, holds = _BOUNDS[type(mark)]
+                text, holds = _BOUNDS[type(mark)]
                 if not holds(value, mark):
                     (limit,) = astuple(mark)
-                    needed = words.format(limit) if mark != Gt(0) else "it must be positive"
+                    needed = text.format(limit) if mark != Gt(0) else "it must be positive"
                     finite = "" if -np.inf < value < np.inf else ", and finite"
                     raise InputError(f"{name} {value} given; {needed}{finite}")
 
 
 @functools.cache
 def _checks(function: Callable[..., Any]) -> tuple[list[str], dict[str, list[Any]]]:
-    """Return the names of all arguments, and what is to be checked of some."""
-    scope, found = vars(sys.modules[function.__module__]), {}
+    """Return the names of all arguments, and the bounds and choices of some."""
+    scope, marks_of = vars(sys.modules[function.__module__]), {}
     parameters = inspect.signature(function).parameters
     for name, parameter in parameters.items():
         kind = parameter.annotation
@@ -72,8 +72,8 @@ def _checks(function: Callable[..., Any]) -> tuple[list[str], dict[str, list[Any
         except (NameError, TypeError):  # of what is imported for type checkers alone
             continue
         if marks:
-            found[name] = marks
-    return [*parameters], found
+            marks_of[name] = marks
+    return [*parameters], marks_of
 
 
 def _marks(kind: Any) -> Iterator[Any]:
@@ -87,6 +87,6 @@ def _marks(kind: Any) -> Iterator[Any]:
     elif get_origin(kind) is Literal:
         yield get_args(kind)
     elif get_origin(kind) in (Union, types.UnionType):
-        inner = [one for one in get_args(kind) if one is not types.NoneType]
+        inner = [arg for arg in get_args(kind) if arg is not types.NoneType]
         if len(inner) == 1:
             yield from _marks(inner[0])

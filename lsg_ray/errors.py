@@ -1,7 +1,7 @@
 """Exceptions of lsg-ray.
 
 Every error says what was seen, where, and what to do.  Two exit codes follow from the class: an
-`InputError` is the user's to mend (exit 2, raised before anything is created), any other
+`InputError` is the user's to correct (exit 2, raised before anything is created), any other
 `LsgError` is a run that failed (exit 1).
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-#: What stands between a scheme and the last ``@`` of a URL; of places here an ``@`` is a name.
+#: What is between a scheme and the last ``@`` of a URL; in local paths an ``@`` is part of a name.
 _LOGIN = re.compile(
     r"(?<![A-Za-z0-9+.-])(?!(?:file|memory):)([A-Za-z][A-Za-z0-9+.-]*:/+)[^\s'\"]*@"
 )
@@ -36,8 +36,8 @@ class LsgError(Exception):
 
     exit_code = 1
 
-    def __init__(self, *told: object) -> None:
-        super().__init__(*(masked(one) if isinstance(one, str) else one for one in told))
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(masked(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class InputError(LsgError):
@@ -93,20 +93,20 @@ class ClusterError(LsgError):
 
 
 def out_of_memory(error: BaseException) -> str:
-    """Return what to tell of a lack of memory, in one line."""
-    told = " ".join(str(error).split())[:300]
+    """Return a message about a lack of memory, in one line."""
+    reason = " ".join(str(error).split())[:300]
     return (
-        f"out of memory{': ' + told if told else ''}; what is finished is kept: run the same "
+        f"out of memory{': ' + reason if reason else ''}; what is finished is kept: run the same "
         "command again with fewer --workers, fewer or smaller configurations (--where, --part, "
         "--count, smaller blocks), or on a machine with more memory"
     )
 
 
-def message_of(told: str) -> str:
-    """Return what pydantic says of a fault, to go on with after a semicolon.
+def message_of(text: str) -> str:
+    """Return the message of a pydantic error, to follow a semicolon.
 
     >>> message_of("Value error, Numbers are needed"), message_of("START:STOP is needed")
     ('numbers are needed', 'START:STOP is needed')
     """
-    told = told.removeprefix("Value error, ")
-    return told if told[:5].isupper() else f"{told[:1].lower()}{told[1:]}"
+    text = text.removeprefix("Value error, ")
+    return text if text[:5].isupper() else f"{text[:1].lower()}{text[1:]}"

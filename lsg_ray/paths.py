@@ -1,4 +1,4 @@
-"""Places that people name: what ``~`` means in a path, and what an ending says of a format.
+"""Paths and URLs: what ``~`` means in a path, and what an ending says of a format.
 
 Nothing here looks at a disk, except for who has a home.  A URL is left as it is.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lsg_ray.errors import InputError
 
 if TYPE_CHECKING:  # commands load this module for their help, and that one loads NumPy
-    from lsg_ray.typing import Place
+    from lsg_ray.typing import PathOrUrl
 
 #: Endings of files, none of them a folder's: a store or result of that name would mislead.
 FILE_ENDINGS = frozenset({
@@ -23,8 +23,8 @@ FILE_ENDINGS = frozenset({
 })  # fmt: skip
 
 
-def expanded(place: Place) -> str:
-    """Return a place with the home folder that a ``~`` or ``~USER`` at its head stands for.
+def expanded(path: PathOrUrl) -> str:
+    """Return a path or URL with the home folder in place of a leading ``~`` or ``~USER``.
 
     A shell does so in ``--out ~/x`` and not in ``--out=~/x``; Python's functions nowhere.
 
@@ -34,72 +34,72 @@ def expanded(place: Place) -> str:
     Raises
     ------
     InputError
-        Nobody of that name has a home here.
+        There is no home folder of that user.
     """
-    text = os.fspath(place)
+    text = os.fspath(path)
     if not isinstance(text, str) or not text.startswith("~"):
         return text
-    who = text.partition("/")[0]
-    if not who.isprintable() or "@" in who:
+    user = text.partition("/")[0]
+    if not user.isprintable() or "@" in user:
         raise InputError(
             "a name that begins with ~ has control characters, or an '@'; write the whole path"
         )
-    found = os.path.expanduser(text)
-    if found.startswith("~"):
+    home = os.path.expanduser(text)
+    if home.startswith("~"):
         # What may be a secret, before an @, is not repeated.
-        shown = text if text.isprintable() and "@" not in text else f"{who}/…"
+        shown = text if text.isprintable() and "@" not in text else f"{user}/…"
         raise InputError(
-            f"{shown}: no home folder of {who} is known here; write the whole path, or "
+            f"{shown}: no home folder of {user} is known here; write the whole path, or "
             f"./{shown} for a name that begins with ~"
         )
-    return found
+    return home
 
 
-def ending(place: Place) -> str:
+def ending(path: PathOrUrl) -> str:
     """Return the ending of a name in small letters, with its point; of a URL too.
 
     >>> ending("a/M.NPZ"), ending("s3://bucket/a.zarr/"), ending("b.c/d"), ending(".npz")
     ('.npz', '.zarr', '', '')
     """
-    return os.path.splitext(os.fspath(place).rstrip("/"))[1].lower()
+    return os.path.splitext(os.fspath(path).rstrip("/"))[1].lower()
 
 
-def member_of(place: Place) -> tuple[str, str | None]:
-    """Return file and array of ``FILE.npz:NAME``; of any other place itself and None.
+def member_of(url: PathOrUrl) -> tuple[str, str | None]:
+    """Return file and array of ``FILE.npz:NAME``; else the path or URL itself and None.
 
     >>> member_of("a/b.NPZ:sigma"), member_of("s3://b/c")
     (('a/b.NPZ', 'sigma'), ('s3://b/c', None))
     """
-    text = os.fspath(place)
+    text = os.fspath(url)
     path, colon, name = text.rpartition(":")
     return (path, name) if colon and ending(path) == ".npz" else (text, None)
 
 
-def refuse_file_name(place: Place, what: str, instead: str = "NAME.zarr") -> None:
-    """Refuse a name whose ending says that a file of another format is wanted.
+def refuse_file_name(path: PathOrUrl, what: str, instead: str = "NAME.zarr") -> None:
+    """Refuse a name with the ending of a file format.
 
     Parameters
     ----------
-    place
-        Where a folder is to be made.
+    path
+        Path or URL of the folder to create.
     what
-        What that is, for the message: ``a store``.
+        What the folder is, for the message: ``a store``.
     instead
-        How such a folder may be named.
+        Example of a valid name.
 
     Raises
     ------
     InputError
-        Quotes the ending.
+        With the ending.
 
     >>> refuse_file_name("m.csv", "a store")
     Traceback (most recent call last):
     ...
     lsg_ray.errors.InputError: m.csv given; a store is a folder, and no .csv file: name it NAME.zarr
     """
-    if (kind := ending(place)) in FILE_ENDINGS:
+    if (kind := ending(path)) in FILE_ENDINGS:
         raise InputError(
-            f"{os.fspath(place)} given; {what} is a folder, and no {kind} file: name it {instead}"
+            f"{os.fspath(path)} given; {what} is a folder, and no {kind} file: name it {instead}"
         )
 
 

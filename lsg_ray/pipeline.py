@@ -10,7 +10,7 @@
                          thermo-PART.zarr, iso.zarr, tap.zarr, dynamics.zarr
     DIR/report.html      the report, with its figures as PNG beside it
 
-Of ReLU networks, in place of moments, maps and models: walks.zarr, constrained.zarr,
+Of ReLU networks, in path of moments, maps and models: walks.zarr, constrained.zarr,
 paths-ALIGNMENT.zarr, swaps.zarr, curvature.zarr, surface.zarr, clusters-ALIGNMENT.zarr,
 replicas.zarr, and sk-TEMPERATURE.zarr to compare those with.
 
@@ -43,45 +43,46 @@ from lsg_ray.errors import InputError, LsgError, StoreError, StoreInputError
 from lsg_ray.paths import expanded, refuse_file_name
 from lsg_ray.registry import FAMILIES
 from lsg_ray.results.saving import check_target
-from lsg_ray.spec import Spec, as_yaml, load_spec
+from lsg_ray.spec import Spec, as_yaml, load_readable_spec
 from lsg_ray.spec.steps import Outcome, Step
 from lsg_ray.stage import SOLUTIONS
 from lsg_ray.stages import stage_of
 from lsg_ray.studies import default_study
 from lsg_ray.study import run_study
-from lsg_ray.typing import JsonObject, Place
+from lsg_ray.typing import JsonObject, PathOrUrl
 
 Result = TypeVar("Result")
 
-#: Stages that a report runs where their results are missing, in seconds.
-QUICK = ("moments", "overlaps", "node-distances", "embed")
+#: Stages that take seconds: a report computes them where their results are missing.
+QUICK_STAGES = ("moments", "overlaps", "node-distances", "embed")
 
 
 @public
 def run(
     spec: Spec,
-    folder: Place,
+    folder: PathOrUrl,
     *,
     address: str | None = None,
     workers: int | None = None,
     landscape: bool = True,
     style: Style = "quiet",
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> JsonObject:
     """Sample, verify, measure, fit and explore models, report.
 
     Parameters
     ----------
     spec
-        The run; at least two configurations.
+        Specification of the run, with at least two configurations.
     folder
-        Where results go: new, empty, or of an earlier run of the same specification.
+        Folder for all results: new, empty, or of an earlier run of the same specification.
     address, workers, style
         As in `lsg_ray.sample`.
     landscape
-        Whether to fit models and explore their landscape, which takes minutes.
-    say
-        Told a line as each stage begins.
+        Whether to fit models and compute their entropy landscape (of real weights: the loss
+        landscape), which takes minutes.
+    log
+        Called with a line of text as each stage begins.
 
     Returns
     -------
@@ -95,13 +96,13 @@ def run(
     InputError
         The folder holds something else, or the specification is wrong; nothing was created.
     """
-    place = Path(expanded(folder))
-    _check_folder(spec, place, str(folder))
+    path = Path(expanded(folder))
+    _check_folder(spec, path, str(folder))
     _check_study(spec)
     timings: dict[str, float] = {}
 
     def timed(stage: str, work: Callable[[], Result]) -> Result:
-        say(stage)
+        log(stage)
         began = time.perf_counter()
         result = work()
         timings[stage] = round(time.perf_counter() - began, 3)
@@ -110,16 +111,16 @@ def run(
     from lsg_ray.report.page import write_report
 
     dataset = load_dataset(spec.dataset)
-    store = place / "ensemble.zarr"
+    store = path / "ensemble.zarr"
     timed("sample", lambda: sample(spec, store, address=address, workers=workers, style=style))
-    (place / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
+    (path / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
     timed("verify", lambda: _verify(store))
     ensemble = open_ensemble(store)
     steps, left_out = _study(spec, ensemble, landscape)
     with dask_session(address, workers or None):
-        outcomes = run_study(steps, ensemble, place, threads=workers or None, say=say) | left_out
+        outcomes = run_study(steps, ensemble, path, threads=workers or None, log=log) | left_out
     timings |= {name: outcomes[name].seconds for name in steps}
-    page = timed("report", lambda: write_report(place, ensemble, dataset, outcomes))
+    page = timed("report", lambda: write_report(path, ensemble, dataset, outcomes))
     return {
         **ensemble.info(),
         "report": str(page),
@@ -129,63 +130,63 @@ def run(
     }
 
 
-def report(folder: Place) -> Path:
-    """Measure the ensemble of a run's folder again and write its report anew.
+def report(folder: PathOrUrl) -> Path:
+    """Measure the ensemble in the folder of a run again, and write its report again.
 
-    Of models and landscapes, what was computed for the same ensemble is shown.
+    Of models and landscapes, what was computed for the same ensemble is shown.  Steps that cannot
+    be read, such as those of a package that is no longer installed, have sections that say so.
 
     Raises
     ------
     InputError
         The folder holds no ensemble.
     """
-    place = Path(expanded(folder))
-    if not (place / "ensemble.zarr").is_dir():
-        raise InputError(
-            f"{place} holds no ensemble.zarr; make one with: lsg run SPEC --out {place}"
-        )
+    path = Path(expanded(folder))
+    if not (path / "ensemble.zarr").is_dir():
+        raise InputError(f"{path} holds no ensemble.zarr; make one with: lsg run SPEC --out {path}")
     from lsg_ray.report.page import write_report
 
-    ensemble = open_ensemble(place / "ensemble.zarr")
-    given = place / "spec.yaml"
-    spec = load_spec(given) if given.is_file() else ensemble.spec
+    ensemble = open_ensemble(path / "ensemble.zarr")
+    given = path / "spec.yaml"
+    spec, unread = load_readable_spec(given) if given.is_file() else (ensemble.spec, {})
     dataset = load_dataset(ensemble.spec.dataset, download=False)
     steps, left_out = _study(spec, ensemble, True)
-    slow = {name for name, step in steps.items() if step.stage not in QUICK}
-    if spec.study is None and not any((place / f"{name}.zarr").is_dir() for name in slow):
+    slow = {name for name, step in steps.items() if step.stage not in QUICK_STAGES}
+    if spec.study is None and not any((path / f"{name}.zarr").is_dir() for name in slow):
         steps, left_out = _study(spec, ensemble, False)
-    outcomes = run_study(steps, ensemble, place, only_cached=slow)
-    return write_report(place, ensemble, dataset, outcomes | left_out)
+    outcomes = run_study(steps, ensemble, path, only_cached=slow)
+    left_out |= {name: Outcome(None, None, reason) for name, reason in unread.items()}
+    return write_report(path, ensemble, dataset, outcomes | left_out)
 
 
 def _study(
     spec: Spec, ensemble: Ensemble, landscape: bool
 ) -> tuple[dict[str, Step], dict[str, Outcome]]:
-    """Return the steps of a specification or else those by default, and what these leave out."""
+    """Return the steps of a specification, or the default ones and what these leave out."""
     if spec.study is not None:
         return spec.study, {}
     steps, left_out = default_study(ensemble, landscape)
     return steps, {name: Outcome(None, None, reason) for name, reason in left_out.items()}
 
 
-def _check_folder(spec: Spec, place: Path, given: str) -> None:
+def _check_folder(spec: Spec, path: Path, given: str) -> None:
     if spec.ensemble.count < 2:
         raise InputError("ensemble.count: 1 given; a report needs at least 2 configurations")
     if "://" in given:
         raise InputError(f"{given} is a URL; name a local folder (lsg sample takes URLs)")
-    if not place.is_dir():
-        refuse_file_name(place, "what a run writes", "without an ending")
-    if place.exists() and not place.is_dir():
-        raise InputError(f"{place} is a file; name a folder")
-    if place.is_dir() and any(place.iterdir()) and not (place / "ensemble.zarr").exists():
-        raise InputError(f"{place} holds other things; name a new or empty folder")
-    for path in sorted(place.glob("*.zarr")):
-        if not _is_ensemble(path):  # a damaged result is told before hours of work
-            check_target(path, overwrite=True)
+    if not path.is_dir():
+        refuse_file_name(path, "what a run writes", "without an ending")
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; name a folder")
+    if path.is_dir() and any(path.iterdir()) and not (path / "ensemble.zarr").exists():
+        raise InputError(f"{path} holds other files; name a new or empty folder")
+    for result in sorted(path.glob("*.zarr")):
+        if not _is_ensemble(result):  # a damaged result is reported before hours of work
+            check_target(result, overwrite=True)
 
 
 def _is_ensemble(path: Path) -> bool:
-    """Return whether a folder is a store, which nobody takes for a result."""
+    """Return whether a folder is a store and not a result."""
     try:
         read_header(locate(path))
     except StoreInputError:
@@ -201,8 +202,8 @@ def _check_study(spec: Spec) -> None:
     Raises
     ------
     InputError
-        Names the step: a condition on columns, or a part, that there are not, or weights of the
-        other kind.
+        With the step: its condition names unknown columns, its part is unknown, or it needs the
+        other kind of weights.
     """
     family, arrays = FAMILIES[spec.network.family], arrays_of(spec)
     for name, step in (spec.study or {}).items():
@@ -222,9 +223,9 @@ def _check_study(spec: Spec) -> None:
 
 
 def _verify(store: Path) -> None:
-    found = verify(store)
-    if not found.sound:
+    report = verify(store)
+    if not report.sound:
         raise StoreError(
-            f"{store} is damaged ({len(found.findings)} findings); "
+            f"{store} is damaged ({len(report.findings)} findings); "
             f"run: lsg verify --repair {store}, then this command again"
         )

@@ -1,6 +1,6 @@
-"""What can be chosen by name: each kind in one table, name and place; packages add to all of them.
+"""What can be chosen by name: a table of names and import paths for each kind; packages add to all.
 
-A module is loaded when one of its things is used.  Installed packages declare theirs by entry
+A module is loaded when one of its entries is used.  Installed packages declare theirs by entry
 points of the group ``lsg_ray.plugins``; a specification never names a module.
 """
 
@@ -19,6 +19,7 @@ from lsg_ray.errors import DataError, InputError, LsgError
 
 if TYPE_CHECKING:
     from lsg_ray.datasets.source import Source
+    from lsg_ray.exchange.format import Format
     from lsg_ray.ising.fitted import FitMethod
     from lsg_ray.networks.algorithm import Algorithm
     from lsg_ray.networks.family import Family
@@ -27,11 +28,11 @@ Kind = TypeVar("Kind")
 
 PLUGINS = "lsg_ray.plugins"
 #: Names that packages may give.
-NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+PLUGIN_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
 def loaded(path: str) -> Any:
-    """Return what ``module:name`` names."""
+    """Import what ``module:name`` names."""
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)
 
@@ -42,90 +43,91 @@ def installed() -> tuple[tuple[Any, str], ...]:
 
     What cannot be loaded, or has no name that a command may have, is left out with a warning.
     """
-    found = []
+    plugins = []
     for point in entry_points(group=PLUGINS):
         origin = point.value if point.dist is None else f"{point.dist.name} {point.dist.version}"
         try:
-            what = point.load()
-            name = what.name
+            plugin = point.load()
+            name = plugin.name
         except MemoryError:
             raise
-        except Exception as error:  # whatever a package of somebody else does
-            told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            warnings.warn(f"{origin}: {point.name} is left out ({told})", stacklevel=2)
+        except Exception as error:  # plugins may fail in any way
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            warnings.warn(f"{origin}: {point.name} is left out ({reason})", stacklevel=2)
             continue
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            told = "names are small letters, digits and -"
-            warnings.warn(f"{origin}: {point.name} is left out ({told})", stacklevel=2)
+        if not isinstance(name, str) or not PLUGIN_NAME.fullmatch(name):
+            reason = "names are small letters, digits and -"
+            warnings.warn(f"{origin}: {point.name} is left out ({reason})", stacklevel=2)
             continue
-        found.append((what, origin))
-    return tuple(found)
+        plugins.append((plugin, origin))
+    return tuple(plugins)
 
 
 def origins() -> dict[str, str]:
     """Return package and version of what installed packages declare, by name."""
-    return {what.name: origin for what, origin in installed()}
+    return {plugin.name: origin for plugin, origin in installed()}
 
 
 def declared(kind: type[Kind]) -> dict[str, Kind]:
     """Return what installed packages declare of a kind, such as stages, by name."""
-    of_kind = (what for what, _ in installed() if isinstance(what, kind))
-    return {what.name: what for what in of_kind}  # type: ignore[attr-defined]
+    of_kind = (plugin for plugin, _ in installed() if isinstance(plugin, kind))
+    return {plugin.name: plugin for plugin in of_kind}  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
 class Registry(Generic[Kind]):
-    """Things of a kind by name.
+    """Everything of one kind, by name.
 
     Parameters
     ----------
     word
-        What they are called in messages.
+        What the kind is called in messages.
     kind
-        Place of their class, by which those of installed packages are known.
-    ours
-        Place of each, ``module:name``.
+        Import path of its class, ``module:name``, by which plugins are recognised.
+    builtin
+        Import path of each entry of this package, ``module:name``.
     error
-        Raised for a name that is not there.
+        Exception for an unknown name.
     """
 
     word: str
     kind: str
-    ours: Mapping[str, str]
+    builtin: Mapping[str, str]
     error: type[LsgError] = InputError
 
     def names(self) -> tuple[str, ...]:
-        """Return all names, ours first."""
-        return (*self.ours, *(name for name in self._others() if name not in self.ours))
+        """Return all names, those of this package first."""
+        return (*self.builtin, *(name for name in self._plugins() if name not in self.builtin))
 
     def __contains__(self, name: object) -> bool:
-        return name in self.ours or name in self._others()
+        return name in self.builtin or name in self._plugins()
 
     def __getitem__(self, name: str) -> Kind:
-        """Return the one of a name.
+        """Return the entry of a name.
 
         Raises
         ------
         LsgError
-            There is none; those that there are, are named.
+            The name is unknown; the message lists the known ones.
         """
-        if name in self.ours:
-            found: Kind = loaded(self.ours[name])
-            return found
-        others = self._others()
-        if name not in others:
+        if name in self.builtin:
+            entry: Kind = loaded(self.builtin[name])
+            return entry
+        plugins = self._plugins()
+        if name not in plugins:
             raise self.error(
                 f"{name[:64]!r} is no {self.word}; there are {', '.join(self.names())}"
             )
-        return others[name]
+        return plugins[name]
 
-    def _others(self) -> dict[str, Kind]:
+    def _plugins(self) -> dict[str, Kind]:
         return declared(loaded(self.kind)) if installed() else {}
 
 
 #: Families of networks: `network.family`.
 FAMILIES: Registry[Family] = Registry(
-    "family of networks", "lsg_ray.networks.family:Family",
+    "family of networks",
+    "lsg_ray.networks.family:Family",
     {
         "binary": "lsg_ray.networks.families.binary:FAMILY",
         "relu": "lsg_ray.networks.families.relu:FAMILY",
@@ -134,20 +136,24 @@ FAMILIES: Registry[Family] = Registry(
         "parity": "lsg_ray.networks.families.committee:PARITY",
         "spherical-perceptron": "lsg_ray.networks.families.committee:SPHERICAL_PERCEPTRON",
         "spherical-committee": "lsg_ray.networks.families.committee:SPHERICAL_COMMITTEE",
+        "weights": "lsg_ray.networks.families.weights:SIGNS",
+        "real-weights": "lsg_ray.networks.families.weights:REALS",
     },
-)  # fmt: skip
+)
 #: Training algorithms: `training.algorithm`.
 ALGORITHMS: Registry[Algorithm] = Registry(
-    "training algorithm", "lsg_ray.networks.algorithm:Algorithm",
+    "training algorithm",
+    "lsg_ray.networks.algorithm:Algorithm",
     {
         "mean-field": "lsg_ray.networks.solvers.mean_field:ALGORITHM",
         "descent": "lsg_ray.networks.solvers.descent:ALGORITHM",
         "least-action": "lsg_ray.networks.solvers.least_action:ALGORITHM",
     },
-)  # fmt: skip
+)
 #: Data sets: `dataset.name`.
 DATA_SETS: Registry[Source] = Registry(
-    "data set", "lsg_ray.datasets.source:Source",
+    "data set",
+    "lsg_ray.datasets.source:Source",
     {
         "digits": "lsg_ray.datasets.digits:SOURCE",
         "mnist": "lsg_ray.datasets.mnist:SOURCE",
@@ -161,14 +167,32 @@ DATA_SETS: Registry[Source] = Registry(
         "parity": "lsg_ray.datasets.parity:SOURCE",
     },
     DataError,
+)
+#: File formats of weights, results and models, by the suffix of their files.
+FORMATS: Registry[Format] = Registry(
+    "file format", "lsg_ray.exchange.format:Format",
+    {
+        "npy": "lsg_ray.exchange.npy:FORMAT",
+        "npz": "lsg_ray.exchange.npz:FORMAT",
+        "csv": "lsg_ray.exchange.csv_text:FORMAT",
+        "pt": "lsg_ray.exchange.torch_state:FORMAT",
+        "pth": "lsg_ray.exchange.torch_state:FORMAT",
+        "safetensors": "lsg_ray.exchange.safetensors_file:FORMAT",
+        "parquet": "lsg_ray.exchange.parquet:FORMAT",
+        "nc": "lsg_ray.exchange.netcdf:FORMAT",
+        "mtx": "lsg_ray.exchange.matrix_market:FORMAT",
+        "graphml": "lsg_ray.exchange.graphs:GRAPHML",
+        "bqm": "lsg_ray.exchange.graphs:BQM",
+    },
 )  # fmt: skip
 #: Methods of fitting: ``method`` of `lsg_ray.fit_boltzmann`.
 FIT_METHODS: Registry[FitMethod] = Registry(
-    "method of fitting", "lsg_ray.ising.fitted:FitMethod",
+    "method of fitting",
+    "lsg_ray.ising.fitted:FitMethod",
     {
         "pcd": "lsg_ray.ising.pcd:METHOD",
         "bp": "lsg_ray.ising.bethe:METHOD",
         "plm": "lsg_ray.ising.pseudolikelihood:METHOD",
         "exact": "lsg_ray.ising.exact:METHOD",
     },
-)  # fmt: skip
+)

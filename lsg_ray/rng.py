@@ -29,7 +29,7 @@ class Stream(IntEnum):
     TAP = 9  # magnetizations that the TAP equations start from
     RSB = 10  # nulls and triples of overlaps, samples of the test for modes
     GLASS = 11  # couplings of spin glasses, and where descents on them start
-    LANDSCAPE = 12  # examples, walks, swaps and directions in the landscape of real weights
+    LANDSCAPE = 12  # examples, walks, swaps and directions in the loss landscape
     DATA = 13  # generated data sets, splits, shuffles and noise of labels
 
 

@@ -5,7 +5,7 @@
 From the declaration and the function's own signature and docstring follow the command with its
 options and help, the stage of a study with its cached result, the job, and the section of the
 report.  A keyword argument of the function is an option: its type with bounds (`lsg_ray.typing`)
-and its default stand in the signature, its help is its entry under ``Parameters``.  The arguments
+and its default are in the signature, its help is its entry under ``Parameters``.  The arguments
 named in `CONTEXT` are passed by whoever runs the stage.
 """
 
@@ -28,56 +28,65 @@ from pydantic.fields import FieldInfo
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError, message_of
 from lsg_ray.registry import loaded
-from lsg_ray.typing import MOST, WORDING, APlace, As, JsonObject, ListOf
+from lsg_ray.typing import MAX_INTEGER, SHARED_HELP, As, AsPath, JsonObject, ListOf
 
 if TYPE_CHECKING:
     import matplotlib.figure
     import xarray
 
-#: Values of a list, at most.
-MOST_LISTED = 100_000
-#: Arguments that say how something runs, and not what comes out of it.
-CONTEXT = frozenset({"progress", "pieces", "threads", "out"})
+#: Largest number of values of a list.
+MAX_LIST_LENGTH = 100_000
+#: Arguments of how a function runs, which do not change its result.
+CONTEXT = frozenset({"progress", "checkpoints", "threads", "out"})
+
+
+#: What chooses from a store: configurations, a time of training, weights, and a labelling of nodes.
+VIEW = ("where", "snapshot", "part", "canonical")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a stage may read: its name in commands and in the words of errors."""
+    """What a stage may read: its name in commands and in the words of errors.
+
+    view: names of `VIEW` that choose from it, where it is a store.
+    """
 
     name: str
     metavar: str
     help: str = ""
+    view: tuple[str, ...] = ()
 
 
-ENSEMBLE = Kind("ensemble", "STORE")
-SOLUTIONS = Kind("solutions", "STORE", "Networks of real weights.")
-CONFIGURATIONS = Kind("configurations", "STORE|FILE")
+ENSEMBLE = Kind("ensemble", "STORE", view=VIEW)
+SOLUTIONS = Kind("solutions", "STORE", "Networks of real weights.", VIEW[:2])
+CONFIGURATIONS = Kind("configurations", "STORE|FILE", view=VIEW[1:])
 MODEL = Kind("model", "MODEL")
-MOMENTS = Kind("moments", "MOMENTS|STORE")
+MOMENTS = Kind("moments", "MOMENTS|STORE", view=VIEW[:2])
 REFERENCES = Kind(
     "references",
     "STORE|FILE",
     "Configurations to start from: a store (low, medium and high energy are taken), a result, or "
     ".npz with sigma.",
+    VIEW[:2],
 )
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a stage: how it is drawn and what is said of it.
+    """A figure of a stage: the function that draws it, and its texts.
 
     Parameters
     ----------
     draw
-        ``module:function`` of a Dataset; loaded when it is drawn, since Matplotlib takes long.
+        ``module:function`` of a Dataset; imported when it is drawn, since Matplotlib takes long.
     title
         Heading of its section in a report.
     caption
-        Function beside it, of the same, that returns the caption and what the figure shows, for
-        who cannot see it; both as text.
+        Name of the function, in the module of ``draw``, that returns the caption and the
+        alternative text of the figure.
     together
-        Most results that go into one figure, where these are shown side by side: functions take
-        them by name.
+        Largest number of results that are shown side by side in one figure: the functions then
+        take a mapping from names to results.
     """
 
     draw: str
@@ -90,11 +99,11 @@ class Figure:
         return loaded(self.draw)(self._given(results))
 
     def captioned(self, results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
-        """Return the caption, and the text in place of the figure."""
-        found: tuple[str, str] = loaded(f"{self.draw.partition(':')[0]}:{self.caption}")(
+        """Return the caption and the alternative text."""
+        texts: tuple[str, str] = loaded(f"{self.draw.partition(':')[0]}:{self.caption}")(
             self._given(results)
         )
-        return found
+        return texts
 
     def _given(self, results: Mapping[str, xarray.Dataset]) -> Any:
         if self.together:
@@ -103,46 +112,47 @@ class Figure:
 
 
 class Config(BaseModel):
-    """Options of a stage: frozen, and no others than its own."""
+    """Options of a stage: frozen; unknown options are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A method with all that is to be known of it.
+    """A method, with all that commands, studies and reports need to know of it.
 
     Parameters
     ----------
     name
-        In commands, specifications and results.
+        Name in commands, specifications and results.
     run
-        The public function: what it reads first, then options by name.
+        Public function: inputs first, then options by name.
     reads
-        Kinds of what it reads, by argument.  The first is given by its place alone on the command
-        line; those with a default may be left out.
+        Kind of each input, by argument.  The first is a positional argument on the command line;
+        those with a default are optional.
     summary
-        Names of attributes that are shown, or a function of the result that returns them.
+        Names of the attributes to print, or a function of the result that returns what to print.
     figures
-        Drawn for ``--figure``, the first, and in reports, all.
+        Figures: the first is drawn by ``--figure``, all of them in reports.
     applies
-        Of what is read, why the method does not apply, as text; empty if it does.
+        Function of the inputs that returns why the method does not apply; empty text if it does.
     hidden
-        Arguments that are for callers in Python alone.
+        Arguments that are only for callers in Python.
     parts
-        Function of what is read, names of parts and the options but ``part``, that computes several
-        parts at once, by name.
+        Function of the inputs, names of parts and the options except ``part``, that computes
+        several parts at once, by name.
     makes
-        Kind of what other stages can read of it: ``model``; ``store``, which the function writes to
+        Kind of the result for other stages: ``model``; ``store``, which the function writes to
         ``out`` and which is no step of a study; or ``result``.
     archive
-        Arrays of an ``.npz`` of the result, where there is one; see `lsg_ray.results.saving`.
+        Arrays of an ``.npz`` of the result, if it can be one; see `lsg_ray.results.saving`.
     stale
-        Of a cached result and what it was computed from, whether more can be computed now.
+        Function of a cached result and its inputs: whether more can be computed now.
     version
-        Raised where results change though options do not: cached ones are not used again.
+        Version of the method: raise it where results change though options do not, so that cached
+        results are not used.
     unit
-        What its progress counts.
+        Unit of its progress.
     """
 
     name: str
@@ -161,47 +171,55 @@ class Stage:
 
     @cached_property
     def about(self) -> str:
-        """What the function's docstring says before it comes to the arguments."""
+        """Docstring of the function, up to its arguments."""
         text = re.split(r"\n\n\w+\n-+\n", inspect.cleandoc(self.run.__doc__ or ""))[0]
         return text.replace("`", "")
 
     @property
     def help(self) -> str:
-        """First lines of the function's docstring."""
+        """Summary of the function, from its docstring."""
         return self.about.partition("\n\n")[0].replace("\n", " ")
 
     @cached_property
     def helps(self) -> dict[str, str]:
-        """What the docstring says of each argument, or all say of those of its name."""
-        return WORDING | parameters_of(self.run)
+        """Help of each argument: from the docstring, or shared by all arguments of that name."""
+        return SHARED_HELP | parameters_of(self.run)
 
     @cached_property
-    def places(self) -> frozenset[str]:
-        """Options that are paths: of commands, and not of specifications."""
+    def path_options(self) -> frozenset[str]:
+        """Options that are paths, which commands have and specifications have not."""
         fields = ((name, unwrapped(field)[1]) for name, field in self.config.model_fields.items())
-        return frozenset(n for n, marks in fields if any(isinstance(m, APlace) for m in marks))
+        return frozenset(n for n, marks in fields if any(isinstance(m, AsPath) for m in marks))
+
+    @cached_property
+    def view(self) -> tuple[str, ...]:
+        """Names of `VIEW` that choose from the stores that it reads."""
+        if self.makes == "store":  # of whole networks, as they were sampled
+            return VIEW[:1]
+        taken = {name for kind in self.reads.values() for name in kind.view}
+        return tuple(n for n in VIEW if n in taken and n not in self.config.model_fields)
 
     @cached_property
     def optional(self) -> frozenset[str]:
-        """What may be left out of what is read."""
+        """Inputs that may be left out."""
         known = inspect.signature(self.run).parameters
         return frozenset(n for n in self.reads if known[n].default is not inspect.Parameter.empty)
 
     @property
     def together(self) -> int:
-        """How many results go into the figure of a command; 0 where each has its own."""
+        """Number of results in one figure of a command; 0 if each has its own."""
         return self.figures[0].together if self.figures else 0
 
     @property
     def positional(self) -> frozenset[str]:
-        """What a command is given without an option: what is read first, and a store."""
+        """Positional arguments of the command: the first input, and required stores."""
         known = self.reads.items()
         stores = {n for n, kind in known if kind == ENSEMBLE and n not in self.optional}
         return frozenset([*list(self.reads)[:1], *stores])
 
     @cached_property
     def config(self) -> type[Config]:
-        """The model of the options: types, defaults and bounds of the signature, help beside."""
+        """Model of the options: types, defaults, bounds and help, from the function."""
         fields: dict[str, Any] = {}
         for name, parameter in inspect.signature(self.run).parameters.items():
             if name in CONTEXT or name in self.reads or name in self.hidden:
@@ -222,7 +240,7 @@ class Stage:
         Raises
         ------
         InputError
-            Names what was given, and what is allowed.
+            With what was given, and what is allowed.
         """
         try:
             return self.config.model_validate(dict(given))
@@ -241,11 +259,11 @@ class Stage:
         return lines
 
     def accepts(self, name: str) -> bool:
-        """Return whether the function has an argument of `CONTEXT`."""
+        """Return whether the function has an argument of this name."""
         return name in inspect.signature(self.run).parameters
 
     def shown(self, result: xarray.Dataset) -> JsonObject:
-        """Return what a person is shown of a result."""
+        """Return what is printed of a result."""
         if callable(self.summary):
             return dict(self.summary(result))
         return {name: result.attrs[name] for name in self.summary if name in result.attrs}
@@ -255,7 +273,7 @@ def unwrapped(field: FieldInfo) -> tuple[Any, list[Any]]:
     """Return the type of a field without None, and what it is marked with."""
     marks: list[Any] = list(field.metadata)
     kind: Any = field.annotation
-    inner = [one for one in get_args(kind) if one is not type(None)]
+    inner = [arg for arg in get_args(kind) if arg is not type(None)]
     if type(None) in get_args(kind) and len(inner) == 1:
         kind = inner[0]
     while hasattr(kind, "__metadata__"):
@@ -279,13 +297,13 @@ def parameters_of(function: Callable[..., object]) -> dict[str, str]:
     >>> parameters_of(f)
     {'a': 'What is added.', 'b': 'What is added.'}
     """
-    text = inspect.cleandoc(function.__doc__ or "")
-    found = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", text, re.M | re.S)
+    doc = inspect.cleandoc(function.__doc__ or "")
+    found = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", doc, re.M | re.S)
     entries: dict[str, str] = {}
     if found is not None:
         for names, body in re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?|\n)+)", found[1] + "\n", re.M):
-            told = " ".join(body.split()).replace("``", "")
-            entries |= dict.fromkeys(re.split(r",\s*", names.strip()), told)
+            text = " ".join(body.split()).replace("``", "")
+            entries |= dict.fromkeys(re.split(r",\s*", names.strip()), text)
     return entries
 
 
@@ -308,15 +326,15 @@ def _fielded(kind: Any) -> Any:
                 return _list_of(mark)
             if isinstance(mark, As):
                 return _fielded(mark.kind)
-            if isinstance(mark, APlace):
+            if isinstance(mark, AsPath):
                 return Annotated[str, mark]
         ends = any(isinstance(mark, (Le, Lt)) for mark in marks)
-        return Annotated[kind, Le(MOST)] if get_args(kind)[0] is int and not ends else kind
+        return Annotated[kind, Le(MAX_INTEGER)] if get_args(kind)[0] is int and not ends else kind
     if kind is int:
-        return Annotated[int, Ge(-MOST), Le(MOST)]
+        return Annotated[int, Ge(-MAX_INTEGER), Le(MAX_INTEGER)]
     if get_origin(kind) in (Union, types.UnionType):
-        inner = [one for one in get_args(kind) if one is not types.NoneType]
-        known = [_fielded(one) for one in inner]
+        inner = [arg for arg in get_args(kind) if arg is not types.NoneType]
+        known = [_fielded(arg) for arg in inner]
         optional = len(inner) < len(get_args(kind))
         merged = known[0] if len(known) == 1 else Union[tuple(known)]  # noqa: UP007
         return merged | None if optional else merged
@@ -326,16 +344,16 @@ def _fielded(kind: Any) -> Any:
 def _list_of(mark: ListOf) -> Any:
     """Return tuples of numbers, also from text with commas, or START:STOP:STEP.
 
-    A whole number alone stays one: so many, and not that one.
+    A single whole number stays a number: a count, not an index.
     """
 
     def read(given: Any) -> Any:
-        found = parse_list(given, mark) if isinstance(given, str) else given
+        numbers = parse_list(given, mark) if isinstance(given, str) else given
         if mark.kind is int:
-            return found[0] if isinstance(given, str) and len(found) == 1 else found
-        return (found,) if isinstance(found, (int, float)) else found
+            return numbers[0] if isinstance(given, str) and len(numbers) == 1 else numbers
+        return (numbers,) if isinstance(numbers, (int, float)) else numbers
 
-    whole = Annotated[int, Ge(-MOST), Le(MOST)]
+    whole = Annotated[int, Ge(-MAX_INTEGER), Le(MAX_INTEGER)]
     kind: Any = whole | tuple[whole, ...] if mark.kind is int else tuple[float, ...]
     return Annotated[kind, BeforeValidator(read), mark]
 
@@ -349,11 +367,11 @@ def parse_list(given: str, mark: ListOf) -> tuple[float, ...]:
     Raises
     ------
     ValueError
-        Says what is needed.
+        With what is needed.
     """
     kind = "whole numbers" if mark.kind is int else "numbers"
-    if given.count(",") >= MOST_LISTED:
-        raise ValueError(f"{MOST_LISTED:,} values at most")
+    if given.count(",") >= MAX_LIST_LENGTH:
+        raise ValueError(f"{MAX_LIST_LENGTH:,} values at most")
     try:
         if not mark.steps or ":" not in given:
             return tuple(mark.kind(x) for x in given.split(","))
@@ -362,8 +380,8 @@ def parse_list(given: str, mark: ListOf) -> tuple[float, ...]:
     except (ValueError, ZeroDivisionError, OverflowError):
         form = "START:STOP:STEP or " if mark.steps else ""
         raise ValueError(f"{form}{kind} with commas are needed") from None
-    if not 0 <= count < MOST_LISTED or step <= 0:
-        raise ValueError(f"{MOST_LISTED:,} values at most, upwards")
+    if not 0 <= count < MAX_LIST_LENGTH or step <= 0:
+        raise ValueError(f"{MAX_LIST_LENGTH:,} values at most, upwards")
     # As round numbers as the step: 0.1 + 0.2 is not 0.3, and 0 must be among them.
     return tuple(round(start + step * n, 12) + 0.0 for n in range(int(count + 1e-9) + 1))
 

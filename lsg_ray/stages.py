@@ -1,4 +1,4 @@
-"""The stages: where each is declared, in which group it is found, and what it does in one line.
+"""The stages: where each is declared, its group, and what it does in one line.
 
 A module is loaded when its stage is used.  Installed packages add theirs by entry points of the
 group ``lsg_ray.plugins``; a specification never names a module.
@@ -14,40 +14,41 @@ from lsg_ray.registry import declared, installed, loaded
 if TYPE_CHECKING:
     from lsg_ray.stage import Stage
 
-#: Groups of commands, in the order in which a person meets them.
+#: Groups of commands, in the order of the help.
 GROUPS = (
     "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape", "cluster",
     "project", "installed packages",
 )  # fmt: skip
-#: Stages of a specification; others read a store or a model.
+#: Stages that take a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
 
 #: By group and name: where a stage is declared, ``module:name``, and what it does, in one line.
 _BY_GROUP = {
     "statistics": {
         "moments": ("lsg_ray.statistics.moments:STAGE",
-            "m, C, connected C and third moments, with standard errors."),
+            "Magnetizations m, correlations C and third moments, with standard errors."),
         "overlaps": ("lsg_ray.statistics.overlaps:STAGE",
-            "P(q) over all pairs or a sample, beside independent and random weights."),
+            "Overlap distribution P(q) of all pairs or a sample, beside independent weights."),
         "distances": ("lsg_ray.statistics.distances:STAGE",
-            "Hamming or Euclidean distances; neighbours, matrix."),
+            "Histogram of Hamming or Euclidean distances; nearest neighbours, matrix."),
         "embed": ("lsg_ray.statistics.maps:STAGE",
-            "Map of the configurations, by t-SNE or principal components."),
+            "Two-dimensional map of configurations, by t-SNE or principal components."),
         "cluster": ("lsg_ray.statistics.clustering:STAGE",
             "Distances after reordering of hidden units: Gaussian fit, modes, tree."),
         "node-distances": ("lsg_ray.statistics.before_after:STAGE",
             "Distances before and after removal of the node-permutation symmetry."),
         "labels": ("lsg_ray.statistics.node_symmetry:LABELS",
-            "Labels of the order of hidden units, and which configurations repeat."),
+            "Order of the hidden units of configurations, and which of these repeat."),
         "canonicalize": ("lsg_ray.statistics.node_symmetry:CANONICALIZE",
             "Store with hidden units in canonical order."),
         "permute": ("lsg_ray.statistics.node_symmetry:PERMUTE",
-            "Store with random node permutations of a fraction mixed in."),
+            "Store in which hidden units of a fraction are randomly permuted."),
         "replicas": ("lsg_ray.statistics.replicas:STAGE",
-            "P(q) and ultrametricity of networks, beside nulls."),
+            "Overlaps P(q) and ultrametricity of networks, beside null models."),
         "model-replicas": ("lsg_ray.ising.model_replicas:STAGE",
-            "The same of replicas of an effective model."),
-        "sk": ("lsg_ray.ising.sk:STAGE", "The same of the Sherrington-Kirkpatrick model."),
+            "Overlaps P(q) and ultrametricity of replicas of an effective model."),
+        "sk": ("lsg_ray.ising.sk:STAGE",
+            "Overlaps P(q) and ultrametricity of the Sherrington-Kirkpatrick model."),
     },
     "loss landscape": {
         "walk": ("lsg_ray.loss_landscape.walks:STAGE",
@@ -55,7 +56,7 @@ _BY_GROUP = {
         "interpolate": ("lsg_ray.loss_landscape.interpolation:STAGE",
             "Loss on straight paths between solutions, and the barriers."),
         "swaps": ("lsg_ray.loss_landscape.interpolation:SWAPS",
-            "Barriers between copies with k pairs of hidden nodes swapped."),
+            "Barriers between copies with k pairs of hidden units swapped."),
         "flatness": ("lsg_ray.loss_landscape.flatness:STAGE",
             "Curvature of solutions, and the rise of the loss around them."),
         "compare": ("lsg_ray.loss_landscape.comparison:STAGE",
@@ -72,19 +73,19 @@ _BY_GROUP = {
     },
     "entropy landscape": {
         "scan": ("lsg_ray.ising.entropy:STAGE",
-            "Entropy s(d) around references by the cavity method: smooth, or first-order?"),
+            "Entropy s(d) around references by the cavity method: first-order or not."),
         "anneal": ("lsg_ray.ising.annealing:STAGE",
-            "The same by Monte Carlo, where the cavity method fails."),
+            "Entropy s(d) by Monte Carlo, where the cavity method fails."),
         "iso-energy": ("lsg_ray.ising.isoenergy:STAGE",
-            "s, β and e against d at the energy of each reference."),
+            "Entropy s(d) at constant energy, that of each reference."),
         "tap": ("lsg_ray.ising.tap:STAGE",
             "States of a model: fixed points of the TAP equations from random starts."),
         "mc": ("lsg_ray.ising.dynamics:STAGE",
-            "Monte Carlo from references: do they escape, or are they trapped?"),
+            "Monte Carlo dynamics from references: escape or trapping."),
         "thermo": ("lsg_ray.ising.thermodynamics:STAGE",
             "S(β) and C_v(β) by parallel tempering, without the cavity approximation."),
         "symmetry": ("lsg_ray.ising.permuted_models:STAGE",
-            "Landscapes of ensembles with permuted fractions."),
+            "Entropy landscapes of ensembles with permuted fractions."),
     },
 }  # fmt: skip
 
@@ -92,15 +93,15 @@ _BY_GROUP = {
 class Entry(NamedTuple):
     """Where a stage is declared, ``module:name``; its group; and what it does, in one line."""
 
-    at: str
+    path: str
     group: str
     line: str
 
 
 STAGES = {
-    name: Entry(at, group, line)
+    name: Entry(path, group, line)
     for group, stages in _BY_GROUP.items()
-    for name, (at, line) in stages.items()
+    for name, (path, line) in stages.items()
 }
 
 
@@ -115,9 +116,9 @@ def _plugins() -> dict[str, Stage]:
 
 def all_stages() -> dict[str, tuple[str, str]]:
     """Return the group of each stage, and what it does; without loading those of this package."""
-    ours = {name: (entry.group, entry.line) for name, entry in STAGES.items()}
-    others = {name: ("installed packages", stage.help) for name, stage in _plugins().items()}
-    return others | ours
+    builtin = {name: (entry.group, entry.line) for name, entry in STAGES.items()}
+    plugins = {name: ("installed packages", stage.help) for name, stage in _plugins().items()}
+    return plugins | builtin
 
 
 def job_stages() -> tuple[str, ...]:
@@ -131,11 +132,11 @@ def stage_of(name: str) -> Stage:
     Raises
     ------
     InputError
-        There is none of that name; those that there are, are named.
+        The name is unknown; the message lists the known ones.
     """
     if name in STAGES:
-        found: Stage = loaded(STAGES[name].at)
-        return found
+        stage: Stage = loaded(STAGES[name].path)
+        return stage
     if name not in _plugins():
         raise InputError(f"{name[:64]!r} is no stage; there are {', '.join(all_stages())}")
     return _plugins()[name]

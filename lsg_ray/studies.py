@@ -16,18 +16,18 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.networks.alignment import ALIGNMENTS
 from lsg_ray.registry import loaded
 from lsg_ray.spec.steps import Step, parse_study
-from lsg_ray.statistics.maps import FEWEST as FEWEST_POINTS
+from lsg_ray.statistics.maps import MAP
 
 
 @dataclass(frozen=True)
 class IsingStudy:
     """Sizes of the study of ±1 weights."""
 
-    #: Configurations, at least, and weights, at most: a model has N² couplings.
-    fewest: int = 50
-    largest: int = 2000
-    #: Configurations of all pairs whose overlaps are taken, and points of the map.
-    overlapping: int = 20_000
+    #: Fewest configurations, and most weights: a model has N² couplings.
+    min_configurations: int = 50
+    max_weights: int = 2000
+    #: Configurations for overlaps of all pairs, and points of the map.
+    overlap_configurations: int = 20_000
     points: int = 500
     #: References of each group: of scans and dynamics, and of constant-energy curves.
     references: int = 4
@@ -47,10 +47,10 @@ class IsingStudy:
 class SolutionStudy:
     """Sizes of the study of real weights."""
 
-    #: Solutions, at least: overlaps need four beside the one that others are matched to.
-    fewest: int = 5
-    #: Solutions, at most, that walks start from, whose copies are made, and whose curvature is
-    #: taken; pairs of solutions that are joined by paths.
+    #: Fewest solutions: overlaps need four beside the one that others are matched to.
+    min_solutions: int = 5
+    #: Solutions that walks start from, that are copied with swapped nodes, and whose curvature is
+    #: computed; pairs of solutions that are joined by paths.
     starts: int = 5
     copies: int = 3
     curved: int = 10
@@ -65,39 +65,39 @@ class SolutionStudy:
     #: Points of the loss surface, in each direction; solutions whose overlaps are taken.
     points: int = 21
     replicas: int = 64
-    #: Of the SK model that overlaps are shown beside: spins, temperatures, replicas.
+    #: The SK model for comparison of overlaps: spins, temperatures, replicas.
     sk_spins: int = 128
     sk_temperatures: tuple[float, ...] = (0.3, 1.5)
     sk_replicas: int = 32
 
 
-#: Why there is no landscape where none was wanted.
+#: Reason why there are no models or walks, if they were not asked for.
 SKIPPED = "Not computed for this report."
 
 
 class Default(NamedTuple):
-    """A study by default: its steps, and by name why others are not among them."""
+    """The default study: its steps, and for others, by name, why they are left out."""
 
     steps: dict[str, Step]
     left_out: dict[str, str]
 
 
 def default_study(ensemble: Ensemble, landscape: bool = True) -> Default:
-    """Return the study of an ensemble, as its family of networks names it.
+    """Return the default study of an ensemble, which its family of networks names.
 
     Parameters
     ----------
     ensemble
-        What has been sampled: its size says what can be computed.
+        Sampled ensemble; its size decides what can be computed.
     landscape
-        Whether models, or walks and the like, are wanted, which take minutes.
+        Whether to include models, or walks and the like, which take minutes.
     """
-    made: Default = loaded(ensemble.header.family.study)(ensemble, landscape)
-    return made
+    study: Default = loaded(ensemble.header.family.study)(ensemble, landscape)
+    return study
 
 
 def of_statistics(ensemble: Ensemble, landscape: bool) -> Default:
-    """Return what can be computed of weights of any family."""
+    """Return the study of weights of any family."""
     del ensemble, landscape
     return Default(parse_study({"moments": {}, "overlaps": {}}), {})
 
@@ -107,19 +107,19 @@ def of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy | None = None
     size = size or IsingStudy()
     steps: dict[str, Any] = {
         "moments": {},
-        "overlaps": {"configurations": size.overlapping},
+        "overlaps": {"configurations": size.overlap_configurations},
         "distances": {"stage": "node-distances"},
     }
     left_out = {}
-    if ensemble.n_rows >= FEWEST_POINTS:
+    if ensemble.n_rows >= MAP.min_points:
         steps["map"] = {"stage": "embed", "configurations": size.points, "starts": True}
     else:
-        left_out["map"] = _too_few(FEWEST_POINTS, "configurations", ensemble)
+        left_out["map"] = _too_few(MAP.min_points, "configurations", ensemble)
     reason = "" if landscape else SKIPPED
-    if ensemble.n_rows < size.fewest:
-        reason = _too_few(size.fewest, "configurations", ensemble)
-    elif ensemble.n_weights > size.largest:
-        reason = f"Models of up to {size.largest:,} weights; there are {ensemble.n_weights:,}."
+    if ensemble.n_rows < size.min_configurations:
+        reason = _too_few(size.min_configurations, "configurations", ensemble)
+    elif ensemble.n_weights > size.max_weights:
+        reason = f"Models of up to {size.max_weights:,} weights; there are {ensemble.n_weights:,}."
     if reason:
         return Default(parse_study(steps), {**left_out, "entropy landscape": reason})
     parts = list(ensemble.spec.network.parts)
@@ -138,20 +138,22 @@ def of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy | None = None
         }  # fmt: skip
     steps |= {
         "iso": {
-            "stage": "iso-energy", "model": "cavity-full", "fields": list(size.iso_fields),
+            "stage": "iso-energy",
+            "model": "cavity-full",
+            "fields": list(size.iso_fields),
             "count": size.iso_references,
         },
         "tap": {"model": "cavity-full", "starts": size.starts},
         "dynamics": {"stage": "mc", "model": "model-full", "count": size.references},
-    }  # fmt: skip
+    }
     return Default(parse_study(steps), left_out)
 
 
 def of_solutions(ensemble: Ensemble, landscape: bool, size: SolutionStudy | None = None) -> Default:
     """Return the study of real weights."""
     size, count = size or SolutionStudy(), ensemble.n_rows
-    if not landscape or count < size.fewest:
-        reason = _too_few(size.fewest, "solutions", ensemble) if landscape else SKIPPED
+    if not landscape or count < size.min_solutions:
+        reason = _too_few(size.min_solutions, "solutions", ensemble) if landscape else SKIPPED
         return Default({}, {"loss landscape": reason})
     first = int(ensemble.column("configuration")[0])
     steps: dict[str, Any] = {
@@ -187,5 +189,5 @@ def of_solutions(ensemble: Ensemble, landscape: bool, size: SolutionStudy | None
     return Default(parse_study(steps), {})
 
 
-def _too_few(fewest: int, what: str, ensemble: Ensemble) -> str:
-    return f"Needs at least {fewest} {what}; there are {ensemble.n_rows:,}."
+def _too_few(minimum: int, what: str, ensemble: Ensemble) -> str:
+    return f"Needs at least {minimum} {what}; there are {ensemble.n_rows:,}."

@@ -1,9 +1,9 @@
 """Runs of stages: open what one reads, compute, and save the result with its provenance.
 
-A study is a graph of stages over an ensemble.  Each result is saved as it is done, under a key that
-tells all it depends on: the stage with its version and options, the package's version, and the keys
+A study is a graph of stages over an ensemble.  Each result is saved as it is done, under a key of
+all that it depends on: the stage with its version and options, the package's version, and the keys
 of what it reads, for an ensemble its content hash.  What has the key is not computed again.  A step
-that fails says why, and the steps that do not need it go on.
+that fails reports why, and the steps that do not need it go on.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import xarray
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, LsgError, StoreInputError, out_of_memory
 from lsg_ray.registry import origins
-from lsg_ray.results.pieces import forget_pieces, pieces_of, results_version
-from lsg_ray.results.saving import read_kept, save_result
-from lsg_ray.spec.steps import ENSEMBLE as SAMPLED
-from lsg_ray.spec.steps import Outcome, Step
+from lsg_ray.results.checkpoints import checkpoint_folder, remove_checkpoints, results_version
+from lsg_ray.results.saving import read_cached, save_result
+from lsg_ray.spec.steps import SAMPLED, Outcome, Step
 from lsg_ray.stage import (
     CONFIGURATIONS,
     ENSEMBLE,
     MODEL,
     MOMENTS,
+    REFERENCES,
     SOLUTIONS,
     Config,
     Kind,
@@ -58,21 +58,21 @@ def compute(
     Parameters
     ----------
     stage, options
-        What is computed, with options from `Stage.options`.
+        Stage to run, with options from `Stage.options`.
     inputs
-        By argument: places, or what is open already; None where it is left out.
+        Inputs by argument: paths, URLs, or open inputs; None for those that are left out.
     out
-        Place of the result.
+        Path or URL of the result.
     view
-        Of an ensemble: ``where``, ``part``, ``canonical``.
+        Of stores that are read, by name of `lsg_ray.stage.VIEW`.
     threads
-        Of functions that run on threads of their own.
+        Number of threads of functions that have threads of their own.
     overwrite
-        Whether an earlier result is replaced.
+        Whether to replace an earlier result.
     key
-        Saved with it: what it depends on, for `run_study`.
+        Digest of what the result depends on, which is saved with it for `run_study`.
     progress
-        Told ``(done, in all)``.
+        Called with ``(done, total)``.
 
     Returns
     -------
@@ -82,50 +82,62 @@ def compute(
     Raises
     ------
     InputError
-        As the function of the stage, or the place is none for a result.
+        As the function of the stage, or no result can be written to ``out``.
     """
     opened = opened_inputs(stage, inputs, view or {})
     context = {
-        name: value
-        for name, value in (
-            ("progress", progress), ("threads", threads), ("pieces", pieces_of(out)), ("out", out),
-        )
-        if stage.accepts(name)
-    }  # fmt: skip
-    found = stage.run(**opened, **options.model_dump(), **context)
-    return found if stage.makes == "store" else save(stage, found, options, out, overwrite, key)
+        "progress": progress,
+        "threads": threads,
+        "checkpoints": checkpoint_folder(out),
+        "out": out,
+    }
+    context = {name: value for name, value in context.items() if stage.accepts(name)}
+    result = stage.run(**opened, **options.model_dump(), **context)
+    return result if stage.makes == "store" else save(stage, result, options, out, overwrite, key)
 
 
 def save(
-    stage: Stage, found: xarray.Dataset, options: Config, out: str, overwrite: bool = False,
+    stage: Stage, result: xarray.Dataset, options: Config, out: str, overwrite: bool = False,
     key: str | None = None,
 ) -> xarray.Dataset:  # fmt: skip
     """Save the result of a stage with its provenance; see `compute`."""
-    found = found.assign_attrs(stage=stage.name, options=options.model_dump_json())
+    result = result.assign_attrs(stage=stage.name, options=options.model_dump_json())
     if key is not None:
-        found = found.assign_attrs(survey=key)
-    save_result(found, out, overwrite=overwrite, archive=stage.archive)
-    forget_pieces(out)
-    return found
+        result = result.assign_attrs(survey=key)
+    save_result(result, out, overwrite=overwrite, archive=stage.archive)
+    remove_checkpoints(out)
+    return result
 
 
 def opened_inputs(
     stage: Stage, inputs: Mapping[str, object], view: JsonObject
 ) -> dict[str, object]:
-    """Open what a stage reads, by argument."""
+    """Open what a stage reads, by argument; view: by name, what is chosen from stores.
+
+    Raises
+    ------
+    InputError
+        Nothing that is read is a store, of which something could be chosen.
+    """
+    stores = [
+        name for name, given in inputs.items() if given is not None and stage.reads[name].view
+    ]
+    if view and not stores:
+        raise InputError(f"{', '.join(view)} given, which choose from a store; none is read")
     return {name: opened_as(stage.reads[name], given, view) for name, given in inputs.items()}
 
 
 def opened_as(kind: Kind, given: object, view: JsonObject) -> object:
-    """Open what a place holds; what is open already is returned as it is."""
+    """Open an input by its path or URL; one that is open already is returned as it is."""
     if not isinstance(given, str):
         return given
-    if kind == MOMENTS and view:
+    view = {name: value for name, value in view.items() if name in kind.view}
+    if kind in (MOMENTS, REFERENCES) and view:
         try:
             return view_of(given, view)
         except StoreInputError as error:
-            told = f"{', '.join(view)} given, which choose from a store: {error}"
-            raise InputError(told) from None
+            options = ", ".join(view)
+            raise InputError(f"{options} given, which choose from a store: {error}") from None
     if kind in (ENSEMBLE, SOLUTIONS):
         return view_of(given, view)
     if kind == CONFIGURATIONS:
@@ -137,34 +149,34 @@ def opened_as(kind: Kind, given: object, view: JsonObject) -> object:
     return given  # functions open references and moments themselves
 
 
-def view_of(place: str | Ensemble, view: JsonObject) -> Ensemble | Configurations:
-    """Open a store, if it is not open, or the chosen configurations and weights of one."""
+def view_of(source: str | Ensemble, view: JsonObject) -> Ensemble | Configurations:
+    """Open a store if it is not open, and select configurations and weights from it."""
     from lsg_ray.ensemble.reader import open_ensemble
 
-    found: Any = open_ensemble(place) if isinstance(place, str) else place
+    configurations: Any = open_ensemble(source) if isinstance(source, str) else source
     if view.get("snapshot") is not None:
-        found = found.snapshot(view["snapshot"])
+        configurations = configurations.snapshot(view["snapshot"])
     if view.get("where") is not None:
-        found = found.where(view["where"])
+        configurations = configurations.where(view["where"])
     if view.get("canonical"):
         from lsg_ray.statistics.node_symmetry import canonicalize
 
-        found = canonicalize(found)
+        configurations = canonicalize(configurations)
     part = view.get("part")
     if part is None:
-        return found
-    return found.part(int(part) if part.isdecimal() and len(part) < 9 else part)
+        return configurations
+    return configurations.part(int(part) if part.isdecimal() and len(part) < 9 else part)
 
 
-def _configurations(place: str, view: JsonObject) -> Ensemble | Configurations:
-    """Open another set: of a store, the same part; of a file, as it is."""
+def _configurations(path: str, view: JsonObject) -> Ensemble | Configurations:
+    """Open another set of configurations: the same part of a store; a file as it is."""
     from lsg_ray.statistics.configurations import is_array_file, read_array
 
-    if not is_array_file(place):
-        return view_of(place, {**view, "where": None})
+    if not is_array_file(path):
+        return view_of(path, view)
     if view.get("canonical"):
-        raise InputError(f"{place}: --canonical takes stores only; their networks are known")
-    return read_array(place)
+        raise InputError(f"{path}: --canonical takes stores only; their networks are known")
+    return read_array(path)
 
 
 def run_study(
@@ -174,39 +186,39 @@ def run_study(
     *,
     threads: int | None = None,
     only_cached: Collection[str] = (),
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
     progress: Progress | None = None,
 ) -> dict[str, Outcome]:
-    """Compute the steps of a study that are not there yet.
+    """Compute the steps of a study whose results are not cached.
 
     Parameters
     ----------
     steps
-        From `lsg_ray.spec.steps.parse_study`: those first that others read.
+        Steps from `lsg_ray.spec.steps.parse_study`, each after those that it reads.
     ensemble
-        What they are of.
+        Ensemble that the study is of.
     folder
-        Where results are saved: ``STEP.zarr``.
+        Folder for results, ``STEP.zarr`` each.
     threads
-        Of functions that run on threads of their own.
+        Number of threads of functions that have threads of their own.
     only_cached
-        Steps that are left out where their results are not there.
-    say
-        Told a line as each step begins.
+        Steps whose results are read if they are there, and not computed.
+    log
+        Called with a line of text as each step begins.
     progress
-        Told ``(done, in all)`` of a step.
+        Called with ``(done, total)`` for each step.
     """
     spec = ensemble.spec
-    of = made_by(spec.network.family, spec.algorithm, spec.dataset.name)
-    keys = {SAMPLED: " ".join([str(ensemble.info()["content_hash"]), *of])}
+    plugins = made_by(spec.network.family, spec.algorithm, spec.dataset.name)
+    keys = {SAMPLED: " ".join([str(ensemble.info()["content_hash"]), *plugins])}
     outcomes: dict[str, Outcome] = {}
     for name, step in steps.items():
         began = time.perf_counter()
-        result, reason, cached = None, _missing(step, outcomes), False
+        result, reason, cached = None, _failed_input(step, outcomes), False
         if not reason:
-            say(name if name == step.stage else f"{name} ({step.stage})")
+            log(name if name == step.stage else f"{name} ({step.stage})")
             keys[name] = step_key(step, keys)
-            result = read_kept(folder / f"{name}.zarr", keys[name])
+            result = read_cached(folder / f"{name}.zarr", keys[name])
             if result is not None and name not in only_cached:
                 inputs = _inputs(step, ensemble, outcomes)
                 result = None if stage_of(step.stage).stale(result, **inputs) else result
@@ -215,38 +227,39 @@ def run_study(
             reason = "not computed"
         if not reason and result is None:
             try:
-                result = _computed(name, step, ensemble, outcomes, folder, keys[name], threads,
-                                   progress)  # fmt: skip
+                result = _computed(
+                    name, step, ensemble, outcomes, folder, keys[name], threads, progress
+                )
             except LsgError as error:
                 reason = str(error)
             except MemoryError as error:
                 reason = out_of_memory(error)
             except Exception as error:  # of one step, perhaps of another package: others go on
-                told = " ".join(str(error).split())[:300]
-                reason = f"{type(error).__name__}: {told}"
+                text = " ".join(str(error).split())[:300]
+                reason = f"{type(error).__name__}: {text}"
         seconds = round(time.perf_counter() - began, 3)
         outcomes[name] = Outcome(step, result, reason, seconds, cached)
     return outcomes
 
 
 def made_by(*names: object) -> list[str]:
-    """Return package and version of those of some names that installed packages declare."""
+    """Return package and version of plugins among some names."""
     known = origins()
     return [known[name] for name in names if isinstance(name, str) and name in known]
 
 
 def step_key(step: Step, keys: Mapping[str, str]) -> str:
-    """Return a digest of all that the result of a step depends on; keys: of what it may read."""
+    """Return a digest of all that the result of a step depends on, given the keys of its inputs."""
     stage = stage_of(step.stage)
     options = stage.options(step.options).model_dump(mode="json")
     reads = {name: source and keys[source] for name, source in step.inputs.items()}
-    told = [step.stage, stage.version, results_version(), options, step.view, reads]
-    told += made_by(step.stage, *options.values())
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    content = [step.stage, stage.version, results_version(), options, step.view, reads]
+    content += made_by(step.stage, *options.values())
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _missing(step: Step, outcomes: Mapping[str, Outcome]) -> str:
-    """Return which step that is needed has failed, as text; empty if none has."""
+def _failed_input(step: Step, outcomes: Mapping[str, Outcome]) -> str:
+    """Return a message if a step that this one needs has failed; else empty text."""
     for source in step.inputs.values():
         if source is not None and source in outcomes and outcomes[source].result is None:
             return f"needs {source}, of which there is no result"
@@ -267,15 +280,15 @@ def _computed(
 
 
 def _inputs(step: Step, ensemble: Ensemble, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
-    """Return what a step reads, by argument."""
+    """Return the inputs of a step, by argument."""
     reads = stage_of(step.stage).reads
     inputs: dict[str, Any] = {}
     for argument, source in step.inputs.items():
         if source is None:
             inputs[argument] = None
         elif source == SAMPLED:
-            seen = reads[argument] in (ENSEMBLE, SOLUTIONS, CONFIGURATIONS)
-            inputs[argument] = view_of(ensemble, step.view) if seen else ensemble
+            # Of one ensemble the same configurations are read in all places.
+            inputs[argument] = view_of(ensemble, step.view if reads[argument].view else {})
         else:
             inputs[argument] = outcomes[str(source)].result
     return inputs

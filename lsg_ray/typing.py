@@ -1,6 +1,6 @@
 """Types of public arguments: what is accepted, and within which bounds.
 
-Bounds stand in the type (`annotated_types`), so that commands, specifications and help know them.
+Bounds are part of the type (`annotated_types`): commands, specifications and help use them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lsg_ray.statistics.configurations import Configurations
 
 #: A local path, or a URL.
-Place: TypeAlias = str | os.PathLike[str]
+PathOrUrl: TypeAlias = str | os.PathLike[str]
 Floats: TypeAlias = NDArray[np.float64]
 Singles: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int64]
@@ -35,9 +35,9 @@ Signs: TypeAlias = NDArray[np.int8]
 Bytes: TypeAlias = NDArray[np.uint8]
 #: Of any type of number.
 Array: TypeAlias = NDArray[Any]
-#: Told ``(done, in all)``.
+#: Called with ``(done, total)``.
 Progress: TypeAlias = Callable[[int, int], None]
-#: Told ``(file, bytes so far, bytes in all)``.
+#: Called with ``(file, bytes so far, bytes in total)``.
 ByteProgress: TypeAlias = Callable[[str, int, int | None], None]
 
 #: A JSON object: a document, attributes, what a command prints.
@@ -47,27 +47,27 @@ Data: TypeAlias = "bytes | obstore.Bytes"
 #: Variables of a Dataset: dimensions, values, attributes.
 Variables: TypeAlias = dict[str, tuple[Any, ...]]
 
-#: A store, open or by its place.
-EnsembleLike: TypeAlias = "Ensemble | Place"
+#: A store: open, or its path or URL.
+EnsembleLike: TypeAlias = "Ensemble | PathOrUrl"
 #: An ensemble, or what else has configurations: also a file of an array, or an array (M, N).
-ConfigurationsLike: TypeAlias = "Configurations | Ensemble | Place | ArrayLike"
-#: An effective model: open, by its place, or (J, h).
-ModelLike: TypeAlias = "IsingModel | xarray.Dataset | Place | tuple[ArrayLike, ArrayLike]"
-#: Configurations to start from: ±1 (R, N), or the place of a store, a result or an ``.npz``.
+ConfigurationsLike: TypeAlias = "Configurations | Ensemble | PathOrUrl | ArrayLike"
+#: An effective model: open, its path or URL, or (J, h).
+ModelLike: TypeAlias = "IsingModel | xarray.Dataset | PathOrUrl | tuple[ArrayLike, ArrayLike]"
+#: Configurations to start from: ±1 (R, N), or the path or URL of a store, a result or an ``.npz``.
 ReferencesLike: TypeAlias = "References | xarray.Dataset | ConfigurationsLike"
-#: Moments: a Dataset, (m, C), or the place of a result or an ``.npz``; or what they are taken of.
+#: Moments: a Dataset, (m, C), or the path of a result or an ``.npz``; or configurations.
 MomentsLike: TypeAlias = (
     "Target | xarray.Dataset | tuple[ArrayLike, ArrayLike] | ConfigurationsLike"
 )
 
 
-#: What is said of arguments that many functions share, where their docstrings say nothing else.
-WORDING = {
-    "seed": "Of all that is drawn at random.",
-    "threads": "By default one per CPU.",
-    "progress": "Told (done, in all).",
+#: Help of arguments that many functions share, unless their docstrings give another.
+SHARED_HELP = {
+    "seed": "Seed of all random numbers.",
+    "threads": "Number of threads; by default one per CPU.",
+    "progress": "Called with (done, total).",
     "fields": "Distance fields x, in nats.",
-    "count": "References of each group, at most; of a store by default 20.",
+    "count": "Largest number of references of each group; of a store by default 20.",
     "beta": "Inverse temperature.",
 }
 
@@ -79,30 +79,30 @@ class As:
         self.kind = kind
 
 
-class APlace:
-    """Marks an argument that a command or a specification gives as a path or URL."""
+class AsPath:
+    """Marks an argument that commands and specifications give as a path or URL."""
 
 
 #: A specification, or the path of one.
-SpecLike = Annotated["Spec | Place", APlace()]
+SpecLike = Annotated["Spec | PathOrUrl", AsPath()]
 
-#: Largest number of anything: beyond, it is a slip, and would not fit into memory.
-MOST = 2**31 - 1
-Count = Annotated[int, Ge(1), Le(MOST)]
-#: Enough for an error of their mean.
-Several = Annotated[int, Ge(2), Le(MOST)]
-Natural = Annotated[int, Ge(0), Le(MOST)]
+#: Largest integer argument: a larger one is a typing error, and would not fit into memory.
+MAX_INTEGER = 2**31 - 1
+Count = Annotated[int, Ge(1), Le(MAX_INTEGER)]
+#: At least two: enough for a standard error of the mean.
+Several = Annotated[int, Ge(2), Le(MAX_INTEGER)]
+Natural = Annotated[int, Ge(0), Le(MAX_INTEGER)]
 Seed = Annotated[int, Ge(0), Lt(2**128)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
-#: From 0 up to 1, excluded.
+#: From 0 to 1, without 1.
 Share = Annotated[float, Ge(0), Lt(1)]
 
 
 class ListOf:
     """Marks an array argument that a command or a specification gives as a list of numbers.
 
-    kind: of its entries; steps: whether START:STOP:STEP is understood too.
+    kind: type of its entries; steps: whether START:STOP:STEP is accepted too.
     """
 
     def __init__(self, kind: type[float] | type[int], *, steps: bool = False) -> None:
@@ -114,5 +114,5 @@ class ListOf:
 
 Numbers = Annotated[ArrayLike, ListOf(float)]
 Integers = Annotated[int | Sequence[int], ListOf(int)]
-#: Equally spaced or listed values of what is swept.
+#: Values of a parameter that is swept: listed, or START:STOP:STEP.
 Steps = Annotated[ArrayLike, ListOf(float, steps=True)]

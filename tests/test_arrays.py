@@ -223,7 +223,7 @@ def test_integers():
 def test_endless_lists():
     endless: list = []
     endless.append(endless)
-    with pytest.raises(InputError, match="without end"):
+    with pytest.raises(InputError, match="contain themselves"):
         as_numbers(endless, "x")
 
 
@@ -251,9 +251,9 @@ SEED = 2**127 + 1
     ],
 )
 def test_results_of_long_seeds_can_be_written_anywhere(result, tmp_path):
-    found = result()
-    assert found.attrs["seed"] == str(SEED)
-    found.to_netcdf(tmp_path / "result.nc")
+    output = result()
+    assert output.attrs["seed"] == str(SEED)
+    output.to_netcdf(tmp_path / "result.nc")
     with xarray.open_dataset(tmp_path / "result.nc") as again:
         assert int(again.attrs["seed"]) == SEED
     assert lsg_ray.overlaps(W, seed=5).attrs["seed"] == 5
@@ -263,6 +263,6 @@ def test_a_saved_result_has_attributes_that_netcdf_holds(tmp_path):
     from lsg_ray.results.saving import open_result, save_result
 
     save_result(xarray.Dataset({"a": ("x", H)}, attrs={"seed": SEED, "n": 3}), tmp_path / "a")
-    with open_result(tmp_path / "a") as found:
-        assert found.attrs["seed"] == str(SEED)
-        assert found.attrs["n"] == 3
+    with open_result(tmp_path / "a") as result:
+        assert result.attrs["seed"] == str(SEED)
+        assert result.attrs["n"] == 3

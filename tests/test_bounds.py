@@ -26,7 +26,7 @@ def bounded(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ({"first": 0}, "first 0 given; at least 1"),
         ({"first": 10_000}, "first 10000 given; at most 3"),
@@ -39,11 +39,11 @@ def bounded(
         ({"first": 1, "way": "left"}, "way 'left' given; choose one of up, down"),
     ],
 )
-def test_arguments__outside_their_types_are_refused(arguments, says):
-    with pytest.raises(InputError, match=says):
+def test_arguments__outside_their_types_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
         bounded(**arguments)
     first = arguments.pop("first")
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         bounded(first, **arguments)
 
 

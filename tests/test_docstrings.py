@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import lsg_ray
-from lsg_ray.typing import WORDING
+from lsg_ray.typing import SHARED_HELP
 
 ROOT = Path(lsg_ray.__file__).parent
 MODULES = {file.relative_to(ROOT).as_posix(): file for file in sorted(ROOT.rglob("*.py"))}
@@ -59,7 +59,7 @@ def test_parameters__are_those_of_the_signature(module):
         hidden = {one for one in taken if one.startswith("_")}
         assert len(names) == len(set(names)), name
         assert set(names) <= taken | more, (name, "has not", set(names) - taken - more)
-        missing = taken - hidden - set(names) - set(WORDING)
+        missing = taken - hidden - set(names) - set(SHARED_HELP)
         assert not missing, (name, "does not say what these are", missing)
 
 

@@ -146,25 +146,25 @@ def quickstart() -> bytes:
 @st.composite
 def mutated(draw, data: bytes) -> bytes:
     """Bytes with some flipped, left out, doubled or put in."""
-    found = bytearray(data)
+    result = bytearray(data)
     for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, len(found)))
+        position = draw(st.integers(0, len(result)))
         kind = draw(st.integers(0, 5))
-        if kind == 0 and place < len(found):
-            found[place] ^= 1 << draw(st.integers(0, 7))
+        if kind == 0 and position < len(result):
+            result[position] ^= 1 << draw(st.integers(0, 7))
         elif kind == 1:
-            del found[place : place + draw(st.integers(1, 30))]
+            del result[position : position + draw(st.integers(1, 30))]
         elif kind == 2:
-            found[place:place] = found[place : place + draw(st.integers(1, 30))]
+            result[position:position] = result[position : position + draw(st.integers(1, 30))]
         elif kind == 3:
-            found[place:place] = draw(st.binary(max_size=8))
-        elif kind == 4 and place < len(found):
-            found[place] = draw(st.sampled_from(b'0189-+.eE"[]{}:,ntf \\\x00\xff'))
+            result[position:position] = draw(st.binary(max_size=8))
+        elif kind == 4 and position < len(result):
+            result[position] = draw(st.sampled_from(b'0189-+.eE"[]{}:,ntf \\\x00\xff'))
         else:
-            found[place:place] = draw(
+            result[position:position] = draw(
                 st.sampled_from([b"9" * 30, b"1e999", b"null", b"[" * 200, b"NaN", b"-1", b"{}"])
             )
-    return bytes(found)
+    return bytes(result)
 
 
 def try_to_load(file, data: bytes) -> None:
@@ -320,18 +320,18 @@ def pristine(family: str) -> dict[str, bytes]:
         spec = make_real_spec(count=6, block_size=4, widths=(6, 2, 10), epochs=1)
     url = f"memory://fuzz-pristine-{family}"
     fill(url, spec)
-    place = locate(url)
-    return {key: bytes(place.read(key)) for key in place.everything()}
+    location = locate(url)
+    return {key: bytes(location.read(key)) for key in location.everything()}
 
 
 def refilled(objects: dict[str, bytes]):
     """The one scratch store of these tests, holding these objects."""
-    place = locate("memory://fuzz-scratch")
-    for key in place.everything():
-        place.delete(key)
+    location = locate("memory://fuzz-scratch")
+    for key in location.everything():
+        location.delete(key)
     for key, data in objects.items():
-        place.write(key, data)
-    return place.url
+        location.write(key, data)
+    return location.url
 
 
 def try_to_read(objects: dict[str, bytes], repair: bool) -> None:
@@ -369,8 +369,8 @@ def changed(draw, tree):
         key = draw(st.sampled_from(sorted(tree)))
         return {**tree, key: draw(changed(tree[key]))}
     if isinstance(tree, list) and tree and draw(st.integers(0, 4)):
-        place = draw(st.integers(0, len(tree) - 1))
-        return [*tree[:place], draw(changed(tree[place])), *tree[place + 1 :]]
+        position = draw(st.integers(0, len(tree) - 1))
+        return [*tree[:position], draw(changed(tree[position])), *tree[position + 1 :]]
     return draw(TREES.filter(_is_json))
 
 
@@ -468,8 +468,8 @@ def sealed_result() -> dict[str, bytes]:
     from lsg_ray.ising.model import IsingModel
 
     model = IsingModel(np.array([[0, 0.5], [0.5, 0]]), np.array([1.0, 2.0]), weight=np.arange(2))
-    place = locate(model.save("memory://fuzz-sealed-result"))
-    return {key: bytes(place.read(key)) for key in place.everything()}
+    location = locate(model.save("memory://fuzz-sealed-result"))
+    return {key: bytes(location.read(key)) for key in location.everything()}
 
 
 @st.composite
@@ -661,11 +661,11 @@ def test_masked_and_foreign_arrays(data):
             try:
                 function(given)
             except LsgError as error:
-                told = clean(error, printable=False)
+                output = clean(error, printable=False)
             else:
                 assert not np.ma.is_masked(given)
                 return
-    assert len(told.splitlines()) == 1
+    assert len(output.splitlines()) == 1
 
 
 # URLs

@@ -39,23 +39,23 @@ def tiny(count=6, **ensemble):
 def no_report(monkeypatch):
     """Write a line in place of the report, which has tests of its own."""
 
-    def write(place, ensemble, dataset, outcomes):
-        (place / "report.html").write_text(f"{ensemble.n_rows} {sorted(outcomes)}")
-        return place / "report.html"
+    def write(path, ensemble, dataset, outcomes):
+        (path / "report.html").write_text(f"{ensemble.n_rows} {sorted(outcomes)}")
+        return path / "report.html"
 
     monkeypatch.setattr("lsg_ray.report.page.write_report", write)
 
 
 def test_run__makes_everything_that_the_docstring_names(tmp_path):
     pytest.importorskip("lsg_ray.report.page")
-    said = []
-    result = pipeline.run(tiny(), tmp_path / "r", workers=0, say=said.append)
+    lines = []
+    result = pipeline.run(tiny(), tmp_path / "r", workers=0, log=lines.append)
     made = set(os.listdir(tmp_path / "r"))
     assert made >= RESULTS | {"report.html"}
     assert any(name.endswith(".png") for name in made)
     assert result["report"] == str(tmp_path / "r" / "report.html")
     assert result["rows"] == 6
-    assert [line.split()[0] for line in said] == list(result["stage_seconds"]) == [
+    assert [line.split()[0] for line in lines] == list(result["stage_seconds"]) == [
         "sample", "verify", "moments", "overlaps", "distances", "map", "report",
     ]  # fmt: skip
     page = (tmp_path / "r" / "report.html").read_text()
@@ -97,10 +97,10 @@ def test_run_again__samples_what_is_missing_and_no_more(tmp_path, no_report, mon
 
 
 def test_run__too_few_for_a_map_leaves_it_out(tmp_path, no_report):
-    found = pipeline.run(tiny(count=3), tmp_path, workers=0)
+    result = pipeline.run(tiny(count=3), tmp_path, workers=0)
     why = "Needs at least 4 configurations; there are 3."
-    assert found["study"]["map"] == {"left_out": why}
-    assert found["failed"] == []
+    assert result["study"]["map"] == {"left_out": why}
+    assert result["failed"] == []
     assert set(os.listdir(tmp_path)) == RESULTS - {"map.zarr"} | {"report.html"}
 
 
@@ -118,7 +118,7 @@ def test_report__measures_anew(tmp_path, no_report):
 
 def test_folder_of_other_things__is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(InputError, match="holds other things; name a new or empty folder"):
+    with pytest.raises(InputError, match="holds other files; name a new or empty folder"):
         pipeline.run(tiny(), tmp_path, workers=0)
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
@@ -156,14 +156,14 @@ def test_bad_input__creates_nothing(tmp_path, monkeypatch):
         }
     )
     many = tiny().replace(dataset={"train_examples": 99_999})
-    for spec, folder, says in [
+    for spec, folder, message in [
         (tiny(count=1), "a", "a report needs at least 2 configurations"),
         (relu, "a/b/c", "a report needs at least 2 configurations"),
         (many, "a/b/c", "dataset.train_examples: 99999"),
         (tiny(), "s3://bucket/run", "is a URL"),
         (tiny(), "memory://run", "is a URL"),
     ]:
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=message):
             pipeline.run(spec, folder, workers=0)
         assert os.listdir(tmp_path) == []
 
@@ -206,11 +206,11 @@ def test_report__without_an_ensemble_is_refused(tmp_path, make):
 
 def test_report__of_a_kept_result_that_is_not_ours_says_so_in_its_section(tmp_path):
     pipeline.run(tiny(), tmp_path / "r", workers=0, landscape=False)
-    place = tmp_path / "r" / "overlaps.zarr"
-    with xarray.open_zarr(place) as opened:
-        found = opened.load()
-    del found.attrs["mean"]
-    save_result(found, place, overwrite=True)
+    path = tmp_path / "r" / "overlaps.zarr"
+    with xarray.open_zarr(path) as opened:
+        result = opened.load()
+    del result.attrs["mean"]
+    save_result(result, path, overwrite=True)
     page = pipeline.report(tmp_path / "r").read_text(encoding="utf-8")
     assert "No figure: KeyError: &#39;mean&#39;." in page
     assert page.count("<figure>") == 6  # of all else

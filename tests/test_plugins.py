@@ -31,8 +31,8 @@ def test_sampled_stored_and_measured(lsg):
     assert json.loads(lsg("verify", "toy.zarr", "--json"))["sound"]
     info = json.loads(lsg("info", "toy.zarr", "--json"))
     assert (info["family"], info["rows"]) == ("toy-committee", 30)
-    found = json.loads(lsg("moments", "toy.zarr", "--out", "m.zarr", "--json"))
-    assert found["count"] == 30
+    result = json.loads(lsg("moments", "toy.zarr", "--out", "m.zarr", "--json"))
+    assert result["count"] == 30
     early = lsg("moments", "toy.zarr", "--snapshot", "0", "--out", "m0.zarr", "--json")
     assert json.loads(early)["count"] == 30
     shown = lsg("query", "toy.zarr", "--where", "accuracy > 0.5", "--limit", "2", "--format", "csv")
@@ -44,13 +44,16 @@ def test_named_in_schema_list_and_errors(lsg):
     assert "toy-committee" in schema["$defs"]["NetworkSpec"]["properties"]["family"]["enum"]
     assert "toy-clouds" in schema["$defs"]["DatasetSpec"]["properties"]["name"]["enum"]
     assert "toy-clouds" in lsg("data", "list")
-    for change, says in (
+    for change, message in (
         ("training.options={tries: 0}", "training.options.tries: 0 given; input should be greater"),
         ("training.options={x: 1}", "training.options.x: 1 given; extra inputs are not permitted"),
         ("network.options={bias: x}", "network.options.bias: 'x' given"),
         ("training.algorithm=descent", "toy-committee networks are trained by toy-search"),
         ("network.widths=[5, 3, 2]", "pixels of toy-clouds need 6"),
-        ("network.family=toy", "'toy' given; choose one of binary, relu, toy-committee"),
+        (
+            "network.family=toy",
+            "'toy' given; choose one of binary, relu, weights, real-weights, toy-committee",
+        ),
     ):
-        told = lsg("sample", "toy.yaml", "--set", change, "--out", "x.zarr", code=2)
-        assert says in told
+        text = lsg("sample", "toy.yaml", "--set", change, "--out", "x.zarr", code=2)
+        assert message in text

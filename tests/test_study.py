@@ -19,7 +19,7 @@ from lsg_ray.spec.steps import parse_study
 from lsg_ray.stage import loaded
 from lsg_ray.stages import STAGES, all_stages, stage_of
 from lsg_ray.study import run_study, step_key
-from lsg_ray.typing import WORDING
+from lsg_ray.typing import SHARED_HELP
 from tests.ensemble.mixture import synthetic
 from tests.toy import POINTS, Commands, install
 
@@ -80,7 +80,7 @@ def test_study__is_no_part_of_the_identity_of_an_ensemble(spec):
 
 
 @pytest.mark.parametrize(
-    ("study", "says"),
+    ("study", "message"),
     [
         (5, "study: a mapping of stages"),
         ({"none": {}}, "study.none: 'none' is no stage; there are moments"),
@@ -110,18 +110,18 @@ def test_study__is_no_part_of_the_identity_of_an_ensemble(spec):
         ({"x": {"stage": "os:system"}}, "'os:system' is no stage"),
     ],
 )
-def test_bad_studies__are_told_in_lines(study, says):
+def test_bad_studies__are_told_in_lines(study, message):
     with pytest.raises(SpecError) as error:
         parse_spec({"study": study})
-    assert says in str(error.value)
+    assert message in str(error.value)
 
 
 def test_run__computes_the_graph_and_resumes_it(spec, tmp_path):
-    folder, said = tmp_path / "run", []
-    found = run(spec, folder, workers=0, say=said.append)
-    assert found["failed"] == []
-    assert set(found["study"]) == set(spec.study)
-    assert found["study"]["scan"]["fields"] == 5
+    folder, lines = tmp_path / "run", []
+    result = run(spec, folder, workers=0, log=lines.append)
+    assert result["failed"] == []
+    assert set(result["study"]) == set(spec.study)
+    assert result["study"]["scan"]["fields"] == 5
     for name in spec.study:
         assert xarray.open_zarr(folder / f"{name}.zarr").attrs["stage"]
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -130,7 +130,7 @@ def test_run__computes_the_graph_and_resumes_it(spec, tmp_path):
     assert (folder / "scan.png").read_bytes().startswith(b"\x89PNG")
     before = {name: (folder / f"{name}.zarr").stat().st_mtime_ns for name in spec.study}
     again = run(spec, folder, workers=0)
-    assert again["study"].keys() == found["study"].keys()
+    assert again["study"].keys() == result["study"].keys()
     assert {name: (folder / f"{name}.zarr").stat().st_mtime_ns for name in spec.study} == before
     # Only what an option concerns is computed anew, and what reads it.
     changed = parse_spec(spec.tree() | {"study": {**spec.tree()["study"], "tap": {"starts": 21}}})
@@ -160,12 +160,12 @@ def test_failed_step__says_why_and_others_go_on(tmp_path):
     study = parse_study(
         {"walk": {}, "moments": {}, "fit": {"method": "exact"}, "tap": {}, "overlaps": {}}
     )
-    found = run_study(study, ensemble, tmp_path)
-    assert "binary networks" in found["walk"].reason
-    assert "16" in found["fit"].reason
-    assert found["tap"].reason == "needs fit, of which there is no result"
-    assert found["moments"].result is not None
-    assert found["overlaps"].result is not None
+    result = run_study(study, ensemble, tmp_path)
+    assert "binary networks" in result["walk"].reason
+    assert "16" in result["fit"].reason
+    assert result["tap"].reason == "needs fit, of which there is no result"
+    assert result["moments"].result is not None
+    assert result["overlaps"].result is not None
     cached = run_study(study, ensemble, tmp_path, only_cached=set(study))
     assert cached["moments"].cached
     assert cached["walk"].reason == "not computed"
@@ -174,10 +174,10 @@ def test_failed_step__says_why_and_others_go_on(tmp_path):
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory):
     """Sixty networks of 42 weights."""
-    place = tmp_path_factory.mktemp("study") / "s.zarr"
+    path = tmp_path_factory.mktemp("study") / "s.zarr"
     spec = parse_spec(__import__("yaml").safe_load(STUDY.partition("study:")[0]))
-    sample(spec, place, workers=0)
-    return open_ensemble(place)
+    sample(spec, path, workers=0)
+    return open_ensemble(path)
 
 
 def test_checks_references_and_replicas__are_steps(ensemble, tmp_path):
@@ -188,12 +188,12 @@ def test_checks_references_and_replicas__are_steps(ensemble, tmp_path):
         "scan": {"references": "chosen", "fields": [0]},
         "model-replicas": {**quick, "burn_in": 2}, "sk": {**quick, "n": 8, "burn_in": 2},
     })  # fmt: skip
-    found = run_study(study, ensemble, tmp_path)
-    assert {name: one.reason for name, one in found.items() if one.reason} == {}
-    assert found["scan"].result.sizes["reference"] == 6
+    result = run_study(study, ensemble, tmp_path)
+    assert {name: one.reason for name, one in result.items() if one.reason} == {}
+    assert result["scan"].result.sizes["reference"] == 6
     for name in ("check", "replicas", "model-replicas", "sk"):
         figure = stage_of(name).figures[0]
-        assert render(figure.drawn({name: found[name].result})).startswith(b"\x89PNG")
+        assert render(figure.drawn({name: result[name].result})).startswith(b"\x89PNG")
 
 
 def test_monte_carlo__is_run_again_once_its_data_is_there(ensemble, tmp_path, monkeypatch):
@@ -204,13 +204,13 @@ def test_monte_carlo__is_run_again_once_its_data_is_there(ensemble, tmp_path, mo
 
     with monkeypatch.context() as changed:
         changed.setattr("lsg_ray.ising.dynamics.load_dataset", absent)
-        found = run_study(study, ensemble, tmp_path)["mc"]
-        assert found.result.attrs["no_accuracy"] == "digits: not here"
+        result = run_study(study, ensemble, tmp_path)["mc"]
+        assert result.result.attrs["no_accuracy"] == "digits: not here"
         assert run_study(study, ensemble, tmp_path)["mc"].cached
     assert run_study(study, ensemble, tmp_path, only_cached=set(study))["mc"].cached
-    found = run_study(study, ensemble, tmp_path)["mc"]
-    assert "accuracy" in found.result
-    assert not found.cached
+    result = run_study(study, ensemble, tmp_path)["mc"]
+    assert "accuracy" in result.result
+    assert not result.cached
     assert run_study(study, ensemble, tmp_path)["mc"].cached
 
 
@@ -218,9 +218,9 @@ def test_defect_of_a_step__does_not_end_the_others(tmp_path, monkeypatch):
     synthetic(tmp_path / "s.zarr", 20, 200)
     monkeypatch.setattr("lsg_ray.study.opened_inputs", broken := {}.__getitem__)
     study = parse_study({"moments": {}, "overlaps": {}})
-    found = run_study(study, open_ensemble(tmp_path / "s.zarr"), tmp_path)
+    result = run_study(study, open_ensemble(tmp_path / "s.zarr"), tmp_path)
     assert broken is not None
-    assert all("TypeError: " in outcome.reason for outcome in found.values())
+    assert all("TypeError: " in outcome.reason for outcome in result.values())
 
 
 def test_equal_views__have_one_key():
@@ -261,10 +261,10 @@ def test_stages_of_another_package(installed, tmp_path):
     assert "Power that the count is taken to." in installed("toy-plus", "--help")
     synthetic(tmp_path / "s.zarr", 20, 200)
     mean = float((open_ensemble(tmp_path / "s.zarr").numpy() > 0).sum(axis=1).mean())
-    told = json.loads(
+    text = json.loads(
         installed("toy-plus", "s.zarr", "--out", "p.zarr", "--figure", "p.png", "--json")
     )
-    assert told["mean"] == pytest.approx(mean)
+    assert text["mean"] == pytest.approx(mean)
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     assert "--power" in installed("toy-plus", "s.zarr", "--out", "q.zarr", "--power", 0, code=2)
     assert "is what is read" in installed("toy-plus", "s.zarr", "--out", "s.zarr/x", code=2)
@@ -276,12 +276,12 @@ def test_stages_of_another_package(installed, tmp_path):
         " options: {scale: 0.5}}}\n"
     )
     (tmp_path / "toy.yaml").write_text(study)
-    told = json.loads(installed("run", "toy.yaml", "--out", "run", "--workers", 0, "--json"))
-    assert told["failed"] == []
-    assert told["study"]["strong"]["mean"] > told["study"]["toy-plus"]["mean"]
+    text = json.loads(installed("run", "toy.yaml", "--out", "run", "--workers", 0, "--json"))
+    assert text["failed"] == []
+    assert text["study"]["strong"]["mean"] > text["study"]["toy-plus"]["mean"]
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "Weights that are +1: strong" in page
-    assert f"On average {told['study']['toy-plus']['mean']:.2f} weights are +1." in page
+    assert f"On average {text['study']['toy-plus']['mean']:.2f} weights are +1." in page
     model = xarray.open_zarr(tmp_path / "run" / "alone.zarr")
     m = xarray.open_zarr(tmp_path / "run" / "alone.zarr")["m_data"].values
     np.testing.assert_allclose(model["h"], np.arctanh(m) / 2)
@@ -306,9 +306,9 @@ def test_stages_of_another_package(installed, tmp_path):
     free = np.abs(m) < 1
     free[[one for one, *_ in told_by_options["duplicate_weights"]]] = False
     np.testing.assert_allclose(np.load(tmp_path / "alone.npz")["h"][free], np.arctanh(m[free]) / 2)
-    seconds = told["stage_seconds"]["toy-descent"]
+    seconds = text["stage_seconds"]["toy-descent"]
     again = json.loads(installed("run", "toy.yaml", "--out", "run", "--workers", 0, "--json"))
-    assert again["study"] == told["study"]
+    assert again["study"] == text["study"]
     assert again["stage_seconds"]["toy-descent"] < max(seconds, 0.5)
     energy = xarray.open_zarr(tmp_path / "run" / "toy-descent.zarr")["energy"].values
     assert np.isfinite(energy).all()
@@ -326,21 +326,21 @@ def test_spec_without_a_study__has_none():
 
 def test_arguments_that_many_stages_share__have_one_wording():
     fit, symmetry = stage_of("fit"), stage_of("symmetry")
-    assert fit.config.model_fields["seed"].description == WORDING["seed"]
-    assert symmetry.config.model_fields["seed"].description == "Of permutations and fits."
+    assert fit.config.model_fields["seed"].description == SHARED_HELP["seed"]
+    assert symmetry.config.model_fields["seed"].description == "Seed of the permutations and fits."
 
 
 @pytest.mark.parametrize(
-    ("study", "says"),
+    ("study", "message"),
     [
         ({"moments": {"where": "nope > 1"}}, "study.moments: unknown name 'nope'"),
         ({"moments": {"part": "XX"}}, "study.moments: part XX given; there are LB, RB"),
         ({"walk": {"sigma": [0.1]}}, "study.walk: walk is of networks of real weights"),
     ],
 )
-def test_what_the_ensemble_cannot_serve__is_told_before_it_is_sampled(study, says, spec, tmp_path):
+def test_what_the_ensemble_cannot_serve__is_refused_before_sampling(study, message, spec, tmp_path):
     asked = parse_spec(spec.tree() | {"study": study})
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         run(asked, tmp_path / "run", workers=0)
     assert not (tmp_path / "run").exists()
 
@@ -355,8 +355,8 @@ def test_other_files__are_left_alone(spec, tmp_path):
     import lsg_ray
 
     lsg_ray.permute(folder / "ensemble.zarr", 0.5, folder / "mine.zarr")
-    found = run(small, folder, workers=0)
-    assert found["failed"] == ["fit"]
+    result = run(small, folder, workers=0)
+    assert result["failed"] == ["fit"]
     assert (folder / "fit.png").read_bytes() == b"mine"
     assert open_ensemble(folder / "mine.zarr").complete
 
@@ -399,13 +399,13 @@ def test_packages_that_misbehave__are_told_of_in_a_line(installed, tmp_path):
     points = "".join(f"{name[:-3]} = {name[:-3]}:STAGE\n" for name in BROKEN)
     entry = site / "toy-1.0.dist-info" / "entry_points.txt"
     entry.write_text(POINTS + points + "hand = toy_taken:HAND\ngone = toy_gone:STAGE\n")
-    told = installed("--help")
+    output = installed("--help")
     for name in ("moments", "sample"):
-        assert told.count(f"\n  {name} ") == 1
-    assert "Not ours" not in told
-    assert "../x" not in told
+        assert output.count(f"\n  {name} ") == 1
+    assert "Not ours" not in output
+    assert "../x" not in output
     synthetic(tmp_path / "s.zarr", 20, 200)
     installed("moments", tmp_path / "s.zarr", "--out", tmp_path / "m.zarr")
-    said = installed("toy-boom", tmp_path / "s.zarr", "--out", tmp_path / "b.zarr", code=1)
-    assert "toy-boom of toy 1.0 failed: ZeroDivisionError: boom" in said
-    assert "\x1b" not in said
+    lines = installed("toy-boom", tmp_path / "s.zarr", "--out", tmp_path / "b.zarr", code=1)
+    assert "toy-boom of toy 1.0 failed: ZeroDivisionError: boom" in lines
+    assert "\x1b" not in lines

@@ -10,25 +10,26 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from types import FrameType
 
 import click
 
 from lsg_ray import __version__
-from lsg_ray.cli import catalogue, jobs, runs, stores
+from lsg_ray.cli import catalogue, exchange, jobs, runs, stores
+from lsg_ray.cli.options import CONTEXT_SETTINGS
 from lsg_ray.cli.output import printable, show, shown_warnings
 from lsg_ray.errors import LsgError, masked, out_of_memory
-from lsg_ray.stages import GROUPS, all_stages, stage_of
+from lsg_ray.stages import GROUPS, all_stages
 
 #: Commands written by hand, by group.
 _BY_HAND = {
     "sampling": (runs.run, runs.sample, runs.estimate, catalogue.data, catalogue.spec),
-    "store": (stores.info, stores.verify, stores.query),
+    "store": (stores.info, stores.verify, stores.query, exchange.import_weights, exchange.export),
     "cluster": (jobs.submit, jobs.jobs),
     "project": (runs.report,),
 }
-INTERRUPTED = 130
-TERMINATED = 143
+#: Exit codes after Ctrl-C and SIGTERM: 128 and the number of the signal.
+INTERRUPTED, TERMINATED = 130, 143
 
 
 class _Commands(click.Group):
@@ -38,19 +39,17 @@ class _Commands(click.Group):
         return list(dict.fromkeys([*super().list_commands(ctx), *all_stages()]))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        found = super().get_command(ctx, name)
-        if found is None and name in (known := all_stages()):
-            from lsg_ray.cli.stage_commands import command_of
-
-            found = command_of(stage_of(name), known[name][1])
-            self.add_command(found)
-        return found
+        command = super().get_command(ctx, name)
+        if command is None and name in all_stages():
+            command = jobs.command_named(name)
+            self.add_command(command)
+        return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {group: [] for group in GROUPS}
         for group, commands in _BY_HAND.items():
-            groups[group] = [(str(one.name), one.get_short_help_str(88)) for one in commands]
-        by_hand = {str(one.name) for commands in _BY_HAND.values() for one in commands}
+            groups[group] = [(str(c.name), c.get_short_help_str(88)) for c in commands]
+        by_hand = {str(c.name) for commands in _BY_HAND.values() for c in commands}
         for name, (group, line) in all_stages().items():
             if name not in by_hand:
                 groups[group].append((name, line))
@@ -60,18 +59,15 @@ class _Commands(click.Group):
                     formatter.write_dl(rows)
 
 
-@click.group(
-    cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+@click.group(cls=_Commands, context_settings=CONTEXT_SETTINGS)
 @click.version_option(__version__, prog_name="lsg")
 def cli() -> None:
     """Sample ensembles of neural-network weights and measure their geometry.
 
     \b
     Start:    lsg run jobs/specs/quickstart.yaml --out quickstart
-    Sample:   lsg sample SPEC --out STORE       (run again to resume)
-    Measure:  lsg STAGE INPUT --out RESULT      (help: lsg STAGE --help)
+    Sample:   lsg sample SPEC --out STORE        (run again to resume)
+    Measure:  lsg COMMAND INPUT --out RESULT     (help: lsg COMMAND --help)
     """
 
 
@@ -80,14 +76,14 @@ for _command in (command for group in _BY_HAND.values() for command in group):
 
 
 @contextlib.contextmanager
-def _heeding_termination(signals: list[int]) -> Iterator[None]:
-    """Let SIGTERM unwind a command as Ctrl-C does, and note which came; a second Ctrl-C ends it.
+def _termination_as_interrupt(signals: list[int]) -> Iterator[None]:
+    """Let SIGTERM unwind a command as Ctrl-C does, and record it; a second Ctrl-C ends it.
 
     Spot nodes, schedulers and job servers send SIGTERM some seconds before SIGKILL.  What is raised
     is a KeyboardInterrupt, the one exception that Ray lets pass through its waiting.
     """
 
-    def unwind(number: int, _: Any) -> None:
+    def unwind(number: int, _: FrameType | None) -> None:
         signals.append(number)
         if len(signals) == 1:
             raise KeyboardInterrupt
@@ -97,10 +93,10 @@ def _heeding_termination(signals: list[int]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heeded = [signal.SIGTERM]
+    handled = [signal.SIGTERM]
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell's background jobs do
-        heeded.append(signal.SIGINT)
-    before = {number: signal.signal(number, unwind) for number in heeded}
+        handled.append(signal.SIGINT)
+    before = {number: signal.signal(number, unwind) for number in handled}
     try:
         yield
     finally:
@@ -128,7 +124,7 @@ def main(
     words = sys.argv[1:] if arguments is None else arguments
     signals: list[int] = []
     try:
-        with _heeding_termination(signals), shown_warnings():
+        with _termination_as_interrupt(signals), shown_warnings():
             try:
                 (command or cli).main(args=arguments, standalone_mode=False, prog_name=name)
             except MemoryError:
@@ -139,16 +135,16 @@ def main(
                 raise
         _exit(0)
     except click.ClickException as error:
-        told = io.StringIO()
-        error.show(told)
-        show(told.getvalue().rstrip("\n"), err=True)
+        text = io.StringIO()
+        error.show(text)
+        show(text.getvalue().rstrip("\n"), err=True)
         _fail(words, error.format_message(), error.exit_code)
     except LsgError as error:
         _fail(words, str(error), error.exit_code, echo=True)
     except (KeyboardInterrupt, click.Abort):
         terminated = signals[:1] == [signal.SIGTERM]
-        what, code = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
-        _fail(words, f"{what}; run the same command again to resume", code, echo=True)
+        end, code = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
+        _fail(words, f"{end}; run the same command again to resume", code, echo=True)
     except BrokenPipeError:
         _close_output()
         sys.exit(1)
@@ -165,9 +161,9 @@ def _lacks_memory(error: Exception) -> bool:
     """Return whether Python, torch, which has no MemoryError, or the system ran out of memory."""
     if isinstance(error, MemoryError):
         return True
-    told = str(error)
+    message = str(error)
     known = ("not enough memory", "can't allocate memory", "can't start new thread")
-    return type(error).__name__ == "OutOfMemoryError" or any(mark in told for mark in known)
+    return type(error).__name__ == "OutOfMemoryError" or any(text in message for text in known)
 
 
 def _fail(words: list[str], message: str, code: int, echo: bool = False) -> None:

@@ -5,27 +5,19 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from lsg_ray.errors import masked
 
+if TYPE_CHECKING:
+    from lsg_ray.cluster.progress import Style
 
-def options(*given: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return one decorator of several options."""
-    return lambda command: reduce(lambda made, option: option(made), reversed(given), command)
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object; be quiet.")
-overwrite = click.option("--overwrite", is_flag=True, help="Replace an earlier result.")
-
-
-#: Larger integers are told roughly: in text, and where Python prints no more digits.
-HUGE, LONGEST = 10**24, 10**4000
+#: Integers from here on are printed roughly in text, and in JSON those that Python cannot print.
+MAX_TEXT_INTEGER, MAX_JSON_INTEGER = 10**24, 10**4000
 #: Colours, which Ray's logs are full of; they are left out.
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}m")
 
@@ -39,11 +31,11 @@ def printable(text: str) -> str:
     >>> printable("a\\x1b]0;b\\x07\\nc\\u202e")
     'a\\\\x1b]0;b\\\\x07\\\\nc\\\\u202e'
     """
-    found = masked(text)
-    if found.isprintable():
-        return found
+    text = masked(text)
+    if text.isprintable():
+        return text
     return "".join(
-        mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in found
+        mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text
     )
 
 
@@ -55,31 +47,34 @@ def show(text: str, err: bool = False) -> None:
 
 @contextmanager
 def shown_warnings() -> Iterator[None]:
-    """Show warnings of ours as one line on standard error, and leave others as they are."""
+    """Show warnings of this package as one line on standard error, and leave others as they are."""
     with warnings.catch_warnings():
-        before = warnings.showwarning
+        original = warnings.showwarning
 
-        def tell(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+        def show_warning(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int,
+            file: TextIO | None = None, line: str | None = None,
+        ) -> None:  # fmt: skip
             if category.__module__.startswith("lsg_ray."):
                 show(f"lsg: warning: {printable(str(message))}", err=True)
             else:
-                before(message, category, *rest, **more)
+                original(message, category, filename, lineno, file, line)
 
-        warnings.showwarning = tell
+        warnings.showwarning = show_warning
         yield
 
 
-def say(as_json: bool, after: str = " ...") -> Callable[[str], None]:
-    """Return what tells a person a line, such as that a stage begins."""
+def line_logger(as_json: bool, after: str = " ...") -> Callable[[str], None]:
+    """Return what logs a line for people, such as that a stage begins."""
     return (lambda _: None) if as_json else (lambda line: show(f"{line}{after}", err=True))
 
 
-def style(as_json: bool) -> Any:
+def progress_style(as_json: bool) -> Style:
     """Return how progress is shown."""
     return "quiet" if as_json else "auto"
 
 
-def print_result(result: dict[str, Any], as_json: bool, text: str) -> None:
+def print_result(result: Mapping[str, object], as_json: bool, text: str) -> None:
     """Print a result as one JSON object, or as text."""
     if as_json:
         click.echo(json.dumps(plain(result)))
@@ -87,9 +82,9 @@ def print_result(result: dict[str, Any], as_json: bool, text: str) -> None:
         show(text)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Turn NumPy values, paths and tuples into what JSON knows; NaN becomes null."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {masked(str(key)): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(inner) for inner in value]
@@ -97,7 +92,7 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, float):
         return value if value - value == 0 else None
-    if isinstance(value, int) and abs(value) >= LONGEST:
+    if isinstance(value, int) and abs(value) >= MAX_JSON_INTEGER:
         return _about(value)
     return value if value is None or isinstance(value, (int, bool)) else masked(str(value))
 
@@ -107,44 +102,46 @@ def percent(fraction: float | None) -> str:
     return "unknown" if fraction is None else f"{fraction:.1%}"
 
 
-def table(values: dict[str, Any]) -> str:
+def table(values: Mapping[str, object]) -> str:
     """Return names and values, a line each."""
-    shown = {printable(str(key)): cell(value) for key, value in values.items()}
-    width = max(map(len, shown))
-    return "\n".join(f"{key:{width}}  {value}" for key, value in shown.items())
+    cells = {printable(str(key)): cell(value) for key, value in values.items()}
+    width = max(map(len, cells))
+    return "\n".join(f"{key:{width}}  {value}" for key, value in cells.items())
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """Return a value as short text."""
     if isinstance(value, dict):
         return ", ".join(f"{printable(str(key))} {cell(inner)}" for key, inner in value.items())
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}" if abs(value) < HUGE else _about(value)
-    return printable(_within(value) if isinstance(value, (list, tuple)) else str(value))
+        return f"{value:,}" if abs(value) < MAX_TEXT_INTEGER else _about(value)
+    return printable(_as_python(value) if isinstance(value, (list, tuple)) else str(value))
 
 
-def _within(value: Any) -> str:
+def _as_python(value: object) -> str:
     """Return what is in a list as Python shows it, huge integers aside."""
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key!r}: {_within(inner)}' for key, inner in value.items())}}}"
+        return f"{{{', '.join(f'{key!r}: {_as_python(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, (list, tuple)):
-        inside = ", ".join(map(_within, value))
+        inside = ", ".join(map(_as_python, value))
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
-    huge = isinstance(value, int) and abs(value) >= HUGE
-    return _about(value) if huge else repr(value)
+    if isinstance(value, int) and abs(value) >= MAX_TEXT_INTEGER:
+        return _about(value)
+    return repr(value)
 
 
 def _about(value: int) -> str:
     return f"about {'-' if value < 0 else ''}2^{value.bit_length() - 1}"
 
 
-def print_rows(table: dict[str, Any], style: str) -> None:
+def print_rows(columns: Mapping[str, Iterable[object]], style: str) -> None:
     """Print columns as a table, CSV, JSON rows or one JSON object."""
-    names = list(table)
+    names = list(columns)
     rows = [
-        dict(zip(names, map(plain, row), strict=True)) for row in zip(*table.values(), strict=True)
+        dict(zip(names, map(plain, row), strict=True))
+        for row in zip(*columns.values(), strict=True)
     ]
     if style == "json":
         click.echo(json.dumps(rows))
@@ -163,4 +160,4 @@ def print_rows(table: dict[str, Any], style: str) -> None:
         cells = [[cell(row[name]) for name in names] for row in rows]
         widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
         for line in [names, *cells]:
-            show("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
+            show("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))

@@ -1,6 +1,6 @@
-"""Places on the command line: what is read and written, checked before any work is done.
+"""Paths on the command line: what is read and written, checked before any work is done.
 
-One guard for all commands: what is written is none of what is read, nor within it or around it,
+One check for all commands: what is written is none of what is read, nor within it or around it,
 however the two are spelt; it can be written; and its ending is that of what is written.
 """
 
@@ -10,42 +10,27 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import click
+from typing import TYPE_CHECKING, NamedTuple
 
 from lsg_ray.errors import InputError
-from lsg_ray.paths import ending, expanded, member_of
+from lsg_ray.paths import ending, member_of
 
 if TYPE_CHECKING:
     from lsg_ray.results.saving import Archive
 
 
-class _Place(click.ParamType):
-    """A path or URL; ``~`` is the user's home."""
-
-    name = "place"
-
-    def convert(self, value: Any, *_: object) -> str:
-        """Return the place without ``~``."""
-        return expanded(value)
-
-
-PLACE = _Place()
-
-
 class Output(NamedTuple):
-    """What a command writes: the option that names it, the place, or None, and how it is checked.
+    """What a command writes: the option that names it, the path or None, and how it is checked.
 
-    check is called with the place, and whether what is there may be replaced.
+    check is called with the path, and whether what is there may be replaced.
     """
 
     option: str
-    place: str | None
+    path: str | None
     check: Callable[[str, bool], object]
 
 
-def result_at(place: str, archive: Archive | None = None) -> Output:
+def result_at(path: str, archive: Archive | None = None) -> Output:
     """Return a result to be written, as Zarr or, where ``archive`` says what it holds, ``.npz``."""
 
     def check(target: str, overwrite: bool) -> None:
@@ -53,27 +38,38 @@ def result_at(place: str, archive: Archive | None = None) -> Output:
 
         check_target(target, overwrite, archive)
 
-    return Output("--out", place, check)
+    return Output("--out", path, check)
 
 
-def store_at(place: str) -> Output:
+def file_at(path: str) -> Output:
+    """Return a file to be exported to."""
+
+    def check(target: str, overwrite: bool) -> None:
+        from lsg_ray.exchange.exporting import check_file
+
+        check_file(target, overwrite)
+
+    return Output("--to", path, check)
+
+
+def store_at(path: str) -> Output:
     """Return a store to be written, or gone on with."""
-    return Output("--out", place, _check_store)
+    return Output("--out", path, _check_store)
 
 
-def figure_at(place: str | None) -> Output:
+def figure_at(path: str | None) -> Output:
     """Return a figure to be written."""
-    return Output("--figure", place, _check_figure)
+    return Output("--figure", path, _check_figure)
 
 
-def part_place(place: str, part: str) -> str:
+def path_of_part(path: str, part: str) -> str:
     """Return MODEL-PART.zarr for MODEL.zarr."""
-    above, slash, name = place.rstrip("/").rpartition("/")
-    path = Path(name)
-    if not path.name or path.name == ".." or not part.replace("_", "").isalnum():
-        raise InputError(f"--part {part} of {place!r} given; a name of a part, of a file")
+    folder, slash, name = path.rstrip("/").rpartition("/")
+    file = Path(name)
+    if not file.name or file.name == ".." or not part.replace("_", "").isalnum():
+        raise InputError(f"--part {part} of {path!r} given; a name of a part, of a file")
     # Not through Path, which would take a slash from a URL.
-    return f"{above}{slash}{path.stem}-{part}{path.suffix}"
+    return f"{folder}{slash}{file.stem}-{part}{file.suffix}"
 
 
 def check_outputs(
@@ -90,58 +86,56 @@ def check_outputs(
     """
     from lsg_ray.ensemble.location import is_within
 
-    named = [
-        (output.option, output.place, output.check)
-        for output in outputs
-        if output.place is not None
+    written = [
+        (output.option, output.path, output.check) for output in outputs if output.path is not None
     ]
-    read = [member_of(place)[0] for place in inputs if place is not None]
-    for option, place, _ in named:
-        refuse_overlap(option, place, read)
-    for (option, place, _), (other, second, _) in itertools.permutations(named, 2):
-        if is_within(place, second):
+    read = [member_of(path)[0] for path in inputs if path is not None]
+    for option, path, _ in written:
+        refuse_overlap(option, path, read)
+    for (option, path, _), (second_option, second, _) in itertools.permutations(written, 2):
+        if is_within(path, second):
             raise InputError(
-                f"{option} {place} and {other} {second} are one, or one is within the other; "
-                "name two places"
+                f"{option} {path} and {second_option} {second} are one, or one is within the "
+                "other; name two paths"
             )
-    for _, place, check in named:
-        check(place, overwrite)
+    for _, path, check in written:
+        check(path, overwrite)
 
 
-def refuse_overlap(option: str, place: str, inputs: Iterable[str]) -> None:
-    """Refuse a place to write that is one to read, or within it, or around it."""
+def refuse_overlap(option: str, path: str, inputs: Iterable[str]) -> None:
+    """Refuse a path to write that is one to read, or within it, or around it."""
     from lsg_ray.ensemble.location import is_within, locate
 
     for read in inputs:
         folder = locate(read).path
-        # A folder that is no store is told as such when it is read.
+        # A folder without a store has its own message when it is read.
         plain = folder is not None and folder.is_dir() and not (folder / "zarr.json").exists()
-        if is_within(read, place) or (is_within(place, read) and not plain):
-            same = "is what is read" if place == read else f"is what is read ({read}), or within it"
-            raise InputError(f"{option} {place} {same}; name another place")
+        if is_within(read, path) or (is_within(path, read) and not plain):
+            same = "is what is read" if path == read else f"is what is read ({read}), or within it"
+            raise InputError(f"{option} {path} {same}; name another path")
 
 
-def _check_store(place: str, _: bool) -> None:
+def _check_store(path: str, _: bool) -> None:
     from lsg_ray.ensemble.writer import check_name
 
-    if place.startswith("memory://"):
-        raise InputError(f"--out {place} given; it would vanish with this command: name a place")
-    check_name(place)
+    if path.startswith("memory://"):
+        raise InputError(f"--out {path} given; it would vanish with this command: name a folder")
+    check_name(path)
 
 
-def _check_figure(place: str, overwrite: bool) -> None:
-    from lsg_ray.ensemble.location import refuse_inside_store
+def _check_figure(path: str, overwrite: bool) -> None:
+    from lsg_ray.ensemble.local import refuse_inside_store
 
-    if ending(place) != ".png":
-        raise InputError(f"--figure {place} given; name a .png file")
-    if "://" in place:
-        raise InputError(f"--figure {place} given; a figure goes to a local path, without ://")
-    path = Path(place)
-    above = path.absolute().parent
-    if not above.is_dir() or path.is_dir():
-        raise InputError(f"--figure {place}: no such folder, or a folder itself")
-    refuse_inside_store(path)
-    if os.path.lexists(path) and not overwrite:
-        raise InputError(f"--figure {place} exists; name another place or pass --overwrite")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise InputError(f"--figure {place}: {above} may not be written; name another folder")
+    if ending(path) != ".png":
+        raise InputError(f"--figure {path} given; name a .png file")
+    if "://" in path:
+        raise InputError(f"--figure {path} given; a figure goes to a local path, without ://")
+    file = Path(path)
+    folder = file.absolute().parent
+    if not folder.is_dir() or file.is_dir():
+        raise InputError(f"--figure {path}: no such folder, or a folder itself")
+    refuse_inside_store(file)
+    if os.path.lexists(file) and not overwrite:
+        raise InputError(f"--figure {path} exists; name another path or pass --overwrite")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"--figure {path}: {folder} may not be written; name another folder")

@@ -1,88 +1,131 @@
-"""Commands that run a specification: run, sample, report."""
+"""Commands that run a specification: run, sample, estimate; and report."""
 
 from __future__ import annotations
 
 import sys
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from lsg_ray.cli.output import (
+from lsg_ray.cli.options import (
+    OUTPUT,
+    PATH,
+    RUNNING,
+    argument,
     as_json,
-    cell,
+    command,
+    option,
     options,
-    percent,
-    print_result,
-    say,
-    show,
-    style,
-    table,
+    spec_argument,
 )
-from lsg_ray.cli.outputs import PLACE, refuse_overlap
+from lsg_ray.cli.output import cell, line_logger, percent, print_result, progress_style, show, table
+from lsg_ray.cli.outputs import refuse_overlap
 from lsg_ray.errors import InputError
 
+if TYPE_CHECKING:
+    from lsg_ray.cluster.estimate import Estimate, Range
+    from lsg_ray.spec import Spec
+
 #: Characters of what is printed of a step; all is in the report, and in --json.
-LONGEST_LINE = 200
+MAX_LINE_CHARACTERS = 200
 
 #: Options that change a specification.
 spec_changes = options(
-    click.option("--count", type=click.IntRange(min=1), help="Override ensemble.count."),
-    click.option(
-        "--set", "overrides", multiple=True, metavar="A.B=C", help="Override a field; repeat."
-    ),
-)
+    option("--count", type=click.IntRange(min=1),
+           help="Number of configurations, in place of ensemble.count."),
+    option("--set", "overrides", multiple=True, metavar="FIELD=VALUE",
+           help="Value of any field of the specification, such as training.epochs=20."),
+)  # fmt: skip
 #: Options of commands that run one.
 spec_options = options(
     spec_changes,
-    click.option("--workers", type=click.IntRange(min=0), help="Tasks at a time; 0: without Ray."),
-    click.option("--address", metavar="ADDRESS", help="Ray cluster; default: RAY_ADDRESS."),
-)
+    option("--workers", type=click.IntRange(min=0), section=RUNNING,
+           help="Number of tasks at a time; without it, one per CPU. 0 samples in this process, "
+           "without Ray."),
+    option("--address", metavar="ADDRESS", section=RUNNING,
+           help="Address of a Ray cluster; without it, RAY_ADDRESS or a private Ray on this "
+           "machine."),
+)  # fmt: skip
 
 
-@click.command()
-@click.argument("spec", type=PLACE)
-@click.option("--out", type=PLACE, required=True, metavar="DIR", help="Folder for all results.")
-@click.option(
-    "--landscape/--no-landscape", default=True, help="Also fit models and explore them (minutes)."
+class RunOptions(TypedDict):
+    """How and where a specification is run."""
+
+    workers: int | None
+    address: str | None
+
+
+@command()
+@spec_argument()
+@option(
+    "--out",
+    type=PATH,
+    required=True,
+    metavar="DIR",
+    section=OUTPUT,
+    help="Folder of all results, with the report DIR/report.html.",
 )
+@option(
+    "--statistics-only",
+    is_flag=True,
+    help="Compute the statistics alone, in seconds: no models with their entropy landscape, "
+    "and no loss landscape, which take minutes. For a specification without a study.",
+)
+@option("--landscape/--no-landscape", default=True, hidden=True)  # its name before
 @spec_options
 @as_json
 def run(
-    spec: str, out: str, landscape: bool, count: int | None, overrides: tuple[str, ...],
-    as_json: bool, **where: Any,
+    spec: str, out: str, statistics_only: bool, landscape: bool, count: int | None,
+    overrides: tuple[str, ...], as_json: bool, **where: Unpack[RunOptions],
 ) -> None:  # fmt: skip
-    """Sample, verify, measure, fit and explore models, report: DIR/report.html."""
+    """Sample SPEC, compute its study, and write a report.
+
+    Without a study in SPEC, that of the paper of its networks is computed.  Run the same command
+    again to resume.
+    """
     specification = load_specification(spec, count, overrides)
     from lsg_ray.pipeline import run
 
     result = run(
-        specification, out, landscape=landscape, say=say(as_json), style=style(as_json), **where
-    )
-    lines = [f"{name}: {cell(shown)}" for name, shown in result["study"].items()]
-    told = [textwrap.shorten(line, LONGEST_LINE, placeholder=" ...") for line in lines]
-    print_result(result, as_json, "\n".join([*told, f"report: {result['report']}"]))
+        specification, out, landscape=landscape and not statistics_only,
+        log=line_logger(as_json), style=progress_style(as_json), **where,
+    )  # fmt: skip
+    lines = [f"{name}: {cell(values)}" for name, values in result["study"].items()]
+    lines = [textwrap.shorten(line, MAX_LINE_CHARACTERS, placeholder=" ...") for line in lines]
+    print_result(result, as_json, "\n".join([*lines, f"report: {result['report']}"]))
     if failed := result["failed"]:
         show(f"lsg: {len(failed)} of {len(result['study'])} steps failed: {', '.join(failed)}; "
              "what is finished is kept: run the same command again", err=True)  # fmt: skip
         sys.exit(1)
 
 
-@click.command()
-@click.argument("spec", type=PLACE)
-@click.option("--out", type=PLACE, required=True, metavar="STORE", help="Store: a path or URL.")
+@command()
+@spec_argument()
+@option(
+    "--out",
+    type=PATH,
+    required=True,
+    metavar="STORE",
+    section=OUTPUT,
+    help="Store of the ensemble: a path or URL (s3://, gs://).",
+)
 @spec_options
 @as_json
 def sample(
-    spec: str, out: str, count: int | None, overrides: tuple[str, ...], as_json: bool, **where: Any
-) -> None:
-    """Sample the ensemble of SPEC into STORE; run again to resume, or with more --count to grow."""
+    spec: str, out: str, count: int | None, overrides: tuple[str, ...], as_json: bool,
+    **where: Unpack[RunOptions],
+) -> None:  # fmt: skip
+    """Sample the ensemble of SPEC into STORE, or resume it.
+
+    Run the same command again to resume; with a larger --count the store grows.
+    """
     refuse_overlap("--out", out, [spec])
     specification = load_specification(spec, count, overrides)
     from lsg_ray.cluster.sample import sample
     from lsg_ray.ensemble.reader import open_ensemble
 
-    result = sample(specification, out, style=style(as_json), **where)
+    result = sample(specification, out, style=progress_style(as_json), **where)
     info = {**open_ensemble(out).info(), "sampled": result._asdict()}
     rate = result.rows / result.seconds if result.seconds else 0.0
     print_result(
@@ -93,19 +136,24 @@ def sample(
     )
 
 
-@click.command()
-@click.argument("spec", type=PLACE)
-@click.option("--seconds", type=float, default=20.0, show_default=True, help="Of calibration.")
-@click.option("--cores", default="16,256,4096", show_default=True, metavar="N,...",
-              help="Wall times for so many.")  # fmt: skip
-@click.option("--price", type=float, help="Dollars for an hour of a core.")
+@command()
+@spec_argument()
+@option("--seconds", type=float, default=20.0, help="Seconds of calibration on this machine.")
+@option(
+    "--cores",
+    default="16,256,4096",
+    metavar="N,...",
+    help="Numbers of cores to tell wall times for.",
+)
+@option("--price", type=float, help="Price of a core-hour in dollars.")
 @spec_changes
 @as_json
 def estimate(
-    spec: str, seconds: float, cores: str, price: float | None, as_json: bool, **changes: Any
-) -> None:
-    """Say what SPEC will take: trials, core-hours, store size, wall times, price."""
-    specification = load_specification(spec, **changes)
+    spec: str, seconds: float, cores: str, price: float | None, count: int | None,
+    overrides: tuple[str, ...], as_json: bool,
+) -> None:  # fmt: skip
+    """Estimate trials, core-hours, store size, wall times and price of SPEC."""
+    specification = load_specification(spec, count, overrides)
     from lsg_ray.cluster.estimate import estimate
     from lsg_ray.stage import parse_list
     from lsg_ray.typing import ListOf
@@ -114,41 +162,41 @@ def estimate(
         numbers = [int(n) for n in parse_list(cores, ListOf(int))]
     except ValueError as error:
         raise InputError(f"--cores {cores} given; {error}") from None
-    found = estimate(
-        specification, seconds=seconds, cores=numbers, price=price, style=style(as_json)
+    result = estimate(
+        specification, seconds=seconds, cores=numbers, price=price, style=progress_style(as_json)
     )
-    print_result(found.to_dict(), as_json, _estimate_text(found))
+    print_result(result.to_dict(), as_json, _estimate_text(result))
 
 
-def _estimate_text(found: Any) -> str:
-    def between(value: Any, digits: str = ",.4g") -> str:
+def _estimate_text(result: Estimate) -> str:
+    def between(value: Range, digits: str = ",.4g") -> str:
         return f"{value.value:{digits}} ({value.low:{digits}} to {value.high:{digits}})"
 
     rows = {
-        "configurations": f"{found.configurations:,} in {found.blocks:,} blocks",
-        "seconds a trial, one core": between(found.seconds_per_trial),
-        "acceptance": between(found.acceptance),
-        "trials": between(found.trials),
-        "core-hours": between(found.core_hours),
-        "store": f"{found.store_bytes / 2**20:,.1f} MiB, "
-        f"{found.store_bytes / found.configurations:,.0f} bytes a configuration",
-        "requests to an object store": f"{found.store_writes:,} writes, "
-        f"{found.store_reads:,} reads; ${found.store_dollars:,.2f}",
+        "configurations": f"{result.configurations:,} in {result.blocks:,} blocks",
+        "seconds a trial, one core": between(result.seconds_per_trial),
+        "acceptance": between(result.acceptance),
+        "trials": between(result.trials),
+        "core-hours": between(result.core_hours),
+        "store": f"{result.store_bytes / 2**20:,.1f} MiB, "
+        f"{result.store_bytes / result.configurations:,.0f} bytes a configuration",
+        "requests to an object store": f"{result.store_writes:,} writes, "
+        f"{result.store_reads:,} reads; ${result.store_dollars:,.2f}",
     }
-    for wall in found.walls:
+    for wall in result.walls:
         dollars = ", ".join(f"${value:,.2f} {name}" for name, value in wall.dollars.items())
         idle = f", {wall.cores - wall.busy:,} idle" if wall.busy < wall.cores else ""
         rows[f"on {wall.cores:,} cores"] = f"{_duration(wall.seconds.value)}; {dollars}{idle}"
-    speed = found.assumptions["gpu_speed_in_cores"]
+    speed = result.assumptions["gpu_speed_in_cores"]
     rows["on one GPU"] = (
-        f"{_duration(3600 * found.gpu_hours)}; ${found.gpu_dollars:,.2f} "
+        f"{_duration(3600 * result.gpu_hours)}; ${result.gpu_dollars:,.2f} "
         f"(assumed: as {speed:g} cores)"
     )
     lines = [table(rows)]
-    if found.suggested_block_size < found.block_size:
+    if result.suggested_block_size < result.block_size:
         lines.append(
             f"For the largest number of cores: --set ensemble.block_size="
-            f"{found.suggested_block_size}"
+            f"{result.suggested_block_size}"
         )
     return "\n".join(lines)
 
@@ -160,18 +208,21 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-@click.command()
-@click.argument("folder", metavar="DIR", type=PLACE)
+@command()
+@argument("folder", metavar="DIR", type=PATH, help="Folder of an lsg run.")
 @as_json
 def report(folder: str, as_json: bool) -> None:
-    """Write the report of DIR, the folder of an `lsg run`, anew."""
+    """Write the report of DIR anew, from the results that are there.
+
+    Statistics are computed again where their results are missing; models and landscapes are not.
+    """
     from lsg_ray.pipeline import report
 
     page = report(folder)
     print_result({"report": str(page)}, as_json, f"report: {page}")
 
 
-def load_specification(path: str, count: int | None, overrides: tuple[str, ...]) -> Any:
+def load_specification(path: str, count: int | None, overrides: tuple[str, ...]) -> Spec:
     """Read a specification and apply the overrides of the command line."""
     from lsg_ray.spec import load_spec
 

@@ -1,153 +1,222 @@
-"""Commands made from stages: arguments, options and help, the run, the result, and the figure."""
+"""Commands made from stages: their arguments, options and help."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
+from typing import Any, get_args, get_origin
 
 import click
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from lsg_ray.cli.output import as_json, overwrite, print_result, style, table
-from lsg_ray.cli.outputs import PLACE, check_outputs, figure_at, part_place, result_at, store_at
-from lsg_ray.errors import InputError, LsgError, StoreError
-from lsg_ray.registry import origins
-from lsg_ray.stage import (
-    ENSEMBLE,
-    MODEL,
-    MOMENTS,
-    SOLUTIONS,
-    Config,
-    Stage,
-    literals_of,
-    parse_list,
-    unwrapped,
+from lsg_ray.cli.options import (
+    OUTPUT,
+    PATH,
+    RUNNING,
+    SELECTION,
+    Argument,
+    Command,
+    Option,
+    as_json,
+    overwrite,
 )
-from lsg_ray.stages import STAGES
-from lsg_ray.typing import MOST, APlace, ListOf
+from lsg_ray.stage import MODEL, Stage, literals_of, parse_list, unwrapped
+from lsg_ray.typing import MAX_INTEGER, AsPath, ListOf
 
-#: Options that choose from what is read, or say how a command runs.
-_WHERE = click.Option(
-    ["--where"], metavar="EXPRESSION", help="Only configurations of STORE that meet it."
-)
-_SNAPSHOT = click.Option(
-    ["--snapshot"], type=click.IntRange(min=0), metavar="TIME",
-    help="Weights along training, after that epoch or step (ensemble.snapshots).",
+#: What arguments are, by their name in the line of usage.
+_INPUTS = {
+    "STORE": "Store of an ensemble, as lsg sample writes it: a path or URL.",
+    "STORE|FILE": "Store of an ensemble, or array file of ±1 (configuration, weight): FILE.npy, "
+    "FILE.npz with sigma, or FILE.npz:NAME.",
+    "MODEL": "Effective model, as lsg fit writes it, or FILE.npz with J and h.",
+    "MOMENTS|STORE": "Moments, as lsg moments writes them, or FILE.npz with m and C; a store; or "
+    "an array file of ±1 (configuration, weight): FILE.npy, FILE.npz with sigma, or FILE.npz:NAME.",
+}
+#: Values of a default beyond which START:STOP:STEP is shown in place of all.
+MAX_SHOWN_VALUES = 6
+
+# Options that choose from what is read, or say how a command runs.
+_VIEW = {
+    "where": Option(
+        ["--where"], metavar="EXPRESSION", section=SELECTION,
+        help='Condition on the columns of STORE, for example "accuracy > 0.81".',
+    ),
+    "snapshot": Option(
+        ["--snapshot"], type=click.IntRange(min=0), metavar="TIME", section=SELECTION,
+        help="Epoch or step of training whose weights are used (ensemble.snapshots of the "
+        "specification); without it, the end of training.",
+    ),
+    "part": Option(
+        ["--part"], section=SELECTION,
+        help="Part of the weights: LB (first layer), ITR (interior), RB (last layer), or the "
+        "number of a layer from 0; without it, all weights.",
+    ),
+    "canonical": Option(
+        ["--canonical"], is_flag=True, section=SELECTION,
+        help="Bring hidden units into canonical order first, which removes the node-permutation "
+        "symmetry.",
+    ),
+}  # fmt: skip
+_PARTS = Option(
+    ["--part"], metavar="PART,...", section=SELECTION,
+    help="Parts: models MODEL-PART, as lsg fit --part writes them, to results RESULT-PART.",
 )  # fmt: skip
-_VIEW = (
-    _WHERE,
-    _SNAPSHOT,
-    click.Option(["--part"], help="LB, ITR, RB, or a layer from 0; default: all weights."),
-    click.Option(["--canonical"], is_flag=True,
-                 help="After removal of the node-permutation symmetry."),
-)  # fmt: skip
-_PARTS = click.Option(
-    ["--part"], metavar="PART,...", help="Models MODEL-PART of lsg fit --part, results OUT-PART."
-)
 _ALWAYS = (
-    click.Option(["--address"], metavar="ADDRESS",
-                 help="Ray cluster; default: RAY_ADDRESS, or threads."),
-    click.Option(["--workers"], type=click.IntRange(min=1), help="Threads, or tasks at a time."),
+    Option(
+        ["--address"], metavar="ADDRESS", section=RUNNING,
+        help="Address of a Ray cluster; without it, RAY_ADDRESS or threads of this machine.",
+    ),
+    Option(
+        ["--workers"], type=click.IntRange(min=1), section=RUNNING,
+        help="Number of threads, or of tasks at a time on a cluster; without it, one per CPU.",
+    ),
 )  # fmt: skip
-#: Entries of a list that text shows.
-MOST_SHOWN = 12
+
+
+class _Deferred(ModuleType):
+    """A module that is loaded when something of it is used first."""
+
+    def __getattr__(self, name: str) -> Any:
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        assert self.__spec__ is not None
+        assert self.__spec__.loader is not None
+        self.__spec__.loader.exec_module(self)
+        return getattr(self, name)
+
+
+def defer(name: str) -> None:
+    """Let imports of a package load it when something of it is used first.
+
+    Every stage imports xarray, and pandas with it, which takes longer than all else that the help
+    of a command needs.
+    """
+    spec = None if name in sys.modules else find_spec(name)
+    if spec is not None:
+        module = module_from_spec(spec)
+        module.__class__ = _Deferred
+        sys.modules[name] = module
 
 
 def command_of(stage: Stage, line: str) -> click.Command:
     """Return the command of a stage; ``line`` says in one line what it does."""
-    kinds = list(stage.reads.values())
-    params = [_input(stage, name) for name in stage.reads]
-    made = "STORE" if stage.makes == "store" else "RESULT"
-    form = "Store" if made == "STORE" else "Zarr or .npz" if stage.archive else "Zarr"
-    params.append(
-        click.Option(["--out"], required=True, type=PLACE, metavar=made, help=f"{form} to write.")
-    )
-    params += [_option(name, field) for name, field in stage.config.model_fields.items()]
-    if stage.figures:
-        params.append(click.Option(["--figure"], type=PLACE, metavar="PNG", help="Also draw it."))
-        if stage.together:
-            params.append(
-                click.Option(["--beside"], type=PLACE, multiple=True, metavar="RESULT",
-                             help="Earlier results, for the figure.")
-            )  # fmt: skip
-    if stage.makes == "store":  # of whole networks, as they were sampled
-        params.append(_WHERE)
-    elif ENSEMBLE in kinds:
-        params += _VIEW
-    elif SOLUTIONS in kinds or MOMENTS in kinds:
-        params += (_WHERE, _SNAPSHOT)
-    elif MODEL in kinds:
-        params.append(_PARTS)
-    command = click.Command(
+    parameters: list[click.Parameter] = [_input(stage, name) for name in stage.reads]
+    parameters += [_option(name, field) for name, field in stage.config.model_fields.items()]
+    command = Command(
         stage.name,
-        params=[*params, *_ALWAYS],
+        params=[*parameters, *_selection(stage), *_outputs(stage), *_ALWAYS],
         callback=lambda **given: _run(stage, given),
         help=stage.about,
         short_help=line,
     )
-    return as_json(command if made == "STORE" else overwrite(command))
+    return as_json(command if stage.makes == "store" else overwrite(command))
+
+
+def _run(stage: Stage, given: dict[str, Any]) -> None:
+    import xarray
+
+    from lsg_ray.cli.stage_runs import request_of, run
+
+    _ = xarray.Dataset  # loaded before there are threads
+
+    run(request_of(stage, given))
 
 
 def _input(stage: Stage, name: str) -> click.Parameter:
     """Return an argument for what is read first and for a store, and an option for the rest."""
     kind, required = stage.reads[name], name not in stage.optional
-    words: dict[str, Any] = {"required": required, "type": PLACE, "metavar": kind.metavar}
     if name in stage.positional:
-        return click.Argument([name], **words)
-    told = stage.helps.get(name, "") if not required or not kind.help else kind.help
-    return click.Option([_flag(name), name], help=told, **words)
+        text = _INPUTS.get(kind.metavar, kind.help)
+        return Argument([name], required=required, type=PATH, metavar=kind.metavar, help=text)
+    text = stage.helps.get(name, "") if not required or not kind.help else kind.help
+    return Option([flag_of(name), name], required=required, type=PATH, metavar=kind.metavar,
+                  help=text)  # fmt: skip
 
 
-def _flag(name: str) -> str:
+def flag_of(name: str) -> str:
+    """Return how an option is written: ``--max-sweeps`` for ``max_sweeps``."""
     return f"--{name.replace('_', '-')}"
+
+
+def _selection(stage: Stage) -> Sequence[click.Parameter]:
+    """Return options that choose from what is read."""
+    chosen: list[click.Parameter] = [_VIEW[name] for name in stage.view]
+    if MODEL in stage.reads.values() and "part" not in stage.view:
+        chosen.append(_PARTS)
+    return chosen
+
+
+def _outputs(stage: Stage) -> list[click.Parameter]:
+    """Return options that name what is written."""
+    if stage.makes == "store":
+        made, text = "STORE", "Store to write: a path or URL."
+    else:
+        form = "a Zarr folder, or FILE.npz" if stage.archive else "a Zarr folder"
+        made, text = "RESULT", f"Result to write, {form}: a path or URL."
+    parameters: list[click.Parameter] = [
+        Option(["--out"], required=True, type=PATH, metavar=made, help=text, section=OUTPUT)
+    ]
+    if stage.figures:
+        parameters.append(
+            Option(["--figure"], type=PATH, metavar="FILE.png", section=OUTPUT,
+                   help="Figure of the result to write too.")
+        )  # fmt: skip
+    if stage.together:
+        parameters.append(
+            Option(["--beside"], type=PATH, multiple=True, metavar="RESULT", section=OUTPUT,
+                   help="Earlier result to show in the same figure.")
+        )  # fmt: skip
+    return parameters
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:
     """Return the option of a field of a config."""
     kind, marks = unwrapped(field)
-    flag, choices = _flag(name), literals_of(kind)
+    flag, choices = flag_of(name), literals_of(kind)
     default = None if field.is_required() else field.default
-    words: dict[str, Any] = {"type": str}
+    settings: dict[str, Any] = {"type": str}
     if lists := [mark for mark in marks if isinstance(mark, ListOf)]:
-        words["metavar"] = "START:STOP:STEP|X,..." if lists[0].steps else "X,..."
+        settings["metavar"] = "START:STOP:STEP|X,..." if lists[0].steps else "X,..."
         default = _listed(default, lists[0])
-    elif any(isinstance(mark, APlace) for mark in marks):
-        words["type"] = PLACE
+    elif any(isinstance(mark, AsPath) for mark in marks):
+        settings["type"] = PATH
     elif choices and float in get_args(kind):
-        words["metavar"] = "|".join(["NUMBER", *map(str, choices)])
+        settings["metavar"] = "|".join(["NUMBER", *map(str, choices)])
     elif choices:
-        words["type"] = click.Choice(choices)
+        settings["type"] = click.Choice([str(choice) for choice in choices])
     elif kind is bool:
-        words = {"is_flag": True}
+        settings = {"is_flag": True}
         flag = f"{flag}/--no-{flag[2:]}" if default else flag
     elif kind in (int, float):
         ends = _bounds(marks)
-        of = (click.INT, click.IntRange) if kind is int else (click.FLOAT, click.FloatRange)
-        words["type"] = of[1](**ends) if ends else of[0]
+        plain, ranged = (
+            (click.INT, click.IntRange) if kind is int else (click.FLOAT, click.FloatRange)
+        )
+        settings["type"] = ranged(**ends) if ends else plain
     elif get_origin(kind) is dict:
-        words |= {"metavar": "NAME=VALUE", "multiple": True}
-    return click.Option(
+        settings |= {"metavar": "NAME=VALUE", "multiple": True}
+    return Option(
         [flag, name], default=default, help=field.description, required=field.is_required(),
-        show_default=default is not None and kind is not bool, **words,
+        **settings,
     )  # fmt: skip
 
 
-def _bounds(marks: list[Any]) -> dict[str, Any]:
+def _bounds(marks: Sequence[object]) -> dict[str, Any]:
     sides = {Ge: ("min", "ge"), Gt: ("min", "gt"), Le: ("max", "le"), Lt: ("max", "lt")}
-    found: dict[str, Any] = {}
+    bounds: dict[str, Any] = {}
     for mark in marks:
+        if not isinstance(mark, (Ge, Gt, Le, Lt)):
+            continue
+        end, side = sides[type(mark)]
         # Technical limits are checked with the options, and not shown.
-        if type(mark) in sides and abs(getattr(mark, sides[type(mark)][1])) < MOST:
-            end, side = sides[type(mark)]
-            found |= {end: getattr(mark, side), f"{end}_open": side[1] == "t"}
-    return found
+        if abs(getattr(mark, side)) < MAX_INTEGER:
+            bounds |= {end: getattr(mark, side), f"{end}_open": side[1] == "t"}
+    return bounds
 
 
-def _listed(default: Any, mark: ListOf) -> str | None:
+def _listed(default: Sequence[float] | float | None, mark: ListOf) -> str | None:
     """Return numbers with commas, or START:STOP:STEP of many where that means the same.
 
     >>> _listed((0.1, 1.0), ListOf(float)), _listed([1e-7 * k for k in range(9)], ListOf(float))[:9]
@@ -159,230 +228,8 @@ def _listed(default: Any, mark: ListOf) -> str | None:
         return None
     values = [default] if isinstance(default, (int, float)) else list(default)
     texts = [repr(value).removesuffix(".0") for value in values]
-    if mark.steps and len(values) > 6:
+    if mark.steps and len(values) > MAX_SHOWN_VALUES:
         steps = f"{texts[0]}:{texts[-1]}:{round(values[1] - values[0], 9):g}"
         if parse_list(steps, mark) == tuple(values):
             return steps
     return ",".join(texts)
-
-
-class _Job(NamedTuple):
-    """One run of a stage: the part it is of, or an empty name; what it reads; what it writes."""
-
-    part: str
-    inputs: dict[str, str | None]
-    out: str
-    figure: str | None
-
-
-def _run(stage: Stage, given: dict[str, Any]) -> None:
-    """Check all there is to check, run, save, draw and tell."""
-    from lsg_ray.cluster.dask import dask_session
-    from lsg_ray.cluster.progress import late_progress
-
-    began = time.perf_counter()
-    options, jobs = _options(stage, given), _jobs(stage, given)
-    beside = _checked_places(stage, given, jobs)
-    with (
-        dask_session(given["address"], given["workers"]),
-        late_progress(stage.unit, style(given["as_json"])) as progress,
-    ):
-        results = _safely(stage, lambda: _computed(stage, options, jobs, given, progress))
-    drawn = {job.figure: job.part for job in jobs if job.figure is not None}
-    for place, part in drawn.items():
-        own = results if len(drawn) == 1 else {part: results[part]}
-        draw(place, stage.figures[0].drawn(own | beside))
-    told = {}
-    for job in jobs:
-        found = results[job.part]
-        told[job.part] = {"out": job.out, **_used(found), **stage.shown(found)}
-        if len(drawn) > 1:
-            told[job.part]["figure"] = job.figure
-    about = {"figure": given.get("figure"), "seconds": time.perf_counter() - began}
-    one = told.get("")
-    whole = {"parts": told, **about} if one is None else {**one, **about}
-    parts = [whole] if one is not None else [{"part": part, **told[part]} for part in told]
-    print_result(whole, given["as_json"], "\n\n".join(map(_text, parts)))
-
-
-def _options(stage: Stage, given: Mapping[str, Any]) -> Config:
-    """Return checked options; of those by name, with values as JSON understands them."""
-    found = {name: given[name] for name in stage.config.model_fields if given[name] is not None}
-    for name, value in found.items():
-        if isinstance(value, tuple):
-            found[name] = dict(_named(_flag(name), text) for text in value) or None
-    if stage.parts is not None:
-        found["part"] = ",".join(_parts(given))
-    return stage.options(found)
-
-
-def _named(flag: str, text: str) -> tuple[str, Any]:
-    name, equals, word = text.partition("=")
-    if not equals:
-        raise InputError(f"{flag} {text} given; NAME=VALUE is needed")
-    try:
-        return name, json.loads(word)
-    except ValueError:
-        return name, word
-
-
-def _parts(given: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in (given.get("part") or "").split(",")))
-
-
-def _jobs(stage: Stage, given: dict[str, Any]) -> list[_Job]:
-    """Return a run for each part of a model, or the one that there is."""
-    inputs: dict[str, Any] = {name: given[name] for name in stage.reads}
-    out, figure = given["out"], given.get("figure")
-    models = [name for name, kind in stage.reads.items() if kind == MODEL]
-    parts = _parts(given)
-    of_models = models and ENSEMBLE not in stage.reads.values() and parts != [""]
-    if not of_models and (stage.parts is None or len(parts) == 1):
-        return [_Job("", inputs, out, figure)]
-    apart = len(parts) > 1 and not stage.together
-    return [
-        _Job(
-            part,
-            inputs | {name: part_place(inputs[name], part) for name in models},
-            part_place(out, part),
-            part_place(figure, part) if figure is not None and apart else figure,
-        )
-        for part in parts
-    ]
-
-
-def _checked_places(stage: Stage, given: dict[str, Any], jobs: list[_Job]) -> dict[str, Any]:
-    """Refuse what cannot be read or written; return earlier results for the figure."""
-    if given.get("beside") and given["figure"] is None:
-        raise InputError("--beside given without --figure; it is for the figure")
-    beside = {place: earlier_result(place, stage) for place in given.get("beside", ())}
-    figures = {job.figure for job in jobs}
-    outputs = [
-        store_at(job.out) if stage.makes == "store" else result_at(job.out, stage.archive)
-        for job in jobs
-    ]
-    read = [*beside, *(given[name] for name in stage.places)]
-    check_outputs(
-        [*outputs, *map(figure_at, figures)],
-        [*read, *(place for job in jobs for place in job.inputs.values())],
-        given.get("overwrite", False),
-    )
-    count = len(jobs) + len(beside)
-    if given.get("figure") is not None and stage.together and count > stage.together:
-        raise InputError(
-            f"--figure of {count} results; it shows {stage.together}: draw fewer at a time"
-        )
-    return beside
-
-
-def _safely(stage: Stage, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what is computed; of a stage of another package any error is told in a line."""
-    origin = origins().get(stage.name) if stage.name not in STAGES else None
-    try:
-        return work()
-    except (LsgError, MemoryError):
-        raise
-    except Exception as error:
-        if origin is None:
-            raise
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise LsgError(f"{stage.name} of {origin} failed: {told}") from error
-
-
-def _computed(
-    stage: Stage, options: Config, jobs: list[_Job], given: dict[str, Any], progress: Any
-) -> dict[str, Any]:
-    """Return results by part, which are saved."""
-    from lsg_ray.study import compute, opened_inputs, save
-
-    # Not by truth: 0 is a snapshot, and equals False.
-    chosen = {name: given.get(name) for name in ("where", "part", "canonical", "snapshot")}
-    view = {
-        name: value
-        for name, value in chosen.items()
-        if value is not None and value is not False and name not in stage.config.model_fields
-    }
-    # All that is read is opened before anything is computed.
-    opened = [opened_inputs(stage, job.inputs, view) for job in jobs]
-    replace = given.get("overwrite", False)
-    if stage.parts is None or len(jobs) == 1:
-        return {
-            job.part: compute(
-                stage, read, options, out=job.out, view=view, threads=given["workers"],
-                overwrite=replace, progress=progress,
-            )
-            for job, read in zip(jobs, opened, strict=True)
-        }  # fmt: skip
-    found = stage.parts(
-        **opened[0], parts=[job.part for job in jobs], **options.model_dump(exclude={"part"}),
-        threads=given["workers"], progress=progress,
-    )  # fmt: skip
-    return {
-        job.part: save(stage, found[job.part], options.model_copy(update={"part": job.part}),
-                       job.out, replace)
-        for job in jobs
-    }  # fmt: skip
-
-
-def _used(result: Any) -> dict[str, Any]:
-    """Say how much of a store was there: it may still be sampled."""
-    names = ("complete_configurations", "planned_configurations")
-    attributes = getattr(result, "attrs", {})
-    return {name: attributes[name] for name in names if name in attributes}
-
-
-def _text(values: Mapping[str, Any]) -> str:
-    """Return names and values, but of long lists how long they are, and of empty ones nothing."""
-    shown = {}
-    for name, value in values.items():
-        count = len(value) if isinstance(value, list) else 1
-        if value is not None and count:
-            shown[name] = f"{count:,} values" if count > MOST_SHOWN else value
-    return table(shown)
-
-
-def earlier_result(place: str, stage: Stage) -> Any:
-    """Open an earlier result of a stage, or of one that is drawn as it is.
-
-    Raises
-    ------
-    InputError
-        It is another's, or cannot be read.
-    """
-    from lsg_ray.results.opening import attributes_of, open_result
-    from lsg_ray.stages import all_stages, stage_of
-
-    made = attributes_of(place).get("stage")
-    figures = stage_of(made).figures if made in all_stages() else ()
-    if not figures or figures[0].draw != stage.figures[0].draw:
-        raise InputError(f"{place}: not a result of lsg {stage.name}, but of {made or 'none'}")
-    try:
-        with open_result(place) as found:
-            return found.load()
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # a damaged one fails in a dozen ways
-        raise InputError(f"{place}: cannot be read as a result ({type(error).__name__})") from None
-
-
-def draw(place: str, figure: Any) -> None:
-    """Write a figure, whole or not at all.
-
-    Raises
-    ------
-    StoreError
-        The disk is full or may not be written; an earlier figure stays.
-    """
-    from lsg_ray.ensemble.owned import staging
-    from lsg_ray.report.style import render
-
-    content = render(figure)
-    try:
-        with staging(Path(place)) as (staged, _):
-            staged.write_bytes(content)
-            staged.replace(place)
-    except OSError as error:
-        raise StoreError(
-            f"{place}: the figure could not be written: {error.strerror or error}; make room or "
-            "name another place (the result itself is written)"
-        ) from None

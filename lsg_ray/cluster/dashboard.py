@@ -1,7 +1,7 @@
-"""The job server of a Ray cluster: which addresses may be spoken to, with which token.
+"""The job server of a Ray cluster: which addresses may be used, with which token.
 
 Whoever reaches a job server can run commands on the cluster, so a token guards it, and nothing is
-said to a server over plain http that is not on this machine, unless there is a token (which then
+sent to a server over plain http that is not on this machine, unless there is a token (which then
 travels readably: prefer https, or forward a port).  Ray sends its token only where
 ``RAY_AUTH_MODE=token`` is set; here it is sent whenever there is one and the mode is not
 ``disabled``.
@@ -23,7 +23,7 @@ from lsg_ray.paths import expanded, is_loopback
 from lsg_ray.typing import JsonObject
 
 #: Seconds for a connection, and for an answer.
-TIMEOUT = (10.0, 60.0)
+HTTP_SECONDS = (10.0, 60.0)
 #: Where a token is looked for, as by Ray, in this order.
 TOKEN_FILE = "~/.ray/auth_token"  # noqa: S105
 TOKEN_SOURCES = f"RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or {TOKEN_FILE}"
@@ -36,11 +36,11 @@ _OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
 class UnreachableError(ClusterError):
-    """The job server does not answer, or says that it cannot now: it may later."""
+    """The job server does not answer, or cannot now: it may later."""
 
 
 class Job(NamedTuple):
-    """What the job server says of a job; ``began`` and ``ended`` in seconds since 1970."""
+    """State of a job by the job server; ``began`` and ``ended`` in seconds since 1970."""
 
     id: str
     state: str
@@ -68,13 +68,13 @@ def auth_token() -> str | None:
         return None
     token, source = os.environ.get("RAY_AUTH_TOKEN", "").strip(), "RAY_AUTH_TOKEN"
     if not token:
-        given = os.environ.get("RAY_AUTH_TOKEN_PATH")
-        source = given or TOKEN_FILE
+        path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+        source = path or TOKEN_FILE
         try:
             token = Path(expanded(source)).read_text(encoding="utf-8").strip()
         except (OSError, ValueError, InputError) as error:
-            if given:
-                raise InputError(f"RAY_AUTH_TOKEN_PATH={given} cannot be read: {error}") from None
+            if path:
+                raise InputError(f"RAY_AUTH_TOKEN_PATH={path} cannot be read: {error}") from None
             return None
     if token and not re.fullmatch(r"[!-~]+", token):
         raise InputError(f"the token in {source} is not one line of printable ASCII")
@@ -82,7 +82,7 @@ def auth_token() -> str | None:
 
 
 def check_dashboard(address: str, token: str | None, allow_insecure: bool = False) -> str:
-    """Return the address of a job server without a slash at its end, if it may be spoken to.
+    """Return the address of a job server without a slash at its end, if it may be used.
 
     Raises
     ------
@@ -129,8 +129,8 @@ class Dashboard:
 
     def jobs(self) -> list[Job]:
         """Return all submitted jobs that the cluster remembers, oldest first."""
-        found = self._ask(lambda: [_read(job) for job in self._client.list_jobs()], missing=[])
-        return sorted((job for job in found if job.id), key=lambda job: job.began or 0)
+        jobs = self._ask(lambda: [_read(job) for job in self._client.list_jobs()], missing=[])
+        return sorted((job for job in jobs if job.id), key=lambda job: job.began or 0)
 
     def log(self, id: str) -> str:
         """Return the whole log of a job so far."""
@@ -140,7 +140,7 @@ class Dashboard:
         self, id: str, *, entrypoint: str, runtime_env: JsonObject, metadata: dict[str, str],
         entrypoint_num_cpus: float,
     ) -> bool:  # fmt: skip
-        """Submit a job whose driver takes so many CPUs; return False if the id is taken."""
+        """Submit a job with CPUs for its driver; return False if the id is taken."""
         try:
             self._ask(
                 lambda: self._client.submit_job(
@@ -174,9 +174,9 @@ class Dashboard:
         except (LsgError, _MissingError, _TakenError):
             raise
         except AuthenticationError:
-            told = "refuses the token" if self.token else "asks for a token"
+            reason = "refuses the token" if self.token else "asks for a token"
             raise ClusterError(
-                f"{self.address} {told}; the cluster's must be in {TOKEN_SOURCES}"
+                f"{self.address} {reason}; the cluster's must be in {TOKEN_SOURCES}"
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # bad JSON is an OSError
             raise ClusterError(
@@ -214,7 +214,7 @@ class _TakenError(Exception):
 
 def _connect(address: str, token: str | None) -> Any:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    options: dict[str, Any] = {"timeout": TIMEOUT, "allow_redirects": False}
+    options: dict[str, Any] = {"timeout": HTTP_SECONDS, "allow_redirects": False}
     if is_loopback(urlsplit(address).hostname or ""):
         options["proxies"] = {"http": None, "https": None, "all": None}
     try:

@@ -1,8 +1,8 @@
 """Where Dask graphs run: on threads of this process, or as tasks of a Ray cluster.
 
 On Ray, Dask's own asynchronous scheduler (`dask.local.get_async`) decides what runs next, how many
-tasks are in flight and when a result is let go, and tells Dask's callbacks; only the execution of a
-node is ours: a Ray task.  Results stay in Ray's object store and pass from task to task by
+tasks are in flight and when a result is released, and calls Dask's callbacks; only the execution
+of a node is ours: a Ray task.  Results stay in Ray's object store and pass from task to task by
 reference, so the driver sees the last one only.  A task whose worker dies is run again by Ray.
 
 Ray's own ``ray.util.dask`` imports pandas and pyarrow, patches ``dask.persist`` for the whole
@@ -19,12 +19,12 @@ from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
 from lsg_ray.cluster.session import available_cpus, check_address, ray_session
-from lsg_ray.cluster.tasks import MAX_RETRIES, ray_failure
-from lsg_ray.cluster.watch import LOOK_SECONDS, RayWatch
+from lsg_ray.cluster.tasks import MAX_TASK_RETRIES, ray_failure
+from lsg_ray.cluster.watch import CHECK_SECONDS, RayWatch
 from lsg_ray.errors import ClusterError, LsgError
 
 #: Tasks in flight per CPU: one waits for each that runs.
-PER_CPU = 2
+TASKS_PER_CPU = 2
 
 
 @contextlib.contextmanager
@@ -34,13 +34,13 @@ def dask_session(address: str | None = None, workers: int | None = None) -> Iter
     Parameters
     ----------
     address
-        Ray cluster; by default ``RAY_ADDRESS``; without either, threads.
+        Address of the Ray cluster; by default ``RAY_ADDRESS``; without either, threads.
     workers
-        Threads, or tasks at a time; by default one, or `PER_CPU`, per CPU.
+        Number of threads, or of tasks at a time; by default one, or `TASKS_PER_CPU`, per CPU.
 
     Yields
     ------
-    How many tasks run at a time.
+    Number of tasks at a time.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def dask_session(address: str | None = None, workers: int | None = None) -> Iter
         return
     check_address(address)
     with ray_session(address) as cpus:
-        in_flight = workers or PER_CPU * cpus
+        in_flight = workers or TASKS_PER_CPU * cpus
         with dask.config.set(scheduler=ray_scheduler(in_flight)):
             yield in_flight
 
@@ -67,12 +67,12 @@ def dask_session(address: str | None = None, workers: int | None = None) -> Iter
 def ray_scheduler(in_flight: int) -> Callable[..., object]:
     """Return a Dask scheduler, ``get(graph, keys)``, on the Ray that this process is connected to.
 
-    Its attribute ``fetch`` turns what Dask's callbacks are told, a reference, into the result.
+    Its attribute ``fetch`` turns what Dask's callbacks receive, a reference, into the result.
 
     Parameters
     ----------
     in_flight
-        Tasks submitted and not finished, at most.
+        Largest number of tasks submitted and not finished.
     """
 
     def get(graph: Mapping[Any, Any], keys: Any, **_: Any) -> Any:
@@ -80,25 +80,25 @@ def ray_scheduler(in_flight: int) -> Callable[..., object]:
         from dask.local import get_async
         from ray.exceptions import RayError
 
-        held: dict[Any, Any] = {}
-        pending: set[_Finished] = set()
-        run = ray.remote(num_cpus=1, max_retries=MAX_RETRIES, num_returns=2)(_run_node)
+        stored: dict[Any, Any] = {}
+        pending: set[_TaskFuture] = set()
+        run = ray.remote(num_cpus=1, max_retries=MAX_TASK_RETRIES, num_returns=2)(_run_node)
 
         def submit(_: Any, batch: list[tuple[Any, ...]]) -> Future[Any]:
             ((key, (node, values), *_rest),) = batch
             try:
                 for name, value in values.items():
                     # What the graph itself holds, such as an array, goes to the cluster once.
-                    if not isinstance(value, ray.ObjectRef) and name not in held:
-                        held[name] = ray.put(value)
+                    if not isinstance(value, ray.ObjectRef) and name not in stored:
+                        stored[name] = ray.put(value)
                 result, done = run.remote(
-                    node, list(values), *(held.get(name, value) for name, value in values.items())
+                    node, list(values), *(stored.get(name, value) for name, value in values.items())
                 )
             except BaseException as error:
                 failed: Future[Any] = Future()
                 failed.set_exception(error)
                 return failed
-            return _Finished(done, result, key, pending)
+            return _TaskFuture(done, result, key, pending)
 
         try:
             with _watched(pending):
@@ -114,10 +114,10 @@ def ray_scheduler(in_flight: int) -> Callable[..., object]:
     return get
 
 
-class _Finished(Future[Any]):
+class _TaskFuture(Future[Any]):
     """Is done when a Ray task is, and then gives what Dask's scheduler reads from it."""
 
-    def __init__(self, done: Any, result: Any, key: Any, pending: set[_Finished]) -> None:
+    def __init__(self, done: Any, result: Any, key: Any, pending: set[_TaskFuture]) -> None:
         super().__init__()
         self._result_reference, self._key = result, key
         pending.add(self)
@@ -137,26 +137,26 @@ class _Finished(Future[Any]):
 
 
 @contextlib.contextmanager
-def _watched(pending: set[_Finished]) -> Iterator[None]:
+def _watched(pending: set[_TaskFuture]) -> Iterator[None]:
     """Let what is in flight fail when Ray is lost: Dask would wait for it for ever."""
     watch, over = RayWatch(), threading.Event()
 
-    def look() -> None:
-        while not over.wait(LOOK_SECONDS):
+    def check() -> None:
+        while not over.wait(CHECK_SECONDS):
             try:
                 watch()
             except ClusterError as error:
-                for waited in list(pending):
+                for future in list(pending):
                     with contextlib.suppress(InvalidStateError):
-                        waited.set_exception(error)
+                        future.set_exception(error)
 
-    looking = threading.Thread(target=look, daemon=True)
-    looking.start()
+    thread = threading.Thread(target=check, daemon=True)
+    thread.start()
     try:
         yield
     finally:
         over.set()
-        looking.join()
+        thread.join()
 
 
 def _run_node(node: Any, names: list[Any], *values: Any) -> tuple[Any, bool]:
@@ -167,10 +167,10 @@ def _run_node(node: Any, names: list[Any], *values: Any) -> tuple[Any, bool]:
         return node(dict(zip(names, values, strict=True))), True
 
 
-def _fetched(found: Any) -> Any:
+def _fetched(references: Any) -> Any:
     """Replace references by what they refer to, in nested lists and tuples."""
     import ray
 
-    if isinstance(found, (list, tuple)):
-        return type(found)(map(_fetched, found))
-    return ray.get(found) if isinstance(found, ray.ObjectRef) else found
+    if isinstance(references, (list, tuple)):
+        return type(references)(map(_fetched, references))
+    return ray.get(references) if isinstance(references, ray.ObjectRef) else references

@@ -1,4 +1,4 @@
-"""What a run will take: trials, core-hours, wall time, bytes, money; from a short calibration.
+"""Estimate what a run takes: trials, core-hours, wall time, bytes, money; from a calibration.
 
 Some configurations are sampled in this process, on one core, with the run's own trials, so what is
 measured is what the run would do.  With τ seconds a trial, an acceptance p, M configurations in B
@@ -6,10 +6,10 @@ blocks and n cores,
 
     trials = M/p,   core-seconds = M τ/p + B b,   wall = max(M τ/(p n e), B d) + last block + start,
 
-where b is what a worker needs to write a block, d what the driver needs for one, and e = `PARALLEL`
-the share of a core's speed that a core keeps when all are busy.  No more cores are busy than there
-are blocks.  The interval of p is Clopper and Pearson's (95 %), that of τ Student's, and what
-follows from them is given for the ends of both.
+where b is what a worker needs to write a block, d what the driver needs for one, and e
+(`CostConfig.parallel_efficiency`) the share of a core's speed that a core keeps when all are busy.
+No more cores are busy than there are blocks.  The interval of p is Clopper and Pearson's (95 %),
+that of τ Student's, and what follows from them is given for the ends of both.
 """
 
 from __future__ import annotations
@@ -32,26 +32,42 @@ from lsg_ray.errors import AcceptanceError, InputError
 from lsg_ray.spec import Spec
 from lsg_ray.typing import JsonObject, NonNegative, Positive
 
-#: Share of its speed that a core keeps with all cores busy: 1.96 of two, measured.
-PARALLEL = 0.98
-#: Seconds of the driver for a block (submit, wait, count, show), measured with 10⁵ blocks.
-DRIVER_SECONDS = 0.0015
-#: Reads for a block: the header, whether its record is there; in the end, that record.
-READS = 3
-#: Dollars for a write and for a read of an object, by large clouds' lists.
-WRITE_PRICE, READ_PRICE = 5e-6, 4e-7
-#: Seconds until the first worker computes: Ray, data, kernels.
-WORKER_SECONDS = 20.0
-#: Bytes of a block's record in the ledger.
-RECORD_BYTES = 400
-#: Cores that wall times are given for.
-CORES = (16, 256, 4096)
-#: Dollars for an hour of a core, on demand and spot, in the middle of large clouds' lists.
-PRICES = {"on-demand": 0.045, "spot": 0.014}
-#: What one GPU is assumed to do: so many times a core's trials, at so many dollars an hour.
-GPU_SPEED, GPU_PRICE = 25.0, 2.5
-#: Level of the intervals.
-LEVEL = 0.95
+
+@dataclass(frozen=True)
+class CostConfig:
+    """What an estimate assumes and does not measure."""
+
+    #: Share of its speed that a core keeps with all cores busy: 1.96 of two, measured.
+    parallel_efficiency: float = 0.98
+    #: Seconds of the driver for a block (submit, wait, count, show), measured with 10⁵ blocks.
+    driver_seconds: float = 0.0015
+    #: Seconds until the first worker computes: Ray, data, kernels.
+    start_seconds: float = 20.0
+    #: Reads for a block: the header, whether its record is there; in the end, that record.
+    block_reads: int = 3
+    #: Bytes of a block's record in the ledger.
+    record_bytes: int = 400
+    #: Dollars for a write and for a read of an object, by large clouds' lists.
+    write_dollars: float = 5e-6
+    read_dollars: float = 4e-7
+    #: Dollars for an hour of a core, in the middle of large clouds' lists.
+    on_demand_dollars: float = 0.045
+    spot_dollars: float = 0.014
+    #: Speed of one GPU in trials of a core, and dollars for an hour of it.
+    gpu_speed: float = 25.0
+    gpu_dollars: float = 2.5
+    #: Numbers of cores that wall times are given for.
+    cores: tuple[int, ...] = (16, 256, 4096)
+    #: Confidence level of the intervals.
+    confidence: float = 0.95
+
+    @property
+    def prices(self) -> dict[str, float]:
+        """Dollars for an hour of a core, by name."""
+        return {"on-demand": self.on_demand_dollars, "spot": self.spot_dollars}
+
+
+COSTS = CostConfig()
 
 
 @dataclass(frozen=True)
@@ -128,7 +144,7 @@ def estimate(
     spec: Spec,
     *,
     seconds: Positive = 20.0,
-    cores: Sequence[int] = CORES,
+    cores: Sequence[int] = COSTS.cores,
     price: NonNegative | None = None,
     style: Style = "quiet",
 ) -> Estimate:
@@ -137,16 +153,16 @@ def estimate(
     Parameters
     ----------
     spec
-        The run.
+        Specification of the run.
     seconds
-        Of calibration, about: configurations are sampled one after another on one core until then,
-        two stacks at least.
+        Time of the calibration, about: configurations are sampled one after another on one core
+        until then, two stacks at least.
     cores
         Numbers of cores that wall times are given for.
     price
-        Dollars for an hour of a core; by default `PRICES`.
+        Price of an hour of a core in dollars; by default `CostConfig.prices`.
     style
-        ``auto`` shows progress on standard error.
+        Whether progress is shown on standard error: ``auto`` or ``quiet``.
 
     Raises
     ------
@@ -163,9 +179,9 @@ def estimate(
         raise InputError(f"cores {list(cores)} given; at least 1")
     new_header(spec, "")
     _, arena = prepared(spec, style)
-    with late_progress("seconds of calibration", style) as tell:
-        measured = calibrate(spec, arena, seconds, tell)
-    prices = PRICES if price is None else {"given": price}
+    with late_progress("seconds of calibration", style) as progress:
+        measured = calibrate(spec, arena, seconds, progress)
+    prices = COSTS.prices if price is None else {"given": price}
     return extrapolate(spec, measured, cores, prices)
 
 
@@ -175,15 +191,15 @@ def calibrate(
     """Sample some configurations into a store in memory, and take the time."""
     rows = min(spec.stack, spec.ensemble.count)
     small = spec.replace(ensemble={"block_size": rows, "count": max(rows, 1) * 1000})
-    place = f"memory://estimate-{id(arena)}-{time.monotonic_ns()}"
-    create_ensemble(place, small, dataset_hash="")
-    sample_block(place, small, arena, 0, 0, rows)  # compiles kernels; does not count
+    url = f"memory://estimate-{id(arena)}-{time.monotonic_ns()}"
+    create_ensemble(url, small, dataset_hash="")
+    sample_block(url, small, arena, 0, 0, rows)  # compiles kernels; does not count
     times: list[float] = []
     trials: list[int] = []
     writing: list[float] = []
     began = time.perf_counter()
     for block in range(1, 1000):
-        done = sample_block(place, small, arena, block, block * rows, rows)
+        done = sample_block(url, small, arena, block, block * rows, rows)
         passed = time.perf_counter() - began
         times.append(done.seconds)
         trials.append(done.trials)
@@ -201,7 +217,7 @@ def calibrate(
 def extrapolate(
     spec: Spec, measured: Calibration, cores: Sequence[int], prices: dict[str, float]
 ) -> Estimate:
-    """Turn a calibration into an estimate: no measuring here."""
+    """Return the estimate that follows from a calibration; nothing is measured here."""
     if not measured.accepted:
         raise AcceptanceError("nothing was accepted in the calibration; lower the threshold")
     count, blocks, size = spec.ensemble.count, spec.n_blocks, spec.block_size
@@ -212,10 +228,10 @@ def extrapolate(
     each = zip(astuple(trials), astuple(per_trial), strict=True)
     work = Range(*(number * seconds + overhead for number, seconds in each))
     arrays = arrays_of(spec)
-    data = sum(chunk_bytes(array, size) for array in arrays) + RECORD_BYTES
-    writes, reads = blocks * (len(arrays) + 1), blocks * READS
+    data = sum(chunk_bytes(array, size) for array in arrays) + COSTS.record_bytes
+    writes, reads = blocks * (len(arrays) + 1), blocks * COSTS.block_reads
     walls = tuple(_wall(n, work, blocks, prices) for n in cores)
-    gpu = work.value / 3600 / GPU_SPEED
+    gpu = work.value / 3600 / COSTS.gpu_speed
     return Estimate(
         configurations=count,
         blocks=blocks,
@@ -228,19 +244,20 @@ def extrapolate(
         store_bytes=data * blocks,
         store_writes=writes,
         store_reads=reads,
-        store_dollars=writes * WRITE_PRICE + reads * READ_PRICE,
+        store_dollars=writes * COSTS.write_dollars + reads * COSTS.read_dollars,
         walls=walls,
         gpu_hours=gpu,
-        gpu_dollars=gpu * GPU_PRICE,
+        gpu_dollars=gpu * COSTS.gpu_dollars,
         calibration={
             key: value for key, value in asdict(measured).items()
             if key not in ("seconds", "trials_of_block")
         } | {"seconds": float(sum(measured.seconds))},
         assumptions={
-            "parallel_efficiency": PARALLEL, "driver_seconds_per_block": DRIVER_SECONDS,
-            "start_seconds": WORKER_SECONDS, "dollars_per_core_hour": dict(prices),
-            "dollars_per_write": WRITE_PRICE, "dollars_per_read": READ_PRICE,
-            "gpu_speed_in_cores": GPU_SPEED, "dollars_per_gpu_hour": GPU_PRICE,
+            "parallel_efficiency": COSTS.parallel_efficiency,
+            "driver_seconds_per_block": COSTS.driver_seconds,
+            "start_seconds": COSTS.start_seconds, "dollars_per_core_hour": dict(prices),
+            "dollars_per_write": COSTS.write_dollars, "dollars_per_read": COSTS.read_dollars,
+            "gpu_speed_in_cores": COSTS.gpu_speed, "dollars_per_gpu_hour": COSTS.gpu_dollars,
             "core": "of this machine",
         },
     )  # fmt: skip
@@ -263,14 +280,14 @@ def _seconds_per_trial(measured: Calibration) -> Range:
     # Ratio estimator: the residuals of the blocks carry the error.
     residual = seconds - mean * trials
     error = float(residual.std(ddof=1) / trials.mean() / np.sqrt(len(seconds)))
-    width = float(t.ppf(0.5 + LEVEL / 2, len(seconds) - 1)) * error
+    width = float(t.ppf(0.5 + COSTS.confidence / 2, len(seconds) - 1)) * error
     return Range(mean, max(mean - width, 0.0), mean + width)
 
 
 def _acceptance(accepted: int, trials: int) -> Range:
     from scipy.stats import beta
 
-    side = (1 - LEVEL) / 2
+    side = (1 - COSTS.confidence) / 2
     low = float(beta.ppf(side, accepted, trials - accepted + 1))
     high = float(beta.ppf(1 - side, accepted + 1, trials - accepted)) if trials > accepted else 1.0
     return Range(accepted / trials, low, high)
@@ -278,12 +295,12 @@ def _acceptance(accepted: int, trials: int) -> Range:
 
 def _wall(cores: int, work: Range, blocks: int, prices: dict[str, float]) -> Wall:
     busy = min(cores, blocks)
-    driver = blocks * DRIVER_SECONDS
+    driver = blocks * COSTS.driver_seconds
 
     def seconds(total: float) -> float:
         # The last round of blocks is half empty on average, when all cores are busy.
         last = 0.5 * total / blocks if busy == cores else 0.0
-        return max(total / (busy * PARALLEL), driver) + last + WORKER_SECONDS
+        return max(total / (busy * COSTS.parallel_efficiency), driver) + last + COSTS.start_seconds
 
     wall = Range(*map(seconds, astuple(work)))
     dollars = {name: wall.value / 3600 * cores * price for name, price in prices.items()}

@@ -15,35 +15,45 @@ import functools
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from lsg_ray.arrays import public
 from lsg_ray.cluster import START_SECONDS
 from lsg_ray.cluster.dashboard import Dashboard, Job, UnreachableError, readable_token
-from lsg_ray.cluster.request import PREFIX, JobRequest, plan_job, runtime_environment
+from lsg_ray.cluster.request import JOB_PREFIX, JobRequest, plan_job, runtime_environment
 from lsg_ray.errors import ClusterError, InputError
 from lsg_ray.spec import Spec
 from lsg_ray.typing import NonNegative, Positive
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Answer = TypeVar("Answer")
 
-#: Seconds without any answer after which following ends.
-LOST_SECONDS = 120.0
-#: The same for a submission, to a cluster that may just be starting.
-SUBMIT_SECONDS = 30.0
-#: Seconds between questions, at least and at most.
-POLL = (0.5, 2.0)
-#: Part of the time that may go into fetching logs, which come whole each time.
-LOG_SHARE = 0.1
-#: Seconds that a stopped job is given to end.
-STOP_SECONDS = 15.0
+
+@dataclass(frozen=True)
+class FollowConfig:
+    """How the job server is asked; times in seconds."""
+
+    #: Without any answer, after which following ends.
+    lost_seconds: float = 120.0
+    #: The same for a submission, to a cluster that may just be starting.
+    submit_seconds: float = 30.0
+    #: Between requests, at least and at most.
+    poll_seconds: float = 0.5
+    max_poll_seconds: float = 2.0
+    #: Part of the time that may go into fetching logs, which come whole each time.
+    log_share: float = 0.1
+    #: That a stopped job is given to end.
+    stop_seconds: float = 15.0
+
+
+CONFIG = FollowConfig()
 
 
 class JobStatus(NamedTuple):
     """State of a job: ``PENDING``, ``RUNNING``, ``SUCCEEDED``, ``FAILED`` or ``STOPPED``.
 
-    attached: whether it was there before this call; reason: of a failure, the last lines it said.
+    attached: whether it was there before this call; reason: of a failure, the last lines of it.
     """
 
     id: str
@@ -76,32 +86,32 @@ def submit(
     follow: bool = True,
     start_timeout: Positive = START_SECONDS,
     allow_insecure: bool = False,
-    say: Say = lambda _: None,
-    on_log: Say = lambda _: None,
+    log: Log = lambda _: None,
+    on_line: Log = lambda _: None,
 ) -> JobStatus:
-    """Run a stage as a job on a cluster, or attach to the job that is at it.
+    """Run a stage as a job on a cluster, or attach to the job that computes it.
 
     Parameters
     ----------
     source, out, stage, options
         As in `lsg_ray.cluster.request.plan_job`.
     address
-        Of the cluster's dashboard, ``http://HOST:8265``.
+        Address of the cluster's dashboard, ``http://HOST:8265``.
     with_code
-        Ship this package's source; kernels are then compiled anew, once on each node.
+        Whether to ship this package's source; kernels are then compiled anew, once on each node.
     driver_cpus
-        CPUs to reserve for the job's own process, which then may run on any node; with 0 it runs
-        on the head.
+        Number of CPUs to reserve for the job's own process, which then may run on any node; with 0
+        it runs on the head.
     again
-        Submit anew although the run has succeeded.
+        Whether to submit anew although the run has succeeded.
     follow
-        Wait for the end, and pass on what the job says.
+        Whether to wait for the end, and pass on the job's log.
     start_timeout
-        Seconds that it may wait for its start.
+        Number of seconds that it may wait for its start.
     allow_insecure
-        Speak plain http to another machine without a token.
-    say, on_log
-        Told what happens, and each line of the job's log.
+        Whether plain http to another machine without a token is allowed.
+    log, on_line
+        Functions that receive what happens, and each line of the job's log, as text.
 
     Raises
     ------
@@ -114,46 +124,46 @@ def submit(
     request = plan_job(source, out, stage, options)
     dashboard = Dashboard(address, allow_insecure=allow_insecure)
     if readable_token(dashboard.address, dashboard.token):
-        say("plain http: the token can be read on the way; prefer https or a forwarded port")
+        log("plain http: the token can be read on the way; prefer https or a forwarded port")
     id, attached = _submitted(
-        dashboard, request, say, again=again, with_code=with_code,
+        dashboard, request, log, again=again, with_code=with_code,
         driver_cpus=driver_cpus, start_timeout=start_timeout,
     )  # fmt: skip
     if follow:
-        return _follow(dashboard, id, start_timeout, say, on_log)._replace(attached=attached)
-    job = _patiently(lambda: dashboard.job(id), dashboard, id, say)
+        return _follow(dashboard, id, start_timeout, log, on_line)._replace(attached=attached)
+    job = _retried(lambda: dashboard.job(id), dashboard, id, log)
     return _status(_known(job, dashboard, id))._replace(attached=attached)
 
 
 def _submitted(
     dashboard: Dashboard,
     request: JobRequest,
-    say: Say,
+    log: Log,
     *,
     again: bool,
     with_code: bool,
     driver_cpus: float,
     start_timeout: float,
 ) -> tuple[str, bool]:
-    """Return the id of the job that is at the request, and whether it was there before."""
+    """Return the id of the job that computes the request, and whether it was there before."""
     while True:
         job, free = _newest(dashboard, request.id)
         latest = time.time() - start_timeout
         if job is not None and job.state == "PENDING" and (job.began or latest) < latest:
             # An earlier call has given it up: Ray keeps it, and stops it should it ever start.
             dashboard.stop(job.id)
-            say(f"job {job.id} never started; trying again as {free}")
+            log(f"job {job.id} never started; trying again as {free}")
         elif job is not None and (not job.is_over or (job.state == "SUCCEEDED" and not again)):
-            say(f"job {job.id} of this run is {job.state.lower()}; attached to it")
+            log(f"job {job.id} of this run is {job.state.lower()}; attached to it")
             return job.id, True
         with runtime_environment(request.spec, with_code) as environment:
             send = functools.partial(
                 dashboard.submit, free, entrypoint=request.entrypoint, runtime_env=environment,
                 metadata=dict(request.metadata), entrypoint_num_cpus=driver_cpus,
             )  # fmt: skip
-            free_still = _patiently(send, dashboard, free, say, SUBMIT_SECONDS)
+            free_still = _retried(send, dashboard, free, log, CONFIG.submit_seconds)
         if free_still:
-            say(f"job {free} submitted to {dashboard.address}")
+            log(f"job {free} submitted to {dashboard.address}")
             return free, False
 
 
@@ -172,32 +182,32 @@ def follow(
     *,
     start_timeout: float = START_SECONDS,
     allow_insecure: bool = False,
-    say: Say = lambda _: None,
-    on_log: Say = lambda _: None,
+    log: Log = lambda _: None,
+    on_line: Log = lambda _: None,
 ) -> JobStatus:
-    """Wait for the end of a job, passing on what it says; parameters as in `submit`."""
+    """Wait for the end of a job, passing on its log; parameters as in `submit`."""
     dashboard = Dashboard(address, allow_insecure=allow_insecure)
-    return _follow(dashboard, _existing(dashboard, id).id, start_timeout, say, on_log)
+    return _follow(dashboard, _existing(dashboard, id).id, start_timeout, log, on_line)
 
 
 def _follow(
-    dashboard: Dashboard, id: str, start_timeout: float, say: Say, on_log: Say
+    dashboard: Dashboard, id: str, start_timeout: float, log: Log, on_line: Log
 ) -> JobStatus:
-    tail = _Tail(dashboard, id, on_log)
-    began, pause = time.monotonic(), POLL[0]
+    tail = _Tail(dashboard, id, on_line)
+    began, pause = time.monotonic(), CONFIG.poll_seconds
     try:
         while True:
-            job = _patiently(lambda: dashboard.job(id), dashboard, id, say)
+            job = _retried(lambda: dashboard.job(id), dashboard, id, log)
             job = _known(job, dashboard, id)
-            heard = job.state != "PENDING" and tail.read(last=job.is_over)
+            has_lines = job.state != "PENDING" and tail.read(last=job.is_over)
             if job.is_over:
                 return _status(job)
             if job.state == "PENDING" and time.monotonic() - began > start_timeout:
                 _give_up(dashboard, job, start_timeout)
-            pause = POLL[0] if heard else min(1.5 * pause, POLL[1])
-            time.sleep(max(pause, tail.seconds / LOG_SHARE))
+            pause = CONFIG.poll_seconds if has_lines else min(1.5 * pause, CONFIG.max_poll_seconds)
+            time.sleep(max(pause, tail.seconds / CONFIG.log_share))
     except KeyboardInterrupt:
-        say(
+        log(
             f"job {id} goes on.  Follow it: lsg jobs logs {id} --follow --address "
             f"{dashboard.address}; end it: lsg jobs stop {id} --address {dashboard.address}"
         )
@@ -208,7 +218,7 @@ def _give_up(dashboard: Dashboard, job: Job, start_timeout: float) -> None:
     with contextlib.suppress(ClusterError):
         dashboard.stop(job.id)
     raise ClusterError(
-        f"job {job.id} has not started in {start_timeout:g} s, and was told to stop: "
+        f"job {job.id} has not started in {start_timeout:g} s, and was asked to stop: "
         f"{job.message.strip() or 'no reason given'}\nSee what the cluster lacks (ray status): "
         f"CPUs for --driver-cpus, nodes that are still to come, an image; then submit again, or "
         f"with a longer --start-timeout"
@@ -224,11 +234,11 @@ def _known(job: Job | None, dashboard: Dashboard, id: str) -> Job:
     return job
 
 
-def _patiently(
-    ask: Callable[[], Answer], dashboard: Dashboard, id: str, say: Say, seconds: float | None = None
+def _retried(
+    ask: Callable[[], Answer], dashboard: Dashboard, id: str, log: Log, seconds: float | None = None
 ) -> Answer:
-    """Ask again while the job server does not answer, for `LOST_SECONDS`."""
-    seconds = LOST_SECONDS if seconds is None else seconds
+    """Ask again while the job server does not answer, for `FollowConfig.lost_seconds`."""
+    seconds = CONFIG.lost_seconds if seconds is None else seconds
     deadline, pause = None, 1.0
     while True:
         try:
@@ -237,7 +247,7 @@ def _patiently(
             now = time.monotonic()
             if deadline is None:
                 deadline = now + seconds
-                say(f"{error}\ntrying again for {seconds:g} s")
+                log(f"{error}\ntrying again for {seconds:g} s")
             if now >= deadline:
                 raise ClusterError(
                     f"{error}\nNo answer for {seconds:g} s.  The job may go on: see lsg jobs "
@@ -248,25 +258,25 @@ def _patiently(
 
 
 class _Tail:
-    """Passes on the lines of a log that are new; ``seconds``: what the last look took."""
+    """Passes on the lines of a log that are new; ``seconds``: time of the last request."""
 
-    def __init__(self, dashboard: Dashboard, id: str, on_log: Say) -> None:
-        self._dashboard, self._id, self._on_log = dashboard, id, on_log
+    def __init__(self, dashboard: Dashboard, id: str, on_line: Log) -> None:
+        self._dashboard, self._id, self._on_line = dashboard, id, on_line
         self._read, self.seconds = 0, 0.0
 
     def read(self, last: bool) -> bool:
         """Pass on whole lines, and at last what is left; return whether there were any."""
         began = time.monotonic()
         try:
-            log = self._dashboard.log(self._id)
+            text = self._dashboard.log(self._id)
         except UnreachableError:  # the node of the job may be busy; its state is what counts
-            log = ""
+            text = ""
         self.seconds = time.monotonic() - began
-        new = log[self._read :]
+        new = text[self._read :]
         new = new if last else new[: new.rfind("\n") + 1]
         self._read += len(new)
         for line in new.splitlines():
-            self._on_log(line)
+            self._on_line(line)
         return bool(new)
 
 
@@ -282,15 +292,15 @@ def _status(job: Job) -> JobStatus:
 
 
 def _reason(message: str) -> str:
-    """Return the last lines of what a job said, without Ray's own before them."""
-    said = message.partition("chars):\n")[2] or message
+    """Return the last lines of a job's message, without Ray's own before them."""
+    text = message.partition("chars):\n")[2] or message
     lines = [
         line
-        for line in said.splitlines()
+        for line in text.splitlines()
         if line.strip() and not line.startswith("Running entrypoint for job")
         and not line.endswith("Runtime env is setting up.")
     ][-8:]  # fmt: skip
-    if "No module named 'lsg_ray" in said:
+    if "No module named 'lsg_ray" in text:
         lines.append("lsg-ray is not installed on the cluster: do that, or pass --with-code")
     return "\n".join(lines)
 
@@ -298,7 +308,7 @@ def _reason(message: str) -> str:
 def job_list(address: str, *, allow_insecure: bool = False) -> list[JobStatus]:
     """Return the state of all our jobs that the cluster remembers, oldest first."""
     dashboard = Dashboard(address, allow_insecure=allow_insecure)
-    return [_status(job) for job in dashboard.jobs() if job.id.startswith(PREFIX)]
+    return [_status(job) for job in dashboard.jobs() if job.id.startswith(JOB_PREFIX)]
 
 
 def job_status(id: str, address: str, *, allow_insecure: bool = False) -> JobStatus:
@@ -308,13 +318,13 @@ def job_status(id: str, address: str, *, allow_insecure: bool = False) -> JobSta
 
 
 def job_log(id: str, address: str, *, allow_insecure: bool = False) -> str:
-    """Return all that a job has said."""
+    """Return the log of a job so far."""
     dashboard = Dashboard(address, allow_insecure=allow_insecure)
     return dashboard.log(_existing(dashboard, id).id)
 
 
 def stop(id: str, address: str, *, allow_insecure: bool = False) -> JobStatus:
-    """Stop a job, and return its state when it has ended, or `STOP_SECONDS` later.
+    """Stop a job, and return its state when it has ended, or `FollowConfig.stop_seconds` later.
 
     What it has stored stays.  One that has not started stays pending until Ray starts it, and then
     stops at once.
@@ -323,9 +333,9 @@ def stop(id: str, address: str, *, allow_insecure: bool = False) -> JobStatus:
     job = _existing(dashboard, id)
     if not job.is_over:
         dashboard.stop(id)
-    deadline = time.monotonic() + STOP_SECONDS
+    deadline = time.monotonic() + CONFIG.stop_seconds
     while not job.is_over and job.state != "PENDING" and time.monotonic() < deadline:
-        time.sleep(POLL[0])
+        time.sleep(CONFIG.poll_seconds)
         job = _existing(dashboard, id)
     return _status(job)
 

@@ -1,4 +1,4 @@
-"""What workers tell Prometheus: counters of accepted configurations, trials, blocks and bytes.
+"""Metrics of workers for Prometheus: counters of accepted configurations, trials, blocks and bytes.
 
 Ray's agent on each node collects them and exports each as ``ray_NAME``, one series a process, on
 the node's metrics port; without an agent they go nowhere.  The acceptance rate is the ratio of two
@@ -30,12 +30,12 @@ def record_block(rows: int, trials: int, bytes_written: int) -> None:
     Parameters
     ----------
     rows, trials
-        Configurations of the block and trials it took; 0 rows, as of a block that another driver
-        has completed first, count as nothing.
+        Number of configurations of the block, and of trials it took; 0 rows, as of a block that
+        another driver has completed first, count as nothing.
     bytes_written
-        What went to the store.
+        Number of bytes that went to the store.
     """
-    ray = sys.modules.get("ray")  # without Ray in the process there is nobody to tell
+    ray = sys.modules.get("ray")  # without Ray in the process nobody collects
     if rows <= 0 or ray is None:
         return
     with contextlib.suppress(Exception):

@@ -1,6 +1,6 @@
 """Parts of Ray that Ray does not promise to keep, and what they are used for: all are here.
 
-A newer Ray may move them; `CHECKED` are the versions that they were looked at in.
+A newer Ray may move them; `CHECKED_RAY` are the versions that they were checked in.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 from lsg_ray.errors import ClusterError
 
-#: Versions of Ray in which all that is used here was looked at.
-CHECKED = ("2.60.0",)
+#: Versions of Ray in which all that is used here was checked.
+CHECKED_RAY = ("2.60.0",)
 
 
 def ended_server() -> str | None:
@@ -51,12 +51,12 @@ def own_termination() -> Iterator[None]:
         yield
         return
     utils: Any = import_module("ray._private.utils")
-    its_own = utils.set_sigterm_handler
+    original = utils.set_sigterm_handler
     utils.set_sigterm_handler = lambda _: None
     try:
         yield
     finally:
-        utils.set_sigterm_handler = its_own
+        utils.set_sigterm_handler = original
         signal.signal(signal.SIGTERM, handler)
 
 
@@ -92,13 +92,13 @@ def job_client(address: str, headers: Mapping[str, str], options: Mapping[str, A
 
     By itself it waits for ever, and follows whatever it is redirected to.
     """
-    for needed in ("aiohttp", "requests"):
-        import_module(needed)
+    for module in ("aiohttp", "requests"):
+        import_module(module)
     from ray.job_submission import JobSubmissionClient
 
     class Client(JobSubmissionClient):  # type: ignore[misc, unused-ignore]
-        def _do_request(self, method: str, endpoint: str, **given: Any) -> Any:
-            return super()._do_request(method, endpoint, **{**options, **given})
+        def _do_request(self, method: str, endpoint: str, **arguments: Any) -> Any:
+            return super()._do_request(method, endpoint, **{**options, **arguments})
 
     for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -7,23 +7,32 @@ import math
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from lsg_ray.typing import ByteProgress, Progress
 
-#: Seconds between plain lines.
-LINE_EVERY = 10.0
-#: Seconds before work of unknown length shows a bar.
-SHOW_AFTER = 1.0
-#: A rate counts from the last step within so many times the time of the first: several workers
-#: that begin together take their first steps together.
-SETTLED = 1.25
+
+@dataclass(frozen=True)
+class ProgressConfig:
+    """When progress is shown, and from when on its rate counts."""
+
+    #: Seconds between plain lines.
+    line_seconds: float = 10.0
+    #: Seconds before work of unknown length shows a bar.
+    bar_seconds: float = 1.0
+    #: A rate counts from the last step within this multiple of the time of the first: several
+    #: workers that begin together take their first steps together.
+    first_steps: float = 1.25
+
+
+CONFIG = ProgressConfig()
 
 Style = Literal["auto", "quiet"]
 
 
 def warn(line: str) -> None:
-    """Tell a person, on standard error, what is no failure and should be known."""
+    """Print a warning on standard error."""
     print(f"lsg: warning: {line}", file=sys.stderr, flush=True)
 
 
@@ -35,7 +44,7 @@ class Bar(Protocol):
 
 
 class Pace:
-    """How fast work goes on, without what comes before: compilation, the start of workers.
+    """Rate of work, without what comes before: compilation, the start of workers.
 
     Examples
     --------
@@ -62,7 +71,7 @@ class Pace:
         self._done = done
         if self._first is None:
             self._first = now
-        if now - self.start <= SETTLED * (self._first - self.start):
+        if now - self.start <= CONFIG.first_steps * (self._first - self.start):
             self._from = (now, done)
 
     def rate(self, now: float) -> float | None:
@@ -80,14 +89,14 @@ class Pace:
 
 class _Quiet:
     def update(self, done: float, note: str = "") -> None:
-        """Say nothing."""
+        """Show nothing."""
 
 
 class _Lines:
     def __init__(self, label: str, total: float | None, pace: Pace) -> None:
         self.label, self.total = label, math.inf if total is None else total
         self._pace = pace
-        self._next = time.monotonic() + LINE_EVERY
+        self._next = time.monotonic() + CONFIG.line_seconds
         self._finished = False
 
     def update(self, done: float, note: str = "") -> None:
@@ -96,7 +105,7 @@ class _Lines:
         if self._finished or (now < self._next and done < self.total):
             return
         self._finished = done >= self.total
-        self._next = now + LINE_EVERY
+        self._next = now + CONFIG.line_seconds
         elapsed, left = now - self._pace.start, self._pace.left(self.total, done, now)
         ending = f", {_clock(left)} left" if done < self.total and left is not None else ""
         whole = f"/{self.total:,.0f}" if self.total < math.inf else ""
@@ -105,9 +114,9 @@ class _Lines:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class _Bar:
@@ -121,9 +130,9 @@ class _Bar:
 
 @contextlib.contextmanager
 def late_progress(label: str, style: Style = "auto") -> Iterator[Progress]:
-    """Show progress of work that tells its size as it goes: ``report(done, total)``.
+    """Show progress of work that reports its size as it goes: ``report(done, total)``.
 
-    Work that is done within `SHOW_AFTER` seconds shows nothing.
+    Work that is done within `ProgressConfig.bar_seconds` shows nothing.
     """
     began = time.monotonic()
     pace = Pace(began)
@@ -133,7 +142,7 @@ def late_progress(label: str, style: Style = "auto") -> Iterator[Progress]:
         def report(done: int, total: int) -> None:
             pace.see(done, time.monotonic())
             if not bars:
-                if time.monotonic() - began < SHOW_AFTER:
+                if time.monotonic() - began < CONFIG.bar_seconds:
                     return
                 bars.append(stack.enter_context(progress(label, total, style, pace=pace)))
             bars[0].update(done)

@@ -11,46 +11,48 @@ import hashlib
 import pickle
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lsg_ray.arrays import public
-from lsg_ray.cluster.board import Board, UnderWay
 from lsg_ray.cluster.metrics import record_block
 from lsg_ray.cluster.progress import Bar, Pace, Style, byte_progress, progress, warn
+from lsg_ray.cluster.progress_actor import ProgressActor, ProgressPoll
 from lsg_ray.cluster.session import check_address, ray_session
-from lsg_ray.cluster.tasks import MAX_RETRIES, run_bounded
+from lsg_ray.cluster.tasks import MAX_TASK_RETRIES, run_bounded
 from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.block import Block
+from lsg_ray.ensemble.conflicts import grown_error
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.ledger import each_record, rejection_histogram
 from lsg_ray.ensemble.listing import sweep
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.schema import arrays_of
-from lsg_ray.ensemble.writer import (
-    Plan,
-    check_name,
-    create_ensemble,
-    grown_error,
-    missing_blocks,
-    write_block,
-)
+from lsg_ray.ensemble.writer import Plan, check_name, create_ensemble, missing_blocks, write_block
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.registry import ALGORITHMS
 from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Ints, Place
+from lsg_ray.typing import Ints, PathOrUrl
 
-#: Seconds between a worker's reports while it computes a block.
-REPORT_EVERY = 1.0
-#: How often blocks that have gone missing by the end of a run are sampled again.
-ROUNDS = 3
-#: Records that a resume reads to learn what computed the blocks before.
-KINDS_SEEN = 64
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """How a run reports, and checks what it finds in the store."""
+
+    #: Seconds between a worker's reports while it computes a block.
+    report_seconds: float = 1.0
+    #: How often blocks that have gone missing by the end of a run are sampled again.
+    repeats: int = 3
+    #: Records that a resume reads to learn what computed the blocks before.
+    records_read: int = 64
+
+
+CONFIG = SampleConfig()
 
 
 class BlockDone(NamedTuple):
@@ -79,7 +81,7 @@ class SampleResult(NamedTuple):
 @public
 def sample(
     spec: Spec,
-    url: Place,
+    url: PathOrUrl,
     *,
     address: str | None = None,
     workers: int | None = None,
@@ -90,24 +92,24 @@ def sample(
     Parameters
     ----------
     spec
-        The run.
+        Specification of the run.
     url
-        Store: a local path, or ``memory://name`` with ``workers=0``.
+        Path or URL of the store; ``memory://name`` with ``workers=0`` alone.
     address
-        Ray cluster; by default ``RAY_ADDRESS``, else a private Ray on this machine.
+        Address of the Ray cluster; by default ``RAY_ADDRESS``, else a private Ray here.
     workers
-        Tasks at a time: by default one per CPU; 0 samples in this process, without Ray.
+        Number of tasks at a time: by default one per CPU; 0 samples in this process, without Ray.
     style
-        ``auto`` shows progress on standard error.
+        Whether progress is shown on standard error: ``auto`` or ``quiet``.
 
     Raises
     ------
     SpecError, DataError, StoreInputError
         Something given is wrong; nothing was created.
     AcceptanceError
-        The threshold is out of reach; finished blocks are kept.
+        The threshold is out of reach; finished blocks stay.
     ClusterError
-        Ray could not be started or went away; finished blocks are kept.
+        Ray could not be started or went away; finished blocks stay.
 
     Notes
     -----
@@ -128,20 +130,20 @@ def sample(
         return SampleResult(plan.url, 0, 0, 0.0, before)
     began = time.perf_counter()
     with progress("configurations", plan.count, style, before) as bar:
-        tally, kinds = Tally(bar, before), _Kinds(plan)
+        tally, processors = Tally(bar, before), _Processors(plan)
         todo = plan
-        for round_ in range(ROUNDS + 1):
+        for repeat in range(CONFIG.repeats + 1):
             if workers == 0:
                 results = _in_process(todo, spec, arena, tally)
             else:
                 results = _on_ray(todo, spec, arena, tally, address, workers)
             for _, done in results:
                 tally.finish(done)
-                kinds.see(done.processor)
+                processors.see(done.processor)
             missing = _missing_again(plan)
             if not len(missing):
                 break
-            if round_ == ROUNDS:
+            if repeat == CONFIG.repeats:
                 raise StoreError(
                     f"{plan.url}: {len(missing):,} blocks are missing again though they were "
                     f"sampled, {missing[0]} the first: another process removes them; stop it "
@@ -155,6 +157,7 @@ def sample(
 
 def prepared(spec: Spec, style: Style) -> tuple[Dataset, Any]:
     """Return the data set of a run, and what its networks learn and are measured on."""
+    ALGORITHMS[spec.algorithm]  # refuses what cannot be sampled before data are fetched
     with byte_progress(style) as on_bytes:
         dataset = load_dataset(spec.dataset, progress=on_bytes)
         return dataset, prepare(spec, dataset)
@@ -220,25 +223,25 @@ def sample_block(
 ) -> BlockDone:
     """Compute one block and write it; safe to run again or twice at once.
 
-    ``attempts`` tells how often the block was begun before; it is asked when the block is computed.
+    ``attempts`` returns how often the block was begun before; it is called when the block is done.
     """
-    found = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
+    sampled = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
     attempt = attempts()
-    trials = rows + len(found.missed)
-    rejected = rejection_histogram(np.nan_to_num(found.missed))
+    trials = rows + len(sampled.missed)
+    rejected = rejection_histogram(np.nan_to_num(sampled.missed))
     processor = _processor(spec)
     written = write_block(
         url,
         block,
-        Block(start, found.weights, found.columns, trials, rejected, found.seconds),
+        Block(start, sampled.weights, sampled.columns, trials, rejected, sampled.seconds),
         attempt=attempt,
         seed_path=(spec.ensemble.seed, int(Stream.TRIAL), start),
         count=spec.ensemble.count,
         processor=processor,
     )
     if written == "present" and attempt == 0:  # another driver was quicker
-        return BlockDone(0, 0, found.seconds)
-    return BlockDone(rows, trials, found.seconds, processor)
+        return BlockDone(0, 0, sampled.seconds)
+    return BlockDone(rows, trials, sampled.seconds, processor)
 
 
 def _processor(spec: Spec) -> str:
@@ -254,15 +257,15 @@ def _processor(spec: Spec) -> str:
     return f"{processor()} {torch.backends.cpu.get_cpu_capability()}"
 
 
-class _Kinds:
-    """Says so when blocks are computed on another kind of processor than those before."""
+class _Processors:
+    """Warns when blocks are computed on another kind of processor than those before."""
 
     def __init__(self, plan: Plan) -> None:
         location = locate(plan.url)
         header = read_header(location)
         complete = np.setdiff1d(np.arange(header.n_blocks), plan.missing)
-        some = complete[:: max(1, len(complete) // KINDS_SEEN)]
-        records = each_record(location, header, some)
+        sample = complete[:: max(1, len(complete) // CONFIG.records_read)]
+        records = each_record(location, header, sample)
         self._known = {record.processor for record in records if record.processor is not None}
 
     def see(self, kind: str | None) -> None:
@@ -303,28 +306,28 @@ def _on_ray(
     with ray_session(address, workers, size) as cpus:
         gpus = ray.cluster_resources().get("GPU", 0)
         on_gpu = spec.training.engine == "torch" and gpus >= 1
-        lanes = workers or (int(gpus) if on_gpu else cpus)
-        board = ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()
+        parallel = workers or (int(gpus) if on_gpu else cpus)
+        actor = ray.remote(num_cpus=0, max_restarts=-1)(ProgressActor).remote()
         task = ray.remote(
-            num_cpus=1, num_gpus=int(on_gpu), max_retries=MAX_RETRIES, retry_exceptions=False
+            num_cpus=1, num_gpus=int(on_gpu), max_retries=MAX_TASK_RETRIES, retry_exceptions=False
         )(_block_task)
-        shared = (plan.url, ray.put(spec.canonical_json()), ray.put(arena), board)
+        shared = (plan.url, ray.put(spec.canonical_json()), ray.put(arena), actor)
 
         def submit(block: int) -> Any:
             return task.remote(*shared, block, block * plan.block_size, plan.rows(block))
 
-        under_way = UnderWay(board, tally.show)
+        poll = ProgressPoll(actor, tally.show)
         blocks = map(int, plan.missing)
         # Where Ray itself holds back what exceeds its CPUs, one task waits for each that runs.
-        in_flight = 2 * lanes if cpus <= lanes else lanes
+        in_flight = 2 * parallel if cpus <= parallel else parallel
         done: BlockDone
-        for block, done in run_bounded(submit, blocks, in_flight=in_flight, tick=under_way):
-            under_way.forget(block)
+        for block, done in run_bounded(submit, blocks, in_flight=in_flight, tick=poll):
+            poll.forget(block)
             yield block, done
 
 
 def _block_task(
-    url: str, spec_json: str, arena: Any, board: Any, block: int, start: int, rows: int
+    url: str, spec_json: str, arena: Any, actor: Any, block: int, start: int, rows: int
 ) -> BlockDone:
     """Body of a Ray task."""
     import ray
@@ -340,16 +343,16 @@ def _block_task(
         counts[0] += accepted
         counts[1] += 1
         now = time.monotonic()
-        if now - last >= REPORT_EVERY:
+        if now - last >= CONFIG.report_seconds:
             last = now
-            board.say.remote(block, counts[0], counts[1])
+            actor.report.remote(block, counts[0], counts[1])
 
-    begun = board.begin.remote(block)
+    begun = actor.begin.remote(block)
 
     def attempts() -> int:
         try:
             return ray.get(begun)
-        except RayError:  # the board was lost, and with it what is known of earlier attempts
+        except RayError:  # the actor was lost, and with it the count of earlier attempts
             return 0
 
     done = sample_block(url, spec, arena, block, start, rows, report, attempts)
@@ -368,9 +371,9 @@ def compile_once(spec: Spec) -> None:
     from lsg_ray.kernels.compile import CACHE_FOLDER
 
     folder = Path(CACHE_FOLDER)
-    # numba's cache is by place of the sources: shipped code lies somewhere else in each job.
-    place = hashlib.sha256(str(Path(__file__).resolve()).encode()).hexdigest()[:12]
-    marker = folder / f"compiled-{place}"
+    # numba's cache is by path of the sources: shipped code lies somewhere else in each job.
+    digest = hashlib.sha256(str(Path(__file__).resolve()).encode()).hexdigest()[:12]
+    marker = folder / f"compiled-{digest}"
     if marker.exists():
         return
     try:

@@ -17,6 +17,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,18 +27,26 @@ from lsg_ray.cluster.watch import disconnect
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.errors import ClusterError, InputError
 
-#: Object store of a private Ray: runs put one small training set there.
-OBJECT_STORE_BYTES = 256 * 2**20
-#: Longest folder that sockets of Ray, 95 characters below it at most, may lie in.
-MAX_BASE = 107 - 95
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """Of a private Ray, and of the connection to a cluster."""
+
+    #: Object store of a private Ray: runs put one small training set there.
+    object_store_bytes: int = 256 * 2**20
+    #: Longest folder that sockets of Ray, 95 characters below it at most, may lie in.
+    folder_characters: int = 107 - 95
+    #: How often a task whose worker was killed for memory is run again; Ray itself would do so for
+    #: ever.  The pauses between double from a second on.
+    oom_retries: int = 5
+    #: Seconds to wait for a cluster's port; Ray itself would wait for minutes.
+    connect_seconds: float = 10.0
+
+
+CONFIG = SessionConfig()
 _TOKEN = secrets.token_hex(32)
 #: Folders of private Rays that run now.
 _open_folders: list[str] = []
-#: Variable that tells Ray how often a task whose worker was killed for memory is run again; by
-#: itself it would do so for ever.  The pauses between double from a second on.
-OOM_RETRIES, MAX_OOM_RETRIES = "RAY_task_oom_retries", 5
-#: Seconds to wait for a cluster's port; Ray itself would wait for minutes.
-REACH_SECONDS = 10.0
 
 
 def available_cpus() -> int:
@@ -54,13 +63,13 @@ def ray_session(
     Parameters
     ----------
     address
-        Of a running cluster (``auto``, ``host:6379``, ``ray://host:10001``); by default the
+        Address of a running cluster (``auto``, ``host:6379``, ``ray://host:10001``); by default the
         environment's ``RAY_ADDRESS``, else a private Ray is started.  A connection that the caller
         has already made is used as it is.
     cpus
-        CPUs of a private Ray; by default all that this process may use.
+        Number of CPUs of a private Ray; by default all that this process may use.
     object_bytes
-        What the run will put into the object store at once.
+        Number of bytes that the run puts into the object store at once.
 
     Raises
     ------
@@ -76,9 +85,9 @@ def ray_session(
         return
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault(OOM_RETRIES, str(MAX_OOM_RETRIES))
+    os.environ.setdefault("RAY_task_oom_retries", str(CONFIG.oom_retries))
     private.read_settings()
-    # Ray prints its troubles to standard output, which belongs to results.
+    # Ray prints its warnings to standard output, which belongs to results.
     with contextlib.redirect_stdout(sys.stderr):
         if address != "local":
             check_address(address)
@@ -101,7 +110,7 @@ def _connected(failed: Callable[[Exception], str], **options: Any) -> Iterator[N
     """Hold a connection to Ray; ``failed`` says why there is none."""
     import ray
 
-    others = _below(os.getpid())
+    earlier = _below(os.getpid())
     try:
         with private.own_termination():
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -110,7 +119,7 @@ def _connected(failed: Callable[[Exception], str], **options: Any) -> Iterator[N
     except Exception as error:
         raise ClusterError(failed(error)) from error
     except BaseException:
-        _kill(_below(os.getpid()) - others)
+        _kill(_below(os.getpid()) - earlier)
         raise
     try:
         yield
@@ -126,7 +135,7 @@ def check_address(address: str | None) -> None:
     InputError
         The address is not of the form that Ray takes.
     ClusterError
-        Nothing answers there within `REACH_SECONDS`.
+        Nothing answers there within `SessionConfig.connect_seconds`.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address in ("local", "auto"):
@@ -139,8 +148,7 @@ def check_address(address: str | None) -> None:
     ):
         raise InputError(f"address {address!r} given; write auto, host:port or ray://host:port")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS):
-            pass
+        socket.create_connection((host.strip("[]"), int(port)), CONFIG.connect_seconds).close()
     except (OSError, UnicodeError) as error:
         raise ClusterError(_no_cluster(address, error)) from None
 
@@ -158,20 +166,20 @@ def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     with _connected(
         lambda error: f"Ray did not start on this machine: {error}",
         address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder,
-        object_store_memory=max(OBJECT_STORE_BYTES, 2 * object_bytes),
+        object_store_memory=max(CONFIG.object_store_bytes, 2 * object_bytes),
     ):  # fmt: skip
         private.require_token()
         yield
 
 
 def _below(pid: int) -> set[int]:
-    """Return the processes that one has started, and those have, where the system tells."""
-    found: set[int] = set()
+    """Return the descendants of a process, where the system lists them."""
+    processes: set[int] = set()
     with contextlib.suppress(OSError):
-        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-            for child in map(int, listed.read_text().split()):
-                found |= {child} | _below(child)
-    return found
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, children.read_text().split()):
+                processes |= {child} | _below(child)
+    return processes
 
 
 def _kill(processes: set[int]) -> None:
@@ -193,7 +201,7 @@ def _private_folder() -> Iterator[str]:
     """Make a folder for one session; its path must stay short, as sockets lie in it."""
     base = tempfile.gettempdir()
     # Ray opens its own folder to all users: it lies in one that is ours alone.
-    with scratch(base=base if len(base) <= MAX_BASE else "/tmp") as folder:  # noqa: S108
+    with scratch(base=base if len(base) <= CONFIG.folder_characters else "/tmp") as folder:  # noqa: S108
         _open_folders.append(str(folder))
         try:
             (folder / "r").mkdir()
@@ -204,7 +212,7 @@ def _private_folder() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _private_token() -> Iterator[None]:
-    """Give a private Ray a token that is never written to disk, whatever the environment says.
+    """Give a private Ray a token that is never written to disk, whatever is in the environment.
 
     Ray remembers the first mode and token it meets in a process, so it is one token for all
     sessions of this process, and Ray is asked to look again before and after.

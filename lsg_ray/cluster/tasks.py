@@ -1,4 +1,4 @@
-"""A bounded pool of Ray tasks: no more in flight than there is room for, taken as they finish."""
+"""A bounded pool of Ray tasks: no more in flight than a given number, taken as they finish."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: A task that lost its process is run again so often; blocks are pure, so that is safe.
-MAX_RETRIES = 10
+#: How often a task that lost its process is run again; blocks are pure, so that is safe.
+MAX_TASK_RETRIES = 10
 
 
 def run_bounded(
@@ -31,13 +31,13 @@ def run_bounded(
     Parameters
     ----------
     submit
-        Starts the task of an item and returns its reference.
+        Function that starts the task of an item and returns its reference.
     items
-        What to do; taken one by one, so it may be long.
+        Items to process; taken one by one, so there may be many.
     in_flight
-        Tasks submitted and not finished, at most: bounds the memory of the driver.
+        Largest number of tasks submitted and not finished: bounds the memory of the driver.
     tick, tick_seconds
-        Called every ``tick_seconds`` or oftener, for progress.
+        Function for progress, called every ``tick_seconds`` or more often.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def run_bounded(
         As raised inside a task.  Tasks in flight end with the connection to Ray; they are not
         cancelled, which makes Ray 2.60 abort the driver every third time.
     ClusterError
-        A task was lost more often than `MAX_RETRIES`, or Ray itself went away.
+        A task was lost more often than `MAX_TASK_RETRIES`, or Ray itself went away.
     """
     import ray
     from ray.exceptions import RayError
@@ -63,10 +63,10 @@ def run_bounded(
                 pending[submit(item)] = item
             if not pending:
                 return
-            done, rest = ray.wait(list(pending), num_returns=1, timeout=tick_seconds)
-            if done and rest:
+            done, others = ray.wait(list(pending), num_returns=1, timeout=tick_seconds)
+            if done and others:
                 # All that is there: a call looks at every task in flight, thousands on a cluster.
-                more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
+                more, _ = ray.wait(others, num_returns=len(others), timeout=0)
                 done += more
             tick()
             watch()
@@ -79,26 +79,26 @@ def run_bounded(
 
 
 def ray_failure(error: Exception) -> LsgError:
-    """Return what to tell of an error that Ray raised: of one inside a task, that error."""
+    """Return our error for one that Ray raised: of one inside a task, that error."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, LsgError):
         return cause
     if isinstance(cause, MemoryError):
         return ClusterError(f"a task on the cluster is {out_of_memory(cause)}")
     if isinstance(cause, Exception):
-        told = " ".join(str(cause).split())[:500]
+        message = " ".join(str(cause).split())[:500]
         return ClusterError(
-            f"a task on the cluster failed: {type(cause).__name__}: {told}\n"
-            "What is finished is kept; mend the cause and run the same command again."
+            f"a task on the cluster failed: {type(cause).__name__}: {message}\n"
+            "What is finished stays; remove the cause and run the same command again."
         )
     if type(error).__name__ == "OutOfMemoryError":
         return ClusterError(
             "Ray killed a worker for memory again and again: this machine, or a node of the "
-            "cluster, has too little for so many tasks at once\nWhat is finished is kept; run the "
+            "cluster, has too little for so many tasks at once\nWhat is finished stays; run the "
             "same command again with fewer --workers, smaller networks at a time (training.stack, "
             "training.batch_size), or more memory."
         )
     return ClusterError(
         f"Ray failed ({type(error).__name__}): {str(error).splitlines()[0]}\n"
-        "What is finished is kept; run the same command again to do the rest."
+        "What is finished stays; run the same command again to do the rest."
     )

@@ -1,7 +1,7 @@
-"""Notice that Ray is lost before Ray does, which would end this process without a word.
+"""Notice that Ray is lost before Ray does, which would end this process without a message.
 
 A private Ray is lost when one of its servers has ended; a cluster, when its head no longer answers.
-A lost node is no matter: Ray runs its tasks elsewhere.
+A lost node does no harm: Ray runs its tasks elsewhere.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ import time
 from lsg_ray.cluster import private
 from lsg_ray.errors import ClusterError
 
-#: Seconds between two looks at the head, and for its answer.
-LOOK_SECONDS = 1.0
-#: Variable that tells Ray for how many seconds a lost head may come back, and its default.
-RECONNECT, RECONNECT_SECONDS = "RAY_gcs_rpc_server_reconnect_timeout_s", 60.0
+#: Seconds between two checks of the head, and for its answer.
+CHECK_SECONDS = 1.0
+#: Variable of Ray: for how many seconds a lost head may come back; and its default.
+RECONNECT_VARIABLE, RECONNECT_SECONDS = "RAY_gcs_rpc_server_reconnect_timeout_s", 60.0
 _abandoned = False
 
 
 class RayWatch:
-    """Looks, when called, whether the Ray that this process is connected to is still there.
+    """Checks, when called, whether the Ray that this process is connected to is still there.
 
     Ray waits for its head to come back, as it can where its state is kept elsewhere; this waits for
-    two thirds of that time, `RECONNECT`.
+    two thirds of that time, `RECONNECT_VARIABLE`.
     """
 
     def __init__(self) -> None:
-        patience = RECONNECT_SECONDS
+        limit = RECONNECT_SECONDS
         with contextlib.suppress(ValueError):
-            patience = float(os.environ.get(RECONNECT, patience))
-        self._head, self._patience = _head(), patience * 2 / 3
+            limit = float(os.environ.get(RECONNECT_VARIABLE, limit))
+        self._head, self._limit = _head(), limit * 2 / 3
         self._next = self._seen = time.monotonic()
 
     def __call__(self) -> None:
-        """Look, if the last look was a while ago.
+        """Check, if the last check was `CHECK_SECONDS` ago.
 
         Raises
         ------
@@ -46,19 +46,19 @@ class RayWatch:
         if ended := private.ended_server():
             raise ClusterError(
                 f"Ray's {ended} on this machine has ended; was it killed, or out of memory?\n"
-                "What is finished is kept; run the same command again to do the rest."
+                "What is finished stays; run the same command again to do the rest."
             )
         if time.monotonic() < self._next:
             return
         error = _silence(self._head)
-        self._next = time.monotonic() + LOOK_SECONDS
+        self._next = time.monotonic() + CHECK_SECONDS
         if error is None:
             self._seen = time.monotonic()
-        elif (gone := time.monotonic() - self._seen) >= self._patience:
+        elif (gone := time.monotonic() - self._seen) >= self._limit:
             host, port = self._head or ("", 0)
             raise ClusterError(
                 f"the head of the Ray cluster, {host}:{port}, has not answered for {gone:.0f} s: "
-                f"{error}\nWhat is finished is kept; start the cluster again and run the same "
+                f"{error}\nWhat is finished stays; start the cluster again and run the same "
                 "command to do the rest."
             )
 
@@ -98,7 +98,7 @@ def _silence(head: tuple[str, int] | None) -> OSError | None:
     """Return why nothing answers at the head, or None if something does."""
     try:
         if head is not None:
-            socket.create_connection(head, timeout=LOOK_SECONDS).close()
+            socket.create_connection(head, timeout=CHECK_SECONDS).close()
     except OSError as error:
         return error
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,8 @@ PARTS = ("x_train", "y_train", "x_test", "y_test")
 WHOLE = ("x", "y")
 #: Types of idx files by their third byte.
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-#: Most bytes of a head that are read.
-_HEAD = 2**16
+#: Most bytes of the head of an array; those of plain numbers have some hundred.
+MAX_HEAD = 1000
 
 Opener = Callable[[], IO[bytes]]
 
@@ -43,10 +44,14 @@ def npy_table(origin: str, open_stream: Opener, size: int) -> BinaryTable:
             read = np.lib.format.read_array_header_1_0
             if version == (2, 0):
                 read = np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = read(stream)
+            shape, fortran, dtype = read(stream, max_header_size=MAX_HEAD)
             head = stream.tell()
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a head is parsed as Python, and a damaged one can raise anything
         raise DataError(f"{origin}: no array is read ({_reason(error)})") from None
+    if dtype.itemsize == 0:
+        raise DataError(f"{origin}: numbers of no bytes ({dtype})")
     if dtype.hasobject:
         raise DataError(f"{origin}: holds Python objects, which are not read; save plain numbers")
     shape = shape or (1,)
@@ -163,7 +168,7 @@ def _idx_file(path: Path, shown: str) -> BinaryTable | None:
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not head[3]:
                 return None
             axes = stream.read(4 * head[3])
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{shown}: damaged ({_reason(error)})") from None
     if len(axes) < 4 * head[3]:
         raise DataError(f"{shown}: ends within its head of {head[3]} axes")

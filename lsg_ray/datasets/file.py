@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lsg_ray.datasets.arrays import NPY_MAGIC, ZIP_MAGIC, folder_tables, npy_file, npz_tables
 from lsg_ray.datasets.generated import Draw
-from lsg_ray.datasets.labels import Classes, classes_of
+from lsg_ray.datasets.labels import MAX_LABEL, MAX_NAMED, Classes, classes_of
 from lsg_ray.datasets.locating import AbsentError, located, recalled, remember, sha256_of, unchanged
 from lsg_ray.datasets.source import Part, Source
 from lsg_ray.datasets.tables import LIMITS, DataWarning, Table, constant_inputs, read_inputs
@@ -35,8 +35,9 @@ from lsg_ray.typing import Array, Flags, Ints
 #: Options that say where data lie.
 PLACES = ("path", "label_path", "test_path")
 _Count = Annotated[int, Field(ge=0, le=2**40)]
+_Label = Annotated[str, Field(max_length=MAX_LABEL)]
 #: Data sets of which something was said, which is not said again.
-_said: set[tuple[str, str]] = set()
+_warned: set[tuple[str, str]] = set()
 
 
 class FileOptions(BaseModel):
@@ -64,7 +65,7 @@ class FileOptions(BaseModel):
     """Training examples of each class, before test_fraction is taken. Found out."""
     test_counts: tuple[_Count, ...] | None = None
     """Test examples of each class, where the file has a test part. Found out."""
-    label_values: tuple[str, ...] | None = None
+    label_values: tuple[_Label, ...] | None = Field(None, max_length=MAX_NAMED)
     """Labels by class, where they are not 0, 1, …; the first ones. Found out."""
 
     @model_validator(mode="after")
@@ -135,7 +136,7 @@ def resolve(options: FileOptions, stored: bool = False) -> FileOptions:
             raise _changed(options, options.path, sha256)
         classes = _classes(opened, options.path)
     facts = _facts(opened, classes, sha256)
-    _say(sha256, f"{options.path}: {classes.describe()}" if classes.values else "")
+    _warn_once(sha256, f"{options.path}: {classes.describe()}" if classes.values else "")
     known = options.model_dump(exclude_none=True) | facts
     remember(sha256, places)
     return FileOptions.model_validate(known)
@@ -347,17 +348,17 @@ def _check_constant(table: Table, train: Array, sha256: str) -> None:
     if len(constant) and len(table.shape) == 1:
         first = int(constant[0])
         name = table.columns[first] if table.columns else first
-        _say(
+        _warn_once(
             sha256,
             f"{table.origin}: {len(constant):,} of {n_inputs:,} inputs are constant over the "
             f"training examples, {name} the first",
         )
 
 
-def _say(sha256: str, message: str) -> None:
+def _warn_once(sha256: str, message: str) -> None:
     """Warn once about data."""
-    if message and (sha256, message) not in _said:
-        _said.add((sha256, message))
+    if message and (sha256, message) not in _warned:
+        _warned.add((sha256, message))
         warnings.warn(message, DataWarning, stacklevel=3)
 
 

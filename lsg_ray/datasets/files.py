@@ -115,7 +115,7 @@ def own_folder(source: Source) -> Path | None:
     Raises
     ------
     DataError
-        ``LSG_DATA_DIR`` itself is no folder: more likely a slip than a wish to download.
+        ``LSG_DATA_DIR`` itself is no folder: more likely a typing error than a wish to download.
     """
     root = os.environ.get(DATA_DIR)
     if not root:
@@ -123,9 +123,11 @@ def own_folder(source: Source) -> Path | None:
     if not Path(expanded(root)).is_dir():
         raise DataError(f"{DATA_DIR} is {root!r}, which is no folder; correct or unset it")
     named, *others = (Path(expanded(root), one) for one in (source.name, *source.folders))
-    found = {place: sum(bool(_found(place, source, f)) for f in source.files) for place in others}
+    found = {
+        place: sum(bool(_existing(place, source, f)) for f in source.files) for place in others
+    }
     best = max(others, key=found.__getitem__, default=named)
-    if found.get(best, 0) > sum(bool(_found(named, source, f)) for f in source.files):
+    if found.get(best, 0) > sum(bool(_existing(named, source, f)) for f in source.files):
         return best
     return named if named.is_dir() else None
 
@@ -203,7 +205,7 @@ def _read_own(source: Source, folder: Path) -> dict[str, bytes]:
         f"put the original there, or rename {here} to have {source.name} downloaded "
         f"({DATA_DIR} points there)"
     )
-    paths = {file: _found(folder, source, file) for file in source.files}
+    paths = {file: _existing(folder, source, file) for file in source.files}
     missing = [" or ".join(file.names[:2]) for file, found in paths.items() if not found]
     if missing:
         raise DataError(f"{folder}: no {', no '.join(missing)}; {remedy}")
@@ -218,7 +220,7 @@ def _read_cached(
 ) -> bytes:
     folder = cache_folder(source)
     faults: list[str] = []
-    if paths := _found(folder, source, file):
+    if paths := _existing(folder, source, file):
         try:
             return _read_any(file, paths)
         except DataError as error:
@@ -303,7 +305,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:160]}"
 
 
-def _found(folder: Path, source: Source, file: RemoteFile) -> list[Path]:
+def _existing(folder: Path, source: Source, file: RemoteFile) -> list[Path]:
     """Return where a file lies in a folder, as published or unpacked, or where torchvision has it.
 
     More than one may be there: a good copy beside a damaged one.
@@ -328,7 +330,7 @@ def _status(source: Source) -> DatasetStatus:
     else:
         own = own_folder(source)
         place, folder = ("cache", cache_folder(source)) if own is None else ("data-dir", own)
-        found = {file.name: _found(folder, source, file) for file in source.files}
+        found = {file.name: _existing(folder, source, file) for file in source.files}
         missing = tuple(name for name, places in found.items() if not places)
         paths = [places[0] for places in found.values() if places]
         if own is None and not paths:

@@ -210,7 +210,9 @@ def load_dataset(
     >>> data.train.x.shape, data.test.x.shape, f"{data.explained_variance_ratio.sum():.2f}"
     ((500, 20), (360, 20), '0.89')
     """
-    raw = _binarized(_kept(load_images(spec, progress=progress, download=download), spec), spec)
+    raw = _binarized(
+        _of_classes(load_images(spec, progress=progress, download=download), spec), spec
+    )
     train_rows, validation_rows = _draw_rows(spec, raw)
     fitted = fit_projection(
         raw.name, raw.train_pixels, raw.white,
@@ -284,7 +286,7 @@ def reconstruct(dataset: Dataset, x: NDArray[np.floating]) -> Singles:
     return pixels.reshape(*pixels.shape[:-1], *dataset.image_shape)
 
 
-def _kept(raw: RawData, spec: DatasetSpec) -> RawData:
+def _of_classes(raw: RawData, spec: DatasetSpec) -> RawData:
     """Return the examples of the classes that are kept.
 
     Raises

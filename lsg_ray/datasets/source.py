@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsg_ray.spec import Sizes
-from lsg_ray.typing import Array
+from lsg_ray.typing import Array, JsonObject
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -151,12 +151,12 @@ class Source:
         """Pixels of an image, of all channels."""
         return math.prod(self.image_shape)
 
-    def checked(self, options: Mapping[str, Any]) -> Any:
+    def checked(self, options: JsonObject) -> BaseModel:
         """Return options as `config`."""
         assert self.config is not None
-        return self.config.model_validate(dict(options))
+        return self.config.model_validate(options)
 
-    def sizes(self, options: Mapping[str, Any]) -> Sizes:
+    def sizes(self, options: JsonObject) -> Sizes:
         """Return what the data set holds, by options if it has some."""
         if self.measure is not None:
             return self.measure(self.checked(options))

@@ -35,7 +35,7 @@ def label_column(columns: Sequence[str], label: str | int | None, shown: str) ->
     DataError
         There is none of that name, or none was named and none is called so.
     """
-    there = ", ".join(name[:_SHOWN] for name in columns[:12]) + (", …" if columns[12:] else "")
+    there = ", ".join(map(_short, columns[:12])) + (", …" if columns[12:] else "")
     if label is None:
         named = [index for index, name in enumerate(columns) if name.lower() in LABEL_NAMES]
         if len(named) != 1:
@@ -82,10 +82,10 @@ class CsvTable(Table):
             )
         if len(set(names)) < width:
             twice = next(name for name in names if names.count(name) > 1)
-            raise DataError(f"{shown}: two columns are called {twice[:_SHOWN]!r}")
+            raise DataError(f"{shown}: two columns are called {_short(twice)!r}")
         self._label = label_column(names, label, shown)
         self.label = names[self._label]
-        self.columns = tuple(name[:_SHOWN] for i, name in enumerate(names) if i != self._label)
+        self.columns = tuple(_short(name) for i, name in enumerate(names) if i != self._label)
         self.shape, self.dtype = (width - 1,), np.dtype(np.float64)
         self.labels = self._read_labels()
 
@@ -130,7 +130,9 @@ class CsvTable(Table):
                 raise DataError(f"{self.origin}: line {line}: {len(row)} columns; {width} expected")
             text = row[self._label].strip()
             if not text:
-                raise DataError(f"{self.origin}: line {line}, column {self.label!r}: no label")
+                raise DataError(
+                    f"{self.origin}: line {line}, column {_short(self.label)!r}: no label"
+                )
             codes.append(texts.setdefault(text, len(texts)))
         return np.array(list(texts), str)[np.frombuffer(codes, np.int64)]
 
@@ -191,6 +193,11 @@ class CsvTable(Table):
         raise DataError(f"{self.origin}: {otherwise}")
 
 
+def _short(name: str) -> str:
+    """Return the name of a column as text of one line, cut short where it is long."""
+    return "".join(sign if sign.isprintable() else " " for sign in name[:_SHOWN])
+
+
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
@@ -220,20 +227,20 @@ class ParquetTable(Table):
         self._label = label_column(names, label, shown)
         self.label = names[self._label]
         self._names = [name for index, name in enumerate(names) if index != self._label]
-        self.columns = tuple(name[:_SHOWN] for name in self._names)
+        self.columns = tuple(map(_short, self._names))
         self.shape, self.dtype = (len(self._names),), np.dtype(np.float64)
         for name in self._names:
             kind = file.schema_arrow.field(name).type
             if not any(word in str(kind) for word in ("int", "float", "double", "bool")) or (
                 kind.num_fields
             ):
-                raise DataError(f"{shown}: column {name[:_SHOWN]!r} is {kind}; numbers are needed")
+                raise DataError(f"{shown}: column {_short(name)!r} is {kind}; numbers are needed")
         if rows > LIMITS.bytes // 4:
             raise DataError(f"{shown}: {rows:,} rows; keep fewer")
         with self._reading():
             column = file.read(columns=[self.label]).column(0)
         if column.null_count:
-            raise DataError(f"{shown}: column {self.label[:_SHOWN]!r}: a label is missing")
+            raise DataError(f"{shown}: column {_short(self.label)!r}: a label is missing")
         labels = column.to_numpy()
         self.labels = labels.astype(str) if labels.dtype == object else labels
 

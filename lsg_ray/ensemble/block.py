@@ -88,21 +88,21 @@ def stored_arrays(block: Block, header: Header, index: int) -> dict[str, Array]:
     }
 
 
-def _weights(given: Array, header: Header, rows: tuple[int, ...], where: str) -> dict[str, Array]:
+def _weights(values: Array, header: Header, rows: tuple[int, ...], where: str) -> dict[str, Array]:
     """Return weights (*rows, N) as they are stored: bits of signs, real numbers by layer."""
     shape = (*rows, header.n_weights)
     if header.family.signs:
-        signs = _signs(given, shape, where).reshape(-1, header.n_weights)
+        signs = _signs(values, shape, where).reshape(-1, header.n_weights)
         return {"weights": pack(signs).reshape(*rows, -1)}
-    weights = np.asarray(given)
+    weights = np.asarray(values)
     if weights.shape != shape or weights.dtype.kind != "f":
         raise InputError(
             f"{where}: weights are {weights.dtype} {weights.shape}, must be float32 {shape}"
         )
     network = header.spec.network
     return {
-        f"{LAYER}{layer}": weights[..., where_].reshape(*rows, *matrix)
-        for layer, (where_, matrix) in enumerate(
+        f"{LAYER}{layer}": weights[..., part].reshape(*rows, *matrix)
+        for layer, (part, matrix) in enumerate(
             zip(network.layer_slices, network.shapes, strict=True)
         )
     }
@@ -124,8 +124,8 @@ def _signs(weights: Any, shape: tuple[int, ...], where: str) -> Signs:
     return signs
 
 
-def _numbers(given: Any, layout: ArrayLayout, rows: int, where: str) -> Array:
-    values = np.asarray(given)
+def _numbers(array: Any, layout: ArrayLayout, rows: int, where: str) -> Array:
+    values = np.asarray(array)
     shape, dtype = (rows, *layout.row), np.dtype(layout.dtype)
     kinds = "iuf" if dtype.kind == "f" else "iu"
     if values.shape != shape or values.dtype.kind not in kinds:
@@ -147,6 +147,8 @@ def wrong_values(layout: ArrayLayout, values: Array) -> str | None:
     dtype = np.dtype(layout.dtype)
     if dtype.kind == "u":  # bits: anything may be
         return None
+    if dtype.kind == "i" and dtype.itemsize == 8:  # of a user: any whole number
+        return None
     if dtype.kind == "i":
         bad = (values < 0) | (values > np.iinfo(dtype).max)
         need = f"0 to {np.iinfo(dtype).max}"
@@ -162,6 +164,6 @@ def wrong_values(layout: ArrayLayout, values: Array) -> str | None:
         need = "finite"
     if not bad.any():
         return None
-    at = tuple(int(place) for place in np.argwhere(bad)[0])
+    first = tuple(int(index) for index in np.argwhere(bad)[0])
     count = np.count_nonzero(bad)
-    return f"holds {values[at]} at row {at[0]} ({count} such entries); it must be {need}"
+    return f"holds {values[first]} at row {first[0]} ({count} such entries); it must be {need}"

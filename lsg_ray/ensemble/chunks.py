@@ -13,14 +13,15 @@ import time
 import google_crc32c
 import numpy as np
 
-from lsg_ray.ensemble.location import Location, UnreadableError
+from lsg_ray.ensemble.local import UnreadableError
+from lsg_ray.ensemble.location import Location
 from lsg_ray.ensemble.schema import LEDGER, ArrayLayout
 from lsg_ray.errors import StoreError
 from lsg_ray.typing import Array, Data
 
 CHECKSUM_BYTES = 4
-#: Seconds after which what looks damaged is looked at again, before it is said to be.
-LOOK_AGAIN_SECONDS = 0.05
+#: Seconds after which a chunk that looks damaged is read again, before it is reported.
+REREAD_SECONDS = 0.05
 
 
 class ChunkError(ValueError):
@@ -90,7 +91,7 @@ def read_chunk(
         The chunk is missing or damaged; names array and block.
     """
     key = array.chunk_key(block)
-    for pause in (LOOK_AGAIN_SECONDS, None):
+    for pause in (REREAD_SECONDS, None):
         try:
             data = location.read(key, limit=chunk_bytes(array, block_size))
             return decode_chunk(array, block_size, rows, data)

@@ -20,9 +20,9 @@ UNCHECKED_ROWS = 100_000
 class Window(NamedTuple):
     """What of a store's blocks a view shows.
 
-    block_size, arrays: how blocks are cut, and the arrays of the store; start, stop: weights
-    wanted, for ``weights`` and ``fields``; at: which snapshot along training, by its index, None
-    for the configurations.
+    block_size, arrays: how blocks are cut, and the arrays of the store; start, stop: range of the
+    weights that are read, for ``weights`` and ``fields``; at: index of the snapshot along training,
+    None for the configurations.
     """
 
     block_size: int
@@ -55,7 +55,7 @@ def load(url: str, name: str, window: Window, block: int, rows: int, where: str 
         ``configuration``, ``packed``, ``weights`` (±1, or all layers of real ones) or an array of
         the store.
     window
-        How blocks are cut, and what is wanted of them.
+        How blocks are cut, and what is read of them.
     block, rows
         Which block, and its rows.
     where
@@ -79,7 +79,7 @@ def load(url: str, name: str, window: Window, block: int, rows: int, where: str 
     if where is not None:
         condition = compile_expression(where)
         names = condition.names or ("configuration",)
-        tests = {one: load(url, one, window, block, rows, None) for one in names}
+        tests = {column: load(url, column, window, block, rows, None) for column in names}
         values = values[condition(tests)]
     if name == "weights" and window.signs:
         return unpack(values, window.start, window.stop)
@@ -89,7 +89,7 @@ def load(url: str, name: str, window: Window, block: int, rows: int, where: str 
 def _real_weights(read: Callable[[ArrayLayout], Array], window: Window, rows: int) -> Singles:
     """Read weights start:stop of flat configurations, from the layers that hold them."""
     _, arrays, start, stop, at = window
-    found, first = np.empty((rows, stop - start), np.float32), 0
+    weights, first = np.empty((rows, stop - start), np.float32), 0
     prefix = LAYER if at is None else f"{SNAPSHOT}{LAYER}"
     for layout in arrays:
         if not layout.name.startswith(prefix):
@@ -100,9 +100,9 @@ def _real_weights(read: Callable[[ArrayLayout], Array], window: Window, rows: in
             layer = read(layout)
             layer = layer if at is None else layer[:, at]
             part = layer.reshape(rows, -1)[:, low - first : high - first]
-            found[:, low - start : high - start] = part
+            weights[:, low - start : high - start] = part
         first = last
-    return found
+    return weights
 
 
 def no_rows(name: str, window: Window) -> Array:

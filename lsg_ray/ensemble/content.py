@@ -57,7 +57,7 @@ def content_hash(start: int, arrays: Iterable[ArrayLayout], values: Mapping[str,
     )
     # 32-bit words are summed in 64 bits: exact for fewer than 2³² rows.
     words = np.frombuffer(digests, dtype="<u4").reshape(rows, 8).sum(axis=0, dtype=np.uint64)
-    return _hex(sum(int(word) << (32 * place) for place, word in enumerate(words)))
+    return _hex(sum(int(word) << (32 * index) for index, word in enumerate(words)))
 
 
 def combine(contents: Iterable[str]) -> str:

@@ -9,24 +9,24 @@ from typing import Any
 from lsg_ray.ensemble.header import Header
 
 
-def differences(stored: Header, given: Header) -> list[str]:
-    """Name every field in which a stored run and a given one differ, one a line."""
+def differences(stored: Header, new: Header) -> list[str]:
+    """Name every field in which a stored run and a new one differ, one a line."""
     lines = []
-    old, new = (_flat(header.spec.model_dump(mode="json")) for header in (stored, given))
+    before, after = (_flat(header.spec.model_dump(mode="json")) for header in (stored, new))
     file, changed = "dataset.options.", "dataset.options.sha256"
-    another_file = changed in old and changed in new and old[changed] != new[changed]
+    another_file = changed in before and changed in after and before[changed] != after[changed]
     if another_file:
         lines.append(
-            f"dataset: the file has changed since: SHA-256 {new[changed][:12]}… now, "
-            f"{old[changed][:12]}… in the store; put the original back"
+            f"dataset: the file has changed since: SHA-256 {after[changed][:12]}… now, "
+            f"{before[changed][:12]}… in the store; put the original back"
         )
-    for path in (*old, *(path for path in new if path not in old)):  # not given is left out
-        was = old.get(path)
+    # What is not given is left out of either.
+    for path in (*before, *(path for path in after if path not in before)):
+        was, now = before.get(path), after.get(path)
         if another_file and path.startswith(file):
             continue  # shape and counts follow from the file
-        now = new.get(path)
         if path == "ensemble.count":
-            if given.count < stored.count:
+            if new.count < stored.count:
                 lines.append(
                     f"ensemble.count: the store has {was}, the spec {now}: it can only grow"
                 )
@@ -37,25 +37,31 @@ def differences(stored: Header, given: Header) -> list[str]:
                 )
         elif was != now and path != "ensemble.give_up_after":  # changes no configuration
             lines.append(f"{path}: the store has {was}, the spec {now}")
-    if stored.dataset_hash != given.dataset_hash and not another_file:
+    if stored.dataset_hash != new.dataset_hash and not another_file:
         lines.append(
             f"data set: the store was sampled on {stored.dataset_hash[:16]}…, "
-            f"the data at hand are {given.dataset_hash[:16]}…"
+            f"the data at hand are {new.dataset_hash[:16]}…"
         )
-    if stored.derivation != given.derivation:
-        was, now = (_shown(header.derivation) for header in (stored, given))
+    if stored.columns != new.columns and stored.derivation == new.derivation:
+        was, now = (", ".join(a.name for a in h.columns or ()) for h in (stored, new))
+        lines.append(f"columns: the store has {was or 'none'}, now {now or 'none'}")
+    if stored.derivation != new.derivation:
+        was, now = (_shown(header.derivation) for header in (stored, new))
         lines.append(f"derivation: the store's configurations are {was}, now {now}")
     return lines
 
 
 def _shown(derivation: Mapping[str, Any] | None) -> str:
-    return "sampled" if derivation is None else f"derived ({json.dumps(derivation)})"
+    if derivation is None:
+        return "sampled"
+    made = "imported" if derivation.get("kind") == "import" else "derived"
+    return f"{made} ({json.dumps(derivation)})"
 
 
 def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
     """Return the values of nested dictionaries by path, with points between."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         inner = isinstance(value, dict)
-        found |= _flat(value, f"{above}{key}.") if inner else {f"{above}{key}": value}
-    return found
+        flat |= _flat(value, f"{above}{key}.") if inner else {f"{above}{key}": value}
+    return flat

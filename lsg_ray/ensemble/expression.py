@@ -15,6 +15,7 @@ import ast
 import operator
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache, reduce
 from typing import Any
 
@@ -23,10 +24,22 @@ import numpy as np
 from lsg_ray.errors import QueryError
 from lsg_ray.typing import Array, Flags
 
-MAX_LENGTH = 2000
-MAX_NODES = 400
-MAX_DEPTH = 40
-MAX_EXPONENT = 16
+
+@dataclass(frozen=True)
+class ExpressionLimits:
+    """What a condition may be at most, so that no text of a stranger costs much to read.
+
+    characters, nodes: size of the text and of its syntax tree; depth: levels of nesting; exponent:
+    absolute value of the constant after ``**``.
+    """
+
+    characters: int = 2000
+    nodes: int = 400
+    depth: int = 40
+    exponent: int = 16
+
+
+LIMITS = ExpressionLimits()
 
 Columns = Mapping[str, Any]
 Evaluator = Callable[[Columns], Any]
@@ -116,8 +129,8 @@ def compile_expression(text: str, columns: tuple[str, ...] | None = None) -> Exp
     """
     if not isinstance(text, str) or not text.strip():
         raise QueryError("the condition is empty; write for example: accuracy > 0.82")
-    if len(text) > MAX_LENGTH:
-        raise QueryError(f"the condition has {len(text)} characters; at most {MAX_LENGTH}")
+    if len(text) > LIMITS.characters:
+        raise QueryError(f"the condition has {len(text)} characters; at most {LIMITS.characters}")
     # Line breaks and tabs would be syntax; nothing unprintable reaches a terminal.
     source = "".join(" " if mark.isspace() else mark for mark in text)
     source = "".join(mark if mark.isprintable() else "�" for mark in source)
@@ -144,8 +157,8 @@ class _Builder:
             raise QueryError(self._pointed(error.msg, column, 1)) from None
         except (ValueError, MemoryError, RecursionError):
             raise QueryError("the condition is nested too deeply, or is not text") from None
-        if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
-            raise QueryError(f"the condition has more than {MAX_NODES} parts; split it")
+        if sum(1 for _ in ast.walk(tree)) > LIMITS.nodes:
+            raise QueryError(f"the condition has more than {LIMITS.nodes} parts; split it")
         evaluate = self.truth(tree, 0)
         return Expression(text, frozenset(self.names), evaluate)
 
@@ -202,9 +215,9 @@ class _Builder:
     def _comparison(self, node: ast.Compare, depth: int) -> Evaluator:
         links: list[Evaluator] = []
         left = self.number(node.left, depth + 1)
-        for place, (op, right) in enumerate(zip(node.ops, node.comparators, strict=True)):
+        for index, (op, right) in enumerate(zip(node.ops, node.comparators, strict=True)):
             if isinstance(op, ast.In | ast.NotIn):
-                if place != len(node.ops) - 1:
+                if index != len(node.ops) - 1:
                     raise self._fault(right, "'in' must end a chain of comparisons")
                 links.append(self._membership(left, right, isinstance(op, ast.In)))
                 continue
@@ -215,15 +228,15 @@ class _Builder:
             left = b
         return lambda columns: reduce(np.logical_and, (link(columns) for link in links))
 
-    def _membership(self, left: Evaluator, node: ast.expr, wanted: bool) -> Evaluator:
+    def _membership(self, left: Evaluator, node: ast.expr, inside: bool) -> Evaluator:
         if not isinstance(node, ast.Tuple | ast.List | ast.Set):
             raise self._fault(node, "'in' needs numbers in brackets, such as (0, 1)")
         values = [self._constant(element) for element in node.elts]
 
         def evaluate(columns: Columns) -> Any:
             value = left(columns)
-            found = reduce(np.logical_or, (np.equal(value, one) for one in values), False)
-            return found if wanted else np.logical_not(found)
+            matches = reduce(np.logical_or, (np.equal(value, number) for number in values), False)
+            return matches if inside else np.logical_not(matches)
 
         return evaluate
 
@@ -241,12 +254,12 @@ class _Builder:
         raise self._fault(node, "only numbers can stand here")
 
     def _check_exponent(self, node: ast.expr) -> None:
-        if abs(self._constant(node)) > MAX_EXPONENT:
-            raise self._fault(node, f"exponents go from -{MAX_EXPONENT} to {MAX_EXPONENT}")
+        if abs(self._constant(node)) > LIMITS.exponent:
+            raise self._fault(node, f"exponents go from -{LIMITS.exponent} to {LIMITS.exponent}")
 
     def _check_depth(self, node: ast.expr, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise self._fault(node, f"nested more than {MAX_DEPTH} deep")
+        if depth > LIMITS.depth:
+            raise self._fault(node, f"nested more than {LIMITS.depth} deep")
 
     def _refusal(self, node: ast.expr) -> QueryError:
         kind = type(node).__name__

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lsg_ray import __version__
+from lsg_ray.ensemble.declared import as_column, parse_columns
 from lsg_ray.ensemble.location import Location
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.ensemble.schema import (
@@ -23,7 +24,7 @@ from lsg_ray.ensemble.schema import (
     FORMAT_VERSIONS,
     LEDGER,
     MAX_BLOCKS,
-    MAX_CHUNK,
+    MAX_CHUNK_BYTES,
     MAX_LAYERS,
     ROOT,
     ArrayLayout,
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 
 ZARR_FORMAT: Final = 3
 #: Attributes that the digest of a header covers.
-OURS = (
-    "derivation", "format", "format_version", "package_version", "spec", "spec_hash",
+DIGEST_ATTRIBUTES = (
+    "columns", "derivation", "format", "format_version", "package_version", "spec", "spec_hash",
     "dataset_hash", "count", "block_size", "n_weights",
 )  # fmt: skip
 #: What of an array's metadata must hold; other keys are other tools' business.
@@ -55,7 +56,9 @@ BINDING_KEYS = (
 class Header:
     """What a store is: the specification, what it was trained on, and how it is cut into blocks.
 
-    `derivation` tells how its configurations were made of those of another store; None if sampled.
+    `derivation` tells how its configurations were made of those of another store, or where they
+    were imported from; None if sampled.  `columns` are those of a store that lists its own, as an
+    imported one does; None where they follow from the specification.
     """
 
     spec: Spec
@@ -64,7 +67,8 @@ class Header:
     block_size: int
     package_version: str
     derivation: JsonObject | None = None
-    #: Whether a digest of its attributes was there, and right; not part of what a store is.
+    columns: tuple[ArrayLayout, ...] | None = None
+    #: Whether a digest of its attributes was there, and right; no part of a store's identity.
     verified: bool = field(default=True, compare=False)
 
     @property
@@ -81,7 +85,7 @@ class Header:
     def format_version(self) -> int:
         """The version that reads it: earlier ones do not know later fields of a specification."""
         spec = self.spec
-        if spec.dataset.later:
+        if self.columns is not None or spec.dataset.later:
             return 3
         later = spec.ensemble.snapshots or spec.training.algorithm
         return 2 if later or spec.training.options or spec.network.options else 1
@@ -99,7 +103,7 @@ class Header:
     @cached_property
     def arrays(self) -> tuple[ArrayLayout, ...]:
         """Layouts of the arrays, in the order that they are hashed."""
-        return arrays_of(self.spec)
+        return arrays_of(self.spec, self.columns)
 
     def start(self, block: int) -> int:
         """Return the first configuration of a block."""
@@ -116,7 +120,11 @@ class Header:
 
     def attributes(self) -> JsonObject:
         """Return the attributes of the group, plain JSON."""
-        derived = {} if self.derivation is None else {"derivation": dict(self.derivation)}
+        derived: JsonObject = {}
+        if self.columns is not None:
+            derived["columns"] = [as_column(layout) for layout in self.columns]
+        if self.derivation is not None:
+            derived["derivation"] = dict(self.derivation)
         return {
             **derived,
             "format": FORMAT,
@@ -131,7 +139,12 @@ class Header:
         }
 
 
-def new_header(spec: Spec, dataset_hash: str, derivation: JsonObject | None = None) -> Header:
+def new_header(
+    spec: Spec,
+    dataset_hash: str,
+    derivation: JsonObject | None = None,
+    columns: tuple[ArrayLayout, ...] | None = None,
+) -> Header:
     """Return the header of a store to be created.
 
     Raises
@@ -139,7 +152,9 @@ def new_header(spec: Spec, dataset_hash: str, derivation: JsonObject | None = No
     StoreInputError
         The specification cannot be stored: far too many blocks, or far too large ones.
     """
-    header = Header(spec, spec.hash, dataset_hash, spec.block_size, __version__, derivation)
+    header = Header(
+        spec, spec.hash, dataset_hash, spec.block_size, __version__, derivation, columns
+    )
     if fault := _beyond_limits(header):
         raise StoreInputError("; ".join(fault))
     return header
@@ -155,12 +170,12 @@ def _beyond_limits(header: Header) -> tuple[str, str] | None:
     if layers > MAX_LAYERS:
         return f"network.widths: {layers:,} layers given; at most {MAX_LAYERS:,}", "use fewer"
     for array in header.arrays:
-        if array.row_bytes * size > MAX_CHUNK:
-            cure = "training.epochs" if array.is_curve else "network.widths"
+        if array.row_bytes * size > MAX_CHUNK_BYTES:
+            setting = "training.epochs" if array.is_curve else "network.widths"
             fault = f"{array.row_bytes * size / 2**30:,.1f} GiB of {array.name!r} at once; at most "
             return (
                 f"ensemble.block_size: {size:,} configurations a block, which take {fault}"
-                f"{MAX_CHUNK / 2**30:.0f}", f"use smaller blocks, or lower {cure}",
+                f"{MAX_CHUNK_BYTES / 2**30:.0f}", f"use smaller blocks, or lower {setting}",
             )  # fmt: skip
     return None
 
@@ -233,6 +248,7 @@ def _header(attributes: JsonObject) -> Header:
         block_size=attributes["block_size"],
         package_version=_text(attributes, "package_version"),
         derivation=attributes.get("derivation"),
+        columns=parse_columns(attributes["columns"]) if "columns" in attributes else None,
         verified="digest" in attributes,
     )
     if header.derivation is not None and not isinstance(header.derivation, dict):
@@ -257,8 +273,8 @@ def _header(attributes: JsonObject) -> Header:
 
 def _digest(attributes: JsonObject) -> str:
     """Return a SHA-256 of our attributes; others may be added by whom they serve."""
-    rest = {name: attributes[name] for name in OURS if name in attributes}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    covered = {name: attributes[name] for name in DIGEST_ATTRIBUTES if name in attributes}
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
 
 
 def _text(attributes: JsonObject, name: str) -> str:
@@ -277,8 +293,8 @@ def _reason(error: Exception) -> str:
 def _nothing_there(location: Location) -> str:
     path = location.path
     if path is not None and path.exists():
-        what = "a directory without a store" if path.is_dir() else "not a directory"
-        return f"{location.url}: {what}; name a store that `lsg sample` made"
+        kind = "a directory without a store" if path.is_dir() else "not a directory"
+        return f"{location.url}: {kind}; name a store that `lsg sample` made"
     return f"{location.url}: nothing there; name a store, or make one with `lsg sample`"
 
 
@@ -334,19 +350,19 @@ def metadata_keys(header: Header) -> list[str]:
 def same_metadata(stored: bytes, expected: bytes) -> str | None:
     """Compare an array's metadata; return None if it holds, else what differs."""
     try:
-        found = parse_json(stored)
+        document = parse_json(stored)
     except (ValueError, RecursionError):
         return "not readable JSON"
-    wanted = json.loads(expected)
-    if not isinstance(found, dict):
+    correct = json.loads(expected)
+    if not isinstance(document, dict):
         return "not a JSON object"
     for key in BINDING_KEYS:
-        if found.get(key) != wanted[key]:
-            return f"{key} is {shown(found.get(key))}, must be {shown(wanted[key])}"
-    if found.get("storage_transformers"):
+        if document.get(key) != correct[key]:
+            return f"{key} is {shown(document.get(key))}, must be {shown(correct[key])}"
+    if document.get("storage_transformers"):
         return "storage_transformers are given, must be none"
-    noted = found.get("attributes")
-    for key, value in wanted.get("attributes", {}).items():
-        if not isinstance(noted, dict) or noted.get(key) != value:
+    attributes = document.get("attributes")
+    for key, value in correct.get("attributes", {}).items():
+        if not isinstance(attributes, dict) or attributes.get(key) != value:
             return f"attribute {key!r} is not {json.dumps(value)}"
     return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated
 
 import numpy as np
@@ -17,13 +17,14 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lsg_ray.ensemble.header import Header, read_header
-from lsg_ray.ensemble.location import Location, UnreadableError
+from lsg_ray.ensemble.local import UnreadableError
+from lsg_ray.ensemble.location import Location
 from lsg_ray.ensemble.schema import LEDGER
 from lsg_ray.errors import StoreError
 from lsg_ray.typing import Array, Ints
 
 #: Bins of the histogram of rejected accuracies, equal in width on [0, 1]; 1 is in the last.
-BINS = 200
+REJECTION_BINS = 200
 _SEAL = re.compile(rb'(.*),"digest":"([0-9a-f]{64})"\}\s*', re.DOTALL)
 RECORD_KEY = re.compile(rf"{LEDGER}/(\d{{8}})\.json")
 
@@ -53,7 +54,7 @@ class Record(_Model):
     attempt: Count = Field(description="How often the task had failed before.")
     trials: int = Field(ge=1, description="Trials spent, accepted and rejected.")
     rejected: dict[int, int] = Field(description="Rejected trials by bin of their best accuracy.")
-    accuracy: Summary
+    accuracy: Summary | None = Field(default=None, description="None where it is not stored.")
     seconds: float = Field(ge=0, description="Time the block took.")
     content: str = Field(pattern="^[0-9a-f]{64}$", description="Content hash of the rows.")
     package_version: str
@@ -62,17 +63,18 @@ class Record(_Model):
     )
 
     @model_validator(mode="after")
-    def _adds_up(self) -> Record:
+    def _check_sums(self) -> Record:
         check_rejected(self.rejected, self.trials, self.rows)
         return self
 
 
 def check_rejected(rejected: dict[int, int], trials: int, rows: int) -> None:
     """Refuse a histogram that does not account for every rejected trial (`ValueError`)."""
-    for place, number in rejected.items():
-        if not 0 <= place < BINS or number < 1:
+    for index, number in rejected.items():
+        if not 0 <= index < REJECTION_BINS or number < 1:
             raise ValueError(
-                f"rejected: {number} in bin {place}; bins are 0 to {BINS - 1}, counts positive"
+                f"rejected: {number} in bin {index}; bins are 0 to {REJECTION_BINS - 1}, "
+                "counts positive"
             )
     if trials != rows + sum(rejected.values()):
         raise ValueError(
@@ -81,18 +83,19 @@ def check_rejected(rejected: dict[int, int], trials: int, rows: int) -> None:
 
 
 def rejection_histogram(accuracies: ArrayLike) -> dict[int, int]:
-    """Count the best accuracies of rejected trials in `BINS` equal bins on [0, 1].
+    """Count the best accuracies of rejected trials in `REJECTION_BINS` equal bins on [0, 1].
 
     >>> rejection_histogram([0.751, 0.752, 1.0])
     {150: 2, 199: 1}
     """
     values = np.asarray(accuracies, dtype=np.float64)
-    bins, counts = np.unique(np.minimum((values * BINS).astype(int), BINS - 1), return_counts=True)
-    return {int(place): int(count) for place, count in zip(bins, counts, strict=True)}
+    indices = np.minimum((values * REJECTION_BINS).astype(int), REJECTION_BINS - 1)
+    bins, counts = np.unique(indices, return_counts=True)
+    return dict(zip(bins.tolist(), counts.tolist(), strict=True))
 
 
 class ShortRecordError(ValueError):
-    """A record tells of fewer configurations than the block has now: the ensemble has grown."""
+    """A record is of fewer configurations than the block has now: the ensemble has grown."""
 
 
 def summarise(accuracy: Array) -> Summary:
@@ -100,6 +103,11 @@ def summarise(accuracy: Array) -> Summary:
     values = np.asarray(accuracy, dtype=np.float64)
     low, high = float(values.min()), float(values.max())
     return Summary(min=low, mean=min(max(float(values.mean()), low), high), max=high)
+
+
+def summary_of(arrays: Mapping[str, Array]) -> Summary | None:
+    """Summarise the accuracies among the arrays of a block; None if they are not stored."""
+    return summarise(arrays["accuracy"]) if "accuracy" in arrays else None
 
 
 def record_key(block: int) -> str:
@@ -117,8 +125,8 @@ def complete_blocks(location: Location, header: Header) -> Ints:
     One listing, no record is opened: 20 ms for 2,000 blocks on a local disk.  Keys that are no
     records take no memory.
     """
-    found = (RECORD_KEY.fullmatch(key) for key in location.keys(LEDGER))
-    blocks = np.fromiter((int(match[1]) for match in found if match), dtype=np.int64)
+    matches = (RECORD_KEY.fullmatch(key) for key in location.keys(LEDGER))
+    blocks = np.fromiter((int(match[1]) for match in matches if match), dtype=np.int64)
     return np.sort(blocks[blocks < header.n_blocks])
 
 
@@ -174,9 +182,9 @@ def parse_record(data: bytes, header: Header, block: int) -> Record:
         record = Record.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(key) for key in first["loc"])
+        field = ".".join(str(key) for key in first["loc"])
         raise ValueError(
-            f"is not a record: {place + ': ' if place else ''}{first['msg']}"
+            f"is not a record: {field + ': ' if field else ''}{first['msg']}"
         ) from None
     expected = {"block": block, "start": header.start(block), "rows": header.rows(block)}
     for name, value in expected.items():

@@ -1,4 +1,4 @@
-"""What stands where in a store: metadata, records, chunks, half-written files, foreign ones."""
+"""What a store contains: metadata, records, chunks, half-written files, foreign ones."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.ensemble.schema import LEDGER
 from lsg_ray.typing import Flags
 
-#: Things of a kind that are named one by one.
+#: Keys, or findings, of a kind that are named one by one.
 MAX_NAMED = 1000
 
 
 class Keys:
-    """Tells what the keys of a store are."""
+    """Classifies the keys of a store."""
 
     def __init__(self, header: Header) -> None:
         self.metadata = frozenset(metadata_keys(header))
         self._arrays = {array.name: array for array in header.arrays}
 
-    def place(self, key: str) -> tuple[str, int] | None:
+    def parsed(self, key: str) -> tuple[str, int] | None:
         """Return array and block of a chunk, `LEDGER` and block of a record; None of others."""
         if record := RECORD_KEY.fullmatch(key):
             return LEDGER, int(record[1])
@@ -40,7 +40,7 @@ class Keys:
         """Return whether it is a half-written file of ours: ``NAME#1``, or zarr's ``*.partial``."""
         base = finished(key)
         if base != key:
-            return base in self.metadata or self.place(base) is not None
+            return base in self.metadata or self.parsed(base) is not None
         folder, _, name = key.rpartition("/")
         ours = folder in ("", LEDGER) or folder in self._arrays
         return ours and bool(re.fullmatch(r".*\.[0-9a-f]{32}\.partial", name))
@@ -66,14 +66,14 @@ class Listing:
         self.foreign: list[str] = []
         self.n_foreign = 0
         self._header = header
-        #: By array, and for the ledger: a mark at the place of each block that has one.
+        #: By array, and for the ledger: a mark at the index of each block that has one.
         self._marks: dict[str, bytearray] = defaultdict(bytearray)
         keys = Keys(header)
         for key in location.every_key():
             if key in keys.metadata:
                 continue
-            if place := keys.place(key):
-                self._note(key, *place)
+            if owner := keys.parsed(key):
+                self._note(key, *owner)
             elif keys.is_staged(key):
                 self.staged.append(key)
             else:
@@ -103,12 +103,12 @@ class Listing:
     def without_record(self) -> list[int]:
         """Return the planned blocks that have a chunk and no record, ascending."""
         marks = [self.of(array.name) for array in self._header.arrays]
-        found = np.zeros(max(map(len, marks), default=0), np.bool_)
-        for one in marks:
-            found[: len(one)] |= one
-        records = self.of(LEDGER)[: len(found)]
-        found[: len(records)] &= ~records
-        return np.flatnonzero(found).tolist()
+        orphaned = np.zeros(max(map(len, marks), default=0), np.bool_)
+        for present in marks:
+            orphaned[: len(present)] |= present
+        records = self.of(LEDGER)[: len(orphaned)]
+        orphaned[: len(records)] &= ~records
+        return np.flatnonzero(orphaned).tolist()
 
     def chunks(self, block: int) -> list[str]:
         """Return the keys of a planned block's chunks that are there."""
@@ -129,8 +129,8 @@ def sweep(url: str | os.PathLike[str]) -> int:
     staged = []
     for key in location.every_key():
         if keys.is_staged(key):
-            place = keys.place(finished(key))
-            if place is None or location.age(record_key(place[1])) is not None:
+            owner = keys.parsed(finished(key))
+            if owner is None or location.age(record_key(owner[1])) is not None:
                 staged.append(key)
     for key in staged:
         location.delete(key)

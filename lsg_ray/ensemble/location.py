@@ -1,4 +1,4 @@
-"""Where a store lies: one small interface over local paths, memory and object stores.
+"""Access to a store: one small interface over local paths, memory and object stores.
 
 Everything is addressed by a URL and goes through `obstore`: a local path or ``file://``,
 ``memory://NAME`` (lives in this process, for tests and notebooks), ``s3://BUCKET/PREFIX`` and
@@ -10,15 +10,13 @@ rename, so a killed writer can leave a staged file and never half an object; not
 disk, so after a power loss an object may be empty, which the checksums of the readers notice.
 On object stores a request that fails is repeated for a while; since all that is written may be
 written again, and a conditional create knows its own bytes again, a lost answer does no harm.
-What is read is never larger than the reader expects: sizes are looked at before data.
+What is read is never larger than the reader expects: sizes are checked before data.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import stat
 import threading
 import time
 from collections import deque
@@ -30,23 +28,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lsg_ray.ensemble import remote
+from lsg_ray.ensemble.local import MAX_DOCUMENT_BYTES, check_size, read_file, walk
 from lsg_ray.ensemble.refusals import explain, is_missing_key, remedy_of
-from lsg_ray.ensemble.remote import UPLOADS, Patience, open_store
+from lsg_ray.ensemble.remote import RetryPolicy, open_store
 from lsg_ray.ensemble.urls import REMOTE_SCHEMES, canonical_url
 from lsg_ray.errors import StoreError, StoreInputError
-from lsg_ray.typing import Data, Place
+from lsg_ray.typing import Data, PathOrUrl
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: Requests in flight against an object store; local reads are faster one by one.
-REMOTE_THREADS = 32
 #: Keys of a listing that are handed over at once.
 LIST_PAGE = 1000
-#: Most bytes of a JSON document; ours have some hundred, and some thousand with long settings.
-MAX_DOCUMENT = 2**20
-#: Smaller files may be of holes alone.
-MAX_HOLLOW = 2**24
 
 if TYPE_CHECKING:
     from obstore.store import MemoryStore, ObjectStore
@@ -60,31 +53,20 @@ def locate(url: str | os.PathLike[str]) -> Location:
     return _location(canonical_url(url))
 
 
-def real_place(url: Place) -> str:
-    """Return the same text for all spellings of a place: links followed, ``file://`` as a path."""
+def resolved_url(url: PathOrUrl) -> str:
+    """Return one text for all forms of a path or URL: links followed, ``file://`` as a path."""
     location = locate(url)
     return location.url if location.path is None else os.path.realpath(location.path)
 
 
-def is_within(inner: Place, outer: Place) -> bool:
-    """Return whether a place is another, or lies within it, however the two are spelt.
+def is_within(inner: PathOrUrl, outer: PathOrUrl) -> bool:
+    """Return whether a path or URL is another, or lies within it, in whatever form.
 
     >>> is_within("s3://bucket/a/b", "s3://bucket/a/"), is_within("s3://bucket/ab", "s3://bucket/a")
     (True, False)
     """
-    one, other = (f"{real_place(place).rstrip('/')}/" for place in (inner, outer))
-    return one.startswith(other)
-
-
-class UnreadableError(StoreError):
-    """A key is there, and what it holds is not to be read: too large, or no file."""
-
-    def __init__(self, message: str, reason: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type[UnreadableError], tuple[str, str]]:
-        return (type(self), (str(self), self.reason))
+    below, above = (f"{resolved_url(url).rstrip('/')}/" for url in (inner, outer))
+    return below.startswith(above)
 
 
 class Location:
@@ -92,7 +74,7 @@ class Location:
 
     Methods raise `StoreError` with the URL and the store's own reason when it cannot be reached or
     refuses, and `FileNotFoundError` where a key is absent.  An object store that fails is an error
-    after `remote.PATIENCE_SECONDS` and the time of one request.  Use `locate` to make one.
+    after `RemoteConfig.retry_seconds` and the time of one request.  Use `locate` to make one.
     """
 
     def __init__(self, url: str) -> None:
@@ -112,15 +94,15 @@ class Location:
         """Whether each request crosses a network."""
         return self.url.startswith(tuple(f"{scheme}://" for scheme in REMOTE_SCHEMES))
 
-    def read(self, key: str, limit: int = MAX_DOCUMENT) -> Data:
+    def read(self, key: str, limit: int = MAX_DOCUMENT_BYTES) -> Data:
         """Return the bytes under a key, as an object with the buffer protocol.
 
         Parameters
         ----------
         key
-            Which object.
+            Key of the object.
         limit
-            Most bytes that it may have; of a larger one no data is read.
+            Number of bytes that it may have; of a larger one no data is read.
 
         Raises
         ------
@@ -132,46 +114,13 @@ class Location:
         import obstore
 
         def get() -> Data:
-            if self.path is not None:  # three times as fast as obstore, and never through a link
-                return self._read_file(key, limit)
-            found = obstore.get(self._store, key)
-            self._check_size(key, found.meta["size"], limit)
-            return found.bytes()
+            if self.path is not None:
+                return read_file(self.path, key, limit)
+            answer = obstore.get(self._store, key)
+            check_size(self.url, key, answer.meta["size"], limit)
+            return answer.bytes()
 
         return self._attempt(f"{key} cannot be read", get)
-
-    def _read_file(self, key: str, limit: int) -> bytes:
-        place = f"{self.path}/{key}"
-        # Opening a pipe would wait for ever.
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        try:
-            number = os.open(place, flags)
-        except OSError as error:
-            if error.errno == errno.ENOTDIR and not os.path.isdir(str(self.path)):
-                raise FileNotFoundError(key) from None
-            if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
-                reason = "is a symbolic link" if os.path.islink(place) else "is not a file"
-                raise UnreadableError(f"{self.url}: {key} {reason}", reason) from None
-            raise
-        try:
-            status = os.fstat(number)
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableError(f"{self.url}: {key} is not a file", "is not a file")
-            self._check_size(key, status.st_size, limit)
-            if is_hollow(status):
-                reason = f"holds next to nothing of its {status.st_size:,} bytes"
-                raise UnreadableError(f"{self.url}: {key} {reason}", reason)
-            with open(number, "rb", buffering=0, closefd=False) as file:
-                return file.readall()
-        finally:
-            os.close(number)
-
-    def _check_size(self, key: str, size: int, limit: int) -> None:
-        if size > limit:
-            reason = f"holds {size:,} bytes, must hold {limit:,}"
-            if limit == MAX_DOCUMENT:
-                reason = f"holds {size:,} bytes, a document at most {limit:,}"
-            raise UnreadableError(f"{self.url}: {key} {reason}", reason)
 
     def write(self, key: str, data: bytes | bytearray) -> None:
         """Store an object atomically, over an older one if there is one."""
@@ -179,7 +128,7 @@ class Location:
 
         self._attempt(
             f"{key} cannot be written",
-            lambda: obstore.put(self._store, key, data, max_concurrency=UPLOADS),
+            lambda: obstore.put(self._store, key, data, max_concurrency=remote.CONFIG.uploads),
         )
 
     def create(self, key: str, data: bytes) -> bool:
@@ -208,8 +157,8 @@ class Location:
         import obstore
 
         try:
-            found = obstore.get(self._store, key)
-            return found.meta["size"] == len(data) and bytes(found.bytes()) == data
+            answer = obstore.get(self._store, key)
+            return answer.meta["size"] == len(data) and bytes(answer.bytes()) == data
         except FileNotFoundError:
             return False
 
@@ -224,14 +173,14 @@ class Location:
         Raises
         ------
         StoreInputError
-            The server ignores ``If-None-Match``, so that two writers could not be told apart.
+            The server ignores ``If-None-Match``, so that two writers could not be distinguished.
         """
-        what = f"{key} cannot be written"
-        if self.is_remote and self._attempt(what, lambda: self._put_new(key, data)):
+        failure = f"{key} cannot be written"
+        if self.is_remote and self._attempt(failure, lambda: self._put_new(key, data)):
             self.delete(key)
             raise StoreInputError(
                 f"{self.url}: the server ignores conditional writes (If-None-Match), without which "
-                "two runs could spoil each other's store; use a server that heeds them, as Amazon "
+                "two runs could damage each other's store; use a server with them, as Amazon "
                 "S3, Google Cloud Storage, MinIO and Ceph do, or a local path"
             )
 
@@ -262,14 +211,14 @@ class Location:
         if self.path is None:
             return dict(self._listed())
         sizes = {}
-        for key, entry in self._walk():
+        for key, entry in self._files():
             with suppress(FileNotFoundError):  # a staged file, renamed meanwhile
                 sizes[key] = entry.stat(follow_symlinks=False).st_size
         return sizes
 
     def every_key(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that `everything` returns, one by one."""
-        entries = self._listed(prefix) if self.path is None else self._walk(prefix)
+        entries = self._listed(prefix) if self.path is None else self._files(prefix)
         return (key for key, _ in entries)
 
     def age(self, key: str) -> float | None:
@@ -290,7 +239,7 @@ class Location:
         """Yield keys and sizes; after a failure the listing goes on behind the last key."""
         import obstore
 
-        patience, last = Patience(self._answered), None
+        retry, last = RetryPolicy(self._answered), None
         while True:
             try:
                 with self._failures("cannot be listed"):
@@ -298,42 +247,30 @@ class Location:
                         self._store, prefix or None, offset=last, chunk_size=LIST_PAGE
                     )
                     for page in pages:
-                        self._answered, patience = True, Patience(True)
+                        self._answered, retry = True, RetryPolicy(True)
                         for entry in page:
                             yield entry["path"], entry["size"]
                             last = entry["path"]
                 return
             except _RemoteFailure as failure:
-                self._wait_or_raise(patience, "cannot be listed", failure)
+                self._wait_or_raise(retry, "cannot be listed", failure)
 
-    def _walk(self, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Yield every file below a folder; only folders that wait to be entered take memory."""
+    def _files(self, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
         assert self.path is not None
         with self._failures("cannot be listed"):
-            if not (self.path / prefix).is_dir():
-                return
-            waiting = [prefix]
-            while waiting:
-                above = waiting.pop()
-                with os.scandir(self.path / above) as entries:
-                    for entry in entries:
-                        key = f"{above}/{entry.name}" if above else entry.name
-                        if entry.is_dir(follow_symlinks=False):
-                            waiting.append(key)
-                        else:
-                            yield key, entry
+            yield from walk(self.path, prefix)
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield ``function(item)`` in order; many requests at once where a network is crossed."""
         if not self.is_remote:
             yield from map(function, items)
             return
-        with ThreadPoolExecutor(REMOTE_THREADS) as pool:
+        with ThreadPoolExecutor(remote.CONFIG.threads) as pool:
             waiting: deque[Future[Result]] = deque()
             try:
                 for item in items:
                     waiting.append(pool.submit(function, item))
-                    if len(waiting) > 2 * REMOTE_THREADS:
+                    if len(waiting) > 2 * remote.CONFIG.threads:
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
@@ -351,12 +288,12 @@ class Location:
                 return _memory_stores.setdefault(self.url, MemoryStore())
         return open_store(self.url)
 
-    def _attempt(self, what: str, operation: Callable[[], Result]) -> Result:
+    def _attempt(self, message: str, operation: Callable[[], Result]) -> Result:
         """Do an operation; on an object store again and again, while that may help."""
-        patience = Patience(self._answered)
+        retry = RetryPolicy(self._answered)
         while True:
             try:
-                with self._failures(what):
+                with self._failures(message):
                     result = operation()
                     self._answered = True
                     return result
@@ -364,15 +301,15 @@ class Location:
                 self._answered = True
                 raise
             except _RemoteFailure as failure:
-                self._wait_or_raise(patience, what, failure)
+                self._wait_or_raise(retry, message, failure)
 
-    def _wait_or_raise(self, patience: Patience, what: str, failure: _RemoteFailure) -> None:
-        fault = explain(failure.error, self.url, remote.STALL_SECONDS)
-        if not patience.waits(fault):
-            raise patience.error(self.url, what, fault) from None
+    def _wait_or_raise(self, retry: RetryPolicy, message: str, failure: _RemoteFailure) -> None:
+        fault = explain(failure.error, self.url, remote.CONFIG.stall_seconds)
+        if not retry.wait(fault):
+            raise retry.error(self.url, message, fault) from None
 
     @contextmanager
-    def _failures(self, what: str) -> Iterator[None]:
+    def _failures(self, message: str) -> Iterator[None]:
         """Turn what obstore and the operating system raise into a StoreError with the URL."""
         from obstore.exceptions import BaseError
 
@@ -383,21 +320,15 @@ class Location:
         except (BaseError, OSError, ValueError, NotImplementedError) as error:
             if self.is_remote:
                 if is_missing_key(error):
-                    raise FileNotFoundError(what.partition(" ")[0]) from None
+                    raise FileNotFoundError(message.partition(" ")[0]) from None
                 raise _RemoteFailure(error) from None
             if isinstance(error, FileNotFoundError):
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise StoreError(f"{self.url}: {what}: {reason}{remedy_of(error)}") from None
+            raise StoreError(f"{self.url}: {message}: {reason}{remedy_of(error)}") from None
 
 
 _location = lru_cache(maxsize=256)(Location)
-
-
-def is_hollow(status: os.stat_result) -> bool:
-    """Return whether a large file is mostly holes: kilobytes on disk that read as gigabytes."""
-    held = 512 * getattr(status, "st_blocks", status.st_size)
-    return status.st_size > MAX_HOLLOW and status.st_size > 200 * held
 
 
 class _RemoteFailure(Exception):  # noqa: N818
@@ -406,16 +337,3 @@ class _RemoteFailure(Exception):  # noqa: N818
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error
-
-
-def refuse_inside_store(path: Path) -> None:
-    """Refuse a local path below a Zarr group: what is written there would damage it.
-
-    Raises
-    ------
-    StoreInputError
-        Names the group.
-    """
-    for above in path.absolute().parents:
-        if (above / "zarr.json").exists():
-            raise StoreInputError(f"{path} is inside the Zarr store {above}; name another place")

@@ -1,7 +1,7 @@
-"""Temporary things on disk that tell whose they are, so that a killed process's can be swept.
+"""Temporary files that name their owner, so that those of a killed process can be removed.
 
 A name holds a hash of the machine (and of its process namespace, for containers that share a disk)
-and the number of the process; what its process left behind is removed by the next that comes by.
+and the number of the process; what it left behind is removed by the next process that works there.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-PREFIX = ".lsg."
+#: Beginning of the names of folders in which a target is made before it is renamed.
+STAGING_PREFIX = ".lsg."
 
 
-def this_place() -> str:
-    """Return four digits that tell machines and containers apart that share a disk."""
+def machine_id() -> str:
+    """Return four digits that distinguish machines and containers that share a disk."""
     with contextlib.suppress(OSError):
-        place = f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
-        return hashlib.sha256(place.encode()).hexdigest()[:4]
+        name = f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+        return hashlib.sha256(name.encode()).hexdigest()[:4]
     return "0"
 
 
 def abandoned(folder: Path, prefix: str) -> Iterator[Path]:
-    """Yield what processes of this machine and user that are gone left in a folder.
+    """Yield what processes of this machine and user that have ended left in a folder.
 
     Their names are ``prefix``, the number of the process, ``-`` and anything.
     """
@@ -54,9 +55,9 @@ def is_alive(pid: int) -> bool:
 
 @contextlib.contextmanager
 def scratch(kind: str = "", base: str | None = None) -> Iterator[Path]:
-    """Make a folder for temporary files, by default in the system's place; it goes at the end."""
+    """Make a folder for temporary files, by default in the system's; it is removed at the end."""
     base = base or tempfile.gettempdir()
-    prefix = f"lsg-{kind and kind + '-'}{this_place()}-"
+    prefix = f"lsg-{kind and kind + '-'}{machine_id()}-"
     for left in abandoned(Path(base), prefix):
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(
@@ -67,24 +68,24 @@ def scratch(kind: str = "", base: str | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def staging(target: Path) -> Iterator[tuple[Path, Path]]:
-    """Make room beside a target: yield where it is made, and where what it replaces may wait.
+    """Make a folder beside a target: yield the paths of the new target and of the one replaced.
 
     What a killed process left is swept first; where it was killed between taking the old away and
     putting the new in its place, the new one, which was whole then, is put there.
     """
-    prefix = f"{PREFIX}{this_place()}-"
+    prefix = f"{STAGING_PREFIX}{machine_id()}-"
     for left in abandoned(target.parent, prefix):
         _finish(left)
-    room = target.with_name(f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    (room / "old").mkdir(parents=True)
-    (room / "new").mkdir()
+    folder = target.with_name(f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    (folder / "old").mkdir(parents=True)
+    (folder / "new").mkdir()
     try:
-        yield room / "new" / target.name, room / "old" / target.name
+        yield folder / "new" / target.name, folder / "old" / target.name
     finally:
-        old = room / "old" / target.name
+        old = folder / "old" / target.name
         if old.exists() and not target.exists():
             old.rename(target)
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _finish(left: Path) -> None:

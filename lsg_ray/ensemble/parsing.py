@@ -8,9 +8,9 @@ from typing import Any
 from lsg_ray.typing import Data
 
 #: Ours nest seven deep; what walks a document by recursion must not run out of stack.
-MAX_DEPTH = 40
+MAX_JSON_DEPTH = 40
 #: Digits of an integer: Python prints no product of two that have thousands.
-MAX_DIGITS = 1000
+MAX_INTEGER_DIGITS = 1000
 
 
 def parse_json(data: Data) -> Any:
@@ -23,28 +23,28 @@ def parse_json(data: Data) -> Any:
         character (a lone surrogate), which no file can hold.
     """
     try:
-        found = json.loads(bytes(data), parse_int=_integer)
+        document = json.loads(bytes(data), parse_int=_integer)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    waiting = [(found, 1)]
-    while waiting:
-        value, depth = waiting.pop()
+    stack = [(document, 1)]
+    while stack:
+        value, depth = stack.pop()
         if isinstance(value, str):
             _check_text(value)
         elif isinstance(value, (dict, list)):
-            if depth > MAX_DEPTH:
-                raise ValueError(f"nested too deeply, over {MAX_DEPTH} levels")
+            if depth > MAX_JSON_DEPTH:
+                raise ValueError(f"nested too deeply, over {MAX_JSON_DEPTH} levels")
             inner = value
             if isinstance(value, dict):
                 for key in value:
                     _check_text(key)
                 inner = list(value.values())
-            waiting += [(one, depth + 1) for one in inner]
-    return found
+            stack += [(item, depth + 1) for item in inner]
+    return document
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
+    if len(digits) > MAX_INTEGER_DIGITS:
         raise ValueError(f"an integer of {len(digits):,} digits")
     return int(digits)
 

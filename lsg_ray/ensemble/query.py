@@ -35,7 +35,7 @@ def query(
         character a weight, and reads back with ``1 if sign == "+" else -1``.  For arrays use
         `Ensemble.take` or `Ensemble.numpy`.
     limit
-        At most so many rows; reading stops there.
+        Largest number of rows; reading stops there.
     sort
         Column to sort by, ascending; ``-accuracy`` for descending.  Equal rows keep their order.
 
@@ -68,14 +68,14 @@ def query(
 
 
 def _matches(view: Ensemble, limit: int | None) -> Ints:
-    found: list[Ints] = []
-    wanted = view.n_complete if limit is None else limit
+    matches: list[Ints] = []
+    left = view.n_complete if limit is None else limit
     for block in view.blocks.tolist():
-        if wanted <= 0:
+        if left <= 0:
             break
-        found.append(view.read(block, ["configuration"])["configuration"][:wanted])
-        wanted -= len(found[-1])
-    return np.concatenate(found) if found else np.empty(0, np.int64)
+        matches.append(view.read(block, ["configuration"])["configuration"][:left])
+        left -= len(matches[-1])
+    return np.concatenate(matches) if matches else np.empty(0, np.int64)
 
 
 def _sorted_matches(view: Ensemble, sort: str, limit: int | None) -> Ints:
@@ -86,11 +86,11 @@ def _sorted_matches(view: Ensemble, sort: str, limit: int | None) -> Ints:
             "with '-' in front for descending"
         )
     names = ["configuration"] if key == "configuration" else ["configuration", key]
-    pieces = [view.read(block, names) for block in view.blocks.tolist()]
-    if not pieces:
+    blocks = [view.read(block, names) for block in view.blocks.tolist()]
+    if not blocks:
         return np.empty(0, np.int64)
-    configurations = np.concatenate([piece["configuration"] for piece in pieces])
-    values = np.concatenate([piece[key] for piece in pieces])
+    configurations = np.concatenate([block["configuration"] for block in blocks])
+    values = np.concatenate([block[key] for block in blocks])
     order = np.argsort(-values if sort.startswith("-") else values, kind="stable")
     return configurations[order[:limit]]
 
@@ -105,12 +105,12 @@ def _check_columns(ensemble: Ensemble, columns: Sequence[str]) -> None:
 
 
 def _sign_strings(weights: Signs) -> Array:
-    """Spell rows of ±1 as strings.
+    """Return rows of ±1 as strings.
 
     >>> _sign_strings(np.array([[1, -1]], dtype=np.int8))
     array(['+-'], dtype=object)
     """
     marks = np.where(weights > 0, ord("+"), ord("-")).astype(np.uint8)
-    spelled = np.empty(len(weights), dtype=object)
-    spelled[:] = [row.tobytes().decode("ascii") for row in marks]
-    return spelled
+    strings = np.empty(len(weights), dtype=object)
+    strings[:] = [row.tobytes().decode("ascii") for row in marks]
+    return strings

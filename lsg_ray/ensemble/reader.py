@@ -7,34 +7,32 @@ and reads by itself wherever it arrives.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_integers, brief, public
-from lsg_ray.ensemble.columns import Window, load, no_rows
+from lsg_ray.ensemble.blocks import BlockReader
 from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.ledger import complete_blocks
 from lsg_ray.ensemble.location import locate
-from lsg_ray.ensemble.schema import pack
-from lsg_ray.ensemble.view import View
 from lsg_ray.errors import InputError
-from lsg_ray.typing import Array, Bytes, Ints, Place
+from lsg_ray.typing import Array, PathOrUrl
 
 if TYPE_CHECKING:
     import dask.array
+    import pandas
     import xarray
 
-#: Largest array that `Ensemble.numpy` makes without being told to.
-MAX_BYTES = 4 * 2**30
+#: Bytes of the largest array that `Ensemble.numpy` makes by default.
+MAX_ARRAY_BYTES = 4 * 2**30
 
 
 @public
-def open_ensemble(url: Place) -> Ensemble:
+def open_ensemble(url: PathOrUrl) -> Ensemble:
     """Open a store for reading; legal while a run writes to it.
 
     Parameters
@@ -58,7 +56,7 @@ def open_ensemble(url: Place) -> Ensemble:
     return Ensemble(location.url, header, complete_blocks(location, header))
 
 
-class Ensemble(View):
+class Ensemble(BlockReader):
     """The complete blocks of a store, or a view of them restricted to some rows or weights.
 
     Made by `open_ensemble`; never changes.  Open again to see blocks that were added since.
@@ -119,124 +117,23 @@ class Ensemble(View):
             raise InputError("this is a view of a snapshot already; take that of the whole")
         whole = isinstance(time, (int, np.integer)) and not isinstance(time, bool)
         if not whole or time not in times:
-            kept = ", ".join(map(str, times)) if times else "none (ensemble.snapshots)"
-            told = f"snapshot {brief(time)} given; there are, in {unit}: {kept}"
-            raise InputError(f"{self.url}: {told}")
+            stored = ", ".join(map(str, times)) if times else "none (ensemble.snapshots)"
+            raise InputError(
+                f"{self.url}: snapshot {brief(time)} given; there are, in {unit}: {stored}"
+            )
         return self._view(at=times.index(int(time)))
 
-    # Block by block
+    # Whole arrays
 
-    def read(self, block: int, columns: Iterable[str]) -> dict[str, Array]:
-        """Read columns of one complete block; a view gives its rows and weights only.
-
-        Parameters
-        ----------
-        block
-            Index, one of `blocks`.
-        columns
-            ``configuration``, ``weights`` ((rows, weights): int8 ±1, or float32), ``packed`` (of
-            binary weights, whole rows of bits as stored), or any array of the store.
-
-        Raises
-        ------
-        InputError
-            The block is not complete, or there is no such column.
-        StoreError
-            A chunk is missing or damaged; names array and block.
-        """
-        self._check_complete(block)
-        wanted = [self._known(name) for name in columns]
-        if self.condition is None:
-            return {name: self._load(block, name) for name in wanted}
-        condition = compile_expression(self.condition)
-        tests = {name: self._load(block, name) for name in condition.names or ("configuration",)}
-        mask = condition(tests)
-        if not mask.any():
-            return {name: self.no_rows(name) for name in wanted}
-        return {
-            name: (tests[name] if name in tests else self._load(block, name))[mask]
-            for name in wanted
-        }
-
-    def packed_block(self, block: int) -> Bytes:
-        """Return the weights of one complete block as bits.
-
-        Returns
-        -------
-        (rows, ceil(n_weights/8)) uint8 in the bit order of `unpack`; of a part, its own bits.
-
-        Raises
-        ------
-        InputError
-            Weights are real numbers.
-        """
-        self._known("packed")
-        if self.is_part:
-            return pack(self.weights_block(block))
-        return self.read(block, ["packed"])["packed"]
-
-    def weights_block(self, block: int) -> Array:
-        """Return the weights of one complete block: (rows, n_weights) int8 ±1, or float32."""
-        return self.read(block, ["weights"])["weights"]
-
-    def loader(self, column: str) -> partial[Array]:
-        """Return a picklable function of ``(block, rows)`` that reads a column of this view."""
-        return partial(load, self.url, self._known(column), self._window, where=self.condition)
-
-    @property
-    def _window(self) -> Window:
-        part = self.weight_slice
-        return Window(self.block_size, self.header.arrays, part.start, part.stop, self.at)
-
-    def no_rows(self, column: str) -> Array:
-        """Return what reading a column gives when no row meets the condition."""
-        return no_rows(self._known(column), self._window)
-
-    def _load(self, block: int, column: str) -> Array:
-        return self.loader(column)(block, self.header.rows(block), where=None)
-
-    def _known(self, column: str) -> str:
-        if column not in self.columns:
-            raise InputError(f"column {column!r} given; there are {', '.join(self.columns)}")
-        return column
-
-    def _map(self, function: Any) -> Iterator[Any]:
-        return locate(self.url).map(function, self.blocks.tolist())
-
-    # Whole columns
-
-    @cached_property
-    def rows_by_block(self) -> Ints:
-        """Rows of each complete block, in the order of `blocks`; a view reads its condition."""
-        if self.condition is None:
-            return np.array([self.header.rows(block) for block in self.blocks.tolist()], np.int64)
-        found = self._map(lambda block: len(self.read(block, ["configuration"])["configuration"]))
-        return np.array(list(found), np.int64)
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the view; `n_complete` unless there is a condition."""
-        return self.n_complete if self.condition is None else int(self.rows_by_block.sum())
-
-    def column(self, name: str) -> Array:
-        """Return one per-configuration column over all complete blocks: (n_rows,)."""
-        if name not in self.query_columns:
-            raise InputError(
-                f"column {name!r} given; columns are {', '.join(self.query_columns)}; "
-                "for weights use numpy() or to_dask()"
-            )
-        pieces = list(self._map(lambda block: self.read(block, [name])[name]))
-        return np.concatenate(pieces) if pieces else self.no_rows(name)
-
-    def numpy(self, limit: int | None = None, *, max_bytes: int = MAX_BYTES) -> Array:
+    def numpy(self, limit: int | None = None, *, max_bytes: int = MAX_ARRAY_BYTES) -> Array:
         """Return the weights of the first rows in memory.
 
         Parameters
         ----------
         limit
-            At most so many rows; None for all.
+            Largest number of rows; None for all.
         max_bytes
-            Refuse to make a larger array.
+            Largest array that is made, in bytes.
 
         Returns
         -------
@@ -262,9 +159,9 @@ class Ensemble(View):
         for block in self.blocks.tolist():
             if filled >= rows:
                 break
-            piece = self.weights_block(block)[: rows - filled]
-            weights[filled : filled + len(piece)] = piece
-            filled += len(piece)
+            part = self.weights_block(block)[: rows - filled]
+            weights[filled : filled + len(part)] = part
+            filled += len(part)
         return weights[:filled]
 
     def take(
@@ -285,30 +182,45 @@ class Ensemble(View):
         InputError
             An index is out of range or in a block that is not complete.
         """
-        wanted = as_integers(configurations, "configurations")
-        outside = wanted[(wanted < 0) | (wanted >= self.count)]
+        indices = as_integers(configurations, "configurations")
+        outside = indices[(indices < 0) | (indices >= self.count)]
         if len(outside):
             raise InputError(f"configuration {outside[0]} given; there are 0 to {self.count - 1}")
         whole = self._view(condition=None)
         empty = {name: whole.no_rows(name) for name in columns}
         table = {
-            name: np.empty((len(wanted), *nothing.shape[1:]), nothing.dtype)
+            name: np.empty((len(indices), *nothing.shape[1:]), nothing.dtype)
             for name, nothing in empty.items()
         }
-        owners = wanted // self.block_size
+        owners = indices // self.block_size
         for block in np.unique(owners).tolist():
             rows = np.flatnonzero(owners == block)
             for name, values in whole.read(block, columns).items():
-                table[name][rows] = values[wanted[rows] - self.header.start(block)]
+                table[name][rows] = values[indices[rows] - self.header.start(block)]
         return table
 
     # Lazy arrays
 
     def to_dask(self, column: str = "weights") -> dask.array.Array:
         """Return a column as a lazy Dask array, one chunk a block; see `lazy.dask_column`."""
-        from lsg_ray.ensemble.lazy import dask_column
+        from lsg_ray.ensemble.lazy import dask_column  # Dask and xarray take a second to load
 
         return dask_column(self, column)
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
+        """Return numbers per configuration as a table in memory, its index the configurations.
+
+        Parameters
+        ----------
+        columns
+            Any of `query_columns`; by default all.
+        """
+        import pandas
+
+        names = self.query_columns if columns is None else columns
+        values = {name: self.column(name) for name in names if name != "configuration"}
+        index = pandas.Index(self.column("configuration"), name="configuration")
+        return pandas.DataFrame(values, index)
 
     def to_xarray(self) -> xarray.Dataset:
         """Return weights and all columns as a lazy Dataset; see `lazy.dataset`."""

@@ -1,7 +1,7 @@
-"""What object stores and disks say when they refuse, and what to do about it.
+"""Errors of object stores and disks: what they mean, and what to do about them.
 
 `obstore` has no codes for most of it, so patterns are looked for in the text of its errors, which
-it does not promise to keep; all of them are here, and `CHECKED` are the versions they were seen in.
+it does not promise to keep; all are here, and `CHECKED_OBSTORE` names the versions they are of.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from lsg_ray.errors import StoreError
 
 #: Versions of obstore whose errors were looked at.
-CHECKED = ("0.12.1",)
+CHECKED_OBSTORE = ("0.12.1",)
 S3_ENVIRONMENT = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 GS_ENVIRONMENT = "GOOGLE_APPLICATION_CREDENTIALS"
 _SECRET = re.compile(r"(AWS|GOOGLE)_.*(KEY|KEY_ID|SECRET|TOKEN|CREDENTIAL)")
@@ -30,17 +30,17 @@ _RETRYABLE = {"408", "409", "425", "429", "500", "502", "503", "504"}
 _RETRYABLE_CODES = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"}
 
 _REMEDIES = {
-    errno.ENOSPC: "make room, then run the same command again: what is complete is kept",
+    errno.ENOSPC: "make room, then run the same command again: what is complete stays",
     errno.EDQUOT: "your quota is used up; make room, then run the same command again",
-    errno.EACCES: "its permissions forbid that; mend them, then run the same command again",
-    errno.EPERM: "its permissions forbid that; mend them, then run the same command again",
+    errno.EACCES: "its permissions forbid that; correct them, then run the same command again",
+    errno.EPERM: "its permissions forbid that; correct them, then run the same command again",
     errno.EROFS: "mount it for writing, then run the same command again",
     errno.EMFILE: "too many files are open; raise `ulimit -n`",
     errno.EIO: "the disk may be failing; look at the system's log",
 }
 
 
-class PlaceError(StoreError):
+class StoreAccessError(StoreError):
     """An object store cannot be reached or refuses; nothing is known of what it holds."""
 
 
@@ -62,18 +62,18 @@ def explain(error: Exception, url: str, stall: float) -> Fault:
     """
     text = str(error)
     s3 = url.startswith("s3:")
-    status = _found(r"status code: (\d{3})", text)
-    code = _found(r"<Code>(\w{1,60})</Code>", text) or _found(r'"reason": ?"(\w{1,60})"', text)
+    status = _matched(r"status code: (\d{3})", text)
+    code = _matched(r"<Code>(\w{1,60})</Code>", text) or _matched(r'"reason": ?"(\w{1,60})"', text)
     bucket = urlsplit(url).netloc
     seen = " ".join(part for part in (f"HTTP {status}" if status else None, code) if part)
     if "service account file" in text or "credentials file" in text:
-        # What is wrong with it might be told with a piece of it.
+        # The reason might quote a part of it.
         reason = "the key file cannot be read, or is none"
-        return Fault(reason, f"mend {GS_ENVIRONMENT} or the file that it names")
+        return Fault(reason, f"correct {GS_ENVIRONMENT} or the file that it names")
     if any(mark in text for mark in _CREDENTIALS):
         return no_credentials(s3)
     if code in ("NoSuchBucket", "InvalidBucketName") or (status == "404" and not s3):
-        remedy = "create it, or mend its name or the endpoint in the environment"
+        remedy = "create it, or correct its name or the endpoint in the environment"
         return Fault(f"{seen}: there is no bucket {bucket!r}", remedy, bad_input=True)
     if code == "RequestTimeTooSkewed":
         return Fault(f"{seen}: this machine's clock is wrong", "set the clock (NTP)")
@@ -99,13 +99,13 @@ def _of_connection(text: str, stall: float) -> Fault | None:
     """Return what went wrong below HTTP, if anything did."""
     retry = "look at the network and the server; run the same command again"
     check = "check the endpoint in the environment, the network and the server"
-    # Each at its own place in what the HTTP client says of its error and of the cause.
+    # Each in its own part of the HTTP client's text of the error and of its cause.
     if "dns error" in text:
         return Fault("the host's name is not known", check, again=True, connected=False)
     if "kind: ConnectionRefused" in text:
         return Fault("the connection is refused", check, again=True, connected=False)
     if re.search(r"certificate|UnknownIssuer|InvalidCertificate", text):
-        remedy = "the server's certificate is not trusted; mend it, or check the endpoint"
+        remedy = "the server's certificate is not trusted; replace it, or check the endpoint"
         return Fault("TLS failed", remedy)
     if re.search(r"kind: Connect\b", text):
         return Fault("no connection", check, again=True, connected=False)
@@ -119,7 +119,7 @@ def _of_connection(text: str, stall: float) -> Fault | None:
     return None
 
 
-def _found(pattern: str, text: str) -> str | None:
+def _matched(pattern: str, text: str) -> str | None:
     match = re.search(pattern, text)
     return match[1] if match else None
 
@@ -131,7 +131,7 @@ def _first_line(seen: str, text: str) -> str:
 
 
 def no_credentials(s3: bool) -> Fault:
-    """Return what to say where the environment has no credentials."""
+    """Return the fault of an environment without credentials."""
     role = "role" if s3 else "service account"
     names = S3_ENVIRONMENT if s3 else f"{GS_ENVIRONMENT} to a key file"
     return Fault(
@@ -148,8 +148,8 @@ def is_missing_key(error: Exception) -> bool:
 def remedy_of(error: Exception) -> str:
     """Return what to do about an error of the operating system, where that is known."""
     number = error.errno if isinstance(error, OSError) else None
-    if found := re.search(r"\(os error (\d+)\)", str(error)):  # as obstore tells it
-        number = int(found[1])
+    if match := re.search(r"\(os error (\d+)\)", str(error)):  # in the text of obstore's errors
+        number = int(match[1])
     return f"; {_REMEDIES[number]}" if number in _REMEDIES else ""
 
 

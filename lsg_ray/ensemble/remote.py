@@ -1,4 +1,4 @@
-"""Object stores: how they are opened, and how long they are waited for.
+"""Object stores: clients, credentials, and when a failed request is repeated.
 
 Credentials and endpoints come from the environment alone, as the stores' own clients take them:
 ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_SESSION_TOKEN``, ``AWS_REGION``,
@@ -17,37 +17,53 @@ import os
 import random
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from lsg_ray.ensemble.refusals import S3_ENVIRONMENT, Fault, PlaceError, no_credentials, scrubbed
+from lsg_ray.ensemble.refusals import (
+    S3_ENVIRONMENT,
+    Fault,
+    StoreAccessError,
+    no_credentials,
+    scrubbed,
+)
 from lsg_ray.errors import StoreError, StoreInputError
 from lsg_ray.paths import is_loopback
 
 if TYPE_CHECKING:
     from obstore.store import GCSStore, S3Store
 
-#: Seconds to connect, and seconds without a byte (an upload of 5 MiB and its answer), at most.
-CONNECT_SECONDS = 5.0
-STALL_SECONDS = 30.0
-#: Seconds for one request with all its data.
-REQUEST_SECONDS = 600.0
-#: Repetitions by the client itself, at once.
-CLIENT_RETRIES = 3
-#: Seconds after which a failing operation is not begun again, and where the store has never
-#: answered: then it is the address, more likely than not.
-PATIENCE_SECONDS = 120.0
-FIRST_PATIENCE_SECONDS = 10.0
-#: Pauses between repetitions: random up to the first, doubled each time up to the last.
-FIRST_PAUSE_SECONDS = 0.2
-LAST_PAUSE_SECONDS = 10.0
-#: Seconds to wait for a machine's own credentials, where the environment has none; tried twice.
-METADATA_SECONDS = 1.5
-#: Parts of a large object that are sent at once.
-UPLOADS = 4
 
+@dataclass(frozen=True)
+class RemoteConfig:
+    """How an object store is asked, and for how long; times in seconds."""
+
+    connect_seconds: float = 5.0
+    #: Without a byte, at most: an upload of 5 MiB and its answer.
+    stall_seconds: float = 30.0
+    #: For one request with all its data.
+    request_seconds: float = 600.0
+    #: Repetitions by the client itself, at once.
+    client_retries: int = 3
+    #: After which a failing operation is not begun again.
+    retry_seconds: float = 120.0
+    #: The same where the store has never answered: then it is the address, more likely than not.
+    first_retry_seconds: float = 10.0
+    #: Pauses between repetitions: random up to the first, doubled each time up to the last.
+    first_pause_seconds: float = 0.2
+    last_pause_seconds: float = 10.0
+    #: To wait for a machine's own credentials, where the environment has none; tried twice.
+    metadata_seconds: float = 1.5
+    #: Parts of a large object that are sent at once.
+    uploads: int = 4
+    #: Requests in flight; local reads are faster one by one.
+    threads: int = 32
+
+
+CONFIG = RemoteConfig()
 S3_METADATA = "http://169.254.169.254"
 GS_METADATA = "http://metadata.google.internal"
 
@@ -57,7 +73,7 @@ def open_store(url: str) -> S3Store | GCSStore:
 
     Raises
     ------
-    PlaceError
+    StoreAccessError
         There are no credentials, or the endpoint cannot be used.
     """
     from obstore.store import GCSStore, S3Store
@@ -68,33 +84,31 @@ def open_store(url: str) -> S3Store | GCSStore:
     endpoint = _endpoint(url, s3)
     (_require_s3_credentials if s3 else _require_gs_credentials)(url)
     client: dict[str, Any] = {
-        "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-        "read_timeout": timedelta(seconds=STALL_SECONDS),
-        "timeout": timedelta(seconds=REQUEST_SECONDS),
+        "connect_timeout": timedelta(seconds=CONFIG.connect_seconds),
+        "read_timeout": timedelta(seconds=CONFIG.stall_seconds),
+        "timeout": timedelta(seconds=CONFIG.request_seconds),
     }
     if endpoint is not None and endpoint.startswith("http://"):
         client["allow_http"] = True
     retries: dict[str, Any] = {
-        "max_retries": CLIENT_RETRIES,
-        # A request that stalls is not repeated by the client; see `Patience`.
-        "retry_timeout": timedelta(seconds=min(STALL_SECONDS, PATIENCE_SECONDS) / 2),
+        "max_retries": CONFIG.client_retries,
+        # A request that stalls is not repeated by the client; see `RetryPolicy`.
+        "retry_timeout": timedelta(seconds=min(CONFIG.stall_seconds, CONFIG.retry_seconds) / 2),
         "backoff": {
-            "init_backoff": timedelta(seconds=FIRST_PAUSE_SECONDS),
-            "max_backoff": timedelta(seconds=LAST_PAUSE_SECONDS),
+            "init_backoff": timedelta(seconds=CONFIG.first_pause_seconds),
+            "max_backoff": timedelta(seconds=CONFIG.last_pause_seconds),
             "base": 2,
         },
     }
-    options: dict[str, Any] = {
-        "prefix": prefix, "client_options": client, "retry_config": retries,
-    }  # fmt: skip
+    options: dict[str, Any] = {"prefix": prefix, "client_options": client, "retry_config": retries}
     if not s3:
         return GCSStore(parts.netloc, **options)
     # Deleting in bulk is a POST, which not all servers have and clients do not repeat.
     return S3Store(parts.netloc, disable_bulk_delete=True, **options)
 
 
-class Patience:
-    """Decides whether a failed operation is done again, and waits until then.
+class RetryPolicy:
+    """Decides whether a failed operation is repeated, and waits until then.
 
     Parameters
     ----------
@@ -112,11 +126,11 @@ class Patience:
         """Seconds since the operation was begun."""
         return time.monotonic() - self._began
 
-    def waits(self, fault: Fault) -> bool:
+    def wait(self, fault: Fault) -> bool:
         """Wait and return True if the operation should be done again."""
         self._answered |= fault.connected
-        limit = PATIENCE_SECONDS if self._answered else FIRST_PATIENCE_SECONDS
-        pause = min(LAST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0**self._failures)
+        limit = CONFIG.retry_seconds if self._answered else CONFIG.first_retry_seconds
+        pause = min(CONFIG.last_pause_seconds, CONFIG.first_pause_seconds * 2.0**self._failures)
         pause *= random.random()  # noqa: S311
         if not fault.again or self.seconds + pause > limit:
             return False
@@ -124,13 +138,13 @@ class Patience:
         time.sleep(pause)
         return True
 
-    def error(self, url: str, what: str, fault: Fault) -> StoreError:
+    def error(self, url: str, failure: str, fault: Fault) -> StoreError:
         """Return the final error: what failed, why, how long it was tried, what to do."""
         tried = ""
         if self._failures:
             tried = f" (tried {self._failures + 1} times in {self.seconds:.0f} s)"
-        kind = StoreInputError if fault.bad_input else PlaceError
-        return kind(scrubbed(f"{url}: {what}: {fault.reason}{tried}; {fault.remedy}"))
+        kind = StoreInputError if fault.bad_input else StoreAccessError
+        return kind(scrubbed(f"{url}: {failure}: {fault.reason}{tried}; {fault.remedy}"))
 
 
 def _flag(name: str) -> bool:
@@ -151,11 +165,11 @@ def _endpoint(url: str, s3: bool) -> str | None:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or "@" in parts.netloc or parts.query:
-        raise PlaceError(f"{url}: {name} is not of the form https://HOST:PORT; mend it")
+        raise StoreAccessError(f"{url}: {name} is not of the form https://HOST:PORT; correct it")
     if parts.scheme == "http" and not is_loopback(host):
         allow = "AWS_ALLOW_HTTP" if s3 else "GOOGLE_ALLOW_HTTP"
         if not _flag(allow):
-            raise PlaceError(
+            raise StoreAccessError(
                 f"{url}: {name} is plain http, and {host} is another machine: who listens on the "
                 f"way reads and alters the data; use https, or set {allow}=true"
             )
@@ -172,7 +186,7 @@ def _require_s3_credentials(url: str) -> None:
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     )
     if any(pair) and not all(pair):
-        raise PlaceError(f"{url}: only one of {S3_ENVIRONMENT} is set; set both or none")
+        raise StoreAccessError(f"{url}: only one of {S3_ENVIRONMENT} is set; set both or none")
     if all(pair) or _flag("AWS_SKIP_SIGNATURE") or any(environment.get(name) for name in others):
         return
     ask = environment.get("AWS_METADATA_ENDPOINT") or S3_METADATA
@@ -180,7 +194,7 @@ def _require_s3_credentials(url: str) -> None:
     if _flag("AWS_EC2_METADATA_DISABLED") or not _answers(
         ask, "PUT", "/latest/api/token", lifetime
     ):
-        raise Patience(True).error(url, "cannot be opened", no_credentials(True))
+        raise RetryPolicy(True).error(url, "cannot be opened", no_credentials(True))
 
 
 def _require_gs_credentials(url: str) -> None:
@@ -200,15 +214,15 @@ def _require_gs_credentials(url: str) -> None:
     host = environment.get("GCE_METADATA_HOST") or environment.get("GCE_METADATA_ROOT")
     ask = f"http://{host}" if host else GS_METADATA
     if not _answers(ask, "GET", "/computeMetadata/v1/", {"Metadata-Flavor": "Google"}):
-        raise Patience(True).error(url, "cannot be opened", no_credentials(False))
+        raise RetryPolicy(True).error(url, "cannot be opened", no_credentials(False))
 
 
 def _answers(server: str, method: str, path: str, headers: Mapping[str, str]) -> bool:
-    """Return whether a machine's metadata server says anything."""
+    """Return whether a machine's metadata server answers."""
     parts = urlsplit(server)
     for _ in range(2):
         connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=METADATA_SECONDS
+            parts.hostname or "", parts.port, timeout=CONFIG.metadata_seconds
         )
         try:
             connection.request(method, path, headers=dict(headers))

@@ -30,6 +30,9 @@ curve_…          float32  epochs         train_loss, train_accuracy (means ove
                                          learning), test_loss, test_accuracy (after it)
 ===============  =======  =============  =========================================================
 
+An imported store lists its columns in its header (`lsg_ray.ensemble.declared`): what was computed
+of its networks, and numbers of the user's own.
+
 Weight i of a configuration is bit ``i % 8`` (from the least significant) of byte ``i // 8``; the
 unused bits of the last byte are zero.  A row costs ceil(N/8) bytes, 1.01 bit a weight at N = 675.
 """
@@ -49,8 +52,8 @@ from lsg_ray.spec import Spec
 from lsg_ray.typing import Bytes, Signs
 
 FORMAT = "lsg-ray ensemble"
-#: What may be read: from 2 on training may be kept or chosen in other ways, from 3 on data sets
-#: have options and transforms.
+#: What may be read: from 2 on snapshots, algorithms and options may be stored, from 3 on data sets
+#: have options and transforms, and stores may list their columns, as imported ones do.
 FORMAT_VERSIONS = (1, 2, 3)
 ROOT = "zarr.json"
 LEDGER = "ledger"
@@ -67,8 +70,8 @@ _SIGNS_OF_BYTE = (2 * _BITS_OF_BYTE.view(np.int8) - 1).view(np.int64).reshape(25
 MAX_BLOCKS = 10_000_000
 #: A network of more layers would be a store of as many arrays.
 MAX_LAYERS = 1_000
-#: Most bytes of one array in a block, which is written and read as a whole.
-MAX_CHUNK = 2 * 2**30
+#: Bytes of one array in a block, which is written and read as a whole, at most.
+MAX_CHUNK_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,8 @@ def seen(layout: ArrayLayout, at: int | None) -> ArrayLayout:
     """Return an array as a view of one snapshot sees it: without the axis of snapshots."""
     if at is None or not layout.along_snapshots:
         return layout
-    rest = tuple(name for name in layout.dimensions if name != "snapshot")
-    return replace(layout, row=layout.row[1:], dimensions=rest)
+    dimensions = tuple(name for name in layout.dimensions if name != "snapshot")
+    return replace(layout, row=layout.row[1:], dimensions=dimensions)
 
 
 def weights_layout(n_weights: int) -> ArrayLayout:
@@ -146,10 +149,17 @@ def scalars(kinds: Mapping[str, tuple[str, str]]) -> tuple[ArrayLayout, ...]:
     )
 
 
-def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
-    """Return the arrays that a specification asks for, in the order that they are hashed."""
+def arrays_of(
+    spec: Spec, columns: tuple[ArrayLayout, ...] | None = None
+) -> tuple[ArrayLayout, ...]:
+    """Return the arrays that a specification asks for, in the order that they are hashed.
+
+    ``columns``: of a store that lists its own, such as an imported one.
+    """
     family = FAMILIES[spec.network.family]
     weights = (weights_layout(spec.network.n_weights),) if family.signs else _layers(spec)
+    if columns is not None:
+        return (*weights, *columns)
     unit, times = spec.times
     if not times:
         return (*weights, *family.columns(spec))
@@ -166,10 +176,11 @@ def arrays_of(spec: Spec) -> tuple[ArrayLayout, ...]:
 
 def _layers(spec: Spec) -> tuple[ArrayLayout, ...]:
     about = "weights [unit, input]" + (", the last column biases" if spec.network.biases else "")
+    family = FAMILIES[spec.network.family]
     return tuple(
         ArrayLayout(
             f"{LAYER}{layer}", "<f4", shape, ("configuration", f"unit_{layer}", f"input_{layer}"),
-            {"description": f"layer {layer}: {about}"},
+            {"description": f"{family.layer_name(spec.network, layer)}: {about}"},
         )
         for layer, shape in enumerate(spec.network.shapes)
     )  # fmt: skip
@@ -203,7 +214,7 @@ def unpack(packed: Bytes, start: int, stop: int) -> Signs:
     packed
         (rows, bytes) uint8 as `pack` makes them.
     start, stop
-        Weights wanted; only their bytes are touched.
+        Range of weights; only their bytes are touched.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How the place of a store is spelt: local paths and URLs, each in one way."""
+"""One canonical form of the path or URL of a store."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lsg_ray.paths import expanded
 REMOTE_SCHEMES = ("s3", "gs")
 #: Names of a bucket: what S3 and Google Cloud Storage allow, old names included.
 BUCKET = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
-#: Bytes of a prefix; keys have 1,024, and ours need less than the rest.
-MAX_PREFIX = 900
+#: Bytes of a prefix; keys have 1,024, and ours need less than what is left.
+MAX_PREFIX_BYTES = 900
 
 
 def canonical_url(url: str | os.PathLike[str]) -> str:
-    """Return the one spelling of a URL: absolute for local paths, no ``~``, no slash at the end.
+    """Return the canonical form of a URL: absolute for local paths, no ``~``, no slash at the end.
 
     >>> canonical_url("s3://bucket/runs/a/")
     's3://bucket/runs/a'
@@ -77,7 +77,7 @@ def canonical_url(url: str | os.PathLike[str]) -> str:
 
 
 def _check_bucket(url: str, scheme: str, bucket: str, prefix: str) -> None:
-    """Refuse names that no object store has, or that could mean another place than they say.
+    """Refuse names that no object store has, or that could be read in more than one way.
 
     Raises
     ------
@@ -88,5 +88,7 @@ def _check_bucket(url: str, scheme: str, bucket: str, prefix: str) -> None:
         raise StoreInputError(
             f"{url}: {bucket!r} is not the name of a bucket; write {scheme}://BUCKET/PREFIX"
         )
-    if len(prefix.encode(errors="replace")) > MAX_PREFIX:
-        raise StoreInputError(f"{scheme}://{bucket}/…: the prefix is over {MAX_PREFIX} bytes long")
+    if len(prefix.encode(errors="replace")) > MAX_PREFIX_BYTES:
+        raise StoreInputError(
+            f"{scheme}://{bucket}/…: the prefix is over {MAX_PREFIX_BYTES} bytes long"
+        )

@@ -18,6 +18,13 @@ from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Ints, JsonObject
 
+#: Why something cannot be computed of weights alone, and what to do.
+NO_OUTPUTS = (
+    "holds weights alone, without a network and a data set, which are needed here; import them "
+    "with both, such as lsg import SOURCE --network 20-15-15-10 --family binary --dataset mnist "
+    "--out STORE"
+)
+
 
 class View:
     """Complete blocks of a store, and what a view shows of them; `Ensemble` adds the data.
@@ -27,7 +34,7 @@ class View:
     url
         Canonical URL, to be handed to tasks.
     header
-        What the store says of itself: specification, hashes, how it is cut into blocks.
+        Header of the store: specification, hashes, how it is cut into blocks.
     blocks
         Indices of the complete blocks, ascending.
     condition
@@ -147,10 +154,21 @@ class View:
         scalars = (a.name for a in self.header.arrays if not seen(a, self.at).row)
         return ("configuration", *scalars)
 
+    def require_outputs(self) -> None:
+        """Refuse an ensemble of weights alone, whose networks and data are not known.
+
+        Raises
+        ------
+        InputError
+            Says what is missing, and how to add it.
+        """
+        if not self.header.family.has_outputs:
+            raise InputError(f"{self.url}: {NO_OUTPUTS}")
+
     def _check_complete(self, block: int) -> None:
         check_block_index(block, self.header.n_blocks)
-        place = np.searchsorted(self.blocks, block)
-        if place == len(self.blocks) or self.blocks[place] != block:
+        index = np.searchsorted(self.blocks, block)
+        if index == len(self.blocks) or self.blocks[index] != block:
             raise InputError(
                 f"{self.url}: block {block} was not complete when the ensemble was opened; "
                 "resume the run, or open the ensemble again"
@@ -158,7 +176,7 @@ class View:
 
     @cached_property
     def records(self) -> list[Record]:
-        """Records of the complete blocks, in the order of `blocks`; read once, and kept."""
+        """Records of the complete blocks, in the order of `blocks`; read once and cached."""
         return list(self.each_record())
 
     def each_record(self) -> Iterator[Record]:

@@ -20,34 +20,39 @@ from pydantic import ValidationError
 
 from lsg_ray import __version__
 from lsg_ray.ensemble.block import Block, stored_arrays
-from lsg_ray.ensemble.chunks import encode_chunk, read_chunk
+from lsg_ray.ensemble.chunks import encode_chunk
+from lsg_ray.ensemble.conflicts import (
+    grown_error,
+    is_present,
+    judge_second_writer,
+    refuse_short_block,
+    withdraw_short_record,
+)
 from lsg_ray.ensemble.content import content_hash
 from lsg_ray.ensemble.differences import differences
 from lsg_ray.ensemble.header import Header, documents, new_header, read_header, same_metadata
 from lsg_ray.ensemble.ledger import (
     Record,
-    ShortRecordError,
     absent_blocks,
     add_record,
     complete_blocks,
-    parse_record,
-    read_record,
     record_key,
-    summarise,
+    summary_of,
 )
-from lsg_ray.ensemble.location import Location, UnreadableError, locate, refuse_inside_store
-from lsg_ray.ensemble.remote import PlaceError
-from lsg_ray.ensemble.schema import ROOT, check_block_index
+from lsg_ray.ensemble.local import UnreadableError, refuse_inside_store
+from lsg_ray.ensemble.location import Location, locate
+from lsg_ray.ensemble.refusals import StoreAccessError
+from lsg_ray.ensemble.schema import ROOT, ArrayLayout, check_block_index
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.paths import refuse_file_name
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Array, Ints, JsonObject, Place
+from lsg_ray.typing import Array, Ints, JsonObject, PathOrUrl
 
-#: Data that were written in the last so many seconds may be a living writer's, which adds its
-#: record when all are there.  Longer than one object can take at a failing object store.
+#: Age in seconds up to which data may be a living writer's, which adds its record when all are
+#: there.  Longer than one object can take at a failing object store.
 LIVE_SECONDS = 900.0
 #: How often a block is written over a record of a smaller plan that appears meanwhile.
-OVERTAKEN = 3
+MAX_REWRITES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +87,19 @@ class Plan:
 
 
 def create_ensemble(
-    url: Place, spec: Spec, *, dataset_hash: str, derivation: JsonObject | None = None
+    url: PathOrUrl,
+    spec: Spec,
+    *,
+    dataset_hash: str,
+    derivation: JsonObject | None = None,
+    columns: tuple[ArrayLayout, ...] | None = None,
 ) -> Plan:
     """Create a store for a specification, or open one for resuming or growing.
 
     A store that is there must hold the same run: the same specification and the same data.  Only
     ``ensemble.count`` may be larger (the ensemble grows: configuration i is the same whatever the
-    count), ``ensemble.block_size`` may be left to the store, and ``ensemble.give_up_after`` may be
-    what it will.
+    count), ``ensemble.block_size`` may be left to the store, and ``ensemble.give_up_after`` may
+    differ.
 
     Parameters
     ----------
@@ -101,22 +111,24 @@ def create_ensemble(
         Identifies the examples that the networks learn.
     derivation
         How the configurations are made of those of another store, as plain JSON.
+    columns
+        Of a store that lists its own, as an imported one does.
 
     Raises
     ------
     InputError
-        The place is named as a file of another format.
+        The name is that of a file of another format.
     StoreInputError
         Something else is there, or another run; each differing field is named.
     StoreError
-        The place cannot be written, or two drivers grow the ensemble at once.
+        The store cannot be written, or two drivers grow the ensemble at once.
 
     Notes
     -----
     May be killed and repeated at any moment.  Where another driver is writing by a smaller plan,
     its short last block, if it has one, ends in an error there and is sampled by this one.
     """
-    header = new_header(spec, dataset_hash, derivation)
+    header = new_header(spec, dataset_hash, derivation, columns)
     location = locate(url)
     metadata = documents(header)
     created = False
@@ -150,7 +162,7 @@ def create_ensemble(
     )
 
 
-def check_name(url: Place) -> None:
+def check_name(url: PathOrUrl) -> None:
     """Refuse the name of a file for a store, unless there is a store of that name.
 
     Raises
@@ -174,9 +186,9 @@ def _has_root(location: Location) -> bool:
 
 
 def _refuse_foreign(location: Location) -> None:
-    """Refuse a place that holds anything but the staged root document of a killed creation."""
+    """Refuse a folder that holds anything but the staged root document of a killed creation."""
     if location.path is not None and location.path.exists() and not location.path.is_dir():
-        raise StoreInputError(f"{location.url}: a file is in the way; name another place")
+        raise StoreInputError(f"{location.url}: a file is in the way; name another path")
     keys = location.everything() if location.path is not None else location.keys()
     for key in keys:
         if not re.fullmatch(re.escape(ROOT) + r"#\d+", key):
@@ -205,7 +217,7 @@ def write_metadata(location: Location, metadata: dict[str, bytes]) -> None:
 
 
 def _grow(location: Location, stored: Header, metadata: dict[str, bytes]) -> None:
-    """Make room for more configurations; a short last block is sampled again as a longer one."""
+    """Resize the arrays; a short last block is sampled again as a longer one."""
     last = stored.n_blocks - 1
     ragged = stored.rows(last) < stored.block_size
     if ragged:
@@ -237,7 +249,7 @@ def may_be_live(age: float) -> bool:
     return age < LIVE_SECONDS
 
 
-def missing_blocks(url: Place) -> Ints:
+def missing_blocks(url: PathOrUrl) -> Ints:
     """Return the planned blocks without a record, ascending: one small read and one listing."""
     location = locate(url)
     header = read_header(location)
@@ -245,7 +257,7 @@ def missing_blocks(url: Place) -> Ints:
 
 
 def write_block(
-    url: Place,
+    url: PathOrUrl,
     index: int,
     block: Block,
     *,
@@ -264,17 +276,17 @@ def write_block(
     url
         The store.
     index
-        Which block.
+        Index of the block.
     block
         Its configurations; checked before anything is written.
     attempt
         How often the task had failed before.
     seed_path
-        Address of the block in the seed tree, kept in the record.
+        Address of the block in the seed tree, stored in the record.
     count
         Configurations that were planned when the block was begun.
     processor
-        Kind of processor that computed the block, kept in the record.
+        Kind of processor that computed the block, stored in the record.
 
     Raises
     ------
@@ -299,71 +311,28 @@ def write_block(
     path = tuple(part if isinstance(part, str) else int(part) for part in seed_path)
     about = {"attempt": attempt, "seed_path": path, "processor": processor}
     record = _record_of(block, header, index, arrays, about)
-    for _ in range(OVERTAKEN):
-        if _is_present(location, header, record):
+    for _ in range(MAX_REWRITES):
+        if is_present(location, header, record):
             return "present"
         try:
             for layout in header.arrays:
                 chunk = encode_chunk(layout, header.block_size, arrays[layout.name])
                 location.write(layout.chunk_key(index), chunk)
             first = add_record(location, record)
-        except PlaceError:
+        except StoreAccessError:
             raise
         except StoreError:
             # Another driver may have completed the block and swept up what was being written here.
-            if _is_present(location, header, record):
+            if is_present(location, header, record):
                 return "present"
             raise
         if record.rows < header.block_size:
-            _refuse_short(location, header, record)
+            refuse_short_block(location, header, record)
         if first:
             return "written"
-        if not _withdraw_short(location, header, index):
+        if not withdraw_short_record(location, header, index):
             break
-    return _second_to_finish(location, header, record)
-
-
-def grown_error(location: Location, header: Header, count: int) -> StoreError:
-    """Return what to tell a run of ``count`` whose last block is part of a longer one now."""
-    return StoreError(
-        f"{location.url}: the ensemble grew from {count:,} to {header.count:,} configurations "
-        "while this run sampled it, and its last block is part of a longer one now; let the other "
-        f"run finish, or run again with --count {header.count}"
-    )
-
-
-def _withdraw_short(location: Location, header: Header, index: int) -> bool:
-    """Remove the record that a writer of a smaller plan has added; return whether there was one."""
-    try:
-        parse_record(bytes(location.read(record_key(index))), header, index)
-    except ShortRecordError:
-        location.delete(record_key(index))
-        return True
-    except (FileNotFoundError, UnreadableError, ValueError):
-        pass
-    return False
-
-
-def _refuse_short(location: Location, header: Header, record: Record) -> None:
-    """Undo a short last block that was written while the ensemble grew."""
-    grown, index = read_header(location), record.block
-    if grown.rows(index) == record.rows:
-        return
-    if not _withdraw_short(location, grown, index):
-        # The longer block may be complete, and its data may have been written over here.
-        stored = read_record(location, grown, index)
-        if stored is not None and not _holds(location, grown, stored):
-            location.delete(record_key(index))
-    raise grown_error(location, grown, header.count)
-
-
-def _holds(location: Location, header: Header, record: Record) -> bool:
-    try:
-        return stored_content(location, header, record.block) == record.content
-    except PlaceError:
-        raise
-    except StoreError:
-        return False
+    return judge_second_writer(location, header, record)
 
 
 def _record_of(
@@ -375,8 +344,8 @@ def _record_of(
             start=block.start,
             rows=header.rows(index),
             trials=int(block.trials),
-            rejected={int(place): int(number) for place, number in block.rejected.items()},
-            accuracy=summarise(arrays["accuracy"]),
+            rejected={int(index): int(number) for index, number in block.rejected.items()},
+            accuracy=summary_of(arrays),
             seconds=float(block.seconds),
             content=content_hash(block.start, header.arrays, arrays),
             package_version=__version__,
@@ -385,60 +354,3 @@ def _record_of(
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise InputError(f"block {index}: {fault['loc'][0]}: {fault['msg']}") from None
-
-
-def _is_present(location: Location, header: Header, record: Record) -> bool:
-    """Return whether the block is complete; refuse if with other content."""
-    try:
-        stored = read_record(location, header, record.block)
-    except StoreError:
-        if _withdraw_short(location, header, record.block):
-            return False
-        raise
-    if stored is None:
-        return False
-    if stored.content == record.content:
-        return True
-    raise StoreError(
-        f"{location.url}: block {record.block} is complete with content {stored.content[:16]}…, "
-        f"and now came out as {record.content[:16]}…; the same specification must give the same "
-        "bytes: look for another processor type, library version or engine among the workers, "
-        "and sample on one kind"
-    )
-
-
-def _second_to_finish(location: Location, header: Header, record: Record) -> Literal["present"]:
-    """Judge a block whose record another writer added while this one wrote its data.
-
-    With equal content both wrote the same bytes.  If not, the data may now be a mixture, and the
-    record is withdrawn unless it still tells the truth.
-    """
-    try:
-        if _is_present(location, header, record):
-            return "present"
-    except StoreError:
-        stored = read_record(location, header, record.block)
-        if stored is not None and not _holds(location, header, stored):
-            location.delete(record_key(record.block))
-        raise
-    raise StoreError(
-        f"{location.url}: block {record.block}: its record vanished while it was written; "
-        "run again to sample the block"
-    )
-
-
-def stored_content(location: Location, header: Header, block: int) -> str:
-    """Recompute the content hash of a block from its chunks.
-
-    Raises
-    ------
-    StoreError
-        A chunk is missing or damaged.
-    """
-    arrays = {
-        layout.name: read_chunk(
-            location, layout, block, block_size=header.block_size, rows=header.rows(block)
-        )
-        for layout in header.arrays
-    }
-    return content_hash(header.start(block), header.arrays, arrays)

@@ -1,6 +1,6 @@
 """The entropy landscape by Monte Carlo, where the cavity approximation fails.
 
-Chains are carried up and down through the distance fields x, as belief propagation is in
+Chains go up and down through the distance fields x, as belief propagation does in
 `lsg_ray.ising.entropy`.  With Q = Σ σ*_i σ_i = Nq,
 
     ∂ log Z/∂x = ⟨Q⟩,        ∂⟨Q⟩/∂x = Var(Q),
@@ -8,33 +8,34 @@ Chains are carried up and down through the distance fields x, as belief propagat
 so log Z along a branch is the integral of N q over x (Hermite's rule, by the variance), from its
 value at the first field of the branch, where the distance field holds the model near a paramagnet
 and the heat capacity is integrated easily (`lsg_ray.ising.thermodynamics`).  Then
-s = log Z/N + βe − xq.  A branch that is metastable for as long as the chains run shows as
+s = log Z/N + βe − xq.  A branch that is metastable for as long as the chains run appears as
 hysteresis.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import xarray
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.chains import Chains, Method
-from lsg_ray.ising.entropy import (
+from lsg_ray.ising.field_scans import (
     ENTROPY_ROUNDING,
     check_fields,
     check_size,
     entropy_bound,
     scan_dataset,
-    shown,
+    scan_summary,
 )
 from lsg_ray.ising.hysteresis import add_hysteresis
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.montecarlo import RHAT, Draws, series_rhat
+from lsg_ray.ising.montecarlo import MAX_RHAT, Draws, series_rhat
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.thermodynamics import thermodynamics
-from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
@@ -43,7 +44,7 @@ from lsg_ray.typing import (
     Floats,
     ModelLike,
     Natural,
-    Place,
+    PathOrUrl,
     Positive,
     Progress,
     ReferencesLike,
@@ -53,14 +54,32 @@ from lsg_ray.typing import (
     Steps,
 )
 
-#: Change of q in a step, beyond what its fluctuations explain, that makes it irreversible.
-IRREVERSIBLE = 0.05
-#: Standard errors within which two states are one, and an entropy is possible.
-SIGMAS = 5.0
-#: Times the sweeps of a field that chains run at the first, from random starts.
-FIRST_FACTOR = 10
-#: Of the integration of the heat capacity at the first field.
-ANCHOR: dict[str, Any] = {"ladders": 16, "burn_in": 200, "draws": 100, "thin": 3}
+
+@dataclass(frozen=True)
+class AnchorConfig:
+    """Options of `thermodynamics`, which gives log Z at the first field."""
+
+    ladders: int = 16
+    burn_in: int = 200
+    draws: int = 100
+    thin: int = 3
+
+
+@dataclass(frozen=True)
+class AnnealingConfig:
+    """How chains start, and which of their steps can be integrated over."""
+
+    #: Sweeps at the first field, from random starts, as a multiple of those at the others.
+    first_factor: int = 10
+    #: Change of q in a step, beyond what its fluctuations explain, that makes it irreversible.
+    irreversible: float = 0.05
+    #: Standard errors within which two states are one, and by which an entropy may lie outside of
+    #: its bounds.
+    max_sigmas: float = 5.0
+    anchor: AnchorConfig = field(default_factory=AnchorConfig)
+
+
+CONFIG = AnnealingConfig()
 
 
 @public
@@ -77,7 +96,7 @@ def anneal_scan(
     thin: Count = 2,
     method: Method = "heat-bath",
     seed: Seed = 0,
-    pieces: Place | None = None,
+    checkpoints: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference, by Monte Carlo.
@@ -87,27 +106,27 @@ def anneal_scan(
     model
         `IsingModel`, path, or (J, h).
     references
-        Configurations to start from: (R, N) ±1, a store (low, medium and high energy are taken), a
-        result, or .npz with sigma.
+        Configurations to scan around: (R, N) ±1, a store (those of low, medium and high energy are
+        chosen), a result, or .npz with sigma.
     fields
         Distance fields x in nats, in any order; by default −3 to 3 in steps of 0.1.
     beta
         Inverse temperature.
     count
-        References of each group, at most; of a store by default 20.
+        Number of references of each group, at most; by default 20 of a store, else all.
     chains
-        Of each reference and direction.
+        Number of chains of each reference and direction.
     burn_in
-        Sweeps at each field before the first draw.
+        Number of sweeps at each field before the first draw.
     draws
-        At each field.
+        Number of draws at each field.
     thin
-        Sweeps between draws.
+        Number of sweeps between draws.
     method
-        How spins are updated.
+        Update of a spin: heat bath, or Metropolis.
     seed
-        Of all that is drawn at random.
-    pieces, progress
+        Seed of all random numbers.
+    checkpoints, progress
         As in `lsg_ray.entropy_scan`.
 
     Returns
@@ -140,22 +159,22 @@ def anneal_scan(
         for r in range(len(chosen.sigma))
         for up in (True, False)
     ]
-    found = run_tasks(_leaf, scaled, arguments, _Annealed, pieces, progress)
-    up, down = stacked(found[::2]), stacked(found[1::2])
-    back = _Annealed(*(values[:, ::-1] for values in down))  # type: ignore[arg-type]
-    both = _completed(stacked([up, back], axis=1))
-    zero = thermodynamics(scaled, seed=seed, method=method, cavity=False)
+    branches = run_tasks(_leaf, scaled, arguments, _Annealed, checkpoints, progress)
+    up, down = stacked(branches[::2]), stacked(branches[1::2])
+    reversed_ = _Annealed(*(values[:, ::-1] for values in down))  # type: ignore[arg-type]
+    both = _completed(stacked([up, reversed_], axis=1))
+    at_zero = thermodynamics(scaled, seed=seed, method=method, cavity=False)
     values = both._asdict() | {"e": both.e / beta, "e_stderr": both.e_stderr / beta}
     values["f"] = -values.pop("log_Z") / beta
-    room = SIGMAS * both.s_stderr + ENTROPY_ROUNDING
-    sound = (both.s > -room) & (both.s < entropy_bound(both.d) + room)
-    values["converged"] = sound & (both.rhat < RHAT) & both.known
-    about = {
+    margin = CONFIG.max_sigmas * both.s_stderr + ENTROPY_ROUNDING
+    possible = (both.s > -margin) & (both.s < entropy_bound(both.d) + margin)
+    values["converged"] = possible & (both.rhat < MAX_RHAT) & both.known
+    attributes = {
         "statistic": "entropy scan", "method": "monte carlo", "beta": beta, "seed": seed,
-        "chains": chains, "draws": draws, "thin": thin, "s0": zero.attrs["s"],
-        "s0_stderr": zero.attrs["s_stderr"], "s0_converged": zero.attrs["converged"],
+        "chains": chains, "draws": draws, "thin": thin, "s0": at_zero.attrs["s"],
+        "s0_stderr": at_zero.attrs["s_stderr"], "s0_converged": at_zero.attrs["converged"],
     }  # fmt: skip
-    return add_hysteresis(scan_dataset(values, chosen, ising, xs, about))
+    return add_hysteresis(scan_dataset(values, chosen, ising, xs, attributes))
 
 
 class _Options(NamedTuple):
@@ -182,30 +201,31 @@ class _Annealed(NamedTuple):
     known: Flags
 
 
-def _completed(found: _Annealed) -> _Annealed:
-    """Give s and log Z behind a jump the values of the other direction, where that is the same.
+def _completed(both: _Annealed) -> _Annealed:
+    """Take s and log Z beyond a jump from the other direction, where that is in the same state.
 
     Integrals are good from the first field of a direction to its first irreversible step: beyond
     it, a direction that has come to the state of the other takes its log Z; else s is unknown.
     """
-    s, log_Z, s_error = (values.copy() for values in (found.s, found.log_Z, found.s_stderr))
-    known = found.known.copy()
-    noise = SIGMAS * np.hypot(found.d_stderr[:, 0], found.d_stderr[:, 1]) + ENTROPY_ROUNDING
-    cost = SIGMAS * np.hypot(found.e_stderr[:, 0], found.e_stderr[:, 1]) + ENTROPY_ROUNDING
-    same = (np.abs(found.d[:, 0] - found.d[:, 1]) < noise) & (
-        np.abs(found.e[:, 0] - found.e[:, 1]) < cost
+    s, log_Z, s_error = (values.copy() for values in (both.s, both.log_Z, both.s_stderr))
+    known = both.known.copy()
+    sigmas = CONFIG.max_sigmas
+    d_margin = sigmas * np.hypot(both.d_stderr[:, 0], both.d_stderr[:, 1]) + ENTROPY_ROUNDING
+    e_margin = sigmas * np.hypot(both.e_stderr[:, 0], both.e_stderr[:, 1]) + ENTROPY_ROUNDING
+    same = (np.abs(both.d[:, 0] - both.d[:, 1]) < d_margin) & (
+        np.abs(both.e[:, 0] - both.e[:, 1]) < e_margin
     )
-    for way in (0, 1):
-        other = 1 - way
-        taken = ~found.known[:, way] & found.known[:, other] & same
-        shift = found.log_Z[:, other] - found.log_Z[:, way]
-        s[:, way] = np.where(taken, found.s[:, way] + shift, s[:, way])
-        log_Z[:, way] = np.where(taken, found.log_Z[:, other], log_Z[:, way])
-        s_error[:, way] = np.where(taken, found.s_stderr[:, other], s_error[:, way])
-        known[:, way] |= taken
+    for direction in (0, 1):
+        other = 1 - direction
+        taken = ~both.known[:, direction] & both.known[:, other] & same
+        shift = both.log_Z[:, other] - both.log_Z[:, direction]
+        s[:, direction] = np.where(taken, both.s[:, direction] + shift, s[:, direction])
+        log_Z[:, direction] = np.where(taken, both.log_Z[:, other], log_Z[:, direction])
+        s_error[:, direction] = np.where(taken, both.s_stderr[:, other], s_error[:, direction])
+        known[:, direction] |= taken
     for values in (s, log_Z, s_error):
         values[~known] = np.nan
-    return found._replace(s=s, log_Z=log_Z, s_stderr=s_error, known=known)
+    return both._replace(s=s, log_Z=log_Z, s_stderr=s_error, known=known)
 
 
 def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number: int) -> _Annealed:
@@ -215,29 +235,30 @@ def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number
         first, options.chains, seed=options.seed, method=options.method, threads=1,
         batch=1000 + number,
     )  # fmt: skip
-    chains.sweep(FIRST_FACTOR * options.burn_in)
+    chains.sweep(CONFIG.first_factor * options.burn_in)
     shape = (len(xs), options.chains)
     q, e, variance, rhat = np.empty(shape), np.empty(shape), np.empty(len(xs)), np.empty(len(xs))
     J = np.ascontiguousarray(model.J, np.float32)
     for k, x in enumerate(xs.tolist()):
         chains.use_arrays(J, (model.h + x * reference).astype(np.float32))
         chains.sweep(options.burn_in)
-        overlaps, energies = _measured(chains, reference, x, options)
+        overlaps, energies = _measure(chains, reference, x, options)
         q[k], e[k] = overlaps.mean(axis=1) / n, energies.mean(axis=1) / n
         variance[k] = overlaps.var() / n
         rhat[k] = max(series_rhat(overlaps), series_rhat(energies))
     anchor = thermodynamics(
         model, reference=sigma, x=float(xs[0]), seed=options.seed, method=options.method,
-        threads=1, **ANCHOR,
+        threads=1, **asdict(CONFIG.anchor),
     )  # fmt: skip
     h = np.diff(xs)
-    pieces = h[:, None] / 2 * (q[1:] + q[:-1]) - (h**2 / 12 * np.diff(variance))[:, None]
+    integrals = h[:, None] / 2 * (q[1:] + q[:-1]) - (h**2 / 12 * np.diff(variance))[:, None]
     # A change of q beyond what fluctuations explain is a jump; or a step too wide to integrate.
     change = np.abs(np.diff(q.mean(axis=1)) - h / 2 * (variance[1:] + variance[:-1]))
-    known = np.cumprod(np.r_[bool(anchor.attrs["converged"]), change < IRREVERSIBLE]).astype(bool)
+    smooth = np.r_[bool(anchor.attrs["converged"]), change < CONFIG.irreversible]
+    known = np.cumprod(smooth).astype(bool)
     quadrature = np.sqrt(np.r_[0.0, np.cumsum((np.abs(h) * change / 6) ** 2)])
     start = float(anchor["log_Z"][-1])
-    log_Z = start + np.concatenate([np.zeros((1, options.chains)), np.cumsum(pieces, axis=0)])
+    log_Z = start + np.concatenate([np.zeros((1, options.chains)), np.cumsum(integrals, axis=0)])
     s = log_Z + e - xs[:, None] * q
     root = np.sqrt(options.chains)
     error = np.hypot(float(anchor["log_Z_stderr"][-1]), quadrature)
@@ -248,22 +269,22 @@ def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number
     )  # fmt: skip
 
 
-def _measured(
+def _measure(
     chains: Chains, reference: Floats, x: float, options: _Options
 ) -> tuple[Floats, Floats]:
     """Return overlaps Q and energies without the field term, (chains, draws)."""
     overlaps = np.empty((options.chains, options.draws))
     energies = np.empty_like(overlaps)
-    single = reference.astype(np.float32)
+    reference32 = reference.astype(np.float32)
     for draw in range(options.draws):
         chains.sweep(options.thin)
-        overlaps[:, draw] = np.concatenate([single @ spins for spins in chains.by_spin()])
+        overlaps[:, draw] = np.concatenate([reference32 @ spins for spins in chains.by_spin()])
         energies[:, draw] = chains.energies() + x * overlaps[:, draw]
     return overlaps, energies
 
 
 STAGE = Stage(
-    "anneal", anneal_scan, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
+    "anneal", anneal_scan, reads={"model": MODEL, "references": REFERENCES}, summary=scan_summary,
     figures=[Figure("lsg_ray.report.figures.entropy_landscape:scan_figure", "Entropy landscape",
                     "scan_caption", together=8)],
 )  # fmt: skip

@@ -10,7 +10,7 @@ p_{ab} = (1 + a m_i + b m_j + ab C_ij)/4,
 
 reproduce any m and C.  What limits the method is that this fixed point is unstable where weights
 are correlated collectively: gradient ascent then falls on a polarised fixed point.  So the
-correlations that are asked for are the nearest to the data's, in the least-squares sense, whose
+correlations of the model are the nearest to the data's, in the least-squares sense, whose
 matrix (v_i v_j)^−½ c_ij has no eigenvalue above a threshold λ; and λ is the largest, by bisection,
 at which plain belief propagation comes to m from every start.  Magnetizations are then exact.
 
@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Beliefs, belief_propagation, bethe_averages
-from lsg_ray.ising.fitted import FitMethod, Fitted, deviation
+from lsg_ray.ising.fitted import Deviation, FitMethod, Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
 from lsg_ray.rng import Stream, seed_sequence
@@ -41,24 +41,25 @@ from lsg_ray.typing import Floats, Progress, Share
 
 @dataclass(frozen=True)
 class CavityConfig:
-    """What counts as a stable fixed point that is the data's."""
+    """When a fixed point is stable, and has the magnetizations of the data."""
 
-    #: A state of two weights that was never seen gets this probability if M is unknown, else
-    #: 1/(4M).
+    #: Probability given to a state of two weights that was never seen if M is unknown; else 1/(4M).
     unseen: float = 1e-7
     #: Bisections of the threshold λ.
     bisections: int = 8
-    #: Starts from which belief propagation has to find the data: independent weights, no messages,
-    #: and random messages.
+    #: Starts from which belief propagation has to come to the data: independent weights, no
+    #: messages, and random messages.
     starts: int = 4
-    #: What it may take: sweeps without damping, largest change of a message.
+    #: Sweeps without damping, at most, and largest change of a message at convergence.
     sweeps: int = 1000
     tolerance: float = 1e-7
-    #: How far a magnetization may be from the data's.
+    #: Largest difference of a magnetization from that of the data.
     matched: float = 1e-4
-    #: Alternating projections, and how far above the threshold the last may stay.
+    #: Alternating projections, at most, and largest diagonal entry that ends them.
     projections: int = 50
     above: float = 1e-3
+    #: Least eigenvalue of a correlation matrix that is inverted.
+    min_eigenvalue: float = 1e-6
 
 
 CONFIG = CavityConfig()
@@ -83,25 +84,26 @@ def fit_bp(
     target
         Moments, no weight of which is frozen.
     seconds
-        Not used: it ends by itself.
+        Not used: the fit ends by itself.
     seed
-        Of the random starts.
+        Seed of the random starts.
     correlations
-        ``beliefs``: C_ij of the paper, from the messages of the pair; ``response``: by linear
-        response.
+        Correlations to match: ``beliefs``, those of the paper, from the messages of the pair, or
+        ``response``, by linear response.
     shrinkage
-        For ``response``: c is mixed with its diagonal, (1 − shrinkage) c + shrinkage · diag c, as
-        an inverse needs where there are few configurations; by default N/(N + M), or 0 if M is
-        unknown.
+        Share of the diagonal of c that is mixed with it, (1 − shrinkage) c + shrinkage · diag c,
+        for ``response``: an inverse needs it where there are few configurations.  By default
+        N/(N + M), or 0 if M is unknown.
     margin
-        For ``beliefs``: where correlations have to be weakened to be stable, stay below the border
-        by so much of the threshold.  At the border itself, a small field may have two solutions.
+        Distance from the border of stability, as a share of the threshold, for ``beliefs`` that
+        have to be weakened to be stable.  At the border itself, a small field may have two
+        solutions.
 
     Returns
     -------
     Fitted
-        Converged if belief propagation comes to the data's m: for ``beliefs`` without damping and
-        from every start.
+        Converged if belief propagation comes to the m of the data: for ``beliefs`` without damping
+        and from every start.
 
     Notes
     -----
@@ -122,41 +124,39 @@ def _by_beliefs(
 ) -> Fitted:
     scale, matrix = _correlation_matrix(target)
     history: dict[str, list[float]] = {"step": [], "delta": [], "threshold": [], "stable": []}
-    found = None
+    best: tuple[Floats, Floats, Deviation] | None = None
     strongest = float(np.linalg.eigvalsh(matrix)[-1])
     below, above, threshold = 0.0, strongest, strongest
     for step in range(CONFIG.bisections + 1):
         nearest = matrix if threshold == above else _clipped(matrix, threshold)
         J, h = _with_beliefs(target, nearest * scale)
-        beliefs, stable = _settles(J, h, target.m, seed, threads)
-        own = _own(J, h, beliefs, target)
-        for name, value in (
-            ("step", step), ("delta", own[0]), ("threshold", threshold), ("stable", stable),
-        ):  # fmt: skip
-            history[name].append(float(value))
+        beliefs, stable = _from_all_starts(J, h, target.m, seed, threads)
+        own = _own_deviation(J, h, beliefs, target)
+        for values, value in zip(history.values(), (step, own[0], threshold, stable), strict=True):
+            values.append(float(value))
         if progress is not None:
             progress(step + 1, CONFIG.bisections + 1)
         if stable:
             below = threshold
-            if found is None or own[0] < found[2][0]:
-                found = J, h, own
+            if best is None or own[0] < best[2][0]:
+                best = J, h, own
             if step == 0:
                 break
         elif step > 0:
             above = threshold
         threshold = (below + above) / 2
     # Where the data themselves are stable, there is no border to stay away from.
-    if margin and found is not None and below < strongest:
+    if margin and best is not None and below < strongest:
         J, h = _with_beliefs(target, _clipped(matrix, (1 - margin) * below) * scale)
-        beliefs, stable = _settles(J, h, target.m, seed, threads)
-        found = J, h, _own(J, h, beliefs, target)
+        beliefs, stable = _from_all_starts(J, h, target.m, seed, threads)
+        best = J, h, _own_deviation(J, h, beliefs, target)
         if not stable:
-            return Fitted(*found[:2], False, len(history["step"]), found[2], history)
-    if found is None:  # not even weak correlations: independent weights, which always are stable
+            return Fitted(*best[:2], False, len(history["step"]), best[2], history)
+    if best is None:  # not even weak correlations: independent weights, which always are stable
         J, h = np.zeros_like(matrix), np.arctanh(target.m)
         own = deviation(target.m, np.outer(target.m, target.m), target)
         return Fitted(J, h, False, len(history["step"]), own, history)
-    return Fitted(found[0], found[1], True, len(history["step"]), found[2], history)
+    return Fitted(best[0], best[1], True, len(history["step"]), best[2], history)
 
 
 def _by_response(target: Target, shrinkage: float | None) -> Fitted:
@@ -167,10 +167,10 @@ def _by_response(target: Target, shrinkage: float | None) -> Fitted:
     v = np.diag(c)
     mixed = (1 - shrinkage) * c + shrinkage * np.diag(v)
     lowest = float(np.linalg.eigvalsh(mixed / np.sqrt(np.outer(v, v)))[0])
-    if lowest < 1e-6:
+    if lowest < CONFIG.min_eigenvalue:
         raise InputError(
             f"the correlation matrix has the eigenvalue {lowest:.2g}, and its inverse is needed; "
-            "pass shrinkage=, say 0.1"
+            "pass shrinkage=, such as 0.1"
         )
     inverse = np.linalg.inv(mixed)
     # Hessian of the Bethe free energy, i ≠ j: −c/(v_i v_j − c²), c the belief of the pair.
@@ -202,29 +202,29 @@ def _clipped(matrix: Floats, threshold: float) -> Floats:
     """
     from scipy.linalg import eigh
 
-    found, correction = matrix, np.zeros_like(matrix)
+    projected, correction = matrix, np.zeros_like(matrix)
     for _ in range(CONFIG.projections):
-        trial = found + correction
-        # Only what is above goes: a few modes.
+        trial = projected + correction
+        # Only the modes above the threshold change: a few.
         values, modes = eigh(trial, subset_by_value=(threshold, np.inf))
         correction = (modes * (values - threshold)) @ modes.T
-        found = trial - (correction + correction.T) / 2
-        excess = np.abs(np.diag(found)).max()
-        np.fill_diagonal(found, 0.0)
+        projected = trial - (correction + correction.T) / 2
+        excess = np.abs(np.diag(projected)).max()
+        np.fill_diagonal(projected, 0.0)
         if excess < CONFIG.above:
             break
-    return found
+    return projected
 
 
 def _with_beliefs(target: Target, c: Floats) -> tuple[Floats, Floats]:
     """Return J, h with a fixed point whose beliefs are m and connected correlations c."""
     m = target.m
-    # A state that was never seen gets a small probability; c gives way, so that m stays exact.
+    # A state that was never seen gets a small probability; c changes for it, and m stays exact.
     unseen = CONFIG.unseen if target.count is None else 0.25 / target.count
     alone = {(a, b): np.outer(1 + a * m, 1 + b * m) / 4 for a in (1, -1) for b in (1, -1)}
-    room = {ab: p - np.minimum(unseen, p / 2) for ab, p in alone.items()}
-    lowest = -np.minimum(room[1, 1], room[-1, -1])
-    highest = np.minimum(room[1, -1], room[-1, 1])
+    slack = {ab: p - np.minimum(unseen, p / 2) for ab, p in alone.items()}
+    lowest = -np.minimum(slack[1, 1], slack[-1, -1])
+    highest = np.minimum(slack[1, -1], slack[-1, 1])
     c = np.clip(c, 4 * lowest, 4 * highest)
     p = {(a, b): independent + a * b * c / 4 for (a, b), independent in alone.items()}
     J = np.log(p[1, 1] * p[-1, -1] / (p[1, -1] * p[-1, 1])) / 4
@@ -237,7 +237,7 @@ def _with_beliefs(target: Target, c: Floats) -> tuple[Floats, Floats]:
     return J, local - shares.sum(axis=1)
 
 
-def _settles(
+def _from_all_starts(
     J: Floats, h: Floats, m: Floats, seed: int, threads: int | None
 ) -> tuple[Beliefs, bool]:
     """Run plain belief propagation from several starts; return it, and whether all come to m."""
@@ -253,7 +253,7 @@ def _settles(
     return beliefs, bool(beliefs.converged.all() and np.abs(beliefs.m - m).max() < CONFIG.matched)
 
 
-def _own(J: Floats, h: Floats, beliefs: Beliefs, target: Target) -> tuple[float, float, float]:
+def _own_deviation(J: Floats, h: Floats, beliefs: Beliefs, target: Target) -> Deviation:
     first = beliefs._replace(m=beliefs.m[:1], messages=beliefs.messages[:1])
     return deviation(first.m[0], bethe_averages((J, h), first).C[0], target)
 

@@ -8,9 +8,8 @@ Methods differ in how they get the model's averages:
 - ``exact``: all states, N ≤ 16 (`lsg_ray.ising.exact`).
 - ``pcd``: persistent Monte Carlo chains (`lsg_ray.ising.pcd`).
 
-Whatever the method, the model is checked by independent Monte Carlo: Δ and the root mean square
-errors of m and C are what new chains measure, with their own noise stated beside, and what is left
-without it, from E[rms²] = true² + noise².
+Whatever the method, the model is checked by independent Monte Carlo
+(`lsg_ray.ising.verification`).
 
 Frozen weights (|m| = 1) have no finite field.  They are left out of the fit and get no couplings,
 and the field atanh of ±(1 − pseudocount).
@@ -27,7 +26,7 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -36,33 +35,29 @@ from annotated_types import Gt, Lt
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import Fitted, deviation
+from lsg_ray.ising.fitted import Deviation, FitMethod, Fitted, deviation
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.ising.montecarlo import sample_model
-from lsg_ray.ising.targets import FROZEN, ROUNDING, Target, as_sample, as_target
+from lsg_ray.ising.targets import MOMENT_TOLERANCES, Target, as_sample, as_target
+from lsg_ray.ising.verification import verify_model
 from lsg_ray.registry import FIT_METHODS
-from lsg_ray.statistics.configurations import Columns, Configurations
+from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.pairs import choose_rows
+from lsg_ray.statistics.views import Columns
 from lsg_ray.typing import Floats, Ints, MomentsLike, Progress
 
 #: 1 − |m| that frozen weights are given if M is unknown.
-PSEUDOCOUNT = 1e-3
-#: Draws of the Monte Carlo that checks a model.
-FEWEST_SAMPLES, MOST_SAMPLES = 50_000, 500_000
-#: Groups of chains that give an error of their mean squares, at least; and its square's distance
-#: from zero in errors, up to which the excess is as far, and at twice which propagation is linear.
-FEWEST_GROUPS, NEAR = 4, 3.0
-#: What a report says in lists, which attributes of a model hold as JSON.
-LISTS = ("frozen_weights", "duplicate_weights", "held_out")
-#: Couplings below this may be noise of a fit to independent weights.
-NOTHING = 0.1
+DEFAULT_PSEUDOCOUNT = 1e-3
+#: Couplings below this, in nats, may be noise of a fit to independent weights.
+NOISE_COUPLING = 0.1
+#: Entries of a report that are lists; attributes of a model hold them as JSON.
+LIST_ENTRIES = ("frozen_weights", "duplicate_weights", "held_out")
 
 
 class Fit(NamedTuple):
     """A fitted model and how good it is.
 
     model: with all weights; report: plain numbers, see `fit_boltzmann`; history: Dataset over
-    ``step``; check: the independent Monte Carlo, with the data's moments beside.
+    ``step``; check: result of `verify_model`, empty without it.
     """
 
     model: IsingModel
@@ -78,41 +73,42 @@ def fit_boltzmann(
     method: str = "pcd",
     seconds: float | None = None,
     pseudocount: Annotated[float, Gt(0), Lt(1)] | None = None,
-    rounding: float = ROUNDING,
+    rounding: float = MOMENT_TOLERANCES.rounding,
     verify: bool = True,
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Fit:
-    """Fit couplings and fields to moments, and say how good they are.
+    """Fit couplings and fields to moments, and measure how good they are.
 
     Parameters
     ----------
     moments
-        As `as_target` takes them: a Dataset, (m, C), a path, an ensemble, configurations; for
+        Moments as in `as_target`: a Dataset, (m, C), a path, an ensemble, or configurations; for
         ``plm`` one of the last two, or the path of a store.
     method
-        ``pcd``, ``bp``, ``plm``, ``exact`` (N ≤ 16), or one of an installed package.
+        Method of the fit: ``pcd``, ``bp``, ``plm``, ``exact`` (N ≤ 16), or one of an installed
+        package.
     seconds
-        Time for the fit itself, without the check; by default what the method finds enough.
+        Time of the fit in seconds, without the check; by default the method decides.
     pseudocount
-        For frozen weights: 1 − |m| that they are given; by default 1/(M + 2), or 10⁻³ if M is
+        Value of 1 − |m| that frozen weights are given; by default 1/(M + 2), or 10⁻³ if M is
         unknown.
     rounding
-        By how much each of given m and C may be off, as published ones that were rounded to a few
-        digits: what is inconsistent within that is moved to the nearest consistent moments.
+        Largest error of each given m and C, as of published ones that were rounded to a few
+        digits.  Inconsistent moments are moved to the nearest consistent ones within it.
     verify
         Whether to check the model by independent Monte Carlo.
     seed
-        Of chains and starts.
+        Seed of chains and of random starts.
     threads
-        By default one per CPU.
+        Number of threads; by default one per CPU.
     progress
-        Told ``(done, in all)``, in steps of the fit.
+        Called with ``(done, total)`` steps of the fit.
     options
-        Of the method: see `fit_pcd`, `fit_bp`, `fit_plm`, `fit_exact`; and ``count`` of ``plm``:
-        draw so many configurations.
+        Options of the method: see `fit_pcd`, `fit_bp`, `fit_plm`, `fit_exact`; and for ``plm``
+        also ``count``, the number of configurations that are drawn from all.
 
     Returns
     -------
@@ -133,26 +129,29 @@ def fit_boltzmann(
         Moments that no ±1 variables have, an unknown method, or fewer than two weights that are
         neither frozen nor duplicates.
     """
-    fit = FIT_METHODS[method].run
-    _check_options(fit, method, options)
-    if method == "plm":
+    declaration = FIT_METHODS[method]
+    _check_options(declaration, method, options)
+    source: Configurations | None = None
+    if declaration.reads == "configurations":
         source = as_sample(moments)
         if (count := options.pop("count", None)) is not None:
             source = choose_rows(source, count, seed)
-        options["source"] = moments = source
+        moments = source
     target = as_target(moments, rounding)
     free = _free(target)
     inner = target if free is None else target.restrict(free)
-    if method == "plm" and free is not None:
-        options["source"] = Columns(options["source"], free)
+    if source is not None:
+        options["source"] = source if free is None else Columns(source, free)
     began = time.perf_counter()
-    found = fit(inner, seconds=seconds, seed=seed, threads=threads, progress=progress, **options)
-    found, independent = _no_worse_than_independent(found, inner)
-    J, h = _with_all(target, free, found, pseudocount)
+    fitted = declaration.run(
+        inner, seconds=seconds, seed=seed, threads=threads, progress=progress, **options
+    )
+    fitted, independent = _no_worse_than_independent(fitted, inner)
+    J, h = _with_all(target, free, fitted, pseudocount)
     taken = time.perf_counter() - began
     report: dict[str, Any] = {
-        "method": method, "converged": found.converged, "iterations": found.iterations,
-        **dict(zip(_OWN, _of_all(found.deviation, target), strict=True)), **found.extra,
+        "method": method, "converged": fitted.converged, "iterations": fitted.iterations,
+        **dict(zip(_OWN, _of_all(fitted.deviation, target), strict=True)), **fitted.extra,
         "delta_independent": _of_all(independent, target)[0], "moments_change": target.change,
         "frozen": len(target.frozen), "frozen_weights": target.frozen.tolist(),
         "duplicates": len(target.duplicates), "duplicate_weights": _duplicates(target),
@@ -167,17 +166,17 @@ def fit_boltzmann(
         report |= {name: check.attrs[name] for name in _CHECKED}
         if not check.attrs["mc_converged"]:
             report["converged"] = False
-            more = f"the chains of the check have not (R̂ {check.attrs['rhat_max']:.3g})"
-            report["reason"] = "; ".join(filter(None, [report.get("reason"), more]))
+            reason = f"the chains of the check have not (R̂ {check.attrs['rhat_max']:.3g})"
+            report["reason"] = "; ".join(filter(None, [report.get("reason"), reason]))
     report["fit_seconds"] = taken
     report["seconds"] = time.perf_counter() - began
     history = xarray.Dataset(
-        {name: ("step", values) for name, values in found.history.items()},
+        {name: ("step", values) for name, values in fitted.history.items()},
         attrs={"statistic": "fit history", "method": method},
     )
     attributes = {k: v for k, v in report.items() if isinstance(v, (int, float, str))}
     attributes = {**target.attributes, **attributes, "converged": int(report["converged"])}
-    attributes |= {k: json.dumps(report[k]) for k in LISTS if k in report}
+    attributes |= {k: json.dumps(report[k]) for k in LIST_ENTRIES if k in report}
     return Fit(IsingModel(J, h, target.part, attributes, target.weight), report, history, check)
 
 
@@ -187,7 +186,7 @@ def fit_parts(
     parts: Sequence[str],
     *,
     method: str = "pcd",
-    rounding: float = ROUNDING,
+    rounding: float = MOMENT_TOLERANCES.rounding,
     tasks: bool = False,
     progress: Progress | None = None,
     **options: Any,
@@ -199,81 +198,79 @@ def fit_parts(
     moments, method, rounding, options
         As in `fit_boltzmann`.
     parts
-        Names as ``LB``, ``ITR``, ``RB``; ``full`` for all weights.
+        Names of parts such as ``LB``, ``ITR``, ``RB``; ``full`` for all weights.
     tasks
-        Fit each part in a task of its own, under Dask's current scheduler: on a cluster.  Else one
-        after another, each with all threads.
+        Whether to fit each part in a task of its own under Dask's current scheduler, as on a
+        cluster.  Otherwise one after another, each with all threads.
     progress
-        Told ``(done, in all)``: tasks, or steps of all fits.
+        Called with ``(done, total)``: tasks, or steps of all fits.
 
     Raises
     ------
     InputError
         As `fit_boltzmann`, or the weights have no such parts.
     """
-    given = as_sample(moments) if method == "plm" else as_target(moments, rounding)
-    chosen = {part: _part(given, part) for part in parts}
+    from_configurations = FIT_METHODS[method].reads == "configurations"
+    whole = as_sample(moments) if from_configurations else as_target(moments, rounding)
+    inputs = {part: _part(whole, part) for part in parts}
     if tasks:
         import dask
 
         from lsg_ray.results.graph import compute, share
 
         leaf = dask.delayed(fit_boltzmann, pure=False)
-        graph = [leaf(share(some), method=method, **options) for some in chosen.values()]
-        return dict(zip(chosen, compute(graph, progress), strict=True))
-    found: dict[str, Fit] = {}
-    for place, (part, some) in enumerate(chosen.items()):
-        tell = progress and _shifted(progress, place, len(chosen))
-        found[part] = fit_boltzmann(some, method=method, progress=tell, **options)
-    return found
+        graph = [leaf(share(data), method=method, **options) for data in inputs.values()]
+        return dict(zip(inputs, compute(graph, progress), strict=True))
+    fits: dict[str, Fit] = {}
+    for number, (part, data) in enumerate(inputs.items()):
+        own = progress and _offset(progress, number, len(inputs))
+        fits[part] = fit_boltzmann(data, method=method, progress=own, **options)
+    return fits
 
 
-def _part(given: Target | Configurations, part: str) -> Target | Configurations:
+def _part(whole: Target | Configurations, part: str) -> Target | Configurations:
     if part == "full":
-        return given
-    if isinstance(given, Configurations):
-        return given.part(part)
-    places = given.parts()
-    if part not in places:
-        raise InputError(f"part {part!r} given; there are {', '.join(places) or 'no named parts'}")
-    return given.restrict(places[part])
+        return whole
+    if isinstance(whole, Configurations):
+        return whole.part(part)
+    indices = whole.parts()
+    if part not in indices:
+        raise InputError(f"part {part!r} given; there are {', '.join(indices) or 'no named parts'}")
+    return whole.restrict(indices[part])
 
 
-def _shifted(progress: Progress, place: int, places: int) -> Progress:
-    return lambda done, total: progress(place * total + done, places * total)
+def _offset(progress: Progress, number: int, count: int) -> Progress:
+    """Return the progress of one of several fits as part of that of all."""
+    return lambda done, total: progress(number * total + done, count * total)
 
 
-def _check_options(fit: Callable[..., Fitted], method: str, options: dict[str, Any]) -> None:
-    known = set(inspect.signature(fit).parameters) - {"target", "source", "progress"}
-    known |= {"count"} if method == "plm" else set()
+def _check_options(declaration: FitMethod, method: str, options: dict[str, Any]) -> None:
+    known = set(inspect.signature(declaration.run).parameters) - {"target", "source", "progress"}
+    known |= {"count"} if declaration.reads == "configurations" else set()
     unknown = sorted(set(options) - known)
     if unknown:
         raise InputError(f"{unknown[0]} given; method {method!r} takes {', '.join(sorted(known))}")
 
 
-def _no_worse_than_independent(
-    found: Fitted, target: Target
-) -> tuple[Fitted, tuple[float, float, float]]:
+def _no_worse_than_independent(fitted: Fitted, target: Target) -> tuple[Fitted, Deviation]:
     """Return the fit, or independent weights if they are nearer; and the deviation of those."""
     independent = deviation(target.m, np.outer(target.m, target.m), target)
-    own = found.deviation
+    own = fitted.deviation
     if own is None or own[0] <= independent[0]:
-        return found, independent
+        return fitted, independent
     # Where the data are independent, that is what a fit comes to within its noise.
-    largest = float(np.abs(found.J).max())
-    extra = {**found.extra, "independent": True}
-    if found.converged and largest >= NOTHING:
+    largest = float(np.abs(fitted.J).max())
+    extra = {**fitted.extra, "independent": True}
+    if fitted.converged and largest >= NOISE_COUPLING:
         extra["reason"] = f"no better than independent weights, with a coupling of {largest:.2g}"
-    replaced = found._replace(
-        J=np.zeros_like(found.J), h=np.arctanh(target.m), deviation=independent,
-        converged=found.converged and largest < NOTHING, extra=extra,
+    replaced = fitted._replace(
+        J=np.zeros_like(fitted.J), h=np.arctanh(target.m), deviation=independent,
+        converged=fitted.converged and largest < NOISE_COUPLING, extra=extra,
     )  # fmt: skip
     return replaced, independent
 
 
-def _of_all(
-    own: tuple[float, float, float] | None, target: Target
-) -> tuple[float, float, float] | tuple[None, None, None]:
+def _of_all(own: Deviation | None, target: Target) -> Deviation | tuple[None, None, None]:
     """Return a deviation among free weights as one of all but duplicates.
 
     Frozen weights deviate by nothing.
@@ -318,124 +315,14 @@ def _free(target: Target) -> Ints | None:
 
 
 def _with_all(
-    target: Target, free: Ints | None, found: Fitted, pseudocount: float | None
+    target: Target, free: Ints | None, fitted: Fitted, pseudocount: float | None
 ) -> tuple[Floats, Floats]:
     if free is None:
-        return found.J, found.h
+        return fitted.J, fitted.h
     n = len(target.m)
     if pseudocount is None:
-        pseudocount = PSEUDOCOUNT if target.count is None else 1 / (target.count + 2)
-    J, h = np.zeros((n, n)), np.arctanh(target.m * (1 - FROZEN))  # of duplicates
+        pseudocount = DEFAULT_PSEUDOCOUNT if target.count is None else 1 / (target.count + 2)
+    J, h = np.zeros((n, n)), np.arctanh(target.m * (1 - MOMENT_TOLERANCES.frozen))  # of duplicates
     h[target.frozen] = np.arctanh(np.sign(target.m[target.frozen]) * (1 - pseudocount))
-    J[np.ix_(free, free)], h[free] = found.J, found.h
+    J[np.ix_(free, free)], h[free] = fitted.J, fitted.h
     return J, h
-
-
-@public
-def verify_model(
-    model: IsingModel,
-    target: Target,
-    *,
-    chains: int = 1024,
-    samples: int | None = None,
-    seed: int = 1,
-    threads: int | None = None,
-) -> xarray.Dataset:
-    """Measure a model by new chains and compare with the moments it was fitted to.
-
-    Parameters
-    ----------
-    model
-        Fitted to all weights of the moments.
-    target
-        The moments.
-    chains
-        Independent Markov chains, started at random.
-    samples
-        Draws of all chains; by default 50 times the configurations behind the moments, from 50,000
-        to 500,000, so that the noise of the check is far below that of the data.
-
-    Returns
-    -------
-    xarray.Dataset
-        As `sample_model`, with ``m_data`` and ``C_data`` beside, ``repeats`` (weight), which weight
-        each repeats (itself if none), and attributes of weights that repeat no other: ``delta``,
-        ``rms_m``, ``rms_C`` as measured, with the Monte Carlo noise; ``noise_delta``, ``noise_m``,
-        ``noise_C``, its root mean square; ``excess_delta``, ``excess_m``, ``excess_C``, what is
-        left without it, √max(rms² − noise², 0), with ``_stderr``; ``mc_converged``.
-
-    Notes
-    -----
-    rms² − noise² has no bias.  Its error s is from its scatter between groups of chains: it is the
-    average over pairs of groups of the products of their deviations.  That of the excess is
-    s/(2 excess) where its square is far above s, and s/excess where it is not, so that it is
-    as many errors from zero as its square is; √s at most.
-    """
-    if samples is None:
-        samples = MOST_SAMPLES
-        if target.count is not None:
-            samples = int(np.clip(50 * target.count, FEWEST_SAMPLES, MOST_SAMPLES))
-    draws = max(8, samples // chains)
-    found = sample_model(
-        model, chains=chains, burn_in=200, draws=draws, thin=2, seed=seed, threads=threads,
-        groups=True,
-    )  # fmt: skip
-    kept = np.setdiff1d(np.arange(len(target.m)), target.duplicates)
-    both = np.ix_(kept, kept)
-    inner = target.restrict(kept)
-    rms = deviation(found["m"].values[kept], found["C"].values[both], inner)
-    off = ~np.eye(len(kept), dtype=bool)
-    noise_m = float(np.sqrt(np.mean(found["m_stderr"].values[kept] ** 2)))
-    noise_C = float(np.sqrt(np.mean(found["C_stderr"].values[both][off] ** 2)))
-    noises = (float(np.hypot(noise_m, noise_C)), noise_m, noise_C)
-    errors = _errors_of_squares(found["m_group"].values, found["C_group"].values, kept, inner)
-    attributes: dict[str, float] = {}
-    for name, value, noise, error in zip(("delta", "m", "C"), rms, noises, errors, strict=True):
-        excess = _excess(value**2 - noise**2, error)
-        attributes |= {
-            "delta" if name == "delta" else f"rms_{name}": value, f"noise_{name}": noise,
-            f"excess_{name}": excess[0], f"excess_{name}_stderr": excess[1],
-        }  # fmt: skip
-    found = found.assign(
-        m_data=("weight", target.m), C_data=(("weight", "weight_"), target.C),
-        repeats=("weight", target.repeats),
-    ).drop_vars(["energy", "m_group", "C_group"])  # fmt: skip
-    return found.assign_attrs(**attributes, mc_converged=found.attrs["converged"])
-
-
-def _errors_of_squares(
-    m: Floats, C: Floats, kept: Ints, target: Target
-) -> tuple[float, float, float]:
-    """Return the standard errors of Δ² and of the mean squares for m and C without noise, by group.
-
-    With P_gh the average of products of the deviations of two groups, each mean square is that of
-    P_gh over g ≠ h, and P_gh = μ + a_g + a_h + e_gh: its variance is 4σ_a²/G + 2σ_e²/(G(G − 1)).
-    """
-    n = len(kept)
-    number = len(m)
-    if number < FEWEST_GROUPS:
-        return np.nan, np.nan, np.nan
-    dm = m[:, kept] - target.m
-    dC = (C[:, kept][:, :, kept] - target.C).reshape(number, -1)
-    of_m, of_C = dm @ dm.T / n, dC @ dC.T / (n * (n - 1))
-    off = 1 - np.eye(number)
-
-    def error(products: Floats) -> float:
-        products = products * off
-        mean = products.sum() / (number * (number - 1))
-        own = (products.sum(axis=1) / (number - 1) - mean) * (number - 1) / (number - 2)
-        rest = (products - mean - own[:, None] - own) * off
-        pair = (rest**2).sum() / (number * (number - 3))  # each pair is there twice
-        single = (own**2).sum() / (number - 1) - pair / (number - 2)
-        return float(np.sqrt(4 * max(single, 0.0) / number + 2 * pair / (number * (number - 1))))
-
-    return error(of_m + of_C), error(of_m), error(of_C)
-
-
-def _excess(square: float, error: float) -> tuple[float, float]:
-    """Return the root of a mean square without noise, and its standard error."""
-    excess = float(np.sqrt(max(square, 0.0)))
-    if not error > 0 or square <= error:
-        return excess, float(np.sqrt(error))
-    far = float(np.clip(square / error / NEAR - 1, 0, 1))
-    return excess, error / (excess * (1 + far))

@@ -1,9 +1,9 @@
 """Many Markov chains of one Ising model, side by side.
 
 Chains are cut into groups that run on threads and have random numbers of their own, so a result
-depends on the seed and the number of chains, not on the number of threads.  Two layouts, chosen by
-what is faster (see `lsg_ray.kernels.spins`): *dense*, in which the fields of a block of spins of
-all chains come from one matrix product, and *cached*, in which each chain keeps its fields.
+depends on the seed and the number of chains, not on the number of threads.  Of two layouts the
+faster is chosen (see `lsg_ray.kernels.spins`): *dense*, in which the fields of a block of spins of
+all chains come from one matrix product, and *cached*, in which each chain stores its fields.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +24,6 @@ from threadpoolctl import ThreadpoolController
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
-from lsg_ray.kernels.elementary import LANES, STATE_SHAPE
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.typing import Count, Floats, Ints, Seed, Signs, Singles
 
@@ -30,18 +31,26 @@ Method = Literal["heat-bath", "metropolis"]
 Order = Literal["sequential", "random", "picks"]
 Layout = Literal["auto", "dense", "cached"]
 
-#: Groups of chains: what runs on a thread, and what errors are estimated from.
-GROUPS = 8
-#: Spins whose fields are computed by one product.
-BLOCK = 64
-#: Chains of a group from which on the dense layout is faster, as measured at N = 675.
-DENSE_FROM = 16
-#: Products of a sweep, chains · N², from which threads are worth their start.
-WORTH_THREADS = 20_000_000
-#: Largest coupling or field.
-LARGEST = 1e9
-#: Sweeps after which cached fields are computed anew, against drift of float32.
-REFRESH = 100
+
+@dataclass(frozen=True)
+class ChainsConfig:
+    """How chains are cut into groups and their fields computed."""
+
+    #: Groups of chains, at most: each runs on a thread, and errors are estimated from them.
+    groups: int = 8
+    #: Spins whose fields are computed by one product.
+    block_spins: int = 64
+    #: Chains of a group from which the dense layout is faster, as measured at N = 675.
+    dense_from: int = 16
+    #: Products of a sweep, chains · N², from which threads are worth their start.
+    threads_from: int = 20_000_000
+    #: Largest coupling or field, in nats: spins and fields are float32.
+    max_field: float = 1e9
+    #: Sweeps after which cached fields are computed anew, against the drift of float32.
+    refresh_sweeps: int = 100
+
+
+CONFIG = ChainsConfig()
 
 
 @functools.cache
@@ -52,22 +61,22 @@ def _libraries() -> ThreadpoolController:
 
 @functools.cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Return threads that stay: to start them anew costs as much as a sweep."""
+    """Return threads that are reused: to start them anew costs as much as a sweep."""
     return ThreadPoolExecutor(threads, thread_name_prefix="chains")
 
 
-# A forked process has the pool, but not its threads.
+# A forked process inherits the pool, but not its threads.
 os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def start_of_chains(start: ArrayLike, chains: int, n: int) -> Singles:
     """Return where chains start, (chains, N), from one configuration or from one for each."""
-    given = as_numbers(start, "start", None)
-    if given.shape not in ((n,), (chains, n)):
-        raise InputError(f"start of shape {given.shape} given; ({n},) or ({chains}, {n}) is needed")
-    if not (np.abs(given) == 1).all():
+    spins = as_numbers(start, "start", None)
+    if spins.shape not in ((n,), (chains, n)):
+        raise InputError(f"start of shape {spins.shape} given; ({n},) or ({chains}, {n}) is needed")
+    if not (np.abs(spins) == 1).all():
         raise InputError("start holds values other than ±1")
-    return np.broadcast_to(given, (chains, n)).astype(np.float32)
+    return np.broadcast_to(spins, (chains, n)).astype(np.float32)
 
 
 class Chains:
@@ -76,29 +85,35 @@ class Chains:
     Parameters
     ----------
     model
-        What they sample; may be exchanged for another of the same size by `use`.
+        Model to sample; `use` exchanges it for another of the same size.
     chains
-        How many.
+        Number of chains.
     seed
-        Of the starts and of the moves.
+        Seed of the starts and of the moves.
     beta
         Inverse temperature, one number or one for each chain.
     method
-        ``heat-bath`` or ``metropolis``.  Metropolis flips every spin whose field vanishes: where
-        β is small, sweeps turn the whole configuration over and hardly mix; heat bath has no such
-        case.
+        Update of a spin, ``heat-bath`` or ``metropolis``.  Metropolis flips every spin
+        whose field vanishes: where β is small, sweeps turn the whole configuration over and hardly
+        mix; heat bath has no such case.
     order
-        In which a sweep goes through the spins: ``sequential``; ``random``, a new permutation each
-        sweep; or ``picks``, N spins at random, some twice and some not at all, as for dynamics.
-        Chains of a group share it.
+        Order of the spins in a sweep: ``sequential``; ``random``, a new permutation each sweep; or
+        ``picks``, N spins at random, some twice and some not at all, as for dynamics.  Chains of a
+        group share it.
     layout
-        ``dense``, ``cached``, or ``auto``.
+        Layout of the spins in memory: ``dense``, ``cached``, or ``auto``, the faster of the two.
     start
-        (chains, N) ±1, or (N,) for all; by default independent fair spins.
+        First configurations, (chains, N) ±1, or (N,) for all; by default independent fair spins.
     threads
-        By default one per CPU; changes no result.
+        Number of threads, by default one per CPU; it changes no result.
     batch
-        Number of this set of chains, among others with the same seed.
+        Index of this set of chains among others with the same seed.
+
+    Raises
+    ------
+    InputError
+        A start of another shape or with values other than ±1; inverse temperatures that are not
+        finite; couplings or fields beyond `ChainsConfig.max_field`; the dense layout with picks.
     """
 
     @public
@@ -121,35 +136,37 @@ class Chains:
         betas = np.broadcast_to(as_numbers(beta, "beta", np.float32), (chains,))
         if not np.isfinite(betas).all():
             raise InputError(f"beta {brief(beta)} given; it must be finite")
-        if max(np.abs(model.J).max(), np.abs(model.h).max()) > LARGEST:
-            raise InputError(f"couplings or fields above {LARGEST:g} nats; chains are in float32")
+        if max(np.abs(model.J).max(), np.abs(model.h).max()) > CONFIG.max_field:
+            raise InputError(
+                f"couplings or fields above {CONFIG.max_field:g} nats; chains are in float32"
+            )
         self.n_chains, self.n_spins = chains, model.n_spins
         self.sweeps, self.changed = 0, 0
-        small = chains * model.n_spins**2 < WORTH_THREADS
+        small = chains * model.n_spins**2 < CONFIG.threads_from
         self._threads = 1 if small else min(threads or CPU_COUNT, CPU_COUNT)
-        edges = np.linspace(0, chains, min(GROUPS, chains) + 1).astype(int).tolist()
+        edges = np.linspace(0, chains, min(CONFIG.groups, chains) + 1).astype(int).tolist()
         self.groups = [slice(a, b) for a, b in itertools.pairwise(edges)]
         largest = max(group.stop - group.start for group in self.groups)
         if layout == "auto":
-            layout = "dense" if largest >= DENSE_FROM and order != "picks" else "cached"
+            layout = "dense" if largest >= CONFIG.dense_from and order != "picks" else "cached"
         if layout == "dense" and order == "picks":
             raise InputError("layout dense given with order picks; it needs each spin once a sweep")
-        make = _DenseGroup if layout == "dense" else _CachedGroup
+        kind = _DenseGroup if layout == "dense" else _CachedGroup
         starts: list[Singles | None] = [None] * len(self.groups)
         if start is not None:
             first = start_of_chains(start, chains, self.n_spins)
             starts = [first[group] for group in self.groups]
         seeds = [seed_sequence(seed, Stream.MONTE_CARLO, batch, n) for n in range(len(self.groups))]
         self._parts: list[_Group] = [
-            make(self.n_spins, betas[group], own, method, order, group_start)
-            for group, own, group_start in zip(self.groups, seeds, starts, strict=True)
+            kind(self.n_spins, betas[group], group_seed, method, order, group_start)
+            for group, group_seed, group_start in zip(self.groups, seeds, starts, strict=True)
         ]
         self.use(model)
 
-    def place(self, spins: NDArray[np.integer]) -> None:
-        """Put the chains where they were: (chains, N) ±1, as `spins`."""
+    def set_spins(self, spins: NDArray[np.integer]) -> None:
+        """Set the configurations of the chains, (chains, N) ±1, as `spins` returns them."""
         for part, group in zip(self._parts, self.groups, strict=True):
-            part.place(spins[group].astype(np.float32))
+            part.set_spins(spins[group].astype(np.float32))
             part.use(part.J, part.h)
 
     def use(self, model: IsingModel) -> None:
@@ -157,11 +174,11 @@ class Chains:
         self.use_arrays(*(np.ascontiguousarray(a, np.float32) for a in (model.J, model.h)))
 
     def use_arrays(self, J: Singles, h: Singles) -> None:
-        """Go on with other couplings and fields, unchecked: for fits, which change them a lot."""
+        """Go on with other couplings and fields, unchecked: for fits, which change them often."""
         self._map(lambda part: part.use(J, h))
 
     def sweep(self, number: int = 1) -> None:
-        """Go through all spins of all chains so many times."""
+        """Go through all spins of all chains a number of times."""
         self.changed += sum(self._map(lambda part: part.sweep(number)))
         self.sweeps += number
 
@@ -181,7 +198,7 @@ class Chains:
         return np.concatenate(self._map(lambda part: part.energies()))
 
     def set_beta(self, beta: NDArray[np.floating]) -> None:
-        """Give each chain another inverse temperature: replicas that are exchanged."""
+        """Set the inverse temperature of each chain (chains,), as when replicas are exchanged."""
         for part, group in zip(self._parts, self.groups, strict=True):
             part.beta = np.ascontiguousarray(beta[group], np.float32)
 
@@ -191,12 +208,12 @@ class Chains:
 
     def product(self) -> Singles:
         """Return Σ σσᵀ over all chains, (N, N); exact below 2²⁴ chains."""
-        # By our own threads: those of the library wait for each other where cores are shared.
+        # On the threads of this module: those of the library wait for each other on shared cores.
         parts = self._map(lambda part: part.product())
-        found: Singles = parts[0].copy()
+        total: Singles = parts[0].copy()
         for part in parts[1:]:
-            found += part
-        return found
+            total += part
+        return total
 
     def add_products(self, sums: Floats) -> None:
         """Add Σ σσᵀ over the chains of each group to sums (groups, N, N)."""
@@ -205,11 +222,11 @@ class Chains:
 
     def _map(self, work: Callable[..., Any], *more: Iterable[Any]) -> list[Any]:
         with _libraries().limit(limits=1):
-            run = map if self._threads == 1 or len(self._parts) == 1 else _pool(self._threads).map
-            return list(run(work, self._parts, *more))
+            apply = map if self._threads == 1 or len(self._parts) == 1 else _pool(self._threads).map
+            return list(apply(work, self._parts, *more))
 
 
-class _Group:
+class _Group(ABC):
     """Chains that share random numbers; spins are (N, chains) or (chains, N)."""
 
     J: Singles
@@ -225,6 +242,7 @@ class _Group:
         start: Singles | None,
     ) -> None:
         from lsg_ray.kernels import spins
+        from lsg_ray.kernels.elementary import STATE_SHAPE
 
         self.kernels = spins
         self.n, self.chains = n, len(beta)
@@ -239,19 +257,27 @@ class _Group:
         if start is None:
             fair = np.random.default_rng(starts).integers(0, 2, (self.chains, n), np.int8)
             start = (2 * fair - 1).astype(np.float32)
-        self.place(start)
+        self.set_spins(start)
 
-    def place(self, spins: Singles) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def set_spins(self, spins: Singles) -> None:
+        """Set the configurations, (chains, N)."""
 
     def use(self, J: Singles, h: Singles) -> None:
         self.J, self.h = J, h
 
-    def sweep(self, number: int) -> int:
-        raise NotImplementedError
+    def _bits(self, size: int) -> NDArray[np.uint32]:
+        """Return scratch for at least that many random numbers."""
+        streams = self.kernels.RANDOM_STREAMS
+        return np.empty((-(-size // streams), streams), np.uint32)
 
+    @abstractmethod
+    def sweep(self, number: int) -> int:
+        """Go through all spins a number of times; return the number of spins changed."""
+
+    @abstractmethod
     def by_spin(self) -> Singles:
-        raise NotImplementedError
+        """Return the spins (N, chains)."""
 
     def by_chain(self) -> Singles:
         return self.by_spin().T
@@ -264,7 +290,7 @@ class _Group:
 
     def product(self) -> Singles:
         spins = self.by_spin()
-        if self._product is None:  # kept: new pages of memory cost more than the product
+        if self._product is None:  # cached: new pages of memory cost more than the product
             self._product = np.empty((self.n, self.n), np.float32)
         return np.matmul(spins, spins.T, out=self._product)
 
@@ -273,26 +299,26 @@ class _Group:
 
 
 class _DenseGroup(_Group):
-    def place(self, spins: Singles) -> None:
+    def set_spins(self, spins: Singles) -> None:
         self.spins = np.ascontiguousarray(spins.T)
-        self.fields = np.empty((BLOCK, self.chains), np.float32)
-        rows = -(-self.kernels.CHAINS // LANES)
-        self.bits = np.empty((rows, LANES), np.uint32)
+        self.fields = np.empty((CONFIG.block_spins, self.chains), np.float32)
+        self.bits = self._bits(self.kernels.TILE_CHAINS)
 
     def use(self, J: Singles, h: Singles) -> None:
         super().use(J, h)
-        starts = range(0, self.n, BLOCK)
-        self.within = [np.ascontiguousarray(J[a : a + BLOCK, a : a + BLOCK]) for a in starts]
+        size = CONFIG.block_spins
+        blocks = [slice(a, a + size) for a in range(0, self.n, size)]
+        self.within = [np.ascontiguousarray(J[block, block]) for block in blocks]
 
     def sweep(self, number: int) -> int:
-        changed = 0
+        changed, size = 0, CONFIG.block_spins
         for _ in range(number):
             order = self.rng.permutation(self.n) if self.order == "random" else None
-            for block, a in enumerate(range(0, self.n, BLOCK)):
-                b = min(a + BLOCK, self.n)
+            for block, a in enumerate(range(0, self.n, size)):
+                b = min(a + size, self.n)
                 fields = self.fields[: b - a]
-                some = slice(a, b) if order is None else order[a:b]
-                spins, rows, h = self.spins[some], self.J[some], self.h[some]
+                sites = slice(a, b) if order is None else order[a:b]
+                spins, rows, h = self.spins[sites], self.J[sites], self.h[sites]
                 if order is None:
                     within = self.within[block]
                 else:
@@ -303,7 +329,7 @@ class _DenseGroup(_Group):
                     spins, fields, within, self.beta, self.state, self.bits, self.method
                 )
                 if order is not None:
-                    self.spins[some] = spins
+                    self.spins[sites] = spins
         return changed
 
     def by_spin(self) -> Singles:
@@ -311,9 +337,9 @@ class _DenseGroup(_Group):
 
 
 class _CachedGroup(_Group):
-    def place(self, spins: Singles) -> None:
+    def set_spins(self, spins: Singles) -> None:
         self.spins = np.ascontiguousarray(spins)
-        self.bits = np.empty((-(-self.n // LANES), LANES), np.uint32)
+        self.bits = self._bits(self.n)
         self.age = 0
 
     def use(self, J: Singles, h: Singles) -> None:
@@ -323,7 +349,7 @@ class _CachedGroup(_Group):
     def sweep(self, number: int) -> int:
         changed = 0
         for _ in range(number):
-            if self.age % REFRESH == 0:
+            if self.age % CONFIG.refresh_sweeps == 0:
                 self.fields = self.spins @ self.J + self.h
             order = self._sites()
             changed += self.kernels.sweep_cached(

@@ -1,13 +1,14 @@
-"""What a fitted model says of its ensemble beyond the moments it was fitted to.
+"""Checks of a fitted model against its ensemble, beyond the moments it was fitted to.
 
-Three-body correlations c_ijk = ⟨(σ_i − m_i)(σ_j − m_j)(σ_k − m_k)⟩ were not fitted: how many of the
-strong ones come back tells whether pairs are enough.  Energies of the stored configurations tell
-whether the model's landscape has to do with the networks' accuracy.
+Three-body correlations c_ijk = ⟨(σ_i − m_i)(σ_j − m_j)(σ_k − m_k)⟩ were not fitted: the fraction of
+strong ones that the model reproduces shows whether pairs are enough.  Energies of the stored
+configurations show whether the model's energy is related to the networks' accuracy.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -27,10 +28,26 @@ from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.moments import moments
 from lsg_ray.typing import ConfigurationsLike, Count, EnsembleLike, ModelLike, Progress, Seed
 
-#: Triples that are compared by default, and at most.
-TRIPLES, MOST_TRIPLES = 10_000, 1_000_000
-#: A correlation has come back if the model's differs from it by at most this share of it.
-WITHIN = 0.5
+#: Most triples of a comparison.
+MAX_TRIPLES = 1_000_000
+
+
+@dataclass(frozen=True)
+class ChecksConfig:
+    """Sizes of the comparison, and of the Monte Carlo that it takes."""
+
+    #: Triples that are compared by default.
+    triples: int = 10_000
+    #: Largest relative error of a correlation that counts as reproduced.
+    within: float = 0.5
+    #: Weakest correlation that counts, in standard errors.
+    cutoff_sigmas: float = 3.0
+    #: Chains and draws for the typical energy of the model.
+    energy_chains: int = 512
+    energy_draws: int = 20
+
+
+CONFIG = ChecksConfig()
 
 
 @public
@@ -38,9 +55,9 @@ def three_body(
     model: ModelLike,
     ensemble: ConfigurationsLike,
     *,
-    triples: int | ArrayLike = TRIPLES,
+    triples: int | ArrayLike = CONFIG.triples,
     cutoff: float | None = None,
-    within: float = WITHIN,
+    within: float = CONFIG.within,
     chains: int = 1024,
     draws: int = 200,
     seed: int = 0,
@@ -56,21 +73,23 @@ def three_body(
     ensemble
         Its configurations: `Ensemble`, path of a store, or ±1 array (M, N).
     triples
-        How many to draw, or (T, 3) indices.
+        Number of random triples, or (T, 3) indices.
     cutoff
-        Below which a correlation of the ensemble does not count; by default three of its standard
-        errors (their median).
+        Smallest |c_ijk| of the ensemble that counts; by default three standard errors (their
+        median).
     within
-        Reproduced: |model − ensemble| ≤ within · |ensemble|.
+        Largest relative error that counts as reproduced: |model − ensemble| ≤ within · |ensemble|.
     chains, draws, seed, threads
-        Of the Monte Carlo.
+        Options of the Monte Carlo, as in `lsg_ray.sample_model`.
+    progress
+        Called with ``(sweeps done, sweeps in all)``.
 
     Returns
     -------
     xarray.Dataset
         ``ensemble`` and ``model`` (triple), with ``_stderr`` each, at weights ``i``, ``j``, ``k``.
-        Attributes: ``cutoff``, ``above`` (how many), ``reproduced`` (the fraction of those),
-        ``correlation`` (Pearson's, of all), ``slope``, ``rms``, ``mc_converged``.
+        Attributes: ``cutoff``, ``above`` (the number beyond it), ``reproduced`` (the fraction of
+        those), ``correlation`` (Pearson's, of all), ``slope``, ``rms``, ``mc_converged``.
 
     Raises
     ------
@@ -84,47 +103,60 @@ def three_body(
     ising, source = _pair(model, ensemble)
     data = moments(source, triples=triples, seed=seed)
     if "third_connected" not in data:
-        raise InputError("no triples asked for")
-    places = np.stack([data[name].values for name in "ijk"], axis=1)
-    found = sample_model(
-        ising, chains=chains, draws=draws, thin=3, seed=seed, threads=threads, triples=places,
+        raise InputError("no triples given; at least one is needed")
+    indices = np.stack([data[name].values for name in "ijk"], axis=1)
+    sampled = sample_model(
+        ising, chains=chains, draws=draws, thin=3, seed=seed, threads=threads, triples=indices,
         progress=progress,
     )  # fmt: skip
-    real, fitted = data["third_connected"].values, found["third_connected"].values
+    target, fitted = data["third_connected"].values, sampled["third_connected"].values
     error = data["third_connected_stderr"].values
     if cutoff is None:
-        cutoff = 3 * float(np.median(error))
-    above = np.abs(real) > cutoff
-    good = np.abs(fitted - real) <= within * np.abs(real)
-    square = float(real @ real)
-    spread = real.std() * fitted.std()
+        cutoff = CONFIG.cutoff_sigmas * float(np.median(error))
+    above = np.abs(target) > cutoff
+    reproduced = np.abs(fitted - target) <= within * np.abs(target)
+    square = float(target @ target)
+    product = ((target - target.mean()) * (fitted - fitted.mean())).mean()
+    spread = target.std() * fitted.std()
     return xarray.Dataset(
         {
-            "ensemble": ("triple", real, {"long_name": "c_ijk of the ensemble", "units": "1"}),
+            "ensemble": ("triple", target, {"long_name": "c_ijk of the ensemble", "units": "1"}),
             "ensemble_stderr": ("triple", error),
             "model": ("triple", fitted, {"long_name": "c_ijk of the model", "units": "1"}),
-            "model_stderr": ("triple", found["third_connected_stderr"].values),
+            "model_stderr": ("triple", sampled["third_connected_stderr"].values),
         },
-        {name: ("triple", places[:, n]) for n, name in enumerate("ijk")},
+        {name: ("triple", indices[:, n]) for n, name in enumerate("ijk")},
         {
             "statistic": "three-body", "cutoff": cutoff, "within": within,
             "above": int(above.sum()),
-            "reproduced": float(good[above].mean()) if above.any() else float("nan"),
-            "correlation": float(((real - real.mean()) * (fitted - fitted.mean())).mean() / spread)
-            if spread > 0 else float("nan"),
-            "slope": float(real @ fitted) / square if square > 0 else float("nan"),
-            "rms": float(np.sqrt(np.mean((fitted - real) ** 2))),
-            "mc_converged": found.attrs["converged"], "seed": seed,
+            "reproduced": float(reproduced[above].mean()) if above.any() else float("nan"),
+            "correlation": float(product / spread) if spread > 0 else float("nan"),
+            "slope": float(target @ fitted) / square if square > 0 else float("nan"),
+            "rms": float(np.sqrt(np.mean((fitted - target) ** 2))),
+            "mc_converged": sampled.attrs["converged"], "seed": seed,
         },
     )  # fmt: skip
 
 
 @public
 def configuration_energies(
-    model: ModelLike, ensemble: ConfigurationsLike, *, seed: int = 0, threads: int | None = None,
+    model: ModelLike,
+    ensemble: ConfigurationsLike,
+    *,
+    seed: int = 0,
+    threads: int | None = None,
     progress: Progress | None = None,
-) -> xarray.Dataset:  # fmt: skip
+) -> xarray.Dataset:
     """Return the energy of every configuration of an ensemble, and its accuracy.
+
+    Parameters
+    ----------
+    model, ensemble
+        As in `three_body`.
+    seed, threads
+        Options of the Monte Carlo for the typical energy, as in `lsg_ray.sample_model`.
+    progress
+        Called with ``(blocks done, blocks in all)``.
 
     Returns
     -------
@@ -143,12 +175,14 @@ def configuration_energies(
     2 N² flop a configuration, in blocks under Dask's current scheduler; memory 16 bytes each.
     """
     ising, source = _pair(model, ensemble)
-    found = _energies(ising, source, progress)
-    own = sample_model(ising, chains=512, draws=20, seed=seed, threads=threads)
-    energy, correlation = found["energy"].values, float("nan")
-    if "accuracy" in found and energy.std() > 0 and found["accuracy"].values.std() > 0:
-        correlation = float(np.corrcoef(energy, found["accuracy"].values)[0, 1])
-    return found.assign_attrs(
+    energies = _energies(ising, source, progress)
+    own = sample_model(
+        ising, chains=CONFIG.energy_chains, draws=CONFIG.energy_draws, seed=seed, threads=threads
+    )
+    energy, correlation = energies["energy"].values, float("nan")
+    if "accuracy" in energies and energy.std() > 0 and energies["accuracy"].values.std() > 0:
+        correlation = float(np.corrcoef(energy, energies["accuracy"].values)[0, 1])
+    return energies.assign_attrs(
         statistic="energies", **source.provenance(), correlation=correlation,
         typical=float(own["energy_mean"]) / ising.n_spins,
         typical_spread=float(own["energy"].std()) / ising.n_spins,
@@ -160,11 +194,11 @@ def _energies(
     model: IsingModel, source: Configurations, progress: Progress | None
 ) -> xarray.Dataset:
     parts = stream_energies(model, source, progress)
-    about = {"units": "nat", "long_name": "energy a weight"}
-    found = {"energy": ("configuration", parts.energy / model.n_spins, about)}
+    attributes = {"units": "nat", "long_name": "energy a weight"}
+    variables = {"energy": ("configuration", parts.energy / model.n_spins, attributes)}
     if parts.accuracy.size:
-        found["accuracy"] = ("configuration", parts.accuracy, {"units": "1"})
-    return xarray.Dataset(found, {"configuration": np.arange(source.n_rows)})
+        variables["accuracy"] = ("configuration", parts.accuracy, {"units": "1"})
+    return xarray.Dataset(variables, {"configuration": np.arange(source.n_rows)})
 
 
 @public
@@ -172,7 +206,7 @@ def check_model(
     model: ModelLike,
     ensemble: EnsembleLike,
     *,
-    triples: Annotated[int, Ge(1), Le(MOST_TRIPLES)] | None = None,
+    triples: Annotated[int, Ge(1), Le(MAX_TRIPLES)] | None = None,
     cutoff: Annotated[float, Ge(0)] | None = None,
     seed: Seed = 0,
     threads: int | None = None,
@@ -185,30 +219,50 @@ def check_model(
     Parameters
     ----------
     model
-        An effective model, of the same weights as the ensemble.
+        Effective model of the same N weights as the ensemble: `IsingModel`, path, or (J, h).
     ensemble
-        A store of binary weights.
+        Store of M configurations of N binary weights.
     triples
-        How many to draw; 10,000, or all.
+        Number of random triples of weights; by default 10,000, or all if there are fewer.
     cutoff
-        Weakest correlation that counts; by default three standard errors.
+        Smallest |c_ijk| of the ensemble that counts; by default three standard errors.
+    seed
+        Seed of the triples and of the Monte Carlo.
+    threads
+        Number of threads of the Monte Carlo, by default one per CPU.
+    progress
+        Called with ``(done, in all)`` of the step at work.
 
     Returns
     -------
     xarray.Dataset
-        Those of `configuration_energies` and of `three_body`; attributes of the latter begin with
-        ``triples_``, and ``energy_mean`` and ``energy_spread`` are over configurations.
+        ``energy`` (configuration) per weight, in nats, and ``accuracy`` (configuration) where the
+        store has it, of all M configurations; ``ensemble`` and ``model`` (triple), c_ijk of both,
+        with ``_stderr``, at weights ``i``, ``j``, ``k`` (triple).  Attributes: those of
+        `configuration_energies`; those of `three_body`, which begin with ``triples_``;
+        ``energy_mean`` and ``energy_spread`` (standard deviation) over configurations.
+
+    Raises
+    ------
+    InputError
+        Model and ensemble have different numbers of weights, the ensemble has fewer than two
+        configurations, or the weights are too few for triples.
+
+    Notes
+    -----
+    2 N² flop a configuration, in blocks; memory 16 bytes a configuration.  Monte Carlo as in
+    `three_body`.
     """
     ising, source = _pair(model, ensemble)
     if triples is None:
-        triples = min(TRIPLES, math.comb(ising.n_spins, 3))
+        triples = min(CONFIG.triples, math.comb(ising.n_spins, 3))
     common: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
     energies = configuration_energies(ising, source, **common)
     third = three_body(ising, source, triples=triples, cutoff=cutoff, **common)
-    about = {f"triples_{name}": value for name, value in third.attrs.items()}
+    attributes = {f"triples_{name}": value for name, value in third.attrs.items()}
     energy, converged = energies["energy"].values, third.attrs["mc_converged"]
     return energies.assign_coords(third.coords).assign(third.data_vars).assign_attrs(
-        **about, statistic="check of a model", configurations=len(energy),
+        **attributes, statistic="check of a model", configurations=len(energy),
         energy_mean=float(energy.mean()), energy_spread=float(energy.std()),
         energy_accuracy_correlation=energies.attrs["correlation"],
         mc_converged=int(converged and energies.attrs["mc_converged"]),
@@ -224,16 +278,30 @@ def model_references(
     Parameters
     ----------
     model
-        An effective model, of the same weights as the ensemble.
+        Effective model of the same N weights as the ensemble: `IsingModel`, path, or (J, h).
     ensemble
-        A store of binary weights.
+        Store of M configurations of N binary weights.
     count
-        Of each group.
+        Number of references of each group.
+    progress
+        Called with ``(blocks done, blocks in all)``.
 
     Returns
     -------
     xarray.Dataset
-        As `choose_references`.
+        ``sigma`` (reference, weight) int8 ±1, 3 · count references in the order of their groups;
+        ``energy`` (reference) per weight, in nats; ``accuracy`` (reference) where the store has it;
+        coordinates ``group`` (low, medium, high) and ``row`` (in the ensemble).
+
+    Raises
+    ------
+    InputError
+        Model and ensemble have different numbers of weights, or the ensemble has fewer than
+        3 · count configurations.
+
+    Notes
+    -----
+    2 N² flop a configuration, in blocks; memory 16 bytes a configuration.
     """
     ising, source = _pair(model, ensemble)
     return choose_references(_energies(ising, source, progress), source, count)
@@ -255,7 +323,7 @@ STAGE = Stage(
     summary=("configurations", "energy_mean", "energy_spread", "typical",
              "energy_accuracy_correlation", "triples_cutoff", "triples_above", "triples_reproduced",
              "triples_correlation", "triples_slope", "triples_rms", "mc_converged"),
-    figures=[Figure("lsg_ray.report.figures.checks:check_figure", "Checks of the model")],
+    figures=[Figure("lsg_ray.report.figures.checks:check_figure", "Checks of the effective model")],
 )  # fmt: skip
 CHOICE = Stage(
     "references", model_references, reads={"model": MODEL, "ensemble": ENSEMBLE},

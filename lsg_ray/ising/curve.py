@@ -12,8 +12,8 @@ import xarray
 from lsg_ray.arrays import public
 from lsg_ray.typing import Count
 
-#: Share of a step of d that slopes at both ends may miss, or else they do not tell what is between.
-TRUSTED_MISS = 0.2
+#: Largest share of a step of d that the mean slope at its ends may miss, to be interpolated by.
+TRUSTED_SLOPE_ERROR = 0.2
 
 
 @public
@@ -23,9 +23,10 @@ def entropy_curve(scan: xarray.Dataset, points: Count = 8) -> xarray.Dataset:
     Parameters
     ----------
     scan
-        From `lsg_ray.entropy_scan`, or another with ``d``, ``s`` (reference, direction, field).
+        Result of `lsg_ray.entropy_scan`, or another with ``d``, ``s`` (reference, direction,
+        field).
     points
-        Of each interval between two fields, its first field included.
+        Number of points of each interval between two fields, its first field included.
 
     Returns
     -------
@@ -37,11 +38,12 @@ def entropy_curve(scan: xarray.Dataset, points: Count = 8) -> xarray.Dataset:
     Raises
     ------
     InputError
-        No points.
+        ``points`` is below 1.
 
     Examples
     --------
-    >>> from lsg_ray.ising.entropy import entropy_bound, entropy_scan
+    >>> from lsg_ray.ising.entropy import entropy_scan
+    >>> from lsg_ray.ising.field_scans import entropy_bound
     >>> scan = entropy_scan((np.zeros((4, 4)), np.zeros(4)), np.ones((1, 4)), np.arange(-6, 7) / 2)
     >>> curve = entropy_curve(scan)
     >>> bool(np.abs(curve["s"] - entropy_bound(curve["d"])).max() < 0.005)
@@ -57,10 +59,10 @@ def entropy_curve(scan: xarray.Dataset, points: Count = 8) -> xarray.Dataset:
     slopes = known if len(known) == 2 else dict.fromkeys("ds", unknown)
     ends = {name: (v[..., :-1, None], v[..., 1:, None]) for name, v in slopes.items()}
     both = np.isfinite(ends["d"][0] + ends["d"][1] + ends["s"][0] + ends["s"][1])
-    left = np.abs(rises["d"] - (ends["d"][0] + ends["d"][1]) / 2)
-    both &= left <= TRUSTED_MISS * np.abs(rises["d"])
+    missed = np.abs(rises["d"] - (ends["d"][0] + ends["d"][1]) / 2)
+    both &= missed <= TRUSTED_SLOPE_ERROR * np.abs(rises["d"])
     broken = scan["broken"].values[..., None] if "broken" in scan else np.zeros_like(both)
-    found = {}
+    curve = {}
     for name, rise in rises.items():
         values = scan[name].values
         first, last = (np.where(both, end, rise) for end in ends[name])
@@ -69,9 +71,9 @@ def entropy_curve(scan: xarray.Dataset, points: Count = 8) -> xarray.Dataset:
         )
         inside[np.broadcast_to(broken, inside.shape) & (t > 0)] = np.nan
         line = inside.reshape(*values.shape[:2], -1)
-        found[name] = (
+        curve[name] = (
             ("reference", "direction", "field"),
             np.concatenate([line, values[..., -1:]], axis=2),
             scan[name].attrs,
         )
-    return xarray.Dataset(found, {"field": ("field", fields, scan["field"].attrs)})
+    return xarray.Dataset(curve, {"field": ("field", fields, scan["field"].attrs)})

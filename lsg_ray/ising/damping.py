@@ -1,8 +1,8 @@
 """Damping of fixed-point iterations that grows where they oscillate.
 
-A damped step goes to (1 − γ) f(x) + γ x.  Every so many iterations the residual of each must have
-fallen, or else its γ goes half of the way to one; an iteration that has an excuse, such as one on
-its way out of a saddle, is left alone.
+A damped step goes to (1 − γ) f(x) + γ x.  Where the residual of an iteration has not fallen enough
+over a fixed number of steps, its γ goes half of the way to 1; an exempt iteration, such as one that
+is leaving a saddle, keeps its γ.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from lsg_ray.typing import Flags, Floats, Ints
 
 @dataclass(frozen=True)
 class DampingConfig:
-    """When damping grows, and when it is given up."""
+    """When damping grows, and when an iteration is given up."""
 
-    #: Iterations after which the residual is looked at, and to what share of the best it must have
-    #: fallen: a tenth less.
+    #: Iterations between two looks at the residual, and the share of the best one to which it must
+    #: have fallen.
     every: int = 50
     falls_to: float = 0.9
-    #: γ at most: from there on, twenty damped steps are one.
+    #: Largest γ: twenty such steps go as far as one without damping.
     largest: float = 0.95
-    #: How often the residual may have failed to fall.
+    #: Looks at which the residual may not have fallen, at most.
     failures: int = 10
 
 
@@ -44,11 +44,11 @@ class AdaptiveDamping:
         self._best, self._failures = np.full(count, np.inf), np.zeros(count, np.int64)
 
     def update(
-        self, residual: float | Floats, excused: bool | Flags, which: Ints | EllipsisType = ...
+        self, residual: float | Floats, exempt: bool | Flags, which: Ints | EllipsisType = ...
     ) -> None:
-        """Look at the residuals of some iterations, all by default."""
+        """Raise the damping of iterations, by default all, by their residuals."""
         config, best = self.config, self._best[which]
-        slow = (residual > config.falls_to * best) & ~np.asarray(excused)
+        slow = (residual > config.falls_to * best) & ~np.asarray(exempt)
         grown = np.minimum((1 + self.gamma[which]) / 2, config.largest)
         self.gamma[which] = np.where(slow, grown, self.gamma[which])
         self._failures[which] += slow

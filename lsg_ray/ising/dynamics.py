@@ -1,13 +1,15 @@
-"""Monte Carlo dynamics from references: does the model's landscape hold them, or let them drift?
+"""Monte Carlo dynamics from references: does the model trap them, or let them drift?
 
 Metropolis chains start at a reference σ*.  The overlap q(t) = Σ σ*_i σ_i(t)/N falls from 1 to its
-equilibrium, Σ σ*_i m_i/N, where the landscape is smooth, and stays above where the reference lies
-in a basin.  Beside it, the energy, and the accuracy of the network whose weights the spins are.
+equilibrium, Σ σ*_i m_i/N, where the entropy landscape is smooth, and stays above where the
+reference lies in a basin.  Beside it, the energy, and the accuracy of the network whose weights the
+spins are.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from annotated_types import Ge
 from lsg_ray.arrays import public
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.view import NO_OUTPUTS
 from lsg_ray.errors import DataError, InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
@@ -25,6 +28,7 @@ from lsg_ray.ising.references import References, as_references
 from lsg_ray.ising.tempering import temper_model
 from lsg_ray.networks.binary_network import Loss, evaluate
 from lsg_ray.networks.layout import chunk_examples
+from lsg_ray.registry import FAMILIES
 from lsg_ray.results.graph import compute
 from lsg_ray.results.opening import attributes_of
 from lsg_ray.results.records import joined, reduce_tasks
@@ -45,18 +49,26 @@ from lsg_ray.typing import (
     SpecLike,
 )
 
-#: References of a task.
-TASK_REFERENCES = 8
-#: Share of the sweeps, the last, over which the memory of the start is averaged.
-LATE_SHARE = 0.25
-#: Standard errors from which a memory is more than noise.
-SIGMAS = 5.0
-#: Memory from which a reference counts as trapped.
-TRAPPED_MEMORY = 0.2
+
+@dataclass(frozen=True)
+class DynamicsConfig:
+    """How references are cut into tasks, and when one is trapped."""
+
+    #: References of a task.
+    task_references: int = 8
+    #: Share of the sweeps, the last ones, over which the memory of the start is averaged.
+    late_share: float = 0.25
+    #: Standard errors above which a memory is more than noise.
+    min_sigmas: float = 5.0
+    #: Memory above which a reference counts as trapped.
+    trapped_memory: float = 0.2
+
+
+CONFIG = DynamicsConfig()
 
 
 class Task(NamedTuple):
-    """What the networks were trained for: examples x (n, d) and y (n,), and how they are judged."""
+    """What the networks were trained for: examples x (n, d), labels y (n,) and the loss."""
 
     network: NetworkSpec
     x: Singles
@@ -80,36 +92,37 @@ def relax(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
-    """Let chains run from references and watch overlap, energy and accuracy.
+    """Run chains from references and record overlap, energy and accuracy.
 
     Parameters
     ----------
     model
         `IsingModel`, path, or (J, h).
     references
-        Configurations to start from: (R, N) ±1, a store (low, medium and high energy are taken), a
-        result, or .npz with sigma.
+        Configurations to start from: (R, N) ±1, a store (those of low, medium and high energy are
+        chosen), a result, or .npz with sigma.
     sweeps
-        Sweeps of N attempts, at spins picked at random.
+        Number of sweeps, each of N attempts at spins picked at random.
     chains
-        Of each reference.
+        Number of chains of each reference.
     count
-        References of each group, at most; of a store by default 20.
+        Number of references of each group, at most; by default 20 of a store, else all.
     beta
         Inverse temperature.
     method
-        How spins are updated.
+        Update of a spin: heat bath, or Metropolis.
     spec
-        Of the networks' data, on which the first chain of each reference is evaluated; of a store
-        by default its own.  With a model of a part, the other weights stay those of the reference.
+        Specification of the networks, on whose test data the first chain of each reference is
+        evaluated; by default that of the store.  With a model of a part of the network, the other
+        weights stay those of the reference.
     task
-        The same as arrays.
+        Network, test data and loss as arrays, in place of a specification.
     seed
-        Of all that is drawn at random.
+        Seed of all random numbers.
     threads
-        For the equilibrium.
+        Number of threads for the equilibrium averages, by default one per CPU.
     progress
-        Told ``(done, in all)``.
+        Called with ``(tasks done, tasks in all)``.
 
     Returns
     -------
@@ -123,7 +136,7 @@ def relax(
         the memory is below 1/e, NaN if none.  Attributes: ``trapped`` (fraction), ``memory``,
         ``equilibrium_energy``, ``energy_autocorrelation`` (in sweeps, over the second half of the
         runs), ``equilibrium_converged`` and ``equilibrium_method``; without accuracies
-        ``no_accuracy``, why.
+        ``no_accuracy``, the reason.
 
     Raises
     ------
@@ -136,25 +149,26 @@ def relax(
 
     Examples
     --------
-    >>> found = relax((np.zeros((50, 50)), np.zeros(50)), np.ones((2, 50)), sweeps=20)
-    >>> found["trapped"].values.tolist(), found.attrs["memory"] < 0.1
+    >>> result = relax((np.zeros((50, 50)), np.zeros(50)), np.ones((2, 50)), sweeps=20)
+    >>> result["trapped"].values.tolist(), result.attrs["memory"] < 0.1
     ([False, False], True)
     """
-    why = ""
+    reason = ""
     if task is None:
-        task, why = _task_of(references, spec)
+        task, reason = _task_of(references, spec)
     ising = as_model(model)
     chosen = as_references(references, ising, count)
     options = _Options(sweeps, chains, beta, method, seed)
     networks = None if task is None else _networks(chosen, ising, task)
-    cuts = [slice(a, a + TASK_REFERENCES) for a in range(0, len(chosen.sigma), TASK_REFERENCES)]
+    size = CONFIG.task_references
+    batches = [slice(a, a + size) for a in range(0, len(chosen.sigma), size)]
     arguments = [
-        (chosen.sigma[some], None if networks is None else networks[some], number)
-        for number, some in enumerate(cuts)
+        (chosen.sigma[batch], None if networks is None else networks[batch], number)
+        for number, batch in enumerate(batches)
     ]
-    found = compute(reduce_tasks(_leaf, (ising, task, options), arguments, joined), progress)
-    result = _dataset(ising, chosen, found, options, threads)
-    return result.assign_attrs(no_accuracy=why) if why else result
+    relaxed = compute(reduce_tasks(_leaf, (ising, task, options), arguments, joined), progress)
+    result = _dataset(ising, chosen, relaxed, options, threads)
+    return result.assign_attrs(no_accuracy=reason) if reason else result
 
 
 def _task_of(references: Any, spec: SpecLike | None) -> tuple[Task | None, str]:
@@ -166,11 +180,13 @@ def _task_of(references: Any, spec: SpecLike | None) -> tuple[Task | None, str]:
     elif (
         not isinstance(references, (str, os.PathLike))
         or is_array_file(references)
-        or (attributes_of(references).get("statistic"))
+        or attributes_of(references).get("statistic")
     ):
         return None, "references without data: pass --spec"
     else:
         given = open_ensemble(references).spec
+    if not FAMILIES[given.network.family].has_outputs:
+        return None, f"{given.name} {NO_OUTPUTS}"
     try:
         examples = load_dataset(given.dataset, download=spec is not None).test
     except DataError as error:
@@ -208,14 +224,18 @@ def _networks(chosen: References, model: IsingModel, task: Task) -> Signs:
             f"{task.network.n_weights}; accuracies need references of whole networks"
         )
     if model.n_spins != networks.shape[1] and model.weight is None:
-        raise InputError("the model does not know which weights of the network it is of")
+        raise InputError("the model does not say which weights of the network its spins are")
     return networks
 
 
 def _leaf(
-    model: IsingModel, task: Task | None, options: _Options, sigma: Signs,
-    networks: Signs | None, number: int,
-) -> _Relaxed:  # fmt: skip
+    model: IsingModel,
+    task: Task | None,
+    options: _Options,
+    sigma: Signs,
+    networks: Signs | None,
+    number: int,
+) -> _Relaxed:
     count, n = sigma.shape
     chains = Chains(
         model, count * options.chains, seed=options.seed, beta=options.beta,
@@ -224,7 +244,7 @@ def _leaf(
     )  # fmt: skip
     shape = (count, options.sweeps + 1)
     overlap, spread, energy, energy_spread = (np.empty(shape) for _ in range(4))
-    examined = None if task is None else chunk_examples(task.x, task.y)
+    examples = None if task is None else chunk_examples(task.x, task.y)
     history = np.empty((count, options.chains, options.sweeps + 1), np.float32)
     accuracy = np.empty((count, 0 if task is None else options.sweeps + 1))
     for sweep in range(options.sweeps + 1):
@@ -236,67 +256,67 @@ def _leaf(
         overlap[:, sweep], spread[:, sweep] = q.mean(axis=1), q.std(axis=1)
         history[:, :, sweep] = e
         energy[:, sweep], energy_spread[:, sweep] = e.mean(axis=1), e.std(axis=1)
-        if task is not None and networks is not None and examined is not None:
+        if task is not None and networks is not None and examples is not None:
             whole = networks.copy()
             whole[:, slice(None) if whole.shape[1] == n else model.weight] = spins[:, 0]
-            accuracy[:, sweep], _ = evaluate(task.network, whole, examined, task.loss)
-    half = history[:, :, options.sweeps // 2 :]
-    time = np.array([autocorrelation_time(some) for some in half])
+            accuracy[:, sweep], _ = evaluate(task.network, whole, examples, task.loss)
+    second_half = history[:, :, options.sweeps // 2 :]
+    time = np.array([autocorrelation_time(series) for series in second_half])
     return _Relaxed(overlap, spread, energy, energy_spread, accuracy, time)
 
 
 def _equilibrium(
     model: IsingModel, sigma: Signs, options: _Options, threads: int | None
 ) -> tuple[xarray.Dataset, str, Floats]:
-    """Return equilibrium averages, with overlaps with σ* (R, N), by which method, and series of the
-    energy (chains, draws).
+    """Return equilibrium averages with overlaps with σ* (R, N), the method, and the energies
+    (chains, draws).
     """
-    found = sample_model(
+    sampled = sample_model(
         model, chains=512, burn_in=200, draws=200, thin=4, beta=options.beta, seed=options.seed,
         threads=threads, references=sigma,
     )  # fmt: skip
-    if found.attrs["converged"]:
-        return found, "chains", found["energy"].values
-    found = temper_model(model, beta=options.beta, seed=options.seed, threads=threads)
-    found = found.assign(overlap_averages(sigma, found["m_ladder"].values))
-    return found, "tempering", found["energy"].values[-1]
+    if sampled.attrs["converged"]:
+        return sampled, "chains", sampled["energy"].values
+    tempered = temper_model(model, beta=options.beta, seed=options.seed, threads=threads)
+    tempered = tempered.assign(overlap_averages(sigma, tempered["m_ladder"].values))
+    return tempered, "tempering", tempered["energy"].values[-1]
 
 
 def _dataset(
-    model: IsingModel, chosen: References, found: _Relaxed, options: _Options, threads: int | None
+    model: IsingModel, chosen: References, relaxed: _Relaxed, options: _Options, threads: int | None
 ) -> xarray.Dataset:
     n = model.n_spins
-    rest, how, series = _equilibrium(model, chosen.sigma, options, threads)
-    final = rest["overlap"].values
-    # Where the equilibrium is the reference itself there is nothing to forget.
-    memory = (found.overlap - final[:, None]) / np.maximum(1 - final, 1e-9)[:, None]
-    last = slice(-max(1, int(LATE_SHARE * (options.sweeps + 1))), None)
+    equilibrium, how, series = _equilibrium(model, chosen.sigma, options, threads)
+    final = equilibrium["overlap"].values
+    # Where the equilibrium is the reference itself there is no memory to lose.
+    memory = (relaxed.overlap - final[:, None]) / np.maximum(1 - final, 1e-9)[:, None]
+    last = slice(-max(1, int(CONFIG.late_share * (options.sweeps + 1))), None)
     late = memory[:, last].mean(axis=1)
     # Late sweeps may all be correlated; chains are not, but a single one has no spread.
-    spread = found.overlap_spread[:, last].mean(axis=1) / np.sqrt(max(options.chains - 1, 1))
-    lone = found.overlap[:, last].std(axis=1) if options.chains == 1 else 0.0
-    error = np.sqrt(spread**2 + lone**2 + rest["overlap_stderr"].values ** 2)
-    error = np.maximum(error, 1 / (n * options.chains))  # a flip is the least that can be seen
-    noisy = 1 - final < SIGMAS * error + 1e-9
+    spread = relaxed.overlap_spread[:, last].mean(axis=1) / np.sqrt(max(options.chains - 1, 1))
+    single = relaxed.overlap[:, last].std(axis=1) if options.chains == 1 else 0.0
+    error = np.sqrt(spread**2 + single**2 + equilibrium["overlap_stderr"].values ** 2)
+    error = np.maximum(error, 1 / (n * options.chains))  # one flip is the smallest change
+    noisy = 1 - final < CONFIG.min_sigmas * error + 1e-9
     late[noisy] = np.nan
-    excess = found.overlap[:, last].mean(axis=1) - final
-    trapped = (np.nan_to_num(late) > TRAPPED_MEMORY) & (excess > SIGMAS * error)
+    excess = relaxed.overlap[:, last].mean(axis=1) - final
+    trapped = (np.nan_to_num(late) > CONFIG.trapped_memory) & (excess > CONFIG.min_sigmas * error)
     gone = memory < np.exp(-1)
     relaxation = np.where(gone.any(axis=1), gone.argmax(axis=1).astype(float), np.nan)
-    axes, one, nat = ("reference", "sweep"), {"units": "1"}, {"units": "nat"}
+    axes, unitless, nat = ("reference", "sweep"), {"units": "1"}, {"units": "nat"}
     variables: dict[str, Any] = {
-        "overlap": (axes, found.overlap, {"long_name": "overlap with the start", **one}),
-        "overlap_spread": (axes, found.overlap_spread, one),
-        "energy": (axes, found.energy, {"long_name": "energy per weight", **nat}),
-        "energy_spread": (axes, found.energy_spread, nat),
-        "equilibrium": ("reference", final, one),
-        "equilibrium_stderr": ("reference", rest["overlap_stderr"].values, one),
-        "memory": ("reference", late, one),
+        "overlap": (axes, relaxed.overlap, {"long_name": "overlap with the start", **unitless}),
+        "overlap_spread": (axes, relaxed.overlap_spread, unitless),
+        "energy": (axes, relaxed.energy, {"long_name": "energy per weight", **nat}),
+        "energy_spread": (axes, relaxed.energy_spread, nat),
+        "equilibrium": ("reference", final, unitless),
+        "equilibrium_stderr": ("reference", equilibrium["overlap_stderr"].values, unitless),
+        "memory": ("reference", late, unitless),
         "trapped": ("reference", trapped),
         "relaxation": ("reference", relaxation, {"units": "sweep"}),
     }
-    if found.accuracy.shape[1]:
-        variables["accuracy"] = (axes, found.accuracy, one)
+    if relaxed.accuracy.shape[1]:
+        variables["accuracy"] = (axes, relaxed.accuracy, unitless)
     return xarray.Dataset(
         variables,
         chosen.coordinates() | {"sweep": np.arange(options.sweeps + 1)},
@@ -306,39 +326,39 @@ def _dataset(
             "seed": options.seed, "trapped": float(trapped.mean()),
             "memory": float(np.nanmean(late)) if (~noisy).any() else float("nan"),
             "equilibrium_energy": float(series.mean()) / n,
-            "energy_autocorrelation": float(found.time.mean()),
-            "equilibrium_converged": rest.attrs["converged"], "equilibrium_method": how,
+            "energy_autocorrelation": float(relaxed.time.mean()),
+            "equilibrium_converged": equilibrium.attrs["converged"], "equilibrium_method": how,
         },
     )  # fmt: skip
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
-    last = found.isel(sweep=-1)
-    shown = {
-        "references": found.sizes["reference"], "sweeps": found.sizes["sweep"] - 1,
+def _summary(result: xarray.Dataset) -> dict[str, Any]:
+    last = result.isel(sweep=-1)
+    summary = {
+        "references": result.sizes["reference"], "sweeps": result.sizes["sweep"] - 1,
         "overlap_last": float(last["overlap"].mean()),
-        "equilibrium": float(found["equilibrium"].mean()),
-        **{name: found.attrs[name] for name in (
+        "equilibrium": float(result["equilibrium"].mean()),
+        **{name: result.attrs[name] for name in (
             "trapped", "memory", "equilibrium_energy", "energy_autocorrelation",
             "equilibrium_converged", "equilibrium_method",
         )},
     }  # fmt: skip
-    if "accuracy" in found:
-        shown |= {
-            "accuracy_first": float(found["accuracy"].isel(sweep=0).mean()),
+    if "accuracy" in result:
+        summary |= {
+            "accuracy_first": float(result["accuracy"].isel(sweep=0).mean()),
             "accuracy_last": float(last["accuracy"].mean()),
         }
-    return shown | {"no_accuracy": found.attrs.get("no_accuracy")}
+    return summary | {"no_accuracy": result.attrs.get("no_accuracy")}
 
 
-def _lacks_accuracy(found: xarray.Dataset, references: Any, **_: Any) -> bool:
-    """Return whether the data set of a result without accuracies is here by now."""
-    return "no_accuracy" in found.attrs and _task_of(references, None)[0] is not None
+def _lacks_accuracy(result: xarray.Dataset, references: Any, **_: Any) -> bool:
+    """Return whether a result has no accuracies, and the data set that they need is here by now."""
+    return "no_accuracy" in result.attrs and _task_of(references, None)[0] is not None
 
 
 STAGE = Stage(
-    "mc", relax, reads={"model": MODEL, "references": REFERENCES}, summary=_shown, hidden={"task"},
+    "mc", relax, reads={"model": MODEL, "references": REFERENCES}, summary=_summary,
+    hidden={"task"}, stale=_lacks_accuracy,
     figures=[Figure("lsg_ray.report.figures.entropy_landscape:dynamics_figure",
                     "Monte Carlo dynamics", "dynamics_caption")],
-    stale=_lacks_accuracy,
 )  # fmt: skip

@@ -18,21 +18,21 @@ from lsg_ray.typing import Singles
 
 @dataclass(frozen=True)
 class LanczosConfig:
-    """When an eigenvalue is good enough."""
+    """When an eigenvalue is accurate enough."""
 
-    #: Steps before the first look, between looks, and at most.
+    #: Steps before its first estimate, between two of them, and at most.
     first: int = 6
     between: int = 4
     most: int = 300
-    #: A residual that is small enough, in units of the eigenvalue, and in any case; and what
-    #: float32 can do, in units of the largest entry.
+    #: Largest residual in units of the eigenvalue, and largest in any case; and the rounding error
+    #: of float32 in units of the largest entry.
     share: float = 0.05
     small: float = 1e-3
     rounding: float = 2e-6
 
 
 class Least(NamedTuple):
-    """An eigenvalue, what it may be wrong by, and whether that is small enough."""
+    """An eigenvalue, a bound on its error, and whether that is small enough."""
 
     value: float
     error: float
@@ -45,13 +45,15 @@ class Least(NamedTuple):
         return int(np.sign(self.value)) if known else 0
 
 
-def least_eigenvalue(P: Singles) -> Least:
+def least_eigenvalue(P: Singles, config: LanczosConfig | None = None) -> Least:
     """Return the least eigenvalue of a symmetric matrix without positive entries off the diagonal.
 
     Parameters
     ----------
     P
-        (N, N), by its lower triangle.
+        (N, N), of which the lower triangle is read.
+    config
+        When the eigenvalue is accurate enough.
 
     Notes
     -----
@@ -61,20 +63,20 @@ def least_eigenvalue(P: Singles) -> Least:
 
     from lsg_ray.kernels.bethe import lanczos
 
-    n, config = len(P), LanczosConfig()
+    n, config = len(P), config or LanczosConfig()
     diagonal = P.diagonal()
     floor = config.rounding * float(np.abs(diagonal).max(initial=0.0))
     basis = np.empty((min(config.most, n) + 1, n), np.float32)
     basis[0] = n**-0.5
     a, b = np.empty(len(basis)), np.empty(len(basis))
-    done, wanted = 0, min(config.first, n)
+    done, steps = 0, min(config.first, n)
     while True:
-        done = lanczos(P, basis, a, b, done, wanted)
+        done = lanczos(P, basis, a, b, done, steps)
         value, s = eigh_tridiagonal(a[:done], b[: done - 1], select="i", select_range=(0, 0))
         theta = float(value[0])
         error = max(float(b[done - 1] * abs(s[-1, 0])) if done < n else 0.0, floor)
         good = error <= max(min(config.small, config.share * abs(theta)), floor)
-        if good or done < wanted or wanted == len(basis) - 1:
+        if good or done < steps or steps == len(basis) - 1:
             break
-        wanted = min(done + config.between, len(basis) - 1)
+        steps = min(done + config.between, len(basis) - 1)
     return Least(theta, error, bool(good))

@@ -13,33 +13,38 @@ there are two states, and the weight space is broken (`lsg_ray.ising.hysteresis`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from lsg_ray.arrays import as_numbers, public
-from lsg_ray.errors import InputError
-from lsg_ray.ising.bp import Couplings
-from lsg_ray.ising.branch import Branch, State, bethe_entropy
-from lsg_ray.ising.hysteresis import STEEP, Between, add_hysteresis
+from lsg_ray.arrays import public
+from lsg_ray.ising.branch import Branch
+from lsg_ray.ising.cavity import Couplings
+from lsg_ray.ising.field_scans import (
+    AXES,
+    check_fields,
+    check_size,
+    is_possible,
+    scan_dataset,
+    scan_summary,
+)
+from lsg_ray.ising.hysteresis import VERDICT, Intervals, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
+from lsg_ray.ising.lowest_state import State, bethe_entropy
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
-from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import joined, stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
-    Array,
     Count,
     Flags,
     Floats,
-    JsonObject,
     ModelLike,
     Natural,
-    Place,
+    PathOrUrl,
     Positive,
     Progress,
     ReferencesLike,
@@ -49,22 +54,8 @@ from lsg_ray.typing import (
     Steps,
 )
 
-#: The paper's fields, −3 to 3 in steps of 0.1.
-FIELDS = tuple(np.round(np.arange(-30, 31) * 0.1, 10).tolist())
-AXES, DIRECTIONS = ("reference", "direction", "field"), ("up", "down")
-#: Names and units of what a scan holds; of other numbers, 1.
-LABELS = {
-    "d": ("distance to the reference", "1"), "s": ("entropy per weight", "nat"),
-    "e": ("energy per weight", "nat"), "f": ("free energy per weight", "nat"),
-    "bound": ("upper bound of s", "nat"), "d_slope": ("∂d/∂x", "1/nat"), "s_slope": ("∂s/∂x", "1"),
-    "beta": ("inverse temperature", "1"),
-}  # fmt: skip
-#: What rounding and tolerance may do to an entropy.
-ENTROPY_ROUNDING = 1e-6
-#: Largest field, or coupling times β, in nats.
-LARGEST_NATS = 1e4
-#: Leaves of a graph, at most: more references share one.
-MOST_TASKS = 4096
+#: Tasks of a graph, at most: of more references, several share one.
+MAX_SCAN_TASKS = 4096
 
 
 @public
@@ -80,7 +71,7 @@ def entropy_scan(
     damping: Share | None = None,
     refine: Natural = 0,
     magnetizations: bool = False,
-    pieces: Place | None = None,
+    checkpoints: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference.
@@ -90,29 +81,30 @@ def entropy_scan(
     model
         `IsingModel`, path, or (J, h).
     references
-        Configurations to start from: (R, N) ±1, a store (low, medium and high energy are taken), a
-        result, or .npz with sigma.
+        Configurations to start from: (R, N) ±1, a store (of which low, medium and high energy are
+        taken), a result, or .npz with sigma.
     fields
         Distance fields x in nats, in any order; by default −3 to 3 in steps of 0.1.
     beta
         Inverse temperature.
     count
-        References of each group, at most; of a store by default 20.
+        Largest number of references of each group; by default 20 of a store.
     tolerance
-        On the largest change of a message in a sweep.
+        Largest change of a message in a sweep at convergence.
     max_sweeps
-        Sweeps at each field, at most.
+        Largest number of sweeps at each field.
     damping
-        Of messages; by default none, and more where they do not come to rest.
+        Damping of messages, from 0 up to 1; by default none, and more where they do not converge.
     refine
-        How often fields are added in the middle of intervals in which a distance changes by more
-        than 0.05, and all is computed anew.
+        Number of times that fields are added in the middle of intervals in which a distance changes
+        by more than 0.05; all fields are then computed again.
     magnetizations
-        Also return m at each field.
-    pieces
-        Folder in which finished parts are kept until all is done: what is interrupted resumes.
+        Whether to return m at each field.
+    checkpoints
+        Folder of checkpoints: finished tasks are stored there until all are done, so that an
+        interrupted scan resumes.
     progress
-        Told ``(done, in all)``.
+        Called with ``(done, total)`` tasks.
 
     Returns
     -------
@@ -123,9 +115,10 @@ def entropy_scan(
         `Branch.stability`), ``stable`` (above zero, a minimum of the free energy, and 0 ≤ s ≤
         bound); ``d_slope`` ∂d/∂x and ``s_slope`` ∂s/∂x, by linear response (NaN at saddles, and
         where couplings are very strong).  Over (reference, field) ``separation``, mean
-        (m_up − m_down)²/4; and what `add_hysteresis` tells. Attributes: ``s0``, the entropy of the
-        state with the lowest free energy at x = 0, ``s0_converged``, ``s0_stable`` (if not, s0 may
-        be far off, and even negative), ``converged`` (the fraction), ``hysteresis``, ``verdict``.
+        (m_up − m_down)²/4; and the variables of `add_hysteresis`.  Attributes: ``s0``, the entropy
+        of the state with the lowest free energy at x = 0, ``s0_converged``, ``s0_stable`` (if not,
+        s0 may be far off, and even negative), ``converged`` (the fraction), ``hysteresis``,
+        ``verdict``.
         Values that have not converged are those of the last messages.
 
     Raises
@@ -136,7 +129,7 @@ def entropy_scan(
     Notes
     -----
     About 20 sweeps a field, 1 ns for each of their N² messages on a core, and more fields where a
-    step of d is not explained by its slope (`lsg_ray.ising.loops`); 16 N² bytes a task and as much
+    step of d is not explained by its slope (`lsg_ray.ising.loops`); 16 N² bytes for a task, and
     for the model.  Each reference and direction is a task under Dask's current scheduler.
 
     Examples
@@ -152,56 +145,21 @@ def entropy_scan(
     check_size(ising, beta, xs)
     couplings = Couplings.at(ising.J, beta)
     sigma = chosen.sigma
-    size = -(-len(sigma) // MOST_TASKS)
+    size = -(-len(sigma) // MAX_SCAN_TASKS)
     for round_ in range(refine + 1):
         arguments = [(sigma[a : a + size], xs, options) for a in range(0, len(sigma), size)]
-        parts = run_tasks(_leaf, (ising, couplings), arguments, _Solved, pieces, progress)
-        found = joined(parts)
-        added = _steep(xs, found.d)
+        parts = run_tasks(_leaf, (ising, couplings), arguments, _Solved, checkpoints, progress)
+        solved = joined(parts)
+        added = _steep(xs, solved.d)
         if round_ == refine or not len(added):
             break
         xs = np.sort(np.concatenate([xs, added]))
-    scan = _dataset(ising, chosen, xs, options, found)
-    return add_hysteresis(scan, Between(*found.between.swapaxes(0, 1)))
-
-
-def check_fields(fields: ArrayLike | None) -> Floats:
-    """Return fields (F,), ascending.
-
-    Raises
-    ------
-    InputError
-        None, not finite, or twice the same.
-    """
-    given = as_numbers(FIELDS if fields is None else fields, "fields")
-    if given.ndim != 1 or not given.size:
-        raise InputError(f"fields of shape {given.shape} given; at least one number is needed")
-    xs = np.sort(given)
-    if not np.isfinite(xs).all():
-        raise InputError(f"fields hold {xs[~np.isfinite(xs)][0]}; they must be finite")
-    if (twice := xs[1:][np.diff(xs) == 0]).size:
-        raise InputError(f"field {twice[0]:g} given twice")
-    return xs
-
-
-def check_size(model: IsingModel, beta: float, xs: Floats) -> None:
-    """Refuse numbers whose entropy would be lost in rounding.
-
-    Raises
-    ------
-    InputError
-        Couplings or fields times β, or distance fields, above `LARGEST_NATS`.
-    """
-    for name, size in (
-        ("couplings", beta * np.abs(model.J).max()), ("fields", beta * np.abs(model.h).max()),
-        ("distance fields", np.abs(xs).max()),
-    ):  # fmt: skip
-        if not size <= LARGEST_NATS:
-            raise InputError(f"{name} of {size:.3g} nats; at most {LARGEST_NATS:g}")
+    scan = _dataset(ising, chosen, xs, options, solved)
+    return add_hysteresis(scan, Intervals(*solved.between.swapaxes(0, 1)))
 
 
 class _Options(NamedTuple):
-    """What every leaf is told."""
+    """Options of every task."""
 
     beta: float
     tolerance: float
@@ -213,7 +171,7 @@ class _Options(NamedTuple):
 class _Solved(NamedTuple):
     """Solutions over (reference, direction, field); m has another axis, weights, or none.
 
-    between: `Between`, (reference, 4, interval).
+    between: `Intervals`, (reference, 4, interval).
     """
 
     d: Floats
@@ -234,16 +192,16 @@ class _Solved(NamedTuple):
 
 
 def _leaf(
-    given: tuple[IsingModel, Couplings], sigma: Signs, xs: Floats, options: _Options
+    shared: tuple[IsingModel, Couplings], sigma: Signs, xs: Floats, options: _Options
 ) -> _Solved:
     """Go through ascending fields up and down, for each of some references."""
     solved = []
     for reference in sigma.astype(np.float64):
-        around = _Around(*given, reference, options)
-        found = both_ways(xs, around.solution, around.go_on)
-        separation = ((found.m[0] - found.m[1]) ** 2).mean(axis=1) / 4
-        m = found.m if options.magnetizations else found.m[..., :0]
-        solved.append(_Solved(**found.stored, separation=separation, m=m, between=found.between))
+        around = _Around(*shared, reference, options)
+        scan = both_ways(xs, around.solution, around.solve_from)
+        separation = ((scan.m[0] - scan.m[1]) ** 2).mean(axis=1) / 4
+        m = scan.m if options.magnetizations else scan.m[..., :0]
+        solved.append(_Solved(**scan.values, separation=separation, m=m, between=scan.between))
     return stacked(solved)
 
 
@@ -254,9 +212,9 @@ class _Around:
         self, model: IsingModel, couplings: Couplings, reference: Floats, options: _Options
     ) -> None:
         self.couplings, self.reference, self.options = couplings, reference, options
-        self.outside = options.beta * model.h
-        # One branch of a direction follows the fields, another looks between them.
-        self.following, self.looking = (
+        self.external = options.beta * model.h
+        # One branch of each direction follows the fields, another searches between them.
+        self.following, self.searching = (
             [
                 Branch(options.tolerance, options.max_sweeps, options.damping, side=side)
                 for side in (1, -1)
@@ -265,37 +223,32 @@ class _Around:
         )
 
     def solution(self, way: int, x: float) -> tuple[dict[str, Any], Point]:
-        """Solve at the next field of a direction; return what `_Solved` holds, and the point."""
+        """Solve at the next field of a direction; return values of `_Solved`, and the point."""
         return self._at(self.following[way], x)
 
-    def go_on(self, way: int, start: Point, x: float) -> Point:
+    def solve_from(self, way: int, start: Point, x: float) -> Point:
         """Solve at a field, from a point."""
-        branch = self.looking[way]
-        branch.stand_at(
-            start.x, self.outside + start.x * self.reference, start.state, self.couplings
-        )
+        branch = self.searching[way]
+        h = self.external + start.x * self.reference
+        branch.restore(start.x, h, start.state, self.couplings)
         return self._at(branch, x)[1]
 
     def _at(self, branch: Branch, x: float) -> tuple[dict[str, Any], Point]:
         beta, n = self.options.beta, len(self.reference)
-        h = self.outside + x * self.reference
-        rest, again = branch.go_to(x, h, self.couplings)
+        h = self.external + x * self.reference
+        status, restarted = branch.go_to(x, h, self.couplings)
         state = branch_state(branch, self.couplings, h, self.reference, x, beta)
         stability = branch.stability(self.couplings)
         stable = stability > 0 and branch.minimum and is_possible(state)
-        slope, de = branch.response(self.couplings, self.reference, self.outside)
+        slope, de = branch.response(self.couplings, self.reference, self.external)
         d_slope = -float(self.reference @ slope) / (2 * n)
-        told = dict(zip("dsef", state, strict=True)) | {
-            "converged": rest.converged, "iterations": rest.iterations, "residual": rest.residual,
-            "restarted": again, "stability": stability, "stable": stable, "d_slope": d_slope,
+        values = dict(zip("dsef", state, strict=True)) | status._asdict()
+        del values["damping"]
+        values |= {
+            "restarted": restarted, "stability": stability, "stable": stable, "d_slope": d_slope,
             "s_slope": de / n + 2 * x * d_slope,
         }  # fmt: skip
-        return told, Point(x, state[0], branch.m, slope, rest.converged, stable, branch.H)
-
-
-def is_possible(state: tuple[float, float, float, float]) -> bool:
-    """Return whether an entropy, of d, s, e, f, is one of ±1 spins: 0 ≤ s ≤ bound(d)."""
-    return bool(-ENTROPY_ROUNDING <= state[1] <= float(entropy_bound(state[0])) + ENTROPY_ROUNDING)
+        return values, Point(x, state[0], branch.m, slope, status.converged, stable, branch.H)
 
 
 def branch_state(
@@ -310,86 +263,38 @@ def branch_state(
 
 
 def _steep(xs: Floats, d: Floats) -> Floats:
-    """Return middles of intervals in which a distance changes a lot."""
+    """Return the middles of steep intervals."""
     steps = np.abs(np.diff(d, axis=2)).max(axis=(0, 1))
-    return ((xs[1:] + xs[:-1]) / 2)[steps > STEEP]
+    return ((xs[1:] + xs[:-1]) / 2)[steps > VERDICT.steep]
 
 
 def _dataset(
-    model: IsingModel, references: References, xs: Floats, options: _Options, found: _Solved
+    model: IsingModel, references: References, xs: Floats, options: _Options, solved: _Solved
 ) -> xarray.Dataset:
-    at_zero = found.converged & (xs == 0)
-    at = (values[at_zero].tolist() for values in (found.f, found.s, found.stable))
+    at_zero = solved.converged & (xs == 0)
+    at = (values[at_zero].tolist() for values in (solved.f, solved.s, solved.stable))
     known = [State(f, s, True, stable) for f, s, stable in zip(*at, strict=True)]
     zero = bethe_entropy(
         model, options.beta, reference=references.sigma[0], known=known,
         tolerance=options.tolerance, max_sweeps=options.max_sweeps,
     )  # fmt: skip
-    about = {
+    attributes = {
         "statistic": "entropy scan", "method": "bp", "beta": options.beta,
         "tolerance": options.tolerance, "max_sweeps": options.max_sweeps, "s0": zero.s,
         "s0_converged": int(zero.converged), "s0_stable": int(zero.stable),
     }  # fmt: skip
-    values = found._asdict()
+    values = solved._asdict()
     del values["between"], values["m"]
     separation = ("reference", "field"), values.pop("separation"), {"units": "1"}
-    scan = scan_dataset(values, references, model, xs, about).assign(separation=separation)
+    scan = scan_dataset(values, references, model, xs, attributes).assign(separation=separation)
     if not options.magnetizations:
         return scan
-    m = ((*AXES, "weight"), found.m, {"long_name": "magnetization", "units": "1"})
+    m = ((*AXES, "weight"), solved.m, {"long_name": "magnetization", "units": "1"})
     return scan.assign(m=m)
 
 
-def scan_dataset(
-    values: Mapping[str, Array], references: References, model: IsingModel, xs: Floats,
-    about: JsonObject
-) -> xarray.Dataset:  # fmt: skip
-    """Return what is known over (reference, direction, field), with ``bound``, as a Dataset."""
-    variables = {}
-    for name, value in {**values, "bound": entropy_bound(values["d"])}.items():
-        long, units = LABELS.get(name.removesuffix("_stderr"), ("", "1"))
-        label = {"long_name": long} if name in LABELS else {}
-        variables[name] = (AXES, value, {**label, "units": units})
-    energy = model.energy(references.sigma) / model.n_spins
-    coordinates = references.coordinates() | {
-        "direction": list(DIRECTIONS),
-        "field": ("field", xs, {"long_name": "distance field x", "units": "nat"}),
-        "energy": ("reference", energy, {"units": "nat"}),
-    }
-    attributes = {**about, "n_weights": model.n_spins, "references": references.source}
-    return xarray.Dataset(variables, coordinates, attributes)
-
-
-def entropy_bound(d: ArrayLike) -> Floats:
-    """Return −d ln d − (1 − d) ln(1 − d), the entropy per weight of all configurations at d.
-
-    Examples
-    --------
-    >>> entropy_bound([0, 0.5]).round(4).tolist()
-    [0.0, 0.6931]
-    """
-    from scipy.special import entr
-
-    p = np.clip(as_numbers(d, "d"), 0, 1)
-    return entr(p) + entr(1 - p)
-
-
-def shown(found: xarray.Dataset) -> JsonObject:
-    """Return what a person is shown of a scan."""
-    names = (
-        "verdict", "hysteresis", "discontinuities", "jump", "s0", "s0_stderr", "s0_stable",
-        "converged", "stable", "exists", "largest_step", "unexplained_step",
-    )  # fmt: skip
-    about = found.attrs
-    return {
-        **{name: about[name] for name in names if name in about},
-        "references": found.sizes["reference"], "fields": found.sizes["field"],
-        "n_weights": about["n_weights"], "method": about["method"],
-    }  # fmt: skip
-
-
 STAGE = Stage(
-    "scan", entropy_scan, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
+    "scan", entropy_scan, reads={"model": MODEL, "references": REFERENCES}, summary=scan_summary,
     figures=[Figure("lsg_ray.report.figures.entropy_landscape:scan_figure", "Entropy landscape",
                     "scan_caption", together=8)],
 )  # fmt: skip

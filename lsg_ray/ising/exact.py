@@ -1,10 +1,12 @@
 """Boltzmann learning of small models by enumeration: the oracle of the other methods.
 
 The log-likelihood per configuration, Σ_{i<j} J_ij C_ij + Σ_i h_i m_i − log Z(J, h), is concave; its
-gradient is C_data − C_model, m_data − m_model.  All 2^N states are summed, N ≤ `MAX_EXACT`.
+gradient is C_data − C_model, m_data − m_model.  All 2^N states are summed, N ≤ 16.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,10 +17,22 @@ from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.targets import Target
 from lsg_ray.typing import Floats, NonNegative, Progress
 
-#: Largest model that is fitted by enumeration.
-MAX_EXACT = 16
-#: Couplings beyond this, in nats, stand for states that were never seen: they would grow for ever.
-DIVERGED_NATS = 10.0
+
+@dataclass(frozen=True)
+class ExactConfig:
+    """Limits of a fit by enumeration."""
+
+    #: Largest number of weights: 2^16 states are summed.
+    max_weights: int = 16
+    #: Couplings beyond this, in nats, stand for states that were never seen, and would grow for
+    #: ever.
+    diverged_nats: float = 10.0
+    #: Iterations and evaluations of L-BFGS-B.
+    max_iterations: int = 5000
+    max_evaluations: int = 10_000
+
+
+CONFIG = ExactConfig()
 
 
 @public
@@ -37,19 +51,22 @@ def fit_exact(
     Parameters
     ----------
     target
-        Moments of 16 weights at most, none of which is frozen.
+        Moments of at most 16 weights, none of which is frozen.
     seconds
-        Not used: it ends by itself.
+        Not used: the fit ends by itself.
     tolerance
-        Of the gradient, largest entry.
+        Largest entry of the gradient at which the fit ends.
     l2
-        Penalty ½ l2 Σ_{i<j} J_ij², for moments on the border, whose couplings diverge.
+        Strength of the penalty ½ l2 Σ_{i<j} J_ij².  Positive for moments on the border, whose
+        couplings diverge without it.
     """
     from scipy.optimize import minimize
 
     n = len(target.m)
-    if n > MAX_EXACT:
-        raise InputError(f"method 'exact' given for {n} weights; at most {MAX_EXACT}: use pcd")
+    if n > CONFIG.max_weights:
+        raise InputError(
+            f"method 'exact' given for {n} weights; at most {CONFIG.max_weights}: use pcd"
+        )
     upper = np.triu_indices(n, 1)
     history: dict[str, list[float]] = {"step": [], "delta": []}
 
@@ -59,27 +76,27 @@ def fit_exact(
         return IsingModel(J + J.T, x[:n])
 
     def loss(x: Floats) -> tuple[float, Floats]:
-        found = enumerate_model(unpack(x))
-        value = found.log_Z - x[:n] @ target.m - x[n:] @ target.C[upper]
-        gradient = np.concatenate([found.m - target.m, (found.C - target.C)[upper]])
+        exact = enumerate_model(unpack(x))
+        value = exact.log_Z - x[:n] @ target.m - x[n:] @ target.C[upper]
+        gradient = np.concatenate([exact.m - target.m, (exact.C - target.C)[upper]])
         gradient[n:] += l2 * x[n:]
         history["step"].append(len(history["step"]))
-        history["delta"].append(deviation(found.m, found.C, target)[0])
+        history["delta"].append(deviation(exact.m, exact.C, target)[0])
         if progress is not None:
             progress(len(history["step"]), 0)
         return float(value + 0.5 * l2 * (x[n:] @ x[n:])), gradient
 
     start = np.concatenate([np.arctanh(np.clip(target.m, -0.999999, 0.999999)), 0 * upper[0]])
-    found = minimize(
-        loss, start, jac=True, method="L-BFGS-B",
-        options={"maxiter": 5000, "maxfun": 10000, "gtol": tolerance, "ftol": 0},
-    )  # fmt: skip
-    model = unpack(found.x)
+    limits = {"maxiter": CONFIG.max_iterations, "maxfun": CONFIG.max_evaluations}
+    solution = minimize(
+        loss, start, jac=True, method="L-BFGS-B", options={**limits, "gtol": tolerance, "ftol": 0}
+    )
+    model = unpack(solution.x)
     exact = enumerate_model(model)
     own = deviation(exact.m, exact.C, target)
-    residual = np.abs(loss(found.x)[1]).max()
-    converged = bool(residual < 10 * tolerance and np.abs(model.J).max() < DIVERGED_NATS)
-    return Fitted(model.J, model.h, converged, int(found.nit), own, history)
+    residual = np.abs(loss(solution.x)[1]).max()
+    converged = bool(residual < 10 * tolerance and np.abs(model.J).max() < CONFIG.diverged_nats)
+    return Fitted(model.J, model.h, converged, int(solution.nit), own, history)
 
 
 METHOD = FitMethod("exact", fit_exact)

@@ -1,7 +1,7 @@
 """The effective Ising model of an ensemble as a stage: a fit by any method, and its check.
 
-The mathematics is in `lsg_ray.ising.boltzmann`; here a model becomes one Dataset with what its
-check has measured, and options of one method are refused with another.
+The mathematics is in `lsg_ray.ising.boltzmann`; here a model becomes one Dataset with the moments
+that its check has measured, and options of one method are refused with another.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import xarray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.boltzmann import LISTS, fit_parts
+from lsg_ray.ising.boltzmann import LIST_ENTRIES, fit_parts
 from lsg_ray.ising.targets import Rounding
 from lsg_ray.registry import FIT_METHODS
 from lsg_ray.results.saving import MODEL
 from lsg_ray.stage import MOMENTS, Figure, Stage
 from lsg_ray.typing import MomentsLike, Positive, Progress, Seed, Several
 
-#: Options that only some of our methods have.
-_TAKERS = {
+#: Options of `fit_model` that only some of our methods have, with these methods.
+_METHODS_WITH = {
     "correlations": ("bp",), "margin": ("bp",), "l1": ("plm",), "l2": ("plm", "pcd", "exact"),
     "count": ("plm",), "decimate": ("plm",), "seconds": ("pcd",),
     "rounding": ("bp", "pcd", "exact"),
@@ -53,43 +53,45 @@ def fit_model(
 ) -> xarray.Dataset:
     """Fit an effective Ising model to the moments of an ensemble.
 
-    What is read is the result of `lsg moments`, an .npz with m and C, a store, or an array of ±1:
-    an .npz with sigma, FILE.npz:NAME or an .npy.  Whatever the method, the model is checked by
-    independent Monte Carlo: delta, rms_m and rms_C are what that measures, with its noise beside,
-    and excess_* what is left without it.  Rounded moments that no ±1 weights have are moved to the
-    nearest that some have: moments_change tells how far.
+    The input is the result of `lsg moments`, an .npz with m and C, a store, or an array of ±1: an
+    .npz with sigma, FILE.npz:NAME or an .npy.  Whatever the method, the model is checked by
+    independent Monte Carlo, which measures delta, rms_m and rms_C; noise_* is its own noise, and
+    excess_* what is left without that.  Rounded moments that no ±1 weights have are moved to the
+    nearest consistent ones; moments_change is the largest move.
 
     Parameters
     ----------
     moments
-        As `fit_boltzmann` takes them.
+        Moments as in `fit_boltzmann`.
     part
-        LB, ITR, RB, or full for all weights; of a command several, each to MODEL-PART.
+        Part of the network to fit: LB, ITR, RB, or full for all weights.  The command takes
+        several, each written to MODEL-PART.
     method
-        Persistent chains (pcd), cavity method (bp), pseudolikelihood of a store (plm), enumeration
-        (exact, N ≤ 16), or one of an installed package.
+        Method of the fit: persistent chains (pcd), cavity method (bp), pseudolikelihood of a store
+        (plm), enumeration (exact, N ≤ 16), or one of an installed package.
     seconds
-        Of pcd: time to fit.
+        Time of the fit in seconds (pcd).
     correlations
-        Of bp: match the beliefs of pairs (the paper's; default), or their linear response.
+        Correlations to match (bp): beliefs of pairs, as in the paper and by default, or their
+        linear response.
     margin
-        Of bp: stay below the border of stability, for scans; say 0.05.
+        Distance from the border of stability as a share of the threshold (bp); 0.05 suits scans.
     l1
-        Of plm: penalty; 0.01 by default.
+        Strength of the penalty on |J|, or auto (plm); 0.01 by default.
     l2
-        Of plm, pcd, exact: penalty on J squared.
+        Strength of the penalty on J² (plm, pcd, exact).
     count
-        Of plm: that many configurations, at random.
+        Number of configurations to draw at random (plm).
     decimate
-        Of plm: remove couplings.
+        Criterion by which couplings are removed (plm).
     pseudocount
-        1 − |m| given to frozen weights.
+        Value of 1 − |m| given to frozen weights.
     rounding
-        By how much given m and C may be off each, as rounded ones are; 0.001 by default.
+        Largest error of each given m and C, as of rounded ones; 0.001 by default.
     verify
         Whether to check the model by independent Monte Carlo.
     options
-        More of the method, by name.
+        Further options of the method, by name.
 
     Returns
     -------
@@ -134,14 +136,14 @@ def fit_models(
     import dask
 
     chosen = {name: value for name, value in given.items() if value is not None}
-    for name in chosen.keys() & _TAKERS if method in FIT_METHODS.ours else ():
-        if method not in _TAKERS[name]:
-            takers = ", ".join(_TAKERS[name])
-            raise InputError(f"{name} given with method {method}; it belongs to {takers}")
+    for name in chosen.keys() & _METHODS_WITH if method in FIT_METHODS.builtin else ():
+        if method not in _METHODS_WITH[name]:
+            methods = ", ".join(_METHODS_WITH[name])
+            raise InputError(f"{name} given with method {method}; it belongs to {methods}")
     if options:
         ours = {"target", "source", *inspect.signature(fit_model).parameters}
-        alone = Stage(method, FIT_METHODS[method].run, reads={}, hidden=ours)
-        chosen |= alone.options(options).model_dump(exclude_unset=True)
+        declared = Stage(method, FIT_METHODS[method].run, reads={}, hidden=ours)
+        chosen |= declared.options(options).model_dump(exclude_unset=True)
     tasks = len(parts) > 1 and callable(dask.config.get("scheduler", None))
     fits = fit_parts(
         moments, parts, method=method, tasks=tasks, threads=None if tasks else threads,
@@ -159,17 +161,17 @@ def fit_models(
     }
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
+def _summary(model: xarray.Dataset) -> dict[str, Any]:
     hidden = {"statistic", "source", "spec_hash", "where", "sampling_seed", "stage", "options",
               "survey"}  # fmt: skip
-    about = {name: value for name, value in found.attrs.items() if name not in hidden}
-    lists = {name: json.loads(about[name]) for name in LISTS if name in about}
-    return {"n_weights": found.sizes["weight"], **about, **lists}
+    report = {name: value for name, value in model.attrs.items() if name not in hidden}
+    lists = {name: json.loads(report[name]) for name in LIST_ENTRIES if name in report}
+    return {"n_weights": model.sizes["weight"], **report, **lists}
 
 
 STAGE = Stage(
     "fit", fit_model, reads={"moments": MOMENTS}, parts=fit_models, makes="model", unit="steps",
-    summary=_shown, archive=MODEL,
+    summary=_summary, archive=MODEL,
     figures=[Figure("lsg_ray.report.figures.reconstruction:models_figure", "Effective Ising model",
                     "models_caption", together=12)],
 )  # fmt: skip

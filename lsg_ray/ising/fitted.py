@@ -1,31 +1,34 @@
-"""What every method of fitting returns, and how far a model is from the data."""
+"""Declaration and result of a method of fitting, and how far a model is from the data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from lsg_ray.ising.targets import Target
 from lsg_ray.typing import Floats
 
+#: Δ, and the root mean squares for m and for C.
+Deviation = tuple[float, float, float]
+
 
 class Fitted(NamedTuple):
-    """What a method returns: J, h of the free weights; whether it converged; steps; history.
+    """Result of a method: J, h of the free weights; whether it converged; steps; history.
 
     deviation: Δ and the root mean squares for m and C, by the method's own measure, if it has one;
-    history: by name, one number a recorded step, with ``step`` among them; extra: what else is
-    worth reporting, such as ``reason``, why it has not converged.
+    history: by name, one number for each recorded step, with ``step`` among them; extra: further
+    entries of the report, such as ``reason``, why the fit has not converged.
     """
 
     J: Floats
     h: Floats
     converged: bool
     iterations: int
-    deviation: tuple[float, float, float] | None
+    deviation: Deviation | None
     history: dict[str, list[float]]
     extra: Mapping[str, Any] = MappingProxyType({})
 
@@ -35,14 +38,17 @@ class FitMethod:
     """A method of fitting that an installed package declares.
 
     name: in `fit_boltzmann`, commands and studies; run: called with a `Target` without frozen
-    weights and the keyword arguments seconds, seed, threads and progress, and options of its own.
+    weights and the keyword arguments seconds, seed, threads and progress, and options of its own;
+    reads: ``moments``, or ``configurations`` where it also needs these, as the keyword argument
+    source.
     """
 
     name: str
     run: Callable[..., Fitted]
+    reads: Literal["moments", "configurations"] = "moments"
 
 
-def deviation(m: Floats, C: Floats, target: Target) -> tuple[float, float, float]:
+def deviation(m: Floats, C: Floats, target: Target) -> Deviation:
     """Return Δ = sqrt(mean Δm² + mean_{i≠j} ΔC²), and the two root mean squares.
 
     Examples

@@ -1,4 +1,4 @@
-"""Is a landscape smooth or broken?  What two directions of a scan say about it.
+"""Whether an entropy landscape is smooth or broken, by the two directions of a scan.
 
 In a mean-field theory a first-order transition shows as metastability: for a range of fields there
 are two solutions, the way up follows one and the way down the other, and each jumps at the end of
@@ -9,6 +9,7 @@ of opposite magnetization around a reference that has none, show in their magnet
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,30 +17,39 @@ import xarray
 
 from lsg_ray.typing import Flags, Floats
 
-#: Gap of distances between the directions from which a transition is of first order.
-GAP = 0.01
-#: Change of a distance from one field to the next that calls for more fields in between.
-STEEP = 0.05
-#: Fields, at least, of both signs, that a landscape can be called smooth by.
-FEWEST_FIELDS = 3
-#: Standard errors of a gap above which it is more than the noise of Monte Carlo.
-GAP_SIGMAS = 5.0
-#: Share of solutions that must have converged for a landscape to be called smooth.
-CONVERGED_SHARE = 0.99
-#: What is told beside a verdict.
+
+@dataclass(frozen=True)
+class VerdictConfig:
+    """What makes an entropy landscape first-order, or smooth."""
+
+    #: Gap of distances between the directions above which a transition is of first order.
+    gap: float = 0.01
+    #: Change of a distance from one field to the next that calls for more fields in between.
+    steep: float = 0.05
+    #: Fields of both signs, at least, of a smooth one.
+    min_fields: int = 3
+    #: Standard errors by which a gap exceeds the noise of Monte Carlo.
+    gap_sigmas: float = 5.0
+    #: Share of solutions that must have converged of a smooth one.
+    converged_share: float = 0.99
+
+
+VERDICT = VerdictConfig()
+#: Stored beside a verdict.
 CRITERION = (
-    f"first-order: the two directions differ by more than {GAP:g}, in d or in mean (m − m')²/4, at "
-    "a field where both have converged and one is stable; smooth: nowhere over at least "
-    f"{FEWEST_FIELDS} fields of both signs, {CONVERGED_SHARE:.0%} have converged to stable "
-    f"solutions, and no step of d above {GAP:g} is unexplained; else undetermined"
+    f"first-order: the two directions differ by more than {VERDICT.gap:g}, in d or in mean "
+    "(m − m')²/4, at a field where both have converged and one is stable; smooth: nowhere over at "
+    f"least {VERDICT.min_fields} fields of both signs, {VERDICT.converged_share:.0%} have "
+    f"converged to stable solutions, and no step of d above {VERDICT.gap:g} is unexplained; else "
+    "undetermined"
 )
 
 
-class Between(NamedTuple):
-    """What was found between neighbouring fields, over intervals; zero where there is nothing.
+class Intervals(NamedTuple):
+    """Results of a search between neighbouring fields, over intervals; zero where nothing is there.
 
-    gap: between the directions, in d; separation: in mean (m − m')²/4; field: where; step: of d (or
-    of (m − m')²/4), that nothing explains.
+    gap: between the directions, in d; separation: in mean (m − m')²/4; field: where; step: largest
+    unexplained one of d (or of (m − m')²/4).
     """
 
     gap: Floats
@@ -48,12 +58,12 @@ class Between(NamedTuple):
     step: Floats
 
     @classmethod
-    def nothing(cls, shape: tuple[int, ...]) -> Between:
-        """Return that nothing was found."""
+    def empty(cls, shape: tuple[int, ...]) -> Intervals:
+        """Return intervals without loops or steps."""
         return cls(*(np.zeros(shape) for _ in cls._fields))
 
 
-def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarray.Dataset:
+def add_hysteresis(scan: xarray.Dataset, between: Intervals | None = None) -> xarray.Dataset:
     """Return a scan with hysteresis, jumps and a verdict.
 
     Parameters
@@ -61,11 +71,11 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
     scan
         ``d``, ``converged`` and ``stable`` (reference, direction, field), ``separation``
         (reference, field); directions up, down.
-        With ``exists`` and ``failed``, of fields where one is so in a direction; with ``d_stderr``,
-        gaps count from five of them on.
+        With ``exists`` and ``failed``, only fields count where either holds in a direction; with
+        ``d_stderr``, only gaps of more than five of them.
     between
-        What a search between neighbouring fields has found, of each reference (R, F − 1): without
-        one, ``d_slope`` of the scan has to explain the steps, or else their neighbours.
+        Results of a search between neighbouring fields of each reference (R, F − 1): without them,
+        ``d_slope`` of the scan has to explain the steps, or else their neighbours.
 
     Returns
     -------
@@ -79,68 +89,69 @@ def add_hysteresis(scan: xarray.Dataset, between: Between | None = None) -> xarr
         ``hysteresis``, ``jump``, ``discontinuities`` (the largest of all references), ``converged``
         and ``stable`` (fractions), ``largest_step`` (of d from one field to the next),
         ``unexplained_step`` (the largest that is neither explained nor a loop: a finer grid may
-        tell), ``verdict``: first-order, smooth, or undetermined where too few have converged, or
-        are stable, or a step is unexplained; and ``criterion``.
+        resolve it), ``verdict``: first-order, smooth, or undetermined where too few have converged,
+        or are stable, or a step is unexplained; and ``criterion``.
     """
-    d, fine = scan["d"].values, scan["converged"].values.astype(bool)
-    settled = scan["stable"].values.astype(bool) if "stable" in scan else np.ones_like(fine)
+    d, converged = scan["d"].values, scan["converged"].values.astype(bool)
+    stable = scan["stable"].values.astype(bool) if "stable" in scan else np.ones_like(converged)
     # Of two solutions at the same field, one at least must be stable.
-    both: Flags = np.all(fine, axis=1) & np.any(settled, axis=1)
+    both: Flags = np.all(converged, axis=1) & np.any(stable, axis=1)
     gap = np.where(both, np.abs(d[:, 0] - d[:, 1]), np.nan)
     reach = np.where(both, gap, -np.inf)
     largest = np.nanmax(reach, axis=1, initial=-np.inf)
-    place = scan["field"].values[np.argmax(reach, axis=1)]
-    some = np.isfinite(largest)
+    where = scan["field"].values[np.argmax(reach, axis=1)]
+    known = np.isfinite(largest)
     noise = np.zeros(gap.shape)
     if "d_stderr" in scan:
-        noise = GAP_SIGMAS * np.sqrt((scan["d_stderr"].values ** 2).sum(axis=1))
-    broken = np.nan_to_num(gap) > np.maximum(GAP, noise)
+        noise = VERDICT.gap_sigmas * np.sqrt((scan["d_stderr"].values ** 2).sum(axis=1))
+    broken = np.nan_to_num(gap) > np.maximum(VERDICT.gap, noise)
     steps = np.nan_to_num(np.abs(np.diff(d, axis=2)))
     jumps = _jumps(steps, broken)
     count = (jumps > 0).sum(axis=2)
     gaps = (np.diff(broken.astype(np.int8), axis=1, prepend=0) == 1).sum(axis=1)
     if between is None:
-        between = Between.nothing((len(d), steps.shape[2]))
+        between = Intervals.empty((len(d), steps.shape[2]))
         between.step[:] = _unexplained(scan, steps, both, broken)
-    hidden = np.maximum(between.gap, between.separation) > GAP
-    for r, k in np.argwhere(between.gap > GAP).tolist():
+    hidden = np.maximum(between.gap, between.separation) > VERDICT.gap
+    for r, k in np.argwhere(between.gap > VERDICT.gap).tolist():
         gaps[r], count[r] = gaps[r] + 1, count[r] + 1
         jumps[r, :, k] = np.maximum(jumps[r, :, k], between.gap[r, k])
         if not largest[r] > between.gap[r, k]:
-            largest[r], place[r] = between.gap[r, k], between.field[r, k]
-    share, stable = _shares(scan, fine, settled)
+            largest[r], where[r] = between.gap[r, k], between.field[r, k]
+    converged_share, stable_share = _shares(scan, converged, stable)
     unexplained = float(between.step.max(initial=0.0))
     apart = np.where(both, scan["separation"].values, 0.0) if "separation" in scan else np.zeros(1)
-    sure = _is_whole(scan) and min(share, stable) >= CONVERGED_SHARE and unexplained <= GAP
-    two = broken.any() or hidden.any() or apart.max() > GAP
+    smooth = _is_whole(scan) and min(converged_share, stable_share) >= VERDICT.converged_share
+    smooth &= unexplained <= VERDICT.gap
+    first_order = broken.any() or hidden.any() or apart.max() > VERDICT.gap
     attributes: dict[str, Any] = {
-        "hysteresis": float(largest.max()) if some.any() else float("nan"),
+        "hysteresis": float(largest.max()) if known.any() else float("nan"),
         "jump": float(jumps.max(initial=0.0)), "discontinuities": int(count.max(initial=0)),
         "largest_step": float(steps.max(initial=0.0)), "unexplained_step": unexplained,
-        "converged": share, "stable": stable,
-        "verdict": "first-order" if two else "smooth" if sure else "undetermined",
+        "converged": converged_share, "stable": stable_share,
+        "verdict": "first-order" if first_order else "smooth" if smooth else "undetermined",
         "criterion": CRITERION,
     }  # fmt: skip
-    one, here = {"units": "1"}, (jumps > 0) | (hidden | (between.step > 0))[:, None]
+    unit, here = {"units": "1"}, (jumps > 0) | (hidden | (between.step > 0))[:, None]
     return scan.assign(
-        hysteresis=("reference", np.where(some, largest, np.nan), one),
-        hysteresis_field=("reference", np.where(some, place, np.nan), {"units": "nat"}),
+        hysteresis=("reference", np.where(known, largest, np.nan), unit),
+        hysteresis_field=("reference", np.where(known, where, np.nan), {"units": "nat"}),
         gaps=("reference", gaps),
-        jump=(("reference", "direction"), jumps.max(axis=2, initial=0.0), one),
+        jump=(("reference", "direction"), jumps.max(axis=2, initial=0.0), unit),
         broken=(("reference", "direction", "interval"), here),
         discontinuities=(("reference", "direction"), count),
     ).assign_attrs(attributes)
 
 
-def _shares(scan: xarray.Dataset, fine: Flags, settled: Flags) -> tuple[float, float]:
-    """Return which parts of the solutions that may exist have converged, and are stable."""
-    real = np.ones_like(fine)
+def _shares(scan: xarray.Dataset, converged: Flags, stable: Flags) -> tuple[float, float]:
+    """Return the shares of the solutions that may exist which have converged, and are stable."""
+    real = np.ones_like(converged)
     if "exists" in scan:
         tried = (scan["exists"].values | scan["failed"].values).any(axis=1)
-        real = np.broadcast_to(tried[:, None], fine.shape)
+        real = np.broadcast_to(tried[:, None], converged.shape)
     if not real.any():
         return 0.0, 0.0
-    return float(fine[real].mean()), float(settled[real].mean())
+    return float(converged[real].mean()), float(stable[real].mean())
 
 
 def _is_whole(scan: xarray.Dataset) -> bool:
@@ -148,7 +159,7 @@ def _is_whole(scan: xarray.Dataset) -> bool:
     x = scan["field"].values
     there = scan["exists"] if "exists" in scan else xarray.ones_like(scan["d"], bool)
     known = [x[row] for row in np.any(there.values, axis=1)]
-    return all(len(some) >= FEWEST_FIELDS and some[0] < 0 < some[-1] for some in known)
+    return all(len(xs) >= VERDICT.min_fields and xs[0] < 0 < xs[-1] for xs in known)
 
 
 def _jumps(steps: Floats, broken: Flags) -> Floats:
@@ -162,10 +173,10 @@ def _jumps(steps: Floats, broken: Flags) -> Floats:
 
 
 def _unexplained(scan: xarray.Dataset, steps: Floats, both: Flags, broken: Flags) -> Floats:
-    """Return steps of d (R, F − 1) above the gap that counts and above what explains them.
+    """Return steps of d (R, F − 1) that are larger than the gap and are not explained.
 
-    That is the mean slope of d at both ends, ``d_slope``, or else the mean step, in the same
-    direction, of the two intervals beside.  Steps at fields where a gap shows are no question.
+    The mean slope of d at both ends, ``d_slope``, explains a step, or else the mean step, in the
+    same direction, of the two intervals beside.  Steps at fields with a gap do not count.
     """
     x, d = scan["field"].values, scan["d"].values
     width = np.diff(x)
@@ -181,12 +192,12 @@ def _unexplained(scan: xarray.Dataset, steps: Floats, both: Flags, broken: Flags
             expected = width * np.where(
                 np.isnan(beside).any(axis=0), np.nansum(beside, axis=0), beside.mean(axis=0)
             )
-    room = np.full(expected.shape, GAP)
+    tolerance = np.full(expected.shape, VERDICT.gap)
     if "d_stderr" in scan:
         error = scan["d_stderr"].values
-        room = room + GAP_SIGMAS * np.hypot(error[..., 1:], error[..., :-1])
-    left = np.abs(np.diff(d, axis=2) - expected)
-    found = np.where((steps > room) & ~(left <= room), steps, 0.0).max(axis=1)
+        tolerance = tolerance + VERDICT.gap_sigmas * np.hypot(error[..., 1:], error[..., :-1])
+    residual = np.abs(np.diff(d, axis=2) - expected)
+    largest = np.where((steps > tolerance) & ~(residual <= tolerance), steps, 0.0).max(axis=1)
     shows = broken[:, 1:] | broken[:, :-1]
     known = both[:, 1:] & both[:, :-1]
-    return np.where(shows | ~known, 0.0, found)
+    return np.where(shows | ~known, 0.0, largest)

@@ -1,7 +1,7 @@
 """Iso-energy curves: how many configurations have the energy of a reference, at each distance.
 
 At each distance field x the inverse temperature β is found at which the mean energy per weight is
-that of the reference, e(β, x) = E(σ*)/N; then s, d and e stand on a curve of constant energy, and
+that of the reference, e(β, x) = E(σ*)/N; then s, d and e lie on a curve of constant energy, and
 ds = 2x dd along it.  Roots are bracketed in steps from the last one and found by the Illinois
 method (M. Dowell, P. Jarratt, BIT 11, 168 (1971)); each solution starts from the one before, up and
 down in x.
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.energy_root import EnergyWalk, Options
-from lsg_ray.ising.entropy import check_fields, check_size, scan_dataset, shown
-from lsg_ray.ising.hysteresis import Between, add_hysteresis
+from lsg_ray.ising.field_scans import check_fields, check_size, scan_dataset, scan_summary
+from lsg_ray.ising.hysteresis import Intervals, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
-from lsg_ray.results.pieces import run_tasks
+from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.typing import (
@@ -32,7 +32,7 @@ from lsg_ray.typing import (
     Floats,
     ListOf,
     ModelLike,
-    Place,
+    PathOrUrl,
     Positive,
     Progress,
     ReferencesLike,
@@ -42,9 +42,9 @@ from lsg_ray.typing import (
     Steps,
 )
 
-#: The paper's fields, −3 to 3 in steps of 0.05, and the authors' range of β.
-FIELDS = tuple(np.round(np.arange(-60, 61) * 0.05, 10).tolist())
-BETAS = (0.1, 5.0)
+#: Fields of the paper, −3 to 3 in steps of 0.05, and the authors' range of β.
+ISO_ENERGY_FIELDS = tuple(np.round(np.arange(-60, 61) * 0.05, 10).tolist())
+BETA_RANGE = (0.1, 5.0)
 
 
 @public
@@ -53,12 +53,12 @@ def iso_energy(
     references: ReferencesLike,
     fields: Steps | None = None,
     *,
-    betas: Annotated[tuple[float, float], ListOf(float)] = BETAS,
+    betas: Annotated[tuple[float, float], ListOf(float)] = BETA_RANGE,
     count: Count | None = None,
     tolerance: Positive = 1e-9,
     max_sweeps: Several = 5000,
     damping: Share | None = None,
-    pieces: Place | None = None,
+    checkpoints: PathOrUrl | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Find s(d), β(d) and e(d) at the energy of each reference.
@@ -68,41 +68,42 @@ def iso_energy(
     model
         `IsingModel`, path, or (J, h).
     references
-        Configurations to start from: (R, N) ±1, a store (low, medium and high energy are taken), a
-        result, or .npz with sigma.
+        Configurations to start from: (R, N) ±1, a store (of which low, medium and high energy are
+        taken), a result, or .npz with sigma.
     fields
         Distance fields x in nats; by default −3 to 3 in steps of 0.05.
     betas
-        Range of inverse temperatures in which that of the energy is looked for.
+        Range of inverse temperatures in which the energy of the reference is searched for.
     count
-        References of each group, at most; of a store by default 20.
+        Largest number of references of each group; by default 20 of a store.
     tolerance
-        On the largest change of a message in a sweep.
+        Largest change of a message in a sweep at convergence.
     max_sweeps
-        Sweeps at each field and temperature, at most.
+        Largest number of sweeps at each field and temperature.
     damping
-        Of messages; by default none, and more where they do not come to rest.
-    pieces, progress
+        Damping of messages, from 0 up to 1; by default none, and more where they do not converge.
+    checkpoints, progress
         As in `lsg_ray.entropy_scan`.
 
     Returns
     -------
     xarray.Dataset
         Over (reference, direction, field): ``beta``, ``d``, ``s``, ``e``, ``f``, ``bound``;
-        ``exists``, whether such a β was found: else all are NaN; ``failed``, where the energy jumps
-        over that of the reference, or no solution converges on the way, so that it may exist;
-        ``converged``, ``residual``, ``stability``, ``stable``; ``iterations`` (solutions tried).
+        ``exists``, whether such a β was found: all others are NaN where not; ``failed``, where the
+        energy jumps over that of the reference, or no solution converges on the way, so that it may
+        exist; ``converged``, ``residual``, ``stability``, ``stable``; ``iterations``, the number of
+        solutions tried.
         Coordinate ``energy`` (reference), that of the reference.  Attributes as of
         `lsg_ray.ising.hysteresis.add_hysteresis`, and ``exists``, ``failed`` (fractions).
 
     Raises
     ------
     InputError
-        As `lsg_ray.entropy_scan`, or a range of β that is none.
+        As `lsg_ray.entropy_scan`, or ``betas`` are not two ascending positive numbers.
 
     Notes
     -----
-    Some four solutions a field.
+    About four solutions a field.
 
     Examples
     --------
@@ -112,7 +113,7 @@ def iso_energy(
     """
     ising = as_model(model)
     chosen = as_references(references, ising, count)
-    xs = check_fields(FIELDS if fields is None else fields)
+    xs = check_fields(ISO_ENERGY_FIELDS if fields is None else fields)
     ends = as_numbers(betas, "betas")
     if ends.shape != (2,) or not 0 < ends[0] < ends[1] < np.inf:
         raise InputError(f"betas {brief(betas)} given; two positive numbers, ascending")
@@ -122,18 +123,18 @@ def iso_energy(
     sigma = chosen.sigma
     energy = ising.energy(sigma) / ising.n_spins
     arguments = [(sigma[r], float(energy[r]), xs, options) for r in range(len(sigma))]
-    curve = stacked(run_tasks(_leaf, ising, arguments, _Curve, pieces, progress))
-    about = {
+    curve = stacked(run_tasks(_leaf, ising, arguments, _Curve, checkpoints, progress))
+    attributes = {
         "statistic": "iso-energy", "method": "bp", "betas": [low, high], "tolerance": tolerance,
         "exists": float(curve.exists.mean()), "failed": float(curve.failed.mean()),
     }  # fmt: skip
     values = curve._asdict()
-    between = Between(*values.pop("between").swapaxes(0, 1))
-    return add_hysteresis(scan_dataset(values, chosen, ising, xs, about), between)
+    between = Intervals(*values.pop("between").swapaxes(0, 1))
+    return add_hysteresis(scan_dataset(values, chosen, ising, xs, attributes), between)
 
 
 class _Curve(NamedTuple):
-    """Around one reference, over (direction, field); between: `Between`, (4, interval)."""
+    """Around one reference, over (direction, field); between: `Intervals`, (4, interval)."""
 
     beta: Floats
     d: Floats
@@ -154,16 +155,18 @@ def _leaf(model: IsingModel, sigma: Signs, energy: float, xs: Floats, options: O
     reference = sigma.astype(np.float64)
     walks = [EnergyWalk(model, reference, energy, options, way) for way in (0, 1)]
 
-    def go_on(way: int, start: Point, x: float) -> Point:
-        walks[way].stand_at(start)
+    def solve_from(way: int, start: Point, x: float) -> Point:
+        walks[way].restore(start)
         return walks[way].solution(x)[1]
 
-    found = both_ways(xs, lambda way, x: walks[way].solution(x), go_on)
-    return _Curve(**found.stored, between=found.between)
+    curve = both_ways(xs, lambda way, x: walks[way].solution(x), solve_from)
+    return _Curve(**curve.values, between=curve.between)
 
 
 STAGE = Stage(
-    "iso-energy", iso_energy, reads={"model": MODEL, "references": REFERENCES}, summary=shown,
-    figures=[Figure("lsg_ray.report.figures.entropy_landscape:iso_figure", "At constant energy",
+    "iso-energy", iso_energy, reads={"model": MODEL, "references": REFERENCES},
+    summary=scan_summary,
+    figures=[Figure("lsg_ray.report.figures.entropy_landscape:iso_figure",
+                    "Entropy landscape at constant energy",
                     "iso_caption")],
 )  # fmt: skip

@@ -3,12 +3,12 @@
 The step from one field to the next is *explained* if the slopes ∂m/∂x at its two ends account for
 it,
 
-    ¼ ⟨(Δm − Δx (m'₁ + m'₂)/2)²⟩ ≤ (GAP/2)²    and    ¼ ⟨(Δx (m'₁ − m'₂)/2)²⟩ ≤ (GAP/2)²,
+    ¼ ⟨(Δm − Δx (m'₁ + m'₂)/2)²⟩ ≤ (gap/2)²    and    ¼ ⟨(Δx (m'₁ − m'₂)/2)²⟩ ≤ (gap/2)²,
 
-means over weights: what is left of d is then below GAP/2, by the Cauchy–Schwarz inequality, what
-one weight lacks another cannot make up for, and neither can a slope that grows towards a jump.
+means over weights.  By the Cauchy–Schwarz inequality the rest of d is then below gap/2.  Errors of
+two weights do not cancel, and a slope that grows towards a jump is not accepted.
 Where it is not, the field in the middle is solved for on the way up and on the way down, and both
-halves are looked at in the same way, until every step is explained, or the directions disagree: a
+halves are searched in the same way, until every step is explained, or the directions disagree: a
 loop. Without slopes, small steps need no explanation, since the distance can only fall as the field
 grows; and other intervals are cut in four, and explained if neighbouring steps differ by as little.
 """
@@ -22,24 +22,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lsg_ray.ising.hysteresis import GAP, Between
+from lsg_ray.ising.hysteresis import VERDICT, Intervals
 from lsg_ray.typing import Array, Floats
 
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """When a step between two fields needs to be looked into, and how far."""
+    """When a step between two fields is searched, and how far."""
 
     #: Mean square change of magnetizations, over 4, that may stay unexplained; and that needs no
     #: explanation where slopes are not known.
-    unexplained: float = (GAP / 2) ** 2
-    small: float = GAP / 4
-    #: Gap between the directions that is more than what their tolerance leaves.
+    unexplained: float = (VERDICT.gap / 2) ** 2
+    small: float = VERDICT.gap / 4
+    #: Gap between the directions above what their tolerance leaves.
     faint: float = 1e-5
     #: Halvings of an interval, at most, until a step is explained; and of one with a faint gap.
     halvings: int = 24
     faint_halvings: int = 3
-    #: Where an interval is cut; the next place where a solution in one has not converged.
+    #: Where an interval is cut: the next of these where a solution has not converged.
     cuts: tuple[float, ...] = (0.5, 0.4, 0.62)
     #: Solutions of one search, at most.
     solutions: int = 2000
@@ -52,7 +52,7 @@ class Point(NamedTuple):
     """A solution in one direction.
 
     x: field; d: distance, NaN if there is no solution; m (N,) and its slope ∂m/∂x, NaN if unknown;
-    converged, stable; state: what a search can go on from, None if there is no solution.
+    converged, stable; state: what a search continues from, None if there is no solution.
     """
 
     x: float
@@ -64,25 +64,26 @@ class Point(NamedTuple):
     state: Any
 
 
-#: Solves at a field, in a direction (0 up, 1 down), going on from a point.
+#: Solves at a field, in a direction (0 up, 1 down), from a point.
 Solve = Callable[[int, Point, float], Point]
-#: Solves at the next field of a direction; returns what is to be stored of it, and the point.
+#: Solves at the next field of a direction; returns the values to be stored, and the point.
 Next = Callable[[int, float], tuple[dict[str, Any], Point]]
 
 
 class Around(NamedTuple):
     """A scan around one reference.
 
-    stored: (direction, field) by name; m: (direction, field, N); between: `Between` (4, interval).
+    values: (direction, field) by name; m: (direction, field, N); between: `Intervals`, (4,
+    interval).
     """
 
-    stored: dict[str, Array]
+    values: dict[str, Array]
     m: Floats
     between: Floats
 
 
 def both_ways(fields: Floats, solution: Next, solve: Solve) -> Around:
-    """Go through ascending fields up and down, then look between them.
+    """Go through ascending fields up and down, then search between them.
 
     Parameters
     ----------
@@ -93,38 +94,38 @@ def both_ways(fields: Floats, solution: Next, solve: Solve) -> Around:
     solve
         As of `search`.
     """
-    told, points = [], []
+    both, points = [], []
     for way, step in ((0, 1), (1, -1)):
         rows, line = zip(*(solution(way, x) for x in fields[::step].tolist()), strict=True)
-        told.append(rows[::step])
+        both.append(rows[::step])
         points.append(line[::step])
-    stored = {name: np.array([[row[name] for row in rows] for rows in told]) for name in told[0][0]}
-    stored["iterations"] = stored["iterations"].astype(np.int32)
+    values = {name: np.array([[row[name] for row in rows] for rows in both]) for name in both[0][0]}
+    values["iterations"] = values["iterations"].astype(np.int32)
     m = np.array([[point.m for point in line] for line in points])
-    return Around(stored, m, np.stack(search(points[0], points[1], solve)))
+    return Around(values, m, np.stack(search(points[0], points[1], solve)))
 
 
-def search(up: Sequence[Point], down: Sequence[Point], solve: Solve) -> Between:
-    """Look between all neighbouring fields of a scan.
+def search(up: Sequence[Point], down: Sequence[Point], solve: Solve) -> Intervals:
+    """Search between all neighbouring fields of a scan.
 
     Parameters
     ----------
     up, down
         Points at ascending fields, the same for both.
     solve
-        How to go on from one of them.  An interval is entered from below on the way up and from
-        above on the way down.
+        Solves at a field, from one of them.  An interval is entered from below on the way up and
+        from above on the way down.
     """
-    found = Between.nothing((max(len(up) - 1, 0),))
-    looking = _Search(solve)
+    intervals = Intervals.empty((max(len(up) - 1, 0),))
+    searching = _Search(solve)
     for k in range(len(up) - 1):
         ends = (up[k], up[k + 1]), (down[k], down[k + 1])
-        looking.found = _Found()
+        searching.widest = _Loop()
         if not any(_differ(a, b) for a, b in zip(*ends, strict=True)):  # else the grid shows it
-            looking.between(*ends, CONFIG.halvings)
-        for values, value in zip(found, looking.found, strict=True):
+            searching.between(*ends, CONFIG.halvings)
+        for values, value in zip(intervals, searching.widest, strict=True):
             values[k] = value
-    return found
+    return intervals
 
 
 def _sound(up: Point, down: Point) -> bool:
@@ -137,7 +138,7 @@ def _apart(a: Point, b: Point) -> float:
 
 def _differ(up: Point, down: Point) -> bool:
     """Return whether two solutions at a field are two, by the criterion of the verdict."""
-    return _sound(up, down) and (abs(up.d - down.d) > GAP or _apart(up, down) > GAP)
+    return _sound(up, down) and (max(abs(up.d - down.d), _apart(up, down)) > VERDICT.gap)
 
 
 def _step(a: Point, b: Point) -> float:
@@ -148,14 +149,14 @@ def _step(a: Point, b: Point) -> float:
 def _explained(a: Point, b: Point) -> bool:
     """Return whether slopes account for a step, or it is small."""
     first, last = (b.x - a.x) / 2 * a.slope, (b.x - a.x) / 2 * b.slope
-    left, varies = b.m - a.m - first - last, last - first
-    if np.isnan(left).any():
-        return not _step(a, b) > GAP and not _apart(a, b) > CONFIG.small
-    return bool(max(np.mean(left**2), np.mean(varies**2)) / 4 <= CONFIG.unexplained)
+    residual, change = b.m - a.m - first - last, last - first
+    if np.isnan(residual).any():
+        return not _step(a, b) > VERDICT.gap and not _apart(a, b) > CONFIG.small
+    return bool(max(np.mean(residual**2), np.mean(change**2)) / 4 <= CONFIG.unexplained)
 
 
-class _Found(NamedTuple):
-    """Of one interval, as `Between`."""
+class _Loop(NamedTuple):
+    """Widest loop and largest unexplained step of one interval, as in `Intervals`."""
 
     gap: float = 0.0
     separation: float = 0.0
@@ -168,14 +169,14 @@ Chains = tuple[list[Point], list[Point]]
 
 
 class _Search:
-    """Looks into one interval after another; found is of the present one."""
+    """Searches one interval after another; widest is of the present one."""
 
     def __init__(self, solve: Solve) -> None:
-        self.solve, self.solved, self.found = solve, 0, _Found()
+        self.solve, self.solved, self.widest = solve, 0, _Loop()
 
     @property
     def is_loop(self) -> bool:
-        return max(self.found.gap, self.found.separation) > GAP
+        return max(self.widest.gap, self.widest.separation) > VERDICT.gap
 
     def between(self, up: Ends, down: Ends, halvings: int) -> None:
         explained = _explained(*up) and _explained(*down)
@@ -186,21 +187,21 @@ class _Search:
         sound = all(_sound(a, b) for a, b in zip(up, down, strict=True))
         if not sound or halvings <= 0 or self.solved >= CONFIG.solutions:
             if not explained:
-                step = max(_step(*up), _step(*down), self.found.step)
-                self.found = self.found._replace(step=step)
+                step = max(_step(*up), _step(*down), self.widest.step)
+                self.widest = self.widest._replace(step=step)
             return
         if not explained and _unknown(up, down):
             chains = self._chains(up, down, (0.25, 0.5, 0.75))
-            self._note(chains)
+            self._record(chains)
             if self.is_loop or (_even(chains[0]) and _even(chains[1])):
                 return
-            self._go_on(chains, halvings - 2)
+            self._halve(chains, halvings - 2)
             return
         for cut in CONFIG.cuts:
             chains = self._chains(up, down, (cut,))
             if _sound(chains[0][1], chains[1][1]):
                 break
-        self._go_on(chains, halvings - 1)
+        self._halve(chains, halvings - 1)
 
     def _chains(self, up: Ends, down: Ends, cuts: Sequence[float]) -> Chains:
         """Return points at both ends and between them, in both directions."""
@@ -213,16 +214,16 @@ class _Search:
         self.solved += 2 * len(fields)
         return [*rising, up[1]], [*falling, down[0]][::-1]
 
-    def _note(self, chains: Chains) -> None:
-        """Keep the widest loop that points show."""
+    def _record(self, chains: Chains) -> None:
+        """Store the widest loop that points show."""
         for a, b in zip(*chains, strict=True):
             if _sound(a, b):
                 gap, separation = abs(a.d - b.d), _apart(a, b)
-                if max(gap, separation) > max(self.found.gap, self.found.separation):
-                    self.found = _Found(gap, separation, a.x, self.found.step)
+                if max(gap, separation) > max(self.widest.gap, self.widest.separation):
+                    self.widest = _Loop(gap, separation, a.x, self.widest.step)
 
-    def _go_on(self, chains: Chains, halvings: int) -> None:
-        self._note(chains)
+    def _halve(self, chains: Chains, halvings: int) -> None:
+        self._record(chains)
         if self.is_loop:
             return
         for up, down in zip(*(itertools.pairwise(chain) for chain in chains), strict=True):

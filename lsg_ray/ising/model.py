@@ -1,7 +1,7 @@
 """The effective Ising model P(σ) ∝ exp(−βE(σ)), E = −Σ_{i<j} J_ij σ_iσ_j − Σ_i h_i σ_i.
 
-Spins are the weights σ_i = ±1 of a network, couplings J_ij = J_ji tell how two weights prefer to
-agree, fields h_i how one prefers +1.  β = 1 unless said otherwise.
+Spins are the weights σ_i = ±1 of a network, couplings J_ij = J_ji > 0 favour equal signs of two
+weights, fields h_i > 0 favour +1.  β = 1 unless another is given.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
 from lsg_ray.results.saving import MODEL, names_of, save_result
-from lsg_ray.typing import Array, Floats, Ints, ModelLike, Place
+from lsg_ray.typing import Array, Floats, Ints, ModelLike, PathOrUrl
 
 #: Largest model that is enumerated: 2²⁰ states.
 MAX_ENUMERATED = 20
-#: J and Jᵀ may differ by so much, relative to the largest coupling.
-ASYMMETRY = 1e-9
+#: Largest difference of J and Jᵀ, relative to the largest coupling.
+MAX_ASYMMETRY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +89,11 @@ class IsingModel:
         return -0.5 * np.einsum("ri,ri->r", s, s @ self.J) - s @ self.h
 
     def _spins(self, sigma: ArrayLike) -> Floats:
-        given = as_numbers(sigma, "configurations")
-        s = np.atleast_2d(given)
+        values = as_numbers(sigma, "configurations")
+        s = np.atleast_2d(values)
         if s.ndim != 2 or s.shape[1] != self.n_spins:
             raise InputError(
-                f"configurations of shape {given.shape} given; the model has {self.n_spins} "
+                f"configurations of shape {values.shape} given; the model has {self.n_spins} "
                 f"spins: (R, {self.n_spins}) is needed"
             )
         wrong = np.argwhere(np.abs(s) != 1)
@@ -108,7 +108,7 @@ class IsingModel:
         """Return J (weight, weight_) and h (weight) with units and attributes."""
         nats = {"units": "nat"}
         numbers = np.arange(self.n_spins) if self.weight is None else self.weight
-        found = xarray.Dataset(
+        dataset = xarray.Dataset(
             {
                 "J": (("weight", "weight_"), self.J, {"long_name": "coupling", **nats}),
                 "h": ("weight", self.h, {"long_name": "field", **nats}),
@@ -116,9 +116,9 @@ class IsingModel:
             {"weight": numbers, "weight_": numbers},
             {"statistic": "ising model", **plain_attributes(self.attributes)},
         )
-        return found if self.part is None else found.assign_coords(part=("weight", self.part))
+        return dataset if self.part is None else dataset.assign_coords(part=("weight", self.part))
 
-    def save(self, path: Place, *, overwrite: bool = False) -> Path | str:
+    def save(self, path: PathOrUrl, *, overwrite: bool = False) -> Path | str:
         """Write the model: ``.npz`` with ``J`` and ``h``, or else a Zarr group.
 
         Both keep ``part``, ``weight`` and ``attributes``.
@@ -140,16 +140,16 @@ def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
             "(N, N) and (N,) with N > 0 are needed"
         )
     for name, values in (("J", couplings), ("h", fields)):
-        bad = np.argwhere(~np.isfinite(values))
-        if len(bad):
-            at = tuple(bad[0].tolist())
-            raise InputError(f"{name}{list(at)} is {values[at]}; {name} must be finite")
+        wrong = np.argwhere(~np.isfinite(values))
+        if len(wrong):
+            index = tuple(wrong[0].tolist())
+            raise InputError(f"{name}{list(index)} is {values[index]}; {name} must be finite")
     diagonal = np.flatnonzero(np.diag(couplings))
     if len(diagonal):
         i = int(diagonal[0])
         raise InputError(f"J[{i}, {i}] is {couplings[i, i]:g}; the diagonal of J must be zero")
     difference = np.abs(couplings - couplings.T)
-    if difference.max(initial=0) > ASYMMETRY * np.abs(couplings).max(initial=0):
+    if difference.max(initial=0) > MAX_ASYMMETRY * np.abs(couplings).max(initial=0):
         i, j = (int(k) for k in np.unravel_index(difference.argmax(), difference.shape))
         raise InputError(
             f"J[{i}, {j}] is {couplings[i, j]:g} and J[{j}, {i}] is {couplings[j, i]:g}; "
@@ -173,7 +173,7 @@ def _check_numbers(weight: Array) -> None:
 
 
 @public
-def load_model(path: Place) -> IsingModel:
+def load_model(path: PathOrUrl) -> IsingModel:
     """Read a model: a Zarr group or an ``.npz`` that holds ``J`` (N, N) and ``h`` (N,).
 
     An ``.npz`` may hold ``part`` (N,), names, and ``weight`` (N,), numbers, too.
@@ -181,46 +181,47 @@ def load_model(path: Place) -> IsingModel:
     Raises
     ------
     InputError
-        Nothing readable is there, or it is no model.
+        The path cannot be read, or does not hold a model.
     """
-    place = expanded(path)
-    file, array = member_of(place)
+    location = expanded(path)
+    file, array = member_of(location)
     if array is not None:
-        raise InputError(f"{place}: a model is two arrays, J and h; name {file} alone")
-    with reading(place, "not a model", "name a Zarr of `lsg fit`, or an .npz with J and h"):
-        if ending(place) == ".npz" and not os.path.isdir(place):
-            with open_archive(place) as arrays:
+        raise InputError(f"{location}: a model is two arrays, J and h; name {file} alone")
+    with reading(location, "not a model", "name a Zarr of `lsg fit`, or an .npz with J and h"):
+        if ending(location) == ".npz" and not os.path.isdir(location):
+            with open_archive(location) as arrays:
                 part, weight = names_in(arrays)
-                about = attributes_in(arrays)
-                return IsingModel(arrays["J"], arrays["h"], part, about, weight)
-        with open_result(place) as found:
-            return _from_dataset(found)
+                attributes = attributes_in(arrays)
+                return IsingModel(arrays["J"], arrays["h"], part, attributes, weight)
+        with open_result(location) as dataset:
+            return _from_dataset(dataset)
 
 
-def _from_dataset(found: xarray.Dataset) -> IsingModel:
-    part = found.get("part")
-    # Without parts, weights are numbered from zero, wherever in a network they stand.
+def _from_dataset(dataset: xarray.Dataset) -> IsingModel:
+    part = dataset.get("part")
+    # Without parts, weights are numbered from zero, wherever in a network they are.
     names, weight = None, None
     if part is not None:
-        names, weight = names_of(part), found["weight"].values.astype(np.int64)
-    return IsingModel(found["J"].values, found["h"].values, names, dict(found.attrs), weight)
+        names, weight = names_of(part), dataset["weight"].values.astype(np.int64)
+    J, h = dataset["J"].values, dataset["h"].values
+    return IsingModel(J, h, names, dict(dataset.attrs), weight)
 
 
-def as_model(given: ModelLike) -> IsingModel:
+def as_model(model: ModelLike) -> IsingModel:
     """Return a model from a model, a path, or a pair (J, h)."""
-    if isinstance(given, IsingModel):
-        return given
-    if isinstance(given, (str, os.PathLike)):
-        return load_model(given)
-    if isinstance(given, xarray.Dataset):
-        if "J" not in given or "h" not in given:
+    if isinstance(model, IsingModel):
+        return model
+    if isinstance(model, (str, os.PathLike)):
+        return load_model(model)
+    if isinstance(model, xarray.Dataset):
+        if "J" not in model or "h" not in model:
             raise InputError("Dataset without J and h given; a model has both")
-        return _from_dataset(given)
+        return _from_dataset(model)
     try:
-        J, h = given
+        J, h = model
     except (TypeError, ValueError):
         raise InputError(
-            f"{type(given).__name__} given; a model is an IsingModel, a path, or (J, h)"
+            f"{type(model).__name__} given; a model is an IsingModel, a path, or (J, h)"
         ) from None
     return IsingModel(as_numbers(J, "J"), as_numbers(h, "h"))
 
@@ -238,7 +239,7 @@ class Exact:
 
 @public
 def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
-    """Average over all states of a small model; the oracle of everything else.
+    """Average over all states of a small model; the reference of all approximations.
 
     Raises
     ------
@@ -248,20 +249,20 @@ def enumerate_model(model: IsingModel, beta: float = 1.0) -> Exact:
     n = model.n_spins
     if n > MAX_ENUMERATED:
         raise InputError(f"{n} spins; at most {MAX_ENUMERATED} can be enumerated")
-    pieces = [np.arange(a, min(a + 2**14, 2**n)) for a in range(0, 2**n, 2**14)]
+    blocks = [np.arange(a, min(a + 2**14, 2**n)) for a in range(0, 2**n, 2**14)]
 
     def states(numbers: Ints) -> Floats:
         return np.where((numbers[:, None] >> np.arange(n)) & 1, 1.0, -1.0)
 
-    energies = np.concatenate([model.energy(states(piece)) for piece in pieces])
+    energies = np.concatenate([model.energy(states(block)) for block in blocks])
     shift = (-beta * energies).max()
     weights = np.exp(-beta * energies - shift)
     total = weights.sum()
     log_Z = float(np.log(total) + shift)
     p = weights / total
     m, C = np.zeros(n), np.zeros((n, n))
-    for piece in pieces:
-        s, w = states(piece), p[piece]
+    for block in blocks:
+        s, w = states(block), p[block]
         m += w @ s
         C += (s.T * w) @ s
     energy = float(p @ energies)

@@ -1,11 +1,12 @@
 """Independent replicas of an Ising model at several temperatures, by parallel tempering.
 
 Each replica comes from a ladder of its own (`lsg_ray.ising.tempering`), so replicas share nothing
-but the model, however slowly a ladder forgets.
+but the model, however slowly a ladder mixes.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Method
 from lsg_ray.ising.model import as_model
-from lsg_ray.ising.montecarlo import RHAT, Draws, series_rhat
+from lsg_ray.ising.montecarlo import MAX_RHAT, Draws, series_rhat
 from lsg_ray.ising.tempering import Replicas, ascending, choose_betas
 from lsg_ray.stage import MODEL, Stage
 from lsg_ray.statistics.estimates import stderr
@@ -25,10 +26,19 @@ from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
 from lsg_ray.statistics.ultrametric import Flip
 from lsg_ray.typing import Count, Floats, ModelLike, Natural, Progress, Seed, Several, Singles
 
-#: A ladder goes up to this part of the first inverse temperature that is asked for.
-HOTTEST_SHARE = 0.5
-#: Two inverse temperatures of a ladder are one if they differ by less than this part.
-SAME_BETA = 1e-9
+
+@dataclass(frozen=True)
+class ReplicaLadderConfig:
+    """Where a ladder for replicas begins, and which of its temperatures are those asked for."""
+
+    #: Largest first inverse temperature, as a share of the first and of the last asked for.
+    share_of_first: float = 0.5
+    share_of_last: float = 0.1
+    #: Relative difference below which two inverse temperatures are the same.
+    same_beta: float = 1e-9
+
+
+CONFIG = ReplicaLadderConfig()
 
 
 @public
@@ -53,18 +63,18 @@ def draw_replicas(
     model
         `IsingModel`, path, or (J, h).
     betas
-        Inverse temperatures that are wanted, ascending.
+        Inverse temperatures to draw at, ascending.
     replicas
-        Independent ladders, each of which gives one replica at each temperature.
+        Number of independent ladders, each of which gives one replica at each temperature.
     ladder
-        Inverse temperatures of a ladder; see `choose_ladder`, the default.
+        Inverse temperatures of a ladder; by default those of `choose_ladder`.
     burn_in, draws, thin
-        Sweeps before the first draw of energies and overlaps; how many, ``thin`` sweeps apart.
-        Replicas are what stands there after the last.
+        Number of sweeps before the first draw of energies and overlaps, of draws, and of sweeps
+        between draws.  The replicas are the configurations after the last sweep.
     method, seed, threads
         As in `lsg_ray.ising.chains.Chains`.
     progress
-        Told ``(sweeps done, sweeps in all)``.
+        Called with ``(sweeps done, sweeps in all)``.
 
     Returns
     -------
@@ -85,28 +95,28 @@ def draw_replicas(
     2 N² flop a sweep of each chain, and as much for its energy; replicas × rungs chains.
     """
     ising = as_model(model)
-    wanted = ascending(betas, "betas")
+    targets = ascending(betas, "betas")
     if ladder is None:
-        steps = choose_ladder(ising, wanted, method=method, seed=seed, threads=threads)
+        steps = choose_ladder(ising, targets, method=method, seed=seed, threads=threads)
     else:
         steps = ascending(ladder, "ladder")
-    places = _places(steps, wanted)
+    rungs = _rungs(steps, targets)
     state = Replicas(ising, steps, replicas, method, seed, threads)
-    energy = np.empty((len(wanted), replicas, draws))
-    by_row = np.zeros((2, len(wanted), replicas))
+    energy = np.empty((len(targets), replicas, draws))
+    overlaps = np.zeros((2, len(targets), replicas))
     for draw in state.draws(burn_in, draws, thin, progress):
-        energy[:, :, draw] = state.energies()[places]
-        for t, place in enumerate(places):
-            by_row[:, t] += _overlap_sums(state.at(place)) / draws
-    found = _variables(state, places, energy, by_row)
-    rhat, trips = found["rhat"][1].max(), state.round_trips
+        energy[:, :, draw] = state.energies()[rungs]
+        for t, rung in enumerate(rungs):
+            overlaps[:, t] += _overlap_sums(state.at(rung)) / draws
+    variables = _variables(state, rungs, energy, overlaps)
+    rhat, trips = variables["rhat"][1].max(), state.round_trips
     attributes = {
         "statistic": "replicas", "replicas": replicas, "seed": seed,
         "sweeps": burn_in + draws * thin, "round_trips": trips, "rhat_max": float(rhat),
-        "converged": int(rhat < RHAT and (len(steps) == 1 or trips >= replicas)),
+        "converged": int(rhat < MAX_RHAT and (len(steps) == 1 or trips >= replicas)),
     }  # fmt: skip
-    about = {"long_name": "inverse temperature"}
-    return xarray.Dataset(found, {"beta": ("beta", wanted, about)}, attributes)
+    coordinate = ("beta", targets, {"long_name": "inverse temperature"})
+    return xarray.Dataset(variables, {"beta": coordinate}, attributes)
 
 
 @public
@@ -120,27 +130,27 @@ def choose_ladder(
 ) -> Floats:
     """Return inverse temperatures for exchanges, with those of ``betas`` among them.
 
-    From the smaller of β_first · `HOTTEST_SHARE` and β_last/10, at distances as of
-    `lsg_ray.ising.tempering.choose_betas`; each wanted one replaces its neighbour.
+    From the smaller of β_first/2 and β_last/10 (`ReplicaLadderConfig`), at distances as of
+    `lsg_ray.ising.tempering.choose_betas`; each of ``betas`` replaces its neighbour.
     """
-    wanted = ascending(betas, "betas")
-    if wanted[0] <= 0:
-        raise InputError(f"beta {wanted[0]:g} given; a ladder has positive ones")
-    hottest = min(HOTTEST_SHARE * wanted[0], 0.1 * wanted[-1])
-    found = choose_betas(
-        as_model(model), wanted[-1], hottest=hottest, method=method, seed=seed, threads=threads
+    targets = ascending(betas, "betas")
+    if targets[0] <= 0:
+        raise InputError(f"beta {targets[0]:g} given; a ladder has positive ones")
+    hottest = min(CONFIG.share_of_first * targets[0], CONFIG.share_of_last * targets[-1])
+    ladder = choose_betas(
+        as_model(model), targets[-1], hottest=hottest, method=method, seed=seed, threads=threads
     )
-    near = np.abs(found[:, None] - wanted).argmin(axis=0)
-    # The hottest stays: it is there to forget.
-    kept = np.delete(found, near[near > 0])
-    return np.unique(np.r_[kept, wanted])
+    near = np.abs(ladder[:, None] - targets).argmin(axis=0)
+    # The hottest is retained: there, replicas lose their memory.
+    retained = np.delete(ladder, near[near > 0])
+    return np.unique(np.r_[retained, targets])
 
 
-def _places(ladder: Floats, wanted: Floats) -> list[int]:
-    near = np.abs(ladder[:, None] - wanted).argmin(axis=0)
-    missing = wanted[np.abs(ladder[near] - wanted) > SAME_BETA * np.abs(wanted)]
+def _rungs(ladder: Floats, targets: Floats) -> list[int]:
+    near = np.abs(ladder[:, None] - targets).argmin(axis=0)
+    missing = targets[np.abs(ladder[near] - targets) > CONFIG.same_beta * np.abs(targets)]
     if len(missing):
-        raise InputError(f"beta {missing[0]:g} is not in the ladder; add it")
+        raise InputError(f"beta {missing[0]:g} is not in the ladder; add it there")
     return near.tolist()
 
 
@@ -153,14 +163,14 @@ def _overlap_sums(spins: Singles) -> Floats:
 
 
 def _variables(
-    state: Replicas, places: list[int], energy: Floats, overlaps: Floats
+    state: Replicas, rungs: list[int], energy: Floats, overlaps: Floats
 ) -> dict[str, Any]:
     """Return variables of energies (beta, replica, draw) and means of q² and |q| (2, …)."""
-    nat, one, replicas = {"units": "nat"}, {"units": "1"}, energy.shape[1]
+    nat, unitless, replicas = {"units": "nat"}, {"units": "1"}, energy.shape[1]
     by_replica = energy.mean(axis=2)
-    spins = np.stack([state.at(place) for place in places]).astype(np.int8)
-    rhat = np.array([series_rhat(some) for some in energy])
-    found: dict[str, Any] = {
+    spins = np.stack([state.at(rung) for rung in rungs]).astype(np.int8)
+    rhat = np.array([series_rhat(series) for series in energy])
+    variables: dict[str, Any] = {
         "spins": (("beta", "replica", "weight"), spins),
         "energy": (("beta", "replica"), energy[:, :, -1], nat),
         "energy_mean": ("beta", by_replica.mean(axis=1), nat),
@@ -170,11 +180,11 @@ def _variables(
         "exchanged": ("rung", state.exchanged()),
     }
     for name, rows in zip(("q2", "q_abs"), overlaps, strict=True):
-        # A mean over pairs: without a replica, it changes by twice what its own mean differs by.
+        # Jackknife: without a replica, a mean over pairs changes by twice that replica's deviation.
         spread = 2 * rows.std(axis=1, ddof=1) * (replicas - 1) / max(replicas - 2, 1)
-        found[name] = ("beta", rows.mean(axis=1), one)
-        found[f"{name}_stderr"] = ("beta", spread / np.sqrt(replicas), one)
-    return found
+        variables[name] = ("beta", rows.mean(axis=1), unitless)
+        variables[f"{name}_stderr"] = ("beta", spread / np.sqrt(replicas), unitless)
+    return variables
 
 
 @public
@@ -193,27 +203,33 @@ def model_overlaps(
     Parameters
     ----------
     model
-        `IsingModel`, path, or (J, h).
+        `IsingModel`, path, or (J, h): J (N, N) symmetric with zero diagonal, h (N,).
     replicas
-        From independent ladders.
+        Number of replicas R, each from an independent ladder.
     burn_in
-        Sweeps before replicas are drawn.
+        Number of sweeps before replicas are drawn.
     draws
-        Of each null.
+        Number of draws of each null.
 
     Returns
     -------
     xarray.Dataset
-        As `lsg_ray.replica_overlaps`; of models without fields, whose states come in pairs ±σ,
-        with both signs of each overlap.
+        As `lsg_ray.replica_overlaps`, with ``q`` (replica, replica_), (R, R); of models without
+        fields, whose states come in pairs ±σ, with both signs of each overlap.  Attributes
+        ``converged`` and ``rhat`` as in `draw_replicas`, ``energy_per_spin`` (nats).
+
+    Raises
+    ------
+    InputError
+        The model cannot be read, or fewer than 4 replicas or 2 draws are asked for.
     """
     ising = as_model(model)
     drawn = draw_replicas(
         ising, replicas=replicas, burn_in=burn_in, seed=seed, threads=threads, progress=progress
     )
     flip: Flip = "keep" if ising.h.any() else "symmetric"
-    found = replica_overlaps(drawn["spins"].values[0], flip=flip, draws=draws, seed=seed)
-    return found.assign_attrs(
+    overlaps = replica_overlaps(drawn["spins"].values[0], flip=flip, draws=draws, seed=seed)
+    return overlaps.assign_attrs(
         converged=drawn.attrs["converged"],
         rhat=float(drawn["rhat"].values[0]),
         energy_per_spin=float(drawn["energy_mean"].values[0]) / ising.n_spins,

@@ -1,10 +1,10 @@
 """Equilibrium averages of an Ising model by Monte Carlo, with errors and convergence flags.
 
 Many independent chains from random starts: averages over chains have errors that need no model of
-the autocorrelation.  Whether the chains have forgotten their starts is told by split-R̂ (Gelman et
-al., Bayesian Data Analysis, 3rd ed., eq. 11.4): each chain is halved, and the spread between halves
-of different chains is compared with that within; by the integrated autocorrelation time τ of the
-energy (Sokal's window, c = 5), and the effective sample size, draws over 1 + 2 Σ ρ.
+the autocorrelation.  Whether the chains have forgotten their starts is measured by split-R̂ (Gelman
+et al., Bayesian Data Analysis, 3rd ed., eq. 11.4): each chain is halved, and the spread between
+halves of different chains is compared with that within; by the integrated autocorrelation time τ of
+the energy (Sokal's window, c = 5); and by the effective sample size, draws over 1 + 2 Σ ρ.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, NamedTuple
 
-import dask
 import numpy as np
 import xarray
 from annotated_types import Ge
@@ -41,10 +40,10 @@ from lsg_ray.typing import (
 )
 
 #: Chains have converged when no R̂ is above this.
-RHAT = 1.05
-#: Draws of a chain, at least: its halves are compared.
-FEWEST_DRAWS = 4
-Draws = Annotated[int, Ge(FEWEST_DRAWS)]
+MAX_RHAT = 1.05
+#: Fewest draws of a chain: its halves are compared.
+MIN_DRAWS = 4
+Draws = Annotated[int, Ge(MIN_DRAWS)]
 
 
 @public
@@ -76,22 +75,24 @@ def sample_model(
     model
         `IsingModel`, path, or (J, h).
     chains, burn_in, draws, thin
-        Independent chains; sweeps before the first draw; draws of each, ``thin`` sweeps apart.
+        Number of independent chains, of sweeps before the first draw, of draws of each chain, and
+        of sweeps between draws.
     beta, method, order, layout, start, seed, threads
         As in `Chains`.
     triples
-        (T, 3) indices of spins whose third moments are wanted.
+        (T, 3) indices of the spins of third moments to estimate.
     references
-        (R, N) configurations whose mean overlap with the model's is wanted.
+        (R, N) configurations, to estimate their mean overlap with those of the model.
     keep
-        How many configurations to return, from the last draws.
+        Number of configurations to return, from the last draws.
     batches
-        Cut the chains into so many tasks, under Dask's current scheduler: on a cluster.  Each has
-        random numbers of its own, so a result depends on this number, not on where it runs.
+        Number of tasks that the chains are cut into, under Dask's current scheduler: on a cluster.
+        Each has random numbers of its own, so a result depends on this number, not on where it
+        runs.
     groups
-        Whether to return averages of the groups of chains too, which are independent.
+        Whether to return also the averages of the groups of chains, which are independent.
     progress
-        Told ``(sweeps done, sweeps in all)``.
+        Called with ``(sweeps done, sweeps in all)``.
 
     Returns
     -------
@@ -132,22 +133,24 @@ def sample_model(
     if batches == 1:
         parts = [run.batch(0, chains, first, threads, progress)]
     else:
-        leaf, given = dask.delayed(_Run.batch, pure=False), share(run)
-        leaves = [leaf(given, b, sizes[b], starts[b], 1, None) for b in range(batches)]
-        parts = compute(leaves, progress)
-    sums = _all_of(parts)
-    found = _dataset(run, sums, keep, groups)
+        import dask
+
+        task, shared = dask.delayed(_Run.batch, pure=False), share(run)
+        tasks = [task(shared, b, sizes[b], starts[b], 1, None) for b in range(batches)]
+        parts = compute(tasks, progress)
+    sums = _combined(parts)
+    result = _dataset(run, sums, keep, groups)
     if sigma is not None:
-        found = found.assign(overlap_averages(sigma, (sums.first + sums.last).T / draws))
-    return found
+        result = result.assign(overlap_averages(sigma, (sums.first + sums.last).T / draws))
+    return result
 
 
 class _Sums(NamedTuple):
-    """What a batch of chains has measured.
+    """Measurements of a batch of chains.
 
     first, last: (N, chains), means of the halves of the draws times their number; second: (groups,
     N, N) sums of σσᵀ; sizes: (groups,) chains; energy: (chains, draws); third: (groups, T); spins:
-    (chains, N), last ones; moved: spins changed, over all tried.
+    (chains, N), the last ones; acceptance: spins changed, over all tried.
     """
 
     first: Floats
@@ -157,11 +160,11 @@ class _Sums(NamedTuple):
     energy: Floats
     third: Floats
     spins: Signs
-    moved: float
+    acceptance: float
 
 
 class _Run(NamedTuple):
-    """What every batch does."""
+    """Options that all batches share."""
 
     model: IsingModel
     burn_in: int
@@ -176,41 +179,47 @@ class _Run(NamedTuple):
         return self.burn_in + self.draws * self.thin
 
     def batch(
-        self, number: int, chains: int, start: Singles | None, threads: int | None,
-        progress: Progress | None
-    ) -> _Sums:  # fmt: skip
+        self,
+        number: int,
+        chains: int,
+        start: Singles | None,
+        threads: int | None,
+        progress: Progress | None,
+    ) -> _Sums:
         state = Chains(
             self.model, chains, seed=self.seed, start=start, threads=threads, batch=number,
             **self.options,
         )  # fmt: skip
         for done in range(0, self.burn_in, 10):
             state.sweep(min(10, self.burn_in - done))
-            _tell(progress, state.sweeps, self.sweeps)
+            _report(progress, state.sweeps, self.sweeps)
         groups, n = len(state.groups), self.model.n_spins
         second, third = np.zeros((groups, n, n)), np.zeros((groups, len(self.triples)))
         halves = [[np.zeros((n, g.stop - g.start)) for g in state.groups] for _ in range(2)]
         energy = np.empty((chains, self.draws))
         for draw in range(self.draws):
             state.sweep(self.thin)
-            late = 2 * draw >= self.draws + self.draws % 2  # an odd draw more is of the first half
+            # The middle one of an odd number of draws belongs to the first half.
+            late = 2 * draw >= self.draws + self.draws % 2
             for g, spins in enumerate(state.by_spin()):
                 halves[late][g] += spins
                 third[g] += _third(spins, self.triples)
             state.add_products(second)
             energy[:, draw] = state.energies()
-            _tell(progress, state.sweeps, self.sweeps)
+            _report(progress, state.sweeps, self.sweeps)
         sizes = np.array([g.stop - g.start for g in state.groups])
         first, last = (np.concatenate(half, axis=1) for half in halves)
         return _Sums(first, last, second, sizes, energy, third, state.spins, state.acceptance)
 
 
-def _all_of(parts: list[_Sums]) -> _Sums:
-    """Return what all batches have measured."""
-    moved = np.average([part.moved for part in parts], weights=[len(part.spins) for part in parts])
-    along = [1, 1, *[0] * 5]  # of means of halves, chains are the second axis
-    columns = list(zip(*parts, strict=True))[:-1]
-    arrays: list[Any] = [np.concatenate(*both) for both in zip(columns, along, strict=True)]
-    return _Sums._make([*arrays, float(moved)])
+def _combined(parts: list[_Sums]) -> _Sums:
+    """Return the measurements of all batches as those of one."""
+    sizes = [len(part.spins) for part in parts]
+    acceptance = float(np.average([part.acceptance for part in parts], weights=sizes))
+    axes = [1, 1, *[0] * 5]  # of means of halves, chains are the second axis
+    fields = list(zip(*parts, strict=True))[:-1]
+    arrays: list[Any] = [np.concatenate(*pair) for pair in zip(fields, axes, strict=True)]
+    return _Sums._make([*arrays, acceptance])
 
 
 def _dataset(run: _Run, sums: _Sums, keep: int, groups: bool) -> xarray.Dataset:
@@ -220,40 +229,39 @@ def _dataset(run: _Run, sums: _Sums, keep: int, groups: bool) -> xarray.Dataset:
     C_group = sums.second / (sums.sizes * draws)[:, None, None]
     by_chain = (sums.first + sums.last) / draws
     m_group = _group_means(by_chain, sums.sizes)
-    found = averages(by_chain, C, C_group, sums.sizes)
+    variables = averages(by_chain, C, C_group, sums.sizes)
     rhat = split_rhat(sums.first / (draws // 2 + draws % 2), sums.last / (draws // 2), draws)
     tau = autocorrelation_time(energy)
     energy_rhat = series_rhat(energy)
-    worst = float(max(rhat.max(), energy_rhat))
-    about = {"units": "nat"}
-    found |= {
-        "energy": (("chain", "draw"), energy, about),
-        "energy_mean": ((), float(energy.mean()), about),
-        "energy_mean_stderr": ((), float(stderr(energy.mean(axis=1), 0)), about),
+    nat = {"units": "nat"}
+    variables |= {
+        "energy": (("chain", "draw"), energy, nat),
+        "energy_mean": ((), float(energy.mean()), nat),
+        "energy_mean_stderr": ((), float(stderr(energy.mean(axis=1), 0)), nat),
         "rhat": ("weight", rhat, {"long_name": "split R̂"}),
-        **_third_moments(run.triples, sums, draws, found["m"][1], C, m_group, C_group),
+        **_third_moments(run.triples, sums, draws, variables["m"][1], C, m_group, C_group),
     }
     if groups:
-        found["m_group"] = (("group", "weight"), m_group)
-        found["C_group"] = (("group", "weight", "weight_"), C_group)
+        variables["m_group"] = (("group", "weight"), m_group)
+        variables["C_group"] = (("group", "weight", "weight_"), C_group)
     if keep:
-        found["configurations"] = (("configuration", "weight"), sums.spins[:keep])
+        variables["configurations"] = (("configuration", "weight"), sums.spins[:keep])
     return xarray.Dataset(
-        found,
+        variables,
         attrs={
             "statistic": "monte carlo",
             **{name: run.options[name] for name in ("beta", "method", "order")},
             "seed": run.seed, "chains": chains, "draws": draws, "thin": run.thin,
-            "sweeps": run.sweeps, "acceptance": sums.moved,
+            "sweeps": run.sweeps, "acceptance": sums.acceptance,
             "rhat_max": float(rhat.max()), "energy_rhat": energy_rhat,
             "autocorrelation": tau * run.thin,
             "effective_samples": chains * draws / max(2 * tau, 1.0),
-            "converged": int(worst < RHAT),
+            "converged": int(max(rhat.max(), energy_rhat) < MAX_RHAT),
         },
     )  # fmt: skip
 
 
-def _tell(progress: Progress | None, done: int, total: int) -> None:
+def _report(progress: Progress | None, done: int, total: int) -> None:
     if progress is not None:
         progress(done, total)
 
@@ -271,15 +279,15 @@ def averages(by_chain: Floats, C: Floats, by_group: Floats, sizes: Ints) -> Vari
 
 
 def overlap_averages(references: ArrayLike, means: Floats) -> Variables:
-    """Return the mean overlap with each of some configurations (R, N), and its error.
+    """Return the mean overlap with each reference, and its error.
 
     Parameters
     ----------
     references
-        (R, N) of ±1.
+        (R, N) configurations, ±1.
     means
-        (chains, N) magnetizations of independent chains: overlaps scatter between them, whatever
-        the correlations between weights.
+        (chains, N) magnetizations of independent chains: the scatter of overlaps between chains
+        includes the correlations between weights.
     """
     sigma = as_numbers(references, "references")
     overlap = means @ sigma.T / sigma.shape[1]
@@ -301,9 +309,9 @@ def split_rhat(first: Floats, last: Floats, draws: int) -> Floats:
 def series_rhat(energy: Floats) -> float:
     """Return split R̂ of a quantity measured along chains, (chains, draws)."""
     half = energy.shape[1] // 2
-    pieces = np.concatenate([energy[:, :half], energy[:, -half:]])
-    within = pieces.var(axis=1, ddof=1).mean() if half > 1 else 0.0
-    between = half * pieces.mean(axis=1).var(ddof=1)
+    halves = np.concatenate([energy[:, :half], energy[:, -half:]])
+    within = halves.var(axis=1, ddof=1).mean() if half > 1 else 0.0
+    between = half * halves.mean(axis=1).var(ddof=1)
     if within <= (1e-6 * np.abs(energy).max()) ** 2:  # nothing but the rounding of float32
         return 1.0 if between <= half * (1e-5 * np.abs(energy).max()) ** 2 else float("inf")
     return float(np.sqrt(((half - 1) / half * within + between / half) / within))
@@ -350,9 +358,8 @@ def _third(spins: Singles, triples: Ints) -> Floats:
 
 
 def _third_moments(
-    triples: Ints, sums: _Sums, draws: int, m: Floats, C: Floats, m_group: Floats,
-    C_group: Floats
-) -> dict[str, Any]:  # fmt: skip
+    triples: Ints, sums: _Sums, draws: int, m: Floats, C: Floats, m_group: Floats, C_group: Floats
+) -> dict[str, Any]:
     if not len(triples):
         return {}
     counts = sums.sizes * draws
@@ -360,11 +367,13 @@ def _third_moments(
     by_group = sums.third / counts[:, None]
     root = np.sqrt(max(len(counts) - 1, 1))
     connected = connected_third(triples, raw, m, C)
-    # Of each group with its own m and C, less a bias that all groups share.
-    own = connected_third(triples, by_group, m_group, C_group)
+    # Each group with its own m and C, less a bias that all groups share.
+    group_connected = connected_third(triples, by_group, m_group, C_group)
     name, dims = "third_connected", ("triple",)
     return {
         **estimate("third", raw, (by_group - raw).std(axis=0) / root, "third moment", dims),
-        **estimate(name, connected, own.std(axis=0) / root, "connected third moment", dims),
-        **{at: ("triple", triples[:, n], {"units": "1"}) for n, at in enumerate("ijk")},
+        **estimate(
+            name, connected, group_connected.std(axis=0) / root, "connected third moment", dims
+        ),
+        **{axis: ("triple", triples[:, n], {"units": "1"}) for n, axis in enumerate("ijk")},
     }

@@ -23,7 +23,7 @@ import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.chains import Chains
-from lsg_ray.ising.fitted import FitMethod, Fitted, deviation
+from lsg_ray.ising.fitted import Deviation, FitMethod, Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
 from lsg_ray.typing import Count, Floats, NonNegative, Positive, Progress, Several
@@ -31,29 +31,27 @@ from lsg_ray.typing import Count, Floats, NonNegative, Positive, Progress, Sever
 
 @dataclass(frozen=True)
 class PersistentConfig:
-    """When a fit has come to its end, and what its steps are made of."""
+    """When a fit has converged, and how its steps are made."""
 
-    #: How much larger than its noise the gradient that is left may be.
+    #: Largest remaining gradient in units of its noise.
     noise: float = 3.0
-    #: How large both may be: this share of the deviation of independent weights, or this deviation,
-    #: that of a million configurations; or else as large as the sampling error of the data.
+    #: Largest gradient and noise: this share of the deviation of independent weights, or this
+    #: deviation, that of a million configurations; or else the sampling error of the data.
     share: float = 0.1
     precise: float = 1e-3
-    #: A fit ends early when its deviation is this share of the sampling error of the data: what
-    #: follows would fit the noise, and where there are fewer configurations than weights, without
-    #: end.
+    #: Deviation in units of the sampling error of the data at which a fit ends early: further steps
+    #: would fit the noise, and where there are fewer configurations than weights, without end.
     negligible: float = 0.3
-    #: Least variance that a gradient is divided by.
+    #: Least variance by which a gradient is divided.
     least_variance: float = 0.1
-    #: Rate times the curvature of the stiffest mode of the fields; 2 would be the edge of
-    #: stability.
+    #: Rate times the curvature of the stiffest mode of the fields; 2 is the edge of stability.
     stable: float = 1.0
-    #: Steps after which the deviation is looked at: it has grown by this factor, or it has not.
-    looks_every: int = 10
+    #: Steps between two looks at the deviation, and the growth of it that calls for going back.
+    check_every: int = 10
     worse: float = 1.5
-    #: Averaged steps whose mean is taken as one draw: neighbours are correlated.
+    #: Averaged steps whose mean counts as one draw: neighbours are correlated.
     batch: int = 25
-    #: Steps whose averages are compared with the data, on the way.
+    #: Steps whose averages are compared with the data during the fit.
     block: int = 50
 
 
@@ -61,13 +59,13 @@ CONFIG = PersistentConfig()
 
 
 class Schedule(NamedTuple):
-    """Step sizes: the first, the last, and how much of a run has passed."""
+    """Step sizes, which fall geometrically over the first half of a run."""
 
     first: float
     last: float
 
     def at(self, share: float) -> float:
-        """Return the step size when so much of the run has passed."""
+        """Return the step size after a share of the run."""
         return self.first * (self.last / self.first) ** min(1.0, 2 * share)
 
 
@@ -93,29 +91,31 @@ def fit_pcd(
     target
         Moments, no weight of which is frozen.
     seconds
-        Time; by default that of ``steps``.
+        Time of the fit in seconds; by default that of ``steps``.
     chains
-        Persistent chains; the noise of a gradient is their number to the power −1/2.
+        Number of persistent chains; the noise of a gradient is their number to the power −1/2.
     steps
-        Steps, fewer if ``seconds`` run out; by default 1,200, and more below 200 weights.
+        Number of steps, fewer if ``seconds`` run out; by default 1,200, and more below 200 weights.
     sweeps
-        Sweeps of the chains a step.
-    rate, final_rate
-        Step size at the start: by default the least of ½, of chains/(15 N), which keeps the field
+        Number of sweeps of the chains in a step.
+    rate
+        Step size at the start.  By default the least of ½, of chains/(15 N), which keeps the field
         that the noise of J exerts on a weight below about 0.2, and of 1/λ, λ the largest eigenvalue
-        of the correlation matrix.  It falls geometrically to the last, a tenth of it, over the
-        first half of the steps.
+        of the correlation matrix.
+    final_rate
+        Step size at the end, to which it falls geometrically over the first half of the steps; by
+        default a tenth of ``rate``.
     l2
-        Penalty ½ l2 Σ_{i<j} J_ij².
+        Strength of the penalty ½ l2 Σ_{i<j} J_ij².
 
     Returns
     -------
     Fitted
-        Converged if the deviation that is left is at most three times its noise, which the scatter
-        of the steps tells, or below the sampling error of the data; and if it and its noise are
-        below this error, a tenth of the deviation of independent weights, or 10⁻³.  The noise, as a
-        deviation, is ``noise_method`` among its `extra`, None of too few steps, and ``reason`` says
-        what is missing.
+        Converged if the remaining deviation is at most three times its noise, estimated from the
+        scatter of the steps, or below the sampling error of the data; and if it and its noise are
+        below this error, a tenth of the deviation of independent weights, or 10⁻³.  In its `extra`
+        are ``noise_method``, the noise as a deviation (None of too few steps), and ``reason``, why
+        it has not converged.
 
     Notes
     -----
@@ -150,18 +150,17 @@ def fit_pcd(
 
 
 Parameters = tuple[Floats, Floats]
-Deviation = tuple[float, float, float]
 
 
 class _Learner:
-    """A model as it is learnt, its chains, and averages of the last steps."""
+    """A model during learning, its chains, and averages of the last steps."""
 
     def __init__(
         self, target: Target, metric: _Metric, start: _State, chains: Chains, l2: float
     ) -> None:
         self.target, self.metric, self.l2, self.chains = target, metric, l2, chains
         n, m = len(target.m), target.m
-        self.now, self.guard = start, _Guard(start, chains)
+        self.now, self.guard = start, _Safeguard(start, chains)
         self.window, self.block = _Window(n), _Window(n)
         self.best: tuple[_Residual, Parameters] | None = None
         self.averaging = False
@@ -181,44 +180,44 @@ class _Learner:
         C = chains.product().astype(np.float64)
         C /= chains.n_chains
         self.own = deviation(m, C, self.target)
-        if self.guard.is_well(now, chains, self.own[0]):
+        if self.guard.accepts(now, chains, self.own[0]):
             self.block.add(now, m, C)
             if self.averaging:
                 self.window.add(now, m, C)
             _step(now, m, C, self.target, eta, self.l2, self.metric)
         else:
-            self.now = self.guard.back(chains)
+            self.now = self.guard.restore(chains)
             self.window, self.block = _Window(len(m)), _Window(len(m))
         return self.own[0], eta
 
     def ends(self) -> bool:
-        """Compare the averages of a whole block with the data; return whether that is enough."""
+        """Compare the averages of a whole block with the data; return whether to end the fit."""
         if self.block.count < CONFIG.block:
             return False
-        found = self.block.residual(self.target, self.l2)
-        if self.best is None or found.left < self.best[0].left:
-            self.best = found, self.block.parameters()
+        residual = self.block.residual(self.target, self.l2)
+        if self.best is None or residual.left < self.best[0].left:
+            self.best = residual, self.block.parameters()
         self.block = _Window(len(self.target.m))
         long_enough = self.averaging and self.window.count >= 2 * CONFIG.block
         if long_enough and self.window.residual(self.target, self.l2).left <= self.enough:
             return True
-        self.averaging = self.averaging or found.left <= self.enough
+        self.averaging = self.averaging or residual.left <= self.enough
         return False
 
     def result(self) -> tuple[Parameters, Deviation, Deviation | None, str]:
-        """Return the parameters, their deviation and its noise, and why that is no end, if so."""
+        """Return the parameters, their deviation, its noise, and why they have not converged."""
         best = self.best
         if self.window.count:
-            found = self.window.residual(self.target, self.l2)
-            if best is None or found.left <= CONFIG.worse * best[0].left:
-                reason = found.missing(self.data_noise, self.precise)
-                return self.window.parameters(), found.own, found.noise, reason
+            residual = self.window.residual(self.target, self.l2)
+            if best is None or residual.left <= CONFIG.worse * best[0].left:
+                reason = residual.missing(self.data_noise, self.precise)
+                return self.window.parameters(), residual.own, residual.noise, reason
         if best is None:  # fewer steps than a block, and the last of them went back
-            return self.guard.kept[0], self.own, None, "too few steps"
-        found, reason = best[0], "later steps diverged"
-        if found.left <= self.enough:
-            reason = found.missing(self.data_noise, self.precise)
-        return best[1], found.own, found.noise, reason
+            return self.guard.best_state[0], self.own, None, "too few steps"
+        residual, reason = best[0], "later steps diverged"
+        if residual.left <= self.enough:
+            reason = residual.missing(self.data_noise, self.precise)
+        return best[1], residual.own, residual.noise, reason
 
 
 class _State(NamedTuple):
@@ -232,7 +231,7 @@ class _State(NamedTuple):
 
 
 class _Metric:
-    """What gradients are multiplied by, and the largest rate.
+    """Factors of the gradients, and the largest rate.
 
     The diagonal of the Hessian follows from m and C: v_i = Var σ_i = 1 − m_i² for fields, and
     Var (σ_i − m_i)(σ_j − m_j) = v_i v_j + 4 m_i m_j c_ij − c_ij² for couplings.  The stiffest mode
@@ -266,8 +265,8 @@ def _step(
     now.h[...] += eta * metric.h * dm - g @ centre
 
 
-class _Guard:
-    """Looks at the deviation every few steps; after a bad turn, leads back and slows down.
+class _Safeguard:
+    """Checks the deviation every few steps; where it has grown, goes back and halves the rate.
 
     The chains go back with the parameters: once they are ordered, they would stay so.
     """
@@ -275,45 +274,45 @@ class _Guard:
     def __init__(self, start: _State, chains: Chains) -> None:
         self.factor, self.noise = 1.0, chains.n_chains**-0.5
         self.best = np.inf
-        self.kept = self.before = (start.copy(), chains.spins)
+        self.best_state = self.before = (start.copy(), chains.spins)
         self.recent: list[float] = []
 
-    def is_well(self, now: _State, chains: Chains, delta: float) -> bool:
+    def accepts(self, now: _State, chains: Chains, delta: float) -> bool:
         self.recent.append(delta)
-        if len(self.recent) < CONFIG.looks_every:
+        if len(self.recent) < CONFIG.check_every:
             return True
         mean = float(np.mean(self.recent))
         self.recent = []
         if mean <= self.best:  # it was good on average, but may have ended badly
-            self.best, self.kept = mean, self.before
+            self.best, self.best_state = mean, self.before
         elif not mean < CONFIG.worse * max(self.best, 2 * self.noise):
             return False
         self.before = (now.copy(), chains.spins)
         return True
 
-    def back(self, chains: Chains) -> _State:
+    def restore(self, chains: Chains) -> _State:
         self.factor /= 2
-        self.before = self.kept
-        state, spins = self.kept
-        chains.place(spins)
+        self.before = self.best_state
+        state, spins = self.best_state
+        chains.set_spins(spins)
         return state.copy()
 
 
 class _Residual(NamedTuple):
     """own: deviation of averaged moments; left: of the penalised gradient; noise: of both.
 
-    The noise is a deviation too, with its parts of m and C, of averages from what they would be of
-    infinitely many steps; None if they were too few to tell.
+    The noise is the deviation of the averages from those of infinitely many steps, with its parts
+    of m and C; None if the steps were too few to estimate it.
     """
 
-    own: tuple[float, float, float]
+    own: Deviation
     left: float
-    noise: tuple[float, float, float] | None
+    noise: Deviation | None
 
     def missing(self, data_noise: float, precise: float) -> str:
-        """Return why this is no end; empty if it is one."""
+        """Return why the fit has not converged; empty if it has."""
         if self.noise is None:
-            return "too few steps to tell the noise"
+            return "too few steps to estimate the noise"
         noise = self.noise[0]
         if self.left > max(CONFIG.noise * noise, data_noise):
             return f"a deviation of {self.left:.2g} is left, of which {noise:.2g} is noise"
@@ -359,7 +358,7 @@ class _Window:
         return self.J / self.count, self.h / self.count
 
     def residual(self, target: Target, l2: float) -> _Residual:
-        """Return how far the averaged moments are from the data, and what scatter makes of it."""
+        """Return the deviation of the averaged moments from the data, and its noise by scatter."""
         m, C = self.m / self.count, self.C / self.count
         own = deviation(m, C.copy(), target)
         left = deviation(m, C + l2 * self.J / self.count, target)[0] if l2 else own[0]

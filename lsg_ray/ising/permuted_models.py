@@ -1,4 +1,4 @@
-"""What node symmetry does to the landscape: models of ensembles with permuted fractions.
+"""What node symmetry does to the entropy landscape: models of ensembles with permuted fractions.
 
 A fraction p of an ensemble is replaced by, or paired with, random node permutations of itself (the
 networks' outputs stay), models are fitted to each mixture, and their entropy is scanned around the
@@ -21,14 +21,14 @@ from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.node_symmetry import permute
 from lsg_ray.typing import Count, EnsembleLike, Numbers, Positive, Progress, Seed, Steps
 
-#: The paper's fractions.
-FRACTIONS = (0.0, 0.3, 0.6, 0.9)
+#: The fractions of the paper.
+PERMUTED_FRACTIONS = (0.0, 0.3, 0.6, 0.9)
 
 
 @public
 def permutation_effect(
     ensemble: EnsembleLike,
-    fractions: Numbers = FRACTIONS,
+    fractions: Numbers = PERMUTED_FRACTIONS,
     *,
     mode: Literal["replace", "add"] = "add",
     method: Literal["bp", "pcd"] = "pcd",
@@ -46,23 +46,24 @@ def permutation_effect(
     ensemble
         `Ensemble`, view of whole networks, or path of a store.
     fractions
-        Permuted fractions p, 0 to 1.
+        Permuted fractions p, all different, from 0 to 1.
     mode
-        Whether permuted copies are added (the paper's), or replace configurations.
+        Whether to add permuted copies (as the paper does), or to replace configurations by them.
     method
-        Of the fits.
+        Method of the fits.
     seconds
-        Of each fit by pcd.
+        Time limit of each fit by pcd, in seconds.
     count
-        References of low, of medium and of high energy under the first model; the same for all.
+        Number of references of low, of medium and of high energy under the first model; the same
+        for all models.
     fields
         Distance fields x in nats; by default −3 to 3 in steps of 0.1.
     seed
-        Of permutations and fits.
+        Seed of the permutations and fits.
     options
-        More of `lsg_ray.fit_boltzmann`.
+        More options of `lsg_ray.fit_boltzmann`.
     progress
-        Told ``(fractions done, in all)``.
+        Called with ``(fractions done, fractions in all)``.
 
     Returns
     -------
@@ -81,7 +82,9 @@ def permutation_effect(
         options["seconds"] = seconds
     chosen = as_numbers(fractions, "fractions").tolist()
     if not chosen or not all(0 <= p <= 1 for p in chosen) or len(set(chosen)) < len(chosen):
-        raise InputError(f"fractions {brief(fractions)} given; different numbers from 0 to 1")
+        raise InputError(
+            f"fractions {brief(fractions)} given; numbers from 0 to 1 are needed, each once"
+        )
     references, scans, fits = None, [], []
     for done, p in enumerate(chosen):
         mixture = permute(ensemble, p, mode=mode, seed=seed)
@@ -92,10 +95,10 @@ def permutation_effect(
         fits.append(fit.report)
         if progress is not None:
             progress(done + 1, len(chosen))
-    found = xarray.concat(
+    result = xarray.concat(
         [scan.drop_vars("energy") for scan in scans], "fraction", combine_attrs="drop"
     )
-    return found.assign_coords(fraction=("fraction", np.array(chosen))).assign(
+    return result.assign_coords(fraction=("fraction", np.array(chosen))).assign(
         s0=("fraction", [scan.attrs["s0"] for scan in scans], {"units": "nat"}),
         rms_C=("fraction", [report["rms_C"] for report in fits]),
         hysteresis_largest=("fraction", [scan.attrs["hysteresis"] for scan in scans]),
@@ -108,16 +111,17 @@ def permutation_effect(
     )  # fmt: skip
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
+def _summary(result: xarray.Dataset) -> dict[str, Any]:
     return {
-        "fractions": found["fraction"].values, "s0": found["s0"].values,
-        "rms_C": found["rms_C"].values, "hysteresis": found["hysteresis_largest"].values,
-        "verdict": found.attrs["verdict"], "converged": found.attrs["converged"],
+        "fractions": result["fraction"].values, "s0": result["s0"].values,
+        "rms_C": result["rms_C"].values, "hysteresis": result["hysteresis_largest"].values,
+        "verdict": result.attrs["verdict"], "converged": result.attrs["converged"],
     }  # fmt: skip
 
 
 STAGE = Stage(
-    "symmetry", permutation_effect, reads={"ensemble": ENSEMBLE}, summary=_shown, unit="fractions",
+    "symmetry", permutation_effect, reads={"ensemble": ENSEMBLE}, summary=_summary,
+    unit="fractions",
     figures=[Figure("lsg_ray.report.figures.entropy_landscape:permutation_figure",
-                    "Node symmetry")],
+                    "Entropy landscape and node symmetry")],
 )  # fmt: skip

@@ -12,6 +12,7 @@ chosen by the pseudolikelihood of configurations that are held out; couplings ma
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,16 +20,27 @@ import numpy as np
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.fitted import FitMethod, Fitted
-from lsg_ray.ising.regression import HELD_OUT, Rows, fit_rows, sum_all
+from lsg_ray.ising.regression import REGRESSION, Rows, fit_rows, sum_all
 from lsg_ray.ising.targets import Target
 from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.typing import Floats, Progress
 
-#: Share of the couplings that are left that a step of decimation removes; steps that it goes on for
-#: after its criterion has begun to fall.
-REMOVED, FALLING = 0.05, 5
-#: An automatic path of penalties: from where all couplings vanish to this share of it.
-PATH_LENGTH, PATH_END = 13, 1e-3
+
+@dataclass(frozen=True)
+class PseudolikelihoodConfig:
+    """How penalties are chosen, and couplings decimated."""
+
+    #: Share of the remaining couplings that a step of decimation removes; and steps in a row whose
+    #: criterion falls, after which it ends.
+    removed: float = 0.05
+    falling_steps: int = 5
+    #: An automatic path of penalties: its length, and its last penalty in units of the first, at
+    #: which all couplings vanish.
+    path_length: int = 13
+    path_end: float = 1e-3
+
+
+CONFIG = PseudolikelihoodConfig()
 
 
 @public
@@ -53,25 +65,27 @@ def fit_plm(
     target
         Moments of the configurations, no weight of which is frozen.
     source
-        The configurations, of the same weights.
+        Configurations of the same weights.
     seconds
-        Not used: it ends by itself.
+        Not used: the fit ends by itself.
     l1
-        λ; 0.01 is the paper's.  Several, or ``auto`` (13, from max |c_ij| down to its thousandth):
-        fitted one after another from the largest, each from the last; the one with the best
-        pseudolikelihood of every tenth configuration, which is held out, is then fitted to all.
+        Strength λ of the penalty on |J|; 0.01 is that of the paper.  Of several, or ``auto`` (13,
+        from max |c_ij| down to its thousandth), all are fitted from the largest on, each from the
+        last; the one with the best pseudolikelihood of every tenth configuration, which is held
+        out, is then fitted to all configurations.
     l2
-        λ₂.
+        Strength λ₂ of the penalty on J².
     tolerance
-        On the violation of the conditions of the minimum (KKT).  Products are in float32, which
-        ends at about 5·10⁻⁶.
+        Largest violation of the conditions of the minimum (KKT).  Products are in float32, with an
+        accuracy of about 5·10⁻⁶.
     max_passes
-        Over the configurations, for each λ.
+        Largest number of passes over the configurations, for each λ.
     decimate
-        Remove couplings, a twentieth at a time, those with the smallest |J_ij| (``coupling``) or
-        change of the free energy |log(cosh J_ij − C_ij sinh J_ij)| (``free-energy``), fit the
-        others again, and keep the model with the largest tilted pseudolikelihood (A. Decelle,
-        F. Ricci-Tersenghi, Phys. Rev. Lett. 112, 070603 (2014)).  Use it with l1 = 0.
+        Criterion by which couplings are removed, a twentieth at a time: the smallest |J_ij|
+        (``coupling``) or change of the free energy |log(cosh J_ij − C_ij sinh J_ij)|
+        (``free-energy``).  The others are fitted again, and the model with the largest tilted
+        pseudolikelihood is returned (A. Decelle, F. Ricci-Tersenghi, Phys. Rev. Lett. 112, 070603
+        (2014)).  Use it with l1 = 0.
 
     Returns
     -------
@@ -122,11 +136,9 @@ def _path(l1: Any, target: Target) -> list[float]:
     if isinstance(l1, str):
         if l1 != "auto":
             raise InputError(f"l1 {l1!r} given; a number, several, or 'auto'")
-        return (
-            np.geomspace(largest, PATH_END * largest, PATH_LENGTH).tolist()
-            if largest > 0
-            else [0.0]
-        )
+        if not largest > 0:
+            return [0.0]
+        return np.geomspace(largest, CONFIG.path_end * largest, CONFIG.path_length).tolist()
     path = np.atleast_1d(as_numbers(l1, "l1"))
     if path.ndim != 1 or not len(path) or not (np.isfinite(path) & (path >= 0)).all():
         raise InputError(f"l1 {brief(l1)} given; penalties are finite and not negative")
@@ -137,18 +149,18 @@ def _choose(
     source: Configurations, path: list[float], fit: Callable[..., Rows]
 ) -> tuple[float, Rows, dict[str, list[float]]]:
     """Return the λ with the best held-out pseudolikelihood, its rows, and the curve."""
-    source.require(2 * HELD_OUT, "held-out pseudolikelihoods")
-    found: list[tuple[float, float, Rows]] = []
+    source.require(2 * REGRESSION.held_out_every, "held-out pseudolikelihoods")
+    fits: list[tuple[float, float, Rows]] = []
     rows: Rows | None = None
     for value in path:
         rows = fit(value, start=rows, held_out=True)
         sums = sum_all(source, rows.J, rows.h, "held")
-        found.append((float(sums.loss.sum() / sums.rows), value, rows))
-    _, chosen, best = min(found, key=lambda entry: entry[0])
+        fits.append((float(sums.loss.sum() / sums.rows), value, rows))
+    _, chosen, best = min(fits, key=lambda entry: entry[0])
     curve = {
-        "l1": [value for _, value, _ in found],
-        "pseudolikelihood": [-loss for loss, _, _ in found],
-        "sparsity": [_sparsity(rows.J) for _, _, rows in found],
+        "l1": [value for _, value, _ in fits],
+        "pseudolikelihood": [-loss for loss, _, _ in fits],
+        "sparsity": [_sparsity(rows.J) for _, _, rows in fits],
     }
     return chosen, best, curve
 
@@ -162,7 +174,7 @@ def _sparsity(J: Floats) -> float:
 def _decimate(
     target: Target, rows: Rows, by: str, l1: float, fit: Callable[..., Rows]
 ) -> tuple[Rows, dict[str, list[float]]]:
-    """Remove couplings until none is left; return the rows with the best tilted likelihood."""
+    """Remove couplings step by step; return the rows with the best tilted pseudolikelihood."""
     n = len(rows.h)
     upper = np.triu_indices(n, 1)
     allowed = (rows.J != 0) | (rows.J.T != 0)
@@ -173,13 +185,13 @@ def _decimate(
     while (left := int(allowed[upper].sum())) > 0:
         J = (rows.J + rows.J.T)[upper] / 2
         if by == "coupling":
-            worth = np.abs(J)
+            importance = np.abs(J)
         else:
-            worth = np.abs(np.log(np.cosh(J) - target.C[upper] * np.sinh(J)))
-        worth[~allowed[upper]] = np.inf
-        gone = np.argsort(worth)[: max(1, int(REMOVED * left))]
-        allowed[upper[0][gone], upper[1][gone]] = False
-        allowed[upper[1][gone], upper[0][gone]] = False
+            importance = np.abs(np.log(np.cosh(J) - target.C[upper] * np.sinh(J)))
+        importance[~allowed[upper]] = np.inf
+        removed = np.argsort(importance)[: max(1, int(CONFIG.removed * left))]
+        allowed[upper[0][removed], upper[1][removed]] = False
+        allowed[upper[1][removed], upper[0][removed]] = False
         rows = fit(l1, start=rows, allowed=allowed)
         share_left = allowed[upper].sum() / total
         tilted = float(-rows.loss.sum() - share_left * full - (1 - share_left) * empty)
@@ -187,7 +199,7 @@ def _decimate(
         curve["tilted"].append(tilted)
         if tilted > best[0]:
             best, fallen = (tilted, rows), 0
-        elif (fallen := fallen + 1) == FALLING:  # the curve has one hump
+        elif (fallen := fallen + 1) == CONFIG.falling_steps:  # the curve has one hump
             break
     return best[1], curve
 
@@ -199,4 +211,4 @@ def _independent_loss(target: Target) -> float:
     return float(-(p * np.log(p) + q * np.log(q)).sum())
 
 
-METHOD = FitMethod("plm", fit_plm)
+METHOD = FitMethod("plm", fit_plm, reads="configurations")

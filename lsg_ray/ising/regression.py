@@ -1,4 +1,4 @@
-"""Logistic regression of every weight on all others, out of core: what pseudolikelihood minimises.
+"""Logistic regression of every weight on all others, out of core, as pseudolikelihood needs it.
 
 All rows share the design, so losses and gradients of all are two matrix products over the
 configurations, in blocks.  Second derivatives are averages of (1 − tanh² f) σ_jσ_k ≤ C_jk: the raw
@@ -23,28 +23,33 @@ from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.typing import Count, Flags, Floats, Ints, NonNegative, Positive, Progress, Singles
 
-#: One configuration in so many is held out, where a penalty is chosen.
-HELD_OUT = 10
-
 
 @dataclass(frozen=True)
 class RegressionConfig:
-    """How rows are cut, and how exactly their models are minimised."""
+    """How configurations are cut into blocks, and how exactly models of rows are minimised."""
 
-    #: Rows that are multiplied at a time, and rows of a task, at most.
-    rows: int = 2048
+    #: Configurations that are multiplied at a time, and those of a task, at most.
+    block_rows: int = 2048
     task_rows: int = 2**16
-    #: Coordinate descent: sweeps of a row, and the accuracy of a model's minimum relative to that
-    #: of the whole.
+    #: One configuration of this number is held out where a penalty is chosen.
+    held_out_every: int = 10
+    #: Coordinate descent: sweeps of a row, at most; accuracy of a model's minimum relative to that
+    #: of the whole; and rows of a thread's batch.
     sweeps: int = 200
     inner: float = 0.05
-    #: Least curvature that is believed; relative changes of an objective that float32 does not
-    #: tell.
-    least_seen: float = 0.02
+    batch: int = 32
+    #: Least mean of 1 − tanh² f; least relative curvature along a step, and the least of the Gram
+    #: matrix from which it is computed.
+    min_curvature: float = 1e-3
+    min_relative_curvature: float = 0.02
+    min_gram: float = 1e-14
+    #: Relative change of an objective below which float32 does not resolve it; a row whose
+    #: violation has grown by this factor has grown then.
     rounding: float = 1e-5
+    worse: float = 1.5
 
 
-CONFIG = RegressionConfig()
+REGRESSION = RegressionConfig()
 
 
 class Rows(NamedTuple):
@@ -101,74 +106,54 @@ def fit_rows(
     start
         Rows to start from; by default J = 0 and h = atanh m.
     allowed
-        (N, N) couplings that may differ from zero.
+        (N, N), whether a coupling may differ from zero; by default all may.
     held_out
-        Leave out every tenth configuration.
+        Whether to leave out every tenth configuration.
 
     Raises
     ------
     InputError
         A penalty is negative.
     """
-    n, m = len(target.m), target.m
-    may = ~np.eye(n, dtype=bool) if allowed is None else allowed & ~np.eye(n, dtype=bool)
+    n = len(target.m)
+    off_diagonal = ~np.eye(n, dtype=bool)
+    penalty = _Penalty(l1, l2, off_diagonal if allowed is None else allowed & off_diagonal)
     if start is None:
-        J, h = np.zeros((n, n)), np.arctanh(m)
+        J, h = np.zeros((n, n)), np.arctanh(target.m)
     else:
-        J, h = np.where(may, start.J, 0.0), start.h.copy()
-    keep, penalty, config = "others" if held_out else "all", _Penalty(l1, l2, may), CONFIG
+        J, h = np.where(penalty.allowed, start.J, 0.0), start.h.copy()
     history: dict[str, list[float]] = {"kkt": [], "objective": []}
-    last: tuple[Floats, ...] | None = None
+    last: _Iterate | None = None
     scale = np.ones(n)
-    kkt, passes, loss, objective = np.inf, 0, np.zeros(n), np.zeros(n)
     for passes in range(1, max_passes + 1):
-        sums = sum_all(source, J, h, keep)
-        loss = sums.loss / sums.rows
-        objective = loss + l1 * np.abs(J).sum(axis=1) + 0.5 * l2 * (J * J).sum(axis=1)
-        gradient, slope = -sums.products / sums.rows, -sums.residual / sums.rows
-        curvature = np.clip(sums.curvature / sums.rows, 1e-3, 1.0)
-        if last is None:
-            scale = curvature
-        else:
-            # Rows that have grown (or, as far as float32 tells, only their violation has) go back
-            # and take shorter steps from there; with a scale of 1 none grows.
-            change = (objective - last[2]) / np.abs(last[2])
-            by_row = _violation(J, gradient, slope, penalty)
-            worse = (change > CONFIG.rounding) | (
-                (change > -CONFIG.rounding) & (by_row > 1.5 * last[6])
-            )
-            seen = _seen_curvature(
-                J - last[0], h - last[1], gradient - last[3], slope - last[4], target
-            )
-            scale = np.where(worse, np.minimum(2 * np.maximum(scale, curvature / 2), 1.0), seen)
-            for now, before in zip((J, h, objective, gradient, slope, loss), last[:6], strict=True):
-                now[worse] = before[worse]
-        by_row = _violation(J, gradient, slope, penalty)
-        kkt = float(by_row.max())
+        sums = sum_all(source, J, h, "others" if held_out else "all")
+        now = _evaluated(sums, J, h, penalty)
+        curvature = np.clip(sums.curvature / sums.rows, REGRESSION.min_curvature, 1.0)
+        scale = curvature if last is None else _go_back(now, last, scale, curvature, target)
+        kkt = float(now.violation.max())
         history["kkt"].append(kkt)
-        history["objective"].append(float(objective.sum()))
+        history["objective"].append(float(now.objective.sum()))
         if progress is not None:
             progress(passes, 0)
         if kkt <= tolerance or passes == max_passes:
             break
-        last = tuple(v.copy() for v in (J, h, objective, gradient, slope, loss, by_row))
-        # Rows that are there already would only follow the rounding of float32.
-        rows = np.flatnonzero(by_row > tolerance / 2)
-        slopes = _Slopes(gradient, slope, scale)
-        _descend(rows, J, h, slopes, target, penalty, config.inner * kkt, threads)
-    converged = bool(kkt <= tolerance)
-    return Rows(J, h, objective, loss, kkt, converged, passes, history)
+        last = _Iterate(*(values.copy() for values in now))
+        # Rows that are at their minimum already would only follow the rounding of float32.
+        rows = np.flatnonzero(now.violation > tolerance / 2)
+        _descend(rows, now, scale, target, penalty, REGRESSION.inner * kkt, threads)
+    return Rows(J, h, now.objective, now.loss, kkt, kkt <= tolerance, passes, history)
 
 
-def _seen_curvature(s: Floats, b: Floats, y: Floats, z: Floats, target: Target) -> Floats:
+def _relative_curvature(s: Floats, b: Floats, y: Floats, z: Floats, target: Target) -> Floats:
     """Return the curvature along steps s, b of rows and fields, relative to that of the Gram.
 
     y, z: changes of the gradient (J. Barzilai, J. M. Borwein, 1988, in the metric of the Gram).
     """
     gram = ((s @ target.C) * s).sum(axis=1) + b * b + 2 * b * (s @ target.m)
-    seen = (s * y).sum(axis=1) + b * z
+    along_step = (s * y).sum(axis=1) + b * z
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(gram > 1e-14, np.clip(seen / gram, CONFIG.least_seen, 1.0), 1.0)
+        relative = np.clip(along_step / gram, REGRESSION.min_relative_curvature, 1.0)
+        return np.where(gram > REGRESSION.min_gram, relative, 1.0)
 
 
 class _Penalty(NamedTuple):
@@ -176,48 +161,87 @@ class _Penalty(NamedTuple):
 
     l1: float
     l2: float
-    may: Flags
+    allowed: Flags
 
 
-class _Slopes(NamedTuple):
-    """Of rows at J, h: the gradient in J (N, N) and in h (N,), and scales of the Gram (N,)."""
+class _Iterate(NamedTuple):
+    """Rows at J (N, N), h (N,): of each the objective, the gradient in J, the slope in h, the loss,
+    and the violation of the conditions of the minimum.
+    """
 
+    J: Floats
+    h: Floats
+    objective: Floats
     gradient: Floats
     slope: Floats
-    scale: Floats
+    loss: Floats
+    violation: Floats
+
+
+def _evaluated(sums: Sums, J: Floats, h: Floats, penalty: _Penalty) -> _Iterate:
+    loss = sums.loss / sums.rows
+    objective = loss + penalty.l1 * np.abs(J).sum(axis=1) + 0.5 * penalty.l2 * (J * J).sum(axis=1)
+    gradient, slope = -sums.products / sums.rows, -sums.residual / sums.rows
+    violation = _violation(J, gradient, slope, penalty)
+    return _Iterate(J, h, objective, gradient, slope, loss, violation)
+
+
+def _go_back(
+    now: _Iterate, last: _Iterate, scale: Floats, curvature: Floats, target: Target
+) -> Floats:
+    """Take rows that have grown back to the last iterate, in place; return all new scales.
+
+    A row has also grown where only its violation has, within the rounding of float32.  Its steps
+    from the last iterate are shorter; with a scale of 1 no row grows.
+    """
+    change = (now.objective - last.objective) / np.abs(last.objective)
+    worse = (change > REGRESSION.rounding) | (
+        (change > -REGRESSION.rounding) & (now.violation > REGRESSION.worse * last.violation)
+    )
+    relative = _relative_curvature(
+        now.J - last.J, now.h - last.h, now.gradient - last.gradient, now.slope - last.slope, target
+    )
+    for values, before in zip(now, last, strict=True):
+        values[worse] = before[worse]
+    return np.where(worse, np.minimum(2 * np.maximum(scale, curvature / 2), 1.0), relative)
 
 
 def _violation(J: Floats, gradient: Floats, slope: Floats, penalty: _Penalty) -> Floats:
-    """Return how far each row is from meeting the conditions of the minimum."""
-    l1, l2, may = penalty
+    """Return the violation of the conditions of the minimum by each row."""
+    l1, l2, allowed = penalty
     smooth = gradient + l2 * J
     wrong = np.where(J != 0, np.abs(smooth + l1 * np.sign(J)), np.maximum(np.abs(smooth) - l1, 0))
-    return np.maximum(np.where(may, wrong, 0.0).max(axis=1), np.abs(slope))
+    return np.maximum(np.where(allowed, wrong, 0.0).max(axis=1), np.abs(slope))
 
 
 def _descend(
-    rows: Ints, J: Floats, h: Floats, slopes: _Slopes, target: Target,
-    penalty: _Penalty, tolerance: float, threads: int | None
-) -> None:  # fmt: skip
-    """Move rows to the minimum of their quadratic models, in place."""
+    rows: Ints,
+    now: _Iterate,
+    scale: Floats,
+    target: Target,
+    penalty: _Penalty,
+    tolerance: float,
+    threads: int | None,
+) -> None:
+    """Move rows to the minimum of their quadratic models, with scales of the Gram, in place."""
     from dask.system import CPU_COUNT
 
     from lsg_ray.kernels.logistic import descend_row
 
-    (gradient, slope, scale), (l1, l2, may) = slopes, penalty
+    (l1, l2, allowed), J, h = penalty, now.J, now.h
     C, m = np.array(target.C), np.array(target.m)
 
-    def some(chosen: Ints) -> None:
+    def descend(batch: Ints) -> None:
         active = np.empty(len(h), np.bool_)
-        for i in chosen.tolist():
+        for i in batch.tolist():
             np.not_equal(J[i], 0, out=active)
             h[i] = descend_row(
-                J[i], h[i], gradient[i].copy(), slope[i], C, m, scale[i], l1, l2, may[i],
-                tolerance, CONFIG.sweeps, active,
+                J[i], h[i], now.gradient[i].copy(), now.slope[i], C, m, scale[i], l1, l2,
+                allowed[i], tolerance, REGRESSION.sweeps, active,
             )  # fmt: skip
 
     with ThreadPoolExecutor(min(threads or CPU_COUNT, CPU_COUNT)) as pool:
-        list(pool.map(some, np.array_split(rows, -(-len(rows) // 32))))
+        list(pool.map(descend, np.array_split(rows, -(-len(rows) // REGRESSION.batch))))
 
 
 # Sums over configurations
@@ -228,7 +252,7 @@ def sum_rows(
 ) -> Sums:
     """Sum losses and gradients over rows start:stop; a block function.
 
-    keep: ``all`` rows, the ``held`` out (every `HELD_OUT`-th), or the ``others``.
+    keep: ``all`` rows, the ``held`` out (every tenth), or the ``others``.
     """
     from lsg_ray.kernels.logistic import residuals
 
@@ -236,14 +260,14 @@ def sum_rows(
     loss, curvature, residual, products = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((n, n))
     scratch = np.empty((2, n), np.float32)
     fields32 = h.astype(np.float32)
-    rows = 0
-    for first, last in ranges(stop - start, 8 * CONFIG.rows, source.grain):
+    rows, every, block = 0, REGRESSION.held_out_every, REGRESSION.block_rows
+    for first, last in ranges(stop - start, 8 * block, source.grain):
         whole = source.rows(start + first, start + last)
         if keep != "all":
-            held = np.arange(start + first, start + last) % HELD_OUT == HELD_OUT - 1
+            held = np.arange(start + first, start + last) % every == every - 1
             whole = whole[held if keep == "held" else ~held]
-        for low in range(0, len(whole), CONFIG.rows):
-            signs = whole[low : low + CONFIG.rows].astype(np.float32)
+        for low in range(0, len(whole), block):
+            signs = whole[low : low + block].astype(np.float32)
             fields = signs @ J.T
             fields += fields32
             residuals(signs, fields, loss, curvature, scratch[0], scratch[1])
@@ -255,6 +279,6 @@ def sum_rows(
 
 def sum_all(source: Configurations, J: Floats, h: Floats, keep: str = "all") -> Sums:
     """Sum losses and gradients over all configurations, under Dask's current scheduler."""
-    size = min(CONFIG.task_rows, max(CONFIG.rows, source.n_rows // 32))
+    size = min(REGRESSION.task_rows, max(REGRESSION.block_rows, source.n_rows // 32))
     cuts = ranges(source.n_rows, size, source.grain)
     return compute(reduce_tasks(sum_rows, (source, J.astype(np.float32), h, keep), cuts))

@@ -1,12 +1,12 @@
 """The Sherrington–Kirkpatrick model, the reference for replica-symmetry breaking.
 
 E = −Σ_{i<j} J_ij σ_iσ_j with J_ij ~ N(0, 1/N), without fields; T = 1/β, transition at T = 1
-(D. Sherrington, S. Kirkpatrick, Phys. Rev. Lett. 35, 1792 (1975)).  What is known of it:
+(D. Sherrington, S. Kirkpatrick, Phys. Rev. Lett. 35, 1792 (1975)).  Known results:
 
 - averaged over J, at any N and T, e = ⟨E⟩/N = −(β/2)(1 − ⟨q²⟩), by partial integration over the
   Gaussian couplings (H. G. Katzgraber, A. P. Young, Phys. Rev. B 67, 134410 (2003), for link
-  overlaps); a system that is too hot or too young breaks it, since energies fall while overlaps
-  rise, so it tests equilibrium;
+  overlaps); it fails before equilibrium, since energies fall while overlaps rise, so it tests
+  equilibrium;
 - above T = 1, ⟨q²⟩ = 1/(N(1 − β²)) to leading order, and e → −β/2;
 - below, P(q) is broad (G. Parisi, Phys. Rev. Lett. 50, 1946 (1983)), with ⟨|q|⟩ → 1 − T, since
   ∫(1 − q(x)) dx = T; the ground state has e → −0.7632, of finite size about 0.70 N^(−2/3) higher.
@@ -17,6 +17,7 @@ Without a field σ and −σ are equally likely: both occur among replicas, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -41,10 +42,20 @@ from lsg_ray.statistics.rsb import (
 )
 from lsg_ray.typing import Array, Count, Floats, Natural, Numbers, Positive, Progress, Seed, Several
 
-#: Temperature that every ladder reaches, above the transition.
-HOT_TEMPERATURE = 1.6
-#: Realisations from which the identity is tested, and deviation, in standard errors, that passes.
-TESTED_FROM, DEVIATION = 8, 4.0
+
+@dataclass(frozen=True)
+class SKConfig:
+    """How replicas of the SK model are drawn, and their equilibrium tested."""
+
+    #: Temperature that every ladder reaches, above the transition.
+    hot_temperature: float = 1.6
+    #: Fewest realisations that the identity is tested with, and the deviation that passes, in
+    #: standard errors.
+    tested_from: int = 8
+    max_deviation: float = 4.0
+
+
+CONFIG = SKConfig()
 
 
 @public
@@ -90,23 +101,23 @@ def sk_replicas(
     Parameters
     ----------
     n
-        Spins N.
+        Number of spins N.
     temperatures
-        Which are wanted, each once.
+        Temperatures T to draw at, all different.
     replicas
-        Of each realisation, from independent ladders.
+        Number of replicas of each realisation, each from an independent ladder.
     realisations
-        Of J.
+        Number of realisations of J.
     burn_in, draws, thin
-        Sweeps before draws of energies and overlaps, their number, and sweeps between them;
-        replicas are what stands there after the last.
+        Number of sweeps before the first draw of energies and overlaps, of draws, and of sweeps
+        between draws; the replicas are the configurations after the last sweep.
     seed
-        Of J and of all moves.  Realisation r has the couplings
+        Seed of J and of all moves.  Realisation r has the couplings
         ``sk_couplings(n, realisation_seed(seed, r))``.
     threads
-        By default one per CPU.
+        Number of threads, by default one per CPU.
     progress
-        Told ``(sweeps done, sweeps in all)``.
+        Called with ``(sweeps done, sweeps in all)``.
 
     Returns
     -------
@@ -117,40 +128,40 @@ def sk_replicas(
         e + (β/2)(1 − ⟨q²⟩), which is zero in equilibrium, and ``identity_stderr`` from the spread
         of realisations (NaN for one).  Over ``rung``: ``ladder`` of temperatures.  Attributes:
         ``converged``: R̂ and round trips of every realisation, and the identity within
-        `DEVIATION` errors where there are `TESTED_FROM` realisations; ``round_trips``,
-        ``rhat_max``.
+        four standard errors where there are eight realisations or more (`SKConfig`);
+        ``round_trips``, ``rhat_max``.
 
     Raises
     ------
     InputError
-        Numbers out of range.
+        Temperatures that are not positive or not different, or other numbers out of range.
 
     Notes
     -----
     See `lsg_ray.ising.model_replicas.draw_replicas`; all realisations share the ladder of the
     first.
     """
-    wanted = as_numbers(temperatures, "temperatures")
-    if wanted.ndim != 1 or not len(wanted) or not (np.isfinite(wanted) & (wanted > 0)).all():
+    targets = as_numbers(temperatures, "temperatures")
+    if targets.ndim != 1 or not len(targets) or not (np.isfinite(targets) & (targets > 0)).all():
         raise InputError(f"temperatures {brief(temperatures)} given; positive numbers are needed")
-    if len(np.unique(wanted)) < len(wanted):
-        raise InputError(f"temperatures {brief(temperatures)} given; each once")
-    order = np.argsort(-wanted)  # inverse temperatures ascend
-    betas = 1 / wanted[order]
+    if len(np.unique(targets)) < len(targets):
+        raise InputError(f"temperatures {brief(temperatures)} given; give each once")
+    order = np.argsort(-targets)  # inverse temperatures ascend
+    betas = 1 / targets[order]
     parts, ladder, sweeps = [], None, burn_in + draws * thin
     total = realisations * sweeps
     for r in range(realisations):
-        own = realisation_seed(seed, r)
-        model = IsingModel(sk_couplings(n, own), np.zeros(n))
+        own_seed = realisation_seed(seed, r)
+        model = IsingModel(sk_couplings(n, own_seed), np.zeros(n))
         if ladder is None:
-            ladder = _ladder(model, betas, own, threads)
-        tell = None if progress is None else partial(_tell, progress, r * sweeps, total)
+            ladder = _ladder(model, betas, own_seed, threads)
+        report = None if progress is None else partial(_report, progress, r * sweeps, total)
         part = draw_replicas(
             model, betas, replicas=replicas, ladder=ladder, burn_in=burn_in, draws=draws,
-            thin=thin, seed=own, threads=threads, progress=tell,
+            thin=thin, seed=own_seed, threads=threads, progress=report,
         )  # fmt: skip
         parts.append(part.isel(beta=np.argsort(order)))
-    return _dataset(parts, wanted, n, seed)
+    return _dataset(parts, targets, n, seed)
 
 
 def realisation_seed(seed: int, realisation: int) -> int:
@@ -163,18 +174,18 @@ def realisation_seed(seed: int, realisation: int) -> int:
 
 
 def _ladder(model: IsingModel, betas: Floats, seed: int, threads: int | None) -> Floats:
-    if betas[0] > 1 / HOT_TEMPERATURE:
-        found = choose_ladder(
-            model, [1 / HOT_TEMPERATURE, *betas.tolist()], seed=seed, threads=threads
-        )
-        return found[found >= 1 / HOT_TEMPERATURE]
-    if len(betas) == 1:
+    hottest = 1 / CONFIG.hot_temperature
+    if betas[0] > hottest:
+        targets: Sequence[float] | Floats = [hottest, *betas.tolist()]
+    elif len(betas) == 1:
         return betas
-    found = choose_ladder(model, betas, seed=seed, threads=threads)
-    return found[found >= min(betas[0], 1 / HOT_TEMPERATURE)]
+    else:
+        targets = betas
+    ladder = choose_ladder(model, targets, seed=seed, threads=threads)
+    return ladder[ladder >= min(betas[0], hottest)]
 
 
-def _tell(progress: Progress, before: int, total: int, done: int, _: int) -> None:
+def _report(progress: Progress, before: int, total: int, done: int, _: int) -> None:
     progress(before + done, total)
 
 
@@ -183,40 +194,39 @@ def _dataset(
 ) -> xarray.Dataset:
     count = len(parts)
 
-    def all_of(name: str) -> Array:
+    def stack(name: str) -> Array:
         return np.stack([part[name].values for part in parts])
 
-    one = {"units": "1"}
-    e, q2 = all_of("energy_mean") / n, all_of("q2")
+    unitless = {"units": "1"}
+    e, q2 = stack("energy_mean") / n, stack("q2")
     residual = e + (1 - q2) / (2 * temperatures)
     error = stderr(residual, 0) if count > 1 else np.full(len(e[0]), np.nan)
     identity = residual.mean(axis=0)
-    dims, directly = (
-        ("realisation", "temperature"),
-        ("q2", "q2_stderr", "q_abs", "q_abs_stderr", "rhat"),
-    )
-    found: dict[str, Any] = {
-        "spins": ((*dims, "replica", "weight"), all_of("spins")),
-        "energy": ((*dims, "replica"), all_of("energy") / n, {"long_name": "E/N", **one}),
-        "energy_mean": (dims, e, {"long_name": "⟨E⟩/N", **one}),
-        "energy_mean_stderr": (dims, all_of("energy_mean_stderr") / n, one),
-        **{name: (dims, all_of(name), one) for name in directly},
-        "identity": ("temperature", identity, {"long_name": "e + (β/2)(1 − ⟨q²⟩)", **one}),
-        "identity_stderr": ("temperature", error, one),
+    dims = ("realisation", "temperature")
+    unchanged = ("q2", "q2_stderr", "q_abs", "q_abs_stderr", "rhat")
+    variables: dict[str, Any] = {
+        "spins": ((*dims, "replica", "weight"), stack("spins")),
+        "energy": ((*dims, "replica"), stack("energy") / n, {"long_name": "E/N", **unitless}),
+        "energy_mean": (dims, e, {"long_name": "⟨E⟩/N", **unitless}),
+        "energy_mean_stderr": (dims, stack("energy_mean_stderr") / n, unitless),
+        **{name: (dims, stack(name), unitless) for name in unchanged},
+        "identity": ("temperature", identity, {"long_name": "e + (β/2)(1 − ⟨q²⟩)", **unitless}),
+        "identity_stderr": ("temperature", error, unitless),
         "ladder": ("rung", 1 / parts[0]["ladder"].values, {"long_name": "temperature"}),
-        "exchanged": (("realisation", "rung"), all_of("exchanged")),
+        "exchanged": (("realisation", "rung"), stack("exchanged")),
     }
-    holds = count < TESTED_FROM or bool((np.abs(identity) < DEVIATION * error).all())
+    tested = count >= CONFIG.tested_from
+    holds = not tested or bool((np.abs(identity) < CONFIG.max_deviation * error).all())
     attributes = {
         "statistic": "SK replicas", "n_spins": n, "seed": seed, "sweeps": parts[0].attrs["sweeps"],
         "replicas": parts[0].attrs["replicas"], "realisations": count,
         "round_trips": [int(part.attrs["round_trips"]) for part in parts],
         "rhat_max": max(part.attrs["rhat_max"] for part in parts),
-        "identity_tested": int(count >= TESTED_FROM),
+        "identity_tested": int(tested),
         "converged": int(all(part.attrs["converged"] for part in parts) and holds),
     }  # fmt: skip
-    about = {"long_name": "temperature T"}
-    return xarray.Dataset(found, {"temperature": ("temperature", temperatures, about)}, attributes)
+    coordinate = ("temperature", temperatures, {"long_name": "temperature T"})
+    return xarray.Dataset(variables, {"temperature": coordinate}, attributes)
 
 
 @public
@@ -238,19 +248,19 @@ def sk_overlaps(
     Parameters
     ----------
     n
-        Spins N.
+        Number of spins N.
     temperature
-        One of those drawn.
+        Temperature T to measure at, one of those drawn.
     temperatures
-        Drawn together, by parallel tempering.
+        Temperatures T that are drawn together, by parallel tempering.
     replicas
-        From independent ladders.
+        Number of replicas of each realisation, each from an independent ladder.
     realisations
-        Of the couplings, averaged over.
+        Number of realisations of the couplings, averaged over.
     burn_in
-        Sweeps before replicas are drawn.
+        Number of sweeps before replicas are drawn.
     draws
-        Of each null.
+        Number of draws of each null model.
 
     Returns
     -------
@@ -264,33 +274,35 @@ def sk_overlaps(
 
     Examples
     --------
-    >>> found = sk_overlaps(n=16, temperature=2, temperatures=(2,), replicas=8, burn_in=20, draws=2)
-    >>> found.attrs["system"], found.attrs["n_pairs"]
+    >>> overlaps = sk_overlaps(
+    ...     n=16, temperature=2, temperatures=(2,), replicas=8, burn_in=20, draws=2
+    ... )
+    >>> overlaps.attrs["system"], overlaps.attrs["n_pairs"]
     ('SK 16, T = 2', 28)
     """
-    wanted = as_numbers(temperatures, "temperatures").tolist()
-    if temperature not in wanted:
-        raise InputError(f"temperature {temperature:g} given; {brief(wanted)} are drawn")
-    drawing = (n, tuple(wanted), replicas, realisations, burn_in, seed)
-    if drawing not in _DRAWN:  # one draw serves all temperatures
-        _DRAWN.clear()
-        _DRAWN[drawing] = sk_replicas(
-            n, wanted, replicas=replicas, realisations=realisations, burn_in=burn_in, seed=seed,
+    drawn_at = as_numbers(temperatures, "temperatures").tolist()
+    if temperature not in drawn_at:
+        raise InputError(f"temperature {temperature:g} given; {brief(drawn_at)} are drawn")
+    key = (n, tuple(drawn_at), replicas, realisations, burn_in, seed)
+    if key not in _LAST_DRAW:  # one draw serves all temperatures
+        _LAST_DRAW.clear()
+        _LAST_DRAW[key] = sk_replicas(
+            n, drawn_at, replicas=replicas, realisations=realisations, burn_in=burn_in, seed=seed,
             threads=threads, progress=progress,
         )  # fmt: skip
-    drawn = _DRAWN[drawing].isel(temperature=wanted.index(temperature))
+    drawn = _LAST_DRAW[key].isel(temperature=drawn_at.index(temperature))
     measure = partial(
         replica_overlaps, flip="symmetric", bins=lattice_edges(n), draws=draws, seed=seed
     )
-    found = over_realisations(list(map(measure, drawn["spins"].values)))
-    return found.assign_attrs(
+    overlaps = over_realisations(list(map(measure, drawn["spins"].values)))
+    return overlaps.assign_attrs(
         system=f"SK {n}, T = {temperature:g}", converged=drawn.attrs["converged"],
         temperature=temperature, energy_per_spin=float(drawn["energy_mean"].mean()),
         rhat=float(drawn["rhat"].max()),
     )  # fmt: skip
 
 
-#: The last draw.
-_DRAWN: dict[tuple[Any, ...], xarray.Dataset] = {}
+#: The last draw by its options, cached for the other temperatures.
+_LAST_DRAW: dict[tuple[Any, ...], xarray.Dataset] = {}
 
 STAGE = Stage("sk", sk_overlaps, reads={}, summary=overlap_summary, figures=[FIGURE], unit="sweeps")

@@ -1,15 +1,15 @@
-"""Stationary points of the TAP free energy: where exactly, which are one, and which are stable.
+"""Stationary points of the TAP free energy: exact positions, identical points, and stability.
 
-An iteration that moves by less than its tolerance may still be far from rest: by tolerance/(1 − λ),
-λ its slowest rate.  So every resting place goes on by Newton's method to the rounding error before
-places are compared.  In total fields y = atanh m, with φ(m) = h + Jm − m ⊙ J²(1 − m²), v = 1 − m²
-and A = ∂φ/∂m, the residual r = φ − y is removed by
+An iteration that moves by less than its tolerance may still be far from its fixed point: by
+tolerance/(1 − λ), λ its slowest rate.  So Newton's method takes every end point to the rounding
+error before points are compared.  In total fields y = atanh m, with φ(m) = h + Jm − m ⊙ J²(1 − m²),
+v = 1 − m² and A = ∂φ/∂m, the residual r = φ − y is removed by
 
     Δy = (1 − A diag v)⁻¹ r = r + A √v S⁻¹ √v r,        S = 1 − √v A √v,
 
 which needs no division by v.  S is the Hessian of βF in units of (v_i v_j)^−½: a state is a minimum
 where it is positive definite, and the equations hold there (T. Plefka, J. Phys. A 15, 1971 (1982))
-where 1 − v_i J_ij² v_j is.  The last steps tell how far from its state a point may be; two points
+where 1 − v_i J_ij² v_j is.  The last steps bound the distance of a point from its state; two points
 are one state if their distance is within their errors.
 """
 
@@ -25,36 +25,36 @@ from lsg_ray.typing import Flags, Floats, Ints, Signs
 
 @dataclass(frozen=True)
 class PolishConfig:
-    """How Newton's method goes to a stationary point, and what is one."""
+    """How Newton's method converges to a stationary point, and when two points are one."""
 
-    #: Steps, at most: at a degenerate minimum each takes but a third of the way.
-    steps: int = 80
-    #: A step, in magnetizations, after which nothing is left but rounding; and one below which
-    #: steps that do not shrink any more are rounding of a soft mode.
+    #: Largest number of steps: at a degenerate minimum each goes only a third of the way.
+    max_steps: int = 80
+    #: A step, in magnetizations, after which only rounding is left; and one below which steps that
+    #: no longer shrink are rounding of a soft mode.
     exact: float = 1e-13
     noise: float = 1e-4
-    #: Most that a magnetization may change in a step, and in all: else a start belongs elsewhere.
-    longest: float = 0.25
-    near: float = 0.5
+    #: Largest change of a magnetization in a step, and in all: else a start belongs elsewhere.
+    max_step: float = 0.25
+    max_distance: float = 0.5
     #: The error of a point in units of its last step: steps of a degenerate minimum shrink by 2/3.
     safety: float = 10.0
     #: Least error, and least distance between two states.
     resolution: float = 1e-9
-    #: Steps with the matrix of a state that is known, for starts that may belong to it, and how
-    #: much nearer each has to bring them.
+    #: Steps with the matrix of a known state, for starts that may belong to it, and the share that
+    #: each has to reduce their distance to.
     shared_steps: int = 20
-    shrinks: float = 0.7
+    max_ratio: float = 0.7
 
 
 CONFIG = PolishConfig()
 
 
 class Polished(NamedTuple):
-    """Points (B, N), the error of each (B,), largest over weights, and whether one was found."""
+    """Points (B, N), the largest error of each (B,), and whether Newton's method converged (B,)."""
 
     m: Floats
     error: Floats
-    found: Flags
+    converged: Flags
 
 
 class Stability(NamedTuple):
@@ -113,7 +113,7 @@ class _Newton:
 
 
 def polish(m: Floats, J: Floats, h: Floats) -> Polished:
-    """Go from magnetizations (B, N) that nearly rest to the stationary points they belong to.
+    """Go from magnetizations (B, N) near stationary points to the points they belong to.
 
     Each point that is not near a known one takes a matrix of its own in every step, N³/3 flop;
     starts of the same state share the last.
@@ -124,23 +124,23 @@ def polish(m: Floats, J: Floats, h: Floats) -> Polished:
     left = np.arange(len(m))
     while len(left):
         first = left[0]
-        y, error, newton = _one(y0[first], J, J2, h)
+        y, error, newton = _newton(y0[first], J, J2, h)
         left = left[1:]
-        if newton is None or np.abs(np.tanh(y) - np.tanh(y0[first])).max() > CONFIG.near:
+        if newton is None or np.abs(np.tanh(y) - np.tanh(y0[first])).max() > CONFIG.max_distance:
             continue
-        here = np.tanh(y)
-        points.m[first], points.error[first], points.found[first] = here, error, True
-        near = left[np.abs(points.m[left] - here).max(axis=1) < CONFIG.near]
-        same = near[_led_to(here, error, y0[near], newton, J, J2, h)]
-        points.m[same], points.error[same], points.found[same] = here, error, True
+        state = np.tanh(y)
+        points.m[first], points.error[first], points.converged[first] = state, error, True
+        near = left[np.abs(points.m[left] - state).max(axis=1) < CONFIG.max_distance]
+        same = near[_converge_to(state, error, y0[near], newton, J, J2, h)]
+        points.m[same], points.error[same], points.converged[same] = state, error, True
         left = np.setdiff1d(left, same)
     return points
 
 
-def _one(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float, _Newton | None]:
+def _newton(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float, _Newton | None]:
     """Return where Newton's method ends from fields y (N,), its error, and its last matrix."""
     before = np.inf
-    for _ in range(CONFIG.steps):
+    for _ in range(CONFIG.max_steps):
         m = np.tanh(y)
         try:
             newton = _Newton(m, J, J2)
@@ -150,7 +150,7 @@ def _one(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float, _N
             step = newton.step(total_fields(m[None], J, J2, h) - y)[0]
         if not np.isfinite(step).all():
             return y, np.inf, None
-        while (moved := float(np.abs(np.tanh(y + step) - m).max())) > CONFIG.longest:
+        while (moved := float(np.abs(np.tanh(y + step) - m).max())) > CONFIG.max_step:
             step /= 2
         y = y + step
         if moved <= CONFIG.exact or (moved <= CONFIG.noise and moved > 0.9 * before):
@@ -160,23 +160,23 @@ def _one(y: Floats, J: Floats, J2: Floats, h: Floats) -> tuple[Floats, float, _N
     return y, np.inf, None
 
 
-def _led_to(
-    here: Floats, error: float, y: Floats, newton: _Newton, J: Floats, J2: Floats, h: Floats
+def _converge_to(
+    state: Floats, error: float, y: Floats, newton: _Newton, J: Floats, J2: Floats, h: Floats
 ) -> Flags:
     """Return which of fields y (B, N) steps with the matrix of a state lead to that state."""
     if not len(y):
         return np.zeros(0, np.bool_)
     within = np.zeros(len(y), np.bool_)
-    left, away = np.arange(len(y)), np.full(len(y), np.inf)
+    left, distance = np.arange(len(y)), np.full(len(y), np.inf)
     for _ in range(CONFIG.shared_steps):
         m = np.tanh(y[left])
         with np.errstate(all="ignore"):
             y[left] += newton.step(total_fields(m, J, J2, h) - y[left])
-        now = np.abs(np.tanh(y[left]) - here).max(axis=1)
+        now = np.abs(np.tanh(y[left]) - state).max(axis=1)
         within[left] = now <= error + CONFIG.resolution
-        going = ~within[left] & (now < CONFIG.shrinks * away[left])
-        away[left] = now
-        left = left[going]
+        closer = ~within[left] & (now < CONFIG.max_ratio * distance[left])
+        distance[left] = now
+        left = left[closer]
         if not len(left):
             break
     return within
@@ -205,16 +205,16 @@ def distinct(m: Floats, error: Floats, f: Floats) -> Ints:
 
 
 def stability_of(m: Floats, error: Floats, J: Floats, computed: int) -> Stability:
-    """Return what kind of stationary points (S, N) are; eigenvalues of the first so many.
+    """Return the stability of stationary points (S, N), with eigenvalues of the first ``computed``.
 
-    An eigenvalue counts as zero within what the error of m makes of it; signs of those that are not
-    computed are told by Cholesky factorisations.
+    An eigenvalue counts as zero within its error, which follows from that of m; the signs of those
+    that are not computed come from Cholesky factorisations.
     """
     count = len(m)
     values = np.full((2, count), np.nan)
     signs = np.zeros((2, count), np.int8)
-    for k, (row, own) in enumerate(zip(m, error, strict=True)):
-        margin = _margin(row, own, J)
+    for k, (row, row_error) in enumerate(zip(m, error, strict=True)):
+        margin = _margin(row, row_error, J)
         for which, matrix in enumerate((scaled_hessian(row, J), plefka_matrix(row, J))):
             if k < computed:
                 value = values[which, k] = np.linalg.eigvalsh(matrix)[0]
@@ -225,7 +225,7 @@ def stability_of(m: Floats, error: Floats, J: Floats, computed: int) -> Stabilit
 
 
 def _margin(m: Floats, error: float, J: Floats) -> float:
-    """Return what rounding, and the error of m, may do to an eigenvalue at m (N,)."""
+    """Return the error of an eigenvalue at m (N,) by rounding and by the error of m."""
     size = 1 + float((np.abs(J) + 2 * J * J).sum(axis=1).max())
     return float(len(m) * np.finfo(np.float64).eps * size + 4 * size * error)
 

@@ -1,4 +1,4 @@
-"""What a model is fitted to: m and C, from wherever they come, checked.
+"""Moments m and C that a model is fitted to, of many sources, checked.
 
 Published moments are rounded, and rounded ones may belong to no ±1 variables: each of the four
 states of two spins has the probability (1 + a m_i + b m_j + ab C_ij)/4 with a, b = ±1, so
@@ -7,10 +7,10 @@ states of two spins has the probability (1 + a m_i + b m_j + ab C_ij)/4 with a, 
 
 Where C_ij is outside, it is moved to the nearer end.  With m as it is (cut to [−1, 1]), that is the
 nearest C in every norm that looks at entries one by one: pairs share no C_ij.  If each of the three
-numbers is off by ε, C_ij is outside by 3ε at most; what is farther is refused.  Of a frozen weight
+numbers is off by ε, C_ij is outside by 3ε at most; others are refused.  Of a frozen weight
 (m_i = ±1) both ends are ±m_j, so it gets the correlations of a constant; C_ij = ±1 stays where
 m_i = ±m_j, and moves where the two cannot be the same.  What is inside, to the last bits of its
-arithmetic, is not touched.
+arithmetic, is not changed.
 """
 
 from __future__ import annotations
@@ -41,26 +41,35 @@ from lsg_ray.statistics.configurations import Configurations, as_configurations,
 from lsg_ray.statistics.moments import independent_rows, moments
 from lsg_ray.typing import Array, ConfigurationsLike, Floats, Ints, MomentsLike
 
-#: What arithmetic may do to moments: to symmetry, the diagonal, bounds and eigenvalues.
-TOLERANCE = 1e-6
-#: By how much each of given moments may be off, as by rounding to three digits, unless told.
-ROUNDING = 1e-3
 Rounding = Annotated[float, Ge(0), Le(0.1)]
-#: How far outside the bounds above C may be, and still not be touched: the last bits.
-LAST_BITS = 1e-12
-#: 1 − |m| below which a weight counts as frozen, 1 − |C| below which one repeats another.
-FROZEN = 1e-12
+
+
+@dataclass(frozen=True)
+class MomentTolerances:
+    """Errors that moments may have."""
+
+    #: Of arithmetic: in symmetry, the diagonal, bounds and eigenvalues.
+    arithmetic: float = 1e-6
+    #: Of each given moment by default, as by rounding to three digits.
+    rounding: float = 1e-3
+    #: Outside the bounds above without a correction: the last bits.
+    last_bits: float = 1e-12
+    #: 1 − |m| below which a weight counts as frozen, 1 − |C| below which one repeats another.
+    frozen: float = 1e-12
+
+
+MOMENT_TOLERANCES = MomentTolerances()
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
     """Moments to be reproduced.
 
-    m: (N,); C: (N, N), ones on the diagonal, consistent to the last bits; rounding: by how much
-    each of the given ones may be off; change: the largest change that made them consistent; count:
-    independent configurations behind them (where some weigh more, or are copies, as many as have
+    m: (N,); C: (N, N), ones on the diagonal, consistent to the last bits; rounding: largest error
+    of each given one; change: the largest change that made them consistent; count: number of
+    independent configurations behind them (where some weigh more, or are copies, the number with
     the same errors), None if unknown; part: names of the weights' parts, or None; weight: their
-    numbers in the network, or None; attributes: where they come from.
+    numbers in the network, or None; attributes: of their source.
     """
 
     m: Floats
@@ -69,7 +78,7 @@ class Target:
     part: NDArray[np.str_] | None = None
     weight: Ints | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    rounding: float = ROUNDING
+    rounding: float = MOMENT_TOLERANCES.rounding
     change: float = 0.0
 
     @public
@@ -82,7 +91,7 @@ class Target:
     @property
     def frozen(self) -> Ints:
         """Weights with |m| = 1: their fields diverge and they have no connected correlations."""
-        return np.flatnonzero(1 - np.abs(self.m) <= FROZEN)
+        return np.flatnonzero(1 - np.abs(self.m) <= MOMENT_TOLERANCES.frozen)
 
     @property
     def repeats(self) -> Ints:
@@ -90,7 +99,7 @@ class Target:
 
         The coupling of two weights that never differ, or always, diverges as a frozen field does.
         """
-        same = np.abs(self.C) >= 1 - FROZEN
+        same = np.abs(self.C) >= 1 - MOMENT_TOLERANCES.frozen
         frozen = self.frozen
         same[frozen] = same[:, frozen] = False
         np.fill_diagonal(same, True)
@@ -110,7 +119,7 @@ class Target:
         return replace(self, m=self.m[which], C=C, part=part, weight=weight)
 
     def parts(self) -> dict[str, Ints]:
-        """Return where each part stands; empty if the weights have no names."""
+        """Return the indices of each part; empty if the weights have no names."""
         if self.part is None:
             return {}
         names = list(dict.fromkeys(self.part.tolist()))
@@ -118,7 +127,9 @@ class Target:
 
 
 @public
-def as_target(given: MomentsLike | Target, rounding: Rounding = ROUNDING) -> Target:
+def as_target(
+    given: MomentsLike | Target, rounding: Rounding = MOMENT_TOLERANCES.rounding
+) -> Target:
     """Return moments from a Dataset, a pair (m, C), a file, an ensemble or an array.
 
     Parameters
@@ -128,13 +139,13 @@ def as_target(given: MomentsLike | Target, rounding: Rounding = ROUNDING) -> Tar
         ``m`` and ``C`` or else with configurations ``sigma``, ``FILE.npz:NAME``, ``FILE.npy``, or
         a store; `Ensemble`, view, or configurations (M, N) of ±1.
     rounding
-        By how much each of given m and C may be off.  What is inconsistent within that is moved to
-        the nearest consistent moments, and the largest move told as ``change``.
+        Largest error of each given m and C.  Inconsistent moments are moved to the nearest
+        consistent ones within it, and the largest move is ``change``.
 
     Raises
     ------
     InputError
-        Nothing of that kind, or no moments of ±1 weights: says which entry is wrong.
+        The source holds no moments, or not of ±1 weights: with the wrong entry.
 
     Examples
     --------
@@ -170,7 +181,7 @@ def as_sample(given: MomentsLike) -> Configurations:
     Raises
     ------
     InputError
-        Moments were given, or weights that are no ±1.
+        Moments were given, or weights other than ±1.
     """
     if (
         isinstance(given, (Target, xarray.Dataset))
@@ -182,7 +193,7 @@ def as_sample(given: MomentsLike) -> Configurations:
 
 
 def _holds_moments(text: str) -> bool:
-    """Return whether a path is of moments, and of no configurations."""
+    """Return whether a path is of moments without configurations."""
     if not is_array_file(text):
         return attributes_of(text).get("statistic") == "moments"
     path, name = member_of(text)
@@ -212,49 +223,48 @@ def _from_path(text: str, rounding: float) -> Target:
                             f"sigma: write {path}:NAME of an array"
                         )
         elif attributes_of(text).get("statistic") == "moments":
-            with open_result(text) as found:
-                return _from_dataset(found.load(), rounding)
+            with open_result(text) as result:
+                return _from_dataset(result.load(), rounding)
     return _from_dataset(moments(signs(text)))
 
 
 def _from_archive(arrays: Any, name: str, rounding: float) -> Target:
     part, weight = names_in(arrays)
-    for what, values in (("part", part), ("weight", weight)):
+    for label, values in (("part", part), ("weight", weight)):
         if values is not None and values.shape != arrays["m"].shape:
-            raise InputError(f"{what} of shape {values.shape} given; m has {arrays['m'].shape}")
-    found = xarray.Dataset(attrs=attributes_in(arrays))
-    attributes = {"source": name, **_kept(found)}
-    return Target(arrays["m"], arrays["C"], _count(found), part, weight, attributes, rounding)
+            raise InputError(f"{label} of shape {values.shape} given; m has {arrays['m'].shape}")
+    result = xarray.Dataset(attrs=attributes_in(arrays))
+    attributes = {"source": name, **_inherited_attributes(result)}
+    return Target(arrays["m"], arrays["C"], _count(result), part, weight, attributes, rounding)
 
 
-def _count(found: xarray.Dataset) -> float | None:
-    count = independent_rows(found)
+def _count(result: xarray.Dataset) -> float | None:
+    count = independent_rows(result)
     return None if np.isnan(count) else count
 
 
-def _kept(found: xarray.Dataset) -> dict[str, Any]:
-    """Return attributes of moments that a model of them keeps."""
-    keep = ("source", "spec_hash", "where", "sampling_seed")
-    return {name: found.attrs[name] for name in keep if name in found.attrs}
+def _inherited_attributes(result: xarray.Dataset) -> dict[str, Any]:
+    """Return attributes of moments that a model of them takes over."""
+    names = ("source", "spec_hash", "where", "sampling_seed")
+    return {name: result.attrs[name] for name in names if name in result.attrs}
 
 
-def _from_dataset(found: xarray.Dataset, rounding: float = ROUNDING) -> Target:
-    missing = [name for name in ("m", "C") if name not in found]
+def _from_dataset(result: xarray.Dataset, rounding: float = MOMENT_TOLERANCES.rounding) -> Target:
+    missing = [name for name in ("m", "C") if name not in result]
     if missing:
         raise InputError(
             f"moments without {' and '.join(missing)} given; make them with lsg moments"
         )
     part, weight = None, None
-    if "part" in found.coords:
-        part, weight = names_of(found["part"]), found["weight"].values.astype(np.int64)
-    return Target(
-        found["m"].values, found["C"].values, _count(found), part, weight, _kept(found), rounding
-    )
+    if "part" in result.coords:
+        part, weight = names_of(result["part"]), result["weight"].values.astype(np.int64)
+    m, C, attributes = result["m"].values, result["C"].values, _inherited_attributes(result)
+    return Target(m, C, _count(result), part, weight, attributes, rounding)
 
 
 def _checked(m: Any, C: Any, rounding: float) -> tuple[Floats, Floats, float]:
-    """Return m and C, consistent, and by how much they were not."""
-    allowed = max(rounding, TOLERANCE)
+    """Return m and C, made consistent, and the largest change of them."""
+    allowed = max(rounding, MOMENT_TOLERANCES.arithmetic)
     means, second = as_numbers(m, "m"), as_numbers(C, "C")
     n = means.size
     if means.ndim != 1 or second.shape != (n, n):
@@ -276,16 +286,17 @@ def _checked(m: Any, C: Any, rounding: float) -> tuple[Floats, Floats, float]:
         )
     if (difference := np.abs(second - second.T)).max() > 2 * allowed:
         i, j = (int(k) for k in np.unravel_index(difference.argmax(), (n, n)))
-        raise InputError(f"C[{i}, {j}] is {second[i, j]:g} and C[{j}, {i}] {second[j, i]:g}; "
-                         "C must be symmetric")  # fmt: skip
+        raise InputError(
+            f"C[{i}, {j}] is {second[i, j]:g} and C[{j}, {i}] {second[j, i]:g}; C must be symmetric"
+        )
     given_m, given_C = means, second
     means = np.clip(means, -1, 1)
     second = np.clip((second + second.T) / 2, -1, 1)
     np.fill_diagonal(second, 1.0)
     second = _within_bounds(means, second, allowed)
     lowest = float(np.linalg.eigvalsh(second - np.outer(means, means))[0])
-    # Errors of entries that are independent and at most so large: Wigner's semicircle, with room.
-    if lowest < -max(TOLERANCE * n, 2 * rounding * n**0.5):
+    # Independent errors of this size at most: Wigner's semicircle, with a margin.
+    if lowest < -max(MOMENT_TOLERANCES.arithmetic * n, 2 * rounding * n**0.5):
         raise InputError(
             f"C − m mᵀ has the eigenvalue {lowest:.3g}; no ensemble has such a C (a covariance has "
             "none below zero)"
@@ -293,7 +304,7 @@ def _checked(m: Any, C: Any, rounding: float) -> tuple[Floats, Floats, float]:
     change = max(float(np.abs(means - given_m).max()), float(np.abs(second - given_C).max()))
     for values in (means, second):
         values.flags.writeable = False
-    return means, second, change if change > LAST_BITS else 0.0
+    return means, second, change if change > MOMENT_TOLERANCES.last_bits else 0.0
 
 
 def _within_bounds(m: Floats, C: Floats, allowed: float) -> Floats:
@@ -302,11 +313,11 @@ def _within_bounds(m: Floats, C: Floats, allowed: float) -> Floats:
     high = 1 - np.abs(m[:, None] - m)
     outside = np.maximum(low - C, C - high)
     i, j = (int(k) for k in np.unravel_index(outside.argmax(), C.shape))
-    if outside[i, j] > 3 * allowed + LAST_BITS:
+    if outside[i, j] > 3 * allowed + MOMENT_TOLERANCES.last_bits:
         raise InputError(
             f"m[{i}] = {m[i]:g}, m[{j}] = {m[j]:g} and C[{i}, {j}] = {C[i, j]:g} cannot be moments "
             "of ±1: a state of the two would have a negative probability, by more than rounding "
-            f"to {allowed:g} makes (of coarser numbers, tell their rounding: "
+            f"to {allowed:g} makes (of coarser numbers, pass rounding=: "
             f"{outside[i, j] / 3:.2g} at least)"
         )
-    return np.where(outside > LAST_BITS, np.clip(C, low, high), C)
+    return np.where(outside > MOMENT_TOLERANCES.last_bits, np.clip(C, low, high), C)

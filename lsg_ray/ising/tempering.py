@@ -21,7 +21,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.chains import Chains, Method
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import (
-    RHAT,
+    MAX_RHAT,
     Draws,
     autocorrelation_time,
     averages,
@@ -42,22 +42,22 @@ from lsg_ray.typing import (
     Singles,
 )
 
-#: An automatic ladder starts at this inverse temperature times the last.
-HOTTEST = 0.1
-
 
 @dataclass(frozen=True)
 class LadderConfig:
     """How the temperatures of a ladder are chosen, by the widths of the energy in a short trial."""
 
+    #: First inverse temperature, as a share of the last.
+    hottest: float = 0.1
+
     #: Distance of neighbours, in standard deviations of the energy: an exchange is accepted in
     #: about half of the trials.
     spacing: float = 1.0
-    #: Temperatures, at least; and at most, as no exchanges get through more.
-    fewest: int = 2
-    most: int = 5_000
-    #: Temperatures of the trial, chains at each, and sweeps; and the number of its chains among
-    #: others of the same seed.
+    #: Fewest temperatures; and most, since replicas do not get through longer ladders.
+    min_rungs: int = 2
+    max_rungs: int = 5_000
+    #: Temperatures of the trial, chains at each, and sweeps; and the index of its set of chains
+    #: among others of the same seed.
     grid: int = 16
     chains: int = 32
     sweeps: int = 100
@@ -86,19 +86,19 @@ def temper_model(
     model
         `IsingModel`, path, or (J, h).
     betas
-        Inverse temperatures, ascending; by default from β/10 up to β, so that neighbours exchange
-        in about half of the trials.
+        Inverse temperatures of a ladder, ascending; by default from β/10 to β, so that neighbours
+        exchange in about half of the trials.
     beta
-        The last of an automatic ladder.
+        Last inverse temperature of an automatic ladder.
     ladders
-        Independent ladders.
+        Number of independent ladders.
     burn_in, draws, thin
-        Sweeps before the first draw; draws, ``thin`` sweeps apart; an exchange is tried after each
-        sweep.
+        Number of sweeps before the first draw, of draws, and of sweeps between draws; an exchange
+        is tried after each sweep.
     method, seed, threads
         As in `lsg_ray.ising.chains.Chains`.
     progress
-        Told ``(sweeps done, sweeps in all)``.
+        Called with ``(sweeps done, sweeps in all)``.
 
     Returns
     -------
@@ -137,10 +137,10 @@ def temper_model(
         energy[:, :, draw] = replicas.energies()
         spins = replicas.at(cold)
         halves[int(2 * draw >= draws + draws % 2)] += spins
-        for g, some in enumerate(groups):
-            by_group[g] += spins[some].T @ spins[some]
+        for g, group in enumerate(groups):
+            by_group[g] += spins[group].T @ spins[group]
     C = by_group.sum(axis=0) / (ladders * draws)
-    sizes = np.array([len(some) for some in groups])
+    sizes = np.array([len(group) for group in groups])
     by_group /= (sizes * draws)[:, None, None]
     means = halves.sum(axis=0) / draws
     early = halves[0] / (draws // 2 + draws % 2)
@@ -148,7 +148,7 @@ def temper_model(
     energy_rhat = np.array([series_rhat(series) for series in energy])
     mean = energy.mean(axis=2)
     nat = {"units": "nat"}
-    worst, trips = max(rhat.max(), energy_rhat.max()), replicas.round_trips
+    worst_rhat, trips = max(rhat.max(), energy_rhat.max()), replicas.round_trips
     return xarray.Dataset(
         {
             **averages(means.T, C, by_group, sizes),
@@ -167,25 +167,25 @@ def temper_model(
             "seed": seed, "method": method, "sweeps": burn_in + draws * thin,
             "rhat_max": float(rhat.max()), "energy_rhat": float(energy_rhat.max()),
             "round_trips": trips, "autocorrelation": thin * autocorrelation_time(energy[-1]),
-            "converged": int(worst < RHAT and (cold == 0 or trips >= ladders)),
+            "converged": int(worst_rhat < MAX_RHAT and (cold == 0 or trips >= ladders)),
         },
     )  # fmt: skip
 
 
-def ascending(given: ArrayLike, name: str) -> Floats:
+def ascending(values: ArrayLike, name: str) -> Floats:
     """Return inverse temperatures (B,), finite and ascending.
 
     Raises
     ------
     InputError
-        They are not.
+        They are not finite or do not ascend.
     """
-    found = as_numbers(given, name)
-    if found.ndim != 1 or not len(found) or not np.isfinite(found).all():
-        raise InputError(f"{name} {brief(given)} given; finite numbers are needed")
-    if (np.diff(found) <= 0).any():
-        raise InputError(f"{name} must ascend")
-    return found
+    betas = as_numbers(values, name)
+    if betas.ndim != 1 or not len(betas) or not np.isfinite(betas).all():
+        raise InputError(f"{name} {brief(values)} given; finite numbers are needed")
+    if (np.diff(betas) <= 0).any():
+        raise InputError(f"{name} {brief(values)} given; they must ascend")
+    return betas
 
 
 @public
@@ -200,11 +200,12 @@ def choose_betas(
 ) -> Floats:
     """Return inverse temperatures up to β, `LadderConfig.spacing` widths of the energy apart.
 
-    The first is ``hottest``, by default `HOTTEST` β.
+    The first is ``hottest``, by default `LadderConfig.hottest` β.
     """
-    first, config = HOTTEST * beta if hottest is None else hottest, LadderConfig()
+    config = LadderConfig()
+    first = config.hottest * beta if hottest is None else hottest
     if not 0 <= first < beta:
-        raise InputError(f"hottest {hottest} given; the first of a ladder is below {beta:g}")
+        raise InputError(f"hottest {hottest} given; it must be from 0 to below {beta:g}")
     grid = np.linspace(first, beta, config.grid)
     return spaced_betas(model, grid, config, method, seed, threads)
 
@@ -225,7 +226,7 @@ def spaced_betas(
     Raises
     ------
     InputError
-        They are more than `LadderConfig.most`; says to which β.
+        They are more than `LadderConfig.max_rungs`; the message names β.
     """
     chains = Chains(
         model, config.chains * len(grid), seed=seed, beta=np.repeat(grid, config.chains),
@@ -236,19 +237,19 @@ def spaced_betas(
     widths[0] = widths[0] if first_width is None else first_width
     lengths = np.r_[0, np.cumsum((widths[1:] + widths[:-1]) / 2 * np.diff(grid))]
     rungs = lengths[-1] / config.spacing
-    if not rungs <= config.most:
+    if not rungs <= config.max_rungs:
         raise InputError(
-            f"beta {grid[-1]:g} given; a ladder of temperatures to it has {rungs:.2g} rungs: "
-            f"{config.most:,} at most, so a smaller beta, or betas of your own"
+            f"beta {grid[-1]:g} given; a ladder of temperatures to it has {rungs:.2g} rungs, "
+            f"at most {config.max_rungs:,} are possible; choose a smaller beta, or pass betas"
         )
     if lengths[-1] <= 0:
-        return np.linspace(grid[0], grid[-1], config.fewest)
-    count = max(config.fewest, int(np.ceil(rungs)) + 1)
+        return np.linspace(grid[0], grid[-1], config.min_rungs)
+    count = max(config.min_rungs, int(np.ceil(rungs)) + 1)
     return np.interp(np.linspace(0, lengths[-1], count), lengths, grid)
 
 
 class Replicas:
-    """Ladders of replicas; chain c = ladder · temperatures + t at first."""
+    """Ladders of replicas: temperature t of a ladder starts in chain ladder · temperatures + t."""
 
     def __init__(
         self,
@@ -262,7 +263,7 @@ class Replicas:
         self.betas, self.ladders = betas, ladders
         self.rng = np.random.default_rng(seed_sequence(seed, Stream.MONTE_CARLO, 3))
         count = len(betas)
-        #: Which chain holds temperature t of a ladder.
+        #: The chain that holds temperature t of a ladder, (ladder, t).
         self.chain = np.arange(ladders * count).reshape(ladders, count)
         self.state = Chains(
             model, ladders * count, seed=seed, beta=np.tile(betas, ladders), method=method,
@@ -270,22 +271,22 @@ class Replicas:
         )  # fmt: skip
         self.steps, self.round_trips = 0, 0
         self.heading = np.zeros(ladders * count, np.int8)
-        self.forget()
+        self.reset_counts()
 
-    def forget(self) -> None:
-        """Count exchanges and round trips from here."""
+    def reset_counts(self) -> None:
+        """Set the counts of exchanges and round trips to zero."""
         self.tried, self.accepted = np.zeros(len(self.betas)), np.zeros(len(self.betas))
         self.round_trips = 0
 
     def draws(
         self, burn_in: int, draws: int, thin: int, progress: Progress | None
     ) -> Iterator[int]:
-        """Sweep on, and yield the number of each draw when it is time for it."""
+        """Sweep, and yield the index of each draw when it is due."""
         total = burn_in + draws * thin
         for sweep in range(1, total + 1):
             self.step()
             if sweep == burn_in:
-                self.forget()
+                self.reset_counts()
             if progress is not None and sweep % 10 == 0:
                 progress(sweep, total)
             if sweep > burn_in and (sweep - burn_in) % thin == 0:
@@ -304,9 +305,9 @@ class Replicas:
         swap = self.rng.random(gain.shape) < np.exp(np.minimum(gain, 0.0))
         self.tried[low] += self.ladders
         self.accepted[low] += swap.sum(axis=0)
-        ladder, place = np.nonzero(swap)
-        both = np.stack([low[place], low[place] + 1])
-        self.chain[ladder, both] = self.chain[ladder, both[::-1]]
+        ladder, index = np.nonzero(swap)
+        pair = np.stack([low[index], low[index] + 1])
+        self.chain[ladder, pair] = self.chain[ladder, pair[::-1]]
         beta = np.empty(self.chain.size)
         beta[self.chain] = self.betas
         self.state.set_beta(beta)
@@ -315,9 +316,9 @@ class Replicas:
     def _count_trips(self) -> None:
         hot, cold = self.chain[:, 0], self.chain[:, -1]
         self.round_trips += int((self.heading[cold] == -1).sum())
-        # 1: has been at the coldest, on its way to the hottest; −1: on its way back.
-        back = hot[self.heading[hot] == 1]
-        self.heading[back] = -1
+        # 1: was at the coldest, on its way to the hottest; −1: on its way back.
+        returning = hot[self.heading[hot] == 1]
+        self.heading[returning] = -1
         self.heading[cold] = 1
 
     def energies(self) -> Floats:

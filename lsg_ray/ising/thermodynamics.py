@@ -7,13 +7,14 @@ From β = 0, where S = N ln 2, with replicas at a ladder of temperatures (`lsg_r
 with C_v = β² Var(E) the heat capacity.  The second form is the first integrated by parts; means
 have less noise than variances, and variances, −d⟨E⟩/dβ, give the integral its correction of fourth
 order (Hermite's rule).  Under a distance field x the field term belongs to E,
-E_x = E − x Σ σ*_i σ_i at β = 1, and S is the entropy s(d) of the landscape; nothing in it is a
-cavity approximation.  Errors come from the spread of independent ladders (jackknife), so
-autocorrelation is in them, and from what the integral of every second temperature differs by.
+E_x = E − x Σ σ*_i σ_i at β = 1, and S is the entropy s(d) at distance d of the reference; nothing
+in it is a cavity approximation.  Errors come from the spread of independent ladders (jackknife), so
+they include autocorrelation, and from the change of the integral over every second temperature.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,9 @@ from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.branch import bethe_entropy
 from lsg_ray.ising.chains import Method
-from lsg_ray.ising.entropy import check_size
+from lsg_ray.ising.field_scans import check_size
+from lsg_ray.ising.lowest_state import bethe_entropy
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import Draws
 from lsg_ray.ising.references import as_references
@@ -44,14 +45,27 @@ from lsg_ray.typing import (
     Several,
 )
 
-#: The ladder: a curve is drawn of it, and integrated.
-LADDER = LadderConfig(spacing=0.7, fewest=12, grid=24, sweeps=60, batch=3)
-#: First step of the trial, in standard deviations of the energy at β = 0.
-FIRST_STEP = 0.2
-#: By how much the rough quadrature is worse: 2⁴ for smooth curves; less is safer.
-COARSE_LOSS = 4.0
-#: Standard errors by which an entropy may miss the possible ones.
-ALLOWED_SIGMAS = 5.0
+
+@dataclass(frozen=True)
+class ThermodynamicsConfig:
+    """How the heat capacity is integrated."""
+
+    #: The ladder; its energies are integrated, so it is finer than exchanges need.
+    ladder: LadderConfig = field(
+        default_factory=lambda: LadderConfig(spacing=0.7, min_rungs=12, grid=24, sweeps=60, batch=3)
+    )
+    #: First step of the trial, in standard deviations of the energy at β = 0.
+    first_step: float = 0.2
+    #: Largest ratio of neighbouring β, where the energy is nearly frozen and its width says little.
+    max_ratio: float = 1.25
+    #: Ratio of the errors of the coarse and the fine quadrature: 2⁴ for smooth curves; less is
+    #: safer.
+    coarse_ratio: float = 4.0
+    #: Standard errors by which an entropy may lie outside [0, ln 2].
+    max_sigmas: float = 5.0
+
+
+CONFIG = ThermodynamicsConfig()
 
 
 @public
@@ -79,28 +93,29 @@ def thermodynamics(
     model
         `IsingModel`, path, or (J, h).
     beta
-        Inverse temperature, where the ladder ends.
+        Inverse temperature at the end of the ladder.
     betas
-        The ladder, ascending from 0; by default so that neighbours exchange in about half of the
-        trials.
+        Inverse temperatures of the ladder, ascending from 0; by default so that neighbours exchange
+        in about half of the trials.
     reference
-        (N,) ±1 that the distance field is of, or .npz with one sigma: P ∝ exp(−β(E − x Σ σ*σ)).
+        Configuration σ* that the distance field points to, (N,) ±1, or .npz with one sigma:
+        P ∝ exp(−β(E − x Σ σ*σ)).
     x
         Distance field, in nats.
     ladders
-        Independent ladders of replicas.
+        Number of independent ladders of replicas.
     burn_in
-        Sweeps before the first draw.
+        Number of sweeps before the first draw.
     draws
-        Draws of each ladder.
+        Number of draws of each ladder.
     thin
-        Sweeps between draws; an exchange is tried after each sweep.
+        Number of sweeps between draws; an exchange is tried after each sweep.
     method
-        How spins are updated.
+        Update of a spin: heat bath, or Metropolis.
     seed
-        Of all that is drawn at random.
+        Seed of all random numbers.
     cavity
-        Whether the entropy by the cavity method is told too.
+        Whether to compute also the entropy by the cavity method.
     threads, progress
         As in `lsg_ray.ising.tempering.temper_model`.
 
@@ -127,9 +142,9 @@ def thermodynamics(
 
     Examples
     --------
-    >>> found = thermodynamics((np.zeros((4, 4)), np.full(4, 0.5)), ladders=8, draws=50)
+    >>> result = thermodynamics((np.zeros((4, 4)), np.full(4, 0.5)), ladders=8, draws=50)
     >>> exact = np.log(2 * np.cosh(0.5)) - 0.5 * np.tanh(0.5)
-    >>> bool(abs(found.attrs["s"] - exact) < 5 * found.attrs["s_stderr"])
+    >>> bool(abs(result.attrs["s"] - exact) < 5 * result.attrs["s_stderr"])
     True
     """
     ising = as_model(model)
@@ -145,47 +160,47 @@ def thermodynamics(
     target = ising if sigma is None else IsingModel(ising.J, ising.h + x * sigma[0])
     check_size(ising, beta, np.array([x]))
     steps = _ladder(target, beta, betas, method, seed, threads)
-    found = temper_model(
+    tempered = temper_model(
         target, betas=steps, ladders=ladders, burn_in=burn_in, draws=draws, thin=thin,
         method=method, seed=seed, threads=threads, progress=progress,
     )  # fmt: skip
-    energy = found["energy"].values  # (beta, ladder, draw)
-    whole, errors = _with_errors(steps, energy, ising.n_spins)
+    energy = tempered["energy"].values  # (beta, ladder, draw)
+    means, errors = _with_errors(steps, energy, ising.n_spins)
     variables: dict[str, Any] = {}
-    for name, (long, units) in _LABELS.items():
-        variables[name] = ("beta", whole[name], {"long_name": long, "units": units})
+    for name, (long_name, units) in _VARIABLES.items():
+        variables[name] = ("beta", means[name], {"long_name": long_name, "units": units})
         variables[f"{name}_stderr"] = ("beta", errors[name], {"units": units})
     with np.errstate(divide="ignore", invalid="ignore"):
-        free = np.where(steps > 0, -whole["log_Z"] / steps, np.nan)
+        free = np.where(steps > 0, -means["log_Z"] / steps, np.nan)
     variables["f"] = ("beta", free, {"long_name": "free energy per weight", "units": "nat"})
-    variables["exchanged"] = ("beta", found["exchanged"].values)
-    room = ALLOWED_SIGMAS * errors["s"] + 1e-9
-    possible = np.all((whole["s"] > -room) & (whole["s"] < np.log(2) + room))
+    variables["exchanged"] = ("beta", tempered["exchanged"].values)
+    margin = CONFIG.max_sigmas * errors["s"] + 1e-9
+    possible = np.all((means["s"] > -margin) & (means["s"] < np.log(2) + margin))
     attributes = {
         "statistic": "thermodynamics", "n_weights": ising.n_spins, "x": x, "seed": seed,
-        "s": float(whole["s"][-1]), "s_stderr": float(errors["s"][-1]),
-        "converged": int(found.attrs["converged"] and possible),
-        **{name: found.attrs[name] for name in (
+        "s": float(means["s"][-1]), "s_stderr": float(errors["s"][-1]),
+        "converged": int(tempered.attrs["converged"] and possible),
+        **{name: tempered.attrs[name] for name in (
             "rhat_max", "energy_rhat", "round_trips", "ladders", "draws", "thin", "autocorrelation",
         )},
     }  # fmt: skip
     if cavity:
-        field = 0.0 if sigma is None else x * sigma[0]
-        state = bethe_entropy(ising, float(steps[-1]), steps[-1] * field)
+        extra = 0.0 if sigma is None else x * sigma[0]
+        state = bethe_entropy(ising, float(steps[-1]), steps[-1] * extra)
         attributes |= {
             "s_bethe": state.s, "s_bethe_converged": int(state.converged),
             "s_bethe_stable": int(state.stable),
         }  # fmt: skip
     if sigma is not None:
-        q = found["m_ladder"].values @ sigma[0] / ising.n_spins
+        q = tempered["m_ladder"].values @ sigma[0] / ising.n_spins
         d, error = (1 - float(q.mean())) / 2, float(stderr(q, 0)) / 2
         variables |= estimate("d", d, error, "distance to the reference")
-        variables["energy"] = ((), float(whole["e"][-1]) + x * float(q.mean()), {"units": "nat"})
-    about = {"long_name": "inverse temperature", "units": "1"}
-    return xarray.Dataset(variables, {"beta": ("beta", steps, about)}, attributes)
+        variables["energy"] = ((), float(means["e"][-1]) + x * float(q.mean()), {"units": "nat"})
+    coordinate = ("beta", steps, {"long_name": "inverse temperature", "units": "1"})
+    return xarray.Dataset(variables, {"beta": coordinate}, attributes)
 
 
-_LABELS = {
+_VARIABLES = {
     "s": ("entropy per weight", "nat"), "e": ("energy per weight", "nat"),
     "log_Z": ("log Z per weight", "nat"), "heat_capacity": ("heat capacity per weight", "1"),
 }  # fmt: skip
@@ -194,20 +209,20 @@ _LABELS = {
 def _with_errors(
     steps: Floats, energy: Floats, n: int
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Return what is integrated, and its errors: between ladders (jackknife), and of quadrature."""
+    """Return the integrals, and their errors: between ladders (jackknife), and of quadrature."""
     ladders = energy.shape[1]
-    whole = _integrated(steps, energy, n)
+    means = _integrated(steps, energy, n)
     folds = [_integrated(steps, np.delete(energy, r, axis=1), n) for r in range(ladders)]
     errors = {
         name: np.sqrt((ladders - 1) * np.var([fold[name] for fold in folds], axis=0))
-        for name in whole
+        for name in means
     }
-    # What a ladder of every second temperature gives bounds the error of the quadrature.
-    rough = _integrated(steps, energy, n, coarse=True)
-    quadrature = np.abs(rough["log_Z"] - whole["log_Z"]) / COARSE_LOSS
+    # The integral over every second temperature bounds the error of the quadrature.
+    coarse = _integrated(steps, energy, n, coarse=True)
+    quadrature = np.abs(coarse["log_Z"] - means["log_Z"]) / CONFIG.coarse_ratio
     for name in ("s", "log_Z"):
         errors[name] = np.hypot(errors[name], quadrature)
-    return whole, errors
+    return means, errors
 
 
 def _ladder(
@@ -221,18 +236,18 @@ def _ladder(
     if betas is not None:
         steps = as_numbers(betas, "betas")
         if steps.ndim != 1 or len(steps) < 2 or steps[0] != 0 or (np.diff(steps) <= 0).any():
-            raise InputError(f"betas {brief(betas)} given; at least two, ascending from 0")
+            raise InputError(
+                f"betas {brief(betas)} given; two or more are needed, ascending from 0"
+            )
         return steps
-    # Widths of the energy, from β = 0, where they are known, to the end.
-    at_zero = float(np.sqrt((model.J**2).sum() / 2 + (model.h**2).sum()))
-    start = min(FIRST_STEP / max(at_zero, 1e-300), beta / 2)
-    grid = np.r_[0.0, np.geomspace(start, beta, LADDER.grid)]
-    steps = spaced_betas(model, grid, LADDER, method, seed, threads, at_zero)
-    if not at_zero:
+    # The width of the energy is known at β = 0.
+    width_at_zero = float(np.sqrt((model.J**2).sum() / 2 + (model.h**2).sum()))
+    start = min(CONFIG.first_step / max(width_at_zero, 1e-300), beta / 2)
+    grid = np.r_[0.0, np.geomspace(start, beta, CONFIG.ladder.grid)]
+    steps = spaced_betas(model, grid, CONFIG.ladder, method, seed, threads, width_at_zero)
+    if not width_at_zero:
         return steps
-    # Where all is nearly frozen, little width is left to measure steps by: no further than by a
-    # quarter.
-    tail = int(np.ceil(np.log(beta / steps[1]) / np.log(1.25)))
+    tail = int(np.ceil(np.log(beta / steps[1]) / np.log(CONFIG.max_ratio)))
     steps = np.union1d(steps, np.geomspace(steps[1], beta, tail + 1))
     return steps[np.r_[True, np.diff(steps) > 1e-12]]
 
@@ -248,8 +263,8 @@ def _integrated(
     used = np.unique(np.r_[np.arange(0, len(betas), 2 if coarse else 1), len(betas) - 1])
     h, e, v = np.diff(betas[used]), mean[used], variance[used]
     # ∫E dβ by Hermite's rule: E' = −Var(E).
-    pieces = h / 2 * (e[1:] + e[:-1]) + h**2 / 12 * (v[1:] - v[:-1])
-    log_Z = n * np.log(2) - np.r_[0.0, np.cumsum(pieces)]
+    steps = h / 2 * (e[1:] + e[:-1]) + h**2 / 12 * (v[1:] - v[:-1])
+    log_Z = n * np.log(2) - np.r_[0.0, np.cumsum(steps)]
     if coarse:
         # The difference to the fine one is interpolated, not log Z itself.
         fine = _integrated(betas, energy, n)["log_Z"]
@@ -260,17 +275,17 @@ def _integrated(
     }  # fmt: skip
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
+def _summary(result: xarray.Dataset) -> dict[str, Any]:
     names = (
         "s", "s_stderr", "s_bethe", "s_bethe_converged", "s_bethe_stable", "converged", "rhat_max",
         "round_trips", "autocorrelation",
     )  # fmt: skip
-    return {name: found.attrs[name] for name in names} | {"temperatures": found.sizes["beta"]}
+    return {name: result.attrs[name] for name in names} | {"temperatures": result.sizes["beta"]}
 
 
 STAGE = Stage(
-    "thermo", thermodynamics, reads={"model": MODEL, "reference": REFERENCES}, summary=_shown,
+    "thermo", thermodynamics, reads={"model": MODEL, "reference": REFERENCES}, summary=_summary,
     hidden={"cavity"}, unit="sweeps",
     figures=[Figure("lsg_ray.report.figures.entropy_landscape:thermo_figure",
-                    "Entropy by the heat capacity", "thermo_caption", together=8)],
+                    "Entropy and heat capacity", "thermo_caption", together=8)],
 )  # fmt: skip

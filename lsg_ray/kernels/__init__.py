@@ -1,8 +1,8 @@
 """Numba kernels: arrays in, arrays out, no allocation per step, no input or output.
 
-Importing a kernel module loads numba; nothing compiles before its first call.  What the environment
-tells numba is looked at first: numba warns of some of it at length, fails on some later, and LLVM
-ends the process on some.
+Importing a kernel module loads numba; nothing compiles before its first call.  numba's settings in
+the environment are checked first: numba warns of some wrong ones at length and fails later on
+others, and LLVM ends the process on some.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ def _load_numba() -> None:
     """
     threads = os.environ.get("NUMBA_NUM_THREADS", "").strip()
     if threads and not (threads.isdecimal() and int(threads) > 0):
-        raise InputError(f"NUMBA_NUM_THREADS={threads} is no number from 1; {_ADVICE}")
+        raise InputError(f"NUMBA_NUM_THREADS={threads} is not a positive integer; {_ADVICE}")
     features = os.environ.get("NUMBA_CPU_FEATURES", "").strip()
     if not _FEATURES.fullmatch(features):
         raise InputError(
-            f"NUMBA_CPU_FEATURES={features[:80]} is no list such as +avx2,-fma; {_ADVICE}"
+            f"NUMBA_CPU_FEATURES={features[:80]} is not a list such as +avx2,-fma; {_ADVICE}"
         )
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         from numba import config
-    for one in told:
-        found = re.match(r"Environment variable '(\w+)'", str(one.message))
-        if found:
-            name = found[1]
+    for warning in caught:
+        match = re.match(r"Environment variable '(\w+)'", str(warning.message))
+        if match:
+            name = match[1]
             raise InputError(
-                f"{name}={os.environ.get(name, '')[:80]} is nothing that numba takes; {_ADVICE}"
+                f"{name}={os.environ.get(name, '')[:80]} is not accepted by numba; {_ADVICE}"
             )
-        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     if config.DISABLE_JIT:
         raise InputError(
             "NUMBA_DISABLE_JIT is set, and the kernels run as compiled code only; unset it"

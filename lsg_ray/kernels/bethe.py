@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from lsg_ray.kernels.cavity import FACTORS, LANES, _lanes_total, _rescale
+from lsg_ray.kernels.cavity import PRODUCT_LANES, RESCALE_EVERY, _lanes_total, _rescale
 from lsg_ray.kernels.compile import inlined, kernel
 
 _F = np.float32
@@ -27,9 +27,9 @@ _F = np.float32
 def _cavities(mi, mj, t):
     """Return m_{i→j} and m_{j→i} of a pair with magnetizations mi, mj."""
     p, q = mi - t * mj, mj - t * mi
-    alone = 1.0 - t * t
-    scale = 2.0 / (alone + math.sqrt(max(alone * alone - 4.0 * t * p * q, 0.0)))
-    # Of a saturated spin, rounding would make more than 1.
+    unpaired = 1.0 - t * t
+    scale = 2.0 / (unpaired + math.sqrt(max(unpaired * unpaired - 4.0 * t * p * q, 0.0)))
+    # For a saturated spin, rounding would give more than 1.
     return max(min(p * scale, 1.0), -1.0), max(min(q * scale, 1.0), -1.0)
 
 
@@ -43,18 +43,18 @@ def _responses(mi, mj, t):
 
 
 @kernel
-def neighbour_fields(m, t, found, scratch):
-    """Set found (N,) to Σ_j atanh(t_ij m_{j→i}), the field that its neighbours exert on a spin.
+def neighbour_fields(m, t, fields, scratch):
+    """Set fields (N,) to Σ_j atanh(t_ij m_{j→i}), the field that its neighbours exert on a spin.
 
     m (N,) float64; t (N, N) float64, symmetric, zero diagonal; scratch (5, L) float64 with L the
-    next multiple of `LANES` above N.
+    next multiple of `PRODUCT_LANES` above N.
     """
     n = len(m)
     plus, minus, y = scratch[0, :n], scratch[1, :n], scratch[2]
     lanes_plus, lanes_minus = scratch[3], scratch[4]
     plus[:] = 1.0
     minus[:] = 1.0
-    found[:] = 0.0
+    fields[:] = 0.0
     y[:] = 0.0
     for j in range(1, n):
         row, mj = t[j], m[j]
@@ -64,17 +64,17 @@ def neighbour_fields(m, t, found, scratch):
             x = row[i] * b
             plus[i] *= 1.0 + x
             minus[i] *= 1.0 - x
-        if j % FACTORS == FACTORS - 1:
+        if j % RESCALE_EVERY == RESCALE_EVERY - 1:
             _rescale(plus[:j], minus[:j])
-        p, q = _lanes_total(y[: -(-j // LANES) * LANES], lanes_plus, lanes_minus)
-        found[j] = 0.5 * (math.log(p) - math.log(q))
+        p, q = _lanes_total(y[: -(-j // PRODUCT_LANES) * PRODUCT_LANES], lanes_plus, lanes_minus)
+        fields[j] = 0.5 * (math.log(p) - math.log(q))
     for i in range(n):
-        found[i] += 0.5 * (math.log(plus[i]) - math.log(minus[i]))
+        fields[i] += 0.5 * (math.log(plus[i]) - math.log(minus[i]))
 
 
 @kernel
-def hessian(m, t, found, diagonal):
-    """Set found (N, N) float32 to the Hessian of the Bethe free energy, in units of √(v_i v_j)⁻¹.
+def hessian(m, t, matrix, diagonal):
+    """Set matrix (N, N) float32 to the Hessian of the Bethe free energy, in units of √(v_i v_j)⁻¹.
 
     v = 1 − m².  With α = ∂u_{i→j}/∂H_{i→j} = t (1 − a²)/(1 − t²a²), and β of the other direction,
 
@@ -85,22 +85,22 @@ def hessian(m, t, found, diagonal):
     n = len(m)
     diagonal[:] = 1.0
     for j in range(n):
-        row, mj, out = t[j], m[j], found[j]
+        row, mj, out = t[j], m[j], matrix[j]
         own = 0.0
         for i in range(j):
             top, bottom = _responses(m[i], mj, row[i])
-            rest = 1.0 / (bottom - top)
-            out[i] = -math.copysign(math.sqrt(top * bottom) * rest, row[i])
-            diagonal[i] += top * rest
-            own += top * rest
+            inverse = 1.0 / (bottom - top)
+            out[i] = -math.copysign(math.sqrt(top * bottom) * inverse, row[i])
+            diagonal[i] += top * inverse
+            own += top * inverse
         diagonal[j] += own
     for i in range(n):
-        found[i, i] = diagonal[i]
+        matrix[i, i] = diagonal[i]
 
 
 @kernel
-def variance_matrix(m, t, found, diagonal):
-    """Set found (N, N) float32 to what decides on the growth of random changes of messages.
+def variance_matrix(m, t, matrix, diagonal):
+    """Set matrix (N, N) float32 to what tells whether random changes of messages grow.
 
     Their variances pass from message to message by α² and β², without going back; the growth rate
     is 1 where this matrix, the Hessian's twin, is singular (as zeta functions of graphs, H. Bass,
@@ -113,24 +113,24 @@ def variance_matrix(m, t, found, diagonal):
     n = len(m)
     diagonal[:] = 1.0
     for j in range(n):
-        row, mj, out = t[j], m[j], found[j]
+        row, mj, out = t[j], m[j], matrix[j]
         own = 0.0
         for i in range(j):
             top, bottom = _responses(m[i], mj, row[i])
-            rest = top / (bottom * bottom - top * top)
-            out[i] = -rest * bottom
-            diagonal[i] += top * rest
-            own += top * rest
+            factor = top / (bottom * bottom - top * top)
+            out[i] = -factor * bottom
+            diagonal[i] += top * factor
+            own += top * factor
         diagonal[j] += own
     for i in range(n):
-        found[i, i] = diagonal[i]
+        matrix[i, i] = diagonal[i]
 
 
 @kernel
 def bethe_sums(m, t, J, scratch):
     """Return sums over pairs i < j: logs of (1 − t²a²)(1 − t²b²), 1 + t a b, 1 − t²; and J_ij C_ij.
 
-    J (N, N) what t is the tanh of; scratch (3, N).  `FACTORS` factors share a logarithm.
+    J (N, N) what t is the tanh of; scratch (3, N).  `RESCALE_EVERY` factors share a logarithm.
     """
     n = len(m)
     nodes, pairs, bonds = scratch[0], scratch[1], scratch[2]
@@ -148,7 +148,7 @@ def bethe_sums(m, t, J, scratch):
             pairs[i] *= joint
             bonds[i] *= 1.0 - square
             energy += w[i] * ((row[i] + a * b) / joint)
-        if j % FACTORS == FACTORS - 1 or j == n - 1:
+        if j % RESCALE_EVERY == RESCALE_EVERY - 1 or j == n - 1:
             for i in range(n):
                 log_nodes += math.log(nodes[i])
                 log_pairs += math.log(pairs[i])
@@ -184,11 +184,11 @@ def _product(S, x, y):
 
 
 @kernel
-def conjugate_gradient(S, b, x, relative, steps, scratch):
+def conjugate_gradient(S, b, x, tolerance, max_steps, scratch):
     """Set x (N,) to the solution of S x = b; return the steps, or −1 if S is not positive definite.
 
-    S as `hessian` gives it; b, x (N,) float32; relative: to which |b| is reduced; scratch (3, N)
-    float32.
+    S as `hessian` gives it; b, x (N,) float32; tolerance: the residual to reach, relative to |b|;
+    scratch (3, N) float32.
     """
     n = len(b)
     r, p, y = scratch[0], scratch[1], scratch[2]
@@ -198,9 +198,9 @@ def conjugate_gradient(S, b, x, relative, steps, scratch):
         r[i] = b[i]
         p[i] = b[i]
         square += b[i] * b[i]
-    goal = relative * relative * square
-    for step in range(steps):
-        if square <= goal:
+    target = tolerance * tolerance * square
+    for step in range(max_steps):
+        if square <= target:
             return step
         _product(S, p, y)
         curvature = 0.0
@@ -218,7 +218,7 @@ def conjugate_gradient(S, b, x, relative, steps, scratch):
         square = new
         for i in range(n):
             p[i] = r[i] + ratio * p[i]
-    return steps
+    return max_steps
 
 
 @kernel
@@ -245,12 +245,12 @@ def energy_change(m, change, t, J):
 
 
 @kernel
-def lanczos(S, basis, diagonal, beside, first, last):
-    """Make Lanczos steps first … last − 1 on a symmetric matrix; return how many there are then.
+def lanczos(S, basis, diagonal, off_diagonal, first, last):
+    """Make Lanczos steps first … last − 1 on a symmetric matrix; return the steps done in all.
 
     S (N, N) float32 by its lower triangle; basis (≥ last + 1, N) float32, of which rows up to
-    ``first`` are there, orthonormal; diagonal, beside (≥ last,) float64 of the tridiagonal matrix,
-    filled.  Fewer steps than asked for where the vectors span an invariant space.
+    ``first`` are there, orthonormal; diagonal, off_diagonal (≥ last,) float64 of the tridiagonal
+    matrix, filled.  Fewer steps than asked for where the vectors span an invariant space.
     """
     n = S.shape[0]
     for k in range(first, last):
@@ -274,7 +274,7 @@ def lanczos(S, basis, diagonal, beside, first, last):
         for i in range(n):
             size += y[i] * y[i]
         size = math.sqrt(size)
-        beside[k] = size
+        off_diagonal[k] = size
         if size <= 1e-6 * (abs(projection) + 1.0):
             return k + 1
         scale = _F(1.0 / size)

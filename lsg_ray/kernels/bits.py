@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 
 from lsg_ray.kernels.compile import inlined, kernel
 
-_U = np.uint64
+_U64 = np.uint64
 
 
 @intrinsic
@@ -43,25 +43,25 @@ def bit_planes(packed, planes):
     for top in range(0, rows, 512):
         for byte in range((weights + 7) >> 3):
             for start in range(top, min(top + 512, rows), 8):
-                x = _U(0)
+                x = _U64(0)
                 for row in range(start, min(start + 8, rows)):
-                    x |= _U(packed[row, byte]) << _U(8 * (row - start))
+                    x |= _U64(packed[row, byte]) << _U64(8 * (row - start))
                 x = _transpose8(x)
-                word, shift = start >> 6, _U(start & 63)
+                word, shift = start >> 6, _U64(start & 63)
                 for bit in range(min(8, weights - 8 * byte)):
-                    eight = (x >> _U(8 * bit)) & _U(255)
+                    eight = (x >> _U64(8 * bit)) & _U64(255)
                     planes[8 * byte + bit, word] |= eight << shift
 
 
 @inlined
 def _transpose8(x):
     """Transpose the 8 x 8 bits of a word (Warren, Hacker's Delight, section 7-3)."""
-    t = (x ^ (x >> _U(7))) & _U(0x00AA00AA00AA00AA)
-    x = x ^ t ^ (t << _U(7))
-    t = (x ^ (x >> _U(14))) & _U(0x0000CCCC0000CCCC)
-    x = x ^ t ^ (t << _U(14))
-    t = (x ^ (x >> _U(28))) & _U(0x00000000F0F0F0F0)
-    return x ^ t ^ (t << _U(28))
+    t = (x ^ (x >> _U64(7))) & _U64(0x00AA00AA00AA00AA)
+    x = x ^ t ^ (t << _U64(7))
+    t = (x ^ (x >> _U64(14))) & _U64(0x0000CCCC0000CCCC)
+    x = x ^ t ^ (t << _U64(14))
+    t = (x ^ (x >> _U64(28))) & _U64(0x00000000F0F0F0F0)
+    return x ^ t ^ (t << _U64(28))
 
 
 @kernel
@@ -75,10 +75,10 @@ def add_ones(planes, ones):
 
 
 @kernel
-def add_disagreements(planes, differ):
-    """Add to ``differ[i, j]``, j > i, in how many configurations weights i and j differ.
+def add_disagreements(planes, counts):
+    """Add to ``counts[i, j]``, j > i, in how many configurations weights i and j differ.
 
-    planes (weights, words) uint64, differ (weights, weights) int64; what lies on the diagonal or
+    planes (weights, words) uint64, counts (weights, weights) int64; what lies on the diagonal or
     below it is left undefined.  2 x 4 pairs share their loads; with 512 words a plane, six of them
     stay in the first cache.
     """
@@ -86,16 +86,16 @@ def add_disagreements(planes, differ):
     for i in range(0, n - 1, 2):
         j = i
         while j + 4 <= n:
-            _add_tile(planes, differ, i, j)
+            _add_tile(planes, counts, i, j)
             j += 4
         while j < n:
-            _add_pair(planes, differ, i, j)
-            _add_pair(planes, differ, i + 1, j)
+            _add_pair(planes, counts, i, j)
+            _add_pair(planes, counts, i + 1, j)
             j += 1
 
 
 @inlined
-def _add_tile(planes, differ, i, j):
+def _add_tile(planes, counts, i, j):
     c00 = c01 = c02 = c03 = c10 = c11 = c12 = c13 = 0
     for word in range(planes.shape[1]):
         a0, a1 = planes[i, word], planes[i + 1, word]
@@ -109,34 +109,34 @@ def _add_tile(planes, differ, i, j):
         c11 += popcount(a1 ^ b1)
         c12 += popcount(a1 ^ b2)
         c13 += popcount(a1 ^ b3)
-    differ[i, j] += c00
-    differ[i, j + 1] += c01
-    differ[i, j + 2] += c02
-    differ[i, j + 3] += c03
-    differ[i + 1, j] += c10
-    differ[i + 1, j + 1] += c11
-    differ[i + 1, j + 2] += c12
-    differ[i + 1, j + 3] += c13
+    counts[i, j] += c00
+    counts[i, j + 1] += c01
+    counts[i, j + 2] += c02
+    counts[i, j + 3] += c03
+    counts[i + 1, j] += c10
+    counts[i + 1, j + 1] += c11
+    counts[i + 1, j + 2] += c12
+    counts[i + 1, j + 3] += c13
 
 
 @inlined
-def _add_pair(planes, differ, i, j):
+def _add_pair(planes, counts, i, j):
     count = 0
     for word in range(planes.shape[1]):
         count += popcount(planes[i, word] ^ planes[j, word])
-    differ[i, j] += count
+    counts[i, j] += count
 
 
 @kernel
-def add_odd(planes, triples, odd):
-    """Add to ``odd[t]`` in how many configurations σ_i σ_j σ_k = +1, for triple t = (i, j, k).
+def add_odd(planes, triples, counts):
+    """Add to ``counts[t]`` in how many configurations σ_i σ_j σ_k = +1, for triple t = (i, j, k).
 
     That is where the exclusive or of the three bits is one.  planes (weights, words) uint64,
-    triples (T, 3) int64, odd (T,) int64; the bits beyond the rows must be zero.
+    triples (T, 3) int64, counts (T,) int64; the bits beyond the rows must be zero.
     """
     for t in range(triples.shape[0]):
         i, j, k = triples[t, 0], triples[t, 1], triples[t, 2]
         count = 0
         for word in range(planes.shape[1]):
             count += popcount(planes[i, word] ^ planes[j, word] ^ planes[k, word])
-        odd[t] += count
+        counts[t] += count

@@ -19,16 +19,15 @@ import numpy as np
 from lsg_ray.kernels.compile import inlined, kernel
 
 #: Factors of a product that are gathered side by side.
-LANES = 32
+PRODUCT_LANES = 32
 #: Factors after which a pair of products is scaled, so that neither becomes zero: (1 − |x|)^16 is
 #: above 10⁻²⁵⁶.
-FACTORS = 16
-
-
-#: Below this, tanh x = x + x³ P(x²)/Q(x²), with the leading coefficient 1 of Q left out.
-RATIONAL = 0.625
-_P = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
-_Q = (1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
+RESCALE_EVERY = 16
+#: Below this |x|, tanh x = x + x³ P(x²)/Q(x²) with the coefficients of P and Q, leading first; the
+#: leading 1 of Q is left out.
+RATIONAL_BELOW = 0.625
+_NUMERATOR = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441708447952e3)
+_DENOMINATOR = (1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
 
 
 @inlined
@@ -40,22 +39,22 @@ def _total(plus, minus, h, old, damping):
 
 @inlined
 def _lanes_total(y, plus, minus):
-    """Return Π (1 + y) and Π (1 − y), both scaled alike; y (rows of LANES), padded with zeros."""
-    for lane in range(LANES):
+    """Return Π (1 + y) and Π (1 − y), both scaled alike; y, padded with zeros."""
+    for lane in range(PRODUCT_LANES):
         plus[lane] = 1.0
         minus[lane] = 1.0
-    chunks = len(y) // LANES
-    for start in range(0, chunks, FACTORS):
-        for chunk in range(start, min(start + FACTORS, chunks)):
-            some = y[chunk * LANES : (chunk + 1) * LANES]
-            for lane in range(LANES):
-                plus[lane] *= 1.0 + some[lane]
-                minus[lane] *= 1.0 - some[lane]
-        for lane in range(LANES):
+    chunks = len(y) // PRODUCT_LANES
+    for start in range(0, chunks, RESCALE_EVERY):
+        for chunk in range(start, min(start + RESCALE_EVERY, chunks)):
+            block = y[chunk * PRODUCT_LANES : (chunk + 1) * PRODUCT_LANES]
+            for lane in range(PRODUCT_LANES):
+                plus[lane] *= 1.0 + block[lane]
+                minus[lane] *= 1.0 - block[lane]
+        for lane in range(PRODUCT_LANES):
             scale = 1.0 / (plus[lane] + minus[lane])
             plus[lane] *= scale
             minus[lane] *= scale
-    half = LANES // 2
+    half = PRODUCT_LANES // 2
     while half > 0:
         for lane in range(half):
             p = plus[lane] * plus[lane + half]
@@ -68,33 +67,33 @@ def _lanes_total(y, plus, minus):
 
 
 @kernel
-def couplings(J, beta, largest, scaled, t):
+def couplings(J, beta, max_t, scaled, t):
     """Set scaled (N, N) to βJ and t (N, N) to its tanh; return the largest |t|.
 
-    J (N, N) float64, finite; largest: what |t| is cut off at.  Rows with small couplings, as those
-    of most models, take a rational function that becomes vector code (Cephes; two units in the last
-    place), others the library's.
+    J (N, N) float64, finite; max_t: the bound that |t| is clipped to.  Rows with small
+    couplings, as those of most models, take a rational function that becomes vector code (Cephes;
+    two units in the last place), others the library's.
     """
     n = len(J)
-    tightest = 0.0
+    largest_t = 0.0
     for i in range(n):
         row, x, y = J[i], scaled[i], t[i]
-        wide = 0.0
+        row_max = 0.0
         for j in range(n):
             x[j] = beta * row[j]
-            wide = max(wide, abs(x[j]))
-        if wide < RATIONAL:
+            row_max = max(row_max, abs(x[j]))
+        if row_max < RATIONAL_BELOW:
             for j in range(n):
                 z = x[j] * x[j]
-                top = (_P[0] * z + _P[1]) * z + _P[2]
-                bottom = ((z + _Q[0]) * z + _Q[1]) * z + _Q[2]
+                top = (_NUMERATOR[0] * z + _NUMERATOR[1]) * z + _NUMERATOR[2]
+                bottom = ((z + _DENOMINATOR[0]) * z + _DENOMINATOR[1]) * z + _DENOMINATOR[2]
                 y[j] = x[j] + x[j] * z * (top / bottom)
         else:
             for j in range(n):
-                y[j] = max(min(math.tanh(x[j]), largest), -largest)
+                y[j] = max(min(math.tanh(x[j]), max_t), -max_t)
         for j in range(n):
-            tightest = max(tightest, abs(y[j]))
-    return tightest
+            largest_t = max(largest_t, abs(y[j]))
+    return largest_t
 
 
 @kernel
@@ -109,7 +108,7 @@ def column_products(messages, t, plus, minus):
             x = c[i] * m[i]
             plus[i] *= 1.0 + x
             minus[i] *= 1.0 - x
-        if j % FACTORS == FACTORS - 1:
+        if j % RESCALE_EVERY == RESCALE_EVERY - 1:
             _rescale(plus, minus)
 
 
@@ -125,10 +124,10 @@ def _rescale(plus, minus):
 def double_sweep(messages, t, h, fields, plus, minus, damping, scratch):
     """Do two sweeps, in place; return the largest change of a message over both, and of a tanh H.
 
-    Parameters: messages, t (N, N) float64, [j, i] = m_{j→i} and tanh J_ji, zero diagonal; h (N,);
+    messages, t (N, N) float64, [j, i] = m_{j→i} and tanh J_ji, zero diagonal; h (N,);
     fields (N,): H of the sweep before, which damping mixes in, H = (1 − damping) H' + damping H;
     plus, minus (N,): `column_products` of the messages, before and after; scratch (5, L) float64
-    with L the next multiple of `LANES` above N, plus at least one row of zeros behind N.
+    with L the next multiple of `PRODUCT_LANES` above N, plus at least one row of zeros behind N.
     """
     n = len(messages)
     total, y, change = scratch[0], scratch[1], scratch[2]
@@ -139,7 +138,7 @@ def double_sweep(messages, t, h, fields, plus, minus, damping, scratch):
         change[i] = 0.0
     plus[:] = 1.0
     minus[:] = 1.0
-    moved = 0.0
+    largest_move = 0.0
     for j in range(n):
         m, c = messages[j], t[j]
         for i in range(n):
@@ -148,7 +147,7 @@ def double_sweep(messages, t, h, fields, plus, minus, damping, scratch):
         p, q = _lanes_total(y, lanes_plus, lanes_minus)
         fields[j] = _total(p, q, h[j], fields[j], damping)
         new = math.tanh(fields[j])
-        moved = max(moved, abs(new - total[j]))
+        largest_move = max(largest_move, abs(new - total[j]))
         for i in range(n):
             value = (new - y[i]) / (1.0 - new * y[i])
             change[i] = max(change[i], abs(value - m[i]))
@@ -156,12 +155,12 @@ def double_sweep(messages, t, h, fields, plus, minus, damping, scratch):
             x = c[i] * value
             plus[i] *= 1.0 + x
             minus[i] *= 1.0 - x
-        if j % FACTORS == FACTORS - 1:
+        if j % RESCALE_EVERY == RESCALE_EVERY - 1:
             _rescale(plus, minus)
-    worst = 0.0
+    largest_change = 0.0
     for i in range(n):
-        worst = max(worst, change[i])
-    return worst, moved
+        largest_change = max(largest_change, change[i])
+    return largest_change, largest_move
 
 
 @kernel
@@ -170,7 +169,7 @@ def pair_sums(messages, t, J, total, C, scratch):
 
     C_ij = (t_ij + m_{i→j} m_{j→i})/(1 + t_ij m_{i→j} m_{j→i}), and goes to C (N, N) unless that is
     empty; messages, t as in `double_sweep`; J (N, N) what t is the tanh of; total (N,) tanh H;
-    scratch (2, N).  Products of `FACTORS` factors share a logarithm.
+    scratch (2, N).  Products of `RESCALE_EVERY` factors share a logarithm.
     """
     n = len(messages)
     nodes, pairs = scratch[0], scratch[1]
@@ -194,7 +193,7 @@ def pair_sums(messages, t, J, total, C, scratch):
         if len(C):
             C[j] = row
             C[j, j] = 1.0
-        if j % FACTORS == FACTORS - 1 or j == n - 1:
+        if j % RESCALE_EVERY == RESCALE_EVERY - 1 or j == n - 1:
             for i in range(n):
                 log_nodes += math.log(nodes[i])
                 log_pairs += math.log(pairs[i])

@@ -22,9 +22,9 @@ from numba.extending import intrinsic, overload
 from lsg_ray.kernels.compile import inlined, kernel
 
 #: Streams of random bits that advance together.
-LANES = 64
+RANDOM_STREAMS = 64
 #: 32-bit words of a generator's state.
-STATE_SHAPE = (4, LANES)
+STATE_SHAPE = (4, RANDOM_STREAMS)
 
 # numba widens integer arithmetic to 64 bits, which halves the vectors: each step is cast back.
 _F = np.float32
@@ -137,7 +137,7 @@ def _rotate(x, k):
 def random_bits(state, out):
     """Fill ``out`` (rows, 64) uint32 and advance ``state`` (4, 64) uint32, both in place."""
     for row in range(out.shape[0]):
-        for lane in range(LANES):
+        for lane in range(RANDOM_STREAMS):
             s0, s1, s2, s3 = state[0, lane], state[1, lane], state[2, lane], state[3, lane]
             out[row, lane] = _U(_rotate(_U(s0 + s3), 7) + s0)
             t = _U(s1 << _U(9))

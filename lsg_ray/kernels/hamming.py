@@ -15,8 +15,8 @@ import numpy as np
 from lsg_ray.kernels.bits import popcount
 from lsg_ray.kernels.compile import inlined, kernel
 
-#: Rows of the other set in a tile: 256 rows of 11 words are 22 KiB.
-TILE = 256
+#: Lanes of a tile: 256 rows of 11 words are 22 KiB.
+TILE_LANES = 256
 #: Histograms that are filled in turn: two equal distances in a row need not wait for each other.
 COUNTERS = 4
 
@@ -51,11 +51,11 @@ def count_distances(a, lanes, within, counts):
     a (rows, words), lanes (words, rows'); with ``within`` both are one set, and each pair counts
     once; counts (COUNTERS, N + 1) int64, N at least the number of bits that differ anywhere.
     """
-    buffer = np.empty(TILE, np.int64)
+    buffer = np.empty(TILE_LANES, np.int64)
     c0, c1, c2, c3 = counts[0], counts[1], counts[2], counts[3]
     bins = buffer.view(np.uint64)  # an unsigned index needs no check for a negative one
-    for first in range(0, lanes.shape[1], TILE):
-        last = min(first + TILE, lanes.shape[1])
+    for first in range(0, lanes.shape[1], TILE_LANES):
+        last = min(first + TILE_LANES, lanes.shape[1])
         for i in range(min(a.shape[0], last) if within else a.shape[0]):
             start = max(first, i + 1) if within else first
             if start >= last:
@@ -77,9 +77,9 @@ def count_distances(a, lanes, within, counts):
 @kernel
 def write_distances(a, lanes, out):
     """Write all distances: a (rows, words), lanes (words, rows'), out (rows, rows') uint16."""
-    buffer = np.empty(TILE, np.int64)
-    for first in range(0, lanes.shape[1], TILE):
-        last = min(first + TILE, lanes.shape[1])
+    buffer = np.empty(TILE_LANES, np.int64)
+    for first in range(0, lanes.shape[1], TILE_LANES):
+        last = min(first + TILE_LANES, lanes.shape[1])
         for i in range(a.shape[0]):
             _distances(a, i, lanes, first, last, buffer)
             for j in range(last - first):
@@ -87,21 +87,21 @@ def write_distances(a, lanes, out):
 
 
 @kernel
-def nearest(a, lanes, skip, n, places, distances):
+def nearest(a, lanes, skip, n, indices, distances):
     """Find the k nearest lanes of each row by counting: two passes over a row of distances.
 
     a (rows, words), lanes (words, rows'), skip (rows,) int64 a lane to leave out or −1, n the
-    largest distance; places, distances (rows, k) int64, ascending in distance, then in lane, with
+    largest distance; indices, distances (rows, k) int64, ascending in distance, then in lane, with
     k ≤ rows'.  A lane that is left out counts as lying at distance n + 1.
     """
-    width, k = lanes.shape[1], places.shape[1]
-    buffer = np.empty(TILE, np.int64)
+    width, k = lanes.shape[1], indices.shape[1]
+    buffer = np.empty(TILE_LANES, np.int64)
     row = np.empty(width, np.int32)
     counts = np.empty(n + 2, np.int64)
     for i in range(a.shape[0]):
         counts[:] = 0
-        for first in range(0, width, TILE):
-            last = min(first + TILE, width)
+        for first in range(0, width, TILE_LANES):
+            last = min(first + TILE_LANES, width)
             _distances(a, i, lanes, first, last, buffer)
             for j in range(last - first):
                 row[first + j] = buffer[j]
@@ -109,7 +109,7 @@ def nearest(a, lanes, skip, n, places, distances):
             row[skip[i]] = n + 1
         for j in range(width):
             counts[row[j]] += 1
-        # counts[d] becomes the place of the next lane at distance d, up to the last one wanted.
+        # counts[d] becomes the index of the next lane at distance d, up to the k-th.
         before, limit = 0, 0
         for d in range(n + 2):
             here = counts[d]
@@ -121,6 +121,6 @@ def nearest(a, lanes, skip, n, places, distances):
         for j in range(width):
             d = row[j]
             if d <= limit and counts[d] < k:
-                places[i, counts[d]] = j
+                indices[i, counts[d]] = j
                 distances[i, counts[d]] = d
                 counts[d] += 1

@@ -14,34 +14,34 @@ from lsg_ray.kernels.elementary import exp, log
 _F = np.float32
 
 #: Rows whose losses are added in float32.
-ROWS = 64
+FLOAT32_ROWS = 64
 
 
 @kernel
-def residuals(signs, fields, loss, curvature, some_loss, some_curvature):
+def residuals(signs, fields, loss, curvature, block_loss, block_curvature):
     """Replace fields by σ − tanh f, and add up losses and 1 − tanh² f.
 
-    signs, fields (R, N) float32; loss, curvature (N,) float64, added to; some_loss, some_curvature
-    (N,) float32 scratch.
+    signs, fields (R, N) float32; loss, curvature (N,) float64, added to; block_loss,
+    block_curvature (N,) float32 scratch.
     """
     rows, n = signs.shape
-    for start in range(0, rows, ROWS):
-        some_loss[:] = _F(0.0)
-        some_curvature[:] = _F(0.0)
-        for r in range(start, min(start + ROWS, rows)):
+    for start in range(0, rows, FLOAT32_ROWS):
+        block_loss[:] = _F(0.0)
+        block_curvature[:] = _F(0.0)
+        for r in range(start, min(start + FLOAT32_ROWS, rows)):
             s, f = signs[r], fields[r]
             for i in range(n):
-                # |f| is kept where exp(2|f|)² is finite: there the spin is as good as certain.
+                # Clipped to where exp(2|f|)² is finite: beyond, the spin is as good as certain.
                 x = min(max(_F(-2.0) * s[i] * f[i], _F(-40.0)), _F(40.0))
                 a = exp(x)
                 over = _F(1.0) / (_F(1.0) + a)
                 p = a * over
                 f[i] = _F(2.0) * s[i] * p
-                some_curvature[i] += _F(4.0) * p * over
-                some_loss[i] += log(_F(1.0) + a)
+                block_curvature[i] += _F(4.0) * p * over
+                block_loss[i] += log(_F(1.0) + a)
         for i in range(n):
-            loss[i] += some_loss[i]
-            curvature[i] += some_curvature[i]
+            loss[i] += block_loss[i]
+            curvature[i] += block_curvature[i]
 
 
 @kernel

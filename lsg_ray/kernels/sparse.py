@@ -17,17 +17,17 @@ from numba.extending import intrinsic
 
 from lsg_ray.kernels.compile import kernel
 
-#: Units of a vector, and of the widest block.
-LANES, WIDEST = 16, 64
-#: Examples between asking for one and reading it.
-AHEAD = 2
+#: Units of a vector register, and of the widest block of weights.
+VECTOR_UNITS, MAX_BLOCK_UNITS = 16, 64
+#: Examples between the prefetch of one and its use.
+PREFETCH_AHEAD = 2
 
 
 def _vector_loop(sums):
     """Return an intrinsic that adds weighted rows into registers, or a register into rows."""
 
     def codegen(context, builder, signature, arguments):
-        # Each instance serves one number of vectors; a block's row is so many vectors.
+        # Each instance serves one number of vectors; a row of a block has that many vectors.
         pointers = [
             context.make_array(kind)(context, builder, value).data
             for kind, value in zip(signature.args[:4], arguments[:4], strict=True)
@@ -35,18 +35,18 @@ def _vector_loop(sums):
         entries, table, block, out = pointers
         begin, end, offset = arguments[4:7]
         vectors = signature.args[7].literal_value
-        vector = ir.VectorType(ir.FloatType(), LANES)
-        width = ir.Constant(ir.IntType(64), vectors * LANES)
+        vector = ir.VectorType(ir.FloatType(), VECTOR_UNITS)
+        width = ir.Constant(ir.IntType(64), vectors * VECTOR_UNITS)
 
-        def place(base, start, number):
-            element = builder.add(start, ir.Constant(ir.IntType(64), number * LANES))
+        def vector_pointer(base, start, number):
+            element = builder.add(start, ir.Constant(ir.IntType(64), number * VECTOR_UNITS))
             return builder.bitcast(builder.gep(base, [element]), vector.as_pointer())
 
-        held = []
+        registers = []
         for number in range(vectors):
             slot = cgutils.alloca_once(builder, vector)
-            builder.store(builder.load(place(out, offset, number), align=4), slot)
-            held.append(slot)
+            builder.store(builder.load(vector_pointer(out, offset, number), align=4), slot)
+            registers.append(slot)
         with cgutils.for_range_slice(
             builder, begin, end, ir.Constant(ir.IntType(64), 1), intp=ir.IntType(64)
         ) as (at, _):
@@ -59,30 +59,30 @@ def _vector_loop(sums):
             lane = builder.insert_element(
                 ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
             )
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), VECTOR_UNITS), [0] * VECTOR_UNITS)
             value = builder.shuffle_vector(lane, ir.Constant(vector, ir.Undefined), mask)
             row = builder.mul(index, width)
-            for number, slot in enumerate(held):
-                where = place(block, row, number)
-                weight = builder.load(where, align=4)
-                kept = builder.load(slot)
-                old, factor = (kept, weight) if sums else (weight, kept)
+            for number, slot in enumerate(registers):
+                pointer = vector_pointer(block, row, number)
+                weight = builder.load(pointer, align=4)
+                register = builder.load(slot)
+                old, factor = (register, weight) if sums else (weight, register)
                 product = builder.fmul(value, factor, flags=("contract",))
                 new = builder.fadd(product, old, flags=("contract",))
                 if sums:
                     builder.store(new, slot)
                 else:
-                    builder.store(new, where, align=4)
+                    builder.store(new, pointer, align=4)
         if sums:
-            for number, slot in enumerate(held):
-                builder.store(builder.load(slot), place(out, offset, number), align=4)
+            for number, slot in enumerate(registers):
+                builder.store(builder.load(slot), vector_pointer(out, offset, number), align=4)
         return context.get_dummy_value()
 
     def typed(typing_context, entries, table, block, out, begin, end, offset, vectors):
         if not isinstance(vectors, types.IntegerLiteral):
             return None
-        places = (types.int64, types.int64, types.int64)
-        return types.void(entries, table, block, out, *places, vectors), codegen
+        indices = (types.int64, types.int64, types.int64)
+        return types.void(entries, table, block, out, *indices, vectors), codegen
 
     return intrinsic(prefer_literal=True)(typed)
 
@@ -93,8 +93,8 @@ _scatter = _vector_loop(sums=False)
 
 
 @intrinsic
-def _prefetch(typing_context, array, place):
-    """Ask for the cache line of ``array[place]`` (1-D) without waiting for it."""
+def _prefetch(typing_context, array, index):
+    """Ask for the cache line of ``array[index]`` (1-D) without waiting for it."""
 
     def codegen(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -106,7 +106,7 @@ def _prefetch(typing_context, array, place):
         builder.call(hint, [pointer, word(0), word(3), word(1)])
         return context.get_dummy_value()
 
-    return types.void(array, place), codegen
+    return types.void(array, index), codegen
 
 
 @kernel
@@ -115,10 +115,10 @@ def _fetch(starts, entries, rows, r):
 
     Examples come in random order, from far apart: most of the time would be waiting for memory.
     """
-    ahead = r + 2 * AHEAD
+    ahead = r + 2 * PREFETCH_AHEAD
     if ahead < rows.shape[0]:
         _prefetch(starts, rows[ahead])
-    ahead = r + AHEAD
+    ahead = r + PREFETCH_AHEAD
     if ahead < rows.shape[0]:
         for k in range(starts[rows[ahead]], starts[rows[ahead] + 1], 16):
             _prefetch(entries, k)
@@ -129,7 +129,7 @@ def sparse_product(starts, entries, table, rows, weights, z):
     """Z = x[rows] @ wᵀ: pre-activations (rows, units) float32 of examples given as sparse rows.
 
     Example a has entries k from ``starts[a]`` to ``starts[a + 1]`` (int64): the upper half of
-    ``entries[k]`` (uint32) is the input, the lower half the place of the value in ``table``
+    ``entries[k]`` (uint32) is the input, the lower half the index of the value in ``table``
     (float32); rows (n,) int64; weights (blocks, inputs, width) float32, width a multiple of 16, at
     most 64; z (n, blocks * width) float32, overwritten.
     """

@@ -5,8 +5,8 @@ Two layouts, for the two ways to have the local field h_i + Σ_j J_ij σ_j of a 
 - *dense*, spins (N, chains): the fields of a block of spins come out of one matrix product
   (outside, by the linear-algebra library); within the block, fields are corrected as it goes.
   For many chains, whatever the temperature.
-- *cached*, spins (chains, N): all fields of a chain are kept, and a row of J is added on acceptance
-  only.  For few chains, or where few moves are accepted.
+- *cached*, spins (chains, N): all fields of a chain are cached, and a row of J is added on
+  acceptance only.  For few chains, or where few moves are accepted.
 
 Heat bath: σ_i = +1 with probability 1/(1 + exp(−2βF_i)).  Metropolis: flip with probability
 min(1, exp(−2βσ_iF_i)).  Arithmetic is that of the arrays, float32 as a rule.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from lsg_ray.kernels.compile import inlined, kernel
-from lsg_ray.kernels.elementary import LANES, exp, random_bits
+from lsg_ray.kernels.elementary import RANDOM_STREAMS, exp, random_bits
 
 HEAT_BATH, METROPOLIS = 0, 1
 
@@ -26,7 +26,7 @@ _U = np.uint32
 _I = np.int32
 
 #: Chains that are gone through together: a block of 64 of their fields stays in the second cache.
-CHAINS = 256
+TILE_CHAINS = 256
 
 
 @inlined
@@ -36,7 +36,7 @@ def _uniform(bits):
 
 @inlined
 def _change(spin, field, beta, uniform, method):
-    """Return what is added to a spin: 0, +2 or −2."""
+    """Return the change of a spin: 0, +2 or −2."""
     if method == HEAT_BATH:
         p = _F(1.0) / (_F(1.0) + exp(_F(-2.0) * beta * field))
         new = _F(1.0) if uniform < p else _F(-1.0)
@@ -51,18 +51,18 @@ def update_block(spins, fields, couplings, beta, state, bits, method):
 
     spins (B, chains) float32 ±1; fields (B, chains) float32, of all spins as they were before;
     couplings (B, B) float32 within the block; beta (chains,) float32; state (4, 64) uint32 and bits
-    (rows, 64) uint32 scratch with rows · 64 ≥ `CHAINS`; method `HEAT_BATH` or `METROPOLIS`.
+    (rows, 64) uint32 scratch with rows · 64 ≥ `TILE_CHAINS`; method `HEAT_BATH` or `METROPOLIS`.
     Returns the number of spins changed.
     """
     size, chains = spins.shape
-    delta = np.empty(CHAINS, np.float32)
+    delta = np.empty(TILE_CHAINS, np.float32)
     flat = bits.reshape(bits.size)
     changed = 0
-    for start in range(0, chains, CHAINS):
-        width = min(CHAINS, chains - start)
+    for start in range(0, chains, TILE_CHAINS):
+        width = min(TILE_CHAINS, chains - start)
         b = beta[start : start + width]
         for i in range(size):
-            random_bits(state, bits[: (width + LANES - 1) // LANES])
+            random_bits(state, bits[: (width + RANDOM_STREAMS - 1) // RANDOM_STREAMS])
             s, f = spins[i, start : start + width], fields[i, start : start + width]
             moved = _F(0.0)
             for c in range(width):
@@ -92,9 +92,9 @@ def sweep_cached(spins, fields, J, beta, order, state, bits, method):
     for c in range(chains):
         random_bits(state, bits)
         s, f = spins[c], fields[c]
-        for place in range(n):
-            i = order[place]
-            d = _change(s[i], f[i], beta[c], _uniform(flat[place]), method)
+        for k in range(n):
+            i = order[k]
+            d = _change(s[i], f[i], beta[c], _uniform(flat[k]), method)
             if d != _F(0.0):
                 s[i] += d
                 changed += 1

@@ -1,8 +1,8 @@
-"""How far a walk gets before something happens to it, where to some walks it never does.
+"""Survival analysis of random walks: how far a walk gets before it leaves the flat region.
 
 A walk that is still in the flat region at its end is *right-censored*: its width is larger than the
 distance that it was followed to.  Leaving such walks out makes a mean too small, and so does
-counting them as they are: what can be said without an assumption about what was not seen is
+counting them as they are.  Without assumptions about what was not observed, one can estimate
 
 - the survival function S(t), the probability of a width beyond t, by E. L. Kaplan and P. Meier,
   J. Am. Stat. Assoc. 53, 457 (1958), and its median, where S falls below 1/2;
@@ -25,15 +25,15 @@ from lsg_ray.errors import InputError
 from lsg_ray.typing import Flags, Floats
 
 #: Confidence of each bound of a median.
-CONFIDENCE = 0.95
+MEDIAN_CONFIDENCE = 0.95
 
 
 class Survival(NamedTuple):
-    """What is known of a distribution from censored samples.
+    """Estimates of a distribution from censored samples.
 
     left: share of samples that are not censored; mean with its standard error, NaN unless all
     have left; restricted_mean with its standard error, E[min(·, horizon)], a lower bound of the
-    mean; median, NaN where it was not reached; median_low and median_high, each beyond the true
+    mean; median, NaN where it is not reached; median_low and median_high, each beyond the true
     median with probability 0.05 at most (0 and infinity where nothing can be said).
     """
 
@@ -55,15 +55,17 @@ def survival(times: ArrayLike, followed: ArrayLike) -> Survival:
     Parameters
     ----------
     times
-        (groups, samples): when each left; NaN for those that never did.  Samples of a group (walks
-        from one solution) may be alike, groups are independent; of a single group samples are.
+        (groups, samples), time or distance at which each sample left; NaN if it never did.
+        Samples of a group (walks from one solution) may be dependent, groups are independent;
+        samples of a single group are taken as independent.
     followed
-        (groups, samples): how long each would have been followed, also those that have left.
+        (groups, samples), time or distance up to which each sample was, or would have been,
+        followed.
 
     Raises
     ------
     InputError
-        Shapes that differ, no samples, a sample that left after it was followed.
+        Shapes differ, there are no samples, or a sample left after it was followed.
 
     Notes
     -----
@@ -75,8 +77,8 @@ def survival(times: ArrayLike, followed: ArrayLike) -> Survival:
 
     Examples
     --------
-    >>> found = survival([[1.0], [2.0], [np.nan], [np.nan]], np.full((4, 1), 3.0))
-    >>> found.left, found.restricted_mean, found.mean, found.median
+    >>> estimate = survival([[1.0], [2.0], [np.nan], [np.nan]], np.full((4, 1), 3.0))
+    >>> estimate.left, estimate.restricted_mean, estimate.mean, estimate.median
     (0.5, 2.25, nan, nan)
     """
     from scipy import stats
@@ -96,8 +98,8 @@ def survival(times: ArrayLike, followed: ArrayLike) -> Survival:
     whole = _mean(t) if gone.all() else (np.nan, np.nan)
     groups, samples = t.shape
     independent, each = (groups, samples) if groups > 1 else (samples, 1)
-    # Groups count as one where their samples may all be the same.
-    rank = int(stats.binom.ppf(1 - CONFIDENCE, independent, 0.5)) * each
+    # A group counts once, since its samples may all be the same.
+    rank = int(stats.binom.ppf(1 - MEDIAN_CONFIDENCE, independent, 0.5)) * each
     latest = np.where(gone, t, np.inf)
     low = float(np.sort(seen, axis=None)[rank - 1]) if rank else 0.0
     high = float(np.sort(latest, axis=None)[-rank]) if rank else np.inf
@@ -124,7 +126,7 @@ def _median(seen: Floats, gone: Flags) -> float:
         return float("nan")
     data = stats.CensoredData.right_censored(seen.ravel(), ~gone.ravel())
     curve = stats.ecdf(data).sf
-    # Products of fractions: what is 1/2 may be it up to rounding.
+    # Products of fractions: 1/2 holds up to rounding.
     below = curve.quantiles[curve.probabilities < 0.5 - 1e-9]
     at = curve.quantiles[np.abs(curve.probabilities - 0.5) <= 1e-9]
     if not len(below):
@@ -133,36 +135,36 @@ def _median(seen: Floats, gone: Flags) -> float:
 
 
 def survival_variables(
-    name: str, times: Floats, followed: Floats, what: str
+    name: str, times: Floats, followed: Floats, quantity: str
 ) -> dict[str, tuple[str, Floats, dict[str, str]]]:
     """Return `survival` of (sigma, solution, walker) as variables over sigma, `NAME_FIELD`."""
-    found = [survival(*one) for one in zip(times, followed, strict=True)]
+    estimates = [survival(*samples) for samples in zip(times, followed, strict=True)]
     about = {
         "left": "share of walks that have left",
-        "mean": f"mean {what}, if all walks have left",
+        "mean": f"mean {quantity}, if all walks have left",
         "mean_stderr": "standard error",
-        "restricted_mean": f"mean of the {what} up to the horizon, at least",
+        "restricted_mean": f"mean of the {quantity} up to the horizon, at least",
         "restricted_mean_stderr": "standard error",
         "horizon": "all walks were followed so far",
-        "median": f"median {what}",
+        "median": f"median {quantity}",
         "median_low": "lower bound of the median, 95 %",
         "median_high": "upper bound of the median, 95 %",
     }
     return {
         f"{name}_{field}": ("sigma", np.array(values), {"long_name": about[field]})
-        for field, values in zip(Survival._fields, zip(*found, strict=True), strict=True)
+        for field, values in zip(Survival._fields, zip(*estimates, strict=True), strict=True)
     }
 
 
 def survival_of(walks: xarray.Dataset, name: str) -> dict[str, Survival]:
-    """Return what `survival_variables` has put into a Dataset, by σ.
+    """Return the estimates that `survival_variables` has stored in a Dataset, by σ.
 
     Parameters
     ----------
     walks
-        From `lsg_ray.random_walk`.
+        Result of `lsg_ray.random_walk`.
     name
-        ``flat_width`` or ``flat_steps``.
+        Name of the quantity, ``flat_width`` or ``flat_steps``.
     """
     columns = [walks[f"{name}_{field}"].values.tolist() for field in Survival._fields]
     return {
@@ -171,16 +173,16 @@ def survival_of(walks: xarray.Dataset, name: str) -> dict[str, Survival]:
     }
 
 
-def told(found: Survival) -> str:
-    """Return an estimate as text, 'at least' where it is a lower bound.
+def describe(estimate: Survival) -> str:
+    """Describe an estimate, with 'at least' where it is a lower bound.
 
-    >>> told(survival([[1.0], [2.0], [np.nan], [np.nan]], np.full((4, 1), 3.0)))
+    >>> describe(survival([[1.0], [2.0], [np.nan], [np.nan]], np.full((4, 1), 3.0)))
     'at least 2.25 ± 0.48 (50 % left)'
     """
-    value, error = found.mean, found.mean_stderr
+    value, error = estimate.mean, estimate.mean_stderr
     bound = ""
     if np.isnan(value):
-        value, error, bound = found.restricted_mean, found.restricted_mean_stderr, "at least "
+        value, error, bound = estimate.restricted_mean, estimate.restricted_mean_stderr, "at least "
     spread = "" if np.isnan(error) else f" ± {error:.2g}"
-    median = "" if np.isnan(found.median) else f", median {found.median:.3g}"
-    return f"{bound}{value:.3g}{spread} ({100 * found.left:.0f} % left{median})"
+    median = "" if np.isnan(estimate.median) else f", median {estimate.median:.3g}"
+    return f"{bound}{value:.3g}{spread} ({100 * estimate.left:.0f} % left{median})"

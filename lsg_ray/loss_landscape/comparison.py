@@ -4,8 +4,8 @@ Solutions of two ensembles are paired one to one; between each pair the loss is 
 w(α) = (1 − α) w_first + α w_second for α from −1 to 2, so beyond both minima, and the flatness of
 both sides is measured.
 
-Ensembles of one seed start from the same weights, number by number, and what they arrive at is
-alike (losses and traces of minima of small and large batches correlate by 0.7), so the sides are
+Ensembles of one seed start from the same weights, number by number, and their minima are
+correlated (by 0.7, the losses and traces of minima of small and large batches), so the sides are
 compared by the differences of pairs.  The random vectors of the two sides are independent.
 """
 
@@ -18,10 +18,10 @@ import numpy as np
 import xarray
 
 from lsg_ray.arrays import public
-from lsg_ray.loss_landscape.curvature import PROBES
-from lsg_ray.loss_landscape.flatness import DIRECTIONS, RADII, flatness
+from lsg_ray.loss_landscape.curvature import TRACE_PROBES
+from lsg_ray.loss_landscape.flatness import RISE_DIRECTIONS, RISE_RADII, flatness
 from lsg_ray.loss_landscape.interpolation import interpolate
-from lsg_ray.loss_landscape.terrain import EXAMPLES, MEASURES, open_solutions
+from lsg_ray.loss_landscape.terrain import LOSS_EXAMPLES, MEASURES, open_solutions
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import (
     Count,
@@ -35,8 +35,8 @@ from lsg_ray.typing import (
     Steps,
 )
 
-#: Places on the path (the paper: from −1 to 2).
-ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
+#: Positions on the path (the paper: from −1 to 2).
+COMPARISON_ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
 
 
 @public
@@ -45,15 +45,15 @@ def compare_minima(
     second: EnsembleLike,
     *,
     count: Count = 10,
-    alphas: Steps = ALPHAS,
+    alphas: Steps = COMPARISON_ALPHAS,
     eigenvalues: Count = 3,
-    radii: Numbers = RADII,
-    directions: Several = DIRECTIONS,
-    probes: Several = PROBES,
+    radii: Numbers = RISE_RADII,
+    directions: Several = RISE_DIRECTIONS,
+    probes: Several = TRACE_PROBES,
     max_iterations: Count = 100,
-    examples: Natural | None = EXAMPLES,
+    examples: Natural | None = LOSS_EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Compare the minima of two ensembles: on paths between them, and around each.
@@ -61,29 +61,29 @@ def compare_minima(
     Parameters
     ----------
     first, second
-        Ensembles of one architecture, such as of small and large batches.
+        Ensembles of one architecture, such as those of small and of large batches.
     count
-        Pairs of solutions.
+        Number of pairs of solutions.
     alphas
-        Places on the paths.
+        Positions α on the paths.
     eigenvalues
-        How many of the largest eigenvalues of the Hessian.
+        Number of largest eigenvalues of the Hessian.
     radii
-        Filter-normalised radii r that the rise of the loss is measured at.
+        Filter-normalised radii r at which the rise of the loss is measured.
     directions
-        Random directions for the rise.
+        Number of random directions for the rise of the loss.
     probes
-        Random sign vectors for the trace.
+        Number of random sign vectors for the trace of the Hessian.
     max_iterations
-        Iterations of Lanczos, at most.
+        Largest number of Lanczos iterations.
     examples
-        Training examples that the loss is taken on, drawn by seed; 0 for all.
+        Number of training examples that the loss is computed on, drawn at random; 0 for all.
     seed
-        Of all that is drawn at random.
-    pieces
-        Folder for finished tasks, so that an interrupted call can resume.
+        Seed of all random numbers.
+    checkpoints
+        Folder for results of finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(tasks done, tasks in all)``.
+        Called with ``(tasks done, all tasks)``.
 
     Returns
     -------
@@ -92,9 +92,9 @@ def compare_minima(
         (0 first, 1 second) and ``minimum`` the variables of `flatness`, names ending in ``_at`` for
         losses and accuracies.  The table: ``mean`` and ``std`` (side, quantity) over minima, and
         ``z`` (quantity) of second − first: Student's t of the differences of pairs, as the number
-        of standard deviations of a normal variable that is as unlikely, so that ±1.96 is passed
-        in 5 % of comparisons of what is the same, with few pairs too.  It is given the examples,
-        which both sides share.
+        of standard deviations of a normal variable that is as unlikely, so that ±1.96 is exceeded
+        in 5 % of comparisons of equal ensembles, with few pairs too.  It is conditional on the
+        examples, which both sides share.
     """
     options: dict[str, Any] = {
         "eigenvalues": eigenvalues, "radii": radii, "directions": directions, "probes": probes,
@@ -104,20 +104,21 @@ def compare_minima(
     count = min(count, len(a.numbers), len(b.numbers))
     path = interpolate(
         first, second, pairs=count, alphas=alphas, examples=examples, seed=seed,
-        pieces=pieces, progress=_told(progress, 0, count),
+        checkpoints=checkpoints, progress=_share_of(progress, 0, count),
     )  # fmt: skip
     numbers = (a.numbers[:count].tolist(), b.numbers[:count].tolist())
     sides = [
         flatness(
-            given, configurations=numbers[place], examples=examples, seed=seed, side=place,
-            pieces=pieces, progress=_told(progress, 1 + place, count), **options,
+            given, configurations=numbers[index], examples=examples, seed=seed, side=index,
+            checkpoints=checkpoints, progress=_share_of(progress, 1 + index, count), **options,
         )
-        for place, given in enumerate((first, second))
+        for index, given in enumerate((first, second))
     ]  # fmt: skip
     around = xarray.concat(
         [side.drop_vars("solution").drop_attrs().rename(solution="minimum") for side in sides],
-        "side", join="exact",
-    )  # fmt: skip
+        "side",
+        join="exact",
+    )
     measures = [name for name in around if name in path]
     around = around.rename({name: f"{name}_at" for name in measures})
     return (
@@ -156,8 +157,9 @@ def _table(around: xarray.Dataset) -> xarray.Dataset:
 
 
 def paired_z(first: Floats, second: Floats) -> Floats:
-    """Return the z-score of the mean of second − first (…, pairs); 0 where nothing differs, NaN of
-    one pair, or of differences without a spread.
+    """Return the z-score of the mean of second − first (…, pairs).
+
+    0 where nothing differs, NaN of one pair, or of equal differences.
 
     >>> float(paired_z(np.zeros(3), np.array([1.0, 2.0, 3.0])).round(2))  # t = 3.46
     1.79
@@ -174,32 +176,33 @@ def paired_z(first: Floats, second: Floats) -> Floats:
     return -np.sign(t) * special.ndtri(tail)
 
 
-def _told(progress: Progress | None, part: int, count: int) -> Progress | None:
-    """Return what one of three computations of so many tasks tells its progress."""
+def _share_of(progress: Progress | None, part: int, count: int) -> Progress | None:
+    """Return the progress callback of one of three computations of `count` tasks each."""
     if progress is None:
         return None
     return lambda done, _: progress(part * count + done, 3 * count)
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
-    about = found.attrs
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
+    about = result.attrs
     return {
         "pairs": about["pairs"],
         "converged": about["converged"],
         **{
             str(name): {
-                f"{about[side]} ({side})": f"{float(found['mean'][k, n]):.6g} ± "
-                f"{float(found['std'][k, n]):.2g}"
+                f"{about[side]} ({side})": f"{float(result['mean'][k, n]):.6g} ± "
+                f"{float(result['std'][k, n]):.2g}"
                 for k, side in enumerate(("first", "second"))
-            } | {"z": float(found["z"][n])}
-            for n, name in enumerate(found["quantity"].values)
+            }
+            | {"z": float(result["z"][n])}
+            for n, name in enumerate(result["quantity"].values)
         },
         "examples": about["examples"],
-    }  # fmt: skip
+    }
 
 
 STAGE = Stage(
     "compare", compare_minima, reads={"first": SOLUTIONS, "second": SOLUTIONS}, summary=_shown,
     figures=[Figure("lsg_ray.report.figures.loss_landscape:minima_figure",
-                    "Small and large batches")],
+                    "Minima of two ensembles")],
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Curvature of the loss: largest eigenvalues and trace of the Hessian, of several networks at once.
 
 Random vectors are drawn for each network alone, so that errors of networks are independent and the
-standard error of a mean over networks is their spread over the square root of their number.
+standard error of a mean over networks is their standard deviation over the square root of their
+number.
 
 Lanczos iteration finds the largest eigenvalues from Hessian-vector products alone (C. Lanczos, J.
 Res. NBS 45, 255 (1950)), here with full reorthogonalisation; random signs v estimate the trace,
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+#: Default number of random sign vectors for the trace.
+TRACE_PROBES = 10
 #: A Ritz pair has converged when its residual is below this share of the largest eigenvalue.
-TOLERANCE = 1e-3
-#: Random sign vectors for the trace.
-PROBES = 10
-#: What vectors are for: addresses in `Stream.LANDSCAPE`, above those of networks.
+RITZ_TOLERANCE = 1e-3
+#: Purposes of random vectors: addresses in `Stream.LANDSCAPE`, above those of networks.
 _SIGNS, _START = 6, 7
 
 
@@ -54,38 +55,38 @@ def top_eigenvalues(
     k: int = 1,
     *,
     max_iterations: int = 100,
-    tolerance: float = TOLERANCE,
+    tolerance: float = RITZ_TOLERANCE,
     seed: int = 0,
     addresses: Sequence[tuple[int, ...]] | None = None,
 ) -> Spectrum:
-    """Find the k algebraically largest eigenvalues of the Hessian of each of some networks.
+    """Compute the k algebraically largest eigenvalues of the Hessian of each network.
 
     Parameters
     ----------
     network
         Architecture.
     weights
-        (networks, N) tensor; as precise as the examples are.
+        (networks, N) tensor, of the precision of the examples.
     inputs, y
-        Examples and classes that the loss is the mean over.
+        Examples and classes that the loss is averaged over.
     k
-        How many.
+        Number of eigenvalues.
     max_iterations
-        Lanczos steps, at most; N if there are fewer weights.
+        Largest number of Lanczos steps; at most N.
     tolerance
-        On residuals, relative to the largest eigenvalue in magnitude.
+        Largest residual, relative to the largest eigenvalue in magnitude.
     seed, addresses
-        Of the start vectors, one for each network, as in `hessian_trace`.
+        Seed of the start vectors, one for each network, as in `hessian_trace`.
 
     Returns
     -------
     Spectrum
-        Not converged where `max_iterations` did not suffice: eigenvalues are then lower bounds.
+        Eigenvalues are lower bounds where they have not converged in `max_iterations`.
 
     Notes
     -----
     Each step costs one Hessian-vector product for each network; memory: a vector of N for each
-    step and network, kept for reorthogonalisation.  C. Lanczos, J. Res. NBS 45, 255 (1950).
+    step and network, stored for reorthogonalisation.  C. Lanczos, J. Res. NBS 45, 255 (1950).
     """
     import torch
 
@@ -99,18 +100,18 @@ def top_eigenvalues(
     start = torch.tensor(draws, dtype=weights.dtype, device=weights.device)
     basis = [start / start.norm(dim=1, keepdim=True)]
     diagonal: list[Floats] = []
-    beside: list[Floats] = []
+    off_diagonal: list[Floats] = []
     for step in range(1, steps + 1):
         v = basis[-1]
         product = hessian_product(network, weights, v, inputs, y)
         diagonal.append((product * v).sum(1).double().cpu().numpy())
-        # Twice is enough (Parlett): what rounding leaves of earlier vectors goes in the second.
+        # Twice is enough (Parlett): the second pass removes what rounding leaves in the first.
         for _ in range(2):
             for old in basis:
                 product -= (product * old).sum(1, keepdim=True) * old
         norm = product.norm(dim=1, keepdim=True)
-        beside.append(norm[:, 0].double().cpu().numpy())
-        values, residual, converged = _ritz(diagonal, beside, k, tolerance)
+        off_diagonal.append(norm[:, 0].double().cpu().numpy())
+        values, residual, converged = _ritz(diagonal, off_diagonal, k, tolerance)
         if step == n or (step >= k and converged.all()):
             break
         basis.append(product / norm.clamp_min(torch.finfo(product.dtype).tiny))
@@ -118,14 +119,12 @@ def top_eigenvalues(
 
 
 def _ritz(
-    diagonal: list[Floats], beside: list[Floats], k: int, tolerance: float
+    diagonal: list[Floats], off_diagonal: list[Floats], k: int, tolerance: float
 ) -> tuple[Floats, Floats, Flags]:
-    """Return Ritz values of the tridiagonal matrices, residuals |β_m s_m| of their vectors, and
-    whether all of a matrix are small.
-    """  # fmt: skip
+    """Return Ritz values of tridiagonal matrices, residuals |β_m s_m|, and convergence."""
     from scipy.linalg import eigh_tridiagonal
 
-    a, b = np.array(diagonal).T, np.array(beside).T
+    a, b = np.array(diagonal).T, np.array(off_diagonal).T
     networks, m = a.shape
     count = min(k, m)
     values, residual = np.full((2, networks, k), np.nan)
@@ -145,7 +144,7 @@ def hessian_trace(
     inputs: Inputs,
     y: Tensor,
     *,
-    probes: int = PROBES,
+    probes: int = TRACE_PROBES,
     seed: int = 0,
     addresses: Sequence[tuple[int, ...]] | None = None,
 ) -> tuple[Floats, Floats]:
@@ -156,11 +155,12 @@ def hessian_trace(
     network, weights, inputs, y
         As in `top_eigenvalues`.
     probes
-        Random sign vectors v for each network, at least 2; the estimate is the mean of vᵀ H v.
+        Number of random sign vectors v for each network, at least 2; the estimate is the mean of
+        vᵀ H v.
     seed
-        Of the signs.
+        Seed of the signs.
     addresses
-        Where each network stands below the seed: networks of different addresses have independent
+        Address of each network in the seed tree; networks of different addresses have independent
         signs.  By default (0,), (1,), …
 
     Notes
@@ -170,15 +170,15 @@ def hessian_trace(
     import torch
 
     if probes < 2:
-        raise InputError(f"probes {probes} given; at least 2, for an error")
+        raise InputError(f"probes {probes} given; at least 2 are needed for a standard error")
     streams = _streams(weights, seed, _SIGNS, addresses)
-    found = []
+    estimates = []
     for _ in range(probes):
         signs = np.stack([rng.integers(0, 2, weights.shape[1]) for rng in streams]) * 2.0 - 1
         v = torch.tensor(signs, dtype=weights.dtype, device=weights.device)
         product = hessian_product(network, weights, v, inputs, y)
-        found.append((product * v).sum(1).double().cpu().numpy())
-    values = np.array(found)
+        estimates.append((product * v).sum(1).double().cpu().numpy())
+    values = np.array(estimates)
     return values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(probes)
 
 
@@ -186,7 +186,7 @@ def _streams(
     weights: Tensor, seed: int, purpose: int, addresses: Sequence[tuple[int, ...]] | None
 ) -> list[np.random.Generator]:
     """Return a stream of random numbers for each network."""
-    places = [(number,) for number in range(len(weights))] if addresses is None else addresses
-    if len(places) != len(weights):
-        raise InputError(f"{len(places)} addresses given for {len(weights)} networks")
-    return [generator(seed, Stream.LANDSCAPE, purpose, *place) for place in places]
+    paths = [(number,) for number in range(len(weights))] if addresses is None else addresses
+    if len(paths) != len(weights):
+        raise InputError(f"{len(paths)} addresses given for {len(weights)} networks")
+    return [generator(seed, Stream.LANDSCAPE, purpose, *path) for path in paths]

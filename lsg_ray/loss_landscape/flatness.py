@@ -8,8 +8,8 @@
 
 Each solution has random vectors of its own for each of these, by seed, ensemble and number, so
 estimates of different solutions are independent (given the examples that the loss is taken on), and
-the standard error of a mean over solutions is their standard deviation, spread and noise of the
-estimate together, over the square root of their number.
+the standard error of a mean over solutions is their standard deviation, which contains the noise of
+the estimate, over the square root of their number.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.loss_landscape.curvature import PROBES, hessian_trace, top_eigenvalues
+from lsg_ray.loss_landscape.curvature import TRACE_PROBES, hessian_trace, top_eigenvalues
 from lsg_ray.loss_landscape.terrain import (
-    EXAMPLES,
+    LOSS_EXAMPLES,
     MEASURES,
     Terrain,
     as_positive,
@@ -52,30 +52,31 @@ from lsg_ray.typing import (
     Singles,
 )
 
-#: Relative radii that the rise of the loss is measured at.
-RADII = (0.1, 0.2, 0.3, 0.5)
-#: Random directions for the rise.
-DIRECTIONS = 10
+#: Default filter-normalised radii at which the rise of the loss is measured.
+RISE_RADII = (0.1, 0.2, 0.3, 0.5)
+#: Default number of random directions for the rise.
+RISE_DIRECTIONS = 10
 
 
 def filter_normalised(
     network: NetworkSpec, weights: NDArray[np.floating], directions: NDArray[np.floating]
 ) -> Singles:
-    """Scale the part of directions (B, N) that leads into each unit to the norm of the weights (N,)
-    there; a bias counts to its unit.
-    """  # fmt: skip
-    found = np.empty_like(directions, np.float32)
-    for place, shape in zip(network.layer_slices, network.shapes, strict=True):
-        w = weights[place].reshape(shape).astype(np.float64)
-        d = directions[:, place].reshape(-1, *shape).astype(np.float64)
+    """Scale directions (B, N), unit by unit, to the norms of the weights (N,) into the unit.
+
+    A bias belongs to its unit.
+    """
+    normalised = np.empty_like(directions, np.float32)
+    for layer, shape in zip(network.layer_slices, network.shapes, strict=True):
+        w = weights[layer].reshape(shape).astype(np.float64)
+        d = directions[:, layer].reshape(-1, *shape).astype(np.float64)
         size = np.linalg.norm(d, axis=2, keepdims=True)
         scaled = d * (np.linalg.norm(w, axis=1)[None, :, None] / np.where(size > 0, size, 1))
-        found[:, place] = scaled.reshape(len(directions), -1)
-    return found
+        normalised[:, layer] = scaled.reshape(len(directions), -1)
+    return normalised
 
 
 class _Curvature(NamedTuple):
-    """What a task finds of one solution."""
+    """Measures of one solution."""
 
     eigenvalues: Floats
     residual: Floats
@@ -92,14 +93,14 @@ def flatness(
     *,
     configurations: Integers | None = None,
     eigenvalues: Count = 3,
-    radii: Numbers = RADII,
-    directions: Several = DIRECTIONS,
-    probes: Several = PROBES,
-    examples: Natural | None = EXAMPLES,
+    radii: Numbers = RISE_RADII,
+    directions: Several = RISE_DIRECTIONS,
+    probes: Several = TRACE_PROBES,
+    examples: Natural | None = LOSS_EXAMPLES,
     max_iterations: Count = 100,
     seed: Seed = 0,
     side: Natural = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure how flat the loss is around solutions.
@@ -107,30 +108,30 @@ def flatness(
     Parameters
     ----------
     solutions
-        Ensemble of ReLU networks, a view of one, or its URL.
+        Ensemble of ReLU networks, a view of one, or the path or URL of its store.
     configurations
-        Solutions: the first so many, or which; by default up to 10.
+        Number of solutions, the first ones, or their indices; by default up to 10.
     eigenvalues
-        How many of the largest eigenvalues of the Hessian.
+        Number of largest eigenvalues of the Hessian.
     radii
-        Filter-normalised radii r that the rise of the loss is measured at: 0.1 changes the weights
+        Filter-normalised radii r at which the rise of the loss is measured: 0.1 changes the weights
         into each unit by a tenth of their norm.
     directions
-        Random directions for the rise.
+        Number of random directions for the rise of the loss.
     probes
-        Random sign vectors for the trace.
+        Number of random sign vectors for the trace of the Hessian.
     examples
-        Training examples that the loss is taken on, drawn by seed; 0 for all.
+        Number of training examples that the loss is computed on, drawn at random; 0 for all.
     max_iterations
-        Iterations of Lanczos, at most.
+        Largest number of Lanczos iterations.
     seed
-        Of all that is drawn at random.
-    pieces
-        Folder for finished tasks, so that an interrupted call can resume.
+        Seed of all random numbers.
+    checkpoints
+        Folder for results of finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(tasks done, tasks in all)``.
+        Called with ``(tasks done, all tasks)``.
     side
-        Of a comparison: random vectors of different sides are independent, also of one ensemble.
+        Side of a comparison; random vectors of different sides are independent.
 
     Returns
     -------
@@ -144,25 +145,25 @@ def flatness(
     Raises
     ------
     InputError
-        Numbers out of range, an ensemble of binary networks.
+        A number is out of range, or the networks are binary.
     """
     radius = as_positive(radii, "radii")
-    chosen = open_solutions(solutions, configurations, usual=10)
+    chosen = open_solutions(solutions, configurations, default=10)
     if eigenvalues > chosen.network.n_weights:
         raise InputError(
             f"eigenvalues {eigenvalues} given; the network has {chosen.network.n_weights}"
         )
-    # Numbers are those of configurations, the same in every ensemble.
-    place = (side, int(chosen.ensemble.spec_hash[:16], 16))
+    # Numbers of configurations are the same in every ensemble.
+    address = (side, int(chosen.ensemble.spec_hash[:16], 16))
     arguments = [
-        (w, eigenvalues, radius, directions, probes, max_iterations, seed, (int(number), *place))
+        (w, eigenvalues, radius, directions, probes, max_iterations, seed, (int(number), *address))
         for w, number in zip(chosen.weights, chosen.numbers, strict=True)
     ]
-    found, about = run_protocol(
+    measures, about = run_protocol(
         _curvature, _Curvature, chosen, arguments, (len(arguments),),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
-    result = _dataset(found, radius).assign_coords(solution=chosen.numbers)
+    result = _dataset(measures, radius).assign_coords(solution=chosen.numbers)
     return result.assign_attrs(
         about, statistic="flatness", side=side, directions=directions, probes=probes,
         **_averages(result),
@@ -187,11 +188,11 @@ def _curvature(
     measures = terrain.measure(w[None])[:, 0]
     rng = generator(seed, Stream.LANDSCAPE, 4, *address)
     rises = np.empty((len(radii), directions))
-    for place in range(directions):
+    for index in range(directions):
         drawn = rng.standard_normal((1, len(w)), np.float32)
         d = filter_normalised(network, w, drawn)
         moved = w + radii[:, None].astype(np.float32) * d
-        rises[:, place] = terrain.loss(moved) - measures[0]
+        rises[:, index] = terrain.loss(moved) - measures[0]
     return _Curvature(
         spectrum.eigenvalues[0], spectrum.residual[0], spectrum.converged[:1],
         np.array([spectrum.iterations]), np.array([trace[0], error[0]]),
@@ -199,20 +200,20 @@ def _curvature(
     )  # fmt: skip
 
 
-def _dataset(found: _Curvature, radii: Floats) -> xarray.Dataset:
-    trace, rise = found.trace, found.rise
+def _dataset(result: _Curvature, radii: Floats) -> xarray.Dataset:
+    trace, rise = result.trace, result.rise
     nat = {"units": "nat"}
     return xarray.Dataset(
         {
-            "eigenvalue": (("solution", "rank"), found.eigenvalues, {"long_name": "λ of H"}),
-            "residual": (("solution", "rank"), found.residual),
-            "converged": ("solution", found.converged[:, 0]),
-            "iterations": ("solution", found.iterations[:, 0]),
+            "eigenvalue": (("solution", "rank"), result.eigenvalues, {"long_name": "λ of H"}),
+            "residual": (("solution", "rank"), result.residual),
+            "converged": ("solution", result.converged[:, 0]),
+            "iterations": ("solution", result.iterations[:, 0]),
             "trace": ("solution", trace[:, 0], {"long_name": "tr H"}),
             "trace_stderr": ("solution", trace[:, 1]),
             "rise": (("solution", "radius"), rise[:, 0], {"long_name": "rise of the loss", **nat}),
             "rise_stderr": (("solution", "radius"), rise[:, 1], nat),
-            **measured(found.measures.T, ("solution",)),
+            **measured(result.measures.T, ("solution",)),
         },
         {"radius": ("radius", radii, {"long_name": "filter-normalised radius"})},
     )
@@ -221,23 +222,23 @@ def _dataset(found: _Curvature, radii: Floats) -> xarray.Dataset:
 def _averages(result: xarray.Dataset) -> dict[str, float]:
     columns = {"top_eigenvalue": result["eigenvalue"].isel(rank=0), "trace": result["trace"]}
     columns |= {name: result[name] for name in MEASURES}
-    found: dict[str, float] = {"converged": int(bool(result["converged"].all()))}
+    averages: dict[str, float] = {"converged": int(bool(result["converged"].all()))}
     for name, values in columns.items():
-        found |= {f"{name}_mean": float(values.mean()), f"{name}_std": _std(values.values)}
-    return found
+        averages |= {f"{name}_mean": float(values.mean()), f"{name}_std": _std(values.values)}
+    return averages
 
 
 def _std(values: Array) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
-    names = [str(name) for name in found.attrs if str(name).endswith(("_mean", "_std"))]
-    return {name: found.attrs[name] for name in ["converged", *names, "examples"]}
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
+    names = [str(name) for name in result.attrs if str(name).endswith(("_mean", "_std"))]
+    return {name: result.attrs[name] for name in ["converged", *names, "examples"]}
 
 
 STAGE = Stage(
     "flatness", flatness, reads={"solutions": SOLUTIONS}, summary=_shown, hidden={"side"},
-    figures=[Figure("lsg_ray.report.figures.loss_landscape:flatness_figure", "Curvature",
-                    "flatness_caption")],
+    figures=[Figure("lsg_ray.report.figures.loss_landscape:flatness_figure",
+                    "Flatness of solutions", "flatness_caption")],
 )  # fmt: skip

@@ -10,8 +10,8 @@ line between the losses of its ends.
 The permutation-interpolation protocol makes w_B of w_A by swapping k disjoint pairs of hidden
 nodes, 2k nodes in all, drawn at random over the hidden layers: the same network elsewhere in weight
 space, f(πθ) = f(θ), which is checked on real inputs each time.  After `match_weights` aligns one
-solution to another, what is left of the barrier is no matter of names of nodes (Ainsworth et al.,
-"Git Re-Basin", ICLR 2023).
+solution to another, the barrier that remains is not due to the order of the nodes (Ainsworth et
+al., "Git Re-Basin", ICLR 2023).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 from lsg_ray.arrays import as_integers, as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.terrain import (
-    EXAMPLES,
+    LOSS_EXAMPLES,
     Solutions,
     Terrain,
     check_inputs,
@@ -56,8 +56,8 @@ from lsg_ray.typing import (
     Steps,
 )
 
-#: Places on a path: a little beyond both ends.
-ALPHAS = np.round(np.linspace(-0.25, 1.25, 31), 12)
+#: Default positions on a path, which extends beyond both ends.
+PATH_ALPHAS = np.round(np.linspace(-0.25, 1.25, 31), 12)
 
 
 class _Line(NamedTuple):
@@ -86,11 +86,11 @@ def interpolate(
     other: EnsembleLike | None = None,
     *,
     pairs: Annotated[int | Sequence[tuple[int, int]], As(Count)] = 10,
-    alphas: Steps = ALPHAS,
+    alphas: Steps = PATH_ALPHAS,
     alignment: Alignment | Literal["all"] = "none",
-    examples: Natural | None = EXAMPLES,
+    examples: Natural | None = LOSS_EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure networks on straight paths between solutions.
@@ -98,25 +98,25 @@ def interpolate(
     Parameters
     ----------
     solutions
-        Ensemble of ReLU networks, a view of one, or its URL.
+        Ensemble of ReLU networks, a view of one, or the path or URL of its store.
     other
-        Where paths end: another ensemble of the same architecture, paired one to one; by default
-        the same, and paths join different solutions.
+        Ensemble that the ends of the paths are from, of the same architecture, paired one to one;
+        by default the first ensemble, where paths join different solutions.
     pairs
-        Pairs of solutions: so many, drawn by seed, or which.
+        Number of pairs of solutions, drawn at random, or the pairs themselves.
     alphas
-        Places on the path, with 0 and 1; beyond them the path goes on.
+        Positions α on the path, 0 and 1 among them; the path may extend beyond both ends.
     alignment
-        What is done with the hidden units of the second solution (matching: to the first) or of
-        both (clustering); all: each in turn.
+        Reordering of the hidden units: ``none``; ``matching`` of the second solution to the first;
+        ``clustering`` of both; or ``all``, one after another.
     examples
-        Training examples that the loss is taken on, drawn by seed; 0 for all.
+        Number of training examples that the loss is computed on, drawn at random; 0 for all.
     seed
-        Of all that is drawn at random.
-    pieces
-        Folder for finished tasks, so that an interrupted call can resume.
+        Seed of all random numbers.
+    checkpoints
+        Folder for results of finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(tasks done, tasks in all)``.
+        Called with ``(tasks done, all tasks)``.
 
     Returns
     -------
@@ -128,20 +128,22 @@ def interpolate(
     Raises
     ------
     InputError
-        Solutions of different shape, alphas without 0 or 1, too few solutions.
+        Solutions of different shape, `alphas` without 0 or 1, or too few solutions.
     """
     if alignment == "all":
         each = partial(
             interpolate, solutions, other, pairs=pairs, alphas=alphas, examples=examples,
-            seed=seed, pieces=pieces, progress=progress,
+            seed=seed, checkpoints=checkpoints, progress=progress,
         )  # fmt: skip
         joined = xarray.concat(
-            [each(alignment=one) for one in ALIGNMENTS[::-1]],
-            "alignment", join="exact", combine_attrs="drop_conflicts",
-        )  # fmt: skip
+            [each(alignment=kind) for kind in ALIGNMENTS[::-1]],
+            "alignment",
+            join="exact",
+            combine_attrs="drop_conflicts",
+        )
         return joined.assign_coords(alignment=list(ALIGNMENTS[::-1]))
-    places = check_alphas(alphas)
-    a = open_solutions(solutions, None, least=1 if other is not None else 2)
+    positions = check_alphas(alphas)
+    a = open_solutions(solutions, None, at_least=1 if other is not None else 2)
     b = a if other is None else open_solutions(other, None)
     if a.network.widths != b.network.widths or a.network.biases != b.network.biases:
         raise InputError(
@@ -149,17 +151,17 @@ def interpolate(
             f"{list(b.network.widths)}: paths join networks of the same shape"
         )
     chosen = _pairs(a, b, pairs, seed)
-    places_a = {int(n): row for row, n in enumerate(a.numbers)}
-    places_b = {int(n): row for row, n in enumerate(b.numbers)}
+    rows_a = {int(n): row for row, n in enumerate(a.numbers)}
+    rows_b = {int(n): row for row, n in enumerate(b.numbers)}
     arguments = [
-        (a.weights[places_a[i]], b.weights[places_b[j]], places, alignment) for i, j in chosen
+        (a.weights[rows_a[i]], b.weights[rows_b[j]], positions, alignment) for i, j in chosen
     ]
-    found, about = run_protocol(
+    lines, about = run_protocol(
         _line, _Line, a, arguments, (len(chosen),),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     first, second = np.array(chosen).T
-    result = path_dataset(found, places, ("pair",)).assign(
+    result = path_dataset(lines, positions, ("pair",)).assign(
         first=("pair", first), second=("pair", second)
     )
     return result.assign_attrs(
@@ -174,10 +176,10 @@ def swap_barriers(
     swaps: Integers | None = None,
     configurations: Integers | None = None,
     repeats: Count = 1,
-    alphas: Steps = ALPHAS,
-    examples: Natural | None = EXAMPLES,
+    alphas: Steps = PATH_ALPHAS,
+    examples: Natural | None = LOSS_EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Swap k pairs of hidden nodes, then interpolate between the copies.
@@ -185,23 +187,23 @@ def swap_barriers(
     Parameters
     ----------
     solutions
-        Ensemble of ReLU networks, a view of one, or its URL.
+        Ensemble of ReLU networks, a view of one, or the path or URL of its store.
     swaps
-        Numbers k of swaps, up to half of the hidden nodes; by default powers of two up to that.
+        Numbers k of swapped pairs, up to half of the hidden nodes; by default powers of two.
     configurations
-        Solutions: the first so many, or which; by default up to 5.
+        Number of solutions, the first ones, or their indices; by default up to 5.
     repeats
-        Random choices of pairs for each solution and k.
+        Number of random choices of pairs for each solution and k.
     alphas
-        Places on the path, with 0 and 1; beyond them the path goes on.
+        Positions α on the path, 0 and 1 among them; the path may extend beyond both ends.
     examples
-        Training examples that the loss is taken on, drawn by seed; 0 for all.
+        Number of training examples that the loss is computed on, drawn at random; 0 for all.
     seed
-        Of all that is drawn at random.
-    pieces
-        Folder for finished tasks, so that an interrupted call can resume.
+        Seed of all random numbers.
+    checkpoints
+        Folder for results of finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(tasks done, tasks in all)``.
+        Called with ``(tasks done, all tasks)``.
 
     Returns
     -------
@@ -211,10 +213,10 @@ def swap_barriers(
     Raises
     ------
     InputError
-        More swaps than pairs of nodes, or fewer than 1.
+        More swaps than disjoint pairs of nodes, or fewer than 1.
     """
-    places = check_alphas(alphas)
-    chosen = open_solutions(solutions, configurations, usual=5)
+    positions = check_alphas(alphas)
+    chosen = open_solutions(solutions, configurations, default=5)
     most = most_swaps(chosen.network)
     ks = _powers(most) if swaps is None else as_integers(np.atleast_1d(swaps), "swaps").tolist()
     if not ks or min(ks) < 1 or max(ks) > most:
@@ -223,30 +225,32 @@ def swap_barriers(
             f"{most} disjoint pairs of nodes: 1 to {most}"
         )
     arguments = [
-        (chosen.weights[r], k, places, (seed, int(chosen.numbers[r]), k, repeat))
+        (chosen.weights[r], k, positions, (seed, int(chosen.numbers[r]), k, repeat))
         for r in range(len(chosen.numbers))
         for k in ks
         for repeat in range(repeats)
     ]
-    found, about = run_protocol(
+    lines, about = run_protocol(
         _swapped_line, _Line, chosen, arguments, (len(chosen.numbers), len(ks), repeats),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
-    result = path_dataset(found, places, ("solution", "swaps", "repeat"))
+    result = path_dataset(lines, positions, ("solution", "swaps", "repeat"))
     return result.assign_coords(solution=chosen.numbers, swaps=np.array(ks)).assign_attrs(
-        about, statistic="permutation and interpolation", repeats=repeats,
+        about,
+        statistic="permutation and interpolation",
+        repeats=repeats,
         log_group_order=log_group_order(chosen.network.widths),
-    )  # fmt: skip
+    )
 
 
 def check_alphas(alphas: ArrayLike) -> Floats:
-    """Return places on a path, ascending, with 0 and 1 among them."""
-    places = as_numbers(alphas, "alphas")
-    if places.ndim != 1 or not np.isfinite(places).all() or (np.diff(places) <= 0).any():
+    """Return positions on a path, which must ascend and include 0 and 1."""
+    positions = as_numbers(alphas, "alphas")
+    if positions.ndim != 1 or not np.isfinite(positions).all() or (np.diff(positions) <= 0).any():
         raise InputError("alphas must be finite and ascend")
-    if not (0 in places and 1 in places):
+    if not (0 in positions and 1 in positions):
         raise InputError("alphas must hold 0 and 1, each once: the barrier is between them")
-    return places
+    return positions
 
 
 def path_dataset(paths: _Line, alphas: Floats, dimensions: tuple[str, ...]) -> xarray.Dataset:
@@ -265,17 +269,17 @@ def path_dataset(paths: _Line, alphas: Floats, dimensions: tuple[str, ...]) -> x
 
 def line(terrain: Terrain, a: Singles, b: Singles, alphas: Floats) -> _Line:
     """Measure the networks on a path: (4, alphas), and its length."""
-    found = [
-        # One at a time in float64: at α = 0 and 1 it is the solution itself.
+    measures = [
+        # One at a time in float64: at α = 0 and 1 they are the solutions themselves.
         terrain.measure(((1 - alpha) * a.astype(np.float64) + alpha * b)[None].astype(np.float32))
         for alpha in alphas
     ]
     distance = np.linalg.norm((a - b).astype(np.float64))
-    return _Line(np.concatenate(found, axis=1), np.float64(distance))
+    return _Line(np.concatenate(measures, axis=1), np.float64(distance))
 
 
 def _line(terrain: Terrain, a: Singles, b: Singles, alphas: Floats, alignment: Alignment) -> _Line:
-    """Align and walk a path: the body of a task."""
+    """Align two solutions and measure the path between them: the body of a task."""
     checked = check_inputs(terrain)
     if alignment == "clustering":
         a = aligned(terrain.network, a[None], alignment, None, checked)[0]
@@ -286,8 +290,8 @@ def _line(terrain: Terrain, a: Singles, b: Singles, alphas: Floats, alignment: A
 def _swapped_line(
     terrain: Terrain, a: Singles, k: int, alphas: Floats, address: tuple[int, ...]
 ) -> _Line:
-    seed, *place = address
-    orders = random_swaps(terrain.network, k, generator(seed, Stream.LANDSCAPE, 2, *place))
+    seed, *path = address
+    orders = random_swaps(terrain.network, k, generator(seed, Stream.LANDSCAPE, 2, *path))
     inputs = check_inputs(terrain)
     b = reordered(terrain.network, a[None], [order[None] for order in orders], inputs)[0]
     return line(terrain, a, b, alphas)
@@ -328,7 +332,7 @@ def _powers(most: int) -> list[int]:
 def _pairs(
     a: Solutions, b: Solutions, pairs: int | Sequence[tuple[int, int]], seed: int
 ) -> list[tuple[int, int]]:
-    """Choose pairs of configurations: of one set at random, of two sets in their order."""
+    """Choose pairs of configurations: of one ensemble at random, of two in their order."""
     first, second = a.numbers.tolist(), b.numbers.tolist()
     if not isinstance(pairs, (int, np.integer)):
         rows = as_integers(pairs, "pairs", 2)
@@ -353,29 +357,30 @@ def _pairs(
     return [possible[row] for row in sorted(drawn.tolist())]
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
-    over = found if "alignment" in found.dims else found.expand_dims(alignment=1)
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
+    over = result if "alignment" in result.dims else result.expand_dims(alignment=1)
     return {
-        "pairs": found.sizes["pair"],
-        "alignment": found["alignment"].values if "alignment" in found.dims
-        else [found.attrs["alignment"]],
+        "pairs": result.sizes["pair"],
+        "alignment": result["alignment"].values
+        if "alignment" in result.dims
+        else [result.attrs["alignment"]],
         "train_barrier": over["train_barrier"].mean("pair").values,
         "train_barrier_std": over["train_barrier"].std("pair").values,
         "test_barrier": over["test_barrier"].mean("pair").values,
         "distance": over["distance"].mean("pair").values,
-        "examples": found.attrs["examples"],
-    }  # fmt: skip
+        "examples": result.attrs["examples"],
+    }
 
 
-def _shown_swaps(found: xarray.Dataset) -> dict[str, Any]:
-    across = [d for d in found["test_barrier"].dims if d != "swaps"]
+def _shown_swaps(result: xarray.Dataset) -> dict[str, Any]:
+    across = [d for d in result["test_barrier"].dims if d != "swaps"]
     return {
-        "swaps": found["swaps"].values,
-        "train_barrier": found["train_barrier"].mean(across).values,
-        "test_barrier": found["test_barrier"].mean(across).values,
-        "test_barrier_std": found["test_barrier"].std(across).values,
-        "solutions": found.sizes["solution"],
-        **{name: found.attrs[name] for name in ("log_group_order", "examples")},
+        "swaps": result["swaps"].values,
+        "train_barrier": result["train_barrier"].mean(across).values,
+        "test_barrier": result["test_barrier"].mean(across).values,
+        "test_barrier_std": result["test_barrier"].std(across).values,
+        "solutions": result.sizes["solution"],
+        **{name: result.attrs[name] for name in ("log_group_order", "examples")},
     }
 
 
@@ -386,6 +391,6 @@ STAGE = Stage(
 )  # fmt: skip
 SWAPS = Stage(
     "swaps", swap_barriers, reads={"solutions": SOLUTIONS}, summary=_shown_swaps,
-    figures=[Figure("lsg_ray.report.figures.loss_landscape:swaps_figure", "Permuted copies",
-                    "swaps_caption", together=7)],
+    figures=[Figure("lsg_ray.report.figures.loss_landscape:swaps_figure",
+                    "Barriers between permuted copies", "swaps_caption", together=7)],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The spherical p-spin model: a random landscape on the sphere, to compare others with.
+"""The spherical p-spin model: a random energy landscape on the sphere, for comparison.
 
     H(w) = N^{−(p−1)/2} Σ_{i1…ip} X_{i1…ip} w_{i1} ⋯ w_{ip},   Σ_i w_i² = N,   X ~ N(0, 1),
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,26 +26,51 @@ from lsg_ray.errors import InputError
 from lsg_ray.rng import Stream, generator
 from lsg_ray.typing import Count, Flags, Floats, Ints, Positive, Progress, Seed, Several
 
-#: Bytes of X at most; twice as much is held while it is made symmetric.
-MAX_BYTES = 2**31
-#: Armijo's condition, and how often a step is halved at most.
-ARMIJO, HALVINGS = 1e-4, 40
+#: Most bytes of the couplings X; twice as much is held while they are made symmetric.
+MAX_COUPLING_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class DescentConfig:
+    """Line search of `spherical_minima`.
+
+    Parameters
+    ----------
+    armijo
+        Share of the decrease that the slope predicts, which a step must reach (Armijo's condition).
+    max_halvings
+        Largest number of halvings of a step.
+    first_step, min_step, max_step
+        Length of the first step, and bounds of the lengths that are tried first.
+    rounding
+        Relative rounding error of the energy, below which a decrease cannot be seen.
+    """
+
+    armijo: float = 1e-4
+    max_halvings: int = 40
+    first_step: float = 0.1
+    min_step: float = 1e-6
+    max_step: float = 10.0
+    rounding: float = 1e-13
+
+
+DESCENT = DescentConfig()
 
 
 class SphericalModel:
-    """Couplings of a spherical p-spin model; only their symmetric part matters, and is held.
+    """Couplings of a spherical p-spin model; only their symmetric part matters, and is stored.
 
     Parameters
     ----------
     n, p
         Dimension N and order of the interaction, p ≥ 2.
     seed
-        Of X.
+        Seed of the couplings X.
 
     Raises
     ------
     InputError
-        Numbers out of range, or 8 N^p bytes over `MAX_BYTES`.
+        Numbers are out of range, or 8 N^p bytes exceed `MAX_COUPLING_BYTES`.
 
     Examples
     --------
@@ -57,8 +83,8 @@ class SphericalModel:
     @public
     def __init__(self, n: Several, p: Several = 3, seed: Seed = 0) -> None:
         size = 8 * n**p
-        if size > MAX_BYTES:
-            most = int((MAX_BYTES / 8) ** (1 / p) + 1e-6)
+        if size > MAX_COUPLING_BYTES:
+            most = int((MAX_COUPLING_BYTES / 8) ** (1 / p) + 1e-6)
             raise InputError(
                 f"n {n}, p {p} given: couplings of {size / 2**30:,.1f} GiB; n {most} at most"
             )
@@ -72,13 +98,13 @@ class SphericalModel:
 
     @public
     def energy(self, w: ArrayLike) -> Floats:
-        """Return H of (B, N): (B,)."""
-        given = self._points(w)
-        return (given * self._contracted(given, 1)).sum(axis=1)
+        """Return H of points (B, N): (B,)."""
+        points = self._points(w)
+        return (points * self._contracted(points, 1)).sum(axis=1)
 
     @public
     def gradient(self, w: ArrayLike) -> Floats:
-        """Return ∂H/∂w, (B, N): not projected on the sphere."""
+        """Return ∂H/∂w, (B, N), not projected on the sphere."""
         return self.p * self._contracted(self._points(w), 1)
 
     @public
@@ -87,41 +113,43 @@ class SphericalModel:
 
         Pᵀ(∂²H − (w·∂H/N) 1)P with P the projection on the tangent space; positive at a minimum.
         """
-        given = self._points(w)
-        force = self.p * (given * self._contracted(given, 1)).sum(axis=1) / self.n
-        found = np.empty(len(given))
-        for row, (point, shift) in enumerate(zip(given, force, strict=True)):
+        points = self._points(w)
+        force = self.p * (points * self._contracted(points, 1)).sum(axis=1) / self.n
+        smallest = np.empty(len(points))
+        for row, (point, shift) in enumerate(zip(points, force, strict=True)):
             hessian = self.p * (self.p - 1) * self._contracted(point[None], 2)[0]
             hessian -= shift * np.eye(self.n)
             unit = point / np.linalg.norm(point)
             along = hessian @ unit
             hessian += np.outer(unit, unit) * (unit @ along + 1e6)
             hessian -= np.outer(unit, along) + np.outer(along, unit)
-            found[row] = np.linalg.eigvalsh(hessian)[0]
-        return found
+            smallest[row] = np.linalg.eigvalsh(hessian)[0]
+        return smallest
 
     def _points(self, w: ArrayLike) -> Floats:
-        given = np.atleast_2d(as_numbers(w, "points"))
-        if given.ndim != 2 or given.shape[1] != self.n or not np.isfinite(given).all():
-            raise InputError(f"points of shape {given.shape} given; finite (B, {self.n}) is needed")
-        return given
+        points = np.atleast_2d(as_numbers(w, "points"))
+        if points.ndim != 2 or points.shape[1] != self.n or not np.isfinite(points).all():
+            raise InputError(
+                f"points of shape {points.shape} given; finite (B, {self.n}) is needed"
+            )
+        return points
 
     def _contracted(self, w: Floats, left: int) -> Floats:
         """Return Σ S_{i…} w w ⋯ with ``left`` indices left: (B, N, …)."""
         if self.p == left:
             return np.broadcast_to(self.couplings, (len(w), *self.couplings.shape))
-        found: Any = (self.couplings.reshape(-1, self.n) @ w.T).reshape(
+        tensor: Any = (self.couplings.reshape(-1, self.n) @ w.T).reshape(
             *self.couplings.shape[:-1], len(w)
         )
         for _ in range(self.p - 1 - left):
-            found = np.einsum("...jb,bj->...b", found, w)
-        return np.moveaxis(found, -1, 0)
+            tensor = np.einsum("...jb,bj->...b", tensor, w)
+        return np.moveaxis(tensor, -1, 0)
 
 
 def on_sphere(w: ArrayLike) -> Floats:
     """Return points (B, N) scaled to Σ w² = N."""
-    given = as_numbers(w, "points")
-    return given * np.sqrt(given.shape[1] / (given**2).sum(axis=1, keepdims=True))
+    points = as_numbers(w, "points")
+    return points * np.sqrt(points.shape[1] / (points**2).sum(axis=1, keepdims=True))
 
 
 def threshold_energy(p: int) -> float:
@@ -144,7 +172,7 @@ def spherical_minima(
     max_iterations: Count = 10_000,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
-    """Descend the landscape of one model from random starts.
+    """Descend the energy landscape of one model from random starts.
 
     Each start follows −∂H on the sphere; the first length tried for a step is that of J. Barzilai
     and J. M. Borwein (IMA J. Numer. Anal. 8, 141 (1988)), halved until the energy falls enough
@@ -153,17 +181,17 @@ def spherical_minima(
     Parameters
     ----------
     n, p
-        Of the model, `SphericalModel`.
+        Dimension N and order p of the model, as of `SphericalModel`.
     starts
-        Uniform on the sphere.
+        Number of starts, uniform on the sphere.
     seed
-        Of couplings and starts.
+        Seed of couplings and starts.
     tolerance
-        A start has converged when the gradient on the sphere, its length over √N, is below this.
+        Norm of the gradient on the sphere, divided by √N, below which a start has converged.
     max_iterations
-        For each start.
+        Largest number of iterations of each start.
     progress
-        Told ``(starts that are done, starts)``.
+        Called with ``(starts done, all starts)``.
 
     Returns
     -------
@@ -175,30 +203,30 @@ def spherical_minima(
     Raises
     ------
     InputError
-        Numbers out of range, or couplings that are too large.
+        Numbers are out of range, or the couplings are too large.
 
     Notes
     -----
-    2 N^p flop an iteration and start; memory 8 N^p bytes, and 8 N^{p−1} a start.
+    Cost: 2 N^p flop per iteration and start; memory: 8 N^p bytes, and 8 N^{p−1} per start.
     """
     model = SphericalModel(n, p, seed)
     first = on_sphere(generator(seed, Stream.GLASS, 2, p).standard_normal((starts, n)))
-    found = _descend(model, first, tolerance, max_iterations, progress)
+    minima = _descend(model, first, tolerance, max_iterations, progress)
     one = {"units": "1"}
     return xarray.Dataset(
         {
-            "energy": ("start", found.energy / n, {"long_name": "H/N", **one}),
-            "converged": ("start", found.residual <= tolerance),
-            "iterations": ("start", found.iterations),
-            "residual": ("start", found.residual, one),
-            "curvature": ("start", model.curvature(found.w), one),
-            "w": (("start", "weight"), found.w, one),
-            "overlap": (("start", "start_"), found.w @ found.w.T / n, one),
+            "energy": ("start", minima.energy / n, {"long_name": "H/N", **one}),
+            "converged": ("start", minima.residual <= tolerance),
+            "iterations": ("start", minima.iterations),
+            "residual": ("start", minima.residual, one),
+            "curvature": ("start", model.curvature(minima.w), one),
+            "w": (("start", "weight"), minima.w, one),
+            "overlap": (("start", "start_"), minima.w @ minima.w.T / n, one),
         },
         attrs={
             "statistic": "spherical minima", "n_weights": n, "p": p, "starts": starts,
             "seed": seed, "tolerance": tolerance, "threshold": threshold_energy(p),
-            "converged": float((found.residual <= tolerance).mean()),
+            "converged": float((minima.residual <= tolerance).mean()),
         },
     )  # fmt: skip
 
@@ -228,14 +256,14 @@ def _descend(
     left = np.arange(count)
     energy, slope = final.energy.copy(), _along_sphere(w, model.gradient(w))
     final.residual[:] = np.linalg.norm(slope, axis=1) / np.sqrt(n)
-    step = np.full(count, 0.1)
+    step = np.full(count, DESCENT.first_step)
     for iteration in range(1, max_iterations + 1):
         new, lower, turned, moved = _line_search(model, w, energy, slope, step)
         difference, change = new - w, turned - slope
         bend = (difference * change).sum(axis=1)
         square = (difference**2).sum(axis=1)
         step = np.where(bend > 0, square / np.where(bend > 0, bend, 1), 2 * step)
-        step = np.clip(step, 1e-6, 10.0)
+        step = np.clip(step, DESCENT.min_step, DESCENT.max_step)
         w, energy, slope = new, lower, turned
         final.w[left], final.energy[left] = w, energy
         final.residual[left] = np.linalg.norm(slope, axis=1) / np.sqrt(n)
@@ -259,13 +287,12 @@ def _line_search(
     square = (slope**2).sum(axis=1)
     open_ = np.arange(len(w))
     length = step.copy()
-    # What is below the rounding of the energy cannot be seen to fall.
-    noise = 1e-13 * np.abs(energy)
-    for _ in range(HALVINGS):
+    noise = DESCENT.rounding * np.abs(energy)
+    for _ in range(DESCENT.max_halvings):
         tried = on_sphere(w[open_] - length[open_, None] * slope[open_])
         gradient = model.gradient(tried)
         value = (tried * gradient).sum(axis=1) / model.p
-        enough = energy[open_] - ARMIJO * length[open_] * square[open_] + noise[open_]
+        enough = energy[open_] - DESCENT.armijo * length[open_] * square[open_] + noise[open_]
         good = value <= enough
         new[open_[good]], lower[open_[good]] = tried[good], value[good]
         turned[open_[good]] = _along_sphere(tried[good], gradient[good])

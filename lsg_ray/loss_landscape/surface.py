@@ -16,14 +16,20 @@ from annotated_types import Ge, Le
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.flatness import filter_normalised
-from lsg_ray.loss_landscape.terrain import EXAMPLES, Terrain, measured, open_solutions, run_protocol
+from lsg_ray.loss_landscape.terrain import (
+    LOSS_EXAMPLES,
+    Terrain,
+    measured,
+    open_solutions,
+    run_protocol,
+)
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import EnsembleLike, Floats, Natural, Positive, Progress, Seed, Singles
 
 
 class _Rows(NamedTuple):
-    """Measures on some rows of the grid, (4, networks)."""
+    """Measures of one row of the grid, (4, networks)."""
 
     values: Floats
 
@@ -35,9 +41,9 @@ def loss_surface(
     configuration: Natural = 0,
     extent: Positive = 1.0,
     points: Annotated[int, Ge(3), Le(1001)] = 25,
-    examples: Natural | None = EXAMPLES,
+    examples: Natural | None = LOSS_EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Measure the loss on a plane through a solution, in two filter-normalised random directions.
@@ -45,21 +51,21 @@ def loss_surface(
     Parameters
     ----------
     solutions
-        Ensemble of ReLU networks, a view of one, or its URL.
+        Ensemble of ReLU networks, a view of one, or the path or URL of its store.
     configuration
-        Number of the solution.
+        Index of the solution, its configuration in the ensemble.
     extent
-        The plane reaches from −extent to extent in both directions.
+        Half of the side of the plane, which reaches from −extent to extent in both directions.
     points
-        Points in each direction; odd, so that the solution is among them.
+        Number of points in each direction; odd, so that the solution is one of them.
     examples
-        Training examples that the loss is taken on, drawn by seed; 0 for all.
+        Number of training examples that the loss is computed on, drawn at random; 0 for all.
     seed
-        Of all that is drawn at random.
-    pieces
-        Folder for finished tasks, so that an interrupted call can resume.
+        Seed of all random numbers.
+    checkpoints
+        Folder for results of finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(tasks done, tasks in all)``.
+        Called with ``(tasks done, all tasks)``.
 
     Returns
     -------
@@ -69,7 +75,7 @@ def loss_surface(
     Raises
     ------
     InputError
-        An even or too small number of points, an extent that is not positive.
+        An even number of points, or no such solution.
     """
     if points % 2 == 0:
         raise InputError(f"points {points} given; an odd number is needed")
@@ -77,35 +83,36 @@ def loss_surface(
     w = chosen.weights[0]
     rng = generator(seed, Stream.LANDSCAPE, 5, configuration)
     directions = filter_normalised(chosen.network, w, rng.standard_normal((2, len(w)), np.float32))
-    # As round as they can be: the solution itself, at 0, must be on the grid.
+    # Rounded, so that the solution itself, at 0, is on the grid.
     grid = np.round(np.linspace(-extent, extent, points), 12)
     arguments = [(w, directions, a, grid) for a in grid]
-    found, about = run_protocol(
+    rows, about = run_protocol(
         _surface_row, _Rows, chosen, arguments, (points,),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
-    values = np.moveaxis(found.values, -2, 0)
+    values = np.moveaxis(rows.values, -2, 0)
     cosine = float(directions[0] @ directions[1] / np.prod(np.linalg.norm(directions, axis=1)))
     about |= {"statistic": "loss surface", "configuration": configuration, "cosine": cosine}
     return xarray.Dataset(measured(values, ("a", "b")), {"a": grid, "b": grid}, about)
 
 
 def _surface_row(
-    terrain: Terrain, w: Singles, directions: Singles, a: float,
-    grid: Floats,
-) -> _Rows:  # fmt: skip
+    terrain: Terrain, w: Singles, directions: Singles, a: float, grid: Floats
+) -> _Rows:
     first = w + np.float32(a) * directions[0]
     rows = [terrain.measure((first + np.float32(b) * directions[1])[None]) for b in grid]
     return _Rows(np.concatenate(rows, axis=1))
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
-    loss = found["train_loss"]
+def _shown(surface: xarray.Dataset) -> dict[str, Any]:
+    loss = surface["train_loss"]
     return {
-        "at_the_solution": float(loss.sel(a=0, b=0)), "lowest": float(loss.min()),
-        "highest": float(loss.max()), "cosine": found.attrs["cosine"],
-        "examples": found.attrs["examples"],
-    }  # fmt: skip
+        "at_the_solution": float(loss.sel(a=0, b=0)),
+        "lowest": float(loss.min()),
+        "highest": float(loss.max()),
+        "cosine": surface.attrs["cosine"],
+        "examples": surface.attrs["examples"],
+    }
 
 
 STAGE = Stage(

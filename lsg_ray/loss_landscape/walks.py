@@ -4,18 +4,19 @@ A walk starts at a solution w₀ and moves by w_{t+1} = w_t + δ, δ ~ N(0, σ²
 
 - ``free``: always; the distance from the start grows as σ √(N t);
 - ``constrained``: of `trials` moves drawn from w_t, those whose training loss is below that of w₀
-  are allowed; the walk makes one of them, at random, or stays.  The share of allowed moves tells
+  are allowed; the walk makes one of them, at random, or stays.  The share of allowed moves shows
   how near the wall of the basin is;
 - ``metropolis``: one move is drawn and made with probability min(1, exp(−(L' − L)/T)), L the mean
-  training loss and T the temperature, both in nats an example.
+  training loss and T the temperature, both in nats per example.
 
-How wide the flat region around a solution is: the distance that a walk has been at when the loss
-has risen by `RISE` nats for the first time.  Walks that never leave it are censored
-(`lsg_ray.loss_landscape.censored`): a mean over those that do would be too small.
+The width of the flat region around a solution is the largest distance of a walk from it until the
+loss has risen by `WalkConfig.rise` for the first time.  Walks that never leave the region are
+censored (`lsg_ray.loss_landscape.censored`): a mean over the others would be too small.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -25,10 +26,10 @@ from annotated_types import Ge
 
 from lsg_ray.arrays import brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.loss_landscape.censored import Survival, survival_of, survival_variables, told
+from lsg_ray.loss_landscape.censored import Survival, describe, survival_of, survival_variables
 from lsg_ray.loss_landscape.terrain import (
-    BATCH_BYTES,
-    EXAMPLES,
+    LOSS_EXAMPLES,
+    MAX_WEIGHT_BYTES,
     Terrain,
     as_positive,
     measured,
@@ -37,7 +38,7 @@ from lsg_ray.loss_landscape.terrain import (
 )
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.statistics.configurations import LARGEST
+from lsg_ray.statistics.configurations import MAX_WEIGHT
 from lsg_ray.typing import (
     Count,
     EnsembleLike,
@@ -53,13 +54,31 @@ from lsg_ray.typing import (
 
 Kind = Literal["free", "constrained", "metropolis"]
 
-#: Rise of the training loss, in nats, that ends the flat region around a solution.
-RISE = 0.1
-#: A walk has reached a plateau when its loss changes by less than this share of it between the
-#: last two quarters.
-PLATEAU = 0.1
-#: Walks of one call, at most.
-MOST_WALKS = 1_000_000
+
+@dataclass(frozen=True)
+class WalkConfig:
+    """Definitions of the flat region and of a plateau, and limits.
+
+    Parameters
+    ----------
+    rise
+        Rise of the training loss, in nats, that ends the flat region around a solution.
+    plateau
+        Largest relative change of the mean loss between the last two quarters of a walk that has
+        reached a plateau.
+    max_walks
+        Largest number of walks of one call.
+    buffered
+        Most points of a walk that are measured together.
+    """
+
+    rise: float = 0.1
+    plateau: float = 0.1
+    max_walks: int = 1_000_000
+    buffered: int = 16
+
+
+WALKS = WalkConfig()
 
 
 class _Path(NamedTuple):
@@ -81,9 +100,9 @@ def random_walk(
     temperature: Positive | None = None,
     configurations: Integers | None = None,
     walkers: Count = 1,
-    examples: Natural | None = EXAMPLES,
+    examples: Natural | None = LOSS_EXAMPLES,
     seed: Seed = 0,
-    pieces: Path | None = None,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Walk from solutions of an ensemble and watch the loss.
@@ -91,29 +110,30 @@ def random_walk(
     Parameters
     ----------
     solutions
-        Ensemble of ReLU networks, a view of one, or its URL.
+        Ensemble of ReLU networks, a view of one, or the path or URL of its store.
     sigma
-        Step size: standard deviation of a weight's change in one step; several for one walk each.
+        Step size, the standard deviation of the change of a weight in one step; one or several.
     steps
-        Moves of each walk.
+        Number of steps of each walk.
     kind
-        ``free``, ``constrained`` (below the loss of the start), or ``metropolis``.
+        Kind of the walk: ``free``, ``constrained`` (to losses below that of the start), or
+        ``metropolis``.
     trials
-        Moves drawn at each step of a constrained walk (the paper: 40).
+        Number of moves drawn at each step of a constrained walk (the paper: 40).
     temperature
-        Of a Metropolis walk, in nats an example.
+        Temperature of a Metropolis walk, in nats per example.
     configurations
-        Solutions to start from: the first so many, or which; by default up to 10.
+        Number of solutions to start from, the first ones, or their indices; by default up to 10.
     walkers
-        Walks from each solution with each σ.
+        Number of walks from each solution with each σ.
     examples
-        Training examples that the loss is taken on, drawn by seed; 0 for all.
+        Number of training examples that the loss is computed on, drawn at random; 0 for all.
     seed
-        Of the walks; each has a stream of its own.
-    pieces
-        Folder for finished walks, so that an interrupted call can resume.
+        Seed of all random numbers; each walk has a stream of its own.
+    checkpoints
+        Folder for results of finished walks, from which an interrupted call resumes.
     progress
-        Told ``(walks done, walks in all)``.
+        Called with ``(walks done, all walks)``.
 
     Returns
     -------
@@ -122,12 +142,12 @@ def random_walk(
         ``test_accuracy``, ``distance`` ‖w_t − w₀‖; over moves ``share``: of allowed moves
         (constrained), or 1 for a move made (metropolis).  Over (sigma, solution, walker):
         ``flat_steps`` and ``flat_width``, steps and largest distance until the training loss has
-        risen by `RISE` (interpolated; NaN if it never does), ``reach``, the largest distance of the
-        whole walk, ``plateau``, mean training loss of the last quarter, and ``settled``, whether
-        the walk has left the flat region and reached a plateau: a mean that differs by less than
-        the share `PLATEAU` from the quarter before.  Over sigma, for ``flat_width`` and
-        ``flat_steps`` each, `lsg_ray.loss_landscape.censored.Survival`: ``flat_width_left``, the
-        share of walks that have left; ``flat_width_mean`` with ``flat_width_mean_stderr``, NaN
+        risen by `WalkConfig.rise` (interpolated; NaN if it never does), ``reach``, the largest
+        distance of the whole walk, ``plateau``, mean training loss of the last quarter, and
+        ``settled``, whether the walk has left the flat region and reached a plateau (see
+        `WalkConfig.plateau`).  Over sigma, for ``flat_width`` and ``flat_steps`` each,
+        `lsg_ray.loss_landscape.censored.Survival`: ``flat_width_left``, the share of walks that
+        have left; ``flat_width_mean`` with ``flat_width_mean_stderr``, NaN
         unless all have; ``flat_width_restricted_mean`` with ``flat_width_restricted_mean_stderr``,
         the mean with widths cut at ``flat_width_horizon``, a lower bound of the mean;
         ``flat_width_median``, NaN where not reached, with ``flat_width_median_low`` and
@@ -136,7 +156,7 @@ def random_walk(
     Raises
     ------
     InputError
-        σ or temperature not positive, numbers too small, an ensemble of binary networks.
+        σ or the temperature is not positive, a number is too small, or the networks are binary.
 
     Notes
     -----
@@ -144,9 +164,11 @@ def random_walk(
     on the test set.  Memory of a task: `trials` networks, at most 32 MiB of them at a time.
     """
     sigmas = _checked(sigma, kind, temperature)
-    chosen = open_solutions(solutions, configurations, usual=10)
-    if (count := len(sigmas) * len(chosen.numbers) * walkers) > MOST_WALKS:
-        raise InputError(f"{count:,} walks asked for; at most {MOST_WALKS:,}")
+    chosen = open_solutions(solutions, configurations, default=10)
+    if (count := len(sigmas) * len(chosen.numbers) * walkers) > WALKS.max_walks:
+        raise InputError(
+            f"{count:,} walks given (sigma, configurations, walkers); at most {WALKS.max_walks:,}"
+        )
     arguments = [
         (kind, chosen.weights[r], float(s), steps, trials, temperature,
          (seed, i, int(chosen.numbers[r]), w))
@@ -154,17 +176,17 @@ def random_walk(
         for r in range(len(chosen.numbers))
         for w in range(walkers)
     ]  # fmt: skip
-    found, about = run_protocol(
+    paths, about = run_protocol(
         _walk, _Path, chosen, arguments, (len(sigmas), len(chosen.numbers), walkers),
-        examples=examples, seed=seed, pieces=pieces, progress=progress,
+        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
-    result = _dataset(np.moveaxis(found.values, -2, 0), found.distance, found.share, kind)
+    result = _dataset(np.moveaxis(paths.values, -2, 0), paths.distance, paths.share, kind)
     return result.assign_coords(
         sigma=("sigma", sigmas, {"long_name": "step size σ"}),
         solution=("solution", chosen.numbers),
         step=("step", np.arange(steps + 1)),
     ).assign_attrs(
-        about, statistic="random walk", kind=kind, steps=steps, walkers=walkers, rise=RISE,
+        about, statistic="random walk", kind=kind, steps=steps, walkers=walkers, rise=WALKS.rise,
         trials=trials if kind == "constrained" else 1,
         temperature=temperature if kind == "metropolis" else "none",
     )  # fmt: skip
@@ -174,12 +196,12 @@ def _checked(sigma: Numbers, kind: Kind, temperature: float | None) -> Floats:
     sigmas = as_positive(sigma, "sigma")
     if len(np.unique(sigmas)) != len(sigmas):
         raise InputError(f"sigma {brief(sigma)} given; each once")
-    if sigmas.max() > LARGEST:
-        raise InputError(f"sigma {sigmas.max():g} given; at most {LARGEST:g}, as weights are")
+    if sigmas.max() > MAX_WEIGHT:
+        raise InputError(f"sigma {sigmas.max():g} given; at most {MAX_WEIGHT:g}, as weights are")
     if (kind == "metropolis") != (temperature is not None):
         raise InputError(
-            f"temperature {temperature} given for a {kind} walk; metropolis walks need one, others "
-            "have none"
+            f"temperature {temperature} given for a {kind} walk; metropolis walks need one, other "
+            "walks have none"
         )
     return sigmas
 
@@ -189,8 +211,8 @@ def _walk(
     temperature: float | None, address: tuple[int, ...],
 ) -> _Path:  # fmt: skip
     """Make one walk: the body of a task."""
-    seed, *place = address
-    rng = generator(seed, Stream.LANDSCAPE, 1, *place)
+    seed, *path = address
+    rng = generator(seed, Stream.LANDSCAPE, 1, *path)
     track = _Track(terrain, start)
     w, share = start.copy(), np.ones(steps)
     if kind == "free":
@@ -225,36 +247,36 @@ def _allowed(
 ) -> tuple[float, Singles | None]:
     """Draw moves; return the share whose loss is below the limit, and one of those at random.
 
-    One by reservoir: each allowed move replaces the one kept with the probability that makes all
-    equally likely, so memory does not grow with the number of trials.
+    Reservoir sampling: each allowed move replaces the chosen one with the probability that makes
+    all equally likely, so memory does not grow with the number of trials.
     """
-    size = max(1, BATCH_BYTES // (4 * len(w)))
-    good, kept = 0, None
+    size = max(1, MAX_WEIGHT_BYTES // (4 * len(w)))
+    good, chosen = 0, None
     for begin in range(0, trials, size):
         moved = w + _moves(rng, min(size, trials - begin), w, sigma)
         for row in np.flatnonzero(terrain.loss(moved) < limit).tolist():
             good += 1
             if rng.random() < 1 / good:
-                kept = moved[row].copy()
-    return good / trials, kept
+                chosen = moved[row].copy()
+    return good / trials, chosen
 
 
 class _Track:
-    """Collects where a walk has been, and measures it some networks at a time."""
+    """Points of a walk, measured several at a time."""
 
     def __init__(self, terrain: Terrain, start: Singles) -> None:
         self._terrain, self._start = terrain, start
         self._waiting: list[Singles] = []
         self._values: list[Floats] = []
         self._distance: list[float] = []
-        self._size = max(1, BATCH_BYTES // (4 * len(start)))
+        self._size = max(1, MAX_WEIGHT_BYTES // (4 * len(start)))
         self.add(start)
 
     def add(self, w: Singles) -> None:
-        """Note a place."""
+        """Add a point."""
         self._waiting.append(w)
         self._distance.append(float(np.linalg.norm((w - self._start).astype(np.float64))))
-        if len(self._waiting) >= min(self._size, 16):
+        if len(self._waiting) >= min(self._size, WALKS.buffered):
             self._flush()
 
     def _flush(self) -> None:
@@ -263,7 +285,7 @@ class _Track:
             self._waiting.clear()
 
     def path(self, share: Floats) -> _Path:
-        """Return what was seen."""
+        """Return the measures of all points."""
         self._flush()
         return _Path(np.concatenate(self._values, axis=1), np.array(self._distance), share)
 
@@ -271,17 +293,18 @@ class _Track:
 def _dataset(values: Floats, distance: Floats, share: Floats, kind: Kind) -> xarray.Dataset:
     dimensions = ("sigma", "solution", "walker")
     loss = values[0]
-    # A walk that comes back has been where it has been: what it was followed to never falls.
+    # The largest distance so far: it does not fall where a walk comes back.
     reach = np.maximum.accumulate(distance, axis=-1)
     steps, width = _flat_region(loss, reach)
     end, far = np.full(steps.shape, loss.shape[-1] - 1.0), reach[..., -1]
     quarter = max(1, (loss.shape[-1] - 1) // 4)
     late, before = loss[..., -quarter:].mean(-1), loss[..., -2 * quarter : -quarter].mean(-1)
-    settled = np.isfinite(steps) & (np.abs(late - before) <= PLATEAU * np.abs(late))
+    settled = np.isfinite(steps) & (np.abs(late - before) <= WALKS.plateau * np.abs(late))
     about = {
-        "free": "always 1", "constrained": "moves with a loss below that of the start",
+        "free": "always 1",
+        "constrained": "moves with a loss below that of the start",
         "metropolis": "whether the move was made",
-    }  # fmt: skip
+    }
     end_of_walk = {"long_name": "training loss at the end", "units": "nat"}
     return xarray.Dataset(
         {
@@ -300,41 +323,41 @@ def _dataset(values: Floats, distance: Floats, share: Floats, kind: Kind) -> xar
 
 
 def _flat_region(loss: Floats, distance: Floats) -> tuple[Floats, Floats]:
-    """Return steps and distance until the loss has risen by `RISE`, interpolated; NaN if never."""
+    """Return steps and distance until the loss has risen, interpolated; NaN if never."""
     shape = loss.shape[:-1]
     steps, width = np.full(shape, np.nan), np.full(shape, np.nan)
-    for place in np.ndindex(shape):
-        rise = loss[place] - loss[place][0] - RISE
+    for index in np.ndindex(shape):
+        rise = loss[index] - loss[index][0] - WALKS.rise
         over = np.flatnonzero(~(rise <= 0))  # NaN too: a loss that has overflown has risen
         if not len(over):
             continue
         after = int(over[0])
         part = -rise[after - 1] / (rise[after] - rise[after - 1])
         part = part if np.isfinite(part) else 1.0
-        steps[place] = after - 1 + part
-        width[place] = np.interp(steps[place], [after - 1, after], distance[place][after - 1 :][:2])
+        steps[index] = after - 1 + part
+        width[index] = np.interp(steps[index], [after - 1, after], distance[index][after - 1 :][:2])
     return steps, width
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
-    last, flat = found.isel(step=-1).mean(("solution", "walker")), ("flat_width", "flat_steps")
+def _shown(walks: xarray.Dataset) -> dict[str, Any]:
+    last, flat = walks.isel(step=-1).mean(("solution", "walker")), ("flat_width", "flat_steps")
     return {
-        "sigma": found["sigma"].values,
-        "solutions": found.sizes["solution"],
-        **{name: [told(one) for one in survival_of(found, name).values()] for name in flat},
-        **{f"{name}_{field}": found[f"{name}_{field}"].values
+        "sigma": walks["sigma"].values,
+        "solutions": walks.sizes["solution"],
+        **{name: [describe(width) for width in survival_of(walks, name).values()] for name in flat},
+        **{f"{name}_{field}": walks[f"{name}_{field}"].values
            for name in flat for field in Survival._fields},
-        "train_loss_first": float(found["train_loss"].isel(step=0).mean()),
+        "train_loss_first": float(walks["train_loss"].isel(step=0).mean()),
         "train_loss_last": last["train_loss"].values,
         "test_accuracy_last": last["test_accuracy"].values,
-        "settled": found["settled"].mean(("solution", "walker")).values,
-        "share": found["share"].mean(("solution", "walker", "move")).values,
-        "examples": found.attrs["examples"],
+        "settled": walks["settled"].mean(("solution", "walker")).values,
+        "share": walks["share"].mean(("solution", "walker", "move")).values,
+        "examples": walks.attrs["examples"],
     }  # fmt: skip
 
 
 STAGE = Stage(
     "walk", random_walk, reads={"solutions": SOLUTIONS}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.loss_landscape:walk_figure", "Random walks",
-                    "walk_caption")],
+    figures=[Figure("lsg_ray.report.figures.loss_landscape:walk_figure",
+                    "Random walks from solutions", "walk_caption")],
 )  # fmt: skip

@@ -21,9 +21,9 @@ from lsg_ray.typing import Array
 class Candidate(NamedTuple):
     """Outcome of one trial, accepted or not.
 
-    accuracy: on the selection set; NaN (diverged, or not a solution) is never accepted; weights
-    (N,), int8 ±1 or float32; columns: its numbers by array of the store; snapshots (S, N), weights
-    at the times of `Spec.times`, or None without; train_loss: at the end, where it is known.
+    accuracy: on the selection set; NaN (diverged, or no solution) is never accepted; weights
+    (N,), int8 ±1 or float32; columns: its values by array of the store; snapshots (S, N), weights
+    at the times of `Spec.times`, or None without; train_loss: after training, where it is known.
     """
 
     accuracy: float
@@ -44,23 +44,23 @@ class Algorithm:
     Parameters
     ----------
     name
-        In `training.algorithm`.
+        Name in `training.algorithm`.
     families
-        Names of the families of networks that it serves.
+        Names of the families of networks that it trains.
     trainer
-        ``trainer(spec, arena, device)`` returns what runs trials; ``arena`` is what the family has
-        prepared.  All randomness of a trial comes from ``seed_sequence(spec.ensemble.seed,
-        Stream.TRIAL, configuration, trial)``.
+        ``trainer(spec, arena, device)`` returns a function that runs trials; ``arena`` is the
+        result of `Family.prepare`.  All randomness of a trial comes from
+        ``seed_sequence(spec.ensemble.seed, Stream.TRIAL, configuration, trial)``.
     config
-        Of `training.options`, a pydantic model; None if it has none.
+        Pydantic model of `training.options`; None if there are none.
     misfits
-        Yields a line for each field of a specification that it cannot serve.
+        Yields a line for each field of a specification that the algorithm does not support.
     stack
-        How many configurations, at addresses 0 to stack − 1 and so on, are trained together.
+        Number of configurations that are trained together, at addresses 0 to stack − 1 and so on.
     check
         Raises `InputError` where a data set cannot be trained on, as for lack of memory.
     warm_up
-        Compiles or loads all it needs, once per machine; called before workers compute.
+        Compiles or loads all code, once per machine; called before workers compute.
     """
 
     name: str

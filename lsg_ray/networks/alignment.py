@@ -43,14 +43,14 @@ def clustering_order(network: NetworkSpec, weights: Array) -> list[Ints]:
     """
     from fastcluster import linkage
 
-    found = []
+    orders = []
     for layer in range(len(network.widths) - 2):
         units = unit_vectors(network, weights, layer)
         if len(units) == 1:
-            found.append(np.zeros(1, np.int64))
+            orders.append(np.zeros(1, np.int64))
             continue
-        found.append(_oriented_leaves(linkage(units, "average"), (units**2).sum(axis=1) ** 0.5))
-    return found
+        orders.append(_oriented_leaves(linkage(units, "average"), (units**2).sum(axis=1) ** 0.5))
+    return orders
 
 
 def _oriented_leaves(tree: Floats, size: Floats) -> Ints:
@@ -82,13 +82,13 @@ def aligned(
     network
         Architecture.
     weights
-        (B, N).
+        (B, N) configurations.
     alignment
         ``clustering``, ``matching`` or ``none``; see above.
     reference
-        (N,), for ``matching``.
+        (N,) configuration that is matched to, for ``matching``.
     inputs
-        (P, inputs) real examples on which each reordered network is compared with itself.
+        (P, inputs) real examples, on which each network is compared with its reordered copy.
 
     Raises
     ------
@@ -119,15 +119,15 @@ def reordered(
     Raises
     ------
     LsgError
-        An output has changed, beyond rounding: an error of ours.
+        An output has changed beyond rounding, which is an error of this package.
     """
-    found = permute_nodes(network, weights, orders)
+    permuted = permute_nodes(network, weights, orders)
     if inputs is not None:
-        was, now = (network_outputs(network, w, inputs) for w in (weights, found))
-        scale = max(1.0, float(np.abs(was).max(initial=0)))
-        if not np.allclose(was, now, rtol=1e-9, atol=1e-9 * scale):
+        before, after = (network_outputs(network, w, inputs) for w in (weights, permuted))
+        scale = max(1.0, float(np.abs(before).max(initial=0)))
+        if not np.allclose(before, after, rtol=1e-9, atol=1e-9 * scale):
             raise LsgError(
-                f"a node permutation changed an output by {np.abs(was - now).max():.3g}; this must "
-                "not be: please report it with the store's specification"
+                f"a node permutation changed an output by {np.abs(before - after).max():.3g}; this "
+                "is an error of lsg-ray: please report it with the store's specification"
             )
-    return found
+    return permuted

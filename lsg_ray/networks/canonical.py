@@ -1,14 +1,14 @@
-"""Canonical forms of networks, the same for all that a permutation of hidden units relates.
+"""Canonical forms of networks, equal for all permutations of their hidden units.
 
 A configuration's *label* ξ ranks the units of each hidden layer by their mean pre-activation over
 some inputs (the paper: all test images of the digit 1), descending; bringing the units into that
 order gives the *canonical form*.
 
-Units that tie are told apart by their weights, in a way that no permutation changes.
-Pre-activations count as tied when they agree to `DIGITS` decimals, because their last bits depend
-on the order of summation; the unit is what inputs and weights as large as the largest of each layer
-would bring by one path.  Where nearly all activations of a layer have died out, those of the next
-are sums of terms that cancel, with few digits that are right; they tie, and weights decide.
+Units that tie are distinguished by their weights, in a way that no permutation changes.
+Pre-activations count as tied when they agree to `TIE_DECIMALS` decimals, because their last bits
+depend on the order of summation; inputs and the weights of each layer are scaled to a largest
+magnitude of one.  Where nearly all activations of a layer are zero, those of the next are sums of
+terms that cancel, with few correct digits; they tie, and weights decide.
 
 Source: "Liquid-like" paper, App. J.
 """
@@ -30,9 +30,9 @@ from lsg_ray.networks.permutations import (
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.typing import Array, Floats, Ints
 
-#: Decimals to which mean pre-activations are compared.  Inputs and the weights of each layer are
-#: divided by their largest before, so that they are of order one and right to some fifteen.
-DIGITS = 9
+#: Decimals to which mean pre-activations are compared; scaled to order one, they are correct to
+#: about fifteen.
+TIE_DECIMALS = 9
 
 
 def canonical_orders(network: NetworkSpec, weights: Array, inputs: NDArray[np.floating]) -> Orders:
@@ -49,7 +49,7 @@ def canonical_orders(network: NetworkSpec, weights: Array, inputs: NDArray[np.fl
     """
     check_shapes(network, weights, inputs)
     ranked = [
-        np.round(z, DIGITS)
+        np.round(z, TIE_DECIMALS)
         for z in preactivations(
             network, _unit_scale(network, weights, _largest(inputs)), inputs / _largest(inputs)
         )
@@ -70,7 +70,7 @@ def _largest(values: Array) -> float:
 
 
 def _unit_scale(network: NetworkSpec, weights: Array, inputs: float) -> Array:
-    """Scale each layer to weights of up to one: a positive factor, so ranks stay as they are.
+    """Scale each layer to weights of magnitude up to one; ranks do not change.
 
     A bias is scaled as its layer's inputs are, of which the first are divided by ``inputs``.
     """
@@ -78,14 +78,14 @@ def _unit_scale(network: NetworkSpec, weights: Array, inputs: float) -> Array:
         return weights
     scaled = weights.astype(np.float64)
     factor = np.full((len(weights), 1), 1 / inputs)
-    for layer, place in enumerate(network.layer_slices):
+    for layer, layer_slice in enumerate(network.layer_slices):
         W = matrix_of(network, scaled, layer)
         if network.biases:
             W = np.concatenate([W[..., :-1], factor[:, :, None] * W[..., -1:]], axis=2)
         W = W.reshape(len(weights), -1)
         largest = np.abs(W).max(axis=1, keepdims=True, initial=0)
         largest = np.where(largest > 0, largest, 1)
-        scaled[:, place] = W / largest
+        scaled[:, layer_slice] = W / largest
         if network.biases:
             factor = factor / largest
     return scaled
@@ -94,9 +94,10 @@ def _unit_scale(network: NetworkSpec, weights: Array, inputs: float) -> Array:
 def _break_ties(network: NetworkSpec, weights: Array, ranked: list[Floats]) -> list[Ints]:
     """Order the units of one configuration by pre-activation and, where those tie, by weights.
 
-    Classes of tied units are refined by the weights that lead to and from the classes beside.
-    Where a class stays together, each of its units is put first in turn, and the order is kept
-    whose permuted weights come first; that is the same for all permutations of a configuration.
+    Classes of tied units are refined by their weights from and to the classes of adjacent layers.
+    Where a class cannot be split, each of its units is put first in turn, and of the resulting
+    orders the one whose permuted weights are lexicographically smallest is returned; it is the same
+    for all permutations of a configuration.
     """
     matrices = [matrix_of(network, weights[None], layer)[0] for layer in range(len(ranked) + 1)]
     search = _Search(network, weights, matrices)
@@ -105,11 +106,11 @@ def _break_ties(network: NetworkSpec, weights: Array, ranked: list[Floats]) -> l
 
 
 class _Search:
-    """Depth-first search for the first form, over which unit of a tied class is put first.
+    """Depth-first search for the smallest form, over the unit of a tied class that is put first.
 
-    Two leaves of the same form differ by a symmetry of the network.  A unit that a symmetry takes
-    to another that was tried, leaving those already put first where they are, leads to the same
-    forms and is not tried (McKay, Congressus Numerantium 30, 45 (1981)).
+    Two leaves of the same form differ by a symmetry of the network.  A unit that a symmetry maps
+    to another that was tried, without moving those already fixed, leads to the same forms and is
+    not tried (McKay, Congressus Numerantium 30, 45 (1981)).
     """
 
     def __init__(self, network: NetworkSpec, weights: Array, matrices: list[Array]) -> None:
@@ -119,20 +120,20 @@ class _Search:
         self._leaves: dict[tuple[float, ...], list[Ints]] = {}
         self._symmetries: list[list[Ints]] = []
 
-    def visit(self, ranks: list[Ints], placed: list[tuple[int, int]]) -> None:
-        """Explore what follows once the units in ``placed`` (unit, layer) were put first."""
-        choices = _to_tell_apart(self.matrices, ranks)
+    def visit(self, ranks: list[Ints], fixed: list[tuple[int, int]]) -> None:
+        """Search all orders in which the units in ``fixed`` (unit, layer) come first."""
+        choices = _first_tied_class(self.matrices, ranks)
         if not choices:
             self._leaf([np.argsort(rank, kind="stable") for rank in ranks])
             return
         tried: list[int] = []
         for unit, layer in choices:
-            if self._reaches(unit, tried, layer, placed):
+            if self._reaches(unit, tried, layer, fixed):
                 continue
             first = [rank.copy() for rank in ranks]
             first[layer] = 2 * first[layer] + 1
             first[layer][unit] -= 1
-            self.visit(_refined(self.matrices, first), [*placed, (unit, layer)])
+            self.visit(_refined(self.matrices, first), [*fixed, (unit, layer)])
             tried.append(unit)
 
     def _leaf(self, orders: list[Ints]) -> None:
@@ -145,29 +146,29 @@ class _Search:
             self._best, self.orders = form, orders
 
     def _reaches(
-        self, unit: int, tried: list[int], layer: int, placed: list[tuple[int, int]]
+        self, unit: int, tried: list[int], layer: int, fixed: list[tuple[int, int]]
     ) -> bool:
-        """Return whether known symmetries that leave what is placed alone take a unit to others."""
-        usable = [s for s in self._symmetries if all(s[m][u] == u for u, m in placed)]
+        """Return whether known symmetries that do not move fixed units map a unit to tried ones."""
+        usable = [s for s in self._symmetries if all(s[m][u] == u for u, m in fixed)]
         seen, waiting = {unit}, [unit]
         while waiting:
-            one = waiting.pop()
-            if one in tried:
+            current = waiting.pop()
+            if current in tried:
                 return True
-            images = {int(s[layer][one]) for s in usable}
-            images |= {int(np.flatnonzero(s[layer] == one)[0]) for s in usable}
+            images = {int(s[layer][current]) for s in usable}
+            images |= {int(np.flatnonzero(s[layer] == current)[0]) for s in usable}
             waiting += images - seen
             seen |= images
         return False
 
 
-def _to_tell_apart(matrices: list[Array], ranks: list[Array]) -> list[tuple[int, int]]:
+def _first_tied_class(matrices: list[Array], ranks: list[Array]) -> list[tuple[int, int]]:
     """Return units and layer of the first class of tied units that are not all the same."""
     for layer, rank in enumerate(ranks):
-        wires = np.column_stack([matrices[layer], matrices[layer + 1].T[: len(rank)]])
+        connections = np.column_stack([matrices[layer], matrices[layer + 1].T[: len(rank)]])
         for value in np.flatnonzero(np.bincount(_classes(rank)) > 1):
             units = np.flatnonzero(_classes(rank) == value)
-            _, distinct = np.unique(wires[units], axis=0, return_index=True)
+            _, distinct = np.unique(connections[units], axis=0, return_index=True)
             if len(distinct) > 1:
                 return [(int(unit), layer) for unit in units[np.sort(distinct)]]
     return []
@@ -179,7 +180,7 @@ def _classes(keys: Array) -> Ints:
 
 
 def _refined(matrices: list[Array], ranks: list[Array]) -> list[Ints]:
-    """Split classes of units by their weights to the classes beside, until none is split."""
+    """Split classes of units by their weights to adjacent classes, until none is split."""
     inputs, outputs = np.arange(matrices[0].shape[1]), np.arange(len(matrices[-1]))
     biases = matrices[1].shape[1] - len(matrices[0])
     while True:

@@ -1,8 +1,8 @@
-"""A family of networks: what a configuration is, and what is done with one.
+"""A family of networks: what a configuration is, and what can be computed from it.
 
 A new one is a file in `lsg_ray.networks.families` with a ``FAMILY``, and a line in
-`lsg_ray.registry.FAMILIES`; that of an installed package is an entry point.  Everything else asks
-the family, and none of it by name.
+`lsg_ray.registry.FAMILIES`; that of an installed package is an entry point.  All other code calls
+the methods of the family, and knows none by name.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lsg_ray.datasets import Dataset
     from lsg_ray.ensemble.schema import ArrayLayout
 
-#: Type and description of what families store of a configuration.
-SCALARS = {
+#: Type and description of columns that families store of a configuration.
+SCALAR_COLUMNS = {
     "accuracy": ("<f8", "accuracy on the set that the configuration was selected on"),
     "loss": ("<f8", "mean loss on the selection set"),
     "test_accuracy": ("<f8", "accuracy on the test set"),
@@ -37,20 +37,20 @@ SCALARS = {
 }
 
 
-#: What is told of a field that only real weights have.
-OF_RELU = "only relu networks have it (network.family)"
+#: Message for a field that only networks of real weights have.
+RELU_ONLY = "only relu networks have it (network.family)"
 
 
-def not_neutral(spec: Spec, neutral: Mapping[str, object], told: str) -> Iterator[str]:
-    """Yield one line for each field, ``section.name``, that is not as these networks have it.
+def not_neutral(spec: Spec, neutral: Mapping[str, object], reason: str) -> Iterator[str]:
+    """Yield one line for each field, ``section.name``, that differs from its only allowed value.
 
-    ``told``: what follows of a field, with ``{!r}`` for its one value.
+    ``reason``: end of the line, with ``{!r}`` for the allowed value.
     """
     for path, value in neutral.items():
         section, _, name = path.partition(".")
         given = getattr(getattr(spec, section), name)
         if given != value:
-            yield f"{path}: {given!r} given; {told.format(value)}"
+            yield f"{path}: {given!r} given; {reason.format(value)}"
 
 
 class Family(ABC):
@@ -60,23 +60,26 @@ class Family(ABC):
     configuration lists the layers one after another, each row-major ``[out, in]``.
     """
 
-    #: In `network.family`.
+    #: Name in `network.family`.
     name: ClassVar[str]
-    #: What they are called, in the plural.
+    #: Name in reports, in the plural.
     about: ClassVar[str]
-    #: Whether weights are ±1, which are stored as bits; else they are real numbers.
+    #: Whether weights are ±1, stored as bits, or else real numbers.
     signs: ClassVar[bool]
-    #: What `measure` returns.
+    #: Whether networks of it have outputs, or else only weights are known.
+    has_outputs: ClassVar[bool] = True
+    #: Names of what `measure` returns.
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "loss", "test_accuracy")
-    #: Training algorithm where a specification names none.
+    #: Default training algorithm.
     algorithm: ClassVar[str]
-    #: Of `network.options`; None if it has none.
+    #: Model of `network.options`; None if there are none.
     config: ClassVar[type[BaseModel] | None] = None
-    #: Values of fields that a specification leaves out, by section, where they differ.
+    #: Default values of fields by section, where they differ from those of the specification.
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    #: Place of the study by default: called with an ensemble, and whether its landscape is wanted.
+    #: Path of the default study, ``module:function``: called with an ensemble, and whether models
+    #: or the loss landscape are explored.
     study: ClassVar[str] = "lsg_ray.studies:of_statistics"
-    #: Places of sections that its reports begin with, of ensemble and data set.
+    #: Paths of the first sections of reports: functions of ensemble and data set.
     sections: ClassVar[tuple[str, ...]] = ("lsg_ray.report.figures.accuracy:accuracy_section",)
 
     # What a configuration is
@@ -86,8 +89,13 @@ class Family(ABC):
         extra = int(network.biases)
         return tuple((out, into + extra) for into, out in itertools.pairwise(network.widths))
 
+    def layer_name(self, network: NetworkSpec, layer: int) -> str:
+        """Return what a layer, counted from 0, is called in the description of its array."""
+        del network
+        return f"layer {layer}"
+
     def parts(self, network: NetworkSpec) -> dict[str, slice]:
-        """Return where each named part stands: ``LB`` first layer, ``RB`` last, ``ITR`` between."""
+        """Return the slice of each named part: ``LB`` first layer, ``RB`` last, ``ITR`` between."""
         layers = network.layer_slices
         parts = {"LB": layers[0]}
         if len(layers) > 2:
@@ -97,24 +105,24 @@ class Family(ABC):
         return parts
 
     def misfits(self, spec: Spec) -> Iterable[str]:
-        """Yield one line for each field of a specification that does not fit these networks."""
+        """Yield one line for each field of a specification that these networks do not support."""
         del spec
         return ()
 
     def block_size(self, spec: Spec) -> int:
-        """Return the configurations of a block by default: 1,000, less to leave 64 blocks."""
+        """Return the default size of a block: 1,000 configurations, or fewer to make 64 blocks."""
         size = min(1000, -(-spec.ensemble.count // 64))
         return -(-size // spec.stack) * spec.stack
 
     @abstractmethod
     def columns(self, spec: Spec) -> tuple[ArrayLayout, ...]:
-        """Return what is stored of a configuration beside weights: ``accuracy``, ``trial``, …"""
+        """Return the columns of a configuration beside its weights: ``accuracy``, ``trial``, …"""
 
-    # What is done with one
+    # What can be computed from it
 
     @abstractmethod
     def prepare(self, spec: Spec, dataset: Dataset) -> Any:
-        """Lay a data set out for trials; done once per run, shared by all workers.
+        """Convert a data set for trials; done once per run, shared by all workers.
 
         Raises
         ------
@@ -133,7 +141,7 @@ class Family(ABC):
         """Return accuracy and mean loss (rows,) of configurations on examples x (P, inputs), y."""
 
     def activation(self, network: NetworkSpec, layer: int, z: Array) -> Array:
-        """Return what a hidden layer, counted from 0, passes on of its pre-activations."""
+        """Return the activations of a hidden layer, counted from 0, from its pre-activations."""
         del layer
         # Leaky ReLU is max(z, slope z), for slopes up to 1.
         return np.maximum(z, network.leaky_slope * z)
@@ -142,8 +150,8 @@ class Family(ABC):
         """Return outputs (rows, outputs, P) for inputs x (P, inputs), in float64."""
         a = np.broadcast_to(x.T.astype(np.float64), (len(weights), *x.T.shape))
         layers = zip(network.layer_slices, network.shapes, strict=True)
-        for layer, (where, shape) in enumerate(layers):
-            W = weights[:, where].reshape(-1, *shape).astype(np.float64)
+        for layer, (layer_slice, shape) in enumerate(layers):
+            W = weights[:, layer_slice].reshape(-1, *shape).astype(np.float64)
             z = W[..., :-1] @ a + W[..., -1:] if network.biases else W @ a
             if layer + 1 < len(network.shapes):
                 a = self.activation(network, layer, z)
@@ -151,10 +159,10 @@ class Family(ABC):
 
     @abstractmethod
     def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Array:
-        """Return where trials start: a configuration (N,) for each seed."""
+        """Return the initial configurations of trials, (N,) for each seed."""
 
     def advice(self, spec: Spec, accepted: int, missed: Floats, losses: Floats) -> str:
-        """Return what was seen and what to change where too few trials are accepted."""
+        """Describe what was observed, and what to change, where too few trials are accepted."""
         del losses
         ensemble = spec.ensemble
         return (

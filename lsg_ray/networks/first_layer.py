@@ -1,8 +1,8 @@
 """Examples as the first layer of a ReLU network reads them: dense, or sparse on a CPU.
 
 The first layer holds nearly all weights of the networks of the spin-glass-lens paper, so its two
-products, x W₁ᵀ and δᵀ x, are nearly all of the work.  Both kinds of examples serve a stack of
-networks with them; weights stand in a layout of their own, which `pack` and `unpack` translate.
+products, x W₁ᵀ and δᵀ x, are nearly all of the work.  Both kinds of examples compute them
+for a stack of networks; weights have a layout of their own, which `pack` and `unpack` convert.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from lsg_ray.arrays import read_only
+from lsg_ray.networks.threads import default_device
 from lsg_ray.typing import Array, Ints, Singles
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-#: Sparse rows are read where no more of the entries differ from zero: with few, skipping zeros
-#: beats the dense product, which runs at the peak of the processor.
-DENSITY = 0.35
+#: Largest share of non-zero entries for which sparse rows are used: above it the dense product,
+#: which runs at the peak of the processor, is faster.
+MAX_SPARSE_DENSITY = 0.35
+#: Largest numbers of inputs, and of different values of them, in sparse rows: 16 bits each.
+MAX_SPARSE_VALUES = 1 << 16
 
-#: Inputs, and different values of them, that sparse rows can name.
-MOST_VALUES = 1 << 16
-
-#: Which examples: rows of their own for each network (networks, n), or the same for all.
+#: Rows of examples: of each network (networks, n), or a slice for all.
 Rows: TypeAlias = "Tensor | slice"
 
 
@@ -43,7 +43,7 @@ class DenseInputs:
 
     @property
     def device(self) -> str:
-        """Where the examples are, and all that is computed from them."""
+        """Device of the examples, and of all that is computed from them."""
         return str(self.x.device)
 
     @property
@@ -54,7 +54,7 @@ class DenseInputs:
     def pack(self, weights: Tensor) -> Tensor:
         """Return weights (networks, units, inputs) in the layout of this kind of examples.
 
-        A copy of its own, without gaps: torch's fused optimisers do not heed strides.
+        A copy of its own, without gaps: torch's fused optimisers ignore strides.
         """
         import torch
 
@@ -87,13 +87,13 @@ class SparseInputs:
     def __init__(self, x: Array) -> None:
         from scipy.sparse import csr_array
 
-        found = csr_array(np.asarray(x, np.float32))
-        table, codes = np.unique(found.data, return_inverse=True)
-        self.shape = found.shape
-        words = (found.indices.astype(np.uint32) << 16) | codes.astype(np.uint32)
+        rows = csr_array(np.asarray(x, np.float32))
+        table, codes = np.unique(rows.data, return_inverse=True)
+        self.shape = rows.shape
+        entries = (rows.indices.astype(np.uint32) << 16) | codes.astype(np.uint32)
         self.entries = (
-            read_only(found.indptr, np.int64),
-            read_only(words, np.uint32),
+            read_only(rows.indptr, np.int64),
+            read_only(entries, np.uint32),
             read_only(table, np.float32),
         )
 
@@ -104,12 +104,12 @@ class SparseInputs:
 
     def dense(self, rows: int | None = None) -> Singles:
         """Return the first examples (rows, inputs), or all."""
-        starts, words, table = self.entries
+        starts, entries, table = self.entries
         n = len(self) if rows is None else min(rows, len(self))
         x = np.zeros((n, self.shape[1]), np.float32)
-        where = np.repeat(np.arange(n), np.diff(starts[: n + 1]))
-        chosen = words[: len(where)]
-        x[where, chosen >> 16] = table[chosen & 0xFFFF]
+        row = np.repeat(np.arange(n), np.diff(starts[: n + 1]))
+        chosen = entries[: len(row)]
+        x[row, chosen >> 16] = table[chosen & 0xFFFF]
         return x
 
     @property
@@ -122,9 +122,9 @@ class SparseInputs:
     @staticmethod
     def width(units: int) -> int:
         """Return the width of a block of units."""
-        from lsg_ray.kernels.sparse import LANES, WIDEST
+        from lsg_ray.kernels.sparse import MAX_BLOCK_UNITS, VECTOR_UNITS
 
-        return min(-(-units // LANES) * LANES, WIDEST)
+        return min(-(-units // VECTOR_UNITS) * VECTOR_UNITS, MAX_BLOCK_UNITS)
 
     def pack(self, weights: Tensor) -> Tensor:
         """Return weights (networks, units, inputs) as (networks, blocks, inputs, width)."""
@@ -165,9 +165,9 @@ class SparseInputs:
         gradient = torch.empty(len(delta), blocks, self.shape[1], width)
         gap = blocks * width - units
         padded = torch.nn.functional.pad(delta, (0, gap)) if gap else delta
-        given = padded.contiguous().numpy()
-        for rows_of, one, out in zip(numbers, given, gradient.numpy(), strict=True):
-            sparse_gradient(*self.entries, rows_of, one, out)
+        deltas = padded.contiguous().numpy()
+        for rows_of, own, out in zip(numbers, deltas, gradient.numpy(), strict=True):
+            sparse_gradient(*self.entries, rows_of, own, out)
         return gradient
 
     def _numbers(self, rows: Rows, networks: int) -> Sequence[Ints]:
@@ -180,14 +180,14 @@ Inputs: TypeAlias = "DenseInputs | SparseInputs"
 
 
 def is_sparse(x: Array) -> bool:
-    """Return whether examples are worth keeping as sparse rows, and can be.
+    """Return whether examples can be stored as sparse rows, and are faster so.
 
-    At most `DENSITY` of the entries differ from zero, with at most `MOST_VALUES` values among them,
-    and as many inputs.
+    At most a share `MAX_SPARSE_DENSITY` of the entries differ from zero, and there are at most
+    `MAX_SPARSE_VALUES` inputs and values.
     """
-    if np.count_nonzero(x) > DENSITY * x.size or x.shape[1] > MOST_VALUES:
+    if np.count_nonzero(x) > MAX_SPARSE_DENSITY * x.size or x.shape[1] > MAX_SPARSE_VALUES:
         return False
-    return len(np.unique(x)) <= MOST_VALUES
+    return len(np.unique(x)) <= MAX_SPARSE_VALUES
 
 
 def as_inputs(x: Array, device: str | None = None, dtype: torch.dtype | None = None) -> Inputs:
@@ -196,8 +196,6 @@ def as_inputs(x: Array, device: str | None = None, dtype: torch.dtype | None = N
     ``device`` is that of torch, by default CUDA where there is one; ``dtype`` float32 by default.
     """
     import torch
-
-    from lsg_ray.networks.threads import default_device
 
     device, dtype = device or default_device(), dtype or torch.float32
     if device == "cpu" and dtype == torch.float32 and is_sparse(x):

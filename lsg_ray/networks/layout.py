@@ -1,4 +1,4 @@
-"""How weights and examples lie in memory for the kernels: padded, chunked, read-only."""
+"""Memory layout of weights and examples in kernels: padded, chunked, read-only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lsg_ray.typing import Array, Ints, Singles
 
 
 class Layout:
-    """Where the weights of a network stand once its layers are padded to multiples of four."""
+    """Positions of the weights of a network whose layers are padded to multiples of four."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         self.widths = np.asarray(widths, np.int64)
@@ -24,12 +24,12 @@ class Layout:
     @cached_property
     def positions(self) -> Ints:
         """Position of each weight in the padded vector, (N,)."""
-        found, start = [], 0
+        positions, start = [], 0
         for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(self._padded)):
             grid = start + np.arange(fan_in * fan_out).reshape(fan_out, fan_in)
-            found.append(grid[: self.widths[layer + 1], : self.widths[layer]].ravel())
+            positions.append(grid[: self.widths[layer + 1], : self.widths[layer]].ravel())
             start += fan_in * fan_out
-        return np.concatenate(found)
+        return np.concatenate(positions)
 
     @cached_property
     def n_padded(self) -> int:
@@ -44,22 +44,22 @@ class Layout:
 
 
 class ChunkedExamples(NamedTuple):
-    """Examples as `evaluate` reads them: x (chunks, inputs padded, 256) float32, y (n,) int32."""
+    """Examples for `evaluate`: x (chunks, inputs padded, 256) float32, y (n,) int32."""
 
     x: Singles
     y: NDArray[np.int32]
 
 
 def chunk_examples(x: Array, y: Array, dtype: type = np.float32) -> ChunkedExamples:
-    """Lay examples x (n, inputs), y (n,) out for `evaluate`: once per data set.
+    """Convert examples x (n, inputs), y (n,) for `evaluate`, once per data set.
 
     Memory: a copy of x, rounded up to whole chunks.
     """
-    from lsg_ray.kernels.meanfield import MAX_CHUNK
+    from lsg_ray.kernels.classification import CHUNK_EXAMPLES
 
     n, inputs = x.shape
-    n_chunks = -(-n // MAX_CHUNK)
-    padded = np.zeros((n_chunks * MAX_CHUNK, -(-inputs // 4) * 4), dtype)
+    n_chunks = -(-n // CHUNK_EXAMPLES)
+    padded = np.zeros((n_chunks * CHUNK_EXAMPLES, -(-inputs // 4) * 4), dtype)
     padded[:n, :inputs] = x
-    chunks = padded.reshape(n_chunks, MAX_CHUNK, -1).transpose(0, 2, 1)
+    chunks = padded.reshape(n_chunks, CHUNK_EXAMPLES, -1).transpose(0, 2, 1)
     return ChunkedExamples(read_only(chunks, dtype), read_only(y, np.int32))

@@ -1,8 +1,8 @@
-"""Node-permutation symmetry: permuting the hidden units of a layer leaves the network as it is.
+"""Node-permutation symmetry: permuting the hidden units of a layer does not change the network.
 
 With P_l the permutation of hidden layer l, the weights W_l → P_l W_l P_{l−1}ᵀ give the same
 output.  There are Π_l n_l! such permutations; `lsg_ray.networks.canonical` chooses one of each
-class, and `match_weights` the one that brings a network nearest to another.
+class, and `match_weights` the one that makes a network most similar to another.
 
 Source: "Liquid-like" paper, App. J.
 """
@@ -23,22 +23,22 @@ from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import NetworkSpec, Spec
 from lsg_ray.typing import Array, Floats, Ints, Seed
 
-#: Largest weight that is matched.
-LARGEST = 1e100
-#: Bytes of activations that are held at a time: they stay in the caches.
-_BATCH_BYTES = 2**21
+#: Largest weight that is matched: products of two are finite.
+MAX_MATCHED_WEIGHT = 1e100
+#: Most bytes of the activations of a batch, which then stay in the caches.
+ACTIVATION_BATCH_BYTES = 2**21
 
 #: Order of the units of each hidden layer: element l is (B, n_l), its entry r the unit at rank r.
 Orders = list[Ints]
 
 
 def as_network(given: NetworkSpec | Spec | Sequence[int]) -> NetworkSpec:
-    """Return an architecture from itself, a specification, or its widths.
+    """Return an architecture, given as itself, a specification, or widths.
 
     Raises
     ------
     InputError
-        Widths that no network has.
+        No network has these widths.
 
     Examples
     --------
@@ -94,21 +94,21 @@ def preactivations(
     check_shapes(network, weights, inputs)
     x = np.ascontiguousarray(inputs.T, np.float64)
     widest = max(network.widths[1:-1], default=1)
-    batch = max(1, _BATCH_BYTES // (8 * widest * x.shape[1]))
-    pieces = [
+    batch = max(1, ACTIVATION_BATCH_BYTES // (8 * widest * x.shape[1]))
+    batches = [
         _preactivations(network, weights[start : start + batch].astype(np.float64), x)
         for start in range(0, max(1, len(weights)), batch)
     ]
-    return [np.concatenate(column) for column in zip(*pieces, strict=True)]
+    return [np.concatenate(column) for column in zip(*batches, strict=True)]
 
 
 def _preactivations(network: NetworkSpec, weights: Floats, x: Floats) -> list[Floats]:
-    found = []
+    means = []
     a, mean = x, np.broadcast_to(x.mean(axis=1), (len(weights), len(x)))
     for layer, inputs in enumerate(network.widths[:-2]):
         W = matrix_of(network, weights, layer)
         W, bias = W[..., :inputs], W[..., inputs:]
-        found.append(np.einsum("boi,bi->bo", W, mean) + bias.sum(axis=2))
+        means.append(np.einsum("boi,bi->bo", W, mean) + bias.sum(axis=2))
         if layer == len(network.widths) - 3:
             break
         if layer == 0:
@@ -119,7 +119,7 @@ def _preactivations(network: NetworkSpec, weights: Floats, x: Floats) -> list[Fl
             a += bias
         a = FAMILIES[network.family].activation(network, layer, a)
         mean = a.mean(axis=2)
-    return found
+    return means
 
 
 def network_outputs(network: NetworkSpec, weights: Array, inputs: NDArray[np.floating]) -> Floats:
@@ -134,7 +134,7 @@ def matrix_of(network: NetworkSpec, weights: Array, layer: int) -> Array:
 
 
 def check_shapes(network: NetworkSpec, weights: Array, inputs: Array) -> None:
-    """Refuse weights and inputs that the network does not have."""
+    """Raise `InputError` unless weights and inputs have the shapes of the network."""
     if weights.ndim != 2 or weights.shape[1] != network.n_weights:
         raise InputError(
             f"weights of shape {weights.shape} given; widths {list(network.widths)} need "
@@ -143,12 +143,12 @@ def check_shapes(network: NetworkSpec, weights: Array, inputs: Array) -> None:
     if inputs.ndim != 2 or inputs.shape[1] != network.widths[0] or not len(inputs):
         raise InputError(
             f"inputs of shape {inputs.shape} given; widths {list(network.widths)} need "
-            f"(inputs, {network.widths[0]}), one at least"
+            f"(P, {network.widths[0]}), P > 0"
         )
 
 
 def permute_nodes(network: NetworkSpec, weights: Array, orders: Orders) -> Array:
-    """Bring the hidden units into an order; the networks compute what they did.
+    """Reorder the hidden units; the networks compute the same.
 
     Parameters
     ----------
@@ -166,18 +166,18 @@ def permute_nodes(network: NetworkSpec, weights: Array, orders: Orders) -> Array
     rows = np.arange(len(weights))[:, None, None]
     out = np.empty_like(weights, order="C")
     last = len(network.shapes) - 1
-    for layer, place in enumerate(network.layer_slices):
+    for layer, layer_slice in enumerate(network.layer_slices):
         W = matrix_of(network, weights, layer)
         fan_out, fan_in = network.shapes[layer]
         i = np.arange(fan_out)[None] if layer == last else orders[layer]
         j = np.arange(fan_in)[None] if layer == 0 else with_bias(network, orders[layer - 1])
         moved = W[rows, i[:, :, None], j[:, None, :]]
-        out[:, place] = moved.reshape(len(weights), fan_out * fan_in)
+        out[:, layer_slice] = moved.reshape(len(weights), fan_out * fan_in)
     return out
 
 
 def with_bias(network: NetworkSpec, order: Ints) -> Ints:
-    """Return the order (..., n) of a layer's inputs, with their bias where it is: last."""
+    """Return the order (..., n) of a layer's inputs, with the bias last, if there is one."""
     if not network.biases:
         return order
     last = np.full((*order.shape[:-1], 1), order.shape[-1])
@@ -185,16 +185,16 @@ def with_bias(network: NetworkSpec, order: Ints) -> Ints:
 
 
 def random_orders(network: NetworkSpec, rows: int, rng: np.random.Generator) -> Orders:
-    """Draw a uniform permutation of every hidden layer for each of some rows."""
+    """Draw a uniform permutation of every hidden layer for each of `rows` networks."""
     return [rng.permuted(np.tile(np.arange(n), (rows, 1)), axis=1) for n in network.widths[1:-1]]
 
 
 class Matching(NamedTuple):
-    """Outcome of `match_weights`.
+    """Result of `match_weights`.
 
     orders: of each hidden layer (n_l,), to be applied to ``b``; weights: ``b`` so permuted, (N,);
     before, after: overlaps Σ_i a_i b_i / N without and with the permutation; iterations: sweeps
-    over the layers; converged: whether the last sweep moved nothing.
+    over the layers; converged: whether the last sweep changed nothing.
     """
 
     orders: list[Ints]
@@ -218,8 +218,8 @@ def match_weights(
     """Permute the hidden units of ``b`` so that it overlaps most with ``a``.
 
     Maximises Σ_l tr(A_lᵀ P_l B_l P_{l−1}ᵀ), each layer in turn by linear assignment with its
-    neighbours fixed, until nothing moves.  With one hidden layer that is the maximum; with more, a
-    maximum in each layer, the best of some random starts.
+    neighbours fixed, until nothing changes.  With one hidden layer that is the global maximum; with
+    more, a maximum in each layer, the best of several random starts.
 
     Parameters
     ----------
@@ -228,16 +228,16 @@ def match_weights(
     a, b
         (N,) each, ±1 or real.
     restarts
-        Starts: the given order, and random ones; one is enough for one hidden layer.
+        Number of starts: the given order, and random ones; not used with one hidden layer.
     max_iterations
-        Sweeps over the layers of each start, at most.
+        Largest number of sweeps over the layers of each start.
     seed
-        Of the random starts.
+        Seed of the random starts.
 
     Raises
     ------
     InputError
-        Weights that are not finite, or that the network does not have; widths that are none.
+        Weights are not finite or not of the shape of the network, or widths are invalid.
 
     References
     ----------
@@ -251,12 +251,13 @@ def match_weights(
                 f"weights of shape {given.shape} given; widths {list(network.widths)} need "
                 f"({network.n_weights},)"
             )
-        # A largest float of each would make their products infinite.
-        good = np.abs(given.astype(np.float64)) <= LARGEST
+        # The products of the largest floats would be infinite.
+        good = np.abs(given.astype(np.float64)) <= MAX_MATCHED_WEIGHT
         if not good.all():
-            place = int(np.argmin(good))
+            index = int(np.argmin(good))
             raise InputError(
-                f"{name}[{place}] is {given[place]}; weights must be finite, at most {LARGEST:g}"
+                f"{name}[{index}] is {given[index]}; weights must be finite, at most "
+                f"{MAX_MATCHED_WEIGHT:g}"
             )
     rng = np.random.default_rng(seed)
     identity = [np.arange(n) for n in network.widths[1:-1]]
@@ -264,8 +265,8 @@ def match_weights(
     if len(identity) > 1:
         starts += [[rng.permutation(n) for n in network.widths[1:-1]] for _ in range(restarts - 1)]
     before = float(a.astype(np.float64) @ b) / a.size
-    found = [_match(network, a, b, start, max_iterations, before) for start in starts]
-    return max(found, key=lambda matching: matching.after)
+    matchings = [_match(network, a, b, start, max_iterations, before) for start in starts]
+    return max(matchings, key=lambda matching: matching.after)
 
 
 def _match(

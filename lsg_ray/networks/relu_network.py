@@ -17,7 +17,7 @@ and along a direction V the derivative of all that (Pearlmutter's R, Neural Comp
 
 which is exact wherever no pre-activation is zero.  Everything is written out in batched products
 over a stack of networks: half the time and memory of automatic differentiation, no Python per
-network, and room for sparse examples (`lsg_ray.networks.first_layer`).
+network, and sparse examples are possible (`lsg_ray.networks.first_layer`).
 
 A configuration is flat, layer after layer, each row-major ``[out, in]``; a bias is the last column.
 """
@@ -38,8 +38,8 @@ from lsg_ray.typing import Array, Floats
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Activations of so many numbers at a time, when all examples are evaluated.
-CHUNK_NUMBERS = 1 << 19
+#: Largest number of activations of a layer in a chunk of examples, when all are evaluated.
+MAX_CHUNK_ACTIVATIONS = 1 << 19
 
 
 class Layer(NamedTuple):
@@ -50,7 +50,7 @@ class Layer(NamedTuple):
 
     @property
     def tensors(self) -> list[Tensor]:
-        """What is trained."""
+        """Tensors that are trained."""
         return [self.w] if self.b is None else [self.w, self.b]
 
 
@@ -66,14 +66,14 @@ def glorot_uniform(network: NetworkSpec, seeds: Sequence[np.random.SeedSequence]
 
     X. Glorot and Y. Bengio, AISTATS 2010, Eq. 16; spin-glass-lens paper, App. A.4.2.
     """
-    found = np.zeros((len(seeds), network.n_weights), np.float32)
-    for row, seed in zip(found, seeds, strict=True):
+    weights = np.zeros((len(seeds), network.n_weights), np.float32)
+    for row, seed in zip(weights, seeds, strict=True):
         rng = trial_generator(seed, Purpose.INITIAL)
-        for (out, columns), place in zip(network.shapes, network.layer_slices, strict=True):
+        for (out, columns), where in zip(network.shapes, network.layer_slices, strict=True):
             inputs = columns - network.biases
             bound = np.sqrt(6 / (inputs + out))
-            row[place].reshape(out, columns)[:, :inputs] = rng.uniform(-bound, bound, (out, inputs))
-    return found
+            row[where].reshape(out, columns)[:, :inputs] = rng.uniform(-bound, bound, (out, inputs))
+    return weights
 
 
 def layers_of(network: NetworkSpec, flat: Tensor, inputs: Inputs) -> list[Layer]:
@@ -84,8 +84,9 @@ def layers_of(network: NetworkSpec, flat: Tensor, inputs: Inputs) -> list[Layer]
     import torch
 
     whole, layers = torch.contiguous_format, []
-    for number, (shape, place) in enumerate(zip(network.shapes, network.layer_slices, strict=True)):
-        w, b = flat[:, place].unflatten(1, shape), None
+    layer_shapes = zip(network.shapes, network.layer_slices, strict=True)
+    for number, (shape, layer_slice) in enumerate(layer_shapes):
+        w, b = flat[:, layer_slice].unflatten(1, shape), None
         if network.biases:
             w, b = w[..., :-1], w[..., -1].clone(memory_format=whole)
         layers.append(Layer(inputs.pack(w) if number == 0 else w.clone(memory_format=whole), b))
@@ -96,13 +97,13 @@ def flat_of(network: NetworkSpec, layers: Sequence[Layer], inputs: Inputs) -> Te
     """Return layers as flat configurations (networks, N); the inverse of `layers_of`."""
     import torch
 
-    pieces = []
+    flat = []
     for number, layer in enumerate(layers):
         w = inputs.unpack(layer.w, network.shapes[0][0]) if number == 0 else layer.w
         if layer.b is not None:
             w = torch.cat([w, layer.b[..., None]], dim=2)
-        pieces.append(w.flatten(1))
-    return torch.cat(pieces, dim=1)
+        flat.append(w.flatten(1))
+    return torch.cat(flat, dim=1)
 
 
 def forward(
@@ -114,19 +115,19 @@ def forward(
     """
     import torch
 
-    found: list[Tensor] = []
+    activations: list[Tensor] = []
     for number, (layer, (units, _)) in enumerate(zip(layers, network.shapes, strict=True)):
         if number == 0:
             z = inputs.product(layer.w, rows)
             z = z[..., :units] if z.shape[2] != units else z
         elif number + 1 < len(layers):
-            z = torch.bmm(found[-1], layer.w.transpose(1, 2))
+            z = torch.bmm(activations[-1], layer.w.transpose(1, 2))
         else:
-            z = torch.bmm(layer.w, found[-1].transpose(1, 2))
-            return [*found, z if layer.b is None else z.add_(layer.b[..., None])]
+            z = torch.bmm(layer.w, activations[-1].transpose(1, 2))
+            return [*activations, z if layer.b is None else z.add_(layer.b[..., None])]
         if layer.b is not None:
             z += layer.b[:, None]
-        found.append(
+        activations.append(
             torch.nn.functional.leaky_relu_(z, network.leaky_slope)
             if network.leaky_slope
             else z.clamp_(min=0)
@@ -134,8 +135,8 @@ def forward(
     raise AssertionError("a network has at least two layers")
 
 
-def _judged(scores: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Compare scores (networks, classes, n) with classes y (networks, n) or (n,).
+def _loss_and_correct(scores: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compare scores (networks, classes, n) with labels y (networks, n) or (n,).
 
     Returns
     -------
@@ -152,8 +153,8 @@ def _judged(scores: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _losses(own: Tensor, largest: Tensor, powers: Tensor) -> Tensor:
     """Return −ln softmax(z)_y = ln Σ exp(z − max z) + (max z − z_y), (networks, 1, n) float64.
 
-    Neither term is negative, so nothing cancels however large the scores are; the sum, 1 and a
-    little for a network that is sure, keeps the little in double precision.
+    Neither term is negative, so nothing cancels however large the scores are; the sum, which is
+    close to 1 for a confident network, is computed in double precision to keep the difference.
     """
     import torch
 
@@ -163,9 +164,9 @@ def _losses(own: Tensor, largest: Tensor, powers: Tensor) -> Tensor:
 def _correct(scores: Tensor, own: Tensor, largest: Tensor, labels: Tensor) -> Tensor:
     """Count examples whose label is the first class of the largest score (networks,).
 
-    The same as by `argmax`, which torch computes one by one along this axis.  Ties are rare (dead
-    networks have them) and looked into where there are any.  NaN equals nothing: a diverged network
-    has no correct answer.
+    Equal to `argmax`, which is slow in torch along this axis.  Ties are rare (networks whose units
+    are all inactive have them) and handled where there are any.  NaN equals nothing: a diverged
+    network has no correct answer.
     """
     import torch
 
@@ -193,13 +194,13 @@ def loss_step(
     y: Tensor,
     share: float,
 ) -> Step:
-    """Loss and gradient of ``share`` times the summed loss on some examples.
+    """Compute loss and gradient of ``share`` times the summed loss on some examples.
 
-    ``y`` (networks, n) or (n,) classes.  Cost: 4 multiply-adds a weight and example (2 in the first
-    layer, whose inputs need no gradient).
+    ``y`` (networks, n) or (n,) classes.  Cost: 4 multiply-adds per weight and example (2 in the
+    first layer, whose inputs need no gradient).
     """
     activations = forward(network, layers, inputs, rows)
-    loss, correct, labels, powers = _judged(activations[-1], y)
+    loss, correct, labels, powers = _loss_and_correct(activations[-1], y)
     delta = powers.mul_(share / powers.sum(1, keepdim=True))
     delta.scatter_add_(1, labels, delta.new_full((), -share).expand(labels.shape))
     return Step(loss, correct, _backward(network, layers, inputs, rows, activations, delta))
@@ -215,17 +216,17 @@ def _backward(
 ) -> list[Layer]:
     import torch
 
-    found: list[Layer] = []
+    gradients: list[Layer] = []
     delta = delta.transpose(1, 2)
     for number in range(len(layers) - 1, -1, -1):
         b = None if layers[number].b is None else delta.sum(1)
         if number == 0:
-            found.append(Layer(inputs.gradient(delta, rows), b))
+            gradients.append(Layer(inputs.gradient(delta, rows), b))
             break
         a = activations[number - 1]
-        found.append(Layer(torch.bmm(delta.transpose(1, 2), a), b))
+        gradients.append(Layer(torch.bmm(delta.transpose(1, 2), a), b))
         delta = _masked(torch.bmm(delta, layers[number].w), a, network.leaky_slope)
-    return found[::-1]
+    return gradients[::-1]
 
 
 def _masked(values: Tensor, a: Tensor, slope: float) -> Tensor:
@@ -233,7 +234,7 @@ def _masked(values: Tensor, a: Tensor, slope: float) -> Tensor:
     import torch
 
     if slope == 0:
-        # One pass: what is not above zero gets zero.
+        # In one pass: zero where the activation is not positive.
         return torch.ops.aten.threshold_backward(values, a, 0)
     return torch.where(a > 0, values, slope * values)
 
@@ -260,12 +261,13 @@ def hessian_product(
 
     layers = layers_of(network, weights, inputs)
     along = layers_of(network, directions, inputs)
-    total = [Layer(torch.zeros_like(v.w), None if v.b is None else torch.zeros_like(v.b))
-             for v in along]  # fmt: skip
+    total = [
+        Layer(torch.zeros_like(v.w), None if v.b is None else torch.zeros_like(v.b)) for v in along
+    ]
     for rows in _chunks(network, len(weights), len(inputs)):
         part = _curvature(network, layers, along, inputs, rows, y[rows], 1 / len(inputs))
-        for sum_, piece in zip(total, part, strict=True):
-            for a, b in zip(sum_.tensors, piece.tensors, strict=True):
+        for sum_, term in zip(total, part, strict=True):
+            for a, b in zip(sum_.tensors, term.tensors, strict=True):
                 a += b
     return flat_of(network, total, inputs)
 
@@ -279,7 +281,7 @@ def _curvature(
     y: Tensor,
     share: float,
 ) -> list[Layer]:
-    """Return the part of some examples in the product of the Hessian with a direction."""
+    """Return the contribution of some examples to the product of Hessian and direction."""
     import torch
 
     a = forward(network, layers, inputs, rows)
@@ -297,24 +299,25 @@ def _curvature(
     r_delta = share * p * (ra[-1] - (p * ra[-1]).sum(2, keepdim=True))
     labels = y.expand(p.shape[:2])[..., None]
     delta = p.scatter_add(2, labels, p.new_full((), -1.0).expand(labels.shape)) * share
-    found: list[Layer] = []
+    products: list[Layer] = []
     for number in range(len(layers) - 1, -1, -1):
         b = None if layers[number].b is None else r_delta.sum(1)
         if number == 0:
-            found.append(Layer(inputs.gradient(r_delta, rows), b))
+            products.append(Layer(inputs.gradient(r_delta, rows), b))
             break
         below = a[number - 1]
         w = torch.bmm(r_delta.transpose(1, 2), below)
         w += torch.bmm(delta.transpose(1, 2), ra[number - 1])
-        found.append(Layer(w, b))
+        products.append(Layer(w, b))
         r_delta = torch.bmm(r_delta, layers[number].w) + torch.bmm(delta, along[number].w)
         r_delta = _masked(r_delta, below, slope)
         delta = _masked(torch.bmm(delta, layers[number].w), below, slope)
-    return found[::-1]
+    return products[::-1]
 
 
-def evaluate(network: NetworkSpec, weights: ArrayLike | Tensor, inputs: Inputs, y: Tensor
-) -> Evaluation:  # fmt: skip
+def evaluate(
+    network: NetworkSpec, weights: ArrayLike | Tensor, inputs: Inputs, y: Tensor
+) -> Evaluation:
     """Mean loss and accuracy of networks on all examples.
 
     Parameters
@@ -328,7 +331,7 @@ def evaluate(network: NetworkSpec, weights: ArrayLike | Tensor, inputs: Inputs, 
 
     Notes
     -----
-    2 N flop a network and example, less for sparse examples; losses are summed in float64.
+    2 N flop per network and example, less for sparse examples; losses are summed in float64.
     """
     import torch
 
@@ -339,23 +342,24 @@ def evaluate(network: NetworkSpec, weights: ArrayLike | Tensor, inputs: Inputs, 
 def evaluate_layers(
     network: NetworkSpec, layers: Sequence[Layer], inputs: Inputs, y: Tensor
 ) -> Evaluation:
-    """As `evaluate`, for layers that are packed already."""
+    """Evaluate networks as `evaluate`, given as packed layers."""
     import torch
 
     networks = len(layers[0].w)
     loss = torch.zeros(networks, dtype=torch.float64, device=y.device)
     correct = torch.zeros(networks, dtype=torch.int64, device=y.device)
     for rows in _chunks(network, networks, len(inputs)):
-        lost, hit = _judged(forward(network, layers, inputs, rows)[-1], y[rows])[:2]
-        loss += lost
-        correct += hit
+        scores = forward(network, layers, inputs, rows)[-1]
+        chunk_loss, chunk_correct = _loss_and_correct(scores, y[rows])[:2]
+        loss += chunk_loss
+        correct += chunk_correct
     n = len(inputs)
     return Evaluation(loss.cpu().numpy() / n, correct.cpu().numpy() / n)
 
 
 def _chunks(network: NetworkSpec, networks: int, n: int) -> Iterator[slice]:
-    """Cut examples so that activations stay in the caches (memory, on a GPU)."""
+    """Cut examples into chunks whose activations fit in the caches (or the memory of a GPU)."""
     widest = max(network.widths[1:])
-    step = max(64, CHUNK_NUMBERS // (networks * widest))
+    step = max(64, MAX_CHUNK_ACTIVATIONS // (networks * widest))
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))

@@ -22,16 +22,16 @@ from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Array, Floats
 
-#: Snapshots that are measured together.
-MEASURED = 256
+#: Number of snapshots that are measured together.
+SNAPSHOT_BATCH = 256
 
 
 class Sampled(NamedTuple):
-    """Accepted configurations ``start, start + 1, ...`` and how they were found.
+    """Accepted configurations ``start, start + 1, ...`` and their trials.
 
-    weights (rows, N), int8 ±1 or float32; columns, numbers of each by array of the store, and
-    ``snapshots`` (rows, S, N) where the specification asks for them; missed, accuracy of each trial
-    that missed (NaN: diverged, or not a solution); seconds of computing.
+    weights (rows, N), int8 ±1 or float32; columns, values by array of the store, and
+    ``snapshots`` (rows, S, N) where the specification has them; missed, accuracies of rejected
+    trials (NaN: diverged, or no solution); seconds of computing time.
     """
 
     start: int
@@ -42,7 +42,7 @@ class Sampled(NamedTuple):
 
 
 class Trials:
-    """Counts the trials of a block; gives up when too few are accepted, with advice."""
+    """Trials of a block: counts them, and gives up with advice when too few are accepted."""
 
     def __init__(self, spec: Spec, on_trial: Callable[[bool], None] | None = None) -> None:
         self.spec = spec
@@ -52,7 +52,7 @@ class Trials:
         self._on_trial = on_trial or (lambda _: None)
 
     def accepts(self, candidate: Candidate) -> bool:
-        """Return whether a trial's outcome is accepted; NaN never is."""
+        """Return whether a candidate is accepted; an accuracy of NaN never is."""
         return bool(candidate.accuracy >= self.spec.ensemble.threshold)
 
     def judge(self, candidate: Candidate) -> bool:
@@ -73,7 +73,7 @@ class Trials:
 
 
 def prepare(spec: Spec, dataset: Dataset) -> Any:
-    """Lay a data set out for the trials of ``spec``; done once per run, shared by all workers.
+    """Convert a data set for the trials of ``spec``; done once per run, shared by all workers.
 
     Raises
     ------
@@ -93,26 +93,26 @@ def sample_configurations(
     device: str | None = None,
     on_trial: Callable[[bool], None] | None = None,
 ) -> Sampled:
-    """Find configurations ``start`` to ``start + rows − 1`` of the ensemble of ``spec``.
+    """Sample configurations ``start`` to ``start + rows − 1`` of the ensemble of ``spec``.
 
     Parameters
     ----------
     spec
-        The run.
+        Specification of the run.
     arena
-        From `prepare`.
+        Data from `prepare`.
     start, rows
-        Which configurations.
+        First configuration, and number of configurations.
     device
-        Of torch, where the algorithm uses it.
+        Device of torch, where the algorithm uses it.
     on_trial
-        Told after each trial whether it was accepted.
+        Called after each trial with whether it was accepted.
 
     Raises
     ------
     AcceptanceError
-        Fewer than one trial in ``ensemble.give_up_after`` is accepted; the message shows what was
-        seen and what to change.
+        Fewer than one trial in ``ensemble.give_up_after`` is accepted; the message says what was
+        observed and what to change.
 
     Notes
     -----
@@ -122,8 +122,8 @@ def sample_configurations(
     family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]
     trials = Trials(spec, on_trial)
     run = algorithm.trainer(spec, arena, device)
-    found = _filled(spec.stack, start, rows, trials, run)
-    candidates = [candidate for _, candidate in found]
+    accepted = _filled(spec.stack, start, rows, trials, run)
+    candidates = [candidate for _, candidate in accepted]
     weights = np.array([candidate.weights for candidate in candidates])
     columns = {
         name: np.array([candidate.columns[name] for candidate in candidates])
@@ -136,7 +136,7 @@ def sample_configurations(
         columns |= _along_training(spec, arena, candidates)
     own = {
         "accuracy": np.array([candidate.accuracy for candidate in candidates]),
-        "trial": np.array([trial for trial, _ in found], np.int32),
+        "trial": np.array([trial for trial, _ in accepted], np.int32),
     }
     missed = np.array(trials.missed, np.float64)
     seconds = time.perf_counter() - began
@@ -144,39 +144,41 @@ def sample_configurations(
 
 
 def _along_training(spec: Spec, arena: Any, candidates: Sequence[Candidate]) -> dict[str, Array]:
-    """Return the snapshots of accepted trials (rows, S, N), and what is measured on each."""
+    """Return the snapshots of accepted trials (rows, S, N), and the measures of each."""
     family = FAMILIES[spec.network.family]
-    kept = np.array([candidate.snapshots for candidate in candidates])
-    flat = kept.reshape(-1, kept.shape[2])
-    pieces = [
-        family.measure(spec, arena, flat[start : start + MEASURED])
-        for start in range(0, len(flat), MEASURED)
+    snapshots = np.array([candidate.snapshots for candidate in candidates])
+    flat = snapshots.reshape(-1, snapshots.shape[2])
+    batches = [
+        family.measure(spec, arena, flat[start : start + SNAPSHOT_BATCH])
+        for start in range(0, len(flat), SNAPSHOT_BATCH)
     ]
-    found = {
-        f"snapshot_{name}": np.concatenate([piece[name] for piece in pieces]).reshape(len(kept), -1)
+    measured = {
+        f"snapshot_{name}": np.concatenate([batch[name] for batch in batches])
         for name in family.measures
     }
-    return {"snapshots": kept, **found}
+    rows = len(snapshots)
+    measured = {name: values.reshape(rows, -1) for name, values in measured.items()}
+    return {"snapshots": snapshots, **measured}
 
 
 def _filled(
     stack: int, start: int, rows: int, trials: Trials, run: Run
 ) -> list[tuple[int, Candidate]]:
-    """Fill the whole stacks that the wanted configurations lie in, and keep what is wanted.
+    """Run trials of all stacks with these configurations; return trial and candidate of each.
 
-    Networks of a stack share products, and some their noise, so a configuration is what its stack
-    makes it, whatever the block or the count.
+    Networks of a stack share products, and some their noise, so a configuration depends on its
+    stack, and stacks are always filled whole, whatever the block or the count.
     """
-    found: dict[int, tuple[int, Candidate]] = {}
-    wanted = range(start, start + rows)
+    accepted: dict[int, tuple[int, Candidate]] = {}
+    block = range(start, start + rows)
     for first in range(start - start % stack, start + rows, stack):
         waiting, trial = list(range(first, first + stack)), 0
-        while any(configuration in wanted for configuration in waiting):
+        while any(configuration in block for configuration in waiting):
             tried: Sequence[Candidate] = run(waiting, trial)
             for configuration, candidate in zip(waiting, tried, strict=True):
-                judge = trials.judge if configuration in wanted else trials.accepts
+                judge = trials.judge if configuration in block else trials.accepts
                 if judge(candidate):
-                    found[configuration] = (trial, candidate)
-            waiting = [configuration for configuration in waiting if configuration not in found]
+                    accepted[configuration] = (trial, candidate)
+            waiting = [configuration for configuration in waiting if configuration not in accepted]
             trial += 1
-    return [found[configuration] for configuration in wanted]
+    return [accepted[configuration] for configuration in block]

@@ -1,5 +1,5 @@
-"""Where torch computes: on which device, and on one thread, since tasks run in parallel and sums
-must not depend on threads."""
+"""Device and threads of torch: one thread, since tasks run in parallel and sums must not depend on
+the number of threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all engines share: the names of losses, the random streams of one trial, the result."""
+"""Types of all training engines: losses, random streams of a trial, results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Loss = Literal["cross_entropy", "hinge"]
 
 
 class Purpose(IntEnum):
-    """Last element of an address in the seed tree: what a trial's random numbers are for."""
+    """Last element of an address in the seed tree: purpose of the random numbers of a trial."""
 
     INITIAL = 0
     NOISE = 1
@@ -29,7 +29,7 @@ class Trained(NamedTuple):
 
     fields (networks, N) float32, or the weights of real-valued networks; loss and accuracy
     (networks, epochs) float64, averaged over each epoch while training, with noise; snapshots
-    (networks, S, N) float32, fields after the steps that were asked for.
+    (networks, S, N) float32, fields after the requested steps.
     """
 
     fields: Singles

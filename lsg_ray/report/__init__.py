@@ -1,7 +1,7 @@
 """The report: figures fit for a paper, and one page of HTML that opens anywhere, offline.
 
-From bottom to top: `style` is how figures look, `figures` holds them with their captions, `study`
-makes sections of the steps of a study, `page` writes the folder
+From bottom to top: `style` sets how figures look, `figures` holds them with their captions,
+`results` makes the sections of a study, `page` writes the folder
 (`lsg_ray.report.page.write_report`).
 """
 

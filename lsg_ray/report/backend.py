@@ -1,7 +1,7 @@
-"""Load matplotlib whatever backend is asked for: figures here are drawn with Agg.
+"""Import matplotlib whatever ``MPLBACKEND`` is: figures here are drawn with Agg.
 
 Matplotlib reads ``MPLBACKEND`` as it is imported, and fails if it knows no such backend.  A kernel
-of Jupyter sets it to one that is installed beside the kernel, and perhaps not here.
+of Jupyter sets it to a backend that is installed with the kernel, and perhaps not here.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import contextlib
 import os
 import sys
 
-VARIABLE = "MPLBACKEND"
+BACKEND_VARIABLE = "MPLBACKEND"
 
 
 def load_matplotlib() -> None:
-    """Import matplotlib, and leave pyplot the backend that the variable names, if there is one."""
+    """Import matplotlib, and leave pyplot the backend that ``MPLBACKEND`` names, if any."""
     if "matplotlib" in sys.modules:
         return
-    given = os.environ.pop(VARIABLE, None)
+    requested = os.environ.pop(BACKEND_VARIABLE, None)
     try:
         import matplotlib
     finally:
-        if given is not None:
-            os.environ[VARIABLE] = given
-    if given:
+        if requested is not None:
+            os.environ[BACKEND_VARIABLE] = requested
+    if requested:
         with contextlib.suppress(ValueError):
-            matplotlib.rcParams["backend"] = given
+            matplotlib.rcParams["backend"] = requested

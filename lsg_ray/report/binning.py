@@ -3,7 +3,7 @@
 Accuracies are multiples of one over the number of examples, magnetizations of 2/M, overlaps of
 2/N.  Bins whose width is no multiple of that step hold now more, now fewer of the values that can
 occur, and a smooth distribution looks like a comb.  Here every bin is a whole number of steps.
-All functions conserve counts: density times width, summed, is the number that went in.
+All functions conserve counts: the sum of density times width is the number of values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
-from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.ensemble.ledger import REJECTION_BINS
 from lsg_ray.errors import InputError
 from lsg_ray.typing import Array, Floats, Ints
 
@@ -39,20 +39,20 @@ class Histogram(NamedTuple):
 def lattice_histogram(
     counts: ArrayLike, values: ArrayLike, *, bins: int = 60, around: float = 0.0, smallest: int = 1
 ) -> Histogram:
-    """Merge counts at equidistant values into some `bins` bins over the range that is occupied.
+    """Merge counts at equidistant values into about `bins` bins over the occupied range.
 
     Parameters
     ----------
     counts
-        (values,) number seen at each value.
+        (values,) number of samples at each value.
     values
         (values,) ascending, equidistant: every value that can occur.
     bins
-        About how many bins.
-    smallest
-        Values that a bin holds at least.
+        Approximate number of bins.
     around
-        A bin is centred near this value, so that what is symmetric looks so.
+        Value that a bin is centred near, so that a symmetric distribution looks symmetric.
+    smallest
+        Smallest number of values in a bin.
 
     Returns
     -------
@@ -60,37 +60,37 @@ def lattice_histogram(
         Edges lie half a step beside the values; two empty bins surround the occupied ones.
     """
     number = as_numbers(counts, "counts", np.int64)
-    places = as_numbers(values, "values")
-    step = places[1] - places[0] if len(places) > 1 else 1.0
+    positions = as_numbers(values, "values")
+    step = positions[1] - positions[0] if len(positions) > 1 else 1.0
     occupied = np.flatnonzero(number)
     if not len(occupied):
-        return Histogram(np.zeros(1, np.int64), np.array([places[0], places[-1] + step]))
+        return Histogram(np.zeros(1, np.int64), np.array([positions[0], positions[-1] + step]))
     low, high = int(occupied[0]), int(occupied[-1])
     size = max(1, smallest, -(-(high - low + 1) // bins))
-    centre = round((around - places[0]) / step) - size // 2
+    centre = round((around - positions[0]) / step) - size // 2
     first = low - (low - centre) % size - size
     n_bins = (high - first) // size + 2
     bin_of = (np.arange(low, high + 1) - first) // size
     merged = np.bincount(bin_of, number[low : high + 1], n_bins).astype(np.int64)
-    return Histogram(merged, places[0] + step * (first + size * np.arange(n_bins + 1) - 0.5))
+    return Histogram(merged, positions[0] + step * (first + size * np.arange(n_bins + 1) - 0.5))
 
 
 def mean_histogram(means: ArrayLike, count: int, *, bins: int = 40) -> Histogram:
     """Histogram means over `count` values of ±1: multiples of 2/M beside −1.
 
-    Beyond 20,000 steps, or for values that are no such means, the lattice is finer than any bin.
+    For `count` above 20,000 the lattice has 20,000 steps, finer than any bin.
     """
     values = as_numbers(means, "means")
     n = min(count, 20_000)
     lattice = 2 * np.arange(n + 1) / n - 1
-    places = np.clip(np.rint((values + 1) / 2 * n), 0, n).astype(np.int64)
-    return lattice_histogram(np.bincount(places, minlength=n + 1), lattice, bins=bins)
+    index = np.clip(np.rint((values + 1) / 2 * n), 0, n).astype(np.int64)
+    return lattice_histogram(np.bincount(index, minlength=n + 1), lattice, bins=bins)
 
 
 def attainable_bins(n_examples: int) -> Ints:
     """Return the ledger's bin of each accuracy 0/n, 1/n, …, n/n, computed as the sampler does."""
     accuracy = np.arange(n_examples + 1) / n_examples
-    return np.minimum((accuracy * BINS).astype(np.int64), BINS - 1)
+    return np.minimum((accuracy * REJECTION_BINS).astype(np.int64), REJECTION_BINS - 1)
 
 
 def accuracy_histograms(
@@ -98,7 +98,7 @@ def accuracy_histograms(
 ) -> tuple[Histogram, Histogram]:
     """Histogram the accuracies of accepted and rejected trials between the same edges.
 
-    The ledger keeps rejected trials in bins of 0.005.  Each of them, or several together, is drawn
+    The ledger counts rejected trials in bins of 0.005.  Each of them, or several together, is drawn
     as wide as the accuracies k/n that fall into it: from the first of them to the first of the
     next bin.  Bins are merged from the threshold outwards, so that it is an edge where it can be.
 
@@ -107,35 +107,37 @@ def accuracy_histograms(
     accepted
         (rows,) accuracies.
     rejected
-        (`BINS`,) trials in each bin of the ledger.
+        (`REJECTION_BINS`,) trials in each bin of the ledger.
     n_examples
-        Examples n that accuracy is taken on.
+        Number n of examples that the accuracy is computed on.
     threshold
-        Accuracy from which on trials are accepted.
+        Smallest accuracy of accepted trials.
     bins
-        About how many bins over the range that is occupied.
+        Approximate number of bins over the occupied range.
     """
     ledger = as_numbers(rejected, "rejected", np.int64)
-    if ledger.shape != (BINS,):
-        raise InputError(f"rejected: counts of shape {ledger.shape} given; it must be ({BINS},)")
+    if ledger.shape != (REJECTION_BINS,):
+        raise InputError(
+            f"rejected: counts of shape {ledger.shape} given; it must be ({REJECTION_BINS},)"
+        )
     bin_of = attainable_bins(n_examples)
     hits = np.rint(as_numbers(accepted, "accepted") * n_examples).astype(np.int64)
-    kept = np.bincount(bin_of[hits], minlength=BINS)
+    kept = np.bincount(bin_of[hits], minlength=REJECTION_BINS)
     occupied = np.flatnonzero(kept + ledger)
-    low, high = (int(occupied[0]), int(occupied[-1])) if len(occupied) else (0, BINS - 1)
+    low, high = (int(occupied[0]), int(occupied[-1])) if len(occupied) else (0, REJECTION_BINS - 1)
     size = max(1, -(-(high - low + 1) // bins))
-    anchor = min(int(threshold * BINS + 1e-9), BINS - 1)
+    anchor = min(int(threshold * REJECTION_BINS + 1e-9), REJECTION_BINS - 1)
     borders = np.arange(low - (low - anchor) % size, high + size + 1, size)
     # a bin that no accuracy falls into would have no width: it is joined to the next
     first_hit, chosen = np.unique(np.searchsorted(bin_of, borders), return_index=True)
     if len(first_hit) < 2:
         first_hit, chosen = np.array([first_hit[0], first_hit[0] + 1]), np.array([0, 0])
-    starts = np.clip(borders[chosen], 0, BINS)
-    starts[0], starts[-1] = 0, BINS
+    starts = np.clip(borders[chosen], 0, REJECTION_BINS)
+    starts[0], starts[-1] = 0, REJECTION_BINS
     edges = first_hit / n_examples
 
-    def merge(counts: Ints) -> Histogram:
-        total = np.concatenate([[0], np.cumsum(counts)])
+    def merge(trials: Ints) -> Histogram:
+        total = np.concatenate([[0], np.cumsum(trials)])
         return Histogram(np.diff(total[starts]), edges)
 
     return merge(kept), merge(ledger)
@@ -149,13 +151,13 @@ def block_average(C: Array, m: Array, largest: int) -> tuple[Floats, int]:
     C, m
         (N, N) correlations and (N,) magnetizations.
     largest
-        Side of the result at most.
+        Largest side of the result.
 
     Returns
     -------
     connected, size
-        (n, n) with n = ceil(N / size); pairs i = j are left out, and NaN stands where nothing
-        else is (the diagonal, for size 1).  No N × N array is made for size > 1.
+        (n, n) with n = ceil(N / size); pairs i = j are left out, and blocks of such pairs alone
+        (the diagonal, for size 1) are NaN.  No N × N array is made for size > 1.
     """
     n_weights = len(m)
     size = max(1, -(-n_weights // largest))
@@ -190,7 +192,7 @@ def pair_histogram(
 
     Returns
     -------
-    By (group of i, group of j): the histogram; pairs of groups without pairs are left out.
+    Histograms by (group of i, group of j); pairs of groups without pairs of weights are left out.
     """
     n_bins, n_groups = len(edges) - 1, int(groups.max()) + 1
     scale = n_bins / (edges[-1] - edges[0])
@@ -198,9 +200,9 @@ def pair_histogram(
     borders = np.searchsorted(groups, np.arange(n_groups + 1))
     for i in range(len(m) - 1):
         row = C[i, i + 1 :] - m[i] * m[i + 1 :]
-        place = np.clip((row - edges[0]) * scale, 0, n_bins - 1).astype(np.int64)
+        index = np.clip((row - edges[0]) * scale, 0, n_bins - 1).astype(np.int64)
         for other in range(groups[i], n_groups):
-            part = place[max(borders[other] - i - 1, 0) : max(borders[other + 1] - i - 1, 0)]
+            part = index[max(borders[other] - i - 1, 0) : max(borders[other + 1] - i - 1, 0)]
             counts[groups[i], other] += np.bincount(part, minlength=n_bins)
     return {
         (a, b): Histogram(counts[a, b], edges)

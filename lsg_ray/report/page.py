@@ -14,24 +14,26 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lsg_ray import __version__
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.owned import staging
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.paths import expanded
 from lsg_ray.registry import FAMILIES, loaded
-from lsg_ray.report.figures.accuracy import SETS
+from lsg_ray.report.figures.accuracy import SET_NAMES
 from lsg_ray.report.results import Outcomes, label, sources, study_sections
 from lsg_ray.report.section import Section
 from lsg_ray.spec import Spec, as_yaml
 
-PAGE = "report.html"
+PAGE_NAME = "report.html"
 
 
 class Entry(NamedTuple):
-    """Line of a table; `code` for hashes and other text to be copied."""
+    """A row of a table; `code` marks hashes and other text to be copied."""
 
     label: str
     value: str
@@ -43,19 +45,19 @@ def write_report(
 ) -> Path:
     """Write ``report.html`` and its figures into a folder.
 
-    Everything is drawn before anything is written, each file appears whole or not at all, and the
-    page, which holds its figures and needs no other file, comes last.
+    All figures are drawn before any file is written.  Each file is written atomically, the page,
+    which embeds its figures and needs no other file, last.
 
     Parameters
     ----------
     folder
-        Made if it is not there.  Files of an earlier report are replaced.
+        Path of the folder, created if it does not exist.  An earlier report is replaced.
     ensemble
-        From `lsg_ray.ensemble.reader.open_ensemble`.
+        Ensemble, from `lsg_ray.ensemble.reader.open_ensemble`.
     dataset
-        What it was sampled on: ``load_dataset(ensemble.spec.dataset)``.
+        Data set of the ensemble, from ``load_dataset(ensemble.spec.dataset)``.
     steps
-        By name the results of a study, or the reasons why there are none.
+        Results of a study by name, or the reasons why there are none.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def write_report(
     Raises
     ------
     InputError
-        A file is in the way of the folder.
+        The folder is a file.
     StoreError
         The folder cannot be written, or a record of the ledger is damaged.
 
@@ -76,23 +78,23 @@ def write_report(
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; name a folder for the report")
     own = ensemble_sections(ensemble, dataset)
-    drawn = [*own, *study_sections(steps, {section.key for section in own})]
+    sections = [*own, *study_sections(steps, {section.key for section in own})]
     page = render_page(
         spec=ensemble.spec, summary=summary(ensemble), provenance=provenance(ensemble, steps),
-        notes=notes(ensemble, dataset), drawn=drawn,
+        notes=notes(ensemble, dataset), sections=sections,
     )  # fmt: skip
-    images: dict[str, bytes | None] = dict.fromkeys(_images(target / PAGE))
-    images |= {f"{section.key}.png": section.png for section in drawn if section.png is not None}
+    images: dict[str, bytes | None] = dict.fromkeys(_images(target / PAGE_NAME))
+    images |= {f"{section.key}.png": section.png for section in sections if section.png is not None}
     _write_all(target, page, images)
-    return target / PAGE
+    return target / PAGE_NAME
 
 
 def ensemble_sections(ensemble: Ensemble, dataset: Dataset) -> list[Section]:
-    """Return what is shown of an ensemble itself, whatever was computed of it."""
+    """Return the sections of an ensemble itself, without results of a study."""
     figures = "lsg_ray.report.figures"
     along = [f"{figures}.snapshots:snapshots_section"] if ensemble.spec.times[1] else []
-    places = [*ensemble.header.family.sections, *along, f"{figures}.inputs:inputs_section"]
-    return [loaded(place)(ensemble, dataset) for place in places]
+    paths = [*ensemble.header.family.sections, *along, f"{figures}.inputs:inputs_section"]
+    return [loaded(path)(ensemble, dataset) for path in paths]
 
 
 def _images(page: Path) -> list[str]:
@@ -103,13 +105,13 @@ def _images(page: Path) -> list[str]:
 
 
 def _write_all(folder: Path, page: str, figures: Mapping[str, bytes | None]) -> None:
-    """Write the figures, then the page, then remove what an earlier report showed beyond them."""
+    """Write the figures, then the page, then remove figures that only an earlier report had."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in figures.items():
             if content is not None:
                 _write(folder / name, content)
-        _write(folder / PAGE, page.encode())
+        _write(folder / PAGE_NAME, page.encode())
         for name, content in figures.items():
             if content is None:
                 (folder / name).unlink(missing_ok=True)
@@ -121,7 +123,7 @@ def _write_all(folder: Path, page: str, figures: Mapping[str, bytes | None]) -> 
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all."""
+    """Write a file atomically."""
     with staging(path) as (staged, _):
         with open(staged, "xb") as file:
             file.write(content)
@@ -132,9 +134,9 @@ def _write(path: Path, content: bytes) -> None:
 
 def render_page(
     *, spec: Spec, summary: Sequence[Entry], provenance: Sequence[Entry], notes: Sequence[str],
-    drawn: Iterable[Section],
+    sections: Iterable[Section],
 ) -> str:  # fmt: skip
-    """Return the HTML; every text given is escaped."""
+    """Return the HTML; all texts are escaped."""
     environment = Environment(
         loader=PackageLoader("lsg_ray", "report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
@@ -142,7 +144,7 @@ def render_page(
     return environment.get_template("page.html.j2").render(
         spec=spec, subtitle=_subtitle(spec), specification=as_yaml(spec), summary=summary,
         provenance=provenance, notes=notes,
-        sections=[(section, _embedded(section.png)) for section in drawn],
+        sections=[(section, _embedded(section.png)) for section in sections],
         content_hash=next((entry.value for entry in summary if entry.label == "Content hash"), ""),
     )  # fmt: skip
 
@@ -155,10 +157,10 @@ def _subtitle(spec: Spec) -> str:
 
 
 def _embedded(png: bytes | None) -> dict[str, Any]:
-    """Return the image as a data URL, and its size on the page: two pixels of it to one."""
+    """Return the image as a data URL, and its size on the page, half of its pixels."""
     if png is None:
         return {}
-    width, height = (int.from_bytes(png[place : place + 4], "big") for place in (16, 20))
+    width, height = (int.from_bytes(png[offset : offset + 4], "big") for offset in (16, 20))
     url = "data:image/png;base64," + base64.b64encode(png).decode()
     return {"url": url, "width": width // 2, "height": height // 2}
 
@@ -167,11 +169,11 @@ def summary(ensemble: Ensemble) -> list[Entry]:
     """Return the table at the head of the page, from the ledger."""
     info, spec = ensemble.info(), ensemble.spec
     accuracy, acceptance = info["accuracy"], info["acceptance"]
-    kept = spec.dataset.components
+    components = spec.dataset.components
     raw = (
         "raw pixels" if len(spec.dataset.sizes.shape) > 1 else f"{spec.network.widths[0]:,} inputs"
     )
-    inputs = raw if kept is None else f"{kept:,} principal components"
+    inputs = raw if components is None else f"{components:,} principal components"
     everything = spec.dataset.train_examples is spec.dataset.train_per_class is None
     size = "all training examples" if everything else f"{spec.n_examples:,} training examples"
     if changes := spec.dataset.transforms():
@@ -186,8 +188,11 @@ def summary(ensemble: Ensemble) -> list[Entry]:
         Entry("Widths", _joined(spec.network.widths)),
         Entry("Weights N", f"{info['n_weights']:,}"),
         Entry("Configurations M", rows),
-        *([] if ensemble.signs else [Entry("Training", training(spec))]),
-        Entry("Threshold", f"{spec.ensemble.threshold:g} on the {SETS[spec.ensemble.selection]}"),
+        *([] if ensemble.signs else [Entry("Training", training_text(spec))]),
+        Entry(
+            "Accuracy threshold",
+            f"{spec.ensemble.threshold:g} on the {SET_NAMES[spec.ensemble.selection]}",
+        ),
         Entry("Accuracy", " / ".join(f"{level:.4f}" for level in levels) + " (min / mean / max)")
         if levels
         else Entry("Accuracy", "none yet"),
@@ -200,31 +205,29 @@ def summary(ensemble: Ensemble) -> list[Entry]:
     ]
 
 
-def training(spec: Spec) -> str:
-    """Return how ReLU networks are trained, as text.
+def training_text(spec: Spec) -> str:
+    """Describe how ReLU networks are trained.
 
     >>> from lsg_ray.spec import parse_spec
-    >>> training(parse_spec({"network": {"family": "relu"}}))
+    >>> training_text(parse_spec({"network": {"family": "relu"}}))
     'adam, rate 0.001, batches of 256, 50 epochs'
     """
-    how = spec.training
-    if how.batch_fraction is not None:
-        size = f"batches of {100 * how.batch_fraction:g} % of the examples"
+    training = spec.training
+    if training.batch_fraction is not None:
+        size = f"batches of {100 * training.batch_fraction:g} % of the examples"
     else:
-        size = "full batches" if how.batch_size is None else f"batches of {how.batch_size:,}"
-    momentum = f", momentum {how.momentum:g}" if how.momentum else ""
-    end = f"{how.epochs:,} epochs"
-    if how.target_loss is not None:
-        end = f"to a training loss of {how.target_loss:g}, {end} at most"
-    return f"{how.optimizer}, rate {how.learning_rate:g}{momentum}, {size}, {end}"
+        size = (
+            "full batches" if training.batch_size is None else f"batches of {training.batch_size:,}"
+        )
+    momentum = f", momentum {training.momentum:g}" if training.momentum else ""
+    end = f"{training.epochs:,} epochs"
+    if training.target_loss is not None:
+        end = f"to a training loss of {training.target_loss:g}, {end} at most"
+    return f"{training.optimizer}, rate {training.learning_rate:g}{momentum}, {size}, {end}"
 
 
 def provenance(ensemble: Ensemble, steps: Outcomes) -> list[Entry]:
     """Return where the data and the results on the page come from."""
-    import matplotlib
-
-    from lsg_ray import __version__
-
     info = ensemble.info()
     store = ensemble.url if "://" in ensemble.url else Path(ensemble.url).name
     return [
@@ -246,37 +249,37 @@ def provenance(ensemble: Ensemble, steps: Outcomes) -> list[Entry]:
 
 
 def _origin(about: Mapping[Any, Any], read: str) -> str:
-    """Return what attributes, which may be anybody's, tell, and what was read."""
+    """Describe where a result comes from: its attributes, perhaps foreign, and its inputs."""
     rows = [about[name] for name in ("configurations", "complete_configurations") if name in about]
     counts = " of ".join(f"{n:,}" if isinstance(n, Integral) else str(n) for n in rows)
-    found = [f"{counts} configurations"] if "complete_configurations" in about else []
-    for key, word in (("where", "where"), ("seed", "seed"), ("package_version", "lsg-ray")):
+    facts = [f"{counts} configurations"] if "complete_configurations" in about else []
+    for key, name in (("where", "where"), ("seed", "seed"), ("package_version", "lsg-ray")):
         if about.get(key) not in ("", None):
-            found.append(f"{word} {about[key]}")
-    return "; ".join(text for text in (", ".join(found), read.rstrip(".")) if text) or "no record"
+            facts.append(f"{name} {about[key]}")
+    return "; ".join(text for text in (", ".join(facts), read.rstrip(".")) if text) or "no record"
 
 
 def notes(ensemble: Ensemble, dataset: Dataset) -> list[str]:
-    """Return what a reader must know before believing the page."""
-    found = []
+    """Return warnings for the reader: an incomplete ensemble, a selection, other data."""
+    warnings = []
     if not ensemble.complete:
-        found.append(
+        warnings.append(
             f"The ensemble is not complete: {ensemble.n_complete:,} of {ensemble.count:,} "
-            "configurations had been sampled. Run `lsg sample` again to resume it."
+            "configurations have been sampled. Run `lsg sample` again to resume it."
         )
     if ensemble.condition is not None:
-        found.append(
+        warnings.append(
             f"Figures show {ensemble.n_rows:,} configurations, those where {ensemble.condition}; "
-            "the table and rejected trials are of the whole ensemble."
+            "the table and the rejected trials are those of the whole ensemble."
         )
     if ensemble.is_part:
-        found.append(f"Figures show {ensemble.n_weights:,} weights of each configuration.")
+        warnings.append(f"Figures show {ensemble.n_weights:,} weights of each configuration.")
     if ensemble.header.dataset_hash != dataset.content_hash:
-        found.append(
-            "The data at hand are not those that the ensemble was sampled on: their hashes "
-            f"are {dataset.content_hash[:16]}… and {ensemble.header.dataset_hash[:16]}…."
+        warnings.append(
+            "The data set differs from the one that the ensemble was sampled on: the hashes are "
+            f" {dataset.content_hash[:16]}… and {ensemble.header.dataset_hash[:16]}…."
         )
-    return found
+    return warnings
 
 
 def _joined(widths: Iterable[int]) -> str:

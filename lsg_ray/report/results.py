@@ -1,7 +1,7 @@
-"""Sections of a study: of each step the figures of its stage, or why there is no result.
+"""Sections of a study: for each step the figures of its stage, or the reason why there are none.
 
-Results that a figure shows side by side are one section: models of several parts, paths of several
-alignments, networks beside the SK model.
+Results that one figure shows side by side share a section: models of several parts, paths of
+several alignments, networks beside the SK model.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.report.section import Section, section
-from lsg_ray.spec.steps import ENSEMBLE, Outcome
+from lsg_ray.spec.steps import SAMPLED, Outcome
 from lsg_ray.stage import Figure
 
 Outcomes = Mapping[str, Outcome]
 
 
 def study_sections(outcomes: Outcomes, taken: Collection[str] = ()) -> list[Section]:
-    """Return the sections of all steps, those of one figure where the first of them stands.
+    """Return the sections of all steps; steps that share a figure are at the place of the first.
 
     taken: keys of other sections of the page.
     """
@@ -35,28 +35,30 @@ def study_sections(outcomes: Outcomes, taken: Collection[str] = ()) -> list[Sect
                 together[figure.draw] += 1
             groups.setdefault(group, (figure, {}))[1][name] = outcome
     titles = Counter(figure.title for figure, _ in groups.values() if figure is not None)
-    found: dict[str, Section] = {}
+    sections: dict[str, Section] = {}
     for figure, steps in groups.values():
-        key = _key(list(steps), figure, (outcomes.keys() - steps.keys()) | found.keys() | {*taken})
+        key = _key(
+            list(steps), figure, (outcomes.keys() - steps.keys()) | sections.keys() | {*taken}
+        )
         named = figure is None or titles[figure.title] > 1
-        found[key] = _section(key, figure, steps, named)
-    return list(found.values())
+        sections[key] = _section(key, figure, steps, named)
+    return list(sections.values())
 
 
 def label(name: str, outcome: Outcome) -> str:
-    """Return the name of a step, and its stage where that is another."""
+    """Return the name of a step, with its stage where that differs."""
     step = outcome.step
     return name if step is None or step.stage == name else f"{name} ({step.stage})"
 
 
 def _key(names: list[str], figure: Figure | None, taken: set[str]) -> str:
-    """Return the name of the file: what names of several steps begin with, or that of the first."""
+    """Return the name of the figure's file: the common start of the steps' names, or the first."""
     short = names[0].partition("-")[0]
     key = short if len(names) > 1 and short not in taken else names[0]
     if key in taken and figure is not None:  # a further figure of the step
         key += "-" + figure.draw.rpartition(":")[2].removesuffix("_figure")
     numbers = (key, *(f"{key}-{number}" for number in range(2, len(taken) + 3)))
-    return next(one for one in numbers if one not in taken).replace(" ", "-")
+    return next(key for key in numbers if key not in taken).replace(" ", "-")
 
 
 def _section(key: str, figure: Figure | None, steps: Outcomes, named: bool) -> Section:
@@ -64,68 +66,68 @@ def _section(key: str, figure: Figure | None, steps: Outcomes, named: bool) -> S
     if named:
         names = ", ".join(steps if title else (label(*step) for step in steps.items()))
         title = f"{title}: {names}" if title else f"{names[:1].upper()}{names[1:]}"
-    lacking = " ".join(
-        one.reason if one.step is None else f"No {name}: {one.reason.rstrip('.')}."
-        for name, one in steps.items()
-        if one.result is None
+    missing = " ".join(
+        outcome.reason if outcome.step is None else f"No {name}: {outcome.reason.rstrip('.')}."
+        for name, outcome in steps.items()
+        if outcome.result is None
     )
-    results = {name: one.result for name, one in steps.items() if one.result is not None}
+    results = {name: step.result for name, step in steps.items() if step.result is not None}
     if not results:
-        return Section(key, title, reason=lacking)
-    told = ""
+        return Section(key, title, reason=missing)
+    numbers = ""
     try:
-        told = " ".join(numbers_of(one.shown()) for one in steps.values() if not one.failed)
+        numbers = " ".join(numbers_of(step.shown()) for step in steps.values() if not step.failed)
         if figure is None:
-            return Section(key, title, reason=told)
+            return Section(key, title, reason=numbers)
         results = {_short(name, steps): result for name, result in results.items()}
-        caption, alt = figure.captioned(results) if figure.caption else (told, figure.title)
-        words = " ".join(text for text in (caption, sources(steps), lacking) if text)
+        caption, alt = figure.captioned(results) if figure.caption else (numbers, figure.title)
+        caption = " ".join(text for text in (caption, sources(steps), missing) if text)
         formula = figure.draw.rpartition(":")[2]
-        return section(key, title, figure.drawn(results), (words, alt), formula)
+        return section(key, title, figure.drawn(results), caption, alt, formula)
     except MemoryError:
         raise
-    except Exception as error:  # a figure of any package, or of a result of others
+    except Exception as error:  # a figure of another package, or of a foreign result
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return Section(key, title, reason=f"{told} No figure: {why}.".strip())
+        return Section(key, title, reason=f"{numbers} No figure: {why}.".strip())
 
 
 def _short(name: str, steps: Outcomes) -> str:
-    """Return the name of a step in a figure, without what all names begin with."""
+    """Return the name of a step in a figure, without the common start of all names."""
     start = name.partition("-")[0] + "-"
-    shared = len(steps) > 1 and all(one.startswith(start) for one in steps)
+    shared = len(steps) > 1 and all(other.startswith(start) for other in steps)
     return name.removeprefix(start) if shared else name
 
 
 def sources(steps: Outcomes) -> str:
-    """Return which other steps these read, as text."""
+    """Describe which other steps these read."""
     read: dict[str, dict[str, None]] = {}
     for one in steps.values():
         for argument, source in (one.step.inputs if one.step is not None else {}).items():
-            if source not in (None, ENSEMBLE, argument):
+            if source not in (None, SAMPLED, argument):
                 read.setdefault(argument, {})[str(source)] = None
-    return " ".join(f"{name.capitalize()}: {', '.join(of)}." for name, of in read.items())
+    return " ".join(f"{name.capitalize()}: {', '.join(names)}." for name, names in read.items())
 
 
 def numbers_of(shown: Mapping[str, object]) -> str:
-    """Return what is shown of a result as a sentence: numbers, short lists, and text.
+    """Return the summary of a result as a sentence: numbers, short lists, and text.
 
     >>> numbers_of({"s0": 0.25, "states": 3, "verdict": "smooth", "widths": [1.0, 2.0]})
     's0 = 0.25; states = 3; verdict: smooth; widths = 1, 2.'
     """
     parts = []
     for name, value in shown.items():
-        words = name.replace("_", " ")
+        title = name.replace("_", " ")
         if value is None:
             continue
         if isinstance(value, str):
-            parts.append(f"{words}: {value}")
+            parts.append(f"{title}: {value}")
         elif isinstance(value, dict):
-            parts.append(f"{words}: {', '.join(f'{k} {v}' for k, v in value.items())}")
+            parts.append(f"{title}: {', '.join(f'{k} {v}' for k, v in value.items())}")
         else:
             values = np.atleast_1d(np.asarray(value)).ravel()
             few = ", ".join(
-                f"{one:.4g}" if isinstance(one, (int, float)) else str(one)
-                for one in values[:6].tolist()
+                f"{number:.4g}" if isinstance(number, (int, float)) else str(number)
+                for number in values[:6].tolist()
             )
-            parts.append(f"{words} = {few}{', …' if len(values) > 6 else ''}")
+            parts.append(f"{title} = {few}{', …' if len(values) > 6 else ''}")
     return "; ".join(parts) + "."

@@ -11,9 +11,10 @@ from lsg_ray.report.style import render
 
 
 class Section(NamedTuple):
-    """Part of the page: `png` with `caption` and `alt`, or else the `reason` why not.
+    """Part of the page: `png` with `caption` and `alt`, or else the `reason` why there is none.
 
-    `key` names the file, `title` is the heading, `formula` the mathematics below the caption.
+    `key` is the name of the file, `title` the heading, `alt` the text in place of the figure,
+    `formula` the name of the mathematics below the caption.
     """
 
     key: str
@@ -26,10 +27,10 @@ class Section(NamedTuple):
 
 
 def section(
-    key: str, title: str, figure: Figure, words: tuple[str, str], formula: str = ""
+    key: str, title: str, figure: Figure, caption: str, alt: str, formula: str = ""
 ) -> Section:
-    """Return a section with a figure; of its words, the caption is kept together at signs."""
-    caption, alt = (re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text) for text in words)
+    """Return a section with a figure; lines of its caption are not broken beside =, ± and %."""
+    caption, alt = (re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text) for text in (caption, alt))
     for mark in ("=", "±", "%"):
         caption = caption.replace(f" {mark}", f"\N{NO-BREAK SPACE}{mark}")
         caption = caption.replace(f"{mark} 0", f"{mark}\N{NO-BREAK SPACE}0")

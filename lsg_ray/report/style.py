@@ -28,10 +28,12 @@ Arguments = ParamSpec("Arguments")
 #: Width of a figure in inches: two columns of a journal.
 WIDTH = 7.0
 DPI = 200
-#: Characters of a name in a figure.
-MAX_NAME = 40
+#: Most characters of a name in a figure.
+MAX_NAME_LENGTH = 40
+#: Most single curves that are drawn behind their mean.
+MAX_SINGLE_CURVES = 12
 
-#: Okabe and Ito's palette: told apart with any kind of colour vision, and in grey.
+#: Okabe and Ito's palette, for all kinds of colour vision, and for grey.
 PART_COLOURS = {"LB": "#0072B2", "ITR": "#D55E00", "RB": "#009E73"}
 PART_NAMES = {"LB": "LB, first layer", "ITR": "ITR, interior", "RB": "RB, last layer"}
 ACCENT = "#0072B2"
@@ -47,7 +49,7 @@ SHEET = str(Path(__file__).with_name("paper.mplstyle"))
 
 @contextmanager
 def paper() -> Iterator[None]:
-    """Hold matplotlib's parameters to the style of the report, and put the user's back after."""
+    """Set matplotlib's parameters to the style of the report, and restore the user's afterwards."""
     with matplotlib.style.context(["default", SHEET]):
         yield
 
@@ -77,12 +79,12 @@ def render(figure: Figure) -> bytes:
 
 
 def verbatim(name: str) -> str:
-    """Return a name of others for a figure: short, on one line, its dollars no mathematics.
+    """Return a foreign name for a figure: shortened, on one line, dollar signs escaped.
 
     >>> verbatim(r"$\\frac$")
     '\\\\$\\\\frac\\\\$'
     """
-    short = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+    short = name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"
     plain = "".join(mark if mark.isprintable() else "?" for mark in short).replace("$", r"\$")
     return f"\N{ZERO WIDTH SPACE}{plain}" if plain.startswith("_") else plain  # hidden in legends
 
@@ -94,13 +96,13 @@ def panel(axes: Axes, letter: str, title: str = "", x: str = "", y: str = "") ->
 
 
 def ticks(axes: Axes, x: int, y: int, **options: bool) -> None:
-    """Have at most so many intervals on the axes; see `round_ticks`."""
+    """Set the largest numbers of intervals on the axes; see `round_ticks`."""
     axes.xaxis.set_major_locator(round_ticks(x, **options))
     axes.yaxis.set_major_locator(round_ticks(y, **options))
 
 
 def colour_bar(image: Any, axes: Any, label: str, number: int, **options: Any) -> None:
-    """Draw the colours of an image beside it, with ticks as `round_ticks`."""
+    """Draw the colour bar of an image, with ticks from `round_ticks`."""
     symmetric = options.pop("symmetric", False)
     figure = np.ravel(axes)[0].figure
     bar = figure.colorbar(image, ax=axes, **options)
@@ -131,7 +133,7 @@ def band(
 
 
 def accuracy_colours() -> Colormap:
-    """Return viridis without its palest yellow, which is lost on white."""
+    """Return viridis without its palest yellow, which cannot be seen on white."""
     viridis = matplotlib.colormaps["viridis"](np.linspace(0, 0.93, 256))
     return LinearSegmentedColormap.from_list("accuracy", viridis)
 

@@ -1,4 +1,4 @@
-"""Results: how they are saved, opened, checked, and kept while they are computed.
+"""Results: how they are saved, opened, checked and cached.
 
-Only this room knows their bytes.  `graph` runs the tasks that make them.
+Only this package knows their bytes.  `graph` runs the tasks that make them.
 """

@@ -9,29 +9,31 @@ from lsg_ray.errors import InputError, StoreError
 
 
 @contextlib.contextmanager
-def reading(place: str, failed: str, remedy: str, *names: str) -> Iterator[None]:
-    """Say of whatever goes wrong inside which file it is of, and what to name instead.
+def reading(path: str, failed: str, remedy: str, *names: str) -> Iterator[None]:
+    """Turn errors inside into one that names the file and the remedy.
 
     Parameters
     ----------
-    place
-        Of the file; put before an error of ours that does not begin with it, or one of ``names``.
+    path
+        Path of the file; put before an `InputError` that does not begin with it.
     failed, remedy
-        Around the reason of an error that is none of ours: ``PLACE: FAILED (REASON); REMEDY``.
+        Text around the reason of any other error: ``PATH: FAILED (REASON); REMEDY``.
+    names
+        Other names of the file that an `InputError` may begin with.
 
     Raises
     ------
     InputError
-        In place of all but a lack of memory and errors of a store.
+        Instead of all errors but `MemoryError` and `StoreError`.
     """
     try:
         yield
     except InputError as error:
-        told = str(error)
-        raise InputError(told if told.startswith((place, *names)) else f"{place}: {told}") from None
+        text = str(error)
+        raise InputError(text if text.startswith((path, *names)) else f"{path}: {text}") from None
     except (MemoryError, StoreError):
         raise
     except Exception as error:
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         line = str(reason).splitlines()[0]
-        raise InputError(f"{place}: {failed} ({line}); {remedy}") from None
+        raise InputError(f"{path}: {failed} ({line}); {remedy}") from None

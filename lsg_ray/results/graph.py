@@ -9,22 +9,23 @@ this process, or a Ray cluster inside `lsg_ray.cluster.dask.dask_session`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
-
-from dask.delayed import Delayed
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsg_ray.errors import LsgError
 from lsg_ray.networks.threads import one_thread
 from lsg_ray.typing import Progress
 
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
 Result = TypeVar("Result")
 
-#: Accumulators that are added by one task.
+#: Number of accumulators that one task adds.
 FAN_IN = 8
 
 
 def share(value: object) -> Delayed:
-    """Return a value as one node of a graph, which many tasks read; it goes to a cluster once."""
+    """Return a value as a node of a graph, which many tasks read; it is sent to a cluster once."""
     import dask
 
     return dask.delayed(value, pure=False, traverse=False)
@@ -55,9 +56,11 @@ def compute(graph: object, progress: Progress | None = None) -> Any:
 
 
 def compute_each(
-    leaves: Sequence[Delayed], keep: Callable[[int, Result], None], progress: Progress | None = None
+    leaves: Sequence[Delayed],
+    on_result: Callable[[int, Result], None],
+    progress: Progress | None = None,
 ) -> list[Result]:
-    """Run delayed leaves, telling ``keep(number, result)`` of each as it is done.
+    """Run delayed leaves, calling ``on_result(number, result)`` for each as it is done.
 
     Raises
     ------
@@ -68,14 +71,14 @@ def compute_each(
     from dask.callbacks import Callback
 
     numbers = {leaf.key: number for number, leaf in enumerate(leaves)}
-    # Results stand on a cluster; its scheduler knows how to get them.
+    # Results may be on a cluster; its scheduler fetches them.
     fetch = getattr(dask.config.get("scheduler", None), "fetch", lambda result: result)
     done = 0
 
     def posttask(key: Any, result: Any, _graph: Any, _state: Any, _: Any) -> None:
         nonlocal done
         if key in numbers:
-            keep(numbers[key], fetch(result))
+            on_result(numbers[key], fetch(result))
             done += 1
             if progress is not None:
                 progress(done, len(leaves))

@@ -1,7 +1,7 @@
 """Open results and archives that somebody else may have made: bounded, and no code in them is run.
 
-What each chunk unpacks to is told from its head before anything is unpacked, and must be what its
-array's document says; all together is compared with what the files hold.  Only codecs that turn
+The unpacked size of each chunk is read from its head before anything is unpacked, and must be that
+of its array's document; the sum is compared with the size of the files.  Only codecs that turn
 bytes into bytes are admitted, and one that compresses: Zarr's older format could name Python's
 pickle.  Each array's own document counts; consolidated metadata that say something else are
 refused.  Results on object stores are fetched whole, then opened.
@@ -15,6 +15,7 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,12 +23,13 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.ensemble.location import Location, UnreadableError, locate
+from lsg_ray.ensemble.local import UnreadableError
+from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.ensemble.parsing import parse_json
 from lsg_ray.errors import InputError
 from lsg_ray.paths import expanded
-from lsg_ray.results.seal import INDEX, check_seal
+from lsg_ray.results.seal import CHUNK_INDEX, check_seal
 from lsg_ray.results.unpacking import (
     array_bytes,
     held_bytes,
@@ -36,25 +38,36 @@ from lsg_ray.results.unpacking import (
     unpacked_bytes,
 )
 from lsg_ray.spec.specification import name_of, shown
-from lsg_ray.typing import Array, Ints, JsonObject, Place
+from lsg_ray.typing import Array, Ints, JsonObject, PathOrUrl
 
-#: On an object store, beside a result whose upload was begun and has not ended.
-MARK = ".lsg.upload.json"
+#: Key on an object store, beside a result whose upload was begun and has not ended.
+UPLOAD_MARK = ".lsg.upload.json"
 
-#: In an ``.npz`` of ours, beside its arrays: the attributes of the result, as JSON.
+#: Array of an ``.npz`` of ours that holds the attributes of the result, as JSON.
 ATTRIBUTES = "attributes"
 
-#: What a file may take in memory in any case; above, at most so many times the bytes that it holds.
-#: Each number counts as 8 bytes at least, which it takes once it is worked on.
-FREE_BYTES, MAX_RATIO = 2**27, 200
-#: Most bytes of a document, and of a result that is fetched.
-MAX_DOCUMENT, MAX_FETCH = 2**22, 2**34
 #: Codecs that compress, and those that are admitted beside one of them.
-COMPRESSORS, OTHERS = {"zstd", "blosc"}, {"bytes", "crc32c", "transpose"}
+COMPRESSORS, PLAIN_CODECS = {"zstd", "blosc"}, {"bytes", "crc32c", "transpose"}
 CHECKSUM_BYTES = 4
 
 
-def open_result(path: Place) -> xarray.Dataset:
+@dataclass(frozen=True)
+class OpeningLimits:
+    """Bounds on what a result that somebody else may have made can claim."""
+
+    #: Bytes in memory that any file may take; above, at most `max_ratio` times its own bytes.
+    #: Each number counts as 8 bytes at least, which it takes in a computation.
+    free_bytes: int = 2**27
+    max_ratio: int = 200
+    #: Most bytes of a document, and of a result that is fetched from an object store.
+    max_document_bytes: int = 2**22
+    max_fetched_bytes: int = 2**34
+
+
+OPENING = OpeningLimits()
+
+
+def open_result(path: PathOrUrl) -> xarray.Dataset:
     """Open a result of ours, a Zarr v3 group: lazily where it is local, else whole.
 
     One without a seal, of another tool or an older version, is opened with an `UnverifiedWarning`.
@@ -63,7 +76,7 @@ def open_result(path: Place) -> xarray.Dataset:
     ------
     InputError
         It claims more data than it holds, lacks a chunk, fails its checksum, contradicts itself, or
-        names a codec that is none of ours.
+        names a codec that is not ours.
     StoreError
         An object store does not answer, or refuses.
     OSError, ValueError, ...
@@ -73,50 +86,49 @@ def open_result(path: Place) -> xarray.Dataset:
     if location.path is not None:
         return _opened(location.path, location.url)
     if (upload := unfinished(location)) is not None:
-        whole = upload.get("whole")
-        stands = f"; the new result stands whole at {whole}" if whole else ""
+        copy = upload.get("whole")
+        note = f"; the new result is complete at {copy}" if copy else ""
         raise InputError(
-            f"{location.url}: its upload was interrupted{stands}; "
-            "run the command that made it again"
+            f"{location.url}: its upload was interrupted{note}; run the command that made it again"
         )
     with scratch("result") as folder:
         _fetch(location, folder)
-        with _opened(folder, location.url) as found:
-            return found.load()
+        with _opened(folder, location.url) as result:
+            return result.load()
 
 
-def attributes_of(path: Place) -> JsonObject:
+def attributes_of(path: PathOrUrl) -> JsonObject:
     """Return the attributes of a Zarr group; empty if there is none."""
     location = locate(path)
     try:
-        found = _parsed(location.read("zarr.json", MAX_DOCUMENT))["attributes"]
+        attributes = _parsed(location.read("zarr.json", OPENING.max_document_bytes))["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return attributes if isinstance(attributes, dict) else {}
 
 
 def unfinished(location: Location) -> JsonObject | None:
-    """Return what is known of an upload of a result that was begun and has not ended, or None."""
+    """Return the mark of an upload of a result that was begun and has not ended, or None."""
     try:
-        location.read("zarr.json", MAX_DOCUMENT)
+        location.read("zarr.json", OPENING.max_document_bytes)
         return None
     except FileNotFoundError:
         pass
     except UnreadableError:
         return None
     try:
-        found = _parsed(location.read(MARK, MAX_DOCUMENT))
+        mark = _parsed(location.read(UPLOAD_MARK, OPENING.max_document_bytes))
     except FileNotFoundError:
         return None
     except (UnreadableError, ValueError):
         return {}
-    keys, whole = found.get("keys"), found.get("whole")
+    keys, whole = mark.get("keys"), mark.get("whole")
     plain = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     return {"keys": keys if plain else [], "whole": whole if isinstance(whole, str) else None}
 
 
 @contextlib.contextmanager
-def open_archive(path: Place) -> Iterator[Mapping[str, Array]]:
+def open_archive(path: PathOrUrl) -> Iterator[Mapping[str, Array]]:
     """Open an ``.npz`` of arrays: a mapping from names, without Python objects.
 
     Raises
@@ -149,26 +161,26 @@ def attributes_in(arrays: Mapping[str, Array]) -> JsonObject:
     """Return the attributes of a result in an ``.npz``; empty if there are none."""
     if ATTRIBUTES not in arrays:
         return {}
-    told = arrays[ATTRIBUTES]
-    if told.shape or told.dtype.kind != "U":
+    text = arrays[ATTRIBUTES]
+    if text.shape or text.dtype.kind != "U":
         return {}
     try:
-        found = parse_json(str(told).encode())
+        attributes = parse_json(str(text).encode())
     except ValueError:  # also half a character
         return {}
-    return found if isinstance(found, dict) else {}
+    return attributes if isinstance(attributes, dict) else {}
 
 
 def names_in(arrays: Mapping[str, Array]) -> tuple[NDArray[np.str_] | None, Ints | None]:
-    """Return the part and the number of each weight in an ``.npz``; None where it does not say.
+    """Return the part and the number of each weight in an ``.npz``; None where it has none.
 
     Raises
     ------
     InputError
-        They are no text, or no integers.
+        They are not text, or not integers.
     """
     if "part" not in arrays:
-        return None, None  # then weights are numbered from zero, wherever they stand
+        return None, None  # then weights are numbered from zero, wherever they are in a network
     part = arrays["part"]
     if part.dtype.kind not in "SU" or part.ndim != 1:
         raise InputError(f"part holds {part.dtype} of shape {part.shape}; names (N,) are needed")
@@ -178,7 +190,7 @@ def names_in(arrays: Mapping[str, Array]) -> tuple[NDArray[np.str_] | None, Ints
     return part.astype(str), weight.astype(np.int64)
 
 
-def open_array(path: Place) -> Array:
+def open_array(path: PathOrUrl) -> Array:
     """Read an ``.npy``, without Python objects.
 
     Raises
@@ -197,7 +209,7 @@ def open_array(path: Place) -> Array:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def local_file(path: Place) -> str | Path:
+def local_file(path: PathOrUrl) -> str | Path:
     """Return the path that a ``file://`` URL, or a ``~``, means.
 
     Raises
@@ -207,13 +219,13 @@ def local_file(path: Place) -> str | Path:
     """
     if "://" not in str(path):
         return expanded(path)
-    found = locate(path).path
-    if found is None:
+    local = locate(path).path
+    if local is None:
         raise InputError(f"{os.fspath(path)}: a file of arrays is read from a local path")
-    return found
+    return local
 
 
-def require_file(path: Place) -> int:
+def require_file(path: PathOrUrl) -> int:
     """Return the size of a plain file; reading anything else may wait for ever.
 
     Raises
@@ -229,37 +241,35 @@ def require_file(path: Place) -> int:
     return status.st_size
 
 
-def _opened(place: Path, name: str) -> xarray.Dataset:
-    _refuse_links(place, name)
-    root = _document(place)
-    check_seal(place, name, root, _index(place, name))
+def _opened(path: Path, name: str) -> xarray.Dataset:
+    _refuse_links(path, name)
+    root = _document(path)
+    check_seal(path, name, root, _index(path, name))
     inline = (root.get("consolidated_metadata") or {}).get("metadata")
-    arrays = {
-        file.parent.name: _document(file.parent) for file in sorted(place.glob("*/zarr.json"))
-    }
+    arrays = {file.parent.name: _document(file.parent) for file in sorted(path.glob("*/zarr.json"))}
     if inline is not None:
         _check_consolidated(name, inline, arrays)
     claimed = held = 0
     for key, array in arrays.items():
         if array.get("node_type") == "array":
-            claimed += _check_array(place / key, f"{name}: {name_of(key)}", array)
-    for file in place.rglob("*"):
+            claimed += _check_array(path / key, f"{name}: {name_of(key)}", array)
+    for file in path.rglob("*"):
         if not file.is_dir():
             held += held_bytes(file.lstat())
     _check_claim(name, claimed, held)
-    return xarray.open_zarr(place, zarr_format=3, consolidated=inline is not None)
+    return xarray.open_zarr(path, zarr_format=3, consolidated=inline is not None)
 
 
-def _refuse_links(place: Path, name: str) -> None:
+def _refuse_links(path: Path, name: str) -> None:
     """Refuse a result that holds a symbolic link, which could lead anywhere."""
-    for folder, folders, files in os.walk(place):
+    for folder, folders, files in os.walk(path):
         for inner in folders + files:
             if os.path.islink(os.path.join(folder, inner)):
                 raise InputError(f"{name}: {inner} is a symbolic link; put the file in its place")
 
 
 def _check_consolidated(name: str, inline: Any, arrays: dict[str, Any]) -> None:
-    """Refuse consolidated metadata, which are what Zarr reads, that are not those of the arrays."""
+    """Refuse consolidated metadata, which Zarr reads, that differ from those of the arrays."""
     for key in sorted({*inline, *arrays}):
         if key in ("", ".", "..") or "/" in key:
             raise InputError(f"{name}: {shown(key)} is no name of an array")
@@ -270,20 +280,20 @@ def _check_consolidated(name: str, inline: Any, arrays: dict[str, Any]) -> None:
             )
 
 
-def _index(place: Path, name: str) -> Any:
-    """Return what the list of chunks holds, or None without one."""
-    if not os.path.lexists(place / INDEX):
+def _index(path: Path, name: str) -> Any:
+    """Return the content of the list of chunks, or None without one."""
+    if not os.path.lexists(path / CHUNK_INDEX):
         return None
-    if require_file(place / INDEX) > MAX_DOCUMENT:
-        raise InputError(f"{name}: {INDEX} is too long")
+    if require_file(path / CHUNK_INDEX) > OPENING.max_document_bytes:
+        raise InputError(f"{name}: {CHUNK_INDEX} is too long")
     try:
-        return parse_json((place / INDEX).read_bytes())
+        return parse_json((path / CHUNK_INDEX).read_bytes())
     except ValueError:
-        raise InputError(f"{name}: {INDEX} is damaged; make the result anew") from None
+        raise InputError(f"{name}: {CHUNK_INDEX} is damaged; make the result anew") from None
 
 
-def _check_array(place: Path, name: str, array: dict[str, Any]) -> int:
-    """Return the bytes that an array takes in memory; its chunks unpack to what they should."""
+def _check_array(path: Path, name: str, array: dict[str, Any]) -> int:
+    """Return the bytes that an array takes in memory, and check the size of its chunks."""
     grid = array["chunk_grid"]
     shape, chunk = array["shape"], grid["configuration"]["chunk_shape"]
     if (
@@ -294,85 +304,87 @@ def _check_array(place: Path, name: str, array: dict[str, Any]) -> int:
     ):
         raise InputError(f"{name}: shape {shown(shape)} in chunks {shown(chunk)}")
     item = item_bytes(array["data_type"])
-    packing, before, after = _codecs(name, array["codecs"])
+    compressor, before, after = _codecs(name, array["codecs"])
     size = math.prod(chunk) * item + before
     present = {
-        file.relative_to(place).as_posix(): require_file(file)
-        for file in place.rglob("*")
+        file.relative_to(path).as_posix(): require_file(file)
+        for file in path.rglob("*")
         if not file.is_dir()
     }
     present.pop("zarr.json", None)
     for key, length in present.items():
-        told = length - after
-        if packing:
+        unpacked = length - after
+        if compressor:
             try:
-                with open(place / key, "rb") as packed:
-                    told = unpacked_bytes(packed, told, packing, size)
+                with open(path / key, "rb") as chunk_file:
+                    unpacked = unpacked_bytes(chunk_file, unpacked, compressor, size)
             except ValueError as error:
                 raise InputError(f"{name}/{name_of(key)} {error}; make the result anew") from None
-        if told != size:
-            raise InputError(f"{name}/{name_of(key)} unpacks to {told:,} bytes, must be {size:,}")
+        if unpacked != size:
+            raise InputError(
+                f"{name}/{name_of(key)} unpacks to {unpacked:,} bytes, must be {size:,}"
+            )
     count = max(math.prod(shape), math.prod(chunk) * max(1, len(present)))
     return count * max(8, item)
 
 
 def _codecs(name: str, codecs: list[Any]) -> tuple[str | None, int, int]:
-    """Return what a chunk is compressed with, and bytes of checksums before and after that."""
-    packing, before, after = None, 0, 0
+    """Return the compression of a chunk, and bytes of checksums before and after it."""
+    compressor, before, after = None, 0, 0
     for codec in codecs:
-        found = codec["name"]
-        if found not in COMPRESSORS | OTHERS:
-            raise InputError(f"{name}: codec {shown(found)} is not one of ours")
-        if found in COMPRESSORS:
-            if packing is not None:
+        kind = codec["name"]
+        if kind not in COMPRESSORS | PLAIN_CODECS:
+            raise InputError(f"{name}: codec {shown(kind)} is not one of ours")
+        if kind in COMPRESSORS:
+            if compressor is not None:
                 raise InputError(f"{name}: compressed more than once")
-            packing = str(found)
-        elif found == "crc32c" and packing is None:
+            compressor = str(kind)
+        elif kind == "crc32c" and compressor is None:
             before += CHECKSUM_BYTES
-        elif found == "crc32c":
+        elif kind == "crc32c":
             after += CHECKSUM_BYTES
-    return packing, before, after
+    return compressor, before, after
 
 
 def _fetch(location: Location, folder: Path) -> None:
     """Copy all objects of a result, which are few and small, into a folder."""
-    # A copy that an overwrite has put beside it is no part of it.
+    # The copy that an overwrite puts beside a result is not part of it.
     sizes = {k: v for k, v in location.everything().items() if not k.startswith(".lsg.")}
     if not sizes:
         raise FileNotFoundError("nothing there")
-    if sum(sizes.values()) > MAX_FETCH:
+    if sum(sizes.values()) > OPENING.max_fetched_bytes:
         raise InputError(f"{location.url}: holds {sum(sizes.values()):,} bytes; that is no result")
     for key in sizes:
         path = PurePosixPath(key)
         if path.is_absolute() or ".." in path.parts:
             raise InputError(f"{location.url}: {shown(key)} is no key of a result")
     data = location.map(lambda key: location.read(key, sizes[key]), sizes)
-    for key, found in zip(sizes, data, strict=True):
+    for key, content in zip(sizes, data, strict=True):
         target = folder / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(found)
+        target.write_bytes(content)
 
 
-def _document(place: Path) -> dict[str, Any]:
-    if not (place / "zarr.json").exists() and (place / ".zgroup").exists():
-        raise InputError(f"{place}: Zarr's older format 2; write it with zarr_format=3")
-    if require_file(place / "zarr.json") > MAX_DOCUMENT:
-        raise ValueError(f"{place / 'zarr.json'} is too long")
-    return _parsed((place / "zarr.json").read_bytes())
+def _document(path: Path) -> dict[str, Any]:
+    if not (path / "zarr.json").exists() and (path / ".zgroup").exists():
+        raise InputError(f"{path}: Zarr's older format 2; write it with zarr_format=3")
+    if require_file(path / "zarr.json") > OPENING.max_document_bytes:
+        raise ValueError(f"{path / 'zarr.json'} is too long")
+    return _parsed((path / "zarr.json").read_bytes())
 
 
 def _parsed(data: Any) -> dict[str, Any]:
     try:
-        found = parse_json(data)
+        document = parse_json(data)
     except ValueError as error:
         raise ValueError(f"zarr.json: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise ValueError("zarr.json is no document")
-    return found
+    return document
 
 
 def _check_claim(name: str, claimed: int, held: int) -> None:
-    if claimed > max(FREE_BYTES, MAX_RATIO * held):
+    if claimed > max(OPENING.free_bytes, OPENING.max_ratio * held):
         raise InputError(
             f"{name}: claims {claimed:,} bytes of data and holds {held:,}; it is not unpacked"
         )

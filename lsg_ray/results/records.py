@@ -5,19 +5,21 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from dask.delayed import Delayed
 
 from lsg_ray.results.graph import share, tree_reduce
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 Record = TypeVar("Record", bound=tuple[Any, ...])
 Sums = TypeVar("Sums")
 
 
 def added(parts: Sequence[Sums]) -> Sums:
-    """Add arrays, numbers, or records of them, in the order given; the parts stay as they are.
+    """Add arrays, numbers, or records of them, in this order; the parts are not changed.
 
     >>> added([(1, 2.0), (3, 4.0)])
     (4, 6.0)
@@ -39,28 +41,30 @@ def stacked(parts: Sequence[Record], axis: int = 0) -> Record:
     return _with(np.stack, parts, axis)
 
 
-def _with(together: Any, parts: Sequence[Record], axis: int) -> Record:
-    return type(parts[0])(*(together(column, axis=axis) for column in zip(*parts, strict=True)))
+def _with(function: Any, parts: Sequence[Record], axis: int) -> Record:
+    return type(parts[0])(*(function(column, axis=axis) for column in zip(*parts, strict=True)))
 
 
 def reduce_tasks(
-    work: Callable[..., Sums], shared: Sequence[object], arguments: Iterable[tuple[object, ...]],
+    work: Callable[..., Sums],
+    shared: Sequence[object],
+    arguments: Iterable[tuple[object, ...]],
     combine: Callable[[list[Sums]], Sums] = added,
-) -> Delayed:  # fmt: skip
+) -> Delayed:
     """Return a graph of ``work(*shared, *argument)`` for each task, combined in a tree.
 
     Parameters
     ----------
     work
-        A block function.
+        Block function.
     shared
-        What all tasks read; it goes to a cluster once.
+        First arguments of all tasks; they are sent to a cluster once.
     arguments
-        Of each task.
+        Further arguments of each task.
     combine
-        Of a list of results.
+        Function of a list of results that returns one.
     """
     import dask
 
-    leaf, given = dask.delayed(work, pure=False), [share(value) for value in shared]
-    return tree_reduce([leaf(*given, *argument) for argument in arguments], combine)
+    leaf, nodes = dask.delayed(work, pure=False), [share(value) for value in shared]
+    return tree_reduce([leaf(*nodes, *argument) for argument in arguments], combine)

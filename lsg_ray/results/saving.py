@@ -1,4 +1,4 @@
-"""Results: where they come from, and how they get to disk, whole or not at all.
+"""Saving of results: with provenance, complete or not at all.
 
 As Zarr; moments, models and references also as ``.npz``, if the name says so.
 """
@@ -15,16 +15,16 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 from numpy.typing import NDArray
-from zarr.codecs import ZstdCodec
 
 from lsg_ray.arrays import plain_attributes
-from lsg_ray.ensemble.location import Location, locate, refuse_inside_store
+from lsg_ray.ensemble.local import refuse_inside_store
+from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.ensemble.owned import scratch, staging
 from lsg_ray.errors import InputError, StoreError, masked
 from lsg_ray.paths import ending, expanded, refuse_file_name
 from lsg_ray.results.opening import (
     ATTRIBUTES,
-    MARK,
+    UPLOAD_MARK,
     attributes_in,
     attributes_of,
     open_archive,
@@ -32,45 +32,47 @@ from lsg_ray.results.opening import (
     unfinished,
 )
 from lsg_ray.results.seal import DamagedWarning, seal
-from lsg_ray.typing import Place
+from lsg_ray.typing import PathOrUrl
 
 
 class Archive(NamedTuple):
-    """Arrays of an ``.npz`` of one kind: those that it has in any case, and others that it may."""
+    """Arrays of an ``.npz`` of one kind: those that it must have, and others that it may have."""
 
     needed: frozenset[str]
-    others: frozenset[str]
+    optional: frozenset[str]
 
 
-#: Kinds of results that are read from an ``.npz`` too, and so written.
+#: Kinds of results that can also be written and read as ``.npz``.
 MOMENTS = Archive(frozenset({"m", "C"}), frozenset({"part", "weight"}))
 MODEL = Archive(frozenset({"J", "h"}), frozenset({"part", "weight"}))
 REFERENCES = Archive(frozenset({"sigma"}), frozenset({"energy", "accuracy", "group", "row"}))
 
 
-def check_target(path: Place, overwrite: bool = False, archive: Archive | None = None) -> Location:
-    """Return the location of a result to be, before any work is done for it.
+def check_target(
+    path: PathOrUrl, overwrite: bool = False, archive: Archive | None = None
+) -> Location:
+    """Check where a result is to be saved, before any work is done for it, and return the location.
 
     Parameters
     ----------
     path
-        Where it is to be.
+        Path or URL of the result.
     overwrite
         Whether an earlier result may be replaced.
     archive
-        What an ``.npz`` of it holds; None if it is written as Zarr alone.
+        Arrays of an ``.npz`` of it; None if it can be written as Zarr only.
 
     Raises
     ------
     InputError
         Something is there already (other than a result that may be overwritten), the folder above
-        is not there, the place is inside a store or another result, or its ending is that of a
-        format that is not written.
+        is not there, it is inside a store or another result, or its ending is that of a format that
+        is not written.
     StoreError
         An object store does not answer, or refuses.
     """
     if not str(path).strip():
-        raise InputError(f"{str(path)!r} given; name a place for the result")
+        raise InputError(f"{str(path)!r} given; name a path or URL for the result")
     location = locate(path)
     target = _target(location, path)
     if archive is not None and ending(location.url) == ".npz":
@@ -90,8 +92,8 @@ def check_target(path: Place, overwrite: bool = False, archive: Archive | None =
     return location
 
 
-def _target(location: Location, path: Place) -> Path | None:
-    """Return a local place as a person has written it, which is what errors show."""
+def _target(location: Location, path: PathOrUrl) -> Path | None:
+    """Return a local path as the user has written it, for errors."""
     return location.path if "://" in str(path) else Path(expanded(path))
 
 
@@ -119,24 +121,24 @@ def _check_remote(location: Location, overwrite: bool) -> None:
     for depth in range(len(above), 0, -1):
         group = f"{scheme}://{'/'.join(above[:depth])}"
         if depth > 1 and attributes_of(group):
-            raise InputError(f"{url} is inside the Zarr store {group}; name another place")
+            raise InputError(f"{url} is inside the Zarr store {group}; name another path")
     if next(location.keys(), None) is not None and unfinished(location) is None:
         _check_replaced(url, overwrite, lambda: _is_result(location))
 
 
-def _check_replaced(place: Place, overwrite: bool, is_result: Callable[[], bool]) -> None:
-    """Refuse to replace what is there, unless it is a result and may be."""
+def _check_replaced(path: PathOrUrl, overwrite: bool, is_result: Callable[[], bool]) -> None:
+    """Refuse to replace anything but a result that may be overwritten."""
     if not overwrite:
-        raise InputError(f"{place} exists; name another place or pass --overwrite")
+        raise InputError(f"{path} exists; name another path or pass --overwrite")
     if not is_result():
         raise InputError(
-            f"{place} is not a result of lsg; it is not overwritten.  Name another place; if it "
+            f"{path} is not a result of lsg; it is not overwritten.  Name another path; if it "
             f"was a result, and is damaged, delete it"
         )
 
 
 def _is_result(location: Location) -> bool:
-    """Return whether a Zarr group is one of our results and no ensemble."""
+    """Return whether a Zarr group is a result of ours, and not an ensemble."""
     attributes = attributes_of(location.url)
     return "statistic" in attributes and "format" not in attributes
 
@@ -174,16 +176,20 @@ def names_of(part: xarray.DataArray) -> NDArray[np.str_]:
 
 
 def save_result(
-    result: xarray.Dataset, path: Place, *, overwrite: bool = False, archive: Archive | None = None
+    result: xarray.Dataset,
+    path: PathOrUrl,
+    *,
+    overwrite: bool = False,
+    archive: Archive | None = None,
 ) -> Path | str:
     """Write a result as Zarr that `xarray.open_zarr` reads; a half-written one is never visible.
 
-    Where ``archive`` says what an ``.npz`` of it holds, and the place ends so, it is written as
-    arrays by name, with its attributes as JSON in ``attributes``.
+    With ``archive``, a path that ends in ``.npz`` gets its arrays by name, and its attributes as
+    JSON in ``attributes``.
 
     All chunks are written, with checksums.  On an object store the root document comes last; a
-    result that is overwritten stays until the new one stands whole beside it.  What a killed
-    process left half done is replaced by the same call.
+    result that is overwritten stays until the new one is complete beside it.  What a killed process
+    left half done is replaced by the same call.
 
     Raises
     ------
@@ -212,11 +218,13 @@ def save_result(
 
 
 def _write(result: xarray.Dataset, folder: Path) -> Path:
-    flagged = _as_flags(result).assign_attrs(_told(result))
+    from zarr.codecs import ZstdCodec
+
+    flagged = _as_flags(result).assign_attrs(_safe_attributes(result))
     encoding = {name: {"compressors": ZstdCodec(checksum=True)} for name in flagged.variables}
     with warnings.catch_warnings():
-        # Consolidated metadata is young in Zarr v3; a finished result never changes, so it
-        # cannot go stale, and xarray reads it without complaint.
+        # Zarr v3 warns of consolidated metadata; a finished result never changes, so it cannot
+        # go stale, and xarray reads it.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         flagged.to_zarr(
             folder, mode="w", consolidated=True, zarr_format=3, write_empty_chunks=True,
@@ -226,7 +234,7 @@ def _write(result: xarray.Dataset, folder: Path) -> Path:
     return folder
 
 
-def _told(result: xarray.Dataset) -> dict[str, object]:
+def _safe_attributes(result: xarray.Dataset) -> dict[str, object]:
     """Return attributes in which URLs hold no secrets."""
     return {
         str(name): masked(value) if isinstance(value, str) else value
@@ -236,22 +244,22 @@ def _told(result: xarray.Dataset) -> dict[str, object]:
 
 def _as_arrays(result: xarray.Dataset) -> dict[str, np.ndarray]:
     """Return the arrays of a result by name, text as text, and its attributes as JSON."""
-    # Without parts, weights are numbered from zero, wherever in a network they stand.
+    # Without parts, weights are numbered from zero, wherever they are in a network.
     implied = {"weight_"} if "part" in result.coords else {"weight_", "weight"}
     names = [*result.data_vars, *(name for name in result.coords if name not in implied)]
     arrays = {
-        str(name): names_of(found) if "flag_meanings" in found.attrs else found.values
-        for name, found in ((name, result[name]) for name in names)
+        str(name): names_of(array) if "flag_meanings" in array.attrs else array.values
+        for name, array in ((name, result[name]) for name in names)
     }
-    told = json.dumps(_told(result), default=lambda value: value.tolist())
-    return {**arrays, ATTRIBUTES: np.array(told)}
+    attributes = json.dumps(_safe_attributes(result), default=lambda value: value.tolist())
+    return {**arrays, ATTRIBUTES: np.array(attributes)}
 
 
 def _upload(folder: Path, location: Location) -> None:
-    """Upload a result; of one that stands there, first a whole copy beside it.
+    """Upload a result; if one is there, first upload a whole copy beside it.
 
-    Until the root document is there, `MARK` says that an upload was begun, and of which keys; so
-    the same command may do it again.
+    Until the root document is there, `UPLOAD_MARK` says that an upload was begun, and of which
+    keys, so that the same command may do it again.
     """
     files = {
         file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()
@@ -266,27 +274,27 @@ def _upload(folder: Path, location: Location) -> None:
     else:
         begun = earlier or {}
         stale, whole = set(begun.get("keys", [])), begun.get("whole")
-    mark = {"keys": sorted({*stale, *files} - {"zarr.json", MARK}), "whole": whole}
-    location.write(MARK, json.dumps(mark).encode())
+    mark = {"keys": sorted({*stale, *files} - {"zarr.json", UPLOAD_MARK}), "whole": whole}
+    location.write(UPLOAD_MARK, json.dumps(mark).encode())
     location.delete("zarr.json")
-    for key in stale - {*files, MARK}:
+    for key in stale - {*files, UPLOAD_MARK}:
         location.delete(key)
     _put(files, location)
-    location.delete(MARK)
+    location.delete(UPLOAD_MARK)
     if whole is not None:
         _clear(base, beside)
 
 
 def _put(files: dict[str, Path], location: Location, above: str = "") -> None:
     """Write files, the root document last."""
-    rest = [key for key in files if key != "zarr.json"]
-    for _ in location.map(lambda key: location.write(above + key, files[key].read_bytes()), rest):
+    chunks = [key for key in files if key != "zarr.json"]
+    for _ in location.map(lambda key: location.write(above + key, files[key].read_bytes()), chunks):
         pass
     location.write(f"{above}zarr.json", files["zarr.json"].read_bytes())
 
 
 def _beside(location: Location) -> tuple[Location, str]:
-    """Return where the copy of a result stands: a location, and a prefix in it."""
+    """Return the location of the copy of a result, and a prefix in it."""
     above, _, name = location.url.rpartition("/")
     if location.is_remote and above.count("/") > 1:
         return locate(above), f".lsg.{name}.new"
@@ -298,32 +306,32 @@ def _clear(base: Location, prefix: str) -> None:
         base.delete(key)
 
 
-def read_kept(place: Path, key: str) -> xarray.Dataset | None:
+def read_cached(path: Path, key: str) -> xarray.Dataset | None:
     """Return an earlier result that was saved under this key, or None.
 
-    Of a damaged one a `DamagedWarning` tells.
+    A damaged one causes a `DamagedWarning`.
     """
-    if not os.path.lexists(expanded(place)):
+    if not os.path.lexists(expanded(path)):
         return None
     try:
-        with open_result(place) as found:
-            return with_names(found.load()) if found.attrs.get("survey") == key else None
+        with open_result(path) as result:
+            return with_names(result.load()) if result.attrs.get("survey") == key else None
     except MemoryError:
         raise
     except Exception as error:  # fails in a dozen ways
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        told = reason if reason.startswith(str(place)) else f"{place}: {reason}"
-        warnings.warn(f"{told}: damaged, computed anew", DamagedWarning, stacklevel=3)
+        text = reason if reason.startswith(str(path)) else f"{path}: {reason}"
+        warnings.warn(f"{text}: damaged, computed again", DamagedWarning, stacklevel=3)
         return None
 
 
 def _holds(target: Path, archive: Archive) -> bool:
-    """Return whether a file is an ``.npz`` of ours, or has just these arrays."""
+    """Return whether a file is an ``.npz`` of ours, or has exactly these arrays."""
     try:
-        with open_archive(target) as found:
-            more = set(found) - archive.needed
-            ours = "statistic" in attributes_in(found) or more <= archive.others
-            return set(found) >= archive.needed and ours
+        with open_archive(target) as arrays:
+            more = set(arrays) - archive.needed
+            ours = "statistic" in attributes_in(arrays) or more <= archive.optional
+            return set(arrays) >= archive.needed and ours
     except MemoryError:
         raise
     except Exception:  # a damaged or foreign file fails in a dozen ways
@@ -331,7 +339,7 @@ def _holds(target: Path, archive: Archive) -> bool:
 
 
 def _write_arrays(arrays: dict[str, np.ndarray], target: Path) -> Path:
-    """Write arrays as ``.npz``, whole or not at all."""
+    """Write arrays as ``.npz``, complete or not at all."""
     try:
         with staging(target) as (staged, _):
             with open(staged, "xb") as file:

@@ -2,8 +2,8 @@
 
 ``.chunks.json`` beside the arrays lists the keys of all that must be there: Zarr reads a lost chunk
 as zeros.  The root document says, within its consolidated metadata, that such a list belongs to it;
-both hold one SHA-256 of what they say.  So neither can be lost, or change, unnoticed; chunks have
-checksums of their own.  A seal tells damage and not who wrote something: a stranger can make one.
+both hold one SHA-256 of their contents.  So neither can be lost, or change, unnoticed; chunks have
+checksums of their own.  A seal shows damage and not who wrote something: a stranger can make one.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from lsg_ray.errors import InputError
 from lsg_ray.spec.specification import name_of
 from lsg_ray.typing import JsonObject
 
-#: The list.  Results of other tools, which leave out chunks of fill values, have none.
-INDEX = ".chunks.json"
+#: File with the list of keys.  Results of other tools, which omit chunks of fill values, have none.
+CHUNK_INDEX = ".chunks.json"
 SEAL = "lsg_seal"
 
 
 class UnverifiedWarning(UserWarning):
-    """What is read has no checksum of ours; nobody would notice what is lost or changed in it."""
+    """What is read has no checksum of ours; losses and changes in it would not be noticed."""
 
 
 class DamagedWarning(UserWarning):
-    """A kept result is damaged; what it held is computed anew."""
+    """A cached result is damaged, and is computed again."""
 
 
 def seal(folder: Path) -> None:
@@ -38,38 +38,38 @@ def seal(folder: Path) -> None:
         file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
     )
     digest = _digest(root, keys)
-    root["consolidated_metadata"][SEAL] = {"chunks": INDEX, "digest": digest}
-    (folder / INDEX).write_text(json.dumps({"digest": digest, "keys": keys}))
+    root["consolidated_metadata"][SEAL] = {"chunks": CHUNK_INDEX, "digest": digest}
+    (folder / CHUNK_INDEX).write_text(json.dumps({"digest": digest, "keys": keys}))
     (folder / "zarr.json").write_text(json.dumps(root, indent=2))
 
 
-def check_seal(place: Path, name: str, root: JsonObject, listed: object) -> None:
+def check_seal(path: Path, name: str, root: JsonObject, listed: object) -> None:
     """Compare a result with its seal; warn where there is none.
 
     Parameters
     ----------
-    place, name
-        Where it lies, and what it is called in errors.
+    path, name
+        Path of the result, and its name in errors.
     root
-        Its root document.
+        Root document of the result.
     listed
-        What `INDEX` holds, or None if it is not there.
+        Content of `CHUNK_INDEX`, or None if it is not there.
 
     Raises
     ------
     InputError
-        The list is lost, something listed is, or a document has changed.
+        The list or something on it is missing, or a document has changed.
     """
     inline = root.get("consolidated_metadata")
     mark = inline.get(SEAL) if isinstance(inline, dict) else None
     index = listed if isinstance(listed, dict) else None  # an older list is of keys alone
     keys = listed if index is None else index.get("keys")
     if listed is None and mark is not None:
-        raise InputError(f"{name}: {INDEX} is missing; {_CURE}")
+        raise InputError(f"{name}: {CHUNK_INDEX} is missing; {_CURE}")
     if listed is not None:
         if not isinstance(keys, list) or not all(_is_key(key) for key in keys):
-            raise InputError(f"{name}: {INDEX} is damaged; {_CURE}")
-        missing = next((key for key in keys if not os.path.lexists(place / key)), None)
+            raise InputError(f"{name}: {CHUNK_INDEX} is damaged; {_CURE}")
+        missing = next((key for key in keys if not os.path.lexists(path / key)), None)
         if missing is not None:
             raise InputError(f"{name}: {name_of(missing)} is missing; {_CURE}")
     if mark is None and index is None:
@@ -80,10 +80,11 @@ def check_seal(place: Path, name: str, root: JsonObject, listed: object) -> None
             stacklevel=4,
         )
         return
-    rest = {**root, "consolidated_metadata": {k: v for k, v in (inline or {}).items() if k != SEAL}}
-    digest = _digest(rest, keys)
-    if index is None or mark != {"chunks": INDEX, "digest": digest} or index["digest"] != digest:
-        raise InputError(f"{name}: zarr.json or {INDEX} fails its checksum; {_CURE}")
+    unsealed = {key: value for key, value in (inline or {}).items() if key != SEAL}
+    digest = _digest({**root, "consolidated_metadata": unsealed}, keys)
+    expected = {"chunks": CHUNK_INDEX, "digest": digest}
+    if index is None or mark != expected or index["digest"] != digest:
+        raise InputError(f"{name}: zarr.json or {CHUNK_INDEX} fails its checksum; {_CURE}")
 
 
 _CURE = "make the result anew"
@@ -94,6 +95,6 @@ def _is_key(key: object) -> bool:
 
 
 def _digest(root: JsonObject, keys: object) -> str:
-    """Return a SHA-256 of what a root document without its seal, and a list, say."""
-    said = json.dumps([root, keys], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(said.encode()).hexdigest()
+    """Return a SHA-256 of a root document without its seal, and of a list."""
+    text = json.dumps([root, keys], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What packed data unpack to, told from their heads: nothing is unpacked to learn it.
+"""What compressed data unpack to, read from their heads: nothing is unpacked for it.
 
 A Zstandard chunk is one frame that states its size (RFC 8878, 3.1.1); its blocks are walked, so
 that no second frame hides behind it.  Blosc's head states the size, and what it takes to unpack.  A
@@ -14,13 +14,13 @@ from typing import IO
 
 import numpy as np
 
-#: Packings of an archive that are unpacked piece by piece; others unpack what they are given whole.
+#: Compressions of archives that are unpacked in blocks; others unpack their input whole.
 PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 
 def held_bytes(status: os.stat_result) -> int:
-    """Return how much of a file is really there: holes in it are not."""
+    """Return how many bytes of a file are on disk: holes in it are not."""
     blocks = getattr(status, "st_blocks", None)
     return status.st_size if blocks is None else min(status.st_size, max(4096, 512 * blocks))
 
@@ -31,18 +31,18 @@ def unpacked_bytes(file: IO[bytes], length: int, codec: str, expected: int) -> i
     Parameters
     ----------
     file
-        The chunk, at its start.
+        Chunk, open at its start.
     length
-        Bytes of it that are packed; a checksum may follow.
+        Number of compressed bytes; a checksum may follow.
     codec
         ``zstd`` or ``blosc``.
     expected
-        What it should be; bounds the work.
+        Size that it should have; bounds the work.
 
     Raises
     ------
     ValueError
-        It does not say, or holds something else.
+        The size is not stated, or the chunk holds something else.
     """
     return _blosc(file, length) if codec == "blosc" else _zstandard(file, length, expected)
 
@@ -55,7 +55,7 @@ def _blosc(file: IO[bytes], length: int) -> int:
     if packed != length:
         raise ValueError(f"holds {length:,} bytes and says {packed:,}")
     if block > max(size, 16):  # what is allocated to unpack it
-        raise ValueError(f"is cut into pieces of {block:,} bytes, and has {size:,}")
+        raise ValueError(f"is cut into blocks of {block:,} bytes, and has {size:,}")
     return size
 
 
@@ -69,24 +69,24 @@ def _zstandard(file: IO[bytes], length: int, expected: int) -> int:
     if width == 0:
         raise ValueError("does not say how large it is")
     start = 5 + (not single) + dictionary
-    place = start + width
-    size = int.from_bytes(head[start:place], "little") + (256 if width == 2 else 0)
+    position = start + width
+    size = int.from_bytes(head[start:position], "little") + (256 if width == 2 else 0)
     last, blocks = False, 0
     while not last:
-        file.seek(place)
+        file.seek(position)
         block = int.from_bytes(head := file.read(3), "little")
         blocks += 1
         last = bool(block & 1)
-        place += 3 + (1 if block >> 1 & 3 == 1 else block >> 3)  # a byte that is repeated
-        if len(head) < 3 or place > length or blocks > 16 + expected // 64:
+        position += 3 + (1 if block >> 1 & 3 == 1 else block >> 3)  # a byte that is repeated
+        if len(head) < 3 or position > length or blocks > 16 + expected // 64:
             raise ValueError("is no whole frame of Zstandard")
-    if place + (4 if descriptor & 4 else 0) != length:
+    if position + (4 if descriptor & 4 else 0) != length:
         raise ValueError("is not one frame of Zstandard")
     return size
 
 
 def array_bytes(file: IO[bytes], length: int) -> int:
-    """Return what an ``.npy`` of so many bytes takes in memory, each number as 8 bytes at least.
+    """Return the bytes in memory of an ``.npy`` of a given length, each number as 8 bytes at least.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def array_bytes(file: IO[bytes], length: int) -> int:
 
 
 def member_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
-    """Return what a member of an ``.npz`` takes in memory, from its head.
+    """Return the bytes in memory of a member of an ``.npz``, from its head.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def item_bytes(data_type: object) -> int:
         if type(size) is not int or not 0 <= size < 2**31:
             raise ValueError(f"elements of {size!r} bytes")
         return size
-    found = np.dtype(str(data_type))
-    if found.hasobject:
+    dtype = np.dtype(str(data_type))
+    if dtype.hasobject:
         raise ValueError("Python objects")
-    return found.itemsize
+    return dtype.itemsize

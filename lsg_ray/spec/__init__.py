@@ -10,6 +10,7 @@ the stored ensemble quotes it as provenance.
 from lsg_ray.spec.dataset import DatasetSpec as DatasetSpec
 from lsg_ray.spec.dataset import Sizes as Sizes
 from lsg_ray.spec.reading import as_yaml as as_yaml
+from lsg_ray.spec.reading import load_readable_spec as load_readable_spec
 from lsg_ray.spec.reading import load_spec as load_spec
 from lsg_ray.spec.reading import override as override
 from lsg_ray.spec.sections import EnsembleSpec as EnsembleSpec

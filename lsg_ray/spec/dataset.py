@@ -78,7 +78,7 @@ class DatasetSpec(Section):
     name: DatasetName = "mnist"
     """Data set. LL Sec. II."""
     components: Positive | None = 20
-    """PCA components kept; null for raw pixels. LL App. D: 20."""
+    """Number of PCA components; null for raw pixels. LL App. D: 20."""
     train_examples: Positive | None = None
     """Training examples P, drawn by seed; null for all. LL Sec. II: 60,000."""
     validation_examples: Natural = 0
@@ -173,6 +173,8 @@ class DatasetSpec(Section):
         sizes = self.sizes
         if self.train_per_class is not None:
             return self.train_per_class * sizes.n_classes
+        if self.classes is not None and not sizes.counts and self.train_examples is not None:
+            return self.train_examples  # how many there are of a class, the data alone say
         left = max(1, sizes.n_train - self.validation_examples)
         return left if self.train_examples is None else min(self.train_examples, left)
 

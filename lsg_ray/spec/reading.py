@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,28 @@ from lsg_ray.errors import SpecError
 from lsg_ray.paths import expanded
 from lsg_ray.spec.specification import Spec, name_of, parse_spec, shown
 
-#: Most bytes of a specification's file, and keys that merges put into it; ours have none.
-MAX_FILE, MAX_MERGED = 2**17, 10_000
-#: Most sections within one another that an assignment names; ours are two.
-MAX_LEVELS = 20
+
+@dataclass(frozen=True)
+class ReadingLimits:
+    """What a specification may be at most, so that no file of a stranger costs much to read."""
+
+    #: Bytes of the file.
+    file_bytes: int = 2**17
+    #: Keys that merges put into it; ours have none.
+    merged_keys: int = 10_000
+    #: Sections within one another that an assignment names; ours are two.
+    levels: int = 20
+    #: Exponent of a number that is read as a whole one; floats end before it.
+    exponent: int = 400
+
+
+LIMITS = ReadingLimits()
 _MERGE, _VALUE = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 #: Whole numbers that begin with a zero: octal in YAML 1.1, where that fits, and decimal in 1.2.
 _ZERO = re.compile(r"[-+]?0[0-9_]+")
 #: Numbers with an exponent, which YAML 1.1 takes for text unless they have a point and a sign.
 _EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
-#: Largest exponent of a number that is read as a whole one; floats end before it.
-_MOST_DIGITS = 400
 
 
 def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
@@ -34,8 +45,8 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
     Parameters
     ----------
     path
-        YAML (or JSON) file; read with the safe loader.  ``{}`` has every default; a file with
-        nothing in it is no specification.
+        Path of a YAML (or JSON) file; read with the safe loader.  ``{}`` has every default; a file
+        with nothing in it is no specification.
     overrides
         Assignments such as ``training.epochs=5``; values are YAML.  Numbers are decimal: what
         YAML 1.1 takes for octal (``010``) or to the base of 60 (``1:30``) is refused.
@@ -54,17 +65,40 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
     return parse_spec(override(tree, overrides) if isinstance(tree, Mapping) else tree, str(path))
 
 
+def load_readable_spec(path: str | Path) -> tuple[Spec, dict[str, str]]:
+    """Read a specification without the steps of its study that cannot be read.
+
+    Returns
+    -------
+    The specification, and by name why a step was left out; see `load_spec`.
+    """
+    try:
+        return load_spec(path), {}
+    except SpecError as error:
+        from lsg_ray.spec.steps import readable_steps
+
+        spec = load_spec(path, ["study=null"])
+        study = _read_yaml(_text_of(expanded(path)))["study"]
+        if not isinstance(study, Mapping):
+            raise
+        try:
+            steps, reasons = readable_steps(study)
+        except ValueError:
+            raise error from None
+        return spec.replace(study=steps), reasons
+
+
 def _text_of(path: str) -> str:
-    """Return what stands in a file; `ValueError` says why it is none of a specification."""
+    """Return the text of a file; `ValueError` says why it is none of a specification."""
     try:
         with Path(path).open("rb") as file:
-            data = file.read(MAX_FILE + 1)
-        if len(data) <= MAX_FILE:
+            data = file.read(LIMITS.file_bytes + 1)
+        if len(data) <= LIMITS.file_bytes:
             return data.decode("utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
         raise ValueError(f"cannot be read: {reason}") from None
-    raise ValueError(f"over {MAX_FILE:,} bytes long; this is no specification")
+    raise ValueError(f"over {LIMITS.file_bytes:,} bytes long; this is no specification")
 
 
 def override(tree: Mapping[str, object], assignments: Iterable[str]) -> dict[str, object]:
@@ -79,7 +113,7 @@ def override(tree: Mapping[str, object], assignments: Iterable[str]) -> dict[str
         keys = path.strip().split(".")
         if not equals or not all(keys):
             raise SpecError([f"{shown(assignment)} given; write section.field=value"], "--set")
-        if len(keys) > MAX_LEVELS:
+        if len(keys) > LIMITS.levels:
             fault = f"{shown(assignment)} given, {len(keys):,} levels; write section.field=value"
             raise SpecError([fault], "--set")
         try:
@@ -108,7 +142,7 @@ class _AmbiguousError(ValueError):
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader; a key that stands twice in a mapping is an error, merges are bounded.
 
-    Numbers are what a person means by them: ``1e6`` is one, ``010`` and ``1:30`` are refused.
+    Numbers are what a person means: ``1e6`` is one, ``010`` and ``1:30`` are refused.
     """
 
     merged = 0
@@ -122,11 +156,11 @@ class _Loader(yaml.SafeLoader):
         """Return a number; a whole one that a float cannot hold as it is stays whole."""
         text = str(self.construct_scalar(node))
         _require_plain(text, node)
-        found = float(super().construct_yaml_float(node))
-        if 2**53 <= abs(found) < float(f"1e{_MOST_DIGITS}") and _EXPONENT.fullmatch(text):
+        number = float(super().construct_yaml_float(node))
+        if 2**53 <= abs(number) < float(f"1e{LIMITS.exponent}") and _EXPONENT.fullmatch(text):
             whole = Decimal(text)
-            return int(whole) if whole == whole.to_integral_value() else found
-        return found
+            return int(whole) if whole == whole.to_integral_value() else number
+        return number
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -140,7 +174,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Put what ``<<`` names before the mapping's own keys, as YAML 1.1 says.
+        """Put what ``<<`` names before the mapping's own keys, as in YAML 1.1.
 
         PyYAML's own does it first and is bounded by nothing: merges of merges grow as a power, and
         lists of aliases as a product.
@@ -151,7 +185,7 @@ class _Loader(yaml.SafeLoader):
             if key.tag == _VALUE:
                 key.tag = "tag:yaml.org,2002:str"
         node.value = own  # without its merges: a mapping may be within itself
-        found: list[tuple[yaml.Node, yaml.Node]] = []
+        merged: list[tuple[yaml.Node, yaml.Node]] = []
         for merge in merges:
             sources = merge.value[::-1] if isinstance(merge, yaml.SequenceNode) else [merge]
             for source in sources:
@@ -160,11 +194,11 @@ class _Loader(yaml.SafeLoader):
                     raise yaml.MarkedYAMLError(problem=problem, problem_mark=merge.start_mark)
                 self.flatten_mapping(source)
                 self.merged += 1 + len(source.value)
-                if self.merged > MAX_MERGED:
-                    problem = f"'<<' merges more than {MAX_MERGED:,} keys"
+                if self.merged > LIMITS.merged_keys:
+                    problem = f"'<<' merges more than {LIMITS.merged_keys:,} keys"
                     raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-                found += source.value
-        node.value = found + own
+                merged += source.value
+        node.value = merged + own
 
 
 _Loader.add_constructor(_INT, _Loader.construct_yaml_int)
@@ -199,18 +233,18 @@ def as_yaml(spec: Spec) -> str:
     return str(yaml.dump(tree, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=88))
 
 
-def _require_plain(given: Any, node: yaml.ScalarNode) -> None:
+def _require_plain(value: Any, node: yaml.ScalarNode) -> None:
     """Refuse a number that YAML 1.1 reads to another base than a person does."""
-    text = str(given)
+    text = str(value)
     if ":" in text:
-        what = "a number to the base of 60 in YAML, as of minutes and seconds"
+        meaning = "a number to the base of 60 in YAML, as of minutes and seconds"
     elif _ZERO.fullmatch(text):
-        what = "octal in one version of YAML and decimal in another"
+        meaning = "octal in one version of YAML and decimal in another"
     else:
         return
     raise _AmbiguousError(
-        f"line {node.start_mark.line + 1}: {shown(text)} is {what}; write a decimal number without "
-        "leading zeros, or text in quotes"
+        f"line {node.start_mark.line + 1}: {shown(text)} is {meaning}; write a decimal number "
+        "without leading zeros, or text in quotes"
     )
 
 

@@ -31,7 +31,7 @@ Selection = Literal["test", "train", "validation"]
 Part = Literal["LB", "ITR", "RB"]
 
 
-#: What surprises people who write one of them.
+#: For errors: these words are often meant as text.
 YES_AND_NO = "in YAML, unquoted on, yes, off and no are true and false"
 
 
@@ -52,8 +52,8 @@ def _plain_options(given: Any) -> Any:
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise ValueError(f"{brief(given)} given; a mapping of names is needed, such as {{}}")
     for name, value in given.items():
-        for one in value if isinstance(value, (list, tuple)) else (value,):
-            if one is not None and not isinstance(one, (bool, int, float, str)):
+        for item in value if isinstance(value, (list, tuple)) else (value,):
+            if item is not None and not isinstance(item, (bool, int, float, str)):
                 raise ValueError(f"{brief(name)}: {brief(value)} given; plain values are needed")
     return dict(given)
 
@@ -112,9 +112,9 @@ class NetworkSpec(Section):
     leaky_slope: Real = Field(0.1, ge=0, le=1)
     """Slope below zero. LL Sec. II: 0.1; SG: 0, the plain ReLU."""
     biases: bool = False
-    """relu: a bias per unit, the last column of its layer's weights."""
+    """relu: whether units have biases, the last column of their layer's weights."""
     options: Options = Field({}, exclude_if=_not_given)
-    """More of the family, by name."""
+    """Options of the family, by name."""
 
     @model_validator(mode="after")
     def _at_least_one_layer(self) -> NetworkSpec:
@@ -159,41 +159,41 @@ class TrainingSpec(Section):
     """How the fields θ of one binary network, or the weights of a ReLU network, are trained."""
 
     optimizer: Literal["adam", "sgd"] = "adam"
-    """LL App. D: Adam."""
+    """Optimizer. LL App. D: Adam."""
     learning_rate: Real = Field(0.3, gt=0, le=1e6)
-    """LL App. D: 0.3; 0.1 for wide networks."""
+    """Learning rate. LL App. D: 0.3; 0.1 for wide networks."""
     momentum: Real = Field(0.0, ge=0, lt=1)
-    """SGD only."""
+    """Momentum of SGD."""
     beta1: Real = Field(0.9, ge=0, lt=1)
-    """Adam, first moment. LL App. D."""
+    """Decay rate of Adam's first moment. LL App. D."""
     beta2: Real = Field(0.999, ge=0, lt=1)
-    """Adam, second moment. LL App. D."""
+    """Decay rate of Adam's second moment. LL App. D."""
     epsilon: Real = Field(1e-8, gt=0)
-    """Adam, added to the root. LL App. D."""
+    """Constant that Adam adds to the root. LL App. D."""
     decay_steps: Positive | None = None
-    """Divide the learning rate every so many steps. LL App. F: 25,000."""
+    """Number of steps after which the learning rate is divided. LL App. F: 25,000."""
     decay_factor: Real = Field(10.0, gt=1)
-    """By how much. LL App. F: 10."""
+    """Factor by which the learning rate is divided. LL App. F: 10."""
     batch_size: Positive | None = 200
-    """Mini-batch; null for full batch. LL App. D: 200; SG Sec. 4.5: 256."""
+    """Number of examples of a mini-batch; null for all. LL App. D: 200; SG Sec. 4.5: 256."""
     batch_fraction: Real | None = Field(None, gt=0, le=1)
-    """Mini-batch as a share of the examples. SG Sec. 4.5: 0.1."""
+    """Size of a mini-batch as a share of the examples. SG Sec. 4.5: 0.1."""
     epochs: Positive = 50
-    """Passes over the training set, at most. Authors' runs: 50."""
+    """Largest number of passes over the training set. Authors' runs: 50."""
     target_loss: Real | None = Field(None, gt=0)
-    """relu: train until the training loss is no larger; null: all epochs."""
+    """relu: training loss at which training ends; null: after all epochs."""
     gamma: Real = Field(1e-5, ge=0, le=1e6)
-    """L2 on the fields, added as γθ. LL App. D: 1e-5."""
+    """Coefficient γ of the L2 penalty on the fields, added as γθ. LL App. D: 1e-5."""
     initial_std: Real = Field(0.1, ge=0, le=1e3)
-    """Fields start from N(0, initial_std²). LL App. A: 0.1."""
+    """Standard deviation of the initial fields, normal around 0. LL App. A: 0.1."""
     engine: Literal["numba", "torch"] = "numba"
-    """numba: CPU, float32; torch: stacked networks, CPU or CUDA."""
+    """Engine: numba (CPU, float32) or torch (stacked networks, CPU or CUDA)."""
     stack: Positive | None = None
-    """relu: networks trained together; null: up to 8, of 4 MiB in all."""
+    """relu: number of networks trained together; null: up to 8, of 4 MiB in all."""
     algorithm: AlgorithmName | None = Field(None, exclude_if=_not_given)
     """Training algorithm; null for the family's own."""
     options: Options = Field({}, exclude_if=_not_given)
-    """More of the algorithm, by name."""
+    """Options of the training algorithm, by name."""
 
     @model_validator(mode="before")
     @classmethod
@@ -223,18 +223,18 @@ class TrainingSpec(Section):
 
 
 class EnsembleSpec(Section):
-    """Which configurations are kept, and how many."""
+    """Which configurations are accepted, and how many."""
 
     count: Positive = 2_000_000
-    """Configurations M. LL Sec. II: 2,000,000."""
+    """Number of configurations M. LL Sec. II: 2,000,000."""
     threshold: Real = Field(0.80, ge=0, le=1)
-    """Accepted from this accuracy on. LL Sec. II: 0.80."""
+    """Accuracy from which a configuration is accepted. LL Sec. II: 0.80."""
     draws: Positive = 100
-    """binary: configurations drawn per trial, best kept. Authors' runs: 100."""
+    """binary: number of configurations drawn in a trial; the best is taken. Authors' runs: 100."""
     selection: Selection = "test"
-    """Set that accuracy is taken on. LL selects on the test set."""
+    """Set on which the accuracy is measured. LL selects on the test set."""
     block_size: Positive | None = None
-    """Configurations a block; null: 1,000, fewer for small ensembles."""
+    """Number of configurations in a block; null: 1,000, fewer for small ensembles."""
     seed: Seed = 0
     """Root of the seed tree."""
     frozen_parts: tuple[Part, ...] = ()
@@ -242,14 +242,14 @@ class EnsembleSpec(Section):
     frozen_field: Real = Field(10.0, gt=0)
     """|θ| of frozen weights. LL Sec. IV: 10."""
     store_fields: bool = False
-    """Also keep the trained fields θ (float32)."""
+    """Whether to store the trained fields θ (float32)."""
     give_up_after: Positive = 300
-    """Stop when fewer than one trial in so many is accepted."""
+    """Number of trials in which at least one must be accepted, or sampling stops."""
     snapshots: Snapshots = Field(
         None,
         exclude_if=_not_given,
-        description="Times at which weights are kept along training: epochs [0, 1, 2, 5], log:20, "
-        "or steps {steps: [0, 10, 100]}.",
+        description="Times at which weights are stored along training: epochs [0, 1, 2, 5], "
+        "log:20, or steps {steps: [0, 10, 100]}.",
     )
 
     @field_validator("frozen_parts")

@@ -11,14 +11,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from lsg_ray.errors import SpecError, message_of
+from lsg_ray.errors import InputError, SpecError, message_of
 from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec.dataset import STORED, DatasetSpec
 from lsg_ray.spec.sections import YES_AND_NO, EnsembleSpec, NetworkSpec, Section, TrainingSpec
+from lsg_ray.spec.steps import Step, parse_study
 from lsg_ray.spec.times import resolved
 from lsg_ray.typing import JsonObject
 
-#: Most weights a network may have.
+#: Number of weights of a network, at most.
 MAX_WEIGHTS = 10**8
 
 
@@ -41,13 +42,11 @@ class Spec(Section):
 
     @field_validator("study", mode="before")
     @classmethod
-    def _steps(cls, given: Any) -> Any:
+    def _parsed_study(cls, given: Any) -> Any:
         if given is None:
             return None
-        from lsg_ray.spec.steps import Step, parse_study
-
-        known = isinstance(given, Mapping) and all(isinstance(one, Step) for one in given.values())
-        return dict(given) if known else parse_study(given)
+        parsed = isinstance(given, Mapping) and all(isinstance(s, Step) for s in given.values())
+        return dict(given) if parsed else parse_study(given)
 
     def __hash__(self) -> int:
         return hash(self.canonical_json())
@@ -58,7 +57,7 @@ class Spec(Section):
         if self.dataset.options:  # also where the data lie
             tree["dataset"]["options"] = dict(self.dataset.options)
         if self.study is not None:
-            tree["study"] = {name: step.words() for name, step in self.study.items()}
+            tree["study"] = {name: step.tree() for name, step in self.study.items()}
         return tree
 
     @model_validator(mode="before")
@@ -110,7 +109,13 @@ class Spec(Section):
         >>> Spec().algorithm
         'mean-field'
         """
-        return self.training.algorithm or FAMILIES[self.network.family].algorithm
+        family = FAMILIES[self.network.family]
+        if not family.has_outputs:
+            raise InputError(
+                f"network.family: {family.name!r} given; {family.about} are imported (lsg import), "
+                "and cannot be sampled"
+            )
+        return self.training.algorithm or family.algorithm
 
     @property
     def stack(self) -> int:
@@ -131,16 +136,18 @@ class Spec(Section):
         if self.ensemble.snapshots is None:
             return "epochs", ()
         unit, given = next(iter(self.ensemble.snapshots.items()))
-        return unit, resolved(given, self.training.epochs * self._steps_of(unit))
+        return unit, resolved(given, self.training.epochs * self.units_per_epoch(unit))
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:
-        """Steps of the optimizer after which weights are kept."""
+        """Steps of the optimizer after which weights are stored."""
         unit, times = self.times
-        return tuple(time * self._steps_of("steps") // self._steps_of(unit) for time in times)
+        return tuple(
+            time * self.units_per_epoch("steps") // self.units_per_epoch(unit) for time in times
+        )
 
-    def _steps_of(self, unit: str) -> int:
-        """Return units in an epoch."""
+    def units_per_epoch(self, unit: str) -> int:
+        """Return how many of a unit of time, ``epochs`` or ``steps``, an epoch has."""
         if unit == "epochs":
             return 1
         return -(-self.n_examples // self.training.batch(self.n_examples))
@@ -181,6 +188,11 @@ class Spec(Section):
 
 def _misfits(spec: Spec) -> Iterable[str]:
     """Yield one line per contradiction between sections."""
+    family = FAMILIES[spec.network.family]
+    if not family.has_outputs:
+        yield from _options("network", spec.network.options, family.name, family.config)
+        yield from family.misfits(spec)
+        return
     yield from spec.dataset.misfits()
     name: str = spec.dataset.name
     sizes = spec.dataset.sizes
@@ -205,23 +217,25 @@ def _misfits(spec: Spec) -> Iterable[str]:
             "set dataset.validation_examples above 0 to have such a set"
         )
     unit, times = spec.times
-    last = spec.training.epochs * spec._steps_of(unit)
+    last = spec.training.epochs * spec.units_per_epoch(unit)
     if times and times[-1] > last:
         yield f"ensemble.snapshots: {times[-1]} given; training ends after {last} {unit}"
     for step, about in (spec.study or {}).items():
         if (time := about.view.get("snapshot")) is not None and time not in times:
-            kept = ", ".join(map(str, times)) or "none"
-            yield f"study.{step}: snapshot {time} given; there are, in {unit}: {kept}"
+            stored = ", ".join(map(str, times)) or "none"
+            yield f"study.{step}: snapshot {time} given; there are, in {unit}: {stored}"
     if spec.network.n_weights > MAX_WEIGHTS:
         yield f"network.widths: {spec.network.n_weights} weights; at most {MAX_WEIGHTS}"
-    family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]
+    algorithm = ALGORITHMS[spec.algorithm]
     yield from _options("network", spec.network.options, family.name, family.config)
     yield from family.misfits(spec)
     if family.name not in algorithm.families:
-        serving = [name for name in ALGORITHMS.names() if family.name in ALGORITHMS[name].families]
+        algorithms = [
+            name for name in ALGORITHMS.names() if family.name in ALGORITHMS[name].families
+        ]
         yield (
             f"training.algorithm: {algorithm.name!r} given; {family.name} networks are trained by "
-            f"{', '.join(serving)}"
+            f"{', '.join(algorithms)}"
         )
         return
     yield from _options("training", spec.training.options, algorithm.name, algorithm.config)
@@ -280,8 +294,8 @@ def _fault_lines(error: ValidationError) -> Iterable[str]:
                 joint = "." if re.match(r"\w+: ", line) else ": "
                 yield f"{path}{joint}{line}" if path else line
         else:
-            told = f"{shown(fault['input'])} given; {message_of(fault['msg'])}"
-            yield f"{path}: {told}{_about_quotes(fault['type'], fault['input'])}"
+            message = f"{shown(fault['input'])} given; {message_of(fault['msg'])}"
+            yield f"{path}: {message}{_about_quotes(fault['type'], fault['input'])}"
 
 
 def _about_quotes(kind: str, value: Any) -> str:

@@ -13,12 +13,12 @@ choice, it need not be named.  A step names stages that are installed, and never
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsg_ray.arrays import brief
 from lsg_ray.errors import InputError
-from lsg_ray.stages import stage_of
+from lsg_ray.stages import all_stages, stage_of
 from lsg_ray.typing import JsonObject
 
 if TYPE_CHECKING:
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 #: Names of steps: of files too.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 #: What all steps may read, sampled before them.
-ENSEMBLE = "ensemble"
+SAMPLED = "ensemble"
 #: Names that stand for something else in a report.
 RESERVED = frozenset({
-    ENSEMBLE, "accuracy", "inputs", "training", "summary", "reproduce", "specification",
+    SAMPLED, "accuracy", "inputs", "training", "summary", "reproduce", "specification",
     "provenance",
 })  # fmt: skip
-#: What chooses from an ensemble, of solutions the first two: what is understood, and needed.
+#: What chooses from an ensemble (`Stage.view`): what is understood, and needed.
 _VIEW: dict[str, tuple[Callable[[Any], bool], str]] = {
     "where": (lambda given: isinstance(given, str), "a condition is needed, as text"),
     "snapshot": (lambda given: type(given) is int and given >= 0, "an epoch, or step, from 0"),
     "part": (lambda given: type(given) in (str, int), "LB, ITR, RB, or a layer from 0"),
     "canonical": (lambda given: isinstance(given, bool), "true or false"),
 }
-#: Most steps of a study.
-MOST = 1000
+#: Number of steps of a study, at most.
+MAX_STEPS = 1000
 
 
 class Step(NamedTuple):
@@ -54,14 +54,14 @@ class Step(NamedTuple):
     view: dict[str, Any]
     options: dict[str, Any]
 
-    def words(self) -> JsonObject:
-        """Return what stands in a specification for it."""
-        given = {name: value for name, value in self.inputs.items() if value is not None}
-        return {"stage": self.stage, **given, **self.view, **self.options}
+    def tree(self) -> JsonObject:
+        """Return the entry of a specification for it."""
+        sources = {name: value for name, value in self.inputs.items() if value is not None}
+        return {"stage": self.stage, **sources, **self.view, **self.options}
 
 
 class Outcome(NamedTuple):
-    """What became of a step: its result, or the reason why there is none; seconds that it took.
+    """Outcome of a step: its result, or the reason why there is none; seconds that it took.
 
     step: None of what a study leaves out.  cached: whether the result is of an earlier run.
     """
@@ -83,7 +83,7 @@ class Outcome(NamedTuple):
         return self.step is not None and self.result is None
 
     def shown(self) -> JsonObject:
-        """Return what a person is shown of it."""
+        """Return what is shown of it."""
         if self.stage is None or self.result is None:
             return {"left_out" if self.stage is None else "failed": self.reason}
         return self.stage.shown(self.result)
@@ -99,11 +99,11 @@ def parse_study(given: object) -> dict[str, Step]:
     """
     if not isinstance(given, Mapping):
         raise ValueError("a mapping of stages is needed, such as {moments: {}}")
-    if len(given) > MOST:
-        raise ValueError(f"{len(given)} steps given; at most {MOST}")
+    if len(given) > MAX_STEPS:
+        raise ValueError(f"{len(given)} steps given; at most {MAX_STEPS}")
     steps, faults = {}, []
     seen: set[str] = set()
-    for name, words in given.items():
+    for name, entry in given.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith(".zarr"):
             faults.append(f"{brief(name)} is no name of a step: letters, digits, -, _ and .")
             continue
@@ -112,7 +112,7 @@ def parse_study(given: object) -> dict[str, Step]:
             continue
         seen.add(name.lower())
         try:
-            steps[name] = _step(name, {} if words is None else words, given)
+            steps[name] = _step(name, {} if entry is None else entry, given)
         except InputError as error:
             faults += [f"{name}: {line}" for line in str(error).splitlines()]
     faults += list(_unknown(steps, given))
@@ -121,82 +121,115 @@ def parse_study(given: object) -> dict[str, Step]:
     return _ordered(steps)
 
 
+def readable_steps(study: Mapping[str, Any]) -> tuple[dict[str, Step], dict[str, str]]:
+    """Return the steps of a study that can be read, and by name why the others cannot, as text.
+
+    Stages of a package that is no longer installed cannot be read, nor the steps that read theirs.
+    """
+    reasons: dict[str, str] = {}
+    while True:
+        left = {name: options for name, options in study.items() if name not in reasons}
+        try:
+            return parse_study(left), reasons
+        except ValueError as error:
+            faults = dict(line.split(": ", 1) for line in str(error).splitlines() if ": " in line)
+            if not faults.keys() & left.keys():
+                raise
+            for name in [name for name in left if name in faults]:
+                reason = _reason(name, left[name], faults[name], reasons)
+                reasons[name] = f"The step {name} cannot be drawn: {reason}."
+
+
+def _reason(name: str, options: Any, fault: str, unread: Collection[str]) -> str:
+    """Return why a step cannot be read: its stage, what it reads, or else the fault."""
+    given = options if isinstance(options, Mapping) else {}
+    stage = str(given.get("stage", name))
+    if stage not in all_stages():
+        return (
+            f"no installed package provides its stage {stage}; install the package that does, and "
+            "write the report again"
+        )
+    sources = [source for source in given.values() if isinstance(source, str) and source in unread]
+    return f"it reads the step {sources[0]}, which cannot be read" if sources else fault
+
+
 def _ordered(steps: dict[str, Step]) -> dict[str, Step]:
     """Return steps as they are given, but those first that others read."""
     reads = {
-        name: {one for one in step.inputs.values() if one not in (None, ENSEMBLE)}
+        name: {source for source in step.inputs.values() if source not in (None, SAMPLED)}
         for name, step in steps.items()
     }
-    found: dict[str, Step] = {}
-    while len(found) < len(steps):
-        ready = [name for name in steps if name not in found and reads[name] <= found.keys()]
-        if not ready:
-            left = ", ".join(name for name in steps if name not in found)
-            raise ValueError(f"steps read each other in a circle: {left}")
-        found |= {name: steps[name] for name in ready[:1]}
-    return found
+    ordered: dict[str, Step] = {}
+    while len(ordered) < len(steps):
+        left = [name for name in steps if name not in ordered]
+        ready = next((name for name in left if reads[name] <= ordered.keys()), None)
+        if ready is None:
+            raise ValueError(f"steps read each other in a circle: {', '.join(left)}")
+        ordered[ready] = steps[ready]
+    return ordered
 
 
-def _step(name: str, words: Any, study: Mapping[str, Any]) -> Step:
-    if not isinstance(words, Mapping) or not all(isinstance(key, str) for key in words):
-        raise InputError(f"{brief(words)} given; a mapping of options is needed, such as {{}}")
-    rest = dict(words)
-    stage = stage_of(_text(rest.pop("stage", name), "stage"))
+def _step(name: str, entry: Any, study: Mapping[str, Any]) -> Step:
+    if not isinstance(entry, Mapping) or not all(isinstance(key, str) for key in entry):
+        raise InputError(f"{brief(entry)} given; a mapping of options is needed, such as {{}}")
+    options = dict(entry)
+    stage = stage_of(_text(options.pop("stage", name), "stage"))
     if stage.makes == "store":
         raise InputError(f"{stage.name} makes a store; a study is of the one that is sampled")
     inputs: dict[str, str | None] = {}
     for argument, kind in stage.reads.items():
-        given = rest.pop(argument, None)
+        given = options.pop(argument, None)
         if given is not None:
             inputs[argument] = _text(given, argument)
         elif argument in stage.optional:
             inputs[argument] = None
         else:
-            inputs[argument] = _only(kind.name, study) if kind.name == "model" else ENSEMBLE
-    view = _view_of({kind.name for kind in stage.reads.values()}, rest)
-    if paths := sorted(stage.places & set(rest)):
+            inputs[argument] = _only(kind.name, study) if kind.name == "model" else SAMPLED
+    view = _view_of(stage, options)
+    if view and not any(inputs[n] == SAMPLED and kind.view for n, kind in stage.reads.items()):
+        raise InputError(f"{', '.join(view)} given, which choose from the ensemble; it is not read")
+    if paths := sorted(stage.path_options & set(options)):
         raise InputError(f"{paths[0]} is a path, for the command alone; a study has its ensemble's")
-    options = stage.options(rest)
-    return Step(stage.name, inputs, view, options.model_dump(mode="json", exclude_unset=True))
+    config = stage.options(options)
+    return Step(stage.name, inputs, view, config.model_dump(mode="json", exclude_unset=True))
 
 
-def _text(given: Any, what: str) -> str:
+def _text(given: Any, name: str) -> str:
     """Return a name, which must be text of a sensible length."""
     if not isinstance(given, str) or not 0 < len(given) <= 64:
-        raise InputError(f"{what}: {brief(given)} given; a name is needed")
+        raise InputError(f"{name}: {brief(given)} given; a name is needed")
     return given
 
 
-def _view_of(kinds: set[str], rest: dict[str, Any]) -> dict[str, Any]:
+def _view_of(stage: Stage, options: dict[str, Any]) -> dict[str, Any]:
     """Take what chooses from an ensemble out of the options of a step."""
-    found: dict[str, Any] = {}
-    names = list(_VIEW)[: 4 if "ensemble" in kinds else 2 if "solutions" in kinds else 0]
-    for name in names:
-        given = rest.pop(name, None)
+    view: dict[str, Any] = {}
+    for name in stage.view:
+        given = options.pop(name, None)
         understood, needed = _VIEW[name]
         if given is not None and not understood(given):
             raise InputError(f"{name}: {brief(given)} given; {needed}")
         if given is not None and given is not False:
-            found[name] = str(given) if name == "part" else given
-    return found
+            view[name] = str(given) if name == "part" else given
+    return view
 
 
 def _only(kind: str, study: Mapping[str, Any]) -> str:
     """Return the one step of a study that makes what is read."""
-    makers = [name for name, words in study.items() if _makes(name, words) == kind]
+    makers = [name for name, entry in study.items() if _makes(name, entry) == kind]
     if len(makers) != 1:
-        told = f"there are {', '.join(makers)}" if makers else "there is none"
-        raise InputError(f"{kind}: name the step that makes it; {told}")
+        known = f"there are {', '.join(makers)}" if makers else "there is none"
+        raise InputError(f"{kind}: name the step that makes it; {known}")
     return str(makers[0])
 
 
-def _makes(name: Any, words: Any) -> str:
-    """Return the kind of what a step makes; empty of one that is told of by itself."""
-    named = words.get("stage", name) if isinstance(words, Mapping) else name
-    if not isinstance(named, str) or len(named) > 64:
+def _makes(name: Any, entry: Any) -> str:
+    """Return the kind of what a step makes; empty of a wrong one, which has its own fault."""
+    stage = entry.get("stage", name) if isinstance(entry, Mapping) else name
+    if not isinstance(stage, str) or len(stage) > 64:
         return ""
     try:
-        return stage_of(named).makes
+        return stage_of(stage).makes
     except InputError:
         return ""
 
@@ -204,7 +237,7 @@ def _makes(name: Any, words: Any) -> str:
 def _unknown(steps: Mapping[str, Step], study: Mapping[str, Any]) -> Iterator[str]:
     for name, step in steps.items():
         for argument, source in step.inputs.items():
-            if source is None or source == ENSEMBLE:
+            if source is None or source == SAMPLED:
                 continue
             kind = stage_of(step.stage).reads[argument].name
             if source not in study:

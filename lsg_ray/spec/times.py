@@ -1,4 +1,4 @@
-"""The times at which weights are kept while networks train: epochs, or steps as a named unit.
+"""The times at which weights are stored while networks train: epochs, or steps as a named unit.
 
 snapshots: [0, 1, 2, 5, 10]      # epochs; 0 is the start
 snapshots: log:20                # 20 epochs or fewer, equally spaced in ln t, and 0
@@ -18,33 +18,32 @@ from pydantic import BeforeValidator, WithJsonSchema
 from lsg_ray.arrays import brief
 
 Unit = Literal["epochs", "steps"]
-#: Most times that are kept.
-MOST = 1000
-#: Latest time.
-LATEST = 2**31 - 1
+#: Number of times that are stored, at most, and the latest of them.
+MAX_TIMES = 1000
+LATEST_TIME = 2**31 - 1
 
 
-def _checked(given: Any) -> Any:
+def _checked(value: Any) -> Any:
     """Return times by unit; a list, or log:N, is of epochs."""
-    if given is None:
+    if value is None:
         return None
-    given = given if isinstance(given, Mapping) else {"epochs": given}
-    if not isinstance(given, Mapping) or len(given) != 1 or not {*given} <= {"epochs", "steps"}:
+    by_unit = value if isinstance(value, Mapping) else {"epochs": value}
+    if len(by_unit) != 1 or not {*by_unit} <= {"epochs", "steps"}:
         raise ValueError(
-            f"{brief(given)} given; a list of epochs, log:N, or {{steps: ...}} is needed"
+            f"{brief(by_unit)} given; a list of epochs, log:N, or {{steps: ...}} is needed"
         )
-    unit, times = next(iter(given.items()))
+    unit, times = next(iter(by_unit.items()))
     if isinstance(times, str):
         if not (match := re.fullmatch(r"log:(\d{1,4})", times)):
             raise ValueError(f"{brief(times)} given; write log:N, such as log:20")
-        if not 2 <= int(match[1]) <= MOST:
-            raise ValueError(f"{brief(times)} given; from 2 to {MOST} times")
+        if not 2 <= int(match[1]) <= MAX_TIMES:
+            raise ValueError(f"{brief(times)} given; from 2 to {MAX_TIMES} times")
         return {unit: times}
     if not isinstance(times, (list, tuple)) or not all(type(t) is int for t in times):
         raise ValueError(f"{brief(times)} given; whole numbers of {unit} are needed")
-    if not 1 <= len(times) <= MOST:
-        raise ValueError(f"{len(times)} times given; from 1 to {MOST}")
-    if sorted(set(times)) != list(times) or times[0] < 0 or times[-1] > LATEST:
+    if not 1 <= len(times) <= MAX_TIMES:
+        raise ValueError(f"{len(times)} times given; from 1 to {MAX_TIMES}")
+    if sorted(set(times)) != list(times) or times[0] < 0 or times[-1] > LATEST_TIME:
         raise ValueError(f"{brief(list(times))} given; times ascend from 0, each once")
     return {unit: tuple(times)}
 
@@ -62,14 +61,14 @@ Snapshots = Annotated[
 ]
 
 
-def resolved(given: str | tuple[int, ...], last: int) -> tuple[int, ...]:
+def resolved(times: str | tuple[int, ...], last: int) -> tuple[int, ...]:
     """Return times as numbers, where training ends at ``last``.
 
     >>> resolved("log:6", 50)
     (0, 1, 3, 7, 19, 50)
     """
-    if not isinstance(given, str):
-        return given
-    count = int(given.removeprefix("log:"))
+    if not isinstance(times, str):
+        return times
+    count = int(times.removeprefix("log:"))
     spaced = np.rint(np.geomspace(1, last, count - 1)).astype(int)
     return tuple(dict.fromkeys([0, *spaced.tolist()]))

@@ -1,13 +1,13 @@
-"""Configurations with their hidden units in a common order, held out of core, and distances.
+"""Configurations with their hidden units in a common order, out of core, and their distances.
 
-Rows are read and reordered by tasks, a few at a time, and stand as one matrix (M, N) of 32-bit
-numbers (or of bits, for ±1 weights) in memory or, if that is large, in a temporary file.  Distances
-between all of them are taken from tiles of columns,
+Rows are read and reordered by tasks, a few at a time, and form one matrix (M, N) of 32-bit numbers
+(or of bits, for ±1 weights) in memory or, if that is large, in a temporary file.  Distances between
+all of them are computed from tiles of columns,
 
     ‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b,
 
-in float64 and relative to the mean of each column; where the terms cancel to less than `CLOSE` of
-their size, the difference itself is taken.
+in float64 and relative to the mean of each column; where the terms cancel almost completely
+(`EuclideanConfig.cancellation`), the difference itself is squared.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -30,26 +31,32 @@ from lsg_ray.registry import FAMILIES
 from lsg_ray.results.graph import compute, share
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations, ranges
-from lsg_ray.statistics.derived import DerivedConfigurations, stored_root
+from lsg_ray.statistics.derived import CHECKED_INPUTS, DerivedConfigurations, stored_root
+from lsg_ray.statistics.euclidean import EUCLIDEAN
 from lsg_ray.statistics.node_symmetry import canonical_view
 from lsg_ray.typing import Array, Floats, Ints
 
-#: Told of so many more rows or tiles that are done.
-Told = Callable[[int], None]
+#: Called with the number of further rows or tiles that are done.
+OnDone = Callable[[int], None]
 
-#: As in `lsg_ray.networks.alignment`, and canonical forms of ±1 weights.
+#: Those of `lsg_ray.networks.alignment`, and canonical forms of ±1 weights.
 Alignment = Literal["clustering", "matching", "canonical", "none"]
 
-#: Examples on which reordered networks are compared with what they come from.
-CHECKED_INPUTS = 8
-#: Bytes of a matrix of rows in memory; a larger one stands in a temporary file (``TMPDIR``).
-MEMORY_BYTES = 2**29
-#: Bytes of the rows that a task returns, and of those under way at a time.
-TASK_BYTES, BATCH_BYTES = 2**24, 2**27
-#: Bytes of a tile of columns in float64.
-TILE_BYTES = 2**26
-#: Squared distances below this share of the terms they are the difference of are taken again.
-CLOSE = 1e-7
+
+@dataclass(frozen=True)
+class AlignedConfig:
+    """Sizes of the matrix of reordered rows, and of the work on it."""
+
+    #: Largest matrix in memory, in bytes; a larger one is in a temporary file (``TMPDIR``).
+    memory_bytes: int = 2**29
+    #: Bytes of the rows that a task returns, and of those in progress at a time.
+    task_bytes: int = 2**24
+    batch_bytes: int = 2**27
+    #: Bytes of a tile of columns in float64.
+    tile_bytes: int = 2**26
+
+
+ALIGNED = AlignedConfig()
 
 
 class Reordering(NamedTuple):
@@ -88,11 +95,13 @@ def plan_alignment(
     InputError
         The alignment is unknown, or does not fit the weights; the network or reference does not.
     """
-    root, given = stored_root(base), network
+    root, passed = stored_root(base), network
     if root is not None:
-        network, given = root.ensemble.spec.network, None
+        network, passed = root.ensemble.spec.network, None
+        if alignment not in (None, "none"):
+            root.ensemble.require_outputs()
     elif isinstance(base, DerivedConfigurations):
-        network, given = base.network, None
+        network, passed = base.network, None
     elif network is not None and not isinstance(network, NetworkSpec):
         families = (name for name in FAMILIES.names() if FAMILIES[name].signs == base.signs)
         network = NetworkSpec(family=next(families), widths=tuple(network))
@@ -100,7 +109,7 @@ def plan_alignment(
     if alignment is None:
         alignment = _default(base, network if known else None)
     if network is None or not known:
-        if network is not None and given is not None:
+        if network is not None and passed is not None:
             raise InputError(
                 f"{base.name} has {base.n_weights} weights a configuration; widths "
                 f"{list(network.widths)} need {network.n_weights}"
@@ -152,18 +161,18 @@ def _check_fit(base: Configurations, alignment: Alignment, reference: int) -> No
 
 
 class Matrix:
-    """Rows (M, row) in memory or, beyond `MEMORY_BYTES`, in a temporary file mapped into memory.
+    """Rows (M, row) in memory or, beyond `AlignedConfig.memory_bytes`, in a temporary file.
 
     Raises
     ------
     StoreError
-        There is no room for the file.
+        The file does not fit on the disk.
     """
 
     def __init__(self, rows: int, row: int, kind: DTypeLike) -> None:
         size = rows * row * np.dtype(kind).itemsize
         self._map: mmap.mmap | None = None
-        if size <= MEMORY_BYTES:
+        if size <= ALIGNED.memory_bytes:
             self.values: Array = np.empty((rows, row), kind)
             return
         with tempfile.TemporaryFile(prefix="lsg-rows-") as file:
@@ -172,40 +181,44 @@ class Matrix:
         self.values = np.frombuffer(self._map, kind).reshape(rows, row)
 
     def release(self) -> None:
-        """Let go of the pages of the file that are in memory."""
+        """Free the pages of the file that are in memory."""
         if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def _reserve(file: int, size: int) -> None:
-    """Give a file its size on disk, now: a full disk must not show when it is written to."""
-    place = tempfile.gettempdir()
+    """Allocate a file on disk at once: a full disk must not show when it is written to."""
+    folder = tempfile.gettempdir()
     try:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file, 0, size)
-        elif shutil.disk_usage(place).free > size:
+        elif shutil.disk_usage(folder).free > size:
             os.truncate(file, size)
         else:
             raise OSError("too little space")
     except OSError as error:
         raise StoreError(
-            f"{place}: {size / 2**30:.1f} GiB of reordered weights do not fit "
-            f"({error.strerror or error}); set TMPDIR to a larger place, or take fewer "
+            f"{folder}: {size / 2**30:.1f} GiB of reordered weights do not fit "
+            f"({error.strerror or error}); set TMPDIR to a folder on a larger disk, or take fewer "
             "configurations"
         ) from error
 
 
 def fill(
-    matrix: Matrix, source: Configurations, chosen: Ints, reordering: Reordering | None, told: Told
+    matrix: Matrix,
+    source: Configurations,
+    chosen: Ints,
+    reordering: Reordering | None,
+    on_done: OnDone,
 ) -> None:
     """Read chosen rows, ascending, reorder them, and write them to a matrix.
 
-    Tasks run under Dask's current scheduler; `BATCH_BYTES` of rows are under way at a time.
+    Tasks run under Dask's current scheduler, `AlignedConfig.batch_bytes` of rows at a time.
 
     Raises
     ------
     InputError
-        A weight is not finite: says which.
+        A weight is not finite; the message says which.
     LsgError
         A reordered network has another output: an error of ours.
     """
@@ -213,20 +226,20 @@ def fill(
 
     size = matrix.values[:1].nbytes
     task = dask.delayed(read_rows, pure=False)
-    cuts = ranges(source.n_rows, max(1, TASK_BYTES // size), source.grain)
+    cuts = ranges(source.n_rows, max(1, ALIGNED.task_bytes // size), source.grain)
     parts = [chosen[slice(*np.searchsorted(chosen, cut))] for cut in cuts]
-    start = 0
-    for batch in _batches([part for part in parts if len(part)], max(1, BATCH_BYTES // size)):
-        given = share(reordering)
-        for rows in compute([task(source, part, given, matrix.values.dtype) for part in batch]):
+    start, at_once = 0, max(1, ALIGNED.batch_bytes // size)
+    for batch in _batches([part for part in parts if len(part)], at_once):
+        order = share(reordering)
+        for rows in compute([task(source, part, order, matrix.values.dtype) for part in batch]):
             matrix.values[start : start + len(rows)] = rows
             start += len(rows)
-            told(len(rows))
+            on_done(len(rows))
         matrix.release()
 
 
 def _batches(parts: list[Ints], rows: int) -> Iterator[list[Ints]]:
-    """Yield parts of up to so many rows together, one at least."""
+    """Yield lists of parts with up to ``rows`` rows together, at least one part each."""
     batch: list[Ints] = []
     for part in parts:
         if batch and sum(map(len, batch)) + len(part) > rows:
@@ -280,15 +293,15 @@ class Distances(NamedTuple):
 
 
 def tiles(matrix: Matrix, layers: Sequence[slice]) -> list[list[slice]]:
-    """Cut the columns of each layer into tiles of `TILE_BYTES` in float64."""
-    step = max(1, TILE_BYTES // (8 * len(matrix.values)))
+    """Cut the columns of each layer into tiles of `AlignedConfig.tile_bytes` in float64."""
+    step = max(1, ALIGNED.tile_bytes // (8 * len(matrix.values)))
     return [
         [slice(a, min(a + step, layer.stop)) for a in range(layer.start, layer.stop, step)]
         for layer in layers
     ]
 
 
-def euclidean(matrix: Matrix, layers: Sequence[slice], told: Told) -> Distances:
+def euclidean(matrix: Matrix, layers: Sequence[slice], on_done: OnDone) -> Distances:
     """Return Euclidean distances of all pairs of rows.
 
     Parameters
@@ -297,8 +310,8 @@ def euclidean(matrix: Matrix, layers: Sequence[slice], told: Told) -> Distances:
         (M, N) real numbers.
     layers
         Columns of each layer.
-    told
-        Of every tile.
+    on_done
+        Called with 1 after every tile.
 
     Notes
     -----
@@ -317,7 +330,7 @@ def euclidean(matrix: Matrix, layers: Sequence[slice], told: Told) -> Distances:
             total += count * centre.sum()
             total_squares += np.vdot(x, x) + count * np.vdot(centre, centre)
             matrix.release()
-            told(1)
+            on_done(1)
         size = gram.diagonal().copy()
         gram *= -2
         gram += size
@@ -330,14 +343,14 @@ def euclidean(matrix: Matrix, layers: Sequence[slice], told: Told) -> Distances:
         width = layer.stop - layer.start
         mean = total / (count * width)
         expected += 2 * width * max(total_squares / (count * width) - mean**2, 0.0)
-    _retake(matrix, squares, sizes)
+    _recompute_close(matrix, squares, sizes)
     np.fill_diagonal(squares, 0.0)
     return Distances(np.sqrt(squares), means, float(np.sqrt(expected)))
 
 
-def _retake(matrix: Matrix, squares: Floats, sizes: Floats) -> None:
-    """Take the squared distances of close rows again, from their differences; in place."""
-    close = squares < CLOSE * (sizes + sizes[:, None])
+def _recompute_close(matrix: Matrix, squares: Floats, sizes: Floats) -> None:
+    """Compute the squared distances of close rows again, from their differences; in place."""
+    close = squares < EUCLIDEAN.cancellation * (sizes + sizes[:, None])
     close &= np.triu(np.ones_like(close), 1)
     near = np.flatnonzero(close.any(axis=1))
     if not len(near):

@@ -11,20 +11,21 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
-from lsg_ray.statistics.configurations import Configurations, Packed, StoredConfigurations
+from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.node_symmetry import canonical_view, label_inputs, node_symmetry
 from lsg_ray.statistics.pairs import choose_rows
+from lsg_ray.statistics.views import Packed
 from lsg_ray.typing import Progress, Seed, Several
 
-#: Configurations that are compared, by default: 2·10⁸ pairs.
-CONFIGURATIONS = 20_000
+#: Configurations that are compared by default: 2·10⁸ pairs.
+DEFAULT_CONFIGURATIONS = 20_000
 
 
 def symmetry_effect(
     ensemble: Ensemble,
     *,
-    configurations: Several = CONFIGURATIONS,
+    configurations: Several = DEFAULT_CONFIGURATIONS,
     seed: Seed = 0,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
@@ -33,11 +34,11 @@ def symmetry_effect(
     Parameters
     ----------
     ensemble
-        Whole configurations, two at least.
+        At least two whole configurations.
     configurations
-        How many to compare at most, drawn without replacement.
+        Largest number of configurations to compare, drawn without replacement.
     seed
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
@@ -68,20 +69,21 @@ def symmetry_effect(
     pairs = np.empty((len(forms), network.n_weights + 1), np.int64)
     for i, form in enumerate(forms.values()):
         signs = form.rows(0, form.n_rows)
-        for j, place in enumerate(parts.values()):
-            found = distances(signs[:, place])
-            table[i, j] = [found.attrs[name] for name in averages]
+        for j, weights in enumerate(parts.values()):
+            result = distances(signs[:, weights])
+            table[i, j] = [result.attrs[name] for name in averages]
             if j == 0:
-                pairs[i] = found["pairs"].values
-                random = found["random"].values
-    sizes = np.array([place.stop - place.start for place in parts.values()])
-    one = {"units": "1"}
+                pairs[i] = result["pairs"].values
+                random = result["random"].values
+    sizes = np.array([weights.stop - weights.start for weights in parts.values()])
+    unit = {"units": "1"}
+    about = {"long_name": "pairs of configurations", **unit}
     return xarray.Dataset(
         {
-            "pairs": (("form", "distance"), pairs, {"long_name": "pairs of configurations", **one}),
-            "random": ("distance", random, one),
-            "random_std": ("part", 0.5 / np.sqrt(sizes), one),
-            **{name: (("form", "part"), table[:, :, k], one) for k, name in enumerate(averages)},
+            "pairs": (("form", "distance"), pairs, about),
+            "random": ("distance", random, unit),
+            "random_std": ("part", 0.5 / np.sqrt(sizes), unit),
+            **{name: (("form", "part"), table[:, :, k], unit) for k, name in enumerate(averages)},
         },
         {
             "form": list(forms),
@@ -96,10 +98,10 @@ def symmetry_effect(
     )  # fmt: skip
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
-    means = found["mean"].sel(part="all")
-    by_form = {f"mean_{form}": float(means.sel(form=form)) for form in found["form"].values}
-    return {"configurations": found.attrs["configurations"], **by_form}
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
+    means = result["mean"].sel(part="all")
+    by_form = {f"mean_{form}": float(means.sel(form=form)) for form in result["form"].values}
+    return {"configurations": result.attrs["configurations"], **by_form}
 
 
 STAGE = Stage(

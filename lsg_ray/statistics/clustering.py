@@ -17,6 +17,7 @@ Softw. 53(9), 2013.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -39,13 +40,11 @@ from lsg_ray.statistics.aligned import (
     plan_alignment,
     tiles,
 )
-from lsg_ray.statistics.configurations import Configurations, Packed, as_configurations, stream
+from lsg_ray.statistics.configurations import Configurations, as_configurations, stream
 from lsg_ray.statistics.derived import stored_root
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.gaussian import (
-    LEVEL,
-    ROUNDS,
-    SAMPLES,
+    PAIR_TESTS,
     GaussianFit,
     PairModes,
     fit_gaussian,
@@ -53,20 +52,30 @@ from lsg_ray.statistics.gaussian import (
     upper,
 )
 from lsg_ray.statistics.hierarchy import correlation
-from lsg_ray.statistics.modes import NAME
+from lsg_ray.statistics.modes import MODE_TEST_NAME
+from lsg_ray.statistics.views import Packed
 from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Ints, Natural, Progress, Seed
 
 Linkage = Literal["single", "complete", "average", "weighted", "centroid", "median", "ward"]
 LINKAGES: tuple[Linkage, ...] = get_args(Linkage)
 #: Linkages whose formulas are of squared Euclidean distances.
-EUCLIDEAN: tuple[Linkage, ...] = ("centroid", "median", "ward")
+EUCLIDEAN_LINKAGES: tuple[Linkage, ...] = ("centroid", "median", "ward")
 
-#: Fewest configurations, and most: a matrix of their distances takes 200 MB.
-FEWEST, MOST = 3, 5000
-#: Bins of the histogram, at most, where they are not given.
-MOST_BINS = 100
-#: Bytes of rows of an array on disk that are read at a time.
-CHUNK_BYTES = 2**24
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """Limits of a clustering."""
+
+    #: Fewest configurations, and most: a matrix of their distances takes 200 MB.
+    min_configurations: int = 3
+    max_configurations: int = 5000
+    #: Most bins of the histogram, if their number is not given.
+    max_bins: int = 100
+    #: Bytes of rows of an array on disk that are read at a time.
+    chunk_bytes: int = 2**24
+
+
+CLUSTER = ClusterConfig()
 
 
 @public
@@ -76,7 +85,7 @@ def cluster(
     alignment: Alignment | None = None,
     reference: Natural = 0,
     linkage: Linkage = "average",
-    configurations: Annotated[int, Ge(FEWEST)] | None = None,
+    configurations: Annotated[int, Ge(CLUSTER.min_configurations)] | None = None,
     bins: Count | None = None,
     network: NetworkSpec | Sequence[int] | None = None,
     seed: Seed = 0,
@@ -84,44 +93,44 @@ def cluster(
 ) -> xarray.Dataset:
     """Cluster configurations by their distance after reordering of the hidden units.
 
-    Pairs are not independent, and the tests know it; see `lsg_ray.statistics.gaussian`.
+    The tests take into account that pairs are not independent; see `lsg_ray.statistics.gaussian`.
 
     Parameters
     ----------
     ensemble
-        `FEWEST` to `MOST` configurations: ensemble, view, or array (M, N).
+        3 to 5,000 configurations: ensemble, view, or array (M, N).
     alignment
         How hidden units are brought into a common order.  ``clustering``, the paper's for
         real-valued networks (their default): each network by itself, so that all its permutations
         come to one order.  ``matching``: each to one `reference` by linear assignment, to a local
         minimum for more than one hidden layer; matching every pair by itself would give other,
-        smaller distances.  All are drawn near the reference, which would stand out: it is left out.
-        ``canonical``, for ±1 weights (their default): see
+        smaller distances.  The reference is left out: it is nearer to all others than they are to
+        each other.  ``canonical``, for ±1 weights (their default): see
         `lsg_ray.statistics.node_symmetry.canonicalize`.  ``none``: as they are; the default for
         arrays, parts of the weights, and views that are reordered already.
     reference
-        Row of the ensemble that others are matched to.
+        Row of the ensemble that the others are matched to.
     linkage
-        ``single``, ``complete``, ``average``, ``weighted``; for real weights also ``centroid``,
-        ``median`` and ``ward``.
+        Linkage method: ``single``, ``complete``, ``average``, ``weighted``; for real weights also
+        ``centroid``, ``median`` and ``ward``.
     configurations
-        That many configurations, at random; all by default.
+        Number of configurations, drawn without replacement; all by default.
     bins
-        Equal bins of the histogram from the smallest distance to the largest; by default after
-        Freedman and Diaconis, `MOST_BINS` at most.
+        Number of equal bins of the histogram from the smallest distance to the largest; by default
+        after Freedman and Diaconis, at most 100.
     network
-        Of an array: its architecture, or widths without biases.
+        Architecture of the networks in an array, or their widths (without biases).
     seed
-        Of the choice of configurations and of the tests.
+        Seed of the choice of configurations and of the tests.
     progress
-        Told ``(done, in all)``: rows read and tiles of distances.
+        Called with ``(done, total)``: rows read and tiles of distances.
 
     Returns
     -------
     xarray.Dataset
         ``distance`` and ``cophenetic`` (configuration, configuration_): Euclidean, or Hamming (in
         weights) for ±1; ``linkage`` (merge, 4): clusters a < b, height and count, with cluster
-        M + k made by merger k, as SciPy has it; ``leaf_order`` (leaf): places along
+        M + k made by merger k, as SciPy has it; ``leaf_order`` (leaf): indices along
         ``configuration``; ``pairs`` (bin), with coordinates ``left`` and ``right``.  Attributes:
 
         - ``mean``, ``mean_stderr``, ``std`` of the distance, ``mean_before`` and ``std_before``
@@ -142,23 +151,23 @@ def cluster(
         Too few or too many configurations, an unknown linkage or alignment or one that does not
         fit the weights, a reference that is not there, weights that are not finite.
     StoreError
-        There is no room for the temporary file; see Notes.
+        The temporary file does not fit on the disk; see Notes.
     LsgError
         A reordered network has another output: an error of ours.  Checked on `CHECKED_INPUTS` test
-        examples (for arrays, random ones), always.
+        examples (for arrays, on random inputs), always.
 
     Notes
     -----
     Rows are read twice, with and without reordering, by tasks that run on Dask's current scheduler.
-    They stand as 32-bit numbers (arrays of 64 bits keep them) in memory, beyond half a gigabyte in
-    a temporary file.  O(n² (inputs + outputs)) for reordering n units, M² N for distances, M² for
+    They are 32-bit numbers (64-bit ones for arrays of these) in memory, beyond half a gigabyte in a
+    temporary file.  O(n² (inputs + outputs)) for reordering n units, M² N for distances, M² for
     the tree.
 
     Examples
     --------
     >>> x = np.random.default_rng(0).normal(size=(12, 50))
-    >>> found = cluster(x + 3 * (np.arange(12) % 2)[:, None])
-    >>> sorted(found["leaf_order"].values[:6].tolist())
+    >>> result = cluster(x + 3 * (np.arange(12) % 2)[:, None])
+    >>> sorted(result["leaf_order"].values[:6].tolist())
     [1, 3, 5, 7, 9, 11]
     """
     base = as_configurations(_lazy(ensemble))
@@ -170,9 +179,9 @@ def cluster(
     before, after = _measure(base, plan, chosen, kind, progress)
     fit = fit_gaussian(after.matrix, lattice=base.signs, seed=seed)
     modes = pair_modes(after.matrix, lattice=base.signs, seed=seed)
-    found = _tree(base, after.matrix, linkage, chosen)
-    found = found.merge(_histogram(upper(after.matrix), bins, base.signs))
-    found.attrs = {
+    tree = _tree(base, after.matrix, linkage, chosen)
+    result = tree.merge(_histogram(upper(after.matrix), bins, base.signs))
+    result.attrs = {
         "statistic": "clustering", **base.provenance(), "configurations": len(chosen),
         "n_weights": base.n_weights, "alignment": plan.alignment,
         **({} if left_out is None else {"reference": left_out}), "linkage": linkage,
@@ -180,12 +189,12 @@ def cluster(
         "log_group_order": log_group_order(plan.widths),
         "n_pairs": len(chosen) * (len(chosen) - 1) // 2, "seed": seed, **_averages(before, after),
         **_tests(fit, modes),
-        "cophenetic_correlation": correlation(found["distance"].values, found["cophenetic"].values),
+        "cophenetic_correlation": correlation(tree["distance"].values, tree["cophenetic"].values),
     }  # fmt: skip
-    return found
+    return result
 
 
-#: The same under its name in `lsg_ray`, where ``cluster`` is the room of Ray.
+#: The name of `cluster` in `lsg_ray`, where ``cluster`` is a package.
 clustering = cluster
 
 
@@ -197,8 +206,8 @@ class _OnDisk:
     def __init__(self, array: Array) -> None:
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
-    def __getitem__(self, place: Any) -> Array:
-        return self.array[place]
+    def __getitem__(self, index: Any) -> Array:
+        return self.array[index]
 
 
 def _lazy(given: Any) -> Any:
@@ -207,7 +216,7 @@ def _lazy(given: Any) -> Any:
         return given
     import dask.array
 
-    rows = max(1, CHUNK_BYTES // given[:1].nbytes)
+    rows = max(1, CLUSTER.chunk_bytes // given[:1].nbytes)
     return dask.array.from_array(_OnDisk(given), chunks=(rows, -1), name=False)
 
 
@@ -216,23 +225,24 @@ def _is_single(base: Configurations, given: Any) -> bool:
 
 
 def _check(base: Configurations, linkage: str) -> None:
-    if base.signs and linkage in EUCLIDEAN:
-        others = ", ".join(name for name in LINKAGES if name not in EUCLIDEAN)
+    if base.signs and linkage in EUCLIDEAN_LINKAGES:
+        others = ", ".join(name for name in LINKAGES if name not in EUCLIDEAN_LINKAGES)
         raise InputError(
             f"linkage {linkage!r} is of Euclidean distances, and those of ±1 weights are Hamming's;"
             f" choose one of {others}"
         )
-    base.require(FEWEST, "clusters")
+    base.require(CLUSTER.min_configurations, "clusters")
 
 
 def _choose(base: Configurations, left_out: int | None, count: int | None, seed: int) -> Ints:
     rows = np.arange(base.n_rows)
     rows = rows[rows != left_out]
     count = len(rows) if count is None else min(count, len(rows))
-    if not FEWEST <= count <= MOST:
+    least, most = CLUSTER.min_configurations, CLUSTER.max_configurations
+    if not least <= count <= most:
         raise InputError(
             f"{base.name}: {count:,} configurations to be clustered, and the matrix of all their "
-            f"distances is held; choose {FEWEST} to {MOST:,} at random (configurations)"
+            f"distances is held; choose {least} to {most:,} at random (configurations)"
         )
     rng = stream(seed, Stream.PAIRS)
     return np.sort(rng.choice(rows, count, replace=False))
@@ -248,7 +258,7 @@ def _measure(
     work = 0 if base.signs else sum(map(len, tiles(matrix, plan.layers)))
     done, total = 0, passes * (len(chosen) + work)
 
-    def told(more: int) -> None:
+    def on_done(more: int) -> None:
         nonlocal done
         done += more
         if progress is not None:
@@ -256,18 +266,18 @@ def _measure(
 
     def measured() -> Distances:
         if not base.signs:
-            return euclidean(matrix, plan.layers, told)
+            return euclidean(matrix, plan.layers, on_done)
         bits = Packed(matrix.values, base.n_weights, base.name)
-        found = distances(bits, matrix=True, seed=0)["matrix"].values.astype(np.float64)
+        values = distances(bits, matrix=True, seed=0)["matrix"].values.astype(np.float64)
         ones = sum(int(np.bitwise_count(some).sum()) for some in matrix.values)
         share = ones / (len(chosen) * base.n_weights)
-        return Distances(found, [], 2 * base.n_weights * share * (1 - share))
+        return Distances(values, [], 2 * base.n_weights * share * (1 - share))
 
-    fill(matrix, base, chosen, None, told)
+    fill(matrix, base, chosen, None, on_done)
     before = measured()
     if passes == 1:
         return before, before
-    fill(matrix, plan.source, chosen, plan.reordering, told)
+    fill(matrix, plan.source, chosen, plan.reordering, on_done)
     return before, measured()
 
 
@@ -300,7 +310,7 @@ def _histogram(values: Floats, bins: int | None, lattice: bool) -> xarray.Datase
     # Equal distances differ by rounding.
     equal = high - low <= 1e-9 * abs(high)
     if bins is None:
-        bins = 1 if equal else min(MOST_BINS, len(np.histogram_bin_edges(values, "fd")) - 1)
+        bins = 1 if equal else min(CLUSTER.max_bins, len(np.histogram_bin_edges(values, "fd")) - 1)
     if lattice:
         step = -(-int(high - low + 1) // bins)
         edges = np.arange(low - 0.5, high + step, step)
@@ -315,41 +325,41 @@ def _histogram(values: Floats, bins: int | None, lattice: bool) -> xarray.Datase
 
 
 def _averages(before: Distances, after: Distances) -> dict[str, Any]:
-    was, now = upper(before.matrix), upper(after.matrix)
+    old, new = upper(before.matrix), upper(after.matrix)
     unit = before.independent or np.nan
-    found: dict[str, Any] = {
-        "mean_before": float(was.mean()),
-        "std_before": float(was.std()),
+    averages: dict[str, Any] = {
+        "mean_before": float(old.mean()),
+        "std_before": float(old.std()),
         "independent": before.independent,
-        "relative_mean": float(now.mean()) / unit,
-        "relative_mean_before": float(was.mean()) / unit,
+        "relative_mean": float(new.mean()) / unit,
+        "relative_mean_before": float(old.mean()) / unit,
     }
     if after.layers:
-        found |= {"layer_mean": after.layers, "layer_mean_before": before.layers}
-    return found
+        averages |= {"layer_mean": after.layers, "layer_mean_before": before.layers}
+    return averages
 
 
 def _tests(fit: GaussianFit, modes: PairModes) -> dict[str, Any]:
     return {
         "mean": fit.mean, "mean_stderr": fit.mean_stderr, "std": fit.std,
-        "min_p_value": 1 / (SAMPLES + 1), "gaussian_kolmogorov": fit.kolmogorov,
-        "gaussian_p_value": fit.p_value, "gaussian_accepted": bool(fit.p_value > LEVEL),
+        "min_p_value": 1 / (PAIR_TESTS.samples + 1), "gaussian_kolmogorov": fit.kolmogorov,
+        "gaussian_p_value": fit.p_value, "gaussian_accepted": bool(fit.p_value > PAIR_TESTS.level),
         "gaussian_test": (
-            f"Kolmogorov, {SAMPLES} samples of normal configurations and pairs, of "
+            f"Kolmogorov, {PAIR_TESTS.samples} samples of normal configurations and pairs, of "
             f"{fit.tested} configurations"
         ),
-        "shared_variance": fit.shared, "level": LEVEL, "modes": modes.modes,
+        "shared_variance": fit.shared, "level": PAIR_TESTS.level, "modes": modes.modes,
         "modes_p_value": modes.p_value, "modes_bandwidth": modes.bandwidth,
         "modes_test": (
-            f"{NAME}, median of {modes.rounds} of at most {ROUNDS} rounds of {modes.pairs} "
-            "pairs that share no configuration"
+            f"{MODE_TEST_NAME}, median of {modes.rounds} of at most {PAIR_TESTS.rounds} rounds of "
+            f"{modes.pairs} pairs that share no configuration"
         ),
         "peaks": modes.peaks,
     }  # fmt: skip
 
 
-#: What a person is shown of a clustering.
-SHOWN = (
+#: Attributes of a clustering that are printed.
+SUMMARY = (
     "configurations", "n_weights", "alignment", "reference", "linkage", "metric",
     "log_group_order", "n_pairs", "mean_before", "std_before", "mean", "mean_stderr", "std",
     "independent", "relative_mean_before", "relative_mean", "gaussian_kolmogorov",
@@ -357,7 +367,7 @@ SHOWN = (
     "cophenetic_correlation",
 )  # fmt: skip
 STAGE = Stage(
-    "cluster", cluster, reads={"ensemble": ENSEMBLE}, summary=SHOWN, hidden={"network"},
+    "cluster", cluster, reads={"ensemble": ENSEMBLE}, summary=SUMMARY, hidden={"network"},
     unit="steps",
     figures=[Figure("lsg_ray.report.figures.clustering:clustering_figure", "Distances and clusters",
                     "clustering_caption")],

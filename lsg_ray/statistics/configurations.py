@@ -1,7 +1,7 @@
-"""What statistics are taken of: configurations in a store, in an array, or derived from others.
+"""Input of statistics: configurations in a store, in an array, or derived from others.
 
-Every statistic sees the same few things: how many configurations and weights there are, and any
-range of rows, as signs or as bits.  Sources are small and picklable (a store is a URL and block
+Every statistic uses the same interface: the numbers of configurations and weights, and any range of
+rows, as signs or as bits.  Sources are small and picklable (a store is a URL and block
 numbers), so a task anywhere reads its rows by itself, and nothing larger than a range is in memory.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,28 +21,38 @@ from lsg_ray import __version__
 from lsg_ray.arrays import as_numbers
 from lsg_ray.ensemble.lazy import weight_coordinates
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
-from lsg_ray.ensemble.schema import pack, unpack
+from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
 from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import local_file, open_archive, open_array, require_file
 from lsg_ray.rng import Stream, generator
-from lsg_ray.typing import Array, Bytes, ConfigurationsLike, Flags, Floats, Ints, JsonObject, Place
+from lsg_ray.statistics.copied_rows import groups_of_derivation
+from lsg_ray.typing import (
+    Array,
+    Bytes,
+    ConfigurationsLike,
+    Flags,
+    Floats,
+    Ints,
+    JsonObject,
+    PathOrUrl,
+)
 
 #: Largest real weight: squares, summed in float32, stay finite.
-LARGEST = 1e15
+MAX_WEIGHT = 1e15
 
 
-class Configurations:
+class Configurations(ABC):
     """Rows of weights, all of one length.
 
     Attributes
     ----------
     name
-        For messages: a URL, or ``array``.
+        Name in messages: a URL, or ``array``.
     n_rows, n_weights
-        Configurations M and weights N.
-    binary
+        Number of configurations M and of weights N.
+    signs
         Whether weights are ±1; else they are real numbers.
     """
 
@@ -49,29 +60,29 @@ class Configurations:
     n_rows: int
     n_weights: int
     signs: bool
-    #: Names of numbers per configuration, such as ``accuracy``.
+    #: Names of values stored per configuration, such as ``accuracy``.
     columns: tuple[str, ...] = ()
 
-    def require(self, least: int, what: str) -> None:
-        """Refuse to go on with fewer rows.
+    def require(self, least: int, purpose: str) -> None:
+        """Refuse to continue with fewer rows.
 
         Raises
         ------
         InputError
-            Says how many there are, and under which condition.
+            With the number of rows, and the condition that selected them.
         """
         if self.n_rows < least:
             raise InputError(
-                f"{self.name}: {self.n_rows} configurations selected; {what} need at least {least}"
-                f"{self._remedy()}"
+                f"{self.name}: {self.n_rows} configurations selected; {purpose} need at least "
+                f"{least}{self._remedy()}"
             )
 
     def _remedy(self) -> str:
         return ""
 
+    @abstractmethod
     def rows(self, start: int, stop: int) -> Array:
         """Return rows start:stop, (rows, N): int8 ±1, or float64 for real weights."""
-        raise NotImplementedError
 
     def packed(self, start: int, stop: int) -> Bytes:
         """Return rows start:stop of binary weights as bits, (rows, ceil(N/8)); see `pack`."""
@@ -80,15 +91,15 @@ class Configurations:
     def take(self, rows: Ints) -> Array:
         """Return chosen rows, ascending, as `rows` does."""
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-        pieces = [self.rows(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
-        return np.concatenate(pieces) if pieces else self.rows(0, 0)
+        parts = [self.rows(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
+        return np.concatenate(parts) if parts else self.rows(0, 0)
 
     def values(self, name: str, rows: Ints) -> Array:  # noqa: ARG002
         """Return what is stored beside chosen rows, such as ``accuracy``: (rows, …)."""
         raise InputError(f"{self.name} has no column {name!r}; only stores have columns")
 
     def groups(self) -> Ints | None:
-        """Return a number for each row, the same for copies of one configuration: (M,).
+        """Return a number for each row, equal for copies of one configuration: (M,).
 
         None where all rows are independent; see `lsg_ray.statistics.copies`.
         """
@@ -100,7 +111,7 @@ class Configurations:
 
     @property
     def grain(self) -> int:
-        """Ranges of a multiple of so many rows are read without waste."""
+        """Number of rows that are stored together; ranges of multiples of it are read fastest."""
         return 1
 
     def coordinates(self) -> dict[str, tuple[str, Array]]:
@@ -108,12 +119,12 @@ class Configurations:
         return {"weight": ("weight", np.arange(self.n_weights))}
 
     def provenance(self) -> JsonObject:
-        """Return attributes that tell what a result was computed from."""
+        """Return attributes that name the source of a result."""
         return {"source": self.name, "package_version": __version__}
 
 
 def as_configurations(given: ConfigurationsLike) -> Configurations:
-    """Return what was given as `Configurations`.
+    """Return any input as `Configurations`.
 
     Parameters
     ----------
@@ -153,45 +164,43 @@ class StoredConfigurations(Configurations):
     def grain(self) -> int:
         return self.ensemble.block_size
 
-    def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, slice]]:
+    def _blocks(self, start: int, stop: int) -> Iterator[tuple[int, slice]]:
         """Yield block and rows in it that make up rows start:stop."""
         if start >= stop:
             return
-        for place in range(int(np.searchsorted(self._ends, start, "right")), len(self._ends)):
-            end = int(self._ends[place])
-            first = end - int(self.ensemble.rows_by_block[place])
-            yield int(self.ensemble.blocks[place]), slice(max(start - first, 0), stop - first)
+        for index in range(int(np.searchsorted(self._ends, start, "right")), len(self._ends)):
+            end = int(self._ends[index])
+            first = end - int(self.ensemble.rows_by_block[index])
+            yield int(self.ensemble.blocks[index]), slice(max(start - first, 0), stop - first)
             if end >= stop:
                 return
 
     def rows(self, start: int, stop: int) -> Array:
-        pieces = [self.ensemble.weights_block(b)[rows] for b, rows in self._pieces(start, stop)]
-        found = np.concatenate(pieces) if pieces else self.ensemble.no_rows("weights")
-        return found if self.signs else _real(found, np.arange(start, stop), self.name)
+        blocks = [self.ensemble.weights_block(b)[rows] for b, rows in self._blocks(start, stop)]
+        weights = np.concatenate(blocks) if blocks else self.ensemble.no_rows("weights")
+        return weights if self.signs else _real(weights, np.arange(start, stop), self.name)
 
     def packed(self, start: int, stop: int) -> Bytes:
-        pieces = [self.ensemble.packed_block(b)[rows] for b, rows in self._pieces(start, stop)]
+        blocks = [self.ensemble.packed_block(b)[rows] for b, rows in self._blocks(start, stop)]
         row = -(-self.n_weights // 8)
-        return np.concatenate(pieces) if pieces else np.empty((0, row), np.uint8)
+        return np.concatenate(blocks) if blocks else np.empty((0, row), np.uint8)
 
     def take(self, rows: Ints) -> Array:
-        found = self.values("weights", rows)
-        return found if self.signs else _real(found, rows, self.name)
+        weights = self.values("weights", rows)
+        return weights if self.signs else _real(weights, rows, self.name)
 
     def values(self, name: str, rows: Ints) -> Array:
-        nothing = self.ensemble.no_rows(name)
-        found = np.empty((len(rows), *nothing.shape[1:]), nothing.dtype)
-        places = np.searchsorted(self._ends, rows, "right")
-        for place in np.unique(places).tolist():
-            first = self._ends[place] - self.ensemble.rows_by_block[place]
-            here = places == place
-            block = self.ensemble.read(int(self.ensemble.blocks[place]), [name])[name]
-            found[here] = block[rows[here] - first]
-        return found
+        empty = self.ensemble.no_rows(name)
+        values = np.empty((len(rows), *empty.shape[1:]), empty.dtype)
+        indices = np.searchsorted(self._ends, rows, "right")
+        for index in np.unique(indices).tolist():
+            first = self._ends[index] - self.ensemble.rows_by_block[index]
+            here = indices == index
+            block = self.ensemble.read(int(self.ensemble.blocks[index]), [name])[name]
+            values[here] = block[rows[here] - first]
+        return values
 
     def groups(self) -> Ints | None:
-        from lsg_ray.statistics.copies import groups_of_derivation
-
         derivation, count = self.ensemble.header.derivation, self.ensemble.count
         # Most stores have no copies, and their rows need not be numbered.
         if derivation is None or '"add"' not in json.dumps(derivation):
@@ -241,7 +250,7 @@ class ArrayConfigurations(Configurations):
         kind = self._array.dtype.kind
         if kind not in "iuf":
             raise InputError(f"{name} of {self._array.dtype} given; weights are ±1 or real numbers")
-        # Floating-point ±1 are binary weights too, which takes a look at all of them.
+        # Floating-point ±1 are binary weights too, so all of them must be read.
         all_signs: Any = kind in "iu" or (abs(self._array) == 1).all()
         self.signs = bool(all_signs.compute() if hasattr(all_signs, "compute") else all_signs)
 
@@ -266,10 +275,10 @@ class ArrayConfigurations(Configurations):
 
 def _real(values: Array, rows: Ints, name: str) -> Floats:
     """Return real weights as float64; they must be finite, and their products too."""
-    found = values.astype(np.float64)
-    need = f"finite, and at most {LARGEST:g}"
-    _require(np.abs(found) <= LARGEST, found, rows, name, need)
-    return found
+    weights = values.astype(np.float64)
+    need = f"finite, and at most {MAX_WEIGHT:g}"
+    _require(np.abs(weights) <= MAX_WEIGHT, weights, rows, name, need)
+    return weights
 
 
 def _require(good: Flags, values: Array, rows: Ints, name: str, need: str) -> None:
@@ -282,99 +291,38 @@ def _require(good: Flags, values: Array, rows: Ints, name: str, need: str) -> No
 
 
 def _rows_first(array: Any) -> Any:
-    """Return an array; of a DataArray that says that it stands on its side, (configuration, …)."""
+    """Return an array; of a DataArray with dimensions (…, configuration), its transpose."""
     if type(array).__name__ != "DataArray":
         return array
     dims = array.dims
     return (array.T if len(dims) == 2 and dims[1] == "configuration" else array).data
 
 
-class Packed(Configurations):
-    """Rows held in memory as bits: a small set that many tasks read."""
-
-    signs = True
-
-    def __init__(
-        self, bits: Bytes, n_weights: int, name: str = "array", groups: Ints | None = None
-    ) -> None:
-        self.bits, self.n_rows, self.n_weights, self.name = bits, len(bits), n_weights, name
-        self._groups = groups
-
-    def groups(self) -> Ints | None:
-        return self._groups
-
-    def rows(self, start: int, stop: int) -> Array:
-        return unpack(self.bits[start:stop], 0, self.n_weights)
-
-    def packed(self, start: int, stop: int) -> Bytes:
-        return self.bits[start:stop]
-
-
-class Columns(Configurations):
-    """Some of the weights of other configurations."""
-
-    def __init__(self, whole: Configurations, which: Ints) -> None:
-        self.whole, self.which = whole, which
-        self.name, self.signs = whole.name, whole.signs
-        self.n_rows, self.n_weights = whole.n_rows, len(which)
-
-    @property
-    def grain(self) -> int:
-        return self.whole.grain
-
-    def groups(self) -> Ints | None:
-        return self.whole.groups()
-
-    def rows(self, start: int, stop: int) -> Array:
-        return self.whole.rows(start, stop)[:, self.which]
-
-    def take(self, rows: Ints) -> Array:
-        return self.whole.take(rows)[:, self.which]
-
-
-class Reordered(Configurations):
-    """The rows of other configurations in another order."""
-
-    def __init__(self, whole: Configurations, order: Ints) -> None:
-        self.whole, self.order = whole, order
-        self.name, self.signs = whole.name, whole.signs
-        self.n_rows, self.n_weights = len(order), whole.n_weights
-
-    def rows(self, start: int, stop: int) -> Array:
-        return take_any(self.whole, self.order[start:stop])
-
-
-def take_any(source: Configurations, rows: Ints) -> Array:
-    """Return chosen rows in any order, also repeated."""
-    distinct, place = np.unique(rows, return_inverse=True)
-    return source.take(distinct)[place]
-
-
-def is_array_file(place: Place) -> bool:
-    """Return whether a place names an array in a file: ``.npy``, ``.npz`` or ``.npz:NAME``."""
-    path, _ = member_of(place)
-    return ending(path) in (".npy", ".npz") and not os.path.isdir(expanded(path))
+def is_array_file(path: PathOrUrl) -> bool:
+    """Return whether a path names an array in a file: ``.npy``, ``.npz`` or ``.npz:NAME``."""
+    file, _ = member_of(path)
+    return ending(file) in (".npy", ".npz") and not os.path.isdir(expanded(file))
 
 
 def chosen_array(arrays: Iterable[str], path: str, name: str | None) -> str:
-    """Return which array of an ``.npz`` is meant: that of a name, ``sigma``, or the only one.
+    """Return which array of an ``.npz`` to read: that of a name, ``sigma``, or the only one.
 
     Raises
     ------
     InputError
-        No array has the name, or it cannot be told without one.
+        No array has the name, or a name is needed.
     """
     names = list(arrays)
     implied = "sigma" if "sigma" in names else names[0] if len(names) == 1 else None
-    wanted = implied if name is None else name
-    if wanted is None or wanted not in names:
+    chosen = implied if name is None else name
+    if chosen is None or chosen not in names:
         raise InputError(
             f"{path} holds {', '.join(names) or 'nothing'}; write {path}:NAME of an array"
         )
-    return wanted
+    return chosen
 
 
-def read_array(place: Place) -> ArrayConfigurations:
+def read_array(path: PathOrUrl) -> ArrayConfigurations:
     """Read configurations (M, N) from ``FILE.npy``, or ``FILE.npz`` (``sigma``, or ``:NAME``).
 
     Raises
@@ -382,17 +330,17 @@ def read_array(place: Place) -> ArrayConfigurations:
     InputError
         The file cannot be read, holds Python objects, or has no such array.
     """
-    text = os.fspath(place)
-    given, name = member_of(text)
+    text = os.fspath(path)
+    file, name = member_of(text)
     remedy = "write it with numpy.save"
-    with reading(given, "cannot be read as an array of numbers", remedy, expanded(given)):
-        path = local_file(given)
-        require_file(path)
-        if not zipfile.is_zipfile(path):
-            return ArrayConfigurations(open_array(path), text)
-        with open_archive(path) as arrays:
-            wanted = chosen_array(arrays, given, name)
-            return ArrayConfigurations(np.asarray(arrays[wanted]), text)
+    with reading(file, "cannot be read as an array of numbers", remedy, expanded(file)):
+        local = local_file(file)
+        require_file(local)
+        if not zipfile.is_zipfile(local):
+            return ArrayConfigurations(open_array(local), text)
+        with open_archive(local) as arrays:
+            chosen = chosen_array(arrays, file, name)
+            return ArrayConfigurations(np.asarray(arrays[chosen]), text)
 
 
 def ranges(n_rows: int, rows: int, grain: int = 1) -> list[tuple[int, int]]:
@@ -406,7 +354,7 @@ def ranges(n_rows: int, rows: int, grain: int = 1) -> list[tuple[int, int]]:
 
 
 def stream(seed: int, stage: Stream, *index: int) -> np.random.Generator:
-    """Return the random numbers of a statistic; a seed from outside is checked.
+    """Return the random numbers of a statistic, after a check of the seed.
 
     Raises
     ------

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lsg_ray.rng import Stream
-from lsg_ray.statistics.configurations import Configurations, Reordered, stream
-from lsg_ray.typing import Floats, Ints, JsonObject
+from lsg_ray.statistics.configurations import Configurations
+from lsg_ray.statistics.views import Reordered
+from lsg_ray.typing import Floats, Ints
 
 Rows = Ints
 
@@ -45,17 +45,17 @@ def pairs_of_copies(source: Configurations) -> Pairs | None:
 def pairs_of_groups(group: Rows) -> Rows:
     """Return every two rows of a group, the first before the second: (pairs, 2)."""
     order = np.argsort(group, kind="stable")
-    sorted_, found = group[order], [np.empty((0, 2), np.int64)]
+    sorted_, pairs = group[order], [np.empty((0, 2), np.int64)]
     for apart in range(1, int(np.unique(group, return_counts=True)[1].max(initial=1))):
         same = np.flatnonzero(sorted_[:-apart] == sorted_[apart:])
-        found.append(np.stack([order[same], order[same + apart]], axis=1))
-    return np.concatenate(found)
+        pairs.append(np.stack([order[same], order[same + apart]], axis=1))
+    return np.concatenate(pairs)
 
 
 def draw_independent(source: Configurations, count: int | None, rng: np.random.Generator) -> Rows:
-    """Return so many random rows, ascending, no two of which are copies; all, if there are fewer.
+    """Return ``count`` random rows, ascending, no two of which are copies; all, if there are fewer.
 
-    Of every configuration with copies, each is as likely to stand for it.
+    Of a configuration and its copies, each is drawn with the same probability.
     """
     number = source.groups()
     if number is None:
@@ -84,39 +84,3 @@ def together(source: Configurations) -> tuple[Configurations, Rows | None]:
     order = np.argsort(first[group], kind="stable")  # by the first of each group
     begins = np.flatnonzero(np.diff(first[group][order], prepend=-1))
     return Reordered(source, order), begins
-
-
-# Which rows are copies
-
-
-def start_of_copies(seed: int) -> float:
-    """Return where in the first stretch of rows the first is copied, or replaced: 0 to 1."""
-    return float(stream(seed, Stream.PERMUTE).random())
-
-
-def number_of_copies(n_rows: int, fraction: float) -> int:
-    """Return how many of so many rows get a copy, so that a fraction of all are in such pairs."""
-    return round(fraction / (2 - fraction) * n_rows)
-
-
-def copied_rows(n_rows: int, copies: int, phase: float, rows: Rows) -> Rows:
-    """Return the rows that rows 0 … n_rows + copies − 1 are copies of: themselves, at first."""
-    step = n_rows / max(copies, 1)
-    copied = np.minimum(((rows - n_rows + phase) * step).astype(np.int64), n_rows - 1)
-    return np.where(rows < n_rows, rows, copied)
-
-
-def groups_of_derivation(derivation: JsonObject | None, rows: Rows, count: int) -> Rows:
-    """Return the group of rows of a store of ``count``, by how it was derived; else the rows."""
-    if derivation is None:
-        return rows
-    if derivation.get("kind") == "permuted" and derivation.get("mode") == "add":
-        fraction = float(derivation["fraction"])
-        n_rows = round(count / (1 + fraction / (2 - fraction)))
-        n_rows += next(
-            (d for d in (0, -1, 1) if n_rows + d + number_of_copies(n_rows + d, fraction) == count),
-            0,
-        )
-        phase = start_of_copies(int(derivation["seed"]))
-        rows, count = copied_rows(n_rows, count - n_rows, phase, rows), n_rows
-    return groups_of_derivation(derivation.get("of"), rows, count)

@@ -1,7 +1,7 @@
 """Configurations whose hidden units are reordered: canonical forms, random node permutations.
 
 A derived set is a view: rows are computed when they are read, so it can be handed to every
-statistic, and derived again.  `write_ensemble` makes a store of one.
+statistic, and derived again.  `write_derived` makes a store of one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from lsg_ray.networks.permutations import Orders, permute_nodes
 from lsg_ray.results.graph import compute
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.statistics.configurations import Configurations, StoredConfigurations
-from lsg_ray.typing import Array, Bytes, Floats, Ints, JsonObject, Place, Progress
+from lsg_ray.typing import Array, Bytes, Floats, Ints, JsonObject, PathOrUrl, Progress
 
 #: Maps whole weights (rows, N) and their row numbers to the order of each hidden layer's units.
 Ordering = Callable[[Array, Ints], Orders]
 
-#: Rows that are reordered at a time.
-ROWS = 4096
-#: Inputs on which every reordered network is compared with what it comes from.
+#: Number of rows that are reordered at a time.
+REORDERED_ROWS = 4096
+#: Number of inputs on which every reordered network is compared with the original one.
 CHECKED_INPUTS = 8
 
 
@@ -45,17 +45,17 @@ class DerivedConfigurations(Configurations):
     base
         Whole configurations of a network.
     network
-        That network.
+        Architecture of that network.
     inputs
         (P, inputs): outputs on the first few are compared with those of `base`, always.
     ordering
-        Picklable.
+        Function that returns the orders of the units; picklable.
     derivation
-        What is done, as plain JSON: goes into results and stores.
+        Description of the derivation as plain JSON, for results and stores.
     origin
-        Of row numbers, the rows of `base` they come from; by default themselves.
+        Function from row numbers to the rows of `base` they come from; by default the same rows.
     n_rows
-        Rows; by default those of `base`.
+        Number of rows; by default that of `base`.
     """
 
     def __init__(
@@ -117,42 +117,43 @@ class DerivedConfigurations(Configurations):
     @public
     def _reordered(self, whole: Array, rows: Ints) -> Array:
         orders = self._ordering(whole, rows)
-        found = reordered(self.network, whole, orders, self._checked)
-        return np.ascontiguousarray(found[:, self._weights])
+        values = reordered(self.network, whole, orders, self._checked)
+        return np.ascontiguousarray(values[:, self._weights])
 
-    def _pieces(self, start: int, stop: int) -> list[Array]:
+    def _batches(self, start: int, stop: int) -> list[Array]:
         whole = self._whole(start, stop)
         numbers = np.arange(start, start + len(whole))
-        cuts = [slice(low, low + ROWS) for low in range(0, max(len(whole), 1), ROWS)]
+        starts = range(0, max(len(whole), 1), REORDERED_ROWS)
+        cuts = [slice(low, low + REORDERED_ROWS) for low in starts]
         return [self._reordered(whole[cut], numbers[cut]) for cut in cuts]
 
     def rows(self, start: int, stop: int) -> Array:
-        return np.concatenate(self._pieces(start, stop))
+        return np.concatenate(self._batches(start, stop))
 
     def packed(self, start: int, stop: int) -> Bytes:
-        return np.concatenate([pack(piece) for piece in self._pieces(start, stop)])
+        return np.concatenate([pack(batch) for batch in self._batches(start, stop)])
 
     def take(self, rows: Ints) -> Array:
         return self._reordered(self.base.take(self.origin(rows)), rows)
 
     def values(self, name: str, rows: Ints) -> Array:
-        found = self.base.values(name, self.origin(rows))
+        values = self.base.values(name, self.origin(rows))
         if name != "fields":
-            return found
+            return values
         # A number for every weight, such as the trained fields, moves with the weights.
         orders = self._ordering(self.base.take(self.origin(rows)), rows)
-        return permute_nodes(self.network, found, orders)
+        return permute_nodes(self.network, values, orders)
 
     def part(self, part: str | int) -> DerivedConfigurations:
         if self.is_part:
             raise InputError("this is a view of a part already; take the part of the whole")
-        places: dict[str | int, slice] = dict(enumerate(self.network.layer_slices))
-        places.update(self.network.parts)
-        if part not in places:
-            raise InputError(f"part {part!r} given; this network has {', '.join(map(str, places))}")
+        slices: dict[str | int, slice] = dict(enumerate(self.network.layer_slices))
+        slices.update(self.network.parts)
+        if part not in slices:
+            raise InputError(f"part {part!r} given; this network has {', '.join(map(str, slices))}")
         view = copy(self)
-        view._weights = places[part]
-        view.n_weights = places[part].stop - places[part].start
+        view._weights = slices[part]
+        view.n_weights = slices[part].stop - slices[part].start
         return view
 
     def coordinates(self) -> dict[str, tuple[str, Array]]:
@@ -165,18 +166,18 @@ class DerivedConfigurations(Configurations):
 
 
 def stored_root(source: Configurations) -> StoredConfigurations | None:
-    """Return the store that configurations come from in the end, if from one."""
+    """Return the store that configurations come from at last; None if not from a store."""
     while isinstance(source, DerivedConfigurations):
         source = source.base
     return source if isinstance(source, StoredConfigurations) else None
 
 
-def write_ensemble(
-    view: DerivedConfigurations, url: Place, *, progress: Progress | None = None
+def write_derived(
+    view: DerivedConfigurations, url: PathOrUrl, *, progress: Progress | None = None
 ) -> Ensemble:
     """Write derived configurations as a store of their own, block by block; resumable.
 
-    Numbers of each configuration (accuracy, loss, …) are those of where it comes from.
+    Columns (accuracy, loss, …) are those of the original configurations.
 
     Raises
     ------
@@ -185,7 +186,7 @@ def write_ensemble(
     StoreInputError
         Something else is at the URL.
     StoreError
-        A block of the source is damaged, or the place cannot be written.
+        A block of the source is damaged, or the store cannot be written.
 
     Notes
     -----
@@ -200,8 +201,8 @@ def write_ensemble(
     source = root.ensemble
     if source.at is not None:
         raise InputError(
-            f"{view.name}: weights along training, of which not all columns were kept, are no "
-            "store of their own; measure the view itself (--canonical)"
+            f"{view.name}: weights along training, of which not all columns were stored, cannot be "
+            "a store of their own; measure the view itself (--canonical)"
         )
     inside = locate(url).path is None and is_within(url, source.url)
     if inside or is_within(source.url, url):
@@ -216,7 +217,11 @@ def write_ensemble(
         "source_where": source.condition or "",
     }
     plan = create_ensemble(
-        url, spec, dataset_hash=source.header.dataset_hash, derivation=derivation
+        url,
+        spec,
+        dataset_hash=source.header.dataset_hash,
+        derivation=derivation,
+        columns=source.header.columns,
     )
     task = dask.delayed(partial(_write_block, view, plan.url, plan.block_size), pure=False)
     compute([task(index) for index in plan.missing.tolist()], progress)
@@ -224,13 +229,13 @@ def write_ensemble(
 
 
 def _history(view: DerivedConfigurations) -> dict[str, Any]:
-    """Return what was done, and under ``of`` what was done before that."""
+    """Return the derivation, and under ``of`` the one before it."""
     base = view.base
     before = _history(base) if isinstance(base, DerivedConfigurations) else None
     if isinstance(base, StoredConfigurations) and base.ensemble.condition is None:
         whole = base.ensemble.complete  # row i is configuration i
-        was = base.ensemble.header.derivation
-        before = dict(was) if whole and was is not None else None
+        earlier = base.ensemble.header.derivation
+        before = dict(earlier) if whole and earlier is not None else None
     return {**view.derivation, **({} if before is None else {"of": before})}
 
 

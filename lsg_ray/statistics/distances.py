@@ -17,12 +17,12 @@ from lsg_ray.stage import CONFIGURATIONS, ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import Configurations, as_configurations, check_same_weights
 from lsg_ray.statistics.euclidean import euclidean_histogram, euclidean_matrix
 from lsg_ray.statistics.neighbours import nearest_neighbours
-from lsg_ray.statistics.overlaps import AVERAGES, check_alone, overlaps
+from lsg_ray.statistics.overlaps import SUMMARY, check_alone, overlaps
 from lsg_ray.statistics.pairs import as_words
 from lsg_ray.typing import ConfigurationsLike, Count, Natural, Progress, Seed, Several
 
 #: Largest matrix of distances, in entries: 20,000 × 20,000.
-MAX_MATRIX = 400_000_000
+MAX_MATRIX_ENTRIES = 400_000_000
 
 
 @public
@@ -46,25 +46,26 @@ def distances(
     ensemble
         Ensemble, view, or array (M, N), of ±1 or of real numbers (then neither `pairs` nor nulls).
     other
-        Another set, a store or an array file: between the two instead of within the first.
+        Another set, a store or an array file, for distances between the two sets.
     references
-        Instead, of every configuration to each of these (R, N): one histogram for each.
+        Reference configurations (R, N), for distances of every configuration to each of them: one
+        histogram for each.
     nearest
-        Also find that many nearest configurations of each reference; with the ensemble itself as
+        Number of nearest configurations of each reference to return; with the ensemble itself as
         references, none is a neighbour of itself.
     matrix
-        Also return all distances as a matrix: (configuration, configuration_), (configuration,
-        other) or (reference, configuration).
+        Whether to return all distances as a matrix: (configuration, configuration_),
+        (configuration, other) or (reference, configuration).
     bins
-        Bins of the histogram of Euclidean distances, from the smallest to the largest.
+        Number of bins of the histogram of Euclidean distances, from the smallest to the largest.
     configurations
-        All pairs of that many configurations (of each set), drawn without replacement.
+        Number of configurations of each set, drawn without replacement, of which all pairs count.
     pairs
-        That many random pairs that share no configuration; by default all pairs.
+        Number of random pairs that share no configuration; by default all pairs.
     seed
-        Of the draws.
+        Seed of the draws.
     progress
-        Told ``(tasks done, tasks in all)``.
+        Called with ``(tasks done, tasks in total)``.
 
     Returns
     -------
@@ -78,7 +79,7 @@ def distances(
     Raises
     ------
     InputError
-        As in `overlaps`; a matrix of over `MAX_MATRIX` entries; neighbours without references.
+        As in `overlaps`; a matrix of more than 4·10⁸ entries; neighbours without references.
     """
     first = as_configurations(ensemble)
     if nearest and references is None:
@@ -119,18 +120,19 @@ def distances(
 
 def _check_matrix(first: Configurations, second: Configurations | None) -> None:
     shape = ((second or first).n_rows, first.n_rows)
-    if shape[0] * shape[1] > MAX_MATRIX:
+    if shape[0] * shape[1] > MAX_MATRIX_ENTRIES:
         raise InputError(
             f"a matrix of {shape[0]:,} × {shape[1]:,} distances asked for; at most "
-            f"{MAX_MATRIX:,} entries: select fewer configurations, or use the histogram"
+            f"{MAX_MATRIX_ENTRIES:,} entries: select fewer configurations, or use the histogram"
         )
 
 
-def _as_distances(found: xarray.Dataset, n: int) -> xarray.Dataset:
+def _as_distances(over_q: xarray.Dataset, n: int) -> xarray.Dataset:
     """Turn a result over q into one over D, ascending; averages are halved and reflected."""
-    result = found.isel(q=slice(None, None, -1)).drop_vars("q").rename(q="distance")
-    result = result.assign({name: _of_d(name, result[name]) for name in _OF_Q & set(result)})
-    attributes = {n: _of_d(n, v) if n in _OF_Q else v for n, v in found.attrs.items()}
+    result = over_q.isel(q=slice(None, None, -1)).drop_vars("q").rename(q="distance")
+    averages = {name: _of_d(name, result[name]) for name in _Q_AVERAGES & set(result)}
+    result = result.assign(averages)
+    attributes = {n: _of_d(n, v) if n in _Q_AVERAGES else v for n, v in over_q.attrs.items()}
     about = {"long_name": "Hamming distance", "units": "weights"}
     numbers = np.arange(n + 1)
     coordinates = {
@@ -141,7 +143,7 @@ def _as_distances(found: xarray.Dataset, n: int) -> xarray.Dataset:
     return result.assign_coords(coordinates)
 
 
-_OF_Q = {
+_Q_AVERAGES = {
     "mean", "mean_stderr", "std", "std_stderr", "independent_mean", "independent_std", "random_std",
 }  # fmt: skip
 
@@ -154,11 +156,11 @@ def _of_d(name: str, of_q: Any) -> Any:
 def _neighbours(
     first: Configurations, targets: Configurations, k: int, progress: Progress | None
 ) -> dict[str, Any]:
-    found = nearest_neighbours(first, targets, k, progress=progress)
-    unit = {"units": "weights" if first.signs else "1"}
+    neighbours = nearest_neighbours(first, targets, k, progress=progress)
+    dims, unit = ("reference", "rank"), {"units": "weights" if first.signs else "1"}
     return {
-        "neighbour": (("reference", "rank"), found.rows, {"long_name": "row of the neighbour"}),
-        "neighbour_distance": (("reference", "rank"), found.distances, unit),
+        "neighbour": (dims, neighbours.rows, {"long_name": "row of the neighbour"}),
+        "neighbour_distance": (dims, neighbours.distances, unit),
     }
 
 
@@ -176,12 +178,14 @@ def _matrix(
 
     a, b = (as_words(some.packed(0, some.n_rows)) for some in (left, right))
     wide = np.uint16 if first.n_weights < 2**16 else np.uint32
-    found = np.empty((len(a), len(b)), wide)
-    hamming.write_distances(read_only(a, np.uint64), read_only(b.T, np.uint64), found)
-    return (dims, found, {"units": "weights"})
+    matrix = np.empty((len(a), len(b)), wide)
+    hamming.write_distances(read_only(a, np.uint64), read_only(b.T, np.uint64), matrix)
+    return (dims, matrix, {"units": "weights"})
 
 
 STAGE = Stage(
-    "distances", distances, summary=AVERAGES,
+    "distances",
+    distances,
+    summary=SUMMARY,
     reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS, "references": CONFIGURATIONS},
-)  # fmt: skip
+)

@@ -1,12 +1,13 @@
 """Euclidean distances between real-valued configurations, tile by tile.
 
 ‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b, in float64 relative to the mean of the first rows; where the terms
-cancel to less than `CLOSE` of their size, the difference itself is taken.
+cancel almost completely (`EuclideanConfig.cancellation`), the difference itself is squared.
 """
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,14 +19,25 @@ from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.typing import Floats, Ints, Progress
 
-CLOSE = 1e-7
-#: Most references: their histograms are all kept.
-MAX_REFERENCES = 10_000
-#: Bytes of the rows of a tile.
-TILE_BYTES = 2**26
-
 #: Pairs within one set, all pairs of two, or all of the first with each of the second apart.
 Mode = Literal["within", "between", "references"]
+#: Most references: the histograms of all are in memory.
+MAX_REFERENCES = 10_000
+
+
+@dataclass(frozen=True)
+class EuclideanConfig:
+    """Accuracy and sizes of the computation of Euclidean distances."""
+
+    #: Squared distances below this share of the terms that they are the difference of are
+    #: computed again from the difference of the rows.
+    cancellation: float = 1e-7
+    #: Largest tile of rows, in rows and in bytes.
+    tile_rows: int = 2048
+    tile_bytes: int = 2**26
+
+
+EUCLIDEAN = EuclideanConfig()
 
 
 def euclidean_distances(a: Floats, b: Floats) -> Floats:
@@ -34,15 +46,18 @@ def euclidean_distances(a: Floats, b: Floats) -> Floats:
     a, b = a - shift, b - shift
     sizes = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None]
     squares = sizes - 2 * (a @ b.T)
-    close = squares < CLOSE * sizes
+    close = squares < EUCLIDEAN.cancellation * sizes
     for i in np.flatnonzero(close.any(axis=1)):
         squares[i, close[i]] = ((a[i] - b[close[i]]) ** 2).sum(axis=1)
     return np.sqrt(np.maximum(squares, 0))
 
 
-def tiles_of(some: Configurations) -> list[tuple[int, int]]:
-    """Cut rows into ranges that are held together."""
-    return ranges(some.n_rows, min(2048, max(1, TILE_BYTES // (8 * some.n_weights))))
+def tiles_of(source: Configurations) -> list[tuple[int, int]]:
+    """Cut rows into ranges that are in memory together."""
+    return ranges(
+        source.n_rows,
+        min(EUCLIDEAN.tile_rows, max(1, EUCLIDEAN.tile_bytes // (8 * source.n_weights))),
+    )
 
 
 def _values(
@@ -53,12 +68,12 @@ def _values(
     b: tuple[int, int],
 ) -> Floats:
     """Return the distances of the pairs of two tiles, (histograms, pairs)."""
-    found = euclidean_distances(first.rows(*a), second.rows(*b))
+    distances = euclidean_distances(first.rows(*a), second.rows(*b))
     if mode == "references":
-        return found.T
+        return distances.T
     if mode == "within" and a == b:
-        return found[np.triu_indices(len(found), 1)][None]
-    return found.reshape(1, -1)
+        return distances[np.triu_indices(len(distances), 1)][None]
+    return distances.reshape(1, -1)
 
 
 class _Summary(NamedTuple):
@@ -71,8 +86,8 @@ class _Summary(NamedTuple):
     high: Floats
 
 
-def _summarise(*where: object) -> _Summary:
-    values = _values(*where)  # type: ignore[arg-type]
+def _summarise(*tiles: object) -> _Summary:
+    values = _values(*tiles)  # type: ignore[arg-type]
     low, high = values.min(axis=1, initial=np.inf), values.max(axis=1, initial=-np.inf)
     pairs = np.full(len(values), float(values.shape[1]))
     return _Summary(pairs, values.sum(axis=1), (values**2).sum(axis=1), low, high)
@@ -83,8 +98,8 @@ def _added(parts: list[_Summary]) -> _Summary:
     return _Summary(pairs.sum(0), total.sum(0), squares.sum(0), low.min(0), high.max(0))
 
 
-def _count(edges: Floats, *where: object) -> Ints:
-    values = _values(*where)  # type: ignore[arg-type]
+def _count(edges: Floats, *tiles: object) -> Ints:
+    values = _values(*tiles)  # type: ignore[arg-type]
     return np.array([np.histogram(row, edges)[0] for row in values], np.int64)
 
 
@@ -108,19 +123,19 @@ def euclidean_histogram(
     if mode == "references" and other.n_rows > MAX_REFERENCES:
         raise InputError(f"{other.n_rows:,} references given; at most {MAX_REFERENCES:,}")
     if mode == "references":
-        places = [(cut, (0, other.n_rows)) for cut in tiles_of(first)]
+        tiles = [(cut, (0, other.n_rows)) for cut in tiles_of(first)]
     elif mode == "between":
-        places = list(itertools.product(tiles_of(first), tiles_of(other)))
+        tiles = list(itertools.product(tiles_of(first), tiles_of(other)))
     else:
-        places = list(itertools.combinations_with_replacement(tiles_of(first), 2))
+        tiles = list(itertools.combinations_with_replacement(tiles_of(first), 2))
     shared = (first, other, mode)
-    found: _Summary = compute(reduce_tasks(_summarise, shared, places, _added))
-    low, high = float(found.low.min()), float(found.high.max())
+    summary: _Summary = compute(reduce_tasks(_summarise, shared, tiles, _added))
+    low, high = float(summary.low.min()), float(summary.high.max())
     margin = 0.0 if high > low else max(abs(high), 1.0) * 1e-9
     edges = np.linspace(low - margin, high + margin, bins + 1)
-    counts: Ints = compute(reduce_tasks(_count, (edges, *shared), places), progress)
-    mean = found.total / found.pairs
-    std = np.sqrt(np.maximum(found.squares / found.pairs - mean**2, 0))
+    counts: Ints = compute(reduce_tasks(_count, (edges, *shared), tiles), progress)
+    mean = summary.total / summary.pairs
+    std = np.sqrt(np.maximum(summary.squares / summary.pairs - mean**2, 0))
     dims = ("reference", "distance") if mode == "references" else ("distance",)
     counts = counts if mode == "references" else counts[0]
     total = counts.sum(axis=-1, keepdims=True)
@@ -144,10 +159,10 @@ def euclidean_histogram(
 
 def euclidean_matrix(first: Configurations, second: Configurations) -> Floats:
     """Return all distances as a matrix (M, M'); exactly zero on the diagonal of one set."""
-    found = np.empty((first.n_rows, second.n_rows))
+    matrix = np.empty((first.n_rows, second.n_rows))
     for a, b in itertools.product(tiles_of(first), tiles_of(second)):
-        found[slice(*a), slice(*b)] = euclidean_distances(first.rows(*a), second.rows(*b))
+        matrix[slice(*a), slice(*b)] = euclidean_distances(first.rows(*a), second.rows(*b))
     if first is second:
-        found = (found + found.T) / 2
-        np.fill_diagonal(found, 0.0)
-    return found
+        matrix = (matrix + matrix.T) / 2
+        np.fill_diagonal(matrix, 0.0)
+    return matrix

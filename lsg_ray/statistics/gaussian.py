@@ -27,6 +27,7 @@ median is too large at the stated level at most, however rounds depend on each o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -37,10 +38,21 @@ from lsg_ray.statistics.configurations import stream
 from lsg_ray.statistics.modes import count_modes
 from lsg_ray.typing import Floats, Ints
 
-#: Level of both tests, samples of the bootstrap, and rounds.
-LEVEL, SAMPLES, ROUNDS = 0.05, 199, 5
-#: Fewest configurations that are tested, and most; of more, so many are drawn.
-FEWEST_TESTED, MOST_TESTED = 8, 200
+
+@dataclass(frozen=True)
+class PairTestConfig:
+    """Settings of both tests."""
+
+    #: Level of both tests, samples of the bootstrap, and rounds (odd, for the median).
+    level: float = 0.05
+    samples: int = 199
+    rounds: int = 5
+    #: Fewest configurations that are tested, and most; of more, a random subset is tested.
+    min_configurations: int = 8
+    max_configurations: int = 200
+
+
+PAIR_TESTS = PairTestConfig()
 
 
 class GaussianFit(NamedTuple):
@@ -49,18 +61,18 @@ class GaussianFit(NamedTuple):
     Attributes
     ----------
     mean, std
-        Of the pairs, in units of the distance: the fit of largest likelihood.
+        Mean and standard deviation of the pairs, in units of the distance (maximum likelihood).
     mean_stderr
-        Error of the mean, in which configurations count and not pairs; NaN for fewer than 4.
+        Standard error of the mean, for independent configurations, not pairs; NaN for fewer than 4.
     shared
         Share of the variance that comes with single configurations, 2σ_a²/(2σ_a² + σ_e²), 0 … 1.
     kolmogorov
-        Largest difference between the distribution and the Gaussian, of those tested.
+        Largest difference between the distribution and the Gaussian, of the tested configurations.
     p_value
-        Of the Gaussian; NaN where nothing was tested: fewer than `FEWEST_TESTED` configurations, or
+        P-value of the Gaussian; NaN where nothing was tested: fewer than 8 configurations, or
         equal distances.
     tested
-        Configurations that were tested.
+        Number of configurations that were tested.
     """
 
     mean: float
@@ -78,16 +90,17 @@ class PairModes(NamedTuple):
     Attributes
     ----------
     modes
-        Median over rounds; NaN where nothing was tested.
+        Median over rounds of the number of modes; NaN where nothing was tested.
     p_value
-        Of the hypothesis that there are no more: twice the median over rounds that found so many,
-        which bounds it however they depend; NaN as in `lsg_ray.statistics.modes`.
+        P-value of the hypothesis that there are no more: twice the median over the rounds with that
+        number of modes, an upper bound however the rounds depend on each other; NaN as in
+        `lsg_ray.statistics.modes`.
     bandwidth
         Median over these rounds, in units of the distance.
     rounds, pairs
-        Rounds, and pairs of each.
+        Number of rounds, and of pairs in each.
     peaks
-        Of all pairs together, as if they were independent: a description, not a test.
+        Modes of all pairs together, as if they were independent: a description, not a test.
     """
 
     modes: float
@@ -104,7 +117,7 @@ def upper(distance: Floats) -> Floats:
 
 
 def fit_gaussian(
-    distance: Floats, *, lattice: bool = False, samples: int = SAMPLES, seed: int = 0
+    distance: Floats, *, lattice: bool = False, samples: int = PAIR_TESTS.samples, seed: int = 0
 ) -> GaussianFit:
     """Fit a Gaussian to the distances of all pairs, and test it.
 
@@ -113,11 +126,11 @@ def fit_gaussian(
     distance
         (M, M), symmetric.
     lattice
-        Whether distances are whole numbers: then so are those of the null.
+        Whether distances are whole numbers: then those of the null are too.
     samples
-        Of the null: p-values are multiples of 1/(samples + 1).
+        Number of samples of the null: p-values are multiples of 1/(samples + 1).
     seed
-        Of the samples.
+        Seed of the samples.
 
     Raises
     ------
@@ -131,8 +144,8 @@ def fit_gaussian(
     Examples
     --------
     >>> x = np.random.default_rng(0).normal(size=(30, 500))
-    >>> found = fit_gaussian(np.sqrt(((x[:, None] - x) ** 2).sum(axis=2)))
-    >>> round(found.mean / 1000**0.5, 2), found.p_value > 0.05
+    >>> fit = fit_gaussian(np.sqrt(((x[:, None] - x) ** 2).sum(axis=2)))
+    >>> round(fit.mean / 1000**0.5, 2), fit.p_value > 0.05
     (1.0, True)
     """
     _check(distance)
@@ -142,24 +155,24 @@ def fit_gaussian(
     count = len(distance)
     error = float(np.sqrt(4 * single / count + 2 * pair / (count * (count - 1))))
     rng = stream(seed, Stream.PAIRS, 1)
-    some = _some(distance, rng)
-    if count < FEWEST_TESTED or _equal(mean, std):
+    tested = _some(distance, rng)
+    if count < PAIR_TESTS.min_configurations or _equal(mean, std):
         return GaussianFit(mean, std, error, np.nan, np.nan, np.nan, 0)
-    single, pair = variances(some)
+    single, pair = variances(tested)
     total = 2 * single + pair
-    seen = upper(some)
-    found = _kolmogorov(seen)
+    values_tested = upper(tested)
+    kolmogorov = _kolmogorov(values_tested)
     larger = 0
     for _ in range(samples):
-        drawn = seen.mean() + _null(len(some), single, pair, rng)
-        larger += _kolmogorov(np.round(drawn) if lattice else drawn) >= found
+        drawn = values_tested.mean() + _null(len(tested), single, pair, rng)
+        larger += _kolmogorov(np.round(drawn) if lattice else drawn) >= kolmogorov
     shared = float(2 * single / total) if total > 0 else np.nan
     p_value = (1 + larger) / (samples + 1)
-    return GaussianFit(mean, std, error, shared, found, p_value, len(some))
+    return GaussianFit(mean, std, error, shared, kolmogorov, p_value, len(tested))
 
 
 def pair_modes(
-    distance: Floats, *, lattice: bool = False, level: float = LEVEL, seed: int = 0
+    distance: Floats, *, lattice: bool = False, level: float = PAIR_TESTS.level, seed: int = 0
 ) -> PairModes:
     """Count the modes of the distances of all pairs, by `count_modes` over rounds.
 
@@ -170,7 +183,7 @@ def pair_modes(
     lattice
         Whether distances are whole numbers: then they are spread evenly over ± ½.
     level
-        Of the whole test.
+        Level of the whole test.
 
     Raises
     ------
@@ -191,14 +204,15 @@ def pair_modes(
     """
     _check(distance)
     rng = stream(seed, Stream.PAIRS, 2)
-    some = _some(distance, rng)
-    every = upper(some)
-    if len(distance) < FEWEST_TESTED or _equal(float(every.mean()), float(every.std())):
+    tested_distance = _some(distance, rng)
+    every = upper(tested_distance)
+    few = len(distance) < PAIR_TESTS.min_configurations
+    if few or _equal(float(every.mean()), float(every.std())):
         return PairModes(np.nan, np.nan, np.nan, 0, 0, 1)
     resolution = 1.0 if lattice else 0.0
-    rounds = tournament(len(some), rng)[:ROUNDS]
+    rounds = tournament(len(tested_distance), rng)[: PAIR_TESTS.rounds]
     tests = [
-        count_modes(some[i, j], level=level / 2, seed=seed, resolution=resolution)
+        count_modes(tested_distance[i, j], level=level / 2, seed=seed, resolution=resolution)
         for i, j in rounds
     ]
     modes = sorted(test.modes for test in tests)[len(tests) // 2]  # rounds are odd in number
@@ -211,9 +225,9 @@ def pair_modes(
 
 
 def tournament(count: int, rng: np.random.Generator) -> list[tuple[Ints, Ints]]:
-    """Cut all pairs of so many configurations into rounds in which each is in one pair at most.
+    """Cut all pairs of ``count`` configurations into rounds with each in one pair at most.
 
-    Rounds, and places in them, are in random order (the circle method).
+    Rounds, and the pairs in them, are in random order (the circle method).
 
     >>> [len(a) for a, b in tournament(5, np.random.default_rng(0))]
     [2, 2, 2, 2, 2]
@@ -243,9 +257,10 @@ def _equal(mean: float, std: float) -> bool:
 
 
 def _some(distance: Floats, rng: np.random.Generator) -> Floats:
-    if len(distance) <= MOST_TESTED:
+    most = PAIR_TESTS.max_configurations
+    if len(distance) <= most:
         return distance
-    rows = rng.choice(len(distance), MOST_TESTED, replace=False)
+    rows = rng.choice(len(distance), most, replace=False)
     return distance[np.ix_(rows, rows)]
 
 
@@ -277,5 +292,5 @@ def _kolmogorov(values: Floats) -> float:
     if not std > 0:
         return 1.0
     expected = ndtr(np.sort((values - values.mean()) / std))
-    place = np.arange(len(values) + 1) / len(values)
-    return float(max((place[1:] - expected).max(), (expected - place[:-1]).max()))
+    steps = np.arange(len(values) + 1) / len(values)
+    return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))

@@ -1,8 +1,8 @@
-"""Trees of agglomerative clustering: flat clusters, and how well a tree tells the distances.
+"""Trees of agglomerative clustering: flat clusters, and how well a tree reproduces the distances.
 
 A tree of M leaves is a linkage (M − 1, 4) as SciPy has it: merger k joins clusters a < b at a
-height into cluster M + k of so many leaves.  The cophenetic distance of two leaves is the height at
-which they are joined.
+height into cluster M + k, with its number of leaves.  The cophenetic distance of two leaves is the
+height at which they are joined.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def flat_clusters(
     Parameters
     ----------
     result
-        From `lsg_ray.statistics.clustering.cluster`.
+        Result of `lsg_ray.statistics.clustering.cluster`.
     count
-        So many clusters: the last mergers are undone.
+        Number of clusters: the last mergers are undone.
     height
-        Or the clusters that are joined up to this height, in units of the distance.
+        Height up to which clusters are joined, in units of the distance; instead of ``count``.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def flat_clusters(
     Raises
     ------
     InputError
-        Not one of `count` and `height`, or a count that the tree does not have.
+        Neither or both of `count` and `height`, or a count that the tree does not have.
     """
     from scipy.cluster.hierarchy import fcluster
 
@@ -52,10 +52,10 @@ def flat_clusters(
         raise InputError(f"count {count} given; the tree has 1 to {size} clusters")
     else:  # the first mergers, also where a later one is lower, as of centroid linkage
         label = fcluster(tree, size - count - 1, "monocrit", monocrit=np.arange(size - 1.0))
-    found = np.empty(size, np.int64)
-    found[order] = np.cumsum(np.diff(label[order], prepend=label[order[0]]) != 0)
+    clusters = np.empty(size, np.int64)
+    clusters[order] = np.cumsum(np.diff(label[order], prepend=label[order[0]]) != 0)
     return xarray.DataArray(
-        found, {"configuration": result["configuration"]}, ("configuration",), "cluster"
+        clusters, {"configuration": result["configuration"]}, ("configuration",), "cluster"
     )
 
 

@@ -10,6 +10,7 @@ References: L. van der Maaten, G. Hinton, JMLR 9, 2579 (2008); P. Poličar, M. S
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,29 +25,36 @@ from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import (
     ArrayConfigurations,
     Configurations,
-    Packed,
     StoredConfigurations,
     as_configurations,
     stream,
 )
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
+from lsg_ray.statistics.views import Packed
 from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Positive, Progress, Seed
 
-#: Fewest configurations that can be laid out.
-FEWEST = 4
-#: Most points of a map.
-MAX_POINTS = 200_000
-#: Widest configurations whose covariance is diagonalised; beyond, a randomised method.
-MAX_COVARIANCE = 4096
-#: Real-valued points that t-SNE takes: their distances are held.
-MAX_REAL_POINTS = 20_000
-#: Points from which on the layout uses every CPU by default.
-MANY_POINTS = 10_000
-#: Refuse real-valued points that take more memory than this.
-MAX_BYTES = 8 * 2**30
-#: Steps of the layout with exaggerated attraction, and without (openTSNE's defaults).
-STEPS = (250, 500)
+
+@dataclass(frozen=True)
+class MapConfig:
+    """Limits of a map, and steps of its layout."""
+
+    #: Fewest configurations, and most points.
+    min_points: int = 4
+    max_points: int = 200_000
+    #: Largest covariance that is diagonalised, in weights; beyond, a randomised method.
+    max_covariance: int = 4096
+    #: Most real-valued points of t-SNE: all their distances are in memory.
+    max_real_points: int = 20_000
+    #: Points above which the layout uses every CPU by default.
+    threaded_points: int = 10_000
+    #: Most bytes of memory for real-valued points.
+    max_bytes: int = 8 * 2**30
+    #: Steps of the layout with exaggerated attraction, and without (openTSNE's defaults).
+    steps: tuple[int, int] = (250, 500)
+
+
+MAP = MapConfig()
 
 Method = Literal["tsne", "pca"]
 
@@ -73,22 +81,22 @@ def embed(
     method
         ``tsne``, started from the principal components, or ``pca``.
     configurations
-        How many, drawn without replacement; all by default, at most `MAX_POINTS`.
+        Number of configurations, drawn without replacement; all by default, at most 200,000.
     starts
-        Map as many random starts too: configurations drawn from the initial fields of the trials
-        that were learned from, or the weights that ReLU networks started from.  For whole
-        configurations of a store.
+        Whether to map as many random starts too: configurations drawn from the initial fields of
+        the trials, or the weights that ReLU networks started from.  For whole configurations of a
+        store.
     perplexity
-        Neighbours that count, in t-SNE; at most a third of the points.
+        Effective number of neighbours in t-SNE; at most a third of the points.
     color
-        Column that a figure is coloured by; by default the accuracy.
+        Column that gives the colours of a figure; by default the accuracy.
     seed
-        Of the choice and of the layout.
+        Seed of the choice and of the layout.
     threads
-        Of the layout, by default one up to `MANY_POINTS` points, else one per CPU.  With one, the
-        result is repeatable to the last bit; with more, sums differ by rounding.
+        Number of threads of the layout; by default one up to 10,000 points, else one per CPU.  With
+        one, the result is repeatable to the last bit; with more, sums differ by rounding.
     progress
-        Told ``(steps done, steps in all)``.
+        Called with ``(steps done, steps in total)``.
 
     Returns
     -------
@@ -100,8 +108,8 @@ def embed(
     Raises
     ------
     InputError
-        Fewer than `FEWEST` or more than `MAX_POINTS` configurations, points of real weights beyond
-        `MAX_BYTES`, or an unknown method.
+        Fewer than 4 or more than 200,000 configurations, points of real weights that need too much
+        memory (`MapConfig.max_bytes`), or an unknown method.
 
     Notes
     -----
@@ -111,10 +119,10 @@ def embed(
     if color is not None and color not in source.columns:
         raise InputError(f"color {color} given; columns are {', '.join(source.columns)}")
     count = source.n_rows if configurations is None else min(source.n_rows, configurations)
-    if not FEWEST <= count <= MAX_POINTS:
+    if not MAP.min_points <= count <= MAP.max_points:
         raise InputError(
-            f"{source.name}: {count:,} configurations; a map takes {FEWEST} to {MAX_POINTS:,} of "
-            "them (configurations)"
+            f"{source.name}: {count:,} configurations; a map takes {MAP.min_points} to "
+            f"{MAP.max_points:,} of them (configurations)"
         )
     _check_memory(source, count * (1 + starts))
     rng = stream(seed, Stream.MAP)
@@ -136,7 +144,7 @@ def embed(
         state = int(rng.integers(2**31))
         xy, layout = _tsne(points, components, perplexity, state, threads, progress)
         about |= layout
-    found: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "x": ("point", xy[:, 0].astype(np.float64)),
         "y": ("point", xy[:, 1].astype(np.float64)),
         "learned": ("point", learned),
@@ -144,21 +152,21 @@ def embed(
     for name, values in columns.items():
         padded = np.full(len(weights), -1 if name == "configuration" else np.nan)
         padded[learned] = values
-        found[name] = ("point", padded.astype(np.int64) if name == "configuration" else padded)
+        variables[name] = ("point", padded.astype(np.int64) if name == "configuration" else padded)
     attributes = {"statistic": "map", **source.provenance(), **about, "seed": seed}
     if color is not None:
         attributes["color"] = color
-    return xarray.Dataset(found, attrs=attributes)
+    return xarray.Dataset(variables, attrs=attributes)
 
 
 def _check_memory(source: Configurations, points: int) -> None:
-    # Real numbers stay as they are: a copy of the points, one in single precision, one at work.
+    # Real numbers: the points, a copy in single precision, and one for the computation.
     need = 0 if source.signs else 20 * points * source.n_weights
-    if need > MAX_BYTES:
+    if need > MAP.max_bytes:
         raise InputError(
             f"{points:,} points of {source.n_weights:,} real weights take {need / 2**30:.0f} GiB "
-            f"of memory, more than {MAX_BYTES / 2**30:.0f}; choose fewer (--configurations), or a "
-            "part (--part)"
+            f"of memory, more than {MAP.max_bytes / 2**30:.0f}; choose fewer (--configurations), "
+            "or a part (--part)"
         )
 
 
@@ -171,7 +179,9 @@ def _starts(source: Configurations, columns: dict[str, Array]) -> Array:
         raise InputError("starts asked for; they belong to whole configurations of a store")
     spec = source.ensemble.spec
     if source.ensemble.header.derivation is not None:
-        raise InputError("starts asked for; these configurations were derived, not sampled")
+        raise InputError(
+            "starts asked for; these configurations were derived or imported, not sampled"
+        )
     seeds = [
         seed_sequence(spec.ensemble.seed, Stream.TRIAL, int(i), int(t))
         for i, t in zip(columns["configuration"], columns["trial"], strict=True)
@@ -181,13 +191,13 @@ def _starts(source: Configurations, columns: dict[str, Array]) -> Array:
 
 def _components(points: Configurations) -> tuple[Floats, Floats]:
     """Return the first two principal components (M, 2) and their shares of the variance."""
-    if points.n_weights > MAX_COVARIANCE:
+    if points.n_weights > MAP.max_covariance:
         from sklearn.decomposition import PCA
 
         count = min(2, points.n_weights, points.n_rows)
         model = PCA(count, svd_solver="randomized", random_state=0)
-        found = model.fit_transform(points.rows(0, points.n_rows).astype(np.float32))
-        return _two(found), _two(model.explained_variance_ratio_[None])[0]
+        scores = model.fit_transform(points.rows(0, points.n_rows).astype(np.float32))
+        return _two(scores), _two(model.explained_variance_ratio_[None])[0]
     from scipy.linalg import eigh
 
     estimate = moments(points)
@@ -224,46 +234,53 @@ def _tsne(
     count = points.n_rows
     perplexity = min(perplexity, (count - 1) / 3)
     k = min(count - 1, int(3 * perplexity) + 1)
-    if not points.signs and count > MAX_REAL_POINTS:
+    if not points.signs and count > MAP.max_real_points:
         raise InputError(
-            f"{count:,} real-valued points; t-SNE takes {MAX_REAL_POINTS:,} of them at most"
+            f"{count:,} real-valued points; t-SNE takes {MAP.max_real_points:,} of them at most"
         )
-    found = nearest_neighbours(points, points, k)
-    distances = np.sqrt(4.0 * found.distances) if points.signs else found.distances
-    jobs = min(threads or (CPU_COUNT if count > MANY_POINTS else 1), CPU_COUNT)
-    index = PrecomputedNeighbors(found.rows.astype(np.int32), distances)
-    # openTSNE takes the perplexity for what k neighbours allow, k/3.
+    neighbours = nearest_neighbours(points, points, k)
+    distances = np.sqrt(4.0 * neighbours.distances) if points.signs else neighbours.distances
+    jobs = min(threads or (CPU_COUNT if count > MAP.threaded_points else 1), CPU_COUNT)
+    index = PrecomputedNeighbors(neighbours.rows.astype(np.int32), distances)
+    # openTSNE allows k neighbours a perplexity of k/3.
     affinities = PerplexityBasedNN(
         perplexity=perplexity, knn_index=index, n_jobs=jobs, random_state=random_state
     )
     spread = components[:, 0].std()
     noise = np.random.default_rng(random_state).normal(size=components.shape)
     start = 1e-4 * (components / spread if spread > 0 else 0) + 1e-6 * noise
-    total = sum(STEPS)
-    seen = [0]
+    total = sum(MAP.steps)
+    done = 0
 
     def step(_iteration: int, _error: float, _embedding: Any) -> None:
-        seen[0] += every
+        nonlocal done
+        done += every
         if progress is not None:
-            progress(min(seen[0], total), total)
+            progress(min(done, total), total)
 
     every = 10
     layout = TSNE(
-        early_exaggeration_iter=STEPS[0], n_iter=STEPS[1], n_jobs=jobs, random_state=random_state,
-        callbacks=step, callbacks_every_iters=every,
-    ).fit(affinities=affinities, initialization=start)  # fmt: skip
+        early_exaggeration_iter=MAP.steps[0],
+        n_iter=MAP.steps[1],
+        n_jobs=jobs,
+        random_state=random_state,
+        callbacks=step,
+        callbacks_every_iters=every,
+    ).fit(affinities=affinities, initialization=start)
     about = {
-        "perplexity": perplexity, "kl_divergence": float(layout.kl_divergence),
-        "iterations": total, "threads": jobs,
-    }  # fmt: skip
+        "perplexity": perplexity,
+        "kl_divergence": float(layout.kl_divergence),
+        "iterations": total,
+        "threads": jobs,
+    }
     return np.asarray(layout), about
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
     names = ("kl_divergence", "perplexity", "explained_variance_ratio")
     return {
-        "points": int(found.sizes["point"]),
-        **{name: found.attrs[name] for name in names if name in found.attrs},
+        "points": int(result.sizes["point"]),
+        **{name: result.attrs[name] for name in names if name in result.attrs},
     }
 
 

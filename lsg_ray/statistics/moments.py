@@ -19,6 +19,7 @@ sums, and those over real-valued weights, are float64, relative to the first row
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -36,8 +37,7 @@ from lsg_ray.statistics.copied_moments import independent_rows, with_copies
 from lsg_ray.statistics.copies import pairs_of_copies
 from lsg_ray.statistics.estimates import estimate
 from lsg_ray.statistics.reals import (
-    REAL_BYTES,
-    REAL_ROWS,
+    REALS,
     RowWeights,
     dataset_of_reals,
     real_sums,
@@ -48,12 +48,20 @@ from lsg_ray.statistics.signs import SignSums, sign_sums
 from lsg_ray.statistics.triples import MAX_TRIPLES, choose_triples, triple_moments
 from lsg_ray.typing import As, ConfigurationsLike, Floats, Ints, Progress, Seed
 
-#: Rows of a task, at most; each task returns sums of its own.
-TASK_ROWS = 2**18
-#: Refuse an estimate that needs more memory than this.
-MAX_BYTES = 8 * 2**30
-#: Largest N for which C of real-valued weights is estimated without being asked for.
-MAX_REAL_WEIGHTS = 4096
+
+@dataclass(frozen=True)
+class MomentsLimits:
+    """Limits of an estimate."""
+
+    #: Most rows of a task; each task returns sums of its own.
+    task_rows: int = 2**18
+    #: Most bytes of memory of an estimate.
+    max_bytes: int = 8 * 2**30
+    #: Largest N for which C of real-valued weights is estimated by default.
+    max_real_weights: int = 4096
+
+
+LIMITS = MomentsLimits()
 
 
 @public
@@ -71,19 +79,19 @@ def moments(
     Parameters
     ----------
     ensemble
-        From `lsg_ray.open_ensemble`, possibly after ``.part(...)`` or ``.where(...)``, or an array
-        (M, N).  Of a store that is still being sampled, the complete blocks are used.
+        Result of `lsg_ray.open_ensemble`, possibly after ``.part(...)`` or ``.where(...)``, or an
+        array (M, N).  Of a store that is still being sampled, the complete blocks are used.
     weights
-        What configurations weigh, (M,), none negative: an array or the name of a column.
+        Weights of the configurations, (M,), none negative: an array or the name of a column.
     triples
-        Third moments of how many triples i < j < k, drawn at random, or (T, 3) indices.  ±1
-        weights only.
+        Number of random triples i < j < k whose third moments are estimated, or (T, 3) indices.
+        For ±1 weights only.
     correlations
-        Whether to estimate C; by default yes, but not for over `MAX_REAL_WEIGHTS` real weights.
+        Whether to estimate C; by default yes, but not for more than 4,096 real weights.
     seed
-        Of the triples.
+        Seed of the random triples.
     progress
-        Told ``(tasks done, tasks in all)``.
+        Called with ``(tasks done, tasks in total)``.
 
     Returns
     -------
@@ -92,8 +100,8 @@ def moments(
         ``third_connected`` (triple) at weights ``i``, ``j``, ``k``; beside each X its ``X_stderr``;
         for real weights ``variance`` (weight).  Coordinates ``layer``, ``part``, ``unit``,
         ``unit_in`` of the weights; attributes with provenance and ``count``; with weights
-        ``effective_count`` n_eff.  Where there are copies, ``groups``, how many configurations are
-        independent, ``effective_groups``, K of `lsg_ray.statistics.copies`, and as
+        ``effective_count`` n_eff.  Where there are copies, ``groups``, the number of independent
+        configurations, ``effective_groups``, K of `lsg_ray.statistics.copies`, and as
         ``effective_count`` how many would have the same errors of m (and C, of ±1 weights), on
         average.
 
@@ -101,14 +109,14 @@ def moments(
     ------
     InputError
         Fewer than two configurations, weights or triples that do not fit, or an N × N matrix
-        beyond `MAX_BYTES`.
+        that needs too much memory (`MomentsLimits.max_bytes`).
     StoreError
-        A block is damaged; names it.
+        A block is damaged; the message names it.
 
     Notes
     -----
     Time for ±1: M N² / 2 bit operations, 512 at a time: 0.5 s on one core for 10⁶ × 675.  Memory:
-    8 N² bytes a task, 48 N² for the result, and `ROWS` configurations as bits a task.  Copies: 8 N²
+    8 N² bytes a task, 48 N² for the result, and 2¹⁵ configurations as bits a task.  Copies: 8 N²
     flop each, and 80 N² bytes a task.
     """
     source = as_configurations(ensemble)
@@ -119,7 +127,7 @@ def moments(
         raise InputError("triples asked for; they need ±1 weights that all count the same")
     if len(chosen) and correlations is False:
         raise InputError("triples asked for without correlations, which they need")
-    pairs = source.signs or source.n_weights <= MAX_REAL_WEIGHTS
+    pairs = source.signs or source.n_weights <= LIMITS.max_real_weights
     pairs = pairs if correlations is None else correlations
     cuts = ranges(source.n_rows, _task_rows(source), source.grain)
     _check_memory(source.n_weights, len(cuts), pairs, exact)
@@ -137,9 +145,9 @@ def moments(
 
 
 def _task_rows(source: Configurations) -> int:
-    """Rows a task: enough tasks for many cores, few enough that sums are rarely added."""
-    rows = min(TASK_ROWS, max(REAL_ROWS, source.n_rows // 32))
-    return rows if source.signs else max(1, min(rows, REAL_BYTES // (8 * source.n_weights)))
+    """Return the rows of a task: enough tasks for many cores, but few sums to add."""
+    rows = min(LIMITS.task_rows, max(REALS.rows, source.n_rows // 32))
+    return rows if source.signs else max(1, min(rows, REALS.bytes // (8 * source.n_weights)))
 
 
 def _check_memory(n: int, tasks: int, pairs: bool, exact: bool) -> None:
@@ -147,28 +155,28 @@ def _check_memory(n: int, tasks: int, pairs: bool, exact: bool) -> None:
 
     per_task = (8 if exact else 24 * 5) if pairs else 0
     need = (per_task * min(tasks, CPU_COUNT) + 48 * pairs) * n**2
-    if need > MAX_BYTES:
+    if need > LIMITS.max_bytes:
         raise InputError(
             f"C of {n} weights takes {need / 2**30:.0f} GiB of memory, more than "
-            f"{MAX_BYTES / 2**30:.0f}; choose a part (--part), or pass correlations=False"
+            f"{LIMITS.max_bytes / 2**30:.0f}; choose a part (--part), or pass correlations=False"
         )
 
 
 def _dataset_of_signs(sums: SignSums, triples: Ints) -> xarray.Dataset:
     count = sums.rows
     m = sums.m
-    found = estimate("m", m, standard_error(1 - m**2, count), "magnetization")
+    variables = estimate("m", m, standard_error(1 - m**2, count), "magnetization")
     if sums.differ.size or not m.size:
         upper = np.triu(sums.differ, 1)
         C = (count - 2 * (upper + upper.T)) / count
         c, spread = _connected(m, C)
-        found |= estimate("C", C, standard_error(1 - C**2, count), "correlation")
+        variables |= estimate("C", C, standard_error(1 - C**2, count), "correlation")
         error = standard_error(spread, count)
-        found |= estimate("connected", c, error, "connected correlation")
+        variables |= estimate("connected", c, error, "connected correlation")
     if len(triples):
-        found |= triple_moments(triples, (2 * sums.odd - count) / count, m, C, count)
+        variables |= triple_moments(triples, (2 * sums.odd - count) / count, m, C, count)
     coordinates = {name: ("triple", triples[:, n]) for n, name in enumerate("ijk")}
-    return xarray.Dataset(found, coordinates if len(triples) else None, {"count": count})
+    return xarray.Dataset(variables, coordinates if len(triples) else None, {"count": count})
 
 
 def _connected(m: Floats, C: Floats) -> tuple[Floats, Floats]:
@@ -187,14 +195,14 @@ def _finished(result: xarray.Dataset, source: Configurations) -> xarray.Dataset:
     return result.assign_coords(coordinates).assign_attrs(attributes)
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
-    m = found["m"].values
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
+    m = result["m"].values
     return {
         "n_weights": int(m.size),
-        **{k: found.attrs[k] for k in ("count", "effective_count") if k in found.attrs},
+        **{k: result.attrs[k] for k in ("count", "effective_count") if k in result.attrs},
         "frozen": int((abs(m) == 1).sum()),
         "mean_abs_m": float(abs(m).mean()),
-        "max_m_stderr": float(found["m_stderr"].max()),
+        "max_m_stderr": float(result["m_stderr"].max()),
     }
 
 

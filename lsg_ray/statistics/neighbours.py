@@ -3,6 +3,7 @@ out of core."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -14,13 +15,20 @@ from lsg_ray.results.graph import compute
 from lsg_ray.results.records import joined, reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
 from lsg_ray.statistics.euclidean import euclidean_distances, tiles_of
-from lsg_ray.statistics.pairs import MAX_BYTES, as_words
+from lsg_ray.statistics.pairs import PAIRS, as_words
 from lsg_ray.typing import Array, Ints, Progress
 
-#: Rows of the ensemble that a task searches.
-TASK_ROWS = 200_000
-#: References of a task.
-TASK_REFERENCES = 2_000
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Sizes of the tasks of a search."""
+
+    #: Rows of the ensemble, and references, of a task.
+    rows: int = 200_000
+    references: int = 2_000
+
+
+SEARCH = SearchConfig()
 
 
 class Neighbours(NamedTuple):
@@ -45,11 +53,12 @@ def nearest_neighbours(
     Parameters
     ----------
     ensemble
-        Where to search.
+        Configurations that are searched.
     references
-        Whose neighbours; if it is the very same object, a configuration is not its own neighbour.
+        Configurations whose neighbours are searched; if this is the same object as ``ensemble``, a
+        configuration is not its own neighbour.
     k
-        How many.
+        Number of neighbours.
 
     Notes
     -----
@@ -63,21 +72,21 @@ def nearest_neighbours(
             f"{k} neighbours asked for; there are {ensemble.n_rows - own:,} to choose from in "
             f"{ensemble.name}"
         )
-    if 16 * k * references.n_rows > MAX_BYTES:
+    if 16 * k * references.n_rows > PAIRS.max_bytes:
         raise InputError(
             f"{k} neighbours of {references.n_rows:,} configurations take "
             f"{16 * k * references.n_rows / 2**30:.0f} GiB of memory; ask for fewer"
         )
     references.require(1, "references")
     if ensemble.signs:
-        searched = ranges(ensemble.n_rows, TASK_ROWS, ensemble.grain)
-        wanted = ranges(references.n_rows, TASK_REFERENCES)
+        searched = ranges(ensemble.n_rows, SEARCH.rows, ensemble.grain)
+        targets = ranges(references.n_rows, SEARCH.references)
     else:
-        searched, wanted = tiles_of(ensemble), tiles_of(references)
+        searched, targets = tiles_of(ensemble), tiles_of(references)
     shared, combine = (ensemble, references, own, k), partial(merged, k)
-    places = [[(some, rows) for rows in searched] for some in wanted]
-    found = [reduce_tasks(_search, shared, arguments, combine) for arguments in places]
-    return joined(compute(found, progress))
+    tiles = [[(some, rows) for rows in searched] for some in targets]
+    graphs = [reduce_tasks(_search, shared, arguments, combine) for arguments in tiles]
+    return joined(compute(graphs, progress))
 
 
 def _search(
@@ -99,16 +108,16 @@ def _search(
     a = read_only(as_words(references.packed(*some)), np.uint64)
     lanes = read_only(as_words(ensemble.packed(*rows)).T, np.uint64)
     width = rows[1] - rows[0]
-    # Row of the reference in the searched range, where it must not find itself.
+    # Row of the reference in the searched range, where it is left out.
     skip = np.arange(*some) - rows[0] if own else np.full(some[1] - some[0], -1)
-    places = np.empty((len(a), min(k, width)), np.int64)
-    distances = np.empty_like(places)
-    hamming.nearest(a, lanes, skip, ensemble.n_weights, places, distances)
-    return Neighbours(places + rows[0], distances)
+    indices = np.empty((len(a), min(k, width)), np.int64)
+    distances = np.empty_like(indices)
+    hamming.nearest(a, lanes, skip, ensemble.n_weights, indices, distances)
+    return Neighbours(indices + rows[0], distances)
 
 
 def merged(k: int, parts: list[Neighbours]) -> Neighbours:
-    """Return the k nearest of what was found in several ranges."""
-    every = joined(parts, axis=1)
-    order = np.lexsort(every, axis=1)[:, :k]
-    return Neighbours(*(np.take_along_axis(values, order, 1) for values in every))
+    """Return the k nearest of the neighbours from several ranges."""
+    together = joined(parts, axis=1)
+    order = np.lexsort(together, axis=1)[:, :k]
+    return Neighbours(*(np.take_along_axis(values, order, 1) for values in together))

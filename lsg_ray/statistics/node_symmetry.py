@@ -8,6 +8,7 @@ App. J).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -28,8 +29,8 @@ from lsg_ray.rng import Stream
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import ENSEMBLE, Stage
 from lsg_ray.statistics.configurations import Configurations, as_configurations, ranges, stream
-from lsg_ray.statistics.copies import copied_rows, number_of_copies, start_of_copies
-from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_ensemble
+from lsg_ray.statistics.copied_rows import copied_rows, number_of_copies, start_of_copies
+from lsg_ray.statistics.derived import DerivedConfigurations, stored_root, write_derived
 from lsg_ray.typing import (
     Array,
     Bytes,
@@ -37,23 +38,33 @@ from lsg_ray.typing import (
     Flags,
     Floats,
     Ints,
-    Place,
+    PathOrUrl,
     Progress,
     Seed,
 )
 
 #: The digit whose test images rank the units.  LL App. J; the paper finds no dependence on it.
 LABEL_DIGIT = 1
-#: Rows of a task, and the bytes of real weights in them.
-TASK_ROWS, TASK_BYTES = 4096, 2**27
-#: Rows that share a stream of random permutations.
-CHUNK = 1000
+#: Number of rows that share a stream of random permutations: changing it changes all of them.
+ROWS_PER_STREAM = 1000
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """Sizes of the tasks that label configurations."""
+
+    #: Most rows of a task, and most bytes of real weights in them.
+    task_rows: int = 4096
+    task_bytes: int = 2**27
+
+
+LABELLING = LabelConfig()
 
 
 @public
 def canonicalize(
     ensemble: ConfigurationsLike,
-    out: Place | None = None,
+    out: PathOrUrl | None = None,
     *,
     network: NetworkSpec | Sequence[int] | None = None,
     inputs: ArrayLike | None = None,
@@ -69,18 +80,19 @@ def canonicalize(
     ensemble
         Whole configurations: a store, a selection, or an array (M, N).
     out
-        Store to write; by default a view is returned, which every statistic takes.
+        Path or URL of the store to write; by default a view is returned, which every statistic
+        accepts.
     network
-        Of an array: its widths; a store knows its own.
+        Architecture of the networks in an array, or their widths; that of a store is known.
     inputs
-        (P, inputs) that rank the units; by default the test images of the digit 1.
+        Inputs (P, inputs) that rank the units; by default the test images of the digit 1.
     progress
-        Told ``(tasks done, tasks in all)`` of writing a store.
+        Called with ``(tasks done, tasks in total)`` while a store is written.
 
     Returns
     -------
     DerivedConfigurations or Ensemble
-        Outputs of each network are what they were, which is checked on real inputs.
+        Networks with the same outputs, which is checked on real inputs.
 
     Raises
     ------
@@ -93,7 +105,7 @@ def canonicalize(
     2 P flop for each weight but the last two layers': 0.1 ms a configuration of 20-15-15-10.
     """
     view = canonical_view(ensemble, network=network, inputs=inputs)
-    return view if out is None else write_ensemble(view, out, progress=progress)
+    return view if out is None else write_derived(view, out, progress=progress)
 
 
 def canonical_view(
@@ -112,7 +124,7 @@ def canonical_view(
 def permute(
     ensemble: ConfigurationsLike,
     fraction: float,
-    out: Place | None = None,
+    out: PathOrUrl | None = None,
     *,
     mode: Literal["replace", "add"] = "replace",
     seed: Seed = 0,
@@ -125,28 +137,30 @@ def permute(
     Parameters
     ----------
     ensemble, out, network, inputs, progress
-        As in `canonicalize`; inputs only serve to check that outputs are unchanged.
+        As in `canonicalize`; inputs are only used to check that outputs are unchanged.
     fraction
-        Permuted fraction p, 0 to 1.
+        Fraction p of permuted configurations, 0 to 1.
     mode
-        ``replace``: a fraction p of the M configurations is replaced by a random permutation of
-        itself.  ``add``: as the authors did, p/(2 − p)·M configurations get a permuted copy, added
-        at the end, so that a fraction p of all belongs to such pairs.
+        How permutations are mixed in.  ``replace``: a fraction p of the M configurations is
+        replaced by a random permutation of itself.  ``add``: as the authors did, p/(2 − p)·M
+        configurations get a permuted copy, added at the end, so that a fraction p of all belongs to
+        such pairs.
     seed
-        Which ones, and of the permutations.
+        Seed of the choice of configurations and of the permutations.
 
     Returns
     -------
     DerivedConfigurations or Ensemble
-        With the same outputs as before; evenly spread over the rows, which are independent.  With
-        ``add`` a row and its copy are not: statistics know that, also of the store, and their
-        errors are those of independent groups (`lsg_ray.statistics.copies`).
+        Networks with the same outputs; permuted ones are evenly spread over the rows, which are
+        independent.  With ``add`` a row and its copy are not: statistics take that into account,
+        also of the store, and their errors are those of independent groups
+        (`lsg_ray.statistics.copies`).
     """
     if not 0 <= fraction <= 1:
         raise InputError(f"fraction {fraction} given; it must be from 0 to 1")
     base, net, x = _prepared(ensemble, network, inputs)
     about = {"kind": "permuted", "fraction": fraction, "mode": mode, "seed": seed}
-    phase = start_of_copies(seed)
+    phase = start_of_copies(stream(seed, Stream.PERMUTE))
     chosen, more = partial(_is_replaced, fraction, phase), dict[str, Any]()
     if mode == "add":
         copies = number_of_copies(base.n_rows, fraction)
@@ -155,7 +169,7 @@ def permute(
         more = {"origin": origin, "n_rows": base.n_rows + copies}
     ordering = partial(_permuted_orders, net, seed, chosen)
     view = DerivedConfigurations(base, net, x, ordering, about, **more)
-    return view if out is None else write_ensemble(view, out, progress=progress)
+    return view if out is None else write_derived(view, out, progress=progress)
 
 
 @public
@@ -166,7 +180,7 @@ def node_symmetry(
     inputs: ArrayLike | None = None,
     progress: Progress | None = None,
 ) -> xarray.Dataset:
-    """Label every configuration by the order ξ of its hidden units, and count what repeats.
+    """Label every configuration by the order ξ of its hidden units, and count repetitions.
 
     Parameters
     ----------
@@ -183,28 +197,32 @@ def node_symmetry(
 
     Notes
     -----
-    48 + 2 Σ n_l bytes a configuration: repeated rows are found by 128-bit hashes.
+    48 + 2 Σ n_l bytes a configuration: repeated rows are identified by 128-bit hashes.
     """
     base, net, x = _prepared(ensemble, network, inputs)
     base.require(1, "labels")
     view = canonical_view(base, network=net, inputs=x)
-    most = TASK_ROWS if base.signs else max(1, TASK_BYTES // (8 * base.n_weights))
-    cuts = ranges(base.n_rows, min(TASK_ROWS, most), base.grain)
-    found = compute(reduce_tasks(_label_rows, (view,), cuts, joined), progress)
-    forms, weights = _repeats(found.forms), _repeats(found.weights)
+    most = LABELLING.task_rows
+    if not base.signs:
+        most = min(most, max(1, LABELLING.task_bytes // (8 * base.n_weights)))
+    cuts = ranges(base.n_rows, most, base.grain)
+    rows = compute(reduce_tasks(_label_rows, (view,), cuts, joined), progress)
+    forms, weights = _repeats(rows.forms), _repeats(rows.weights)
     layer = np.repeat(np.arange(len(net.widths) - 2), net.widths[1:-1])
     return xarray.Dataset(
-        {"label": (("configuration", "unit"), found.labels, {"long_name": "label ξ"})},
+        {"label": (("configuration", "unit"), rows.labels, {"long_name": "label ξ"})},
         {"layer": ("unit", layer)},
         {
-            "statistic": "node symmetry", **base.provenance(), "configurations": base.n_rows,
-            "distinct_labels": len(_repeats(_hashes(found.labels.view(np.uint8)))),
+            "statistic": "node symmetry",
+            **base.provenance(),
+            "configurations": base.n_rows,
+            "distinct_labels": len(_repeats(_hashes(rows.labels.view(np.uint8)))),
             "distinct_forms": len(forms),
             "permutation_dependent_pairs": int((forms * (forms - 1) // 2).sum()),
             "identical_pairs": int((weights * (weights - 1) // 2).sum()),
             "log_group_order": log_group_order(net.widths),
         },
-    )  # fmt: skip
+    )
 
 
 def _prepared(
@@ -215,6 +233,7 @@ def _prepared(
     if isinstance(base, DerivedConfigurations):
         network = base.network if network is None else network
     if root is not None:
+        root.ensemble.require_outputs()
         network = root.ensemble.spec.network if network is None else network
     if network is None or (root is None and inputs is None):
         raise InputError(
@@ -239,12 +258,12 @@ def _prepared(
 
 
 def label_inputs(ensemble: Ensemble) -> Array:
-    """Return the inputs that rank the units: the test images of the digit 1, as networks see them.
+    """Return the inputs that rank the units: the test images of the digit 1, transformed.
 
     Raises
     ------
     DataError
-        The data set is not here.
+        The data set is not on this machine.
     """
     spec = ensemble.spec.dataset.model_copy(update={"labels": "class"})
     test = load_dataset(spec, download=False).test
@@ -268,12 +287,12 @@ def _permuted_orders(
 def _orders_of(network: NetworkSpec, seed: int, rows: Ints) -> list[Ints]:
     """Return the random permutations of some rows: the same however rows are asked for."""
     orders = [np.empty((len(rows), n), np.int64) for n in network.widths[1:-1]]
-    chunks = rows // CHUNK
+    chunks = rows // ROWS_PER_STREAM
     for chunk in np.unique(chunks).tolist():
         here = chunks == chunk
-        drawn = random_orders(network, CHUNK, stream(seed, Stream.PERMUTE, chunk))
+        drawn = random_orders(network, ROWS_PER_STREAM, stream(seed, Stream.PERMUTE, chunk))
         for order, some in zip(orders, drawn, strict=True):
-            order[here] = some[rows[here] % CHUNK]
+            order[here] = some[rows[here] % ROWS_PER_STREAM]
     return orders
 
 
@@ -295,8 +314,8 @@ class _Labels(NamedTuple):
 def _label_rows(view: DerivedConfigurations, start: int, stop: int) -> _Labels:
     weights, forms = view.base.rows(start, stop), view.rows(start, stop)
     labels = np.concatenate(view.orders(weights, np.arange(start, stop)), axis=1)
-    found = (_hashes(_as_bytes(some, view.signs)) for some in (forms, weights))
-    return _Labels(labels.astype(np.uint16), *found)
+    hashes = (_hashes(_as_bytes(rows, view.signs)) for rows in (forms, weights))
+    return _Labels(labels.astype(np.uint16), *hashes)
 
 
 def _as_bytes(weights: Array, binary: bool) -> Bytes:
@@ -323,8 +342,8 @@ def _repeats(hashes: NDArray[np.uint64]) -> Ints:
     return np.unique(keys, return_counts=True)[1].astype(np.int64)
 
 
-def _stored(made: Ensemble) -> dict[str, Any]:
-    info = made.info()
+def _stored(ensemble: Ensemble) -> dict[str, Any]:
+    info = ensemble.info()
     return {name: info[name] for name in ("url", "rows", "content_hash")}
 
 

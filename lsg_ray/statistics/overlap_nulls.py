@@ -1,6 +1,6 @@
 """Products of configurations, Σ_i w^a_i w^b_i, of a set and of nulls made from it.
 
-Nulls keep what single weights do and destroy what weights do together:
+Nulls preserve the distribution of single weights and destroy their correlations:
 
 - *independent*: each weight of each configuration is drawn anew, ±1 with the magnetization m_i of
   the set, or from a normal distribution with its mean and variance.  The means are shrunk by one
@@ -14,6 +14,7 @@ Weights are taken a range of columns at a time, for all configurations: real one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -27,12 +28,20 @@ from lsg_ray.typing import Floats, Ints, Progress, Singles
 Null = Literal["independent", "shuffled"]
 NULLS: tuple[Null, ...] = get_args(Null)
 
-#: Numbers (float32) of a range of columns of all configurations.
-RANGE = 2**25
-#: Bytes of the rows that are read at a time.
-READ_BYTES = 2**26
-#: Numbers whose products are taken in float64 at a time.
-PIECE = 2**22
+
+@dataclass(frozen=True)
+class ProductsConfig:
+    """Sizes of the work on products.  Draws of nulls depend on ``range_numbers``."""
+
+    #: Numbers (float32) of a range of columns of all configurations.
+    range_numbers: int = 2**25
+    #: Bytes of the rows that are read at a time.
+    read_bytes: int = 2**26
+    #: Numbers that are multiplied in float64 at a time.
+    product_numbers: int = 2**22
+
+
+PRODUCTS = ProductsConfig()
 
 
 class Draw(NamedTuple):
@@ -57,17 +66,17 @@ def products(
     Parameters
     ----------
     source, rows
-        Configurations, and which M of them, ascending.
+        Configurations, and M rows of them, ascending.
     draws
-        Nulls that are drawn.
+        Draws of nulls.
     data
-        Whether the configurations' own products come first.
+        Whether to return the products of the configurations themselves, first.
     centered
-        Relative to the mean configuration, in nulls to their own.
+        Whether to subtract the mean configuration, from nulls their own.
     seed
-        Of the nulls; the draw of a null depends on it, on its number, and on M and N.
+        Seed of the nulls; the draw of a null depends on it, on its number, and on M and N.
     progress
-        Told ``(tasks done, tasks in all)``.
+        Called with ``(tasks done, tasks in total)``.
 
     Returns
     -------
@@ -80,12 +89,12 @@ def products(
     and 30 ns for a permuted number.
     """
     job = _Job(tuple(draws), data, centered, seed)
-    cuts = enumerate(ranges(source.n_weights, max(1, RANGE // len(rows))))
+    cuts = enumerate(ranges(source.n_weights, max(1, PRODUCTS.range_numbers // len(rows))))
     return compute(reduce_tasks(_of_columns, (source, rows, job), cuts), progress)
 
 
 class _Job(NamedTuple):
-    """What `products` is asked for."""
+    """Arguments of `products`."""
 
     draws: tuple[Draw, ...]
     data: bool
@@ -100,10 +109,10 @@ def _of_columns(
     start, stop = cut
     columns = _read(source, rows, start, stop, centered)
     mean = columns.mean(axis=0, dtype=np.float64)
-    found = np.empty((data + len(draws), len(rows), len(rows)))
+    matrices = np.empty((data + len(draws), len(rows), len(rows)))
     if data:
-        found[0] = _exact_product(columns, mean if centered else None)
-    for place, draw in enumerate(draws, data):
+        matrices[0] = _exact_product(columns, mean if centered else None)
+    for index, draw in enumerate(draws, data):
         rng = stream(seed, Stream.RSB, NULLS.index(draw.null), draw.number, number)
         if draw.null == "shuffled":
             drawn = rng.permuted(np.ascontiguousarray(columns.T), axis=1).T
@@ -111,8 +120,8 @@ def _of_columns(
             drawn = _independent(columns, mean, source.signs and not centered, rng)
         if centered:
             drawn = drawn - drawn.mean(axis=0, dtype=np.float64).astype(np.float32)
-        found[place] = drawn @ drawn.T
-    return found
+        matrices[index] = drawn @ drawn.T
+    return matrices
 
 
 def _read(source: Configurations, rows: Ints, start: int, stop: int, centered: bool) -> Singles:
@@ -120,26 +129,26 @@ def _read(source: Configurations, rows: Ints, start: int, stop: int, centered: b
 
     The difference is taken in float64: rows may be nearly equal.
     """
-    found = np.empty((len(rows), stop - start), np.float32)
+    columns = np.empty((len(rows), stop - start), np.float32)
     first = None
-    some = max(1, READ_BYTES // (8 * source.n_weights))
-    for a, b in ranges(len(rows), some):
+    step = max(1, PRODUCTS.read_bytes // (8 * source.n_weights))
+    for a, b in ranges(len(rows), step):
         read = source.take(rows[a:b])[:, start:stop]
         if centered:
             first = read[0].astype(np.float64) if first is None else first
             read = read - first
-        found[a:b] = read
-    return found
+        columns[a:b] = read
+    return columns
 
 
 def _exact_product(columns: Singles, mean: Floats | None) -> Floats:
     m, n = columns.shape
     total = np.zeros((m, m))
-    for a, b in ranges(n, max(1, PIECE // m)):
-        piece = columns[:, a:b].astype(np.float64)
+    for a, b in ranges(n, max(1, PRODUCTS.product_numbers // m)):
+        block = columns[:, a:b].astype(np.float64)
         if mean is not None:
-            piece -= mean[a:b]
-        total += piece @ piece.T
+            block -= mean[a:b]
+        total += block @ block.T
     return total
 
 

@@ -1,12 +1,11 @@
 """Distribution P(q) of the overlap between configurations, q = (1/N) Σ_i σ_i σ'_i.
 
-For ±1 weights q = 1 − 2D/N with D the Hamming distance.  Beside every histogram stand two nulls:
+For ±1 weights q = 1 − 2D/N with D the Hamming distance.  Beside every histogram are two nulls:
 
 - *independent*: independent weights with the same magnetizations, whose agreeing weights are
   Poisson-binomial with probabilities (1 + m_i m'_i)/2.  Within one ensemble m_i² is estimated
-  without bias, so that the mean overlap is the ensemble's own; what correlations do shows in the
-  width.
-- *random*: random weights, m = 0, binomial: the widest space that there is.
+  without bias, so that the mean overlap is that of the ensemble; correlations show in the width.
+- *random*: random weights, m = 0, binomial: the widest distribution of weights.
 """
 
 from __future__ import annotations
@@ -52,17 +51,18 @@ def overlaps(
     ensemble
         Ensemble, view, canonical or permuted view, or array (M, N), of ±1.
     other
-        Another set, a store or an array file: between the two instead of within the first.
+        Another set, a store or an array file, for overlaps between the two sets.
     references
-        Instead, of every configuration to each of these (R, N): one histogram for each.
+        Reference configurations (R, N), for overlaps of every configuration with each of them: one
+        histogram for each.
     configurations
-        All pairs of that many configurations (of each set), drawn without replacement.
+        Number of configurations of each set, drawn without replacement, of which all pairs count.
     pairs
-        That many random pairs that share no configuration; by default all pairs.
+        Number of random pairs that share no configuration; by default all pairs.
     seed
-        Of the draws.
+        Seed of the draws.
     progress
-        Told ``(tasks done, tasks in all)``.
+        Called with ``(tasks done, tasks in total)``.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def overlaps(
         Fewer than two configurations; sets of different widths; real-valued weights; more pairs
         than there are.
     StoreError
-        A block is damaged; names it.
+        A block is damaged; the message names it.
 
     Notes
     -----
@@ -116,12 +116,13 @@ def binary_configurations(given: ConfigurationsLike) -> Configurations:
     InputError
         They are real-valued.
     """
-    found = as_configurations(given)
-    if not found.signs:
+    configurations = as_configurations(given)
+    if not configurations.signs:
         raise InputError(
-            f"{found.name} has real-valued weights; overlaps are of ±1 weights: use distances"
+            f"{configurations.name} has real-valued weights; overlaps are of ±1 weights: use "
+            "distances"
         )
-    return found
+    return configurations
 
 
 def check_alone(option: str, **others: object) -> None:
@@ -132,7 +133,7 @@ def check_alone(option: str, **others: object) -> None:
 
 
 def _lattice(n: int) -> tuple[Floats, slice]:
-    """Return the values of q, ascending, and how counts by distance are read in that order."""
+    """Return the values of q, ascending, and the slice that orders counts by distance alike."""
     return (2.0 * np.arange(n + 1) - n) / n, slice(None, None, -1)
 
 
@@ -143,13 +144,13 @@ def _random(n: int) -> Floats:
 def _histogram(name: str, *variables: Any) -> dict[str, Any]:
     counts, probability, error, independent, random = variables
     dims = ("reference", "q") if counts.ndim == 2 else ("q",)
-    one = {"units": "1"}
+    unit = {"units": "1"}
     return {
-        "pairs": (dims, counts, {"long_name": f"pairs of {name}", **one}),
-        "probability": (dims, probability, {"long_name": "share of pairs", **one}),
-        "probability_stderr": (dims, error, one),
-        "independent": (dims, independent, {"long_name": "independent weights, same m", **one}),
-        "random": (("q",), random, {"long_name": "random weights", **one}),
+        "pairs": (dims, counts, {"long_name": f"pairs of {name}", **unit}),
+        "probability": (dims, probability, {"long_name": "share of pairs", **unit}),
+        "probability_stderr": (dims, error, unit),
+        "independent": (dims, independent, {"long_name": "independent weights, same m", **unit}),
+        "random": (("q",), random, {"long_name": "random weights", **unit}),
     }
 
 
@@ -167,57 +168,56 @@ def _attributes(pairs: int, rows: int, other: int | None) -> dict[str, Any]:
     return {"configurations": rows, **second, "n_pairs": pairs}
 
 
-def _of_counts(found: PairCounts) -> xarray.Dataset:
-    n = len(found.m)
+def _of_counts(pair_counts: PairCounts) -> xarray.Dataset:
+    n = len(pair_counts.m)
     q, order = _lattice(n)
-    counts = found.counts.sum(axis=(0, 1))[order]
+    counts = pair_counts.counts.sum(axis=(0, 1))[order]
     total = int(counts.sum())
     mean = float(counts @ q / total)
     variance = float(counts @ (q - mean) ** 2 / total)
     mean_stderr, variance_stderr = mean_error(
-        found, np.column_stack([q[order], (q[order] - mean) ** 2])
+        pair_counts, np.column_stack([q[order], (q[order] - mean) ** 2])
     )
-    if found.within:
-        rows = found.rows
-        products = (rows * found.m**2 - 1) / max(rows - 1, 1)
+    if pair_counts.within:
+        rows = pair_counts.rows
+        products = (rows * pair_counts.m**2 - 1) / max(rows - 1, 1)
     else:
-        products = found.m * found.m_
+        products = pair_counts.m * pair_counts.m_
     null = poisson_binomial((1 + np.clip(products, -1, 1)) / 2)
     std = float(np.sqrt(variance))
     error = float(variance_stderr / (2 * std) if std > 0 else 0 * variance_stderr)
     attributes = {
-        **_attributes(total, found.rows, None if found.within else found.rows_),
-        **_averages(mean, float(mean_stderr), std, error), "random_std": n**-0.5,
+        **_attributes(total, pair_counts.rows, None if pair_counts.within else pair_counts.rows_),
+        **_averages(mean, float(mean_stderr), std, error),
+        "random_std": n**-0.5,
         "independent_mean": float(null @ q),
         "independent_std": float(np.sqrt(null @ q**2 - (null @ q) ** 2)),
-    }  # fmt: skip
-    variables = _histogram(
-        "configurations", counts, counts / total, probability_error(found)[order], null, _random(n)
-    )
+    }
+    error_of_p = probability_error(pair_counts)[order]
+    variables = _histogram("configurations", counts, counts / total, error_of_p, null, _random(n))
     return _dataset(variables, q, attributes)
 
 
-def _of_sample(found: Related, n: int, between: bool) -> xarray.Dataset:
+def _of_sample(sample: Related, n: int, between: bool) -> xarray.Dataset:
     """Describe pairs that share no configuration; a sample has no m of its own."""
     q, order = _lattice(n)
-    counts = np.bincount(found.distances, minlength=n + 1)[order]
+    counts = np.bincount(sample.distances, minlength=n + 1)[order]
     total = int(counts.sum())
     p = counts / total
     mean = float(p @ q)
     variance = float(p @ (q - mean) ** 2)
     fourth = max(float(p @ (q - mean) ** 4) - variance**2, 0.0)
-    rest = total - 1 if total > 1 else np.nan  # one pair tells nothing of its error
+    freedom = total - 1 if total > 1 else np.nan  # one pair has no error
     std = float(np.sqrt(variance))
-    square, fourth, spread = _with_copies(
-        variance, fourth, p, q, mean, found.distances[found.first], found.distances[found.second],
-        total,
-    )  # fmt: skip
-    std_error = float(np.sqrt(fourth / rest) / (2 * std) if std else 0 * rest)
+    first, second = sample.distances[sample.first], sample.distances[sample.second]
+    square, fourth, spread = _with_copies(variance, fourth, p, q, mean, first, second, total)
+    std_error = float(np.sqrt(fourth / freedom) / (2 * std) if std else 0 * freedom)
     attributes = {
         **_attributes(total, total if between else 2 * total, total if between else None),
-        **_averages(mean, float(np.sqrt(square / rest)), std, std_error), "random_std": n**-0.5,
-    }  # fmt: skip
-    error = np.sqrt(spread / rest)
+        **_averages(mean, float(np.sqrt(square / freedom)), std, std_error),
+        "random_std": n**-0.5,
+    }
+    error = np.sqrt(spread / freedom)
     variables = _histogram("configurations", counts, p, error, np.full(n + 1, np.nan), _random(n))
     del variables["independent"]
     return _dataset(variables, q, attributes)
@@ -229,7 +229,7 @@ def _with_copies(
 ) -> tuple[float, float, Floats]:  # fmt: skip
     """Return the variances of q, of (q − mean)², and of being at each q, with those of copies.
 
-    first, second: distances of what is related, two by two; see `lsg_ray.statistics.copies`.
+    first, second: distances of related pairs, two by two; see `lsg_ray.statistics.copies`.
     """
     n = len(q) - 1
     a, b = q[n - first], q[n - second]
@@ -249,48 +249,50 @@ def _with_copies(
 def _to_references(
     first: Configurations, references: Configurations, progress: Progress | None
 ) -> xarray.Dataset:
-    found = count_to_references(first, references, progress)
+    tally = count_to_references(first, references, progress)
     n = first.n_weights
     q, order = _lattice(n)
-    counts = found.counts[:, order]
-    p = counts / found.rows
+    counts = tally.counts[:, order]
+    p = counts / tally.rows
     mean = p @ q
     off = q - mean[:, None]
     variance = (p * off**2).sum(axis=1)
     fourth = np.maximum((p * off**4).sum(axis=1) - variance**2, 0)
-    rest = found.rows - 1 if found.rows > 1 else np.nan  # one tells nothing of its error
+    freedom = tally.rows - 1 if tally.rows > 1 else np.nan  # one has no error
     std = np.sqrt(variance)
     square, spread = variance, p * (1 - p)
-    if found.copies is not None:
+    if tally.copies is not None:
         parts = [
-            _with_copies(v, f, share, q, float(at), a, b, found.rows)
-            for v, f, share, at, a, b in zip(variance, fourth, p, mean, *found.copies, strict=True)
+            _with_copies(v, f, share, q, float(at), a, b, tally.rows)
+            for v, f, share, at, a, b in zip(variance, fourth, p, mean, *tally.copies, strict=True)
         ]
         square, fourth, spread = (np.array(values) for values in zip(*parts, strict=True))
-        k = found.independent
-        rest = found.rows * (k - 1) / k if k > 1 + 1e-9 else np.nan
+        k = tally.independent
+        freedom = tally.rows * (k - 1) / k if k > 1 + 1e-9 else np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
-        std_error = np.where(std > 0, np.sqrt(fourth / rest) / (2 * std), 0 * rest)
-    null = poisson_binomial((1 + found.references * found.m) / 2)
+        std_error = np.where(std > 0, np.sqrt(fourth / freedom) / (2 * std), 0 * freedom)
+    null = poisson_binomial((1 + tally.references * tally.m) / 2)
     variables = _histogram(
-        "configuration and reference", counts, p, np.sqrt(spread / rest), null, _random(n)
+        "configuration and reference", counts, p, np.sqrt(spread / freedom), null, _random(n)
     )
-    for name, values in _averages(mean, np.sqrt(square / rest), std, std_error).items():
+    for name, values in _averages(mean, np.sqrt(square / freedom), std, std_error).items():
         variables[name] = ("reference", values, {"units": "1"})
     attributes = {
-        "configurations": found.rows, "references": len(counts), "n_pairs": int(counts.sum()),
+        "configurations": tally.rows,
+        "references": len(counts),
+        "n_pairs": int(counts.sum()),
         "random_std": n**-0.5,
-    }  # fmt: skip
+    }
     return _dataset(variables, q, attributes)
 
 
-#: What a person is shown of a distribution.
-AVERAGES = (
+#: Attributes of a distribution that are printed.
+SUMMARY = (
     "configurations", "other_configurations", "references", "n_pairs", "mean", "mean_stderr",
     "std", "std_stderr", "independent_mean", "independent_std", "random_std",
 )  # fmt: skip
 STAGE = Stage(
-    "overlaps", overlaps, summary=AVERAGES,
+    "overlaps", overlaps, summary=SUMMARY,
     reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS, "references": CONFIGURATIONS},
     figures=[Figure("lsg_ray.report.figures.overlaps:overlaps_figure",
                     "Overlap between configurations", "overlaps_caption")],

@@ -1,14 +1,14 @@
 """Counting pairs of ±1 configurations by their Hamming distance, group by group, with errors.
 
 Configurations are cut into G groups.  Pairs are counted between every two groups, so that the
-spread between groups tells the error of any average over pairs, which share configurations and are
+spread between groups gives the error of any average over pairs, which share configurations and are
 not independent.  With Y_gh the average between groups g and h, and Y_gh = μ + a_g + a_h + e_gh
 (Hoeffding's decomposition of a U-statistic),
 
     Var(mean) = 4 σ_a²/G + 2 σ_e²/G²                  within one set,
     Var(mean) = σ_a²/G + σ_b²/H + σ_e²/(GH)           between two sets,
 
-with the variance components estimated without bias (analysis of variance); what comes out below
+with the variance components estimated without bias (analysis of variance); a result below
 half of its last term, by chance where σ_a² is small, is raised to that.  Configurations that are
 copies of each other (`lsg_ray.statistics.copies`) are of one group.
 """
@@ -16,6 +16,7 @@ copies of each other (`lsg_ray.statistics.copies`) are of one group.
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,26 +28,33 @@ from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute, share
 from lsg_ray.rng import Stream
-from lsg_ray.statistics.configurations import Configurations, Packed, ranges, stream
+from lsg_ray.statistics.configurations import Configurations, ranges, stream
 from lsg_ray.statistics.copies import pairs_of_groups, together
 from lsg_ray.statistics.signs import sign_sums
+from lsg_ray.statistics.views import Packed
 from lsg_ray.typing import Bytes, Floats, Ints, Progress
 
-#: Groups of configurations that errors are estimated from.
-GROUPS = 20
-#: Fewest groups that give an error.
-FEWEST_GROUPS = 4
-#: Rows of a tile: a task counts the pairs between two tiles.
-TILE_ROWS = 50_000
-#: Rows that are loaded by a task, where a set is shared.
-LOAD_ROWS = 2**14
-#: Pairs of configurations that are worth a task.
-TASK_PAIRS = 10_000_000
-#: Sets up to this size are read once and shared by the tasks; larger ones are read by each task.
-SHARED_BYTES = 2**28
-#: Refuse what needs more memory than this.
-MAX_BYTES = 8 * 2**30
 
+@dataclass(frozen=True)
+class PairsConfig:
+    """Groups for errors, and sizes of the tasks that count pairs."""
+
+    #: Groups of configurations that errors are estimated from, and the fewest that give an error.
+    groups: int = 20
+    min_groups: int = 4
+    #: Rows of a tile: a task counts the pairs between two tiles.
+    tile_rows: int = 50_000
+    #: Rows that a task loads, where a set is shared.
+    load_rows: int = 2**14
+    #: Pairs of configurations that are worth a task.
+    task_pairs: int = 10_000_000
+    #: Largest set that is read once and shared by the tasks; a larger one is read by each task.
+    shared_bytes: int = 2**28
+    #: Most bytes of memory for configurations or neighbours.
+    max_bytes: int = 8 * 2**30
+
+
+PAIRS = PairsConfig()
 Words = NDArray[np.uint64]
 
 
@@ -84,28 +92,30 @@ class PairCounts(NamedTuple):
 
 
 def choose_rows(source: Configurations, count: int | None, seed: int) -> Configurations:
-    """Return a seeded random subset, held as bits in memory; all, if there are no more."""
+    """Return a random subset, as bits in memory; all configurations, if there are no more."""
     if count is None or count >= source.n_rows:
         return source
     if count < 2:
         raise InputError(f"{count} configurations asked for; pairs need at least 2 of them")
     rows = stream(seed, Stream.PAIRS).choice(source.n_rows, count, replace=False)
-    return _held(source, np.sort(rows))
+    return _in_memory(source, np.sort(rows))
 
 
-def _held(source: Configurations, rows: Ints) -> Packed:
+def _in_memory(source: Configurations, rows: Ints) -> Packed:
     size = len(rows) * -(-source.n_weights // 8)
-    if size > MAX_BYTES:
+    if size > PAIRS.max_bytes:
         raise InputError(
             f"{len(rows):,} configurations take {size / 2**30:.0f} GiB of memory; ask for fewer"
         )
     # A block at a time as signs, then as bits.
-    pieces = [pack(source.take(some)) for some in np.array_split(rows, len(rows) // 65536 + 1)]
+    blocks = [pack(source.take(some)) for some in np.array_split(rows, len(rows) // 65536 + 1)]
     groups = source.groups()
     return Packed(
-        np.concatenate(pieces), source.n_weights, source.name,
+        np.concatenate(blocks),
+        source.n_weights,
+        source.name,
         None if groups is None else groups[rows],
-    )  # fmt: skip
+    )
 
 
 def disjoint_pairs(
@@ -113,8 +123,8 @@ def disjoint_pairs(
 ) -> Related:
     """Return the distances (count,) of random pairs that share no configuration.
 
-    Such pairs are independent, but for copies, which are told.  Within one set there are M/2 of
-    them, between two the smaller M.
+    Such pairs are independent, except for copies, which are returned.  Within one set there are M/2
+    of them, between two the smaller M.
     """
     most = first.n_rows // 2 if second is None else min(first.n_rows, second.n_rows)
     if not 1 <= count <= most:
@@ -126,24 +136,24 @@ def disjoint_pairs(
     if second is None:
         rows = rng.choice(first.n_rows, 2 * count, replace=False)
         order = np.argsort(rows)
-        held = _held(first, rows[order]).bits
-        place = np.empty(2 * count, np.int64)
-        place[order] = np.arange(2 * count)
-        a, b = held[place[:count]], held[place[count:]]
+        bits = _in_memory(first, rows[order]).bits
+        index = np.empty(2 * count, np.int64)
+        index[order] = np.arange(2 * count)
+        a, b = bits[index[:count]], bits[index[count:]]
         related = _related([(first.groups(), rows)], count)
     else:
         rows, rows_ = (
             np.sort(rng.choice(some.n_rows, count, replace=False)) for some in (first, second)
         )
-        a, b = _held(first, rows).bits, _held(second, rows_).bits
+        a, b = _in_memory(first, rows).bits, _in_memory(second, rows_).bits
         order = rng.permutation(count)
         b = b[order]
         related = _related([(first.groups(), rows), (second.groups(), rows_[order])], count)
-    found = np.empty(count, np.int64)
+    distances = np.empty(count, np.int64)
     for start in range(0, count, 65536):
-        piece = slice(start, start + 65536)
-        found[piece] = np.bitwise_count(a[piece] ^ b[piece]).sum(axis=1, dtype=np.int64)
-    return Related(found, *related)
+        block = slice(start, start + 65536)
+        distances[block] = np.bitwise_count(a[block] ^ b[block]).sum(axis=1, dtype=np.int64)
+    return Related(distances, *related)
 
 
 def _related(sets: list[tuple[Ints | None, Ints]], count: int) -> tuple[Ints, Ints]:
@@ -161,7 +171,7 @@ def count_pairs(
     """Count all pairs within one set, or between two, by their Hamming distance.
 
     Cost: about 16 bit operations in a vector for each pair and 64 weights; memory: a tile of each
-    set a task, and the sets themselves as bits up to `SHARED_BYTES`.
+    set a task, and the sets themselves as bits up to 2²⁸ bytes.
     """
     import dask
 
@@ -177,16 +187,16 @@ def count_pairs(
     groups = [some[-1].group + 1 for some in tiles]
     a, b = tiles[0], tiles[-1]
     within = second is None
-    places = [(i, j) for i in range(len(a)) for j in range(i if within else 0, len(b))]
-    batches = _batches([(a[i], b[j]) for i, j in places])
+    indices = [(i, j) for i in range(len(a)) for j in range(i if within else 0, len(b))]
+    batches = _batches([(a[i], b[j]) for i, j in indices])
     words = [_words(some) for some in ordered]
     # Dask would search a batch that is an argument for tasks, tile by tile.
     tasks = [partial(_count_tiles, within, n, pairs=batch) for batch in batches]
     leaves = [dask.delayed(task, pure=False)(words[0], words[-1]) for task in tasks]
-    ones = [sign_sums(some, ranges(some.n_rows, TILE_ROWS, some.grain)) for some in sets]
+    ones = [sign_sums(some, ranges(some.n_rows, PAIRS.tile_rows, some.grain)) for some in sets]
     histograms, sums = compute((leaves, ones), progress)
     counts = np.zeros((groups[0], groups[-1], n + 1), np.int64)
-    for (i, j), histogram in zip(places, itertools.chain(*histograms), strict=True):
+    for (i, j), histogram in zip(indices, itertools.chain(*histograms), strict=True):
         counts[a[i].group, b[j].group] += histogram
     return PairCounts(counts, sums[0].m, sums[-1].m, sums[0].rows, sums[-1].rows, within)
 
@@ -198,21 +208,21 @@ class _Tile(NamedTuple):
 
 
 def _groups(source: Configurations, n: int, begins: Ints | None) -> int:
-    """Return how many groups: fewer where the table of groups and distances would be large."""
-    most = int(np.sqrt(SHARED_BYTES / (8 * (n + 1))))
-    return max(1, min(GROUPS, source.n_rows if begins is None else len(begins), most))
+    """Return the number of groups: fewer where the table of groups and distances would be large."""
+    most = int(np.sqrt(PAIRS.shared_bytes / (8 * (n + 1))))
+    return max(1, min(PAIRS.groups, source.n_rows if begins is None else len(begins), most))
 
 
 def _tiles(source: Configurations, groups: int, begins: Ints | None) -> list[_Tile]:
-    places = np.linspace(0, source.n_rows, groups + 1).astype(int)
+    bounds = np.linspace(0, source.n_rows, groups + 1).astype(int)
     if begins is not None:  # copies stay together
         ends = np.r_[begins, source.n_rows]
-        places = np.unique(ends[np.searchsorted(ends, places)])
-    edges = places.tolist()
+        bounds = np.unique(ends[np.searchsorted(ends, bounds)])
+    edges = bounds.tolist()
     return [
-        _Tile(group, start, min(start + TILE_ROWS, last))
+        _Tile(group, start, min(start + PAIRS.tile_rows, last))
         for group, (first, last) in enumerate(itertools.pairwise(edges))
-        for start in range(first, last, TILE_ROWS)
+        for start in range(first, last, PAIRS.tile_rows)
     ]
 
 
@@ -221,7 +231,7 @@ def _batches(pairs: list[tuple[_Tile, _Tile]]) -> list[list[tuple[_Tile, _Tile]]
     batches: list[list[tuple[_Tile, _Tile]]] = [[]]
     size = 0
     for a, b in pairs:
-        if size >= TASK_PAIRS:
+        if size >= PAIRS.task_pairs:
             batches.append([])
             size = 0
         batches[-1].append((a, b))
@@ -233,11 +243,11 @@ def _words(source: Configurations) -> Any:
     """Return the whole set as a delayed array of words; or the set itself, if that is large."""
     import dask
 
-    if source.n_rows * -(-source.n_weights // 64) * 8 > SHARED_BYTES:
+    if source.n_rows * -(-source.n_weights // 64) * 8 > PAIRS.shared_bytes:
         return share(source)
-    load, given = dask.delayed(_load, pure=False), share(source)
-    pieces = [load(given, *cut) for cut in ranges(source.n_rows, LOAD_ROWS, source.grain)]
-    return dask.delayed(np.concatenate, pure=False)(pieces)
+    load, node = dask.delayed(_load, pure=False), share(source)
+    blocks = [load(node, *cut) for cut in ranges(source.n_rows, PAIRS.load_rows, source.grain)]
+    return dask.delayed(np.concatenate, pure=False)(blocks)
 
 
 def _load(source: Configurations, start: int, stop: int) -> Words:
@@ -254,14 +264,14 @@ def _count_tiles(
     """Histogram the distances between pairs of tiles, (N + 1,) each; a block function."""
     from lsg_ray.kernels import hamming
 
-    found = []
+    histograms = []
     for a, b in pairs:
         counts = np.zeros((hamming.COUNTERS, n + 1), np.int64)
         rows = read_only(_rows(first, a), np.uint64)
         lanes = read_only(_rows(second, b).T, np.uint64)
         hamming.count_distances(rows, lanes, within and a == b, counts)
-        found.append(counts.sum(axis=0))
-    return found
+        histograms.append(counts.sum(axis=0))
+    return histograms
 
 
 def _rows(some: Configurations | Words, tile: _Tile) -> Words:
@@ -276,13 +286,13 @@ def mean_error(counts: PairCounts, values: Floats) -> Floats:
     Parameters
     ----------
     counts
-        From `count_pairs`.
+        Result of `count_pairs`.
     values
         (N + 1, F): F functions of the distance.
 
     Returns
     -------
-    (F,); NaN where there are fewer than `FEWEST_GROUPS` groups.
+    (F,); NaN where there are fewer than four groups.
     """
     return _error(counts, lambda cells: cells @ values, values.shape[1])
 
@@ -291,14 +301,14 @@ def probability_error(counts: PairCounts) -> Floats:
     """Return the standard error of the share of pairs at each distance, (N + 1,)."""
     n_bins, errors = counts.counts.shape[2], []
     for start in range(0, n_bins, 1024):
-        piece = slice(start, min(start + 1024, n_bins))
-        errors.append(_error(counts, lambda c, p=piece: c[..., p], piece.stop - piece.start))
+        some = slice(start, min(start + 1024, n_bins))
+        errors.append(_error(counts, lambda c, s=some: c[..., s], some.stop - some.start))
     return np.concatenate(errors)
 
 
 def _error(counts: PairCounts, average: Any, width: int) -> Floats:
     g, h, _ = counts.counts.shape
-    if min(g, h) < FEWEST_GROUPS:
+    if min(g, h) < PAIRS.min_groups:
         return np.full(width, np.nan)
     pairs = np.maximum(counts.counts.sum(axis=2), 1)[:, :, None]
     cells = average(counts.counts) / pairs
@@ -347,10 +357,11 @@ def poisson_binomial(p: Floats) -> Floats:
     [0.25, 0.5, 0.25]
     """
     *rest, n = p.shape
-    found = np.zeros((*rest, n + 1))
-    found[..., 0] = 1.0
+    distribution = np.zeros((*rest, n + 1))
+    distribution[..., 0] = 1.0
     for i in range(n):
         q = p[..., i, None]
-        found[..., 1 : i + 2] = found[..., 1 : i + 2] * (1 - q) + found[..., : i + 1] * q
-        found[..., 0] *= 1 - q[..., 0]
-    return found
+        failure = distribution[..., 1 : i + 2] * (1 - q)
+        distribution[..., 1 : i + 2] = failure + distribution[..., : i + 1] * q
+        distribution[..., 0] *= 1 - q[..., 0]
+    return distribution

@@ -6,11 +6,11 @@ See `lsg_ray.statistics.moments` for what the sums are of.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray
-from dask.delayed import Delayed
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers
@@ -20,13 +20,24 @@ from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.statistics.estimates import estimate
 from lsg_ray.typing import Floats, Ints
 
-#: Rows of real or weighted configurations that are multiplied at a time, and the bytes of these.
-REAL_ROWS, REAL_BYTES = 2**12, 2**28
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
+
+@dataclass(frozen=True)
+class RealsConfig:
+    """Most rows of real or weighted configurations that are multiplied at a time, and bytes."""
+
+    rows: int = 2**12
+    bytes: int = 2**28
+
+
+REALS = RealsConfig()
 
 
 def real_rows(n: int) -> int:
-    """Rows of N real numbers that are worked on at a time."""
-    return max(1, min(REAL_ROWS, REAL_BYTES // (8 * n)))
+    """Return the number of rows of N real numbers that are multiplied at a time."""
+    return max(1, min(REALS.rows, REALS.bytes // (8 * n)))
 
 
 class RealSums(NamedTuple):
@@ -53,11 +64,11 @@ class RowWeights(NamedTuple):
 
     @classmethod
     def of(cls, given: str | ArrayLike | None, source: Configurations) -> RowWeights:
-        """Return those that an array, or the name of a column, gives; ones if there is none."""
+        """Return weights from an array or the name of a column; ones if None."""
         if given is None or isinstance(given, str):
             if given is not None and given not in source.columns:
-                there = ", ".join(source.columns) or "none"
-                raise InputError(f"weights {given!r} given; columns of {source.name} are {there}")
+                known = ", ".join(source.columns) or "none"
+                raise InputError(f"weights {given!r} given; columns of {source.name} are {known}")
             return cls(source, given)
         values = as_numbers(given, "weights")
         if values.shape != (source.n_rows,):
@@ -73,9 +84,9 @@ class RowWeights(NamedTuple):
         if self.given is None:
             return np.ones(len(rows))
         if isinstance(self.given, str):
-            distinct, place = np.unique(rows, return_inverse=True)
+            distinct, indices = np.unique(rows, return_inverse=True)
             values = self.source.values(self.given, distinct).astype(np.float64)
-            return values[place]
+            return values[indices]
         return self.given[rows]
 
     def rows(self, start: int, stop: int) -> Floats:
@@ -115,8 +126,8 @@ def sum_reals(
                 ("wyy", w[:, None] * y, y), ("vyy", vy, y), ("vy2y", vy2, y), ("vy2y2", vy2, y2),
             ):  # fmt: skip
                 matrices[name] += left.T @ right
-    found: dict[str, Any] = {**vectors, **matrices, "w": float(w_total), "v": float(v_total)}
-    return RealSums(stop - start, **found)
+    sums: dict[str, Any] = {**vectors, **matrices, "w": float(w_total), "v": float(v_total)}
+    return RealSums(stop - start, **sums)
 
 
 def rough_mean(source: Configurations) -> Floats:
@@ -157,14 +168,14 @@ def dataset_of_reals(
     # Averages with v = w², relative to the mean: what ⟨f²⟩ is made of.
     d1 = sums.vy / sums.v - mean
     d2 = sums.vy2 / sums.v - 2 * mean * sums.vy / sums.v + mean**2
-    found = estimate("m", m, standard_error(d2, size), "magnetization" if binary else "mean")
+    variables = estimate("m", m, standard_error(d2, size), "magnetization" if binary else "mean")
     if sums.wyy.size:
-        found |= _pairs_of_reals(sums, shift, mean, d1, d2, size)
+        variables |= _pairs_of_reals(sums, shift, mean, d1, d2, size)
     if not binary:
         variance = np.maximum(sums.wy2 / sums.w - mean**2, 0) * size / (size - 1)
-        found["variance"] = ("weight", variance, {"units": "1"})
+        variables["variance"] = ("weight", variance, {"units": "1"})
     attributes = {"count": sums.rows} | ({"effective_count": size} if weighted else {})
-    return xarray.Dataset(found, attrs=attributes)
+    return xarray.Dataset(variables, attrs=attributes)
 
 
 def _pairs_of_reals(

@@ -11,16 +11,16 @@ from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute
 from lsg_ray.results.records import reduce_tasks
-from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges, take_any
+from lsg_ray.statistics.configurations import Configurations, check_same_weights, ranges
 from lsg_ray.statistics.copies import effective_groups, pairs_of_copies
-from lsg_ray.statistics.pairs import TILE_ROWS, as_words
+from lsg_ray.statistics.euclidean import MAX_REFERENCES
+from lsg_ray.statistics.pairs import PAIRS, as_words
 from lsg_ray.statistics.signs import sign_sums
+from lsg_ray.statistics.views import take_any
 from lsg_ray.typing import Floats, Ints, Progress, Signs
 
-#: Most references: their histograms are all kept.
-MAX_REFERENCES = 10_000
-#: Copies that are compared with references at a time.
-COPIES = 2**14
+#: Number of copies that are compared with references at a time.
+COPIES_AT_ONCE = 2**14
 
 
 class ReferenceCounts(NamedTuple):
@@ -52,7 +52,7 @@ def count_to_references(
             "pass them as the other ensemble to have one histogram of all"
         )
     words = as_words(references.packed(0, references.n_rows))
-    cuts = ranges(ensemble.n_rows, TILE_ROWS, ensemble.grain)
+    cuts = ranges(ensemble.n_rows, PAIRS.tile_rows, ensemble.grain)
     graph = reduce_tasks(_count, (ensemble, words), cuts), sign_sums(ensemble, cuts)
     counts, sums = compute(graph, progress)
     signs = references.rows(0, references.n_rows)
@@ -67,22 +67,22 @@ def count_to_references(
 def _distances(ensemble: Configurations, references: Signs, rows: Ints) -> Ints:
     """Return the distances of chosen rows to references, (R, rows)."""
     signs = references.astype(np.float32)
-    found = np.empty((len(references), len(rows)), np.int64)
-    for start in range(0, len(rows), COPIES):
-        some = slice(start, start + COPIES)
+    distances = np.empty((len(references), len(rows)), np.int64)
+    for start in range(0, len(rows), COPIES_AT_ONCE):
+        some = slice(start, start + COPIES_AT_ONCE)
         agree = signs @ take_any(ensemble, rows[some]).astype(np.float32).T
-        found[:, some] = (ensemble.n_weights - agree) / 2
-    return found
+        distances[:, some] = (ensemble.n_weights - agree) / 2
+    return distances
 
 
 def _count(ensemble: Configurations, references: NDArray[np.uint64], start: int, stop: int) -> Ints:
     from lsg_ray.kernels import hamming
 
     lanes = read_only(as_words(ensemble.packed(start, stop)).T, np.uint64)
-    found = np.zeros((len(references), ensemble.n_weights + 1), np.int64)
-    for row, histogram in enumerate(found):
+    histograms = np.zeros((len(references), ensemble.n_weights + 1), np.int64)
+    for row, histogram in enumerate(histograms):
         counts = np.zeros((hamming.COUNTERS, histogram.size), np.int64)
-        one = read_only(references[row : row + 1], np.uint64)
-        hamming.count_distances(one, lanes, False, counts)
+        reference = read_only(references[row : row + 1], np.uint64)
+        hamming.count_distances(reference, lanes, False, counts)
         histogram += counts.sum(axis=0)
-    return found
+    return histograms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import numpy as np
@@ -22,12 +23,12 @@ from lsg_ray.statistics.configurations import (
     stream,
 )
 from lsg_ray.statistics.copies import draw_independent
-from lsg_ray.statistics.derived import stored_root
+from lsg_ray.statistics.derived import CHECKED_INPUTS, stored_root
 from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
 from lsg_ray.typing import EnsembleLike, Progress, Seed, Several
 
-#: Bytes of networks whose overlaps are taken, at most.
-REPLICA_BYTES = 2**32
+#: Most bytes of networks whose overlaps are computed.
+MAX_REPLICA_BYTES = 2**32
 
 
 def aligned_replicas(
@@ -38,42 +39,45 @@ def aligned_replicas(
     Parameters
     ----------
     ensemble
-        Of ReLU networks, or a view of one.
+        Ensemble of ReLU networks, or a view of one.
     count
-        So many, drawn by seed; all if there are fewer.
+        Number of networks, drawn at random; all if there are fewer.
     alignment
         See `lsg_ray.networks.alignment`; ``matching`` is to one more network, which is left out:
         it is nearer to all others than they are to each other.
     seed
-        Of the draw.
+        Seed of the draw.
 
     Raises
     ------
     InputError
-        Fewer than four networks beside the reference, or more than fit into `REPLICA_BYTES`.
+        Fewer than four networks beside the reference, or more than fit into `MAX_REPLICA_BYTES`.
     """
     source = StoredConfigurations(ensemble)
+    if alignment != "none":
+        ensemble.require_outputs()
     matching = alignment == "matching"
     source.require(4 + matching, "overlaps of replicas")
     count = min(count + matching, source.n_rows)
-    if 4 * count * source.n_weights > REPLICA_BYTES:
-        most = REPLICA_BYTES // (4 * source.n_weights)
+    if 4 * count * source.n_weights > MAX_REPLICA_BYTES:
+        most = MAX_REPLICA_BYTES // (4 * source.n_weights)
         raise InputError(
             f"{count} networks of {source.n_weights:,} weights given; {most} at most (--replicas)"
         )
     rng = stream(seed, Stream.RSB, 1 << 23)
     rows = draw_independent(source, count, rng)
-    try:
-        inputs = load_dataset(ensemble.spec.dataset, download=False).test.x[:8]
-    except DataError:  # not here: a network is then not compared with itself
-        inputs = None
+    inputs = None  # where there are none, a network is not compared with itself
+    if ensemble.header.family.has_outputs:
+        with contextlib.suppress(DataError):
+            dataset = load_dataset(ensemble.spec.dataset, download=False)
+            inputs = dataset.test.x[:CHECKED_INPUTS]
     reference = source.take(rows[:1])[0]
     rows = rows[1:] if matching else rows
-    found = np.empty((len(rows), source.n_weights), np.float32)
-    for place, row in enumerate(rows):
+    networks = np.empty((len(rows), source.n_weights), np.float32)
+    for index, row in enumerate(rows):
         weights = source.take(np.array([row]))
-        found[place] = aligned(ensemble.spec.network, weights, alignment, reference, inputs)[0]
-    return ArrayConfigurations(found, source.name)
+        networks[index] = aligned(ensemble.spec.network, weights, alignment, reference, inputs)[0]
+    return ArrayConfigurations(networks, source.name)
 
 
 @public
@@ -94,13 +98,13 @@ def network_replicas(
     ensemble
         Ensemble or view, or its path.
     replicas
-        That many networks, drawn by seed; all if there are fewer.
+        Number of networks, drawn at random; all if there are fewer.
     alignment
         How hidden units of real-valued networks are brought into a common order.
     centered
-        Without the mean configuration.
+        Whether to subtract the mean configuration.
     draws
-        Of each null.
+        Number of draws of each null.
 
     Returns
     -------
@@ -116,8 +120,8 @@ def network_replicas(
     Examples
     --------
     >>> signs = np.where(np.random.default_rng(0).random((8, 200)) < 0.5, -1, 1)
-    >>> found = network_replicas(signs, draws=2)
-    >>> found.attrs["replicas"], found["q"].shape
+    >>> result = network_replicas(signs, draws=2)
+    >>> result.attrs["replicas"], result["q"].shape
     (8, (8, 8))
     """
     source = as_configurations(ensemble)
@@ -130,12 +134,12 @@ def network_replicas(
         if source.n_weights != network.n_weights and alignment != "none":
             raise InputError(f"{source.name}: --alignment is of whole networks, without --part")
         rows = aligned_replicas(source.ensemble, replicas, alignment, seed=seed)
-    found = replica_overlaps(
+    result = replica_overlaps(
         rows, configurations=count, centered=centered, draws=draws, seed=seed, progress=progress
     )
     if not source.signs:
-        found = found.assign_attrs(alignment=alignment)
-    return found if root is None else found.assign_attrs(system=root.ensemble.spec.name)
+        result = result.assign_attrs(alignment=alignment)
+    return result if root is None else result.assign_attrs(system=root.ensemble.spec.name)
 
 
 STAGE = Stage(

@@ -20,6 +20,7 @@ The null hypotheses are those of `lsg_ray.statistics.overlap_nulls`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,7 @@ from lsg_ray.rng import Stream
 from lsg_ray.stage import Figure
 from lsg_ray.statistics.configurations import Configurations, as_configurations, stream
 from lsg_ray.statistics.copies import draw_independent
-from lsg_ray.statistics.modes import MAX_VALUES, TEST, count_modes
+from lsg_ray.statistics.modes import MODE_TEST, MODES, count_modes
 from lsg_ray.statistics.overlap_nulls import NULLS, Draw, Null, products
 from lsg_ray.statistics.triples import choose_triples
 from lsg_ray.statistics.ultrametric import (
@@ -60,15 +61,26 @@ from lsg_ray.typing import (
 #: How the overlaps of several systems are drawn side by side.
 FIGURE = Figure("lsg_ray.report.figures.rsb:replicas_figure", "Overlaps and ultrametricity",
                 "replicas_caption", together=6)  # fmt: skip
-#: What a person is shown of the replicas of a system, beside averages.
-NUMBERS = (
+#: Attributes of the replicas of a system that are printed, beside averages.
+SUMMARY = (
     "replicas", "n_weights", "n_pairs", "n_triples", "modes", "modes_p_value", "centered",
     "realisations", "temperature", "converged", "rhat", "energy_per_spin",
 )  # fmt: skip
-#: Fewest replicas, so that three are left where one is left out; and most: their matrix is held.
-FEWEST, MOST = 4, 4000
-#: Bytes of the matrices of nulls that are drawn at a time.
-NULL_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class ReplicaConfig:
+    """Limits of the measurement of overlaps."""
+
+    #: Fewest replicas: three are left where the jackknife omits one.
+    min_replicas: int = 4
+    #: Most replicas: the matrix of their overlaps is in memory.
+    max_replicas: int = 4000
+    #: Bytes of the matrices of nulls that are drawn at a time.
+    null_bytes: int = 2**28
+
+
+REPLICAS = ReplicaConfig()
 
 
 @public
@@ -92,24 +104,24 @@ def replica_overlaps(
     ensemble
         Ensemble, view, or array (M, N) of ±1 or real weights.
     configurations
-        So many, drawn without replacement; by default all, at most `MOST`.  Of rows that are
-        copies of one configuration, one.
+        Number of configurations, drawn without replacement; by default all, at most 4,000.  Of rows
+        that are copies of one configuration, one is drawn.
     centered
-        Remove the mean configuration first.
+        Whether to subtract the mean configuration first.
     flip
         For systems whose states come in pairs ±σ: ``symmetric`` counts q and −q of each pair in
         P(q); ``modulo`` takes |q| throughout.  In both, distances and triples are of |q|.
     nulls, draws
-        Which, of ``independent`` and ``shuffled``, and how often each is drawn.
+        Names of nulls, ``independent`` and ``shuffled``, and number of draws of each.
     triples
-        Of distinct replicas, at random; all, if there are no more.
+        Number of random triples of distinct replicas; all, if there are no more.
     bins
-        Of P(q): how many, over all overlaps of the data and of a draw of each null, by default
-        2 n^(1/3) of n pairs (of ±1 weights, no more than that); or their edges.
+        Number of bins of P(q) over all overlaps of the data and of a draw of each null, by default
+        2 n^(1/3) for n pairs (of ±1 weights, no more than that); or their edges.
     seed
-        Of draws, triples, and the test for modes.
+        Seed of draws, triples, and the test for modes.
     progress
-        Told ``(tasks done, tasks in all)`` of each pass over the weights.
+        Called with ``(tasks done, tasks in total)`` in each pass over the weights.
 
     Returns
     -------
@@ -120,14 +132,13 @@ def replica_overlaps(
         ``ultrametricity`` (mean K), ``rammal``, ``excess``.  Each but the last two has ``_stderr``,
         by the jackknife over replicas; and, over ``null``, ``_null`` (mean over draws) and
         ``_null_std`` (between draws), and scalars ``_z`` = (data − null)/std.  Attributes:
-        ``modes`` and ``modes_p_value`` by the test of `lsg_ray.statistics.modes`, which takes pairs
-        for independent, ``n_pairs``, ``n_triples``.
+        ``modes`` and ``modes_p_value`` by the test of `lsg_ray.statistics.modes`, which takes
+        pairs as independent, ``n_pairs``, ``n_triples``.
 
     Raises
     ------
     InputError
-        Fewer than `FEWEST` or more than `MOST` replicas, a replica without length, numbers out of
-        range.
+        Fewer than 4 or more than 4,000 replicas, a replica of length zero, numbers out of range.
 
     Notes
     -----
@@ -137,8 +148,8 @@ def replica_overlaps(
     Examples
     --------
     >>> states = np.random.default_rng(0).choice([-1, 1], (30, 200))
-    >>> found = replica_overlaps(states, draws=10)
-    >>> round(float(found["ultrametricity"]), 1), found.attrs["modes"]
+    >>> result = replica_overlaps(states, draws=10)
+    >>> round(float(result["ultrametricity"]), 1), result.attrs["modes"]
     (0.8, 1)
     """
     source = as_configurations(ensemble)
@@ -159,25 +170,26 @@ def replica_overlaps(
         by_null[draw.null].append(measure(q))
     q = matrices[0]
     del matrices
-    for some in _batches([Draw(null, n) for n in range(1, draws) for null in nulls], len(rows)):
-        drawn = products(source, rows, some, data=False, **options)
-        for draw, matrix in zip(some, _overlaps(drawn, source, rows, centered), strict=True):
+    for batch in _batches([Draw(null, n) for n in range(1, draws) for null in nulls], len(rows)):
+        drawn = products(source, rows, batch, data=False, **options)
+        for draw, matrix in zip(batch, _overlaps(drawn, source, rows, centered), strict=True):
             by_null[draw.null].append(measure(matrix))
-    found = _dataset(q, rows, edges, data, by_null, flip)
+    result = _dataset(q, rows, edges, data, by_null, flip)
     pairs = pairs_of(q, flip)
-    if len(pairs) > MAX_VALUES:
-        pairs = stream(seed, Stream.RSB, 1 << 21).choice(pairs, MAX_VALUES, replace=False)
+    if len(pairs) > MODES.max_values:
+        pairs = stream(seed, Stream.RSB, 1 << 21).choice(pairs, MODES.max_values, replace=False)
     # Overlaps of ±1 weights are multiples of 2/N apart.
     modes = count_modes(
         np.r_[pairs, -pairs] if flip == "symmetric" else pairs,
-        seed=seed, resolution=2 / lattice if lattice else 0.0,
-    )  # fmt: skip
-    return found.assign_attrs(
+        seed=seed,
+        resolution=2 / lattice if lattice else 0.0,
+    )
+    return result.assign_attrs(
         {
             "statistic": "replica overlaps", **source.provenance(), "n_weights": source.n_weights,
             "replicas": len(rows), "n_pairs": len(rows) * (len(rows) - 1) // 2,
             "n_triples": len(chosen), "modes": modes.modes, "modes_p_value": modes.p_value,
-            "mode_test": TEST, "centered": int(centered), "flip": flip,
+            "mode_test": MODE_TEST, "centered": int(centered), "flip": flip,
             "draws": draws, "seed": seed,
         }
     )  # fmt: skip
@@ -194,12 +206,13 @@ def _check(nulls: Sequence[str], bins: Any) -> None:
 
 
 def _rows(source: Configurations, count: int | None, seed: int) -> Ints:
-    source.require(FEWEST, "overlaps of replicas")
+    source.require(REPLICAS.min_replicas, "overlaps of replicas")
     rows = draw_independent(source, count, stream(seed, Stream.RSB, 1 << 22))
-    if not FEWEST <= len(rows) <= MOST:
+    least, most = REPLICAS.min_replicas, REPLICAS.max_replicas
+    if not least <= len(rows) <= most:
         raise InputError(
-            f"{source.name}: {len(rows):,} replicas; from {FEWEST} to {MOST:,} are compared: pass "
-            f"configurations={min(MOST, len(rows)):,} for so many of them at random"
+            f"{source.name}: {len(rows):,} replicas; from {least} to {most:,} are compared: pass "
+            f"configurations={min(most, len(rows)):,} to draw that many at random"
         )
     return rows
 
@@ -214,17 +227,17 @@ def _triples_of(m: int) -> int:
 
 
 def _batches(draws: list[Draw], m: int) -> Iterator[list[Draw]]:
-    some = max(1, NULL_BYTES // (8 * m * m))
+    some = max(1, REPLICAS.null_bytes // (8 * m * m))
     for start in range(0, len(draws), some):
         yield draws[start : start + some]
 
 
-def _overlaps(found: Floats, source: Configurations, rows: Ints, centered: bool) -> Floats:
+def _overlaps(matrices: Floats, source: Configurations, rows: Ints, centered: bool) -> Floats:
     """Turn products into overlaps, in place."""
     if source.signs and not centered:
-        found /= source.n_weights
-        return found
-    for matrix in found:
+        matrices /= source.n_weights
+        return matrices
+    for matrix in matrices:
         squares = np.diag(matrix).copy()
         if (squares <= 0).any():
             row = int(rows[np.argmin(squares)])
@@ -235,7 +248,7 @@ def _overlaps(found: Floats, source: Configurations, rows: Ints, centered: bool)
         matrix /= length[:, None]
         np.clip(matrix, -1, 1, out=matrix)
         np.fill_diagonal(matrix, 1.0)
-    return found
+    return matrices
 
 
 def _edges(matrices: Floats, bins: int, flip: Flip, n: int) -> Floats:
@@ -253,7 +266,7 @@ def _edges(matrices: Floats, bins: int, flip: Flip, n: int) -> Floats:
 
 
 def lattice_edges(n: int, bins: int = 51) -> Floats:
-    """Return edges of at most so many bins for any overlaps of n weights ±1.
+    """Return edges of at most ``bins`` bins for any overlaps of n weights ±1.
 
     They are between the values that q can take.
 
@@ -268,12 +281,12 @@ def _between_values(n: int, low: float, high: float, bins: int) -> Floats:
     step = -(-values // bins)
     if step > 1 and bins % 2:  # as many values in the outer bins on both sides
         step += (step * bins - values) % 2
-    places = step * np.arange(bins + 1) - (step * bins - values) // 2
-    return low + (2 * np.unique(np.clip(places, 0, values)) - 1) / n
+    indices = step * np.arange(bins + 1) - (step * bins - values) // 2
+    return low + (2 * np.unique(np.clip(indices, 0, values)) - 1) / n
 
 
 def over_realisations(parts: Sequence[xarray.Dataset]) -> xarray.Dataset:
-    """Average results of several realisations of a system, of as many replicas and the same bins.
+    """Average results of several realisations of a system, with equal numbers of replicas and bins.
 
     Errors are from the spread of realisations; ``_null_std`` and ``_z`` are those of the average.
     The matrix of overlaps and its order are those of the first; modes are left out.
@@ -292,7 +305,7 @@ def over_realisations(parts: Sequence[xarray.Dataset]) -> xarray.Dataset:
         same = part.sizes == first.sizes and np.allclose(part["left"], first["left"])
         if not same:
             raise InputError("realisations of different bins, replicas or nulls given; see bins=")
-    found = first.copy()
+    result = first.copy()
 
     def every(name: str) -> Floats:
         return np.stack([part[name].values for part in parts])
@@ -300,27 +313,27 @@ def over_realisations(parts: Sequence[xarray.Dataset]) -> xarray.Dataset:
     for name in ("density", "K_density", *QUANTITIES):
         values = every(name)
         mean, dims = values.mean(axis=0), first[name].dims
-        found[name] = (dims, mean, first[name].attrs)
-        found[f"{name}_stderr"] = (dims, values.std(axis=0, ddof=1) / np.sqrt(count))
+        result[name] = (dims, mean, first[name].attrs)
+        result[f"{name}_stderr"] = (dims, values.std(axis=0, ddof=1) / np.sqrt(count))
         if f"{name}_null" not in first:
             continue
         dims = first[f"{name}_null"].dims
         null = every(f"{name}_null").mean(axis=0)
         spread = np.sqrt((every(f"{name}_null_std") ** 2).sum(axis=0)) / count
-        found[f"{name}_null"], found[f"{name}_null_std"] = (dims, null), (dims, spread)
+        result[f"{name}_null"], result[f"{name}_null_std"] = (dims, null), (dims, spread)
         if name in QUANTITIES:
-            found[f"{name}_z"] = (dims, _z(mean, null, spread), first[f"{name}_z"].attrs)
-    found.attrs = {name: value for name, value in found.attrs.items() if "mode" not in name}
-    return found.assign_attrs(realisations=count)
+            result[f"{name}_z"] = (dims, _z(mean, null, spread), first[f"{name}_z"].attrs)
+    result.attrs = {name: value for name, value in result.attrs.items() if "mode" not in name}
+    return result.assign_attrs(realisations=count)
 
 
-def overlap_summary(found: xarray.Dataset) -> JsonObject:
-    """Return what a person is shown of `replica_overlaps`."""
-    shown: JsonObject = {name: found.attrs[name] for name in NUMBERS if name in found.attrs}
-    nulls = names_of(found["null"]).tolist()
+def overlap_summary(result: xarray.Dataset) -> JsonObject:
+    """Return what is printed of `replica_overlaps`."""
+    shown: JsonObject = {name: result.attrs[name] for name in SUMMARY if name in result.attrs}
+    nulls = names_of(result["null"]).tolist()
     for name in ("mean", "std", "mean_abs", "second_moment", "ultrametricity", "excess"):
-        shown |= {n: float(found[n]) for n in (name, f"{name}_stderr") if n in found}
-        shown[f"{name}_z"] = dict(zip(nulls, found[f"{name}_z"].values.tolist(), strict=True))
+        shown |= {n: float(result[n]) for n in (name, f"{name}_stderr") if n in result}
+        shown[f"{name}_z"] = dict(zip(nulls, result[f"{name}_z"].values.tolist(), strict=True))
     return shown
 
 
@@ -336,40 +349,40 @@ def _dataset(
     by_null: dict[Null, list[Measured]],
     flip: Flip,
 ) -> xarray.Dataset:
-    one = {"units": "1"}
+    unit = {"units": "1"}
     order = leaf_order(q if flip == "keep" else np.abs(q))
-    found: dict[str, Any] = {
-        "q": (("replica", "replica_"), q, {"long_name": "overlap", **one}),
+    variables: dict[str, Any] = {
+        "q": (("replica", "replica_"), q, {"long_name": "overlap", **unit}),
         "leaf_order": ("replica", order),
         "row": ("replica", rows),
-        "left": ("bin", edges[:-1], one),
-        "right": ("bin", edges[1:], one),
-        "density": ("bin", data.density, {"long_name": "P(q)", **one}),
-        "density_stderr": ("bin", data.density_error, one),
-        "K_density": ("K", data.K_density, {"long_name": "P(K)", **one}),
-        "K_density_stderr": ("K", data.K_error, one),
+        "left": ("bin", edges[:-1], unit),
+        "right": ("bin", edges[1:], unit),
+        "density": ("bin", data.density, {"long_name": "P(q)", **unit}),
+        "density_stderr": ("bin", data.density_error, unit),
+        "K_density": ("K", data.K_density, {"long_name": "P(K)", **unit}),
+        "K_density_stderr": ("K", data.K_error, unit),
     }
     drawn = list(by_null.values())
     for name, dim in {"density": "bin", "K_density": "K"}.items() if drawn else ():
         values = np.array([[getattr(some, name) for some in null] for null in drawn])
-        found[f"{name}_null"] = (("null", dim), values.mean(axis=1), one)
-        found[f"{name}_null_std"] = (("null", dim), values.std(axis=1, ddof=1), one)
+        variables[f"{name}_null"] = (("null", dim), values.mean(axis=1), unit)
+        variables[f"{name}_null_std"] = (("null", dim), values.std(axis=1, ddof=1), unit)
     for name, meaning in QUANTITIES.items():
         value = data.scalars[name]
-        found[name] = ((), value, {"long_name": meaning, **one})
+        variables[name] = ((), value, {"long_name": meaning, **unit})
         if name in data.scalar_errors:
-            found[f"{name}_stderr"] = ((), data.scalar_errors[name], one)
+            variables[f"{name}_stderr"] = ((), data.scalar_errors[name], unit)
         if not drawn:
             continue
         values = np.array([[some.scalars[name] for some in null] for null in drawn])
         mean, std = values.mean(axis=1), values.std(axis=1, ddof=1)
-        found[f"{name}_null"] = ("null", mean, one)
-        found[f"{name}_null_std"] = ("null", std, one)
+        variables[f"{name}_null"] = ("null", mean, unit)
+        variables[f"{name}_null_std"] = ("null", std, unit)
         about = {"long_name": "standard deviations from the null"}
-        found[f"{name}_z"] = ("null", _z(value, mean, std), about)
+        variables[f"{name}_z"] = ("null", _z(value, mean, std), about)
     coordinates: dict[str, Any] = {
-        "K": ("K", (K_EDGES[1:] + K_EDGES[:-1]) / 2, {"long_name": "(q_mid − q_min)/σ(q)", **one})
+        "K": ("K", (K_EDGES[1:] + K_EDGES[:-1]) / 2, {"long_name": "(q_mid − q_min)/σ(q)", **unit})
     }
     if drawn:
         coordinates["null"] = ("null", np.array(list(by_null), dtype=str))
-    return xarray.Dataset(found, coordinates)
+    return xarray.Dataset(variables, coordinates)

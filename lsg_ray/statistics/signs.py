@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from dask.delayed import Delayed
 
 from lsg_ray.networks.layout import read_only
 from lsg_ray.results.records import reduce_tasks
 from lsg_ray.statistics.configurations import Configurations, ranges
 from lsg_ray.typing import Floats, Ints
 
-#: Rows whose bits are transposed at a time: 512 words a plane, six of which fit the first cache.
-ROWS = 2**15
-#: Signs that are transposed at a time, at most.
-MAX_PIECE = 2**28
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
+
+@dataclass(frozen=True)
+class SignsConfig:
+    """How much is transposed at a time."""
+
+    #: Rows: 512 words a plane, six of which fit into the first cache.
+    rows: int = 2**15
+    #: Most signs.
+    signs: int = 2**28
+
+
+SIGNS = SignsConfig()
 #: No triples.
 NO_TRIPLES = np.empty((0, 3), np.int64)
 
@@ -41,7 +52,7 @@ def sign_sums(
     pairs: bool = False,
     triples: Ints = NO_TRIPLES,
 ) -> Delayed:
-    """Return a graph of the counts over all rows; pairs and triples only where they are wanted."""
+    """Return a graph of the counts over all rows; of pairs and triples only if asked for."""
     return reduce_tasks(count_signs, (source, triples, pairs), cuts)
 
 
@@ -58,9 +69,9 @@ def count_signs(
     for first, last in ranges(stop - start, at_once, source.grain):
         packed = read_only(source.packed(start + first, start + last), np.uint8)
         for low in range(0, len(packed), at_once):
-            piece = packed[low : low + at_once]
-            planes = np.empty((n, -(-len(piece) // 64)), np.uint64)
-            bits.bit_planes(piece, planes)
+            block = packed[low : low + at_once]
+            planes = np.empty((n, -(-len(block) // 64)), np.uint64)
+            bits.bit_planes(block, planes)
             bits.add_ones(planes, ones)
             bits.add_odd(planes, read_only(triples, np.int64), odd)
             if pairs:
@@ -70,5 +81,5 @@ def count_signs(
 
 
 def _rows_at_once(n: int) -> int:
-    """Rows whose planes are made at a time: fewer, whole words, for very wide configurations."""
-    return max(64, min(ROWS, MAX_PIECE // max(n, 1) // 64 * 64))
+    """Return the rows that are transposed at a time: fewer, in whole words, for large N."""
+    return max(64, min(SIGNS.rows, SIGNS.signs // max(n, 1) // 64 * 64))

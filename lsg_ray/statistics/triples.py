@@ -66,13 +66,13 @@ def _drawn(count: int, n: int, seed: int) -> Ints:
         chosen = stream(seed, Stream.TRIPLES).choice(possible, count, replace=False)
         return every[np.sort(chosen)]
     rng = stream(seed, Stream.TRIPLES)
-    found = np.empty((0, 3), np.int64)
-    while len(found) < count:
+    triples = np.empty((0, 3), np.int64)
+    while len(triples) < count:
         more = np.sort(rng.integers(0, n, (2 * count + 16, 3)), axis=1)
         more = more[(more[:, 0] < more[:, 1]) & (more[:, 1] < more[:, 2])]
-        _, first = np.unique(merged := np.concatenate([found, more]), axis=0, return_index=True)
-        found = merged[np.sort(first)]
-    return found[:count][np.lexsort(found[:count].T[::-1])]
+        _, first = np.unique(merged := np.concatenate([triples, more]), axis=0, return_index=True)
+        triples = merged[np.sort(first)]
+    return triples[:count][np.lexsort(triples[:count].T[::-1])]
 
 
 def connected_third(triples: Ints, raw: Floats, m: Floats, C: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """Overlaps of replicas in numbers: averages, histograms, ultrametricity, and their errors.
 
-Of a matrix q (M, M) of overlaps; what is measured, and why, stands in `lsg_ray.statistics.rsb`.
+Of a matrix q (M, M) of overlaps; `lsg_ray.statistics.rsb` says what is measured, and why.
 Errors are by the jackknife: estimates without each replica in turn.
 """
 
@@ -30,13 +30,13 @@ QUANTITIES = {
 
 
 def pairs_of(q: Floats, flip: Flip) -> Floats:
-    """Return the overlaps of different replicas; moduli unless signs are kept."""
-    found: Floats = q[np.triu_indices(len(q), 1)]
-    return found if flip == "keep" else np.abs(found)
+    """Return the overlaps of different replicas; moduli unless ``flip`` is ``keep``."""
+    pairs: Floats = q[np.triu_indices(len(q), 1)]
+    return pairs if flip == "keep" else np.abs(pairs)
 
 
 class Measured(NamedTuple):
-    """Scalars and densities of a matrix of overlaps, and their errors (None where none asked)."""
+    """Scalars and densities of a matrix of overlaps, and their errors (None if not asked for)."""
 
     scalars: dict[str, float]
     density: Floats
@@ -54,14 +54,14 @@ def measured(
     Parameters
     ----------
     q, flip
-        Overlaps; which of q, −q and |q| count, as in `lsg_ray.statistics.rsb`.
+        Overlaps (M, M); which of q, −q and |q| count, as in `lsg_ray.statistics.rsb`.
     triples
-        (T, 3) replicas.
+        Triples (T, 3) of replicas.
     edges
-        Of bins of P(q).
+        Edges of the bins of P(q).
     lattice
         N where overlaps are −1, −1 + 2/N, …, 1, else 0: K then has few values too, and each is
-        spread evenly over the room between it and the next ones.
+        spread evenly over the interval between it and the next ones.
     errors
         Whether to estimate errors: a histogram for each replica.
     """
@@ -69,8 +69,8 @@ def measured(
     value = distance if flip == "modulo" else q
     moments, gaps = _moments(value, flip), _gaps(distance, triples)
     spread = _spread(distance)
-    found = _scalars(moments.all, gaps.mean(), spread.all)
-    scalars = {name: float(x) for name, x in found.items()}
+    averages = _scalars(moments.all, gaps.mean(), spread.all)
+    scalars = {name: float(x) for name, x in averages.items()}
     excess, d = _excess(distance)
     scalars["rammal"] = excess / d if d > 0 else 0.0
     scalars["excess"] = 2 * excess / float(spread.all) if spread.all > 0 else 0.0
@@ -156,8 +156,8 @@ def _moments(q: Floats, flip: Flip) -> _Means:
 
 def _spread(q: Floats) -> _Means:
     shift = q[0, 1]
-    found = _means(q, [lambda x: x - shift, lambda x: np.square(x - shift)])
-    return _Means(*(np.sqrt(np.maximum(x[1] - x[0] ** 2, 0)) for x in found))
+    means = _means(q, [lambda x: x - shift, lambda x: np.square(x - shift)])
+    return _Means(*(np.sqrt(np.maximum(x[1] - x[0] ** 2, 0)) for x in means))
 
 
 def _scalars(moments: Any, gap: Any, spread: Any) -> dict[str, Any]:
@@ -213,12 +213,12 @@ def _excess(q: Floats) -> tuple[float, float]:
 def _counts(q: Floats, edges: Floats, flip: Flip) -> Floats:
     """Return histograms (M, bins) of the overlaps of each replica with the others."""
     m = len(q)
-    found = np.empty((m, len(edges) - 1))
+    histograms = np.empty((m, len(edges) - 1))
     for row in range(m):
         others = np.delete(q[row], row)
         values = np.r_[others, -others] if flip == "symmetric" else others
-        found[row] = np.histogram(values, edges)[0]
-    return found
+        histograms[row] = np.histogram(values, edges)[0]
+    return histograms
 
 
 def _counts_of_pairs(q: Floats, edges: Floats, flip: Flip) -> Ints:

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import psutil
 
-from lsg_ray.cluster.estimate import DRIVER_SECONDS
+from lsg_ray.cluster.estimate import COSTS
 from lsg_ray.cluster.progress import progress
 from lsg_ray.cluster.sample import BlockDone, Tally
 from lsg_ray.cluster.session import ray_session
@@ -55,7 +55,7 @@ def test_the_driver_keeps_up_with_a_large_cluster(request):
           f"{os.cpu_count()} cores), driver grew by {growth:.0f} MiB")  # fmt: skip
     if full:
         assert growth < 300
-        assert seconds / blocks < 2 * DRIVER_SECONDS
+        assert seconds / blocks < 2 * COSTS.driver_seconds
 
 
 def test_a_ledger_of_many_blocks_is_listed_quickly(request, tmp_path):

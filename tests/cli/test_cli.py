@@ -172,10 +172,10 @@ def test_progress__goes_to_standard_error(lsg, spec, tmp_path):
 def test_bad_usage__exits_with_2_and_creates_nothing(
     lsg, spec, store, tmp_path, monkeypatch, words
 ):
-    places = {"SPEC": spec, "STORE": store, "OUT": tmp_path / "out"}
+    paths = {"SPEC": spec, "STORE": store, "OUT": tmp_path / "out"}
     monkeypatch.chdir(tmp_path)
     before = listing(tmp_path)
-    ran = lsg(*(places.get(word, word) for word in words))
+    ran = lsg(*(paths.get(word, word) for word in words))
     assert (ran.code, ran.out) == (2, "")
     assert ran.err
     assert listing(tmp_path) == before
@@ -217,13 +217,13 @@ def test_out__that_is_a_file_or_foreign_is_left_alone(lsg, spec, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.tex").write_text("mine")
     before = listing(tmp_path)
-    for name, says in [
+    for name, message in [
         ("file", "a file is in the way"),
         ("folder", "not empty and not an lsg-ray"),
     ]:
         ran = lsg("sample", spec, "--out", tmp_path / name, "--workers", 0)
         assert ran.code == 2
-        assert says in ran.err
+        assert message in ran.err
     assert listing(tmp_path) == before
 
 
@@ -302,22 +302,22 @@ def test_out_of_memory__is_a_message(lsg, spec, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("place", "words"),
+    ("path", "words"),
     [
         ("lsg_ray.ising.targets.open_archive", ("fit", "IN.npz", "--out", "OUT")),
         ("lsg_ray.ising.model.open_archive", ("tap", "IN.npz", "--out", "OUT")),
         ("lsg_ray.ising.targets.signs", ("fit", "IN", "--out", "OUT")),
     ],
 )
-def test_out_of_memory__is_never_called_bad_input(lsg, tmp_path, monkeypatch, place, words):
+def test_out_of_memory__is_never_called_bad_input(lsg, tmp_path, monkeypatch, path, words):
     def fail(*_arguments, **_options):
         raise MemoryError("Unable to allocate 149. GiB")
 
     (tmp_path / "IN.npz").write_bytes(b"")
     (tmp_path / "IN").mkdir()
-    monkeypatch.setattr(place, fail)
-    places = {"IN.npz": tmp_path / "IN.npz", "IN": tmp_path / "IN", "OUT": tmp_path / "OUT"}
-    ran = lsg(*(places.get(word, word) for word in words))
+    monkeypatch.setattr(path, fail)
+    paths = {"IN.npz": tmp_path / "IN.npz", "IN": tmp_path / "IN", "OUT": tmp_path / "OUT"}
+    ran = lsg(*(paths.get(word, word) for word in words))
     assert (ran.code, "out of memory" in ran.err) == (1, True), ran.err
 
 
@@ -340,7 +340,7 @@ def test_no_handler__takes_a_lack_of_memory_for_something_else():
 def test_run__tells_its_stages_on_standard_error_and_its_result_on_output(
     lsg, spec, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("lsg_ray.report.page.write_report", lambda place, *_: place / "report.html")
+    monkeypatch.setattr("lsg_ray.report.page.write_report", lambda path, *_: path / "report.html")
     words = ("run", spec, "--out", tmp_path / "r", "--workers", 0)
     ran = lsg(*words)
     assert (ran.code, ran.out.splitlines()[-1]) == (0, f"report: {tmp_path / 'r' / 'report.html'}")
@@ -385,7 +385,7 @@ def test_run__a_step_that_fails_is_exit_code_1_and_the_report_says_why(
 
 @pytest.mark.parametrize("command", ["info", "verify", "query", "moments"])
 @pytest.mark.parametrize(
-    ("place", "says"),
+    ("path", "message"),
     [
         ("missing", "nothing there"),
         (".", "a directory without a store"),
@@ -396,33 +396,33 @@ def test_run__a_step_that_fails_is_exit_code_1_and_the_report_says_why(
     ],
 )
 def test_no_store__exits_with_2_and_says_what_is_there(
-    lsg, tmp_path, monkeypatch, command, place, says
+    lsg, tmp_path, monkeypatch, command, path, message
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
     (tmp_path / "zarr").mkdir()
     (tmp_path / "zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
     before = listing(tmp_path)
-    ran = lsg(command, place, *(("--out", "m") if command == "moments" else ()))
+    ran = lsg(command, path, *(("--out", "m") if command == "moments" else ()))
     assert (ran.code, ran.out) == (2, "")
     (line,) = ran.err.splitlines()
-    assert says in line
+    assert message in line
     assert listing(tmp_path) == before
 
 
 def test_info__tells_what_the_store_holds(lsg, store):
-    found = lsg("info", store, "--json").json
-    assert found["url"] == str(store)
-    assert (found["rows"], found["count"], found["complete"]) == (6, 6, True)
+    result = lsg("info", store, "--json").json
+    assert result["url"] == str(store)
+    assert (result["rows"], result["count"], result["complete"]) == (6, 6, True)
     lines = lsg("info", store).out.splitlines()
-    assert [line.split()[0] for line in lines] == list(found)
+    assert [line.split()[0] for line in lines] == list(result)
 
 
 def test_info__of_an_empty_store_has_no_numbers_made_up(lsg, spec, tmp_path):
     change = ("--set", "ensemble.threshold=1", "--set", "ensemble.give_up_after=1")
     assert lsg("sample", spec, "--out", tmp_path / "s", "--workers", 0, *change).code == 1
-    found = lsg("info", tmp_path / "s", "--json").json
-    assert (found["rows"], found["accuracy"], found["acceptance"]) == (0, None, None)
+    result = lsg("info", tmp_path / "s", "--json").json
+    assert (result["rows"], result["accuracy"], result["acceptance"]) == (0, None, None)
     assert lsg("query", tmp_path / "s", "--format", "json").out == "[]\n"
     assert lsg("moments", tmp_path / "s", "--out", tmp_path / "m").code == 2
 
@@ -439,8 +439,8 @@ def test_verify__names_a_flipped_byte_and_repair_makes_room_for_it(lsg, spec, st
     assert ran.code == 1
     assert ran.out.startswith(f"{store}: 2 of 3 blocks whole, 0 missing, 4 configurations\n")
     assert "FOUND flipped bits: array 'weights', block 1: weights/c.1.0" in ran.out
-    found = lsg("verify", store, "--json")
-    assert (found.code, found.json["ok"], found.err) == (1, False, "")
+    result = lsg("verify", store, "--json")
+    assert (result.code, result.json["ok"], result.err) == (1, False, "")
     assert listing(store) == damaged
     assert lsg("query", store, "--columns", "weights").code == 1
 
@@ -488,7 +488,7 @@ def test_query__nothing_found_is_no_failure(lsg, store):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (("--where", "accuracy >"), "invalid syntax"),
         (("--where", "trial"), "this is a number; compare it with something"),
@@ -503,11 +503,11 @@ def test_query__nothing_found_is_no_failure(lsg, store):
         (("--limit", "0"), "'--limit'"),
     ],
 )
-def test_query__bad_words_exit_with_2(lsg, store, tmp_path, monkeypatch, words, says):
+def test_query__bad_words_exit_with_2(lsg, store, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     ran = lsg("query", store, *words)
     assert (ran.code, ran.out) == (2, "")
-    assert says in ran.err
+    assert message in ran.err
     assert not (tmp_path / "pwned").exists()
 
 
@@ -539,8 +539,8 @@ def test_data_list__names_what_is_here(lsg):
 )
 def test_broken_pipe__ends_without_a_word(store, words, code):
     """The reader is gone before the first byte, as with ``| head -0``."""
-    place = [] if "x" in words else [store]
-    child = subprocess.Popen([LSG, *words, *place], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    path = [] if "x" in words else [store]
+    child = subprocess.Popen([LSG, *words, *path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     child.stdout.close()
     err = child.stderr.read().decode()
     child.stderr.close()

@@ -21,9 +21,9 @@ SPEC = {
 
 @pytest.fixture(scope="module")
 def relu(tmp_path_factory):
-    place = tmp_path_factory.mktemp("relu") / "s"
-    sample(parse_spec(SPEC), place, workers=0)
-    return place
+    path = tmp_path_factory.mktemp("relu") / "s"
+    sample(parse_spec(SPEC), path, workers=0)
+    return path
 
 
 CASES = {
@@ -76,7 +76,7 @@ def test_binary_stores__are_clustered_in_canonical_form(lsg, store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (("--linkage", "best"), "is not one of"),
         (("--alignment", "canonical"), "choose clustering or matching"),
@@ -86,8 +86,8 @@ def test_binary_stores__are_clustered_in_canonical_form(lsg, store, tmp_path):
         (("--figure", "x.pdf"), "name a .png file"),
     ],
 )
-def test_bad_words__exit_with_2_and_create_nothing(lsg, relu, tmp_path, words, says):
+def test_bad_words__exit_with_2_and_create_nothing(lsg, relu, tmp_path, words, message):
     ran = lsg("cluster", relu, "--out", tmp_path / "c", *words)
     assert (ran.code, ran.out) == (2, "")
-    assert says in ran.err
+    assert message in ran.err
     assert not list(tmp_path.iterdir())

@@ -19,12 +19,12 @@ KEYS = {"rms_m", "rms_C", "delta", "converged", "frozen", "seconds"}
 def test_fit__writes_a_model_and_says_how_good_it_is(lsg, store, tmp_path):
     lsg("moments", store, "--out", tmp_path / "m")
     figure = tmp_path / "f.png"
-    for place, out, extra in (
+    for path, out, extra in (
         (store, "a.zarr", ()),
         (tmp_path / "m", "b.npz", ("--figure", figure)),
         (tmp_path / "m", "c.zarr", ("--part", "RB")),
     ):
-        ran = lsg("fit", place, "--out", tmp_path / out, "--seconds", 0.5, "--json", *extra)
+        ran = lsg("fit", path, "--out", tmp_path / out, "--seconds", 0.5, "--json", *extra)
         assert (ran.code, ran.err) == (0, "")
         assert ran.json.keys() >= KEYS
         model = load_model(tmp_path / out)
@@ -47,7 +47,7 @@ def test_fit__writes_a_model_and_says_how_good_it_is(lsg, store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (("bad.npz",), "C[0, 1] is 2"),
         (("none.npz",), "cannot be read"),
@@ -73,7 +73,9 @@ def test_fit__writes_a_model_and_says_how_good_it_is(lsg, store, tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_bad_input__exits_with_2_and_writes_nothing(lsg, store, tmp_path, monkeypatch, words, says):
+def test_bad_input__exits_with_2_and_writes_nothing(
+    lsg, store, tmp_path, monkeypatch, words, message
+):
     monkeypatch.chdir(tmp_path)
     np.savez("bad.npz", m=np.zeros(2), C=[[1, 2], [2, 1]])
     np.savez("ok.npz", m=np.zeros(2), C=np.eye(2))
@@ -81,11 +83,11 @@ def test_bad_input__exits_with_2_and_writes_nothing(lsg, store, tmp_path, monkey
     before = listing(tmp_path)
     if "--pseudocount" in words:
         np.savez("ok.npz", m=[1.0, 0, 0], C=np.eye(3))
-        before, says = listing(tmp_path), "pseudocount 2.0 given"
+        before, message = listing(tmp_path), "pseudocount 2.0 given"
     words = [store if word == "STORE" else word for word in words]
     ran = lsg("fit", *words, "--out", "model.npz")
     assert (ran.code, ran.out) == (2, "")
-    assert says in ran.err
+    assert message in ran.err
     assert listing(tmp_path) == before
 
 
@@ -103,12 +105,12 @@ def test_check__compares_and_chooses_references(lsg, store, tmp_path):
     )  # fmt: skip
     assert (ran.code, ran.err) == (0, "")
     assert ran.json["configurations"] == 6
-    found = xarray.open_zarr(tmp_path / "e.zarr")
+    result = xarray.open_zarr(tmp_path / "e.zarr")
     model = load_model(tmp_path / "m.zarr")
     energies = configuration_energies(model, lsg_ray.open_ensemble(store))
     third = three_body(model, lsg_ray.open_ensemble(store), triples=50)
     for name, values in {**energies, **third}.items():
-        np.testing.assert_array_equal(found[name], values)
+        np.testing.assert_array_equal(result[name], values)
     assert ran.json["typical"] == energies.attrs["typical"]
     assert ran.json["triples_slope"] == third.attrs["slope"]
     ran = lsg(
@@ -125,7 +127,7 @@ def test_check__compares_and_chooses_references(lsg, store, tmp_path):
     assert np.load(tmp_path / "r.npz")["sigma"].shape == (6, 42)
     assert {path.name for path in tmp_path.iterdir()} == {"s", "m.zarr", "e.zarr", "r.npz", "c.png"}
     before = listing(tmp_path)
-    for words, says in (
+    for words, message in (
         (("check", "--part", "LB"), "the model has 42 weights"),
         (("references", "--out", tmp_path / "x.npz"), "20 references of each of 3 groups"),
         (("check", "--out", tmp_path / "e.zarr"), "exists"),
@@ -135,7 +137,7 @@ def test_check__compares_and_chooses_references(lsg, store, tmp_path):
         out = () if "--out" in words else ("--out", tmp_path / "x.zarr")
         ran = lsg(words[0], tmp_path / "m.zarr", store, *words[1:], *out)
         assert ran.code == 2
-        assert says in ran.err
+        assert message in ran.err
         assert listing(tmp_path) == before
 
 
@@ -146,8 +148,8 @@ def test_fit__of_rounded_moments_tells_how_far_they_were_moved(lsg, tmp_path):
     base = ("fit", tmp_path / "m.npz", "--method", "exact", "--out")
     text = lsg(*base, tmp_path / "a.npz")
     assert (text.code, "moments_change" in text.out) == (0, True)
-    told = lsg(*base, tmp_path / "b.npz", "--json", "--rounding", "1e-4")
-    assert told.json["moments_change"] == pytest.approx(1e-4)
+    printed = lsg(*base, tmp_path / "b.npz", "--json", "--rounding", "1e-4")
+    assert printed.json["moments_change"] == pytest.approx(1e-4)
     bad = lsg(*base, tmp_path / "c.npz", "--rounding", "1e-6")
     assert (bad.code, "negative probability" in bad.err) == (2, True)
     assert not (tmp_path / "c.npz").exists()

@@ -10,6 +10,7 @@ import pytest
 
 from lsg_ray.cli import jobs as commands
 from lsg_ray.cli.main import cli
+from lsg_ray.cli.scripts import run_stage
 from lsg_ray.cluster import dashboard, jobs, request
 from lsg_ray.cluster.dashboard import (
     Dashboard,
@@ -147,12 +148,12 @@ def test_the_id_of_a_job_is_that_of_its_run():
 def test_each_stage_is_a_command_that_the_command_line_knows(stage, options, line):
     source = Spec() if stage == "sample" else "s3://bucket/in"
     job = plan_job(source, "s3://bucket/out", stage, options.split())
-    assert " ".join(job.words) == line.replace("SOURCE", "s3://bucket/in")
-    commands._check_words(list(job.words))
+    assert " ".join(job.arguments) == line.replace("SOURCE", "s3://bucket/in")
+    commands._check_arguments(list(job.arguments))
 
 
 def test_a_pipeline_needs_a_disk():
-    assert plan_job(Spec(), "/shared/run", "pipeline").words[0] == "run"
+    assert plan_job(Spec(), "/shared/run", "pipeline").arguments[0] == "run"
     with pytest.raises(InputError, match="disk"):
         plan_job(Spec(), "s3://bucket/run", "pipeline")
 
@@ -189,7 +190,7 @@ def test_names_of_files_are_refused_and_homes_are_absolute(monkeypatch):
     with pytest.raises(InputError, match=r"x\.npz given; a store is a folder"):
         plan_job(Spec(), "s3://bucket/x.npz")
     monkeypatch.setenv("HOME", "/home/me")
-    assert plan_job(Spec(), "~/x").words[-1] == "/home/me/x"
+    assert plan_job(Spec(), "~/x").arguments[-1] == "/home/me/x"
 
 
 @pytest.mark.parametrize(
@@ -241,8 +242,8 @@ def test_the_code_travels_without_caches(monkeypatch):
         assert package / "cli" / "__main__.py" in files
         assert {".j2", ".mplstyle"} <= {path.suffix for path in files}
         assert not any("__pycache__" in path.parts or path.name[0] == "." for path in files)
-        assert sum(path.stat().st_size for path in files) < request.MAX_CODE / 2
-    monkeypatch.setattr(request, "MAX_CODE", 10_000)
+        assert sum(path.stat().st_size for path in files) < request.MAX_CODE_BYTES / 2
+    monkeypatch.setattr(request, "MAX_CODE_BYTES", 10_000)
     with pytest.raises(InputError, match="MiB"), runtime_environment(None, True):
         pass
 
@@ -252,14 +253,14 @@ class Server(Dashboard):
 
     def __init__(self, **states):
         self.address, self.token = "http://127.0.0.1:1", None
-        self.states = {id.replace("_", "-"): list(told) for id, told in states.items()}
+        self.states = {id.replace("_", "-"): list(printed) for id, printed in states.items()}
         self.stopped, self.sent, self.began, self.logs = [], [], 1e10, ["one\ntwo\nthr", "ee\n"]
 
     def job(self, id):
         if id not in self.states:
             return None
-        told = self.states[id]
-        state = told.pop(0) if len(told) > 1 else told[0]
+        printed = self.states[id]
+        state = printed.pop(0) if len(printed) > 1 else printed[0]
         if isinstance(state, Exception):
             raise state
         return Job(id, state, "said:\nlsg: no luck", {}, self.began, None, None)
@@ -454,8 +455,8 @@ def test_failed_jobs_end_with_their_reason(lsg, spec, monkeypatch):
 
 
 def test_lists_are_tables_or_json(lsg, monkeypatch):
-    found = jobs.JobStatus("lsg-x", "RUNNING", "sample", "s3://bucket/x", 1.0, 2.0, None, "")
-    monkeypatch.setattr(jobs, "job_list", lambda *_, **__: [found])
+    result = jobs.JobStatus("lsg-x", "RUNNING", "sample", "s3://bucket/x", 1.0, 2.0, None, "")
+    monkeypatch.setattr(jobs, "job_list", lambda *_, **__: [result])
     words = ("jobs", "list", "--address", "http://127.0.0.1:9")
     assert "RUNNING" in lsg(*words).out
     assert lsg(*words, "--json").json["rows"][0]["id"] == "lsg-x"
@@ -464,7 +465,7 @@ def test_lists_are_tables_or_json(lsg, monkeypatch):
 def _stage(capsys, stage, *words):
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
-        commands.run_stage(stage, [str(word) for word in words])
+        run_stage(stage, [str(word) for word in words])
     return (stop.value.code, *capsys.readouterr())
 
 

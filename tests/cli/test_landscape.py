@@ -12,9 +12,9 @@ from tests.loss_landscape.conftest import relu_spec
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    place = tmp_path_factory.mktemp("terrain") / "solutions.zarr"
-    sample(relu_spec(5), place, workers=0)
-    return place
+    path = tmp_path_factory.mktemp("terrain") / "solutions.zarr"
+    sample(relu_spec(5), path, workers=0)
+    return path
 
 
 def run(*words):
@@ -36,49 +36,49 @@ def is_png(path):
 
 def test_walks(store, tmp_path):
     out, png = tmp_path / "walk.zarr", tmp_path / "walk.png"
-    found = run("walk", store, "--out", out, "--figure", png, "--steps", 5,
+    result = run("walk", store, "--out", out, "--figure", png, "--steps", 5,
                 "--sigma", "0.01,0.3", "--configurations", 3)  # fmt: skip
-    assert found["solutions"] == 3
-    assert found["train_loss_last"][1] > found["train_loss_last"][0]
+    assert result["solutions"] == 3
+    assert result["train_loss_last"][1] > result["train_loss_last"][0]
     assert is_png(png)
     with xarray.open_zarr(out) as walk:
         assert walk["train_loss"].shape == (2, 3, 1, 6)
         assert walk.attrs["statistic"] == "random walk"
         # What is told is what is stored, by σ: no walk of the first leaves, all of the second do.
-        assert found["flat_width_left"] == walk["flat_width_left"].values.tolist() == [0, 1]
-        assert found["flat_width_mean"] == [None, walk["flat_width_mean"].values[1]]
-        assert found["flat_width_mean"][1] == pytest.approx(walk["flat_width"][1].values.mean())
-        assert found["flat_width_restricted_mean"][0] == walk["reach"][0].values.min()
-        assert found["flat_width_median_high"][0] is None
-    assert found["flat_width"][0].startswith("at least ")
-    assert found["flat_width"][1].startswith(f"{found['flat_width_mean'][1]:.3g} ± ")
-    assert found["flat_steps"][0] == "at least 5 ± 0 (0 % left)"
+        assert result["flat_width_left"] == walk["flat_width_left"].values.tolist() == [0, 1]
+        assert result["flat_width_mean"] == [None, walk["flat_width_mean"].values[1]]
+        assert result["flat_width_mean"][1] == pytest.approx(walk["flat_width"][1].values.mean())
+        assert result["flat_width_restricted_mean"][0] == walk["reach"][0].values.min()
+        assert result["flat_width_median_high"][0] is None
+    assert result["flat_width"][0].startswith("at least ")
+    assert result["flat_width"][1].startswith(f"{result['flat_width_mean'][1]:.3g} ± ")
+    assert result["flat_steps"][0] == "at least 5 ± 0 (0 % left)"
     assert not list(tmp_path.glob(".lsg*"))
 
 
 @pytest.mark.parametrize("kind", ["constrained", "metropolis"])
 def test_other_walks(store, tmp_path, kind):
     more = ["--temperature", "0.01"] if kind == "metropolis" else ["--trials", "6"]
-    found = run("walk", store, "--out", tmp_path / "w.zarr", "--kind", kind,
+    result = run("walk", store, "--out", tmp_path / "w.zarr", "--kind", kind,
                 "--steps", 4, "--sigma", 0.01, "--configurations", 2, *more,
                 "--figure", tmp_path / "w.png")  # fmt: skip
-    assert 0 <= found["share"][0] <= 1
+    assert 0 <= result["share"][0] <= 1
 
 
 def test_paths_by_every_alignment(store, tmp_path):
     out, png = tmp_path / "paths.zarr", tmp_path / "paths.png"
-    found = run("interpolate", store, "--out", out, "--figure", png, "--pairs", 3,
+    result = run("interpolate", store, "--out", out, "--figure", png, "--pairs", 3,
                 "--alphas", "0:1:0.25", "--alignment", "all")  # fmt: skip
-    assert found["alignment"] == ["none", "matching", "clustering"]
-    assert found["distance"][1] < found["distance"][0]
+    assert result["alignment"] == ["none", "matching", "clustering"]
+    assert result["distance"][1] < result["distance"][0]
     assert is_png(png)
 
 
 def test_swaps_beside_earlier_ones(store, tmp_path):
     first = tmp_path / "first.zarr"
-    found = run("swaps", store, "--out", first, "--swaps", "1,2,6",
+    result = run("swaps", store, "--out", first, "--swaps", "1,2,6",
                 "--configurations", 2, "--alphas", "0:1:0.25")  # fmt: skip
-    assert found["swaps"] == [1, 2, 6]
+    assert result["swaps"] == [1, 2, 6]
     run("swaps", store, "--out", tmp_path / "second.zarr", "--swaps", "1",
         "--configurations", 1, "--alphas", "0,0.5,1", "--beside", first,
         "--figure", tmp_path / "both.png")  # fmt: skip
@@ -86,21 +86,21 @@ def test_swaps_beside_earlier_ones(store, tmp_path):
 
 
 def test_flatness_alone_and_beside_another(store, tmp_path):
-    found = run("flatness", store, "--out", tmp_path / "flat.zarr",
+    result = run("flatness", store, "--out", tmp_path / "flat.zarr",
                 "--configurations", 2, "--figure", tmp_path / "flat.png")  # fmt: skip
-    assert found["converged"] == 1
-    assert found["top_eigenvalue_mean"] > 0
-    found = run("compare", store, "--second", store, "--out", tmp_path / "two.zarr",
+    assert result["converged"] == 1
+    assert result["top_eigenvalue_mean"] > 0
+    result = run("compare", store, "--second", store, "--out", tmp_path / "two.zarr",
                 "--count", 2, "--figure", tmp_path / "two.png")  # fmt: skip
-    assert found["test_loss"]["z"] == pytest.approx(0, abs=1e-9)
+    assert result["test_loss"]["z"] == pytest.approx(0, abs=1e-9)
     with xarray.open_zarr(tmp_path / "two.zarr") as both:
         assert (both["rise"][0] != both["rise"][1]).all()  # directions are those of a side
 
 
 def test_a_surface(store, tmp_path):
-    found = run("surface", store, "--out", tmp_path / "s.zarr", "--points", 5,
+    result = run("surface", store, "--out", tmp_path / "s.zarr", "--points", 5,
                 "--figure", tmp_path / "s.png")  # fmt: skip
-    assert found["lowest"] <= found["at_the_solution"] <= found["highest"]
+    assert result["lowest"] <= result["at_the_solution"] <= result["highest"]
 
 
 def test_bad_input_is_told_in_a_line(store, tmp_path, capsys):
@@ -122,7 +122,10 @@ def test_bad_input_is_told_in_a_line(store, tmp_path, capsys):
             ["swaps", store, *out, "--beside", store, "--figure", tmp_path / "f.png"],
             "not a result of lsg swaps",
         ),
-        (["walk", store, *out, "--walkers", "2147483647"], "walks asked for; at most"),
+        (
+            ["walk", store, *out, "--walkers", "2147483647"],
+            "walks given (sigma, configurations, walkers); at most",
+        ),
         (["interpolate", store, *out, "--alphas", "0:0.5:0.1"], "hold 0 and 1"),
         (["interpolate", store, *out, "--alphas", "x"], "alphas: 'x' given"),
         (["flatness", store, *out, "--radii", "-1"], "must be positive"),

@@ -98,8 +98,8 @@ def test_states_dynamics_and_thermodynamics(lsg, model, references, tmp_path):
     ran = lsg("thermo", model, "--ladders", 8, "--draws", 20, "--out", tmp_path / "th", "--json",
               "--figure", tmp_path / "h.png")  # fmt: skip
     assert ran.json["s"] == pytest.approx(np.log(2) / 42 + ran.json["s_bethe"], abs=0.1)
-    for place in ("t.png", "m.png", "h.png"):
-        assert (tmp_path / place).read_bytes().startswith(b"\x89PNG")
+    for path in ("t.png", "m.png", "h.png"):
+        assert (tmp_path / path).read_bytes().startswith(b"\x89PNG")
 
 
 def test_symmetry__fits_and_scans_mixtures(lsg, store, tmp_path):
@@ -113,7 +113,7 @@ def test_symmetry__fits_and_scans_mixtures(lsg, store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (("scan", "none.zarr", "--references", "REFS"), "none.zarr: not a model"),
         (("scan", "MODEL", "--references", "none.npz"), "none.npz: cannot be read as references"),
@@ -147,18 +147,18 @@ def test_symmetry__fits_and_scans_mixtures(lsg, store, tmp_path):
     ],
 )
 def test_bad_input__is_one_line_and_leaves_nothing(
-    lsg, model, references, store, tmp_path, monkeypatch, words, says
+    lsg, model, references, store, tmp_path, monkeypatch, words, message
 ):
     monkeypatch.chdir(tmp_path)
     np.savez("short.npz", sigma=np.ones((1, 5)))
     np.savez("zero.npz", sigma=np.zeros((1, 42)))
     np.savez("other.npz", a=np.ones(3))
     np.savez("nan.npz", J=np.zeros((2, 2)), h=[np.nan, 0])
-    places = {"MODEL": model, "REFS": references, "STORE": store}
+    paths = {"MODEL": model, "REFS": references, "STORE": store}
     before = listing(tmp_path)
-    ran = lsg(*(places.get(word, word) for word in words), "--out", "out.zarr")
+    ran = lsg(*(paths.get(word, word) for word in words), "--out", "out.zarr")
     assert ran.code == 2
-    assert says in ran.err
+    assert message in ran.err
     assert listing(tmp_path) == before
 
 

@@ -19,10 +19,10 @@ def is_harmless(text: str) -> bool:
 
 
 def test_printable__escapes_all_that_a_terminal_obeys():
-    found = printable(HOSTILE)
-    assert is_harmless(found)
-    assert r"\x1b]0;owned\x07" in found
-    assert r"\u202e" in found
+    result = printable(HOSTILE)
+    assert is_harmless(result)
+    assert r"\x1b]0;owned\x07" in result
+    assert r"\u202e" in result
     assert printable("σ = −1, ½ … é") == "σ = −1, ½ … é"
 
 
@@ -45,9 +45,9 @@ def test_warnings_of_ours__are_one_line(capsys):
     with shown_warnings():
         warnings.simplefilter("always")
         warnings.warn(f"{HOSTILE}: unverified", UnverifiedWarning, stacklevel=1)
-    told = capsys.readouterr().err
-    assert told.startswith("lsg: warning: a")
-    assert is_harmless(told.rstrip("\n"))
+    printed = capsys.readouterr().err
+    assert printed.startswith("lsg: warning: a")
+    assert is_harmless(printed.rstrip("\n"))
 
 
 SECRETS = (
@@ -110,8 +110,8 @@ def test_info_and_verify__of_a_hostile_store(lsg, store):
     (store / "weights" / "a\u202eb").write_text("")
     for words in (["info", store], ["verify", store]):
         ran = lsg(*words)
-        for told in (ran.out, ran.err):
-            assert all(map(is_harmless, told.split("\n")))
+        for printed in (ran.out, ran.err):
+            assert all(map(is_harmless, printed.split("\n")))
         assert "lsg: all is well" not in ran.out.split("\n")
         assert "unverified" in ran.out
         assert is_harmless(lsg(*words, "--json").out.rstrip("\n"))
@@ -180,22 +180,22 @@ def test_documents_beyond_all_use__are_one_line(lsg, store, hostile):
     for words in (["info"], ["verify"], ["query"], ["info", "--json"]):
         ran = lsg(*words, store)
         assert ran.code in (1, 2)
-        told = ran.err if words != ["verify"] else ran.out
-        assert 1 <= len(told.rstrip("\n").split("\n")) <= 2
-        assert len(told) < 2000
+        printed = ran.err if words != ["verify"] else ran.out
+        assert 1 <= len(printed.rstrip("\n").split("\n")) <= 2
+        assert len(printed) < 2000
 
 
 @pytest.mark.parametrize("family", ["figure", "scan"])
 def test_figure_on_a_full_disk__is_named_and_nothing_is_half_written(tmp_path, monkeypatch, family):
     from pathlib import Path
 
-    from lsg_ray.cli.stage_commands import draw
+    from lsg_ray.cli.stage_runs import draw
     from lsg_ray.errors import StoreError
     from lsg_ray.report.style import new_figure
 
-    place = tmp_path / "f.png"
+    path = tmp_path / "f.png"
     if family == "scan":
-        place.write_bytes(b"earlier")
+        path.write_bytes(b"earlier")
     write = Path.write_bytes
 
     def full(self, data):
@@ -204,10 +204,10 @@ def test_figure_on_a_full_disk__is_named_and_nothing_is_half_written(tmp_path, m
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StoreError, match=r"f\.png: the figure could not be written: No space left"):
-        draw(str(place), new_figure(1.0))
+        draw(str(path), new_figure(1.0))
     assert [file.name for file in tmp_path.iterdir()] == ["f.png"] * (family == "scan")
     monkeypatch.undo()
     if family == "scan":
-        assert place.read_bytes() == b"earlier"
-    draw(str(place), new_figure(1.0))
-    assert place.read_bytes().startswith(b"\x89PNG")
+        assert path.read_bytes() == b"earlier"
+    draw(str(path), new_figure(1.0))
+    assert path.read_bytes().startswith(b"\x89PNG")

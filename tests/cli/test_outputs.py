@@ -9,7 +9,7 @@ import pytest
 
 import lsg_ray
 from lsg_ray.cli.main import cli
-from lsg_ray.cli.outputs import PLACE
+from lsg_ray.cli.options import PATH
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel, as_model, load_model
 from lsg_ray.ising.references import as_references
@@ -22,9 +22,10 @@ from .conftest import listing
 
 #: Options that take text and name no place.
 WORDS = {
-    "address", "alphas", "betas", "color", "columns", "configurations", "cores", "fields",
-    "fractions", "id", "l1", "name", "options", "overrides", "pairs", "part", "radii", "sigma",
-    "sort", "stage", "swaps", "method", "temperatures", "weights", "where", "words",
+    "address", "alphas", "betas", "color", "columns", "configurations", "cores", "dataset",
+    "family", "fields", "fractions", "id", "l1", "name", "network", "options", "overrides", "pairs",
+    "part", "radii", "sigma", "sort", "stage", "swaps", "method", "temperatures", "weights",
+    "where", "arguments",
 }  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def test_every_option_that_takes_text__is_known_to_name_a_place_or_not():
         for option in command.params:
             if isinstance(option.type, click.types.StringParamType):
                 assert option.name in WORDS, (path, option.name)
-            elif option.type is PLACE:
+            elif option.type is PATH:
                 assert option.name not in WORDS
 
 
@@ -209,8 +210,8 @@ def test_moments__go_round_through_npz(lsg, store, tmp_path, ending):
     assert lsg("moments", store, "--out", out).code == 2
     assert lsg("moments", store, "--out", out, "--overwrite").code == 0
     for kind in (ending, ".zarr"):
-        place = tmp_path / f"j{kind}"
-        ran = lsg("fit", out, "--method", "bp", "--part", "LB", "--out", place)
+        path = tmp_path / f"j{kind}"
+        ran = lsg("fit", out, "--method", "bp", "--part", "LB", "--out", path)
         assert ran.code == 0, ran.err
     assert (tmp_path / f"j{ending}").is_file()
     first, second = (load_model(tmp_path / f"j{kind}") for kind in (ending, ".zarr"))
@@ -242,8 +243,8 @@ def test_archives__of_others_are_not_overwritten_and_that_is_told_first(
 def test_references__go_round_through_npz(lsg, store, model, tmp_path):
     ran = lsg("references", model, store, "--out", tmp_path / "r.Npz", "--count", 2)
     assert ran.code == 0
-    found = as_references(tmp_path / "r.Npz", load_model(model))
-    assert found.group.tolist() == ["low"] * 2 + ["medium"] * 2 + ["high"] * 2
+    result = as_references(tmp_path / "r.Npz", load_model(model))
+    assert result.group.tolist() == ["low"] * 2 + ["medium"] * 2 + ["high"] * 2
     again = ("references", model, store, "--out", tmp_path / "r.Npz", "--count", 1)
     assert lsg(*again, "--overwrite").code == 0
 
@@ -255,10 +256,10 @@ def test_references__go_round_through_npz(lsg, store, model, tmp_path):
 def arrays(store, tmp_path):
     """Configurations in several forms."""
     sigma = lsg_ray.open_ensemble(store).numpy()
-    found = lsg_ray.moments(sigma)
-    np.savez(tmp_path / "all.npz", m=found["m"], C=found["C"], sigma=sigma, few=sigma[:1])
+    result = lsg_ray.moments(sigma)
+    np.savez(tmp_path / "all.npz", m=result["m"], C=result["C"], sigma=sigma, few=sigma[:1])
     np.savez(tmp_path / "two", first=sigma, second=sigma[:3])
-    np.savez(tmp_path / "moments.npz", m=found["m"], C=found["C"])
+    np.savez(tmp_path / "moments.npz", m=result["m"], C=result["C"])
     np.save(tmp_path / "rows", sigma)
     os.rename(tmp_path / "two.npz", tmp_path / "two.NPZ")
     os.rename(tmp_path / "rows.npy", tmp_path / "rows.NPY")
@@ -267,14 +268,14 @@ def arrays(store, tmp_path):
 
 def test_fit__takes_configurations_and_moments_of_files(lsg, store, arrays):
     plm, bp = ("--method", "plm", "--l1", 0.1), ("--method", "bp")
-    for place, words in (
+    for path, words in (
         ("all.npz", plm), ("two.NPZ:first", plm), ("rows.NPY", plm),
         ("all.npz", bp), ("two.NPZ:first", bp), ("rows.NPY", bp),
     ):  # fmt: skip
-        ran = lsg("fit", arrays / place, *words, "--out", arrays / "j.zarr", "--overwrite")
-        assert ran.code == 0, (place, ran.err)
+        ran = lsg("fit", arrays / path, *words, "--out", arrays / "j.zarr", "--overwrite")
+        assert ran.code == 0, (path, ran.err)
         # Moments alone do not say of how many configurations they are.
-        same = arrays / "moments.npz" if (place, words) == ("all.npz", bp) else store
+        same = arrays / "moments.npz" if (path, words) == ("all.npz", bp) else store
         lsg("fit", same, *words, "--out", arrays / "same.zarr", "--overwrite")
         np.testing.assert_array_equal(
             load_model(arrays / "j.zarr").J, load_model(arrays / "same.zarr").J
@@ -282,7 +283,7 @@ def test_fit__takes_configurations_and_moments_of_files(lsg, store, arrays):
 
 
 @pytest.mark.parametrize(
-    ("place", "says"),
+    ("path", "message"),
     [
         ("moments.npz", "moments given; pseudolikelihood needs the configurations"),
         ("two.NPZ", "two.NPZ holds first, second; write"),
@@ -291,14 +292,14 @@ def test_fit__takes_configurations_and_moments_of_files(lsg, store, arrays):
         ("none.npz:a", "none.npz: cannot be read as an array"),
     ],
 )
-def test_fit__says_what_a_file_lacks(lsg, arrays, place, says):
-    ran = lsg("fit", arrays / place, "--method", "plm", "--out", arrays / "j.zarr")
+def test_fit__says_what_a_file_lacks(lsg, arrays, path, message):
+    ran = lsg("fit", arrays / path, "--method", "plm", "--out", arrays / "j.zarr")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert says in ran.err
+    assert message in ran.err
     assert not (arrays / "j.zarr").exists()
 
 
-@pytest.mark.parametrize("place", ["two.NPZ:second", "all.npz:few", "all.npz", "rows.NPY"])
+@pytest.mark.parametrize("path", ["two.NPZ:second", "all.npz:few", "all.npz", "rows.NPY"])
 @pytest.mark.parametrize(
     "words",
     [
@@ -310,11 +311,11 @@ def test_fit__says_what_a_file_lacks(lsg, arrays, place, says):
     ids=lambda words: words[0],
 )
 def test_arrays_in_files__are_taken_by_all_that_take_references(
-    lsg, store, model, arrays, words, place
+    lsg, store, model, arrays, words, path
 ):
     named = {"MODEL": model, "STORE": store}
     words = [named.get(word, word) for word in words]
-    ran = lsg(*words, arrays / place, "--out", arrays / "o.zarr")
+    ran = lsg(*words, arrays / path, "--out", arrays / "o.zarr")
     assert ran.code == 0, ran.err
     assert lsg(*words, arrays / "two.NPZ:third", "--out", arrays / "p.zarr").code == 2
 
@@ -341,12 +342,12 @@ def deeper(store, model, tmp_path):
     return folder
 
 
-def spellings(place):
-    place = str(place)
-    yield from (place, f"{place}/", f"file://{place}", os.path.relpath(place))
-    yield place.replace("/deep/", "/link/")
-    yield os.path.dirname(place)
-    yield f"{place}/x.zarr"
+def spellings(path):
+    path = str(path)
+    yield from (path, f"{path}/", f"file://{path}", os.path.relpath(path))
+    yield path.replace("/deep/", "/link/")
+    yield os.path.dirname(path)
+    yield f"{path}/x.zarr"
 
 
 @pytest.mark.parametrize(
@@ -382,9 +383,9 @@ def test_output_that_is_read__is_refused_however_it_is_spelt(lsg, deeper, words,
     if words[0] not in ("permute", "canonicalize"):
         words.append("--overwrite")
     before = listing(deeper)
-    for place in spellings(deeper / read):
-        ran = lsg(*words, "--out", place)
-        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1), (place, ran)
+    for path in spellings(deeper / read):
+        ran = lsg(*words, "--out", path)
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1), (path, ran)
         assert "is what is read" in ran.err
     assert listing(deeper) == before
 
@@ -396,8 +397,8 @@ def test_model_of_a_part__that_is_read_is_not_written(lsg, deeper):
 
 
 def test_earlier_results_for_a_figure__are_not_written(lsg, deeper):
-    place = deeper / "j"
-    ran = lsg("swaps", deeper / "s", "--beside", place, "--out", place)
+    path = deeper / "j"
+    ran = lsg("swaps", deeper / "s", "--beside", path, "--out", path)
     assert ran.code == 2
 
 
@@ -410,7 +411,7 @@ def test_two_outputs__are_two_places(lsg, deeper):
     ran = lsg(*parts, "--figure", deeper / "o-LB" / "f.png")
     assert "--out" in ran.err
     assert "--figure" in ran.err
-    assert "name two places" in ran.err
+    assert "name two paths" in ran.err
     assert not (deeper / "o").exists()
 
 
@@ -418,20 +419,20 @@ def test_two_outputs__are_two_places(lsg, deeper):
 
 
 @pytest.mark.parametrize(
-    ("figure", "says"),
+    ("figure", "message"),
     [
         ("x.xyz", "x.xyz given; name a .png file"),
         ("x", "x given; name a .png file"),
         ("x.pdf", "name a .png file"),
         ("no/x.png", "no such folder, or a folder itself"),
         ("folder.png", "no such folder, or a folder itself"),
-        ("there.png", "there.png exists; name another place or pass --overwrite"),
-        ("dangling.png", "dangling.png exists; name another place or pass --overwrite"),
+        ("there.png", "there.png exists; name another path or pass --overwrite"),
+        ("dangling.png", "dangling.png exists; name another path or pass --overwrite"),
         ("s/x.png", "is what is read"),
         ("other.zarr/x.png", "is inside the Zarr store"),
         ("locked/x.png", "locked may not be written; name another folder"),
         ("s3://bucket/x.png", "a figure goes to a local path"),
-        ("o.zarr", "name two places"),
+        ("o.zarr", "name two paths"),
     ],
 )
 @pytest.mark.parametrize(
@@ -442,7 +443,7 @@ def test_two_outputs__are_two_places(lsg, deeper):
     ids=lambda words: words[0],
 )  # fmt: skip
 def test_figure_that_cannot_be_written__is_refused_before_work(
-    lsg, store, model, tmp_path, monkeypatch, words, figure, says
+    lsg, store, model, tmp_path, monkeypatch, words, figure, message
 ):
     monkeypatch.chdir(tmp_path)
     os.rename(model, "j")
@@ -458,7 +459,7 @@ def test_figure_that_cannot_be_written__is_refused_before_work(
     before = listing(tmp_path)
     ran = lsg(*words, "--out", "o.zarr", "--figure", figure)
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert says in ran.err
+    assert message in ran.err
     assert listing(tmp_path) == before
 
 
@@ -480,11 +481,11 @@ def test_model_in_npz__keeps_parts_and_where_it_comes_from(lsg, store, tmp_path)
     for name in ("j.npz", "j.zarr"):
         words = ("--method", "bp", "--part", "RB", "--out", tmp_path / name)
         assert lsg("fit", store, *words).code == 0
-        found = load_model(tmp_path / name)
-        assert found.part.tolist() == ["RB"] * 30
-        assert found.weight.tolist() == list(range(12, 42))
-        assert found.attributes["method"] == "bp"
+        result = load_model(tmp_path / name)
+        assert result.part.tolist() == ["RB"] * 30
+        assert result.weight.tolist() == list(range(12, 42))
+        assert result.attributes["method"] == "bp"
         # References of whole networks are cut to the part.
-        assert as_references(store, found).sigma.shape == (6, 30)
+        assert as_references(store, result).sigma.shape == (6, 30)
     with open_result(tmp_path / "j.zarr") as dataset:
         assert as_model(dataset).part.tolist() == ["RB"] * 30

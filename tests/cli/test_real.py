@@ -20,9 +20,9 @@ RELU = {
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """Six networks of 80 weights."""
-    place = tmp_path_factory.mktemp("real") / "s.zarr"
-    sample(parse_spec(RELU), place, workers=0)
-    return place
+    path = tmp_path_factory.mktemp("real") / "s.zarr"
+    sample(parse_spec(RELU), path, workers=0)
+    return path
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_commands_that_work(lsg, real, tmp_path, words):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (("overlaps", "--out", "OUT"), "real-valued weights; overlaps are of ±1 weights"),
         (("moments", "--out", "OUT", "--triples", "5"), "they need ±1 weights"),
@@ -71,12 +71,12 @@ def test_commands_that_work(lsg, real, tmp_path, words):
     ],
     ids=lambda given: " ".join(given) if isinstance(given, tuple) else "",
 )
-def test_commands_that_say_why_not(lsg, real, store, tmp_path, words, says):
+def test_commands_that_say_why_not(lsg, real, store, tmp_path, words, message):
     out = tmp_path / "out"
     command, *options = ({"OUT": out, "BINARY": store}.get(word, word) for word in words)
     ran = lsg(command, real, *options)
     assert (ran.code, ran.out) == (2, "")
-    assert says in ran.err
+    assert message in ran.err
     assert len(ran.err.splitlines()) == 1 or command == "query"  # which points at the place
     assert not out.exists()
 
@@ -93,7 +93,7 @@ def test_binary_networks_have_no_columns_of_relu_ones(lsg, store, tmp_path, comm
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ("training.stack=2147483647", "training.stack: 2147483647 networks together take"),
         ("training.epochs=2147483647", "networks together take"),
@@ -105,14 +105,14 @@ def test_binary_networks_have_no_columns_of_relu_ones(lsg, store, tmp_path, comm
         ("ensemble.frozen_parts=[RB]", "relu networks have ()"),
     ],
 )
-def test_spec_that_cannot_be_run__creates_nothing(lsg, tmp_path, change, says):
+def test_spec_that_cannot_be_run__creates_nothing(lsg, tmp_path, change, message):
     (tmp_path / "spec.yaml").write_text(str(RELU))
     ran = lsg("sample", tmp_path / "spec.yaml", "--out", tmp_path / "out", "--workers", 0,
               "--set", change)  # fmt: skip
-    if not says:
+    if not message:
         assert ran.code == 0
         return
     assert (ran.code, ran.out) == (2, "")
-    assert says in ran.err
+    assert message in ran.err
     assert len(ran.err.splitlines()) <= 2
     assert os.listdir(tmp_path) == ["spec.yaml"]

@@ -49,8 +49,8 @@ def test_systems__stand_side_by_side(lsg, store, tmp_path):
     assert set(ran.json["ultrametricity_z"]) == {"independent", "shuffled"}
     expected = replica_overlaps(open_ensemble(store), draws=2)
     same(tmp_path / "r", expected)
-    found = xarray.open_zarr(tmp_path / "r")
-    assert found.attrs["system"] == "tiny"
+    result = xarray.open_zarr(tmp_path / "r")
+    assert result.attrs["system"] == "tiny"
     assert xarray.open_zarr(tmp_path / "r-0.5").attrs["system"] == "SK 16, T = 0.5"
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     again = lsg(*words)
@@ -58,10 +58,10 @@ def test_systems__stand_side_by_side(lsg, store, tmp_path):
     assert "--overwrite" in again.err
 
 
-def same(place, expected):
-    found = xarray.open_zarr(place)
+def same(path, expected):
+    result = xarray.open_zarr(path)
     for name in expected.data_vars:
-        np.testing.assert_array_equal(found[name], expected[name])
+        np.testing.assert_array_equal(result[name], expected[name])
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +89,12 @@ def test_real_networks__are_aligned(lsg, relu, tmp_path):
         assert ran.code == 0
         means[alignment] = ran.json["mean"]
     assert means["matching"] > means["none"]
-    for words, says in (
+    for words, message in (
         (("--canonical",), "use --alignment"),
         (("--part", "LB"), "without --part"),
     ):
         ran = lsg("replicas", relu, *words, "--out", tmp_path / "x")
-        assert (ran.code, says in ran.err) == (2, True)
+        assert (ran.code, message in ran.err) == (2, True)
     words = ("--part", "LB", "--alignment", "none", "--out", tmp_path / "x")
     assert lsg("replicas", relu, *words, *QUICK).code == 0
 
@@ -108,7 +108,7 @@ def test_binary_networks__can_be_canonical_and_centered(lsg, store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (("sk", "--n", 8, "--temperatures", "cold"), "numbers with commas"),
         (("sk", "--n", 8, "--temperatures", "0", "--temperature", "0.1"), "0.1 given; [0.0]"),
@@ -120,22 +120,22 @@ def test_binary_networks__can_be_canonical_and_centered(lsg, store, tmp_path):
         (("replicas", "STORE", *("--beside", "R") * 7, "--figure", "F"), "it shows 6"),
     ],
 )
-def test_bad_words__exit_with_2_and_create_nothing(lsg, store, tmp_path, words, says):
-    places = {name: tmp_path / name for name in "FM"}
-    places |= {"STORE": store, "R": tmp_path / "0"}
+def test_bad_words__exit_with_2_and_create_nothing(lsg, store, tmp_path, words, message):
+    paths = {name: tmp_path / name for name in "FM"}
+    paths |= {"STORE": store, "R": tmp_path / "0"}
     lsg("moments", store, "--out", tmp_path / "M")
     named = iter(range(9))
-    if "it shows" in says:
+    if "it shows" in message:
         for number in range(6):
             ran = lsg("replicas", store, "--out", tmp_path / str(number), *QUICK)
             assert ran.code == 0
     before = sorted(os.listdir(tmp_path))
     given = [
-        tmp_path / str(next(named) % 6) if word == "R" and "it shows" in says
-        else tmp_path / "f.png" if word == "F" else places.get(word, word)
+        tmp_path / str(next(named) % 6) if word == "R" and "it shows" in message
+        else tmp_path / "f.png" if word == "F" else paths.get(word, word)
         for word in words
     ]  # fmt: skip
     ran = lsg(*given, "--out", tmp_path / "r", *QUICK)
     assert (ran.code, ran.out) == (2, "")
-    assert says in ran.err
+    assert message in ran.err
     assert sorted(os.listdir(tmp_path)) == before

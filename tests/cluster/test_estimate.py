@@ -3,16 +3,7 @@ import obstore
 import pytest
 from scipy import stats
 
-from lsg_ray.cluster.estimate import (
-    DRIVER_SECONDS,
-    PARALLEL,
-    PRICES,
-    WORKER_SECONDS,
-    Calibration,
-    estimate,
-    extrapolate,
-    suggested_block_size,
-)
+from lsg_ray.cluster.estimate import COSTS, Calibration, estimate, extrapolate, suggested_block_size
 from lsg_ray.cluster.sample import sample, sample_block
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import open_ensemble
@@ -43,22 +34,21 @@ def made(blocks=20, seconds=2.0, trials=4, accepted=2):
 
 def test_the_arithmetic_of_an_even_calibration():
     spec = binary_spec(100_000, block_size=100)
-    found = extrapolate(spec, made(), [1, 50, 10**6], PRICES)
+    found = extrapolate(spec, made(), [1, 50, 10**6], COSTS.prices)
     assert found.seconds_per_trial.value == pytest.approx(0.5)
     assert found.acceptance.value == 0.5
     assert found.trials.value == 200_000
     work = 200_000 * 0.5 + 1000 * 0.004
     assert found.core_hours.value == pytest.approx(work / 3600)
     one, fifty, many = found.walls
-    assert one.seconds.value == pytest.approx(work / PARALLEL + 0.5 * work / 1000 + WORKER_SECONDS)
-    assert fifty.seconds.value == pytest.approx(
-        work / 50 / PARALLEL + 0.5 * work / 1000 + WORKER_SECONDS
-    )
+    efficiency, start = COSTS.parallel_efficiency, COSTS.start_seconds
+    assert one.seconds.value == pytest.approx(work / efficiency + 0.5 * work / 1000 + start)
+    assert fifty.seconds.value == pytest.approx(work / 50 / efficiency + 0.5 * work / 1000 + start)
     assert many.busy == found.blocks == 1000
-    assert many.seconds.value == pytest.approx(work / 1000 / PARALLEL + WORKER_SECONDS)
-    assert one.driver_seconds == pytest.approx(1000 * DRIVER_SECONDS)
+    assert many.seconds.value == pytest.approx(work / 1000 / efficiency + start)
+    assert one.driver_seconds == pytest.approx(1000 * COSTS.driver_seconds)
     hours = fifty.seconds.value / 3600
-    assert fifty.dollars["spot"] == pytest.approx(hours * 50 * PRICES["spot"])
+    assert fifty.dollars["spot"] == pytest.approx(hours * 50 * COSTS.prices["spot"])
 
 
 def test_intervals_hold_what_they_should():
@@ -69,14 +59,14 @@ def test_intervals_hold_what_they_should():
     for _ in range(400):
         accepted = max(int(rng.binomial(30, 0.7)), 1)
         measured = Calibration(accepted, 30, accepted, (1.0,) * 5, (6,) * 5, 0.0)
-        p = extrapolate(spec, measured, [1], PRICES).acceptance
+        p = extrapolate(spec, measured, [1], COSTS.prices).acceptance
         misses += not p.low <= 0.7 <= p.high
     assert misses <= 40
     times = rng.gamma(4, 0.5, (400, 12))
     inside = 0
     for row in times:
         measured = Calibration(12, 12, 12, tuple(row), (1,) * 12, 0.0)
-        found = extrapolate(spec, measured, [1], PRICES).seconds_per_trial
+        found = extrapolate(spec, measured, [1], COSTS.prices).seconds_per_trial
         inside += found.low <= 2.0 <= found.high
     assert inside > stats.binom.ppf(1e-4, 400, 0.92)
 
@@ -120,7 +110,7 @@ def test_requests_of_a_block_are_as_estimated(spec, monkeypatch):
     for name in counts:
         monkeypatch.setattr(obstore, name, counted(name, getattr(obstore, name)))
     sample_block(place, spec, arena, 0, 0, plan.block_size)
-    found = extrapolate(spec, made(), [1], PRICES)
+    found = extrapolate(spec, made(), [1], COSTS.prices)
     assert counts["put"] * plan.n_blocks == found.store_writes
     # The third is of the record, when the run says in the end what there is.
     assert (counts["get"] + 1) * plan.n_blocks == found.store_reads

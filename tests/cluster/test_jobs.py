@@ -181,7 +181,7 @@ def test_a_job_samples_into_an_object_store_and_a_second_submit_attaches(
     assert OBJECT_STORE["AWS_SECRET_ACCESS_KEY"] not in err + out
 
     said = []
-    again = jobs.submit(SPEC, url, cluster.address, say=said.append)
+    again = jobs.submit(SPEC, url, cluster.address, log=said.append)
     assert (again.status, again.exit_code, again.attached) == ("SUCCEEDED", 0, True)
     assert again.id.startswith("lsg-sample-tiny-")
     assert again.out == url
@@ -233,7 +233,7 @@ def test_a_job_that_cannot_start_ends_in_our_own_time(cluster):
     assert time.monotonic() - began < 20
     # Ray keeps it pending; it is not attached to.
     with pytest.raises(ClusterError, match="has not started"):
-        jobs.submit(*arguments, driver_cpus=99, start_timeout=0.1, say=said.append)
+        jobs.submit(*arguments, driver_cpus=99, start_timeout=0.1, log=said.append)
     assert "never started" in said[0]
     assert "-2 submitted" in said[1]
 

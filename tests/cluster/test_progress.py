@@ -144,7 +144,7 @@ def test_late__learns_its_size_from_the_first_report(lines, monkeypatch):
     with late_progress("blocks") as report:
         report(3, 3)
     assert lines() == []
-    monkeypatch.setattr(module, "SHOW_AFTER", 0.0)
+    monkeypatch.setattr(module, "CONFIG", module.ProgressConfig(bar_seconds=0.0))
     with late_progress("blocks") as report:
         report(1, 3)
         report(3, 3)

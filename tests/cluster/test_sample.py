@@ -53,7 +53,7 @@ def _child(driver: subprocess.Popen, name: str) -> psutil.Process:
     raise AssertionError(f"no process {name}")
 
 
-@pytest.mark.parametrize("process", ["ray::_block_task", "ray::Board"])
+@pytest.mark.parametrize("process", ["ray::_block_task", "ray::ProgressActor"])
 def test_killed_worker_is_replaced(spec, undisturbed, tmp_path, process):
     store = tmp_path / "s.zarr"
     driver = _command(tmp_path, store, "--workers", "2", "--json")

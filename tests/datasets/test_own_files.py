@@ -1,5 +1,6 @@
 """Data of one's own: formats, identity, and files that are refused."""
 
+import gzip
 import json
 import os
 import struct
@@ -21,7 +22,7 @@ from tests.datasets.own import bomb, csv_text, examples, write_idx, write_npz
 @pytest.fixture(autouse=True)
 def _folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for known in (locating._seen, locating._downloaded, file._said):
+    for known in (locating._seen, locating._downloaded, file._warned):
         known.clear()
 
 
@@ -195,7 +196,7 @@ def test_labels__of_signs_are_what_they_were(data):
     np.testing.assert_array_equal(load_dataset(spec).train.y, signs[12:])
 
 
-def test_constant_inputs__are_said(data):
+def test_constant_inputs__are_warned(data):
     x, y = data
     x[:, 2] = 4
     Path("d.csv").write_text(csv_text(x, y))
@@ -358,6 +359,20 @@ def _huge_npy():
         np.lib.format.write_array_header_1_0(member, head)
 
 
+def _packed_damaged():
+    np.savez_compressed("bad", x=X, y=Y)
+    data = bytearray(Path("bad.npz").read_bytes())
+    data[60:64] = b"\xff" * 4
+    _bytes(bytes(data))
+
+
+def _bad_head(text):
+    head = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+    with zipfile.ZipFile("bad.npz", "w") as archive:
+        archive.writestr("x.npy", head + bytes(320))
+        archive.writestr("y.npy", head)
+
+
 CSV = "a,b,y\n" + "".join(f"{i},{i * i},{i % 2}\n" for i in range(10))
 BAD = {
     "no arrays": (lambda: np.savez("bad", a=X), "holds a; arrays x_train, y_train"),
@@ -385,6 +400,14 @@ BAD = {
     "truncated": (_truncated, "damaged archive"),
     "flipped": (_flipped, "damaged|its head says|Bad CRC"),
     "lying": (_lying, "its head says"),
+    "packed and damaged": (_packed_damaged, "no array is read"),
+    "open bracket": (lambda: _bad_head(b"{'descr': '<f8', ("), "no array is read"),
+    "deep head": (lambda: _bad_head(b"-" * 9000 + b"1"), "no array is read"),
+    "head of nothing": (
+        lambda: _bad_head(b"{'descr': '|S0', 'fortran_order': False, 'shape': (20,), }"),
+        "numbers of no bytes",
+    ),
+    "names of two lines": (lambda: _text('a,"b\nc",z\n1,2,0\n2,3,1\n'), "of a, b c, z"),
     "negative shape": (_huge_npy, "label_path|its head says"),
     "bomb": (lambda: bomb("bad.npz"), "that unpack to .*; refused"),
     "pickle": (lambda: _bytes(b"\x80\x04\x95abc."), "neither .npz, .npy, Parquet nor text"),
@@ -444,6 +467,8 @@ IMAGES, CLASSES = np.zeros((20, 3, 2), np.uint8), (np.arange(20) % 2).astype(np.
         ((IMAGES, idx(CLASSES)[:-1]), "27 bytes; its head says 28"),
         ((idx(IMAGES)[:9], CLASSES), "ends within its head"),
         ((IMAGES, b"\x1f\x8bnonsense"), "damaged"),
+        ((IMAGES, gzip.compress(idx(CLASSES))[:10] + b"\xff" * 20), "damaged"),
+        ((IMAGES, gzip.compress(idx(CLASSES))[:-4]), "damaged|ends before"),
     ],
 )
 def test_bad_folder__is_one_line(parts, message):
@@ -500,7 +525,7 @@ def test_bad_fields__are_named(options, fault):
     assert error.value.faults[0].startswith(fault)
 
 
-def test_limits__are_said(monkeypatch, data):
+def test_limits__are_warned(monkeypatch, data):
     write_npz("d.npz", *data)
     np.savez("wide", x=np.zeros((4, 300)), y=[0, 1, 0, 1])
     monkeypatch.setattr(tables, "LIMITS", tables.FileLimits(inputs=299, bytes=1000))

@@ -24,7 +24,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.registry import DATA_SETS
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import Spec, parse_spec
-from lsg_ray.typing import Bytes, Floats, Ints, Place, Progress, Signs
+from lsg_ray.typing import Bytes, Floats, Ints, PathOrUrl, Progress, Signs
 
 #: Probabilities π of the patterns.
 PROBABILITIES = (0.4, 0.3, 0.2, 0.1)
@@ -96,7 +96,7 @@ def _chunk(n_weights: int, seed: int, chunk: int) -> tuple[Bytes, Ints]:
 
 
 def synthetic(
-    url: Place,
+    url: PathOrUrl,
     count: int,
     n_weights: int = 675,
     seed: int = 0,

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsg_ray.ensemble import verify as verify_module
 from lsg_ray.ensemble import writer
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ensemble.repair import Repair
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import create_ensemble, missing_blocks, write_block
 from lsg_ray.errors import InputError, StoreError
@@ -208,13 +208,13 @@ def test_a_block_that_is_finished_while_repair_looks_is_whole(url, monkeypatch, 
     fill(url, spec, blocks=[0, 1])
     writer.drop_block(locate(url), open_ensemble(url).header, 1)
     locate(url).write("loss/c.1", b"?")
-    true_repair = verify_module._repair
+    true_repair = Repair.run
 
     def late(*arguments):
         fill(url, spec, blocks=[1])
         return true_repair(*arguments)
 
-    monkeypatch.setattr(verify_module, "_repair", late)
+    monkeypatch.setattr(Repair, "run", late)
     assert verify(url, repair=True).findings == ()
     monkeypatch.undo()
     assert verify(url).healthy == 2

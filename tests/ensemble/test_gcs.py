@@ -150,7 +150,7 @@ def test_a_missing_bucket_is_named():
 
 
 def test_a_server_that_is_not_there_is_an_early_error(monkeypatch):
-    monkeypatch.setattr(remote, "FIRST_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(remote, "CONFIG", remote.RemoteConfig(first_retry_seconds=0.5))
     url = f"http://{HOST}:{free_port()}"
     began = time.monotonic()
     with (
@@ -163,7 +163,7 @@ def test_a_server_that_is_not_there_is_an_early_error(monkeypatch):
 
 def test_without_credentials_it_fails_fast(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(remote, "METADATA_SECONDS", 0.3)
+    monkeypatch.setattr(remote, "CONFIG", remote.RemoteConfig(metadata_seconds=0.3))
     began = time.monotonic()
     with (
         using(None, GCE_METADATA_HOST=f"{HOST}:{free_port()}"),

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from lsg_ray.ensemble.ledger import record_key, record_text
-from lsg_ray.ensemble.location import MAX_DOCUMENT, UnreadableError, locate
+from lsg_ray.ensemble.local import MAX_DOCUMENT_BYTES, UnreadableError
+from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.urls import canonical_url
@@ -176,7 +177,7 @@ def test_documents_of_ten_gigabytes_are_not_read(store):
         repaired = verify(store, repair=True)
         assert repaired.ok
         assert (repaired.healthy, repaired.missing) == (3, 1)
-        os.truncate(store / "zarr.json", MAX_DOCUMENT + 1)
+        os.truncate(store / "zarr.json", MAX_DOCUMENT_BYTES + 1)
         with pytest.raises(UnreadableError, match=r"zarr\.json holds 1,048,577 bytes"):
             open_ensemble(store)
 
@@ -414,4 +415,4 @@ def test_a_document_of_ours_is_far_below_the_limit(tmp_path):
     spec = make_spec(widths=(5, *[4] * 200, 1), block_size=4)
     create_ensemble(tmp_path / "e", spec, dataset_hash=DATASET_HASH)
     sizes = locate(tmp_path / "e").everything()
-    assert max(sizes.values()) < MAX_DOCUMENT / 50
+    assert max(sizes.values()) < MAX_DOCUMENT_BYTES / 50

@@ -16,7 +16,7 @@ def store(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "place", "staged"),
+    ("key", "owner", "staged"),
     [
         ("weights/c.2.0", ("weights", 2), False),
         ("loss/c.1", ("loss", 1), False),
@@ -32,9 +32,9 @@ def store(tmp_path):
         (f"mine/c.1.{'0' * 32}.partial", None, False),
     ],
 )
-def test_keys_are_told_apart(store, key, place, staged):
+def test_keys_are_told_apart(store, key, owner, staged):
     keys = Keys(read_header(locate(store)))
-    assert (keys.place(key), keys.is_staged(key)) == (place, staged)
+    assert (keys.parsed(key), keys.is_staged(key)) == (owner, staged)
 
 
 def test_a_listing_says_what_stands_where(store):

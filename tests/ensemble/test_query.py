@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.ensemble.expression import MAX_LENGTH, compile_expression
+from lsg_ray.ensemble.expression import LIMITS, compile_expression
 from lsg_ray.ensemble.location import Location
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
@@ -187,7 +187,7 @@ def test_conditions_by_example(text, expected):
         "not " * 400 + "accuracy > 0",
         "-" * 1500 + "1 > accuracy",
         "(" * 90 + "accuracy" + ")" * 90 + " + 1 " * 200 + "> 0",
-        "a" * (MAX_LENGTH + 1),
+        "a" * (LIMITS.characters + 1),
         " or ".join(["trial > 1"] * 140),
         "+".join(["trial"] * 50) + "> 1",
     ],

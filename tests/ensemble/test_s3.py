@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ import lsg_ray
 from lsg_ray.cli import main
 from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble import remote
-from lsg_ray.ensemble.location import UnreadableError, locate
+from lsg_ray.ensemble.local import UnreadableError
+from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
@@ -98,10 +100,10 @@ def url(request):
 @pytest.fixture
 def hasty(monkeypatch):
     """Limits of seconds instead of minutes."""
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 1.5)
-    monkeypatch.setattr(remote, "FIRST_PATIENCE_SECONDS", 1.0)
-    monkeypatch.setattr(remote, "STALL_SECONDS", 0.5)
-    monkeypatch.setattr(remote, "FIRST_PAUSE_SECONDS", 0.02)
+    config = remote.RemoteConfig(
+        retry_seconds=1.5, first_retry_seconds=1.0, stall_seconds=0.5, first_pause_seconds=0.02
+    )
+    monkeypatch.setattr(remote, "CONFIG", config)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +224,7 @@ def test_results_live_beside_the_store(s3, url, lsg):
     assert open_result(scan).attrs["statistic"]
     code, _, err = lsg("moments", url, "--out", moments)
     assert code == 2
-    assert "exists; name another place or pass --overwrite" in err
+    assert "exists; name another path or pass --overwrite" in err
     assert lsg("moments", url, "--out", moments, "--overwrite")[0] == 0
     assert open_result(moments).sizes["weight"] == 42
     assert lsg("moments", url, "--out", url, "--overwrite")[0] == 2
@@ -423,7 +425,7 @@ _FAULTS = ["reset", "lost", "lost-503", "truncated", (500, "oops"), (503, SLOW_D
 
 def test_a_faulty_network_changes_nothing(server, url, undisturbed, hasty, monkeypatch):
     """One request in eight fails, in one of seven ways."""
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(remote, "CONFIG", replace(remote.CONFIG, retry_seconds=60.0))
     with Proxy(server, at_random(0.12, [*_FAULTS, "slow"]), slow=0.8) as proxy, using(proxy.url):
         sample(parse_spec(SPEC), url, workers=0)
         assert verify(url).findings == ()
@@ -492,7 +494,7 @@ def test_a_server_that_keeps_failing_is_a_clear_error_in_time(
             assert message.startswith(f"{url}: {what}: {words}"), message
             assert remedy in message
             assert "\n" not in message
-            limit = remote.PATIENCE_SECONDS + remote.STALL_SECONDS + 3
+            limit = remote.CONFIG.retry_seconds + remote.CONFIG.stall_seconds + 3
             assert seconds < limit, f"{seconds:.1f} s"
 
 
@@ -569,7 +571,7 @@ def test_a_server_that_ignores_conditions_is_refused(server, url):
 @pytest.mark.parametrize("metadata", ["disabled", "refused", "silent"])
 def test_without_credentials_it_fails_fast(server, url, metadata, monkeypatch):
     """Off the cloud no machine hands out a role; clients would ask for minutes."""
-    monkeypatch.setattr(remote, "METADATA_SECONDS", 0.3)
+    monkeypatch.setattr(remote, "CONFIG", replace(remote.CONFIG, metadata_seconds=0.3))
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -638,5 +640,5 @@ def test_a_store_object_of_zarr_carries_no_secret(s3, url):
 
 
 def test_errors_of_stores_are_errors_of_ours():
-    assert issubclass(remote.PlaceError, LsgError)
-    assert remote.PlaceError.exit_code == 1
+    assert issubclass(remote.StoreAccessError, LsgError)
+    assert remote.StoreAccessError.exit_code == 1

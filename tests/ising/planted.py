@@ -21,16 +21,16 @@ class Block(NamedTuple):
 
     @property
     def J(self):  # noqa: N802
-        found = np.zeros((self.n, self.n))
-        found[: self.size, : self.size] = self.strength / (self.size - 1)
-        np.fill_diagonal(found, 0)
-        return found * np.outer(self.pattern, self.pattern)
+        J = np.zeros((self.n, self.n))
+        J[: self.size, : self.size] = self.strength / (self.size - 1)
+        np.fill_diagonal(J, 0)
+        return J * np.outer(self.pattern, self.pattern)
 
     @property
     def h(self):
-        found = np.zeros(self.n)
-        found[: self.size] = self.field
-        return found * self.pattern
+        h = np.zeros(self.n)
+        h[: self.size] = self.field
+        return h * self.pattern
 
 
 def random_block(rng, n=None, size=None, strength=None, field=None):

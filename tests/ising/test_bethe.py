@@ -37,8 +37,8 @@ def test_response__is_nearer_to_the_truth_than_beliefs():
         fit = fit_boltzmann(
             (exact.m, exact.C), method="bp", correlations=correlations, verify=False
         )
-        found = enumerate_model(fit.model)
-        errors[correlations] = deviation(found.m, found.C, Target(exact.m, exact.C))[0]
+        averages = enumerate_model(fit.model)
+        errors[correlations] = deviation(averages.m, averages.C, Target(exact.m, exact.C))[0]
         assert fit.report["delta_method"] < 0.002
     assert errors["response"] < errors["beliefs"] / 5
 
@@ -70,8 +70,8 @@ def test_few_configurations__need_shrinkage_and_get_it():
     assert fit_boltzmann(target, method="bp", correlations="response", verify=False).report[
         "converged"
     ]
-    for shrinkage, says in ((0.0, "inverse is needed"), (1.5, "shrinkage 1.5 given")):
-        with pytest.raises(InputError, match=says):
+    for shrinkage, message in ((0.0, "inverse is needed"), (1.5, "shrinkage 1.5 given")):
+        with pytest.raises(InputError, match=message):
             fit_boltzmann(
                 target, method="bp", correlations="response", shrinkage=shrinkage, verify=False
             )
@@ -82,9 +82,9 @@ def test_few_configurations__need_shrinkage_and_get_it():
 @pytest.mark.parametrize(("part", "C", "m"), [("LB", 0.034, 0.046), ("ITR", 0.0024, 0.001),
                                                ("RB", 0.016, 0.019)])  # fmt: skip
 def test_reference_parts__beat_the_published_fits(shared, part, C, m):
-    places = {"LB": slice(0, 300), "ITR": slice(300, 525), "RB": slice(525, 675)}
+    indices = {"LB": slice(0, 300), "ITR": slice(300, 525), "RB": slice(525, 675)}
     target = as_target(shared / "data" / "reference" / "deep_20-15-15-10.npz")
-    fit = fit_boltzmann(target.restrict(places[part]), method="bp", verify=False)
+    fit = fit_boltzmann(target.restrict(indices[part]), method="bp", verify=False)
     assert fit.report["converged"]
     assert fit.report["rms_C_method"] < C
     assert fit.report["rms_m_method"] < m / 100

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
-from lsg_ray.ising.boltzmann import fit_boltzmann, verify_model
+from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.chains import Chains
 from lsg_ray.ising.exact import fit_exact
 from lsg_ray.ising.fitted import deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.pcd import _sampling_error
 from lsg_ray.ising.targets import Target, as_target
+from lsg_ray.ising.verification import verify_model
 from lsg_ray.results.saving import save_result
 from lsg_ray.statistics.moments import moments
 from tests.ensemble.mixture import synthetic
@@ -22,8 +23,8 @@ from .test_model import couplings
 
 def exact_target(n, seed=0, scale=0.3):
     model = IsingModel(*couplings(n, seed, scale))
-    found = enumerate_model(model)
-    return model, (found.m, found.C)
+    exact = enumerate_model(model)
+    return model, (exact.m, exact.C)
 
 
 def test_exact__gives_the_model_back():
@@ -90,20 +91,20 @@ def test_frozen_weights__are_left_out_and_reported():
 
 def test_targets__come_from_anything_with_moments(tmp_path):
     ensemble = synthetic(tmp_path / "s", 500, 675, 1)
-    found = moments(ensemble)
-    save_result(found, tmp_path / "m.zarr")
-    np.savez(tmp_path / "m.npz", m=found["m"], C=found["C"])
+    result = moments(ensemble)
+    save_result(result, tmp_path / "m.zarr")
+    np.savez(tmp_path / "m.npz", m=result["m"], C=result["C"])
     for given in (
         ensemble,
-        found,
+        result,
         tmp_path / "m.zarr",
         str(tmp_path / "m.npz"),
         ensemble.url,
-        (found["m"].values, found["C"].values),
+        (result["m"].values, result["C"].values),
         ensemble.numpy(),
     ):
         target = as_target(given)
-        np.testing.assert_array_equal(target.C, found["C"])
+        np.testing.assert_array_equal(target.C, result["C"])
     target = as_target(tmp_path / "m.zarr")
     assert target.count == 500
     parts = {name: (at[0], at[-1] + 1, len(at)) for name, at in target.parts().items()}
@@ -120,14 +121,14 @@ def test_targets__of_weighted_moments_count_what_is_independent():
     sigma = rng.choice([-1, 1], (6000, 100)).astype(np.int8)
     w = np.where(np.arange(6000) % 300, 1.0, 100.0)
     n_eff = w.sum() ** 2 / (w**2).sum()
-    found = moments(sigma, weights=w)
-    target = as_target(found)
+    result = moments(sigma, weights=w)
+    target = as_target(result)
     assert target.count == pytest.approx(n_eff)
     assert target.restrict(slice(0, 5)).count == target.count
     rms = deviation(np.zeros(100), np.eye(100), target)[0]
     assert _sampling_error(target) == pytest.approx(rms, rel=0.25)
     assert as_target(moments(sigma)).count == 6000
-    frozen = found.copy(deep=True)
+    frozen = result.copy(deep=True)
     frozen["m"].values[0] = 1.0
     frozen["C"].values[0] = frozen["C"].values[:, 0] = frozen["m"].values
     fit = fit_boltzmann(frozen, method="bp", correlations="response", verify=False)
@@ -135,7 +136,7 @@ def test_targets__of_weighted_moments_count_what_is_independent():
 
 
 @pytest.mark.parametrize(
-    ("m", "C", "says"),
+    ("m", "C", "message"),
     [
         ([0, np.nan], np.eye(2), r"m\[1\] is nan"),
         ([0, 1.5], np.eye(2), r"m\[1\] is 1.5; it must be from"),
@@ -148,20 +149,20 @@ def test_targets__of_weighted_moments_count_what_is_independent():
         ([0, 0, 0], np.eye(2), r"\(N,\) and \(N, N\)"),
     ],
 )
-def test_no_moments__are_refused_with_the_entry(m, C, says):
-    with pytest.raises(InputError, match=says):
+def test_no_moments__are_refused_with_the_entry(m, C, message):
+    with pytest.raises(InputError, match=message):
         fit_boltzmann((np.array(m), np.array(C)))
 
 
 def test_files__that_hold_no_moments_are_refused(tmp_path):
     np.savez(tmp_path / "x.npz", a=1)
     (tmp_path / "t.npz").write_text("x")
-    for name, says in (
+    for name, message in (
         ("x.npz", "m and C are needed"),
         ("t.npz", "cannot be read"),
         ("no", "nothing there"),
     ):
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=message):
             as_target(tmp_path / name)
     with pytest.raises(InputError, match="'magic' is no method of fitting; there are pcd, bp"):
         fit_boltzmann((np.zeros(2), np.eye(2)), method="magic")
@@ -182,10 +183,10 @@ def test_nearly_frozen_weights__are_fitted_no_worse_than_independent(method):
     sigma = np.where(np.random.default_rng(3).random((1000, 16)) < 0.01, -1, 1)
     options = {"plm": {"l1": 0.001}, "pcd": {"steps": 1500}}.get(method, {})
     fit = fit_boltzmann(sigma, method=method, verify=False, **options)
-    found, target = enumerate_model(fit.model), as_target(sigma)
+    exact, target = enumerate_model(fit.model), as_target(sigma)
     assert fit.report["converged"]
-    assert deviation(found.m, found.C, target)[0] < 0.01
-    assert np.abs(found.m - target.m).max() < 0.01
+    assert deviation(exact.m, exact.C, target)[0] < 0.01
+    assert np.abs(exact.m - target.m).max() < 0.01
 
 
 def test_penalty__means_the_same_by_chains_and_by_enumeration():
@@ -242,13 +243,13 @@ def test_few_chains__are_not_called_converged():
 def test_chains_of_the_check__that_have_not_converged_leave_no_fit_converged():
     """An ordered magnet: chains stay in one of its two states, so none has the averages."""
     n = 14
-    found = enumerate_model(IsingModel(0.4 * (1 - np.eye(n)), np.zeros(n)))
-    fit = fit_boltzmann((found.m, found.C), method="exact", l2=1e-3)
+    exact = enumerate_model(IsingModel(0.4 * (1 - np.eye(n)), np.zeros(n)))
+    fit = fit_boltzmann((exact.m, exact.C), method="exact", l2=1e-3)
     assert not fit.report["mc_converged"]
     assert not fit.report["converged"]
     assert "chains of the check have not" in fit.report["reason"]
     assert fit.model.attributes["converged"] == 0
-    assert fit_boltzmann((found.m, found.C), method="exact", l2=1e-3, verify=False).report[
+    assert fit_boltzmann((exact.m, exact.C), method="exact", l2=1e-3, verify=False).report[
         "converged"
     ]
 
@@ -270,17 +271,17 @@ def test_check__noise_is_taken_off_without_bias(chains):
     )
     for target in (Target(m, C), Target(wrong_m, wrong_C)):
         true = dict(zip(("delta", "m", "C"), deviation(m, C.copy(), target), strict=True))
-        found = [
+        checks = [
             verify_model(model, target, chains=chains, samples=16 * chains, seed=seed).attrs
             for seed in range(100)
         ]
         for name, value in true.items():
             rms = "delta" if name == "delta" else f"rms_{name}"
-            squares = np.array([a[rms] ** 2 - a[f"noise_{name}"] ** 2 for a in found])
+            squares = np.array([a[rms] ** 2 - a[f"noise_{name}"] ** 2 for a in checks])
             error = squares.std() / np.sqrt(len(squares))
             assert abs(squares.mean() - value**2) < 4 * error
             excess, stderr = (
-                np.array([a[f"excess_{name}{what}"] for a in found]) for what in ("", "_stderr")
+                np.array([a[f"excess_{name}{what}"] for a in checks]) for what in ("", "_stderr")
             )
             np.testing.assert_allclose(excess, np.sqrt(np.maximum(squares, 0)), rtol=1e-6)
             assert np.count_nonzero(np.abs(excess - value) > 4 * stderr) <= 5
@@ -289,11 +290,11 @@ def test_check__noise_is_taken_off_without_bias(chains):
 def test_check__noise_of_correlations_is_unbiased():
     """Squared errors of C from groups, against its scatter over 100 checks: 28 pairs, 6 %."""
     model, (m, C) = exact_target(8, seed=4)
-    found = [
+    checks = [
         verify_model(model, Target(m, C), chains=60, samples=960, seed=seed) for seed in range(100)
     ]
-    scatter = np.mean([(check["C"].values - C) ** 2 for check in found], axis=0)
-    error = np.mean([check["C_stderr"].values ** 2 for check in found], axis=0)
+    scatter = np.mean([(check["C"].values - C) ** 2 for check in checks], axis=0)
+    error = np.mean([check["C_stderr"].values ** 2 for check in checks], axis=0)
     off = ~np.eye(8, dtype=bool)
     assert scatter[off].mean() == pytest.approx(error[off].mean(), rel=0.15)
 
@@ -325,12 +326,12 @@ def test_duplicates__are_left_out_and_named_with_their_sign(method):
     assert np.abs(model.J).max() < 1
     m = wide.mean(axis=0)
     np.testing.assert_allclose(np.tanh(model.h[[3, 4, 8]]), m[[3, 4, 8]], atol=1e-9)
-    kept = [1, 2, 5, 6, 7, 10]
-    exact = enumerate_model(IsingModel(model.J[np.ix_(kept, kept)], model.h[kept]))
-    alone = as_target(wide[:, kept])
-    found = deviation(exact.m, exact.C, alone)
+    unique = [1, 2, 5, 6, 7, 10]
+    exact = enumerate_model(IsingModel(model.J[np.ix_(unique, unique)], model.h[unique]))
+    alone = as_target(wide[:, unique])
+    rms = deviation(exact.m, exact.C, alone)
     # Two of the 8 weights that are no duplicates are frozen, and deviate by (almost) nothing.
-    scaled = np.hypot(found[1] * np.sqrt(6 / 8), found[2] * np.sqrt(30 / 56))
+    scaled = np.hypot(rms[1] * np.sqrt(6 / 8), rms[2] * np.sqrt(30 / 56))
     assert report["excess_delta"] == pytest.approx(scaled, abs=4 * report["excess_delta_stderr"])
     assert scaled < (0.06 if method == "bp" else 0.01)
     np.testing.assert_array_equal(fit.check["repeats"], [0, 1, 2, 2, 2, 5, 6, 7, 7, 9, 10])
@@ -354,7 +355,7 @@ def test_weights__that_differ_once_are_no_duplicates():
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"rate": 0}, "rate 0 given"),
         ({"seconds": 0}, "seconds 0 given"),
@@ -366,6 +367,6 @@ def test_weights__that_differ_once_are_no_duplicates():
         ({"l1": 0.1}, "l1 given; method 'pcd' takes"),
     ],
 )
-def test_misfits__are_refused(options, says):
-    with pytest.raises(InputError, match=says):
+def test_misfits__are_refused(options, message):
+    with pytest.raises(InputError, match=message):
         fit_boltzmann((np.zeros(3), np.eye(3)), verify=False, **options)

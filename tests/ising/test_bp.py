@@ -27,15 +27,15 @@ def test_trees__are_exact(n, seed, beta):
     model = tree(n, seed)
     exact = enumerate_model(model, beta)
     beliefs = belief_propagation(model, beta=beta, tolerance=1e-13)
-    found = bethe_averages(model, beliefs, beta=beta)
+    averages = bethe_averages(model, beliefs, beta=beta)
     assert beliefs.converged.all()
     assert beliefs.iterations[0] <= 2 * n + 4
     np.testing.assert_allclose(beliefs.m[0], exact.m, atol=1e-10)
     edges = model.J != 0
-    np.testing.assert_allclose(found.C[0][edges], exact.C[edges], atol=1e-10)
-    np.testing.assert_allclose(found.log_Z[0], exact.log_Z, atol=1e-9)
-    np.testing.assert_allclose(found.energy[0], beta * exact.energy, atol=1e-9)
-    np.testing.assert_allclose(found.entropy[0], exact.entropy, atol=1e-9)
+    np.testing.assert_allclose(averages.C[0][edges], exact.C[edges], atol=1e-10)
+    np.testing.assert_allclose(averages.log_Z[0], exact.log_Z, atol=1e-9)
+    np.testing.assert_allclose(averages.energy[0], beta * exact.energy, atol=1e-9)
+    np.testing.assert_allclose(averages.entropy[0], exact.entropy, atol=1e-9)
 
 
 def plain_sweep(messages, J, h):
@@ -53,10 +53,10 @@ def test_sweeps__are_those_of_the_formula(n):
     expected = start
     for _ in range(6):
         expected, _ = plain_sweep(expected, J, h)
-    found = belief_propagation((J, h), start=start, max_sweeps=6, tolerance=1e-300, damping=0.0)
+    beliefs = belief_propagation((J, h), start=start, max_sweeps=6, tolerance=1e-300, damping=0.0)
     off = ~np.eye(n, dtype=bool)
-    np.testing.assert_allclose(found.messages[0][off], expected[off], atol=1e-12)
-    assert found.iterations[0] == 6
+    np.testing.assert_allclose(beliefs.messages[0][off], expected[off], atol=1e-12)
+    assert beliefs.iterations[0] == 6
 
 
 def test_batches__equal_single_problems_and_threads_change_nothing():
@@ -104,7 +104,7 @@ def test_strong_couplings__stay_finite():
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"fields": np.zeros(3)}, r"fields of shape \(3,\)"),
         ({"fields": [np.nan] * 5}, "field 0 of problem 0 is nan"),
@@ -116,6 +116,6 @@ def test_strong_couplings__stay_finite():
         ({"tolerance": 0}, "tolerance 0"),
     ],
 )
-def test_misfits__are_refused(options, says):
-    with pytest.raises(InputError, match=says):
+def test_misfits__are_refused(options, message):
+    with pytest.raises(InputError, match=message):
         belief_propagation(couplings(5), **options)

@@ -33,37 +33,37 @@ def test_three_body__is_that_of_enumeration_and_comes_back(drawn):
     """Errors of c_ijk are 0.003 here; a model that made the data reproduces what is above 0.03."""
     model, sigma = drawn
     triples = np.array(list(itertools.combinations(range(10), 3)))
-    found = three_body(model, sigma, triples=triples, cutoff=0.03)
+    result = three_body(model, sigma, triples=triples, cutoff=0.03)
     exact = enumerate_model(model)
     states = 2.0 * ((np.arange(1024)[:, None] >> np.arange(10)) & 1) - 1
     p = np.exp(-model.energy(states) - exact.log_Z)
     off = (states - exact.m)[:, triples]
-    np.testing.assert_allclose(found["model"], p @ off.prod(axis=2), atol=0.006)
-    np.testing.assert_allclose(found["ensemble"], p @ off.prod(axis=2), atol=0.03)
-    assert found.attrs["above"] > 10
-    assert found.attrs["reproduced"] > 0.95
-    assert found.attrs["correlation"] > 0.98
-    assert found.attrs["slope"] == pytest.approx(1, abs=0.05)
+    np.testing.assert_allclose(result["model"], p @ off.prod(axis=2), atol=0.006)
+    np.testing.assert_allclose(result["ensemble"], p @ off.prod(axis=2), atol=0.03)
+    assert result.attrs["above"] > 10
+    assert result.attrs["reproduced"] > 0.95
+    assert result.attrs["correlation"] > 0.98
+    assert result.attrs["slope"] == pytest.approx(1, abs=0.05)
     independent = IsingModel(np.zeros((10, 10)), np.arctanh(exact.m))
     poor = three_body(independent, sigma, triples=triples, cutoff=0.03)
     assert poor.attrs["reproduced"] == 0
-    figure = render(checks_figure(found, configuration_energies(model, sigma[:500])))
+    figure = render(checks_figure(result, configuration_energies(model, sigma[:500])))
     assert figure.startswith(b"\x89PNG")
 
 
 def test_energies_and_references__are_those_of_the_model(drawn, tmp_path):
     model, sigma = drawn
-    found = configuration_energies(model, sigma)
-    np.testing.assert_allclose(found["energy"], model.energy(sigma) / 10)
+    result = configuration_energies(model, sigma)
+    np.testing.assert_allclose(result["energy"], model.energy(sigma) / 10)
     exact = enumerate_model(model)
-    assert found.attrs["typical"] == pytest.approx(exact.energy / 10, abs=0.01)
-    assert np.isnan(found.attrs["correlation"])
-    chosen = choose_references(found, sigma, 7)
+    assert result.attrs["typical"] == pytest.approx(exact.energy / 10, abs=0.01)
+    assert np.isnan(result.attrs["correlation"])
+    chosen = choose_references(result, sigma, 7)
     assert chosen["group"].values.tolist() == ["low"] * 7 + ["medium"] * 7 + ["high"] * 7
     energy = chosen["energy"].values
-    assert energy[:7].max() <= np.sort(found["energy"])[7]
-    assert energy[14:].min() >= np.sort(found["energy"])[-8]
-    assert energy[7:14] == pytest.approx(float(np.median(found["energy"])), abs=0.01)
+    assert energy[:7].max() <= np.sort(result["energy"])[7]
+    assert energy[14:].min() >= np.sort(result["energy"])[-8]
+    assert energy[7:14] == pytest.approx(float(np.median(result["energy"])), abs=0.01)
     np.testing.assert_array_equal(chosen["sigma"], sigma[chosen["row"]])
     for name in ("r.npz", "r.zarr"):
         save_result(chosen, tmp_path / name, archive=REFERENCES)

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 import lsg_ray
 from lsg_ray.errors import InputError
 from lsg_ray.ising.annealing import anneal_scan
-from lsg_ray.ising.bp import Couplings, belief_propagation
+from lsg_ray.ising.bp import belief_propagation
 from lsg_ray.ising.branch import Branch
-from lsg_ray.ising.entropy import entropy_bound, entropy_scan
+from lsg_ray.ising.cavity import Couplings
+from lsg_ray.ising.entropy import entropy_scan
+from lsg_ray.ising.field_scans import entropy_bound
 from lsg_ray.ising.model import IsingModel, enumerate_model
 
 from .test_bp import tree
@@ -23,10 +25,10 @@ from .test_model import couplings
 def exact_landscape(model, sigma, x, beta=1.0):
     """d, s, e, f by enumeration under the distance field."""
     n = model.n_spins
-    found = enumerate_model(IsingModel(beta * model.J, beta * model.h + x * sigma))
-    q = float(sigma @ found.m) / n
-    e = (found.energy / n + x * q) / beta
-    return (1 - q) / 2, found.entropy / n, e, -found.log_Z / (n * beta)
+    exact = enumerate_model(IsingModel(beta * model.J, beta * model.h + x * sigma))
+    q = float(sigma @ exact.m) / n
+    e = (exact.energy / n + x * q) / beta
+    return (1 - q) / 2, exact.entropy / n, e, -exact.log_Z / (n * beta)
 
 
 def curie_weiss(n, strength):
@@ -121,8 +123,8 @@ def test_branches__satisfy_the_equations_of_belief_propagation(name, n):
     h, sigma = 0.1 * rng.normal(size=n), rng.choice([-1.0, 1.0], n)
     branch, tight = Branch(1e-10, 20_000), Couplings.at(J)
     for x in np.linspace(-2, 2, 21):
-        rest, _ = branch.go_to(x, h + x * sigma, tight)
-        assert rest.converged
+        status, _ = branch.go_to(x, h + x * sigma, tight)
+        assert status.converged
         start = np.empty((n, n))
         if tight.tightest < 0.98:
             branch.kernels.pair_messages(branch.m, tight.t, start)
@@ -268,7 +270,7 @@ def test_threads_and_chunks__change_nothing():
     np.testing.assert_array_equal(alone["s"].values[0], one["s"].values[3])
 
 
-def test_interrupted__resumes_from_its_pieces(tmp_path, monkeypatch):
+def test_interrupted__resumes_from_its_checkpoints(tmp_path, monkeypatch):
     from lsg_ray.ising import entropy
 
     model = IsingModel(glass(20, 1.0), np.zeros(20))
@@ -283,17 +285,19 @@ def test_interrupted__resumes_from_its_pieces(tmp_path, monkeypatch):
 
     monkeypatch.setattr(entropy, "_leaf", failing)
     with dask.config.set(scheduler="synchronous"), pytest.raises(KeyboardInterrupt):
-        entropy_scan(model, sigma, pieces=tmp_path / "p")
+        entropy_scan(model, sigma, checkpoints=tmp_path / "p")
     assert len(list((tmp_path / "p").rglob("*.npz"))) == 3
     done = [1] * 6  # never three again
-    xarray.testing.assert_identical(entropy_scan(model, sigma, pieces=tmp_path / "p"), whole)
+    xarray.testing.assert_identical(entropy_scan(model, sigma, checkpoints=tmp_path / "p"), whole)
     assert len(done) == 6 + 3
-    other = entropy_scan(model, -sigma, pieces=tmp_path / "p")  # other references: other pieces
+    other = entropy_scan(
+        model, -sigma, checkpoints=tmp_path / "p"
+    )  # of other references: other checkpoints
     np.testing.assert_allclose(other["d"].values[0, 0, ::-1], 1 - whole["d"].values[0, 0])
 
 
 @pytest.mark.parametrize(
-    ("references", "options", "says"),
+    ("references", "options", "message"),
     [
         (np.ones((2, 5)), {}, r"references have 5 weights and the model 4"),
         (np.zeros((2, 4)), {}, r"reference 0 holds 0.0 at weight 0; it must be ±1"),
@@ -314,9 +318,9 @@ def test_interrupted__resumes_from_its_pieces(tmp_path, monkeypatch):
         (np.ones(4), {"count": 0}, "count 0"),
     ],
 )
-def test_bad_input__is_named(references, options, says):
+def test_bad_input__is_named(references, options, message):
     model = IsingModel(np.zeros((4, 4)), np.zeros(4))
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         entropy_scan(model, references, **options)
 
 
@@ -338,8 +342,8 @@ def test_annealing__agrees_with_enumeration_within_its_errors():
         for k, x in enumerate(scan["field"].values):
             exact = exact_landscape(model, sigma[r], x)
             for name, value in zip("dse", exact, strict=False):
-                found, error = scan[name].values[r, :, k], scan[f"{name}_stderr"].values[r, :, k]
-                scores += ((found - value) / error).tolist()
+                mean, error = scan[name].values[r, :, k], scan[f"{name}_stderr"].values[r, :, k]
+                scores += ((mean - value) / error).tolist()
     assert np.abs(scores).max() < 5
     assert np.std(scores) < 1.6  # values along a scan share their noise
     exact = enumerate_model(model)

@@ -22,29 +22,29 @@ def test_parts__are_the_same_by_tasks_and_one_after_another(ensemble):
     alone = {part: fit_model(ensemble, part=part, **options) for part in ("LB", "full")}
     with dask.config.set(scheduler=dask.local.get_sync):
         tasks = fit_models(ensemble, ["LB", "full"], **options)
-    for part, found in tasks.items():
-        np.testing.assert_array_equal(found["J"], alone[part]["J"])
-        np.testing.assert_array_equal(found["h"], alone[part]["h"])
+    for part, model in tasks.items():
+        np.testing.assert_array_equal(model["J"], alone[part]["J"])
+        np.testing.assert_array_equal(model["h"], alone[part]["h"])
 
 
 def test_model__is_that_of_fit_boltzmann_with_its_check():
     sigma = np.random.default_rng(0).choice([-1, 1], (300, 6))
     sigma[:, 1] = 1
-    found, fit = (
+    model, fit = (
         function(sigma, method="exact", seed=2) for function in (fit_model, fit_boltzmann)
     )
-    np.testing.assert_array_equal(found["J"], fit.model.J)
+    np.testing.assert_array_equal(model["J"], fit.model.J)
     for name in ("m", "C", "m_data", "C_data", "repeats"):
-        np.testing.assert_array_equal(found[name], fit.check[name])
-    shown = STAGE.shown(found)
+        np.testing.assert_array_equal(model[name], fit.check[name])
+    shown = STAGE.shown(model)
     for name in fit.report.keys() - {"seconds", "fit_seconds"}:
         assert shown[name] == fit.report[name], name
     assert shown["frozen_weights"] == [1]
-    assert json.loads(found.attrs["frozen_weights"]) == [1]
+    assert json.loads(model.attrs["frozen_weights"]) == [1]
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"l1": 0.1}, "l1 given with method pcd; it belongs to plm"),
         ({"method": "bp", "seconds": 1}, "seconds given with method bp; it belongs to pcd"),
@@ -56,6 +56,6 @@ def test_model__is_that_of_fit_boltzmann_with_its_check():
         ({"options": {"steps": "many"}}, "steps: 'many' given; input should be a valid integer"),
     ],
 )
-def test_options_of_other_methods__are_refused(options, says):
-    with pytest.raises(InputError, match=says):
+def test_options_of_other_methods__are_refused(options, message):
+    with pytest.raises(InputError, match=message):
         fit_model((np.zeros(3), np.eye(3)), **options)

@@ -35,12 +35,12 @@ def test_enumeration__is_the_sum_over_states(beta):
     states = np.array(list(itertools.product([-1, 1], repeat=5)))
     weights = np.exp(-beta * model.energy(states))
     p = weights / weights.sum()
-    found = enumerate_model(model, beta)
-    assert found.log_Z == pytest.approx(np.log(weights.sum()))
-    np.testing.assert_allclose(found.m, p @ states, atol=1e-14)
-    np.testing.assert_allclose(found.C, (states.T * p) @ states, atol=1e-14)
-    assert found.energy == pytest.approx(p @ model.energy(states))
-    assert found.entropy == pytest.approx(-p @ np.log(p))
+    result = enumerate_model(model, beta)
+    assert result.log_Z == pytest.approx(np.log(weights.sum()))
+    np.testing.assert_allclose(result.m, p @ states, atol=1e-14)
+    np.testing.assert_allclose(result.C, (states.T * p) @ states, atol=1e-14)
+    assert result.energy == pytest.approx(p @ model.energy(states))
+    assert result.entropy == pytest.approx(-p @ np.log(p))
 
 
 def test_enumeration__of_two_spins_is_in_closed_form():

@@ -1,14 +1,16 @@
 """Verdicts on random planted systems, counted: none may be wrong where the answer is exact."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from lsg_ray.ising.bp import Couplings
 from lsg_ray.ising.branch import Branch
+from lsg_ray.ising.cavity import Couplings
 from lsg_ray.ising.curve import entropy_curve
 from lsg_ray.ising.eigenvalue import least_eigenvalue
 from lsg_ray.ising.entropy import entropy_scan
-from lsg_ray.ising.hysteresis import GAP
+from lsg_ray.ising.hysteresis import VERDICT
 from lsg_ray.ising.stationary import plefka_matrix, scaled_hessian
 from lsg_ray.ising.tap import tap_gradient, tap_states
 
@@ -28,13 +30,13 @@ def test_tap__blocks_have_the_states_of_the_closed_form():
         size = int(rng.integers(12, n + 1))  # of fewer, other states may be stable
         block = random_block(rng, n, size, float(strength), field)
         minima, least, _ = tap_minima(block)
-        found = tap_states((block.J, block.h), starts=150, seed=seed).attrs
-        right = found["stable_states"] == minima or (
-            field and 1 <= found["stable_states"] <= minima
+        summary = tap_states((block.J, block.h), starts=150, seed=seed).attrs
+        right = summary["stable_states"] == minima or (
+            field and 1 <= summary["stable_states"] <= minima
         )
-        right = right and found["converged"] == 1 and (field or found["peaks"] == 1)
-        if not right and not (least < 1e-4 and found["undetermined_states"]):
-            wrong.append((seed, block[:4], minima, found))
+        right = right and summary["converged"] == 1 and (field or summary["peaks"] == 1)
+        if not right and not (least < 1e-4 and summary["undetermined_states"]):
+            wrong.append((seed, block[:4], minima, summary))
     assert not wrong
 
 
@@ -47,13 +49,13 @@ def test_tap__curie_weiss_next_to_its_transition(n, strength, states, stable):
     """J = b/N.  The saddle is seen where some start rests beside it."""
     J = np.full((n, n), strength / n)
     np.fill_diagonal(J, 0)
-    found = tap_states((J, np.zeros(n)), starts=300 if n < 1000 else 150)
-    about = found.attrs
+    states = tap_states((J, np.zeros(n)), starts=300 if n < 1000 else 150)
+    about = states.attrs
     assert (about["states"], about["stable_states"]) == (states, stable)
     assert about["converged"] == about["peaks"] == 1
     assert about["saddles"] == states - stable
     assert about["undetermined_states"] == 0
-    assert float(found["state_error"].max()) < 1e-9
+    assert float(states["state_error"].max()) < 1e-9
 
 
 def test_tap__hopfield_models_have_their_patterns():
@@ -63,11 +65,11 @@ def test_tap__hopfield_models_have_their_patterns():
         patterns = rng.choice([-1.0, 1.0], (2, 120))
         J = 2.0 * patterns.T @ patterns / 120
         np.fill_diagonal(J, 0)
-        found = tap_states((J, np.zeros(120)), starts=200, seed=seed)
-        stable = found["stable"].values == 1
-        assert found.attrs["converged"] == 1
+        states = tap_states((J, np.zeros(120)), starts=200, seed=seed)
+        stable = states["stable"].values == 1
+        assert states.attrs["converged"] == 1
         assert stable.sum() == 4
-        overlaps = np.abs(found["m"].values[stable] @ patterns.T / 120).max(axis=1)
+        overlaps = np.abs(states["m"].values[stable] @ patterns.T / 120).max(axis=1)
         assert (overlaps > 0.9).all()
 
 
@@ -77,21 +79,21 @@ def test_tap__glasses_hold_what_they_say(temperature):
     n = 80
     for seed in range(3):
         J = noise(np.random.default_rng(seed), n, temperature)
-        found = tap_states((J, np.zeros(n)), starts=150, seed=seed, max_iterations=1000)
-        m, error = found["m"].values, found["state_error"].values
+        states = tap_states((J, np.zeros(n)), starts=150, seed=seed, max_iterations=1000)
+        m, error = states["m"].values, states["state_error"].values
         for k in range(len(m)):
             assert np.abs(tap_gradient(m[k : k + 1], J, np.zeros(n)) * (1 - m[k] ** 2)).max() < 1e-9
             curvature, stability = (
                 np.linalg.eigvalsh(matrix(m[k], J))[0] for matrix in (scaled_hessian, plefka_matrix)
             )
             sign = int(np.sign(min(curvature, stability)))
-            assert int(found["stable"][k]) in (sign, 0)
-            assert int(found["minimum"][k]) in (np.sign(curvature), 0)
+            assert int(states["stable"][k]) in (sign, 0)
+            assert int(states["minimum"][k]) in (np.sign(curvature), 0)
             apart = np.abs(m - m[k]).max(axis=1)
             apart[k] = np.inf
             assert (apart > error + error[k]).all()
         if temperature > 1:
-            assert (found.attrs["states"], found.attrs["stable_states"]) == (1, 1)
+            assert (states.attrs["states"], states.attrs["stable_states"]) == (1, 1)
 
 
 def test_tap__beyond_the_first_states_signs_are_told_by_factorisations(monkeypatch):
@@ -99,7 +101,7 @@ def test_tap__beyond_the_first_states_signs_are_told_by_factorisations(monkeypat
 
     J = noise(np.random.default_rng(0), 60, 0.5)
     whole = tap_states((J, np.zeros(60)), starts=100, max_iterations=1000)
-    monkeypatch.setattr(tap, "COMPUTED_STATES", 0)
+    monkeypatch.setattr(tap, "CONFIG", replace(tap.CONFIG, computed_states=0))
     signs = tap_states((J, np.zeros(60)), starts=100, max_iterations=1000)
     assert signs["curvature"].isnull().all()
     for name in ("minimum", "stable"):
@@ -119,10 +121,10 @@ def test_scans__of_blocks_have_the_verdict_of_the_closed_form():
         block = random_block(rng)
         gap = largest_gap(block)
         xs = grid(rng, ("coarse", "usual", "fine")[number % 3])
-        found = entropy_scan((block.J, block.h), block.pattern[None], xs).attrs
-        verdict = "first-order" if gap > GAP else "smooth"
-        if found["verdict"] != verdict and abs(gap - GAP) > 2e-4:
-            wrong.append((number, block[:4], gap, found["verdict"], found["unexplained_step"]))
+        scan = entropy_scan((block.J, block.h), block.pattern[None], xs).attrs
+        verdict = "first-order" if gap > VERDICT.gap else "smooth"
+        if scan["verdict"] != verdict and abs(gap - VERDICT.gap) > 2e-4:
+            wrong.append((number, block[:4], gap, scan["verdict"], scan["unexplained_step"]))
     assert not wrong
 
 
@@ -133,12 +135,12 @@ def test_scans__of_blocks_in_weak_noise():
         sign = rng.choice([-1, 1])
         block = random_block(rng, strength=float(1 + sign * rng.uniform(0.15, 0.5)))
         gap = largest_gap(block)
-        if 0 < gap < 2 * GAP:
+        if 0 < gap < 2 * VERDICT.gap:
             continue
         J = block.J + noise(rng, block.n, rng.uniform(8, 20))
-        found = entropy_scan((J, block.h), block.pattern[None]).attrs
-        if found["verdict"] != ("first-order" if gap else "smooth"):
-            wrong.append((number, block[:4], gap, found["verdict"]))
+        scan = entropy_scan((J, block.h), block.pattern[None]).attrs
+        if scan["verdict"] != ("first-order" if gap else "smooth"):
+            wrong.append((number, block[:4], gap, scan["verdict"]))
     assert not wrong
 
 
@@ -148,9 +150,9 @@ def test_scans__of_glasses_are_smooth_above_their_transition_alone():
         temperature = rng.uniform(1.4, 4) if number % 2 else rng.uniform(0.2, 0.5)
         n = int(rng.integers(60, 160))
         model = (noise(rng, n, temperature), np.zeros(n))
-        found = entropy_scan(model, rng.choice([-1, 1], (1, n))).attrs
-        if (found["verdict"] == "smooth") != (temperature > 1):
-            wrong.append((number, temperature, found["verdict"]))
+        scan = entropy_scan(model, rng.choice([-1, 1], (1, n))).attrs
+        if (scan["verdict"] == "smooth") != (temperature > 1):
+            wrong.append((number, temperature, scan["verdict"]))
     assert not wrong
 
 
@@ -160,22 +162,22 @@ def test_scans__do_not_depend_on_the_grid(step, shift):
     """A block of 15 of 200 spins whose loop, 0.034 in d, lies around x = 0.05."""
     block = Block(200, 15, 1.15, -0.05, np.ones(200))
     xs = step * (np.arange(-round(3 / step), round(3 / step) + 1) + shift)
-    found = entropy_scan((block.J, block.h), np.ones((1, 200)), xs)
-    assert found.attrs["verdict"] == "first-order"
-    assert found.attrs["hysteresis"] == pytest.approx(largest_gap(block), rel=0.1)
-    assert found["gaps"].values.tolist() == [1]
-    assert abs(float(found["hysteresis_field"][0]) - 0.05) < 0.02
+    scan = entropy_scan((block.J, block.h), np.ones((1, 200)), xs)
+    assert scan.attrs["verdict"] == "first-order"
+    assert scan.attrs["hysteresis"] == pytest.approx(largest_gap(block), rel=0.1)
+    assert scan["gaps"].values.tolist() == [1]
+    assert abs(float(scan["hysteresis_field"][0]) - 0.05) < 0.02
 
 
 def test_scans__two_loops_are_two():
     n = 300
     J, h = np.zeros((n, n)), np.zeros(n)
-    for place, field in ((slice(0, 20), 0.33), (slice(20, 40), -0.47)):
-        J[place, place], h[place] = 1.12 / 19, field
+    for block, field in ((slice(0, 20), 0.33), (slice(20, 40), -0.47)):
+        J[block, block], h[block] = 1.12 / 19, field
     np.fill_diagonal(J, 0)
-    found = entropy_scan((J, h), np.ones((1, n)))
-    assert found.attrs["verdict"] == "first-order"
-    assert found["gaps"].values.tolist() == [2]
+    scan = entropy_scan((J, h), np.ones((1, n)))
+    assert scan.attrs["verdict"] == "first-order"
+    assert scan["gaps"].values.tolist() == [2]
 
 
 def test_slopes__are_those_of_differences():
@@ -199,10 +201,10 @@ def variance_matrix(m, t):
     scale = 2 / (1 - t**2 + np.sqrt((1 - t**2) ** 2 - 4 * t * p * q))
     a, b = p * scale, q * scale
     both = t**2 * (1 - a**2) * (1 - b**2) / ((1 - t**2 * a**2) * (1 - t**2 * b**2))
-    found = -both / (1 - both**2)
+    matrix = -both / (1 - both**2)
     np.fill_diagonal(both, 0)
-    np.fill_diagonal(found, 1 + (both**2 / (1 - both**2)).sum(axis=1))
-    return found
+    np.fill_diagonal(matrix, 1 + (both**2 / (1 - both**2)).sum(axis=1))
+    return matrix
 
 
 def test_stability__has_the_sign_of_the_exact_eigenvalue():
@@ -232,11 +234,11 @@ def test_least_eigenvalue__of_blocks_that_do_not_know_of_each_other():
         P = np.eye(n)
         for a in range(0, n - 1, 3):
             P[a, a + 1] = P[a + 1, a] = -rng.uniform(0, 1.2)
-        found = least_eigenvalue(P.astype(np.float32))
+        least = least_eigenvalue(P.astype(np.float32))
         exact = np.linalg.eigvalsh(P)[0]
-        assert found.converged
-        assert abs(found.value - exact) <= max(found.error, 1e-5)
-        assert found.sign == np.sign(exact)
+        assert least.converged
+        assert abs(least.value - exact) <= max(least.error, 1e-5)
+        assert least.sign == np.sign(exact)
 
 
 @pytest.mark.parametrize("points", [1, 4, 10])
@@ -272,9 +274,9 @@ def test_scans__see_loops_in_magnetizations_alone(strength, field):
     J = np.full((n, n), strength / (n - 1))
     np.fill_diagonal(J, 0)
     for xs in (None, np.linspace(-3, 3, 61) + 0.03):
-        found = entropy_scan((J, np.full(n, field)), reference[None], xs).attrs
-        assert found["verdict"] == "first-order"
-        assert found["hysteresis"] < GAP
+        scan = entropy_scan((J, np.full(n, field)), reference[None], xs).attrs
+        assert scan["verdict"] == "first-order"
+        assert scan["hysteresis"] < VERDICT.gap
 
 
 @pytest.mark.parametrize("flank", [20, 40, 60])
@@ -285,12 +287,12 @@ def test_scans__what_other_spins_make_up_for_is_seen(flank):
     for start, size, strength, field in (
         (0, 20, 1.15, -0.05), (20, flank, 0.95, 0.0), (20 + flank, flank, 0.95, -0.1),
     ):  # fmt: skip
-        place = slice(start, start + size)
-        J[place, place], h[place] = strength / (size - 1), field
+        block = slice(start, start + size)
+        J[block, block], h[block] = strength / (size - 1), field
     np.fill_diagonal(J, 0)
-    found = entropy_scan((J, h), np.ones((1, n))).attrs
-    assert found["verdict"] == "first-order"
-    assert found["hysteresis"] == pytest.approx(0.025, abs=0.002)
+    scan = entropy_scan((J, h), np.ones((1, n))).attrs
+    assert scan["verdict"] == "first-order"
+    assert scan["hysteresis"] == pytest.approx(0.025, abs=0.002)
 
 
 def test_scans__with_a_tight_pair_look_between_fields_too():
@@ -301,9 +303,9 @@ def test_scans__with_a_tight_pair_look_between_fields_too():
     np.fill_diagonal(J, 0)
     gap = largest_gap(Block(n, size, 1.052, 0.197, np.ones(n)))
     J[0 + size, n - 1] = J[n - 1, size] = 3.0
-    found = entropy_scan((J, h), np.ones((1, n)), [-1.25, -0.45, 0.05, 0.55, 1.05]).attrs
-    assert gap > GAP
-    assert found["verdict"] == "first-order"
+    scan = entropy_scan((J, h), np.ones((1, n)), [-1.25, -0.45, 0.05, 0.55, 1.05]).attrs
+    assert gap > VERDICT.gap
+    assert scan["verdict"] == "first-order"
 
 
 @pytest.mark.parametrize("strength", [0.9, 0.97, 1.0])

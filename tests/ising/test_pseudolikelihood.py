@@ -30,9 +30,9 @@ def planted(n, seed=0, density=0.03):
     return IsingModel(J + J.T, 0.1 * rng.normal(size=n))
 
 
-def f1(found, true):
-    both = np.triu((found != 0) & (true != 0), 1).sum()
-    return 2 * both / (np.triu(found != 0, 1).sum() + np.triu(true != 0, 1).sum())
+def f1(J, true):
+    both = np.triu((J != 0) & (true != 0), 1).sum()
+    return 2 * both / (np.triu(J != 0, 1).sum() + np.triu(true != 0, 1).sum())
 
 
 def test_sums__are_those_of_the_formula():
@@ -42,14 +42,14 @@ def test_sums__are_those_of_the_formula():
     np.fill_diagonal(J, 0)
     f = sigma @ J.T + h
     for keep, rows in (("all", slice(None)), ("held", np.arange(700) % 10 == 9)):
-        found = sum_rows(as_configurations(sigma), J.astype(np.float32), h, keep, 0, 700)
+        sums = sum_rows(as_configurations(sigma), J.astype(np.float32), h, keep, 0, 700)
         s, g = sigma[rows], f[rows]
-        assert found.rows == len(s)
-        np.testing.assert_allclose(found.loss, np.log1p(np.exp(-2 * s * g)).sum(0), rtol=2e-5)
-        np.testing.assert_allclose(found.curvature, (1 - np.tanh(g) ** 2).sum(0), rtol=2e-5)
+        assert sums.rows == len(s)
+        np.testing.assert_allclose(sums.loss, np.log1p(np.exp(-2 * s * g)).sum(0), rtol=2e-5)
+        np.testing.assert_allclose(sums.curvature, (1 - np.tanh(g) ** 2).sum(0), rtol=2e-5)
         residual = s - np.tanh(g)
-        np.testing.assert_allclose(found.residual, residual.sum(0), atol=2e-3)
-        np.testing.assert_allclose(found.products, residual.T @ s, atol=5e-3)
+        np.testing.assert_allclose(sums.residual, residual.sum(0), atol=2e-3)
+        np.testing.assert_allclose(sums.products, residual.T @ s, atol=5e-3)
 
 
 def test_l2__is_the_minimum_that_scipy_finds():
@@ -136,7 +136,7 @@ def test_blocks_subsamples_and_frozen_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"l1": -1}, "not negative"),
         ({"l1": "some"}, "'some' given"),
@@ -147,9 +147,9 @@ def test_blocks_subsamples_and_frozen_weights(tmp_path):
         ({"max_passes": 0}, "max_passes 0"),
     ],
 )
-def test_misfits__are_refused(options, says):
+def test_misfits__are_refused(options, message):
     sigma = np.where(np.random.default_rng(0).random((50, 6)) < 0.5, -1, 1)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=message):
         fit_boltzmann(sigma, method="plm", verify=False, **options)
 
 

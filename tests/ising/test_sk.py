@@ -29,20 +29,20 @@ def test_couplings__are_normal_with_variance_one_over_n():
 def test_few_spins__have_the_averages_of_enumeration():
     """Energy and ⟨q²⟩ = Σ C_ij²/N² at three temperatures, 12 z-scores: none beyond 4.5."""
     n, temperatures = 10, [0.3, 0.7, 1.5]
-    found = sk_replicas(
+    result = sk_replicas(
         n, temperatures, replicas=64, realisations=2, burn_in=100, draws=100, seed=2
     )
-    assert found.attrs["converged"] == 1
+    assert result.attrs["converged"] == 1
     for r in range(2):
         model = IsingModel(sk_couplings(n, realisation_seed(2, r)), np.zeros(n))
         for t, temperature in enumerate(temperatures):
             exact = enumerate_model(model, 1 / temperature)
-            some = found.isel(realisation=r, temperature=t)
+            drawn = result.isel(realisation=r, temperature=t)
             e, q2 = exact.energy / n, (exact.C**2).mean()
-            assert abs(some["energy_mean"] - e) < 4.5 * some["energy_mean_stderr"]
-            assert abs(some["q2"] - q2) < 4.5 * some["q2_stderr"]
-            energies = model.energy(some["spins"].values) / n
-            np.testing.assert_allclose(some["energy"], energies, atol=1e-6)
+            assert abs(drawn["energy_mean"] - e) < 4.5 * drawn["energy_mean_stderr"]
+            assert abs(drawn["q2"] - q2) < 4.5 * drawn["q2_stderr"]
+            energies = model.energy(drawn["spins"].values) / n
+            np.testing.assert_allclose(drawn["energy"], energies, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,12 @@ def realisations():
 
 def test_above_the_transition__overlaps_are_small(realisations):
     """N = 64, T = 1.5: ⟨q²⟩ = 1/(N(1 − β²)) to 1/N, e = −β/2 to 1/N; P(q) has one peak, at 0."""
-    found = realisations.sel(temperature=1.5)
+    result = realisations.sel(temperature=1.5)
     beta, n = 1 / 1.5, 64
-    assert float(found["q2"].mean()) == pytest.approx(1 / (n * (1 - beta**2)), rel=0.15)
-    assert float(found["energy_mean"].mean()) == pytest.approx(-beta / 2, abs=0.03)
+    assert float(result["q2"].mean()) == pytest.approx(1 / (n * (1 - beta**2)), rel=0.15)
+    assert float(result["energy_mean"].mean()) == pytest.approx(-beta / 2, abs=0.03)
     one = replica_overlaps(
-        found["spins"].values[0], flip="symmetric", bins=lattice_edges(n), draws=4
+        result["spins"].values[0], flip="symmetric", bins=lattice_edges(n), draws=4
     )
     assert one.attrs["modes"] == 1
     assert abs(float(one["ultrametricity_z"].mean())) < 8
@@ -69,14 +69,14 @@ def test_above_the_transition__overlaps_are_small(realisations):
 
 def test_below__overlaps_are_broad_and_triples_ultrametric(realisations):
     """N = 64, T = 0.3: ⟨|q|⟩ → 1 − T = 0.7, whose spread over J is 0.11; e of a finite size."""
-    found = realisations.sel(temperature=0.3)
+    result = realisations.sel(temperature=0.3)
     assert realisations.attrs["converged"] == 1
-    assert float(found["q_abs"].mean()) == pytest.approx(0.7, abs=0.15)
-    assert -0.76 < float(found["energy_mean"].mean()) < -0.62
+    assert float(result["q_abs"].mean()) == pytest.approx(0.7, abs=0.15)
+    assert -0.76 < float(result["energy_mean"].mean()) < -0.62
     every = over_realisations(
         [
             replica_overlaps(x, flip="symmetric", bins=lattice_edges(64), draws=4)
-            for x in found["spins"].values
+            for x in result["spins"].values
         ]
     )
     centre = (every["left"] + every["right"]).values / 2
@@ -118,12 +118,12 @@ def test_ladder__holds_what_is_wanted():
     assert (np.diff(ladder) > 0).all()
     assert {0.5, 1.0, 2.0} <= set(ladder.tolist())
     assert ladder[0] <= 0.25
-    told = []
-    found = draw_replicas(
-        model, [0.5, 2.0], replicas=5, burn_in=20, draws=10, progress=lambda *n: told.append(n)
+    calls = []
+    result = draw_replicas(
+        model, [0.5, 2.0], replicas=5, burn_in=20, draws=10, progress=lambda *n: calls.append(n)
     )
-    assert found["spins"].shape == (2, 5, 30)
-    assert told[-1] == (70, 70)
+    assert result["spins"].shape == (2, 5, 30)
+    assert calls[-1] == (70, 70)
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,13 @@ def test_free_energy__is_that_of_the_formula_and_the_gradient_its_derivative():
 def test_fixed_points__are_stationary_and_near_enumeration(beta):
     n = 12
     model = IsingModel(glass(n, 3.0), 0.4 * np.random.default_rng(1).normal(size=n))
-    found = tap_states(model, beta=beta, starts=50, tolerance=1e-11)
+    result = tap_states(model, beta=beta, starts=50, tolerance=1e-11)
     exact = enumerate_model(model, beta)
-    assert (found.attrs["states"], found.attrs["converged"], found.attrs["peaks"]) == (1, 1.0, 1)
-    assert float(found["gradient"].max()) < 1e-9
-    np.testing.assert_allclose(found["m"].values[0], exact.m, atol=0.02)
-    assert float(found["state_f"][0]) == pytest.approx(-exact.log_Z / (beta * n), abs=0.003)
-    assert float(found["stability"][0]) > 0
+    assert (result.attrs["states"], result.attrs["converged"], result.attrs["peaks"]) == (1, 1.0, 1)
+    assert float(result["gradient"].max()) < 1e-9
+    np.testing.assert_allclose(result["m"].values[0], exact.m, atol=0.02)
+    assert float(result["state_f"][0]) == pytest.approx(-exact.log_Z / (beta * n), abs=0.003)
+    assert float(result["stability"][0]) > 0
 
 
 def test_ferromagnet__has_two_states_and_with_a_field_two_free_energies():
@@ -70,9 +70,9 @@ def test_ferromagnet__has_two_states_and_with_a_field_two_free_energies():
 def test_oscillations__are_damped_and_what_does_not_settle_is_flagged():
     n = 40
     J = -curie_weiss(n, 6.0)
-    found = tap_states((J, np.zeros(n)), starts=20)
-    assert found.attrs["converged"] == 1
-    assert (found["damping"] > 0).all()
+    result = tap_states((J, np.zeros(n)), starts=20)
+    assert result.attrs["converged"] == 1
+    assert (result["damping"] > 0).all()
     short = tap_states((glass(n, 0.5), np.zeros(n)), starts=20, max_iterations=5)
     assert short.attrs["converged"] < 1
     assert (short["state"].where(~short["converged"], -1) == -1).all()
@@ -94,9 +94,9 @@ def test_peaks__of_mixtures(seed):
     rng = np.random.default_rng(seed)
     assert count_peaks(rng.normal(size=800))[0] == 1
     assert count_peaks(rng.gamma(4, size=800))[0] == 1  # skewed: two components, one peak
-    number, places = count_peaks(np.r_[rng.normal(0, 1, 500), rng.normal(7, 1, 300)])
+    number, positions = count_peaks(np.r_[rng.normal(0, 1, 500), rng.normal(7, 1, 300)])
     assert number == 2
-    np.testing.assert_allclose(places, [0, 7], atol=0.5)
+    np.testing.assert_allclose(positions, [0, 7], atol=0.5)
     assert count_peaks(np.r_[np.zeros(600), np.ones(400)])[0] == 2
     assert count_peaks(np.zeros(0))[0] == 0
 

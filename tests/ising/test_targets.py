@@ -73,8 +73,8 @@ def test_consistent_moments_are_not_touched(seed):
 
 @pytest.mark.parametrize("digits", [4, 3])
 def test_published_moments(shared, digits):
-    with np.load(shared / "data" / "reference" / "deep_20-15-15-10.npz") as found:
-        m, C = found["m"], found["C"]
+    with np.load(shared / "data" / "reference" / "deep_20-15-15-10.npz") as arrays:
+        m, C = arrays["m"], arrays["C"]
     exact = as_target((m, C))
     assert exact.change == 0
     assert exact.C.tobytes() == C.tobytes()

@@ -21,14 +21,14 @@ def test_averages__are_exact_at_every_temperature():
     upper = np.triu_indices(10, 1)
     z = {"energy": [], "m": [], "C": []}
     for seed in range(8):
-        found = temper_model(model, betas=betas, ladders=32, burn_in=50, draws=100, seed=seed)
-        assert found.attrs["converged"] == 1
+        result = temper_model(model, betas=betas, ladders=32, burn_in=50, draws=100, seed=seed)
+        assert result.attrs["converged"] == 1
         energies = np.array([e.energy for e in exact])
-        z["energy"].append((found["energy_mean"] - energies) / found["energy_mean_stderr"])
-        z["m"].append((found["m"] - exact[-1].m) / found["m_stderr"])
-        z["C"].append((found["C"] - exact[-1].C).values[upper] / found["C_stderr"].values[upper])
-        assert found["exchanged"][:-1].min() > 0.3
-        assert np.isnan(found["exchanged"][-1])
+        z["energy"].append((result["energy_mean"] - energies) / result["energy_mean_stderr"])
+        z["m"].append((result["m"] - exact[-1].m) / result["m_stderr"])
+        z["C"].append((result["C"] - exact[-1].C).values[upper] / result["C_stderr"].values[upper])
+        assert result["exchanged"][:-1].min() > 0.3
+        assert np.isnan(result["exchanged"][-1])
     assert abs(np.std(z["energy"]) - 1) < 0.35
     assert abs(np.std(z["m"]) - 1) < 0.35
     assert abs(np.std(z["C"]) - 1.18) < 0.35
@@ -51,7 +51,7 @@ def test_energies_that_have_not_settled__are_flagged():
         temper_model(model, betas=betas, burn_in=200, seed=seed, **options | {"thin": 20})
         for seed in range(10)
     ]
-    assert [found.attrs["converged"] for found in late] == [1] * 10
+    assert [result.attrs["converged"] for result in late] == [1] * 10
 
 
 def test_trapped_model__is_freed():
@@ -60,11 +60,11 @@ def test_trapped_model__is_freed():
     model = IsingModel((np.ones((n, n)) - np.eye(n)) * 2 / n, np.zeros(n))
     plain = sample_model(model, chains=64, draws=40, burn_in=100, thin=2)
     assert plain.attrs["converged"] == 0
-    found = temper_model(model, ladders=64, burn_in=300, draws=400, thin=3)
-    assert found.attrs["converged"] == 1
-    assert found.attrs["round_trips"] > 64
-    assert np.abs(found["m"]).max() < 5 * found["m_stderr"].mean()
-    assert found["C"].values[0, 1] > 0.7
+    result = temper_model(model, ladders=64, burn_in=300, draws=400, thin=3)
+    assert result.attrs["converged"] == 1
+    assert result.attrs["round_trips"] > 64
+    assert np.abs(result["m"]).max() < 5 * result["m_stderr"].mean()
+    assert result["C"].values[0, 1] > 0.7
 
 
 def test_ladder__reaches_from_hot_to_cold_in_even_steps():
@@ -72,8 +72,8 @@ def test_ladder__reaches_from_hot_to_cold_in_even_steps():
     betas = choose_betas(model, 2.0)
     assert betas[[0, -1]] == pytest.approx([0.2, 2.0])
     assert (np.diff(betas) > 0).all()
-    found = temper_model(model, beta=2.0, ladders=16, burn_in=20, draws=50)
-    exchanged = found["exchanged"][:-1]
+    result = temper_model(model, beta=2.0, ladders=16, burn_in=20, draws=50)
+    exchanged = result["exchanged"][:-1]
     assert 0.25 < exchanged.min() <= exchanged.max() < 0.9
     free = IsingModel(np.zeros((3, 3)), np.zeros(3))
     assert len(choose_betas(free)) == 2

@@ -20,31 +20,33 @@ def test_entropy__agrees_with_enumeration_within_its_error():
     for seed in range(12):
         rng = np.random.default_rng(seed)
         model = IsingModel(glass(n, 1.0, seed), 0.3 * rng.normal(size=n))
-        found = thermodynamics(model, seed=seed, ladders=48, draws=80, burn_in=100, thin=3)
-        assert found.attrs["converged"]
+        result = thermodynamics(model, seed=seed, ladders=48, draws=80, burn_in=100, thin=3)
+        assert result.attrs["converged"]
         for k in (3, 7, -1):
-            exact = enumerate_model(model, float(found["beta"][k]))
+            exact = enumerate_model(model, float(result["beta"][k]))
             for name, value in (("s", exact.entropy), ("e", exact.energy), ("log_Z", exact.log_Z)):
-                error = float(found[f"{name}_stderr"][k])
-                scores.append((float(found[name][k]) - value / n) / error)
+                error = float(result[f"{name}_stderr"][k])
+                scores.append((float(result[name][k]) - value / n) / error)
     assert np.abs(scores).max() < 4.5
     assert 0.7 < np.std(scores) < 1.3
 
 
 def test_curves__start_at_ln_2_and_are_consistent():
     n = 30
-    found = thermodynamics((glass(n, 1.2), np.zeros(n)), ladders=16, draws=60)
-    beta = found["beta"].values
+    result = thermodynamics((glass(n, 1.2), np.zeros(n)), ladders=16, draws=60)
+    beta = result["beta"].values
     assert beta[0] == 0
-    assert float(found["s"][0]) == pytest.approx(np.log(2))
-    assert (np.diff(found["s"]) < 2 * found["s_stderr"][1:]).all()
-    np.testing.assert_allclose(found["s"], found["log_Z"] + found["beta"] * found["e"], atol=1e-12)
-    np.testing.assert_allclose(found["f"][1:], -found["log_Z"][1:] / beta[1:])
-    assert np.isnan(found["f"].values[0])
+    assert float(result["s"][0]) == pytest.approx(np.log(2))
+    assert (np.diff(result["s"]) < 2 * result["s_stderr"][1:]).all()
+    np.testing.assert_allclose(
+        result["s"], result["log_Z"] + result["beta"] * result["e"], atol=1e-12
+    )
+    np.testing.assert_allclose(result["f"][1:], -result["log_Z"][1:] / beta[1:])
+    assert np.isnan(result["f"].values[0])
     # S = ln 2 − ∫ C_v/β dβ, by the trapezoidal rule
-    slope = np.divide(found["heat_capacity"], beta, out=np.zeros(len(beta)), where=beta > 0)
+    slope = np.divide(result["heat_capacity"], beta, out=np.zeros(len(beta)), where=beta > 0)
     integral = np.log(2) - np.trapezoid(slope, beta)
-    assert float(found["s"][-1]) == pytest.approx(integral, abs=0.01)
+    assert float(result["s"][-1]) == pytest.approx(integral, abs=0.01)
 
 
 def test_distance_field__belongs_to_the_energy():
@@ -52,11 +54,11 @@ def test_distance_field__belongs_to_the_energy():
     rng = np.random.default_rng(2)
     model = IsingModel(glass(n, 1.5), 0.2 * rng.normal(size=n))
     sigma = rng.choice([-1, 1], n)
-    found = thermodynamics(model, reference=sigma, x=x, ladders=48, draws=100)
+    result = thermodynamics(model, reference=sigma, x=x, ladders=48, draws=100)
     d, s, e, _ = exact_landscape(model, sigma, x)
-    assert abs(found.attrs["s"] - s) < 4.5 * found.attrs["s_stderr"]
-    assert abs(float(found["d"]) - d) < 4.5 * float(found["d_stderr"])
-    assert float(found["energy"]) == pytest.approx(e, abs=0.02)
+    assert abs(result.attrs["s"] - s) < 4.5 * result.attrs["s_stderr"]
+    assert abs(float(result["d"]) - d) < 4.5 * float(result["d_stderr"])
+    assert float(result["energy"]) == pytest.approx(e, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +81,11 @@ def test_bad_input__is_named(options, says):
 def test_dynamics__escapes_where_the_landscape_is_flat():
     """Independent spins, Metropolis at random sites: q(t) = e^{−2t} to 1/√(N·chains)."""
     n = 400
-    found = relax((np.zeros((n, n)), np.zeros(n)), np.ones((2, n)), sweeps=10, chains=32)
-    expected = np.exp(-2 * found["sweep"].values)
-    np.testing.assert_allclose(found["overlap"].mean("reference"), expected, atol=0.03)
-    assert found.attrs["trapped"] == 0
-    assert found["relaxation"].values.tolist() == [1, 1]
+    result = relax((np.zeros((n, n)), np.zeros(n)), np.ones((2, n)), sweeps=10, chains=32)
+    expected = np.exp(-2 * result["sweep"].values)
+    np.testing.assert_allclose(result["overlap"].mean("reference"), expected, atol=0.03)
+    assert result.attrs["trapped"] == 0
+    assert result["relaxation"].values.tolist() == [1, 1]
 
 
 def test_dynamics__is_trapped_by_a_ferromagnet_and_forgets_above_its_transition():
@@ -105,9 +107,9 @@ def test_dynamics__watches_the_accuracy_of_the_networks():
     x, y = rng.normal(size=(200, 4)).astype(np.float32), rng.integers(0, 5, 200)
     sigma = rng.choice([-1, 1], (3, 27)).astype(np.int8)
     task = Task(network, x, y)
-    found = relax((np.zeros((27, 27)), np.zeros(27)), sigma, sweeps=5, task=task)
+    result = relax((np.zeros((27, 27)), np.zeros(27)), sigma, sweeps=5, task=task)
     right, _ = evaluate(network, sigma, chunk_examples(x, y))
-    np.testing.assert_array_equal(found["accuracy"].values[:, 0], right)
+    np.testing.assert_array_equal(result["accuracy"].values[:, 0], right)
     frozen = IsingModel(
         np.zeros((15, 15)), 50.0 * sigma[0, 12:], part=np.full(15, "RB"), weight=np.arange(12, 27)
     )

@@ -37,11 +37,11 @@ def test_exp_and_log(dtype, tolerance):
 def _deviates(seed: int, repeats: int, rows: int = 128) -> np.ndarray:
     state = np.random.SeedSequence(seed).generate_state(256, np.uint32).reshape(4, 64)
     bits, out = np.empty((rows, 64), np.uint32), np.empty(rows * 64, np.float32)
-    found = []
+    batches = []
     for _ in range(repeats):
         elementary.normals(state, bits, out)
-        found.append(out.copy())
-    return np.array(found)
+        batches.append(out.copy())
+    return np.array(batches)
 
 
 def test_random_bits_match_a_plain_xoshiro128plusplus():

@@ -42,12 +42,12 @@ def test_neighbours__are_those_of_a_stable_sort(rows, n):
     lanes = read_only(words.T, np.uint64)
     distances = (weights[:, None] != weights[None]).sum(-1)
     for k in {1, min(3, rows), rows}:
-        places, found = np.empty((rows, k), np.int64), np.empty((rows, k), np.int64)
+        indices, nearest = np.empty((rows, k), np.int64), np.empty((rows, k), np.int64)
         a = read_only(words, np.uint64)
-        hamming.nearest(a, lanes, np.full(rows, -1), n, places, found)
+        hamming.nearest(a, lanes, np.full(rows, -1), n, indices, nearest)
         order = np.argsort(distances, axis=1, kind="stable")[:, :k]
-        np.testing.assert_array_equal(places, order)
-        np.testing.assert_array_equal(found, np.take_along_axis(distances, order, 1))
-        hamming.nearest(a, lanes, np.arange(rows), n, places, found)
+        np.testing.assert_array_equal(indices, order)
+        np.testing.assert_array_equal(nearest, np.take_along_axis(distances, order, 1))
+        hamming.nearest(a, lanes, np.arange(rows), n, indices, nearest)
         others = distances + (n + 1 - distances) * np.eye(rows, dtype=int)
-        np.testing.assert_array_equal(places, np.argsort(others, axis=1, kind="stable")[:, :k])
+        np.testing.assert_array_equal(indices, np.argsort(others, axis=1, kind="stable")[:, :k])

@@ -24,9 +24,9 @@ def relu_spec(count=6, **sections):
 
 
 def _made(folder, name, spec):
-    place = folder / f"{name}.zarr"
-    sample(spec, place, workers=0)
-    return open_ensemble(place)
+    index = folder / f"{name}.zarr"
+    sample(spec, index, workers=0)
+    return open_ensemble(index)
 
 
 @pytest.fixture(scope="session")

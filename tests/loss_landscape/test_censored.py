@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from lsg_ray.errors import InputError
-from lsg_ray.loss_landscape.censored import Survival, survival, survival_of, told
-from lsg_ray.loss_landscape.walks import RISE, _dataset
+from lsg_ray.loss_landscape.censored import Survival, describe, survival, survival_of
+from lsg_ray.loss_landscape.walks import WALKS, _dataset
 
 #: All of mean 2.
 WIDTHS = {
@@ -38,16 +38,16 @@ def restricted(law, horizon):
 
 def test_without_censoring_all_is_as_usual():
     t = np.random.default_rng(0).exponential(2, (40, 1))
-    found = survival(t, np.full(t.shape, 100.0))
-    assert found.left == 1
-    assert found.mean == pytest.approx(t.mean(), rel=1e-12)
-    assert found.restricted_mean == pytest.approx(t.mean(), rel=1e-12)
-    assert found.mean_stderr == pytest.approx(stats.sem(t[:, 0]), rel=1e-12)
-    assert found.median == pytest.approx(np.median(t), rel=1e-12)
+    result = survival(t, np.full(t.shape, 100.0))
+    assert result.left == 1
+    assert result.mean == pytest.approx(t.mean(), rel=1e-12)
+    assert result.restricted_mean == pytest.approx(t.mean(), rel=1e-12)
+    assert result.mean_stderr == pytest.approx(stats.sem(t[:, 0]), rel=1e-12)
+    assert result.median == pytest.approx(np.median(t), rel=1e-12)
     assert survival(t[:39], np.full((39, 1), 100.0)).median == np.median(t[:39])
     # Order statistics of the sign test: the 15th and the 26th of 40.
     assert stats.binom.cdf(14, 40, 0.5) < 0.05 < stats.binom.cdf(15, 40, 0.5)
-    assert (found.median_low, found.median_high) == tuple(np.sort(t[:, 0])[[14, 25]])
+    assert (result.median_low, result.median_high) == tuple(np.sort(t[:, 0])[[14, 25]])
 
 
 def test_the_median_is_that_of_a_textbook():
@@ -55,11 +55,11 @@ def test_the_median_is_that_of_a_textbook():
     left = [6, 6, 6, 7, 10, 13, 16, 22, 23]
     censored = [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
     times = np.array([*left, *[np.nan] * 12])[:, None]
-    found = survival(times, np.array([*left, *censored], float)[:, None])
-    assert found.median == 23
-    assert found.left == pytest.approx(9 / 21)
-    assert np.isnan(found.mean)
-    assert found.median_high == np.inf
+    result = survival(times, np.array([*left, *censored], float)[:, None])
+    assert result.median == 23
+    assert result.left == pytest.approx(9 / 21)
+    assert np.isnan(result.mean)
+    assert result.median_high == np.inf
 
 
 @pytest.mark.parametrize("name", WIDTHS)
@@ -73,15 +73,15 @@ def test_58_percent_leave_and_no_mean_is_made_up(name, apart):
     law, rng = WIDTHS[name], np.random.default_rng(3)
     z, inside = [], 0
     for _ in range(500):
-        found = survival(*planted(law, rng, 60, apart=apart))
-        assert np.isnan(found.mean)
-        assert np.isnan(found.mean_stderr)
-        assert 0.2 < found.left < 0.9
-        truth = restricted(law, found.horizon)
-        z.append((found.restricted_mean - truth) / found.restricted_mean_stderr)
+        result = survival(*planted(law, rng, 60, apart=apart))
+        assert np.isnan(result.mean)
+        assert np.isnan(result.mean_stderr)
+        assert 0.2 < result.left < 0.9
+        truth = restricted(law, result.horizon)
+        z.append((result.restricted_mean - truth) / result.restricted_mean_stderr)
         inside += abs(z[-1]) < stats.t.ppf(0.975, 59)
-        assert found.restricted_mean < 2
-        assert told(found).startswith(f"at least {found.restricted_mean:.3g} ± ")
+        assert result.restricted_mean < 2
+        assert describe(result).startswith(f"at least {result.restricted_mean:.3g} ± ")
     # Skew of the widths moves the mean of t by less than 0.1 at 60 walks.
     assert abs(np.mean(z)) < 0.1 + stats.norm.isf(5e-5) / np.sqrt(500)
     low, high = stats.binom.ppf([5e-5, 1 - 5e-5], 500, [0.94, 0.96])
@@ -93,15 +93,15 @@ def test_58_percent_leave_and_no_mean_is_made_up(name, apart):
 def test_bounds_hold_the_median(count, leaving):
     """Each is beyond it in 5 % of 1,000 at most, at 10⁻⁴: the law does not matter."""
     law, rng = WIDTHS["weibull"], np.random.default_rng(4)
-    found = [survival(*planted(law, rng, count, 1, leaving, 0.3)) for _ in range(1000)]
+    result = [survival(*planted(law, rng, count, 1, leaving, 0.3)) for _ in range(1000)]
     most = stats.binom.isf(1e-4, 1000, 0.05)
-    assert sum(one.median_low > law.median() for one in found) <= most
-    assert sum(one.median_high < law.median() for one in found) <= most
-    assert sum(np.isfinite(one.median) for one in found) / 1000 > (leaving > 0.5) * 0.5
+    assert sum(one.median_low > law.median() for one in result) <= most
+    assert sum(one.median_high < law.median() for one in result) <= most
+    assert sum(np.isfinite(one.median) for one in result) / 1000 > (leaving > 0.5) * 0.5
     if count > 20 and leaving < 0.5:
-        # Often half of the walks is not seen to leave: that is told, with a bound above nothing.
-        assert np.mean([np.isnan(one.median) for one in found]) > 0.3
-        assert np.mean([one.median_low for one in found]) > 0.5 * law.median()
+        # Often half of the walks is not seen to leave: that is said, with a bound above nothing.
+        assert np.mean([np.isnan(one.median) for one in result]) > 0.3
+        assert np.mean([one.median_low for one in result]) > 0.5 * law.median()
 
 
 @pytest.mark.parametrize("name", WIDTHS)
@@ -122,14 +122,14 @@ def test_a_mean_is_shown_where_all_have_left_and_seldom_misleads(name, count, le
     law, rng = WIDTHS[name], np.random.default_rng(6)
     factor = stats.t.ppf(0.975, count - 1)
 
-    def off(found):
-        return abs(found.mean - 2) > factor * found.mean_stderr
+    def off(result):
+        return abs(result.mean - 2) > factor * result.mean_stderr
 
     whole = [survival(*planted(law, rng, count, 1, 1 - 1e-12)) for _ in range(1000)]
     some = [survival(*planted(law, rng, count, 1, leaving)) for _ in range(1000)]
     assert all(one.left == 1 for one in whole)
     assert all(np.isfinite(one.mean) == (one.left == 1) for one in some)
-    usual, misled = (sum(off(one) for one in found) for found in (whole, some))
+    usual, misled = (sum(off(one) for one in result) for result in (whole, some))
     assert misled - usual < stats.norm.isf(1e-4) * np.sqrt(usual + misled + 1)
 
 
@@ -143,10 +143,10 @@ def test_walks_of_one_solution_count_as_what_they_are(alike):
         normal = np.sqrt(alike) * rng.normal(size=(20, 1))
         normal = normal + np.sqrt(1 - alike) * rng.normal(size=(20, 5))
         widths = law.ppf(stats.norm.cdf(normal))
-        found = survival(np.where(widths < horizon, widths, np.nan), np.full((20, 5), horizon))
-        t = (found.restricted_mean - truth) / found.restricted_mean_stderr
+        result = survival(np.where(widths < horizon, widths, np.nan), np.full((20, 5), horizon))
+        t = (result.restricted_mean - truth) / result.restricted_mean_stderr
         z.append(stats.norm.isf(stats.t.sf(t, 19)))
-        beyond += found.median_low > law.median(), found.median_high < law.median()
+        beyond += result.median_low > law.median(), result.median_high < law.median()
     low, high = stats.chi2.ppf([5e-5, 1 - 5e-5], 500) / 500
     assert low < np.mean(np.square(z)) < high * 1.05
     assert (beyond <= stats.binom.isf(1e-4, 500, 0.05)).all()
@@ -159,12 +159,12 @@ def test_few_or_no_exits():
     assert np.isnan(none.median)
     assert (none.restricted_mean, none.restricted_mean_stderr) == (3, 0)
     assert (none.median_low, none.median_high) == (3, np.inf)
-    assert told(none) == "at least 3 ± 0 (0 % left)"
+    assert describe(none) == "at least 3 ± 0 (0 % left)"
     one = survival([[1.0]], [[3.0]])
     assert one.mean == one.median == 1
     assert np.isnan(one.mean_stderr)
     assert (one.median_low, one.median_high) == (0, np.inf)
-    assert told(one) == "1 (100 % left, median 1)"
+    assert describe(one) == "1 (100 % left, median 1)"
     # One half has left, and where another would is not known.
     half = survival([[1.0], [np.nan]], [[2.0], [2.0]])
     assert np.isnan(half.median)
@@ -189,16 +189,16 @@ def test_bad_samples_are_refused(times, followed, words):
 
 
 def walks_of(widths, ends, steps=400):
-    """A dataset of walks along straight lines, whose loss is a ramp that passes `RISE` at widths.
+    """A dataset of straight walks, whose loss is a ramp that rises by `WALKS.rise` at widths.
 
     widths (sigma, solution, walker); ends (sigma,), where walks of a σ end.
     """
     distance = np.linspace(0, 1, steps + 1) * np.asarray(ends)[:, None, None, None]
     distance = np.broadcast_to(distance, (*widths.shape, steps + 1)).copy()
-    loss = 0.3 + RISE * distance / widths[..., None]
+    loss = 0.3 + WALKS.rise * distance / widths[..., None]
     values = np.stack([loss, np.ones_like(loss), loss, np.ones_like(loss)])
-    found = _dataset(values, distance, np.ones((*widths.shape, steps)), "free")
-    return found.assign_coords(sigma=("sigma", np.arange(1, len(ends) + 1) / 100))
+    result = _dataset(values, distance, np.ones((*widths.shape, steps)), "free")
+    return result.assign_coords(sigma=("sigma", np.arange(1, len(ends) + 1) / 100))
 
 
 def test_walks_are_told_by_step_size_and_not_averaged_over_it():
@@ -222,11 +222,11 @@ def test_walks_are_told_by_step_size_and_not_averaged_over_it():
     assert float(walk["flat_width"][0].mean()) < 0.8  # of those that left, which says nothing
     by_sigma = survival_of(walk, "flat_width")
     assert list(by_sigma) == ["0.01", "0.02", "0.03"]
-    for place, found in enumerate(by_sigma.values()):
-        expected = survival(walk["flat_width"].values[place], walk["reach"].values[place])
-        np.testing.assert_equal(found, expected)
-        assert isinstance(found, Survival)
-        assert ("at least" in told(found)) == (found.left < 1)
+    for index, result in enumerate(by_sigma.values()):
+        expected = survival(walk["flat_width"].values[index], walk["reach"].values[index])
+        np.testing.assert_equal(result, expected)
+        assert isinstance(result, Survival)
+        assert ("at least" in describe(result)) == (result.left < 1)
     # The same in steps, of which all walks have as many.
     steps = survival_of(walk, "flat_steps")["0.01"]
     assert steps.horizon == 400
@@ -235,7 +235,7 @@ def test_walks_are_told_by_step_size_and_not_averaged_over_it():
 
 def test_a_walk_that_comes_back_has_been_as_far_as_it_was():
     distance = np.array([[0.0, 2.0, 1.0, 1.5, 1.0], [0.0, 1.0, 0.5, 0.2, 0.1]])[None, :, None]
-    loss = np.array([[0.0, 0.0, 0.0, 2 * RISE, 0.0], [0.0] * 5])[None, :, None]
+    loss = np.array([[0.0, 0.0, 0.0, 2 * WALKS.rise, 0.0], [0.0] * 5])[None, :, None]
     walk = _dataset(np.stack([loss] * 4), distance, np.ones((1, 2, 1, 4)), "metropolis")
     np.testing.assert_array_equal(walk["flat_width"].values.ravel(), [2.0, np.nan])
     np.testing.assert_array_equal(walk["reach"].values.ravel(), [2.0, 1.0])

@@ -31,39 +31,39 @@ def dense_hessian(w, inputs, y):
 
 def test_eigenvalues_are_those_of_the_dense_hessian():
     weights, inputs, y = small_problem()
-    found = top_eigenvalues(NETWORK, weights, inputs, y, 4, tolerance=1e-9)
-    assert found.converged.all()
+    result = top_eigenvalues(NETWORK, weights, inputs, y, 4, tolerance=1e-9)
+    assert result.converged.all()
     for row, w in enumerate(weights):
         H = dense_hessian(w, inputs, y)
         np.testing.assert_allclose(H, H.T, atol=1e-12)
         exact = np.linalg.eigvalsh(H)[::-1][:4]
-        np.testing.assert_allclose(found.eigenvalues[row], exact, rtol=1e-5)
+        np.testing.assert_allclose(result.eigenvalues[row], exact, rtol=1e-5)
 
 
 def test_what_has_not_converged_says_so():
     weights, inputs, y = small_problem()
-    found = top_eigenvalues(NETWORK, weights, inputs, y, 3, max_iterations=4, tolerance=1e-12)
-    assert not found.converged.any()
-    assert found.iterations == 4
+    result = top_eigenvalues(NETWORK, weights, inputs, y, 3, max_iterations=4, tolerance=1e-12)
+    assert not result.converged.any()
+    assert result.iterations == 4
     exact = [np.linalg.eigvalsh(dense_hessian(w, inputs, y))[-1] for w in weights]
-    assert (found.eigenvalues[:, 0] <= np.array(exact) + 1e-12).all()
+    assert (result.eigenvalues[:, 0] <= np.array(exact) + 1e-12).all()
 
 
 def test_all_eigenvalues_of_a_tiny_network_are_found():
     weights, inputs, y = small_problem(1)
     n = NETWORK.n_weights
-    found = top_eigenvalues(NETWORK, weights, inputs, y, 5, max_iterations=10 * n, tolerance=0)
-    assert found.iterations <= n
+    result = top_eigenvalues(NETWORK, weights, inputs, y, 5, max_iterations=10 * n, tolerance=0)
+    assert result.iterations <= n
     exact = np.linalg.eigvalsh(dense_hessian(weights[0], inputs, y))[::-1][:5]
-    np.testing.assert_allclose(found.eigenvalues[0], exact, rtol=1e-8)
+    np.testing.assert_allclose(result.eigenvalues[0], exact, rtol=1e-8)
 
 
 def test_the_trace_is_unbiased():
     weights, inputs, y = small_problem()
     exact = np.array([np.trace(dense_hessian(w, inputs, y)) for w in weights])
-    found, error = hessian_trace(NETWORK, weights, inputs, y, probes=400)
+    result, error = hessian_trace(NETWORK, weights, inputs, y, probes=400)
     # Three estimates, each beyond four standard errors once in 16,000 times.
-    assert (np.abs(found - exact) < 4 * error).all()
+    assert (np.abs(result - exact) < 4 * error).all()
     assert (error < 0.2 * np.abs(exact)).all()
 
 
@@ -77,11 +77,11 @@ def test_errors_of_traces_of_several_networks_are_independent():
     copies = weights.expand(25, -1).contiguous()
     means, firsts = [], []
     for seed in range(200):
-        found, error = hessian_trace(NETWORK, copies, inputs, y, probes=4, seed=seed)
+        result, error = hessian_trace(NETWORK, copies, inputs, y, probes=4, seed=seed)
         # The spread over networks is what the error of their mean is made of.
-        means.append((found.mean() - exact) / (found.std(ddof=1) / 5))
-        firsts.append((found[0] - exact, error[0]))
-        assert len(np.unique(found)) == 25
+        means.append((result.mean() - exact) / (result.std(ddof=1) / 5))
+        firsts.append((result[0] - exact, error[0]))
+        assert len(np.unique(result)) == 25
     z = np.array(means)
     assert abs(z.mean()) < stats.norm.isf(5e-5) / np.sqrt(200)
     # Student's t with 24 degrees of freedom: variance 24/22.
@@ -102,8 +102,8 @@ def test_the_error_of_the_mean_over_a_population_is_right():
     rng, z = np.random.default_rng(5), []
     for seed in range(200):
         some = rng.integers(0, 150, 12)
-        found, _ = hessian_trace(NETWORK, weights[some], inputs, y, probes=2, seed=seed)
-        t = (found.mean() - exact.mean()) / (found.std(ddof=1) / np.sqrt(12))
+        result, _ = hessian_trace(NETWORK, weights[some], inputs, y, probes=2, seed=seed)
+        t = (result.mean() - exact.mean()) / (result.std(ddof=1) / np.sqrt(12))
         z.append(stats.norm.isf(stats.t.sf(t, 11)))
     low, high = stats.chi2.ppf([5e-4, 1 - 5e-4], 200) / 200
     assert low < np.mean(np.square(z)) < high
@@ -169,45 +169,45 @@ def test_directions_are_as_long_as_the_weights_of_each_unit():
     rng = np.random.default_rng(3)
     w = rng.normal(size=NETWORK.n_weights)
     d = filter_normalised(NETWORK, w, rng.normal(size=(4, NETWORK.n_weights)))
-    for place, shape in zip(NETWORK.layer_slices, NETWORK.shapes, strict=True):
-        expected = np.linalg.norm(w[place].reshape(shape), axis=1)
+    for index, shape in zip(NETWORK.layer_slices, NETWORK.shapes, strict=True):
+        expected = np.linalg.norm(w[index].reshape(shape), axis=1)
         for row in d:
-            size = np.linalg.norm(row[place].reshape(shape), axis=1)
+            size = np.linalg.norm(row[index].reshape(shape), axis=1)
             np.testing.assert_allclose(size, expected, rtol=1e-5)
 
 
 def test_flatness_of_solutions(solutions):
-    found = flatness(solutions, configurations=4, eigenvalues=2, examples=None)
-    assert found["converged"].all()
-    assert (found["residual"] <= 1e-3 * found["eigenvalue"].isel(rank=0)).all()
-    np.testing.assert_allclose(found["train_loss"], solutions.column("train_loss")[:4], rtol=1e-5)
-    assert (np.diff(found["rise"].mean("solution").values) > 0).all()
-    assert found.attrs["top_eigenvalue_mean"] == pytest.approx(
-        float(found["eigenvalue"].isel(rank=0).mean())
+    result = flatness(solutions, configurations=4, eigenvalues=2, examples=None)
+    assert result["converged"].all()
+    assert (result["residual"] <= 1e-3 * result["eigenvalue"].isel(rank=0)).all()
+    np.testing.assert_allclose(result["train_loss"], solutions.column("train_loss")[:4], rtol=1e-5)
+    assert (np.diff(result["rise"].mean("solution").values) > 0).all()
+    assert result.attrs["top_eigenvalue_mean"] == pytest.approx(
+        float(result["eigenvalue"].isel(rank=0).mean())
     )
 
 
 def test_a_surface_passes_through_its_solution(solutions):
-    found = loss_surface(solutions, configuration=2, points=5, extent=0.5, examples=None)
-    assert float(found["train_loss"].sel(a=0, b=0)) == pytest.approx(
+    result = loss_surface(solutions, configuration=2, points=5, extent=0.5, examples=None)
+    assert float(result["train_loss"].sel(a=0, b=0)) == pytest.approx(
         solutions.column("train_loss")[2], rel=1e-5
     )
-    assert found["train_loss"].shape == (5, 5)
+    assert result["train_loss"].shape == (5, 5)
     terrain = terrain_of(solutions, None)
-    assert float(found["test_accuracy"].sel(a=0, b=0)) == pytest.approx(
+    assert float(result["test_accuracy"].sel(a=0, b=0)) == pytest.approx(
         terrain.measure(solutions.take([2])["weights"])[3, 0]
     )
 
 
 def test_minima_of_two_ensembles_are_compared(solutions, large_batches):
-    found = compare_minima(solutions, large_batches, count=3, alphas=[-1, 0, 0.5, 1, 2])
-    table = found["mean"].sel(quantity="test_accuracy").values
+    result = compare_minima(solutions, large_batches, count=3, alphas=[-1, 0, 0.5, 1, 2])
+    table = result["mean"].sel(quantity="test_accuracy").values
     expected = [e.column("test_accuracy")[:3].mean() for e in (solutions, large_batches)]
     np.testing.assert_allclose(table, expected)
-    assert found["eigenvalue"].dims == ("side", "minimum", "rank")
-    assert found["train_loss"].shape == (3, 5)
-    one = found.sel(quantity="trace")
-    test = stats.ttest_rel(*found["trace"].values[::-1])
+    assert result["eigenvalue"].dims == ("side", "minimum", "rank")
+    assert result["train_loss"].shape == (3, 5)
+    one = result.sel(quantity="trace")
+    test = stats.ttest_rel(*result["trace"].values[::-1])
     assert float(one["z"]) == pytest.approx(
         np.sign(test.statistic) * stats.norm.isf(test.pvalue / 2)
     )
@@ -215,17 +215,17 @@ def test_minima_of_two_ensembles_are_compared(solutions, large_batches):
 
 def test_sides_of_a_comparison_draw_for_themselves(solutions):
     """Of one ensemble twice: the same minima, eigenvalues and losses, but other probes."""
-    found = compare_minima(solutions, solutions, count=4, alphas=[0, 1], examples=None)
-    np.testing.assert_allclose(*found["eigenvalue"].isel(rank=0).values, rtol=1e-3)
+    result = compare_minima(solutions, solutions, count=4, alphas=[0, 1], examples=None)
+    np.testing.assert_allclose(*result["eigenvalue"].isel(rank=0).values, rtol=1e-3)
     for name in ("train_loss_at", "test_accuracy_at"):
-        np.testing.assert_array_equal(*found[name].values)
+        np.testing.assert_array_equal(*result[name].values)
     for name in ("trace", "rise"):
-        first, second = found[name].values
+        first, second = result[name].values
         assert (first != second).all()
-    assert found["z"].sel(quantity="train_loss") == 0
-    difference = np.diff(found["trace"].values, axis=0)[0]
+    assert result["z"].sel(quantity="train_loss") == 0
+    difference = np.diff(result["trace"].values, axis=0)[0]
     # Four estimates of 0, by errors from ten probes each: beyond five once in 2,000.
-    assert (np.abs(difference) < 5 * np.sqrt((found["trace_stderr"] ** 2).sum("side"))).all()
+    assert (np.abs(difference) < 5 * np.sqrt((result["trace_stderr"] ** 2).sum("side"))).all()
 
 
 @pytest.mark.parametrize("pairs", [2, 3, 10])

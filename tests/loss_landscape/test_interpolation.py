@@ -57,15 +57,15 @@ def test_matching_lowers_barriers_and_distances(name, request):
 @pytest.mark.parametrize("name", ["solutions", "deep"])
 def test_permuted_copies_have_the_loss_of_the_original(name, request):
     ensemble = request.getfixturevalue(name)
-    found = swap_barriers(ensemble, swaps=[1, 3, 6], configurations=3, repeats=2)
-    loss = found["train_loss"].sel(alpha=[0.0, 1.0]).values
+    result = swap_barriers(ensemble, swaps=[1, 3, 6], configurations=3, repeats=2)
+    loss = result["train_loss"].sel(alpha=[0.0, 1.0]).values
     np.testing.assert_allclose(loss[..., 0], loss[..., 1], rtol=1e-5)
     # The loss along the path is that of a network and of its mirror image.
-    half = found["train_loss"].sel(alpha=[0.25, 0.75]).values
+    half = result["train_loss"].sel(alpha=[0.25, 0.75]).values
     np.testing.assert_allclose(half[..., 0], half[..., 1], rtol=1e-4)
-    distance = found["distance"].mean(("solution", "repeat")).values
+    distance = result["distance"].mean(("solution", "repeat")).values
     assert (np.diff(distance) > 0).all()
-    mean = found["train_barrier"].mean(("solution", "repeat")).values
+    mean = result["train_barrier"].mean(("solution", "repeat")).values
     assert mean[2] > mean[0] >= 0
 
 

@@ -40,9 +40,9 @@ def test_covariance__is_n_q_to_the_p(p):
     other = w[1] - w[0] * (w[0] @ w[1]) / n
     w[1] = 0.6 * w[0] + 0.8 * other * np.sqrt(n / (other @ other))
     H = np.array([SphericalModel(n, p, seed).energy(w) for seed in range(2000)])
-    found = H.T @ H / len(H)
-    assert found[0, 0] == pytest.approx(n, rel=0.13)
-    assert found[0, 1] == pytest.approx(n * 0.6**p, abs=0.13 * n)
+    result = H.T @ H / len(H)
+    assert result[0, 0] == pytest.approx(n, rel=0.13)
+    assert result[0, 1] == pytest.approx(n * 0.6**p, abs=0.13 * n)
 
 
 @pytest.mark.parametrize("p", [2, 3, 4])
@@ -72,11 +72,11 @@ def test_derivatives__are_those_of_differences(p):
 
 
 def test_two_body__comes_to_the_smallest_eigenvalue():
-    found = spherical_minima(60, 2, starts=6, seed=3)
+    result = spherical_minima(60, 2, starts=6, seed=3)
     lowest = np.linalg.eigvalsh(SphericalModel(60, 2, 3).couplings)[0]
-    assert found.attrs["converged"] == 1
-    np.testing.assert_allclose(found["energy"], lowest, atol=1e-9)
-    np.testing.assert_allclose(np.abs(found["overlap"]), 1, atol=1e-5)
+    assert result.attrs["converged"] == 1
+    np.testing.assert_allclose(result["energy"], lowest, atol=1e-9)
+    np.testing.assert_allclose(np.abs(result["overlap"]), 1, atol=1e-5)
     assert -1.6 < lowest < -1.2  # −√2 for large N, with a spread of N^(−2/3)
 
 
@@ -85,17 +85,17 @@ def test_three_body__comes_near_the_threshold():
 
     The ground state of a model of this size varies by less than 0.05 about −1.6.
     """
-    found = spherical_minima(64, 3, starts=12, seed=0)
-    assert found.attrs["converged"] == 1
-    assert found.attrs["threshold"] == threshold_energy(3) == pytest.approx(-1.632993)
-    energy = found["energy"].values
+    result = spherical_minima(64, 3, starts=12, seed=0)
+    assert result.attrs["converged"] == 1
+    assert result.attrs["threshold"] == threshold_energy(3) == pytest.approx(-1.632993)
+    energy = result["energy"].values
     assert -1.60 < energy.mean() < -1.45
     assert energy.min() > -1.8
-    assert (found["curvature"] > 0).all()
-    apart = np.abs(found["overlap"].values[np.triu_indices(12, 1)])
+    assert (result["curvature"] > 0).all()
+    apart = np.abs(result["overlap"].values[np.triu_indices(12, 1)])
     assert np.median(apart) < 0.4
     model = SphericalModel(64, 3, 0)
-    w = found["w"].values
+    w = result["w"].values
     np.testing.assert_allclose((w**2).sum(axis=1), 64)
     gradient = model.gradient(w)
     gradient -= w * (gradient * w).sum(axis=1, keepdims=True) / 64
@@ -106,15 +106,15 @@ def test_seeds__decide_all_and_short_descents_are_flagged():
     one, same, other = (spherical_minima(20, 3, 3, seed) for seed in (0, 0, 1))
     assert one.identical(same)
     assert (one["energy"] != other["energy"]).all()
-    told = []
-    short = spherical_minima(20, 3, 3, max_iterations=3, progress=lambda *n: told.append(n))
+    message = []
+    short = spherical_minima(20, 3, 3, max_iterations=3, progress=lambda *n: message.append(n))
     assert short.attrs["converged"] == 0
     assert (short["iterations"] == 3).all()
-    assert not told
+    assert not message
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"n": 1}, "n 1"),
         ({"p": 1}, "p 1"),
@@ -124,8 +124,8 @@ def test_seeds__decide_all_and_short_descents_are_flagged():
         ({"seed": -1}, "seed -1"),
     ],
 )
-def test_misfits__are_refused(options, says):
-    with pytest.raises(InputError, match=says):
+def test_misfits__are_refused(options, message):
+    with pytest.raises(InputError, match=message):
         spherical_minima(**{"n": 8, **options})
     with pytest.raises(InputError, match="points of shape"):
         SphericalModel(4).energy(np.ones(3))

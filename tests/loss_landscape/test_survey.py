@@ -34,32 +34,33 @@ def small(monkeypatch):
 
 
 def test_run__surveys_the_landscape_and_reports_it(tmp_path, small):
-    place, said = tmp_path / "r", []
-    result = pipeline.run(relu_spec(6), place, workers=0, say=said.append)
-    names = set(os.listdir(place))
+    folder, said = tmp_path / "r", []
+    result = pipeline.run(relu_spec(6), folder, workers=0, say=said.append)
+    names = set(os.listdir(folder))
     assert names >= {f"{name}.zarr" for name in RESULTS} | {f"{name}.png" for name in FIGURES}
     assert result["failed"] == []
     study = result["study"]
     assert study["paths-matching"]["train_barrier"] < study["paths-none"]["train_barrier"]
-    page = (place / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
-    with xarray.open_zarr(place / "walks.zarr") as walks:
+    page = (folder / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    with xarray.open_zarr(folder / "walks.zarr") as walks:
         by_sigma = survival_of(walks, "flat_width")
-    told = study["walks"]
+    message = study["walks"]
     assert list(by_sigma) == [f"{sigma:g}" for sigma in SolutionStudy().sigmas]
     for number, (sigma, one) in enumerate(by_sigma.items()):
-        seen = {name: told[f"flat_width_{name}"][number] for name in one._fields}
+        seen = {name: message[f"flat_width_{name}"][number] for name in one._fields}
         np.testing.assert_equal(seen, one._asdict())
-        assert f"{censored.told(one)} for σ = {sigma}" in page
-    assert "at least" in told["flat_width"][0]
-    for title in ("Random walks", "Permuted copies", "Curvature", "Overlaps and ultrametricity"):
+        assert f"{censored.describe(one)} for σ = {sigma}" in page
+    assert "at least" in message["flat_width"][0]
+    for title in ("Random walks", "Barriers between permuted copies", "Flatness of solutions",
+                  "Overlaps and ultrametricity"):  # fmt: skip
         assert title in page
     assert not re.search(r"\bnan\b", re.sub(r'base64,[^"]*', "", page))
-    before = (place / "walks.zarr" / "zarr.json").stat().st_mtime_ns
-    pipeline.report(place)
-    assert (place / "walks.zarr" / "zarr.json").stat().st_mtime_ns == before
+    before = (folder / "walks.zarr" / "zarr.json").stat().st_mtime_ns
+    pipeline.report(folder)
+    assert (folder / "walks.zarr" / "zarr.json").stat().st_mtime_ns == before
     for name in RESULTS - {"ensemble"}:
-        with xarray.open_zarr(place / f"{name}.zarr") as found:
-            assert found.attrs["statistic"]
+        with xarray.open_zarr(folder / f"{name}.zarr") as stored:
+            assert stored.attrs["statistic"]
 
 
 def test_few_solutions_and_runs_without_a_landscape_say_why(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.terrain import terrain_of
-from lsg_ray.loss_landscape.walks import RISE, _flat_region, random_walk
+from lsg_ray.loss_landscape.walks import WALKS, _flat_region, random_walk
 from lsg_ray.networks.permutations import network_outputs
 
 
@@ -94,14 +94,19 @@ def test_the_flat_region_is_interpolated():
     loss = np.array([[0.0, 0.05, 0.15, 0.4], [0.0, 0.0, 0.0, 0.0]])
     distance = np.array([[0.0, 1.0, 2.0, 3.0]] * 2)
     steps, width = _flat_region(loss, distance)
-    assert pytest.approx(0.1) == RISE
+    assert pytest.approx(0.1) == WALKS.rise
     np.testing.assert_allclose(steps, [1.5, np.nan])
     np.testing.assert_allclose(width, [1.5, np.nan])
 
 
 def test_finished_walks_are_kept(solutions, tmp_path):
     done = []
-    options = {"sigma": [0.05], "steps": 5, "configurations": 3, "pieces": tmp_path / "pieces"}
+    options = {
+        "sigma": [0.05],
+        "steps": 5,
+        "configurations": 3,
+        "checkpoints": tmp_path / "checkpoints",
+    }
     a = random_walk(solutions, **options)
     b = random_walk(solutions, **options, progress=lambda n, total: done.append((n, total)))
     np.testing.assert_array_equal(a["train_loss"].values, b["train_loss"].values)

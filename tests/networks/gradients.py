@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from lsg_ray.kernels import meanfield
+from lsg_ray.kernels import classification, meanfield
 from lsg_ray.networks import relu_network
 from lsg_ray.networks.binary_network import loss_number
 from lsg_ray.networks.layout import Layout
@@ -37,7 +37,7 @@ def gradient(network, fields, x, y, noise, *, loss="cross_entropy", gamma=0.0, e
         return stack_gradient(network, fields, x, y, noise, loss, gamma)
     dtype = fields.dtype.type
     layout = Layout(network.widths)
-    starts, rows = meanfield.offsets(layout.widths)
+    starts, rows = classification.offsets(layout.widths)
     n, n_padded = len(x), -(-len(x) // 16) * 16
     a = np.zeros((rows[-1], n_padded), dtype)
     a[: network.widths[0], :n] = x.T

@@ -26,12 +26,12 @@ def test_permuted_copies__come_to_one_order(how, widths, biases):
     network, (theta,), rng = drawn(widths, 1, biases=biases)
     copies = permute_nodes(network, np.tile(theta, (8, 1)), random_orders(network, 8, rng))
     x = rng.normal(size=(5, widths[0]))
-    found = aligned(network, copies, how, theta, x)
-    assert (found == found[0]).all()
-    assert found.dtype == np.float32
+    result = aligned(network, copies, how, theta, x)
+    assert (result == result[0]).all()
+    assert result.dtype == np.float32
     if how == "matching":
-        np.testing.assert_array_equal(found[0], theta)
-    outputs = network_outputs(network, np.stack([theta, *found]), x)
+        np.testing.assert_array_equal(result[0], theta)
+    outputs = network_outputs(network, np.stack([theta, *result]), x)
     np.testing.assert_allclose(outputs, outputs[:1].repeat(9, axis=0), atol=1e-12)
 
 
@@ -40,26 +40,26 @@ def test_permuted_copies__come_to_one_order(how, widths, biases):
 def test_solutions__keep_their_weights_and_outputs(how, biases):
     network, weights, rng = drawn((12, 9, 7, 4), 6, biases=biases)
     x = rng.normal(size=(5, 12))
-    found = aligned(network, weights, how, weights[2], x)
-    assert (found != weights).any()
-    np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(weights, axis=1))
-    before, after = network_outputs(network, weights, x), network_outputs(network, found, x)
+    result = aligned(network, weights, how, weights[2], x)
+    assert (result != weights).any()
+    np.testing.assert_array_equal(np.sort(result, axis=1), np.sort(weights, axis=1))
+    before, after = network_outputs(network, weights, x), network_outputs(network, result, x)
     np.testing.assert_allclose(before, after, atol=1e-12)
     if how == "matching":
-        was, now = (((w.astype(float) - weights[2]) ** 2).sum(axis=1) for w in (weights, found))
+        was, now = (((w.astype(float) - weights[2]) ** 2).sum(axis=1) for w in (weights, result))
         assert (now <= was + 1e-9).all()
-        np.testing.assert_array_equal(found[2], weights[2])
+        np.testing.assert_array_equal(result[2], weights[2])
 
 
 def test_matching_of_one_hidden_layer__is_the_nearest_of_all_permutations():
     import itertools
 
     network, (a, b), _ = drawn((3, 5, 2), 2, seed=4, biases=True)
-    found = aligned(network, b[None], "matching", a)[0]
+    result = aligned(network, b[None], "matching", a)[0]
     orders = np.array(list(itertools.permutations(range(5))))
     every = permute_nodes(network, np.tile(b, (len(orders), 1)), [orders])
     best = ((every.astype(float) - a) ** 2).sum(axis=1).min()
-    assert ((found.astype(float) - a) ** 2).sum() == pytest.approx(best, rel=1e-12)
+    assert ((result.astype(float) - a) ** 2).sum() == pytest.approx(best, rel=1e-12)
 
 
 def test_clustering_order__puts_like_units_together_and_the_larger_first():

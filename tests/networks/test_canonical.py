@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lsg_ray.networks.canonical import DIGITS, canonical_orders
+from lsg_ray.networks.canonical import TIE_DECIMALS, canonical_orders
 from lsg_ray.networks.permutations import (
     network_outputs,
     permute_nodes,
@@ -90,11 +90,11 @@ def test_canonical_form__does_not_depend_on_the_scale_of_inputs_or_weights(scale
     network, weights, rng = drawn((3, 8, 8, 1), 60, 4)
     x = rng.normal(size=(9, 3))
     expected = canonical_orders(network, weights, x)
-    for found in (
+    for result in (
         canonical_orders(network, weights, scale * x),
         canonical_orders(network, scale * weights, x),
     ):
-        forms = [permute_nodes(network, weights, orders) for orders in (expected, found)]
+        forms = [permute_nodes(network, weights, orders) for orders in (expected, result)]
         np.testing.assert_array_equal(*forms)
 
 
@@ -103,8 +103,8 @@ def units(network, weights, inputs):
     would bring to a unit by one path; sums that cancel are right to some digits of it.
     """
     unit = np.full((len(weights), 1), np.abs(inputs).max())
-    for shape, place in zip(network.shapes, network.layer_slices, strict=True):
-        layer = np.abs(weights[:, place].reshape(-1, *shape))
+    for shape, index in zip(network.shapes, network.layer_slices, strict=True):
+        layer = np.abs(weights[:, index].reshape(-1, *shape))
         into = layer.shape[2] - network.biases
         unit = unit * layer[..., :into].max(axis=(1, 2))[:, None]
         if network.biases:
@@ -137,4 +137,4 @@ def test_relu_canonical_form__is_one_for_all_permutations(seed, widths, biases, 
     for z, order, unit in zip(preactivations(network, weights, x), orders, hidden, strict=True):
         steps = np.diff(np.take_along_axis(z, order, 1), axis=1)
         # Ranked downwards, but for what counts as a tie.
-        assert (steps <= 1.001 * 10.0**-DIGITS * unit).all()
+        assert (steps <= 1.001 * 10.0**-TIE_DECIMALS * unit).all()

@@ -34,8 +34,8 @@ def drawn(widths, rows, seed, real=False):
 def plain_forward(network, weights, x):
     """Mean pre-activations of the hidden layers, and outputs, of one network, by the book."""
     means, a = [], x.T.astype(float)
-    for layer, place in enumerate(network.layer_slices):
-        z = weights[place].reshape(network.shapes[layer]).astype(float) @ a
+    for layer, index in enumerate(network.layer_slices):
+        z = weights[index].reshape(network.shapes[layer]).astype(float) @ a
         means.append(z.mean(axis=1))
         a = np.where(z > 0, z, network.leaky_slope * z) / np.sqrt(network.widths[layer])
     return means[:-1], z
@@ -44,16 +44,16 @@ def plain_forward(network, weights, x):
 @pytest.mark.parametrize("widths", WIDTHS)
 @pytest.mark.parametrize("real", [False, True])
 def test_preactivations_and_outputs__are_those_by_the_book(widths, real, monkeypatch):
-    monkeypatch.setattr("lsg_ray.networks.permutations._BATCH_BYTES", 500)
+    monkeypatch.setattr("lsg_ray.networks.permutations.ACTIVATION_BATCH_BYTES", 500)
     network, weights, rng = drawn(widths, 9, 0, real)
     x = rng.normal(size=(13, widths[0]))
-    found, outputs = preactivations(network, weights, x), network_outputs(network, weights, x)
-    assert len(found) == len(widths) - 2
+    result, outputs = preactivations(network, weights, x), network_outputs(network, weights, x)
+    assert len(result) == len(widths) - 2
     for row in range(9):
         means, z = plain_forward(network, weights[row], x)
         np.testing.assert_allclose(outputs[row], z, atol=1e-12)
         for layer, expected in enumerate(means):
-            np.testing.assert_allclose(found[layer][row], expected, atol=1e-12)
+            np.testing.assert_allclose(result[layer][row], expected, atol=1e-12)
 
 
 def test_random_orders__are_uniform():
@@ -78,11 +78,13 @@ def test_group_order():
 def test_matching__undoes_a_permutation(widths, real):
     network, weights, rng = drawn(widths, 1, 3, real)
     (permuted,) = permute_nodes(network, weights, random_orders(network, 1, rng))
-    found = match_weights(network, weights[0], permuted)
-    np.testing.assert_array_equal(found.weights, weights[0])
-    assert found.after == pytest.approx(float(weights[0].astype(float) @ weights[0]) / weights.size)
-    assert found.converged
-    assert found.before < found.after
+    result = match_weights(network, weights[0], permuted)
+    np.testing.assert_array_equal(result.weights, weights[0])
+    assert result.after == pytest.approx(
+        float(weights[0].astype(float) @ weights[0]) / weights.size
+    )
+    assert result.converged
+    assert result.before < result.after
 
 
 @settings(max_examples=25, deadline=None)
@@ -94,30 +96,30 @@ def test_matching__of_one_hidden_layer_is_the_best_of_all(seed):
         a @ permute_nodes(network, b[None], [np.array(order)[None]])[0] / a.size
         for order in itertools.permutations(range(5))
     )
-    found = match_weights(network, a, b)
-    assert found.after == pytest.approx(best)
-    assert a @ found.weights / a.size == pytest.approx(best)
+    result = match_weights(network, a, b)
+    assert result.after == pytest.approx(best)
+    assert a @ result.weights / a.size == pytest.approx(best)
 
 
 def test_matching__without_hidden_layers_changes_nothing():
     network, weights, _ = drawn((4, 3), 2, 0)
-    found = match_weights(network, *weights)
-    np.testing.assert_array_equal(found.weights, weights[1])
-    assert found.converged
-    assert found.before == found.after
+    result = match_weights(network, *weights)
+    np.testing.assert_array_equal(result.weights, weights[1])
+    assert result.converged
+    assert result.before == result.after
 
 
 def test_matching__that_is_cut_short_says_so():
     network, weights, _ = drawn((20, 15, 15, 10), 2, 0)
-    found = match_weights(network, *weights, max_iterations=1, restarts=1)
-    assert (found.converged, found.iterations) == (False, 1)
+    result = match_weights(network, *weights, max_iterations=1, restarts=1)
+    assert (result.converged, result.iterations) == (False, 1)
 
 
 def test_misfits__are_refused():
     network, weights, _ = drawn((4, 5, 3), 3, 0)
     with pytest.raises(InputError, match=r"need \(rows, 35\)"):
         canonical_orders(network, weights[:, :7], np.ones((2, 4)))
-    with pytest.raises(InputError, match=r"need \(inputs, 4\)"):
+    with pytest.raises(InputError, match=r"need \(P, 4\)"):
         canonical_orders(network, weights, np.ones((2, 5)))
     with pytest.raises(InputError, match=r"need \(35,\)"):
         match_weights(network, weights[0], weights[0, :3])
@@ -133,13 +135,13 @@ def test_relu_preactivations__are_those_by_the_book(widths, biases):
     network = relu_network(widths, biases, 0.1)
     rng = np.random.default_rng(0)
     weights, x = rng.normal(size=(4, network.n_weights)), rng.normal(size=(13, widths[0]))
-    found, outputs = preactivations(network, weights, x), network_outputs(network, weights, x)
+    result, outputs = preactivations(network, weights, x), network_outputs(network, weights, x)
     for row, flat in enumerate(weights):
         a = x
-        for layer, place in enumerate(network.layer_slices):
-            w = flat[place].reshape(network.shapes[layer])
+        for layer, index in enumerate(network.layer_slices):
+            w = flat[index].reshape(network.shapes[layer])
             z = a @ w[:, : a.shape[1]].T + (w[:, -1] if biases else 0)
-            if layer < len(found):
-                np.testing.assert_allclose(found[layer][row], z.mean(axis=0), atol=1e-12)
+            if layer < len(result):
+                np.testing.assert_allclose(result[layer][row], z.mean(axis=0), atol=1e-12)
             a = np.where(z > 0, z, 0.1 * z)
         np.testing.assert_allclose(outputs[row], z.T, atol=1e-12)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lsg_ray.errors import InputError
 from lsg_ray.networks import relu_network
-from lsg_ray.networks.first_layer import DENSITY, DenseInputs, SparseInputs, as_inputs
+from lsg_ray.networks.first_layer import MAX_SPARSE_DENSITY, DenseInputs, SparseInputs, as_inputs
 from lsg_ray.networks.relu_network import (
     evaluate,
     flat_of,
@@ -35,7 +35,9 @@ def drawn(network, n, seed=0):
     """Weights (networks, N), examples with zeros among them, some all zero, and classes."""
     rng = np.random.default_rng(seed)
     weights = rng.normal(size=(NETWORKS, network.n_weights)) / 2
-    x = rng.random((n, network.widths[0])) * (rng.random((n, network.widths[0])) < DENSITY / 2)
+    x = rng.random((n, network.widths[0])) * (
+        rng.random((n, network.widths[0])) < MAX_SPARSE_DENSITY / 2
+    )
     x[:: max(2, n // 5)] = 0
     return weights, x, rng.integers(0, network.widths[-1], n)
 
@@ -46,8 +48,8 @@ def double(x):
 
 def scores_of(network, flat, x):
     """Scores (n, classes) of one network, as anyone would write them."""
-    for layer, (place, shape) in enumerate(zip(network.layer_slices, network.shapes, strict=True)):
-        w = flat[place].reshape(shape)
+    for layer, (index, shape) in enumerate(zip(network.layer_slices, network.shapes, strict=True)):
+        w = flat[index].reshape(shape)
         bias = w[:, -1] if network.biases else 0
         z = x @ (w[:, :-1] if network.biases else w).T + bias
         x = torch.nn.functional.leaky_relu(z, network.leaky_slope)
@@ -61,10 +63,10 @@ def loss_of(network, x, y):
     return lambda flat: torch.nn.functional.cross_entropy(scores_of(network, flat, x), y)
 
 
-def close(found, expected, tolerance):
+def close(actual, expected, tolerance):
     """Compare relative to the largest number."""
-    found, expected = np.asarray(found), np.asarray(expected)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "biases"])
@@ -80,7 +82,7 @@ def slope(request):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Take 64 examples at a time where all are evaluated."""
-    monkeypatch.setattr(relu_network, "CHUNK_NUMBERS", 1)
+    monkeypatch.setattr(relu_network, "MAX_CHUNK_ACTIVATIONS", 1)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -125,8 +127,8 @@ def test_hessian_product_is_that_of_autograd(widths, biases, slope):
     weights, x, y = drawn(network, 150)
     flat = torch.tensor(weights)
     along = torch.tensor(np.random.default_rng(2).normal(size=weights.shape))
-    found = hessian_product(network, flat, along, double(x), torch.tensor(y))
-    for w, v, product in zip(flat, along, found, strict=True):
+    result = hessian_product(network, flat, along, double(x), torch.tensor(y))
+    for w, v, product in zip(flat, along, result, strict=True):
         close(product, torch.autograd.functional.hvp(loss_of(network, x, y), w, v)[1], 1e-9)
 
 
@@ -149,14 +151,14 @@ def test_sparse_examples_give_what_dense_ones_do(units, biases, slope):
     flat, y = torch.tensor(weights, dtype=torch.float32), torch.tensor(y)
     sparse, dense = SparseInputs(x), DenseInputs(x, "cpu", torch.float32)
     for function in (loss_gradient, lambda *given: evaluate(*given)):
-        found, expected = (function(network, flat, inputs, y) for inputs in (sparse, dense))
-        close(found[0], expected[0], 1e-5)
-        close(found[1], expected[1], 1e-5)
+        result, expected = (function(network, flat, inputs, y) for inputs in (sparse, dense))
+        close(result[0], expected[0], 1e-5)
+        close(result[1], expected[1], 1e-5)
     along = torch.tensor(np.random.default_rng(2).normal(size=weights.shape), dtype=torch.float32)
-    found, expected = (
+    result, expected = (
         hessian_product(network, flat, along, inputs, y) for inputs in (sparse, dense)
     )
-    close(found, expected, 1e-5)
+    close(result, expected, 1e-5)
 
 
 @settings(max_examples=60, deadline=None)
@@ -227,16 +229,16 @@ def test_examples_are_sparse_where_that_is_faster():
 def test_evaluation_is_that_of_numpy(biases, slope):
     network = network_of((9, 20, 6, 4), biases, slope)
     weights, x, y = drawn(network, 200)
-    found = evaluate(network, weights, double(x), torch.tensor(y))
+    result = evaluate(network, weights, double(x), torch.tensor(y))
     for k, flat in enumerate(weights):
         a = x
-        for place, shape in zip(network.layer_slices, network.shapes, strict=True):
-            w = flat[place].reshape(shape)
+        for index, shape in zip(network.layer_slices, network.shapes, strict=True):
+            w = flat[index].reshape(shape)
             z = a @ w[:, : a.shape[1]].T + (w[:, -1] if biases else 0)
             a = np.where(z > 0, z, slope * z)
         log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        np.testing.assert_allclose(found.loss[k], -log_p[np.arange(200), y].mean(), rtol=1e-12)
-        assert found.accuracy[k] == (z.argmax(axis=1) == y).mean()
+        np.testing.assert_allclose(result.loss[k], -log_p[np.arange(200), y].mean(), rtol=1e-12)
+        assert result.accuracy[k] == (z.argmax(axis=1) == y).mean()
 
 
 def test_large_scores_do_not_overflow():
@@ -244,9 +246,9 @@ def test_large_scores_do_not_overflow():
     weights = np.full((1, network.n_weights), 1e3, np.float32)
     weights[0, network.layer_slices[1]] = [1e3, 1e3, 0, 0, -1e3, -1e3]
     x, y = np.ones((2, 2)), torch.tensor([0, 2])
-    found = evaluate(network, weights, DenseInputs(x, "cpu", torch.float32), y)
-    np.testing.assert_allclose(found.loss, [(0 + 8e6) / 2], rtol=1e-6)
-    assert found.accuracy[0] == 0.5
+    result = evaluate(network, weights, DenseInputs(x, "cpu", torch.float32), y)
+    np.testing.assert_allclose(result.loss, [(0 + 8e6) / 2], rtol=1e-6)
+    assert result.accuracy[0] == 0.5
 
 
 @pytest.mark.parametrize("scale", [1e3, 1e4, 1e5])
@@ -266,13 +268,13 @@ def test_losses_keep_their_digits_however_large_the_scores(scale, gap):
     inputs = DenseInputs(np.ones((1, 1)), "cpu", torch.float32)
     for label in y:
         one = torch.tensor([label])
-        found = evaluate(network, weights, inputs, one).loss[0]
+        result = evaluate(network, weights, inputs, one).loss[0]
         # Five powers and a difference of scores, each right to half of 2⁻²³.
-        assert found == pytest.approx(expected[label], rel=5e-7)
+        assert result == pytest.approx(expected[label], rel=5e-7)
         layers = layers_of(network, torch.tensor(weights), inputs)
         step = loss_step(network, layers, inputs, slice(0, 1), one, 1.0)
         assert step.loss[0].item() == pytest.approx(expected[label], rel=5e-7)
-        assert found >= 0
+        assert result >= 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -286,8 +288,8 @@ def test_losses_are_never_negative(seed, size):
     scores = relu_network.forward(network, layers, inputs, slice(0, 7))[-1]
     y = scores.argmax(1)  # what each network says: losses are at their smallest
     for k in range(2):
-        found = evaluate(network, weights[k : k + 1], inputs, y[k])
-        assert found.loss[0] >= 0
+        result = evaluate(network, weights[k : k + 1], inputs, y[k])
+        assert result.loss[0] >= 0
         step = loss_step(network, layers, inputs, slice(0, 7), y[k], 1.0)
         assert (step.loss >= 0).all()
 
@@ -305,8 +307,8 @@ def test_gradients_are_those_of_softmax_to_the_last_bit(biases):
     index = labels.expand(NETWORKS, 40)[:, None]
     delta.scatter_add_(1, index, torch.full(index.shape, -0.25))
     expected = relu_network._backward(network, layers, inputs, slice(0, 40), activations, delta)
-    found = loss_step(network, layers, inputs, slice(0, 40), labels, 0.25).gradients
-    for a, b in zip(found, expected, strict=True):
+    result = loss_step(network, layers, inputs, slice(0, 40), labels, 0.25).gradients
+    for a, b in zip(result, expected, strict=True):
         for one, other in zip(a.tensors, b.tensors, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=0)
 
@@ -322,8 +324,8 @@ def test_ties_go_to_the_first_class_and_nan_is_never_right(seed, n, classes):
     own = given_scores.gather(1, given_labels)
     right = (scores.argmax(axis=1) == labels[:, 0]) & np.isfinite(scores).all(axis=1)
     largest = given_scores.amax(1, keepdim=True)
-    found = relu_network._correct(given_scores, own, largest, given_labels)
-    np.testing.assert_array_equal(found, right.sum(axis=1))
+    result = relu_network._correct(given_scores, own, largest, given_labels)
+    np.testing.assert_array_equal(result, right.sum(axis=1))
 
 
 def test_networks_that_know_nothing_say_the_first_class():
@@ -331,9 +333,9 @@ def test_networks_that_know_nothing_say_the_first_class():
     _, x, y = drawn(network, 60)
     weights = np.zeros((2, network.n_weights))
     weights[1] = np.nan
-    found = evaluate(network, weights, double(x), torch.tensor(y))
-    np.testing.assert_allclose(found.loss, [np.log(3), np.nan])
-    np.testing.assert_array_equal(found.accuracy, [(y == 0).mean(), 0])
+    result = evaluate(network, weights, double(x), torch.tensor(y))
+    np.testing.assert_allclose(result.loss, [np.log(3), np.nan])
+    np.testing.assert_array_equal(result.accuracy, [(y == 0).mean(), 0])
     layers = layers_of(network, torch.tensor(weights), double(x))
     step = loss_step(network, layers, double(x), slice(0, 60), torch.tensor(y), 1 / 60)
     assert step.correct.tolist() == [(y == 0).sum(), 0]
@@ -342,11 +344,11 @@ def test_networks_that_know_nothing_say_the_first_class():
 def test_starts_are_uniform_within_glorots_bounds_and_biases_zero(biases):
     network = network_of((300, 100, 10), biases)
     seeds = [np.random.SeedSequence(0, spawn_key=(k,)) for k in range(4)]
-    found = glorot_uniform(network, seeds)
-    assert found.dtype == np.float32
-    for (out, columns), place in zip(network.shapes, network.layer_slices, strict=True):
+    result = glorot_uniform(network, seeds)
+    assert result.dtype == np.float32
+    for (out, columns), index in zip(network.shapes, network.layer_slices, strict=True):
         inputs = columns - biases
-        w = found[:, place].reshape(4, out, columns)
+        w = result[:, index].reshape(4, out, columns)
         bound = np.sqrt(6 / (inputs + out))
         assert not w[..., inputs:].any()
         w = w[..., :inputs]
@@ -355,12 +357,12 @@ def test_starts_are_uniform_within_glorots_bounds_and_biases_zero(biases):
         # Standard errors of mean and variance of so many uniform numbers, five of them.
         assert abs(w.mean()) < 5 * bound / np.sqrt(3 * w.size)
         assert abs(w.var() / (bound**2 / 3) - 1) < 5 * np.sqrt(0.8 / w.size)
-    np.testing.assert_array_equal(glorot_uniform(network, seeds[2:3])[0], found[2])
-    assert len(np.unique(found[:, 0])) == 4
+    np.testing.assert_array_equal(glorot_uniform(network, seeds[2:3])[0], result[2])
+    assert len(np.unique(result[:, 0])) == 4
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "says"),
+    ("x", "y", "message"),
     [
         ((4, 3), [0, 1, 2, 0], r"x \(4, 3\).* need x \(P, 5\)"),
         ((4,), [0, 1, 2, 0], r"x \(4,\)"),
@@ -369,6 +371,6 @@ def test_starts_are_uniform_within_glorots_bounds_and_biases_zero(biases):
         ((4, 5), [0, 1, 2, -1], "from 0 to 2"),
     ],
 )
-def test_examples_that_do_not_fit_are_refused(x, y, says):
-    with pytest.raises(InputError, match=says):
+def test_examples_that_do_not_fit_are_refused(x, y, message):
+    with pytest.raises(InputError, match=message):
         check_examples(network_of((5, 4, 3)), np.zeros(x), np.array(y))

@@ -34,41 +34,41 @@ def test_configurations_do_not_depend_on_blocks(engine):
     """Also across the border of two of the torch engine's stacks, at 64."""
     spec = _spec(training={"engine": engine})
     whole = _sample(spec, 58, 12, device="cpu")
-    pieces = [_sample(spec, 58, 5, device="cpu"), _sample(spec, 63, 7, device="cpu")]
-    np.testing.assert_array_equal(whole.weights, np.concatenate([p.weights for p in pieces]))
+    parts = [_sample(spec, 58, 5, device="cpu"), _sample(spec, 63, 7, device="cpu")]
+    np.testing.assert_array_equal(whole.weights, np.concatenate([p.weights for p in parts]))
     for name in ("accuracy", "loss", "test_accuracy", "trial", "polarization"):
-        joined = np.concatenate([piece.columns[name] for piece in pieces])
+        joined = np.concatenate([part.columns[name] for part in parts])
         np.testing.assert_array_equal(whole.columns[name], joined)
-    assert len(whole.missed) == sum(len(piece.missed) for piece in pieces) > 0
+    assert len(whole.missed) == sum(len(part.missed) for part in parts) > 0
 
 
 @pytest.mark.parametrize("engine", ["numba", "torch"])
 def test_what_is_stored_is_true(engine):
     spec = _spec(training={"engine": engine}, ensemble={"store_fields": True})
     dataset = load_dataset(spec.dataset)
-    found = _sample(spec, device="cpu")
+    result = _sample(spec, device="cpu")
     examples = chunk_examples(dataset.test.x, dataset.test.y)
-    accuracy, loss = evaluate(spec.network, found.weights, examples)
-    np.testing.assert_array_equal(found.columns["accuracy"], accuracy)
-    np.testing.assert_array_equal(found.columns["test_accuracy"], accuracy)
-    np.testing.assert_allclose(found.columns["loss"], loss, rtol=1e-6)
-    assert (found.columns["accuracy"] >= 0.3).all()
-    assert len(found.missed) == found.columns["trial"].sum()
-    assert (found.missed < 0.3).all()
+    accuracy, loss = evaluate(spec.network, result.weights, examples)
+    np.testing.assert_array_equal(result.columns["accuracy"], accuracy)
+    np.testing.assert_array_equal(result.columns["test_accuracy"], accuracy)
+    np.testing.assert_allclose(result.columns["loss"], loss, rtol=1e-6)
+    assert (result.columns["accuracy"] >= 0.3).all()
+    assert len(result.missed) == result.columns["trial"].sum()
+    assert (result.missed < 0.3).all()
     np.testing.assert_allclose(
-        found.columns["polarization"], np.abs(np.tanh(found.columns["fields"] / 2)).mean(1), 1e-5
+        result.columns["polarization"], np.abs(np.tanh(result.columns["fields"] / 2)).mean(1), 1e-5
     )
-    assert len(np.unique(found.weights, axis=0)) == 12
+    assert len(np.unique(result.weights, axis=0)) == 12
 
 
 @pytest.mark.parametrize("selection", ["train", "validation"])
 def test_selection_set_is_what_the_spec_says(selection):
     spec = _spec(ensemble={"selection": selection})
     chosen = load_dataset(spec.dataset).examples(selection)
-    found = _sample(spec)
-    accuracy, _ = evaluate(spec.network, found.weights, chunk_examples(chosen.x, chosen.y))
-    np.testing.assert_array_equal(found.columns["accuracy"], accuracy)
-    assert not np.array_equal(found.columns["accuracy"], found.columns["test_accuracy"])
+    result = _sample(spec)
+    accuracy, _ = evaluate(spec.network, result.weights, chunk_examples(chosen.x, chosen.y))
+    np.testing.assert_array_equal(result.columns["accuracy"], accuracy)
+    assert not np.array_equal(result.columns["accuracy"], result.columns["test_accuracy"])
 
 
 def test_best_draw_is_kept():
@@ -102,12 +102,12 @@ def test_diverged_networks_are_never_accepted(engine):
 
 def test_frozen_interior_is_random_and_kept():
     spec = _spec(ensemble={"frozen_parts": ["ITR"], "threshold": 0.0, "store_fields": True})
-    found = _sample(spec)
+    result = _sample(spec)
     interior = slice(300, 525)
     np.testing.assert_array_equal(
-        found.weights[:, interior], np.sign(found.columns["fields"][:, interior])
+        result.weights[:, interior], np.sign(result.columns["fields"][:, interior])
     )
-    assert abs(found.weights[:, interior].mean()) < 5 / np.sqrt(12 * 225)
+    assert abs(result.weights[:, interior].mean()) < 5 / np.sqrt(12 * 225)
 
 
 def test_algorithms_of_other_families_are_refused():

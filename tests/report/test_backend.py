@@ -28,9 +28,9 @@ def python(code, folder, **variables):
 def test_variable__changes_no_figure_and_stays(tmp_path, backend):
     code = f"{DRAW}import hashlib, os; print(hashlib.sha256(png).hexdigest(), repr(os.environ))"
     plain = python(code, tmp_path)
-    found = python(code, tmp_path, MPLBACKEND=backend)
-    assert found[0] == plain[0]
-    assert f"'MPLBACKEND': {backend!r}" in " ".join(found)
+    result = python(code, tmp_path, MPLBACKEND=backend)
+    assert result[0] == plain[0]
+    assert f"'MPLBACKEND': {backend!r}" in " ".join(result)
 
 
 def test_file__changes_no_figure(tmp_path):

@@ -1,5 +1,7 @@
 """Figure of clusters: lines of the tree as SciPy draws them, and degenerate sets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import dendrogram
@@ -16,7 +18,7 @@ from .made import PNG
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch):
     monkeypatch.setattr(style, "DPI", 50)
-    monkeypatch.setattr(gaussian, "ROUNDS", 1)
+    monkeypatch.setattr(gaussian, "PAIR_TESTS", replace(gaussian.PAIR_TESTS, rounds=1))
 
 
 @pytest.mark.parametrize("linkage", ["average", "centroid"])
@@ -25,8 +27,8 @@ def test_brackets__are_those_of_scipy(linkage):
     drawn = dendrogram(tree, no_plot=True)
     # SciPy puts leaves at 5, 15, 25, …
     expected = np.stack([(np.array(drawn["icoord"]) + 5) / 10, drawn["dcoord"]], axis=2)
-    found = brackets(tree)
-    np.testing.assert_allclose(in_order(found), in_order(expected))
+    result = brackets(tree)
+    np.testing.assert_allclose(in_order(result), in_order(expected))
 
 
 def in_order(lines):
@@ -45,7 +47,7 @@ SETS = {
 
 @pytest.mark.parametrize("case", SETS)
 def test_figure(case):
-    found = cluster(SETS[case])
-    figure = clustering_figure(found)
+    result = cluster(SETS[case])
+    figure = clustering_figure(result)
     assert [axes.get_title(loc="left") != "" for axes in figure.axes] == [True] * 4 + [False]
     assert render(figure).startswith(PNG)

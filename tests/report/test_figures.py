@@ -4,11 +4,11 @@ import matplotlib
 import numpy as np
 import pytest
 
-from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.ensemble.ledger import REJECTION_BINS
 from lsg_ray.errors import InputError
 from lsg_ray.report import style
 from lsg_ray.report.figures import correlations
-from lsg_ray.report.figures.accuracy import SETS, accuracy_figure
+from lsg_ray.report.figures.accuracy import SET_NAMES, accuracy_figure
 from lsg_ray.report.figures.correlations import correlations_figure
 from lsg_ray.report.figures.distances import distances_figure
 from lsg_ray.report.figures.inputs import inputs_figure
@@ -32,10 +32,10 @@ def coarse(monkeypatch):
 def test_hidden_average_is_that_of_configurations():
     """Mean and error over configurations of each one's own average over hidden units."""
     ensemble = make_ensemble("memory://hidden", make_spec((5, 3, 4, 10), 120))
-    found = hidden_average(moments(ensemble), "LB", "unit_in")
+    result = hidden_average(moments(ensemble), "LB", "unit_in")
     own = ensemble.part("LB").numpy().reshape(120, 3, 5).mean(axis=1)
-    np.testing.assert_allclose(found.mean, own.mean(axis=0))
-    np.testing.assert_allclose(found.error, own.std(axis=0) / np.sqrt(119))
+    np.testing.assert_allclose(result.mean, own.mean(axis=0))
+    np.testing.assert_allclose(result.error, own.std(axis=0) / np.sqrt(119))
 
 
 CASES = {
@@ -50,8 +50,8 @@ CASES = {
 
 @pytest.mark.parametrize(("widths", "count", "constant"), CASES.values(), ids=CASES)
 def test_figures_of_moments(tmp_path, widths, count, constant):
-    found = make_ensemble(tmp_path / "e.zarr", make_spec(widths, count), constant=constant)
-    about = moments(found)
+    ensemble = make_ensemble(tmp_path / "e.zarr", make_spec(widths, count), constant=constant)
+    about = moments(ensemble)
     before = dict(matplotlib.rcParams)
     magnetization = magnetization_figure(about)
     assert render(magnetization).startswith(PNG)
@@ -66,38 +66,38 @@ def test_figures_of_moments(tmp_path, widths, count, constant):
 @pytest.mark.parametrize("case", list(CASES)[-3:])
 def test_figure_of_overlaps__of_all_pairs(case):
     widths, count, constant = CASES[case]
-    found = make_ensemble(f"memory://{case[-4:]}", make_spec(widths, count), constant=constant)
-    assert render(overlaps_figure(overlaps(found))).startswith(PNG)
-    assert render(distances_figure(symmetry_effect(found))).startswith(PNG)
+    ensemble = make_ensemble(f"memory://{case[-4:]}", make_spec(widths, count), constant=constant)
+    assert render(overlaps_figure(overlaps(ensemble))).startswith(PNG)
+    assert render(distances_figure(symmetry_effect(ensemble))).startswith(PNG)
 
 
 @pytest.mark.parametrize("how", ["other", "references", "pairs"])
 def test_figure_of_overlaps__of_others(how):
-    found = make_ensemble(f"memory://{how}", make_spec((5, 3, 4, 10), 40))
-    few = found.where("configuration < 3")
-    given = {"other": (found, few), "references": (found,), "pairs": (found,)}[how]
+    results_ = make_ensemble(f"memory://{how}", make_spec((5, 3, 4, 10), 40))
+    few = results_.where("configuration < 3")
+    given = {"other": (results_, few), "references": (results_,), "pairs": (results_,)}[how]
     options = {"references": {"references": few}, "pairs": {"pairs": 9}}.get(how, {})
     result = overlaps(*given, **options)
     assert render(overlaps_figure(result)).startswith(PNG)
-    told, _ = overlaps_caption(result)
-    assert f"over {9 if how == 'pairs' else 120} pairs" in told
-    assert ("independent weights" in told) == (how != "pairs")
+    message, _ = overlaps_caption(result)
+    assert f"over {9 if how == 'pairs' else 120} pairs" in message
+    assert ("independent weights" in message) == (how != "pairs")
     if how == "references":
-        q = found.numpy().astype(int) @ few.numpy().T.astype(int) / found.n_weights
-        assert f"mean {q.mean():.4f}, standard deviation {q.std():.4f}" in told
+        q = results_.numpy().astype(int) @ few.numpy().T.astype(int) / results_.n_weights
+        assert f"mean {q.mean():.4f}, standard deviation {q.std():.4f}" in message
 
 
 def test_wide_networks_are_averaged_for_display(monkeypatch):
-    monkeypatch.setattr(correlations, "LARGEST_IMAGE", 20)
-    found = make_ensemble("memory://wide", make_spec((5, 3, 4, 10), 30))
-    figure = correlations_figure(moments(found))
+    monkeypatch.setattr(correlations, "MAX_IMAGE_SIDE", 20)
+    ensemble = make_ensemble("memory://wide", make_spec((5, 3, 4, 10), 30))
+    figure = correlations_figure(moments(ensemble))
     assert "4 × 4 averaged" in figure.axes[0].get_title(loc="left")
     assert render(figure).startswith(PNG)
 
 
-@pytest.mark.parametrize("selection", SETS)
+@pytest.mark.parametrize("selection", SET_NAMES)
 def test_accuracy_figure_names_the_set(selection):
-    rejected = np.zeros(BINS, int)
+    rejected = np.zeros(REJECTION_BINS, int)
     rejected[[0, 150, 158]] = 1, 400, 300
     figure = accuracy_figure(
         np.arange(288, 330) / N_TEST,
@@ -109,7 +109,7 @@ def test_accuracy_figure_names_the_set(selection):
         n_test=N_TEST,
     )
     also = "also " if selection == "test" else ""
-    label = f"accuracy on the {SETS[selection]} ({also}used for selection)"
+    label = f"accuracy on the {SET_NAMES[selection]} ({also}used for selection)"
     assert figure.axes[0].get_xlabel() == label
     assert "1 of 743 below the axis" in figure.legends[0].get_title().get_text()
     assert render(figure).startswith(PNG)
@@ -117,7 +117,7 @@ def test_accuracy_figure_names_the_set(selection):
 
 def test_accuracy_without_rejected_trials():
     figure = accuracy_figure(
-        [0.8], np.zeros(BINS), threshold=0.8, selection="test", n_examples=N_TEST
+        [0.8], np.zeros(REJECTION_BINS), threshold=0.8, selection="test", n_examples=N_TEST
     )
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "accepted (1)",
@@ -157,11 +157,11 @@ def test_equal_figures_are_equal_bytes():
 
 
 def test_map__is_coloured_by_any_column_and_names_components():
-    found = make_map(None).assign(loss=("point", np.arange(24.0)))
-    found.attrs |= {"method": "pca", "explained_variance_ratio": [0.2, 0.1]}
-    assert render(map_figure(found, color="loss")).startswith(PNG)
+    result = make_map(None).assign(loss=("point", np.arange(24.0)))
+    result.attrs |= {"method": "pca", "explained_variance_ratio": [0.2, 0.1]}
+    assert render(map_figure(result, color="loss")).startswith(PNG)
     with pytest.raises(InputError, match="color 'epochs' given; the map has x, y"):
-        map_figure(found, color="epochs")
+        map_figure(result, color="epochs")
 
 
 def test_curves_of_networks_that_have_stopped_stay_in_the_mean():

@@ -12,7 +12,8 @@ import yaml
 from matplotlib.figure import Figure
 
 from lsg_ray.datasets import load_dataset
-from lsg_ray.errors import InputError, StoreError
+from lsg_ray.errors import InputError, SpecError, StoreError
+from lsg_ray.pipeline import report
 from lsg_ray.report import page
 from lsg_ray.report.figures.accuracy import rejected_counts
 from lsg_ray.report.page import (
@@ -95,14 +96,14 @@ def parse(text):
 
 def test_report_is_whole_and_links_nowhere(tmp_path, ensemble, digits):
     folder = tmp_path / "a" / "b"
-    found = write_report(folder, ensemble, digits, measured(ensemble))
-    assert found == folder / "report.html"
+    result = write_report(folder, ensemble, digits, measured(ensemble))
+    assert result == folder / "report.html"
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         ["report.html", *(f"{key}.png" for key in KEYS)]
     )
     (tmp_path / "plain").touch()
-    assert stat.S_IMODE(found.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
-    text = found.read_text(encoding="utf-8")
+    assert stat.S_IMODE(result.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+    text = result.read_text(encoding="utf-8")
     links = parse(text)
     assert not re.search(r"https?://|url\(|@import|//\w+\.", text)
     assert not {"script", "link", "iframe", "object", "embed", "base"} & set(links.tags)
@@ -141,14 +142,14 @@ def test_figures_that_no_step_has_any_more__go(tmp_path, ensemble, digits):
 @pytest.mark.usefixtures("undrawn")
 def test_tiny_and_unfinished_ensembles_say_so(tmp_path, digits):
     spec = make_spec((5, 3, 4, 10), 3, block_size=1)
-    found = make_ensemble(tmp_path / "e.zarr", spec, blocks=1)
-    left_out = default_study(found).left_out
+    result = make_ensemble(tmp_path / "e.zarr", spec, blocks=1)
+    left_out = default_study(result).left_out
     outcomes = {name: Outcome(None, None, reason) for name, reason in left_out.items()}
-    text = write_report(tmp_path / "r", found, digits, outcomes).read_text(encoding="utf-8")
-    assert "1 of 3 configurations had been sampled" in text
+    text = write_report(tmp_path / "r", result, digits, outcomes).read_text(encoding="utf-8")
+    assert "1 of 3 configurations have been sampled" in text
     assert "at least 4 configurations; there are 1." in text
     assert '<h2 id="entropy-landscape">Entropy landscape</h2>' in text
-    assert "not those that the ensemble was sampled on" in text
+    assert "differs from the one that the ensemble was sampled on" in text
     empty = make_ensemble(tmp_path / "none.zarr", spec, blocks=0)
     drawn = ensemble_sections(empty, digits)
     assert [section.key for section in drawn if section.png] == ["inputs"]
@@ -170,9 +171,9 @@ def test_parts_of_results_read_back_are_known_again(tmp_path, ensemble):
 
 def test_views_are_named(ensemble, digits):
     view = ensemble.where("accuracy > 0.85 and loss < 2").part("LB")
-    found = notes(view, digits)
-    assert "those where accuracy > 0.85 and loss < 2" in found[0]
-    assert found[1].startswith("Figures show 15 weights")
+    result = notes(view, digits)
+    assert "those where accuracy > 0.85 and loss < 2" in result[0]
+    assert result[1].startswith("Figures show 15 weights")
     labels = [entry.label for entry in provenance(view, measured(ensemble, map_=False))]
     steps = ["moments", "overlaps", "distances (node-distances)"]
     assert labels == ["Store", "Format", "Seed", "Data hash", *steps, "Page"]
@@ -182,9 +183,9 @@ def test_attributes_of_others__are_shown_as_they_are(ensemble):
     steps = measured(ensemble)
     about = {"complete_configurations": "many", "configurations": [1], "seed": {"a": 1}}
     steps["overlaps"].result.attrs = about
-    told = {entry.label: entry.value for entry in provenance(ensemble, steps)}
-    assert told["overlaps"] == "[1] of many configurations, seed {'a': 1}"
-    assert told["moments"].startswith("120 configurations, lsg-ray ")
+    origins = {entry.label: entry.value for entry in provenance(ensemble, steps)}
+    assert origins["overlaps"] == "[1] of many configurations, seed {'a': 1}"
+    assert origins["moments"].startswith("120 configurations, lsg-ray ")
 
 
 def test_rejected_trials_come_from_the_ledger(ensemble):
@@ -196,10 +197,31 @@ def test_rejected_trials_come_from_the_ledger(ensemble):
 @pytest.mark.usefixtures("undrawn")
 def test_other_selection_sets(tmp_path, selection):
     spec = make_spec((5, 10), 30, selection=selection)
-    found = make_ensemble(tmp_path / "e.zarr", spec)
+    ensemble = make_ensemble(tmp_path / "e.zarr", spec)
     dataset = load_dataset(spec.dataset)
-    drawn = ensemble_sections(found, dataset)
+    drawn = ensemble_sections(ensemble, dataset)
     assert "outline" in drawn[0].caption
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_stages_of_a_package_that_has_gone__have_sections_that_say_why(tmp_path):
+    make_ensemble(tmp_path / "ensemble.zarr", make_spec((5, 3, 4, 10), 20))
+    spec = yaml.safe_load(as_yaml(make_spec((5, 3, 4, 10), 20)))
+    spec["study"] = {
+        "moments": {}, "drift": {"stage": "gone-drift", "speed": 2},
+        "model": {"stage": "gone-model"}, "tap": {"model": "model"}, "overlaps": {"pairs": -1},
+    }  # fmt: skip
+    (tmp_path / "spec.yaml").write_text(yaml.dump(spec))
+    text = report(tmp_path).read_text(encoding="utf-8")
+    sections = dict(re.findall(r'<h2 id="([\w-]+)">[^<]*</h2>\n<p class="absent">(.*?)</p>', text))
+    assert "no installed package provides its stage gone-drift; install" in sections["drift"]
+    assert "reads the step model, which cannot be read" in sections["tap"]
+    assert "pairs: -1 given" in sections["overlaps"]
+    assert '<h2 id="moments-correlations">' in text
+    spec["network"] = {"family": "gone"}
+    (tmp_path / "spec.yaml").write_text(yaml.dump(spec))
+    with pytest.raises(SpecError, match=r"network\.family"):
+        report(tmp_path)
 
 
 def test_hostile_text_is_escaped(ensemble, digits):
@@ -210,7 +232,7 @@ def test_hostile_text_is_escaped(ensemble, digits):
         Section("accuracy", evil, evil, evil, png=BLANK),
         Section('x" onclick="', evil, reason=evil),
     ]
-    text = render_page(spec=spec, summary=[entry], provenance=[entry], notes=[evil], drawn=drawn)
+    text = render_page(spec=spec, summary=[entry], provenance=[entry], notes=[evil], sections=drawn)
     links = parse(text)
     assert "script" not in links.tags
     assert len(links.links) == 1
@@ -286,9 +308,9 @@ def test_landscape__of_a_survey_has_its_sections_and_goes_with_them(tmp_path, di
     (tmp_path / "r").mkdir()
     steps = of_signs(ensemble, True, size).steps
     run_study(steps, ensemble, tmp_path / "r")
-    stamps = {place: place.stat().st_mtime_ns for place in (tmp_path / "r").iterdir()}
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "r").iterdir()}
     outcomes = run_study(steps, ensemble, tmp_path / "r")  # nothing is computed twice
-    assert {place: place.stat().st_mtime_ns for place in (tmp_path / "r").iterdir()} == stamps
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "r").iterdir()} == stamps
     assert all(outcome.cached for outcome in outcomes.values() if outcome.result is not None)
     drawn = study_sections(outcomes)
     assert [section.key for section in drawn][-6:] == [

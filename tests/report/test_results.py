@@ -56,23 +56,23 @@ def failed(name, why):
 
 
 def test_results_of_one_figure__are_one_section_where_the_first_stands():
-    found = study_sections({
+    result = study_sections({
         "scan-LB": made("scan", model="fit-LB"), "plain": made("plain"),
         "scan-RB": made("scan", model="fit-RB"), "scan-full": failed("scan", "too few."),
     })  # fmt: skip
-    assert [one.key for one in found] == ["scan", "plain"]
+    assert [one.key for one in result] == ["scan", "plain"]
     assert SEEN == [["LB", "RB"]]
-    assert found[0].title == "Scans"
-    assert found[0].caption == "Of LB, RB: −0.5. Model: fit-LB, fit-RB. No scan-full: too few."
-    assert found[0].alt == "A figure."
+    assert result[0].title == "Scans"
+    assert result[0].caption == "Of LB, RB: −0.5. Model: fit-LB, fit-RB. No scan-full: too few."
+    assert result[0].alt == "A figure."
 
 
 def test_results_of_two_stages__share_a_figure_up_to_what_it_shows():
     steps = {"a": made("scan"), "b": made("anneal"), "c": made("scan"), "d": made("scan")}
-    found = study_sections(steps)
-    assert [one.key for one in found] == ["a", "d"]
+    result = study_sections(steps)
+    assert [one.key for one in result] == ["a", "d"]
     assert SEEN == [["a", "b", "c"], ["d"]]
-    assert [one.title for one in found] == ["Scans: a, b, c", "Scans: d"]
+    assert [one.title for one in result] == ["Scans: a, b, c", "Scans: d"]
 
 
 def test_several_figures_of_a_step__have_names_of_their_own_and_one_may_fail():
@@ -86,11 +86,11 @@ def test_several_figures_of_a_step__have_names_of_their_own_and_one_may_fail():
 
 
 def test_what_is_lacking__is_said_once_at_its_place():
-    found = study_sections({
+    result = study_sections({
         "walk": failed("walk", "no memory"), "plain": made("plain", [1, 2]),
         "loss landscape": Outcome(None, None, "Needs at least 5 solutions."),
     })  # fmt: skip
-    assert [(one.key, one.title, one.reason) for one in found] == [
+    assert [(one.key, one.title, one.reason) for one in result] == [
         ("walk", "Walks", "No walk: no memory."),
         ("plain", "Plain", "value = 1, 2."),
         ("loss-landscape", "Loss landscape", "Needs at least 5 solutions."),

@@ -13,15 +13,15 @@ def test_errors__name_the_file_once_and_the_remedy():
         (KeyError("J"), "KeyError: 'J'"),
         (FileNotFoundError(2, "No such file"), "No such file"),
     ):
-        says = re.escape(f"a.npz: not a model ({reason}); name another")
+        text = re.escape(f"a.npz: not a model ({reason}); name another")
         with (
-            pytest.raises(InputError, match=f"^{says}$"),
+            pytest.raises(InputError, match=f"^{text}$"),
             reading("a.npz", "not a model", "name another"),
         ):
             raise error
-    for told in ("a.npz: bad", "bad"):
+    for text in ("a.npz: bad", "bad"):
         with pytest.raises(InputError, match=r"^a\.npz: bad$"), reading("a.npz", "", ""):
-            raise InputError(told)
+            raise InputError(text)
     with pytest.raises(InputError, match=r"^b: bad$"), reading("a.npz", "", "", "b"):
         raise InputError("b: bad")
 

@@ -5,6 +5,7 @@ import pickle
 import tracemalloc
 import warnings
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from lsg_ray.ising.model import IsingModel, load_model
 from lsg_ray.results import opening
 from lsg_ray.results.opening import open_result
 from lsg_ray.results.saving import check_target, save_result
-from lsg_ray.results.seal import INDEX, SEAL, UnverifiedWarning, seal
+from lsg_ray.results.seal import CHUNK_INDEX, SEAL, UnverifiedWarning, seal
 from lsg_ray.results.unpacking import unpacked_bytes
 from lsg_ray.statistics.configurations import read_array
 
@@ -34,33 +35,33 @@ def model(tmp_path):
     return save_result(xarray.Dataset(arrays, attrs={"statistic": "model"}), tmp_path / "model")
 
 
-def change(place, name, **fields):
+def change(path, name, **fields):
     """Change an array's document, everywhere that it stands, and the seal with it."""
-    own = json.loads((place / name / "zarr.json").read_bytes()) | fields
-    (place / name / "zarr.json").write_text(json.dumps(own))
-    root = json.loads((place / "zarr.json").read_bytes())
+    own = json.loads((path / name / "zarr.json").read_bytes()) | fields
+    (path / name / "zarr.json").write_text(json.dumps(own))
+    root = json.loads((path / "zarr.json").read_bytes())
     if "consolidated_metadata" in root:
         root["consolidated_metadata"]["metadata"][name] = own
         root["consolidated_metadata"].pop(SEAL, None)
-    (place / "zarr.json").write_text(json.dumps(root))
-    if (place / INDEX).exists():
-        (place / INDEX).unlink()
-        seal(place)
+    (path / "zarr.json").write_text(json.dumps(root))
+    if (path / CHUNK_INDEX).exists():
+        (path / CHUNK_INDEX).unlink()
+        seal(path)
 
 
-def unconsolidated(place):
+def unconsolidated(path):
     """Make of a result one that another tool may have written."""
-    root = json.loads((place / "zarr.json").read_bytes())
+    root = json.loads((path / "zarr.json").read_bytes())
     del root["consolidated_metadata"]
-    (place / "zarr.json").write_text(json.dumps(root))
-    (place / INDEX).unlink()
-    return place
+    (path / "zarr.json").write_text(json.dumps(root))
+    (path / CHUNK_INDEX).unlink()
+    return path
 
 
 def test_a_result_is_opened(model):
-    with open_result(model) as found:
-        np.testing.assert_array_equal(found["h"], np.ones(3))
-        assert found.attrs == {"statistic": "model"}
+    with open_result(model) as result:
+        np.testing.assert_array_equal(result["h"], np.ones(3))
+        assert result.attrs == {"statistic": "model"}
     assert load_model(model).n_spins == 3
 
 
@@ -157,9 +158,9 @@ def test_a_file_of_holes_holds_nothing(model, tmp_path):
         )
         file.truncate(file.tell() + size * size * 8)
     os.truncate(model / "J" / "c" / "0" / "0", size * size * 8)
-    for reader, place in ((load_model, model), (read_array, tmp_path / "holes.npy")):
+    for reader, path in ((load_model, model), (read_array, tmp_path / "holes.npy")):
         with pytest.raises(InputError, match=r"claims 2,147,.* and holds"):
-            reader(str(place))
+            reader(str(path))
 
 
 @pytest.mark.parametrize("size", [-1, 2**40, "4", None, True])
@@ -189,15 +190,15 @@ def test_flipped_and_lost_bytes_are_noticed(model):
         file.write_bytes(whole)
 
 
-def same(place):
+def same(path):
     """Whether a result can be read, and is what it was."""
     try:
-        with open_result(place) as found:
-            found.load()
+        with open_result(path) as result:
+            result.load()
     except Exception:
         return False
-    assert not found["J"].any()
-    assert found["h"].all()
+    assert not result["J"].any()
+    assert result["h"].all()
     return True
 
 
@@ -211,12 +212,12 @@ def test_pipes_are_not_waited_for_and_links_not_followed(model, tmp_path):
     os.mkfifo(chunk)
     os.mkfifo(tmp_path / "f.npz")
     os.mkfifo(tmp_path / "f.npy")
-    for reader, place in (
+    for reader, path in (
         (load_model, model), (load_model, tmp_path / "f.npz"),
         (read_array, tmp_path / "f.npy"), (read_array, tmp_path / "f.npz"),
     ):  # fmt: skip
         with pytest.raises(InputError, match="not a plain file"):
-            reader(str(place))
+            reader(str(path))
 
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata")
@@ -230,19 +231,19 @@ def test_results_of_other_tools_are_opened(tmp_path, consolidated):
 
 
 def test_results_go_to_object_stores_and_come_back(tmp_path):
-    place = "memory://results/opening/model"
+    path = "memory://results/opening/model"
     model = IsingModel(np.array([[0, 0.5], [0.5, 0]]), np.array([1.0, 2.0]))
-    model.save(place)
-    np.testing.assert_array_equal(load_model(place).h, [1, 2])
-    with pytest.raises(InputError, match=f"{place} exists"):
-        model.save(place)
+    model.save(path)
+    np.testing.assert_array_equal(load_model(path).h, [1, 2])
+    with pytest.raises(InputError, match=f"{path} exists"):
+        model.save(path)
     with pytest.raises(InputError, match="is inside the Zarr store"):
-        check_target(f"{place}/within")
-    IsingModel(np.zeros((2, 2)), np.zeros(2)).save(place, overwrite=True)
-    assert not load_model(place).h.any()
-    locate(place).delete("h/c/0")
+        check_target(f"{path}/within")
+    IsingModel(np.zeros((2, 2)), np.zeros(2)).save(path, overwrite=True)
+    assert not load_model(path).h.any()
+    locate(path).delete("h/c/0")
     with pytest.raises(InputError, match="h/c/0 is missing"):
-        load_model(place)
+        load_model(path)
     with pytest.raises(InputError, match="not a model"):
         load_model("memory://results/nothing")
     locate("memory://results/other").write("note", b"mine")
@@ -259,93 +260,89 @@ def test_codecs_that_are_not_of_bytes_are_refused(model):
 
 def test_pickles_of_the_older_format_are_not_loaded(tmp_path):
     """Zarr 2 named its filters freely, `pickle` among them."""
-    place, mark = tmp_path / "old", tmp_path / "mark"
-    group = zarr.open_group(place, mode="w", zarr_format=2)
+    path, mark = tmp_path / "old", tmp_path / "mark"
+    group = zarr.open_group(path, mode="w", zarr_format=2)
     group.create_array("h", shape=(3,), chunks=(3,), dtype="f8", compressors=None)
-    array = json.loads((place / "h" / ".zarray").read_bytes())
+    array = json.loads((path / "h" / ".zarray").read_bytes())
     array["filters"] = [{"id": "pickle", "protocol": 4}]
-    (place / "h" / ".zarray").write_text(json.dumps(array))
-    (place / "h" / "0").write_bytes(pickle.dumps(Touch(str(mark))))
+    (path / "h" / ".zarray").write_text(json.dumps(array))
+    (path / "h" / "0").write_bytes(pickle.dumps(Touch(str(mark))))
     for reader in (load_model, open_result):
         with pytest.raises((InputError, OSError)):
-            reader(place)
+            reader(path)
     assert not mark.exists()
 
 
 class Touch:
     """Makes a file when it is unpickled."""
 
-    def __init__(self, place):
-        self.place = place
+    def __init__(self, path):
+        self.path = path
 
     def __reduce__(self):
-        return open, (self.place, "w")
+        return open, (self.path, "w")
 
 
 def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):
-    place = tmp_path / "bomb.npz"
-    np.savez_compressed(place, J=np.zeros((700, 700)), h=np.zeros(700))
-    assert load_model(place).n_spins == 700  # small enough in any case
-    monkeypatch.setattr(opening, "FREE_BYTES", 2**20)
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, J=np.zeros((700, 700)), h=np.zeros(700))
+    assert load_model(path).n_spins == 700  # small enough in any case
+    monkeypatch.setattr(opening, "OPENING", replace(opening.OPENING, free_bytes=2**20))
     for reader in (load_model, read_array):
         with pytest.raises(InputError, match="claims"):
-            reader(str(place))
+            reader(str(path))
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_an_archive_that_is_unpacked_whole_is_refused(tmp_path, packing):
     """Of these, Python unpacks all that it is given, whatever the size that is stated."""
-    place = tmp_path / "bomb.npz"
-    with zipfile.ZipFile(place, "w", packing) as archive:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", packing) as archive:
         for name in ("J.npy", "h.npy"):
             archive.writestr(name, bytes(2**24))
     for reader in (load_model, read_array):
         with pytest.raises(InputError, match=r"J\.npy is packed in a way that numpy"):
-            reader(str(place))
+            reader(str(path))
 
 
 def test_an_archive_whose_parts_contradict_themselves_is_refused(tmp_path):
-    place, array = tmp_path / "odd.npz", io.BytesIO()
+    path, array = tmp_path / "odd.npz", io.BytesIO()
     np.lib.format.write_array_header_1_0(
         array, {"shape": (10**6, 10**6), "fortran_order": False, "descr": "<f8"}
     )
-    with zipfile.ZipFile(place, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("J.npy", array.getvalue())
         archive.writestr("h.npy", array.getvalue())
     (tmp_path / "odd.npy").write_bytes(array.getvalue())
-    for reader, odd in (
-        (load_model, place),
-        (read_array, place),
-        (read_array, tmp_path / "odd.npy"),
-    ):
+    for reader, odd in ((load_model, path), (read_array, path), (read_array, tmp_path / "odd.npy")):
         with pytest.raises(InputError, match=r"does not hold what its head says|ValueError"):
             reader(str(odd))
-    with warnings.catch_warnings(), zipfile.ZipFile(place, "w") as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
         warnings.simplefilter("ignore")
         for _ in range(2):
             archive.writestr("J.npy", b"")
     with pytest.raises(InputError, match="two members have one name"):
-        load_model(place)
+        load_model(path)
 
 
 def test_python_objects_in_an_archive_are_refused(tmp_path):
-    place, mark = tmp_path / "objects.npz", tmp_path / "mark"
-    np.savez(place, J=np.array([Touch(str(mark))], dtype=object), h=np.ones(1))
+    path, mark = tmp_path / "objects.npz", tmp_path / "mark"
+    np.savez(path, J=np.array([Touch(str(mark))], dtype=object), h=np.ones(1))
     with pytest.raises(InputError):
-        load_model(place)
+        load_model(path)
     assert not mark.exists()
 
 
 def test_a_result_that_another_tool_saved_again_is_opened(model, tmp_path):
-    with open_result(model) as found:
-        found.load().to_zarr(tmp_path / "again", zarr_format=3, consolidated=False)
+    with open_result(model) as result:
+        result.load().to_zarr(tmp_path / "again", zarr_format=3, consolidated=False)
     with pytest.warns(UnverifiedWarning):
         assert load_model(tmp_path / "again").n_spins == 3
 
 
 def test_other_tools_open_our_results_without_complaint(model, recwarn):
-    with xarray.open_zarr(model) as found:
-        assert set(found) == {"J", "h", "flag"}
+    with xarray.open_zarr(model) as result:
+        assert set(result) == {"J", "h", "flag"}
     assert len(list(zarr.open_group(model, mode="r").members())) == 3
     assert not recwarn.list
 
@@ -375,7 +372,7 @@ def test_hostile_documents_are_one_clear_error(model, tmp_path):
         root["consolidated_metadata"]["metadata"] = arrays | {name: arrays["h"]}
         root["consolidated_metadata"].pop(SEAL, None)
         (model / "zarr.json").write_text(json.dumps(root))
-        (model / INDEX).unlink()
+        (model / CHUNK_INDEX).unlink()
         seal(model)
         with pytest.raises(InputError, match="is no name of an array"):
             open_result(model)
@@ -384,13 +381,13 @@ def test_hostile_documents_are_one_clear_error(model, tmp_path):
 def test_lost_list__with_lost_chunks_is_noticed(model):
     """Zarr reads a lost chunk as zeros."""
     (model / "h" / "c" / "0").unlink()
-    (model / INDEX).unlink()
+    (model / CHUNK_INDEX).unlink()
     with pytest.raises(InputError, match=r"\.chunks\.json is missing; make the result anew"):
         load_model(model)
 
 
 def test_root_document__no_bit_changes_unnoticed(model):
-    for file in (model / "zarr.json", model / INDEX):
+    for file in (model / "zarr.json", model / CHUNK_INDEX):
         whole = file.read_bytes()
         noticed = silent = 0
         for bit in range(0, 8 * len(whole), 37):
@@ -418,7 +415,7 @@ def test_consolidated_metadata_that_contradict_an_array_are_refused(model):
     root["consolidated_metadata"]["metadata"]["h"]["data_type"] = "int64"
     root["consolidated_metadata"].pop(SEAL)
     (model / "zarr.json").write_text(json.dumps(root))
-    (model / INDEX).unlink()
+    (model / CHUNK_INDEX).unlink()
     for sealed in (False, True):
         if sealed:
             seal(model)
@@ -432,8 +429,8 @@ def test_results_of_older_versions_are_read_and_said_to_be_unverified(model):
     root = json.loads((model / "zarr.json").read_bytes())
     root["consolidated_metadata"].pop(SEAL)
     (model / "zarr.json").write_text(json.dumps(root))
-    keys = json.loads((model / INDEX).read_bytes())["keys"]
-    (model / INDEX).write_text(json.dumps(keys))
+    keys = json.loads((model / CHUNK_INDEX).read_bytes())["keys"]
+    (model / CHUNK_INDEX).write_text(json.dumps(keys))
     with pytest.warns(UnverifiedWarning, match="an older lsg-ray"):
         assert load_model(model).h.all()
     (model / "h" / "c" / "0").unlink()

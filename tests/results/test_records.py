@@ -15,9 +15,9 @@ class Sums(NamedTuple):
 
 def test_records__are_added_in_order_and_stay_as_they_are():
     parts = [Sums(k, np.full(3, 0.1 * k)) for k in range(1, 5)]
-    found = added(parts)
-    assert (found.rows, type(found)) == (10, Sums)
-    np.testing.assert_array_equal(found.total, ((0.1 + 0.2) + 0.1 * 3) + 0.4 * np.ones(3))
+    result = added(parts)
+    assert (result.rows, type(result)) == (10, Sums)
+    np.testing.assert_array_equal(result.total, ((0.1 + 0.2) + 0.1 * 3) + 0.4 * np.ones(3))
     assert parts[0].total.tolist() == [0.1] * 3
     assert added([2.5]) == 2.5
 

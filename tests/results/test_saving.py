@@ -13,11 +13,11 @@ import pytest
 import xarray
 
 from lsg_ray.ensemble.location import locate
-from lsg_ray.ensemble.owned import this_place
+from lsg_ray.ensemble.owned import machine_id
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.results import saving
 from lsg_ray.results.opening import open_result, unfinished
-from lsg_ray.results.saving import check_target, read_kept, save_result
+from lsg_ray.results.saving import check_target, read_cached, save_result
 from lsg_ray.results.seal import DamagedWarning
 from lsg_ray.statistics.distances import distances
 from lsg_ray.statistics.maps import embed
@@ -109,7 +109,7 @@ def test_place_that_cannot_be_written__is_an_error_that_names_it(result):
 
 
 def _left_by(pid, target, mark="1234abcd"):
-    room = target.with_name(f".lsg.{this_place()}-{pid}-{mark}")
+    room = target.with_name(f".lsg.{machine_id()}-{pid}-{mark}")
     (room / "new").mkdir(parents=True)
     (room / "old").mkdir()
     return room
@@ -211,7 +211,7 @@ def test_an_upload_that_was_killed_anywhere__is_repeated_by_the_same_command(sho
 
 def test_an_overwrite_that_was_killed_anywhere__loses_no_result(short, monkeypatch):
     number, smaller = 0, short.isel(weight=slice(3), weight_=slice(3))
-    told = set()
+    text = set()
     while True:
         url, number = _url(), number + 1
         save_result(short, url)
@@ -222,15 +222,15 @@ def test_an_overwrite_that_was_killed_anywhere__loses_no_result(short, monkeypat
         if len(seen) < number:
             break
         if unfinished(locate(url)) is not None:
-            with pytest.raises(InputError, match=rf"new result stands whole at {url}/\.lsg\.new"):
+            with pytest.raises(InputError, match=rf"new result is complete at {url}/\.lsg\.new"):
                 open_result(url)
-            told.add("interrupted")
+            text.add("interrupted")
         else:
-            told.add(open_result(url)["m"].size)
+            text.add(open_result(url)["m"].size)
         save_result(smaller, url, overwrite=True)
         assert open_result(url)["m"].size == 3
         assert not [key for key in locate(url).everything() if key.startswith(".lsg")]
-    assert told == {31, "interrupted", 3}
+    assert text == {31, "interrupted", 3}
 
 
 def test_only_keys_of_ours__are_removed_when_an_upload_is_repeated(result):
@@ -248,7 +248,7 @@ def test_only_keys_of_ours__are_removed_when_an_upload_is_repeated(result):
 def test_overwrite__replaces_a_result_and_only_when_told(result, tmp_path):
     path = save_result(result, tmp_path / "r.zarr")
     smaller = result.isel(weight=slice(3), weight_=slice(3))
-    with pytest.raises(InputError, match="exists; name another place or pass --overwrite"):
+    with pytest.raises(InputError, match="exists; name another path or pass --overwrite"):
         save_result(smaller, path)
     assert xarray.open_zarr(path)["m"].size == 31
     save_result(smaller, path, overwrite=True)
@@ -329,18 +329,18 @@ def test_missing_parent__is_refused_and_not_made(result, tmp_path):
 
 
 def test_kept__a_damaged_result_is_told(tmp_path):
-    place = tmp_path / "k.zarr"
+    path = tmp_path / "k.zarr"
     made = xarray.Dataset(
         {"a": ("form", np.arange(2.0)), "minimum": ("form", np.array([1, 0], np.int8),
          {"flag_values": [0, 1], "flag_meanings": "no yes"})},
         {"form": ["sampled", "canonical"]}, {"statistic": "test", "survey": "key"},
     )  # fmt: skip
-    save_result(made, place)
-    found = read_kept(place, "key")
-    assert found["form"].values.tolist() == ["sampled", "canonical"]  # names, as they were made
-    assert found["minimum"].values.tolist() == [1, 0]
-    assert read_kept(place, "other") is None
-    assert read_kept(tmp_path / "nothing", "key") is None
-    (place / "a" / "c" / "0").unlink()
-    with pytest.warns(DamagedWarning, match="a/c/0 is missing.*: damaged, computed anew"):
-        assert read_kept(place, "key") is None
+    save_result(made, path)
+    output = read_cached(path, "key")
+    assert output["form"].values.tolist() == ["sampled", "canonical"]  # names, as they were made
+    assert output["minimum"].values.tolist() == [1, 0]
+    assert read_cached(path, "other") is None
+    assert read_cached(tmp_path / "nothing", "key") is None
+    (path / "a" / "c" / "0").unlink()
+    with pytest.warns(DamagedWarning, match="a/c/0 is missing.*: damaged, computed again"):
+        assert read_cached(path, "key") is None

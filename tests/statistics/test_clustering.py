@@ -1,5 +1,7 @@
 """Clustering: linkage against SciPy, distances after reordering, tests that know about pairs."""
 
+from dataclasses import replace
+
 import dask
 import numpy as np
 import pytest
@@ -33,16 +35,16 @@ SPEC = {
 def quick():
     """Few rounds where it is not the number of modes that is tested."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gaussian, "ROUNDS", 1)
+        patch.setattr(gaussian, "PAIR_TESTS", replace(gaussian.PAIR_TESTS, rounds=1))
         yield
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """Six ReLU networks 64-12-10, in three blocks."""
-    place = tmp_path_factory.mktemp("relu") / "s"
-    sample(parse_spec(SPEC), place, workers=0)
-    return open_ensemble(place)
+    path = tmp_path_factory.mktemp("relu") / "s"
+    sample(parse_spec(SPEC), path, workers=0)
+    return open_ensemble(path)
 
 
 def euclidean(x):
@@ -56,22 +58,22 @@ def euclidean(x):
 def test_tree__is_that_of_scipy(linkage):
     for seed in range(2):
         x = np.random.default_rng(seed).normal(size=(40, 7))
-        found = cluster(x, linkage=linkage)
+        result = cluster(x, linkage=linkage)
         expected = scipy_hierarchy.linkage(pdist(x), linkage)
-        np.testing.assert_allclose(found["linkage"], expected, rtol=1e-9)
-        tree = found["linkage"].values
+        np.testing.assert_allclose(result["linkage"], expected, rtol=1e-9)
+        tree = result["linkage"].values
         joined = squareform(scipy_hierarchy.cophenet(tree))
-        np.testing.assert_array_equal(found["cophenetic"], joined)
-        np.testing.assert_array_equal(found["leaf_order"], scipy_hierarchy.leaves_list(tree))
+        np.testing.assert_array_equal(result["cophenetic"], joined)
+        np.testing.assert_array_equal(result["leaf_order"], scipy_hierarchy.leaves_list(tree))
         correlation, _ = scipy_hierarchy.cophenet(expected, pdist(x))
-        assert found.attrs["cophenetic_correlation"] == pytest.approx(correlation, rel=1e-9)
+        assert result.attrs["cophenetic_correlation"] == pytest.approx(correlation, rel=1e-9)
 
 
 def test_average_linkage__is_the_mean_over_pairs_of_two_clusters():
     x = np.random.default_rng(0).normal(size=(15, 3))
-    found = cluster(x)
+    result = cluster(x)
     d, groups = euclidean(x), [[i] for i in range(15)]
-    for a, b, height, count in found["linkage"].values:
+    for a, b, height, count in result["linkage"].values:
         i, j = groups[int(a)], groups[int(b)]
         assert height == pytest.approx(d[np.ix_(i, j)].mean())
         groups.append(i + j)
@@ -81,18 +83,18 @@ def test_average_linkage__is_the_mean_over_pairs_of_two_clusters():
 @pytest.mark.parametrize("linkage", ["average", "centroid", "single"])
 def test_flat_clusters__are_those_of_scipy(linkage):
     x = np.random.default_rng(1).normal(size=(30, 2))
-    found = cluster(x, linkage=linkage)
-    tree = found["linkage"].values
+    result = cluster(x, linkage=linkage)
+    tree = result["linkage"].values
     for height in np.quantile(tree[:, 2], [0.0, 0.3, 0.8, 1.0]):
         expected = scipy_hierarchy.fcluster(tree, height, "distance")
-        same(flat_clusters(found, height=height).values, expected)
+        same(flat_clusters(result, height=height).values, expected)
     for count in (1, 2, 7, 30):
-        numbers = flat_clusters(found, count=count).values
+        numbers = flat_clusters(result, count=count).values
         assert set(numbers.tolist()) == set(range(count))
-        assert (np.diff(numbers[found["leaf_order"].values]) >= 0).all()
+        assert (np.diff(numbers[result["leaf_order"].values]) >= 0).all()
         if linkage != "centroid":
             same(numbers, scipy_hierarchy.fcluster(tree, count, "maxclust"))
-    assert set(flat_clusters(found, height=-1.0).values.tolist()) == set(range(30))
+    assert set(flat_clusters(result, height=-1.0).values.tolist()) == set(range(30))
 
 
 def same(a, b):
@@ -104,18 +106,18 @@ def test_planted_clusters__are_found(tmp_path):
     rng = np.random.default_rng(0)
     planted = rng.permutation(np.repeat([0, 1, 2], 8))
     x = rng.normal(size=(24, 200)) + 2 * rng.normal(size=(3, 200))[planted]
-    found = cluster(x)
-    same(flat_clusters(found, count=3).values, planted)
-    assert not found.attrs["gaussian_accepted"]
-    assert found.attrs["cophenetic_correlation"] > 0.95
-    save_result(found, tmp_path / "r")
+    result = cluster(x)
+    same(flat_clusters(result, count=3).values, planted)
+    assert not result.attrs["gaussian_accepted"]
+    assert result.attrs["cophenetic_correlation"] > 0.95
+    save_result(result, tmp_path / "r")
     stored = xarray.open_zarr(tmp_path / "r")
-    np.testing.assert_array_equal(flat_clusters(stored, count=3), flat_clusters(found, count=3))
-    assert stored.attrs == found.attrs
+    np.testing.assert_array_equal(flat_clusters(stored, count=3), flat_clusters(result, count=3))
+    assert stored.attrs == result.attrs
 
 
 def test_flat_clusters__bad_words():
-    found = cluster(np.random.default_rng(1).normal(size=(5, 2)))
+    result = cluster(np.random.default_rng(1).normal(size=(5, 2)))
     for words, message in (
         ({}, "give one of them"),
         ({"count": 2, "height": 1.0}, "give one of them"),
@@ -123,7 +125,7 @@ def test_flat_clusters__bad_words():
         ({"count": 0}, "has 1 to 5 clusters"),
     ):
         with pytest.raises(InputError, match=message):
-            flat_clusters(found, **words)
+            flat_clusters(result, **words)
 
 
 # Distances
@@ -132,13 +134,13 @@ def test_flat_clusters__bad_words():
 def test_distances_and_histogram__of_an_array():
     x = np.random.default_rng(0).normal(100, 1, (20, 30))
     x[3] = x[5] + 1e-6
-    found = cluster(x, bins=9)
-    np.testing.assert_allclose(found["distance"], euclidean(x), rtol=1e-8)
+    result = cluster(x, bins=9)
+    np.testing.assert_allclose(result["distance"], euclidean(x), rtol=1e-8)
     values = pdist(x)
     expected, edges = np.histogram(values, 9)
-    np.testing.assert_array_equal(found["pairs"], expected)
-    np.testing.assert_allclose(np.append(found["left"], found["right"][-1]), edges)
-    about = found.attrs
+    np.testing.assert_array_equal(result["pairs"], expected)
+    np.testing.assert_allclose(np.append(result["left"], result["right"][-1]), edges)
+    about = result.attrs
     assert (about["mean"], about["std"]) == pytest.approx((values.mean(), values.std()))
     assert about["independent"] == pytest.approx(np.sqrt(2 * 30 * x.var()))
     assert about["relative_mean"] == pytest.approx(values.mean() / about["independent"])
@@ -148,24 +150,24 @@ def test_distances_and_histogram__of_an_array():
 @pytest.mark.parametrize("how", ["clustering", "matching"])
 def test_store__is_aligned_as_its_networks_are(store, how):
     network, weights = store.spec.network, store.numpy()
-    found = cluster(store, alignment=how, reference=2)
-    kept = [0, 1, 3, 4, 5] if how == "matching" else list(range(6))
-    expected = euclidean(align(network, weights, how, weights[2])[kept])
-    np.testing.assert_allclose(found["distance"], expected, rtol=1e-10)
-    np.testing.assert_array_equal(found["configuration"], kept)
-    was = pdist(weights[kept].astype(float))
-    about = found.attrs
+    result = cluster(store, alignment=how, reference=2)
+    selected = [0, 1, 3, 4, 5] if how == "matching" else list(range(6))
+    expected = euclidean(align(network, weights, how, weights[2])[selected])
+    np.testing.assert_allclose(result["distance"], expected, rtol=1e-10)
+    np.testing.assert_array_equal(result["configuration"], selected)
+    was = pdist(weights[selected].astype(float))
+    about = result.attrs
     assert (about["mean_before"], about["std_before"]) == pytest.approx((was.mean(), was.std()))
     assert about["log_group_order"] == log_group_order((64, 12, 10))
     assert about["spec_hash"] == store.spec_hash
     for name, now in (("layer_mean_before", weights), ("layer_mean", None)):
         now = align(network, weights, how, weights[2]) if now is None else now
-        layers = [pdist(now[kept][:, s].astype(float)).mean() for s in network.layer_slices]
+        layers = [pdist(now[selected][:, s].astype(float)).mean() for s in network.layer_slices]
         assert about[name] == pytest.approx(layers)
     if how == "matching":
         assert about["mean"] < 0.98 * about["mean_before"]
     variances_ = sum(
-        2 * (s.stop - s.start) * weights[kept][:, s].var() for s in network.layer_slices
+        2 * (s.stop - s.start) * weights[selected][:, s].var() for s in network.layer_slices
     )
     assert about["independent"] == pytest.approx(np.sqrt(variances_), rel=1e-6)
 
@@ -175,11 +177,11 @@ def test_permuted_copies_of_solutions__have_distance_zero(store, how):
     """Rows 6 to 11 are permuted copies of rows 0 to 5."""
     view = permute(store, 1.0, mode="add")
     assert cluster(view).attrs["alignment"] == "none"
-    found = cluster(view, alignment=how)
-    names = found["configuration"].values.tolist()
+    result = cluster(view, alignment=how)
+    names = result["configuration"].values.tolist()
     assert len(names) == 12 - (how == "matching")
-    assert (np.sort(found["linkage"][:, 2])[: 5 if how == "matching" else 6] == 0).all()
-    assert found.attrs["mean_before"] > found.attrs["mean"]
+    assert (np.sort(result["linkage"][:, 2])[: 5 if how == "matching" else 6] == 0).all()
+    assert result.attrs["mean_before"] > result.attrs["mean"]
 
 
 @pytest.mark.parametrize("biases", [False, True])
@@ -189,30 +191,29 @@ def test_permuted_copies__are_one_point(how, widths, biases):
     network = NetworkSpec(family="relu", widths=widths, biases=biases)
     rng = np.random.default_rng(3)
     theta = np.tile(rng.normal(size=network.n_weights), (9, 1))
-    found = cluster(
+    result = cluster(
         permute_nodes(network, theta, random_orders(network, 9, rng)),
         alignment=how,
         network=network,
     )
-    assert (found["distance"].values == 0).all()
-    assert found.attrs["mean_before"] > 1
-    assert np.isnan(found.attrs["gaussian_p_value"])
-    assert not found.attrs["gaussian_accepted"]
+    assert (result["distance"].values == 0).all()
+    assert result.attrs["mean_before"] > 1
+    assert np.isnan(result.attrs["gaussian_p_value"])
+    assert not result.attrs["gaussian_accepted"]
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
 def test_streaming__is_the_path_in_memory(store, tmp_path, monkeypatch, scheduler):
     expected, known = cluster(store), cluster(store, alignment="matching")
-    monkeypatch.setattr(aligned, "MEMORY_BYTES", 0)
-    monkeypatch.setattr(aligned, "BATCH_BYTES", 9000)
-    monkeypatch.setattr(aligned, "TASK_BYTES", 1)
-    told = []
+    small = replace(aligned.ALIGNED, memory_bytes=0, batch_bytes=9000, task_bytes=1)
+    monkeypatch.setattr(aligned, "ALIGNED", small)
+    text = []
     with dask.config.set(scheduler=scheduler):
-        found = cluster(store, progress=lambda *now: told.append(now))
+        result = cluster(store, progress=lambda *now: text.append(now))
         assert cluster(store, alignment="matching").identical(known)
-    assert found.identical(expected)
-    assert told[-1] == (16, 16)  # 6 rows and 2 layers, twice
-    monkeypatch.setattr(aligned, "TILE_BYTES", 800)
+    assert result.identical(expected)
+    assert text[-1] == (16, 16)  # 6 rows and 2 layers, twice
+    monkeypatch.setattr(aligned, "ALIGNED", replace(aligned.ALIGNED, tile_bytes=800))
     for linkage in ("average", "ward"):
         again, whole = cluster(store, linkage=linkage), cluster(store, linkage=linkage)
         xarray.testing.assert_allclose(again, whole, rtol=1e-12)
@@ -222,16 +223,16 @@ def test_streaming__is_the_path_in_memory(store, tmp_path, monkeypatch, schedule
 def test_arrays_on_disk__are_read_in_pieces(tmp_path, monkeypatch):
     x = np.random.default_rng(0).normal(size=(12, 60)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
-    monkeypatch.setattr(clustering, "CHUNK_BYTES", 700)
-    found = cluster(np.load(tmp_path / "x.npy", mmap_mode="r"))
-    assert found.identical(cluster(x))
+    monkeypatch.setattr(clustering, "CLUSTER", replace(clustering.CLUSTER, chunk_bytes=700))
+    result = cluster(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    assert result.identical(cluster(x))
 
 
 def test_no_room_for_the_file__is_said(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(aligned, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(aligned, "ALIGNED", replace(aligned.ALIGNED, memory_bytes=0))
     monkeypatch.setattr(aligned.os, "posix_fallocate", full, raising=False)
     with pytest.raises(StoreError, match=r"do not fit.*No space left.*set TMPDIR"):
         cluster(np.random.default_rng(0).normal(size=(4, 9)))
@@ -241,11 +242,11 @@ def test_some_configurations__are_a_seeded_choice(store):
     x = np.random.default_rng(0).normal(size=(30, 5))
     rows = [cluster(x, configurations=12, seed=s)["configuration"].values for s in (0, 0, 1)]
     assert rows[0].tolist() == rows[1].tolist() != rows[2].tolist()
-    found = cluster(x, configurations=12)
-    np.testing.assert_allclose(found["distance"], euclidean(x[rows[0]]), rtol=1e-9)
+    result = cluster(x, configurations=12)
+    np.testing.assert_allclose(result["distance"], euclidean(x[rows[0]]), rtol=1e-9)
     view = store.where("configuration != 1 and configuration != 2")
-    found = cluster(view, alignment="matching", reference=1, configurations=99)
-    assert found["configuration"].values.tolist() == [0, 4, 5]
+    result = cluster(view, alignment="matching", reference=1, configurations=99)
+    assert result["configuration"].values.tolist() == [0, 4, 5]
 
 
 # ±1 weights
@@ -253,23 +254,23 @@ def test_some_configurations__are_a_seeded_choice(store):
 
 def test_binary_store__is_clustered_in_canonical_form():
     ensemble = synthetic("memory://clustering", 40, 675, 1)
-    found, view = cluster(ensemble), canonicalize(ensemble)
+    result, view = cluster(ensemble), canonicalize(ensemble)
     rows = view.rows(0, 40).astype(int)
-    np.testing.assert_array_equal(found["distance"], (675 - rows @ rows.T) / 2)
-    about = found.attrs
+    np.testing.assert_array_equal(result["distance"], (675 - rows @ rows.T) / 2)
+    about = result.attrs
     assert (about["alignment"], about["metric"]) == ("canonical", "hamming")
-    assert found["pairs"].sum() == 780
-    assert (found["left"] % 1 == 0.5).all()
+    assert result["pairs"].sum() == 780
+    assert (result["left"] % 1 == 0.5).all()
     m = rows.mean()
     assert about["independent"] == pytest.approx(675 * (1 - m**2) / 2)
     assert cluster(view).attrs["mean"] == about["mean"]
     assert cluster(view.part("LB")).attrs["n_weights"] == 300
     assert cluster(ensemble, alignment="matching").attrs["mean"] < about["mean"]
     raw = ensemble.numpy().astype(int)
-    found = cluster(ensemble, alignment="none", linkage="complete")
+    result = cluster(ensemble, alignment="none", linkage="complete")
     expected = squareform((675 - raw @ raw.T) / 2, checks=False)
     heights = scipy_hierarchy.linkage(expected, "complete")[:, 2]
-    np.testing.assert_array_equal(found["linkage"][:, 2], heights)
+    np.testing.assert_array_equal(result["linkage"][:, 2], heights)
 
 
 # Pairs that share configurations
@@ -286,9 +287,9 @@ def with_shared(seed, count, single, pair=1.0):
 @pytest.mark.parametrize("single", [0.0, 0.7, 3.0])
 def test_variances__are_unbiased(single):
     """Over 3,000 draws, within 5 standard errors of the means."""
-    found = np.array([variances(with_shared(seed, 9, single)) for seed in range(3000)])
-    error = found.std(axis=0) / np.sqrt(3000)
-    bias = found.mean(axis=0) - (single**2, 1.0)
+    result = np.array([variances(with_shared(seed, 9, single)) for seed in range(3000)])
+    error = result.std(axis=0) / np.sqrt(3000)
+    bias = result.mean(axis=0) - (single**2, 1.0)
     # Below zero is set to zero, which shows where there is nothing.
     assert abs(bias[1]) < 5 * error[1]
     assert -5 * error[0] < bias[0] < (0.05 if single == 0 else 5 * error[0])
@@ -323,23 +324,23 @@ def test_pairs_as_if_independent__would_refuse_it_too_often():
     size = 60 * 59 // 2
     draws = [np.random.default_rng(s).normal(size=size) for s in range(200)]
     border = np.quantile([gaussian._kolmogorov(x) for x in draws], 0.95)
-    found = [gaussian._kolmogorov(upper(with_shared(s, 60, 2.0))) for s in range(60)]
-    assert (np.array(found) > border).mean() > 0.25
+    result = [gaussian._kolmogorov(upper(with_shared(s, 60, 2.0))) for s in range(60)]
+    assert (np.array(result) > border).mean() > 0.25
 
 
 def test_gaussian__is_refused_for_a_mixture():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 500)) + np.repeat(rng.normal(size=(2, 500)), 20, axis=0)
-    found = fit_gaussian(euclidean(x))
-    assert found.p_value == 1 / 200
-    assert found.kolmogorov > 0.2
+    result = fit_gaussian(euclidean(x))
+    assert result.p_value == 1 / 200
+    assert result.kolmogorov > 0.2
     assert fit_gaussian(points(0)).p_value > 0.05
 
 
 def test_error_of_the_mean__is_the_scatter_over_draws():
-    found = [fit_gaussian(with_shared(s, 12, 1.0), samples=1) for s in range(600)]
-    scatter = np.std([one.mean for one in found])
-    assert np.sqrt(np.mean([one.mean_stderr**2 for one in found])) == pytest.approx(
+    result = [fit_gaussian(with_shared(s, 12, 1.0), samples=1) for s in range(600)]
+    scatter = np.std([one.mean for one in result])
+    assert np.sqrt(np.mean([one.mean_stderr**2 for one in result])) == pytest.approx(
         scatter, rel=0.15
     )
 
@@ -357,7 +358,7 @@ def test_tournament__has_every_pair_once_and_none_twice_in_a_round(count):
 
 
 def test_modes__of_one_and_of_two_clusters(monkeypatch):
-    monkeypatch.setattr(gaussian, "ROUNDS", 3)
+    monkeypatch.setattr(gaussian, "PAIR_TESTS", replace(gaussian.PAIR_TESTS, rounds=3))
     x = np.random.default_rng(0).normal(size=(140, 300))
     one = pair_modes(euclidean(x))
     two = pair_modes(euclidean(x + np.repeat([[0.0], [1.2]], 70, axis=0)))
@@ -368,22 +369,22 @@ def test_modes__of_one_and_of_two_clusters(monkeypatch):
 
 def test_few_configurations__are_not_tested_but_fitted():
     d = euclidean(np.random.default_rng(0).normal(size=(5, 9)))
-    found, counted = fit_gaussian(d), pair_modes(d)
-    assert (found.mean, found.tested) == (pytest.approx(upper(d).mean()), 0)
-    assert np.isnan([found.p_value, counted.modes]).all()
-    assert np.isfinite(found.mean_stderr)
+    result, counted = fit_gaussian(d), pair_modes(d)
+    assert (result.mean, result.tested) == (pytest.approx(upper(d).mean()), 0)
+    assert np.isnan([result.p_value, counted.modes]).all()
+    assert np.isfinite(result.mean_stderr)
     assert np.isnan(fit_gaussian(d[:3, :3]).mean_stderr)
     with pytest.raises(InputError, match=r"shape \(3, 2\)"):
         fit_gaussian(d[:3, :2])
 
 
 def test_equal_distances__have_one_mode_and_no_correlation():
-    found = cluster(np.eye(9))
-    assert np.isnan(found.attrs["cophenetic_correlation"])
-    assert (found.attrs["std"], found.attrs["peaks"]) == (pytest.approx(0, abs=1e-12), 1)
-    assert found["pairs"].sum() == 36
-    assert sorted(found["leaf_order"].values) == list(range(9))
-    np.testing.assert_allclose(upper(found["cophenetic"].values), np.sqrt(2))
+    result = cluster(np.eye(9))
+    assert np.isnan(result.attrs["cophenetic_correlation"])
+    assert (result.attrs["std"], result.attrs["peaks"]) == (pytest.approx(0, abs=1e-12), 1)
+    assert result["pairs"].sum() == 36
+    assert sorted(result["leaf_order"].values) == list(range(9))
+    np.testing.assert_allclose(upper(result["cophenetic"].values), np.sqrt(2))
 
 
 # Bad input
@@ -394,7 +395,8 @@ def test_bad_input__says_what_and_what_to_do(store, monkeypatch):
     signs = np.where(x > 0, 1, -1)
     holed = x.copy()
     holed[4, 7] = np.nan
-    monkeypatch.setattr(clustering, "MOST", 5)
+    limits = replace(clustering.CLUSTER, max_configurations=5)
+    monkeypatch.setattr(clustering, "CLUSTER", limits)
     three = store.where("configuration < 3")
     for given, words, message in (
         (x, {}, "6 configurations to be clustered.*choose 3 to 5 at random"),

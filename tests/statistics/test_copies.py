@@ -6,13 +6,14 @@ import pytest
 from lsg_ray.errors import InputError
 from lsg_ray.ising.targets import as_target
 from lsg_ray.spec import NetworkSpec
-from lsg_ray.statistics.configurations import Columns, StoredConfigurations, as_configurations
+from lsg_ray.statistics.configurations import StoredConfigurations, as_configurations
 from lsg_ray.statistics.copies import draw_independent, pairs_of_copies
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.node_symmetry import canonicalize, permute
 from lsg_ray.statistics.overlaps import overlaps
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.statistics.rsb import replica_overlaps
+from lsg_ray.statistics.views import Columns
 from tests.ensemble.mixture import synthetic
 
 NETWORK = NetworkSpec(widths=(4, 3, 2))
@@ -47,18 +48,18 @@ def test_groups__are_rows_and_their_copies(rows, p):
     x[:, :4] = 1 - 2 * ((np.arange(rows)[:, None] >> np.arange(4)) & 1)
     x[:, 4:8] = x[:, 8:12] = x[:, :4]
     view = added(x, p)
-    found = view.groups()
+    result = view.groups()
     origin = view.origin(np.arange(view.n_rows))
-    np.testing.assert_array_equal(found, origin)
-    assert np.bincount(found).max() <= 2
-    np.testing.assert_array_equal(view.rows(0, view.n_rows), x[found])  # invariant: equal rows
+    np.testing.assert_array_equal(result, origin)
+    assert np.bincount(result).max() <= 2
+    np.testing.assert_array_equal(view.rows(0, view.n_rows), x[result])  # invariant: equal rows
     pairs = pairs_of_copies(view)
     if p == 0:
         assert pairs is None
         return
     assert pairs.groups == rows
     assert len(pairs.first) == view.n_rows - rows
-    np.testing.assert_array_equal(found[pairs.first], found[pairs.second])
+    np.testing.assert_array_equal(result[pairs.first], result[pairs.second])
     assert (pairs.first < pairs.second).all()
 
 
@@ -115,16 +116,16 @@ def test_moments__errors_are_the_scatter_over_repeats(invariant, p):
     upper = np.triu_indices(N, 1)
     scatter, error, alone, counts = [], [], [], []
     for seed in range(150):
-        found = moments(added(draw(rng, 150, invariant), p, seed), triples=triples)
-        at = {name: upper if found[name].ndim == 2 else slice(None) for name in names}
-        scatter.append([np.mean((found[k].values - truth[k].values)[at[k]] ** 2) for k in names])
-        error.append([np.mean(found[f"{k}_stderr"].values[at[k]] ** 2) for k in names])
-        alone.append(np.mean(1 - found["m"].values ** 2) / (found.attrs["count"] - 1))
-        counts.append(found.attrs["effective_count"])
+        result = moments(added(draw(rng, 150, invariant), p, seed), triples=triples)
+        at = {name: upper if result[name].ndim == 2 else slice(None) for name in names}
+        scatter.append([np.mean((result[k].values - truth[k].values)[at[k]] ** 2) for k in names])
+        error.append([np.mean(result[f"{k}_stderr"].values[at[k]] ** 2) for k in names])
+        alone.append(np.mean(1 - result["m"].values ** 2) / (result.attrs["count"] - 1))
+        counts.append(result.attrs["effective_count"])
     ratio = np.mean(scatter, axis=0) / np.mean(error, axis=0)
     np.testing.assert_allclose(ratio, 1, atol=0.36)
-    rows = found.attrs["count"]
-    assert found.attrs["groups"] == 150
+    rows = result.attrs["count"]
+    assert result.attrs["groups"] == 150
     if invariant:  # a copy tells nothing new; and rows with one weigh double
         kish = rows**2 / (150 + 3 * (rows - 150))
         assert np.mean(counts) == pytest.approx(kish, rel=0.03)
@@ -137,11 +138,11 @@ def test_moments__values_are_those_of_the_rows():
     x = draw(np.random.default_rng(0), 90, False)
     view = added(x, 0.7)
     rows = view.rows(0, view.n_rows)
-    found, plain = moments(view, triples=5), moments(rows, triples=5)
+    result, plain = moments(view, triples=5), moments(rows, triples=5)
     for name in ("m", "C", "connected", "third"):
-        assert found[name].values.tobytes() == plain[name].values.tobytes()
-    assert (found["m_stderr"] != plain["m_stderr"]).all()
-    np.testing.assert_array_equal(np.diag(found["C_stderr"]), np.zeros(N))
+        assert result[name].values.tobytes() == plain[name].values.tobytes()
+    assert (result["m_stderr"] != plain["m_stderr"]).all()
+    np.testing.assert_array_equal(np.diag(result["C_stderr"]), np.zeros(N))
     same = moments(permute(x, 0.7, network=NETWORK, inputs=INPUTS))
     assert "effective_count" not in same.attrs
     target = as_target(view)
@@ -157,7 +158,7 @@ def test_moments__with_weights_are_those_of_groups_written_out(real):
         x = 3 + x * rng.normal(size=x.shape)
     view = added(x, 0.8)
     w = rng.exponential(size=view.n_rows)
-    found = moments(view, weights=w)
+    result = moments(view, weights=w)
     rows, groups = view.rows(0, view.n_rows).astype(float), view.groups()
     m = w @ rows / w.sum()
     d = rows - m
@@ -171,10 +172,10 @@ def test_moments__with_weights_are_those_of_groups_written_out(real):
     i, j = np.triu_indices(N)
     products, raw = d[:, i] * d[:, j], rows[:, i] * rows[:, j]
     for name, f in (("m", d), ("connected", products), ("C", raw)):
-        values = found[f"{name}_stderr"].values
+        values = result[f"{name}_stderr"].values
         values = values if name == "m" else values[i, j]
         np.testing.assert_allclose(values, error(f - w @ f / w.sum()), rtol=1e-8, atol=1e-8)
-    assert found.attrs["groups"] == 40
+    assert result.attrs["groups"] == 40
 
 
 def test_copies__of_one_row_have_no_spread():
@@ -193,16 +194,16 @@ def test_overlaps__errors_are_the_scatter_over_repeats(kind, invariant, p):
     for seed in range(150):
         view = added(draw(rng, 120, invariant), p, seed)
         if kind == "references":
-            found = overlaps(view, references=references)
-            of = found
+            result = overlaps(view, references=references)
+            of = result
         else:
             pairs = view.n_rows // 2 if kind == "pairs" else None
-            found = overlaps(view, pairs=pairs, seed=seed)
-            of = found.attrs
+            result = overlaps(view, pairs=pairs, seed=seed)
+            of = result.attrs
         values.append(np.r_[np.ravel(of["mean"]), np.ravel(of["std"])])
         errors.append(np.r_[np.ravel(of["mean_stderr"]), np.ravel(of["std_stderr"])] ** 2)
-        probabilities.append(found["probability"].values)
-        spreads.append(found["probability_stderr"].values ** 2)
+        probabilities.append(result["probability"].values)
+        spreads.append(result["probability_stderr"].values ** 2)
     ratio = np.std(values, axis=0) / np.sqrt(np.mean(errors, axis=0))
     np.testing.assert_allclose(ratio, 1, atol=0.25)
     total = np.var(probabilities, axis=0).sum() / np.mean(spreads, axis=0).sum()
@@ -210,7 +211,7 @@ def test_overlaps__errors_are_the_scatter_over_repeats(kind, invariant, p):
 
 
 def test_replicas__are_no_copies_of_each_other():
-    found = replica_overlaps(added(draw(np.random.default_rng(0), 30, True), 0.9), draws=2)
-    assert found.sizes["replica"] == 30
-    q = found["q"].values[np.triu_indices(30, 1)]
+    result = replica_overlaps(added(draw(np.random.default_rng(0), 30, True), 0.9), draws=2)
+    assert result.sizes["replica"] == 30
+    q = result["q"].values[np.triu_indices(30, 1)]
     assert (q == 1).mean() < 0.2

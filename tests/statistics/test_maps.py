@@ -1,5 +1,7 @@
 """The t-SNE map: seeded, of whole configurations, with the starts that the trials had."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from lsg_ray.networks.solvers import mean_field
 from lsg_ray.networks.solvers.mean_field import draw
 from lsg_ray.spec import parse_spec
 from lsg_ray.statistics import maps
-from lsg_ray.statistics.maps import FEWEST, embed
+from lsg_ray.statistics.maps import MAP, embed
 
 
 def signs(*shape: int) -> np.ndarray:
@@ -79,7 +81,7 @@ def test_view__of_a_selection_maps_its_rows(ensemble_of, points):
     assert result.attrs["where"] == "accuracy < 0.5"
 
 
-@pytest.mark.parametrize("count", [FEWEST, 5])
+@pytest.mark.parametrize("count", [MAP.min_points, 5])
 def test_smallest_map__can_be_laid_out(ensemble_of, count):
     result = embed(ensemble_of(signs(count, 12)), starts=True)
     assert np.isfinite(result["x"]).all()
@@ -110,13 +112,13 @@ def test_pca__is_that_of_scikit_learn(ensemble_of):
     weights = signs(60, 12)
     weights[:, :4] = weights[:, :1]
     weights[:, 6:8] = weights[:, 5:6]
-    found = embed(ensemble_of(weights, block_size=7), method="pca")
+    result = embed(ensemble_of(weights, block_size=7), method="pca")
     expected = PCA(2).fit(weights.astype(float))
     xy = expected.transform(weights.astype(float))
-    signs_ = np.sign(np.einsum("ij,ij->j", xy, np.c_[found["x"], found["y"]]))
-    np.testing.assert_allclose(np.c_[found["x"], found["y"]], xy * signs_, atol=1e-9)
+    signs_ = np.sign(np.einsum("ij,ij->j", xy, np.c_[result["x"], result["y"]]))
+    np.testing.assert_allclose(np.c_[result["x"], result["y"]], xy * signs_, atol=1e-9)
     np.testing.assert_allclose(
-        found.attrs["explained_variance_ratio"], expected.explained_variance_ratio_
+        result.attrs["explained_variance_ratio"], expected.explained_variance_ratio_
     )
 
 
@@ -124,9 +126,9 @@ def test_pca__of_wide_configurations_does_without_their_covariance(monkeypatch):
     weights = signs(60, 12)
     weights[:, :6] = weights[:, :1]
     exact = embed(weights, method="pca")
-    monkeypatch.setattr(maps, "MAX_COVARIANCE", 11)
-    found = embed(weights, method="pca")
-    assert abs(np.corrcoef(found["x"], exact["x"])[0, 1]) > 0.99999
+    monkeypatch.setattr(maps, "MAP", replace(maps.MAP, max_covariance=11))
+    result = embed(weights, method="pca")
+    assert abs(np.corrcoef(result["x"], exact["x"])[0, 1]) > 0.99999
 
 
 def test_tsne__keeps_two_clusters_apart():
@@ -144,9 +146,9 @@ def test_tsne__keeps_two_clusters_apart():
 
 def test_columns__come_along(ensemble_of):
     ensemble = ensemble_of(signs(30, 12), block_size=7)
-    found = embed(ensemble.part("LB").where("accuracy > 0.4"), method="pca")
-    assert set(ensemble.query_columns) <= set(found.data_vars)
-    np.testing.assert_array_equal(found["loss"], found["configuration"] / 10)
+    result = embed(ensemble.part("LB").where("accuracy > 0.4"), method="pca")
+    assert set(ensemble.query_columns) <= set(result.data_vars)
+    np.testing.assert_array_equal(result["loss"], result["configuration"] / 10)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """Modes: the level is held by any density, atoms and grids and rounding are what they are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
-from lsg_ray.kernels.contrasts import SHORTEST, alternations, contrasts
+from lsg_ray.kernels.contrasts import MIN_CONTRAST_CELLS, alternations, contrasts
 from lsg_ray.statistics import modes
-from lsg_ray.statistics.modes import CHANCES, QUANTILES, count_modes, exceedance, mode_places
+from lsg_ray.statistics.modes import CHANCES, QUANTILES, count_modes, exceedance, mode_positions
 
 
 def shoulder(rng, n):
@@ -42,8 +44,8 @@ def test_level__is_held_by_any_density(n, repeats, monkeypatch):
     rng = np.random.default_rng(n)
     for k, shapes in ((1, ONE), (2, TWO)):
         for draw in shapes.values():
-            found = [count_modes(draw(rng, n), level=0.05, most=k + 1) for _ in range(repeats)]
-            more = sum(one.modes > k for one in found)
+            result = [count_modes(draw(rng, n), level=0.05, most=k + 1) for _ in range(repeats)]
+            more = sum(one.modes > k for one in result)
             assert more <= 0.05 * repeats + 4 * np.sqrt(0.05 * repeats) + 1
             if more:
                 again = sum(count_modes(draw(rng, n), most=k + 1).modes > k for _ in range(repeats))
@@ -58,12 +60,12 @@ def test_quantiles__are_those_of_uniform_values(cells, step):
     n, repeats = cells * step + 1, 1000
     gamma = np.sqrt(0.5 * np.log(np.e * cells / np.maximum(np.arange(cells + 1), 1)))
     away = np.abs(np.subtract.outer(np.arange(cells + 1), np.arange(cells + 1)))
-    valid = np.triu(np.ones_like(away), SHORTEST).astype(bool)
-    found = np.zeros((cells + 1, cells + 1))
+    valid = np.triu(np.ones_like(away), MIN_CONTRAST_CELLS).astype(bool)
+    result = np.zeros((cells + 1, cells + 1))
     p = np.empty(repeats)
     for r in range(repeats):
-        contrasts(np.sort(rng.random(n)), 0, step, cells, found)
-        p[r] = exceedance(float((found - gamma[away])[valid].max()), cells)
+        contrasts(np.sort(rng.random(n)), 0, step, cells, result)
+        p[r] = exceedance(float((result - gamma[away])[valid].max()), cells)
     for level in (0.05, 0.01):
         off = (np.mean(p <= level) - level) / np.sqrt(level * (1 - level) / repeats)
         assert off < 4
@@ -74,23 +76,23 @@ def test_quantiles__are_those_of_uniform_values(cells, step):
 def test_contrasts__are_those_of_their_definition():
     rng = np.random.default_rng(0)
     x = np.sort(rng.normal(size=23))
-    found = np.full((8, 8), np.nan)
-    contrasts(x, 1, 3, 7, found)
+    result = np.full((8, 8), np.nan)
+    contrasts(x, 1, 3, 7, result)
     for a in range(8):
         for b in range(8):
-            if b < a + SHORTEST:
-                assert np.isnan(found[a, b])
+            if b < a + MIN_CONTRAST_CELLS:
+                assert np.isnan(result[a, b])
                 continue
             inside = x[1 + 3 * a + 1 : 1 + 3 * b]
             u = (inside - x[1 + 3 * a]) / (x[1 + 3 * b] - x[1 + 3 * a])
-            assert found[a, b] == pytest.approx(np.sqrt(3 / len(u)) * np.sum(2 * u - 1))
+            assert result[a, b] == pytest.approx(np.sqrt(3 / len(u)) * np.sum(2 * u - 1))
 
 
 def test_alternations__are_the_best_of_all():
     """Against trying every fall and rise, and every two of each, on nine nodes."""
     rng = np.random.default_rng(1)
     size = 9
-    spans = [(a, b) for a in range(size) for b in range(a + SHORTEST, size)]
+    spans = [(a, b) for a in range(size) for b in range(a + MIN_CONTRAST_CELLS, size)]
     for _ in range(5):
         contrast, penalty = rng.normal(size=(size, size)), rng.random(size)
         allowed = (rng.random((size, size)) < 0.8).astype(np.uint8)
@@ -99,15 +101,15 @@ def test_alternations__are_the_best_of_all():
             for sign in (-1, 1)
             for a, b in spans
         }
-        found = np.empty(2)
-        alternations(contrast, penalty, allowed, found)
+        result = np.empty(2)
+        alternations(contrast, penalty, allowed, result)
         pairs = [
             (min(value[-1, a, b], value[1, c, d]), a, d)
             for a, b in spans for c, d in spans if c >= b - 1
         ]  # fmt: skip
-        assert found[0] == max(pairs)[0]
+        assert result[0] == max(pairs)[0]
         twice = [min(v, w) for v, _, d in pairs for w, a, _ in pairs if a >= d]
-        assert found[1] == max(twice, default=-np.inf)
+        assert result[1] == max(twice, default=-np.inf)
 
 
 def test_chances__are_those_of_the_table():
@@ -123,9 +125,9 @@ def test_chances__are_those_of_the_table():
 def test_modes__of_three_are_found_where_they_are():
     rng = np.random.default_rng(1)
     values = np.concatenate([rng.normal(at, 0.3, 200) for at in (-4, 0, 4)])
-    found = count_modes(values)
-    assert (found.modes, found.p_value > 0.01) == (3, True)
-    np.testing.assert_allclose(mode_places(values, found.bandwidth), [-4, 0, 4], atol=0.2)
+    result = count_modes(values)
+    assert (result.modes, result.p_value > 0.01) == (3, True)
+    np.testing.assert_allclose(mode_positions(values, result.bandwidth), [-4, 0, 4], atol=0.2)
     assert count_modes(values, most=2).modes == 2
     assert count_modes([]).modes == 0
     assert count_modes([2.0, 2.0]).modes == 1
@@ -143,11 +145,11 @@ def test_modes__of_three_are_found_where_they_are():
 def test_power__is_what_the_docstring_says(distance, share, n, least):
     """Shares of 100 at level 0.01, of 0.99, 0.49 and 0.55: four deviations below."""
     rng = np.random.default_rng(4)
-    found = [
+    result = [
         count_modes(rng.normal(size=n) + distance * (rng.random(n) < share)).modes == 2
         for _ in range(100)
     ]
-    assert np.mean(found) > least
+    assert np.mean(result) > least
 
 
 def test_noise_of_a_solver__is_one_mode():
@@ -157,7 +159,7 @@ def test_noise_of_a_solver__is_one_mode():
     two = count_modes(np.repeat([-0.5, -0.6], 500) + rounding)
     assert two.modes == 2
     np.testing.assert_allclose(
-        mode_places(np.repeat([-0.5, -0.6], 500), two.bandwidth), [-0.6, -0.5], atol=0.01
+        mode_positions(np.repeat([-0.5, -0.6], 500), two.bandwidth), [-0.6, -0.5], atol=0.01
     )
     wide = rng.choice([0.0, 0.1], 1000) + 0.001 * rng.normal(size=1000)
     assert count_modes(wide).modes == 2
@@ -193,7 +195,7 @@ def test_atoms__apart_are_modes():
 
 
 def test_many_values__are_drawn_from_and_seeds_decide(monkeypatch):
-    monkeypatch.setattr(modes, "MAX_VALUES", 500)
+    monkeypatch.setattr(modes, "MODES", replace(modes.MODES, max_values=500))
     values = np.random.default_rng(0).normal(size=5000)
     assert count_modes(values, seed=1) == count_modes(values, seed=1)
     assert count_modes(values, seed=1) != count_modes(values, seed=2)

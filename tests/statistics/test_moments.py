@@ -1,5 +1,6 @@
 """Moments: plain NumPy to the last bit, however the work is cut, with errors that cover."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import dask
@@ -40,15 +41,15 @@ def test_moments__are_those_of_numpy_to_the_last_bit(
     chosen = {"LB": layers[0], "ITR": layers[1], "RB": layers[2]}.get(part) or slice(0, 31)
     chosen = layers[part] if isinstance(part, int) else chosen
     view = ensemble if part is None else ensemble.part(part)
-    kept = np.ones(count, bool)
+    selected = np.ones(count, bool)
     if below is not None:
         view = view.where(f"accuracy < {below}")
-        kept = np.arange(count) % 10 / 10 < below
+        selected = np.arange(count) % 10 / 10 < below
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "ROWS", rows)
+        patch.setattr(counting, "SIGNS", replace(counting.SIGNS, rows=rows))
         patch.setattr(module, "_task_rows", lambda _: task_rows)
         result = moments(view)
-    expected = weights[kept][:, chosen].astype(np.int64)
+    expected = weights[selected][:, chosen].astype(np.int64)
     n = len(expected)
     m, C = expected.sum(0) / n, expected.T @ expected / n
     np.testing.assert_array_equal(result["m"], m)
@@ -73,7 +74,7 @@ def test_moments__do_not_depend_on_how_the_work_is_cut(
     ensemble_of, monkeypatch, scheduler, rows, tasks, block_size
 ):
     weights = signs(1, 100, 9)
-    monkeypatch.setattr(counting, "ROWS", rows)
+    monkeypatch.setattr(counting, "SIGNS", replace(counting.SIGNS, rows=rows))
     monkeypatch.setattr(module, "_task_rows", lambda _: tasks)
     with dask.config.set(scheduler=scheduler):
         result = moments(ensemble_of(weights, block_size=block_size))
@@ -119,21 +120,23 @@ def test_standard_errors__are_the_scatter_over_repeats(path):
     pairs = np.triu_indices(len(mu), 1)
 
     def draw(rows):
-        found = np.where(rng.random((rows, len(mu))) < (1 + mu) / 2, 1, -1).astype(np.int8)
-        found[:, 5] = np.where(rng.random(rows) < 0.5, found[:, 4], found[:, 5])
-        found[:, 2] = np.where(rng.random(rows) < 0.3, found[:, 3], found[:, 2])
-        return found if path != "real" else 3 + found + found[:, ::-1] * rng.normal(size=(rows, 1))
+        result = np.where(rng.random((rows, len(mu))) < (1 + mu) / 2, 1, -1).astype(np.int8)
+        result[:, 5] = np.where(rng.random(rows) < 0.5, result[:, 4], result[:, 5])
+        result[:, 2] = np.where(rng.random(rows) < 0.3, result[:, 3], result[:, 2])
+        return (
+            result if path != "real" else 3 + result + result[:, ::-1] * rng.normal(size=(rows, 1))
+        )
 
     truth, scatter, error = moments(draw(400_000), correlations=True), [], []
     for _ in range(repeats):
         options = {"triples": triples} if path == "exact" else {}
         options = {"weights": rng.exponential(size=count)} if path == "weighted" else options
-        found = moments(draw(count), **options)
+        result = moments(draw(count), **options)
         off, err = [], []
         for name in ("m", "C", "connected"):
             values, errors, true = (
                 data[key].values
-                for data, key in ((found, name), (found, f"{name}_stderr"), (truth, name))
+                for data, key in ((result, name), (result, f"{name}_stderr"), (truth, name))
             )
             at = slice(None) if name == "m" else pairs
             off.append((values - true)[at])
@@ -154,12 +157,12 @@ def test_third_moments__are_those_of_numpy_and_their_errors_cover(ensemble_of):
         d = x - np.average(x, axis=0)
         return np.array([np.mean(d[:, i] * d[:, j] * d[:, k]) for i, j, k in triples])
 
-    found = moments(ensemble_of(pool, block_size=6), triples=triples)
+    result = moments(ensemble_of(pool, block_size=6), triples=triples)
     i, j, k = triples.T
     raw = np.mean(exact[:, i] * exact[:, j] * exact[:, k], axis=0)
-    np.testing.assert_array_equal(found["third"], raw)
-    np.testing.assert_allclose(found["third_connected"], connected(exact), atol=1e-14)
-    np.testing.assert_array_equal(np.c_[found["i"], found["j"], found["k"]], triples)
+    np.testing.assert_array_equal(result["third"], raw)
+    np.testing.assert_allclose(result["third_connected"], connected(exact), atol=1e-14)
+    np.testing.assert_array_equal(np.c_[result["i"], result["j"], result["k"]], triples)
     # 400 repeats drawn from the pool, whose moments are then the truth; see the test above.
     scatter, error = [], []
     for _ in range(400):
@@ -172,12 +175,12 @@ def test_third_moments__are_those_of_numpy_and_their_errors_cover(ensemble_of):
 
 def test_triples__drawn_are_distinct_ordered_and_seeded():
     weights = signs(0, 20, 30)
-    found = moments(weights, triples=500, seed=4)
-    chosen = np.c_[found["i"], found["j"], found["k"]]
+    result = moments(weights, triples=500, seed=4)
+    chosen = np.c_[result["i"], result["j"], result["k"]]
     assert len(np.unique(chosen, axis=0)) == 500
     assert ((chosen[:, 0] < chosen[:, 1]) & (chosen[:, 1] < chosen[:, 2])).all()
-    np.testing.assert_array_equal(found["i"], moments(weights, triples=500, seed=4)["i"])
-    assert not np.array_equal(found["i"], moments(weights, triples=500, seed=5)["i"])
+    np.testing.assert_array_equal(result["i"], moments(weights, triples=500, seed=4)["i"])
+    assert not np.array_equal(result["i"], moments(weights, triples=500, seed=5)["i"])
     assert moments(weights[:, :5], triples=10).sizes["triple"] == 10
 
 
@@ -214,12 +217,12 @@ def test_arrays__numpy_and_dask_give_what_numpy_gives(seed, rows, n, chunk, rows
     weights = signs(seed, rows, n, plus=0.3)
     expected = weights.T.astype(float) @ weights / rows
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "ROWS", rows_at_once)
+        patch.setattr(counting, "SIGNS", replace(counting.SIGNS, rows=rows_at_once))
         lazy = da.from_array(weights, chunks=(chunk, max(1, n // 2)))
         for given_ in (weights, weights.astype(float), weights.tolist(), lazy):
-            found = moments(given_)
-            assert found["C"].values.tobytes() == expected.tobytes()
-            assert found["m"].values.tobytes() == weights.mean(axis=0).tobytes()
+            result = moments(given_)
+            assert result["C"].values.tobytes() == expected.tobytes()
+            assert result["m"].values.tobytes() == weights.mean(axis=0).tobytes()
 
 
 @settings(max_examples=30, deadline=None)
@@ -230,14 +233,14 @@ def test_weights__of_configurations_count_as_repetitions(seed, rows, n, real):
     values = rng.normal(5, 1, (rows, n)) if real else signs(seed, rows, n)
     counts = rng.integers(0, 4, rows)
     counts[:2] = 1
-    found, repeated = moments(values, weights=counts), moments(np.repeat(values, counts, axis=0))
+    result, repeated = moments(values, weights=counts), moments(np.repeat(values, counts, axis=0))
     for name in ("m", "C", "connected"):
-        np.testing.assert_allclose(found[name], repeated[name], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(result[name], repeated[name], rtol=1e-12, atol=1e-12)
     if real:
         covariance = np.cov(np.repeat(values, counts, axis=0).T, bias=True).reshape(n, n)
-        np.testing.assert_allclose(found["connected"], covariance, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(result["connected"], covariance, rtol=1e-9, atol=1e-12)
     size = counts.sum() ** 2 / (counts**2).sum()
-    assert found.attrs["effective_count"] == pytest.approx(size)
+    assert result.attrs["effective_count"] == pytest.approx(size)
 
 
 def test_weights__equal_for_all_change_nothing():
@@ -263,9 +266,9 @@ def test_weights__of_any_scale_are_the_same(scale):
 
 def test_weights__may_be_a_column(ensemble_of):
     weights = signs(6, 50, 8)
-    found = moments(ensemble_of(weights, block_size=7), weights="accuracy")
+    result = moments(ensemble_of(weights, block_size=7), weights="accuracy")
     w = np.arange(50) % 10 / 10
-    np.testing.assert_allclose(found["m"], w @ weights / w.sum(), atol=1e-14)
+    np.testing.assert_allclose(result["m"], w @ weights / w.sum(), atol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -302,11 +305,11 @@ def test_arrays__that_are_none_of_configurations_are_refused(array, message):
 
 
 def test_real_weights__beyond_a_size_have_no_correlations_unless_asked(monkeypatch):
-    monkeypatch.setattr(module, "MAX_REAL_WEIGHTS", 4)
+    monkeypatch.setattr(module, "LIMITS", replace(module.LIMITS, max_real_weights=4))
     x = np.random.default_rng(0).normal(2, 3, (50, 5))
-    found = moments(x)
-    assert set(found.data_vars) == {"m", "m_stderr", "variance"}
-    np.testing.assert_allclose(found["variance"], x.var(axis=0, ddof=1))
+    result = moments(x)
+    assert set(result.data_vars) == {"m", "m_stderr", "variance"}
+    np.testing.assert_allclose(result["variance"], x.var(axis=0, ddof=1))
     np.testing.assert_allclose(moments(x, correlations=True)["C"], x.T @ x / 50)
 
 
@@ -327,13 +330,13 @@ def test_synthetic__moments_meet_the_exact_ones(tmp_path):
     Correlated as they are, 0.1 holds for 30 seeds tried; the seed is fixed.
     """
     ensemble = synthetic(tmp_path / "s", 20_000, 100, 5)
-    found, true = moments(ensemble), mixture(100, 5)
+    result, true = moments(ensemble), mixture(100, 5)
     pairs = np.triu_indices(100, 1)
     c = true.C - np.outer(true.m, true.m)
     for name, exact in (("C", true.C), ("connected", c)):
-        z = (found[name].values - exact)[pairs] / found[f"{name}_stderr"].values[pairs]
+        z = (result[name].values - exact)[pairs] / result[f"{name}_stderr"].values[pairs]
         assert abs(z.std() - 1) < 0.1
-    assert abs(((found["m"].values - true.m) / found["m_stderr"].values).std() - 1) < 0.35
+    assert abs(((result["m"].values - true.m) / result["m_stderr"].values).std() - 1) < 0.35
 
 
 # Incomplete, empty, too large
@@ -361,12 +364,12 @@ def test_too_few_rows__are_refused(ensemble_of, count, blocks, where):
 
 def test_too_wide__is_refused_before_anything_is_read_and_a_part_is_not(ensemble_of, monkeypatch):
     ensemble = ensemble_of(signs(0, 5, 31), WIDTHS)
-    monkeypatch.setattr(module, "MAX_BYTES", 200 * 15**2)
+    monkeypatch.setattr(module, "LIMITS", replace(module.LIMITS, max_bytes=200 * 15**2))
     monkeypatch.setattr(counting, "count_signs", None)
     with pytest.raises(InputError, match=r"C of 31 weights takes .* choose a part \(--part\)"):
         moments(ensemble)
     monkeypatch.undo()
-    monkeypatch.setattr(module, "MAX_BYTES", 200 * 15**2)
+    monkeypatch.setattr(module, "LIMITS", replace(module.LIMITS, max_bytes=200 * 15**2))
     assert moments(ensemble.part("LB"))["m"].size == 15
 
 

@@ -28,12 +28,12 @@ def ensemble(tmp_path_factory):
 def test_labels__are_taken_on_the_test_images_of_the_digit_one(ensemble):
     dataset = load_dataset(ensemble.spec.dataset)
     np.testing.assert_array_equal(label_inputs(ensemble), dataset.test.x[dataset.test.y == 1])
-    found = node_symmetry(ensemble)
+    result = node_symmetry(ensemble)
     orders = canonical_orders(ensemble.spec.network, ensemble.numpy(), label_inputs(ensemble))
-    np.testing.assert_array_equal(found["label"], np.concatenate(orders, axis=1))
-    np.testing.assert_array_equal(found["layer"], [0] * 15 + [1] * 15)
-    assert found.attrs["distinct_labels"] == len(np.unique(found["label"], axis=0))
-    assert found.attrs["log_group_order"] == pytest.approx(55.7985, abs=1e-4)
+    np.testing.assert_array_equal(result["label"], np.concatenate(orders, axis=1))
+    np.testing.assert_array_equal(result["layer"], [0] * 15 + [1] * 15)
+    assert result.attrs["distinct_labels"] == len(np.unique(result["label"], axis=0))
+    assert result.attrs["log_group_order"] == pytest.approx(55.7985, abs=1e-4)
 
 
 def test_store_and_view__hold_the_same_canonical_forms(ensemble, tmp_path):
@@ -55,9 +55,9 @@ def test_store_and_view__hold_the_same_canonical_forms(ensemble, tmp_path):
     info = store.info()
     assert info["derivation"]["kind"] == "canonical"
     assert info["derivation"]["source_content_hash"] == ensemble.info()["content_hash"]
-    found = moments(view.part("LB"))
-    np.testing.assert_array_equal(found["C"], moments(store.part("LB"))["C"])
-    assert found.attrs["derivation_kind"] == "canonical"
+    result = moments(view.part("LB"))
+    np.testing.assert_array_equal(result["C"], moments(store.part("LB"))["C"])
+    assert result.attrs["derivation_kind"] == "canonical"
 
 
 def test_accuracies__are_unchanged_to_the_last_digit(ensemble):
@@ -108,15 +108,15 @@ def test_repeats__are_counted(ensemble_of):
     weights[3] = weights[0]
     weights[5], weights[2] = mixed(0, 1), mixed(1, 2)
     given = {"network": (5, 3, 4, 1), "inputs": rng.normal(size=(9, 5))}
-    found = node_symmetry(weights, **given).attrs
-    assert found["distinct_forms"] == 4
-    assert found["permutation_dependent_pairs"] == 4
-    assert found["identical_pairs"] == 1
+    result = node_symmetry(weights, **given).attrs
+    assert result["distinct_forms"] == 4
+    assert result["permutation_dependent_pairs"] == 4
+    assert result["identical_pairs"] == 1
     assert (
         node_symmetry(ensemble_of(weights, (5, 3, 4, 1), block_size=2), **given).attrs[
             "distinct_labels"
         ]
-        == found["distinct_labels"]
+        == result["distinct_labels"]
     )
 
 
@@ -156,7 +156,7 @@ def test_wide_transforms__are_cut_into_pieces(ensemble, monkeypatch):
 
     whole = canonicalize(ensemble)
     rows, bits = whole.rows(0, 300), whole.packed(0, 300)
-    monkeypatch.setattr(derived, "ROWS", 77)
+    monkeypatch.setattr(derived, "REORDERED_ROWS", 77)
     np.testing.assert_array_equal(whole.rows(0, 300), rows)
     np.testing.assert_array_equal(whole.packed(0, 300), bits)
     assert whole.rows(5, 5).shape == (0, 675)
@@ -186,8 +186,8 @@ def test_added_copies__pair_the_fraction(ensemble, tmp_path, fraction):
     copies = round(fraction / (2 - fraction) * 300)
     assert view.n_rows == 300 + copies
     np.testing.assert_array_equal(view.rows(0, 300), ensemble.numpy())
-    found = node_symmetry(view).attrs
-    assert found["permutation_dependent_pairs"] == copies
+    result = node_symmetry(view).attrs
+    assert result["permutation_dependent_pairs"] == copies
     assert 2 * copies / view.n_rows == pytest.approx(fraction, abs=0.01)
     store = permute(ensemble, fraction, tmp_path / "p", mode="add")
     np.testing.assert_array_equal(store.numpy(), view.rows(0, view.n_rows))
@@ -201,10 +201,10 @@ def test_permutations__are_seeded(ensemble):
 
 
 def test_symmetry_effect__compares_forms_by_part(ensemble):
-    found = symmetry_effect(ensemble, configurations=200)
-    assert found.attrs["configurations"] == 200
-    assert found.sizes == {"form": 2, "distance": 676, "part": 4}
-    assert found["pairs"].sum("distance").values.tolist() == [200 * 199 // 2] * 2
+    result = symmetry_effect(ensemble, configurations=200)
+    assert result.attrs["configurations"] == 200
+    assert result.sizes == {"form": 2, "distance": 676, "part": 4}
+    assert result["pairs"].sum("distance").values.tolist() == [200 * 199 // 2] * 2
     shallow = symmetry_effect(synthetic("memory://shallow", 50, 200, 0))
     assert shallow["form"].values.tolist() == ["sampled"]
 

@@ -1,5 +1,7 @@
 """Pairs: brute force for any cut, between sets and to references, and errors that cover."""
 
+from dataclasses import replace
+
 import dask
 import numpy as np
 import pytest
@@ -35,10 +37,14 @@ def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def test_counts__are_those_of_brute_force(seed, rows, n, tile, shared):
     a, b = signs(seed, rows[0], n), signs(seed + 1, rows[1], n, plus=0.8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "TILE_ROWS", tile)
-        patch.setattr(module, "TASK_PAIRS", 10 * tile)
-        patch.setattr(references_module, "TILE_ROWS", tile)
-        patch.setattr(module, "SHARED_BYTES", 2**28 if shared else 8 * (n + 1) * 16)
+        small = replace(
+            module.PAIRS,
+            tile_rows=tile,
+            task_pairs=10 * tile,
+            shared_bytes=2**28 if shared else 8 * (n + 1) * 16,
+        )
+        patch.setattr(module, "PAIRS", small)
+        patch.setattr(references_module, "PAIRS", small)
         within, between = distances(a), distances(a, b)
         to_references = distances(a, references=b, nearest=1, matrix=True)
     upper = hamming(a, a)[np.triu_indices(len(a), 1)]
@@ -60,20 +66,20 @@ def test_results__do_not_depend_on_blocks_or_scheduler(ensemble_of, scheduler):
     expected = overlaps(weights)
     for size in (1, 13, 90):
         with dask.config.set(scheduler=scheduler):
-            found = overlaps(ensemble_of(weights, WIDTHS, block_size=size))
+            result = overlaps(ensemble_of(weights, WIDTHS, block_size=size))
         for name in expected.data_vars:
-            assert found[name].values.tobytes() == expected[name].values.tobytes()
+            assert result[name].values.tobytes() == expected[name].values.tobytes()
 
 
 def test_parts_and_conditions__of_both_sets(ensemble_of):
     a, b = signs(0, 50, 31), signs(1, 40, 31)
     first = ensemble_of(a, WIDTHS, block_size=7).where("accuracy < 0.4").part("ITR")
     second = ensemble_of(b, WIDTHS, block_size=9).part("ITR")
-    kept = a[np.arange(50) % 10 < 4][:, 15:27]
-    expected = hamming(kept, b[:, 15:27])
-    found = distances(first, second)
-    np.testing.assert_array_equal(found["pairs"], np.bincount(expected.ravel(), minlength=13))
-    assert found.attrs["other_configurations"] == 40
+    selected = a[np.arange(50) % 10 < 4][:, 15:27]
+    expected = hamming(selected, b[:, 15:27])
+    result = distances(first, second)
+    np.testing.assert_array_equal(result["pairs"], np.bincount(expected.ravel(), minlength=13))
+    assert result.attrs["other_configurations"] == 40
 
 
 # Nulls and errors
@@ -81,8 +87,8 @@ def test_parts_and_conditions__of_both_sets(ensemble_of):
 
 def test_poisson_binomial__is_the_convolution_of_its_trials():
     p = np.random.default_rng(0).random((3, 12))
-    found = poisson_binomial(p)
-    for row, probabilities in zip(found, p, strict=True):
+    result = poisson_binomial(p)
+    for row, probabilities in zip(result, p, strict=True):
         expected = np.ones(1)
         for q in probabilities:
             expected = np.convolve(expected, [1 - q, q])
@@ -93,9 +99,9 @@ def test_nulls__are_met_by_independent_and_by_random_weights():
     """Chi-square of 2·10⁶ pairs that share 2,000 configurations: within 3 % in each likely bin."""
     m = np.linspace(-0.9, 0.7, 40)
     weights = np.where(np.random.default_rng(0).random((2000, 40)) < (1 + m) / 2, 1, -1)
-    found = overlaps(weights)
-    likely = found["independent"].values > 0.02
-    ratio = (found["probability"] / found["independent"]).values[likely]
+    result = overlaps(weights)
+    likely = result["independent"].values > 0.02
+    ratio = (result["probability"] / result["independent"]).values[likely]
     np.testing.assert_allclose(ratio, 1, atol=0.06)
     random = overlaps(signs(1, 2000, 40))
     np.testing.assert_allclose(
@@ -130,15 +136,15 @@ def test_errors__are_the_scatter_over_repeats(case):
             return overlaps(draw(), references=np.ones((1, n), np.int8))
         return overlaps(draw(), pairs=25) if case == "pairs" else overlaps(draw())
 
-    def averages(found):
+    def averages(result):
         if case == "references":
-            return [float(found[name][0]) for name in names]
-        return [found.attrs[name] for name in names]
+            return [float(result[name][0]) for name in names]
+        return [result.attrs[name] for name in names]
 
-    found = [measure() for _ in range(repeats)]
-    values = np.array([averages(one) for one in found])
-    p = np.array([np.ravel(one["probability"]) for one in found])
-    error = np.array([np.ravel(one["probability_stderr"]) for one in found])
+    result = [measure() for _ in range(repeats)]
+    values = np.array([averages(one) for one in result])
+    p = np.array([np.ravel(one["probability"]) for one in result])
+    error = np.array([np.ravel(one["probability_stderr"]) for one in result])
     likely = p.mean(axis=0) > 0.08
     ratios = [
         values[:, 0].var() / (values[:, 1] ** 2).mean(),
@@ -156,8 +162,8 @@ def test_few_configurations__have_no_error_but_say_so():
 def test_errors__are_numbers_wherever_they_can_be_and_nan_where_not():
     """Two pairs, or two rows, lie symmetrically about their mean: rounding must not show."""
     for seed in range(50):
-        found = overlaps(signs(seed, 8, 65), pairs=2)
-        assert found.attrs["std_stderr"] >= 0
+        result = overlaps(signs(seed, 8, 65), pairs=2)
+        assert result.attrs["std_stderr"] >= 0
         to = overlaps(signs(seed, 2, 5), references=signs(seed + 1, 3, 5))
         assert (to["std_stderr"] >= 0).all()
     assert np.isnan(overlaps(signs(0, 8, 65), pairs=1).attrs["mean_stderr"])
@@ -184,13 +190,13 @@ def test_wide_configurations__cost_no_square_of_their_width():
 def test_disjoint_pairs__share_no_configuration_and_are_seeded():
     """Row r is r ones and minus ones after, so a distance tells which rows it is of."""
     weights = np.where(np.arange(64) < 2 ** np.arange(6)[:, None], 1, -1).astype(np.int8)
-    found = [distances(weights, pairs=3, seed=seed)["pairs"].values for seed in range(30)]
+    result = [distances(weights, pairs=3, seed=seed)["pairs"].values for seed in range(30)]
     gaps = {2**b - 2**a: {a, b} for b in range(6) for a in range(b)}
-    for one in found:
+    for one in result:
         rows = [gaps[int(d)] for d in np.flatnonzero(one)]
         assert len(set().union(*rows)) == 6
-    assert len({one.tobytes() for one in found}) > 5
-    assert found[3].tobytes() == distances(weights, pairs=3, seed=3)["pairs"].values.tobytes()
+    assert len({one.tobytes() for one in result}) > 5
+    assert result[3].tobytes() == distances(weights, pairs=3, seed=3)["pairs"].values.tobytes()
 
 
 @pytest.mark.parametrize("pairs", [0, 5, 10**12])
@@ -217,17 +223,17 @@ def test_euclidean__is_that_of_scipy(seed, rows, n, tile):
     a, b = rng.normal(100, 1, (rows, n)), rng.normal(100, 2, (5, n))
     a[-1] = a[0] + 1e-7  # nearly the same
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(euclidean, "TILE_BYTES", 8 * n * tile)
+        patch.setattr(euclidean, "EUCLIDEAN", replace(euclidean.EUCLIDEAN, tile_bytes=8 * n * tile))
         within = distances(a, matrix=True, bins=7)
         between = distances(a, b, bins=7)
         to = distances(a, references=b, nearest=2, bins=7)
     expected = pdist(a)
     np.testing.assert_allclose(within["matrix"], cdist(a, a), rtol=1e-6, atol=1e-12)
     assert within["pairs"].sum() == len(expected)
-    for found, values in ((within, expected), (between, cdist(a, b).ravel())):
-        assert found.attrs["mean"] == pytest.approx(values.mean(), rel=1e-6)
-        assert found.attrs["std"] == pytest.approx(values.std(), rel=1e-5, abs=1e-6)
-        assert found.attrs["max"] == pytest.approx(values.max(), rel=1e-6)
+    for result, values in ((within, expected), (between, cdist(a, b).ravel())):
+        assert result.attrs["mean"] == pytest.approx(values.mean(), rel=1e-6)
+        assert result.attrs["std"] == pytest.approx(values.std(), rel=1e-5, abs=1e-6)
+        assert result.attrs["max"] == pytest.approx(values.max(), rel=1e-6)
     np.testing.assert_allclose(to["mean"], cdist(b, a).mean(axis=1), rtol=1e-6)
     np.testing.assert_array_equal(to["pairs"].sum("distance"), rows)
     nearest = np.sort(cdist(b, a), axis=1)[:, :2]
@@ -236,8 +242,8 @@ def test_euclidean__is_that_of_scipy(seed, rows, n, tile):
 
 def test_own_neighbours__leave_themselves_out():
     for data in (signs(0, 30, 9), np.random.default_rng(0).normal(size=(30, 4))):
-        found = distances(data, references=data, nearest=29)
-        rows = found["neighbour"].values
+        result = distances(data, references=data, nearest=29)
+        rows = result["neighbour"].values
         assert (np.sort(rows, axis=1) == [np.delete(np.arange(30), i) for i in range(30)]).all()
 
 
@@ -267,7 +273,7 @@ def test_misfits__are_refused_with_what_and_why(ensemble_of):
 def test_matrix__beyond_a_size_is_refused_before_any_work(monkeypatch):
     import lsg_ray.statistics.distances as distances_module
 
-    monkeypatch.setattr(distances_module, "MAX_MATRIX", 80)
+    monkeypatch.setattr(distances_module, "MAX_MATRIX_ENTRIES", 80)
     monkeypatch.setattr(distances_module, "overlaps", None)
     with pytest.raises(InputError, match=r"9 × 9 distances asked for; at most 80"):
         distances(signs(0, 9, 5), matrix=True)

@@ -1,5 +1,7 @@
 """Statistics of stored ReLU networks: each works as for an array, or says in a line why not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,27 +43,29 @@ def ensemble(request):
 
 def test_moments__are_those_of_the_array(ensemble, monkeypatch):
     weights = ensemble.numpy().astype(float)
-    found = moments(ensemble)
-    np.testing.assert_allclose(found["m"], weights.mean(axis=0), atol=1e-12)
-    np.testing.assert_allclose(found["C"], weights.T @ weights / 10, atol=1e-12)
-    np.testing.assert_allclose(found["variance"], weights.var(axis=0, ddof=1), atol=1e-12)
-    assert set(found["part"].values) == {"LB", "ITR", "RB"}
+    result = moments(ensemble)
+    np.testing.assert_allclose(result["m"], weights.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(result["C"], weights.T @ weights / 10, atol=1e-12)
+    np.testing.assert_allclose(result["variance"], weights.var(axis=0, ddof=1), atol=1e-12)
+    assert set(result["part"].values) == {"LB", "ITR", "RB"}
     part = moments(ensemble.part("RB").where("configuration < 7"))
-    place = ensemble.spec.network.parts["RB"]
-    np.testing.assert_allclose(part["m"], weights[:7, place].mean(axis=0), atol=1e-12)
+    columns = ensemble.spec.network.parts["RB"]
+    np.testing.assert_allclose(part["m"], weights[:7, columns].mean(axis=0), atol=1e-12)
     # However few rows are held at a time.
     for module in (moments_module, reals):
-        monkeypatch.setattr(module, "REAL_BYTES", 8 * ensemble.n_weights)
+        monkeypatch.setattr(module, "REALS", replace(module.REALS, bytes=8 * ensemble.n_weights))
     again = moments(ensemble)
     for name in ("m", "C", "connected_stderr", "m_stderr"):
-        np.testing.assert_allclose(again[name], found[name], atol=1e-12)
+        np.testing.assert_allclose(again[name], result[name], atol=1e-12)
 
 
 def test_moments__of_many_real_weights_have_no_matrix_unless_asked(monkeypatch, ensemble):
-    monkeypatch.setattr(moments_module, "MAX_REAL_WEIGHTS", 50)
+    monkeypatch.setattr(
+        moments_module, "LIMITS", replace(moments_module.LIMITS, max_real_weights=50)
+    )
     assert "C" not in moments(ensemble)
     assert "C" in moments(ensemble, correlations=True)
-    monkeypatch.setattr(moments_module, "MAX_BYTES", 10**5)
+    monkeypatch.setattr(moments_module, "LIMITS", replace(moments_module.LIMITS, max_bytes=10**5))
     with pytest.raises(InputError, match=r"C of \d+ weights takes .* choose a part"):
         moments(ensemble, correlations=True)
 
@@ -69,10 +73,10 @@ def test_moments__of_many_real_weights_have_no_matrix_unless_asked(monkeypatch, 
 def test_distances__are_euclidean(ensemble):
     weights = ensemble.numpy().astype(float)
     expected = np.sqrt(((weights[:, None] - weights[None]) ** 2).sum(axis=2))
-    found = distances(ensemble, matrix=True)
-    np.testing.assert_allclose(found["matrix"], expected, atol=1e-9)
-    np.testing.assert_allclose(found.attrs["mean"], expected[np.triu_indices(10, 1)].mean())
-    assert found["pairs"].sum() == 45
+    result = distances(ensemble, matrix=True)
+    np.testing.assert_allclose(result["matrix"], expected, atol=1e-9)
+    np.testing.assert_allclose(result.attrs["mean"], expected[np.triu_indices(10, 1)].mean())
+    assert result["pairs"].sum() == 45
 
 
 @pytest.mark.parametrize(
@@ -99,8 +103,8 @@ def test_canonical_and_permuted_networks__compute_what_they_did(ensemble):
         weights = made.numpy()
         assert not np.array_equal(weights, ensemble.numpy())
         np.testing.assert_array_equal(np.sort(weights, axis=1), np.sort(ensemble.numpy(), axis=1))
-        found = network_outputs(spec.network, weights.astype(float), data.test.x)
-        np.testing.assert_allclose(found, outputs, atol=1e-12 * np.abs(outputs).max())
+        result = network_outputs(spec.network, weights.astype(float), data.test.x)
+        np.testing.assert_allclose(result, outputs, atol=1e-12 * np.abs(outputs).max())
         for name in ("accuracy", "train_loss", "trial"):
             np.testing.assert_array_equal(made.column(name), ensemble.column(name))
         name = "curve_test_loss"
@@ -114,27 +118,27 @@ def test_canonical_and_permuted_networks__compute_what_they_did(ensemble):
 def test_permuted_copies__have_the_forms_of_their_originals(ensemble):
     assert node_symmetry(ensemble).attrs["permutation_dependent_pairs"] == 0
     mixed = permute(ensemble, 0.5, mode="add", seed=1)
-    found = node_symmetry(mixed)
-    assert found.attrs["configurations"] == 13
-    assert found.attrs["permutation_dependent_pairs"] == 3
+    result = node_symmetry(mixed)
+    assert result.attrs["configurations"] == 13
+    assert result.attrs["permutation_dependent_pairs"] == 3
     forms = canonicalize(mixed).rows(0, 13)
     np.testing.assert_array_equal(forms[:10], canonicalize(ensemble).rows(0, 10))
 
 
 def test_map__has_the_columns_of_the_family_and_the_true_starts(ensemble):
-    found = embed(ensemble, method="pca", starts=True)
-    assert set(ensemble.query_columns) <= set(found.data_vars)
-    assert "polarization" not in found
+    result = embed(ensemble, method="pca", starts=True)
+    assert set(ensemble.query_columns) <= set(result.data_vars)
+    assert "polarization" not in result
     seeds = [seed_sequence(0, Stream.TRIAL, i, 0) for i in range(10)]
     points = np.concatenate([glorot_uniform(ensemble.spec.network, seeds), ensemble.numpy()])
     direct = embed(points.astype(float), method="pca")
-    np.testing.assert_allclose(found["x"], direct["x"], atol=1e-9)
-    assert found["learned"].values.tolist() == [False] * 10 + [True] * 10
+    np.testing.assert_allclose(result["x"], direct["x"], atol=1e-9)
+    assert result["learned"].values.tolist() == [False] * 10 + [True] * 10
     with pytest.raises(InputError, match="starts asked for; these configurations were derived"):
         embed(canonicalize(ensemble, f"{ensemble.url}-for-a-map"), starts=True)
 
 
 def test_map__that_would_not_fit_into_memory_is_refused(ensemble, monkeypatch):
-    monkeypatch.setattr(maps, "MAX_BYTES", 1000)
+    monkeypatch.setattr(maps, "MAP", replace(maps.MAP, max_bytes=1000))
     with pytest.raises(InputError, match=r"10 points of \d+ real weights take .* choose fewer"):
         embed(ensemble)

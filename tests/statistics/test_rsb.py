@@ -53,42 +53,42 @@ def plain(q):
 def test_data__are_those_of_plain_sums(real, centered):
     rng = np.random.default_rng(3)
     x = rng.normal(size=(11, 60)) + rng.normal(size=60) if real else spins(0, 11, np.full(61, 0.3))
-    found = replica_overlaps(x, centered=centered, draws=2)
+    result = replica_overlaps(x, centered=centered, draws=2)
     y = x - x.mean(axis=0) if centered else x.astype(float)
     lengths = np.linalg.norm(y, axis=1)
     q = y @ y.T / np.outer(lengths, lengths)
-    np.testing.assert_allclose(found["q"], q, atol=1e-6)
+    np.testing.assert_allclose(result["q"], q, atol=1e-6)
     for name, value in plain(q).items():
-        assert float(found[name]) == pytest.approx(value, abs=2e-6), name
-    widths = (found["right"] - found["left"]).values
-    assert (found["density"].values * widths).sum() == pytest.approx(1)
-    assert found["K_density"].values.sum() * 0.1 == pytest.approx(1, abs=0.02)
-    assert sorted(found["leaf_order"].values.tolist()) == list(range(11))
+        assert float(result[name]) == pytest.approx(value, abs=2e-6), name
+    widths = (result["right"] - result["left"]).values
+    assert (result["density"].values * widths).sum() == pytest.approx(1)
+    assert result["K_density"].values.sum() * 0.1 == pytest.approx(1, abs=0.02)
+    assert sorted(result["leaf_order"].values.tolist()) == list(range(11))
 
 
 def test_errors__are_those_of_replicas_left_out():
     x = tree(0, 400)[:14]
-    found = replica_overlaps(x, draws=2)
+    result = replica_overlaps(x, draws=2)
     fewer = [plain(np.delete(x, r, 0) @ np.delete(x, r, 0).T / 400) for r in range(14)]
     for name in set(QUANTITIES) - {"rammal", "excess"}:
         values = np.array([one[name] for one in fewer])
         error = np.sqrt(13 / 14 * ((values - values.mean()) ** 2).sum())
-        assert float(found[f"{name}_stderr"]) == pytest.approx(error, rel=1e-6), name
+        assert float(result[f"{name}_stderr"]) == pytest.approx(error, rel=1e-6), name
 
 
 def test_tree__is_ultrametric_and_its_nulls_are_not():
     """K of a tree is of the order of the noise 1/√N over σ, 0.05 at N = 2000; of nulls 0.7."""
-    found = replica_overlaps(tree(1, 2000), draws=10)
-    assert float(found["ultrametricity"]) < 0.12
-    assert found["ultrametricity_null"].min() > 0.7
-    assert found["ultrametricity_z"].max() < -20
-    assert float(found["excess"]) < 0.3
-    assert found["excess_null"].min() > 1
-    assert found["std_z"].min() > 20
+    result = replica_overlaps(tree(1, 2000), draws=10)
+    assert float(result["ultrametricity"]) < 0.12
+    assert result["ultrametricity_null"].min() > 0.7
+    assert result["ultrametricity_z"].max() < -20
+    assert float(result["excess"]) < 0.3
+    assert result["excess_null"].min() > 1
+    assert result["std_z"].min() > 20
     # Levels: (1 − 2·0.05)² and so on; with few values between them.
-    assert found.attrs["modes"] == 3
-    order = found["leaf_order"].values
-    groups = found["q"].values[np.ix_(order, order)][0] > 0.7
+    assert result.attrs["modes"] == 3
+    order = result["leaf_order"].values
+    groups = result["q"].values[np.ix_(order, order)][0] > 0.7
     assert groups[:4].all()
     assert not groups[4:].any()
 
@@ -105,10 +105,10 @@ def test_nulls__are_met_by_independent_weights(kind):
         rng = np.random.default_rng(seed)
         m = rng.uniform(-0.8, 0.8, 300)
         x = spins(seed + 100, 40, m) if kind == "signs" else m + rng.normal(size=(40, 300))
-        found = replica_overlaps(x, centered=kind == "centered", draws=12, seed=seed)
+        result = replica_overlaps(x, centered=kind == "centered", draws=12, seed=seed)
         names = ("std_z", "ultrametricity_z", "excess_z")
-        z.append([found[name].values for name in names])
-        mean = found["mean_z"].values
+        z.append([result[name].values for name in names])
+        mean = result["mean_z"].values
         assert not np.isfinite(mean[0]) or abs(mean[0]) < 5 or kind == "centered"
     assert np.abs(np.mean(z, axis=0)).max() < 4 * 1.3 / np.sqrt(12)
 
@@ -116,12 +116,14 @@ def test_nulls__are_met_by_independent_weights(kind):
 def test_shuffled__keeps_each_weight():
     x = np.random.default_rng(0).normal(size=(6, 500)).astype(np.float32)
     draws = [products_module.Draw("shuffled", n) for n in range(3)]
-    found = products_module.products(products_module_source(x), np.arange(6), draws, centered=False)
+    result = products_module.products(
+        products_module_source(x), np.arange(6), draws, centered=False
+    )
     # Σ_a w_a² of each weight is what it was, and so is the sum of all products.
-    for matrix in found[1:]:
-        assert np.trace(matrix) == pytest.approx(np.trace(found[0]), rel=1e-5)
-        assert matrix.sum() == pytest.approx(found[0].sum(), rel=1e-4)
-        assert not np.allclose(matrix, found[0])
+    for matrix in result[1:]:
+        assert np.trace(matrix) == pytest.approx(np.trace(result[0]), rel=1e-5)
+        assert matrix.sum() == pytest.approx(result[0].sum(), rel=1e-4)
+        assert not np.allclose(matrix, result[0])
 
 
 def products_module_source(x):
@@ -133,9 +135,8 @@ def products_module_source(x):
 def test_ranges_of_columns__add_up(monkeypatch):
     x = np.random.default_rng(0).normal(size=(9, 1000)) + 5
     whole = replica_overlaps(x, centered=True, draws=3)
-    monkeypatch.setattr(products_module, "RANGE", 9 * 64)
-    monkeypatch.setattr(products_module, "READ_BYTES", 8 * 1000 * 2)
-    monkeypatch.setattr(products_module, "PIECE", 9 * 10)
+    small = products_module.ProductsConfig(9 * 64, 8 * 1000 * 2, 9 * 10)
+    monkeypatch.setattr(products_module, "PRODUCTS", small)
     cut = replica_overlaps(x, centered=True, draws=3)
     np.testing.assert_allclose(whole["q"], cut["q"], atol=1e-6)
     assert float(whole["std_null"][1]) == pytest.approx(float(cut["std_null"][1]), rel=0.2)
@@ -153,8 +154,8 @@ def test_flips__count_both_signs_and_take_moduli():
     folded = replica_overlaps(flipped, flip="modulo", draws=2)
     assert float(folded["left"][0]) > -1 / 500 - 1e-9
     assert float(folded["mean"]) == pytest.approx(float(one["mean_abs"]))
-    kept = replica_overlaps(flipped, draws=2)
-    assert float(kept["ultrametricity"]) > 3 * float(one["ultrametricity"])
+    selected = replica_overlaps(flipped, draws=2)
+    assert float(selected["ultrametricity"]) > 3 * float(one["ultrametricity"])
 
 
 def test_seeds__decide_all_and_ensembles_are_read(ensemble_of):
@@ -173,11 +174,11 @@ def test_realisations__are_averaged():
         replica_overlaps(spins(s, 12, np.zeros(20)), bins=lattice_edges(20), draws=3)
         for s in range(4)
     ]
-    found = over_realisations(parts)
+    result = over_realisations(parts)
     values = np.array([float(part["std"]) for part in parts])
-    assert float(found["std"]) == pytest.approx(values.mean())
-    assert float(found["std_stderr"]) == pytest.approx(values.std(ddof=1) / 2)
-    assert found.attrs["realisations"] == 4
+    assert float(result["std"]) == pytest.approx(values.mean())
+    assert float(result["std_stderr"]) == pytest.approx(values.std(ddof=1) / 2)
+    assert result.attrs["realisations"] == 4
     assert over_realisations(parts[:1]) is parts[0]
     with pytest.raises(InputError, match="different bins"):
         over_realisations([parts[0], replica_overlaps(spins(0, 12, np.zeros(20)), draws=3)])
@@ -195,13 +196,13 @@ def test_lattice_edges__hold_every_value(n):
 
 
 def test_extremes__give_numbers():
-    found = replica_overlaps(np.ones((5, 7), np.int8), draws=2)
-    assert (float(found["mean"]), float(found["std"]), float(found["rammal"])) == (1, 0, 0)
-    assert found.attrs["modes"] == 1
+    result = replica_overlaps(np.ones((5, 7), np.int8), draws=2)
+    assert (float(result["mean"]), float(result["std"]), float(result["rammal"])) == (1, 0, 0)
+    assert result.attrs["modes"] == 1
 
 
 @pytest.mark.parametrize(
-    ("x", "options", "says"),
+    ("x", "options", "message"),
     [
         (np.ones((3, 5)), {}, "3 configurations selected"),
         (np.ones((4001, 2)), {}, "pass configurations=4,000"),
@@ -216,6 +217,6 @@ def test_extremes__give_numbers():
         (np.ones((5, 5)), {"seed": -1}, "seed -1"),
     ],
 )
-def test_misfits__are_refused(x, options, says):
-    with pytest.raises(InputError, match=says):
+def test_misfits__are_refused(x, options, message):
+    with pytest.raises(InputError, match=message):
         replica_overlaps(x, **options)

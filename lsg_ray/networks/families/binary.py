@@ -17,15 +17,16 @@ from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.schema import ArrayLayout, scalars
 from lsg_ray.networks import binary_network
-from lsg_ray.networks.family import OF_RELU, SCALARS, Family, not_neutral
+from lsg_ray.networks.family import RELU_ONLY, SCALAR_COLUMNS, Family, not_neutral
 from lsg_ray.networks.layout import ChunkedExamples, chunk_examples
+from lsg_ray.networks.solvers.mean_field import Frozen, draw, initial_fields
 from lsg_ray.networks.trial import Purpose, check_examples
 from lsg_ray.spec import NetworkSpec, Spec
 from lsg_ray.typing import Array, Floats, Signs, Singles
 
 
 class Arena(NamedTuple):
-    """What trials run on: training set, selection set, test set (laid out for `evaluate`)."""
+    """Data of trials: training set, selection set and test set, in the layout of `evaluate`."""
 
     x: Singles
     y: NDArray[np.int32]
@@ -41,7 +42,7 @@ class _Binary(Family):
     study = "lsg_ray.studies:of_signs"
 
     def misfits(self, spec: Spec) -> Iterable[str]:
-        yield from not_neutral(spec, {"network.biases": False}, OF_RELU)
+        yield from not_neutral(spec, {"network.biases": False}, RELU_ONLY)
         parts = spec.network.parts
         for part in spec.ensemble.frozen_parts:
             if part not in parts:
@@ -52,12 +53,12 @@ class _Binary(Family):
 
     def columns(self, spec: Spec) -> tuple[ArrayLayout, ...]:
         names = ("accuracy", "loss", "test_accuracy", "trial", "epochs", "polarization")
-        found = scalars({name: SCALARS[name] for name in names})
+        columns = scalars({name: SCALAR_COLUMNS[name] for name in names})
         if not spec.ensemble.store_fields:
-            return found
+            return columns
         about = {"description": "trained fields theta"}
         row = (spec.network.n_weights,)
-        return (*found, ArrayLayout("fields", "<f4", row, ("configuration", "weight"), about))
+        return (*columns, ArrayLayout("fields", "<f4", row, ("configuration", "weight"), about))
 
     def prepare(self, spec: Spec, dataset: Dataset) -> Arena:
         test = chunk_examples(dataset.test.x, dataset.test.y)
@@ -81,8 +82,6 @@ class _Binary(Family):
         return a
 
     def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Signs:
-        from lsg_ray.networks.solvers.mean_field import Frozen, draw, initial_fields
-
         frozen = Frozen(spec.ensemble.frozen_parts, spec.ensemble.frozen_field)
         fields = initial_fields(spec.network, spec.training, seeds, frozen)
         fixed = frozen.weights(spec.network)

@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field
 from lsg_ray.arrays import read_only
 from lsg_ray.ensemble.schema import ArrayLayout, scalars
 from lsg_ray.errors import InputError
-from lsg_ray.networks.family import SCALARS, Family
+from lsg_ray.networks.family import SCALAR_COLUMNS, Family
 from lsg_ray.networks.trial import Purpose, check_examples, trial_generator
 from lsg_ray.registry import FAMILIES
 from lsg_ray.typing import Array, Floats, Ints, Signs, Singles
@@ -156,7 +156,9 @@ class _Committee(Family):
 
     def columns(self, spec: Spec) -> tuple[ArrayLayout, ...]:
         del spec
-        return scalars({name: SCALARS[name] for name in (*self.measures, "trial")} | _COLUMNS)
+        return scalars(
+            {name: SCALAR_COLUMNS[name] for name in (*self.measures, "trial")} | _COLUMNS
+        )
 
     def prepare(self, spec: Spec, dataset: Dataset) -> Arena:
         check_examples(spec.network, dataset.train.x, dataset.train.y, "hinge")

@@ -15,7 +15,7 @@ import numpy as np
 from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset, Examples
 from lsg_ray.ensemble.schema import ArrayLayout, scalars
-from lsg_ray.networks.family import SCALARS, Family, not_neutral
+from lsg_ray.networks.family import SCALAR_COLUMNS, Family, not_neutral
 from lsg_ray.networks.first_layer import DenseInputs, Inputs, SparseInputs, as_inputs
 from lsg_ray.networks.relu_network import Evaluation, evaluate, glorot_uniform
 from lsg_ray.networks.threads import default_device, one_thread
@@ -26,9 +26,9 @@ from lsg_ray.typing import Array, Floats, Ints, Singles
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: What is told of a field that these networks do not have.
-KEPT_OUT = "relu networks have {!r}: leave it out"
-#: Curves of training, a number per pass.
+#: Message for a field that has one value for these networks.
+FIXED_FIELD = "relu networks have {!r}: leave it out"
+#: Training curves, one value per pass.
 CURVES = {
     "train_loss": "mean training loss during the pass",
     "train_accuracy": "training accuracy during the pass",
@@ -38,7 +38,7 @@ CURVES = {
 
 
 class ExampleSet(NamedTuple):
-    """Examples on their way to workers: sparse rows or an array (n, inputs), and classes (n,)."""
+    """Examples as sent to workers: sparse rows or an array (n, inputs), and classes (n,)."""
 
     x: SparseInputs | Singles
     y: Ints
@@ -56,7 +56,7 @@ class ExampleSet(NamedTuple):
 
 
 class Arena(NamedTuple):
-    """What networks learn and are measured on."""
+    """Data of trials: training set, selection set and test set."""
 
     train: ExampleSet
     selection: ExampleSet
@@ -64,18 +64,20 @@ class Arena(NamedTuple):
 
 
 def example_set(examples: Examples) -> ExampleSet:
-    """Lay examples out for workers: sparse where they are."""
-    found = as_inputs(examples.x, "cpu")
-    x = found if isinstance(found, SparseInputs) else read_only(examples.x, np.float32)
+    """Convert examples for workers, to sparse rows where most entries are zero."""
+    inputs = as_inputs(examples.x, "cpu")
+    x = inputs if isinstance(inputs, SparseInputs) else read_only(examples.x, np.float32)
     return ExampleSet(x, read_only(examples.y, np.int64))
 
 
 def measured(chosen: Evaluation, tested: Evaluation) -> dict[str, Floats]:
-    """Return what is stored of networks on the selection set and on the test set."""
+    """Return the columns of networks on the selection set and on the test set."""
     return {
-        "accuracy": chosen.accuracy, "loss": chosen.loss,
-        "test_accuracy": tested.accuracy, "test_loss": tested.loss,
-    }  # fmt: skip
+        "accuracy": chosen.accuracy,
+        "loss": chosen.loss,
+        "test_accuracy": tested.accuracy,
+        "test_loss": tested.loss,
+    }
 
 
 class _Relu(Family):
@@ -111,10 +113,8 @@ class _Relu(Family):
 
     def misfits(self, spec: Spec) -> Iterable[str]:
         widths = spec.network.widths
-        neutral = {
-            "ensemble.draws": 1, "ensemble.frozen_parts": (), "ensemble.store_fields": False,
-        }  # fmt: skip
-        yield from not_neutral(spec, neutral, KEPT_OUT)
+        neutral = {"ensemble.draws": 1, "ensemble.frozen_parts": (), "ensemble.store_fields": False}
+        yield from not_neutral(spec, neutral, FIXED_FIELD)
         if spec.dataset.labels != "class":
             yield (
                 f"dataset.labels: {spec.dataset.labels!r} given; relu networks learn 'class' labels"
@@ -126,8 +126,8 @@ class _Relu(Family):
         return min(spec.stack, spec.ensemble.count)
 
     def columns(self, spec: Spec) -> tuple[ArrayLayout, ...]:
-        kept = (*self.measures, "train_accuracy", "train_loss", "trial", "epochs")
-        found = scalars({name: SCALARS[name] for name in kept})
+        names = (*self.measures, "train_accuracy", "train_loss", "trial", "epochs")
+        columns = scalars({name: SCALAR_COLUMNS[name] for name in names})
         curves = [
             ArrayLayout(
                 f"curve_{name}", "<f4", (spec.training.epochs,), ("configuration", "epoch"),
@@ -135,7 +135,7 @@ class _Relu(Family):
             )
             for name, description in CURVES.items()
         ]  # fmt: skip
-        return (*found, *curves)
+        return (*columns, *curves)
 
     def prepare(self, spec: Spec, dataset: Dataset) -> Arena:
         check_examples(spec.network, dataset.train.x, dataset.train.y)
@@ -152,8 +152,8 @@ class _Relu(Family):
         return measured(chosen, tested)
 
     def evaluate(self, spec: Spec, weights: Array, x: Array, y: Array) -> tuple[Floats, Floats]:
-        found = evaluate(spec.network, weights, *example_set(Examples(x, y)).on())
-        return found.accuracy, found.loss
+        evaluation = evaluate(spec.network, weights, *example_set(Examples(x, y)).on())
+        return evaluation.accuracy, evaluation.loss
 
     def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Floats:
         return glorot_uniform(spec.network, seeds).astype(np.float64)

@@ -1,13 +1,14 @@
 """Training of ReLU networks, many at a time (spin-glass-lens paper, Sec. 4, App. A.4).
 
 Every network of a stack starts from its own weights and goes through the examples in its own
-order, as if it were alone; together they share the products and the optimiser's steps, which for
-small networks cost mostly their calls.
+order, as if it were alone; batched products and optimiser steps save the overhead of calls, which
+dominates for small networks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from lsg_ray.datasets import Dataset
 from lsg_ray.errors import InputError
 from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
-from lsg_ray.networks.families.relu import CURVES, KEPT_OUT, Arena, measured
+from lsg_ray.networks.families.relu import CURVES, FIXED_FIELD, Arena, measured
 from lsg_ray.networks.family import not_neutral
 from lsg_ray.networks.first_layer import Inputs
 from lsg_ray.networks.relu_network import (
@@ -37,11 +38,28 @@ from lsg_ray.typing import Array, Flags, Floats, Singles
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Networks that are trained together by default, at most, and the bytes of their weights.  More
-#: gain little on a CPU, and the last stack of an ensemble is trained whole.
-STACK, STACK_BYTES = 8, 4 << 20
-#: Refuse stacks that take more memory than this.
-MAX_BYTES = 16 * 2**30
+
+@dataclass(frozen=True)
+class StackConfig:
+    """Networks that are trained together.
+
+    Parameters
+    ----------
+    networks
+        Default number of networks of a stack, at most: more gain little on a CPU, and the last
+        stack of an ensemble is trained whole.
+    weight_bytes
+        Most bytes of the weights of a stack by default.
+    max_bytes
+        Most bytes of memory of a stack; larger ones are refused.
+    """
+
+    networks: int = 8
+    weight_bytes: int = 4 << 20
+    max_bytes: int = 16 * 2**30
+
+
+STACKS = StackConfig()
 
 
 class Solutions(NamedTuple):
@@ -51,7 +69,7 @@ class Solutions(NamedTuple):
     (networks, epochs, `CURVES`) float32, NaN after the last pass; reached (networks,), whether the
     loss target was met (true without one); train_loss, train_accuracy (networks,) float64, of the
     final weights on all training examples; snapshots (networks, S, N) float32, weights after the
-    steps that were asked for, those of the end for a network that had ended before.
+    requested steps, or the final ones of a network that had ended before.
     """
 
     weights: Singles
@@ -76,18 +94,18 @@ def train_networks(
     Parameters
     ----------
     network, training
-        Architecture and protocol.
+        Architecture and training protocol.
     train, test
         Examples from `as_inputs`, with their classes (n,) int64 on the same device.
     seeds
-        One address in the seed tree for each network: initial weights and order of examples.
+        Address of each network in the seed tree, for initial weights and order of examples.
     times
-        Steps, ascending, after which weights are kept; 0 for the start.
+        Steps, ascending, after which weights are stored; 0 for the start.
 
     Notes
     -----
-    2 · 3 N flop an example and epoch, less for sparse inputs; memory 16 N bytes a network and
-    activations of one mini-batch.  With ``training.target_loss`` the training loss is evaluated
+    2 · 3 N flop per example and epoch, less for sparse inputs; memory: 16 N bytes per network and
+    the activations of one mini-batch.  With ``training.target_loss`` the training loss is evaluated
     after each epoch (a third more time), and a network's weights are those of the epoch in which it
     first meets the target.
     """
@@ -100,23 +118,23 @@ def train_networks(
     orders = [trial_generator(seed, Purpose.ORDER) for seed in seeds]
     n, networks = len(inputs), len(seeds)
     curves = np.full((networks, training.epochs, len(CURVES)), np.nan, np.float32)
-    found = flat_of(network, layers, inputs)
+    solutions = flat_of(network, layers, inputs)
     epochs = np.zeros(networks, np.int32)
     running = np.ones(networks, bool)
     final = np.full((2, networks), np.nan)
-    kept = np.empty((networks, len(times), network.n_weights), np.float32)
+    snapshots = np.empty((networks, len(times), network.n_weights), np.float32)
 
-    def keep(step: int) -> None:
+    def record(step: int) -> None:
         if step in times:
             now = flat_of(network, layers, inputs)
             ended = torch.from_numpy(~running)
-            now[ended] = found[ended]
-            kept[:, times.index(step)] = now.to("cpu", torch.float32).numpy()
+            now[ended] = solutions[ended]
+            snapshots[:, times.index(step)] = now.to("cpu", torch.float32).numpy()
 
-    keep(0)
+    record(0)
     for epoch in range(training.epochs):
         order = torch.from_numpy(np.stack([rng.permutation(n) for rng in orders]))
-        mean = descent.epoch(inputs, y, order.to(inputs.device), keep)
+        mean = descent.epoch(inputs, y, order.to(inputs.device), record)
         tested = evaluate_layers(network, layers, *test)
         values = np.stack([*mean, *tested], axis=1)
         curves[running, epoch] = values[running]
@@ -126,10 +144,11 @@ def train_networks(
             continue
         exact = evaluate_layers(network, layers, inputs, y)
         target = np.inf if training.target_loss is None else training.target_loss
-        # A diverged network has no loss; waiting does not help it.
+        # A diverged network has no loss, and will not recover.
         done = running & ((exact.loss <= target) | ~np.isfinite(exact.loss) | last)
         if done.any():
-            found[torch.from_numpy(done)] = flat_of(network, layers, inputs)[torch.from_numpy(done)]
+            rows = torch.from_numpy(done)
+            solutions[rows] = flat_of(network, layers, inputs)[rows]
             final[:, done] = np.stack(exact)[:, done]
             running &= ~done
         if not running.any():
@@ -137,15 +156,15 @@ def train_networks(
     reached = np.isfinite(final[0])
     if training.target_loss is not None:
         reached &= final[0] <= training.target_loss
-    weights = found.to("cpu", torch.float32).numpy()
-    for place, time in enumerate(times):
+    weights = solutions.to("cpu", torch.float32).numpy()
+    for index, time in enumerate(times):
         if time > descent.steps:  # all had ended before
-            kept[:, place] = weights
-    return Solutions(weights, epochs, curves, reached, final[0], final[1], kept)
+            snapshots[:, index] = weights
+    return Solutions(weights, epochs, curves, reached, final[0], final[1], snapshots)
 
 
 class _Descent:
-    """A stack of networks on its way down: torch's fused optimiser, and its rate."""
+    """Training state of a stack of networks: torch's fused optimiser and its learning rate."""
 
     def __init__(self, network: NetworkSpec, training: TrainingSpec, layers: list[Layer]) -> None:
         import torch
@@ -166,7 +185,7 @@ class _Descent:
         )
 
     def epoch(
-        self, inputs: Inputs, y: Tensor, order: Tensor, keep: Callable[[int], None]
+        self, inputs: Inputs, y: Tensor, order: Tensor, record: Callable[[int], None]
     ) -> tuple[Floats, Floats]:
         """Go once through the examples; return mean losses and accuracies (networks,)."""
         import torch
@@ -186,28 +205,28 @@ class _Descent:
             if self.training.decay_steps:
                 self.rate.step()
             self.steps += 1
-            keep(self.steps)
+            record(self.steps)
         loss, accuracy = (sums / n).cpu().numpy()
         return loss, accuracy
 
 
 def _stack(spec: Spec) -> int:
-    most = max(1, min(STACK, STACK_BYTES // (4 * spec.network.n_weights)))
+    most = max(1, min(STACKS.networks, STACKS.weight_bytes // (4 * spec.network.n_weights)))
     return spec.training.stack or most
 
 
 def _check(spec: Spec, dataset: Dataset) -> None:
     need = stack_bytes(spec, len(dataset.train.x))
-    if need > MAX_BYTES:
+    if need > STACKS.max_bytes:
         raise InputError(
             f"training.stack: {spec.stack} networks together take {need / 2**30:,.1f} GiB of "
-            f"memory; at most {MAX_BYTES / 2**30:.0f}: lower training.stack, training.batch_size, "
-            "training.epochs or network.widths"
+            f"memory; at most {STACKS.max_bytes / 2**30:.0f}: lower training.stack, "
+            "training.batch_size, training.epochs or network.widths"
         )
 
 
 def _trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
-    """Lay the examples out on the device."""
+    """Return a function that runs trials, with the examples on the device."""
     sets = [part.on(device) for part in arena]
 
     def run(configurations: Sequence[int], trial: int) -> list[Candidate]:
@@ -218,9 +237,9 @@ def _trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
 
 
 def stack_bytes(spec: Spec, n_examples: int) -> int:
-    """Return the memory of training a stack: weights, activations and orders of one, times so many.
+    """Return the bytes of memory that training a stack takes: weights, activations and orders.
 
-    Of each weight there are the value, the gradient, two moments, the start and the solution.
+    For each weight these are the value, the gradient, two moments, the start and the solution.
     """
     network, training = spec.network, spec.training
     numbers = 6 * network.n_weights + len(CURVES) * training.epochs + 4 * n_examples
@@ -235,34 +254,35 @@ def _run(
     seeds = [seed_sequence(spec.ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
     train, selection, test = sets
     times = spec.snapshot_steps
-    found = train_networks(spec.network, spec.training, train, test, seeds, times)
-    tested = evaluate(spec.network, found.weights, *test)
+    trained = train_networks(spec.network, spec.training, train, test, seeds, times)
+    tested = evaluate(spec.network, trained.weights, *test)
     chosen = tested
     if spec.ensemble.selection != "test":
-        chosen = evaluate(spec.network, found.weights, *selection)
+        chosen = evaluate(spec.network, trained.weights, *selection)
     columns: dict[str, Array] = {
         **measured(chosen, tested),
-        "train_accuracy": found.train_accuracy, "train_loss": found.train_loss,
-        "epochs": found.epochs,
-        **{f"curve_{name}": found.curves[:, :, place] for place, name in enumerate(CURVES)},
-    }  # fmt: skip
-    good = found.reached & np.isfinite(found.weights).all(axis=1) & np.isfinite(chosen.loss)
+        "train_accuracy": trained.train_accuracy,
+        "train_loss": trained.train_loss,
+        "epochs": trained.epochs,
+        **{f"curve_{name}": trained.curves[:, :, index] for index, name in enumerate(CURVES)},
+    }
+    good = trained.reached & np.isfinite(trained.weights).all(axis=1) & np.isfinite(chosen.loss)
     return [
         Candidate(
             float(chosen.accuracy[k]) if good[k] else np.nan,
-            found.weights[k],
+            trained.weights[k],
             {name: values[k] for name, values in columns.items()},
-            found.snapshots[k] if times else None,
-            train_loss=float(found.train_loss[k]),
+            trained.snapshots[k] if times else None,
+            train_loss=float(trained.train_loss[k]),
         )
         for k in range(len(configurations))
     ]
 
 
-#: Fields that have one value here.
-NEUTRAL = {"training.engine": "torch", "training.initial_std": 0.0}
+#: Fields that have one value with this algorithm.
+FIXED_FIELDS = {"training.engine": "torch", "training.initial_std": 0.0}
 
 ALGORITHM = Algorithm(
     "descent", ("relu",), _trainer, stack=_stack, check=_check,
-    misfits=lambda spec: not_neutral(spec, NEUTRAL, KEPT_OUT),
+    misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, FIXED_FIELD),
 )  # fmt: skip

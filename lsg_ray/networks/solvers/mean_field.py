@@ -2,15 +2,15 @@
 
 Each weight is +1 with probability sigmoid(θ); the fields θ are trained, then configurations are
 drawn and used with their signs and no noise; the best of a trial is its candidate.  The mathematics
-of a step stands in `lsg_ray.kernels.meanfield`.
+of a step is in `lsg_ray.kernels.meanfield`.
 
 Two engines train, behind the one function `train`:
 
 - ``numba``: one network at a time, float32; the result of a network depends on its
   own seed only.
 - ``torch``: networks stacked in batched products, on CPU or CUDA
-  (`lsg_ray.networks.solvers.stacked`); noise is shared out by stack, so a result depends on the
-  stack too.
+  (`lsg_ray.networks.solvers.stacked`); the networks of a stack share one noise stream, so a result
+  depends on the stack too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import read_only
 from lsg_ray.networks.algorithm import Algorithm, Candidate
 from lsg_ray.networks.binary_network import evaluate, loss_number
-from lsg_ray.networks.family import OF_RELU, not_neutral
+from lsg_ray.networks.family import RELU_ONLY, not_neutral
 from lsg_ray.networks.layout import Layout, chunk_examples
 from lsg_ray.networks.trial import (
     Loss,
@@ -42,23 +42,23 @@ from lsg_ray.typing import Flags, Floats, Ints, Signs, Singles
 if TYPE_CHECKING:
     from lsg_ray.networks.families.binary import Arena
 
-#: Networks that the torch engine trains together, configurations 0 to 63, 64 to 127, ...: fixed,
-#: since they share their noise.
-STACK = 64
+#: Number of networks that the torch engine trains together, configurations 0 to 63, 64 to 127, ...:
+#: fixed, since they share their noise.
+TORCH_STACK = 64
 
 
 class Frozen(NamedTuple):
-    """Parts held at random ±1 while the rest is trained: θ = ±field (liquid core, LL Sec. IV)."""
+    """Parts fixed at random ±1 while others are trained: θ = ±field (liquid core, LL Sec. IV)."""
 
     parts: tuple[str, ...] = ()
     field: float = 10.0
 
     def weights(self, network: NetworkSpec) -> Flags:
-        """Return which weights are held, (N,)."""
-        held = np.zeros(network.n_weights, bool)
+        """Return the mask of fixed weights, (N,)."""
+        fixed = np.zeros(network.n_weights, bool)
         for part in self.parts:
-            held[network.parts[part]] = True
-        return held
+            fixed[network.parts[part]] = True
+        return fixed
 
 
 NOTHING_FROZEN = Frozen()
@@ -99,19 +99,19 @@ def train(
     Parameters
     ----------
     network, training
-        Architecture and protocol; ``training.engine`` chooses the engine.
+        Architecture and training protocol; ``training.engine`` selects the engine.
     x, y
         Training set: x (P, inputs) float32, y (P,): classes from 0, or ±1 for the hinge loss.
     seeds
-        One per network, for example ``seed_sequence(seed, Stream.TRIAL, configuration, trial)``.
+        Seed of each network, such as ``seed_sequence(seed, Stream.TRIAL, configuration, trial)``.
     loss
         ``cross_entropy`` over the outputs, or ``hinge``, max(0, 1 − y z), for one output.
     frozen
-        Parts that keep their random signs.
+        Parts whose signs are fixed at random.
     times
-        Steps, ascending, after which the fields are kept; 0 for the start.
+        Steps, ascending, after which the fields are stored; 0 for the start.
     device
-        Of the torch engine: ``cpu``, ``cuda``, ...; by default CUDA where there is one.
+        Device of the torch engine, such as ``cpu``; by default CUDA where it is available.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def train(
 
     Notes
     -----
-    About 7 N flop per example and epoch: 20-15-15-10 on 60,000 digits is 0.41 GFLOP an epoch.
+    About 7 N flop per example and epoch: 0.41 GFLOP per epoch of 20-15-15-10 on 60,000 digits.
     Memory: a mini-batch of activations, below 1 MB at these widths.
     """
     check_examples(network, x, y, loss)
@@ -143,8 +143,8 @@ def train(
         _train_one(network, training, x, y, start, seed, loss, held_layers, steps)
         for start, seed in zip(fields, seeds, strict=True)
     ]
-    last, curves, kept = (np.array(column) for column in zip(*results, strict=True))
-    return Trained(last, curves[..., 0], curves[..., 1], kept)
+    last, curves, snapshots = (np.array(column) for column in zip(*results, strict=True))
+    return Trained(last, curves[..., 0], curves[..., 1], snapshots)
 
 
 def _train_one(
@@ -160,7 +160,7 @@ def _train_one(
     bits = trial_seed(seed, Purpose.NOISE).generate_state(int(np.prod(STATE_SHAPE)), np.uint32)
     order = trial_seed(seed, Purpose.ORDER).generate_state(1, np.uint64)
     history = np.zeros((training.epochs, 2))
-    kept = np.zeros((len(times), theta.size), theta.dtype)
+    snapshots = np.zeros((len(times), theta.size), theta.dtype)
     meanfield.train(
         x=x, y=y, theta=theta, bits_state=bits.reshape(STATE_SHAPE), order_state=order,
         widths=layout.widths, frozen=held, slope=network.leaky_slope, loss=loss_number(loss),
@@ -168,9 +168,10 @@ def _train_one(
         adam=training.optimizer == "adam", rate=training.learning_rate,
         decay_steps=training.decay_steps or 0, decay_factor=training.decay_factor,
         momentum=training.momentum, beta1=training.beta1, beta2=training.beta2,
-        epsilon=training.epsilon, gamma=training.gamma, history=history, times=times, kept=kept,
+        epsilon=training.epsilon, gamma=training.gamma, history=history, times=times,
+        snapshots=snapshots,
     )  # fmt: skip
-    return theta[layout.positions], history, kept[:, layout.positions]
+    return theta[layout.positions], history, snapshots[:, layout.positions]
 
 
 def draw(
@@ -185,15 +186,15 @@ def draw(
     Parameters
     ----------
     fields
-        θ (N,).
+        Fields θ (N,).
     draws
-        How many.
+        Number of configurations.
     seed
         The trial's seed, as given to `train`.
     fixed
         Weights (N,) that take the sign of their field instead (frozen parts).
     purpose
-        Which stream of the trial: that of its configurations, or of random starts.
+        Stream of random numbers of the trial: for its configurations, or for random starts.
 
     Returns
     -------
@@ -206,7 +207,7 @@ def draw(
 def _levels(
     seed: np.random.SeedSequence, draws: int, n_weights: int, purpose: Purpose = Purpose.DRAW
 ) -> Singles:
-    """Draw what probabilities are compared with, (draws, N) uniform in [0, 1)."""
+    """Draw uniform numbers in [0, 1), (draws, N), that probabilities are compared with."""
     return trial_generator(seed, purpose).random((draws, n_weights), dtype=np.float32)
 
 
@@ -220,7 +221,7 @@ def _signs(fields: NDArray[np.floating], levels: Singles, fixed: Flags | None) -
 
 
 def warm_up() -> None:
-    """Compile, or load from the cache on disk, all that `train` and `evaluate` need."""
+    """Compile, or load from the cache on disk, the kernels of `train` and `evaluate`."""
     network = NetworkSpec(widths=(2, 2))
     x, y = np.ones((1, 2), np.float32), np.zeros(1, np.int32)
     train(network, TrainingSpec(epochs=1), x, y, [np.random.SeedSequence(0)])
@@ -254,21 +255,22 @@ def _run_trials(
         columns = {"epochs": spec.training.epochs, "polarization": polarization}
         if ensemble.store_fields:
             columns["fields"] = fields
-        # Snapshots are drawn by the same numbers as the candidate, so that a weight changes its
-        # sign only where its field does enough to; the last, at the end, is the candidate itself.
+        # Snapshots are drawn with the same random numbers as the candidate, so that a weight
+        # changes its sign only with its field; a snapshot at the end is the candidate itself.
         snapshots = _signs(along, levels[best], fixed) if len(along) else None
         reached = float(accuracy[best]) if finite else np.nan
         candidates.append(Candidate(reached, drawn[best], columns, snapshots))
     return candidates
 
 
-#: Fields that are of other families, without a value here.
-OTHERS = {"training.target_loss": None, "training.stack": None}
+#: Fields of other families, which have no value with this algorithm.
+UNUSED_FIELDS = {"training.target_loss": None, "training.stack": None}
 
 ALGORITHM = Algorithm(
-    "mean-field", ("binary",),
+    "mean-field",
+    ("binary",),
     trainer=lambda spec, arena, device: partial(_run_trials, spec, arena, device),
-    misfits=lambda spec: not_neutral(spec, OTHERS, OF_RELU),
-    stack=lambda spec: STACK if spec.training.engine == "torch" else 1,
+    misfits=lambda spec: not_neutral(spec, UNUSED_FIELDS, RELU_ONLY),
+    stack=lambda spec: TORCH_STACK if spec.training.engine == "torch" else 1,
     warm_up=lambda spec: warm_up() if spec.training.engine == "numba" else None,
-)  # fmt: skip
+)

@@ -20,7 +20,8 @@ from lsg_ray.typing import Array, Singles
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TINY = 1e-30
+#: Lower bound of variances, which avoids a division by zero.
+MIN_VARIANCE = 1e-30
 
 
 def train_stack(
@@ -35,7 +36,7 @@ def train_stack(
     times: Sequence[int],
     device: str | None,
 ) -> Trained:
-    """Train the fields (networks, N) of a stack; ``held`` names the layers that stay as they are.
+    """Train the fields (networks, N) of a stack; ``held`` marks the layers that are fixed.
 
     Batches and noise come from one torch generator, seeded with ``seed``.
     """
@@ -51,7 +52,7 @@ def train_stack(
     theta = _split(network, torch.tensor(fields, device=device))
     first, second = ([torch.zeros_like(t) for t in theta] for _ in range(2))
     history = torch.zeros(training.epochs, 2, n, dtype=torch.float64, device=device)
-    step, kept = 0, {0: _flat(theta)} if 0 in times else {}
+    step, snapshot_of = 0, {0: _flat(theta)} if 0 in times else {}
     for epoch in range(training.epochs):
         order = torch.rand(n, n_examples, generator=generator, device=device).argsort(dim=1)
         for begin in range(0, n_examples, batch):
@@ -71,9 +72,9 @@ def train_stack(
                 if not held[layer]:
                     _update(training, theta[layer], grad, (first[layer], second[layer]), rate, step)
             if step in times:
-                kept[step] = _flat(theta)
+                snapshot_of[step] = _flat(theta)
     curves = history.cpu().numpy()
-    along = [kept[time] for time in times]
+    along = [snapshot_of[time] for time in times]
     snapshots = np.stack(along, 1) if along else np.empty((n, 0, fields.shape[1]), np.float32)
     return Trained(_flat(theta), curves[:, 0].T.copy(), curves[:, 1].T.copy(), snapshots)
 
@@ -83,8 +84,8 @@ def _flat(theta: list[Tensor]) -> Singles:
     import torch
 
     flat = torch.cat([t.reshape(len(t), -1) for t in theta], dim=1)
-    found: Singles = flat.cpu().numpy()
-    return found
+    values: Singles = flat.cpu().numpy()
+    return values
 
 
 def _split(network: NetworkSpec, flat: Tensor) -> list[Tensor]:
@@ -134,7 +135,7 @@ def _step(
         a = activations[-1]
         z = torch.bmm(mu[layer], a)
         v = torch.bmm(var[layer], a * a)
-        ratios.append(noise[layer] * v.clamp_min(_TINY).rsqrt())
+        ratios.append(noise[layer] * v.clamp_min(MIN_VARIANCE).rsqrt())
         z.addcmul_(v, ratios[-1])
         if layer + 1 < len(theta):
             leaky = torch.nn.functional.leaky_relu(z, network.leaky_slope)
@@ -168,7 +169,7 @@ def _loss_gradient(z: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Te
     index = y[:, None]
     value = -log_p.gather(1, index)[:, 0].mean(1)
     delta = log_p.exp()
-    # NaN counts as the largest for argmax, and equals nothing: it is never right.
+    # NaN is the largest for argmax, and equals nothing: it is never correct.
     right = (z.argmax(1) == y) & (z.gather(1, index)[:, 0] == z.amax(1))
     correct = right.to(z.dtype).mean(1)
     delta.scatter_add_(1, index, torch.full_like(index, -1, dtype=z.dtype))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from lsg_ray.datasets import Dataset
-from lsg_ray.ensemble.ledger import BINS
+from lsg_ray.ensemble.ledger import REJECTION_BINS
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.report import style
 from lsg_ray.report.binning import Histogram, accuracy_histograms
@@ -18,12 +18,14 @@ from lsg_ray.report.section import Section, section
 from lsg_ray.spec import Selection
 from lsg_ray.typing import Floats, Ints
 
-#: What sets are called.
-SETS: dict[Selection, str] = {
-    "test": "test set", "train": "training set", "validation": "validation set",
-}  # fmt: skip
-#: Share of trials that may lie left of the axis, so that a few stray ones do not squeeze the rest.
-STRAY = 0.002
+#: Names of the sets that accuracies are measured on.
+SET_NAMES: dict[Selection, str] = {
+    "test": "test set",
+    "train": "training set",
+    "validation": "validation set",
+}
+#: Share of trials that may lie left of the axis, so that a few outliers do not compress the others.
+MAX_SHARE_OFF_AXIS = 0.002
 
 
 @style.styled
@@ -38,29 +40,29 @@ def accuracy_figure(
     n_test: int = 0,
     acceptance: float | None = None,
 ) -> Figure:
-    """Draw the distribution of every trial's accuracy, accepted ones above rejected ones.
+    """Draw the distribution of the accuracy of all trials, accepted ones above rejected ones.
 
     Parameters
     ----------
     accepted
         (rows,) accuracies of the accepted configurations on the selection set.
     rejected
-        (200,) rejected trials by bin of their accuracy, as in the ledger.
+        (200,) numbers of rejected trials by bin of accuracy, as in the ledger.
     threshold
-        Accuracy from which on trials are accepted.
+        Smallest accuracy of accepted trials.
     selection, n_examples
-        Set that accuracy is taken on, and how many examples it has.
+        Set that the accuracy is measured on, and its number of examples.
     test_accuracy, n_test
-        (rows,) accuracies on the test set of so many examples, drawn as an outline; for
-        selections other than the test set.
+        (rows,) accuracies on the test set of `n_test` examples, drawn as an outline where
+        the selection is on another set.
     acceptance
-        Accepted share of all trials, where `accepted` are only some of those that were.
+        Acceptance rate of all trials, where `accepted` are only some of the accepted ones.
     """
-    kept, missed = accuracy_histograms(accepted, rejected, n_examples, threshold)
+    passed, failed = accuracy_histograms(accepted, rejected, n_examples, threshold)
     figure = style.new_figure(3.1)
     axes = figure.subplots()
-    _stack(axes, kept, missed)
-    span = [_left_end(kept, missed), kept.edges[-1]]
+    _stack(axes, passed, failed)
+    span = [_left_end(passed, failed), passed.edges[-1]]
     if test_accuracy is not None:
         test, _ = accuracy_histograms(test_accuracy, np.zeros_like(rejected), n_test, threshold)
         density, label = _per_point(test), "accepted, test set"
@@ -70,28 +72,28 @@ def accuracy_figure(
     axes.axvline(threshold, color=style.INK, lw=1.0, ls=style.DASHED, label=label)
     left, right = min(span[0], threshold), max(span[1], threshold)
     margin = 0.04 * (right - left)
-    below = kept.edges[kept.edges <= left - margin]
+    below = passed.edges[passed.edges <= left - margin]
     left = below[-1] if len(below) else left - margin  # no bin is cut
     axes.set(xlim=(left, right + margin), ylim=(0, None))
     also = "also " if selection == "test" else ""
-    axes.set_xlabel(f"accuracy on the {SETS[selection]} ({also}used for selection)")
+    axes.set_xlabel(f"accuracy on the {SET_NAMES[selection]} ({also}used for selection)")
     axes.set_ylabel("trials per percentage point")
     style.ticks(axes, 9, 6)
-    note = _note(kept, missed, left, acceptance)
+    note = _note(passed, failed, left, acceptance)
     figure.legend(loc="outside right upper", title=note, alignment="left", title_fontsize=9.0)
     return figure
 
 
-def _stack(axes: Axes, kept: Histogram, missed: Histogram) -> None:
-    lower, upper = _per_point(missed), _per_point(missed) + _per_point(kept)
+def _stack(axes: Axes, passed: Histogram, failed: Histogram) -> None:
+    lower, upper = _per_point(failed), _per_point(failed) + _per_point(passed)
     bars: dict[str, tuple[Histogram, dict[str, Any]]] = {
-        "accepted": (kept, {"values": upper, "baseline": lower, "color": style.ACCENT}),
-        "rejected": (missed, {"values": lower, "color": style.GREY}),
+        "accepted": (passed, {"values": upper, "baseline": lower, "color": style.ACCENT}),
+        "rejected": (failed, {"values": lower, "color": style.GREY}),
     }
     for name, (histogram, bar) in bars.items():
         if number := int(histogram.counts.sum()):
             label = f"{name} ({number:,})"
-            axes.stairs(edges=kept.edges, fill=True, lw=0, alpha=0.85, label=label, **bar)
+            axes.stairs(edges=passed.edges, fill=True, lw=0, alpha=0.85, label=label, **bar)
 
 
 def _per_point(histogram: Histogram) -> Floats:
@@ -99,38 +101,38 @@ def _per_point(histogram: Histogram) -> Floats:
 
 
 def _left_end(*histograms: Histogram) -> float:
-    """Where the axis begins: the first occupied bin but for a few stray trials."""
+    """Return where the axis begins: at the first occupied bin, apart from a few outliers."""
     counts = np.sum([histogram.counts for histogram in histograms], axis=0)
     below = np.cumsum(counts)
-    first = int(np.searchsorted(below, STRAY * below[-1], side="right"))
+    first = int(np.searchsorted(below, MAX_SHARE_OFF_AXIS * below[-1], side="right"))
     return float(histograms[0].edges[min(first, len(counts) - 1)])
 
 
-def _note(kept: Histogram, missed: Histogram, left: float, acceptance: float | None) -> str:
-    counts = kept.counts + missed.counts
-    trials, hidden = int(counts.sum()), int(counts[kept.edges[1:] <= left].sum())
-    rate = int(kept.counts.sum()) / max(trials, 1) if acceptance is None else acceptance
+def _note(passed: Histogram, failed: Histogram, left: float, acceptance: float | None) -> str:
+    counts = passed.counts + failed.counts
+    trials, hidden = int(counts.sum()), int(counts[passed.edges[1:] <= left].sum())
+    rate = int(passed.counts.sum()) / max(trials, 1) if acceptance is None else acceptance
     note = f"acceptance rate {rate:.1%}"
     return note + (f"\n{hidden:,} of {trials:,} below the axis" if hidden else "")
 
 
 def rejected_counts(ensemble: Ensemble) -> Ints:
     """Sum the ledger's histograms of rejected trials: (200,) counts on [0, 1]."""
-    counts = np.zeros(BINS, np.int64)
+    counts = np.zeros(REJECTION_BINS, np.int64)
     for record in ensemble.each_record():
-        for place, number in record.rejected.items():
-            counts[place] += number
+        for index, number in record.rejected.items():
+            counts[index] += number
     return counts
 
 
 def accuracy_section(ensemble: Ensemble, dataset: Dataset) -> Section:
-    """Draw the accuracies of all trials, and tell what they were selected on."""
+    """Draw the accuracies of all trials, and describe the set that they were selected on."""
     key, title = "accuracy", "Accuracy of the trials"
     accepted = ensemble.column("accuracy")
     if not len(accepted):
-        return Section(key, title, reason="Needs at least 1 configuration; there are 0.")
+        return Section(key, title, reason="Needs at least 1 configuration; there are none.")
     spec, rejected = ensemble.spec.ensemble, rejected_counts(ensemble)
-    chosen, of_test = SETS[spec.selection], spec.selection == "test"
+    chosen, of_test = SET_NAMES[spec.selection], spec.selection == "test"
     figure = accuracy_figure(
         accepted, rejected, threshold=spec.threshold, selection=spec.selection,
         n_examples=len(dataset.examples(spec.selection).y), n_test=len(dataset.test.y),
@@ -138,10 +140,11 @@ def accuracy_section(ensemble: Ensemble, dataset: Dataset) -> Section:
         acceptance=None if ensemble.condition is None else ensemble.info()["acceptance"],
     )  # fmt: skip
     caption = (
-        f"Accuracy on the {chosen} of the best of {spec.draws:,} configurations drawn in each "
-        f"trial; trials are accepted from {spec.threshold:g} on. Accepted configurations have mean "
-        f"accuracy {accepted.mean(dtype=np.float64):.4f}; as they are selected on this very set, "
-        "it flatters them."
+        f"Accuracy of all trials on the {chosen}. A trial trains one network and keeps the best of "
+        f"{spec.draws:,} configurations drawn from it; it is accepted if the accuracy of that "
+        f"configuration is at least {spec.threshold:g}. The mean accuracy of accepted "
+        f"configurations is {accepted.mean(dtype=np.float64):.4f}, which is biased upwards, "
+        "because they were selected on the same set."
     )
     if not of_test:
         caption += " The outline shows the same configurations on the test set."
@@ -149,4 +152,4 @@ def accuracy_section(ensemble: Ensemble, dataset: Dataset) -> Section:
         f"Stacked histogram of accuracy on the {chosen}: {len(accepted):,} accepted and "
         f"{rejected.sum():,} rejected trials, with the threshold {spec.threshold:g} marked."
     )
-    return section(key, title, figure, (caption, alt))
+    return section(key, title, figure, caption, alt)

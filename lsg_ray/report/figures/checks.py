@@ -1,4 +1,4 @@
-"""What a fitted model says of its ensemble beyond what it was fitted to."""
+"""Checks of a fitted model on quantities that it was not fitted to."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     Parameters
     ----------
     triples
-        From `lsg_ray.ising.checks.three_body`.
+        Three-body correlations, from `lsg_ray.ising.checks.three_body`.
     energies
-        From `lsg_ray.ising.checks.configuration_energies`.
+        Energies, from `lsg_ray.ising.checks.configuration_energies`.
     """
     figure = style.new_figure(3.0)
     left, right = figure.subplots(1, 2)
@@ -56,11 +56,11 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     right.axvspan(typical - spread, typical + spread, color=style.CONTRAST, alpha=0.15, lw=0)
     right.xaxis.set_major_locator(style.round_ticks(5))
     right.legend(frameon=False, loc="best")
-    style.panel(right, "b", "energy of configurations", "energy a weight (nat)")
+    style.panel(right, "b", "energy of configurations", "energy per weight (nat)")
     return figure
 
 
-def check_figure(found: xarray.Dataset) -> Figure:
+def check_figure(check: xarray.Dataset) -> Figure:
     """Draw both checks of `lsg_ray.ising.checks.check_model`."""
-    of_triples = {name.removeprefix("triples_"): value for name, value in found.attrs.items()}
-    return checks_figure(found.assign_attrs(of_triples), found)
+    of_triples = {name.removeprefix("triples_"): value for name, value in check.attrs.items()}
+    return checks_figure(check.assign_attrs(of_triples), check)

@@ -12,41 +12,43 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from lsg_ray.report import style
-from lsg_ray.statistics.modes import NAME
+from lsg_ray.statistics.modes import MODE_TEST_NAME
 from lsg_ray.typing import Floats, Ints
 
-NAMES = {"euclidean": "Euclidean distance", "hamming": "Hamming distance (weights)"}
+METRIC_NAMES = {"euclidean": "Euclidean distance", "hamming": "Hamming distance (weights)"}
 
 
 @style.styled
-def clustering_figure(found: xarray.Dataset) -> Figure:
+def clustering_figure(clusters: xarray.Dataset) -> Figure:
     """Draw the histogram of distances with its Gaussian, the dendrogram, and both matrices.
 
     Parameters
     ----------
-    found
-        From `lsg_ray.statistics.clustering.cluster`.  Matrices are in the order of the leaves; both
-        have the colours of the distances, and their diagonals, where all is zero, are grey.
+    clusters
+        Result of `lsg_ray.statistics.clustering.cluster`.  Both matrices are in the order of the
+        leaves, with one scale of colours; their diagonals, which are zero, are grey.
     """
     figure = style.new_figure(5.9)
     (histogram, tree), (left, right) = figure.subplots(2, 2, height_ratios=(1, 1.32))
-    name = NAMES[str(found.attrs["metric"])]
-    _histogram(histogram, found, name)
-    _dendrogram(tree, found["linkage"].values, name)
-    order = found["leaf_order"].values
+    name = METRIC_NAMES[str(clusters.attrs["metric"])]
+    _histogram(histogram, clusters, name)
+    _dendrogram(tree, clusters["linkage"].values, name)
+    order = clusters["leaf_order"].values
     count = len(order)
     pairs = np.triu_indices(count, 1)
-    distance = found["distance"].values
+    distance = clusters["distance"].values
     low, high = float(distance[pairs].min()), float(distance[pairs].max())
     shown: dict[str, Any] = {
-        "cmap": matplotlib.colormaps["viridis"].with_extremes(bad=style.PALE), "vmin": low,
-        "vmax": high if high > low else low + 1, "interpolation": "nearest",
+        "cmap": matplotlib.colormaps["viridis"].with_extremes(bad=style.PALE),
+        "vmin": low,
+        "vmax": high if high > low else low + 1,
+        "interpolation": "nearest",
         "extent": (0.5, count + 0.5, count + 0.5, 0.5),
-    }  # fmt: skip
+    }
     image = None
     for axes, letter, title, matrix in (
         (left, "c", "distance", distance),
-        (right, "d", "cophenetic distance", found["cophenetic"].values),
+        (right, "d", "cophenetic distance", clusters["cophenetic"].values),
     ):
         image = axes.imshow(_in_order(matrix, order), **shown)
         axes.spines[:].set_visible(True)
@@ -59,23 +61,23 @@ def clustering_figure(found: xarray.Dataset) -> Figure:
 
 def _in_order(matrix: Floats, order: Ints) -> Floats:
     """Return a matrix in leaf order, without its diagonal."""
-    found = matrix[np.ix_(order, order)].astype(np.float64)
-    np.fill_diagonal(found, np.nan)
-    return found
+    ordered = matrix[np.ix_(order, order)].astype(np.float64)
+    np.fill_diagonal(ordered, np.nan)
+    return ordered
 
 
-def _histogram(axes: Axes, found: xarray.Dataset, name: str) -> None:
-    edges = np.append(found["left"].values, found["right"].values[-1])
-    pairs = found["pairs"].values
+def _histogram(axes: Axes, clusters: xarray.Dataset, name: str) -> None:
+    edges = np.append(clusters["left"].values, clusters["right"].values[-1])
+    pairs = clusters["pairs"].values
     density = pairs / (pairs.sum() * np.diff(edges))
     style.steps(axes, density, edges, color=style.ACCENT, label=f"{pairs.sum():,} pairs")
-    mean, std = float(found.attrs["mean"]), float(found.attrs["std"])
+    mean, std = float(clusters.attrs["mean"]), float(clusters.attrs["std"])
     peak = float(density.max())
     low, high = float(edges[0]), float(edges[-1])
-    p_value = float(found.attrs["gaussian_p_value"])
+    p_value = float(clusters.attrs["gaussian_p_value"])
     if std > 1e-9 * abs(mean):
         x, normal = style.normal_density(mean, std)
-        tested = "" if np.isnan(p_value) else f", {_probability(p_value, found)}"
+        tested = "" if np.isnan(p_value) else f", {_probability(p_value, clusters)}"
         axes.plot(x, normal, color=style.CONTRAST, label=f"Gaussian{tested}")
         peak = max(peak, float(normal.max()))
         low, high = min(low, mean - 3.5 * std), max(high, mean + 3.5 * std)
@@ -85,8 +87,8 @@ def _histogram(axes: Axes, found: xarray.Dataset, name: str) -> None:
     style.panel(axes, "a", "histogram of pairs", name, "density")
 
 
-def _probability(p_value: float, found: xarray.Dataset) -> str:
-    least = float(found.attrs["min_p_value"])
+def _probability(p_value: float, clusters: xarray.Dataset) -> str:
+    least = float(clusters.attrs["min_p_value"])
     return f"$p \\leq {least:.2g}$" if p_value <= least else f"$p = {p_value:.2g}$"
 
 
@@ -96,11 +98,11 @@ def _dendrogram(axes: Axes, tree: Floats, name: str) -> None:
     lines = brackets(tree)
     width = float(np.clip(60 / count, 0.4, 1.0))
     axes.add_collection(LineCollection(list(lines), colors=style.INK, linewidths=width))
-    # From a little below the lowest merger: what is below is empty.
+    # The axis begins a little below the lowest merger: there is nothing below.
     low, high = float(tree[:, 2].min()), float(tree[:, 2].max())
-    room = 0.12 * (high - low) or 0.1 * (high or 1.0)
+    margin = 0.12 * (high - low) or 0.1 * (high or 1.0)
     axes.set_xlim(0.5, count + 0.5)
-    axes.set_ylim(max(low - room, 0.0) if low > 0 else 0.0, high + 0.5 * room)
+    axes.set_ylim(max(low - margin, 0.0) if low > 0 else 0.0, high + 0.5 * margin)
     axes.xaxis.set_major_locator(style.round_ticks(5, integer=True))
     axes.yaxis.set_major_locator(style.round_ticks(5))
     style.panel(axes, "b", "dendrogram", "configuration, in leaf order", name)
@@ -122,32 +124,36 @@ def brackets(tree: Floats) -> Floats:
 
 
 def order_of(*alignments: str) -> str:
-    """Return what is said of the order of hidden units."""
+    """Describe the order of the hidden units."""
     orders = {
-        "clustering": ", hidden units in the order of their clustering (the paper's)",
-        "matching": ", hidden units matched to those of one solution",
+        "clustering": ", hidden units of each solution in the order of a hierarchical clustering",
+        "matching": ", hidden units of all solutions matched to those of one of them",
     }
     return orders.get(alignments[0], "") if len(alignments) == 1 else ""
 
 
-def clustering_caption(found: xarray.Dataset) -> tuple[str, str]:
-    """Tell mean and width of the distances, and whether they are those of one Gaussian."""
-    about = found.attrs
+def clustering_caption(clusters: xarray.Dataset) -> tuple[str, str]:
+    """Describe the distances: mean, width, and whether they are those of one Gaussian."""
+    about = clusters.attrs
     caption = (
         f"{str(about['metric']).capitalize()} distances between "
-        f"{found.sizes['configuration']:,} solutions{order_of(str(about['alignment']))}: mean "
-        f"{about['mean']:.4g}, standard deviation {about['std']:.2g}; with a Gaussian fit, the "
-        f"dendrogram by {about['linkage']} linkage, and the matrices of distances and of "
-        "distances between clusters in the order of its leaves."
+        f"{clusters.sizes['configuration']:,} solutions{order_of(str(about['alignment']))}: mean "
+        f"{about['mean']:.4g}, standard deviation {about['std']:.2g}. (a) Histogram with a "
+        f"Gaussian of the same mean and width, (b) dendrogram by {about['linkage']} linkage, and, "
+        "in the order of its leaves, the matrices of (c) distances and (d) cophenetic distances, "
+        "at which two solutions first belong to one cluster."
     )
     if np.isfinite(about.get("mean_before", np.nan)):
-        caption += f" Before reordering: {about['mean_before']:.4g} ± {about['std_before']:.2g}."
-    if np.isfinite(about.get("gaussian_p_value", np.nan)):
-        verdict = "is" if about["gaussian_accepted"] else "is not"
         caption += (
-            f" The distribution {verdict} that of Gaussian solutions at level {about['level']:g} "
-            f"(p = {about['gaussian_p_value']:.2g})."
+            f" Before the hidden units were reordered: {about['mean_before']:.4g} ± "
+            f"{about['std_before']:.2g}."
+        )
+    if np.isfinite(about.get("gaussian_p_value", np.nan)):
+        verdict = "compatible" if about["gaussian_accepted"] else "not compatible"
+        caption += (
+            f" The distribution is {verdict} with that of independent Gaussian solutions at the "
+            f"significance level {about['level']:g} (p = {about['gaussian_p_value']:.2g})."
         )
     if np.isfinite(about.get("modes", np.nan)):
-        caption += f" Modes by a {NAME}: {about['modes']:.0f}."
+        caption += f" Number of modes by a {MODE_TEST_NAME}: {about['modes']:.0f}."
     return caption, "Histogram of distances, dendrogram, distance matrix and cophenetic matrix."

@@ -9,29 +9,31 @@ from matplotlib.figure import Figure
 from lsg_ray.report import style
 from lsg_ray.report.binning import lattice_histogram
 
-COLOURS = {"sampled": style.ACCENT, "canonical": style.CONTRAST}
-LABELS = {"sampled": "as sampled", "canonical": "canonical form"}
+FORM_COLOURS = {"sampled": style.ACCENT, "canonical": style.CONTRAST}
+FORM_LABELS = {"sampled": "as sampled", "canonical": "canonical form"}
 
 
 @style.styled
-def distances_figure(found: xarray.Dataset) -> Figure:
+def distances_figure(effect: xarray.Dataset) -> Figure:
     """Draw the distribution of d, and its mean and width in each part of the network.
 
     Parameters
     ----------
-    found
-        From `lsg_ray.statistics.before_after.symmetry_effect`.
+    effect
+        Result of `lsg_ray.statistics.before_after.symmetry_effect`.
     """
-    forms = [str(form) for form in found["form"].values]
-    d, random = found["d"].values, found["random"].values
+    forms = [str(form) for form in effect["form"].values]
+    d, random = effect["d"].values, effect["random"].values
     n = len(d) - 1
     figure = style.new_figure(2.85)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     peak, edges = 0.0, []
-    for form, pairs in zip(forms, found["pairs"].values, strict=True):
+    for form, pairs in zip(forms, effect["pairs"].values, strict=True):
         histogram = lattice_histogram(pairs, d, bins=70, around=0.5, smallest=max(1, n // 170))
         density = histogram.density()
-        style.steps(left, density, histogram.edges, color=COLOURS[form], label=LABELS[form])
+        style.steps(
+            left, density, histogram.edges, color=FORM_COLOURS[form], label=FORM_LABELS[form]
+        )
         peak = max(peak, density.max())
         edges += [histogram.edges[0], histogram.edges[-1]]
     left.plot(d, random * n, color=style.INK, lw=1.1, ls=style.DASHED, label="random weights")
@@ -42,36 +44,37 @@ def distances_figure(found: xarray.Dataset) -> Figure:
     left.xaxis.set_major_locator(style.round_ticks(6))
     left.legend(loc="upper left", borderaxespad=0.1)
     style.panel(left, "a", "all weights", "Hamming distance $d$", "$P(d)$")
-    parts = [str(part) for part in found["part"].values]
-    place = np.arange(len(parts))
+    parts = [str(part) for part in effect["part"].values]
+    position = np.arange(len(parts))
     for offset, form in zip((-0.12, 0.12) if len(forms) > 1 else (0.0,), forms, strict=True):
-        row = found.sel(form=form)
+        row = effect.sel(form=form)
         right.errorbar(
-            place + offset, row["mean"].values, row["std"].values, fmt="o", ms=4.5, capsize=2.5,
-            lw=1.2, color=COLOURS[form], label=LABELS[form],
+            position + offset, row["mean"].values, row["std"].values, fmt="o", ms=4.5, capsize=2.5,
+            lw=1.2, color=FORM_COLOURS[form], label=FORM_LABELS[form],
         )  # fmt: skip
-    for x, width in zip(place, found["random_std"].values, strict=True):
+    for x, width in zip(position, effect["random_std"].values, strict=True):
         right.bar(x, 2 * width, 0.6, 0.5 - width, color=style.INK, alpha=0.12, lw=0)
     right.axhline(0.5, color=style.INK, lw=0.8, ls=style.DASHED)
-    right.set_xticks(place, parts)
+    right.set_xticks(position, parts)
     right.set_xlim(-0.6, len(parts) - 0.4)
     style.panel(right, "b", "by part", y="$d$, mean ± standard deviation")
     return figure
 
 
-def distances_caption(found: xarray.Dataset) -> tuple[str, str]:
-    """Tell mean and width of P(d), as sampled and in canonical form."""
-    about = found.attrs
+def distances_caption(effect: xarray.Dataset) -> tuple[str, str]:
+    """Describe mean and width of P(d), as sampled and in canonical form."""
+    about = effect.attrs
 
     def spread(form: str) -> str:
-        row = found.sel(form=form, part="all")
+        row = effect.sel(form=form, part="all")
         return f"{float(row['mean']):.4f} ± {float(row['std']):.4f}"
 
     caption = (
-        f"Hamming distance d between {about['configurations']:,} configurations: mean and standard "
-        f"deviation over pairs {spread('sampled')} as sampled"
+        f"Hamming distance d, the share of weights that differ, between pairs of "
+        f"{about['configurations']:,} configurations: mean and standard deviation "
+        f"{spread('sampled')} as sampled"
     )
-    if "canonical" in found["form"].values:
+    if "canonical" in effect["form"].values:
         caption += (
             f", and {spread('canonical')} in canonical form, with the hidden units of each network "
             "in the order of their mean pre-activation over the test images of the digit 1. There "
@@ -79,6 +82,7 @@ def distances_caption(found: xarray.Dataset) -> tuple[str, str]:
             f"{about['permutation_dependent_pairs']:,} pairs that differ by a permutation alone"
         )
     caption += (
-        ". Dashed, random weights; in (b), bars are standard deviations, shaded for random weights."
+        ". Dashed, random weights. In (b), mean and standard deviation in each part of the "
+        "network; shaded, those of random weights."
     )
     return caption, "Histograms of Hamming distances, and their mean and width by part."

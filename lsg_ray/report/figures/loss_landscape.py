@@ -9,21 +9,27 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsg_ray.loss_landscape.censored import survival_of, told
+from lsg_ray.loss_landscape.censored import describe, survival_of
 from lsg_ray.report import style
 from lsg_ray.report.figures.training import loss_and_accuracy
 from lsg_ray.typing import Array
 
-#: Colours of several curves, in the order of what they are curves of.
-SERIES = (style.ACCENT, style.CONTRAST, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-#: Title and axes of how the loss rises.
-AROUND = ("around the minima", "filter-normalised radius", "rise of the loss (nat)")
-#: Single curves that are drawn behind their mean.
-THIN = 12
+#: Colours of curves, in their order.
+CURVE_COLOURS = (
+    style.ACCENT,
+    style.CONTRAST,
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
+#: Title and labels of the panel of the rise of the loss.
+RISE_PANEL = ("around the minima", "filter-normalised radius", "rise of the loss (nat)")
 
 
-def _ends(axes: Axes) -> None:
-    """Mark where the solutions are on a path."""
+def _mark_ends(axes: Axes) -> None:
+    """Mark the solutions on a path."""
     for end in (0, 1):
         axes.axvline(end, color=style.GREY, lw=0.6)
 
@@ -40,10 +46,10 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
     free = walk.attrs["kind"] == "free"
     step = walk["step"].values
     for n, sigma in enumerate(walk["sigma"].values):
-        colour, one = SERIES[n % len(SERIES)], walk.isel(sigma=n)
+        colour, walks = CURVE_COLOURS[n % len(CURVE_COLOURS)], walk.isel(sigma=n)
 
-        def rows(name: str, one: xarray.Dataset = one) -> Array:
-            return one[name].values.reshape(-1, one[name].shape[-1])
+        def rows(name: str, walks: xarray.Dataset = walks) -> Array:
+            return walks[name].values.reshape(-1, walks[name].shape[-1])
 
         label = f"$\\sigma$ = {sigma:g}"
         for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
@@ -72,32 +78,37 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
 
 
 def walk_caption(walk: xarray.Dataset) -> tuple[str, str]:
-    """Tell of free walks how wide the flat region is, of others how many moves were made."""
+    """Describe the width of the flat region, or the share of allowed moves of constrained walks."""
     about, over = walk.attrs, ("solution", "walker", "move")
     share = walk["share"]
     first, last = (
-        share.isel(move=some).mean(over).values for some in (slice(0, 5), slice(-5, None))
+        share.isel(move=part).mean(over).values for part in (slice(0, 5), slice(-5, None))
     )
-    moved = ", ".join(f"{a:.2f} → {b:.2f}" for a, b in zip(first, last, strict=True))
+    moved = ", ".join(
+        f"{a:.2f} → {b:.2f} for σ = {sigma:g}"
+        for a, b, sigma in zip(first, last, walk["sigma"].values, strict=True)
+    )
     if about["kind"] == "constrained":
         caption = (
-            f"Walks that may only move where the training loss, on {about['examples']:,} examples, "
-            f"is below that of the solution: of {about['trials']} moves drawn at each step, one of "
-            f"those is made. Share of allowed moves, first five against last five steps: {moved}."
+            f"Random walks from {walk.sizes['solution']} solutions that may only move where the "
+            f"training loss, on {about['examples']:,} examples, is below that of the solution: of "
+            f"{about['trials']} moves drawn at each step, one of the allowed moves is made. Share "
+            f"of allowed moves, mean of the first → last five steps: {moved}."
         )
         return caption, "Loss, accuracy and share of allowed moves along constrained walks."
     widths = ", ".join(
-        f"{told(one)} for σ = {sigma}" for sigma, one in survival_of(walk, "flat_width").items()
+        f"{describe(width)} for σ = {sigma}"
+        for sigma, width in survival_of(walk, "flat_width").items()
     )
-    settled = walk["settled"].mean(("solution", "walker")).values
+    settled_share = walk["settled"].mean(("solution", "walker")).values
     caption = (
         f"{'Free Gaussian' if about['kind'] == 'free' else about['kind'].capitalize()} walks from "
-        f"{walk.sizes['solution']} solutions, mean and standard deviation over walks; dashed, test "
-        f"set. The training loss, on {about['examples']:,} examples, has risen by "
-        f"{about['rise']:g} nat (grey) at a distance of {widths}: the mean width of the flat "
-        "region with its standard error, or at least so much where some walks, or all, end before "
-        "they leave it. Walks that have come to a plateau: "
-        f"{', '.join(f'{100 * part:.0f} %' for part in settled)}."
+        f"{walk.sizes['solution']} solutions with step size σ: mean and standard deviation over "
+        f"walks; dashed, test set. The flat region around a solution ends where the training loss, "
+        f"on {about['examples']:,} examples, has risen by {about['rise']:g} nat (grey line). Its "
+        f"mean width, with the standard error, is {widths}; it is a lower bound where some walks "
+        "end before they leave the region. Share of walks that have reached a plateau of the loss: "
+        f"{', '.join(f'{100 * part:.0f} %' for part in settled_share)}."
     )
     return caption, "Loss and accuracy along random walks, by step size."
 
@@ -109,33 +120,33 @@ def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
     Parameters
     ----------
     paths
-        From `lsg_ray.interpolate`.
+        Results of `lsg_ray.interpolate`.
     """
     figure = style.new_figure(2.8)
     loss, accuracy = figure.subplots(1, 2)
     for n, (name, path) in enumerate(paths.items()):
-        colour, alpha = SERIES[n % len(SERIES)], path["alpha"].values
+        colour, alpha = CURVE_COLOURS[n % len(CURVE_COLOURS)], path["alpha"].values
         for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
             style.band(axes, alpha, path[f"train_{measure}"].values, colour, name)
             test = path[f"test_{measure}"].values.mean(axis=0)
             axes.plot(alpha, test, color=colour, ls=style.DASHED)
-    _ends(loss)
-    _ends(accuracy)
-    loss_and_accuracy(loss, accuracy, r"place $\alpha$ between the solutions")
+    _mark_ends(loss)
+    _mark_ends(accuracy)
+    loss_and_accuracy(loss, accuracy, r"position $\alpha$ on the path")
     accuracy.legend(title="solid: training", loc="best", frameon=True, edgecolor="none")
     return figure
 
 
 def _by_alignment(results: Mapping[str, xarray.Dataset]) -> dict[str, xarray.Dataset]:
-    """Return paths of one alignment of the hidden units each, by its name where that is one."""
-    found: dict[str, xarray.Dataset] = {}
+    """Return paths by alignment of the hidden units, or by name where an alignment is repeated."""
+    paths: dict[str, xarray.Dataset] = {}
     for name, result in results.items():
         if "alignment" in result.dims:
-            found |= {str(how): result.sel(alignment=how) for how in result["alignment"].values}
+            paths |= {str(kind): result.sel(alignment=kind) for kind in result["alignment"].values}
         else:
-            how = str(result.attrs["alignment"])
-            found[name if how in found else how] = result
-    return found
+            kind = str(result.attrs["alignment"])
+            paths[name if kind in paths else kind] = result
+    return paths
 
 
 def interpolation_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
@@ -144,7 +155,7 @@ def interpolation_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
 
 
 def interpolation_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
-    """Tell the barriers by alignment."""
+    """Describe the barriers by alignment."""
     paths = _by_alignment(results)
     barriers = "; ".join(
         f"{name} {path['train_barrier'].values.mean():.3g} ± "
@@ -152,10 +163,12 @@ def interpolation_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, s
         for name, path in paths.items()
     )
     caption = (
-        f"Straight paths between {next(iter(paths.values())).sizes['pair']} pairs of solutions, "
-        "with hidden units as they are (none), in the order of their clustering, or matched to "
-        "each other; mean and standard deviation, dashed the test set. Barrier of the training "
-        f"loss in nat: {barriers}."
+        "Loss and accuracy on straight paths in weight space between "
+        f"{next(iter(paths.values())).sizes['pair']} pairs of solutions, with the hidden units as "
+        "they are (none), in the order of a hierarchical clustering (clustering), or those of one "
+        "solution matched to those of the other (matching): mean and standard deviation over "
+        "pairs; dashed, test set. Barrier of the training loss in nat, and distance between the "
+        f"ends: {barriers}."
     )
     return caption, "Loss and accuracy on straight paths between solutions, by alignment."
 
@@ -167,9 +180,9 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     Parameters
     ----------
     results
-        From `lsg_ray.swap_barriers`, by name; paths are those of the first.
+        Results of `lsg_ray.swap_barriers`, by name; paths are drawn of the first.
     """
-    results = {"–".join(map(str, one.attrs["widths"])): one for one in results.values()}
+    results = {"–".join(map(str, r.attrs["widths"])): r for r in results.values()}
     figure = style.new_figure(2.8 if len(results) == 1 else 3.2)
     left, middle, right = figure.subplots(1, 3)
     first = next(iter(results.values()))
@@ -179,11 +192,9 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         colour = shades(n / max(1, first.sizes["swaps"] - 1))
         left.plot(alpha, rows.mean(axis=0), color=colour, lw=1.0, label=f"{k}")
     left.legend(title="swaps $k$", fontsize=7, title_fontsize=8, handlelength=1.0, loc="upper left")
-    style.panel(
-        left, "a", next(iter(results)), r"place $\alpha$ between the copies", "test loss (nat)"
-    )
+    style.panel(left, "a", next(iter(results)), r"position $\alpha$ on the path", "test loss (nat)")
     for n, (name, result) in enumerate(results.items()):
-        bars = {"color": SERIES[n % len(SERIES)], "marker": "o", "ms": 3, "lw": 1.0}
+        bars = {"color": CURVE_COLOURS[n % len(CURVE_COLOURS)], "marker": "o", "ms": 3, "lw": 1.0}
         values = result["test_barrier"].transpose("swaps", ...).values
         values = values.reshape(result.sizes["swaps"], -1)
         mean, error = values.mean(axis=1), values.std(axis=1) / np.sqrt(values.shape[1])
@@ -203,92 +214,98 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
 
 
 def swaps_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
-    """Tell the barriers by the number of swaps."""
+    """Describe the barriers by the number of swaps."""
     first = next(iter(results.values()))
     barriers = "; ".join(
         ", ".join(
             f"{float(value):.3g} at k = {int(value['swaps'])}"
-            for value in one["test_barrier"].mean(("solution", "repeat"))
+            for value in result["test_barrier"].mean(("solution", "repeat"))
         )
-        for one in results.values()
+        for result in results.values()
     )
     caption = (
-        "A solution and a copy of it with k disjoint pairs of hidden nodes swapped, which computes "
-        "the same (checked on real inputs); the path between them, and the barrier of the test "
-        f"loss in nat: {barriers}. There are at least "
-        f"Π n! = e^{first.attrs['log_group_order']:.0f} such copies of each solution."
+        "Straight paths between a solution and a copy of it in which k disjoint pairs of hidden "
+        "nodes are swapped; the copy computes the same function (checked on real inputs). (a) Test "
+        "loss along the paths, (b) its barrier against k and (c) against the share of hidden nodes "
+        f"that are swapped. Barrier in nat: {barriers}. Permutations of the hidden nodes make "
+        f"Π n! = e^{first.attrs['log_group_order']:.0f} copies of each solution."
     )
     return caption, "Loss between permuted copies, and barriers against the number of swaps."
 
 
 @style.styled
-def minima_figure(found: xarray.Dataset) -> Figure:
+def minima_figure(comparison: xarray.Dataset) -> Figure:
     """Draw paths through two kinds of minima, and the rise of the loss around each.
 
     Parameters
     ----------
-    found
-        From `lsg_ray.compare_minima`.
+    comparison
+        Result of `lsg_ray.compare_minima`.
     """
     figure = style.new_figure(2.8)
     loss, accuracy, rise = figure.subplots(1, 3)
-    names, alpha = (found.attrs["first"], found.attrs["second"]), found["alpha"].values
+    names, alpha = (
+        (comparison.attrs["first"], comparison.attrs["second"]),
+        comparison["alpha"].values,
+    )
     for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
-        train, test = (found[f"{kind}_{measure}"].values for kind in ("train", "test"))
+        train, test = (comparison[f"{kind}_{measure}"].values for kind in ("train", "test"))
         style.band(axes, alpha, train, style.ACCENT, "train")
         style.band(axes, alpha, test, style.CONTRAST, "test", style.DASHED)
-        _ends(axes)
+        _mark_ends(axes)
     loss.set_yscale("log")
     loss.legend()
     loss_and_accuracy(loss, accuracy, rf"$\alpha$ (0: {names[0]}, 1: {names[1]})")
     for side, (name, colour) in enumerate(zip(names, (style.ACCENT, style.CONTRAST), strict=True)):
-        rows = found["rise"].isel(side=side).values
+        rows = comparison["rise"].isel(side=side).values
         rise.errorbar(
-            found["radius"].values, rows.mean(axis=0), rows.std(axis=0), color=colour, marker="o",
-            ms=3, capsize=2, label=style.verbatim(name),
+            comparison["radius"].values, rows.mean(axis=0), rows.std(axis=0), color=colour,
+            marker="o", ms=3, capsize=2, label=style.verbatim(name),
         )  # fmt: skip
     rise.legend()
-    style.panel(rise, "c", *AROUND)
+    style.panel(rise, "c", *RISE_PANEL)
     return figure
 
 
 @style.styled
-def flatness_figure(found: xarray.Dataset) -> Figure:
+def flatness_figure(curvature: xarray.Dataset) -> Figure:
     """Draw the largest eigenvalues of the Hessian, its trace, and the rise of the loss."""
     figure = style.new_figure(2.6)
     left, middle, right = figure.subplots(1, 3)
-    values = found["eigenvalue"].values
-    for row in values[:THIN]:
+    values = curvature["eigenvalue"].values
+    for row in values[: style.MAX_SINGLE_CURVES]:
         left.plot(np.arange(1, values.shape[1] + 1), row, "o-", color=style.ACCENT, ms=3, lw=0.6)
     left.set_xticks(np.arange(1, values.shape[1] + 1))
     left.set_ylim(bottom=min(0, values.min()))
     style.panel(left, "a", "largest eigenvalues", "rank", r"eigenvalue $\lambda$ of $H$")
     middle.errorbar(
-        values[:, 0], found["trace"].values, found["trace_stderr"].values, fmt="o", ms=3,
+        values[:, 0], curvature["trace"].values, curvature["trace_stderr"].values, fmt="o", ms=3,
         color=style.ACCENT, elinewidth=0.7,
     )  # fmt: skip
     style.panel(middle, "b", "trace", "largest eigenvalue", r"trace of $H$")
-    rows = found["rise"].values
-    for row in rows[:THIN]:
-        right.plot(found["radius"].values, row, color=style.ACCENT, lw=0.5, alpha=0.5)
-    right.plot(found["radius"].values, rows.mean(axis=0), "o-", color=style.ACCENT, ms=3)
-    style.panel(right, "c", *AROUND)
+    rows = curvature["rise"].values
+    for row in rows[: style.MAX_SINGLE_CURVES]:
+        right.plot(curvature["radius"].values, row, color=style.ACCENT, lw=0.5, alpha=0.5)
+    right.plot(curvature["radius"].values, rows.mean(axis=0), "o-", color=style.ACCENT, ms=3)
+    style.panel(right, "c", *RISE_PANEL)
     return figure
 
 
-def flatness_caption(found: xarray.Dataset) -> tuple[str, str]:
-    """Tell the largest eigenvalue, the trace, and the rise of the loss."""
-    about = found.attrs
+def flatness_caption(curvature: xarray.Dataset) -> tuple[str, str]:
+    """Describe the largest eigenvalue, the trace, and the rise of the loss."""
+    about = curvature.attrs
     rise = ", ".join(
         f"{float(value):.3g} at {float(value['radius']):g}"
-        for value in found["rise"].mean("solution")
+        for value in curvature["rise"].mean("solution")
     )
     caption = (
         f"Hessian of the training loss, on {about['examples']:,} examples, at "
-        f"{found.sizes['solution']} solutions: largest eigenvalue "
-        f"{about['top_eigenvalue_mean']:.3g} ± {about['top_eigenvalue_std']:.2g} (Lanczos), trace "
-        f"{about['trace_mean']:.3g} ± {about['trace_std']:.2g} (random signs, bars are standard "
-        f"errors). Rise of the loss in filter-normalised random directions, in nat: {rise}."
+        f"{curvature.sizes['solution']} solutions: largest eigenvalue "
+        f"{about['top_eigenvalue_mean']:.3g} ± {about['top_eigenvalue_std']:.2g} (by Lanczos "
+        f"iteration), trace {about['trace_mean']:.3g} ± {about['trace_std']:.2g} (Hutchinson's "
+        "estimate, drawn with standard errors): mean ± standard deviation over solutions. Mean "
+        "rise of the loss in "
+        f"filter-normalised random directions, in nat, at radius r: {rise}."
     )
     if not about["converged"]:
         caption += " Not all eigenvalues have converged."
@@ -303,11 +320,11 @@ def surface_figure(surface: xarray.Dataset) -> Figure:
     a, b = surface["a"].values, surface["b"].values
     loss = np.log10(np.maximum(surface["train_loss"].values, 1e-12))
     accuracy = surface["test_accuracy"].values
-    chosen = (
+    contours = (
         ("a", r"$\log_{10}$ training loss", loss, "viridis"),
         ("b", "test accuracy", accuracy, style.accuracy_colours()),
     )
-    for axes, (letter, title, values, colours) in zip(panels, chosen, strict=True):
+    for axes, (letter, title, values, colours) in zip(panels, contours, strict=True):
         filled = axes.contourf(a, b, values.T, 24, cmap=colours)
         axes.contour(a, b, values.T, 12, colors="white", linewidths=0.3, linestyles="solid")
         axes.plot(0, 0, "+", color="white", ms=7)
@@ -318,11 +335,11 @@ def surface_figure(surface: xarray.Dataset) -> Figure:
 
 
 def surface_caption(surface: xarray.Dataset) -> tuple[str, str]:
-    """Tell what the plane is."""
+    """Describe the plane."""
     about = surface.attrs
     caption = (
-        f"Plane through solution {about['configuration']} in two filter-normalised random "
-        f"directions (their cosine: {about['cosine']:.3f}): training loss on "
-        f"{about['examples']:,} examples, and accuracy on the test set."
+        f"Plane through solution {about['configuration']} (cross) along two filter-normalised "
+        f"random directions d₁ and d₂ with cosine {about['cosine']:.3f}: (a) training loss on "
+        f"{about['examples']:,} examples, (b) accuracy on the test set."
     )
     return caption, "Contours of training loss and test accuracy on a plane through a solution."

@@ -1,9 +1,9 @@
-r"""Magnetizations m_i = ⟨σ_i⟩: their distribution in each part, and what symmetry leaves of them.
+r"""Magnetizations m_i = ⟨σ_i⟩: distribution in each part, and averages over equivalent weights.
 
 Permuting the hidden units of a network leaves its function as it is, so all weights that differ by
-such a permutation have the same expectation.  What is left after averaging over hidden units is,
-for the first layer, one number per input component, for the last, one per class, and for a layer
-between hidden ones a single number.  The error of an average over the set S of weights follows
+such a permutation have the same expectation.  The average over hidden units is, for the first
+layer, one number per input component, for the last, one per class, and for a layer between hidden
+ones a single number.  The error of an average over the set S of weights follows
 from the measured correlations, sqrt(Σ_{i,j∈S} (C_ij − m_i m_j) / (M − 1)) / |S|.
 """
 
@@ -26,8 +26,8 @@ from lsg_ray.spec import Spec, parse_spec
 from lsg_ray.statistics.moments import independent_rows
 from lsg_ray.typing import Array, Floats
 
-#: More bars than this become a line.
-MOST_BARS = 60
+#: More bars than this are drawn as a line.
+MAX_BARS = 60
 
 
 class Average(NamedTuple):
@@ -37,7 +37,7 @@ class Average(NamedTuple):
     error: Floats
 
 
-#: A panel of the lower row: titled how, and who draws it.
+#: A panel of the lower row: its title, and the function that draws it.
 Panel = tuple[str, Callable[[Axes], None]]
 
 
@@ -51,8 +51,8 @@ def hidden_average(moments: xarray.Dataset, part: str, unit: str) -> Average:
     part
         ``"LB"``, ``"ITR"`` or ``"RB"``.
     unit
-        Coordinate that is kept: ``"unit_in"`` for the input components of LB, ``"unit"`` for the
-        classes of RB, ``"layer"`` for the layers of ITR.
+        Coordinate that is not averaged over: ``"unit_in"`` for the input components of LB,
+        ``"unit"`` for the classes of RB, ``"layer"`` for the layers of ITR.
     """
     chosen = np.flatnonzero(moments["part"].values == part)
     label = moments[unit].values[chosen]
@@ -84,18 +84,18 @@ def magnetization_figure(moments: xarray.Dataset) -> Figure:
     figure = style.new_figure(4.95 if below else 2.6)
     grid = figure.add_gridspec(2 if below else 1, len(parts))
     letters = iter("abcdef")
-    for place, name in enumerate(parts):
-        axes = figure.add_subplot(grid[0, place])
+    for column, name in enumerate(parts):
+        axes = figure.add_subplot(grid[0, column])
         _distribution(axes, m[part == name], moments, name)
         title = style.PART_NAMES[name] if len(parts) > 1 else "all weights"
         style.panel(axes, next(letters), title)
-        if place == 0:
+        if column == 0:
             axes.set_ylabel("probability density")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right")
-    # the first panel below is as wide as those above it that the others leave
+    # The first panel below spans the columns above that the other panels leave.
     wide = len(parts) - len(below) + 1
-    for place, (title, draw) in enumerate(below):
-        columns = slice(0, wide) if place == 0 else slice(wide + place - 1, wide + place)
+    for index, (title, draw) in enumerate(below):
+        columns = slice(0, wide) if index == 0 else slice(wide + index - 1, wide + index)
         axes = figure.add_subplot(grid[1, columns])
         draw(axes)
         style.panel(axes, next(letters), title)
@@ -148,22 +148,22 @@ def _distribution(axes: Axes, m: Array, moments: xarray.Dataset, part: str) -> N
 
 
 def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
-    places = np.arange(len(average.mean))
+    positions = np.arange(len(average.mean))
     colour = style.PART_COLOURS[part]
     axes.axhline(0, color=style.INK, lw=0.7)
-    if len(places) <= MOST_BARS:
-        axes.bar(places, average.mean, 0.72, color=colour, alpha=0.45)
-        axes.errorbar(places, average.mean, average.error, fmt="none", ecolor=style.INK,
+    if len(positions) <= MAX_BARS:
+        axes.bar(positions, average.mean, 0.72, color=colour, alpha=0.45)
+        axes.errorbar(positions, average.mean, average.error, fmt="none", ecolor=style.INK,
                       elinewidth=0.9, capsize=1.8)  # fmt: skip
     else:
         low, high = average.mean - average.error, average.mean + average.error
-        axes.fill_between(places, low, high, color=colour, alpha=0.35, lw=0)
-        axes.plot(places, average.mean, color=colour, lw=0.7)
-    if len(places) <= 12:
-        axes.set_xticks(places)
+        axes.fill_between(positions, low, high, color=colour, alpha=0.35, lw=0)
+        axes.plot(positions, average.mean, color=colour, lw=0.7)
+    if len(positions) <= 12:
+        axes.set_xticks(positions)
     else:
         axes.xaxis.set_major_locator(style.round_ticks(10, integer=True))
-    axes.set_xlim(-0.8, len(places) - 0.2)
+    axes.set_xlim(-0.8, len(positions) - 0.2)
     axes.yaxis.set_major_locator(style.round_ticks(5))
     axes.margins(y=0.1)
     axes.set(xlabel=unit, ylabel="mean of $m$")
@@ -181,7 +181,7 @@ def _image(
 
 
 def magnetization_caption(moments: xarray.Dataset) -> tuple[str, str]:
-    """Tell mean and spread of m by part, beside what noise alone would give."""
+    """Describe mean and spread of m by part, and the spread by sampling noise alone."""
     part, m, count = moments["part"].values, moments["m"].values, int(moments.attrs["count"])
     spreads = ", ".join(
         f"{name} {m[part == name].mean():+.3f} ± {m[part == name].std():.3f}"
@@ -194,18 +194,18 @@ def magnetization_caption(moments: xarray.Dataset) -> tuple[str, str]:
         f"{1 / np.sqrt(independent_rows(moments)):.3f}. "
     )
     if len(spec_of(moments).network.widths) == 2:
-        caption += "Below, each weight by itself: without hidden units none are equivalent."
+        caption += "Below, each weight by itself: without hidden units no weights are equivalent."
     else:
         caption += (
             "Below, m averaged over hidden units, which the permutation symmetry makes "
-            "equivalent; error bars are one standard error, with correlations."
+            "equivalent; error bars are one standard error, with correlations taken into account."
         )
     if (part == "ITR").any():
         interior = hidden_average(moments, "ITR", "layer")
         values = ", ".join(
             f"{mean:+.4f} ± {error:.4f}" for mean, error in zip(*interior, strict=True)
         )
-        caption += f" Average of the interior, layer by layer: {values}."
+        caption += f" Average over the interior (ITR), layer by layer: {values}."
     if (frozen := int(np.sum(np.abs(m) == 1))) and count > 20:
         caption += f" {frozen:,} of {len(m):,} weights are the same in all configurations."
     return caption, f"Histograms of magnetizations ({spreads}), and averages by input and by class."

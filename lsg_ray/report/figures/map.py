@@ -17,14 +17,14 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
     Parameters
     ----------
     map_
-        From `lsg_ray.statistics.maps.embed`.
+        Result of `lsg_ray.statistics.maps.embed`.
     color
-        Column of the map; by default the one that it was made with, or the accuracy.
+        Column of the map that sets the colours; by default that of its attributes, or accuracy.
 
     Raises
     ------
     InputError
-        It has no such column.
+        The map has no such column.
     """
     color = color or str(map_.attrs.get("color", "accuracy"))
     if color not in map_:
@@ -62,13 +62,13 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
 
 
 def map_caption(map_: xarray.Dataset) -> tuple[str, str]:
-    """Tell what the map is made of, and what its axes mean."""
+    """Describe what the map is made of, and what its axes mean."""
     about = map_.attrs
     learned = int(map_["learned"].values.sum())
-    how, meaning = "Principal components", ""
+    method, meaning = "Principal components", ""
     if about.get("method") != "pca":
-        meaning = " Only neighbourhoods mean something, axes do not."
-        how = (
+        meaning = " Only neighbourhoods have a meaning, the axes have none."
+        method = (
             f"t-SNE (perplexity {about['perplexity']:.3g}, Kullback–Leibler divergence "
             f"{about['kl_divergence']:.3g})"
         )
@@ -76,7 +76,7 @@ def map_caption(map_: xarray.Dataset) -> tuple[str, str]:
     if not map_["learned"].values.all():
         starts = ", and of configurations drawn from their own initial fields"
     caption = (
-        f"{how} of {learned:,} learned configurations, coloured by "
+        f"{method} of {learned:,} learned configurations, coloured by "
         f"{str(about.get('color', 'accuracy')).replace('_', ' ')}"
         f"{starts}. For ±1 weights, squared Euclidean "
         f"distance is four times the Hamming distance.{meaning}"

@@ -12,12 +12,12 @@ from lsg_ray.report.binning import lattice_histogram
 
 @style.styled
 def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
-    """Draw P(q), on a linear and on a logarithmic axis, beside that of independent weights.
+    """Draw P(q), on a linear and on a logarithmic axis, with that of independent weights.
 
     Parameters
     ----------
     overlaps
-        From `lsg_ray.statistics.overlaps.overlaps`.  Independent weights are drawn as a normal
+        Result of `lsg_ray.statistics.overlaps.overlaps`.  Independent weights are drawn as a normal
         distribution of ``independent_mean`` and ``independent_std``, random ones of ``random_std``.
     """
     overlaps = _pooled(overlaps)
@@ -57,11 +57,11 @@ def overlaps_figure(overlaps: xarray.Dataset) -> Figure:
 
 
 def overlaps_caption(overlaps: xarray.Dataset) -> tuple[str, str]:
-    """Tell mean and width of P(q), beside those of independent weights."""
+    """Describe mean and width of P(q), and those of independent weights."""
     about, pairs = _pooled(overlaps).attrs, int(overlaps["pairs"].values.sum())
     rows = about["configurations"]
     caption = (
-        f"Distribution of the overlap over {'all ' if 2 * pairs == rows * (rows - 1) else ''}"
+        f"Distribution of the overlap q over {'all ' if 2 * pairs == rows * (rows - 1) else ''}"
         f"{pairs:,} pairs of {rows:,} configurations: mean {about['mean']:.4f}, standard "
         f"deviation {about['std']:.4f}. "
     )
@@ -69,21 +69,21 @@ def overlaps_caption(overlaps: xarray.Dataset) -> tuple[str, str]:
         caption += (
             "Dashed, independent weights of the same magnetizations (normal, mean "
             f"{about['independent_mean']:.4f}, standard deviation "
-            f"{about['independent_std']:.4f}); what is wider is due to correlations. "
+            f"{about['independent_std']:.4f}); a larger width is due to correlations. "
         )
     caption += "Dotted, random weights."
     return caption, "Histogram of overlaps, linear and logarithmic, beside a normal distribution."
 
 
 def _pooled(overlaps: xarray.Dataset) -> xarray.Dataset:
-    """Return one histogram, of overlaps with references their sum; NaN where there is no null."""
-    found, about = overlaps, {"independent_mean": np.nan, "independent_std": np.nan}
+    """Return one histogram, of several references their sum; NaN where there is no null."""
+    pooled, about = overlaps, {"independent_mean": np.nan, "independent_std": np.nan}
     if "reference" in overlaps.dims:
-        found = overlaps[["pairs"]].sum("reference")
-        shares = {"": found["pairs"].values / found["pairs"].values.sum()}
+        pooled = overlaps[["pairs"]].sum("reference")
+        shares = {"": pooled["pairs"].values / pooled["pairs"].values.sum()}
         shares["independent_"] = overlaps["independent"].mean("reference").values
         q = overlaps["q"].values
         for name, p in shares.items():
             about[f"{name}mean"] = float(p @ q)
             about[f"{name}std"] = float(np.sqrt(max(p @ q**2 - (p @ q) ** 2, 0.0)))
-    return found.assign_attrs(about | overlaps.attrs)
+    return pooled.assign_attrs(about | overlaps.attrs)

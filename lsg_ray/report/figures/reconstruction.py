@@ -1,4 +1,4 @@
-"""How well a model reproduces the moments it was fitted to."""
+"""Moments of a model against the moments that it was fitted to."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
     Parameters
     ----------
     check
-        From `lsg_ray.ising.boltzmann.verify_model`.
+        Result of `lsg_ray.ising.verification.verify_model`.
     """
-    if "repeats" in check:  # a weight that repeats another is not in the model
-        kept = np.flatnonzero(check["repeats"].values == np.arange(check.sizes["weight"]))
-        check = check.isel(weight=kept, weight_=kept)
+    if "repeats" in check:  # a duplicate of another weight is not in the model
+        unique = np.flatnonzero(check["repeats"].values == np.arange(check.sizes["weight"]))
+        check = check.isel(weight=unique, weight_=unique)
     m, m_data = check["m"].values, check["m_data"].values
     upper = np.triu_indices(len(m), 1)
     C, C_data = check["C"].values[upper], check["C_data"].values[upper]
@@ -53,7 +53,7 @@ def reconstruction_figure(check: xarray.Dataset) -> Figure:
 
 
 def _scatter(axes: Any, data: Floats, model: Floats) -> None:
-    """Draw points; where there are many, how many fall where, on a logarithmic scale."""
+    """Draw points, or their density on a logarithmic scale where there are many."""
     if len(data) <= 3000:
         axes.plot(data, model, ".", color=style.ACCENT, ms=3, alpha=0.6)
     else:
@@ -66,21 +66,21 @@ def _checked(models: Mapping[str, xarray.Dataset]) -> dict[str, xarray.Dataset]:
     Raises
     ------
     InputError
-        There is none: no moments can be drawn.
+        No model was checked.
     """
-    found = {name: model for name, model in models.items() if "rms_C" in model.attrs}
-    if not found:
-        raise InputError("no model was checked by Monte Carlo (verify)")
-    return dict(sorted(found.items(), key=lambda one: one[1].sizes["weight"]))
+    checked = {name: model for name, model in models.items() if "rms_C" in model.attrs}
+    if not checked:
+        raise InputError("no model was checked by Monte Carlo: fit with verify")
+    return dict(sorted(checked.items(), key=lambda item: item[1].sizes["weight"]))
 
 
 def models_figure(models: Mapping[str, xarray.Dataset]) -> Figure:
-    """Draw the largest of some models that was checked."""
+    """Draw the largest of the models that were checked."""
     return reconstruction_figure(list(_checked(models).values())[-1])
 
 
 def models_caption(models: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
-    """Tell how well each model has the correlations, and what was left out of the largest."""
+    """Describe the errors of the correlations of each model, and weights that were left out."""
     checked = _checked(models)
     name, about = list(checked)[-1], list(checked.values())[-1].attrs
     fits = ", ".join(
@@ -96,16 +96,19 @@ def models_caption(models: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
         if which not in checked and "rms_C_method" in model.attrs
     )
     caption = (
-        f"Moments of {name}, as new Monte Carlo chains measure them, against those of "
-        f"the ensemble. Root mean square error of C: {fits}; of which Monte Carlo noise "
+        f"Moments of the effective model ({name}), measured by new Monte Carlo chains, against "
+        "those of the ensemble: magnetizations m, correlations C and connected correlations c. "
+        f"Root mean square error of C by model: {fits}; Monte Carlo noise contributes "
         f"{about['noise_C']:.4f} for {name}."
     )
     if about["method"] == "pcd":
-        caption += " Fitted until what is left is below the sampling error."
+        caption += (
+            " Models were fitted until their error was below the sampling error of the ensemble."
+        )
     if beliefs:
-        caption += f" By the beliefs of the method itself, without chains: {beliefs}."
+        caption += f" Not checked by Monte Carlo, errors by the method's own moments: {beliefs}."
     if about["frozen"]:
-        caption += f" {int(about['frozen']):,} weights never change and were left out."
+        caption += f" {int(about['frozen']):,} constant weights were left out."
     if repeats := int(about.get("duplicates", 0)):
-        caption += f" {repeats:,} weights always equal another, or its opposite, and were left out."
-    return (caption, "Reconstructed against measured magnetizations and correlations.")
+        caption += f" {repeats:,} weights that always equal another or its opposite were left out."
+    return caption, "Reconstructed against measured magnetizations and correlations."

@@ -17,15 +17,15 @@ from lsg_ray.report.figures.clustering import order_of
 from lsg_ray.results.saving import names_of
 from lsg_ray.typing import Array
 
-#: Systems of one figure, at most; width in inches of a column, at most.
-MOST, COLUMN = 6, 2.4
-#: How nulls are drawn.
-NULLS: dict[str, dict[str, Any]] = {
+#: Most systems of one figure, and largest width of a column in inches.
+MAX_SYSTEMS, MAX_COLUMN_WIDTH = 6, 2.4
+#: Line styles of the null models.
+NULL_STYLES: dict[str, dict[str, Any]] = {
     "independent": {"color": style.INK, "ls": style.DASHED, "lw": 0.9},
     "shuffled": {"color": style.GREY, "ls": "-", "lw": 1.8},
 }
-#: Inches of the panels of lines, and of what stands between and around panels.
-PANEL, BETWEEN = 1.25, 2.45
+#: Height in inches of the panels of lines, and of all margins together.
+PANEL_HEIGHT, MARGIN_HEIGHT = 1.25, 2.45
 
 
 @style.styled
@@ -35,22 +35,24 @@ def rsb_figure(systems: Mapping[str, xarray.Dataset]) -> Figure:
     Parameters
     ----------
     systems
-        From `lsg_ray.statistics.rsb.replica_overlaps`, by name.  Matrices are in the order of the
-        leaves of average linkage; of systems that may be flipped, they are of |q|.
+        Results of `lsg_ray.statistics.rsb.replica_overlaps`, by name.  Matrices are in the order
+        of the leaves of average linkage; those of systems with a flip symmetry are of |q|.
     """
     count = len(systems)
-    if not 1 <= count <= MOST:
-        raise InputError(f"{count} systems given; a figure has 1 to {MOST}")
-    width = min(style.WIDTH, max(COLUMN * count, 3.2))
+    if not 1 <= count <= MAX_SYSTEMS:
+        raise InputError(f"{count} systems given; a figure has 1 to {MAX_SYSTEMS}")
+    width = min(style.WIDTH, max(MAX_COLUMN_WIDTH * count, 3.2))
     side = min(width / count - 0.6, 1.9)
-    figure = style.new_figure(2 * PANEL + side + BETWEEN, width)
-    axes = figure.subplots(3, count, squeeze=False, height_ratios=(PANEL, side, PANEL))
-    for column, (name, found) in enumerate(systems.items()):
+    figure = style.new_figure(2 * PANEL_HEIGHT + side + MARGIN_HEIGHT, width)
+    axes = figure.subplots(
+        3, count, squeeze=False, height_ratios=(PANEL_HEIGHT, side, PANEL_HEIGHT)
+    )
+    for column, (name, system) in enumerate(systems.items()):
         left = column == 0
-        _overlaps(axes[0, column], found, left)
+        _overlaps(axes[0, column], system, left)
         axes[0, column].set_title(style.verbatim(name).replace(", T = ", ", $T$ = "), loc="center")
-        _matrix(axes[1, column], found, left)
-        _triples(axes[2, column], found, left)
+        _matrix(axes[1, column], system, left)
+        _triples(axes[2, column], system, left)
     for row, letter in enumerate("abc"):
         label = axes[row, 0].set_title(rf"$\bf{{({letter})}}$", loc="left")
         label.set_x(-0.37 / (width / count - 0.5))
@@ -58,23 +60,23 @@ def rsb_figure(systems: Mapping[str, xarray.Dataset]) -> Figure:
     return figure
 
 
-def _overlaps(axes: Axes, found: xarray.Dataset, left: bool) -> None:
-    edges = np.append(found["left"].values, found["right"].values[-1])
-    density = found["density"].values
+def _overlaps(axes: Axes, system: xarray.Dataset, left: bool) -> None:
+    edges = np.append(system["left"].values, system["right"].values[-1])
+    density = system["density"].values
     style.steps(axes, density, edges, color=style.ACCENT, label="replicas")
     centres = (edges[1:] + edges[:-1]) / 2
     seen = density > 0
-    error = found["density_stderr"].values
+    error = system["density_stderr"].values
     bars = centres[seen], density[seen], error[seen]
     axes.errorbar(*bars, fmt="none", color=style.ACCENT, elinewidth=0.5)
-    # A null may be far higher than a broad P(q): it is cut off, and says so by its width.
+    # A null model may be far higher than a broad P(q): its peak is cut off.
     peak, highest = density.max(), density.max()
-    for name, values in _nulls(found, "density"):
-        axes.stairs(values, edges, label=f"{name} weights", **NULLS[name])
+    for name, values in _nulls(system, "density"):
+        axes.stairs(values, edges, label=f"{name} weights", **NULL_STYLES[name])
         seen = seen | (values > 1e-3 * values.max())
         highest = max(highest, values.max())
     shown = np.flatnonzero(seen)
-    if str(found.attrs["flip"]) == "symmetric":
+    if str(system.attrs["flip"]) == "symmetric":
         axes.set_xlim(-1.02, 1.02)
     else:
         axes.set_xlim(edges[shown[0]], edges[shown[-1] + 1])
@@ -84,17 +86,17 @@ def _overlaps(axes: Axes, found: xarray.Dataset, left: bool) -> None:
         axes.set_ylabel("$P(q)$")
 
 
-def _nulls(found: xarray.Dataset, name: str) -> list[tuple[str, Array]]:
-    if f"{name}_null" not in found:
+def _nulls(system: xarray.Dataset, name: str) -> list[tuple[str, Array]]:
+    if f"{name}_null" not in system:
         return []
-    pairs = zip(names_of(found["null"]).tolist(), found[f"{name}_null"].values, strict=True)
+    pairs = zip(names_of(system["null"]).tolist(), system[f"{name}_null"].values, strict=True)
     return sorted(pairs, reverse=True)  # dashes over a line
 
 
-def _matrix(axes: Axes, found: xarray.Dataset, left: bool) -> None:
-    order = found["leaf_order"].values
-    folded = str(found.attrs["flip"]) != "keep"
-    q = found["q"].values[np.ix_(order, order)].copy()
+def _matrix(axes: Axes, system: xarray.Dataset, left: bool) -> None:
+    order = system["leaf_order"].values
+    folded = str(system.attrs["flip"]) != "keep"
+    q = system["q"].values[np.ix_(order, order)].copy()
     q = np.abs(q) if folded else q
     np.fill_diagonal(q, np.nan)
     low, high = np.nanquantile(q, [0.002, 0.998])
@@ -114,16 +116,16 @@ def _matrix(axes: Axes, found: xarray.Dataset, left: bool) -> None:
                      shrink=0.9, aspect=16, pad=0.03)  # fmt: skip
 
 
-def _triples(axes: Axes, found: xarray.Dataset, left: bool) -> None:
-    centres = found["K"].values
+def _triples(axes: Axes, system: xarray.Dataset, left: bool) -> None:
+    centres = system["K"].values
     half = (centres[1] - centres[0]) / 2
     edges = np.append(centres - half, centres[-1] + half)
-    style.steps(axes, found["K_density"].values, edges, color=style.ACCENT)
-    for name, values in _nulls(found, "K_density"):
-        axes.stairs(values, edges, **NULLS[name])
-    lines = [_with_error(found, "ultrametricity")]
-    if "null" in found.coords:
-        means = dict(_nulls(found, "ultrametricity"))
+    style.steps(axes, system["K_density"].values, edges, color=style.ACCENT)
+    for name, values in _nulls(system, "K_density"):
+        axes.stairs(values, edges, **NULL_STYLES[name])
+    lines = [_with_error(system, "ultrametricity")]
+    if "null" in system.coords:
+        means = dict(_nulls(system, "ultrametricity"))
         lines += [f"{name} {float(mean):.2f}" for name, mean in means.items()]
     text = "\n".join(lines)
     axes.text(0.98, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=8)
@@ -134,8 +136,8 @@ def _triples(axes: Axes, found: xarray.Dataset, left: bool) -> None:
         axes.set_ylabel("$P(K)$")
 
 
-def _with_error(found: xarray.Dataset, name: str) -> str:
-    value, error = float(found[name]), float(found[f"{name}_stderr"])
+def _with_error(system: xarray.Dataset, name: str) -> str:
+    value, error = float(system[name]), float(system[f"{name}_stderr"])
     if not error > 0:
         return rf"$\langle K\rangle$ = {value:.2f}"
     digits = 2 if error >= 0.01 else 3
@@ -143,25 +145,27 @@ def _with_error(found: xarray.Dataset, name: str) -> str:
 
 
 def replicas_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
-    """Draw systems under their own names: that of the ensemble, or of the model."""
+    """Draw systems under their own names, those of the ensembles or models."""
     return rsb_figure(_by_system(results))
 
 
 def replicas_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
-    """Tell the width of P(q) and the ultrametricity of each system."""
-    told = "; ".join(
-        f"{name}: σ(q) = {float(one['std']):.3g}, K = {float(one['ultrametricity']):.2f} ± "
-        f"{float(one['ultrametricity_stderr']):.2f}"
-        for name, one in _by_system(results).items()
+    """Describe the width of P(q) and the ultrametricity of each system."""
+    numbers = "; ".join(
+        f"{name}: σ(q) = {float(system['std']):.3g}, K = {float(system['ultrametricity']):.2f} ± "
+        f"{float(system['ultrametricity_stderr']):.2f}"
+        for name, system in _by_system(results).items()
     )
-    orders = {str(one.attrs["alignment"]) for one in results.values() if "alignment" in one.attrs}
+    attributes = [result.attrs for result in results.values()]
+    orders = {str(attrs["alignment"]) for attrs in attributes if "alignment" in attrs}
     caption = (
-        f"Overlaps of replicas: of solutions, the cosine of their weights{order_of(*orders)}; of "
-        "the Sherrington–Kirkpatrick model, in its glass phase below T = 1 and its paramagnetic "
-        "phase above. P(q), the matrix of overlaps in the order of average linkage, and how far "
-        "triples are from ultrametric, K = (second − smallest q)/σ(q), which is 0 where all "
-        f"triangles are isosceles with a short base. {told}. Dashed, the same of independent "
-        "weights with the same marginals, and of shuffled ones."
+        f"Overlaps q of replicas; of solutions, the cosine of their weights{order_of(*orders)}. "
+        "(a) Distribution P(q); (b) matrix of overlaps, in the order of average linkage; "
+        "(c) distribution of K = (second − smallest overlap)/σ(q) over triples of replicas, which "
+        "is 0 where all triangles are isosceles with a short base, that is, ultrametric. The "
+        "Sherrington–Kirkpatrick (SK) model is in its glass phase at temperatures T below 1, and "
+        f"paramagnetic above. {numbers}. Lines without filling: the same of independent weights "
+        "with the same marginals (dashed), and of shuffled weights (solid)."
     )
     return caption, "P(q), overlap matrices and ultrametricity."
 

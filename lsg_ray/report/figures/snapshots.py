@@ -15,22 +15,22 @@ from lsg_ray.report.figures.training import loss_and_accuracy
 from lsg_ray.report.section import Section, section
 from lsg_ray.typing import Array
 
-#: Networks that are read, at most, and that are drawn by themselves.
-MOST, THIN = 1000, 12
+#: Most networks whose snapshots are read.
+MAX_NETWORKS_READ = 1000
 
 
 @style.styled
 def snapshots_figure(
     times: Sequence[int], measured: Mapping[str, Array], unit: str, chosen: str
 ) -> Figure:
-    """Draw what was measured of snapshots, (networks, S) by name: means, and single networks."""
+    """Draw measures of snapshots, (networks, S) by name: means, and single networks."""
     figure = style.new_figure(2.6)
     panels = dict(zip(("loss", "accuracy"), figure.subplots(1, 2), strict=True))
     colours = {"": style.ACCENT, "test_": style.CONTRAST}
     for name, rows in measured.items():
         kind = "test_" if name.startswith("test_") else ""
         axes = panels[name.removeprefix("test_")]
-        for row in rows[:THIN]:
+        for row in rows[: style.MAX_SINGLE_CURVES]:
             axes.plot(times, row, color=colours[kind], lw=0.4, alpha=0.4)
         axes.errorbar(
             times, rows.mean(axis=0), rows.std(axis=0), color=colours[kind], marker="o",
@@ -45,29 +45,29 @@ def snapshots_figure(
 
 
 def snapshots_section(ensemble: Ensemble, dataset: Dataset) -> Section:
-    """Draw the snapshots of some networks, and tell where they begin and end."""
+    """Draw measures of the snapshots of some networks, and describe the first and the last."""
     del dataset
     unit, times = ensemble.spec.times
     key, title = "snapshots", "Along training"
     if not ensemble.n_rows:
-        return Section(key, title, reason="Needs at least 1 configuration; there are 0.")
+        return Section(key, title, reason="Needs at least 1 configuration; there are none.")
     names = [n for n in ensemble.header.family.measures if n.endswith(("accuracy", "loss"))]
     selection = ensemble.spec.ensemble.selection
     if selection == "test":
         names = [name for name in names if not name.startswith("test_")]
-    rows = ensemble.column("configuration")[:MOST]
-    found = ensemble.take(rows, [f"{SNAPSHOT}{name}" for name in names])
-    measured = {name: found[f"{SNAPSHOT}{name}"] for name in names}
+    rows = ensemble.column("configuration")[:MAX_NETWORKS_READ]
+    stored = ensemble.take(rows, [f"{SNAPSHOT}{name}" for name in names])
+    measured = {name: stored[f"{SNAPSHOT}{name}"] for name in names}
     accuracy = measured["accuracy"]
     ends = " and ".join(
-        f"{accuracy[:, place].mean():.4f} ± {accuracy[:, place].std():.4f} after {times[place]:,}"
-        for place in (0, -1)
+        f"{accuracy[:, index].mean():.4f} ± {accuracy[:, index].std():.4f} after {times[index]:,}"
+        for index in (0, -1)
     )
     caption = (
         f"Weights of {len(rows):,} networks after {', '.join(f'{t:,}' for t in times)} {unit} of "
-        "training, as they would be used: mean and standard deviation over networks, thin lines "
-        f"are single ones. Accuracy on the {selection} set is {ends} {unit}; networks were "
-        "accepted by the last of these, which therefore flatters them."
+        "training, evaluated without noise: mean and standard deviation over networks; thin lines "
+        f"are single networks. The accuracy on the {selection} set is {ends} {unit}; networks "
+        "were accepted by the last of these, which is therefore biased upwards."
     )
     figure = snapshots_figure(times, measured, unit, selection)
-    return section(key, title, figure, (caption, "Loss and accuracy along training."))
+    return section(key, title, figure, caption, "Loss and accuracy along training.")

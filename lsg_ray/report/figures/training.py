@@ -1,4 +1,4 @@
-"""Curves of training of networks of real weights."""
+"""Training curves of networks of real weights."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from lsg_ray.report import style
 from lsg_ray.report.section import Section, section
 from lsg_ray.typing import Array
 
-#: Networks whose curves are read, at most, and that are drawn by themselves.
-MOST, THIN = 200, 12
+#: Most networks whose curves are read.
+MAX_CURVES_READ = 200
 
 
 def _carried(rows: Array) -> Array:
-    """Fill what is NaN with the last value before it."""
+    """Replace NaN by the last value before it."""
     last = np.maximum.accumulate(np.where(np.isnan(rows), 0, np.arange(rows.shape[1])), axis=1)
     return np.take_along_axis(rows, last, axis=1)
 
 
 @style.styled
 def curves_figure(epochs: Array, curves: Mapping[str, Array], names: Sequence[str]) -> Figure:
-    """Draw curves of training: ``curves`` hold (networks, epochs), by array name of the store.
+    """Draw training curves (networks, epochs), by the name of the array in the store.
 
-    Networks that have stopped keep their last value in the mean, which is of all of them.
+    Networks that have stopped enter the mean with their last value.
     """
     figure = style.new_figure(2.6)
     loss, accuracy = figure.subplots(1, 2)
     for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
         for kind, colour in zip(names, (style.ACCENT, style.CONTRAST), strict=False):
             rows = curves[f"curve_{kind}_{measure}"]
-            for row in rows[:THIN]:
+            for row in rows[: style.MAX_SINGLE_CURVES]:
                 axes.plot(epochs, row, color=colour, lw=0.4, alpha=0.4)
             axes.plot(epochs, np.nanmean(_carried(rows), axis=0), color=colour, label=kind)
     loss.set_yscale("log")
@@ -54,20 +54,21 @@ def loss_and_accuracy(loss: Axes, accuracy: Axes, x: str) -> None:
 
 
 def training_section(ensemble: Ensemble, dataset: Dataset) -> Section:
-    """Draw the curves of some networks, and tell where they end."""
+    """Draw the training curves of some networks, and describe their ends."""
     if not ensemble.n_rows:
-        return Section("training", "Training", reason="Needs at least 1 network; there are 0.")
-    rows = ensemble.column("configuration")[:MOST]
+        return Section("training", "Training", reason="Needs at least 1 network; there are none.")
+    rows = ensemble.column("configuration")[:MAX_CURVES_READ]
     accuracy, loss = ensemble.column("test_accuracy"), ensemble.column("train_loss")
     caption = (
-        f"Loss and accuracy of {len(rows):,} networks by epoch: of training as means over the "
-        f"epoch, of the test set ({len(dataset.test.y):,} examples) at its end; thin lines are "
-        f"single networks. At the end, training loss {loss.mean():.4g} ± {loss.std():.2g}, "
-        f"test accuracy {accuracy.mean():.4f} ± {accuracy.std():.4f}."
+        f"Loss and accuracy of {len(rows):,} networks by epoch: on the training set as means over "
+        f"the epoch, on the test set ({len(dataset.test.y):,} examples) at its end; thick lines "
+        "are means over networks, thin lines single networks. Mean and standard deviation after "
+        f"training: training loss {loss.mean():.4g} ± {loss.std():.2g}, test accuracy "
+        f"{accuracy.mean():.4f} ± {accuracy.std():.4f}."
     )
     if ensemble.spec.training.target_loss is not None:
-        caption += " Networks that have met the target keep their last value in the means."
+        caption += " Networks stop at the target loss, and enter the means with their last value."
     epochs = np.arange(1, ensemble.spec.training.epochs + 1)
     curves = ensemble.take(rows, [f"curve_{name}" for name in CURVES])
     figure = curves_figure(epochs, curves, ("train", "test"))
-    return section("training", "Training", figure, (caption, "Curves of training."))
+    return section("training", "Training", figure, caption, "Training curves.")

@@ -16,6 +16,7 @@ from lsg_ray.networks.first_layer import SparseInputs
 from lsg_ray.networks.relu_network import evaluate
 from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.networks.solvers import descent
+from lsg_ray.networks.solvers.descent import StackConfig
 from lsg_ray.spec import parse_spec
 
 
@@ -51,12 +52,12 @@ def test_configurations_do_not_depend_on_blocks(training):
     """Also across the border of two stacks, and of blocks that lie inside one."""
     spec = spec_of(ensemble={"give_up_after": 50}, **training)
     whole = drawn(spec, 0, 10)
-    pieces = [drawn(spec, start, rows) for start, rows in ((0, 3), (3, 2), (5, 5))]
+    blocks = [drawn(spec, start, rows) for start, rows in ((0, 3), (3, 2), (5, 5))]
     for name in ("weights", *whole.columns):
         given, *parts = ((one.weights if name == "weights" else one.columns[name])
-                         for one in (whole, *pieces))  # fmt: skip
+                         for one in (whole, *blocks))  # fmt: skip
         np.testing.assert_array_equal(given, np.concatenate(parts), err_msg=name)
-    assert len(whole.missed) == sum(len(piece.missed) for piece in pieces)
+    assert len(whole.missed) == sum(len(part.missed) for part in blocks)
     assert (len(whole.missed) > 0) == bool(training)
     assert len(np.unique(whole.weights[:, :5], axis=0)) == 10
 
@@ -64,14 +65,14 @@ def test_configurations_do_not_depend_on_blocks(training):
 def test_configurations_do_not_depend_on_the_threads_of_torch():
     spec, before = spec_of(4), torch.get_num_threads()
     try:
-        found = []
+        result = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            found.append(drawn(spec, 0, 4))
+            result.append(drawn(spec, 0, 4))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
-    np.testing.assert_array_equal(found[0].weights, found[1].weights)
+    np.testing.assert_array_equal(result[0].weights, result[1].weights)
 
 
 def test_stores_do_not_depend_on_block_size_count_or_order(tmp_path):
@@ -104,32 +105,32 @@ def test_missing_blocks_are_resumed(tmp_path):
 @pytest.mark.parametrize("selection", ["test", "train", "validation"])
 def test_what_is_stored_is_true(selection):
     spec = spec_of(dataset={"validation_examples": 100}, ensemble={"selection": selection})
-    data, found = load_dataset(spec.dataset), drawn(spec, 2, 5)
+    data, result = load_dataset(spec.dataset), drawn(spec, 2, 5)
     for columns, examples in (
         (("accuracy", "loss"), data.examples(selection)),
         (("train_accuracy", "train_loss"), data.train),
         (("test_accuracy", "test_loss"), data.test),
     ):
         inputs, y = example_set(examples).on("cpu")
-        expected = evaluate(spec.network, found.weights, inputs, y)
-        np.testing.assert_array_equal(found.columns[columns[0]], expected.accuracy)
-        np.testing.assert_allclose(found.columns[columns[1]], expected.loss, rtol=1e-6)
-    assert found.columns["epochs"].tolist() == [2] * 5
-    assert found.columns["trial"].tolist() == [0] * 5
-    assert found.columns["curve_test_loss"].shape == (5, 2)
+        expected = evaluate(spec.network, result.weights, inputs, y)
+        np.testing.assert_array_equal(result.columns[columns[0]], expected.accuracy)
+        np.testing.assert_allclose(result.columns[columns[1]], expected.loss, rtol=1e-6)
+    assert result.columns["epochs"].tolist() == [2] * 5
+    assert result.columns["trial"].tolist() == [0] * 5
+    assert result.columns["curve_test_loss"].shape == (5, 2)
     np.testing.assert_allclose(
-        found.columns["curve_test_loss"][:, -1], found.columns["test_loss"], rtol=1e-6
+        result.columns["curve_test_loss"][:, -1], result.columns["test_loss"], rtol=1e-6
     )
 
 
 def test_threshold_is_kept_and_what_misses_it_is_counted():
     spec = spec_of(ensemble={"threshold": 0.2, "give_up_after": 50}, epochs=4)
-    told = []
-    found = drawn(spec, 0, 10, on_trial=told.append)
-    assert (found.columns["accuracy"] >= 0.2).all()
-    assert len(found.missed) == found.columns["trial"].sum() > 0
-    assert (found.missed < 0.2).all()
-    assert (told.count(True), told.count(False)) == (10, len(found.missed))
+    message = []
+    result = drawn(spec, 0, 10, on_trial=message.append)
+    assert (result.columns["accuracy"] >= 0.2).all()
+    assert len(result.missed) == result.columns["trial"].sum() > 0
+    assert (result.missed < 0.2).all()
+    assert (message.count(True), message.count(False)) == (10, len(result.missed))
 
 
 def test_threshold_out_of_reach_says_what_was_reached():
@@ -158,6 +159,6 @@ def test_stacks_beyond_memory_are_refused(monkeypatch):
     for training in ({"stack": 2**31 - 1}, {"epochs": 2**31 - 1}):
         with pytest.raises(InputError, match=r"training.stack: .* GiB of memory; at most 16"):
             prepare(spec_of(**training), data)
-    monkeypatch.setattr(descent, "MAX_BYTES", 10**5)
+    monkeypatch.setattr(descent, "STACKS", StackConfig(max_bytes=10**5))
     with pytest.raises(InputError, match=r"training.stack: 4 networks together take"):
         prepare(spec_of(), data)

@@ -50,17 +50,17 @@ def modules_of(network):
 
 def flat_of_modules(model):
     linear = [layer for layer in model if isinstance(layer, torch.nn.Linear)]
-    pieces = [
+    parts = [
         layer.weight if layer.bias is None else torch.cat([layer.weight, layer.bias[:, None]], 1)
         for layer in linear
     ]
-    return torch.cat([piece.flatten() for piece in pieces]).detach()
+    return torch.cat([part.flatten() for part in parts]).detach()
 
 
 def load(model, network, flat):
     linear = [layer for layer in model if isinstance(layer, torch.nn.Linear)]
-    for layer, place, shape in zip(linear, network.layer_slices, network.shapes, strict=True):
-        w = torch.tensor(flat[place].reshape(shape))
+    for layer, index, shape in zip(linear, network.layer_slices, network.shapes, strict=True):
+        w = torch.tensor(flat[index].reshape(shape))
         with torch.no_grad():
             layer.weight.copy_(w[:, :-1] if network.biases else w)
             if network.biases:
@@ -123,28 +123,28 @@ def trained_alone(spec, seed):
 )
 def test_a_stack_trains_as_modules_do_one_by_one(spec, kind):
     """The last batch is partial in most; single precision, so that sums differ in the last bits."""
-    found = trained(spec, kind=kind)
-    assert found.weights.dtype == np.float32
-    assert found.curves.shape == (3, 2, len(CURVES))
-    assert found.epochs.tolist() == [2, 2, 2]
-    assert found.reached.all()
+    result = trained(spec, kind=kind)
+    assert result.weights.dtype == np.float32
+    assert result.curves.shape == (3, 2, len(CURVES))
+    assert result.epochs.tolist() == [2, 2, 2]
+    assert result.reached.all()
     for k, seed in enumerate(SEEDS):
         curves, weights = trained_alone(spec, seed)
-        np.testing.assert_allclose(found.curves[k][:, [0, 2]], curves[:, [0, 2]], rtol=2e-4)
+        np.testing.assert_allclose(result.curves[k][:, [0, 2]], curves[:, [0, 2]], rtol=2e-4)
         # A score may be a tie to the last bit.
-        np.testing.assert_allclose(found.curves[k][:, [1, 3]], curves[:, [1, 3]], atol=0.005)
-        np.testing.assert_allclose(found.weights[k], weights, atol=5e-4)
+        np.testing.assert_allclose(result.curves[k][:, [1, 3]], curves[:, [1, 3]], atol=0.005)
+        np.testing.assert_allclose(result.weights[k], weights, atol=5e-4)
 
 
 def test_numbers_of_the_end_are_those_of_the_weights():
     spec = spec_of()
-    data, found = load_dataset(spec.dataset), trained(spec)
-    train = evaluate(spec.network, found.weights, *on_cpu(data.train))
-    test = evaluate(spec.network, found.weights, *on_cpu(data.test))
-    np.testing.assert_allclose(found.train_loss, train.loss, rtol=1e-6)
-    np.testing.assert_array_equal(found.train_accuracy, train.accuracy)
-    np.testing.assert_allclose(found.curves[:, -1, 2], test.loss, rtol=1e-6)
-    np.testing.assert_allclose(found.curves[:, -1, 3], test.accuracy, rtol=1e-6)
+    data, result = load_dataset(spec.dataset), trained(spec)
+    train = evaluate(spec.network, result.weights, *on_cpu(data.train))
+    test = evaluate(spec.network, result.weights, *on_cpu(data.test))
+    np.testing.assert_allclose(result.train_loss, train.loss, rtol=1e-6)
+    np.testing.assert_array_equal(result.train_accuracy, train.accuracy)
+    np.testing.assert_allclose(result.curves[:, -1, 2], test.loss, rtol=1e-6)
+    np.testing.assert_allclose(result.curves[:, -1, 3], test.accuracy, rtol=1e-6)
 
 
 def test_training_stops_at_the_target_and_keeps_the_weights_of_that_epoch():
@@ -153,26 +153,26 @@ def test_training_stops_at_the_target_and_keeps_the_weights_of_that_epoch():
     free = [trained(whole.replace(training={"epochs": n})) for n in range(1, 15)]
     losses = np.array([one.train_loss for one in free])  # (epochs, networks)
     target = float(losses[8].max())
-    found = trained(whole.replace(training={"target_loss": target}))
+    result = trained(whole.replace(training={"target_loss": target}))
     first = 1 + (losses <= target).argmax(axis=0)
     assert len(set(first.tolist())) > 1
     assert first.max() < 14
-    np.testing.assert_array_equal(found.epochs, first)
-    assert found.reached.all()
-    assert (found.train_loss <= target).all()
+    np.testing.assert_array_equal(result.epochs, first)
+    assert result.reached.all()
+    assert (result.train_loss <= target).all()
     for k, epoch in enumerate(first.tolist()):
-        np.testing.assert_array_equal(found.weights[k], free[epoch - 1].weights[k])
-        assert found.train_loss[k] == losses[epoch - 1, k]
-        np.testing.assert_array_equal(found.curves[k, :epoch], free[epoch - 1].curves[k])
-        assert np.isnan(found.curves[k, epoch:]).all()
+        np.testing.assert_array_equal(result.weights[k], free[epoch - 1].weights[k])
+        assert result.train_loss[k] == losses[epoch - 1, k]
+        np.testing.assert_array_equal(result.curves[k, :epoch], free[epoch - 1].curves[k])
+        assert np.isnan(result.curves[k, epoch:]).all()
 
 
 def test_what_misses_the_target_has_the_weights_of_the_end():
-    free, found = trained(spec_of()), trained(spec_of(target_loss=1e-9))
-    assert not found.reached.any()
-    np.testing.assert_array_equal(found.weights, free.weights)
-    np.testing.assert_array_equal(found.epochs, [2, 2, 2])
-    np.testing.assert_array_equal(found.train_loss, free.train_loss)
+    free, result = trained(spec_of()), trained(spec_of(target_loss=1e-9))
+    assert not result.reached.any()
+    np.testing.assert_array_equal(result.weights, free.weights)
+    np.testing.assert_array_equal(result.epochs, [2, 2, 2])
+    np.testing.assert_array_equal(result.train_loss, free.train_loss)
 
 
 def test_target_out_of_reach_says_which_losses_were_seen():
@@ -181,11 +181,11 @@ def test_target_out_of_reach_says_which_losses_were_seen():
     with pytest.raises(AcceptanceError) as caught:
         sample_configurations(spec, arena, 0, 3)
     losses = trained(spec).train_loss
-    says = str(caught.value)
-    assert "0 of 3 networks were accepted" in says
-    assert f"min {losses.min():.4g}" in says
-    assert f"max {losses.max():.4g}; the target is training.target_loss = 1e-06" in says
-    assert "Raise training.epochs or training.target_loss" in says
+    message = str(caught.value)
+    assert "0 of 3 networks were accepted" in message
+    assert f"min {losses.min():.4g}" in message
+    assert f"max {losses.max():.4g}; the target is training.target_loss = 1e-06" in message
+    assert "Raise training.epochs or training.target_loss" in message
 
 
 @pytest.mark.parametrize("target", [None, 0.5])
@@ -194,8 +194,8 @@ def test_diverged_networks_are_refused_with_a_remedy(target):
     spec = spec_of(
         network=leaky, optimizer="sgd", learning_rate=1e4, epochs=3, stack=3, target_loss=target
     )
-    found = trained(spec)
-    assert not found.reached.any()
+    result = trained(spec)
+    assert not result.reached.any()
     arena = prepare(spec, load_dataset(spec.dataset))
     with pytest.raises(AcceptanceError, match="3 diverged: lower training"):
         sample_configurations(spec, arena, 0, 3)

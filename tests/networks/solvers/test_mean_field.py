@@ -9,7 +9,7 @@ from scipy import stats
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import InputError
-from lsg_ray.kernels import meanfield
+from lsg_ray.kernels import classification, meanfield
 from lsg_ray.networks import sampling
 from lsg_ray.networks.binary_network import evaluate
 from lsg_ray.networks.layout import chunk_examples
@@ -111,10 +111,10 @@ def test_losses_of_planted_scores_are_right(classes, gap, offset):
     losses[0] = np.log1p(np.exp(exact[1:] - exact[0]).sum())
     for label in range(classes):
         examples = chunk_examples(np.ones((3, 1)), np.full(3, label))
-        _, found = evaluate(network, z[None], examples)
+        _, result = evaluate(network, z[None], examples)
         # The sum of exponentials is 1 and more, in float32.
-        assert found[0] == pytest.approx(losses[label], rel=2e-6, abs=1.5e-7)
-        assert found[0] >= 0
+        assert result[0] == pytest.approx(losses[label], rel=2e-6, abs=1.5e-7)
+        assert result[0] >= 0
 
 
 @pytest.mark.parametrize("engine", ["numba", "torch"])
@@ -141,9 +141,9 @@ def test_a_network_that_sees_nothing_says_the_first_class(engine, widths, batch)
     x, y = np.zeros((700, 4), np.float32), rng.integers(0, widths[-1], 700)
     training = TrainingSpec(epochs=2, batch_size=batch)
     training = training.model_copy(update={"engine": engine})
-    found = mean_field.train(network, training, x, y, _seeds(2), device="cpu")
-    np.testing.assert_allclose(found.accuracy, (y == 0).mean(), rtol=1e-6)
-    np.testing.assert_allclose(found.loss, np.log(widths[-1]), rtol=1e-6)
+    result = mean_field.train(network, training, x, y, _seeds(2), device="cpu")
+    np.testing.assert_allclose(result.accuracy, (y == 0).mean(), rtol=1e-6)
+    np.testing.assert_allclose(result.loss, np.log(widths[-1]), rtol=1e-6)
     weights = rng.choice([-1, 1], (3, network.n_weights))
     accuracy, _ = evaluate(network, weights, chunk_examples(x, y))
     np.testing.assert_array_equal(accuracy, (y == 0).mean())
@@ -158,8 +158,8 @@ def test_nan_is_never_right(engine, loss):
     x = np.full((300, 4), np.nan, np.float32)
     training = TrainingSpec(epochs=1)
     training = training.model_copy(update={"engine": engine})
-    found = mean_field.train(network, training, x, y, _seeds(2), loss=loss, device="cpu")
-    assert not found.accuracy.any()
+    result = mean_field.train(network, training, x, y, _seeds(2), loss=loss, device="cpu")
+    assert not result.accuracy.any()
 
 
 @settings(max_examples=100, deadline=None)
@@ -182,12 +182,12 @@ def test_ties_go_to_the_first_class_in_every_engine(seed, classes, whole):
     scores[:classes, :n] = z
     blank = np.zeros((7, rows, padded), np.float32)
     _, hits = meanfield._loss_gradient(
-        scores.copy(), y, blank[0], classes, meanfield.CROSS_ENTROPY, blank[1], blank[2],
+        scores.copy(), y, blank[0], classes, classification.CROSS_ENTROPY, blank[1], blank[2],
         *np.zeros((5, padded), np.float32), n, padded,
     )  # fmt: skip
     assert hits == right.sum()
-    hits, _ = meanfield._score(
-        scores, y, classes, meanfield.CROSS_ENTROPY, np.zeros((3, 256), np.float32),
+    hits, _ = classification._score(
+        scores, y, classes, classification.CROSS_ENTROPY, np.zeros((3, 256), np.float32),
         np.zeros(256, np.int32),
     )  # fmt: skip
     assert hits == right.sum()
@@ -279,9 +279,9 @@ def test_training_has_the_statistics_of_a_plain_numpy_loop(digits, engine):
     )
     test = chunk_examples(digits.x, digits.y)
 
-    def measured(found):
-        accuracy, _ = evaluate(network, np.tanh(found / 2), test)
-        return np.abs(np.tanh(found / 2)).mean(1), np.abs(found).mean(1), accuracy
+    def measured(result):
+        accuracy, _ = evaluate(network, np.tanh(result / 2), test)
+        return np.abs(np.tanh(result / 2)).mean(1), np.abs(result).mean(1), accuracy
 
     for got, expected in zip(measured(fields), measured(plain), strict=True):
         assert stats.ks_2samp(got, expected).pvalue > 1e-3
@@ -294,7 +294,7 @@ def test_engines_agree_on_magnetizations(digits):
     48 networks each, 30 tests at 10⁻³/30: a false alarm for one seed in 1,000.
     """
     network = NetworkSpec()
-    found = []
+    result = []
     for engine in ("numba", "torch"):
         training = TrainingSpec(epochs=20, engine=engine)
         trained = mean_field.train(
@@ -303,8 +303,8 @@ def test_engines_agree_on_magnetizations(digits):
         m = np.tanh(trained.fields / 2)
         first = m[:, network.parts["LB"]].reshape(48, 15, 20).mean(1)
         last = m[:, network.parts["RB"]].reshape(48, 10, 15).mean(2)
-        found.append(np.concatenate([first, last], axis=1))
-    assert stats.ttest_ind(*found, equal_var=False).pvalue.min() > 1e-3 / 30
+        result.append(np.concatenate([first, last], axis=1))
+    assert stats.ttest_ind(*result, equal_var=False).pvalue.min() > 1e-3 / 30
 
 
 def test_draws_follow_the_sigmoid():

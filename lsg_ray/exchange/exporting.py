@@ -1,0 +1,211 @@
+"""Export: configurations of a store, variables of a result, or a model, to a file of any format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import xarray
+
+from lsg_ray.arrays import public
+from lsg_ray.ensemble.local import refuse_inside_store
+from lsg_ray.ensemble.location import locate
+from lsg_ray.ensemble.owned import staging
+from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.schema import FORMAT
+from lsg_ray.errors import InputError, LsgError, StoreError
+from lsg_ray.exchange.format import Format, library, suffix_of
+from lsg_ray.exchange.table import Table
+from lsg_ray.ising.model import IsingModel, as_model, load_model
+from lsg_ray.paths import expanded
+from lsg_ray.registry import FORMATS
+from lsg_ray.results.foreign import reading
+from lsg_ray.results.opening import attributes_of, open_result
+from lsg_ray.typing import Count, NonNegative, PathOrUrl, Progress
+
+
+class Exported(NamedTuple):
+    """What was written: path, format, rows (None of a result), and columns or variables."""
+
+    path: str
+    format: str
+    rows: int | None
+    columns: tuple[str, ...]
+    bytes: int
+
+
+@public
+def export(
+    source: Ensemble | xarray.Dataset | IsingModel | PathOrUrl,
+    to: PathOrUrl,
+    *,
+    where: str | None = None,
+    columns: Sequence[str] | None = None,
+    limit: Count | None = None,
+    cutoff: NonNegative | int = 0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write a store, a result or a model to a file, in the format that its suffix says.
+
+    Parameters
+    ----------
+    source
+        Ensemble or view, result, or model; or the path or URL of one.
+    to
+        File to write, on a local disk: ``.npy``, ``.npz``, ``.csv``, ``.parquet``, ``.nc``,
+        ``.safetensors``, ``.pt``, ``.mtx``; of models also ``.graphml`` and ``.bqm``.
+    where
+        Only configurations that meet this condition.
+    columns
+        Columns of a store or variables of a result; by default all that the format can hold.
+    limit
+        Number of configurations, at most.
+    cutoff
+        Couplings of a model up to this size, in nats, are left out of ``.graphml``, ``.bqm`` and
+        ``.mtx``.
+    overwrite
+        Whether an earlier file may be replaced.
+    progress
+        Told (rows done, rows in all).
+
+    Raises
+    ------
+    InputError
+        The format cannot hold what is asked for, or a library is missing; nothing was written.
+    StoreError
+        The disk is full or may not be written; a block of the store is damaged.
+
+    Notes
+    -----
+    Configurations are written block by block; ``.pt`` is the exception.  A half-written file is
+    never visible.
+    """
+    target = check_file(to, overwrite)
+    kind = FORMATS[suffix_of(target)]
+    if kind.library:
+        library(kind.library, f"writing .{kind.name}")
+    opened = _opened(source)
+    if isinstance(opened, Ensemble):
+        return _of_store(opened.where(where) if where else opened, kind, target, columns, limit,
+                         progress)  # fmt: skip
+    for name, value in (("where", where), ("limit", limit)):
+        if value is not None:
+            raise InputError(f"{name} given; it is for configurations of a store")
+    if isinstance(opened, IsingModel):
+        if kind.write_model is not None and not columns:
+            write, model = kind.write_model, opened
+            size = _written(target, lambda path: write(model, path, cutoff))
+            return Exported(str(target), kind.name, None, ("J", "h"), size)
+        opened = opened.to_dataset()
+    return _of_result(opened, kind, target, columns)
+
+
+def check_file(to: PathOrUrl, overwrite: bool = False) -> Path:
+    """Return the path of a file to be written, before any work is done for it.
+
+    Raises
+    ------
+    InputError
+        Its suffix is that of no format, it is there already, or its folder is not.
+    """
+    text = expanded(to)
+    suffix = suffix_of(text)
+    if suffix not in FORMATS or text.endswith("/"):
+        raise InputError(
+            f"{os.fspath(to)}: the suffix says the format: .{', .'.join(FORMATS.names())}"
+        )
+    path = locate(text).path
+    if path is None:
+        raise InputError(f"{os.fspath(to)}: files are written to a local path, without ://")
+    if not path.parent.is_dir() or path.is_dir():
+        raise InputError(f"{os.fspath(to)}: no such folder, or a folder itself")
+    refuse_inside_store(path)
+    if os.path.lexists(path) and not overwrite:
+        raise InputError(f"{os.fspath(to)} exists; name another file or pass --overwrite")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{os.fspath(to)}: {path.parent} may not be written; name another folder")
+    return path
+
+
+def _opened(
+    source: Ensemble | xarray.Dataset | IsingModel | PathOrUrl,
+) -> Ensemble | xarray.Dataset | IsingModel:
+    """Return what is to be written, a result that is a model as one."""
+    if isinstance(source, (str, os.PathLike)):
+        if suffix_of(source) == "npz" and not os.path.isdir(expanded(source)):
+            return load_model(source)
+        if suffix_of(source) == "bqm":
+            read = FORMATS["bqm"].read_model
+            assert read is not None  # that format has one
+            return read(Path(expanded(source)))
+        if attributes_of(source).get("format") == FORMAT:
+            return open_ensemble(source)
+        with (
+            reading(os.fspath(source), "no store, result or model", "name one"),
+            open_result(source) as dataset,
+        ):
+            source = dataset.load()
+    if isinstance(source, (Ensemble, IsingModel)):
+        return source
+    if not isinstance(source, xarray.Dataset):
+        raise InputError(f"{type(source).__name__} given; an ensemble, result or model is needed")
+    return as_model(source) if {"J", "h"} <= set(source.data_vars) else source
+
+
+def _of_store(
+    ensemble: Ensemble,
+    kind: Format,
+    target: Path,
+    columns: Sequence[str] | None,
+    limit: int | None,
+    progress: Progress | None,
+) -> Exported:
+    if kind.write is None:
+        able = [name for name in FORMATS.names() if FORMATS[name].write is not None]
+        raise InputError(
+            f".{kind.name} holds {kind.about}; a store is written as .{', .'.join(able)}"
+        )
+    table, write = Table(ensemble, columns, limit, progress), kind.write
+    size = _written(target, lambda path: write(table, path))
+    return Exported(str(target), kind.name, table.n_rows, table.names, size)
+
+
+def _of_result(
+    result: xarray.Dataset, kind: Format, target: Path, columns: Sequence[str] | None
+) -> Exported:
+    if kind.write_result is None:
+        able = [name for name in FORMATS.names() if FORMATS[name].write_result is not None]
+        raise InputError(
+            f".{kind.name} holds {kind.about}; a result is written as .{', .'.join(able)}"
+        )
+    names = list(map(str, result.data_vars))
+    if columns is not None:
+        unknown = [name for name in columns if name not in names]
+        if unknown or not columns:
+            raise InputError(
+                f"variable {unknown[0] if unknown else ''!r} given; there are {', '.join(names)}"
+            )
+        names = list(columns)
+    chosen, write = result[names], kind.write_result
+    size = _written(target, lambda path: write(chosen, path))
+    return Exported(str(target), kind.name, None, tuple(names), size)
+
+
+def _written(target: Path, write: Callable[[Path], None]) -> int:
+    """Write a file beside its place, and put it there when it is whole; return its bytes."""
+    try:
+        with staging(target) as (staged, _):
+            write(staged)
+            size = os.stat(staged).st_size
+            staged.replace(target)
+    except OSError as error:
+        raise StoreError(f"{target} could not be written: {error.strerror or error}") from error
+    except (LsgError, MemoryError):
+        raise
+    except Exception as error:  # what a format cannot hold its library says in its own way
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise InputError(f"{target}: this cannot be written in that format ({line})") from error
+    return size

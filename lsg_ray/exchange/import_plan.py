@@ -1,0 +1,180 @@
+"""What an import writes: the specification, the columns, and what is computed on a data set."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lsg_ray.arrays import as_integers
+from lsg_ray.datasets import Dataset, load_dataset
+from lsg_ray.ensemble.declared import declared_column
+from lsg_ray.ensemble.header import new_header
+from lsg_ray.ensemble.schema import ArrayLayout
+from lsg_ray.errors import InputError
+from lsg_ray.exchange.source import Scan, Source, block_rows
+from lsg_ray.networks.families.weights import joined_name, layer_options
+from lsg_ray.networks.family import SCALAR_COLUMNS, Family
+from lsg_ray.registry import DATA_SETS, FAMILIES
+from lsg_ray.spec import DatasetSpec, NetworkSpec, Spec, parse_spec
+from lsg_ray.typing import JsonObject
+
+#: In place of the hash of a data set where there is none.
+NO_DATA = "none"
+
+
+class ImportPlan(NamedTuple):
+    """What is written: source, what is known of it, specification and columns."""
+
+    source: Source
+    scan: Scan
+    spec: Spec
+    dataset: Dataset | None
+    measured: tuple[ArrayLayout, ...]
+    columns: tuple[ArrayLayout, ...]
+
+
+def network_tree(
+    network: NetworkSpec | Mapping[str, object] | Sequence[int] | None, family: str | None
+) -> JsonObject:
+    """Return what is given of the network, as a section of a specification."""
+    if network is None:
+        tree: JsonObject = {}
+    elif isinstance(network, NetworkSpec):
+        tree = network.model_dump(mode="json", exclude_unset=True)
+        tree.setdefault("family", network.family)
+        tree.setdefault("widths", list(network.widths))
+    elif isinstance(network, Mapping):
+        tree = dict(network)
+    else:
+        tree = {"widths": as_integers(network, "network").tolist()}
+    if family is not None:
+        FAMILIES[family]  # refuses what is none
+        tree["family"] = family
+    widths = tree.get("widths")
+    if widths is not None and (
+        not isinstance(widths, (list, tuple))
+        or len(widths) < 2
+        or not all(type(width) is int and 0 < width < 2**31 for width in widths)
+    ):
+        raise InputError(f"network: widths {widths} given; positive numbers from input to output")
+    return tree
+
+
+def dataset_tree(dataset: DatasetSpec | Mapping[str, object] | str | None) -> JsonObject | None:
+    """Return what is given of the data set, as a section of a specification."""
+    if dataset is None:
+        return None
+    if isinstance(dataset, DatasetSpec):
+        return dataset.model_dump(mode="json")
+    return {"name": dataset} if isinstance(dataset, str) else dict(dataset)
+
+
+def wanted_signs(net: JsonObject) -> bool | None:
+    """Return whether the family is of ±1, or None where none is given."""
+    family = net.get("family")
+    return None if family is None else FAMILIES[str(family)].signs
+
+
+def plan_import(source: Source, scan: Scan, net: JsonObject, data: JsonObject | None) -> ImportPlan:
+    """Return what is to be written; nothing has been created yet."""
+    tree: JsonObject = {"network": net}
+    if data is None or "widths" not in net:
+        if data is not None:
+            raise InputError(
+                f"data set {data.get('name')!r} given without a network; name its widths "
+                "(--network 20-15-15-10)"
+            )
+        _weights_alone(tree, source, scan)
+    else:
+        net.setdefault("family", "binary" if scan.signs and not source.biases else "relu")
+        family = FAMILIES[str(net["family"])]
+        if not family.signs:  # also ±1 may be those of a network with biases
+            scan.signs = scan.zero_one = False
+        if not family.has_outputs:
+            raise InputError(
+                f"family {family.name!r} given; it has no outputs, and a data set is given: leave "
+                "one out"
+            )
+        if source.biases:
+            net["biases"] = True
+        tree["dataset"] = _with_components(data, net["widths"])
+    block = block_rows(source.n_rows, source.n_weights, scan.signs)
+    tree["ensemble"] = {"count": source.n_rows, "threshold": 0.0, "block_size": block}
+    if FAMILIES[str(net["family"])].name == "binary":
+        tree["ensemble"]["draws"] = 1
+    tree["name"] = _name_of(source.name)
+    spec = parse_spec(tree, "import")
+    dataset = None if data is None else load_dataset(spec.dataset)
+    measured = () if dataset is None else _measured(FAMILIES[spec.network.family], spec)
+    for layout in measured:
+        if layout.name in scan.types:
+            raise InputError(
+                f"{source.name}: column {layout.name!r} is computed on the data set; rename yours, "
+                "or leave the data set out"
+            )
+    user = [declared_column(name, dtype, "imported") for name, dtype in scan.types.items()]
+    columns = (*measured, *user)
+    new_header(spec, NO_DATA, None, columns)  # refuses what is too large
+    return ImportPlan(source, scan, spec, dataset, measured, columns)
+
+
+def _weights_alone(tree: JsonObject, source: Source, scan: Scan) -> None:
+    """Complete the section of a network that nothing is known of but its layers."""
+    net = tree["network"]
+    kind = "weights" if scan.signs else "real-weights"
+    if net.get("family") not in (None, "weights", "real-weights"):
+        source.notes.append("no data set: accuracy and loss are not computed (--dataset)")
+    layers = source.layers
+    if layers is None or source.matched or "widths" in net:
+        pairs = itertools.pairwise(net.get("widths", ()))
+        layers = {
+            joined_name(2 * number) if source.biases else f"{2 * number}.weight":
+            (out, into + source.biases)
+            for number, (into, out) in enumerate(pairs)
+        }  # fmt: skip
+    options = {"options": layer_options(layers)} if layers else {}
+    tree["network"] = net | {"family": kind, "widths": [source.n_weights, 1], "biases": False}
+    tree["network"] |= options
+    net["family"] = kind
+
+
+def _with_components(data: JsonObject, widths: Sequence[int]) -> JsonObject:
+    """Project a data set on as many components as there are inputs, where nothing else is said."""
+    name = data.get("name", "mnist")
+    if "components" in data or not isinstance(name, str) or name not in DATA_SETS:
+        return data
+    pixels = DATA_SETS[name].n_pixels
+    return {**data, "components": None if widths[0] == pixels else widths[0]}
+
+
+def _measured(family: Family, spec: Spec) -> tuple[ArrayLayout, ...]:
+    """Return the columns that are computed on a data set."""
+    known = {layout.name: layout for layout in family.columns(spec)}
+    columns = []
+    for name in family.measures:
+        about = known[name].attributes["description"] if name in known else SCALAR_COLUMNS[name][1]
+        columns.append(declared_column(name, "<f8", about))
+    return tuple(columns)
+
+
+def _name_of(name: str) -> str:
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip("-._")[:64]
+    return stem or "imported"
+
+
+def notes_of(plan: ImportPlan) -> list[str]:
+    """Return what a person should know of how the source was read, a line each."""
+    notes = list(plan.source.notes)
+    if plan.scan.zero_one:
+        notes.append("weights 0 and 1 are stored as −1 and +1")
+    if plan.scan.rounding:
+        notes.append(f"rounded to float32, relative error up to {plan.scan.rounding:.1g}")
+    components = plan.spec.dataset.components
+    if plan.dataset is not None and components is not None:
+        notes.append(f"inputs: {components} principal components of {plan.spec.dataset.name}")
+    if plan.dataset is None:
+        notes.append("weights alone: accuracy and loss are not known")
+    return list(dict.fromkeys(notes))

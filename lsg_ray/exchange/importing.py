@@ -1,0 +1,205 @@
+"""Import weights of others: a source is read once to check it, and once to write the store.
+
+The store is like any other: same blocks, ledger, checksums and hashes; its header lists its
+columns and says where it was imported from.  What was interrupted goes on with the blocks that are
+missing; a source that has changed since is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lsg_ray.arrays import public
+from lsg_ray.ensemble.block import Block
+from lsg_ray.ensemble.header import read_header
+from lsg_ray.ensemble.location import is_within, locate
+from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.writer import check_name, create_ensemble, write_block
+from lsg_ray.errors import InputError, StoreInputError
+from lsg_ray.exchange.format import Layout, Request
+from lsg_ray.exchange.import_plan import (
+    NO_DATA,
+    ImportPlan,
+    dataset_tree,
+    network_tree,
+    notes_of,
+    plan_import,
+    wanted_signs,
+)
+from lsg_ray.exchange.layers import infer_widths
+from lsg_ray.exchange.opening import checked_columns, open_source, ordered, stamp_of
+from lsg_ray.exchange.source import Scan, WithColumns, scan
+from lsg_ray.registry import FAMILIES
+from lsg_ray.spec import DatasetSpec, NetworkSpec
+from lsg_ray.typing import JsonObject, PathOrUrl, Progress
+
+
+class Imported(NamedTuple):
+    """The store that was written, and what a person should know of how the source was read."""
+
+    ensemble: Ensemble
+    notes: tuple[str, ...]
+
+
+@public
+def write_ensemble(
+    weights: PathOrUrl | ArrayLike | Sequence[Mapping[str, object]],
+    url: PathOrUrl,
+    *,
+    network: NetworkSpec | Mapping[str, object] | Sequence[int] | None = None,
+    family: str | None = None,
+    dataset: DatasetSpec | Mapping[str, object] | str | None = None,
+    columns: Mapping[str, ArrayLike] | None = None,
+    layout: Layout | None = None,
+    progress: Progress | None = None,
+) -> Ensemble:
+    """Write weights that were not sampled here as a store.
+
+    With a network and a data set, accuracy and loss are computed and stored, and everything can be
+    measured that can be of a sampled store.  Without, it is weights alone: what needs outputs says
+    so.
+
+    Parameters
+    ----------
+    weights
+        Array (M, N) of ±1, 0 and 1, or real numbers; state dicts of PyTorch; or the path of a
+        ``.npy``, ``.npz``, ``.csv``, ``.pt`` or ``.safetensors``, or of a folder of state dicts.
+    url
+        Store to write: a local path or URL. The same call again goes on where one was interrupted.
+    network
+        Widths from input to output, or a specification of the network.
+    family
+        Family of networks; by default ``binary`` of ±1 and ``relu`` of real weights, and of weights
+        alone ``weights`` and ``real-weights``.
+    dataset
+        Data set that accuracy and loss are taken on, by name or as a specification; inputs are
+        projected on as many principal components as the network has inputs.
+    columns
+        Numbers (M,) to store beside the weights, by name.
+    layout
+        How matrices lie in the source: ``out-in`` [out, in], a bias as last column; ``in-out``
+        [in, out]; ``parameters``, flat vectors of torch's ``parameters_to_vector``.  By default
+        what the shapes say, or else ``out-in``.
+    progress
+        Told (rows done, rows in all); every row is read twice.
+
+    Raises
+    ------
+    InputError
+        Something given is wrong, with its row where it is one; nothing was created.
+    StoreInputError
+        Something else is at the URL, or the source has changed since the import was begun.
+
+    Notes
+    -----
+    Two passes over the source, some 32 MiB at a time in memory.
+    """
+    return import_weights(
+        weights, url, network=network, family=family, dataset=dataset, columns=columns,
+        layout=layout, progress=progress,
+    ).ensemble  # fmt: skip
+
+
+def import_weights(
+    weights: PathOrUrl | ArrayLike | Sequence[Mapping[str, object]],
+    url: PathOrUrl,
+    *,
+    network: NetworkSpec | Mapping[str, object] | Sequence[int] | None = None,
+    family: str | None = None,
+    dataset: DatasetSpec | Mapping[str, object] | str | None = None,
+    columns: Mapping[str, ArrayLike] | None = None,
+    layout: Layout | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """As `write_ensemble`; also returns what was noted on the way."""
+    if isinstance(weights, (str, os.PathLike)) and (
+        is_within(url, weights) or is_within(weights, url)
+    ):
+        raise InputError(f"{os.fspath(url)} is what is read, within it or around it; name another")
+    check_name(url)
+    net = network_tree(network, family)
+    data = dataset_tree(dataset)
+    widths = net.get("widths")
+    source = open_source(weights, Request(widths, layout))
+    if data is not None and widths is None and source.layers and layout is None:
+        # A chain of layers says its widths itself.
+        widths = infer_widths(source.layers)
+        if widths is not None:
+            net["widths"] = widths
+            source = open_source(weights, Request(widths, layout))
+            source.notes.append(f"widths by the shapes: {'-'.join(map(str, widths))}")
+    if columns:
+        source = WithColumns(source, checked_columns(columns, source.n_rows))
+    source = ordered(source, widths, layout)
+    count, done = 2 * source.n_rows, 0
+
+    def report(rows: int, _: int) -> None:
+        if progress is not None:
+            progress(done + rows, count)
+
+    stamp = stamp_of(weights)
+    scanned = scan(source, wanted_signs(net), report)
+    plan = plan_import(source, scanned, net, data)
+    _refuse_changed(url, scanned)
+    done = source.n_rows
+    ensemble = _write(plan, url, report)
+    if stamp_of(weights) != stamp:
+        raise InputError(
+            f"{source.name}: changed while it was read; remove {os.fspath(url)} and import it again"
+        )
+    return Imported(ensemble, tuple(notes_of(plan)))
+
+
+def _refuse_changed(url: PathOrUrl, scanned: Scan) -> None:
+    """Refuse to go on with a store that was begun from something else."""
+    location = locate(url)
+    try:
+        stored = read_header(location).derivation or {}
+    except StoreInputError:  # nothing there, or told when it is created
+        return
+    begun = stored.get("source_digest")
+    if stored.get("kind") == "import" and begun != scanned.digest:
+        raise StoreInputError(
+            f"{location.url}: was imported from numbers with SHA-256 {str(begun)[:16]}…, and these "
+            f"have {scanned.digest[:16]}…: the source has changed since; name another store"
+        )
+
+
+def _derivation(plan: ImportPlan) -> JsonObject:
+    return {
+        "kind": "import",
+        "source": Path(plan.source.name).name[:200],
+        "source_digest": plan.scan.digest,
+        "values": "0/1" if plan.scan.zero_one else "±1" if plan.scan.signs else "real",
+    }
+
+
+def _write(plan: ImportPlan, url: PathOrUrl, progress: Progress) -> Ensemble:
+    """Create the store, or go on with it, and write the blocks that are missing, in order."""
+    source, spec = plan.source, plan.spec
+    dataset_hash = NO_DATA if plan.dataset is None else plan.dataset.content_hash
+    family = FAMILIES[spec.network.family]
+    arena = None if plan.dataset is None else family.prepare(spec, plan.dataset)
+    todo = create_ensemble(
+        url, spec, dataset_hash=dataset_hash, derivation=_derivation(plan), columns=plan.columns
+    )
+    types = {layout.name: layout.dtype for layout in plan.columns}
+    for index in todo.missing.tolist():
+        start = index * todo.block_size
+        rows = source.read(start, start + todo.rows(index))
+        weights = plan.scan.stored(rows.weights)
+        columns = {n: np.asarray(v).astype(types[n]) for n, v in rows.columns.items()}
+        if arena is not None:
+            measures = family.measure(spec, arena, weights)
+            columns |= {layout.name: measures[layout.name] for layout in plan.measured}
+        write_block(
+            todo.url, index, Block(start, weights, columns, trials=len(weights)), count=todo.count
+        )
+        progress(start + len(weights), source.n_rows)
+    return open_ensemble(todo.url)

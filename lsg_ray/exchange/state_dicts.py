@@ -1,0 +1,188 @@
+"""State dicts: tensors by name, one mapping a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lsg_ray.arrays import as_numbers
+from lsg_ray.errors import InputError
+from lsg_ray.exchange.format import Request
+from lsg_ray.exchange.layers import Match, match_layers
+from lsg_ray.exchange.source import Rows, Source
+from lsg_ray.spec.specification import MAX_WEIGHTS, shown
+from lsg_ray.typing import Array
+
+Tensors = Mapping[str, Array]
+#: Most tensors of a state dict.
+MAX_TENSORS = 1_000
+#: Keys under which training scripts save a state dict beside other things.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+
+
+class StateDicts(Source):
+    """A configuration for each of many state dicts, which have the same names and shapes.
+
+    Parameters
+    ----------
+    name
+        What messages call them.
+    names
+        Of each, for messages.
+    load
+        Returns one of them by its number.
+    request
+        Widths of the network, where they are known.
+    """
+
+    def __init__(
+        self, name: str, names: Sequence[str], load: Callable[[int], Tensors], request: Request
+    ) -> None:
+        self._names, self._load = names, load
+        first = load(0)
+        self._shapes = {key: tensor.shape for key, tensor in first.items()}
+        self._match: Match | None = None
+        n_weights = sum(tensor.size for tensor in first.values())
+        super().__init__(name, len(names), n_weights, self._shapes)
+        if request.widths is not None:
+            self._match = match_layers(self._shapes, request.widths, request.layout, names[0])
+            self.matched, self.biases = True, self._match.biases
+            self._tell(self._match, request)
+        elif request.layout is not None:
+            raise InputError(f"layout {request.layout!r} given without the widths of a network")
+
+    def _tell(self, match: Match, request: Request) -> None:
+        if match.layout == "in-out":
+            self.notes.append("matrices are [in, out] and are transposed")
+        elif not match.certain and request.layout is None:
+            self.notes.append(
+                "all matrices are square: taken as [out, in], as torch has them; pass --layout "
+                "in-out if they are [in, out]"
+            )
+        order = [layer.matrix for layer in match.layers]
+        self.notes.append(f"layers: {', '.join(order)}{', with biases' if match.biases else ''}")
+
+    def read(self, start: int, stop: int) -> Rows:
+        rows: list[Array] = []
+        for number in range(start, stop):
+            tensors = self._load(number)
+            self._check(number, tensors)
+            if self._match is not None:
+                rows.append(self._match.row(tensors))
+            else:
+                rows.append(np.concatenate([tensors[key].ravel() for key in self._shapes]))
+        return Rows(np.stack(rows), {})
+
+    def _check(self, number: int, tensors: Tensors) -> None:
+        shapes = {key: tensor.shape for key, tensor in tensors.items()}
+        if shapes == self._shapes:
+            return
+        name, first = self._names[number], self._names[0]
+        for key in [*self._shapes, *shapes]:
+            here, there = shapes.get(key), self._shapes.get(key)
+            if here != there:
+                raise InputError(
+                    f"{name}: {shown(key)} is {here or 'missing'}, and {there or 'missing'} in "
+                    f"{first}; all must have the same names and shapes"
+                )
+
+
+class Stacked(StateDicts):
+    """State dicts in tensors whose first axis runs over configurations."""
+
+    def __init__(self, name: str, tensors: Tensors, request: Request) -> None:
+        sizes = {tensor.shape[0] if tensor.ndim else 0 for tensor in tensors.values()}
+        if len(sizes) != 1 or 0 in sizes:
+            raise InputError(
+                f"{name}: tensors of {sorted(sizes)} configurations; all must be of as many"
+            )
+        names = [f"{name}: configuration {number}" for number in range(sizes.pop())]
+        super().__init__(
+            name, names or [name], lambda i: {k: t[i] for k, t in tensors.items()}, request
+        )
+
+
+def plain_tensors(given: object, name: str, notes: list[str]) -> dict[str, Array]:
+    """Return the tensors of a state dict as arrays; counters are left out.
+
+    Parameters
+    ----------
+    given
+        What was read.
+    name
+        Of the file, for messages.
+    notes
+        Where it is noted what was left out.
+
+    Raises
+    ------
+    InputError
+        It is none, or holds too much.
+    """
+    tree: Any = given
+    if isinstance(tree, Mapping):
+        inner = [key for key in WRAPPERS if isinstance(tree.get(key), Mapping)]
+        if inner:
+            tree = tree[inner[0]]
+            _note(notes, f"the state dict is what is under {inner[0]!r}")
+    if not isinstance(tree, Mapping) or not tree:
+        raise InputError(
+            f"{name}: {type(given).__name__} given; a state dict is needed: names and tensors, as "
+            "torch.save(model.state_dict(), PATH) writes it"
+        )
+    if len(tree) > MAX_TENSORS:
+        raise InputError(f"{name}: {len(tree):,} tensors; at most {MAX_TENSORS:,}")
+    tensors, total = {}, 0
+    for key, tensor in tree.items():
+        if not isinstance(key, str) or not key.isprintable() or not key.isascii() or not key:
+            raise InputError(f"{name}: tensor {shown(key)}: names are plain characters")
+        if not hasattr(tensor, "shape") or not hasattr(tensor, "dtype"):
+            raise InputError(
+                f"{name}: {key} is {type(tensor).__name__}, and no tensor; save the state dict "
+                "alone"
+            )
+        size = int(np.prod(tensor.shape, dtype=np.float64))
+        total += size
+        if total > MAX_WEIGHTS:
+            raise InputError(f"{name}: {total:,} weights in one configuration; at most "
+                             f"{MAX_WEIGHTS:,}")  # fmt: skip
+        if not len(tensor.shape) and "int" in str(tensor.dtype):
+            _note(notes, f"counters are left out: {key}")
+            continue
+        array = as_numbers(tensor, f"{name}: {key}", None)
+        if not array.size:
+            raise InputError(f"{name}: {key} of shape {tuple(array.shape)} is empty")
+        tensors[key] = array
+    return tensors
+
+
+def _note(notes: list[str], line: str) -> None:
+    if line not in notes:
+        notes.append(line)
+
+
+def same_type(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Return tensors as they are joined in a row; half precision as float32."""
+    return {
+        key: array.astype(np.float32) if array.dtype == np.float16 else array
+        for key, array in tensors.items()
+    }
+
+
+def in_memory(given: Sequence[object], request: Request) -> StateDicts:
+    """Return state dicts that are in memory as configurations.
+
+    Raises
+    ------
+    InputError
+        One is none.
+    """
+    notes: list[str] = []
+    names = [f"state dict {number}" for number in range(len(given))]
+    source = StateDicts(
+        "state dicts", names, lambda i: same_type(plain_tensors(given[i], names[i], notes)), request
+    )
+    source.notes = notes + source.notes
+    return source

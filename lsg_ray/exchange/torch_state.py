@@ -1,0 +1,100 @@
+"""``.pt``, ``.pth``: a state dict of PyTorch, or a list of them.  No pickled code is run."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lsg_ray.errors import InputError
+from lsg_ray.exchange.format import Format, Request
+from lsg_ray.exchange.source import Source
+from lsg_ray.exchange.state_dicts import StateDicts, plain_tensors, same_type
+from lsg_ray.exchange.table import Table
+from lsg_ray.exchange.tensors import named_tensors, only_weights
+from lsg_ray.results.opening import require_file
+from lsg_ray.typing import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Bytes of a list of state dicts, which torch writes from memory.
+MAX_BYTES_IN_MEMORY = 4 * 2**30
+
+
+def load_state(path: Path) -> object:
+    """Return what a file of torch holds: tensors and plain values, without running code.
+
+    Raises
+    ------
+    InputError
+        It cannot be read so, unpacks to more than it holds, or is of before torch 1.6.
+    """
+    import torch
+
+    size = require_file(path)
+    if not zipfile.is_zipfile(path):
+        raise InputError(
+            f"{path}: not a file of torch.save, or of a version before 1.6; load it where you "
+            "trust it, and save it again"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > size:
+                raise InputError(f"{path}: unpacks to more than it holds; it is not read")
+        state: object = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # a foreign or hostile file fails in a dozen ways
+        line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(
+            f"{path}: no state dict that can be read without running code in it ({line}); save "
+            "model.state_dict() alone"
+        ) from None
+
+
+def read_torch(path: Path, request: Request) -> Source:
+    """Open one state dict, or a list of them."""
+    given, notes = load_state(path), list[str]()
+    several = given if isinstance(given, (list, tuple)) else [given]
+    if not several:
+        raise InputError(f"{path}: an empty list; state dicts are needed")
+    names = [f"{path}: entry {number}" for number in range(len(several))]
+    names = names if len(several) > 1 else [str(path)]
+    source = StateDicts(
+        str(path), names, lambda i: same_type(plain_tensors(several[i], names[i], notes)), request
+    )
+    source.notes = notes + source.notes
+    return source
+
+
+def load_file(path: Path, notes: list[str]) -> dict[str, Array]:
+    """Return the tensors of a file with one state dict."""
+    return same_type(plain_tensors(load_state(path), str(path), notes))
+
+
+def write_torch(table: Table, path: Path) -> None:
+    """Write the state dict of one configuration, or a list of those of several."""
+    import torch
+
+    only_weights(table)
+    size = 4 * table.n_rows * table.ensemble.n_weights
+    if size > MAX_BYTES_IN_MEMORY:
+        raise InputError(
+            f"{table.n_rows:,} state dicts take {size / 2**30:.1f} GiB, and torch.save holds "
+            "all in memory; choose fewer (--limit, --where), or write .safetensors, which streams"
+        )
+    states: list[dict[str, Tensor]] = []
+    for rows in table.blocks(["weights"]):
+        layers = named_tensors(table.ensemble, rows["weights"])
+        for number in range(len(rows["weights"])):
+            states.append(
+                {key: torch.tensor(np.array(stack[number])) for key, stack in layers.items()}
+            )
+    torch.save(states[0] if table.n_rows == 1 else states, path)
+
+
+FORMAT = Format("pt", "state dicts of PyTorch", read=read_torch, write=write_torch)

@@ -1,0 +1,119 @@
+"""What scans of the distance field share: fields, the bound of the entropy, and Datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray
+from numpy.typing import ArrayLike
+
+from lsg_ray.arrays import as_numbers
+from lsg_ray.errors import InputError
+from lsg_ray.ising.model import IsingModel
+from lsg_ray.ising.references import References
+from lsg_ray.typing import Array, Floats, JsonObject
+
+#: Fields of the paper, −3 to 3 in steps of 0.1.
+SCAN_FIELDS = tuple(np.round(np.arange(-30, 31) * 0.1, 10).tolist())
+AXES, DIRECTIONS = ("reference", "direction", "field"), ("up", "down")
+#: Long names and units of the variables of a scan; the unit of others is 1.
+SCAN_LABELS = {
+    "d": ("distance to the reference", "1"), "s": ("entropy per weight", "nat"),
+    "e": ("energy per weight", "nat"), "f": ("free energy per weight", "nat"),
+    "bound": ("upper bound of s", "nat"), "d_slope": ("∂d/∂x", "1/nat"), "s_slope": ("∂s/∂x", "1"),
+    "beta": ("inverse temperature", "1"),
+}  # fmt: skip
+#: Error of an entropy per weight by rounding and tolerance.
+ENTROPY_ROUNDING = 1e-6
+#: Largest field, or coupling times β, in nats.
+MAX_NATS = 1e4
+
+
+def check_fields(fields: ArrayLike | None) -> Floats:
+    """Return fields (F,), ascending.
+
+    Raises
+    ------
+    InputError
+        None, not finite, or twice the same.
+    """
+    given = as_numbers(SCAN_FIELDS if fields is None else fields, "fields")
+    if given.ndim != 1 or not given.size:
+        raise InputError(f"fields of shape {given.shape} given; at least one number is needed")
+    xs = np.sort(given)
+    if not np.isfinite(xs).all():
+        raise InputError(f"fields hold {xs[~np.isfinite(xs)][0]}; they must be finite")
+    if (twice := xs[1:][np.diff(xs) == 0]).size:
+        raise InputError(f"field {twice[0]:g} given twice")
+    return xs
+
+
+def check_size(model: IsingModel, beta: float, xs: Floats) -> None:
+    """Refuse numbers whose entropy would be lost in rounding.
+
+    Raises
+    ------
+    InputError
+        Couplings or fields times β, or distance fields, above `MAX_NATS`.
+    """
+    parameters = {"couplings": beta * model.J, "fields": beta * model.h, "distance fields": xs}
+    for name, values in parameters.items():
+        if not (size := np.abs(values).max()) <= MAX_NATS:
+            raise InputError(f"{name} of {size:.3g} nats; at most {MAX_NATS:g}")
+
+
+def is_possible(state: tuple[float, float, float, float]) -> bool:
+    """Return whether an entropy, of d, s, e, f, is one of ±1 spins: 0 ≤ s ≤ bound(d)."""
+    return bool(-ENTROPY_ROUNDING <= state[1] <= float(entropy_bound(state[0])) + ENTROPY_ROUNDING)
+
+
+def scan_dataset(
+    values: Mapping[str, Array],
+    references: References,
+    model: IsingModel,
+    xs: Floats,
+    attributes: JsonObject,
+) -> xarray.Dataset:
+    """Return variables over (reference, direction, field), with ``bound``, as a Dataset."""
+    variables = {}
+    for name, value in {**values, "bound": entropy_bound(values["d"])}.items():
+        long, units = SCAN_LABELS.get(name.removesuffix("_stderr"), ("", "1"))
+        label = {"long_name": long} if name in SCAN_LABELS else {}
+        variables[name] = (AXES, value, {**label, "units": units})
+    energy = model.energy(references.sigma) / model.n_spins
+    coordinates = references.coordinates() | {
+        "direction": list(DIRECTIONS),
+        "field": ("field", xs, {"long_name": "distance field x", "units": "nat"}),
+        "energy": ("reference", energy, {"units": "nat"}),
+    }
+    described = {**attributes, "n_weights": model.n_spins, "references": references.source}
+    return xarray.Dataset(variables, coordinates, described)
+
+
+def entropy_bound(d: ArrayLike) -> Floats:
+    """Return −d ln d − (1 − d) ln(1 − d), the entropy per weight of all configurations at d.
+
+    Examples
+    --------
+    >>> entropy_bound([0, 0.5]).round(4).tolist()
+    [0.0, 0.6931]
+    """
+    from scipy.special import entr
+
+    p = np.clip(as_numbers(d, "d"), 0, 1)
+    return entr(p) + entr(1 - p)
+
+
+def scan_summary(scan: xarray.Dataset) -> JsonObject:
+    """Return the attributes and sizes of a scan that summaries show."""
+    names = (
+        "verdict", "hysteresis", "discontinuities", "jump", "s0", "s0_stderr", "s0_stable",
+        "converged", "stable", "exists", "largest_step", "unexplained_step",
+    )  # fmt: skip
+    attributes = scan.attrs
+    return {
+        **{name: attributes[name] for name in names if name in attributes},
+        "references": scan.sizes["reference"], "fields": scan.sizes["field"],
+        "n_weights": attributes["n_weights"], "method": attributes["method"],
+    }  # fmt: skip
