@@ -33,6 +33,9 @@ from .loss_landscape.interpolation import swap_barriers as swap_barriers
 from .loss_landscape.spherical import spherical_minima as spherical_minima
 from .loss_landscape.surface import loss_surface as loss_surface
 from .loss_landscape.walks import random_walk as random_walk
+from .minima.cross_entropy_landscape import cross_entropy_landscape as cross_entropy_landscape
+from .minima.dense_regions import dense_regions as dense_regions
+from .minima.replica_entropy import replica_entropy as replica_entropy
 from .networks.permutations import match_weights as match_weights
 from .pipeline import run as run
 from .spec import Spec as Spec

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 #: Groups of commands, in the order of the help.
 GROUPS = (
-    "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape", "cluster",
-    "project", "installed packages",
+    "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape",
+    "wide flat minima", "cluster", "project", "installed packages",
 )  # fmt: skip
 #: Stages that take a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
@@ -86,6 +86,14 @@ _BY_GROUP = {
             "S(β) and C_v(β) by parallel tempering, without the cavity approximation."),
         "symmetry": ("lsg_ray.ising.permuted_models:STAGE",
             "Entropy landscapes of ensembles with permuted fractions."),
+    },
+    "wide flat minima": {
+        "replica-entropy": ("lsg_ray.minima.replica_entropy:STAGE",
+            "Entropy of solutions of random patterns and capacity, by replica theory."),
+        "dense-regions": ("lsg_ray.minima.dense_regions:STAGE",
+            "Entropy of the densest regions of solutions, by replica theory."),
+        "cross-entropy-landscape": ("lsg_ray.minima.cross_entropy_landscape:STAGE",
+            "Solutions around minimizers of the cross entropy, by replica theory."),
     },
 }  # fmt: skip
 

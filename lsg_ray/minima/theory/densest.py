@@ -62,7 +62,7 @@ class Densest:
     entropy
         φ per weight, in nats; on the sphere relative to all weights at that overlap.
     spread
-        δq.
+        δq; infinite where nearly all configurations at that distance are solutions: φ is its bound.
     residual
         What is left of the last equation, relative; NaN where there is no solution.
     """
@@ -230,6 +230,8 @@ def _binary(alpha: float, q1: float, machine: MachineName) -> Densest:
             weights = _Weights(q1, limit / (1 + np.exp(-logit)))
             phi = weights.entropy(q1) + alpha * _patterns(machine, q1, weights.spread).value
             return Densest(q1, phi, weights.spread, excess(logit))
+    if values[-1] > 0:  # δq → ∞: the region holds nearly all configurations at that distance
+        return Densest(q1, float(bound(q1)), np.inf, 0.0)
     return Densest(q1, np.nan, np.nan, np.nan)
 
 
@@ -270,7 +272,7 @@ def densest(
     return solve(float(alpha), float(q1), machine)
 
 
-def bound(q1: Floats) -> Floats:
+def bound(q1: Floats | float) -> Floats:
     """Return the entropy H₂((1 − √q₁)/2) of all ±1 configurations at that distance of a centre."""
     return binary_entropy((1 - np.sqrt(q1)) / 2)
 

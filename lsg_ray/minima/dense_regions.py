@@ -1,0 +1,155 @@
+"""How dense solutions can be: groups of y clones, and the densest regions, by replica theory.
+
+Mathematics and sources are in `lsg_ray.minima.theory.densest` (y → ∞) and
+`lsg_ray.minima.theory.clones` (finite y).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+import xarray
+
+from lsg_ray.arrays import as_numbers, brief, public
+from lsg_ray.errors import InputError
+from lsg_ray.minima.theory.clones import MOST_CLONES, clones
+from lsg_ray.minima.theory.densest import bound, densest
+from lsg_ray.minima.theory.machines import MachineName
+from lsg_ray.minima.theory.replica_symmetric import WeightName, symmetric_state
+from lsg_ray.stage import Figure, Stage
+from lsg_ray.typing import Floats, Numbers, Progress, Steps
+
+Result = TypeVar("Result")
+
+#: Overlaps by default.
+OVERLAPS = tuple(k / 100 for k in range(50, 99, 4))
+
+
+@public
+def dense_regions(
+    alpha: Numbers = (0.4, 0.6, 0.75),
+    *,
+    overlaps: Steps = OVERLAPS,
+    clone_counts: Numbers | None = None,
+    weights: WeightName = "binary",
+    machine: MachineName = "perceptron",
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Compute the entropy of the densest regions of solutions, and of groups of y clones.
+
+    Parameters
+    ----------
+    alpha
+        Patterns per weight, P/N.
+    overlaps
+        Overlap q₁ of two solutions of a region or group, between 0 and 1.
+    clone_counts
+        Numbers y of clones of a group, from 1 to 64, beside the densest regions (y → ∞).
+    weights
+        ±1, or real on the sphere; the entropy of these is relative to all weights at that overlap.
+    machine
+        Perceptron, or tree committee of sign or ReLU units.
+    progress
+        Called with (done, total).
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (alpha, overlap): ``entropy`` φ of the densest regions per weight in nats, NaN up to
+        the overlap of typical solutions; ``converged``.  Over ``overlap``: ``bound``, the entropy
+        of all configurations there (0 on the sphere), and ``distance`` (1 − √q₁)/2 to the centre.
+        Over ``alpha``: ``typical_overlap`` q, and ``monotone``, whether φ falls with q₁ at all
+        overlaps given, as it does up to α_U.  Over (alpha, clones, overlap), where ``clone_counts``
+        are given: ``clone_entropy``, ``complexity`` (negative: no such groups),
+        ``clones_converged``.
+
+    Raises
+    ------
+    InputError
+        Numbers out of range; clones of a committee of few units.
+
+    Notes
+    -----
+    Cost: 0.1 s a point of one effective field, half a minute of few units; clones some seconds.
+
+    Examples
+    --------
+    >>> theory = dense_regions([0.6], overlaps=[0.64, 0.81])
+    >>> theory["entropy"].values.round(4)
+    array([[0.1846, 0.1312]])
+    """
+    alphas, q1 = _positive(alpha, "alpha", np.inf), _positive(overlaps, "overlaps", 1)
+    ys = None if clone_counts is None else _positive(clone_counts, "clone_counts", MOST_CLONES + 1)
+    if ys is not None and machine in ("committee-3", "committee-5"):
+        raise InputError(f"clone_counts given with machine {machine}; leave them out")
+    total = len(alphas) * len(q1) * (1 + (0 if ys is None else len(ys)))
+    report = _Count(total, progress)
+    typical = np.array([symmetric_state(a, weights, machine).overlap for a in alphas.tolist()])
+    regions = [
+        [report(densest(a, q, weights, machine)) if q > t else report(None) for q in q1.tolist()]
+        for a, t in zip(alphas.tolist(), typical, strict=True)
+    ]
+    entropy = np.array([[np.nan if r is None else r.entropy for r in row] for row in regions])
+    fine = np.array([[r is None or r.converged for r in row] for row in regions])
+    axes: tuple[str, ...] = ("alpha", "overlap")
+    values: dict[str, Any] = {
+        "entropy": (axes, entropy),
+        "converged": (axes, fine),
+        "bound": ("overlap", bound(q1) if weights == "binary" else np.zeros_like(q1)),
+        "distance": ("overlap", (1 - np.sqrt(q1)) / 2),
+        "typical_overlap": ("alpha", typical),
+        "monotone": ("alpha", _falls(entropy) if weights == "binary" else _falls(-entropy)),
+    }
+    coords = {"alpha": alphas, "overlap": q1}
+    all_converged = bool(fine.all())
+    if ys is not None:
+        groups = [
+            [[report(clones(a, y, q, weights, machine)) for q in q1.tolist()] for y in ys.tolist()]
+            for a in alphas.tolist()
+        ]
+        axes = ("alpha", "clones", "overlap")
+        for name, field in (
+            ("clone_entropy", "entropy"), ("complexity", "complexity"),
+            ("clones_converged", "converged"),
+        ):  # fmt: skip
+            rows = [[[getattr(g, field) for g in row] for row in block] for block in groups]
+            values[name] = (axes, np.array(rows))
+        coords["clones"] = ys
+        all_converged = all_converged and bool(values["clones_converged"][1].all())
+    about = {"statistic": "dense regions", "weights": weights, "machine": machine}
+    return xarray.Dataset(values, coords=coords, attrs={**about, "converged": all_converged})
+
+
+class _Count:
+    """Reports progress and passes results on."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.done, self.total, self.progress = 0, total, progress
+
+    def __call__(self, result: Result) -> Result:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+        return result
+
+
+def _falls(entropy: Floats) -> Floats:
+    """Return whether rows fall where they are known."""
+    return np.array([bool(np.all(np.diff(row[np.isfinite(row)]) < 0)) for row in entropy])
+
+
+def _positive(given: Numbers, name: str, top: float) -> Floats:
+    values = np.atleast_1d(as_numbers(given, name, np.float64))
+    if values.ndim != 1 or not ((values > 0) & (values < top)).all():
+        limit = "" if top == np.inf else f" below {top:g}"
+        raise InputError(f"{name} {brief(given)} given; positive numbers{limit} are needed")
+    return values
+
+
+STAGE = Stage(
+    "dense-regions", dense_regions, reads={}, summary=("machine", "weights", "converged"),
+    figures=[Figure("lsg_ray.report.figures.minima_theory:dense_regions_figure",
+                    "Densest regions of solutions by replica theory", "dense_regions_caption")],
+    unit="points",
+)  # fmt: skip
