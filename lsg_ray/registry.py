@@ -148,6 +148,8 @@ ALGORITHMS: Registry[Algorithm] = Registry(
         "elastic-sgd": "lsg_ray.networks.solvers.elastic_sgd:ALGORITHM",
         "entropy-sgd": "lsg_ray.networks.solvers.entropy_sgd:ALGORITHM",
         "replicated-sgd": "lsg_ray.networks.solvers.replicated_sgd:ALGORITHM",
+        "annealing": "lsg_ray.networks.solvers.annealing:ALGORITHM",
+        "replicated-annealing": "lsg_ray.networks.solvers.replicated_annealing:ALGORITHM",
     },
 )  # fmt: skip
 #: Data sets: `dataset.name`.

@@ -92,6 +92,11 @@ class Trial:
             self._snapshots.append(self.family.stored(weights.mean(axis=0)))
         self.steps += 1
 
+    def sweep(self, weights: Array) -> None:
+        """Say that an epoch comes that has no steps; see `step`."""
+        for _ in range(self.batches_per_epoch):
+            self.step(weights)
+
     def errors(self, weights: Floats) -> Ints:
         """Return the wrong patterns L_NE (rows,) of weights (rows, K, n), as they are stored."""
         flat = np.array([self.family.stored(w) for w in weights])

@@ -48,6 +48,35 @@ def tried(spec, configurations=(0,), trial=0):
     return ALGORITHMS[spec.algorithm].trainer(spec, arena, None)(configurations, trial)
 
 
+def test_parity_machines_are_annealed_by_default():
+    spec = parse_spec(
+        {
+            "dataset": {"name": "random-patterns", "patterns": 15, "inputs": 45},
+            "network": {"family": "parity", "widths": [45, 3, 1]},
+            "training": {"options": {"last_beta": 8}, "epochs": 2000},
+            "ensemble": {"count": 1},
+        }
+    )
+    assert spec.algorithm == "annealing"
+    (found,) = tried(spec)
+    assert found.columns["errors"] == recomputed(spec, found.weights) == 0
+
+
+@pytest.mark.parametrize("sampler", ["metropolis", "reduced-rejection"])
+def test_replicas_anneal_where_one_alone_is_trapped(sampler):
+    more = {
+        "patterns": 120,
+        "widths": (401, 1),
+        "family": "perceptron",
+        "training": {"epochs": 1500},
+    }
+    alone = tried(spec_of("annealing", {}, **more), (0, 1))
+    more["training"] = {"epochs": 1500}
+    together = tried(spec_of("replicated-annealing", {"sampler": sampler}, **more), (0, 1))
+    assert [one.columns["errors"] for one in together] == [0, 0]
+    assert min(one.columns["errors"] for one in alone) > 0
+
+
 def recomputed(spec, weights):
     """L_NE by the definition, pattern by pattern."""
     data, ((units, n),) = load_dataset(spec.dataset).train, spec.network.shapes
@@ -140,7 +169,7 @@ def test_epochs_on_the_tree_committee(name):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("norm", ["fixed", "free"])
 def test_plain_descent_solves_easy_patterns(optimizer, norm):
-    options = {"growth": 0, "beta": 3, "gamma": 3, "optimizer": optimizer, "norm": norm,
+    options = {"growth": 0, "beta": 1, "gamma": 3, "optimizer": optimizer, "norm": norm,
                "step": 2.0 if optimizer == "sgd" else 0.02}  # fmt: skip
     (found,) = tried(spec_of("cross-entropy-sgd", options, patterns=20))
     assert found.columns["errors"] == 0
@@ -196,6 +225,11 @@ def test_kicks_are_those_of_their_formulas():
 
 BAD = [
     ("replicated-sgd", {"replicas": 4}, {}, "training.options.replicas: 4 given; an odd number"),
+    ("replicated-annealing", {"replicas": 6}, {}, "training.options.replicas: 6 given; an odd"),
+    ("replicated-annealing", {"coupling": -1}, {}, "training.options.coupling: -1 given"),
+    ("annealing", {}, {"snapshots": {"steps": [0, 1]}}, "ensemble.snapshots: steps given"),
+    ("annealing", {}, {"widths": (90, 3, 1)}, "30 inputs of each unit given; with ±1 weights"),
+    ("annealing", {}, {"widths": (92, 4, 1)}, "4 hidden units given; an odd number"),
     ("replicated-sgd", {"formula": "soft"}, {}, "training.options.formula: 'soft' given"),
     ("cross-entropy-sgd", {"beta": 0}, {}, "training.options.beta: 0 given"),
     ("cross-entropy-sgd", {"gamma": float("nan")}, {}, "training.options.gamma: nan given"),
