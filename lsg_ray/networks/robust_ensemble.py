@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from lsg_ray.errors import InputError
 from lsg_ray.networks.families.committee import Patterns
 from lsg_ray.typing import Array, Floats
 
@@ -47,6 +48,11 @@ class RobustEnsemble:
     product
         Whether the output is the product of the units (parity machine), not their majority.
 
+    Raises
+    ------
+    InputError
+        Inputs or weights are not ±1, or numbers of units or inputs are even, where sums could tie.
+
     Notes
     -----
     Memory: P (y (4 K + 4) + N) bytes; shared inputs take n in place of N.
@@ -55,6 +61,10 @@ class RobustEnsemble:
     def __init__(self, patterns: Patterns, weights: Array, *, product: bool = False) -> None:
         self.patterns, self.product = patterns, product
         y, units, n = self.shape = np.shape(weights)
+        if not np.all(np.abs(patterns.x) == 1) or not np.all(np.abs(weights) == 1):
+            raise InputError("inputs or weights are not ±1; the robust ensemble is of signs")
+        if units % 2 == 0 or n % 2 == 0:
+            raise InputError(f"{units} units of {n} inputs given; odd numbers have no ties")
         self.w = np.ascontiguousarray(weights, np.int8).reshape(y, units * n).copy()
         own = patterns.x * patterns.s[:, None, None]
         columns = own.reshape(len(own), -1)

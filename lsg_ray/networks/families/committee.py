@@ -42,7 +42,10 @@ _COLUMNS = {
     "epochs": ("<i4", "epochs or sweeps of the accepted trial"),
     "alpha": ("<f8", "patterns per weight P/N"),
     "norm": ("<f8", "root mean square of the weights"),
-    "stopped": ("<i4", "why training ended: 0 solved, 1 epochs used up, 2 no longer finite"),
+    "stopped": (
+        "<i4",
+        "why training ended: 0 solved, 1 epochs used up, 2 no longer finite, 3 end of its protocol",
+    ),
 }
 
 
@@ -52,6 +55,7 @@ class Stop(IntEnum):
     SOLVED = 0  # no error on the patterns, and what else its solver waits for
     EPOCHS = 1  # training.epochs were used up before that
     DIVERGED = 2  # weights are no longer finite
+    PROTOCOL = 3  # its protocol came to its end, with errors left
 
 
 class Options(BaseModel, extra="forbid", frozen=True):

@@ -134,14 +134,13 @@ def test_snapshots_begin_at_the_start_and_end_with_the_solution(algorithm, tmp_p
     np.testing.assert_array_equal(kept.numpy()[0], plain.weights)
 
 
-@pytest.mark.parametrize("algorithm", ["cross-entropy-sgd", "elastic-sgd", "entropy-sgd"])
+@pytest.mark.parametrize("algorithm", ["elastic-sgd", "entropy-sgd"])
 def test_what_is_no_longer_finite_is_no_candidate(algorithm):
     options = ALL[algorithm] | {"step": 1e308}
-    with np.errstate(all="ignore"):
-        (found,) = tried(spec_of(algorithm, options, training={"epochs": 5}))
-    assert found.columns["stopped"] in (Stop.DIVERGED, Stop.EPOCHS)
-    if found.columns["stopped"] == Stop.DIVERGED:
-        assert np.isnan(found.accuracy)
+    (found,) = tried(spec_of(algorithm, options, training={"epochs": 50}))
+    assert found.columns["stopped"] == Stop.DIVERGED
+    assert found.columns["epochs"] < 50
+    assert np.isnan(found.accuracy)
 
 
 # Ordering of the tree committee, K = 9, n = 55, α = 1: epochs of the reference protocol.
@@ -182,7 +181,7 @@ def test_elastic_replicas_have_a_centre_that_solves(centre):
     assert found.columns["errors"] == 0
 
 
-@pytest.mark.parametrize("formula", ["simple", "corrected", "hard", "continuous"])
+@pytest.mark.parametrize("formula", ["simple", "corrected", "hard", "continuous", "explicit"])
 def test_every_formula_of_the_centre_solves(formula):
     spec = spec_of(
         "replicated-sgd", {"formula": formula}, patterns=32, widths=(51, 5, 1), full=True,
