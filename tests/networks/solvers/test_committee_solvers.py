@@ -12,6 +12,7 @@ from lsg_ray.networks.families.committee import Stop, patterns_of
 from lsg_ray.networks.sampling import prepare
 from lsg_ray.networks.solvers.replicated_sgd import easiest_units, kick
 from lsg_ray.registry import ALGORITHMS, FAMILIES
+from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import parse_spec
 
 SPHERE = {
@@ -253,3 +254,23 @@ def test_a_solver_of_committees_belongs_to_their_families():
     for name in ALL:
         for family in ALGORITHMS[name].families:
             assert hasattr(FAMILIES[family], "outcome")
+
+
+@pytest.mark.parametrize("algorithm", ALL)
+def test_the_first_snapshot_is_where_a_trial_starts(algorithm):
+    spec = spec_of(algorithm, ALL[algorithm], snapshots=[0])
+    (found,) = tried(spec)
+    (again,) = tried(spec.replace(training={"epochs": 1}))
+    np.testing.assert_array_equal(found.snapshots, again.snapshots)
+    if "replicas" not in ALL[algorithm] and algorithm != "elastic-sgd":
+        family = FAMILIES[spec.network.family]
+        start = family.starts(spec, [seed_sequence(0, Stream.TRIAL, 0, 0)])
+        np.testing.assert_array_equal(found.snapshots, start)
+
+
+def test_snapshots_by_steps_are_those_of_the_mini_batches():
+    spec = spec_of("entropic-least-action", {"replicas": 3}, snapshots={"steps": [0, 1, 2, 3]})
+    (found,) = tried(spec)
+    assert len({row.tobytes() for row in found.snapshots}) == 4
+    by_epoch = tried(spec.replace(ensemble={"snapshots": [0, 1]}))[0].snapshots
+    np.testing.assert_array_equal(by_epoch, found.snapshots[[0, 2]])
