@@ -153,17 +153,38 @@ EPOCHS = {
 }
 
 
+@pytest.fixture(scope="module")
+def of_tree():
+    """Specification and first trial of configuration 0 of each algorithm."""
+    found = {}
+    for name, (options, _, _) in EPOCHS.items():
+        spec = spec_of(
+            "cross-entropy-sgd" if name in ("fast", "slow") else name, options, patterns=495,
+            widths=(495, 9, 1), training={"batch_size": 100, "epochs": 1000},
+        )  # fmt: skip
+        found[name] = (spec, tried(spec)[0])
+    return found
+
+
 @pytest.mark.parametrize("name", EPOCHS)
-def test_epochs_on_the_tree_committee(name):
-    options, least, most = EPOCHS[name]
-    algorithm = "cross-entropy-sgd" if name in ("fast", "slow") else name
-    spec = spec_of(
-        algorithm, options, patterns=495, widths=(495, 9, 1),
-        training={"batch_size": 100, "epochs": 1000},
-    )  # fmt: skip
-    (found,) = tried(spec)
+def test_epochs_on_the_tree_committee(of_tree, name):
+    _, least, most = EPOCHS[name]
+    found = of_tree[name][1]
     assert found.columns["errors"] == 0
     assert least <= found.columns["epochs"] <= most
+
+
+def test_slow_descent_is_flatter_than_fast_and_that_than_least_action(of_tree):
+    """Errors of weights at overlap 0.9 with the solution, mean of 200: the order of the volumes."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((200, 495)) * np.sqrt(1 / 0.9**2 - 1)
+    rise = {}
+    for name, (spec, found) in of_tree.items():
+        family, arena = FAMILIES[spec.network.family], prepare(spec, load_dataset(spec.dataset))
+        rise[name] = family.errors(spec.network, found.weights + noise, arena.train).mean()
+    assert rise["least-action"] > 1.3 * rise["fast"]
+    assert rise["least-action"] > 1.3 * rise["entropic-least-action"]
+    assert min(rise["fast"], rise["entropic-least-action"]) > 1.1 * rise["slow"]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
