@@ -32,6 +32,7 @@ def test_stages__are_fixed_numbers():
         "RSB": 10,
         "GLASS": 11,
         "LANDSCAPE": 12,
+        "DATA": 13,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
@@ -19,6 +19,18 @@ from lsg_ray.cli.options import (
 from lsg_ray.cli.output import line_logger, print_result, progress_style, table
 from lsg_ray.cli.outputs import check_outputs, file_at, result_at, store_at
 from lsg_ray.errors import InputError
+
+if TYPE_CHECKING:
+    from lsg_ray.exchange.importing import Layout
+
+
+class Chosen(TypedDict):
+    """What is exported of a store or of a model."""
+
+    where: str | None
+    limit: int | None
+    cutoff: float
+
 
 #: Sections of a specification that may be set.
 SECTIONS = ("network", "dataset")
@@ -48,7 +60,7 @@ SECTIONS = ("network", "dataset")
 @as_json
 def import_weights(
     source: str, out: str, network: str | None, family: str | None, dataset: str | None,
-    spec: str | None, overrides: tuple[str, ...], layout: Any, as_json: bool,
+    spec: str | None, overrides: tuple[str, ...], layout: Layout | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Write weights from files of other programs as a store.
 
@@ -136,7 +148,12 @@ def _sections(
 @overwrite
 @as_json
 def export(
-    source: str, to: str, columns: str | None, overwrite: bool, as_json: bool, **chosen: Any
+    source: str,
+    to: str,
+    columns: str | None,
+    overwrite: bool,
+    as_json: bool,
+    **chosen: Unpack[Chosen],
 ) -> None:
     """Write a store, a result or a model to a file for other programs.
 

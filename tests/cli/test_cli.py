@@ -527,7 +527,7 @@ def test_spec_schema__is_json_either_way(lsg):
 
 
 def test_data_list__names_what_is_here(lsg):
-    assert "digits           1437 + 360" in lsg("data", "list").out
+    assert "digits             1437 + 360" in lsg("data", "list").out
 
 
 # Pipes and signals: processes of their own

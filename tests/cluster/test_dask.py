@@ -177,7 +177,7 @@ def test_landscapes__are_the_same_bytes_on_ray_and_on_threads(on_ray, threads, t
     J = np.triu(rng.normal(size=(20, 20)) / 6, 1)
     model, sigma = (J + J.T, 0.3 * rng.normal(size=20)), rng.choice([-1, 1], (3, 20))
     for explore in (
-        lambda: entropy_scan(model, sigma, pieces=tmp_path / "p"),
+        lambda: entropy_scan(model, sigma, checkpoints=tmp_path / "p"),
         lambda: iso_energy(model, np.sign(model[1]), [-0.5, 0.0, 0.5]),
         lambda: tap_states(model, starts=300),
         lambda: relax(model, sigma, sweeps=5),

@@ -35,7 +35,7 @@ def small(monkeypatch):
 
 def test_run__surveys_the_landscape_and_reports_it(tmp_path, small):
     folder, said = tmp_path / "r", []
-    result = pipeline.run(relu_spec(6), folder, workers=0, say=said.append)
+    result = pipeline.run(relu_spec(6), folder, workers=0, log=said.append)
     names = set(os.listdir(folder))
     assert names >= {f"{name}.zarr" for name in RESULTS} | {f"{name}.png" for name in FIGURES}
     assert result["failed"] == []

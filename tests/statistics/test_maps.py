@@ -59,7 +59,12 @@ def test_starts__are_what_the_trials_would_draw_before_learning(
     tmp_path, points, extra, monkeypatch
 ):
     """Trained at a learning rate of nothing and drawn alike, a configuration is its own start."""
-    monkeypatch.setattr(mean_field, "draw", lambda f, n, s, fixed, _: draw(f, n, s, fixed))
+
+    def draw_alike(f, n, s, fixed, _):
+        return draw(f, n, s, fixed)
+
+    monkeypatch.setattr(mean_field, "draw", draw_alike)
+    monkeypatch.setattr("lsg_ray.networks.families.binary.draw", draw_alike)
     tree = {
         "dataset": {"name": "digits", "components": 5},
         "network": {"widths": [5, 4, 3, 10]},
