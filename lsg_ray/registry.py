@@ -143,6 +143,7 @@ ALGORITHMS: Registry[Algorithm] = Registry(
         "mean-field": "lsg_ray.networks.solvers.mean_field:ALGORITHM",
         "descent": "lsg_ray.networks.solvers.descent:ALGORITHM",
         "least-action": "lsg_ray.networks.solvers.least_action:ALGORITHM",
+        "spherical-focusing-bp": "lsg_ray.networks.solvers.spherical_focusing_bp:ALGORITHM",
     },
 )  # fmt: skip
 #: Data sets: `dataset.name`.

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 #: Groups of commands, in the order in which a person meets them.
 GROUPS = (
-    "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape", "cluster",
-    "project", "installed packages",
+    "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape",
+    "wide flat minima", "cluster", "project", "installed packages",
 )  # fmt: skip
 #: Stages of a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
@@ -61,6 +61,18 @@ _BY_GROUP = {
         "compare": ("lsg_ray.loss_landscape.comparison:STAGE",
             "Minima of two ensembles, pair by pair: small against large batches."),
         "surface": ("lsg_ray.loss_landscape.surface:STAGE", "Loss on a plane through a solution."),
+    },
+    "wide flat minima": {
+        "spherical-local-entropy": ("lsg_ray.minima.spherical_local_entropy:STAGE",
+            "Local entropy around solutions on the sphere, by belief propagation."),
+        "hessian": ("lsg_ray.minima.hessian:STAGE",
+            "Curvature of the smooth network in place of one of signs."),
+        "local-energy": ("lsg_ray.minima.local_energy:LOCAL_ENERGY",
+            "Errors under noise on the weights."),
+        "input-robustness": ("lsg_ray.minima.local_energy:INPUT_ROBUSTNESS",
+            "Errors under noise on the inputs."),
+        "flatness-table": ("lsg_ray.minima.flatness_table:STAGE",
+            "All measures of flatness by algorithm, and their rank correlations."),
     },
     "model": {
         "fit": ("lsg_ray.ising.fit:STAGE",
