@@ -21,6 +21,8 @@ from lsg_ray.results.pieces import Piece, run_tasks
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject, Progress
 
+#: Overlaps that are one, up to rounding and the tolerance of message passing.
+_SAME = 1e-7
 #: Configurations that are measured, unless told otherwise.
 USUAL = 20
 
@@ -57,6 +59,21 @@ class Chosen(NamedTuple):
         """Patterns per weight P/N."""
         return self.ground.arena.train.n_patterns / self.weights[0].size
 
+    def distinct(self) -> Chosen:
+        """Return those that differ: of two at an overlap of one, the first."""
+        flat = self.weights.reshape(len(self.weights), -1)
+        overlap = flat @ flat.T / flat.shape[1]
+        rows: list[int] = []
+        for row in range(len(flat)):
+            if not rows or overlap[row, rows].max() < 1 - _SAME:
+                rows.append(row)
+        return self._replace(
+            numbers=self.numbers[rows],
+            weights=self.weights[rows],
+            errors=self.errors[rows],
+            test_errors=self.test_errors[rows],
+        )
+
     def provenance(self, **more: object) -> JsonObject:
         """Return attributes of a result."""
         spec = self.ensemble.spec
@@ -71,9 +88,13 @@ class Chosen(NamedTuple):
         }  # fmt: skip
 
     def run(
-        self, work: Callable[..., Piece], kind: type[Piece], arguments: Sequence[tuple[object, ...]],
-        pieces: Path | None, progress: Progress | None,
-    ) -> Piece:  # fmt: skip
+        self,
+        work: Callable[..., Piece],
+        kind: type[Piece],
+        arguments: Sequence[tuple[object, ...]],
+        pieces: Path | None,
+        progress: Progress | None,
+    ) -> Piece:
         """Run ``work(ground, weights, *argument)`` for each configuration; stack what is found."""
         given = [(w, *own) for w, own in zip(self.weights, arguments, strict=True)]
         found = run_tasks(work, self.ground, given, kind, pieces, progress)

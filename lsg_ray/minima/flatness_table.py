@@ -5,8 +5,8 @@ local entropy, the largest eigenvalue and the trace of the smooth Hessian, the r
 noise on weights and on inputs, and its test error.  Over all configurations of all ensembles, rank
 correlations tell whether measures agree: Spearman's ρ, of ranks with ties at their mean, and
 Kendall's τ_b.  Their errors are bootstrapped: configurations are drawn with replacement within each
-ensemble, so that each algorithm keeps its share.  A correlation within two errors of zero is
-undetermined.
+ensemble, so that each algorithm keeps its share.  A correlation within two errors of zero, or
+of fewer than eight configurations, is undetermined.
 
 The protocol is that of C. Baldassi's lecture on wide flat minima (IPAM, 2019), and of C. Baldassi,
 F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905.07833.
@@ -44,8 +44,8 @@ from lsg_ray.typing import (
 
 #: Address in `Stream.LANDSCAPE` of the bootstrap.
 _BOOTSTRAP = 11
-#: A correlation is told from zero from so many errors.
-DEVIATION = 2.0
+#: A correlation is told from zero from so many errors, and of so many rows.
+DEVIATION, FEWEST = 2.0, 8
 #: Measures of each ensemble, for progress.
 _MEASURES = 4
 
@@ -122,8 +122,10 @@ def flatness_table(
         ``value`` (row, quantity) with ``ensemble`` (row), the place of its ensemble, and
         ``configuration`` (row); ``mean``, ``stderr`` (algorithm, quantity) over configurations with
         the coordinate ``algorithm``; ``spearman``, ``kendall`` (quantity, quantity_) with
-        ``_stderr``, NaN where a quantity does not vary.  Attributes: ``rows``, ``converged``, the
-        share of local entropies and eigenvalues that have converged.
+        ``_stderr``, NaN where a quantity does not vary.  Attributes: ``rows``; ``repeats``,
+        configurations left out since an earlier one is the same, as message passing ends in one
+        fixed point from many starts; ``converged``, the share of local entropies and eigenvalues
+        that have converged.
 
     Raises
     ------
@@ -136,9 +138,11 @@ def flatness_table(
     that column is left out.
     """
     given = [one for one in (ensemble, second, third, fourth, fifth, sixth) if one is not None]
-    chosen = [choose(one, configurations, for_what="the table of flatness", majority=True)
-              for one in given]  # fmt: skip
-    _check_alike(chosen)
+    all_ = [choose(one, configurations, for_what="the table of flatness", majority=True)
+            for one in given]  # fmt: skip
+    _check_alike(all_)
+    chosen = [one.distinct() for one in all_]
+    repeats = sum(len(one.numbers) for one in all_) - sum(len(one.numbers) for one in chosen)
     parts: list[list[_Column]] = []
     converged: list[float] = []
     for place, one in enumerate(chosen):
@@ -175,7 +179,7 @@ def flatness_table(
         chosen[0].provenance(
             statistic="flatness table", beta=beta, steepness=steepness, sigma=sigma, flip=flip,
             noise=noise, colour=colour, draws=draws, samples=samples, seed=seed,
-            rows=table.sizes["row"], converged=float(np.mean(converged)),
+            rows=table.sizes["row"], repeats=repeats, converged=float(np.mean(converged)),
         )
     )  # fmt: skip
 
@@ -335,24 +339,31 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
     }
     ranks = {
         f"{names[a]}, {names[b]}": correlation_words(
-            float(found["spearman"][a, b]), float(found["spearman_stderr"][a, b])
+            float(found["spearman"][a, b]),
+            float(found["spearman_stderr"][a, b]),
+            found.attrs["rows"],
         )
         for a in range(len(names))
         for b in range(a + 1, len(names))
     }
-    return {"rows": found.attrs["rows"], "converged": found.attrs["converged"], **rows,
-            "spearman": ranks}  # fmt: skip
+    about = {name: found.attrs[name] for name in ("rows", "repeats", "converged")}
+    return {**about, **rows, "spearman": ranks}
 
 
-def correlation_words(value: float, error: float) -> str:
+def is_determined(value: float, error: float, rows: int) -> bool:
+    """Return whether a rank correlation of so many rows is told from zero."""
+    return rows >= FEWEST and abs(value) > DEVIATION * error
+
+
+def correlation_words(value: float, error: float, rows: int) -> str:
     """Return a correlation with its error, and whether it is told from zero.
 
-    >>> correlation_words(0.3, 0.2), correlation_words(-0.9, 0.05)
+    >>> correlation_words(0.3, 0.2, 20), correlation_words(-0.9, 0.05, 20)
     ('0.300 ± 0.2, undetermined', '-0.900 ± 0.05')
     """
     if not (np.isfinite(value) and np.isfinite(error)):
         return "none: no variation"
-    told = "" if abs(value) > DEVIATION * error else ", undetermined"
+    told = "" if is_determined(value, error, rows) else ", undetermined"
     return f"{value:.3f} ± {error:.2g}{told}"
 
 

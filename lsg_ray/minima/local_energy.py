@@ -203,7 +203,7 @@ def _noisy(
 def _dataset(errors: Floats, chosen: Chosen, levels: Floats, about: str) -> xarray.Dataset:
     """Return the rise over what the configurations have, of (solutions, levels, draws)."""
     own = chosen.errors / chosen.ground.arena.train.n_patterns
-    rise = errors.mean(axis=2) - own[:, None]
+    rise = (errors - own[:, None, None]).mean(axis=2)
     count = len(rise)
     over = rise.std(axis=0, ddof=1) / np.sqrt(count) if count > 1 else np.full(len(levels), np.nan)
     one = {"units": "1"}

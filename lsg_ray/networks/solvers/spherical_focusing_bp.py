@@ -9,7 +9,8 @@ followed; the others act on it through the centre.  With its own precision A = �
 and λ keeps |W|² = N.  γ rises geometrically; mean weights are the configuration.  After a first
 solution is found messages go on to the end of the protocol, and the last solution is kept, since
 the region is the denser the larger γ; they end earlier where the mean square of the means passes
-``most``: beyond, λ meets its bound.
+``most``: beyond, λ meets its bound.  Where the fixed point is unique, all trials on the same
+patterns end in it, up to rounding: seeds then differ by their patterns alone.
 
 Source: C. Baldassi, C. Borgs, J. T. Chayes, A. Ingrosso, C. Lucibello, L. Saglietti, R. Zecchina,
 PNAS 113, E7655 (2016), arXiv:1605.06444, of ±1 weights; here of continuous ones.

@@ -6,6 +6,7 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
+from lsg_ray.minima.flatness_table import is_determined
 from lsg_ray.report import style
 
 #: Curves of single solutions that are drawn.
@@ -144,21 +145,24 @@ def rise_caption(found: xarray.Dataset) -> tuple[str, str]:
 @style.styled
 def table_figure(found: xarray.Dataset) -> Figure:
     """Draw the rank correlations, and the local entropy against the largest eigenvalue."""
-    figure = style.new_figure(3.6)
-    left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    names = [_named(str(name)) for name in found["quantity"].values]
-    rho, error = found["spearman"].values, found["spearman_stderr"].values
+    figure = style.new_figure(3.4)
+    left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+    shown = np.flatnonzero(np.isfinite(np.diag(found["spearman"].values)))
+    chosen = found.isel(quantity=shown, quantity_=shown)
+    rho, error = chosen["spearman"].values, chosen["spearman_stderr"].values
+    labels = [_named(str(name)) for name in chosen["quantity"].values]
     image = left.imshow(rho, cmap=style.signed_colours(), vmin=-1, vmax=1)
     for (row, column), value in np.ndenumerate(rho):
         if row != column and np.isfinite(value):
-            sure = abs(value) > 2 * error[row, column]
-            colour = "white" if abs(value) > 0.6 and sure else style.INK
+            sure = is_determined(float(value), float(error[row, column]), found.attrs["rows"])
+            colour = "white" if abs(value) > 0.6 else style.INK
             text = f"{value:.2f}" if sure else "?"
             left.text(column, row, text, ha="center", va="center", fontsize=5, color=colour)
-    left.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=6)
-    left.set_yticks(range(len(names)), names, fontsize=6)
-    style.colour_bar(image, left, r"Spearman's $\rho$", 4, symmetric=True, aspect=30, pad=0.02)
-    style.panel(left, "a", "rank correlations")
+    left.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=6)
+    left.set_yticks(range(len(labels)), labels, fontsize=6)
+    style.colour_bar(image, left, "", 4, symmetric=True, aspect=30, pad=0.02)
+    style.panel(left, "a", r"rank correlations, Spearman's $\rho$")
+    names = [_named(str(name)) for name in found["quantity"].values]
     first, second = _axes_of(found)
     owner = found["ensemble"].values
     colours = [style.ACCENT, style.CONTRAST, "#009E73", "#CC79A7", "#E69F00", style.INK]
@@ -168,7 +172,7 @@ def table_figure(found: xarray.Dataset) -> Figure:
                    label=style.verbatim(str(label)))  # fmt: skip
     right.legend(fontsize=6)
     style.ticks(right, 4, 5)
-    style.panel(right, "b", "", names[first], names[second])
+    style.panel(right, "b", "configurations", names[first], names[second])
     return figure
 
 
@@ -199,6 +203,6 @@ def table_caption(found: xarray.Dataset) -> tuple[str, str]:
         f"{found.attrs['rows']} configurations of {found.sizes['algorithm']} ensembles. "
         f"{names[second]}: {means}. Its rank correlation with {names[first]} is {rho:.2f} ± "
         f"{error:.2g} (Spearman; bootstrap over configurations within ensembles). Question marks: "
-        "within two errors of zero."
+        "within two errors of zero, or too few configurations."
     )
     return caption, "Matrix of rank correlations between measures of flatness, and two of them."
