@@ -2,15 +2,15 @@
 
 import itertools
 
+import numba
 import numpy as np
 import pytest
 from scipy.special import erf, erfcx, log_ndtr
 
-from lsg_ray.kernels.compile import kernel
 from lsg_ray.kernels.relaxed_bp import _erfcx, free_entropy, majority, sweep
 
 
-@kernel
+@numba.njit
 def erfcx_of(x, out):
     for i in range(len(x)):
         out[i] = _erfcx(x[i])
