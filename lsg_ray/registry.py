@@ -143,6 +143,13 @@ ALGORITHMS: Registry[Algorithm] = Registry(
         "mean-field": "lsg_ray.networks.solvers.mean_field:ALGORITHM",
         "descent": "lsg_ray.networks.solvers.descent:ALGORITHM",
         "least-action": "lsg_ray.networks.solvers.least_action:ALGORITHM",
+        "entropic-least-action": "lsg_ray.networks.solvers.entropic_least_action:ALGORITHM",
+        "cross-entropy-sgd": "lsg_ray.networks.solvers.cross_entropy_sgd:ALGORITHM",
+        "elastic-sgd": "lsg_ray.networks.solvers.elastic_sgd:ALGORITHM",
+        "entropy-sgd": "lsg_ray.networks.solvers.entropy_sgd:ALGORITHM",
+        "replicated-sgd": "lsg_ray.networks.solvers.replicated_sgd:ALGORITHM",
+        "annealing": "lsg_ray.networks.solvers.annealing:ALGORITHM",
+        "replicated-annealing": "lsg_ray.networks.solvers.replicated_annealing:ALGORITHM",
         "spherical-focusing-bp": "lsg_ray.networks.solvers.spherical_focusing_bp:ALGORITHM",
     },
 )  # fmt: skip

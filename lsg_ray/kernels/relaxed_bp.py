@@ -33,10 +33,10 @@ _WHOLE = 6755399441055744.0
 
 
 @intrinsic
-def _two_to_the(typing_context, shifted):
+def _two_to_the(typing_context, shifted):  # noqa: ARG001 - numba fixes the signature
     """Return 2^n of n + `_WHOLE`: its lowest bits become an exponent."""
 
-    def codegen(context, builder, signature, arguments):
+    def codegen(context, builder, signature, arguments):  # noqa: ARG001
         whole = context.get_value_type(types.int64)
         bits = builder.bitcast(arguments[0], whole)
         bits = builder.add(bits, whole(1023))

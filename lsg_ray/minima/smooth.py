@@ -4,7 +4,8 @@ Hidden units of unit norm u_l = W_l/|W_l| read h_l = ξ_l · u_l, and
 
     t_l = tanh(β h_l),  Δ = s Σ_l t_l/√K,  loss = mean_p f(Δ_p),  f(x) = −x/2 + ln(2cosh γx)/(2γ),
 
-which tends to a network of sign units and to max(0, −x) for large β and γ.  Its Hessian with
+which tends to a network of sign units and to max(0, −x) for large β and γ; as in
+`lsg_ray.networks.smooth_committee`, which descends it.  Its Hessian with
 respect to the u_l is
 
     H = mean_p[ f''(Δ) J Jᵀ + f'(Δ) ∂²Δ ],  J_l = s β(1 − t_l²) ξ_l/√K,
@@ -19,19 +20,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import expit
 
 from lsg_ray.networks.families.committee import Patterns, fields
+from lsg_ray.networks.smooth_committee import cross_entropy, cross_entropy_slope
 from lsg_ray.typing import Floats
-
-
-def smooth_loss(x: Floats, gamma: float) -> Floats:
-    """Return f(x) = ln(1 + e^{−2γx})/(2γ).
-
-    >>> float(smooth_loss(np.array([-3.0]), 50.0)[0])
-    3.0
-    """
-    return np.logaddexp(0, -2 * gamma * x) / (2 * gamma)
 
 
 @dataclass(frozen=True)
@@ -89,11 +81,11 @@ class SmoothNetwork:
     @property
     def loss(self) -> float:
         """Mean of f(Δ)."""
-        return float(smooth_loss(self.stabilities, self.gamma).mean())
+        return float(cross_entropy(self.stabilities, self.gamma).mean())
 
     @cached_property
     def _slope(self) -> Floats:
-        return -expit(-2 * self.gamma * self.stabilities)
+        return cross_entropy_slope(self.stabilities, self.gamma)
 
     @cached_property
     def _bend(self) -> Floats:

@@ -75,7 +75,7 @@ def machines():
                 block = Block(start, found.weights, found.columns, rows)
             else:
                 some = np.asarray(weights)[start : start + rows]
-                whole = ("errors", "epochs", "trial")
+                whole = ("errors", "epochs", "trial", "stopped")
                 names = (*whole, "alpha", "norm", "accuracy", "loss", "test_accuracy")
                 columns = {n: np.zeros(rows, np.int32 if n in whole else float) for n in names}
                 block = Block(start, some, columns, rows)

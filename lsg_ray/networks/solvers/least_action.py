@@ -13,16 +13,11 @@ minima: C. Baldassi, F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from pydantic import BaseModel, Field
 
-from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
-from lsg_ray.networks.families.committee import Arena, Patterns, committee_of, fields
-from lsg_ray.networks.trial import Purpose, trial_generator
-from lsg_ray.rng import Stream, seed_sequence
-from lsg_ray.spec import Spec
+from lsg_ray.networks.families.committee import Patterns, Stop, fields
+from lsg_ray.networks.solvers.committee_trial import SPHERICAL, End, Trial, algorithm
 from lsg_ray.typing import Array, Floats
 
 
@@ -45,43 +40,20 @@ def least_action(w: Floats, patterns: Patterns, rows: Array, step: float) -> int
     return len(wrong)
 
 
-def trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
-    """Return what runs trials."""
-    del device
-    family, options = committee_of(spec), Options(**spec.training.options)
-    ((units, n),) = spec.network.shapes
-    patterns = arena.train
-    batch = spec.training.batch(patterns.n_patterns)
+def solve(trial: Trial, options: Options) -> End:
+    """Train until no pattern is wrong, or the epochs are used up.
 
-    def one(configuration: int, trial: int) -> Candidate:
-        seed = seed_sequence(spec.ensemble.seed, Stream.TRIAL, configuration, trial)
-        w = family.starts(spec, [seed])[0].astype(np.float64).reshape(units, n)
-        order = trial_generator(seed, Purpose.ORDER)
-        times, snapshots = spec.snapshot_steps, []
-        epoch = step = 0
-        while epoch < spec.training.epochs:
-            epoch += 1
-            wrong = 0
-            for rows in np.array_split(
-                order.permutation(patterns.n_patterns), -(-patterns.n_patterns // batch)
-            ):
-                if step in times:
-                    snapshots.append(family.stored(w))
-                wrong += least_action(w, patterns, rows, options.step)
-                step += 1
-            if wrong == 0:
-                break
-        accuracy, weights, columns = family.outcome(spec, arena, w, epoch)
-        # What comes after the end is as at the end.
-        snapshots += [weights] * (len(times) - len(snapshots))
-        return Candidate(accuracy, weights, columns, np.array(snapshots) if times else None)
-
-    def run(configurations: Sequence[int], trial: int) -> list[Candidate]:
-        return [one(configuration, trial) for configuration in configurations]
-
-    return run
+    Cost: 2 N P flop an epoch.
+    """
+    w = trial.starts()
+    for epoch in range(trial.epochs):
+        wrong = 0
+        for (rows,) in trial.batches():
+            trial.step(w)
+            wrong += least_action(w[0], trial.patterns, rows, options.step)
+        if wrong == 0:
+            return End(w[0], epoch + 1, Stop.SOLVED)
+    return End(w[0], trial.epochs, Stop.EPOCHS)
 
 
-ALGORITHM = Algorithm(
-    "least-action", ("spherical-perceptron", "spherical-committee"), trainer, config=Options
-)
+ALGORITHM = algorithm("least-action", SPHERICAL, Options, solve)

@@ -18,19 +18,17 @@ PNAS 113, E7655 (2016), arXiv:1605.06444, of ±1 weights; here of continuous one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
-from lsg_ray.networks.families.committee import Arena, committee_of
+from lsg_ray.networks.families.committee import Stop
 from lsg_ray.networks.relaxed_bp import Focus, RelaxedBP
-from lsg_ray.networks.trial import Purpose, trial_generator
-from lsg_ray.rng import Stream, seed_sequence
+from lsg_ray.networks.solvers.committee_trial import SPHERICAL, End, Trial, algorithm
+from lsg_ray.networks.trial import Purpose
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Floats
 
 
 class Options(BaseModel, extra="forbid", frozen=True):
@@ -50,6 +48,29 @@ class Options(BaseModel, extra="forbid", frozen=True):
     )
 
 
+def solve(trial: Trial, options: Options) -> End:
+    """Follow the protocol; see the module.  Cost: 6 P N exponentials and roots a sweep."""
+    schedule = np.geomspace(options.gamma_start, options.gamma_end, options.steps)
+    gammas = np.repeat(schedule, options.sweeps)
+    bp = RelaxedBP(trial.patterns, *trial.shape, trial.rng(Purpose.START))
+    bp.control(focus=Focus(options.y, float(gammas[0])))
+    kept, solved, sweep = bp.means, False, 0
+    for sweep, gamma in enumerate(gammas[: trial.epochs], 1):
+        trial.sweep(bp.means[None])
+        bp.sweep(options.damping, focus=Focus(options.y, float(gamma)))
+        means = bp.means
+        if not np.isfinite(means).all():
+            return End(kept, sweep, Stop.SOLVED if solved else Stop.DIVERGED)
+        right = trial.errors(means[None])[0] == 0
+        if right or not solved:
+            kept, solved = means, right
+        if np.mean(means**2) > options.most or (right and options.stop == "first"):
+            break
+    if solved:
+        return End(kept, sweep, Stop.SOLVED)
+    return End(kept, sweep, Stop.EPOCHS if sweep < len(gammas) else Stop.PROTOCOL)
+
+
 def misfits(spec: Spec) -> Iterable[str]:
     """Yield a line for each field that does not fit."""
     options = Options(**spec.training.options)
@@ -60,48 +81,4 @@ def misfits(spec: Spec) -> Iterable[str]:
         )
 
 
-def trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
-    """Return what runs trials."""
-    del device
-    family, options = committee_of(spec), Options(**spec.training.options)
-    ((units, n),) = spec.network.shapes
-    schedule = np.geomspace(options.gamma_start, options.gamma_end, options.steps)
-    gammas = np.repeat(schedule, options.sweeps)[: spec.training.epochs]
-
-    def wrong(means: Floats) -> int:
-        return int(family.errors(spec.network, family.stored(means)[None], arena.train)[0])
-
-    def one(configuration: int, trial: int) -> Candidate:
-        seed = seed_sequence(spec.ensemble.seed, Stream.TRIAL, configuration, trial)
-        bp = RelaxedBP(arena.train, units, n, trial_generator(seed, Purpose.START))
-        bp.control(focus=Focus(options.y, float(gammas[0])))
-        times, snapshots = spec.snapshot_steps, []
-        kept, found = bp.means, False
-        sweep = 0
-        for sweep, gamma in enumerate(gammas, 1):
-            if sweep - 1 in times:
-                snapshots.append(family.stored(bp.means))
-            bp.sweep(options.damping, focus=Focus(options.y, float(gamma)))
-            means = bp.means
-            if not np.isfinite(means).all():
-                break
-            solved = wrong(means) == 0
-            if solved or not found:
-                kept, found = means, solved
-            if (solved and options.stop == "first") or np.mean(means**2) > options.most:
-                break
-        accuracy, weights, columns = family.outcome(spec, arena, kept, sweep)
-        # What comes after the end is as at the end.
-        snapshots += [weights] * (len(times) - len(snapshots))
-        return Candidate(accuracy, weights, columns, np.array(snapshots) if times else None)
-
-    def run(configurations: Sequence[int], trial: int) -> list[Candidate]:
-        return [one(configuration, trial) for configuration in configurations]
-
-    return run
-
-
-ALGORITHM = Algorithm(
-    "spherical-focusing-bp", ("spherical-perceptron", "spherical-committee"), trainer,
-    config=Options, misfits=misfits,
-)  # fmt: skip
+ALGORITHM = algorithm("spherical-focusing-bp", SPHERICAL, Options, solve, misfits=misfits)

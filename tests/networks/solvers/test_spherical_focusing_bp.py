@@ -5,7 +5,7 @@ import pytest
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import SpecError
-from lsg_ray.networks.families.committee import fields
+from lsg_ray.networks.families.committee import Stop, fields
 from lsg_ray.networks.relaxed_bp import Focus, RelaxedBP
 from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.spec import parse_spec
@@ -47,6 +47,7 @@ def test_solves(spec):
     assert ((np.sign(h).sum(axis=2) * arena.train.s) > 0).all()
     np.testing.assert_allclose((w**2).sum(axis=2), n, rtol=1e-5)
     assert found.columns["errors"].tolist() == [0]
+    assert found.columns["stopped"].tolist() == [Stop.SOLVED]
     assert 0 < found.columns["epochs"][0] <= 300
 
 
@@ -75,6 +76,10 @@ def test_sweeps_are_bounded():
     spec = tree(epochs=7, threshold=0.0)
     _, found = sampled(spec)
     assert found.columns["epochs"].tolist() == [7]
+    assert found.columns["stopped"].tolist() == [Stop.EPOCHS]
+    short = tree(options={"gamma_end": 0.06, "steps": 2, "sweeps": 2}, threshold=0.0)
+    _, found = sampled(short)
+    assert found.columns["stopped"].tolist() == [Stop.PROTOCOL]
     assert found.columns["errors"][0] > 0
 
 

@@ -1,0 +1,126 @@
+"""Replicated gradient descent of ±1 weights: replicas with hidden reals, kicked to their centre.
+
+Each of y replicas has reals H^a, and W^a = sign H^a.  On a mini-batch, at the weights before it,
+the units of a wrong pattern that are nearest to being right, just so many as turn the output, move
+as in least-action learning,
+
+    H_l ← H_l + η s ξ_l,    of the (|Σ_l τ_l| + 1)/2 wrong units with smallest |h_l|,
+
+and then all replicas towards the centre W̄ = mean_a W^a:
+
+    simple      H^a ← H^a + λ [tanh(γ y W̄) − W^a],
+    corrected   H^a ← H^a + λ [tanh(γ y W̄) − tanh(γ y) W^a],
+    hard        H^a ← H^a + λ [clip(γ y W̄, −1, 1) − W^a],
+    continuous  H^a ← H^a + λ [W̄ − W^a].
+
+γ grows by δγ an epoch.  The result is the centre's sign, or else a replica, whichever makes no
+error first, as looked at after each epoch; ``wait_for_centre`` asks for the centre.
+
+Source: C. Baldassi et al., PNAS 113, E7655 (2016), arXiv:1605.06444.  Replicas move together here,
+not one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from lsg_ray.networks.families.committee import Patterns, Stop, fields
+from lsg_ray.networks.solvers.committee_trial import BINARY, End, Trial, algorithm
+from lsg_ray.spec import Spec
+from lsg_ray.typing import Array, Floats
+
+Formula = Literal["simple", "corrected", "hard", "continuous"]
+
+
+class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
+    """Options of replicated gradient descent of ±1 weights."""
+
+    replicas: int = Field(7, ge=1, le=1001, description="Replicas y, an odd number.")
+    step: float = Field(2.0, gt=0, description="Step η of the hidden reals, which start at ±1.")
+    kick: float = Field(0.75, ge=0, description="Size λ of the kick to the centre.")
+    formula: Formula = Field("simple", description="Kick: of a centre traced out, or continuous.")
+    coupling: float = Field(0.05, ge=0, description="Coupling γ₀ of the first epoch.")
+    coupling_step: float = Field(1e-3, ge=0, description="What γ grows by an epoch.")
+    start: Literal["equal", "random"] = Field(
+        "equal", description="Replicas start at one configuration, or at one each."
+    )
+    wait_for_centre: bool = Field(False, description="Only the centre ends training.")
+
+
+def easiest_units(w: Array, patterns: Patterns, rows: Array) -> tuple[Array, Array]:
+    """Return patterns and units that are to move, for weights (K, n) and a mini-batch.
+
+    Of each wrong pattern the fewest units, those of the smallest |h|, whose change of sign would
+    make it right.
+    """
+    x, s = patterns.x[rows], patterns.s[rows]
+    h = fields(w[None], x)[0] * s[:, None]
+    right = (h > 0).sum(axis=1)
+    wrong = np.flatnonzero(right <= w.shape[0] // 2)
+    depth = np.where(h[wrong] > 0, np.inf, -h[wrong])
+    order = np.argsort(depth, axis=1, kind="stable")
+    turned = w.shape[0] // 2 + 1 - right[wrong]
+    place = np.arange(w.shape[0])
+    pattern, column = np.nonzero(place < turned[:, None])
+    return rows[wrong[pattern]], order[pattern, column]
+
+
+def move(hidden: Floats, w: Array, patterns: Patterns, rows: Array, step: float) -> None:
+    """Update hidden reals (K, n) in place for a mini-batch, at weights w (K, n)."""
+    chosen, unit = easiest_units(w, patterns, rows)
+    inputs = patterns.x[chosen, unit if patterns.x.shape[1] > 1 else 0]
+    np.add.at(hidden, unit, step * patterns.s[chosen, None] * inputs)
+
+
+def kick(centre: Floats, w: Array, coupling: float, formula: Formula) -> Floats:
+    """Return the kick (y, K, n), of size 1, of replicas w (y, K, n) towards their mean (K, n)."""
+    if formula == "continuous":
+        return centre - w
+    scale = coupling * len(w)
+    if formula == "hard":
+        return np.clip(scale * centre, -1, 1) - w
+    return np.tanh(scale * centre) - (np.tanh(scale) if formula == "corrected" else 1.0) * w
+
+
+def _signs(hidden: Floats) -> Array:
+    return np.where(hidden >= 0, np.int8(1), np.int8(-1))
+
+
+def solve(trial: Trial, options: Options) -> End:
+    """Train until the centre or a replica is a solution, or the epochs are used up.
+
+    Cost: 4 y N P flop an epoch.
+    """
+    y = options.replicas
+    hidden = trial.starts(y)
+    if options.start == "equal":
+        hidden[:] = hidden[0]
+    w = _signs(hidden)
+    for epoch in range(trial.epochs):
+        coupling = options.coupling + epoch * options.coupling_step
+        for rows in trial.batches(y):
+            trial.step(w)
+            for replica in range(y):
+                move(hidden[replica], w[replica], trial.patterns, rows[replica], options.step)
+            w = _signs(hidden)
+            hidden += options.kick * kick(w.mean(axis=0), w, coupling, options.formula)
+            w = _signs(hidden)
+        found = np.concatenate([w.mean(axis=0)[None], w])
+        errors = trial.errors(found[:1] if options.wait_for_centre else found)
+        if errors.min() == 0:
+            return End(found[errors.argmin()], epoch + 1, Stop.SOLVED)
+    return End(w.mean(axis=0), trial.epochs, Stop.EPOCHS)
+
+
+def misfits(spec: Spec) -> Iterator[str]:
+    """Yield what does not fit: an even number of replicas, whose majority would tie."""
+    replicas = spec.training.options.get("replicas", 7)
+    if isinstance(replicas, int) and replicas % 2 == 0:
+        yield f"training.options.replicas: {replicas} given; an odd number has no ties"
+
+
+ALGORITHM = algorithm("replicated-sgd", BINARY, Options, solve, misfits=misfits)
