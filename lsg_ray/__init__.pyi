@@ -27,6 +27,11 @@ from .loss_landscape.interpolation import swap_barriers as swap_barriers
 from .loss_landscape.spherical import spherical_minima as spherical_minima
 from .loss_landscape.surface import loss_surface as loss_surface
 from .loss_landscape.walks import random_walk as random_walk
+from .minima.flatness_table import flatness_table as flatness_table
+from .minima.hessian import hessian as hessian
+from .minima.local_energy import input_robustness as input_robustness
+from .minima.local_energy import local_energy as local_energy
+from .minima.spherical_local_entropy import spherical_local_entropy as spherical_local_entropy
 from .networks.permutations import match_weights as match_weights
 from .pipeline import run as run
 from .spec import Spec as Spec
