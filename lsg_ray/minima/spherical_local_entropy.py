@@ -44,6 +44,8 @@ from lsg_ray.typing import (
 GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
 #: Dampings that are tried one after another where messages do not settle, above the one given.
 _STRONGER = (0.6, 0.85)
+#: Sweeps without a smaller change after which a stronger damping is tried.
+_PATIENCE = 25
 #: Overlaps p at which the densest regions of the theory are drawn.
 _POINTS = 9
 
@@ -146,21 +148,19 @@ def local_entropy_around(
 ) -> Curve:
     """Return the curve around one reference (K, n) of norm √n per unit; γ from large to small.
 
-    Messages of one γ are where the next begins.
+    Messages of one γ are where the next begins, with the damping that the last one needed.
     """
     bp = RelaxedBP(ground.arena.train, *ground.shape)
+    dampings = [damping, *(one for one in _STRONGER if one > damping)]
     rows = []
     for gamma in gammas:
         b = gamma * reference
-        sweeps, residual = 0, np.inf
-        for strength in (damping, *(one for one in _STRONGER if one > damping)):
-            bp.control(b)
-            for _ in range(max_sweeps):
-                sweeps += 1
-                residual = bp.sweep(strength, b)
-                if not residual > tolerance:
-                    break
+        total, residual = 0, np.inf
+        for place, strength in enumerate(dampings):
+            sweeps, residual = _settle(bp, b, strength, max_sweeps, tolerance)
+            total += sweeps
             if residual <= tolerance and not bp.bounded:
+                dampings = dampings[place:]
                 break
             if not np.isfinite(residual):
                 bp = RelaxedBP(ground.arena.train, *ground.shape)
@@ -169,8 +169,25 @@ def local_entropy_around(
         value = np.nan
         if settled:
             value = bp.log_volume(b) - 0.5 * np.log(2 * np.pi * np.e) - 0.5 * np.log1p(-p * p)
-        rows.append((p, value, settled, sweeps, residual))
+        rows.append((p, value, settled, total, residual))
     return Curve(*map(np.array, zip(*rows, strict=True)))
+
+
+def _settle(
+    bp: RelaxedBP, b: Floats, damping: float, max_sweeps: int, tolerance: float
+) -> tuple[int, float]:
+    """Sweep until messages settle, or come no nearer to it; return sweeps and the last change."""
+    bp.control(b)
+    best, at, residual = np.inf, 0, np.inf
+    for sweep in range(1, max_sweeps + 1):
+        residual = bp.sweep(damping, b)
+        if not tolerance < residual < np.inf:
+            return sweep, residual
+        if residual < best:
+            best, at = residual, sweep
+        elif sweep - at > _PATIENCE:
+            return sweep, residual
+    return max_sweeps, residual
 
 
 def _task(

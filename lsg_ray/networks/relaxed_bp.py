@@ -97,6 +97,9 @@ class RelaxedBP:
             L, field = known(shift)
             return float(np.mean(1 / L + (field / L) ** 2)) - 1
 
+        if not (np.isfinite(self.A_sum).all() and np.isfinite(B).all()):
+            self.precision, self.field = np.full_like(B, np.nan), B  # diverged: callers look for it
+            return
         low = float(_CLOSEST - self.A_sum.min())
         width = 1.0
         while excess(low + width) > 0:

@@ -44,9 +44,9 @@ def test_bootstrap_errors__are_the_spread_over_data():
         x = rng.standard_normal(n)
         return np.stack([x, x + 1.5 * rng.standard_normal(n)], axis=1)
 
-    spread = np.std([spearman_matrix(draw())[0, 1] for _ in range(400)])
-    errors = [with_errors(draw(), np.zeros(40, np.int64), 200, rng)[0][1][0, 1] for _ in range(8)]
-    assert np.mean(errors) == pytest.approx(spread, rel=0.25)
+    spread = np.std([spearman_matrix(draw())[0, 1] for _ in range(200)])
+    errors = [with_errors(draw(), np.zeros(40, np.int64), 150, rng)[0][1][0, 1] for _ in range(5)]
+    assert np.mean(errors) == pytest.approx(spread, rel=0.3)
 
 
 def test_words_of_a_correlation():

@@ -182,6 +182,33 @@ def test_messages_that_do_not_settle__are_told(committees):
     assert "Converged: 0%" in local_entropy_caption(found)[0]
 
 
+def test_messages_that_swing__are_damped_more(machine_spec):
+    # Patterns that are nearly alike: parallel updates of weak damping overshoot.
+    units, n, patterns = 3, 45, 60
+    rng = np.random.default_rng(0)
+    common = rng.choice([-1.0, 1.0], n)
+    labels = rng.choice([-1, 1], patterns)
+    noise = np.where(rng.random((patterns, n)) < 0.35, -1, 1)
+    x = (labels[:, None] * common * noise).astype(np.float32)[:, None, :]
+    own = Patterns(x, labels)
+    network = machine_spec(units=units, n=n, connection="full").network
+    ground = Ground(network, Arena(own, own, own))
+    w, _ = solution(ground, units, n, 0)
+    strong = local_entropy_around(ground, w, np.array([50.0, 12.0]), damping=0.85)
+    weak = local_entropy_around(ground, w, np.array([50.0, 12.0]), damping=0.0)
+    assert strong.converged.all()
+    assert weak.converged.all()
+    np.testing.assert_allclose(weak.entropy, strong.entropy, atol=1e-5)
+
+
+def test_norm_control__of_messages_that_diverged(machine_spec):
+    ground = ground_of(1, 21, 5, 0, machine_spec=machine_spec)
+    bp = RelaxedBP(ground.arena.train, 1, 21)
+    bp.A_sum[0, 0] = np.nan
+    bp.control()
+    assert np.isnan(bp.means).all()
+
+
 def test_bad_input__is_one_line(committees, perceptrons, machines, machine_spec):
     rng = np.random.default_rng(0)
     spec = machine_spec(count=1)
