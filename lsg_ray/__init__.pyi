@@ -35,7 +35,12 @@ from .loss_landscape.surface import loss_surface as loss_surface
 from .loss_landscape.walks import random_walk as random_walk
 from .minima.cross_entropy_landscape import cross_entropy_landscape as cross_entropy_landscape
 from .minima.dense_regions import dense_regions as dense_regions
+from .minima.flatness_table import flatness_table as flatness_table
+from .minima.hessian import hessian as hessian
+from .minima.local_energy import input_robustness as input_robustness
+from .minima.local_energy import local_energy as local_energy
 from .minima.replica_entropy import replica_entropy as replica_entropy
+from .minima.spherical_local_entropy import spherical_local_entropy as spherical_local_entropy
 from .networks.permutations import match_weights as match_weights
 from .pipeline import run as run
 from .spec import Spec as Spec

@@ -155,6 +155,7 @@ ALGORITHMS: Registry[Algorithm] = Registry(
         "replicated-sgd": "lsg_ray.networks.solvers.replicated_sgd:ALGORITHM",
         "annealing": "lsg_ray.networks.solvers.annealing:ALGORITHM",
         "replicated-annealing": "lsg_ray.networks.solvers.replicated_annealing:ALGORITHM",
+        "spherical-focusing-bp": "lsg_ray.networks.solvers.spherical_focusing_bp:ALGORITHM",
     },
 )
 #: Data sets: `dataset.name`.

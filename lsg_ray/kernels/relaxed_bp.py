@@ -1,0 +1,273 @@
+"""Sweeps of relaxed belief propagation for continuous weights of committees.
+
+Messages of pattern p to weight i of unit l are exp(B W − A W²/2), which need not be normalisable:
+A may be negative, so A and B are what is stored, and never a mean and a variance.  With cavity
+means m and variances v of the weights, a field has mean w = Σ x m and variance V = Σ x² v; from it
+own terms are taken off, and the hidden unit is told by the others how much it matters: Ut, the
+magnetisation that the majority asks of it.  With z = w'/√(2V'),
+
+    g = Ut √(2/(πV')) e^{−z²}/(1 + Ut erf z),  Γ = g (g + w'/V'),  B = x g,  A = x² Γ.
+
+Arrays: messages (P, K, n); patterns x (P, K, n), or (P, 1, n) shared by units, times their labels;
+precision λ + A (K, n) and field B (K, n) of the weights.  All float64 and contiguous.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from lsg_ray.kernels.compile import inlined, kernel
+
+#: Least variance of a field, and least precision of a weight without one pattern.
+LEAST_VARIANCE, LEAST_PRECISION = 1e-9, 1e-6
+#: Means of hidden units stay this far from ±1.
+MARGIN = 1e-9
+#: Beyond it e^{z²} is not taken: as good as infinite.
+_FARTHEST = 26.0
+#: Added to a whole number, it puts it into the lowest bits of the sum.
+_WHOLE = 6755399441055744.0
+
+
+@intrinsic
+def _two_to_the(typing_context, shifted):  # noqa: ARG001 - numba fixes the signature
+    """Return 2^n of n + `_WHOLE`: its lowest bits become an exponent."""
+
+    def codegen(context, builder, signature, arguments):  # noqa: ARG001
+        whole = context.get_value_type(types.int64)
+        bits = builder.bitcast(arguments[0], whole)
+        bits = builder.add(bits, whole(1023))
+        bits = builder.shl(bits, whole(52))
+        return builder.bitcast(bits, context.get_value_type(types.float64))
+
+    return types.float64(types.float64), codegen
+
+
+@inlined
+def _exp(x):
+    """Return e^x for −700 < x < 700 by a polynomial, so that loops are vector code; to 1e-13."""
+    n = np.floor(x * 1.4426950408889634 + 0.5)
+    r = x - n * 0.6931471805599453
+    p = 2.08767569878681e-09
+    p = p * r + 2.505210838544172e-08
+    p = p * r + 2.755731922398589e-07
+    p = p * r + 2.7557319223985893e-06
+    p = p * r + 2.48015873015873e-05
+    p = p * r + 0.0001984126984126984
+    p = p * r + 0.001388888888888889
+    p = p * r + 0.008333333333333333
+    p = p * r + 0.041666666666666664
+    p = p * r + 0.16666666666666666
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    return p * _two_to_the(n + _WHOLE)
+
+
+@inlined
+def _erfcx(x):
+    """Return e^{x²} erfc(x) for x ≥ 0, to 1e-13, without a branch.
+
+    (1 + 2x) erfcx(x) is a polynomial of (x − k)/(x + k): M. M. Shepherd, J. G. Laframboise, Math.
+    Comp. 36, 249 (1981).
+    """
+    t = (x - 3.75) / (x + 3.75)
+    p = -1.5779814729621737e-11
+    p = p * t - 2.3301751439305106e-09
+    p = p * t - 2.059565948603532e-09
+    p = p * t + 3.046911491913486e-08
+    p = p * t + 1.9560537396199916e-08
+    p = p * t - 2.4524383503534926e-07
+    p = p * t - 5.2686998398492956e-08
+    p = p * t + 1.7378960449827676e-06
+    p = p * t - 9.769422612031452e-07
+    p = p * t - 1.1434991872833896e-05
+    p = p * t + 2.2385830594643225e-05
+    p = p * t + 5.164510216041633e-05
+    p = p * t - 0.0002901545552830083
+    p = p * t + 0.0002937147877603631
+    p = p * t + 0.0017556259429570519
+    p = p * t - 0.009746579750990473
+    p = p * t + 0.02836227740755598
+    p = p * t - 0.05869339857120906
+    p = p * t + 0.09230432116147858
+    p = p * t - 0.10880393014254208
+    p = p * t + 0.08227673849006507
+    p = p * t + 0.003585415485473281
+    p = p * t - 0.1402405985855444
+    p = p * t + 1.2375126308378275
+    return p / (1.0 + 2.0 * x)
+
+
+@inlined
+def _cavity(precision, field, A, B, x, m, v):
+    """Set means m and variances v (n,) of weights without one pattern; return Σ x m and Σ x² v."""
+    w = 0.0
+    V = 0.0
+    for i in range(len(m)):
+        v[i] = 1.0 / max(precision[i] - A[i], LEAST_PRECISION)
+        m[i] = v[i] * (field[i] - B[i])
+        w += x[i] * m[i]
+        V += x[i] * x[i] * v[i]
+    return w, max(V, LEAST_VARIANCE)
+
+
+@inlined
+def _laws(right, before, after):
+    """Set the laws of how many of the first k, and of the last K − k, units are right.
+
+    right (K,): probabilities; before, after (K + 1, K + 1): by k and number.
+    """
+    units = len(right)
+    before[:] = 0.0
+    after[:] = 0.0
+    before[0, 0] = 1.0
+    after[units, 0] = 1.0
+    for k in range(units):
+        p = right[k]
+        before[k + 1, 0] = (1.0 - p) * before[k, 0]
+        for j in range(1, k + 2):
+            before[k + 1, j] = (1.0 - p) * before[k, j] + p * before[k, j - 1]
+        last = units - 1 - k
+        p = right[last]
+        after[last, 0] = (1.0 - p) * after[last + 1, 0]
+        for j in range(1, k + 2):
+            after[last, j] = (1.0 - p) * after[last + 1, j] + p * after[last + 1, j - 1]
+
+
+@inlined
+def _asked(right, before, after, asked):
+    """Set asked (K,) to the magnetisation that the majority asks of each unit.
+
+    With the other K − 1 units r = (K − 1)/2 of which are right with probability P(r), and more with
+    P(>r), it is P(r)/(P(r) + 2 P(>r)).
+    """
+    _laws(right, before, after)
+    units = len(right)
+    half = (units - 1) // 2
+    for k in range(units):
+        tied = 0.0
+        more = 0.0
+        tail = 0.0  # of the units after k, that at least half + 1 − a of them are right
+        for j in range(half + 1, units - k):
+            tail += after[k + 1, j]
+        for a in range(min(k, units - 1) + 1):
+            rest = half - a
+            here = 0.0
+            if 0 <= rest < units - k:
+                here = after[k + 1, rest]
+            tied += before[k, a] * here
+            more += before[k, a] * tail
+            tail += here
+        asked[k] = tied / (tied + 2.0 * more)
+
+
+@kernel
+def majority(right):
+    """Return the probability that most of K units are right, of probabilities (K,), and Ut (K,)."""
+    units = len(right)
+    before = np.empty((units + 1, units + 1))
+    after = np.empty((units + 1, units + 1))
+    asked = np.empty(units)
+    _asked(right, before, after, asked)
+    total = 0.0
+    for j in range((units + 1) // 2, units + 1):
+        total += after[0, j]
+    return total, asked
+
+
+@kernel
+def sweep(A, B, x, precision, field, damping, A_sum, B_sum):
+    """Update all messages A, B (P, K, n) in place: new = damping old + (1 − damping) update.
+
+    precision, field (K, n): λ + Σ A and Σ B + b of the weights, of the messages as they are given;
+    A_sum, B_sum (K, n) are set to the sums of the new ones.  Parallel, so in no order.  Cost: P K n
+    exponentials, and P K² for the majority.
+    """
+    patterns, units, n = A.shape
+    shared = x.shape[1] == 1
+    m = np.empty((units, n))
+    v = np.empty((units, n))
+    power = np.empty(n)
+    z = np.empty(n)
+    w = np.empty(units)
+    V = np.empty(units)
+    right = np.empty(units)
+    asked = np.empty(units)
+    before = np.empty((units + 1, units + 1))
+    after = np.empty((units + 1, units + 1))
+    A_sum[:] = 0.0
+    B_sum[:] = 0.0
+    for p in range(patterns):
+        for k in range(units):
+            xs = x[p, 0 if shared else k]
+            w[k], V[k] = _cavity(precision[k], field[k], A[p, k], B[p, k], xs, m[k], v[k])
+            mean = math.erf(w[k] / math.sqrt(2.0 * V[k]))
+            right[k] = 0.5 * (1.0 + min(max(mean, MARGIN - 1.0), 1.0 - MARGIN))
+        _asked(right, before, after, asked)
+        for k in range(units):
+            xs, ml, vl = x[p, 0 if shared else k], m[k], v[k]
+            for i in range(n):
+                wi = w[k] - xs[i] * ml[i]
+                Vi = max(V[k] - xs[i] * xs[i] * vl[i], LEAST_VARIANCE)
+                ml[i] = wi
+                vl[i] = Vi
+                z[i] = wi / math.sqrt(2.0 * Vi)
+                power[i] = _exp(min(z[i] * z[i], _FARTHEST * _FARTHEST))
+            Al, Bl, Asum, Bsum = A[p, k], B[p, k], A_sum[k], B_sum[k]
+            ask = asked[k]
+            for i in range(n):
+                # e^{z²}(1 + Ut erf z), without a difference of numbers that are nearly equal.
+                signed = ask if z[i] > 0 else -ask
+                weight = (1.0 + signed) * power[i] - signed * _erfcx(abs(z[i]))
+                g = ask * math.sqrt(2.0 / (math.pi * vl[i])) / weight
+                gamma = g * (g + ml[i] / vl[i])
+                Bl[i] = damping * Bl[i] + (1.0 - damping) * xs[i] * g
+                Al[i] = damping * Al[i] + (1.0 - damping) * xs[i] * xs[i] * gamma
+                Asum[i] += Al[i]
+                Bsum[i] += Bl[i]
+
+
+@kernel
+def free_entropy(A, B, x, precision, field):
+    """Return Σ_p ln P(right) − Σ_pli ln(edge) and Σ_li ln(weight), whose sum is N F.
+
+    edge: −½ ln D + (B m + ½ B² v − ½ A m²)/D, D = 1 + A v; weight: ½ ln(2π/L) + ½ field²/L with
+    L the precision.  Of a perceptron ln P is ln H, accurate far out.
+    """
+    patterns, units, n = A.shape
+    shared = x.shape[1] == 1
+    m = np.empty(n)
+    v = np.empty(n)
+    right = np.empty(units)
+    nodes = 0.0
+    edges = 0.0
+    for p in range(patterns):
+        z = 0.0
+        for k in range(units):
+            xs, Al, Bl = x[p, 0 if shared else k], A[p, k], B[p, k]
+            w, V = _cavity(precision[k], field[k], Al, Bl, xs, m, v)
+            z = w / math.sqrt(2.0 * V)
+            right[k] = 0.5 * (1.0 + min(max(math.erf(z), MARGIN - 1.0), 1.0 - MARGIN))
+            for i in range(n):
+                D = max(1.0 + Al[i] * v[i], LEAST_PRECISION)
+                edges -= 0.5 * math.log(D)
+                edges += (Bl[i] * m[i] + 0.5 * (Bl[i] * Bl[i] * v[i] - Al[i] * m[i] * m[i])) / D
+        if units == 1:
+            tail = _erfcx(abs(z))
+            nodes += (
+                math.log(0.5 * tail) - z * z
+                if z < 0
+                else math.log1p(-0.5 * tail * math.exp(-z * z))
+            )
+        else:
+            nodes += math.log(majority(right)[0])
+    weights = 0.0
+    for k in range(units):
+        for i in range(n):
+            L = precision[k, i]
+            weights += 0.5 * math.log(2.0 * math.pi / L) + 0.5 * field[k, i] * field[k, i] / L
+    return nodes - edges, weights

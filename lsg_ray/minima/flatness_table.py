@@ -1,0 +1,382 @@
+"""All measures of flatness side by side: one row an algorithm, and how they agree in rank.
+
+Of several ensembles on the same patterns, one for each algorithm, every configuration gets its
+local entropy, the largest eigenvalue and the trace of the smooth Hessian, the rise of errors under
+noise on weights and on inputs, and its test error.  Over all configurations of all ensembles, rank
+correlations tell whether measures agree: Spearman's ρ, of ranks with ties at their mean, and
+Kendall's τ_b.  Their errors are bootstrapped: configurations are drawn with replacement within each
+ensemble, so that each algorithm keeps its share.  A correlation within two errors of zero, or
+of fewer than eight configurations, is undetermined.
+
+The protocol is that of C. Baldassi's lecture on wide flat minima (IPAM, 2019), and of C. Baldassi,
+F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905.07833.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+from scipy.stats import rankdata
+
+from lsg_ray.arrays import public
+from lsg_ray.errors import InputError
+from lsg_ray.minima.chosen import Chosen, averaged, choose
+from lsg_ray.minima.hessian import hessian
+from lsg_ray.minima.local_energy import Colour, input_robustness, local_energy
+from lsg_ray.minima.spherical_local_entropy import spherical_local_entropy
+from lsg_ray.rng import Stream, generator
+from lsg_ray.stage import ENSEMBLE, Figure, Stage
+from lsg_ray.typing import (
+    EnsembleLike,
+    Floats,
+    Integers,
+    Ints,
+    Numbers,
+    Positive,
+    Progress,
+    Seed,
+    Several,
+)
+
+#: Address in `Stream.LANDSCAPE` of the bootstrap.
+_BOOTSTRAP = 11
+#: A correlation is told from zero from so many errors, and of so many rows.
+DEVIATION, FEWEST = 2.0, 8
+#: Measures of each ensemble, for progress.
+_MEASURES = 4
+
+
+class _Column(NamedTuple):
+    """One measure of the configurations of an ensemble."""
+
+    name: str
+    about: str
+    values: Floats
+
+
+@public
+def flatness_table(
+    ensemble: EnsembleLike,
+    second: EnsembleLike | None = None,
+    third: EnsembleLike | None = None,
+    fourth: EnsembleLike | None = None,
+    fifth: EnsembleLike | None = None,
+    sixth: EnsembleLike | None = None,
+    *,
+    configurations: Integers | None = None,
+    gammas: Numbers = (100.0, 25.0, 6.0),
+    beta: Positive = 2.0,
+    steepness: Positive = 2.0,
+    sigma: Positive = 0.3,
+    flip: Positive = 0.02,
+    noise: Positive = 0.4,
+    colour: Colour = "pixel",
+    draws: Several = 50,
+    samples: Several = 1000,
+    seed: Seed = 0,
+    checkpoints: Path | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Compare measures of flatness of ensembles on the same patterns, one for each algorithm.
+
+    Parameters
+    ----------
+    ensemble
+        Ensemble of perceptrons or committees, a view of one, or its URL.
+    second, third, fourth, fifth, sixth
+        Others of the same networks on the same patterns.
+    configurations
+        Of each ensemble: the first so many, or which; by default up to 20.
+    gammas
+        Fields γ of the local entropy, of weights on the sphere.
+    beta
+        Steepness β of the hidden units of the smooth network.
+    steepness
+        Steepness γ of its loss.
+    sigma
+        Noise on weights on the sphere, relative to their norm.
+    flip
+        Probability of a flip of ±1 weights.
+    noise
+        Noise σ on inputs.
+    colour
+        Of the noise on inputs, as in input-robustness.
+    draws
+        Of the noise on weights and on inputs.
+    samples
+        Of the bootstrap.
+    seed
+        Of all that is drawn at random.
+    checkpoints
+        Folder for finished tasks, so that an interrupted call can resume.
+    progress
+        Told ``(tasks done, in all)``.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``value`` (row, quantity) with ``ensemble`` (row), the place of its ensemble, and
+        ``configuration`` (row); ``mean``, ``stderr`` (algorithm, quantity) over configurations with
+        the coordinate ``algorithm``; ``spearman``, ``kendall`` (quantity, quantity_) with
+        ``_stderr``, NaN where a quantity does not vary.  Attributes: ``rows``; ``repeats``,
+        configurations left out since an earlier one is the same, as message passing ends in one
+        fixed point from many starts; ``converged``, the share of local entropies and eigenvalues
+        that have converged.
+
+    Raises
+    ------
+    InputError
+        Ensembles of different networks or patterns; what the measures raise.
+
+    Notes
+    -----
+    Local entropies are of weights on the sphere alone, and of solutions alone: of other ensembles
+    that column is left out.
+    """
+    given = [one for one in (ensemble, second, third, fourth, fifth, sixth) if one is not None]
+    all_ = [choose(one, configurations, for_what="the table of flatness", majority=True)
+            for one in given]  # fmt: skip
+    _check_alike(all_)
+    chosen = [one.distinct() for one in all_]
+    repeats = sum(len(one.numbers) for one in all_) - sum(len(one.numbers) for one in chosen)
+    parts: list[list[_Column]] = []
+    converged: list[float] = []
+    for place, one in enumerate(chosen):
+
+        def tell(step: int, place: int = place) -> Progress | None:
+            return _told(progress, place * _MEASURES + step, len(chosen) * _MEASURES)
+
+        common: dict[str, Any] = {
+            "configurations": one.numbers.tolist(),
+            "checkpoints": checkpoints,
+        }
+        noisy = {**common, "seed": seed, "draws": draws}
+        curved = hessian(
+            one.ensemble, beta=beta, gamma=steepness, eigenvalues=1, seed=seed, progress=tell(0),
+            **common,
+        )  # fmt: skip
+        energy = local_energy(one.ensemble, sigmas=[sigma], flips=[flip], progress=tell(1), **noisy)
+        robust = input_robustness(
+            one.ensemble, sigmas=[noise], colour=colour, progress=tell(2), **noisy
+        )
+        converged.append(curved.attrs["converged"])
+        columns = _volumes(one, gammas, converged, {**common, "progress": tell(3)})
+        top = curved["eigenvalue"].values[:, 0]
+        parts.append([
+            *columns,
+            _Column("top_eigenvalue", "largest eigenvalue of the smooth Hessian",
+                    np.where(curved["converged"].values, top, np.nan)),
+            _Column("trace", "trace of the smooth Hessian", curved["trace"].values),
+            _Column("local_energy", "errors under noise on weights", energy["rise"].values[:, 0]),
+            _Column("input_noise", "errors under noise on inputs", robust["rise"].values[:, 0]),
+            _Column("test_error", "share of wrong patterns of the test set", one.test_errors),
+            _Column("errors", "share of wrong patterns of the training set",
+                    one.errors / one.ground.arena.train.n_patterns),
+        ])  # fmt: skip
+    table = _table(chosen, parts, samples, generator(seed, Stream.LANDSCAPE, _BOOTSTRAP))
+    return table.assign_attrs(
+        chosen[0].provenance(
+            statistic="flatness table", beta=beta, steepness=steepness, sigma=sigma, flip=flip,
+            noise=noise, colour=colour, draws=draws, samples=samples, seed=seed,
+            rows=table.sizes["row"], repeats=repeats, converged=float(np.mean(converged)),
+        )
+    )  # fmt: skip
+
+
+def _check_alike(chosen: list[Chosen]) -> None:
+    first = chosen[0]
+    for one in chosen[1:]:
+        spec, other = first.ensemble.spec, one.ensemble.spec
+        if (spec.network.family, spec.network.shapes, first.ensemble.header.dataset_hash) != (
+            other.network.family, other.network.shapes, one.ensemble.header.dataset_hash
+        ):  # fmt: skip
+            raise InputError(
+                f"{one.ensemble.url}: other networks or patterns than those of "
+                f"{first.ensemble.url}; one table is of the same for all algorithms"
+            )
+
+
+def _volumes(
+    one: Chosen, gammas: Numbers, converged: list[float], words: dict[str, Any]
+) -> list[_Column]:
+    """Return local entropies of solutions on the sphere, NaN of others, one column for each γ."""
+    if one.ensemble.signs:
+        return []
+    solved = np.flatnonzero(one.errors == 0)
+    values = np.full((len(one.errors), np.size(gammas)), np.nan)
+    fields = np.sort(np.atleast_1d(np.asarray(gammas, np.float64)))[::-1]
+    if len(solved):
+        words = {**words, "configurations": one.numbers[solved].tolist()}
+        found = spherical_local_entropy(one.ensemble, gammas=gammas, theory=False, **words)
+        values[solved] = found["local_entropy"].values
+        converged.append(found.attrs["converged"])
+    return [
+        _Column(f"local_entropy_{gamma:g}", f"local entropy at γ = {gamma:g}", column)
+        for gamma, column in zip(fields, values.T, strict=True)
+    ]
+
+
+def _table(
+    chosen: list[Chosen], parts: list[list[_Column]], samples: int, rng: np.random.Generator
+) -> xarray.Dataset:
+    values = np.concatenate([np.stack([c.values for c in part], axis=1) for part in parts])
+    owner = np.repeat(np.arange(len(chosen)), [len(one.numbers) for one in chosen])
+    averages = [averaged(values[owner == place]) for place in range(len(chosen))]
+    spearman, kendall = with_errors(values, owner, samples, rng)
+    pair = ("quantity", "quantity_")
+    names = [column.name for column in parts[0]]
+    return xarray.Dataset(
+        {
+            "value": (("row", "quantity"), values),
+            "ensemble": ("row", owner),
+            "configuration": ("row", np.concatenate([one.numbers for one in chosen])),
+            "mean": (("algorithm", "quantity"), [mean for mean, _ in averages]),
+            "stderr": (("algorithm", "quantity"), [error for _, error in averages]),
+            "spearman": (pair, spearman[0], {"long_name": "Spearman's ρ"}),
+            "spearman_stderr": (pair, spearman[1]),
+            "kendall": (pair, kendall[0], {"long_name": "Kendall's τ"}),
+            "kendall_stderr": (pair, kendall[1]),
+            "about": ("quantity", [column.about for column in parts[0]]),
+        },
+        {
+            "quantity": names, "quantity_": names,
+            "algorithm": _labels([one.ensemble.spec.name for one in chosen]),
+        },
+    )  # fmt: skip
+
+
+def _labels(names: list[str]) -> list[str]:
+    """Return names that differ.
+
+    >>> _labels(["a", "b", "a"])
+    ['a', 'b', 'a (3)']
+    """
+    return [
+        name if name not in names[:place] else f"{name} ({place + 1})"
+        for place, name in enumerate(names)
+    ]
+
+
+def spearman_matrix(values: Floats) -> Floats:
+    """Return Spearman's ρ of the columns of values (rows, Q), without rows that lack a value.
+
+    >>> spearman_matrix(np.array([[1.0, 1.0], [2.0, 8.0], [3.0, 27.0]]))[0].tolist()
+    [1.0, 1.0]
+    """
+    return _pairwise(values, lambda columns: rankdata(columns, axis=0) - (len(columns) + 1) / 2)
+
+
+def kendall_matrix(values: Floats) -> Floats:
+    """Return Kendall's τ_b of the columns of values (rows, Q), likewise."""
+
+    def signs(columns: Floats) -> Floats:
+        order = np.sign(columns[:, None] - columns[None])
+        return order.reshape(-1, columns.shape[1])
+
+    return _pairwise(values, signs)
+
+
+def _pairwise(values: Floats, scores: Callable[[Floats], Floats]) -> Floats:
+    """Return the cosines between the scores of columns; NaN of those without variation."""
+    good = np.isfinite(values)
+    if good.all():
+        return _cosines(scores(values))
+    width = values.shape[1]
+    found = np.full((width, width), np.nan)
+    for one in range(width):
+        for other in range(one, width):
+            rows = good[:, one] & good[:, other]
+            if rows.sum() > 1:
+                pair = _cosines(scores(values[rows][:, [one, other]]))
+                found[one, other] = found[other, one] = pair[0, 1]
+    return found
+
+
+def _cosines(scores: Floats) -> Floats:
+    gram = scores.T @ scores
+    norm = np.sqrt(np.diag(gram))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.outer(norm, norm) > 0, gram / np.outer(norm, norm), np.nan)
+
+
+def with_errors(
+    values: Floats, owner: Ints, samples: int, rng: np.random.Generator
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Return Spearman's and Kendall's matrices, each with its errors.
+
+    Errors are standard deviations over bootstrap samples of rows, drawn within each ensemble.
+    """
+    groups = [np.flatnonzero(owner == one) for one in np.unique(owner)]
+    drawn: list[list[Floats]] = [[], []]
+    for _ in range(samples):
+        rows = np.concatenate([rng.choice(group, len(group)) for group in groups])
+        for kept, matrix in zip(drawn, (spearman_matrix, kendall_matrix), strict=True):
+            kept.append(matrix(values[rows]))
+    found = []
+    for kept, matrix in zip(drawn, (spearman_matrix, kendall_matrix), strict=True):
+        all_ = np.stack(kept)
+        _, error = averaged(all_.reshape(samples, -1))
+        count = np.isfinite(all_).sum(axis=0)
+        found.append((matrix(values), error.reshape(count.shape) * np.sqrt(count)))
+    return found[0], found[1]
+
+
+def _told(progress: Progress | None, part: int, parts: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(part * total + done, parts * total)
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    names = [str(name) for name in found["quantity"].values]
+    rows = {
+        str(algorithm): {
+            name: f"{float(found['mean'][a, q]):.5g} ± {float(found['stderr'][a, q]):.2g}"
+            for q, name in enumerate(names)
+        }
+        for a, algorithm in enumerate(found["algorithm"].values)
+    }
+    ranks = {
+        f"{names[a]}, {names[b]}": correlation_words(
+            float(found["spearman"][a, b]),
+            float(found["spearman_stderr"][a, b]),
+            found.attrs["rows"],
+        )
+        for a in range(len(names))
+        for b in range(a + 1, len(names))
+    }
+    about = {name: found.attrs[name] for name in ("rows", "repeats", "converged")}
+    return {**about, **rows, "spearman": ranks}
+
+
+def is_determined(value: float, error: float, rows: int) -> bool:
+    """Return whether a rank correlation of so many rows is told from zero."""
+    return rows >= FEWEST and abs(value) > DEVIATION * error
+
+
+def correlation_words(value: float, error: float, rows: int) -> str:
+    """Return a correlation with its error, and whether it is told from zero.
+
+    >>> correlation_words(0.3, 0.2, 20), correlation_words(-0.9, 0.05, 20)
+    ('0.300 ± 0.2, undetermined', '-0.900 ± 0.05')
+    """
+    if not (np.isfinite(value) and np.isfinite(error)):
+        return "none: no variation"
+    told = "" if is_determined(value, error, rows) else ", undetermined"
+    return f"{value:.3f} ± {error:.2g}{told}"
+
+
+STAGE = Stage(
+    "flatness-table", flatness_table,
+    reads={
+        "ensemble": ENSEMBLE, "second": ENSEMBLE, "third": ENSEMBLE, "fourth": ENSEMBLE,
+        "fifth": ENSEMBLE, "sixth": ENSEMBLE,
+    },
+    summary=_shown, unit="configurations",
+    figures=[Figure("lsg_ray.report.figures.flat_minima:table_figure",
+                    "Measures of flatness, and their rank correlations", "table_caption")],
+)  # fmt: skip

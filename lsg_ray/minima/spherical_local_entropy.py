@@ -1,0 +1,247 @@
+"""Local entropy of solutions on the sphere: how much of their surroundings is solutions too.
+
+Weights W at overlap p = mean(W_ref · W) with a reference, drawn there by a field γ W_ref, have the
+volume e^{N V(p)} of solutions; relative to all weights at that overlap it is
+
+    nLE(p) = V(p) − ½ ln(2πe) − ½ ln(1 − p²) ≤ 0,      V(p) = F(γ) + λ/2 − γ p,
+
+with the free entropy F of relaxed belief propagation (`lsg_ray.networks.relaxed_bp`), its precision
+λ that keeps |W|² = N, and p the overlap that comes out at γ.  It is zero where everything around
+the reference is a solution; a wide flat minimum is near zero over a wide range of p.  The squared
+distance per weight from the reference is 2(1 − p), and two solutions there have overlap p².
+
+Source: C. Baldassi, F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905.07833.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+
+from lsg_ray.arrays import public
+from lsg_ray.minima.chosen import Chosen, Ground, averaged, choose, in_range, machine_of
+from lsg_ray.minima.theory.densest import densest
+from lsg_ray.minima.theory.machines import MachineName
+from lsg_ray.networks.relaxed_bp import RelaxedBP
+from lsg_ray.stage import SOLUTIONS, Figure, Stage
+from lsg_ray.typing import (
+    Count,
+    EnsembleLike,
+    Flags,
+    Floats,
+    Integers,
+    Ints,
+    Numbers,
+    Positive,
+    Progress,
+    Share,
+)
+
+#: Fields γ: overlaps of about 0.995 to 0.94 at α = 1.
+GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
+#: Dampings that are tried one after another where messages do not settle, above the one given.
+_STRONGER = (0.6, 0.85)
+#: Sweeps without a smaller change after which a stronger damping is tried.
+_PATIENCE = 25
+#: Overlaps p at which the densest regions of the theory are drawn.
+_POINTS = 9
+
+
+class Curve(NamedTuple):
+    """What is found around one reference, over the fields γ."""
+
+    overlap: Floats
+    entropy: Floats
+    converged: Flags
+    sweeps: Ints
+    residual: Floats
+
+
+@public
+def spherical_local_entropy(
+    solutions: EnsembleLike,
+    *,
+    configurations: Integers | None = None,
+    gammas: Numbers = GAMMAS,
+    damping: Share = 0.3,
+    max_sweeps: Count = 500,
+    tolerance: Positive = 1e-6,
+    theory: bool = True,
+    checkpoints: Path | None = None,
+    progress: Progress | None = None,
+) -> xarray.Dataset:
+    """Measure the normalised local entropy around solutions with weights on the sphere.
+
+    Parameters
+    ----------
+    solutions
+        Ensemble of spherical-perceptron or spherical-committee, a view of one, or its URL; all
+        without an error on their patterns.
+    configurations
+        References: the first so many, or which; by default up to 20.
+    gammas
+        Fields γ that draw weights to the reference: the larger, the closer.
+    damping
+        Of messages; where they do not settle, 0.6 and 0.85 are tried.
+    max_sweeps
+        At each field and damping, at most.
+    tolerance
+        Messages have settled when no mean weight changes by more in a sweep.
+    theory
+        Whether the densest regions of random patterns are computed too (replica theory, y → ∞), of
+        perceptrons and trees.
+    checkpoints
+        Folder for finished tasks, so that an interrupted call can resume.
+    progress
+        Told ``(references done, in all)``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over (solution, gamma): ``local_entropy`` (nLE per weight, in nats; NaN where messages have
+        not settled), ``overlap`` p, ``distance`` 2(1 − p), ``converged``, ``sweeps``, ``residual``;
+        over gamma the means ``local_entropy_mean``, ``overlap_mean`` with ``_stderr`` over
+        solutions; with theory, over point: ``theory`` and ``theory_overlap``.  Attributes:
+        ``converged``, the share of all.
+
+    Raises
+    ------
+    InputError
+        Configurations with errors, weights of ±1, parity machines, other networks, numbers out of
+        range.
+
+    Notes
+    -----
+    A sweep costs P N exponentials; memory 16 P N bytes a task.  Belief propagation is exact on a
+    tree graph, and here for N → ∞; fully connected units have their symmetry broken by the
+    reference.  Deterministic: nothing is drawn.
+    """
+    gamma = np.sort(in_range(gammas, "gammas"))[::-1].copy()
+    chosen = choose(
+        solutions, configurations, for_what="local entropy of the sphere", sphere=True,
+        majority=True, solutions=True,
+    )  # fmt: skip
+    arguments = [(gamma, damping, max_sweeps, tolerance)] * len(chosen.numbers)
+    found = chosen.run(_task, Curve, arguments, checkpoints, progress)
+    result = _dataset(found, gamma).assign_coords(solution=chosen.numbers)
+    if theory:
+        result = result.assign(_theory(chosen, found))
+    return result.assign_attrs(
+        chosen.provenance(
+            statistic="spherical local entropy", damping=damping, max_sweeps=max_sweeps,
+            tolerance=tolerance, converged=float(found.converged.mean()),
+        )
+    )  # fmt: skip
+
+
+def local_entropy_around(
+    ground: Ground,
+    reference: Floats,
+    gammas: Floats,
+    *,
+    damping: float = 0.3,
+    max_sweeps: int = 500,
+    tolerance: float = 1e-6,
+) -> Curve:
+    """Return the curve around one reference (K, n) of norm √n per unit; γ from large to small.
+
+    Messages of one γ are where the next begins, with the damping that the last one needed.
+    """
+    bp = RelaxedBP(ground.arena.train, *ground.shape)
+    dampings = [damping, *(one for one in _STRONGER if one > damping)]
+    rows = []
+    for gamma in gammas:
+        b = gamma * reference
+        total, residual = 0, np.inf
+        for place, strength in enumerate(dampings):
+            sweeps, residual = _settle(bp, b, strength, max_sweeps, tolerance)
+            total += sweeps
+            if residual <= tolerance and not bp.bounded:
+                dampings = dampings[place:]
+                break
+            if not np.isfinite(residual):
+                bp = RelaxedBP(ground.arena.train, *ground.shape)
+        p = float(np.mean(reference * bp.means))
+        settled = bool(residual <= tolerance) and not bp.bounded and abs(p) < 1
+        value = np.nan
+        if settled:
+            value = bp.log_volume(b) - 0.5 * np.log(2 * np.pi * np.e) - 0.5 * np.log1p(-p * p)
+        rows.append((p, value, settled, total, residual))
+    return Curve(*map(np.array, zip(*rows, strict=True)))
+
+
+def _settle(
+    bp: RelaxedBP, b: Floats, damping: float, max_sweeps: int, tolerance: float
+) -> tuple[int, float]:
+    """Sweep until messages settle, or come no nearer to it; return sweeps and the last change."""
+    bp.control(b)
+    best, at, residual = np.inf, 0, np.inf
+    for sweep in range(1, max_sweeps + 1):
+        residual = bp.sweep(damping, b)
+        if not tolerance < residual < np.inf:
+            return sweep, residual
+        if residual < best:
+            best, at = residual, sweep
+        elif sweep - at > _PATIENCE:
+            return sweep, residual
+    return max_sweeps, residual
+
+
+def _task(
+    ground: Ground, w: Floats, gammas: Floats, damping: float, max_sweeps: int, tolerance: float
+) -> Curve:
+    return local_entropy_around(
+        ground, w, gammas, damping=damping, max_sweeps=max_sweeps, tolerance=tolerance
+    )
+
+
+def _dataset(found: Curve, gammas: Floats) -> xarray.Dataset:
+    dims = ("solution", "gamma")
+    nat, one = {"units": "nat"}, {"units": "1"}
+    values: dict[str, Any] = {
+        "local_entropy": (dims, found.entropy, {"long_name": "normalised local entropy", **nat}),
+        "overlap": (dims, found.overlap, {"long_name": "overlap p with the reference", **one}),
+        "distance": (dims, 2 * (1 - found.overlap), {"long_name": "2(1 − p)", **one}),
+        "converged": (dims, found.converged),
+        "sweeps": (dims, found.sweeps),
+        "residual": (dims, found.residual),
+    }
+    for name, table in (("local_entropy", found.entropy), ("overlap", found.overlap)):
+        mean, error = averaged(np.where(found.converged, table, np.nan))
+        values |= {f"{name}_mean": ("gamma", mean), f"{name}_stderr": ("gamma", error)}
+    return xarray.Dataset(values, {"gamma": ("gamma", gammas, {"long_name": "field γ"})})
+
+
+def _theory(chosen: Chosen, found: Curve) -> dict[str, Any]:
+    """Return the densest regions over the range of overlaps, of random patterns."""
+    spec = chosen.ensemble.spec
+    name = machine_of(spec.network) if spec.dataset.name == "random-patterns" else ""
+    if not name:
+        return {}
+    machine: MachineName = "perceptron" if name == "perceptron" else "committee-inf"
+    low = float(np.clip(found.overlap.min(), 0.3, 0.99))
+    p = np.sqrt(np.linspace(low**2, 0.995, _POINTS))
+    regions = [densest(chosen.alpha, float(one) ** 2, "spherical", machine) for one in p]
+    good = [region.entropy if region.converged else np.nan for region in regions]
+    about = {"long_name": "densest regions (y → ∞)", "units": "nat", "machine": name}
+    return {"theory": ("point", good, about), "theory_overlap": ("point", p)}
+
+
+def _shown(found: xarray.Dataset) -> dict[str, Any]:
+    columns = ("gamma", "local_entropy_mean", "local_entropy_stderr", "overlap_mean")
+    rows = {
+        f"gamma {gamma:g}": f"{mean:.5f} ± {error:.2g} at p = {p:.4f}"
+        for gamma, mean, error, p in zip(*(found[c].values for c in columns), strict=True)
+    }
+    return {"solutions": found.sizes["solution"], "converged": found.attrs["converged"], **rows}
+
+
+STAGE = Stage(
+    "spherical-local-entropy", spherical_local_entropy, reads={"solutions": SOLUTIONS},
+    summary=_shown, unit="references",
+    figures=[Figure("lsg_ray.report.figures.flat_minima:local_entropy_figure",
+                    "Local entropy on the sphere", "local_entropy_caption")],
+)  # fmt: skip
