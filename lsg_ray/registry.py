@@ -143,6 +143,10 @@ ALGORITHMS: Registry[Algorithm] = Registry(
         "mean-field": "lsg_ray.networks.solvers.mean_field:ALGORITHM",
         "descent": "lsg_ray.networks.solvers.descent:ALGORITHM",
         "least-action": "lsg_ray.networks.solvers.least_action:ALGORITHM",
+        "focusing-bp": "lsg_ray.networks.solvers.focusing_bp:ALGORITHM",
+        "reinforced-bp": "lsg_ray.networks.solvers.reinforced_bp:ALGORITHM",
+        "reinforced-amp": "lsg_ray.networks.solvers.reinforced_amp:ALGORITHM",
+        "max-sum": "lsg_ray.networks.solvers.max_sum:ALGORITHM",
     },
 )  # fmt: skip
 #: Data sets: `dataset.name`.
