@@ -27,6 +27,7 @@ from .loss_landscape.interpolation import swap_barriers as swap_barriers
 from .loss_landscape.spherical import spherical_minima as spherical_minima
 from .loss_landscape.surface import loss_surface as loss_surface
 from .loss_landscape.walks import random_walk as random_walk
+from .minima.local_entropy import local_entropy as local_entropy
 from .networks.permutations import match_weights as match_weights
 from .pipeline import run as run
 from .spec import Spec as Spec

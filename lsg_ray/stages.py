@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 #: Groups of commands, in the order in which a person meets them.
 GROUPS = (
-    "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape", "cluster",
-    "project", "installed packages",
+    "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape",
+    "wide flat minima", "cluster", "project", "installed packages",
 )  # fmt: skip
 #: Stages of a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
@@ -61,6 +61,10 @@ _BY_GROUP = {
         "compare": ("lsg_ray.loss_landscape.comparison:STAGE",
             "Minima of two ensembles, pair by pair: small against large batches."),
         "surface": ("lsg_ray.loss_landscape.surface:STAGE", "Loss on a plane through a solution."),
+    },
+    "wide flat minima": {
+        "local-entropy": ("lsg_ray.minima.local_entropy:STAGE",
+            "Local entropy around solutions of ±1 weights, by belief propagation."),
     },
     "model": {
         "fit": ("lsg_ray.ising.fit:STAGE",

@@ -16,6 +16,7 @@ Source: C. Baldassi, F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -41,7 +42,20 @@ _COLUMNS = {
     "epochs": ("<i4", "epochs or sweeps of the accepted trial"),
     "alpha": ("<f8", "patterns per weight P/N"),
     "norm": ("<f8", "root mean square of the weights"),
+    "stopped": (
+        "<i4",
+        "why training ended: 0 solved, 1 epochs used up, 2 no longer finite, 3 end of its protocol",
+    ),
 }
+
+
+class Stop(IntEnum):
+    """Why a trial ended."""
+
+    SOLVED = 0  # no error on the patterns, and what else its solver waits for
+    EPOCHS = 1  # training.epochs were used up before that
+    DIVERGED = 2  # weights are no longer finite
+    PROTOCOL = 3  # its protocol came to its end, with errors left
 
 
 class Options(BaseModel, extra="forbid", frozen=True):
@@ -227,20 +241,24 @@ class _Committee(Family):
         return (weights * scale).astype(np.float32).ravel()
 
     def outcome(
-        self, spec: Spec, arena: Arena, weights: Floats, epochs: int
+        self, spec: Spec, arena: Arena, weights: Floats, epochs: int, stopped: Stop = Stop.SOLVED
     ) -> tuple[float, Array, dict[str, float]]:
         """Return accuracy on the selection set, stored weights, and columns of a solver's result.
 
-        Errors are those of the weights as they are stored: no solver is taken at its word.
+        Errors are those of the weights as they are stored: no solver is taken at its word, and
+        none of its trials is solved with errors.
         """
         flat = self.stored(weights)
         errors = int(self.errors(spec.network, flat[None], arena.train)[0])
         chosen = self.errors(spec.network, flat[None], arena.selection)[0]
+        if errors and stopped == Stop.SOLVED:
+            stopped = Stop.EPOCHS
         columns = {
             "errors": errors,
             "epochs": epochs,
             "alpha": arena.train.n_patterns / flat.size,
             "norm": float(np.sqrt(np.mean(flat.astype(np.float64) ** 2))),
+            "stopped": int(stopped),
         }
         return 1 - float(chosen) / arena.selection.n_patterns, flat, columns
 

@@ -48,8 +48,8 @@ class Options(BaseModel, extra="forbid", frozen=True):
     )
     step: float | None = Field(
         None, gt=0, lt=1,
-        description="Step of ρ; by default 0.005 of perceptrons of up to 0.6 patterns a weight, and "
-        "0.002 of others.",
+        description="Step of ρ; by default 0.005 of perceptrons of up to 0.6 patterns a weight, "
+        "and 0.002 of others.",
     )  # fmt: skip
     exponent: float = Field(0.5, ge=0, le=0.5, description="x of pseudo-reinforcement.")
     replicas: float = Field(21.0, ge=1, description="y of scoping.")
@@ -90,7 +90,7 @@ def through(gamma: float, x: Floats) -> Floats:
     """Return A_γ(x) = atanh(tanh γ tanh x) = ½ ln[cosh(γ + x)/cosh(γ − x)]; x itself at γ = ∞.
 
     >>> float(through(0.5, np.array(0.3)).round(6)), float(through(np.inf, np.array(40.0)))
-    (0.135451, 40.0)
+    (0.135443, 40.0)
     """
     if np.isinf(gamma):
         return x

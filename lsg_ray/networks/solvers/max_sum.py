@@ -45,7 +45,7 @@ def max_sum(x: Signs, options: Options, rng: np.random.Generator) -> Iterator[Fl
 
     n = x.shape[-1]
     u = np.zeros((len(x), n))
-    total: Floats = rng.standard_normal(n)
+    total = rng.standard_normal((n,))
     stays = 1.0
     scratch = tuple(np.empty(n) for _ in range(4))
     yield total[None]

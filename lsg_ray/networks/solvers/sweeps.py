@@ -8,20 +8,18 @@ of the fields, without decimation.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lsg_ray.networks.algorithm import Candidate, Run
 from lsg_ray.networks.factor_graph import gauged
-from lsg_ray.networks.families.committee import Arena, committee_of
+from lsg_ray.networks.families.committee import Arena, Stop, committee_of
 from lsg_ray.networks.trial import Purpose, trial_generator
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Floats, Signs
 
-#: Why a search ended; only the first is a solution.
-Reason = Literal["solved", "sweeps", "end of protocol", "diverged"]
 #: Makes the fields of one trial, from its random numbers.
 Begin = Callable[[np.random.Generator], Iterator[Floats]]
 
@@ -35,7 +33,7 @@ class Search(NamedTuple):
 
     fields: Floats
     sweeps: int
-    stopped: Reason
+    stopped: Stop
     visited: list[Floats]
 
 
@@ -60,22 +58,22 @@ def search(
     """
     now = next(fields)
     visited = [now.copy()] if 0 in times else []
-    sweeps, stopped = 0, "sweeps"
+    sweeps, stopped = 0, Stop.EPOCHS
     while sweeps < max_sweeps:
         new = next(fields, None)
         if new is None:
-            stopped = "end of protocol"
+            stopped = Stop.PROTOCOL
             break
         now, sweeps = new, sweeps + 1
         if sweeps in times:
             visited.append(now.copy())
         if not np.isfinite(now).all():
-            stopped = "diverged"
+            stopped = Stop.DIVERGED
             break
         if errors(now) == 0:
-            stopped = "solved"
+            stopped = Stop.SOLVED
             break
-    return Search(now, sweeps, stopped, visited)  # type: ignore[arg-type]
+    return Search(now, sweeps, stopped, visited)
 
 
 def trainer_of(spec: Spec, arena: Arena, begun: Callable[[Signs, int], Begin]) -> Run:
@@ -96,8 +94,10 @@ def trainer_of(spec: Spec, arena: Arena, begun: Callable[[Signs, int], Begin]) -
         seed = seed_sequence(spec.ensemble.seed, Stream.TRIAL, configuration, trial)
         fields = begin(trial_generator(seed, Purpose.INITIAL))
         found = search(fields, errors, spec.training.epochs, times)
-        accuracy, weights, columns = family.outcome(spec, arena, found.fields, found.sweeps)
-        if found.stopped == "diverged":
+        accuracy, weights, columns = family.outcome(
+            spec, arena, found.fields, found.sweeps, found.stopped
+        )
+        if found.stopped == Stop.DIVERGED:
             accuracy = np.nan
         snapshots = [family.stored(fields) for fields in found.visited]
         # What comes after the end is as at the end.

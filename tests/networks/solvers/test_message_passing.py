@@ -7,6 +7,7 @@ from scipy.special import log_ndtr
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import InputError
 from lsg_ray.networks.factor_graph import gauged
+from lsg_ray.networks.families.committee import Stop
 from lsg_ray.networks.solvers import focusing_bp, max_sum, reinforced_amp, reinforced_bp
 from lsg_ray.networks.solvers.focusing_bp import Focus, protocol, pull, through
 from lsg_ray.networks.solvers.sweeps import search
@@ -40,6 +41,7 @@ def test_solves_and_repeats(algorithm):
     for found in (one, other):
         assert found.accuracy == 1
         assert found.columns["errors"] == 0
+        assert found.columns["stopped"] == Stop.SOLVED
         assert 0 < found.columns["epochs"] < 1000
         h = arena.train.x[:, 0] @ found.weights.astype(float)
         assert (h * arena.train.s > 0).all()
@@ -75,6 +77,7 @@ def test_no_solution_where_sweeps_are_few(algorithm):
     assert found.accuracy < 1
     assert found.columns["errors"] > 0
     assert found.columns["epochs"] == 3
+    assert found.columns["stopped"] == Stop.EPOCHS
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_focusing_solves_at_full_size(load):
     x, errors = _problem(1001, load, 0)
     fields = focusing_bp.focusing(x, 1, focusing_bp.Options(), np.random.default_rng(100))
     found = search(fields, errors, 1000)
-    assert found.stopped == "solved"
+    assert found.stopped == Stop.SOLVED
     assert errors(found.fields) == 0
     assert found.sweeps < 450
 
@@ -118,10 +121,10 @@ def test_why_a_search_stops():
     def wrong(h):
         return errors[h[0, 0]]
 
-    assert search(fields(0, 1, 2, 1), wrong, 10).stopped == "solved"
-    assert search(fields(0, 1, 1), wrong, 10)[1:3] == (2, "end of protocol")
-    assert search(fields(0, 1, 1), wrong, 1).stopped == "sweeps"
-    assert search(fields(0, np.nan), wrong, 5).stopped == "diverged"
+    assert search(fields(0, 1, 2, 1), wrong, 10).stopped == Stop.SOLVED
+    assert search(fields(0, 1, 1), wrong, 10)[1:3] == (2, Stop.PROTOCOL)
+    assert search(fields(0, 1, 1), wrong, 1).stopped == Stop.EPOCHS
+    assert search(fields(0, np.nan), wrong, 5).stopped == Stop.DIVERGED
     kept = search(fields(0, 1, 1, 2), wrong, 10, (0, 2, 9)).visited
     assert [float(h[0, 0]) for h in kept] == [0, 1]
 

@@ -1,0 +1,257 @@
+"""Configurations of perceptrons and committees that measures are taken of, with their patterns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lsg_ray import __version__
+from lsg_ray.arrays import as_integers, as_numbers, brief
+from lsg_ray.datasets import load_dataset
+from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.errors import InputError
+from lsg_ray.networks.families.committee import Arena, committee_of, n_units
+from lsg_ray.registry import FAMILIES
+from lsg_ray.results.pieces import Piece, run_tasks
+from lsg_ray.spec import NetworkSpec
+from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject, Progress
+
+#: Overlaps that are one, up to rounding and the tolerance of message passing.
+_SAME = 1e-7
+#: Configurations that are measured, unless told otherwise.
+USUAL = 20
+
+
+class Ground(NamedTuple):
+    """Architecture and patterns: what is the same for all tasks of a measure."""
+
+    network: NetworkSpec
+    arena: Arena
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Hidden units K and inputs n of each."""
+        ((units, n),) = self.network.shapes
+        return units, n
+
+
+class Chosen(NamedTuple):
+    """Chosen configurations of an ensemble.
+
+    numbers (R,): which; weights (R, K, n): each unit of norm √n; errors (R,): wrong patterns of the
+    training set; test_errors (R,): share of wrong patterns of the test set.
+    """
+
+    ensemble: Ensemble
+    ground: Ground
+    numbers: Ints
+    weights: Floats
+    errors: Ints
+    test_errors: Floats
+
+    @property
+    def alpha(self) -> float:
+        """Patterns per weight P/N."""
+        return self.ground.arena.train.n_patterns / self.weights[0].size
+
+    def distinct(self) -> Chosen:
+        """Return those that differ: of two at an overlap of one, the first."""
+        flat = self.weights.reshape(len(self.weights), -1)
+        overlap = flat @ flat.T / flat.shape[1]
+        rows: list[int] = []
+        for row in range(len(flat)):
+            if not rows or overlap[row, rows].max() < 1 - _SAME:
+                rows.append(row)
+        return self._replace(
+            numbers=self.numbers[rows],
+            weights=self.weights[rows],
+            errors=self.errors[rows],
+            test_errors=self.test_errors[rows],
+        )
+
+    def provenance(self, **more: object) -> JsonObject:
+        """Return attributes of a result."""
+        spec = self.ensemble.spec
+        return {
+            "source": spec.name, "spec": spec.canonical_json(),
+            "spec_hash": self.ensemble.spec_hash, "algorithm": spec.algorithm,
+            "dataset": spec.dataset.name, "family": spec.network.family,
+            "dataset_hash": self.ensemble.header.dataset_hash,
+            "n_units": self.ground.shape[0], "n_inputs": self.ground.shape[1],
+            "n_patterns": self.ground.arena.train.n_patterns, "alpha": self.alpha,
+            "package_version": __version__, **self.ensemble.time, **more,
+        }  # fmt: skip
+
+    def run(
+        self,
+        work: Callable[..., Piece],
+        kind: type[Piece],
+        arguments: Sequence[tuple[object, ...]],
+        pieces: Path | None,
+        progress: Progress | None,
+    ) -> Piece:
+        """Run ``work(ground, weights, *argument)`` for each configuration; stack what is found."""
+        given = [(w, *own) for w, own in zip(self.weights, arguments, strict=True)]
+        found = run_tasks(work, self.ground, given, kind, pieces, progress)
+        return kind(*map(np.stack, zip(*found, strict=True)))
+
+
+def choose(
+    given: EnsembleLike,
+    configurations: int | Sequence[int] | None,
+    *,
+    for_what: str,
+    sphere: bool = False,
+    majority: bool = False,
+    solutions: bool = False,
+) -> Chosen:
+    """Read configurations of an ensemble of perceptrons, committees or parity machines.
+
+    Parameters
+    ----------
+    given
+        `Ensemble`, a view of one, or its URL.
+    configurations
+        The first so many of the view, or which by number; None for up to `USUAL`.
+    for_what
+        The measure, for messages.
+    sphere, majority, solutions
+        Whether weights must be on the sphere, the output a majority, and all configurations
+        without an error.
+
+    Raises
+    ------
+    InputError
+        The ensemble does not have what is needed, or its data are not at hand.
+    """
+    ensemble = _opened(given)
+    spec = ensemble.spec
+    family = FAMILIES[spec.network.family]
+    try:
+        known = committee_of(spec)
+    except InputError:
+        raise InputError(
+            f"{ensemble.url}: holds {family.about}; {for_what} is of perceptrons and committees "
+            "(network.family)"
+        ) from None
+    if sphere and family.signs:
+        raise InputError(
+            f"{ensemble.url}: holds {family.about}; {for_what} is of weights on the sphere "
+            f"(network.family: spherical-{family.name})"
+        )
+    if majority and known.product:
+        raise InputError(
+            f"{ensemble.url}: holds {family.about}, whose output is no majority; {for_what} is of "
+            "perceptrons and committees"
+        )
+    if ensemble.is_part:
+        raise InputError(f"{ensemble.url}: a view of a part given; whole networks are needed")
+    numbers = _numbers(ensemble, configurations)
+    flat = ensemble.take(numbers)["weights"]
+    arena = _arena(ensemble)
+    errors = known.errors(spec.network, flat, arena.train)
+    if solutions and errors.any():
+        worst = int(np.argmax(errors))
+        raise InputError(
+            f"{ensemble.url}: configuration {numbers[worst]} is wrong on {errors[worst]} of its "
+            f"{arena.train.n_patterns} patterns; {for_what} is of solutions: choose them with "
+            "--where 'errors == 0'"
+        )
+    tested = known.errors(spec.network, flat, arena.test) / arena.test.n_patterns
+    w = flat.astype(np.float64).reshape(len(flat), *spec.network.shapes[0])
+    w *= np.sqrt(w.shape[2]) / np.linalg.norm(w, axis=2, keepdims=True)
+    return Chosen(ensemble, Ground(spec.network, arena), numbers, w, errors, tested)
+
+
+def _opened(given: Any) -> Ensemble:
+    if isinstance(given, Ensemble):
+        return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise InputError(
+            f"{type(given).__name__} given; an ensemble or the path of its store is needed: "
+            "lsg_ray.open_ensemble(PATH)"
+        )
+    return open_ensemble(given)
+
+
+def _numbers(ensemble: Ensemble, configurations: int | Sequence[int] | None) -> Ints:
+    there = ensemble.column("configuration")
+    if not len(there):
+        raise InputError(f"{ensemble.url}: no configurations; sample first, or relax --where")
+    if configurations is None:
+        return there[:USUAL]
+    if isinstance(configurations, (int, np.integer)):
+        if not 1 <= configurations <= len(there):
+            raise InputError(
+                f"configurations {configurations} given; {ensemble.url} has {len(there)} to choose "
+                "from"
+            )
+        return there[: int(configurations)]
+    numbers = as_integers(configurations, "configurations")
+    missing = np.setdiff1d(numbers, there)
+    if len(missing):
+        raise InputError(f"configuration {missing[0]} given; {ensemble.url} does not have it")
+    if not len(numbers):
+        raise InputError("configurations: none given; at least one is needed")
+    return numbers
+
+
+def _arena(ensemble: Ensemble) -> Arena:
+    spec = ensemble.spec
+    dataset = load_dataset(spec.dataset, download=False)
+    if ensemble.header.dataset_hash != dataset.content_hash:
+        raise InputError(
+            f"{ensemble.url}: sampled on other data ({ensemble.header.dataset_hash[:16]}…) than "
+            f"are at hand ({dataset.content_hash[:16]}…)"
+        )
+    arena: Arena = FAMILIES[spec.network.family].prepare(spec, dataset)
+    return arena
+
+
+def is_tree(network: NetworkSpec) -> bool:
+    """Return whether hidden units have inputs of their own; a perceptron has one unit."""
+    ((units, n),) = network.shapes
+    return units == 1 or units * n == network.widths[0]
+
+
+def machine_of(network: NetworkSpec) -> str:
+    """Return the machine of the theory whose densest regions are drawn beside; empty for none."""
+    units = n_units(network)
+    if units == 1:
+        return "perceptron"
+    # Of few units it takes minutes; nine are already like infinitely many.
+    return "committee-inf" if is_tree(network) and units >= 5 else ""
+
+
+def in_range(
+    given: ArrayLike, name: str, low: float = 0.0, high: float = np.inf, least: bool = False
+) -> Floats:
+    """Return one or several numbers above ``low``, or from it if ``least``, and below ``high``.
+
+    >>> in_range([0.1, 0.5], "flips", high=1).tolist()
+    [0.1, 0.5]
+    """
+    values = np.atleast_1d(as_numbers(given, name))
+    above = values >= low if least else values > low
+    if values.ndim != 1 or not values.size or not (above & (values < high)).all():
+        bound = "" if np.isinf(high) else f" and below {high:g}"
+        raise InputError(
+            f"{name} {brief(given)} given; numbers {'from' if least else 'above'} {low:g}{bound} "
+            "are needed"
+        )
+    return values
+
+
+def averaged(table: Floats) -> tuple[Floats, Floats]:
+    """Return mean and standard error over rows, without those that are NaN; NaN of too few."""
+    good = np.isfinite(table)
+    count = good.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(good, table, 0).sum(axis=0) / count
+        square = np.where(good, (table - mean) ** 2, 0).sum(axis=0)
+        return mean, np.sqrt(square / (count - 1) / count)
