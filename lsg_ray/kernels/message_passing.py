@@ -33,6 +33,8 @@ from lsg_ray.kernels.compile import inlined, kernel
 SMOOTH, DECAY = 4.0, 1e-11
 #: Points that a message is interpolated in.
 POINTS = 13
+#: Means beyond which weights are decided, so that all have one message of each sign.
+DECIDED = 1.0 - 1e-14
 #: Messages and cavity variances: largest, smallest.
 LARGEST, NARROWEST = 500.0, 1e-9
 #: Smallest probability of a unit: products of eight stay normal numbers.
@@ -325,9 +327,13 @@ def sweep(
             elif polynomial(w, variance, ratio, points, to_chebyshev, powers, values, c):
                 _smooth_row(row, own, m[unit], c, damping, fresh[unit], moved[unit])
             else:
+                up = gaussian_message(w - 1.0, variance, ratio)
+                down = gaussian_message(w + 1.0, variance, ratio)
                 for i in range(n):
                     t = m[unit, i]
-                    new = gaussian_message(w - t, variance - 1.0 + t * t, ratio)
+                    new = up if t > 0.0 else down
+                    if abs(t) < DECIDED:
+                        new = gaussian_message(w - t, variance - 1.0 + t * t, ratio)
                     _put(row, own, i, new, damping, fresh[unit], moved[unit])
 
 

@@ -29,7 +29,7 @@ class Options(BaseModel, extra="forbid", frozen=True):
     """Options of reinforced belief propagation; ``training.epochs`` bounds its sweeps."""
 
     rate: float = Field(
-        0.003, ge=0, lt=1, description="ρ of reinforcement; 0 is belief propagation as it is."
+        0.002, ge=0, lt=1, description="ρ of reinforcement; 0 is belief propagation as it is."
     )
     random: bool = Field(
         False, description="Whether fields stay whole, by chance, in place of in part."
