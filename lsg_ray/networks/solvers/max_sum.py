@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 
 from lsg_ray.networks.algorithm import Algorithm, Run
 from lsg_ray.networks.families.committee import Arena
-from lsg_ray.networks.solvers.sweeps import misfits, trainer_of
+from lsg_ray.networks.solvers.sweeps import check_memory, misfits, trainer_of
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Floats, Signs
 
@@ -76,5 +76,11 @@ def _warm_up(spec: Spec) -> None:
 
 
 ALGORITHM = Algorithm(
-    "max-sum", ("perceptron",), trainer, config=Options, misfits=misfits, warm_up=_warm_up
+    "max-sum",
+    ("perceptron",),
+    trainer,
+    config=Options,
+    misfits=misfits,
+    check=check_memory,
+    warm_up=_warm_up,
 )

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from lsg_ray.networks.algorithm import Algorithm, Run
 from lsg_ray.networks.factor_graph import FactorGraph, warm_up
 from lsg_ray.networks.families.committee import Arena
-from lsg_ray.networks.solvers.sweeps import misfits, trainer_of
+from lsg_ray.networks.solvers.sweeps import check_memory, misfits, trainer_of
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Floats, Signs
 
@@ -74,5 +74,5 @@ def trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
 
 ALGORITHM = Algorithm(
     "reinforced-bp", ("perceptron", "committee"), trainer, config=Options, misfits=misfits,
-    warm_up=lambda _: warm_up(),
+    check=check_memory, warm_up=lambda _: warm_up(),
 )  # fmt: skip

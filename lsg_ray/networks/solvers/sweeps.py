@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lsg_ray.datasets import Dataset
+from lsg_ray.errors import InputError
 from lsg_ray.networks.algorithm import Candidate, Run
 from lsg_ray.networks.factor_graph import gauged
 from lsg_ray.networks.families.committee import Arena, Stop, committee_of
@@ -20,6 +22,8 @@ from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Floats, Signs
 
+#: Bytes of messages, at most: a worker holds those of one trial.
+MAX_BYTES = 2**34
 #: Makes the fields of one trial, from its random numbers.
 Begin = Callable[[np.random.Generator], Iterator[Floats]]
 
@@ -117,4 +121,16 @@ def misfits(spec: Spec) -> Iterator[str]:
         yield (
             f"ensemble.snapshots: steps given; {spec.algorithm} makes sweeps over all patterns: "
             "name epochs"
+        )
+
+
+def check_memory(spec: Spec, dataset: Dataset) -> None:
+    """Raise `InputError` where messages, 8 P N bytes, would take too much memory."""
+    count, n = len(dataset.train.y), spec.network.n_weights
+    need = 8 * count * n
+    if need > MAX_BYTES:
+        raise InputError(
+            f"messages of {count:,} patterns to {n:,} weights take {need / 2**30:,.0f} GiB of "
+            f"memory; at most {MAX_BYTES / 2**30:.0f}: take fewer, or training.algorithm: "
+            "reinforced-amp, which keeps none"
         )

@@ -240,3 +240,13 @@ def test_rates_of_zero_read_belief_propagation_as_it_is():
     fields = reinforced_bp.reinforced(x, 1, options, np.random.default_rng(0))
     rest = [next(fields) for _ in range(80)]
     np.testing.assert_allclose(rest[-1], rest[-2], atol=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", ["focusing-bp", "reinforced-bp", "max-sum"])
+def test_too_many_messages(algorithm, monkeypatch):
+    spec = _spec(algorithm)
+    dataset = load_dataset(spec.dataset)
+    ALGORITHMS[algorithm].check(spec, dataset)
+    monkeypatch.setattr("lsg_ray.networks.solvers.sweeps.MAX_BYTES", 1000)
+    with pytest.raises(InputError, match="messages of 120 patterns to 301 weights take"):
+        ALGORITHMS[algorithm].check(spec, dataset)
