@@ -27,7 +27,7 @@ def _gap(entropy: Array, distance: Array) -> Floats:
 @style.styled
 def local_entropy_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw Σ(D) of solutions, their means, the bound and the theory; by name of a result."""
-    figure = style.new_figure(3.0)
+    figure = style.new_figure(3.2)
     whole, lost = figure.subplots(1, 2)
     d = np.linspace(1e-4, 0.5, 200)
     whole.plot(d, binary_entropy(d), color=style.INK, lw=0.9, label="all, $H_2(D)$")
@@ -48,7 +48,7 @@ def local_entropy_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         style.ticks(axes, 5, 5)
     style.panel(whole, "a", "", "distance $D$", r"local entropy $\Sigma(D)$ (nat)")
     style.panel(lost, "b", "", "distance $D$", r"$\Sigma(D) - H_2(D)$ (nat)")
-    whole.legend(loc="lower right")
+    figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
