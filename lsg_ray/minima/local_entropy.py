@@ -24,7 +24,7 @@ from lsg_ray.minima.theory.replica_symmetric import symmetric_state
 from lsg_ray.minima.weight_enumerator import GAMMAS, Enumerator, all_solutions, weight_enumerator
 from lsg_ray.networks.factor_graph import MOST_EXACT, FactorGraph, gauged
 from lsg_ray.results.pieces import run_tasks
-from lsg_ray.stage import SOLUTIONS, Figure, Stage
+from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.typing import (
     Array,
     Count,
@@ -226,7 +226,7 @@ def _shown(found: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "local-entropy", local_entropy, reads={"solutions": SOLUTIONS}, summary=_shown,
+    "local-entropy", local_entropy, reads={"solutions": ENSEMBLE}, summary=_shown,
     unit="references",
     figures=[Figure("lsg_ray.report.figures.local_entropy:local_entropy_figure", "Local entropy",
                     "local_entropy_caption", together=6)],
