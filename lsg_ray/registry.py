@@ -156,6 +156,10 @@ ALGORITHMS: Registry[Algorithm] = Registry(
         "annealing": "lsg_ray.networks.solvers.annealing:ALGORITHM",
         "replicated-annealing": "lsg_ray.networks.solvers.replicated_annealing:ALGORITHM",
         "spherical-focusing-bp": "lsg_ray.networks.solvers.spherical_focusing_bp:ALGORITHM",
+        "focusing-bp": "lsg_ray.networks.solvers.focusing_bp:ALGORITHM",
+        "reinforced-bp": "lsg_ray.networks.solvers.reinforced_bp:ALGORITHM",
+        "reinforced-amp": "lsg_ray.networks.solvers.reinforced_amp:ALGORITHM",
+        "max-sum": "lsg_ray.networks.solvers.max_sum:ALGORITHM",
     },
 )
 #: Data sets: `dataset.name`.

@@ -88,6 +88,8 @@ _BY_GROUP = {
             "Entropy landscapes of ensembles with permuted fractions."),
     },
     "wide flat minima": {
+        "local-entropy": ("lsg_ray.minima.local_entropy:STAGE",
+            "Local entropy around solutions of ±1 weights, by belief propagation."),
         "spherical-local-entropy": ("lsg_ray.minima.spherical_local_entropy:STAGE",
             "Local entropy around solutions on the sphere, by belief propagation."),
         "hessian": ("lsg_ray.minima.hessian:STAGE",
