@@ -33,7 +33,8 @@ def local_entropy_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     whole.plot(d, binary_entropy(d), color=style.INK, lw=0.9, label="all, $H_2(D)$")
     lost.axhline(0, color=style.INK, lw=0.9)
     for place, (name, found) in enumerate(results.items()):
-        _draw(whole, lost, found, CURVE_COLOURS[place % len(CURVE_COLOURS)], _label(name, found, results))
+        colour = CURVE_COLOURS[place % len(CURVE_COLOURS)]
+        _draw(whole, lost, found, colour, _label(name, found, results))
     first = next((found for found in results.values() if "densest" in found), None)
     if first is not None:
         at = first["theory_distance"].values
