@@ -261,7 +261,7 @@ def _labels(names: list[str]) -> list[str]:
 def spearman_matrix(values: Floats) -> Floats:
     """Return Spearman's ρ of the columns of values (rows, Q), without rows that lack a value.
 
-    >>> spearman_matrix(np.array([[1.0, 1.0], [2.0, 8.0], [3.0, 27.0]]))[0].tolist()
+    >>> spearman_matrix(np.array([[1.0, 1.0], [2.0, 8.0], [3.0, 27.0]]))[0].round(9).tolist()
     [1.0, 1.0]
     """
     return _pairwise(values, lambda columns: rankdata(columns, axis=0) - (len(columns) + 1) / 2)
