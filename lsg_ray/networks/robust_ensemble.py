@@ -11,12 +11,17 @@ rejection rate: C. Baldassi, J. Stat. Mech. (2017) 033301, arXiv:1608.05899.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from lsg_ray.errors import InputError
 from lsg_ray.networks.families.committee import Patterns
 from lsg_ray.typing import Array, Floats
+
+#: Inputs that are converted at a time.
+_NUMBERS_AT_A_TIME = 2**24
 
 Sampler = Literal["metropolis", "reduced-rejection"]
 
@@ -47,29 +52,47 @@ class RobustEnsemble:
     product
         Whether the output is the product of the units (parity machine), not their majority.
 
+    Raises
+    ------
+    InputError
+        Inputs or weights are not ±1, or numbers of units or inputs are even, where sums could tie.
+
     Notes
     -----
-    Memory: P (y (4 K + 4) + N) bytes; shared inputs take n in place of N.
+    Memory: P (y (4 K + 4) + N) bytes; shared inputs take n in place of N.  N up to 2²⁴.
     """
 
     def __init__(self, patterns: Patterns, weights: Array, *, product: bool = False) -> None:
         self.patterns, self.product = patterns, product
         y, units, n = self.shape = np.shape(weights)
+        if not np.all(np.abs(patterns.x) == 1) or not np.all(np.abs(weights) == 1):
+            raise InputError("inputs or weights are not ±1; the robust ensemble is of signs")
+        if units % 2 == 0 or n % 2 == 0:
+            raise InputError(f"{units} units of {n} inputs given; odd numbers have no ties")
         self.w = np.ascontiguousarray(weights, np.int8).reshape(y, units * n).copy()
-        own = patterns.x * patterns.s[:, None, None]
-        columns = own.reshape(len(own), -1)
-        self.x = np.ascontiguousarray(columns.T.astype(np.int8))
+        columns = patterns.x.reshape(patterns.n_patterns, -1)
+        self.x = np.empty(columns.T.shape, np.int8)
+        for part in self._parts():  # labels are absorbed
+            self.x[:, part] = (columns[part] * patterns.s[part, None]).T
         self._members: tuple[Array, Array, Array] | None = None
         self.recompute()
+
+    def _parts(self) -> Iterator[slice]:
+        """Yield parts of the patterns of bounded size."""
+        size = max(1, _NUMBERS_AT_A_TIME // len(self.x))
+        for start in range(0, self.patterns.n_patterns, size):
+            yield slice(start, start + size)
 
     def recompute(self) -> None:
         """Compute fields, votes, errors and sums of weights anew."""
         y, units, n = self.shape
         h = np.empty((y, units, self.x.shape[1]), np.int32)
-        w = self.w.reshape(self.shape).astype(np.float64)
-        for unit in range(units):
-            x = self.x[unit * n : (unit + 1) * n] if len(self.x) == units * n else self.x
-            h[:, unit] = np.rint(w[:, unit] @ x.astype(np.float64))
+        w = self.w.reshape(self.shape).astype(np.float32)  # sums of ±1 are exact
+        for part in self._parts():
+            x = self.x[:, part].astype(np.float32)
+            for unit in range(units):
+                own = x[unit * n : (unit + 1) * n] if len(x) == units * n else x
+                h[:, unit, part] = w[:, unit] @ own
         tau = np.where(h > 0, np.int32(1), np.int32(-1))
         votes = tau.prod(axis=1) if self.product else tau.sum(axis=1)
         self.h, self.votes = h, np.ascontiguousarray(votes, np.int32)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from lsg_ray.errors import InputError
 from lsg_ray.kernels import robust_ensemble as kernels
 from lsg_ray.networks.families.committee import Patterns
 from lsg_ray.networks.robust_ensemble import RobustEnsemble, log_cosh
@@ -208,3 +209,11 @@ def test_stop_ends_at_the_first_solution():
 def test_log_cosh_does_not_overflow(k):
     expected = np.log(2 * np.cosh(0.3 * k)) if k < 1e3 else 0.3 * k
     assert log_cosh(np.array(k), 0.3) == pytest.approx(expected, rel=1e-14)
+
+
+def test_what_is_no_sign_or_could_tie_is_refused():
+    patterns = patterns_of(np.random.default_rng(0), 5, 1, 4)
+    with pytest.raises(InputError, match="1 units of 4 inputs given; odd numbers"):
+        RobustEnsemble(patterns, np.ones((3, 1, 4)))
+    with pytest.raises(InputError, match="not ±1"):
+        RobustEnsemble(patterns, np.full((3, 1, 4), 0.5))

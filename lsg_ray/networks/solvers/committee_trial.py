@@ -148,7 +148,9 @@ def algorithm(
 
         def run(configurations: Sequence[int], number: int) -> list[Candidate]:
             trials = [Trial(spec, arena, one, number) for one in configurations]
-            return [trial.candidate(solve(trial, options)) for trial in trials]
+            # What is no longer finite ends as such, and is told there.
+            with np.errstate(all="ignore"):
+                return [trial.candidate(solve(trial, options)) for trial in trials]
 
         return run
 

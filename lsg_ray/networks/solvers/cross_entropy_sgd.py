@@ -50,8 +50,8 @@ class Scales(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     def at(self, epoch: int) -> tuple[float, float]:
         """Return β and γ of an epoch, counted from 0.
 
-        >>> Scales(growth=1.0).at(3)
-        (4.0, 4.0)
+        >>> Scales(growth=0.02).at(500)
+        (30.0, 50.0)
         """
         # Beyond e⁷⁰⁰ all is at its largest value.
         factor = float(np.exp(min(epoch * np.log1p(self.growth), 700.0)))

@@ -34,7 +34,7 @@ class Options(annealing.Options):
 
     replicas: int = Field(7, ge=2, le=1001, description="Replicas y, an odd number.")
     coupling: float = Field(0.0, ge=0, description="Coupling γ of the first sweep.")
-    last_coupling: float = Field(2.0, ge=0, description="Coupling γ of the last sweep.")
+    last_coupling: float = Field(1.0, ge=0, description="Coupling γ of the last sweep.")
     sampler: Sampler = Field(
         "metropolis", description="Metropolis, or flips proposed by the rates of the coupling."
     )

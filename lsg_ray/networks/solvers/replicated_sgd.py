@@ -11,7 +11,8 @@ and then all replicas towards the centre W̄ = mean_a W^a:
     simple      H^a ← H^a + λ [tanh(γ y W̄) − W^a],
     corrected   H^a ← H^a + λ [tanh(γ y W̄) − tanh(γ y) W^a],
     hard        H^a ← H^a + λ [clip(γ y W̄, −1, 1) − W^a],
-    continuous  H^a ← H^a + λ [W̄ − W^a].
+    continuous  H^a ← H^a + λ [W̄ − W^a],
+    explicit    H^a ← H^a + λ [W^c − W^a],  H^c ← H^c − λ Σ_a [W^c − W^a],  W^c = sign H^c.
 
 γ grows by δγ an epoch.  The result is the centre's sign, or else a replica, whichever makes no
 error first, as looked at after each epoch; ``wait_for_centre`` asks for the centre.
@@ -33,7 +34,7 @@ from lsg_ray.networks.solvers.committee_trial import BINARY, End, Trial, algorit
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Array, Floats
 
-Formula = Literal["simple", "corrected", "hard", "continuous"]
+Formula = Literal["simple", "corrected", "hard", "continuous", "explicit"]
 
 
 class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -42,7 +43,9 @@ class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     replicas: int = Field(7, ge=1, le=1001, description="Replicas y, an odd number.")
     step: float = Field(2.0, gt=0, description="Step η of the hidden reals, which start at ±1.")
     kick: float = Field(0.75, ge=0, description="Size λ of the kick to the centre.")
-    formula: Formula = Field("simple", description="Kick: of a centre traced out, or continuous.")
+    formula: Formula = Field(
+        "simple", description="Kick: of a centre traced out, continuous, or of weights of its own."
+    )
     coupling: float = Field(0.05, ge=0, description="Coupling γ₀ of the first epoch.")
     coupling_step: float = Field(1e-3, ge=0, description="What γ grows by an epoch.")
     start: Literal["equal", "random"] = Field(
@@ -77,8 +80,8 @@ def move(hidden: Floats, w: Array, patterns: Patterns, rows: Array, step: float)
 
 
 def kick(centre: Floats, w: Array, coupling: float, formula: Formula) -> Floats:
-    """Return the kick (y, K, n), of size 1, of replicas w (y, K, n) towards their mean (K, n)."""
-    if formula == "continuous":
+    """Return the kick (y, K, n), of size 1, of replicas w (y, K, n) towards their centre."""
+    if formula in ("continuous", "explicit"):
         return centre - w
     scale = coupling * len(w)
     if formula == "hard":
@@ -99,21 +102,30 @@ def solve(trial: Trial, options: Options) -> End:
     hidden = trial.starts(y)
     if options.start == "equal":
         hidden[:] = hidden[0]
+    centre = hidden.mean(axis=0)  # hidden reals, of an explicit centre
     w = _signs(hidden)
     for epoch in range(trial.epochs):
         coupling = options.coupling + epoch * options.coupling_step
         for rows in trial.batches(y):
-            trial.step(w)
+            trial.step(_centre(w, centre, options)[None])
             for replica in range(y):
                 move(hidden[replica], w[replica], trial.patterns, rows[replica], options.step)
             w = _signs(hidden)
-            hidden += options.kick * kick(w.mean(axis=0), w, coupling, options.formula)
+            force = options.kick * kick(_centre(w, centre, options), w, coupling, options.formula)
+            hidden += force
+            centre -= force.sum(axis=0)
             w = _signs(hidden)
-        found = np.concatenate([w.mean(axis=0)[None], w])
+        found = np.concatenate([_centre(w, centre, options)[None], w])
         errors = trial.errors(found[:1] if options.wait_for_centre else found)
         if errors.min() == 0:
             return End(found[errors.argmin()], epoch + 1, Stop.SOLVED)
-    return End(w.mean(axis=0), trial.epochs, Stop.EPOCHS)
+    return End(_centre(w, centre, options), trial.epochs, Stop.EPOCHS)
+
+
+def _centre(w: Array, hidden: Floats, options: Options) -> Floats:
+    """Return the centre (K, n): the mean of replicas w, or, explicit, the signs of its reals."""
+    found: Floats = (_signs(hidden) if options.formula == "explicit" else w.mean(axis=0)) * 1.0
+    return found
 
 
 def misfits(spec: Spec) -> Iterator[str]:
