@@ -31,6 +31,7 @@ from .minima.flatness_table import flatness_table as flatness_table
 from .minima.hessian import hessian as hessian
 from .minima.local_energy import input_robustness as input_robustness
 from .minima.local_energy import local_energy as local_energy
+from .minima.local_entropy import local_entropy as local_entropy
 from .minima.spherical_local_entropy import spherical_local_entropy as spherical_local_entropy
 from .networks.permutations import match_weights as match_weights
 from .pipeline import run as run

@@ -63,6 +63,8 @@ _BY_GROUP = {
         "surface": ("lsg_ray.loss_landscape.surface:STAGE", "Loss on a plane through a solution."),
     },
     "wide flat minima": {
+        "local-entropy": ("lsg_ray.minima.local_entropy:STAGE",
+            "Local entropy around solutions of ±1 weights, by belief propagation."),
         "spherical-local-entropy": ("lsg_ray.minima.spherical_local_entropy:STAGE",
             "Local entropy around solutions on the sphere, by belief propagation."),
         "hessian": ("lsg_ray.minima.hessian:STAGE",

@@ -1,0 +1,371 @@
+"""Belief propagation on the weights of perceptrons and committees of ±1 weights.
+
+P patterns, K units with n weights each.  Labels are absorbed, ξ ← sξ, so that every pattern wants a
+majority of units at +1, and messages are kept in the gauge of their pattern, ũ = ξu, (P, K, n): the
+only large array.  From total fields H (K, n), a sweep makes for each pattern
+
+    m̃_i = ξ_i tanh(H_i − u_i) = tanh(ξ_i H_i − ũ_i),   w = Σ m̃_i,   V = Σ (1 − m̃_i²),
+    ũ_i = ½ [L((w' + 1)/√V') − L((w' − 1)/√V')],   w' = w − m̃_i,   V' = V − (1 − m̃_i²),
+    L(a) = ln[Φ(a) + ρ Φ(−a)],
+
+with Φ the normal distribution function and ρ = P(others have a majority without this unit)/P(others
+and this unit have one): 0 of a perceptron.  All messages of a unit are one function of m̃ ∈ [−1, 1],
+analytic but for singularities at a distance of some √V, so 26 logarithms serve a whole row: it is
+interpolated in 13 Chebyshev points where the last coefficients are below `DECAY`, so to 1e-11, and
+else each message is computed.  A message costs some 2 ns; as above, with log Φ of a library, 100.
+
+``exact``: the law of Σ m̃ by convolution in place of the normal one, O(n²) a unit; for small n.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from lsg_ray.kernels.compile import inlined, kernel
+
+#: Variance of a sum from which interpolation is tried, and sum of the last three Chebyshev
+#: coefficients that it is taken with.
+SMOOTH, DECAY = 4.0, 1e-11
+#: Points that a message is interpolated in.
+POINTS = 13
+#: Means beyond which weights are decided, so that all have one message of each sign.
+DECIDED = 1.0 - 1e-14
+#: Messages and cavity variances: largest, smallest.
+LARGEST, NARROWEST = 500.0, 1e-9
+#: Smallest probability of a unit: products of eight stay normal numbers.
+RAREST = 1e-30
+#: Most hidden units.
+MOST_UNITS = 15
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+def interpolation():
+    """Return Chebyshev points (13,) on [−1, 1], the matrix (13, 13) from values there to Chebyshev
+    coefficients, and the one from these to coefficients of powers.
+    """  # fmt: skip
+    k = np.arange(POINTS)
+    points = np.cos((k + 0.5) * np.pi / POINTS)
+    to_chebyshev = 2 / POINTS * np.cos(np.outer(k, np.arccos(points)))
+    to_chebyshev[0] /= 2
+    powers = np.zeros((POINTS, POINTS))
+    for order in range(POINTS):
+        one = np.polynomial.chebyshev.cheb2poly(np.eye(POINTS)[order])
+        powers[: len(one), order] = one
+    return points, to_chebyshev, powers
+
+
+@intrinsic
+def _bits64(typing_context, x):
+    def codegen(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(types.float64), codegen
+
+
+@intrinsic
+def _float64(typing_context, i):
+    def codegen(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), codegen
+
+
+@inlined
+def _exp64(x):
+    """Exponential of x in [−708, 0], relative error below 1e-14; vectorises."""
+    n = np.floor(x * 1.4426950408889634 + 0.5)
+    r = (x - n * 0.693145751953125) - n * 1.42860682030941723212e-6
+    p = 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    # The low bits of n + 1.5 2^52 are those of n.
+    return (p * r + 1.0) * _float64((_bits64(n + 6755399441055744.0) + 1023) << 52)
+
+
+@inlined
+def _log_normal(a):
+    """Return ln Φ(a)."""
+    if a > -1.0:
+        return math.log1p(-0.5 * math.erfc(a * math.sqrt(0.5)))
+    if a > -37.0:
+        return math.log(0.5 * math.erfc(-a * math.sqrt(0.5)))
+    y = 1.0 / (a * a)
+    tail = 1.0 - y * (1.0 - 3.0 * y * (1.0 - 5.0 * y * (1.0 - 7.0 * y)))
+    return -0.5 * a * a - math.log(-a) - _HALF_LOG_2PI + math.log(tail)
+
+
+@inlined
+def _log_mixed(a, ratio):
+    """Return L(a) = ln[Φ(a) + ρ Φ(−a)], 0 ≤ ρ ≤ 1."""
+    if ratio <= 0.0:
+        return _log_normal(a)
+    if a > 0.0:
+        return math.log1p((ratio - 1.0) * 0.5 * math.erfc(a * math.sqrt(0.5)))
+    if a > -30.0:
+        return math.log(ratio + (1.0 - ratio) * 0.5 * math.erfc(-a * math.sqrt(0.5)))
+    large, small = math.log(ratio), _log_normal(a)
+    if large < small:
+        large, small = small, large
+    return large + math.log1p(math.exp(small - large))
+
+
+@kernel
+def gaussian_message(w, variance, ratio):
+    """Return ½ [L((w + 1)/√V) − L((w − 1)/√V)] of a cavity sum."""
+    scale = 1.0 / math.sqrt(max(variance, NARROWEST))
+    u = 0.5 * (_log_mixed((w + 1.0) * scale, ratio) - _log_mixed((w - 1.0) * scale, ratio))
+    return min(max(u, -LARGEST), LARGEST)
+
+
+@kernel
+def polynomial(w, variance, ratio, points, to_chebyshev, powers, values, c):
+    """Set c (13,) to the powers of m̃ that give the messages of a unit; return whether they do.
+
+    w, V of the whole sum; the next three from `interpolation`; values (13,) scratch.
+    """
+    if not variance >= SMOOTH:
+        return False
+    for k in range(POINTS):
+        t = points[k]
+        values[k] = gaussian_message(w - t, variance - 1.0 + t * t, ratio)
+    _product(to_chebyshev, values, c)
+    if not abs(c[POINTS - 1]) + abs(c[POINTS - 2]) + abs(c[POINTS - 3]) < DECAY:
+        return False
+    values[:] = c
+    _product(powers, values, c)
+    return True
+
+
+@kernel
+def _product(matrix, values, c):
+    for k in range(POINTS):
+        total = 0.0
+        for j in range(POINTS):
+            total += matrix[k, j] * values[j]
+        c[k] = total
+
+
+@kernel
+def _cavity_means(x, u, field, m):
+    """Set m (n,) to tanh(ξH − ũ); return its sum and Σ (1 − m²)."""
+    w, variance = 0.0, 0.0
+    for i in range(len(m)):
+        z = x[i] * field[i] - u[i]
+        e = _exp64(max(-2.0 * abs(z), -700.0))
+        inverse = 1.0 / (1.0 + e)
+        t = (1.0 - e) * inverse
+        t = t if z >= 0.0 else -t
+        m[i] = t
+        w += t
+        variance += 4.0 * e * inverse * inverse
+    return w, variance
+
+
+@kernel
+def _smooth_row(x, u, m, c, damping, fresh, moved):
+    """Set messages (n,) of a unit by its polynomial; add to fresh and moved (n,)."""
+    c0, c1, c2, c3, c4, c5, c6 = c[0], c[1], c[2], c[3], c[4], c[5], c[6]
+    c7, c8, c9, c10, c11, c12 = c[7], c[8], c[9], c[10], c[11], c[12]
+    share = 1.0 - damping
+    for i in range(len(m)):
+        t = m[i]
+        p = c12 * t + c11
+        p = p * t + c10
+        p = p * t + c9
+        p = p * t + c8
+        p = p * t + c7
+        p = p * t + c6
+        p = p * t + c5
+        p = p * t + c4
+        p = p * t + c3
+        p = p * t + c2
+        p = p * t + c1
+        step = p * t + c0 - u[i]
+        size = abs(step)
+        moved[i] = size if size > moved[i] else moved[i]
+        new = u[i] + share * step
+        u[i] = new
+        fresh[i] += x[i] * new
+
+
+@kernel
+def _put(x, u, i, new, damping, fresh, moved):
+    """Set one message; add to fresh and moved (n,)."""
+    step = new - u[i]
+    moved[i] = max(moved[i], abs(step))
+    u[i] += (1.0 - damping) * step
+    fresh[i] += x[i] * u[i]
+
+
+@kernel
+def _convolve(m, ahead, behind):
+    """Set laws of partial sums of a unit.
+
+    ahead[i, j]: j of the first i weights agree with the pattern; behind[i, j]: j or more of those
+    from i on; both (n + 1, n + 2).
+    """
+    n = len(m)
+    ahead[:] = 0.0
+    behind[:] = 0.0
+    ahead[0, 0] = 1.0
+    for i in range(n):
+        up, down = 0.5 * (1.0 + m[i]), 0.5 * (1.0 - m[i])
+        for j in range(i + 1):
+            ahead[i + 1, j] += down * ahead[i, j]
+            ahead[i + 1, j + 1] += up * ahead[i, j]
+    behind[n, 0] = 1.0
+    for i in range(n - 1, -1, -1):
+        up, down = 0.5 * (1.0 + m[i]), 0.5 * (1.0 - m[i])
+        behind[i, 0] = 1.0
+        for j in range(1, n - i + 1):
+            behind[i, j] = up * behind[i + 1, j - 1] + down * behind[i + 1, j]
+
+
+@kernel
+def _exact_row(x, u, m, ahead, behind, ratio, damping, fresh, moved):
+    """Set messages (n,) of a unit from laws that `_convolve` has made; n odd."""
+    n = len(m)
+    half = (n - 1) // 2
+    for i in range(n):
+        # Of n − 1 others, half or more must agree where this weight does, else one more.
+        with_it, without = 0.0, 0.0
+        for j in range(i + 1):
+            with_it += ahead[i, j] * behind[i + 1, max(half - j, 0)]
+            without += ahead[i, j] * behind[i + 1, max(half + 1 - j, 0)]
+        top = max(with_it + ratio * (1.0 - with_it), 1e-300)
+        bottom = max(without + ratio * (1.0 - without), 1e-300)
+        new = 0.5 * (math.log(top) - math.log(bottom))
+        _put(x, u, i, min(new, LARGEST), damping, fresh, moved)
+
+
+@kernel
+def _majority(right, wrong, skipped, law):
+    """Return P(j ≥ r) and P(j ≥ r + 1) of the number j of right units but one, r = (K − 1)/2.
+
+    Of all K where ``skipped`` is −1: P(j ≥ r + 1) is that of a majority; law (K + 1,) scratch.
+    """
+    units = len(right)
+    law[:] = 0.0
+    law[0] = 1.0
+    for k in range(units):
+        if k != skipped:
+            for j in range(k + 1, 0, -1):
+                law[j] = law[j] * wrong[k] + law[j - 1] * right[k]
+            law[0] *= wrong[k]
+    half = (units - 1) // 2
+    more = 0.0
+    for j in range(half + 1, units + 1):
+        more += law[j]
+    return more + law[half], more
+
+
+@kernel
+def _upward(x, u, fields, exact, m, sums, chances, ahead, behind):
+    """Set cavity means (K, n), sums (2, K) w and V, and chances (2, K) of units right and wrong."""
+    shared = x.shape[0] == 1
+    for unit in range(m.shape[0]):
+        w, variance = _cavity_means(x[0 if shared else unit], u[unit], fields[unit], m[unit])
+        sums[0, unit], sums[1, unit] = w, variance
+        if exact:
+            _convolve(m[unit], ahead[unit], behind[unit])
+            right = behind[unit, 0, (m.shape[1] + 1) // 2]
+            wrong = 1.0 - right
+        else:
+            a = w / math.sqrt(2.0 * max(variance, NARROWEST))
+            right, wrong = 0.5 * math.erfc(-a), 0.5 * math.erfc(a)
+        chances[0, unit] = max(right, RAREST)
+        chances[1, unit] = max(wrong, RAREST)
+
+
+@kernel
+def sweep(
+    x, u, fields, damping, exact, points, to_chebyshev, powers, m, sums, chances, law, ahead,
+    behind, fresh, moved,
+):  # fmt: skip
+    """Make all messages anew, in place, and their sums.
+
+    x (P, K or 1, n) int8, with labels absorbed; u (P, K, n) float64, ξ times messages; fields
+    (K, n) total fields H that they were part of; damping: share that stays; points and two
+    matrices from `interpolation`; fresh (K, n), set to Σ_p u; moved (K, n), set to the largest
+    changes before damping; scratch m (K, n), sums (2, K), chances (2, K), law (K + 1,), and ahead,
+    behind (K, n + 1, n + 2) where ``exact``, else (K, 1, 1).
+    """
+    units, n = fields.shape
+    fresh[:] = 0.0
+    moved[:] = 0.0
+    shared = x.shape[1] == 1
+    values = np.empty(POINTS)
+    c = np.empty(POINTS)
+    for p in range(x.shape[0]):
+        _upward(x[p], u[p], fields, exact, m, sums, chances, ahead, behind)
+        for unit in range(units):
+            ratio = 0.0
+            if units > 1:
+                most, more = _majority(chances[0], chances[1], unit, law)
+                ratio = more / most
+            row, own = x[p, 0 if shared else unit], u[p, unit]
+            w, variance = sums[0, unit], sums[1, unit]
+            if exact:
+                _exact_row(
+                    row, own, m[unit], ahead[unit], behind[unit], ratio, damping, fresh[unit],
+                    moved[unit],
+                )  # fmt: skip
+            elif polynomial(w, variance, ratio, points, to_chebyshev, powers, values, c):
+                _smooth_row(row, own, m[unit], c, damping, fresh[unit], moved[unit])
+            else:
+                up = gaussian_message(w - 1.0, variance, ratio)
+                down = gaussian_message(w + 1.0, variance, ratio)
+                for i in range(n):
+                    t = m[unit, i]
+                    new = up if t > 0.0 else down
+                    if abs(t) < DECIDED:
+                        new = gaussian_message(w - t, variance - 1.0 + t * t, ratio)
+                    _put(row, own, i, new, damping, fresh[unit], moved[unit])
+
+
+@inlined
+def _log_2cosh(x):
+    return abs(x) + math.log1p(math.exp(-2.0 * abs(x)))
+
+
+@kernel
+def bethe(x, u, fields, exact, m, sums, chances, law, ahead, behind):
+    """Return ln Z of the Bethe approximation, of messages and total fields; arguments as `sweep`.
+
+    ln Z = Σ_p ln Z_p + Σ_i l(H_i) + Σ_pi [l(H_i − u_pi) − l(H_i)], l = ln 2cosh, with Z_p the
+    probability that a pattern is right under the cavity means.
+    """
+    units, n = fields.shape
+    shared = x.shape[1] == 1
+    total = 0.0
+    for p in range(x.shape[0]):
+        _upward(x[p], u[p], fields, exact, m, sums, chances, ahead, behind)
+        if units > 1:
+            total += math.log(_majority(chances[0], chances[1], -1, law)[1])
+        elif exact:
+            total += math.log(chances[0, 0])
+        else:
+            total += _log_normal(sums[0, 0] / math.sqrt(max(sums[1, 0], NARROWEST)))
+        for unit in range(units):
+            row = x[p, 0 if shared else unit]
+            for i in range(n):
+                field = fields[unit, i]
+                total += _log_2cosh(row[i] * field - u[p, unit, i]) - _log_2cosh(field)
+    for unit in range(units):
+        for i in range(n):
+            total += _log_2cosh(fields[unit, i])
+    return total
