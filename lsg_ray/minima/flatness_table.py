@@ -27,6 +27,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.minima.chosen import Chosen, averaged, choose
 from lsg_ray.minima.hessian import hessian
 from lsg_ray.minima.local_energy import Colour, input_robustness, local_energy
+from lsg_ray.minima.local_entropy import local_entropy
 from lsg_ray.minima.spherical_local_entropy import spherical_local_entropy
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
@@ -69,6 +70,7 @@ def flatness_table(
     *,
     configurations: Integers | None = None,
     gammas: Numbers = (100.0, 25.0, 6.0),
+    sign_gammas: Numbers = (2.0, 1.0, 0.5),
     beta: Positive = 2.0,
     steepness: Positive = 2.0,
     sigma: Positive = 0.3,
@@ -93,6 +95,8 @@ def flatness_table(
         Of each ensemble: the first so many, or which; by default up to 20.
     gammas
         Fields γ of the local entropy, of weights on the sphere.
+    sign_gammas
+        The same of ±1 weights.
     beta
         Steepness β of the hidden units of the smooth network.
     steepness
@@ -134,8 +138,8 @@ def flatness_table(
 
     Notes
     -----
-    Local entropies are of weights on the sphere alone, and of solutions alone: of other ensembles
-    that column is left out.
+    Local entropies are of solutions alone, NaN of configurations with errors; of ±1 weights they
+    are Σ − H₂ at the distance that comes out.
     """
     given = [one for one in (ensemble, second, third, fourth, fifth, sixth) if one is not None]
     all_ = [choose(one, configurations, for_what="the table of flatness", majority=True)
@@ -164,7 +168,8 @@ def flatness_table(
             one.ensemble, sigmas=[noise], colour=colour, progress=tell(2), **noisy
         )
         converged.append(curved.attrs["converged"])
-        columns = _volumes(one, gammas, converged, {**common, "progress": tell(3)})
+        fields = sign_gammas if one.ensemble.signs else gammas
+        columns = _volumes(one, fields, converged, {**common, "progress": tell(3)})
         top = curved["eigenvalue"].values[:, 0]
         parts.append([
             *columns,
@@ -203,16 +208,22 @@ def _check_alike(chosen: list[Chosen]) -> None:
 def _volumes(
     one: Chosen, gammas: Numbers, converged: list[float], words: dict[str, Any]
 ) -> list[_Column]:
-    """Return local entropies of solutions on the sphere, NaN of others, one column for each γ."""
-    if one.ensemble.signs:
-        return []
+    """Return local entropies of solutions, NaN of others, one column for each γ.
+
+    Of ±1 weights it is Σ(D) − H₂(D), so zero too where everything around is a solution.
+    """
     solved = np.flatnonzero(one.errors == 0)
     values = np.full((len(one.errors), np.size(gammas)), np.nan)
     fields = np.sort(np.atleast_1d(np.asarray(gammas, np.float64)))[::-1]
     if len(solved):
-        words = {**words, "configurations": one.numbers[solved].tolist()}
-        found = spherical_local_entropy(one.ensemble, gammas=gammas, theory=False, **words)
-        values[solved] = found["local_entropy"].values
+        words = {**words, "configurations": one.numbers[solved].tolist(), "theory": False}
+        if one.ensemble.signs:
+            found = local_entropy(one.ensemble, gammas=fields, **words)
+            table = found["entropy"] - found["bound"]
+        else:
+            found = spherical_local_entropy(one.ensemble, gammas=fields, **words)
+            table = found["local_entropy"]
+        values[solved] = table.sel(gamma=fields).transpose("solution", "gamma").values
         converged.append(found.attrs["converged"])
     return [
         _Column(f"local_entropy_{gamma:g}", f"local entropy at γ = {gamma:g}", column)
@@ -264,7 +275,7 @@ def _labels(names: list[str]) -> list[str]:
 def spearman_matrix(values: Floats) -> Floats:
     """Return Spearman's ρ of the columns of values (rows, Q), without rows that lack a value.
 
-    >>> spearman_matrix(np.array([[1.0, 1.0], [2.0, 8.0], [3.0, 27.0]]))[0].tolist()
+    >>> spearman_matrix(np.array([[1.0, 1.0], [2.0, 8.0], [3.0, 27.0]]))[0].round(9).tolist()
     [1.0, 1.0]
     """
     return _pairwise(values, lambda columns: rankdata(columns, axis=0) - (len(columns) + 1) / 2)

@@ -43,7 +43,7 @@ from lsg_ray.typing import (
 #: Fields γ: overlaps of about 0.995 to 0.94 at α = 1.
 GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
 #: Dampings that are tried one after another where messages do not settle, above the one given.
-_STRONGER = (0.6, 0.85)
+_STRONGER = (0.6, 0.85, 0.95)
 #: Sweeps without a smaller change after which a stronger damping is tried.
 _PATIENCE = 25
 #: Overlaps p at which the densest regions of the theory are drawn.
@@ -85,7 +85,7 @@ def spherical_local_entropy(
     gammas
         Fields γ that draw weights to the reference: the larger, the closer.
     damping
-        Of messages; where they do not settle, 0.6 and 0.85 are tried.
+        Of messages; where they do not settle, 0.6, 0.85 and 0.95 are tried.
     max_sweeps
         At each field and damping, at most.
     tolerance
@@ -115,9 +115,10 @@ def spherical_local_entropy(
 
     Notes
     -----
-    A sweep costs P N exponentials; memory 16 P N bytes a task.  Belief propagation is exact on a
-    tree graph, and here for N → ∞; fully connected units have their symmetry broken by the
-    reference.  Deterministic: nothing is drawn.
+    A sweep costs some 6 to 9 ns a message, P N of them (P K n where units share inputs); memory 16
+    bytes a message, and 8 for each input.  Belief propagation is exact for N → ∞ alone, and errs by
+    about 1/N: of nearly free surroundings nLE can come out just above zero.  Fully connected units
+    have their symmetry broken by the reference.  Deterministic: nothing is drawn.
     """
     gamma = np.sort(in_range(gammas, "gammas"))[::-1].copy()
     chosen = choose(

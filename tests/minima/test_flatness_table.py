@@ -13,6 +13,7 @@ from lsg_ray.minima.flatness_table import (
     with_errors,
 )
 from lsg_ray.minima.hessian import hessian
+from lsg_ray.minima.local_entropy import local_entropy
 from lsg_ray.minima.spherical_local_entropy import spherical_local_entropy
 from lsg_ray.report.figures.flat_minima import table_caption, table_figure
 
@@ -77,12 +78,22 @@ def test_table_of_two_algorithms(committees, focused):
     assert "5 configurations of 2 ensembles" in table_caption(found)[0]
 
 
-def test_table_of_signs__has_no_volume(perceptrons):
+def test_table_of_signs__with_errors_has_no_volume(perceptrons):
     found = flatness_table(perceptrons, draws=10, samples=10)
-    assert "top_eigenvalue" in found["quantity"].values
-    assert not any("entropy" in str(name) for name in found["quantity"].values)
+    assert found["quantity"].values[0] == "local_entropy_2"
+    assert np.isnan(found["value"].sel(quantity="local_entropy_2")).all()
     assert (found["value"].sel(quantity="errors") > 0).all()
     assert table_figure(found).axes
+
+
+def test_table_of_signs__takes_their_weight_enumerator(machines, machine_spec):
+    training = {"algorithm": "focusing-bp"}
+    ensemble = machines(machine_spec("perceptron", n=101, alpha=0.3, count=1, training=training))
+    found = flatness_table(ensemble, draws=10, samples=5, sign_gammas=[1.0, 2.0])
+    around = local_entropy(ensemble, gammas=[1.0, 2.0], theory=False)
+    expected = (around["entropy"] - around["bound"]).sel(gamma=2.0).item()
+    assert found["value"].sel(quantity="local_entropy_2").item() == pytest.approx(expected)
+    assert -0.3 < expected < 1e-3
 
 
 def test_same_names__are_told_apart(committees):
