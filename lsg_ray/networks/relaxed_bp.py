@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from lsg_ray.kernels.relaxed_bp import free_entropy, sweep
 from lsg_ray.networks.families.committee import Patterns
 from lsg_ray.typing import Floats
 
@@ -110,6 +109,8 @@ class RelaxedBP:
 
     def sweep(self, damping: float, b: Floats | None = None, focus: Focus | None = None) -> float:
         """Update all messages and λ; return the largest change of a mean weight."""
+        from lsg_ray.kernels.relaxed_bp import sweep
+
         before = self.means
         sweep(self.A, self.B, self.x, self.precision, self.field, damping, self.A_sum, self.B_sum)
         self.control(b, focus)
@@ -117,6 +118,8 @@ class RelaxedBP:
 
     def free_entropy(self) -> float:
         """Return F per weight, of the present precision and field."""
+        from lsg_ray.kernels.relaxed_bp import free_entropy
+
         nodes, weights = free_entropy(self.A, self.B, self.x, self.precision, self.field)
         return float(nodes + weights) / self.precision.size
 

@@ -26,7 +26,7 @@ GIVEN = Algorithm("given", ("perceptron", "committee", "parity"), _no_trials)
 @pytest.fixture(scope="session", autouse=True)
 def given_weights():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ALGORITHMS.ours, "given", f"{__name__}:GIVEN")
+        patch.setitem(ALGORITHMS.builtin, "given", f"{__name__}:GIVEN")
         yield
 
 
