@@ -20,6 +20,7 @@ from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.ledger import complete_blocks
 from lsg_ray.ensemble.location import locate
 from lsg_ray.errors import InputError
+from lsg_ray.html import table
 from lsg_ray.typing import Array, PathOrUrl
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class Ensemble(BlockReader):
 
     Made by `open_ensemble`; never changes.  Open again to see blocks that were added since.
     """
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks."""
+        return table("lsg-ray ensemble", self.info())
 
     def where(self, condition: str) -> Ensemble:
         """Return a view of the rows that meet a condition; see `compile_expression`.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from lsg_ray.errors import InputError, SpecError, message_of
+from lsg_ray.html import table
 from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec.dataset import STORED, DatasetSpec
 from lsg_ray.spec.sections import YES_AND_NO, EnsembleSpec, NetworkSpec, Section, TrainingSpec
@@ -50,6 +51,10 @@ class Spec(Section):
 
     def __hash__(self) -> int:
         return hash(self.canonical_json())
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks, a row for each section."""
+        return table("lsg-ray specification", self.tree())
 
     def tree(self) -> JsonObject:
         """Return all fields as plain values, the study too."""
