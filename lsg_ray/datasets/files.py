@@ -1,6 +1,6 @@
 """Locate, download and verify the files of a data set: own folder, cache, or mirror.
 
-Order: ``$LSG_DATA_DIR/<name>/`` if that folder is there, or files where torchvision keeps them, as
+Order: ``$LSG_DATA_DIR/<name>/`` if that folder exists, or files where torchvision stores them, as
 ``$LSG_DATA_DIR/MNIST/raw/`` (then nothing is ever downloaded for that data set), else the cache
 ``$LSG_CACHE_DIR/<name>/`` (default: the user's cache), which is filled from the mirrors.  Whatever
 its path, a file is used only if its SHA-256, or that of its unpacked contents, is the registered
@@ -70,11 +70,11 @@ def fetch(name: str, progress: ByteProgress | None = None) -> Path:
     ------
     DataError
         The data set is unknown or made of options, a file of the user's own folder is missing or
-        damaged, or no mirror has a good one.
+        damaged, or no mirror has an intact copy.
 
     Notes
     -----
-    Reads and hashes every file: about 0.5 s for MNIST, once it is there.
+    Reads and hashes every file: about 0.5 s for MNIST, once it is downloaded.
     """
     if name not in DATA_SETS and os.path.exists(expanded(name)):
         from lsg_ray.datasets.locating import remember_file

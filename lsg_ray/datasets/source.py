@@ -3,7 +3,7 @@
 Hashes of archives are those of the files as published.  An idx file is known by the hash of its
 *contents* as well, so that a copy that was unpacked, or packed again, is still recognised.
 
-A new one is a file with a ``SOURCE``, and a line in `lsg_ray.registry.DATA_SETS`.
+A new data set is a module with a ``SOURCE``, and a line in `lsg_ray.registry.DATA_SETS`.
 """
 
 from __future__ import annotations

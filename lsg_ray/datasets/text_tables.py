@@ -33,7 +33,7 @@ def label_column(columns: Sequence[str], label: str | int | None, origin: str) -
     Raises
     ------
     DataError
-        There is no such column, or none was given and none is recognised.
+        There is no such column, or no name was given and none is recognised.
     """
     available = ", ".join(map(_short, columns[:12])) + (", …" if columns[12:] else "")
     if label is None:
