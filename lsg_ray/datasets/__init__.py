@@ -1,13 +1,13 @@
 """Data for the networks: published, generated or one's own; verified, transformed, projected.
 
-From bottom to top: `source` says what a data set is, and a file for each (`mnist`, `teacher`, ...)
-which files it is made of and their hashes, or its options; `formats` parses published files and
-`files` finds, downloads and verifies them; `tables`, `arrays` and `text_tables` read those of
-one's own (`file`), `locating` knows where they are; `transforms` and `projection` are what may be
-done with examples, and `scenario` turns a `lsg_ray.spec.DatasetSpec` into what networks learn.
+From bottom to top: `source` declares what a data set is, and a module for each (`mnist`, `teacher`,
+...) lists its files and their hashes, or its options; `formats` parses published files and `files`
+locates, downloads and verifies them; `tables`, `arrays` and `text_tables` read those of a user
+(`file`), and `locating` records their paths; `transforms` and `projection` act on examples, and
+`scenario` turns a `lsg_ray.spec.DatasetSpec` into the examples that networks learn.
 
 Files come from the folder ``$LSG_DATA_DIR/<name>/`` if there is one, or from where torchvision
-keeps them (``$LSG_DATA_DIR/MNIST/raw/``), packed or not, else from the cache
+stores them (``$LSG_DATA_DIR/MNIST/raw/``), packed or not, else from the cache
 (``$LSG_CACHE_DIR``, or the user's own), which is filled by download.  `digits` needs neither.
 """
 

@@ -22,19 +22,19 @@ PARTS = ("x_train", "y_train", "x_test", "y_test")
 WHOLE = ("x", "y")
 #: Types of idx files by their third byte.
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-#: Most bytes of the head of an array; those of plain numbers have some hundred.
-MAX_HEAD = 1000
+#: Largest header of an array in bytes; that of plain numbers has about a hundred.
+MAX_HEADER_BYTES = 1000
 
 Opener = Callable[[], IO[bytes]]
 
 
 def npy_table(origin: str, open_stream: Opener, size: int) -> BinaryTable:
-    """Return an array of an ``.npy`` stream of so many bytes.
+    """Return the array of an ``.npy`` stream of `size` bytes.
 
     Raises
     ------
     DataError
-        It is none, holds Python objects, or not what its head says.
+        It is no array, holds Python objects, or does not have the size in its header.
     """
     try:
         with open_stream() as stream:
@@ -44,41 +44,41 @@ def npy_table(origin: str, open_stream: Opener, size: int) -> BinaryTable:
             read = np.lib.format.read_array_header_1_0
             if version == (2, 0):
                 read = np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = read(stream, max_header_size=MAX_HEAD)
-            head = stream.tell()
+            shape, fortran, dtype = read(stream, max_header_size=MAX_HEADER_BYTES)
+            header_bytes = stream.tell()
     except MemoryError:
         raise
-    except Exception as error:  # a head is parsed as Python, and a damaged one can raise anything
+    except Exception as error:  # a header is parsed as Python, and a damaged one can raise anything
         raise DataError(f"{origin}: no array is read ({_reason(error)})") from None
     if dtype.itemsize == 0:
         raise DataError(f"{origin}: numbers of no bytes ({dtype})")
     if dtype.hasobject:
         raise DataError(f"{origin}: holds Python objects, which are not read; save plain numbers")
     shape = shape or (1,)
-    table = BinaryTable(origin, open_stream, head, dtype, shape, fortran=fortran)
-    if min(shape) < 0 or head + table.n_rows * table.n_inputs * dtype.itemsize != size:
-        raise DataError(f"{origin}: {size:,} bytes; its head says shape {shape} of {dtype}")
+    table = BinaryTable(origin, open_stream, header_bytes, dtype, shape, fortran=fortran)
+    if min(shape) < 0 or header_bytes + table.n_rows * table.n_inputs * dtype.itemsize != size:
+        raise DataError(f"{origin}: {size:,} bytes; its header says shape {shape} of {dtype}")
     return table
 
 
-def npz_tables(path: Path, shown: str) -> tuple[Table, Table | None]:
+def npz_tables(path: Path, origin: str) -> tuple[Table, Table | None]:
     """Return the parts of an ``.npz``: the test part is None where there are ``x`` and ``y``."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise DataError(f"{shown}: damaged archive ({_reason(error)})") from None
+        raise DataError(f"{origin}: damaged archive ({_reason(error)})") from None
     arrays: dict[str, Callable[[], BinaryTable]] = {}
     for member in members:
         name = member.filename.lower().removesuffix(".npy")
         if name in arrays and name in (*PARTS, *WHOLE):
-            raise DataError(f"{shown}: two arrays {name}; keep one")
-        arrays[name] = partial(_npz_member, path, shown, member)
-    return _named_parts(arrays, shown)
+            raise DataError(f"{origin}: two arrays {name}; keep one")
+        arrays[name] = partial(_npz_member, path, origin, member)
+    return _named_parts(arrays, origin)
 
 
-def _npz_member(path: Path, shown: str, member: zipfile.ZipInfo) -> BinaryTable:
-    origin = f"{shown}: {member.filename.removesuffix('.npy')[:80]}"
+def _npz_member(path: Path, origin: str, member: zipfile.ZipInfo) -> BinaryTable:
+    origin = f"{origin}: {member.filename.removesuffix('.npy')[:80]}"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{origin}: packed in a way that numpy.savez does not use")
     if member.flag_bits & 1:
@@ -99,13 +99,13 @@ def _npz_member(path: Path, shown: str, member: zipfile.ZipInfo) -> BinaryTable:
     return npy_table(origin, open_member, size)
 
 
-def npy_file(path: Path, shown: str) -> BinaryTable:
+def npy_file(path: Path, origin: str) -> BinaryTable:
     """Return the array of an ``.npy`` file."""
-    return npy_table(shown, lambda: path.open("rb"), path.stat().st_size)
+    return npy_table(origin, lambda: path.open("rb"), path.stat().st_size)
 
 
-def folder_tables(folder: Path, shown: str) -> tuple[tuple[Table, Table | None], dict[str, Path]]:
-    """Return the parts in a folder, and the files that they are of, by their names there.
+def folder_tables(folder: Path, origin: str) -> tuple[tuple[Table, Table | None], dict[str, Path]]:
+    """Return the parts in a folder, and their files by name.
 
     ``.npy`` files have the names of an ``.npz``'s arrays; idx files any names.  Of two pairs of
     idx files, those with ``train`` in their names are for training, else the longer ones.
@@ -115,12 +115,12 @@ def folder_tables(folder: Path, shown: str) -> tuple[tuple[Table, Table | None],
     chosen = [name for name in (*PARTS, *WHOLE) if name in npy]
     if chosen:
         arrays = {
-            name: lambda name=name: npy_file(npy[name], f"{shown}/{npy[name].name}")
+            name: lambda name=name: npy_file(npy[name], f"{origin}/{npy[name].name}")
             for name in chosen
         }
-        return _named_parts(arrays, shown), {npy[name].name: npy[name] for name in chosen}
-    idx = {path: table for path in files if (table := _idx_file(path, f"{shown}/{path.name}"))}
-    pairs = _idx_pairs(idx, shown)
+        return _named_parts(arrays, origin), {npy[name].name: npy[name] for name in chosen}
+    idx = {path: table for path in files if (table := _idx_file(path, f"{origin}/{path.name}"))}
+    pairs = _idx_pairs(idx, origin)
     tables = [idx[images].labelled(idx[labels]) for images, labels in pairs]
     used = {path.name: path for pair in pairs for path in pair}
     for table in tables:
@@ -129,7 +129,7 @@ def folder_tables(folder: Path, shown: str) -> tuple[tuple[Table, Table | None],
 
 
 def _named_parts(
-    arrays: Mapping[str, Callable[[], BinaryTable]], shown: str
+    arrays: Mapping[str, Callable[[], BinaryTable]], origin: str
 ) -> tuple[Table, Table | None]:
     """Return the parts of arrays by name."""
     names: tuple[str, ...] = PARTS
@@ -140,10 +140,10 @@ def _named_parts(
     elif all(name in arrays for name in PARTS[:2]):
         names = PARTS[:2]
     else:
-        there = ", ".join(sorted(arrays)[:8]) or "nothing"
+        available = ", ".join(sorted(arrays)[:8]) or "nothing"
         raise DataError(
-            f"{shown}: holds {there[:200]}; arrays {', '.join(PARTS)}, or {', '.join(WHOLE)}, are "
-            "needed"
+            f"{origin}: holds {available[:200]}; arrays {', '.join(PARTS)}, or {', '.join(WHOLE)}, "
+            "are needed"
         )
     tables = [arrays[name]() for name in names]
     for inputs in tables[::2]:
@@ -154,8 +154,8 @@ def _named_parts(
     return parts[0], parts[1] if len(parts) > 1 else None
 
 
-def _idx_file(path: Path, shown: str) -> BinaryTable | None:
-    """Return the array of an idx file, packed or not; None if it is none."""
+def _idx_file(path: Path, origin: str) -> BinaryTable | None:
+    """Return the array of an idx file, packed or not; None if it is no idx file."""
 
     def open_stream() -> IO[bytes]:
         return gzip.open(path, "rb") if packed else path.open("rb")  # type: ignore[return-value]
@@ -164,56 +164,58 @@ def _idx_file(path: Path, shown: str) -> BinaryTable | None:
         packed = file.read(2) == GZIP_MAGIC
     try:
         with open_stream() as stream:
-            head = stream.read(4)
-            if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in IDX_TYPES or not head[3]:
+            magic = stream.read(4)
+            if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in IDX_TYPES or not magic[3]:
                 return None
-            axes = stream.read(4 * head[3])
+            axes = stream.read(4 * magic[3])
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{shown}: damaged ({_reason(error)})") from None
-    if len(axes) < 4 * head[3]:
-        raise DataError(f"{shown}: ends within its head of {head[3]} axes")
+        raise DataError(f"{origin}: damaged ({_reason(error)})") from None
+    if len(axes) < 4 * magic[3]:
+        raise DataError(f"{origin}: ends within its header of {magic[3]} axes")
     shape = tuple(int(length) for length in np.frombuffer(axes, ">u4"))
-    dtype = np.dtype(IDX_TYPES[head[2]])
-    table = BinaryTable(shown, open_stream, 4 + len(axes), dtype, shape)
+    dtype = np.dtype(IDX_TYPES[magic[2]])
+    table = BinaryTable(origin, open_stream, 4 + len(axes), dtype, shape)
     needed = 4 + len(axes) + table.n_rows * table.n_inputs * dtype.itemsize
     size = path.stat().st_size
     if size != needed and not packed:
-        raise DataError(f"{shown}: {size:,} bytes; its head says {needed:,} ({shape} of {dtype})")
+        raise DataError(
+            f"{origin}: {size:,} bytes; its header says {needed:,} ({shape} of {dtype})"
+        )
     if packed and needed > LIMITS.ratio_from and needed > LIMITS.ratio * 2 * size:
-        raise DataError(f"{shown}: {size:,} bytes that unpack to {needed:,}; refused")
+        raise DataError(f"{origin}: {size:,} bytes that unpack to {needed:,}; refused")
     return table
 
 
-def _idx_pairs(idx: Mapping[Path, BinaryTable], shown: str) -> list[tuple[Path, Path]]:
+def _idx_pairs(idx: Mapping[Path, BinaryTable], origin: str) -> list[tuple[Path, Path]]:
     """Return the pairs (inputs, labels), that for training first."""
     inputs = [path for path, table in idx.items() if table.shape]
     labels = [path for path, table in idx.items() if not table.shape]
     seen = ", ".join(f"{path.name} {idx[path].n_rows:,}" for path in idx)[:300] or "none"
     wrong = DataError(
-        f"{shown}: idx files: {seen}; one or two pairs of inputs and labels (of one axis) of equal "
-        "length are needed, or .npy files x_train, y_train, x_test, y_test"
+        f"{origin}: idx files: {seen}; one or two pairs of inputs and labels (of one axis) of "
+        "equal length are needed, or .npy files x_train, y_train, x_test, y_test"
     )
     if not 0 < len(inputs) == len(labels) <= 2:
         raise wrong
     is_train = {path: "train" in path.name.lower() for path in idx}
     by_name = all(
-        sum(is_train[path] for path in some) == 1 < len(some) for some in (inputs, labels)
+        sum(is_train[path] for path in paths) == 1 < len(paths) for paths in (inputs, labels)
     )
     pairs = []
     for path in sorted(inputs, key=lambda path: (-is_train[path], -idx[path].n_rows)):
-        same = [
+        matches = [
             label for label in labels
             if idx[label].n_rows == idx[path].n_rows
             and (not by_name or is_train[label] == is_train[path])
         ]  # fmt: skip
-        if len(same) != 1:
+        if len(matches) != 1:
             raise wrong
-        pairs.append((path, same[0]))
+        pairs.append((path, matches[0]))
     if len(pairs) == 2 and not by_name and idx[inputs[0]].n_rows == idx[inputs[1]].n_rows:
         raise wrong
     return pairs
 
 
 def _reason(error: Exception) -> str:
-    """Return one line on why something cannot be read."""
+    """Return the message of an error as one line."""
     return " ".join(str(error).split())[:120] or type(error).__name__

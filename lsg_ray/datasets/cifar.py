@@ -10,7 +10,7 @@ def cifar_source(
     n_classes: int, sha256: str, size: int, *, train: tuple[str, ...], test: tuple[str, ...],
     label_key: bytes = b"labels",
 ) -> Source:  # fmt: skip
-    """Return a data set of so many classes; train, test: which batches are of which part."""
+    """Return a data set of `n_classes`; train, test: names of the batches of each part."""
     return Source(
         f"cifar{n_classes}", read_cifar, 50_000, 10_000, n_classes, (32, 32, 3),
         "none stated; cite Krizhevsky (2009)",

@@ -1,13 +1,14 @@
 """Data of one's own: ``.npz``, ``.npy``, CSV, Parquet, and folders of ``.npy`` or idx files.
 
-What a file is, is seen from its contents.  An ``.npz`` or a folder of ``.npy`` holds ``x_train,
-y_train, x_test, y_test``, or ``x, y`` of which `test_fraction` of each class is for testing, drawn
-by ``dataset.seed``.  An ``.npy`` of inputs has its labels in `label_path`.  CSV and Parquet have a
-column of labels; inputs are the other columns.  A folder of idx files holds one or two pairs.
+The format of a file is recognised from its contents.  An ``.npz`` or a folder of ``.npy`` holds
+``x_train, y_train, x_test, y_test``, or ``x, y`` of which `test_fraction` of each class is for
+testing, drawn by ``dataset.seed``.  An ``.npy`` of inputs has its labels in `label_path`.  CSV and
+Parquet have a column of labels; inputs are the other columns.  A folder of idx files holds one or
+two pairs.
 
 A specification is resolved when it is read: the file is hashed, and its hash, shape and numbers of
-examples go into `options`.  They are what a run is, and the path is not.  Inputs are taken as they
-are; of images of bytes (uint8 of two or three axes an example) black is 0 and white 1.
+examples go into `options`.  They enter the hash of a run, and the path does not.  Inputs are taken
+as they are; of images of bytes (uint8 of two or three axes an example) black is 0 and white 1.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lsg_ray.datasets.arrays import NPY_MAGIC, ZIP_MAGIC, folder_tables, npy_file, npz_tables
 from lsg_ray.datasets.generated import Draw
 from lsg_ray.datasets.labels import MAX_LABEL, MAX_NAMED, Classes, classes_of
-from lsg_ray.datasets.locating import AbsentError, located, recalled, remember, sha256_of, unchanged
+from lsg_ray.datasets.locating import (
+    AbsentError,
+    local_path,
+    recall_paths,
+    remember_paths,
+    sha256_of,
+    unchanged,
+)
 from lsg_ray.datasets.source import Part, Source
 from lsg_ray.datasets.tables import LIMITS, DataWarning, Table, constant_inputs, read_inputs
 from lsg_ray.datasets.text_tables import PARQUET_MAGIC, CsvTable, ParquetTable
@@ -32,16 +40,16 @@ from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import Sizes
 from lsg_ray.typing import Array, Flags, Ints
 
-#: Options that say where data lie.
-PLACES = ("path", "label_path", "test_path")
+#: Options that are paths or URLs.
+PATH_OPTIONS = ("path", "label_path", "test_path")
 _Count = Annotated[int, Field(ge=0, le=2**40)]
 _Label = Annotated[str, Field(max_length=MAX_LABEL)]
-#: Data sets of which something was said, which is not said again.
+#: Warnings that were given, by the hash of the data; none is repeated.
 _warned: set[tuple[str, str]] = set()
 
 
 class FileOptions(BaseModel):
-    """Options of a file: where it is, how it is read, and what was found in it."""
+    """Options of a file: its path, how it is read, and its hash, shape and counts."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
@@ -56,17 +64,17 @@ class FileOptions(BaseModel):
     label: str | int | None = None
     """Column of the labels in CSV and Parquet: its name, or its index from 0."""
     test_fraction: float | None = Field(None, gt=0, lt=1)
-    """Share of each class for testing, where the file has no test part."""
+    """Fraction of each class for testing, where the file has no test part."""
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
-    """SHA-256 of the contents. Found out; another file is refused."""
+    """SHA-256 of the contents, set on reading; another file is refused."""
     shape: tuple[_Count, ...] | None = Field(None, min_length=1, max_length=8)
-    """Shape of an example. Found out."""
+    """Shape of an example, set on reading."""
     counts: tuple[_Count, ...] | None = Field(None, min_length=2, max_length=LIMITS.classes)
-    """Training examples of each class, before test_fraction is taken. Found out."""
+    """Number of training examples of each class before the split, set on reading."""
     test_counts: tuple[_Count, ...] | None = None
-    """Test examples of each class, where the file has a test part. Found out."""
+    """Number of test examples of each class, if the file has a test part; set on reading."""
     label_values: tuple[_Label, ...] | None = Field(None, max_length=MAX_NAMED)
-    """Labels by class, where they are not 0, 1, …; the first ones. Found out."""
+    """Labels by class (the first ones) where they are not 0, 1, …; set on reading."""
 
     @model_validator(mode="after")
     def _fits(self) -> FileOptions:
@@ -85,7 +93,7 @@ class FileOptions(BaseModel):
 
     @property
     def complete(self) -> bool:
-        """Whether the file was looked into."""
+        """Whether hash, shape and counts are set."""
         return None not in (self.sha256, self.shape, self.counts)
 
 
@@ -107,7 +115,7 @@ def _sizes(options: FileOptions) -> Sizes:
 
 
 def _n_test(options: FileOptions, count: int) -> int:
-    """Return how many examples of a class are for testing: one at least is left to learn."""
+    """Return the number of test examples of a class; at least one is left for training."""
     assert options.test_fraction is not None
     return min(round(options.test_fraction * count), count - 1)
 
@@ -128,8 +136,8 @@ def resolve(options: FileOptions, stored: bool = False) -> FileOptions:
         raise ValueError("options: sha256, shape and counts are missing")
     if options.path is None:
         raise ValueError("path: missing; the path or URL of a file or folder is needed")
-    places = _places(options)
-    opened = _open(options, places)
+    paths = _given_paths(options)
+    opened = _open(options, paths)
     with unchanged(opened.files, options.path):
         sha256 = sha256_of(opened.files, options.path)
         if options.sha256 not in (None, sha256):
@@ -138,12 +146,12 @@ def resolve(options: FileOptions, stored: bool = False) -> FileOptions:
     facts = _facts(opened, classes, sha256)
     _warn_once(sha256, f"{options.path}: {classes.describe()}" if classes.values else "")
     known = options.model_dump(exclude_none=True) | facts
-    remember(sha256, places)
+    remember_paths(sha256, paths)
     return FileOptions.model_validate(known)
 
 
 def _facts(opened: _Opened, classes: Classes, sha256: str) -> dict[str, object]:
-    """Return what goes into the options."""
+    """Return hash, shape and counts of an opened file, as options."""
     facts: dict[str, object] = {
         "sha256": sha256,
         "shape": opened.train.shape,
@@ -160,12 +168,12 @@ def _facts(opened: _Opened, classes: Classes, sha256: str) -> dict[str, object]:
 
 def _make(options: FileOptions, seed: int) -> tuple[Part, Part]:
     """Read the file again; it must be what the options say."""
-    places, shown, opened = _find(options)
-    with unchanged(opened.files, shown):
-        sha256 = sha256_of(opened.files, shown)
+    paths, origin, opened = _find_and_open(options)
+    with unchanged(opened.files, origin):
+        sha256 = sha256_of(opened.files, origin)
         if sha256 != options.sha256:
-            raise _changed(options, shown, sha256)
-        classes = _classes(opened, shown)
+            raise _changed(options, origin, sha256)
+        classes = _classes(opened, origin)
         facts = FileOptions.model_validate(
             {**options.model_dump(exclude_none=True), **_facts(opened, classes, sha256)}
         )
@@ -173,8 +181,8 @@ def _make(options: FileOptions, seed: int) -> tuple[Part, Part]:
             options.shape, options.counts, options.test_counts,
         ):  # fmt: skip
             raise DataError(
-                f"{shown}: holds other examples than the specification says; leave sha256, shape "
-                "and counts out of dataset.options to have them found out"
+                f"{origin}: holds other examples than the specification says; leave sha256, shape "
+                "and counts out of dataset.options to have them set anew"
             )
         if opened.test is None:
             in_test = _in_test(options, classes.train, seed)
@@ -189,28 +197,28 @@ def _make(options: FileOptions, seed: int) -> tuple[Part, Part]:
                 train, test = train.astype(np.float32), test.astype(np.float32)
             parts = Part(train, classes.train), Part(test, classes.test)
     _check_constant(opened.train, parts[0].pixels, sha256)
-    remember(sha256, places)
+    remember_paths(sha256, paths)
     return parts
 
 
-def _find(options: FileOptions) -> tuple[dict[str, str], str, _Opened]:
+def _find_and_open(options: FileOptions) -> tuple[dict[str, str], str, _Opened]:
     """Open the file by its path, or where it was seen before."""
     assert options.sha256 is not None
     remedy = "name its path on this machine once: lsg data fetch PATH"
-    places = recalled(options.sha256)
+    paths = recall_paths(options.sha256)
     if options.path is not None:
-        given = _places(options)
+        given = _given_paths(options)
         try:
             return given, options.path, _open(options, given)
         except AbsentError:  # a relative path, and another folder than that of the first time
-            if "path" not in places:
+            if "path" not in paths:
                 raise
-    if "path" not in places:
+    if "path" not in paths:
         raise DataError(
             f"file: the data with SHA-256 {options.sha256[:16]}… are not known here; {remedy}"
         )
     try:
-        return places, places["path"], _open(options, places)
+        return paths, paths["path"], _open(options, paths)
     except DataError as error:
         raise DataError(
             f"file: the data with SHA-256 {options.sha256[:16]}… are not where they were "
@@ -218,21 +226,21 @@ def _find(options: FileOptions) -> tuple[dict[str, str], str, _Opened]:
         ) from None
 
 
-def _places(options: FileOptions) -> dict[str, str]:
-    given = {name: getattr(options, name) for name in PLACES}
-    return {name: place for name, place in given.items() if place is not None}
+def _given_paths(options: FileOptions) -> dict[str, str]:
+    given = {name: getattr(options, name) for name in PATH_OPTIONS}
+    return {name: path for name, path in given.items() if path is not None}
 
 
-def _changed(options: FileOptions, shown: str, sha256: str) -> DataError:
+def _changed(options: FileOptions, origin: str, sha256: str) -> DataError:
     assert options.sha256 is not None
     return DataError(
-        f"{shown}: changed: SHA-256 {sha256[:12]}… seen, {options.sha256[:12]}… expected; put the "
+        f"{origin}: changed: SHA-256 {sha256[:12]}… seen, {options.sha256[:12]}… expected; put the "
         "original back, or for the new data leave sha256, shape and counts out of dataset.options "
         "and use another --out"
     )
 
 
-def _open(options: FileOptions, places: Mapping[str, str]) -> _Opened:
+def _open(options: FileOptions, paths: Mapping[str, str]) -> _Opened:
     """Open the tables; only heads and labels are read.
 
     Raises
@@ -240,83 +248,85 @@ def _open(options: FileOptions, places: Mapping[str, str]) -> _Opened:
     DataError
         They cannot be read, or an option is of another format.
     """
-    shown = places["path"]
-    path = located(shown)
+    origin = paths["path"]
+    path = local_path(origin)
     files, label = {"path": path}, None
     train: Table
     test: Table | None
 
     def other(name: str) -> Path:
-        files[name] = located(places[name], name)
+        files[name] = local_path(paths[name], name)
         return files[name]
 
     if path.is_dir():
-        _refuse(options, shown, "a folder", "label", "label_path", "test_path")
-        (train, test), files = folder_tables(path, shown)
-        return _checked(_Opened(files, train, test, None), options, shown)
+        _refuse(options, origin, "a folder", "label", "label_path", "test_path")
+        (train, test), files = folder_tables(path, origin)
+        return _checked(_Opened(files, train, test, None), options, origin)
     with path.open("rb") as file:
         magic = file.read(8)
     if magic.startswith(ZIP_MAGIC):
-        _refuse(options, shown, "an .npz", "label", "label_path", "test_path")
-        train, test = npz_tables(path, shown)
+        _refuse(options, origin, "an .npz", "label", "label_path", "test_path")
+        train, test = npz_tables(path, origin)
     elif magic.startswith(NPY_MAGIC):
-        _refuse(options, shown, "an .npy", "label", "test_path")
-        if "label_path" not in places:
-            raise DataError(f"{shown}: is one array; give the labels by dataset.label_path")
-        inputs = npy_file(path, shown)
+        _refuse(options, origin, "an .npy", "label", "test_path")
+        if "label_path" not in paths:
+            raise DataError(f"{origin}: is one array; give the labels by dataset.label_path")
+        inputs = npy_file(path, origin)
         inputs.check_numbers()
-        labels = npy_file(other("label_path"), places["label_path"])
+        labels = npy_file(other("label_path"), paths["label_path"])
         train, test = inputs.labelled(labels), None
     else:
-        _refuse(options, shown, "a table", "label_path")
+        _refuse(options, origin, "a table", "label_path")
         kind = ParquetTable if magic.startswith(PARQUET_MAGIC) else CsvTable
-        table = kind(path, shown, options.label)
+        table = kind(path, origin, options.label)
         train, test, label = table, None, table.label
-        if "test_path" in places:
-            second = kind(other("test_path"), places["test_path"], table.label)
+        if "test_path" in paths:
+            second = kind(other("test_path"), paths["test_path"], table.label)
             if second.columns != table.columns:
-                raise DataError(f"{second.origin}: other columns than {shown}, or in another order")
+                raise DataError(
+                    f"{second.origin}: other columns than {origin}, or in another order"
+                )
             test = second
-    return _checked(_Opened(files, train, test, label), options, shown)
+    return _checked(_Opened(files, train, test, label), options, origin)
 
 
-def _checked(opened: _Opened, options: FileOptions, shown: str) -> _Opened:
+def _checked(opened: _Opened, options: FileOptions, origin: str) -> _Opened:
     opened.train.check_size()
     if opened.test is not None:
         opened.test.check_size()
         if opened.test.shape != opened.train.shape:
             raise DataError(
-                f"{shown}: training examples of shape {opened.train.shape} and test examples of "
+                f"{origin}: training examples of shape {opened.train.shape} and test examples of "
                 f"shape {opened.test.shape} seen; they must be equal"
             )
         if options.test_fraction is not None:
             raise DataError(
-                f"dataset.test_fraction: {options.test_fraction} given; {shown} has a test part: "
+                f"dataset.test_fraction: {options.test_fraction} given; {origin} has a test part: "
                 "leave it out"
             )
     elif options.test_fraction is None:
         raise DataError(
-            f"dataset.test_fraction: missing; {shown} has no test part: give a share, such as 0.2"
+            f"dataset.test_fraction: missing; {origin} has no test part: give a share, such as 0.2"
         )
     return opened
 
 
-def _refuse(options: FileOptions, shown: str, what: str, *names: str) -> None:
+def _refuse(options: FileOptions, origin: str, kind: str, *names: str) -> None:
     for name in names:
         if getattr(options, name) is not None:
             raise DataError(
-                f"dataset.{name}: {getattr(options, name)!r} given; {shown} is {what}, which takes "
-                "none"
+                f"dataset.{name}: {getattr(options, name)!r} given; {origin} is {kind}, which "
+                "takes none"
             )
 
 
-def _classes(opened: _Opened, shown: str) -> Classes:
+def _classes(opened: _Opened, origin: str) -> Classes:
     test = np.empty(0, np.int64) if opened.test is None else opened.test.labels
     if opened.test is not None and (test.dtype.kind in "SU") != (
         opened.train.labels.dtype.kind in "SU"
     ):
-        raise DataError(f"{shown}: labels are text in one part and numbers in the other")
-    return classes_of(opened.train.labels, test, shown)
+        raise DataError(f"{origin}: labels are text in one part and numbers in the other")
+    return classes_of(opened.train.labels, test, origin)
 
 
 def _counts(labels: Ints, n_classes: int) -> tuple[int, ...]:
@@ -334,12 +344,12 @@ def _in_test(options: FileOptions, labels: Ints, seed: int) -> Flags:
 
 
 def _check_constant(table: Table, train: Array, sha256: str) -> None:
-    """Say which inputs are constant; of images borders often are.
+    """Warn of constant inputs, but of images, whose borders often are.
 
     Raises
     ------
     DataError
-        All of them are.
+        All inputs are constant.
     """
     constant = constant_inputs(train)
     n_inputs = train.shape[1]
@@ -363,6 +373,6 @@ def _warn_once(sha256: str, message: str) -> None:
 
 
 SOURCE = Source(
-    "file", config=FileOptions, measure=_sizes, make=_make, resolve=resolve, places=PLACES,
-    licence="your own", defaults={"components": None},
+    "file", config=FileOptions, measure=_sizes, make=_make, resolve=resolve,
+    path_options=PATH_OPTIONS, licence="your own", defaults={"components": None},
 )  # fmt: skip

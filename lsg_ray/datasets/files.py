@@ -1,10 +1,10 @@
-"""Where the files of a data set are: the user's own folder, the cache, or a mirror.
+"""Locate, download and verify the files of a data set: own folder, cache, or mirror.
 
-Order: ``$LSG_DATA_DIR/<name>/`` if that folder is there, or files where torchvision keeps them, as
+Order: ``$LSG_DATA_DIR/<name>/`` if that folder exists, or files where torchvision stores them, as
 ``$LSG_DATA_DIR/MNIST/raw/`` (then nothing is ever downloaded for that data set), else the cache
 ``$LSG_CACHE_DIR/<name>/`` (default: the user's cache), which is filled from the mirrors.  Whatever
-the place and the name, a file is used only if its SHA-256, or that of its unpacked contents, is the
-registered one; it is read once, and what was hashed is what is parsed.
+its path, a file is used only if its SHA-256, or that of its unpacked contents, is the registered
+one; it is read once, and the bytes that were hashed are those that are parsed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from lsg_ray.paths import expanded
 from lsg_ray.registry import DATA_SETS
 from lsg_ray.typing import ByteProgress
 
-#: Called with file name, bytes done and bytes in total (None where the mirror does not say).
-
 DATA_DIR = "LSG_DATA_DIR"
 CACHE_DIR = "LSG_CACHE_DIR"
 #: Seconds to wait for a mirror to connect, and for its next bytes.
@@ -34,11 +32,11 @@ _CHUNK = 1 << 16
 
 
 class DatasetStatus(NamedTuple):
-    """Where one data set stands.
+    """Status of one data set on this machine.
 
     name; place: ``package`` (installed), ``data-dir``, ``cache`` or ``absent``, or ``options``
-    where options say where or what the data are; folder, None if absent; n_bytes on disk; n_train
-    and n_test images, None where options say; missing files, by published name; licence; options.
+    where the data follow from options; folder, None if absent; n_bytes on disk; n_train and n_test
+    images, None where they follow from options; missing files, by published name; licence; options.
     """
 
     name: str
@@ -53,7 +51,7 @@ class DatasetStatus(NamedTuple):
 
 
 def dataset_status() -> list[DatasetStatus]:
-    """Return where each data set stands, without reading, hashing or downloading anything."""
+    """Return the status of each data set, without reading, hashing or downloading anything."""
     return [_status(DATA_SETS[name]) for name in DATA_SETS.names()]
 
 
@@ -63,25 +61,25 @@ def fetch(name: str, progress: ByteProgress | None = None) -> Path:
     Parameters
     ----------
     name
-        Name of the data set; or the path of a file of one's own, whose place is noted for stores
-        that were sampled on the same data.
+        Name of the data set; or path of a file of one's own, which is recorded for stores that
+        were sampled on the same data.
     progress
-        Called while a file is downloaded: file name, bytes done, bytes in total or None.
+        Called while a file is downloaded, with its name, bytes done, and total bytes or None.
 
     Raises
     ------
     DataError
         The data set is unknown or made of options, a file of the user's own folder is missing or
-        damaged, or no mirror has a good one.
+        damaged, or no mirror has an intact copy.
 
     Notes
     -----
-    Reads and hashes every file: about 0.5 s for MNIST, once it is there.
+    Reads and hashes every file: about 0.5 s for MNIST, once it is downloaded.
     """
     if name not in DATA_SETS and os.path.exists(expanded(name)):
-        from lsg_ray.datasets.locating import noted
+        from lsg_ray.datasets.locating import remember_file
 
-        return noted(name)
+        return remember_file(name)
     source = DATA_SETS[name]
     if source.config is not None:
         raise DataError(f"{name}: is made of the options of a specification; nothing to fetch")
@@ -122,12 +120,13 @@ def own_folder(source: Source) -> Path | None:
         return None
     if not Path(expanded(root)).is_dir():
         raise DataError(f"{DATA_DIR} is {root!r}, which is no folder; correct or unset it")
-    named, *others = (Path(expanded(root), one) for one in (source.name, *source.folders))
-    found = {
-        place: sum(bool(_existing(place, source, f)) for f in source.files) for place in others
+    named, *others = (Path(expanded(root), name) for name in (source.name, *source.folders))
+    counts = {
+        folder: sum(bool(_existing(folder, source, f)) for f in source.files)
+        for folder in (named, *others)
     }
-    best = max(others, key=found.__getitem__, default=named)
-    if found.get(best, 0) > sum(bool(_existing(named, source, f)) for f in source.files):
+    best = max(others, key=counts.__getitem__, default=named)
+    if counts[best] > counts[named]:
         return best
     return named if named.is_dir() else None
 
@@ -206,11 +205,11 @@ def _read_own(source: Source, folder: Path) -> dict[str, bytes]:
         f"({DATA_DIR} points there)"
     )
     paths = {file: _existing(folder, source, file) for file in source.files}
-    missing = [" or ".join(file.names[:2]) for file, found in paths.items() if not found]
+    missing = [" or ".join(file.names[:2]) for file, copies in paths.items() if not copies]
     if missing:
         raise DataError(f"{folder}: no {', no '.join(missing)}; {remedy}")
     try:
-        return {file.name: _read_any(file, found) for file, found in paths.items()}
+        return {file.name: _read_any(file, copies) for file, copies in paths.items()}
     except DataError as error:
         raise DataError(f"{error}; {remedy}") from None
 
@@ -225,7 +224,7 @@ def _read_cached(
             return _read_any(file, paths)
         except DataError as error:
             faults.append(str(error))
-    if not download:  # it is a store that names it, and not who runs this
+    if not download:  # the data set is named by a store, not by the user
         why = f"is damaged ({faults[0]})" if faults else "is not on this machine"
         raise DataError(f"{source.name}: {file.name} {why}; run: lsg data fetch {source.name}")
     try:
@@ -234,7 +233,7 @@ def _read_cached(
     except OSError as error:
         raise DataError(
             f"{folder}: cannot be written: {error.strerror or error}; "
-            f"set {CACHE_DIR} to a folder with room for {file.limit / 1e6:.0f} MB"
+            f"set {CACHE_DIR} to a folder with space for {file.limit / 1e6:.0f} MB"
         ) from None
     if contents is not None:
         return contents
@@ -275,7 +274,7 @@ def _download(
 
 
 def _stream(url: str, file: RemoteFile, out: BinaryIO, progress: ByteProgress | None) -> None:
-    """Write what a mirror sends as it comes, up to the largest size that the file can have."""
+    """Write the response of a mirror chunk by chunk, up to the largest size of the file."""
     import requests
 
     # The file as published, not unpacked on the way.
@@ -306,13 +305,13 @@ def _reason(error: Exception) -> str:
 
 
 def _existing(folder: Path, source: Source, file: RemoteFile) -> list[Path]:
-    """Return where a file lies in a folder, as published or unpacked, or where torchvision has it.
+    """Return the paths of a file in a folder, as published, unpacked, or laid out by torchvision.
 
     More than one may be there: a good copy beside a damaged one.
     """
     inner = ("", "raw", *source.folders) if file.content_sha256 is not None else ("",)
-    places = [folder / within / name for within in inner for name in file.names]
-    return [place for place in places if place.is_file()]
+    paths = [folder / within / name for within in inner for name in file.names]
+    return [path for path in paths if path.is_file()]
 
 
 def _status(source: Source) -> DatasetStatus:
@@ -330,9 +329,9 @@ def _status(source: Source) -> DatasetStatus:
     else:
         own = own_folder(source)
         place, folder = ("cache", cache_folder(source)) if own is None else ("data-dir", own)
-        found = {file.name: _existing(folder, source, file) for file in source.files}
-        missing = tuple(name for name, places in found.items() if not places)
-        paths = [places[0] for places in found.values() if places]
+        copies = {file.name: _existing(folder, source, file) for file in source.files}
+        missing = tuple(name for name, existing in copies.items() if not existing)
+        paths = [existing[0] for existing in copies.values() if existing]
         if own is None and not paths:
             place, folder = "absent", None
     n_bytes = sum(path.stat().st_size for path in paths if path.is_file())

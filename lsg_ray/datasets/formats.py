@@ -135,16 +135,16 @@ def read_cifar(source: Source, contents: Mapping[str, bytes]) -> tuple[Part, Par
     origin = source.files[0].name
     archive = contents[origin]
     batches: dict[str, Part] = {}
-    wanted = {*source.train, *source.test}
+    members = {*source.train, *source.test}
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
             for member in tar:
-                stream = tar.extractfile(member) if member.name in wanted else None
+                stream = tar.extractfile(member) if member.name in members else None
                 if stream is not None:
                     batches[member.name] = _read_batch(source, stream.read(), member.name)
     except (EOFError, OSError, zlib.error, tarfile.TarError) as error:
         raise DataError(f"{origin}: damaged archive ({error})") from None
-    missing = sorted(wanted - batches.keys())
+    missing = sorted(members - batches.keys())
     if missing:
         raise DataError(f"{origin}: holds no {', '.join(missing)}")
     train, test = (
@@ -194,7 +194,7 @@ def unpickle_arrays(pickled: bytes, origin: str) -> Any:
         raise DataError(f"{origin}: {error}") from None
     except MemoryError:
         raise
-    except Exception as error:  # a damaged pickle can raise anything; none of it is ours
+    except Exception as error:  # a damaged pickle can raise anything
         raise DataError(f"{origin}: damaged pickle ({type(error).__name__}: {error})") from None
 
 
@@ -205,7 +205,7 @@ def _make_dtype(kind: Any, align: object = False, copy: object = True) -> np.dty
 
 class _ArrayUnpickler(pickle.Unpickler):
     _reconstruct = np.empty(0).__reduce__()[0]
-    _admitted = {  # noqa: RUF012 - never changed
+    _allowed = {  # noqa: RUF012 - never changed
         ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy", "ndarray"): np.ndarray,
@@ -213,9 +213,9 @@ class _ArrayUnpickler(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of four admitted objects."""
+        """Return one of the allowed objects."""
         try:
-            return self._admitted[module, name]
+            return self._allowed[module, name]
         except KeyError:
             raise DataError(
                 f"refused: its pickle asks for {module}.{name}, which no array needs; "
@@ -227,51 +227,51 @@ def _within(labels: Array, n_classes: int) -> bool:
     return labels.size == 0 or (int(labels.min()) >= 0 and int(labels.max()) < n_classes)
 
 
-def _check_part(source: Source, what: str, part: Part, expected: int) -> None:
+def _check_part(source: Source, kind: str, part: Part, expected: int) -> None:
     n_images, n_labels = len(part.pixels), len(part.labels)
     if not n_images == n_labels == expected:
         raise DataError(
-            f"{source.name}: {n_images:,} {what} images and {n_labels:,} labels seen; "
+            f"{source.name}: {n_images:,} {kind} images and {n_labels:,} labels seen; "
             f"{expected:,} of each expected"
         )
     if not _within(part.labels, source.n_classes):
         raise DataError(
-            f"{source.name}: {what} label {part.labels.max()} seen; "
+            f"{source.name}: {kind} label {part.labels.max()} seen; "
             f"labels go from 0 to {source.n_classes - 1}"
         )
     if part.pixels.size and part.pixels.max() > source.white:
         raise DataError(
-            f"{source.name}: {what} pixel {part.pixels.max()} seen; at most {source.white} expected"
+            f"{source.name}: {kind} pixel {part.pixels.max()} seen; at most {source.white} expected"
         )
 
 
 def check_examples(name: str, train: Part, test: Part, sizes: Sizes) -> None:
-    """Check what a data set made of its options against what it said that it would make.
+    """Check the parts that a data set made from its options against its sizes.
 
     Raises
     ------
     DataError
         Numbers of examples, inputs or classes differ, or an input is not finite.
     """
-    for what, part, expected in (("training", train, sizes.n_train), ("test", test, sizes.n_test)):
+    for kind, part, expected in (("training", train, sizes.n_train), ("test", test, sizes.n_test)):
         if part.pixels.shape != (expected, sizes.n_inputs) or part.labels.shape != (expected,):
             raise DataError(
-                f"{name}: {what} inputs of shape {part.pixels.shape} and labels of shape "
+                f"{name}: {kind} inputs of shape {part.pixels.shape} and labels of shape "
                 f"{part.labels.shape} seen; {expected:,} examples of {sizes.n_inputs:,} inputs "
                 "expected"
             )
         if part.pixels.dtype not in (np.uint8, np.int8, np.float32):
-            raise DataError(f"{name}: {what} inputs are {part.pixels.dtype}; float32 expected")
+            raise DataError(f"{name}: {kind} inputs are {part.pixels.dtype}; float32 expected")
         if part.labels.dtype.kind not in "iu" or not _within(part.labels, sizes.n_classes):
             raise DataError(
-                f"{name}: {what} labels are not integers from 0 to {sizes.n_classes - 1}"
+                f"{name}: {kind} labels are not integers from 0 to {sizes.n_classes - 1}"
             )
         if part.pixels.dtype == np.float32 and not all_finite(part.pixels):
-            raise DataError(f"{name}: {what} inputs are not all finite numbers")
+            raise DataError(f"{name}: {kind} inputs are not all finite numbers")
 
 
 def all_finite(x: Array) -> bool:
-    """Return whether there is no NaN and no infinity, without an array of answers.
+    """Return whether there is no NaN and no infinity, without a boolean array.
 
     >>> all_finite(np.array([1.0, np.inf]))
     False

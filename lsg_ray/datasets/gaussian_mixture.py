@@ -22,7 +22,7 @@ class GaussianMixture(Generated):
     """Options of a mixture of Gaussians."""
 
     n_classes: int = Field(2, ge=2, le=256)
-    """Number of classes, at most that of inputs."""
+    """Number of classes, at most the number of inputs."""
     separation: float = Field(2.0, ge=0, le=1e6)
     """Distance Δ between two centres, in standard deviations."""
 
@@ -30,7 +30,7 @@ class GaussianMixture(Generated):
     def _simplex_fits(self) -> GaussianMixture:
         if self.n_classes > self.inputs:
             raise ValueError(
-                f"n_classes: {self.n_classes} given; at most that of inputs ({self.inputs})"
+                f"n_classes: {self.n_classes} given; at most the number of inputs ({self.inputs})"
             )
         return self
 

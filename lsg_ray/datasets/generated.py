@@ -1,4 +1,4 @@
-"""What data sets that are made from a seed share: options, inputs, and addresses of their draws.
+"""Options, inputs and random streams that data sets generated from a seed have in common.
 
 Each part has streams of its own, ``(dataset.seed, DATA, draw, part)``, so that the number of test
 patterns changes no training pattern.  Class 0 is the sign +1 and class 1 the sign −1, as in
@@ -23,14 +23,14 @@ from lsg_ray.typing import Array, Bytes, Singles
 
 #: Values of inputs: ±1 with equal probability, or standard normal.
 Values = Literal["signs", "gaussian"]
-#: Most numbers of a part that is made; 16 GiB.
+#: Largest number of values of a generated part; 16 GiB.
 MAX_GENERATED = 2**32
-#: Numbers that are drawn at a time.
+#: Number of values that are drawn at a time.
 _BLOCK = 1 << 22
 
 
 class Draw(IntEnum):
-    """Second element of the spawn key of what is drawn for data sets."""
+    """Second element of the spawn key of each random stream of data sets."""
 
     INPUTS = 0  # (part,): inputs of generated sets
     LABELS = 1  # (part,): labels of generated sets
@@ -41,7 +41,7 @@ class Draw(IntEnum):
 
 
 class Generated(BaseModel):
-    """Options of all data sets that are made from a seed."""
+    """Options of all data sets that are generated from a seed."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
@@ -55,7 +55,7 @@ class Generated(BaseModel):
     """Number of test patterns."""
 
     def sizes(self, n_classes: int) -> Sizes:
-        """Return what there is."""
+        """Return the sizes of the data set."""
         return Sizes(self.patterns, self.test_patterns, n_classes, (self.inputs,))
 
 
@@ -67,12 +67,12 @@ class Patterns(Generated):
 
 
 def both_parts(config: Generated, part: Callable[[int, int], Part]) -> tuple[Part, Part]:
-    """Return the training and the test part, each of its number of patterns and its index.
+    """Return the training and the test part, each made by `part` from its count and its index.
 
     Raises
     ------
     DataError
-        It is too large to be made.
+        A part is too large.
     """
     for name, count in (("patterns", config.patterns), ("test_patterns", config.test_patterns)):
         if count * config.inputs > MAX_GENERATED:
@@ -98,7 +98,7 @@ def draw_inputs(values: Values, count: int, inputs: int, seed: int, part: int) -
 
 
 def rows_of(x: Array) -> range:
-    """Return where blocks of rows of bounded size begin."""
+    """Return the first rows of blocks of bounded size."""
     return range(0, len(x), max(1, _BLOCK // max(1, x.shape[1])))
 
 

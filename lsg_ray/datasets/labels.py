@@ -1,7 +1,7 @@
-"""From labels as they stand in a file to classes 0, 1, …, C − 1.
+"""Convert the labels of a file to classes 0, 1, …, C − 1.
 
 Whole numbers 0 to C − 1 are taken as they are; others, and text, are numbered in their order.
-Labels ±1 become 0 for +1 and 1 for −1, so that ``labels: parity`` makes of them what they were.
+Labels ±1 become 0 for +1 and 1 for −1, so that ``labels: parity`` restores them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from lsg_ray.datasets.tables import LIMITS
 from lsg_ray.errors import DataError
 from lsg_ray.typing import Array, Ints
 
-#: Labels that are named in messages and specifications, and characters of each.
+#: Largest number of labels in messages and specifications, and of characters of each.
 MAX_NAMED, MAX_LABEL = 20, 40
-#: More whole-number labels than this share of the examples are no classes.
+#: Number of different whole-number labels that are always taken as classes.
 _FEW = 20
 
 
@@ -30,7 +30,7 @@ class Classes(NamedTuple):
     values: tuple[str, ...]
 
     def describe(self) -> str:
-        """Return how labels became classes, in one line."""
+        """Return the mapping from labels to classes as one line of text."""
         named = [f"{value} → {index}" for index, value in enumerate(self.values[:MAX_NAMED])]
         more = ", …" if self.n_classes > MAX_NAMED else ""
         return f"labels are not 0 to {self.n_classes - 1}; classes: {', '.join(named)}{more}"
@@ -42,16 +42,16 @@ def classes_of(train: Array, test: Array, origin: str) -> Classes:
     Raises
     ------
     DataError
-        They are no classes: missing, infinite, real numbers, one class alone, or a class without
+        Labels are no classes: missing, infinite, real numbers, one class alone, or a class without
         training examples.
     """
     labels = np.concatenate([_plain(train, origin), _plain(test, origin)])
-    seen, numbers = np.unique(labels, return_inverse=True)
+    distinct, numbers = np.unique(labels, return_inverse=True)
     numbers = numbers.reshape(-1).astype(np.int64)
-    n_classes, n = len(seen), len(labels)
+    n_classes, n = len(distinct), len(labels)
     if n_classes < 2:
         raise DataError(
-            f"{origin}: all {n:,} labels are {brief(seen[:1])[1:-1]}; two classes are needed"
+            f"{origin}: all {n:,} labels are {brief(distinct[:1])[1:-1]}; two classes are needed"
         )
     if n_classes > LIMITS.classes or (n_classes == n and n > 2) or (
         labels.dtype.kind in "iu" and n_classes > max(_FEW, n // 2)
@@ -61,14 +61,14 @@ def classes_of(train: Array, test: Array, origin: str) -> Classes:
             "(regression is not supported): name another label column, or group the values"
         )
     values: tuple[str, ...] = ()
-    if labels.dtype.kind in "iu" and np.array_equal(seen, [-1, 1]):
-        numbers, seen = 1 - numbers, seen[::-1]
+    if labels.dtype.kind in "iu" and np.array_equal(distinct, [-1, 1]):
+        numbers, distinct = 1 - numbers, distinct[::-1]
         values = ("1", "-1")
-    elif labels.dtype.kind not in "iu" or not np.array_equal(seen, np.arange(n_classes)):
-        values = tuple(str(value)[:MAX_LABEL] for value in seen[:MAX_NAMED])
+    elif labels.dtype.kind not in "iu" or not np.array_equal(distinct, np.arange(n_classes)):
+        values = tuple(str(value)[:MAX_LABEL] for value in distinct[:MAX_NAMED])
     counts = np.bincount(numbers[: len(train)], minlength=n_classes)
     if not counts.all():
-        empty = seen[int(np.argmin(counts > 0))]
+        empty = distinct[int(np.argmin(counts > 0))]
         raise DataError(f"{origin}: label {str(empty)[:MAX_LABEL]} has no training examples")
     return Classes(numbers[: len(train)], numbers[len(train) :], n_classes, values)
 

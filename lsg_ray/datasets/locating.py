@@ -1,8 +1,8 @@
-"""Where a user's own data lie: local paths and URLs, known by the SHA-256 of their contents.
+"""Paths and URLs of a user's own data, known by the SHA-256 of their contents.
 
-A store names contents and no path.  Where contents were seen on this machine is noted in the cache,
-``$LSG_CACHE_DIR/file/SHA256.json``, and believed only when they are hashed again.  What is behind a
-URL is downloaded into the cache.
+A store names contents and no path.  The paths of contents on this machine are recorded in the
+cache, ``$LSG_CACHE_DIR/file/SHA256.json``, and used only if the files still have that hash.
+Objects of a URL are downloaded into the cache.
 """
 
 from __future__ import annotations
@@ -28,54 +28,54 @@ from lsg_ray.registry import loaded
 #: Schemes of object stores.
 REMOTE = ("s3", "gs")
 _CHUNK = 1 << 20
-#: Places by the hash of what was there, as this process has seen them.
+#: Paths by the hash of their contents, as this process has seen them.
 _seen: dict[str, dict[str, str]] = {}
 _downloaded: dict[str, Path] = {}
 
 
 class AbsentError(DataError):
-    """Nothing is where data should be."""
+    """There is no file at the path of the data."""
 
 
-def located(place: str, option: str = "path") -> Path:
+def local_path(location: str, option: str = "path") -> Path:
     """Return the local path of a file or folder, downloaded where it is an object's URL.
 
     Parameters
     ----------
-    place
+    location
         Path or URL.
     option
-        Of the data set, that names it.
+        Name of the option of the data set, for messages.
 
     Raises
     ------
     DataError
-        Nothing is there, or no plain file.
+        There is no file or folder, or it is too large.
     """
-    scheme = urlsplit(place).scheme if "://" in place else ""
+    scheme = urlsplit(location).scheme if "://" in location else ""
     if scheme in REMOTE:
-        return _fetched(place)
+        return _fetch_object(location)
     if scheme and scheme != "file":
-        raise DataError(f"{place}: local paths, s3:// and gs:// are read; download it first")
-    path = Path(expanded(place.removeprefix("file://")))
+        raise DataError(f"{location}: local paths, s3:// and gs:// are read; download it first")
+    path = Path(expanded(location.removeprefix("file://")))
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "is no path"
         raise AbsentError(
-            f"dataset.{option}: {place} cannot be read: {reason}; it must be there where the "
+            f"dataset.{option}: {location} cannot be read: {reason}; it must be there where the "
             "command runs: on a cluster, name an s3:// or gs:// URL"
         ) from None
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
-        raise DataError(f"dataset.{option}: {place} is neither a file nor a folder")
+        raise DataError(f"dataset.{option}: {location} is neither a file nor a folder")
     if stat.S_ISREG(status.st_mode) and status.st_size > LIMITS.bytes:
         raise DataError(
-            f"dataset.{option}: {place} has {status.st_size:,} bytes; at most {LIMITS.bytes:,}"
+            f"dataset.{option}: {location} has {status.st_size:,} bytes; at most {LIMITS.bytes:,}"
         )
     return path
 
 
-def sha256_of(files: Mapping[str, Path], shown: str) -> str:
+def sha256_of(files: Mapping[str, Path], origin: str) -> str:
     """Return the hash of a file, or of several by their roles.
 
     Raises
@@ -87,9 +87,9 @@ def sha256_of(files: Mapping[str, Path], shown: str) -> str:
     for role, path in files.items():
         try:
             status = path.stat()
-            hashes[role] = _hashed(path, status.st_size, status.st_mtime_ns, status.st_ino)
+            hashes[role] = _hash_file(path, status.st_size, status.st_mtime_ns, status.st_ino)
         except OSError as error:
-            raise DataError(f"{shown}: cannot be read: {error.strerror or error}") from None
+            raise DataError(f"{origin}: cannot be read: {error.strerror or error}") from None
     if len(hashes) == 1:
         return next(iter(hashes.values()))
     lines = "".join(f"{role} {sha256}\n" for role, sha256 in sorted(hashes.items()))
@@ -97,28 +97,28 @@ def sha256_of(files: Mapping[str, Path], shown: str) -> str:
 
 
 @contextlib.contextmanager
-def unchanged(files: Mapping[str, Path], shown: str) -> Iterator[None]:
+def unchanged(files: Mapping[str, Path], origin: str) -> Iterator[None]:
     """Raise `DataError` where a file is written to while it is read."""
 
     def state() -> list[tuple[int, int, int]]:
-        found = [path.stat() for path in files.values()]
-        return [(status.st_size, status.st_mtime_ns, status.st_ino) for status in found]
+        stats = [path.stat() for path in files.values()]
+        return [(status.st_size, status.st_mtime_ns, status.st_ino) for status in stats]
 
     try:
         before = state()
         yield
         after = state()
     except OSError as error:
-        raise DataError(f"{shown}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{origin}: cannot be read: {error.strerror or error}") from None
     if before != after:
-        raise DataError(f"{shown}: changed while it was read; try again")
+        raise DataError(f"{origin}: changed while it was read; try again")
 
 
-def remember(sha256: str, places: Mapping[str, str]) -> None:
-    """Note where contents are on this machine; a cache that cannot be written is no fault."""
+def remember_paths(sha256: str, paths: Mapping[str, str]) -> None:
+    """Record the paths of contents on this machine; a cache that cannot be written is ignored."""
     absolute = {
-        role: place if "://" in place else os.path.abspath(expanded(place))
-        for role, place in places.items()
+        role: path if "://" in path else os.path.abspath(expanded(path))
+        for role, path in paths.items()
     }
     if _seen.get(sha256) == absolute:
         return
@@ -131,31 +131,31 @@ def remember(sha256: str, places: Mapping[str, str]) -> None:
         part.replace(folder / f"{sha256}.json")
 
 
-def noted(place: str) -> Path:
-    """Note where a file, or the files of a folder, are; return the folder that holds them."""
+def remember_file(location: str) -> Path:
+    """Record the path of a file, or of the files of a folder; return the folder that holds them."""
     from lsg_ray.datasets.arrays import folder_tables
 
-    path = located(place)
-    files = folder_tables(path, place)[1] if path.is_dir() else {"path": path}
-    remember(sha256_of(files, place), {"path": place})
+    path = local_path(location)
+    files = folder_tables(path, location)[1] if path.is_dir() else {"path": path}
+    remember_paths(sha256_of(files, location), {"path": location})
     return path if path.is_dir() else path.parent
 
 
-def recalled(sha256: str) -> dict[str, str]:
-    """Return where contents were last seen; empty if that is not known."""
+def recall_paths(sha256: str) -> dict[str, str]:
+    """Return the paths at which contents were last seen; empty if not known."""
     if sha256 in _seen:
         return _seen[sha256]
     try:
         text = (cache_root() / "file" / f"{sha256}.json").read_text(encoding="utf-8")
-        places = json.loads(text)
+        paths = json.loads(text)
     except (OSError, ValueError, RecursionError):
         return {}
-    plain = isinstance(places, dict) and all(isinstance(one, str) for one in places.values())
-    return places if plain else {}
+    valid = isinstance(paths, dict) and all(isinstance(path, str) for path in paths.values())
+    return paths if valid else {}
 
 
 @lru_cache(maxsize=64)
-def _hashed(path: Path, size: int, _mtime: int, _inode: int) -> str:
+def _hash_file(path: Path, size: int, _mtime: int, _inode: int) -> str:
     """Return the hash of a file as it was; a file that was written to since is hashed again."""
     digest, done = hashlib.sha256(), 0
     with path.open("rb") as file:
@@ -169,7 +169,7 @@ def _hashed(path: Path, size: int, _mtime: int, _inode: int) -> str:
     return digest.hexdigest()
 
 
-def _fetched(url: str) -> Path:
+def _fetch_object(url: str) -> Path:
     """Return the local copy of an object, downloaded once in a process."""
     if url in _downloaded and _downloaded[url].is_file():
         return _downloaded[url]
@@ -179,7 +179,7 @@ def _fetched(url: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
-            for chunk in _chunks(url):
+            for chunk in _object_chunks(url):
                 done += len(chunk)
                 if done > LIMITS.bytes:
                     raise DataError(f"dataset.path: {url} has more than {LIMITS.bytes:,} bytes")
@@ -197,8 +197,8 @@ def _fetched(url: str) -> Path:
     return path
 
 
-def _chunks(url: str) -> Iterator[Any]:
-    """Yield the bytes behind a URL; the opening of object stores is of an upper floor."""
+def _object_chunks(url: str) -> Iterator[Any]:
+    """Yield the bytes of an object; object stores are opened by a package that imports this one."""
     import obstore
     from obstore.exceptions import BaseError
 

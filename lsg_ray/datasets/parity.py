@@ -1,6 +1,7 @@
 """Parity: the product of the first k of n inputs ±1, each with equal probability.
 
-Class 0 has the product +1 and class 1 the product −1.  No k − 1 of the inputs tell anything of it.
+Class 0 has the product +1 and class 1 the product −1.  Any k − 1 of the inputs are
+independent of it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class Parity(Generated):
     @model_validator(mode="after")
     def _within_inputs(self) -> Parity:
         if self.order is not None and self.order > self.inputs:
-            raise ValueError(f"order: {self.order} given; at most that of inputs ({self.inputs})")
+            raise ValueError(
+                f"order: {self.order} given; at most the number of inputs ({self.inputs})"
+            )
         return self
 
 

@@ -1,4 +1,4 @@
-"""What is fitted on all training examples and applied to every part: standardization, and PCA.
+"""Standardization and PCA, fitted on all training examples and applied to every part.
 
 Pixels of images are integers from 0 to white.  With values v = pixel / white, mean μ and covariance
 
@@ -7,7 +7,7 @@ Pixels of images are integers from 0 to white.  With values v = pixel / white, m
 over **all** n training examples, the inputs are x = (v − μ) Wᵀ, where the rows of W are the leading
 eigenvectors of Σ, each with its entry of largest magnitude positive; x is not whitened.  Of
 integers the sums behind μ and Σ are exact in float64, however the examples are cut into blocks;
-of other numbers they are taken about μ, in blocks of fixed size.  What follows them runs on one
+of other numbers they are taken about μ, in blocks of fixed size.  All that follows runs on one
 thread.  So the same machine gives the same bytes.
 
 Standardized values are (v − μ) / s, with s² the mean of (v − μ)² over the training examples; a
@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from lsg_ray.errors import DataError
 from lsg_ray.typing import Array, Floats, Singles
 
-#: Bytes of a block of rows in float64.
+#: Size of a block of rows in float64, in bytes.
 BLOCK_BYTES = 1 << 25
-#: Most inputs whose covariance is computed: three matrices of 2 GB.
+#: Largest number of inputs whose covariance is computed: three matrices of 2 GB.
 MAX_PCA_INPUTS = 16_384
 
 
@@ -38,8 +38,8 @@ class Projection(NamedTuple):
     """How values become inputs.
 
     shift, scale: (n_inputs,) float64, subtracted and divided by; components: (d, n_inputs)
-    float32, orthonormal rows; mean: (n_inputs,) float32, subtracted before them;
-    explained_variance_ratio: (d,) float64.  None where nothing is done.
+    float32, orthonormal rows; mean: (n_inputs,) float32, subtracted before the projection;
+    explained_variance_ratio: (d,) float64.  None for a step that is left out.
     """
 
     shift: Floats | None = None
@@ -52,16 +52,16 @@ class Projection(NamedTuple):
 def fit_projection(
     name: str, pixels: Array, white: int, *, standardize: bool, components: int | None
 ) -> Projection:
-    """Fit what a specification asks for.
+    """Fit standardization and principal components, as a specification asks.
 
     Parameters
     ----------
     name
         Name of the data set, for messages.
     pixels
-        (n, n_inputs) of all training examples.
+        Pixels (n, n_inputs) of all training examples.
     white
-        What pixels are divided by.
+        Pixel value of full brightness, by which pixels are divided.
     standardize
         Whether to subtract the mean and divide by the standard deviation.
     components
@@ -70,7 +70,7 @@ def fit_projection(
     Raises
     ------
     DataError
-        There are fewer inputs than components, or too many for a covariance.
+        There are fewer inputs than components, or too many for a covariance matrix.
     """
     p = pixels.shape[1]
     if components is not None and components > p:
@@ -109,7 +109,7 @@ def fit_projection(
 def project(pixels: Array, rows: NDArray[np.intp], white: int, fitted: Projection) -> Singles:
     """Return the inputs of some rows: products in float64, rounded once to float32.
 
-    Rows of float32 that are all taken as they are, are returned themselves, without a copy.
+    If all rows are taken and nothing is done to float32 pixels, they are returned without a copy.
     """
     p = pixels.shape[1]
     plain = fitted.components is None and fitted.scale is None
@@ -143,7 +143,7 @@ def _is_all(rows: NDArray[np.intp], n: int) -> bool:
 
 
 def _values(pixels: Array, white: int, fitted: Projection) -> Floats:
-    """Return v, standardized if that was fitted."""
+    """Return values v, standardized if that was fitted."""
     values = pixels.astype(np.float64)
     values /= white
     if fitted.shift is not None and fitted.scale is not None:
@@ -164,7 +164,7 @@ def _moments(pixels: Array, white: int) -> tuple[Floats, Floats]:
         values /= white
         values -= mean
         variance += np.einsum("ij,ij->j", values, values)
-    # What is left of a constant feature is rounding.
+    # The variance of a constant feature is rounding error.
     variance[variance <= n * (1e-12 * np.abs(mean)) ** 2] = 0.0
     return mean, variance / n
 
@@ -195,7 +195,7 @@ def _scatter(pixels: Array, white: int, scaled: Projection) -> tuple[Floats, Flo
 
 
 def _one_thread() -> AbstractContextManager[object]:
-    """Hold BLAS to one thread, so that the last bits do not depend on how many there are.
+    """Hold BLAS to one thread, so that the last bits do not depend on the number of threads.
 
     Ray gives its workers fewer threads than the driver has; both must see the same inputs.
     """

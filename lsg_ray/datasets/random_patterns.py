@@ -1,4 +1,4 @@
-"""Random patterns: independent inputs with independent labels, to be stored and not understood.
+"""Random patterns: independent inputs with independent labels, a problem of storage capacity.
 
 P patterns ξ of n inputs, ±1 or standard normal, and P labels, uniform over the classes.  The test
 patterns are drawn likewise, so that no network does better on them than chance: select by

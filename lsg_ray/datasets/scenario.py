@@ -1,4 +1,4 @@
-"""What the networks learn: examples of a data set after the transforms of a specification.
+"""Examples that networks learn: those of a data set after the transforms of a specification.
 
 The transforms and their order are those of `lsg_ray.spec.DatasetSpec`; each is a function of
 `lsg_ray.datasets.transforms`, or fitted in `lsg_ray.datasets.projection`.
@@ -44,7 +44,7 @@ class RawData:
     n_classes
         Number of classes.
     white
-        What pixels are divided by: 16 for digits, 255 for other images, 1 for what is no image.
+        Value by which pixels are divided: 16 for digits, 255 for other images, 1 for other data.
     content_hash
         SHA-256 over pixels and labels of both parts, hexadecimal.
     """
@@ -70,14 +70,14 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Everything that training and selection see; plain arrays, picklable.
+    """Examples and transforms that training and selection use; plain arrays, picklable.
 
     Parameters
     ----------
     train, test, validation
         Examples; `validation` may be empty.
     n_classes
-        Classes among the labels; 2 for parity.
+        Number of classes of the labels; 2 for parity.
     components
         (d, n_pixels) float32, orthonormal rows W; None for raw pixels.
     mean
@@ -102,12 +102,12 @@ class Dataset:
     content_hash: str
 
     def examples(self, selection: Selection) -> Examples:
-        """Return the set that accuracy is taken on.
+        """Return the examples on which accuracy is measured.
 
         Raises
         ------
         DataError
-            It is empty: set ``dataset.validation_examples`` above 0.
+            The set is empty: set ``dataset.validation_examples`` above 0.
         """
         part: Examples = getattr(self, selection)
         if len(part.y) == 0:
@@ -126,12 +126,12 @@ def load_images(
     ----------
     which
         Name of a data set without options (``digits``, ``mnist``, …), which is downloaded the
-        first time, or a specification of any.  digits are split once and for all: within each
-        class every fifth image is for testing.
+        first time, or a specification of any.  The split of digits is fixed: within each class
+        every fifth image is for testing.
     progress
-        Called while a file is downloaded: file name, bytes done, bytes in total or None.
+        Called while a file is downloaded, with its name, bytes done, and total bytes or None.
     download
-        Whether it may be; not where a store of somebody else names the data set.
+        Whether missing files may be downloaded; not for data sets that a store names.
 
     Raises
     ------
@@ -172,14 +172,14 @@ def load_images(
 def load_dataset(
     spec: DatasetSpec, *, progress: ByteProgress | None = None, download: bool = True
 ) -> Dataset:
-    """Return the examples that a specification asks for.
+    """Return the examples of a specification.
 
     Transforms are applied in the order that `DatasetSpec` states.  Principal components are those
     of all training images, whatever the subset.  One permutation of the training images, drawn by
     ``spec.seed`` (with ``subset="first"``, the order of the file), gives the subset, its first
     ``train_examples``, and the validation set, its last ``validation_examples``: a smaller subset
     is the beginning of a larger one, and does not change with the validation set.  With
-    ``train_examples`` null, all that are not set aside are kept, in the order of the file.
+    ``train_examples`` null, all other images are used, in the order of the file.
 
     Labels are classes from 0, or with ``labels="parity"`` +1 for an even class and −1 for an odd
     one.
@@ -187,11 +187,12 @@ def load_dataset(
     Parameters
     ----------
     spec
-        Data set, transforms (components null: pixels / white, not centred), subset and labels.
+        Specification of data set, transforms (without components, inputs are pixels / white, not
+        centred), subset and labels.
     progress
-        Called while a file is downloaded: file name, bytes done, bytes in total or None.
+        Called while a file is downloaded, with its name, bytes done, and total bytes or None.
     download
-        Whether it may be; not where a store of somebody else names the data set.
+        Whether missing files may be downloaded; not for data sets that a store names.
 
     Raises
     ------
@@ -210,8 +211,8 @@ def load_dataset(
     >>> data.train.x.shape, data.test.x.shape, f"{data.explained_variance_ratio.sum():.2f}"
     ((500, 20), (360, 20), '0.89')
     """
-    raw = _binarized(
-        _of_classes(load_images(spec, progress=progress, download=download), spec), spec
+    raw = _binarize(
+        _select_classes(load_images(spec, progress=progress, download=download), spec), spec
     )
     train_rows, validation_rows = _draw_rows(spec, raw)
     fitted = fit_projection(
@@ -243,7 +244,7 @@ def load_dataset(
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
-    """Return whether examples of a shape can be drawn: grey images, or of three or four channels.
+    """Return whether examples of a shape are images: grey, or of three or four channels.
 
     >>> is_image((28, 28)), is_image((20,)), is_image((3, 32, 32))
     (True, False, False)
@@ -252,19 +253,19 @@ def is_image(shape: tuple[int, ...]) -> bool:
 
 
 def reconstruct(dataset: Dataset, x: NDArray[np.floating]) -> Singles:
-    """Return the images that inputs stand for: v = x W + μ.
+    """Return the images of inputs, by inverting the projection: v = x W + μ.
 
     Parameters
     ----------
     dataset
-        Whose components and mean to use.
+        Data set whose components and mean are used.
     x
-        (..., d) inputs.
+        Inputs (..., d).
 
     Returns
     -------
     Array
-        (..., *image_shape) float32; 0 is black and 1 white, up to what the components leave out.
+        (..., *image_shape) float32; 0 is black and 1 white, up to the error of the projection.
 
     Raises
     ------
@@ -286,13 +287,13 @@ def reconstruct(dataset: Dataset, x: NDArray[np.floating]) -> Singles:
     return pixels.reshape(*pixels.shape[:-1], *dataset.image_shape)
 
 
-def _of_classes(raw: RawData, spec: DatasetSpec) -> RawData:
-    """Return the examples of the classes that are kept.
+def _select_classes(raw: RawData, spec: DatasetSpec) -> RawData:
+    """Return the examples of the classes that a specification selects.
 
     Raises
     ------
     DataError
-        A part has none.
+        A part has no examples of these classes.
     """
     if spec.classes is None:
         return raw
@@ -307,17 +308,17 @@ def _of_classes(raw: RawData, spec: DatasetSpec) -> RawData:
             (raw.train_pixels, raw.train_labels), (raw.test_pixels, raw.test_labels),
         )
     )  # fmt: skip
-    for what, part in (("training", train), ("test", test)):
+    for kind, part in (("training", train), ("test", test)):
         if not len(part.labels):
-            raise DataError(f"dataset.classes: {list(spec.classes)} given; no {what} examples")
+            raise DataError(f"dataset.classes: {list(spec.classes)} given; no {kind} examples")
     return replace(
         raw, train_pixels=train.pixels, train_labels=train.labels, test_pixels=test.pixels,
         test_labels=test.labels, n_classes=len(spec.classes),
     )  # fmt: skip
 
 
-def _binarized(raw: RawData, spec: DatasetSpec) -> RawData:
-    """Return the examples with inputs ±1, if that is asked for."""
+def _binarize(raw: RawData, spec: DatasetSpec) -> RawData:
+    """Return the examples with inputs ±1, if a specification binarizes them."""
     if spec.binarize is None:
         return raw
     train, test = raw.train_pixels, raw.test_pixels
@@ -337,7 +338,7 @@ def _targets(labels: Array, spec: DatasetSpec) -> Ints:
 
 
 def _draw_rows(spec: DatasetSpec, raw: RawData) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return rows of the training images: those to train on, and those set aside."""
+    """Return rows of the training images: those to train on, and those for validation."""
     n = len(raw.train_labels)
     n_left = n - spec.validation_examples
     needed = 1 if spec.train_examples is None else spec.train_examples
@@ -351,12 +352,14 @@ def _draw_rows(spec: DatasetSpec, raw: RawData) -> tuple[NDArray[np.intp], NDArr
         order = np.arange(n)
     else:
         order = generator(spec.seed, Stream.SUBSET).permutation(n)
-    train, aside = order[:n_left], order[n_left:]
+    train, validation = order[:n_left], order[n_left:]
     if spec.train_per_class is not None:
         count = spec.train_per_class
         rows = transforms.first_of_each_class(train, raw.train_labels, count, raw.n_classes)
-        return rows, aside
-    return (np.sort(train) if spec.train_examples is None else train[: spec.train_examples]), aside
+        return rows, validation
+    return (
+        np.sort(train) if spec.train_examples is None else train[: spec.train_examples]
+    ), validation
 
 
 def _hash_parts(*parts: Part) -> str:

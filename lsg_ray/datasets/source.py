@@ -1,9 +1,9 @@
-"""A data set: what is in it, which files it is made of or from which options it is made.
+"""A data set: its contents, and the files or options that it is made of.
 
 Hashes of archives are those of the files as published.  An idx file is known by the hash of its
 *contents* as well, so that a copy that was unpacked, or packed again, is still recognised.
 
-A new one is a file with a ``SOURCE``, and a line in `lsg_ray.registry.DATA_SETS`.
+A new data set is a module with a ``SOURCE``, and a line in `lsg_ray.registry.DATA_SETS`.
 """
 
 from __future__ import annotations
@@ -53,68 +53,68 @@ class RemoteFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names under which a user may keep the file: as published, or unpacked.
+        """Names that the file of a user may have: as published, or unpacked.
 
         Some tools write ``train-images.idx3-ubyte``, with a point, as the first archives did.
         """
         if self.content_sha256 is None:
             return (self.name,)
         dotted = self.name.replace("-idx", ".idx")
-        return tuple(name for one in (self.name, dotted) for name in (one, one.removesuffix(".gz")))
+        return tuple(n for name in (self.name, dotted) for n in (name, name.removesuffix(".gz")))
 
     @property
     def limit(self) -> int:
         """Largest size in bytes that the file can have on disk, packed or not."""
         if self.content_sha256 is None:
             return self.size
-        return self.size + self.size // 1000 + 4096  # gzip adds little to what does not shrink
+        return self.size + self.size // 1000 + 4096  # gzip adds little to incompressible data
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: published files and what is in them, or options and what they make.
+    """A data set: published files, or options from which it is made, and the sizes of its parts.
 
     Parameters
     ----------
     name
         Name in `lsg_ray.spec.DatasetSpec`, and of the folder that holds the files.
     parse
-        Makes the training and the test part of the source and the contents of its files by name;
-        see `lsg_ray.datasets.formats` for idx files and archives.
+        Makes the training and the test part from the source and the contents of its files by
+        name; see `lsg_ray.datasets.formats` for idx files and archives.
     n_train, n_test, n_classes
-        Images in each part, and classes.
+        Number of images in each part, and of classes.
     image_shape
         Height, width and, for colour, channel (last).
     licence
-        What is known of it.
+        Licence of the data, as far as it is known.
     white
         Pixel value of full brightness; pixels are integers from 0 to it.
     files, mirrors
-        What to fetch; each mirror is a URL that ends in a slash.  A data set without files is
-        that of an installed package.
+        Files to download; each mirror is a URL that ends in a slash.  A data set without files
+        is that of an installed package.
     train, test
         idx: names of the files of images and of labels.  cifar: members of the archive.
     label_key
         cifar: key of the labels in a member.
     folders
-        Where torchvision keeps the files, within the folder that it is given.
+        Folders in which torchvision stores the files, relative to its root.
     package
-        Where there are no files: that of an installed package which holds the data.
+        File of an installed package that holds the data, where there are no files.
     counts
-        Training images of each class; empty if they are not known beforehand.
+        Number of training images of each class; empty if not known beforehand.
     config
-        Options that a specification gives; None for a data set without.
+        Model of the options that a specification gives; None for a data set without options.
     measure
         Returns the sizes that follow from options.
     make
-        Makes both parts of options and the seed of `DatasetSpec`, in place of `parse`.
+        Makes both parts from options and the seed of `DatasetSpec`, instead of `parse`.
     resolve
-        Returns options with what is found out about files that they name; told whether they are
-        those of a store, for which no file may be read.
-    places
-        Options that say where data lie: they are no part of what a run is.
+        Returns options completed from the files that they name.  Its second argument is whether
+        they are those of a store, for which no file may be read.
+    path_options
+        Names of the options that are paths or URLs; no part of the hash of a specification.
     defaults
-        Values of fields of `DatasetSpec` that a specification leaves out.
+        Values of the fields of `DatasetSpec` that a specification leaves out.
 
     Examples
     --------
@@ -143,7 +143,7 @@ class Source:
     measure: Callable[[Any], Sizes] | None = None
     make: Callable[[Any, int], tuple[Part, Part]] | None = None
     resolve: Callable[[Any, bool], BaseModel] | None = None
-    places: tuple[str, ...] = ()
+    path_options: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -152,12 +152,12 @@ class Source:
         return math.prod(self.image_shape)
 
     def checked(self, options: JsonObject) -> BaseModel:
-        """Return options as `config`."""
+        """Return options, validated as `config`."""
         assert self.config is not None
         return self.config.model_validate(options)
 
     def sizes(self, options: JsonObject) -> Sizes:
-        """Return what the data set holds, by options if it has some."""
+        """Return the sizes of the data set, by options if it has some."""
         if self.measure is not None:
             return self.measure(self.checked(options))
         return Sizes(self.n_train, self.n_test, self.n_classes, self.image_shape, self.counts)

@@ -1,7 +1,7 @@
 """Examples in files: tables that are read in blocks of rows, whatever the format.
 
-Nothing is trusted: sizes are those of heads, bounded before anything is allocated and compared
-with what is there; no Python objects are ever read.
+Nothing is trusted: sizes are those of headers, bounded before anything is allocated and compared
+with the bytes of the file; no Python objects are ever read.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from lsg_ray.typing import Array, Flags
 
 @dataclass(frozen=True)
 class FileLimits:
-    """What is read of a file at most: beyond, it is more likely a mistake than data.
+    """Upper limits of a file that is read: beyond, it is more likely a mistake than data.
 
-    bytes: of a file, and of the numbers read of it, in memory; inputs: of an example; classes;
+    bytes: of a file, and of the numbers read from it, in memory; inputs: of an example; classes;
     block_bytes: of rows that are read at once; ratio: of unpacked to packed bytes, of members
     larger than ratio_from.
     """
@@ -42,14 +42,14 @@ LIMITS = FileLimits()
 
 
 class DataWarning(UserWarning):
-    """Something that is to be known of data, and wrong with none of them."""
+    """A property of the data that a user should know, and that is no error."""
 
 
 class Table(ABC):
     """Inputs with labels; `blocks` gives the inputs row by row.
 
-    origin: name of the file for messages; labels: (n,) as they stand; shape: that of one example;
-    dtype: of the inputs; columns: names of the inputs, if they have some.
+    origin: name of the file for messages; labels: (n,) as in the file; shape: that of one example;
+    dtype: of the inputs; columns: names of the inputs, empty without.
     """
 
     origin: str
@@ -60,7 +60,7 @@ class Table(ABC):
 
     @property
     def n_inputs(self) -> int:
-        """Numbers of an example."""
+        """Number of inputs of an example."""
         return math.prod(self.shape)
 
     @abstractmethod
@@ -70,20 +70,20 @@ class Table(ABC):
         Raises
         ------
         DataError
-            Names what cannot be read, and where.
+            Something cannot be read; the message names row and column.
         """
 
     def where(self, row: int, column: int) -> str:
-        """Return where a number stands, for messages; both count from 0."""
+        """Return row and column of a number as text, for messages; both count from 0."""
         return f"row {row}, input {self.columns[column] if self.columns else column}"
 
     def check_size(self) -> None:
-        """Refuse what is too large to be read.
+        """Refuse tables that are empty or too large to be read.
 
         Raises
         ------
         DataError
-            Quotes the shape and the limit.
+            The message quotes the shape and the limit.
         """
         n, p = len(self.labels), self.n_inputs
         if p == 0 or n == 0:
@@ -100,31 +100,32 @@ class Table(ABC):
 
 
 class BinaryTable(Table):
-    """Numbers in a stream behind a head, as in ``.npy`` and idx files.
+    """Numbers in a stream after a header, as in ``.npy`` and idx files.
 
     Parameters
     ----------
     origin
         Name for messages.
     open_stream
-        Opens the stream, at the head.
-    head
-        Bytes of the head.
+        Function that opens the stream, at the header.
+    header_bytes
+        Size of the header in bytes.
     dtype
-        Type of the numbers.
+        Data type of the numbers.
     shape
-        Of the whole array, examples first.
+        Shape of the whole array, examples first.
     fortran
         Whether the first axis is the fastest; the array is then held twice while it is read.
     """
 
     def __init__(
-        self, origin: str, open_stream: Callable[[], IO[bytes]], head: int, dtype: np.dtype,
+        self, origin: str, open_stream: Callable[[], IO[bytes]], header_bytes: int, dtype: np.dtype,
         shape: tuple[int, ...], *, fortran: bool = False,
     ) -> None:  # fmt: skip
         self.origin, self.dtype, self.shape = origin, dtype, shape[1:]
         self.n_rows = shape[0]
-        self._open, self._head, self._fortran = open_stream, head, fortran and len(shape) > 1
+        self._open, self._header_bytes = open_stream, header_bytes
+        self._fortran = fortran and len(shape) > 1
         self.labels = np.zeros(0)
 
     def labelled(self, labels: BinaryTable) -> BinaryTable:
@@ -161,7 +162,7 @@ class BinaryTable(Table):
         size = self.dtype.itemsize * self.n_inputs
         step = max(1, LIMITS.block_bytes // max(1, size))
         with self._open() as stream:
-            self._read(stream, self._head)
+            self._read(stream, self._header_bytes)
             if self._fortran:
                 step = self.n_rows
             for start in range(0, self.n_rows, step):
@@ -173,7 +174,7 @@ class BinaryTable(Table):
                 else:
                     yield flat.reshape(rows, -1)
             if self._more(stream):
-                raise DataError(f"{self.origin}: holds more bytes than its head says")
+                raise DataError(f"{self.origin}: holds more bytes than its header says")
 
     def _more(self, stream: IO[bytes]) -> bool:
         """Return whether there is more; the end of a packed stream is where it is checked."""
@@ -192,7 +193,7 @@ class BinaryTable(Table):
             reason = " ".join(str(error).split())[:120]
             raise DataError(f"{self.origin}: damaged ({reason})") from None
         if len(data) < size:
-            raise DataError(f"{self.origin}: ends before the numbers that its head says")
+            raise DataError(f"{self.origin}: ends before the numbers that its header says")
         return data
 
 
@@ -208,9 +209,9 @@ def read_inputs(table: Table, in_test: Flags | None = None) -> tuple[Array, Arra
     Parameters
     ----------
     table
-        The table.
+        Table to read.
     in_test
-        (n,) which examples are for testing; None for none of them.
+        (n,) whether an example is for testing; None if all are for training.
 
     Returns
     -------
@@ -220,7 +221,7 @@ def read_inputs(table: Table, in_test: Flags | None = None) -> tuple[Array, Arra
     Raises
     ------
     DataError
-        Something is no finite number; the message says where.
+        A number is not finite; the message names row and column.
     """
     n, p = len(table.labels), table.n_inputs
     if in_test is None:
@@ -254,9 +255,9 @@ def _finite(table: Table, block: Array, row: int) -> Array:
     if not good:
         for first, column in np.argwhere(~np.isfinite(numbers))[:1]:
             value = block[first, column]
-            why = "too large for float32" if np.isfinite(value) else "a finite number is needed"
+            reason = "too large for float32" if np.isfinite(value) else "a finite number is needed"
             where = table.where(row + int(first), int(column))
-            raise DataError(f"{table.origin}: {where}: {value} seen; {why}")
+            raise DataError(f"{table.origin}: {where}: {value} seen; {reason}")
     return numbers
 
 

@@ -1,7 +1,7 @@
 """Tables of columns, one of them the labels: CSV, and Parquet where pyarrow is installed.
 
-A CSV file is read by pandas in blocks of rows.  What it refuses, or reads as no finite number, is
-looked for a second time cell by cell, so that the message names line and column.
+A CSV file is read by pandas in blocks of rows.  Where that fails, or gives a number that is
+not finite, cells are checked one by one, so that the message names line and column.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from lsg_ray.errors import DataError
 from lsg_ray.typing import Array
 
 PARQUET_MAGIC = b"PAR1"
-#: Names of a label column that need not be said, in small letters.
+#: Names by which a label column is recognised, in lower case.
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
-#: Most characters of the first line, and of a name of a column that is shown.
-_MAX_LINE, _SHOWN = 2**24, 60
+#: Largest number of characters of the first line, and of a name of a column in a message.
+_MAX_LINE, _MAX_NAME = 2**24, 60
 
 
-def label_column(columns: Sequence[str], label: str | int | None, shown: str) -> int:
+def label_column(columns: Sequence[str], label: str | int | None, origin: str) -> int:
     """Return the index of the label column.
 
     Raises
     ------
     DataError
-        There is none of that name, or none was named and none is called so.
+        There is no such column, or no name was given and none is recognised.
     """
-    there = ", ".join(map(_short, columns[:12])) + (", …" if columns[12:] else "")
+    available = ", ".join(map(_short, columns[:12])) + (", …" if columns[12:] else "")
     if label is None:
         named = [index for index, name in enumerate(columns) if name.lower() in LABEL_NAMES]
         if len(named) != 1:
-            raise DataError(f"{shown}: set dataset.label to the column of labels, of {there}")
+            raise DataError(f"{origin}: set dataset.label to the column of labels, of {available}")
         return named[0]
     if isinstance(label, str) and label in columns:
         return list(columns).index(label)
@@ -47,7 +47,7 @@ def label_column(columns: Sequence[str], label: str | int | None, shown: str) ->
         index = range(len(columns))[int(label)]
     except (ValueError, IndexError):
         raise DataError(
-            f"dataset.label: {label!r} given; {shown} has the columns {there}"
+            f"dataset.label: {label!r} given; {origin} has the columns {available}"
         ) from None
     return index
 
@@ -57,36 +57,42 @@ class CsvTable(Table):
 
     Parameters
     ----------
-    path, shown
-        The file, and its name for messages.
+    path
+        Path of the file.
+    origin
+        Name of the file for messages.
     label
         Name or index of the label column.
     """
 
-    def __init__(self, path: Path, shown: str, label: str | int | None) -> None:
-        self.origin, self._path = shown, path
+    def __init__(self, path: Path, origin: str, label: str | int | None) -> None:
+        self.origin, self._path = origin, path
         first = self._first_lines()
         self._delimiter = max(",;\t", key=first[0].count)
         rows = [row for row in csv.reader(first, delimiter=self._delimiter) if row]
         if not rows or len(rows[0]) < 2:
-            raise DataError(f"{shown}: no table of two or more columns in its first line")
-        width = len(rows[0])
-        if width - 1 > LIMITS.inputs:
-            raise DataError(f"{shown}: {width:,} columns; at most {LIMITS.inputs + 1:,} are read")
-        self._has_names = sum(map(_is_number, rows[0])) < width - 1
-        names = [name.strip() for name in rows[0]] if self._has_names else [*map(str, range(width))]
+            raise DataError(f"{origin}: no table of two or more columns in its first line")
+        n_columns = len(rows[0])
+        if n_columns - 1 > LIMITS.inputs:
+            raise DataError(
+                f"{origin}: {n_columns:,} columns; at most {LIMITS.inputs + 1:,} are read"
+            )
+        self._has_names = sum(map(_is_number, rows[0])) < n_columns - 1
+        names = (
+            [name.strip() for name in rows[0]] if self._has_names else [*map(str, range(n_columns))]
+        )
         if "" in names:
             raise DataError(
-                f"{shown}: column {names.index('')} has no name (an index?); name it, or leave it "
+                f"{origin}: column {names.index('')} has no name (an index?); name it, or leave it "
                 "out"
             )
-        if len(set(names)) < width:
-            twice = next(name for name in names if names.count(name) > 1)
-            raise DataError(f"{shown}: two columns are called {_short(twice)!r}")
-        self._label = label_column(names, label, shown)
+        if len(set(names)) < n_columns:
+            repeated = next(name for name in names if names.count(name) > 1)
+            raise DataError(f"{origin}: two columns are called {_short(repeated)!r}")
+        self._label = label_column(names, label, origin)
         self.label = names[self._label]
         self.columns = tuple(_short(name) for i, name in enumerate(names) if i != self._label)
-        self.shape, self.dtype = (width - 1,), np.dtype(np.float64)
+        self.shape, self.dtype = (n_columns - 1,), np.dtype(np.float64)
         self.labels = self._read_labels()
 
     def where(self, row: int, column: int) -> str:
@@ -124,10 +130,12 @@ class CsvTable(Table):
 
     def _read_labels(self) -> Array:
         """Return the labels as text; all lines must have as many columns as the first."""
-        width, codes, texts = self.n_inputs + 1, array("q"), dict[str, int]()
+        n_columns, codes, texts = self.n_inputs + 1, array("q"), dict[str, int]()
         for line, row in self._rows():
-            if len(row) != width:
-                raise DataError(f"{self.origin}: line {line}: {len(row)} columns; {width} expected")
+            if len(row) != n_columns:
+                raise DataError(
+                    f"{self.origin}: line {line}: {len(row)} columns; {n_columns} expected"
+                )
             text = row[self._label].strip()
             if not text:
                 raise DataError(
@@ -151,7 +159,7 @@ class CsvTable(Table):
         except csv.Error as error:
             raise DataError(f"{self.origin}: line {reader.line_num}: {error}") from None
 
-    def _frames(self, **how: Any) -> Iterator[Any]:
+    def _frames(self, **options: Any) -> Iterator[Any]:
         """Yield frames of rows; `DataError` names the line that cannot be read."""
         import pandas as pd
 
@@ -163,7 +171,7 @@ class CsvTable(Table):
                     self._path, sep=self._delimiter, header=None, names=names,
                     index_col=False, na_filter=False, encoding="utf-8-sig", engine="c",
                     low_memory=False,
-                    **self._skip_names(), **how,
+                    **self._skip_names(), **options,
                 )  # fmt: skip
                 with frames:
                     yield from frames
@@ -171,7 +179,7 @@ class CsvTable(Table):
             self._explain(" ".join(str(error).split())[:160])
 
     def _skip_names(self) -> dict[str, Any]:
-        """Return the arguments by which the line of names is skipped."""
+        """Return the arguments of pandas that skip the line of names."""
         if not self._has_names:
             return {}
         with self._path.open(encoding="utf-8-sig", newline="") as file:
@@ -180,22 +188,22 @@ class CsvTable(Table):
                     return {"skiprows": index + 1}
         return {}
 
-    def _explain(self, otherwise: str) -> None:
-        """Raise what is wrong with the first faulty cell."""
+    def _explain(self, message: str) -> None:
+        """Raise an error that names the first faulty cell, or else the message given."""
         for line, row in self._rows():
             inputs = [cell for index, cell in enumerate(row) if index != self._label]
             for name, cell in zip(self.columns, inputs, strict=True):
                 if not _is_number(cell) or not math.isfinite(float(cell)):
                     raise DataError(
-                        f"{self.origin}: line {line}, column {name!r}: {cell[:_SHOWN]!r} seen; a "
-                        "finite number is needed"
+                        f"{self.origin}: line {line}, column {name!r}: {cell[:_MAX_NAME]!r} seen; "
+                        "a finite number is needed"
                     )
-        raise DataError(f"{self.origin}: {otherwise}")
+        raise DataError(f"{self.origin}: {message}")
 
 
 def _short(name: str) -> str:
     """Return the name of a column as text of one line, cut short where it is long."""
-    return "".join(sign if sign.isprintable() else " " for sign in name[:_SHOWN])
+    return "".join(char if char.isprintable() else " " for char in name[:_MAX_NAME])
 
 
 def _is_number(cell: str) -> bool:
@@ -209,13 +217,13 @@ def _is_number(cell: str) -> bool:
 class ParquetTable(Table):
     """A Parquet file, read by pyarrow."""
 
-    def __init__(self, path: Path, shown: str, label: str | int | None) -> None:
-        self.origin, self._path = shown, path
+    def __init__(self, path: Path, origin: str, label: str | int | None) -> None:
+        self.origin, self._path = origin, path
         try:
             import pyarrow.parquet as parquet
         except ImportError:
             raise DataError(
-                f"{shown}: Parquet is read by pyarrow, which is not installed: "
+                f"{origin}: Parquet is read by pyarrow, which is not installed: "
                 "pip install 'lsg-ray[parquet]', or save it as CSV or .npz"
             ) from None
         with self._reading():
@@ -223,24 +231,24 @@ class ParquetTable(Table):
             names = list(file.schema_arrow.names)
             rows = file.metadata.num_rows
         if len(names) < 2:
-            raise DataError(f"{shown}: {len(names)} columns; two or more are needed")
-        self._label = label_column(names, label, shown)
+            raise DataError(f"{origin}: {len(names)} columns; two or more are needed")
+        self._label = label_column(names, label, origin)
         self.label = names[self._label]
         self._names = [name for index, name in enumerate(names) if index != self._label]
         self.columns = tuple(map(_short, self._names))
         self.shape, self.dtype = (len(self._names),), np.dtype(np.float64)
         for name in self._names:
             kind = file.schema_arrow.field(name).type
-            if not any(word in str(kind) for word in ("int", "float", "double", "bool")) or (
+            if not any(name in str(kind) for name in ("int", "float", "double", "bool")) or (
                 kind.num_fields
             ):
-                raise DataError(f"{shown}: column {_short(name)!r} is {kind}; numbers are needed")
+                raise DataError(f"{origin}: column {_short(name)!r} is {kind}; numbers are needed")
         if rows > LIMITS.bytes // 4:
-            raise DataError(f"{shown}: {rows:,} rows; keep fewer")
+            raise DataError(f"{origin}: {rows:,} rows; keep fewer")
         with self._reading():
             column = file.read(columns=[self.label]).column(0)
         if column.null_count:
-            raise DataError(f"{shown}: column {_short(self.label)!r}: a label is missing")
+            raise DataError(f"{origin}: column {_short(self.label)!r}: a label is missing")
         labels = column.to_numpy()
         self.labels = labels.astype(str) if labels.dtype == object else labels
 

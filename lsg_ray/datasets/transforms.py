@@ -1,6 +1,6 @@
-"""Transforms of examples, one pure function each; `lsg_ray.spec.DatasetSpec` says their order.
+"""Transforms of examples, one pure function each; `lsg_ray.spec.DatasetSpec` defines their order.
 
-What is fitted on the training part (`lsg_ray.datasets.projection`) is apart.  Medians are
+Transforms that are fitted on the training part are in `lsg_ray.datasets.projection`.  Medians are
 ranks: ties are broken by position, so that halves are equal (of an odd number, one more is +1).
 """
 
@@ -15,7 +15,7 @@ from lsg_ray.errors import DataError
 from lsg_ray.rng import Stream, generator
 from lsg_ray.typing import Array, Ints, Signs
 
-#: Values of a block of features that are shuffled or ranked at a time.
+#: Number of values of a block of features that are shuffled or ranked at a time.
 _BLOCK = 1 << 23
 
 
@@ -26,9 +26,9 @@ def keep_classes(part: Part, classes: tuple[int, ...]) -> Part:
     >>> keep_classes(part, (1, 2)).labels.tolist()
     [1, 0]
     """
-    number = np.full(max(int(part.labels.max(initial=0)), *classes) + 1, -1)
-    number[list(classes)] = np.arange(len(classes))
-    renamed = number[part.labels]
+    new_label = np.full(max(int(part.labels.max(initial=0)), *classes) + 1, -1)
+    new_label[list(classes)] = np.arange(len(classes))
+    renamed = new_label[part.labels]
     rows = np.flatnonzero(renamed >= 0)
     return Part(part.pixels[rows], renamed[rows].astype(part.labels.dtype))
 
@@ -36,7 +36,7 @@ def keep_classes(part: Part, classes: tuple[int, ...]) -> Part:
 def first_of_each_class(
     order: NDArray[np.intp], labels: Array, count: int, n_classes: int
 ) -> NDArray[np.intp]:
-    """Return the first rows of each class in an order, which they keep.
+    """Return the first `count` rows of each class of an ordering, in that order.
 
     >>> first_of_each_class(np.arange(5), np.array([0, 0, 0, 1, 1]), 2, 2).tolist()
     [0, 1, 3, 4]
@@ -44,7 +44,7 @@ def first_of_each_class(
     Raises
     ------
     DataError
-        There are fewer.
+        A class has fewer rows.
     """
     ordered = labels[order]
     chosen = []
@@ -104,16 +104,16 @@ def binarize_at_zero(x: Array) -> Signs:
 def shuffle_features(x: Array, seed: int, part: int) -> Array:
     """Return each feature permuted over the examples, by a permutation of its own.
 
-    The values of a feature stay what they are, so its histogram is kept exactly; correlations
-    between features, and of features with labels, are destroyed.
+    The histogram of each feature is unchanged; correlations between features, and of features
+    with labels, are destroyed.
 
     Parameters
     ----------
     x
-        (n, features)
+        Array (n, features).
     seed, part
-        Address of the permutations: ``dataset.seed``, and 0 for training, 1 for test, 2 for
-        validation examples.
+        Random stream of the permutations: ``dataset.seed``, and 0 for training, 1 for test, 2
+        for validation examples.
     """
     rng = generator(seed, Stream.DATA, Draw.SHUFFLE, part)
     shuffled = np.empty_like(x)
@@ -130,13 +130,13 @@ def noisy_labels(targets: Ints, share: float, n_classes: int, seed: int, *, sign
     Parameters
     ----------
     targets
-        (n,) classes, or ±1.
+        Labels (n,): classes, or ±1.
     share
-        The probability.
+        Probability that a label is replaced.
     n_classes
-        Number of classes; the other ones are equally probable.
+        Number of classes; the other classes are equally probable.
     seed
-        ``dataset.seed``
+        Seed of the data set, ``dataset.seed``.
     signs
         Whether labels are ±1.
     """

@@ -1,1 +1,1 @@
-"""Weights of others into stores, and everything out again: one file a format."""
+"""Import of foreign weights and export of stores, results and models: one module a format."""

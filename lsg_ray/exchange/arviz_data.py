@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @public
 def to_arviz(result: xarray.Dataset) -> arviz.InferenceData:
-    """Return what a result holds along ``chain`` and ``draw`` as ArviZ takes it.
+    """Return the variables of a result along ``chain`` and ``draw`` as ArviZ data.
 
     Parameters
     ----------
     result
-        Of `lsg_ray.sample_model`.
+        Result of `lsg_ray.sample_model`.
 
     Returns
     -------
@@ -40,8 +40,8 @@ def to_arviz(result: xarray.Dataset) -> arviz.InferenceData:
         name for name, values in result.data_vars.items() if {"chain", "draw"} <= set(values.dims)
     ]
     if not names:
-        there = ", ".join(map(str, result.data_vars))
-        raise InputError(f"a result without chains given ({there}); pass one of sample_model")
+        available = ", ".join(map(str, result.data_vars))
+        raise InputError(f"a result without chains given ({available}); pass one of sample_model")
     chains = plain_dataset(result)[names].transpose("chain", "draw", ...)
     data: arviz.InferenceData = module.convert_to_inference_data(chains)
     return data

@@ -19,19 +19,19 @@ from lsg_ray.exchange.table import Table, as_frame
 from lsg_ray.results.opening import require_file
 from lsg_ray.typing import Array, Floats
 
-#: Most characters of a line.
+#: Largest number of characters of a line.
 MAX_LINE = 2**26
 _WEIGHT = re.compile(r"(?:w|weight|weight_|w_)(\d{1,9})")
 
 
 class CsvSource(Source):
-    """Rows of a text file, read forwards; going back begins anew."""
+    """Rows of a text file, read forwards; reading backwards starts again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with _opened(path) as file:
             first = _line(file, path, 0)
-            self._separator = next((mark for mark in ",;\t" if mark in first), ",")
+            self._separator = next((char for char in ",;\t" if char in first), ",")
             cells = [cell.strip().strip('"') for cell in first.rstrip("\n").split(self._separator)]
             self._header = not all(map(_is_number, cells))
             n_rows = sum(1 for line in _lines(file, path) if line.strip()) + (not self._header)
@@ -126,7 +126,7 @@ def _whole(values: Floats) -> Array:
 
 
 def _sorted_columns(name: str, cells: list[str]) -> tuple[list[int], dict[str, int]]:
-    """Return where the weights stand, in their order, and where each other column does."""
+    """Return the indices of the weights, in their order, and of each other column."""
     weights, columns = {}, {}
     for index, cell in enumerate(cells):
         match = _WEIGHT.fullmatch(cell.lower())
@@ -185,8 +185,8 @@ def _csv_lines(columns: list[Array]) -> Iterator[str]:
         if values.ndim == 1:
             parts.append(texts(values))
         elif values.dtype == np.int8:
-            spelled = np.where(values > 0, "1", "-1")
-            parts.append([",".join(row) for row in spelled.tolist()])
+            signs = np.where(values > 0, "1", "-1")
+            parts.append([",".join(row) for row in signs.tolist()])
         else:
             parts.append([",".join(texts(row)) for row in values])
     for cells in zip(*parts, strict=True):

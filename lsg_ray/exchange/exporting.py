@@ -27,7 +27,7 @@ from lsg_ray.typing import Count, NonNegative, PathOrUrl, Progress
 
 
 class Exported(NamedTuple):
-    """What was written: path, format, rows (None of a result), and columns or variables."""
+    """File that was written: path, format, rows (None of a result), columns or variables, bytes."""
 
     path: str
     format: str
@@ -48,28 +48,29 @@ def export(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write a store, a result or a model to a file, in the format that its suffix says.
+    """Write a store, a result or a model to a file, in the format of its suffix.
 
     Parameters
     ----------
     source
-        Ensemble or view, result, or model; or the path or URL of one.
+        Ensemble or view, result, or model; or its path or URL.
     to
-        File to write, on a local disk: ``.npy``, ``.npz``, ``.csv``, ``.parquet``, ``.nc``,
-        ``.safetensors``, ``.pt``, ``.mtx``; of models also ``.graphml`` and ``.bqm``.
+        Path of the file to write, on a local disk: ``.npy``, ``.npz``, ``.csv``, ``.parquet``,
+        ``.nc``, ``.safetensors``, ``.pt``, ``.mtx``; of models also ``.graphml`` and ``.bqm``.
     where
-        Only configurations that meet this condition.
+        Condition that exported configurations meet, such as ``accuracy > 0.9``.
     columns
-        Columns of a store or variables of a result; by default all that the format can hold.
+        Names of columns of a store or variables of a result; by default all that the format can
+        hold.
     limit
-        Number of configurations, at most.
+        Largest number of configurations to write.
     cutoff
-        Couplings of a model up to this size, in nats, are left out of ``.graphml``, ``.bqm`` and
-        ``.mtx``.
+        Largest magnitude in nats of couplings of a model that are left out of ``.graphml``,
+        ``.bqm`` and ``.mtx``.
     overwrite
-        Whether an earlier file may be replaced.
+        Whether to replace an existing file.
     progress
-        Told (rows done, rows in all).
+        Called with the number of rows done and in all.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def export(
     kind = FORMATS[suffix_of(target)]
     if kind.library:
         library(kind.library, f"writing .{kind.name}")
-    opened = _opened(source)
+    opened = _open(source)
     if isinstance(opened, Ensemble):
         return _of_store(opened.where(where) if where else opened, kind, target, columns, limit,
                          progress)  # fmt: skip
@@ -97,7 +98,7 @@ def export(
     if isinstance(opened, IsingModel):
         if kind.write_model is not None and not columns:
             write, model = kind.write_model, opened
-            size = _written(target, lambda path: write(model, path, cutoff))
+            size = _write_file(target, lambda path: write(model, path, cutoff))
             return Exported(str(target), kind.name, None, ("J", "h"), size)
         opened = opened.to_dataset()
     return _of_result(opened, kind, target, columns)
@@ -109,13 +110,13 @@ def check_file(to: PathOrUrl, overwrite: bool = False) -> Path:
     Raises
     ------
     InputError
-        Its suffix is that of no format, it is there already, or its folder is not.
+        Its suffix is that of no format, it exists already, or its folder does not.
     """
     text = expanded(to)
     suffix = suffix_of(text)
     if suffix not in FORMATS or text.endswith("/"):
         raise InputError(
-            f"{os.fspath(to)}: the suffix says the format: .{', .'.join(FORMATS.names())}"
+            f"{os.fspath(to)}: the suffix gives the format: .{', .'.join(FORMATS.names())}"
         )
     path = locate(text).path
     if path is None:
@@ -130,10 +131,10 @@ def check_file(to: PathOrUrl, overwrite: bool = False) -> Path:
     return path
 
 
-def _opened(
+def _open(
     source: Ensemble | xarray.Dataset | IsingModel | PathOrUrl,
 ) -> Ensemble | xarray.Dataset | IsingModel:
-    """Return what is to be written, a result that is a model as one."""
+    """Return the source as an object; a result that holds J and h becomes a model."""
     if isinstance(source, (str, os.PathLike)):
         if suffix_of(source) == "npz" and not os.path.isdir(expanded(source)):
             return load_model(source)
@@ -169,7 +170,7 @@ def _of_store(
             f".{kind.name} holds {kind.about}; a store is written as .{', .'.join(able)}"
         )
     table, write = Table(ensemble, columns, limit, progress), kind.write
-    size = _written(target, lambda path: write(table, path))
+    size = _write_file(target, lambda path: write(table, path))
     return Exported(str(target), kind.name, table.n_rows, table.names, size)
 
 
@@ -190,12 +191,12 @@ def _of_result(
             )
         names = list(columns)
     chosen, write = result[names], kind.write_result
-    size = _written(target, lambda path: write(chosen, path))
+    size = _write_file(target, lambda path: write(chosen, path))
     return Exported(str(target), kind.name, None, tuple(names), size)
 
 
-def _written(target: Path, write: Callable[[Path], None]) -> int:
-    """Write a file beside its place, and put it there when it is whole; return its bytes."""
+def _write_file(target: Path, write: Callable[[Path], None]) -> int:
+    """Write a temporary file beside the target and rename it when complete; return its size."""
     try:
         with staging(target) as (staged, _):
             write(staged)
@@ -205,7 +206,7 @@ def _written(target: Path, write: Callable[[Path], None]) -> int:
         raise StoreError(f"{target} could not be written: {error.strerror or error}") from error
     except (LsgError, MemoryError):
         raise
-    except Exception as error:  # what a format cannot hold its library says in its own way
+    except Exception as error:  # each library has its own errors for unsupported contents
         line = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise InputError(f"{target}: this cannot be written in that format ({line})") from error
     return size

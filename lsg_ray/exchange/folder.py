@@ -12,7 +12,7 @@ from lsg_ray.exchange.layers import natural
 from lsg_ray.exchange.source import Source
 from lsg_ray.exchange.state_dicts import StateDicts
 
-#: What loads a file, by its suffix.
+#: Function that loads a file, by its suffix.
 _LOADERS = {
     "pt": torch_state.load_file,
     "pth": torch_state.load_file,
@@ -26,7 +26,7 @@ def read_folder(path: Path, request: Request) -> Source:
     Raises
     ------
     InputError
-        There are none, they are of two formats, or one is a link.
+        There are no state dicts, they are of two formats, or one is a link.
     """
     names, others = [], 0
     for entry in os.scandir(path):

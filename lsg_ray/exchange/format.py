@@ -1,6 +1,6 @@
-"""What a file format is, declared once in the file that reads and writes it.
+"""The declaration of a file format, made once in the module that reads and writes it.
 
-A new one is a file in `lsg_ray.exchange` with a ``FORMAT``, and a line in
+A new format is a module in `lsg_ray.exchange` with a ``FORMAT``, and a line in
 `lsg_ray.registry.FORMATS`, by the suffix of its files; that of an installed package is an entry
 point.
 """
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 #: How the weights of a layer are laid out: [out, in] with a bias as last column, as in stores;
 #: [in, out]; or torch's ``parameters_to_vector``, [out, in] and then the biases.
 Layout = Literal["out-in", "in-out", "parameters"]
-#: What installs the libraries of all formats.
+#: Command that installs the libraries of all formats.
 EXTRA = "pip install 'lsg-ray[exchange]'"
 
 
 class Request(NamedTuple):
-    """What is known of networks before their weights are read.
+    """Shape of networks as the user gives it, before their weights are read.
 
-    widths: from input to output; layout: of their matrices, where it is said; None if not known.
+    widths: from input to output; layout: of the matrices; None if not given.
     """
 
     widths: Sequence[int] | None = None
@@ -50,19 +50,19 @@ class Format:
     name
         Suffix of its files, without the point.
     about
-        What it holds, in a few words.
+        Short description of its contents, for messages.
     read
-        Opens a file of weights.
+        Function that opens a file of weights.
     read_model
-        Reads an Ising model.
+        Function that reads an Ising model.
     write
-        Writes configurations, block by block.
+        Function that writes configurations, block by block.
     write_result
-        Writes variables of a result.
+        Function that writes variables of a result.
     write_model
-        Writes an Ising model; couplings no larger than a cut-off are left out.
+        Function that writes an Ising model without couplings up to a cut-off.
     library
-        Module that it needs beside those of this package.
+        Optional library that the format needs.
     """
 
     name: str
@@ -81,14 +81,14 @@ def library(name: str, purpose: str) -> ModuleType:
     Parameters
     ----------
     name
-        Of the module.
+        Name of the module.
     purpose
-        What it is needed for, in the message.
+        Purpose of the library, for the message.
 
     Raises
     ------
     InputError
-        It is not installed; says how to install it.
+        It is not installed; the message names the command that installs it.
     """
     try:
         return importlib.import_module(name)

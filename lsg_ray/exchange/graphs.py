@@ -1,7 +1,7 @@
 """Models as graphs and as binary quadratic models: ``.graphml`` (networkx), ``.bqm`` (dimod).
 
-dimod's energy is E = Σ_i h_i s_i + Σ_{i<j} J_ij s_i s_j, of the other sign than ours: signs change
-on the way, and nothing else.
+dimod's energy is E = Σ_i h_i s_i + Σ_{i<j} J_ij s_i s_j, of the opposite sign to that of this
+package: signs change in conversion, and nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import dimod
     import networkx
 
-#: Most spins of a model that is read: it has N² couplings.
+#: Largest number of spins of a model that is read: it has N² couplings.
 MAX_SPINS = 20_000
 
 
@@ -33,9 +33,9 @@ def to_networkx(model: ModelLike, *, cutoff: NonNegative | int = 0) -> networkx.
     Parameters
     ----------
     model
-        `IsingModel`, path, or (J, h).
+        Model: `IsingModel`, path, or (J, h).
     cutoff
-        Couplings up to this size, in nats, are left out.
+        Largest magnitude, in nats, of couplings that are left out.
 
     Returns
     -------
@@ -52,12 +52,12 @@ def to_networkx(model: ModelLike, *, cutoff: NonNegative | int = 0) -> networkx.
     ising = as_model(model)
     graph: networkx.Graph = networkx_.Graph()
     for spin, field in enumerate(ising.h.tolist()):
-        about: dict[str, object] = {"field": field}
+        attributes: dict[str, object] = {"field": field}
         if ising.part is not None:
-            about["part"] = str(ising.part[spin])
+            attributes["part"] = str(ising.part[spin])
         if ising.weight is not None:
-            about["weight"] = int(ising.weight[spin])
-        graph.add_node(spin, **about)
+            attributes["weight"] = int(ising.weight[spin])
+        graph.add_node(spin, **attributes)
     row, column = np.nonzero(np.triu(np.abs(ising.J) > cutoff, 1))
     for i, j, value in zip(
         row.tolist(), column.tolist(), ising.J[row, column].tolist(), strict=True
@@ -73,7 +73,7 @@ def to_bqm(model: ModelLike) -> dimod.BinaryQuadraticModel:
     Parameters
     ----------
     model
-        `IsingModel`, path, or (J, h).
+        Model: `IsingModel`, path, or (J, h).
 
     Raises
     ------
@@ -98,8 +98,8 @@ def from_bqm(bqm: dimod.BinaryQuadraticModel) -> IsingModel:
     Parameters
     ----------
     bqm
-        Of spins, or of variables 0 and 1, which become spins s = 2 x − 1; spins are numbered in the
-        order of its variables.
+        Binary quadratic model of spins, or of variables 0 and 1, which become spins s = 2 x − 1;
+        spins are numbered in the order of its variables.
 
     Raises
     ------
@@ -113,8 +113,8 @@ def from_bqm(bqm: dimod.BinaryQuadraticModel) -> IsingModel:
     J, h = np.zeros((len(index), len(index))), np.zeros(len(index))
     for name, bias in spins.iter_linear():
         h[index[name]] = -bias
-    for one, other, bias in spins.iter_quadratic():
-        J[index[one], index[other]] = J[index[other], index[one]] = -bias
+    for first, second, bias in spins.iter_quadratic():
+        J[index[first], index[second]] = J[index[second], index[first]] = -bias
     return IsingModel(J + 0.0, h + 0.0)
 
 
@@ -127,9 +127,9 @@ def write_graphml(model: IsingModel, path: Path, cutoff: float) -> None:
 def write_bqm(model: IsingModel, path: Path, cutoff: float) -> None:
     """Write dimod's own format."""
     J = np.where(np.abs(model.J) > cutoff, model.J, 0.0)
-    with to_bqm((J, model.h)).to_file() as held, open(path, "xb") as file:
-        held.seek(0)
-        while data := held.read(2**20):
+    with to_bqm((J, model.h)).to_file() as stream, open(path, "xb") as file:
+        stream.seek(0)
+        while data := stream.read(2**20):
             file.write(data)
 
 
@@ -144,7 +144,7 @@ def read_bqm(path: Path) -> IsingModel:
         raise InputError(f"{path}: {error}") from None
     except MemoryError:
         raise
-    except Exception as error:  # a foreign file fails in a dozen ways
+    except Exception as error:  # a foreign file can raise anything
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{path}: no binary quadratic model of dimod ({line})") from None
 

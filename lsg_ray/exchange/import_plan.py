@@ -1,4 +1,4 @@
-"""What an import writes: the specification, the columns, and what is computed on a data set."""
+"""Plan of an import: the specification, the columns, and what is computed on a data set."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lsg_ray.registry import DATA_SETS, FAMILIES
 from lsg_ray.spec import DatasetSpec, NetworkSpec, Spec, parse_spec
 from lsg_ray.typing import JsonObject
 
-#: In place of the hash of a data set where there is none.
+#: Hash of the data set in stores without one.
 NO_DATA = "none"
 
 
 class ImportPlan(NamedTuple):
-    """What is written: source, what is known of it, specification and columns."""
+    """Contents of the store: source, its properties, specification, data set and columns."""
 
     source: Source
     scan: Scan
@@ -39,7 +39,7 @@ class ImportPlan(NamedTuple):
 def network_tree(
     network: NetworkSpec | Mapping[str, object] | Sequence[int] | None, family: str | None
 ) -> JsonObject:
-    """Return what is given of the network, as a section of a specification."""
+    """Return the given fields of the network, as a section of a specification."""
     if network is None:
         tree: JsonObject = {}
     elif isinstance(network, NetworkSpec):
@@ -51,7 +51,7 @@ def network_tree(
     else:
         tree = {"widths": as_integers(network, "network").tolist()}
     if family is not None:
-        FAMILIES[family]  # refuses what is none
+        FAMILIES[family]  # refuses unknown families
         tree["family"] = family
     widths = tree.get("widths")
     if widths is not None and (
@@ -64,7 +64,7 @@ def network_tree(
 
 
 def dataset_tree(dataset: DatasetSpec | Mapping[str, object] | str | None) -> JsonObject | None:
-    """Return what is given of the data set, as a section of a specification."""
+    """Return the given fields of the data set, as a section of a specification."""
     if dataset is None:
         return None
     if isinstance(dataset, DatasetSpec):
@@ -72,14 +72,14 @@ def dataset_tree(dataset: DatasetSpec | Mapping[str, object] | str | None) -> Js
     return {"name": dataset} if isinstance(dataset, str) else dict(dataset)
 
 
-def wanted_signs(net: JsonObject) -> bool | None:
+def expects_signs(net: JsonObject) -> bool | None:
     """Return whether the family is of ±1, or None where none is given."""
     family = net.get("family")
     return None if family is None else FAMILIES[str(family)].signs
 
 
 def plan_import(source: Source, scan: Scan, net: JsonObject, data: JsonObject | None) -> ImportPlan:
-    """Return what is to be written; nothing has been created yet."""
+    """Return the plan of an import, before anything is created."""
     tree: JsonObject = {"network": net}
     if data is None or "widths" not in net:
         if data is not None:
@@ -91,7 +91,7 @@ def plan_import(source: Source, scan: Scan, net: JsonObject, data: JsonObject | 
     else:
         net.setdefault("family", "binary" if scan.signs and not source.biases else "relu")
         family = FAMILIES[str(net["family"])]
-        if not family.signs:  # also ±1 may be those of a network with biases
+        if not family.signs:  # weights of a real network may all be ±1
             scan.signs = scan.zero_one = False
         if not family.has_outputs:
             raise InputError(
@@ -117,12 +117,12 @@ def plan_import(source: Source, scan: Scan, net: JsonObject, data: JsonObject | 
             )
     user = [declared_column(name, dtype, "imported") for name, dtype in scan.types.items()]
     columns = (*measured, *user)
-    new_header(spec, NO_DATA, None, columns)  # refuses what is too large
+    new_header(spec, NO_DATA, None, columns)  # refuses headers that are too large
     return ImportPlan(source, scan, spec, dataset, measured, columns)
 
 
 def _weights_alone(tree: JsonObject, source: Source, scan: Scan) -> None:
-    """Complete the section of a network that nothing is known of but its layers."""
+    """Complete the section of a network of which only the layers are known."""
     net = tree["network"]
     kind = "weights" if scan.signs else "real-weights"
     if net.get("family") not in (None, "weights", "real-weights"):
@@ -132,8 +132,8 @@ def _weights_alone(tree: JsonObject, source: Source, scan: Scan) -> None:
         pairs = itertools.pairwise(net.get("widths", ()))
         layers = {
             joined_name(2 * number) if source.biases else f"{2 * number}.weight":
-            (out, into + source.biases)
-            for number, (into, out) in enumerate(pairs)
+            (n_out, n_in + source.biases)
+            for number, (n_in, n_out) in enumerate(pairs)
         }  # fmt: skip
     options = {"options": layer_options(layers)} if layers else {}
     tree["network"] = net | {"family": kind, "widths": [source.n_weights, 1], "biases": False}
@@ -142,7 +142,7 @@ def _weights_alone(tree: JsonObject, source: Source, scan: Scan) -> None:
 
 
 def _with_components(data: JsonObject, widths: Sequence[int]) -> JsonObject:
-    """Project a data set on as many components as there are inputs, where nothing else is said."""
+    """Project a data set on as many components as the network has inputs, unless given."""
     name = data.get("name", "mnist")
     if "components" in data or not isinstance(name, str) or name not in DATA_SETS:
         return data
@@ -166,7 +166,7 @@ def _name_of(name: str) -> str:
 
 
 def notes_of(plan: ImportPlan) -> list[str]:
-    """Return what a person should know of how the source was read, a line each."""
+    """Return notes for the user on how the source was read, a line each."""
     notes = list(plan.source.notes)
     if plan.scan.zero_one:
         notes.append("weights 0 and 1 are stored as −1 and +1")

@@ -1,8 +1,8 @@
-"""Import weights of others: a source is read once to check it, and once to write the store.
+"""Import foreign weights: a source is read once to check it, and once to write the store.
 
 The store is like any other: same blocks, ledger, checksums and hashes; its header lists its
-columns and says where it was imported from.  What was interrupted goes on with the blocks that are
-missing; a source that has changed since is refused.
+columns and names its source.  An interrupted import continues with the missing blocks; a source
+that has changed since is refused.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from lsg_ray.exchange.import_plan import (
     NO_DATA,
     ImportPlan,
     dataset_tree,
+    expects_signs,
     network_tree,
     notes_of,
     plan_import,
-    wanted_signs,
 )
 from lsg_ray.exchange.layers import infer_widths
 from lsg_ray.exchange.opening import checked_columns, open_source, ordered, stamp_of
@@ -41,7 +41,7 @@ from lsg_ray.typing import JsonObject, PathOrUrl, Progress
 
 
 class Imported(NamedTuple):
-    """The store that was written, and what a person should know of how the source was read."""
+    """The store that was written, and notes for the user on how the source was read."""
 
     ensemble: Ensemble
     notes: tuple[str, ...]
@@ -62,39 +62,39 @@ def write_ensemble(
     """Write weights that were not sampled here as a store.
 
     With a network and a data set, accuracy and loss are computed and stored, and everything can be
-    measured that can be of a sampled store.  Without, it is weights alone: what needs outputs says
-    so.
+    measured as for a sampled store.  Without them the store holds weights only, and measurements
+    that need outputs are refused.
 
     Parameters
     ----------
     weights
-        Array (M, N) of ±1, 0 and 1, or real numbers; state dicts of PyTorch; or the path of a
+        Array (M, N) of ±1, 0 and 1, or real numbers; state dicts of PyTorch; or path of a
         ``.npy``, ``.npz``, ``.csv``, ``.pt`` or ``.safetensors``, or of a folder of state dicts.
     url
-        Store to write: a local path or URL. The same call again goes on where one was interrupted.
+        Path or URL of the store to write. A repeated call continues an interrupted import.
     network
-        Widths from input to output, or a specification of the network.
+        Widths of the network from input to output, or its specification.
     family
-        Family of networks; by default ``binary`` of ±1 and ``relu`` of real weights, and of weights
-        alone ``weights`` and ``real-weights``.
+        Family of networks; by default ``binary`` for weights ±1 and ``relu`` for real ones, or
+        without a data set ``weights`` and ``real-weights``.
     dataset
-        Data set that accuracy and loss are taken on, by name or as a specification; inputs are
+        Data set on which accuracy and loss are computed, as name or specification; its inputs are
         projected on as many principal components as the network has inputs.
     columns
-        Numbers (M,) to store beside the weights, by name.
+        Columns (M,) of numbers to store beside the weights, by name.
     layout
-        How matrices lie in the source: ``out-in`` [out, in], a bias as last column; ``in-out``
+        Layout of matrices in the source: ``out-in`` [out, in], a bias as last column; ``in-out``
         [in, out]; ``parameters``, flat vectors of torch's ``parameters_to_vector``.  By default
-        what the shapes say, or else ``out-in``.
+        inferred from the shapes, or else ``out-in``.
     progress
-        Told (rows done, rows in all); every row is read twice.
+        Called with the number of rows done and in all; every row is read twice.
 
     Raises
     ------
     InputError
-        Something given is wrong, with its row where it is one; nothing was created.
+        An argument is wrong, or a row of the source, which the message names; nothing was created.
     StoreInputError
-        Something else is at the URL, or the source has changed since the import was begun.
+        There is another store at the URL, or the source has changed since the import was begun.
 
     Notes
     -----
@@ -117,7 +117,7 @@ def import_weights(
     layout: Layout | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """As `write_ensemble`; also returns what was noted on the way."""
+    """As `write_ensemble`; also return notes on how the source was read."""
     if isinstance(weights, (str, os.PathLike)) and (
         is_within(url, weights) or is_within(weights, url)
     ):
@@ -128,7 +128,7 @@ def import_weights(
     widths = net.get("widths")
     source = open_source(weights, Request(widths, layout))
     if data is not None and widths is None and source.layers and layout is None:
-        # A chain of layers says its widths itself.
+        # The widths of a chain of layers follow from the shapes.
         widths = infer_widths(source.layers)
         if widths is not None:
             net["widths"] = widths
@@ -144,7 +144,7 @@ def import_weights(
             progress(done + rows, count)
 
     stamp = stamp_of(weights)
-    scanned = scan(source, wanted_signs(net), report)
+    scanned = scan(source, expects_signs(net), report)
     plan = plan_import(source, scanned, net, data)
     _refuse_changed(url, scanned)
     done = source.n_rows
@@ -157,17 +157,18 @@ def import_weights(
 
 
 def _refuse_changed(url: PathOrUrl, scanned: Scan) -> None:
-    """Refuse to go on with a store that was begun from something else."""
+    """Refuse to continue a store that was begun from another source."""
     location = locate(url)
     try:
         stored = read_header(location).derivation or {}
-    except StoreInputError:  # nothing there, or told when it is created
+    except StoreInputError:  # no store there, or refused when it is created
         return
-    begun = stored.get("source_digest")
-    if stored.get("kind") == "import" and begun != scanned.digest:
+    stored_digest = stored.get("source_digest")
+    if stored.get("kind") == "import" and stored_digest != scanned.digest:
         raise StoreInputError(
-            f"{location.url}: was imported from numbers with SHA-256 {str(begun)[:16]}…, and these "
-            f"have {scanned.digest[:16]}…: the source has changed since; name another store"
+            f"{location.url}: was imported from numbers with SHA-256 {str(stored_digest)[:16]}…, "
+            f"and these have {scanned.digest[:16]}…: the source has changed since; name "
+            "another store"
         )
 
 
@@ -181,7 +182,7 @@ def _derivation(plan: ImportPlan) -> JsonObject:
 
 
 def _write(plan: ImportPlan, url: PathOrUrl, progress: Progress) -> Ensemble:
-    """Create the store, or go on with it, and write the blocks that are missing, in order."""
+    """Create the store, or continue it, and write the missing blocks in order."""
     source, spec = plan.source, plan.spec
     dataset_hash = NO_DATA if plan.dataset is None else plan.dataset.content_hash
     family = FAMILIES[spec.network.family]

@@ -1,6 +1,6 @@
-"""Which tensor is which layer of a network, and how its matrix lies.
+"""Match tensors to the layers of a network, and determine the layout of their matrices.
 
-A state dict lists tensors by name.  Layers of known widths are looked for by their shapes, in the
+A state dict lists tensors by name.  Layers of known widths are matched by their shapes, in the
 order of the names: a matrix [out, in], or its transpose [in, out], and the biases of the same
 module.  One layout holds for all matrices of a network; where all are square, it is torch's.
 """
@@ -22,18 +22,18 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class LayerTensors(NamedTuple):
-    """Names of the matrix of a layer and of its biases, or None without."""
+    """Names of the matrix of a layer, and of its biases or None."""
 
     matrix: str
     bias: str | None
 
 
 class Match(NamedTuple):
-    """Tensors of each layer, and how matrices lie."""
+    """Tensors of each layer, and the layout of matrices."""
 
     layers: tuple[LayerTensors, ...]
     layout: Layout
-    #: Whether the shapes say so, or both layouts have the same.
+    #: Whether the layout was not given and only one fits the shapes.
     certain: bool
 
     @property
@@ -53,7 +53,7 @@ class Match(NamedTuple):
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """Return what names are sorted by, so that numbers in them count as numbers.
+    """Return the sort key of a name in natural order, in which digits count as numbers.
 
     >>> sorted(["net10.pt", "net9.pt"], key=natural)
     ['net9.pt', 'net10.pt']
@@ -63,23 +63,23 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def match_layers(shapes: Shapes, widths: Sequence[int], layout: Layout | None, name: str) -> Match:
-    """Find the layers of a network of given widths among tensors.
+    """Match tensors to the layers of a network of given widths.
 
     Parameters
     ----------
     shapes
-        Of the tensors by name, in order.
+        Shapes of the tensors by name, in order.
     widths
-        From input to output.
+        Widths of the network from input to output.
     layout
-        Of the matrices, if it is said.
+        Layout of the matrices; None to infer it.
     name
-        Of the file, for messages.
+        Name of the file, for messages.
 
     Raises
     ------
     InputError
-        No tensor fits a layer, or one belongs to none; both are named.
+        No tensor fits a layer, or a tensor fits none; the message names it.
     """
     if layout == "parameters":
         raise InputError("layout 'parameters' given; it is of flat vectors, and tensors have names")
@@ -88,11 +88,11 @@ def match_layers(shapes: Shapes, widths: Sequence[int], layout: Layout | None, n
     chosen = layout or ("out-in" if out_in is not None else "in-out")
     matrices = out_in if chosen == "out-in" else in_out
     if matrices is None:
-        there = ", ".join(f"{key} {_text(shape)}" for key, shape in itertools.islice(
+        available = ", ".join(f"{key} {_text(shape)}" for key, shape in itertools.islice(
             shapes.items(), 12))  # fmt: skip
         raise InputError(
             f"{name}: no tensors of a network {'-'.join(map(str, widths))} ({chosen}); there are "
-            f"{there or 'none'}"
+            f"{available or 'none'}"
         )
     layers = []
     for matrix, out in zip(matrices, widths[1:], strict=True):
@@ -100,10 +100,10 @@ def match_layers(shapes: Shapes, widths: Sequence[int], layout: Layout | None, n
         biases = [key for key, shape in shapes.items()
                   if _module(key) == module and shape == (out,)]  # fmt: skip
         layers.append(LayerTensors(matrix, biases[0] if biases else None))
-    bare = [layer.matrix for layer in layers if layer.bias is None]
-    if bare and len(bare) < len(layers):
+    without = [layer.matrix for layer in layers if layer.bias is None]
+    if without and len(without) < len(layers):
         raise InputError(
-            f"{name}: {bare[0]} has no biases, and other layers do; all or none must have them"
+            f"{name}: {without[0]} has no biases, and other layers do; all or none must have them"
         )
     used = {key for layer in layers for key in layer}
     if unused := [key for key in shapes if key not in used]:
@@ -115,12 +115,12 @@ def match_layers(shapes: Shapes, widths: Sequence[int], layout: Layout | None, n
 
 
 def _matrices(shapes: Shapes, widths: Sequence[int], transposed: bool) -> list[str] | None:
-    """Return the first tensors, in order, that have the shapes of the layers; None if some lack."""
+    """Return the first tensors, in order, with the shapes of the layers; None if one is missing."""
     names: list[str] = []
-    for into, out in itertools.pairwise(widths):
-        need = (into, out) if transposed else (out, into)
-        fits = (key for key, shape in shapes.items() if shape == need and key not in names)
-        key = next(fits, None)
+    for n_in, n_out in itertools.pairwise(widths):
+        expected = (n_in, n_out) if transposed else (n_out, n_in)
+        matches = (key for key, shape in shapes.items() if shape == expected and key not in names)
+        key = next(matches, None)
         if key is None:
             return None
         names.append(key)
@@ -137,7 +137,7 @@ def _text(shape: Sequence[int]) -> str:
 
 
 def infer_widths(shapes: Shapes) -> tuple[int, ...] | None:
-    """Return the widths of a chain of layers [out, in]; None if tensors are none.
+    """Return the widths of a chain of layers [out, in]; None if tensors are no such chain.
 
     >>> infer_widths({"0.weight": (5, 3), "0.bias": (5,), "2.weight": (2, 5), "2.bias": (2,)})
     (3, 5, 2)
@@ -149,18 +149,18 @@ def infer_widths(shapes: Shapes) -> tuple[int, ...] | None:
 
 
 def flat_order(widths: Sequence[int], biases: bool, layout: Layout) -> Ints | None:
-    """Return the order that brings flat weights into that of stores; None if they are in it."""
+    """Return the permutation of flat weights into the order of stores; None for the identity."""
     if layout == "out-in" or (layout == "parameters" and not biases):
         return None
     indices, first = [], 0
-    for into, out in itertools.pairwise(widths):
+    for n_in, n_out in itertools.pairwise(widths):
         if layout == "parameters":
-            matrix = first + np.arange(out * into).reshape(out, into)
-            bias = first + out * into + np.arange(out)
+            matrix = first + np.arange(n_out * n_in).reshape(n_out, n_in)
+            bias = first + n_out * n_in + np.arange(n_out)
             matrix = np.concatenate([matrix, bias[:, None]], axis=1)
         else:
-            columns = into + biases
-            matrix = first + np.arange(out * columns).reshape(columns, out).T
+            columns = n_in + biases
+            matrix = first + np.arange(n_out * columns).reshape(columns, n_out).T
         indices.append(matrix.ravel())
         first += matrix.size
     return np.concatenate(indices)

@@ -1,6 +1,6 @@
 """``.mtx``: Matrix Market, a matrix as text: weights (M, N), couplings, or a variable of two axes.
 
-Zeros are left out, and of a symmetric matrix what is above the diagonal.
+Zeros are left out, and of a symmetric matrix the entries above the diagonal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lsg_ray.exchange.tensors import only_weights
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.typing import Array
 
-#: Digits of the number of entries, which is known at the end: room is left for it.
+#: Digits reserved for the number of entries, which is written at the end.
 _DIGITS = 18
 
 
@@ -39,17 +39,17 @@ def write_result_mtx(result: xarray.Dataset, path: Path) -> None:
         raise InputError(f"{values.name} runs along {', '.join(map(str, values.dims))}; a .mtx "
                          "holds a matrix: choose a variable of two axes (--columns)")  # fmt: skip
     kind = "real" if values.dtype.kind == "f" else "integer"
-    _write(path, f"{kind} general", values.shape, iter(_strips(values.values)))
+    _write(path, f"{kind} general", values.shape, iter(_row_blocks(values.values)))
 
 
 def write_model_mtx(model: IsingModel, path: Path, cutoff: float) -> None:
     """Write the couplings J; fields are not part of it."""
     J = np.where(np.abs(model.J) > cutoff, model.J, 0.0)
-    _write(path, "real symmetric", J.shape, iter(_strips(np.tril(J))))
+    _write(path, "real symmetric", J.shape, iter(_row_blocks(np.tril(J))))
 
 
-def _strips(matrix: Array) -> list[Array]:
-    """Cut a matrix into strips of some rows."""
+def _row_blocks(matrix: Array) -> list[Array]:
+    """Cut a matrix into blocks of rows."""
     step = max(1, TEXT_NUMBERS // max(1, matrix.shape[1]))
     return [matrix[start : start + step] for start in range(0, len(matrix), step)]
 

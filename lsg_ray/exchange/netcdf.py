@@ -16,7 +16,7 @@ def write_netcdf(table: Table, path: Path) -> None:
     whole = table.ensemble.to_xarray()
     names = [name for name in table.names if name != "configuration"]
     if not names:
-        raise InputError("column configuration given alone; choose what there is of each")
+        raise InputError("column configuration given alone; add another column")
     write_result_netcdf(whole[names].isel(configuration=slice(0, table.n_rows)), path)
 
 

@@ -17,8 +17,8 @@ from lsg_ray.results.opening import require_file
 from lsg_ray.typing import Array
 
 
-class ArrayHead:
-    """What stands before the data of an ``.npy``: shape (M, …), type, and the order of axes."""
+class ArrayHeader:
+    """Header of an ``.npy`` file: shape (M, …), data type, and order of axes."""
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         try:
@@ -38,7 +38,7 @@ class ArrayHead:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the data."""
+        """Size of the data in bytes."""
         size = self.dtype.itemsize
         for length in self.shape:
             size *= length
@@ -58,17 +58,17 @@ class ArrayHead:
 
 
 class NpySource(Source):
-    """Rows of a C-ordered array in a file, read where they stand."""
+    """Rows of a C-ordered array in a file, read from disk block by block."""
 
-    def __init__(self, path: Path, head: ArrayHead) -> None:
-        super().__init__(str(path), *head.require_matrix(str(path)))
-        self._path, self._head = path, head
+    def __init__(self, path: Path, header: ArrayHeader) -> None:
+        super().__init__(str(path), *header.require_matrix(str(path)))
+        self._path, self._header = path, header
 
     def read(self, start: int, stop: int) -> Rows:
-        row = self.n_weights * self._head.dtype.itemsize
+        row = self.n_weights * self._header.dtype.itemsize
         data = np.fromfile(
-            self._path, self._head.dtype, (stop - start) * self.n_weights,
-            offset=self._head.start + start * row,
+            self._path, self._header.dtype, (stop - start) * self.n_weights,
+            offset=self._header.start + start * row,
         )  # fmt: skip
         if data.size != (stop - start) * self.n_weights:
             raise InputError(f"{self.name}: it became shorter while it was read")
@@ -76,7 +76,7 @@ class NpySource(Source):
 
 
 def plain(array: Array) -> Array:
-    """Return numbers in the order of bytes of this machine, truth values as 0 and 1."""
+    """Return numbers in the byte order of this machine, booleans as 0 and 1."""
     if array.dtype.kind == "b":
         return array.view(np.uint8)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -87,27 +87,27 @@ def read_npy(path: Path, request: Request) -> Source:
     del request
     length = require_file(path)
     with open(path, "rb") as file:
-        head = ArrayHead(file, str(path))
-    if head.start + head.nbytes != length:
+        header = ArrayHeader(file, str(path))
+    if header.start + header.nbytes != length:
         raise InputError(
-            f"{path}: {length:,} bytes, and its head says {head.start + head.nbytes:,}; it is cut "
-            "short or damaged: write it again"
+            f"{path}: {length:,} bytes, and its header says {header.start + header.nbytes:,}; it "
+            "is cut short or damaged: write it again"
         )
-    if not head.fortran:
-        return NpySource(path, head)
-    head.require_matrix(str(path))
-    # By columns: rows are gathered through the page cache.
+    if not header.fortran:
+        return NpySource(path, header)
+    header.require_matrix(str(path))
+    # In Fortran order: rows are gathered through the page cache.
     whole = np.load(path, mmap_mode="r", allow_pickle=False)
     return ArraySource(str(path), whole, {})
 
 
 def array_header(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> bytes:
-    """Return the head of an ``.npy`` of a C-ordered array."""
+    """Return the header of an ``.npy`` of a C-ordered array."""
     import io
 
     file = io.BytesIO()
-    about = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, about)
+    fields = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, fields)
     return file.getvalue()
 
 

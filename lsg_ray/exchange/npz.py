@@ -12,7 +12,7 @@ import xarray
 
 from lsg_ray.errors import InputError
 from lsg_ray.exchange.format import Format, Request
-from lsg_ray.exchange.npy import ArrayHead, array_header, plain
+from lsg_ray.exchange.npy import ArrayHeader, array_header, plain
 from lsg_ray.exchange.source import ArraySource, Rows, Source
 from lsg_ray.exchange.table import Table, plain_dataset
 from lsg_ray.ising.model import IsingModel
@@ -24,11 +24,13 @@ WEIGHTS = ("weights", "sigma", "configurations")
 
 
 class NpzSource(Source):
-    """Rows of a C-ordered member, unpacked as they are read; going back begins anew."""
+    """Rows of a C-ordered member, unpacked as they are read; reading backwards starts again."""
 
-    def __init__(self, path: Path, member: str, head: ArrayHead, columns: dict[str, Array]) -> None:
-        super().__init__(str(path), *head.require_matrix(f"{path}: {member}"))
-        self._path, self._member, self._head, self._columns = path, member, head, columns
+    def __init__(
+        self, path: Path, member: str, header: ArrayHeader, columns: dict[str, Array]
+    ) -> None:
+        super().__init__(str(path), *header.require_matrix(f"{path}: {member}"))
+        self._path, self._member, self._header, self._columns = path, member, header, columns
         self._archive = zipfile.ZipFile(path)
         self._file: IO[bytes] | None = None
         self._next = 0
@@ -37,24 +39,24 @@ class NpzSource(Source):
         if self._file is None or start < self._next:
             self._file = self._archive.open(f"{self._member}.npy")
             self._next = 0
-            self._skip(self._head.start)
-        row = self.n_weights * self._head.dtype.itemsize
+            self._skip(self._header.start)
+        row = self.n_weights * self._header.dtype.itemsize
         self._skip((start - self._next) * row)
         data = self._file.read((stop - start) * row)
         if len(data) != (stop - start) * row:
             raise InputError(f"{self.name}: {self._member} is cut short; write it again")
         self._next = stop
-        weights = np.frombuffer(data, self._head.dtype).reshape(-1, self.n_weights)
+        weights = np.frombuffer(data, self._header.dtype).reshape(-1, self.n_weights)
         columns = {name: values[start:stop] for name, values in self._columns.items()}
         return Rows(plain(weights), columns)
 
     def _skip(self, count: int) -> None:
         assert self._file is not None  # opened by read
         while count > 0:
-            got = len(self._file.read(min(count, 2**20)))
-            if not got:
+            n_read = len(self._file.read(min(count, 2**20)))
+            if not n_read:
                 return
-            count -= got
+            count -= n_read
 
 
 def read_npz(path: Path, request: Request) -> Source:
@@ -62,27 +64,28 @@ def read_npz(path: Path, request: Request) -> Source:
     del request
     with open_archive(path) as arrays, zipfile.ZipFile(path) as archive:
         names = [name for name in arrays if name != ATTRIBUTES]
-        heads: dict[str, ArrayHead] = {}
+        headers: dict[str, ArrayHeader] = {}
         texts = []
         for name in names:
             with archive.open(f"{name}.npy") as file:
                 try:
-                    heads[name] = ArrayHead(file, f"{path}: {name}")
+                    headers[name] = ArrayHeader(file, f"{path}: {name}")
                 except InputError:
                     texts.append(name)
-        member = _member(path, heads)
-        rows = heads[member].require_matrix(f"{path}: {member}")[0]
+        member = _member(path, headers)
+        rows = headers[member].require_matrix(f"{path}: {member}")[0]
         columns = {}
-        for name, head in heads.items():
+        for name, header in headers.items():
             if name in (member, "configuration"):
                 continue
-            if head.shape != (rows,):
+            if header.shape != (rows,):
                 raise InputError(
-                    f"{path}: {name} has shape {head.shape}; columns beside {member} are ({rows},)"
+                    f"{path}: {name} has shape {header.shape}; columns beside {member} are "
+                    f"({rows},)"
                 )
             columns[name] = plain(arrays[name])
-        if not heads[member].fortran:
-            source: Source = NpzSource(path, member, heads[member], columns)
+        if not headers[member].fortran:
+            source: Source = NpzSource(path, member, headers[member], columns)
         else:
             source = ArraySource(str(path), plain(arrays[member]), columns)
     if texts:
@@ -90,21 +93,22 @@ def read_npz(path: Path, request: Request) -> Source:
     return source
 
 
-def _member(path: Path, heads: dict[str, ArrayHead]) -> str:
-    """Return which array holds the weights."""
-    named = [name for name in WEIGHTS if name in heads]
-    matrices = [name for name, head in heads.items() if len(head.shape) == 2]
+def _member(path: Path, headers: dict[str, ArrayHeader]) -> str:
+    """Return the name of the array that holds the weights."""
+    named = [name for name in WEIGHTS if name in headers]
+    matrices = [name for name, header in headers.items() if len(header.shape) == 2]
     if named:
         return named[0]
     if len(matrices) != 1:
         raise InputError(
-            f"{path} holds {', '.join(heads) or 'no arrays'}; name the weights (M, N) {WEIGHTS[0]}"
+            f"{path} holds {', '.join(headers) or 'no arrays'}; name the weights (M, N) "
+            f"{WEIGHTS[0]}"
         )
     return matrices[0]
 
 
 def write_npz(table: Table, path: Path) -> None:
-    """Write each column as an array, and where they come from as JSON in ``attributes``."""
+    """Write each column as an array, and the attributes of the store as JSON in ``attributes``."""
     # Blocks are read once for weights and once for all else, which is small.
     small = [name for name in table.names if not table.layout(name).shape]
     with zipfile.ZipFile(path, "x") as archive:

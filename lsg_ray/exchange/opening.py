@@ -1,4 +1,4 @@
-"""Open what is to be imported: arrays, state dicts, files and folders, as a `Source`."""
+"""Open arrays, state dicts, files and folders of weights as a `Source`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lsg_ray.typing import Array, PathOrUrl
 def open_source(
     weights: PathOrUrl | ArrayLike | Sequence[Mapping[str, object]], request: Request
 ) -> Source:
-    """Open what is to be imported.
+    """Open weights to be imported.
 
     Raises
     ------
@@ -75,13 +75,13 @@ def open_source(
         return read(Path(path), request)
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # a file of a stranger fails in a dozen ways
+    except Exception as error:  # a foreign file can raise anything
         line = (str(error).splitlines() or [""])[0][:200]
         raise InputError(f"{text}: cannot be read ({type(error).__name__}: {line})") from None
 
 
 def ordered(source: Source, widths: Sequence[int] | None, layout: Layout | None) -> Source:
-    """Bring flat weights into the order of stores, and look whether widths have so many."""
+    """Bring flat weights into the order of stores, and check their number against the widths."""
     if widths is None:
         if layout not in (None, "out-in") and source.layers is None:
             raise InputError(f"layout {layout!r} given; name the widths of the network too")
@@ -89,7 +89,7 @@ def ordered(source: Source, widths: Sequence[int] | None, layout: Layout | None)
     if source.matched:
         return source
     pairs = list(itertools.pairwise(widths))
-    plain = sum(into * out for into, out in pairs)
+    plain = sum(n_in * n_out for n_in, n_out in pairs)
     biased = plain + sum(widths[1:])
     if source.n_weights not in (plain, biased):
         raise InputError(
@@ -114,11 +114,11 @@ def checked_columns(columns: Mapping[str, ArrayLike], n_rows: int) -> dict[str, 
     Raises
     ------
     InputError
-        One has another length, no numbers, or a name that cannot be.
+        A column has another length, holds no numbers, or its name is not allowed.
     """
     arrays = {}
-    for name, given in columns.items():
-        values = as_numbers(given, f"column {check_column_name(name)!r}", None)
+    for name, column in columns.items():
+        values = as_numbers(column, f"column {check_column_name(name)!r}", None)
         if values.shape != (n_rows,):
             raise InputError(f"column {name!r} has shape {values.shape}; ({n_rows},) is needed")
         arrays[name] = values
@@ -126,7 +126,7 @@ def checked_columns(columns: Mapping[str, ArrayLike], n_rows: int) -> dict[str, 
 
 
 def stamp_of(weights: object) -> tuple[int, int] | None:
-    """Return what tells that a file has changed: size and time; None of what is no file."""
+    """Return size and modification time of a file, which show that it has changed; else None."""
     if not isinstance(weights, (str, os.PathLike)):
         return None
     status = os.stat(locate(expanded(weights)).path or "")

@@ -17,7 +17,7 @@ from lsg_ray.exchange.tensors import named_tensors, only_weights
 from lsg_ray.results.opening import require_file
 from lsg_ray.typing import Array
 
-#: In the metadata of a file whose tensors have an axis of configurations.
+#: Key in the metadata of a file whose tensors have an axis of configurations.
 STACKED = "lsg_ray_configurations"
 
 
@@ -27,21 +27,21 @@ def _read(path: Path, notes: list[str]) -> tuple[dict[str, Array], bool]:
     require_file(path)
     try:
         with module.safe_open(str(path), framework="pt") as file:
-            about = file.metadata() or {}
+            metadata = file.metadata() or {}
             names = sorted(file.keys(), key=natural)
             tensors = {name: file.get_tensor(name) for name in names}
     except MemoryError:
         raise
-    except Exception as error:  # SafetensorError, and what torch says of types
+    except Exception as error:  # SafetensorError, and torch's errors of types
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{path}: no file of safetensors ({line}); write it again") from None
-    if STACKED in about:
+    if STACKED in metadata:
         return {name: np.asarray(tensor.numpy()) for name, tensor in tensors.items()}, True
     return same_type(plain_tensors(tensors, str(path), notes)), False
 
 
 def read_safetensors(path: Path, request: Request) -> Source:
-    """Open the state dict, or those, of a file."""
+    """Open the state dicts of a file, one or several."""
     notes: list[str] = []
     tensors, stacked = _read(path, notes)
     if stacked:
@@ -61,20 +61,20 @@ def load_file(path: Path, notes: list[str]) -> dict[str, Array]:
 
 
 def write_safetensors(table: Table, path: Path) -> None:
-    """Write tensors by name, without holding them: each at its place in the file.
+    """Write tensors by name, block by block, each at its offset in the file.
 
     The format is a length of 8 bytes, a JSON document, and raw numbers.
     """
     only_weights(table)
     first = named_tensors(table.ensemble, table.ensemble.no_rows("weights"))
     single = table.n_rows == 1
-    head: dict[str, object] = {"__metadata__": {} if single else {STACKED: str(table.n_rows)}}
+    header: dict[str, object] = {"__metadata__": {} if single else {STACKED: str(table.n_rows)}}
     starts, end = {}, 0
     for name, tensor in first.items():
         shape = tensor.shape[1:] if single else (table.n_rows, *tensor.shape[1:])
         starts[name], end = end, end + 4 * int(np.prod(shape, dtype=np.int64))
-        head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [starts[name], end]}
-    text = json.dumps(head).encode()
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [starts[name], end]}
+    text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "xb") as file:
         file.write(len(text).to_bytes(8, "little") + text)

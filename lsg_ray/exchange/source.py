@@ -1,7 +1,7 @@
 """Weights to be imported, read block by block and never whole.
 
-A source says how many configurations there are and what a row is; `scan` reads all of it once,
-before anything is created: every fault is found there, with its row.
+A source knows the number of its configurations and reads rows of them; `scan` reads all rows once,
+before anything is created, and reports faults with their row.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lsg_ray.typing import Array, Ints, Progress
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """Sizes of what is read and written at a time."""
+    """Sizes of the blocks that are read and written."""
 
-    #: Bytes of weights that are read at a time, and of those in a block of the store.
+    #: Size in bytes of the weights read at a time, and of those in a block of the store.
     read_bytes: int = 2**25
     block_bytes: int = 2**25
-    #: Configurations of a block, at most: statistics work block by block.
+    #: Largest number of configurations of a block: statistics work block by block.
     block_rows: int = 10_000
 
 
@@ -35,9 +35,9 @@ CONFIG = ImportConfig()
 
 
 def block_rows(n_rows: int, n_weights: int, signs: bool) -> int:
-    """Return the configurations of a block of a store."""
-    most = CONFIG.block_bytes // ((1 if signs else 4) * n_weights)
-    return max(1, min(n_rows, CONFIG.block_rows, most))
+    """Return the number of configurations of a block of a store."""
+    fitting = CONFIG.block_bytes // ((1 if signs else 4) * n_weights)
+    return max(1, min(n_rows, CONFIG.block_rows, fitting))
 
 
 class Rows(NamedTuple):
@@ -48,17 +48,17 @@ class Rows(NamedTuple):
 
 
 class Source(ABC):
-    """Configurations somewhere.
+    """Configurations of a file, an array or state dicts, read row by row.
 
     Parameters
     ----------
     name
-        What messages call it.
+        Name for messages.
     n_rows, n_weights
-        Configurations, and weights of each.
+        Number of configurations, and of weights of each.
     layers
-        Shapes of the layers by name, in the order of the weights; None if there is one row of
-        weights and nothing is known of layers.
+        Shapes of the layers by name, in the order of the weights; None for flat
+        weights, whose layers are not known.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class Source(ABC):
     ) -> None:
         self.name, self.n_rows, self.n_weights = name, n_rows, n_weights
         self.layers = layers
-        #: Whether rows are those of a network of the widths asked for, and with biases.
+        #: Whether rows are those of a network of the given widths, and have biases.
         self.matched, self.biases = False, False
-        #: What a person should know of how it was read.
+        #: Notes for the user on how it was read.
         self.notes: list[str] = []
 
     @abstractmethod
@@ -103,7 +103,7 @@ class ArraySource(Source):
 
 
 class Permuted(Source):
-    """The same with the weights of a row in another order."""
+    """A source with the weights of each row in another order."""
 
     def __init__(self, base: Source, order: Ints) -> None:
         super().__init__(base.name, base.n_rows, len(order), base.layers)
@@ -116,7 +116,7 @@ class Permuted(Source):
 
 
 class WithColumns(Source):
-    """The same with more columns (M,)."""
+    """A source with additional columns (M,)."""
 
     def __init__(self, base: Source, columns: Mapping[str, Array]) -> None:
         super().__init__(base.name, base.n_rows, base.n_weights, base.layers)
@@ -125,18 +125,18 @@ class WithColumns(Source):
 
     def read(self, start: int, stop: int) -> Rows:
         rows = self._base.read(start, stop)
-        if twice := sorted(set(rows.columns) & set(self._columns)):
-            raise InputError(f"{self.name}: column {twice[0]!r} is there already; rename one")
+        if repeated := sorted(set(rows.columns) & set(self._columns)):
+            raise InputError(f"{self.name}: column {repeated[0]!r} is there already; rename one")
         more = {name: values[start:stop] for name, values in self._columns.items()}
         return Rows(rows.weights, {**rows.columns, **more})
 
 
 @dataclass
 class Scan:
-    """What all of a source holds.
+    """Properties of all rows of a source.
 
     signs: whether weights are ±1; zero_one: whether they are given as 0 and 1; digest: SHA-256 of
-    its numbers; types: of the columns; rounding: largest relative error of float32.
+    the numbers; types: of the columns; rounding: largest relative error of float32.
     """
 
     signs: bool = False
@@ -149,13 +149,13 @@ class Scan:
         """Return weights as they are stored: int8 ±1, or float32."""
         if not self.signs:
             return weights.astype(np.float32)
-        # In place of a comparison for each of three cases: 0/1 → −1/+1, and ±1 as they are.
+        # 0/1 → −1/+1, and ±1 as they are.
         signs: Array = weights.astype(np.int8)
         return 2 * signs - 1 if self.zero_one else signs
 
 
 class _Values:
-    """Which of −1, 0 and 1 a binary set holds so far."""
+    """Which of the values −1, 0 and 1 binary weights have had so far."""
 
     def __init__(self, name: str) -> None:
         self.name, self.zero, self.minus = name, False, False
@@ -167,7 +167,7 @@ class _Values:
             self._refuse(start, weights, ~np.isin(weights, (-1, 0, 1)), "±1, or 0 and 1")
         zero = low <= 0 and bool((weights == 0).any())
         if (zero and (self.minus or low < 0)) or (low < 0 and self.zero):
-            # What came first says which of the two sets it is.
+            # The first value other than 1 decides between ±1 and 0/1.
             signs = self.minus or (not self.zero and weights[weights < 1].flat[0] == -1)
             wrong = weights == (0 if signs else -1)
             need = "±1, as those before it" if signs else "0 or 1, as those before it"
@@ -183,22 +183,23 @@ class _Values:
 
 
 def scan(source: Source, signs: bool | None, progress: Progress | None = None) -> Scan:
-    """Read all of a source, and check it.
+    """Read and check all rows of a source.
 
     Parameters
     ----------
     source
-        To be read.
+        Source to read.
     signs
-        Whether weights are ±1 (or 0 and 1); None: integers are, and floating-point numbers if those
-        of the first row are.
+        Whether weights are ±1 (or 0 and 1).  None: integers are, and floating-point numbers are if
+        those of the first row are.
     progress
-        Told (rows read, all rows).
+        Called with the number of rows read and in all.
 
     Raises
     ------
     InputError
-        No rows, a number that is not finite or a third value in a binary set, with its row.
+        There are no rows, a number is not finite, or binary weights have a third value; the message
+        names the row.
     """
     if source.n_rows < 1 or source.n_weights < 1:
         raise InputError(
@@ -226,8 +227,8 @@ def scan(source: Source, signs: bool | None, progress: Progress | None = None) -
             by_column.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(column).data)
         if progress is not None:
             progress(start + len(weights), source.n_rows)
-    for name, one in by_column.items():
-        digest.update(f"{name} {one.hexdigest()}".encode())
+    for name, column_digest in by_column.items():
+        digest.update(f"{name} {column_digest.hexdigest()}".encode())
     result.digest, result.zero_one = digest.hexdigest(), values.zero
     return result
 
@@ -242,8 +243,7 @@ def _check_names(name: str, columns: Iterable[str]) -> None:
 def _are_signs(weights: Array) -> bool:
     if weights.dtype.kind in "biu":
         return True
-    low = np.abs(weights)
-    return bool((low == 1).all() or ((weights == 0) | (weights == 1)).all())
+    return bool((np.abs(weights) == 1).all() or ((weights == 0) | (weights == 1)).all())
 
 
 def _check_numbers(name: str, start: int, weights: Array) -> None:
@@ -258,7 +258,7 @@ def _check_numbers(name: str, start: int, weights: Array) -> None:
 
 
 def _rounding(name: str, start: int, weights: Array) -> float:
-    """Return the largest relative error of float32; refuse what it cannot hold."""
+    """Return the largest relative error of float32; refuse numbers beyond its range."""
     if weights.dtype in (np.float32, np.float16):
         return 0.0
     size = np.abs(weights)
@@ -268,8 +268,8 @@ def _rounding(name: str, start: int, weights: Array) -> float:
             f"{name}: row {start + row}, weight {weight} is {weights[row, weight]:g}, more than "
             "float32 holds, in which weights are stored"
         )
-    off = np.abs(weights - weights.astype(np.float32))
-    return float(np.divide(off, size, out=np.zeros(size.shape), where=size > 0).max(initial=0))
+    error = np.abs(weights - weights.astype(np.float32))
+    return float(np.divide(error, size, out=np.zeros(size.shape), where=size > 0).max(initial=0))
 
 
 def _column_type(name: str, column: str, start: int, values: Array) -> str:

@@ -16,25 +16,25 @@ from lsg_ray.spec.specification import MAX_WEIGHTS, shown
 from lsg_ray.typing import Array
 
 Tensors = Mapping[str, Array]
-#: Most tensors of a state dict.
+#: Largest number of tensors of a state dict.
 MAX_TENSORS = 1_000
-#: Keys under which training scripts save a state dict beside other things.
+#: Keys under which training scripts save a state dict beside other objects.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 
 class StateDicts(Source):
-    """A configuration for each of many state dicts, which have the same names and shapes.
+    """Configurations of state dicts that have the same names and shapes.
 
     Parameters
     ----------
     name
-        What messages call them.
+        Name for messages.
     names
-        Of each, for messages.
+        Name of each state dict, for messages.
     load
-        Returns one of them by its number.
+        Function that returns a state dict by its index.
     request
-        Widths of the network, where they are known.
+        Widths and layout of the network, where they are known.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class StateDicts(Source):
         if request.widths is not None:
             self._match = match_layers(self._shapes, request.widths, request.layout, names[0])
             self.matched, self.biases = True, self._match.biases
-            self._tell(self._match, request)
+            self._add_notes(self._match, request)
         elif request.layout is not None:
             raise InputError(f"layout {request.layout!r} given without the widths of a network")
 
-    def _tell(self, match: Match, request: Request) -> None:
+    def _add_notes(self, match: Match, request: Request) -> None:
         if match.layout == "in-out":
             self.notes.append("matrices are [in, out] and are transposed")
         elif not match.certain and request.layout is None:
@@ -81,10 +81,10 @@ class StateDicts(Source):
             return
         name, first = self._names[number], self._names[0]
         for key in [*self._shapes, *shapes]:
-            here, there = shapes.get(key), self._shapes.get(key)
-            if here != there:
+            shape, expected = shapes.get(key), self._shapes.get(key)
+            if shape != expected:
                 raise InputError(
-                    f"{name}: {shown(key)} is {here or 'missing'}, and {there or 'missing'} in "
+                    f"{name}: {shown(key)} is {shape or 'missing'}, and {expected or 'missing'} in "
                     f"{first}; all must have the same names and shapes"
                 )
 
@@ -104,33 +104,33 @@ class Stacked(StateDicts):
         )
 
 
-def plain_tensors(given: object, name: str, notes: list[str]) -> dict[str, Array]:
+def plain_tensors(contents: object, name: str, notes: list[str]) -> dict[str, Array]:
     """Return the tensors of a state dict as arrays; counters are left out.
 
     Parameters
     ----------
-    given
-        What was read.
+    contents
+        Object that was read.
     name
-        Of the file, for messages.
+        Name of the file, for messages.
     notes
-        Where it is noted what was left out.
+        List to which notes on tensors left out are added.
 
     Raises
     ------
     InputError
-        It is none, or holds too much.
+        It is no state dict, or too large.
     """
-    tree: Any = given
+    tree: Any = contents
     if isinstance(tree, Mapping):
         inner = [key for key in WRAPPERS if isinstance(tree.get(key), Mapping)]
         if inner:
             tree = tree[inner[0]]
-            _note(notes, f"the state dict is what is under {inner[0]!r}")
+            _note(notes, f"the state dict is read from key {inner[0]!r}")
     if not isinstance(tree, Mapping) or not tree:
         raise InputError(
-            f"{name}: {type(given).__name__} given; a state dict is needed: names and tensors, as "
-            "torch.save(model.state_dict(), PATH) writes it"
+            f"{name}: {type(contents).__name__} given; a state dict is needed: names and tensors, "
+            "as torch.save(model.state_dict(), PATH) writes it"
         )
     if len(tree) > MAX_TENSORS:
         raise InputError(f"{name}: {len(tree):,} tensors; at most {MAX_TENSORS:,}")
@@ -164,25 +164,28 @@ def _note(notes: list[str], line: str) -> None:
 
 
 def same_type(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Return tensors as they are joined in a row; half precision as float32."""
+    """Return tensors with half precision as float32, so that rows have one type."""
     return {
         key: array.astype(np.float32) if array.dtype == np.float16 else array
         for key, array in tensors.items()
     }
 
 
-def in_memory(given: Sequence[object], request: Request) -> StateDicts:
-    """Return state dicts that are in memory as configurations.
+def in_memory(states: Sequence[object], request: Request) -> StateDicts:
+    """Return state dicts in memory as a source.
 
     Raises
     ------
     InputError
-        One is none.
+        One is no state dict.
     """
     notes: list[str] = []
-    names = [f"state dict {number}" for number in range(len(given))]
+    names = [f"state dict {number}" for number in range(len(states))]
     source = StateDicts(
-        "state dicts", names, lambda i: same_type(plain_tensors(given[i], names[i], notes)), request
+        "state dicts",
+        names,
+        lambda i: same_type(plain_tensors(states[i], names[i], notes)),
+        request,
     )
     source.notes = notes + source.notes
     return source

@@ -1,4 +1,4 @@
-"""What is written: configurations of a store block by block, or variables of a result."""
+"""Contents of exported files: configurations of a store, block by block, or a result."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lsg_ray.typing import Array, JsonObject, Progress
 if TYPE_CHECKING:
     import pandas
 
-#: Numbers that are made text at a time, of some hundred bytes each.
+#: Number of values that are converted to text at a time, of about a hundred bytes each.
 TEXT_NUMBERS = 2**18
 
 
 class ColumnLayout(NamedTuple):
-    """Type of a column, and shape of a row of it."""
+    """Data type of a column, and shape of one row."""
 
     dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
@@ -34,14 +34,14 @@ class Table:
     Parameters
     ----------
     ensemble
-        What is read.
+        Ensemble or view that is read.
     names
-        Columns that are wanted; None for the number of each configuration, all that is one number,
-        and the weights.
+        Names of the columns; None for the configuration's number, all scalar columns, and the
+        weights.
     limit
-        First rows alone.
+        Largest number of rows.
     progress
-        Told (rows done, all rows).
+        Called with the number of rows done and in all.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Table:
         known = (*ensemble.columns, "weights")
         for name in names or ():
             if name not in known or name == "packed":
-                allowed = [one for one in dict.fromkeys(known) if one != "packed"]
+                allowed = [column for column in dict.fromkeys(known) if column != "packed"]
                 raise InputError(f"column {name!r} given; there are {', '.join(allowed)}")
         if names is not None and (not names or len(set(names)) < len(names)):
             raise InputError(f"columns {', '.join(names) or 'none'} given; name each once")
@@ -71,23 +71,23 @@ class Table:
 
     @property
     def attributes(self) -> JsonObject:
-        """Where the configurations come from, as plain JSON."""
+        """Attributes of the store, and the condition of the view, as JSON."""
         about = self.ensemble.header.attributes()
         where = self.ensemble.condition
         return {**about, **({} if where is None else {"where": where})}
 
     def layout(self, name: str) -> ColumnLayout:
-        """Return type and shape of the rows of a column."""
-        nothing = self.ensemble.no_rows(name)
-        return ColumnLayout(nothing.dtype, nothing.shape[1:])
+        """Return data type and shape of the rows of a column."""
+        empty = self.ensemble.no_rows(name)
+        return ColumnLayout(empty.dtype, empty.shape[1:])
 
     def flat_names(self, suffix: str) -> tuple[str, ...]:
-        """Return the columns, of which each is a number or the weights.
+        """Return the names of the columns, of which each is a scalar or the weights.
 
         Raises
         ------
         InputError
-            One is an array by itself.
+            A column other than the weights holds arrays.
         """
         for name in self.names:
             if name != "weights" and self.layout(name).shape:
@@ -98,7 +98,7 @@ class Table:
         return self.names
 
     def text_blocks(self, names: Sequence[str]) -> Iterator[dict[str, Array]]:
-        """Yield columns of few consecutive rows, whose numbers fit into memory as text."""
+        """Yield columns of consecutive rows, few enough to hold them as text in memory."""
         step = max(1, TEXT_NUMBERS // self.ensemble.n_weights)
         for rows in self.blocks(names):
             for start in range(0, len(rows[names[0]]), step):
@@ -119,7 +119,7 @@ class Table:
 
 
 def plain_dataset(result: xarray.Dataset) -> xarray.Dataset:
-    """Return a result as files of others hold it: names as text, attributes as numbers or text."""
+    """Return a result for foreign formats: names as text, attributes as numbers or text."""
     plain = with_names(result).copy()
     for variable in plain.variables.values():
         variable.attrs = {str(k): _plain(v) for k, v in variable.attrs.items() if v is not None}
@@ -127,11 +127,11 @@ def plain_dataset(result: xarray.Dataset) -> xarray.Dataset:
 
 
 def _plain(value: object) -> object:
-    """Return what every format can hold of an attribute: a number, text, or a list of numbers."""
+    """Return an attribute as a number, text or list of numbers, which every format can hold."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, bool) or value is None or isinstance(value, dict):
         return json.dumps(value)
-    if isinstance(value, (list, tuple)) and not all(type(one) in (int, float) for one in value):
+    if isinstance(value, (list, tuple)) and not all(type(item) in (int, float) for item in value):
         return json.dumps(value)
     return value
 
@@ -164,11 +164,11 @@ def as_frame(result: xarray.Dataset) -> pandas.DataFrame:
     for name, variable in result.data_vars.items():
         kinds.setdefault(tuple(map(str, variable.dims)), []).append(str(name))
     if len(kinds) != 1:
-        there = "; ".join(
+        available = "; ".join(
             f"{', '.join(names)} ({', '.join(dims)})" for dims, names in kinds.items()
         )
         raise InputError(
-            f"a table has columns along the same dimensions; choose some (--columns) of {there}"
+            f"a table has columns along the same dimensions; choose some (--columns) of {available}"
         )
     plain = plain_dataset(result)
     if () in kinds:

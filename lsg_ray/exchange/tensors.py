@@ -12,12 +12,12 @@ from lsg_ray.typing import Array
 
 
 def only_weights(table: Table) -> None:
-    """Refuse columns beside the weights, where a format has no place for them.
+    """Refuse columns other than the weights, for formats that hold weights only.
 
     Raises
     ------
     InputError
-        Some were asked for.
+        Other columns were asked for.
     """
     if table.chosen and table.names != ("weights",):
         raise InputError(
@@ -31,12 +31,12 @@ def named_tensors(ensemble: Ensemble, weights: Array) -> dict[str, Array]:
     """Return configurations (rows, N) as tensors (rows, …) by name, float32.
 
     Layers of a network are called as those of ``Sequential(Linear, ReLU, Linear, …)``: ``0.weight``
-    [out, in], ``0.bias``, ``2.weight``, …; imported tensors have the names that they came with.
+    [out, in], ``0.bias``, ``2.weight``, …; imported tensors have their original names.
 
     Raises
     ------
     InputError
-        This is a view of a part.
+        The ensemble is a view of a part.
     """
     if ensemble.is_part:
         raise InputError("a view of a part given; state dicts are of whole networks")

@@ -20,17 +20,18 @@ from lsg_ray.typing import Array
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Bytes of a list of state dicts, which torch writes from memory.
+#: Largest size in bytes of a list of state dicts, which torch writes from memory.
 MAX_BYTES_IN_MEMORY = 4 * 2**30
 
 
 def load_state(path: Path) -> object:
-    """Return what a file of torch holds: tensors and plain values, without running code.
+    """Return the contents of a torch file, tensors and plain values, without running code.
 
     Raises
     ------
     InputError
-        It cannot be read so, unpacks to more than it holds, or is of before torch 1.6.
+        It cannot be read without running code, its members are larger than the file, or it is older
+        than torch 1.6.
     """
     import torch
 
@@ -48,7 +49,7 @@ def load_state(path: Path) -> object:
         return state
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # a foreign or hostile file fails in a dozen ways
+    except Exception as error:  # a foreign or hostile file can raise anything
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
             f"{path}: no state dict that can be read without running code in it ({line}); save "
@@ -58,14 +59,14 @@ def load_state(path: Path) -> object:
 
 def read_torch(path: Path, request: Request) -> Source:
     """Open one state dict, or a list of them."""
-    given, notes = load_state(path), list[str]()
-    several = given if isinstance(given, (list, tuple)) else [given]
-    if not several:
+    contents, notes = load_state(path), list[str]()
+    states = contents if isinstance(contents, (list, tuple)) else [contents]
+    if not states:
         raise InputError(f"{path}: an empty list; state dicts are needed")
-    names = [f"{path}: entry {number}" for number in range(len(several))]
-    names = names if len(several) > 1 else [str(path)]
+    names = [f"{path}: entry {number}" for number in range(len(states))]
+    names = names if len(states) > 1 else [str(path)]
     source = StateDicts(
-        str(path), names, lambda i: same_type(plain_tensors(several[i], names[i], notes)), request
+        str(path), names, lambda i: same_type(plain_tensors(states[i], names[i], notes)), request
     )
     source.notes = notes + source.notes
     return source

@@ -33,14 +33,14 @@ class EnsembleBackend(BackendEntrypoint):
         filename_or_obj
             Path or URL of a store.
         drop_variables
-            Names of variables that are left out.
+            Names of variables to leave out.
         where
-            Only configurations that meet this condition.
+            Condition that configurations meet, such as ``accuracy > 0.9``.
 
         Raises
         ------
         StoreInputError
-            There is no store.
+            There is no store at that path.
         """
         ensemble = open_ensemble(filename_or_obj)
         dataset = (ensemble.where(where) if where else ensemble).to_xarray()
@@ -48,12 +48,12 @@ class EnsembleBackend(BackendEntrypoint):
         return dataset.drop_vars(list(dropped or ()), errors="ignore")
 
     def guess_can_open(self, filename_or_obj: object) -> bool:
-        """Return whether this is one of our stores."""
+        """Return whether this is a store of lsg-ray."""
         if not isinstance(filename_or_obj, (str, os.PathLike)):
             return False
         try:
             return bool(attributes_of(filename_or_obj).get("format") == FORMAT)
         except MemoryError:
             raise
-        except Exception:  # a place of another kind, which is somebody else's
+        except Exception:  # some other object, for another engine to open
             return False

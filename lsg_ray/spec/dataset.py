@@ -1,4 +1,4 @@
-"""Which examples networks learn: a data set, its own options, and transforms in a stated order."""
+"""Examples that networks learn: a data set, its own options, and transforms in a fixed order."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ STORED = "stored"
 
 
 class Sizes(NamedTuple):
-    """What a data set holds.
+    """Sizes of a data set.
 
-    shape is that of one example: height and width of an image, or (inputs,); counts are the
-    training examples of each class, empty where they are known from the data alone.
+    shape: of one example, height and width of an image, or (inputs,); counts: number of training
+    examples of each class, empty where only the data tell.
     """
 
     n_train: int
@@ -39,12 +39,12 @@ class Sizes(NamedTuple):
 
     @property
     def n_inputs(self) -> int:
-        """Numbers of an example."""
+        """Number of inputs of an example."""
         return math.prod(self.shape)
 
 
 def _not_given(value: Any) -> bool:
-    """Return whether a field is as it was before there was one, and no part of what a run is."""
+    """Return whether a field has its value in the first specifications, and is not hashed."""
     return not value or value == "random"
 
 
@@ -65,7 +65,7 @@ def _options_in_schema(schema: dict[str, Any]) -> None:
 
 
 class DatasetSpec(Section):
-    """Which examples the networks learn.
+    """Examples that the networks learn.
 
     Transforms are applied in this order: `classes`; `binarize`; `subset`, `train_per_class`,
     `train_examples` and `validation_examples`; `shuffle_pixels`; `standardize`; `components`;
@@ -80,29 +80,29 @@ class DatasetSpec(Section):
     components: Positive | None = 20
     """Number of PCA components; null for raw pixels. LL App. D: 20."""
     train_examples: Positive | None = None
-    """Training examples P, drawn by seed; null for all. LL Sec. II: 60,000."""
+    """Number of training examples P, drawn by seed; null for all. LL Sec. II: 60,000."""
     validation_examples: Natural = 0
-    """Training examples set aside for selection='validation'."""
+    """Number of training examples set aside for selection='validation'."""
     labels: Literal["class", "parity"] = "class"
     """Class labels (cross entropy) or parity (hinge loss). LL App. F."""
     seed: Seed = 0
-    """Seed of all that is drawn: generated data, the subset, shuffles and noise."""
+    """Seed of generated data, of the subset, of shuffles and of label noise."""
     options: Options = Field({}, exclude_if=_not_given)
-    """More of the data set, by name; they may also stand beside its name."""
+    """Options of the data set, by name; they may also stand beside its name."""
     classes: tuple[Natural, ...] | None = Field(None, exclude_if=_not_given)
-    """Classes kept, which become 0, 1, … in this order; null for all."""
+    """Classes to use, numbered anew 0, 1, … in this order; null for all."""
     train_per_class: Positive | None = Field(None, exclude_if=_not_given)
-    """Training examples of each class, in place of train_examples."""
+    """Number of training examples of each class, instead of train_examples."""
     subset: Literal["random", "first"] = Field("random", exclude_if=_not_given)
-    """Training examples drawn by seed, or the first in file order (authors of LL)."""
+    """Choice of training examples: drawn by seed, or first in file order (authors of LL)."""
     binarize: Literal["median", "feature-median", "zero"] | None = Field(
         None, exclude_if=_not_given
     )
-    """Inputs ±1: above the median of the example, of the feature, or above zero."""
+    """Make inputs ±1: +1 above the median of the example, of the feature, or above zero."""
     shuffle_pixels: bool = Field(False, exclude_if=_not_given)
-    """Permute each feature over the examples of a part: no correlations are left."""
+    """Whether to permute each feature over the examples, which destroys correlations."""
     standardize: bool = Field(False, exclude_if=_not_given)
-    """Subtract the mean of each feature and divide by its standard deviation."""
+    """Whether to scale each feature to mean 0 and standard deviation 1."""
     label_noise: Real = Field(0.0, ge=0, le=1, exclude_if=_not_given)
     """Probability that a training label is replaced by another one."""
 
@@ -124,13 +124,15 @@ class DatasetSpec(Section):
             return filled  # the field's own validator says what is wrong
         for field in [field for field in filled if field not in cls.model_fields]:
             if field not in own:
-                allowed = ", ".join([*(one for one in cls.model_fields if one != "options"), *own])
+                allowed = ", ".join(
+                    [*(name for name in cls.model_fields if name != "options"), *own]
+                )
                 raise ValueError(f"{brief(field)[1:-1]}: unknown field; allowed are {allowed}")
             if field in options and options[field] != filled[field]:
                 raise ValueError(f"{field}: given twice, beside the name and in options")
             options = {**options, field: filled.pop(field)}
         stored = bool(info.context and info.context.get(STORED))
-        for field in source.places if stored else ():
+        for field in source.path_options if stored else ():
             if options.get(field) is not None:
                 raise ValueError(f"{field}: {brief(options[field])} given; nothing stored names it")
         config = source.config
@@ -143,10 +145,10 @@ class DatasetSpec(Section):
         return {**filled, "options": values.model_dump(mode="json", exclude_none=True)}
 
     @field_serializer("options")
-    def _without_places(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Leave out where data lie, which is no part of what a run is."""
-        places = DATA_SETS[self.name].places if options else ()
-        return {name: value for name, value in options.items() if name not in places}
+    def _without_paths(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Leave out paths of data, which do not enter the hash of a run."""
+        paths = DATA_SETS[self.name].path_options if options else ()
+        return {name: value for name, value in options.items() if name not in paths}
 
     @property
     def later(self) -> bool:
@@ -156,7 +158,7 @@ class DatasetSpec(Section):
 
     @property
     def sizes(self) -> Sizes:
-        """What the data set holds, of the classes kept.
+        """Sizes of the data set, of the selected classes.
 
         >>> DatasetSpec(name="digits", classes=[3, 8]).sizes.n_classes
         2
@@ -164,22 +166,22 @@ class DatasetSpec(Section):
         sizes = DATA_SETS[self.name].sizes(self.options)
         if self.classes is None:
             return sizes
-        counts = tuple(sizes.counts[one] for one in self.classes if one < len(sizes.counts))
+        counts = tuple(sizes.counts[c] for c in self.classes if c < len(sizes.counts))
         return sizes._replace(n_train=sum(counts), n_classes=len(self.classes), counts=counts)
 
     @property
     def n_examples(self) -> int:
-        """Training examples P."""
+        """Number of training examples P."""
         sizes = self.sizes
         if self.train_per_class is not None:
             return self.train_per_class * sizes.n_classes
         if self.classes is not None and not sizes.counts and self.train_examples is not None:
-            return self.train_examples  # how many there are of a class, the data alone say
+            return self.train_examples  # counts by class are known only from the data
         left = max(1, sizes.n_train - self.validation_examples)
         return left if self.train_examples is None else min(self.train_examples, left)
 
     def transforms(self) -> list[str]:
-        """Return what is done with the examples beside subset, components and labels, as text.
+        """Return the transforms beside subset, components and labels, as lines of text.
 
         >>> DatasetSpec(name="digits", classes=[3, 4], binarize="median").transforms()
         ['classes 3, 4', 'binarize median']
@@ -215,11 +217,11 @@ class DatasetSpec(Section):
                     f"dataset.train_per_class: {self.train_per_class} given, with train_examples: "
                     f"{self.train_examples}; set one of them to null"
                 )
-            fewest = min(self.sizes.counts, default=self.train_per_class)
-            if self.train_per_class > fewest:
+            smallest = min(self.sizes.counts, default=self.train_per_class)
+            if self.train_per_class > smallest:
                 yield (
                     f"dataset.train_per_class: {self.train_per_class} given; {self.name} has a "
-                    f"class of {fewest:,} training examples"
+                    f"class of {smallest:,} training examples"
                 )
 
 

@@ -67,7 +67,7 @@ class Mirror:
         self.files = {}
         self.requests = []
         self.delay = 0.0
-        self.cut = None  # send only so many bytes of a body
+        self.cut = None  # send only this many bytes of a body
         mirror = self
 
         class Handler(http.server.BaseHTTPRequestHandler):

@@ -154,10 +154,10 @@ def test_options__flat_and_nested_are_one_run():
     widths = {"network": {"widths": [21, 3, 2]}}
     flat = parse_spec({"dataset": {"name": "parity", **SIZES}, **widths})
     nested = parse_spec({"dataset": {"name": "parity", "options": SIZES}, **widths})
-    told = parse_spec({"dataset": {"name": "teacher", **SIZES, "values": "signs"}, **widths})
+    explicit = parse_spec({"dataset": {"name": "teacher", **SIZES, "values": "signs"}, **widths})
     default = parse_spec({"dataset": {"name": "teacher", **SIZES}, **widths})
     assert flat.hash == nested.hash == parse_spec(flat.tree()).hash
-    assert told.hash == default.hash
+    assert explicit.hash == default.hash
     assert flat.replace(dataset={"seed": 4}).dataset.seed == 4
 
 

@@ -81,13 +81,13 @@ def write(kind, x, y):
 )  # fmt: skip
 def test_formats__give_the_same_examples(kind, data):
     x, y = data
-    found = load_dataset(of(**write(kind, x, y)))
-    np.testing.assert_array_equal(found.train.x, x[12:])
-    np.testing.assert_array_equal(found.train.y, y[12:])
-    np.testing.assert_array_equal(found.test.x, x[:12])
-    np.testing.assert_array_equal(found.test.y, y[:12])
-    assert (found.n_classes, found.image_shape) == (3, (5,))
-    assert found.train.x.flags.writeable
+    dataset = load_dataset(of(**write(kind, x, y)))
+    np.testing.assert_array_equal(dataset.train.x, x[12:])
+    np.testing.assert_array_equal(dataset.train.y, y[12:])
+    np.testing.assert_array_equal(dataset.test.x, x[:12])
+    np.testing.assert_array_equal(dataset.test.y, y[:12])
+    assert (dataset.n_classes, dataset.image_shape) == (3, (5,))
+    assert dataset.train.x.flags.writeable
 
 
 @pytest.mark.parametrize("kind", ["npz", "csv", "pair", "folder", "parquet"])
@@ -120,9 +120,9 @@ def test_split__is_by_seed_and_the_same_share_of_each_class(kind, data):
     np.testing.assert_array_equal(first.test.x, again.test.x)
     assert not np.array_equal(first.test.x, other.test.x)
     order = {row.tobytes(): index for index, row in enumerate(x)}
-    places = [order[row.tobytes()] for row in first.train.x]
-    assert places == sorted(places)  # the order of the file
-    np.testing.assert_array_equal(first.train.y, y[places])
+    indices = [order[row.tobytes()] for row in first.train.x]
+    assert indices == sorted(indices)  # the order of the file
+    np.testing.assert_array_equal(first.train.y, y[indices])
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -134,11 +134,11 @@ def test_idx__of_any_name_is_as_published(rng, packed, names):
     x, y = rng.integers(0, 256, (60, 4, 3)), rng.permutation(np.arange(60) % 3)
     write_idx(Path("d"), x, y, 12, packed, names)
     spec = of("d")
-    raw, found = load_images(spec), load_dataset(spec)
+    raw, dataset = load_images(spec), load_dataset(spec)
     assert (raw.white, raw.image_shape, raw.train_pixels.dtype) == (255, (4, 3), np.uint8)
     np.testing.assert_array_equal(raw.train_pixels, x[12:].reshape(48, -1))
-    np.testing.assert_array_equal(found.test.x, (x[:12].reshape(12, -1) / 255).astype(np.float32))
-    np.testing.assert_array_equal(found.test.y, y[:12])
+    np.testing.assert_array_equal(dataset.test.x, (x[:12].reshape(12, -1) / 255).astype(np.float32))
+    np.testing.assert_array_equal(dataset.test.y, y[:12])
 
 
 def test_idx__pair_and_real_numbers(rng):
@@ -146,8 +146,8 @@ def test_idx__pair_and_real_numbers(rng):
     x = rng.normal(size=(20, 6)).astype(">f4")
     Path("d/numbers").write_bytes(struct.pack(">4B2I", 0, 0, 13, 2, 20, 6) + x.tobytes())
     Path("d/classes").write_bytes(idx((np.arange(20) % 2).astype(np.uint8)))
-    found = load_dataset(of("d", test_fraction=0.5))
-    assert by_row(np.concatenate([found.train.x, found.test.x])) == by_row(x.astype(np.float32))
+    dataset = load_dataset(of("d", test_fraction=0.5))
+    assert by_row(np.concatenate([dataset.train.x, dataset.test.x])) == by_row(x.astype(np.float32))
 
 
 def test_images__keep_their_shape(rng):
@@ -177,10 +177,10 @@ def test_labels__are_mapped_and_it_is_said_once(recwarn, data, labels, expected,
     x, y = data
     write_npz("d.npz", x, np.array(labels)[y])
     spec = of("d.npz", test_fraction=0.2, subset="first")
-    found = load_dataset(spec)
+    dataset = load_dataset(spec)
     rows = {row.tobytes(): index for index, row in enumerate(x)}
-    places = [rows[row.tobytes()] for row in found.train.x]
-    np.testing.assert_array_equal(found.train.y, np.array(expected)[y[places]])
+    indices = [rows[row.tobytes()] for row in dataset.train.x]
+    np.testing.assert_array_equal(dataset.train.y, np.array(expected)[y[indices]])
     of("d.npz", test_fraction=0.2)
     said = [str(one.message) for one in recwarn if one.category is DataWarning]
     assert [message in one for one in said] == ([] if message is None else [True])
@@ -201,8 +201,8 @@ def test_constant_inputs__are_warned(data):
     x[:, 2] = 4
     Path("d.csv").write_text(csv_text(x, y))
     with pytest.warns(DataWarning, match=r"1 of 5 inputs are constant .*, in2 the first"):
-        found = load_dataset(of("d.csv", test_fraction=0.2, standardize=True))
-    np.testing.assert_array_equal(found.train.x[:, 2], 0)
+        dataset = load_dataset(of("d.csv", test_fraction=0.2, standardize=True))
+    np.testing.assert_array_equal(dataset.train.x[:, 2], 0)
 
 
 # Identity
@@ -235,17 +235,17 @@ def test_stored__finds_the_file_by_its_contents(data, monkeypatch):
     stored = parse_spec(json.loads(spec.canonical_json()), stored=True)
     assert stored.hash == spec.hash
     assert "path" not in stored.dataset.options
-    found = load_dataset(stored.dataset, download=False)
-    assert found.content_hash == load_dataset(spec.dataset).content_hash
+    dataset = load_dataset(stored.dataset, download=False)
+    assert dataset.content_hash == load_dataset(spec.dataset).content_hash
     locating._seen.clear()  # another process: the cache knows
-    assert load_dataset(stored.dataset).content_hash == found.content_hash
+    assert load_dataset(stored.dataset).content_hash == dataset.content_hash
     locating._seen.clear()
     monkeypatch.setenv("LSG_CACHE_DIR", "empty")  # another machine
     with pytest.raises(DataError, match=r"not known here; .* lsg data fetch PATH"):
         load_dataset(stored.dataset)
     Path("moved.npz").write_bytes(Path("d.npz").read_bytes())
     assert datasets.fetch("moved.npz") == Path()
-    assert load_dataset(stored.dataset).content_hash == found.content_hash
+    assert load_dataset(stored.dataset).content_hash == dataset.content_hash
     Path("moved.npz").unlink()
     with pytest.raises(DataError, match=r"not where they were .*; .* lsg data fetch PATH"):
         load_dataset(stored.dataset)
@@ -299,11 +299,11 @@ def test_one_pass__without_a_second_copy(monkeypatch, rng):
     monkeypatch.setattr(tables, "LIMITS", tables.FileLimits(block_bytes=2**16))
     monkeypatch.setattr(datasets.projection, "BLOCK_BYTES", 2**16)
     tracemalloc.start()
-    found = load_dataset(spec)
+    dataset = load_dataset(spec)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < x.nbytes + 3_000_000  # labels and permutations: 8 bytes each
-    assert found.train.x.shape == (18_000, 100)
+    assert dataset.train.x.shape == (18_000, 100)
 
 
 # What is refused
@@ -343,7 +343,7 @@ def _flipped():
 
 
 def _lying():
-    """An array that is shorter than its head says."""
+    """An array that is shorter than its header says."""
     with zipfile.ZipFile("bad.npz", "w") as archive:
         with archive.open("x.npy", "w") as member:
             head = {"descr": "<f8", "fortran_order": False, "shape": (2**40, 2)}
@@ -398,8 +398,8 @@ BAD = {
     "empty label": (lambda: _replaced("y", np.array(["a", ""])[Y]), "label of row 1 is missing"),
     "all the same": (lambda: _replaced("x", 0 * X), "all training examples are the same"),
     "truncated": (_truncated, "damaged archive"),
-    "flipped": (_flipped, "damaged|its head says|Bad CRC"),
-    "lying": (_lying, "its head says"),
+    "flipped": (_flipped, "damaged|its header says|Bad CRC"),
+    "lying": (_lying, "its header says"),
     "packed and damaged": (_packed_damaged, "no array is read"),
     "open bracket": (lambda: _bad_head(b"{'descr': '<f8', ("), "no array is read"),
     "deep head": (lambda: _bad_head(b"-" * 9000 + b"1"), "no array is read"),
@@ -408,7 +408,7 @@ BAD = {
         "numbers of no bytes",
     ),
     "names of two lines": (lambda: _text('a,"b\nc",z\n1,2,0\n2,3,1\n'), "of a, b c, z"),
-    "negative shape": (_huge_npy, "label_path|its head says"),
+    "negative shape": (_huge_npy, "label_path|its header says"),
     "bomb": (lambda: bomb("bad.npz"), "that unpack to .*; refused"),
     "pickle": (lambda: _bytes(b"\x80\x04\x95abc."), "neither .npz, .npy, Parquet nor text"),
     "zeros": (lambda: _bytes(bytes(5000)), "neither .npz, .npy, Parquet nor text"),
@@ -464,7 +464,7 @@ IMAGES, CLASSES = np.zeros((20, 3, 2), np.uint8), (np.arange(20) % 2).astype(np.
         ((IMAGES,), "idx files: 0 20; one or two pairs"),
         ((IMAGES, CLASSES[:-1]), "one or two pairs"),
         ((IMAGES, CLASSES, IMAGES, CLASSES), "one or two pairs"),
-        ((IMAGES, idx(CLASSES)[:-1]), "27 bytes; its head says 28"),
+        ((IMAGES, idx(CLASSES)[:-1]), "27 bytes; its header says 28"),
         ((idx(IMAGES)[:9], CLASSES), "ends within its head"),
         ((IMAGES, b"\x1f\x8bnonsense"), "damaged"),
         ((IMAGES, gzip.compress(idx(CLASSES))[:10] + b"\xff" * 20), "damaged"),

@@ -33,8 +33,8 @@ def test_s3__is_read_once_and_stored_by_contents(endpoint, rng, monkeypatch, tmp
         obstore.put(S3Store("data", client_options={"allow_http": True}), "some/d.npz",
                     Path("d.npz"))  # fmt: skip
         spec = parse_spec({"dataset": how, "network": {"widths": [5, 4, 3]}})
-        found = load_dataset(spec.dataset)
-        np.testing.assert_array_equal(found.train.x, x[12:])
+        dataset = load_dataset(spec.dataset)
+        np.testing.assert_array_equal(dataset.train.x, x[12:])
         local = parse_spec({"dataset": {**how, "path": "d.npz"}, "network": {"widths": [5, 4, 3]}})
         assert local.hash == spec.hash
         assert "s3://" not in spec.canonical_json()

@@ -233,9 +233,9 @@ def test_commands__import_and_export(lsg, tmp_path):
     assert "60 configurations of 12 weights" in ran.out
     assert "stored as −1 and +1" in ran.err
     again = lsg("import", tmp_path / "w.npy", "--out", tmp_path / "e.zarr", "--json")
-    told = json.loads(again.out)
-    assert (told["rows"], told["family"], again.err) == (60, "weights", "")
-    assert any("−1" in note for note in told["notes"])
+    report = json.loads(again.out)
+    assert (report["rows"], report["family"], again.err) == (60, "weights", "")
+    assert any("−1" in note for note in report["notes"])
     out = tmp_path / "x.csv"
     ran = lsg("export", tmp_path / "e.zarr", "--to", out, "--limit", 2, "--json")
     assert json.loads(ran.out)["rows"] == 2

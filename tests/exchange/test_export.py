@@ -51,14 +51,14 @@ def read_back(path):
     if suffix == "mtx":
         return {"weights": np.asarray(scipy.io.mmread(path).todense())}
     if suffix == "nc":
-        with xarray.open_dataset(path, engine="h5netcdf") as found:
-            return {name: found[name].values for name in found.variables}
+        with xarray.open_dataset(path, engine="h5netcdf") as dataset:
+            return {name: dataset[name].values for name in dataset.variables}
     if suffix == "parquet":
         import pyarrow.parquet
 
         table = pyarrow.parquet.read_table(path)
-        found = {name: table[name].to_numpy() for name in table.column_names}
-        return found | {"weights": np.stack(found["weights"])}
+        arrays = {name: table[name].to_numpy() for name in table.column_names}
+        return arrays | {"weights": np.stack(arrays["weights"])}
     assert suffix == "csv"
     import pandas
 
@@ -71,9 +71,9 @@ def read_back(path):
 def test_configurations__are_read_by_others(made, tmp_path, suffix):
     need(suffix)
     ensemble, weights, columns = made
-    found = lsg_ray.export(ensemble, tmp_path / f"x.{suffix}")
+    exported = lsg_ray.export(ensemble, tmp_path / f"x.{suffix}")
     arrays = read_back(tmp_path / f"x.{suffix}")
-    assert (found.rows, found.bytes) == (10, (tmp_path / f"x.{suffix}").stat().st_size)
+    assert (exported.rows, exported.bytes) == (10, (tmp_path / f"x.{suffix}").stat().st_size)
     assert arrays["weights"].astype(np.float32).tobytes() == weights.astype(np.float32).tobytes()
     if suffix in ("npz", "csv", "parquet", "nc"):
         for name, values in columns.items():
@@ -128,10 +128,10 @@ def test_engine_of_xarray__is_declared():
 
 def test_engine_of_xarray(made):
     ensemble, weights, columns = made
-    found = xarray.open_dataset(ensemble.url, engine=EnsembleBackend)
+    dataset = xarray.open_dataset(ensemble.url, engine=EnsembleBackend)
     lazy = xarray.open_dataset(ensemble.url, engine=EnsembleBackend, chunks={})
     assert lazy["weights"].chunks is not None
-    np.testing.assert_array_equal(found["weights"], weights)
+    np.testing.assert_array_equal(dataset["weights"], weights)
     some = xarray.open_dataset(
         ensemble.url, engine=EnsembleBackend, where="run == 2", drop_variables=["weights"]
     )
@@ -161,9 +161,9 @@ def test_results__are_written_too(made, tmp_path, suffix):
 
         np.testing.assert_array_equal(pandas.read_parquet(path)["m"], moments["m"])
     elif suffix == "nc":
-        with xarray.open_dataset(path, engine="h5netcdf") as found:
-            xarray.testing.assert_equal(found[["m", "C"]].load(), moments[["m", "C"]])
-            assert found.attrs["statistic"] == moments.attrs["statistic"]
+        with xarray.open_dataset(path, engine="h5netcdf") as dataset:
+            xarray.testing.assert_equal(dataset[["m", "C"]].load(), moments[["m", "C"]])
+            assert dataset.attrs["statistic"] == moments.attrs["statistic"]
     else:
         array = {
             "npz": lambda: np.load(path)["C"], "npy": lambda: np.load(path),
@@ -175,8 +175,8 @@ def test_results__are_written_too(made, tmp_path, suffix):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("x.xls", {}, "the suffix says the format: .npy"),
-        ("x", {}, "the suffix says the format"),
+        ("x.xls", {}, "the suffix gives the format: .npy"),
+        ("x", {}, "the suffix gives the format"),
         ("no/x.npy", {}, "no such folder"),
         ("s3://bucket/x.npy", {}, "local path"),
         ("x.graphml", {}, "a store is written as .npy"),
@@ -190,9 +190,9 @@ def test_results__are_written_too(made, tmp_path, suffix):
     ],
 )
 def test_faults__are_told_and_nothing_is_written(made, tmp_path, name, options, words):
-    place = name if "://" in name else tmp_path / name
+    path = name if "://" in name else tmp_path / name
     with pytest.raises(InputError, match=words):
-        lsg_ray.export(made[0].url, place, **options)
+        lsg_ray.export(made[0].url, path, **options)
     assert not list(tmp_path.iterdir())
 
 

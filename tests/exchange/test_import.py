@@ -47,9 +47,9 @@ def test_signs__of_any_type_are_stored_as_bits(tmp_path, small, kind):
 def test_zeros_and_ones__are_mapped_and_it_is_said(tmp_path, kind):
     weights = signs()
     np.save(tmp_path / "w.npy", ((weights + 1) // 2).astype(kind))
-    found = import_weights(tmp_path / "w.npy", tmp_path / "e.zarr")
-    np.testing.assert_array_equal(found.ensemble.numpy(), weights)
-    assert "weights 0 and 1 are stored as −1 and +1" in found.notes
+    imported = import_weights(tmp_path / "w.npy", tmp_path / "e.zarr")
+    np.testing.assert_array_equal(imported.ensemble.numpy(), weights)
+    assert "weights 0 and 1 are stored as −1 and +1" in imported.notes
 
 
 def test_content_hash__is_that_of_a_sampled_store_of_the_same_rows(tmp_path, small):
@@ -64,8 +64,8 @@ def test_real_weights__keep_every_bit_of_float32(tmp_path, small):
     ensemble = lsg_ray.write_ensemble(weights, tmp_path / "e.zarr")
     assert ensemble.numpy().tobytes() == weights.tobytes()
     assert ensemble.info()["family"] == "real-weights"
-    found = import_weights(weights.astype(float) * (1 + 1e-9), tmp_path / "f.zarr")
-    assert any(note.startswith("rounded to float32") for note in found.notes)
+    imported = import_weights(weights.astype(float) * (1 + 1e-9), tmp_path / "f.zarr")
+    assert any(note.startswith("rounded to float32") for note in imported.notes)
 
 
 @pytest.mark.parametrize("order", "CF")
@@ -81,14 +81,14 @@ def test_order_of_axes_in_memory__does_not_matter(tmp_path, small, order):
 def test_columns__are_stored_and_queried(tmp_path, small):
     weights, runs, score = signs(), np.arange(60) - 5, np.linspace(-1, 1, 60)
     np.savez_compressed(tmp_path / "w.npz", weights=weights, run=runs, label=np.array("text"))
-    found = import_weights(tmp_path / "w.npz", tmp_path / "e.zarr", columns={"score": score})
+    imported = import_weights(tmp_path / "w.npz", tmp_path / "e.zarr", columns={"score": score})
     ensemble = open_ensemble(tmp_path / "e.zarr")
     assert ensemble.query_columns == ("configuration", "run", "score")
     assert ensemble.column("score").tobytes() == score.tobytes()
     table = lsg_ray.query(ensemble, "run < 0 and score < -0.9", sort="-run")
     assert table["run"].tolist() == [-3, -4, -5]
     assert lsg_ray.verify(ensemble.url).ok
-    assert any("label" in note for note in found.notes)
+    assert any("label" in note for note in imported.notes)
     frame = ensemble.to_pandas()
     assert frame["run"].tolist() == runs.tolist()
     assert frame.index.name == "configuration"

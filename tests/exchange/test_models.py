@@ -79,8 +79,8 @@ def test_chains__as_arviz_takes_them(model):
         warnings.simplefilter("ignore")
         pytest.importorskip("arviz")
         result = lsg_ray.sample_model(model, chains=8, burn_in=5, draws=10)
-        found = lsg_ray.to_arviz(result)
-    np.testing.assert_array_equal(found.posterior["energy"], result["energy"])
-    assert found.posterior.sizes == {"chain": 8, "draw": 10}
+        data = lsg_ray.to_arviz(result)
+    np.testing.assert_array_equal(data.posterior["energy"], result["energy"])
+    assert data.posterior.sizes == {"chain": 8, "draw": 10}
     with pytest.raises(InputError, match="without chains"):
         lsg_ray.to_arviz(model.to_dataset())

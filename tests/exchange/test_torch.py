@@ -30,7 +30,7 @@ def trained():
     """Three networks, and the right answers of each on the test set."""
     data = load_dataset(DATASET)
     x, y = (torch.tensor(part) for part in (data.train.x, data.train.y))
-    found, right = [], []
+    networks, right = [], []
     for seed in range(3):
         torch.manual_seed(seed)
         net = new()
@@ -42,8 +42,8 @@ def trained():
         with torch.no_grad():
             answers = net(torch.tensor(data.test.x)).argmax(1).numpy()
         right.append((answers == data.test.y).mean())
-        found.append(net)
-    return found, np.array(right)
+        networks.append(net)
+    return networks, np.array(right)
 
 
 def save_folder(networks, folder):
@@ -57,12 +57,12 @@ def test_trained_networks__go_in_and_out(trained, tmp_path):
     networks, right = trained
     folder = save_folder(networks, tmp_path / "nets")
     (folder / "README").write_text("")
-    found = import_weights(folder, tmp_path / "e.zarr", network=WIDTHS, dataset=DATASET)
-    ensemble = found.ensemble
+    imported = import_weights(folder, tmp_path / "e.zarr", network=WIDTHS, dataset=DATASET)
+    ensemble = imported.ensemble
     np.testing.assert_array_equal(ensemble.column("test_accuracy"), right)
     assert right.min() > 0.5
-    assert "3 files in natural order of their names, net8.pt to net10.pt" in found.notes
-    assert "1 other files are left out" in found.notes
+    assert "3 files in natural order of their names, net8.pt to net10.pt" in imported.notes
+    assert "1 other files are left out" in imported.notes
     assert (ensemble.spec.network.family, ensemble.spec.network.biases) == ("relu", True)
     assert lsg_ray.verify(ensemble.url).ok
     clusters = lsg_ray.clustering(ensemble.url)
@@ -72,9 +72,9 @@ def test_trained_networks__go_in_and_out(trained, tmp_path):
 
     lsg_ray.export(ensemble.url, tmp_path / "all.pt")
     lsg_ray.export(ensemble.where("configuration == 1"), tmp_path / "one.pt")
-    pieces = torch.load(tmp_path / "all.pt", weights_only=True)
-    pieces[1:2] = [torch.load(tmp_path / "one.pt", weights_only=True)]
-    for net, state in zip(networks, pieces, strict=True):
+    states = torch.load(tmp_path / "all.pt", weights_only=True)
+    states[1:2] = [torch.load(tmp_path / "one.pt", weights_only=True)]
+    for net, state in zip(networks, states, strict=True):
         again = new()
         again.load_state_dict(state, strict=True)
         for one, other in zip(net.parameters(), again.parameters(), strict=True):
@@ -87,11 +87,11 @@ def test_trained_networks__go_in_and_out(trained, tmp_path):
 
 def test_state_dicts_in_memory__and_widths_by_their_shapes(trained, tmp_path):
     networks, right = trained
-    found = import_weights(
+    imported = import_weights(
         [net.state_dict() for net in networks], tmp_path / "e.zarr", dataset=DATASET
     )
-    assert "widths by the shapes: 64-8-10" in found.notes
-    np.testing.assert_array_equal(found.ensemble.column("accuracy"), right)
+    assert "widths by the shapes: 64-8-10" in imported.notes
+    np.testing.assert_array_equal(imported.ensemble.column("accuracy"), right)
 
 
 def test_without_a_data_set__layers_are_those_of_the_network(trained, tmp_path):
@@ -118,26 +118,26 @@ def test_transposed_matrices__are_detected_and_told(trained, tmp_path):
             kind = "kernel" if "weight" in key else "bias"
             tree[f"{module}/{kind}"] = value.T.contiguous() if kind == "kernel" else value
         torch.save(tree, folder / f"{number}.pth")
-    found = import_weights(folder, tmp_path / "e.zarr", network=WIDTHS, dataset="digits")
-    assert "matrices are [in, out] and are transposed" in found.notes
-    np.testing.assert_array_equal(found.ensemble.column("accuracy"), right)
+    imported = import_weights(folder, tmp_path / "e.zarr", network=WIDTHS, dataset="digits")
+    assert "matrices are [in, out] and are transposed" in imported.notes
+    np.testing.assert_array_equal(imported.ensemble.column("accuracy"), right)
     with pytest.raises(InputError, match="no tensors of a network 64-8-10"):
         import_weights(folder, tmp_path / "f.zarr", network=WIDTHS, layout="out-in")
 
 
 def test_square_matrices__are_of_torch_unless_said(tmp_path):
     state = {"0.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}
-    found = import_weights([state], tmp_path / "a", network=(2, 2))
-    assert any("all matrices are square" in note for note in found.notes)
-    np.testing.assert_array_equal(found.ensemble.numpy(), [[1, 2, 3, 4]])
+    imported = import_weights([state], tmp_path / "a", network=(2, 2))
+    assert any("all matrices are square" in note for note in imported.notes)
+    np.testing.assert_array_equal(imported.ensemble.numpy(), [[1, 2, 3, 4]])
     other = import_weights([state], tmp_path / "b", network=(2, 2), layout="in-out")
     np.testing.assert_array_equal(other.ensemble.numpy(), [[1, 3, 2, 4]])
 
 
 def test_layers_of_a_network__are_found_by_shape():
     shapes = {"out.weight": (4, 2), "hidden.weight": (2, 3), "hidden.bias": (2,), "out.bias": (4,)}
-    found = layers.match_layers(shapes, (3, 2, 4), None, "x")
-    assert [layer.matrix for layer in found.layers] == ["hidden.weight", "out.weight"]
+    match = layers.match_layers(shapes, (3, 2, 4), None, "x")
+    assert [layer.matrix for layer in match.layers] == ["hidden.weight", "out.weight"]
     for spoiled, words in [
         ({**shapes, "norm.weight": (7,)}, "norm.weight .7. belongs to no layer"),
         ({k: v for k, v in shapes.items() if k != "out.bias"}, "out.weight has no biases"),
@@ -156,9 +156,9 @@ def test_convolutions__are_stored_as_layers_by_name(tmp_path):
         )  # fmt: skip
 
     networks = [conv(seed) for seed in range(6)]
-    found = import_weights([net.state_dict() for net in networks], tmp_path / "e.zarr")
+    imported = import_weights([net.state_dict() for net in networks], tmp_path / "e.zarr")
     ensemble = open_ensemble(tmp_path / "e.zarr")
-    assert any("counters are left out: 1.num_batches_tracked" in note for note in found.notes)
+    assert any("counters are left out: 1.num_batches_tracked" in note for note in imported.notes)
     names = ensemble.spec.network.options["names"]
     assert names[:2] == ["0.weight", "0.bias"]
     assert "0.weight, 3x1x2x2" in ensemble.to_xarray()["weights_0"].attrs["description"]
@@ -190,15 +190,17 @@ def test_binary_network__has_its_accuracy(tmp_path):
         right.append((answers == data.test.y).mean())
         rows.append(torch.nn.utils.parameters_to_vector(net.parameters()).detach().numpy())
     np.save(tmp_path / "w.npy", np.array(rows))
-    found = import_weights(
+    imported = import_weights(
         tmp_path / "w.npy", tmp_path / "e", network=(5, 16, 10), dataset="digits"
     )
-    assert "inputs: 5 principal components of digits" in found.notes
-    assert found.ensemble.spec.network.family == "binary"
-    np.testing.assert_allclose(found.ensemble.column("accuracy"), right, atol=1e-12)
-    canonical = lsg_ray.canonicalize(found.ensemble, tmp_path / "c")
+    assert "inputs: 5 principal components of digits" in imported.notes
+    assert imported.ensemble.spec.network.family == "binary"
+    np.testing.assert_allclose(imported.ensemble.column("accuracy"), right, atol=1e-12)
+    canonical = lsg_ray.canonicalize(imported.ensemble, tmp_path / "c")
     assert lsg_ray.verify(canonical.url).ok
-    np.testing.assert_array_equal(canonical.column("accuracy"), found.ensemble.column("accuracy"))
+    np.testing.assert_array_equal(
+        canonical.column("accuracy"), imported.ensemble.column("accuracy")
+    )
 
 
 @pytest.mark.parametrize("spoil", ["shape", "name", "nan"])
