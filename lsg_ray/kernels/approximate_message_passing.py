@@ -42,7 +42,7 @@ def pattern_force(mean, variance, error_weight):
 
 @kernel
 def sums(words, a, variance, error_weight, g, h, lanes):
-    """Add to h (n,) float32 what some patterns say, Σ ξg; return Σ dg/dM of them.
+    """Add to h (n,) float32 the sum over some patterns, Σ ξg; return Σ dg/dM of them.
 
     words (P, n/32) uint32; a (n,) float32 magnetizations, n a multiple of 32; variance V; g (P,)
     float64, those of the sweep before in, new ones out; lanes (32,) float32 scratch.

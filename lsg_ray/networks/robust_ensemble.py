@@ -156,8 +156,8 @@ class RobustEnsemble:
         draws = rng.random((moves, 3))
         if self._members is None:
             members = np.zeros((y + 1, self.w.size), np.int32)
-            places, counts = np.zeros(self.w.size, np.int32), np.zeros(y + 1, np.int64)
-            kernels.classify(self.w, self.mu, members, places, counts)
-            self._members = members, places, counts
-        found = kernels.reduced_rejection(*state, draws, self.product, stop, *self._members)
-        return SweepInfo(*found)
+            positions, counts = np.zeros(self.w.size, np.int32), np.zeros(y + 1, np.int64)
+            kernels.classify(self.w, self.mu, members, positions, counts)
+            self._members = members, positions, counts
+        tried = kernels.reduced_rejection(*state, draws, self.product, stop, *self._members)
+        return SweepInfo(*tried)

@@ -62,7 +62,7 @@ class Options(BaseModel, extra="forbid", frozen=True):
     """Options of committees and parity machines."""
 
     connection: Literal["tree", "full"] = Field(
-        "tree", description="Inputs of hidden units: their own (tree), or all of them (full)."
+        "tree", description="Inputs of hidden units: their own (tree), or all inputs (full)."
     )
 
 

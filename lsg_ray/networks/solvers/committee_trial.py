@@ -87,7 +87,7 @@ class Trial:
         yield from np.array_split(np.stack(orders), self.batches_per_epoch, axis=1)
 
     def step(self, weights: Array) -> None:
-        """Say that a step comes; the mean of replicas (y, K, n) before it is kept where wanted."""
+        """Store the mean of replicas (y, K, n) before a step, where a snapshot is due."""
         if self.steps in self._times:
             self._snapshots.append(self.family.stored(weights.mean(axis=0)))
         self.steps += 1
@@ -112,8 +112,8 @@ class Trial:
         if not self._times:
             return Candidate(accuracy, weights, columns)
         wanted = len(self.spec.snapshot_steps)
-        kept = self._snapshots + [weights] * (wanted - len(self._snapshots))
-        return Candidate(accuracy, weights, columns, np.array(kept))
+        snapshots = self._snapshots + [weights] * (wanted - len(self._snapshots))
+        return Candidate(accuracy, weights, columns, np.array(snapshots))
 
 
 def spread(weights: Floats) -> float:
@@ -148,7 +148,7 @@ def algorithm(
 
         def run(configurations: Sequence[int], number: int) -> list[Candidate]:
             trials = [Trial(spec, arena, one, number) for one in configurations]
-            # What is no longer finite ends as such, and is told there.
+            # What is no longer finite ends the trial, which reports it.
             with np.errstate(all="ignore"):
                 return [trial.candidate(solve(trial, options)) for trial in trials]
 

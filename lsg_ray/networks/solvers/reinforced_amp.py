@@ -37,16 +37,18 @@ _NARROWEST = 1e-6
 class Options(BaseModel, extra="forbid", frozen=True):
     """Options of reinforced AMP; ``training.epochs`` bounds its sweeps."""
 
-    rate: float = Field(0.003, ge=0, lt=1, description="ρ of reinforcement.")
+    rate: float = Field(0.003, ge=0, lt=1, description="Rate ρ of reinforcement.")
     inverse_temperature: float | None = Field(
-        8.0, gt=0, description="B: the weight of a wrong pattern is e^−B; null for infinity."
+        8.0,
+        gt=0,
+        description="Inverse temperature B: a wrong pattern has weight e^−B; null is infinity.",
     )
     clip: float = Field(30.0, gt=0, description="Largest field |h|.")
     start: float = Field(0.01, gt=0, description="Standard deviation of the first fields.")
     noise: float = Field(
         0.1, ge=0,
-        description="Standard deviation of random fields on the weights; without them all trials "
-        "tend to end in one solution.",
+        description="Standard deviation of random fields on the weights; at 0 most trials end "
+        "in the same solution.",
     )  # fmt: skip
 
 
