@@ -1,4 +1,4 @@
-"""Sums of a sweep of approximate message passing over patterns that are kept as bits.
+"""Sums of a sweep of approximate message passing over patterns that are stored as bits.
 
 One bit an input: 10⁵ inputs of 5·10⁴ patterns take 625 MB.  Bit k of word j is that of input
 32 j + k, 1 where the input is −1, so that ξa is a with its sign bit turned: an exclusive or, which

@@ -1,7 +1,7 @@
 """Max-sum on the weights of a perceptron of ±1 weights: belief propagation at zero temperature.
 
 Messages in the gauge of their pattern, ũ = ξu ≥ 0 (P, n), labels absorbed; ψ̃_i = ξ_iΨ_i − ũ_i is
-what all else says to weight i, positive where it agrees with the pattern.  A pattern needs
+the field of all else on weight i, positive where it agrees with the pattern.  A pattern needs
 (n + 1)/2 that agree.  Where k of the others are missing to that if i agrees, for the least cost of
 turning some, turning one more costs
 

@@ -34,7 +34,7 @@ class Focused(NamedTuple):
 
     log_partition ln Z/N; overlap S of a replica with the centre; potential Φ; entropy Σ of
     solutions around the centre; distance D = (1 − S)/2; external: entropy of centres, (ln Z −
-    y N Φ)/N; convergence: how the messages ended.  All are NaN where they have not settled.
+    y N Φ)/N; convergence: how the messages ended.  All are NaN where they have not converged.
     """
 
     log_partition: float

@@ -165,7 +165,7 @@ def _task(
 def largest(
     network: SmoothNetwork, k: int, rng: np.random.Generator, max_iterations: int = 1000
 ) -> tuple[Floats, bool]:
-    """Return the k largest eigenvalues, descending, by products alone, and whether they settled.
+    """Return the k largest eigenvalues, descending, by products alone, and whether they converged.
 
     Those that did not are NaN.
     """

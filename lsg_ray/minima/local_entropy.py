@@ -99,7 +99,7 @@ def local_entropy(
     -------
     xarray.Dataset
         Over (solution, gamma): ``entropy`` Σ (nats per weight) and ``distance`` D, NaN where
-        messages have not settled, ``bound`` H₂(D), ``log_partition``, ``overlap``, ``converged``,
+        messages have not converged, ``bound`` H₂(D), ``log_partition``, ``overlap``, ``converged``,
         ``sweeps``, ``residual``; over gamma: means over solutions ``entropy_mean``,
         ``distance_mean`` with ``_stderr``; with theory, over point: ``densest`` and ``typical`` at
         ``theory_distance``.  Attributes: ``solution_entropy``, that of all solutions, NaN unless
@@ -135,13 +135,13 @@ def local_entropy(
     options = (exact, damping, max_sweeps, tolerance)
     curves = chosen.run(_task, Enumerator, [(gamma, *options)] * len(chosen.numbers), checkpoints,
                        progress)  # fmt: skip
-    ((entropy, settled),) = run_tasks(_all, chosen.ground, [options], _Entropy, checkpoints)
+    ((entropy, converged),) = run_tasks(_all, chosen.ground, [options], _Entropy, checkpoints)
     result = _dataset(curves, gamma).assign_coords(solution=chosen.numbers)
     result = result.assign_attrs(
         chosen.provenance(
             statistic="local entropy", exact=int(exact), damping=damping, max_sweeps=max_sweeps,
             tolerance=tolerance, solution_entropy=float(entropy[0]),
-            solution_entropy_converged=int(settled[0]), converged=float(curves.converged.mean()),
+            solution_entropy_converged=int(converged[0]), converged=float(curves.converged.mean()),
         )
     )  # fmt: skip
     return _with_theory(result, chosen) if theory else result
@@ -165,10 +165,10 @@ def _task(
 def _all(
     ground: Ground, exact: bool, damping: float, max_sweeps: int, tolerance: float
 ) -> _Entropy:
-    entropy, settled = all_solutions(
+    entropy, converged = all_solutions(
         _graph(ground, exact), damping=damping, max_sweeps=max_sweeps, tolerance=tolerance
     )
-    return _Entropy(np.array([entropy]), np.array([settled]))
+    return _Entropy(np.array([entropy]), np.array([converged]))
 
 
 def _dataset(curves: Enumerator, gammas: Floats) -> xarray.Dataset:

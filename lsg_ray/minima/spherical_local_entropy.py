@@ -42,7 +42,7 @@ from lsg_ray.typing import (
 
 #: Fields γ: overlaps of about 0.995 to 0.94 at α = 1.
 GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
-#: Dampings that are tried one after another where messages do not settle, above the one given.
+#: Dampings that are tried one after another where messages do not converge, above the one given.
 _STRONGER = (0.6, 0.85, 0.95)
 #: Sweeps without a smaller change after which a stronger damping is tried.
 _PATIENCE = 25
@@ -104,9 +104,9 @@ def spherical_local_entropy(
     -------
     xarray.Dataset
         Over (solution, gamma): ``local_entropy`` (nLE per weight, in nats; NaN where messages have
-        not settled), ``overlap`` p, ``distance`` 2(1 − p), ``converged``, ``sweeps``, ``residual``;
-        over gamma the means ``local_entropy_mean``, ``overlap_mean`` with ``_stderr`` over
-        solutions; with theory, over point: ``theory`` and ``theory_overlap``.  Attributes:
+        not converged), ``overlap`` p, ``distance`` 2(1 − p), ``converged``, ``sweeps``,
+        ``residual``; over gamma the means ``local_entropy_mean``, ``overlap_mean`` with ``_stderr``
+        over solutions; with theory, over point: ``theory`` and ``theory_overlap``.  Attributes:
         ``converged``, the share of all.
 
     Raises
@@ -168,18 +168,18 @@ def local_entropy_around(
             if not np.isfinite(residual):
                 bp = RelaxedBP(ground.arena.train, *ground.shape)
         p = float(np.mean(reference * bp.means))
-        settled = bool(residual <= tolerance) and not bp.bounded and abs(p) < 1
+        converged = bool(residual <= tolerance) and not bp.bounded and abs(p) < 1
         value = np.nan
-        if settled:
+        if converged:
             value = bp.log_volume(b) - 0.5 * np.log(2 * np.pi * np.e) - 0.5 * np.log1p(-p * p)
-        rows.append((p, value, settled, total, residual))
+        rows.append((p, value, converged, total, residual))
     return Curve(*map(np.array, zip(*rows, strict=True)))
 
 
 def _settle(
     bp: RelaxedBP, b: Floats, damping: float, max_sweeps: int, tolerance: float
 ) -> tuple[int, float]:
-    """Sweep until messages settle, or come no nearer to it; return sweeps and the last change."""
+    """Sweep until messages converge, or come no nearer to it; return sweeps and the last change."""
     bp.control(b)
     best, at, residual = np.inf, 0, np.inf
     for sweep in range(1, max_sweeps + 1):

@@ -13,12 +13,12 @@ import numpy as np
 from lsg_ray.errors import InputError
 from lsg_ray.typing import Array, Floats, Signs
 
-#: Most inputs of a unit with exact convolutions, whose cost is that of their square.
+#: Largest number of inputs of a unit with exact convolutions, whose cost is that of their square.
 MOST_EXACT = 101
 
 
 class Convergence(NamedTuple):
-    """How an iteration ended: whether it rests, sweeps made, and the largest change of the last."""
+    """How an iteration ended: whether it converged, sweeps, and the largest change of the last."""
 
     converged: bool
     sweeps: int

@@ -50,11 +50,11 @@ class RelaxedBP:
     Parameters
     ----------
     patterns
-        What is to be right.
+        Patterns that are to be right.
     units, n
-        Hidden units K and inputs n of each.
+        Number of hidden units K, and of inputs n of each.
     rng
-        Draws fields of messages to start from, 0.01 N(0, 1)/√n; without, all are zero.
+        Generator of the initial fields of messages, 0.01 N(0, 1)/√n; without it, all are zero.
     """
 
     def __init__(

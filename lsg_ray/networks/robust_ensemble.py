@@ -3,7 +3,7 @@
     β E = β Σ_a L_NE(W^a) − Σ_i ln 2cosh(γ Σ_a W_i^a),
 
 that of y replicas around a centre of ±1 weights that is traced out; y = 1 is plain Monte Carlo on
-the number of errors.  Fields of all units are kept, so that a flip costs O(P).
+the number of errors.  Fields of all units are stored, so that a flip costs O(P).
 
 Source: C. Baldassi et al., PNAS 113, E7655 (2016), arXiv:1605.06444; sampler with a reduced
 rejection rate: C. Baldassi, J. Stat. Mech. (2017) 033301, arXiv:1608.05899.
@@ -41,14 +41,14 @@ def log_cosh(k: Floats, coupling: float) -> Floats:
 
 
 class RobustEnsemble:
-    """Replicas of ±1 weights, with what a flip changes kept up to date.
+    """Replicas of ±1 weights, with fields and errors up to date after each flip.
 
     Parameters
     ----------
     patterns
         Inputs ±1 and labels.
     weights
-        Where the replicas start, (y, K, n), ±1; K and n odd.
+        Initial weights of the replicas (y, K, n), ±1; K and n odd.
     product
         Whether the output is the product of the units (parity machine), not their majority.
 

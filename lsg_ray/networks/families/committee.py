@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 #: Fields h that are computed at a time.
 _FIELDS_AT_A_TIME = 2**24
-#: What is stored of a configuration beside what all families store.
+#: Columns of a configuration beside those of all families.
 _COLUMNS = {
     "errors": ("<i4", "wrong patterns L_NE of the training set"),
     "epochs": ("<i4", "epochs or sweeps of the accepted trial"),

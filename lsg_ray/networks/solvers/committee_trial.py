@@ -93,7 +93,7 @@ class Trial:
         self.steps += 1
 
     def sweep(self, weights: Array) -> None:
-        """Say that an epoch comes that has no steps; see `step`."""
+        """Count an epoch of a solver without steps; see `step`."""
         for _ in range(self.batches_per_epoch):
             self.step(weights)
 
@@ -111,8 +111,8 @@ class Trial:
             accuracy = np.nan
         if not self._times:
             return Candidate(accuracy, weights, columns)
-        wanted = len(self.spec.snapshot_steps)
-        snapshots = self._snapshots + [weights] * (wanted - len(self._snapshots))
+        missing = len(self.spec.snapshot_steps) - len(self._snapshots)
+        snapshots = self._snapshots + [weights] * missing
         return Candidate(accuracy, weights, columns, np.array(snapshots))
 
 
@@ -148,7 +148,7 @@ def algorithm(
 
         def run(configurations: Sequence[int], number: int) -> list[Candidate]:
             trials = [Trial(spec, arena, one, number) for one in configurations]
-            # What is no longer finite ends the trial, which reports it.
+            # Weights that are no longer finite end the trial as diverged.
             with np.errstate(all="ignore"):
                 return [trial.candidate(solve(trial, options)) for trial in trials]
 

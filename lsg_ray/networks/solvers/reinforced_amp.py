@@ -1,12 +1,12 @@
 """Reinforced approximate message passing for perceptrons of ±1 weights, at inverse temperature B.
 
-Where messages u are small, they need not be kept: with labels absorbed, ξ ← sξ,
+Where messages u are small, they need not be stored: with labels absorbed, ξ ← sξ,
 
     V = Σ_i (1 − a_i²),   M_p = Σ_i ξ_pi a_i − V g_p,   g_p ← d/dM ln[e^−B + (1 − e^−B) Φ(M/√V)],
     h_i ← Σ_p ξ_pi g_p − a_i Σ_p dg_p/dM + r_t h_i,   a_i = tanh h_i,   r_t = 1 − (1 − ρ)^t,
 
-and W = sign h.  At B = ∞ it may diverge: then it stops.  Patterns are kept as bits and read once a
-sweep: O(P n) time, P n/8 bytes, and O(P + n) beside.
+and W = sign h.  At B = ∞ it may diverge: then it stops.  Patterns are packed as bits and read once
+a sweep: O(P n) time, P n/8 bytes, and O(P + n) beside.
 
 Source: D. L. Donoho, A. Maleki, A. Montanari, PNAS 106, 18914 (2009); with reinforcement on the
 binary perceptron, arXiv:2607.27000.

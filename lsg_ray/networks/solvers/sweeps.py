@@ -22,7 +22,7 @@ from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Floats, Signs
 
-#: Bytes of messages, at most: a worker holds those of one trial.
+#: Largest number of bytes of messages: a worker holds those of one trial.
 MAX_BYTES = 2**34
 #: Makes the fields of one trial, from its random numbers.
 Begin = Callable[[np.random.Generator], Iterator[Floats]]

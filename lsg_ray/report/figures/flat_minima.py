@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from lsg_ray.minima.flatness_table import is_determined
 from lsg_ray.report import style
 
-#: Curves of single solutions that are drawn.
+#: Largest number of curves of single solutions that are drawn.
 _THIN = 40
-#: What quantities of the table are called.
+#: Labels of the quantities of the table.
 _NAMES = {
     "top_eigenvalue": r"$\lambda_{\max}$", "trace": r"$\mathrm{tr}\,H$",
     "local_energy": "weight noise", "input_noise": "input noise", "test_error": "test error",

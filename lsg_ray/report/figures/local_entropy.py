@@ -14,7 +14,7 @@ from lsg_ray.report import style
 from lsg_ray.report.figures.loss_landscape import CURVE_COLOURS
 from lsg_ray.typing import Array, Floats
 
-#: Curves of single solutions that are drawn of each result.
+#: Largest number of curves of single solutions that are drawn per result.
 _THIN = 20
 
 
