@@ -173,8 +173,9 @@ def reduced_rejection(
             for b in range(y):
                 m = w[b, i] * mu[i]
                 moved = 2 - m if b == a else m - 2 * w[b, i] * spin
-                old, new = (m + y) // 2, (moved + y) // 2
-                _reclass(b * n_weights + i, old, new, members, position, counts)
+                _reclass(
+                    b * n_weights + i, (m + y) // 2, (moved + y) // 2, members, position, counts
+                )
             w[a, i] = -spin
             mu[i] -= 2 * spin
             errors[a] += change
