@@ -1,4 +1,4 @@
-"""Sums of a sweep of approximate message passing over patterns that are kept as bits.
+"""Sums of a sweep of approximate message passing over patterns that are stored as bits.
 
 One bit an input: 10⁵ inputs of 5·10⁴ patterns take 625 MB.  Bit k of word j is that of input
 32 j + k, 1 where the input is −1, so that ξa is a with its sign bit turned: an exclusive or, which
@@ -42,7 +42,7 @@ def pattern_force(mean, variance, error_weight):
 
 @kernel
 def sums(words, a, variance, error_weight, g, h, lanes):
-    """Add to h (n,) float32 what some patterns say, Σ ξg; return Σ dg/dM of them.
+    """Add to h (n,) float32 the sum over some patterns, Σ ξg; return Σ dg/dM of them.
 
     words (P, n/32) uint32; a (n,) float32 magnetizations, n a multiple of 32; variance V; g (P,)
     float64, those of the sweep before in, new ones out; lanes (32,) float32 scratch.

@@ -1,7 +1,7 @@
 """Max-sum on the weights of a perceptron of ±1 weights: belief propagation at zero temperature.
 
 Messages in the gauge of their pattern, ũ = ξu ≥ 0 (P, n), labels absorbed; ψ̃_i = ξ_iΨ_i − ũ_i is
-what all else says to weight i, positive where it agrees with the pattern.  A pattern needs
+the field of all else on weight i, positive where it agrees with the pattern.  A pattern needs
 (n + 1)/2 that agree.  Where k of the others are missing to that if i agrees, for the least cost of
 turning some, turning one more costs
 
@@ -43,8 +43,8 @@ def smallest(values, count, k):
 
 
 @kernel
-def pattern_messages(cavity, found, scratch):
-    """Set found (n,) to the messages of one pattern, of cavity fields ψ̃ (n,); scratch (n,)."""
+def pattern_messages(cavity, messages, scratch):
+    """Set messages (n,) to the messages of one pattern, of cavity fields ψ̃ (n,); scratch (n,)."""
     n = len(cavity)
     against = 0
     for i in range(n):
@@ -52,10 +52,10 @@ def pattern_messages(cavity, found, scratch):
             scratch[against] = -cavity[i]
             against += 1
     agree = n - against
-    # Of all weights so many must turn; of the others of one that agrees, one more.
+    # That many of all weights must turn; of the others of one that agrees, one more.
     missing = (n + 1) // 2 - agree
     if missing < 0:
-        found[:] = 0.0
+        messages[:] = 0.0
         return
     first, second = 0.0, 0.0
     if missing >= 1:
@@ -64,20 +64,20 @@ def pattern_messages(cavity, found, scratch):
         second = smallest(scratch, against, missing)
     for i in range(n):
         if cavity[i] > 0.0:
-            found[i] = second
+            messages[i] = second
         elif missing < 1:
-            found[i] = 0.0
+            messages[i] = 0.0
         else:
             # Without one of the smallest, the next takes its place.
-            found[i] = second if -cavity[i] <= first else first
+            messages[i] = second if -cavity[i] <= first else first
 
 
 @kernel
-def sweep(x, u, fields, damping, cavity, found, scratch, fresh):
+def sweep(x, u, fields, damping, cavity, messages, scratch, fresh):
     """Make all messages anew, in place; fresh (n,) is set to their sums; return the largest change.
 
     x (P, n) int8 ±1, labels absorbed; u (P, n) float64 messages ũ; fields (n,) total fields Ψ that
-    they were part of; damping: share that stays; cavity, found, scratch (n,).
+    they were part of; damping: share that stays; cavity, messages, scratch (n,).
     """
     fresh[:] = 0.0
     moved = 0.0
@@ -85,9 +85,9 @@ def sweep(x, u, fields, damping, cavity, found, scratch, fresh):
         row, own = x[p], u[p]
         for i in range(len(fields)):
             cavity[i] = row[i] * fields[i] - own[i]
-        pattern_messages(cavity, found, scratch)
+        pattern_messages(cavity, messages, scratch)
         for i in range(len(fields)):
-            step = found[i] - own[i]
+            step = messages[i] - own[i]
             moved = max(moved, abs(step))
             own[i] += (1.0 - damping) * step
             fresh[i] += row[i] * own[i]

@@ -1,7 +1,7 @@
 """Belief propagation on the weights of perceptrons and committees of ±1 weights.
 
 P patterns, K units with n weights each.  Labels are absorbed, ξ ← sξ, so that every pattern wants a
-majority of units at +1, and messages are kept in the gauge of their pattern, ũ = ξu, (P, K, n): the
+majority of units at +1, and messages are in the gauge of their pattern, ũ = ξu, (P, K, n): the
 only large array.  From total fields H (K, n), a sweep makes for each pattern
 
     m̃_i = ξ_i tanh(H_i − u_i) = tanh(ξ_i H_i − ũ_i),   w = Σ m̃_i,   V = Σ (1 − m̃_i²),
@@ -39,7 +39,7 @@ DECIDED = 1.0 - 1e-14
 LARGEST, NARROWEST = 500.0, 1e-9
 #: Smallest probability of a unit: products of eight stay normal numbers.
 RAREST = 1e-30
-#: Most hidden units.
+#: Largest number of hidden units.
 MOST_UNITS = 15
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)

@@ -3,7 +3,7 @@
 Messages of pattern p to weight i of unit l are exp(B W − A W²/2), which need not be normalisable:
 A may be negative, so A and B are what is stored, and never a mean and a variance.  With cavity
 means m and variances v of the weights, a field has mean w = Σ x m and variance V = Σ x² v; from it
-own terms are taken off, and the hidden unit is told by the others how much it matters: Ut, the
+own terms are taken off, and the hidden unit gets from the others how much it matters: Ut, the
 magnetisation that the majority asks of it.  With z = w'/√(2V'),
 
     g = Ut √(2/(πV')) e^{−z²}/(1 + Ut erf z),  Γ = g (g + w'/V'),  B = x g,  A = x² Γ.

@@ -95,10 +95,10 @@ def metropolis(w, h, votes, mu, errors, x, f, beta, draws, product, stop):
 
 
 @kernel
-def classify(w, mu, members, place, counts):
+def classify(w, mu, members, position, counts):
     """Sort the weights of all replicas into classes of equal m = W_i^a μ_i, k = (m + y)/2.
 
-    members (y + 1, y N) int32, the first counts[k] of row k; place (y N,) int32, where each stands
+    members (y + 1, y N) int32, the first counts[k] of row k; position (y N,) int32, of each
     in its row; counts (y + 1,) int64.
     """
     y, n_weights = w.shape
@@ -107,19 +107,19 @@ def classify(w, mu, members, place, counts):
         for i in range(n_weights):
             k = (w[a, i] * mu[i] + y) // 2
             members[k, counts[k]] = a * n_weights + i
-            place[a * n_weights + i] = counts[k]
+            position[a * n_weights + i] = counts[k]
             counts[k] += 1
 
 
 @inlined
-def _reclass(site, old, new, members, place, counts):
-    """Move a weight from one class to another: the last of its class takes its place."""
+def _reclass(site, old, new, members, position, counts):
+    """Move a weight from one class to another: the last of its class takes its position."""
     counts[old] -= 1
     last = members[old, counts[old]]
-    members[old, place[site]] = last
-    place[last] = place[site]
+    members[old, position[site]] = last
+    position[last] = position[site]
     members[new, counts[new]] = site
-    place[site] = counts[new]
+    position[site] = counts[new]
     counts[new] += 1
 
 
@@ -137,7 +137,7 @@ def _moved_rate(w, mu, a, i, p):
 
 @kernel
 def reduced_rejection(
-    w, h, votes, mu, errors, x, f, beta, draws, product, stop, members, place, counts
+    w, h, votes, mu, errors, x, f, beta, draws, product, stop, members, position, counts
 ):
     """As `metropolis`, with weights proposed by the rates of the coupling; draws (moves, 3).
 
@@ -155,12 +155,12 @@ def reduced_rejection(
         z = 0.0
         for k in range(1, y + 1):
             z += counts[k] * p[k]
-        wanted, chosen = draws[move, 0] * z, 0
+        target, chosen = draws[move, 0] * z, 0
         for k in range(1, y + 1):
             if counts[k] > 0:
                 chosen = k
-                wanted -= counts[k] * p[k]
-                if wanted < 0:
+                target -= counts[k] * p[k]
+                if target < 0:
                     break
         site = members[chosen, min(int(draws[move, 1] * counts[chosen]), counts[chosen] - 1)]
         a, i = site // n_weights, site % n_weights
@@ -173,7 +173,9 @@ def reduced_rejection(
             for b in range(y):
                 m = w[b, i] * mu[i]
                 moved = 2 - m if b == a else m - 2 * w[b, i] * spin
-                _reclass(b * n_weights + i, (m + y) // 2, (moved + y) // 2, members, place, counts)
+                _reclass(
+                    b * n_weights + i, (m + y) // 2, (moved + y) // 2, members, position, counts
+                )
             w[a, i] = -spin
             mu[i] -= 2 * spin
             errors[a] += change

@@ -23,7 +23,7 @@ from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject, Progress
 
 #: Overlaps that are one, up to rounding and the tolerance of message passing.
 _SAME = 1e-7
-#: Configurations that are measured, unless told otherwise.
+#: Number of configurations that are measured by default.
 USUAL = 20
 
 
@@ -95,10 +95,10 @@ class Chosen(NamedTuple):
         checkpoints: Path | None,
         progress: Progress | None,
     ) -> TaskResult:
-        """Run ``work(ground, weights, *argument)`` for each configuration; stack what is found."""
+        """Run ``work(ground, weights, *argument)`` for each configuration; stack the results."""
         given = [(w, *own) for w, own in zip(self.weights, arguments, strict=True)]
-        found = run_tasks(work, self.ground, given, kind, checkpoints, progress)
-        return kind(*map(np.stack, zip(*found, strict=True)))
+        results = run_tasks(work, self.ground, given, kind, checkpoints, progress)
+        return kind(*map(np.stack, zip(*results, strict=True)))
 
 
 def choose(
@@ -117,9 +117,10 @@ def choose(
     given
         `Ensemble`, a view of one, or its URL.
     configurations
-        The first so many of the view, or which by number; None for up to `USUAL`.
+        Number of configurations, from the first of the view, or their numbers; None for the first
+        `USUAL` at most.
     for_what
-        The measure, for messages.
+        Name of the measure, for messages.
     sphere, majority, solutions
         Whether weights must be on the sphere, the output a majority, and all configurations
         without an error.

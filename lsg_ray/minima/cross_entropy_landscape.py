@@ -33,7 +33,7 @@ def cross_entropy_landscape(
     Parameters
     ----------
     alpha
-        Patterns per weight P/N, below the capacity 0.833.
+        Number of patterns per weight P/N, below the capacity 0.833.
     gammas
         Parameters γ of the loss f(x) = ln(1 + exp(−2γx))/(2γ).
     distances

@@ -41,15 +41,16 @@ def dense_regions(
     Parameters
     ----------
     alpha
-        Patterns per weight, P/N.
+        Number of patterns per weight, P/N.
     overlaps
-        Overlap q₁ of two solutions of a region or group, between 0 and 1.
+        Overlaps q₁ of two solutions of a region or group, between 0 and 1.
     clone_counts
         Numbers y of clones of a group, from 1 to 64, beside the densest regions (y → ∞).
     weights
-        ±1, or real on the sphere; the entropy of these is relative to all weights at that overlap.
+        Kind of weights: ±1, or real on the sphere, whose entropy is relative to all weights at that
+        overlap.
     machine
-        Perceptron, or tree committee of sign or ReLU units.
+        Kind of network: perceptron, or tree committee of sign or ReLU units.
     progress
         Called with (done, total).
 

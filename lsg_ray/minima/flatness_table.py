@@ -3,7 +3,7 @@
 Of several ensembles on the same patterns, one for each algorithm, every configuration gets its
 local entropy, the largest eigenvalue and the trace of the smooth Hessian, the rise of errors under
 noise on weights and on inputs, and its test error.  Over all configurations of all ensembles, rank
-correlations tell whether measures agree: Spearman's ρ, of ranks with ties at their mean, and
+correlations show whether measures agree: Spearman's ρ, of ranks with ties at their mean, and
 Kendall's τ_b.  Their errors are bootstrapped: configurations are drawn with replacement within each
 ensemble, so that each algorithm keeps its share.  A correlation within two errors of zero, or
 of fewer than eight configurations, is undetermined.
@@ -45,7 +45,7 @@ from lsg_ray.typing import (
 
 #: Address in `Stream.LANDSCAPE` of the bootstrap.
 _BOOTSTRAP = 11
-#: A correlation is told from zero from so many errors, and of so many rows.
+#: Least |ρ|/error, and least number of rows, at which a correlation is significant.
 DEVIATION, FEWEST = 2.0, 8
 #: Measures of each ensemble, for progress.
 _MEASURES = 4
@@ -90,40 +90,41 @@ def flatness_table(
     ensemble
         Ensemble of perceptrons or committees, a view of one, or its URL.
     second, third, fourth, fifth, sixth
-        Others of the same networks on the same patterns.
+        Further ensemble of the same network on the same patterns.
     configurations
-        Of each ensemble: the first so many, or which; by default up to 20.
+        Number of configurations of each ensemble, from the first, or list of the configurations to
+        measure; without it, the first 20 at most.
     gammas
-        Fields γ of the local entropy, of weights on the sphere.
+        Fields γ of the local entropy, for weights on the sphere.
     sign_gammas
-        The same of ±1 weights.
+        Fields γ of the local entropy, for ±1 weights.
     beta
         Steepness β of the hidden units of the smooth network.
     steepness
-        Steepness γ of its loss.
+        Steepness γ of the loss of the smooth network.
     sigma
-        Noise on weights on the sphere, relative to their norm.
+        Standard deviation of the noise on weights on the sphere, relative to their norm.
     flip
-        Probability of a flip of ±1 weights.
+        Probability that a ±1 weight is flipped.
     noise
-        Noise σ on inputs.
+        Standard deviation σ of the noise on inputs.
     colour
-        Of the noise on inputs, as in input-robustness.
+        Kind of noise on inputs, as in input-robustness.
     draws
-        Of the noise on weights and on inputs.
+        Number of draws of the noise on weights and on inputs.
     samples
-        Of the bootstrap.
+        Number of bootstrap samples.
     seed
-        Of all that is drawn at random.
+        Seed of all random numbers.
     checkpoints
-        Folder for finished tasks, so that an interrupted call can resume.
+        Path of a folder for finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(tasks done, in all)``.
+        Called with (tasks done, total).
 
     Returns
     -------
     xarray.Dataset
-        ``value`` (row, quantity) with ``ensemble`` (row), the place of its ensemble, and
+        ``value`` (row, quantity) with ``ensemble`` (row), the index of its ensemble, and
         ``configuration`` (row); ``mean``, ``stderr`` (algorithm, quantity) over configurations with
         the coordinate ``algorithm``; ``spearman``, ``kendall`` (quantity, quantity_) with
         ``_stderr``, NaN where a quantity does not vary.  Attributes: ``rows``; ``repeats``,
@@ -149,10 +150,10 @@ def flatness_table(
     repeats = sum(len(one.numbers) for one in all_) - sum(len(one.numbers) for one in chosen)
     parts: list[list[_Column]] = []
     converged: list[float] = []
-    for place, one in enumerate(chosen):
+    for index, one in enumerate(chosen):
 
-        def tell(step: int, place: int = place) -> Progress | None:
-            return _told(progress, place * _MEASURES + step, len(chosen) * _MEASURES)
+        def progress_of(step: int, index: int = index) -> Progress | None:
+            return _shifted(progress, index * _MEASURES + step, len(chosen) * _MEASURES)
 
         common: dict[str, Any] = {
             "configurations": one.numbers.tolist(),
@@ -160,16 +161,18 @@ def flatness_table(
         }
         noisy = {**common, "seed": seed, "draws": draws}
         curved = hessian(
-            one.ensemble, beta=beta, gamma=steepness, eigenvalues=1, seed=seed, progress=tell(0),
-            **common,
+            one.ensemble, beta=beta, gamma=steepness, eigenvalues=1, seed=seed,
+            progress=progress_of(0), **common,
         )  # fmt: skip
-        energy = local_energy(one.ensemble, sigmas=[sigma], flips=[flip], progress=tell(1), **noisy)
+        energy = local_energy(
+            one.ensemble, sigmas=[sigma], flips=[flip], progress=progress_of(1), **noisy
+        )
         robust = input_robustness(
-            one.ensemble, sigmas=[noise], colour=colour, progress=tell(2), **noisy
+            one.ensemble, sigmas=[noise], colour=colour, progress=progress_of(2), **noisy
         )
         converged.append(curved.attrs["converged"])
         fields = sign_gammas if one.ensemble.signs else gammas
-        columns = _volumes(one, fields, converged, {**common, "progress": tell(3)})
+        columns = _volumes(one, fields, converged, {**common, "progress": progress_of(3)})
         top = curved["eigenvalue"].values[:, 0]
         parts.append([
             *columns,
@@ -206,7 +209,7 @@ def _check_alike(chosen: list[Chosen]) -> None:
 
 
 def _volumes(
-    one: Chosen, gammas: Numbers, converged: list[float], words: dict[str, Any]
+    one: Chosen, gammas: Numbers, converged: list[float], options: dict[str, Any]
 ) -> list[_Column]:
     """Return local entropies of solutions, NaN of others, one column for each γ.
 
@@ -216,15 +219,15 @@ def _volumes(
     values = np.full((len(one.errors), np.size(gammas)), np.nan)
     fields = np.sort(np.atleast_1d(np.asarray(gammas, np.float64)))[::-1]
     if len(solved):
-        words = {**words, "configurations": one.numbers[solved].tolist(), "theory": False}
+        options = {**options, "configurations": one.numbers[solved].tolist(), "theory": False}
         if one.ensemble.signs:
-            found = local_entropy(one.ensemble, gammas=fields, **words)
-            table = found["entropy"] - found["bound"]
+            result = local_entropy(one.ensemble, gammas=fields, **options)
+            table = result["entropy"] - result["bound"]
         else:
-            found = spherical_local_entropy(one.ensemble, gammas=fields, **words)
-            table = found["local_entropy"]
+            result = spherical_local_entropy(one.ensemble, gammas=fields, **options)
+            table = result["local_entropy"]
         values[solved] = table.sel(gamma=fields).transpose("solution", "gamma").values
-        converged.append(found.attrs["converged"])
+        converged.append(result.attrs["converged"])
     return [
         _Column(f"local_entropy_{gamma:g}", f"local entropy at γ = {gamma:g}", column)
         for gamma, column in zip(fields, values.T, strict=True)
@@ -236,7 +239,7 @@ def _table(
 ) -> xarray.Dataset:
     values = np.concatenate([np.stack([c.values for c in part], axis=1) for part in parts])
     owner = np.repeat(np.arange(len(chosen)), [len(one.numbers) for one in chosen])
-    averages = [averaged(values[owner == place]) for place in range(len(chosen))]
+    averages = [averaged(values[owner == index]) for index in range(len(chosen))]
     spearman, kendall = with_errors(values, owner, samples, rng)
     pair = ("quantity", "quantity_")
     names = [column.name for column in parts[0]]
@@ -267,8 +270,8 @@ def _labels(names: list[str]) -> list[str]:
     ['a', 'b', 'a (3)']
     """
     return [
-        name if name not in names[:place] else f"{name} ({place + 1})"
-        for place, name in enumerate(names)
+        name if name not in names[:index] else f"{name} ({index + 1})"
+        for index, name in enumerate(names)
     ]
 
 
@@ -297,14 +300,14 @@ def _pairwise(values: Floats, scores: Callable[[Floats], Floats]) -> Floats:
     if good.all():
         return _cosines(scores(values))
     width = values.shape[1]
-    found = np.full((width, width), np.nan)
+    cosines = np.full((width, width), np.nan)
     for one in range(width):
         for other in range(one, width):
             rows = good[:, one] & good[:, other]
             if rows.sum() > 1:
                 pair = _cosines(scores(values[rows][:, [one, other]]))
-                found[one, other] = found[other, one] = pair[0, 1]
-    return found
+                cosines[one, other] = cosines[other, one] = pair[0, 1]
+    return cosines
 
 
 def _cosines(scores: Floats) -> Floats:
@@ -325,60 +328,60 @@ def with_errors(
     drawn: list[list[Floats]] = [[], []]
     for _ in range(samples):
         rows = np.concatenate([rng.choice(group, len(group)) for group in groups])
-        for kept, matrix in zip(drawn, (spearman_matrix, kendall_matrix), strict=True):
-            kept.append(matrix(values[rows]))
-    found = []
-    for kept, matrix in zip(drawn, (spearman_matrix, kendall_matrix), strict=True):
-        all_ = np.stack(kept)
+        for matrices, matrix in zip(drawn, (spearman_matrix, kendall_matrix), strict=True):
+            matrices.append(matrix(values[rows]))
+    results = []
+    for matrices, matrix in zip(drawn, (spearman_matrix, kendall_matrix), strict=True):
+        all_ = np.stack(matrices)
         _, error = averaged(all_.reshape(samples, -1))
         count = np.isfinite(all_).sum(axis=0)
-        found.append((matrix(values), error.reshape(count.shape) * np.sqrt(count)))
-    return found[0], found[1]
+        results.append((matrix(values), error.reshape(count.shape) * np.sqrt(count)))
+    return results[0], results[1]
 
 
-def _told(progress: Progress | None, part: int, parts: int) -> Progress | None:
+def _shifted(progress: Progress | None, part: int, parts: int) -> Progress | None:
     if progress is None:
         return None
     return lambda done, total: progress(part * total + done, parts * total)
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
-    names = [str(name) for name in found["quantity"].values]
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
+    names = [str(name) for name in result["quantity"].values]
     rows = {
         str(algorithm): {
-            name: f"{float(found['mean'][a, q]):.5g} ± {float(found['stderr'][a, q]):.2g}"
+            name: f"{float(result['mean'][a, q]):.5g} ± {float(result['stderr'][a, q]):.2g}"
             for q, name in enumerate(names)
         }
-        for a, algorithm in enumerate(found["algorithm"].values)
+        for a, algorithm in enumerate(result["algorithm"].values)
     }
     ranks = {
         f"{names[a]}, {names[b]}": correlation_words(
-            float(found["spearman"][a, b]),
-            float(found["spearman_stderr"][a, b]),
-            found.attrs["rows"],
+            float(result["spearman"][a, b]),
+            float(result["spearman_stderr"][a, b]),
+            result.attrs["rows"],
         )
         for a in range(len(names))
         for b in range(a + 1, len(names))
     }
-    about = {name: found.attrs[name] for name in ("rows", "repeats", "converged")}
+    about = {name: result.attrs[name] for name in ("rows", "repeats", "converged")}
     return {**about, **rows, "spearman": ranks}
 
 
 def is_determined(value: float, error: float, rows: int) -> bool:
-    """Return whether a rank correlation of so many rows is told from zero."""
+    """Return whether a rank correlation over that many rows differs from zero."""
     return rows >= FEWEST and abs(value) > DEVIATION * error
 
 
 def correlation_words(value: float, error: float, rows: int) -> str:
-    """Return a correlation with its error, and whether it is told from zero.
+    """Return a correlation with its error, and whether it is undetermined.
 
     >>> correlation_words(0.3, 0.2, 20), correlation_words(-0.9, 0.05, 20)
     ('0.300 ± 0.2, undetermined', '-0.900 ± 0.05')
     """
     if not (np.isfinite(value) and np.isfinite(error)):
         return "none: no variation"
-    told = "" if is_determined(value, error, rows) else ", undetermined"
-    return f"{value:.3f} ± {error:.2g}{told}"
+    mark = "" if is_determined(value, error, rows) else ", undetermined"
+    return f"{value:.3f} ± {error:.2g}{mark}"
 
 
 STAGE = Stage(

@@ -24,7 +24,7 @@ import numpy as np
 
 from lsg_ray.errors import InputError
 from lsg_ray.minima.theory.gaussian import log_2cosh
-from lsg_ray.networks.factor_graph import FactorGraph, Rest
+from lsg_ray.networks.factor_graph import Convergence, FactorGraph
 from lsg_ray.networks.solvers.focusing_bp import Focus, pull, through
 from lsg_ray.typing import Floats
 
@@ -34,7 +34,7 @@ class Focused(NamedTuple):
 
     log_partition ln Z/N; overlap S of a replica with the centre; potential Φ; entropy Σ of
     solutions around the centre; distance D = (1 − S)/2; external: entropy of centres, (ln Z −
-    y N Φ)/N; rest: how the messages ended.  All are NaN where they have not settled.
+    y N Φ)/N; convergence: how the messages ended.  All are NaN where they have not converged.
     """
 
     log_partition: float
@@ -43,19 +43,19 @@ class Focused(NamedTuple):
     entropy: float
     distance: float
     external: float
-    rest: Rest
+    convergence: Convergence
 
 
 def settle(
     graph: FactorGraph, focus: Focus, *, damping: float = 0.5, tolerance: float = 1e-9,
     max_sweeps: int = 1000,
-) -> Rest:  # fmt: skip
+) -> Convergence:  # fmt: skip
     """Sweep at fixed γ and y, from the messages that there are, until none moves by more."""
     residual, sweeps = np.inf, 0
     while sweeps < max_sweeps and residual > tolerance:
         residual = graph.sweep(graph.fields + pull(focus, graph.fields), damping)
         sweeps += 1
-    return Rest(bool(residual <= tolerance), sweeps, residual)
+    return Convergence(bool(residual <= tolerance), sweeps, residual)
 
 
 def focused(
@@ -72,9 +72,9 @@ def focused(
     gamma, y = focus
     if not (0 <= gamma < np.inf and 1 <= y < np.inf):
         raise InputError(f"γ = {gamma:g}, y = {y:g} given; γ ≥ 0 and y ≥ 1, both finite")
-    rest = settle(graph, focus, damping=damping, tolerance=tolerance, max_sweeps=max_sweeps)
-    if not rest.converged:
-        return Focused(*(np.nan,) * 6, rest)
+    convergence = settle(graph, focus, damping=damping, tolerance=tolerance, max_sweeps=max_sweeps)
+    if not convergence.converged:
+        return Focused(*(np.nan,) * 6, convergence)
     h = graph.fields
     total = h + pull(focus, h)
     base = graph.log_partition(total) / graph.n_weights - np.mean(log_2cosh(total) - log_2cosh(h))
@@ -84,7 +84,7 @@ def focused(
     overlap = np.mean(np.tanh(gamma + _joined(h, (y - 1) * a)))
     return Focused(
         float(log_z), float(overlap), float(potential), float(potential - gamma * overlap),
-        float(1 - overlap) / 2, float(log_z - y * potential), rest,
+        float(1 - overlap) / 2, float(log_z - y * potential), convergence,
     )  # fmt: skip
 
 
@@ -94,5 +94,5 @@ def _log_cosh(x: Floats) -> Floats:
 
 def _joined(h: Floats, x: Floats) -> Floats:
     """Return atanh(tanh h tanh x)."""
-    found: Floats = 0.5 * (log_2cosh(h + x) - log_2cosh(h - x))
-    return found
+    joined: Floats = 0.5 * (log_2cosh(h + x) - log_2cosh(h - x))
+    return joined

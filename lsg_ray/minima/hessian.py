@@ -1,4 +1,4 @@
-"""Curvature around configurations of sign networks: the Hessian of a smooth network in their place.
+"""Curvature around configurations of sign networks: the Hessian of a smooth substitute.
 
 Networks of signs have no curvature, so each is replaced by the smooth network of
 `lsg_ray.minima.smooth` at a steepness β, γ and norm that are common to all algorithms.  Up to some
@@ -46,7 +46,7 @@ _TOLERANCE = 1e-6
 
 
 class Curvature(NamedTuple):
-    """What is found of one configuration.
+    """Curvature of one configuration.
 
     eigenvalues (k,) descending; nodes and shares: of the spectrum, weights that sum to one.
     """
@@ -83,27 +83,29 @@ def hessian(
         Ensemble of perceptrons or committees, of ±1 weights or on the sphere, a view of one, or its
         URL.
     configurations
-        The first so many, or which; by default up to 20.
+        Number of configurations, from the first, or list of the configurations to measure;
+        without it, the first 20 at most.
     beta
-        Steepness β of hidden units, whose inputs are of order one: weights have unit norm.
+        Steepness β of the hidden units, whose weights are scaled to unit norm.
     gamma
         Steepness γ of the loss.
     eigenvalues
-        How many of the largest.
+        Number of largest eigenvalues to compute.
     dense
-        Up to so many weights the Hessian is diagonalised; beyond, products Hv are all.
+        Largest number of weights for which the Hessian is diagonalised; above it, only products of
+        the Hessian with vectors are used.
     probes
-        Random vectors for the spectrum where it is not diagonalised.
+        Number of random vectors that estimate the spectrum where the Hessian is not diagonalised.
     max_iterations
-        Of ARPACK, at most.
+        Largest number of iterations of ARPACK.
     bins
-        Of the histogram of eigenvalues.
+        Number of bins of the histogram of eigenvalues.
     seed
-        Of starts and probes.
+        Seed of the starting vectors and probes.
     checkpoints
-        Folder for finished tasks, so that an interrupted call can resume.
+        Path of a folder for finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(configurations done, in all)``.
+        Called with (configurations done, total).
 
     Returns
     -------
@@ -129,14 +131,14 @@ def hessian(
         raise InputError(f"eigenvalues {eigenvalues} given; the network has {n_weights} weights")
     options = (beta, gamma, eigenvalues, n_weights <= dense, probes, max_iterations, seed)
     arguments = [(*options, int(number)) for number in chosen.numbers]
-    found = chosen.run(_task, Curvature, arguments, checkpoints, progress)
-    return _dataset(found, bins).assign(errors=("solution", chosen.errors)).assign_coords(
+    curvature = chosen.run(_task, Curvature, arguments, checkpoints, progress)
+    return _dataset(curvature, bins).assign(errors=("solution", chosen.errors)).assign_coords(
         solution=chosen.numbers
     ).assign_attrs(
         chosen.provenance(
             statistic="hessian", beta=beta, gamma=gamma, dense=int(n_weights <= dense), seed=seed,
-            radial=chosen.ground.shape[0], converged=float(found.converged.mean()),
-            **_averages(found),
+            radial=chosen.ground.shape[0], converged=float(curvature.converged.mean()),
+            **_averages(curvature),
         )
     )  # fmt: skip
 
@@ -163,7 +165,7 @@ def _task(
 def largest(
     network: SmoothNetwork, k: int, rng: np.random.Generator, max_iterations: int = 1000
 ) -> tuple[Floats, bool]:
-    """Return the k largest eigenvalues, descending, by products alone, and whether they settled.
+    """Return the k largest eigenvalues, descending, by products alone, and whether they converged.
 
     Those that did not are NaN.
     """
@@ -211,19 +213,19 @@ def quadrature(
     return np.concatenate(nodes), np.concatenate(shares)
 
 
-def _dataset(found: Curvature, bins: int) -> xarray.Dataset:
-    low, high = float(found.nodes.min()), float(found.nodes.max())
+def _dataset(curvature: Curvature, bins: int) -> xarray.Dataset:
+    low, high = float(curvature.nodes.min()), float(curvature.nodes.max())
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     density = [
         np.histogram(nodes, edges, weights=shares)[0] / np.diff(edges)
-        for nodes, shares in zip(found.nodes, found.shares, strict=True)
+        for nodes, shares in zip(curvature.nodes, curvature.shares, strict=True)
     ]
     return xarray.Dataset(
         {
-            "eigenvalue": (("solution", "rank"), found.eigenvalues, {"long_name": "λ of H"}),
-            "converged": ("solution", found.converged[:, 0]),
-            "trace": ("solution", found.trace[:, 0], {"long_name": "tr H"}),
-            "loss": ("solution", found.loss[:, 0], {"long_name": "smooth loss"}),
+            "eigenvalue": (("solution", "rank"), curvature.eigenvalues, {"long_name": "λ of H"}),
+            "converged": ("solution", curvature.converged[:, 0]),
+            "trace": ("solution", curvature.trace[:, 0], {"long_name": "tr H"}),
+            "loss": ("solution", curvature.loss[:, 0], {"long_name": "smooth loss"}),
             "density": (("solution", "bin"), density, {"long_name": "density of eigenvalues"}),
             "left": ("bin", edges[:-1]),
             "right": ("bin", edges[1:]),
@@ -231,9 +233,9 @@ def _dataset(found: Curvature, bins: int) -> xarray.Dataset:
     )
 
 
-def _averages(found: Curvature) -> dict[str, float]:
+def _averages(curvature: Curvature) -> dict[str, float]:
     averages = {}
-    columns = {"top_eigenvalue": found.eigenvalues[:, 0], "trace": found.trace[:, 0]}
+    columns = {"top_eigenvalue": curvature.eigenvalues[:, 0], "trace": curvature.trace[:, 0]}
     for name, values in columns.items():
         several = len(values) > 1
         averages[f"{name}_mean"] = float(values.mean())
@@ -242,10 +244,10 @@ def _averages(found: Curvature) -> dict[str, float]:
     return averages
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
-    about = found.attrs
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
+    about = result.attrs
     return {
-        "solutions": found.sizes["solution"],
+        "solutions": result.sizes["solution"],
         **{
             name: f"{about[f'{name}_mean']:.5g} ± {about[f'{name}_stderr']:.2g}"
             for name in ("top_eigenvalue", "trace")

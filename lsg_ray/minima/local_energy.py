@@ -62,19 +62,20 @@ def local_energy(
     ensemble
         Ensemble of perceptrons, committees or parity machines, a view of one, or its URL.
     configurations
-        The first so many, or which; by default up to 20.
+        Number of configurations, from the first, or list of the configurations to measure;
+        without it, the first 20 at most.
     sigmas
-        Noise on weights on the sphere, relative to their norm.
+        Standard deviations of the noise on weights on the sphere, relative to their norm.
     flips
-        Probabilities of a flip of each weight, of ±1 weights; below 1/2.
+        Probabilities that a ±1 weight is flipped, below 1/2.
     draws
-        Of the noise, at each level.
+        Number of draws of the noise at each level.
     seed
-        Of the noise.
+        Seed of the noise.
     checkpoints
-        Folder for finished tasks, so that an interrupted call can resume.
+        Path of a folder for finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(configurations done, in all)``.
+        Called with (configurations done, total).
 
     Returns
     -------
@@ -97,9 +98,9 @@ def local_energy(
     signs = chosen.ensemble.signs
     levels = in_range(flips, "flips", 0, 0.5) if signs else in_range(sigmas, "sigmas")
     arguments = [(levels, draws, signs, seed, int(number)) for number in chosen.numbers]
-    found = chosen.run(_around, Rise, arguments, checkpoints, progress)
+    rises = chosen.run(_around, Rise, arguments, checkpoints, progress)
     about = "probability of a flip" if signs else "noise σ on weights"
-    result = _dataset(found.errors, chosen, levels, about)
+    result = _dataset(rises.errors, chosen, levels, about)
     return result.assign_attrs(
         chosen.provenance(
             statistic="local energy", draws=draws, seed=seed, noise="flips" if signs else "normal"
@@ -126,20 +127,21 @@ def input_robustness(
     ensemble
         Ensemble of perceptrons, committees or parity machines, a view of one, or its URL.
     configurations
-        The first so many, or which; by default up to 20.
+        Number of configurations, from the first, or list of the configurations to measure;
+        without it, the first 20 at most.
     sigmas
-        Noise σ.
+        Standard deviations σ of the noise on inputs.
     colour
-        ``pixel``: the noise of a pixel is σ times its standard deviation over the training set;
-        ``white``: σ for all.
+        Kind of noise: ``pixel`` scales σ by the standard deviation of each pixel over the training
+        set; ``white`` is σ for all.
     draws
-        Of the noise, at each σ.
+        Number of draws of the noise at each σ.
     seed
-        Of the noise, which is the same for all configurations and ensembles.
+        Seed of the noise, which is the same for all configurations and ensembles.
     checkpoints
-        Folder for finished tasks, so that an interrupted call can resume.
+        Path of a folder for finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(configurations done, in all)``.
+        Called with (configurations done, total).
 
     Returns
     -------
@@ -154,8 +156,8 @@ def input_robustness(
     chosen = choose(ensemble, configurations, for_what="robustness to noise on inputs")
     levels = in_range(sigmas, "sigmas")
     arguments = [(levels, draws, colour, seed)] * len(chosen.numbers)
-    found = chosen.run(_noisy, Rise, arguments, checkpoints, progress)
-    result = _dataset(found.errors, chosen, levels, "noise σ on inputs")
+    rises = chosen.run(_noisy, Rise, arguments, checkpoints, progress)
+    result = _dataset(rises.errors, chosen, levels, "noise σ on inputs")
     return result.assign_attrs(
         chosen.provenance(statistic="input robustness", draws=draws, seed=seed, colour=colour)
     )
@@ -165,8 +167,8 @@ def _share(ground: Ground, weights: Array, patterns: Patterns) -> Floats:
     """Return the share of wrong patterns of configurations (rows, K, n)."""
     family: Any = FAMILIES[ground.network.family]
     flat = weights.reshape(len(weights), -1)
-    found: Floats = family.errors(ground.network, flat, patterns) / patterns.n_patterns
-    return found
+    shares: Floats = family.errors(ground.network, flat, patterns) / patterns.n_patterns
+    return shares
 
 
 def _around(
@@ -194,9 +196,9 @@ def _noisy(
         # One draw serves all σ: the curve of a configuration is smoother than its errors.
         rng = generator(seed, Stream.LANDSCAPE, _INPUTS, draw)
         noise = scale * rng.standard_normal(x.shape, np.float32)
-        for place, sigma in enumerate(levels):
+        for index, sigma in enumerate(levels):
             noisy = Patterns(x + np.float32(sigma) * noise, s)
-            errors[place, draw] = _share(ground, w[None], noisy)[0]
+            errors[index, draw] = _share(ground, w[None], noisy)[0]
     return Rise(errors)
 
 
@@ -225,13 +227,13 @@ def _dataset(errors: Floats, chosen: Chosen, levels: Floats, about: str) -> xarr
     )  # fmt: skip
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
     return {
-        "solutions": found.sizes["solution"],
+        "solutions": result.sizes["solution"],
         **{
             f"rise at {float(level):g}": f"{float(mean):.5f} ± {float(error):.2g}"
             for level, mean, error in zip(
-                found["level"], found["rise_mean"], found["rise_mean_stderr"], strict=True
+                result["level"], result["rise_mean"], result["rise_mean_stderr"], strict=True
             )
         },
     }

@@ -73,31 +73,33 @@ def local_entropy(
         Ensemble of perceptrons or committees, a view of one, or its URL; all without an error on
         their patterns.
     configurations
-        References: the first so many, or which; by default up to 20.
+        Number of reference solutions, from the first, or list of the configurations to use as
+        references; without it, the first 20 at most.
     gammas
-        Fields γ ≥ 0 that draw weights to the reference: the larger, the closer.
+        Fields γ ≥ 0 towards the reference; larger fields give shorter distances.
     exact
-        Whether sums over inputs have their exact law, for up to 101 inputs a unit, and not a normal
-        one.
+        Whether sums over inputs have their exact distribution, for up to 101 inputs per unit,
+        instead of a normal one.
     damping
-        Of messages; where they do not settle, 0.6 and 0.85 are tried.
+        Share of the old message in the new one; where messages do not converge, 0.6 and 0.85 are
+        tried.
     max_sweeps
-        At each field and damping, at most.
+        Largest number of sweeps at each field and damping.
     tolerance
-        On the largest change of a message in a sweep.
+        Largest change of a message in a sweep at which messages have converged.
     theory
-        Whether replica theory of random patterns is computed too, for perceptrons; some ten
-        seconds.
+        Whether to compute the replica theory of random patterns too, for perceptrons; it takes
+        about ten seconds.
     checkpoints
-        Folder for finished tasks, so that an interrupted call can resume.
+        Path of a folder for finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(references done, in all)``.
+        Called with (references done, total).
 
     Returns
     -------
     xarray.Dataset
         Over (solution, gamma): ``entropy`` Σ (nats per weight) and ``distance`` D, NaN where
-        messages have not settled, ``bound`` H₂(D), ``log_partition``, ``overlap``, ``converged``,
+        messages have not converged, ``bound`` H₂(D), ``log_partition``, ``overlap``, ``converged``,
         ``sweeps``, ``residual``; over gamma: means over solutions ``entropy_mean``,
         ``distance_mean`` with ``_stderr``; with theory, over point: ``densest`` and ``typical`` at
         ``theory_distance``.  Attributes: ``solution_entropy``, that of all solutions, NaN unless
@@ -131,15 +133,15 @@ def local_entropy(
             "have sums with exact laws"
         )
     options = (exact, damping, max_sweeps, tolerance)
-    found = chosen.run(_task, Enumerator, [(gamma, *options)] * len(chosen.numbers), checkpoints,
+    curves = chosen.run(_task, Enumerator, [(gamma, *options)] * len(chosen.numbers), checkpoints,
                        progress)  # fmt: skip
-    ((entropy, settled),) = run_tasks(_all, chosen.ground, [options], _Entropy, checkpoints)
-    result = _dataset(found, gamma).assign_coords(solution=chosen.numbers)
+    ((entropy, converged),) = run_tasks(_all, chosen.ground, [options], _Entropy, checkpoints)
+    result = _dataset(curves, gamma).assign_coords(solution=chosen.numbers)
     result = result.assign_attrs(
         chosen.provenance(
             statistic="local entropy", exact=int(exact), damping=damping, max_sweeps=max_sweeps,
             tolerance=tolerance, solution_entropy=float(entropy[0]),
-            solution_entropy_converged=int(settled[0]), converged=float(found.converged.mean()),
+            solution_entropy_converged=int(converged[0]), converged=float(curves.converged.mean()),
         )
     )  # fmt: skip
     return _with_theory(result, chosen) if theory else result
@@ -163,38 +165,38 @@ def _task(
 def _all(
     ground: Ground, exact: bool, damping: float, max_sweeps: int, tolerance: float
 ) -> _Entropy:
-    entropy, settled = all_solutions(
+    entropy, converged = all_solutions(
         _graph(ground, exact), damping=damping, max_sweeps=max_sweeps, tolerance=tolerance
     )
-    return _Entropy(np.array([entropy]), np.array([settled]))
+    return _Entropy(np.array([entropy]), np.array([converged]))
 
 
-def _dataset(found: Enumerator, gammas: Floats) -> xarray.Dataset:
+def _dataset(curves: Enumerator, gammas: Floats) -> xarray.Dataset:
     dims = ("solution", "gamma")
     nat, one = {"units": "nat"}, {"units": "1"}
     values: Variables = {
-        "entropy": (dims, found.entropy, {"long_name": "local entropy Σ per weight", **nat}),
-        "distance": (dims, found.distance, {"long_name": "distance D", **one}),
-        "bound": (dims, found.bound, {"long_name": "H₂(D), all configurations", **nat}),
-        "log_partition": (dims, found.log_partition, {"long_name": "F(γ)", **nat}),
-        "overlap": (dims, found.overlap, {"long_name": "overlap S with the solution", **one}),
-        "converged": (dims, found.converged),
-        "sweeps": (dims, found.sweeps),
-        "residual": (dims, found.residual),
+        "entropy": (dims, curves.entropy, {"long_name": "local entropy Σ per weight", **nat}),
+        "distance": (dims, curves.distance, {"long_name": "distance D", **one}),
+        "bound": (dims, curves.bound, {"long_name": "H₂(D), all configurations", **nat}),
+        "log_partition": (dims, curves.log_partition, {"long_name": "F(γ)", **nat}),
+        "overlap": (dims, curves.overlap, {"long_name": "overlap S with the solution", **one}),
+        "converged": (dims, curves.converged),
+        "sweeps": (dims, curves.sweeps),
+        "residual": (dims, curves.residual),
     }
     for name in ("entropy", "distance"):
-        mean, error = averaged(getattr(found, name))
+        mean, error = averaged(getattr(curves, name))
         values |= {f"{name}_mean": ("gamma", mean), f"{name}_stderr": ("gamma", error)}
     return xarray.Dataset(values, {"gamma": ("gamma", gammas, {"long_name": "field γ"})})
 
 
-def _with_theory(found: xarray.Dataset, chosen: Chosen) -> xarray.Dataset:
+def _with_theory(result: xarray.Dataset, chosen: Chosen) -> xarray.Dataset:
     """Add curves of replica theory, of perceptrons with random patterns below capacity."""
     spec, alpha = chosen.ensemble.spec, chosen.alpha
     if spec.dataset.name != "random-patterns" or chosen.ground.shape[0] > 1:
-        return found
+        return result
     if alpha >= _CAPACITY:
-        return found
+        return result
     d = np.array(DISTANCES)
     regions = [densest(alpha, float(q1)) for q1 in (1 - 2 * d) ** 2]
     typical = typical_solutions(alpha)
@@ -203,26 +205,26 @@ def _with_theory(found: xarray.Dataset, chosen: Chosen) -> xarray.Dataset:
         "densest": [r.entropy if r.converged else np.nan for r in regions],
         "typical": [r.entropy if r.converged else np.nan for r in near],
     }
-    told = {"densest": "densest regions (y → ∞)", "typical": "around typical solutions"}
+    labels = {"densest": "densest regions (y → ∞)", "typical": "around typical solutions"}
     values = {
-        name: ("point", np.array(curve), {"long_name": told[name], "units": "nat"})
+        name: ("point", np.array(curve), {"long_name": labels[name], "units": "nat"})
         for name, curve in curves.items()
     }
     bound = ("point", binary_entropy(d), {"units": "nat"})
-    return found.assign(
+    return result.assign(
         values | {"theory_distance": ("point", d, {"units": "1"}), "theory_bound": bound}
     ).assign_attrs(typical_entropy=float(symmetric_state(alpha).entropy))
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
     columns = ("gamma", "entropy_mean", "entropy_stderr", "distance_mean")
     rows = {
         f"gamma {gamma:g}": f"{mean:.5f} ± {error:.2g} at D = {d:.4f}"
-        for gamma, mean, error, d in zip(*(found[c].values for c in columns), strict=True)
+        for gamma, mean, error, d in zip(*(result[c].values for c in columns), strict=True)
     }
     names = ("converged", "solution_entropy", "typical_entropy")
-    told = {name: found.attrs[name] for name in names if name in found.attrs}
-    return {"solutions": found.sizes["solution"], **told, **rows}
+    about = {name: result.attrs[name] for name in names if name in result.attrs}
+    return {"solutions": result.sizes["solution"], **about, **rows}
 
 
 STAGE = Stage(

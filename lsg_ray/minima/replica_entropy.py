@@ -47,12 +47,12 @@ def replica_entropy(
     Parameters
     ----------
     alpha
-        Patterns per weight, P/N.
+        Number of patterns per weight, P/N.
     weights
-        ±1, or real on the sphere; the entropy of these is relative to all weights.
+        Kind of weights: ±1, or real on the sphere, whose entropy is relative to all weights.
     machine
-        Perceptron; tree committee of 3, 5 or infinitely many sign units, or of infinitely many ReLU
-        units; or parity machine.
+        Kind of network: perceptron; tree committee of 3, 5 or infinitely many sign units, or of
+        infinitely many ReLU units; or parity machine.
     limits
         Whether to compute capacity and stability limit too; without it, where that is quick.
     progress

@@ -29,7 +29,7 @@ class Sampled(NamedTuple):
 def sampled_local_entropy(
     ground: Ground, reference: Floats, overlaps: Floats, samples: int, rng: np.random.Generator
 ) -> Sampled:
-    """Return nLE around a reference (K, n) by drawing weights at each overlap, so many of each.
+    """Return nLE around a reference (K, n) by drawing ``draws`` weights at each overlap.
 
     Cost: 2 N P flop a sample.
     """

@@ -35,7 +35,7 @@ class SmoothNetwork:
     weights
         Directions of the units (K, n), of any norm.
     patterns
-        What the loss is the mean over.
+        Patterns over which the loss is averaged.
     beta
         Steepness β of hidden units.
     gamma
@@ -110,10 +110,10 @@ class SmoothNetwork:
 
     def _gathered(self, rows: Floats) -> Floats:
         """Return Σ_p rows_pl ξ_pl / P (K, n)."""
-        found = np.empty_like(self.units)
-        for unit in range(len(found)):
-            found[unit] = rows[:, unit] @ self._of(unit)
-        return found / len(rows)
+        sums = np.empty_like(self.units)
+        for unit in range(len(sums)):
+            sums[unit] = rows[:, unit] @ self._of(unit)
+        return sums / len(rows)
 
     def project(self, v: Floats) -> Floats:
         """Return directions (K, n) without their radial parts."""
@@ -141,13 +141,13 @@ class SmoothNetwork:
         """Return the projected Hessian (N, N).  Cost: 2 P N² flop."""
         units, n = self.units.shape
         J = np.concatenate([self._first[:, [u]] * self._of(u) for u in range(units)], axis=1)
-        found = (J * self._bend[:, None]).T @ J
+        hessian = (J * self._bend[:, None]).T @ J
         for unit in range(units):
-            x, place = self._of(unit), slice(unit * n, (unit + 1) * n)
-            found[place, place] += (x * self._second[:, [unit]]).T @ x
-        found /= len(J)
+            x, block = self._of(unit), slice(unit * n, (unit + 1) * n)
+            hessian[block, block] += (x * self._second[:, [unit]]).T @ x
+        hessian /= len(J)
         for unit, u in enumerate(self.units):
-            place = slice(unit * n, (unit + 1) * n)
-            found[place] -= np.outer(u, u @ found[place])
-            found[:, place] -= np.outer(found[:, place] @ u, u)
-        return found
+            block = slice(unit * n, (unit + 1) * n)
+            hessian[block] -= np.outer(u, u @ hessian[block])
+            hessian[:, block] -= np.outer(hessian[:, block] @ u, u)
+        return hessian

@@ -42,7 +42,7 @@ from lsg_ray.typing import (
 
 #: Fields γ: overlaps of about 0.995 to 0.94 at α = 1.
 GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
-#: Dampings that are tried one after another where messages do not settle, above the one given.
+#: Dampings that are tried one after another where messages do not converge, above the one given.
 _STRONGER = (0.6, 0.85, 0.95)
 #: Sweeps without a smaller change after which a stronger damping is tried.
 _PATIENCE = 25
@@ -51,7 +51,7 @@ _POINTS = 9
 
 
 class Curve(NamedTuple):
-    """What is found around one reference, over the fields γ."""
+    """Local entropy around one reference, over the fields γ."""
 
     overlap: Floats
     entropy: Floats
@@ -81,30 +81,32 @@ def spherical_local_entropy(
         Ensemble of spherical-perceptron or spherical-committee, a view of one, or its URL; all
         without an error on their patterns.
     configurations
-        References: the first so many, or which; by default up to 20.
+        Number of reference solutions, from the first, or list of the configurations to use as
+        references; without it, the first 20 at most.
     gammas
-        Fields γ that draw weights to the reference: the larger, the closer.
+        Fields γ towards the reference; larger fields give shorter distances.
     damping
-        Of messages; where they do not settle, 0.6, 0.85 and 0.95 are tried.
+        Share of the old message in the new one; where messages do not converge, 0.6, 0.85 and
+        0.95 are tried.
     max_sweeps
-        At each field and damping, at most.
+        Largest number of sweeps at each field and damping.
     tolerance
-        Messages have settled when no mean weight changes by more in a sweep.
+        Largest change of a mean weight in a sweep at which messages have converged.
     theory
-        Whether the densest regions of random patterns are computed too (replica theory, y → ∞), of
+        Whether to compute the densest regions of random patterns too (replica theory, y → ∞), for
         perceptrons and trees.
     checkpoints
-        Folder for finished tasks, so that an interrupted call can resume.
+        Path of a folder for finished tasks, from which an interrupted call resumes.
     progress
-        Told ``(references done, in all)``.
+        Called with (references done, total).
 
     Returns
     -------
     xarray.Dataset
         Over (solution, gamma): ``local_entropy`` (nLE per weight, in nats; NaN where messages have
-        not settled), ``overlap`` p, ``distance`` 2(1 − p), ``converged``, ``sweeps``, ``residual``;
-        over gamma the means ``local_entropy_mean``, ``overlap_mean`` with ``_stderr`` over
-        solutions; with theory, over point: ``theory`` and ``theory_overlap``.  Attributes:
+        not converged), ``overlap`` p, ``distance`` 2(1 − p), ``converged``, ``sweeps``,
+        ``residual``; over gamma the means ``local_entropy_mean``, ``overlap_mean`` with ``_stderr``
+        over solutions; with theory, over point: ``theory`` and ``theory_overlap``.  Attributes:
         ``converged``, the share of all.
 
     Raises
@@ -126,14 +128,14 @@ def spherical_local_entropy(
         majority=True, solutions=True,
     )  # fmt: skip
     arguments = [(gamma, damping, max_sweeps, tolerance)] * len(chosen.numbers)
-    found = chosen.run(_task, Curve, arguments, checkpoints, progress)
-    result = _dataset(found, gamma).assign_coords(solution=chosen.numbers)
+    curves = chosen.run(_task, Curve, arguments, checkpoints, progress)
+    result = _dataset(curves, gamma).assign_coords(solution=chosen.numbers)
     if theory:
-        result = result.assign(_theory(chosen, found))
+        result = result.assign(_theory(chosen, curves))
     return result.assign_attrs(
         chosen.provenance(
             statistic="spherical local entropy", damping=damping, max_sweeps=max_sweeps,
-            tolerance=tolerance, converged=float(found.converged.mean()),
+            tolerance=tolerance, converged=float(curves.converged.mean()),
         )
     )  # fmt: skip
 
@@ -157,27 +159,27 @@ def local_entropy_around(
     for gamma in gammas:
         b = gamma * reference
         total, residual = 0, np.inf
-        for place, strength in enumerate(dampings):
+        for index, strength in enumerate(dampings):
             sweeps, residual = _settle(bp, b, strength, max_sweeps, tolerance)
             total += sweeps
             if residual <= tolerance and not bp.bounded:
-                dampings = dampings[place:]
+                dampings = dampings[index:]
                 break
             if not np.isfinite(residual):
                 bp = RelaxedBP(ground.arena.train, *ground.shape)
         p = float(np.mean(reference * bp.means))
-        settled = bool(residual <= tolerance) and not bp.bounded and abs(p) < 1
+        converged = bool(residual <= tolerance) and not bp.bounded and abs(p) < 1
         value = np.nan
-        if settled:
+        if converged:
             value = bp.log_volume(b) - 0.5 * np.log(2 * np.pi * np.e) - 0.5 * np.log1p(-p * p)
-        rows.append((p, value, settled, total, residual))
+        rows.append((p, value, converged, total, residual))
     return Curve(*map(np.array, zip(*rows, strict=True)))
 
 
 def _settle(
     bp: RelaxedBP, b: Floats, damping: float, max_sweeps: int, tolerance: float
 ) -> tuple[int, float]:
-    """Sweep until messages settle, or come no nearer to it; return sweeps and the last change."""
+    """Sweep until messages converge, or come no nearer to it; return sweeps and the last change."""
     bp.control(b)
     best, at, residual = np.inf, 0, np.inf
     for sweep in range(1, max_sweeps + 1):
@@ -199,31 +201,31 @@ def _task(
     )
 
 
-def _dataset(found: Curve, gammas: Floats) -> xarray.Dataset:
+def _dataset(curves: Curve, gammas: Floats) -> xarray.Dataset:
     dims = ("solution", "gamma")
     nat, one = {"units": "nat"}, {"units": "1"}
     values: dict[str, Any] = {
-        "local_entropy": (dims, found.entropy, {"long_name": "normalised local entropy", **nat}),
-        "overlap": (dims, found.overlap, {"long_name": "overlap p with the reference", **one}),
-        "distance": (dims, 2 * (1 - found.overlap), {"long_name": "2(1 − p)", **one}),
-        "converged": (dims, found.converged),
-        "sweeps": (dims, found.sweeps),
-        "residual": (dims, found.residual),
+        "local_entropy": (dims, curves.entropy, {"long_name": "normalised local entropy", **nat}),
+        "overlap": (dims, curves.overlap, {"long_name": "overlap p with the reference", **one}),
+        "distance": (dims, 2 * (1 - curves.overlap), {"long_name": "2(1 − p)", **one}),
+        "converged": (dims, curves.converged),
+        "sweeps": (dims, curves.sweeps),
+        "residual": (dims, curves.residual),
     }
-    for name, table in (("local_entropy", found.entropy), ("overlap", found.overlap)):
-        mean, error = averaged(np.where(found.converged, table, np.nan))
+    for name, table in (("local_entropy", curves.entropy), ("overlap", curves.overlap)):
+        mean, error = averaged(np.where(curves.converged, table, np.nan))
         values |= {f"{name}_mean": ("gamma", mean), f"{name}_stderr": ("gamma", error)}
     return xarray.Dataset(values, {"gamma": ("gamma", gammas, {"long_name": "field γ"})})
 
 
-def _theory(chosen: Chosen, found: Curve) -> dict[str, Any]:
+def _theory(chosen: Chosen, curves: Curve) -> dict[str, Any]:
     """Return the densest regions over the range of overlaps, of random patterns."""
     spec = chosen.ensemble.spec
     name = machine_of(spec.network) if spec.dataset.name == "random-patterns" else ""
     if not name:
         return {}
     machine: MachineName = "perceptron" if name == "perceptron" else "committee-inf"
-    low = float(np.clip(found.overlap.min(), 0.3, 0.99))
+    low = float(np.clip(curves.overlap.min(), 0.3, 0.99))
     p = np.sqrt(np.linspace(low**2, 0.995, _POINTS))
     regions = [densest(chosen.alpha, float(one) ** 2, "spherical", machine) for one in p]
     good = [region.entropy if region.converged else np.nan for region in regions]
@@ -231,13 +233,13 @@ def _theory(chosen: Chosen, found: Curve) -> dict[str, Any]:
     return {"theory": ("point", good, about), "theory_overlap": ("point", p)}
 
 
-def _shown(found: xarray.Dataset) -> dict[str, Any]:
+def _shown(result: xarray.Dataset) -> dict[str, Any]:
     columns = ("gamma", "local_entropy_mean", "local_entropy_stderr", "overlap_mean")
     rows = {
         f"gamma {gamma:g}": f"{mean:.5f} ± {error:.2g} at p = {p:.4f}"
-        for gamma, mean, error, p in zip(*(found[c].values for c in columns), strict=True)
+        for gamma, mean, error, p in zip(*(result[c].values for c in columns), strict=True)
     }
-    return {"solutions": found.sizes["solution"], "converged": found.attrs["converged"], **rows}
+    return {"solutions": result.sizes["solution"], "converged": result.attrs["converged"], **rows}
 
 
 STAGE = Stage(

@@ -8,7 +8,7 @@ With external fields γ W̃ on the weights of a machine, and ln Z of belief prop
 so that e^{NΣ(D)} solutions lie at Hamming distance N D of W̃, of e^{N H₂(D)} configurations.  γ
 goes from large to 0, with the messages of one field to the next; at γ = 0 these are all solutions.
 Σ is a Legendre transform: where it is not concave in D, nothing is seen.  Where messages do not
-settle, nothing is told.
+converge, results are NaN.
 
 Source: C. Baldassi et al., Phys. Rev. Lett. 115, 128101 (2015); PNAS 113, E7655 (2016).
 """
@@ -28,7 +28,7 @@ from lsg_ray.typing import Flags, Floats, Ints, Signs
 
 #: Fields γ by default: distances from 0.01 to those of all solutions.
 GAMMAS = (2.5, 2.0, 1.6, 1.3, 1.05, 0.85, 0.7, 0.55, 0.42, 0.3, 0.2, 0.1, 0.0)
-#: Damping that is tried where messages do not settle.
+#: Damping that is tried where messages do not converge.
 STRONGER = (0.6, 0.85)
 #: Largest number of weights that are enumerated.
 MOST_ENUMERATED = 24
@@ -37,7 +37,7 @@ MOST_ENUMERATED = 24
 class Enumerator(NamedTuple):
     """The curve of one reference, each (γ,).
 
-    entropy Σ in nats per weight and distance D, NaN where messages have not settled; bound H₂(D);
+    entropy Σ in nats per weight and distance D, NaN where messages have not converged; bound H₂(D);
     log_partition F; overlap S; converged; sweeps, of all dampings; residual, the largest last
     change of a message.
     """
@@ -64,11 +64,11 @@ def weight_enumerator(
     """Count the solutions around one reference (K, n).
 
     Messages start from zero; the graph is left with those of the last field.  Where they do not
-    settle, more damping is tried, and the next field begins anew.  Cost of a sweep: O(P N).
+    converge, more damping is tried, and the next field begins anew.  Cost of a sweep: O(P N).
 
     >>> graph = FactorGraph(np.ones((0, 1, 5), np.int8))
-    >>> found = weight_enumerator(graph, np.ones((1, 5)), [1.0])
-    >>> bool(np.allclose(found.entropy, found.bound)), round(float(found.distance[0]), 4)
+    >>> curve = weight_enumerator(graph, np.ones((1, 5)), [1.0])
+    >>> bool(np.allclose(curve.entropy, curve.bound)), round(float(curve.distance[0]), 4)
     (True, 0.1192)
     """
     rows = []
@@ -77,36 +77,36 @@ def weight_enumerator(
         external = gamma * reference
         sweeps, residual = 0, np.inf
         for strength in (damping, *(one for one in STRONGER if one > damping)):
-            rest = graph.solve(external, strength, tolerance, max_sweeps)
-            sweeps, residual = sweeps + rest.sweeps, rest.residual
-            if rest.converged:
+            convergence = graph.solve(external, strength, tolerance, max_sweeps)
+            sweeps, residual = sweeps + convergence.sweeps, convergence.residual
+            if convergence.converged:
                 break
             graph.start()
-        settled = bool(residual <= tolerance)
+        converged = bool(residual <= tolerance)
         values = (np.nan,) * 5
-        if settled:
+        if converged:
             total = external + graph.fields
             overlap = float(np.mean(reference * np.tanh(total)))
             free = graph.log_partition(total) / graph.n_weights
             distance = (1 - overlap) / 2
             bound = float(binary_entropy(np.array(distance))) if 0 < distance < 1 else 0.0
             values = (free - gamma * overlap, distance, bound, free, overlap)
-        rows.append((*values, settled, sweeps, residual))
+        rows.append((*values, converged, sweeps, residual))
     return Enumerator(*map(np.array, zip(*rows, strict=True)))
 
 
 def all_solutions(
     graph: FactorGraph, *, damping: float = 0.3, tolerance: float = 1e-6, max_sweeps: int = 500
 ) -> tuple[float, bool]:
-    """Return the entropy of all solutions per weight, in nats, and whether messages have settled.
+    """Return the entropy of all solutions per weight, in nats, and whether messages have converged.
 
     NaN where they have not.
     """
-    found = weight_enumerator(
+    curve = weight_enumerator(
         graph, np.zeros(graph.shape), (0.0,), damping=damping, tolerance=tolerance,
         max_sweeps=max_sweeps,
     )  # fmt: skip
-    return float(found.entropy[0]), bool(found.converged[0])
+    return float(curve.entropy[0]), bool(curve.converged[0])
 
 
 def right_configurations(x: Signs, weights: Signs) -> Flags:
@@ -121,7 +121,7 @@ def right_configurations(x: Signs, weights: Signs) -> Flags:
 
 
 class Counts(NamedTuple):
-    """What enumeration finds: number of solutions by flips d = 0 … N, (N + 1,)."""
+    """Result of an enumeration: number of solutions by flips d = 0 … N, (N + 1,)."""
 
     solutions: Ints
 
@@ -163,21 +163,21 @@ def enumerate_solutions(x: Signs, reference: Signs) -> Counts:
     size = units * n
     if size > MOST_ENUMERATED:
         raise InputError(f"{size} weights given; at most {MOST_ENUMERATED} are enumerated")
-    found = np.zeros(size + 1, np.int64)
+    solutions = np.zeros(size + 1, np.int64)
     step = 2 ** min(size, 16)
     for start in range(0, 2**size, step):
         bits = np.arange(start, start + step)[:, None] >> np.arange(size) & 1
         flips = bits.sum(axis=1)
         weights = reference * (1 - 2 * bits).reshape(-1, units, n)
         good = right_configurations(x, weights.astype(np.int8))
-        found += np.bincount(flips[good], minlength=size + 1)
-    return Counts(found)
+        solutions += np.bincount(flips[good], minlength=size + 1)
+    return Counts(solutions)
 
 
 def sampled_entropy(
     x: Signs, reference: Signs, flips: int, draws: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Return ln(number of solutions at so many flips)/N by random flips, and its standard error.
+    """Return ln(number of solutions at that many flips)/N by random flips, and its standard error.
 
     (−∞, NaN) where no draw is a solution.  Useful where these are not rare: for small N or flips.
     """

@@ -1,6 +1,6 @@
 """Messages between patterns and ±1 weights: the graph that belief propagation runs on.
 
-Solvers and measures share it: `FactorGraph` holds patterns, messages and room for a sweep;
+Solvers and measures share it: `FactorGraph` holds patterns, messages and buffers for a sweep;
 mathematics and cost are those of `lsg_ray.kernels.message_passing`.
 """
 
@@ -13,12 +13,12 @@ import numpy as np
 from lsg_ray.errors import InputError
 from lsg_ray.typing import Array, Floats, Signs
 
-#: Most inputs of a unit with exact convolutions, whose cost is that of their square.
+#: Largest number of inputs of a unit with exact convolutions, whose cost is that of their square.
 MOST_EXACT = 101
 
 
-class Rest(NamedTuple):
-    """How an iteration ended: whether it rests, sweeps made, and the largest change of the last."""
+class Convergence(NamedTuple):
+    """How an iteration ended: whether it converged, sweeps, and the largest change of the last."""
 
     converged: bool
     sweeps: int
@@ -43,10 +43,10 @@ def gauged(x: Array, s: Array) -> Signs:
         raise InputError(
             f"{x.shape[-1]} inputs of each unit given; with an even number sums of ±1 can tie"
         )
-    found = np.empty(x.shape, np.int8)
-    for row, pattern, label in zip(found, x, s, strict=True):  # no copy of all as floats
+    signs = np.empty(x.shape, np.int8)
+    for row, pattern, label in zip(signs, x, s, strict=True):  # no copy of all as floats
         row[:] = pattern * label
-    return found
+    return signs
 
 
 class FactorGraph:
@@ -113,7 +113,7 @@ class FactorGraph:
     def sweep(self, total: Floats, damping: float) -> float:
         """Make all messages anew where total fields are H (K, n); return their largest change.
 
-        `fields` (K, n), what patterns say to each weight, Σ_p u, are set anew.  The change is that
+        `fields` (K, n), the messages to each weight Σ_p u, are set anew.  The change is that
         before damping; NaN where numbers are no longer finite.
         """
         kernels = self._kernels
@@ -123,13 +123,15 @@ class FactorGraph:
         )  # fmt: skip
         return float(self._moved.max()) if np.isfinite(self.fields).all() else float("nan")
 
-    def solve(self, external: Floats, damping: float, tolerance: float, max_sweeps: int) -> Rest:
+    def solve(
+        self, external: Floats, damping: float, tolerance: float, max_sweeps: int
+    ) -> Convergence:
         """Sweep with external fields (K, n) until no message moves by more than the tolerance."""
         residual, sweeps = np.inf, 0
         while sweeps < max_sweeps and residual > tolerance:
             residual = self.sweep(external + self.fields, damping)
             sweeps += 1
-        return Rest(bool(residual <= tolerance), sweeps, residual)
+        return Convergence(bool(residual <= tolerance), sweeps, residual)
 
     def log_partition(self, total: Floats) -> float:
         """Return ln Z in the Bethe approximation where total fields are H (K, n)."""

@@ -5,8 +5,8 @@ Weights of N = K n are free but for |W|² = N, which one precision λ of them al
     mean_li[ 1/(λ + A_li) + ((B_li + b_li)/(λ + A_li))² ] = 1,   λ > −min A,
 
 after every sweep; b is an external field, as γ times a reference.  Messages and the hidden units
-are told in `lsg_ray.kernels.relaxed_bp`.  The free entropy per weight is that of the weights and of
-λ, and the logarithm of the volume that of free weights at |W|² = N.
+are given in `lsg_ray.kernels.relaxed_bp`.  The free entropy per weight is that of the weights and
+of λ, and the logarithm of the volume that of free weights at |W|² = N.
 
 Source: C. Baldassi, F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905.07833.
 """
@@ -50,11 +50,11 @@ class RelaxedBP:
     Parameters
     ----------
     patterns
-        What is to be right.
+        Patterns that are to be right.
     units, n
-        Hidden units K and inputs n of each.
+        Number of hidden units K, and of inputs n of each.
     rng
-        Draws fields of messages to start from, 0.01 N(0, 1)/√n; without, all are zero.
+        Generator of the initial fields of messages, 0.01 N(0, 1)/√n; without it, all are zero.
     """
 
     def __init__(

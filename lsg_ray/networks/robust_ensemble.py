@@ -3,7 +3,7 @@
     β E = β Σ_a L_NE(W^a) − Σ_i ln 2cosh(γ Σ_a W_i^a),
 
 that of y replicas around a centre of ±1 weights that is traced out; y = 1 is plain Monte Carlo on
-the number of errors.  Fields of all units are kept, so that a flip costs O(P).
+the number of errors.  Fields of all units are stored, so that a flip costs O(P).
 
 Source: C. Baldassi et al., PNAS 113, E7655 (2016), arXiv:1605.06444; sampler with a reduced
 rejection rate: C. Baldassi, J. Stat. Mech. (2017) 033301, arXiv:1608.05899.
@@ -41,14 +41,14 @@ def log_cosh(k: Floats, coupling: float) -> Floats:
 
 
 class RobustEnsemble:
-    """Replicas of ±1 weights, with what a flip changes kept up to date.
+    """Replicas of ±1 weights, with fields and errors up to date after each flip.
 
     Parameters
     ----------
     patterns
         Inputs ±1 and labels.
     weights
-        Where the replicas start, (y, K, n), ±1; K and n odd.
+        Initial weights of the replicas (y, K, n), ±1; K and n odd.
     product
         Whether the output is the product of the units (parity machine), not their majority.
 
@@ -156,8 +156,8 @@ class RobustEnsemble:
         draws = rng.random((moves, 3))
         if self._members is None:
             members = np.zeros((y + 1, self.w.size), np.int32)
-            places, counts = np.zeros(self.w.size, np.int32), np.zeros(y + 1, np.int64)
-            kernels.classify(self.w, self.mu, members, places, counts)
-            self._members = members, places, counts
-        found = kernels.reduced_rejection(*state, draws, self.product, stop, *self._members)
-        return SweepInfo(*found)
+            positions, counts = np.zeros(self.w.size, np.int32), np.zeros(y + 1, np.int64)
+            kernels.classify(self.w, self.mu, members, positions, counts)
+            self._members = members, positions, counts
+        tried = kernels.reduced_rejection(*state, draws, self.product, stop, *self._members)
+        return SweepInfo(*tried)

@@ -19,7 +19,7 @@ def _no_trials(spec, arena, device):
     raise AssertionError("these weights are given")
 
 
-#: In the place of a solver, of stores of given weights.
+#: Instead of a solver, of stores of given weights.
 GIVEN = Algorithm("given", ("perceptron", "committee", "parity"), _no_trials)
 
 
@@ -71,8 +71,8 @@ def machines():
             start = index * plan.block_size
             rows = min(plan.block_size, spec.ensemble.count - start)
             if weights is None:
-                found = sample_configurations(spec, arena, start, rows)
-                block = Block(start, found.weights, found.columns, rows)
+                sampled = sample_configurations(spec, arena, start, rows)
+                block = Block(start, sampled.weights, sampled.columns, rows)
             else:
                 some = np.asarray(weights)[start : start + rows]
                 whole = ("errors", "epochs", "trial", "stopped")

@@ -58,47 +58,47 @@ def test_words_of_a_correlation():
 
 
 def test_table_of_two_algorithms(committees, focused):
-    found = flatness_table(committees, focused, gammas=[6, 25], draws=20, samples=30)
+    table = flatness_table(committees, focused, gammas=[6, 25], draws=20, samples=30)
     # Both trials of focusing end in one fixed point.
-    assert found.attrs["rows"] == found.sizes["row"] == 5
-    assert found.attrs["repeats"] == 1
-    assert found["algorithm"].values.tolist() == ["committees", "focused"]
-    names = found["quantity"].values.tolist()
+    assert table.attrs["rows"] == table.sizes["row"] == 5
+    assert table.attrs["repeats"] == 1
+    assert table["algorithm"].values.tolist() == ["committees", "focused"]
+    names = table["quantity"].values.tolist()
     assert names[:3] == ["local_entropy_25", "local_entropy_6", "top_eigenvalue"]
     top = hessian(committees, eigenvalues=1)["eigenvalue"].values[:, 0]
-    np.testing.assert_allclose(found["value"][:4, 2], top)
+    np.testing.assert_allclose(table["value"][:4, 2], top)
     volume = spherical_local_entropy(committees, gammas=[25, 6], theory=False)
-    np.testing.assert_allclose(found["value"][:4, :2], volume["local_entropy"])
-    np.testing.assert_allclose(found["mean"][0, 2], top.mean())
-    assert found["mean"][1, 1] > found["mean"][0, 1]  # focusing is flatter
-    assert np.isnan(found["stderr"][1]).all()
-    assert np.isnan(found["spearman"].sel(quantity="errors")).all()
-    assert found["spearman"].sel(quantity="trace", quantity_="trace") == pytest.approx(1)
-    assert len(table_figure(found).axes) == 3
-    assert "5 configurations of 2 ensembles" in table_caption(found)[0]
+    np.testing.assert_allclose(table["value"][:4, :2], volume["local_entropy"])
+    np.testing.assert_allclose(table["mean"][0, 2], top.mean())
+    assert table["mean"][1, 1] > table["mean"][0, 1]  # focusing is flatter
+    assert np.isnan(table["stderr"][1]).all()
+    assert np.isnan(table["spearman"].sel(quantity="errors")).all()
+    assert table["spearman"].sel(quantity="trace", quantity_="trace") == pytest.approx(1)
+    assert len(table_figure(table).axes) == 3
+    assert "5 configurations of 2 ensembles" in table_caption(table)[0]
 
 
 def test_table_of_signs__with_errors_has_no_volume(perceptrons):
-    found = flatness_table(perceptrons, draws=10, samples=10)
-    assert found["quantity"].values[0] == "local_entropy_2"
-    assert np.isnan(found["value"].sel(quantity="local_entropy_2")).all()
-    assert (found["value"].sel(quantity="errors") > 0).all()
-    assert table_figure(found).axes
+    table = flatness_table(perceptrons, draws=10, samples=10)
+    assert table["quantity"].values[0] == "local_entropy_2"
+    assert np.isnan(table["value"].sel(quantity="local_entropy_2")).all()
+    assert (table["value"].sel(quantity="errors") > 0).all()
+    assert table_figure(table).axes
 
 
 def test_table_of_signs__takes_their_weight_enumerator(machines, machine_spec):
     training = {"algorithm": "focusing-bp"}
     ensemble = machines(machine_spec("perceptron", n=101, alpha=0.3, count=1, training=training))
-    found = flatness_table(ensemble, draws=10, samples=5, sign_gammas=[1.0, 2.0])
+    table = flatness_table(ensemble, draws=10, samples=5, sign_gammas=[1.0, 2.0])
     around = local_entropy(ensemble, gammas=[1.0, 2.0], theory=False)
     expected = (around["entropy"] - around["bound"]).sel(gamma=2.0).item()
-    assert found["value"].sel(quantity="local_entropy_2").item() == pytest.approx(expected)
+    assert table["value"].sel(quantity="local_entropy_2").item() == pytest.approx(expected)
     assert -0.3 < expected < 1e-3
 
 
-def test_same_names__are_told_apart(committees):
-    found = flatness_table(committees, committees, gammas=[25], draws=5, samples=5)
-    assert found["algorithm"].values.tolist() == ["committees", "committees (2)"]
+def test_same_names__are_numbered(committees):
+    table = flatness_table(committees, committees, gammas=[25], draws=5, samples=5)
+    assert table["algorithm"].values.tolist() == ["committees", "committees (2)"]
 
 
 def test_other_patterns__are_refused(committees, machines, machine_spec):

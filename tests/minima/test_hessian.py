@@ -38,8 +38,8 @@ def projected(network, matrix):
     units, n = network.units.shape
     P = np.eye(units * n)
     for unit, u in enumerate(network.units):
-        place = slice(unit * n, (unit + 1) * n)
-        P[place, place] -= np.outer(u, u)
+        block = slice(unit * n, (unit + 1) * n)
+        P[block, block] -= np.outer(u, u)
     return P @ matrix @ P
 
 
@@ -53,8 +53,8 @@ def test_derivatives__are_those_of_autograd(units, shared):
     np.testing.assert_allclose(network.gradient.ravel(), gradient.numpy(), atol=1e-14)
     second = torch.autograd.functional.hessian(loss, flat.detach()).numpy()
     expected = projected(network, second)
-    found = network.dense()
-    np.testing.assert_allclose(found, expected, atol=1e-13)
+    result = network.dense()
+    np.testing.assert_allclose(result, expected, atol=1e-13)
     assert network.trace() == pytest.approx(np.trace(expected), rel=1e-10)
     v = np.random.default_rng(1).standard_normal(network.units.shape)
     np.testing.assert_allclose(network.product(v).ravel(), expected @ v.ravel(), atol=1e-13)
@@ -77,9 +77,9 @@ def test_lanczos_and_quadrature__are_those_of_the_matrix():
     network = network_of(units=5, n=31, patterns=60, shared=True)
     matrix = network.dense()
     values = np.linalg.eigvalsh(matrix)[::-1]
-    found, converged = largest(network, 4, np.random.default_rng(0))
+    result, converged = largest(network, 4, np.random.default_rng(0))
     assert converged
-    np.testing.assert_allclose(found, values[:4], rtol=1e-5)
+    np.testing.assert_allclose(result, values[:4], rtol=1e-5)
     nodes, shares = quadrature(network, 60, np.random.default_rng(0))
     assert shares.sum() == pytest.approx(1)
     assert nodes.min() > values[-1] - 1e-9
@@ -90,12 +90,12 @@ def test_lanczos_and_quadrature__are_those_of_the_matrix():
         assert shares @ nodes**power == pytest.approx(np.mean(values**power), abs=4 * error)
 
 
-def test_iterations_that_do_not_suffice__are_told():
+def test_iterations_that_do_not_suffice__are_reported():
     network = network_of(units=5, n=31, patterns=60)
-    found, converged = largest(network, 6, np.random.default_rng(0), max_iterations=1)
+    result, converged = largest(network, 6, np.random.default_rng(0), max_iterations=1)
     assert not converged
-    assert len(found) == 6
-    assert np.isnan(found).any()
+    assert len(result) == 6
+    assert np.isnan(result).any()
 
 
 def test_stage__dense_and_by_products(committees):
@@ -116,9 +116,9 @@ def test_stage__dense_and_by_products(committees):
 
 
 def test_stage__of_signs(perceptrons):
-    found = hessian(perceptrons, eigenvalues=2)
-    assert found.sizes["rank"] == 2
-    assert (found["errors"] > 0).all()
+    result = hessian(perceptrons, eigenvalues=2)
+    assert result.sizes["rank"] == 2
+    assert (result["errors"] > 0).all()
 
 
 def test_bad_input__is_one_line(committees, machines, machine_spec):

@@ -12,35 +12,35 @@ from lsg_ray.rng import Stream, generator
 
 
 def test_noise_on_weights__by_a_loop(committees):
-    found = local_energy(committees, sigmas=[0.2, 0.6], draws=5, seed=3)
+    result = local_energy(committees, sigmas=[0.2, 0.6], draws=5, seed=3)
     chosen = choose(committees, None, for_what="this")
     x, s = chosen.ground.arena.train
     rng = generator(3, Stream.LANDSCAPE, 9, int(chosen.numbers[1]))
-    for place, sigma in enumerate((0.2, 0.6)):
+    for index, sigma in enumerate((0.2, 0.6)):
         errors = []
         for noise in rng.standard_normal((5, *chosen.weights[1].shape)):
             w = chosen.weights[1] + sigma * noise
             votes = np.sign((w * x.astype(np.float64)).sum(axis=2)).sum(axis=1)
             errors.append(np.mean(votes * s <= 0))
-        assert found["rise"][1, place].item() == pytest.approx(np.mean(errors))
+        assert result["rise"][1, index].item() == pytest.approx(np.mean(errors))
         error = np.std(errors, ddof=1) / np.sqrt(5)
-        assert found["rise_stderr"][1, place].item() == pytest.approx(error)
+        assert result["rise_stderr"][1, index].item() == pytest.approx(error)
 
 
 def test_small_noise__changes_nothing_and_large_noise_all(committees):
-    found = local_energy(committees, sigmas=[1e-9, 0.3, 1e4], draws=400)
-    assert (found["rise"][:, 0] == 0).all()
-    assert (found["rise_mean"].diff("level") > 0).all()
+    result = local_energy(committees, sigmas=[1e-9, 0.3, 1e4], draws=400)
+    assert (result["rise"][:, 0] == 0).all()
+    assert (result["rise_mean"].diff("level") > 0).all()
     # Of random weights half of the patterns are wrong.
-    assert found["rise_mean"][2].item() == pytest.approx(0.5, abs=0.03)
+    assert result["rise_mean"][2].item() == pytest.approx(0.5, abs=0.03)
 
 
 def test_flips__each_with_its_probability(perceptrons):
-    found = local_energy(perceptrons, flips=[1e-9, 0.1, 0.499], draws=400)
-    assert found.attrs["noise"] == "flips"
-    assert (found["rise"][:, 0] == 0).all()
-    share = found["errors"] / found.attrs["n_patterns"]
-    np.testing.assert_allclose(found["rise"][:, 2] + share, 0.5, atol=0.04)
+    result = local_energy(perceptrons, flips=[1e-9, 0.1, 0.499], draws=400)
+    assert result.attrs["noise"] == "flips"
+    assert (result["rise"][:, 0] == 0).all()
+    share = result["errors"] / result.attrs["n_patterns"]
+    np.testing.assert_allclose(result["rise"][:, 2] + share, 0.5, atol=0.04)
 
 
 def test_noise_on_inputs__is_that_of_pixels(machines, machine_spec):
@@ -48,13 +48,13 @@ def test_noise_on_inputs__is_that_of_pixels(machines, machine_spec):
     ensemble = machines(spec)
     chosen = choose(ensemble, None, for_what="this")
     x, s = chosen.ground.arena.train
-    found = input_robustness(ensemble, sigmas=[0.5], draws=3, seed=1)
+    result = input_robustness(ensemble, sigmas=[0.5], draws=3, seed=1)
     errors = []
     for draw in range(3):
         noise = generator(1, Stream.LANDSCAPE, 10, draw).standard_normal(x.shape, np.float32)
         h = fields(chosen.weights[:1], x + np.float32(0.5) * (x.std(axis=0) * noise))[0, :, 0]
         errors.append(np.mean(h * s <= 0))
-    assert found["rise"][0, 0].item() == pytest.approx(np.mean(errors))
+    assert result["rise"][0, 0].item() == pytest.approx(np.mean(errors))
     both = [
         input_robustness(ensemble, sigmas=[0.5], draws=40, colour=colour)["rise"].values
         for colour in ("pixel", "white")
@@ -63,13 +63,13 @@ def test_noise_on_inputs__is_that_of_pixels(machines, machine_spec):
 
 
 def test_input_noise__rises_with_sigma_and_is_the_same_again(committees):
-    found = input_robustness(committees, sigmas=[1e-6, 0.3, 1.0], draws=40)
-    assert (found["rise"][:, 0] == 0).all()
-    assert (found["rise_mean"].diff("level") > 0).all()
+    result = input_robustness(committees, sigmas=[1e-6, 0.3, 1.0], draws=40)
+    assert (result["rise"][:, 0] == 0).all()
+    assert (result["rise_mean"].diff("level") > 0).all()
     again = input_robustness(committees, sigmas=[1.0], draws=40, configurations=[3])
-    assert again["rise"].item() == found["rise"][3, 2].item()
-    assert rise_figure(found).axes
-    assert "4 configurations of least-action" in rise_caption(found)[0]
+    assert again["rise"].item() == result["rise"][3, 2].item()
+    assert rise_figure(result).axes
+    assert "4 configurations of least-action" in rise_caption(result)[0]
 
 
 def test_parity_machines__have_errors_too(machines, machine_spec):

@@ -45,18 +45,18 @@ def _solution(x, units, seed=0):
 def _deviations(x, units, *, exact):
     reference = _solution(x, units)
     graph = FactorGraph(x, units, exact=exact)
-    found = weight_enumerator(graph, reference.astype(float), tolerance=1e-12)
+    result = weight_enumerator(graph, reference.astype(float), tolerance=1e-12)
     counts = enumerate_solutions(x, reference)
-    assert found.converged.all()
+    assert result.converged.all()
     free = np.array([counts.log_partition(gamma) for gamma in GAMMAS])
     overlap = np.array([counts.overlap(gamma) for gamma in GAMMAS])
     entropy = free - np.array(GAMMAS) * overlap
     return [
         np.abs(a - b).max()
         for a, b in (
-            (found.log_partition, free),
-            (found.entropy, entropy),
-            (found.overlap, overlap),
+            (result.log_partition, free),
+            (result.entropy, entropy),
+            (result.overlap, overlap),
         )
     ]
 
@@ -93,8 +93,8 @@ def test_enumeration_counts_and_sampling_agree():
     slope = (counts.log_partition(0.7 + h) - counts.log_partition(0.7 - h)) / (2 * h)
     assert slope == pytest.approx(counts.overlap(0.7), abs=1e-8)
     for flips in (2, 5):
-        found, error = sampled_entropy(x, reference, flips, 20_000, np.random.default_rng(0))
-        assert abs(found - np.log(counts.solutions[flips]) / 15) < 4 * error
+        result, error = sampled_entropy(x, reference, flips, 20_000, np.random.default_rng(0))
+        assert abs(result - np.log(counts.solutions[flips]) / 15) < 4 * error
     none = sampled_entropy(-x[:1], -reference, 15, 10, np.random.default_rng(0))
     assert none[0] == -np.inf or none[1] >= 0
     with pytest.raises(InputError, match="25 weights given; at most 24"):
@@ -103,9 +103,11 @@ def test_enumeration_counts_and_sampling_agree():
 
 def test_no_patterns_leave_all_configurations():
     graph = FactorGraph(np.ones((0, 3, 7), np.int8), 3)
-    found = weight_enumerator(graph, np.ones((3, 7)))
-    np.testing.assert_allclose(found.entropy, binary_entropy((1 - np.tanh(GAMMAS)) / 2), atol=1e-12)
-    np.testing.assert_allclose(found.entropy, found.bound, atol=1e-12)
+    result = weight_enumerator(graph, np.ones((3, 7)))
+    np.testing.assert_allclose(
+        result.entropy, binary_entropy((1 - np.tanh(GAMMAS)) / 2), atol=1e-12
+    )
+    np.testing.assert_allclose(result.entropy, result.bound, atol=1e-12)
 
 
 @pytest.mark.parametrize(("alpha", "scatter"), [(0.2, 0.006), (0.4, 0.015), (0.6, 0.02)])
@@ -128,7 +130,7 @@ def test_derivatives_of_the_partition_function(units, n, patterns, exact, accura
     """Exact sums to the step of the differences; normal ones up to 1/N."""
     graph = FactorGraph(_patterns(patterns, n, units), units, exact=exact)
     at = focused(graph, focus)
-    assert at.rest.converged
+    assert at.convergence.converged
 
     def log_z(gamma, y):
         return focused(graph, Focus(gamma, y)).log_partition
@@ -145,7 +147,7 @@ def test_replicas_come_near_the_densest_regions():
     """Of many replicas at α = 0.4, N = 1,001, beside y → ∞, within the scatter of instances."""
     graph = FactorGraph(_patterns(400, 1001))
     many = focused(graph, Focus(0.5, 20.0), tolerance=1e-6)
-    assert many.rest.converged
+    assert many.convergence.converged
     wanted = densest(400 / 1001, (1 - 2 * many.distance) ** 2).entropy
     assert many.entropy == pytest.approx(wanted, abs=0.02)
 
@@ -161,13 +163,13 @@ def test_one_replica_is_free():
         focused(graph, Focus(1.0, 0.5))
 
 
-def test_what_has_not_settled_is_not_told():
+def test_what_has_not_settled_is_nan():
     graph = FactorGraph(_patterns(60, 101))
-    found = weight_enumerator(graph, np.ones((1, 101)), (1.0, 0.5), max_sweeps=2)
-    assert not found.converged.any()
-    assert np.isnan(found.entropy).all()
-    assert np.isnan(found.distance).all()
-    assert (found.residual > 1e-6).all()
+    result = weight_enumerator(graph, np.ones((1, 101)), (1.0, 0.5), max_sweeps=2)
+    assert not result.converged.any()
+    assert np.isnan(result.entropy).all()
+    assert np.isnan(result.distance).all()
+    assert (result.residual > 1e-6).all()
     assert np.isnan(focused(graph, Focus(1.0, 3.0), max_sweeps=2).entropy)
 
 
@@ -189,8 +191,8 @@ def _store(spec):
     for index in range(plan.n_blocks):
         start = index * plan.block_size
         rows = min(plan.block_size, spec.ensemble.count - start)
-        found = sample_configurations(spec, arena, start, rows)
-        write_block(url, index, Block(start, found.weights, found.columns, rows))
+        sampled = sample_configurations(spec, arena, start, rows)
+        write_block(url, index, Block(start, sampled.weights, sampled.columns, rows))
     return open_ensemble(url)
 
 
@@ -201,25 +203,27 @@ def perceptrons():
 
 def test_stage(perceptrons, monkeypatch):
     monkeypatch.setattr("lsg_ray.minima.local_entropy.DISTANCES", (0.05, 0.2))
-    found = lsg_ray.local_entropy(perceptrons, gammas=[0, 0.5, 2, 1])
-    assert found["entropy"].dims == ("solution", "gamma")
-    np.testing.assert_array_equal(found["gamma"], [2, 1, 0.5, 0])
-    assert found.attrs["converged"] == 1
-    assert (found["entropy"] <= found["bound"] + 1e-9).all()
-    d = found["distance"].values
+    result = lsg_ray.local_entropy(perceptrons, gammas=[0, 0.5, 2, 1])
+    assert result["entropy"].dims == ("solution", "gamma")
+    np.testing.assert_array_equal(result["gamma"], [2, 1, 0.5, 0])
+    assert result.attrs["converged"] == 1
+    assert (result["entropy"] <= result["bound"] + 1e-9).all()
+    d = result["distance"].values
     assert (np.diff(d, axis=1) > 0).all()
     # At γ = 0 all references see all solutions.
-    assert found.attrs["solution_entropy_converged"] == 1
-    np.testing.assert_allclose(found["entropy"][:, -1], found.attrs["solution_entropy"], atol=1e-7)
-    mean = found["entropy"].values.mean(axis=0)
-    np.testing.assert_allclose(found["entropy_mean"], mean)
-    error = found["entropy"].values.std(axis=0, ddof=1) / np.sqrt(3)
-    np.testing.assert_allclose(found["entropy_stderr"], error)
-    assert found.attrs["typical_entropy"] == pytest.approx(symmetric_state(30 / 101).entropy)
-    assert (found["densest"] > found["typical"]).values.all()
+    assert result.attrs["solution_entropy_converged"] == 1
+    np.testing.assert_allclose(
+        result["entropy"][:, -1], result.attrs["solution_entropy"], atol=1e-7
+    )
+    mean = result["entropy"].values.mean(axis=0)
+    np.testing.assert_allclose(result["entropy_mean"], mean)
+    error = result["entropy"].values.std(axis=0, ddof=1) / np.sqrt(3)
+    np.testing.assert_allclose(result["entropy_stderr"], error)
+    assert result.attrs["typical_entropy"] == pytest.approx(symmetric_state(30 / 101).entropy)
+    assert (result["densest"] > result["typical"]).values.all()
     stage = stage_of("local-entropy")
-    assert {"solutions", "converged", "gamma 2"} <= set(stage.shown(found))
-    for results in ({"": found}, {"a": found, "b": found.isel(solution=[0])}):
+    assert {"solutions", "converged", "gamma 2"} <= set(stage.shown(result))
+    for results in ({"": result}, {"a": result, "b": result.isel(solution=[0])}):
         figure = local_entropy_figure(results)
         assert isinstance(figure, matplotlib.figure.Figure)
         caption, shown = local_entropy_caption(results)
@@ -240,10 +244,10 @@ def test_stage_does_not_depend_on_how_it_is_cut(perceptrons, tmp_path):
 def test_stage_of_committees():
     store = _store(_spec("committee", (45, 3, 1), 12))
     for exact in (False, True):
-        found = lsg_ray.local_entropy(store, exact=exact, gammas=[1.5, 0.5])
-        assert found.attrs["converged"] == 1
-        assert "densest" not in found
-        assert (found["entropy"] < found["bound"]).all()
+        result = lsg_ray.local_entropy(store, exact=exact, gammas=[1.5, 0.5])
+        assert result.attrs["converged"] == 1
+        assert "densest" not in result
+        assert (result["entropy"] < result["bound"]).all()
 
 
 def test_bad_input(perceptrons):

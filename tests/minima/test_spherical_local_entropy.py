@@ -96,10 +96,10 @@ def test_slope_of_the_free_entropy__is_the_overlap(units, n, full):
 def test_local_entropy__is_that_of_direct_sampling(units, n, full, gammas, bound, machine_spec):
     ground = ground_of(units, n, units * n // 2, 1, full, machine_spec)
     w, _ = solution(ground, units, n, 1)
-    found = local_entropy_around(ground, w, np.array(gammas))
-    sampled = sampled_local_entropy(ground, w, found.overlap, 20_000, np.random.default_rng(0))
-    assert found.converged.all()
-    assert np.abs(found.entropy - sampled.entropy).max() < bound + 3 * sampled.error.max()
+    result = local_entropy_around(ground, w, np.array(gammas))
+    sampled = sampled_local_entropy(ground, w, result.overlap, 20_000, np.random.default_rng(0))
+    assert result.converged.all()
+    assert np.abs(result.entropy - sampled.entropy).max() < bound + 3 * sampled.error.max()
 
 
 def test_close_to_a_solution_in_the_middle__all_are_solutions(machine_spec):
@@ -110,15 +110,15 @@ def test_close_to_a_solution_in_the_middle__all_are_solutions(machine_spec):
     mean = bp.means * np.sqrt(n) / np.linalg.norm(bp.means)  # as deep inside as can be
     h = fields(mean[None], ground.arena.train.x)[0, :, 0] * ground.arena.train.s
     assert (h > 0).all()
-    found = local_entropy_around(ground, mean, np.array([50.0, 12.0, 5.0, 2.0]))
-    assert found.converged.all()
-    assert (np.diff(found.overlap) < 0).all()
-    assert (np.diff(found.entropy) < 0).all()
-    assert (found.entropy < 1e-6).all()
+    result = local_entropy_around(ground, mean, np.array([50.0, 12.0, 5.0, 2.0]))
+    assert result.converged.all()
+    assert (np.diff(result.overlap) < 0).all()
+    assert (np.diff(result.entropy) < 0).all()
+    assert (result.entropy < 1e-6).all()
     # [D] of the dossier, at close overlaps: −0.0006 at 0.951, −0.0051 at 0.908, −0.0314 at 0.811.
-    at = np.interp([0.811, 0.908, 0.951], found.overlap[::-1], found.entropy[::-1])
+    at = np.interp([0.811, 0.908, 0.951], result.overlap[::-1], result.entropy[::-1])
     assert abs(at[2]) < abs(at[1]) < abs(at[0])
-    assert abs(found.entropy[0]) < 1e-3
+    assert abs(result.entropy[0]) < 1e-3
 
 
 def test_tree_of_nine__least_action_lies_below_focusing(machine_spec):
@@ -147,39 +147,39 @@ def test_tree_of_nine__least_action_lies_below_focusing(machine_spec):
 
 
 def test_stage__of_a_store(committees):
-    found = spherical_local_entropy(committees, configurations=3, gammas=[6, 25])
-    assert found.sizes["solution"] == 3
-    assert found["gamma"].values.tolist() == [25, 6]
-    assert found.attrs["converged"] == 1
-    assert found.attrs["alpha"] == pytest.approx(0.6)
-    assert (found["local_entropy"] < 0.01).all()
-    assert (found["overlap"].diff("gamma") < 0).all()
-    mean = found["local_entropy"].mean("solution")
-    np.testing.assert_allclose(found["local_entropy_mean"], mean)
-    error = found["local_entropy"].std("solution", ddof=1) / np.sqrt(3)
-    np.testing.assert_allclose(found["local_entropy_stderr"], error)
+    result = spherical_local_entropy(committees, configurations=3, gammas=[6, 25])
+    assert result.sizes["solution"] == 3
+    assert result["gamma"].values.tolist() == [25, 6]
+    assert result.attrs["converged"] == 1
+    assert result.attrs["alpha"] == pytest.approx(0.6)
+    assert (result["local_entropy"] < 0.01).all()
+    assert (result["overlap"].diff("gamma") < 0).all()
+    mean = result["local_entropy"].mean("solution")
+    np.testing.assert_allclose(result["local_entropy_mean"], mean)
+    error = result["local_entropy"].std("solution", ddof=1) / np.sqrt(3)
+    np.testing.assert_allclose(result["local_entropy_stderr"], error)
     again = spherical_local_entropy(committees, configurations=[2], gammas=[25, 6])
-    np.testing.assert_array_equal(again["local_entropy"][0], found["local_entropy"][2])
-    assert len(local_entropy_figure(found).axes) == 2
-    assert "3 solutions of least-action" in local_entropy_caption(found)[0]
+    np.testing.assert_array_equal(again["local_entropy"][0], result["local_entropy"][2])
+    assert len(local_entropy_figure(result).axes) == 2
+    assert "3 solutions of least-action" in local_entropy_caption(result)[0]
 
 
 def test_theory__is_drawn_of_trees_of_many_units(machines, machine_spec):
     ensemble = machines(machine_spec("spherical-perceptron", n=51, count=1))
-    found = spherical_local_entropy(ensemble, gammas=[12.0])
-    assert found["theory"].attrs["machine"] == "perceptron"
-    assert (found["theory"].dropna("point") <= 1e-9).all()
+    result = spherical_local_entropy(ensemble, gammas=[12.0])
+    assert result["theory"].attrs["machine"] == "perceptron"
+    assert (result["theory"].dropna("point") <= 1e-9).all()
     without = spherical_local_entropy(ensemble, gammas=[12.0], theory=False)
     assert "theory" not in without
-    assert np.isnan(found["local_entropy_stderr"]).all()  # of one solution there is none
+    assert np.isnan(result["local_entropy_stderr"]).all()  # of one solution there is none
 
 
-def test_messages_that_do_not_settle__are_told(committees):
-    found = spherical_local_entropy(committees, configurations=1, gammas=[6], max_sweeps=2)
-    assert not found["converged"].any()
-    assert np.isnan(found["local_entropy"]).all()
-    assert found["sweeps"].item() == 8  # at four dampings
-    assert "Converged: 0%" in local_entropy_caption(found)[0]
+def test_messages_that_do_not_settle__are_reported(committees):
+    result = spherical_local_entropy(committees, configurations=1, gammas=[6], max_sweeps=2)
+    assert not result["converged"].any()
+    assert np.isnan(result["local_entropy"]).all()
+    assert result["sweeps"].item() == 8  # at four dampings
+    assert "Converged: 0%" in local_entropy_caption(result)[0]
 
 
 def test_messages_that_swing__are_damped_more(machine_spec):

@@ -30,7 +30,7 @@ from lsg_ray.minima.theory.machines import MachineName, kappa
 from lsg_ray.minima.theory.replica_symmetric import WeightName
 from lsg_ray.typing import Floats
 
-#: Most clones: beyond, fields of ±1 weights jump within a step, and y → ∞ is nearly there.
+#: Largest number of clones: beyond, fields of ±1 weights jump within a step, and y → ∞ is near.
 MOST_CLONES = 64
 
 
@@ -66,15 +66,15 @@ class Clones:
     Parameters
     ----------
     clones, overlap
-        y and q₁.
+        Number of clones y, and their overlap q₁.
     entropy
-        φ per weight and clone, in nats.
+        Entropy φ per weight and clone, in nats.
     complexity
-        Σ per weight: logarithm of the number of groups; unphysical where negative.
+        Complexity Σ per weight: logarithm of the number of groups; unphysical where negative.
     between
-        q₀ of two groups.
+        Overlap q₀ of two groups.
     residual
-        What is left of the equation for q₀.
+        Residual of the equation for q₀.
     """
 
     clones: float

@@ -39,12 +39,12 @@ from lsg_ray.typing import Floats
 _FINE, _FAR = grid(241, 9.0), grid(1201, 36.0)
 #: Rule of the weights' fields: near freezing tanh(√q̃̂ z) turns within 1/√q̃̂ ≈ 0.03.
 _FIELDS = grid(8001)
-#: Rounds of the potential's equations at most, and the change that ends them.
+#: Largest number of iterations of the potential's equations, and the change that ends them.
 _ROUNDS, _SETTLED = 4000, 1e-9
 
 
 class Kernel(NamedTuple):
-    """What a pattern of stability x weighs: e^{−b f_γ(x)}; of solutions alone where γ is None."""
+    """Weight of a pattern of stability x: e^{−b f_γ(x)}; of solutions alone where γ is None."""
 
     b: float
     gamma: float | None
@@ -102,11 +102,11 @@ class Reference:
     Parameters
     ----------
     alpha, kernel
-        Patterns per weight, and what they weigh.
+        Number of patterns per weight, and their Boltzmann weight.
     overlap, conjugate
-        q̃ and its conjugate.
+        Overlap q̃ and its conjugate.
     residual
-        What is left of the equation for q̃.
+        Residual of the equation for q̃.
     """
 
     alpha: float

@@ -41,11 +41,11 @@ from lsg_ray.typing import Floats
 #: For the fields of ±1 weights, which jump at z = 0 where δq̂ > 1: z ≥ 0 only.
 _FIELDS = half_grid(1601)
 _PATTERNS = grid(1601)
-#: Newton steps at most; a dozen are usual.
+#: Largest number of Newton steps; a dozen are usual.
 _STEPS = 200
 #: Nodes per axis for committees of few units, whose e has kinks: accurate to some 1e-3.
 _NODES_OF_UNITS = 21
-#: Steps of an ascent over x at most.
+#: Largest number of steps of an ascent over x.
 _ASCENTS = 100
 #: Range of ln δq that is searched.
 _LOG_SPREAD = (-14.0, 14.0)
@@ -58,13 +58,14 @@ class Densest:
     Parameters
     ----------
     overlap
-        q₁ of two solutions in it.
+        Overlap q₁ of two solutions of the region.
     entropy
-        φ per weight, in nats; on the sphere relative to all weights at that overlap.
+        Entropy φ per weight, in nats; on the sphere relative to all weights at that overlap.
     spread
-        δq; infinite where nearly all configurations at that distance are solutions: φ is its bound.
+        Spread δq; infinite where nearly all configurations at that distance are solutions, so that
+        φ is its bound.
     residual
-        What is left of the last equation, relative; NaN where there is no solution.
+        Relative residual of the last equation; NaN where there is no solution.
     """
 
     overlap: float

@@ -41,7 +41,7 @@ from lsg_ray.typing import Floats
 _FIELDS, _FIELD_NOISE = clustered_grid(301, 0.05), grid(61, 7.0)
 _PATTERNS, _NOISE = grid(97, 7.5), grid(49, 7.0)
 _NODES, _RULE = np.polynomial.legendre.leggauss(64)
-#: Rounds of the equations for q and t at most, and the change that ends them.
+#: Largest number of iterations of the equations for q and t, and the change that ends them.
 _ROUNDS, _SETTLED = 2000, 1e-10
 
 
@@ -52,11 +52,11 @@ class Around:
     Parameters
     ----------
     distance
-        D, the share of weights that differ from the reference.
+        Distance D, the share of weights that differ from the reference.
     entropy
-        φ per weight, in nats.
+        Entropy φ per weight, in nats.
     overlap, other
-        q of two such solutions; t of one with another reference.
+        Overlap q of two such solutions, and t of one with another reference.
     residual
         Last change of q and t.
     """
@@ -69,7 +69,7 @@ class Around:
 
     @property
     def converged(self) -> bool:
-        """Whether q and t have settled."""
+        """Whether q and t have converged."""
         return self.residual < 1e-8
 
 

@@ -65,11 +65,11 @@ class Energetic:
     Parameters
     ----------
     value
-        E(q) = E ln P.
+        Energetic term E(q) = E ln P.
     force
-        −2 dE/dq = E Σ_l (∂_l ln P)², by partial integration.
+        Derivative −2 dE/dq = E Σ_l (∂_l ln P)², by partial integration.
     stiffness
-        What multiplies α in the stability (AT) condition, 1/(1 − q)² = α stiffness.
+        Factor of α in the stability (AT) condition, 1/(1 − q)² = α stiffness.
     """
 
     value: float
@@ -78,7 +78,7 @@ class Energetic:
 
 
 def energetic(machine: MachineName, q: float, stiffness: bool = False) -> Energetic:
-    """Return the energetic term of random labels at 0 ≤ q < 1; of units, stiffness if wanted."""
+    """Return the energetic term of random labels at 0 ≤ q < 1; of units, stiffness if asked for."""
     if machine in ("committee-3", "committee-5"):
         return _of_units(int(machine[-1]), q, stiffness)
     rule = _rule()

@@ -45,16 +45,16 @@ class SymmetricState:
     Parameters
     ----------
     alpha
-        Patterns per weight.
+        Number of patterns per weight.
     entropy
-        φ per weight, in nats.
+        Entropy φ per weight, in nats.
     overlap, conjugate
-        q and q̂ (on the sphere q̂ = q/(1 − q)²).
+        Overlap q and its conjugate q̂ (on the sphere q̂ = q/(1 − q)²).
     stability
         1/(1 − q)² − α E Σ(∂∂ ln P)² times (1 − q)²: positive where the sphere's solution is
         stable; NaN of ±1 weights.
     residual
-        What is left of the equation for q.
+        Residual of the equation for q.
     """
 
     alpha: float

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 #: Fields h that are computed at a time.
 _FIELDS_AT_A_TIME = 2**24
-#: What is stored of a configuration beside what all families store.
+#: Columns of a configuration beside those of all families.
 _COLUMNS = {
     "errors": ("<i4", "wrong patterns L_NE of the training set"),
     "epochs": ("<i4", "epochs or sweeps of the accepted trial"),
@@ -62,7 +62,7 @@ class Options(BaseModel, extra="forbid", frozen=True):
     """Options of committees and parity machines."""
 
     connection: Literal["tree", "full"] = Field(
-        "tree", description="Inputs of hidden units: their own (tree), or all of them (full)."
+        "tree", description="Inputs of hidden units: their own (tree), or all inputs (full)."
     )
 
 

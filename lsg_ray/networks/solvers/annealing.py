@@ -63,8 +63,8 @@ def anneal(trial: Trial, replicas: int, betas: Floats, couplings: Floats, sample
 
 def _best(trial: Trial, machine: RobustEnsemble) -> Floats:
     """Return the replica, or the majority of them, with the fewest errors."""
-    found = np.concatenate([machine.weights, machine.centre])
-    best: Floats = found[trial.errors(found).argmin()].astype(np.float64)
+    candidates = np.concatenate([machine.weights, machine.centre])
+    best: Floats = candidates[trial.errors(candidates).argmin()].astype(np.float64)
     return best
 
 

@@ -87,13 +87,13 @@ class Trial:
         yield from np.array_split(np.stack(orders), self.batches_per_epoch, axis=1)
 
     def step(self, weights: Array) -> None:
-        """Say that a step comes; the mean of replicas (y, K, n) before it is kept where wanted."""
+        """Store the mean of replicas (y, K, n) before a step, where a snapshot is due."""
         if self.steps in self._times:
             self._snapshots.append(self.family.stored(weights.mean(axis=0)))
         self.steps += 1
 
     def sweep(self, weights: Array) -> None:
-        """Say that an epoch comes that has no steps; see `step`."""
+        """Count an epoch of a solver without steps; see `step`."""
         for _ in range(self.batches_per_epoch):
             self.step(weights)
 
@@ -111,9 +111,9 @@ class Trial:
             accuracy = np.nan
         if not self._times:
             return Candidate(accuracy, weights, columns)
-        wanted = len(self.spec.snapshot_steps)
-        kept = self._snapshots + [weights] * (wanted - len(self._snapshots))
-        return Candidate(accuracy, weights, columns, np.array(kept))
+        missing = len(self.spec.snapshot_steps) - len(self._snapshots)
+        snapshots = self._snapshots + [weights] * missing
+        return Candidate(accuracy, weights, columns, np.array(snapshots))
 
 
 def spread(weights: Floats) -> float:
@@ -148,7 +148,7 @@ def algorithm(
 
         def run(configurations: Sequence[int], number: int) -> list[Candidate]:
             trials = [Trial(spec, arena, one, number) for one in configurations]
-            # What is no longer finite ends as such, and is told there.
+            # Weights that are no longer finite end the trial as diverged.
             with np.errstate(all="ignore"):
                 return [trial.candidate(solve(trial, options)) for trial in trials]
 

@@ -34,17 +34,17 @@ from lsg_ray.typing import Floats
 class Scales(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Options of descents on the smooth loss: β and γ, and how they grow."""
 
-    step: float = Field(2.0, gt=0, description="Step η, of weights of norm √n per unit.")
-    beta: float = Field(0.5, gt=0, description="Scale β of the units at the start.")
-    gamma: float = Field(0.5, gt=0, description="Scale γ of the loss at the start.")
+    step: float = Field(2.0, gt=0, description="Step size η, for weights of norm √n per unit.")
+    beta: float = Field(0.5, gt=0, description="Initial scale β of the units.")
+    gamma: float = Field(0.5, gt=0, description="Initial scale γ of the loss.")
     growth: float = Field(
-        0.02, ge=0, le=10, description="What β and γ grow by an epoch, relative: 0.02 is fast, "
-        "0.004 slow, 0 leaves them as they are.",
+        0.02, ge=0, le=10, description="Relative growth of β and γ per epoch: 0.02 is fast, "
+        "0.004 slow, and 0 keeps them constant.",
     )  # fmt: skip
     max_beta: float = Field(30.0, gt=0, description="Largest β.")
     max_gamma: float = Field(50.0, gt=0, description="Largest γ.")
     end_beta: float = Field(
-        15.0, gt=0, description="β from which a solution ends training, if β grows."
+        15.0, gt=0, description="Smallest β at which a solution ends training, if β grows."
     )
 
     def at(self, epoch: int) -> tuple[float, float]:
@@ -70,10 +70,11 @@ class Options(Scales):
     """Options of gradient descent on the cross entropy."""
 
     optimizer: Literal["sgd", "adam"] = Field(
-        "sgd", description="SGD (training.momentum), or Adam (training.beta1, beta2, epsilon)."
+        "sgd",
+        description="Optimizer: SGD (training.momentum) or Adam (training.beta1, beta2, epsilon).",
     )
     norm: Literal["fixed", "free"] = Field(
-        "fixed", description="Norms |W_l| = √n after each step, or as they come."
+        "fixed", description="Norms of units after each step: reset to |W_l| = √n, or free."
     )
 
 

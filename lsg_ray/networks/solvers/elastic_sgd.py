@@ -36,19 +36,19 @@ from lsg_ray.typing import Floats
 class Options(Scales):
     """Options of elastic gradient descent."""
 
-    growth: float = Field(0.01, ge=0, le=10, description="What β and γ grow by an epoch, relative.")
-    replicas: int = Field(3, ge=2, le=1000, description="Replicas y.")
+    growth: float = Field(0.01, ge=0, le=10, description="Relative growth of β and γ per epoch.")
+    replicas: int = Field(3, ge=2, le=1000, description="Number of replicas y.")
     coupling: float = Field(1e-3, gt=0, description="Coupling g₀ of the first epoch.")
     coupling_growth: float = Field(
-        0.02, ge=0, le=10, description="What the coupling grows by an epoch, relative (g₁)."
+        0.02, ge=0, le=10, description="Relative growth g₁ of the coupling per epoch."
     )
     centre: Literal["mean", "explicit"] = Field(
-        "mean", description="Centre: the mean of the replicas, or weights of its own."
+        "mean", description="Kind of centre: the mean of the replicas, or explicit weights."
     )
     centre_momentum: float = Field(0.0, ge=0, lt=1, description="Momentum μ of an explicit centre.")
     collapsed: float = Field(
         1e-4, gt=0, lt=1, description="Mean square distance from the mean, relative to its square, "
-        "at which replicas are one.",
+        "at which replicas have collapsed.",
     )  # fmt: skip
 
     def pull(self, epoch: int) -> float:

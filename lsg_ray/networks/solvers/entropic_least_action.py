@@ -25,13 +25,13 @@ from lsg_ray.networks.solvers.least_action import least_action
 class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Options of entropic least-action learning."""
 
-    step: float = Field(0.2, gt=0, description="Step η, of weights of norm √n per unit.")
-    replicas: int = Field(7, ge=2, le=1000, description="Replicas y.")
+    step: float = Field(0.2, gt=0, description="Step size η, for weights of norm √n per unit.")
+    replicas: int = Field(7, ge=2, le=1000, description="Number of replicas y.")
     coupling: float = Field(0.0, ge=0, le=1, description="Coupling γ₀ of the first epoch.")
-    coupling_step: float = Field(1e-3, gt=0, le=1, description="What γ grows by an epoch.")
+    coupling_step: float = Field(1e-3, gt=0, le=1, description="Growth of γ per epoch.")
     collapsed: float = Field(
         1e-4, gt=0, lt=1, description="Mean square distance from the mean, relative to its square, "
-        "at which replicas are one.",
+        "at which replicas have collapsed.",
     )  # fmt: skip
 
 

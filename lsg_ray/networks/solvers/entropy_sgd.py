@@ -33,14 +33,16 @@ from lsg_ray.typing import Floats
 class Options(Scales):
     """Options of Entropy-SGD; ``step`` is that of the inner dynamics, η′."""
 
-    growth: float = Field(0.01, ge=0, le=10, description="What β and γ grow by an epoch, relative.")
-    outer_step: float = Field(1.0, gt=0, le=2, description="Step η of x towards the mean μ.")
-    inner_steps: int = Field(20, ge=1, le=100_000, description="Inner steps L of a step of x.")
+    growth: float = Field(0.01, ge=0, le=10, description="Relative growth of β and γ per epoch.")
+    outer_step: float = Field(1.0, gt=0, le=2, description="Step size η of x towards the mean μ.")
+    inner_steps: int = Field(
+        20, ge=1, le=100_000, description="Number of inner steps L per step of x."
+    )
     average: float = Field(0.75, ge=0, lt=1, description="Weight a of the past in the mean μ.")
     noise: float = Field(1e-4, ge=0, description="Noise ε; a step adds ε√η′ N(0, 1).")
     coupling: float = Field(0.03, ge=0, description="Coupling g₀ of the first step of x.")
     coupling_growth: float = Field(
-        1e-3, ge=0, le=10, description="What the coupling grows by a step of x, relative (g₁)."
+        1e-3, ge=0, le=10, description="Relative growth g₁ of the coupling per step of x."
     )
 
     def pull(self, step: int) -> float:

@@ -4,7 +4,7 @@ All replicas are alike, so each weight sees the y − 1 others through the centr
 
     f_i = A_γ[(y − 1) A_γ[h_i]],   A_γ(x) = atanh(tanh γ tanh x),   H_i = h_i + f_i,
 
-with h_i = Σ_p u_pi what the patterns say.  y = 1 is plain belief propagation; γ → ∞ is
+with h_i = Σ_p u_pi the messages of the patterns.  y = 1 is plain belief propagation; γ → ∞ is
 reinforcement, f = (y − 1) h.  As y and γ grow by a protocol, ρ from 0 to 1, the replicas collapse
 into a region that is dense in solutions, and signs of H solve the patterns on the way:
 
@@ -44,26 +44,28 @@ class Options(BaseModel, extra="forbid", frozen=True):
     """Options of focusing belief propagation; ``training.epochs`` bounds its sweeps."""
 
     protocol: Literal["pseudo-reinforcement", "standard", "scoping", "free"] = Field(
-        "pseudo-reinforcement", description="How γ and y grow."
+        "pseudo-reinforcement", description="Protocol by which γ and y grow."
     )
     step: float | None = Field(
         None, gt=0, lt=1,
-        description="Step of ρ; by default 0.005 of perceptrons of up to 0.6 patterns a weight, "
-        "and 0.002 of others.",
+        description="Step of ρ; without it, 0.005 for perceptrons of up to 0.6 patterns per "
+        "weight, and 0.002 for others.",
     )  # fmt: skip
-    exponent: float = Field(0.5, ge=0, le=0.5, description="x of pseudo-reinforcement.")
-    replicas: float = Field(21.0, ge=1, description="y of scoping.")
+    exponent: float = Field(0.5, ge=0, le=0.5, description="Exponent x of pseudo-reinforcement.")
+    replicas: float = Field(21.0, ge=1, description="Number of replicas y of scoping.")
     gamma_step: float = Field(0.1, gt=0, description="Step of γ of scoping.")
     gamma_max: float = Field(10.0, gt=0, description="Last γ of scoping.")
-    gammas: tuple[float, ...] = Field((), description="γ of the free protocol, one each step.")
-    ys: tuple[float, ...] = Field((), description="y of the free protocol, one each step.")
-    sweeps: int = Field(1, ge=1, description="Sweeps at each step.")
-    damping: float = Field(0.5, ge=0, lt=1, description="Share of a message that stays.")
+    gammas: tuple[float, ...] = Field(
+        (), description="Values of γ of the free protocol, one per step."
+    )
+    ys: tuple[float, ...] = Field((), description="Values of y of the free protocol, one per step.")
+    sweeps: int = Field(1, ge=1, description="Number of sweeps per step.")
+    damping: float = Field(0.5, ge=0, lt=1, description="Share of the old message in the new one.")
     start: float = Field(0.01, gt=0, description="Standard deviation of the first messages.")
     noise: float = Field(
         0.1, ge=0,
-        description="Standard deviation of random fields on the weights; without them all trials "
-        "tend to end in one solution.",
+        description="Standard deviation of random fields on the weights; at 0 most trials end "
+        "in the same solution.",
     )  # fmt: skip
 
     @model_validator(mode="after")
@@ -95,12 +97,12 @@ def through(gamma: float, x: Floats) -> Floats:
     if np.isinf(gamma):
         return x
     a, b = np.abs(gamma + x), np.abs(gamma - x)
-    found: Floats = 0.5 * (a - b + np.log1p(np.exp(-2 * a)) - np.log1p(np.exp(-2 * b)))
-    return found
+    joined: Floats = 0.5 * (a - b + np.log1p(np.exp(-2 * a)) - np.log1p(np.exp(-2 * b)))
+    return joined
 
 
 def pull(focus: Focus, fields: Floats) -> Floats:
-    """Return f, what other replicas say to each weight that patterns say h to."""
+    """Return f, the message of other replicas to each weight, for messages h of the patterns."""
     if focus.y == 1 or focus.gamma == 0:
         return np.zeros_like(fields)
     return through(focus.gamma, (focus.y - 1) * through(focus.gamma, fields))

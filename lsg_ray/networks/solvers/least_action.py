@@ -24,7 +24,7 @@ from lsg_ray.typing import Array, Floats
 class Options(BaseModel, extra="forbid", frozen=True):
     """Options of least-action learning; epochs and the batch are those of ``training``."""
 
-    step: float = Field(0.2, gt=0, description="Step η, of weights of norm √n per unit.")
+    step: float = Field(0.2, gt=0, description="Step size η, for weights of norm √n per unit.")
 
 
 def least_action(w: Floats, patterns: Patterns, rows: Array, step: float) -> int:

@@ -31,8 +31,8 @@ _FAR = 1e50
 class Options(BaseModel, extra="forbid", frozen=True):
     """Options of reinforced max-sum; ``training.epochs`` bounds its sweeps."""
 
-    rate: float = Field(0.003, ge=0, lt=1, description="ρ of reinforcement.")
-    damping: float = Field(0.0, ge=0, lt=1, description="Share of a message that stays.")
+    rate: float = Field(0.003, ge=0, lt=1, description="Rate ρ of reinforcement.")
+    damping: float = Field(0.0, ge=0, lt=1, description="Share of the old message in the new one.")
 
 
 def max_sum(x: Signs, options: Options, rng: np.random.Generator) -> Iterator[Floats]:

@@ -1,12 +1,12 @@
 """Reinforced approximate message passing for perceptrons of ±1 weights, at inverse temperature B.
 
-Where messages u are small, they need not be kept: with labels absorbed, ξ ← sξ,
+Where messages u are small, they need not be stored: with labels absorbed, ξ ← sξ,
 
     V = Σ_i (1 − a_i²),   M_p = Σ_i ξ_pi a_i − V g_p,   g_p ← d/dM ln[e^−B + (1 − e^−B) Φ(M/√V)],
     h_i ← Σ_p ξ_pi g_p − a_i Σ_p dg_p/dM + r_t h_i,   a_i = tanh h_i,   r_t = 1 − (1 − ρ)^t,
 
-and W = sign h.  At B = ∞ it may diverge: then it stops.  Patterns are kept as bits and read once a
-sweep: O(P n) time, P n/8 bytes, and O(P + n) beside.
+and W = sign h.  At B = ∞ it may diverge: then it stops.  Patterns are packed as bits and read once
+a sweep: O(P n) time, P n/8 bytes, and O(P + n) beside.
 
 Source: D. L. Donoho, A. Maleki, A. Montanari, PNAS 106, 18914 (2009); with reinforcement on the
 binary perceptron, arXiv:2607.27000.
@@ -37,16 +37,18 @@ _NARROWEST = 1e-6
 class Options(BaseModel, extra="forbid", frozen=True):
     """Options of reinforced AMP; ``training.epochs`` bounds its sweeps."""
 
-    rate: float = Field(0.003, ge=0, lt=1, description="ρ of reinforcement.")
+    rate: float = Field(0.003, ge=0, lt=1, description="Rate ρ of reinforcement.")
     inverse_temperature: float | None = Field(
-        8.0, gt=0, description="B: the weight of a wrong pattern is e^−B; null for infinity."
+        8.0,
+        gt=0,
+        description="Inverse temperature B: a wrong pattern has weight e^−B; null is infinity.",
     )
     clip: float = Field(30.0, gt=0, description="Largest field |h|.")
     start: float = Field(0.01, gt=0, description="Standard deviation of the first fields.")
     noise: float = Field(
         0.1, ge=0,
-        description="Standard deviation of random fields on the weights; without them all trials "
-        "tend to end in one solution.",
+        description="Standard deviation of random fields on the weights; at 0 most trials end "
+        "in the same solution.",
     )  # fmt: skip
 
 

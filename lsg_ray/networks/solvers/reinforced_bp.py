@@ -29,17 +29,17 @@ class Options(BaseModel, extra="forbid", frozen=True):
     """Options of reinforced belief propagation; ``training.epochs`` bounds its sweeps."""
 
     rate: float = Field(
-        0.002, ge=0, lt=1, description="ρ of reinforcement; 0 is belief propagation as it is."
+        0.002, ge=0, lt=1, description="Rate ρ of reinforcement; 0 is plain belief propagation."
     )
     random: bool = Field(
-        False, description="Whether fields stay whole, by chance, in place of in part."
+        False, description="Whether fields are reinforced in full at random, instead of in part."
     )
-    damping: float = Field(0.3, ge=0, lt=1, description="Share of a message that stays.")
+    damping: float = Field(0.3, ge=0, lt=1, description="Share of the old message in the new one.")
     start: float = Field(0.01, gt=0, description="Standard deviation of the first messages.")
     noise: float = Field(
         0.1, ge=0,
-        description="Standard deviation of random fields on the weights; without them all trials "
-        "tend to end in one solution.",
+        description="Standard deviation of random fields on the weights; at 0 most trials end "
+        "in the same solution.",
     )  # fmt: skip
 
 
@@ -57,11 +57,11 @@ def reinforced(
     yield total
     while True:
         stays *= 1 - options.rate
-        kept: float | Floats = 1 - stays
+        share: float | Floats = 1 - stays
         if options.random:
-            kept = (rng.random(graph.shape) < kept).astype(np.float64)
+            share = (rng.random(graph.shape) < share).astype(np.float64)
         graph.sweep(total, options.damping)
-        total = graph.fields + bias + kept * total
+        total = graph.fields + bias + share * total
         yield total
 
 

@@ -32,11 +32,12 @@ from lsg_ray.spec import Spec
 class Options(annealing.Options):
     """Options of replicated simulated annealing."""
 
-    replicas: int = Field(7, ge=2, le=1001, description="Replicas y, an odd number.")
+    replicas: int = Field(7, ge=2, le=1001, description="Number of replicas y, odd.")
     coupling: float = Field(0.0, ge=0, description="Coupling γ of the first sweep.")
     last_coupling: float = Field(1.0, ge=0, description="Coupling γ of the last sweep.")
     sampler: Sampler = Field(
-        "metropolis", description="Metropolis, or flips proposed by the rates of the coupling."
+        "metropolis",
+        description="Kind of sampler: Metropolis, or flips proposed at the rates of the coupling.",
     )
 
 

@@ -1,7 +1,7 @@
 """Replicated gradient descent of ±1 weights: replicas with hidden reals, kicked to their centre.
 
 Each of y replicas has reals H^a, and W^a = sign H^a.  On a mini-batch, at the weights before it,
-the units of a wrong pattern that are nearest to being right, just so many as turn the output, move
+the units of a wrong pattern that are nearest to being right, just as many as turn the output, move
 as in least-action learning,
 
     H_l ← H_l + η s ξ_l,    of the (|Σ_l τ_l| + 1)/2 wrong units with smallest |h_l|,
@@ -40,18 +40,20 @@ Formula = Literal["simple", "corrected", "hard", "continuous", "explicit"]
 class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Options of replicated gradient descent of ±1 weights."""
 
-    replicas: int = Field(7, ge=1, le=1001, description="Replicas y, an odd number.")
-    step: float = Field(2.0, gt=0, description="Step η of the hidden reals, which start at ±1.")
+    replicas: int = Field(7, ge=1, le=1001, description="Number of replicas y, odd.")
+    step: float = Field(
+        2.0, gt=0, description="Step size η of the hidden real weights, which start at ±1."
+    )
     kick: float = Field(0.75, ge=0, description="Size λ of the kick to the centre.")
     formula: Formula = Field(
-        "simple", description="Kick: of a centre traced out, continuous, or of weights of its own."
+        "simple", description="Formula of the kick: centre traced out, continuous, or explicit."
     )
     coupling: float = Field(0.05, ge=0, description="Coupling γ₀ of the first epoch.")
-    coupling_step: float = Field(1e-3, ge=0, description="What γ grows by an epoch.")
+    coupling_step: float = Field(1e-3, ge=0, description="Growth of γ per epoch.")
     start: Literal["equal", "random"] = Field(
-        "equal", description="Replicas start at one configuration, or at one each."
+        "equal", description="Start of replicas: at one configuration, or each at its own."
     )
-    wait_for_centre: bool = Field(False, description="Only the centre ends training.")
+    wait_for_centre: bool = Field(False, description="Whether only the centre can end training.")
 
 
 def easiest_units(w: Array, patterns: Patterns, rows: Array) -> tuple[Array, Array]:
@@ -67,8 +69,8 @@ def easiest_units(w: Array, patterns: Patterns, rows: Array) -> tuple[Array, Arr
     depth = np.where(h[wrong] > 0, np.inf, -h[wrong])
     order = np.argsort(depth, axis=1, kind="stable")
     turned = w.shape[0] // 2 + 1 - right[wrong]
-    place = np.arange(w.shape[0])
-    pattern, column = np.nonzero(place < turned[:, None])
+    index = np.arange(w.shape[0])
+    pattern, column = np.nonzero(index < turned[:, None])
     return rows[wrong[pattern]], order[pattern, column]
 
 
@@ -115,17 +117,17 @@ def solve(trial: Trial, options: Options) -> End:
             hidden += force
             centre -= force.sum(axis=0)
             w = _signs(hidden)
-        found = np.concatenate([_centre(w, centre, options)[None], w])
-        errors = trial.errors(found[:1] if options.wait_for_centre else found)
+        candidates = np.concatenate([_centre(w, centre, options)[None], w])
+        errors = trial.errors(candidates[:1] if options.wait_for_centre else candidates)
         if errors.min() == 0:
-            return End(found[errors.argmin()], epoch + 1, Stop.SOLVED)
+            return End(candidates[errors.argmin()], epoch + 1, Stop.SOLVED)
     return End(_centre(w, centre, options), trial.epochs, Stop.EPOCHS)
 
 
 def _centre(w: Array, hidden: Floats, options: Options) -> Floats:
     """Return the centre (K, n): the mean of replicas w, or, explicit, the signs of its reals."""
-    found: Floats = (_signs(hidden) if options.formula == "explicit" else w.mean(axis=0)) * 1.0
-    return found
+    mean: Floats = (_signs(hidden) if options.formula == "explicit" else w.mean(axis=0)) * 1.0
+    return mean
 
 
 def misfits(spec: Spec) -> Iterator[str]:

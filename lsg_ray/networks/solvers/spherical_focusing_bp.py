@@ -7,7 +7,7 @@ followed; the others act on it through the centre.  With its own precision A = �
     γA₂/(γ + A₂),  γB₂/(γ + A₂)   with  A₂ = (y − 1) γA/(γ + A),  B₂ = (y − 1) γB/(γ + A),
 
 and λ keeps |W|² = N.  γ rises geometrically; mean weights are the configuration.  After a first
-solution is found messages go on to the end of the protocol, and the last solution is kept, since
+solution is found messages go on to the end of the protocol, and the last solution is returned:
 the region is the denser the larger γ; they end earlier where the mean square of the means passes
 ``most``: beyond, λ meets its bound.  Where the fixed point is unique, all trials on the same
 patterns end in it, up to rounding: seeds then differ by their patterns alone.
@@ -34,17 +34,22 @@ from lsg_ray.spec import Spec
 class Options(BaseModel, extra="forbid", frozen=True):
     """Options of focusing belief propagation; ``training.epochs`` bounds the sweeps."""
 
-    y: float = Field(10.0, gt=1, le=1e6, description="Replicas y.")
+    y: float = Field(10.0, gt=1, le=1e6, description="Number of replicas y.")
     gamma_start: float = Field(0.05, gt=0, description="First stiffness γ.")
     gamma_end: float = Field(10.0, gt=0, description="Last stiffness γ.")
-    steps: int = Field(25, ge=2, le=10_000, description="Values of γ, in geometric progression.")
-    sweeps: int = Field(12, ge=1, le=10_000, description="Sweeps at each γ.")
-    damping: float = Field(0.6, ge=0, lt=1, description="Share of old messages in new ones.")
+    steps: int = Field(
+        25, ge=2, le=10_000, description="Number of values of γ, in geometric progression."
+    )
+    sweeps: int = Field(12, ge=1, le=10_000, description="Number of sweeps at each γ.")
+    damping: float = Field(0.6, ge=0, lt=1, description="Share of the old message in the new one.")
     most: float = Field(
-        0.95, gt=0, le=1, description="Mean square of mean weights beyond which it ends."
+        0.95,
+        gt=0,
+        le=1,
+        description="Mean square of the mean weights above which the solver stops.",
     )
     stop: Literal["first", "last"] = Field(
-        "last", description="End at the first solution, or follow γ to the end and keep the last."
+        "last", description="Whether to stop at the first solution, or to return the last along γ."
     )
 
 
@@ -54,21 +59,21 @@ def solve(trial: Trial, options: Options) -> End:
     gammas = np.repeat(schedule, options.sweeps)
     bp = RelaxedBP(trial.patterns, *trial.shape, trial.rng(Purpose.START))
     bp.control(focus=Focus(options.y, float(gammas[0])))
-    kept, solved, sweep = bp.means, False, 0
+    solution, solved, sweep = bp.means, False, 0
     for sweep, gamma in enumerate(gammas[: trial.epochs], 1):
         trial.sweep(bp.means[None])
         bp.sweep(options.damping, focus=Focus(options.y, float(gamma)))
         means = bp.means
         if not np.isfinite(means).all():
-            return End(kept, sweep, Stop.SOLVED if solved else Stop.DIVERGED)
+            return End(solution, sweep, Stop.SOLVED if solved else Stop.DIVERGED)
         right = trial.errors(means[None])[0] == 0
         if right or not solved:
-            kept, solved = means, right
+            solution, solved = means, right
         if np.mean(means**2) > options.most or (right and options.stop == "first"):
             break
     if solved:
-        return End(kept, sweep, Stop.SOLVED)
-    return End(kept, sweep, Stop.EPOCHS if sweep < len(gammas) else Stop.PROTOCOL)
+        return End(solution, sweep, Stop.SOLVED)
+    return End(solution, sweep, Stop.EPOCHS if sweep < len(gammas) else Stop.PROTOCOL)
 
 
 def misfits(spec: Spec) -> Iterable[str]:

@@ -22,7 +22,7 @@ from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Floats, Signs
 
-#: Bytes of messages, at most: a worker holds those of one trial.
+#: Largest number of bytes of messages: a worker holds those of one trial.
 MAX_BYTES = 2**34
 #: Makes the fields of one trial, from its random numbers.
 Begin = Callable[[np.random.Generator], Iterator[Floats]]
@@ -47,7 +47,7 @@ def search(
     max_sweeps: int,
     times: Sequence[int] = (),
 ) -> Search:
-    """Sweep until no pattern is wrong, the protocol ends, or so many sweeps are made.
+    """Sweep until no pattern is wrong, the protocol ends, or the largest number of sweeps is made.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def search(
     max_sweeps
         Sweeps, at most.
     times
-        Sweeps after which fields are kept; 0 for the start.
+        Numbers of sweeps after which fields are stored; 0 for the start.
     """
     now = next(fields)
     visited = [now.copy()] if 0 in times else []
@@ -97,13 +97,13 @@ def trainer_of(spec: Spec, arena: Arena, begun: Callable[[Signs, int], Begin]) -
     def one(configuration: int, trial: int) -> Candidate:
         seed = seed_sequence(spec.ensemble.seed, Stream.TRIAL, configuration, trial)
         fields = begin(trial_generator(seed, Purpose.INITIAL))
-        found = search(fields, errors, spec.training.epochs, times)
+        end = search(fields, errors, spec.training.epochs, times)
         accuracy, weights, columns = family.outcome(
-            spec, arena, found.fields, found.sweeps, found.stopped
+            spec, arena, end.fields, end.sweeps, end.stopped
         )
-        if found.stopped == Stop.DIVERGED:
+        if end.stopped == Stop.DIVERGED:
             accuracy = np.nan
-        snapshots = [family.stored(fields) for fields in found.visited]
+        snapshots = [family.stored(fields) for fields in end.visited]
         # What comes after the end is as at the end.
         snapshots += [weights] * (len(times) - len(snapshots))
         return Candidate(accuracy, weights, columns, np.array(snapshots) if times else None)

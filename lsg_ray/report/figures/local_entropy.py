@@ -14,7 +14,7 @@ from lsg_ray.report import style
 from lsg_ray.report.figures.loss_landscape import CURVE_COLOURS
 from lsg_ray.typing import Array, Floats
 
-#: Curves of single solutions that are drawn of each result.
+#: Largest number of curves of single solutions that are drawn per result.
 _THIN = 20
 
 
@@ -32,10 +32,10 @@ def local_entropy_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     d = np.linspace(1e-4, 0.5, 200)
     whole.plot(d, binary_entropy(d), color=style.INK, lw=0.9, label="all, $H_2(D)$")
     lost.axhline(0, color=style.INK, lw=0.9)
-    for place, (name, found) in enumerate(results.items()):
-        colour = CURVE_COLOURS[place % len(CURVE_COLOURS)]
-        _draw(whole, lost, found, colour, _label(name, found, results))
-    first = next((found for found in results.values() if "densest" in found), None)
+    for index, (name, result) in enumerate(results.items()):
+        colour = CURVE_COLOURS[index % len(CURVE_COLOURS)]
+        _draw(whole, lost, result, colour, _label(name, result, results))
+    first = next((result for result in results.values() if "densest" in result), None)
     if first is not None:
         at = first["theory_distance"].values
         about = (("densest", style.DASHED, r"densest, $y\to\infty$"), ("typical", ":", "typical"))
@@ -43,7 +43,7 @@ def local_entropy_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
             value = first[curve].values
             whole.plot(at, value, color=style.GREY, ls=dash, label=label)
             lost.plot(at, _gap(value, at), color=style.GREY, ls=dash)
-    far = max(float(found["distance"].max()) for found in results.values())
+    far = max(float(result["distance"].max()) for result in results.values())
     for axes in (whole, lost):
         axes.set_xlim(0, 0.5 if not np.isfinite(far) else 1.05 * far)
         style.ticks(axes, 5, 5)
@@ -53,35 +53,35 @@ def local_entropy_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     return figure
 
 
-def _label(name: str, found: xarray.Dataset, results: Mapping[str, xarray.Dataset]) -> str:
-    words = style.verbatim(name if len(results) > 1 else str(found.attrs["algorithm"]))
-    return f"{words} ({found.sizes['solution']})"
+def _label(name: str, result: xarray.Dataset, results: Mapping[str, xarray.Dataset]) -> str:
+    label = style.verbatim(name if len(results) > 1 else str(result.attrs["algorithm"]))
+    return f"{label} ({result.sizes['solution']})"
 
 
-def _draw(whole: Axes, lost: Axes, found: xarray.Dataset, colour: str, label: str) -> None:
-    d, entropy = found["distance"].values, found["entropy"].values
+def _draw(whole: Axes, lost: Axes, result: xarray.Dataset, colour: str, label: str) -> None:
+    d, entropy = result["distance"].values, result["entropy"].values
     for row in range(min(len(d), _THIN)):
         whole.plot(d[row], entropy[row], color=colour, lw=0.4, alpha=0.4)
         lost.plot(d[row], _gap(entropy[row], d[row]), color=colour, lw=0.4, alpha=0.4)
-    mean, at = found["entropy_mean"].values, found["distance_mean"].values
-    error, spread = found["entropy_stderr"].values, found["distance_stderr"].values
+    mean, at = result["entropy_mean"].values, result["distance_mean"].values
+    error, spread = result["entropy_stderr"].values, result["distance_stderr"].values
     whole.errorbar(at, mean, error, spread, fmt="o", ms=3, color=colour, label=label)
     lost.errorbar(at, _gap(mean, at), error, fmt="o", ms=3, color=colour)
 
 
 def local_entropy_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
-    """Tell entropies, and where they stand beside the bound."""
+    """Describe the entropies of solutions beside the bound."""
     lines = []
-    for name, found in results.items():
-        about = found.attrs
-        near = int(np.argmin(np.abs(found["distance_mean"].fillna(1).values - 0.1)))
+    for name, result in results.items():
+        about = result.attrs
+        near = int(np.argmin(np.abs(result["distance_mean"].fillna(1).values - 0.1)))
         value, error, d = (
-            float(found[c].values[near]) for c in ("entropy_mean", "entropy_stderr",
+            float(result[c].values[near]) for c in ("entropy_mean", "entropy_stderr",
                                                    "distance_mean")
         )  # fmt: skip
         of = f"{name}: " if len(results) > 1 else ""
         lines.append(
-            f"{of}{found.sizes['solution']} solutions of {about['algorithm']} at α = "
+            f"{of}{result.sizes['solution']} solutions of {about['algorithm']} at α = "
             f"{about['alpha']:.3g}, Σ = {value:.4f} ± {error:.2g} at D = {d:.3f}"
             + ("" if about["converged"] == 1 else f" ({about['converged']:.0%} have converged)")
         )
@@ -93,7 +93,7 @@ def local_entropy_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, s
         "errors; thin lines: single ones; what has not converged is left out. Black: the bound, "
         "where all configurations are solutions."
     )
-    if any("densest" in found for found in results.values()):
+    if any("densest" in result for result in results.values()):
         caption += (
             " Grey: replica theory of random patterns, the densest regions (dashed) and the "
             "surroundings of typical solutions (dotted)."
