@@ -15,6 +15,7 @@ Source: C. Baldassi, F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,7 +172,7 @@ def local_entropy_around(
         converged = bool(residual <= tolerance) and not bp.bounded and abs(p) < 1
         value = np.nan
         if converged:
-            value = bp.log_volume(b) - 0.5 * np.log(2 * np.pi * np.e) - 0.5 * np.log1p(-p * p)
+            value = bp.log_volume(b) - 0.5 * np.log(2 * np.pi * math.e) - 0.5 * np.log1p(-p * p)
         rows.append((p, value, converged, total, residual))
     return Curve(*map(np.array, zip(*rows, strict=True)))
 
