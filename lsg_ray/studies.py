@@ -98,8 +98,9 @@ def default_study(ensemble: Ensemble, landscape: bool = True) -> Default:
 
 def of_statistics(ensemble: Ensemble, landscape: bool) -> Default:
     """Return the study of weights of any family."""
-    del ensemble, landscape
-    return Default(parse_study({"moments": {}, "overlaps": {}}), {})
+    del landscape
+    pairs = "overlaps" if ensemble.signs else "distances"
+    return Default(parse_study({"moments": {}, pairs: {}}), {})
 
 
 def of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy | None = None) -> Default:

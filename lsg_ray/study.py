@@ -231,7 +231,7 @@ def run_study(
                     name, step, ensemble, outcomes, folder, keys[name], threads, progress
                 )
             except LsgError as error:
-                reason = str(error)
+                reason = str(error).replace(f"{folder.absolute()}/", "")
             except MemoryError as error:
                 reason = out_of_memory(error)
             except Exception as error:  # of one step, perhaps of another package: others go on

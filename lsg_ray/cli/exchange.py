@@ -69,6 +69,8 @@ def import_weights(
     from lsg_ray.paths import ending
 
     if ending(source) == ".bqm":
+        if any((network, family, dataset, spec, overrides, layout)):
+            raise InputError(f"{source}: a model; options of networks and data sets do not fit it")
         _import_model(source, out, as_json)
         return
     check_outputs([store_at(out)], [source, spec])
@@ -170,4 +172,5 @@ def export(
             source, to, columns=names, overwrite=overwrite, progress=progress, **chosen
         )
     summary = {name: value for name, value in exported._asdict().items() if value is not None}
-    print_result(summary, as_json, table(summary))
+    shown = {**summary, "columns": ", ".join(exported.columns)}
+    print_result(summary, as_json, table(shown))

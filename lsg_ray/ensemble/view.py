@@ -165,6 +165,22 @@ class View:
         if not self.header.family.has_outputs:
             raise InputError(f"{self.url}: {NO_OUTPUTS}")
 
+    def require_permutable(self) -> None:
+        """Refuse an ensemble whose networks have no hidden units to be reordered.
+
+        Raises
+        ------
+        InputError
+            Names what the store holds.
+        """
+        self.require_outputs()
+        family = self.header.family
+        if not family.permutable:
+            raise InputError(
+                f"{self.url}: holds {family.about}, whose hidden units are not reordered; choose "
+                "alignment none where there is one"
+            )
+
     def _check_complete(self, block: int) -> None:
         check_block_index(block, self.header.n_blocks)
         index = np.searchsorted(self.blocks, block)

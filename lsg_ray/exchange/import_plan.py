@@ -126,7 +126,10 @@ def _weights_alone(tree: JsonObject, source: Source, scan: Scan) -> None:
     net = tree["network"]
     kind = "weights" if scan.signs else "real-weights"
     if net.get("family") not in (None, "weights", "real-weights"):
-        source.notes.append("no data set: accuracy and loss are not computed (--dataset)")
+        source.notes.append(
+            f"no data set: stored as weights alone, not as {net['family']}; accuracy and loss are "
+            "not computed (--dataset)"
+        )
     layers = source.layers
     if layers is None or source.matched or "widths" in net:
         pairs = itertools.pairwise(net.get("widths", ()))
@@ -146,7 +149,10 @@ def _with_components(data: JsonObject, widths: Sequence[int]) -> JsonObject:
     name = data.get("name", "mnist")
     if "components" in data or not isinstance(name, str) or name not in DATA_SETS:
         return data
-    pixels = DATA_SETS[name].n_pixels
+    source = DATA_SETS[name]
+    if source.config is not None:  # whose size follows from its options, and which is not projected
+        return data
+    pixels = source.n_pixels
     return {**data, "components": None if widths[0] == pixels else widths[0]}
 
 

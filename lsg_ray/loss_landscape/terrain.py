@@ -143,9 +143,10 @@ def open_solutions(
     """
     ensemble = _opened(given)
     ensemble.require_outputs()
-    if ensemble.signs:
+    family = ensemble.header.family
+    if not family.differentiable:
         raise InputError(
-            f"{ensemble.url}: holds binary networks; networks of real weights are needed "
+            f"{ensemble.url}: holds {family.about}; networks of real weights are needed "
             "(network.family: relu)"
         )
     if ensemble.is_part:

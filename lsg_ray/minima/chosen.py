@@ -140,15 +140,15 @@ def choose(
             f"{ensemble.url}: holds {family.about}; {for_what} is of perceptrons and committees "
             "(network.family)"
         ) from None
-    if sphere and family.signs:
-        raise InputError(
-            f"{ensemble.url}: holds {family.about}; {for_what} is of weights on the sphere "
-            f"(network.family: spherical-{family.name})"
-        )
     if majority and known.product:
         raise InputError(
             f"{ensemble.url}: holds {family.about}, whose output is no majority; {for_what} is of "
             "perceptrons and committees"
+        )
+    if sphere and family.signs:
+        raise InputError(
+            f"{ensemble.url}: holds {family.about}; {for_what} is of weights on the sphere "
+            f"(network.family: spherical-{family.name})"
         )
     if ensemble.is_part:
         raise InputError(f"{ensemble.url}: a view of a part given; whole networks are needed")

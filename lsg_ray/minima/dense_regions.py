@@ -16,7 +16,12 @@ from lsg_ray.errors import InputError
 from lsg_ray.minima.theory.clones import MOST_CLONES, clones
 from lsg_ray.minima.theory.densest import bound, densest
 from lsg_ray.minima.theory.machines import MachineName
-from lsg_ray.minima.theory.replica_symmetric import WeightName, symmetric_state
+from lsg_ray.minima.theory.replica_symmetric import (
+    WeightName,
+    spherical_capacity,
+    symmetric_state,
+    zero_entropy,
+)
 from lsg_ray.stage import Figure, Stage
 from lsg_ray.typing import Floats, Numbers, Progress, Steps
 
@@ -68,7 +73,7 @@ def dense_regions(
     Raises
     ------
     InputError
-        Numbers out of range; clones of a committee of few units.
+        Numbers out of range, α beyond the capacity; clones of a committee of few units.
 
     Notes
     -----
@@ -84,6 +89,9 @@ def dense_regions(
     ys = None if clone_counts is None else _positive(clone_counts, "clone_counts", MOST_CLONES + 1)
     if ys is not None and machine in ("committee-3", "committee-5"):
         raise InputError(f"clone_counts given with machine {machine}; leave them out")
+    capacity = _capacity(weights, machine)
+    if (alphas >= capacity).any():
+        raise InputError(f"alpha {brief(alpha)} given; there are solutions up to {capacity:.4f}")
     total = len(alphas) * len(q1) * (1 + (0 if ys is None else len(ys)))
     report = _Count(total, progress)
     typical = np.array([symmetric_state(a, weights, machine).overlap for a in alphas.tolist()])
@@ -120,6 +128,13 @@ def dense_regions(
         all_converged = all_converged and bool(values["clones_converged"][1].all())
     about = {"statistic": "dense regions", "weights": weights, "machine": machine}
     return xarray.Dataset(values, coords=coords, attrs={**about, "converged": all_converged})
+
+
+def _capacity(weights: WeightName, machine: MachineName) -> float:
+    """Return the capacity where it is quickly known, or else an upper bound of it."""
+    if weights == "spherical":
+        return spherical_capacity(machine)
+    return 1.0 if machine in ("committee-3", "committee-5") else zero_entropy(machine)
 
 
 class _Count:

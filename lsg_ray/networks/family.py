@@ -68,6 +68,10 @@ class Family(ABC):
     signs: ClassVar[bool]
     #: Whether networks of it have outputs, or else only weights are known.
     has_outputs: ClassVar[bool] = True
+    #: Whether networks are chains of fully connected layers, whose hidden units can be permuted.
+    permutable: ClassVar[bool] = True
+    #: Whether loss and gradient are those of `lsg_ray.networks.relu_network`.
+    differentiable: ClassVar[bool] = False
     #: Names of what `measure` returns.
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "loss", "test_accuracy")
     #: Default training algorithm.

@@ -99,12 +99,14 @@ def plan_alignment(
     if root is not None:
         network, passed = root.ensemble.spec.network, None
         if alignment not in (None, "none"):
-            root.ensemble.require_outputs()
+            root.ensemble.require_permutable()
     elif isinstance(base, DerivedConfigurations):
         network, passed = base.network, None
     elif network is not None and not isinstance(network, NetworkSpec):
         families = (name for name in FAMILIES.names() if FAMILIES[name].signs == base.signs)
         network = NetworkSpec(family=next(families), widths=tuple(network))
+    if root is not None and alignment is None and not root.ensemble.header.family.permutable:
+        alignment = "none"
     known = network is not None and network.n_weights == base.n_weights
     if alignment is None:
         alignment = _default(base, network if known else None)

@@ -233,7 +233,7 @@ def _prepared(
     if isinstance(base, DerivedConfigurations):
         network = base.network if network is None else network
     if root is not None:
-        root.ensemble.require_outputs()
+        root.ensemble.require_permutable()
         network = root.ensemble.spec.network if network is None else network
     if network is None or (root is None and inputs is None):
         raise InputError(

@@ -55,7 +55,7 @@ def aligned_replicas(
     """
     source = StoredConfigurations(ensemble)
     if alignment != "none":
-        ensemble.require_outputs()
+        ensemble.require_permutable()
     matching = alignment == "matching"
     source.require(4 + matching, "overlaps of replicas")
     count = min(count + matching, source.n_rows)

@@ -120,6 +120,7 @@ class _Committee(Family):
     """Committees; perceptrons and parity machines differ in what decides."""
 
     study = "lsg_ray.studies:of_statistics"
+    permutable = False
     config: ClassVar[type[BaseModel] | None] = Options
     #: Whether the output is the product of the hidden units, and not their majority.
     product: ClassVar[bool] = False

@@ -84,6 +84,7 @@ class _Relu(Family):
     name = "relu"
     about = "ReLU networks"
     signs = False
+    differentiable = True
     measures = ("accuracy", "loss", "test_accuracy", "test_loss")
     algorithm = "descent"
     study = "lsg_ray.studies:of_solutions"
