@@ -22,10 +22,11 @@ from .conftest import listing
 
 #: Options that take text and name no place.
 WORDS = {
-    "address", "alphas", "betas", "color", "columns", "configurations", "cores", "dataset",
-    "family", "fields", "fractions", "id", "l1", "name", "network", "options", "overrides", "pairs",
-    "part", "radii", "sigma", "sort", "stage", "swaps", "method", "temperatures", "weights",
-    "where", "arguments",
+    "address", "alpha", "alphas", "arguments", "betas", "clone_counts", "color", "columns",
+    "configurations", "cores", "dataset", "distances", "family", "fields", "flips", "fractions",
+    "gammas", "id", "l1", "method", "name", "network", "options", "overlaps", "overrides",
+    "pairs", "part", "radii", "sigma", "sigmas", "sign_gammas", "sort", "stage", "swaps",
+    "temperatures", "weights", "where",
 }  # fmt: skip
 
 
