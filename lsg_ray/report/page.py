@@ -23,7 +23,7 @@ from lsg_ray.ensemble.owned import staging
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.paths import expanded
-from lsg_ray.registry import FAMILIES, loaded
+from lsg_ray.registry import ALGORITHMS, FAMILIES, loaded
 from lsg_ray.report.figures.accuracy import SET_NAMES
 from lsg_ray.report.results import Outcomes, label, sources, study_sections
 from lsg_ray.report.section import Section
@@ -206,13 +206,16 @@ def summary(ensemble: Ensemble) -> list[Entry]:
 
 
 def training_text(spec: Spec) -> str:
-    """Describe how ReLU networks are trained.
+    """Describe how networks of real weights are trained.
 
     >>> from lsg_ray.spec import parse_spec
     >>> training_text(parse_spec({"network": {"family": "relu"}}))
     'adam, rate 0.001, batches of 256, 50 epochs'
     """
     training = spec.training
+    if ALGORITHMS[spec.algorithm].config is not None:  # which has its own options
+        given = (f"{name} {value}" for name, value in training.options.items())
+        return ", ".join([spec.algorithm, *given, f"{training.epochs:,} epochs at most"])
     if training.batch_fraction is not None:
         size = f"batches of {100 * training.batch_fraction:g} % of the examples"
     else:
