@@ -482,7 +482,8 @@ def slurm(tmp_path):
 def test_slurm__runs_and_cleans_up(slurm, tmp_path):
     subprocess.run(["bash", SCRIPT, "spec.yaml", "/s.zarr"], env=slurm, check=True, timeout=30)
     log = Path(slurm["LOG"]).read_text()
-    head, worker = re.findall(r"ray start .*", log)
+    # Both start in the background: whichever writes first.
+    worker, head = sorted(re.findall(r"ray start .*", log), key=lambda line: "--head" in line)
     assert "--head --block" in head
     assert "--include-dashboard=false" in head
     assert "--address=10.0.0.1:20800" in worker
