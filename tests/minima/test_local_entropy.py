@@ -10,24 +10,18 @@ from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble, write_block
 from lsg_ray.errors import InputError
-from lsg_ray.minima.focused import focused
 from lsg_ray.minima.theory.densest import densest
 from lsg_ray.minima.theory.gaussian import binary_entropy
 from lsg_ray.minima.theory.replica_symmetric import symmetric_state
-from lsg_ray.minima.weight_enumerator import (
-    GAMMAS,
-    all_solutions,
-    enumerate_solutions,
-    right_configurations,
-    sampled_entropy,
-    weight_enumerator,
-)
+from lsg_ray.minima.weight_enumerator import GAMMAS, all_solutions, weight_enumerator
 from lsg_ray.networks.factor_graph import FactorGraph, gauged
 from lsg_ray.networks.sampling import prepare, sample_configurations
 from lsg_ray.networks.solvers.focusing_bp import Focus
 from lsg_ray.report.figures.local_entropy import local_entropy_caption, local_entropy_figure
 from lsg_ray.spec import parse_spec
 from lsg_ray.stages import stage_of
+from tests.minima.enumeration import enumerate_solutions, right_configurations, sampled_entropy
+from tests.minima.focused import focused
 
 
 def _patterns(patterns, n, units=1, *, full=False, seed=0):
@@ -97,8 +91,6 @@ def test_enumeration_counts_and_sampling_agree():
         assert abs(result - np.log(counts.solutions[flips]) / 15) < 4 * error
     none = sampled_entropy(-x[:1], -reference, 15, 10, np.random.default_rng(0))
     assert none[0] == -np.inf or none[1] >= 0
-    with pytest.raises(InputError, match="25 weights given; at most 24"):
-        enumerate_solutions(x, np.ones((5, 5), np.int8))
 
 
 def test_no_patterns_leave_all_configurations():

@@ -5,12 +5,12 @@ import pytest
 
 from lsg_ray.errors import InputError
 from lsg_ray.minima.chosen import Ground
-from lsg_ray.minima.sampled_local_entropy import sampled_local_entropy
 from lsg_ray.minima.spherical_local_entropy import local_entropy_around, spherical_local_entropy
 from lsg_ray.networks.families.committee import Arena, Patterns, fields
 from lsg_ray.networks.relaxed_bp import Focus, RelaxedBP
 from lsg_ray.networks.solvers.least_action import least_action
 from lsg_ray.report.figures.flat_minima import local_entropy_caption, local_entropy_figure
+from tests.minima.sampled_local_entropy import sampled_local_entropy
 
 FREE = 0.5 * np.log(2 * np.pi * np.e)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lsg_ray.minima.theory.clones import clones
-from lsg_ray.minima.theory.cross_entropy import minimizers, reference, smooth_loss, solutions
+from lsg_ray.minima.theory.cross_entropy import Kernel, minimizers, reference, solutions
 from lsg_ray.minima.theory.densest import bound, densest
 from lsg_ray.minima.theory.franz_parisi import around
 from lsg_ray.minima.theory.gaussian import binary_entropy, grid, hazard, hazard_slope, log_tail
@@ -208,8 +208,9 @@ def test_cross_entropy__minimizers():
     # Without patterns all weights are alike.
     assert reference(1e-9, 5.0, 1.0).entropy == pytest.approx(np.log(2), abs=1e-6)
     # The loss at no stability is ln 2/(2γ), and falls as −x far on the wrong side.
-    assert smooth_loss(0.0, 2.0) == pytest.approx(np.log(2) / 4)
-    assert smooth_loss(-50.0, 2.0) == pytest.approx(50)
+    loss = Kernel(1.0, 2.0).loss
+    assert loss(0.0) == pytest.approx(np.log(2) / 4)
+    assert loss(-50.0) == pytest.approx(50)
 
 
 def test_around_a_typical_solution():

@@ -30,7 +30,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit
 
 from lsg_ray.minima.theory.gaussian import grid, log_2cosh
 from lsg_ray.typing import Floats
@@ -60,20 +59,6 @@ class Kernel(NamedTuple):
         if self.gamma is None:
             return np.where(x > 0, 0.0, -np.inf)
         return -self.b * self.loss(x)
-
-
-def smooth_loss(x: Floats, gamma: float) -> Floats:
-    """Return f_γ(x) = ln(1 + e^{−2γx})/(2γ).
-
-    >>> round(float(smooth_loss(np.float64(0), 1.0)), 6)
-    0.346574
-    """
-    return Kernel(1.0, gamma).loss(np.asarray(x, dtype=np.float64))
-
-
-def smooth_slope(x: Floats, gamma: float) -> Floats:
-    """Return f'_γ(x) = −1/(1 + e^{2γx})."""
-    return -expit(-2 * gamma * np.asarray(x))
 
 
 class _Law(NamedTuple):

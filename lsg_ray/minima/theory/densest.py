@@ -19,7 +19,6 @@ Source: C. Baldassi, A. Ingrosso, C. Lucibello, L. Saglietti, R. Zecchina, Phys.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -276,24 +275,3 @@ def densest(
 def bound(q1: Floats | float) -> Floats:
     """Return the entropy H₂((1 − √q₁)/2) of all ±1 configurations at that distance of a centre."""
     return binary_entropy((1 - np.sqrt(q1)) / 2)
-
-
-def dense_limit(
-    machine: MachineName = "perceptron",
-    overlaps: Sequence[float] = tuple(np.linspace(0.75, 0.98, 16)),
-) -> float:
-    """Return α_U of ±1 weights: up to it φ(q₁) falls with q₁, so that dense regions reach far.
-
-    Above, the entropy at small distances rises again: the region around a centre breaks up.  It is
-    bisected to 1e-3 and seen on the given overlaps.  Cost: half a minute.
-    """
-
-    def falls(alpha: float) -> bool:
-        values = [densest(alpha, q1, "binary", machine).entropy for q1 in overlaps]
-        return bool(np.all(np.diff(values) < 0))
-
-    low, high = 0.4, 1.0
-    while high - low > 1e-3:
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if falls(middle) else (low, middle)
-    return 0.5 * (low + high)

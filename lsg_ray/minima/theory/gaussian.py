@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import log_ndtr
 
 from lsg_ray.typing import Floats
 
@@ -89,11 +89,6 @@ def hazard_slope(v: Floats) -> Floats:
 def log_2cosh(x: Floats) -> Floats:
     """Return ln 2cosh(x), for any x."""
     return np.logaddexp(x, -np.asarray(x))
-
-
-def log_mean(values: Floats, weight: Floats) -> Floats:
-    """Return ln ∫Dz e^values along the last axis."""
-    return logsumexp(values, axis=-1, b=weight)
 
 
 def binary_entropy(d: Floats) -> Floats:
