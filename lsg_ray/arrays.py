@@ -8,6 +8,7 @@ converted exactly or refused in one line.
 from __future__ import annotations
 
 import functools
+import inspect
 import numbers
 import reprlib
 import sys
@@ -16,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from lsg_ray.bounds import check_arguments
+from lsg_ray.bounds import check_arguments, signature_of
 from lsg_ray.errors import InputError
 from lsg_ray.typing import Array, Floats, Ints
 
@@ -153,12 +154,18 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     It runs with NumPy's default error handling, whatever ``numpy.seterr`` was set to: errors on
     underflow, which is harmless here, would be exceptions.  Bounds and
     choices in the types of its arguments are checked; attributes of a Dataset that it returns are
-    `plain_attributes`.
+    `plain_attributes`.  A group of options that it shares with others has its defaults; see
+    `lsg_ray.typing.Tasks`.
     """
+    signature, own = signature_of(function), inspect.signature(function).parameters
+    shared: dict[str, Any] = {n: p.default for n, p in signature.parameters.items() if n not in own}
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         check_arguments(function, args, kwargs)
+        if shared:
+            signature.bind(*args, **kwargs)  # refuses what belongs to no group
+            kwargs.update(shared | kwargs)
         with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
             result = function(*args, **kwargs)
         if type(result).__module__.startswith("xarray.") and isinstance(
@@ -167,6 +174,8 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             attributes.update(plain_attributes(attributes))
         return result
 
+    if shared:
+        run.__signature__ = signature  # type: ignore[attr-defined]  # what `inspect` looks for
     return run
 
 

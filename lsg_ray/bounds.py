@@ -12,12 +12,13 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from lsg_ray.errors import InputError
+from lsg_ray.typing import SHARED_DEFAULTS
 
 #: Text of each bound, and when it holds; numbers without an upper bound must be finite.
 _BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
@@ -64,7 +65,7 @@ def check_arguments(
 def _checks(function: Callable[..., Any]) -> tuple[list[str], dict[str, list[Any]]]:
     """Return the names of all arguments, and the bounds and choices of some."""
     scope, marks_of = vars(sys.modules[function.__module__]), {}
-    parameters = inspect.signature(function).parameters
+    parameters = signature_of(function).parameters
     for name, parameter in parameters.items():
         kind = parameter.annotation
         try:
@@ -74,6 +75,28 @@ def _checks(function: Callable[..., Any]) -> tuple[list[str], dict[str, list[Any
         if marks:
             marks_of[name] = marks
     return [*parameters], marks_of
+
+
+def signature_of(function: Callable[..., object]) -> inspect.Signature:
+    """Return the signature of a function, with the options of a shared group one by one.
+
+    A group is what ``**run: Unpack[Tasks]`` names, see `lsg_ray.typing.Tasks`; an option that the
+    function has itself, with a default of its own, stays.
+    """
+    signature = inspect.signature(function)
+    parameters = [*signature.parameters.values()]
+    group = str(parameters[-1].annotation) if parameters else ""
+    if not group.startswith("Unpack["):
+        return signature
+    scope = vars(sys.modules[function.__module__])
+    options = get_type_hints(scope[group[7:-1]], include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter(name, keyword, default=SHARED_DEFAULTS.get(name), annotation=kind)
+        for name, kind in reversed(options.items())
+        if name not in signature.parameters
+    ]
+    return signature.replace(parameters=[*parameters[:-1], *shared])
 
 
 def _marks(kind: Any) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypedDict
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
@@ -116,3 +116,44 @@ Numbers = Annotated[ArrayLike, ListOf(float)]
 Integers = Annotated[int | Sequence[int], ListOf(int)]
 #: Values of a parameter that is swept: listed, or START:STOP:STEP.
 Steps = Annotated[ArrayLike, ListOf(float, steps=True)]
+
+
+#: Defaults of the options that functions share, below; of those without one it is None.
+SHARED_DEFAULTS = {"seed": 0, "examples": 10_000}
+
+
+class Tasks(TypedDict, total=False):
+    """Options of functions that run tasks: a folder of their results, and who is told of them.
+
+    A function takes such a group as ``**run: Unpack[Tasks]``, and passes it on; to callers,
+    `public` shows its options one by one, with their defaults (`lsg_ray.bounds.signature_of`).
+    """
+
+    progress: Progress | None
+    checkpoints: PathOrUrl | None
+
+
+class SeededTasks(Tasks, total=False):
+    """Those, and the seed of all random numbers."""
+
+    seed: Seed
+
+
+class LossTasks(SeededTasks, total=False):
+    """Those, and the number of training examples that a loss is computed on."""
+
+    examples: Natural | None
+
+
+class Threads(TypedDict, total=False):
+    """Options of functions that run on threads of this machine."""
+
+    progress: Progress | None
+    threads: int | None
+    seed: Seed
+
+
+class FitThreads(Threads, total=False):
+    """Options of all methods of fitting: also the time of a fit in seconds."""
+
+    seconds: Positive | None

@@ -1,6 +1,7 @@
 """Bounds and choices of arguments: checked by `public` as the types say."""
 
-from typing import Annotated, Literal
+import inspect
+from typing import Annotated, Literal, Unpack
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
+from lsg_ray.typing import LossTasks, Seed
 
 Few = Annotated[int, Ge(1), Le(3)]
 
@@ -64,3 +66,23 @@ def test_whole_numbers__are_whole(value):
     assert f(np.int64(4)) == 4
     with pytest.raises(InputError, match=r"count .* given; a whole number is needed"):
         f(value)
+
+
+@public
+def shared(first, *, seed: Seed = 7, **run: "Unpack[LossTasks]"):
+    return first, seed, run
+
+
+def test_options_of_a_group__are_those_of_the_function():
+    assert list(inspect.signature(shared).parameters) == [
+        "first", "seed", "examples", "checkpoints", "progress",
+    ]  # fmt: skip
+    assert shared(1) == (1, 7, {"examples": 10_000, "checkpoints": None, "progress": None})
+    assert shared(1, examples=5, seed=2)[1:] == (
+        2,
+        {"examples": 5, "checkpoints": None, "progress": None},
+    )
+    with pytest.raises(TypeError, match="unexpected keyword argument 'example'"):
+        shared(1, example=5)
+    with pytest.raises(InputError, match="examples -1 given; at least 0"):
+        shared(1, examples=-1)

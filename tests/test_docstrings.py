@@ -2,10 +2,12 @@
 
 import ast
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 import lsg_ray
+import lsg_ray.typing
 from lsg_ray.typing import SHARED_HELP
 
 ROOT = Path(lsg_ray.__file__).parent
@@ -46,7 +48,12 @@ def signature(node):
         node = made[0]
     taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
     more = [one for one in (node.args.vararg, node.args.kwarg) if one is not None]
-    return {one.arg for one in taken} - {"self", "cls"}, {one.arg for one in more}
+    group = ast.unparse(more[-1].annotation) if more and more[-1].annotation else ""
+    shared = set()
+    if group.startswith("Unpack["):  # options that functions share, by name
+        shared = set(get_type_hints(getattr(lsg_ray.typing, group[7:-1])))
+    names = {one.arg for one in more} if not shared else set()
+    return {one.arg for one in taken} - {"self", "cls"} | shared, names
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -40,6 +40,7 @@ from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import MOMENT_TOLERANCES, Target, as_sample, as_target
 from lsg_ray.ising.verification import verify_model
 from lsg_ray.registry import FIT_METHODS
+from lsg_ray.results.graph import compute, part_of, share
 from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.pairs import choose_rows
 from lsg_ray.statistics.views import Columns
@@ -216,14 +217,12 @@ def fit_parts(
     if tasks:
         import dask
 
-        from lsg_ray.results.graph import compute, share
-
         leaf = dask.delayed(fit_boltzmann, pure=False)
         graph = [leaf(share(data), method=method, **options) for data in inputs.values()]
         return dict(zip(inputs, compute(graph, progress), strict=True))
     fits: dict[str, Fit] = {}
     for number, (part, data) in enumerate(inputs.items()):
-        own = progress and _offset(progress, number, len(inputs))
+        own = part_of(progress, number, len(inputs))
         fits[part] = fit_boltzmann(data, method=method, progress=own, **options)
     return fits
 
@@ -237,11 +236,6 @@ def _part(whole: Target | Configurations, part: str) -> Target | Configurations:
     if part not in indices:
         raise InputError(f"part {part!r} given; there are {', '.join(indices) or 'no named parts'}")
     return whole.restrict(indices[part])
-
-
-def _offset(progress: Progress, number: int, count: int) -> Progress:
-    """Return the progress of one of several fits as part of that of all."""
-    return lambda done, total: progress(number * total + done, count * total)
 
 
 def _check_options(declaration: FitMethod, method: str, options: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.entropy import entropy_scan
 from lsg_ray.ising.references import as_references
+from lsg_ray.results.graph import counted
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.node_symmetry import permute
 from lsg_ray.typing import Count, EnsembleLike, Numbers, Positive, Progress, Seed, Steps
@@ -86,15 +87,13 @@ def permutation_effect(
             f"fractions {brief(fractions)} given; numbers from 0 to 1 are needed, each once"
         )
     references, scans, fits = None, [], []
-    for done, p in enumerate(chosen):
+    for p in counted(chosen, progress):
         mixture = permute(ensemble, p, mode=mode, seed=seed)
         fit = fit_boltzmann(mixture, method=method, seed=seed, **options)
         if references is None:
             references = as_references(ensemble, fit.model, count)
         scans.append(entropy_scan(fit.model, references, fields))
         fits.append(fit.report)
-        if progress is not None:
-            progress(done + 1, len(chosen))
     result = xarray.concat(
         [scan.drop_vars("energy") for scan in scans], "fraction", combine_attrs="drop"
     )

@@ -30,6 +30,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.model_replicas import choose_ladder, draw_replicas
 from lsg_ray.ising.montecarlo import Draws
+from lsg_ray.results.graph import part_of
 from lsg_ray.rng import Stream, generator, seed_sequence
 from lsg_ray.stage import Stage
 from lsg_ray.statistics.estimates import stderr
@@ -148,17 +149,15 @@ def sk_replicas(
         raise InputError(f"temperatures {brief(temperatures)} given; give each once")
     order = np.argsort(-targets)  # inverse temperatures ascend
     betas = 1 / targets[order]
-    parts, ladder, sweeps = [], None, burn_in + draws * thin
-    total = realisations * sweeps
+    parts, ladder = [], None
     for r in range(realisations):
         own_seed = realisation_seed(seed, r)
         model = IsingModel(sk_couplings(n, own_seed), np.zeros(n))
         if ladder is None:
             ladder = _ladder(model, betas, own_seed, threads)
-        report = None if progress is None else partial(_report, progress, r * sweeps, total)
         part = draw_replicas(
             model, betas, replicas=replicas, ladder=ladder, burn_in=burn_in, draws=draws,
-            thin=thin, seed=own_seed, threads=threads, progress=report,
+            thin=thin, seed=own_seed, threads=threads, progress=part_of(progress, r, realisations),
         )  # fmt: skip
         parts.append(part.isel(beta=np.argsort(order)))
     return _dataset(parts, targets, n, seed)
@@ -183,10 +182,6 @@ def _ladder(model: IsingModel, betas: Floats, seed: int, threads: int | None) ->
         targets = betas
     ladder = choose_ladder(model, targets, seed=seed, threads=threads)
     return ladder[ladder >= min(betas[0], hottest)]
-
-
-def _report(progress: Progress, before: int, total: int, done: int, _: int) -> None:
-    progress(before + done, total)
 
 
 def _dataset(

@@ -11,8 +11,7 @@ compared by the differences of pairs.  The random vectors of the two sides are i
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -21,19 +20,10 @@ from lsg_ray.arrays import public
 from lsg_ray.loss_landscape.curvature import TRACE_PROBES
 from lsg_ray.loss_landscape.flatness import RISE_DIRECTIONS, RISE_RADII, flatness
 from lsg_ray.loss_landscape.interpolation import interpolate
-from lsg_ray.loss_landscape.terrain import LOSS_EXAMPLES, MEASURES, open_solutions
+from lsg_ray.loss_landscape.terrain import MEASURES, open_solutions
+from lsg_ray.results.graph import part_of
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import (
-    Count,
-    EnsembleLike,
-    Floats,
-    Natural,
-    Numbers,
-    Progress,
-    Seed,
-    Several,
-    Steps,
-)
+from lsg_ray.typing import Count, EnsembleLike, Floats, LossTasks, Numbers, Several, Steps
 
 #: Positions on the path (the paper: from −1 to 2).
 COMPARISON_ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
@@ -51,10 +41,7 @@ def compare_minima(
     directions: Several = RISE_DIRECTIONS,
     probes: Several = TRACE_PROBES,
     max_iterations: Count = 100,
-    examples: Natural | None = LOSS_EXAMPLES,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Compare the minima of two ensembles: on paths between them, and around each.
 
@@ -96,23 +83,20 @@ def compare_minima(
         in 5 % of comparisons of equal ensembles, with few pairs too.  It is conditional on the
         examples, which both sides share.
     """
-    options: dict[str, Any] = {
-        "eigenvalues": eigenvalues, "radii": radii, "directions": directions, "probes": probes,
-        "max_iterations": max_iterations,
-    }  # fmt: skip
     a, b = (open_solutions(given, None) for given in (first, second))
     count = min(count, len(a.numbers), len(b.numbers))
-    path = interpolate(
-        first, second, pairs=count, alphas=alphas, examples=examples, seed=seed,
-        checkpoints=checkpoints, progress=_share_of(progress, 0, count),
-    )  # fmt: skip
-    numbers = (a.numbers[:count].tolist(), b.numbers[:count].tolist())
+
+    def part(number: int) -> LossTasks:
+        return {**run, "progress": part_of(run["progress"], number, 3)}
+
+    path = interpolate(first, second, pairs=count, alphas=alphas, **part(0))
     sides = [
         flatness(
-            given, configurations=numbers[index], examples=examples, seed=seed, side=index,
-            checkpoints=checkpoints, progress=_share_of(progress, 1 + index, count), **options,
+            given, configurations=chosen.numbers[:count].tolist(), side=side, radii=radii,
+            eigenvalues=eigenvalues, directions=directions, probes=probes,
+            max_iterations=max_iterations, **part(1 + side),
         )
-        for index, given in enumerate((first, second))
+        for side, (given, chosen) in enumerate(((first, a), (second, b)))
     ]  # fmt: skip
     around = xarray.concat(
         [side.drop_vars("solution").drop_attrs().rename(solution="minimum") for side in sides],
@@ -127,7 +111,7 @@ def compare_minima(
         .assign_attrs(
             a.provenance(
                 statistic="comparison of minima", first=a.spec.name, second=b.spec.name,
-                second_spec=b.spec.canonical_json(), seed=seed, pairs=count,
+                second_spec=b.spec.canonical_json(), seed=run["seed"], pairs=count,
                 converged=int(bool(around["converged"].all())),
                 examples=path.attrs["examples"], directions=sides[0].attrs["directions"],
             )
@@ -174,13 +158,6 @@ def paired_z(first: Floats, second: Floats) -> Floats:
     t = np.divide(mean, error, out=np.where(mean == 0, 0, np.nan), where=error > 0)
     tail = np.maximum(stats.t.sf(np.abs(t), n - 1), np.finfo(np.float64).tiny)
     return -np.sign(t) * special.ndtri(tail)
-
-
-def _share_of(progress: Progress | None, part: int, count: int) -> Progress | None:
-    """Return the progress callback of one of three computations of `count` tasks each."""
-    if progress is None:
-        return None
-    return lambda done, _: progress(part * count + done, 3 * count)
 
 
 def _shown(result: xarray.Dataset) -> dict[str, Any]:

@@ -14,8 +14,7 @@ the estimate, over the square root of their number.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -25,7 +24,6 @@ from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.curvature import TRACE_PROBES, hessian_trace, top_eigenvalues
 from lsg_ray.loss_landscape.terrain import (
-    LOSS_EXAMPLES,
     MEASURES,
     Terrain,
     as_positive,
@@ -44,10 +42,9 @@ from lsg_ray.typing import (
     Floats,
     Integers,
     Ints,
+    LossTasks,
     Natural,
     Numbers,
-    Progress,
-    Seed,
     Several,
     Singles,
 )
@@ -96,12 +93,9 @@ def flatness(
     radii: Numbers = RISE_RADII,
     directions: Several = RISE_DIRECTIONS,
     probes: Several = TRACE_PROBES,
-    examples: Natural | None = LOSS_EXAMPLES,
     max_iterations: Count = 100,
-    seed: Seed = 0,
     side: Natural = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Measure how flat the loss is around solutions.
 
@@ -156,13 +150,13 @@ def flatness(
     # Numbers of configurations are the same in every ensemble.
     address = (side, int(chosen.ensemble.spec_hash[:16], 16))
     arguments = [
-        (w, eigenvalues, radius, directions, probes, max_iterations, seed, (int(number), *address))
+        (w, eigenvalues, radius, directions, probes, max_iterations, run["seed"],
+         (int(number), *address))
         for w, number in zip(chosen.weights, chosen.numbers, strict=True)
-    ]
+    ]  # fmt: skip
     measures, about = run_protocol(
-        _curvature, _Curvature, chosen, arguments, (len(arguments),),
-        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
-    )  # fmt: skip
+        _curvature, _Curvature, chosen, arguments, (len(arguments),), run
+    )
     result = _dataset(measures, radius).assign_coords(solution=chosen.numbers)
     return result.assign_attrs(
         about, statistic="flatness", side=side, directions=directions, probes=probes,

@@ -19,8 +19,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -29,7 +28,6 @@ from numpy.typing import ArrayLike
 from lsg_ray.arrays import as_integers, as_numbers, public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.terrain import (
-    LOSS_EXAMPLES,
     Solutions,
     Terrain,
     check_inputs,
@@ -49,9 +47,7 @@ from lsg_ray.typing import (
     Floats,
     Integers,
     Ints,
-    Natural,
-    Progress,
-    Seed,
+    LossTasks,
     Singles,
     Steps,
 )
@@ -88,10 +84,7 @@ def interpolate(
     pairs: Annotated[int | Sequence[tuple[int, int]], As(Count)] = 10,
     alphas: Steps = PATH_ALPHAS,
     alignment: Alignment | Literal["all"] = "none",
-    examples: Natural | None = LOSS_EXAMPLES,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Measure networks on straight paths between solutions.
 
@@ -131,10 +124,7 @@ def interpolate(
         Solutions of different shape, `alphas` without 0 or 1, or too few solutions.
     """
     if alignment == "all":
-        each = partial(
-            interpolate, solutions, other, pairs=pairs, alphas=alphas, examples=examples,
-            seed=seed, checkpoints=checkpoints, progress=progress,
-        )  # fmt: skip
+        each = partial(interpolate, solutions, other, pairs=pairs, alphas=alphas, **run)
         joined = xarray.concat(
             [each(alignment=kind) for kind in ALIGNMENTS[::-1]],
             "alignment",
@@ -150,16 +140,13 @@ def interpolate(
             f"{a.ensemble.url} has widths {list(a.network.widths)}, {b.ensemble.url} "
             f"{list(b.network.widths)}: paths join networks of the same shape"
         )
-    chosen = _pairs(a, b, pairs, seed)
+    chosen = _pairs(a, b, pairs, run["seed"])
     rows_a = {int(n): row for row, n in enumerate(a.numbers)}
     rows_b = {int(n): row for row, n in enumerate(b.numbers)}
     arguments = [
         (a.weights[rows_a[i]], b.weights[rows_b[j]], positions, alignment) for i, j in chosen
     ]
-    lines, about = run_protocol(
-        _line, _Line, a, arguments, (len(chosen),),
-        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
-    )  # fmt: skip
+    lines, about = run_protocol(_line, _Line, a, arguments, (len(chosen),), run)
     first, second = np.array(chosen).T
     result = path_dataset(lines, positions, ("pair",)).assign(
         first=("pair", first), second=("pair", second)
@@ -177,10 +164,7 @@ def swap_barriers(
     configurations: Integers | None = None,
     repeats: Count = 1,
     alphas: Steps = PATH_ALPHAS,
-    examples: Natural | None = LOSS_EXAMPLES,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Swap k pairs of hidden nodes, then interpolate between the copies.
 
@@ -225,15 +209,14 @@ def swap_barriers(
             f"{most} disjoint pairs of nodes: 1 to {most}"
         )
     arguments = [
-        (chosen.weights[r], k, positions, (seed, int(chosen.numbers[r]), k, repeat))
+        (chosen.weights[r], k, positions, (run["seed"], int(chosen.numbers[r]), k, repeat))
         for r in range(len(chosen.numbers))
         for k in ks
         for repeat in range(repeats)
     ]
     lines, about = run_protocol(
-        _swapped_line, _Line, chosen, arguments, (len(chosen.numbers), len(ks), repeats),
-        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
-    )  # fmt: skip
+        _swapped_line, _Line, chosen, arguments, (len(chosen.numbers), len(ks), repeats), run
+    )
     result = path_dataset(lines, positions, ("solution", "swaps", "repeat"))
     return result.assign_coords(solution=chosen.numbers, swaps=np.array(ks)).assign_attrs(
         about,

@@ -6,8 +6,7 @@ The directions are filter-normalised, as in `lsg_ray.loss_landscape.flatness` (H
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -16,16 +15,10 @@ from annotated_types import Ge, Le
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.flatness import filter_normalised
-from lsg_ray.loss_landscape.terrain import (
-    LOSS_EXAMPLES,
-    Terrain,
-    measured,
-    open_solutions,
-    run_protocol,
-)
+from lsg_ray.loss_landscape.terrain import Terrain, measured, open_solutions, run_protocol
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import EnsembleLike, Floats, Natural, Positive, Progress, Seed, Singles
+from lsg_ray.typing import EnsembleLike, Floats, LossTasks, Natural, Positive, Singles
 
 
 class _Rows(NamedTuple):
@@ -41,10 +34,7 @@ def loss_surface(
     configuration: Natural = 0,
     extent: Positive = 1.0,
     points: Annotated[int, Ge(3), Le(1001)] = 25,
-    examples: Natural | None = LOSS_EXAMPLES,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Measure the loss on a plane through a solution, in two filter-normalised random directions.
 
@@ -81,15 +71,12 @@ def loss_surface(
         raise InputError(f"points {points} given; an odd number is needed")
     chosen = open_solutions(solutions, [configuration])
     w = chosen.weights[0]
-    rng = generator(seed, Stream.LANDSCAPE, 5, configuration)
+    rng = generator(run["seed"], Stream.LANDSCAPE, 5, configuration)
     directions = filter_normalised(chosen.network, w, rng.standard_normal((2, len(w)), np.float32))
     # Rounded, so that the solution itself, at 0, is on the grid.
     grid = np.round(np.linspace(-extent, extent, points), 12)
     arguments = [(w, directions, a, grid) for a in grid]
-    rows, about = run_protocol(
-        _surface_row, _Rows, chosen, arguments, (points,),
-        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
-    )  # fmt: skip
+    rows, about = run_protocol(_surface_row, _Rows, chosen, arguments, (points,), run)
     values = np.moveaxis(rows.values, -2, 0)
     cosine = float(directions[0] @ directions[1] / np.prod(np.linalg.norm(directions, axis=1)))
     about |= {"statistic": "loss surface", "configuration": configuration, "cosine": cosine}

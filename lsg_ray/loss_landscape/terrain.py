@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ from lsg_ray.networks.relu_network import evaluate
 from lsg_ray.results.checkpoints import TaskResult, run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import DatasetSpec, NetworkSpec, Spec
-from lsg_ray.typing import Array, EnsembleLike, Floats, Ints, JsonObject, Progress, Singles
+from lsg_ray.typing import Array, EnsembleLike, Floats, Ints, JsonObject, LossTasks, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -227,11 +226,7 @@ def run_protocol(
     chosen: Solutions,
     arguments: Sequence[tuple[Any, ...]],
     shape: tuple[int, ...],
-    *,
-    examples: int | None,
-    seed: int,
-    checkpoints: Path | None,
-    progress: Progress | None,
+    run: LossTasks,
 ) -> tuple[TaskResult, dict[str, Any]]:
     """Run the tasks of a protocol on the terrain of chosen solutions.
 
@@ -243,20 +238,19 @@ def run_protocol(
         Solutions, whose ensemble has the terrain.
     arguments, shape
         Arguments of each task, and the shape of the array of tasks.
-    examples, seed
-        Number of training examples of the terrain, and the seed of their draw.
-    checkpoints, progress
-        As of `lsg_ray.results.checkpoints.run_tasks`.
+    run
+        Options of the protocol: the number of training examples of the terrain, the seed of their
+        draw, checkpoints and progress.
 
     Returns
     -------
     Results of all tasks, each field (*shape, …), and the attributes of a result.
     """
-    terrain = terrain_of(chosen.ensemble, examples, seed)
-    results = run_tasks(work, terrain, arguments, kind, checkpoints, progress)
+    terrain = terrain_of(chosen.ensemble, run["examples"], run["seed"])
+    results = run_tasks(work, terrain, arguments, kind, run["checkpoints"], run["progress"])
     columns = map(np.stack, zip(*results, strict=True))
     stacked = kind(*(column.reshape(*shape, *column.shape[1:]) for column in columns))
-    return stacked, chosen.provenance(seed=seed, examples=len(terrain.train.y))
+    return stacked, chosen.provenance(seed=run["seed"], examples=len(terrain.train.y))
 
 
 def check_inputs(terrain: Terrain, rows: int = 8) -> Singles:

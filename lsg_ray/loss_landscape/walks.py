@@ -17,8 +17,7 @@ censored (`lsg_ray.loss_landscape.censored`): a mean over the others would be to
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -28,7 +27,6 @@ from lsg_ray.arrays import brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.censored import Survival, describe, survival_of, survival_variables
 from lsg_ray.loss_landscape.terrain import (
-    LOSS_EXAMPLES,
     MAX_WEIGHT_BYTES,
     Terrain,
     as_positive,
@@ -44,11 +42,9 @@ from lsg_ray.typing import (
     EnsembleLike,
     Floats,
     Integers,
-    Natural,
+    LossTasks,
     Numbers,
     Positive,
-    Progress,
-    Seed,
     Singles,
 )
 
@@ -100,10 +96,7 @@ def random_walk(
     temperature: Positive | None = None,
     configurations: Integers | None = None,
     walkers: Count = 1,
-    examples: Natural | None = LOSS_EXAMPLES,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Walk from solutions of an ensemble and watch the loss.
 
@@ -171,15 +164,14 @@ def random_walk(
         )
     arguments = [
         (kind, chosen.weights[r], float(s), steps, trials, temperature,
-         (seed, i, int(chosen.numbers[r]), w))
+         (run["seed"], i, int(chosen.numbers[r]), w))
         for i, s in enumerate(sigmas)
         for r in range(len(chosen.numbers))
         for w in range(walkers)
     ]  # fmt: skip
     paths, about = run_protocol(
-        _walk, _Path, chosen, arguments, (len(sigmas), len(chosen.numbers), walkers),
-        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
-    )  # fmt: skip
+        _walk, _Path, chosen, arguments, (len(sigmas), len(chosen.numbers), walkers), run
+    )
     result = _dataset(np.moveaxis(paths.values, -2, 0), paths.distance, paths.share, kind)
     return result.assign_coords(
         sigma=("sigma", sigmas, {"long_name": "step size σ"}),

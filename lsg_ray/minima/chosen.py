@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from lsg_ray.networks.families.committee import Arena, committee_of, n_units
 from lsg_ray.registry import FAMILIES
 from lsg_ray.results.checkpoints import TaskResult, run_tasks
 from lsg_ray.spec import NetworkSpec
-from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject, Progress
+from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject, Tasks
 
 #: Overlaps that are one, up to rounding and the tolerance of message passing.
 _SAME = 1e-7
@@ -92,12 +91,11 @@ class Chosen(NamedTuple):
         work: Callable[..., TaskResult],
         kind: type[TaskResult],
         arguments: Sequence[tuple[object, ...]],
-        checkpoints: Path | None,
-        progress: Progress | None,
+        run: Tasks,
     ) -> TaskResult:
         """Run ``work(ground, weights, *argument)`` for each configuration; stack the results."""
         given = [(w, *own) for w, own in zip(self.weights, arguments, strict=True)]
-        results = run_tasks(work, self.ground, given, kind, checkpoints, progress)
+        results = run_tasks(work, self.ground, given, kind, run["checkpoints"], run["progress"])
         return kind(*map(np.stack, zip(*results, strict=True)))
 
 

@@ -6,6 +6,8 @@ Mathematics and sources are in `lsg_ray.minima.theory.cross_entropy` and
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import xarray
 
@@ -13,11 +15,12 @@ from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.minima.theory.cross_entropy import minimizers, solutions
 from lsg_ray.minima.theory.densest import densest
-from lsg_ray.minima.theory.franz_parisi import Around, around
+from lsg_ray.minima.theory.franz_parisi import around
 from lsg_ray.minima.theory.gaussian import binary_entropy
 from lsg_ray.minima.theory.replica_symmetric import zero_entropy
+from lsg_ray.results.graph import counted
 from lsg_ray.stage import Figure, Stage
-from lsg_ray.typing import Floats, Numbers, Positive, Progress, Steps
+from lsg_ray.typing import Numbers, Positive, Progress, Steps
 
 
 @public
@@ -67,15 +70,11 @@ def cross_entropy_landscape(
         raise InputError(f"distances {brief(distances)} given; numbers below 0.5 are needed")
     if not 0 < alpha < (capacity := zero_entropy()):
         raise InputError(f"alpha {alpha:g} given; there are solutions up to {capacity:.4f}")
-    total, curves = (len(g) + 1) * len(d), list[list[Around]]()
     references = [minimizers(alpha, gamma) for gamma in g.tolist()]
-    for reference in (*references, solutions(alpha)):
-        curve = []
-        for distance in d.tolist():
-            curve.append(around(reference, distance))
-            if progress is not None:
-                progress(len(curves) * len(d) + len(curve), total)
-        curves.append(curve)
+    points = list(itertools.product((*references, solutions(alpha)), d.tolist()))
+    near = [around(*point) for point in counted(points, progress)]
+    entropy = np.array([point.entropy for point in near]).reshape(-1, len(d))
+    converged = np.array([point.converged for point in near]).reshape(-1, len(d))
     best = [densest(alpha, (1 - 2 * x) ** 2).entropy for x in d.tolist()]
     of_minimizers = {
         "inverse_temperature": [r.kernel.b for r in references],
@@ -83,13 +82,12 @@ def cross_entropy_landscape(
         "loss": [r.loss for r in references],
         "overlap": [r.overlap for r in references],
     }
-    converged = np.array([[point.converged for point in curve] for curve in curves])
     return xarray.Dataset(
         {
             **{name: ("gamma", np.array(values)) for name, values in of_minimizers.items()},
-            "entropy": (("gamma", "distance"), _entropies(curves[:-1])),
+            "entropy": (("gamma", "distance"), entropy[:-1]),
             "converged": (("gamma", "distance"), converged[:-1]),
-            "typical": ("distance", _entropies(curves[-1:])[0]),
+            "typical": ("distance", entropy[-1]),
             "best": ("distance", np.array(best)),
             "bound": ("distance", binary_entropy(d)),
         },
@@ -99,10 +97,6 @@ def cross_entropy_landscape(
             "converged": bool(converged.all()),
         },
     )  # fmt: skip
-
-
-def _entropies(curves: list[list[Around]]) -> Floats:
-    return np.array([[point.entropy for point in curve] for curve in curves])
 
 
 STAGE = Stage(

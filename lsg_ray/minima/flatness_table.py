@@ -15,8 +15,7 @@ F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905.07833.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -29,6 +28,7 @@ from lsg_ray.minima.hessian import hessian
 from lsg_ray.minima.local_energy import Colour, input_robustness, local_energy
 from lsg_ray.minima.local_entropy import local_entropy
 from lsg_ray.minima.spherical_local_entropy import spherical_local_entropy
+from lsg_ray.results.graph import part_of
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.typing import (
@@ -38,9 +38,9 @@ from lsg_ray.typing import (
     Ints,
     Numbers,
     Positive,
-    Progress,
-    Seed,
+    SeededTasks,
     Several,
+    Tasks,
 )
 
 #: Address in `Stream.LANDSCAPE` of the bootstrap.
@@ -79,9 +79,7 @@ def flatness_table(
     colour: Colour = "pixel",
     draws: Several = 50,
     samples: Several = 1000,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Compare measures of flatness of ensembles on the same patterns, one for each algorithm.
 
@@ -152,27 +150,25 @@ def flatness_table(
     converged: list[float] = []
     for index, one in enumerate(chosen):
 
-        def progress_of(step: int, index: int = index) -> Progress | None:
-            return _shifted(progress, index * _MEASURES + step, len(chosen) * _MEASURES)
+        def part(step: int, index: int = index) -> SeededTasks:
+            done = index * _MEASURES + step
+            progress = part_of(run["progress"], done, len(chosen) * _MEASURES)
+            return {**run, "progress": progress}
 
-        common: dict[str, Any] = {
-            "configurations": one.numbers.tolist(),
-            "checkpoints": checkpoints,
-        }
-        noisy = {**common, "seed": seed, "draws": draws}
+        rows = one.numbers.tolist()
         curved = hessian(
-            one.ensemble, beta=beta, gamma=steepness, eigenvalues=1, seed=seed,
-            progress=progress_of(0), **common,
-        )  # fmt: skip
+            one.ensemble, configurations=rows, beta=beta, gamma=steepness, eigenvalues=1, **part(0)
+        )
         energy = local_energy(
-            one.ensemble, sigmas=[sigma], flips=[flip], progress=progress_of(1), **noisy
+            one.ensemble, configurations=rows, sigmas=[sigma], flips=[flip], draws=draws, **part(1)
         )
         robust = input_robustness(
-            one.ensemble, sigmas=[noise], colour=colour, progress=progress_of(2), **noisy
-        )
+            one.ensemble, configurations=rows, sigmas=[noise], colour=colour, draws=draws,
+            **part(2),
+        )  # fmt: skip
         converged.append(curved.attrs["converged"])
         fields = sign_gammas if one.ensemble.signs else gammas
-        columns = _volumes(one, fields, converged, {**common, "progress": progress_of(3)})
+        columns = _volumes(one, fields, converged, part(3))
         top = curved["eigenvalue"].values[:, 0]
         parts.append([
             *columns,
@@ -185,11 +181,11 @@ def flatness_table(
             _Column("errors", "share of wrong patterns of the training set",
                     one.errors / one.ground.arena.train.n_patterns),
         ])  # fmt: skip
-    table = _table(chosen, parts, samples, generator(seed, Stream.LANDSCAPE, _BOOTSTRAP))
+    table = _table(chosen, parts, samples, generator(run["seed"], Stream.LANDSCAPE, _BOOTSTRAP))
     return table.assign_attrs(
         chosen[0].provenance(
             statistic="flatness table", beta=beta, steepness=steepness, sigma=sigma, flip=flip,
-            noise=noise, colour=colour, draws=draws, samples=samples, seed=seed,
+            noise=noise, colour=colour, draws=draws, samples=samples, seed=run["seed"],
             rows=table.sizes["row"], repeats=repeats, converged=float(np.mean(converged)),
         )
     )  # fmt: skip
@@ -208,9 +204,7 @@ def _check_alike(chosen: list[Chosen]) -> None:
             )
 
 
-def _volumes(
-    one: Chosen, gammas: Numbers, converged: list[float], options: dict[str, Any]
-) -> list[_Column]:
+def _volumes(one: Chosen, gammas: Numbers, converged: list[float], run: Tasks) -> list[_Column]:
     """Return local entropies of solutions, NaN of others, one column for each γ.
 
     Of ±1 weights it is Σ(D) − H₂(D), so zero too where everything around is a solution.
@@ -219,12 +213,14 @@ def _volumes(
     values = np.full((len(one.errors), np.size(gammas)), np.nan)
     fields = np.sort(np.atleast_1d(np.asarray(gammas, np.float64)))[::-1]
     if len(solved):
-        options = {**options, "configurations": one.numbers[solved].tolist(), "theory": False}
+        measure = local_entropy if one.ensemble.signs else spherical_local_entropy
+        result = measure(
+            one.ensemble, configurations=one.numbers[solved].tolist(), gammas=fields, theory=False,
+            checkpoints=run["checkpoints"], progress=run["progress"],
+        )  # fmt: skip
         if one.ensemble.signs:
-            result = local_entropy(one.ensemble, gammas=fields, **options)
             table = result["entropy"] - result["bound"]
         else:
-            result = spherical_local_entropy(one.ensemble, gammas=fields, **options)
             table = result["local_entropy"]
         values[solved] = table.sel(gamma=fields).transpose("solution", "gamma").values
         converged.append(result.attrs["converged"])
@@ -337,12 +333,6 @@ def with_errors(
         count = np.isfinite(all_).sum(axis=0)
         results.append((matrix(values), error.reshape(count.shape) * np.sqrt(count)))
     return results[0], results[1]
-
-
-def _shifted(progress: Progress | None, part: int, parts: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(part * total + done, parts * total)
 
 
 def _shown(result: xarray.Dataset) -> dict[str, Any]:

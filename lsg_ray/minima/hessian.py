@@ -11,8 +11,7 @@ Source: C. Baldassi, F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -32,8 +31,7 @@ from lsg_ray.typing import (
     Integers,
     Natural,
     Positive,
-    Progress,
-    Seed,
+    SeededTasks,
     Several,
 )
 
@@ -71,9 +69,7 @@ def hessian(
     probes: Count = 8,
     max_iterations: Count = 1000,
     bins: Several = 60,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Measure the curvature of the smooth network at configurations of perceptrons and committees.
 
@@ -129,16 +125,16 @@ def hessian(
     n_weights = chosen.weights[0].size
     if eigenvalues >= n_weights:
         raise InputError(f"eigenvalues {eigenvalues} given; the network has {n_weights} weights")
-    options = (beta, gamma, eigenvalues, n_weights <= dense, probes, max_iterations, seed)
+    options = (beta, gamma, eigenvalues, n_weights <= dense, probes, max_iterations, run["seed"])
     arguments = [(*options, int(number)) for number in chosen.numbers]
-    curvature = chosen.run(_task, Curvature, arguments, checkpoints, progress)
+    curvature = chosen.run(_task, Curvature, arguments, run)
     return _dataset(curvature, bins).assign(errors=("solution", chosen.errors)).assign_coords(
         solution=chosen.numbers
     ).assign_attrs(
         chosen.provenance(
-            statistic="hessian", beta=beta, gamma=gamma, dense=int(n_weights <= dense), seed=seed,
-            radial=chosen.ground.shape[0], converged=float(curvature.converged.mean()),
-            **_averages(curvature),
+            statistic="hessian", beta=beta, gamma=gamma, dense=int(n_weights <= dense),
+            seed=run["seed"], radial=chosen.ground.shape[0],
+            converged=float(curvature.converged.mean()), **_averages(curvature),
         )
     )  # fmt: skip
 

@@ -13,8 +13,7 @@ Source: C. Baldassi, F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -25,7 +24,7 @@ from lsg_ray.networks.families.committee import Patterns
 from lsg_ray.registry import FAMILIES
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
-from lsg_ray.typing import Array, EnsembleLike, Floats, Integers, Numbers, Progress, Seed, Several
+from lsg_ray.typing import Array, EnsembleLike, Floats, Integers, Numbers, SeededTasks, Several
 
 #: Noise σ on weights, probabilities of flips, and noise σ on inputs.
 SIGMAS = (0.05, 0.1, 0.2, 0.3, 0.5)
@@ -51,9 +50,7 @@ def local_energy(
     sigmas: Numbers = SIGMAS,
     flips: Numbers = FLIPS,
     draws: Several = 50,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Measure how errors on the training patterns rise under noise on the weights.
 
@@ -97,15 +94,16 @@ def local_energy(
     chosen = choose(ensemble, configurations, for_what="the local energy")
     signs = chosen.ensemble.signs
     levels = in_range(flips, "flips", 0, 0.5) if signs else in_range(sigmas, "sigmas")
-    arguments = [(levels, draws, signs, seed, int(number)) for number in chosen.numbers]
-    rises = chosen.run(_around, Rise, arguments, checkpoints, progress)
+    arguments = [(levels, draws, signs, run["seed"], int(number)) for number in chosen.numbers]
+    rises = chosen.run(_around, Rise, arguments, run)
     about = "probability of a flip" if signs else "noise σ on weights"
     result = _dataset(rises.errors, chosen, levels, about)
     return result.assign_attrs(
         chosen.provenance(
-            statistic="local energy", draws=draws, seed=seed, noise="flips" if signs else "normal"
+            statistic="local energy", draws=draws, seed=run["seed"],
+            noise="flips" if signs else "normal",
         )
-    )
+    )  # fmt: skip
 
 
 @public
@@ -116,9 +114,7 @@ def input_robustness(
     sigmas: Numbers = NOISES,
     colour: Colour = "pixel",
     draws: Several = 20,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Measure how errors on the training patterns rise under noise on their inputs.
 
@@ -155,11 +151,13 @@ def input_robustness(
     """
     chosen = choose(ensemble, configurations, for_what="robustness to noise on inputs")
     levels = in_range(sigmas, "sigmas")
-    arguments = [(levels, draws, colour, seed)] * len(chosen.numbers)
-    rises = chosen.run(_noisy, Rise, arguments, checkpoints, progress)
+    arguments = [(levels, draws, colour, run["seed"])] * len(chosen.numbers)
+    rises = chosen.run(_noisy, Rise, arguments, run)
     result = _dataset(rises.errors, chosen, levels, "noise σ on inputs")
     return result.assign_attrs(
-        chosen.provenance(statistic="input robustness", draws=draws, seed=seed, colour=colour)
+        chosen.provenance(
+            statistic="input robustness", draws=draws, seed=run["seed"], colour=colour
+        )
     )
 
 

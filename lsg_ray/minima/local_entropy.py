@@ -7,8 +7,7 @@ around the best of all centres, and the surroundings of typical solutions (Franz
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -33,8 +32,8 @@ from lsg_ray.typing import (
     Integers,
     Numbers,
     Positive,
-    Progress,
     Share,
+    Tasks,
     Variables,
 )
 
@@ -62,8 +61,7 @@ def local_entropy(
     max_sweeps: Count = 500,
     tolerance: Positive = 1e-6,
     theory: bool = True,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[Tasks],
 ) -> xarray.Dataset:
     """Measure the local entropy around solutions with weights of ±1.
 
@@ -133,9 +131,9 @@ def local_entropy(
             "have sums with exact laws"
         )
     options = (exact, damping, max_sweeps, tolerance)
-    curves = chosen.run(_task, Enumerator, [(gamma, *options)] * len(chosen.numbers), checkpoints,
-                       progress)  # fmt: skip
-    ((entropy, converged),) = run_tasks(_all, chosen.ground, [options], _Entropy, checkpoints)
+    curves = chosen.run(_task, Enumerator, [(gamma, *options)] * len(chosen.numbers), run)
+    everywhere = run_tasks(_all, chosen.ground, [options], _Entropy, run["checkpoints"])
+    ((entropy, converged),) = everywhere
     result = _dataset(curves, gamma).assign_coords(solution=chosen.numbers)
     result = result.assign_attrs(
         chosen.provenance(

@@ -22,6 +22,7 @@ from lsg_ray.minima.theory.replica_symmetric import (
     symmetric_state,
     zero_entropy,
 )
+from lsg_ray.results.graph import counted
 from lsg_ray.stage import Figure, Stage
 from lsg_ray.typing import Floats, Progress, Steps
 
@@ -84,11 +85,7 @@ def replica_entropy(
     alphas = np.atleast_1d(as_numbers(alpha, "alpha", np.float64))
     if alphas.ndim != 1 or not len(alphas) or not (np.isfinite(alphas) & (alphas > 0)).all():
         raise InputError(f"alpha {brief(alpha)} given; positive numbers are needed")
-    states = []
-    for done, value in enumerate(alphas.tolist(), 1):
-        states.append(_state(value, weights, machine))
-        if progress is not None:
-            progress(done, len(alphas))
+    states = [_state(value, weights, machine) for value in counted(alphas.tolist(), progress)]
     wanted = machine in (*_QUICK, "parity") if limits is None else limits
     capacity, limit = _limits(weights, machine) if wanted else (np.nan, np.nan)
 

@@ -16,8 +16,7 @@ Source: C. Baldassi, F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -37,8 +36,8 @@ from lsg_ray.typing import (
     Ints,
     Numbers,
     Positive,
-    Progress,
     Share,
+    Tasks,
 )
 
 #: Fields γ: overlaps of about 0.995 to 0.94 at α = 1.
@@ -71,8 +70,7 @@ def spherical_local_entropy(
     max_sweeps: Count = 500,
     tolerance: Positive = 1e-6,
     theory: bool = True,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[Tasks],
 ) -> xarray.Dataset:
     """Measure the normalised local entropy around solutions with weights on the sphere.
 
@@ -129,7 +127,7 @@ def spherical_local_entropy(
         majority=True, solutions=True,
     )  # fmt: skip
     arguments = [(gamma, damping, max_sweeps, tolerance)] * len(chosen.numbers)
-    curves = chosen.run(_task, Curve, arguments, checkpoints, progress)
+    curves = chosen.run(_task, Curve, arguments, run)
     result = _dataset(curves, gamma).assign_coords(solution=chosen.numbers)
     if theory:
         result = result.assign(_theory(chosen, curves))

@@ -8,7 +8,7 @@ this process, or a Ray cluster inside `lsg_ray.cluster.dask.dask_session`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lsg_ray.errors import LsgError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dask.delayed import Delayed
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 #: Number of accumulators that one task adds.
 FAN_IN = 8
@@ -42,6 +43,21 @@ def tree_reduce(leaves: Sequence[Delayed], add: Callable[[list[Result]], Result]
             for start in range(0, len(level), FAN_IN)
         ]
     return level[0]
+
+
+def part_of(progress: Progress | None, part: int, parts: int) -> Progress | None:
+    """Return the progress of one of several computations of equal size, as part of that of all."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(part * total + done, parts * total)
+
+
+def counted(items: Sequence[Item], progress: Progress | None) -> Iterator[Item]:
+    """Yield items, and report each as it is done with."""
+    for done, item in enumerate(items, 1):
+        yield item
+        if progress is not None:
+            progress(done, len(items))
 
 
 def compute(graph: object, progress: Progress | None = None) -> Any:
