@@ -18,7 +18,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from lsg_ray.errors import InputError
-from lsg_ray.typing import SHARED_DEFAULTS
+from lsg_ray.typing import Default
 
 #: Text of each bound, and when it holds; numbers without an upper bound must be finite.
 _BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
@@ -91,11 +91,12 @@ def signature_of(function: Callable[..., object]) -> inspect.Signature:
     scope = vars(sys.modules[function.__module__])
     options = get_type_hints(scope[group[7:-1]], include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
-    shared = [
-        inspect.Parameter(name, keyword, default=SHARED_DEFAULTS.get(name), annotation=kind)
-        for name, kind in reversed(options.items())
-        if name not in signature.parameters
-    ]
+    shared = []
+    for name, kind in reversed(options.items()):
+        marks = getattr(kind, "__metadata__", ())
+        default = next((mark.value for mark in marks if isinstance(mark, Default)), None)
+        if name not in signature.parameters:
+            shared.append(inspect.Parameter(name, keyword, default=default, annotation=kind))
     return signature.replace(parameters=[*parameters[:-1], *shared])
 
 

@@ -118,8 +118,11 @@ Integers = Annotated[int | Sequence[int], ListOf(int)]
 Steps = Annotated[ArrayLike, ListOf(float, steps=True)]
 
 
-#: Defaults of the options that functions share, below; of those without one it is None.
-SHARED_DEFAULTS = {"seed": 0, "examples": 10_000}
+class Default:
+    """Marks the default of an option that functions share, below; without it, it is None."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
 
 
 class Tasks(TypedDict, total=False):
@@ -136,13 +139,13 @@ class Tasks(TypedDict, total=False):
 class SeededTasks(Tasks, total=False):
     """Those, and the seed of all random numbers."""
 
-    seed: Seed
+    seed: Annotated[Seed, Default(0)]
 
 
 class LossTasks(SeededTasks, total=False):
     """Those, and the number of training examples that a loss is computed on."""
 
-    examples: Natural | None
+    examples: Annotated[Natural | None, Default(10_000)]
 
 
 class Threads(TypedDict, total=False):
@@ -150,10 +153,4 @@ class Threads(TypedDict, total=False):
 
     progress: Progress | None
     threads: int | None
-    seed: Seed
-
-
-class FitThreads(Threads, total=False):
-    """Options of all methods of fitting: also the time of a fit in seconds."""
-
-    seconds: Positive | None
+    seed: Annotated[Seed, Default(0)]

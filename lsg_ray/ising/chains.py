@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,11 +25,17 @@ from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.rng import Stream, seed_sequence
-from lsg_ray.typing import Count, Floats, Ints, Seed, Signs, Singles
+from lsg_ray.typing import Count, Default, Floats, Ints, Seed, Signs, Singles, Threads
 
 Method = Literal["heat-bath", "metropolis"]
 Order = Literal["sequential", "random", "picks"]
 Layout = Literal["auto", "dense", "cached"]
+
+
+class ChainOptions(Threads, total=False):
+    """Options of functions that run chains, as of `Chains`."""
+
+    method: Annotated[Method, Default("heat-bath")]
 
 
 @dataclass(frozen=True)

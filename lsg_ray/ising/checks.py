@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 import numpy as np
 import xarray
@@ -26,7 +26,7 @@ from lsg_ray.results.saving import REFERENCES
 from lsg_ray.stage import ENSEMBLE, MODEL, Figure, Stage
 from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.moments import moments
-from lsg_ray.typing import ConfigurationsLike, Count, EnsembleLike, ModelLike, Progress, Seed
+from lsg_ray.typing import ConfigurationsLike, Count, EnsembleLike, ModelLike, Progress, Threads
 
 #: Most triples of a comparison.
 MAX_TRIPLES = 1_000_000
@@ -60,9 +60,7 @@ def three_body(
     within: float = CONFIG.within,
     chains: int = 1024,
     draws: int = 200,
-    seed: int = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[Threads],
 ) -> xarray.Dataset:
     """Compare three-body correlations of the model with those of the ensemble.
 
@@ -101,14 +99,11 @@ def three_body(
     Time: that of moments, and of Monte Carlo; T · chains products a draw.
     """
     ising, source = _pair(model, ensemble)
-    data = moments(source, triples=triples, seed=seed)
+    data = moments(source, triples=triples, seed=run["seed"])
     if "third_connected" not in data:
         raise InputError("no triples given; at least one is needed")
     indices = np.stack([data[name].values for name in "ijk"], axis=1)
-    sampled = sample_model(
-        ising, chains=chains, draws=draws, thin=3, seed=seed, threads=threads, triples=indices,
-        progress=progress,
-    )  # fmt: skip
+    sampled = sample_model(ising, chains=chains, draws=draws, thin=3, triples=indices, **run)
     target, fitted = data["third_connected"].values, sampled["third_connected"].values
     error = data["third_connected_stderr"].values
     if cutoff is None:
@@ -133,19 +128,14 @@ def three_body(
             "correlation": float(product / spread) if spread > 0 else float("nan"),
             "slope": float(target @ fitted) / square if square > 0 else float("nan"),
             "rms": float(np.sqrt(np.mean((fitted - target) ** 2))),
-            "mc_converged": sampled.attrs["converged"], "seed": seed,
+            "mc_converged": sampled.attrs["converged"], "seed": run["seed"],
         },
     )  # fmt: skip
 
 
 @public
 def configuration_energies(
-    model: ModelLike,
-    ensemble: ConfigurationsLike,
-    *,
-    seed: int = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    model: ModelLike, ensemble: ConfigurationsLike, **run: Unpack[Threads]
 ) -> xarray.Dataset:
     """Return the energy of every configuration of an ensemble, and its accuracy.
 
@@ -175,10 +165,11 @@ def configuration_energies(
     2 N² flop a configuration, in blocks under Dask's current scheduler; memory 16 bytes each.
     """
     ising, source = _pair(model, ensemble)
-    energies = _energies(ising, source, progress)
+    energies = _energies(ising, source, run["progress"])
     own = sample_model(
-        ising, chains=CONFIG.energy_chains, draws=CONFIG.energy_draws, seed=seed, threads=threads
-    )
+        ising, chains=CONFIG.energy_chains, draws=CONFIG.energy_draws, seed=run["seed"],
+        threads=run["threads"],
+    )  # fmt: skip
     energy, correlation = energies["energy"].values, float("nan")
     if "accuracy" in energies and energy.std() > 0 and energies["accuracy"].values.std() > 0:
         correlation = float(np.corrcoef(energy, energies["accuracy"].values)[0, 1])
@@ -208,9 +199,7 @@ def check_model(
     *,
     triples: Annotated[int, Ge(1), Le(MAX_TRIPLES)] | None = None,
     cutoff: Annotated[float, Ge(0)] | None = None,
-    seed: Seed = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[Threads],
 ) -> xarray.Dataset:
     """Compare a model with its ensemble beyond the moments it was fitted to.
 
@@ -256,9 +245,8 @@ def check_model(
     ising, source = _pair(model, ensemble)
     if triples is None:
         triples = min(CONFIG.triples, math.comb(ising.n_spins, 3))
-    common: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
-    energies = configuration_energies(ising, source, **common)
-    third = three_body(ising, source, triples=triples, cutoff=cutoff, **common)
+    energies = configuration_energies(ising, source, **run)
+    third = three_body(ising, source, triples=triples, cutoff=cutoff, **run)
     attributes = {f"triples_{name}": value for name, value in third.attrs.items()}
     energy, converged = energies["energy"].values, third.attrs["mc_converged"]
     return energies.assign_coords(third.coords).assign(third.data_vars).assign_attrs(

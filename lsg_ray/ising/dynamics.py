@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -41,12 +41,11 @@ from lsg_ray.typing import (
     Ints,
     ModelLike,
     Positive,
-    Progress,
     ReferencesLike,
-    Seed,
     Signs,
     Singles,
     SpecLike,
+    Threads,
 )
 
 
@@ -88,9 +87,7 @@ def relax(
     method: Method = "metropolis",
     spec: SpecLike | None = None,
     task: Task | None = None,
-    seed: Seed = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[Threads],
 ) -> xarray.Dataset:
     """Run chains from references and record overlap, energy and accuracy.
 
@@ -158,7 +155,7 @@ def relax(
         task, reason = _task_of(references, spec)
     ising = as_model(model)
     chosen = as_references(references, ising, count)
-    options = _Options(sweeps, chains, beta, method, seed)
+    options = _Options(sweeps, chains, beta, method, run["seed"])
     networks = None if task is None else _networks(chosen, ising, task)
     size = CONFIG.task_references
     batches = [slice(a, a + size) for a in range(0, len(chosen.sigma), size)]
@@ -166,8 +163,9 @@ def relax(
         (chosen.sigma[batch], None if networks is None else networks[batch], number)
         for number, batch in enumerate(batches)
     ]
-    relaxed = compute(reduce_tasks(_leaf, (ising, task, options), arguments, joined), progress)
-    result = _dataset(ising, chosen, relaxed, options, threads)
+    graph = reduce_tasks(_leaf, (ising, task, options), arguments, joined)
+    relaxed = compute(graph, run["progress"])
+    result = _dataset(ising, chosen, relaxed, options, run["threads"])
     return result.assign_attrs(no_accuracy=reason) if reason else result
 
 

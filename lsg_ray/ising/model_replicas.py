@@ -7,7 +7,7 @@ but the model, however slowly a ladder mixes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 import numpy as np
 import xarray
@@ -16,15 +16,15 @@ from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.chains import Method
+from lsg_ray.ising.chains import ChainOptions
 from lsg_ray.ising.model import as_model
-from lsg_ray.ising.montecarlo import MAX_RHAT, Draws, series_rhat
-from lsg_ray.ising.tempering import Replicas, ascending, choose_betas
+from lsg_ray.ising.montecarlo import MAX_RHAT, series_rhat
+from lsg_ray.ising.tempering import LadderOptions, Replicas, ascending, chain_options, choose_betas
 from lsg_ray.stage import MODEL, Stage
 from lsg_ray.statistics.estimates import stderr
 from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
 from lsg_ray.statistics.ultrametric import Flip
-from lsg_ray.typing import Count, Floats, ModelLike, Natural, Progress, Seed, Several, Singles
+from lsg_ray.typing import Floats, ModelLike, Natural, Several, Singles, Threads
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,7 @@ def draw_replicas(
     replicas: Several = 64,
     ladder: ArrayLike | None = None,
     burn_in: Natural = 1000,
-    draws: Draws = 200,
-    thin: Count = 5,
-    method: Method = "heat-bath",
-    seed: Seed = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LadderOptions],
 ) -> xarray.Dataset:
     """Draw replicas from P(σ) ∝ exp(−βE) at each inverse temperature.
 
@@ -97,22 +92,22 @@ def draw_replicas(
     ising = as_model(model)
     targets = ascending(betas, "betas")
     if ladder is None:
-        steps = choose_ladder(ising, targets, method=method, seed=seed, threads=threads)
+        steps = choose_ladder(ising, targets, **chain_options(run))
     else:
         steps = ascending(ladder, "ladder")
     rungs = _rungs(steps, targets)
-    state = Replicas(ising, steps, replicas, method, seed, threads)
+    state, draws = Replicas(ising, steps, replicas, run), run["draws"]
     energy = np.empty((len(targets), replicas, draws))
     overlaps = np.zeros((2, len(targets), replicas))
-    for draw in state.draws(burn_in, draws, thin, progress):
+    for draw in state.draws(burn_in, run):
         energy[:, :, draw] = state.energies()[rungs]
         for t, rung in enumerate(rungs):
             overlaps[:, t] += _overlap_sums(state.at(rung)) / draws
     variables = _variables(state, rungs, energy, overlaps)
     rhat, trips = variables["rhat"][1].max(), state.round_trips
     attributes = {
-        "statistic": "replicas", "replicas": replicas, "seed": seed,
-        "sweeps": burn_in + draws * thin, "round_trips": trips, "rhat_max": float(rhat),
+        "statistic": "replicas", "replicas": replicas, "seed": run["seed"],
+        "sweeps": burn_in + draws * run["thin"], "round_trips": trips, "rhat_max": float(rhat),
         "converged": int(rhat < MAX_RHAT and (len(steps) == 1 or trips >= replicas)),
     }  # fmt: skip
     coordinate = ("beta", targets, {"long_name": "inverse temperature"})
@@ -120,14 +115,7 @@ def draw_replicas(
 
 
 @public
-def choose_ladder(
-    model: ModelLike,
-    betas: ArrayLike,
-    *,
-    method: Method = "heat-bath",
-    seed: int = 0,
-    threads: int | None = None,
-) -> Floats:
+def choose_ladder(model: ModelLike, betas: ArrayLike, **run: Unpack[ChainOptions]) -> Floats:
     """Return inverse temperatures for exchanges, with those of ``betas`` among them.
 
     From the smaller of β_first/2 and β_last/10 (`ReplicaLadderConfig`), at distances as of
@@ -137,9 +125,7 @@ def choose_ladder(
     if targets[0] <= 0:
         raise InputError(f"beta {targets[0]:g} given; a ladder has positive ones")
     hottest = min(CONFIG.share_of_first * targets[0], CONFIG.share_of_last * targets[-1])
-    ladder = choose_betas(
-        as_model(model), targets[-1], hottest=hottest, method=method, seed=seed, threads=threads
-    )
+    ladder = choose_betas(as_model(model), targets[-1], hottest=hottest, **run)
     near = np.abs(ladder[:, None] - targets).argmin(axis=0)
     # The hottest is retained: there, replicas lose their memory.
     retained = np.delete(ladder, near[near > 0])
@@ -194,9 +180,7 @@ def model_overlaps(
     replicas: Annotated[int, Ge(4)] = 64,
     burn_in: Natural = 2000,
     draws: Several = 20,
-    seed: Seed = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[Threads],
 ) -> xarray.Dataset:
     """Measure the overlaps of replicas of a model, and how ultrametric they are, beside nulls.
 
@@ -224,11 +208,9 @@ def model_overlaps(
         The model cannot be read, or fewer than 4 replicas or 2 draws are asked for.
     """
     ising = as_model(model)
-    drawn = draw_replicas(
-        ising, replicas=replicas, burn_in=burn_in, seed=seed, threads=threads, progress=progress
-    )
+    drawn = draw_replicas(ising, replicas=replicas, burn_in=burn_in, **run)
     flip: Flip = "keep" if ising.h.any() else "symmetric"
-    overlaps = replica_overlaps(drawn["spins"].values[0], flip=flip, draws=draws, seed=seed)
+    overlaps = replica_overlaps(drawn["spins"].values[0], flip=flip, draws=draws, seed=run["seed"])
     return overlaps.assign_attrs(
         converged=drawn.attrs["converged"],
         rhat=float(drawn["rhat"].values[0]),

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 import numpy as np
 import xarray
@@ -41,7 +41,7 @@ from lsg_ray.statistics.rsb import (
     overlap_summary,
     replica_overlaps,
 )
-from lsg_ray.typing import Array, Count, Floats, Natural, Numbers, Positive, Progress, Seed, Several
+from lsg_ray.typing import Array, Count, Floats, Natural, Numbers, Positive, Seed, Several, Threads
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,7 @@ def sk_replicas(
     burn_in: Natural = 2000,
     draws: Draws = 200,
     thin: Count = 5,
-    seed: Seed = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[Threads],
 ) -> xarray.Dataset:
     """Draw equilibrium replicas of SK models by parallel tempering.
 
@@ -151,16 +149,17 @@ def sk_replicas(
     betas = 1 / targets[order]
     parts, ladder = [], None
     for r in range(realisations):
-        own_seed = realisation_seed(seed, r)
+        own_seed = realisation_seed(run["seed"], r)
         model = IsingModel(sk_couplings(n, own_seed), np.zeros(n))
         if ladder is None:
-            ladder = _ladder(model, betas, own_seed, threads)
+            ladder = _ladder(model, betas, own_seed, run["threads"])
         part = draw_replicas(
             model, betas, replicas=replicas, ladder=ladder, burn_in=burn_in, draws=draws,
-            thin=thin, seed=own_seed, threads=threads, progress=part_of(progress, r, realisations),
+            thin=thin, seed=own_seed, threads=run["threads"],
+            progress=part_of(run["progress"], r, realisations),
         )  # fmt: skip
         parts.append(part.isel(beta=np.argsort(order)))
-    return _dataset(parts, targets, n, seed)
+    return _dataset(parts, targets, n, run["seed"])
 
 
 def realisation_seed(seed: int, realisation: int) -> int:
@@ -234,9 +233,7 @@ def sk_overlaps(
     realisations: Count = 1,
     burn_in: Natural = 2000,
     draws: Several = 20,
-    seed: Seed = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[Threads],
 ) -> xarray.Dataset:
     """Measure overlaps of replicas of the SK model at a temperature, and how ultrametric they are.
 
@@ -278,16 +275,15 @@ def sk_overlaps(
     drawn_at = as_numbers(temperatures, "temperatures").tolist()
     if temperature not in drawn_at:
         raise InputError(f"temperature {temperature:g} given; {brief(drawn_at)} are drawn")
-    key = (n, tuple(drawn_at), replicas, realisations, burn_in, seed)
+    key = (n, tuple(drawn_at), replicas, realisations, burn_in, run["seed"])
     if key not in _LAST_DRAW:  # one draw serves all temperatures
         _LAST_DRAW.clear()
         _LAST_DRAW[key] = sk_replicas(
-            n, drawn_at, replicas=replicas, realisations=realisations, burn_in=burn_in, seed=seed,
-            threads=threads, progress=progress,
-        )  # fmt: skip
+            n, drawn_at, replicas=replicas, realisations=realisations, burn_in=burn_in, **run
+        )
     drawn = _LAST_DRAW[key].isel(temperature=drawn_at.index(temperature))
     measure = partial(
-        replica_overlaps, flip="symmetric", bins=lattice_edges(n), draws=draws, seed=seed
+        replica_overlaps, flip="symmetric", bins=lattice_edges(n), draws=draws, seed=run["seed"]
     )
     overlaps = over_realisations(list(map(measure, drawn["spins"].values)))
     return overlaps.assign_attrs(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated, Unpack
 
 import numpy as np
 import xarray
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.chains import Chains, Method
+from lsg_ray.ising.chains import ChainOptions, Chains
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import (
     MAX_RHAT,
@@ -30,17 +31,7 @@ from lsg_ray.ising.montecarlo import (
 )
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.statistics.estimates import stderr
-from lsg_ray.typing import (
-    Count,
-    Floats,
-    ModelLike,
-    Natural,
-    Positive,
-    Progress,
-    Seed,
-    Several,
-    Singles,
-)
+from lsg_ray.typing import Count, Default, Floats, ModelLike, Natural, Positive, Several, Singles
 
 
 @dataclass(frozen=True)
@@ -64,6 +55,13 @@ class LadderConfig:
     batch: int = 1
 
 
+class LadderOptions(ChainOptions, total=False):
+    """Options of ladders: those of chains, draws, and sweeps between them."""
+
+    thin: Annotated[Count, Default(5)]
+    draws: Annotated[Draws, Default(200)]
+
+
 @public
 def temper_model(
     model: ModelLike,
@@ -72,12 +70,7 @@ def temper_model(
     beta: float = 1.0,
     ladders: Several = 32,
     burn_in: Natural = 500,
-    draws: Draws = 200,
-    thin: Count = 5,
-    method: Method = "heat-bath",
-    seed: Seed = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LadderOptions],
 ) -> xarray.Dataset:
     """Estimate averages of a rugged model at several temperatures at once.
 
@@ -124,16 +117,16 @@ def temper_model(
     """
     ising = as_model(model)
     if betas is None:
-        steps = choose_betas(ising, beta, method=method, seed=seed, threads=threads)
+        steps = choose_betas(ising, beta, **chain_options(run))
     else:
         steps = ascending(betas, "betas")
-    replicas = Replicas(ising, steps, ladders, method, seed, threads)
-    n, cold = ising.n_spins, len(steps) - 1
+    replicas = Replicas(ising, steps, ladders, run)
+    n, cold, draws, thin = ising.n_spins, len(steps) - 1, run["draws"], run["thin"]
     halves = np.zeros((2, ladders, n))
     groups = np.array_split(np.arange(ladders), min(8, ladders))
     by_group = np.zeros((len(groups), n, n))
     energy = np.empty((len(steps), ladders, draws))
-    for draw in replicas.draws(burn_in, draws, thin, progress):
+    for draw in replicas.draws(burn_in, run):
         energy[:, :, draw] = replicas.energies()
         spins = replicas.at(cold)
         halves[int(2 * draw >= draws + draws % 2)] += spins
@@ -164,12 +157,17 @@ def temper_model(
         {"beta": ("beta", steps, {"long_name": "inverse temperature"})},
         {
             "statistic": "parallel tempering", "ladders": ladders, "draws": draws, "thin": thin,
-            "seed": seed, "method": method, "sweeps": burn_in + draws * thin,
+            "seed": run["seed"], "method": run["method"], "sweeps": burn_in + draws * thin,
             "rhat_max": float(rhat.max()), "energy_rhat": float(energy_rhat.max()),
             "round_trips": trips, "autocorrelation": thin * autocorrelation_time(energy[-1]),
             "converged": int(worst_rhat < MAX_RHAT and (cold == 0 or trips >= ladders)),
         },
     )  # fmt: skip
+
+
+def chain_options(run: ChainOptions) -> ChainOptions:
+    """Return the options of chains alone, without progress, of those of ladders."""
+    return {"method": run["method"], "seed": run["seed"], "threads": run["threads"]}
 
 
 def ascending(values: ArrayLike, name: str) -> Floats:
@@ -194,9 +192,7 @@ def choose_betas(
     beta: Positive = 1.0,
     *,
     hottest: float | None = None,
-    method: Method = "heat-bath",
-    seed: int = 0,
-    threads: int | None = None,
+    **run: Unpack[ChainOptions],
 ) -> Floats:
     """Return inverse temperatures up to β, `LadderConfig.spacing` widths of the energy apart.
 
@@ -207,16 +203,14 @@ def choose_betas(
     if not 0 <= first < beta:
         raise InputError(f"hottest {hottest} given; it must be from 0 to below {beta:g}")
     grid = np.linspace(first, beta, config.grid)
-    return spaced_betas(model, grid, config, method, seed, threads)
+    return spaced_betas(model, grid, config, run)
 
 
 def spaced_betas(
     model: IsingModel,
     grid: Floats,
     config: LadderConfig,
-    method: Method,
-    seed: int,
-    threads: int | None,
+    run: ChainOptions,
     first_width: float | None = None,
 ) -> Floats:
     """Return inverse temperatures from the first to the last of a grid, by its trial.
@@ -229,8 +223,8 @@ def spaced_betas(
         They are more than `LadderConfig.max_rungs`; the message names β.
     """
     chains = Chains(
-        model, config.chains * len(grid), seed=seed, beta=np.repeat(grid, config.chains),
-        method=method, threads=threads, batch=config.batch,
+        model, config.chains * len(grid), seed=run["seed"], beta=np.repeat(grid, config.chains),
+        method=run["method"], threads=run["threads"], batch=config.batch,
     )  # fmt: skip
     chains.sweep(config.sweeps)
     widths = chains.energies().reshape(len(grid), -1).std(axis=1)
@@ -251,23 +245,15 @@ def spaced_betas(
 class Replicas:
     """Ladders of replicas: temperature t of a ladder starts in chain ladder · temperatures + t."""
 
-    def __init__(
-        self,
-        model: IsingModel,
-        betas: Floats,
-        ladders: int,
-        method: Method,
-        seed: int,
-        threads: int | None,
-    ) -> None:
+    def __init__(self, model: IsingModel, betas: Floats, ladders: int, run: ChainOptions) -> None:
         self.betas, self.ladders = betas, ladders
-        self.rng = np.random.default_rng(seed_sequence(seed, Stream.MONTE_CARLO, 3))
+        self.rng = np.random.default_rng(seed_sequence(run["seed"], Stream.MONTE_CARLO, 3))
         count = len(betas)
         #: The chain that holds temperature t of a ladder, (ladder, t).
         self.chain = np.arange(ladders * count).reshape(ladders, count)
         self.state = Chains(
-            model, ladders * count, seed=seed, beta=np.tile(betas, ladders), method=method,
-            threads=threads, batch=2,
+            model, ladders * count, seed=run["seed"], beta=np.tile(betas, ladders),
+            method=run["method"], threads=run["threads"], batch=2,
         )  # fmt: skip
         self.steps, self.round_trips = 0, 0
         self.heading = np.zeros(ladders * count, np.int8)
@@ -278,11 +264,10 @@ class Replicas:
         self.tried, self.accepted = np.zeros(len(self.betas)), np.zeros(len(self.betas))
         self.round_trips = 0
 
-    def draws(
-        self, burn_in: int, draws: int, thin: int, progress: Progress | None
-    ) -> Iterator[int]:
+    def draws(self, burn_in: int, run: LadderOptions) -> Iterator[int]:
         """Sweep, and yield the index of each draw when it is due."""
-        total = burn_in + draws * thin
+        thin, progress = run["thin"], run["progress"]
+        total = burn_in + run["draws"] * thin
         for sweep in range(1, total + 1):
             self.step()
             if sweep == burn_in:

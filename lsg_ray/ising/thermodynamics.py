@@ -15,7 +15,7 @@ they include autocorrelation, and from the change of the integral over every sec
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -23,27 +23,15 @@ from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.chains import Method
+from lsg_ray.ising.chains import ChainOptions
 from lsg_ray.ising.field_scans import check_size
 from lsg_ray.ising.lowest_state import bethe_entropy
 from lsg_ray.ising.model import IsingModel, as_model
-from lsg_ray.ising.montecarlo import Draws
 from lsg_ray.ising.references import as_references
-from lsg_ray.ising.tempering import LadderConfig, spaced_betas, temper_model
+from lsg_ray.ising.tempering import LadderConfig, LadderOptions, spaced_betas, temper_model
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
 from lsg_ray.statistics.estimates import estimate, stderr
-from lsg_ray.typing import (
-    Count,
-    Floats,
-    ModelLike,
-    Natural,
-    Numbers,
-    Positive,
-    Progress,
-    ReferencesLike,
-    Seed,
-    Several,
-)
+from lsg_ray.typing import Floats, ModelLike, Natural, Numbers, Positive, ReferencesLike, Several
 
 
 @dataclass(frozen=True)
@@ -78,13 +66,8 @@ def thermodynamics(
     x: float = 0.0,
     ladders: Several = 32,
     burn_in: Natural = 500,
-    draws: Draws = 200,
-    thin: Count = 5,
-    method: Method = "heat-bath",
-    seed: Seed = 0,
     cavity: bool = True,
-    threads: int | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LadderOptions],
 ) -> xarray.Dataset:
     """Integrate the heat capacity from infinite temperature.
 
@@ -159,11 +142,8 @@ def thermodynamics(
         raise InputError(f"x = {x} given; it must be finite")
     target = ising if sigma is None else IsingModel(ising.J, ising.h + x * sigma[0])
     check_size(ising, beta, np.array([x]))
-    steps = _ladder(target, beta, betas, method, seed, threads)
-    tempered = temper_model(
-        target, betas=steps, ladders=ladders, burn_in=burn_in, draws=draws, thin=thin,
-        method=method, seed=seed, threads=threads, progress=progress,
-    )  # fmt: skip
+    steps = _ladder(target, beta, betas, run)
+    tempered = temper_model(target, betas=steps, ladders=ladders, burn_in=burn_in, **run)
     energy = tempered["energy"].values  # (beta, ladder, draw)
     means, errors = _with_errors(steps, energy, ising.n_spins)
     variables: dict[str, Any] = {}
@@ -177,7 +157,7 @@ def thermodynamics(
     margin = CONFIG.max_sigmas * errors["s"] + 1e-9
     possible = np.all((means["s"] > -margin) & (means["s"] < np.log(2) + margin))
     attributes = {
-        "statistic": "thermodynamics", "n_weights": ising.n_spins, "x": x, "seed": seed,
+        "statistic": "thermodynamics", "n_weights": ising.n_spins, "x": x, "seed": run["seed"],
         "s": float(means["s"][-1]), "s_stderr": float(errors["s"][-1]),
         "converged": int(tempered.attrs["converged"] and possible),
         **{name: tempered.attrs[name] for name in (
@@ -225,14 +205,7 @@ def _with_errors(
     return means, errors
 
 
-def _ladder(
-    model: IsingModel,
-    beta: float,
-    betas: ArrayLike | None,
-    method: Method,
-    seed: int,
-    threads: int | None,
-) -> Floats:
+def _ladder(model: IsingModel, beta: float, betas: ArrayLike | None, run: ChainOptions) -> Floats:
     if betas is not None:
         steps = as_numbers(betas, "betas")
         if steps.ndim != 1 or len(steps) < 2 or steps[0] != 0 or (np.diff(steps) <= 0).any():
@@ -244,7 +217,7 @@ def _ladder(
     width_at_zero = float(np.sqrt((model.J**2).sum() / 2 + (model.h**2).sum()))
     start = min(CONFIG.first_step / max(width_at_zero, 1e-300), beta / 2)
     grid = np.r_[0.0, np.geomspace(start, beta, CONFIG.ladder.grid)]
-    steps = spaced_betas(model, grid, CONFIG.ladder, method, seed, threads, width_at_zero)
+    steps = spaced_betas(model, grid, CONFIG.ladder, run, width_at_zero)
     if not width_at_zero:
         return steps
     tail = int(np.ceil(np.log(beta / steps[1]) / np.log(CONFIG.max_ratio)))
