@@ -24,7 +24,7 @@ and close to the truth where correlations are weak.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -32,11 +32,12 @@ from threadpoolctl import threadpool_limits
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.bp import Beliefs, belief_propagation, bethe_averages
-from lsg_ray.ising.fitted import Deviation, FitMethod, Fitted, deviation
+from lsg_ray.ising.fitted import Deviation, FitMethod, FitOptions, Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
+from lsg_ray.results.graph import counted
 from lsg_ray.rng import Stream, seed_sequence
-from lsg_ray.typing import Floats, Progress, Share
+from lsg_ray.typing import Floats, Share
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,10 @@ CONFIG = CavityConfig()
 def fit_bp(
     target: Target,
     *,
-    seconds: float | None = None,  # noqa: ARG001
-    seed: int = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
     correlations: Literal["beliefs", "response"] = "beliefs",
     shrinkage: Share | None = None,
     margin: Share = 0.0,
+    **run: Unpack[FitOptions],
 ) -> Fitted:
     """Find the couplings whose beliefs, or whose linear response, are nearest to the data.
 
@@ -116,26 +114,23 @@ def fit_bp(
     # Eigenvalues wait for memory: a second thread is of little use to them, and costs much where
     # another already works on its core.
     with threadpool_limits(1):
-        return _by_beliefs(target, margin, seed, threads, progress)
+        return _by_beliefs(target, margin, run)
 
 
-def _by_beliefs(
-    target: Target, margin: float, seed: int, threads: int | None, progress: Progress | None
-) -> Fitted:
+def _by_beliefs(target: Target, margin: float, run: FitOptions) -> Fitted:
     scale, matrix = _correlation_matrix(target)
     history: dict[str, list[float]] = {"step": [], "delta": [], "threshold": [], "stable": []}
     best: tuple[Floats, Floats, Deviation] | None = None
     strongest = float(np.linalg.eigvalsh(matrix)[-1])
     below, above, threshold = 0.0, strongest, strongest
-    for step in range(CONFIG.bisections + 1):
+    steps = range(CONFIG.bisections + 1)
+    for step in counted(steps, run["progress"]):
         nearest = matrix if threshold == above else _clipped(matrix, threshold)
         J, h = _with_beliefs(target, nearest * scale)
-        beliefs, stable = _from_all_starts(J, h, target.m, seed, threads)
+        beliefs, stable = _from_all_starts(J, h, target.m, run)
         own = _own_deviation(J, h, beliefs, target)
         for values, value in zip(history.values(), (step, own[0], threshold, stable), strict=True):
             values.append(float(value))
-        if progress is not None:
-            progress(step + 1, CONFIG.bisections + 1)
         if stable:
             below = threshold
             if best is None or own[0] < best[2][0]:
@@ -148,7 +143,7 @@ def _by_beliefs(
     # Where the data themselves are stable, there is no border to stay away from.
     if margin and best is not None and below < strongest:
         J, h = _with_beliefs(target, _clipped(matrix, (1 - margin) * below) * scale)
-        beliefs, stable = _from_all_starts(J, h, target.m, seed, threads)
+        beliefs, stable = _from_all_starts(J, h, target.m, run)
         best = J, h, _own_deviation(J, h, beliefs, target)
         if not stable:
             return Fitted(*best[:2], False, len(history["step"]), best[2], history)
@@ -237,18 +232,17 @@ def _with_beliefs(target: Target, c: Floats) -> tuple[Floats, Floats]:
     return J, local - shares.sum(axis=1)
 
 
-def _from_all_starts(
-    J: Floats, h: Floats, m: Floats, seed: int, threads: int | None
-) -> tuple[Beliefs, bool]:
+def _from_all_starts(J: Floats, h: Floats, m: Floats, run: FitOptions) -> tuple[Beliefs, bool]:
     """Run plain belief propagation from several starts; return it, and whether all come to m."""
     n = len(m)
-    rng = np.random.default_rng(seed_sequence(seed, Stream.CAVITY))
+    rng = np.random.default_rng(seed_sequence(run["seed"], Stream.CAVITY))
     start = rng.uniform(-1, 1, (CONFIG.starts, n, n))
     start[0] = np.tanh(h)[:, None]
     start[1] = 0.0
     beliefs = belief_propagation(
         IsingModel(J, h), fields=np.repeat(h[None], CONFIG.starts, axis=0), start=start,
-        tolerance=CONFIG.tolerance, max_sweeps=CONFIG.sweeps, damping=0.0, threads=threads,
+        tolerance=CONFIG.tolerance, max_sweeps=CONFIG.sweeps, damping=0.0,
+        threads=run["threads"],
     )  # fmt: skip
     return beliefs, bool(beliefs.converged.all() and np.abs(beliefs.m - m).max() < CONFIG.matched)
 

@@ -7,15 +7,16 @@ gradient is C_data − C_model, m_data − m_model.  All 2^N states are summed, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import FitMethod, Fitted, deviation
+from lsg_ray.ising.fitted import FitMethod, FitOptions, Fitted, deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.targets import Target
-from lsg_ray.typing import Floats, NonNegative, Progress
+from lsg_ray.typing import Floats, NonNegative
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,7 @@ CONFIG = ExactConfig()
 
 @public
 def fit_exact(
-    target: Target,
-    *,
-    seconds: float | None = None,  # noqa: ARG001
-    seed: int = 0,  # noqa: ARG001
-    threads: int | None = None,  # noqa: ARG001
-    progress: Progress | None = None,
-    tolerance: float = 1e-8,
-    l2: NonNegative = 0.0,
+    target: Target, *, tolerance: float = 1e-8, l2: NonNegative = 0.0, **run: Unpack[FitOptions]
 ) -> Fitted:
     """Maximise the likelihood over all states: minimise log Z − ½ Σ J_ij C_ij − Σ h_i m_i.
 
@@ -82,7 +76,7 @@ def fit_exact(
         gradient[n:] += l2 * x[n:]
         history["step"].append(len(history["step"]))
         history["delta"].append(deviation(exact.m, exact.C, target)[0])
-        if progress is not None:
+        if (progress := run["progress"]) is not None:
             progress(len(history["step"]), 0)
         return float(value + 0.5 * l2 * (x[n:] @ x[n:])), gradient
 

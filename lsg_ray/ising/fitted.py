@@ -10,10 +10,16 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lsg_ray.ising.targets import Target
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Positive, Threads
 
 #: Δ, and the root mean squares for m and for C.
 Deviation = tuple[float, float, float]
+
+
+class FitOptions(Threads, total=False):
+    """Options of every method of fitting: also the time of the fit in seconds."""
+
+    seconds: Positive | None
 
 
 class Fitted(NamedTuple):

@@ -17,16 +17,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.ising.chains import Chains
-from lsg_ray.ising.fitted import Deviation, FitMethod, Fitted, deviation
+from lsg_ray.ising.fitted import Deviation, FitMethod, FitOptions, Fitted, deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.targets import Target
-from lsg_ray.typing import Count, Floats, NonNegative, Positive, Progress, Several
+from lsg_ray.typing import Count, Floats, NonNegative, Positive, Several
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,13 @@ class Schedule(NamedTuple):
 def fit_pcd(
     target: Target,
     *,
-    seconds: Positive | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    progress: Progress | None = None,
     chains: Several = 1024,
     steps: Count | None = None,
     sweeps: Count = 2,
     rate: Positive | None = None,
     final_rate: Positive | None = None,
     l2: NonNegative = 0.0,
+    **run: Unpack[FitOptions],
 ) -> Fitted:
     """Climb the likelihood with persistent chains, then average the iterates.
 
@@ -128,10 +125,11 @@ def fit_pcd(
     rate = rate or min(0.5, chains / (15 * n), metric.rate)
     schedule = Schedule(rate, final_rate or rate / 10)
     start = _State(np.zeros((n, n)), np.arctanh(target.m))
-    state = Chains(IsingModel(start.J, start.h), chains, seed=seed, threads=threads)
+    state = Chains(IsingModel(start.J, start.h), chains, seed=run["seed"], threads=run["threads"])
     state.sweep(5)
     learner = _Learner(target, metric, start, state, l2)
     history: dict[str, list[float]] = {name: [] for name in ("step", "delta", "rate")}
+    seconds, progress = run["seconds"], run["progress"]
     began, share, step, done = time.perf_counter(), 0.0, 0, False
     while share < 1 and not done:
         elapsed = 0.0 if seconds is None else (time.perf_counter() - began) / seconds

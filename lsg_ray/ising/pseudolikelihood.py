@@ -13,17 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.ising.fitted import FitMethod, Fitted
+from lsg_ray.ising.fitted import FitMethod, FitOptions, Fitted
 from lsg_ray.ising.regression import REGRESSION, Rows, fit_rows, sum_all
 from lsg_ray.ising.targets import Target
 from lsg_ray.statistics.configurations import Configurations
-from lsg_ray.typing import Floats, Progress
+from lsg_ray.typing import Floats
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,12 @@ def fit_plm(
     target: Target,
     *,
     source: Configurations,
-    seconds: float | None = None,  # noqa: ARG001
-    seed: int = 0,  # noqa: ARG001
-    threads: int | None = None,
-    progress: Progress | None = None,
     l1: float | Sequence[float] | Literal["auto"] = 0.01,
     l2: float = 0.0,
     tolerance: float = 5e-5,
     max_passes: int = 200,
     decimate: Literal["coupling", "free-energy"] | None = None,
+    **run: Unpack[FitOptions],
 ) -> Fitted:
     """Fit couplings by penalised pseudolikelihood.
 
@@ -103,7 +100,7 @@ def fit_plm(
     def fit(penalty: float, **options: Any) -> Rows:
         rows = fit_rows(
             source, target, l1=penalty, l2=l2, tolerance=tolerance, max_passes=max_passes,
-            threads=threads, progress=progress, **options,
+            threads=run["threads"], progress=run["progress"], **options,
         )  # fmt: skip
         passes = len(rows.history["kkt"])
         history["step"] += map(float, range(len(history["step"]), len(history["step"]) + passes))
