@@ -148,6 +148,12 @@ class LossTasks(SeededTasks, total=False):
     examples: Annotated[Natural | None, Default(10_000)]
 
 
+class ChosenLossTasks(LossTasks, total=False):
+    """Those, and the configurations to measure: their number, or their indices."""
+
+    configurations: Integers | None
+
+
 class Threads(TypedDict, total=False):
     """Options of functions that run on threads of this machine."""
 

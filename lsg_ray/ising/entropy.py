@@ -13,7 +13,7 @@ there are two states, and the weight space is broken (`lsg_ray.ising.hysteresis`
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -24,6 +24,7 @@ from lsg_ray.ising.branch import Branch
 from lsg_ray.ising.cavity import Couplings
 from lsg_ray.ising.field_scans import (
     AXES,
+    ScanOptions,
     check_fields,
     check_size,
     is_possible,
@@ -38,21 +39,7 @@ from lsg_ray.ising.references import References, as_references
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import joined, stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
-from lsg_ray.typing import (
-    Count,
-    Flags,
-    Floats,
-    ModelLike,
-    Natural,
-    PathOrUrl,
-    Positive,
-    Progress,
-    ReferencesLike,
-    Several,
-    Share,
-    Signs,
-    Steps,
-)
+from lsg_ray.typing import Flags, Floats, ModelLike, Natural, Positive, ReferencesLike, Signs, Steps
 
 #: Tasks of a graph, at most: of more references, several share one.
 MAX_SCAN_TASKS = 4096
@@ -65,14 +52,9 @@ def entropy_scan(
     fields: Steps | None = None,
     *,
     beta: Positive = 1.0,
-    count: Count | None = None,
-    tolerance: Positive = 1e-9,
-    max_sweeps: Several = 5000,
-    damping: Share | None = None,
     refine: Natural = 0,
     magnetizations: bool = False,
-    checkpoints: PathOrUrl | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[ScanOptions],
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference.
 
@@ -139,16 +121,18 @@ def entropy_scan(
     ([0.365334, 0.693147, 0.365334], 'smooth')
     """
     ising = as_model(model)
-    chosen = as_references(references, ising, count)
+    chosen = as_references(references, ising, run["count"])
     xs = check_fields(fields)
-    options = _Options(beta, tolerance, max_sweeps, damping, magnetizations)
+    options = _Options(beta, run["tolerance"], run["max_sweeps"], run["damping"], magnetizations)
     check_size(ising, beta, xs)
     couplings = Couplings.at(ising.J, beta)
     sigma = chosen.sigma
     size = -(-len(sigma) // MAX_SCAN_TASKS)
     for round_ in range(refine + 1):
         arguments = [(sigma[a : a + size], xs, options) for a in range(0, len(sigma), size)]
-        parts = run_tasks(_leaf, (ising, couplings), arguments, _Solved, checkpoints, progress)
+        parts = run_tasks(
+            _leaf, (ising, couplings), arguments, _Solved, run["checkpoints"], run["progress"]
+        )
         solved = joined(parts)
         added = _steep(xs, solved.d)
         if round_ == refine or not len(added):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 import xarray
@@ -12,7 +13,17 @@ from lsg_ray.arrays import as_numbers
 from lsg_ray.errors import InputError
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.references import References
-from lsg_ray.typing import Array, Floats, JsonObject
+from lsg_ray.typing import (
+    Array,
+    Count,
+    Default,
+    Floats,
+    JsonObject,
+    Positive,
+    Several,
+    Share,
+    Tasks,
+)
 
 #: Fields of the paper, −3 to 3 in steps of 0.1.
 SCAN_FIELDS = tuple(np.round(np.arange(-30, 31) * 0.1, 10).tolist())
@@ -28,6 +39,15 @@ SCAN_LABELS = {
 ENTROPY_ROUNDING = 1e-6
 #: Largest field, or coupling times β, in nats.
 MAX_NATS = 1e4
+
+
+class ScanOptions(Tasks, total=False):
+    """Options of scans by belief propagation, one task a reference."""
+
+    damping: Share | None
+    max_sweeps: Annotated[Several, Default(5000)]
+    tolerance: Annotated[Positive, Default(1e-9)]
+    count: Count | None
 
 
 def check_fields(fields: ArrayLike | None) -> Floats:

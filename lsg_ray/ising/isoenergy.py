@@ -9,7 +9,7 @@ down in x.
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.ising.energy_root import EnergyWalk, Options
-from lsg_ray.ising.field_scans import check_fields, check_size, scan_dataset, scan_summary
+from lsg_ray.ising.field_scans import (
+    ScanOptions,
+    check_fields,
+    check_size,
+    scan_dataset,
+    scan_summary,
+)
 from lsg_ray.ising.hysteresis import Intervals, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
@@ -26,21 +32,7 @@ from lsg_ray.ising.references import as_references
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
-from lsg_ray.typing import (
-    Count,
-    Flags,
-    Floats,
-    ListOf,
-    ModelLike,
-    PathOrUrl,
-    Positive,
-    Progress,
-    ReferencesLike,
-    Several,
-    Share,
-    Signs,
-    Steps,
-)
+from lsg_ray.typing import Flags, Floats, ListOf, ModelLike, ReferencesLike, Signs, Steps
 
 #: Fields of the paper, −3 to 3 in steps of 0.05, and the authors' range of β.
 ISO_ENERGY_FIELDS = tuple(np.round(np.arange(-60, 61) * 0.05, 10).tolist())
@@ -54,12 +46,7 @@ def iso_energy(
     fields: Steps | None = None,
     *,
     betas: Annotated[tuple[float, float], ListOf(float)] = BETA_RANGE,
-    count: Count | None = None,
-    tolerance: Positive = 1e-9,
-    max_sweeps: Several = 5000,
-    damping: Share | None = None,
-    checkpoints: PathOrUrl | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[ScanOptions],
 ) -> xarray.Dataset:
     """Find s(d), β(d) and e(d) at the energy of each reference.
 
@@ -112,20 +99,22 @@ def iso_energy(
     [1.0986, 1.0986]
     """
     ising = as_model(model)
-    chosen = as_references(references, ising, count)
+    chosen = as_references(references, ising, run["count"])
     xs = check_fields(ISO_ENERGY_FIELDS if fields is None else fields)
     ends = as_numbers(betas, "betas")
     if ends.shape != (2,) or not 0 < ends[0] < ends[1] < np.inf:
         raise InputError(f"betas {brief(betas)} given; two positive numbers, ascending")
     low, high = ends.tolist()
     check_size(ising, high, xs)
-    options = Options((low, high), tolerance, max_sweeps, damping)
+    options = Options((low, high), run["tolerance"], run["max_sweeps"], run["damping"])
     sigma = chosen.sigma
     energy = ising.energy(sigma) / ising.n_spins
     arguments = [(sigma[r], float(energy[r]), xs, options) for r in range(len(sigma))]
-    curve = stacked(run_tasks(_leaf, ising, arguments, _Curve, checkpoints, progress))
+    curves = run_tasks(_leaf, ising, arguments, _Curve, run["checkpoints"], run["progress"])
+    curve = stacked(curves)
     attributes = {
-        "statistic": "iso-energy", "method": "bp", "betas": [low, high], "tolerance": tolerance,
+        "statistic": "iso-energy", "method": "bp", "betas": [low, high],
+        "tolerance": run["tolerance"],
         "exists": float(curve.exists.mean()), "failed": float(curve.failed.mean()),
     }  # fmt: skip
     values = curve._asdict()

@@ -36,13 +36,12 @@ from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import (
     Array,
+    ChosenLossTasks,
     Count,
     EnsembleLike,
     Flags,
     Floats,
-    Integers,
     Ints,
-    LossTasks,
     Natural,
     Numbers,
     Several,
@@ -88,14 +87,13 @@ class _Curvature(NamedTuple):
 def flatness(
     solutions: EnsembleLike,
     *,
-    configurations: Integers | None = None,
     eigenvalues: Count = 3,
     radii: Numbers = RISE_RADII,
     directions: Several = RISE_DIRECTIONS,
     probes: Several = TRACE_PROBES,
     max_iterations: Count = 100,
     side: Natural = 0,
-    **run: Unpack[LossTasks],
+    **run: Unpack[ChosenLossTasks],
 ) -> xarray.Dataset:
     """Measure how flat the loss is around solutions.
 
@@ -142,7 +140,7 @@ def flatness(
         A number is out of range, or the networks are binary.
     """
     radius = as_positive(radii, "radii")
-    chosen = open_solutions(solutions, configurations, default=10)
+    chosen = open_solutions(solutions, run["configurations"], default=10)
     if eigenvalues > chosen.network.n_weights:
         raise InputError(
             f"eigenvalues {eigenvalues} given; the network has {chosen.network.n_weights}"

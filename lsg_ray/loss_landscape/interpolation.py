@@ -42,6 +42,7 @@ from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import (
     As,
+    ChosenLossTasks,
     Count,
     EnsembleLike,
     Floats,
@@ -161,10 +162,9 @@ def swap_barriers(
     solutions: EnsembleLike,
     *,
     swaps: Integers | None = None,
-    configurations: Integers | None = None,
     repeats: Count = 1,
     alphas: Steps = PATH_ALPHAS,
-    **run: Unpack[LossTasks],
+    **run: Unpack[ChosenLossTasks],
 ) -> xarray.Dataset:
     """Swap k pairs of hidden nodes, then interpolate between the copies.
 
@@ -200,7 +200,7 @@ def swap_barriers(
         More swaps than disjoint pairs of nodes, or fewer than 1.
     """
     positions = check_alphas(alphas)
-    chosen = open_solutions(solutions, configurations, default=5)
+    chosen = open_solutions(solutions, run["configurations"], default=5)
     most = most_swaps(chosen.network)
     ks = _powers(most) if swaps is None else as_integers(np.atleast_1d(swaps), "swaps").tolist()
     if not ks or min(ks) < 1 or max(ks) > most:

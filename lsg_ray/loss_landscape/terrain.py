@@ -6,7 +6,6 @@ once, and evaluates many networks at a time.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lsg_ray import __version__
-from lsg_ray.arrays import as_integers, as_numbers, brief
+from lsg_ray.arrays import as_numbers, brief
 from lsg_ray.datasets import Dataset, Examples, load_dataset
-from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers
+from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.families.relu import ExampleSet, example_set
 from lsg_ray.networks.first_layer import Inputs
@@ -140,7 +140,11 @@ def open_solutions(
     InputError
         The networks are binary, or there are too few configurations, or none of an index.
     """
-    ensemble = _opened(given)
+    ensemble = as_ensemble(
+        given,
+        "an ensemble of ReLU networks or the path of its store is needed, with the data that they "
+        "were trained on",
+    )
     ensemble.require_outputs()
     family = ensemble.header.family
     if not family.differentiable:
@@ -148,38 +152,10 @@ def open_solutions(
             f"{ensemble.url}: holds {family.about}; networks of real weights are needed "
             "(network.family: relu)"
         )
-    if ensemble.is_part:
-        raise InputError(f"{ensemble.url}: a view of a part given; whole networks are needed")
-    available = ensemble.column("configuration")
-    if configurations is None or isinstance(configurations, (int, np.integer)):
-        count = len(available) if default is None else min(default, len(available))
-        count = count if configurations is None else int(configurations)
-        if not len(available):
-            raise InputError(f"{ensemble.url}: no configurations; sample first, or relax --where")
-        if not 1 <= count <= len(available):
-            raise InputError(
-                f"configurations {count} given; {ensemble.url} has {len(available)} to choose from"
-            )
-        numbers = available[:count]
-    else:
-        numbers = as_integers(configurations, "configurations")
-        missing = np.setdiff1d(numbers, available)
-        if len(missing):
-            raise InputError(f"configuration {missing[0]} given; {ensemble.url} does not have it")
+    numbers = chosen_numbers(ensemble, configurations, default)
     if len(numbers) < at_least:
         raise InputError(f"{ensemble.url}: {len(numbers)} configurations; {at_least} are needed")
     return Solutions(ensemble, numbers, ensemble.take(numbers)["weights"])
-
-
-def _opened(given: Any) -> Ensemble:
-    if isinstance(given, Ensemble):
-        return given
-    if not isinstance(given, (str, os.PathLike)):
-        raise InputError(
-            f"{type(given).__name__} given; an ensemble of ReLU networks or the path of its store "
-            "is needed, with the data that they were trained on: lsg_ray.open_ensemble(PATH)"
-        )
-    return open_ensemble(given)
 
 
 def terrain_of(ensemble: Ensemble, examples: int | None = LOSS_EXAMPLES, seed: int = 0) -> Terrain:

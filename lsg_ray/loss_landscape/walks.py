@@ -37,16 +37,7 @@ from lsg_ray.loss_landscape.terrain import (
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.configurations import MAX_WEIGHT
-from lsg_ray.typing import (
-    Count,
-    EnsembleLike,
-    Floats,
-    Integers,
-    LossTasks,
-    Numbers,
-    Positive,
-    Singles,
-)
+from lsg_ray.typing import ChosenLossTasks, Count, EnsembleLike, Floats, Numbers, Positive, Singles
 
 Kind = Literal["free", "constrained", "metropolis"]
 
@@ -94,9 +85,8 @@ def random_walk(
     kind: Kind = "free",
     trials: Count = 40,
     temperature: Positive | None = None,
-    configurations: Integers | None = None,
     walkers: Count = 1,
-    **run: Unpack[LossTasks],
+    **run: Unpack[ChosenLossTasks],
 ) -> xarray.Dataset:
     """Walk from solutions of an ensemble and watch the loss.
 
@@ -157,7 +147,7 @@ def random_walk(
     on the test set.  Memory of a task: `trials` networks, at most 32 MiB of them at a time.
     """
     sigmas = _checked(sigma, kind, temperature)
-    chosen = open_solutions(solutions, configurations, default=10)
+    chosen = open_solutions(solutions, run["configurations"], default=10)
     if (count := len(sigmas) * len(chosen.numbers) * walkers) > WALKS.max_walks:
         raise InputError(
             f"{count:,} walks given (sigma, configurations, walkers); at most {WALKS.max_walks:,}"

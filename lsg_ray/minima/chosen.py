@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lsg_ray import __version__
-from lsg_ray.arrays import as_integers, as_numbers, brief
+from lsg_ray.arrays import as_numbers, brief
 from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers
+from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.families.committee import Arena, committee_of, n_units
 from lsg_ray.registry import FAMILIES
 from lsg_ray.results.checkpoints import TaskResult, run_tasks
 from lsg_ray.spec import NetworkSpec
-from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject, Tasks
+from lsg_ray.typing import (
+    Count,
+    Default,
+    EnsembleLike,
+    Floats,
+    Integers,
+    Ints,
+    JsonObject,
+    Positive,
+    Share,
+    Tasks,
+)
 
 #: Overlaps that are one, up to rounding and the tolerance of message passing.
 _SAME = 1e-7
 #: Number of configurations that are measured by default.
 USUAL = 20
+
+
+class MessageTasks(Tasks, total=False):
+    """Options of local entropies by message passing, one task a reference."""
+
+    theory: Annotated[bool, Default(True)]
+    tolerance: Annotated[Positive, Default(1e-6)]
+    max_sweeps: Annotated[Count, Default(500)]
+    damping: Annotated[Share, Default(0.3)]
+    configurations: Integers | None
 
 
 class Ground(NamedTuple):
@@ -128,7 +149,7 @@ def choose(
     InputError
         The ensemble does not have what is needed, or its data are not at hand.
     """
-    ensemble = _opened(given)
+    ensemble = as_ensemble(given, "an ensemble or the path of its store is needed")
     spec = ensemble.spec
     family = FAMILIES[spec.network.family]
     try:
@@ -148,9 +169,9 @@ def choose(
             f"{ensemble.url}: holds {family.about}; {for_what} is of weights on the sphere "
             f"(network.family: spherical-{family.name})"
         )
-    if ensemble.is_part:
-        raise InputError(f"{ensemble.url}: a view of a part given; whole networks are needed")
-    numbers = _numbers(ensemble, configurations)
+    numbers = chosen_numbers(ensemble, configurations, USUAL)
+    if not len(numbers):
+        raise InputError("configurations: none given; at least one is needed")
     flat = ensemble.take(numbers)["weights"]
     arena = _arena(ensemble)
     errors = known.errors(spec.network, flat, arena.train)
@@ -165,39 +186,6 @@ def choose(
     w = flat.astype(np.float64).reshape(len(flat), *spec.network.shapes[0])
     w *= np.sqrt(w.shape[2]) / np.linalg.norm(w, axis=2, keepdims=True)
     return Chosen(ensemble, Ground(spec.network, arena), numbers, w, errors, tested)
-
-
-def _opened(given: Any) -> Ensemble:
-    if isinstance(given, Ensemble):
-        return given
-    if not isinstance(given, (str, os.PathLike)):
-        raise InputError(
-            f"{type(given).__name__} given; an ensemble or the path of its store is needed: "
-            "lsg_ray.open_ensemble(PATH)"
-        )
-    return open_ensemble(given)
-
-
-def _numbers(ensemble: Ensemble, configurations: int | Sequence[int] | None) -> Ints:
-    there = ensemble.column("configuration")
-    if not len(there):
-        raise InputError(f"{ensemble.url}: no configurations; sample first, or relax --where")
-    if configurations is None:
-        return there[:USUAL]
-    if isinstance(configurations, (int, np.integer)):
-        if not 1 <= configurations <= len(there):
-            raise InputError(
-                f"configurations {configurations} given; {ensemble.url} has {len(there)} to choose "
-                "from"
-            )
-        return there[: int(configurations)]
-    numbers = as_integers(configurations, "configurations")
-    missing = np.setdiff1d(numbers, there)
-    if len(missing):
-        raise InputError(f"configuration {missing[0]} given; {ensemble.url} does not have it")
-    if not len(numbers):
-        raise InputError("configurations: none given; at least one is needed")
-    return numbers
 
 
 def _arena(ensemble: Ensemble) -> Arena:

@@ -14,7 +14,7 @@ import xarray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.minima.chosen import Chosen, Ground, averaged, choose, in_range
+from lsg_ray.minima.chosen import Chosen, Ground, MessageTasks, averaged, choose, in_range
 from lsg_ray.minima.theory.cross_entropy import solutions as typical_solutions
 from lsg_ray.minima.theory.densest import densest
 from lsg_ray.minima.theory.franz_parisi import around
@@ -24,18 +24,7 @@ from lsg_ray.minima.weight_enumerator import GAMMAS, Enumerator, all_solutions, 
 from lsg_ray.networks.factor_graph import MOST_EXACT, FactorGraph, gauged
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
-from lsg_ray.typing import (
-    Array,
-    Count,
-    EnsembleLike,
-    Floats,
-    Integers,
-    Numbers,
-    Positive,
-    Share,
-    Tasks,
-    Variables,
-)
+from lsg_ray.typing import Array, EnsembleLike, Floats, Numbers, Variables
 
 #: Distances at which replica theory is computed.
 DISTANCES = (0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3)
@@ -54,14 +43,9 @@ class _Entropy(NamedTuple):
 def local_entropy(
     solutions: EnsembleLike,
     *,
-    configurations: Integers | None = None,
     gammas: Numbers = GAMMAS,
     exact: bool = False,
-    damping: Share = 0.3,
-    max_sweeps: Count = 500,
-    tolerance: Positive = 1e-6,
-    theory: bool = True,
-    **run: Unpack[Tasks],
+    **run: Unpack[MessageTasks],
 ) -> xarray.Dataset:
     """Measure the local entropy around solutions with weights of ±1.
 
@@ -118,7 +102,7 @@ def local_entropy(
     """
     gamma = np.sort(in_range(gammas, "gammas", least=True))[::-1].copy()
     chosen = choose(
-        solutions, configurations, for_what="local entropy", majority=True, solutions=True
+        solutions, run["configurations"], for_what="local entropy", majority=True, solutions=True
     )
     if not (np.abs(chosen.weights) == 1).all():
         raise InputError(
@@ -130,19 +114,21 @@ def local_entropy(
             f"exact given; units have {chosen.ground.shape[1]} inputs, and {MOST_EXACT} at most "
             "have sums with exact laws"
         )
-    options = (exact, damping, max_sweeps, tolerance)
+    settings = (run["damping"], run["max_sweeps"], run["tolerance"])
+    options = (exact, *settings)
     curves = chosen.run(_task, Enumerator, [(gamma, *options)] * len(chosen.numbers), run)
     everywhere = run_tasks(_all, chosen.ground, [options], _Entropy, run["checkpoints"])
     ((entropy, converged),) = everywhere
     result = _dataset(curves, gamma).assign_coords(solution=chosen.numbers)
     result = result.assign_attrs(
         chosen.provenance(
-            statistic="local entropy", exact=int(exact), damping=damping, max_sweeps=max_sweeps,
-            tolerance=tolerance, solution_entropy=float(entropy[0]),
+            statistic="local entropy", exact=int(exact), damping=run["damping"],
+            max_sweeps=run["max_sweeps"], tolerance=run["tolerance"],
+            solution_entropy=float(entropy[0]),
             solution_entropy_converged=int(converged[0]), converged=float(curves.converged.mean()),
         )
     )  # fmt: skip
-    return _with_theory(result, chosen) if theory else result
+    return _with_theory(result, chosen) if run["theory"] else result
 
 
 def _graph(ground: Ground, exact: bool) -> FactorGraph:

@@ -22,23 +22,20 @@ import numpy as np
 import xarray
 
 from lsg_ray.arrays import public
-from lsg_ray.minima.chosen import Chosen, Ground, averaged, choose, in_range, machine_of
+from lsg_ray.minima.chosen import (
+    Chosen,
+    Ground,
+    MessageTasks,
+    averaged,
+    choose,
+    in_range,
+    machine_of,
+)
 from lsg_ray.minima.theory.densest import densest
 from lsg_ray.minima.theory.machines import MachineName
 from lsg_ray.networks.relaxed_bp import RelaxedBP
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.typing import (
-    Count,
-    EnsembleLike,
-    Flags,
-    Floats,
-    Integers,
-    Ints,
-    Numbers,
-    Positive,
-    Share,
-    Tasks,
-)
+from lsg_ray.typing import EnsembleLike, Flags, Floats, Ints, Numbers
 
 #: Fields γ: overlaps of about 0.995 to 0.94 at α = 1.
 GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
@@ -62,15 +59,7 @@ class Curve(NamedTuple):
 
 @public
 def spherical_local_entropy(
-    solutions: EnsembleLike,
-    *,
-    configurations: Integers | None = None,
-    gammas: Numbers = GAMMAS,
-    damping: Share = 0.3,
-    max_sweeps: Count = 500,
-    tolerance: Positive = 1e-6,
-    theory: bool = True,
-    **run: Unpack[Tasks],
+    solutions: EnsembleLike, *, gammas: Numbers = GAMMAS, **run: Unpack[MessageTasks]
 ) -> xarray.Dataset:
     """Measure the normalised local entropy around solutions with weights on the sphere.
 
@@ -123,18 +112,20 @@ def spherical_local_entropy(
     """
     gamma = np.sort(in_range(gammas, "gammas"))[::-1].copy()
     chosen = choose(
-        solutions, configurations, for_what="local entropy of the sphere", sphere=True,
+        solutions, run["configurations"], for_what="local entropy of the sphere", sphere=True,
         majority=True, solutions=True,
     )  # fmt: skip
-    arguments = [(gamma, damping, max_sweeps, tolerance)] * len(chosen.numbers)
+    settings = (run["damping"], run["max_sweeps"], run["tolerance"])
+    arguments = [(gamma, *settings)] * len(chosen.numbers)
     curves = chosen.run(_task, Curve, arguments, run)
     result = _dataset(curves, gamma).assign_coords(solution=chosen.numbers)
-    if theory:
+    if run["theory"]:
         result = result.assign(_theory(chosen, curves))
     return result.assign_attrs(
         chosen.provenance(
-            statistic="spherical local entropy", damping=damping, max_sweeps=max_sweeps,
-            tolerance=tolerance, converged=float(curves.converged.mean()),
+            statistic="spherical local entropy", damping=run["damping"],
+            max_sweeps=run["max_sweeps"], tolerance=run["tolerance"],
+            converged=float(curves.converged.mean()),
         )
     )  # fmt: skip
 

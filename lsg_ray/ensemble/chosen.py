@@ -1,0 +1,59 @@
+"""Configurations of an ensemble that a function measures: all networks whole, some of them chosen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from lsg_ray.arrays import as_integers
+from lsg_ray.ensemble.reader import Ensemble, open_ensemble
+from lsg_ray.errors import InputError
+from lsg_ray.typing import EnsembleLike, Ints
+
+
+def as_ensemble(given: EnsembleLike, needed: str) -> Ensemble:
+    """Return an ensemble, or open that of a path or URL; ``needed`` is for messages.
+
+    Raises
+    ------
+    InputError
+        Something else was given.
+    """
+    if isinstance(given, Ensemble):
+        return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise InputError(f"{type(given).__name__} given; {needed}: lsg_ray.open_ensemble(PATH)")
+    return open_ensemble(given)
+
+
+def chosen_numbers(
+    ensemble: Ensemble, configurations: int | Sequence[int] | None, default: int | None
+) -> Ints:
+    """Return the numbers of chosen configurations: so many, the first ones, or those of a list.
+
+    Without a choice it is ``default`` of them, or all if there are fewer; None for all.
+
+    Raises
+    ------
+    InputError
+        A view of a part, too few configurations, or none of a number.
+    """
+    if ensemble.is_part:
+        raise InputError(f"{ensemble.url}: a view of a part given; whole networks are needed")
+    there = ensemble.column("configuration")
+    if configurations is not None and not isinstance(configurations, (int, np.integer)):
+        numbers = as_integers(configurations, "configurations")
+        if len(missing := np.setdiff1d(numbers, there)):
+            raise InputError(f"configuration {missing[0]} given; {ensemble.url} does not have it")
+        return numbers
+    if not len(there):
+        raise InputError(f"{ensemble.url}: no configurations; sample first, or relax --where")
+    if configurations is None:
+        return there[:default]
+    if not 1 <= configurations <= len(there):
+        raise InputError(
+            f"configurations {configurations} given; {ensemble.url} has {len(there)} to choose from"
+        )
+    return there[: int(configurations)]
