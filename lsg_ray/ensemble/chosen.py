@@ -1,4 +1,4 @@
-"""Configurations of an ensemble that a function measures: all networks whole, some of them chosen."""
+"""Configurations of an ensemble that a function measures: whole networks, some of them chosen."""
 
 from __future__ import annotations
 
