@@ -106,6 +106,25 @@ def as_integers(given: object, name: str, axes: int = 1) -> Ints:
     return array.astype(np.int64)
 
 
+def in_range(
+    given: object, name: str, low: float = 0.0, high: float = np.inf, least: bool = False
+) -> Floats:
+    """Return one or several numbers above ``low``, or from it if ``least``, and below ``high``.
+
+    >>> in_range([0.1, 0.5], "flips", high=1).tolist()
+    [0.1, 0.5]
+    """
+    values = np.atleast_1d(as_numbers(given, name))
+    above = values >= low if least else values > low
+    if values.ndim != 1 or not values.size or not (above & (values < high)).all():
+        bound = "" if np.isinf(high) else f" and below {high:g}"
+        raise InputError(
+            f"{name} {brief(given)} given; numbers {'from' if least else 'above'} {low:g}{bound} "
+            "are needed"
+        )
+    return values
+
+
 def brief(given: object) -> str:
     """Return an array as text of one line, cut short where it is long.
 

@@ -20,17 +20,10 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
-from lsg_ray.arrays import public
+from lsg_ray.arrays import in_range, public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.curvature import TRACE_PROBES, hessian_trace, top_eigenvalues
-from lsg_ray.loss_landscape.terrain import (
-    MEASURES,
-    Terrain,
-    as_positive,
-    measured,
-    open_solutions,
-    run_protocol,
-)
+from lsg_ray.loss_landscape.terrain import MEASURES, Terrain, measured, open_solutions, run_protocol
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
@@ -139,7 +132,7 @@ def flatness(
     InputError
         A number is out of range, or the networks are binary.
     """
-    radius = as_positive(radii, "radii")
+    radius = in_range(radii, "radii")
     chosen = open_solutions(solutions, run["configurations"], default=10)
     if eigenvalues > chosen.network.n_weights:
         raise InputError(

@@ -11,10 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from lsg_ray import __version__
-from lsg_ray.arrays import as_numbers, brief
 from lsg_ray.datasets import Dataset, Examples, load_dataset
 from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers
 from lsg_ray.ensemble.reader import Ensemble
@@ -234,18 +232,6 @@ def check_inputs(terrain: Terrain, rows: int = 8) -> Singles:
     x = terrain.test.x
     dense = x if isinstance(x, np.ndarray) else x.dense(rows)
     return np.asarray(dense[:rows])
-
-
-def as_positive(given: ArrayLike, name: str) -> Floats:
-    """Return one or several positive numbers as an array.
-
-    >>> as_positive(0.1, "sigma").tolist()
-    [0.1]
-    """
-    values = np.atleast_1d(as_numbers(given, name))
-    if values.ndim != 1 or not values.size or not ((values > 0) & (values < np.inf)).all():
-        raise InputError(f"{name} {brief(given)} given; it must be positive, one number or several")
-    return values
 
 
 def measured(

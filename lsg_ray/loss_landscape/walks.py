@@ -23,13 +23,12 @@ import numpy as np
 import xarray
 from annotated_types import Ge
 
-from lsg_ray.arrays import brief, public
+from lsg_ray.arrays import brief, in_range, public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.censored import Survival, describe, survival_of, survival_variables
 from lsg_ray.loss_landscape.terrain import (
     MAX_WEIGHT_BYTES,
     Terrain,
-    as_positive,
     measured,
     open_solutions,
     run_protocol,
@@ -175,7 +174,7 @@ def random_walk(
 
 
 def _checked(sigma: Numbers, kind: Kind, temperature: float | None) -> Floats:
-    sigmas = as_positive(sigma, "sigma")
+    sigmas = in_range(sigma, "sigma")
     if len(np.unique(sigmas)) != len(sigmas):
         raise InputError(f"sigma {brief(sigma)} given; each once")
     if sigmas.max() > MAX_WEIGHT:

@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from lsg_ray import __version__
-from lsg_ray.arrays import as_numbers, brief
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers
 from lsg_ray.ensemble.reader import Ensemble
@@ -213,25 +211,6 @@ def machine_of(network: NetworkSpec) -> str:
         return "perceptron"
     # Of few units it takes minutes; nine are already like infinitely many.
     return "committee-inf" if is_tree(network) and units >= 5 else ""
-
-
-def in_range(
-    given: ArrayLike, name: str, low: float = 0.0, high: float = np.inf, least: bool = False
-) -> Floats:
-    """Return one or several numbers above ``low``, or from it if ``least``, and below ``high``.
-
-    >>> in_range([0.1, 0.5], "flips", high=1).tolist()
-    [0.1, 0.5]
-    """
-    values = np.atleast_1d(as_numbers(given, name))
-    above = values >= low if least else values > low
-    if values.ndim != 1 or not values.size or not (above & (values < high)).all():
-        bound = "" if np.isinf(high) else f" and below {high:g}"
-        raise InputError(
-            f"{name} {brief(given)} given; numbers {'from' if least else 'above'} {low:g}{bound} "
-            "are needed"
-        )
-    return values
 
 
 def averaged(table: Floats) -> tuple[Floats, Floats]:

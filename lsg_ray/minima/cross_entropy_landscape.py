@@ -11,7 +11,7 @@ import itertools
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import as_numbers, brief, public
+from lsg_ray.arrays import in_range, public
 from lsg_ray.errors import InputError
 from lsg_ray.minima.theory.cross_entropy import minimizers, solutions
 from lsg_ray.minima.theory.densest import densest
@@ -62,12 +62,7 @@ def cross_entropy_landscape(
     -----
     Cost: some seconds for each γ and each distance.
     """
-    g, d = (np.atleast_1d(as_numbers(x, n, np.float64)) for x, n in (
-        (gammas, "gammas"), (distances, "distances")))  # fmt: skip
-    if not (g > 0).all() or not len(g):
-        raise InputError(f"gammas {brief(gammas)} given; positive numbers are needed")
-    if not ((d > 0) & (d < 0.5)).all() or not len(d):
-        raise InputError(f"distances {brief(distances)} given; numbers below 0.5 are needed")
+    g, d = in_range(gammas, "gammas"), in_range(distances, "distances", high=0.5)
     if not 0 < alpha < (capacity := zero_entropy()):
         raise InputError(f"alpha {alpha:g} given; there are solutions up to {capacity:.4f}")
     references = [minimizers(alpha, gamma) for gamma in g.tolist()]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import as_numbers, brief, public
+from lsg_ray.arrays import brief, in_range, public
 from lsg_ray.errors import InputError
 from lsg_ray.minima.theory.clones import MOST_CLONES, clones
 from lsg_ray.minima.theory.densest import bound, densest
@@ -85,8 +85,10 @@ def dense_regions(
     >>> theory["entropy"].values.round(4)
     array([[0.1846, 0.1312]])
     """
-    alphas, q1 = _positive(alpha, "alpha", np.inf), _positive(overlaps, "overlaps", 1)
-    ys = None if clone_counts is None else _positive(clone_counts, "clone_counts", MOST_CLONES + 1)
+    alphas, q1 = in_range(alpha, "alpha"), in_range(overlaps, "overlaps", high=1)
+    ys = None
+    if clone_counts is not None:
+        ys = in_range(clone_counts, "clone_counts", high=MOST_CLONES + 1)
     if ys is not None and machine in ("committee-3", "committee-5"):
         raise InputError(f"clone_counts given with machine {machine}; leave them out")
     capacity = _capacity(weights, machine)
@@ -153,14 +155,6 @@ class _Count:
 def _falls(entropy: Floats) -> Floats:
     """Return whether rows fall where they are known."""
     return np.array([bool(np.all(np.diff(row[np.isfinite(row)]) < 0)) for row in entropy])
-
-
-def _positive(given: Numbers, name: str, top: float) -> Floats:
-    values = np.atleast_1d(as_numbers(given, name, np.float64))
-    if values.ndim != 1 or not ((values > 0) & (values < top)).all():
-        limit = "" if top == np.inf else f" below {top:g}"
-        raise InputError(f"{name} {brief(given)} given; positive numbers{limit} are needed")
-    return values
 
 
 STAGE = Stage(

@@ -18,8 +18,8 @@ from typing import Any, Literal, NamedTuple, Unpack
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import public
-from lsg_ray.minima.chosen import Chosen, Ground, choose, in_range
+from lsg_ray.arrays import in_range, public
+from lsg_ray.minima.chosen import Chosen, Ground, choose
 from lsg_ray.networks.families.committee import Patterns
 from lsg_ray.registry import FAMILIES
 from lsg_ray.rng import Stream, generator

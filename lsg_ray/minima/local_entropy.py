@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import public
+from lsg_ray.arrays import in_range, public
 from lsg_ray.errors import InputError
-from lsg_ray.minima.chosen import Chosen, Ground, MessageTasks, averaged, choose, in_range
+from lsg_ray.minima.chosen import Chosen, Ground, MessageTasks, averaged, choose
 from lsg_ray.minima.theory.cross_entropy import solutions as typical_solutions
 from lsg_ray.minima.theory.densest import densest
 from lsg_ray.minima.theory.franz_parisi import around

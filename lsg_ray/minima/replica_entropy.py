@@ -11,8 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import as_numbers, brief, public
-from lsg_ray.errors import InputError
+from lsg_ray.arrays import in_range, public
 from lsg_ray.minima.theory.machines import MachineName
 from lsg_ray.minima.theory.replica_symmetric import (
     SymmetricState,
@@ -82,9 +81,7 @@ def replica_entropy(
     >>> theory["entropy"].values.round(4), round(theory.attrs["capacity"], 5)
     (array([0.5501, 0.2278]), 0.83308)
     """
-    alphas = np.atleast_1d(as_numbers(alpha, "alpha", np.float64))
-    if alphas.ndim != 1 or not len(alphas) or not (np.isfinite(alphas) & (alphas > 0)).all():
-        raise InputError(f"alpha {brief(alpha)} given; positive numbers are needed")
+    alphas = in_range(alpha, "alpha")
     states = [_state(value, weights, machine) for value in counted(alphas.tolist(), progress)]
     wanted = machine in (*_QUICK, "parity") if limits is None else limits
     capacity, limit = _limits(weights, machine) if wanted else (np.nan, np.nan)

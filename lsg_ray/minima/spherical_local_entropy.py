@@ -21,16 +21,8 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import public
-from lsg_ray.minima.chosen import (
-    Chosen,
-    Ground,
-    MessageTasks,
-    averaged,
-    choose,
-    in_range,
-    machine_of,
-)
+from lsg_ray.arrays import in_range, public
+from lsg_ray.minima.chosen import Chosen, Ground, MessageTasks, averaged, choose, machine_of
 from lsg_ray.minima.theory.densest import densest
 from lsg_ray.minima.theory.machines import MachineName
 from lsg_ray.networks.relaxed_bp import RelaxedBP

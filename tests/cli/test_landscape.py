@@ -109,7 +109,7 @@ def test_bad_input_is_told_in_a_line(store, tmp_path, capsys):
     out = ["--out", tmp_path / "no.zarr"]
     cases = [
         (["walk", binary, *out], "binary networks"),
-        (["walk", store, *out, "--sigma", "0"], "must be positive"),
+        (["walk", store, *out, "--sigma", "0"], "numbers above 0 are needed"),
         (["walk", store, *out, "--sigma", "1e300"], "at most 1e+15"),
         (["walk", store, *out, "--sigma", "a"], "numbers with commas"),
         (["walk", store, *out, "--kind", "metropolis"], "need one"),
@@ -128,7 +128,7 @@ def test_bad_input_is_told_in_a_line(store, tmp_path, capsys):
         ),
         (["interpolate", store, *out, "--alphas", "0:0.5:0.1"], "hold 0 and 1"),
         (["interpolate", store, *out, "--alphas", "x"], "alphas: 'x' given"),
-        (["flatness", store, *out, "--radii", "-1"], "must be positive"),
+        (["flatness", store, *out, "--radii", "-1"], "numbers above 0 are needed"),
         (["compare", store, *out, "--second", binary], "binary networks"),
         (["surface", store, *out, "--points", "4"], "odd number"),
         (["surface", store, *out, "--configuration", "9"], "configuration 9"),

@@ -274,7 +274,7 @@ def test_z_of_ensembles_of_one_specification_is_normal():
 @pytest.mark.parametrize(
     ("call", "options", "words"),
     [
-        (flatness, {"radii": [-0.1]}, "must be positive"),
+        (flatness, {"radii": [-0.1]}, "numbers above 0 are needed"),
         (flatness, {"directions": 1}, "at least 2"),
         (flatness, {"probes": 1}, "at least 2"),
         (flatness, {"eigenvalues": 10**6}, "the network has"),

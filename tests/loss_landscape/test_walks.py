@@ -117,8 +117,8 @@ def test_finished_walks_are_kept(solutions, tmp_path):
     ("options", "words"),
     [
         ({"sigma": 0.0}, "sigma 0.0"),
-        ({"sigma": [-1.0]}, "must be positive"),
-        ({"sigma": [np.nan]}, "must be positive"),
+        ({"sigma": [-1.0]}, "numbers above 0 are needed"),
+        ({"sigma": [np.nan]}, "numbers above 0 are needed"),
         ({"sigma": "much"}, "numbers are needed"),
         ({"sigma": [0.1, 0.1]}, "each once"),
         ({"steps": 1}, "at least 4"),

@@ -59,7 +59,7 @@ def test_cross_entropy__between_typical_and_best():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: lsg_ray.replica_entropy([-1]), "alpha .* given; positive numbers"),
+        (lambda: lsg_ray.replica_entropy([-1]), "alpha .* given; numbers above 0 are needed"),
         (lambda: lsg_ray.replica_entropy([np.nan]), "alpha .* given"),
         (lambda: lsg_ray.replica_entropy([0.1], machine="tree"), "machine"),
         (lambda: lsg_ray.dense_regions([0.4], overlaps=[1.2]), "overlaps .* below 1"),
