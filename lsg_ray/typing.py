@@ -154,9 +154,14 @@ class ChosenLossTasks(LossTasks, total=False):
     configurations: Integers | None
 
 
-class Threads(TypedDict, total=False):
-    """Options of functions that run on threads of this machine."""
+class Seeded(TypedDict, total=False):
+    """Options of functions that draw random numbers: their seed, and who is told of progress."""
 
     progress: Progress | None
-    threads: int | None
     seed: Annotated[Seed, Default(0)]
+
+
+class Threads(Seeded, total=False):
+    """Those of functions that run on threads of this machine."""
+
+    threads: int | None

@@ -15,7 +15,7 @@ hysteresis.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -44,11 +44,9 @@ from lsg_ray.typing import (
     Floats,
     ModelLike,
     Natural,
-    PathOrUrl,
     Positive,
-    Progress,
     ReferencesLike,
-    Seed,
+    SeededTasks,
     Several,
     Signs,
     Steps,
@@ -95,9 +93,7 @@ def anneal_scan(
     draws: Draws = 40,
     thin: Count = 2,
     method: Method = "heat-bath",
-    seed: Seed = 0,
-    checkpoints: PathOrUrl | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Sweep the distance field up and down around each reference, by Monte Carlo.
 
@@ -153,24 +149,24 @@ def anneal_scan(
     xs = check_fields(fields)
     check_size(ising, beta, xs)
     scaled = IsingModel(beta * ising.J, beta * ising.h)
-    options = _Options(chains, burn_in, draws, thin, method, seed)
+    options = _Options(chains, burn_in, draws, thin, method, run["seed"])
     arguments = [
         (chosen.sigma[r], xs if up else xs[::-1], options, 2 * r + up)
         for r in range(len(chosen.sigma))
         for up in (True, False)
     ]
-    branches = run_tasks(_leaf, scaled, arguments, _Annealed, checkpoints, progress)
+    branches = run_tasks(_leaf, scaled, arguments, _Annealed, run["checkpoints"], run["progress"])
     up, down = stacked(branches[::2]), stacked(branches[1::2])
     reversed_ = _Annealed(*(values[:, ::-1] for values in down))  # type: ignore[arg-type]
     both = _completed(stacked([up, reversed_], axis=1))
-    at_zero = thermodynamics(scaled, seed=seed, method=method, cavity=False)
+    at_zero = thermodynamics(scaled, seed=run["seed"], method=method, cavity=False)
     values = both._asdict() | {"e": both.e / beta, "e_stderr": both.e_stderr / beta}
     values["f"] = -values.pop("log_Z") / beta
     margin = CONFIG.max_sigmas * both.s_stderr + ENTROPY_ROUNDING
     possible = (both.s > -margin) & (both.s < entropy_bound(both.d) + margin)
     values["converged"] = possible & (both.rhat < MAX_RHAT) & both.known
     attributes = {
-        "statistic": "entropy scan", "method": "monte carlo", "beta": beta, "seed": seed,
+        "statistic": "entropy scan", "method": "monte carlo", "beta": beta, "seed": run["seed"],
         "chains": chains, "draws": draws, "thin": thin, "s0": at_zero.attrs["s"],
         "s0_stderr": at_zero.attrs["s_stderr"], "s0_converged": at_zero.attrs["converged"],
     }  # fmt: skip

@@ -10,7 +10,7 @@ the energy (Sokal's window, c = 5); and by the effective sample size, draws over
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -32,10 +32,10 @@ from lsg_ray.typing import (
     ModelLike,
     Natural,
     Progress,
-    Seed,
     Several,
     Signs,
     Singles,
+    Threads,
     Variables,
 )
 
@@ -59,14 +59,12 @@ def sample_model(
     order: Order = "sequential",
     layout: Layout = "auto",
     start: ArrayLike | None = None,
-    seed: Seed = 0,
-    threads: int | None = None,
     triples: ArrayLike | None = None,
     references: ArrayLike | None = None,
     keep: Natural = 0,
     batches: Count = 1,
     groups: bool = False,
-    progress: Progress | None = None,
+    **run: Unpack[Threads],
 ) -> xarray.Dataset:
     """Estimate m, C, the energy and triple moments of a model.
 
@@ -122,8 +120,8 @@ def sample_model(
         raise InputError(f"batches {batches} given; from 1 to half of the {chains} chains")
     chosen = choose_triples([] if triples is None else triples, ising.n_spins, 0)
     sigma = None if references is None else as_references(references, ising).sigma
-    run = _Run(
-        ising, burn_in, draws, thin, chosen, seed,
+    job = _Run(
+        ising, burn_in, draws, thin, chosen, run["seed"],
         {"beta": beta, "method": method, "order": order, "layout": layout},
     )  # fmt: skip
     edges = np.linspace(0, chains, batches + 1).astype(int).tolist()
@@ -131,15 +129,15 @@ def sample_model(
     starts = [None if first is None else first[a:b] for a, b in itertools.pairwise(edges)]
     sizes = np.diff(edges).tolist()
     if batches == 1:
-        parts = [run.batch(0, chains, first, threads, progress)]
+        parts = [job.batch(0, chains, first, run["threads"], run["progress"])]
     else:
         import dask
 
-        task, shared = dask.delayed(_Run.batch, pure=False), share(run)
+        task, shared = dask.delayed(_Run.batch, pure=False), share(job)
         tasks = [task(shared, b, sizes[b], starts[b], 1, None) for b in range(batches)]
-        parts = compute(tasks, progress)
+        parts = compute(tasks, run["progress"])
     sums = _combined(parts)
-    result = _dataset(run, sums, keep, groups)
+    result = _dataset(job, sums, keep, groups)
     if sigma is not None:
         result = result.assign(overlap_averages(sigma, (sums.first + sums.last).T / draws))
     return result

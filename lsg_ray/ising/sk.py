@@ -173,12 +173,9 @@ def realisation_seed(seed: int, realisation: int) -> int:
 
 def _ladder(model: IsingModel, betas: Floats, seed: int, threads: int | None) -> Floats:
     hottest = 1 / CONFIG.hot_temperature
-    if betas[0] > hottest:
-        targets: Sequence[float] | Floats = [hottest, *betas.tolist()]
-    elif len(betas) == 1:
+    targets = np.r_[hottest, betas] if betas[0] > hottest else betas
+    if len(targets) == 1:
         return betas
-    else:
-        targets = betas
     ladder = choose_ladder(model, targets, seed=seed, threads=threads)
     return ladder[ladder >= min(betas[0], hottest)]
 

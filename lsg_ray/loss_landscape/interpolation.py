@@ -329,24 +329,21 @@ def _pairs(
                 raise InputError(f"pair ({i}, {j}) given; there are no such configurations")
         return chosen
     if a is not b:
-        possible: list[Any] = list(zip(first, second, strict=False))
-    else:
-        possible = list(itertools.combinations(first, 2))
+        return list(zip(first, second, strict=False))[:pairs]
+    possible = list(itertools.combinations(first, 2))
     if len(possible) <= pairs:
         return possible
-    if a is not b:
-        return possible[:pairs]
     drawn = generator(seed, Stream.LANDSCAPE, 3).choice(len(possible), pairs, replace=False)
     return [possible[row] for row in sorted(drawn.tolist())]
 
 
 def _shown(result: xarray.Dataset) -> dict[str, Any]:
-    over = result if "alignment" in result.dims else result.expand_dims(alignment=1)
+    over = result
+    if "alignment" not in result.dims:
+        over = result.expand_dims(alignment=[result.attrs["alignment"]])
     return {
         "pairs": result.sizes["pair"],
-        "alignment": result["alignment"].values
-        if "alignment" in result.dims
-        else [result.attrs["alignment"]],
+        "alignment": over["alignment"].values,
         "train_barrier": over["train_barrier"].mean("pair").values,
         "train_barrier_std": over["train_barrier"].std("pair").values,
         "test_barrier": over["test_barrier"].mean("pair").values,

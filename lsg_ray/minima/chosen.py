@@ -85,12 +85,8 @@ class Chosen(NamedTuple):
         for row in range(len(flat)):
             if not rows or overlap[row, rows].max() < 1 - _SAME:
                 rows.append(row)
-        return self._replace(
-            numbers=self.numbers[rows],
-            weights=self.weights[rows],
-            errors=self.errors[rows],
-            test_errors=self.test_errors[rows],
-        )
+        names = ("numbers", "weights", "errors", "test_errors")
+        return self._replace(**{name: getattr(self, name)[rows] for name in names})
 
     def provenance(self, **more: object) -> JsonObject:
         """Return attributes of a result."""

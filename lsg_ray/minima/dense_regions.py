@@ -6,15 +6,18 @@ Mathematics and sources are in `lsg_ray.minima.theory.densest` (y → ∞) and
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray
 
 from lsg_ray.arrays import brief, in_range, public
 from lsg_ray.errors import InputError
-from lsg_ray.minima.theory.clones import MOST_CLONES, clones
-from lsg_ray.minima.theory.densest import bound, densest
+from lsg_ray.minima.theory.clones import MOST_CLONES, Clones, clones
+from lsg_ray.minima.theory.densest import Densest, bound, densest
 from lsg_ray.minima.theory.machines import MachineName
 from lsg_ray.minima.theory.replica_symmetric import (
     WeightName,
@@ -22,10 +25,9 @@ from lsg_ray.minima.theory.replica_symmetric import (
     symmetric_state,
     zero_entropy,
 )
+from lsg_ray.results.graph import counted
 from lsg_ray.stage import Figure, Stage
 from lsg_ray.typing import Floats, Numbers, Progress, Steps
-
-Result = TypeVar("Result")
 
 #: Overlaps by default.
 OVERLAPS = tuple(k / 100 for k in range(50, 99, 4))
@@ -94,15 +96,17 @@ def dense_regions(
     capacity = _capacity(weights, machine)
     if (alphas >= capacity).any():
         raise InputError(f"alpha {brief(alpha)} given; there are solutions up to {capacity:.4f}")
-    total = len(alphas) * len(q1) * (1 + (0 if ys is None else len(ys)))
-    report = _Count(total, progress)
     typical = np.array([symmetric_state(a, weights, machine).overlap for a in alphas.tolist()])
-    regions = [
-        [report(densest(a, q, weights, machine)) if q > t else report(None) for q in q1.tolist()]
-        for a, t in zip(alphas.tolist(), typical, strict=True)
+    points = list(itertools.product(zip(alphas.tolist(), typical, strict=True), q1.tolist()))
+    tasks: list[Callable[[], Densest | Clones | None]] = [
+        partial(densest, a, q, weights, machine) if q > t else lambda: None for (a, t), q in points
     ]
-    entropy = np.array([[np.nan if r is None else r.entropy for r in row] for row in regions])
-    fine = np.array([[r is None or r.converged for r in row] for row in regions])
+    groups = itertools.product(alphas.tolist(), [] if ys is None else ys.tolist(), q1.tolist())
+    tasks += [partial(clones, *group, weights, machine) for group in groups]
+    states = [task() for task in counted(tasks, progress)]
+    regions, shape = states[: len(points)], (len(alphas), len(q1))
+    entropy = np.array([np.nan if r is None else r.entropy for r in regions]).reshape(shape)
+    fine = np.array([r is None or r.converged for r in regions]).reshape(shape)
     axes: tuple[str, ...] = ("alpha", "overlap")
     values: dict[str, Any] = {
         "entropy": (axes, entropy),
@@ -115,17 +119,13 @@ def dense_regions(
     coords = {"alpha": alphas, "overlap": q1}
     all_converged = bool(fine.all())
     if ys is not None:
-        groups = [
-            [[report(clones(a, y, q, weights, machine)) for q in q1.tolist()] for y in ys.tolist()]
-            for a in alphas.tolist()
-        ]
         axes = ("alpha", "clones", "overlap")
         for name, field in (
             ("clone_entropy", "entropy"), ("complexity", "complexity"),
             ("clones_converged", "converged"),
         ):  # fmt: skip
-            rows = [[[getattr(g, field) for g in row] for row in block] for block in groups]
-            values[name] = (axes, np.array(rows))
+            column = np.array([getattr(state, field) for state in states[len(points) :]])
+            values[name] = (axes, column.reshape(len(alphas), len(ys), len(q1)))
         coords["clones"] = ys
         all_converged = all_converged and bool(values["clones_converged"][1].all())
     about = {"statistic": "dense regions", "weights": weights, "machine": machine}
@@ -137,19 +137,6 @@ def _capacity(weights: WeightName, machine: MachineName) -> float:
     if weights == "spherical":
         return spherical_capacity(machine)
     return 1.0 if machine in ("committee-3", "committee-5") else zero_entropy(machine)
-
-
-class _Count:
-    """Reports progress and passes results on."""
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self.done, self.total, self.progress = 0, total, progress
-
-    def __call__(self, result: Result) -> Result:
-        self.done += 1
-        if self.progress is not None:
-            self.progress(self.done, self.total)
-        return result
 
 
 def _falls(entropy: Floats) -> Floats:

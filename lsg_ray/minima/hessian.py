@@ -23,6 +23,7 @@ from lsg_ray.minima.chosen import Ground, choose
 from lsg_ray.minima.smooth import SmoothNetwork
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
+from lsg_ray.statistics.estimates import stderr
 from lsg_ray.typing import (
     Count,
     EnsembleLike,
@@ -233,9 +234,8 @@ def _averages(curvature: Curvature) -> dict[str, float]:
     averages = {}
     columns = {"top_eigenvalue": curvature.eigenvalues[:, 0], "trace": curvature.trace[:, 0]}
     for name, values in columns.items():
-        several = len(values) > 1
         averages[f"{name}_mean"] = float(values.mean())
-        error = values.std(ddof=1) / np.sqrt(len(values)) if several else np.nan
+        error = stderr(values, 0) if len(values) > 1 else np.nan
         averages[f"{name}_stderr"] = float(error)
     return averages
 

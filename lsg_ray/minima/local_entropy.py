@@ -177,23 +177,20 @@ def _dataset(curves: Enumerator, gammas: Floats) -> xarray.Dataset:
 def _with_theory(result: xarray.Dataset, chosen: Chosen) -> xarray.Dataset:
     """Add curves of replica theory, of perceptrons with random patterns below capacity."""
     spec, alpha = chosen.ensemble.spec, chosen.alpha
-    if spec.dataset.name != "random-patterns" or chosen.ground.shape[0] > 1:
-        return result
-    if alpha >= _CAPACITY:
+    random = spec.dataset.name == "random-patterns"
+    if not random or chosen.ground.shape[0] > 1 or alpha >= _CAPACITY:
         return result
     d = np.array(DISTANCES)
     regions = [densest(alpha, float(q1)) for q1 in (1 - 2 * d) ** 2]
     typical = typical_solutions(alpha)
     near = [around(typical, float(one)) for one in d]
-    curves = {
-        "densest": [r.entropy if r.converged else np.nan for r in regions],
-        "typical": [r.entropy if r.converged else np.nan for r in near],
-    }
-    labels = {"densest": "densest regions (y → ∞)", "typical": "around typical solutions"}
-    values = {
-        name: ("point", np.array(curve), {"long_name": labels[name], "units": "nat"})
-        for name, curve in curves.items()
-    }
+    values = {}
+    for name, label, states in (
+        ("densest", "densest regions (y → ∞)", regions),
+        ("typical", "around typical solutions", near),
+    ):
+        curve = np.array([state.entropy if state.converged else np.nan for state in states])
+        values[name] = ("point", curve, {"long_name": label, "units": "nat"})
     bound = ("point", binary_entropy(d), {"units": "nat"})
     return result.assign(
         values | {"theory_distance": ("point", d, {"units": "1"}), "theory_bound": bound}

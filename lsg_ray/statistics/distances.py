@@ -6,7 +6,7 @@ the number of differing weights; the squared Euclidean distance is 4D.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -19,7 +19,7 @@ from lsg_ray.statistics.euclidean import euclidean_histogram, euclidean_matrix
 from lsg_ray.statistics.neighbours import nearest_neighbours
 from lsg_ray.statistics.overlaps import SUMMARY, check_alone, overlaps
 from lsg_ray.statistics.pairs import as_words
-from lsg_ray.typing import ConfigurationsLike, Count, Natural, Progress, Seed, Several
+from lsg_ray.typing import ConfigurationsLike, Count, Natural, Progress, Seeded, Several
 
 #: Largest matrix of distances, in entries: 20,000 × 20,000.
 MAX_MATRIX_ENTRIES = 400_000_000
@@ -36,8 +36,7 @@ def distances(
     configurations: Several | None = None,
     pairs: Count | None = None,
     bins: Count = 100,
-    seed: Seed = 0,
-    progress: Progress | None = None,
+    **run: Unpack[Seeded],
 ) -> xarray.Dataset:
     """Histogram the distances within an ensemble, between two, or to references.
 
@@ -99,20 +98,17 @@ def distances(
         check_alone("matrix", pairs=pairs, configurations=configurations)
         _check_matrix(first, second or targets)
     if first.signs:
-        result = _as_distances(
-            overlaps(
-                first, second, references=targets, configurations=configurations, pairs=pairs,
-                seed=seed, progress=progress,
-            ),
-            first.n_weights,
-        )  # fmt: skip
+        over_q = overlaps(
+            first, second, references=targets, configurations=configurations, pairs=pairs, **run
+        )
+        result = _as_distances(over_q, first.n_weights)
     else:
         check_alone("real-valued weights", pairs=pairs, configurations=configurations)
-        result = euclidean_histogram(first, second, targets, bins, progress)
-        about = {"statistic": "distances", **first.provenance(), "seed": seed}
+        result = euclidean_histogram(first, second, targets, bins, run["progress"])
+        about = {"statistic": "distances", **first.provenance(), "seed": run["seed"]}
         result = result.assign_attrs({**about, **result.attrs})
     if nearest and targets is not None:
-        result = result.assign(_neighbours(first, targets, nearest, progress))
+        result = result.assign(_neighbours(first, targets, nearest, run["progress"]))
     if matrix:
         result = result.assign(matrix=_matrix(first, second, targets))
     return result

@@ -10,7 +10,7 @@ For ±1 weights q = 1 − 2D/N with D the Hamming distance.  Beside every histog
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -30,7 +30,7 @@ from lsg_ray.statistics.pairs import (
     probability_error,
 )
 from lsg_ray.statistics.reference_distances import count_to_references
-from lsg_ray.typing import ConfigurationsLike, Count, Floats, Ints, Progress, Seed, Several
+from lsg_ray.typing import ConfigurationsLike, Count, Floats, Ints, Progress, Seeded, Several
 
 
 @public
@@ -41,8 +41,7 @@ def overlaps(
     references: ConfigurationsLike | None = None,
     configurations: Several | None = None,
     pairs: Count | None = None,
-    seed: Seed = 0,
-    progress: Progress | None = None,
+    **run: Unpack[Seeded],
 ) -> xarray.Dataset:
     """Histogram overlaps at the N + 1 values that q can take.
 
@@ -93,16 +92,17 @@ def overlaps(
         check_same_weights(first, sets[1])
     if references is not None:
         check_alone("references", other=other, pairs=pairs)
-        chosen = choose_rows(first, configurations, seed)
-        result = _to_references(chosen, binary_configurations(references), progress)
+        chosen = choose_rows(first, configurations, run["seed"])
+        result = _to_references(chosen, binary_configurations(references), run["progress"])
     elif pairs is not None:
         check_alone("pairs", configurations=configurations)
-        distances = disjoint_pairs(first, sets[1] if other is not None else None, pairs, seed)
+        second = sets[1] if other is not None else None
+        distances = disjoint_pairs(first, second, pairs, run["seed"])
         result = _of_sample(distances, n, other is not None)
     else:
-        a, *b = (choose_rows(some, configurations, seed + i) for i, some in enumerate(sets))
-        result = _of_counts(count_pairs(a, b[0] if b else None, progress))
-    about = {"statistic": "overlaps", **first.provenance(), "seed": seed}
+        a, *b = (choose_rows(some, configurations, run["seed"] + i) for i, some in enumerate(sets))
+        result = _of_counts(count_pairs(a, b[0] if b else None, run["progress"]))
+    about = {"statistic": "overlaps", **first.provenance(), "seed": run["seed"]}
     if other is not None:
         about["other"] = sets[1].provenance()["source"]
     return result.assign_attrs({**about, **result.attrs})

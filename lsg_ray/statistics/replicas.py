@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated
+from typing import Annotated, Unpack
 
 import numpy as np
 import xarray
@@ -25,7 +25,7 @@ from lsg_ray.statistics.configurations import (
 from lsg_ray.statistics.copies import draw_independent
 from lsg_ray.statistics.derived import CHECKED_INPUTS, stored_root
 from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
-from lsg_ray.typing import EnsembleLike, Progress, Seed, Several
+from lsg_ray.typing import EnsembleLike, Seeded, Several
 
 #: Most bytes of networks whose overlaps are computed.
 MAX_REPLICA_BYTES = 2**32
@@ -88,8 +88,7 @@ def network_replicas(
     alignment: Alignment = "matching",
     centered: bool = False,
     draws: Several = 20,
-    seed: Seed = 0,
-    progress: Progress | None = None,
+    **run: Unpack[Seeded],
 ) -> xarray.Dataset:
     """Measure the overlaps of networks, and how ultrametric they are, beside nulls.
 
@@ -133,10 +132,8 @@ def network_replicas(
         network = source.ensemble.spec.network
         if source.n_weights != network.n_weights and alignment != "none":
             raise InputError(f"{source.name}: --alignment is of whole networks, without --part")
-        rows = aligned_replicas(source.ensemble, replicas, alignment, seed=seed)
-    result = replica_overlaps(
-        rows, configurations=count, centered=centered, draws=draws, seed=seed, progress=progress
-    )
+        rows = aligned_replicas(source.ensemble, replicas, alignment, seed=run["seed"])
+    result = replica_overlaps(rows, configurations=count, centered=centered, draws=draws, **run)
     if not source.signs:
         result = result.assign_attrs(alignment=alignment)
     return result if root is None else result.assign_attrs(system=root.ensemble.spec.name)

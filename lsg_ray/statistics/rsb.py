@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray
@@ -47,16 +47,7 @@ from lsg_ray.statistics.ultrametric import (
     measured,
     pairs_of,
 )
-from lsg_ray.typing import (
-    ConfigurationsLike,
-    Count,
-    Floats,
-    Ints,
-    JsonObject,
-    Progress,
-    Seed,
-    Several,
-)
+from lsg_ray.typing import ConfigurationsLike, Count, Floats, Ints, JsonObject, Seeded, Several
 
 #: How the overlaps of several systems are drawn side by side.
 FIGURE = Figure("lsg_ray.report.figures.rsb:replicas_figure", "Overlaps and ultrametricity",
@@ -94,8 +85,7 @@ def replica_overlaps(
     draws: Several = 20,
     triples: Count = 100_000,
     bins: int | ArrayLike | None = None,
-    seed: Seed = 0,
-    progress: Progress | None = None,
+    **run: Unpack[Seeded],
 ) -> xarray.Dataset:
     """Measure overlaps of replicas and how ultrametric they are, beside nulls.
 
@@ -154,11 +144,12 @@ def replica_overlaps(
     """
     source = as_configurations(ensemble)
     _check(nulls, bins)
-    rows = _rows(source, configurations, seed)
-    chosen = choose_triples(min(triples, _triples_of(len(rows))), len(rows), seed)
+    rows = _rows(source, configurations, run["seed"])
+    chosen = choose_triples(min(triples, _triples_of(len(rows))), len(rows), run["seed"])
     firsts = [Draw(null, 0) for null in nulls]
-    options: dict[str, Any] = {"centered": centered, "seed": seed, "progress": progress}
-    matrices = _overlaps(products(source, rows, firsts, **options), source, rows, centered)
+    matrices = _overlaps(
+        products(source, rows, firsts, centered=centered, **run), source, rows, centered
+    )
     lattice = source.n_weights if source.signs and not centered else 0
     edges = as_numbers(_bins(len(rows)) if bins is None else bins, "bins")
     if edges.ndim == 0:
@@ -171,17 +162,19 @@ def replica_overlaps(
     q = matrices[0]
     del matrices
     for batch in _batches([Draw(null, n) for n in range(1, draws) for null in nulls], len(rows)):
-        drawn = products(source, rows, batch, data=False, **options)
+        drawn = products(source, rows, batch, data=False, centered=centered, **run)
         for draw, matrix in zip(batch, _overlaps(drawn, source, rows, centered), strict=True):
             by_null[draw.null].append(measure(matrix))
     result = _dataset(q, rows, edges, data, by_null, flip)
     pairs = pairs_of(q, flip)
     if len(pairs) > MODES.max_values:
-        pairs = stream(seed, Stream.RSB, 1 << 21).choice(pairs, MODES.max_values, replace=False)
+        pairs = stream(run["seed"], Stream.RSB, 1 << 21).choice(
+            pairs, MODES.max_values, replace=False
+        )
     # Overlaps of ±1 weights are multiples of 2/N apart.
     modes = count_modes(
         np.r_[pairs, -pairs] if flip == "symmetric" else pairs,
-        seed=seed,
+        seed=run["seed"],
         resolution=2 / lattice if lattice else 0.0,
     )
     return result.assign_attrs(
@@ -190,7 +183,7 @@ def replica_overlaps(
             "replicas": len(rows), "n_pairs": len(rows) * (len(rows) - 1) // 2,
             "n_triples": len(chosen), "modes": modes.modes, "modes_p_value": modes.p_value,
             "mode_test": MODE_TEST, "centered": int(centered), "flip": flip,
-            "draws": draws, "seed": seed,
+            "draws": draws, "seed": run["seed"],
         }
     )  # fmt: skip
 
