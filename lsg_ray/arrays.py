@@ -194,7 +194,7 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
         return result
 
     if shared:
-        run.__signature__ = signature  # type: ignore[attr-defined]  # what `inspect` looks for
+        run.__signature__ = signature_of(function, as_text=True)  # type: ignore[attr-defined]  # what `inspect` looks for
     return run
 
 

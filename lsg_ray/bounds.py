@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -77,24 +78,27 @@ def _checks(function: Callable[..., Any]) -> tuple[list[str], dict[str, list[Any
     return [*parameters], marks_of
 
 
-def signature_of(function: Callable[..., object]) -> inspect.Signature:
+def signature_of(function: Callable[..., object], *, as_text: bool = False) -> inspect.Signature:
     """Return the signature of a function, with the options of a shared group one by one.
 
     A group is what ``**run: Unpack[Tasks]`` names, see `lsg_ray.typing.Tasks`; an option that the
-    function has itself, with a default of its own, stays.
+    function has itself stays.  Their types are evaluated, or text, as readers of help want it.
     """
     signature = inspect.signature(function)
     parameters = [*signature.parameters.values()]
     group = str(parameters[-1].annotation) if parameters else ""
     if not group.startswith("Unpack["):
         return signature
-    scope = vars(sys.modules[function.__module__])
-    options = get_type_hints(scope[group[7:-1]], include_extras=True)
+    given = vars(sys.modules[function.__module__])[group[7:-1]]
+    options = get_type_hints(given, include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
     shared = []
     for name, kind in reversed(options.items()):
         marks = getattr(kind, "__metadata__", ())
         default = next((mark.value for mark in marks if isinstance(mark, Default)), None)
+        if as_text:  # Annotated[Seed, Default(0)] is Seed
+            text = given.__annotations__[name].__forward_arg__
+            kind = re.sub(r"^Annotated\[(.*), Default\(.*\)\]$", r"\1", text)
         if name not in signature.parameters:
             shared.append(inspect.Parameter(name, keyword, default=default, annotation=kind))
     return signature.replace(parameters=[*parameters[:-1], *shared])

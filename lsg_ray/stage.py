@@ -26,6 +26,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.fields import FieldInfo
 
 from lsg_ray.arrays import brief
+from lsg_ray.bounds import signature_of
 from lsg_ray.errors import InputError, message_of
 from lsg_ray.registry import loaded
 from lsg_ray.typing import MAX_INTEGER, SHARED_HELP, As, AsPath, JsonObject, ListOf
@@ -221,7 +222,7 @@ class Stage:
     def config(self) -> type[Config]:
         """Model of the options: types, defaults, bounds and help, from the function."""
         fields: dict[str, Any] = {}
-        for name, parameter in inspect.signature(self.run).parameters.items():
+        for name, parameter in signature_of(inspect.unwrap(self.run)).parameters.items():
             if name in CONTEXT or name in self.reads or name in self.hidden:
                 continue
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
