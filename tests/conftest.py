@@ -69,3 +69,14 @@ def ensemble_of():
         return open_ensemble(url)
 
     return store
+
+
+@pytest.fixture
+def no_token(monkeypatch, tmp_path):
+    """Nothing around us names a job server or a token for it."""
+    from lsg_ray.cluster import dashboard
+
+    for name in ("MODE", "TOKEN", "TOKEN_PATH"):
+        monkeypatch.delenv(f"RAY_AUTH_{name}", raising=False)
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    monkeypatch.setattr(dashboard, "TOKEN_FILE", str(tmp_path / "auth_token"))
