@@ -1,5 +1,6 @@
 """Shared fixtures: outside data where it is, one thread for linear algebra, small ensembles."""
 
+import gc
 import itertools
 import os
 from pathlib import Path
@@ -10,6 +11,12 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what was imported and collected: it stays until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def shared_folder() -> Path:
