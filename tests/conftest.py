@@ -1,5 +1,6 @@
 """Shared fixtures: outside data where it is, one thread for linear algebra, small ensembles."""
 
+import gc
 import itertools
 import os
 from pathlib import Path
@@ -10,6 +11,12 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what was imported and collected: it stays until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 def shared_folder() -> Path:
@@ -69,3 +76,14 @@ def ensemble_of():
         return open_ensemble(url)
 
     return store
+
+
+@pytest.fixture
+def no_token(monkeypatch, tmp_path):
+    """Nothing around us names a job server or a token for it."""
+    from lsg_ray.cluster import dashboard
+
+    for name in ("MODE", "TOKEN", "TOKEN_PATH"):
+        monkeypatch.delenv(f"RAY_AUTH_{name}", raising=False)
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    monkeypatch.setattr(dashboard, "TOKEN_FILE", str(tmp_path / "auth_token"))

@@ -18,6 +18,8 @@ from lsg_ray.errors import ClusterError
 
 #: Versions of Ray in which all that is used here was checked.
 CHECKED_RAY = ("2.60.0",)
+#: Methods of Ray's node that start what a private Ray does without.
+UNNEEDED_SERVERS = ("start_api_server", "start_monitor", "start_log_monitor")
 
 
 def ended_server() -> str | None:
@@ -58,6 +60,22 @@ def own_termination() -> Iterator[None]:
     finally:
         utils.set_sigterm_handler = original
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextlib.contextmanager
+def needed_servers() -> Iterator[None]:
+    """Start those servers of a Ray alone that run its tasks.
+
+    A private Ray has no use for those of the dashboard and of the autoscaler, nor for the one that
+    reads logs which are shown nowhere; each takes more than a second of a CPU at every start.
+    """
+    node: Any = import_module("ray._private.node").Node
+    with contextlib.ExitStack() as restored:
+        for name in UNNEEDED_SERVERS:
+            if hasattr(node, name):
+                restored.callback(setattr, node, name, getattr(node, name))
+                setattr(node, name, lambda _, **__: None)
+        yield
 
 
 def read_settings() -> None:

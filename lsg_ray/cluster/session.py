@@ -163,7 +163,7 @@ def _no_cluster(address: str, error: Exception) -> str:
 @contextlib.contextmanager
 def _started(cpus: int, folder: str, object_bytes: int) -> Iterator[None]:
     private.require_token()
-    with _connected(
+    with private.needed_servers(), _connected(
         lambda error: f"Ray did not start on this machine: {error}",
         address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder,
         object_store_memory=max(CONFIG.object_store_bytes, 2 * object_bytes),

@@ -99,6 +99,8 @@ def read_files(
     DataError
         See `fetch`; or it would have to be downloaded, and may not be.
     """
+    if source.package:
+        return {source.package: _package_file(source).read_bytes()}
     folder = own_folder(source)
     if folder is not None:
         return _read_own(source, folder)

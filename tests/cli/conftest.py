@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from lsg_ray.cli import main
 from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.ising.model import IsingModel
 
 SPEC = """
 name: tiny
@@ -63,6 +65,14 @@ def spec(sampled):
 @pytest.fixture
 def store(sampled, tmp_path):
     return Path(shutil.copytree(sampled / "s", tmp_path / "s"))
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model of 42 spins, as many as the store has weights."""
+    rng = np.random.default_rng(0)
+    J = np.triu(rng.normal(0, 0.02, (42, 42)), 1)
+    return IsingModel(J + J.T, np.zeros(42)).save(tmp_path / "model.zarr")
 
 
 def listing(folder: Path) -> dict[str, bytes]:

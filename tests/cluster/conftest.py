@@ -8,6 +8,7 @@ from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.spec import Spec
+from tests.cluster import faults
 
 SPEC = {
     "name": "small",
@@ -28,6 +29,29 @@ def undisturbed(spec, tmp_path_factory):
     url = tmp_path_factory.mktemp("undisturbed") / "s.zarr"
     sample(spec, url, workers=0)
     return url
+
+
+@pytest.fixture(scope="session")
+def unstruck(tmp_path_factory):
+    """What is known of the run of `faults` where nothing struck it, in this process."""
+    url = tmp_path_factory.mktemp("unstruck") / "s"
+    sample(Spec.model_validate(faults.SPEC), url, workers=0)
+    info = open_ensemble(url).info()
+    assert info["rows"] == faults.SPEC["ensemble"]["count"] < info["trials"]
+    return url, {key: info[key] for key in faults.KEYS}
+
+
+@pytest.fixture
+def nothing_is_left():
+    """No process of a test outlives it."""
+    before = faults.children()
+    yield
+    faults.wait_until_gone(faults.children() - before)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "s"
 
 
 def contents(store: Path) -> dict[str, bytes]:

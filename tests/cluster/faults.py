@@ -28,6 +28,8 @@ SPEC = {
     "ensemble": {"count": 24, "threshold": 0.35, "draws": 2, "block_size": 2},
 }
 BLOCKS = 12
+#: What must be known of a run afterwards, whatever struck it.
+KEYS = ("count", "rows", "blocks_complete", "trials", "accuracy", "content_hash")
 #: A lost node is noticed within some two seconds, a lost head within six.
 RAY_SETTINGS = {
     "RAY_health_check_initial_delay_ms": "0",
@@ -115,6 +117,38 @@ def blocks_in(store: Path) -> int:
     return len(list((store / "ledger").glob("0*.json")))
 
 
+def resume(store: Path) -> int:
+    """Do the rest in this process; return how many configurations were there before."""
+    from lsg_ray.cluster.sample import sample
+    from lsg_ray.spec import Spec
+
+    return sample(Spec.model_validate(SPEC), store, workers=0).resumed
+
+
+def assert_like(store: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    """Nothing is lost, doubled, damaged or left over."""
+    from lsg_ray.ensemble.reader import open_ensemble
+    from lsg_ray.ensemble.verify import verify
+
+    report = verify(store)
+    assert (report.findings, report.healthy, report.missing) == ((), BLOCKS, 0)
+    info = open_ensemble(store).info()
+    assert {key: info[key] for key in KEYS} == undisturbed[1]
+    assert report.content_hash == info["content_hash"]
+
+
+def assert_partial(store: Path, at_least: int) -> int:
+    """What was finished is whole, what was not is not seen, and there is something left to do."""
+    from lsg_ray.ensemble.reader import open_ensemble
+    from lsg_ray.ensemble.verify import verify
+
+    report = verify(store)
+    assert report.sound, report.findings
+    assert at_least <= report.healthy < BLOCKS
+    assert open_ensemble(store).n_rows == 2 * report.healthy
+    return report.healthy
+
+
 class Nodes:
     """A Ray cluster of several nodes on this machine, the head without CPUs."""
 
@@ -167,6 +201,8 @@ def _hold_cluster() -> None:
     """Do what standard input says, a word a line; answer each with a line of JSON."""
     from ray.cluster_utils import Cluster
 
+    from lsg_ray.cluster.private import needed_servers
+
     Path(os.environ["RAY_TMPDIR"], "ray").mkdir()  # Ray notes there which cluster runs
 
     answers = os.fdopen(os.dup(1), "w")
@@ -175,29 +211,30 @@ def _hold_cluster() -> None:
     nodes: list[Any] = []
     answer: Any = None
     try:
-        for line in sys.stdin:
-            word = line.strip()
-            if word == "head":
-                if cluster is not None:
-                    cluster.shutdown()
-                cluster, nodes = Cluster(), []
-                cluster.add_node(num_cpus=0, include_dashboard=False)
-                answer = cluster.address
-            elif word == "add":
-                nodes.append(cluster.add_node(num_cpus=1))
-            elif word == "kill":
-                cluster.remove_node(nodes.pop(0), allow_graceful=False)
-            elif word == "terminate":
-                node = nodes.pop(0)
-                raylet = node.all_processes["raylet"][0].process
-                raylet.terminate()
-                answer = raylet.wait(PATIENCE)
-            elif word == "kill head":
-                cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
-            else:
-                break
-            print(json.dumps(answer), file=answers, flush=True)
-            answer = None
+        with needed_servers():
+            for line in sys.stdin:
+                word = line.strip()
+                if word == "head":
+                    if cluster is not None:
+                        cluster.shutdown()
+                    cluster, nodes = Cluster(), []
+                    cluster.add_node(num_cpus=0, include_dashboard=False)
+                    answer = cluster.address
+                elif word == "add":
+                    nodes.append(cluster.add_node(num_cpus=1))
+                elif word == "kill":
+                    cluster.remove_node(nodes.pop(0), allow_graceful=False)
+                elif word == "terminate":
+                    node = nodes.pop(0)
+                    raylet = node.all_processes["raylet"][0].process
+                    raylet.terminate()
+                    answer = raylet.wait(PATIENCE)
+                elif word == "kill head":
+                    cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+                else:
+                    break
+                print(json.dumps(answer), file=answers, flush=True)
+                answer = None
     finally:
         cluster.shutdown()
 

@@ -44,8 +44,12 @@ def ensemble(tmp_path_factory):
     return synthetic(tmp_path_factory.mktemp("d") / "e", 9000, 200, 1, block_size=500)
 
 
-@pytest.fixture
 def threads():
+    """Compute on threads of this process, inside.
+
+    They go first: what they compile, workers of Ray find compiled.  Dask's setting holds from when
+    it is made, not from when it is entered, and once: it is made anew for each use.
+    """
     return dask.config.set(scheduler="threads")
 
 
@@ -55,28 +59,26 @@ def same(one, other):
         assert one[name].values.tobytes() == other[name].values.tobytes(), name
 
 
-def test_statistics__are_the_same_bytes_on_ray_and_on_threads(ensemble, on_ray, threads):
+def test_statistics__are_the_same_bytes_on_ray_and_on_threads(ensemble, on_ray):
     seen = []
     for measure in (moments, overlaps, lambda e: distances(e, references=e.numpy(3), nearest=4)):
-        found = measure(ensemble)
-        with threads:
-            same(found, measure(ensemble))
+        with threads():
+            expected = measure(ensemble)
+        same(measure(ensemble), expected)
     moments(ensemble, triples=9, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1] == len(seen) > 2
 
 
-def test_models__are_sampled_and_fitted_by_ray_tasks_as_by_threads(ensemble, on_ray, threads):
+def test_models__are_sampled_and_fitted_by_ray_tasks_as_by_threads(ensemble, on_ray):
     """Chains in batches, the rows of a pseudolikelihood, and one task for each of several parts."""
-    model = fit_boltzmann(ensemble, method="plm", l1=0.05, verify=False).model
-    sampled = sample_model(model, chains=40, draws=4, burn_in=20, batches=4)
     options = {"method": "bp", "verify": False}
-    parts = fit_parts(ensemble, ["full", "LB"], tasks=True, **options)
-    with threads:
-        assert (
-            model.J == fit_boltzmann(ensemble, method="plm", l1=0.05, verify=False).model.J
-        ).all()
-        assert sampled.identical(sample_model(model, chains=40, draws=4, burn_in=20, batches=4))
+    with threads():
+        model = fit_boltzmann(ensemble, method="plm", l1=0.05, verify=False).model
+        sampled = sample_model(model, chains=40, draws=4, burn_in=20, batches=4)
         alone = fit_parts(ensemble, ["full", "LB"], **options)
+    assert (model.J == fit_boltzmann(ensemble, method="plm", l1=0.05, verify=False).model.J).all()
+    assert sampled.identical(sample_model(model, chains=40, draws=4, burn_in=20, batches=4))
+    parts = fit_parts(ensemble, ["full", "LB"], tasks=True, **options)
     for name, fit in parts.items():
         np.testing.assert_allclose(fit.model.J, alone[name].model.J, atol=1e-12)
         assert fit.report["converged"]
@@ -84,7 +86,7 @@ def test_models__are_sampled_and_fitted_by_ray_tasks_as_by_threads(ensemble, on_
         fit_parts(ensemble, ["XX"], tasks=True)
 
 
-def test_landscapes__are_walked_by_ray_tasks_as_by_threads(on_ray, threads, tmp_path):
+def test_landscapes__are_walked_by_ray_tasks_as_by_threads(on_ray, tmp_path):
     sample(relu_spec(4), tmp_path / "solutions", workers=0)
     solutions = open_ensemble(tmp_path / "solutions")
     for measure in (
@@ -93,17 +95,17 @@ def test_landscapes__are_walked_by_ray_tasks_as_by_threads(on_ray, threads, tmp_
         lambda e: flatness(e, configurations=2, eigenvalues=1),
         lambda e: cluster(e, alignment="clustering"),
     ):
-        found = measure(solutions)
-        with threads:
-            same(found, measure(solutions))
+        with threads():
+            expected = measure(solutions)
+        same(measure(solutions), expected)
 
 
-def test_stores_and_views__are_made_by_ray_tasks(on_ray, threads, tmp_path):
+def test_stores_and_views__are_made_by_ray_tasks(on_ray, tmp_path):
     deep = synthetic(tmp_path / "e", 60, 675, 2, block_size=20)
     store = canonicalize(deep, tmp_path / "c")
     found = moments(canonicalize(deep).part("LB"))
     labels = node_symmetry(deep)
-    with threads:
+    with threads():
         np.testing.assert_array_equal(store.numpy(), canonicalize(deep).rows(0, 60))
         np.testing.assert_array_equal(found["C"], moments(store.part("LB"))["C"])
         same(labels, node_symmetry(deep))
@@ -172,17 +174,17 @@ def test_session__without_an_address_is_threads_and_with_one_asks_first(monkeypa
         pass
 
 
-def test_landscapes__are_the_same_bytes_on_ray_and_on_threads(on_ray, threads, tmp_path):
+def test_landscapes__are_the_same_bytes_on_ray_and_on_threads(on_ray, tmp_path):
     rng = np.random.default_rng(0)
     J = np.triu(rng.normal(size=(20, 20)) / 6, 1)
     model, sigma = (J + J.T, 0.3 * rng.normal(size=20)), rng.choice([-1, 1], (3, 20))
     for explore in (
-        lambda: entropy_scan(model, sigma, checkpoints=tmp_path / "p"),
-        lambda: iso_energy(model, np.sign(model[1]), [-0.5, 0.0, 0.5]),
-        lambda: tap_states(model, starts=300),
-        lambda: relax(model, sigma, sweeps=5),
+        lambda **options: entropy_scan(model, sigma, **options),
+        lambda **_: iso_energy(model, np.sign(model[1]), [-0.5, 0.0, 0.5]),
+        lambda **_: tap_states(model, starts=300),
+        lambda **_: relax(model, sigma, sweeps=5),
     ):
-        remote = explore()
-        with threads:
-            same(remote, explore())
+        with threads():
+            expected = explore()
+        same(explore(checkpoints=tmp_path / "p"), expected)
     assert len(list((tmp_path / "p").rglob("*.npz"))) == 3

@@ -19,6 +19,7 @@ def test_they_are_there():
     assert hasattr(worker, "_global_node")
     assert callable(worker.shutdown)
     assert {"dead_processes", "is_head"} <= set(dir(node.Node))
+    assert set(private.UNNEEDED_SERVERS) <= set(dir(node.Node))
     known = inspect.signature(node.Node.kill_all_processes).parameters
     assert {"check_alive", "allow_graceful"} <= set(known)
     assert callable(utils.set_sigterm_handler)

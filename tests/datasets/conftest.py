@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from lsg_ray.datasets import file, locating
 from tests.datasets.made import Mirror
+from tests.datasets.own import examples
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +32,16 @@ def mirrors():
     yield pair
     for mirror in pair:
         mirror.close()
+
+
+@pytest.fixture
+def own_folder(monkeypatch, tmp_path):
+    """Work in an empty folder; no file was seen before."""
+    monkeypatch.chdir(tmp_path)
+    for known in (locating._seen, locating._downloaded, file._warned):
+        known.clear()
+
+
+@pytest.fixture
+def data(rng):
+    return examples(rng)

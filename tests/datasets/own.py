@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 
+from lsg_ray.spec import DatasetSpec
 from tests.datasets.made import idx
 
 
@@ -12,6 +13,10 @@ def examples(rng, n=60, n_inputs=5, n_classes=3):
     """Return inputs (n, n_inputs) float32 and labels (n,) from 0, each class as often."""
     y = rng.permutation(np.arange(n) % n_classes)
     return (rng.normal(size=(n, n_inputs)) + y[:, None]).astype(np.float32), y
+
+
+def file_spec(path, **options):
+    return DatasetSpec.model_validate({"name": "file", "path": str(path), **options})
 
 
 def csv_text(x, y, names=None, label="label", sep=","):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -15,6 +16,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 NAMESPACE = "lsg-ray"
+#: Instead of a value: take it away.
+GONE = object()
 #: Node labels whose presence means a spot machine.
 SPOT_KEYS = {
     "karpenter.sh/capacity-type",
@@ -26,6 +29,26 @@ SPOT_KEYS = {
 def documents(name: str) -> list[dict[str, Any]]:
     """Manifests of a file below deploy/."""
     return list(yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8")))
+
+
+def changed(document: Any, path: str, value: Any) -> Any:
+    """A copy of a document with one value set, or removed if it is GONE."""
+    document = copy.deepcopy(document)
+    place = document
+    *way, last = [int(part) if part.isdigit() else part for part in path.split("/")]
+    for part in way:
+        place = place[part]
+    if value is GONE:
+        del place[last]
+    else:
+        place[last] = value
+    return document
+
+
+def of_kind(name: str, kind: str) -> dict[str, Any]:
+    """The only manifest of a kind in a file below deploy/."""
+    (found,) = [document for document in documents(name) if document["kind"] == kind]
+    return found
 
 
 def pins(name: str = "constraints.txt") -> dict[str, str]:

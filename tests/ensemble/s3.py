@@ -20,17 +20,40 @@ from typing import Any
 import pytest
 
 from lsg_ray.ensemble import location
+from lsg_ray.ensemble.reader import open_ensemble
 
 HOST = "127.0.0.1"
 ACCESS_KEY = "AKIATESTONLYNOTREAL1"
 SECRET = "s3cr3t/never+shown/0123456789abcdef"
 TOKEN = "t0k3n/never+shown/fedcba9876543210"
 SECRETS = (SECRET, TOKEN, ACCESS_KEY)
+BUCKET = "bucket"
+#: A run that is quick on a server of this kind.
+SPEC = {
+    "name": "small",
+    "dataset": {"name": "digits"},
+    "training": {"epochs": 10, "batch_size": 50},
+    "ensemble": {"count": 60, "threshold": 0.4, "draws": 5, "block_size": 6},
+}
 
 #: What proxies do to a request; see `Proxy`.
 SLOW_DOWN = (
     "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 )
+
+
+def content(url: Any) -> str:
+    """Content hash of a store."""
+    return str(open_ensemble(url).info()["content_hash"])
+
+
+def refusal(code: str) -> str:
+    """What S3 answers with an error; this one repeats secrets."""
+    """What a server says, with more in it than may be shown."""
+    return (
+        f'<?xml version="1.0"?>\n<Error><Code>{code}</Code><Message>{SECRET} {TOKEN}</Message>'
+        f"<AWSAccessKeyId>{ACCESS_KEY}</AWSAccessKeyId></Error>"
+    )
 
 
 def free_port() -> int:

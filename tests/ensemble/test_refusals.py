@@ -1,4 +1,4 @@
-"""What obstore says is what was looked for; more by whole requests in test_s3 and test_gcs."""
+"""What obstore says is what was looked for; whole requests are in test_s3_faults and test_gcs."""
 
 from importlib.metadata import version
 
@@ -8,7 +8,7 @@ from lsg_ray.ensemble import refusals
 
 
 def test_the_texts_were_looked_at_in_this_version():
-    """Where this fails, run test_s3 and test_gcs with the new obstore, then add it there."""
+    """Where this fails, run test_s3_faults and test_gcs with the new obstore, then add it there."""
     assert version("obstore") in refusals.CHECKED_OBSTORE
 
 

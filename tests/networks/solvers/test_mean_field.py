@@ -263,8 +263,18 @@ def test_a_step_without_randomness_is_the_formula(engine, optimizer):
     np.testing.assert_allclose(got, theta, rtol=2e-5, atol=1e-7)
 
 
+@pytest.fixture(scope="module")
+def plain(digits):
+    """Fields of 48 networks that a loop of NumPy trained, for both engines."""
+    network, training, rng = NetworkSpec(), TrainingSpec(epochs=8), np.random.default_rng(7)
+    start = mean_field.initial_fields(network, training, _seeds(48, seed=2))
+    return np.array(
+        [reference.train_in_numpy(network, training, digits.x, digits.y, f, rng) for f in start]
+    )
+
+
 @pytest.mark.parametrize("engine", ["numba", "torch"])
-def test_training_has_the_statistics_of_a_plain_numpy_loop(digits, engine):
+def test_training_has_the_statistics_of_a_plain_numpy_loop(digits, plain, engine):
     """Two-sample tests of engine against reference on polarization, |θ| and accuracy.
 
     48 networks each; every p-value above 10⁻³: a false alarm for about one seed in 300.
@@ -272,11 +282,6 @@ def test_training_has_the_statistics_of_a_plain_numpy_loop(digits, engine):
     network, training = NetworkSpec(), TrainingSpec(epochs=8, engine=engine)
     seeds = _seeds(48, seed=1)
     fields = mean_field.train(network, training, digits.x, digits.y, seeds, device="cpu").fields
-    rng = np.random.default_rng(7)
-    start = mean_field.initial_fields(network, training, _seeds(48, seed=2))
-    plain = np.array(
-        [reference.train_in_numpy(network, training, digits.x, digits.y, f, rng) for f in start]
-    )
     test = chunk_examples(digits.x, digits.y)
 
     def measured(result):
