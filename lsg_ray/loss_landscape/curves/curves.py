@@ -1,8 +1,8 @@
 """Types of the loss curves through solutions, along directions by construction.
 
 Z. Xu, Y. Li, Z. Zhan, arXiv:2405.12493.  A Gaussian direction of norm ‖ε‖ has the curvature
-εᵀHε = ‖ε‖² tr H / N on average, with a relative standard deviation of √(2 tr H²) / tr H: small where
-many eigenvalues contribute, which is why random directions show v-basins.
+εᵀHε = ‖ε‖² tr H / N on average, with a relative standard deviation of √(2 tr H²) / tr H, small
+where many eigenvalues contribute: this is why random directions show v-basins.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.curves.directions import (
     DRAWN,
+    EIGEN_TOLERANCE,
     SINGLE,
     Scaling,
     curvatures,
@@ -122,8 +123,7 @@ def loss_curves(
         loss (nat), ``unit_curvature`` of the unit vector, ``length`` ‖ε‖.  Over (construction,
         label) ``train_share`` and ``test_share`` with ``…_stderr`` over networks (`label_shares`).
         Over constructions ``agreement``, the share of curves of one label on both sets.  Over
-        (solution, end) ``residual`` of the two eigenvectors; one that has not converged has no
-        curve.
+        (solution, end) ``residual`` of the two eigenvectors, relative, and ``converged``.
 
     Raises
     ------
@@ -132,8 +132,8 @@ def loss_curves(
 
     Notes
     -----
-    For each solution the Hessian products of the two eigenvectors, some hundred gradients; a
-    curve costs as much as two networks (`lsg_ray.networks.relu_subspace`).
+    For each solution the Hessian products of the two eigenvectors, 100 at most; a curve costs as
+    much as two networks (`lsg_ray.networks.relu_subspace`).
     """
     if points % 2 == 0:
         raise InputError(f"points {points} given; an odd number is needed")
@@ -175,13 +175,17 @@ def _curves(
     epsilon, residual = directions_of(
         terrain, w, other, rng, draws=draws, length=length, scaling=scaling
     )
-    values = np.full((4, len(epsilon), grid.shape[1]), np.nan)
-    curvature = np.full(len(epsilon), np.nan)
-    for row in np.flatnonzero(np.isfinite(epsilon).all(axis=1)):
-        one = epsilon[row : row + 1]
-        values[:, row] = measure_subspace(terrain, w, one, grid[row][:, None])
-        curvature[row] = curvatures(terrain, w, one)[0]
-    return _Curves(values, curvature, np.linalg.norm(epsilon.astype(np.float64), axis=1), residual)
+    values = [
+        measure_subspace(terrain, w, one[None], places[:, None])
+        for one, places in zip(epsilon, grid, strict=True)
+    ]
+    curvature = curvatures(terrain, w, epsilon)
+    return _Curves(
+        np.stack(values, axis=1),
+        curvature,
+        np.linalg.norm(epsilon.astype(np.float64), axis=1),
+        residual,
+    )
 
 
 def _dataset(curves: _Curves, grid: Floats, draws: int) -> xarray.Dataset:
@@ -197,6 +201,7 @@ def _dataset(curves: _Curves, grid: Floats, draws: int) -> xarray.Dataset:
             "unit_curvature": (dims, curves.curvature / curves.length**2, {"long_name": "uᵀHu"}),
             "length": (dims, curves.length, {"long_name": "‖ε‖"}),
             "residual": (("solution", "end"), curves.residual),
+            "converged": (("solution", "end"), curves.residual <= EIGEN_TOLERANCE),
         },
         {"end": np.array(["top", "bottom"]), "construction": np.array([*SINGLE, *DRAWN]),
          "label": np.array(LABELS), "kind": ("direction", names)},
@@ -242,13 +247,11 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
         for part in ("train", "test")
     }
     columns["agreement"] = result["agreement"].values.tolist()
-    columns["unit_curvature"] = [
-        float(own[np.isfinite(own)].mean()) if np.isfinite(own).any() else None
-        for own in (unit[:, kinds == name] for name in names)
-    ]
+    columns["unit_curvature"] = [float(unit[:, kinds == name].mean()) for name in names]
     return {
         "solutions": result.sizes["solution"],
         **{key: dict(zip(names, column, strict=True)) for key, column in columns.items()},
+        "eigenvectors_converged": f"{int(result['converged'].sum())} of {result['converged'].size}",
         "examples": result.attrs["examples"],
     }
 

@@ -4,7 +4,7 @@
 - ``weights``: w itself, along which the logits are scaled;
 - ``solution``: w_B − w, not scaled: at λ = 1 the curve is at another solution;
 - ``top``, ``bottom``: eigenvectors of the largest and the smallest eigenvalue of the Hessian, by
-  implicitly restarted Lanczos iteration (R. Lehoucq, D. Sorensen, C. Yang, ARPACK, SIAM 1998);
+  Lanczos iteration with full reorthogonalisation (`lsg_ray.loss_landscape.curvature`);
 - ``gaussian``: independent normal numbers;
 - ``filter-normalised``: the same, scaled unit by unit (`lsg_ray.loss_landscape.flatness`).
 """
@@ -27,15 +27,15 @@ SINGLE = ("gradient", "weights", "solution", "top", "bottom")
 DRAWN = ("gaussian", "filter-normalised")
 #: Whether norms are those of all weights, or of each layer for itself.
 Scaling = Literal["whole", "layer"]
-#: Largest residual of an eigenvector, relative to the eigenvalue of largest modulus; basis vectors
-#: of the iteration, and restarts until it ends.
-EIGEN_TOLERANCE, EIGEN_BASIS, EIGEN_RESTARTS = 1e-2, 24, 12
+#: Largest residual of an eigenvector, relative to the eigenvalue of largest modulus, and steps that
+#: the iteration ends after.
+EIGEN_TOLERANCE, EIGEN_STEPS = 1e-2, 100
 #: Examples of a part of the gradient.
 _PART = 1000
 
 
 class Directions(NamedTuple):
-    """Directions (D, N) in the order of `kinds_of`; residuals ‖Hv − λv‖ of top and bottom (2,)."""
+    """Directions (D, N) in the order of `kinds_of`; residuals of top and bottom (2,)."""
 
     epsilon: Singles
     residual: Floats
@@ -104,29 +104,33 @@ def extreme_eigenvectors(
 ) -> tuple[Floats, Floats]:
     """Return eigenvectors (2, N) of the largest and smallest eigenvalue of H, and residuals (2,).
 
-    A vector that has not converged is NaN, with an infinite residual.
+    The residual ‖Hv − λv‖ is relative to the eigenvalue of largest modulus; above
+    `EIGEN_TOLERANCE` the vector has not converged in `EIGEN_STEPS` steps.  Its largest entry is
+    positive.
     """
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+    from scipy.linalg import eigh_tridiagonal
 
     n = len(w)
-    operator = LinearOperator(
-        (n, n), lambda v: products(terrain, w, v.reshape(1, n).astype(np.float32))[0], dtype=float
-    )
-    vectors, residual = np.full((2, n), np.nan), np.full(2, np.inf)
     start = rng.standard_normal(n)
-    try:
-        values, columns = eigsh(
-            operator, 2, which="BE", v0=start, ncv=min(EIGEN_BASIS, n), tol=EIGEN_TOLERANCE,
-            maxiter=EIGEN_RESTARTS,
-        )  # fmt: skip
-    except ArpackNoConvergence as error:
-        values, columns = error.eigenvalues, error.eigenvectors
-    for value, vector in zip(values, columns.T, strict=True):
-        # With one of the two it is not known which: its own sign tells.
-        row = int(value == values.min()) if len(values) == 2 else int(value < 0)
-        vectors[row] = vector
-        residual[row] = np.linalg.norm(operator @ vector - value * vector)
-    return vectors, residual
+    basis = np.empty((min(EIGEN_STEPS, n), n), np.float32)
+    basis[0] = start / np.linalg.norm(start)
+    diagonal, beside = [], []
+    for step in range(1, len(basis) + 1):
+        rest = products(terrain, w, basis[step - 1 : step])[0]
+        diagonal.append(float(rest @ basis[step - 1]))
+        # Twice is enough (Parlett): the second pass removes what rounding leaves in the first.
+        for _ in range(2):
+            rest -= (basis[:step] @ rest.astype(np.float32)) @ basis[:step]
+        beside.append(float(np.linalg.norm(rest)))
+        values, vectors = eigh_tridiagonal(diagonal, beside[:-1])
+        scale = max(np.abs(values).max(), np.finfo(float).tiny)
+        residual = beside[-1] * np.abs(vectors[-1, [-1, 0]]) / scale
+        if step == len(basis) or (residual <= EIGEN_TOLERANCE).all():
+            break
+        basis[step] = rest / beside[-1]
+    found = vectors[:, [-1, 0]].T @ basis[:step].astype(np.float64)
+    largest = np.take_along_axis(found, np.abs(found).argmax(axis=1)[:, None], 1)
+    return found * np.sign(largest), residual
 
 
 def directions_of(

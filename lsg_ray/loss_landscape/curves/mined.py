@@ -100,8 +100,8 @@ def mine_curves(
 ) -> xarray.Dataset:
     """Search for directions in which the loss through a solution has a given shape.
 
-    Shapes are the five types of curves (v-basin, v-side, w-basin, w-peak, vvv-basin) and, of planes,
-    a saddle and the bottom of a bottle.
+    Shapes are the five types of curves (v-basin, v-side, w-basin, w-peak, vvv-basin) and, of
+    planes, a saddle and the bottom of a bottle.
 
     Parameters
     ----------
@@ -140,11 +140,11 @@ def mine_curves(
         `lsg_ray.loss_landscape.curves.measured.type_variables`; ``unit_curvature`` uᵀHu of the
         training loss, ``steps`` and ``converged``, whether all constraints hold.  Over (type,
         label) ``train_share`` and ``test_share`` with ``…_stderr`` over networks.  With surfaces,
-        over (surface, surface_solution, a, b) ``surface_train_loss`` and ``surface_test_loss``; over
-        (surface, surface_solution) and the part, training or test, ``valley``, how far the ring of
-        radius 0.6 is below the solution at least, ``rim``, how far that of radius 1 is above it at
-        least (nats of ln(g + f)), and ``formed``, whether the axes have the right labels and, of a
-        bottle, the valley is at least τ deep and the rim not below the solution.
+        over (surface, surface_solution, a, b) ``surface_train_loss`` and ``surface_test_loss``;
+        over (surface, surface_solution) and the part, training or test, ``valley``, how far the
+        ring of radius 0.6 is below the solution at least, ``rim``, how far that of radius 1 is
+        above it at least (nats of ln(g + f)), and ``formed``, whether the axes have the right
+        labels and, of a bottle, the valley is at least τ deep and the rim not below the solution.
 
     Raises
     ------
@@ -226,7 +226,9 @@ def _dataset(curves: Sequence[_Mined], line: Floats) -> xarray.Dataset:
     result = xarray.Dataset(
         {
             **measured(values, (*dims, "point")),
-            "unit_curvature": (dims, [one.curvature[:, 0] for one in curves], {"long_name": "uᵀHu"}),
+            "unit_curvature": (
+                dims, [one.curvature[:, 0] for one in curves], {"long_name": "uᵀHu"},
+            ),
             "steps": (dims, [one.steps for one in curves]),
             "converged": (dims, [one.held for one in curves]),
         },

@@ -67,7 +67,7 @@ MINING = MiningConfig()
 
 
 class Mined(NamedTuple):
-    """Directions ε (n, D, N), steps made (n,), whether the constraints hold on all examples (n,)."""
+    """Directions ε (n, D, N), steps (n,), whether the constraints hold on all examples (n,)."""
 
     epsilon: Singles
     steps: Ints

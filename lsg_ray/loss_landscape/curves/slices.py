@@ -106,8 +106,9 @@ def slice_topology(
     Returns
     -------
     xarray.Dataset
-        Over (solution, slice, a, b) losses and accuracies; of three solutions the first.  Over (solution, slice, part, minimum),
-        of the training and the test loss, the most persistent first, NaN where there are fewer:
+        Over (solution, slice, a, b) losses and accuracies; of three solutions ``solution`` is the
+        first.  Over (solution, slice, part, minimum), of the training and the test loss, the most
+        persistent first, NaN where there are fewer:
         ``birth`` and ``death``, h at the minimum and the saddle, ``minimum_a``, ``minimum_b``,
         ``saddle_a``, ``saddle_b`` their places, ``parent`` the number of the minimum that it joins,
         −1 of the lowest.  Over (solution, slice, part) ``minima``, their number, ``gap``, the mean

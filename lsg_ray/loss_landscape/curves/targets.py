@@ -19,7 +19,8 @@ _Rule = tuple[tuple[float, ...], str, float]
 class Target(NamedTuple):
     """Shape of the loss on a line (D = 1) or a plane (D = 2) through the solution.
 
-    length: ‖ε‖ / ‖w‖.  points (K, D): λ_k.  sense (K,): +1 at most, −1 at least.  offset (K,), nats.
+    length: ‖ε‖ / ‖w‖.  points (K, D): λ_k.  sense (K,): +1 at most, −1 at least.  offset (K,),
+    in nats.
     """
 
     length: float

@@ -16,6 +16,7 @@ others are as ``4-floor``.  A curve whose range is below τ is ``flat``.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -132,7 +133,7 @@ def curve_type(
     minima, persistence = basins.minimum[order], basins.persistence[order]
     if np.ptp(h) < threshold or not len(minima):
         return CurveType("flat", "floor", False, none.astype(int), none, none, none)
-    between = [slice(a, b + 1) for a, b in zip(minima, minima[1:], strict=False)]
+    between = [slice(a, b + 1) for a, b in itertools.pairwise(minima)]
     barrier = np.array([h[part].max() for part in between])
     tops = np.array([part.start + h[part].argmax() for part in between], int)
     contrast = barrier - np.maximum(h[minima[:-1]], h[minima[1:]])

@@ -86,11 +86,9 @@ def curves_caption(curves: xarray.Dataset) -> tuple[str, str]:
             most_frequent(curves[f"{p}_share"].values[row], curves[f"{p}_share_stderr"].values[row])
             for p in ("train", "test")
         )
-        own = unit[:, kinds == name].ravel()
-        own = own[np.isfinite(own)]
-        mean = f"{own.mean():.3g}" if len(own) else "unknown"
-        told.append(f"{name} {train} (test {test}), uᵀHu {mean}")
-    missing = int((~np.isfinite(curves["residual"].values)).sum())
+        mean = unit[:, kinds == name].mean()
+        told.append(f"{name} {train} (test {test}), uᵀHu {mean:.3g}")
+    missing = int((~curves["converged"].values).sum())
     caption = (
         f"Loss on lines w + λε through {curves.sizes['solution']} solutions, training (solid, on "
         f"{about['examples']:,} examples) and test (dashed), with ‖ε‖ = {about['length']:g} ‖w‖, "
@@ -99,7 +97,7 @@ def curves_caption(curves: xarray.Dataset) -> tuple[str, str]:
         f"standard error over networks, and mean curvature: {'; '.join(told)}."
     )
     if missing:
-        caption += f" {missing} eigenvectors have not converged and have no curve."
+        caption += f" Of {curves['converged'].size} eigenvectors {missing} have not converged."
     return (
         caption,
         "Loss curves through solutions along seven kinds of directions, and their types.",

@@ -68,8 +68,8 @@ def mined_caption(mined: xarray.Dataset) -> tuple[str, str]:
         negative = int((own["unit_curvature"].values < 0).sum())
         told.append(f"{name} {train}, {test}, {negative}")
     caption = (
-        f"Directions that were searched for on the training loss of {about['examples']:,} examples, "
-        f"from {count} solutions, {about['steps']} steps at most: loss on training (solid) and test "
+        f"Directions searched for on the training loss of {about['examples']:,} examples, from "
+        f"{count} solutions, {about['steps']} steps at most: loss on training (solid) and test "
         f"data (dashed). (f) Types that the curves have. Of {count}, in order: have the type on "
         f"training data, on test data, and a negative curvature uᵀHu: {'; '.join(told)}."
     )
