@@ -27,6 +27,10 @@ from .ising.sk import sk_replicas as sk_replicas
 from .ising.tap import tap_states as tap_states
 from .ising.thermodynamics import thermodynamics as thermodynamics
 from .loss_landscape.comparison import compare_minima as compare_minima
+from .loss_landscape.curves.curves import loss_curves as loss_curves
+from .loss_landscape.curves.mined import mine_curves as mine_curves
+from .loss_landscape.curves.slices import slice_topology as slice_topology
+from .loss_landscape.curves.types import curve_type as curve_type
 from .loss_landscape.flatness import flatness as flatness
 from .loss_landscape.interpolation import interpolate as interpolate
 from .loss_landscape.interpolation import swap_barriers as swap_barriers

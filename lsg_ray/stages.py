@@ -62,6 +62,12 @@ _BY_GROUP = {
         "compare": ("lsg_ray.loss_landscape.comparison:STAGE",
             "Minima of two ensembles, pair by pair: small against large batches."),
         "surface": ("lsg_ray.loss_landscape.surface:STAGE", "Loss on a plane through a solution."),
+        "curves": ("lsg_ray.loss_landscape.curves.curves:STAGE",
+            "Types of loss curves (v-basin, w-peak, …) along directions by construction."),
+        "mine-curves": ("lsg_ray.loss_landscape.curves.mined:STAGE",
+            "Directions in which the loss has a given shape: five curves, saddle, bottle."),
+        "slice-topology": ("lsg_ray.loss_landscape.curves.slices:STAGE",
+            "Minima and saddles of the loss on planes, and their merge tree."),
     },
     "model": {
         "fit": ("lsg_ray.ising.fit:STAGE",

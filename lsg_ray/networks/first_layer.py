@@ -8,7 +8,7 @@ for a stack of networks; weights have a layout of their own, which `pack` and `u
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
@@ -28,6 +28,33 @@ MAX_SPARSE_VALUES = 1 << 16
 
 #: Rows of examples: of each network (networks, n), or a slice for all.
 Rows: TypeAlias = "Tensor | slice"
+
+
+class Inputs(Protocol):
+    """What the first layer needs of examples: products with packed weights, and their gradient."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+
+    @property
+    def device(self) -> str:
+        """Device of the examples, and of all that is computed from them."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Their torch type."""
+
+    def pack(self, weights: Tensor) -> Tensor:
+        """Return a copy of weights (networks, units, inputs) in the layout of the examples."""
+
+    def unpack(self, packed: Tensor, units: int) -> Tensor:
+        """Return packed weights as (networks, units, inputs)."""
+
+    def product(self, packed: Tensor, rows: Rows) -> Tensor:
+        """Return x[rows] Wᵀ of each network: (networks, n, units), or more units than there are."""
+
+    def gradient(self, delta: Tensor, rows: Rows) -> Tensor:
+        """Return δᵀ x[rows] of each network, δ (networks, n, units), packed as weights are."""
 
 
 class DenseInputs:
@@ -174,9 +201,6 @@ class SparseInputs:
         if isinstance(rows, slice):
             return [np.arange(*rows.indices(len(self)))] * networks
         return list(np.ascontiguousarray(rows.numpy(), np.int64))
-
-
-Inputs: TypeAlias = "DenseInputs | SparseInputs"
 
 
 def is_sparse(x: Array) -> bool:

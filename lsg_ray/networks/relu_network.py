@@ -24,7 +24,7 @@ A configuration is flat, layer after layer, each row-major ``[out, in]``; a bias
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -192,17 +192,22 @@ def loss_step(
     inputs: Inputs,
     rows: Rows,
     y: Tensor,
-    share: float,
+    share: float | Callable[[Tensor], Tensor],
 ) -> Step:
     """Compute loss and gradient of ``share`` times the summed loss on some examples.
 
-    ``y`` (networks, n) or (n,) classes.  Cost: 4 multiply-adds per weight and example (2 in the
-    first layer, whose inputs need no gradient).
+    ``y`` (networks, n) or (n,) classes; ``share`` may be a function of the summed losses
+    (networks,) that returns a share for each network: the slope of an objective there.  Cost: 4
+    multiply-adds per weight and example (2 in the first layer, whose inputs need no gradient).
     """
+    import torch
+
     activations = forward(network, layers, inputs, rows)
     loss, correct, labels, powers = _loss_and_correct(activations[-1], y)
-    delta = powers.mul_(share / powers.sum(1, keepdim=True))
-    delta.scatter_add_(1, labels, delta.new_full((), -share).expand(labels.shape))
+    weight = share(loss).to(powers.dtype)[:, None, None] if callable(share) else share
+    delta = powers.mul_(weight / powers.sum(1, keepdim=True))
+    own = torch.as_tensor(-weight, dtype=delta.dtype, device=delta.device)
+    delta.scatter_add_(1, labels, own.expand(labels.shape))
     return Step(loss, correct, _backward(network, layers, inputs, rows, activations, delta))
 
 
