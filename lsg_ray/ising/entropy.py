@@ -35,6 +35,7 @@ from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.lowest_state import State, bethe_entropy
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
+from lsg_ray.renaming import renamed
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import joined, stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
@@ -58,6 +59,7 @@ from lsg_ray.typing import (
 MAX_SCAN_TASKS = 4096
 
 
+@renamed(pieces="checkpoints")
 @public
 def entropy_scan(
     model: ModelLike,

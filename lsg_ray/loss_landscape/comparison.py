@@ -22,6 +22,7 @@ from lsg_ray.loss_landscape.curvature import TRACE_PROBES
 from lsg_ray.loss_landscape.flatness import RISE_DIRECTIONS, RISE_RADII, flatness
 from lsg_ray.loss_landscape.interpolation import interpolate
 from lsg_ray.loss_landscape.terrain import LOSS_EXAMPLES, MEASURES, open_solutions
+from lsg_ray.renaming import renamed
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import (
     Count,
@@ -39,6 +40,7 @@ from lsg_ray.typing import (
 COMPARISON_ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
 
 
+@renamed(pieces="checkpoints")
 @public
 def compare_minima(
     first: EnsembleLike,

@@ -33,6 +33,7 @@ from lsg_ray.loss_landscape.terrain import (
     open_solutions,
     run_protocol,
 )
+from lsg_ray.renaming import renamed
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
@@ -87,6 +88,7 @@ class _Curvature(NamedTuple):
     measures: Floats
 
 
+@renamed(pieces="checkpoints")
 @public
 def flatness(
     solutions: EnsembleLike,

@@ -23,6 +23,7 @@ from lsg_ray.loss_landscape.terrain import (
     open_solutions,
     run_protocol,
 )
+from lsg_ray.renaming import renamed
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import EnsembleLike, Floats, Natural, Positive, Progress, Seed, Singles
@@ -34,6 +35,7 @@ class _Rows(NamedTuple):
     values: Floats
 
 
+@renamed(pieces="checkpoints")
 @public
 def loss_surface(
     solutions: EnsembleLike,
