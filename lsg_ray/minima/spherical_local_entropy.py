@@ -42,7 +42,7 @@ from lsg_ray.typing import (
 )
 
 #: Fields γ: overlaps of about 0.995 to 0.94 at α = 1.
-GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
+SPHERICAL_GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
 #: Dampings that are tried one after another where messages do not converge, above the one given.
 _STRONGER = (0.6, 0.85, 0.95)
 #: Sweeps without a smaller change after which a stronger damping is tried.
@@ -66,7 +66,7 @@ def spherical_local_entropy(
     solutions: EnsembleLike,
     *,
     configurations: Integers | None = None,
-    gammas: Numbers = GAMMAS,
+    gammas: Numbers = SPHERICAL_GAMMAS,
     damping: Share = 0.3,
     max_sweeps: Count = 500,
     tolerance: Positive = 1e-6,
