@@ -57,9 +57,9 @@ def _label(name: str, result: xarray.Dataset, results: Mapping[str, xarray.Datas
 
 def _draw(whole: Axes, lost: Axes, result: xarray.Dataset, colour: str, label: str) -> None:
     d, entropy = result["distance"].values, result["entropy"].values
-    thin, single = slice(_MAX_SINGLE_CURVES), {"color": colour, "lw": 0.4, "alpha": 0.4}
-    whole.plot(d[thin].T, entropy[thin].T, **single)
-    lost.plot(d[thin].T, _gap(entropy, d)[thin].T, **single)
+    thin = slice(_MAX_SINGLE_CURVES)
+    whole.plot(d[thin].T, entropy[thin].T, color=colour, lw=0.4, alpha=0.4)
+    lost.plot(d[thin].T, _gap(entropy, d)[thin].T, color=colour, lw=0.4, alpha=0.4)
     mean, at = result["entropy_mean"].values, result["distance_mean"].values
     error, spread = result["entropy_stderr"].values, result["distance_stderr"].values
     whole.errorbar(at, mean, error, spread, fmt="o", ms=3, color=colour, label=label)
