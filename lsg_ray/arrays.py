@@ -107,7 +107,7 @@ def as_integers(given: object, name: str, axes: int = 1) -> Ints:
 
 def npy_header(
     file: IO[bytes], max_bytes: int = 10_000
-) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
     """Read the header of an ``.npy``: shape, whether in Fortran order, and data type.
 
     Raises
