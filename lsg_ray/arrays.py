@@ -13,7 +13,7 @@ import numbers
 import reprlib
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import IO, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -123,6 +123,24 @@ def in_range(
             "are needed"
         )
     return values
+
+
+def npy_header(
+    file: IO[bytes], max_bytes: int = 10_000
+) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    """Read the header of an ``.npy``: shape, whether in Fortran order, and data type.
+
+    Raises
+    ------
+    ValueError
+        It is none, is longer than `max_bytes`, or is of a version that plain numbers do not need.
+    """
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file, max_header_size=max_bytes)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file, max_header_size=max_bytes)
+    raise ValueError(f"is an .npy of version {version[0]}.{version[1]}")
 
 
 def brief(given: object) -> str:

@@ -42,6 +42,7 @@ from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import InputError, LsgError, StoreError, StoreInputError
 from lsg_ray.paths import expanded, refuse_file_name
 from lsg_ray.registry import FAMILIES
+from lsg_ray.renaming import renamed
 from lsg_ray.results.saving import check_target
 from lsg_ray.spec import Spec, as_yaml, load_readable_spec
 from lsg_ray.spec.steps import Outcome, Step
@@ -57,6 +58,7 @@ Result = TypeVar("Result")
 QUICK_STAGES = ("moments", "overlaps", "node-distances", "embed")
 
 
+@renamed(say="log")
 @public
 def run(
     spec: Spec,

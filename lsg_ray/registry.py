@@ -97,10 +97,10 @@ class Registry(Generic[Kind]):
 
     def names(self) -> tuple[str, ...]:
         """Return all names, those of this package first."""
-        return (*self.builtin, *(name for name in self._plugins() if name not in self.builtin))
+        return (*self.builtin, *(name for name in self.plugins() if name not in self.builtin))
 
     def __contains__(self, name: object) -> bool:
-        return name in self.builtin or name in self._plugins()
+        return name in self.builtin or name in self.plugins()
 
     def __getitem__(self, name: str) -> Kind:
         """Return the entry of a name.
@@ -113,15 +113,21 @@ class Registry(Generic[Kind]):
         if name in self.builtin:
             entry: Kind = loaded(self.builtin[name])
             return entry
-        plugins = self._plugins()
+        plugins = self.plugins()
         if name not in plugins:
             raise self.error(
                 f"{name[:64]!r} is no {self.word}; there are {', '.join(self.names())}"
             )
         return plugins[name]
 
-    def _plugins(self) -> dict[str, Kind]:
+    def plugins(self) -> dict[str, Kind]:
+        """Return the entries of installed packages."""
         return declared(loaded(self.kind)) if installed() else {}
+
+
+def _modules(folder: str, entry: str, *names: str) -> dict[str, str]:
+    """Return the import path of each name: of an entry of the module of that name in a folder."""
+    return {name: f"lsg_ray.{folder}.{name.replace('-', '_')}:{entry}" for name in names}
 
 
 #: Families of networks: `network.family`.
@@ -144,42 +150,24 @@ FAMILIES: Registry[Family] = Registry(
 ALGORITHMS: Registry[Algorithm] = Registry(
     "training algorithm",
     "lsg_ray.networks.algorithm:Algorithm",
-    {
-        "mean-field": "lsg_ray.networks.solvers.mean_field:ALGORITHM",
-        "descent": "lsg_ray.networks.solvers.descent:ALGORITHM",
-        "least-action": "lsg_ray.networks.solvers.least_action:ALGORITHM",
-        "entropic-least-action": "lsg_ray.networks.solvers.entropic_least_action:ALGORITHM",
-        "cross-entropy-sgd": "lsg_ray.networks.solvers.cross_entropy_sgd:ALGORITHM",
-        "elastic-sgd": "lsg_ray.networks.solvers.elastic_sgd:ALGORITHM",
-        "entropy-sgd": "lsg_ray.networks.solvers.entropy_sgd:ALGORITHM",
-        "replicated-sgd": "lsg_ray.networks.solvers.replicated_sgd:ALGORITHM",
-        "annealing": "lsg_ray.networks.solvers.annealing:ALGORITHM",
-        "replicated-annealing": "lsg_ray.networks.solvers.replicated_annealing:ALGORITHM",
-        "spherical-focusing-bp": "lsg_ray.networks.solvers.spherical_focusing_bp:ALGORITHM",
-        "focusing-bp": "lsg_ray.networks.solvers.focusing_bp:ALGORITHM",
-        "reinforced-bp": "lsg_ray.networks.solvers.reinforced_bp:ALGORITHM",
-        "reinforced-amp": "lsg_ray.networks.solvers.reinforced_amp:ALGORITHM",
-        "max-sum": "lsg_ray.networks.solvers.max_sum:ALGORITHM",
-    },
-)
+    _modules(
+        "networks.solvers", "ALGORITHM",
+        "mean-field", "descent", "least-action", "entropic-least-action", "cross-entropy-sgd",
+        "elastic-sgd", "entropy-sgd", "replicated-sgd", "annealing", "replicated-annealing",
+        "spherical-focusing-bp", "focusing-bp", "reinforced-bp", "reinforced-amp", "max-sum",
+    ),
+)  # fmt: skip
 #: Data sets: `dataset.name`.
 DATA_SETS: Registry[Source] = Registry(
     "data set",
     "lsg_ray.datasets.source:Source",
-    {
-        "digits": "lsg_ray.datasets.digits:SOURCE",
-        "mnist": "lsg_ray.datasets.mnist:SOURCE",
-        "fashion-mnist": "lsg_ray.datasets.fashion_mnist:SOURCE",
-        "cifar10": "lsg_ray.datasets.cifar10:SOURCE",
-        "cifar100": "lsg_ray.datasets.cifar100:SOURCE",
-        "file": "lsg_ray.datasets.file:SOURCE",
-        "random-patterns": "lsg_ray.datasets.random_patterns:SOURCE",
-        "teacher": "lsg_ray.datasets.teacher:SOURCE",
-        "gaussian-mixture": "lsg_ray.datasets.gaussian_mixture:SOURCE",
-        "parity": "lsg_ray.datasets.parity:SOURCE",
-    },
+    _modules(
+        "datasets", "SOURCE",
+        "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "file", "random-patterns",
+        "teacher", "gaussian-mixture", "parity",
+    ),
     DataError,
-)
+)  # fmt: skip
 #: File formats of weights, results and models, by the suffix of their files.
 FORMATS: Registry[Format] = Registry(
     "file format", "lsg_ray.exchange.format:Format",

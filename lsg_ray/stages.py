@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from lsg_ray.errors import InputError
-from lsg_ray.registry import declared, installed, loaded
+from lsg_ray.registry import Registry
 
 if TYPE_CHECKING:
     from lsg_ray.stage import Stage
@@ -129,22 +128,16 @@ STAGES = {
     for group, stages in _BY_GROUP.items()
     for name, (path, line) in stages.items()
 }
-
-
-def _plugins() -> dict[str, Stage]:
-    """Return stages of installed packages, by name."""
-    if not installed():
-        return {}
-    from lsg_ray.stage import Stage
-
-    return declared(Stage)
+_REGISTRY: Registry[Stage] = Registry(
+    "stage", "lsg_ray.stage:Stage", {name: entry.path for name, entry in STAGES.items()}
+)
 
 
 def all_stages() -> dict[str, tuple[str, str]]:
     """Return the group of each stage, and what it does; without loading those of this package."""
     builtin = {name: (entry.group, entry.line) for name, entry in STAGES.items()}
-    plugins = {name: ("installed packages", stage.help) for name, stage in _plugins().items()}
-    return plugins | builtin
+    plugins = _REGISTRY.plugins().items()
+    return {name: ("installed packages", stage.help) for name, stage in plugins} | builtin
 
 
 def job_stages() -> tuple[str, ...]:
@@ -160,9 +153,4 @@ def stage_of(name: str) -> Stage:
     InputError
         The name is unknown; the message lists the known ones.
     """
-    if name in STAGES:
-        stage: Stage = loaded(STAGES[name].path)
-        return stage
-    if name not in _plugins():
-        raise InputError(f"{name[:64]!r} is no stage; there are {', '.join(all_stages())}")
-    return _plugins()[name]
+    return _REGISTRY[name]

@@ -14,6 +14,7 @@ from lsg_ray.cli.options import (
     as_json,
     command,
     option,
+    out_option,
     overwrite,
 )
 from lsg_ray.cli.output import line_logger, print_result, progress_style, table
@@ -33,7 +34,7 @@ class Chosen(TypedDict):
 
 
 #: Sections of a specification that may be set.
-SECTIONS = ("network", "dataset")
+SET_SECTIONS = ("network", "dataset")
 
 
 @command("import")
@@ -44,8 +45,7 @@ SECTIONS = ("network", "dataset")
     "FILE.pt or FILE.safetensors of state dicts; a folder of these, one file per network; or "
     "FILE.bqm, a model.",
 )
-@option("--out", type=PATH, required=True, metavar="STORE", section=OUTPUT,
-        help="Store to write: a path or URL.")  # fmt: skip
+@out_option("STORE", "Store to write: a path or URL.")
 @option("--network", metavar="20-15-15-10", help="Widths of the layers, from input to output.")
 @option("--family", help="Family of networks; without it, binary or relu, by the weights.")
 @option("--dataset", metavar="NAME", help="Data set on which accuracy and loss are computed.")
@@ -76,16 +76,17 @@ def import_weights(
     check_outputs([store_at(out)], [source, spec])
     tree = _sections(network, family, dataset, spec, overrides)
     from lsg_ray.cluster.progress import late_progress
-    from lsg_ray.exchange.importing import import_weights
+    from lsg_ray.exchange.importing import write_ensemble
 
+    notes: list[str] = []
     with late_progress("configurations", progress_style(as_json)) as progress:
-        imported = import_weights(
+        ensemble = write_ensemble(
             source, out, network=tree["network"] or None, dataset=tree["dataset"] or None,
-            layout=layout, progress=progress,
+            layout=layout, progress=progress, log=notes.append,
         )  # fmt: skip
-    for line in imported.notes:
+    for line in notes:
         line_logger(as_json, "")(line)
-    info = {**imported.ensemble.info(), "notes": list(imported.notes)}
+    info = {**ensemble.info(), "notes": notes}
     accuracy = info["accuracy"]
     accuracies = f", accuracy {accuracy['min']:.4f} to {accuracy['max']:.4f}" if accuracy else ""
     print_result(
@@ -96,9 +97,9 @@ def import_weights(
 
 def _import_model(source: str, out: str, as_json: bool) -> None:
     from lsg_ray.exchange.graphs import read_bqm
-    from lsg_ray.results.saving import MODEL
+    from lsg_ray.results.saving import MODEL_ARRAYS
 
-    check_outputs([result_at(out, MODEL)], [source])
+    check_outputs([result_at(out, MODEL_ARRAYS)], [source])
     from pathlib import Path
 
     model = read_bqm(Path(source))
@@ -113,10 +114,10 @@ def _sections(
     """Return what is said of network and data set, as sections of a specification."""
     from lsg_ray.spec import load_spec, override
 
-    tree: dict[str, Any] = {name: {} for name in SECTIONS}
+    tree: dict[str, Any] = {name: {} for name in SET_SECTIONS}
     if spec is not None:
         whole = load_spec(spec).tree()
-        tree = {name: whole[name] for name in SECTIONS}
+        tree = {name: whole[name] for name in SET_SECTIONS}
     if network is not None:
         parts = network.split("-")
         if not all(part.isdecimal() and len(part) < 10 for part in parts):
@@ -127,8 +128,8 @@ def _sections(
     if dataset is not None:
         tree["dataset"]["name"] = dataset
     sections: dict[str, Any] = override(tree, overrides)
-    unknown = set(sections) - set(SECTIONS)
-    if unknown or not all(isinstance(sections[name], dict) for name in SECTIONS):
+    unknown = set(sections) - set(SET_SECTIONS)
+    if unknown or not all(isinstance(sections[name], dict) for name in SET_SECTIONS):
         raise InputError("--set: fields of network and dataset can be set, such as "
                          "network.leaky_slope=0.1")  # fmt: skip
     return sections

@@ -10,7 +10,6 @@ import click
 from lsg_ray.cli import runs
 from lsg_ray.cli.options import (
     CONTEXT_SETTINGS,
-    OUTPUT,
     PATH,
     RUNNING,
     Command,
@@ -19,6 +18,7 @@ from lsg_ray.cli.options import (
     command,
     option,
     options,
+    out_option,
 )
 from lsg_ray.cli.output import line_logger, print_result, print_rows, printable, show, table
 from lsg_ray.cli.runs import load_specification, spec_changes
@@ -72,14 +72,7 @@ class SubmitOptions(ClusterOptions):
     "nodes of the cluster see it.",
 )
 @argument("arguments", nargs=-1, metavar="[-- OPTIONS]", help="Options of the stage's own command.")
-@option(
-    "--out",
-    type=PATH,
-    required=True,
-    metavar="URL",
-    section=OUTPUT,
-    help="Store or result to write: a URL, or an absolute path that all nodes share.",
-)
+@out_option("URL", "Store or result to write: a URL, or an absolute path that all nodes share.")
 @cluster_options
 @option(
     "--stage",

@@ -134,6 +134,11 @@ as_json = option("--json", "as_json", is_flag=True, section=OUTPUT,
 overwrite = option("--overwrite", is_flag=True, section=OUTPUT, help="Replace an earlier result.")
 
 
+def out_option(metavar: str, help: str) -> Decorator:
+    """Return the option that names what is written."""
+    return option("--out", type=PATH, required=True, metavar=metavar, section=OUTPUT, help=help)
+
+
 def spec_argument(help: str = "Specification: a YAML file.") -> Decorator:
     """Return the argument SPEC."""
     return argument("spec", type=PATH, help=help)

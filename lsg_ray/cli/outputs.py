@@ -7,7 +7,6 @@ however the two are spelt; it can be written; and its ending is that of what is 
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -124,18 +123,10 @@ def _check_store(path: str, _: bool) -> None:
 
 
 def _check_figure(path: str, overwrite: bool) -> None:
-    from lsg_ray.ensemble.local import refuse_inside_store
+    from lsg_ray.ensemble.local import check_new_file
 
     if ending(path) != ".png":
         raise InputError(f"--figure {path} given; name a .png file")
     if "://" in path:
         raise InputError(f"--figure {path} given; a figure goes to a local path, without ://")
-    file = Path(path)
-    folder = file.absolute().parent
-    if not folder.is_dir() or file.is_dir():
-        raise InputError(f"--figure {path}: no such folder, or a folder itself")
-    refuse_inside_store(file)
-    if os.path.lexists(file) and not overwrite:
-        raise InputError(f"--figure {path} exists; name another path or pass --overwrite")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"--figure {path}: {folder} may not be written; name another folder")
+    check_new_file(Path(path), f"--figure {path}", overwrite)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from lsg_ray.cli.options import (
-    OUTPUT,
     PATH,
     RUNNING,
     argument,
@@ -17,6 +16,7 @@ from lsg_ray.cli.options import (
     command,
     option,
     options,
+    out_option,
     spec_argument,
 )
 from lsg_ray.cli.output import cell, line_logger, percent, print_result, progress_style, show, table
@@ -58,14 +58,7 @@ class RunOptions(TypedDict):
 
 @command()
 @spec_argument()
-@option(
-    "--out",
-    type=PATH,
-    required=True,
-    metavar="DIR",
-    section=OUTPUT,
-    help="Folder of all results, with the report DIR/report.html.",
-)
+@out_option("DIR", "Folder of all results, with the report DIR/report.html.")
 @option(
     "--statistics-only",
     is_flag=True,
@@ -102,14 +95,7 @@ def run(
 
 @command()
 @spec_argument()
-@option(
-    "--out",
-    type=PATH,
-    required=True,
-    metavar="STORE",
-    section=OUTPUT,
-    help="Store of the ensemble: a path or URL (s3://, gs://).",
-)
+@out_option("STORE", "Store of the ensemble: a path or URL (s3://, gs://).")
 @spec_options
 @as_json
 def sample(

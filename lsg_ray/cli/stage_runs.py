@@ -250,6 +250,8 @@ def earlier_result(path: str, stage: Stage) -> xarray.Dataset:
     InputError
         It is another's, or cannot be read.
     """
+    from lsg_ray.ensemble.location import locate
+    from lsg_ray.results.foreign import reading
     from lsg_ray.results.opening import attributes_of, open_result
     from lsg_ray.stages import all_stages, stage_of
 
@@ -257,13 +259,9 @@ def earlier_result(path: str, stage: Stage) -> xarray.Dataset:
     figures = stage_of(made).figures if made in all_stages() else ()
     if not figures or figures[0].draw != stage.figures[0].draw:
         raise InputError(f"{path}: not a result of lsg {stage.name}, but of {made or 'none'}")
-    try:
-        with open_result(path) as result:
-            return result.load()
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # a damaged one fails in a dozen ways
-        raise InputError(f"{path}: cannot be read as a result ({type(error).__name__})") from None
+    failed = "cannot be read as a result"
+    with reading(path, failed, "make it anew", locate(path).url), open_result(path) as result:
+        return result.load()
 
 
 def draw(path: str, figure: Figure) -> None:

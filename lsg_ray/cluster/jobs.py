@@ -23,6 +23,7 @@ from lsg_ray.cluster import START_SECONDS
 from lsg_ray.cluster.dashboard import Dashboard, Job, UnreachableError, readable_token
 from lsg_ray.cluster.request import JOB_PREFIX, JobRequest, plan_job, runtime_environment
 from lsg_ray.errors import ClusterError, InputError
+from lsg_ray.renaming import renamed
 from lsg_ray.spec import Spec
 from lsg_ray.typing import NonNegative, Positive
 
@@ -72,6 +73,7 @@ class JobStatus(NamedTuple):
         return self.status == "SUCCEEDED"
 
 
+@renamed(say="log", on_log="on_line")
 @public
 def submit(
     source: Spec | str,
@@ -176,6 +178,7 @@ def _newest(dashboard: Dashboard, base: str) -> tuple[Job | None, str]:
     return newest, id
 
 
+@renamed(say="log", on_log="on_line")
 def follow(
     id: str,
     address: str,

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 #: Name of each counter, and what it counts.
-COUNTERS = {
+METRICS = {
     "lsg_configurations_accepted_total": "Configurations written to stores.",
     "lsg_trials_total": "Trials behind these configurations, accepted and rejected.",
     "lsg_blocks_done_total": "Blocks completed.",
@@ -51,4 +51,4 @@ def _counters() -> tuple[Any, ...]:
     """Make the counters, once per process."""
     from ray.util.metrics import Counter
 
-    return tuple(Counter(name, description) for name, description in COUNTERS.items())
+    return tuple(Counter(name, description) for name, description in METRICS.items())

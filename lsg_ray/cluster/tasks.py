@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from lsg_ray.cluster.watch import RayWatch
@@ -55,11 +56,7 @@ def run_bounded(
     watch = RayWatch()
     try:
         while True:
-            while len(pending) < in_flight:
-                try:
-                    item = next(waiting)
-                except StopIteration:
-                    break
+            for item in islice(waiting, in_flight - len(pending)):
                 pending[submit(item)] = item
             if not pending:
                 return

@@ -11,8 +11,6 @@ stores them (``$LSG_DATA_DIR/MNIST/raw/``), packed or not, else from the cache
 (``$LSG_CACHE_DIR``, or the user's own), which is filled by download.  `digits` needs neither.
 """
 
-from __future__ import annotations
-
 from lsg_ray.datasets.files import DatasetStatus as DatasetStatus
 from lsg_ray.datasets.files import dataset_status as dataset_status
 from lsg_ray.datasets.files import fetch as fetch

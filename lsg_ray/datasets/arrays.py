@@ -12,6 +12,7 @@ from typing import IO
 
 import numpy as np
 
+from lsg_ray.arrays import npy_header
 from lsg_ray.datasets.formats import GZIP_MAGIC
 from lsg_ray.datasets.tables import LIMITS, BinaryTable, Table
 from lsg_ray.errors import DataError
@@ -38,13 +39,7 @@ def npy_table(origin: str, open_stream: Opener, size: int) -> BinaryTable:
     """
     try:
         with open_stream() as stream:
-            version = np.lib.format.read_magic(stream)
-            if version not in ((1, 0), (2, 0)):
-                raise ValueError(f"it is of version {version[0]}.{version[1]}")
-            read = np.lib.format.read_array_header_1_0
-            if version == (2, 0):
-                read = np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = read(stream, max_header_size=MAX_HEADER_BYTES)
+            shape, fortran, dtype = npy_header(stream, MAX_HEADER_BYTES)
             header_bytes = stream.tell()
     except MemoryError:
         raise

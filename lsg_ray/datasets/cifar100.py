@@ -1,7 +1,5 @@
 """CIFAR-100: 32 × 32 colour images of a hundred classes, fine labels (Krizhevsky, 2009)."""
 
-from __future__ import annotations
-
 from lsg_ray.datasets.cifar import cifar_source
 
 SOURCE = cifar_source(

@@ -1,7 +1,5 @@
 """8 × 8 images of digits, of scikit-learn; within each class every fifth is for testing."""
 
-from __future__ import annotations
-
 from lsg_ray.datasets.formats import read_digits
 from lsg_ray.datasets.source import Source
 

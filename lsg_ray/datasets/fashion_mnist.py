@@ -1,7 +1,5 @@
 """Fashion-MNIST: 28 × 28 images of clothes (Xiao et al., arXiv:1708.07747)."""
 
-from __future__ import annotations
-
 from lsg_ray.datasets.idx import idx_source
 
 SOURCE = idx_source(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from lsg_ray.datasets.source import Part
+from lsg_ray.datasets.source import Part, Source
 from lsg_ray.errors import DataError
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import Sizes
@@ -59,6 +59,9 @@ class Generated(BaseModel):
         return Sizes(self.patterns, self.test_patterns, n_classes, (self.inputs,))
 
 
+Options = TypeVar("Options", bound=Generated)
+
+
 class Patterns(Generated):
     """Options of generated sets of independent inputs."""
 
@@ -81,6 +84,30 @@ def both_parts(config: Generated, part: Callable[[int, int], Part]) -> tuple[Par
                 f"{count * config.inputs:,} numbers; at most {MAX_GENERATED:,}"
             )
     return part(config.patterns, 0), part(config.test_patterns, 1)
+
+
+def generated(
+    name: str,
+    config: type[Options],
+    n_classes: Callable[[Options], int],
+    part_of: Callable[[Options, int], Callable[[int, int], Part]],
+) -> Source:
+    """Return a data set that is generated from a seed.
+
+    Parameters
+    ----------
+    name, config
+        As of `Source`.
+    n_classes
+        Number of classes, by options.
+    part_of
+        ``part_of(options, seed)`` returns what makes a part from its count and its index.
+    """
+    return Source(
+        name, config=config, white=1, defaults={"components": None},
+        measure=lambda options: options.sizes(n_classes(options)),
+        make=lambda options, seed: both_parts(options, part_of(options, seed)),
+    )  # fmt: skip
 
 
 def draw_inputs(values: Values, count: int, inputs: int, seed: int, part: int) -> Array:

@@ -1,7 +1,5 @@
 """MNIST: 28 × 28 images of digits (LeCun et al., Proc. IEEE 86, 2278 (1998))."""
 
-from __future__ import annotations
-
 from lsg_ray.datasets.idx import idx_source
 
 SOURCE = idx_source(

@@ -6,12 +6,13 @@ independent of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from pydantic import Field, model_validator
 
-from lsg_ray.datasets.generated import Generated, blockwise, both_parts, draw_inputs
-from lsg_ray.datasets.source import Part, Source
-from lsg_ray.spec import Sizes
+from lsg_ray.datasets.generated import Generated, blockwise, draw_inputs, generated
+from lsg_ray.datasets.source import Part
 from lsg_ray.spec.sections import Positive
 
 
@@ -30,18 +31,12 @@ class Parity(Generated):
         return self
 
 
-def _sizes(config: Parity) -> Sizes:
-    return config.sizes(2)
-
-
-def _make(config: Parity, seed: int) -> tuple[Part, Part]:
+def _part_of(config: Parity, seed: int) -> Callable[[int, int], Part]:
     def part(count: int, index: int) -> Part:
         x = draw_inputs("signs", count, config.inputs, seed, index)
         return Part(x, blockwise(x, lambda block: np.prod(block[:, : config.order], axis=1)))
 
-    return both_parts(config, part)
+    return part
 
 
-SOURCE = Source(
-    "parity", config=Parity, measure=_sizes, make=_make, white=1, defaults={"components": None}
-)
+SOURCE = generated("parity", Parity, lambda _: 2, _part_of)

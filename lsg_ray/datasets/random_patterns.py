@@ -10,13 +10,14 @@ France 50, 3057 (1989).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from pydantic import Field
 
-from lsg_ray.datasets.generated import Draw, Patterns, both_parts, draw_inputs
-from lsg_ray.datasets.source import Part, Source
+from lsg_ray.datasets.generated import Draw, Patterns, draw_inputs, generated
+from lsg_ray.datasets.source import Part
 from lsg_ray.rng import Stream, generator
-from lsg_ray.spec import Sizes
 
 
 class RandomPatterns(Patterns):
@@ -26,20 +27,13 @@ class RandomPatterns(Patterns):
     """Number of classes of the labels."""
 
 
-def _sizes(config: RandomPatterns) -> Sizes:
-    return config.sizes(config.n_classes)
-
-
-def _make(config: RandomPatterns, seed: int) -> tuple[Part, Part]:
+def _part_of(config: RandomPatterns, seed: int) -> Callable[[int, int], Part]:
     def part(count: int, index: int) -> Part:
         rng = generator(seed, Stream.DATA, Draw.LABELS, index)
         labels = rng.integers(0, config.n_classes, count, dtype=np.uint8)
         return Part(draw_inputs(config.values, count, config.inputs, seed, index), labels)
 
-    return both_parts(config, part)
+    return part
 
 
-SOURCE = Source(
-    "random-patterns", config=RandomPatterns, measure=_sizes, make=_make, white=1,
-    defaults={"components": None},
-)  # fmt: skip
+SOURCE = generated("random-patterns", RandomPatterns, lambda config: config.n_classes, _part_of)

@@ -173,25 +173,20 @@ class BinaryTable(Table):
                     yield from _row_blocks(axes, max(1, LIMITS.block_bytes // max(1, size)))
                 else:
                     yield flat.reshape(rows, -1)
-            if self._more(stream):
+            if self._some(stream, 1):  # also the check at the end of a packed stream
                 raise DataError(f"{self.origin}: holds more bytes than its header says")
 
-    def _more(self, stream: IO[bytes]) -> bool:
-        """Return whether there is more; the end of a packed stream is where it is checked."""
+    def _some(self, stream: IO[bytes], size: int) -> bytes:
         try:
-            return bool(stream.read(1))
+            return stream.read(size)
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             reason = " ".join(str(error).split())[:120]
             raise DataError(f"{self.origin}: damaged ({reason})") from None
 
     def _read(self, stream: IO[bytes], size: int) -> bytes:
-        try:
-            data = stream.read(size)
-            while len(data) < size and (more := stream.read(size - len(data))):
-                data += more
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise DataError(f"{self.origin}: damaged ({reason})") from None
+        data = self._some(stream, size)
+        while len(data) < size and (more := self._some(stream, size - len(data))):
+            data += more
         if len(data) < size:
             raise DataError(f"{self.origin}: ends before the numbers that its header says")
         return data

@@ -10,15 +10,15 @@ Source: Engel and Van den Broeck, Statistical Mechanics of Learning (2001), chap
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from lsg_ray.datasets.generated import Draw, Patterns, blockwise, both_parts, draw_inputs
-from lsg_ray.datasets.source import Part, Source
+from lsg_ray.datasets.generated import Draw, Patterns, blockwise, draw_inputs, generated
+from lsg_ray.datasets.source import Part
 from lsg_ray.rng import Stream, generator
-from lsg_ray.spec import Sizes
 from lsg_ray.spec.sections import Positive
 from lsg_ray.typing import Floats, Singles
 
@@ -68,11 +68,7 @@ def teacher_weights(config: Teacher, seed: int) -> Floats:
     return weights / np.linalg.norm(weights, axis=1, keepdims=True)
 
 
-def _sizes(config: Teacher) -> Sizes:
-    return config.sizes(2)
-
-
-def _make(config: Teacher, seed: int) -> tuple[Part, Part]:
+def _part_of(config: Teacher, seed: int) -> Callable[[int, int], Part]:
     weights = teacher_weights(config, seed)
 
     def outputs(x: Singles) -> Floats:
@@ -86,9 +82,7 @@ def _make(config: Teacher, seed: int) -> tuple[Part, Part]:
         x = draw_inputs(config.values, count, config.inputs, seed, index)
         return Part(x, blockwise(x, outputs))
 
-    return both_parts(config, part)
+    return part
 
 
-SOURCE = Source(
-    "teacher", config=Teacher, measure=_sizes, make=_make, white=1, defaults={"components": None}
-)
+SOURCE = generated("teacher", Teacher, lambda _: 2, _part_of)

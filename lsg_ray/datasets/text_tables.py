@@ -77,7 +77,7 @@ class CsvTable(Table):
             raise DataError(
                 f"{origin}: {n_columns:,} columns; at most {LIMITS.inputs + 1:,} are read"
             )
-        self._has_names = sum(map(_is_number, rows[0])) < n_columns - 1
+        self._has_names = sum(map(is_number, rows[0])) < n_columns - 1
         names = (
             [name.strip() for name in rows[0]] if self._has_names else [*map(str, range(n_columns))]
         )
@@ -193,7 +193,7 @@ class CsvTable(Table):
         for line, row in self._rows():
             inputs = [cell for index, cell in enumerate(row) if index != self._label]
             for name, cell in zip(self.columns, inputs, strict=True):
-                if not _is_number(cell) or not math.isfinite(float(cell)):
+                if not is_number(cell) or not math.isfinite(float(cell)):
                     raise DataError(
                         f"{self.origin}: line {line}, column {name!r}: {cell[:_MAX_NAME]!r} seen; "
                         "a finite number is needed"
@@ -206,7 +206,8 @@ def _short(name: str) -> str:
     return "".join(char if char.isprintable() else " " for char in name[:_MAX_NAME])
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Return whether a cell is a number, as text."""
     try:
         float(cell)
     except ValueError:

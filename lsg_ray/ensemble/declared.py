@@ -21,7 +21,7 @@ COLUMN_TYPES = ("<f8", "<i8", "<f4", "<i4")
 MAX_COLUMNS, MAX_ABOUT = 1_000, 1_000
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 #: Names that mean something else in stores, queries and conditions.
-RESERVED = frozenset(
+RESERVED_COLUMNS = frozenset(
     {"configuration", "weights", "packed", "fields", "ledger", "abs", "and", "or", "not", "in",
      "True", "False", "None", "is", "if", "else", "lambda"}
 )  # fmt: skip
@@ -45,7 +45,7 @@ def check_column_name(name: object) -> str:
             f"column {shown(name)}: names of columns are letters, digits and _, a letter first, "
             "64 at most"
         )
-    if name in RESERVED or name.startswith(PREFIXES):
+    if name in RESERVED_COLUMNS or name.startswith(PREFIXES):
         raise InputError(f"column {name!r}: the name has a meaning of its own; choose another")
     return name
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from lsg_ray.errors import StoreError, StoreInputError
+from lsg_ray.errors import InputError, StoreError, StoreInputError
 
 #: Bytes of a JSON document, at most; ours have some hundred, and some thousand with long settings.
 MAX_DOCUMENT_BYTES = 2**20
@@ -99,6 +99,31 @@ def walk(folder: Path, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]
                     pending.append(key)
                 else:
                     yield key, entry
+
+
+def check_new_file(path: Path, name: str, overwrite: bool) -> None:
+    """Refuse a file that cannot be written, or is there and may not be replaced.
+
+    Parameters
+    ----------
+    path, name
+        Path of the file, and its name in messages.
+    overwrite
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    InputError
+        Says why, and what to do.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir() or path.is_dir():
+        raise InputError(f"{name}: no such folder, or a folder itself")
+    refuse_inside_store(path)
+    if os.path.lexists(path) and not overwrite:
+        raise InputError(f"{name} exists; name another path or pass --overwrite")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{name}: {folder} may not be written; name another folder")
 
 
 def refuse_inside_store(path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TextIO
 import numpy as np
 import xarray
 
+from lsg_ray.datasets.text_tables import is_number
 from lsg_ray.errors import InputError
 from lsg_ray.exchange.format import Format, Request
 from lsg_ray.exchange.source import Rows, Source
@@ -33,7 +34,7 @@ class CsvSource(Source):
             first = _line(file, path, 0)
             self._separator = next((char for char in ",;\t" if char in first), ",")
             cells = [cell.strip().strip('"') for cell in first.rstrip("\n").split(self._separator)]
-            self._header = not all(map(_is_number, cells))
+            self._header = not all(map(is_number, cells))
             n_rows = sum(1 for line in _lines(file, path) if line.strip()) + (not self._header)
         self._cells = len(cells)
         names = cells if self._header else [f"w{i}" for i in range(len(cells))]
@@ -82,7 +83,7 @@ class CsvSource(Source):
                     f"{self._cells}"
                 )
             for index, cell in enumerate(cells):
-                if not _is_number(cell.strip()):
+                if not is_number(cell.strip()):
                     raise InputError(
                         f"{self.name}: row {start + number}, column {index} is "
                         f"{cell.strip()[:40]!r}; numbers are needed"
@@ -109,14 +110,6 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
     while line := _line(file, path, number):
         number += 1
         yield line
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell
 
 
 def _whole(values: Floats) -> Array:
@@ -146,9 +139,8 @@ def _sorted_columns(name: str, cells: list[str]) -> tuple[list[int], dict[str, i
     return [weights[number] for number in numbers], columns
 
 
-def read_csv(path: Path, request: Request) -> Source:
+def read_csv(path: Path, _: Request) -> Source:
     """Open a table of weights."""
-    del request
     if not require_file(path):
         raise InputError(f"{path}: empty; a line for each configuration is needed")
     return CsvSource(path)

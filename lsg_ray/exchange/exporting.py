@@ -10,7 +10,7 @@ from typing import NamedTuple
 import xarray
 
 from lsg_ray.arrays import public
-from lsg_ray.ensemble.local import refuse_inside_store
+from lsg_ray.ensemble.local import check_new_file
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.owned import staging
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
@@ -90,8 +90,12 @@ def export(
         library(kind.library, f"writing .{kind.name}")
     opened = _open(source)
     if isinstance(opened, Ensemble):
-        return _of_store(opened.where(where) if where else opened, kind, target, columns, limit,
-                         progress)  # fmt: skip
+        write_store = kind.write
+        if write_store is None:
+            raise _other_format(kind, "a store", lambda other: other.write)
+        table = Table(opened.where(where) if where else opened, columns, limit, progress)
+        size = _write_file(target, lambda path: write_store(table, path))
+        return Exported(str(target), kind.name, table.n_rows, table.names, size)
     for name, value in (("where", where), ("limit", limit)):
         if value is not None:
             raise InputError(f"{name} given; it is for configurations of a store")
@@ -121,13 +125,7 @@ def check_file(to: PathOrUrl, overwrite: bool = False) -> Path:
     path = locate(text).path
     if path is None:
         raise InputError(f"{os.fspath(to)}: files are written to a local path, without ://")
-    if not path.parent.is_dir() or path.is_dir():
-        raise InputError(f"{os.fspath(to)}: no such folder, or a folder itself")
-    refuse_inside_store(path)
-    if os.path.lexists(path) and not overwrite:
-        raise InputError(f"{os.fspath(to)} exists; name another file or pass --overwrite")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{os.fspath(to)}: {path.parent} may not be written; name another folder")
+    check_new_file(path, os.fspath(to), overwrite)
     return path
 
 
@@ -156,32 +154,12 @@ def _open(
     return as_model(source) if {"J", "h"} <= set(source.data_vars) else source
 
 
-def _of_store(
-    ensemble: Ensemble,
-    kind: Format,
-    target: Path,
-    columns: Sequence[str] | None,
-    limit: int | None,
-    progress: Progress | None,
-) -> Exported:
-    if kind.write is None:
-        able = [name for name in FORMATS.names() if FORMATS[name].write is not None]
-        raise InputError(
-            f".{kind.name} holds {kind.about}; a store is written as .{', .'.join(able)}"
-        )
-    table, write = Table(ensemble, columns, limit, progress), kind.write
-    size = _write_file(target, lambda path: write(table, path))
-    return Exported(str(target), kind.name, table.n_rows, table.names, size)
-
-
 def _of_result(
     result: xarray.Dataset, kind: Format, target: Path, columns: Sequence[str] | None
 ) -> Exported:
-    if kind.write_result is None:
-        able = [name for name in FORMATS.names() if FORMATS[name].write_result is not None]
-        raise InputError(
-            f".{kind.name} holds {kind.about}; a result is written as .{', .'.join(able)}"
-        )
+    write = kind.write_result
+    if write is None:
+        raise _other_format(kind, "a result", lambda other: other.write_result)
     names = list(map(str, result.data_vars))
     if columns is not None:
         unknown = [name for name in columns if name not in names]
@@ -190,9 +168,15 @@ def _of_result(
                 f"variable {unknown[0] if unknown else ''!r} given; there are {', '.join(names)}"
             )
         names = list(columns)
-    chosen, write = result[names], kind.write_result
+    chosen = result[names]
     size = _write_file(target, lambda path: write(chosen, path))
     return Exported(str(target), kind.name, None, tuple(names), size)
+
+
+def _other_format(kind: Format, what: str, writer: Callable[[Format], object]) -> InputError:
+    """Return the error of a format that has no writer of what is asked for."""
+    able = [name for name in FORMATS.names() if writer(FORMATS[name]) is not None]
+    return InputError(f".{kind.name} holds {kind.about}; {what} is written as .{', .'.join(able)}")
 
 
 def _write_file(target: Path, write: Callable[[Path], None]) -> int:

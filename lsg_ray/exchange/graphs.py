@@ -15,6 +15,7 @@ from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.exchange.format import Format, library
 from lsg_ray.ising.model import IsingModel, as_model
+from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import require_file
 from lsg_ray.typing import ModelLike, NonNegative
 
@@ -137,16 +138,9 @@ def read_bqm(path: Path) -> IsingModel:
     """Read dimod's own format."""
     dimod_ = library("dimod", f"{path}: reading .bqm")
     require_file(path)
-    try:
-        with open(path, "rb") as file:
-            return from_bqm(dimod_.BinaryQuadraticModel.from_file(file))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # a foreign file can raise anything
-        line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{path}: no binary quadratic model of dimod ({line})") from None
+    failed = "no binary quadratic model of dimod"
+    with reading(str(path), failed, "write it again by to_file"), open(path, "rb") as file:
+        return from_bqm(dimod_.BinaryQuadraticModel.from_file(file))
 
 
 GRAPHML = Format("graphml", "a graph of couplings", write_model=write_graphml, library="networkx")

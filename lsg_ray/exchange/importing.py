@@ -8,9 +8,8 @@ that has changed since is refused.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,13 +39,6 @@ from lsg_ray.spec import DatasetSpec, NetworkSpec
 from lsg_ray.typing import JsonObject, PathOrUrl, Progress
 
 
-class Imported(NamedTuple):
-    """The store that was written, and notes for the user on how the source was read."""
-
-    ensemble: Ensemble
-    notes: tuple[str, ...]
-
-
 @public
 def write_ensemble(
     weights: PathOrUrl | ArrayLike | Sequence[Mapping[str, object]],
@@ -58,6 +50,7 @@ def write_ensemble(
     columns: Mapping[str, ArrayLike] | None = None,
     layout: Layout | None = None,
     progress: Progress | None = None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> Ensemble:
     """Write weights that were not sampled here as a store.
 
@@ -88,6 +81,8 @@ def write_ensemble(
         inferred from the shapes, or else ``out-in``.
     progress
         Called with the number of rows done and in all; every row is read twice.
+    log
+        Called with a line of text for each note on how the source was read.
 
     Raises
     ------
@@ -100,24 +95,6 @@ def write_ensemble(
     -----
     Two passes over the source, some 32 MiB at a time in memory.
     """
-    return import_weights(
-        weights, url, network=network, family=family, dataset=dataset, columns=columns,
-        layout=layout, progress=progress,
-    ).ensemble  # fmt: skip
-
-
-def import_weights(
-    weights: PathOrUrl | ArrayLike | Sequence[Mapping[str, object]],
-    url: PathOrUrl,
-    *,
-    network: NetworkSpec | Mapping[str, object] | Sequence[int] | None = None,
-    family: str | None = None,
-    dataset: DatasetSpec | Mapping[str, object] | str | None = None,
-    columns: Mapping[str, ArrayLike] | None = None,
-    layout: Layout | None = None,
-    progress: Progress | None = None,
-) -> Imported:
-    """As `write_ensemble`; also return notes on how the source was read."""
     if isinstance(weights, (str, os.PathLike)) and (
         is_within(url, weights) or is_within(weights, url)
     ):
@@ -153,7 +130,9 @@ def import_weights(
         raise InputError(
             f"{source.name}: changed while it was read; remove {os.fspath(url)} and import it again"
         )
-    return Imported(ensemble, tuple(notes_of(plan)))
+    for note in notes_of(plan):
+        log(note)
+    return ensemble
 
 
 def _refuse_changed(url: PathOrUrl, scanned: Scan) -> None:

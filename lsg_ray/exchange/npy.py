@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import xarray
 
+from lsg_ray.arrays import npy_header
 from lsg_ray.errors import InputError
 from lsg_ray.exchange.format import Format, Request
 from lsg_ray.exchange.source import ArraySource, Rows, Source
@@ -22,13 +24,8 @@ class ArrayHeader:
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         try:
-            version = np.lib.format.read_magic(file)
-            read: Any = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            self.shape, self.fortran, self.dtype = read(file)
-        except (ValueError, KeyError, EOFError) as error:
+            self.shape, self.fortran, self.dtype = npy_header(file)
+        except (ValueError, EOFError) as error:
             raise InputError(f"{name}: not an .npy ({error}); write it with numpy.save") from None
         if self.dtype.hasobject or self.dtype.kind not in "biuf":
             raise InputError(f"{name}: {self.dtype} given; an array of real numbers is needed")
@@ -39,10 +36,7 @@ class ArrayHeader:
     @property
     def nbytes(self) -> int:
         """Size of the data in bytes."""
-        size = self.dtype.itemsize
-        for length in self.shape:
-            size *= length
-        return size
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def require_matrix(self, name: str) -> tuple[int, int]:
         """Return M and N, the shape of weights.
@@ -82,9 +76,8 @@ def plain(array: Array) -> Array:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def read_npy(path: Path, request: Request) -> Source:
+def read_npy(path: Path, _: Request) -> Source:
     """Open an array (M, N)."""
-    del request
     length = require_file(path)
     with open(path, "rb") as file:
         header = ArrayHeader(file, str(path))

@@ -59,9 +59,8 @@ class NpzSource(Source):
             count -= n_read
 
 
-def read_npz(path: Path, request: Request) -> Source:
+def read_npz(path: Path, _: Request) -> Source:
     """Open weights (M, N) and the columns (M,) beside them."""
-    del request
     with open_archive(path) as arrays, zipfile.ZipFile(path) as archive:
         names = [name for name in arrays if name != ATTRIBUTES]
         headers: dict[str, ArrayHeader] = {}
@@ -140,9 +139,8 @@ def write_result_npz(result: xarray.Dataset, path: Path) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def write_model_npz(model: IsingModel, path: Path, cutoff: float) -> None:
+def write_model_npz(model: IsingModel, path: Path, _: float) -> None:
     """Write J and h, as `lsg_ray.load_model` reads them."""
-    del cutoff
     model.save(path)
 
 

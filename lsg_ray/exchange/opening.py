@@ -21,6 +21,7 @@ from lsg_ray.exchange.layers import flat_order
 from lsg_ray.exchange.source import ArraySource, Permuted, Source
 from lsg_ray.paths import expanded
 from lsg_ray.registry import FORMATS
+from lsg_ray.results.foreign import reading
 from lsg_ray.typing import Array, PathOrUrl
 
 
@@ -71,13 +72,8 @@ def open_source(
         )
     read = FORMATS[suffix].read
     assert read is not None  # listed as readable
-    try:
+    with reading(text, "cannot be read", "write it again", str(path)):
         return read(Path(path), request)
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # a foreign file can raise anything
-        line = (str(error).splitlines() or [""])[0][:200]
-        raise InputError(f"{text}: cannot be read ({type(error).__name__}: {line})") from None
 
 
 def ordered(source: Source, widths: Sequence[int] | None, layout: Layout | None) -> Source:

@@ -11,9 +11,10 @@ from lsg_ray.errors import InputError
 from lsg_ray.exchange.format import Format, Request, library
 from lsg_ray.exchange.layers import natural
 from lsg_ray.exchange.source import Source
-from lsg_ray.exchange.state_dicts import Stacked, StateDicts, plain_tensors, same_type
+from lsg_ray.exchange.state_dicts import Stacked, StateDicts, plain_tensors
 from lsg_ray.exchange.table import Table
 from lsg_ray.exchange.tensors import named_tensors, only_weights
+from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import require_file
 from lsg_ray.typing import Array
 
@@ -25,19 +26,16 @@ def _read(path: Path, notes: list[str]) -> tuple[dict[str, Array], bool]:
     """Return the tensors of a file, and whether they are of several configurations."""
     module = library("safetensors", f"{path}: reading .safetensors")
     require_file(path)
-    try:
-        with module.safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            names = sorted(file.keys(), key=natural)
-            tensors = {name: file.get_tensor(name) for name in names}
-    except MemoryError:
-        raise
-    except Exception as error:  # SafetensorError, and torch's errors of types
-        line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{path}: no file of safetensors ({line}); write it again") from None
+    with (
+        reading(str(path), "no file of safetensors", "write it again"),
+        module.safe_open(str(path), framework="pt") as file,
+    ):
+        metadata = file.metadata() or {}
+        names = sorted(file.keys(), key=natural)
+        tensors = {name: file.get_tensor(name) for name in names}
     if STACKED in metadata:
         return {name: np.asarray(tensor.numpy()) for name, tensor in tensors.items()}, True
-    return same_type(plain_tensors(tensors, str(path), notes)), False
+    return plain_tensors(tensors, str(path), notes), False
 
 
 def read_safetensors(path: Path, request: Request) -> Source:
@@ -45,11 +43,8 @@ def read_safetensors(path: Path, request: Request) -> Source:
     notes: list[str] = []
     tensors, stacked = _read(path, notes)
     if stacked:
-        source: Source = Stacked(str(path), tensors, request)
-    else:
-        source = StateDicts(str(path), [str(path)], lambda _: tensors, request)
-    source.notes = notes + source.notes
-    return source
+        return Stacked(str(path), tensors, request, notes)
+    return StateDicts(str(path), [str(path)], lambda _: tensors, request, notes)
 
 
 def load_file(path: Path, notes: list[str]) -> dict[str, Array]:

@@ -35,17 +35,21 @@ class StateDicts(Source):
         Function that returns a state dict by its index.
     request
         Widths and layout of the network, where they are known.
+    notes
+        List to which ``load`` adds notes for the user.
     """
 
     def __init__(
-        self, name: str, names: Sequence[str], load: Callable[[int], Tensors], request: Request
-    ) -> None:
+        self, name: str, names: Sequence[str], load: Callable[[int], Tensors], request: Request,
+        notes: list[str],
+    ) -> None:  # fmt: skip
         self._names, self._load = names, load
         first = load(0)
         self._shapes = {key: tensor.shape for key, tensor in first.items()}
         self._match: Match | None = None
         n_weights = sum(tensor.size for tensor in first.values())
         super().__init__(name, len(names), n_weights, self._shapes)
+        self.notes = notes
         if request.widths is not None:
             self._match = match_layers(self._shapes, request.widths, request.layout, names[0])
             self.matched, self.biases = True, self._match.biases
@@ -92,7 +96,7 @@ class StateDicts(Source):
 class Stacked(StateDicts):
     """State dicts in tensors whose first axis runs over configurations."""
 
-    def __init__(self, name: str, tensors: Tensors, request: Request) -> None:
+    def __init__(self, name: str, tensors: Tensors, request: Request, notes: list[str]) -> None:
         sizes = {tensor.shape[0] if tensor.ndim else 0 for tensor in tensors.values()}
         if len(sizes) != 1 or 0 in sizes:
             raise InputError(
@@ -100,7 +104,7 @@ class Stacked(StateDicts):
             )
         names = [f"{name}: configuration {number}" for number in range(sizes.pop())]
         super().__init__(
-            name, names or [name], lambda i: {k: t[i] for k, t in tensors.items()}, request
+            name, names or [name], lambda i: {k: t[i] for k, t in tensors.items()}, request, notes
         )
 
 
@@ -154,7 +158,8 @@ def plain_tensors(contents: object, name: str, notes: list[str]) -> dict[str, Ar
         array = as_numbers(tensor, f"{name}: {key}", None)
         if not array.size:
             raise InputError(f"{name}: {key} of shape {tuple(array.shape)} is empty")
-        tensors[key] = array
+        # Half precision as float32, so that rows have one type.
+        tensors[key] = array.astype(np.float32) if array.dtype == np.float16 else array
     return tensors
 
 
@@ -163,16 +168,10 @@ def _note(notes: list[str], line: str) -> None:
         notes.append(line)
 
 
-def same_type(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Return tensors with half precision as float32, so that rows have one type."""
-    return {
-        key: array.astype(np.float32) if array.dtype == np.float16 else array
-        for key, array in tensors.items()
-    }
-
-
-def in_memory(states: Sequence[object], request: Request) -> StateDicts:
-    """Return state dicts in memory as a source.
+def in_memory(
+    states: Sequence[object], request: Request, name: str = "state dicts", entry: str = "state dict"
+) -> StateDicts:
+    """Return state dicts in memory as a source; ``entry``: what one of several is called.
 
     Raises
     ------
@@ -180,12 +179,9 @@ def in_memory(states: Sequence[object], request: Request) -> StateDicts:
         One is no state dict.
     """
     notes: list[str] = []
-    names = [f"state dict {number}" for number in range(len(states))]
-    source = StateDicts(
-        "state dicts",
-        names,
-        lambda i: same_type(plain_tensors(states[i], names[i], notes)),
-        request,
-    )
-    source.notes = notes + source.notes
-    return source
+    names = [f"{entry} {number}" for number in range(len(states))] if len(states) > 1 else [name]
+
+    def load(number: int) -> Tensors:
+        return plain_tensors(states[number], names[number], notes)
+
+    return StateDicts(name, names, load, request, notes)

@@ -11,9 +11,10 @@ import numpy as np
 from lsg_ray.errors import InputError
 from lsg_ray.exchange.format import Format, Request
 from lsg_ray.exchange.source import Source
-from lsg_ray.exchange.state_dicts import StateDicts, plain_tensors, same_type
+from lsg_ray.exchange.state_dicts import in_memory, plain_tensors
 from lsg_ray.exchange.table import Table
 from lsg_ray.exchange.tensors import named_tensors, only_weights
+from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import require_file
 from lsg_ray.typing import Array
 
@@ -41,40 +42,27 @@ def load_state(path: Path) -> object:
             f"{path}: not a file of torch.save, or of a version before 1.6; load it where you "
             "trust it, and save it again"
         )
-    try:
+    failed = "no state dict that can be read without running code in it"
+    with reading(str(path), failed, "save model.state_dict() alone"):
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > size:
                 raise InputError(f"{path}: unpacks to more than it holds; it is not read")
         state: object = torch.load(path, map_location="cpu", weights_only=True)
-        return state
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # a foreign or hostile file can raise anything
-        line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(
-            f"{path}: no state dict that can be read without running code in it ({line}); save "
-            "model.state_dict() alone"
-        ) from None
+    return state
 
 
 def read_torch(path: Path, request: Request) -> Source:
     """Open one state dict, or a list of them."""
-    contents, notes = load_state(path), list[str]()
+    contents = load_state(path)
     states = contents if isinstance(contents, (list, tuple)) else [contents]
     if not states:
         raise InputError(f"{path}: an empty list; state dicts are needed")
-    names = [f"{path}: entry {number}" for number in range(len(states))]
-    names = names if len(states) > 1 else [str(path)]
-    source = StateDicts(
-        str(path), names, lambda i: same_type(plain_tensors(states[i], names[i], notes)), request
-    )
-    source.notes = notes + source.notes
-    return source
+    return in_memory(states, request, str(path), f"{path}: entry")
 
 
 def load_file(path: Path, notes: list[str]) -> dict[str, Array]:
     """Return the tensors of a file with one state dict."""
-    return same_type(plain_tensors(load_state(path), str(path), notes))
+    return plain_tensors(load_state(path), str(path), notes)
 
 
 def write_torch(table: Table, path: Path) -> None:

@@ -35,6 +35,7 @@ from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import MAX_RHAT, Draws, series_rhat
 from lsg_ray.ising.references import as_references
 from lsg_ray.ising.thermodynamics import thermodynamics
+from lsg_ray.renaming import renamed
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
@@ -80,6 +81,7 @@ class AnnealingConfig:
 CONFIG = AnnealingConfig()
 
 
+@renamed(pieces="checkpoints")
 @public
 def anneal_scan(
     model: ModelLike,

@@ -22,14 +22,14 @@ from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.ising.references import choose_references, stream_energies
 from lsg_ray.ising.targets import as_sample
-from lsg_ray.results.saving import REFERENCES
+from lsg_ray.results.saving import REFERENCE_ARRAYS
 from lsg_ray.stage import ENSEMBLE, MODEL, Figure, Stage
 from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.moments import moments
 from lsg_ray.typing import ConfigurationsLike, Count, EnsembleLike, ModelLike, Progress, Threads
 
 #: Most triples of a comparison.
-MAX_TRIPLES = 1_000_000
+MAX_CHECKED_TRIPLES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def check_model(
     model: ModelLike,
     ensemble: EnsembleLike,
     *,
-    triples: Annotated[int, Ge(1), Le(MAX_TRIPLES)] | None = None,
+    triples: Annotated[int, Ge(1), Le(MAX_CHECKED_TRIPLES)] | None = None,
     cutoff: Annotated[float, Ge(0)] | None = None,
     **run: Unpack[Threads],
 ) -> xarray.Dataset:
@@ -315,5 +315,5 @@ STAGE = Stage(
 )  # fmt: skip
 CHOICE = Stage(
     "references", model_references, reads={"model": MODEL, "ensemble": ENSEMBLE},
-    archive=REFERENCES, summary=("count",),
+    archive=REFERENCE_ARRAYS, summary=("count",),
 )  # fmt: skip

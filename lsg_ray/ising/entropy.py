@@ -36,6 +36,7 @@ from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.lowest_state import State, bethe_entropy
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import References, as_references
+from lsg_ray.renaming import renamed
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import joined, stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
@@ -45,6 +46,7 @@ from lsg_ray.typing import Flags, Floats, ModelLike, Natural, Positive, Referenc
 MAX_SCAN_TASKS = 4096
 
 
+@renamed(pieces="checkpoints")
 @public
 def entropy_scan(
     model: ModelLike,

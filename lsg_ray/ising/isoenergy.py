@@ -29,6 +29,7 @@ from lsg_ray.ising.hysteresis import Intervals, add_hysteresis
 from lsg_ray.ising.loops import Point, both_ways
 from lsg_ray.ising.model import IsingModel, as_model
 from lsg_ray.ising.references import as_references
+from lsg_ray.renaming import renamed
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.records import stacked
 from lsg_ray.stage import MODEL, REFERENCES, Figure, Stage
@@ -39,6 +40,7 @@ ISO_ENERGY_FIELDS = tuple(np.round(np.arange(-60, 61) * 0.05, 10).tolist())
 BETA_RANGE = (0.1, 5.0)
 
 
+@renamed(pieces="checkpoints")
 @public
 def iso_energy(
     model: ModelLike,

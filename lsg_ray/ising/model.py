@@ -20,7 +20,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import attributes_in, names_in, open_archive, open_result
-from lsg_ray.results.saving import MODEL, names_of, save_result
+from lsg_ray.results.saving import MODEL_ARRAYS, names_of, save_result
 from lsg_ray.typing import Array, Floats, Ints, ModelLike, PathOrUrl
 
 #: Largest model that is enumerated: 2²⁰ states.
@@ -128,7 +128,7 @@ class IsingModel:
         InputError
             As `check_target`.
         """
-        return save_result(self.to_dataset(), path, overwrite=overwrite, archive=MODEL)
+        return save_result(self.to_dataset(), path, overwrite=overwrite, archive=MODEL_ARRAYS)
 
 
 def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:

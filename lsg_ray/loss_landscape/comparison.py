@@ -21,6 +21,7 @@ from lsg_ray.loss_landscape.curvature import TRACE_PROBES
 from lsg_ray.loss_landscape.flatness import RISE_DIRECTIONS, RISE_RADII, flatness
 from lsg_ray.loss_landscape.interpolation import interpolate
 from lsg_ray.loss_landscape.terrain import MEASURES, open_solutions
+from lsg_ray.renaming import renamed
 from lsg_ray.results.graph import part_of
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import Count, EnsembleLike, Floats, LossTasks, Numbers, Several, Steps
@@ -29,6 +30,7 @@ from lsg_ray.typing import Count, EnsembleLike, Floats, LossTasks, Numbers, Seve
 COMPARISON_ALPHAS = np.round(np.linspace(-1, 2, 61), 12)
 
 
+@renamed(pieces="checkpoints")
 @public
 def compare_minima(
     first: EnsembleLike,

@@ -24,6 +24,7 @@ from lsg_ray.arrays import in_range, public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.curvature import TRACE_PROBES, hessian_trace, top_eigenvalues
 from lsg_ray.loss_landscape.terrain import MEASURES, Terrain, measured, open_solutions, run_protocol
+from lsg_ray.renaming import renamed
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
@@ -76,6 +77,7 @@ class _Curvature(NamedTuple):
     measures: Floats
 
 
+@renamed(pieces="checkpoints")
 @public
 def flatness(
     solutions: EnsembleLike,

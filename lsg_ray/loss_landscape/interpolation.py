@@ -37,6 +37,7 @@ from lsg_ray.loss_landscape.terrain import (
 )
 from lsg_ray.networks.alignment import ALIGNMENTS, Alignment, aligned, reordered
 from lsg_ray.networks.permutations import log_group_order
+from lsg_ray.renaming import renamed
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import NetworkSpec
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
@@ -77,6 +78,7 @@ def barrier(alphas: ArrayLike, loss: ArrayLike) -> Floats:
     return (values[..., inside] - line).max(axis=-1)
 
 
+@renamed(pieces="checkpoints")
 @public
 def interpolate(
     solutions: EnsembleLike,
@@ -157,6 +159,7 @@ def interpolate(
     )
 
 
+@renamed(pieces="checkpoints")
 @public
 def swap_barriers(
     solutions: EnsembleLike,

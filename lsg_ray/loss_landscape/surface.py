@@ -16,6 +16,7 @@ from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.flatness import filter_normalised
 from lsg_ray.loss_landscape.terrain import Terrain, measured, open_solutions, run_protocol
+from lsg_ray.renaming import renamed
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import EnsembleLike, Floats, LossTasks, Natural, Positive, Singles
@@ -27,6 +28,7 @@ class _Rows(NamedTuple):
     values: Floats
 
 
+@renamed(pieces="checkpoints")
 @public
 def loss_surface(
     solutions: EnsembleLike,

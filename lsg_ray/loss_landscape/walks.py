@@ -33,6 +33,7 @@ from lsg_ray.loss_landscape.terrain import (
     open_solutions,
     run_protocol,
 )
+from lsg_ray.renaming import renamed
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.configurations import MAX_WEIGHT
@@ -75,6 +76,7 @@ class _Path(NamedTuple):
     share: Floats
 
 
+@renamed(pieces="checkpoints")
 @public
 def random_walk(
     solutions: EnsembleLike,

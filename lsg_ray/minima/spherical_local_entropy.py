@@ -30,7 +30,7 @@ from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import EnsembleLike, Flags, Floats, Ints, Numbers
 
 #: Fields γ: overlaps of about 0.995 to 0.94 at α = 1.
-GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
+SPHERICAL_GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
 #: Dampings that are tried one after another where messages do not converge, above the one given.
 _STRONGER = (0.6, 0.85, 0.95)
 #: Sweeps without a smaller change after which a stronger damping is tried.
@@ -51,7 +51,7 @@ class Curve(NamedTuple):
 
 @public
 def spherical_local_entropy(
-    solutions: EnsembleLike, *, gammas: Numbers = GAMMAS, **run: Unpack[MessageTasks]
+    solutions: EnsembleLike, *, gammas: Numbers = SPHERICAL_GAMMAS, **run: Unpack[MessageTasks]
 ) -> xarray.Dataset:
     """Measure the normalised local entropy around solutions with weights on the sphere.
 

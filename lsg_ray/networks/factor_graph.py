@@ -140,11 +140,3 @@ class FactorGraph:
                 self.x, self.messages, np.ascontiguousarray(total), self.exact, *self._scratch
             )
         )
-
-
-def warm_up() -> None:
-    """Compile, or load from the cache on disk, all that belief propagation needs."""
-    for exact in (False, True):
-        graph = FactorGraph(np.ones((1, 1, 1), np.int8), exact=exact)
-        graph.sweep(np.zeros((1, 1)), 0.0)
-        graph.log_partition(np.zeros((1, 1)))

@@ -7,7 +7,7 @@ its open figures or its backend; matplotlib's parameters are changed inside `pap
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -41,6 +41,8 @@ CONTRAST = "#D55E00"
 INK = "#1f2328"
 GREY = "#8c959f"
 PALE = "#d8dee4"
+#: Colours of curves, in their order.
+CURVE_COLOURS = (ACCENT, CONTRAST, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHED = (0, (4, 2))
 
 #: Fonts, sizes and lines.
@@ -68,6 +70,23 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """Return an empty figure; sizes in inches."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def panels(
+    height: float,
+    columns: int,
+    *,
+    width: float = WIDTH,
+    width_ratios: Sequence[float] | None = None,
+) -> tuple[Figure, Array]:
+    """Return a figure with panels side by side, and their axes; sizes in inches."""
+    figure = new_figure(height, width)
+    return figure, figure.subplots(1, columns, width_ratios=width_ratios, squeeze=False)[0]
+
+
+def curve_colour(number: int) -> str:
+    """Return the colour of one of several curves, by its number."""
+    return CURVE_COLOURS[number % len(CURVE_COLOURS)]
 
 
 def render(figure: Figure) -> bytes:

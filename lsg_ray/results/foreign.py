@@ -35,5 +35,5 @@ def reading(path: str, failed: str, remedy: str, *names: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        line = str(reason).splitlines()[0]
+        line = str(reason).splitlines()[0][:200]
         raise InputError(f"{path}: {failed} ({line}); {remedy}") from None

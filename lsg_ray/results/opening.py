@@ -23,6 +23,7 @@ import numpy as np
 import xarray
 from numpy.typing import NDArray
 
+from lsg_ray.ensemble.chunks import CHECKSUM_BYTES
 from lsg_ray.ensemble.local import UnreadableError
 from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.ensemble.owned import scratch
@@ -48,7 +49,6 @@ ATTRIBUTES = "attributes"
 
 #: Codecs that compress, and those that are admitted beside one of them.
 COMPRESSORS, PLAIN_CODECS = {"zstd", "blosc"}, {"bytes", "crc32c", "transpose"}
-CHECKSUM_BYTES = 4
 
 
 @dataclass(frozen=True)

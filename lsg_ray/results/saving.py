@@ -43,9 +43,9 @@ class Archive(NamedTuple):
 
 
 #: Kinds of results that can also be written and read as ``.npz``.
-MOMENTS = Archive(frozenset({"m", "C"}), frozenset({"part", "weight"}))
-MODEL = Archive(frozenset({"J", "h"}), frozenset({"part", "weight"}))
-REFERENCES = Archive(frozenset({"sigma"}), frozenset({"energy", "accuracy", "group", "row"}))
+MOMENTS_ARRAYS = Archive(frozenset({"m", "C"}), frozenset({"part", "weight"}))
+MODEL_ARRAYS = Archive(frozenset({"J", "h"}), frozenset({"part", "weight"}))
+REFERENCE_ARRAYS = Archive(frozenset({"sigma"}), frozenset({"energy", "accuracy", "group", "row"}))
 
 
 def check_target(

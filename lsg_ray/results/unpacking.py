@@ -14,6 +14,8 @@ from typing import IO
 
 import numpy as np
 
+from lsg_ray.arrays import npy_header
+
 #: Compressions of archives that are unpacked in blocks; others unpack their input whole.
 PACKINGS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
@@ -93,13 +95,7 @@ def array_bytes(file: IO[bytes], length: int) -> int:
     ValueError
         It is none, holds Python objects, or is shorter than it says.
     """
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, _, kind = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, _, kind = np.lib.format.read_array_header_2_0(file)
-    else:
-        raise ValueError(f"is an .npy of version {version[0]}.{version[1]}")
+    shape, _, kind = npy_header(file)
     if kind.hasobject:
         raise ValueError("holds Python objects")
     if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != length - file.tell():

@@ -31,7 +31,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 #: What all steps may read, sampled before them.
 SAMPLED = "ensemble"
 #: Names that stand for something else in a report.
-RESERVED = frozenset({
+RESERVED_STEPS = frozenset({
     SAMPLED, "accuracy", "inputs", "training", "summary", "reproduce", "specification",
     "provenance",
 })  # fmt: skip
@@ -107,7 +107,7 @@ def parse_study(given: object) -> dict[str, Step]:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith(".zarr"):
             faults.append(f"{brief(name)} is no name of a step: letters, digits, -, _ and .")
             continue
-        if name.lower() in RESERVED or name.lower() in seen:
+        if name.lower() in RESERVED_STEPS or name.lower() in seen:
             faults.append(f"{name} is taken; give the step another name")
             continue
         seen.add(name.lower())

@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute
-from lsg_ray.results.saving import MOMENTS
+from lsg_ray.results.saving import MOMENTS_ARRAYS
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import Configurations, as_configurations, ranges
 from lsg_ray.statistics.copied_moments import independent_rows, with_copies
@@ -210,7 +210,7 @@ __all__ = ["independent_rows", "moments"]
 
 STAGE = Stage(
     "moments", moments, reads={"ensemble": ENSEMBLE}, summary=_shown, hidden={"correlations"},
-    archive=MOMENTS,
+    archive=MOMENTS_ARRAYS,
     figures=[
         Figure("lsg_ray.report.figures.magnetization:magnetization_figure", "Magnetization",
                "magnetization_caption"),

@@ -23,7 +23,7 @@ class Counter:
 
 @pytest.fixture
 def counters(monkeypatch):
-    made = [Counter() for _ in metrics.COUNTERS]
+    made = [Counter() for _ in metrics.METRICS]
     monkeypatch.setattr(metrics, "_counters", lambda: made)
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
     return made
@@ -32,7 +32,7 @@ def counters(monkeypatch):
 def test_record_block__adds_up(counters):
     metrics.record_block(10, 40, 1000)
     metrics.record_block(5, 5, 0)
-    totals = dict(zip(metrics.COUNTERS, [counter.total for counter in counters], strict=True))
+    totals = dict(zip(metrics.METRICS, [counter.total for counter in counters], strict=True))
     assert totals == {
         "lsg_configurations_accepted_total": 15,
         "lsg_trials_total": 45,
@@ -71,5 +71,5 @@ def test_record_block__does_not_import_ray():
 def test_counters__as_ray_has_them():
     made = metrics._counters()
     assert made is metrics._counters()
-    assert [counter.info["name"] for counter in made] == list(metrics.COUNTERS)
+    assert [counter.info["name"] for counter in made] == list(metrics.METRICS)
     assert all(not counter._discard_metric for counter in made)

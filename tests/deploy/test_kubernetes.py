@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from lsg_ray.cluster.metrics import COUNTERS
+from lsg_ray.cluster.metrics import METRICS
 
 from .checks import (
     DEPLOY,
@@ -213,7 +213,7 @@ def test_dashboard__series_exist():
     import ray
 
     text = (DEPLOY / "monitoring/grafana.json").read_text()
-    ours = {f"ray_{name}" for name in COUNTERS}
+    ours = {f"ray_{name}" for name in METRICS}
     of_ray = {"ray_cluster_active_nodes", "ray_cluster_pending_nodes"}
     assert dashboard_series(text) == ours | of_ray
     agent = Path(ray.__file__).parent / "dashboard/modules/reporter/reporter_agent.py"

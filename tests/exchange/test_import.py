@@ -17,10 +17,9 @@ from lsg_ray.ensemble.writer import drop_block
 from lsg_ray.errors import InputError, StoreError, StoreInputError
 from lsg_ray.exchange import source
 from lsg_ray.exchange.format import Request
-from lsg_ray.exchange.importing import import_weights
 from lsg_ray.registry import FORMATS
 from lsg_ray.spec import parse_spec
-from tests.exchange.made import WIDTHS, reals, signs
+from tests.exchange.made import WIDTHS, import_weights, reals, signs
 
 
 @pytest.fixture

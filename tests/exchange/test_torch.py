@@ -11,8 +11,8 @@ from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.exchange import layers
-from lsg_ray.exchange.importing import import_weights
 from lsg_ray.spec import DatasetSpec
+from tests.exchange.made import import_weights
 
 DATASET = DatasetSpec(name="digits", components=None)
 WIDTHS = (64, 8, 10)

@@ -13,7 +13,7 @@ from lsg_ray.ising.model import IsingModel, enumerate_model
 from lsg_ray.ising.references import choose_references
 from lsg_ray.report.figures.checks import checks_figure
 from lsg_ray.report.style import render
-from lsg_ray.results.saving import REFERENCES, save_result
+from lsg_ray.results.saving import REFERENCE_ARRAYS, save_result
 from tests.ensemble.mixture import synthetic
 
 from .test_model import couplings
@@ -66,7 +66,7 @@ def test_energies_and_references__are_those_of_the_model(drawn, tmp_path):
     assert energy[7:14] == pytest.approx(float(np.median(result["energy"])), abs=0.01)
     np.testing.assert_array_equal(chosen["sigma"], sigma[chosen["row"]])
     for name in ("r.npz", "r.zarr"):
-        save_result(chosen, tmp_path / name, archive=REFERENCES)
+        save_result(chosen, tmp_path / name, archive=REFERENCE_ARRAYS)
     with np.load(tmp_path / "r.npz", allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["sigma"], chosen["sigma"])
         assert arrays["group"][0] == "low"

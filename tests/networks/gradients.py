@@ -9,6 +9,7 @@ from lsg_ray.networks.binary_network import loss_number
 from lsg_ray.networks.layout import Layout
 from lsg_ray.networks.solvers import stacked
 from lsg_ray.networks.trial import check_examples
+from lsg_ray.spec import TrainingSpec
 
 
 def gradient(network, fields, x, y, noise, *, loss="cross_entropy", gamma=0.0, engine="numba"):
@@ -73,11 +74,12 @@ def gradient(network, fields, x, y, noise, *, loss="cross_entropy", gamma=0.0, e
 
 def stack_gradient(network, fields, x, y, noise, loss, gamma):
     """Loss and gradient of one network for given noise; see `gradient`."""
-    theta = stacked._split(network, torch.from_numpy(fields[None].copy()))
+    flat = torch.from_numpy(fields[None].copy())
+    stack = stacked._Stack(network, TrainingSpec(gamma=gamma), loss, flat)
     inputs = torch.from_numpy(np.ascontiguousarray(x.T[None], fields.dtype))
     labels = torch.from_numpy(np.ascontiguousarray(y[None], np.int64))
     epsilon = [torch.from_numpy(np.ascontiguousarray(e[None], fields.dtype)) for e in noise]
-    value, _, grads = stacked._step(network, theta, inputs, labels, epsilon, loss, gamma)
+    value, _, grads = stack._gradients(inputs, labels, epsilon)
     flat = torch.cat([g.reshape(1, -1) for g in grads], dim=1)
     return float(value[0]), flat[0].numpy()
 

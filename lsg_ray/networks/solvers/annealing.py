@@ -12,7 +12,6 @@ Baldassi et al., PNAS 113, E7655 (2016), arXiv:1605.06444.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import get_args
 
 import numpy as np
@@ -20,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from lsg_ray.networks.families.committee import Patterns, Stop
 from lsg_ray.networks.robust_ensemble import RobustEnsemble, Sampler
-from lsg_ray.networks.solvers.committee_trial import BINARY, End, Trial, algorithm
+from lsg_ray.networks.solvers.committee_trial import BINARY, End, Trial, algorithm, epochs_only
 from lsg_ray.networks.trial import Purpose
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Floats
@@ -74,12 +73,6 @@ def solve(trial: Trial, options: Options) -> End:
     return anneal(trial, 1, betas, np.zeros(trial.epochs), "metropolis")
 
 
-def misfits(spec: Spec) -> Iterator[str]:
-    """Yield what does not fit: snapshots within a sweep."""
-    if spec.ensemble.snapshots is not None and spec.times[0] == "steps":
-        yield f"ensemble.snapshots: steps given; {spec.algorithm} has sweeps, counted as epochs"
-
-
 def warm_up(_: Spec) -> None:
     """Compile, or load from the cache on disk, what sweeps need."""
     one = Patterns(np.ones((1, 1, 1), np.float32), np.ones(1, np.int8))
@@ -90,5 +83,5 @@ def warm_up(_: Spec) -> None:
 
 
 ALGORITHM = algorithm(
-    "annealing", (*BINARY, "parity"), Options, solve, misfits=misfits, warm_up=warm_up
+    "annealing", (*BINARY, "parity"), Options, solve, misfits=epochs_only, warm_up=warm_up
 )

@@ -7,13 +7,14 @@ inputs are (y, K, n), and each has patterns in an order of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import BaseModel
 
+from lsg_ray.datasets import Dataset
 from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
 from lsg_ray.networks.families.committee import Arena, Stop, committee_of
 from lsg_ray.networks.family import not_neutral
@@ -123,6 +124,22 @@ def spread(weights: Floats) -> float:
     return float(np.mean((weights - centre) ** 2)) / square
 
 
+def epochs_only(spec: Spec) -> Iterator[str]:
+    """Yield what does not fit a solver by sweeps: snapshots within a sweep."""
+    if spec.ensemble.snapshots is not None and spec.times[0] == "steps":
+        yield (
+            f"ensemble.snapshots: steps given; {spec.algorithm} makes sweeps over all patterns: "
+            "name epochs"
+        )
+
+
+def odd_replicas(spec: Spec) -> Iterator[str]:
+    """Yield what does not fit: an even number of replicas, whose majority would tie."""
+    replicas = spec.training.options.get("replicas", 7)
+    if isinstance(replicas, int) and replicas % 2 == 0:
+        yield f"training.options.replicas: {replicas} given; an odd number has no ties"
+
+
 def algorithm(
     name: str,
     families: tuple[str, ...],
@@ -130,20 +147,23 @@ def algorithm(
     solve: Callable[[Trial, Config], End],
     *,
     misfits: Callable[[Spec], Iterable[str]] = lambda _: (),
+    unused: Mapping[str, object] = UNUSED,
+    check: Callable[[Spec, Dataset], None] = lambda *_: None,
     warm_up: Callable[[Spec], None] | None = None,
 ) -> Algorithm:
     """Return the training algorithm of a solver.
 
     Parameters
     ----------
-    name, families, config, misfits, warm_up
+    name, families, config, misfits, check, warm_up
         As of `Algorithm`.
     solve
         ``solve(trial, options)``: the solver.
+    unused
+        Fields that must be as they are by default, since it does not read them.
     """
 
-    def trainer(spec: Spec, arena: Any, device: str | None) -> Run:
-        del device
+    def trainer(spec: Spec, arena: Any, _: str | None) -> Run:
         options = config(**spec.training.options)
 
         def run(configurations: Sequence[int], number: int) -> list[Candidate]:
@@ -155,7 +175,9 @@ def algorithm(
         return run
 
     def all_misfits(spec: Spec) -> Iterator[str]:
-        yield from not_neutral(spec, UNUSED, f"{name} does not read it; see training.options")
+        yield from not_neutral(spec, unused, f"{name} does not read it; see training.options")
         yield from misfits(spec)
 
-    return Algorithm(name, families, trainer, config=config, misfits=all_misfits, warm_up=warm_up)
+    return Algorithm(
+        name, families, trainer, config=config, misfits=all_misfits, check=check, warm_up=warm_up
+    )

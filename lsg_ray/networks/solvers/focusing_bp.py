@@ -23,24 +23,21 @@ propagation".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
-from lsg_ray.networks.algorithm import Algorithm, Run
-from lsg_ray.networks.factor_graph import FactorGraph, warm_up
-from lsg_ray.networks.families.committee import Arena
-from lsg_ray.networks.solvers.sweeps import check_memory, misfits, trainer_of
-from lsg_ray.spec import Spec
+from lsg_ray.networks.factor_graph import FactorGraph
+from lsg_ray.networks.solvers.committee_trial import BINARY
+from lsg_ray.networks.solvers.sweeps import Messages, algorithm, check_memory
 from lsg_ray.typing import Floats, Signs
 
 #: Largest load α of perceptrons that the long step of ρ is for, and both steps.
 _EASY, _STEPS = 0.6, (0.005, 0.002)
 
 
-class Options(BaseModel, extra="forbid", frozen=True):
+class Options(Messages):
     """Options of focusing belief propagation; ``training.epochs`` bounds its sweeps."""
 
     protocol: Literal["pseudo-reinforcement", "standard", "scoping", "free"] = Field(
@@ -61,12 +58,6 @@ class Options(BaseModel, extra="forbid", frozen=True):
     ys: tuple[float, ...] = Field((), description="Values of y of the free protocol, one per step.")
     sweeps: int = Field(1, ge=1, description="Number of sweeps per step.")
     damping: float = Field(0.5, ge=0, lt=1, description="Share of the old message in the new one.")
-    start: float = Field(0.01, gt=0, description="Standard deviation of the first messages.")
-    noise: float = Field(
-        0.1, ge=0,
-        description="Standard deviation of random fields on the weights; at 0 most trials end "
-        "in the same solution.",
-    )  # fmt: skip
 
     @model_validator(mode="after")
     def _listed(self) -> Options:
@@ -150,14 +141,4 @@ def focusing(x: Signs, units: int, options: Options, rng: np.random.Generator) -
             yield total(focus)
 
 
-def trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
-    """Return what runs trials."""
-    del device
-    options = Options(**spec.training.options)
-    return trainer_of(spec, arena, lambda x, units: partial(focusing, x, units, options))
-
-
-ALGORITHM = Algorithm(
-    "focusing-bp", ("perceptron", "committee"), trainer, config=Options, misfits=misfits,
-    check=check_memory, warm_up=lambda _: warm_up(),
-)  # fmt: skip
+ALGORITHM = algorithm("focusing-bp", BINARY, Options, focusing, check_memory)

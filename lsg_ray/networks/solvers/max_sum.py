@@ -13,15 +13,11 @@ Source: C. Baldassi, A. Braunstein, J. Stat. Mech. (2015) P08008, arXiv:1505.054
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from lsg_ray.networks.algorithm import Algorithm, Run
-from lsg_ray.networks.families.committee import Arena
-from lsg_ray.networks.solvers.sweeps import check_memory, misfits, trainer_of
-from lsg_ray.spec import Spec
+from lsg_ray.networks.solvers.sweeps import algorithm, check_memory
 from lsg_ray.typing import Floats, Signs
 
 #: Fields from 1/this to this stay as they are.
@@ -61,26 +57,7 @@ def max_sum(x: Signs, options: Options, rng: np.random.Generator) -> Iterator[Fl
         yield total[None]
 
 
-def trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
-    """Return what runs trials."""
-    del device
-    options = Options(**spec.training.options)
-    return trainer_of(spec, arena, lambda x, _: partial(max_sum, x, options))
-
-
-def _warm_up(spec: Spec) -> None:
-    del spec
-    fields = max_sum(np.ones((1, 1, 1), np.int8), Options(), np.random.default_rng(0))
-    next(fields)
-    next(fields)
-
-
-ALGORITHM = Algorithm(
-    "max-sum",
-    ("perceptron",),
-    trainer,
-    config=Options,
-    misfits=misfits,
-    check=check_memory,
-    warm_up=_warm_up,
-)
+ALGORITHM = algorithm(
+    "max-sum", ("perceptron",), Options, lambda x, _, options, rng: max_sum(x, options, rng),
+    check_memory,
+)  # fmt: skip

@@ -16,16 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from lsg_ray.networks.algorithm import Algorithm, Run
-from lsg_ray.networks.families.committee import Arena
-from lsg_ray.networks.solvers.sweeps import misfits, trainer_of
-from lsg_ray.spec import Spec
+from lsg_ray.networks.solvers.sweeps import Messages, algorithm
 from lsg_ray.typing import Array, Floats, Signs
 
 #: Patterns whose sums are taken in float32 before they are added in float64.
@@ -34,7 +30,7 @@ _CHUNK = 1024
 _NARROWEST = 1e-6
 
 
-class Options(BaseModel, extra="forbid", frozen=True):
+class Options(Messages):
     """Options of reinforced AMP; ``training.epochs`` bounds its sweeps."""
 
     rate: float = Field(0.003, ge=0, lt=1, description="Rate ρ of reinforcement.")
@@ -45,11 +41,6 @@ class Options(BaseModel, extra="forbid", frozen=True):
     )
     clip: float = Field(30.0, gt=0, description="Largest field |h|.")
     start: float = Field(0.01, gt=0, description="Standard deviation of the first fields.")
-    noise: float = Field(
-        0.1, ge=0,
-        description="Standard deviation of random fields on the weights; at 0 most trials end "
-        "in the same solution.",
-    )  # fmt: skip
 
 
 def packed(x: Array) -> NDArray[np.uint32]:
@@ -105,25 +96,10 @@ def wrong(words: NDArray[np.uint32], weights: Array) -> int:
     return int(count_wrong(words, signs, np.empty(32, np.float32)))
 
 
-def trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
-    """Return what runs trials."""
-    del device
-    options = Options(**spec.training.options)
-
-    def begun(x: Signs, _: int) -> partial[Iterator[Floats]]:
-        return partial(amp, packed(x[:, 0]), x.shape[-1], options)
-
-    return trainer_of(spec, arena, begun)
+def _of_patterns(x: Signs, _: int, options: Options, rng: np.random.Generator) -> Iterator[Floats]:
+    return amp(packed(x[:, 0]), x.shape[-1], options, rng)
 
 
-def _warm_up(spec: Spec) -> None:
-    del spec
-    words = packed(np.ones((1, 3), np.int8))
-    fields = amp(words, 3, Options(), np.random.default_rng(0))
-    next(fields)
-    wrong(words, next(fields)[0])
-
-
-ALGORITHM = Algorithm(
-    "reinforced-amp", ("perceptron",), trainer, config=Options, misfits=misfits, warm_up=_warm_up
+ALGORITHM = algorithm(
+    "reinforced-amp", ("perceptron",), Options, _of_patterns, check=lambda *_: None
 )

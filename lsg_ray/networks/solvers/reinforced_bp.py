@@ -12,20 +12,17 @@ Source: A. Braunstein, R. Zecchina, Phys. Rev. Lett. 96, 030201 (2006).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from lsg_ray.networks.algorithm import Algorithm, Run
-from lsg_ray.networks.factor_graph import FactorGraph, warm_up
-from lsg_ray.networks.families.committee import Arena
-from lsg_ray.networks.solvers.sweeps import check_memory, misfits, trainer_of
-from lsg_ray.spec import Spec
+from lsg_ray.networks.factor_graph import FactorGraph
+from lsg_ray.networks.solvers.committee_trial import BINARY
+from lsg_ray.networks.solvers.sweeps import Messages, algorithm, check_memory
 from lsg_ray.typing import Floats, Signs
 
 
-class Options(BaseModel, extra="forbid", frozen=True):
+class Options(Messages):
     """Options of reinforced belief propagation; ``training.epochs`` bounds its sweeps."""
 
     rate: float = Field(
@@ -35,12 +32,6 @@ class Options(BaseModel, extra="forbid", frozen=True):
         False, description="Whether fields are reinforced in full at random, instead of in part."
     )
     damping: float = Field(0.3, ge=0, lt=1, description="Share of the old message in the new one.")
-    start: float = Field(0.01, gt=0, description="Standard deviation of the first messages.")
-    noise: float = Field(
-        0.1, ge=0,
-        description="Standard deviation of random fields on the weights; at 0 most trials end "
-        "in the same solution.",
-    )  # fmt: skip
 
 
 def reinforced(
@@ -65,14 +56,4 @@ def reinforced(
         yield total
 
 
-def trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
-    """Return what runs trials."""
-    del device
-    options = Options(**spec.training.options)
-    return trainer_of(spec, arena, lambda x, units: partial(reinforced, x, units, options))
-
-
-ALGORITHM = Algorithm(
-    "reinforced-bp", ("perceptron", "committee"), trainer, config=Options, misfits=misfits,
-    check=check_memory, warm_up=lambda _: warm_up(),
-)  # fmt: skip
+ALGORITHM = algorithm("reinforced-bp", BINARY, Options, reinforced, check_memory)

@@ -25,7 +25,14 @@ from pydantic import Field
 
 from lsg_ray.networks.robust_ensemble import Sampler
 from lsg_ray.networks.solvers import annealing
-from lsg_ray.networks.solvers.committee_trial import BINARY, End, Trial, algorithm
+from lsg_ray.networks.solvers.committee_trial import (
+    BINARY,
+    End,
+    Trial,
+    algorithm,
+    epochs_only,
+    odd_replicas,
+)
 from lsg_ray.spec import Spec
 
 
@@ -50,10 +57,8 @@ def solve(trial: Trial, options: Options) -> End:
 
 def misfits(spec: Spec) -> Iterator[str]:
     """Yield what does not fit: majorities that tie, snapshots within a sweep."""
-    yield from annealing.misfits(spec)
-    replicas = spec.training.options.get("replicas", 7)
-    if isinstance(replicas, int) and replicas % 2 == 0:
-        yield f"training.options.replicas: {replicas} given; an odd number has no ties"
+    yield from epochs_only(spec)
+    yield from odd_replicas(spec)
 
 
 ALGORITHM = algorithm(

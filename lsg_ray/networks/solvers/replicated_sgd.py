@@ -23,15 +23,13 @@ not one after another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from lsg_ray.networks.families.committee import Patterns, Stop, fields
-from lsg_ray.networks.solvers.committee_trial import BINARY, End, Trial, algorithm
-from lsg_ray.spec import Spec
+from lsg_ray.networks.solvers.committee_trial import BINARY, End, Trial, algorithm, odd_replicas
 from lsg_ray.typing import Array, Floats
 
 Formula = Literal["simple", "corrected", "hard", "continuous", "explicit"]
@@ -130,11 +128,4 @@ def _centre(w: Array, hidden: Floats, options: Options) -> Floats:
     return mean
 
 
-def misfits(spec: Spec) -> Iterator[str]:
-    """Yield what does not fit: an even number of replicas, whose majority would tie."""
-    replicas = spec.training.options.get("replicas", 7)
-    if isinstance(replicas, int) and replicas % 2 == 0:
-        yield f"training.options.replicas: {replicas} given; an odd number has no ties"
-
-
-ALGORITHM = algorithm("replicated-sgd", BINARY, Options, solve, misfits=misfits)
+ALGORITHM = algorithm("replicated-sgd", BINARY, Options, solve, misfits=odd_replicas)

@@ -7,46 +7,43 @@ of the fields, without decimation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from lsg_ray.datasets import Dataset
 from lsg_ray.errors import InputError
-from lsg_ray.networks.algorithm import Candidate, Run
+from lsg_ray.networks.algorithm import Algorithm
 from lsg_ray.networks.factor_graph import gauged
-from lsg_ray.networks.families.committee import Arena, Stop, committee_of
-from lsg_ray.networks.trial import Purpose, trial_generator
-from lsg_ray.rng import Stream, seed_sequence
+from lsg_ray.networks.families.committee import Stop
+from lsg_ray.networks.solvers import committee_trial
+from lsg_ray.networks.solvers.committee_trial import Config, End, Trial, epochs_only
+from lsg_ray.networks.trial import Purpose
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Floats, Signs
 
 #: Largest number of bytes of messages: a worker holds those of one trial.
 MAX_BYTES = 2**34
-#: Makes the fields of one trial, from its random numbers.
-Begin = Callable[[np.random.Generator], Iterator[Floats]]
 
 
-class Search(NamedTuple):
-    """Where a search has ended.
+class Messages(BaseModel, extra="forbid", frozen=True):
+    """Options of the random numbers that messages start from."""
 
-    fields (K, n); sweeps made; stopped: why; visited: fields at the times that were asked for and
-    reached.
-    """
-
-    fields: Floats
-    sweeps: int
-    stopped: Stop
-    visited: list[Floats]
+    start: float = Field(0.01, gt=0, description="Standard deviation of the first messages.")
+    noise: float = Field(
+        0.1, ge=0,
+        description="Standard deviation of random fields on the weights; at 0 most trials end "
+        "in the same solution.",
+    )  # fmt: skip
 
 
 def search(
     fields: Iterator[Floats],
     errors: Callable[[Floats], int],
     max_sweeps: int,
-    times: Sequence[int] = (),
-) -> Search:
+    visit: Callable[[Floats], None] = lambda _: None,
+) -> End:
     """Sweep until no pattern is wrong, the protocol ends, or the largest number of sweeps is made.
 
     Parameters
@@ -57,71 +54,60 @@ def search(
         Number of wrong patterns of weights with the signs of fields (K, n).
     max_sweeps
         Sweeps, at most.
-    times
-        Numbers of sweeps after which fields are stored; 0 for the start.
+    visit
+        Called with the fields before each sweep.
     """
     now = next(fields)
-    visited = [now.copy()] if 0 in times else []
-    sweeps, stopped = 0, Stop.EPOCHS
-    while sweeps < max_sweeps:
+    for sweep in range(1, max_sweeps + 1):
+        visit(now)
         new = next(fields, None)
         if new is None:
-            stopped = Stop.PROTOCOL
-            break
-        now, sweeps = new, sweeps + 1
-        if sweeps in times:
-            visited.append(now.copy())
+            return End(now, sweep - 1, Stop.PROTOCOL)
+        now = new
         if not np.isfinite(now).all():
-            stopped = Stop.DIVERGED
-            break
+            return End(now, sweep, Stop.DIVERGED)
         if errors(now) == 0:
-            stopped = Stop.SOLVED
-            break
-    return Search(now, sweeps, stopped, visited)
+            return End(now, sweep, Stop.SOLVED)
+    return End(now, max_sweeps, Stop.EPOCHS)
 
 
-def trainer_of(spec: Spec, arena: Arena, begun: Callable[[Signs, int], Begin]) -> Run:
-    """Return what runs trials of a solver.
+def algorithm(
+    name: str,
+    families: tuple[str, ...],
+    config: type[Config],
+    solver: Callable[[Signs, int, Config, np.random.Generator], Iterator[Floats]],
+    check: Callable[[Spec, Dataset], None],
+) -> Algorithm:
+    """Return the training algorithm of a solver.
 
-    ``begun(x, K)`` is given patterns of P, with labels absorbed, and the number of hidden units.
+    Parameters
+    ----------
+    name, families, config, check
+        As of `Algorithm`.
+    solver
+        ``solver(x, K, options, rng)``: its fields, for patterns x of P with labels absorbed, and K
+        hidden units.
     """
-    family = committee_of(spec)
-    ((units, _),) = spec.network.shapes
-    begin = begun(gauged(arena.train.x, arena.train.s), units)
-    _, times = spec.times
 
-    def errors(fields: Floats) -> int:
-        flat = family.stored(fields)
-        return int(family.errors(spec.network, flat[None], arena.train)[0])
+    def solve(trial: Trial, options: Config) -> End:
+        fields = solver(
+            gauged(trial.patterns.x, trial.patterns.s), trial.shape[0], options,
+            trial.rng(Purpose.INITIAL),
+        )  # fmt: skip
 
-    def one(configuration: int, trial: int) -> Candidate:
-        seed = seed_sequence(spec.ensemble.seed, Stream.TRIAL, configuration, trial)
-        fields = begin(trial_generator(seed, Purpose.INITIAL))
-        end = search(fields, errors, spec.training.epochs, times)
-        accuracy, weights, columns = family.outcome(
-            spec, arena, end.fields, end.sweeps, end.stopped
-        )
-        if end.stopped == Stop.DIVERGED:
-            accuracy = np.nan
-        snapshots = [family.stored(fields) for fields in end.visited]
-        # What comes after the end is as at the end.
-        snapshots += [weights] * (len(times) - len(snapshots))
-        return Candidate(accuracy, weights, columns, np.array(snapshots) if times else None)
+        def errors(now: Floats) -> int:
+            return int(trial.errors(now[None])[0])
 
-    def run(configurations: Sequence[int], trial: int) -> list[Candidate]:
-        return [one(configuration, trial) for configuration in configurations]
+        return search(fields, errors, trial.epochs, lambda now: trial.sweep(now[None]))
 
-    return run
+    def warm_up(_: Spec) -> None:
+        fields = solver(np.ones((1, 1, 1), np.int8), 1, config(), np.random.default_rng(0))
+        next(fields)
+        next(fields)
 
-
-def misfits(spec: Spec) -> Iterator[str]:
-    """Yield a line for each field that solvers by sweeps cannot serve."""
-    unit, _ = spec.times
-    if spec.ensemble.snapshots is not None and unit == "steps":
-        yield (
-            f"ensemble.snapshots: steps given; {spec.algorithm} makes sweeps over all patterns: "
-            "name epochs"
-        )
+    return committee_trial.algorithm(
+        name, families, config, solve, misfits=epochs_only, unused={}, check=check, warm_up=warm_up
+    )
 
 
 def check_memory(spec: Spec, dataset: Dataset) -> None:

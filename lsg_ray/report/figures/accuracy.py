@@ -59,8 +59,7 @@ def accuracy_figure(
         Acceptance rate of all trials, where `accepted` are only some of the accepted ones.
     """
     passed, failed = accuracy_histograms(accepted, rejected, n_examples, threshold)
-    figure = style.new_figure(3.1)
-    axes = figure.subplots()
+    figure, (axes,) = style.panels(3.1, 1)
     _stack(axes, passed, failed)
     span = [_left_end(passed, failed), passed.edges[-1]]
     if test_accuracy is not None:

@@ -20,8 +20,7 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     energies
         Energies, from `lsg_ray.ising.checks.configuration_energies`.
     """
-    figure = style.new_figure(3.0)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(3.0, 2)
     data, model = triples["ensemble"].values, triples["model"].values
     cutoff = float(triples.attrs["cutoff"])
     weak = np.abs(data) <= cutoff

@@ -41,8 +41,7 @@ def correlations_figure(moments: xarray.Dataset) -> Figure:
     m, C = moments["m"].values, moments["C"].values
     part = moments["part"].values
     parts = [name for name in style.PART_COLOURS if (part == name).any()]
-    figure = style.new_figure(3.7)
-    left, right = figure.subplots(1, 2, width_ratios=[1.12, 1.0])
+    figure, (left, right) = style.panels(3.7, 2, width_ratios=[1.12, 1.0])
     image, size = block_average(C, m, MAX_IMAGE_SIDE)
     spans = {name: np.flatnonzero(part == name)[[0, -1]] + [0, 1] for name in parts}
     _heat_map(left, image, size, spans)

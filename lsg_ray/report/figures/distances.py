@@ -25,8 +25,7 @@ def distances_figure(effect: xarray.Dataset) -> Figure:
     forms = [str(form) for form in effect["form"].values]
     d, random = effect["d"].values, effect["random"].values
     n = len(d) - 1
-    figure = style.new_figure(2.85)
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    figure, (left, right) = style.panels(2.85, 2, width_ratios=(1.25, 1))
     peak, edges = 0.0, []
     for form, pairs in zip(forms, effect["pairs"].values, strict=True):
         histogram = lattice_histogram(pairs, d, bins=70, around=0.5, smallest=max(1, n // 170))

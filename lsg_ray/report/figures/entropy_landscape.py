@@ -33,8 +33,7 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
     scans
         Results of `lsg_ray.entropy_scan`, by the name of the part.
     """
-    figure = style.new_figure(3.1)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(3.1, 2)
     all_d = np.linspace(0, 1, 401)[1:-1]
     right.plot(all_d, entropy_bound(all_d), color=style.GREY, lw=0.9)
     right.annotate(
@@ -46,10 +45,9 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
         x, d, s = (curve[name].values for name in ("field", "d", "s"))
         converged = scan["converged"].values.astype(bool)
         for k, (direction, dash) in enumerate(DIRECTION_STYLES.items()):
-            for r in _chosen(len(d)):
-                thin = {"ls": dash, "color": colour, "lw": 0.4, "alpha": 0.35}
-                left.plot(x, d[r, k], **thin)
-                right.plot(d[r, k], s[r, k], **thin)
+            few, thin = _chosen(len(d)), {"ls": dash, "color": colour, "lw": 0.4, "alpha": 0.35}
+            left.plot(x, d[few, k].T, **thin)
+            right.plot(d[few, k].T, s[few, k].T, **thin)
             label = name if direction == "up" else None
             left.plot(x, d[:, k].mean(axis=0), ls=dash, color=colour, label=label)
             right.plot(d[:, k].mean(axis=0), s[:, k].mean(axis=0), ls=dash, color=colour)
@@ -102,16 +100,14 @@ def _colour(name: str, number: int) -> str:
 
 def _chosen(count: int) -> list[int]:
     """Return the rows that are drawn as single curves."""
-    return np.unique(
-        np.linspace(0, count - 1, min(count, style.MAX_SINGLE_CURVES)).astype(int)
-    ).tolist()
+    drawn = min(count, style.MAX_SINGLE_CURVES)
+    return np.unique(np.linspace(0, count - 1, drawn).astype(int)).tolist()
 
 
 @style.styled
 def iso_figure(curve: xarray.Dataset) -> Figure:
     """Draw s(d), β(d) and e(d) at the energy of each reference; from `lsg_ray.iso_energy`."""
-    figure = style.new_figure(2.7)
-    axes = figure.subplots(1, 3)
+    figure, axes = style.panels(2.7, 3)
     d = np.linspace(0, 1, 401)[1:-1]
     axes[0].plot(d, -d * np.log(d) - (1 - d) * np.log(1 - d), color=style.GREY, lw=0.9)
     groups = names_of(curve["group"]) if "group" in curve.coords else np.array(["all"])
@@ -154,8 +150,7 @@ def iso_caption(curve: xarray.Dataset) -> tuple[str, str]:
 @style.styled
 def tap_figure(states: xarray.Dataset) -> Figure:
     """Draw the free energies of the TAP states, and their overlaps; from `lsg_ray.tap_states`."""
-    figure = style.new_figure(2.8)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(2.8, 2)
     settled = states["converged"].values.astype(bool)
     f = states["f"].values[settled]
     if len(f):
@@ -219,8 +214,7 @@ def dynamics_figure(runs: xarray.Dataset) -> Figure:
     drawn = zip(figure.subplots(1, len(panels)), "abc", panels, strict=False)
     for panel, letter, (name, label) in drawn:
         values = runs[name].values
-        for r in _chosen(len(values)):
-            panel.plot(sweeps, values[r], color=style.GREY, lw=0.4, alpha=0.5)
+        panel.plot(sweeps, values[_chosen(len(values))].T, color=style.GREY, lw=0.4, alpha=0.5)
         style.band(panel, sweeps, values, style.ACCENT)
         if (level := levels.get(name)) is not None:
             panel.axhline(level, color=style.CONTRAST, lw=1.0, ls=style.DASHED)
@@ -252,8 +246,7 @@ def dynamics_caption(runs: xarray.Dataset) -> tuple[str, str]:
 @style.styled
 def thermo_figure(curves: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw S(β) and C_v(β) of each model; from `lsg_ray.thermodynamics`."""
-    figure = style.new_figure(2.8)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(2.8, 2)
     for n, (name, curve) in enumerate(curves.items()):
         colour = _colour(name, n)
         beta = curve["beta"].values

@@ -22,8 +22,7 @@ _NAMES = {
 @style.styled
 def local_entropy_figure(result: xarray.Dataset) -> Figure:
     """Draw the normalised local entropy of each solution against distance, and the theory."""
-    figure = style.new_figure(2.9)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(2.9, 2)
     p, value = result["overlap"].values, result["local_entropy"].values
     for axes, x in ((left, p), (right, 2 * (1 - p))):
         for row in range(min(len(value), _THIN)):
@@ -76,16 +75,14 @@ def local_entropy_caption(result: xarray.Dataset) -> tuple[str, str]:
 @style.styled
 def hessian_figure(result: xarray.Dataset) -> Figure:
     """Draw the density of eigenvalues, the largest of them, and the trace."""
-    figure = style.new_figure(2.6)
-    left, middle, right = figure.subplots(1, 3)
+    figure, (left, middle, right) = style.panels(2.6, 3)
     edges = np.append(result["left"].values, result["right"].values[-1])
     style.steps(left, result["density"].values.mean(axis=0), edges)
     left.set_yscale("log")
     style.panel(left, "a", "spectrum", r"eigenvalue $\lambda$", "density")
     values = result["eigenvalue"].values
     rank = np.arange(1, values.shape[1] + 1)
-    for row in values[:_THIN]:
-        middle.plot(rank, row, "o-", color=style.ACCENT, ms=3, lw=0.6)
+    middle.plot(rank, values[:_THIN].T, "o-", color=style.ACCENT, ms=3, lw=0.6)
     style.ticks(middle, 5, 5, integer=False)
     style.panel(middle, "b", "largest eigenvalues", "rank", r"eigenvalue $\lambda$")
     right.plot(values[:, 0], result["trace"].values, "o", color=style.ACCENT, ms=3)
@@ -112,11 +109,9 @@ def hessian_caption(result: xarray.Dataset) -> tuple[str, str]:
 @style.styled
 def rise_figure(result: xarray.Dataset) -> Figure:
     """Draw the rise of errors against the noise."""
-    figure = style.new_figure(2.9, style.WIDTH / 2)
-    axes = figure.subplots()
+    figure, (axes,) = style.panels(2.9, 1, width=style.WIDTH / 2)
     level = result["level"].values
-    for row in result["rise"].values[:_THIN]:
-        axes.plot(level, row, color=style.ACCENT, lw=0.5, alpha=0.5)
+    axes.plot(level, result["rise"].values[:_THIN].T, color=style.ACCENT, lw=0.5, alpha=0.5)
     axes.errorbar(level, result["rise_mean"].values, result["rise_mean_stderr"].values, fmt="o-",
                   ms=3, color=style.INK, capsize=2)  # fmt: skip
     style.ticks(axes, 5, 5)

@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 
 from lsg_ray.minima.theory.gaussian import binary_entropy
 from lsg_ray.report import style
-from lsg_ray.report.figures.loss_landscape import CURVE_COLOURS
 from lsg_ray.typing import Array, Floats
 
 #: Largest number of curves of single solutions that are drawn per result.
-_THIN = 20
+_MAX_SINGLE_CURVES = 20
 
 
 def _gap(entropy: Array, distance: Array) -> Floats:
@@ -27,14 +26,12 @@ def _gap(entropy: Array, distance: Array) -> Floats:
 @style.styled
 def local_entropy_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw Σ(D) of solutions, their means, the bound and the theory; by name of a result."""
-    figure = style.new_figure(3.2)
-    whole, lost = figure.subplots(1, 2)
+    figure, (whole, lost) = style.panels(3.2, 2)
     d = np.linspace(1e-4, 0.5, 200)
     whole.plot(d, binary_entropy(d), color=style.INK, lw=0.9, label="all, $H_2(D)$")
     lost.axhline(0, color=style.INK, lw=0.9)
     for index, (name, result) in enumerate(results.items()):
-        colour = CURVE_COLOURS[index % len(CURVE_COLOURS)]
-        _draw(whole, lost, result, colour, _label(name, result, results))
+        _draw(whole, lost, result, style.curve_colour(index), _label(name, result, results))
     first = next((result for result in results.values() if "densest" in result), None)
     if first is not None:
         at = first["theory_distance"].values
@@ -60,9 +57,9 @@ def _label(name: str, result: xarray.Dataset, results: Mapping[str, xarray.Datas
 
 def _draw(whole: Axes, lost: Axes, result: xarray.Dataset, colour: str, label: str) -> None:
     d, entropy = result["distance"].values, result["entropy"].values
-    for row in range(min(len(d), _THIN)):
-        whole.plot(d[row], entropy[row], color=colour, lw=0.4, alpha=0.4)
-        lost.plot(d[row], _gap(entropy[row], d[row]), color=colour, lw=0.4, alpha=0.4)
+    thin = slice(_MAX_SINGLE_CURVES)
+    whole.plot(d[thin].T, entropy[thin].T, color=colour, lw=0.4, alpha=0.4)
+    lost.plot(d[thin].T, _gap(entropy, d)[thin].T, color=colour, lw=0.4, alpha=0.4)
     mean, at = result["entropy_mean"].values, result["distance_mean"].values
     error, spread = result["entropy_stderr"].values, result["distance_stderr"].values
     whole.errorbar(at, mean, error, spread, fmt="o", ms=3, color=colour, label=label)

@@ -14,16 +14,6 @@ from lsg_ray.report import style
 from lsg_ray.report.figures.training import loss_and_accuracy
 from lsg_ray.typing import Array
 
-#: Colours of curves, in their order.
-CURVE_COLOURS = (
-    style.ACCENT,
-    style.CONTRAST,
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)
 #: Title and labels of the panel of the rise of the loss.
 RISE_PANEL = ("around the minima", "filter-normalised radius", "rise of the loss (nat)")
 
@@ -41,12 +31,11 @@ def walk_figure(walk: xarray.Dataset) -> Figure:
     The third panel shows the loss against the distance from the start or, of constrained and
     Metropolis walks, the share of moves that were allowed or made.
     """
-    figure = style.new_figure(3.1)
-    loss, accuracy, third = figure.subplots(1, 3)
+    figure, (loss, accuracy, third) = style.panels(3.1, 3)
     free = walk.attrs["kind"] == "free"
     step = walk["step"].values
     for n, sigma in enumerate(walk["sigma"].values):
-        colour, walks = CURVE_COLOURS[n % len(CURVE_COLOURS)], walk.isel(sigma=n)
+        colour, walks = style.curve_colour(n), walk.isel(sigma=n)
 
         def rows(name: str, walks: xarray.Dataset = walks) -> Array:
             return walks[name].values.reshape(-1, walks[name].shape[-1])
@@ -122,10 +111,9 @@ def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
     paths
         Results of `lsg_ray.interpolate`.
     """
-    figure = style.new_figure(2.8)
-    loss, accuracy = figure.subplots(1, 2)
+    figure, (loss, accuracy) = style.panels(2.8, 2)
     for n, (name, path) in enumerate(paths.items()):
-        colour, alpha = CURVE_COLOURS[n % len(CURVE_COLOURS)], path["alpha"].values
+        colour, alpha = style.curve_colour(n), path["alpha"].values
         for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
             style.band(axes, alpha, path[f"train_{measure}"].values, colour, name)
             test = path[f"test_{measure}"].values.mean(axis=0)
@@ -183,8 +171,7 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         Results of `lsg_ray.swap_barriers`, by name; paths are drawn of the first.
     """
     results = {"–".join(map(str, r.attrs["widths"])): r for r in results.values()}
-    figure = style.new_figure(2.8 if len(results) == 1 else 3.2)
-    left, middle, right = figure.subplots(1, 3)
+    figure, (left, middle, right) = style.panels(2.8 if len(results) == 1 else 3.2, 3)
     first = next(iter(results.values()))
     alpha, shades = first["alpha"].values, style.accuracy_colours()
     for n, k in enumerate(first["swaps"].values):
@@ -194,7 +181,7 @@ def swaps_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     left.legend(title="swaps $k$", fontsize=7, title_fontsize=8, handlelength=1.0, loc="upper left")
     style.panel(left, "a", next(iter(results)), r"position $\alpha$ on the path", "test loss (nat)")
     for n, (name, result) in enumerate(results.items()):
-        bars = {"color": CURVE_COLOURS[n % len(CURVE_COLOURS)], "marker": "o", "ms": 3, "lw": 1.0}
+        bars = {"color": style.curve_colour(n), "marker": "o", "ms": 3, "lw": 1.0}
         values = result["test_barrier"].transpose("swaps", ...).values
         values = values.reshape(result.sizes["swaps"], -1)
         mean, error = values.mean(axis=1), values.std(axis=1) / np.sqrt(values.shape[1])
@@ -242,10 +229,9 @@ def minima_figure(comparison: xarray.Dataset) -> Figure:
     comparison
         Result of `lsg_ray.compare_minima`.
     """
-    figure = style.new_figure(2.8)
-    loss, accuracy, rise = figure.subplots(1, 3)
+    figure, (loss, accuracy, rise) = style.panels(2.8, 3)
     names, alpha = (
-        (comparison.attrs["first"], comparison.attrs["second"]),
+        [comparison.attrs[kind] for kind in ("first", "second")],
         comparison["alpha"].values,
     )
     for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
@@ -270,12 +256,11 @@ def minima_figure(comparison: xarray.Dataset) -> Figure:
 @style.styled
 def flatness_figure(curvature: xarray.Dataset) -> Figure:
     """Draw the largest eigenvalues of the Hessian, its trace, and the rise of the loss."""
-    figure = style.new_figure(2.6)
-    left, middle, right = figure.subplots(1, 3)
+    figure, (left, middle, right) = style.panels(2.6, 3)
     values = curvature["eigenvalue"].values
-    for row in values[: style.MAX_SINGLE_CURVES]:
-        left.plot(np.arange(1, values.shape[1] + 1), row, "o-", color=style.ACCENT, ms=3, lw=0.6)
-    left.set_xticks(np.arange(1, values.shape[1] + 1))
+    rank, few = np.arange(1, values.shape[1] + 1), slice(style.MAX_SINGLE_CURVES)
+    left.plot(rank, values[few].T, "o-", color=style.ACCENT, ms=3, lw=0.6)
+    left.set_xticks(rank)
     left.set_ylim(bottom=min(0, values.min()))
     style.panel(left, "a", "largest eigenvalues", "rank", r"eigenvalue $\lambda$ of $H$")
     middle.errorbar(
@@ -283,10 +268,9 @@ def flatness_figure(curvature: xarray.Dataset) -> Figure:
         color=style.ACCENT, elinewidth=0.7,
     )  # fmt: skip
     style.panel(middle, "b", "trace", "largest eigenvalue", r"trace of $H$")
-    rows = curvature["rise"].values
-    for row in rows[: style.MAX_SINGLE_CURVES]:
-        right.plot(curvature["radius"].values, row, color=style.ACCENT, lw=0.5, alpha=0.5)
-    right.plot(curvature["radius"].values, rows.mean(axis=0), "o-", color=style.ACCENT, ms=3)
+    radius, rows = curvature["radius"].values, curvature["rise"].values
+    right.plot(radius, rows[few].T, color=style.ACCENT, lw=0.5, alpha=0.5)
+    right.plot(radius, rows.mean(axis=0), "o-", color=style.ACCENT, ms=3)
     style.panel(right, "c", *RISE_PANEL)
     return figure
 
@@ -315,8 +299,7 @@ def flatness_caption(curvature: xarray.Dataset) -> tuple[str, str]:
 @style.styled
 def surface_figure(surface: xarray.Dataset) -> Figure:
     """Draw contours of training loss and test accuracy on a plane through a solution."""
-    figure = style.new_figure(3.0)
-    panels = figure.subplots(1, 2)
+    figure, panels = style.panels(3.0, 2)
     a, b = surface["a"].values, surface["b"].values
     loss = np.log10(np.maximum(surface["train_loss"].values, 1e-12))
     accuracy = surface["test_accuracy"].values

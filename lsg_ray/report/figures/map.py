@@ -34,8 +34,7 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
     x, y, values = (map_[name].values for name in ("x", "y", color))
     learned = map_["learned"].values.astype(bool)
     size = float(np.clip(9000 / len(x), 0.5, 40))
-    figure = style.new_figure(4.3, 5.0)
-    axes = figure.subplots()
+    figure, (axes,) = style.panels(4.3, 1, width=5.0)
     if not learned.all():
         label = f"random starts ({np.count_nonzero(~learned):,})"
         axes.scatter(

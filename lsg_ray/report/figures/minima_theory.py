@@ -35,8 +35,7 @@ def replica_entropy_figure(theory: xarray.Dataset) -> Figure:
     theory
         Result of `lsg_ray.replica_entropy`.
     """
-    figure = style.new_figure(2.5)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(2.5, 2)
     alpha = theory["alpha"].values
     stable = ~(theory["stability"].values < 0)
     for axes, name, label in (
@@ -83,8 +82,7 @@ def dense_regions_figure(theory: xarray.Dataset) -> Figure:
     theory
         Result of `lsg_ray.dense_regions`.
     """
-    figure = style.new_figure(3.0, 4.6)
-    axes = figure.subplots()
+    figure, (axes,) = style.panels(3.0, 1, width=4.6)
     q1 = theory["overlap"].values
     if str(theory.attrs["weights"]) == "binary":
         axes.plot(q1, theory["bound"], color=style.GREY, lw=1, ls=style.DASHED, label="all weights")
@@ -132,8 +130,7 @@ def cross_entropy_figure(theory: xarray.Dataset) -> Figure:
     theory
         Result of `lsg_ray.cross_entropy_landscape`.
     """
-    figure = style.new_figure(2.8)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(2.8, 2)
     d = theory["distance"].values
     below = theory["bound"].values
     left.plot(d, theory["best"] - below, color=style.INK, lw=1, label="best centre")

@@ -24,14 +24,14 @@ def snapshots_figure(
     times: Sequence[int], measured: Mapping[str, Array], unit: str, chosen: str
 ) -> Figure:
     """Draw measures of snapshots, (networks, S) by name: means, and single networks."""
-    figure = style.new_figure(2.6)
-    panels = dict(zip(("loss", "accuracy"), figure.subplots(1, 2), strict=True))
+    figure, axes_of = style.panels(2.6, 2)
+    panels = dict(zip(("loss", "accuracy"), axes_of, strict=True))
     colours = {"": style.ACCENT, "test_": style.CONTRAST}
     for name, rows in measured.items():
         kind = "test_" if name.startswith("test_") else ""
         axes = panels[name.removeprefix("test_")]
-        for row in rows[: style.MAX_SINGLE_CURVES]:
-            axes.plot(times, row, color=colours[kind], lw=0.4, alpha=0.4)
+        few = rows[: style.MAX_SINGLE_CURVES]
+        axes.plot(times, few.T, color=colours[kind], lw=0.4, alpha=0.4)
         axes.errorbar(
             times, rows.mean(axis=0), rows.std(axis=0), color=colours[kind], marker="o",
             markersize=3, capsize=2, label="test set" if kind else f"{chosen} set",

@@ -32,13 +32,11 @@ def curves_figure(epochs: Array, curves: Mapping[str, Array], names: Sequence[st
 
     Networks that have stopped enter the mean with their last value.
     """
-    figure = style.new_figure(2.6)
-    loss, accuracy = figure.subplots(1, 2)
+    figure, (loss, accuracy) = style.panels(2.6, 2)
     for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
         for kind, colour in zip(names, (style.ACCENT, style.CONTRAST), strict=False):
             rows = curves[f"curve_{kind}_{measure}"]
-            for row in rows[: style.MAX_SINGLE_CURVES]:
-                axes.plot(epochs, row, color=colour, lw=0.4, alpha=0.4)
+            axes.plot(epochs, rows[: style.MAX_SINGLE_CURVES].T, color=colour, lw=0.4, alpha=0.4)
             axes.plot(epochs, np.nanmean(_carried(rows), axis=0), color=colour, label=kind)
     loss.set_yscale("log")
     loss.legend()
