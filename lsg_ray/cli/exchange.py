@@ -40,8 +40,8 @@ SECTIONS = ("network", "dataset")
 @argument(
     "source",
     type=PATH,
-    help="Weights: FILE.npy, FILE.npz or FILE.csv of configurations (M, N), ±1, 0 and 1, or real; "
-    "FILE.pt or FILE.safetensors of state dicts; a folder of these, one file per network; or "
+    help="Weights: FILE.npy, FILE.npz, FILE.csv or FILE.parquet of configurations (M, N), ±1, 0 "
+    "and 1, or real; FILE.pt or FILE.safetensors of state dicts; a folder of these, one file per network; or "
     "FILE.bqm, a model.",
 )
 @option("--out", type=PATH, required=True, metavar="STORE", section=OUTPUT,
