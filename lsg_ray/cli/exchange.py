@@ -41,8 +41,8 @@ SECTIONS = ("network", "dataset")
     "source",
     type=PATH,
     help="Weights: FILE.npy, FILE.npz, FILE.csv or FILE.parquet of configurations (M, N), ±1, 0 "
-    "and 1, or real; FILE.pt or FILE.safetensors of state dicts; a folder of these, one file per network; or "
-    "FILE.bqm, a model.",
+    "and 1, or real; FILE.pt or FILE.safetensors of state dicts; a folder of these, one file per "
+    "network; or FILE.bqm, a model.",
 )
 @option("--out", type=PATH, required=True, metavar="STORE", section=OUTPUT,
         help="Store to write: a path or URL.")  # fmt: skip
@@ -75,10 +75,10 @@ def import_weights(
         return
     check_outputs([store_at(out)], [source, spec])
     tree = _sections(network, family, dataset, spec, overrides)
-    from lsg_ray.cluster.progress import late_progress
+    from lsg_ray.cluster.progress import progress_bar
     from lsg_ray.exchange.importing import import_weights
 
-    with late_progress("configurations", progress_style(as_json)) as progress:
+    with progress_bar("configurations", progress_style(as_json)) as progress:
         imported = import_weights(
             source, out, network=tree["network"] or None, dataset=tree["dataset"] or None,
             layout=layout, progress=progress,
@@ -163,11 +163,11 @@ def export(
     into torch.nn.Sequential; of models .graphml and .bqm.
     """
     check_outputs([file_at(to)], [source], overwrite)
-    from lsg_ray.cluster.progress import late_progress
+    from lsg_ray.cluster.progress import progress_bar
     from lsg_ray.exchange.exporting import export
 
     names = None if columns is None else [name.strip() for name in columns.split(",")]
-    with late_progress("configurations", progress_style(as_json)) as progress:
+    with progress_bar("configurations", progress_style(as_json)) as progress:
         exported = export(
             source, to, columns=names, overwrite=overwrite, progress=progress, **chosen
         )

@@ -176,18 +176,20 @@ class Spec(Section):
         """SHA-256 of the canonical JSON, in hexadecimal."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
-    def replace(self, **sections: Mapping[str, object]) -> Spec:
-        """Return a copy with some fields changed, validated again.
+    def replace(self, **sections: object) -> Spec:
+        """Return a copy with some fields of sections changed, or a name or study, validated again.
 
-        >>> Spec().replace(ensemble={"count": 10}).ensemble.count
+        >>> Spec().replace(name="few", ensemble={"count": 10}).ensemble.count
         10
         """
         tree = self.tree()
         for section, changes in sections.items():
-            if section == "study":  # as a whole
+            before = tree.get(section)
+            whole = section == "study" or not isinstance(before, dict)
+            if whole or not isinstance(changes, Mapping):
                 tree[section] = changes
             else:
-                tree[section].update(changes)
+                tree[section] = {**before, **changes}
         return parse_spec(tree)
 
 
