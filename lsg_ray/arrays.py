@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import numbers
-import reprlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
@@ -17,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from lsg_ray.bounds import check_arguments
-from lsg_ray.errors import InputError
+from lsg_ray.errors import InputError, PlainRepr
 from lsg_ray.typing import Array, Floats, Ints
 
 P = ParamSpec("P")
@@ -29,6 +28,7 @@ _KINDS = {
 }  # fmt: skip
 #: Characters of a foreign error that a message shows.
 _MAX_ERROR_LENGTH = 200
+_brief = PlainRepr()
 
 
 def as_numbers(given: object, name: str, dtype: type | None = np.float64) -> Array:
@@ -112,7 +112,7 @@ def brief(given: object) -> str:
     '[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, ...]'
     """
     try:
-        shown = reprlib.repr(given.tolist() if isinstance(given, np.ndarray) else given)
+        shown = _brief.repr(given.tolist() if isinstance(given, np.ndarray) else given)
     except ValueError:  # an integer of more digits than Python prints
         shown = f"a {type(given).__name__} of thousands of digits"
     return " ".join(shown.split())[:_MAX_ERROR_LENGTH]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from lsg_ray.errors import InputError, SpecError, message_of
+from lsg_ray.errors import InputError, PlainRepr, SpecError, message_of
 from lsg_ray.html import table
 from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec.dataset import STORED, DatasetSpec
@@ -324,7 +323,7 @@ def _allowed_fields(path: tuple[int | str, ...]) -> str:
     return ", ".join(model.model_fields)
 
 
-_brief = reprlib.Repr()
+_brief = PlainRepr()
 _brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
 
 
