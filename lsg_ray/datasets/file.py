@@ -87,10 +87,17 @@ class FileOptions(BaseModel):
                 raise ValueError(
                     f"test_fraction: {self.test_fraction} given; the file has a test part"
                 )
-        if self.counts is not None and self.test_counts is None and self.test_fraction is None:
-            raise ValueError(
-                "test_fraction: missing; the file has no test part: give a share, such as 0.2"
-            )
+        if self.counts is not None and self.test_counts is None:
+            if self.test_fraction is None:
+                raise ValueError(
+                    "test_fraction: missing; the file has no test part: give a share, such as 0.2"
+                )
+            if not any(_n_test(self, count) for count in self.counts):
+                raise ValueError(
+                    f"test_fraction: {self.test_fraction} given; of classes of up to "
+                    f"{max(self.counts):,} examples none is for testing: give a larger share, or "
+                    "more examples"
+                )
         return self
 
     @property
@@ -232,8 +239,7 @@ def _find_and_open(options: FileOptions) -> tuple[dict[str, str], str, Opened]:
 
 def given_paths(options: FileOptions) -> dict[str, str]:
     """Return the paths that options name, by option."""
-    given = {name: getattr(options, name) for name in PATH_OPTIONS}
-    return {name: path for name, path in given.items() if path is not None}
+    return {name: path for name in PATH_OPTIONS if (path := getattr(options, name)) is not None}
 
 
 def _changed(options: FileOptions, origin: str, sha256: str) -> DataError:
@@ -332,13 +338,7 @@ def _refuse(options: FileOptions, origin: str, kind: str, *names: str) -> None:
 
 
 def classes_in(opened: Opened, origin: str) -> Classes:
-    """Return the classes of both parts.
-
-    Raises
-    ------
-    DataError
-        Labels are no classes.
-    """
+    """Return the classes of both parts; `DataError` says why labels are none."""
     test = np.empty(0, np.int64) if opened.test is None else opened.test.labels
     if opened.test is not None and (test.dtype.kind in "SU") != (
         opened.train.labels.dtype.kind in "SU"

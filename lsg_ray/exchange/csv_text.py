@@ -39,6 +39,7 @@ class CsvSource(Source):
             n_rows = sum(1 for line in _lines(file, path) if line.strip()) + (not self._header)
         self._cells = len(cells)
         names = cells if self._header else [f"w{i}" for i in range(len(cells))]
+        self._names = names
         self._order, self._columns = sorted_columns(str(path), names)
         super().__init__(str(path), n_rows, len(self._order))
         if "configuration" in names:
@@ -86,8 +87,8 @@ class CsvSource(Source):
             for index, cell in enumerate(cells):
                 if not _is_number(cell.strip()):
                     raise InputError(
-                        f"{self.name}: row {start + number}, column {index} is "
-                        f"{cell.strip()[:40]!r}; numbers are needed"
+                        f"{self.name}: row {start + number}, column {self._names[index]!r} is "
+                        f"{cell.strip()[:40]!r}; numbers are needed: leave the column out"
                     )
         raise InputError(f"{self.name}: rows {start} to {start + len(lines)} cannot be read")
 

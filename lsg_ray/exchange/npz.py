@@ -100,6 +100,8 @@ def read_npz(path: Path, request: Request) -> Source:
 def _member(path: Path, headers: dict[str, ArrayHeader]) -> str:
     """Return the name of the array that holds the weights."""
     named = [name for name in WEIGHTS if name in headers]
+    if not named and {"J", "h"} <= set(headers):
+        raise InputError(f"{path}: a model of J and h, and no weights; stages read it as it is")
     matrices = [name for name, header in headers.items() if len(header.shape) == 2]
     if named:
         return named[0]

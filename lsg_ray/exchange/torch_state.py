@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,9 +51,11 @@ def load_state(path: Path) -> object:
     except (InputError, MemoryError):
         raise
     except Exception as error:  # a foreign or hostile file can raise anything
+        code = re.search(r"GLOBAL ([\w.]{1,200})", str(error))
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = f"it holds {code[1]}" if code else line
         raise InputError(
-            f"{path}: no state dict that can be read without running code in it ({line}); save "
+            f"{path}: no state dict that can be read without running code in it ({reason}); save "
             "model.state_dict() alone"
         ) from None
 
