@@ -78,7 +78,7 @@ def import_weights(
     from lsg_ray.cluster.progress import progress_bar
     from lsg_ray.exchange.importing import import_weights
 
-    with progress_bar("configurations", progress_style(as_json)) as progress:
+    with progress_bar("rows read, each twice", progress_style(as_json)) as progress:
         imported = import_weights(
             source, out, network=tree["network"] or None, dataset=tree["dataset"] or None,
             layout=layout, progress=progress,

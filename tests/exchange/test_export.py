@@ -187,6 +187,7 @@ def test_results__are_written_too(made, tmp_path, suffix):
         ("x.npy", {"columns": ["run", "score"]}, "one array"),
         ("x.mtx", {"columns": ["run"]}, "weights alone"),
         ("x.npz", {"limit": 0}, "at least 1"),
+        ("x.npz", {"cutoff": 0.5}, "couplings of a model"),
     ],
 )
 def test_faults__are_told_and_nothing_is_written(made, tmp_path, name, options, words):
