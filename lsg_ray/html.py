@@ -26,7 +26,8 @@ def table(title: str, rows: Mapping[str, object]) -> str:
 
 
 def _is_given(value: object) -> bool:
-    return value is not None and value not in ("", [], (), {})
+    empty = isinstance(value, (str, list, tuple, Mapping)) and not value
+    return value is not None and not empty
 
 
 def _text(value: object) -> str:
