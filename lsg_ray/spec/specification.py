@@ -184,11 +184,10 @@ class Spec(Section):
         tree = self.tree()
         for section, changes in sections.items():
             before = tree.get(section)
-            whole = section == "study" or not isinstance(before, dict)
-            if whole or not isinstance(changes, Mapping):
-                tree[section] = changes
-            else:
+            if section != "study" and isinstance(before, dict) and isinstance(changes, Mapping):
                 tree[section] = {**before, **changes}
+            else:
+                tree[section] = changes
         return parse_spec(tree)
 
 
