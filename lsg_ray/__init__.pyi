@@ -1,5 +1,6 @@
 """The public names and where they are: read by type checkers, and when a name is first used."""
 
+from .cluster.progress import progress_bar as progress_bar
 from .cluster.sample import sample as sample
 from .datasets import load_dataset as load_dataset
 from .ensemble.query import query as query

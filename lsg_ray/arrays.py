@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 import numbers
-import reprlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import IO, Any, ParamSpec, TypeVar
@@ -18,7 +17,7 @@ from typing import IO, Any, ParamSpec, TypeVar
 import numpy as np
 
 from lsg_ray.bounds import check_arguments, signature_of
-from lsg_ray.errors import InputError
+from lsg_ray.errors import InputError, PlainRepr
 from lsg_ray.typing import Array, Floats, Ints
 
 P = ParamSpec("P")
@@ -30,6 +29,7 @@ _KINDS = {
 }  # fmt: skip
 #: Characters of a foreign error that a message shows.
 _MAX_ERROR_LENGTH = 200
+_brief = PlainRepr()
 
 
 def as_numbers(given: object, name: str, dtype: type | None = np.float64) -> Array:
@@ -150,7 +150,7 @@ def brief(given: object) -> str:
     '[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, ...]'
     """
     try:
-        shown = reprlib.repr(given.tolist() if isinstance(given, np.ndarray) else given)
+        shown = _brief.repr(given.tolist() if isinstance(given, np.ndarray) else given)
     except ValueError:  # an integer of more digits than Python prints
         shown = f"a {type(given).__name__} of thousands of digits"
     return " ".join(shown.split())[:_MAX_ERROR_LENGTH]

@@ -8,6 +8,7 @@ Every error says what was seen, where, and what to do.  Two exit codes follow fr
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Sequence
 
 #: What is between a scheme and the last ``@`` of a URL; in local paths an ``@`` is part of a name.
@@ -100,6 +101,28 @@ def out_of_memory(error: BaseException) -> str:
         "command again with fewer --workers, fewer or smaller configurations (--where, --part, "
         "--count, smaller blocks), or on a machine with more memory"
     )
+
+
+class PlainRepr(reprlib.Repr):
+    """Text of a value for messages, cut short where it is long, as one writes it in YAML.
+
+    >>> [PlainRepr().repr(value) for value in (True, None, (-1.0,), [1, "a"])]
+    ['true', 'null', '-1.0', "[1, 'a']"]
+    """
+
+    def repr_bool(self, value: bool, _level: int) -> str:
+        """Return true or false."""
+        return str(value).lower()
+
+    def repr_NoneType(self, _value: None, _level: int) -> str:  # noqa: N802 - name of its type
+        """Return null."""
+        return "null"
+
+    def repr_tuple(self, values: tuple[object, ...], level: int) -> str:
+        """Return a list, or the one element alone."""
+        if len(values) == 1:
+            return self.repr1(values[0], level)
+        return self.repr_list(list(values), level)
 
 
 def message_of(text: str) -> str:

@@ -67,7 +67,7 @@ def run(
     address: str | None = None,
     workers: int | None = None,
     landscape: bool = True,
-    style: Style = "quiet",
+    style: Style = "notebook",
     log: Callable[[str], None] = lambda _: None,
 ) -> JsonObject:
     """Sample, verify, measure, fit and explore models, report.

@@ -36,6 +36,10 @@ def test_notebooks__show_tables_in_which_all_is_escaped(store):
     from lsg_ray.html import table
 
     assert "<script>" not in table("<script>", {"<script>": {"a": ["<script>"]}})
+    assert "None" not in shown
+    assert "None" not in spec._repr_html_()
+    assert "biases: false" in spec._repr_html_()
+    assert spec.replace(name="other").name == "other"
 
 
 def test_within_a_running_event_loop(store):

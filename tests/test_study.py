@@ -100,7 +100,7 @@ def test_study__is_no_part_of_the_identity_of_an_ensemble(spec):
         ({"moments": {"part": ["LB"]}}, "study.moments: part: ['LB'] given"),
         ({"moments": {"where": [1]}}, "study.moments: where: [1] given"),
         ({"moments": {"canonical": "no"}}, "study.moments: canonical: 'no' given"),
-        ({"moments": {"stage": None}}, "study.moments: stage: None given"),
+        ({"moments": {"stage": None}}, "study.moments: stage: null given"),
         ({"permute": {"fraction": 0.5}}, "permute makes a store"),
         ({"walk": {"part": "LB"}}, "walk has no option part"),
         ({"fit": {}, "mc": {"spec": "/etc/passwd"}}, "spec is a path"),

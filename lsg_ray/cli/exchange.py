@@ -41,9 +41,9 @@ SET_SECTIONS = ("network", "dataset")
 @argument(
     "source",
     type=PATH,
-    help="Weights: FILE.npy, FILE.npz or FILE.csv of configurations (M, N), ±1, 0 and 1, or real; "
-    "FILE.pt or FILE.safetensors of state dicts; a folder of these, one file per network; or "
-    "FILE.bqm, a model.",
+    help="Weights: FILE.npy, FILE.npz, FILE.csv or FILE.parquet of configurations (M, N), ±1, 0 "
+    "and 1, or real; FILE.pt or FILE.safetensors of state dicts; a folder of these, one file per "
+    "network; or FILE.bqm, a model.",
 )
 @out_option("STORE", "Store to write: a path or URL.")
 @option("--network", metavar="20-15-15-10", help="Widths of the layers, from input to output.")
@@ -75,11 +75,11 @@ def import_weights(
         return
     check_outputs([store_at(out)], [source, spec])
     tree = _sections(network, family, dataset, spec, overrides)
-    from lsg_ray.cluster.progress import late_progress
+    from lsg_ray.cluster.progress import progress_bar
     from lsg_ray.exchange.importing import write_ensemble
 
     notes: list[str] = []
-    with late_progress("configurations", progress_style(as_json)) as progress:
+    with progress_bar("rows read, each twice", progress_style(as_json)) as progress:
         ensemble = write_ensemble(
             source, out, network=tree["network"] or None, dataset=tree["dataset"] or None,
             layout=layout, progress=progress, log=notes.append,
@@ -164,11 +164,11 @@ def export(
     into torch.nn.Sequential; of models .graphml and .bqm.
     """
     check_outputs([file_at(to)], [source], overwrite)
-    from lsg_ray.cluster.progress import late_progress
+    from lsg_ray.cluster.progress import progress_bar
     from lsg_ray.exchange.exporting import export
 
     names = None if columns is None else [name.strip() for name in columns.split(",")]
-    with late_progress("configurations", progress_style(as_json)) as progress:
+    with progress_bar("configurations", progress_style(as_json)) as progress:
         exported = export(
             source, to, columns=names, overwrite=overwrite, progress=progress, **chosen
         )

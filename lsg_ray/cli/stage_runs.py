@@ -104,14 +104,14 @@ def _named(flag: str, text: str) -> tuple[str, object]:
 def run(request: Request) -> None:
     """Check all there is to check, compute, save, draw and print."""
     from lsg_ray.cluster.dask import dask_session
-    from lsg_ray.cluster.progress import late_progress
+    from lsg_ray.cluster.progress import progress_bar
 
     began = time.perf_counter()
     stage, jobs = request.stage, _jobs(request)
     beside = _checked_paths(request, jobs)
     with (
         dask_session(request.address, request.workers),
-        late_progress(stage.unit, progress_style(request.as_json)) as progress,
+        progress_bar(stage.unit, progress_style(request.as_json)) as progress,
     ):
         results = _safely(stage, lambda: _computed(request, jobs, progress))
     figures = {job.figure: job.part for job in jobs if job.figure is not None}

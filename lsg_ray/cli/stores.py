@@ -32,10 +32,10 @@ def info(store: str, as_json: bool) -> None:
 @as_json
 def verify(store: str, repair: bool, as_json: bool) -> None:
     """Check every block of STORE against its record; exit with 1 if one is damaged."""
-    from lsg_ray.cluster.progress import late_progress
+    from lsg_ray.cluster.progress import progress_bar
     from lsg_ray.ensemble.verify import verify
 
-    with late_progress("blocks", progress_style(as_json)) as on_block:
+    with progress_bar("blocks", progress_style(as_json)) as on_block:
         report = verify(store, repair=repair, progress=on_block)
     lines = [
         f"{store}: {report.healthy:,} of {report.blocks:,} blocks whole, "

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.arrays import public
-from lsg_ray.cluster.progress import Style, late_progress
+from lsg_ray.cluster.progress import Style, progress_bar
 from lsg_ray.cluster.sample import prepared, sample_block
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.header import new_header
@@ -146,7 +146,7 @@ def estimate(
     seconds: Positive = 20.0,
     cores: Sequence[int] = COSTS.cores,
     price: NonNegative | None = None,
-    style: Style = "quiet",
+    style: Style = "notebook",
 ) -> Estimate:
     """Estimate what sampling the ensemble of ``spec`` takes.
 
@@ -162,7 +162,7 @@ def estimate(
     price
         Price of an hour of a core in dollars; by default `CostConfig.prices`.
     style
-        Whether progress is shown on standard error: ``auto`` or ``quiet``.
+        Where progress is shown: ``auto``, ``notebook`` (in notebooks alone) or ``quiet``.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def estimate(
         raise InputError(f"cores {list(cores)} given; at least 1")
     new_header(spec, "")
     _, arena = prepared(spec, style)
-    with late_progress("seconds of calibration", style) as progress:
+    with progress_bar("seconds of calibration", style) as progress:
         measured = calibrate(spec, arena, seconds, progress)
     prices = COSTS.prices if price is None else {"given": price}
     return extrapolate(spec, measured, cores, prices)

@@ -1,4 +1,4 @@
-"""Progress of long work: a rich bar on a terminal, plain lines elsewhere, nothing when quiet."""
+"""Progress of long work: a bar on a terminal or in a notebook, and plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from lsg_ray.cluster import notebook
+from lsg_ray.cluster.notebook import Output
 from lsg_ray.typing import ByteProgress, Progress
 
 
@@ -19,6 +21,8 @@ class ProgressConfig:
 
     #: Seconds between plain lines.
     line_seconds: float = 10.0
+    #: Seconds after which the bar of a notebook is drawn anew.
+    notebook_seconds: float = 0.25
     #: Seconds before work of unknown length shows a bar.
     bar_seconds: float = 1.0
     #: A rate counts from the last step within this multiple of the time of the first: several
@@ -28,7 +32,8 @@ class ProgressConfig:
 
 CONFIG = ProgressConfig()
 
-Style = Literal["auto", "quiet"]
+#: Where progress is shown: everywhere, in notebooks alone, or nowhere.
+Style = Literal["auto", "notebook", "quiet"]
 
 
 def warn(line: str) -> None:
@@ -106,11 +111,39 @@ class _Lines:
             return
         self._finished = done >= self.total
         self._next = now + CONFIG.line_seconds
-        elapsed, left = now - self._pace.start, self._pace.left(self.total, done, now)
-        ending = f", {_clock(left)} left" if done < self.total and left is not None else ""
-        whole = f"/{self.total:,.0f}" if self.total < math.inf else ""
-        line = f"{self.label}: {done:,.0f}{whole}{', ' + note if note else ''}"
-        print(f"{line}, {_clock(elapsed)} elapsed{ending}", file=sys.stderr, flush=True)
+        line = _status(self.total, done, note, self._pace, now)
+        print(f"{self.label}: {line}", file=sys.stderr, flush=True)
+
+
+class _Notebook:
+    def __init__(self, output: Output, label: str, total: float | None, pace: Pace) -> None:
+        self._output, self._label, self._pace = output, label, pace
+        self._total = math.inf if total is None else total
+        self._next, self._last = -math.inf, (0.0, "")
+
+    def update(self, done: float, note: str = "") -> None:
+        now = time.monotonic()
+        self._pace.see(done, now)
+        self._last = done, note
+        if now >= self._next:
+            self.draw(now)
+
+    def draw(self, now: float) -> None:
+        """Draw the bar as it is."""
+        self._next = now + CONFIG.notebook_seconds
+        done, note = self._last
+        share = done / self._total if 0 < self._total < math.inf else None
+        text = _status(self._total, done, note, self._pace, now)
+        self._output.show(self._label, share, text)
+
+
+def _status(total: float, done: float, note: str, pace: Pace, now: float) -> str:
+    """Return how much is done, and the times elapsed and left."""
+    left = pace.left(total, done, now)
+    ending = f", {_clock(left)} left" if done < total and left is not None else ""
+    whole = f"/{total:,.0f}" if total < math.inf else ""
+    elapsed = _clock(now - pace.start)
+    return f"{done:,.0f}{whole}{', ' + note if note else ''}, {elapsed} elapsed{ending}"
 
 
 def _clock(seconds: float) -> str:
@@ -129,10 +162,24 @@ class _Bar:
 
 
 @contextlib.contextmanager
-def late_progress(label: str, style: Style = "auto") -> Iterator[Progress]:
+def progress_bar(label: str, style: Style = "auto") -> Iterator[Progress]:
     """Show progress of work that reports its size as it goes: ``report(done, total)``.
 
-    Work that is done within `ProgressConfig.bar_seconds` shows nothing.
+    What it yields is the argument ``progress`` of functions of this package.  There is a bar on a
+    terminal and in a notebook, and a line every 10 s elsewhere; work that is done within a second
+    shows nothing.
+
+    Parameters
+    ----------
+    label
+        Short description of what is counted.
+    style
+        Where progress is shown: ``auto``, ``notebook`` (in notebooks alone) or ``quiet``.
+
+    Examples
+    --------
+    >>> with progress_bar("configurations") as report:
+    ...     report(3, 10)
     """
     began = time.monotonic()
     pace = Pace(began)
@@ -177,10 +224,19 @@ def progress(
 
     The time left is by the rate after the first unit, which may include compilation.
     """
-    if style == "quiet":
+    here = notebook.shell()
+    if style == "quiet" or (style == "notebook" and here is None):
         yield _Quiet()
         return
     known = Pace(time.monotonic(), done) if pace is None else pace
+    if here is not None:
+        drawn = _Notebook(notebook.Output(here), label, total, known)
+        drawn.update(done)
+        try:
+            yield drawn
+        finally:
+            drawn.draw(time.monotonic())
+        return
     if not sys.stderr.isatty():
         lines = _Lines(label, total, known)
         lines.update(done)

@@ -85,7 +85,7 @@ def sample(
     *,
     address: str | None = None,
     workers: int | None = None,
-    style: Style = "quiet",
+    style: Style = "notebook",
 ) -> SampleResult:
     """Sample the ensemble of ``spec`` into the store at ``url``; do what is missing there.
 
@@ -100,7 +100,7 @@ def sample(
     workers
         Number of tasks at a time: by default one per CPU; 0 samples in this process, without Ray.
     style
-        Whether progress is shown on standard error: ``auto`` or ``quiet``.
+        Where progress is shown: ``auto``, ``notebook`` (in notebooks alone) or ``quiet``.
 
     Raises
     ------

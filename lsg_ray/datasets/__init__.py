@@ -21,3 +21,5 @@ from lsg_ray.datasets.scenario import is_image as is_image
 from lsg_ray.datasets.scenario import load_dataset as load_dataset
 from lsg_ray.datasets.scenario import load_images as load_images
 from lsg_ray.datasets.scenario import reconstruct as reconstruct
+from lsg_ray.datasets.summary import FileSummary as FileSummary
+from lsg_ray.datasets.summary import record_file as record_file

@@ -42,6 +42,8 @@ from lsg_ray.typing import Array, Flags, Ints
 
 #: Options that are paths or URLs.
 PATH_OPTIONS = ("path", "label_path", "test_path")
+#: Options that are set when the file is read.
+RESOLVED_OPTIONS = ("sha256", "shape", "counts", "test_counts", "label_values")
 _Count = Annotated[int, Field(ge=0, le=2**40)]
 _Label = Annotated[str, Field(max_length=MAX_LABEL)]
 #: Warnings that were given, by the hash of the data; none is repeated.
@@ -85,10 +87,17 @@ class FileOptions(BaseModel):
                 raise ValueError(
                     f"test_fraction: {self.test_fraction} given; the file has a test part"
                 )
-        if self.counts is not None and self.test_counts is None and self.test_fraction is None:
-            raise ValueError(
-                "test_fraction: missing; the file has no test part: give a share, such as 0.2"
-            )
+        if self.counts is not None and self.test_counts is None:
+            if self.test_fraction is None:
+                raise ValueError(
+                    "test_fraction: missing; the file has no test part: give a share, such as 0.2"
+                )
+            if not any(_n_test(self, count) for count in self.counts):
+                raise ValueError(
+                    f"test_fraction: {self.test_fraction} given; of classes of up to "
+                    f"{max(self.counts):,} examples none is for testing: give a larger share, or "
+                    "more examples"
+                )
         return self
 
     @property
@@ -97,7 +106,9 @@ class FileOptions(BaseModel):
         return None not in (self.sha256, self.shape, self.counts)
 
 
-class _Opened(NamedTuple):
+class Opened(NamedTuple):
+    """Files of a data set by their roles, their tables, and the name of the label column."""
+
     files: dict[str, Path]
     train: Table
     test: Table | None
@@ -136,13 +147,13 @@ def resolve(options: FileOptions, stored: bool = False) -> FileOptions:
         raise ValueError("options: sha256, shape and counts are missing")
     if options.path is None:
         raise ValueError("path: missing; the path or URL of a file or folder is needed")
-    paths = _given_paths(options)
+    paths = given_paths(options)
     opened = _open(options, paths)
     with unchanged(opened.files, options.path):
         sha256 = sha256_of(opened.files, options.path)
         if options.sha256 not in (None, sha256):
             raise _changed(options, options.path, sha256)
-        classes = _classes(opened, options.path)
+        classes = classes_in(opened, options.path)
     facts = _facts(opened, classes, sha256)
     _warn_once(sha256, f"{options.path}: {classes.describe()}" if classes.values else "")
     known = options.model_dump(exclude_none=True) | facts
@@ -150,7 +161,7 @@ def resolve(options: FileOptions, stored: bool = False) -> FileOptions:
     return FileOptions.model_validate(known)
 
 
-def _facts(opened: _Opened, classes: Classes, sha256: str) -> dict[str, object]:
+def _facts(opened: Opened, classes: Classes, sha256: str) -> dict[str, object]:
     """Return hash, shape and counts of an opened file, as options."""
     facts: dict[str, object] = {
         "sha256": sha256,
@@ -173,7 +184,7 @@ def _make(options: FileOptions, seed: int) -> tuple[Part, Part]:
         sha256 = sha256_of(opened.files, origin)
         if sha256 != options.sha256:
             raise _changed(options, origin, sha256)
-        classes = _classes(opened, origin)
+        classes = classes_in(opened, origin)
         facts = FileOptions.model_validate(
             {**options.model_dump(exclude_none=True), **_facts(opened, classes, sha256)}
         )
@@ -201,13 +212,13 @@ def _make(options: FileOptions, seed: int) -> tuple[Part, Part]:
     return parts
 
 
-def _find_and_open(options: FileOptions) -> tuple[dict[str, str], str, _Opened]:
+def _find_and_open(options: FileOptions) -> tuple[dict[str, str], str, Opened]:
     """Open the file by its path, or where it was seen before."""
     assert options.sha256 is not None
     remedy = "name its path on this machine once: lsg data fetch PATH"
     paths = recall_paths(options.sha256)
     if options.path is not None:
-        given = _given_paths(options)
+        given = given_paths(options)
         try:
             return given, options.path, _open(options, given)
         except AbsentError:  # a relative path, and another folder than that of the first time
@@ -226,9 +237,9 @@ def _find_and_open(options: FileOptions) -> tuple[dict[str, str], str, _Opened]:
         ) from None
 
 
-def _given_paths(options: FileOptions) -> dict[str, str]:
-    given = {name: getattr(options, name) for name in PATH_OPTIONS}
-    return {name: path for name, path in given.items() if path is not None}
+def given_paths(options: FileOptions) -> dict[str, str]:
+    """Return the paths that options name, by option."""
+    return {name: path for name in PATH_OPTIONS if (path := getattr(options, name)) is not None}
 
 
 def _changed(options: FileOptions, origin: str, sha256: str) -> DataError:
@@ -240,7 +251,7 @@ def _changed(options: FileOptions, origin: str, sha256: str) -> DataError:
     )
 
 
-def _open(options: FileOptions, paths: Mapping[str, str]) -> _Opened:
+def open_tables(options: FileOptions, paths: Mapping[str, str]) -> Opened:
     """Open the tables; only heads and labels are read.
 
     Raises
@@ -261,7 +272,7 @@ def _open(options: FileOptions, paths: Mapping[str, str]) -> _Opened:
     if path.is_dir():
         _refuse(options, origin, "a folder", "label", "label_path", "test_path")
         (train, test), files = folder_tables(path, origin)
-        return _checked(_Opened(files, train, test, None), options, origin)
+        return _checked(Opened(files, train, test, None), origin)
     with path.open("rb") as file:
         magic = file.read(8)
     if magic.startswith(ZIP_MAGIC):
@@ -287,10 +298,10 @@ def _open(options: FileOptions, paths: Mapping[str, str]) -> _Opened:
                     f"{second.origin}: other columns than {origin}, or in another order"
                 )
             test = second
-    return _checked(_Opened(files, train, test, label), options, origin)
+    return _checked(Opened(files, train, test, label), origin)
 
 
-def _checked(opened: _Opened, options: FileOptions, origin: str) -> _Opened:
+def _checked(opened: Opened, origin: str) -> Opened:
     opened.train.check_size()
     if opened.test is not None:
         opened.test.check_size()
@@ -299,12 +310,18 @@ def _checked(opened: _Opened, options: FileOptions, origin: str) -> _Opened:
                 f"{origin}: training examples of shape {opened.train.shape} and test examples of "
                 f"shape {opened.test.shape} seen; they must be equal"
             )
-        if options.test_fraction is not None:
-            raise DataError(
-                f"dataset.test_fraction: {options.test_fraction} given; {origin} has a test part: "
-                "leave it out"
-            )
-    elif options.test_fraction is None:
+    return opened
+
+
+def _open(options: FileOptions, paths: Mapping[str, str]) -> Opened:
+    """Open the tables; a fraction for testing is needed without a test part, and refused with."""
+    opened = open_tables(options, paths)
+    origin, fraction = paths["path"], options.test_fraction
+    if opened.test is not None and fraction is not None:
+        raise DataError(
+            f"dataset.test_fraction: {fraction} given; {origin} has a test part: leave it out"
+        )
+    if opened.test is None and fraction is None:
         raise DataError(
             f"dataset.test_fraction: missing; {origin} has no test part: give a share, such as 0.2"
         )
@@ -320,7 +337,8 @@ def _refuse(options: FileOptions, origin: str, kind: str, *names: str) -> None:
             )
 
 
-def _classes(opened: _Opened, origin: str) -> Classes:
+def classes_in(opened: Opened, origin: str) -> Classes:
+    """Return the classes of both parts; `DataError` says why labels are none."""
     test = np.empty(0, np.int64) if opened.test is None else opened.test.labels
     if opened.test is not None and (test.dtype.kind in "SU") != (
         opened.train.labels.dtype.kind in "SU"
@@ -374,5 +392,6 @@ def _warn_once(sha256: str, message: str) -> None:
 
 SOURCE = Source(
     "file", config=FileOptions, measure=_sizes, make=_make, resolve=resolve,
-    path_options=PATH_OPTIONS, licence="your own", defaults={"components": None},
+    path_options=PATH_OPTIONS, resolved_options=RESOLVED_OPTIONS, licence="your own",
+    defaults={"components": None},
 )  # fmt: skip

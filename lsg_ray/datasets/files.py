@@ -61,8 +61,7 @@ def fetch(name: str, progress: ByteProgress | None = None) -> Path:
     Parameters
     ----------
     name
-        Name of the data set; or path of a file of one's own, which is recorded for stores that
-        were sampled on the same data.
+        Name of the data set; or path of a file of one's own, as `lsg_ray.datasets.record_file`.
     progress
         Called while a file is downloaded, with its name, bytes done, and total bytes or None.
 
@@ -77,9 +76,9 @@ def fetch(name: str, progress: ByteProgress | None = None) -> Path:
     Reads and hashes every file: about 0.5 s for MNIST, once it is downloaded.
     """
     if name not in DATA_SETS and os.path.exists(expanded(name)):
-        from lsg_ray.datasets.locating import remember_file
+        from lsg_ray.datasets.summary import record_file
 
-        return remember_file(name)
+        return record_file(name).folder
     source = DATA_SETS[name]
     if source.config is not None:
         raise DataError(f"{name}: is made of the options of a specification; nothing to fetch")
@@ -321,9 +320,8 @@ def _status(source: Source) -> DatasetStatus:
     folder: Path | None
     missing: tuple[str, ...] = ()
     if source.config is not None:
-        options = tuple(source.config.model_fields)
         return DatasetStatus(
-            source.name, "options", None, 0, None, None, (), source.licence, options
+            source.name, "options", None, 0, None, None, (), source.licence, source.option_names
         )
     if not source.files:
         paths = [_package_file(source)]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lsg_ray.datasets.source import Part, Source
 from lsg_ray.errors import DataError
@@ -53,6 +53,15 @@ class Generated(BaseModel):
     """Number of inputs n."""
     test_patterns: Positive = 1000
     """Number of test patterns."""
+
+    @model_validator(mode="after")
+    def _enough_patterns(self) -> Self:
+        n_classes = getattr(self, "n_classes", 2)
+        if self.patterns < n_classes:
+            raise ValueError(
+                f"patterns: {self.patterns} given; at least the number of classes ({n_classes})"
+            )
+        return self
 
     def sizes(self, n_classes: int) -> Sizes:
         """Return the sizes of the data set."""

@@ -131,16 +131,6 @@ def remember_paths(sha256: str, paths: Mapping[str, str]) -> None:
         part.replace(folder / f"{sha256}.json")
 
 
-def remember_file(location: str) -> Path:
-    """Record the path of a file, or of the files of a folder; return the folder that holds them."""
-    from lsg_ray.datasets.arrays import folder_tables
-
-    path = local_path(location)
-    files = folder_tables(path, location)[1] if path.is_dir() else {"path": path}
-    remember_paths(sha256_of(files, location), {"path": location})
-    return path if path.is_dir() else path.parent
-
-
 def recall_paths(sha256: str) -> dict[str, str]:
     """Return the paths at which contents were last seen; empty if not known."""
     if sha256 in _seen:

@@ -156,7 +156,7 @@ def load_images(
         train, test = parse(source, read_files(source, progress, download))
         shape, n_classes, white = source.image_shape, source.n_classes, source.white
     elif source.config is not None and not options:
-        fields = ", ".join(source.config.model_fields)
+        fields = ", ".join(source.option_names)
         raise DataError(f"{name} has options ({fields}); pass a DatasetSpec")
     else:
         sizes = source.sizes(options)

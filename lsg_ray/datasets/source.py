@@ -113,6 +113,8 @@ class Source:
         they are those of a store, for which no file may be read.
     path_options
         Names of the options that are paths or URLs; no part of the hash of a specification.
+    resolved_options
+        Names of the options that `resolve` sets, which users need not know.
     defaults
         Values of the fields of `DatasetSpec` that a specification leaves out.
 
@@ -144,12 +146,24 @@ class Source:
     make: Callable[[Any, int], tuple[Part, Part]] | None = None
     resolve: Callable[[Any, bool], BaseModel] | None = None
     path_options: tuple[str, ...] = ()
+    resolved_options: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_pixels(self) -> int:
         """Pixels of an image, of all channels."""
         return math.prod(self.image_shape)
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """Names of the options that a user gives.
+
+        >>> from lsg_ray.registry import DATA_SETS
+        >>> DATA_SETS["file"].option_names
+        ('path', 'label_path', 'test_path', 'label', 'test_fraction')
+        """
+        fields = () if self.config is None else self.config.model_fields
+        return tuple(name for name in fields if name not in self.resolved_options)
 
     def checked(self, options: JsonObject) -> BaseModel:
         """Return options, validated as `config`."""

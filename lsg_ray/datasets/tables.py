@@ -256,6 +256,24 @@ def _finite(table: Table, block: Array, row: int) -> Array:
     return numbers
 
 
+def finite_inputs(table: Table) -> int:
+    """Check all inputs of a table, block by block; return how many are constant.
+
+    Raises
+    ------
+    DataError
+        A number is not finite; the message names row and column.
+    """
+    row, low, high = 0, None, None
+    for block in table.blocks():
+        numbers = _finite(table, block, row)
+        least, most = numbers.min(axis=0), numbers.max(axis=0)
+        low = least if low is None else np.minimum(low, least)
+        high = most if high is None else np.maximum(high, most)
+        row += len(block)
+    return 0 if low is None else int(np.count_nonzero(low == high))
+
+
 def constant_inputs(train: Array) -> NDArray[np.intp]:
     """Return the indices of inputs that are the same in all examples."""
     low, high = train.min(axis=0), train.max(axis=0)

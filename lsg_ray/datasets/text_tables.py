@@ -27,6 +27,10 @@ LABEL_NAMES = ("label", "labels", "class", "target", "y")
 _MAX_LINE, _MAX_NAME = 2**24, 60
 
 
+class NoLabelError(DataError):
+    """No column of labels was named, and none is recognised."""
+
+
 def label_column(columns: Sequence[str], label: str | int | None, origin: str) -> int:
     """Return the index of the label column.
 
@@ -39,7 +43,9 @@ def label_column(columns: Sequence[str], label: str | int | None, origin: str) -
     if label is None:
         named = [index for index, name in enumerate(columns) if name.lower() in LABEL_NAMES]
         if len(named) != 1:
-            raise DataError(f"{origin}: set dataset.label to the column of labels, of {available}")
+            raise NoLabelError(
+                f"{origin}: set dataset.label to the column of labels, of {available}"
+            )
         return named[0]
     if isinstance(label, str) and label in columns:
         return list(columns).index(label)

@@ -11,6 +11,7 @@ and by itself.  The order of writing is what makes both safe against a kill at a
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -168,8 +169,11 @@ def check_name(url: PathOrUrl) -> None:
     Raises
     ------
     InputError
-        Its ending is that of another format.
+        Its ending is that of another format, or it is a link to nothing.
     """
+    path = locate(url).path
+    if path is not None and path.is_symlink() and not path.exists():
+        raise InputError(f"{os.fspath(url)}: a link to nothing; remove it, or name another path")
     try:
         refuse_file_name(url, "a store")
     except InputError:

@@ -22,6 +22,8 @@ from lsg_ray.typing import Array, Floats
 
 #: Largest number of characters of a line.
 MAX_LINE = 2**26
+#: Note on a column that is not imported.
+NUMBERED_ANEW = "column configuration left out: rows are numbered anew"
 _WEIGHT = re.compile(r"(?:w|weight|weight_|w_)(\d{1,9})")
 
 
@@ -38,10 +40,11 @@ class CsvSource(Source):
             n_rows = sum(1 for line in _lines(file, path) if line.strip()) + (not self._header)
         self._cells = len(cells)
         names = cells if self._header else [f"w{i}" for i in range(len(cells))]
-        self._order, self._columns = _sorted_columns(str(path), names)
+        self._names = names
+        self._order, self._columns = sorted_columns(str(path), names)
         super().__init__(str(path), n_rows, len(self._order))
         if "configuration" in names:
-            self.notes.append("column configuration left out: rows are numbered anew")
+            self.notes.append(NUMBERED_ANEW)
         self._file: Iterator[str] | None = None
         self._next = 0
 
@@ -85,8 +88,8 @@ class CsvSource(Source):
             for index, cell in enumerate(cells):
                 if not is_number(cell.strip()):
                     raise InputError(
-                        f"{self.name}: row {start + number}, column {index} is "
-                        f"{cell.strip()[:40]!r}; numbers are needed"
+                        f"{self.name}: row {start + number}, column {self._names[index]!r} is "
+                        f"{cell.strip()[:40]!r}; numbers are needed: leave the column out"
                     )
         raise InputError(f"{self.name}: rows {start} to {start + len(lines)} cannot be read")
 
@@ -118,8 +121,14 @@ def _whole(values: Floats) -> Array:
     return values.astype(np.int64) if (exact & (values == np.rint(values))).all() else values
 
 
-def _sorted_columns(name: str, cells: list[str]) -> tuple[list[int], dict[str, int]]:
-    """Return the indices of the weights, in their order, and of each other column."""
+def sorted_columns(name: str, cells: list[str]) -> tuple[list[int], dict[str, int]]:
+    """Return the indices of the weights w0, w1, …, in their order, and of each other column.
+
+    Raises
+    ------
+    InputError
+        A number is missing among the weights, or a column is there twice.
+    """
     weights, columns = {}, {}
     for index, cell in enumerate(cells):
         match = _WEIGHT.fullmatch(cell.lower())
@@ -174,8 +183,8 @@ def write_csv(table: Table, path: Path) -> None:
 def _csv_lines(columns: list[Array]) -> Iterator[str]:
     parts = []
     for values in columns:
-        if values.ndim == 1:
-            parts.append(texts(values))
+        if values.ndim == 1:  # of any type, as the double that every reader makes of it
+            parts.append(texts(values.astype(np.float64) if values.dtype.kind == "f" else values))
         elif values.dtype == np.int8:
             signs = np.where(values > 0, "1", "-1")
             parts.append([",".join(row) for row in signs.tolist()])

@@ -89,6 +89,8 @@ def export(
     if kind.library:
         library(kind.library, f"writing .{kind.name}")
     opened = _open(source)
+    if cutoff and not isinstance(opened, IsingModel):
+        raise InputError(f"cutoff {cutoff:g} given; it is for couplings of a model")
     if isinstance(opened, Ensemble):
         write_store = kind.write
         if write_store is None:
@@ -103,7 +105,7 @@ def export(
         if kind.write_model is not None and not columns:
             write, model = kind.write_model, opened
             size = _write_file(target, lambda path: write(model, path, cutoff))
-            return Exported(str(target), kind.name, None, ("J", "h"), size)
+            return Exported(str(target), kind.name, None, kind.model_variables, size)
         opened = opened.to_dataset()
     return _of_result(opened, kind, target, columns)
 

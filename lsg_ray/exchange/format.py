@@ -61,6 +61,8 @@ class Format:
         Function that writes variables of a result.
     write_model
         Function that writes an Ising model without couplings up to a cut-off.
+    model_variables
+        Names of what it holds of a model.
     library
         Optional library that the format needs.
     """
@@ -72,6 +74,7 @@ class Format:
     write: Callable[[Table, Path], None] | None = None
     write_result: Callable[[xarray.Dataset, Path], None] | None = None
     write_model: Callable[[IsingModel, Path, float], None] | None = None
+    model_variables: tuple[str, ...] = ("J", "h")
     library: str = ""
 
 

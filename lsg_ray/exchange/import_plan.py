@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from lsg_ray.arrays import as_integers
 from lsg_ray.datasets import Dataset, load_dataset
@@ -19,10 +21,48 @@ from lsg_ray.networks.families.weights import joined_name, layer_options
 from lsg_ray.networks.family import SCALAR_COLUMNS, Family
 from lsg_ray.registry import DATA_SETS, FAMILIES
 from lsg_ray.spec import DatasetSpec, NetworkSpec, Spec, parse_spec
-from lsg_ray.typing import JsonObject
+from lsg_ray.typing import Array, JsonObject
 
 #: Hash of the data set in stores without one.
 NO_DATA = "none"
+
+
+class Comparison:
+    """How columns of a source differ from those computed on the data set.
+
+    names: of the columns; rows: compared so far; differing, largest: number of rows that differ by
+    more than the tolerance, and the largest difference, by column.
+    """
+
+    #: Difference that other summation orders and float32 do not explain, relative above 1.
+    TOLERANCE = 1e-6
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names, self.rows = tuple(names), 0
+        self.differing = dict.fromkeys(self.names, 0)
+        self.largest = dict.fromkeys(self.names, 0.0)
+
+    def add(self, source: Mapping[str, Array], computed: Mapping[str, Array]) -> None:
+        """Compare some rows."""
+        for name in self.names:
+            values = np.asarray(computed[name], np.float64)
+            difference = np.abs(np.asarray(source[name], np.float64) - values)
+            wrong = difference > self.TOLERANCE * np.maximum(1, np.abs(values))
+            self.differing[name] += int(np.count_nonzero(wrong))
+            self.largest[name] = max(self.largest[name], float(difference.max(initial=0)))
+        self.rows += len(next(iter(computed.values()), ()))
+
+    def note(self) -> str:
+        """Return one line for the user; empty if the source has no such columns."""
+        if not self.names:
+            return ""
+        faults = [
+            f"{name} in {count:,} of {self.rows:,} configurations, by up to "
+            f"{self.largest[name]:.2g}"
+            for name, count in self.differing.items() if count
+        ]  # fmt: skip
+        what = f"{', '.join(self.names)}: computed on the data set, those of the source left out"
+        return f"{what}; they differ: {'; '.join(faults)}" if faults else what
 
 
 class ImportPlan(NamedTuple):
@@ -34,6 +74,8 @@ class ImportPlan(NamedTuple):
     dataset: Dataset | None
     measured: tuple[ArrayLayout, ...]
     columns: tuple[ArrayLayout, ...]
+    #: Measured columns that the source has too; they are compared, and the computed ones stored.
+    compared: Comparison
 
 
 def network_tree(
@@ -78,8 +120,13 @@ def expects_signs(net: JsonObject) -> bool | None:
     return None if family is None else FAMILIES[str(family)].signs
 
 
-def plan_import(source: Source, scan: Scan, net: JsonObject, data: JsonObject | None) -> ImportPlan:
-    """Return the plan of an import, before anything is created."""
+def plan_import(
+    source: Source, scan: Scan, net: JsonObject, data: JsonObject | None, given: Iterable[str] = ()
+) -> ImportPlan:
+    """Return the plan of an import, before anything is created.
+
+    ``given``: names of the columns that the user passed, rather than the source.
+    """
     tree: JsonObject = {"network": net}
     if data is None or "widths" not in net:
         if data is not None:
@@ -109,16 +156,21 @@ def plan_import(source: Source, scan: Scan, net: JsonObject, data: JsonObject | 
     spec = parse_spec(tree, "import")
     dataset = None if data is None else load_dataset(spec.dataset)
     measured = () if dataset is None else _measured(FAMILIES[spec.network.family], spec)
-    for layout in measured:
-        if layout.name in scan.types:
+    names = {layout.name for layout in measured}
+    for name in given:
+        if name in names:
             raise InputError(
-                f"{source.name}: column {layout.name!r} is computed on the data set; rename yours, "
-                "or leave the data set out"
+                f"column {name!r} is computed on the data set; rename yours, or leave the data set "
+                "out"
             )
-    user = [declared_column(name, dtype, "imported") for name, dtype in scan.types.items()]
+    compared = Comparison(name for name in scan.types if name in names)
+    user = [
+        declared_column(name, dtype, "imported")
+        for name, dtype in scan.types.items() if name not in names
+    ]  # fmt: skip
     columns = (*measured, *user)
     new_header(spec, NO_DATA, None, columns)  # refuses headers that are too large
-    return ImportPlan(source, scan, spec, dataset, measured, columns)
+    return ImportPlan(source, scan, spec, dataset, measured, columns, compared)
 
 
 def _weights_alone(tree: JsonObject, source: Source, scan: Scan) -> None:
@@ -183,4 +235,6 @@ def notes_of(plan: ImportPlan) -> list[str]:
         notes.append(f"inputs: {components} principal components of {plan.spec.dataset.name}")
     if plan.dataset is None:
         notes.append("weights alone: accuracy and loss are not known")
+    if line := plan.compared.note():
+        notes.append(line)
     return list(dict.fromkeys(notes))

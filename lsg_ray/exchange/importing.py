@@ -62,7 +62,8 @@ def write_ensemble(
     ----------
     weights
         Array (M, N) of ±1, 0 and 1, or real numbers; state dicts of PyTorch; or path of a
-        ``.npy``, ``.npz``, ``.csv``, ``.pt`` or ``.safetensors``, or of a folder of state dicts.
+        ``.npy``, ``.npz``, ``.csv``, ``.parquet``, ``.pt`` or ``.safetensors``, or of a folder of
+        state dicts.
     url
         Path or URL of the store to write. A repeated call continues an interrupted import.
     network
@@ -74,7 +75,8 @@ def write_ensemble(
         Data set on which accuracy and loss are computed, as name or specification; its inputs are
         projected on as many principal components as the network has inputs.
     columns
-        Columns (M,) of numbers to store beside the weights, by name.
+        Columns (M,) of numbers to store beside the weights, by name.  With a data set, columns of a
+        file that are computed on it (``accuracy``, ``loss``, …) are compared and left out.
     layout
         Layout of matrices in the source: ``out-in`` [out, in], a bias as last column; ``in-out``
         [in, out]; ``parameters``, flat vectors of torch's ``parameters_to_vector``.  By default
@@ -122,7 +124,7 @@ def write_ensemble(
 
     stamp = stamp_of(weights)
     scanned = scan(source, expects_signs(net), report)
-    plan = plan_import(source, scanned, net, data)
+    plan = plan_import(source, scanned, net, data, columns or ())
     _refuse_changed(url, scanned)
     done = source.n_rows
     ensemble = _write(plan, url, report)
@@ -174,9 +176,13 @@ def _write(plan: ImportPlan, url: PathOrUrl, progress: Progress) -> Ensemble:
         start = index * todo.block_size
         rows = source.read(start, start + todo.rows(index))
         weights = plan.scan.stored(rows.weights)
-        columns = {n: np.asarray(v).astype(types[n]) for n, v in rows.columns.items()}
+        columns = {
+            name: np.asarray(values).astype(types[name])
+            for name, values in rows.columns.items() if name in types
+        }  # fmt: skip
         if arena is not None:
             measures = family.measure(spec, arena, weights)
+            plan.compared.add(rows.columns, measures)
             columns |= {layout.name: measures[layout.name] for layout in plan.measured}
         write_block(
             todo.url, index, Block(start, weights, columns, trials=len(weights)), count=todo.count

@@ -90,9 +90,10 @@ def match_layers(shapes: Shapes, widths: Sequence[int], layout: Layout | None, n
     if matrices is None:
         available = ", ".join(f"{key} {_text(shape)}" for key, shape in itertools.islice(
             shapes.items(), 12))  # fmt: skip
+        kind = f" ({layout})" if layout else ""
         raise InputError(
-            f"{name}: no tensors of a network {'-'.join(map(str, widths))} ({chosen}); there are "
-            f"{available or 'none'}"
+            f"{name}: no tensors of a network {'-'.join(map(str, widths))}{kind}; there are "
+            f"{available or 'none'}: leave --network out to store them as they are"
         )
     layers = []
     for matrix, out in zip(matrices, widths[1:], strict=True):

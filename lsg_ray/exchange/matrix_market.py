@@ -72,5 +72,5 @@ def _write(path: Path, kind: str, shape: tuple[int, ...], blocks: Iterator[Array
 
 FORMAT = Format(
     "mtx", "a matrix as text", write=write_mtx, write_result=write_result_mtx,
-    write_model=write_model_mtx,
+    write_model=write_model_mtx, model_variables=("J",),
 )  # fmt: skip

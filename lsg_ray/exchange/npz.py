@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -36,13 +37,16 @@ class NpzSource(Source):
         self._next = 0
 
     def read(self, start: int, stop: int) -> Rows:
-        if self._file is None or start < self._next:
-            self._file = self._archive.open(f"{self._member}.npy")
-            self._next = 0
-            self._skip(self._header.start)
         row = self.n_weights * self._header.dtype.itemsize
-        self._skip((start - self._next) * row)
-        data = self._file.read((stop - start) * row)
+        try:
+            if self._file is None or start < self._next:
+                self._file = self._archive.open(f"{self._member}.npy")
+                self._next = 0
+                self._skip(self._header.start)
+            self._skip((start - self._next) * row)
+            data = self._file.read((stop - start) * row)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise InputError(f"{self.name}: {self._member} is damaged ({error})") from None
         if len(data) != (stop - start) * row:
             raise InputError(f"{self.name}: {self._member} is cut short; write it again")
         self._next = stop
@@ -95,6 +99,8 @@ def read_npz(path: Path, _: Request) -> Source:
 def _member(path: Path, headers: dict[str, ArrayHeader]) -> str:
     """Return the name of the array that holds the weights."""
     named = [name for name in WEIGHTS if name in headers]
+    if not named and {"J", "h"} <= set(headers):
+        raise InputError(f"{path}: a model of J and h, and no weights; stages read it as it is")
     matrices = [name for name, header in headers.items() if len(header.shape) == 2]
     if named:
         return named[0]

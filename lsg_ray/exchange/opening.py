@@ -96,9 +96,12 @@ def ordered(source: Source, widths: Sequence[int] | None, layout: Layout | None)
     order = flat_order(widths, biases, layout or "out-in")
     if biases and layout is None:
         source.notes.append(
-            "biases are taken as the last column of each layer's [out, in + 1]; pass --layout "
-            "parameters for vectors of torch's parameters_to_vector"
+            f"{biased:,} weights are those of {'-'.join(map(str, widths))} with biases, each taken "
+            "as the last column of its layer [out, in + 1]; pass --layout parameters for vectors "
+            "of torch's parameters_to_vector"
         )
+    elif layout is None:
+        source.notes.append("layers are taken as [out, in]; pass --layout in-out for [in, out]")
     source_in_order = source if order is None else Permuted(source, order)
     source_in_order.biases = biases
     return source_in_order

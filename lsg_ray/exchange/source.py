@@ -17,6 +17,7 @@ import numpy as np
 from lsg_ray.ensemble.block import wrong_values
 from lsg_ray.ensemble.declared import check_column_name, check_distinct, declared_column
 from lsg_ray.errors import InputError
+from lsg_ray.networks.family import SCALAR_COLUMNS
 from lsg_ray.typing import Array, Ints, Progress
 
 
@@ -275,6 +276,8 @@ def _rounding(name: str, start: int, weights: Array) -> float:
 def _column_type(name: str, column: str, start: int, values: Array) -> str:
     """Return the type that numbers of a column are stored in."""
     kind = values.dtype.kind
+    if kind in "biu" and SCALAR_COLUMNS.get(column, ("",))[0] == "<f8":  # as ours of that name
+        return "<f8"
     if kind == "b" or (kind in "iu" and (not values.size or int(values.max()) < 2**63)):
         return "<i8"
     if kind != "f":

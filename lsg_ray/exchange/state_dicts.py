@@ -62,8 +62,8 @@ class StateDicts(Source):
             self.notes.append("matrices are [in, out] and are transposed")
         elif not match.certain and request.layout is None:
             self.notes.append(
-                "all matrices are square: taken as [out, in], as torch has them; pass --layout "
-                "in-out if they are [in, out]"
+                "matrices are taken as [out, in], as torch has them; their shapes fit [in, out] as "
+                "well, for which pass --layout in-out"
             )
         order = [layer.matrix for layer in match.layers]
         self.notes.append(f"layers: {', '.join(order)}{', with biases' if match.biases else ''}")

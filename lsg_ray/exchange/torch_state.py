@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +49,11 @@ def load_state(path: Path) -> object:
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > size:
                 raise InputError(f"{path}: unpacks to more than it holds; it is not read")
-        state: object = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            state: object = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            code = re.search(r"GLOBAL ([\w.]{1,200})", str(error))
+            raise ValueError(f"it holds {code[1]}") if code else error from None
     return state
 
 

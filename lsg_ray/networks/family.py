@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from lsg_ray.spec import NetworkSpec, Spec
+from lsg_ray.spec.specification import shown
 from lsg_ray.typing import Array, Floats
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ RELU_ONLY = "only relu networks have it (network.family)"
 def not_neutral(spec: Spec, neutral: Mapping[str, object], reason: str) -> Iterator[str]:
     """Yield one line for each field, ``section.name``, that differs from its only allowed value.
 
-    ``reason``: end of the line, with ``{!r}`` for the allowed value.
+    ``reason``: end of the line, with ``{}`` for the allowed value.
     """
     for path, value in neutral.items():
         section, _, name = path.partition(".")
         given = getattr(getattr(spec, section), name)
         if given != value:
-            yield f"{path}: {given!r} given; {reason.format(value)}"
+            yield f"{path}: {shown(given)} given; {reason.format(shown(value))}"
 
 
 class Family(ABC):

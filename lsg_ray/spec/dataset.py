@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import (
@@ -58,8 +58,9 @@ def _options_in_schema(schema: dict[str, Any]) -> None:
         if config is not None:
             own = config.model_json_schema()["properties"]
             own = {
-                field: about for field, about in own.items() if field not in schema["properties"]
-            }
+                field: own[field]
+                for field in DATA_SETS[name].option_names if field not in schema["properties"]
+            }  # fmt: skip
             condition = {"properties": {"name": {"const": name}}, "required": ["name"]}
             schema["allOf"].append({"if": condition, "then": {"properties": own}})
 
@@ -124,8 +125,9 @@ class DatasetSpec(Section):
             return filled  # the field's own validator says what is wrong
         for field in [field for field in filled if field not in cls.model_fields]:
             if field not in own:
+                shown = [name for name in own if name in source.option_names]
                 allowed = ", ".join(
-                    [*(name for name in cls.model_fields if name != "options"), *own]
+                    [*(name for name in cls.model_fields if name != "options"), *shown]
                 )
                 raise ValueError(f"{brief(field)[1:-1]}: unknown field; allowed are {allowed}")
             if field in options and options[field] != filled[field]:
@@ -139,7 +141,7 @@ class DatasetSpec(Section):
         try:
             values = config.model_validate(dict(options))
         except ValidationError as error:
-            raise ValueError("\n".join(_faults(error, own))) from None
+            raise ValueError("\n".join(_faults(error, source.option_names))) from None
         if source.resolve is not None:
             values = source.resolve(values, stored)
         return {**filled, "options": values.model_dump(mode="json", exclude_none=True)}
@@ -225,7 +227,7 @@ class DatasetSpec(Section):
                 )
 
 
-def _faults(error: ValidationError, own: list[str]) -> Iterator[str]:
+def _faults(error: ValidationError, own: Sequence[str]) -> Iterator[str]:
     """Yield one line per fault among the options of a data set."""
     for fault in error.errors(include_url=False):
         name = str(fault["loc"][0]) if fault["loc"] else ""

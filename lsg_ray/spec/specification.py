@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from lsg_ray.errors import InputError, SpecError, message_of
+from lsg_ray.errors import InputError, PlainRepr, SpecError, message_of
 from lsg_ray.html import table
 from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec.dataset import STORED, DatasetSpec
@@ -176,18 +175,19 @@ class Spec(Section):
         """SHA-256 of the canonical JSON, in hexadecimal."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
-    def replace(self, **sections: Mapping[str, object]) -> Spec:
-        """Return a copy with some fields changed, validated again.
+    def replace(self, **sections: object) -> Spec:
+        """Return a copy with some fields of sections changed, or a name or study, validated again.
 
-        >>> Spec().replace(ensemble={"count": 10}).ensemble.count
+        >>> Spec().replace(name="few", ensemble={"count": 10}).ensemble.count
         10
         """
         tree = self.tree()
         for section, changes in sections.items():
-            if section == "study":  # as a whole
-                tree[section] = changes
+            before = tree.get(section)
+            if section != "study" and isinstance(before, dict) and isinstance(changes, Mapping):
+                tree[section] = {**before, **changes}
             else:
-                tree[section].update(changes)
+                tree[section] = changes
         return parse_spec(tree)
 
 
@@ -322,7 +322,7 @@ def _allowed_fields(path: tuple[int | str, ...]) -> str:
     return ", ".join(model.model_fields)
 
 
-_brief = reprlib.Repr()
+_brief = PlainRepr()
 _brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
 
 

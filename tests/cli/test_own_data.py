@@ -131,8 +131,29 @@ def test_data__list_and_fetch(lsg, table):
     rows = {row["name"]: row for row in lsg("data", "list", "--json").json["datasets"]}
     assert rows["file"]["place"] == "options"
     assert rows["digits"]["n_train"] == 1437
-    assert lsg("data", "fetch", "d.csv", "--json").json == {"name": "d.csv", "folder": "."}
-    assert lsg("data", "fetch", "teacher").code == 2
+    fetched = lsg("data", "fetch", "d.csv", "--label", "species", "--json").json
+    assert (fetched["name"], fetched["classes"], fetched["shape"]) == ("d.csv", 3, [5])
+    assert fetched["folder"] == str(Path.cwd())
+    page = lsg("data", "fetch", "d.csv", "--label", "species").out
+    assert "cat → 0, dog → 1, eel → 2" in page
+    assert f"cat: {fetched['counts']['cat']}, dog: " in page
+    assert "set dataset.label to the column of labels" in lsg("data", "fetch", "d.csv").out
+    assert "1,437" in lsg("data", "fetch", "digits").out
+    for words in (["teacher"], ["digits", "--label", "a"], ["absent.csv"], ["ftp://x/y.csv"]):
+        ran = lsg("data", "fetch", *words)
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+
+
+def test_what_is_set_on_reading__is_named_to_nobody(lsg, table):
+    """Hash, shape and counts may be in a specification, and are not offered."""
+    assert "sha256" not in lsg("data", "list").out
+    assert "sha256" not in lsg("spec", "schema").out
+    for option in ("pat: d.csv", "options: {pat: d.csv}"):
+        Path("spec.yaml").write_text(f"dataset: {{name: file, {option}}}")
+        ran = lsg("spec", "show", "spec.yaml")
+        assert ran.code == 2
+        assert "allowed are" in ran.err
+        assert "sha256" not in ran.err
 
 
 def test_schema__has_the_options_of_each_data_set(lsg):

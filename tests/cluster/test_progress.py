@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from lsg_ray.cluster import progress as module
-from lsg_ray.cluster.progress import byte_progress, late_progress, progress
+from lsg_ray.cluster.progress import byte_progress, progress, progress_bar
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_quiet__says_nothing(lines):
             bar.update(done, "note")
     with byte_progress("quiet") as on_bytes:
         on_bytes("file", 5, 5)
-    with late_progress("blocks", "quiet") as report:
+    with progress_bar("blocks", "quiet") as report:
         report(2, 2)
     assert lines() == []
 
@@ -89,7 +89,7 @@ def test_lines__compilation_is_no_part_of_the_rate(clock, lines):
 
 
 def test_late__compilation_is_no_part_of_the_rate(clock, lines):
-    with late_progress("tasks") as report:
+    with progress_bar("tasks") as report:
         for task, seconds in enumerate([30, 1, 1, 6, 1, 1, 1, 1, 1, 1], 1):
             clock.now += seconds
             report(task, 100)
@@ -141,15 +141,15 @@ def test_bytes__of_unknown_size_are_counted_without_a_whole(clock, lines):
 
 
 def test_late__learns_its_size_from_the_first_report(lines, monkeypatch):
-    with late_progress("blocks") as report:
+    with progress_bar("blocks") as report:
         report(3, 3)
     assert lines() == []
     monkeypatch.setattr(module, "CONFIG", module.ProgressConfig(bar_seconds=0.0))
-    with late_progress("blocks") as report:
+    with progress_bar("blocks") as report:
         report(1, 3)
         report(3, 3)
     assert lines() == ["blocks: 3/3, 0:00 elapsed"]
-    with late_progress("blocks"):
+    with progress_bar("blocks"):
         pass
     assert lines() == []
 
@@ -192,3 +192,45 @@ def test_terminal__gets_a_bar_and_standard_output_stays_clean():
 )
 def test_clock__reads(seconds, text):
     assert module._clock(seconds) == text
+
+
+class Kernel:
+    """The shell of a notebook, which keeps what a cell shows."""
+
+    def __init__(self, monkeypatch):
+        from types import SimpleNamespace
+
+        self.kernel, self.display_pub, self.calls = object(), self, []
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: self))
+
+    def publish(self, data, _metadata, *, transient, update):
+        self.calls.append((data, transient["display_id"], update))
+
+
+def test_notebook__one_bar_is_drawn_anew(clock, lines, monkeypatch):
+    kernel = Kernel(monkeypatch)
+    with progress("<work>", 1000, "notebook") as bar:
+        for _ in range(80):
+            clock.now += 0.125
+            bar.update((clock.now - 1000) * 10, "a & b")
+    assert lines() == []
+    assert len({name for _, name, _ in kernel.calls}) == 1
+    assert [update for _, _, update in kernel.calls] == [False] + [True] * (len(kernel.calls) - 1)
+    assert 30 <= len(kernel.calls) <= 42
+    last = kernel.calls[-1][0]
+    assert last["text/plain"] == "<work>: 100/1,000, a & b, 0:10 elapsed, 1:30 left"
+    assert "&lt;work&gt;" in last["text/html"]
+    assert 'value="0.1000"' in last["text/html"]
+
+
+def test_notebook__is_the_default_of_python_and_silent_elsewhere(lines, monkeypatch):
+    with progress("work", 10, "notebook") as bar:
+        bar.update(10)
+    assert lines() == []
+    kernel = Kernel(monkeypatch)
+    with progress_bar("work", "quiet") as report:
+        report(1, 2)
+    with progress("bytes", None, "notebook") as bar:
+        bar.update(7)
+    assert len({name for _, name, _ in kernel.calls}) == 1
+    assert "<progress style" in kernel.calls[-1][0]["text/html"]  # of unknown length

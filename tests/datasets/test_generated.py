@@ -141,6 +141,16 @@ def test_parity__closed_form(order):
         ({"name": "parity", **SIZES, "order": 22}, "dataset.order: 22 given"),
         ({"name": "digits", "options": {"a": 1}}, "dataset.options: {'a': 1} given; digits has"),
         ({"name": "digits", "patterns": 1}, "dataset.patterns: unknown field"),
+        (
+            {"name": "gaussian-mixture", "patterns": 1, "inputs": 4},
+            "dataset.patterns: 1 given; at least the number of classes (2)",
+        ),
+        (
+            {"name": "random-patterns", "patterns": 9, "inputs": 4, "n_classes": 10},
+            "dataset.patterns: 9 given; at least the number of classes (10)",
+        ),
+        ({"name": "teacher", "patterns": 1, "inputs": 3}, "dataset.patterns: 1 given; at least"),
+        ({"name": "parity", "patterns": 1, "inputs": 3}, "dataset.patterns: 1 given; at least"),
         ({"options": {"a": 1}}, "dataset.options: {'a': 1} given; mnist has none"),
     ],
 )

@@ -196,6 +196,7 @@ def test_bad_folder__is_one_line(parts, message):
         ({"path": "/dev/null"}, "neither a file nor a folder"),
         ({"path": "pipe"}, "neither a file nor a folder"),
         ({"path": "a\0b"}, "cannot be read|given"),
+        ({"path": "d.npz", "test_fraction": 1e-4}, "test_fraction: 0.0001 given; of classes of up"),
         ({"path": "d.npz", "label": "y"}, r"dataset.label: 'y' given; d.npz is an .npz"),
         ({"path": "d.npz", "label_path": "y.npy"}, r"dataset.label_path: 'y.npy' given; d.npz is"),
         ({"path": "x.npy"}, "is one array; give the labels by dataset.label_path"),

@@ -94,6 +94,30 @@ def safetensors(head, data=b""):
     return write
 
 
+def parquet(**columns):
+    def write(path):
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.table(columns), path, write_page_checksum=True)
+
+    return write
+
+
+def parquet_cut_in_the_middle(path):
+    parquet(**{f"w{i}": np.random.default_rng(i).normal(size=5000) for i in range(3)})(path)
+    data = bytearray(path.read_bytes())
+    data[200:20000] = bytes(19800)
+    path.write_bytes(data)
+
+
+def npz_damaged(path):
+    np.savez_compressed(path, weights=np.random.default_rng(0).normal(size=(500, 12)))
+    data = bytearray(path.read_bytes())
+    data[20000:20100] = bytes(100)
+    path.write_bytes(data)
+
+
 def nothing(_):
     pass
 
@@ -129,8 +153,12 @@ FILES = {
     "header alone": ("w.csv", text("w0,w1\n"), "there must be some"),
     "ragged": ("w.csv", text("1,-1\n1,1\n1\n"), "row 2 has 1 numbers, must have 2"),
     "longer": ("w.csv", text("w0,w1\n1,-1\n1,1,1\n"), "row 1 has 3 numbers, must have 2"),
-    "word": ("w.csv", text("1,-1\n1,x\n"), "row 1, column 1 is 'x'"),
-    "no value": ("w.csv", text("1,-1\n1,\n"), "row 1, column 1 is ''"),
+    "word": ("w.csv", text("1,-1\n1,x\n"), "row 1, column 'w1' is 'x'"),
+    "no value": ("w.csv", text("1,-1\n1,\n"), "row 1, column 'w1' is ''"),
+    "percent": ("w.csv", text("w0,w1,accuracy\n1,-1,97\n"), "it must be 0 to 1"),
+    "column of words": ("w.csv", text("w0,w1,who\n1,-1,me\n"), "column 'who' is 'me'"),
+    "model": ("w.npz", npz(J=np.zeros((2, 2)), h=np.ones(2)), "a model of J and h"),
+    "module": ("w.pt", torch_of(torch.nn.Linear(2, 2)), "it holds torch.nn.modules.linear.Linear"),
     "nan in text": ("w.csv", text("0.5,-1\n1,nan\n"), "row 1, weight 1 is nan"),
     "gap": ("w.csv", text("w0,w2\n1,1\n"), "w0, w1, ... without a gap"),
     "names": ("w.csv", text("a,b\n1,1\n"), "name the weights so"),
@@ -148,9 +176,21 @@ FILES = {
     "head": ("w.safetensors", safetensors({"a": {"dtype": "F32", "shape": [9],
              "data_offsets": [0, 36]}}), "no file of safetensors"),
     "no head": ("w.safetensors", text("hello"), "no file of safetensors"),
+    "damaged in the middle": ("w.npz", npz_damaged, "damaged"),
+    "no Parquet": ("w.parquet", text("hello"), "cannot be read as Parquet"),
+    "Parquet cut": ("w.parquet", lambda path: path.write_bytes(b"PAR1abcPAR1"), "as Parquet"),
+    "Parquet damaged": ("w.parquet", parquet_cut_in_the_middle, "cannot be read as Parquet"),
+    "lists of two lengths": ("w.parquet", parquet(weights=[[1, -1], [1]]),
+                             "row 1 has 1 weights, must have 2"),
+    "missing in a list": ("w.parquet", parquet(weights=[[1, -1], [1, None]]),
+                          "row 1, weight 1 is missing"),
+    "missing": ("w.parquet", parquet(w0=[1, None], w1=[1, 1]), "row 1, column 'w0' is missing"),
+    "no weights here": ("w.parquet", parquet(a=[1, 2]), "name the weights so"),
+    "lists of words": ("w.parquet", parquet(weights=[["a"], ["b"]]), "weights are real numbers"),
+    "structure": ("w.parquet", parquet(weights=[{"a": 1}]), "weights are lists"),
     "no model": ("w.bqm", text("hello"), "no binary quadratic model"),
 }  # fmt: skip
-LIBRARIES = {"w.safetensors": "safetensors", "w.bqm": "dimod"}
+LIBRARIES = {"w.safetensors": "safetensors", "w.bqm": "dimod", "w.parquet": "pyarrow"}
 
 
 @pytest.fixture

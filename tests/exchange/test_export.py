@@ -83,14 +83,14 @@ def test_configurations__are_read_by_others(made, tmp_path, suffix):
     np.testing.assert_array_equal(some, weights[3:8])
 
 
-@pytest.mark.parametrize("suffix", ["npy", "npz", "csv", "safetensors", "pt"])
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv", "parquet", "safetensors", "pt"])
 def test_what_is_exported__is_imported_as_it_was(made, tmp_path, suffix):
     need(suffix)
     ensemble, weights, columns = made
     lsg_ray.export(ensemble, tmp_path / f"x.{suffix}")
     again = lsg_ray.write_ensemble(tmp_path / f"x.{suffix}", tmp_path / "a.zarr", network=(3, 2, 3))
     np.testing.assert_array_equal(again.numpy(), weights)
-    if suffix in ("npz", "csv"):
+    if suffix in ("npz", "csv", "parquet"):
         assert again.info()["content_hash"] == ensemble.info()["content_hash"]
         assert again.query_columns == ("configuration", *columns)
 
@@ -187,6 +187,7 @@ def test_results__are_written_too(made, tmp_path, suffix):
         ("x.npy", {"columns": ["run", "score"]}, "one array"),
         ("x.mtx", {"columns": ["run"]}, "weights alone"),
         ("x.npz", {"limit": 0}, "at least 1"),
+        ("x.npz", {"cutoff": 0.5}, "couplings of a model"),
     ],
 )
 def test_faults__are_told_and_nothing_is_written(made, tmp_path, name, options, words):

@@ -177,6 +177,13 @@ def test_memory__holds_some_rows_at_a_time(tmp_path, small, monkeypatch):
     assert max(counts) == 5
 
 
+def test_link_to_nothing__is_refused(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match="a link to nothing"):
+        lsg_ray.write_ensemble(signs(), tmp_path / "link")
+    assert os.listdir(tmp_path) == ["link"]
+
+
 def test_nothing_can_be_sampled_into_it(tmp_path):
     lsg_ray.write_ensemble(signs(), tmp_path / "e.zarr", network=WIDTHS)
     spec = parse_spec({"dataset": {"name": "digits"}})

@@ -128,7 +128,7 @@ def test_transposed_matrices__are_detected_and_told(trained, tmp_path):
 def test_square_matrices__are_of_torch_unless_said(tmp_path):
     state = {"0.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]])}
     imported = import_weights([state], tmp_path / "a", network=(2, 2))
-    assert any("all matrices are square" in note for note in imported.notes)
+    assert any("their shapes fit [in, out] as well" in note for note in imported.notes)
     np.testing.assert_array_equal(imported.ensemble.numpy(), [[1, 2, 3, 4]])
     other = import_weights([state], tmp_path / "b", network=(2, 2), layout="in-out")
     np.testing.assert_array_equal(other.ensemble.numpy(), [[1, 3, 2, 4]])

@@ -237,7 +237,7 @@ def test_set__changes_one_of_two_sections_that_share_an_anchor(tmp_path):
         ("oops.count=1", "oops: unknown field"),
         ("network.widths=20,10", "network.widths: '20,10' given"),
         ("network.widths.0=20", "network.widths: {'0': 20} given"),
-        ("ensemble=null", "ensemble: None given"),
+        ("ensemble=null", "ensemble: null given"),
     ],
     ids=lambda value: value[:24].encode("unicode_escape").decode(),
 )

@@ -86,7 +86,7 @@ def test_relu__misfits_are_refused_each_with_its_line(fields, data):
         ("training", "engine"): ("numba", "'numba' given; relu networks have 'torch'"),
         ("training", "initial_std"): (0.1, "0.1 given; relu networks have 0.0"),
         ("ensemble", "draws"): (100, "100 given; relu networks have 1"),
-        ("ensemble", "store_fields"): (True, "True given; relu networks have False"),
+        ("ensemble", "store_fields"): (True, "true given; relu networks have false"),
         ("dataset", "labels"): ("parity", "'parity' given; relu networks learn 'class' labels"),
     }
     chosen = data.draw(st.lists(st.sampled_from(sorted(misfits)), min_size=1, unique=True))
@@ -105,7 +105,7 @@ def test_relu__misfits_are_refused_each_with_its_line(fields, data):
     [
         (
             relu(ensemble={"frozen_parts": ["LB"]}),
-            ["ensemble.frozen_parts: ('LB',) given; relu networks have (): leave it out"],
+            ["ensemble.frozen_parts: 'LB' given; relu networks have []: leave it out"],
         ),
         (
             relu({"widths": [784, 10]}),
@@ -143,7 +143,7 @@ def test_relu__misfits_are_refused_each_with_its_line(fields, data):
         (
             {"network": {"biases": True}, "training": {"target_loss": 0.1, "stack": 4}},
             [
-                "network.biases: True given; only relu networks have it (network.family)",
+                "network.biases: true given; only relu networks have it (network.family)",
                 "training.target_loss: 0.1 given; only relu networks have it (network.family)",
                 "training.stack: 4 given; only relu networks have it (network.family)",
             ],

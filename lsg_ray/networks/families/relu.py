@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: Message for a field that has one value for these networks.
-FIXED_FIELD = "relu networks have {!r}: leave it out"
+FIXED_FIELD = "relu networks have {}: leave it out"
 #: Training curves, one value per pass.
 CURVES = {
     "train_loss": "mean training loss during the pass",
