@@ -273,6 +273,6 @@ def _unknown(
             elif source not in study:
                 yield f"{name}: {argument}: {brief(source)} given; there is no such step"
             elif stores:
-                yield f"{name}: {argument}: {source} given, a result; the ensemble is needed"
+                yield f"{name}: {argument}: {source} given, a result; an ensemble is needed"
             elif kind == "model" and _makes(source, study[source]) != "model":
                 yield f"{name}: {argument}: {source} given; it makes no model"
