@@ -6,7 +6,7 @@ Mathematics and sources are in `lsg_ray.minima.theory.densest` (y → ∞) and
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import xarray
@@ -14,7 +14,7 @@ import xarray
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.minima.theory.clones import MOST_CLONES, clones
-from lsg_ray.minima.theory.densest import bound, densest
+from lsg_ray.minima.theory.densest import Densest, bound, densest
 from lsg_ray.minima.theory.machines import MachineName
 from lsg_ray.minima.theory.replica_symmetric import (
     WeightName,
@@ -26,6 +26,7 @@ from lsg_ray.stage import Figure, Stage
 from lsg_ray.typing import Floats, Numbers, Progress, Steps
 
 Result = TypeVar("Result")
+Machine = Literal["perceptron", "committee-3", "committee-5", "committee-inf", "relu-inf", "parity"]
 
 #: Overlaps by default.
 OVERLAPS = tuple(k / 100 for k in range(50, 99, 4))
@@ -38,7 +39,7 @@ def dense_regions(
     overlaps: Steps = OVERLAPS,
     clone_counts: Numbers | None = None,
     weights: WeightName = "binary",
-    machine: MachineName = "perceptron",
+    machine: Machine = "perceptron",
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Compute the entropy of the densest regions of solutions, and of groups of y clones.
@@ -55,7 +56,8 @@ def dense_regions(
         Kind of weights: ±1, or real on the sphere, whose entropy is relative to all weights at that
         overlap.
     machine
-        Kind of network: perceptron, or tree committee of sign or ReLU units.
+        Kind of network: perceptron; tree committee of 3, 5 or infinitely many sign units, or of
+        infinitely many ReLU units; or parity machine of infinitely many units.
     progress
         Called with (done, total).
 
@@ -73,10 +75,13 @@ def dense_regions(
     Raises
     ------
     InputError
-        Numbers out of range, α beyond the capacity; clones of a committee of few units.
+        Numbers out of range, α beyond the capacity; clones of a committee of few units, or of a
+        parity machine.
 
     Notes
     -----
+    A parity machine has no dense regions: whatever q₁ < 1, each pattern halves the volume, so that
+    φ lies α ln 2 below the bound; of ±1 weights solutions are isolated where that is negative.
     Cost: 0.1 s a point of one effective field, half a minute of few units; clones some seconds.
 
     Examples
@@ -87,16 +92,16 @@ def dense_regions(
     """
     alphas, q1 = _positive(alpha, "alpha", np.inf), _positive(overlaps, "overlaps", 1)
     ys = None if clone_counts is None else _positive(clone_counts, "clone_counts", MOST_CLONES + 1)
-    if ys is not None and machine in ("committee-3", "committee-5"):
+    if ys is not None and machine in ("committee-3", "committee-5", "parity"):
         raise InputError(f"clone_counts given with machine {machine}; leave them out")
     capacity = _capacity(weights, machine)
     if (alphas >= capacity).any():
         raise InputError(f"alpha {brief(alpha)} given; there are solutions up to {capacity:.4f}")
     total = len(alphas) * len(q1) * (1 + (0 if ys is None else len(ys)))
     report = _Count(total, progress)
-    typical = np.array([symmetric_state(a, weights, machine).overlap for a in alphas.tolist()])
+    typical = np.array([_typical_overlap(a, weights, machine) for a in alphas.tolist()])
     regions = [
-        [report(densest(a, q, weights, machine)) if q > t else report(None) for q in q1.tolist()]
+        [report(_region(a, q, weights, machine)) if q > t else report(None) for q in q1.tolist()]
         for a, t in zip(alphas.tolist(), typical, strict=True)
     ]
     entropy = np.array([[np.nan if r is None else r.entropy for r in row] for row in regions])
@@ -113,8 +118,9 @@ def dense_regions(
     coords = {"alpha": alphas, "overlap": q1}
     all_converged = bool(fine.all())
     if ys is not None:
+        known = cast("MachineName", machine)  # no parity machine, as checked above
         groups = [
-            [[report(clones(a, y, q, weights, machine)) for q in q1.tolist()] for y in ys.tolist()]
+            [[report(clones(a, y, q, weights, known)) for q in q1.tolist()] for y in ys.tolist()]
             for a in alphas.tolist()
         ]
         axes = ("alpha", "clones", "overlap")
@@ -130,8 +136,23 @@ def dense_regions(
     return xarray.Dataset(values, coords=coords, attrs={**about, "converged": all_converged})
 
 
-def _capacity(weights: WeightName, machine: MachineName) -> float:
+def _typical_overlap(alpha: float, weights: WeightName, machine: Machine) -> float:
+    if machine == "parity":
+        return 0.0
+    return symmetric_state(alpha, weights, machine).overlap
+
+
+def _region(alpha: float, q1: float, weights: WeightName, machine: Machine) -> Densest:
+    if machine != "parity":
+        return densest(alpha, q1, weights, machine)
+    free = float(bound(np.array(q1))) if weights == "binary" else 0.0
+    return Densest(q1, free - alpha * np.log(2), np.inf, 0.0)
+
+
+def _capacity(weights: WeightName, machine: Machine) -> float:
     """Return the capacity where it is quickly known, or else an upper bound of it."""
+    if machine == "parity":
+        return 1.0 if weights == "binary" else np.inf
     if weights == "spherical":
         return spherical_capacity(machine)
     return 1.0 if machine in ("committee-3", "committee-5") else zero_entropy(machine)

@@ -1,4 +1,4 @@
-"""How flat the solutions of five algorithms are, on a tree of nine units at α = 1; scaling of seeds.
+"""How flat the solutions of five algorithms are, on a tree of nine units, and scaling of seeds.
 
 At toy size ordinary tests, of one pattern set; at full size (some minutes), five pattern sets, and
 64 seeds of a solver on one and two workers, for which the machine must be quiet:
