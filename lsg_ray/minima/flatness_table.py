@@ -26,6 +26,7 @@ from lsg_ray.minima.local_entropy import local_entropy
 from lsg_ray.minima.rank_correlations import correlation_words, with_errors
 from lsg_ray.minima.spherical_local_entropy import spherical_local_entropy
 from lsg_ray.rng import Stream, generator
+from lsg_ray.spec import Spec
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.typing import (
     EnsembleLike,
@@ -251,17 +252,17 @@ def _table(
         },
         {
             "quantity": names, "quantity_": names,
-            "algorithm": _labels([one.ensemble.spec.name for one in chosen]),
+            "algorithm": _labels([one.ensemble.spec for one in chosen]),
         },
     )  # fmt: skip
 
 
-def _labels(names: list[str]) -> list[str]:
-    """Return names that differ.
-
-    >>> _labels(["a", "b", "a"])
-    ['a', 'b', 'a (3)']
-    """
+def _labels(specs: list[Spec]) -> list[str]:
+    """Return names that differ: of ensembles beside one another, without what is common to all."""
+    names = [spec.name for spec in specs]
+    start = f"{names[0]}-"
+    if len(names) > 1 and all(name.startswith(start) for name in names[1:]):
+        names = [specs[0].algorithm, *(name.removeprefix(start) for name in names[1:])]
     return [
         name if name not in names[:index] else f"{name} ({index + 1})"
         for index, name in enumerate(names)

@@ -9,7 +9,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsg_ray.minima.rank_correlations import is_determined
+from lsg_ray.minima.rank_correlations import correlation_words, is_determined
 from lsg_ray.report import style
 from lsg_ray.report.figures.loss_landscape import CURVE_COLOURS
 
@@ -218,7 +218,7 @@ def table_figure(result: xarray.Dataset) -> Figure:
         if row != column and np.isfinite(value):
             sure = is_determined(float(value), float(error[row, column]), result.attrs["rows"])
             colour = "white" if abs(value) > 0.6 else style.INK
-            text = f"{value:.2f}" if sure else "?"
+            text = f"{value:.2f}".replace("-", "\N{MINUS SIGN}") if sure else "?"
             left.text(column, row, text, ha="center", va="center", fontsize=5, color=colour)
     left.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=6)
     left.set_yticks(range(len(labels)), labels, fontsize=6)
@@ -254,16 +254,25 @@ def _named(name: str) -> str:
 def table_caption(result: xarray.Dataset) -> tuple[str, str]:
     """Describe the correlation of volume and curvature, and the means of each algorithm."""
     first, second = _axes_of(result)
-    rho, error = (float(result[name][first, second]) for name in ("spearman", "spearman_stderr"))
     names = [str(name) for name in result["quantity"].values]
+    about = [str(text) for text in result["about"].values]
+    ranks = "; ".join(
+        f"with {about[other]} {_correlation(result, second, other)}"
+        for other in (first, names.index("trace"), names.index("test_error"))
+    )
     means = "; ".join(
         f"{label} {float(result['mean'][a, second]):.4g} ± {float(result['stderr'][a, second]):.2g}"
         for a, label in enumerate(result["algorithm"].values)
     )
     caption = (
         f"{result.attrs['rows']} configurations of {result.sizes['algorithm']} ensembles. "
-        f"{names[second]}: {means}. Its rank correlation with {names[first]} is {rho:.2f} ± "
-        f"{error:.2g} (Spearman; bootstrap over configurations within ensembles). Question marks: "
-        "within two errors of zero, or too few configurations."
+        f"Means of the {about[second]}: {means}. Its rank correlations over all configurations: "
+        f"{ranks} (Spearman's ρ; errors by bootstrap over configurations within ensembles). "
+        "Undetermined, with question marks: within two errors of zero, or too few configurations."
     )
     return caption, "Matrix of rank correlations between measures of flatness, and two of them."
+
+
+def _correlation(result: xarray.Dataset, one: int, other: int) -> str:
+    value, error = (float(result[name][one, other]) for name in ("spearman", "spearman_stderr"))
+    return correlation_words(value, error, result.attrs["rows"])
