@@ -301,7 +301,7 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
         for a in varied
     }
     about = {name: result.attrs[name] for name in ("rows", "repeats", "converged")}
-    return {**about, "means": means, "Spearman's ρ": {k: row for k, row in ranks.items() if row}}
+    return {**about, "means": means, "spearman": {k: row for k, row in ranks.items() if row}}
 
 
 def _compared(names: list[str]) -> list[int]:

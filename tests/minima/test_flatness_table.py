@@ -33,8 +33,8 @@ def test_table_of_two_algorithms(committees, focused):
     assert "5 configurations of 2 ensembles" in table_caption(table)[0]
     shown = STAGE.shown(table)
     assert list(shown["means"]["trace"]) == ["committees", "focused"]
-    assert list(shown["Spearman's ρ"]["trace"]) == ["with local_entropy_6", "with test_error"]
-    assert shown["Spearman's ρ"]["trace"]["with test_error"].endswith("undetermined")  # of five
+    assert list(shown["spearman"]["trace"]) == ["with local_entropy_6", "with test_error"]
+    assert shown["spearman"]["trace"]["with test_error"].endswith("undetermined")  # of five
     assert max(map(len, as_text(shown).splitlines())) < 100
 
 
