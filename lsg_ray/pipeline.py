@@ -1,7 +1,7 @@
 """The whole pipeline: from a specification to a report, in one folder.
 
     DIR/spec.yaml        the specification, resolved
-    DIR/ensemble.zarr    the ensemble
+    DIR/ensemble.zarr    the ensemble, and NAME.zarr those beside it
     DIR/moments.zarr     m and C with standard errors
     DIR/overlaps.zarr    P(q)
     DIR/distances.zarr   P(d) as sampled and in canonical form
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,7 +46,7 @@ from lsg_ray.registry import FAMILIES
 from lsg_ray.renaming import renamed
 from lsg_ray.results.saving import check_target
 from lsg_ray.spec import Spec, as_yaml, load_readable_spec
-from lsg_ray.spec.steps import Outcome, Step
+from lsg_ray.spec.steps import SAMPLED, Outcome, Step
 from lsg_ray.stage import SOLUTIONS
 from lsg_ray.stages import stage_of
 from lsg_ray.studies import default_study
@@ -113,16 +114,20 @@ def run(
     from lsg_ray.report.page import write_report
 
     dataset = load_dataset(spec.dataset)
-    store = path / "ensemble.zarr"
-    timed("sample", lambda: sample(spec, store, address=address, workers=workers, style=style))
-    (path / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
-    timed("verify", lambda: _verify(store))
-    ensemble = open_ensemble(store)
+    for name, one in {SAMPLED: spec, **spec.others}.items():
+        what, store = "" if name == SAMPLED else f" {name}", path / f"{name}.zarr"
+        timed(f"sample{what}", partial(sample, one, store, address=address, workers=workers,
+                                       style=style))  # fmt: skip
+        if name == SAMPLED:
+            (path / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
+        timed(f"verify{what}", partial(_verify, store))
+    ensemble, beside = open_ensemble(path / "ensemble.zarr"), _beside(spec, path)
     steps, left_out = _study(spec, ensemble, landscape)
     with dask_session(address, workers or None):
-        outcomes = run_study(steps, ensemble, path, threads=workers or None, log=log) | left_out
+        outcomes = run_study(steps, ensemble, path, beside=beside, threads=workers or None, log=log)
+    outcomes |= left_out
     timings |= {name: outcomes[name].seconds for name in steps}
-    page = timed("report", lambda: write_report(path, ensemble, dataset, outcomes))
+    page = timed("report", lambda: write_report(path, ensemble, dataset, outcomes, beside))
     return {
         **ensemble.info(),
         "report": str(page),
@@ -156,9 +161,15 @@ def report(folder: PathOrUrl) -> Path:
     slow = {name for name, step in steps.items() if step.stage not in QUICK_STAGES}
     if spec.study is None and not any((path / f"{name}.zarr").is_dir() for name in slow):
         steps, left_out = _study(spec, ensemble, False)
-    outcomes = run_study(steps, ensemble, path, only_cached=slow)
+    beside = _beside(spec, path)
+    outcomes = run_study(steps, ensemble, path, beside=beside, only_cached=slow)
     left_out |= {name: Outcome(None, None, reason) for name, reason in unread.items()}
-    return write_report(path, ensemble, dataset, outcomes | left_out)
+    return write_report(path, ensemble, dataset, outcomes | left_out, beside)
+
+
+def _beside(spec: Spec, path: Path) -> dict[str, Ensemble]:
+    """Open the ensembles beside the one of a run."""
+    return {name: open_ensemble(path / f"{name}.zarr") for name in spec.beside}
 
 
 def _study(

@@ -184,6 +184,7 @@ def run_study(
     ensemble: Ensemble,
     folder: Path,
     *,
+    beside: Mapping[str, Ensemble] | None = None,
     threads: int | None = None,
     only_cached: Collection[str] = (),
     log: Callable[[str], None] = lambda _: None,
@@ -199,6 +200,8 @@ def run_study(
         Ensemble that the study is of.
     folder
         Folder for results, ``STEP.zarr`` each.
+    beside
+        Further ensembles that steps read, by name.
     threads
         Number of threads of functions that have threads of their own.
     only_cached
@@ -208,9 +211,8 @@ def run_study(
     progress
         Called with ``(done, total)`` for each step.
     """
-    spec = ensemble.spec
-    plugins = made_by(spec.network.family, spec.algorithm, spec.dataset.name)
-    keys = {SAMPLED: " ".join([str(ensemble.info()["content_hash"]), *plugins])}
+    stores = {SAMPLED: ensemble, **(beside or {})}
+    keys = {name: _key_of(store) for name, store in stores.items()}
     outcomes: dict[str, Outcome] = {}
     for name, step in steps.items():
         began = time.perf_counter()
@@ -220,7 +222,7 @@ def run_study(
             keys[name] = step_key(step, keys)
             result = read_cached(folder / f"{name}.zarr", keys[name])
             if result is not None and name not in only_cached:
-                inputs = _inputs(step, ensemble, outcomes)
+                inputs = _inputs(step, stores, outcomes)
                 result = None if stage_of(step.stage).stale(result, **inputs) else result
             cached = result is not None
         if not reason and result is None and name in only_cached:
@@ -228,7 +230,7 @@ def run_study(
         if not reason and result is None:
             try:
                 result = _computed(
-                    name, step, ensemble, outcomes, folder, keys[name], threads, progress
+                    name, step, stores, outcomes, folder, keys[name], threads, progress
                 )
             except LsgError as error:
                 reason = str(error).replace(f"{folder.absolute()}/", "")
@@ -240,6 +242,13 @@ def run_study(
         seconds = round(time.perf_counter() - began, 3)
         outcomes[name] = Outcome(step, result, reason, seconds, cached)
     return outcomes
+
+
+def _key_of(ensemble: Ensemble) -> str:
+    """Return what a result depends on that reads the ensemble."""
+    spec = ensemble.spec
+    plugins = made_by(spec.network.family, spec.algorithm, spec.dataset.name)
+    return " ".join([str(ensemble.info()["content_hash"]), *plugins])
 
 
 def made_by(*names: object) -> list[str]:
@@ -267,10 +276,10 @@ def _failed_input(step: Step, outcomes: Mapping[str, Outcome]) -> str:
 
 
 def _computed(
-    name: str, step: Step, ensemble: Ensemble, outcomes: Mapping[str, Outcome], folder: Path,
-    key: str, threads: int | None, progress: Progress | None,
+    name: str, step: Step, stores: Mapping[str, Ensemble], outcomes: Mapping[str, Outcome],
+    folder: Path, key: str, threads: int | None, progress: Progress | None,
 ) -> xarray.Dataset:  # fmt: skip
-    stage, inputs = stage_of(step.stage), _inputs(step, ensemble, outcomes)
+    stage, inputs = stage_of(step.stage), _inputs(step, stores, outcomes)
     if why := stage.applies(*(value for value in inputs.values() if value is not None)):
         raise InputError(why)
     return compute(
@@ -279,16 +288,18 @@ def _computed(
     )  # fmt: skip
 
 
-def _inputs(step: Step, ensemble: Ensemble, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+def _inputs(
+    step: Step, stores: Mapping[str, Ensemble], outcomes: Mapping[str, Outcome]
+) -> dict[str, Any]:
     """Return the inputs of a step, by argument."""
     reads = stage_of(step.stage).reads
     inputs: dict[str, Any] = {}
     for argument, source in step.inputs.items():
         if source is None:
             inputs[argument] = None
-        elif source == SAMPLED:
-            # Of one ensemble the same configurations are read in all places.
-            inputs[argument] = view_of(ensemble, step.view if reads[argument].view else {})
+        elif source in stores:
+            # In all places the same configurations are read.
+            inputs[argument] = view_of(stores[source], step.view if reads[argument].view else {})
         else:
             inputs[argument] = outcomes[str(source)].result
     return inputs

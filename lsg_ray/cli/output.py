@@ -103,10 +103,37 @@ def percent(fraction: float | None) -> str:
 
 
 def table(values: Mapping[str, object]) -> str:
-    """Return names and values, a line each."""
-    cells = {printable(str(key)): cell(value) for key, value in values.items()}
-    width = max(map(len, cells))
-    return "\n".join(f"{key:{width}}  {value}" for key, value in cells.items())
+    """Return names and values, a line each; tables within, mappings of rows, below one another."""
+    cells = {printable(str(k)): cell(value) for k, value in values.items() if not _has_rows(value)}
+    width = max(map(len, cells), default=0)
+    lines = [f"{key:{width}}  {value}" for key, value in cells.items()]
+    for key, value in values.items():
+        if isinstance(value, Mapping) and _has_rows(value):
+            lines += ["", *_rows(printable(str(key)), value)]
+    return "\n".join(lines)
+
+
+def _has_rows(value: object) -> bool:
+    inner = list(value.values()) if isinstance(value, Mapping) else []
+    return bool(inner) and all(isinstance(row, Mapping) for row in inner)
+
+
+def _rows(title: str, rows: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Return the lines of a table by row and column."""
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    cells = [[title, *(printable(str(column)) for column in columns)]]
+    for name, row in rows.items():
+        cells.append(
+            [
+                f"  {printable(str(name))}",
+                *(cell(row[column]) if column in row else "" for column in columns),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
 
 
 def cell(value: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray
@@ -40,7 +40,7 @@ def dense_regions(
     overlaps: Steps = OVERLAPS,
     clone_counts: Numbers | None = None,
     weights: WeightName = "binary",
-    machine: MachineName = "perceptron",
+    machine: Machine = "perceptron",
     progress: Progress | None = None,
 ) -> xarray.Dataset:
     """Compute the entropy of the densest regions of solutions, and of groups of y clones.
@@ -57,7 +57,8 @@ def dense_regions(
         Kind of weights: ±1, or real on the sphere, whose entropy is relative to all weights at that
         overlap.
     machine
-        Kind of network: perceptron, or tree committee of sign or ReLU units.
+        Kind of network: perceptron; tree committee of 3, 5 or infinitely many sign units, or of
+        infinitely many ReLU units; or parity machine of infinitely many units.
     progress
         Called with (done, total).
 
@@ -75,10 +76,13 @@ def dense_regions(
     Raises
     ------
     InputError
-        Numbers out of range, α beyond the capacity; clones of a committee of few units.
+        Numbers out of range, α beyond the capacity; clones of a committee of few units, or of a
+        parity machine.
 
     Notes
     -----
+    A parity machine has no dense regions: whatever q₁ < 1, each pattern halves the volume, so that
+    φ lies α ln 2 below the bound; of ±1 weights solutions are isolated where that is negative.
     Cost: 0.1 s a point of one effective field, half a minute of few units; clones some seconds.
 
     Examples
@@ -91,18 +95,19 @@ def dense_regions(
     ys = None
     if clone_counts is not None:
         ys = in_range(clone_counts, "clone_counts", high=MOST_CLONES + 1)
-    if ys is not None and machine in ("committee-3", "committee-5"):
+    if ys is not None and machine in ("committee-3", "committee-5", "parity"):
         raise InputError(f"clone_counts given with machine {machine}; leave them out")
     capacity = _capacity(weights, machine)
     if (alphas >= capacity).any():
         raise InputError(f"alpha {brief(alpha)} given; there are solutions up to {capacity:.4f}")
-    typical = np.array([symmetric_state(a, weights, machine).overlap for a in alphas.tolist()])
+    typical = np.array([_typical_overlap(a, weights, machine) for a in alphas.tolist()])
     points = list(itertools.product(zip(alphas.tolist(), typical, strict=True), q1.tolist()))
     tasks: list[Callable[[], Densest | Clones | None]] = [
-        partial(densest, a, q, weights, machine) if q > t else lambda: None for (a, t), q in points
+        partial(_region, a, q, weights, machine) if q > t else lambda: None for (a, t), q in points
     ]
     groups = itertools.product(alphas.tolist(), [] if ys is None else ys.tolist(), q1.tolist())
-    tasks += [partial(clones, *group, weights, machine) for group in groups]
+    known = cast("MachineName", machine)  # clones of a parity machine are refused above
+    tasks += [partial(clones, *group, weights, known) for group in groups]
     states = [task() for task in counted(tasks, progress)]
     regions, shape = states[: len(points)], (len(alphas), len(q1))
     entropy = np.array([np.nan if r is None else r.entropy for r in regions]).reshape(shape)
@@ -132,8 +137,23 @@ def dense_regions(
     return xarray.Dataset(values, coords=coords, attrs={**about, "converged": all_converged})
 
 
-def _capacity(weights: WeightName, machine: MachineName) -> float:
+def _typical_overlap(alpha: float, weights: WeightName, machine: Machine) -> float:
+    if machine == "parity":
+        return 0.0
+    return symmetric_state(alpha, weights, machine).overlap
+
+
+def _region(alpha: float, q1: float, weights: WeightName, machine: Machine) -> Densest:
+    if machine != "parity":
+        return densest(alpha, q1, weights, machine)
+    free = float(bound(np.array(q1))) if weights == "binary" else 0.0
+    return Densest(q1, free - alpha * np.log(2), np.inf, 0.0)
+
+
+def _capacity(weights: WeightName, machine: Machine) -> float:
     """Return the capacity where it is quickly known, or else an upper bound of it."""
+    if machine == "parity":
+        return 1.0 if weights == "binary" else np.inf
     if weights == "spherical":
         return spherical_capacity(machine)
     return 1.0 if machine in ("committee-3", "committee-5") else zero_entropy(machine)

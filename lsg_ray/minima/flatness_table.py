@@ -3,10 +3,7 @@
 Of several ensembles on the same patterns, one for each algorithm, every configuration gets its
 local entropy, the largest eigenvalue and the trace of the smooth Hessian, the rise of errors under
 noise on weights and on inputs, and its test error.  Over all configurations of all ensembles, rank
-correlations show whether measures agree: Spearman's ρ, of ranks with ties at their mean, and
-Kendall's τ_b.  Their errors are bootstrapped: configurations are drawn with replacement within each
-ensemble, so that each algorithm keeps its share.  A correlation within two errors of zero, or
-of fewer than eight configurations, is undetermined.
+correlations show whether measures agree (`lsg_ray.minima.rank_correlations`).
 
 The protocol is that of C. Baldassi's lecture on wide flat minima (IPAM, 2019), and of C. Baldassi,
 F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905.07833.
@@ -14,12 +11,10 @@ F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905.07833.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
-from scipy.stats import rankdata
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
@@ -27,15 +22,16 @@ from lsg_ray.minima.chosen import Chosen, averaged, choose
 from lsg_ray.minima.hessian import hessian
 from lsg_ray.minima.local_energy import Colour, input_robustness, local_energy
 from lsg_ray.minima.local_entropy import local_entropy
+from lsg_ray.minima.rank_correlations import correlation_words, with_errors
 from lsg_ray.minima.spherical_local_entropy import spherical_local_entropy
 from lsg_ray.results.graph import part_of
 from lsg_ray.rng import Stream, generator
+from lsg_ray.spec import Spec
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.typing import (
     EnsembleLike,
     Floats,
     Integers,
-    Ints,
     Numbers,
     Positive,
     SeededTasks,
@@ -45,8 +41,6 @@ from lsg_ray.typing import (
 
 #: Address in `Stream.LANDSCAPE` of the bootstrap.
 _BOOTSTRAP = 11
-#: Least |ρ|/error, and least number of rows, at which a correlation is significant.
-DEVIATION, FEWEST = 2.0, 8
 #: Measures of each ensemble, for progress.
 _MEASURES = 4
 
@@ -254,124 +248,59 @@ def _table(
         },
         {
             "quantity": names, "quantity_": names,
-            "algorithm": _labels([one.ensemble.spec.name for one in chosen]),
+            "algorithm": _labels([one.ensemble.spec for one in chosen]),
         },
     )  # fmt: skip
 
 
-def _labels(names: list[str]) -> list[str]:
-    """Return names that differ.
-
-    >>> _labels(["a", "b", "a"])
-    ['a', 'b', 'a (3)']
-    """
+def _labels(specs: list[Spec]) -> list[str]:
+    """Return names that differ: of ensembles beside one another, without what is common to all."""
+    names = [spec.name for spec in specs]
+    start = f"{names[0]}-"
+    if len(names) > 1 and all(name.startswith(start) for name in names[1:]):
+        names = [specs[0].algorithm, *(name.removeprefix(start) for name in names[1:])]
     return [
         name if name not in names[:index] else f"{name} ({index + 1})"
         for index, name in enumerate(names)
     ]
 
 
-def spearman_matrix(values: Floats) -> Floats:
-    """Return Spearman's ρ of the columns of values (rows, Q), without rows that lack a value.
-
-    >>> spearman_matrix(np.array([[1.0, 1.0], [2.0, 8.0], [3.0, 27.0]]))[0].round(9).tolist()
-    [1.0, 1.0]
-    """
-    return _pairwise(values, lambda columns: rankdata(columns, axis=0) - (len(columns) + 1) / 2)
-
-
-def kendall_matrix(values: Floats) -> Floats:
-    """Return Kendall's τ_b of the columns of values (rows, Q), likewise."""
-
-    def signs(columns: Floats) -> Floats:
-        order = np.sign(columns[:, None] - columns[None])
-        return order.reshape(-1, columns.shape[1])
-
-    return _pairwise(values, signs)
-
-
-def _pairwise(values: Floats, scores: Callable[[Floats], Floats]) -> Floats:
-    """Return the cosines between the scores of columns; NaN of those without variation."""
-    good = np.isfinite(values)
-    if good.all():
-        return _cosines(scores(values))
-    width = values.shape[1]
-    cosines = np.full((width, width), np.nan)
-    for one in range(width):
-        for other in range(one, width):
-            rows = good[:, one] & good[:, other]
-            if rows.sum() > 1:
-                pair = _cosines(scores(values[rows][:, [one, other]]))
-                cosines[one, other] = cosines[other, one] = pair[0, 1]
-    return cosines
-
-
-def _cosines(scores: Floats) -> Floats:
-    gram = scores.T @ scores
-    norm = np.sqrt(np.diag(gram))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.outer(norm, norm) > 0, gram / np.outer(norm, norm), np.nan)
-
-
-def with_errors(
-    values: Floats, owner: Ints, samples: int, rng: np.random.Generator
-) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-    """Return Spearman's and Kendall's matrices, each with its errors.
-
-    Errors are standard deviations over bootstrap samples of rows, drawn within each ensemble.
-    """
-    groups = [np.flatnonzero(owner == one) for one in np.unique(owner)]
-    drawn: list[list[Floats]] = [[], []]
-    for _ in range(samples):
-        rows = np.concatenate([rng.choice(group, len(group)) for group in groups])
-        for matrices, matrix in zip(drawn, (spearman_matrix, kendall_matrix), strict=True):
-            matrices.append(matrix(values[rows]))
-    results = []
-    for matrices, matrix in zip(drawn, (spearman_matrix, kendall_matrix), strict=True):
-        all_ = np.stack(matrices)
-        _, error = averaged(all_.reshape(samples, -1))
-        count = np.isfinite(all_).sum(axis=0)
-        results.append((matrix(values), error.reshape(count.shape) * np.sqrt(count)))
-    return results[0], results[1]
+#: Measures that all others are compared with in the summary, where they vary.
+_COMPARED = ("local_entropy", "test_error")
 
 
 def _shown(result: xarray.Dataset) -> dict[str, Any]:
     names = [str(name) for name in result["quantity"].values]
-    rows = {
-        str(algorithm): {
-            name: f"{float(result['mean'][a, q]):.5g} ± {float(result['stderr'][a, q]):.2g}"
-            for q, name in enumerate(names)
+    algorithms = [str(name) for name in result["algorithm"].values]
+    mean, error = result["mean"].values, result["stderr"].values
+    means = {
+        name: {
+            algorithm: f"{mean[a, q]:.4g} ± {error[a, q]:.2g}"
+            for a, algorithm in enumerate(algorithms)
         }
-        for a, algorithm in enumerate(result["algorithm"].values)
+        for q, name in enumerate(names)
     }
+    rho, deviation = result["spearman"].values, result["spearman_stderr"].values
+    varied = np.flatnonzero(np.isfinite(np.diag(rho)))
     ranks = {
-        f"{names[a]}, {names[b]}": correlation_words(
-            float(result["spearman"][a, b]),
-            float(result["spearman_stderr"][a, b]),
-            result.attrs["rows"],
-        )
-        for a in range(len(names))
-        for b in range(a + 1, len(names))
+        names[a]: {
+            f"with {names[b]}": correlation_words(rho[a, b], deviation[a, b], result.attrs["rows"])
+            for b in _compared(names)
+            if b != a and b in varied
+        }
+        for a in varied
     }
     about = {name: result.attrs[name] for name in ("rows", "repeats", "converged")}
-    return {**about, **rows, "spearman": ranks}
+    return {**about, "means": means, "spearman": {k: row for k, row in ranks.items() if row}}
 
 
-def is_determined(value: float, error: float, rows: int) -> bool:
-    """Return whether a rank correlation over that many rows differs from zero."""
-    return rows >= FEWEST and abs(value) > DEVIATION * error
-
-
-def correlation_words(value: float, error: float, rows: int) -> str:
-    """Return a correlation with its error, and whether it is undetermined.
-
-    >>> correlation_words(0.3, 0.2, 20), correlation_words(-0.9, 0.05, 20)
-    ('0.300 ± 0.2, undetermined', '-0.900 ± 0.05')
-    """
-    if not (np.isfinite(value) and np.isfinite(error)):
-        return "none: no variation"
-    mark = "" if is_determined(value, error, rows) else ", undetermined"
-    return f"{value:.3f} ± {error:.2g}{mark}"
+def _compared(names: list[str]) -> list[int]:
+    """Return the middle one of the local entropies, and the test error."""
+    chosen = []
+    for start in _COMPARED:
+        own = [index for index, name in enumerate(names) if name.startswith(start)]
+        chosen += own[len(own) // 2 :][:1]
+    return chosen
 
 
 STAGE = Stage(

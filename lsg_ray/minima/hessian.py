@@ -255,5 +255,5 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 STAGE = Stage(
     "hessian", hessian, reads={"ensemble": ENSEMBLE}, summary=_shown, unit="configurations",
     figures=[Figure("lsg_ray.report.figures.flat_minima:hessian_figure",
-                    "Curvature of the smooth network", "hessian_caption")],
+                    "Curvature of the smooth network", "hessian_caption", together=6)],
 )  # fmt: skip

@@ -241,11 +241,11 @@ LOCAL_ENERGY = Stage(
     "local-energy", local_energy, reads={"ensemble": ENSEMBLE}, summary=_shown,
     unit="configurations",
     figures=[Figure("lsg_ray.report.figures.flat_minima:rise_figure",
-                    "Errors under noise on weights", "rise_caption")],
+                    "Errors under noise on weights", "rise_caption", together=6)],
 )  # fmt: skip
 INPUT_ROBUSTNESS = Stage(
     "input-robustness", input_robustness, reads={"ensemble": ENSEMBLE}, summary=_shown,
     unit="configurations",
     figures=[Figure("lsg_ray.report.figures.flat_minima:rise_figure",
-                    "Errors under noise on inputs", "rise_caption")],
+                    "Errors under noise on inputs", "rise_caption", together=6)],
 )  # fmt: skip

@@ -228,5 +228,5 @@ STAGE = Stage(
     "spherical-local-entropy", spherical_local_entropy, reads={"solutions": SOLUTIONS},
     summary=_shown, unit="references",
     figures=[Figure("lsg_ray.report.figures.flat_minima:local_entropy_figure",
-                    "Local entropy on the sphere", "local_entropy_caption")],
+                    "Local entropy on the sphere", "local_entropy_caption", together=6)],
 )  # fmt: skip

@@ -41,8 +41,9 @@ class Entry(NamedTuple):
 
 
 def write_report(
-    folder: str | os.PathLike[str], ensemble: Ensemble, dataset: Dataset, steps: Outcomes
-) -> Path:
+    folder: str | os.PathLike[str], ensemble: Ensemble, dataset: Dataset, steps: Outcomes,
+    beside: Mapping[str, Ensemble] | None = None,
+) -> Path:  # fmt: skip
     """Write ``report.html`` and its figures into a folder.
 
     All figures are drawn before any file is written.  Each file is written atomically, the page,
@@ -58,6 +59,8 @@ def write_report(
         Data set of the ensemble, from ``load_dataset(ensemble.spec.dataset)``.
     steps
         Results of a study by name, or the reasons why there are none.
+    beside
+        Further ensembles that the study read, by name.
 
     Returns
     -------
@@ -80,7 +83,8 @@ def write_report(
     own = ensemble_sections(ensemble, dataset)
     sections = [*own, *study_sections(steps, {section.key for section in own})]
     page = render_page(
-        spec=ensemble.spec, summary=summary(ensemble), provenance=provenance(ensemble, steps),
+        spec=ensemble.spec, summary=summary(ensemble),
+        provenance=provenance(ensemble, steps, beside),
         notes=notes(ensemble, dataset), sections=sections,
     )  # fmt: skip
     images: dict[str, bytes | None] = dict.fromkeys(_images(target / PAGE_NAME))
@@ -229,7 +233,9 @@ def training_text(spec: Spec) -> str:
     return f"{training.optimizer}, rate {training.learning_rate:g}{momentum}, {size}, {end}"
 
 
-def provenance(ensemble: Ensemble, steps: Outcomes) -> list[Entry]:
+def provenance(
+    ensemble: Ensemble, steps: Outcomes, beside: Mapping[str, Ensemble] | None = None
+) -> list[Entry]:
     """Return where the data and the results on the page come from."""
     info = ensemble.info()
     store = ensemble.url if "://" in ensemble.url else Path(ensemble.url).name
@@ -242,6 +248,14 @@ def provenance(ensemble: Ensemble, steps: Outcomes) -> list[Entry]:
         ),
         Entry("Seed", str(ensemble.spec.ensemble.seed)),
         Entry("Data hash", info["dataset_hash"], code=True),
+        *(
+            Entry(
+                f"Ensemble {name}",
+                f"{one.spec.algorithm}, {one.n_rows:,} configurations, "
+                f"{one.info()['content_hash']}",
+            )
+            for name, one in (beside or {}).items()
+        ),
         *(
             Entry(label(name, step), _origin(step.result.attrs, sources({name: step})))
             for name, step in steps.items()

@@ -82,7 +82,7 @@ def load_readable_spec(path: str | Path) -> tuple[Spec, dict[str, str]]:
         if not isinstance(study, Mapping):
             raise
         try:
-            steps, reasons = readable_steps(study)
+            steps, reasons = readable_steps(study, spec.beside)
         except ValueError:
             raise error from None
         return spec.replace(study=steps), reasons

@@ -8,14 +8,21 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from lsg_ray.errors import InputError, PlainRepr, SpecError, message_of
 from lsg_ray.html import table
 from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec.dataset import STORED, DatasetSpec
 from lsg_ray.spec.sections import YES_AND_NO, EnsembleSpec, NetworkSpec, Section, TrainingSpec
-from lsg_ray.spec.steps import Step, parse_study
+from lsg_ray.spec.steps import Step, is_name, parse_study
 from lsg_ray.spec.times import resolved
 from lsg_ray.typing import JsonObject
 
@@ -35,6 +42,12 @@ class Spec(Section):
     network: NetworkSpec = NetworkSpec()
     training: TrainingSpec = TrainingSpec()
     ensemble: EnsembleSpec = EnsembleSpec()
+    #: No part of an ensemble's identity, like the study.
+    beside: dict[str, dict[str, Any]] = Field(
+        {}, exclude=True,
+        description="Further ensembles that the study reads, by name: the fields in which each "
+        "differs, such as {training: {algorithm: least-action}}.",
+    )  # fmt: skip
     #: No part of an ensemble's identity: the same may be studied in many ways.
     study: dict[str, Any] | None = Field(
         None, exclude=True, description="Stages to compute, by name; null for those of the family."
@@ -42,11 +55,11 @@ class Spec(Section):
 
     @field_validator("study", mode="before")
     @classmethod
-    def _parsed_study(cls, given: Any) -> Any:
+    def _parsed_study(cls, given: Any, info: ValidationInfo) -> Any:
         if given is None:
             return None
         parsed = isinstance(given, Mapping) and all(isinstance(s, Step) for s in given.values())
-        return dict(given) if parsed else parse_study(given)
+        return dict(given) if parsed else parse_study(given, info.data.get("beside", {}))
 
     def __hash__(self) -> int:
         return hash(self.canonical_json())
@@ -60,6 +73,8 @@ class Spec(Section):
         tree = self.model_dump(mode="json")
         if self.dataset.options:  # also where the data lie
             tree["dataset"]["options"] = dict(self.dataset.options)
+        if self.beside:
+            tree["beside"] = dict(self.beside)
         if self.study is not None:
             tree["study"] = {name: step.tree() for name, step in self.study.items()}
         return tree
@@ -83,10 +98,19 @@ class Spec(Section):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Spec:
-        faults = list(_misfits(self))
+        faults = list(_misfits(self)) or list(_misfits_beside(self))
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    @property
+    def others(self) -> dict[str, Spec]:
+        """Specifications of the ensembles beside this one, by name.
+
+        >>> Spec(name="a", beside={"more": {"ensemble": {"seed": 5}}}).others["more"].name
+        'a-more'
+        """
+        return {name: _changed(self, name, changes) for name, changes in self.beside.items()}
 
     @property
     def loss(self) -> Literal["cross_entropy", "hinge"]:
@@ -183,8 +207,8 @@ class Spec(Section):
         """
         tree = self.tree()
         for section, changes in sections.items():
-            before = tree.get(section)
-            if section != "study" and isinstance(before, dict) and isinstance(changes, Mapping):
+            before, whole = tree.get(section), section in ("study", "beside")
+            if not whole and isinstance(before, dict) and isinstance(changes, Mapping):
                 tree[section] = {**before, **changes}
             else:
                 tree[section] = changes
@@ -245,6 +269,38 @@ def _misfits(spec: Spec) -> Iterable[str]:
         return
     yield from _options("training", spec.training.options, algorithm.name, algorithm.config)
     yield from algorithm.misfits(spec)
+
+
+def _misfits_beside(spec: Spec) -> Iterable[str]:
+    """Yield one line per fault of the ensembles beside."""
+    for name, changes in spec.beside.items():
+        if not is_name(name):
+            yield f"beside: {shown(name)} is no name of an ensemble: letters, digits, -, _ and ."
+            continue
+        try:
+            _changed(spec, name, changes)
+        except SpecError as error:
+            yield from (f"beside.{name}.{line}" for line in error.faults)
+
+
+def _changed(spec: Spec, name: str, changes: Mapping[str, Any]) -> Spec:
+    """Return a specification in which some fields are others.
+
+    Options are those of an algorithm, a family or a data set, and do not stay where that changes.
+    """
+    chosen = {"dataset": "name", "network": "family", "training": "algorithm", "ensemble": ""}
+    tree = {"name": f"{spec.name}-{name}"[:64]}
+    tree |= {section: fields for section, fields in spec.tree().items() if section in chosen}
+    for section, fields in changes.items():
+        if section not in chosen:
+            raise SpecError([f"{name_of(section)}: unknown section; there are {', '.join(chosen)}"])
+        if isinstance(fields, Mapping):
+            another = chosen[section] in fields
+            own = {k: v for k, v in tree[section].items() if not (another and k == "options")}
+            tree[section] = own | dict(fields)
+        else:
+            tree[section] = fields
+    return parse_spec(tree)
 
 
 def _options(

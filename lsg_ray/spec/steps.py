@@ -6,8 +6,9 @@
       scan: {count: 4}                                # reads the model and the ensemble
       scan-low: {stage: scan, model: model, beta: 0.5}
 
-What a step reads is ``ensemble`` or another step, by the name of the argument; where there is one
-choice, it need not be named.  A step names stages that are installed, and never a module.
+What a step reads is ``ensemble``, an ensemble of ``beside`` or another step, by the name of the
+argument; where there is one choice, it need not be named.  A step names stages that are installed,
+and never a module.
 """
 
 from __future__ import annotations
@@ -89,8 +90,28 @@ class Outcome(NamedTuple):
         return self.stage.shown(self.result)
 
 
-def parse_study(given: object) -> dict[str, Step]:
+def is_name(given: object) -> bool:
+    """Return whether this can be the name of a step, or of an ensemble beside.
+
+    >>> is_name("model-LB"), is_name("ensemble"), is_name("../model")
+    (True, False, False)
+    """
+    return isinstance(given, str) and _has_form(given) and given.lower() not in RESERVED
+
+
+def _has_form(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and not name.endswith(".zarr")
+
+
+def parse_study(given: object, beside: Collection[str] = ()) -> dict[str, Step]:
     """Return the steps of a study by name, those first that others read.
+
+    Parameters
+    ----------
+    given
+        Steps by name.
+    beside
+        Names of ensembles that may be read beside the one that is sampled.
 
     Raises
     ------
@@ -102,9 +123,9 @@ def parse_study(given: object) -> dict[str, Step]:
     if len(given) > MAX_STEPS:
         raise ValueError(f"{len(given)} steps given; at most {MAX_STEPS}")
     steps, faults = {}, []
-    seen: set[str] = set()
+    seen = {name.lower() for name in beside}
     for name, entry in given.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith(".zarr"):
+        if not isinstance(name, str) or not _has_form(name):
             faults.append(f"{brief(name)} is no name of a step: letters, digits, -, _ and .")
             continue
         if name.lower() in RESERVED_STEPS or name.lower() in seen:
@@ -112,16 +133,18 @@ def parse_study(given: object) -> dict[str, Step]:
             continue
         seen.add(name.lower())
         try:
-            steps[name] = _step(name, {} if entry is None else entry, given)
+            steps[name] = _step(name, {} if entry is None else entry, given, beside)
         except InputError as error:
             faults += [f"{name}: {line}" for line in str(error).splitlines()]
-    faults += list(_unknown(steps, given))
+    faults += list(_unknown(steps, given, beside))
     if faults:
         raise ValueError("\n".join(faults))
-    return _ordered(steps)
+    return _ordered(steps, beside)
 
 
-def readable_steps(study: Mapping[str, Any]) -> tuple[dict[str, Step], dict[str, str]]:
+def readable_steps(
+    study: Mapping[str, Any], beside: Collection[str] = ()
+) -> tuple[dict[str, Step], dict[str, str]]:
     """Return the steps of a study that can be read, and by name why the others cannot, as text.
 
     Stages of a package that is no longer installed cannot be read, nor the steps that read theirs.
@@ -130,7 +153,7 @@ def readable_steps(study: Mapping[str, Any]) -> tuple[dict[str, Step], dict[str,
     while True:
         left = {name: options for name, options in study.items() if name not in reasons}
         try:
-            return parse_study(left), reasons
+            return parse_study(left, beside), reasons
         except ValueError as error:
             faults = dict(line.split(": ", 1) for line in str(error).splitlines() if ": " in line)
             if not faults.keys() & left.keys():
@@ -153,10 +176,10 @@ def _reason(name: str, options: Any, fault: str, unread: Collection[str]) -> str
     return f"it reads the step {sources[0]}, which cannot be read" if sources else fault
 
 
-def _ordered(steps: dict[str, Step]) -> dict[str, Step]:
+def _ordered(steps: dict[str, Step], beside: Collection[str]) -> dict[str, Step]:
     """Return steps as they are given, but those first that others read."""
     reads = {
-        name: {source for source in step.inputs.values() if source not in (None, SAMPLED)}
+        name: {s for s in step.inputs.values() if s not in (None, SAMPLED, *beside)}
         for name, step in steps.items()
     }
     ordered: dict[str, Step] = {}
@@ -169,7 +192,7 @@ def _ordered(steps: dict[str, Step]) -> dict[str, Step]:
     return ordered
 
 
-def _step(name: str, entry: Any, study: Mapping[str, Any]) -> Step:
+def _step(name: str, entry: Any, study: Mapping[str, Any], beside: Collection[str]) -> Step:
     if not isinstance(entry, Mapping) or not all(isinstance(key, str) for key in entry):
         raise InputError(f"{brief(entry)} given; a mapping of options is needed, such as {{}}")
     options = dict(entry)
@@ -186,7 +209,8 @@ def _step(name: str, entry: Any, study: Mapping[str, Any]) -> Step:
         else:
             inputs[argument] = _only(kind.name, study) if kind.name == "model" else SAMPLED
     view = _view_of(stage, options)
-    if view and not any(inputs[n] == SAMPLED and kind.view for n, kind in stage.reads.items()):
+    stores = {SAMPLED, *beside}
+    if view and not any(inputs[n] in stores and kind.view for n, kind in stage.reads.items()):
         raise InputError(f"{', '.join(view)} given, which choose from the ensemble; it is not read")
     if paths := sorted(stage.path_options & set(options)):
         raise InputError(f"{paths[0]} is a path, for the command alone; a study has its ensemble's")
@@ -234,15 +258,21 @@ def _makes(name: Any, entry: Any) -> str:
         return ""
 
 
-def _unknown(steps: Mapping[str, Step], study: Mapping[str, Any]) -> Iterator[str]:
+def _unknown(
+    steps: Mapping[str, Step], study: Mapping[str, Any], beside: Collection[str]
+) -> Iterator[str]:
     for name, step in steps.items():
         for argument, source in step.inputs.items():
             if source is None or source == SAMPLED:
                 continue
             kind = stage_of(step.stage).reads[argument].name
-            if source not in study:
+            stores = kind in ("ensemble", "solutions", "configurations")
+            if source in beside:
+                if not stores:
+                    yield f"{name}: {argument}: {source} given, an ensemble; a result is needed"
+            elif source not in study:
                 yield f"{name}: {argument}: {brief(source)} given; there is no such step"
-            elif kind in ("ensemble", "solutions", "configurations"):
-                yield f"{name}: {argument}: {source} given, a result; the ensemble is needed"
+            elif stores:
+                yield f"{name}: {argument}: {source} given, a result; an ensemble is needed"
             elif kind == "model" and _makes(source, study[source]) != "model":
                 yield f"{name}: {argument}: {source} given; it makes no model"

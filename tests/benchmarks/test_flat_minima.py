@@ -1,12 +1,17 @@
-"""How flat the solutions of five algorithms are, on a tree of nine units at α = 1.
+"""How flat the solutions of five algorithms are, on a tree of nine units, and scaling of seeds.
 
-At toy size an ordinary test of one pattern set; at full size (a minute or two), five pattern sets:
+At toy size ordinary tests, of one pattern set; at full size (some minutes), five pattern sets, and
+64 seeds of a solver on one and two workers, for which the machine must be quiet:
 
     pytest tests/benchmarks/test_flat_minima.py --benchmark-enable -s
 """
 
+import contextlib
+
 import numpy as np
 
+from lsg_ray.cluster.sample import sample
+from lsg_ray.cluster.session import available_cpus, ray_session
 from lsg_ray.datasets import load_dataset
 from lsg_ray.minima.chosen import Ground
 from lsg_ray.minima.spherical_local_entropy import local_entropy_around
@@ -65,3 +70,29 @@ def test_algorithms__in_the_order_of_their_flatness(full):
         assert (np.maximum(entropic, fast) < slow).all()
         assert np.abs(entropic - fast).max() < 0.02
         assert (slow < focused).all()
+
+
+def test_seeds__scale_over_workers(full, tmp_path):
+    """Solutions per second of one and of two Ray workers, of 64 seeds of focusing propagation."""
+    n, count = (1001, 64) if full else (51, 4)
+    spec = parse_spec({
+        "name": "seeds",
+        "dataset": {"name": "random-patterns", "patterns": round(0.5 * n), "inputs": n},
+        "network": {"family": "perceptron", "widths": [n, 1]},
+        "training": {"algorithm": "focusing-bp"},
+        "ensemble": {"count": count, "block_size": 2},
+    })  # fmt: skip
+    first = spec.replace(ensemble={"count": 4, "block_size": 1})
+    rates = {1: [], 2: []}
+    for repeat in range(3 if full else 1):
+        with contextlib.nullcontext() if full else ray_session(cpus=2):  # one for both
+            for workers in rates:
+                store = tmp_path / f"{repeat}-{workers}"
+                with ray_session(cpus=workers):
+                    sample(first, f"{store}-warm.zarr", workers=workers)
+                    result = sample(spec, f"{store}.zarr", workers=workers)
+                rates[workers].append(result.rows / result.seconds)
+    one, two = (float(np.median(found)) for found in rates.values())
+    print(f"\n{count} seeds: {one:.2f}/s on one worker, {two:.2f}/s on two ({two / one:.2f} times)")
+    if full and available_cpus() >= 2:
+        assert two >= 1.8 * one

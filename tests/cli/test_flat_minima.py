@@ -51,7 +51,8 @@ def test_table__of_two_stores(lsg, stores, tmp_path):
               "--samples", 20, "--draws", 5, "--json")  # fmt: skip
     assert ran.code == 0
     assert ran.json["rows"] + ran.json["repeats"] == 6
-    assert "top_eigenvalue, trace" in ran.json["spearman"]
+    assert "with local_entropy_25" in ran.json["spearman"]["trace"]
+    assert ran.json["means"]["errors"]["tree"] == "0 ± 0"
     assert png.exists()
 
 

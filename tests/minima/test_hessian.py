@@ -111,8 +111,11 @@ def test_stage__dense_and_by_products(committees):
     assert (dense["errors"] == 0).all()
     again = hessian(committees, eigenvalues=3, dense=0, configurations=[2])
     np.testing.assert_array_equal(again["eigenvalue"][0], free["eigenvalue"][2])
-    assert len(hessian_figure(dense).axes) == 3
-    assert "at 4 configurations of least-action" in hessian_caption(dense)[0]
+    assert len(hessian_figure({"": dense}).axes) == 3
+    assert "4 configurations of least-action" in hessian_caption({"": dense})[0]
+    several = {"a": dense, "b": dense}
+    assert "b: 4 configurations" in hessian_caption(several)[0]
+    assert hessian_figure(several).legends
 
 
 def test_stage__of_signs(perceptrons):

@@ -68,8 +68,8 @@ def test_input_noise__rises_with_sigma_and_is_the_same_again(committees):
     assert (result["rise_mean"].diff("level") > 0).all()
     again = input_robustness(committees, sigmas=[1.0], draws=40, configurations=[3])
     assert again["rise"].item() == result["rise"][3, 2].item()
-    assert rise_figure(result).axes
-    assert "4 configurations of least-action" in rise_caption(result)[0]
+    assert rise_figure({"": result}).axes
+    assert "4 configurations of least-action" in rise_caption({"": result})[0]
 
 
 def test_parity_machines__have_errors_too(machines, machine_spec):

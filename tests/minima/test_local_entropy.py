@@ -116,10 +116,14 @@ def test_entropy_of_all_solutions_beside_replica_theory(alpha, scatter):
 @pytest.mark.parametrize("focus", [Focus(0.3, 5.0), Focus(0.8, 2.0)])
 @pytest.mark.parametrize(
     ("units", "n", "patterns", "exact", "accuracy"),
-    [(1, 51, 20, True, 1e-5), (3, 15, 15, True, 1e-5), (1, 1001, 400, False, 3e-4)],
+    [(1, 51, 20, True, 1e-5), (3, 15, 15, True, 1e-5), (1, 2001, 800, False, 1e-4)],
 )
 def test_derivatives_of_the_partition_function(units, n, patterns, exact, accuracy, focus):
-    """Exact sums to the step of the differences; normal ones up to 1/N."""
+    """Exact sums to the step of the differences; normal ones up to 1/N.
+
+    Of normal sums, at N = 301, 1,001 and 2,001, deviations are 4.6, 1.4 and 0.65e-4, whatever the
+    step and the tolerance.
+    """
     graph = FactorGraph(_patterns(patterns, n, units), units, exact=exact)
     at = focused(graph, focus)
     assert at.convergence.converged

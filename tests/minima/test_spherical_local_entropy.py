@@ -160,8 +160,8 @@ def test_stage__of_a_store(committees):
     np.testing.assert_allclose(result["local_entropy_stderr"], error)
     again = spherical_local_entropy(committees, configurations=[2], gammas=[25, 6])
     np.testing.assert_array_equal(again["local_entropy"][0], result["local_entropy"][2])
-    assert len(local_entropy_figure(result).axes) == 2
-    assert "3 solutions of least-action" in local_entropy_caption(result)[0]
+    assert len(local_entropy_figure({"": result}).axes) == 2
+    assert "3 solutions of least-action" in local_entropy_caption({"": result})[0]
 
 
 def test_theory__is_drawn_of_trees_of_many_units(machines, machine_spec):
@@ -179,7 +179,7 @@ def test_messages_that_do_not_settle__are_reported(committees):
     assert not result["converged"].any()
     assert np.isnan(result["local_entropy"]).all()
     assert result["sweeps"].item() == 8  # at four dampings
-    assert "Converged: 0%" in local_entropy_caption(result)[0]
+    assert "converged: 0%" in local_entropy_caption({"": result})[0]
 
 
 def test_messages_that_swing__are_damped_more(machine_spec):

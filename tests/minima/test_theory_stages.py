@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 import lsg_ray
 from lsg_ray.errors import InputError
@@ -26,6 +27,20 @@ def test_parity__halves_the_volume_with_each_pattern():
     theory = lsg_ray.replica_entropy([0.25, 0.5], machine="parity", weights="spherical")
     np.testing.assert_allclose(theory["entropy"], [-0.25 * np.log(2), -0.5 * np.log(2)])
     assert lsg_ray.replica_entropy([0.5], machine="parity").attrs["capacity"] == 1
+
+
+def test_parity__has_no_dense_regions():
+    theory = lsg_ray.dense_regions(
+        [0.5], overlaps=[0.6, 0.9], machine="parity", weights="spherical"
+    )
+    np.testing.assert_allclose(theory["entropy"].values, -0.5 * np.log(2))
+    signs = lsg_ray.dense_regions([0.5], overlaps=[0.6, 0.9], machine="parity")
+    np.testing.assert_allclose(signs["entropy"].values[0], signs["bound"].values - 0.5 * np.log(2))
+    # Given the part of the fields that solutions share, a product of many signs is undecided.
+    rng = np.random.default_rng(0)
+    shared = np.sqrt(0.9 / 0.1) * rng.standard_normal((2000, 101))
+    chance = 0.5 * (1 + np.prod(2 * ndtr(shared) - 1, axis=1))
+    assert np.log(chance).mean() == pytest.approx(-np.log(2), abs=1e-3)
 
 
 def test_dense_regions__beside_groups_of_clones():

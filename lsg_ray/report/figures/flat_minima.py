@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsg_ray.minima.flatness_table import is_determined
+from lsg_ray.minima.rank_correlations import correlation_words, is_determined
 from lsg_ray.report import style
+from lsg_ray.report.figures.loss_landscape import CURVE_COLOURS
 
 #: Largest number of curves of single solutions that are drawn.
 _THIN = 40
@@ -19,119 +23,179 @@ _NAMES = {
 }  # fmt: skip
 
 
+def _named_results(results: Mapping[str, xarray.Dataset]) -> list[tuple[str, str, xarray.Dataset]]:
+    """Return label, colour and result of each: labels are names, or of one its algorithm."""
+    return [
+        (
+            style.verbatim(name if len(results) > 1 else str(result.attrs["algorithm"])),
+            CURVE_COLOURS[index % len(CURVE_COLOURS)],
+            result,
+        )
+        for index, (name, result) in enumerate(results.items())
+    ]
+
+
 @style.styled
-def local_entropy_figure(result: xarray.Dataset) -> Figure:
-    """Draw the normalised local entropy of each solution against distance, and the theory."""
-    figure, (left, right) = style.panels(2.9, 2)
-    p, value = result["overlap"].values, result["local_entropy"].values
-    for axes, x in ((left, p), (right, 2 * (1 - p))):
-        for row in range(min(len(value), _THIN)):
-            label = f"solutions ({len(value)})" if row == 0 else None
-            axes.plot(x[row], value[row], "o-", color=style.ACCENT, ms=2.5, lw=0.6, alpha=0.5,
-                      label=label)  # fmt: skip
-    left.errorbar(
-        result["overlap_mean"].values, result["local_entropy_mean"].values,
-        result["local_entropy_stderr"].values, result["overlap_stderr"].values, fmt="s", ms=4,
-        color=style.INK, label="mean",
-    )  # fmt: skip
-    if "theory" in result:
-        q = result["theory_overlap"].values
-        line = {"color": style.CONTRAST, "ls": style.DASHED, "label": r"theory, $y\to\infty$"}
-        left.plot(q, result["theory"].values, **line)
-        right.plot(2 * (1 - q), result["theory"].values, **line)
+def local_entropy_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
+    """Draw the normalised local entropy of solutions against distance, and the theory."""
+    figure, (left, right) = style.panels(3.1, 2)
+    for label, colour, result in _named_results(results):
+        _draw_volumes(left, right, result, colour, f"{label} ({len(result['overlap'])})")
+    theory = next((result for result in results.values() if "theory" in result), None)
+    if theory is not None:
+        q = theory["theory_overlap"].values
+        line = {"color": style.INK, "ls": style.DASHED, "lw": 1, "label": r"theory, $y\to\infty$"}
+        left.plot(q, theory["theory"].values, **line)
+        right.plot(2 * (1 - q), theory["theory"].values, **line)
+    means = np.concatenate([result["overlap_mean"].values for result in results.values()])
+    low = np.nanmin(means) if np.isfinite(means).any() else 0.9
+    left.set_xlim(1 - 1.1 * (1 - low), 1)
+    right.set_xlim(0, 2.2 * (1 - low))
+    lowest = min(float(result["local_entropy"].min()) for result in results.values())
     for axes in (left, right):
         axes.axhline(0, color=style.GREY, lw=0.7)
         style.ticks(axes, 5, 5)
-    right.set_xlim(left=0)
-    left.legend(loc="lower right")
+        if np.isfinite(lowest) and lowest < 0:
+            axes.set_ylim(1.1 * lowest, -0.06 * lowest)
     y = "normalised local entropy (nat)"
     style.panel(left, "a", "", "overlap with the solution $p$", y)
     style.panel(right, "b", "", "squared distance per weight $2(1-p)$", y)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
-def local_entropy_caption(result: xarray.Dataset) -> tuple[str, str]:
-    """Describe the mean curve."""
-    points = ", ".join(
-        f"{float(value):.4f} ± {float(error):.2g} at p = {float(p):.3f}"
-        for value, error, p in zip(
-            result["local_entropy_mean"], result["local_entropy_stderr"], result["overlap_mean"],
-            strict=True,
+def _draw_volumes(left: Axes, right: Axes, result: xarray.Dataset, colour: str, label: str) -> None:
+    p, value = result["overlap"].values, result["local_entropy"].values
+    mean, error = result["local_entropy_mean"].values, result["local_entropy_stderr"].values
+    at, spread = result["overlap_mean"].values, result["overlap_stderr"].values
+    for axes, x, centre, scale in ((left, p, at, 1), (right, 2 * (1 - p), 2 * (1 - at), 2)):
+        for row in range(min(len(value), _THIN)):
+            axes.plot(x[row], value[row], color=colour, lw=0.4, alpha=0.35)
+        # Of one solution there is no error.
+        bars = [np.nan_to_num(error), np.nan_to_num(scale * spread)]
+        axes.errorbar(centre, mean, *bars, fmt="o", ms=3, color=colour, label=label)
+
+
+def local_entropy_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+    """Describe the mean curves."""
+    lines = []
+    for name, result in results.items():
+        points = ", ".join(
+            f"{float(value):.4f} ± {float(error):.2g} at p = {float(p):.3f}"
+            for value, error, p in zip(
+                result["local_entropy_mean"], result["local_entropy_stderr"],
+                result["overlap_mean"], strict=True,
+            )
+        )  # fmt: skip
+        lost = result.attrs["converged"]
+        lines.append(
+            f"{_of(name, results)}{result.sizes['solution']} solutions of "
+            f"{result.attrs['algorithm']}: {points}"
+            + ("" if lost == 1 else f" (converged: {lost:.0%}; the others are left out)")
         )
-    )  # fmt: skip
-    about = result.attrs
+    first = next(iter(results.values()))
     caption = (
-        f"Normalised local entropy around {result.sizes['solution']} solutions of "
-        f"{about['algorithm']} at α = {about['alpha']:.3g}, by belief propagation: {points}. Zero "
-        "means that all weights at that distance are solutions."
+        f"Normalised local entropy around solutions at α = {first.attrs['alpha']:.3g}, by belief "
+        f"propagation. {'; '.join(lines)}. Points: means over solutions with standard errors; thin "
+        "lines: single ones. Zero means that all weights at that distance are solutions."
     )
-    if "theory" in result:
+    if any("theory" in result for result in results.values()):
         caption += " Dashed: the densest regions of random patterns, by replica theory."
-    if about["converged"] < 1:
-        caption += f" Converged: {about['converged']:.0%}; the others are left out."
     return caption, "Curves of the local entropy of solutions against overlap and distance."
 
 
+def _of(name: str, results: Mapping[str, xarray.Dataset]) -> str:
+    return f"{name}: " if len(results) > 1 else ""
+
+
 @style.styled
-def hessian_figure(result: xarray.Dataset) -> Figure:
+def hessian_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw the density of eigenvalues, the largest of them, and the trace."""
-    figure, (left, middle, right) = style.panels(2.6, 3)
-    edges = np.append(result["left"].values, result["right"].values[-1])
-    style.steps(left, result["density"].values.mean(axis=0), edges)
+    figure, (left, middle, right) = style.panels(2.9, 3)
+    for label, colour, result in _named_results(results):
+        edges = np.append(result["left"].values, result["right"].values[-1])
+        density = result["density"].values.mean(axis=0)
+        left.stairs(np.where(density > 0, density, np.nan), edges, color=colour, lw=0.9)
+        values = result["eigenvalue"].values
+        rank = np.arange(1, values.shape[1] + 1)
+        for row in values[:_THIN]:
+            middle.plot(rank, row, color=colour, lw=0.4, alpha=0.35)
+        middle.plot(rank, values.mean(axis=0), "o-", color=colour, ms=3, lw=0.9)
+        right.plot(
+            values[:, 0],
+            result["trace"].values,
+            "o",
+            color=colour,
+            ms=3,
+            label=f"{label} ({len(values)})",
+        )
     left.set_yscale("log")
     style.panel(left, "a", "spectrum", r"eigenvalue $\lambda$", "density")
-    values = result["eigenvalue"].values
-    rank = np.arange(1, values.shape[1] + 1)
-    middle.plot(rank, values[:_THIN].T, "o-", color=style.ACCENT, ms=3, lw=0.6)
     style.ticks(middle, 5, 5, integer=False)
     style.panel(middle, "b", "largest eigenvalues", "rank", r"eigenvalue $\lambda$")
-    right.plot(values[:, 0], result["trace"].values, "o", color=style.ACCENT, ms=3)
     style.ticks(right, 4, 5)
     style.panel(right, "c", "trace", "largest eigenvalue", r"trace of $H$")
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
-def hessian_caption(result: xarray.Dataset) -> tuple[str, str]:
+def hessian_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
     """Describe the largest eigenvalue and the trace."""
-    about = result.attrs
+    lines = []
+    for name, result in results.items():
+        about = result.attrs
+        lines.append(
+            f"{_of(name, results)}{result.sizes['solution']} configurations of "
+            f"{about['algorithm']}, largest eigenvalue {about['top_eigenvalue_mean']:.4g} ± "
+            f"{about['top_eigenvalue_stderr']:.2g}, trace {about['trace_mean']:.4g} ± "
+            f"{about['trace_stderr']:.2g}"
+            + ("" if about["converged"] == 1 else " (not all eigenvalues have converged)")
+        )
+    about = next(iter(results.values())).attrs
     caption = (
         f"Hessian of the smooth network (β = {about['beta']:g}, γ = {about['gamma']:g}, unit "
-        f"norms, radial directions projected out) at {result.sizes['solution']} configurations of "
-        f"{about['algorithm']}: largest eigenvalue {about['top_eigenvalue_mean']:.4g} ± "
-        f"{about['top_eigenvalue_stderr']:.2g}, trace {about['trace_mean']:.4g} ± "
-        f"{about['trace_stderr']:.2g} (standard errors)."
+        f"norms, radial directions projected out). {'; '.join(lines)} (standard errors). (a) Mean "
+        "density of eigenvalues."
     )
-    if about["converged"] < 1:
-        caption += " Not all eigenvalues have converged."
     return caption, "Spectrum of the Hessian, its largest eigenvalues, and its trace."
 
 
 @style.styled
-def rise_figure(result: xarray.Dataset) -> Figure:
+def rise_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw the rise of errors against the noise."""
-    figure, (axes,) = style.panels(2.9, 1, width=style.WIDTH / 2)
-    level = result["level"].values
-    axes.plot(level, result["rise"].values[:_THIN].T, color=style.ACCENT, lw=0.5, alpha=0.5)
-    axes.errorbar(level, result["rise_mean"].values, result["rise_mean_stderr"].values, fmt="o-",
-                  ms=3, color=style.INK, capsize=2)  # fmt: skip
+    figure, (axes,) = style.panels(2.9, 1, width=4.2)
+    for label, colour, result in _named_results(results):
+        level = result["level"].values
+        for row in result["rise"].values[:_THIN]:
+            axes.plot(level, row, color=colour, lw=0.4, alpha=0.35)
+        error = np.nan_to_num(result["rise_mean_stderr"].values)
+        label = f"{label} ({len(result['rise'])})"
+        axes.errorbar(level, result["rise_mean"].values, error, fmt="o-", ms=3, lw=0.9,
+                      color=colour, capsize=2, label=label)  # fmt: skip
     style.ticks(axes, 5, 5)
-    axes.set(xlabel=result["level"].attrs["long_name"], ylabel="rise of the share of errors")
+    first = next(iter(results.values()))
+    axes.set(xlabel=first["level"].attrs["long_name"], ylabel="rise of the share of errors")
+    axes.legend()
     return figure
 
 
-def rise_caption(result: xarray.Dataset) -> tuple[str, str]:
+def rise_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
     """Describe the mean rise at each level."""
-    points = ", ".join(
-        f"{float(value):.4f} ± {float(error):.2g} at {float(level):g}"
-        for value, error, level in zip(
-            result["rise_mean"], result["rise_mean_stderr"], result["level"], strict=True
+    lines = []
+    for name, result in results.items():
+        points = ", ".join(
+            f"{float(value):.4f} ± {float(error):.2g} at {float(level):g}"
+            for value, error, level in zip(
+                result["rise_mean"], result["rise_mean_stderr"], result["level"], strict=True
+            )
         )
-    )
-    about = result.attrs
-    noise = result["level"].attrs["long_name"]
+        lines.append(
+            f"{_of(name, results)}{result.sizes['solution']} configurations of "
+            f"{result.attrs['algorithm']}, over {result.attrs['draws']} draws: {points}"
+        )
+    noise = next(iter(results.values()))["level"].attrs["long_name"]
     caption = (
-        f"Rise of the share of wrong patterns with the {noise}, of {result.sizes['solution']} "
-        f"configurations of {about['algorithm']}, over {about['draws']} draws: {points} (standard "
+        f"Rise of the share of wrong patterns with the {noise}. {'; '.join(lines)} (standard "
         "errors over configurations)."
     )
     return caption, f"Curves of errors against the {noise}."
@@ -151,7 +215,7 @@ def table_figure(result: xarray.Dataset) -> Figure:
         if row != column and np.isfinite(value):
             sure = is_determined(float(value), float(error[row, column]), result.attrs["rows"])
             colour = "white" if abs(value) > 0.6 else style.INK
-            text = f"{value:.2f}" if sure else "?"
+            text = f"{value:.2f}".replace("-", "\N{MINUS SIGN}") if sure else "?"
             left.text(column, row, text, ha="center", va="center", fontsize=5, color=colour)
     left.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=6)
     left.set_yticks(range(len(labels)), labels, fontsize=6)
@@ -160,10 +224,9 @@ def table_figure(result: xarray.Dataset) -> Figure:
     names = [_named(str(name)) for name in result["quantity"].values]
     first, second = _axes_of(result)
     owner = result["ensemble"].values
-    colours = [style.ACCENT, style.CONTRAST, "#009E73", "#CC79A7", "#E69F00", style.INK]
     for index, label in enumerate(result["algorithm"].values):
         rows = result["value"].values[owner == index]
-        right.plot(rows[:, first], rows[:, second], "o", ms=3, color=colours[index],
+        right.plot(rows[:, first], rows[:, second], "o", ms=3, color=CURVE_COLOURS[index],
                    label=style.verbatim(str(label)))  # fmt: skip
     right.legend(fontsize=6)
     style.ticks(right, 4, 5)
@@ -188,16 +251,25 @@ def _named(name: str) -> str:
 def table_caption(result: xarray.Dataset) -> tuple[str, str]:
     """Describe the correlation of volume and curvature, and the means of each algorithm."""
     first, second = _axes_of(result)
-    rho, error = (float(result[name][first, second]) for name in ("spearman", "spearman_stderr"))
     names = [str(name) for name in result["quantity"].values]
+    about = [str(text) for text in result["about"].values]
+    ranks = "; ".join(
+        f"with {about[other]} {_correlation(result, second, other)}"
+        for other in (first, names.index("trace"), names.index("test_error"))
+    )
     means = "; ".join(
         f"{label} {float(result['mean'][a, second]):.4g} ± {float(result['stderr'][a, second]):.2g}"
         for a, label in enumerate(result["algorithm"].values)
     )
     caption = (
         f"{result.attrs['rows']} configurations of {result.sizes['algorithm']} ensembles. "
-        f"{names[second]}: {means}. Its rank correlation with {names[first]} is {rho:.2f} ± "
-        f"{error:.2g} (Spearman; bootstrap over configurations within ensembles). Question marks: "
-        "within two errors of zero, or too few configurations."
+        f"Means of the {about[second]}: {means}. Its rank correlations over all configurations: "
+        f"{ranks} (Spearman's ρ; errors by bootstrap over configurations within ensembles). "
+        "Undetermined, with question marks: within two errors of zero, or too few configurations."
     )
     return caption, "Matrix of rank correlations between measures of flatness, and two of them."
+
+
+def _correlation(result: xarray.Dataset, one: int, other: int) -> str:
+    value, error = (float(result[name][one, other]) for name in ("spearman", "spearman_stderr"))
+    return correlation_words(value, error, result.attrs["rows"])

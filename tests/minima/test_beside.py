@@ -1,0 +1,59 @@
+"""A run of several ensembles: each is sampled, measured beside the others, and reported."""
+
+import pytest
+import xarray
+
+from lsg_ray.ensemble.reader import open_ensemble
+from lsg_ray.errors import InputError
+from lsg_ray.pipeline import report, run
+from lsg_ray.spec import parse_spec
+
+TREE = {
+    "name": "two",
+    "dataset": {"name": "random-patterns", "patterns": 20, "inputs": 45, "test_patterns": 20},
+    "network": {"family": "spherical-committee", "widths": [45, 3, 1]},
+    "training": {"algorithm": "least-action", "epochs": 500},
+    "ensemble": {"count": 3},
+    "beside": {"entropic": {"training": {"algorithm": "entropic-least-action"}}},
+    "study": {
+        "table": {"stage": "flatness-table", "second": "entropic", "draws": 5, "samples": 20},
+        "volume-least": {"stage": "spherical-local-entropy", "gammas": [25.0], "theory": False},
+        "volume-entropic": {
+            "stage": "spherical-local-entropy", "solutions": "entropic", "gammas": [25.0],
+            "theory": False, "where": "configuration < 2",
+        },
+    },
+}  # fmt: skip
+
+
+def test_run__samples_measures_and_resumes(tmp_path):
+    spec = parse_spec(TREE)
+    result = run(spec, tmp_path / "run", workers=0)
+    assert result["failed"] == []
+    table = xarray.open_zarr(tmp_path / "run" / "table.zarr")
+    assert table["algorithm"].values.tolist() == ["least-action", "entropic"]
+    beside = open_ensemble(tmp_path / "run" / "entropic.zarr")
+    assert beside.spec == spec.others["entropic"]
+    around = xarray.open_zarr(tmp_path / "run" / "volume-entropic.zarr")
+    assert around.attrs["algorithm"] == "entropic-least-action"
+    assert around.sizes["solution"] == 2  # the view is of that ensemble
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Ensemble entropic" in page
+    assert beside.info()["content_hash"] in page
+    assert (tmp_path / "run" / "volume.png").is_file()  # of both steps
+
+    began = (tmp_path / "run" / "table.zarr" / "zarr.json").stat().st_mtime_ns
+    more = spec.replace(
+        beside={"entropic": {**TREE["beside"]["entropic"], "ensemble": {"count": 4}}}
+    )
+    run(more, tmp_path / "run", workers=0)
+    assert (tmp_path / "run" / "table.zarr" / "zarr.json").stat().st_mtime_ns > began
+    assert report(tmp_path / "run").is_file()
+
+
+def test_other_ensemble__in_the_place_of_one_beside_is_refused(tmp_path):
+    spec = parse_spec({**TREE, "study": {}})
+    run(spec, tmp_path / "run", workers=0)
+    other = {"entropic": {"training": {"algorithm": "elastic-sgd"}}}
+    with pytest.raises(InputError, match=r"entropic\.zarr"):
+        run(spec.replace(beside=other), tmp_path / "run", workers=0)
