@@ -131,6 +131,7 @@ FAMILIES: Registry[Family] = Registry(
     {
         "binary": "lsg_ray.networks.families.binary:FAMILY",
         "relu": "lsg_ray.networks.families.relu:FAMILY",
+        "binarised": "lsg_ray.networks.families.binarised:FAMILY",
         "perceptron": "lsg_ray.networks.families.committee:PERCEPTRON",
         "committee": "lsg_ray.networks.families.committee:COMMITTEE",
         "parity": "lsg_ray.networks.families.committee:PARITY",
@@ -147,6 +148,7 @@ ALGORITHMS: Registry[Algorithm] = Registry(
     {
         "mean-field": "lsg_ray.networks.solvers.mean_field:ALGORITHM",
         "descent": "lsg_ray.networks.solvers.descent:ALGORITHM",
+        "straight-through": "lsg_ray.networks.solvers.straight_through:ALGORITHM",
         "least-action": "lsg_ray.networks.solvers.least_action:ALGORITHM",
         "entropic-least-action": "lsg_ray.networks.solvers.entropic_least_action:ALGORITHM",
         "cross-entropy-sgd": "lsg_ray.networks.solvers.cross_entropy_sgd:ALGORITHM",

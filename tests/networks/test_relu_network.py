@@ -324,7 +324,7 @@ def test_ties_go_to_the_first_class_and_nan_is_never_right(seed, n, classes):
     own = given_scores.gather(1, given_labels)
     right = (scores.argmax(axis=1) == labels[:, 0]) & np.isfinite(scores).all(axis=1)
     largest = given_scores.amax(1, keepdim=True)
-    result = relu_network._correct(given_scores, own, largest, given_labels)
+    result = relu_network.correct_answers(given_scores, own, largest, given_labels)
     np.testing.assert_array_equal(result, right.sum(axis=1))
 
 
