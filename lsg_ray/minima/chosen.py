@@ -246,13 +246,3 @@ def in_range(
             "are needed"
         )
     return values
-
-
-def averaged(table: Floats) -> tuple[Floats, Floats]:
-    """Return mean and standard error over rows, without those that are NaN; NaN of too few."""
-    good = np.isfinite(table)
-    count = good.sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(good, table, 0).sum(axis=0) / count
-        square = np.where(good, (table - mean) ** 2, 0).sum(axis=0)
-        return mean, np.sqrt(square / (count - 1) / count)

@@ -23,11 +23,12 @@ import numpy as np
 import xarray
 
 from lsg_ray.arrays import public
-from lsg_ray.minima.chosen import Chosen, Ground, averaged, choose, in_range, machine_of
+from lsg_ray.minima.chosen import Chosen, Ground, choose, in_range, machine_of
 from lsg_ray.minima.theory.densest import densest
 from lsg_ray.minima.theory.machines import MachineName
 from lsg_ray.networks.relaxed_bp import RelaxedBP
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
+from lsg_ray.statistics.estimates import averaged
 from lsg_ray.typing import (
     Count,
     EnsembleLike,

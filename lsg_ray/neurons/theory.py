@@ -58,7 +58,7 @@ def coupling_profile(widths: Sequence[int], variances: ArrayLike = 1.0) -> Float
     if sizes.ndim != 1 or len(sizes) < 2 or not (sizes >= 1).all():
         raise InputError(f"widths {brief(widths)} given; two layers or more of units are needed")
     C = np.atleast_1d(as_numbers(variances, "variances"))
-    if C.shape not in ((1,), (len(sizes) - 1,)) or not ((C >= 0) & (C < np.inf)).all():
+    if C.shape not in ((1,), (len(sizes) - 1,)) or not (np.isfinite(C) & (C >= 0)).all():
         raise InputError(
             f"variances {brief(variances)} given; one number, or {len(sizes) - 1}, from zero on"
         )
