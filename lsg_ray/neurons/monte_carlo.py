@@ -27,6 +27,7 @@ from lsg_ray.neurons.heat_bath import Ladders
 from lsg_ray.neurons.networks import Networks, Source, clamped_inputs, open_networks
 from lsg_ray.neurons.tap import Fields
 from lsg_ray.results.checkpoints import run_tasks
+from lsg_ray.results.saving import with_names
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.estimates import averaged, stderr
@@ -52,7 +53,8 @@ TEMPERATURES = tuple(round(0.7 * 1.08**k, 3) for k in range(18))
 _AGREE = 3.0
 CRITERION = (
     "converged: energies of ladders from random and from aligned starts differ by at most "
-    f"{_AGREE:g} standard errors; P(q) at one size is no evidence for or against broken replica symmetry"
+    f"{_AGREE:g} standard errors; P(q) at one size is no evidence for or against broken replica "
+    "symmetry"
 )
 
 
@@ -298,7 +300,7 @@ def _dataset(chosen: Networks, found: Equilibrium, T: Floats, bins: int) -> xarr
 def _shown(result: xarray.Dataset) -> JsonObject:
     about = result.attrs
     shown: JsonObject = {"networks": result.sizes["configuration"]}
-    cold = result.isel(temperature=0)
+    cold = with_names(result).isel(temperature=0)
     for kind in NETWORKS:
         row = cold.sel(network=kind)
         shown[f"{kind}, T/T_SG = {float(cold['temperature']):g}"] = (

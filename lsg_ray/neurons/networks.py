@@ -27,7 +27,7 @@ from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject
 
 
 class Link(NamedTuple):
-    """One matrix of the chain: where it stands, its shape, and whether its last column is biases."""
+    """One matrix of the chain: where it stands, its shape, and if its last column is biases."""
 
     start: int
     shape: tuple[int, int]
@@ -70,13 +70,14 @@ class Networks(NamedTuple):
     """Networks of an ensemble that are measured.
 
     numbers (R,): which configurations; steps (T,): steps of the optimizer at `Source.times`, NaN
-    where they are not known.
+    where they are not known; biases: whether there are any, which are left out.
     """
 
     ensemble: Ensemble
     source: Source
     numbers: Ints
     steps: Floats
+    biases: bool
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -102,7 +103,7 @@ class Networks(NamedTuple):
             "source": spec.name, "spec": spec.canonical_json(),
             "spec_hash": self.ensemble.spec_hash, "family": spec.network.family,
             "widths": list(self.widths), "n_units": sum(self.widths),
-            "biases": int(any(link.bias for link in self.source.links)),
+            "biases": int(self.biases),
             "package_version": __version__, **self.ensemble.time, **more,
         }  # fmt: skip
         if about["biases"]:
@@ -151,7 +152,9 @@ def open_networks(
         times = (-1,)
     at = [steps.get(time, last) for time in times]
     source = Source(ensemble.url, ensemble.spec_hash, links, ensemble.signs, times)
-    return Networks(ensemble, source, numbers, np.array(at, np.float64))
+    vectors = any(len(shape) == 1 for shape in layers_of(ensemble.spec.network).values())
+    biases = vectors or any(link.bias for link in links)
+    return Networks(ensemble, source, numbers, np.array(at, np.float64), biases)
 
 
 def _last_step(ensemble: Ensemble) -> float:

@@ -3,7 +3,8 @@
 The bulk is that of independent weights with the mean squares of the layers
 (`lsg_ray.neurons.theory`); eigenvalues beyond its edge λ₊ by more than chance, λ > λ₊ (1 + 1.5
 N^{−2/3}), the scale of the largest eigenvalue of a random matrix, are outliers: what training has
-added.  A network that learns lazily, by small moves of all its weights, keeps the bulk.  λ₊/2 is no
+added.  (Mean squares contain that too, so λ₊ is from above, and the number of outliers from below.)
+A network that learns lazily, by small moves of all its weights, keeps the bulk.  λ₊/2 is no
 temperature of it: T_c is `melting`.
 
 The matrix joins units of even layers with units of odd ones, so its eigenvalues are ± the singular

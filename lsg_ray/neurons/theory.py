@@ -161,8 +161,8 @@ def bulk_density(
     widths, variances
         As of `untrained_melting_temperature`.
     eigenvalues
-        λ (n,) at which the density is taken; a peak at zero (layers of different widths) is of the
-        finite height 1/(π η).
+        λ (n,) at which the density is taken; eigenvalues that are zero, as layers of different
+        widths have, are left out.
     width
         η: imaginary part of z, relative to the edge.
 
@@ -173,8 +173,8 @@ def bulk_density(
     """
     S = coupling_profile(widths, variances)
     sizes = np.asarray(widths, np.float64)
-    points = as_numbers(eigenvalues, "eigenvalues")
-    z = points + 1j * width * max(bulk_edge(widths, variances), np.finfo(float).tiny)
+    points = np.append(as_numbers(eigenvalues, "eigenvalues"), 0.0)
+    z = points + 1j * width * (bulk_edge(widths, variances) or 1.0)
     g = np.repeat(1 / z[None], len(S), axis=0)
     for _ in range(_DENSITY_STEPS):
         following = 0.5 * (g + 1 / (z - S @ g))
@@ -183,4 +183,7 @@ def bulk_density(
         if change < _DENSITY_TOLERANCE:
             break
     density: Floats = -(sizes / sizes.sum()) @ g.imag / np.pi
-    return density
+    # Zeros are a Lorentzian of width η, which at λ = 0 is all of the density but a term of order 1.
+    eta = z.imag[0]
+    rest = density[:-1] - density[-1] * eta**2 / (points[:-1] ** 2 + eta**2)
+    return np.maximum(rest, 0.0)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lsg_ray.report import style
+from lsg_ray.results.saving import with_names
 from lsg_ray.typing import Array
 
 #: Colours and names of a network and its nulls.
@@ -50,6 +51,8 @@ def melting_figure(result: xarray.Dataset) -> Figure:
                 fmt=mark, color=colour, label=label)  # fmt: skip
     left.plot(x, result["untrained_temperature_mean"].values, color=style.GREY, ls=style.DASHED,
               label="independent weights")  # fmt: skip
+    if along and result["fit_determined"].any():
+        left.plot(x, _fitted(result, steps), color=style.INK, lw=0.8, ls=":", label="fit of $T_c$")
     left.legend(fontsize="small")
     _errors(middle, x, result["ordered_modes_mean"].values, result["ordered_modes_stderr"].values,
             fmt="o-", color=style.ACCENT)  # fmt: skip
@@ -65,6 +68,15 @@ def melting_figure(result: xarray.Dataset) -> Figure:
     style.panel(middle, "b", "ordered modes", step if along else "", "number of modes")
     _ratios(right, result)
     return figure
+
+
+def _fitted(result: xarray.Dataset, steps: Array) -> Array:
+    """Return a + c t^α, the mean over networks; NaN at step 0."""
+    t = np.where(steps > 0, steps, np.nan)[:, None]
+    fits = result.isel(configuration=np.flatnonzero(result["fit_determined"].values))
+    a, c, exponent = (fits[f"fit_{name}"].values for name in ("a", "c", "exponent"))
+    mean: Array = (a + c * t**exponent).mean(axis=1)
+    return mean
 
 
 def _ratios(axes: Axes, result: xarray.Dataset) -> None:
@@ -132,6 +144,7 @@ def spectrum_figure(result: xarray.Dataset) -> Figure:
     """Draw densities with the theory, the largest eigenvalues, and their participation."""
     figure = style.new_figure(2.7)
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+    result = with_names(result)
     times = [str(time) for time in result["time"].values]
     colours = dict(zip(times[::-1], (style.ACCENT, style.CONTRAST), strict=False))
     edge = {time: float(result["edge_mean"].sel(time=time)) for time in times}
@@ -176,8 +189,8 @@ def spectrum_caption(result: xarray.Dataset) -> tuple[str, str]:
     text = (
         f"Spectrum of the bond matrix of {result.sizes['configuration']} networks "
         f"{'-'.join(map(str, about['widths']))} with output scale {about['output_scale']:g} "
-        f"(errors over networks): bulk edge {number['edge']}, largest eigenvalue {number['top']} with "
-        f"participation {number['participation_top']}, {number['outliers']} outliers "
+        f"(errors over networks): bulk edge {number['edge']}, largest eigenvalue {number['top']} "
+        f"with participation {number['participation_top']}, {number['outliers']} outliers "
         f"({about['criterion']})."
     )
     if np.isfinite(about["move_mean"]):
@@ -191,6 +204,7 @@ def spectrum_caption(result: xarray.Dataset) -> tuple[str, str]:
 @style.styled
 def census_figure(result: xarray.Dataset) -> Figure:
     """Draw shares of starts, numbers of solutions, and order by layer."""
+    result = with_names(result)
     figure = style.new_figure(2.7)
     left, middle, right = figure.subplots(1, 3)
     T = result["temperature"].values
@@ -219,6 +233,7 @@ def census_figure(result: xarray.Dataset) -> Figure:
 
 def census_caption(result: xarray.Dataset) -> tuple[str, str]:
     """Describe numbers of solutions."""
+    result = with_names(result)
     about, lines = result.attrs, []
     for kind in result["network"].values:
         for T in result["temperature"].values:
@@ -241,6 +256,7 @@ def census_caption(result: xarray.Dataset) -> tuple[str, str]:
 @style.styled
 def equilibrium_figure(result: xarray.Dataset) -> Figure:
     """Draw order against temperature, by layer, and the distribution of overlaps."""
+    result = with_names(result)
     figure = style.new_figure(4.9)
     panels = figure.subplots(2, 2)
     T = result["temperature"].values
@@ -258,8 +274,9 @@ def equilibrium_figure(result: xarray.Dataset) -> Figure:
     layers = result["layer_overlap"].sel(network="trained").mean("configuration")
     shades = np.linspace(0.25, 0.95, result.sizes["layer"])
     for layer, shade in enumerate(shades):
-        panels[1, 0].plot(T, layers.isel(layer=layer).values, "o-", ms=2.5, lw=0.9,
-                          color=style.accuracy_colours()(shade), label=f"layer {layer}")  # fmt: skip
+        colour = style.accuracy_colours()(shade)
+        panels[1, 0].plot(T, layers.isel(layer=layer).values, "o-", ms=2.5, lw=0.9, color=colour,
+                          label=f"layer {layer}")  # fmt: skip
     panels[1, 0].legend(fontsize="small")
     style.ticks(panels[1, 0], 5, 5)
     style.panel(panels[1, 0], "c", "trained, by layer", x, r"$\sqrt{\langle q_k^2\rangle}$")
@@ -274,9 +291,9 @@ def equilibrium_figure(result: xarray.Dataset) -> Figure:
 
 def equilibrium_caption(result: xarray.Dataset) -> tuple[str, str]:
     """Describe order at the lowest temperature, and whether it is equilibrium."""
-    about, cold = result.attrs, result.isel(temperature=0)
+    about, cold = result.attrs, with_names(result).isel(temperature=0)
     lines = []
-    for kind in result["network"].values:
+    for kind in cold["network"].values:
         row = cold.sel(network=kind)
         q = _number(float(row["overlap_square_mean"]), float(row["overlap_square_mean_stderr"]))
         g = _number(float(row["binder_mean"]), float(row["binder_mean_stderr"]))
