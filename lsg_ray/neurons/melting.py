@@ -88,7 +88,7 @@ def melting(
     solutions: EnsembleLike,
     *,
     configurations: Integers | None = None,
-    ranks: Count = 8,
+    ranks: Count = 12,
     shuffles: Natural = 20,
     seed: Seed = 0,
     checkpoints: Path | None = None,
@@ -158,7 +158,7 @@ def _melt(source: Source, number: int, ranks: int, shuffles: int, seed: int) -> 
     for index in range(shuffles):
         rng = generator(seed, Stream.GLASS, SHUFFLES, number, index)
         ratios[:, index] = _shuffled(bonds.shuffled(rng))
-    return Melted(*columns, ratios)
+    return Melted(*(*columns, ratios))
 
 
 def _measure(bonds: Bonds, ranks: int) -> tuple[Any, ...]:

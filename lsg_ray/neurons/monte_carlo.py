@@ -42,6 +42,7 @@ from lsg_ray.typing import (
     Progress,
     Seed,
     Several,
+    Singles,
 )
 
 #: Addresses in `Stream.MONTE_CARLO` of chains, and in `Stream.GLASS` of nulls.
@@ -182,7 +183,7 @@ def _sample(
         rows.append((row[0], np.concatenate([missing, row[1]], axis=1), *row[2:]))
         glasses.append(glass)
     columns = (np.stack(column) for column in zip(*rows, strict=True))
-    return Equilibrium(*columns, np.array(glasses))
+    return Equilibrium(*(*columns, np.array(glasses)))
 
 
 def sample_network(
@@ -232,7 +233,7 @@ def sample_network(
     )  # fmt: skip
 
 
-def _pairs(spins: Floats) -> Floats:
+def _pairs(spins: Singles) -> Floats:
     """Return Σ σσ' (temperatures, ladders, ladders) of spins (units, ladders, temperatures)."""
     s = spins.transpose(2, 1, 0)
     products: Floats = (s @ s.transpose(0, 2, 1)).astype(np.float64)

@@ -154,7 +154,7 @@ def _spectrum(source: Source, number: int, ranks: int, dense: int) -> Spectrum:
         with np.errstate(divide="ignore", invalid="ignore"):
             moves[:] = np.sqrt(np.append(apart / before, apart.sum() / before.sum()))
     *columns, complete = (np.stack(column) for column in zip(*rows, strict=True))
-    return Spectrum(*columns, moves, complete)
+    return Spectrum(*(*columns, moves, complete))
 
 
 def _measure(bonds: Bonds, ranks: int, dense: int) -> tuple[Any, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
@@ -20,7 +22,7 @@ _COLOURS = {
 _START = 0.3
 
 
-def _errors(axes: Axes, x: Array, mean: Array, error: Array, **options: object) -> None:
+def _errors(axes: Axes, x: Array, mean: Array, error: Array, **options: Any) -> None:
     """Draw means with error bars, which are none of one network."""
     axes.errorbar(x, mean, np.nan_to_num(error), capsize=2, ms=3, lw=1, **options)
 
@@ -224,10 +226,10 @@ def census_figure(result: xarray.Dataset) -> Figure:
         axes.set_xticks(np.arange(len(T)), [f"{t:g}" for t in T])
         axes.set_ylim(bottom=0)
     left.legend(fontsize="small")
-    x = r"$T/T_{\mathrm{SG}}$"
-    style.panel(left, "a", "starts converged (pale), stable", x, "share of starts")
-    style.panel(middle, "b", "distinct solutions", x, "number")
-    style.panel(right, "c", "in the best one", x, "share of stable starts")
+    label = r"$T/T_{\mathrm{SG}}$"
+    style.panel(left, "a", "starts converged (pale), stable", label, "share of starts")
+    style.panel(middle, "b", "distinct solutions", label, "number")
+    style.panel(right, "c", "in the best one", label, "share of stable starts")
     return figure
 
 
