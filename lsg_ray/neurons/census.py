@@ -67,6 +67,7 @@ MEASURES = {
     "free_energy": "lowest F/N of stable solutions, in units of T_SG",
     "free_energy_range": "their range of F/N, in units of T_SG",
     "plefka": "x_P of the solution reached most often",
+    "zero": "share of starts that ended at m = 0",
 }
 
 
@@ -128,8 +129,8 @@ def neuron_tap(
     xarray.Dataset
         Over configuration, network (trained, untrained, shuffled) and temperature: ``converged``,
         ``stable`` (Plefka), ``distinct``, ``best``, ``overlap``, ``alignment``, ``magnetization``,
-        ``free_energy``, ``free_energy_range``, ``plefka``, and ``layer_overlap`` (…, layer);
-        ``NAME_mean`` and ``NAME_stderr`` over configurations.
+        ``free_energy``, ``free_energy_range``, ``plefka``, ``zero`` (at m = 0), and
+        ``layer_overlap`` (…, layer); ``NAME_mean`` and ``NAME_stderr`` over configurations.
 
     Raises
     ------
@@ -219,13 +220,14 @@ def _measures(
     numbers = plefka(network, m[:, good], T) if len(good) else np.empty(0)
     stable = good[numbers < 1]
     row[:3] = converged.mean(), len(stable) / m.shape[1], 0
+    row[-1] = (converged & is_zero(m)).mean()
     if not len(stable):
         return row, np.full(len(m), np.nan)
     states = merge(m[:, stable], flip=not network.h.any())
     energies = free_energy(network, states.m, T)
     best = states.m[:, 0]
     cosine = abs(float(first @ best)) / np.linalg.norm(best)
-    row[2:] = (
+    row[2:-1] = (
         len(states.counts), states.counts[0] / len(stable), np.mean(best**2), cosine,
         best.mean(), energies.min(), np.ptp(energies), numbers[numbers < 1][states.first[0]],
     )  # fmt: skip

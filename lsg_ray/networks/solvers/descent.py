@@ -264,7 +264,7 @@ def check(spec: Spec, dataset: Dataset) -> None:
         )
 
 
-def trainer_of(arithmetic: Arithmetic) -> Callable[[Spec, Any, str | None], Run]:
+def trainer_of(arithmetic: Arithmetic) -> Callable[[Spec, Arena, str | None], Run]:
     """Return the trainer of an algorithm: it makes functions that run trials on a device."""
 
     def trainer(spec: Spec, arena: Arena, device: str | None) -> Run:

@@ -224,8 +224,10 @@ def census_figure(result: xarray.Dataset) -> Figure:
                 color=colour)  # fmt: skip
     for axes in (left, middle, right):
         axes.set_xticks(np.arange(len(T)), [f"{t:g}" for t in T])
+        axes.set_xlim(-0.5, len(T) - 0.5)
         axes.set_ylim(bottom=0)
-    left.legend(fontsize="small")
+    handles, names = left.get_legend_handles_labels()
+    right.legend(handles, names, fontsize="small", loc="lower right")
     label = r"$T/T_{\mathrm{SG}}$"
     style.panel(left, "a", "starts converged (pale), stable", label, "share of starts")
     style.panel(middle, "b", "distinct solutions", label, "number")
@@ -242,7 +244,8 @@ def census_caption(result: xarray.Dataset) -> tuple[str, str]:
             row = result.sel(network=kind, temperature=T)
             numbers = _number(float(row["distinct_mean"]), float(row["distinct_stderr"]))
             lines.append(
-                f"{kind} at {T:g} T_SG: {numbers} ({float(row['converged_mean']):.0%} converged)"
+                f"{kind} at {T:g} T_SG: {numbers} ({float(row['converged_mean']):.0%} converged, "
+                f"{float(row['stable_mean']):.0%} stable, {float(row['zero_mean']):.0%} at zero)"
             )
     text = (
         f"Distinct TAP solutions, up to the flip of all units, from {about['starts']} quenches of "
