@@ -137,6 +137,7 @@ FAMILIES: Registry[Family] = Registry(
     {
         "binary": "lsg_ray.networks.families.binary:FAMILY",
         "relu": "lsg_ray.networks.families.relu:FAMILY",
+        "binarised": "lsg_ray.networks.families.binarised:FAMILY",
         "perceptron": "lsg_ray.networks.families.committee:PERCEPTRON",
         "committee": "lsg_ray.networks.families.committee:COMMITTEE",
         "parity": "lsg_ray.networks.families.committee:PARITY",
@@ -152,7 +153,8 @@ ALGORITHMS: Registry[Algorithm] = Registry(
     "lsg_ray.networks.algorithm:Algorithm",
     _modules(
         "networks.solvers", "ALGORITHM",
-        "mean-field", "descent", "least-action", "entropic-least-action", "cross-entropy-sgd",
+        "mean-field", "descent", "straight-through", "least-action", "entropic-least-action",
+        "cross-entropy-sgd",
         "elastic-sgd", "entropy-sgd", "replicated-sgd", "annealing", "replicated-annealing",
         "spherical-focusing-bp", "focusing-bp", "reinforced-bp", "reinforced-amp", "max-sum",
     ),

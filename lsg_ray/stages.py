@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Groups of commands, in the order of the help.
 GROUPS = (
     "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape",
-    "wide flat minima", "cluster", "project", "installed packages",
+    "wide flat minima", "neurons as spins", "cluster", "project", "installed packages",
 )  # fmt: skip
 #: Stages that take a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
@@ -111,6 +111,16 @@ _BY_GROUP = {
             "Entropy of the densest regions of solutions, by replica theory."),
         "cross-entropy-landscape": ("lsg_ray.minima.cross_entropy_landscape:STAGE",
             "Solutions around minimizers of the cross entropy, by replica theory."),
+    },
+    "neurons as spins": {
+        "melting": ("lsg_ray.neurons.melting:STAGE",
+            "Glass and melting temperatures of the units of networks, along training."),
+        "bond-spectrum": ("lsg_ray.neurons.spectrum:STAGE",
+            "Spectrum of the couplings between units: bulk, outliers, rich or lazy."),
+        "neuron-tap": ("lsg_ray.neurons.census:STAGE",
+            "Census of TAP solutions of the units, trained, untrained and shuffled."),
+        "neuron-mc": ("lsg_ray.neurons.monte_carlo:STAGE",
+            "Equilibrium of the units by heat bath: overlaps by layer, P(q), order."),
     },
 }  # fmt: skip
 

@@ -207,13 +207,3 @@ def machine_of(network: NetworkSpec) -> str:
         return "perceptron"
     # Of few units it takes minutes; nine are already like infinitely many.
     return "committee-inf" if is_tree(network) and units >= 5 else ""
-
-
-def averaged(table: Floats) -> tuple[Floats, Floats]:
-    """Return mean and standard error over rows, without those that are NaN; NaN of too few."""
-    good = np.isfinite(table)
-    count = good.sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(good, table, 0).sum(axis=0) / count
-        square = np.where(good, (table - mean) ** 2, 0).sum(axis=0)
-        return mean, np.sqrt(square / (count - 1) / count)

@@ -29,6 +29,8 @@ from lsg_ray.results.graph import counted
 from lsg_ray.stage import Figure, Stage
 from lsg_ray.typing import Floats, Numbers, Progress, Steps
 
+Machine = Literal["perceptron", "committee-3", "committee-5", "committee-inf", "relu-inf", "parity"]
+
 #: Overlaps by default.
 OVERLAPS = tuple(k / 100 for k in range(50, 99, 4))
 

@@ -18,7 +18,7 @@ import xarray
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.minima.chosen import Chosen, averaged, choose
+from lsg_ray.minima.chosen import Chosen, choose
 from lsg_ray.minima.hessian import hessian
 from lsg_ray.minima.local_energy import Colour, input_robustness, local_energy
 from lsg_ray.minima.local_entropy import local_entropy
@@ -28,6 +28,7 @@ from lsg_ray.results.graph import part_of
 from lsg_ray.rng import Stream, generator
 from lsg_ray.spec import Spec
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
+from lsg_ray.statistics.estimates import averaged
 from lsg_ray.typing import (
     EnsembleLike,
     Floats,

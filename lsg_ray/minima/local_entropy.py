@@ -14,7 +14,7 @@ import xarray
 
 from lsg_ray.arrays import in_range, public
 from lsg_ray.errors import InputError
-from lsg_ray.minima.chosen import Chosen, Ground, MessageTasks, averaged, choose
+from lsg_ray.minima.chosen import Chosen, Ground, MessageTasks, choose
 from lsg_ray.minima.theory.cross_entropy import solutions as typical_solutions
 from lsg_ray.minima.theory.densest import densest
 from lsg_ray.minima.theory.franz_parisi import around
@@ -24,6 +24,7 @@ from lsg_ray.minima.weight_enumerator import GAMMAS, Enumerator, all_solutions, 
 from lsg_ray.networks.factor_graph import MOST_EXACT, FactorGraph, gauged
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
+from lsg_ray.statistics.estimates import averaged
 from lsg_ray.typing import Array, EnsembleLike, Floats, Numbers, Variables
 
 #: Distances at which replica theory is computed.

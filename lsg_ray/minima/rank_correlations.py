@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import rankdata
 
-from lsg_ray.minima.chosen import averaged
+from lsg_ray.statistics.estimates import averaged
 from lsg_ray.typing import Floats, Ints
 
 #: Least |ρ|/error, and least number of rows, at which a correlation is significant.

@@ -22,11 +22,12 @@ import numpy as np
 import xarray
 
 from lsg_ray.arrays import in_range, public
-from lsg_ray.minima.chosen import Chosen, Ground, MessageTasks, averaged, choose, machine_of
+from lsg_ray.minima.chosen import Chosen, Ground, MessageTasks, choose, machine_of
 from lsg_ray.minima.theory.densest import densest
 from lsg_ray.minima.theory.machines import MachineName
 from lsg_ray.networks.relaxed_bp import RelaxedBP
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
+from lsg_ray.statistics.estimates import averaged
 from lsg_ray.typing import EnsembleLike, Flags, Floats, Ints, Numbers
 
 #: Fields γ: overlaps of about 0.995 to 0.94 at α = 1.

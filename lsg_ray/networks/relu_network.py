@@ -5,7 +5,8 @@ A network maps an example x to class scores z_L,
     z_l = W_l a_{l−1} + b_l,  a_0 = x,  a_l = max(z_l, 0),        l = 1 … L,
 
 (with a slope below zero, where `NetworkSpec.leaky_slope` gives one; biases b only where
-`NetworkSpec.biases` asks for them) and its loss is the mean cross entropy −ln softmax(z_L)_y.
+`NetworkSpec.biases` asks for them; scores are α z_L where the options give an output scale α) and
+its loss is the mean cross entropy −ln softmax(z_L)_y.
 With δ_L = (softmax(z_L) − y)/n and the mask 1[z_l > 0],
 
     ∂W_l = δ_lᵀ a_{l−1},  δ_{l−1} = (δ_l W_l) ∘ 1[z_{l−1} > 0],
@@ -76,6 +77,11 @@ def glorot_uniform(network: NetworkSpec, seeds: Sequence[np.random.SeedSequence]
     return weights
 
 
+def output_scale(network: NetworkSpec) -> float:
+    """Return the factor α of the scores: large for lazy training, small for rich."""
+    return float(network.options.get("output_scale", 1.0))
+
+
 def layers_of(network: NetworkSpec, flat: Tensor, inputs: Inputs) -> list[Layer]:
     """Return copies of flat configurations (networks, N), the first layer packed for the examples.
 
@@ -107,14 +113,25 @@ def flat_of(network: NetworkSpec, layers: Sequence[Layer], inputs: Inputs) -> Te
 
 
 def forward(
-    network: NetworkSpec, layers: Sequence[Layer], inputs: Inputs, rows: Rows
+    network: NetworkSpec,
+    layers: Sequence[Layer],
+    inputs: Inputs,
+    rows: Rows,
+    activate: Callable[[Tensor], Tensor] | None = None,
 ) -> list[Tensor]:
-    """Return activations a_1 … a_{L−1}, (networks, n, units), and z_L, (networks, classes, n).
+    """Return activations a_1 … a_{L−1}, (networks, n, units), and scores, (networks, classes, n).
 
     Classes come before examples, so that sums over the few classes run along many examples.
+    ``activate`` maps the pre-activations of a hidden layer, by default to those of ReLU units.
     """
     import torch
 
+    def rectified(z: Tensor) -> Tensor:
+        if network.leaky_slope:
+            return torch.nn.functional.leaky_relu_(z, network.leaky_slope)
+        return z.clamp_(min=0)
+
+    activate, scale = activate or rectified, output_scale(network)
     activations: list[Tensor] = []
     for number, (layer, (units, _)) in enumerate(zip(layers, network.shapes, strict=True)):
         if number == 0:
@@ -124,14 +141,11 @@ def forward(
             z = torch.bmm(activations[-1], layer.w.transpose(1, 2))
         else:
             z = torch.bmm(layer.w, activations[-1].transpose(1, 2))
-            return [*activations, z if layer.b is None else z.add_(layer.b[..., None])]
+            z = z if layer.b is None else z.add_(layer.b[..., None])
+            return [*activations, z if scale == 1 else z.mul_(scale)]
         if layer.b is not None:
             z += layer.b[:, None]
-        activations.append(
-            torch.nn.functional.leaky_relu_(z, network.leaky_slope)
-            if network.leaky_slope
-            else z.clamp_(min=0)
-        )
+        activations.append(activate(z))
     raise AssertionError("a network has at least two layers")
 
 
@@ -147,7 +161,7 @@ def _loss_and_correct(scores: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor
     own, largest = scores.gather(1, labels), scores.amax(1, keepdim=True)
     powers = (scores - largest).exp_()
     loss = _losses(own, largest, powers).sum((1, 2))
-    return loss, _correct(scores, own, largest, labels), labels, powers
+    return loss, correct_answers(scores, own, largest, labels), labels, powers
 
 
 def _losses(own: Tensor, largest: Tensor, powers: Tensor) -> Tensor:
@@ -161,7 +175,7 @@ def _losses(own: Tensor, largest: Tensor, powers: Tensor) -> Tensor:
     return powers.sum(1, keepdim=True, dtype=torch.float64).log_().add_(largest - own)
 
 
-def _correct(scores: Tensor, own: Tensor, largest: Tensor, labels: Tensor) -> Tensor:
+def correct_answers(scores: Tensor, own: Tensor, largest: Tensor, labels: Tensor) -> Tensor:
     """Count examples whose label is the first class of the largest score (networks,).
 
     Equal to `argmax`, which is slow in torch along this axis.  Ties are rare (networks whose units
@@ -208,21 +222,33 @@ def loss_step(
     delta = powers.mul_(weight / powers.sum(1, keepdim=True))
     own = torch.as_tensor(-weight, dtype=delta.dtype, device=delta.device)
     delta.scatter_add_(1, labels, own.expand(labels.shape))
-    return Step(loss, correct, _backward(network, layers, inputs, rows, activations, delta))
+
+    def through(values: Tensor, number: int) -> Tensor:
+        return _masked(values, activations[number], network.leaky_slope)
+
+    gradients = backward(network, layers, inputs, rows, activations, delta, through)
+    return Step(loss, correct, gradients)
 
 
-def _backward(
+def backward(
     network: NetworkSpec,
     layers: Sequence[Layer],
     inputs: Inputs,
     rows: Rows,
     activations: Sequence[Tensor],
     delta: Tensor,
+    through: Callable[[Tensor, int], Tensor],
 ) -> list[Layer]:
+    """Return gradients of all layers from δ (networks, classes, n), that of the scores.
+
+    ``through(values, number)`` multiplies by the derivative of the activation of a hidden layer,
+    counted from 0.
+    """
     import torch
 
     gradients: list[Layer] = []
-    delta = delta.transpose(1, 2)
+    scale = output_scale(network)
+    delta = delta.transpose(1, 2) if scale == 1 else scale * delta.transpose(1, 2)
     for number in range(len(layers) - 1, -1, -1):
         b = None if layers[number].b is None else delta.sum(1)
         if number == 0:
@@ -230,7 +256,7 @@ def _backward(
             break
         a = activations[number - 1]
         gradients.append(Layer(torch.bmm(delta.transpose(1, 2), a), b))
-        delta = _masked(torch.bmm(delta, layers[number].w), a, network.leaky_slope)
+        delta = through(torch.bmm(delta, layers[number].w), number - 1)
     return gradients[::-1]
 
 
@@ -290,7 +316,7 @@ def _curvature(
     import torch
 
     a = forward(network, layers, inputs, rows)
-    slope = network.leaky_slope
+    slope, scale = network.leaky_slope, output_scale(network)
     ra: list[Tensor] = []
     for number, (layer, v) in enumerate(zip(layers, along, strict=True)):
         if number == 0:
@@ -301,9 +327,10 @@ def _curvature(
         rz = rz if v.b is None else rz + v.b[:, None]
         ra.append(_masked(rz, a[number], slope) if number + 1 < len(layers) else rz)
     p = a[-1].softmax(1).transpose(1, 2)
-    r_delta = share * p * (ra[-1] - (p * ra[-1]).sum(2, keepdim=True))
+    # Scores are α z: α² in their own curvature, α in the gradient that curves what is below.
+    r_delta = share * scale**2 * p * (ra[-1] - (p * ra[-1]).sum(2, keepdim=True))
     labels = y.expand(p.shape[:2])[..., None]
-    delta = p.scatter_add(2, labels, p.new_full((), -1.0).expand(labels.shape)) * share
+    delta = p.scatter_add(2, labels, p.new_full((), -1.0).expand(labels.shape)) * (share * scale)
     products: list[Layer] = []
     for number in range(len(layers) - 1, -1, -1):
         b = None if layers[number].b is None else r_delta.sum(1)
@@ -348,14 +375,27 @@ def evaluate_layers(
     network: NetworkSpec, layers: Sequence[Layer], inputs: Inputs, y: Tensor
 ) -> Evaluation:
     """Evaluate networks as `evaluate`, given as packed layers."""
+
+    def sums(rows: slice) -> tuple[Tensor, Tensor]:
+        return _loss_and_correct(forward(network, layers, inputs, rows)[-1], y[rows])[:2]
+
+    return evaluate_chunks(network, len(layers[0].w), inputs, y, sums)
+
+
+def evaluate_chunks(
+    network: NetworkSpec,
+    networks: int,
+    inputs: Inputs,
+    y: Tensor,
+    sums: Callable[[slice], tuple[Tensor, Tensor]],
+) -> Evaluation:
+    """Add sums of loss and correct answers (networks,) over chunks of examples; take the means."""
     import torch
 
-    networks = len(layers[0].w)
     loss = torch.zeros(networks, dtype=torch.float64, device=y.device)
     correct = torch.zeros(networks, dtype=torch.int64, device=y.device)
     for rows in _chunks(network, networks, len(inputs)):
-        scores = forward(network, layers, inputs, rows)[-1]
-        chunk_loss, chunk_correct = _loss_and_correct(scores, y[rows])[:2]
+        chunk_loss, chunk_correct = sums(rows)
         loss += chunk_loss
         correct += chunk_correct
     n = len(inputs)

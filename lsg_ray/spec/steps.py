@@ -96,7 +96,7 @@ def is_name(given: object) -> bool:
     >>> is_name("model-LB"), is_name("ensemble"), is_name("../model")
     (True, False, False)
     """
-    return isinstance(given, str) and _has_form(given) and given.lower() not in RESERVED
+    return isinstance(given, str) and _has_form(given) and given.lower() not in RESERVED_STEPS
 
 
 def _has_form(name: str) -> bool:

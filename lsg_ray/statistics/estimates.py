@@ -13,6 +13,16 @@ def stderr(values: Floats, axis: int) -> Floats:
     return values.std(axis=axis, ddof=1) / np.sqrt(values.shape[axis])
 
 
+def averaged(table: Floats) -> tuple[Floats, Floats]:
+    """Return mean and standard error over rows, without those that are NaN; NaN of too few."""
+    good = np.isfinite(table)
+    count = good.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(good, table, 0).sum(axis=0) / count
+        square = np.where(good, (table - mean) ** 2, 0).sum(axis=0)
+        return mean, np.sqrt(square / (count - 1) / count)
+
+
 def estimate(
     name: str,
     mean: ArrayLike,

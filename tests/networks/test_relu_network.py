@@ -306,7 +306,12 @@ def test_gradients_are_those_of_softmax_to_the_last_bit(biases):
     delta = powers * (0.25 / powers.sum(1, keepdim=True))
     index = labels.expand(NETWORKS, 40)[:, None]
     delta.scatter_add_(1, index, torch.full(index.shape, -0.25))
-    expected = relu_network._backward(network, layers, inputs, slice(0, 40), activations, delta)
+
+    def through(values, number):
+        return relu_network._masked(values, activations[number], network.leaky_slope)
+
+    rows = slice(0, 40)
+    expected = relu_network.backward(network, layers, inputs, rows, activations, delta, through)
     result = loss_step(network, layers, inputs, slice(0, 40), labels, 0.25).gradients
     for a, b in zip(result, expected, strict=True):
         for one, other in zip(a.tensors, b.tensors, strict=True):
@@ -324,7 +329,7 @@ def test_ties_go_to_the_first_class_and_nan_is_never_right(seed, n, classes):
     own = given_scores.gather(1, given_labels)
     right = (scores.argmax(axis=1) == labels[:, 0]) & np.isfinite(scores).all(axis=1)
     largest = given_scores.amax(1, keepdim=True)
-    result = relu_network._correct(given_scores, own, largest, given_labels)
+    result = relu_network.correct_answers(given_scores, own, largest, given_labels)
     np.testing.assert_array_equal(result, right.sum(axis=1))
 
 

@@ -7,27 +7,33 @@ threshold is a solution (`lsg_ray.networks.solvers.descent`); the arithmetic is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset, Examples
 from lsg_ray.ensemble.schema import ArrayLayout, scalars
 from lsg_ray.networks.family import SCALAR_COLUMNS, Family, not_neutral
 from lsg_ray.networks.first_layer import DenseInputs, Inputs, SparseInputs, as_inputs
-from lsg_ray.networks.relu_network import Evaluation, evaluate, glorot_uniform
+from lsg_ray.networks.initial_weights import initial_weights
+from lsg_ray.networks.relu_network import Evaluation, evaluate, output_scale
 from lsg_ray.networks.threads import default_device, one_thread
 from lsg_ray.networks.trial import check_examples
-from lsg_ray.spec import Spec
+from lsg_ray.spec import NetworkSpec, Spec
 from lsg_ray.typing import Array, Floats, Ints, Singles
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Message for a field that has one value for these networks.
-FIXED_FIELD = "relu networks have {}: leave it out"
+
+def fixed_field(family: str) -> str:
+    """Return the message for a field that has one value for networks of a family."""
+    return f"{family} networks have {{}}: leave it out"
+
+
 #: Training curves, one value per pass.
 CURVES = {
     "train_loss": "mean training loss during the pass",
@@ -80,11 +86,23 @@ def measured(chosen: Evaluation, tested: Evaluation) -> dict[str, Floats]:
     }
 
 
+class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
+    """Options of networks of real weights."""
+
+    output_scale: float = Field(
+        1.0, gt=0, le=1e6,
+        description="Scale α of the outputs: large for lazy training, small for rich.",
+    )  # fmt: skip
+
+
 class _Relu(Family):
     name = "relu"
     about = "ReLU networks"
     signs = False
     differentiable = True
+    config: ClassVar[type[BaseModel] | None] = Options
+    #: Loss and accuracy of networks on examples.
+    evaluation: ClassVar[Callable[..., Evaluation]] = staticmethod(evaluate)
     measures = ("accuracy", "loss", "test_accuracy", "test_loss")
     algorithm = "descent"
     study = "lsg_ray.studies:of_solutions"
@@ -115,13 +133,14 @@ class _Relu(Family):
     def misfits(self, spec: Spec) -> Iterable[str]:
         widths = spec.network.widths
         neutral = {"ensemble.draws": 1, "ensemble.frozen_parts": (), "ensemble.store_fields": False}
-        yield from not_neutral(spec, neutral, FIXED_FIELD)
+        yield from not_neutral(spec, neutral, fixed_field(self.name))
         if spec.dataset.labels != "class":
             yield (
-                f"dataset.labels: {spec.dataset.labels!r} given; relu networks learn 'class' labels"
+                f"dataset.labels: {spec.dataset.labels!r} given; {self.name} networks learn "
+                "'class' labels"
             )
         if len(widths) < 3:
-            yield f"network.widths: {list(widths)} given; relu networks have hidden layers"
+            yield f"network.widths: {list(widths)} given; {self.name} networks have hidden layers"
 
     def block_size(self, spec: Spec) -> int:
         return min(spec.stack, spec.ensemble.count)
@@ -147,17 +166,20 @@ class _Relu(Family):
     def measure(self, spec: Spec, arena: Arena, weights: Array) -> Mapping[str, Floats]:
         with one_thread():
             chosen, tested = (
-                evaluate(spec.network, weights, *part.on())
+                self.evaluation(spec.network, weights, *part.on())
                 for part in (arena.selection, arena.test)
             )
         return measured(chosen, tested)
 
     def evaluate(self, spec: Spec, weights: Array, x: Array, y: Array) -> tuple[Floats, Floats]:
-        evaluation = evaluate(spec.network, weights, *example_set(Examples(x, y)).on())
+        evaluation = self.evaluation(spec.network, weights, *example_set(Examples(x, y)).on())
         return evaluation.accuracy, evaluation.loss
 
     def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Floats:
-        return glorot_uniform(spec.network, seeds).astype(np.float64)
+        return initial_weights(spec.network, spec.training, seeds).astype(np.float64)
+
+    def outputs(self, network: NetworkSpec, weights: Array, x: Array) -> Floats:
+        return output_scale(network) * super().outputs(network, weights, x)
 
     def advice(self, spec: Spec, accepted: int, missed: Floats, losses: Floats) -> str:
         training, ensemble = spec.training, spec.ensemble

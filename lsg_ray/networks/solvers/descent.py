@@ -3,6 +3,10 @@
 Every network of a stack starts from its own weights and goes through the examples in its own
 order, as if it were alone; batched products and optimiser steps save the overhead of calls, which
 dominates for small networks.
+
+Of a network whose scores have a scale α (`network.options`) the loss is divided by α², so that its
+outputs move at the same speed whatever α is: weights move less the larger it is (L. Chizat,
+E. Oyallon, F. Bach, NeurIPS 2019, arXiv:1812.07956).
 """
 
 from __future__ import annotations
@@ -13,21 +17,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
 from lsg_ray.datasets import Dataset
 from lsg_ray.errors import InputError
 from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
-from lsg_ray.networks.families.relu import CURVES, FIXED_FIELD, Arena, measured
+from lsg_ray.networks.families.relu import CURVES, Arena, fixed_field, measured
 from lsg_ray.networks.family import not_neutral
 from lsg_ray.networks.first_layer import Inputs
+from lsg_ray.networks.initial_weights import initial_weights
 from lsg_ray.networks.relu_network import (
+    Evaluation,
     Layer,
-    evaluate,
+    Step,
     evaluate_layers,
     flat_of,
-    glorot_uniform,
     layers_of,
     loss_step,
+    output_scale,
 )
 from lsg_ray.networks.threads import one_thread
 from lsg_ray.networks.trial import Purpose, trial_generator
@@ -62,6 +69,26 @@ class StackConfig:
 STACKS = StackConfig()
 
 
+class DescentOptions(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
+    """Options of the descent of ReLU networks."""
+
+    initial_variance: float | None = Field(
+        None, gt=0, le=1e6,
+        description="Initial variance C of weights, times their number of inputs; null for the "
+        "uniform distribution of Glorot and Bengio.",
+    )  # fmt: skip
+
+
+class Arithmetic(NamedTuple):
+    """What is computed of a stack of networks: loss and gradients of a batch; an evaluation."""
+
+    step: Callable[..., Step]
+    evaluate: Callable[..., Evaluation]
+
+
+RELU = Arithmetic(loss_step, evaluate_layers)
+
+
 class Solutions(NamedTuple):
     """Trained networks.
 
@@ -88,6 +115,7 @@ def train_networks(
     test: tuple[Inputs, Tensor],
     seeds: Sequence[np.random.SeedSequence],
     times: Sequence[int] = (),
+    arithmetic: Arithmetic = RELU,
 ) -> Solutions:
     """Train a stack of networks, one for each seed.
 
@@ -101,6 +129,8 @@ def train_networks(
         Address of each network in the seed tree, for initial weights and order of examples.
     times
         Steps, ascending, after which weights are stored; 0 for the start.
+    arithmetic
+        That of ReLU networks, or of others of the same layout.
 
     Notes
     -----
@@ -112,9 +142,9 @@ def train_networks(
     import torch
 
     inputs, y = train
-    start = torch.from_numpy(glorot_uniform(network, seeds)).to(inputs.device, inputs.dtype)
-    layers = layers_of(network, start, inputs)
-    descent = _Descent(network, training, layers)
+    drawn = initial_weights(network, training, seeds)
+    layers = layers_of(network, torch.from_numpy(drawn).to(inputs.device, inputs.dtype), inputs)
+    descent = _Descent(network, training, layers, arithmetic)
     orders = [trial_generator(seed, Purpose.ORDER) for seed in seeds]
     n, networks = len(inputs), len(seeds)
     curves = np.full((networks, training.epochs, len(CURVES)), np.nan, np.float32)
@@ -135,14 +165,14 @@ def train_networks(
     for epoch in range(training.epochs):
         order = torch.from_numpy(np.stack([rng.permutation(n) for rng in orders]))
         mean = descent.epoch(inputs, y, order.to(inputs.device), record)
-        tested = evaluate_layers(network, layers, *test)
+        tested = arithmetic.evaluate(network, layers, *test)
         values = np.stack([*mean, *tested], axis=1)
         curves[running, epoch] = values[running]
         epochs[running] = epoch + 1
         last = epoch + 1 == training.epochs
         if training.target_loss is None and not last:
             continue
-        exact = evaluate_layers(network, layers, inputs, y)
+        exact = arithmetic.evaluate(network, layers, inputs, y)
         target = np.inf if training.target_loss is None else training.target_loss
         # A diverged network has no loss, and will not recover.
         done = running & ((exact.loss <= target) | ~np.isfinite(exact.loss) | last)
@@ -166,10 +196,17 @@ def train_networks(
 class _Descent:
     """Training state of a stack of networks: torch's fused optimiser and its learning rate."""
 
-    def __init__(self, network: NetworkSpec, training: TrainingSpec, layers: list[Layer]) -> None:
+    def __init__(
+        self,
+        network: NetworkSpec,
+        training: TrainingSpec,
+        layers: list[Layer],
+        arithmetic: Arithmetic,
+    ) -> None:
         import torch
 
         self.network, self.training, self.layers = network, training, layers
+        self.arithmetic = arithmetic
         self.steps = 0
         tensors = [tensor for layer in layers for tensor in layer.tensors]
         kind: Any = torch.optim.SGD
@@ -194,8 +231,8 @@ class _Descent:
         sums = torch.zeros(2, len(order), dtype=torch.float64, device=y.device)
         for begin in range(0, n, size):
             rows = order[:, begin : begin + size]
-            share = 1 / rows.shape[1]
-            step = loss_step(self.network, self.layers, inputs, rows, y[rows], share)
+            share = 1 / (rows.shape[1] * output_scale(self.network) ** 2)
+            step = self.arithmetic.step(self.network, self.layers, inputs, rows, y[rows], share)
             sums[0] += step.loss
             sums[1] += step.correct
             for layer, gradient in zip(self.layers, step.gradients, strict=True):
@@ -210,12 +247,14 @@ class _Descent:
         return loss, accuracy
 
 
-def _stack(spec: Spec) -> int:
+def stack_of(spec: Spec) -> int:
+    """Return how many networks are trained together."""
     most = max(1, min(STACKS.networks, STACKS.weight_bytes // (4 * spec.network.n_weights)))
     return spec.training.stack or most
 
 
-def _check(spec: Spec, dataset: Dataset) -> None:
+def check(spec: Spec, dataset: Dataset) -> None:
+    """Refuse stacks that take more than `StackConfig.max_bytes` of memory."""
     need = stack_bytes(spec, len(dataset.train.x))
     if need > STACKS.max_bytes:
         raise InputError(
@@ -225,15 +264,19 @@ def _check(spec: Spec, dataset: Dataset) -> None:
         )
 
 
-def _trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
-    """Return a function that runs trials, with the examples on the device."""
-    sets = [part.on(device) for part in arena]
+def trainer_of(arithmetic: Arithmetic) -> Callable[[Spec, Arena, str | None], Run]:
+    """Return the trainer of an algorithm: it makes functions that run trials on a device."""
 
-    def run(configurations: Sequence[int], trial: int) -> list[Candidate]:
-        with one_thread():
-            return _run(spec, sets, configurations, trial)
+    def trainer(spec: Spec, arena: Arena, device: str | None) -> Run:
+        sets = [part.on(device) for part in arena]
 
-    return run
+        def run(configurations: Sequence[int], trial: int) -> list[Candidate]:
+            with one_thread():
+                return _run(spec, sets, configurations, trial, arithmetic)
+
+        return run
+
+    return trainer
 
 
 def stack_bytes(spec: Spec, n_examples: int) -> int:
@@ -248,17 +291,27 @@ def stack_bytes(spec: Spec, n_examples: int) -> int:
 
 
 def _run(
-    spec: Spec, sets: list[tuple[Inputs, Any]], configurations: Sequence[int], trial: int
+    spec: Spec,
+    sets: list[tuple[Inputs, Any]],
+    configurations: Sequence[int],
+    trial: int,
+    arithmetic: Arithmetic,
 ) -> list[Candidate]:
     """Train trial number ``trial`` of some configurations, and measure the networks."""
+    import torch
+
     seeds = [seed_sequence(spec.ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
     train, selection, test = sets
     times = spec.snapshot_steps
-    trained = train_networks(spec.network, spec.training, train, test, seeds, times)
-    tested = evaluate(spec.network, trained.weights, *test)
-    chosen = tested
-    if spec.ensemble.selection != "test":
-        chosen = evaluate(spec.network, trained.weights, *selection)
+    trained = train_networks(spec.network, spec.training, train, test, seeds, times, arithmetic)
+
+    def evaluated(examples: tuple[Inputs, Any]) -> Evaluation:
+        flat = torch.as_tensor(trained.weights, device=examples[0].device)
+        layers = layers_of(spec.network, flat, examples[0])
+        return arithmetic.evaluate(spec.network, layers, *examples)
+
+    tested = evaluated(test)
+    chosen = tested if spec.ensemble.selection == "test" else evaluated(selection)
     columns: dict[str, Array] = {
         **measured(chosen, tested),
         "train_accuracy": trained.train_accuracy,
@@ -283,6 +336,6 @@ def _run(
 FIXED_FIELDS = {"training.engine": "torch", "training.initial_std": 0.0}
 
 ALGORITHM = Algorithm(
-    "descent", ("relu",), _trainer, stack=_stack, check=_check,
-    misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, FIXED_FIELD),
+    "descent", ("relu",), trainer_of(RELU), DescentOptions, stack=stack_of, check=check,
+    misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, fixed_field("relu")),
 )  # fmt: skip
