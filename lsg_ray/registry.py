@@ -147,6 +147,7 @@ ALGORITHMS: Registry[Algorithm] = Registry(
     {
         "mean-field": "lsg_ray.networks.solvers.mean_field:ALGORITHM",
         "descent": "lsg_ray.networks.solvers.descent:ALGORITHM",
+        "related-descent": "lsg_ray.networks.solvers.related_descent:ALGORITHM",
         "least-action": "lsg_ray.networks.solvers.least_action:ALGORITHM",
         "entropic-least-action": "lsg_ray.networks.solvers.entropic_least_action:ALGORITHM",
         "cross-entropy-sgd": "lsg_ray.networks.solvers.cross_entropy_sgd:ALGORITHM",
