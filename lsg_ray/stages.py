@@ -64,9 +64,9 @@ _BY_GROUP = {
         "compare": ("lsg_ray.loss_landscape.comparison:STAGE",
             "Minima of two ensembles, pair by pair: small against large batches."),
         "surface": ("lsg_ray.loss_landscape.surface:STAGE", "Loss on a plane through a solution."),
-        "valley-asymmetry": ("lsg_ray.loss_landscape.valley_asymmetry:STAGE",
+        "valley-asymmetry": ("lsg_ray.loss_landscape.valleys.asymmetry:STAGE",
             "Asymmetry of the loss along directions whose signs are like those of the weights."),
-        "sign-barrier": ("lsg_ray.loss_landscape.sign_barrier:STAGE",
+        "sign-barrier": ("lsg_ray.loss_landscape.valleys.sign_barrier:STAGE",
             "Barriers between solutions against the signs that they share; fusion of pairs."),
     },
     "model": {

@@ -76,6 +76,7 @@ def count_signs(a: SignBits, b: SignBits, words: slice, n: int) -> tuple[Ints, I
 def _distances(a: Words, b: Words) -> Ints:
     from lsg_ray.kernels import hamming
 
-    out = np.empty((len(a), len(b)), np.uint32)
+    wide = np.uint16 if 64 * a.shape[1] < 2**16 else np.uint32
+    out = np.empty((len(a), len(b)), wide)
     hamming.write_distances(read_only(a, np.uint64), read_only(b.T, np.uint64), out)
     return out.astype(np.int64)
