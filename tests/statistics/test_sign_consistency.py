@@ -117,3 +117,22 @@ def test_bad_input__is_one_line():
         sign_consistency(drawn(3, 4), drawn(3, 5))
     with pytest.raises(InputError, match="finite"):
         sign_consistency(np.array([[np.nan, 1.0], [0.5, 2.0]]))
+
+
+def test_weights_without_a_network__are_counted_by_layer():
+    from lsg_ray.ensemble.block import Block
+    from lsg_ray.ensemble.reader import open_ensemble
+    from lsg_ray.ensemble.writer import create_ensemble, write_block
+    from lsg_ray.spec import parse_spec
+
+    spec = parse_spec({"name": "given", "network": {"family": "real-weights", "widths": [9, 7, 2]},
+                       "ensemble": {"count": 6, "block_size": 4}})  # fmt: skip
+    url, x = "memory://signs-of-weights", drawn(6, 77, 0.2).astype(np.float32)
+    create_ensemble(url, spec, dataset_hash="0" * 64)
+    for index, rows in enumerate((x[:4], x[4:])):
+        block = Block(start=4 * index, weights=rows, columns={}, trials=len(rows))
+        write_block(url, index, block)
+    result = sign_consistency(open_ensemble(url))
+    for layer, some in enumerate((x[:, :63], x[:, 63:])):
+        pairs = [brute(a, b) for a, b in itertools.combinations(some, 2)]
+        assert float(result["layer_mean"][layer]) == pytest.approx(np.mean(pairs))

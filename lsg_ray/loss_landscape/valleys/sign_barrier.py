@@ -284,11 +284,17 @@ def _correlated(values: Floats, weights: Ints) -> tuple[Floats, Floats, Floats, 
         if len(drawn):
             means.append(drawn.mean(axis=0))
             rhos.append(spearman(drawn))
-    error, rho_error = (
-        np.std(column, axis=0, ddof=1) if len(values) > 1 else np.full(values.shape[1], np.nan)
-        for column in (means, rhos)
-    )
-    return values.mean(axis=0), error, spearman(values), rho_error
+    return values.mean(axis=0), _spread(means), spearman(values), _spread(rhos)
+
+
+def _spread(drawn: list[Floats]) -> Floats:
+    """Return the standard deviation of each column, without samples that have no value."""
+    values = np.array(drawn)
+    good = np.isfinite(values)
+    count = good.sum(axis=0)
+    mean = np.where(good, values, 0).sum(axis=0) / np.maximum(count, 1)
+    squares = (np.where(good, values - mean, 0) ** 2).sum(axis=0)
+    return np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
 
 
 def spearman(values: Floats) -> Floats:

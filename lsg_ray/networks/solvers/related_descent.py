@@ -72,7 +72,7 @@ def group_of(spec: Spec) -> int:
     """Return the number of consecutive configurations that are related; 1 where all are
     independent.
     """
-    if spec.algorithm != ALGORITHM.name:
+    if spec.training.algorithm != ALGORITHM.name:
         return 1
     return Options.model_validate(spec.training.options).group
 
