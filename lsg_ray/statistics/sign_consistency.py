@@ -316,8 +316,8 @@ def _dataset(
         },
         {
             "mean": float(mean[0]), "mean_stderr": float(error[0]), "std": float(std[0]),
-            "min": low, "max": high, "random_std": float(0.5 / np.sqrt(n)), "n_pairs": int(count[0]),
-            "independent": min(map(len, rows)),
+            "min": low, "max": high, "random_std": 0.5 / float(np.sqrt(n)),
+            "n_pairs": int(count[0]), "independent": min(map(len, rows)),
         },
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from lsg_ray.loss_landscape.valleys.directions import (
     sign_overwrite,
     special_directions,
 )
-from lsg_ray.loss_landscape.valleys.monotone import monotone
+from lsg_ray.loss_landscape.valleys.monotone import by_units, monotone
 from lsg_ray.loss_landscape.valleys.sign_barrier import sign_barrier, spearman
 from lsg_ray.spec import NetworkSpec
 
@@ -184,6 +184,33 @@ def test_pairs_of_two_ensembles__of_one_seed_share_starts(solutions, large_batch
     related = result["kind_of"].values == "related"
     np.testing.assert_array_equal(result["first"] == result["second"], related)
     assert related.sum() == 4
+
+
+def test_figures__are_drawn_and_described(solutions):
+    """Each stage: two results side by side where it shows several."""
+    from lsg_ray.report.style import render
+    from lsg_ray.stages import stage_of
+
+    valley = {"points": 3, "directions": 2, "ratios": [0, 1], "configurations": 3}
+    made = {
+        "valley-asymmetry": [{**valley, "noise": law, "widths": [0.5, 1]} for law in LAWS][:2],
+        "sign-barrier": [{"alphas": [0, 0.5, 1], "pairs": 4, "samples": 20}],
+        "sign-consistency": [{}, {"bins": 3}],
+    }
+    for name, options in made.items():
+        stage = stage_of(name)
+        results = {str(n): stage.run(solutions, **one) for n, one in enumerate(options)}
+        assert stage.shown(results["0"])
+        for figure in stage.figures:
+            assert render(figure.drawn(results)).startswith(b"\x89PNG")
+            caption, alternative = figure.captioned(results)
+            assert "nan" not in caption
+            assert alternative.endswith(".")
+
+
+def test_related_solutions__are_one_unit():
+    values = np.array([[1.0, 3.0, 5.0, np.nan]])
+    np.testing.assert_array_equal(by_units(values, np.array([2, 2, 7, 9])), [[2, 5, np.nan]])
 
 
 def test_spearman__has_ties_at_their_mean_rank():

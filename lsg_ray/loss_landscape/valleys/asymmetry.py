@@ -36,11 +36,11 @@ from lsg_ray.loss_landscape.terrain import (
     Solutions,
     Terrain,
     as_positive,
-    batches,
     measured,
     open_solutions,
     run_protocol,
 )
+from lsg_ray.loss_landscape.valleys.diagnostics import diagnostics
 from lsg_ray.loss_landscape.valleys.directions import (
     LAWS,
     SPECIAL,
@@ -51,14 +51,15 @@ from lsg_ray.loss_landscape.valleys.directions import (
     sign_overwrite,
     special_directions,
 )
-from lsg_ray.loss_landscape.valleys.monotone import CRITERION, averaged, monotone
-from lsg_ray.networks.relu_network import forward, layers_of
+from lsg_ray.loss_landscape.valleys.monotone import CRITERION, averaged, by_units, monotone
+from lsg_ray.networks.solvers.related_descent import group_of
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.typing import (
     EnsembleLike,
     Floats,
     Integers,
+    Ints,
     Natural,
     Numbers,
     Progress,
@@ -72,8 +73,6 @@ from lsg_ray.typing import (
 RATIOS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 #: Quantities that have an asymmetry index, with the measure that each is of.
 INDICES = ("test_error", "test_loss", "train_error", "train_loss")
-#: Number of examples of a chunk of diagnostics.
-EXAMPLES_AT_ONCE = 512
 #: Purposes of random numbers in `Stream.LANDSCAPE`.
 _NOISE, _CHOICE = 30, 31
 
@@ -161,7 +160,8 @@ def valley_asymmetry(
 
     Notes
     -----
-    The verdict is that of `lsg_ray.loss_landscape.valleys.monotone.monotone`, over solutions.
+    Errors, and the verdict (`lsg_ray.loss_landscape.valleys.monotone.monotone`), are over
+    solutions, or over groups of related ones (``group``).
 
     Cost: widths × ratios × directions × points networks for each solution, on the examples and
     twice on the test set.
@@ -184,11 +184,13 @@ def valley_asymmetry(
         _profiles, _Profiles, chosen, arguments, (len(arguments),),
         examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
-    result = _dataset(profiles, steps, special, starts is not None)
+    group = chosen.numbers // group_of(chosen.spec)
+    result = _dataset(profiles, steps, group, starts is not None)
     result = result.assign_coords(
         width=("width", s, {"long_name": "width s"}),
         ratio=("ratio", r, {"long_name": "share r of overwritten signs"}),
         solution=chosen.numbers,
+        group=("solution", group),
     )
     return result.assign_attrs(
         about, statistic="valley asymmetry", noise=noise, scale=scale, directions=directions,
@@ -245,33 +247,7 @@ def _profiles(
 def _along(terrain: Terrain, w: Singles, direction: Singles, steps: Floats) -> Floats:
     """Return the measures and the diagnostics (6, λ) of networks w + λ d."""
     networks = w + steps.astype(np.float32)[:, None] * direction.astype(np.float32)
-    return np.concatenate([terrain.measure(networks), _diagnostics(terrain, w, networks)])
-
-
-def _diagnostics(terrain: Terrain, w: Singles, networks: Singles) -> Floats:
-    """Return, of networks (B, N), 1 − Σ p² and the share of units as in w: (2, B), test set."""
-    import torch
-
-    network, (_, (inputs, _)) = terrain.network, terrain.on()
-
-    def layers(flat: Singles) -> Any:
-        tensor = torch.as_tensor(flat, dtype=inputs.dtype, device=inputs.device)
-        return layers_of(network, tensor, inputs)
-
-    hidden, own, parts = sum(network.widths[1:-1]), layers(w[None]), []
-    for batch in batches(networks):
-        moved = layers(batch)
-        sums = torch.zeros(2, len(batch), dtype=torch.float64, device=inputs.device)
-        for begin in range(0, len(inputs), EXAMPLES_AT_ONCE):
-            rows = slice(begin, min(begin + EXAMPLES_AT_ONCE, len(inputs)))
-            *units, scores = forward(network, moved, inputs, rows)
-            *units_of_w, _ = forward(network, own, inputs, rows)
-            p = scores.softmax(1)
-            sums[0] += (1 - (p * p).sum(1)).sum(1)
-            for one, other in zip(units, units_of_w, strict=True):
-                sums[1] += ((one > 0) == (other > 0)).sum((1, 2)) / hidden
-        parts.append((sums / len(inputs)).cpu().numpy())
-    return np.concatenate(parts, axis=1)
+    return np.concatenate([terrain.measure(networks), diagnostics(terrain, w, networks)])
 
 
 def asymmetry(profiles: Floats, steps: Floats) -> Floats:
@@ -292,15 +268,15 @@ def _indices(values: Floats, steps: Floats) -> Floats:
     return np.stack([asymmetry(one, steps) for one in profiles])
 
 
-def _dataset(profiles: _Profiles, steps: Floats, special: bool, start: bool) -> xarray.Dataset:
-    variables = _variables("", profiles.values, profiles.consistency, steps, "ratio")
-    names = SPECIAL[not start :] if special else ()
+def _dataset(profiles: _Profiles, steps: Floats, group: Ints, start: bool) -> xarray.Dataset:
+    variables = _variables("", profiles.values, profiles.consistency, steps, group)
+    names = SPECIAL[not start :] if profiles.special.size else ()
     if names:
         along, shared = (
             some[..., None] for some in (profiles.special, profiles.special_consistency)
         )
         along = np.moveaxis(along, -1, -2)
-        variables |= _variables("special_", along, shared, steps, "special")
+        variables |= _variables("special_", along, shared, steps, group)
     result = xarray.Dataset(
         variables,
         {
@@ -312,18 +288,19 @@ def _dataset(profiles: _Profiles, steps: Floats, special: bool, start: bool) -> 
 
 
 def _variables(
-    prefix: str, values: Floats, consistency: Floats, steps: Floats, over: str
+    prefix: str, values: Floats, consistency: Floats, steps: Floats, group: Ints
 ) -> Variables:
-    """Return variables of profiles (solution, 6, width, over, direction, λ).
+    """Return variables of profiles (solution, 6, width, ratio or special, direction, λ).
 
     Special directions are one each, and have no dimension of directions.
     """
+    over = "special" if prefix else "ratio"
     values = np.moveaxis(values, 0, 3)  # (6, width, over, solution, direction, λ)
     consistency = np.moveaxis(consistency, 0, 2)
     indices, one = _indices(values[: len(MEASURES)], steps), {"units": "1"}
     dims, index = ("width", over, "solution"), ("quantity", "width", over)
     means, by_solution = values.mean(axis=-2), indices.mean(axis=-1)
-    mean, error = averaged(by_solution)
+    mean, error = averaged(by_units(by_solution, group))
     softmax, relu = means[len(MEASURES) :]
     about, shared = (
         {"long_name": "asymmetry index A", **one},
@@ -336,7 +313,7 @@ def _variables(
         "asymmetry_mean": (index, mean, about),
         "asymmetry_mean_stderr": (index, error, one),
     }
-    if over == "special":
+    if prefix:
         named["asymmetry"] = (("quantity", *dims), by_solution, about)
         named["sign_consistency"] = (dims, consistency[..., 0], shared)
     else:
@@ -353,7 +330,8 @@ def verdicts(result: xarray.Dataset) -> dict[str, str]:
     by_solution = result["asymmetry"].mean("direction").transpose("quantity", "width", ...)
     words = {}
     for name, by_width in zip(INDICES, by_solution.values, strict=True):
-        words[f"monotone_{name}"] = ", ".join(monotone(table.T) for table in by_width)
+        units = by_units(by_width, result["group"].values)
+        words[f"monotone_{name}"] = ", ".join(monotone(table.T) for table in units)
     return words | {"criterion": CRITERION}
 
 

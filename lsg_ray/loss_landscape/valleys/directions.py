@@ -56,6 +56,8 @@ def sign_overwrite(noise: Floats, weights: Singles, chosen: Floats, ratio: float
     ratio
         Share r of the coordinates.
 
+    Examples
+    --------
     >>> sign_overwrite(np.array([-2.0, 3.0]), np.array([1.0, -1.0]), np.array([0.1, 0.9]), 0.5)
     array([2., 3.])
     """

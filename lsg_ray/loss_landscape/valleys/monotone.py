@@ -1,11 +1,11 @@
-"""Means over solutions, and whether they rise with a parameter."""
+"""Means over independent solutions, and whether they rise with a parameter."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from lsg_ray.statistics.estimates import stderr
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Ints
 
 #: Significance of the verdict on all steps together.
 SIGNIFICANCE = 0.05
@@ -13,6 +13,16 @@ CRITERION = (
     "yes: no step between ratios falls, and the whole rises; no: a step falls; by Student's t over "
     f"solutions, {SIGNIFICANCE:g} for all steps together"
 )
+
+
+def by_units(values: Floats, unit: Ints) -> Floats:
+    """Return means over the solutions of each independent unit: (…, solutions) to (…, units).
+
+    >>> by_units(np.array([1.0, 3.0, 5.0]), np.array([0, 0, 4])).tolist()
+    [2.0, 5.0]
+    """
+    each = [values[..., unit == one].mean(axis=-1) for one in np.unique(unit)]
+    return np.stack(each, axis=-1)
 
 
 def averaged(values: Floats) -> tuple[Floats, Floats]:

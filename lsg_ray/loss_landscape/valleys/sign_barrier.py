@@ -226,7 +226,7 @@ def _path(terrain: Terrain, a: Singles, b: Singles, alphas: Floats, alignment: A
 
 
 def _dataset(paths: _Path, alphas: Floats, chosen: _Chosen, kinds: Any) -> xarray.Dataset:
-    result = path_dataset(paths, alphas, ("pair",))  # type: ignore[arg-type]
+    result = path_dataset(paths, alphas, ("pair",))  # type: ignore[arg-type] # with the fields of a path
     accuracy = result["test_accuracy"].values
     ends = (accuracy[:, alphas == 0] + accuracy[:, alphas == 1])[:, 0] / 2
     fused, one = accuracy[:, alphas == 0.5][:, 0], {"units": "1"}
