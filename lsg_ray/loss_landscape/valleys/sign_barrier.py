@@ -157,7 +157,7 @@ def sign_barrier(
     positions = check_alphas(alphas)
     if 0.5 not in positions:
         raise InputError("alphas must hold 0.5: the fusion of two networks is half-way")
-    a = open_solutions(solutions, configurations, default=50, at_least=1 if other else 2)
+    a = open_solutions(solutions, configurations, default=50, at_least=2 if other is None else 1)
     b = a if other is None else open_solutions(other, configurations, default=50)
     if other is not None:
         _check_alike(a, b)

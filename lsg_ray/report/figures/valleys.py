@@ -61,7 +61,7 @@ def consistency_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str
 def asymmetry_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw the asymmetry of error and of loss against the sign consistency, by law of noise."""
     figure = style.new_figure(2.9)
-    panels = figure.subplots(1, 2)
+    panels = figure.subplots(1, 2, sharey=True)
     for n, (label, result, width) in enumerate(_curves(results)):
         some = result.sel(width=width)
         shared = some["sign_consistency"].mean(("solution", "direction")).values
