@@ -37,6 +37,8 @@ from .loss_landscape.interpolation import interpolate as interpolate
 from .loss_landscape.interpolation import swap_barriers as swap_barriers
 from .loss_landscape.spherical import spherical_minima as spherical_minima
 from .loss_landscape.surface import loss_surface as loss_surface
+from .loss_landscape.valleys.asymmetry import valley_asymmetry as valley_asymmetry
+from .loss_landscape.valleys.sign_barrier import sign_barrier as sign_barrier
 from .loss_landscape.walks import random_walk as random_walk
 from .minima.cross_entropy_landscape import cross_entropy_landscape as cross_entropy_landscape
 from .minima.dense_regions import dense_regions as dense_regions
@@ -66,5 +68,6 @@ from .statistics.node_symmetry import node_symmetry as node_symmetry
 from .statistics.node_symmetry import permute as permute
 from .statistics.overlaps import overlaps as overlaps
 from .statistics.rsb import replica_overlaps as replica_overlaps
+from .statistics.sign_consistency import sign_consistency as sign_consistency
 
 __version__: str

@@ -153,10 +153,10 @@ ALGORITHMS: Registry[Algorithm] = Registry(
     "lsg_ray.networks.algorithm:Algorithm",
     _modules(
         "networks.solvers", "ALGORITHM",
-        "mean-field", "descent", "straight-through", "least-action", "entropic-least-action",
-        "cross-entropy-sgd",
-        "elastic-sgd", "entropy-sgd", "replicated-sgd", "annealing", "replicated-annealing",
-        "spherical-focusing-bp", "focusing-bp", "reinforced-bp", "reinforced-amp", "max-sum",
+        "mean-field", "descent", "related-descent", "straight-through", "least-action",
+        "entropic-least-action", "cross-entropy-sgd", "elastic-sgd", "entropy-sgd",
+        "replicated-sgd", "annealing", "replicated-annealing", "spherical-focusing-bp",
+        "focusing-bp", "reinforced-bp", "reinforced-amp", "max-sum",
     ),
 )  # fmt: skip
 #: Data sets: `dataset.name`.

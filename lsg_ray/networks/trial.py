@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     ORDER = 2
     DRAW = 3
     START = 4
+    PARENT = 5
 
 
 class Trained(NamedTuple):

@@ -25,8 +25,8 @@ WORDS = {
     "address", "alpha", "alphas", "arguments", "betas", "clone_counts", "color", "columns",
     "configurations", "cores", "dataset", "distances", "family", "fields", "flips", "fractions",
     "gammas", "id", "l1", "method", "name", "network", "options", "overlaps", "overrides",
-    "pairs", "part", "radii", "sigma", "sigmas", "sign_gammas", "sort", "stage", "swaps",
-    "temperatures", "weights", "where",
+    "pairs", "part", "radii", "ratios", "sigma", "sigmas", "sign_gammas", "sort", "stage", "swaps",
+    "temperatures", "weights", "where", "widths",
 }  # fmt: skip
 
 

@@ -108,6 +108,18 @@ class Solutions(NamedTuple):
     snapshots: Singles
 
 
+class Related(NamedTuple):
+    """What networks of a stack have from others.
+
+    starts: (networks, N) weights that they start from, None for their own; reference: (networks, N)
+    signs −1, 0 or +1 that the penalty γ Σ_i max(0, −s_i w_i) pulls their weights to; penalty: γ.
+    """
+
+    starts: Singles | None = None
+    reference: Singles | None = None
+    penalty: float = 0.0
+
+
 def train_networks(
     network: NetworkSpec,
     training: TrainingSpec,
@@ -116,6 +128,7 @@ def train_networks(
     seeds: Sequence[np.random.SeedSequence],
     times: Sequence[int] = (),
     arithmetic: Arithmetic = RELU,
+    related: Related | None = None,
 ) -> Solutions:
     """Train a stack of networks, one for each seed.
 
@@ -131,6 +144,8 @@ def train_networks(
         Steps, ascending, after which weights are stored; 0 for the start.
     arithmetic
         That of ReLU networks, or of others of the same layout.
+    related
+        What the networks have from others: where they start, and signs that they are pulled to.
 
     Notes
     -----
@@ -142,9 +157,15 @@ def train_networks(
     import torch
 
     inputs, y = train
-    drawn = initial_weights(network, training, seeds)
+    related = related or Related()
+    drawn = related.starts
+    if drawn is None:
+        drawn = initial_weights(network, training, seeds)
     layers = layers_of(network, torch.from_numpy(drawn).to(inputs.device, inputs.dtype), inputs)
     descent = _Descent(network, training, layers, arithmetic)
+    if related.reference is not None:
+        signs = torch.from_numpy(related.reference).to(inputs.device, inputs.dtype)
+        descent.pull_to(layers_of(network, signs, inputs), related.penalty)
     orders = [trial_generator(seed, Purpose.ORDER) for seed in seeds]
     n, networks = len(inputs), len(seeds)
     curves = np.full((networks, training.epochs, len(CURVES)), np.nan, np.float32)
@@ -208,6 +229,8 @@ class _Descent:
         self.network, self.training, self.layers = network, training, layers
         self.arithmetic = arithmetic
         self.steps = 0
+        self._signs: list[Layer] = []
+        self._penalty = 0.0
         tensors = [tensor for layer in layers for tensor in layer.tensors]
         kind: Any = torch.optim.SGD
         own: dict[str, Any] = {"momentum": training.momentum}
@@ -220,6 +243,16 @@ class _Descent:
         self.rate = torch.optim.lr_scheduler.StepLR(
             self.optimizer, steps, 1 / training.decay_factor
         )
+
+    def pull_to(self, signs: list[Layer], penalty: float) -> None:
+        """Add γ Σ max(0, −s w), with signs s of each weight, to what is minimised."""
+        self._signs, self._penalty = signs, penalty
+
+    def _add_penalty(self, gradients: Sequence[Layer]) -> None:
+        for layer, signs, gradient in zip(self.layers, self._signs, gradients, strict=True):
+            rows = zip(layer.tensors, signs.tensors, gradient.tensors, strict=True)
+            for w, s, slope in rows:
+                slope -= self._penalty * s * (s * w < 0)
 
     def epoch(
         self, inputs: Inputs, y: Tensor, order: Tensor, record: Callable[[int], None]
@@ -235,6 +268,8 @@ class _Descent:
             step = self.arithmetic.step(self.network, self.layers, inputs, rows, y[rows], share)
             sums[0] += step.loss
             sums[1] += step.correct
+            if self._signs:
+                self._add_penalty(step.gradients)
             for layer, gradient in zip(self.layers, step.gradients, strict=True):
                 for tensor, slope in zip(layer.tensors, gradient.tensors, strict=True):
                     tensor.grad = slope
@@ -247,14 +282,14 @@ class _Descent:
         return loss, accuracy
 
 
-def stack_of(spec: Spec) -> int:
-    """Return how many networks are trained together."""
+def stack_size(spec: Spec) -> int:
+    """Return the number of networks that are trained together."""
     most = max(1, min(STACKS.networks, STACKS.weight_bytes // (4 * spec.network.n_weights)))
     return spec.training.stack or most
 
 
-def check(spec: Spec, dataset: Dataset) -> None:
-    """Refuse stacks that take more than `StackConfig.max_bytes` of memory."""
+def check_memory(spec: Spec, dataset: Dataset) -> None:
+    """Refuse a stack of networks that takes too much memory."""
     need = stack_bytes(spec, len(dataset.train.x))
     if need > STACKS.max_bytes:
         raise InputError(
@@ -298,18 +333,40 @@ def _run(
     arithmetic: Arithmetic,
 ) -> list[Candidate]:
     """Train trial number ``trial`` of some configurations, and measure the networks."""
-    import torch
-
     seeds = [seed_sequence(spec.ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
-    train, selection, test = sets
+    train, _, test = sets
     times = spec.snapshot_steps
     trained = train_networks(spec.network, spec.training, train, test, seeds, times, arithmetic)
+    return candidates(spec, sets, trained, arithmetic)
 
-    def evaluated(examples: tuple[Inputs, Any]) -> Evaluation:
+
+def candidates(
+    spec: Spec,
+    sets: Sequence[tuple[Inputs, Tensor]],
+    trained: Solutions,
+    arithmetic: Arithmetic = RELU,
+) -> list[Candidate]:
+    """Measure trained networks on the selection set and the test set: a candidate each.
+
+    Parameters
+    ----------
+    spec
+        Specification of the run.
+    sets
+        Training, selection and test set.
+    trained
+        Networks from `train_networks`.
+    arithmetic
+        That of ReLU networks, or of others of the same layout.
+    """
+    import torch
+
+    def evaluated(examples: tuple[Inputs, Tensor]) -> Evaluation:
         flat = torch.as_tensor(trained.weights, device=examples[0].device)
         layers = layers_of(spec.network, flat, examples[0])
         return arithmetic.evaluate(spec.network, layers, *examples)
 
+    _, selection, test = sets
     tested = evaluated(test)
     chosen = tested if spec.ensemble.selection == "test" else evaluated(selection)
     columns: dict[str, Array] = {
@@ -325,10 +382,10 @@ def _run(
             float(chosen.accuracy[k]) if good[k] else np.nan,
             trained.weights[k],
             {name: values[k] for name, values in columns.items()},
-            trained.snapshots[k] if times else None,
+            trained.snapshots[k] if spec.snapshot_steps else None,
             train_loss=float(trained.train_loss[k]),
         )
-        for k in range(len(configurations))
+        for k in range(len(trained.weights))
     ]
 
 
@@ -336,6 +393,6 @@ def _run(
 FIXED_FIELDS = {"training.engine": "torch", "training.initial_std": 0.0}
 
 ALGORITHM = Algorithm(
-    "descent", ("relu",), trainer_of(RELU), DescentOptions, stack=stack_of, check=check,
+    "descent", ("relu",), trainer_of(RELU), DescentOptions, stack=stack_size, check=check_memory,
     misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, fixed_field("relu")),
 )  # fmt: skip

@@ -12,7 +12,13 @@ from lsg_ray.networks import binarised_network
 from lsg_ray.networks.algorithm import Algorithm
 from lsg_ray.networks.families.relu import fixed_field
 from lsg_ray.networks.family import not_neutral
-from lsg_ray.networks.solvers.descent import FIXED_FIELDS, Arithmetic, check, stack_of, trainer_of
+from lsg_ray.networks.solvers.descent import (
+    FIXED_FIELDS,
+    Arithmetic,
+    check_memory,
+    stack_size,
+    trainer_of,
+)
 
 
 class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -28,6 +34,6 @@ class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
 BINARISED = Arithmetic(binarised_network.loss_step, binarised_network.evaluate_layers)
 
 ALGORITHM = Algorithm(
-    "straight-through", ("binarised",), trainer_of(BINARISED), Options, stack=stack_of, check=check,
-    misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, fixed_field("binarised")),
+    "straight-through", ("binarised",), trainer_of(BINARISED), Options, stack=stack_size,
+    check=check_memory, misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, fixed_field("binarised")),
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Asymmetric valleys: the loss along directions of consistent signs, and barriers."""
