@@ -35,5 +35,6 @@ BINARISED = Arithmetic(binarised_network.loss_step, binarised_network.evaluate_l
 
 ALGORITHM = Algorithm(
     "straight-through", ("binarised",), trainer_of(BINARISED), Options, stack=stack_size,
-    check=check_memory, misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, fixed_field("binarised")),
+    check=check_memory,
+    misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, fixed_field("binarised")),
 )  # fmt: skip
