@@ -5,8 +5,9 @@
 From the declaration and the function's own signature and docstring follow the command with its
 options and help, the stage of a study with its cached result, the job, and the section of the
 report.  A keyword argument of the function is an option: its type with bounds (`lsg_ray.typing`)
-and its default are in the signature, its help is its entry under ``Parameters``.  The arguments
-named in `CONTEXT` are passed by whoever runs the stage.
+and its default are in the signature, or in a group of options that functions share
+(`lsg_ray.typing.Tasks`); its help is its entry under ``Parameters``.  The arguments named in
+`CONTEXT` are passed by whoever runs the stage.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """Docstrings list the parameters that functions and classes have, and no others."""
 
 import ast
+import functools
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 
 import lsg_ray
-import lsg_ray.typing
 from lsg_ray.typing import SHARED_HELP
 
 ROOT = Path(lsg_ray.__file__).parent
@@ -49,11 +48,25 @@ def signature(node):
     taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
     more = [one for one in (node.args.vararg, node.args.kwarg) if one is not None]
     group = ast.unparse(more[-1].annotation) if more and more[-1].annotation else ""
-    shared = set()
-    if group.startswith("Unpack["):  # options that functions share, by name
-        shared = set(get_type_hints(getattr(lsg_ray.typing, group[7:-1])))
+    shared = options_of(group[7:-1]) if group.startswith("Unpack[") else set()
     names = {one.arg for one in more} if not shared else set()
     return {one.arg for one in taken} - {"self", "cls"} | shared, names
+
+
+@functools.cache
+def classes():
+    """Return the nodes of all classes of the package, by name."""
+    bodies = (ast.parse(file.read_text()).body for file in MODULES.values())
+    return {node.name: node for body in bodies for node in body if isinstance(node, ast.ClassDef)}
+
+
+def options_of(group):
+    """Return the names of a group of options that functions share, with those of its bases."""
+    if group == "TypedDict":
+        return set()
+    node = classes()[group]
+    own = {one.target.id for one in node.body if isinstance(one, ast.AnnAssign)}
+    return own.union(*(options_of(base.id) for base in node.bases))
 
 
 @pytest.mark.parametrize("module", MODULES)
