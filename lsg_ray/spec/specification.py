@@ -289,7 +289,7 @@ def _changed(spec: Spec, name: str, changes: Mapping[str, Any]) -> Spec:
     Options are those of an algorithm, a family or a data set, and do not stay where that changes.
     """
     chosen = {"dataset": "name", "network": "family", "training": "algorithm", "ensemble": ""}
-    tree = {"name": f"{spec.name}-{name}"[:64]}
+    tree: JsonObject = {"name": f"{spec.name}-{name}"[:64]}
     tree |= {section: fields for section, fields in spec.tree().items() if section in chosen}
     for section, fields in changes.items():
         if section not in chosen:
