@@ -54,11 +54,13 @@ def test_scan_against_numpy(full):
 
 
 @pytest.mark.parametrize("workers", [2])
-def test_scan_on_two_workers(full, workers):
+def test_scan_on_two_workers(full, toy_ray, workers):
     n, references, fields = (N, 16, None) if full else (20, 2, [-1.0, 0.0, 1.0])
     model = spin_glass(n, 0.7)
     sigma = np.random.default_rng(1).choice([-1, 1], (references, n))
     times = []
+    with dask.config.set(scheduler="synchronous"):
+        entropy_scan(model, sigma[:1], [0.0])  # compiled once, for all workers
     with ray_session(cpus=workers):
         for in_flight in (1, 2 * workers):
             with dask.config.set(scheduler=ray_scheduler(in_flight)):

@@ -5,7 +5,6 @@ At toy size an ordinary test; at full size:
     pytest tests/benchmarks/test_sampling.py --benchmark-enable -s
 """
 
-import contextlib
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ def _spec(full: bool) -> Spec:
     )
 
 
-def test_workers_scale(request, tmp_path):
+def test_workers_scale(request, toy_ray, tmp_path):
     """Configurations per second of one and two workers, and the cost of Ray, store and records.
 
     In turn, three times at full size, medians; Ray's start does not count.
@@ -47,13 +46,13 @@ def test_workers_scale(request, tmp_path):
         began = time.perf_counter()
         sample_configurations(spec, arena, 0, spec.ensemble.count)
         rates[0].append(spec.ensemble.count / (time.perf_counter() - began))
-        with contextlib.nullcontext() if full else ray_session(cpus=2):  # one for both
-            for workers in (1, 2):
-                store = tmp_path / f"{repeat}-{workers}"
-                with ray_session(cpus=workers):
+        for workers in (1, 2):
+            store = tmp_path / f"{repeat}-{workers}"
+            with ray_session(cpus=workers):
+                if full:
                     sample(first, f"{store}-warm.zarr", workers=workers)
-                    result = sample(spec, f"{store}.zarr", workers=workers)
-                rates[workers].append(result.rows / result.seconds)
+                result = sample(spec, f"{store}.zarr", workers=workers)
+            rates[workers].append(result.rows / result.seconds)
     bare, one, two = (float(np.median(rates[workers])) for workers in (0, 1, 2))
     print(f"\nbare kernel {bare:.2f}/s, one worker {one:.2f}/s ({one / bare:.0%}), "
           f"two workers {two:.2f}/s ({two / one:.2f}x)")  # fmt: skip

@@ -27,7 +27,7 @@ def _nothing(_block: int) -> BlockDone:
     return BlockDone(1, 1, 0.0)
 
 
-def test_the_driver_keeps_up_with_a_large_cluster(request):
+def test_the_driver_keeps_up_with_a_large_cluster(request, toy_ray):
     """Blocks per second through submit, wait and count, and what memory that takes."""
     import ray
 

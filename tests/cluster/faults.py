@@ -41,7 +41,7 @@ RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 #: Seconds for any one step on a machine that is busy with other things.
-PATIENCE = 120.0
+PATIENCE = 240.0
 
 
 class Run:

@@ -53,12 +53,12 @@ def _child(driver: subprocess.Popen, name: str) -> psutil.Process:
     raise AssertionError(f"no process {name}")
 
 
-@pytest.mark.parametrize("process", ["ray::_block_task", "ray::ProgressActor"])
-def test_killed_worker_is_replaced(spec, undisturbed, tmp_path, process):
+def test_killed_worker_and_killed_progress_are_replaced(spec, undisturbed, tmp_path):
     store = tmp_path / "s.zarr"
     driver = _command(tmp_path, store, "--workers", "2", "--json")
-    _wait_for_blocks(store, 3, driver)
-    _child(driver, process).kill()
+    for blocks, process in ((3, "ray::_block_task"), (6, "ray::ProgressActor")):
+        _wait_for_blocks(store, blocks, driver)
+        _child(driver, process).kill()
     out, err = driver.communicate(timeout=120)
     assert driver.returncode == 0, (out, err)
     assert json.loads(out)["complete"]
@@ -73,7 +73,7 @@ def test_killed_driver_is_resumed(spec, undisturbed, tmp_path):
     driver.communicate()
     before = open_ensemble(store)
     assert 4 <= len(before.blocks) < 24
-    result = sample(spec, store, workers=2)
+    result = sample(spec, store, workers=0)  # on Ray: `test_faults`, after a lost head
     assert result.resumed >= before.n_complete
     assert_same(store, undisturbed)
 
