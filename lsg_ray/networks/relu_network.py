@@ -231,18 +231,12 @@ def loss_step(
 
 
 def backward(
-    network: NetworkSpec,
-    layers: Sequence[Layer],
-    inputs: Inputs,
-    rows: Rows,
-    activations: Sequence[Tensor],
-    delta: Tensor,
-    through: Callable[[Tensor, int], Tensor],
-) -> list[Layer]:
+    network: NetworkSpec, layers: Sequence[Layer], inputs: Inputs, rows: Rows,
+    activations: Sequence[Tensor], delta: Tensor, through: Callable[[Tensor, int], Tensor],
+) -> list[Layer]:  # fmt: skip
     """Return gradients of all layers from δ (networks, classes, n), that of the scores.
 
-    ``through(values, number)`` multiplies by the derivative of the activation of a hidden layer,
-    counted from 0.
+    ``through(values, number)`` multiplies by the derivative of the activation of hidden layer 0, ….
     """
     import torch
 
@@ -383,12 +377,9 @@ def evaluate_layers(
 
 
 def evaluate_chunks(
-    network: NetworkSpec,
-    networks: int,
-    inputs: Inputs,
-    y: Tensor,
+    network: NetworkSpec, networks: int, inputs: Inputs, y: Tensor,
     sums: Callable[[slice], tuple[Tensor, Tensor]],
-) -> Evaluation:
+) -> Evaluation:  # fmt: skip
     """Add sums of loss and correct answers (networks,) over chunks of examples; take the means."""
     import torch
 
