@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lsg_ray.loss_landscape.curves.curves import most_frequent
@@ -22,7 +21,7 @@ LABEL_COLOURS = (
 MAX_CURVES = style.MAX_SINGLE_CURVES
 
 
-def log_curves(axes: Any, positions: Array, train: Array, test: Array) -> None:
+def log_curves(axes: Axes, positions: Array, train: Array, test: Array) -> None:
     """Draw training (solid) and test losses (dashed) of networks (networks, points), log scale."""
     for rows, colour, dash in ((test, style.CONTRAST, style.DASHED), (train, style.ACCENT, "-")):
         for row in rows[:MAX_CURVES]:
@@ -31,7 +30,7 @@ def log_curves(axes: Any, positions: Array, train: Array, test: Array) -> None:
     axes.set_yscale("log")
 
 
-def share_bars(axes: Any, share: Array, left: Array, width: float) -> None:
+def share_bars(axes: Axes, share: Array, left: Array, width: float) -> None:
     """Draw shares of the labels (bars, labels) on each other."""
     bottom = np.zeros(len(share))
     for column, colour in zip(share.T, LABEL_COLOURS, strict=True):
