@@ -291,15 +291,20 @@ def _dataset(
     for part, (one, two) in zip(found, tiles, strict=True):
         rows[0][slice(*one)] += part.first
         rows[-1][slice(*two)] += part.second
-    squares = sum(part.squares for part in found)
-    error = within_error(rows[0], squares) if len(sets) == 1 else between_error(*rows, squares)
+    squares = np.sum([part.squares for part in found], axis=0)
+    fine = np.sum([part.fine for part in found], axis=0)
+    error = (
+        within_error(rows[0], squares)
+        if len(sets) == 1
+        else between_error(rows[0], rows[1], squares)
+    )
     sums = np.stack([part.sums for part in found])
     count, total, square = sums[:, :3].sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / count
         std = np.sqrt(np.maximum(square / count - mean**2, 0))
     low, high = float(sums[:, 3, 0].min()), float(sums[:, 4, 0].max())
-    histogram, edges = _coarse(sum(part.fine for part in found), n, bins)
+    histogram, edges = _coarse(fine, n, bins)
     layer, one = ("layer",), {"units": "1"}
     return xarray.Dataset(
         {

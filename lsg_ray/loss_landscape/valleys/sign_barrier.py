@@ -177,7 +177,7 @@ def sign_barrier(
         _path, _Path, a, arguments, (len(arguments),),
         examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
-    chosen = _Chosen(*(column[rows] for column in chosen))
+    chosen = _Chosen._make(column[rows] for column in chosen)
     result = _dataset(paths, positions, chosen, kinds)
     table = _table(result, chosen, samples, generator(seed, Stream.LANDSCAPE, _BOOTSTRAP))
     return result.merge(table).assign_attrs(
@@ -215,7 +215,7 @@ def _choose(a: Solutions, b: Solutions, pairs: int, seed: int) -> _Chosen:
     drawn = [np.flatnonzero(~related), np.flatnonzero(related)]
     drawn = [np.sort(rng.choice(some, min(pairs, len(some)), replace=False)) for some in drawn]
     every = np.concatenate(drawn)
-    return _Chosen(*(column[every] for column in (first, second, unit, unit_, related)))
+    return _Chosen._make(column[every] for column in (first, second, unit, unit_, related))
 
 
 def _path(terrain: Terrain, a: Singles, b: Singles, alphas: Floats, alignment: Alignment) -> _Path:
