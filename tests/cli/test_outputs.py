@@ -24,7 +24,7 @@ from .conftest import listing
 WORDS = {
     "address", "alpha", "alphas", "arguments", "betas", "clone_counts", "color", "columns",
     "configurations", "cores", "dataset", "distances", "family", "fields", "flips", "fractions",
-    "gammas", "id", "l1", "method", "name", "network", "options", "overlaps", "overrides",
+    "gammas", "id", "l1", "label", "method", "name", "network", "options", "overlaps", "overrides",
     "pairs", "part", "radii", "ratios", "sigma", "sigmas", "sign_gammas", "sort", "stage", "swaps",
     "temperatures", "weights", "where", "widths",
 }  # fmt: skip

@@ -7,8 +7,7 @@ where many eigenvalues contribute: this is why random directions show v-basins.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -32,13 +31,7 @@ from lsg_ray.loss_landscape.curves.measured import (
     typed,
 )
 from lsg_ray.loss_landscape.curves.types import CURVES, LABELS
-from lsg_ray.loss_landscape.terrain import (
-    LOSS_EXAMPLES,
-    Terrain,
-    measured,
-    open_solutions,
-    run_protocol,
-)
+from lsg_ray.loss_landscape.terrain import Terrain, measured, open_solutions, run_protocol
 from lsg_ray.results.saving import names_of
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
@@ -47,10 +40,8 @@ from lsg_ray.typing import (
     EnsembleLike,
     Floats,
     Integers,
-    Natural,
+    LossTasks,
     Positive,
-    Progress,
-    Seed,
     Several,
     Singles,
 )
@@ -79,10 +70,7 @@ def loss_curves(
     draws: Several = 3,
     length: Positive = 1.0,
     scaling: Scaling = "whole",
-    examples: Natural | None = LOSS_EXAMPLES,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Classify loss curves through solutions, along directions by construction.
 
@@ -140,15 +128,12 @@ def loss_curves(
     chosen = open_solutions(solutions, configurations, default=10, at_least=2)
     grid = grids(points, draws)
     arguments = [
-        (w, other, grid, draws, length, scaling, (seed, int(number)))
+        (w, other, grid, draws, length, scaling, (run["seed"], int(number)))
         for w, other, number in zip(
             chosen.weights, np.roll(chosen.weights, -1, axis=0), chosen.numbers, strict=True
         )
     ]
-    curves, about = run_protocol(
-        _curves, _Curves, chosen, arguments, (len(arguments),),
-        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
-    )  # fmt: skip
+    curves, about = run_protocol(_curves, _Curves, chosen, arguments, (len(arguments),), run)
     return _dataset(curves, grid, draws).assign_coords(solution=chosen.numbers).assign_attrs(
         about, statistic="loss curves", draws=draws, length=length, scaling=scaling,
         floor=CURVES.floor, threshold=CURVES.threshold,

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -34,14 +33,7 @@ from lsg_ray.loss_landscape.curves.targets import (
     TARGETS,
 )
 from lsg_ray.loss_landscape.curves.types import CURVES, LABELS, curve_type
-from lsg_ray.loss_landscape.terrain import (
-    LOSS_EXAMPLES,
-    Solutions,
-    Terrain,
-    measured,
-    open_solutions,
-    terrain_of,
-)
+from lsg_ray.loss_landscape.terrain import Solutions, Terrain, measured, open_solutions, terrain_of
 from lsg_ray.networks.threads import one_thread
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.saving import names_of
@@ -54,10 +46,9 @@ from lsg_ray.typing import (
     Floats,
     Integers,
     Ints,
+    LossTasks,
     Natural,
     Positive,
-    Progress,
-    Seed,
     Singles,
 )
 
@@ -93,10 +84,7 @@ def mine_curves(
     learning_rate: Positive = MINING.learning_rate,
     margin: Positive = MINING.margin,
     stack: Count = 8,
-    examples: Natural | None = LOSS_EXAMPLES,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Search for directions in which the loss through a solution has a given shape.
 
@@ -160,18 +148,18 @@ def mine_curves(
         raise InputError(f"points {points} given; an odd number is needed")
     chosen = open_solutions(solutions, configurations, default=10)
     config = replace(MINING, steps=steps, batch=batch, learning_rate=learning_rate, margin=margin)
-    terrain = terrain_of(chosen.ensemble, examples, seed)
+    terrain = terrain_of(chosen.ensemble, run["examples"], run["seed"])
     planes = min(surfaces, len(chosen.numbers))
     counts = dict.fromkeys(CURVE_TARGETS, len(chosen.numbers)) | dict.fromkeys(
         SURFACE_TARGETS, planes
     )
     arguments = [
-        (name, chosen.weights[begin : min(begin + stack, count)], points, seed,
+        (name, chosen.weights[begin : min(begin + stack, count)], points, run["seed"],
          chosen.numbers[begin : min(begin + stack, count)], tuple(vars(config).values()))
         for name, count in counts.items()
         for begin in range(0, count, stack)
     ]  # fmt: skip
-    results = run_tasks(_mined, terrain, arguments, _Mined, checkpoints, progress)
+    results = run_tasks(_mined, terrain, arguments, _Mined, run["checkpoints"], run["progress"])
     names = [argument[0] for argument in arguments]
     curves = [_joined(results, names, name) for name in CURVE_TARGETS]
     result = _dataset(curves, np.round(np.linspace(-1, 1, points), 12))
@@ -179,7 +167,7 @@ def mine_curves(
         joined = [_joined(results, names, name) for name in SURFACE_TARGETS]
         result = result.merge(_planes(joined, chosen, planes))
     return result.assign_coords(solution=chosen.numbers).assign_attrs(
-        chosen.provenance(seed=seed, examples=len(terrain.train.y)), statistic="mined curves",
+        chosen.provenance(seed=run["seed"], examples=len(terrain.train.y)), statistic="mined curves",
         floor=CURVES.floor, threshold=CURVES.threshold, steps=steps, batch=batch, margin=margin,
         learning_rate=learning_rate,
     )  # fmt: skip

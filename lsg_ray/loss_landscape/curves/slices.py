@@ -9,8 +9,7 @@ and the gap bounds the barrier between them from above, on whatever path, not th
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -22,13 +21,7 @@ from lsg_ray.loss_landscape.curves.measured import measure_subspace
 from lsg_ray.loss_landscape.curves.persistence import Minima, minima_of
 from lsg_ray.loss_landscape.curves.types import CURVES
 from lsg_ray.loss_landscape.flatness import filter_normalised
-from lsg_ray.loss_landscape.terrain import (
-    LOSS_EXAMPLES,
-    Terrain,
-    measured,
-    open_solutions,
-    run_protocol,
-)
+from lsg_ray.loss_landscape.terrain import Terrain, measured, open_solutions, run_protocol
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.estimates import stderr
@@ -36,11 +29,9 @@ from lsg_ray.typing import (
     EnsembleLike,
     Floats,
     Integers,
-    Natural,
+    LossTasks,
     NonNegative,
     Positive,
-    Progress,
-    Seed,
     Several,
     Singles,
 )
@@ -68,10 +59,7 @@ def slice_topology(
     extent: Positive = 1.0,
     points: Annotated[int, Ge(5), Le(501)] = 33,
     threshold: NonNegative = 0.05,
-    examples: Natural | None = LOSS_EXAMPLES,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Find minima and saddles of the loss on planes through solutions, and their merge tree.
 
@@ -142,14 +130,11 @@ def slice_topology(
     numbers = chosen.numbers[first]
     arguments = [
         (chosen.weights[row], chosen.weights[row + 1 : row + together], grid,
-         (seed, int(chosen.numbers[row]), index))
+         (run["seed"], int(chosen.numbers[row]), index))
         for row in first
         for index in range(each)
     ]  # fmt: skip
-    found, about = run_protocol(
-        _slice, _Slice, chosen, arguments, (len(numbers), each),
-        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
-    )  # fmt: skip
+    found, about = run_protocol(_slice, _Slice, chosen, arguments, (len(numbers), each), run)
     return _dataset(found, grid, threshold).assign_coords(solution=numbers).assign_attrs(
         about, statistic="topology of slices", plane=plane, extent=extent, threshold=threshold,
         floor=CURVES.floor,

@@ -21,21 +21,18 @@ is a start is no noise, since trained weights keep most of its signs.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
 from annotated_types import Ge, Le
 
-from lsg_ray.arrays import as_numbers, brief, public
+from lsg_ray.arrays import as_numbers, brief, in_range, public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.terrain import (
-    LOSS_EXAMPLES,
     MEASURES,
     Solutions,
     Terrain,
-    as_positive,
     measured,
     open_solutions,
     run_protocol,
@@ -60,10 +57,8 @@ from lsg_ray.typing import (
     Floats,
     Integers,
     Ints,
-    Natural,
+    LossTasks,
     Numbers,
-    Progress,
-    Seed,
     Several,
     Singles,
     Variables,
@@ -103,10 +98,7 @@ def valley_asymmetry(
     points: Annotated[int, Ge(3), Le(1001)] = 21,
     special: bool = True,
     configurations: Integers | None = None,
-    examples: Natural | None = LOSS_EXAMPLES,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Measure the asymmetry of the loss along directions of more and more consistent signs.
 
@@ -168,7 +160,7 @@ def valley_asymmetry(
     """
     if points % 2 == 0:
         raise InputError(f"points {points} given; an odd number is needed")
-    s, r = as_positive(widths, "widths"), _checked_ratios(ratios)
+    s, r = in_range(widths, "widths"), _checked_ratios(ratios)
     chosen = open_solutions(solutions, configurations, default=8)
     # Rounded, so that the solution itself, at 0, is on the grid.
     steps = np.round(np.linspace(-1, 1, points), 12)
@@ -177,13 +169,10 @@ def valley_asymmetry(
     ensemble = int(chosen.ensemble.spec_hash[:16], 16)
     arguments = [
         (w, None if starts is None else starts[row], (noise, scale, directions, special), s, r,
-         steps, (seed, int(number), ensemble))
+         steps, (run["seed"], int(number), ensemble))
         for row, (w, number) in enumerate(zip(chosen.weights, chosen.numbers, strict=True))
     ]  # fmt: skip
-    profiles, about = run_protocol(
-        _profiles, _Profiles, chosen, arguments, (len(arguments),),
-        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
-    )  # fmt: skip
+    profiles, about = run_protocol(_profiles, _Profiles, chosen, arguments, (len(arguments),), run)
     group = chosen.numbers // group_of(chosen.spec)
     result = _dataset(profiles, steps, group, starts is not None)
     result = result.assign_coords(

@@ -18,8 +18,7 @@ the one group that holds both.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -29,7 +28,6 @@ from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.interpolation import check_alphas, line, path_dataset
 from lsg_ray.loss_landscape.terrain import (
-    LOSS_EXAMPLES,
     Solutions,
     Terrain,
     check_inputs,
@@ -48,9 +46,7 @@ from lsg_ray.typing import (
     Floats,
     Integers,
     Ints,
-    Natural,
-    Progress,
-    Seed,
+    LossTasks,
     Several,
     Singles,
     Steps,
@@ -98,10 +94,7 @@ def sign_barrier(
     alphas: Steps = ALPHAS,
     configurations: Integers | None = None,
     samples: Several = 1000,
-    examples: Natural | None = LOSS_EXAMPLES,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Measure barriers between pairs of solutions against the share of equal signs.
 
@@ -161,7 +154,7 @@ def sign_barrier(
     b = a if other is None else open_solutions(other, configurations, default=50)
     if other is not None:
         _check_alike(a, b)
-    chosen = _choose(a, b, pairs, seed)
+    chosen = _choose(a, b, pairs, run["seed"])
     kinds = np.where(chosen.related, KINDS[1], KINDS[0])
     rows = np.arange(len(kinds))
     if align:
@@ -173,13 +166,10 @@ def sign_barrier(
          positions, "matching" if kind == KINDS[2] else "none")
         for row, kind in zip(rows, kinds, strict=True)
     ]  # fmt: skip
-    paths, about = run_protocol(
-        _path, _Path, a, arguments, (len(arguments),),
-        examples=examples, seed=seed, checkpoints=checkpoints, progress=progress,
-    )  # fmt: skip
+    paths, about = run_protocol(_path, _Path, a, arguments, (len(arguments),), run)
     chosen = _Chosen._make(column[rows] for column in chosen)
     result = _dataset(paths, positions, chosen, kinds)
-    table = _table(result, chosen, samples, generator(seed, Stream.LANDSCAPE, _BOOTSTRAP))
+    table = _table(result, chosen, samples, generator(run["seed"], Stream.LANDSCAPE, _BOOTSTRAP))
     return result.merge(table).assign_attrs(
         about, statistic="sign consistency and barriers", other=b.spec.name, samples=samples,
         criterion=CRITERION, **_verdicts(table),
