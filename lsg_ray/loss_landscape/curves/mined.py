@@ -167,9 +167,9 @@ def mine_curves(
         joined = [_joined(results, names, name) for name in SURFACE_TARGETS]
         result = result.merge(_planes(joined, chosen, planes))
     return result.assign_coords(solution=chosen.numbers).assign_attrs(
-        chosen.provenance(seed=run["seed"], examples=len(terrain.train.y)), statistic="mined curves",
-        floor=CURVES.floor, threshold=CURVES.threshold, steps=steps, batch=batch, margin=margin,
-        learning_rate=learning_rate,
+        chosen.provenance(seed=run["seed"], examples=len(terrain.train.y)),
+        statistic="mined curves", floor=CURVES.floor, threshold=CURVES.threshold, steps=steps,
+        batch=batch, margin=margin, learning_rate=learning_rate,
     )  # fmt: skip
 
 
