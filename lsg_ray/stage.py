@@ -109,7 +109,7 @@ class Figure:
 
     def _given(self, results: Mapping[str, xarray.Dataset]) -> Any:
         if self.together:
-            return {name or "model": result for name, result in results.items()}
+            return {n or str(r.attrs.get("algorithm", "model")): r for n, r in results.items()}
         return next(iter(results.values()))
 
 

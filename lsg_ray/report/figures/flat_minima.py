@@ -72,8 +72,8 @@ def _draw_volumes(left: Axes, right: Axes, result: xarray.Dataset, colour: str, 
         for row in range(min(len(value), _THIN)):
             axes.plot(x[row], value[row], color=colour, lw=0.4, alpha=0.35)
         # Of one solution there is no error.
-        bars = [np.nan_to_num(error), np.nan_to_num(scale * spread)]
-        axes.errorbar(centre, mean, *bars, fmt="o", ms=3, color=colour, label=label)
+        tall, wide = np.nan_to_num(error), np.nan_to_num(scale * spread)
+        axes.errorbar(centre, mean, tall, wide, fmt="o", ms=3, color=colour, label=label)
 
 
 def local_entropy_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
