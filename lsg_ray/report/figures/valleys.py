@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lsg_ray.report import style
@@ -52,7 +53,7 @@ def consistency_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str
     caption = (
         "Sign consistency SSR, the share of weights of equal sign among those that are zero in "
         f"neither, of all pairs. {'; '.join(texts)}. Standard errors are from an analysis of "
-        "variance over configurations; grey: random signs."
+        "variance over configurations, or groups of related ones; grey: random signs."
     )
     return caption, "Histogram of sign consistencies of pairs, and their means by layer."
 
@@ -73,12 +74,12 @@ def asymmetry_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
             )  # fmt: skip
     first = next(iter(results.values()))
     if "special" in first.coords:
-        shared = first["special_sign_consistency"].isel(width=0).mean("solution")
+        consistency = first["special_sign_consistency"].isel(width=0).mean("solution").values
         for axes, quantity in zip(panels, ("test_error", "test_loss"), strict=True):
             one = first.isel(width=0).sel(quantity=quantity)
             for n, name in enumerate(first["special"].values):
                 axes.errorbar(
-                    shared[n], one["special_asymmetry_mean"][n],
+                    consistency[n], one["special_asymmetry_mean"][n],
                     one["special_asymmetry_mean_stderr"][n], fmt="sDv^<>"[n % 6], ms=4,
                     color=style.INK, mfc="white", capsize=2, lw=0.8, label=str(name),
                 )  # fmt: skip
@@ -154,7 +155,7 @@ def profiles_figure(result: xarray.Dataset) -> Figure:
     ratios = result["ratio"].values
     for letter, axes, (label, values) in zip("abcd", panels.flat, curves.items(), strict=True):
         for k, ratio in enumerate(ratios):
-            colour = shades(k / max(1, len(ratios) - 1))
+            colour = to_hex(shades(k / max(1, len(ratios) - 1)))
             rows = values.isel(ratio=k).values
             style.band(axes, x, rows, colour, f"{ratio:g}")
         axes.axvline(0, color=style.GREY, lw=0.6)
