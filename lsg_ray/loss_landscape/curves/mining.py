@@ -257,9 +257,12 @@ class _Search:
         self.streams = [self.streams[row] for row in rows.tolist()]
         self.size = self.size[rows]
         self.base = [Layer(a.w[rows], None if a.b is None else a.b[rows]) for a in self.base]
+
+        def some(t: Tensor) -> Tensor:
+            return t.detach()[parts].requires_grad_()
+
         self.u = [
-            Layer(*(None if t is None else t.detach()[parts].requires_grad_() for t in layer))
-            for layer in self.u
+            Layer(some(layer.w), None if layer.b is None else some(layer.b)) for layer in self.u
         ]
         self.moments = [(mean[parts], square[parts]) for mean, square in self.moments]
 

@@ -45,7 +45,8 @@ class Minima(NamedTuple):
 
     def above(self, threshold: float) -> Minima:
         """Return the minima with at least this persistence; their parents are among them."""
-        return Minima(*(values[self.persistence >= threshold] for values in self))
+        kept = self.persistence >= threshold
+        return Minima(**{name: values[kept] for name, values in self._asdict().items()})
 
 
 def minima_of(heights: ArrayLike) -> Minima:

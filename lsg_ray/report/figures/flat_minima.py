@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from lsg_ray.minima.rank_correlations import correlation_words, is_determined
 from lsg_ray.report import style
-from lsg_ray.report.figures.loss_landscape import CURVE_COLOURS
 
 #: Largest number of curves of single solutions that are drawn.
 _THIN = 40
@@ -28,7 +27,7 @@ def _named_results(results: Mapping[str, xarray.Dataset]) -> list[tuple[str, str
     return [
         (
             style.verbatim(name if len(results) > 1 else str(result.attrs["algorithm"])),
-            CURVE_COLOURS[index % len(CURVE_COLOURS)],
+            style.curve_colour(index),
             result,
         )
         for index, (name, result) in enumerate(results.items())
@@ -73,7 +72,7 @@ def _draw_volumes(left: Axes, right: Axes, result: xarray.Dataset, colour: str, 
             axes.plot(x[row], value[row], color=colour, lw=0.4, alpha=0.35)
         # Of one solution there is no error.
         tall, wide = np.nan_to_num(error), np.nan_to_num(scale * spread)
-        axes.errorbar(centre, mean, tall, wide, fmt="o", ms=3, color=colour, label=label)
+        axes.errorbar(centre, mean, yerr=tall, xerr=wide, fmt="o", ms=3, color=colour, label=label)
 
 
 def local_entropy_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
@@ -226,7 +225,7 @@ def table_figure(result: xarray.Dataset) -> Figure:
     owner = result["ensemble"].values
     for index, label in enumerate(result["algorithm"].values):
         rows = result["value"].values[owner == index]
-        right.plot(rows[:, first], rows[:, second], "o", ms=3, color=CURVE_COLOURS[index],
+        right.plot(rows[:, first], rows[:, second], "o", ms=3, color=style.curve_colour(index),
                    label=style.verbatim(str(label)))  # fmt: skip
     right.legend(fontsize=6)
     style.ticks(right, 4, 5)

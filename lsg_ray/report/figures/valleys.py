@@ -10,7 +10,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lsg_ray.report import style
-from lsg_ray.report.figures.loss_landscape import CURVE_COLOURS
 
 
 @style.styled
@@ -19,7 +18,7 @@ def consistency_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     figure = style.new_figure(2.6)
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
     for n, (name, result) in enumerate(results.items()):
-        colour = CURVE_COLOURS[n % len(CURVE_COLOURS)]
+        colour = style.curve_colour(n)
         edges = np.append(result["left"].values, result["right"].values[-1])
         density = result["probability"].values / np.diff(edges)
         style.steps(left, density, edges, color=colour, label=style.verbatim(name))
@@ -70,7 +69,7 @@ def asymmetry_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
             one = some.sel(quantity=quantity)
             axes.errorbar(
                 shared, one["asymmetry_mean"].values, one["asymmetry_mean_stderr"].values,
-                fmt="o-", ms=3, capsize=2, color=CURVE_COLOURS[n % len(CURVE_COLOURS)], label=label,
+                fmt="o-", ms=3, capsize=2, color=style.curve_colour(n), label=label,
             )  # fmt: skip
     first = next(iter(results.values()))
     if "special" in first.coords:
@@ -200,7 +199,7 @@ def barrier_figure(result: xarray.Dataset) -> Figure:
         for axes, name in zip(panels, ("train_barrier", "fusion_gap"), strict=True):
             axes.plot(
                 result["sign_consistency"].values[here], result[name].values[here], ".", ms=4,
-                alpha=0.5, color=CURVE_COLOURS[n], label=f"{kind} ({here.sum()})",
+                alpha=0.5, color=style.curve_colour(n), label=f"{kind} ({here.sum()})",
             )  # fmt: skip
     for axes in panels:
         axes.axhline(0, color=style.GREY, lw=0.7)
