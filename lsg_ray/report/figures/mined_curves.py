@@ -50,7 +50,9 @@ def _surface(axes: Axes, mined: xarray.Dataset, number: int) -> None:
     drawn = axes.contourf(line, line, heights.T, levels, cmap=style.signed_colours(), extend="both")
     axes.plot(0, 0, "k+", ms=6)
     axes.set_aspect("equal")
-    style.colour_bar(drawn, axes, r"$\Delta \ln L$", 4, orientation="horizontal", shrink=0.8)
+    style.colour_bar(
+        drawn, axes, r"$\Delta \ln L$", 2, orientation="horizontal", spacing="proportional"
+    )
     name = names_of(mined["surface"])[number]
     style.panel(axes, "gh"[number], name, r"along $\varepsilon_1$", r"along $\varepsilon_2$")
 
