@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lsg_ray.report import style
@@ -36,11 +35,11 @@ def mined_figure(mined: xarray.Dataset) -> Figure:
         if not planes:
             axes.set_axis_off()
             continue
-        _surface(figure, axes, mined, number)
+        _surface(axes, mined, number)
     return figure
 
 
-def _surface(figure: Figure, axes: Any, mined: xarray.Dataset, number: int) -> None:
+def _surface(axes: Axes, mined: xarray.Dataset, number: int) -> None:
     """Draw the surface of the first solution: ln L above that of the solution."""
     line = mined["position"].values
     heights = np.log(mined["surface_train_loss"].values[number, 0] + mined.attrs["floor"])
@@ -51,7 +50,9 @@ def _surface(figure: Figure, axes: Any, mined: xarray.Dataset, number: int) -> N
     drawn = axes.contourf(line, line, heights.T, levels, cmap=style.signed_colours(), extend="both")
     axes.plot(0, 0, "k+", ms=6)
     axes.set_aspect("equal")
-    figure.colorbar(drawn, ax=axes, shrink=0.8, label=r"$\Delta \ln L$")
+    style.colour_bar(
+        drawn, axes, r"$\Delta \ln L$", 2, orientation="horizontal", spacing="proportional"
+    )
     name = names_of(mined["surface"])[number]
     style.panel(axes, "gh"[number], name, r"along $\varepsilon_1$", r"along $\varepsilon_2$")
 
