@@ -119,13 +119,13 @@ _BY_GROUP = {
             "Solutions around minimizers of the cross entropy, by replica theory."),
     },
     "neurons as spins": {
-        "melting": ("lsg_ray.neurons.melting:STAGE",
+        "melting": ("lsg_ray.neuron_spins.melting:STAGE",
             "Glass and melting temperatures of the units of networks, along training."),
-        "bond-spectrum": ("lsg_ray.neurons.spectrum:STAGE",
+        "bond-spectrum": ("lsg_ray.neuron_spins.spectrum:STAGE",
             "Spectrum of the couplings between units: bulk, outliers, rich or lazy."),
-        "neuron-tap": ("lsg_ray.neurons.census:STAGE",
+        "neuron-tap": ("lsg_ray.neuron_spins.census:STAGE",
             "Census of TAP solutions of the units, trained, untrained and shuffled."),
-        "neuron-mc": ("lsg_ray.neurons.monte_carlo:STAGE",
+        "neuron-mc": ("lsg_ray.neuron_spins.monte_carlo:STAGE",
             "Equilibrium of the units by heat bath: overlaps by layer, P(q), order."),
     },
 }  # fmt: skip

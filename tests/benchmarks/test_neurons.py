@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from lsg_ray.neurons.bonds import bonds_of, cut_of, glass_temperature, ordered_modes
+from lsg_ray.neuron_spins.bonds import bonds_of, cut_of, glass_temperature, ordered_modes
 
 
 def network(widths, rng):

@@ -1,7 +1,7 @@
 """Spectrum of the bond matrix: bulk and outliers, in rich and in lazy training.
 
 The bulk is that of independent weights with the mean squares of the layers
-(`lsg_ray.neurons.theory`); eigenvalues beyond its edge λ₊ by more than chance, λ > λ₊ (1 + 1.5
+(`lsg_ray.neuron_spins.theory`); eigenvalues beyond its edge λ₊ by more than chance, λ > λ₊ (1 + 1.5
 N^{−2/3}), the scale of the largest eigenvalue of a random matrix, are outliers: what training has
 added.  (Mean squares contain that too, so λ₊ is from above, and the number of outliers from below.)
 A network that learns lazily, by small moves of all its weights, keeps the bulk.  λ₊/2 is no
@@ -23,9 +23,9 @@ import xarray
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.reader import open_ensemble
-from lsg_ray.neurons.bonds import Bonds, top_eigenvalues
-from lsg_ray.neurons.networks import Networks, Source, open_networks
-from lsg_ray.neurons.theory import bulk_density, bulk_edge
+from lsg_ray.neuron_spins.bonds import Bonds, top_eigenvalues
+from lsg_ray.neuron_spins.networks import Networks, Source, open_networks
+from lsg_ray.neuron_spins.theory import bulk_density, bulk_edge
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.estimates import averaged

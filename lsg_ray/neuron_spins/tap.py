@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lsg_ray.neurons.bonds import Bonds
+from lsg_ray.neuron_spins.bonds import Bonds
 from lsg_ray.typing import Flags, Floats, Ints
 
 #: Largest |m| of a start: of the spins of a quench.

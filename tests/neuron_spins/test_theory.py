@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
-from lsg_ray.neurons.bonds import glass_temperature
-from lsg_ray.neurons.theory import bulk_density, bulk_edge, untrained_melting_temperature
+from lsg_ray.neuron_spins.bonds import glass_temperature
+from lsg_ray.neuron_spins.theory import bulk_density, bulk_edge, untrained_melting_temperature
 
 from .conftest import dense, random_bonds
 

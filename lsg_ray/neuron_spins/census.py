@@ -1,7 +1,7 @@
 """Census of TAP solutions of networks: trained, untrained, and with shuffled weights.
 
 Many solutions are a glass; one, up to the flip of all units, is an ordered network.  What is
-counted, and from which starts: `lsg_ray.neurons.tap`.  Temperatures are relative to the T_SG of
+counted, and from which starts: `lsg_ray.neuron_spins.tap`.  Temperatures are relative to the T_SG of
 each network, so that a scale of all its weights changes nothing.
 
 The shares of starts that converged, and of those that are stable in Plefka's sense, belong to every
@@ -19,9 +19,9 @@ import xarray
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
-from lsg_ray.neurons.bonds import Bonds, glass_temperature, top_eigenvalues
-from lsg_ray.neurons.networks import Networks, Source, clamped_inputs, open_networks
-from lsg_ray.neurons.tap import (
+from lsg_ray.neuron_spins.bonds import Bonds, glass_temperature, top_eigenvalues
+from lsg_ray.neuron_spins.networks import Networks, Source, clamped_inputs, open_networks
+from lsg_ray.neuron_spins.tap import (
     START,
     Fields,
     fields_of,

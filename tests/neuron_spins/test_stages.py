@@ -11,13 +11,13 @@ from lsg_ray.cli import main
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.exchange.importing import write_ensemble
-from lsg_ray.neurons.bonds import cut_of, glass_temperature, ordered_modes
-from lsg_ray.neurons.census import neuron_tap
-from lsg_ray.neurons.melting import melting
-from lsg_ray.neurons.monte_carlo import neuron_mc
-from lsg_ray.neurons.networks import open_networks
-from lsg_ray.neurons.spectrum import bond_spectrum
-from lsg_ray.neurons.theory import untrained_melting_temperature
+from lsg_ray.neuron_spins.bonds import cut_of, glass_temperature, ordered_modes
+from lsg_ray.neuron_spins.census import neuron_tap
+from lsg_ray.neuron_spins.melting import melting
+from lsg_ray.neuron_spins.monte_carlo import neuron_mc
+from lsg_ray.neuron_spins.networks import open_networks
+from lsg_ray.neuron_spins.spectrum import bond_spectrum
+from lsg_ray.neuron_spins.theory import untrained_melting_temperature
 from lsg_ray.report.style import render
 from lsg_ray.results.opening import open_result
 from lsg_ray.stages import stage_of

@@ -21,7 +21,7 @@ from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.families.weights import layers_of
-from lsg_ray.neurons.bonds import Bonds, bonds_of
+from lsg_ray.neuron_spins.bonds import Bonds, bonds_of
 from lsg_ray.spec import DatasetSpec, NetworkSpec
 from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject
 

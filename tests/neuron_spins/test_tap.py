@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lsg_ray.neurons.bonds import glass_temperature
-from lsg_ray.neurons.tap import fields_of, free_energy, is_zero, merge, plefka, quench, solve
+from lsg_ray.neuron_spins.bonds import glass_temperature
+from lsg_ray.neuron_spins.tap import fields_of, free_energy, is_zero, merge, plefka, quench, solve
 
 from .conftest import dense, random_bonds
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lsg_ray.neurons.power_law import fit_power_law, log_slope
+from lsg_ray.neuron_spins.power_law import fit_power_law, log_slope
 
 
 @pytest.mark.parametrize("exponent", [0.1, 0.5, 1.2])

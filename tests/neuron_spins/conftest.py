@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lsg_ray.cluster.sample import sample
-from lsg_ray.neurons.bonds import bonds_of
+from lsg_ray.neuron_spins.bonds import bonds_of
 from lsg_ray.spec import parse_spec
 
 #: By family: what its specification has beside digits.

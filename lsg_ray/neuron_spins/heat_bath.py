@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lsg_ray.neurons.bonds import Bonds
+from lsg_ray.neuron_spins.bonds import Bonds
 from lsg_ray.typing import Array, Floats, Singles
 
 

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from lsg_ray.neurons.heat_bath import Ladders
-from lsg_ray.neurons.monte_carlo import sample_network
-from lsg_ray.neurons.tap import fields_of
+from lsg_ray.neuron_spins.heat_bath import Ladders
+from lsg_ray.neuron_spins.monte_carlo import sample_network
+from lsg_ray.neuron_spins.tap import fields_of
 
 from .conftest import dense, random_bonds
 

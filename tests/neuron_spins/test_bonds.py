@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from lsg_ray.neurons import bonds as module
-from lsg_ray.neurons.bonds import (
+from lsg_ray.neuron_spins import bonds as module
+from lsg_ray.neuron_spins.bonds import (
     bethe_temperature,
     cut_of,
     glass_temperature,

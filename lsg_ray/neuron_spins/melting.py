@@ -1,7 +1,7 @@
 """Melting temperature of networks along training: from a glass to hidden order.
 
 Without structure the units freeze into a glass at T_SG; training adds modes that order at
-temperatures above it, the highest at T_1 (`lsg_ray.neurons.bonds`).  T_c = T_1 where there is one,
+temperatures above it, the highest at T_1 (`lsg_ray.neuron_spins.bonds`).  T_c = T_1 where there is one,
 else T_SG.  Each is computed without a scan of temperatures:
 
 - a root between T_SG and the cut T_SG (1 + N^{−1/3}) is one that finite networks have by chance;
@@ -24,7 +24,7 @@ import xarray
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.reader import open_ensemble
-from lsg_ray.neurons.bonds import (
+from lsg_ray.neuron_spins.bonds import (
     Bonds,
     bethe_temperature,
     cut_of,
@@ -32,9 +32,9 @@ from lsg_ray.neurons.bonds import (
     ordered_modes,
     top_eigenvalues,
 )
-from lsg_ray.neurons.networks import Networks, Source, open_networks
-from lsg_ray.neurons.power_law import fit_power_law, log_slope
-from lsg_ray.neurons.theory import untrained_melting_temperature
+from lsg_ray.neuron_spins.networks import Networks, Source, open_networks
+from lsg_ray.neuron_spins.power_law import fit_power_law, log_slope
+from lsg_ray.neuron_spins.theory import untrained_melting_temperature
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage

@@ -1,6 +1,6 @@
 """Equilibrium of a network's units: overlaps by layer, P(q), and the order parameter, with nulls.
 
-Ladders of chains (`lsg_ray.neurons.heat_bath`) are independent: overlaps q = (1/N) Σ σ_i σ'_i are
+Ladders of chains (`lsg_ray.neuron_spins.heat_bath`) are independent: overlaps q = (1/N) Σ σ_i σ'_i are
 of pairs of ladders at a temperature.  p = v·σ is the projection on the first eigenvector of J, and
 g = ½ (3 − ⟨p⁴⟩/⟨p²⟩²) its Binder parameter, 0 without order and 1 with.  Half of the ladders start
 at random and half aligned with v; where their energies differ, chains are not in equilibrium.
@@ -21,11 +21,11 @@ import xarray
 
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
-from lsg_ray.neurons.bonds import glass_temperature, top_eigenvalues
-from lsg_ray.neurons.census import clamp_network
-from lsg_ray.neurons.heat_bath import Ladders
-from lsg_ray.neurons.networks import Networks, Source, clamped_inputs, open_networks
-from lsg_ray.neurons.tap import Fields
+from lsg_ray.neuron_spins.bonds import glass_temperature, top_eigenvalues
+from lsg_ray.neuron_spins.census import clamp_network
+from lsg_ray.neuron_spins.heat_bath import Ladders
+from lsg_ray.neuron_spins.networks import Networks, Source, clamped_inputs, open_networks
+from lsg_ray.neuron_spins.tap import Fields
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.saving import with_names
 from lsg_ray.rng import Stream, generator
