@@ -50,11 +50,11 @@ from .minima.local_entropy import local_entropy as local_entropy
 from .minima.replica_entropy import replica_entropy as replica_entropy
 from .minima.spherical_local_entropy import spherical_local_entropy as spherical_local_entropy
 from .networks.permutations import match_weights as match_weights
-from .neurons.census import neuron_tap as neuron_tap
-from .neurons.melting import melting as melting
-from .neurons.monte_carlo import neuron_mc as neuron_mc
-from .neurons.spectrum import bond_spectrum as bond_spectrum
-from .neurons.theory import untrained_melting_temperature as untrained_melting_temperature
+from .neuron_spins.census import neuron_tap as neuron_tap
+from .neuron_spins.melting import melting as melting
+from .neuron_spins.monte_carlo import neuron_mc as neuron_mc
+from .neuron_spins.spectrum import bond_spectrum as bond_spectrum
+from .neuron_spins.theory import untrained_melting_temperature as untrained_melting_temperature
 from .pipeline import run as run
 from .spec import Spec as Spec
 from .spec import load_spec as load_spec

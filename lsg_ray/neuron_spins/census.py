@@ -1,8 +1,8 @@
 """Census of TAP solutions of networks: trained, untrained, and with shuffled weights.
 
 Many solutions are a glass; one, up to the flip of all units, is an ordered network.  What is
-counted, and from which starts: `lsg_ray.neuron_spins.tap`.  Temperatures are relative to the T_SG of
-each network, so that a scale of all its weights changes nothing.
+counted, and from which starts: `lsg_ray.neuron_spins.tap`.  Temperatures are relative to the T_SG
+of each network, so that a scale of all its weights changes nothing.
 
 The shares of starts that converged, and of those that are stable in Plefka's sense, belong to every
 count: in a glass most starts end in solutions that are not, and are not counted.

@@ -1,8 +1,8 @@
 """Melting temperature of networks along training: from a glass to hidden order.
 
 Without structure the units freeze into a glass at T_SG; training adds modes that order at
-temperatures above it, the highest at T_1 (`lsg_ray.neuron_spins.bonds`).  T_c = T_1 where there is one,
-else T_SG.  Each is computed without a scan of temperatures:
+temperatures above it, the highest at T_1 (`lsg_ray.neuron_spins.bonds`).  T_c = T_1 where there is
+one, else T_SG.  Each is computed without a scan of temperatures:
 
 - a root between T_SG and the cut T_SG (1 + N^{−1/3}) is one that finite networks have by chance;
   how often there are roots above the cut too is measured on networks whose weights are shuffled

@@ -70,8 +70,8 @@ def coupling_profile(widths: Sequence[int], variances: ArrayLike = 1.0) -> Float
 def untrained_melting_temperature(widths: Sequence[int], variances: ArrayLike = 1.0) -> float:
     """Return T_c of a network of independent weights.
 
-    T_c² is the largest eigenvalue of the tridiagonal matrix of `lsg_ray.neuron_spins.theory`; of equal
-    layers T_c = √(2 C cos(π/(L + 2))).
+    T_c² is the largest eigenvalue of the tridiagonal matrix of `lsg_ray.neuron_spins.theory`; of
+    equal layers T_c = √(2 C cos(π/(L + 2))).
 
     Parameters
     ----------
