@@ -1,9 +1,9 @@
 """Equilibrium of a network's units: overlaps by layer, P(q), and the order parameter, with nulls.
 
 Ladders of chains (`lsg_ray.neuron_spins.heat_bath`) are independent: overlaps q = (1/N) Σ σ_i σ'_i
-are of pairs of ladders at a temperature.  p = v·σ is the projection on the first eigenvector of J, and
-g = ½ (3 − ⟨p⁴⟩/⟨p²⟩²) its Binder parameter, 0 without order and 1 with.  Half of the ladders start
-at random and half aligned with v; where their energies differ, chains are not in equilibrium.
+are of pairs of ladders at a temperature.  p = v·σ is the projection on the first eigenvector of J,
+and g = ½ (3 − ⟨p⁴⟩/⟨p²⟩²) its Binder parameter, 0 without order and 1 with.  Half of the ladders
+start at random and half aligned with v; where their energies differ, chains are not in equilibrium.
 
 A distribution of overlaps at one size tells ordered modes from none; whether it has several peaks
 in the limit of large networks, as of broken replica symmetry, it does not tell.
