@@ -45,7 +45,11 @@ class Minima(NamedTuple):
 
     def above(self, threshold: float) -> Minima:
         """Return the minima with at least this persistence; their parents are among them."""
-        return Minima(*(values[self.persistence >= threshold] for values in self))
+        kept = self.persistence >= threshold
+        return Minima(
+            self.minimum[kept], self.saddle[kept], self.parent[kept], self.birth[kept],
+            self.death[kept],
+        )  # fmt: skip
 
 
 def minima_of(heights: ArrayLike) -> Minima:

@@ -43,6 +43,7 @@ from lsg_ray.typing import (
     Seed,
     Several,
     Singles,
+    Variables,
 )
 
 #: Planes: two filter-normalised random directions, or the way to two other solutions.
@@ -204,7 +205,7 @@ def _dataset(found: _Slice, grid: Floats, threshold: float) -> xarray.Dataset:
         },
         {"a": grid, "b": grid, "part": ["train", "test"]},
     )
-    means = {}
+    means: Variables = {}
     for name, column in (("minima", count.astype(float)), ("gap", gap)):
         mean, error = _over_solutions(column)
         means |= {f"{name}_mean": ("part", mean), f"{name}_mean_stderr": ("part", error)}
