@@ -99,7 +99,8 @@ def read_files(
         See `fetch`; or it would have to be downloaded, and may not be.
     """
     if source.package:
-        return {source.package: _package_file(source).read_bytes()}
+        _, slash, _ = source.package.partition("/")
+        return {source.package: _package_file(source).read_bytes()} if slash else {}
     folder = own_folder(source)
     if folder is not None:
         return _read_own(source, folder)

@@ -99,7 +99,8 @@ class Source:
     folders
         Folders in which torchvision stores the files, relative to its root.
     package
-        File of an installed package that holds the data, where there are no files.
+        Where there are no files, the installed package that makes the data, or ``PACKAGE/FILE`` of
+        one that holds them.
     counts
         Number of training images of each class; empty if not known beforehand.
     config

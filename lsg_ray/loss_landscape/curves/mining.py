@@ -257,13 +257,11 @@ class _Search:
         self.streams = [self.streams[row] for row in rows.tolist()]
         self.size = self.size[rows]
         self.base = [Layer(a.w[rows], None if a.b is None else a.b[rows]) for a in self.base]
-
-        def some(t: Tensor) -> Tensor:
-            return t.detach()[parts].requires_grad_()
-
-        self.u = [
-            Layer(some(layer.w), None if layer.b is None else some(layer.b)) for layer in self.u
+        leaves = [
+            [tensor.detach()[parts].requires_grad_() for tensor in layer.tensors]
+            for layer in self.u
         ]
+        self.u = [Layer(w, *b) if b else Layer(w, None) for w, *b in leaves]
         self.moments = [(mean[parts], square[parts]) for mean, square in self.moments]
 
 

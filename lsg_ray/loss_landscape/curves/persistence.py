@@ -46,7 +46,10 @@ class Minima(NamedTuple):
     def above(self, threshold: float) -> Minima:
         """Return the minima with at least this persistence; their parents are among them."""
         kept = self.persistence >= threshold
-        return Minima(**{name: values[kept] for name, values in self._asdict().items()})
+        return Minima(
+            self.minimum[kept], self.saddle[kept], self.parent[kept], self.birth[kept],
+            self.death[kept],
+        )  # fmt: skip
 
 
 def minima_of(heights: ArrayLike) -> Minima:

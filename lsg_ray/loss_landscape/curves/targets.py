@@ -45,7 +45,7 @@ def _plane(*targets: tuple[Target, float]) -> Target:
     lines = [line for line, _ in targets]
     return Target(
         1.0,
-        np.round(np.concatenate(points), 12).astype(np.float64),
+        np.concatenate(points).round(12),
         np.concatenate([line.sense for line in lines]),
         np.concatenate([line.offset for line in lines]),
     )
