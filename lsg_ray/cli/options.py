@@ -35,6 +35,11 @@ class Decorator(Protocol):
         ...
 
 
+def flag_of(name: str) -> str:
+    """Return how an option is written: ``--max-sweeps`` for ``max_sweeps``."""
+    return f"--{name.replace('_', '-')}"
+
+
 class _PathOrUrl(click.ParamType):
     """A path or URL; ``~`` is the user's home."""
 

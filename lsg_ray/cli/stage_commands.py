@@ -21,6 +21,7 @@ from lsg_ray.cli.options import (
     Command,
     Option,
     as_json,
+    flag_of,
     overwrite,
 )
 from lsg_ray.stage import MODEL, Stage, literals_of, parse_list, unwrapped
@@ -133,11 +134,6 @@ def _input(stage: Stage, name: str) -> click.Parameter:
     text = stage.helps.get(name, "") if not required or not kind.help else kind.help
     return Option([flag_of(name), name], required=required, type=PATH, metavar=kind.metavar,
                   help=text)  # fmt: skip
-
-
-def flag_of(name: str) -> str:
-    """Return how an option is written: ``--max-sweeps`` for ``max_sweeps``."""
-    return f"--{name.replace('_', '-')}"
 
 
 def _selection(stage: Stage) -> Sequence[click.Parameter]:

@@ -63,3 +63,12 @@ def chunk_examples(x: Array, y: Array, dtype: type = np.float32) -> ChunkedExamp
     padded[:n, :inputs] = x
     chunks = padded.reshape(n_chunks, CHUNK_EXAMPLES, -1).transpose(0, 2, 1)
     return ChunkedExamples(read_only(chunks, dtype), read_only(y, np.int32))
+
+
+class Arena(NamedTuple):
+    """Data of trials: training set, selection set and test set, in the layout of `evaluate`."""
+
+    x: Singles
+    y: NDArray[np.int32]
+    selection: ChunkedExamples
+    test: ChunkedExamples

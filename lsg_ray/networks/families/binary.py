@@ -8,30 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
 from lsg_ray.datasets import Dataset
 from lsg_ray.ensemble.schema import ArrayLayout, scalars
 from lsg_ray.networks import binary_network
 from lsg_ray.networks.family import RELU_ONLY, SCALAR_COLUMNS, Family, not_neutral
-from lsg_ray.networks.layout import ChunkedExamples, chunk_examples
+from lsg_ray.networks.layout import Arena, chunk_examples
 from lsg_ray.networks.solvers.mean_field import Frozen, draw, initial_fields
 from lsg_ray.networks.trial import Purpose, check_examples
 from lsg_ray.spec import NetworkSpec, Spec
-from lsg_ray.typing import Array, Floats, Signs, Singles
-
-
-class Arena(NamedTuple):
-    """Data of trials: training set, selection set and test set, in the layout of `evaluate`."""
-
-    x: Singles
-    y: NDArray[np.int32]
-    selection: ChunkedExamples
-    test: ChunkedExamples
+from lsg_ray.typing import Array, Floats, Signs
 
 
 class _Binary(Family):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from lsg_ray.arrays import read_only
 from lsg_ray.networks.algorithm import Algorithm, Candidate
 from lsg_ray.networks.binary_network import evaluate, loss_number
 from lsg_ray.networks.family import RELU_ONLY, not_neutral
-from lsg_ray.networks.layout import Layout, chunk_examples
+from lsg_ray.networks.layout import Arena, Layout, chunk_examples
 from lsg_ray.networks.trial import (
     Loss,
     Purpose,
@@ -38,9 +38,6 @@ from lsg_ray.networks.trial import (
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import NetworkSpec, Spec, TrainingSpec
 from lsg_ray.typing import Flags, Floats, Ints, Signs, Singles
-
-if TYPE_CHECKING:
-    from lsg_ray.networks.families.binary import Arena
 
 #: Number of networks that the torch engine trains together, configurations 0 to 63, 64 to 127, ...:
 #: fixed, since they share their noise.
