@@ -24,7 +24,7 @@ something that has changed is computed (`lsg_ray.study`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -40,6 +40,7 @@ from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.schema import arrays_of, seen
 from lsg_ray.ensemble.verify import verify
+from lsg_ray.ensemble.writer import check_same_run
 from lsg_ray.errors import InputError, LsgError, StoreError, StoreInputError
 from lsg_ray.paths import expanded, refuse_file_name
 from lsg_ray.registry import FAMILIES
@@ -113,6 +114,8 @@ def run(
 
     from lsg_ray.report.page import write_report
 
+    for name, one in spec.others.items():
+        check_same_run(path / f"{name}.zarr", one)
     dataset = load_dataset(spec.dataset)
     for name, one in {SAMPLED: spec, **spec.others}.items():
         what, store = "" if name == SAMPLED else f" {name}", path / f"{name}.zarr"
@@ -161,15 +164,33 @@ def report(folder: PathOrUrl) -> Path:
     slow = {name for name, step in steps.items() if step.stage not in QUICK_STAGES}
     if spec.study is None and not any((path / f"{name}.zarr").is_dir() for name in slow):
         steps, left_out = _study(spec, ensemble, False)
-    beside = _beside(spec, path)
+    absent = [name for name in spec.beside if not (path / f"{name}.zarr").is_dir()]
+    steps, without = _readable(steps, absent)
+    beside = _beside(spec, path, absent)
     outcomes = run_study(steps, ensemble, path, beside=beside, only_cached=slow)
+    left_out |= without
     left_out |= {name: Outcome(None, None, reason) for name, reason in unread.items()}
     return write_report(path, ensemble, dataset, outcomes | left_out, beside)
 
 
-def _beside(spec: Spec, path: Path) -> dict[str, Ensemble]:
-    """Open the ensembles beside the one of a run."""
-    return {name: open_ensemble(path / f"{name}.zarr") for name in spec.beside}
+def _beside(spec: Spec, path: Path, absent: Collection[str] = ()) -> dict[str, Ensemble]:
+    """Open the ensembles beside the one of a run, but those that are not there."""
+    there = (name for name in spec.beside if name not in absent)
+    return {name: open_ensemble(path / f"{name}.zarr") for name in there}
+
+
+def _readable(
+    steps: dict[str, Step], absent: list[str]
+) -> tuple[dict[str, Step], dict[str, Outcome]]:
+    """Return the steps that need no absent ensemble, and why the others are left out."""
+    kept, left_out = {}, {}
+    for name, step in steps.items():  # those first that others read
+        needed = [s for s in step.inputs.values() if s in absent or s in left_out]
+        if needed:
+            left_out[name] = Outcome(None, None, f"it reads {needed[0]}, which is not there")
+        else:
+            kept[name] = step
+    return kept, left_out
 
 
 def _study(
@@ -196,6 +217,8 @@ def _check_folder(spec: Spec, path: Path, given: str) -> None:
     for result in sorted(path.glob("*.zarr")):
         if not _is_ensemble(result):  # a damaged result is reported before hours of work
             check_target(result, overwrite=True)
+        elif result.stem in (spec.study or {}):
+            raise InputError(f"{result} is an ensemble; give the step {result.stem} another name")
 
 
 def _is_ensemble(path: Path) -> bool:

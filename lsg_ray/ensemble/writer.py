@@ -144,9 +144,7 @@ def create_ensemble(
     grown_from = None
     if not created:
         stored = read_header(location)
-        if lines := differences(stored, header):
-            head = f"{location.url}: holds another run; use another --out, or the same spec"
-            raise StoreInputError("\n".join([head, *lines]))
+        _refuse_another(location.url, differences(stored, header))
         header = stored
         if spec.ensemble.count > stored.count:
             grown_from = stored.count
@@ -161,6 +159,29 @@ def create_ensemble(
     return Plan(
         location.url, header.count, header.block_size, header.n_blocks, missing, created, grown_from
     )
+
+
+def check_same_run(url: PathOrUrl, spec: Spec) -> None:
+    """Refuse a store that is there and of another run, before anything is sampled or written.
+
+    Data are not compared, which `create_ensemble` does; it also says what may differ.
+
+    Raises
+    ------
+    StoreInputError
+        Another run; each differing field is named.
+    """
+    location = locate(url)
+    if _has_root(location):
+        stored = read_header(location)
+        lines = differences(stored, new_header(spec, stored.dataset_hash, None, stored.columns))
+        _refuse_another(location.url, [line for line in lines if not line.startswith("dataset.")])
+
+
+def _refuse_another(url: str, lines: list[str]) -> None:
+    if lines:
+        head = f"{url}: holds another run; use another --out, or the same spec"
+        raise StoreInputError("\n".join([head, *lines]))
 
 
 def check_name(url: PathOrUrl) -> None:

@@ -59,6 +59,8 @@ class Algorithm:
         Number of configurations that are trained together, at addresses 0 to stack − 1 and so on.
     check
         Raises `InputError` where a data set cannot be trained on, as for lack of memory.
+    in_batches
+        Whether it descends by the optimizer, rate and batches of `training`, besides its options.
     warm_up
         Compiles or loads all code, once per machine; called before workers compute.
     """
@@ -70,4 +72,5 @@ class Algorithm:
     misfits: Callable[[Spec], Iterable[str]] = field(default=lambda _: ())
     stack: Callable[[Spec], int] = field(default=lambda _: 1)
     check: Callable[[Spec, Dataset], None] = field(default=lambda *_: None)
+    in_batches: bool = False
     warm_up: Callable[[Spec], None] | None = None

@@ -217,8 +217,9 @@ def training_text(spec: Spec) -> str:
     'adam, rate 0.001, batches of 256, 50 epochs'
     """
     training = spec.training
-    if ALGORITHMS[spec.algorithm].config is not None:  # which has its own options
-        given = (f"{name} {value}" for name, value in training.options.items())
+    algorithm = ALGORITHMS[spec.algorithm]
+    given = [f"{name} {value}" for name, value in training.options.items()]
+    if algorithm.config is not None and not algorithm.in_batches:
         return ", ".join([spec.algorithm, *given, f"{training.epochs:,} epochs at most"])
     if training.batch_fraction is not None:
         size = f"batches of {100 * training.batch_fraction:g} % of the examples"
@@ -230,7 +231,8 @@ def training_text(spec: Spec) -> str:
     end = f"{training.epochs:,} epochs"
     if training.target_loss is not None:
         end = f"to a training loss of {training.target_loss:g}, {end} at most"
-    return f"{training.optimizer}, rate {training.learning_rate:g}{momentum}, {size}, {end}"
+    rate = f"{training.optimizer}, rate {training.learning_rate:g}{momentum}"
+    return ", ".join([rate, size, end, *given])
 
 
 def provenance(

@@ -291,16 +291,43 @@ def _changed(spec: Spec, name: str, changes: Mapping[str, Any]) -> Spec:
     chosen = {"dataset": "name", "network": "family", "training": "algorithm", "ensemble": ""}
     tree: JsonObject = {"name": f"{spec.name}-{name}"[:64]}
     tree |= {section: fields for section, fields in spec.tree().items() if section in chosen}
+    network, family = changes.get("network"), spec.network.family
+    if isinstance(network, Mapping) and network.get("family", family) != family:
+        tree = _without_defaults(tree, family)
     for section, fields in changes.items():
         if section not in chosen:
             raise SpecError([f"{name_of(section)}: unknown section; there are {', '.join(chosen)}"])
         if isinstance(fields, Mapping):
             another = chosen[section] in fields
             own = {k: v for k, v in tree[section].items() if not (another and k == "options")}
+            for one, other in (_BATCHES, _BATCHES[::-1]):
+                if fields.get(one) is not None and other not in fields and other in own:
+                    own[other] = None
             tree[section] = own | dict(fields)
         else:
             tree[section] = fields
     return parse_spec(tree)
+
+
+def _without_defaults(tree: JsonObject, family: str) -> JsonObject:
+    """Leave out what is a default of a family of networks, or belongs to its algorithm."""
+    default = parse_spec({"network": {"family": family}}).tree()
+    kept = {
+        section: {
+            name: value
+            for name, value in fields.items()
+            if name == "count" or (value != default[section].get(name) and name not in _OF_METHOD)
+        }
+        for section, fields in tree.items()
+        if section != "name"
+    }
+    return {"name": tree["name"], **kept}
+
+
+#: Fields of which one is given.
+_BATCHES = ("batch_size", "batch_fraction")
+#: Fields that are of a family, or of an algorithm.
+_OF_METHOD = ("algorithm", "options")
 
 
 def _options(

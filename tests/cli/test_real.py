@@ -102,7 +102,7 @@ def test_binary_networks_have_no_columns_of_relu_ones(lsg, store, tmp_path, comm
         ("training.batch_fraction=0.1", ""),
         ("training.engine=numba", "relu networks have 'torch'"),
         ("dataset.labels=parity", "relu networks learn 'class' labels"),
-        ("ensemble.frozen_parts=[RB]", "relu networks have ()"),
+        ("ensemble.frozen_parts=[RB]", "relu networks have []"),
     ],
 )
 def test_spec_that_cannot_be_run__creates_nothing(lsg, tmp_path, change, message):

@@ -282,7 +282,7 @@ def spoiled(tmp_path, **changes):
         ({"count": 51}, StoreError, "count is 51, the spec says 50"),
         ({"block_size": 0}, StoreError, "block_size is 0"),
         ({"block_size": 8}, StoreError, "block_size is 8, the spec has 16"),
-        ({"block_size": True}, StoreError, "block_size is True"),
+        ({"block_size": True}, StoreError, "block_size is true"),
         ({"n_weights": "31"}, StoreError, "n_weights is '31'"),
         ({"dataset_hash": 5}, StoreError, "dataset_hash is 5, not text"),
         ({"spec_hash": None}, StoreError, "'spec_hash' is missing"),

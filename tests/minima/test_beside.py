@@ -1,5 +1,7 @@
 """A run of several ensembles: each is sampled, measured beside the others, and reported."""
 
+import shutil
+
 import pytest
 import xarray
 
@@ -50,9 +52,25 @@ def test_run__samples_measures_and_resumes(tmp_path):
     assert report(tmp_path / "run").is_file()
 
 
-def test_other_ensemble__in_the_place_of_one_beside_is_refused(tmp_path):
+def test_other_ensemble__in_the_place_of_one_beside_is_refused_before_anything_is_sampled(tmp_path):
     spec = parse_spec({**TREE, "study": {}})
     run(spec, tmp_path / "run", workers=0)
+    before = (tmp_path / "run" / "spec.yaml").read_text(encoding="utf-8")
     other = {"entropic": {"training": {"algorithm": "elastic-sgd"}}}
-    with pytest.raises(InputError, match=r"entropic\.zarr"):
-        run(spec.replace(beside=other), tmp_path / "run", workers=0)
+    with pytest.raises(InputError, match=r"entropic\.zarr: holds another run"):
+        run(spec.replace(beside=other, ensemble={"count": 5}), tmp_path / "run", workers=0)
+    assert open_ensemble(tmp_path / "run" / "ensemble.zarr").n_rows == 3
+    assert (tmp_path / "run" / "spec.yaml").read_text(encoding="utf-8") == before
+    step = {"entropic": {"stage": "spherical-local-entropy"}}
+    with pytest.raises(InputError, match="is an ensemble; give the step entropic another name"):
+        run(spec.replace(beside={}, study=step), tmp_path / "run", workers=0)
+
+
+def test_report__without_an_ensemble_beside_says_what_is_left_out(tmp_path):
+    study = {"volume": {"stage": "spherical-local-entropy", "solutions": "entropic",
+                        "gammas": [25.0], "theory": False}}  # fmt: skip
+    spec = parse_spec({**TREE, "study": study})
+    run(spec, tmp_path / "run", workers=0)
+    shutil.rmtree(tmp_path / "run" / "entropic.zarr")
+    page = report(tmp_path / "run").read_text(encoding="utf-8")
+    assert "it reads entropic, which is not there" in page

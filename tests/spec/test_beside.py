@@ -87,3 +87,17 @@ def test_a_result__is_no_ensemble_and_an_ensemble_no_result():
     study = {"moments": {}, "both": {"stage": "flatness-table", "second": "moments"}}
     (fault,) = faults_of({**TREE, "study": study})
     assert fault.endswith("moments given, a result; an ensemble is needed")
+
+
+def test_another_family__has_its_own_defaults():
+    spec = parse_spec({
+        "network": {"family": "relu"}, "training": {"epochs": 7},
+        "ensemble": {"count": 5},
+        "beside": {"signs": {"network": {"family": "binary", "widths": [20, 15, 10]}},
+                   "large": {"training": {"batch_fraction": 0.1}}},
+    })  # fmt: skip
+    signs, large = (spec.others[name] for name in ("signs", "large"))
+    alone = parse_spec({"network": {"widths": [20, 15, 10]}})
+    assert signs.training == alone.training.model_copy(update={"epochs": 7})
+    assert (signs.ensemble.count, signs.dataset) == (5, alone.dataset)
+    assert (large.training.batch_size, large.training.batch_fraction) == (None, 0.1)

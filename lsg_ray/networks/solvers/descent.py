@@ -394,5 +394,6 @@ FIXED_FIELDS = {"training.engine": "torch", "training.initial_std": 0.0}
 
 ALGORITHM = Algorithm(
     "descent", ("relu",), trainer_of(RELU), DescentOptions, stack=stack_size, check=check_memory,
+    in_batches=True,
     misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, fixed_field("relu")),
 )  # fmt: skip

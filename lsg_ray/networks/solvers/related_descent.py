@@ -170,5 +170,6 @@ def _misfits(spec: Spec) -> Iterable[str]:
 
 ALGORITHM = Algorithm(
     "related-descent", ("relu",), _trainer, config=Options, stack=_stack, check=check_memory,
+    in_batches=True,
     misfits=_misfits,
 )  # fmt: skip

@@ -35,6 +35,6 @@ BINARISED = Arithmetic(binarised_network.loss_step, binarised_network.evaluate_l
 
 ALGORITHM = Algorithm(
     "straight-through", ("binarised",), trainer_of(BINARISED), Options, stack=stack_size,
-    check=check_memory,
+    check=check_memory, in_batches=True,
     misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, fixed_field("binarised")),
 )  # fmt: skip

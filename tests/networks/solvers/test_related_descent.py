@@ -87,7 +87,7 @@ def test_the_penalty__has_the_gradient_of_its_formula():
     seeds = [seed_sequence(0, Stream.TRIAL, k, 0) for k in range(2)]
 
     def stepped(related):
-        return train_networks(spec.network, spec.training, *sets, seeds, (), related).weights
+        return train_networks(spec.network, spec.training, *sets, seeds, related=related).weights
 
     plain = stepped(Related(starts))
     pulled = stepped(Related(starts, signs.astype(np.float32), 0.7))
