@@ -30,6 +30,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.terrain import (
     Solutions,
     Terrain,
+    check_alike,
     check_inputs,
     measured,
     open_solutions,
@@ -138,11 +139,7 @@ def interpolate(
     positions = check_alphas(alphas)
     a = open_solutions(solutions, None, at_least=1 if other is not None else 2)
     b = a if other is None else open_solutions(other, None)
-    if a.network.widths != b.network.widths or a.network.biases != b.network.biases:
-        raise InputError(
-            f"{a.ensemble.url} has widths {list(a.network.widths)}, {b.ensemble.url} "
-            f"{list(b.network.widths)}: paths join networks of the same shape"
-        )
+    check_alike(a, b)
     chosen = _pairs(a, b, pairs, run["seed"])
     rows_a = {int(n): row for row, n in enumerate(a.numbers)}
     rows_b = {int(n): row for row, n in enumerate(b.numbers)}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lsg_ray import __version__
+from lsg_ray.arrays import brief
 from lsg_ray.datasets import Dataset, Examples, load_dataset
 from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers
 from lsg_ray.ensemble.reader import Ensemble
@@ -147,13 +148,42 @@ def open_solutions(
     family = ensemble.header.family
     if not family.differentiable:
         raise InputError(
-            f"{ensemble.url}: holds {family.about}; networks of real weights are needed "
-            "(network.family: relu)"
+            f"{ensemble.url}: holds {family.about}; ReLU networks of real weights "
+            "are needed (network.family: relu)"
         )
     numbers = chosen_numbers(ensemble, configurations, default)
     if len(numbers) < at_least:
         raise InputError(f"{ensemble.url}: {len(numbers)} configurations; {at_least} are needed")
     return Solutions(ensemble, numbers, ensemble.take(numbers)["weights"])
+
+
+def check_alike(a: Solutions, b: Solutions, *, data: bool = False) -> None:
+    """Refuse to join solutions of two ensembles whose networks are not the same function of theirs.
+
+    Parameters
+    ----------
+    a, b
+        Solutions.
+    data
+        Whether their data must be the same, too.
+
+    Raises
+    ------
+    InputError
+        Their widths, biases, slope below zero, options, or data differ.
+    """
+    names = ("widths", "biases", "leaky_slope", "options")
+    values = [[getattr(one.network, name) for name in names] for one in (a, b)]
+    if data:
+        names = (*names, "data")
+        for row, one in zip(values, (a, b), strict=True):
+            row.append(one.ensemble.header.dataset_hash[:16])
+    for name, first, second in zip(names, *values, strict=True):
+        if first != second:
+            raise InputError(
+                f"{a.ensemble.url} has {name} {brief(first)}, {b.ensemble.url} {brief(second)}: "
+                f"the same network{' on the same data' if data else ''} is needed"
+            )
 
 
 def terrain_of(ensemble: Ensemble, examples: int | None = LOSS_EXAMPLES, seed: int = 0) -> Terrain:

@@ -158,8 +158,9 @@ def open_networks(
 
 
 def _last_step(ensemble: Ensemble) -> float:
-    """Return the steps of the whole training; NaN of weights alone."""
-    if not ensemble.header.family.has_outputs:
+    """Return the steps of the whole training; NaN of weights alone, and of imported ones."""
+    imported = (ensemble.header.derivation or {}).get("kind") == "import"
+    if imported or not ensemble.header.family.has_outputs:
         return float("nan")
     spec = ensemble.spec
     return float(spec.training.epochs * spec.units_per_epoch("steps"))
@@ -250,9 +251,15 @@ def clamped_inputs(ensemble: Ensemble, example: int) -> Floats:
     Raises
     ------
     InputError
-        The data are others than the ensemble was sampled on, or have no such example.
+        The data are others than the ensemble was sampled on, or have no such example; or the
+        network has no hidden layer.
     """
     ensemble.require_outputs()
+    if len(ensemble.spec.network.widths) < 3:
+        raise InputError(
+            f"clamp {example} given; {ensemble.url} has no hidden layer: held at its inputs, its "
+            "outputs are free spins"
+        )
     dataset = load_dataset(DatasetSpec.model_validate(ensemble.spec.dataset.model_dump()),
                            download=False)  # fmt: skip
     if ensemble.header.dataset_hash != dataset.content_hash:

@@ -101,7 +101,7 @@ def test_two_ensembles_are_paired_one_to_one(solutions, large_batches):
 
 
 def test_bad_paths_are_refused(solutions, deep, tmp_path):
-    with pytest.raises(InputError, match="same shape"):
+    with pytest.raises(InputError, match="the same network is needed"):
         interpolate(solutions, deep)
     with pytest.raises(InputError, match="hold 0 and 1"):
         interpolate(solutions, alphas=[0.1, 0.5])

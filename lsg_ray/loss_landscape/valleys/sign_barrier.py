@@ -30,6 +30,7 @@ from lsg_ray.loss_landscape.interpolation import check_alphas, line, path_datase
 from lsg_ray.loss_landscape.terrain import (
     Solutions,
     Terrain,
+    check_alike,
     check_inputs,
     open_solutions,
     run_protocol,
@@ -153,7 +154,7 @@ def sign_barrier(
     a = open_solutions(solutions, configurations, default=50, at_least=2 if other is None else 1)
     b = a if other is None else open_solutions(other, configurations, default=50)
     if other is not None:
-        _check_alike(a, b)
+        check_alike(a, b, data=True)
     chosen = _choose(a, b, pairs, run["seed"])
     kinds = np.where(chosen.related, KINDS[1], KINDS[0])
     rows = np.arange(len(kinds))
@@ -176,30 +177,18 @@ def sign_barrier(
     )  # fmt: skip
 
 
-def _check_alike(a: Solutions, b: Solutions) -> None:
-    for name, one, two in (
-        ("widths", list(a.network.widths), list(b.network.widths)),
-        ("biases", a.network.biases, b.network.biases),
-        ("data", a.ensemble.header.dataset_hash[:16], b.ensemble.header.dataset_hash[:16]),
-    ):
-        if one != two:
-            raise InputError(
-                f"{a.ensemble.url} has {name} {one}, {b.ensemble.url} {two}; pairs are of the same "
-                "network on the same data"
-            )
-
-
 def _choose(a: Solutions, b: Solutions, pairs: int, seed: int) -> _Chosen:
     """Draw independent and related pairs, up to a number of each."""
-    group = max(group_of(a.spec), group_of(b.spec))
+    group = group_of(a.spec)
     if a is b:
         rows, rows_ = np.triu_indices(len(a.numbers), 1)
     else:
         rows, rows_ = np.indices((len(a.numbers), len(b.numbers))).reshape(2, -1)
     first, second = a.numbers[rows], b.numbers[rows_]
     unit, unit_ = first // group, second // group
-    if a is not b and a.spec.ensemble.seed != b.spec.ensemble.seed:
-        unit_ = unit_ + unit.max() + 1  # no start of the one is of the other
+    starts = [(s.ensemble.seed, s.algorithm, group_of(s)) for s in (a.spec, b.spec)]
+    if starts[0] != starts[1]:
+        unit_ = second // group_of(b.spec) + unit.max() + 1  # no start of the one is of the other
     related = unit == unit_
     rng = generator(seed, Stream.LANDSCAPE, _PAIRS)
     drawn = [np.flatnonzero(~related), np.flatnonzero(related)]
