@@ -133,3 +133,17 @@ def message_of(text: str) -> str:
     """
     text = text.removeprefix("Value error, ")
     return text if text[:5].isupper() else f"{text[:1].lower()}{text[1:]}"
+
+
+_brief = PlainRepr()
+_brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
+
+
+def shown(value: object) -> str:
+    """Return a value as text of one line, cut short where it is long."""
+    return _brief.repr(value)
+
+
+def name_of(key: int | str) -> str:
+    """Return a key of a mapping as text of one line."""
+    return str(key) if str(key).isprintable() else shown(key)

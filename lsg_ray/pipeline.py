@@ -119,8 +119,10 @@ def run(
     dataset = load_dataset(spec.dataset)
     for name, one in {SAMPLED: spec, **spec.others}.items():
         what, store = "" if name == SAMPLED else f" {name}", path / f"{name}.zarr"
-        timed(f"sample{what}", partial(sample, one, store, address=address, workers=workers,
-                                       style=style))  # fmt: skip
+        timed(
+            f"sample{what}",
+            partial(sample, one, store, address=address, workers=workers, style=style),
+        )
         if name == SAMPLED:
             (path / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
         timed(f"verify{what}", partial(_verify, store))

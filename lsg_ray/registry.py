@@ -164,15 +164,25 @@ DATA_SETS: Registry[Source] = Registry(
     "data set",
     "lsg_ray.datasets.source:Source",
     _modules(
-        "datasets", "SOURCE",
-        "digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "file", "random-patterns",
-        "teacher", "gaussian-mixture", "parity",
+        "datasets",
+        "SOURCE",
+        "digits",
+        "mnist",
+        "fashion-mnist",
+        "cifar10",
+        "cifar100",
+        "file",
+        "random-patterns",
+        "teacher",
+        "gaussian-mixture",
+        "parity",
     ),
     DataError,
-)  # fmt: skip
+)
 #: File formats of weights, results and models, by the suffix of their files.
 FORMATS: Registry[Format] = Registry(
-    "file format", "lsg_ray.exchange.format:Format",
+    "file format",
+    "lsg_ray.exchange.format:Format",
     {
         "npy": "lsg_ray.exchange.npy:FORMAT",
         "npz": "lsg_ray.exchange.npz:FORMAT",
@@ -186,7 +196,7 @@ FORMATS: Registry[Format] = Registry(
         "graphml": "lsg_ray.exchange.graphs:GRAPHML",
         "bqm": "lsg_ray.exchange.graphs:BQM",
     },
-)  # fmt: skip
+)
 #: Methods of fitting: ``method`` of `lsg_ray.fit_boltzmann`.
 FIT_METHODS: Registry[FitMethod] = Registry(
     "method of fitting",

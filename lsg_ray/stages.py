@@ -15,9 +15,18 @@ if TYPE_CHECKING:
 
 #: Groups of commands, in the order of the help.
 GROUPS = (
-    "sampling", "store", "statistics", "model", "entropy landscape", "loss landscape",
-    "wide flat minima", "neurons as spins", "cluster", "project", "installed packages",
-)  # fmt: skip
+    "sampling",
+    "store",
+    "statistics",
+    "model",
+    "entropy landscape",
+    "loss landscape",
+    "wide flat minima",
+    "neurons as spins",
+    "cluster",
+    "project",
+    "installed packages",
+)
 #: Stages that take a specification; others read a store or a model.
 OF_SPEC = ("sample", "pipeline")
 

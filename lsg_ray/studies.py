@@ -129,14 +129,21 @@ def of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy | None = None
         steps |= {
             f"model-{part}": {**fit, "part": part},
             f"cavity-{part}": {
-                **fit, "part": part, "method": "bp", "margin": size.margin, "verify": False,
+                **fit,
+                "part": part,
+                "method": "bp",
+                "margin": size.margin,
+                "verify": False,
             },
             f"scan-{part}": {"stage": "scan", "model": f"cavity-{part}", "count": size.references},
             f"thermo-{part}": {
-                "stage": "thermo", "model": f"model-{part}", "ladders": size.ladders,
-                "burn_in": size.burn_in, "draws": size.draws,
+                "stage": "thermo",
+                "model": f"model-{part}",
+                "ladders": size.ladders,
+                "burn_in": size.burn_in,
+                "draws": size.draws,
             },
-        }  # fmt: skip
+        }
     steps |= {
         "iso": {
             "stage": "iso-energy",
@@ -159,12 +166,17 @@ def of_solutions(ensemble: Ensemble, landscape: bool, size: SolutionStudy | None
     first = int(ensemble.column("configuration")[0])
     steps: dict[str, Any] = {
         "walks": {
-            "stage": "walk", "sigma": list(size.sigmas), "steps": size.steps,
+            "stage": "walk",
+            "sigma": list(size.sigmas),
+            "steps": size.steps,
             "configurations": min(size.starts, count),
         },
         "constrained": {
-            "stage": "walk", "kind": "constrained", "sigma": list(size.constrained_sigmas),
-            "steps": size.constrained_steps, "examples": size.constrained_examples,
+            "stage": "walk",
+            "kind": "constrained",
+            "sigma": list(size.constrained_sigmas),
+            "steps": size.constrained_steps,
+            "examples": size.constrained_examples,
             "configurations": min(size.constrained_starts, count),
         },
         **{
@@ -181,12 +193,15 @@ def of_solutions(ensemble: Ensemble, landscape: bool, size: SolutionStudy | None
         "replicas": {"replicas": size.replicas},
         **{
             f"sk-{temperature:g}": {
-                "stage": "sk", "n": size.sk_spins, "replicas": size.sk_replicas,
-                "temperature": temperature, "temperatures": list(size.sk_temperatures),
+                "stage": "sk",
+                "n": size.sk_spins,
+                "replicas": size.sk_replicas,
+                "temperature": temperature,
+                "temperatures": list(size.sk_temperatures),
             }
             for temperature in size.sk_temperatures
         },
-    }  # fmt: skip
+    }
     return Default(parse_study(steps), {})
 
 

@@ -33,7 +33,7 @@ from lsg_ray.stage import (
     Config,
     Kind,
     Stage,
-)  # fmt: skip
+)
 from lsg_ray.stages import stage_of
 from lsg_ray.typing import JsonObject, Progress
 
@@ -97,9 +97,13 @@ def compute(
 
 
 def save(
-    stage: Stage, result: xarray.Dataset, options: Config, out: str, overwrite: bool = False,
+    stage: Stage,
+    result: xarray.Dataset,
+    options: Config,
+    out: str,
+    overwrite: bool = False,
     key: str | None = None,
-) -> xarray.Dataset:  # fmt: skip
+) -> xarray.Dataset:
     """Save the result of a stage with its provenance; see `compute`."""
     result = result.assign_attrs(stage=stage.name, options=options.model_dump_json())
     if key is not None:
@@ -276,16 +280,28 @@ def _failed_input(step: Step, outcomes: Mapping[str, Outcome]) -> str:
 
 
 def _computed(
-    name: str, step: Step, stores: Mapping[str, Ensemble], outcomes: Mapping[str, Outcome],
-    folder: Path, key: str, threads: int | None, progress: Progress | None,
-) -> xarray.Dataset:  # fmt: skip
+    name: str,
+    step: Step,
+    stores: Mapping[str, Ensemble],
+    outcomes: Mapping[str, Outcome],
+    folder: Path,
+    key: str,
+    threads: int | None,
+    progress: Progress | None,
+) -> xarray.Dataset:
     stage, inputs = stage_of(step.stage), _inputs(step, stores, outcomes)
     if why := stage.applies(*(value for value in inputs.values() if value is not None)):
         raise InputError(why)
     return compute(
-        stage, inputs, stage.options(step.options), out=str(folder / f"{name}.zarr"),
-        threads=threads, overwrite=True, key=key, progress=progress,
-    )  # fmt: skip
+        stage,
+        inputs,
+        stage.options(step.options),
+        out=str(folder / f"{name}.zarr"),
+        threads=threads,
+        overwrite=True,
+        key=key,
+        progress=progress,
+    )
 
 
 def _inputs(

@@ -39,8 +39,11 @@ def data_list(as_json: bool) -> None:
 
 
 @data.command("fetch", cls=Command)
-@argument("name", metavar="NAME|FILE",
-          help="Name of a data set (lsg data list), or a file or folder of your own.")  # fmt: skip
+@argument(
+    "name",
+    metavar="NAME|FILE",
+    help="Name of a data set (lsg data list), or a file or folder of your own.",
+)
 @option("--label", metavar="COLUMN", help="Column of labels of a CSV or Parquet FILE.")
 @option("--label-path", type=PATH, metavar="FILE", help="Labels of an .npy of inputs.")
 @option("--test-path", type=PATH, metavar="FILE", help="Second CSV or Parquet file, for testing.")
@@ -79,9 +82,12 @@ def _fetch(name: str, as_json: bool) -> None:
         folder = fetch(name, on_bytes)
     sizes = DATA_SETS[name].sizes({})
     about = {
-        "folder": str(folder), "examples": sizes.n_train, "test_examples": sizes.n_test,
-        "shape": sizes.shape, "classes": sizes.n_classes,
-    }  # fmt: skip
+        "folder": str(folder),
+        "examples": sizes.n_train,
+        "test_examples": sizes.n_test,
+        "shape": sizes.shape,
+        "classes": sizes.n_classes,
+    }
     shown = {**about, "shape": "x".join(map(str, sizes.shape))}
     print_result({"name": name, **about}, as_json, f"{name}\n{table(shown)}")
 

@@ -49,19 +49,36 @@ SET_SECTIONS = ("network", "dataset")
 @option("--network", metavar="20-15-15-10", help="Widths of the layers, from input to output.")
 @option("--family", help="Family of networks; without it, binary or relu, by the weights.")
 @option("--dataset", metavar="NAME", help="Data set on which accuracy and loss are computed.")
-@option("--spec", type=PATH, metavar="SPEC",
-        help="Specification of network and data set, in place of these options.")  # fmt: skip
-@option("--set", "overrides", multiple=True, metavar="A.B=C",
-        help="Field of network or dataset to set, such as network.leaky_slope=0.1.")  # fmt: skip
 @option(
-    "--layout", type=click.Choice(["out-in", "in-out", "parameters"]),
+    "--spec",
+    type=PATH,
+    metavar="SPEC",
+    help="Specification of network and data set, in place of these options.",
+)
+@option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="A.B=C",
+    help="Field of network or dataset to set, such as network.leaky_slope=0.1.",
+)
+@option(
+    "--layout",
+    type=click.Choice(["out-in", "in-out", "parameters"]),
     help="Layout of weight matrices; without it, what their shapes say, or else out-in.",
-)  # fmt: skip
+)
 @as_json
 def import_weights(
-    source: str, out: str, network: str | None, family: str | None, dataset: str | None,
-    spec: str | None, overrides: tuple[str, ...], layout: Layout | None, as_json: bool,
-) -> None:  # fmt: skip
+    source: str,
+    out: str,
+    network: str | None,
+    family: str | None,
+    dataset: str | None,
+    spec: str | None,
+    overrides: tuple[str, ...],
+    layout: Layout | None,
+    as_json: bool,
+) -> None:
     """Write weights from files of other programs as a store.
 
     An interrupted import is resumed by the same command.
@@ -81,18 +98,24 @@ def import_weights(
     notes: list[str] = []
     with progress_bar("rows read, each twice", progress_style(as_json)) as progress:
         ensemble = write_ensemble(
-            source, out, network=tree["network"] or None, dataset=tree["dataset"] or None,
-            layout=layout, progress=progress, log=notes.append,
-        )  # fmt: skip
+            source,
+            out,
+            network=tree["network"] or None,
+            dataset=tree["dataset"] or None,
+            layout=layout,
+            progress=progress,
+            log=notes.append,
+        )
     for line in notes:
         line_logger(as_json, "")(line)
     info = {**ensemble.info(), "notes": notes}
     accuracy = info["accuracy"]
     accuracies = f", accuracy {accuracy['min']:.4f} to {accuracy['max']:.4f}" if accuracy else ""
     print_result(
-        info, as_json,
+        info,
+        as_json,
         f"{out}: {info['rows']:,} configurations of {info['n_weights']:,} weights{accuracies}",
-    )  # fmt: skip
+    )
 
 
 def _import_model(source: str, out: str, as_json: bool) -> None:
@@ -108,9 +131,12 @@ def _import_model(source: str, out: str, as_json: bool) -> None:
 
 
 def _sections(
-    network: str | None, family: str | None, dataset: str | None, spec: str | None,
+    network: str | None,
+    family: str | None,
+    dataset: str | None,
+    spec: str | None,
     overrides: tuple[str, ...],
-) -> dict[str, dict[str, Any]]:  # fmt: skip
+) -> dict[str, dict[str, Any]]:
     """Return what is said of network and data set, as sections of a specification."""
     from lsg_ray.spec import load_spec, override
 
@@ -130,24 +156,52 @@ def _sections(
     sections: dict[str, Any] = override(tree, overrides)
     unknown = set(sections) - set(SET_SECTIONS)
     if unknown or not all(isinstance(sections[name], dict) for name in SET_SECTIONS):
-        raise InputError("--set: fields of network and dataset can be set, such as "
-                         "network.leaky_slope=0.1")  # fmt: skip
+        raise InputError(
+            "--set: fields of network and dataset can be set, such as network.leaky_slope=0.1"
+        )
     return sections
 
 
 @command()
-@argument("source", metavar="STORE|RESULT", type=PATH,
-          help="Store of an ensemble, result or model: a path or URL.")  # fmt: skip
-@option("--to", type=PATH, required=True, metavar="FILE", section=OUTPUT,
-        help="File to write; its suffix is the format.")  # fmt: skip
-@option("--where", metavar="EXPRESSION", section=SELECTION,
-        help='Condition on the columns of STORE, for example "accuracy > 0.81".')  # fmt: skip
-@option("--columns", metavar="A,B,...", section=SELECTION,
-        help="Columns of a store or variables of a result; without it, all that fit.")  # fmt: skip
-@option("--limit", type=click.IntRange(min=1), section=SELECTION,
-        help="Largest number of configurations.")  # fmt: skip
-@option("--cutoff", type=click.FloatRange(min=0), default=0.0, section=SELECTION,
-        help="Largest |coupling| of a model that is left out.")  # fmt: skip
+@argument(
+    "source",
+    metavar="STORE|RESULT",
+    type=PATH,
+    help="Store of an ensemble, result or model: a path or URL.",
+)
+@option(
+    "--to",
+    type=PATH,
+    required=True,
+    metavar="FILE",
+    section=OUTPUT,
+    help="File to write; its suffix is the format.",
+)
+@option(
+    "--where",
+    metavar="EXPRESSION",
+    section=SELECTION,
+    help='Condition on the columns of STORE, for example "accuracy > 0.81".',
+)
+@option(
+    "--columns",
+    metavar="A,B,...",
+    section=SELECTION,
+    help="Columns of a store or variables of a result; without it, all that fit.",
+)
+@option(
+    "--limit",
+    type=click.IntRange(min=1),
+    section=SELECTION,
+    help="Largest number of configurations.",
+)
+@option(
+    "--cutoff",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    section=SELECTION,
+    help="Largest |coupling| of a model that is left out.",
+)
 @overwrite
 @as_json
 def export(

@@ -40,9 +40,13 @@ cluster_options = options(
            help="Allow plain http to another machine without a token."),
 )  # fmt: skip
 start_timeout = option(
-    "--start-timeout", type=click.FloatRange(min=0, min_open=True), default=START_SECONDS,
-    metavar="SECONDS", section=RUNNING, help="Seconds that a job may wait for its start.",
-)  # fmt: skip
+    "--start-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=START_SECONDS,
+    metavar="SECONDS",
+    section=RUNNING,
+    help="Seconds that a job may wait for its start.",
+)
 _id = argument("id", help="Name of the job: see lsg jobs list.")
 
 
@@ -104,9 +108,15 @@ class SubmitOptions(ClusterOptions):
 )
 @as_json
 def submit(
-    source: str, arguments: tuple[str, ...], out: str, stage: str, count: int | None,
-    overrides: tuple[str, ...], as_json: bool, **how: Unpack[SubmitOptions],
-) -> None:  # fmt: skip
+    source: str,
+    arguments: tuple[str, ...],
+    out: str,
+    stage: str,
+    count: int | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    **how: Unpack[SubmitOptions],
+) -> None:
     """Run a stage on a Ray cluster as a job, and follow it.
 
     \b

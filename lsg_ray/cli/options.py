@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 #: Sections of the help of a command, in their order.
 ARGUMENTS, OPTIONS, SELECTION, OUTPUT, RUNNING = (
-    "Arguments", "Options", "Selection", "Output", "Running",
-)  # fmt: skip
+    "Arguments",
+    "Options",
+    "Selection",
+    "Output",
+    "Running",
+)
 _SECTIONS = (ARGUMENTS, OPTIONS, SELECTION, OUTPUT, RUNNING)
 #: Of all commands, also of those that run as scripts.
 CONTEXT_SETTINGS: JsonObject = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -134,8 +138,13 @@ def options(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-as_json = option("--json", "as_json", is_flag=True, section=OUTPUT,
-                 help="Print one JSON document and nothing else on standard output.")  # fmt: skip
+as_json = option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    section=OUTPUT,
+    help="Print one JSON document and nothing else on standard output.",
+)
 overwrite = option("--overwrite", is_flag=True, section=OUTPUT, help="Replace an earlier result.")
 
 

@@ -52,9 +52,13 @@ def shown_warnings() -> Iterator[None]:
         original = warnings.showwarning
 
         def show_warning(
-            message: Warning | str, category: type[Warning], filename: str, lineno: int,
-            file: TextIO | None = None, line: str | None = None,
-        ) -> None:  # fmt: skip
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if category.__module__.startswith("lsg_ray."):
                 show(f"lsg: warning: {printable(str(message))}", err=True)
             else:

@@ -32,21 +32,36 @@ MAX_LINE_CHARACTERS = 200
 
 #: Options that change a specification.
 spec_changes = options(
-    option("--count", type=click.IntRange(min=1),
-           help="Number of configurations, in place of ensemble.count."),
-    option("--set", "overrides", multiple=True, metavar="FIELD=VALUE",
-           help="Value of any field of the specification, such as training.epochs=20."),
-)  # fmt: skip
+    option(
+        "--count",
+        type=click.IntRange(min=1),
+        help="Number of configurations, in place of ensemble.count.",
+    ),
+    option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Value of any field of the specification, such as training.epochs=20.",
+    ),
+)
 #: Options of commands that run one.
 spec_options = options(
     spec_changes,
-    option("--workers", type=click.IntRange(min=0), section=RUNNING,
-           help="Number of tasks at a time; without it, one per CPU. 0 samples in this process, "
-           "without Ray."),
-    option("--address", metavar="ADDRESS", section=RUNNING,
-           help="Address of a Ray cluster; without it, RAY_ADDRESS or a private Ray on this "
-           "machine."),
-)  # fmt: skip
+    option(
+        "--workers",
+        type=click.IntRange(min=0),
+        section=RUNNING,
+        help="Number of tasks at a time; without it, one per CPU. 0 samples in this process, "
+        "without Ray.",
+    ),
+    option(
+        "--address",
+        metavar="ADDRESS",
+        section=RUNNING,
+        help="Address of a Ray cluster; without it, RAY_ADDRESS or a private Ray on this machine.",
+    ),
+)
 
 
 class RunOptions(TypedDict):
@@ -69,9 +84,15 @@ class RunOptions(TypedDict):
 @spec_options
 @as_json
 def run(
-    spec: str, out: str, statistics_only: bool, landscape: bool, count: int | None,
-    overrides: tuple[str, ...], as_json: bool, **where: Unpack[RunOptions],
-) -> None:  # fmt: skip
+    spec: str,
+    out: str,
+    statistics_only: bool,
+    landscape: bool,
+    count: int | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    **where: Unpack[RunOptions],
+) -> None:
     """Sample SPEC, compute its study, and write a report.
 
     Without a study in SPEC, that of the paper of its networks is computed.  Run the same command
@@ -81,15 +102,22 @@ def run(
     from lsg_ray.pipeline import run
 
     result = run(
-        specification, out, landscape=landscape and not statistics_only,
-        log=line_logger(as_json), style=progress_style(as_json), **where,
-    )  # fmt: skip
+        specification,
+        out,
+        landscape=landscape and not statistics_only,
+        log=line_logger(as_json),
+        style=progress_style(as_json),
+        **where,
+    )
     lines = [f"{name}: {cell(values)}" for name, values in result["study"].items()]
     lines = [textwrap.shorten(line, MAX_LINE_CHARACTERS, placeholder=" ...") for line in lines]
     print_result(result, as_json, "\n".join([*lines, f"report: {result['report']}"]))
     if failed := result["failed"]:
-        show(f"lsg: {len(failed)} of {len(result['study'])} steps failed: {', '.join(failed)}; "
-             "what is finished is kept: run the same command again", err=True)  # fmt: skip
+        show(
+            f"lsg: {len(failed)} of {len(result['study'])} steps failed: {', '.join(failed)}; "
+            "what is finished is kept: run the same command again",
+            err=True,
+        )
         sys.exit(1)
 
 
@@ -99,9 +127,13 @@ def run(
 @spec_options
 @as_json
 def sample(
-    spec: str, out: str, count: int | None, overrides: tuple[str, ...], as_json: bool,
+    spec: str,
+    out: str,
+    count: int | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
     **where: Unpack[RunOptions],
-) -> None:  # fmt: skip
+) -> None:
     """Sample the ensemble of SPEC into STORE, or resume it.
 
     Run the same command again to resume; with a larger --count the store grows.
@@ -135,9 +167,14 @@ def sample(
 @spec_changes
 @as_json
 def estimate(
-    spec: str, seconds: float, cores: str, price: float | None, count: int | None,
-    overrides: tuple[str, ...], as_json: bool,
-) -> None:  # fmt: skip
+    spec: str,
+    seconds: float,
+    cores: str,
+    price: float | None,
+    count: int | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Estimate trials, core-hours, store size, wall times and price of SPEC."""
     specification = load_specification(spec, count, overrides)
     from lsg_ray.cluster.estimate import estimate

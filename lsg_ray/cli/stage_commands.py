@@ -42,39 +42,53 @@ MAX_SHOWN_VALUES = 6
 # Options that choose from what is read, or say how a command runs.
 _VIEW = {
     "where": Option(
-        ["--where"], metavar="EXPRESSION", section=SELECTION,
+        ["--where"],
+        metavar="EXPRESSION",
+        section=SELECTION,
         help='Condition on the columns of STORE, for example "accuracy > 0.81".',
     ),
     "snapshot": Option(
-        ["--snapshot"], type=click.IntRange(min=0), metavar="TIME", section=SELECTION,
+        ["--snapshot"],
+        type=click.IntRange(min=0),
+        metavar="TIME",
+        section=SELECTION,
         help="Epoch or step of training whose weights are used (ensemble.snapshots of the "
         "specification); without it, the end of training.",
     ),
     "part": Option(
-        ["--part"], section=SELECTION,
+        ["--part"],
+        section=SELECTION,
         help="Part of the weights: LB (first layer), ITR (interior), RB (last layer), or the "
         "number of a layer from 0; without it, all weights.",
     ),
     "canonical": Option(
-        ["--canonical"], is_flag=True, section=SELECTION,
+        ["--canonical"],
+        is_flag=True,
+        section=SELECTION,
         help="Bring hidden units into canonical order first, which removes the node-permutation "
         "symmetry.",
     ),
-}  # fmt: skip
+}
 _PARTS = Option(
-    ["--part"], metavar="PART,...", section=SELECTION,
+    ["--part"],
+    metavar="PART,...",
+    section=SELECTION,
     help="Parts: models MODEL-PART, as lsg fit --part writes them, to results RESULT-PART.",
-)  # fmt: skip
+)
 _ALWAYS = (
     Option(
-        ["--address"], metavar="ADDRESS", section=RUNNING,
+        ["--address"],
+        metavar="ADDRESS",
+        section=RUNNING,
         help="Address of a Ray cluster; without it, RAY_ADDRESS or threads of this machine.",
     ),
     Option(
-        ["--workers"], type=click.IntRange(min=1), section=RUNNING,
+        ["--workers"],
+        type=click.IntRange(min=1),
+        section=RUNNING,
         help="Number of threads, or of tasks at a time on a cluster; without it, one per CPU.",
     ),
-)  # fmt: skip
+)
 
 
 class _Deferred(ModuleType):
@@ -132,8 +146,9 @@ def _input(stage: Stage, name: str) -> click.Parameter:
         text = _INPUTS.get(kind.metavar, kind.help)
         return Argument([name], required=required, type=PATH, metavar=kind.metavar, help=text)
     text = stage.helps.get(name, "") if not required or not kind.help else kind.help
-    return Option([flag_of(name), name], required=required, type=PATH, metavar=kind.metavar,
-                  help=text)  # fmt: skip
+    return Option(
+        [flag_of(name), name], required=required, type=PATH, metavar=kind.metavar, help=text
+    )
 
 
 def _selection(stage: Stage) -> Sequence[click.Parameter]:
@@ -156,14 +171,25 @@ def _outputs(stage: Stage) -> list[click.Parameter]:
     ]
     if stage.figures:
         parameters.append(
-            Option(["--figure"], type=PATH, metavar="FILE.png", section=OUTPUT,
-                   help="Figure of the result to write too.")
-        )  # fmt: skip
+            Option(
+                ["--figure"],
+                type=PATH,
+                metavar="FILE.png",
+                section=OUTPUT,
+                help="Figure of the result to write too.",
+            )
+        )
     if stage.together:
         parameters.append(
-            Option(["--beside"], type=PATH, multiple=True, metavar="RESULT", section=OUTPUT,
-                   help="Earlier result to show in the same figure.")
-        )  # fmt: skip
+            Option(
+                ["--beside"],
+                type=PATH,
+                multiple=True,
+                metavar="RESULT",
+                section=OUTPUT,
+                help="Earlier result to show in the same figure.",
+            )
+        )
     return parameters
 
 
@@ -194,9 +220,12 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     elif get_origin(kind) is dict:
         settings |= {"metavar": "NAME=VALUE", "multiple": True}
     return Option(
-        [flag, name], default=default, help=field.description, required=field.is_required(),
+        [flag, name],
+        default=default,
+        help=field.description,
+        required=field.is_required(),
         **settings,
-    )  # fmt: skip
+    )
 
 
 def _bounds(marks: Sequence[object]) -> dict[str, Any]:

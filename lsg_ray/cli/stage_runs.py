@@ -70,10 +70,19 @@ def request_of(stage: Stage, given: JsonObject) -> Request:
     parts = tuple(dict.fromkeys(names))
     view = {name: given[name] for name in stage.view if _is_given(given.get(name))}
     return Request(
-        stage, {name: given[name] for name in stage.reads}, _options(stage, given, parts), parts,
-        view, given["out"], given.get("figure"), given.get("beside", ()), given["address"],
-        given["workers"], given.get("overwrite", False), given["as_json"],
-    )  # fmt: skip
+        stage,
+        {name: given[name] for name in stage.reads},
+        _options(stage, given, parts),
+        parts,
+        view,
+        given["out"],
+        given.get("figure"),
+        given.get("beside", ()),
+        given["address"],
+        given["workers"],
+        given.get("overwrite", False),
+        given["as_json"],
+    )
 
 
 def _is_given(value: object) -> bool:
@@ -209,20 +218,34 @@ def _computed(request: Request, jobs: list[_Job], progress: Progress) -> Results
     if stage.parts is None or len(jobs) == 1:
         return {
             job.part: compute(
-                stage, inputs, options, out=job.out, view=request.view, threads=request.workers,
-                overwrite=request.overwrite, progress=progress,
+                stage,
+                inputs,
+                options,
+                out=job.out,
+                view=request.view,
+                threads=request.workers,
+                overwrite=request.overwrite,
+                progress=progress,
             )
             for job, inputs in zip(jobs, opened, strict=True)
-        }  # fmt: skip
+        }
     results = stage.parts(
-        **opened[0], parts=[job.part for job in jobs], **options.model_dump(exclude={"part"}),
-        threads=request.workers, progress=progress,
-    )  # fmt: skip
+        **opened[0],
+        parts=[job.part for job in jobs],
+        **options.model_dump(exclude={"part"}),
+        threads=request.workers,
+        progress=progress,
+    )
     return {
-        job.part: save(stage, results[job.part], options.model_copy(update={"part": job.part}),
-                       job.out, request.overwrite)
+        job.part: save(
+            stage,
+            results[job.part],
+            options.model_copy(update={"part": job.part}),
+            job.out,
+            request.overwrite,
+        )
         for job in jobs
-    }  # fmt: skip
+    }
 
 
 def _used(result: object) -> JsonObject:

@@ -27,8 +27,11 @@ def info(store: str, as_json: bool) -> None:
 
 @command()
 @store_argument
-@option("--repair", is_flag=True,
-        help="Remove damaged blocks; run lsg sample again to sample them anew.")  # fmt: skip
+@option(
+    "--repair",
+    is_flag=True,
+    help="Remove damaged blocks; run lsg sample again to sample them anew.",
+)
 @as_json
 def verify(store: str, repair: bool, as_json: bool) -> None:
     """Check every block of STORE against its record; exit with 1 if one is damaged."""
@@ -82,9 +85,15 @@ def _finding(finding: Finding) -> str:
 )
 @as_json
 def query(
-    store: str, columns: str | None, snapshot: int | None, style: str, where: str | None,
-    sort: str | None, limit: int | None, as_json: bool,
-) -> None:  # fmt: skip
+    store: str,
+    columns: str | None,
+    snapshot: int | None,
+    style: str,
+    where: str | None,
+    sort: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
     """List the configurations of STORE that meet a condition."""
     from lsg_ray.ensemble.query import query
     from lsg_ray.ensemble.reader import open_ensemble

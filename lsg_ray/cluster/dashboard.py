@@ -137,18 +137,26 @@ class Dashboard:
         return self._ask(lambda: self._client.get_job_logs(id), missing="")
 
     def submit(
-        self, id: str, *, entrypoint: str, runtime_env: JsonObject, metadata: dict[str, str],
+        self,
+        id: str,
+        *,
+        entrypoint: str,
+        runtime_env: JsonObject,
+        metadata: dict[str, str],
         entrypoint_num_cpus: float,
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Submit a job with CPUs for its driver; return False if the id is taken."""
         try:
             self._ask(
                 lambda: self._client.submit_job(
-                    submission_id=id, entrypoint=entrypoint, runtime_env=runtime_env,
-                    metadata=metadata, entrypoint_num_cpus=entrypoint_num_cpus or None,
+                    submission_id=id,
+                    entrypoint=entrypoint,
+                    runtime_env=runtime_env,
+                    metadata=metadata,
+                    entrypoint_num_cpus=entrypoint_num_cpus or None,
                 ),
                 missing=None,
-            )  # fmt: skip
+            )
         except _TakenError:
             return False
         return True

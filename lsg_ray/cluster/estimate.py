@@ -209,9 +209,13 @@ def calibrate(
         if passed >= seconds and block >= 2:
             break
     return Calibration(
-        len(times) * rows, sum(trials), len(times) * rows, tuple(times), tuple(trials),
+        len(times) * rows,
+        sum(trials),
+        len(times) * rows,
+        tuple(times),
+        tuple(trials),
         float(np.median(writing)),
-    )  # fmt: skip
+    )
 
 
 def extrapolate(
@@ -249,18 +253,23 @@ def extrapolate(
         gpu_hours=gpu,
         gpu_dollars=gpu * COSTS.gpu_dollars,
         calibration={
-            key: value for key, value in asdict(measured).items()
+            key: value
+            for key, value in asdict(measured).items()
             if key not in ("seconds", "trials_of_block")
-        } | {"seconds": float(sum(measured.seconds))},
+        }
+        | {"seconds": float(sum(measured.seconds))},
         assumptions={
             "parallel_efficiency": COSTS.parallel_efficiency,
             "driver_seconds_per_block": COSTS.driver_seconds,
-            "start_seconds": COSTS.start_seconds, "dollars_per_core_hour": dict(prices),
-            "dollars_per_write": COSTS.write_dollars, "dollars_per_read": COSTS.read_dollars,
-            "gpu_speed_in_cores": COSTS.gpu_speed, "dollars_per_gpu_hour": COSTS.gpu_dollars,
+            "start_seconds": COSTS.start_seconds,
+            "dollars_per_core_hour": dict(prices),
+            "dollars_per_write": COSTS.write_dollars,
+            "dollars_per_read": COSTS.read_dollars,
+            "gpu_speed_in_cores": COSTS.gpu_speed,
+            "dollars_per_gpu_hour": COSTS.gpu_dollars,
             "core": "of this machine",
         },
-    )  # fmt: skip
+    )
 
 
 def suggested_block_size(spec: Spec, cores: int) -> int:

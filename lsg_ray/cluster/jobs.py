@@ -128,9 +128,14 @@ def submit(
     if readable_token(dashboard.address, dashboard.token):
         log("plain http: the token can be read on the way; prefer https or a forwarded port")
     id, attached = _submitted(
-        dashboard, request, log, again=again, with_code=with_code,
-        driver_cpus=driver_cpus, start_timeout=start_timeout,
-    )  # fmt: skip
+        dashboard,
+        request,
+        log,
+        again=again,
+        with_code=with_code,
+        driver_cpus=driver_cpus,
+        start_timeout=start_timeout,
+    )
     if follow:
         return _follow(dashboard, id, start_timeout, log, on_line)._replace(attached=attached)
     job = _retried(lambda: dashboard.job(id), dashboard, id, log)
@@ -160,9 +165,13 @@ def _submitted(
             return job.id, True
         with runtime_environment(request.spec, with_code) as environment:
             send = functools.partial(
-                dashboard.submit, free, entrypoint=request.entrypoint, runtime_env=environment,
-                metadata=dict(request.metadata), entrypoint_num_cpus=driver_cpus,
-            )  # fmt: skip
+                dashboard.submit,
+                free,
+                entrypoint=request.entrypoint,
+                runtime_env=environment,
+                metadata=dict(request.metadata),
+                entrypoint_num_cpus=driver_cpus,
+            )
             free_still = _retried(send, dashboard, free, log, CONFIG.submit_seconds)
         if free_still:
             log(f"job {free} submitted to {dashboard.address}")
@@ -289,9 +298,15 @@ def _status(job: Job) -> JobStatus:
         seconds = round((job.ended or time.time()) - job.began, 1)
     reason = _reason(job.message) if job.state in ("FAILED", "STOPPED") else ""
     return JobStatus(
-        job.id, job.state, job.metadata.get("lsg_stage", ""), job.metadata.get("lsg_out", ""),
-        job.began, seconds, job.exit_code, reason,
-    )  # fmt: skip
+        job.id,
+        job.state,
+        job.metadata.get("lsg_stage", ""),
+        job.metadata.get("lsg_out", ""),
+        job.began,
+        seconds,
+        job.exit_code,
+        reason,
+    )
 
 
 def _reason(message: str) -> str:
@@ -300,9 +315,10 @@ def _reason(message: str) -> str:
     lines = [
         line
         for line in text.splitlines()
-        if line.strip() and not line.startswith("Running entrypoint for job")
+        if line.strip()
+        and not line.startswith("Running entrypoint for job")
         and not line.endswith("Runtime env is setting up.")
-    ][-8:]  # fmt: skip
+    ][-8:]
     if "No module named 'lsg_ray" in text:
         lines.append("lsg-ray is not installed on the cluster: do that, or pass --with-code")
     return "\n".join(lines)

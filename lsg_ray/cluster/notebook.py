@@ -13,9 +13,13 @@ class Publisher(Protocol):
     """What sends the outputs of cells to the page."""
 
     def publish(
-        self, data: Mapping[str, str], metadata: Mapping[str, str], *,
-        transient: Mapping[str, str], update: bool,
-    ) -> None:  # fmt: skip
+        self,
+        data: Mapping[str, str],
+        metadata: Mapping[str, str],
+        *,
+        transient: Mapping[str, str],
+        update: bool,
+    ) -> None:
         """Send an output, or replace the one of the same identity."""
 
 

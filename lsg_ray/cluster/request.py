@@ -91,8 +91,10 @@ def plan_job(
         needed = "a store or model" if spec else "a specification"
         raise InputError(f"stage {stage} reads {needed}")
     if stage == "pipeline" and "://" in out:
-        raise InputError(f"--out {out} given; a pipeline writes into a folder: a path on a disk "
-                         "that all nodes of the cluster share")  # fmt: skip
+        raise InputError(
+            f"--out {out} given; a pipeline writes into a folder: a path on a disk "
+            "that all nodes of the cluster share"
+        )
     path = _SPEC_FILE if isinstance(source, Spec) else _shared_path(source, stage)
     if spec is not None:
         refuse_file_name(out, "a store" if stage == "sample" else "what a run writes")

@@ -199,10 +199,11 @@ def _idx_pairs(idx: Mapping[Path, BinaryTable], origin: str) -> list[tuple[Path,
     pairs = []
     for path in sorted(inputs, key=lambda path: (-is_train[path], -idx[path].n_rows)):
         matches = [
-            label for label in labels
+            label
+            for label in labels
             if idx[label].n_rows == idx[path].n_rows
             and (not by_name or is_train[label] == is_train[path])
-        ]  # fmt: skip
+        ]
         if len(matches) != 1:
             raise wrong
         pairs.append((path, matches[0]))

@@ -7,14 +7,28 @@ from lsg_ray.datasets.source import RemoteFile, Source
 
 
 def cifar_source(
-    n_classes: int, sha256: str, size: int, *, train: tuple[str, ...], test: tuple[str, ...],
+    n_classes: int,
+    sha256: str,
+    size: int,
+    *,
+    train: tuple[str, ...],
+    test: tuple[str, ...],
     label_key: bytes = b"labels",
-) -> Source:  # fmt: skip
+) -> Source:
     """Return a data set of `n_classes`; train, test: names of the batches of each part."""
     return Source(
-        f"cifar{n_classes}", read_cifar, 50_000, 10_000, n_classes, (32, 32, 3),
+        f"cifar{n_classes}",
+        read_cifar,
+        50_000,
+        10_000,
+        n_classes,
+        (32, 32, 3),
         "none stated; cite Krizhevsky (2009)",
         files=(RemoteFile(f"cifar-{n_classes}-python.tar.gz", sha256, size),),
-        mirrors=("https://www.cs.toronto.edu/~kriz/",), folders=(".",), train=train, test=test,
-        label_key=label_key, counts=(50_000 // n_classes,) * n_classes,
-    )  # fmt: skip
+        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+        folders=(".",),
+        train=train,
+        test=test,
+        label_key=label_key,
+        counts=(50_000 // n_classes,) * n_classes,
+    )

@@ -3,7 +3,9 @@
 from lsg_ray.datasets.idx import idx_source
 
 SOURCE = idx_source(
-    "fashion-mnist", "FashionMNIST", "MIT",
+    "fashion-mnist",
+    "FashionMNIST",
+    "MIT",
     (
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -17,4 +19,4 @@ SOURCE = idx_source(
     "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-)  # fmt: skip
+)

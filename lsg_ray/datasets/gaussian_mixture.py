@@ -68,6 +68,10 @@ def _make(config: GaussianMixture, seed: int) -> tuple[Part, Part]:
 
 
 SOURCE = Source(
-    "gaussian-mixture", config=GaussianMixture, measure=_sizes, make=_make, white=1,
+    "gaussian-mixture",
+    config=GaussianMixture,
+    measure=_sizes,
+    make=_make,
+    white=1,
     defaults={"components": None},
-)  # fmt: skip
+)

@@ -113,10 +113,13 @@ def generated(
         ``part_of(options, seed)`` returns what makes a part from its count and its index.
     """
     return Source(
-        name, config=config, white=1, defaults={"components": None},
+        name,
+        config=config,
+        white=1,
+        defaults={"components": None},
         measure=lambda options: options.sizes(n_classes(options)),
         make=lambda options, seed: both_parts(options, part_of(options, seed)),
-    )  # fmt: skip
+    )
 
 
 def draw_inputs(values: Values, count: int, inputs: int, seed: int, part: int) -> Array:

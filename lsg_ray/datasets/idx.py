@@ -15,9 +15,13 @@ FILES = {
 
 
 def idx_source(
-    name: str, folder: str, licence: str, mirrors: tuple[str, ...], counts: tuple[int, ...],
+    name: str,
+    folder: str,
+    licence: str,
+    mirrors: tuple[str, ...],
+    counts: tuple[int, ...],
     *hashes: str,
-) -> Source:  # fmt: skip
+) -> Source:
     """Return a data set; counts by class, and of each file the hash as published, and unpacked."""
     names = tuple(FILES)
     files = tuple(

@@ -53,9 +53,11 @@ def classes_of(train: Array, test: Array, origin: str) -> Classes:
         raise DataError(
             f"{origin}: all {n:,} labels are {brief(distinct[:1])[1:-1]}; two classes are needed"
         )
-    if n_classes > LIMITS.classes or (n_classes == n and n > 2) or (
-        labels.dtype.kind in "iu" and n_classes > max(_FEW, n // 2)
-    ):  # fmt: skip
+    if (
+        n_classes > LIMITS.classes
+        or (n_classes == n and n > 2)
+        or (labels.dtype.kind in "iu" and n_classes > max(_FEW, n // 2))
+    ):
         raise DataError(
             f"{origin}: {n_classes:,} different labels for {n:,} examples; these are no classes "
             "(regression is not supported): name another label column, or group the values"

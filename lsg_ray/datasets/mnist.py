@@ -3,7 +3,9 @@
 from lsg_ray.datasets.idx import idx_source
 
 SOURCE = idx_source(
-    "mnist", "MNIST", "CC BY-SA 3.0 (stated by third parties)",
+    "mnist",
+    "MNIST",
+    "CC BY-SA 3.0 (stated by third parties)",
     (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -17,4 +19,4 @@ SOURCE = idx_source(
     "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-)  # fmt: skip
+)

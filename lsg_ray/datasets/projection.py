@@ -94,9 +94,7 @@ def fit_projection(
     from scipy.linalg import eigh
 
     with _one_thread():
-        values, vectors = eigh(
-            scatter, subset_by_index=[p - components, p - 1], overwrite_a=True
-        )  # fmt: skip
+        values, vectors = eigh(scatter, subset_by_index=[p - components, p - 1], overwrite_a=True)
     rows = vectors.T[::-1]
     largest = np.take_along_axis(rows, np.abs(rows).argmax(1, keepdims=True), axis=1)
     return scaled._replace(

@@ -216,9 +216,12 @@ def load_dataset(
     )
     train_rows, validation_rows = _draw_rows(spec, raw)
     fitted = fit_projection(
-        raw.name, raw.train_pixels, raw.white,
-        standardize=spec.standardize, components=spec.components,
-    )  # fmt: skip
+        raw.name,
+        raw.train_pixels,
+        raw.white,
+        standardize=spec.standardize,
+        components=spec.components,
+    )
 
     def examples(pixels: Array, labels: Array, rows: NDArray[np.intp], part: int) -> Examples:
         y = _targets(labels[rows], spec)
@@ -305,16 +308,21 @@ def _select_classes(raw: RawData, spec: DatasetSpec) -> RawData:
     train, test = (
         transforms.keep_classes(Part(pixels, labels), spec.classes)
         for pixels, labels in (
-            (raw.train_pixels, raw.train_labels), (raw.test_pixels, raw.test_labels),
+            (raw.train_pixels, raw.train_labels),
+            (raw.test_pixels, raw.test_labels),
         )
-    )  # fmt: skip
+    )
     for kind, part in (("training", train), ("test", test)):
         if not len(part.labels):
             raise DataError(f"dataset.classes: {list(spec.classes)} given; no {kind} examples")
     return replace(
-        raw, train_pixels=train.pixels, train_labels=train.labels, test_pixels=test.pixels,
-        test_labels=test.labels, n_classes=len(spec.classes),
-    )  # fmt: skip
+        raw,
+        train_pixels=train.pixels,
+        train_labels=train.labels,
+        test_pixels=test.pixels,
+        test_labels=test.labels,
+        n_classes=len(spec.classes),
+    )
 
 
 def _binarize(raw: RawData, spec: DatasetSpec) -> RawData:

@@ -119,9 +119,15 @@ class BinaryTable(Table):
     """
 
     def __init__(
-        self, origin: str, open_stream: Callable[[], IO[bytes]], header_bytes: int, dtype: np.dtype,
-        shape: tuple[int, ...], *, fortran: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        origin: str,
+        open_stream: Callable[[], IO[bytes]],
+        header_bytes: int,
+        dtype: np.dtype,
+        shape: tuple[int, ...],
+        *,
+        fortran: bool = False,
+    ) -> None:
         self.origin, self.dtype, self.shape = origin, dtype, shape[1:]
         self.n_rows = shape[0]
         self._open, self._header_bytes = open_stream, header_bytes

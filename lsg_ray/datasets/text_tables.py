@@ -174,11 +174,18 @@ class CsvTable(Table):
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 frames = pd.read_csv(
-                    self._path, sep=self._delimiter, header=None, names=names,
-                    index_col=False, na_filter=False, encoding="utf-8-sig", engine="c",
+                    self._path,
+                    sep=self._delimiter,
+                    header=None,
+                    names=names,
+                    index_col=False,
+                    na_filter=False,
+                    encoding="utf-8-sig",
+                    engine="c",
                     low_memory=False,
-                    **self._skip_names(), **options,
-                )  # fmt: skip
+                    **self._skip_names(),
+                    **options,
+                )
                 with frames:
                     yield from frames
         except (ValueError, pd.errors.ParserWarning, OSError) as error:

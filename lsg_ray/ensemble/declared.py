@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable
 
 from lsg_ray.ensemble.schema import LAYER, SNAPSHOT, ArrayLayout
-from lsg_ray.errors import InputError
-from lsg_ray.spec.specification import shown
+from lsg_ray.errors import InputError, shown
 from lsg_ray.typing import JsonObject
 
 #: Types of columns: real numbers, and whole ones of users, which may be negative.

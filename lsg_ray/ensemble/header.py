@@ -30,10 +30,9 @@ from lsg_ray.ensemble.schema import (
     ArrayLayout,
     arrays_of,
 )
-from lsg_ray.errors import SpecError, StoreError, StoreInputError
+from lsg_ray.errors import SpecError, StoreError, StoreInputError, shown
 from lsg_ray.registry import FAMILIES
 from lsg_ray.spec import Spec, parse_spec
-from lsg_ray.spec.specification import shown
 from lsg_ray.typing import JsonObject
 
 if TYPE_CHECKING:
@@ -42,14 +41,30 @@ if TYPE_CHECKING:
 ZARR_FORMAT: Final = 3
 #: Attributes that the digest of a header covers.
 DIGEST_ATTRIBUTES = (
-    "columns", "derivation", "format", "format_version", "package_version", "spec", "spec_hash",
-    "dataset_hash", "count", "block_size", "n_weights",
-)  # fmt: skip
+    "columns",
+    "derivation",
+    "format",
+    "format_version",
+    "package_version",
+    "spec",
+    "spec_hash",
+    "dataset_hash",
+    "count",
+    "block_size",
+    "n_weights",
+)
 #: What of an array's metadata must hold; other keys are other tools' business.
 BINDING_KEYS = (
-    "node_type", "zarr_format", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs",
-    "fill_value", "dimension_names",
-)  # fmt: skip
+    "node_type",
+    "zarr_format",
+    "shape",
+    "data_type",
+    "chunk_grid",
+    "chunk_key_encoding",
+    "codecs",
+    "fill_value",
+    "dimension_names",
+)
 
 
 @dataclass(frozen=True)
@@ -175,8 +190,9 @@ def _beyond_limits(header: Header) -> tuple[str, str] | None:
             fault = f"{array.row_bytes * size / 2**30:,.1f} GiB of {array.name!r} at once; at most "
             return (
                 f"ensemble.block_size: {size:,} configurations a block, which take {fault}"
-                f"{MAX_CHUNK_BYTES / 2**30:.0f}", f"use smaller blocks, or lower {setting}",
-            )  # fmt: skip
+                f"{MAX_CHUNK_BYTES / 2**30:.0f}",
+                f"use smaller blocks, or lower {setting}",
+            )
     return None
 
 

@@ -23,9 +23,12 @@ _S3_RIGHTS = "s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket"
 _GS_RIGHTS = "the role Storage Object User"
 #: In errors of a client that looks for credentials.
 _CREDENTIALS = (
-    "source: Credential", "latest/api/token", "latest/meta-data/iam", "computeMetadata",
+    "source: Credential",
+    "latest/api/token",
+    "latest/meta-data/iam",
+    "computeMetadata",
     "TokenRequest",
-)  # fmt: skip
+)
 _RETRYABLE = {"408", "409", "425", "429", "500", "502", "503", "504"}
 _RETRYABLE_CODES = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable"}
 

@@ -107,10 +107,12 @@ class ArrayLayout:
     def along(self, unit: str, times: tuple[int, ...]) -> ArrayLayout:
         """Return the layout of the same at several times of training."""
         return ArrayLayout(
-            f"{SNAPSHOT}{self.name}", self.dtype, (len(times), *self.row),
+            f"{SNAPSHOT}{self.name}",
+            self.dtype,
+            (len(times), *self.row),
             ("configuration", "snapshot", *self.dimensions[1:]),
             {**self.attributes, "times": list(times), "unit": unit},
-        )  # fmt: skip
+        )
 
     def chunk_key(self, block: int) -> str:
         """Return the key of a block's chunk.
@@ -166,11 +168,14 @@ def arrays_of(
     along = [layout.along(unit, times) for layout in weights]
     measures = [
         ArrayLayout(
-            f"{SNAPSHOT}{name}", "<f8", (len(times),), ("configuration", "snapshot"),
+            f"{SNAPSHOT}{name}",
+            "<f8",
+            (len(times),),
+            ("configuration", "snapshot"),
             {"description": f"{name.replace('_', ' ')} of the snapshots"},
         )
         for name in family.measures
-    ]  # fmt: skip
+    ]
     return (*weights, *family.columns(spec), *along, *measures)
 
 
@@ -179,11 +184,14 @@ def _layers(spec: Spec) -> tuple[ArrayLayout, ...]:
     family = FAMILIES[spec.network.family]
     return tuple(
         ArrayLayout(
-            f"{LAYER}{layer}", "<f4", shape, ("configuration", f"unit_{layer}", f"input_{layer}"),
+            f"{LAYER}{layer}",
+            "<f4",
+            shape,
+            ("configuration", f"unit_{layer}", f"input_{layer}"),
             {"description": f"{family.layer_name(spec.network, layer)}: {about}"},
         )
         for layer, shape in enumerate(spec.network.shapes)
-    )  # fmt: skip
+    )
 
 
 def pack(weights: Signs) -> Bytes:

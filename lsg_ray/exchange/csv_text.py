@@ -162,8 +162,12 @@ def texts(values: Array) -> list[str]:
     (['0.1', '0.33333334'], ['-1', '1'])
     """
     if values.dtype == np.float32:  # as text of this type and not of the double next to it
-        return [np.format_float_scientific(x, trim="-") if x and not 1e-4 <= abs(x) < 1e16
-                else np.format_float_positional(x, trim="-") for x in values]  # fmt: skip
+        return [
+            np.format_float_scientific(x, trim="-")
+            if x and not 1e-4 <= abs(x) < 1e16
+            else np.format_float_positional(x, trim="-")
+            for x in values
+        ]
     return [repr(value) for value in values.tolist()]
 
 

@@ -44,9 +44,12 @@ def read_folder(path: Path, request: Request) -> Source:
     names.sort(key=natural)
     load, notes = _LOADERS[suffixes[0]], list[str]()
     source = StateDicts(
-        str(path), [str(path / name) for name in names], lambda i: load(path / names[i], notes),
-        request, notes,
-    )  # fmt: skip
+        str(path),
+        [str(path / name) for name in names],
+        lambda i: load(path / names[i], notes),
+        request,
+        notes,
+    )
     order = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
     notes.append(f"{len(names):,} files in natural order of their names, {order}")
     if others:

@@ -59,8 +59,9 @@ class Comparison:
         faults = [
             f"{name} in {count:,} of {self.rows:,} configurations, by up to "
             f"{self.largest[name]:.2g}"
-            for name, count in self.differing.items() if count
-        ]  # fmt: skip
+            for name, count in self.differing.items()
+            if count
+        ]
         what = f"{', '.join(self.names)}: computed on the data set, those of the source left out"
         return f"{what}; they differ: {'; '.join(faults)}" if faults else what
 
@@ -166,8 +167,9 @@ def plan_import(
     compared = Comparison(name for name in scan.types if name in names)
     user = [
         declared_column(name, dtype, "imported")
-        for name, dtype in scan.types.items() if name not in names
-    ]  # fmt: skip
+        for name, dtype in scan.types.items()
+        if name not in names
+    ]
     columns = (*measured, *user)
     new_header(spec, NO_DATA, None, columns)  # refuses headers that are too large
     return ImportPlan(source, scan, spec, dataset, measured, columns, compared)
@@ -186,10 +188,12 @@ def _weights_alone(tree: JsonObject, source: Source, scan: Scan) -> None:
     if layers is None or source.matched or "widths" in net:
         pairs = itertools.pairwise(net.get("widths", ()))
         layers = {
-            joined_name(2 * number) if source.biases else f"{2 * number}.weight":
-            (n_out, n_in + source.biases)
+            joined_name(2 * number) if source.biases else f"{2 * number}.weight": (
+                n_out,
+                n_in + source.biases,
+            )
             for number, (n_in, n_out) in enumerate(pairs)
-        }  # fmt: skip
+        }
     options = {"options": layer_options(layers)} if layers else {}
     tree["network"] = net | {"family": kind, "widths": [source.n_weights, 1], "biases": False}
     tree["network"] |= options

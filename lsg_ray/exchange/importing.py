@@ -178,8 +178,9 @@ def _write(plan: ImportPlan, url: PathOrUrl, progress: Progress) -> Ensemble:
         weights = plan.scan.stored(rows.weights)
         columns = {
             name: np.asarray(values).astype(types[name])
-            for name, values in rows.columns.items() if name in types
-        }  # fmt: skip
+            for name, values in rows.columns.items()
+            if name in types
+        }
         if arena is not None:
             measures = family.measure(spec, arena, weights)
             plan.compared.add(rows.columns, measures)

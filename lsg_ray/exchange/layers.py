@@ -58,8 +58,10 @@ def natural(name: str) -> list[tuple[int, str]]:
     >>> sorted(["net10.pt", "net9.pt"], key=natural)
     ['net9.pt', 'net10.pt']
     """
-    return [(int(part), "") if part.isdecimal() else (0, part.lower())
-            for part in re.split(r"(\d+)", name)]  # fmt: skip
+    return [
+        (int(part), "") if part.isdecimal() else (0, part.lower())
+        for part in re.split(r"(\d+)", name)
+    ]
 
 
 def match_layers(shapes: Shapes, widths: Sequence[int], layout: Layout | None, name: str) -> Match:
@@ -88,8 +90,9 @@ def match_layers(shapes: Shapes, widths: Sequence[int], layout: Layout | None, n
     chosen = layout or ("out-in" if out_in is not None else "in-out")
     matrices = out_in if chosen == "out-in" else in_out
     if matrices is None:
-        available = ", ".join(f"{key} {_text(shape)}" for key, shape in itertools.islice(
-            shapes.items(), 12))  # fmt: skip
+        available = ", ".join(
+            f"{key} {_text(shape)}" for key, shape in itertools.islice(shapes.items(), 12)
+        )
         kind = f" ({layout})" if layout else ""
         raise InputError(
             f"{name}: no tensors of a network {'-'.join(map(str, widths))}{kind}; there are "
@@ -98,8 +101,9 @@ def match_layers(shapes: Shapes, widths: Sequence[int], layout: Layout | None, n
     layers = []
     for matrix, out in zip(matrices, widths[1:], strict=True):
         module = _module(matrix)
-        biases = [key for key, shape in shapes.items()
-                  if _module(key) == module and shape == (out,)]  # fmt: skip
+        biases = [
+            key for key, shape in shapes.items() if _module(key) == module and shape == (out,)
+        ]
         layers.append(LayerTensors(matrix, biases[0] if biases else None))
     without = [layer.matrix for layer in layers if layer.bias is None]
     if without and len(without) < len(layers):

@@ -36,8 +36,10 @@ def write_result_mtx(result: xarray.Dataset, path: Path) -> None:
     """Write a variable of two axes."""
     values = one_variable(result)
     if values.ndim != 2:
-        raise InputError(f"{values.name} runs along {', '.join(map(str, values.dims))}; a .mtx "
-                         "holds a matrix: choose a variable of two axes (--columns)")  # fmt: skip
+        raise InputError(
+            f"{values.name} runs along {', '.join(map(str, values.dims))}; a .mtx "
+            "holds a matrix: choose a variable of two axes (--columns)"
+        )
     kind = "real" if values.dtype.kind == "f" else "integer"
     _write(path, f"{kind} general", values.shape, iter(_row_blocks(values.values)))
 
@@ -71,6 +73,10 @@ def _write(path: Path, kind: str, shape: tuple[int, ...], blocks: Iterator[Array
 
 
 FORMAT = Format(
-    "mtx", "a matrix as text", write=write_mtx, write_result=write_result_mtx,
-    write_model=write_model_mtx, model_variables=("J",),
-)  # fmt: skip
+    "mtx",
+    "a matrix as text",
+    write=write_mtx,
+    write_result=write_result_mtx,
+    write_model=write_model_mtx,
+    model_variables=("J",),
+)

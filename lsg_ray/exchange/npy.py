@@ -61,9 +61,11 @@ class NpySource(Source):
     def read(self, start: int, stop: int) -> Rows:
         row = self.n_weights * self._header.dtype.itemsize
         data = np.fromfile(
-            self._path, self._header.dtype, (stop - start) * self.n_weights,
+            self._path,
+            self._header.dtype,
+            (stop - start) * self.n_weights,
             offset=self._header.start + start * row,
-        )  # fmt: skip
+        )
         if data.size != (stop - start) * self.n_weights:
             raise InputError(f"{self.name}: it became shorter while it was read")
         return Rows(plain(data.reshape(-1, self.n_weights)), {})

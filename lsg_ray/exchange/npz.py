@@ -151,6 +151,10 @@ def write_model_npz(model: IsingModel, path: Path, _: float) -> None:
 
 
 FORMAT = Format(
-    "npz", "NumPy arrays by name", read=read_npz, write=write_npz, write_result=write_result_npz,
+    "npz",
+    "NumPy arrays by name",
+    read=read_npz,
+    write=write_npz,
+    write_result=write_result_npz,
     write_model=write_model_npz,
-)  # fmt: skip
+)

@@ -40,10 +40,12 @@ class ParquetSource(Source):
         types = self._arrow.types
         lists = [field.name for field in schema if types.is_nested(field.type)]
         numbers = [
-            field.name for field in schema
-            if types.is_integer(field.type) or types.is_floating(field.type)
+            field.name
+            for field in schema
+            if types.is_integer(field.type)
+            or types.is_floating(field.type)
             or types.is_boolean(field.type)
-        ]  # fmt: skip
+        ]
         named = [name for name in WEIGHTS if name in lists] or lists
         self._list = named[0] if named else None
         if self._list is not None:
@@ -187,6 +189,10 @@ def write_result_parquet(result: xarray.Dataset, path: Path) -> None:
 
 
 FORMAT = Format(
-    "parquet", "a table by columns", read=read_parquet, write=write_parquet,
-    write_result=write_result_parquet, library="pyarrow",
-)  # fmt: skip
+    "parquet",
+    "a table by columns",
+    read=read_parquet,
+    write=write_parquet,
+    write_result=write_result_parquet,
+    library="pyarrow",
+)

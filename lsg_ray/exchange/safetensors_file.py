@@ -84,6 +84,9 @@ def write_safetensors(table: Table, path: Path) -> None:
 
 
 FORMAT = Format(
-    "safetensors", "tensors by name", read=read_safetensors, write=write_safetensors,
+    "safetensors",
+    "tensors by name",
+    read=read_safetensors,
+    write=write_safetensors,
     library="safetensors",
-)  # fmt: skip
+)

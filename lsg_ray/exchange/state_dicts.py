@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.arrays import as_numbers
-from lsg_ray.errors import InputError
+from lsg_ray.errors import InputError, shown
 from lsg_ray.exchange.format import Request
 from lsg_ray.exchange.layers import Match, match_layers
 from lsg_ray.exchange.source import Rows, Source
-from lsg_ray.spec.specification import MAX_WEIGHTS, shown
+from lsg_ray.spec.specification import MAX_WEIGHTS
 from lsg_ray.typing import Array
 
 Tensors = Mapping[str, Array]
@@ -40,9 +40,13 @@ class StateDicts(Source):
     """
 
     def __init__(
-        self, name: str, names: Sequence[str], load: Callable[[int], Tensors], request: Request,
+        self,
+        name: str,
+        names: Sequence[str],
+        load: Callable[[int], Tensors],
+        request: Request,
         notes: list[str],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._names, self._load = names, load
         first = load(0)
         self._shapes = {key: tensor.shape for key, tensor in first.items()}
@@ -150,8 +154,9 @@ def plain_tensors(contents: object, name: str, notes: list[str]) -> dict[str, Ar
         size = int(np.prod(tensor.shape, dtype=np.float64))
         total += size
         if total > MAX_WEIGHTS:
-            raise InputError(f"{name}: {total:,} weights in one configuration; at most "
-                             f"{MAX_WEIGHTS:,}")  # fmt: skip
+            raise InputError(
+                f"{name}: {total:,} weights in one configuration; at most {MAX_WEIGHTS:,}"
+            )
         if not len(tensor.shape) and "int" in str(tensor.dtype):
             _note(notes, f"counters are left out: {key}")
             continue

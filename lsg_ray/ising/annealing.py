@@ -168,10 +168,17 @@ def anneal_scan(
     possible = (both.s > -margin) & (both.s < entropy_bound(both.d) + margin)
     values["converged"] = possible & (both.rhat < MAX_RHAT) & both.known
     attributes = {
-        "statistic": "entropy scan", "method": "monte carlo", "beta": beta, "seed": run["seed"],
-        "chains": chains, "draws": draws, "thin": thin, "s0": at_zero.attrs["s"],
-        "s0_stderr": at_zero.attrs["s_stderr"], "s0_converged": at_zero.attrs["converged"],
-    }  # fmt: skip
+        "statistic": "entropy scan",
+        "method": "monte carlo",
+        "beta": beta,
+        "seed": run["seed"],
+        "chains": chains,
+        "draws": draws,
+        "thin": thin,
+        "s0": at_zero.attrs["s"],
+        "s0_stderr": at_zero.attrs["s_stderr"],
+        "s0_converged": at_zero.attrs["converged"],
+    }
     return add_hysteresis(scan_dataset(values, chosen, ising, xs, attributes))
 
 
@@ -230,9 +237,13 @@ def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number
     n, reference = model.n_spins, sigma.astype(np.float64)
     first = IsingModel(model.J, model.h + xs[0] * reference)
     chains = Chains(
-        first, options.chains, seed=options.seed, method=options.method, threads=1,
+        first,
+        options.chains,
+        seed=options.seed,
+        method=options.method,
+        threads=1,
         batch=1000 + number,
-    )  # fmt: skip
+    )
     chains.sweep(CONFIG.first_factor * options.burn_in)
     shape = (len(xs), options.chains)
     q, e, variance, rhat = np.empty(shape), np.empty(shape), np.empty(len(xs)), np.empty(len(xs))
@@ -245,9 +256,14 @@ def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number
         variance[k] = overlaps.var() / n
         rhat[k] = max(series_rhat(overlaps), series_rhat(energies))
     anchor = thermodynamics(
-        model, reference=sigma, x=float(xs[0]), seed=options.seed, method=options.method,
-        threads=1, **asdict(CONFIG.anchor),
-    )  # fmt: skip
+        model,
+        reference=sigma,
+        x=float(xs[0]),
+        seed=options.seed,
+        method=options.method,
+        threads=1,
+        **asdict(CONFIG.anchor),
+    )
     h = np.diff(xs)
     integrals = h[:, None] / 2 * (q[1:] + q[:-1]) - (h**2 / 12 * np.diff(variance))[:, None]
     # A change of q beyond what fluctuations explain is a jump; or a step too wide to integrate.
@@ -261,10 +277,17 @@ def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number
     root = np.sqrt(options.chains)
     error = np.hypot(float(anchor["log_Z_stderr"][-1]), quadrature)
     return _Annealed(
-        (1 - q.mean(axis=1)) / 2, s.mean(axis=1), e.mean(axis=1), log_Z.mean(axis=1),
-        q.std(axis=1, ddof=1) / 2 / root, np.hypot(s.std(axis=1, ddof=1) / root, error),
-        e.std(axis=1, ddof=1) / root, rhat, -variance / 2, known,
-    )  # fmt: skip
+        (1 - q.mean(axis=1)) / 2,
+        s.mean(axis=1),
+        e.mean(axis=1),
+        log_Z.mean(axis=1),
+        q.std(axis=1, ddof=1) / 2 / root,
+        np.hypot(s.std(axis=1, ddof=1) / root, error),
+        e.std(axis=1, ddof=1) / root,
+        rhat,
+        -variance / 2,
+        known,
+    )
 
 
 def _measure(
@@ -282,7 +305,16 @@ def _measure(
 
 
 STAGE = Stage(
-    "anneal", anneal_scan, reads={"model": MODEL, "references": REFERENCES}, summary=scan_summary,
-    figures=[Figure("lsg_ray.report.figures.entropy_landscape:scan_figure", "Entropy landscape",
-                    "scan_caption", together=8)],
-)  # fmt: skip
+    "anneal",
+    anneal_scan,
+    reads={"model": MODEL, "references": REFERENCES},
+    summary=scan_summary,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.entropy_landscape:scan_figure",
+            "Entropy landscape",
+            "scan_caption",
+            together=8,
+        )
+    ],
+)

@@ -240,10 +240,14 @@ def _from_all_starts(J: Floats, h: Floats, m: Floats, run: FitOptions) -> tuple[
     start[0] = np.tanh(h)[:, None]
     start[1] = 0.0
     beliefs = belief_propagation(
-        IsingModel(J, h), fields=np.repeat(h[None], CONFIG.starts, axis=0), start=start,
-        tolerance=CONFIG.tolerance, max_sweeps=CONFIG.sweeps, damping=0.0,
+        IsingModel(J, h),
+        fields=np.repeat(h[None], CONFIG.starts, axis=0),
+        start=start,
+        tolerance=CONFIG.tolerance,
+        max_sweeps=CONFIG.sweeps,
+        damping=0.0,
         threads=run["threads"],
-    )  # fmt: skip
+    )
     return beliefs, bool(beliefs.converged.all() and np.abs(beliefs.m - m).max() < CONFIG.matched)
 
 

@@ -151,13 +151,19 @@ def fit_boltzmann(
     J, h = _with_all(target, free, fitted, pseudocount)
     taken = time.perf_counter() - began
     report: dict[str, Any] = {
-        "method": method, "converged": fitted.converged, "iterations": fitted.iterations,
-        **dict(zip(_OWN, _of_all(fitted.deviation, target), strict=True)), **fitted.extra,
-        "delta_independent": _of_all(independent, target)[0], "moments_change": target.change,
-        "frozen": len(target.frozen), "frozen_weights": target.frozen.tolist(),
-        "duplicates": len(target.duplicates), "duplicate_weights": _duplicates(target),
+        "method": method,
+        "converged": fitted.converged,
+        "iterations": fitted.iterations,
+        **dict(zip(_OWN, _of_all(fitted.deviation, target), strict=True)),
+        **fitted.extra,
+        "delta_independent": _of_all(independent, target)[0],
+        "moments_change": target.change,
+        "frozen": len(target.frozen),
+        "frozen_weights": target.frozen.tolist(),
+        "duplicates": len(target.duplicates),
+        "duplicate_weights": _duplicates(target),
         "seed": seed,
-    }  # fmt: skip
+    }
     if "noise_method" in report:
         report["noise_method"] = _of_all(report["noise_method"], target)[0]
     model = IsingModel(J, h, target.part, weight=target.weight)
@@ -258,9 +264,12 @@ def _no_worse_than_independent(fitted: Fitted, target: Target) -> tuple[Fitted, 
     if fitted.converged and largest >= NOISE_COUPLING:
         extra["reason"] = f"no better than independent weights, with a coupling of {largest:.2g}"
     replaced = fitted._replace(
-        J=np.zeros_like(fitted.J), h=np.arctanh(target.m), deviation=independent,
-        converged=fitted.converged and largest < NOISE_COUPLING, extra=extra,
-    )  # fmt: skip
+        J=np.zeros_like(fitted.J),
+        h=np.arctanh(target.m),
+        deviation=independent,
+        converged=fitted.converged and largest < NOISE_COUPLING,
+        extra=extra,
+    )
     return replaced, independent
 
 

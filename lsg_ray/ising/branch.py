@@ -77,9 +77,14 @@ class Branch:
     """
 
     def __init__(
-        self, tolerance: float, max_sweeps: int, damping: float | None = None, side: int = 1,
-        restart: bool = True, config: BranchConfig | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        tolerance: float,
+        max_sweeps: int,
+        damping: float | None = None,
+        side: int = 1,
+        restart: bool = True,
+        config: BranchConfig | None = None,
+    ) -> None:
         from lsg_ray.kernels import bethe
 
         self.kernels, self.config = bethe, config or BranchConfig()

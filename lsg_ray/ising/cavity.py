@@ -120,9 +120,15 @@ class Cavity:
     def _two_sweeps(self, h: Floats, damping: float) -> tuple[float, float]:
         """Return the largest change of a message over both, of a magnetization in the last."""
         return self.kernels.double_sweep(
-            self.messages, self.couplings.t, h, self.fields, self._plus, self._minus, damping,
+            self.messages,
+            self.couplings.t,
+            h,
+            self.fields,
+            self._plus,
+            self._minus,
+            damping,
             self._scratch,
-        )  # fmt: skip
+        )
 
     def update_fields(self, h: Floats) -> None:
         """Compute the total fields of the messages; h (N,)."""

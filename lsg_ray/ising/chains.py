@@ -359,9 +359,15 @@ class _CachedGroup(_Group):
                 self.fields = self.spins @ self.J + self.h
             order = self._sites()
             changed += self.kernels.sweep_cached(
-                self.spins, self.fields, self.J, self.beta, order, self.state, self.bits,
+                self.spins,
+                self.fields,
+                self.J,
+                self.beta,
+                order,
+                self.state,
+                self.bits,
                 self.method,
-            )  # fmt: skip
+            )
             self.age += 1
         return changed
 

@@ -122,15 +122,18 @@ def three_body(
         },
         {name: ("triple", indices[:, n]) for n, name in enumerate("ijk")},
         {
-            "statistic": "three-body", "cutoff": cutoff, "within": within,
+            "statistic": "three-body",
+            "cutoff": cutoff,
+            "within": within,
             "above": int(above.sum()),
             "reproduced": float(reproduced[above].mean()) if above.any() else float("nan"),
             "correlation": float(product / spread) if spread > 0 else float("nan"),
             "slope": float(target @ fitted) / square if square > 0 else float("nan"),
             "rms": float(np.sqrt(np.mean((fitted - target) ** 2))),
-            "mc_converged": sampled.attrs["converged"], "seed": run["seed"],
+            "mc_converged": sampled.attrs["converged"],
+            "seed": run["seed"],
         },
-    )  # fmt: skip
+    )
 
 
 @public
@@ -167,18 +170,23 @@ def configuration_energies(
     ising, source = _pair(model, ensemble)
     energies = _energies(ising, source, run["progress"])
     own = sample_model(
-        ising, chains=CONFIG.energy_chains, draws=CONFIG.energy_draws, seed=run["seed"],
+        ising,
+        chains=CONFIG.energy_chains,
+        draws=CONFIG.energy_draws,
+        seed=run["seed"],
         threads=run["threads"],
-    )  # fmt: skip
+    )
     energy, correlation = energies["energy"].values, float("nan")
     if "accuracy" in energies and energy.std() > 0 and energies["accuracy"].values.std() > 0:
         correlation = float(np.corrcoef(energy, energies["accuracy"].values)[0, 1])
     return energies.assign_attrs(
-        statistic="energies", **source.provenance(), correlation=correlation,
+        statistic="energies",
+        **source.provenance(),
+        correlation=correlation,
         typical=float(own["energy_mean"]) / ising.n_spins,
         typical_spread=float(own["energy"].std()) / ising.n_spins,
         mc_converged=own.attrs["converged"],
-    )  # fmt: skip
+    )
 
 
 def _energies(
@@ -249,12 +257,19 @@ def check_model(
     third = three_body(ising, source, triples=triples, cutoff=cutoff, **run)
     attributes = {f"triples_{name}": value for name, value in third.attrs.items()}
     energy, converged = energies["energy"].values, third.attrs["mc_converged"]
-    return energies.assign_coords(third.coords).assign(third.data_vars).assign_attrs(
-        **attributes, statistic="check of a model", configurations=len(energy),
-        energy_mean=float(energy.mean()), energy_spread=float(energy.std()),
-        energy_accuracy_correlation=energies.attrs["correlation"],
-        mc_converged=int(converged and energies.attrs["mc_converged"]),
-    )  # fmt: skip
+    return (
+        energies.assign_coords(third.coords)
+        .assign(third.data_vars)
+        .assign_attrs(
+            **attributes,
+            statistic="check of a model",
+            configurations=len(energy),
+            energy_mean=float(energy.mean()),
+            energy_spread=float(energy.std()),
+            energy_accuracy_correlation=energies.attrs["correlation"],
+            mc_converged=int(converged and energies.attrs["mc_converged"]),
+        )
+    )
 
 
 @public
@@ -314,6 +329,9 @@ STAGE = Stage(
     figures=[Figure("lsg_ray.report.figures.checks:check_figure", "Checks of the effective model")],
 )  # fmt: skip
 CHOICE = Stage(
-    "references", model_references, reads={"model": MODEL, "ensemble": ENSEMBLE},
-    archive=REFERENCE_ARRAYS, summary=("count",),
-)  # fmt: skip
+    "references",
+    model_references,
+    reads={"model": MODEL, "ensemble": ENSEMBLE},
+    archive=REFERENCE_ARRAYS,
+    summary=("count",),
+)

@@ -236,10 +236,16 @@ def _leaf(
 ) -> _Relaxed:
     count, n = sigma.shape
     chains = Chains(
-        model, count * options.chains, seed=options.seed, beta=options.beta,
-        method=options.method, order="picks", start=np.repeat(sigma, options.chains, axis=0),
-        threads=1, batch=2000 + number,
-    )  # fmt: skip
+        model,
+        count * options.chains,
+        seed=options.seed,
+        beta=options.beta,
+        method=options.method,
+        order="picks",
+        start=np.repeat(sigma, options.chains, axis=0),
+        threads=1,
+        batch=2000 + number,
+    )
     shape = (count, options.sweeps + 1)
     overlap, spread, energy, energy_spread = (np.empty(shape) for _ in range(4))
     examples = None if task is None else chunk_examples(task.x, task.y)
@@ -270,9 +276,16 @@ def _equilibrium(
     (chains, draws).
     """
     sampled = sample_model(
-        model, chains=512, burn_in=200, draws=200, thin=4, beta=options.beta, seed=options.seed,
-        threads=threads, references=sigma,
-    )  # fmt: skip
+        model,
+        chains=512,
+        burn_in=200,
+        draws=200,
+        thin=4,
+        beta=options.beta,
+        seed=options.seed,
+        threads=threads,
+        references=sigma,
+    )
     if sampled.attrs["converged"]:
         return sampled, "chains", sampled["energy"].values
     tempered = temper_model(model, beta=options.beta, seed=options.seed, threads=threads)
@@ -319,28 +332,42 @@ def _dataset(
         variables,
         chosen.coordinates() | {"sweep": np.arange(options.sweeps + 1)},
         {
-            "statistic": "dynamics", "n_weights": n, "references": chosen.source,
-            "beta": options.beta, "method": options.method, "chains": options.chains,
-            "seed": options.seed, "trapped": float(trapped.mean()),
+            "statistic": "dynamics",
+            "n_weights": n,
+            "references": chosen.source,
+            "beta": options.beta,
+            "method": options.method,
+            "chains": options.chains,
+            "seed": options.seed,
+            "trapped": float(trapped.mean()),
             "memory": float(np.nanmean(late)) if (~noisy).any() else float("nan"),
             "equilibrium_energy": float(series.mean()) / n,
             "energy_autocorrelation": float(relaxed.time.mean()),
-            "equilibrium_converged": equilibrium.attrs["converged"], "equilibrium_method": how,
+            "equilibrium_converged": equilibrium.attrs["converged"],
+            "equilibrium_method": how,
         },
-    )  # fmt: skip
+    )
 
 
 def _summary(result: xarray.Dataset) -> dict[str, Any]:
     last = result.isel(sweep=-1)
     summary = {
-        "references": result.sizes["reference"], "sweeps": result.sizes["sweep"] - 1,
+        "references": result.sizes["reference"],
+        "sweeps": result.sizes["sweep"] - 1,
         "overlap_last": float(last["overlap"].mean()),
         "equilibrium": float(result["equilibrium"].mean()),
-        **{name: result.attrs[name] for name in (
-            "trapped", "memory", "equilibrium_energy", "energy_autocorrelation",
-            "equilibrium_converged", "equilibrium_method",
-        )},
-    }  # fmt: skip
+        **{
+            name: result.attrs[name]
+            for name in (
+                "trapped",
+                "memory",
+                "equilibrium_energy",
+                "energy_autocorrelation",
+                "equilibrium_converged",
+                "equilibrium_method",
+            )
+        },
+    }
     if "accuracy" in result:
         summary |= {
             "accuracy_first": float(result["accuracy"].isel(sweep=0).mean()),
@@ -355,8 +382,17 @@ def _lacks_accuracy(result: xarray.Dataset, references: Any, **_: Any) -> bool:
 
 
 STAGE = Stage(
-    "mc", relax, reads={"model": MODEL, "references": REFERENCES}, summary=_summary,
-    hidden={"task"}, stale=_lacks_accuracy,
-    figures=[Figure("lsg_ray.report.figures.entropy_landscape:dynamics_figure",
-                    "Monte Carlo dynamics", "dynamics_caption")],
-)  # fmt: skip
+    "mc",
+    relax,
+    reads={"model": MODEL, "references": REFERENCES},
+    summary=_summary,
+    hidden={"task"},
+    stale=_lacks_accuracy,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.entropy_landscape:dynamics_figure",
+            "Monte Carlo dynamics",
+            "dynamics_caption",
+        )
+    ],
+)

@@ -115,9 +115,12 @@ class EnergyWalk:
         self.solved, self.trials = 0, []
         root = self.root(x)
         values: JsonObject = dict.fromkeys(_NUMBERS, np.nan) | {
-            "iterations": self.solved, "exists": root is not None, "failed": self.failed,
-            "converged": False, "stable": False,
-        }  # fmt: skip
+            "iterations": self.solved,
+            "exists": root is not None,
+            "failed": self.failed,
+            "converged": False,
+            "stable": False,
+        }
         if root is None:
             unknown = np.full(len(self.reference), np.nan)
             return values, Point(x, np.nan, unknown, unknown, False, False, None)
@@ -128,9 +131,12 @@ class EnergyWalk:
         stable = stability > 0 and self.branch.minimum and is_possible(state)
         values |= dict(zip("dsef", state, strict=True))
         values |= {
-            "beta": np.exp(root), "converged": status.converged, "residual": status.residual,
-            "stability": stability, "stable": stable,
-        }  # fmt: skip
+            "beta": np.exp(root),
+            "converged": status.converged,
+            "residual": status.residual,
+            "stability": stability,
+            "stable": stable,
+        }
         end, slope = self.tangent(x, root)
         values["iterations"] = self.solved
         self.past = [end, *self.past][:2]

@@ -231,9 +231,12 @@ class _Around:
         values = dict(zip("dsef", state, strict=True)) | status._asdict()
         del values["damping"]
         values |= {
-            "restarted": restarted, "stability": stability, "stable": stable, "d_slope": d_slope,
+            "restarted": restarted,
+            "stability": stability,
+            "stable": stable,
+            "d_slope": d_slope,
             "s_slope": de / n + 2 * x * d_slope,
-        }  # fmt: skip
+        }
         return values, Point(x, state[0], branch.m, slope, status.converged, stable, branch.H)
 
 
@@ -261,14 +264,23 @@ def _dataset(
     at = (values[at_zero].tolist() for values in (solved.f, solved.s, solved.stable))
     known = [State(f, s, True, stable) for f, s, stable in zip(*at, strict=True)]
     zero = bethe_entropy(
-        model, options.beta, reference=references.sigma[0], known=known,
-        tolerance=options.tolerance, max_sweeps=options.max_sweeps,
-    )  # fmt: skip
+        model,
+        options.beta,
+        reference=references.sigma[0],
+        known=known,
+        tolerance=options.tolerance,
+        max_sweeps=options.max_sweeps,
+    )
     attributes = {
-        "statistic": "entropy scan", "method": "bp", "beta": options.beta,
-        "tolerance": options.tolerance, "max_sweeps": options.max_sweeps, "s0": zero.s,
-        "s0_converged": int(zero.converged), "s0_stable": int(zero.stable),
-    }  # fmt: skip
+        "statistic": "entropy scan",
+        "method": "bp",
+        "beta": options.beta,
+        "tolerance": options.tolerance,
+        "max_sweeps": options.max_sweeps,
+        "s0": zero.s,
+        "s0_converged": int(zero.converged),
+        "s0_stable": int(zero.stable),
+    }
     values = solved._asdict()
     del values["between"], values["m"]
     separation = ("reference", "field"), values.pop("separation"), {"units": "1"}
@@ -280,7 +292,16 @@ def _dataset(
 
 
 STAGE = Stage(
-    "scan", entropy_scan, reads={"model": MODEL, "references": REFERENCES}, summary=scan_summary,
-    figures=[Figure("lsg_ray.report.figures.entropy_landscape:scan_figure", "Entropy landscape",
-                    "scan_caption", together=8)],
-)  # fmt: skip
+    "scan",
+    entropy_scan,
+    reads={"model": MODEL, "references": REFERENCES},
+    summary=scan_summary,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.entropy_landscape:scan_figure",
+            "Entropy landscape",
+            "scan_caption",
+            together=8,
+        )
+    ],
+)

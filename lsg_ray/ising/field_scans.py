@@ -30,11 +30,15 @@ SCAN_FIELDS = tuple(np.round(np.arange(-30, 31) * 0.1, 10).tolist())
 AXES, DIRECTIONS = ("reference", "direction", "field"), ("up", "down")
 #: Long names and units of the variables of a scan; the unit of others is 1.
 SCAN_LABELS = {
-    "d": ("distance to the reference", "1"), "s": ("entropy per weight", "nat"),
-    "e": ("energy per weight", "nat"), "f": ("free energy per weight", "nat"),
-    "bound": ("upper bound of s", "nat"), "d_slope": ("∂d/∂x", "1/nat"), "s_slope": ("∂s/∂x", "1"),
+    "d": ("distance to the reference", "1"),
+    "s": ("entropy per weight", "nat"),
+    "e": ("energy per weight", "nat"),
+    "f": ("free energy per weight", "nat"),
+    "bound": ("upper bound of s", "nat"),
+    "d_slope": ("∂d/∂x", "1/nat"),
+    "s_slope": ("∂s/∂x", "1"),
     "beta": ("inverse temperature", "1"),
-}  # fmt: skip
+}
 #: Error of an entropy per weight by rounding and tolerance.
 ENTROPY_ROUNDING = 1e-6
 #: Largest field, or coupling times β, in nats.
@@ -134,6 +138,8 @@ def scan_summary(scan: xarray.Dataset) -> JsonObject:
     attributes = scan.attrs
     return {
         **{name: attributes[name] for name in names if name in attributes},
-        "references": scan.sizes["reference"], "fields": scan.sizes["field"],
-        "n_weights": attributes["n_weights"], "method": attributes["method"],
-    }  # fmt: skip
+        "references": scan.sizes["reference"],
+        "fields": scan.sizes["field"],
+        "n_weights": attributes["n_weights"],
+        "method": attributes["method"],
+    }

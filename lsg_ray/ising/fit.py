@@ -24,10 +24,15 @@ from lsg_ray.typing import MomentsLike, Positive, Progress, Seed, Several
 
 #: Options of `fit_model` that only some of our methods have, with these methods.
 _METHODS_WITH = {
-    "correlations": ("bp",), "margin": ("bp",), "l1": ("plm",), "l2": ("plm", "pcd", "exact"),
-    "count": ("plm",), "decimate": ("plm",), "seconds": ("pcd",),
+    "correlations": ("bp",),
+    "margin": ("bp",),
+    "l1": ("plm",),
+    "l2": ("plm", "pcd", "exact"),
+    "count": ("plm",),
+    "decimate": ("plm",),
+    "seconds": ("pcd",),
     "rounding": ("bp", "pcd", "exact"),
-}  # fmt: skip
+}
 
 
 @public
@@ -146,9 +151,14 @@ def fit_models(
         chosen |= declared.options(options).model_dump(exclude_unset=True)
     tasks = len(parts) > 1 and callable(dask.config.get("scheduler", None))
     fits = fit_parts(
-        moments, parts, method=method, tasks=tasks, threads=None if tasks else threads,
-        progress=progress, **chosen,
-    )  # fmt: skip
+        moments,
+        parts,
+        method=method,
+        tasks=tasks,
+        threads=None if tasks else threads,
+        progress=progress,
+        **chosen,
+    )
     return {
         part: fit.model.to_dataset().assign(
             {
@@ -162,8 +172,16 @@ def fit_models(
 
 
 def _summary(model: xarray.Dataset) -> dict[str, Any]:
-    hidden = {"statistic", "source", "spec_hash", "where", "sampling_seed", "stage", "options",
-              "survey"}  # fmt: skip
+    hidden = {
+        "statistic",
+        "source",
+        "spec_hash",
+        "where",
+        "sampling_seed",
+        "stage",
+        "options",
+        "survey",
+    }
     report = {name: value for name, value in model.attrs.items() if name not in hidden}
     lists = {name: json.loads(report[name]) for name in LIST_ENTRIES if name in report}
     return {"n_weights": model.sizes["weight"], **report, **lists}

@@ -126,12 +126,15 @@ def add_hysteresis(scan: xarray.Dataset, between: Intervals | None = None) -> xa
     first_order = broken.any() or hidden.any() or apart.max() > VERDICT.gap
     attributes: dict[str, Any] = {
         "hysteresis": float(largest.max()) if known.any() else float("nan"),
-        "jump": float(jumps.max(initial=0.0)), "discontinuities": int(count.max(initial=0)),
-        "largest_step": float(steps.max(initial=0.0)), "unexplained_step": unexplained,
-        "converged": converged_share, "stable": stable_share,
+        "jump": float(jumps.max(initial=0.0)),
+        "discontinuities": int(count.max(initial=0)),
+        "largest_step": float(steps.max(initial=0.0)),
+        "unexplained_step": unexplained,
+        "converged": converged_share,
+        "stable": stable_share,
         "verdict": "first-order" if first_order else "smooth" if smooth else "undetermined",
         "criterion": CRITERION,
-    }  # fmt: skip
+    }
     unit, here = {"units": "1"}, (jumps > 0) | (hidden | (between.step > 0))[:, None]
     return scan.assign(
         hysteresis=("reference", np.where(known, largest, np.nan), unit),

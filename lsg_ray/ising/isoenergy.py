@@ -115,10 +115,13 @@ def iso_energy(
     curves = run_tasks(_leaf, ising, arguments, _Curve, run["checkpoints"], run["progress"])
     curve = stacked(curves)
     attributes = {
-        "statistic": "iso-energy", "method": "bp", "betas": [low, high],
+        "statistic": "iso-energy",
+        "method": "bp",
+        "betas": [low, high],
         "tolerance": run["tolerance"],
-        "exists": float(curve.exists.mean()), "failed": float(curve.failed.mean()),
-    }  # fmt: skip
+        "exists": float(curve.exists.mean()),
+        "failed": float(curve.failed.mean()),
+    }
     values = curve._asdict()
     between = Intervals(*values.pop("between").swapaxes(0, 1))
     return add_hysteresis(scan_dataset(values, chosen, ising, xs, attributes), between)
@@ -155,9 +158,15 @@ def _leaf(model: IsingModel, sigma: Signs, energy: float, xs: Floats, options: O
 
 
 STAGE = Stage(
-    "iso-energy", iso_energy, reads={"model": MODEL, "references": REFERENCES},
+    "iso-energy",
+    iso_energy,
+    reads={"model": MODEL, "references": REFERENCES},
     summary=scan_summary,
-    figures=[Figure("lsg_ray.report.figures.entropy_landscape:iso_figure",
-                    "Entropy landscape at constant energy",
-                    "iso_caption")],
-)  # fmt: skip
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.entropy_landscape:iso_figure",
+            "Entropy landscape at constant energy",
+            "iso_caption",
+        )
+    ],
+)

@@ -106,10 +106,14 @@ def draw_replicas(
     variables = _variables(state, rungs, energy, overlaps)
     rhat, trips = variables["rhat"][1].max(), state.round_trips
     attributes = {
-        "statistic": "replicas", "replicas": replicas, "seed": run["seed"],
-        "sweeps": burn_in + draws * run["thin"], "round_trips": trips, "rhat_max": float(rhat),
+        "statistic": "replicas",
+        "replicas": replicas,
+        "seed": run["seed"],
+        "sweeps": burn_in + draws * run["thin"],
+        "round_trips": trips,
+        "rhat_max": float(rhat),
         "converged": int(rhat < MAX_RHAT and (len(steps) == 1 or trips >= replicas)),
-    }  # fmt: skip
+    }
     coordinate = ("beta", targets, {"long_name": "inverse temperature"})
     return xarray.Dataset(variables, {"beta": coordinate}, attributes)
 
@@ -219,6 +223,10 @@ def model_overlaps(
 
 
 STAGE = Stage(
-    "model-replicas", model_overlaps, reads={"model": MODEL}, summary=overlap_summary,
-    figures=[FIGURE], unit="sweeps",
-)  # fmt: skip
+    "model-replicas",
+    model_overlaps,
+    reads={"model": MODEL},
+    summary=overlap_summary,
+    figures=[FIGURE],
+    unit="sweeps",
+)

@@ -121,9 +121,14 @@ def sample_model(
     chosen = choose_triples([] if triples is None else triples, ising.n_spins, 0)
     sigma = None if references is None else as_references(references, ising).sigma
     job = _Run(
-        ising, burn_in, draws, thin, chosen, run["seed"],
+        ising,
+        burn_in,
+        draws,
+        thin,
+        chosen,
+        run["seed"],
         {"beta": beta, "method": method, "order": order, "layout": layout},
-    )  # fmt: skip
+    )
     edges = np.linspace(0, chains, batches + 1).astype(int).tolist()
     first = None if start is None else start_of_chains(start, chains, ising.n_spins)
     starts = [None if first is None else first[a:b] for a, b in itertools.pairwise(edges)]
@@ -185,9 +190,14 @@ class _Run(NamedTuple):
         progress: Progress | None,
     ) -> _Sums:
         state = Chains(
-            self.model, chains, seed=self.seed, start=start, threads=threads, batch=number,
+            self.model,
+            chains,
+            seed=self.seed,
+            start=start,
+            threads=threads,
+            batch=number,
             **self.options,
-        )  # fmt: skip
+        )
         for done in range(0, self.burn_in, 10):
             state.sweep(min(10, self.burn_in - done))
             _report(progress, state.sweeps, self.sweeps)
@@ -249,14 +259,19 @@ def _dataset(run: _Run, sums: _Sums, keep: int, groups: bool) -> xarray.Dataset:
         attrs={
             "statistic": "monte carlo",
             **{name: run.options[name] for name in ("beta", "method", "order")},
-            "seed": run.seed, "chains": chains, "draws": draws, "thin": run.thin,
-            "sweeps": run.sweeps, "acceptance": sums.acceptance,
-            "rhat_max": float(rhat.max()), "energy_rhat": energy_rhat,
+            "seed": run.seed,
+            "chains": chains,
+            "draws": draws,
+            "thin": run.thin,
+            "sweeps": run.sweeps,
+            "acceptance": sums.acceptance,
+            "rhat_max": float(rhat.max()),
+            "energy_rhat": energy_rhat,
             "autocorrelation": tau * run.thin,
             "effective_samples": chains * draws / max(2 * tau, 1.0),
             "converged": int(max(rhat.max(), energy_rhat) < MAX_RHAT),
         },
-    )  # fmt: skip
+    )
 
 
 def _report(progress: Progress | None, done: int, total: int) -> None:

@@ -97,30 +97,48 @@ def permutation_effect(
     result = xarray.concat(
         [scan.drop_vars("energy") for scan in scans], "fraction", combine_attrs="drop"
     )
-    return result.assign_coords(fraction=("fraction", np.array(chosen))).assign(
-        s0=("fraction", [scan.attrs["s0"] for scan in scans], {"units": "nat"}),
-        rms_C=("fraction", [report["rms_C"] for report in fits]),
-        hysteresis_largest=("fraction", [scan.attrs["hysteresis"] for scan in scans]),
-    ).assign_attrs(
-        statistic="permutation effect", mode=mode, method=method, seed=seed,
-        verdict=", ".join(f"{p:g}: {scan.attrs['verdict']}" for p, scan in zip(
-            chosen, scans, strict=True)),
-        converged=float(np.mean([scan.attrs["converged"] for scan in scans])),
-        references=scans[0].attrs["references"],
-    )  # fmt: skip
+    return (
+        result.assign_coords(fraction=("fraction", np.array(chosen)))
+        .assign(
+            s0=("fraction", [scan.attrs["s0"] for scan in scans], {"units": "nat"}),
+            rms_C=("fraction", [report["rms_C"] for report in fits]),
+            hysteresis_largest=("fraction", [scan.attrs["hysteresis"] for scan in scans]),
+        )
+        .assign_attrs(
+            statistic="permutation effect",
+            mode=mode,
+            method=method,
+            seed=seed,
+            verdict=", ".join(
+                f"{p:g}: {scan.attrs['verdict']}" for p, scan in zip(chosen, scans, strict=True)
+            ),
+            converged=float(np.mean([scan.attrs["converged"] for scan in scans])),
+            references=scans[0].attrs["references"],
+        )
+    )
 
 
 def _summary(result: xarray.Dataset) -> dict[str, Any]:
     return {
-        "fractions": result["fraction"].values, "s0": result["s0"].values,
-        "rms_C": result["rms_C"].values, "hysteresis": result["hysteresis_largest"].values,
-        "verdict": result.attrs["verdict"], "converged": result.attrs["converged"],
-    }  # fmt: skip
+        "fractions": result["fraction"].values,
+        "s0": result["s0"].values,
+        "rms_C": result["rms_C"].values,
+        "hysteresis": result["hysteresis_largest"].values,
+        "verdict": result.attrs["verdict"],
+        "converged": result.attrs["converged"],
+    }
 
 
 STAGE = Stage(
-    "symmetry", permutation_effect, reads={"ensemble": ENSEMBLE}, summary=_summary,
+    "symmetry",
+    permutation_effect,
+    reads={"ensemble": ENSEMBLE},
+    summary=_summary,
     unit="fractions",
-    figures=[Figure("lsg_ray.report.figures.entropy_landscape:permutation_figure",
-                    "Entropy landscape and node symmetry")],
-)  # fmt: skip
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.entropy_landscape:permutation_figure",
+            "Entropy landscape and node symmetry",
+        )
+    ],
+)

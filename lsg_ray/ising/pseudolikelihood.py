@@ -99,9 +99,16 @@ def fit_plm(
 
     def fit(penalty: float, **options: Any) -> Rows:
         rows = fit_rows(
-            source, target, l1=penalty, l2=l2, tolerance=tolerance, max_passes=max_passes,
-            threads=run["threads"], progress=run["progress"], **options,
-        )  # fmt: skip
+            source,
+            target,
+            l1=penalty,
+            l2=l2,
+            tolerance=tolerance,
+            max_passes=max_passes,
+            threads=run["threads"],
+            progress=run["progress"],
+            **options,
+        )
         passes = len(rows.history["kkt"])
         history["step"] += map(float, range(len(history["step"]), len(history["step"]) + passes))
         history["l1"] += [float(penalty)] * passes
@@ -119,10 +126,13 @@ def fit_plm(
         rows, extra["decimated"] = _decimate(target, rows, decimate, chosen, fit)
     J = (rows.J + rows.J.T) / 2
     extra |= {
-        "kkt": rows.kkt, "l1": chosen, "l2": l2, "sparsity": _sparsity(rows.J),
+        "kkt": rows.kkt,
+        "l1": chosen,
+        "l2": l2,
+        "sparsity": _sparsity(rows.J),
         "asymmetry": float(np.sqrt(np.mean((rows.J - rows.J.T) ** 2))),
         "pseudolikelihood": -float(rows.loss.sum()),
-    }  # fmt: skip
+    }
     # The mean field of each weight stays what its own regression found, though J has changed.
     h = rows.h + ((rows.J - J) * target.m).sum(axis=1)
     return Fitted(J, h, rows.converged, len(history["step"]), None, history, extra)

@@ -154,10 +154,17 @@ def sk_replicas(
         if ladder is None:
             ladder = _ladder(model, betas, own_seed, run["threads"])
         part = draw_replicas(
-            model, betas, replicas=replicas, ladder=ladder, burn_in=burn_in, draws=draws,
-            thin=thin, seed=own_seed, threads=run["threads"],
+            model,
+            betas,
+            replicas=replicas,
+            ladder=ladder,
+            burn_in=burn_in,
+            draws=draws,
+            thin=thin,
+            seed=own_seed,
+            threads=run["threads"],
             progress=part_of(run["progress"], r, realisations),
-        )  # fmt: skip
+        )
         parts.append(part.isel(beta=np.argsort(order)))
     return _dataset(parts, targets, n, run["seed"])
 
@@ -209,13 +216,17 @@ def _dataset(
     tested = count >= CONFIG.tested_from
     holds = not tested or bool((np.abs(identity) < CONFIG.max_deviation * error).all())
     attributes = {
-        "statistic": "SK replicas", "n_spins": n, "seed": seed, "sweeps": parts[0].attrs["sweeps"],
-        "replicas": parts[0].attrs["replicas"], "realisations": count,
+        "statistic": "SK replicas",
+        "n_spins": n,
+        "seed": seed,
+        "sweeps": parts[0].attrs["sweeps"],
+        "replicas": parts[0].attrs["replicas"],
+        "realisations": count,
         "round_trips": [int(part.attrs["round_trips"]) for part in parts],
         "rhat_max": max(part.attrs["rhat_max"] for part in parts),
         "identity_tested": int(tested),
         "converged": int(all(part.attrs["converged"] for part in parts) and holds),
-    }  # fmt: skip
+    }
     coordinate = ("temperature", temperatures, {"long_name": "temperature T"})
     return xarray.Dataset(variables, {"temperature": coordinate}, attributes)
 
@@ -284,10 +295,12 @@ def sk_overlaps(
     )
     overlaps = over_realisations(list(map(measure, drawn["spins"].values)))
     return overlaps.assign_attrs(
-        system=f"SK {n}, T = {temperature:g}", converged=drawn.attrs["converged"],
-        temperature=temperature, energy_per_spin=float(drawn["energy_mean"].mean()),
+        system=f"SK {n}, T = {temperature:g}",
+        converged=drawn.attrs["converged"],
+        temperature=temperature,
+        energy_per_spin=float(drawn["energy_mean"].mean()),
         rhat=float(drawn["rhat"].max()),
-    )  # fmt: skip
+    )
 
 
 #: The last draw by its options, cached for the other temperatures.

@@ -179,9 +179,15 @@ def _iterate(
     changes = np.abs(np.tanh(total_fields(m[done], J, J * J, h)) - m[done])
     residual[done] = changes.max(axis=1, initial=0.0)
     return _Points(
-        m, error, tap_free_energy(m, J, h) / (beta * model.n_spins), converged, iterations,
-        residual, damping, np.abs((1 - m * m) * tap_gradient(m, J, h)).max(axis=1),
-    )  # fmt: skip
+        m,
+        error,
+        tap_free_energy(m, J, h) / (beta * model.n_spins),
+        converged,
+        iterations,
+        residual,
+        damping,
+        np.abs((1 - m * m) * tap_gradient(m, J, h)).max(axis=1),
+    )
 
 
 def _fixed_points(
@@ -308,19 +314,30 @@ def _dataset(
 
 def _summary(result: xarray.Dataset) -> dict[str, Any]:
     names = (
-        "starts", "converged", "states", "stable_states", "saddles", "undetermined_states", "peaks",
+        "starts",
+        "converged",
+        "states",
+        "stable_states",
+        "saddles",
+        "undetermined_states",
+        "peaks",
         "peak_test",
-    )  # fmt: skip
+    )
     lowest = float(result["state_f"].values[0]) if result.sizes["state_number"] else None
     return {
-        **{name: result.attrs[name] for name in names}, "lowest_free_energy": lowest,
+        **{name: result.attrs[name] for name in names},
+        "lowest_free_energy": lowest,
         "largest_gradient": float(result["gradient"].where(result["converged"]).max()),
         "iterations": float(result["iterations"].mean()),
-    }  # fmt: skip
+    }
 
 
 STAGE = Stage(
-    "tap", tap_states, reads={"model": MODEL}, summary=_summary,
-    figures=[Figure("lsg_ray.report.figures.entropy_landscape:tap_figure", "TAP states",
-                    "tap_caption")],
-)  # fmt: skip
+    "tap",
+    tap_states,
+    reads={"model": MODEL},
+    summary=_summary,
+    figures=[
+        Figure("lsg_ray.report.figures.entropy_landscape:tap_figure", "TAP states", "tap_caption")
+    ],
+)

@@ -156,13 +156,20 @@ def temper_model(
         },
         {"beta": ("beta", steps, {"long_name": "inverse temperature"})},
         {
-            "statistic": "parallel tempering", "ladders": ladders, "draws": draws, "thin": thin,
-            "seed": run["seed"], "method": run["method"], "sweeps": burn_in + draws * thin,
-            "rhat_max": float(rhat.max()), "energy_rhat": float(energy_rhat.max()),
-            "round_trips": trips, "autocorrelation": thin * autocorrelation_time(energy[-1]),
+            "statistic": "parallel tempering",
+            "ladders": ladders,
+            "draws": draws,
+            "thin": thin,
+            "seed": run["seed"],
+            "method": run["method"],
+            "sweeps": burn_in + draws * thin,
+            "rhat_max": float(rhat.max()),
+            "energy_rhat": float(energy_rhat.max()),
+            "round_trips": trips,
+            "autocorrelation": thin * autocorrelation_time(energy[-1]),
             "converged": int(worst_rhat < MAX_RHAT and (cold == 0 or trips >= ladders)),
         },
-    )  # fmt: skip
+    )
 
 
 def chain_options(run: ChainOptions) -> ChainOptions:
@@ -223,9 +230,14 @@ def spaced_betas(
         They are more than `LadderConfig.max_rungs`; the message names β.
     """
     chains = Chains(
-        model, config.chains * len(grid), seed=run["seed"], beta=np.repeat(grid, config.chains),
-        method=run["method"], threads=run["threads"], batch=config.batch,
-    )  # fmt: skip
+        model,
+        config.chains * len(grid),
+        seed=run["seed"],
+        beta=np.repeat(grid, config.chains),
+        method=run["method"],
+        threads=run["threads"],
+        batch=config.batch,
+    )
     chains.sweep(config.sweeps)
     widths = chains.energies().reshape(len(grid), -1).std(axis=1)
     widths[0] = widths[0] if first_width is None else first_width
@@ -252,9 +264,14 @@ class Replicas:
         #: The chain that holds temperature t of a ladder, (ladder, t).
         self.chain = np.arange(ladders * count).reshape(ladders, count)
         self.state = Chains(
-            model, ladders * count, seed=run["seed"], beta=np.tile(betas, ladders),
-            method=run["method"], threads=run["threads"], batch=2,
-        )  # fmt: skip
+            model,
+            ladders * count,
+            seed=run["seed"],
+            beta=np.tile(betas, ladders),
+            method=run["method"],
+            threads=run["threads"],
+            batch=2,
+        )
         self.steps, self.round_trips = 0, 0
         self.heading = np.zeros(ladders * count, np.int8)
         self.reset_counts()

@@ -168,9 +168,10 @@ def thermodynamics(
         extra = 0.0 if sigma is None else x * sigma[0]
         state = bethe_entropy(ising, float(steps[-1]), steps[-1] * extra)
         attributes |= {
-            "s_bethe": state.s, "s_bethe_converged": int(state.converged),
+            "s_bethe": state.s,
+            "s_bethe_converged": int(state.converged),
             "s_bethe_stable": int(state.stable),
-        }  # fmt: skip
+        }
     if sigma is not None:
         q = tempered["m_ladder"].values @ sigma[0] / ising.n_spins
         d, error = (1 - float(q.mean())) / 2, float(stderr(q, 0)) / 2
@@ -181,9 +182,11 @@ def thermodynamics(
 
 
 _VARIABLES = {
-    "s": ("entropy per weight", "nat"), "e": ("energy per weight", "nat"),
-    "log_Z": ("log Z per weight", "nat"), "heat_capacity": ("heat capacity per weight", "1"),
-}  # fmt: skip
+    "s": ("entropy per weight", "nat"),
+    "e": ("energy per weight", "nat"),
+    "log_Z": ("log Z per weight", "nat"),
+    "heat_capacity": ("heat capacity per weight", "1"),
+}
 
 
 def _with_errors(
@@ -243,16 +246,25 @@ def _integrated(
         fine = _integrated(betas, energy, n)["log_Z"]
         log_Z = n * fine + np.interp(betas, betas[used], log_Z - n * fine[used])
     return {
-        "s": (log_Z + betas * mean) / n, "e": mean / n, "log_Z": log_Z / n,
+        "s": (log_Z + betas * mean) / n,
+        "e": mean / n,
+        "log_Z": log_Z / n,
         "heat_capacity": betas**2 * variance / n,
-    }  # fmt: skip
+    }
 
 
 def _summary(result: xarray.Dataset) -> dict[str, Any]:
     names = (
-        "s", "s_stderr", "s_bethe", "s_bethe_converged", "s_bethe_stable", "converged", "rhat_max",
-        "round_trips", "autocorrelation",
-    )  # fmt: skip
+        "s",
+        "s_stderr",
+        "s_bethe",
+        "s_bethe_converged",
+        "s_bethe_stable",
+        "converged",
+        "rhat_max",
+        "round_trips",
+        "autocorrelation",
+    )
     return {name: result.attrs[name] for name in names} | {"temperatures": result.sizes["beta"]}
 
 

@@ -92,9 +92,15 @@ def verify_model(
             draws = CONFIG.draws_per_configuration * target.count
             samples = int(np.clip(draws, CONFIG.min_draws, CONFIG.max_draws))
     check = sample_model(
-        model, chains=chains, burn_in=CONFIG.burn_in, thin=CONFIG.thin, seed=seed, threads=threads,
-        draws=max(CONFIG.min_draws_per_chain, samples // chains), groups=True,
-    )  # fmt: skip
+        model,
+        chains=chains,
+        burn_in=CONFIG.burn_in,
+        thin=CONFIG.thin,
+        seed=seed,
+        threads=threads,
+        draws=max(CONFIG.min_draws_per_chain, samples // chains),
+        groups=True,
+    )
     unique = np.setdiff1d(np.arange(len(target.m)), target.duplicates)
     pairs = np.ix_(unique, unique)
     inner = target.restrict(unique)
@@ -108,9 +114,11 @@ def verify_model(
     for name, value, noise, error in zip(("delta", "m", "C"), rms, noises, errors, strict=True):
         excess = _excess(value**2 - noise**2, error)
         attributes |= {
-            "delta" if name == "delta" else f"rms_{name}": value, f"noise_{name}": noise,
-            f"excess_{name}": excess[0], f"excess_{name}_stderr": excess[1],
-        }  # fmt: skip
+            "delta" if name == "delta" else f"rms_{name}": value,
+            f"noise_{name}": noise,
+            f"excess_{name}": excess[0],
+            f"excess_{name}_stderr": excess[1],
+        }
     check = check.assign(
         m_data=("weight", target.m),
         C_data=(("weight", "weight_"), target.C),

@@ -99,7 +99,7 @@ def _softmax(z, n_units, peak, total, n):
 @kernel
 def _loss_gradient(
     z, y, noise, n_units, loss, delta, noise_delta, peak, total, own, top, answer, n, n_padded
-):  # fmt: skip
+):
     """Write δ and g of the output layer; return summed loss and number of correct answers."""
     value = 0.0
     correct = 0
@@ -146,7 +146,7 @@ def _hidden_gradient(mean_a, var_a, a, noise, n_units, slope, scale, delta, nois
 @kernel
 def accumulate_gradient(
     a, squares, noise, y, n, widths, starts, rows, mu, var, slope, loss, work, mean_grad, var_grad
-):  # fmt: skip
+):
     """Add one chunk's contribution to the gradient.
 
     a, squares (rows, examples): inputs and their squares, zero beyond example ``n``, the rest is
@@ -167,9 +167,16 @@ def accumulate_gradient(
         if layer + 1 < n_layers:
             scale = a.dtype.type(1.0 / np.sqrt(widths[layer]))
             _hidden_layer(
-                mean_z, var_z, epsilon, a[above], squares[above], widths[layer + 1], slope, scale,
+                mean_z,
+                var_z,
+                epsilon,
+                a[above],
+                squares[above],
+                widths[layer + 1],
+                slope,
+                scale,
                 n_padded,
-            )  # fmt: skip
+            )
         else:
             _output_layer(mean_z, var_z, epsilon, widths[layer + 1], n_padded)
     delta, noise_delta, delta_below, noise_delta_below = work[2], work[3], work[4], work[5]
@@ -189,9 +196,17 @@ def accumulate_gradient(
             product(matrix(var, starts, rows, layer).T, noise_delta, var_z, n_padded)
             scale = a.dtype.type(1.0 / np.sqrt(widths[layer - 1]))
             _hidden_gradient(
-                mean_z, var_z, a[here], noise[rows[layer] - rows[1] :], widths[layer], slope, scale,
-                delta_below, noise_delta_below, n_padded,
-            )  # fmt: skip
+                mean_z,
+                var_z,
+                a[here],
+                noise[rows[layer] - rows[1] :],
+                widths[layer],
+                slope,
+                scale,
+                delta_below,
+                noise_delta_below,
+                n_padded,
+            )
             delta, delta_below = delta_below, delta
             noise_delta, noise_delta_below = noise_delta_below, noise_delta
     return value, correct

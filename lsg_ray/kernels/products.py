@@ -58,14 +58,26 @@ def _outer_tile(d, a, g, n, i, k):
         g20, g21, g22, g23 = g20 + d2 * a0, g21 + d2 * a1, g22 + d2 * a2, g23 + d2 * a3
         g30, g31, g32, g33 = g30 + d3 * a0, g31 + d3 * a1, g32 + d3 * a2, g33 + d3 * a3
     g[i, k], g[i, k + 1], g[i, k + 2], g[i, k + 3] = (
-        g[i, k] + g00, g[i, k + 1] + g01, g[i, k + 2] + g02, g[i, k + 3] + g03,
-    )  # fmt: skip
+        g[i, k] + g00,
+        g[i, k + 1] + g01,
+        g[i, k + 2] + g02,
+        g[i, k + 3] + g03,
+    )
     g[i + 1, k], g[i + 1, k + 1], g[i + 1, k + 2], g[i + 1, k + 3] = (
-        g[i + 1, k] + g10, g[i + 1, k + 1] + g11, g[i + 1, k + 2] + g12, g[i + 1, k + 3] + g13,
-    )  # fmt: skip
+        g[i + 1, k] + g10,
+        g[i + 1, k + 1] + g11,
+        g[i + 1, k + 2] + g12,
+        g[i + 1, k + 3] + g13,
+    )
     g[i + 2, k], g[i + 2, k + 1], g[i + 2, k + 2], g[i + 2, k + 3] = (
-        g[i + 2, k] + g20, g[i + 2, k + 1] + g21, g[i + 2, k + 2] + g22, g[i + 2, k + 3] + g23,
-    )  # fmt: skip
+        g[i + 2, k] + g20,
+        g[i + 2, k + 1] + g21,
+        g[i + 2, k + 2] + g22,
+        g[i + 2, k + 3] + g23,
+    )
     g[i + 3, k], g[i + 3, k + 1], g[i + 3, k + 2], g[i + 3, k + 3] = (
-        g[i + 3, k] + g30, g[i + 3, k + 1] + g31, g[i + 3, k + 2] + g32, g[i + 3, k + 3] + g33,
-    )  # fmt: skip
+        g[i + 3, k] + g30,
+        g[i + 3, k + 1] + g31,
+        g[i + 3, k + 2] + g32,
+        g[i + 3, k + 3] + g33,
+    )

@@ -94,12 +94,18 @@ def compare_minima(
     path = interpolate(first, second, pairs=count, alphas=alphas, **part(0))
     sides = [
         flatness(
-            given, configurations=chosen.numbers[:count].tolist(), side=side, radii=radii,
-            eigenvalues=eigenvalues, directions=directions, probes=probes,
-            max_iterations=max_iterations, **part(1 + side),
+            given,
+            configurations=chosen.numbers[:count].tolist(),
+            side=side,
+            radii=radii,
+            eigenvalues=eigenvalues,
+            directions=directions,
+            probes=probes,
+            max_iterations=max_iterations,
+            **part(1 + side),
         )
         for side, (given, chosen) in enumerate(((first, a), (second, b)))
-    ]  # fmt: skip
+    ]
     around = xarray.concat(
         [side.drop_vars("solution").drop_attrs().rename(solution="minimum") for side in sides],
         "side",
@@ -112,13 +118,18 @@ def compare_minima(
         .assign_coords(minimum=np.arange(count))
         .assign_attrs(
             a.provenance(
-                statistic="comparison of minima", first=a.spec.name, second=b.spec.name,
-                second_spec=b.spec.canonical_json(), seed=run["seed"], pairs=count,
+                statistic="comparison of minima",
+                first=a.spec.name,
+                second=b.spec.name,
+                second_spec=b.spec.canonical_json(),
+                seed=run["seed"],
+                pairs=count,
                 converged=int(bool(around["converged"].all())),
-                examples=path.attrs["examples"], directions=sides[0].attrs["directions"],
+                examples=path.attrs["examples"],
+                directions=sides[0].attrs["directions"],
             )
         )
-    )  # fmt: skip
+    )
 
 
 def _table(around: xarray.Dataset) -> xarray.Dataset:
@@ -181,7 +192,11 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "compare", compare_minima, reads={"first": SOLUTIONS, "second": SOLUTIONS}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.loss_landscape:minima_figure",
-                    "Minima of two ensembles")],
-)  # fmt: skip
+    "compare",
+    compare_minima,
+    reads={"first": SOLUTIONS, "second": SOLUTIONS},
+    summary=_shown,
+    figures=[
+        Figure("lsg_ray.report.figures.loss_landscape:minima_figure", "Minima of two ensembles")
+    ],
+)

@@ -143,24 +143,43 @@ def flatness(
     # Numbers of configurations are the same in every ensemble.
     address = (side, int(chosen.ensemble.spec_hash[:16], 16))
     arguments = [
-        (w, eigenvalues, radius, directions, probes, max_iterations, run["seed"],
-         (int(number), *address))
+        (
+            w,
+            eigenvalues,
+            radius,
+            directions,
+            probes,
+            max_iterations,
+            run["seed"],
+            (int(number), *address),
+        )
         for w, number in zip(chosen.weights, chosen.numbers, strict=True)
-    ]  # fmt: skip
+    ]
     measures, about = run_protocol(
         _curvature, _Curvature, chosen, arguments, (len(arguments),), run
     )
     result = _dataset(measures, radius).assign_coords(solution=chosen.numbers)
     return result.assign_attrs(
-        about, statistic="flatness", side=side, directions=directions, probes=probes,
+        about,
+        statistic="flatness",
+        side=side,
+        directions=directions,
+        probes=probes,
         **_averages(result),
-    )  # fmt: skip
+    )
 
 
 def _curvature(
-    terrain: Terrain, w: Singles, k: int, radii: Floats, directions: int, probes: int,
-    max_iterations: int, seed: int, address: tuple[int, ...],
-) -> _Curvature:  # fmt: skip
+    terrain: Terrain,
+    w: Singles,
+    k: int,
+    radii: Floats,
+    directions: int,
+    probes: int,
+    max_iterations: int,
+    seed: int,
+    address: tuple[int, ...],
+) -> _Curvature:
     """Measure one solution: the body of a task."""
     import torch
 
@@ -181,10 +200,14 @@ def _curvature(
         moved = w + radii[:, None].astype(np.float32) * d
         rises[:, index] = terrain.loss(moved) - measures[0]
     return _Curvature(
-        spectrum.eigenvalues[0], spectrum.residual[0], spectrum.converged[:1],
-        np.array([spectrum.iterations]), np.array([trace[0], error[0]]),
-        np.stack([rises.mean(axis=1), rises.std(axis=1, ddof=1) / np.sqrt(directions)]), measures,
-    )  # fmt: skip
+        spectrum.eigenvalues[0],
+        spectrum.residual[0],
+        spectrum.converged[:1],
+        np.array([spectrum.iterations]),
+        np.array([trace[0], error[0]]),
+        np.stack([rises.mean(axis=1), rises.std(axis=1, ddof=1) / np.sqrt(directions)]),
+        measures,
+    )
 
 
 def _dataset(result: _Curvature, radii: Floats) -> xarray.Dataset:
@@ -225,7 +248,16 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "flatness", flatness, reads={"solutions": SOLUTIONS}, summary=_shown, hidden={"side"},
-    figures=[Figure("lsg_ray.report.figures.loss_landscape:flatness_figure",
-                    "Flatness of solutions", "flatness_caption")],
-)  # fmt: skip
+    "flatness",
+    flatness,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    hidden={"side"},
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.loss_landscape:flatness_figure",
+            "Flatness of solutions",
+            "flatness_caption",
+        )
+    ],
+)

@@ -365,12 +365,30 @@ def _shown_swaps(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "interpolate", interpolate, reads={"solutions": SOLUTIONS, "other": SOLUTIONS}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.loss_landscape:interpolation_figure",
-                    "Paths between solutions", "interpolation_caption", together=7)],
-)  # fmt: skip
+    "interpolate",
+    interpolate,
+    reads={"solutions": SOLUTIONS, "other": SOLUTIONS},
+    summary=_shown,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.loss_landscape:interpolation_figure",
+            "Paths between solutions",
+            "interpolation_caption",
+            together=7,
+        )
+    ],
+)
 SWAPS = Stage(
-    "swaps", swap_barriers, reads={"solutions": SOLUTIONS}, summary=_shown_swaps,
-    figures=[Figure("lsg_ray.report.figures.loss_landscape:swaps_figure",
-                    "Barriers between permuted copies", "swaps_caption", together=7)],
-)  # fmt: skip
+    "swaps",
+    swap_barriers,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown_swaps,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.loss_landscape:swaps_figure",
+            "Barriers between permuted copies",
+            "swaps_caption",
+            together=7,
+        )
+    ],
+)

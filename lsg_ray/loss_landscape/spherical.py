@@ -224,11 +224,16 @@ def spherical_minima(
             "overlap": (("start", "start_"), minima.w @ minima.w.T / n, one),
         },
         attrs={
-            "statistic": "spherical minima", "n_weights": n, "p": p, "starts": starts,
-            "seed": seed, "tolerance": tolerance, "threshold": threshold_energy(p),
+            "statistic": "spherical minima",
+            "n_weights": n,
+            "p": p,
+            "starts": starts,
+            "seed": seed,
+            "tolerance": tolerance,
+            "threshold": threshold_energy(p),
             "converged": float((minima.residual <= tolerance).mean()),
         },
-    )  # fmt: skip
+    )
 
 
 class _Points(NamedTuple):

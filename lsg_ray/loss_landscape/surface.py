@@ -105,7 +105,15 @@ def _shown(surface: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "surface", loss_surface, reads={"solutions": SOLUTIONS}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.loss_landscape:surface_figure", "Loss surface",
-                    "surface_caption")],
-)  # fmt: skip
+    "surface",
+    loss_surface,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.loss_landscape:surface_figure",
+            "Loss surface",
+            "surface_caption",
+        )
+    ],
+)

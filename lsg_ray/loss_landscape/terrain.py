@@ -108,10 +108,14 @@ class Solutions(NamedTuple):
     def provenance(self, **more: object) -> JsonObject:
         """Return attributes of a result."""
         return {
-            "source": self.spec.name, "spec": self.spec.canonical_json(),
-            "spec_hash": self.ensemble.spec_hash, "widths": list(self.network.widths),
-            "package_version": __version__, **self.ensemble.time, **more,
-        }  # fmt: skip
+            "source": self.spec.name,
+            "spec": self.spec.canonical_json(),
+            "spec_hash": self.ensemble.spec_hash,
+            "widths": list(self.network.widths),
+            "package_version": __version__,
+            **self.ensemble.time,
+            **more,
+        }
 
 
 def open_solutions(

@@ -154,12 +154,19 @@ def random_walk(
             f"{count:,} walks given (sigma, configurations, walkers); at most {WALKS.max_walks:,}"
         )
     arguments = [
-        (kind, chosen.weights[r], float(s), steps, trials, temperature,
-         (run["seed"], i, int(chosen.numbers[r]), w))
+        (
+            kind,
+            chosen.weights[r],
+            float(s),
+            steps,
+            trials,
+            temperature,
+            (run["seed"], i, int(chosen.numbers[r]), w),
+        )
         for i, s in enumerate(sigmas)
         for r in range(len(chosen.numbers))
         for w in range(walkers)
-    ]  # fmt: skip
+    ]
     paths, about = run_protocol(
         _walk, _Path, chosen, arguments, (len(sigmas), len(chosen.numbers), walkers), run
     )
@@ -169,10 +176,15 @@ def random_walk(
         solution=("solution", chosen.numbers),
         step=("step", np.arange(steps + 1)),
     ).assign_attrs(
-        about, statistic="random walk", kind=kind, steps=steps, walkers=walkers, rise=WALKS.rise,
+        about,
+        statistic="random walk",
+        kind=kind,
+        steps=steps,
+        walkers=walkers,
+        rise=WALKS.rise,
         trials=trials if kind == "constrained" else 1,
         temperature=temperature if kind == "metropolis" else "none",
-    )  # fmt: skip
+    )
 
 
 def _checked(sigma: Numbers, kind: Kind, temperature: float | None) -> Floats:
@@ -190,9 +202,15 @@ def _checked(sigma: Numbers, kind: Kind, temperature: float | None) -> Floats:
 
 
 def _walk(
-    terrain: Terrain, kind: Kind, start: Singles, sigma: float, steps: int, trials: int,
-    temperature: float | None, address: tuple[int, ...],
-) -> _Path:  # fmt: skip
+    terrain: Terrain,
+    kind: Kind,
+    start: Singles,
+    sigma: float,
+    steps: int,
+    trials: int,
+    temperature: float | None,
+    address: tuple[int, ...],
+) -> _Path:
     """Make one walk: the body of a task."""
     seed, *path = address
     rng = generator(seed, Stream.LANDSCAPE, 1, *path)
@@ -328,19 +346,30 @@ def _shown(walks: xarray.Dataset) -> dict[str, Any]:
         "sigma": walks["sigma"].values,
         "solutions": walks.sizes["solution"],
         **{name: [describe(width) for width in survival_of(walks, name).values()] for name in flat},
-        **{f"{name}_{field}": walks[f"{name}_{field}"].values
-           for name in flat for field in Survival._fields},
+        **{
+            f"{name}_{field}": walks[f"{name}_{field}"].values
+            for name in flat
+            for field in Survival._fields
+        },
         "train_loss_first": float(walks["train_loss"].isel(step=0).mean()),
         "train_loss_last": last["train_loss"].values,
         "test_accuracy_last": last["test_accuracy"].values,
         "settled": walks["settled"].mean(("solution", "walker")).values,
         "share": walks["share"].mean(("solution", "walker", "move")).values,
         "examples": walks.attrs["examples"],
-    }  # fmt: skip
+    }
 
 
 STAGE = Stage(
-    "walk", random_walk, reads={"solutions": SOLUTIONS}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.loss_landscape:walk_figure",
-                    "Random walks from solutions", "walk_caption")],
-)  # fmt: skip
+    "walk",
+    random_walk,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.loss_landscape:walk_figure",
+            "Random walks from solutions",
+            "walk_caption",
+        )
+    ],
+)

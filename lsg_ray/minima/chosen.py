@@ -92,14 +92,21 @@ class Chosen(NamedTuple):
         """Return attributes of a result."""
         spec = self.ensemble.spec
         return {
-            "source": spec.name, "spec": spec.canonical_json(),
-            "spec_hash": self.ensemble.spec_hash, "algorithm": spec.algorithm,
-            "dataset": spec.dataset.name, "family": spec.network.family,
+            "source": spec.name,
+            "spec": spec.canonical_json(),
+            "spec_hash": self.ensemble.spec_hash,
+            "algorithm": spec.algorithm,
+            "dataset": spec.dataset.name,
+            "family": spec.network.family,
             "dataset_hash": self.ensemble.header.dataset_hash,
-            "n_units": self.ground.shape[0], "n_inputs": self.ground.shape[1],
-            "n_patterns": self.ground.arena.train.n_patterns, "alpha": self.alpha,
-            "package_version": __version__, **self.ensemble.time, **more,
-        }  # fmt: skip
+            "n_units": self.ground.shape[0],
+            "n_inputs": self.ground.shape[1],
+            "n_patterns": self.ground.arena.train.n_patterns,
+            "alpha": self.alpha,
+            "package_version": __version__,
+            **self.ensemble.time,
+            **more,
+        }
 
     def run(
         self,

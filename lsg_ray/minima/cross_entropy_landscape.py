@@ -88,15 +88,24 @@ def cross_entropy_landscape(
         },
         coords={"gamma": g, "distance": d},
         attrs={
-            "statistic": "cross-entropy landscape", "alpha": alpha,
+            "statistic": "cross-entropy landscape",
+            "alpha": alpha,
             "converged": bool(converged.all()),
         },
-    )  # fmt: skip
+    )
 
 
 STAGE = Stage(
-    "cross-entropy-landscape", cross_entropy_landscape, reads={}, summary=("alpha", "converged"),
-    figures=[Figure("lsg_ray.report.figures.minima_theory:cross_entropy_figure",
-                    "Solutions around minimizers of the cross entropy", "cross_entropy_caption")],
+    "cross-entropy-landscape",
+    cross_entropy_landscape,
+    reads={},
+    summary=("alpha", "converged"),
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.minima_theory:cross_entropy_figure",
+            "Solutions around minimizers of the cross entropy",
+            "cross_entropy_caption",
+        )
+    ],
     unit="points",
-)  # fmt: skip
+)

@@ -128,9 +128,10 @@ def dense_regions(
     if ys is not None:
         axes = ("alpha", "clones", "overlap")
         for name, field in (
-            ("clone_entropy", "entropy"), ("complexity", "complexity"),
+            ("clone_entropy", "entropy"),
+            ("complexity", "complexity"),
             ("clones_converged", "converged"),
-        ):  # fmt: skip
+        ):
             column = np.array([getattr(state, field) for state in states[len(points) :]])
             values[name] = (axes, column.reshape(len(alphas), len(ys), len(q1)))
         coords["clones"] = ys
@@ -167,8 +168,16 @@ def _falls(entropy: Floats) -> Floats:
 
 
 STAGE = Stage(
-    "dense-regions", dense_regions, reads={}, summary=("machine", "weights", "converged"),
-    figures=[Figure("lsg_ray.report.figures.minima_theory:dense_regions_figure",
-                    "Densest regions of solutions by replica theory", "dense_regions_caption")],
+    "dense-regions",
+    dense_regions,
+    reads={},
+    summary=("machine", "weights", "converged"),
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.minima_theory:dense_regions_figure",
+            "Densest regions of solutions by replica theory",
+            "dense_regions_caption",
+        )
+    ],
     unit="points",
-)  # fmt: skip
+)

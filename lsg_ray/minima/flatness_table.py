@@ -136,8 +136,10 @@ def flatness_table(
     are Σ − H₂ at the distance that comes out.
     """
     given = [one for one in (ensemble, second, third, fourth, fifth, sixth) if one is not None]
-    all_ = [choose(one, configurations, for_what="the table of flatness", majority=True)
-            for one in given]  # fmt: skip
+    all_ = [
+        choose(one, configurations, for_what="the table of flatness", majority=True)
+        for one in given
+    ]
     _check_alike(all_)
     chosen = [one.distinct() for one in all_]
     repeats = sum(len(one.numbers) for one in all_) - sum(len(one.numbers) for one in chosen)
@@ -158,9 +160,8 @@ def flatness_table(
             one.ensemble, configurations=rows, sigmas=[sigma], flips=[flip], draws=draws, **part(1)
         )
         robust = input_robustness(
-            one.ensemble, configurations=rows, sigmas=[noise], colour=colour, draws=draws,
-            **part(2),
-        )  # fmt: skip
+            one.ensemble, configurations=rows, sigmas=[noise], colour=colour, draws=draws, **part(2)
+        )
         converged.append(curved.attrs["converged"])
         fields = sign_gammas if one.ensemble.signs else gammas
         columns = _volumes(one, fields, converged, part(3))
@@ -191,8 +192,10 @@ def _check_alike(chosen: list[Chosen]) -> None:
     for one in chosen[1:]:
         spec, other = first.ensemble.spec, one.ensemble.spec
         if (spec.network.family, spec.network.shapes, first.ensemble.header.dataset_hash) != (
-            other.network.family, other.network.shapes, one.ensemble.header.dataset_hash
-        ):  # fmt: skip
+            other.network.family,
+            other.network.shapes,
+            one.ensemble.header.dataset_hash,
+        ):
             raise InputError(
                 f"{one.ensemble.url}: other networks or patterns than those of "
                 f"{first.ensemble.url}; one table is of the same for all algorithms"
@@ -210,9 +213,13 @@ def _volumes(one: Chosen, gammas: Numbers, converged: list[float], run: Tasks) -
     if len(solved):
         measure = local_entropy if one.ensemble.signs else spherical_local_entropy
         result = measure(
-            one.ensemble, configurations=one.numbers[solved].tolist(), gammas=fields, theory=False,
-            checkpoints=run["checkpoints"], progress=run["progress"],
-        )  # fmt: skip
+            one.ensemble,
+            configurations=one.numbers[solved].tolist(),
+            gammas=fields,
+            theory=False,
+            checkpoints=run["checkpoints"],
+            progress=run["progress"],
+        )
         if one.ensemble.signs:
             table = result["entropy"] - result["bound"]
         else:
@@ -248,10 +255,11 @@ def _table(
             "about": ("quantity", [column.about for column in parts[0]]),
         },
         {
-            "quantity": names, "quantity_": names,
+            "quantity": names,
+            "quantity_": names,
             "algorithm": _labels([one.ensemble.spec for one in chosen]),
         },
-    )  # fmt: skip
+    )
 
 
 def _labels(specs: list[Spec]) -> list[str]:

@@ -129,21 +129,37 @@ def hessian(
     options = (beta, gamma, eigenvalues, n_weights <= dense, probes, max_iterations, run["seed"])
     arguments = [(*options, int(number)) for number in chosen.numbers]
     curvature = chosen.run(_task, Curvature, arguments, run)
-    return _dataset(curvature, bins).assign(errors=("solution", chosen.errors)).assign_coords(
-        solution=chosen.numbers
-    ).assign_attrs(
-        chosen.provenance(
-            statistic="hessian", beta=beta, gamma=gamma, dense=int(n_weights <= dense),
-            seed=run["seed"], radial=chosen.ground.shape[0],
-            converged=float(curvature.converged.mean()), **_averages(curvature),
+    return (
+        _dataset(curvature, bins)
+        .assign(errors=("solution", chosen.errors))
+        .assign_coords(solution=chosen.numbers)
+        .assign_attrs(
+            chosen.provenance(
+                statistic="hessian",
+                beta=beta,
+                gamma=gamma,
+                dense=int(n_weights <= dense),
+                seed=run["seed"],
+                radial=chosen.ground.shape[0],
+                converged=float(curvature.converged.mean()),
+                **_averages(curvature),
+            )
         )
-    )  # fmt: skip
+    )
 
 
 def _task(
-    ground: Ground, w: Floats, beta: float, gamma: float, k: int, dense: bool, probes: int,
-    max_iterations: int, seed: int, number: int,
-) -> Curvature:  # fmt: skip
+    ground: Ground,
+    w: Floats,
+    beta: float,
+    gamma: float,
+    k: int,
+    dense: bool,
+    probes: int,
+    max_iterations: int,
+    seed: int,
+    number: int,
+) -> Curvature:
     """Measure one configuration."""
     network = SmoothNetwork(w, ground.arena.train, beta, gamma)
     converged = True
@@ -176,9 +192,14 @@ def largest(
     start = network.project(rng.standard_normal(shape)).ravel()
     try:
         values = eigsh(
-            operator, k, which="LA", v0=start, tol=_TOLERANCE, maxiter=max_iterations,
+            operator,
+            k,
+            which="LA",
+            v0=start,
+            tol=_TOLERANCE,
+            maxiter=max_iterations,
             return_eigenvectors=False,
-        )  # fmt: skip
+        )
         return np.sort(values)[::-1], True
     except ArpackNoConvergence as error:
         values = np.sort(error.eigenvalues)[::-1]

@@ -100,10 +100,12 @@ def local_energy(
     result = _dataset(rises.errors, chosen, levels, about)
     return result.assign_attrs(
         chosen.provenance(
-            statistic="local energy", draws=draws, seed=run["seed"],
+            statistic="local energy",
+            draws=draws,
+            seed=run["seed"],
             noise="flips" if signs else "normal",
         )
-    )  # fmt: skip
+    )
 
 
 @public
@@ -210,19 +212,21 @@ def _dataset(errors: Floats, chosen: Chosen, levels: Floats, about: str) -> xarr
     return xarray.Dataset(
         {
             "rise": (
-                ("solution", "level"), rise,
+                ("solution", "level"),
+                rise,
                 {"long_name": "rise of the share of wrong patterns", **one},
             ),
             "rise_stderr": (
                 ("solution", "level"),
-                errors.std(axis=2, ddof=1) / np.sqrt(errors.shape[2]), one,
+                errors.std(axis=2, ddof=1) / np.sqrt(errors.shape[2]),
+                one,
             ),
             "rise_mean": ("level", rise.mean(axis=0), one),
             "rise_mean_stderr": ("level", over, one),
             "errors": ("solution", chosen.errors),
         },
         {"level": ("level", levels, {"long_name": about}), "solution": chosen.numbers},
-    )  # fmt: skip
+    )
 
 
 def _shown(result: xarray.Dataset) -> dict[str, Any]:
@@ -238,14 +242,32 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 LOCAL_ENERGY = Stage(
-    "local-energy", local_energy, reads={"ensemble": ENSEMBLE}, summary=_shown,
+    "local-energy",
+    local_energy,
+    reads={"ensemble": ENSEMBLE},
+    summary=_shown,
     unit="configurations",
-    figures=[Figure("lsg_ray.report.figures.flat_minima:rise_figure",
-                    "Errors under noise on weights", "rise_caption", together=6)],
-)  # fmt: skip
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.flat_minima:rise_figure",
+            "Errors under noise on weights",
+            "rise_caption",
+            together=6,
+        )
+    ],
+)
 INPUT_ROBUSTNESS = Stage(
-    "input-robustness", input_robustness, reads={"ensemble": ENSEMBLE}, summary=_shown,
+    "input-robustness",
+    input_robustness,
+    reads={"ensemble": ENSEMBLE},
+    summary=_shown,
     unit="configurations",
-    figures=[Figure("lsg_ray.report.figures.flat_minima:rise_figure",
-                    "Errors under noise on inputs", "rise_caption", together=6)],
-)  # fmt: skip
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.flat_minima:rise_figure",
+            "Errors under noise on inputs",
+            "rise_caption",
+            together=6,
+        )
+    ],
+)

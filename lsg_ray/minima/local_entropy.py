@@ -123,12 +123,16 @@ def local_entropy(
     result = _dataset(curves, gamma).assign_coords(solution=chosen.numbers)
     result = result.assign_attrs(
         chosen.provenance(
-            statistic="local entropy", exact=int(exact), damping=run["damping"],
-            max_sweeps=run["max_sweeps"], tolerance=run["tolerance"],
+            statistic="local entropy",
+            exact=int(exact),
+            damping=run["damping"],
+            max_sweeps=run["max_sweeps"],
+            tolerance=run["tolerance"],
             solution_entropy=float(entropy[0]),
-            solution_entropy_converged=int(converged[0]), converged=float(curves.converged.mean()),
+            solution_entropy_converged=int(converged[0]),
+            converged=float(curves.converged.mean()),
         )
-    )  # fmt: skip
+    )
     return _with_theory(result, chosen) if run["theory"] else result
 
 
@@ -138,13 +142,22 @@ def _graph(ground: Ground, exact: bool) -> FactorGraph:
 
 
 def _task(
-    ground: Ground, w: Floats, gammas: Floats, exact: bool, damping: float, max_sweeps: int,
+    ground: Ground,
+    w: Floats,
+    gammas: Floats,
+    exact: bool,
+    damping: float,
+    max_sweeps: int,
     tolerance: float,
-) -> Enumerator:  # fmt: skip
+) -> Enumerator:
     return weight_enumerator(
-        _graph(ground, exact), w, gammas.tolist(), damping=damping, max_sweeps=max_sweeps,
+        _graph(ground, exact),
+        w,
+        gammas.tolist(),
+        damping=damping,
+        max_sweeps=max_sweeps,
         tolerance=tolerance,
-    )  # fmt: skip
+    )
 
 
 def _all(
@@ -210,8 +223,17 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "local-entropy", local_entropy, reads={"solutions": ENSEMBLE}, summary=_shown,
+    "local-entropy",
+    local_entropy,
+    reads={"solutions": ENSEMBLE},
+    summary=_shown,
     unit="references",
-    figures=[Figure("lsg_ray.report.figures.local_entropy:local_entropy_figure", "Local entropy",
-                    "local_entropy_caption", together=6)],
-)  # fmt: skip
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.local_entropy:local_entropy_figure",
+            "Local entropy",
+            "local_entropy_caption",
+            together=6,
+        )
+    ],
+)

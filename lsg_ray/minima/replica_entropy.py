@@ -96,11 +96,14 @@ def replica_entropy(
         },
         coords={"alpha": alphas},
         attrs={
-            "statistic": "replica entropy", "weights": weights, "machine": machine,
-            "capacity": capacity, "stability_limit": limit,
+            "statistic": "replica entropy",
+            "weights": weights,
+            "machine": machine,
+            "capacity": capacity,
+            "stability_limit": limit,
             "converged": all(state.converged for state in states),
         },
-    )  # fmt: skip
+    )
 
 
 def _state(alpha: float, weights: WeightName, machine: Machine) -> SymmetricState:
@@ -122,9 +125,16 @@ def _limits(weights: WeightName, machine: Machine) -> tuple[float, float]:
 
 
 STAGE = Stage(
-    "replica-entropy", replica_entropy, reads={},
+    "replica-entropy",
+    replica_entropy,
+    reads={},
     summary=("machine", "weights", "capacity", "stability_limit", "converged"),
-    figures=[Figure("lsg_ray.report.figures.minima_theory:replica_entropy_figure",
-                    "Entropy of solutions by replica theory", "replica_entropy_caption")],
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.minima_theory:replica_entropy_figure",
+            "Entropy of solutions by replica theory",
+            "replica_entropy_caption",
+        )
+    ],
     unit="points",
-)  # fmt: skip
+)

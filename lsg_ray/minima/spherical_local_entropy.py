@@ -105,9 +105,13 @@ def spherical_local_entropy(
     """
     gamma = np.sort(in_range(gammas, "gammas"))[::-1].copy()
     chosen = choose(
-        solutions, run["configurations"], for_what="local entropy of the sphere", sphere=True,
-        majority=True, solutions=True,
-    )  # fmt: skip
+        solutions,
+        run["configurations"],
+        for_what="local entropy of the sphere",
+        sphere=True,
+        majority=True,
+        solutions=True,
+    )
     settings = (run["damping"], run["max_sweeps"], run["tolerance"])
     arguments = [(gamma, *settings)] * len(chosen.numbers)
     curves = chosen.run(_task, Curve, arguments, run)
@@ -116,11 +120,13 @@ def spherical_local_entropy(
         result = result.assign(_theory(chosen, curves))
     return result.assign_attrs(
         chosen.provenance(
-            statistic="spherical local entropy", damping=run["damping"],
-            max_sweeps=run["max_sweeps"], tolerance=run["tolerance"],
+            statistic="spherical local entropy",
+            damping=run["damping"],
+            max_sweeps=run["max_sweeps"],
+            tolerance=run["tolerance"],
             converged=float(curves.converged.mean()),
         )
-    )  # fmt: skip
+    )
 
 
 def local_entropy_around(
@@ -226,8 +232,17 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "spherical-local-entropy", spherical_local_entropy, reads={"solutions": SOLUTIONS},
-    summary=_shown, unit="references",
-    figures=[Figure("lsg_ray.report.figures.flat_minima:local_entropy_figure",
-                    "Local entropy on the sphere", "local_entropy_caption", together=6)],
-)  # fmt: skip
+    "spherical-local-entropy",
+    spherical_local_entropy,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    unit="references",
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.flat_minima:local_entropy_figure",
+            "Local entropy on the sphere",
+            "local_entropy_caption",
+            together=6,
+        )
+    ],
+)

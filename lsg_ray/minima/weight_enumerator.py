@@ -99,7 +99,11 @@ def all_solutions(
     NaN where they have not.
     """
     curve = weight_enumerator(
-        graph, np.zeros(graph.shape), (0.0,), damping=damping, tolerance=tolerance,
+        graph,
+        np.zeros(graph.shape),
+        (0.0,),
+        damping=damping,
+        tolerance=tolerance,
         max_sweeps=max_sweeps,
-    )  # fmt: skip
+    )
     return float(curve.entropy[0]), bool(curve.converged[0])

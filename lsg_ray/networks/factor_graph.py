@@ -90,9 +90,13 @@ class FactorGraph:
         self._kernels, self._rule = message_passing, message_passing.interpolation()
         laws = (units, n + 1, n + 2) if exact else (units, 1, 1)
         self._scratch = (
-            np.empty((units, n)), np.empty((2, units)), np.empty((2, units)), np.empty(units + 1),
-            np.empty(laws), np.empty(laws),
-        )  # fmt: skip
+            np.empty((units, n)),
+            np.empty((2, units)),
+            np.empty((2, units)),
+            np.empty(units + 1),
+            np.empty(laws),
+            np.empty(laws),
+        )
         self._moved = np.zeros((units, n))
 
     @property
@@ -118,9 +122,16 @@ class FactorGraph:
         """
         kernels = self._kernels
         kernels.sweep(
-            self.x, self.messages, total, damping, self.exact, *self._rule, *self._scratch,
-            self.fields, self._moved,
-        )  # fmt: skip
+            self.x,
+            self.messages,
+            total,
+            damping,
+            self.exact,
+            *self._rule,
+            *self._scratch,
+            self.fields,
+            self._moved,
+        )
         return float(self._moved.max()) if np.isfinite(self.fields).all() else float("nan")
 
     def solve(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from lsg_ray.errors import shown
 from lsg_ray.spec import NetworkSpec, Spec
-from lsg_ray.spec.specification import shown
 from lsg_ray.typing import Array, Floats
 
 if TYPE_CHECKING:

@@ -118,10 +118,12 @@ class Subspace:
     def slopes(self, gradients: Sequence[Layer]) -> list[Layer]:
         """Return gradients along the directions, of those of `loss_step` at the points."""
         return [
-            Layer(self.summed(layer.w) if number else layer.w,
-                  None if layer.b is None else self.summed(layer.b))
+            Layer(
+                self.summed(layer.w) if number else layer.w,
+                None if layer.b is None else self.summed(layer.b),
+            )
             for number, layer in enumerate(gradients)
-        ]  # fmt: skip
+        ]
 
     def _moved(self, base: Tensor, along: Tensor) -> Tensor:
         n, count, directions = self._coefficients.shape
@@ -180,9 +182,13 @@ def subspace_step(
 
 
 def evaluate_subspace(
-    network: NetworkSpec, w: Array, directions: Array, coefficients: Floats, inputs: Inputs,
+    network: NetworkSpec,
+    w: Array,
+    directions: Array,
+    coefficients: Floats,
+    inputs: Inputs,
     y: Tensor,
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """Mean loss and accuracy of a network at points w + Σ_d c_d ε_d.
 
     Parameters

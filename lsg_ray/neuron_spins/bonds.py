@@ -178,9 +178,14 @@ def ordered_modes(bonds: Bonds, cut: float, k: int = 6) -> Modes:
         start = np.random.default_rng(0).standard_normal(n)
         try:
             values, vectors = eigs(
-                operator, k, which="LR", v0=start, ncv=min(n - 1, max(_KRYLOV, 4 * k)),
-                maxiter=_RESTARTS, tol=_TOLERANCE,
-            )  # fmt: skip
+                operator,
+                k,
+                which="LR",
+                v0=start,
+                ncv=min(n - 1, max(_KRYLOV, 4 * k)),
+                maxiter=_RESTARTS,
+                tol=_TOLERANCE,
+            )
         except ArpackNoConvergence as error:
             values, vectors, converged = error.eigenvalues, error.eigenvectors, False
             break

@@ -156,18 +156,27 @@ def neuron_tap(
     result = _dataset(chosen, census, ratios)
     return result.assign_attrs(
         chosen.provenance(
-            statistic="neuron-tap", starts=starts, seed=seed,
+            statistic="neuron-tap",
+            starts=starts,
+            seed=seed,
             untrained="normal weights" if start is None else "step 0",
             clamped=-1 if clamp is None else clamp,
             converged=float(result["converged"].mean()),
         )
-    )  # fmt: skip
+    )
 
 
 def _count(
-    source: Source, number: int, start: int | None, ratios: Floats, starts: int,
-    max_iterations: int, tolerance: float, clamped: Floats | None, seed: int,
-) -> Census:  # fmt: skip
+    source: Source,
+    number: int,
+    start: int | None,
+    ratios: Floats,
+    starts: int,
+    max_iterations: int,
+    tolerance: float,
+    clamped: Floats | None,
+    seed: int,
+) -> Census:
     """Count solutions of one network and of its nulls: the body of a task."""
     ensemble = open_ensemble(source.url)
     trained = source.bonds(number, source.times[-1], ensemble)
@@ -189,8 +198,13 @@ def _count(
             rng = generator(seed, Stream.TAP, _STARTS, number, index)
             spins = rng.choice([-1.0, 1.0], (network.bonds.n_units, starts))
             T = float(ratio * scale)
-            solved = solve(network, START * quench(network, spins), T, tolerance=tolerance,
-                           max_iterations=max_iterations)  # fmt: skip
+            solved = solve(
+                network,
+                START * quench(network, spins),
+                T,
+                tolerance=tolerance,
+                max_iterations=max_iterations,
+            )
             measures[kind, index], best = _measures(network, solved.m, solved.converged, T, first)
             measures[kind, index, 7:9] /= scale
             for layer, where in enumerate(network.bonds.layers):
@@ -228,9 +242,15 @@ def _measures(
     best = states.m[:, 0]
     cosine = abs(float(first @ best)) / np.linalg.norm(best)
     row[2:-1] = (
-        len(states.counts), states.counts[0] / len(stable), np.mean(best**2), cosine,
-        best.mean(), energies.min(), np.ptp(energies), numbers[numbers < 1][states.first[0]],
-    )  # fmt: skip
+        len(states.counts),
+        states.counts[0] / len(stable),
+        np.mean(best**2),
+        cosine,
+        best.mean(),
+        energies.min(),
+        np.ptp(energies),
+        numbers[numbers < 1][states.first[0]],
+    )
     return row, best
 
 
@@ -268,7 +288,16 @@ def _shown(result: xarray.Dataset) -> JsonObject:
 
 
 STAGE = Stage(
-    "neuron-tap", neuron_tap, reads={"solutions": SOLUTIONS}, summary=_shown, unit="networks",
-    figures=[Figure("lsg_ray.report.figures.neurons:census_figure",
-                    "TAP solutions of neurons", "census_caption")],
-)  # fmt: skip
+    "neuron-tap",
+    neuron_tap,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    unit="networks",
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.neurons:census_figure",
+            "TAP solutions of neurons",
+            "census_caption",
+        )
+    ],
+)

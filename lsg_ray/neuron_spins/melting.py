@@ -179,9 +179,16 @@ def _measure(bonds: Bonds, ranks: int) -> tuple[Any, ...]:
     largest = max(float(np.abs(w).max()) for w in bonds.couplings) / first if first else np.nan
     theory = untrained_melting_temperature(bonds.widths, bonds.variances)
     return (
-        glass, padded, len(modes.temperatures), bethe, theory, eigenvalues, shares, largest,
+        glass,
+        padded,
+        len(modes.temperatures),
+        bethe,
+        theory,
+        eigenvalues,
+        shares,
+        largest,
         float(modes.converged),
-    )  # fmt: skip
+    )
 
 
 def _shuffled(bonds: Bonds) -> tuple[float, int]:
@@ -200,14 +207,16 @@ def _dataset(chosen: Networks, melted: Melted) -> xarray.Dataset:
         "glass_temperature": (over, melted.glass, {"long_name": "T_SG", **kelvin}),
         "melting_temperature": (over, first, {"long_name": "T_1", **kelvin}),
         "critical_temperature": (
-            over, np.where(np.isfinite(first), first, melted.glass), {"long_name": "T_c", **kelvin},
+            over,
+            np.where(np.isfinite(first), first, melted.glass),
+            {"long_name": "T_c", **kelvin},
         ),
         "bethe_temperature": (over, melted.bethe, {"long_name": "T of Bethe Hessian", **kelvin}),
         "untrained_temperature": (over, melted.theory, {"long_name": "T_c, formula", **kelvin}),
         "ordered_modes": (over, melted.counts.astype(np.float64)),
         "largest_coupling": (over, melted.largest, {"long_name": "max |J|/T_c"}),
         "accuracy": (over, chosen.measured("accuracy")),
-    }  # fmt: skip
+    }
     means = {}
     for name, (_, values, *about) in variables.items():
         mean, error = averaged(values)
@@ -263,10 +272,13 @@ def _verdict(result: xarray.Dataset) -> JsonObject:
         ratio = result["bethe_temperature"].values / result["melting_temperature"].values
     deviation = float(np.nanmax(np.abs(ratio - 1))) if np.isfinite(ratio).any() else float("nan")
     about: JsonObject = {
-        "verdict": verdict, "criterion": CRITERION, "shuffles": int(false.size),
-        "false_share": share, "bethe_deviation": deviation,
+        "verdict": verdict,
+        "criterion": CRITERION,
+        "shuffles": int(false.size),
+        "false_share": share,
+        "bethe_deviation": deviation,
         "converged": float(result["converged"].mean()),
-    }  # fmt: skip
+    }
     if deviation > DEVIATION:
         about["warning"] = (
             f"the Bethe Hessian melts at temperatures up to {deviation:.0%} away from T_1: "
@@ -296,9 +308,13 @@ def _fits(result: xarray.Dataset) -> JsonObject:
 def _shown(result: xarray.Dataset) -> JsonObject:
     about = result.attrs
     names = {
-        "T_SG": "glass_temperature", "T_1": "melting_temperature", "ordered_modes": "ordered_modes",
-        "exponent": "exponent", "slope_T1": "slope_T1", "slope_excess": "slope_excess",
-    }  # fmt: skip
+        "T_SG": "glass_temperature",
+        "T_1": "melting_temperature",
+        "ordered_modes": "ordered_modes",
+        "exponent": "exponent",
+        "slope_T1": "slope_T1",
+        "slope_excess": "slope_excess",
+    }
     shown: JsonObject = {"networks": result.sizes["configuration"], "verdict": about["verdict"]}
     for name, key in names.items():
         if np.isfinite(about[f"{key}_mean"]):
@@ -308,7 +324,16 @@ def _shown(result: xarray.Dataset) -> JsonObject:
 
 
 STAGE = Stage(
-    "melting", melting, reads={"solutions": SOLUTIONS}, summary=_shown, unit="networks",
-    figures=[Figure("lsg_ray.report.figures.neurons:melting_figure",
-                    "Melting of neurons as spins", "melting_caption")],
-)  # fmt: skip
+    "melting",
+    melting,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    unit="networks",
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.neurons:melting_figure",
+            "Melting of neurons as spins",
+            "melting_caption",
+        )
+    ],
+)

@@ -155,18 +155,32 @@ def neuron_mc(
     result = _dataset(chosen, Equilibrium(*map(np.stack, zip(*done, strict=True))), T, bins)
     return result.assign_attrs(
         chosen.provenance(
-            statistic="neuron-mc", criterion=CRITERION, ladders=ladders, burn_in=burn_in,
-            draws=draws, thin=thin, seed=seed, clamped=-1 if clamp is None else clamp,
+            statistic="neuron-mc",
+            criterion=CRITERION,
+            ladders=ladders,
+            burn_in=burn_in,
+            draws=draws,
+            thin=thin,
+            seed=seed,
+            clamped=-1 if clamp is None else clamp,
             converged=float(result["converged"].mean()),
             least_exchanged=float(np.nan_to_num(result["exchanged"], nan=1.0).min()),
         )
-    )  # fmt: skip
+    )
 
 
 def _sample(
-    source: Source, number: int, T: Floats, ladders: int, burn_in: int, draws: int, thin: int,
-    bins: int, clamped: Floats | None, seed: int,
-) -> Equilibrium:  # fmt: skip
+    source: Source,
+    number: int,
+    T: Floats,
+    ladders: int,
+    burn_in: int,
+    draws: int,
+    thin: int,
+    bins: int,
+    clamped: Floats | None,
+    seed: int,
+) -> Equilibrium:
     """Sample one network and its nulls: the body of a task."""
     trained = source.bonds(number, source.times[-1])
     rng = generator(seed, Stream.GLASS, _NULLS, number)
@@ -187,9 +201,15 @@ def _sample(
 
 
 def sample_network(
-    network: Fields, T: Floats, ladders: int, burn_in: int, draws: int, thin: int, bins: int,
+    network: Fields,
+    T: Floats,
+    ladders: int,
+    burn_in: int,
+    draws: int,
+    thin: int,
+    bins: int,
     rng: np.random.Generator,
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:  # fmt: skip
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Sample one network at temperatures T; what is returned is that of `Equilibrium`."""
     bonds, n = network.bonds, network.bonds.n_units
     v = top_eigenvalues(bonds, 1)[1][:, 0]
@@ -228,9 +248,12 @@ def sample_network(
     ])  # fmt: skip
     exchanged = np.append(chains.accepted / np.maximum(chains.offered, 1), np.nan)
     return (
-        means.transpose(2, 1, 0), np.sqrt((squares / draws).mean(axis=1)).T,
-        histogram / (len(one) * draws) * bins / 2, _agree(energies.mean(axis=0)), exchanged,
-    )  # fmt: skip
+        means.transpose(2, 1, 0),
+        np.sqrt((squares / draws).mean(axis=1)).T,
+        histogram / (len(one) * draws) * bins / 2,
+        _agree(energies.mean(axis=0)),
+        exchanged,
+    )
 
 
 def _pairs(spins: Singles) -> Floats:
@@ -248,8 +271,9 @@ def _binder(p: Floats) -> tuple[Floats, Floats]:
     def parameter(a: Floats, b: Floats) -> Floats:
         return 0.5 * (3 - b / a**2)
 
-    left = parameter((second.sum(axis=0) - second) / (count - 1),
-                     (fourth.sum(axis=0) - fourth) / (count - 1))  # fmt: skip
+    left = parameter(
+        (second.sum(axis=0) - second) / (count - 1), (fourth.sum(axis=0) - fourth) / (count - 1)
+    )
     error = np.sqrt((count - 1) * left.var(axis=0))
     return parameter(second.mean(axis=0), fourth.mean(axis=0)), error
 
@@ -267,9 +291,11 @@ def _agree(energies: Floats) -> Floats:
 def _dataset(chosen: Networks, found: Equilibrium, T: Floats, bins: int) -> xarray.Dataset:
     over = ("configuration", "network", "temperature")
     names = {
-        "energy": "E/N, in units of T_SG", "overlap_square": "⟨q²⟩", "binder": "Binder parameter",
+        "energy": "E/N, in units of T_SG",
+        "overlap_square": "⟨q²⟩",
+        "binder": "Binder parameter",
         "projection": "⟨p²⟩/N",
-    }  # fmt: skip
+    }
     variables: dict[str, Any] = {}
     for index, (name, text) in enumerate(names.items()):
         values, errors = found.scalars[..., index, 0], found.scalars[..., index, 1]
@@ -313,7 +339,16 @@ def _shown(result: xarray.Dataset) -> JsonObject:
 
 
 STAGE = Stage(
-    "neuron-mc", neuron_mc, reads={"solutions": SOLUTIONS}, summary=_shown, unit="networks",
-    figures=[Figure("lsg_ray.report.figures.neurons:equilibrium_figure",
-                    "Equilibrium of neurons", "equilibrium_caption")],
-)  # fmt: skip
+    "neuron-mc",
+    neuron_mc,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    unit="networks",
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.neurons:equilibrium_figure",
+            "Equilibrium of neurons",
+            "equilibrium_caption",
+        )
+    ],
+)

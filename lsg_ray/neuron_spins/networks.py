@@ -100,12 +100,17 @@ class Networks(NamedTuple):
         """Return attributes of a result."""
         spec = self.ensemble.spec
         about: JsonObject = {
-            "source": spec.name, "spec": spec.canonical_json(),
-            "spec_hash": self.ensemble.spec_hash, "family": spec.network.family,
-            "widths": list(self.widths), "n_units": sum(self.widths),
+            "source": spec.name,
+            "spec": spec.canonical_json(),
+            "spec_hash": self.ensemble.spec_hash,
+            "family": spec.network.family,
+            "widths": list(self.widths),
+            "n_units": sum(self.widths),
             "biases": int(self.biases),
-            "package_version": __version__, **self.ensemble.time, **more,
-        }  # fmt: skip
+            "package_version": __version__,
+            **self.ensemble.time,
+            **more,
+        }
         if about["biases"]:
             about["note"] = "biases are left out: temperatures are of the couplings alone"
         return about
@@ -260,8 +265,9 @@ def clamped_inputs(ensemble: Ensemble, example: int) -> Floats:
             f"clamp {example} given; {ensemble.url} has no hidden layer: held at its inputs, its "
             "outputs are free spins"
         )
-    dataset = load_dataset(DatasetSpec.model_validate(ensemble.spec.dataset.model_dump()),
-                           download=False)  # fmt: skip
+    dataset = load_dataset(
+        DatasetSpec.model_validate(ensemble.spec.dataset.model_dump()), download=False
+    )
     if ensemble.header.dataset_hash != dataset.content_hash:
         raise InputError(
             f"{ensemble.url}: sampled on other data ({ensemble.header.dataset_hash[:16]}…) than "

@@ -62,8 +62,9 @@ def fit_power_law(t: Floats, T: Floats) -> PowerLaw:
     grid = np.linspace(low, high, 60)
     best = int(np.argmin([solved(np.exp(g))[1] for g in grid]))
     bounds = (grid[max(best - 1, 0)], grid[min(best + 1, 59)])
-    found = minimize_scalar(lambda g: solved(np.exp(g))[1], bounds=bounds, method="bounded",
-                            options={"xatol": 1e-7})  # fmt: skip
+    found = minimize_scalar(
+        lambda g: solved(np.exp(g))[1], bounds=bounds, method="bounded", options={"xatol": 1e-7}
+    )
     exponent = float(np.exp(found.x))
     (a, c), square = solved(exponent)
     determined = 0 < best < 59

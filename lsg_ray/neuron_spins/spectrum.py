@@ -135,10 +135,13 @@ def bond_spectrum(
     scale = chosen.ensemble.spec.network.options.get("output_scale", 1.0)
     return result.assign_attrs(
         chosen.provenance(
-            statistic="bond-spectrum", criterion=CRITERION, output_scale=float(scale),
-            converged=float(np.isfinite(spectra.top).all()), **about,
+            statistic="bond-spectrum",
+            criterion=CRITERION,
+            output_scale=float(scale),
+            converged=float(np.isfinite(spectra.top).all()),
+            **about,
         )
-    )  # fmt: skip
+    )
 
 
 def _spectrum(source: Source, number: int, ranks: int, dense: int) -> Spectrum:
@@ -242,9 +245,12 @@ def _shown(result: xarray.Dataset) -> JsonObject:
     about = result.attrs
     shown: JsonObject = {"networks": result.sizes["configuration"]}
     names = {
-        "edge": "edge", "outliers": "outliers", "top": "largest eigenvalue",
-        "participation_top": "its participation", "move": "relative move",
-    }  # fmt: skip
+        "edge": "edge",
+        "outliers": "outliers",
+        "top": "largest eigenvalue",
+        "participation_top": "its participation",
+        "move": "relative move",
+    }
     for key, name in names.items():
         if np.isfinite(about[f"{key}_mean"]):
             shown[name] = f"{about[f'{key}_mean']:.4g} ± {about[f'{key}_stderr']:.2g}"
@@ -253,7 +259,16 @@ def _shown(result: xarray.Dataset) -> JsonObject:
 
 
 STAGE = Stage(
-    "bond-spectrum", bond_spectrum, reads={"solutions": SOLUTIONS}, summary=_shown, unit="networks",
-    figures=[Figure("lsg_ray.report.figures.neurons:spectrum_figure",
-                    "Spectrum of the bond matrix", "spectrum_caption")],
-)  # fmt: skip
+    "bond-spectrum",
+    bond_spectrum,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    unit="networks",
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.neurons:spectrum_figure",
+            "Spectrum of the bond matrix",
+            "spectrum_caption",
+        )
+    ],
+)

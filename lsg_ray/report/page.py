@@ -41,9 +41,12 @@ class Entry(NamedTuple):
 
 
 def write_report(
-    folder: str | os.PathLike[str], ensemble: Ensemble, dataset: Dataset, steps: Outcomes,
+    folder: str | os.PathLike[str],
+    ensemble: Ensemble,
+    dataset: Dataset,
+    steps: Outcomes,
     beside: Mapping[str, Ensemble] | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write ``report.html`` and its figures into a folder.
 
     All figures are drawn before any file is written.  Each file is written atomically, the page,
@@ -83,10 +86,12 @@ def write_report(
     own = ensemble_sections(ensemble, dataset)
     sections = [*own, *study_sections(steps, {section.key for section in own})]
     page = render_page(
-        spec=ensemble.spec, summary=summary(ensemble),
+        spec=ensemble.spec,
+        summary=summary(ensemble),
         provenance=provenance(ensemble, steps, beside),
-        notes=notes(ensemble, dataset), sections=sections,
-    )  # fmt: skip
+        notes=notes(ensemble, dataset),
+        sections=sections,
+    )
     images: dict[str, bytes | None] = dict.fromkeys(_images(target / PAGE_NAME))
     images |= {f"{section.key}.png": section.png for section in sections if section.png is not None}
     _write_all(target, page, images)
@@ -137,20 +142,32 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def render_page(
-    *, spec: Spec, summary: Sequence[Entry], provenance: Sequence[Entry], notes: Sequence[str],
+    *,
+    spec: Spec,
+    summary: Sequence[Entry],
+    provenance: Sequence[Entry],
+    notes: Sequence[str],
     sections: Iterable[Section],
-) -> str:  # fmt: skip
+) -> str:
     """Return the HTML; all texts are escaped."""
     environment = Environment(
-        loader=PackageLoader("lsg_ray", "report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+        loader=PackageLoader("lsg_ray", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     return environment.get_template("page.html.j2").render(
-        spec=spec, subtitle=_subtitle(spec), specification=as_yaml(spec), summary=summary,
-        provenance=provenance, notes=notes,
+        spec=spec,
+        subtitle=_subtitle(spec),
+        specification=as_yaml(spec),
+        summary=summary,
+        provenance=provenance,
+        notes=notes,
         sections=[(section, _embedded(section.png)) for section in sections],
         content_hash=next((entry.value for entry in summary if entry.label == "Content hash"), ""),
-    )  # fmt: skip
+    )
 
 
 def _subtitle(spec: Spec) -> str:

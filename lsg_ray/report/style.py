@@ -142,9 +142,13 @@ def normal_density(mean: float, deviation: float) -> tuple[Array, Array]:
 
 
 def band(
-    axes: Axes, x: Array, rows: Array, colour: str, label: str = "",
+    axes: Axes,
+    x: Array,
+    rows: Array,
+    colour: str,
+    label: str = "",
     dash: str | tuple[int, tuple[int, int]] = "-",
-) -> None:  # fmt: skip
+) -> None:
     """Draw the mean of curves (n, x) and a band of one standard deviation."""
     mean, std = rows.mean(axis=0), rows.std(axis=0)
     axes.plot(x, mean, color=colour, ls=dash, label=label)

@@ -28,7 +28,7 @@ from lsg_ray.ensemble.local import UnreadableError
 from lsg_ray.ensemble.location import Location, locate
 from lsg_ray.ensemble.owned import scratch
 from lsg_ray.ensemble.parsing import parse_json
-from lsg_ray.errors import InputError
+from lsg_ray.errors import InputError, name_of, shown
 from lsg_ray.paths import expanded
 from lsg_ray.results.seal import CHUNK_INDEX, check_seal
 from lsg_ray.results.unpacking import (
@@ -38,7 +38,6 @@ from lsg_ray.results.unpacking import (
     member_bytes,
     unpacked_bytes,
 )
-from lsg_ray.spec.specification import name_of, shown
 from lsg_ray.typing import Array, Ints, JsonObject, PathOrUrl
 
 #: Key on an object store, beside a result whose upload was begun and has not ended.

@@ -227,9 +227,13 @@ def _write(result: xarray.Dataset, folder: Path) -> Path:
         # go stale, and xarray reads it.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         flagged.to_zarr(
-            folder, mode="w", consolidated=True, zarr_format=3, write_empty_chunks=True,
+            folder,
+            mode="w",
+            consolidated=True,
+            zarr_format=3,
+            write_empty_chunks=True,
             encoding=encoding,
-        )  # fmt: skip
+        )
     seal(folder)
     return folder
 

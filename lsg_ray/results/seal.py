@@ -14,8 +14,7 @@ import os
 import warnings
 from pathlib import Path
 
-from lsg_ray.errors import InputError
-from lsg_ray.spec.specification import name_of
+from lsg_ray.errors import InputError, name_of
 from lsg_ray.typing import JsonObject
 
 #: File with the list of keys.  Results of other tools, which omit chunks of fill values, have none.

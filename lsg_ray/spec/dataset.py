@@ -59,8 +59,9 @@ def _options_in_schema(schema: dict[str, Any]) -> None:
             own = config.model_json_schema()["properties"]
             own = {
                 field: own[field]
-                for field in DATA_SETS[name].option_names if field not in schema["properties"]
-            }  # fmt: skip
+                for field in DATA_SETS[name].option_names
+                if field not in schema["properties"]
+            }
             condition = {"properties": {"name": {"const": name}}, "required": ["name"]}
             schema["allOf"].append({"if": condition, "then": {"properties": own}})
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from lsg_ray.errors import SpecError
+from lsg_ray.errors import SpecError, name_of, shown
 from lsg_ray.paths import expanded
-from lsg_ray.spec.specification import Spec, name_of, parse_spec, shown
+from lsg_ray.spec.specification import Spec, parse_spec
 
 
 @dataclass(frozen=True)

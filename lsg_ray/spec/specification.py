@@ -17,9 +17,10 @@ from pydantic import (
     model_validator,
 )
 
-from lsg_ray.errors import InputError, PlainRepr, SpecError, message_of
+from lsg_ray.errors import InputError, SpecError, message_of, name_of, shown
 from lsg_ray.html import table
 from lsg_ray.registry import ALGORITHMS, FAMILIES
+from lsg_ray.spec.beside import changed_tree
 from lsg_ray.spec.dataset import STORED, DatasetSpec
 from lsg_ray.spec.sections import YES_AND_NO, EnsembleSpec, NetworkSpec, Section, TrainingSpec
 from lsg_ray.spec.steps import Step, is_name, parse_study
@@ -284,50 +285,12 @@ def _misfits_beside(spec: Spec) -> Iterable[str]:
 
 
 def _changed(spec: Spec, name: str, changes: Mapping[str, Any]) -> Spec:
-    """Return a specification in which some fields are others.
+    """Return the specification of an ensemble beside another."""
 
-    Options are those of an algorithm, a family or a data set, and do not stay where that changes.
-    """
-    chosen = {"dataset": "name", "network": "family", "training": "algorithm", "ensemble": ""}
-    tree: JsonObject = {"name": f"{spec.name}-{name}"[:64]}
-    tree |= {section: fields for section, fields in spec.tree().items() if section in chosen}
-    network, family = changes.get("network"), spec.network.family
-    if isinstance(network, Mapping) and network.get("family", family) != family:
-        tree = _without_defaults(tree, family)
-    for section, fields in changes.items():
-        if section not in chosen:
-            raise SpecError([f"{name_of(section)}: unknown section; there are {', '.join(chosen)}"])
-        if isinstance(fields, Mapping):
-            another = chosen[section] in fields
-            own = {k: v for k, v in tree[section].items() if not (another and k == "options")}
-            for one, other in (_BATCHES, _BATCHES[::-1]):
-                if fields.get(one) is not None and other not in fields and other in own:
-                    own[other] = None
-            tree[section] = own | dict(fields)
-        else:
-            tree[section] = fields
-    return parse_spec(tree)
+    def default(family: str) -> JsonObject:
+        return parse_spec({"network": {"family": family}}).tree()
 
-
-def _without_defaults(tree: JsonObject, family: str) -> JsonObject:
-    """Leave out what is a default of a family of networks, or belongs to its algorithm."""
-    default = parse_spec({"network": {"family": family}}).tree()
-    kept = {
-        section: {
-            name: value
-            for name, value in fields.items()
-            if name == "count" or (value != default[section].get(name) and name not in _OF_METHOD)
-        }
-        for section, fields in tree.items()
-        if section != "name"
-    }
-    return {"name": tree["name"], **kept}
-
-
-#: Fields of which one is given.
-_BATCHES = ("batch_size", "batch_fraction")
-#: Fields that are of a family, or of an algorithm.
-_OF_METHOD = ("algorithm", "options")
+    return parse_spec(changed_tree(spec.tree(), name, changes, default))
 
 
 def _options(
@@ -403,17 +366,3 @@ def _allowed_fields(path: tuple[int | str, ...]) -> str:
             return "none"
         model = annotation
     return ", ".join(model.model_fields)
-
-
-_brief = PlainRepr()
-_brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
-
-
-def shown(value: object) -> str:
-    """Return a value as text of one line, cut short where it is long."""
-    return _brief.repr(value)
-
-
-def name_of(key: int | str) -> str:
-    """Return a key of a mapping as text of one line."""
-    return str(key) if str(key).isprintable() else shown(key)

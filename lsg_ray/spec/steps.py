@@ -32,10 +32,18 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 #: What all steps may read, sampled before them.
 SAMPLED = "ensemble"
 #: Names that stand for something else in a report.
-RESERVED_STEPS = frozenset({
-    SAMPLED, "accuracy", "inputs", "training", "summary", "reproduce", "specification",
-    "provenance",
-})  # fmt: skip
+RESERVED_STEPS = frozenset(
+    {
+        SAMPLED,
+        "accuracy",
+        "inputs",
+        "training",
+        "summary",
+        "reproduce",
+        "specification",
+        "provenance",
+    }
+)
 #: What chooses from an ensemble (`Stage.view`): what is understood, and needed.
 _VIEW: dict[str, tuple[Callable[[Any], bool], str]] = {
     "where": (lambda given: isinstance(given, str), "a condition is needed, as text"),

@@ -51,9 +51,12 @@ def _checked(value: Any) -> Any:
 _TIMES = {"type": "array", "items": {"type": "integer", "minimum": 0}}
 _SPACED = {"type": "string", "pattern": "^log:[0-9]+$"}
 _BY_UNIT = {
-    "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False,
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "additionalProperties": False,
     "properties": {unit: {"anyOf": [_TIMES, _SPACED]} for unit in ("epochs", "steps")},
-}  # fmt: skip
+}
 Snapshots = Annotated[
     dict[str, Any] | None,
     BeforeValidator(_checked),

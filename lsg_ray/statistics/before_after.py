@@ -93,9 +93,12 @@ def symmetry_effect(
         },
         {
             "statistic": "distances before and after removal of node symmetry",
-            **source.provenance(), **attributes, "configurations": chosen.n_rows, "seed": seed,
+            **source.provenance(),
+            **attributes,
+            "configurations": chosen.n_rows,
+            "seed": seed,
         },
-    )  # fmt: skip
+    )
 
 
 def _shown(result: xarray.Dataset) -> dict[str, Any]:
@@ -105,7 +108,15 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "node-distances", symmetry_effect, reads={"ensemble": ENSEMBLE}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.distances:distances_figure",
-                    "Distances and node symmetry", "distances_caption")],
-)  # fmt: skip
+    "node-distances",
+    symmetry_effect,
+    reads={"ensemble": ENSEMBLE},
+    summary=_shown,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.distances:distances_figure",
+            "Distances and node symmetry",
+            "distances_caption",
+        )
+    ],
+)

@@ -182,15 +182,21 @@ def cluster(
     tree = _tree(base, after.matrix, linkage, chosen)
     result = tree.merge(_histogram(upper(after.matrix), bins, base.signs))
     result.attrs = {
-        "statistic": "clustering", **base.provenance(), "configurations": len(chosen),
-        "n_weights": base.n_weights, "alignment": plan.alignment,
-        **({} if left_out is None else {"reference": left_out}), "linkage": linkage,
+        "statistic": "clustering",
+        **base.provenance(),
+        "configurations": len(chosen),
+        "n_weights": base.n_weights,
+        "alignment": plan.alignment,
+        **({} if left_out is None else {"reference": left_out}),
+        "linkage": linkage,
         "metric": "hamming" if base.signs else "euclidean",
         "log_group_order": log_group_order(plan.widths),
-        "n_pairs": len(chosen) * (len(chosen) - 1) // 2, "seed": seed, **_averages(before, after),
+        "n_pairs": len(chosen) * (len(chosen) - 1) // 2,
+        "seed": seed,
+        **_averages(before, after),
         **_tests(fit, modes),
         "cophenetic_correlation": correlation(tree["distance"].values, tree["cophenetic"].values),
-    }  # fmt: skip
+    }
     return result
 
 
@@ -341,21 +347,28 @@ def _averages(before: Distances, after: Distances) -> dict[str, Any]:
 
 def _tests(fit: GaussianFit, modes: PairModes) -> dict[str, Any]:
     return {
-        "mean": fit.mean, "mean_stderr": fit.mean_stderr, "std": fit.std,
-        "min_p_value": 1 / (PAIR_TESTS.samples + 1), "gaussian_kolmogorov": fit.kolmogorov,
-        "gaussian_p_value": fit.p_value, "gaussian_accepted": bool(fit.p_value > PAIR_TESTS.level),
+        "mean": fit.mean,
+        "mean_stderr": fit.mean_stderr,
+        "std": fit.std,
+        "min_p_value": 1 / (PAIR_TESTS.samples + 1),
+        "gaussian_kolmogorov": fit.kolmogorov,
+        "gaussian_p_value": fit.p_value,
+        "gaussian_accepted": bool(fit.p_value > PAIR_TESTS.level),
         "gaussian_test": (
             f"Kolmogorov, {PAIR_TESTS.samples} samples of normal configurations and pairs, of "
             f"{fit.tested} configurations"
         ),
-        "shared_variance": fit.shared, "level": PAIR_TESTS.level, "modes": modes.modes,
-        "modes_p_value": modes.p_value, "modes_bandwidth": modes.bandwidth,
+        "shared_variance": fit.shared,
+        "level": PAIR_TESTS.level,
+        "modes": modes.modes,
+        "modes_p_value": modes.p_value,
+        "modes_bandwidth": modes.bandwidth,
         "modes_test": (
             f"{MODE_TEST_NAME}, median of {modes.rounds} of at most {PAIR_TESTS.rounds} rounds of "
             f"{modes.pairs} pairs that share no configuration"
         ),
         "peaks": modes.peaks,
-    }  # fmt: skip
+    }
 
 
 #: Attributes of a clustering that are printed.
@@ -367,8 +380,17 @@ SUMMARY = (
     "cophenetic_correlation",
 )  # fmt: skip
 STAGE = Stage(
-    "cluster", cluster, reads={"ensemble": ENSEMBLE}, summary=SUMMARY, hidden={"network"},
+    "cluster",
+    cluster,
+    reads={"ensemble": ENSEMBLE},
+    summary=SUMMARY,
+    hidden={"network"},
     unit="steps",
-    figures=[Figure("lsg_ray.report.figures.clustering:clustering_figure", "Distances and clusters",
-                    "clustering_caption")],
-)  # fmt: skip
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.clustering:clustering_figure",
+            "Distances and clusters",
+            "clustering_caption",
+        )
+    ],
+)

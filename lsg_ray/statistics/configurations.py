@@ -225,11 +225,16 @@ class StoredConfigurations(Configurations):
     def provenance(self) -> JsonObject:
         ensemble, spec = self.ensemble, self.ensemble.spec
         return {
-            "source": spec.name, "spec": spec.canonical_json(), "spec_hash": ensemble.spec_hash,
-            "sampling_seed": spec.ensemble.seed, "complete_configurations": ensemble.n_complete,
-            "planned_configurations": ensemble.count, "where": ensemble.condition or "",
-            **ensemble.time, "package_version": __version__,
-        }  # fmt: skip
+            "source": spec.name,
+            "spec": spec.canonical_json(),
+            "spec_hash": ensemble.spec_hash,
+            "sampling_seed": spec.ensemble.seed,
+            "complete_configurations": ensemble.n_complete,
+            "planned_configurations": ensemble.count,
+            "where": ensemble.condition or "",
+            **ensemble.time,
+            "package_version": __version__,
+        }
 
 
 class ArrayConfigurations(Configurations):

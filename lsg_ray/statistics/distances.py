@@ -140,8 +140,14 @@ def _as_distances(over_q: xarray.Dataset, n: int) -> xarray.Dataset:
 
 
 _Q_AVERAGES = {
-    "mean", "mean_stderr", "std", "std_stderr", "independent_mean", "independent_std", "random_std",
-}  # fmt: skip
+    "mean",
+    "mean_stderr",
+    "std",
+    "std_stderr",
+    "independent_mean",
+    "independent_std",
+    "random_std",
+}
 
 
 def _of_d(name: str, of_q: Any) -> Any:

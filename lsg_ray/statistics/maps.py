@@ -285,7 +285,14 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "embed", embed, reads={"ensemble": ENSEMBLE}, summary=_shown, unit="steps",
-    figures=[Figure("lsg_ray.report.figures.map:map_figure", "Map of starts and solutions",
-                    "map_caption")],
-)  # fmt: skip
+    "embed",
+    embed,
+    reads={"ensemble": ENSEMBLE},
+    summary=_shown,
+    unit="steps",
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.map:map_figure", "Map of starts and solutions", "map_caption"
+        )
+    ],
+)

@@ -348,15 +348,32 @@ def _stored(ensemble: Ensemble) -> dict[str, Any]:
 
 
 CANONICALIZE = Stage(
-    "canonicalize", canonicalize, reads={"ensemble": ENSEMBLE}, hidden={"network", "inputs"},
-    makes="store", summary=_stored,
-)  # fmt: skip
+    "canonicalize",
+    canonicalize,
+    reads={"ensemble": ENSEMBLE},
+    hidden={"network", "inputs"},
+    makes="store",
+    summary=_stored,
+)
 PERMUTE = Stage(
-    "permute", permute, reads={"ensemble": ENSEMBLE}, hidden={"network", "inputs"},
-    makes="store", summary=_stored,
-)  # fmt: skip
+    "permute",
+    permute,
+    reads={"ensemble": ENSEMBLE},
+    hidden={"network", "inputs"},
+    makes="store",
+    summary=_stored,
+)
 LABELS = Stage(
-    "labels", node_symmetry, reads={"ensemble": ENSEMBLE}, hidden={"network", "inputs"},
-    summary=("configurations", "distinct_labels", "distinct_forms", "permutation_dependent_pairs",
-             "identical_pairs", "log_group_order"),
-)  # fmt: skip
+    "labels",
+    node_symmetry,
+    reads={"ensemble": ENSEMBLE},
+    hidden={"network", "inputs"},
+    summary=(
+        "configurations",
+        "distinct_labels",
+        "distinct_forms",
+        "permutation_dependent_pairs",
+        "identical_pairs",
+        "log_group_order",
+    ),
+)

@@ -224,9 +224,15 @@ def _of_sample(sample: Related, n: int, between: bool) -> xarray.Dataset:
 
 
 def _with_copies(
-    variance: float, fourth: float, p: Floats, q: Floats, mean: float, first: Ints, second: Ints,
+    variance: float,
+    fourth: float,
+    p: Floats,
+    q: Floats,
+    mean: float,
+    first: Ints,
+    second: Ints,
     total: int,
-) -> tuple[float, float, Floats]:  # fmt: skip
+) -> tuple[float, float, Floats]:
     """Return the variances of q, of (q − mean)², and of being at each q, with those of copies.
 
     first, second: distances of related pairs, two by two; see `lsg_ray.statistics.copies`.
@@ -288,12 +294,28 @@ def _to_references(
 
 #: Attributes of a distribution that are printed.
 SUMMARY = (
-    "configurations", "other_configurations", "references", "n_pairs", "mean", "mean_stderr",
-    "std", "std_stderr", "independent_mean", "independent_std", "random_std",
-)  # fmt: skip
+    "configurations",
+    "other_configurations",
+    "references",
+    "n_pairs",
+    "mean",
+    "mean_stderr",
+    "std",
+    "std_stderr",
+    "independent_mean",
+    "independent_std",
+    "random_std",
+)
 STAGE = Stage(
-    "overlaps", overlaps, summary=SUMMARY,
+    "overlaps",
+    overlaps,
+    summary=SUMMARY,
     reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS, "references": CONFIGURATIONS},
-    figures=[Figure("lsg_ray.report.figures.overlaps:overlaps_figure",
-                    "Overlap between configurations", "overlaps_caption")],
-)  # fmt: skip
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.overlaps:overlaps_figure",
+            "Overlap between configurations",
+            "overlaps_caption",
+        )
+    ],
+)

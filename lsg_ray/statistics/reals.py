@@ -123,8 +123,11 @@ def sum_reals(
         if pairs:
             vy, vy2 = v[:, None] * y, v[:, None] * y2
             for name, left, right in (
-                ("wyy", w[:, None] * y, y), ("vyy", vy, y), ("vy2y", vy2, y), ("vy2y2", vy2, y2),
-            ):  # fmt: skip
+                ("wyy", w[:, None] * y, y),
+                ("vyy", vy, y),
+                ("vy2y", vy2, y),
+                ("vy2y2", vy2, y2),
+            ):
                 matrices[name] += left.T @ right
     sums: dict[str, Any] = {**vectors, **matrices, "w": float(w_total), "v": float(v_total)}
     return RealSums(stop - start, **sums)
@@ -193,16 +196,27 @@ def _pairs_of_reals(
     dd = yy - x * q - y * p + x * y
     d2d = y2y - 2 * x * yy + x**2 * q - y * (r - 2 * x * p + x**2)
     d2d2 = (
-        y2y2 - 2 * y * y2y - 2 * x * y2y.T + 4 * x * y * yy
-        + y**2 * r + x**2 * s - 2 * x * y**2 * p - 2 * y * x**2 * q + x**2 * y**2
-    )  # fmt: skip
+        y2y2
+        - 2 * y * y2y
+        - 2 * x * y2y.T
+        + 4 * x * y * yy
+        + y**2 * r
+        + x**2 * s
+        - 2 * x * y**2 * p
+        - 2 * y * x**2 * q
+        + x**2 * y**2
+    )
     connected = d2d2 - 2 * c * dd + c**2
     # x_i x_j − C = (δ_iδ_j − c) + m_j δ_i + m_i δ_j
     a, b = m[:, None], m[None, :]
     raw = (
-        connected + b**2 * d2[:, None] + a**2 * d2[None, :] + 2 * a * b * dd
-        + 2 * b * (d2d - c * d1[:, None]) + 2 * a * (d2d.T - c * d1[None, :])
-    )  # fmt: skip
+        connected
+        + b**2 * d2[:, None]
+        + a**2 * d2[None, :]
+        + 2 * a * b * dd
+        + 2 * b * (d2d - c * d1[:, None])
+        + 2 * a * (d2d.T - c * d1[None, :])
+    )
     return {
         **estimate("C", C, standard_error(raw, size), "correlation"),
         **estimate("connected", c, standard_error(connected, size), "connected correlation"),

@@ -140,6 +140,9 @@ def network_replicas(
 
 
 STAGE = Stage(
-    "replicas", network_replicas, reads={"ensemble": ENSEMBLE}, summary=overlap_summary,
+    "replicas",
+    network_replicas,
+    reads={"ensemble": ENSEMBLE},
+    summary=overlap_summary,
     figures=[FIGURE],
-)  # fmt: skip
+)

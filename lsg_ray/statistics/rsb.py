@@ -50,8 +50,12 @@ from lsg_ray.statistics.ultrametric import (
 from lsg_ray.typing import ConfigurationsLike, Count, Floats, Ints, JsonObject, Seeded, Several
 
 #: How the overlaps of several systems are drawn side by side.
-FIGURE = Figure("lsg_ray.report.figures.rsb:replicas_figure", "Overlaps and ultrametricity",
-                "replicas_caption", together=6)  # fmt: skip
+FIGURE = Figure(
+    "lsg_ray.report.figures.rsb:replicas_figure",
+    "Overlaps and ultrametricity",
+    "replicas_caption",
+    together=6,
+)
 #: Attributes of the replicas of a system that are printed, beside averages.
 SUMMARY = (
     "replicas", "n_weights", "n_pairs", "n_triples", "modes", "modes_p_value", "centered",
@@ -179,13 +183,21 @@ def replica_overlaps(
     )
     return result.assign_attrs(
         {
-            "statistic": "replica overlaps", **source.provenance(), "n_weights": source.n_weights,
-            "replicas": len(rows), "n_pairs": len(rows) * (len(rows) - 1) // 2,
-            "n_triples": len(chosen), "modes": modes.modes, "modes_p_value": modes.p_value,
-            "mode_test": MODE_TEST, "centered": int(centered), "flip": flip,
-            "draws": draws, "seed": run["seed"],
+            "statistic": "replica overlaps",
+            **source.provenance(),
+            "n_weights": source.n_weights,
+            "replicas": len(rows),
+            "n_pairs": len(rows) * (len(rows) - 1) // 2,
+            "n_triples": len(chosen),
+            "modes": modes.modes,
+            "modes_p_value": modes.p_value,
+            "mode_test": MODE_TEST,
+            "centered": int(centered),
+            "flip": flip,
+            "draws": draws,
+            "seed": run["seed"],
         }
-    )  # fmt: skip
+    )
 
 
 def _check(nulls: Sequence[str], bins: Any) -> None:

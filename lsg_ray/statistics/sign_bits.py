@@ -63,8 +63,9 @@ def count_signs(a: SignBits, b: SignBits, words: slice, n: int) -> tuple[Ints, I
         Number of weights.
     """
     positive = _distances(a.positive[:, words], b.positive[:, words])
-    of_a, of_b = (np.bitwise_count(some.nonzero[:, words]).sum(axis=1, dtype=np.int64)
-                  for some in (a, b))  # fmt: skip
+    of_a, of_b = (
+        np.bitwise_count(some.nonzero[:, words]).sum(axis=1, dtype=np.int64) for some in (a, b)
+    )
     if (of_a == n).all() and (of_b == n).all():
         return positive, n
     nonzero = _distances(a.nonzero[:, words], b.nonzero[:, words])

@@ -224,17 +224,26 @@ def _compare_sets(
         given = [share(some.source) if some.bits is None else some.bits for some in (a, b)]
         # Dask would search lists that are arguments for tasks.
         task = partial(
-            _compare, layers, matrix, within and one == two, (a.rows(one), b.rows(two)),
+            _compare,
+            layers,
+            matrix,
+            within and one == two,
+            (a.rows(one), b.rows(two)),
             (a.begins[slice(*one)], b.begins[slice(*two)]),
-        )  # fmt: skip
+        )
         leaves.append(dask.delayed(task, pure=False)(*given))
     return compute(leaves, progress), pairs
 
 
 def _compare(
-    layers: list[slice], matrix: bool, same: bool, rows: tuple[tuple[int, int], ...],
-    begins: tuple[Ints, Ints], first: Configurations | SignBits, second: Configurations | SignBits,
-) -> _Compared:  # fmt: skip
+    layers: list[slice],
+    matrix: bool,
+    same: bool,
+    rows: tuple[tuple[int, int], ...],
+    begins: tuple[Ints, Ints],
+    first: Configurations | SignBits,
+    second: Configurations | SignBits,
+) -> _Compared:
     """Compare the rows of two tiles; a block function.  same: they are one tile."""
     a, b = _tile(first, layers, *rows[0]), _tile(second, layers, *rows[1])
     unlike = np.zeros((len(layers) + 1, len(a.positive), len(b.positive)), np.int64)
@@ -278,9 +287,13 @@ def _summary(shares: Floats, same: bool, edges: list[Ints], matrix: bool) -> _Co
         for v in values
     ]
     return _Compared(
-        np.bincount(fine, minlength=CONSISTENCY.fine_bins), np.array(sums).T,
-        cells.sum(axis=2).T, cells.sum(axis=1).T, (cells**2).sum(axis=(1, 2)), table,
-    )  # fmt: skip
+        np.bincount(fine, minlength=CONSISTENCY.fine_bins),
+        np.array(sums).T,
+        cells.sum(axis=2).T,
+        cells.sum(axis=1).T,
+        (cells**2).sum(axis=(1, 2)),
+        table,
+    )
 
 
 def _dataset(
@@ -316,15 +329,21 @@ def _dataset(
         },
         {
             "consistency": ("bin", (edges[1:] + edges[:-1]) / 2, {"long_name": "sign consistency"}),
-            "left": ("bin", edges[:-1]), "right": ("bin", edges[1:]),
+            "left": ("bin", edges[:-1]),
+            "right": ("bin", edges[1:]),
             "layer": np.arange(columns - 1),
         },
         {
-            "mean": float(mean[0]), "mean_stderr": float(error[0]), "std": float(std[0]),
-            "min": low, "max": high, "random_std": 0.5 / float(np.sqrt(n)),
-            "n_pairs": int(count[0]), "independent": min(map(len, rows)),
+            "mean": float(mean[0]),
+            "mean_stderr": float(error[0]),
+            "std": float(std[0]),
+            "min": low,
+            "max": high,
+            "random_std": 0.5 / float(np.sqrt(n)),
+            "n_pairs": int(count[0]),
+            "independent": min(map(len, rows)),
         },
-    )  # fmt: skip
+    )
 
 
 def _coarse(fine: Ints, n: int, bins: int) -> tuple[Ints, Floats]:
@@ -363,8 +382,16 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "sign-consistency", sign_consistency,
-    reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.valleys:consistency_figure",
-                    "Signs that networks share", "consistency_caption", together=7)],
-)  # fmt: skip
+    "sign-consistency",
+    sign_consistency,
+    reads={"ensemble": ENSEMBLE, "other": CONFIGURATIONS},
+    summary=_shown,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.valleys:consistency_figure",
+            "Signs that networks share",
+            "consistency_caption",
+            together=7,
+        )
+    ],
+)

@@ -134,10 +134,19 @@ def loss_curves(
         )
     ]
     curves, about = run_protocol(_curves, _Curves, chosen, arguments, (len(arguments),), run)
-    return _dataset(curves, grid, draws).assign_coords(solution=chosen.numbers).assign_attrs(
-        about, statistic="loss curves", draws=draws, length=length, scaling=scaling,
-        floor=CURVES.floor, threshold=CURVES.threshold,
-    )  # fmt: skip
+    return (
+        _dataset(curves, grid, draws)
+        .assign_coords(solution=chosen.numbers)
+        .assign_attrs(
+            about,
+            statistic="loss curves",
+            draws=draws,
+            length=length,
+            scaling=scaling,
+            floor=CURVES.floor,
+            threshold=CURVES.threshold,
+        )
+    )
 
 
 def grids(points: int, draws: int) -> Floats:
@@ -151,9 +160,15 @@ def grids(points: int, draws: int) -> Floats:
 
 
 def _curves(
-    terrain: Terrain, w: Singles, other: Singles, grid: Floats, draws: int, length: float,
-    scaling: Scaling, address: tuple[int, int],
-) -> _Curves:  # fmt: skip
+    terrain: Terrain,
+    w: Singles,
+    other: Singles,
+    grid: Floats,
+    draws: int,
+    length: float,
+    scaling: Scaling,
+    address: tuple[int, int],
+) -> _Curves:
     """Measure all curves of one solution: the body of a task."""
     seed, number = address
     rng = generator(seed, Stream.LANDSCAPE, _CURVES, number)
@@ -188,9 +203,13 @@ def _dataset(curves: _Curves, grid: Floats, draws: int) -> xarray.Dataset:
             "residual": (("solution", "end"), curves.residual),
             "converged": (("solution", "end"), curves.residual <= EIGEN_TOLERANCE),
         },
-        {"end": np.array(["top", "bottom"]), "construction": np.array([*SINGLE, *DRAWN]),
-         "label": np.array(LABELS), "kind": ("direction", names)},
-    )  # fmt: skip
+        {
+            "end": np.array(["top", "bottom"]),
+            "construction": np.array([*SINGLE, *DRAWN]),
+            "label": np.array(LABELS),
+            "kind": ("direction", names),
+        },
+    )
     groups = {}
     for part, loss in (("train", values[0]), ("test", values[2])):
         kinds = typed(loss)
@@ -242,7 +261,13 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "curves", loss_curves, reads={"solutions": SOLUTIONS}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.curves:curves_figure",
-                    "Types of loss curves", "curves_caption")],
-)  # fmt: skip
+    "curves",
+    loss_curves,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.curves:curves_figure", "Types of loss curves", "curves_caption"
+        )
+    ],
+)

@@ -166,7 +166,11 @@ def directions_of(
         return scaled(terrain.network, w, rows, length, scaling)
 
     rows = [
-        of(-gradient(terrain, w)[None]), of(w[None]), (other - w)[None], of(vectors),
-        of(gaussian), np.float32(length) * filters,
-    ]  # fmt: skip
+        of(-gradient(terrain, w)[None]),
+        of(w[None]),
+        (other - w)[None],
+        of(vectors),
+        of(gaussian),
+        np.float32(length) * filters,
+    ]
     return Directions(np.concatenate(rows), residual)

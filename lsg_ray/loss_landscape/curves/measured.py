@@ -33,10 +33,12 @@ def measure_subspace(
     for some hundred points.
     """
     c = np.asarray(coefficients, np.float64)
-    return np.concatenate([
-        np.stack(evaluate_subspace(terrain.network, w, directions, c, *examples))
-        for examples in terrain.on()
-    ])  # fmt: skip
+    return np.concatenate(
+        [
+            np.stack(evaluate_subspace(terrain.network, w, directions, c, *examples))
+            for examples in terrain.on()
+        ]
+    )
 
 
 def typed(loss: Floats) -> list[CurveType]:

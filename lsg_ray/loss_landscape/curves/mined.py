@@ -154,11 +154,17 @@ def mine_curves(
         SURFACE_TARGETS, planes
     )
     arguments = [
-        (name, chosen.weights[begin : min(begin + stack, count)], points, run["seed"],
-         chosen.numbers[begin : min(begin + stack, count)], tuple(vars(config).values()))
+        (
+            name,
+            chosen.weights[begin : min(begin + stack, count)],
+            points,
+            run["seed"],
+            chosen.numbers[begin : min(begin + stack, count)],
+            tuple(vars(config).values()),
+        )
         for name, count in counts.items()
         for begin in range(0, count, stack)
-    ]  # fmt: skip
+    ]
     results = run_tasks(_mined, terrain, arguments, _Mined, run["checkpoints"], run["progress"])
     names = [argument[0] for argument in arguments]
     curves = [_joined(results, names, name) for name in CURVE_TARGETS]
@@ -168,15 +174,25 @@ def mine_curves(
         result = result.merge(_planes(joined, chosen, planes))
     return result.assign_coords(solution=chosen.numbers).assign_attrs(
         chosen.provenance(seed=run["seed"], examples=len(terrain.train.y)),
-        statistic="mined curves", floor=CURVES.floor, threshold=CURVES.threshold, steps=steps,
-        batch=batch, margin=margin, learning_rate=learning_rate,
-    )  # fmt: skip
+        statistic="mined curves",
+        floor=CURVES.floor,
+        threshold=CURVES.threshold,
+        steps=steps,
+        batch=batch,
+        margin=margin,
+        learning_rate=learning_rate,
+    )
 
 
 def _mined(
-    terrain: Terrain, name: str, weights: Singles, points: int, seed: int, numbers: Ints,
+    terrain: Terrain,
+    name: str,
+    weights: Singles,
+    points: int,
+    seed: int,
+    numbers: Ints,
     config: Sequence[float],
-) -> _Mined:  # fmt: skip
+) -> _Mined:
     """Search for one shape from a stack of networks, and measure it: the body of a task."""
     target, settings = TARGETS[name], MiningConfig(*config)  # type: ignore[arg-type]  # as stored
     place = list(TARGETS).index(name)
@@ -186,10 +202,12 @@ def _mined(
         line = np.round(np.linspace(-1, 1, points), 12)
         flat = mined.epsilon.shape[1] == 2
         grid = np.stack(np.meshgrid(line, line, indexing="ij"), -1) if flat else line[:, None]
-        rings = np.stack([
-            radius * np.stack([np.cos(RING_ANGLES), np.sin(RING_ANGLES)], -1)
-            for radius in (VALLEY, RIM)
-        ])  # fmt: skip
+        rings = np.stack(
+            [
+                radius * np.stack([np.cos(RING_ANGLES), np.sin(RING_ANGLES)], -1)
+                for radius in (VALLEY, RIM)
+            ]
+        )
         values, ring, curvature = [], [], []
         for w, epsilon in zip(weights, mined.epsilon, strict=True):
             measures = measure_subspace(terrain, w, epsilon, grid.reshape(-1, len(epsilon)))
@@ -215,14 +233,19 @@ def _dataset(curves: Sequence[_Mined], line: Floats) -> xarray.Dataset:
         {
             **measured(values, (*dims, "point")),
             "unit_curvature": (
-                dims, [one.curvature[:, 0] for one in curves], {"long_name": "uᵀHu"},
+                dims,
+                [one.curvature[:, 0] for one in curves],
+                {"long_name": "uᵀHu"},
             ),
             "steps": (dims, [one.steps for one in curves]),
             "converged": (dims, [one.held for one in curves]),
         },
-        {"type": list(CURVE_TARGETS), "label": np.array(LABELS),
-         "position": ("point", line, {"long_name": "λ"})},
-    )  # fmt: skip
+        {
+            "type": list(CURVE_TARGETS),
+            "label": np.array(LABELS),
+            "position": ("point", line, {"long_name": "λ"}),
+        },
+    )
     positions = np.broadcast_to(line, values.shape[1:])
     for part, loss in (("train", values[0]), ("test", values[2])):
         kinds = typed(loss)
@@ -233,9 +256,12 @@ def _dataset(curves: Sequence[_Mined], line: Floats) -> xarray.Dataset:
         share, error = np.moveaxis(np.array(shares), 1, 0)
         over, one = ("type", "label"), {"units": "1"}
         result = result.assign(
-            {**variables, f"{part}_share": (over, share, one),
-             f"{part}_share_stderr": (over, error, one)}
-        ).assign_coords({f"{part}_label": label})  # fmt: skip
+            {
+                **variables,
+                f"{part}_share": (over, share, one),
+                f"{part}_share_stderr": (over, error, one),
+            }
+        ).assign_coords({f"{part}_label": label})
     return result
 
 
@@ -267,9 +293,12 @@ def _planes(planes: Sequence[_Mined], chosen: Solutions, count: int) -> xarray.D
             "rim": (both, rim, nat),
             "formed": (both, formed),
         },
-        {"surface": list(SURFACE_TARGETS), "surface_solution": chosen.numbers[:count],
-         "part": ["train", "test"]},
-    )  # fmt: skip
+        {
+            "surface": list(SURFACE_TARGETS),
+            "surface_solution": chosen.numbers[:count],
+            "part": ["train", "test"],
+        },
+    )
 
 
 def _shown(result: xarray.Dataset) -> dict[str, Any]:
@@ -292,7 +321,13 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "mine-curves", mine_curves, reads={"solutions": SOLUTIONS}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.mined_curves:mined_figure",
-                    "Mined loss curves", "mined_caption")],
-)  # fmt: skip
+    "mine-curves",
+    mine_curves,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.mined_curves:mined_figure", "Mined loss curves", "mined_caption"
+        )
+    ],
+)

@@ -135,9 +135,13 @@ class _Search:
     """State of a search: u with Adam's moments, layer by layer, of the networks that go on."""
 
     def __init__(
-        self, terrain: Terrain, weights: Singles, target: Target,
-        streams: Sequence[np.random.Generator], config: MiningConfig,
-    ) -> None:  # fmt: skip
+        self,
+        terrain: Terrain,
+        weights: Singles,
+        target: Target,
+        streams: Sequence[np.random.Generator],
+        config: MiningConfig,
+    ) -> None:
         import torch
 
         (self.inputs, self.y), _ = terrain.on()

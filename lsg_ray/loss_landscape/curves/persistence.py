@@ -47,9 +47,12 @@ class Minima(NamedTuple):
         """Return the minima with at least this persistence; their parents are among them."""
         kept = self.persistence >= threshold
         return Minima(
-            self.minimum[kept], self.saddle[kept], self.parent[kept], self.birth[kept],
+            self.minimum[kept],
+            self.saddle[kept],
+            self.parent[kept],
+            self.birth[kept],
             self.death[kept],
-        )  # fmt: skip
+        )
 
 
 def minima_of(heights: ArrayLike) -> Minima:

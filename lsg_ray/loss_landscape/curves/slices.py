@@ -130,16 +130,28 @@ def slice_topology(
     first = np.arange(0, len(chosen.numbers) - together + 1, together)
     numbers = chosen.numbers[first]
     arguments = [
-        (chosen.weights[row], chosen.weights[row + 1 : row + together], grid,
-         (run["seed"], int(chosen.numbers[row]), index))
+        (
+            chosen.weights[row],
+            chosen.weights[row + 1 : row + together],
+            grid,
+            (run["seed"], int(chosen.numbers[row]), index),
+        )
         for row in first
         for index in range(each)
-    ]  # fmt: skip
+    ]
     found, about = run_protocol(_slice, _Slice, chosen, arguments, (len(numbers), each), run)
-    return _dataset(found, grid, threshold).assign_coords(solution=numbers).assign_attrs(
-        about, statistic="topology of slices", plane=plane, extent=extent, threshold=threshold,
-        floor=CURVES.floor,
-    )  # fmt: skip
+    return (
+        _dataset(found, grid, threshold)
+        .assign_coords(solution=numbers)
+        .assign_attrs(
+            about,
+            statistic="topology of slices",
+            plane=plane,
+            extent=extent,
+            threshold=threshold,
+            floor=CURVES.floor,
+        )
+    )
 
 
 def _slice(
@@ -246,7 +258,15 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 
 
 STAGE = Stage(
-    "slice-topology", slice_topology, reads={"solutions": SOLUTIONS}, summary=_shown,
-    figures=[Figure("lsg_ray.report.figures.slices:slices_figure",
-                    "Topology of slices of the loss", "slices_caption")],
-)  # fmt: skip
+    "slice-topology",
+    slice_topology,
+    reads={"solutions": SOLUTIONS},
+    summary=_shown,
+    figures=[
+        Figure(
+            "lsg_ray.report.figures.slices:slices_figure",
+            "Topology of slices of the loss",
+            "slices_caption",
+        )
+    ],
+)

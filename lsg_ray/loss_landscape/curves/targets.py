@@ -58,13 +58,15 @@ _VALLEY = _line(1.0, ((-0.3, 0.3), "lo", -0.25), ((-0.6, 0.6), "lo", -1.0))
 #: Types of curves that are mined, in their order.
 CURVE_TARGETS = {
     "v-basin": _BASIN,
-    "v-side": _line(1.0, ((-0.5,), "hi", 1.0), ((0.25,), "lo", -0.5), ((0.5,), "lo", -1.0),
-                    ((1.0,), "hi", 0.0)),
+    "v-side": _line(
+        1.0, ((-0.5,), "hi", 1.0), ((0.25,), "lo", -0.5), ((0.5,), "lo", -1.0), ((1.0,), "hi", 0.0)
+    ),
     "w-basin": _line(1.0, ((-0.5, 0.4), "hi", 2.0), ((0.8,), "lo", 0.0), ((1.0,), "hi", 1.0)),
     "w-peak": _PEAK,
-    "vvv-basin": _line(2.0, ((-0.4, 0.4), "hi", 2.0), ((-0.8, 0.8), "lo", 0.0),
-                       ((-1.0, 1.0), "hi", 1.0)),
-}  # fmt: skip
+    "vvv-basin": _line(
+        2.0, ((-0.4, 0.4), "hi", 2.0), ((-0.8, 0.8), "lo", 0.0), ((-1.0, 1.0), "hi", 1.0)
+    ),
+}
 #: Shapes of surfaces: down along one axis and up along the other; down all around, then up.
 SURFACE_TARGETS = {
     "saddle": _plane((_VALLEY, 0.0), (_BASIN, np.pi / 2)),

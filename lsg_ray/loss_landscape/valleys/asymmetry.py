@@ -168,10 +168,17 @@ def valley_asymmetry(
     # Numbers of configurations are the same in every ensemble.
     ensemble = int(chosen.ensemble.spec_hash[:16], 16)
     arguments = [
-        (w, None if starts is None else starts[row], (noise, scale, directions, special), s, r,
-         steps, (run["seed"], int(number), ensemble))
+        (
+            w,
+            None if starts is None else starts[row],
+            (noise, scale, directions, special),
+            s,
+            r,
+            steps,
+            (run["seed"], int(number), ensemble),
+        )
         for row, (w, number) in enumerate(zip(chosen.weights, chosen.numbers, strict=True))
-    ]  # fmt: skip
+    ]
     profiles, about = run_protocol(_profiles, _Profiles, chosen, arguments, (len(arguments),), run)
     group = chosen.numbers // group_of(chosen.spec)
     result = _dataset(profiles, steps, group, starts is not None)
@@ -182,9 +189,13 @@ def valley_asymmetry(
         group=("solution", group),
     )
     return result.assign_attrs(
-        about, statistic="valley asymmetry", noise=noise, scale=scale, directions=directions,
+        about,
+        statistic="valley asymmetry",
+        noise=noise,
+        scale=scale,
+        directions=directions,
         **verdicts(result),
-    )  # fmt: skip
+    )
 
 
 def _checked_ratios(given: Numbers) -> Floats:
@@ -204,9 +215,15 @@ def _starts(chosen: Solutions) -> Singles | None:
 
 
 def _profiles(
-    terrain: Terrain, w: Singles, start: Singles | None, drawn: tuple[Law, Scale, int, bool],
-    widths: Floats, ratios: Floats, steps: Floats, address: tuple[int, ...],
-) -> _Profiles:  # fmt: skip
+    terrain: Terrain,
+    w: Singles,
+    start: Singles | None,
+    drawn: tuple[Law, Scale, int, bool],
+    widths: Floats,
+    ratios: Floats,
+    steps: Floats,
+    address: tuple[int, ...],
+) -> _Profiles:
     """Measure around one solution: the body of a task."""
     (law, scale, directions, special), (seed, *path) = drawn, address
     network, n = terrain.network, len(w)
@@ -341,10 +358,13 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
     }
     shared = result["sign_consistency"].isel(width=0).mean(("solution", "direction"))
     shown: dict[str, Any] = {
-        "noise": result.attrs["noise"], "solutions": result.sizes["solution"],
-        "ratio": result["ratio"].values, "sign_consistency": shared.values, **rows,
+        "noise": result.attrs["noise"],
+        "solutions": result.sizes["solution"],
+        "ratio": result["ratio"].values,
+        "sign_consistency": shared.values,
+        **rows,
         **{name: value for name, value in result.attrs.items() if name.startswith("monotone")},
-    }  # fmt: skip
+    }
     if "special" in result.coords:
         names = result["special"].values
         mean = result["special_asymmetry_mean"].sel(quantity=INDICES[0]).isel(width=0).values

@@ -39,9 +39,7 @@ LAWS: dict[str, Draw] = {
     "triangular": lambda rng, n: rng.triangular(-np.sqrt(6), 0, np.sqrt(6), n),
     "student": lambda rng, n: rng.standard_t(5, n) * np.sqrt(3 / 5),
 }
-SPECIAL = (
-    "start", "weights", "signs", "centred-signs", "permuted-signs", "permuted-centred-signs",
-)  # fmt: skip
+SPECIAL = ("start", "weights", "signs", "centred-signs", "permuted-signs", "permuted-centred-signs")
 
 
 def sign_overwrite(noise: Floats, weights: Singles, chosen: Floats, ratio: float) -> Floats:
@@ -107,9 +105,12 @@ def special_directions(
     signs, centred_signs = np.sign(w), np.sign(centred)
     known = {} if start is None else {"start": start.astype(np.float64)}
     return known | {
-        "weights": w, "signs": signs, "centred-signs": centred_signs,
-        "permuted-signs": permuted(signs), "permuted-centred-signs": permuted(centred_signs),
-    }  # fmt: skip
+        "weights": w,
+        "signs": signs,
+        "centred-signs": centred_signs,
+        "permuted-signs": permuted(signs),
+        "permuted-centred-signs": permuted(centred_signs),
+    }
 
 
 def shared_signs(a: Singles, b: Singles) -> float:

@@ -213,9 +213,12 @@ def _spherical(alpha: float, m: float, q1: float, machine: MachineName) -> Clone
 
 
 def clones(
-    alpha: float, y: float, q1: float, weights: WeightName = "binary",
+    alpha: float,
+    y: float,
+    q1: float,
+    weights: WeightName = "binary",
     machine: MachineName = "perceptron",
-) -> Clones:  # fmt: skip
+) -> Clones:
     """Return groups of y clones at mutual overlap q₁.
 
     >>> round(clones(0.784, 4, 0.98).entropy, 4)

@@ -295,8 +295,9 @@ class _BinaryPerceptron(_Committee):
     single = True
     config = None
     defaults: ClassVar = {
-        **_Committee.defaults, "network": {"widths": (1001, 1), "leaky_slope": 0.0}
-    }  # fmt: skip
+        **_Committee.defaults,
+        "network": {"widths": (1001, 1), "leaky_slope": 0.0},
+    }
 
 
 class _BinaryCommittee(_Committee):

@@ -90,9 +90,11 @@ class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Options of networks of real weights."""
 
     output_scale: float = Field(
-        1.0, gt=0, le=1e6,
+        1.0,
+        gt=0,
+        le=1e6,
         description="Scale α of the outputs: large for lazy training, small for rich.",
-    )  # fmt: skip
+    )
 
 
 class _Relu(Family):
@@ -150,11 +152,14 @@ class _Relu(Family):
         columns = scalars({name: SCALAR_COLUMNS[name] for name in names})
         curves = [
             ArrayLayout(
-                f"curve_{name}", "<f4", (spec.training.epochs,), ("configuration", "epoch"),
+                f"curve_{name}",
+                "<f4",
+                (spec.training.epochs,),
+                ("configuration", "epoch"),
                 {"description": f"{description}, NaN after the last"},
             )
             for name, description in CURVES.items()
-        ]  # fmt: skip
+        ]
         return (*columns, *curves)
 
     def prepare(self, spec: Spec, dataset: Dataset) -> Arena:

@@ -29,10 +29,14 @@ BINARY = ("perceptron", "committee")
 
 #: Fields of ``training`` that these solvers do not read, as they are by default.
 UNUSED = {
-    "training.optimizer": "adam", "training.learning_rate": 0.3, "training.decay_steps": None,
-    "training.target_loss": None, "training.gamma": 0.0, "training.engine": "numba",
+    "training.optimizer": "adam",
+    "training.learning_rate": 0.3,
+    "training.decay_steps": None,
+    "training.target_loss": None,
+    "training.gamma": 0.0,
+    "training.engine": "numba",
     "training.stack": None,
-}  # fmt: skip
+}
 
 Config = TypeVar("Config", bound=BaseModel)
 

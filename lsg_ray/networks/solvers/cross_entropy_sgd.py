@@ -38,9 +38,12 @@ class Scales(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     beta: float = Field(0.5, gt=0, description="Initial scale β of the units.")
     gamma: float = Field(0.5, gt=0, description="Initial scale γ of the loss.")
     growth: float = Field(
-        0.02, ge=0, le=10, description="Relative growth of β and γ per epoch: 0.02 is fast, "
+        0.02,
+        ge=0,
+        le=10,
+        description="Relative growth of β and γ per epoch: 0.02 is fast, "
         "0.004 slow, and 0 keeps them constant.",
-    )  # fmt: skip
+    )
     max_beta: float = Field(30.0, gt=0, description="Largest β.")
     max_gamma: float = Field(50.0, gt=0, description="Largest γ.")
     end_beta: float = Field(

@@ -47,9 +47,12 @@ class Options(Scales):
     )
     centre_momentum: float = Field(0.0, ge=0, lt=1, description="Momentum μ of an explicit centre.")
     collapsed: float = Field(
-        1e-4, gt=0, lt=1, description="Mean square distance from the mean, relative to its square, "
+        1e-4,
+        gt=0,
+        lt=1,
+        description="Mean square distance from the mean, relative to its square, "
         "at which replicas have collapsed.",
-    )  # fmt: skip
+    )
 
     def pull(self, epoch: int) -> float:
         """Return η g of an epoch, at most 1, or 1/y."""

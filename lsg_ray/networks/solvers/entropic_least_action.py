@@ -30,9 +30,12 @@ class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     coupling: float = Field(0.0, ge=0, le=1, description="Coupling γ₀ of the first epoch.")
     coupling_step: float = Field(1e-3, gt=0, le=1, description="Growth of γ per epoch.")
     collapsed: float = Field(
-        1e-4, gt=0, lt=1, description="Mean square distance from the mean, relative to its square, "
+        1e-4,
+        gt=0,
+        lt=1,
+        description="Mean square distance from the mean, relative to its square, "
         "at which replicas have collapsed.",
-    )  # fmt: skip
+    )
 
 
 def solve(trial: Trial, options: Options) -> End:

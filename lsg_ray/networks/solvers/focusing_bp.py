@@ -44,10 +44,12 @@ class Options(Messages):
         "pseudo-reinforcement", description="Protocol by which γ and y grow."
     )
     step: float | None = Field(
-        None, gt=0, lt=1,
+        None,
+        gt=0,
+        lt=1,
         description="Step of ρ; without it, 0.005 for perceptrons of up to 0.6 patterns per "
         "weight, and 0.002 for others.",
-    )  # fmt: skip
+    )
     exponent: float = Field(0.5, ge=0, le=0.5, description="Exponent x of pseudo-reinforcement.")
     replicas: float = Field(21.0, ge=1, description="Number of replicas y of scoping.")
     gamma_step: float = Field(0.1, gt=0, description="Step of γ of scoping.")

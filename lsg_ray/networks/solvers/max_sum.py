@@ -58,6 +58,9 @@ def max_sum(x: Signs, options: Options, rng: np.random.Generator) -> Iterator[Fl
 
 
 ALGORITHM = algorithm(
-    "max-sum", ("perceptron",), Options, lambda x, _, options, rng: max_sum(x, options, rng),
+    "max-sum",
+    ("perceptron",),
+    Options,
+    lambda x, _, options, rng: max_sum(x, options, rng),
     check_memory,
-)  # fmt: skip
+)

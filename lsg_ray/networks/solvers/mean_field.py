@@ -145,9 +145,16 @@ def train(
 
 
 def _train_one(
-    network: NetworkSpec, training: TrainingSpec, x: Singles, y: NDArray[np.integer],
-    fields: Singles, seed: np.random.SeedSequence, loss: Loss, held: Flags, times: Ints,
-) -> tuple[Singles, Floats, Singles]:  # fmt: skip
+    network: NetworkSpec,
+    training: TrainingSpec,
+    x: Singles,
+    y: NDArray[np.integer],
+    fields: Singles,
+    seed: np.random.SeedSequence,
+    loss: Loss,
+    held: Flags,
+    times: Ints,
+) -> tuple[Singles, Floats, Singles]:
     """Return the fields (N,) of one network, its history (epochs, 2) and its snapshots (S, N)."""
     from lsg_ray.kernels import meanfield
     from lsg_ray.kernels.elementary import STATE_SHAPE
@@ -236,9 +243,16 @@ def _run_trials(
     seeds = [seed_sequence(ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
     frozen = Frozen(ensemble.frozen_parts, ensemble.frozen_field)
     trained = train(
-        network, spec.training, arena.x, arena.y, seeds,
-        loss=spec.loss, frozen=frozen, times=spec.snapshot_steps, device=device,
-    )  # fmt: skip
+        network,
+        spec.training,
+        arena.x,
+        arena.y,
+        seeds,
+        loss=spec.loss,
+        frozen=frozen,
+        times=spec.snapshot_steps,
+        device=device,
+    )
     fixed = frozen.weights(network)
     candidates = []
     for fields, along, seed in zip(trained.fields, trained.snapshots, seeds, strict=True):

@@ -124,9 +124,14 @@ class _Groups:
         train, _, test = self.sets
         related = Related(self._parents(numbers), signs, self.options.sign_penalty)
         return train_networks(
-            spec.network, spec.training, train, test, self._seeds(numbers, trial),
-            spec.snapshot_steps, related=related,
-        )  # fmt: skip
+            spec.network,
+            spec.training,
+            train,
+            test,
+            self._seeds(numbers, trial),
+            spec.snapshot_steps,
+            related=related,
+        )
 
     def _parents(self, numbers: Ints) -> Singles | None:
         """Return the weights (networks, N) that networks start from; None for their own."""
@@ -169,7 +174,12 @@ def _misfits(spec: Spec) -> Iterable[str]:
 
 
 ALGORITHM = Algorithm(
-    "related-descent", ("relu",), _trainer, config=Options, stack=_stack, check=check_memory,
+    "related-descent",
+    ("relu",),
+    _trainer,
+    config=Options,
+    stack=_stack,
+    check=check_memory,
     in_batches=True,
     misfits=_misfits,
-)  # fmt: skip
+)

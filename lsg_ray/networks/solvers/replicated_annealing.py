@@ -62,6 +62,10 @@ def misfits(spec: Spec) -> Iterator[str]:
 
 
 ALGORITHM = algorithm(
-    "replicated-annealing", (*BINARY, "parity"), Options, solve,
-    misfits=misfits, warm_up=annealing.warm_up,
-)  # fmt: skip
+    "replicated-annealing",
+    (*BINARY, "parity"),
+    Options,
+    solve,
+    misfits=misfits,
+    warm_up=annealing.warm_up,
+)

@@ -25,16 +25,23 @@ class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Options of the descent of networks of ±1 units."""
 
     initial_variance: float = Field(
-        1.0, gt=0, le=1e6,
+        1.0,
+        gt=0,
+        le=1e6,
         description="Initial variance C of weights, times their number of inputs; at 1 the "
         "pre-activations of ±1 units have variance 1.",
-    )  # fmt: skip
+    )
 
 
 BINARISED = Arithmetic(binarised_network.loss_step, binarised_network.evaluate_layers)
 
 ALGORITHM = Algorithm(
-    "straight-through", ("binarised",), trainer_of(BINARISED), Options, stack=stack_size,
-    check=check_memory, in_batches=True,
+    "straight-through",
+    ("binarised",),
+    trainer_of(BINARISED),
+    Options,
+    stack=stack_size,
+    check=check_memory,
+    in_batches=True,
     misfits=lambda spec: not_neutral(spec, FIXED_FIELDS, fixed_field("binarised")),
-)  # fmt: skip
+)

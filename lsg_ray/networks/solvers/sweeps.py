@@ -32,10 +32,11 @@ class Messages(BaseModel, extra="forbid", frozen=True):
 
     start: float = Field(0.01, gt=0, description="Standard deviation of the first messages.")
     noise: float = Field(
-        0.1, ge=0,
+        0.1,
+        ge=0,
         description="Standard deviation of random fields on the weights; at 0 most trials end "
         "in the same solution.",
-    )  # fmt: skip
+    )
 
 
 def search(
@@ -91,9 +92,11 @@ def algorithm(
 
     def solve(trial: Trial, options: Config) -> End:
         fields = solver(
-            gauged(trial.patterns.x, trial.patterns.s), trial.shape[0], options,
+            gauged(trial.patterns.x, trial.patterns.s),
+            trial.shape[0],
+            options,
             trial.rng(Purpose.INITIAL),
-        )  # fmt: skip
+        )
 
         def errors(now: Floats) -> int:
             return int(trial.errors(now[None])[0])

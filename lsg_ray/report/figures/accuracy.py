@@ -133,11 +133,15 @@ def accuracy_section(ensemble: Ensemble, dataset: Dataset) -> Section:
     spec, rejected = ensemble.spec.ensemble, rejected_counts(ensemble)
     chosen, of_test = SET_NAMES[spec.selection], spec.selection == "test"
     figure = accuracy_figure(
-        accepted, rejected, threshold=spec.threshold, selection=spec.selection,
-        n_examples=len(dataset.examples(spec.selection).y), n_test=len(dataset.test.y),
+        accepted,
+        rejected,
+        threshold=spec.threshold,
+        selection=spec.selection,
+        n_examples=len(dataset.examples(spec.selection).y),
+        n_test=len(dataset.test.y),
         test_accuracy=None if of_test else ensemble.column("test_accuracy"),
         acceptance=None if ensemble.condition is None else ensemble.info()["acceptance"],
-    )  # fmt: skip
+    )
     caption = (
         f"Accuracy of all trials on the {chosen}. A trial trains one network and keeps the best of "
         f"{spec.draws:,} configurations drawn from it; it is accepted if the accuracy of that "

@@ -36,9 +36,13 @@ def checks_figure(triples: xarray.Dataset, energies: xarray.Dataset) -> Figure:
     if np.isfinite(share):
         above = int(triples.attrs["above"])
         left.text(
-            0.97, 0.04, f"{share:.0%} of {above:,} reproduced", transform=left.transAxes,
-            ha="right", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
-        )  # fmt: skip
+            0.97,
+            0.04,
+            f"{share:.0%} of {above:,} reproduced",
+            transform=left.transAxes,
+            ha="right",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        )
     of_ensemble, of_model = "$c_{ijk}$ of the ensemble", "$c_{ijk}$ of the model"
     style.panel(left, "a", "three-body correlation", of_ensemble, of_model)
 

@@ -15,8 +15,15 @@ from lsg_ray.typing import Array
 
 #: Colours of the types of curves, in the order of `LABELS`.
 LABEL_COLOURS = (
-    "#0072B2", "#56B4E9", "#009E73", "#D55E00", "#E69F00", "#CC79A7", style.PALE, style.GREY,
-)  # fmt: skip
+    "#0072B2",
+    "#56B4E9",
+    "#009E73",
+    "#D55E00",
+    "#E69F00",
+    "#CC79A7",
+    style.PALE,
+    style.GREY,
+)
 #: Networks whose curves are drawn.
 MAX_CURVES = style.MAX_SINGLE_CURVES
 

@@ -48,9 +48,16 @@ def distances_figure(effect: xarray.Dataset) -> Figure:
     for offset, form in zip((-0.12, 0.12) if len(forms) > 1 else (0.0,), forms, strict=True):
         row = effect.sel(form=form)
         right.errorbar(
-            position + offset, row["mean"].values, row["std"].values, fmt="o", ms=4.5, capsize=2.5,
-            lw=1.2, color=FORM_COLOURS[form], label=FORM_LABELS[form],
-        )  # fmt: skip
+            position + offset,
+            row["mean"].values,
+            row["std"].values,
+            fmt="o",
+            ms=4.5,
+            capsize=2.5,
+            lw=1.2,
+            color=FORM_COLOURS[form],
+            label=FORM_LABELS[form],
+        )
     for x, width in zip(position, effect["random_std"].values, strict=True):
         right.bar(x, 2 * width, 0.6, 0.5 - width, color=style.INK, alpha=0.12, lw=0)
     right.axhline(0.5, color=style.INK, lw=0.8, ls=style.DASHED)

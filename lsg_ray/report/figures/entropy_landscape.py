@@ -187,8 +187,12 @@ def _overlaps(axes: Axes, states: xarray.Dataset) -> None:
     q, weight = states["overlap"].values, states["population"].values.astype(float)
     i, j = np.triu_indices(len(q), 1)
     if len(i):
-        axes.hist(q[i, j], bins=np.linspace(-1, 1, 61).tolist(), weights=weight[i] * weight[j],
-                  color=style.ACCENT)  # fmt: skip
+        axes.hist(
+            q[i, j],
+            bins=np.linspace(-1, 1, 61).tolist(),
+            weights=weight[i] * weight[j],
+            color=style.ACCENT,
+        )
     else:
         axes.text(0.5, 0.5, "fewer than two states", ha="center", transform=axes.transAxes)
         axes.set_yticks([])
@@ -219,9 +223,13 @@ def dynamics_figure(runs: xarray.Dataset) -> Figure:
         if (level := levels.get(name)) is not None:
             panel.axhline(level, color=style.CONTRAST, lw=1.0, ls=style.DASHED)
             panel.annotate(
-                "equilibrium", (0.03, level), (0, 2), xycoords=("axes fraction", "data"),
-                textcoords="offset points", color=style.CONTRAST,
-            )  # fmt: skip
+                "equilibrium",
+                (0.03, level),
+                (0, 2),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                color=style.CONTRAST,
+            )
         panel.set_xscale("symlog", linthresh=1)
         panel.set_xlim(0, sweeps[-1])
         style.panel(panel, letter, x="sweeps", y=label)
@@ -252,9 +260,16 @@ def thermo_figure(curves: Mapping[str, xarray.Dataset]) -> Figure:
         beta = curve["beta"].values
         for panel, variable in ((left, "s"), (right, "heat_capacity")):
             panel.errorbar(
-                beta, curve[variable].values, curve[f"{variable}_stderr"].values, color=colour,
-                lw=1.0, marker=".", ms=3, elinewidth=0.7, label=style.verbatim(name),
-            )  # fmt: skip
+                beta,
+                curve[variable].values,
+                curve[f"{variable}_stderr"].values,
+                color=colour,
+                lw=1.0,
+                marker=".",
+                ms=3,
+                elinewidth=0.7,
+                label=style.verbatim(name),
+            )
         bethe = curve.attrs.get("s_bethe")
         if bethe is not None:
             left.plot(beta[-1], bethe, "o", mfc="white", mec=colour, ms=5, zorder=5)

@@ -16,10 +16,13 @@ from lsg_ray.report import style
 _THIN = 40
 #: Labels of the quantities of the table.
 _NAMES = {
-    "top_eigenvalue": r"$\lambda_{\max}$", "trace": r"$\mathrm{tr}\,H$",
-    "local_energy": "weight noise", "input_noise": "input noise", "test_error": "test error",
+    "top_eigenvalue": r"$\lambda_{\max}$",
+    "trace": r"$\mathrm{tr}\,H$",
+    "local_energy": "weight noise",
+    "input_noise": "input noise",
+    "test_error": "test error",
     "errors": "training error",
-}  # fmt: skip
+}
 
 
 def _named_results(results: Mapping[str, xarray.Dataset]) -> list[tuple[str, str, xarray.Dataset]]:
@@ -82,10 +85,12 @@ def local_entropy_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, s
         points = ", ".join(
             f"{float(value):.4f} ± {float(error):.2g} at p = {float(p):.3f}"
             for value, error, p in zip(
-                result["local_entropy_mean"], result["local_entropy_stderr"],
-                result["overlap_mean"], strict=True,
+                result["local_entropy_mean"],
+                result["local_entropy_stderr"],
+                result["overlap_mean"],
+                strict=True,
             )
-        )  # fmt: skip
+        )
         lost = result.attrs["converged"]
         lines.append(
             f"{_of(name, results)}{result.sizes['solution']} solutions of "
@@ -169,8 +174,17 @@ def rise_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
             axes.plot(level, row, color=colour, lw=0.4, alpha=0.35)
         error = np.nan_to_num(result["rise_mean_stderr"].values)
         label = f"{label} ({len(result['rise'])})"
-        axes.errorbar(level, result["rise_mean"].values, error, fmt="o-", ms=3, lw=0.9,
-                      color=colour, capsize=2, label=label)  # fmt: skip
+        axes.errorbar(
+            level,
+            result["rise_mean"].values,
+            error,
+            fmt="o-",
+            ms=3,
+            lw=0.9,
+            color=colour,
+            capsize=2,
+            label=label,
+        )
     style.ticks(axes, 5, 5)
     first = next(iter(results.values()))
     axes.set(xlabel=first["level"].attrs["long_name"], ylabel="rise of the share of errors")
@@ -225,8 +239,14 @@ def table_figure(result: xarray.Dataset) -> Figure:
     owner = result["ensemble"].values
     for index, label in enumerate(result["algorithm"].values):
         rows = result["value"].values[owner == index]
-        right.plot(rows[:, first], rows[:, second], "o", ms=3, color=style.curve_colour(index),
-                   label=style.verbatim(str(label)))  # fmt: skip
+        right.plot(
+            rows[:, first],
+            rows[:, second],
+            "o",
+            ms=3,
+            color=style.curve_colour(index),
+            label=style.verbatim(str(label)),
+        )
     right.legend(fontsize=6)
     style.ticks(right, 4, 5)
     style.panel(right, "b", "configurations", names[first], names[second])

@@ -73,9 +73,9 @@ def local_entropy_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, s
         about = result.attrs
         near = int(np.argmin(np.abs(result["distance_mean"].fillna(1).values - 0.1)))
         value, error, d = (
-            float(result[c].values[near]) for c in ("entropy_mean", "entropy_stderr",
-                                                   "distance_mean")
-        )  # fmt: skip
+            float(result[c].values[near])
+            for c in ("entropy_mean", "entropy_stderr", "distance_mean")
+        )
         of = f"{name}: " if len(results) > 1 else ""
         lines.append(
             f"{of}{result.sizes['solution']} solutions of {about['algorithm']} at α = "

@@ -245,9 +245,15 @@ def minima_figure(comparison: xarray.Dataset) -> Figure:
     for side, (name, colour) in enumerate(zip(names, (style.ACCENT, style.CONTRAST), strict=True)):
         rows = comparison["rise"].isel(side=side).values
         rise.errorbar(
-            comparison["radius"].values, rows.mean(axis=0), rows.std(axis=0), color=colour,
-            marker="o", ms=3, capsize=2, label=style.verbatim(name),
-        )  # fmt: skip
+            comparison["radius"].values,
+            rows.mean(axis=0),
+            rows.std(axis=0),
+            color=colour,
+            marker="o",
+            ms=3,
+            capsize=2,
+            label=style.verbatim(name),
+        )
     rise.legend()
     style.panel(rise, "c", *RISE_PANEL)
     return figure
@@ -264,9 +270,14 @@ def flatness_figure(curvature: xarray.Dataset) -> Figure:
     left.set_ylim(bottom=min(0, values.min()))
     style.panel(left, "a", "largest eigenvalues", "rank", r"eigenvalue $\lambda$ of $H$")
     middle.errorbar(
-        values[:, 0], curvature["trace"].values, curvature["trace_stderr"].values, fmt="o", ms=3,
-        color=style.ACCENT, elinewidth=0.7,
-    )  # fmt: skip
+        values[:, 0],
+        curvature["trace"].values,
+        curvature["trace_stderr"].values,
+        fmt="o",
+        ms=3,
+        color=style.ACCENT,
+        elinewidth=0.7,
+    )
     style.panel(middle, "b", "trace", "largest eigenvalue", r"trace of $H$")
     radius, rows = curvature["radius"].values, curvature["rise"].values
     right.plot(radius, rows[few].T, color=style.ACCENT, lw=0.5, alpha=0.5)

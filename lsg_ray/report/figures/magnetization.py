@@ -108,8 +108,14 @@ def _lower_panels(moments: xarray.Dataset, parts: list[str], spec: Spec) -> list
     source = "pixel $k$" if pixels else "input component $k$"
     if shallow and unit.max() > 0:
         table = moments["m"].values.reshape(unit.max() + 1, unit_in.max() + 1)
-        draw = partial(_image, values=table, label="magnetization $m_{ck}$", x=source,
-                       y="class $c$", aspect="auto")  # fmt: skip
+        draw = partial(
+            _image,
+            values=table,
+            label="magnetization $m_{ck}$",
+            x=source,
+            y="class $c$",
+            aspect="auto",
+        )
         return [("by class and input", draw)]
     panels: list[Panel] = []
     classes = np.unique(unit[part == "RB"])
@@ -117,8 +123,14 @@ def _lower_panels(moments: xarray.Dataset, parts: list[str], spec: Spec) -> list
         average = hidden_average(moments, "LB", "unit_in")
         title = "by input" if shallow else "LB by input, over hidden units"
         if pixels and len(pixels) == 2 and len(average.mean) == pixels[0] * pixels[1]:
-            draw = partial(_image, values=average.mean.reshape(pixels), label="mean of $m$",
-                           x="column of pixels", y="row of pixels", aspect="equal")  # fmt: skip
+            draw = partial(
+                _image,
+                values=average.mean.reshape(pixels),
+                label="mean of $m$",
+                x="column of pixels",
+                y="row of pixels",
+                aspect="equal",
+            )
         else:
             draw = partial(_bars, average=average, part="LB", unit=source)
         panels.append((title, draw))
@@ -153,8 +165,15 @@ def _bars(axes: Axes, *, average: Average, part: str, unit: str) -> None:
     axes.axhline(0, color=style.INK, lw=0.7)
     if len(positions) <= MAX_BARS:
         axes.bar(positions, average.mean, 0.72, color=colour, alpha=0.45)
-        axes.errorbar(positions, average.mean, average.error, fmt="none", ecolor=style.INK,
-                      elinewidth=0.9, capsize=1.8)  # fmt: skip
+        axes.errorbar(
+            positions,
+            average.mean,
+            average.error,
+            fmt="none",
+            ecolor=style.INK,
+            elinewidth=0.9,
+            capsize=1.8,
+        )
     else:
         low, high = average.mean - average.error, average.mean + average.error
         axes.fill_between(positions, low, high, color=colour, alpha=0.35, lw=0)

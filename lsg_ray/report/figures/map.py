@@ -38,9 +38,14 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
     if not learned.all():
         label = f"random starts ({np.count_nonzero(~learned):,})"
         axes.scatter(
-            x[~learned], y[~learned], size, facecolors="none", edgecolors=style.GREY,
-            linewidths=0.8, label=label,
-        )  # fmt: skip
+            x[~learned],
+            y[~learned],
+            size,
+            facecolors="none",
+            edgecolors=style.GREY,
+            linewidths=0.8,
+            label=label,
+        )
     label, colours = f"learned ({np.count_nonzero(learned):,})", style.accuracy_colours()
     points = axes.scatter(
         x[learned], y[learned], size, values[learned], cmap=colours, linewidths=0, label=label

@@ -39,8 +39,9 @@ def replica_entropy_figure(theory: xarray.Dataset) -> Figure:
     alpha = theory["alpha"].values
     stable = ~(theory["stability"].values < 0)
     for axes, name, label in (
-        (left, "entropy", "entropy per weight $\\phi$"), (right, "overlap", "overlap $q$")
-    ):  # fmt: skip
+        (left, "entropy", "entropy per weight $\\phi$"),
+        (right, "overlap", "overlap $q$"),
+    ):
         values = theory[name].values
         axes.plot(alpha, np.where(stable, values, np.nan), "-o", ms=2.5, color=style.ACCENT)
         if not stable.all():
@@ -140,8 +141,9 @@ def cross_entropy_figure(theory: xarray.Dataset) -> Figure:
         left.plot(d, curve, "-o", ms=2, color=colour, label=f"$\\gamma$ = {gamma:g}")
     left.set(xlabel="distance $D$", ylabel="entropy minus its bound")
     left.legend(fontsize=6)
-    right.loglog(theory["gamma"], np.maximum(theory["error_rate"], 1e-8), "-o", ms=2.5,
-                 color=style.ACCENT)  # fmt: skip
+    right.loglog(
+        theory["gamma"], np.maximum(theory["error_rate"], 1e-8), "-o", ms=2.5, color=style.ACCENT
+    )
     right.set(xlabel="$\\gamma$", ylabel="share of wrong patterns")
     style.panel(left, "a")
     style.panel(right, "b")

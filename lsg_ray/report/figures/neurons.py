@@ -15,9 +15,11 @@ from lsg_ray.typing import Array
 
 #: Colours and names of a network and its nulls.
 _COLOURS = {
-    "trained": style.ACCENT, "untrained": style.CONTRAST, "shuffled": "#009E73",
+    "trained": style.ACCENT,
+    "untrained": style.CONTRAST,
+    "shuffled": "#009E73",
     "normal": style.GREY,
-}  # fmt: skip
+}
 #: Where step 0 stands on a logarithmic axis.
 _START = 0.3
 
@@ -49,15 +51,33 @@ def melting_figure(result: xarray.Dataset) -> Figure:
         ("bethe_temperature", "Bethe Hessian", "x", style.INK),
     )
     for name, label, mark, colour in kinds:
-        _errors(left, x, result[f"{name}_mean"].values, result[f"{name}_stderr"].values,
-                fmt=mark, color=colour, label=label)  # fmt: skip
-    left.plot(x, result["untrained_temperature_mean"].values, color=style.GREY, ls=style.DASHED,
-              label="independent weights")  # fmt: skip
+        _errors(
+            left,
+            x,
+            result[f"{name}_mean"].values,
+            result[f"{name}_stderr"].values,
+            fmt=mark,
+            color=colour,
+            label=label,
+        )
+    left.plot(
+        x,
+        result["untrained_temperature_mean"].values,
+        color=style.GREY,
+        ls=style.DASHED,
+        label="independent weights",
+    )
     if along and result["fit_determined"].any():
         left.plot(x, _fitted(result, steps), color=style.INK, lw=0.8, ls=":", label="fit of $T_c$")
     left.legend(fontsize="small")
-    _errors(middle, x, result["ordered_modes_mean"].values, result["ordered_modes_stderr"].values,
-            fmt="o-", color=style.ACCENT)  # fmt: skip
+    _errors(
+        middle,
+        x,
+        result["ordered_modes_mean"].values,
+        result["ordered_modes_stderr"].values,
+        fmt="o-",
+        color=style.ACCENT,
+    )
     middle.set_ylim(bottom=-0.2)
     for axes in (left, middle):
         if along:
@@ -153,11 +173,21 @@ def spectrum_figure(result: xarray.Dataset) -> Figure:
     if "density" in result:
         edges = np.append(result["left"].values, result["right"].values[-1])
         for time in times:
-            style.steps(left, result["density"].sel(time=time).values, edges, color=colours[time],
-                        label=time)  # fmt: skip
+            style.steps(
+                left,
+                result["density"].sel(time=time).values,
+                edges,
+                color=colours[time],
+                label=time,
+            )
             dash = "-" if time == "end" else style.DASHED
-            left.plot(result["bulk_eigenvalue"].values, result["bulk"].sel(time=time).values,
-                      color=style.INK, lw=0.8, ls=dash)  # fmt: skip
+            left.plot(
+                result["bulk_eigenvalue"].values,
+                result["bulk"].sel(time=time).values,
+                color=style.INK,
+                lw=0.8,
+                ls=dash,
+            )
         left.set_yscale("log")
         # One eigenvalue of one network is the least that a histogram shows.
         width = float(edges[1] - edges[0])
@@ -218,10 +248,17 @@ def census_figure(result: xarray.Dataset) -> Figure:
         colour = _COLOURS[kind]
         left.bar(x, rows["converged_mean"].values, width * 0.9, color=colour, alpha=0.35)
         left.bar(x, rows["stable_mean"].values, width * 0.5, color=colour, label=kind)
-        _errors(middle, x, rows["distinct_mean"].values, rows["distinct_stderr"].values, fmt="o",
-                color=colour)  # fmt: skip
-        _errors(right, x, rows["best_mean"].values, rows["best_stderr"].values, fmt="o",
-                color=colour)  # fmt: skip
+        _errors(
+            middle,
+            x,
+            rows["distinct_mean"].values,
+            rows["distinct_stderr"].values,
+            fmt="o",
+            color=colour,
+        )
+        _errors(
+            right, x, rows["best_mean"].values, rows["best_stderr"].values, fmt="o", color=colour
+        )
     for axes in (left, middle, right):
         axes.set_xticks(np.arange(len(T)), [f"{t:g}" for t in T])
         axes.set_xlim(-0.5, len(T) - 0.5)
@@ -269,8 +306,15 @@ def equilibrium_figure(result: xarray.Dataset) -> Figure:
     for axes, name in ((panels[0, 0], "binder"), (panels[0, 1], "overlap_square")):
         for kind in kinds:
             rows = result.sel(network=kind)
-            _errors(axes, T, rows[f"{name}_mean"].values, rows[f"{name}_mean_stderr"].values,
-                    fmt="o-", color=_COLOURS[kind], label=kind)  # fmt: skip
+            _errors(
+                axes,
+                T,
+                rows[f"{name}_mean"].values,
+                rows[f"{name}_mean_stderr"].values,
+                fmt="o-",
+                color=_COLOURS[kind],
+                label=kind,
+            )
         style.ticks(axes, 5, 5)
     panels[0, 0].legend(fontsize="small")
     x = r"$T/T_{\mathrm{SG}}$"
@@ -280,16 +324,24 @@ def equilibrium_figure(result: xarray.Dataset) -> Figure:
     shades = np.linspace(0.25, 0.95, result.sizes["layer"])
     for layer, shade in enumerate(shades):
         colour = style.accuracy_colours()(shade)
-        panels[1, 0].plot(T, layers.isel(layer=layer).values, "o-", ms=2.5, lw=0.9, color=colour,
-                          label=f"layer {layer}")  # fmt: skip
+        panels[1, 0].plot(
+            T,
+            layers.isel(layer=layer).values,
+            "o-",
+            ms=2.5,
+            lw=0.9,
+            color=colour,
+            label=f"layer {layer}",
+        )
     panels[1, 0].legend(fontsize="small")
     style.ticks(panels[1, 0], 5, 5)
     style.panel(panels[1, 0], "c", "trained, by layer", x, r"$\sqrt{\langle q_k^2\rangle}$")
     edges = np.append(result["left"].values, result["right"].values[-1])
     cold = result["probability"].isel(temperature=0).mean("configuration")
     for kind in kinds:
-        panels[1, 1].stairs(cold.sel(network=kind).values, edges, color=_COLOURS[kind], lw=1.1,
-                            label=kind)  # fmt: skip
+        panels[1, 1].stairs(
+            cold.sel(network=kind).values, edges, color=_COLOURS[kind], lw=1.1, label=kind
+        )
     style.panel(panels[1, 1], "d", f"overlaps at {T[0]:g} $T_{{\\mathrm{{SG}}}}$", "$q$", "$P(q)$")
     return figure
 

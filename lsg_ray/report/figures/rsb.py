@@ -105,15 +105,28 @@ def _matrix(axes: Axes, system: xarray.Dataset, left: bool) -> None:
     colours = matplotlib.colormaps["viridis"].with_extremes(bad=style.PALE)
     count = len(order)
     image = axes.imshow(
-        q, cmap=colours, vmin=low, vmax=high if high > low else low + 1e-6, aspect="equal",
-        interpolation="nearest", extent=(0.5, count + 0.5, count + 0.5, 0.5),
-    )  # fmt: skip
+        q,
+        cmap=colours,
+        vmin=low,
+        vmax=high if high > low else low + 1e-6,
+        aspect="equal",
+        interpolation="nearest",
+        extent=(0.5, count + 0.5, count + 0.5, 0.5),
+    )
     axes.spines[:].set_visible(True)
     style.ticks(axes, 3, 3, integer=True)
     if left:
         axes.set_ylabel("replica")
-    style.colour_bar(image, axes, "$|q|$" if folded else "$q$", 3, orientation="horizontal",
-                     shrink=0.9, aspect=16, pad=0.03)  # fmt: skip
+    style.colour_bar(
+        image,
+        axes,
+        "$|q|$" if folded else "$q$",
+        3,
+        orientation="horizontal",
+        shrink=0.9,
+        aspect=16,
+        pad=0.03,
+    )
 
 
 def _triples(axes: Axes, system: xarray.Dataset, left: bool) -> None:

@@ -38,8 +38,15 @@ def slices_figure(slices: xarray.Dataset) -> Figure:
     style.panel(tree, "b", "merge tree", "minimum", r"$\ln L$")
     for part, colour in enumerate((style.ACCENT, style.CONTRAST)):
         some = slices.isel(part=part, minimum=slice(1, None))
-        births.plot(some["birth"].values.ravel(), some["death"].values.ravel(), "o", ms=3,
-                    color=colour, alpha=0.6, label=("training", "test")[part])  # fmt: skip
+        births.plot(
+            some["birth"].values.ravel(),
+            some["death"].values.ravel(),
+            "o",
+            ms=3,
+            color=colour,
+            alpha=0.6,
+            label=("training", "test")[part],
+        )
     low, high = births.get_xlim()[0], births.get_ylim()[1]
     births.plot([low, high], [low, high], color=style.GREY, lw=0.8)
     births.legend()

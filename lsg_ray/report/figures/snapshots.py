@@ -33,9 +33,15 @@ def snapshots_figure(
         few = rows[: style.MAX_SINGLE_CURVES]
         axes.plot(times, few.T, color=colours[kind], lw=0.4, alpha=0.4)
         axes.errorbar(
-            times, rows.mean(axis=0), rows.std(axis=0), color=colours[kind], marker="o",
-            markersize=3, capsize=2, label="test set" if kind else f"{chosen} set",
-        )  # fmt: skip
+            times,
+            rows.mean(axis=0),
+            rows.std(axis=0),
+            color=colours[kind],
+            marker="o",
+            markersize=3,
+            capsize=2,
+            label="test set" if kind else f"{chosen} set",
+        )
     for axes in panels.values():
         axes.set_xscale("symlog", linthresh=1)
         axes.xaxis.set_major_formatter(ScalarFormatter())

@@ -68,9 +68,15 @@ def asymmetry_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
         for axes, quantity in zip(panels, ("test_error", "test_loss"), strict=True):
             one = some.sel(quantity=quantity)
             axes.errorbar(
-                shared, one["asymmetry_mean"].values, one["asymmetry_mean_stderr"].values,
-                fmt="o-", ms=3, capsize=2, color=style.curve_colour(n), label=label,
-            )  # fmt: skip
+                shared,
+                one["asymmetry_mean"].values,
+                one["asymmetry_mean_stderr"].values,
+                fmt="o-",
+                ms=3,
+                capsize=2,
+                color=style.curve_colour(n),
+                label=label,
+            )
     first = next(iter(results.values()))
     if "special" in first.coords:
         consistency = first["special_sign_consistency"].isel(width=0).mean("solution").values
@@ -78,10 +84,17 @@ def asymmetry_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
             one = first.isel(width=0).sel(quantity=quantity)
             for n, name in enumerate(first["special"].values):
                 axes.errorbar(
-                    consistency[n], one["special_asymmetry_mean"][n],
-                    one["special_asymmetry_mean_stderr"][n], fmt="sDv^<>"[n % 6], ms=4,
-                    color=style.INK, mfc="white", capsize=2, lw=0.8, label=str(name),
-                )  # fmt: skip
+                    consistency[n],
+                    one["special_asymmetry_mean"][n],
+                    one["special_asymmetry_mean_stderr"][n],
+                    fmt="sDv^<>"[n % 6],
+                    ms=4,
+                    color=style.INK,
+                    mfc="white",
+                    capsize=2,
+                    lw=0.8,
+                    label=str(name),
+                )
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     for axes in panels:
         axes.axhline(0, color=style.GREY, lw=0.7)
@@ -131,10 +144,12 @@ def asymmetry_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
         named = ", ".join(
             f"{name} {float(a):.3f} ± {float(error):.1g}"
             for name, a, error in zip(
-                first["special"].values, one["special_asymmetry_mean"],
-                one["special_asymmetry_mean_stderr"], strict=True,
+                first["special"].values,
+                one["special_asymmetry_mean"],
+                one["special_asymmetry_mean_stderr"],
+                strict=True,
             )
-        )  # fmt: skip
+        )
         caption += f" Open symbols, special directions: {named}."
     return caption, "Asymmetry index against the share of consistent signs, by law of noise."
 
@@ -146,10 +161,11 @@ def profiles_figure(result: xarray.Dataset) -> Figure:
     panels = figure.subplots(2, 2)
     some, x = result.isel(width=0), result["lambda"].values
     curves = {
-        "test error": 1 - some["test_accuracy"], "test loss (nat)": some["test_loss"],
+        "test error": 1 - some["test_accuracy"],
+        "test loss (nat)": some["test_loss"],
         r"$\langle 1-\sum_c p_c^2\rangle$": some["softmax_variance"],
         "units as in the solution": some["relu_agreement"],
-    }  # fmt: skip
+    }
     shades = style.accuracy_colours()
     ratios = result["ratio"].values
     for letter, axes, (label, values) in zip("abcd", panels.flat, curves.items(), strict=True):
@@ -198,9 +214,14 @@ def barrier_figure(result: xarray.Dataset) -> Figure:
         here = kind_of == kind
         for axes, name in zip(panels, ("train_barrier", "fusion_gap"), strict=True):
             axes.plot(
-                result["sign_consistency"].values[here], result[name].values[here], ".", ms=4,
-                alpha=0.5, color=style.curve_colour(n), label=f"{kind} ({here.sum()})",
-            )  # fmt: skip
+                result["sign_consistency"].values[here],
+                result[name].values[here],
+                ".",
+                ms=4,
+                alpha=0.5,
+                color=style.curve_colour(n),
+                label=f"{kind} ({here.sum()})",
+            )
     for axes in panels:
         axes.axhline(0, color=style.GREY, lw=0.7)
         style.ticks(axes, 5, 5)
