@@ -176,10 +176,10 @@ def check_alike(a: Solutions, b: Solutions, *, data: bool = False) -> None:
     InputError
         Their widths, biases, slope below zero, options, or data differ.
     """
-    names = ("widths", "biases", "leaky_slope", "options")
+    names = ["widths", "biases", "leaky_slope", "options"]
     values = [[getattr(one.network, name) for name in names] for one in (a, b)]
     if data:
-        names = (*names, "data")
+        names.append("data")
         for row, one in zip(values, (a, b), strict=True):
             row.append(one.ensemble.header.dataset_hash[:16])
     for name, first, second in zip(names, *values, strict=True):

@@ -4,9 +4,8 @@ A network maps an example x to class scores z_L,
 
     z_l = W_l a_{l−1} + b_l,  a_0 = x,  a_l = max(z_l, 0),        l = 1 … L,
 
-(with a slope below zero, where `NetworkSpec.leaky_slope` gives one; biases b only where
-`NetworkSpec.biases` asks for them; scores are α z_L where the options give an output scale α) and
-its loss is the mean cross entropy −ln softmax(z_L)_y.
+(with a slope below zero where `NetworkSpec.leaky_slope` gives one, biases b where `biases` asks for
+them, scores α z_L where the options give an output scale α), its loss −⟨ln softmax(z_L)_y⟩.
 With δ_L = (softmax(z_L) − y)/n and the mask 1[z_l > 0],
 
     ∂W_l = δ_lᵀ a_{l−1},  δ_{l−1} = (δ_l W_l) ∘ 1[z_{l−1} > 0],
