@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from lsg_ray.errors import SpecError, name_of
 from lsg_ray.typing import JsonObject
@@ -17,7 +16,10 @@ _OF_METHOD = ("algorithm", "options")
 
 
 def changed_tree(
-    first: JsonObject, name: str, changes: Mapping[str, Any], default: Callable[[str], JsonObject]
+    first: JsonObject,
+    name: str,
+    changes: Mapping[str, object],
+    default: Callable[[str], JsonObject],
 ) -> JsonObject:
     """Return the sections of an ensemble beside the first.
 

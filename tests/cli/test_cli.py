@@ -30,6 +30,12 @@ def _children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def slowness():
+    """How much slower this machine is now than one that loads NumPy and pydantic in 0.25 s."""
+    code = "import time; import numpy, pydantic; pydantic.BaseModel; print(time.process_time())"
+    return max(1.0, float(subprocess.check_output([sys.executable, "-c", code])) / 0.25)
+
+
 def test_help_and_version__answer_at_once():
     for option in ("--help", "--version"):
         seconds = []
@@ -38,7 +44,7 @@ def test_help_and_version__answer_at_once():
             done = subprocess.run([LSG, option], capture_output=True, text=True)
             seconds.append(_children_seconds() - began)
             assert (done.returncode, done.stderr) == (0, "")
-        assert median(seconds) < 0.3
+        assert median(seconds) < 0.3 * slowness()
     assert done.stdout == f"lsg, version {__version__}\n"
 
 
@@ -62,7 +68,7 @@ def test_start__loads_nothing_heavy(code):
         assert loaded == "[]"
         if float(seconds) < 0.5:
             break
-    assert float(seconds) < 0.5
+    assert float(seconds) < 0.5 * slowness()
 
 
 def test_every_public_name__is_there():
