@@ -19,12 +19,12 @@ import xarray
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
-from lsg_ray.neuron_spins.bonds import Bonds, glass_temperature, top_eigenvalues
+from lsg_ray.neuron_spins.bonds import glass_temperature, top_eigenvalues
 from lsg_ray.neuron_spins.networks import Networks, Source, clamped_inputs, open_networks
 from lsg_ray.neuron_spins.tap import (
     START,
     Fields,
-    fields_of,
+    clamp_network,
     free_energy,
     is_zero,
     merge,
@@ -210,19 +210,6 @@ def _count(
             for layer, where in enumerate(network.bonds.layers):
                 layers[kind, index, layer + offset] = np.mean(best[where] ** 2)
     return Census(measures, layers, glass)
-
-
-def clamp_network(bonds: Bonds, x: Floats | None) -> tuple[Fields, int]:
-    """Return a network, with its first layer held at x (inputs,) as fields if there is an x.
-
-    Also the number of layers that are left out.
-    """
-    if x is None:
-        return fields_of(bonds), 0
-    rest = Bonds(bonds.couplings[1:])
-    h = np.zeros(rest.n_units)
-    h[rest.layers[0]] = bonds.couplings[0] @ x
-    return fields_of(rest, h), 1
 
 
 def _measures(

@@ -22,10 +22,9 @@ import xarray
 from lsg_ray.arrays import as_numbers, brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.neuron_spins.bonds import glass_temperature, top_eigenvalues
-from lsg_ray.neuron_spins.census import clamp_network
 from lsg_ray.neuron_spins.heat_bath import Ladders
 from lsg_ray.neuron_spins.networks import Networks, Source, clamped_inputs, open_networks
-from lsg_ray.neuron_spins.tap import Fields
+from lsg_ray.neuron_spins.tap import Fields, clamp_network
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.saving import with_names
 from lsg_ray.rng import Stream, generator

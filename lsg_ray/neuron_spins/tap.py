@@ -62,6 +62,19 @@ def fields_of(bonds: Bonds, h: Floats | None = None) -> Fields:
     return Fields(bonds, bonds.squared(), np.zeros(bonds.n_units) if h is None else h)
 
 
+def clamp_network(bonds: Bonds, x: Floats | None) -> tuple[Fields, int]:
+    """Return a network, with its first layer held at x (inputs,) as fields if there is an x.
+
+    Also the number of layers that are left out.
+    """
+    if x is None:
+        return fields_of(bonds), 0
+    rest = Bonds(bonds.couplings[1:])
+    h = np.zeros(rest.n_units)
+    h[rest.layers[0]] = bonds.couplings[0] @ x
+    return fields_of(rest, h), 1
+
+
 def quench(network: Fields, spins: Floats) -> Floats:
     """Align spins (N, starts) of each colour in turn with their fields until all are."""
     bonds, h = network.bonds, network.h[:, None]

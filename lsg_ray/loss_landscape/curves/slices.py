@@ -139,9 +139,9 @@ def slice_topology(
         for row in first
         for index in range(each)
     ]
-    found, about = run_protocol(_slice, _Slice, chosen, arguments, (len(numbers), each), run)
+    slices, about = run_protocol(_slice, _Slice, chosen, arguments, (len(numbers), each), run)
     return (
-        _dataset(found, grid, threshold)
+        _dataset(slices, grid, threshold)
         .assign_coords(solution=numbers)
         .assign_attrs(
             about,
