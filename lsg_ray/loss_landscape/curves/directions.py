@@ -128,9 +128,9 @@ def extreme_eigenvectors(
         if step == len(basis) or (residual <= EIGEN_TOLERANCE).all():
             break
         basis[step] = rest / beside[-1]
-    found = vectors[:, [-1, 0]].T @ basis[:step].astype(np.float64)
-    largest = np.take_along_axis(found, np.abs(found).argmax(axis=1)[:, None], 1)
-    return found * np.sign(largest), residual
+    ritz = vectors[:, [-1, 0]].T @ basis[:step].astype(np.float64)
+    largest = np.take_along_axis(ritz, np.abs(ritz).argmax(axis=1)[:, None], 1)
+    return ritz * np.sign(largest), residual
 
 
 def directions_of(

@@ -79,8 +79,8 @@ def minima_of(heights: ArrayLike) -> Minima:
 
     Examples
     --------
-    >>> found = minima_of([3.0, 0.0, 2.0, 1.0, 4.0])
-    >>> found.minimum.tolist(), found.saddle.tolist(), found.persistence.tolist()
+    >>> minima = minima_of([3.0, 0.0, 2.0, 1.0, 4.0])
+    >>> minima.minimum.tolist(), minima.saddle.tolist(), minima.persistence.tolist()
     ([1, 3], [-1, 2], [4.0, 1.0])
     """
     from lsg_ray.kernels.sublevels import join_minima

@@ -139,9 +139,9 @@ def slice_topology(
         for row in first
         for index in range(each)
     ]
-    slices, about = run_protocol(_slice, _Slice, chosen, arguments, (len(numbers), each), run)
+    planes, about = run_protocol(_slice, _Slice, chosen, arguments, (len(numbers), each), run)
     return (
-        _dataset(slices, grid, threshold)
+        _dataset(planes, grid, threshold)
         .assign_coords(solution=numbers)
         .assign_attrs(
             about,
@@ -171,8 +171,8 @@ def _slice(
     return _Slice(values.reshape(4, len(grid), len(grid)), np.array([cosine]))
 
 
-def _dataset(found: _Slice, grid: Floats, threshold: float) -> xarray.Dataset:
-    values = np.moveaxis(found.values, 2, 0)
+def _dataset(planes: _Slice, grid: Floats, threshold: float) -> xarray.Dataset:
+    values = np.moveaxis(planes.values, 2, 0)
     outer, nat = ("solution", "slice", "part"), {"units": "nat"}
     heights = np.log(values[[0, 2]] + CURVES.floor).transpose(1, 2, 0, 3, 4)
     shape = heights.shape[:3]
@@ -198,7 +198,7 @@ def _dataset(found: _Slice, grid: Floats, threshold: float) -> xarray.Dataset:
             "minima": (outer, count),
             "gap": (outer, gap, {"long_name": "mean gap of saddle and minimum", **nat}),
             "open": (outer, border, {"long_name": "a minimum is at the border"}),
-            "cosine": (("solution", "slice"), found.cosine[..., 0]),
+            "cosine": (("solution", "slice"), planes.cosine[..., 0]),
         },
         {"a": grid, "b": grid, "part": ["train", "test"]},
     )
