@@ -68,7 +68,8 @@ class SampleResult(NamedTuple):
     """Outcome of `sample`: what this call added to the store.
 
     rows, trials: configurations and trials of this call; seconds: wall time of its sampling;
-    resumed: configurations that were there before.
+    resumed: configurations that were there before.  It stands for its store wherever a path does,
+    such as in ``lsg_ray.export(lsg_ray.sample(spec, "w.zarr"), "w.npz")``.
     """
 
     url: str
@@ -76,6 +77,9 @@ class SampleResult(NamedTuple):
     trials: int
     seconds: float
     resumed: int
+
+    def __fspath__(self) -> str:
+        return self.url
 
 
 @public

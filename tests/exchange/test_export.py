@@ -110,6 +110,21 @@ def test_single_configuration__is_one_state_dict(made, tmp_path):
         np.testing.assert_array_equal(flat, weights[0])
 
 
+def test_outcome_of_sampling__stands_for_its_store(tmp_path):
+    spec = lsg_ray.Spec.model_validate(
+        {
+            "dataset": {"name": "random-patterns", "patterns": 3, "inputs": 5},
+            "network": {"family": "perceptron", "widths": [5, 1]},
+            "ensemble": {"count": 6},
+        }
+    )
+    outcome = lsg_ray.sample(spec, tmp_path / "w.zarr", workers=0)
+    for name, source in (("a", outcome), ("b", outcome.url)):
+        lsg_ray.export(source, tmp_path / f"{name}.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+    assert lsg_ray.moments(outcome).equals(lsg_ray.moments(tmp_path / "w.zarr"))
+
+
 def test_chosen_columns(made, tmp_path):
     ensemble, _, columns = made
     lsg_ray.export(ensemble, tmp_path / "x.npz", columns=["score"])
