@@ -24,10 +24,10 @@ something that has changed is computed (`lsg_ray.study`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lsg_ray.arrays import public
 from lsg_ray.cluster.dask import dask_session
@@ -117,7 +117,7 @@ def run(
     for name, one in spec.others.items():
         check_same_run(path / f"{name}.zarr", one)
     dataset = load_dataset(spec.dataset)
-    for name, one in {SAMPLED: spec, **spec.others}.items():
+    for name, one in spec.ensembles.items():
         what, store = "" if name == SAMPLED else f" {name}", path / f"{name}.zarr"
         timed(
             f"sample{what}",
@@ -243,21 +243,33 @@ def _check_study(spec: Spec) -> None:
         With the step: its condition names unknown columns, its part is unknown, or it needs the
         other kind of weights.
     """
-    family, arrays = FAMILIES[spec.network.family], arrays_of(spec)
+    if spec.beside and spec.study is None:
+        raise InputError("beside: ensembles given; a study that reads them is needed")
+    ensembles = spec.ensembles
     for name, step in (spec.study or {}).items():
-        view, at = step.view, 0 if "snapshot" in step.view else None
-        columns = ("configuration", *(a.name for a in arrays if not seen(a, at).row))
+        reads = stage_of(step.stage).reads
         try:
-            if "where" in view:
-                compile_expression(view["where"], columns)
-            part, layers = view.get("part", "0"), len(spec.network.layer_slices)
-            if part not in spec.network.parts and part not in map(str, range(layers)):
-                known = ", ".join(spec.network.parts)
-                raise InputError(f"part {part} given; there are {known}, and 0 to {layers - 1}")
-            if family.signs and SOLUTIONS in stage_of(step.stage).reads.values():
-                raise InputError(f"{step.stage} is of networks of real weights")
+            for ensemble in step.chosen_from(ensembles):
+                _check_view(ensembles[ensemble], step.view)
+            for argument, source in step.inputs.items():
+                one = ensembles.get(source or "")
+                signs = one is not None and FAMILIES[one.network.family].signs
+                if signs and reads[argument] is SOLUTIONS:
+                    raise InputError(f"{step.stage} is of networks of real weights")
         except LsgError as error:
             raise InputError(f"study.{name}: {error}") from None
+
+
+def _check_view(spec: Spec, view: Mapping[str, Any]) -> None:
+    """Refuse what does not choose from an ensemble of a specification."""
+    if "where" in view:
+        at = 0 if "snapshot" in view else None
+        columns = (a.name for a in arrays_of(spec) if not seen(a, at).row)
+        compile_expression(view["where"], ("configuration", *columns))
+    part, layers = view.get("part", "0"), len(spec.network.layer_slices)
+    if part not in spec.network.parts and part not in map(str, range(layers)):
+        known = ", ".join(spec.network.parts)
+        raise InputError(f"part {part} given; there are {known}, and 0 to {layers - 1}")
 
 
 def _verify(store: Path) -> None:

@@ -175,9 +175,13 @@ def estimate(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Estimate trials, core-hours, store size, wall times and price of SPEC."""
+    """Estimate trials, core-hours, store size, wall times and price of SPEC.
+
+    Ensembles beside the first one are estimated each on its own.
+    """
     specification = load_specification(spec, count, overrides)
     from lsg_ray.cluster.estimate import estimate
+    from lsg_ray.spec.steps import SAMPLED
     from lsg_ray.stage import parse_list
     from lsg_ray.typing import ListOf
 
@@ -185,10 +189,14 @@ def estimate(
         numbers = [int(n) for n in parse_list(cores, ListOf(int))]
     except ValueError as error:
         raise InputError(f"--cores {cores} given; {error}") from None
-    result = estimate(
-        specification, seconds=seconds, cores=numbers, price=price, style=progress_style(as_json)
-    )
-    print_result(result.to_dict(), as_json, _estimate_text(result))
+    style, plain, texts = progress_style(as_json), {}, []
+    for name, one in specification.ensembles.items():
+        result = estimate(one, seconds=seconds, cores=numbers, price=price, style=style)
+        plain[name] = result.to_dict()
+        title = f"{name}.zarr\n" if specification.beside else ""
+        texts.append(title + _estimate_text(result))
+    first = plain.pop(SAMPLED)
+    print_result(first | ({"beside": plain} if plain else {}), as_json, "\n\n".join(texts))
 
 
 def _estimate_text(result: Estimate) -> str:

@@ -23,10 +23,12 @@ from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec.beside import changed_tree
 from lsg_ray.spec.dataset import STORED, DatasetSpec
 from lsg_ray.spec.sections import YES_AND_NO, EnsembleSpec, NetworkSpec, Section, TrainingSpec
-from lsg_ray.spec.steps import Step, is_name, parse_study
+from lsg_ray.spec.steps import SAMPLED, Step, misnamed, parse_study
 from lsg_ray.spec.times import resolved
 from lsg_ray.typing import JsonObject
 
+#: Number of ensembles beside the one of a specification, at most.
+MAX_BESIDE = 32
 #: Number of weights of a network, at most.
 MAX_WEIGHTS = 10**8
 
@@ -99,7 +101,8 @@ class Spec(Section):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Spec:
-        faults = list(_misfits(self)) or list(_misfits_beside(self))
+        checks = (_misfits, _misfits_beside, _absent_snapshots)
+        faults = next(filter(None, (list(check(self)) for check in checks)), [])
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -112,6 +115,11 @@ class Spec(Section):
         'a-more'
         """
         return {name: _changed(self, name, changes) for name, changes in self.beside.items()}
+
+    @property
+    def ensembles(self) -> dict[str, Spec]:
+        """Specifications of all ensembles by the name of their store, this one first."""
+        return {SAMPLED: self, **self.others}
 
     @property
     def loss(self) -> Literal["cross_entropy", "hinge"]:
@@ -250,10 +258,6 @@ def _misfits(spec: Spec) -> Iterable[str]:
     last = spec.training.epochs * spec.units_per_epoch(unit)
     if times and times[-1] > last:
         yield f"ensemble.snapshots: {times[-1]} given; training ends after {last} {unit}"
-    for step, about in (spec.study or {}).items():
-        if (time := about.view.get("snapshot")) is not None and time not in times:
-            stored = ", ".join(map(str, times)) or "none"
-            yield f"study.{step}: snapshot {time} given; there are, in {unit}: {stored}"
     if spec.network.n_weights > MAX_WEIGHTS:
         yield f"network.widths: {spec.network.n_weights} weights; at most {MAX_WEIGHTS}"
     algorithm = ALGORITHMS[spec.algorithm]
@@ -274,14 +278,33 @@ def _misfits(spec: Spec) -> Iterable[str]:
 
 def _misfits_beside(spec: Spec) -> Iterable[str]:
     """Yield one line per fault of the ensembles beside."""
+    if len(spec.beside) > MAX_BESIDE:
+        yield f"beside: {len(spec.beside)} ensembles given; at most {MAX_BESIDE}"
+        return
+    seen: set[str] = set()
     for name, changes in spec.beside.items():
-        if not is_name(name):
-            yield f"beside: {shown(name)} is no name of an ensemble: letters, digits, -, _ and ."
+        if fault := misnamed(name, "store", seen):
+            yield f"beside: {fault}"
             continue
         try:
             _changed(spec, name, changes)
         except SpecError as error:
             yield from (f"beside.{name}.{line}" for line in error.faults)
+
+
+def _absent_snapshots(spec: Spec) -> Iterable[str]:
+    """Yield one line per step of the study whose snapshot its ensemble does not have."""
+    steps = {name: step for name, step in (spec.study or {}).items() if "snapshot" in step.view}
+    times = {name: one.times for name, one in spec.ensembles.items()} if steps else {}
+    for name, step in steps.items():
+        for ensemble in step.chosen_from(times):
+            unit, there = times[ensemble]
+            if step.view["snapshot"] not in there:
+                which = "" if ensemble == SAMPLED else f" of {ensemble}"
+                yield (
+                    f"study.{name}: snapshot {step.view['snapshot']}{which} given; "
+                    f"there are, in {unit}: {', '.join(map(str, there)) or 'none'}"
+                )
 
 
 def _changed(spec: Spec, name: str, changes: Mapping[str, Any]) -> Spec:

@@ -63,6 +63,12 @@ class Step(NamedTuple):
     view: dict[str, Any]
     options: dict[str, Any]
 
+    def chosen_from(self, stores: Collection[str]) -> list[str]:
+        """Return which of these ensembles its view chooses from, by name."""
+        reads = stage_of(self.stage).reads
+        named = (name for argument, name in self.inputs.items() if reads[argument].view)
+        return list(dict.fromkeys(name for name in named if name in stores))
+
     def tree(self) -> JsonObject:
         """Return the entry of a specification for it."""
         sources = {name: value for name, value in self.inputs.items() if value is not None}
@@ -98,17 +104,21 @@ class Outcome(NamedTuple):
         return self.stage.shown(self.result)
 
 
-def is_name(given: object) -> bool:
-    """Return whether this can be the name of a step, or of an ensemble beside.
+def misnamed(given: object, kind: str, seen: set[str]) -> str:
+    """Return why this cannot be the name of a step, or of an ensemble beside; empty if it can.
 
-    >>> is_name("model-LB"), is_name("ensemble"), is_name("../model")
-    (True, False, False)
+    ``seen``: names that there are, in lower case, to which it is added: they are names of files
+    too, on disks that do not tell cases apart.
+
+    >>> misnamed("Ensemble", "step", set())
+    'Ensemble is taken; give the step another name'
     """
-    return isinstance(given, str) and _has_form(given) and given.lower() not in RESERVED_STEPS
-
-
-def _has_form(name: str) -> bool:
-    return bool(_NAME.fullmatch(name)) and not name.endswith(".zarr")
+    if not (isinstance(given, str) and _NAME.fullmatch(given)) or given.endswith(".zarr"):
+        return f"{brief(given)} is no name of a {kind}: letters, digits, -, _ and ."
+    if given.lower() in RESERVED_STEPS or given.lower() in seen:
+        return f"{given} is taken; give the {kind} another name"
+    seen.add(given.lower())
+    return ""
 
 
 def parse_study(given: object, beside: Collection[str] = ()) -> dict[str, Step]:
@@ -133,13 +143,9 @@ def parse_study(given: object, beside: Collection[str] = ()) -> dict[str, Step]:
     steps, faults = {}, []
     seen = {name.lower() for name in beside}
     for name, entry in given.items():
-        if not isinstance(name, str) or not _has_form(name):
-            faults.append(f"{brief(name)} is no name of a step: letters, digits, -, _ and .")
+        if fault := misnamed(name, "step", seen):
+            faults.append(fault)
             continue
-        if name.lower() in RESERVED_STEPS or name.lower() in seen:
-            faults.append(f"{name} is taken; give the step another name")
-            continue
-        seen.add(name.lower())
         try:
             steps[name] = _step(name, {} if entry is None else entry, given, beside)
         except InputError as error:
@@ -217,8 +223,7 @@ def _step(name: str, entry: Any, study: Mapping[str, Any], beside: Collection[st
         else:
             inputs[argument] = _only(kind.name, study) if kind.name == "model" else SAMPLED
     view = _view_of(stage, options)
-    stores = {SAMPLED, *beside}
-    if view and not any(inputs[n] in stores and kind.view for n, kind in stage.reads.items()):
+    if view and not Step(stage.name, inputs, view, {}).chosen_from({SAMPLED, *beside}):
         raise InputError(f"{', '.join(view)} given, which choose from the ensemble; it is not read")
     if paths := sorted(stage.path_options & set(options)):
         raise InputError(f"{paths[0]} is a path, for the command alone; a study has its ensemble's")

@@ -7,7 +7,7 @@ import xarray
 
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
-from lsg_ray.pipeline import report, run
+from lsg_ray.pipeline import _check_study, report, run
 from lsg_ray.spec import parse_spec
 
 TREE = {
@@ -74,3 +74,27 @@ def test_report__without_an_ensemble_beside_says_what_is_left_out(tmp_path):
     shutil.rmtree(tmp_path / "run" / "entropic.zarr")
     page = report(tmp_path / "run").read_text(encoding="utf-8")
     assert "it reads entropic, which is not there" in page
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        (None, "beside: ensembles given; a study that reads them is needed"),
+        ({"moments": {"where": "epoch > 1"}}, "study.moments: .*epoch"),
+        ({"path": {"stage": "interpolate"}}, "study.path: interpolate is of networks of real"),
+        ({"moments": {"ensemble": "real", "part": "1"}}, None),
+        ({"path": {"stage": "interpolate", "solutions": "real", "where": "accuracy > 0.1"}}, None),
+    ],
+)
+def test_steps__are_checked_against_the_ensembles_that_they_read(tmp_path, study, message):
+    """Of ±1 weights, and of real ones beside: columns and stages differ."""
+    spec = parse_spec({
+        "network": {"widths": [20, 5, 10]}, "ensemble": {"count": 2},
+        "beside": {"real": {"network": {"family": "relu", "widths": [784, 5, 10]}}}, "study": study,
+    })  # fmt: skip
+    if message is None:
+        _check_study(spec)
+    else:
+        with pytest.raises(InputError, match=message):
+            run(spec, tmp_path / "run", workers=0)
+        assert not (tmp_path / "run").exists()

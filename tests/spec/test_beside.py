@@ -61,7 +61,9 @@ def test_unreadable_steps__leave_those_of_ensembles_beside(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"beside": {"ensemble": {}}}, "beside: 'ensemble' is no name of an ensemble"),
+        ({"beside": {"ensemble": {}}}, "beside: ensemble is taken; give the store another name"),
+        ({"beside": {"a": {}, "A": {}}}, "beside: A is taken; give the store another name"),
+        ({"beside": {f"e{i}": {} for i in range(33)}}, "beside: 33 ensembles given; at most 32"),
         ({"beside": {"../x": {}}}, "beside: '../x' is no name"),
         ({"beside": {"a": {"study": {}}}}, "beside.a.study: unknown section; there are dataset"),
         ({"beside": {"a": {"training": {"epoch": 1}}}}, "beside.a.training.epoch: unknown field"),
@@ -79,6 +81,25 @@ def test_faults__are_one_line_each(changes, message):
     study = {} if message.startswith("beside") else {"study": TREE["study"]}
     faults = faults_of({**TREE, "study": None, **study, **changes})
     assert any(fault.startswith(message) for fault in faults), faults
+
+
+def test_snapshots__are_those_of_the_ensemble_that_a_step_reads():
+    tree = {
+        "network": {"family": "relu"},
+        "training": {"epochs": 4},
+        "ensemble": {"count": 2, "snapshots": [0, 4]},
+        "beside": {"long": {"training": {"epochs": 9}, "ensemble": {"snapshots": [0, 9]}}},
+    }
+    study = {
+        name: {"stage": "interpolate", "solutions": name, "snapshot": 9}
+        for name in ("ensemble", "long")
+    }
+    assert parse_spec({**tree, "study": {"a": study["long"]}})
+    faults = faults_of({**tree, "study": {"a": study["ensemble"], "b": study["long"]}})
+    assert faults == ("study.a: snapshot 9 given; there are, in epochs: 0, 4",)
+    study["long"]["snapshot"] = 4
+    faults = faults_of({**tree, "study": {"b": study["long"]}})
+    assert faults == ("study.b: snapshot 4 of long given; there are, in epochs: 0, 9",)
 
 
 def test_a_result__is_no_ensemble_and_an_ensemble_no_result():
