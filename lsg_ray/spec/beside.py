@@ -51,6 +51,8 @@ def changed_tree(
         if isinstance(fields, Mapping):
             another = SECTIONS[section] in fields
             own = {k: v for k, v in tree[section].items() if not (another and k == "options")}
+            if section == "dataset" and "options" in own:  # its options stand beside its name too
+                own["options"] = {k: v for k, v in own["options"].items() if k not in fields}
             for one, other in (_BATCHES, _BATCHES[::-1]):
                 if fields.get(one) is not None and other not in fields and other in own:
                     own[other] = None
@@ -61,8 +63,11 @@ def changed_tree(
 
 
 def _without(tree: JsonObject, default: JsonObject) -> JsonObject:
-    """Leave out what is by default, or belongs to an algorithm."""
-    return {
+    """Leave out what is by default, or belongs to an algorithm.
+
+    A data set with options is none by default, and stays.
+    """
+    left = {
         section: {
             field: value
             for field, value in fields.items()
@@ -71,3 +76,6 @@ def _without(tree: JsonObject, default: JsonObject) -> JsonObject:
         }
         for section, fields in tree.items()
     }
+    if tree["dataset"].get("options"):
+        left["dataset"] |= {field: tree["dataset"][field] for field in ("name", "options")}
+    return left

@@ -311,7 +311,14 @@ def _changed(spec: Spec, name: str, changes: Mapping[str, Any]) -> Spec:
     """Return the specification of an ensemble beside another."""
 
     def default(family: str) -> JsonObject:
-        return parse_spec({"network": {"family": family}}).tree()
+        # Section by section: a whole one may need options of its data set, which have no default.
+        own = FAMILIES[family].defaults
+        network = NetworkSpec.model_validate({**own.get("network", {}), "family": family})
+        named: JsonObject = {"network": network.model_dump(mode="json")}
+        kinds = {"dataset": DatasetSpec, "training": TrainingSpec, "ensemble": EnsembleSpec}
+        for section, kind in kinds.items():
+            named[section] = kind().model_dump(mode="json") | dict(own.get(section, {}))
+        return named
 
     return parse_spec(changed_tree(spec.tree(), name, changes, default))
 

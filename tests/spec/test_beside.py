@@ -122,3 +122,25 @@ def test_another_family__has_its_own_defaults():
     assert signs.training == alone.training.model_copy(update={"epochs": 7})
     assert (signs.ensemble.count, signs.dataset) == (5, alone.dataset)
     assert (large.training.batch_size, large.training.batch_fraction) == (None, 0.1)
+
+
+def test_options_of_a_data_set__change_one_by_one():
+    changed = parse_spec({**TREE, "beside": {"more": {"dataset": {"patterns": 30}}}, "study": None})
+    options = changed.others["more"].dataset.options
+    assert options == {**changed.dataset.options, "patterns": 30}
+
+
+def test_another_family__keeps_the_data_set_or_has_its_own():
+    """Patterns have no default, and so no family that learns them has a whole specification."""
+    beside = {
+        "signs": {"network": {"family": "committee"}},
+        "relu": {
+            "network": {"family": "relu", "widths": [64, 5, 10]},
+            "dataset": {"name": "digits"},
+        },
+    }
+    spec = parse_spec({**TREE, "beside": beside, "study": None})
+    signs, relu = (spec.others[name] for name in beside)
+    assert (signs.dataset, signs.algorithm) == (spec.dataset, "focusing-bp")
+    assert (relu.dataset.labels, relu.dataset.options) == ("class", {})
+    assert (relu.training.epochs, relu.ensemble.count) == (70, 3)
