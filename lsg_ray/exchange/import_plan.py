@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from lsg_ray.typing import Array, JsonObject
 
 #: Hash of the data set in stores without one.
 NO_DATA = "none"
+#: Decimal digits of outputs up to which the loss in float32, up to 10³⁸, cannot overflow.
+MAX_DIGITS = 35.0
 
 
 class Comparison:
@@ -78,6 +81,21 @@ class ImportPlan(NamedTuple):
     #: Measured columns that the source has too; they are compared, and the computed ones stored.
     compared: Comparison
 
+    def outputs_may_overflow(self) -> bool:
+        """Return whether outputs of some row may be too large for float32, by a bound.
+
+        Each layer multiplies the largest value by no more than its inputs times the largest weight.
+        """
+        network, dataset = self.spec.network, self.dataset
+        if dataset is None or self.scan.signs:
+            return False
+        parts = (dataset.train.x, dataset.test.x)
+        size = 1.0 + max(max(abs(float(x.max())), abs(float(x.min()))) for x in parts)
+        digits = math.log10(size) + math.log10(1 + abs(network.options.get("output_scale", 1.0)))
+        for _, inputs in network.shapes:
+            digits += math.log10(1 + inputs * self.scan.largest * max(1.0, network.leaky_slope))
+        return digits > MAX_DIGITS
+
 
 def network_tree(
     network: NetworkSpec | Mapping[str, object] | Sequence[int] | None, family: str | None
@@ -104,6 +122,15 @@ def network_tree(
     ):
         raise InputError(f"network: widths {widths} given; positive numbers from input to output")
     return tree
+
+
+def unchained_weights(net: JsonObject) -> int | None:
+    """Return the number of weights of a family whose layers are no chain; None of others."""
+    family = FAMILIES[str(net["family"])] if "widths" in net and "family" in net else None
+    if family is None or family.permutable or not family.has_outputs:
+        return None
+    network = NetworkSpec.model_validate(net)
+    return sum(math.prod(shape) for shape in family.shapes(network))
 
 
 def dataset_tree(dataset: DatasetSpec | Mapping[str, object] | str | None) -> JsonObject | None:

@@ -30,6 +30,7 @@ from lsg_ray.exchange.import_plan import (
     network_tree,
     notes_of,
     plan_import,
+    unchained_weights,
 )
 from lsg_ray.exchange.layers import infer_widths
 from lsg_ray.exchange.opening import checked_columns, open_source, ordered, stamp_of
@@ -115,7 +116,7 @@ def write_ensemble(
             source.notes.append(f"widths by the shapes: {'-'.join(map(str, widths))}")
     if columns:
         source = WithColumns(source, checked_columns(columns, source.n_rows))
-    source = ordered(source, widths, layout)
+    source = ordered(source, widths, layout, unchained_weights(net))
     count, done = 2 * source.n_rows, 0
 
     def report(rows: int, _: int) -> None:
@@ -162,12 +163,30 @@ def _derivation(plan: ImportPlan) -> JsonObject:
     }
 
 
+def _refuse_overflow(plan: ImportPlan, arena: object) -> None:
+    """Refuse rows whose accuracy or loss is no finite number, before anything is created."""
+    family = FAMILIES[plan.spec.network.family]
+    for start, rows in plan.source.blocks():
+        measures = family.measure(plan.spec, arena, plan.scan.stored(rows.weights))
+        for name in family.measures:
+            wrong = np.flatnonzero(~np.isfinite(measures[name]))
+            if len(wrong):
+                size = float(np.abs(rows.weights[wrong[0]]).max())
+                raise InputError(
+                    f"{plan.source.name}: row {start + wrong[0]} has weights up to {size:g}, for "
+                    f"which {name} is {measures[name][wrong[0]]}: leave the row out, or the data "
+                    "set, so that weights alone are stored"
+                )
+
+
 def _write(plan: ImportPlan, url: PathOrUrl, progress: Progress) -> Ensemble:
     """Create the store, or continue it, and write the missing blocks in order."""
     source, spec = plan.source, plan.spec
     dataset_hash = NO_DATA if plan.dataset is None else plan.dataset.content_hash
     family = FAMILIES[spec.network.family]
     arena = None if plan.dataset is None else family.prepare(spec, plan.dataset)
+    if plan.dataset is not None and plan.outputs_may_overflow():
+        _refuse_overflow(plan, arena)
     todo = create_ensemble(
         url, spec, dataset_hash=dataset_hash, derivation=_derivation(plan), columns=plan.columns
     )

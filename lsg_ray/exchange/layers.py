@@ -81,12 +81,21 @@ def match_layers(shapes: Shapes, widths: Sequence[int], layout: Layout | None, n
     Raises
     ------
     InputError
-        No tensor fits a layer, or a tensor fits none; the message names it.
+        No tensor fits a layer, or a tensor fits none; the message names it.  Or two layouts fit,
+        and that of torch only with the layers in another order.
     """
     if layout == "parameters":
         raise InputError("layout 'parameters' given; it is of flat vectors, and tensors have names")
     out_in = _matrices(shapes, widths, transposed=False)
     in_out = _matrices(shapes, widths, transposed=True)
+    # One reading has the layers as they are listed, the other has matrices as torch does.
+    unclear = _disordered(out_in, shapes) and in_out and not _disordered(in_out, shapes)
+    if unclear and layout is None:
+        raise InputError(
+            f"{name}: its matrices, in the order of their names, are layers of "
+            f"{'-'.join(map(str, widths))} as [in, out], and in another order as [out, in]; "
+            "pass --layout in-out or --layout out-in"
+        )
     chosen = layout or ("out-in" if out_in is not None else "in-out")
     matrices = out_in if chosen == "out-in" else in_out
     if matrices is None:
@@ -130,6 +139,12 @@ def _matrices(shapes: Shapes, widths: Sequence[int], transposed: bool) -> list[s
             return None
         names.append(key)
     return names
+
+
+def _disordered(names: list[str] | None, shapes: Shapes) -> int:
+    """Return how many layers are listed before the one that they follow; 0 of no layers."""
+    numbers = [list(shapes).index(name) for name in names or ()]
+    return sum(a > b for a, b in itertools.pairwise(numbers))
 
 
 def _module(name: str) -> str:

@@ -76,13 +76,30 @@ def open_source(
         return read(Path(path), request)
 
 
-def ordered(source: Source, widths: Sequence[int] | None, layout: Layout | None) -> Source:
-    """Bring flat weights into the order of stores, and check their number against the widths."""
+def ordered(
+    source: Source,
+    widths: Sequence[int] | None,
+    layout: Layout | None,
+    n_weights: int | None = None,
+) -> Source:
+    """Bring flat weights into the order of stores, and check their number against the widths.
+
+    n_weights: of a family whose layers are no chain; its weights are in their order already.
+    """
     if widths is None:
         if layout not in (None, "out-in") and source.layers is None:
             raise InputError(f"layout {layout!r} given; name the widths of the network too")
         return source
     if source.matched:
+        return source
+    if n_weights is not None:
+        if source.n_weights != n_weights:
+            raise InputError(
+                f"{source.name}: {source.n_weights:,} weights a configuration; this network of "
+                f"widths {'-'.join(map(str, widths))} has {n_weights:,}"
+            )
+        if layout not in (None, "out-in"):
+            raise InputError(f"layout {layout!r} given; this family has one, leave it out")
         return source
     pairs = list(itertools.pairwise(widths))
     plain = sum(n_in * n_out for n_in, n_out in pairs)

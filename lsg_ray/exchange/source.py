@@ -137,7 +137,8 @@ class Scan:
     """Properties of all rows of a source.
 
     signs: whether weights are ±1; zero_one: whether they are given as 0 and 1; digest: SHA-256 of
-    the numbers; types: of the columns; rounding: largest relative error of float32.
+    the numbers; types: of the columns; rounding: largest relative error of float32; largest: size
+    of real weights.
     """
 
     signs: bool = False
@@ -145,6 +146,7 @@ class Scan:
     digest: str = ""
     types: dict[str, str] = field(default_factory=dict)
     rounding: float = 0.0
+    largest: float = 0.0
 
     def stored(self, weights: Array) -> Array:
         """Return weights as they are stored: int8 ±1, or float32."""
@@ -219,6 +221,7 @@ def scan(source: Source, signs: bool | None, progress: Progress | None = None) -
             values.add(start, weights)
         else:
             result.rounding = max(result.rounding, _rounding(source.name, start, weights))
+            result.largest = max(result.largest, float(np.abs(weights).max(initial=0)))
         digest.update(np.ascontiguousarray(weights).data)
         for name, column in columns.items():
             kind = _column_type(source.name, name, start, column)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import lsg_ray
+from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.writer import drop_block
@@ -283,3 +284,41 @@ def test_array_to_model_to_scan__without_a_network(tmp_path):
             "no_accuracy"
         ]
     )
+
+
+def test_loss_that_overflows__is_refused_before_anything_is_created(tmp_path):
+    """Found on the second pass, the row would leave a store that began."""
+    weights = np.random.default_rng(0).normal(size=(9, 5 * 4 + 4 * 10))
+    weights[7] *= 1e30
+    network, dataset = {"family": "relu", "widths": [5, 4, 10]}, {"name": "digits", "components": 5}
+    with pytest.raises(InputError, match=r"row 7 has weights up to .*leave the row out"):
+        lsg_ray.write_ensemble(weights, tmp_path / "s", network=network, dataset=dataset)
+    assert not (tmp_path / "s").exists()
+    finite = lsg_ray.write_ensemble(weights[:7], tmp_path / "s", network=network, dataset=dataset)
+    assert np.isfinite(finite.column("loss")).all()
+
+
+@pytest.mark.parametrize("family", ["committee", "spherical-committee"])
+def test_committees__come_back_with_their_layers(tmp_path, family):
+    """Their units have inputs of their own: 15 weights, not those of a chain 15-3-1."""
+    rng = np.random.default_rng(1)
+    w = rng.normal(size=(4, 15)).astype(np.float32)
+    w = np.sign(w).astype(np.int8) if family == "committee" else w
+    dataset = {"name": "random-patterns", "patterns": 8, "inputs": 15}
+    network = {"family": family, "widths": [15, 3, 1]}
+    there = lsg_ray.write_ensemble(w, tmp_path / "a", network=network, dataset=dataset)
+    lsg_ray.export(there, tmp_path / "a.npz")
+    again = lsg_ray.write_ensemble(
+        tmp_path / "a.npz", tmp_path / "b", network=network, dataset=dataset
+    )
+    assert np.array_equal(again.numpy(), w)
+    assert np.array_equal(again.column("accuracy"), there.column("accuracy"))
+    units = w.reshape(4, 3, 5).astype(float)
+    train = load_dataset(there.spec.dataset).train
+    votes = np.sign(np.einsum("mkn,pkn->mpk", units, train.x.reshape(-1, 3, 5))).sum(axis=2)
+    right = (votes > 0) == (np.asarray(train.y) == 1)
+    np.testing.assert_allclose(there.column("accuracy"), right.mean(axis=1))
+    with pytest.raises(InputError, match=r"16 weights a configuration; this network .* has 15"):
+        lsg_ray.write_ensemble(
+            np.ones((2, 16), np.int8), tmp_path / "c", network=network, dataset=dataset
+        )

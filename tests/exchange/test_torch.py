@@ -220,3 +220,18 @@ def test_one_file_that_is_unlike_the_others__is_named(trained, tmp_path, spoil):
     with pytest.raises(InputError, match=words[spoil]):
         lsg_ray.write_ensemble(folder, tmp_path / "e.zarr")
     assert not (tmp_path / "e.zarr").exists()
+
+
+def test_layers_in_another_order__are_not_guessed(tmp_path):
+    """Matrices [in, out] of 6-4-6 are those of torch too, with the layers exchanged."""
+    rng = np.random.default_rng(0)
+    first, second = (rng.normal(size=shape).astype(np.float32) for shape in ((6, 4), (4, 6)))
+    state = {"0.weight": torch.from_numpy(first), "2.weight": torch.from_numpy(second)}
+    torch.save(state, tmp_path / "m.pt")
+    with pytest.raises(InputError, match="pass --layout in-out or --layout out-in"):
+        import_weights(tmp_path / "m.pt", tmp_path / "a", network=(6, 4, 6))
+    for layout, rows in (("in-out", (first.T, second.T)), ("out-in", (second, first))):
+        store, _ = import_weights(
+            tmp_path / "m.pt", tmp_path / layout, network=(6, 4, 6), layout=layout
+        )
+        np.testing.assert_array_equal(store.numpy()[0], np.concatenate([w.ravel() for w in rows]))
