@@ -18,7 +18,7 @@ import numpy as np
 
 from lsg_ray.bounds import check_arguments, signature_of
 from lsg_ray.errors import InputError, PlainRepr
-from lsg_ray.typing import Array, Floats, Ints
+from lsg_ray.typing import MAX_NUMBER, Array, Floats, Ints
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -111,6 +111,8 @@ def in_range(
 ) -> Floats:
     """Return one or several numbers above ``low``, or from it if ``least``, and below ``high``.
 
+    None is beyond `MAX_NUMBER`, or there twice: results are found by them.
+
     >>> in_range([0.1, 0.5], "flips", high=1).tolist()
     [0.1, 0.5]
     """
@@ -122,6 +124,10 @@ def in_range(
             f"{name} {brief(given)} given; numbers {'from' if least else 'above'} {low:g}{bound} "
             "are needed"
         )
+    if values.max() > MAX_NUMBER:
+        raise InputError(f"{name} {brief(given)} given; numbers up to {MAX_NUMBER:g} are needed")
+    if len(values) > len(np.unique(values)):
+        raise InputError(f"{name} {brief(given)} given; numbers are needed, each once")
     return values
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from lsg_ray.errors import InputError
-from lsg_ray.typing import Default
+from lsg_ray.typing import MAX_NUMBER, Default
 
 #: Text of each bound, and when it holds; numbers without an upper bound must be finite.
 _BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
@@ -60,6 +60,23 @@ def check_arguments(
                     needed = text.format(limit) if mark != Gt(0) else "it must be positive"
                     finite = "" if -np.inf < value < np.inf else ", and finite"
                     raise InputError(f"{name} {value} given; {needed}{finite}")
+                if isinstance(value, (float, np.floating)) and abs(value) > MAX_NUMBER:
+                    raise InputError(
+                        f"{name} {value} given; numbers up to {MAX_NUMBER:g} are needed"
+                    )
+
+
+def moderate(number: float) -> float:
+    """Return a real option whose size is at most `MAX_NUMBER`.
+
+    Raises
+    ------
+    ValueError
+        With what is needed.
+    """
+    if abs(number) > MAX_NUMBER:
+        raise ValueError(f"numbers up to {MAX_NUMBER:g} are needed")
+    return number
 
 
 @functools.cache

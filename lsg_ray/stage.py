@@ -25,9 +25,10 @@ import numpy as np
 from annotated_types import Ge, Le, Lt
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
+from pydantic.functional_validators import AfterValidator
 
 from lsg_ray.arrays import brief
-from lsg_ray.bounds import signature_of
+from lsg_ray.bounds import moderate, signature_of
 from lsg_ray.errors import InputError, message_of
 from lsg_ray.registry import loaded
 from lsg_ray.typing import MAX_INTEGER, SHARED_HELP, As, AsPath, JsonObject, ListOf
@@ -38,9 +39,10 @@ if TYPE_CHECKING:
 
 #: Largest number of values of a list.
 MAX_LIST_LENGTH = 100_000
+#: Upper limits of numbers that have no other.
+_LIMITS: dict[type, Any] = {int: Le(MAX_INTEGER), float: AfterValidator(moderate)}
 #: Arguments of how a function runs, which do not change its result.
 CONTEXT = frozenset({"progress", "checkpoints", "threads", "out"})
-
 
 #: What chooses from a store: configurations, a time of training, weights, and a labelling of nodes.
 VIEW = ("where", "snapshot", "part", "canonical")
@@ -331,9 +333,10 @@ def _fielded(kind: Any) -> Any:
             if isinstance(mark, AsPath):
                 return Annotated[str, mark]
         ends = any(isinstance(mark, (Le, Lt)) for mark in marks)
-        return Annotated[kind, Le(MAX_INTEGER)] if get_args(kind)[0] is int and not ends else kind
-    if kind is int:
-        return Annotated[int, Ge(-MAX_INTEGER), Le(MAX_INTEGER)]
+        limit = None if ends else _LIMITS.get(get_args(kind)[0])
+        return kind if limit is None else Annotated[kind, limit]
+    if kind in _LIMITS:
+        return Annotated[kind, _LIMITS[kind], *([Ge(-MAX_INTEGER)] if kind is int else [])]
     if get_origin(kind) in (Union, types.UnionType):
         inner = [arg for arg in get_args(kind) if arg is not types.NoneType]
         known = [_fielded(arg) for arg in inner]
@@ -355,8 +358,8 @@ def _list_of(mark: ListOf) -> Any:
             return numbers[0] if isinstance(given, str) and len(numbers) == 1 else numbers
         return (numbers,) if isinstance(numbers, (int, float)) else numbers
 
-    whole = Annotated[int, Ge(-MAX_INTEGER), Le(MAX_INTEGER)]
-    kind: Any = whole | tuple[whole, ...] if mark.kind is int else tuple[float, ...]
+    one = _fielded(mark.kind)
+    kind: Any = one | tuple[one, ...] if mark.kind is int else tuple[one, ...]
     return Annotated[kind, BeforeValidator(read), mark]
 
 

@@ -38,7 +38,7 @@ def chosen_numbers(
     Raises
     ------
     InputError
-        A view of a part, too few configurations, or none of a number.
+        A view of a part, too few configurations, none of a number, or one given twice.
     """
     if ensemble.is_part:
         raise InputError(f"{ensemble.url}: a view of a part given; whole networks are needed")
@@ -47,6 +47,12 @@ def chosen_numbers(
         numbers = as_integers(configurations, "configurations")
         if len(missing := np.setdiff1d(numbers, there)):
             raise InputError(f"configuration {missing[0]} given; {ensemble.url} does not have it")
+        # Of a network that counts twice, errors over networks would be too small.
+        if len(numbers) > len(np.unique(numbers)):
+            repeated = next(n for n in numbers.tolist() if np.sum(numbers == n) > 1)
+            raise InputError(
+                f"configurations: {repeated} given twice; each counts once: leave one out"
+            )
         return numbers
     if not len(there):
         raise InputError(f"{ensemble.url}: no configurations; sample first, or relax --where")

@@ -23,7 +23,7 @@ import numpy as np
 import xarray
 from annotated_types import Ge
 
-from lsg_ray.arrays import brief, in_range, public
+from lsg_ray.arrays import in_range, public
 from lsg_ray.errors import InputError
 from lsg_ray.loss_landscape.censored import Survival, describe, survival_of, survival_variables
 from lsg_ray.loss_landscape.terrain import (
@@ -189,8 +189,6 @@ def random_walk(
 
 def _checked(sigma: Numbers, kind: Kind, temperature: float | None) -> Floats:
     sigmas = in_range(sigma, "sigma")
-    if len(np.unique(sigmas)) != len(sigmas):
-        raise InputError(f"sigma {brief(sigma)} given; each once")
     if sigmas.max() > MAX_WEIGHT:
         raise InputError(f"sigma {sigmas.max():g} given; at most {MAX_WEIGHT:g}, as weights are")
     if (kind == "metropolis") != (temperature is not None):

@@ -148,7 +148,8 @@ def choose(
     Raises
     ------
     InputError
-        The ensemble does not have what is needed, or its data are not at hand.
+        The ensemble does not have what is needed, its data are not at hand, or the weights of a
+        unit are all zero.
     """
     ensemble = as_ensemble(given, "an ensemble or the path of its store is needed")
     spec = ensemble.spec
@@ -185,7 +186,14 @@ def choose(
         )
     tested = known.errors(spec.network, flat, arena.test) / arena.test.n_patterns
     w = flat.astype(np.float64).reshape(len(flat), *spec.network.shapes[0])
-    w *= np.sqrt(w.shape[2]) / np.linalg.norm(w, axis=2, keepdims=True)
+    norms = np.linalg.norm(w, axis=2, keepdims=True)
+    if not norms.all():
+        number = numbers[int(np.argmin(norms.min(axis=(1, 2))))]
+        raise InputError(
+            f"{ensemble.url}: configuration {number} has a unit whose weights are all zero, which "
+            "is nowhere on the sphere; choose others (--configurations)"
+        )
+    w *= np.sqrt(w.shape[2]) / norms
     return Chosen(ensemble, Ground(spec.network, arena), numbers, w, errors, tested)
 
 

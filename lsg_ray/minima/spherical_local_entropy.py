@@ -36,6 +36,8 @@ SPHERICAL_GAMMAS = (100.0, 50.0, 25.0, 12.0, 6.0)
 _STRONGER = (0.6, 0.85, 0.95)
 #: Sweeps without a smaller change after which a stronger damping is tried.
 _PATIENCE = 25
+#: Largest γ: entropies are differences of terms of order γ, and lose γ times the rounding.
+_LARGEST_GAMMA = 1e9
 #: Overlaps p at which the densest regions of the theory are drawn.
 _POINTS = 9
 
@@ -103,7 +105,7 @@ def spherical_local_entropy(
     about 1/N: of nearly free surroundings nLE can come out just above zero.  Fully connected units
     have their symmetry broken by the reference.  Deterministic: nothing is drawn.
     """
-    gamma = np.sort(in_range(gammas, "gammas"))[::-1].copy()
+    gamma = np.sort(in_range(gammas, "gammas", high=_LARGEST_GAMMA))[::-1].copy()
     chosen = choose(
         solutions,
         run["configurations"],

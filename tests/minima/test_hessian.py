@@ -128,11 +128,16 @@ def test_bad_input__is_one_line(committees, machines, machine_spec):
     rng = np.random.default_rng(0)
     signs = rng.choice(np.array([-1, 1], np.int8), (1, 45))
     parity = machines(machine_spec("parity", count=1, training={"algorithm": "given"}), signs)
+    zeros = np.ones((1, 45), np.float32)
+    zeros[0, 15:30] = 0
+    empty = machines(machine_spec(count=1, name="empty"), zeros)
     for given, options, message in [
         (parity, {}, "whose output is no majority"),
         (committees, {"eigenvalues": 45}, "the network has 45 weights"),
         (committees, {"beta": 0}, "beta"),
         (committees, {"gamma": -1}, "gamma"),
+        (committees, {"beta": 1e300}, "numbers up to"),
+        (empty, {}, "configuration 0 has a unit whose weights are all zero"),
     ]:
         with pytest.raises(InputError, match=message):
             hessian(given, **options)
