@@ -16,11 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import as_numbers, brief, public
+from lsg_ray.arrays import public
 from lsg_ray.ensemble.reader import open_ensemble
-from lsg_ray.errors import InputError
 from lsg_ray.neuron_spins.bonds import glass_temperature, top_eigenvalues
-from lsg_ray.neuron_spins.networks import Networks, Source, clamped_inputs, open_networks
+from lsg_ray.neuron_spins.networks import (
+    Networks,
+    Source,
+    checked_temperatures,
+    clamped_inputs,
+    open_networks,
+)
 from lsg_ray.neuron_spins.tap import (
     START,
     Fields,
@@ -142,9 +147,7 @@ def neuron_tap(
     8 flop a weight, start and iteration: some 10 s a network 784-256-128-10 and its nulls, of
     16 starts, on one core.
     """
-    ratios = np.atleast_1d(as_numbers(temperatures, "temperatures"))
-    if ratios.ndim != 1 or not ratios.size or not (np.isfinite(ratios) & (ratios > 0)).all():
-        raise InputError(f"temperatures {brief(temperatures)} given; positive numbers are needed")
+    ratios = checked_temperatures(temperatures)
     chosen = open_networks(solutions, configurations, default=8, along=True)
     clamped = None if clamp is None else clamped_inputs(chosen.ensemble, clamp)
     start = chosen.source.times[0] if chosen.steps[0] == 0 and len(chosen.steps) > 1 else None

@@ -59,7 +59,8 @@ DEVIATION = 0.05
 FALSE_SHARE = 0.05
 CRITERION = (
     "hidden order: all networks have a mode above the cut at the last time, and at most "
-    f"{FALSE_SHARE:.0%} of at least 20 shuffled ones do; glass: no network has; else undetermined"
+    f"{FALSE_SHARE:.0%} of at least 20 shuffled ones do; glass: no network has; else, or if all "
+    "weights of a network are zero, undetermined"
 )
 
 
@@ -263,8 +264,10 @@ def _verdict(result: xarray.Dataset) -> JsonObject:
     counts = result["ordered_modes"].values[:, -1]
     false = result["shuffled_modes"].values
     share = float((false > 0).mean()) if false.size else float("nan")
-    verdict = "undetermined"
-    if not counts.any():
+    verdict, glass = "undetermined", result["glass_temperature"].values[:, -1]
+    if not (glass > 0).all():  # no couplings: units are free at all temperatures
+        pass
+    elif not counts.any():
         verdict = "glass"
     elif counts.all() and false.size >= 20 and share <= FALSE_SHARE:
         verdict = "hidden order"

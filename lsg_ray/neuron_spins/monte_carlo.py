@@ -19,11 +19,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray
 
-from lsg_ray.arrays import as_numbers, brief, public
+from lsg_ray.arrays import brief, public
 from lsg_ray.errors import InputError
 from lsg_ray.neuron_spins.bonds import glass_temperature, top_eigenvalues
 from lsg_ray.neuron_spins.heat_bath import Ladders
-from lsg_ray.neuron_spins.networks import Networks, Source, clamped_inputs, open_networks
+from lsg_ray.neuron_spins.networks import (
+    Networks,
+    Source,
+    checked_temperatures,
+    clamped_inputs,
+    open_networks,
+)
 from lsg_ray.neuron_spins.tap import Fields, clamp_network
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.results.saving import with_names
@@ -139,8 +145,8 @@ def neuron_mc(
     -----
     A sweep takes 4 flop a weight and chain, and one random number a unit and chain.
     """
-    T = np.atleast_1d(as_numbers(temperatures, "temperatures"))
-    if T.ndim != 1 or not T.size or not (np.isfinite(T) & (T > 0)).all() or (np.diff(T) <= 0).any():
+    T = checked_temperatures(temperatures)
+    if (np.diff(T) <= 0).any():
         raise InputError(
             f"temperatures {brief(temperatures)} given; positive numbers are needed, ascending"
         )
@@ -188,7 +194,10 @@ def _sample(
         network, offset = clamp_network(whole, clamped)
         glass = glass_temperature(network.bonds)
         if not glass > 0:
-            raise InputError(f"{source.url}: configuration {number} has no weight beside zero")
+            raise InputError(
+                f"{source.url}: configuration {number} has no weight beside zero, and so no "
+                "temperature; choose others (--configurations)"
+            )
         chains = generator(seed, Stream.MONTE_CARLO, _CHAINS, number, kind)
         row = sample_network(network, glass * T, ladders, burn_in, draws, thin, bins, chains)
         row[0][:, 0] /= glass

@@ -9,21 +9,24 @@ count as ±1/√inputs, which is how their networks scale them.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lsg_ray import __version__
-from lsg_ray.arrays import as_integers
+from lsg_ray.arrays import as_numbers, brief, in_range
 from lsg_ray.datasets import load_dataset
+from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.families.weights import layers_of
 from lsg_ray.neuron_spins.bonds import Bonds, bonds_of
 from lsg_ray.spec import DatasetSpec, NetworkSpec
-from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject
+from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject, Numbers
+
+#: Lowest temperature in units of T_SG: below it units are frozen, and 1/T² overflows in the end.
+COLDEST = 1e-6
 
 
 class Link(NamedTuple):
@@ -141,11 +144,11 @@ def open_networks(
     InputError
         The networks are no chain of fully connected layers, or there are none of these numbers.
     """
-    ensemble = _opened(given)
-    if ensemble.is_part:
-        raise InputError(f"{ensemble.url}: a view of a part given; whole networks are needed")
+    ensemble = as_ensemble(given, "an ensemble or the path of its store is needed")
+    numbers = chosen_numbers(ensemble, configurations, default)
+    if not len(numbers):
+        raise InputError("configurations: none given; at least one is needed")
     links = tuple(chain_of(ensemble))
-    numbers = _numbers(ensemble, configurations, default)
     _, stored = ensemble.spec.times
     steps = dict(zip(stored, ensemble.spec.snapshot_steps, strict=True))
     last = _last_step(ensemble)
@@ -215,39 +218,18 @@ def _links(network: NetworkSpec, url: str) -> list[Link]:
     return links
 
 
-def _opened(given: Any) -> Ensemble:
-    if isinstance(given, Ensemble):
-        return given
-    if not isinstance(given, (str, os.PathLike)):
-        raise InputError(
-            f"{type(given).__name__} given; an ensemble or the path of its store is needed: "
-            "lsg_ray.open_ensemble(PATH)"
-        )
-    return open_ensemble(given)
+def checked_temperatures(given: Numbers) -> Floats:
+    """Return temperatures in units of T_SG.
 
-
-def _numbers(
-    ensemble: Ensemble, configurations: int | Sequence[int] | None, default: int | None
-) -> Ints:
-    there = ensemble.column("configuration")
-    if not len(there):
-        raise InputError(f"{ensemble.url}: no configurations; sample first, or relax --where")
-    if configurations is None:
-        return there[:default]
-    if isinstance(configurations, (int, np.integer)):
-        if not 1 <= configurations <= len(there):
-            raise InputError(
-                f"configurations {configurations} given; {ensemble.url} has {len(there)} to choose "
-                "from"
-            )
-        return there[: int(configurations)]
-    numbers = as_integers(configurations, "configurations")
-    missing = np.setdiff1d(numbers, there)
-    if len(missing):
-        raise InputError(f"configuration {missing[0]} given; {ensemble.url} does not have it")
-    if not len(numbers):
-        raise InputError("configurations: none given; at least one is needed")
-    return numbers
+    Raises
+    ------
+    InputError
+        They are not positive, below `COLDEST`, or one is there twice.
+    """
+    T = np.atleast_1d(as_numbers(given, "temperatures"))
+    if T.ndim != 1 or not T.size or not (np.isfinite(T) & (T > 0)).all():
+        raise InputError(f"temperatures {brief(given)} given; positive numbers are needed")
+    return in_range(T, "temperatures", COLDEST, least=True)
 
 
 def clamped_inputs(ensemble: Ensemble, example: int) -> Floats:

@@ -179,7 +179,7 @@ def _measure(bonds: Bonds, ranks: int, dense: int) -> tuple[Any, ...]:
         values, vectors = top_eigenvalues(bonds, min(max(ranks, _MOST), n))
         spectrum = values
     top, v = np.full(ranks, np.nan), np.full((n, ranks), np.nan)
-    top[: len(values)] = values[:ranks]
+    top[: len(spectrum)] = spectrum[:ranks]  # zeros too, whose vectors are any
     v[:, : len(values)] = vectors[:, :ranks]
     with np.errstate(divide="ignore"):
         participation = 1 / (n * np.sum(v**4, axis=0))

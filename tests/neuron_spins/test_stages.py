@@ -169,6 +169,18 @@ def test_one_layer_and_biases__are_taken(tmp_path):
     assert np.isnan(result["accuracy"]).all()
 
 
+def test_few_units__have_zeros_beside_their_singular_values(tmp_path):
+    """Of 20 + 3 + 10 units three pairs ± are not zero: the others are known too."""
+    rng = np.random.default_rng(5)
+    matrices = [rng.standard_normal((3, 20)), rng.standard_normal((10, 3))]
+    result = bond_spectrum(chain(tmp_path / "few.zarr", matrices), ranks=6)
+    found = result["eigenvalue"].values[0, -1]
+    J = np.zeros((33, 33))
+    J[20:23, :20], J[23:, 20:23] = matrices
+    np.testing.assert_allclose(found, np.linalg.eigvalsh(J + J.T)[::-1][:6], atol=1e-6)
+    assert result.attrs["converged"] == 1
+
+
 def test_other_layers__are_refused(tmp_path):
     for shapes, says in (
         (((8, 1, 3, 3), (10, 8)), "layer a is 8x1x3x3, no matrix"),
@@ -185,6 +197,7 @@ def test_weights_that_are_zero__have_no_temperature(tmp_path):
     store = chain(tmp_path / "zero.zarr", [np.zeros((5, 6))])
     result = melting(store, shuffles=1)
     assert (result["critical_temperature"] == 0).all()
+    assert result.attrs["verdict"] == "undetermined"  # nothing freezes
     assert (bond_spectrum(store)["outliers"] == 0).all()
     assert np.isnan(neuron_tap(store, starts=2)["converged"]).all()
     with pytest.raises(InputError, match="has no weight beside zero"):
@@ -197,6 +210,11 @@ def test_weights_that_are_zero__have_no_temperature(tmp_path):
         (melting, {"configurations": 4}, "configurations 4 given; .* has 3 to choose from"),
         (melting, {"configurations": [7]}, "configuration 7 given"),
         (neuron_tap, {"temperatures": [0.5, 0.0]}, "positive numbers are needed"),
+        (melting, {"configurations": [1, 2, 1]}, "configurations: 1 given twice"),
+        (bond_spectrum, {"configurations": []}, "configurations: none given"),
+        (neuron_tap, {"temperatures": [0.5, 0.5]}, "each once"),
+        (neuron_tap, {"temperatures": [1e-300]}, "numbers from 1e-06 are needed"),
+        (neuron_tap, {"temperatures": [1e300]}, "numbers up to 1e\\+30 are needed"),
         (neuron_mc, {"temperatures": [1.0, 0.5]}, "ascending"),
         (neuron_mc, {"ladders": 5}, "an even number from 4 on"),
     ],
