@@ -228,6 +228,8 @@ def test_spearman__has_ties_at_their_mean_rank():
         ({"ratios": [0.5, 0.2]}, "ratios"),
         ({"ratios": [0, 1.2]}, "ratios"),
         ({"widths": [0.0]}, "widths"),
+        ({"widths": [0.5, 0.5]}, "widths .* each once"),
+        ({"configurations": [0, 1, 0]}, "0 given twice"),
         ({"configurations": 99}, "configurations 99 given"),
     ],
 )

@@ -193,12 +193,14 @@ def _dataset(curves: _Curves, grid: Floats, draws: int) -> xarray.Dataset:
     dims, nat = ("solution", "direction"), {"units": "nat"}
     names = np.array(kinds_of(draws))
     positions = np.broadcast_to(grid, values.shape[1:])
+    with np.errstate(divide="ignore", invalid="ignore"):  # between equal networks there is none
+        unit = curves.curvature / curves.length**2
     result = xarray.Dataset(
         {
             **measured(values, (*dims, "point")),
             "position": (("direction", "point"), grid, {"long_name": "λ", "units": "1"}),
             "curvature": (dims, curves.curvature, {"long_name": "εᵀHε", **nat}),
-            "unit_curvature": (dims, curves.curvature / curves.length**2, {"long_name": "uᵀHu"}),
+            "unit_curvature": (dims, unit, {"long_name": "uᵀHu"}),
             "length": (dims, curves.length, {"long_name": "‖ε‖"}),
             "residual": (("solution", "end"), curves.residual),
             "converged": (("solution", "end"), curves.residual <= EIGEN_TOLERANCE),

@@ -213,7 +213,8 @@ def _mined(
             measures = measure_subspace(terrain, w, epsilon, grid.reshape(-1, len(epsilon)))
             values.append(measures.reshape(4, *grid.shape[:-1]))
             size = np.linalg.norm(epsilon.astype(np.float64), axis=1)
-            curvature.append(curvatures(terrain, w, epsilon) / size**2)
+            with np.errstate(divide="ignore", invalid="ignore"):  # of weights that are all zero
+                curvature.append(curvatures(terrain, w, epsilon) / size**2)
             around = measure_subspace(terrain, w, epsilon, rings.reshape(-1, 2)) if flat else None
             ring.append(np.empty((4, 0)) if around is None else around.reshape(4, 2, -1))
     return _Mined(np.stack(values), np.stack(curvature), mined.steps, mined.held, np.stack(ring))

@@ -167,7 +167,8 @@ def _slice(
     points = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)
     values = measure_subspace(terrain, w, directions, points)
     d = directions.astype(np.float64)
-    cosine = d[0] @ d[1] / np.prod(np.linalg.norm(d, axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):  # of weights that are all zero
+        cosine = d[0] @ d[1] / np.prod(np.linalg.norm(d, axis=1))
     return _Slice(values.reshape(4, len(grid), len(grid)), np.array([cosine]))
 
 
@@ -175,6 +176,11 @@ def _dataset(planes: _Slice, grid: Floats, threshold: float) -> xarray.Dataset:
     values = np.moveaxis(planes.values, 2, 0)
     outer, nat = ("solution", "slice", "part"), {"units": "nat"}
     heights = np.log(values[[0, 2]] + CURVES.floor).transpose(1, 2, 0, 3, 4)
+    if not np.isfinite(heights).all():
+        raise InputError(
+            f"extent {grid[-1]:g} given; the loss overflows on planes so large: a smaller one is "
+            "needed"
+        )
     shape = heights.shape[:3]
     each = {index: minima_of(heights[index]).above(threshold) for index in np.ndindex(*shape)}
     most = max(len(minima.minimum) for minima in each.values())

@@ -52,7 +52,7 @@ def monotone(table: Floats) -> str:
 
     def deviation(difference: Floats) -> Floats:
         mean, error = averaged(difference)
-        signs = np.where(mean == 0, 0.0, np.sign(mean) * np.inf)
+        signs = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
         return np.divide(mean, error, out=signs, where=error > 0)
 
     if (deviation(np.diff(table, axis=1).T) < -limit).any():

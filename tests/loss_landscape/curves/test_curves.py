@@ -1,13 +1,18 @@
 """The stage: types along directions of an ensemble."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
+from lsg_ray.exchange.importing import write_ensemble
 from lsg_ray.loss_landscape.curves import directions
 from lsg_ray.loss_landscape.curves.curves import STAGE, grids, loss_curves
+from lsg_ray.loss_landscape.curves.slices import slice_topology
 from lsg_ray.loss_landscape.curves.types import curve_type
 from lsg_ray.loss_landscape.terrain import terrain_of
+from lsg_ray.loss_landscape.valleys.asymmetry import valley_asymmetry
 from lsg_ray.report.style import render
 from tests.ensemble.mixture import synthetic
 
@@ -92,3 +97,24 @@ def test_what_has_no_curves(solutions, tmp_path):
         loss_curves(solutions, configurations=1)
     with pytest.raises(InputError, match="networks of real weights are needed"):
         loss_curves(synthetic(tmp_path / "binary.zarr", 4, 30))
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3])
+def test_equal_networks__have_no_direction_between_them_and_no_warning(tmp_path, scale):
+    """Also of weights that are all zero: numbers that there are not are NaN, and nothing warns."""
+    one = scale * np.random.default_rng(3).normal(size=20 * 6 + 6 * 10)
+    network = {"family": "relu", "widths": [20, 6, 10]}
+    dataset = {"name": "digits", "components": 20}
+    stored = write_ensemble(np.stack([one] * 3), tmp_path / "s", network=network, dataset=dataset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        curves = loss_curves(stored, draws=2, examples=50)
+        planes = slice_topology(stored, slices=2, points=7, examples=50)
+        valleys = valley_asymmetry(stored, directions=2, points=5, examples=50)
+    assert np.isnan(curves["unit_curvature"][:, curves["kind"] == "solution"]).all()
+    assert np.isfinite(planes["train_loss"]).all()
+    if not scale:
+        assert (valleys["asymmetry"].sel(quantity="train_loss") == 0).all()
+    else:
+        with pytest.raises(InputError, match=r"extent 1e\+30 given; the loss overflows"):
+            slice_topology(stored, slices=2, points=7, examples=50, extent=1e30)
