@@ -28,6 +28,8 @@ _BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
     Le: ("at most {:,}", lambda value, mark: value <= mark.le),
     Lt: ("below {:,}", lambda value, mark: value < mark.lt),
 }
+#: What is said of larger numbers.
+_NEEDED = f"numbers up to {MAX_NUMBER:g} are needed"
 
 
 def check_arguments(
@@ -60,10 +62,8 @@ def check_arguments(
                     needed = text.format(limit) if mark != Gt(0) else "it must be positive"
                     finite = "" if -np.inf < value < np.inf else ", and finite"
                     raise InputError(f"{name} {value} given; {needed}{finite}")
-                if isinstance(value, (float, np.floating)) and abs(value) > MAX_NUMBER:
-                    raise InputError(
-                        f"{name} {value} given; numbers up to {MAX_NUMBER:g} are needed"
-                    )
+                if isinstance(value, (float, np.floating)) and not _is_moderate(value):
+                    raise InputError(f"{name} {value} given; {_NEEDED}")
 
 
 def moderate(number: float) -> float:
@@ -74,9 +74,13 @@ def moderate(number: float) -> float:
     ValueError
         With what is needed.
     """
-    if abs(number) > MAX_NUMBER:
-        raise ValueError(f"numbers up to {MAX_NUMBER:g} are needed")
+    if not _is_moderate(number):
+        raise ValueError(_NEEDED)
     return number
+
+
+def _is_moderate(number: Any) -> bool:
+    return bool(-MAX_NUMBER <= number <= MAX_NUMBER)
 
 
 @functools.cache

@@ -358,9 +358,9 @@ def _list_of(mark: ListOf) -> Any:
             return numbers[0] if isinstance(given, str) and len(numbers) == 1 else numbers
         return (numbers,) if isinstance(numbers, (int, float)) else numbers
 
-    one = _fielded(mark.kind)
-    kind: Any = one | tuple[one, ...] if mark.kind is int else tuple[one, ...]
-    return Annotated[kind, BeforeValidator(read), mark]
+    one: Any = _fielded(mark.kind)
+    kind: Any = types.GenericAlias(tuple, (one, ...))
+    return Annotated[one | kind if mark.kind is int else kind, BeforeValidator(read), mark]
 
 
 def parse_list(given: str, mark: ListOf) -> tuple[float, ...]:
