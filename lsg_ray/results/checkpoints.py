@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -156,10 +157,22 @@ def _load(path: Path, kind: type[TaskResult]) -> TaskResult | None:
 
 
 def _save(result: TaskResult, path: Path) -> None:
-    staged = path.with_suffix(".new")
+    try:
+        try:
+            _write(result, path)
+        except FileNotFoundError:  # another run of the same command is finished, and removed it
+            path.parent.mkdir(exist_ok=True)
+            _write(result, path)
+    except OSError as error:
+        raise StoreError(f"{path} could not be written: {error.strerror or error}") from error
+
+
+def _write(result: TaskResult, path: Path) -> None:
+    """Write a file of its own, which runs at the same time do not share, and rename it."""
+    staged = path.with_suffix(f".{secrets.token_hex(4)}.new")
     try:
         with open(staged, "wb") as file:
             np.savez(file, **result._asdict())  # type: ignore[attr-defined]
         staged.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path} could not be written: {error.strerror or error}") from error
+    finally:
+        staged.unlink(missing_ok=True)

@@ -92,3 +92,16 @@ def test_folder__is_hidden_beside_the_result_and_removed(tmp_path):
     with pytest.raises(StoreError, match="could not be written"):
         run_tasks(work, np.ones(3), NUMBERS, Square, tmp_path / "file" / "p")
     assert len(run_tasks(work, np.ones(3), NUMBERS, Square)) == 6
+
+
+def test_another_run_that_is_finished__removes_the_folder_and_this_one_goes_on(done, tmp_path):
+    folder = checkpoint_folder(tmp_path / "r.zarr")
+
+    def finished(n_done, _total):
+        if n_done == 2:
+            remove_checkpoints(tmp_path / "r.zarr")
+
+    output = run_tasks(work, np.ones(3), NUMBERS, Square, folder, finished)
+    assert [result.square[0] for result in output] == [n * n for n in range(6)]
+    assert len(done) == 6
+    assert all(path.suffix == ".npz" for path in folder.iterdir())
