@@ -223,16 +223,23 @@ def read_header(location: Location) -> Header:
 
 def parse_header(data: bytes, url: str) -> Header:
     """Check the root document of a store; see `read_header`."""
+    statistic = None
     try:
         document = parse_json(data)
         attributes = document["attributes"]
+        statistic = attributes.get("statistic")
         is_ours = (
             document["node_type"] == "group"
             and document["zarr_format"] == ZARR_FORMAT
             and attributes["format"] == FORMAT
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         is_ours = False
+    if not is_ours and isinstance(statistic, str):
+        raise StoreInputError(
+            f"{url}: a result ({shown(statistic)}), and no ensemble; name a store that `lsg "
+            "sample` made"
+        )
     if not is_ours:
         raise StoreInputError(
             f"{url}: not an lsg-ray ensemble ({ROOT} is foreign or damaged); "

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lsg_ray.errors import InputError
 from lsg_ray.statistics.configurations import Configurations
 from lsg_ray.statistics.views import Reordered
 from lsg_ray.typing import Floats, Ints
@@ -84,3 +85,18 @@ def together(source: Configurations) -> tuple[Configurations, Rows | None]:
     order = np.argsort(first[group], kind="stable")  # by the first of each group
     begins = np.flatnonzero(np.diff(first[group][order], prepend=-1))
     return Reordered(source, order), begins
+
+
+def refuse_itself(first: Configurations, second: Configurations) -> None:
+    """Refuse a set as the other one of itself: each row would be paired with itself.
+
+    Raises
+    ------
+    InputError
+        Both are of one store, and begin with the same row.
+    """
+    same = (first.name, first.n_rows) == (second.name, second.n_rows)
+    if same and np.array_equal(first.rows(0, 1), second.rows(0, 1)):
+        raise InputError(
+            f"{first.name} given twice; leave the second out, for pairs within one set (--other)"
+        )

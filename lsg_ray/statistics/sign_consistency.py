@@ -34,7 +34,7 @@ from lsg_ray.statistics.configurations import (
     check_same_weights,
     ranges,
 )
-from lsg_ray.statistics.copies import together
+from lsg_ray.statistics.copies import refuse_itself, together
 from lsg_ray.statistics.distances import MAX_MATRIX_ENTRIES
 from lsg_ray.statistics.pair_errors import between_error, within_error
 from lsg_ray.statistics.sign_bits import SignBits, count_signs, sign_bits
@@ -119,7 +119,8 @@ def sign_consistency(
     Raises
     ------
     InputError
-        Fewer than two configurations, sets of other networks, or a matrix beyond 4·10⁸ entries.
+        Fewer than two configurations, sets of other networks, one set twice, or a matrix beyond
+        4·10⁸ entries.
 
     Notes
     -----
@@ -133,6 +134,7 @@ def sign_consistency(
     if second is not None:
         second.require(1, "pairs")
         check_same_weights(first, second)
+        refuse_itself(first, second)
     shape = (first.n_rows, (second or first).n_rows)
     if matrix and shape[0] * shape[1] > MAX_MATRIX_ENTRIES:
         raise InputError(

@@ -138,3 +138,12 @@ def test_query__bad_words_exit_with_2(lsg, store, tmp_path, monkeypatch, words, 
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_result__is_no_store_and_not_called_damaged(lsg, store, tmp_path):
+    assert lsg("sign-consistency", store, "--out", tmp_path / "r.zarr").code == 0
+    for words in (("info",), ("verify",), ("melting", "--out", tmp_path / "m.zarr")):
+        ran = lsg(words[0], tmp_path / "r.zarr", *words[1:])
+        assert ran.code == 2
+        assert "a result ('sign consistency'), and no ensemble" in ran.err
+        assert ran.err.count("\n") == 1

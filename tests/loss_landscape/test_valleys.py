@@ -244,6 +244,7 @@ def test_bad_options_of_barriers__are_one_line(solutions, deep, ensemble_of):
         (lambda: sign_barrier(solutions, alphas=[0, 1]), "0.5"),
         (lambda: sign_barrier(solutions, alphas=[0.5, 1]), "0 and 1"),
         (lambda: sign_barrier(solutions, deep), "widths"),
+        (lambda: sign_barrier(solutions, solutions, pairs=3), "configuration 0 is that of"),
         (lambda: sign_barrier(solutions, configurations=1), "2 are needed"),
         (lambda: sign_barrier(ensemble_of(np.ones((3, 4)))), "real weights"),
     ):

@@ -136,3 +136,11 @@ def test_weights_without_a_network__are_counted_by_layer():
     for layer, some in enumerate((x[:, :63], x[:, 63:])):
         pairs = [brute(a, b) for a, b in itertools.combinations(some, 2)]
         assert float(result["layer_mean"][layer]) == pytest.approx(np.mean(pairs))
+
+
+def test_a_set_beside_itself__is_refused():
+    """Each row would be its own partner, and the mean too large."""
+    weights = np.random.default_rng(0).normal(size=(5, 9))
+    with pytest.raises(InputError, match="given twice; leave the second out"):
+        sign_consistency(weights, weights.copy())
+    assert sign_consistency(weights, -weights).attrs["n_pairs"] == 25

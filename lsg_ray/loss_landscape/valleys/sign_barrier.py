@@ -141,7 +141,8 @@ def sign_barrier(
     Raises
     ------
     InputError
-        Solutions of different shape or data, `alphas` without 0, 0.5 or 1, or too few solutions.
+        Solutions of different shape or data, `alphas` without 0, 0.5 or 1, too few solutions, or
+        one that is in both ensembles.
 
     Notes
     -----
@@ -155,6 +156,7 @@ def sign_barrier(
     b = a if other is None else open_solutions(other, configurations, default=50)
     if other is not None:
         check_alike(a, b, data=True)
+        _refuse_itself(a, b)
     chosen = _choose(a, b, pairs, run["seed"])
     kinds = np.where(chosen.related, KINDS[1], KINDS[0])
     rows = np.arange(len(kinds))
@@ -175,6 +177,17 @@ def sign_barrier(
         about, statistic="sign consistency and barriers", other=b.spec.name, samples=samples,
         criterion=CRITERION, **_verdicts(table),
     )  # fmt: skip
+
+
+def _refuse_itself(a: Solutions, b: Solutions) -> None:
+    """Refuse sets with a network in common, whose pair with itself has no barrier."""
+    numbers, rows, rows_ = np.intersect1d(a.numbers, b.numbers, return_indices=True)
+    equal = (a.weights[rows] == b.weights[rows_]).all(axis=1)
+    if equal.any():
+        raise InputError(
+            f"{b.ensemble.url}: configuration {numbers[equal][0]} is that of {a.ensemble.url}; "
+            "name another ensemble, or none for pairs within one (--other)"
+        )
 
 
 def _choose(a: Solutions, b: Solutions, pairs: int, seed: int) -> _Chosen:
