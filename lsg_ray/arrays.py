@@ -125,7 +125,7 @@ def in_range(
             "are needed"
         )
     if values.max() > MAX_NUMBER:
-        raise InputError(f"{name} {brief(given)} given; numbers up to {MAX_NUMBER:g} are needed")
+        raise InputError(f"{name} {brief(given)} given; at most {MAX_NUMBER:g}")
     if len(values) > len(np.unique(values)):
         raise InputError(f"{name} {brief(given)} given; numbers are needed, each once")
     return values

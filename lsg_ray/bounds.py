@@ -29,7 +29,7 @@ _BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool]]] = {
     Lt: ("below {:,}", lambda value, mark: value < mark.lt),
 }
 #: What is said of larger numbers.
-_NEEDED = f"numbers up to {MAX_NUMBER:g} are needed"
+_NEEDED = f"at most {MAX_NUMBER:g}"
 
 
 def check_arguments(

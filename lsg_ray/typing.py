@@ -88,8 +88,8 @@ SpecLike = Annotated["Spec | PathOrUrl", AsPath()]
 
 #: Largest integer argument: a larger one is a typing error, and would not fit into memory.
 MAX_INTEGER = 2**31 - 1
-#: Largest size of a real option: beyond it squares, and products in float32, overflow on the way.
-MAX_NUMBER = 1e30
+#: Largest size of a real option, as of weights: squares of larger ones overflow in float32.
+MAX_NUMBER = 1e15
 Count = Annotated[int, Ge(1), Le(MAX_INTEGER)]
 #: At least two: enough for a standard error of the mean.
 Several = Annotated[int, Ge(2), Le(MAX_INTEGER)]

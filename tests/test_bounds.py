@@ -37,7 +37,7 @@ def bounded(
         ({"first": 1, "share": np.float64(-0.5)}, "share -0.5 given; at least 0"),
         ({"first": 1, "share": np.nan}, "share nan given; at least 0, and finite"),
         ({"first": 1, "beta": 0}, "beta 0 given; it must be positive"),
-        ({"first": 1, "beta": 1e31}, r"beta 1e\+31 given; numbers up to 1e\+30"),
+        ({"first": 1, "beta": 1e16}, r"beta 1e\+16 given; at most 1e\+15"),
         ({"first": 1, "beta": np.inf}, "beta inf given; it must be positive, and finite"),
         ({"first": 1, "way": "left"}, "way 'left' given; choose one of up, down"),
     ],

@@ -36,7 +36,6 @@ from lsg_ray.loss_landscape.terrain import (
 from lsg_ray.renaming import renamed
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.statistics.configurations import MAX_WEIGHT
 from lsg_ray.typing import ChosenLossTasks, Count, EnsembleLike, Floats, Numbers, Positive, Singles
 
 Kind = Literal["free", "constrained", "metropolis"]
@@ -189,8 +188,6 @@ def random_walk(
 
 def _checked(sigma: Numbers, kind: Kind, temperature: float | None) -> Floats:
     sigmas = in_range(sigma, "sigma")
-    if sigmas.max() > MAX_WEIGHT:
-        raise InputError(f"sigma {sigmas.max():g} given; at most {MAX_WEIGHT:g}, as weights are")
     if (kind == "metropolis") != (temperature is not None):
         raise InputError(
             f"temperature {temperature} given for a {kind} walk; metropolis walks need one, other "

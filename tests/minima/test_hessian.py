@@ -136,7 +136,7 @@ def test_bad_input__is_one_line(committees, machines, machine_spec):
         (committees, {"eigenvalues": 45}, "the network has 45 weights"),
         (committees, {"beta": 0}, "beta"),
         (committees, {"gamma": -1}, "gamma"),
-        (committees, {"beta": 1e300}, "numbers up to"),
+        (committees, {"beta": 1e300}, "at most"),
         (empty, {}, "configuration 0 has a unit whose weights are all zero"),
     ]:
         with pytest.raises(InputError, match=message):
