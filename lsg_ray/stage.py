@@ -339,10 +339,10 @@ def _fielded(kind: Any) -> Any:
         return Annotated[kind, _LIMITS[kind], *([Ge(-MAX_INTEGER)] if kind is int else [])]
     if get_origin(kind) in (Union, types.UnionType):
         inner = [arg for arg in get_args(kind) if arg is not types.NoneType]
-        known = [_fielded(arg) for arg in inner]
-        optional = len(inner) < len(get_args(kind))
+        # Of a number or a word, commands know the bare type.
+        known = [arg if arg is float and inner[1:] else _fielded(arg) for arg in inner]
         merged = known[0] if len(known) == 1 else Union[tuple(known)]  # noqa: UP007
-        return merged | None if optional else merged
+        return merged | None if len(inner) < len(get_args(kind)) else merged
     return kind
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import xarray
 
 from lsg_ray.arrays import in_range, public
+from lsg_ray.errors import InputError
 from lsg_ray.minima.chosen import Chosen, Ground, MessageTasks, choose, machine_of
 from lsg_ray.minima.theory.densest import densest
 from lsg_ray.minima.theory.machines import MachineName
@@ -105,7 +106,9 @@ def spherical_local_entropy(
     about 1/N: of nearly free surroundings nLE can come out just above zero.  Fully connected units
     have their symmetry broken by the reference.  Deterministic: nothing is drawn.
     """
-    gamma = np.sort(in_range(gammas, "gammas", high=_LARGEST_GAMMA))[::-1].copy()
+    gamma = np.sort(in_range(gammas, "gammas"))[::-1].copy()
+    if gamma[0] > _LARGEST_GAMMA:
+        raise InputError(f"gammas {gamma[0]:g} given; at most {_LARGEST_GAMMA:g}")
     chosen = choose(
         solutions,
         run["configurations"],
