@@ -56,6 +56,14 @@ spec_options = options(
         "without Ray.",
     ),
     option(
+        "--actors",
+        type=click.IntRange(min=1),
+        default=1,
+        section=RUNNING,
+        help="Number of processes that share the replicas of a trial, on Ray: those of elastic-sgd "
+        "and replicated-sgd. Results do not depend on it.",
+    ),
+    option(
         "--address",
         metavar="ADDRESS",
         section=RUNNING,
@@ -68,6 +76,7 @@ class RunOptions(TypedDict):
     """How and where a specification is run."""
 
     workers: int | None
+    actors: int
     address: str | None
 
 

@@ -61,6 +61,8 @@ class Algorithm:
         Raises `InputError` where a data set cannot be trained on, as for lack of memory.
     in_batches
         Whether it descends by the optimizer, rate and batches of `training`, besides its options.
+    in_groups
+        Whether the replicas of a trial may be shared by processes (`lsg_ray.networks.replicas`).
     warm_up
         Compiles or loads all code, once per machine; called before workers compute.
     """
@@ -73,4 +75,5 @@ class Algorithm:
     stack: Callable[[Spec], int] = field(default=lambda _: 1)
     check: Callable[[Spec, Dataset], None] = field(default=lambda *_: None)
     in_batches: bool = False
+    in_groups: bool = False
     warm_up: Callable[[Spec], None] | None = None
