@@ -125,8 +125,8 @@ def run(
     for name, one in spec.ensembles.items():
         what, store = "" if name == SAMPLED else f" {name}", path / f"{name}.zarr"
         shared = actors if ALGORITHMS[one.algorithm].in_groups else 1
-        where = {"address": address, "workers": workers, "actors": shared, "style": style}
-        timed(f"sample{what}", partial(sample, one, store, **where))
+        sampling = partial(sample, address=address, workers=workers, actors=shared, style=style)
+        timed(f"sample{what}", partial(sampling, one, store))
         if name == SAMPLED:
             (path / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
         timed(f"verify{what}", partial(_verify, store))

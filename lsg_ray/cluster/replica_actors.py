@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lsg_ray.errors import InputError
+from lsg_ray.networks.families.committee import Arena
 from lsg_ray.networks.replicas import Groups, Make, hosted
 from lsg_ray.networks.solvers.committee_trial import Trial
 from lsg_ray.registry import ALGORITHMS
@@ -60,15 +61,15 @@ def check_actors(spec: Spec, actors: int, cpus: int | None) -> None:
 class ReplicaActor:
     """A group of replicas, of one trial after another: the body of an actor."""
 
-    def __init__(self, spec_json: str, arena: Any) -> None:
+    def __init__(self, spec_json: str, arena: Arena) -> None:
         self._spec, self._arena = Spec.model_validate_json(spec_json), arena
         self._group: object = None
 
-    def begin(self, make: Make, address: tuple[int, int], options: Any, part: slice) -> None:
+    def begin(self, make: Make, address: tuple[int, int], options: object, part: slice) -> None:
         """Take replicas of a trial."""
         self._group = make(Trial(self._spec, self._arena, *address), options, part)
 
-    def call(self, method: str, rows: Array | None, *arguments: Any) -> Array:
+    def call(self, method: str, rows: Array | None, *arguments: object) -> Array:
         """Call a method of the group."""
         with np.errstate(all="ignore"):  # as in the trial: what is not finite ends it
             values: Array = getattr(self._group, method)(rows, *arguments)
@@ -76,7 +77,7 @@ class ReplicaActor:
 
 
 @contextmanager
-def on_actors(actors: int, references: Sequence[Any]) -> Iterator[None]:
+def on_actors(actors: int, references: Sequence[object]) -> Iterator[None]:
     """Have replicas of trials shared by ``actors`` processes, this one of them.
 
     ``references``: of the specification as JSON, and of what its networks learn.
@@ -84,7 +85,7 @@ def on_actors(actors: int, references: Sequence[Any]) -> Iterator[None]:
     import ray
 
     remote = ray.remote(num_cpus=1, max_restarts=0)(ReplicaActor)
-    handles = [remote.remote(*references) for _ in range(actors - 1)]
+    handles: list[Any] = [remote.remote(*references) for _ in range(actors - 1)]
     try:
         with hosted(partial(_groups, handles)):
             yield
@@ -133,7 +134,7 @@ class Places:
         self.actors = actors
         self._groups: dict[int, PlacementGroup] = {}
 
-    def options(self, block: int) -> dict[str, Any]:
+    def options(self, block: int) -> dict[str, object]:
         """Reserve the CPUs of a block; return the options of its task."""
         from ray.exceptions import RayActorError
         from ray.util.placement_group import placement_group

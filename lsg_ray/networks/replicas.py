@@ -29,15 +29,15 @@ Make: TypeAlias = "Callable[[Trial, Any, slice], object]"
 #: Calls a method of all groups, with rows of replicas (or None) and arguments for all.
 Groups: TypeAlias = Callable[..., Array]
 #: Opens the groups of a trial: ``host(make, trial, options, replicas)``.
-Host: TypeAlias = "Callable[[Make, Trial, Any, int], AbstractContextManager[Groups]]"
+Host: TypeAlias = "Callable[[Make, Trial, object, int], AbstractContextManager[Groups]]"
 
 
 @contextmanager
-def in_process(make: Make, trial: Trial, options: Any, replicas: int) -> Iterator[Groups]:
+def in_process(make: Make, trial: Trial, options: object, replicas: int) -> Iterator[Groups]:
     """Hold all replicas in one group of this process."""
     group = make(trial, options, slice(0, replicas))
 
-    def call(method: str, rows: Array | None = None, *arguments: Any) -> Array:
+    def call(method: str, rows: Array | None = None, *arguments: object) -> Array:
         values: Array = getattr(group, method)(rows, *arguments)
         return values
 
@@ -57,6 +57,8 @@ def hosted(host: Host) -> Iterator[None]:
         _HOST.reset(token)
 
 
-def groups(make: Make, trial: Trial, options: Any, replicas: int) -> AbstractContextManager[Groups]:
+def groups(
+    make: Make, trial: Trial, options: object, replicas: int
+) -> AbstractContextManager[Groups]:
     """Open the groups of the replicas of a trial, where the context says."""
     return _HOST.get()(make, trial, options, replicas)
