@@ -20,6 +20,7 @@ from lsg_ray.typing import (
     Count,
     Default,
     EnsembleLike,
+    Flags,
     Floats,
     Integers,
     Ints,
@@ -87,6 +88,12 @@ class Chosen(NamedTuple):
                 rows.append(row)
         names = ("numbers", "weights", "errors", "test_errors")
         return self._replace(**{name: getattr(self, name)[rows] for name in names})
+
+    def wrong_tests(self) -> Flags:
+        """Return which patterns of the test set are wrong (R, T)."""
+        family = committee_of(self.ensemble.spec)
+        flat = self.ensemble.take(self.numbers)["weights"]
+        return family.wrong(self.ground.network, flat, self.ground.arena.test)
 
     def provenance(self, **more: object) -> JsonObject:
         """Return attributes of a result."""
