@@ -283,7 +283,8 @@ def table_caption(result: xarray.Dataset) -> tuple[str, str]:
     caption = (
         f"{result.attrs['rows']} configurations of {result.sizes['algorithm']} ensembles. "
         f"Means of the {about[second]}: {means}. Its rank correlations over all configurations: "
-        f"{ranks} (Spearman's ρ; errors by bootstrap over configurations within ensembles and over test patterns). "
+        f"{ranks} (Spearman's ρ; errors by bootstrap over configurations within ensembles and "
+        "over test patterns). "
         f"Undetermined, with question marks: within {DEVIATION:g} errors of zero, or too few "
         "configurations."
     )
