@@ -123,7 +123,9 @@ class _Groups:
     def _trained(self, numbers: Ints, trial: int, signs: Singles | None = None) -> Solutions:
         spec = self.spec
         train, _, test = self.sets
-        related = Related(self.parents(numbers), signs, self.options.sign_penalty)
+        epochs = self.options.parent_epochs
+        starts = None if epochs is None else self.parents(numbers, epochs)
+        related = Related(starts, signs, self.options.sign_penalty)
         return train_networks(
             spec.network,
             spec.training,
@@ -134,11 +136,8 @@ class _Groups:
             related=related,
         )
 
-    def parents(self, numbers: Ints) -> Singles | None:
-        """Return the weights (networks, N) that networks start from; None for their own."""
-        epochs = self.options.parent_epochs
-        if epochs is None:
-            return None
+    def parents(self, numbers: Ints, epochs: int) -> Singles:
+        """Train the parents of networks; return their weights (networks, N)."""
         owners, owner = np.unique(numbers - numbers % self.options.group, return_inverse=True)
         seeds = _parent_seeds(self.spec, owners)
         training = self.spec.training.model_copy(update={"epochs": epochs, "target_loss": None})
@@ -177,7 +176,8 @@ def _starts(
     with one_thread():
         groups = _Groups(spec, [part.on() for part in arena()])
         for first in np.unique(numbers - numbers % spec.stack):
-            parents = groups.parents(np.arange(first, first + spec.stack))
+            stack = np.arange(first, first + spec.stack)
+            parents = groups.parents(stack, options.parent_epochs)
             here = (numbers >= first) & (numbers < first + spec.stack)
             starts[here] = parents[numbers[here] - first]
     return starts
