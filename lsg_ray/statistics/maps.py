@@ -34,7 +34,7 @@ from lsg_ray.statistics.configurations import (
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
 from lsg_ray.statistics.views import Packed
-from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Positive, Progress, Seed
+from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Ints, Positive, Progress, Seed
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def embed(
         ``x``, ``y``, ``learned`` (bool) and, from a store, ``configuration`` and every column such
         as ``accuracy`` (NaN for starts), all over ``point``; attributes ``method`` and, for t-SNE,
         ``perplexity``, ``kl_divergence``, ``iterations``, or for PCA ``explained_variance_ratio``;
-        with starts ``distinct_starts``, as related networks can have one.
+        with starts ``distinct_starts``, as related networks can have one, which is one point.
 
     Raises
     ------
@@ -134,9 +134,13 @@ def embed(
     weights = source.take(chosen)
     columns = {name: source.values(name, chosen) for name in source.columns}
     if starts:
-        started = _starts(source, columns)
-        weights = np.concatenate([started, weights])
-    learned = np.arange(len(weights)) >= len(weights) - count
+        # A common start is one point: t-SNE would put copies of it beside each other.
+        distinct, start = _distinct(_starts(source, columns))
+        weights = np.concatenate([distinct, weights])
+        place = np.append(start, len(distinct) + np.arange(count))
+    else:
+        place = np.arange(count)
+    learned = np.arange(len(place)) >= len(place) - count
     points: Configurations
     if source.signs:
         points = Packed(pack(weights), source.n_weights, source.name)
@@ -149,20 +153,21 @@ def embed(
         state = int(rng.integers(2**31))
         xy, layout = _tsne(points, components, perplexity, state, threads, progress)
         about |= layout
+    xy = xy[place].astype(np.float64)
     variables: dict[str, Any] = {
-        "x": ("point", xy[:, 0].astype(np.float64)),
-        "y": ("point", xy[:, 1].astype(np.float64)),
+        "x": ("point", xy[:, 0]),
+        "y": ("point", xy[:, 1]),
         "learned": ("point", learned),
     }
     for name, values in columns.items():
-        padded = np.full(len(weights), -1 if name == "configuration" else np.nan)
+        padded = np.full(len(place), -1 if name == "configuration" else np.nan)
         padded[learned] = values
         variables[name] = ("point", padded.astype(np.int64) if name == "configuration" else padded)
     attributes = {"statistic": "map", **source.provenance(), **about, "seed": seed}
     if color is not None:
         attributes["color"] = color
     if starts:
-        attributes["distinct_starts"] = len(np.unique(started, axis=0))
+        attributes["distinct_starts"] = len(distinct)
     return xarray.Dataset(variables, attrs=attributes)
 
 
@@ -201,6 +206,13 @@ def _starts(source: Configurations, columns: dict[str, Array]) -> Array:
     else:
         started = own(spec, numbers, trials, lambda: family.prepare(spec, dataset_of(ensemble)))
     return started.astype(np.float64)
+
+
+def _distinct(rows: Array) -> tuple[Array, Ints]:
+    """Return rows without repetition, as they come first, and which of them each is."""
+    _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return rows[first[order]], np.argsort(order)[which.ravel()]
 
 
 def _components(points: Configurations) -> tuple[Floats, Floats]:

@@ -36,7 +36,8 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
     size = float(np.clip(9000 / len(x), 0.5, 40))
     figure, (axes,) = style.panels(4.3, 1, width=5.0)
     if not learned.all():
-        label = f"starts ({np.count_nonzero(~learned):,})"
+        number = map_.attrs.get("distinct_starts", np.count_nonzero(~learned))
+        label = f"starts ({number:,})"
         axes.scatter(
             x[~learned],
             y[~learned],
