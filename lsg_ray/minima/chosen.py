@@ -8,8 +8,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from lsg_ray import __version__
-from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers
+from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers, dataset_of
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.families.committee import Arena, committee_of, n_units
@@ -198,13 +197,7 @@ def choose(
 
 def _arena(ensemble: Ensemble) -> Arena:
     spec = ensemble.spec
-    dataset = load_dataset(spec.dataset, download=False)
-    if ensemble.header.dataset_hash != dataset.content_hash:
-        raise InputError(
-            f"{ensemble.url}: sampled on other data ({ensemble.header.dataset_hash[:16]}…) than "
-            f"are at hand ({dataset.content_hash[:16]}…)"
-        )
-    arena: Arena = FAMILIES[spec.network.family].prepare(spec, dataset)
+    arena: Arena = FAMILIES[spec.network.family].prepare(spec, dataset_of(ensemble))
     return arena
 
 

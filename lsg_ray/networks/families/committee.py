@@ -7,8 +7,8 @@ same (full), and only their weights W (K, n) are learned, N = K n:
 
 A pattern is wrong where its label s = ±1 differs from that; L_NE is the number of wrong ones, and a
 configuration with L_NE = 0 on its P = αN patterns is a solution.  Weights on the sphere have
-|W_l|² = n; only directions matter.  Ties must not be: K is odd, and with ±1 weights and inputs n
-too.
+|W_l|² = n; only directions matter.  Ties must not be: K of a majority is odd (a product has none),
+and with ±1 weights and inputs n too.
 
 Source: C. Baldassi, F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905.07833, Sec. 1.
 """
@@ -157,7 +157,7 @@ class _Committee(Family):
             yield f"network.widths: {list(widths)} given; {self.about} have {form}"
             return
         units = n_units(spec.network)
-        if units % 2 == 0:
+        if units % 2 == 0 and not self.product:
             yield f"network.widths: {units} hidden units given; an odd number has no ties"
         ((_, n),) = self.shapes(spec.network)
         full = spec.network.options.get("connection", "tree") == "full"
@@ -327,5 +327,11 @@ class _SphericalCommittee(_Committee):
     algorithm = "least-action"
 
 
+class _SphericalParity(_BinaryParity):
+    name, about, signs = "spherical-parity", "parity machines on the sphere", False
+    algorithm = "least-action"
+
+
 PERCEPTRON, COMMITTEE, PARITY = _BinaryPerceptron(), _BinaryCommittee(), _BinaryParity()
 SPHERICAL_PERCEPTRON, SPHERICAL_COMMITTEE = _SphericalPerceptron(), _SphericalCommittee()
+SPHERICAL_PARITY = _SphericalParity()

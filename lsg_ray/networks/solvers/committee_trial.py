@@ -25,9 +25,11 @@ from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Array, Floats, Ints
 
-#: Families of weights on the sphere, and of ±1 weights.
+#: Families of weights on the sphere, and of ±1 weights, whose output is a majority.
 SPHERICAL = ("spherical-perceptron", "spherical-committee")
 BINARY = ("perceptron", "committee")
+#: Those whose output is the product of the units, of each kind of weights.
+SPHERICAL_PARITY, BINARY_PARITY = "spherical-parity", "parity"
 
 #: Fields of ``training`` that these solvers do not read, as they are by default.
 UNUSED = {
