@@ -111,7 +111,7 @@ def test_accuracy_figure_names_the_set(selection):
     also = "also " if selection == "test" else ""
     label = f"accuracy on the {SET_NAMES[selection]} ({also}used for selection)"
     assert figure.axes[0].get_xlabel() == label
-    assert "1 of 743 below the axis" in figure.legends[0].get_title().get_text()
+    assert "1 of 743 lower, not shown" in figure.legends[0].get_title().get_text()
     assert render(figure).startswith(PNG)
 
 

@@ -112,7 +112,7 @@ def _note(passed: Histogram, failed: Histogram, left: float, acceptance: float |
     trials, hidden = int(counts.sum()), int(counts[passed.edges[1:] <= left].sum())
     rate = int(passed.counts.sum()) / max(trials, 1) if acceptance is None else acceptance
     note = f"acceptance rate {rate:.1%}"
-    return note + (f"\n{hidden:,} of {trials:,} below the axis" if hidden else "")
+    return note + (f"\n{hidden:,} of {trials:,} lower, not shown" if hidden else "")
 
 
 def rejected_counts(ensemble: Ensemble) -> Ints:
