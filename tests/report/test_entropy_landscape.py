@@ -1,12 +1,15 @@
 """Figures and captions of effective models that have one state, or a verdict."""
 
 import numpy as np
+import pytest
 
+from lsg_ray.ising.entropy import entropy_scan
 from lsg_ray.ising.isoenergy import iso_energy
 from lsg_ray.ising.tap import tap_states
 from lsg_ray.report.figures.entropy_landscape import (
     iso_caption,
     iso_figure,
+    scan_figure,
     tap_caption,
     tap_figure,
 )
@@ -39,3 +42,13 @@ def test_verdict_at_constant_energy__has_its_criterion():
     caption, _ = iso_caption(curve)
     assert f"({curve.attrs['verdict']}). Criterion: {curve.attrs['criterion']}." in caption
     assert "inverse temperature" in iso_figure(curve).axes[1].get_title("left")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_entropy_that_is_not_known__is_said_to_be(share):
+    couplings, sigma = np.full((6, 6), 0.05) - 0.05 * np.eye(6), [[1, 1, 1, 1, -1, 1]]
+    scan = entropy_scan((couplings, np.full(6, 0.3)), sigma, fields=[-1.0, 0.0, 1.0])
+    scan["converged"] = scan["converged"] * bool(share)
+    scan["s"] = scan["s"].where(scan["converged"])
+    texts = [text.get_text() for text in scan_figure({"full": scan}).axes[1].texts]
+    assert ("not converged" in texts) == (share == 0)

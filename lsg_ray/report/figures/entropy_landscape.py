@@ -39,11 +39,13 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
     right.annotate(
         "bound", (0.5, np.log(2)), (0, 3), textcoords="offset points", ha="center", color=style.GREY
     )
+    known = False
     for n, (name, scan) in enumerate(scans.items()):
         colour = _colour(name, n)
         curve = entropy_curve(scan)
         x, d, s = (curve[name].values for name in ("field", "d", "s"))
         converged = scan["converged"].values.astype(bool)
+        known |= bool(np.isfinite(s).any())
         for k, (direction, dash) in enumerate(DIRECTION_STYLES.items()):
             few, thin = _chosen(len(d)), {"ls": dash, "color": colour, "lw": 0.4, "alpha": 0.35}
             left.plot(x, d[few, k].T, **thin)
@@ -58,6 +60,8 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
     left.set_ylim(-0.02, 1.02)
     left.legend(title="solid: $x$ rises")
     style.panel(left, "a", "distance against field", "distance field $x$ (nat)", DISTANCE)
+    if not known:
+        right.text(0.5, 0.3, "not converged", ha="center", transform=right.transAxes)
     right.set_ylim(top=0.75)
     if right.get_ylim()[0] > -0.02:
         right.set_ylim(bottom=0.0)
