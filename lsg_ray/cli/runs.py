@@ -203,20 +203,22 @@ def estimate(
         result = estimate(one, seconds=seconds, cores=numbers, price=price, style=style)
         plain[name] = result.to_dict()
         title = f"{name}.zarr\n" if specification.beside else ""
-        texts.append(title + _estimate_text(result))
+        texts.append(title + estimate_text(result))
     first = plain.pop(SAMPLED)
     print_result(first | ({"beside": plain} if plain else {}), as_json, "\n\n".join(texts))
 
 
-def _estimate_text(result: Estimate) -> str:
+def estimate_text(result: Estimate) -> str:
+    """Return an estimate for people: a line for each number, with its interval."""
+
     def between(value: Range, digits: str = ",.4g") -> str:
-        return f"{value.value:{digits}} ({value.low:{digits}} to {value.high:{digits}})"
+        return f"{value.value:{digits}} (95 %: {value.low:{digits}} to {value.high:{digits}})"
 
     rows = {
         "configurations": f"{result.configurations:,} in {result.blocks:,} blocks",
         "seconds a trial, one core": between(result.seconds_per_trial),
         "acceptance": between(result.acceptance),
-        "trials": between(result.trials),
+        "trials": between(result.trials, ",.0f"),
         "core-hours": between(result.core_hours),
         "store": f"{result.store_bytes / 2**20:,.1f} MiB, "
         f"{result.store_bytes / result.configurations:,.0f} bytes a configuration",
