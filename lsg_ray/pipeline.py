@@ -32,6 +32,7 @@ from typing import Any, TypeVar
 from lsg_ray.arrays import public
 from lsg_ray.cluster.dask import dask_session
 from lsg_ray.cluster.progress import Style
+from lsg_ray.cluster.replica_actors import check_actors
 from lsg_ray.cluster.sample import sample
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.expression import compile_expression
@@ -43,7 +44,7 @@ from lsg_ray.ensemble.verify import verify
 from lsg_ray.ensemble.writer import check_same_run
 from lsg_ray.errors import InputError, LsgError, StoreError, StoreInputError
 from lsg_ray.paths import expanded, refuse_file_name
-from lsg_ray.registry import FAMILIES
+from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.renaming import renamed
 from lsg_ray.results.saving import check_target
 from lsg_ray.spec import Spec, as_yaml, load_readable_spec
@@ -68,6 +69,7 @@ def run(
     *,
     address: str | None = None,
     workers: int | None = None,
+    actors: int = 1,
     landscape: bool = True,
     style: Style = "notebook",
     log: Callable[[str], None] = lambda _: None,
@@ -82,6 +84,8 @@ def run(
         Folder for all results: new, empty, or of an earlier run of the same specification.
     address, workers, style
         As in `lsg_ray.sample`.
+    actors
+        Number of processes that share the replicas of a trial, of ensembles whose solver has some.
     landscape
         Whether to fit models and compute their entropy landscape (of real weights: the loss
         landscape), which takes minutes.
@@ -103,6 +107,7 @@ def run(
     path = Path(expanded(folder))
     _check_folder(spec, path, str(folder))
     _check_study(spec)
+    _check_actors(spec, actors)
     timings: dict[str, float] = {}
 
     def timed(stage: str, work: Callable[[], Result]) -> Result:
@@ -119,10 +124,9 @@ def run(
     dataset = load_dataset(spec.dataset)
     for name, one in spec.ensembles.items():
         what, store = "" if name == SAMPLED else f" {name}", path / f"{name}.zarr"
-        timed(
-            f"sample{what}",
-            partial(sample, one, store, address=address, workers=workers, style=style),
-        )
+        shared = actors if ALGORITHMS[one.algorithm].in_groups else 1
+        sampling = partial(sample, address=address, workers=workers, actors=shared, style=style)
+        timed(f"sample{what}", partial(sampling, one, store))
         if name == SAMPLED:
             (path / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
         timed(f"verify{what}", partial(_verify, store))
@@ -258,6 +262,12 @@ def _check_study(spec: Spec) -> None:
                     raise InputError(f"{step.stage} is of networks of real weights")
         except LsgError as error:
             raise InputError(f"study.{name}: {error}") from None
+
+
+def _check_actors(spec: Spec, actors: int) -> None:
+    """Refuse actors where no ensemble has replicas that they could share."""
+    if actors > 1 and not any(ALGORITHMS[s.algorithm].in_groups for s in spec.ensembles.values()):
+        check_actors(spec, actors, None)
 
 
 def _check_view(spec: Spec, view: Mapping[str, Any]) -> None:

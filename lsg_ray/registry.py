@@ -143,6 +143,7 @@ FAMILIES: Registry[Family] = Registry(
         "parity": "lsg_ray.networks.families.committee:PARITY",
         "spherical-perceptron": "lsg_ray.networks.families.committee:SPHERICAL_PERCEPTRON",
         "spherical-committee": "lsg_ray.networks.families.committee:SPHERICAL_COMMITTEE",
+        "spherical-parity": "lsg_ray.networks.families.committee:SPHERICAL_PARITY",
         "weights": "lsg_ray.networks.families.weights:SIGNS",
         "real-weights": "lsg_ray.networks.families.weights:REALS",
     },

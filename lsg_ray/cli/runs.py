@@ -56,6 +56,14 @@ spec_options = options(
         "without Ray.",
     ),
     option(
+        "--actors",
+        type=click.IntRange(min=1),
+        default=1,
+        section=RUNNING,
+        help="Number of processes that share the replicas of a trial, on Ray: those of elastic-sgd "
+        "and replicated-sgd. Results do not depend on it.",
+    ),
+    option(
         "--address",
         metavar="ADDRESS",
         section=RUNNING,
@@ -68,6 +76,7 @@ class RunOptions(TypedDict):
     """How and where a specification is run."""
 
     workers: int | None
+    actors: int
     address: str | None
 
 
@@ -194,20 +203,22 @@ def estimate(
         result = estimate(one, seconds=seconds, cores=numbers, price=price, style=style)
         plain[name] = result.to_dict()
         title = f"{name}.zarr\n" if specification.beside else ""
-        texts.append(title + _estimate_text(result))
+        texts.append(title + estimate_text(result))
     first = plain.pop(SAMPLED)
     print_result(first | ({"beside": plain} if plain else {}), as_json, "\n\n".join(texts))
 
 
-def _estimate_text(result: Estimate) -> str:
+def estimate_text(result: Estimate) -> str:
+    """Return an estimate for people: a line for each number, with its interval."""
+
     def between(value: Range, digits: str = ",.4g") -> str:
-        return f"{value.value:{digits}} ({value.low:{digits}} to {value.high:{digits}})"
+        return f"{value.value:{digits}} (95 %: {value.low:{digits}} to {value.high:{digits}})"
 
     rows = {
         "configurations": f"{result.configurations:,} in {result.blocks:,} blocks",
         "seconds a trial, one core": between(result.seconds_per_trial),
         "acceptance": between(result.acceptance),
-        "trials": between(result.trials),
+        "trials": between(result.trials, ",.0f"),
         "core-hours": between(result.core_hours),
         "store": f"{result.store_bytes / 2**20:,.1f} MiB, "
         f"{result.store_bytes / result.configurations:,.0f} bytes a configuration",

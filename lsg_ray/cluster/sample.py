@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,15 +20,17 @@ import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.cluster.metrics import record_block
-from lsg_ray.cluster.progress import Bar, Pace, Style, byte_progress, progress, warn
+from lsg_ray.cluster.progress import Style, byte_progress, progress
 from lsg_ray.cluster.progress_actor import ProgressActor, ProgressPoll
-from lsg_ray.cluster.session import check_address, ray_session
+from lsg_ray.cluster.replica_actors import Places, check_actors, on_actors
+from lsg_ray.cluster.session import available_cpus, check_address, on_cluster, ray_session
+from lsg_ray.cluster.tally import Processors, Tally
 from lsg_ray.cluster.tasks import MAX_TASK_RETRIES, run_bounded
 from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.conflicts import grown_error
 from lsg_ray.ensemble.header import read_header
-from lsg_ray.ensemble.ledger import each_record, rejection_histogram
+from lsg_ray.ensemble.ledger import rejection_histogram
 from lsg_ray.ensemble.listing import sweep
 from lsg_ray.ensemble.location import locate
 from lsg_ray.ensemble.schema import arrays_of
@@ -48,8 +51,6 @@ class SampleConfig:
     report_seconds: float = 1.0
     #: How often blocks that have gone missing by the end of a run are sampled again.
     repeats: int = 3
-    #: Records that a resume reads to learn what computed the blocks before.
-    records_read: int = 64
 
 
 CONFIG = SampleConfig()
@@ -89,6 +90,7 @@ def sample(
     *,
     address: str | None = None,
     workers: int | None = None,
+    actors: int = 1,
     style: Style = "notebook",
 ) -> SampleResult:
     """Sample the ensemble of ``spec`` into the store at ``url``; do what is missing there.
@@ -103,6 +105,9 @@ def sample(
         Address of the Ray cluster; by default ``RAY_ADDRESS``, else a private Ray here.
     workers
         Number of tasks at a time: by default one per CPU; 0 samples in this process, without Ray.
+    actors
+        Number of processes that share the replicas of a trial, of solvers such as ``elastic-sgd``:
+        one CPU each.  The bytes of the store do not depend on it.
     style
         Where progress is shown: ``auto``, ``notebook`` (in notebooks alone) or ``quiet``.
 
@@ -123,6 +128,9 @@ def sample(
         raise InputError(f"address {address} and workers=0 given; workers=0 is without Ray")
     if workers != 0:
         check_address(address)
+    elif actors != 1:
+        raise InputError(f"actors {actors} and workers=0 given; workers=0 is without Ray")
+    check_actors(spec, actors, None if on_cluster(address) else workers or available_cpus())
     if str(url).startswith("memory://") and workers != 0:
         raise InputError(f"{url} lives in this process alone; sample it with workers=0")
     check_name(url)
@@ -134,15 +142,15 @@ def sample(
         return SampleResult(plan.url, 0, 0, 0.0, before)
     began = time.perf_counter()
     with progress("configurations", plan.count, style, before) as bar:
-        tally, processors = Tally(bar, before), _Processors(plan)
+        tally, processors = Tally(bar, before), Processors(plan)
         todo = plan
         for repeat in range(CONFIG.repeats + 1):
             if workers == 0:
                 results = _in_process(todo, spec, arena, tally)
             else:
-                results = _on_ray(todo, spec, arena, tally, address, workers)
+                results = _on_ray(todo, spec, arena, tally, address, workers, actors)
             for _, done in results:
-                tally.finish(done)
+                tally.finish(done.rows, done.trials)
                 processors.see(done.processor)
             missing = _missing_again(plan)
             if not len(missing):
@@ -183,36 +191,6 @@ def _missing_again(plan: Plan) -> Ints:
         if header.count > plan.count:
             raise grown_error(location, header, plan.count)
     return missing
-
-
-class Tally:
-    """Counts finished blocks and what workers report of unfinished ones; feeds the bar."""
-
-    def __init__(self, bar: Bar, before: int) -> None:
-        self.rows = self.trials = 0
-        self._bar, self._before = bar, before
-        self._pace = Pace(time.monotonic())
-
-    def finish(self, done: BlockDone) -> None:
-        """Count a finished block."""
-        self.rows += done.rows
-        self.trials += done.trials
-        self.show(0, 0)
-
-    def lose(self, rows: int) -> None:
-        """Count out rows that are to be sampled again."""
-        self.rows = max(0, self.rows - rows)
-
-    def show(self, rows: int, trials: int) -> None:
-        """Show the state, with ``rows`` and ``trials`` of blocks that are under way."""
-        rows, trials = rows + self.rows, trials + self.trials
-        now = time.monotonic()
-        self._pace.see(rows, now)
-        rate = self._pace.rate(now)
-        notes = [] if rate is None else [f"{rate:.2f}/s"]
-        if trials:
-            notes.append(f"acceptance {rows / trials:.1%}")
-        self._bar.update(self._before + rows, ", ".join(notes))
 
 
 def sample_block(
@@ -261,29 +239,6 @@ def _processor(spec: Spec) -> str:
     return f"{processor()} {torch.backends.cpu.get_cpu_capability()}"
 
 
-class _Processors:
-    """Warns when blocks are computed on another kind of processor than those before."""
-
-    def __init__(self, plan: Plan) -> None:
-        location = locate(plan.url)
-        header = read_header(location)
-        complete = np.setdiff1d(np.arange(header.n_blocks), plan.missing)
-        sample = complete[:: max(1, len(complete) // CONFIG.records_read)]
-        records = each_record(location, header, sample)
-        self._known = {record.processor for record in records if record.processor is not None}
-
-    def see(self, kind: str | None) -> None:
-        if kind is None or kind in self._known:
-            return
-        if self._known:
-            warn(
-                f"blocks of this ensemble were computed on {', '.join(sorted(self._known))}, and "
-                f"now on {kind}.  They are valid, but their last bits may differ from those of one "
-                "kind of processor; `lsg info` lists the kinds"
-            )
-        self._known.add(kind)
-
-
 def _in_process(
     plan: Plan, spec: Spec, arena: Any, tally: Tally
 ) -> Iterator[tuple[int, BlockDone]]:
@@ -300,7 +255,13 @@ def _in_process(
 
 
 def _on_ray(
-    plan: Plan, spec: Spec, arena: Any, tally: Tally, address: str | None, workers: int | None
+    plan: Plan,
+    spec: Spec,
+    arena: Any,
+    tally: Tally,
+    address: str | None,
+    workers: int | None,
+    actors: int,
 ) -> Iterator[tuple[int, BlockDone]]:
     import ray
 
@@ -315,25 +276,42 @@ def _on_ray(
         task = ray.remote(
             num_cpus=1, num_gpus=int(on_gpu), max_retries=MAX_TASK_RETRIES, retry_exceptions=False
         )(_block_task)
-        shared = (plan.url, ray.put(spec.canonical_json()), ray.put(arena), actor)
+        read = (ray.put(spec.canonical_json()), ray.put(arena))
+        check_actors(spec, actors, cpus)
+        parallel = max(1, parallel // actors)
+        places = Places(actors)
 
         def submit(block: int) -> Any:
-            return task.remote(*shared, block, block * plan.block_size, plan.rows(block))
+            of_block = (block, block * plan.block_size, plan.rows(block))
+            if actors == 1:
+                return task.remote(plan.url, *read, actor, *of_block)
+            placed = task.options(**places.options(block))
+            return placed.remote(plan.url, *read, actor, *of_block, actors, [*read])
 
         poll = ProgressPoll(actor, tally.show)
         blocks = map(int, plan.missing)
         # Where Ray itself holds back what exceeds its CPUs, one task waits for each that runs.
-        in_flight = 2 * parallel if cpus <= parallel else parallel
+        in_flight = 2 * parallel if cpus <= parallel and actors == 1 else parallel
         done: BlockDone
-        for block, done in run_bounded(submit, blocks, in_flight=in_flight, tick=poll):
-            poll.forget(block)
-            yield block, done
+        with places:
+            for block, done in run_bounded(submit, blocks, in_flight=in_flight, tick=poll):
+                places.release(block)
+                poll.forget(block)
+                yield block, done
 
 
 def _block_task(
-    url: str, spec_json: str, arena: Any, actor: Any, block: int, start: int, rows: int
+    url: str,
+    spec_json: str,
+    arena: Any,
+    actor: Any,
+    block: int,
+    start: int,
+    rows: int,
+    actors: int = 1,
+    read: Sequence[Any] = (),
 ) -> BlockDone:
-    """Body of a Ray task."""
+    """Body of a Ray task; ``read``: references of the specification and arena, for its actors."""
     import ray
     from ray.exceptions import RayError
 
@@ -359,7 +337,8 @@ def _block_task(
         except RayError:  # the actor was lost, and with it the count of earlier attempts
             return 0
 
-    done = sample_block(url, spec, arena, block, start, rows, report, attempts)
+    with on_actors(actors, read) if actors > 1 else nullcontext():
+        done = sample_block(url, spec, arena, block, start, rows, report, attempts)
     size = sum(array.row_bytes for array in arrays_of(spec))
     record_block(done.rows, done.trials, done.rows * size)
     return done

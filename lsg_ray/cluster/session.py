@@ -99,6 +99,14 @@ def ray_session(
             yield cpus
 
 
+def on_cluster(address: str | None = None) -> bool:
+    """Return whether `ray_session` would use a Ray that is there already."""
+    import ray
+
+    given = address or os.environ.get("RAY_ADDRESS") or "local"
+    return ray.is_initialized() or given != "local"
+
+
 def _cluster_cpus() -> int:
     import ray
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lsg_ray.arrays import as_integers
+from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.typing import EnsembleLike, Ints
@@ -26,6 +27,23 @@ def as_ensemble(given: EnsembleLike, needed: str) -> Ensemble:
     if not isinstance(given, (str, os.PathLike)):
         raise InputError(f"{type(given).__name__} given; {needed}: lsg_ray.open_ensemble(PATH)")
     return open_ensemble(given)
+
+
+def dataset_of(ensemble: Ensemble) -> Dataset:
+    """Return the data set of an ensemble, from what is at hand.
+
+    Raises
+    ------
+    InputError
+        It is not at hand, or not the one that the ensemble was sampled on.
+    """
+    dataset = load_dataset(ensemble.spec.dataset, download=False)
+    if ensemble.header.dataset_hash != dataset.content_hash:
+        raise InputError(
+            f"{ensemble.url}: sampled on other data ({ensemble.header.dataset_hash[:16]}…) than "
+            f"are at hand ({dataset.content_hash[:16]}…)"
+        )
+    return dataset
 
 
 def chosen_numbers(

@@ -265,7 +265,9 @@ def notes_of(plan: ImportPlan) -> list[str]:
     if plan.dataset is not None and components is not None:
         notes.append(f"inputs: {components} principal components of {plan.spec.dataset.name}")
     if plan.dataset is None:
-        notes.append("weights alone: accuracy and loss are not known")
+        own = [c.name for c in plan.columns if c.name.endswith(("accuracy", "loss"))]
+        kept = f"; {', '.join(own)}: those of the source" if own else ""
+        notes.append(f"weights alone: accuracy and loss are not computed{kept}")
     if line := plan.compared.note():
         notes.append(line)
     return list(dict.fromkeys(notes))

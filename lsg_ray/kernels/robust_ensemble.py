@@ -11,7 +11,8 @@ and m = W_i^a μ_i, and L_NE by a pass over the patterns.
 Arrays, for labels absorbed in the inputs (ξ ← sξ):
 
     w (y, N) int8 ±1; mu (N,) int32; errors (y,) int64, L_NE of each;
-    h (y, K, P) int32, fields of the units; votes (y, P) int32, Σ_l τ_l, or Π_l τ_l;
+    h (y, K, P) int32, fields of the units; votes (y, P) int32, Σ_l τ_l, or Π_l τ_l,
+        the latter times s for even K, where labels in the inputs cancel: right where positive;
     x (N or n, P) int8, the inputs of each weight, or, shared by units, of each input;
     f (y + 1,) float64, f(0), …, f(y).
 

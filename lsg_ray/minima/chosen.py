@@ -8,8 +8,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from lsg_ray import __version__
-from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers
+from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers, dataset_of
 from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.families.committee import Arena, committee_of, n_units
@@ -20,6 +19,7 @@ from lsg_ray.typing import (
     Count,
     Default,
     EnsembleLike,
+    Flags,
     Floats,
     Integers,
     Ints,
@@ -87,6 +87,12 @@ class Chosen(NamedTuple):
                 rows.append(row)
         names = ("numbers", "weights", "errors", "test_errors")
         return self._replace(**{name: getattr(self, name)[rows] for name in names})
+
+    def wrong_tests(self) -> Flags:
+        """Return which patterns of the test set are wrong (R, T)."""
+        family = committee_of(self.ensemble.spec)
+        flat = self.ensemble.take(self.numbers)["weights"]
+        return family.wrong(self.ground.network, flat, self.ground.arena.test)
 
     def provenance(self, **more: object) -> JsonObject:
         """Return attributes of a result."""
@@ -199,13 +205,7 @@ def choose(
 
 def _arena(ensemble: Ensemble) -> Arena:
     spec = ensemble.spec
-    dataset = load_dataset(spec.dataset, download=False)
-    if ensemble.header.dataset_hash != dataset.content_hash:
-        raise InputError(
-            f"{ensemble.url}: sampled on other data ({ensemble.header.dataset_hash[:16]}…) than "
-            f"are at hand ({dataset.content_hash[:16]}…)"
-        )
-    arena: Arena = FAMILIES[spec.network.family].prepare(spec, dataset)
+    arena: Arena = FAMILIES[spec.network.family].prepare(spec, dataset_of(ensemble))
     return arena
 
 

@@ -106,7 +106,7 @@ def flatness_table(
     draws
         Number of draws of the noise on weights and on inputs.
     samples
-        Number of bootstrap samples.
+        Number of bootstrap samples, of configurations and of patterns of the test set.
     seed
         Seed of all random numbers.
     checkpoints
@@ -238,9 +238,10 @@ def _table(
     values = np.concatenate([np.stack([c.values for c in part], axis=1) for part in parts])
     owner = np.repeat(np.arange(len(chosen)), [len(one.numbers) for one in chosen])
     averages = [averaged(values[owner == index]) for index in range(len(chosen))]
-    spearman, kendall = with_errors(values, owner, samples, rng)
     pair = ("quantity", "quantity_")
     names = [column.name for column in parts[0]]
+    wrong = {names.index("test_error"): np.concatenate([one.wrong_tests() for one in chosen])}
+    spearman, kendall = with_errors(values, owner, samples, rng, wrong)
     return xarray.Dataset(
         {
             "value": (("row", "quantity"), values),

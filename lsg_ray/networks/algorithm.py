@@ -33,6 +33,9 @@ class Candidate(NamedTuple):
     train_loss: float = np.nan
 
 
+#: Returns the weights (rows, N) that trials started from, of configurations and numbers of their
+#: trials; the last argument returns the result of `Family.prepare`, for those that need it.
+Starts = Callable[[Spec, Sequence[int], Sequence[int], Callable[[], Any]], Array]
 #: Runs trial number ``trial`` of some configurations: one candidate each.
 Run = Callable[[Sequence[int], int], Sequence[Candidate]]
 
@@ -61,6 +64,11 @@ class Algorithm:
         Raises `InputError` where a data set cannot be trained on, as for lack of memory.
     in_batches
         Whether it descends by the optimizer, rate and batches of `training`, besides its options.
+    in_groups
+        Whether the replicas of a trial may be shared by processes (`lsg_ray.networks.replicas`).
+    starts
+        ``starts(spec, configurations, trials, arena)`` returns the weights (rows, N) that trials
+        started from; None where each draws its own, by `Family.starts`.
     warm_up
         Compiles or loads all code, once per machine; called before workers compute.
     """
@@ -73,4 +81,6 @@ class Algorithm:
     stack: Callable[[Spec], int] = field(default=lambda _: 1)
     check: Callable[[Spec, Dataset], None] = field(default=lambda *_: None)
     in_batches: bool = False
+    in_groups: bool = False
+    starts: Starts | None = None
     warm_up: Callable[[Spec], None] | None = None

@@ -48,14 +48,15 @@ class RobustEnsemble:
     patterns
         Inputs ±1 and labels.
     weights
-        Initial weights of the replicas (y, K, n), ±1; K and n odd.
+        Initial weights of the replicas (y, K, n), ±1; n odd, and K too for a majority.
     product
         Whether the output is the product of the units (parity machine), not their majority.
 
     Raises
     ------
     InputError
-        Inputs or weights are not ±1, or numbers of units or inputs are even, where sums could tie.
+        Inputs or weights are not ±1, or sums could tie: of an even number of inputs, or, for a
+        majority, of units.
 
     Notes
     -----
@@ -67,7 +68,7 @@ class RobustEnsemble:
         y, units, n = self.shape = np.shape(weights)
         if not np.all(np.abs(patterns.x) == 1) or not np.all(np.abs(weights) == 1):
             raise InputError("inputs or weights are not ±1; the robust ensemble is of signs")
-        if units % 2 == 0 or n % 2 == 0:
+        if n % 2 == 0 or (units % 2 == 0 and not product):
             raise InputError(f"{units} units of {n} inputs given; odd numbers have no ties")
         self.w = np.ascontiguousarray(weights, np.int8).reshape(y, units * n).copy()
         columns = patterns.x.reshape(patterns.n_patterns, -1)
@@ -95,6 +96,8 @@ class RobustEnsemble:
                 h[:, unit, part] = w[:, unit] @ own
         tau = np.where(h > 0, np.int32(1), np.int32(-1))
         votes = tau.prod(axis=1) if self.product else tau.sum(axis=1)
+        if self.product and units % 2 == 0:
+            votes *= self.patterns.s  # absorbed in an even number of factors, labels cancel
         self.h, self.votes = h, np.ascontiguousarray(votes, np.int32)
         self.errors = (self.votes < 0).sum(axis=1).astype(np.int64)
         self.mu = self.w.sum(axis=0, dtype=np.int32)

@@ -10,8 +10,7 @@ count: in a glass most starts end in solutions that are not, and are not counted
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -51,8 +50,7 @@ from lsg_ray.typing import (
     Natural,
     Numbers,
     Positive,
-    Progress,
-    Seed,
+    SeededTasks,
 )
 
 #: Addresses in `Stream.TAP` of starts, and in `Stream.GLASS` of nulls.
@@ -97,9 +95,7 @@ def neuron_tap(
     max_iterations: Count = 1500,
     tolerance: Positive = 1e-6,
     clamp: Natural | None = None,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Count the TAP solutions of networks: trained, untrained, and with shuffled weights.
 
@@ -152,16 +148,16 @@ def neuron_tap(
     clamped = None if clamp is None else clamped_inputs(chosen.ensemble, clamp)
     start = chosen.source.times[0] if chosen.steps[0] == 0 and len(chosen.steps) > 1 else None
     source = chosen.source._replace(times=chosen.source.times[-1:])
-    fixed = (ratios, starts, max_iterations, tolerance, clamped, seed)
+    fixed = (ratios, starts, max_iterations, tolerance, clamped, run["seed"])
     arguments = [(int(number), start, *fixed) for number in chosen.numbers]
-    done = run_tasks(_count, source, arguments, Census, checkpoints, progress)
+    done = run_tasks(_count, source, arguments, Census, run["checkpoints"], run["progress"])
     census = Census(*map(np.stack, zip(*done, strict=True)))
     result = _dataset(chosen, census, ratios)
     return result.assign_attrs(
         chosen.provenance(
             statistic="neuron-tap",
             starts=starts,
-            seed=seed,
+            seed=run["seed"],
             untrained="normal weights" if start is None else "step 0",
             clamped=-1 if clamp is None else clamp,
             converged=float(result["converged"].mean()),

@@ -16,8 +16,7 @@ same number as T_1.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -47,8 +46,7 @@ from lsg_ray.typing import (
     Ints,
     JsonObject,
     Natural,
-    Progress,
-    Seed,
+    SeededTasks,
 )
 
 #: Address of shuffles in `Stream.GLASS`.
@@ -91,9 +89,7 @@ def melting(
     configurations: Integers | None = None,
     ranks: Count = 12,
     shuffles: Natural = 20,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Compute glass and melting temperatures of networks, at all snapshots along training.
 
@@ -139,12 +135,14 @@ def melting(
     memory: the weights of one network in float64, and some 60 vectors.
     """
     chosen = open_networks(solutions, configurations, along=True)
-    arguments = [(int(number), ranks, shuffles, seed) for number in chosen.numbers]
-    done = run_tasks(_melt, chosen.source, arguments, Melted, checkpoints, progress)
+    arguments = [(int(number), ranks, shuffles, run["seed"]) for number in chosen.numbers]
+    done = run_tasks(_melt, chosen.source, arguments, Melted, run["checkpoints"], run["progress"])
     melted = Melted(*map(np.stack, zip(*done, strict=True)))
     result = _dataset(chosen, melted)
     return result.assign_attrs(
-        chosen.provenance(statistic="melting", seed=seed, **_verdict(result), **_fits(result))
+        chosen.provenance(
+            statistic="melting", seed=run["seed"], **_verdict(result), **_fits(result)
+        )
     )
 
 

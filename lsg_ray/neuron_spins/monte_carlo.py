@@ -13,8 +13,7 @@ Source: arXiv:2408.06421; the nulls are weights shuffled within layers, and norm
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -44,8 +43,7 @@ from lsg_ray.typing import (
     JsonObject,
     Natural,
     Numbers,
-    Progress,
-    Seed,
+    SeededTasks,
     Several,
     Singles,
 )
@@ -92,9 +90,7 @@ def neuron_mc(
     thin: Count = 2,
     bins: Several = 41,
     clamp: Natural | None = None,
-    seed: Seed = 0,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Sample the units of networks, and of their nulls, by heat bath and parallel tempering.
 
@@ -154,9 +150,11 @@ def neuron_mc(
         raise InputError(f"ladders {ladders} given; an even number from 4 on is needed")
     chosen = open_networks(solutions, configurations, default=4)
     clamped = None if clamp is None else clamped_inputs(chosen.ensemble, clamp)
-    fixed = (T, ladders, burn_in, draws, thin, bins, clamped, seed)
+    fixed = (T, ladders, burn_in, draws, thin, bins, clamped, run["seed"])
     arguments = [(int(number), *fixed) for number in chosen.numbers]
-    done = run_tasks(_sample, chosen.source, arguments, Equilibrium, checkpoints, progress)
+    done = run_tasks(
+        _sample, chosen.source, arguments, Equilibrium, run["checkpoints"], run["progress"]
+    )
     result = _dataset(chosen, Equilibrium(*map(np.stack, zip(*done, strict=True))), T, bins)
     return result.assign_attrs(
         chosen.provenance(
@@ -166,7 +164,7 @@ def neuron_mc(
             burn_in=burn_in,
             draws=draws,
             thin=thin,
-            seed=seed,
+            seed=run["seed"],
             clamped=-1 if clamp is None else clamp,
             converged=float(result["converged"].mean()),
             least_exchanged=float(np.nan_to_num(result["exchanged"], nan=1.0).min()),

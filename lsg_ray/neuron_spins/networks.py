@@ -16,13 +16,12 @@ import numpy as np
 
 from lsg_ray import __version__
 from lsg_ray.arrays import as_numbers, brief, in_range
-from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers
+from lsg_ray.ensemble.chosen import as_ensemble, chosen_numbers, dataset_of
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.families.weights import layers_of
 from lsg_ray.neuron_spins.bonds import Bonds, bonds_of
-from lsg_ray.spec import DatasetSpec, NetworkSpec
+from lsg_ray.spec import NetworkSpec
 from lsg_ray.typing import EnsembleLike, Floats, Ints, JsonObject, Numbers
 
 #: Lowest temperature in units of T_SG: below it units are frozen, and 1/T² overflows in the end.
@@ -247,14 +246,7 @@ def clamped_inputs(ensemble: Ensemble, example: int) -> Floats:
             f"clamp {example} given; {ensemble.url} has no hidden layer: held at its inputs, its "
             "outputs are free spins"
         )
-    dataset = load_dataset(
-        DatasetSpec.model_validate(ensemble.spec.dataset.model_dump()), download=False
-    )
-    if ensemble.header.dataset_hash != dataset.content_hash:
-        raise InputError(
-            f"{ensemble.url}: sampled on other data ({ensemble.header.dataset_hash[:16]}…) than "
-            f"are at hand ({dataset.content_hash[:16]}…)"
-        )
+    dataset = dataset_of(ensemble)
     if example >= len(dataset.test.x):
         raise InputError(
             f"clamp {example} given; there are test examples 0 to {len(dataset.test.x) - 1}"

@@ -15,8 +15,7 @@ Source: arXiv:2408.06421; the criterion of outliers is of this package.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
@@ -36,8 +35,8 @@ from lsg_ray.typing import (
     Integers,
     JsonObject,
     Natural,
-    Progress,
     Several,
+    Tasks,
 )
 
 #: Largest block of the bond matrix whose singular values are all computed, in entries.
@@ -75,8 +74,7 @@ def bond_spectrum(
     ranks: Count = 8,
     bins: Several = 80,
     dense: Natural = _DENSE_ENTRIES,
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
+    **run: Unpack[Tasks],
 ) -> xarray.Dataset:
     """Compute the spectrum of the bond matrix of networks, its bulk and its outliers.
 
@@ -124,7 +122,7 @@ def bond_spectrum(
     source = whole.source._replace(times=times)
     chosen = whole._replace(source=source, steps=whole.steps[[0, -1]][-len(times) :])
     arguments = [(int(number), ranks, dense) for number in chosen.numbers]
-    done = run_tasks(_spectrum, source, arguments, Spectrum, checkpoints, progress)
+    done = run_tasks(_spectrum, source, arguments, Spectrum, run["checkpoints"], run["progress"])
     spectra = Spectrum(*map(np.stack, zip(*done, strict=True)))
     result = _dataset(chosen, spectra, bins)
     about = {

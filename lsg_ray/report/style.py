@@ -120,6 +120,20 @@ def ticks(axes: Axes, x: int, y: int, **options: bool) -> None:
     axes.yaxis.set_major_locator(round_ticks(y, **options))
 
 
+def few_log_labels(axes: Axes) -> None:
+    """Label a logarithmic y axis, whose curves are drawn, with plain numbers if it is short."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    low, high = axes.get_ylim()
+    if high < 100 * low:
+        first = "12345" if high < 4 * low else "125"  # digits
+        labels = FuncFormatter(lambda y, _: f"{y:g}" if f"{y:e}"[0] in first else "")
+        axes.yaxis.set_major_formatter(labels)
+        axes.yaxis.set_minor_formatter(labels)
+    else:
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def colour_bar(image: Any, axes: Any, label: str, number: int, **options: Any) -> None:
     """Draw the colour bar of an image, with ticks from `round_ticks`."""
     symmetric = options.pop("symmetric", False)

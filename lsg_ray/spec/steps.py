@@ -66,7 +66,7 @@ class Step(NamedTuple):
     def chosen_from(self, stores: Collection[str]) -> list[str]:
         """Return which of these ensembles its view chooses from, by name."""
         reads = stage_of(self.stage).reads
-        named = (name for argument, name in self.inputs.items() if reads[argument].view)
+        named = (name for argument, name in self.inputs.items() if name and reads[argument].view)
         return list(dict.fromkeys(name for name in named if name in stores))
 
     def tree(self) -> JsonObject:

@@ -2,7 +2,8 @@
 
 For ±1 weights the squared Euclidean distance is four times the Hamming distance, so t-SNE is fed
 with exact Hamming neighbours.  With ``starts``, random configurations drawn from the initial fields
-of the same trials are mapped together with the learned ones ("Liquid-like" paper, Fig. 2b).
+of the same trials, or the weights that real ones were trained from, are mapped together with the
+learned ones ("Liquid-like" paper, Fig. 2b).
 
 References: L. van der Maaten, G. Hinton, JMLR 9, 2579 (2008); P. Poličar, M. Stražar, B. Zupan,
 "openTSNE", J. Stat. Softw. 109(3), 2024 (the implementation).
@@ -17,9 +18,10 @@ import numpy as np
 import xarray
 
 from lsg_ray.arrays import public
+from lsg_ray.ensemble.chosen import dataset_of
 from lsg_ray.ensemble.schema import pack
 from lsg_ray.errors import InputError
-from lsg_ray.registry import FAMILIES
+from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.configurations import (
@@ -32,7 +34,7 @@ from lsg_ray.statistics.configurations import (
 from lsg_ray.statistics.moments import moments
 from lsg_ray.statistics.neighbours import nearest_neighbours
 from lsg_ray.statistics.views import Packed
-from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Positive, Progress, Seed
+from lsg_ray.typing import Array, ConfigurationsLike, Count, Floats, Ints, Positive, Progress, Seed
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,10 @@ def embed(
     configurations
         Number of configurations, drawn without replacement; all by default, at most 200,000.
     starts
-        Whether to map as many random starts too: configurations drawn from the initial fields of
-        the trials, or the weights that ReLU networks started from.  For whole configurations of a
-        store.
+        Whether to map as many starts too: configurations drawn from the initial fields of
+        the trials, or the weights that ReLU networks started from, with related-descent those of
+        their parent, which is trained again unless ensemble.snapshots has 0.  For whole
+        configurations of a store.
     perplexity
         Effective number of neighbours in t-SNE; at most a third of the points.
     color
@@ -103,7 +106,8 @@ def embed(
     xarray.Dataset
         ``x``, ``y``, ``learned`` (bool) and, from a store, ``configuration`` and every column such
         as ``accuracy`` (NaN for starts), all over ``point``; attributes ``method`` and, for t-SNE,
-        ``perplexity``, ``kl_divergence``, ``iterations``, or for PCA ``explained_variance_ratio``.
+        ``perplexity``, ``kl_divergence``, ``iterations``, or for PCA ``explained_variance_ratio``;
+        with starts ``distinct_starts``, as related networks can have one, which is one point.
 
     Raises
     ------
@@ -130,8 +134,13 @@ def embed(
     weights = source.take(chosen)
     columns = {name: source.values(name, chosen) for name in source.columns}
     if starts:
-        weights = np.concatenate([_starts(source, columns), weights])
-    learned = np.arange(len(weights)) >= len(weights) - count
+        # A common start is one point: t-SNE would put copies of it beside each other.
+        distinct, start = _distinct(_starts(source, columns))
+        weights = np.concatenate([distinct, weights])
+        place = np.append(start, len(distinct) + np.arange(count))
+    else:
+        place = np.arange(count)
+    learned = np.arange(len(place)) >= len(place) - count
     points: Configurations
     if source.signs:
         points = Packed(pack(weights), source.n_weights, source.name)
@@ -144,18 +153,21 @@ def embed(
         state = int(rng.integers(2**31))
         xy, layout = _tsne(points, components, perplexity, state, threads, progress)
         about |= layout
+    xy = xy[place].astype(np.float64)
     variables: dict[str, Any] = {
-        "x": ("point", xy[:, 0].astype(np.float64)),
-        "y": ("point", xy[:, 1].astype(np.float64)),
+        "x": ("point", xy[:, 0]),
+        "y": ("point", xy[:, 1]),
         "learned": ("point", learned),
     }
     for name, values in columns.items():
-        padded = np.full(len(weights), -1 if name == "configuration" else np.nan)
+        padded = np.full(len(place), -1 if name == "configuration" else np.nan)
         padded[learned] = values
         variables[name] = ("point", padded.astype(np.int64) if name == "configuration" else padded)
     attributes = {"statistic": "map", **source.provenance(), **about, "seed": seed}
     if color is not None:
         attributes["color"] = color
+    if starts:
+        attributes["distinct_starts"] = len(distinct)
     return xarray.Dataset(variables, attrs=attributes)
 
 
@@ -173,20 +185,34 @@ def _check_memory(source: Configurations, points: int) -> None:
 def _starts(source: Configurations, columns: dict[str, Array]) -> Array:
     """Draw a configuration from the initial fields of each learned one's trial.
 
-    Of real weights, these are where the trial started.
+    Of real weights, these are where the trial started; for algorithms where that is not a draw of
+    its own (`Algorithm.starts`) as it was stored, if it was.
     """
     if not isinstance(source, StoredConfigurations) or source.ensemble.is_part:
         raise InputError("starts asked for; they belong to whole configurations of a store")
-    spec = source.ensemble.spec
-    if source.ensemble.header.derivation is not None:
+    ensemble, spec = source.ensemble, source.ensemble.spec
+    if ensemble.header.derivation is not None:
         raise InputError(
             "starts asked for; these configurations were derived or imported, not sampled"
         )
-    seeds = [
-        seed_sequence(spec.ensemble.seed, Stream.TRIAL, int(i), int(t))
-        for i, t in zip(columns["configuration"], columns["trial"], strict=True)
-    ]
-    return FAMILIES[spec.network.family].starts(spec, seeds)
+    family, own = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm].starts
+    numbers, trials = columns["configuration"].tolist(), columns["trial"].tolist()
+    if own is None:
+        pairs = zip(numbers, trials, strict=True)
+        seed = spec.ensemble.seed
+        return family.starts(spec, [seed_sequence(seed, Stream.TRIAL, i, t) for i, t in pairs])
+    if ensemble.at is None and 0 in spec.times[1]:
+        started = ensemble.snapshot(0).take(numbers)["weights"]
+    else:
+        started = own(spec, numbers, trials, lambda: family.prepare(spec, dataset_of(ensemble)))
+    return started.astype(np.float64)
+
+
+def _distinct(rows: Array) -> tuple[Array, Ints]:
+    """Return rows without repetition, as they come first, and which of them each is."""
+    _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return rows[first[order]], np.argsort(order)[which.ravel()]
 
 
 def _components(points: Configurations) -> tuple[Floats, Floats]:

@@ -6,8 +6,6 @@ At toy size ordinary tests, of one pattern set; at full size (some minutes), fiv
     pytest tests/benchmarks/test_flat_minima.py --benchmark-enable -s
 """
 
-import contextlib
-
 import numpy as np
 
 from lsg_ray.cluster.sample import sample
@@ -72,7 +70,7 @@ def test_algorithms__in_the_order_of_their_flatness(full):
         assert (slow < focused).all()
 
 
-def test_seeds__scale_over_workers(full, tmp_path):
+def test_seeds__scale_over_workers(full, toy_ray, tmp_path):
     """Solutions per second of one and of two Ray workers, of 64 seeds of focusing propagation."""
     n, count = (1001, 64) if full else (51, 4)
     spec = parse_spec({
@@ -85,13 +83,12 @@ def test_seeds__scale_over_workers(full, tmp_path):
     first = spec.replace(ensemble={"count": 4, "block_size": 1})
     rates = {1: [], 2: []}
     for repeat in range(3 if full else 1):
-        with contextlib.nullcontext() if full else ray_session(cpus=2):  # one for both
-            for workers in rates:
-                store = tmp_path / f"{repeat}-{workers}"
-                with ray_session(cpus=workers):
-                    sample(first, f"{store}-warm.zarr", workers=workers)
-                    result = sample(spec, f"{store}.zarr", workers=workers)
-                rates[workers].append(result.rows / result.seconds)
+        for workers in rates:
+            store = tmp_path / f"{repeat}-{workers}"
+            with ray_session(cpus=workers):
+                sample(first, f"{store}-warm.zarr", workers=workers)
+                result = sample(spec, f"{store}.zarr", workers=workers)
+            rates[workers].append(result.rows / result.seconds)
     one, two = (float(np.median(found)) for found in rates.values())
     print(f"\n{count} seeds: {one:.2f}/s on one worker, {two:.2f}/s on two ({two / one:.2f} times)")
     if full and available_cpus() >= 2:

@@ -13,8 +13,9 @@ import psutil
 
 from lsg_ray.cluster.estimate import COSTS
 from lsg_ray.cluster.progress import progress
-from lsg_ray.cluster.sample import BlockDone, Tally
+from lsg_ray.cluster.sample import BlockDone
 from lsg_ray.cluster.session import ray_session
+from lsg_ray.cluster.tally import Tally
 from lsg_ray.cluster.tasks import run_bounded
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.ledger import absent_blocks, complete_blocks
@@ -42,7 +43,7 @@ def test_the_driver_keeps_up_with_a_large_cluster(request, toy_ray):
         began = time.perf_counter()
         seen = np.zeros(blocks, bool)
         for block, done in run_bounded(task.remote, range(blocks), in_flight=in_flight):
-            tally.finish(done)
+            tally.finish(done.rows, done.trials)
             seen[block] = True
             if block % 1000 == 0:
                 memory.append(process.memory_info().rss)

@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import obstore
 import pytest
 from scipy import stats
 
+from lsg_ray.cli.runs import estimate_text
 from lsg_ray.cluster.estimate import COSTS, Calibration, estimate, extrapolate, suggested_block_size
 from lsg_ray.cluster.sample import sample, sample_block
 from lsg_ray.datasets import load_dataset
@@ -49,6 +52,12 @@ def test_the_arithmetic_of_an_even_calibration():
     assert one.driver_seconds == pytest.approx(1000 * COSTS.driver_seconds)
     hours = fifty.seconds.value / 3600
     assert fifty.dollars["spot"] == pytest.approx(hours * 50 * COSTS.prices["spot"])
+
+
+def test_trials_are_written_in_full_with_their_interval():
+    spec = binary_spec(2_000_000, block_size=100)
+    text = estimate_text(extrapolate(spec, made(trials=2), [16], COSTS.prices))
+    assert re.search(r"^trials +2,000,000 \(95 %: 2,000,000 to 2,\d{3},\d{3}\)$", text, re.M)
 
 
 def test_intervals_hold_what_they_should():

@@ -95,6 +95,15 @@ def test_columns__are_stored_and_queried(tmp_path, small):
     np.testing.assert_array_equal(ensemble.to_xarray()["score"], score)
 
 
+def test_accuracy_of_the_source__is_said_to_be_kept(tmp_path):
+    bare = import_weights(signs(), tmp_path / "bare.zarr")
+    assert "weights alone: accuracy and loss are not computed" in bare.notes
+    columns = {"accuracy": np.linspace(0.5, 1, 60), "run": np.arange(60)}
+    own = import_weights(signs(), tmp_path / "own.zarr", columns=columns)
+    kept = "weights alone: accuracy and loss are not computed; accuracy: those of the source"
+    assert kept in own.notes
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [

@@ -11,7 +11,10 @@ from lsg_ray.networks.families.committee import Patterns
 from lsg_ray.networks.robust_ensemble import RobustEnsemble, log_cosh
 
 BETA, GAMMA = 0.7, 0.4
-FORMS = [(1, 15, False, False), (3, 7, False, False), (3, 9, True, False), (5, 3, False, True)]
+FORMS = [
+    (1, 15, False, False), (3, 7, False, False), (3, 9, True, False), (5, 3, False, True),
+    (2, 7, False, True), (4, 5, True, True),
+]  # fmt: skip
 
 
 def patterns_of(rng, count, units, n, shared=False):

@@ -20,7 +20,7 @@ def _no_trials(spec, arena, device):
 
 
 #: Instead of a solver, of stores of given weights.
-GIVEN = Algorithm("given", ("perceptron", "committee", "parity"), _no_trials)
+GIVEN = Algorithm("given", ("perceptron", "committee", "parity", "spherical-parity"), _no_trials)
 
 
 @pytest.fixture(scope="session", autouse=True)

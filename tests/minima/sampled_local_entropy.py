@@ -26,12 +26,28 @@ class Sampled(NamedTuple):
     error: Floats
 
 
-def sampled_local_entropy(
-    ground: Ground, reference: Floats, overlaps: Floats, samples: int, rng: np.random.Generator
-) -> Sampled:
-    """Return nLE around a reference (K, n) by drawing ``draws`` weights at each overlap.
+def at_overlap(unit: Floats, p: float, count: int, rng: np.random.Generator) -> Floats:
+    """Return weights (count, N) at overlap p with a vector (N,) of norm one, of norm √N."""
+    size = unit.size
+    u = rng.standard_normal((count, size))
+    u -= np.outer(u @ unit, unit)
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    weights: Floats = (p * unit + np.sqrt(1 - p * p) * u) * np.sqrt(size)
+    return weights
 
-    Cost: 2 N P flop a sample.
+
+def sampled_local_entropy(
+    ground: Ground,
+    reference: Floats,
+    overlaps: Floats,
+    samples: int,
+    rng: np.random.Generator,
+    *,
+    product: bool = False,
+) -> Sampled:
+    """Return nLE around a reference (K, n) by drawing ``samples`` weights at each overlap.
+
+    ``product``: of a parity machine, and not a committee.  Cost: 2 N P flop a sample.
     """
     flat = reference.ravel() / np.linalg.norm(reference)
     x, s = ground.arena.train
@@ -40,13 +56,10 @@ def sampled_local_entropy(
     for p in overlaps:
         right = 0
         for start in range(0, samples, _BATCH):
-            u = rng.standard_normal((min(_BATCH, samples - start), size))
-            u -= np.outer(u @ flat, flat)
-            u /= np.linalg.norm(u, axis=1, keepdims=True)
-            w = (p * flat + np.sqrt(1 - p * p) * u) * np.sqrt(size)
-            h = fields(w.reshape(-1, *reference.shape), x)
-            votes = np.sign(h).sum(axis=2) * s
-            right += int((votes > 0).all(axis=1).sum())
+            w = at_overlap(flat, p, min(_BATCH, samples - start), rng)
+            tau = np.sign(fields(w.reshape(-1, *reference.shape), x))
+            votes = tau.prod(axis=2) if product else tau.sum(axis=2)
+            right += int((votes * s > 0).all(axis=1).sum())
         share = right / samples
         with np.errstate(divide="ignore"):
             value = np.log(share) / size

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray
 from scipy.special import ndtr
 
 import lsg_ray
@@ -52,7 +53,8 @@ def test_dense_regions__beside_groups_of_clones():
     assert (theory["clone_entropy"].values[0, 0, 1:] > known - 0.05).all()
     assert theory["monotone"].values.all()
     (figure,) = DENSE.figures
-    assert figure.drawn({"": theory}).axes
+    (axes,) = figure.drawn({"": theory}).axes
+    assert [text.get_text() for text in axes.texts] == ["$y$ = 2"]
     assert "clones" in figure.captioned({"": theory})[0]
 
 
@@ -69,6 +71,75 @@ def test_cross_entropy__between_typical_and_best():
     (figure,) = CROSS_ENTROPY.figures
     assert figure.drawn({"": theory}).axes
     assert "γ = 1" in figure.captioned({"": theory})[0]
+
+
+def cross_entropy_theory(gammas, rates):
+    """A result of the stage with given rates of errors."""
+    gammas, d = np.array(gammas), np.array([0.05, 0.1])
+    curve = ("distance", -d)
+    values = {"typical": curve, "best": curve, "bound": curve, "error_rate": ("gamma", rates)}
+    entropy = (("gamma", "distance"), -np.outer(1 + 1 / gammas, d))
+    converged = (("gamma", "distance"), np.ones((len(gammas), 2), bool))
+    return xarray.Dataset(
+        values | {"entropy": entropy, "converged": converged},
+        {"gamma": gammas, "distance": d},
+        {"alpha": 0.4, "converged": True},
+    )
+
+
+def test_cross_entropy__rates_that_are_too_small_are_drawn_as_such():
+    theory = cross_entropy_theory([4, 0.25, 0.5, 1, 2], [1e-106, 0.04, 0.01, 6e-5, 2e-14])
+    (figure,) = CROSS_ENTROPY.figures
+    axes = figure.drawn({"": theory}).axes[1]
+    above, below = axes.lines
+    np.testing.assert_array_equal(above.get_xdata()[:3], [0.25, 0.5, 1])
+    np.testing.assert_array_equal(above.get_ydata(), [0.04, 0.01, 6e-5, np.nan, np.nan])
+    np.testing.assert_array_equal(below.get_xdata(), [2, 4])
+    np.testing.assert_array_equal(below.get_ydata(), 1e-8)
+    assert (below.get_marker(), below.get_label()) == ("v", "below 1e-8")
+    ticks = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert ticks == ["0.25", "0.5", "1", "2", "4"]
+    assert not len(axes.get_xticks(minor=True))
+    assert figure.captioned({"": theory})[0].endswith("wrong; open triangles: below 1e-8.")
+    large = cross_entropy_theory([1.0], [0.1])
+    assert len(figure.drawn({"": large}).axes[1].lines) == 1
+    assert "triangles" not in figure.captioned({"": large})[0]
+
+
+def test_cross_entropy__of_many_parameters_names_some():
+    gammas = np.geomspace(0.1, 50, 40)
+    left, right = (
+        CROSS_ENTROPY.figures[0]
+        .drawn({"": cross_entropy_theory(gammas, 0.1 * np.exp(-gammas))})
+        .axes
+    )
+    ticks = right.get_xticks()
+    assert set(ticks) < set(gammas)
+    assert (np.diff(np.log(ticks)) > np.log(500) / 9.1).all()
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert labels[2] == "$\\gamma$ = 0.1"
+    assert labels[-1] == "$\\gamma$ = 50"
+    assert len(labels) == 9
+
+
+def test_points_that_did_not_converge__are_left_out():
+    theory = cross_entropy_theory([1.0, 2.0], [0.1, 0.1])
+    theory["converged"][0, 0] = False
+    theory.attrs["converged"] = False
+    (figure,) = CROSS_ENTROPY.figures
+    curves = [line.get_ydata() for line in figure.drawn({"": theory}).axes[0].lines[2:]]
+    assert np.isnan(curves).tolist() == [[True, False], [False, False]]
+    assert figure.captioned({"": theory})[0].endswith("Points that did not converge are left out.")
+
+
+def test_symmetric_state__is_dotted_from_where_it_is_unstable():
+    theory = lsg_ray.replica_entropy(
+        [1.0, 2.0, 3.0, 4.0], weights="spherical", machine="committee-inf", limits=False
+    )
+    assert (theory["stability"].values < 0).tolist() == [False, False, True, True]
+    solid, dotted = ENTROPY.figures[0].drawn({"": theory}).axes[0].lines[:2]
+    assert np.isnan(solid.get_ydata()).tolist() == [False, False, True, True]
+    assert np.isnan(dotted.get_ydata()).tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ import matplotlib
 import numpy as np
 import pytest
 
+from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.ledger import REJECTION_BINS
 from lsg_ray.errors import InputError
 from lsg_ray.report import style
 from lsg_ray.report.figures import correlations
-from lsg_ray.report.figures.accuracy import SET_NAMES, accuracy_figure
+from lsg_ray.report.figures.accuracy import SET_NAMES, accuracy_figure, accuracy_section
 from lsg_ray.report.figures.correlations import correlations_figure
 from lsg_ray.report.figures.distances import distances_figure
 from lsg_ray.report.figures.inputs import inputs_figure
@@ -111,8 +112,18 @@ def test_accuracy_figure_names_the_set(selection):
     also = "also " if selection == "test" else ""
     label = f"accuracy on the {SET_NAMES[selection]} ({also}used for selection)"
     assert figure.axes[0].get_xlabel() == label
-    assert "1 of 743 below the axis" in figure.legends[0].get_title().get_text()
+    assert "1 of 743 lower, not shown" in figure.legends[0].get_title().get_text()
     assert render(figure).startswith(PNG)
+
+
+@pytest.mark.parametrize(
+    ("draws", "words"),
+    [(1, "A trial makes one configuration; it"), (50, "the best of 50 configurations drawn")],
+)
+def test_accuracy_caption_says_what_a_trial_does(draws, words):
+    spec = make_spec((5, 3, 10), 40, draws=draws)
+    ensemble = make_ensemble(f"memory://draws-{draws}", spec)
+    assert words in accuracy_section(ensemble, load_dataset(spec.dataset)).caption
 
 
 def test_accuracy_without_rejected_trials():

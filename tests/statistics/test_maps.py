@@ -10,6 +10,7 @@ from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import InputError
 from lsg_ray.networks.solvers import mean_field
 from lsg_ray.networks.solvers.mean_field import draw
+from lsg_ray.report.figures.map import map_caption
 from lsg_ray.spec import parse_spec
 from lsg_ray.statistics import maps
 from lsg_ray.statistics.maps import MAP, embed
@@ -77,6 +78,57 @@ def test_starts__are_what_the_trials_would_draw_before_learning(
     embed(ensemble, starts=True)
     (given,) = points
     np.testing.assert_array_equal(given[:6], given[6:])
+
+
+def related(tmp_path, name, options, **ensemble):
+    """Six networks in groups of three."""
+    tree = {
+        "dataset": {"name": "digits", "train_examples": 100},
+        "network": {"family": "relu", "widths": [64, 5, 10]},
+        "training": {
+            "algorithm": "related-descent", "options": {"group": 3, **options}, "epochs": 2,
+            "batch_size": 50, "learning_rate": 0.01, "stack": 3,
+        },
+        "ensemble": {"count": 6, "threshold": 0.0, **ensemble},
+    }  # fmt: skip
+    sample(parse_spec(tree), tmp_path / name, workers=0)
+    return open_ensemble(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("options", "distinct"),
+    [({"parent_epochs": 0}, 2), ({"parent_epochs": 2}, 2), ({"sign_penalty": 0.01}, 6)],
+)
+def test_starts__of_related_networks_are_those_of_their_parents(
+    tmp_path, points, options, distinct
+):
+    stored = related(tmp_path, "stored", options, snapshots=[0])
+    expected = stored.snapshot(0).numpy()
+    result = embed(stored, starts=True)
+    assert result.attrs["distinct_starts"] == len(np.unique(expected, axis=0)) == distinct
+    # Where they were not stored, parents are trained again; of a view, those of its rows.
+    plain = related(tmp_path, "plain", options)
+    np.testing.assert_array_equal(plain.numpy(), stored.numpy())
+    embed(plain, starts=True)
+    embed(plain.where("configuration > 1"), starts=True)
+    for mapped, rows in zip(points, (slice(None), slice(None), slice(2, 6)), strict=True):
+        starts = expected[rows][np.sort(np.unique(expected[rows], axis=0, return_index=True)[1])]
+        np.testing.assert_array_equal(mapped, np.concatenate([starts, plain.numpy()[rows]]))
+    caption, _ = map_caption(embed(plain, starts=True, method="pca"))
+    assert ("2 of them distinct, as related networks have one" in caption) == (distinct == 2)
+
+
+def test_starts__that_coincide_are_one_point_of_the_map(tmp_path):
+    result = embed(related(tmp_path, "one", {"parent_epochs": 0}), starts=True)
+    assert result.sizes["point"] == 12
+    assert result["learned"].values.tolist() == [False] * 6 + [True] * 6
+    xy = result[["x", "y"]].to_array().values.T
+    assert np.isfinite(xy).all()
+    for first in (0, 3):
+        np.testing.assert_array_equal(xy[first : first + 3], np.tile(xy[first], (3, 1)))
+    assert len(np.unique(xy, axis=0)) == 2 + 6
+    assert result.attrs["distinct_starts"] == 2
+    assert (result["configuration"].values == [-1] * 6 + [*range(6)]).all()
 
 
 def test_view__of_a_selection_maps_its_rows(ensemble_of, points):

@@ -7,15 +7,15 @@ same (full), and only their weights W (K, n) are learned, N = K n:
 
 A pattern is wrong where its label s = ±1 differs from that; L_NE is the number of wrong ones, and a
 configuration with L_NE = 0 on its P = αN patterns is a solution.  Weights on the sphere have
-|W_l|² = n; only directions matter.  Ties must not be: K is odd, and with ±1 weights and inputs n
-too.
+|W_l|² = n; only directions matter.  Ties must not be: K of a majority is odd (a product has none),
+and with ±1 weights and inputs n too.
 
 Source: C. Baldassi, F. Pittorino, R. Zecchina, PNAS 117, 161 (2020), arXiv:1905.07833, Sec. 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
@@ -28,7 +28,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.networks.family import SCALAR_COLUMNS, Family
 from lsg_ray.networks.trial import Purpose, check_examples, trial_generator
 from lsg_ray.registry import FAMILIES
-from lsg_ray.typing import Array, Floats, Ints, Signs, Singles
+from lsg_ray.typing import Array, Flags, Floats, Ints, Signs, Singles
 
 if TYPE_CHECKING:
     from lsg_ray.datasets import Dataset
@@ -157,7 +157,7 @@ class _Committee(Family):
             yield f"network.widths: {list(widths)} given; {self.about} have {form}"
             return
         units = n_units(spec.network)
-        if units % 2 == 0:
+        if units % 2 == 0 and not self.product:
             yield f"network.widths: {units} hidden units given; an odd number has no ties"
         ((_, n),) = self.shapes(spec.network)
         full = spec.network.options.get("connection", "tree") == "full"
@@ -201,15 +201,23 @@ class _Committee(Family):
 
         A field of exactly zero is wrong: it has no sign.
         """
+        errors = np.zeros(len(weights), np.int64)
+        for wrong in self._wrong(network, weights, patterns):
+            errors += wrong.sum(axis=1)
+        return errors
+
+    def wrong(self, network: NetworkSpec, weights: Array, patterns: Patterns) -> Flags:
+        """Return which patterns are wrong (rows, P), as `errors` counts them."""
+        return np.concatenate(list(self._wrong(network, weights, patterns)), axis=1)
+
+    def _wrong(self, network: NetworkSpec, weights: Array, patterns: Patterns) -> Iterator[Flags]:
+        """Yield which patterns are wrong, some at a time."""
         ((units, n),) = network.shapes
         w = np.reshape(weights, (len(weights), units, n))
-        wrong = np.zeros(len(w), np.int64)
         size = max(1, _FIELDS_AT_A_TIME // max(1, len(w) * units))
         for start in range(0, patterns.n_patterns, size):
             h = fields(w, patterns.x[start : start + size])
-            right = self.output_of(h) * patterns.s[start : start + size] > 0
-            wrong += (~right).sum(axis=1)
-        return wrong
+            yield ~(self.output_of(h) * patterns.s[start : start + size] > 0)
 
     def measure(self, spec: Spec, arena: Arena, weights: Array) -> Mapping[str, Floats]:
         own = self.errors(spec.network, weights, arena.selection)
@@ -319,5 +327,11 @@ class _SphericalCommittee(_Committee):
     algorithm = "least-action"
 
 
+class _SphericalParity(_BinaryParity):
+    name, about, signs = "spherical-parity", "parity machines on the sphere", False
+    algorithm = "least-action"
+
+
 PERCEPTRON, COMMITTEE, PARITY = _BinaryPerceptron(), _BinaryCommittee(), _BinaryParity()
 SPHERICAL_PERCEPTRON, SPHERICAL_COMMITTEE = _SphericalPerceptron(), _SphericalCommittee()
+SPHERICAL_PARITY = _SphericalParity()

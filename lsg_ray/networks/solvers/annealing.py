@@ -19,7 +19,14 @@ from pydantic import BaseModel, Field
 
 from lsg_ray.networks.families.committee import Patterns, Stop
 from lsg_ray.networks.robust_ensemble import RobustEnsemble, Sampler
-from lsg_ray.networks.solvers.committee_trial import BINARY, End, Trial, algorithm, epochs_only
+from lsg_ray.networks.solvers.committee_trial import (
+    BINARY,
+    BINARY_PARITY,
+    End,
+    Trial,
+    algorithm,
+    epochs_only,
+)
 from lsg_ray.networks.trial import Purpose
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Floats
@@ -83,5 +90,5 @@ def warm_up(_: Spec) -> None:
 
 
 ALGORITHM = algorithm(
-    "annealing", (*BINARY, "parity"), Options, solve, misfits=epochs_only, warm_up=warm_up
+    "annealing", (*BINARY, BINARY_PARITY), Options, solve, misfits=epochs_only, warm_up=warm_up
 )

@@ -8,6 +8,7 @@ inputs are (y, K, n), and each has patterns in an order of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,14 +19,17 @@ from lsg_ray.datasets import Dataset
 from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
 from lsg_ray.networks.families.committee import Arena, Stop, committee_of
 from lsg_ray.networks.family import not_neutral
+from lsg_ray.networks.replicas import Groups, Make, groups
 from lsg_ray.networks.trial import Purpose, trial_generator, trial_seed
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Array, Floats, Ints
 
-#: Families of weights on the sphere, and of ±1 weights.
+#: Families of weights on the sphere, and of ±1 weights, whose output is a majority.
 SPHERICAL = ("spherical-perceptron", "spherical-committee")
 BINARY = ("perceptron", "committee")
+#: Those whose output is the product of the units, of each kind of weights.
+SPHERICAL_PARITY, BINARY_PARITY = "spherical-parity", "parity"
 
 #: Fields of ``training`` that these solvers do not read, as they are by default.
 UNUSED = {
@@ -53,7 +57,7 @@ class Trial:
     """Trial number ``trial`` of a configuration: what a solver needs, and its snapshots."""
 
     def __init__(self, spec: Spec, arena: Arena, configuration: int, trial: int) -> None:
-        self.spec, self.arena = spec, arena
+        self.spec, self.arena, self.address = spec, arena, (configuration, trial)
         self.family = committee_of(spec)
         self.patterns = arena.train
         self.epochs = spec.training.epochs
@@ -85,6 +89,12 @@ class Trial:
         ]
         starts = self.family.starts(self.spec, [self.seed, *below])
         return starts.astype(np.float64).reshape(replicas, *self.shape)
+
+    def groups(
+        self, make: Make, options: BaseModel, replicas: int
+    ) -> AbstractContextManager[Groups]:
+        """Open the groups of replicas; see `lsg_ray.networks.replicas`."""
+        return groups(make, self, options, replicas)
 
     def batches(self, replicas: int = 1) -> Iterator[Ints]:
         """Yield the mini-batches of an epoch, (replicas, B) rows, permuted for each replica."""
@@ -152,6 +162,7 @@ def algorithm(
     *,
     misfits: Callable[[Spec], Iterable[str]] = lambda _: (),
     unused: Mapping[str, object] = UNUSED,
+    in_groups: bool = False,
     check: Callable[[Spec, Dataset], None] = lambda *_: None,
     warm_up: Callable[[Spec], None] | None = None,
 ) -> Algorithm:
@@ -165,6 +176,8 @@ def algorithm(
         ``solve(trial, options)``: the solver.
     unused
         Fields that must be as they are by default, since it does not read them.
+    in_groups
+        Whether its replicas are in groups, which may be elsewhere (`Trial.groups`).
     """
 
     def trainer(spec: Spec, arena: Any, _: str | None) -> Run:
@@ -183,5 +196,12 @@ def algorithm(
         yield from misfits(spec)
 
     return Algorithm(
-        name, families, trainer, config=config, misfits=all_misfits, check=check, warm_up=warm_up
+        name,
+        families,
+        trainer,
+        config=config,
+        misfits=all_misfits,
+        check=check,
+        in_groups=in_groups,
+        warm_up=warm_up,
     )

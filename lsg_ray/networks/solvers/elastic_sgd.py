@@ -30,7 +30,7 @@ from lsg_ray.networks.families.committee import Stop
 from lsg_ray.networks.smooth_committee import loss_and_gradient, on_sphere
 from lsg_ray.networks.solvers.committee_trial import SPHERICAL, End, Trial, algorithm, spread
 from lsg_ray.networks.solvers.cross_entropy_sgd import Scales
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, Ints
 
 
 class Options(Scales):
@@ -61,47 +61,59 @@ class Options(Scales):
         return float(min(self.step * self.coupling * growth, most))
 
 
-class _Centre:
-    """The centre that replicas are pulled to."""
+class Replicas:
+    """Some replicas of a trial."""
 
-    def __init__(self, options: Options, w: Floats) -> None:
-        self.options, self.velocity = options, np.zeros(w.shape[1:])
-        self.weights: Floats = w.mean(axis=0)
+    def __init__(self, trial: Trial, options: Options, part: slice) -> None:
+        self.patterns, self.options = trial.patterns, options
+        self.w = trial.starts(options.replicas)[part]
 
-    def pull(self, w: Floats, pull: float) -> None:
-        """Move replicas (y, K, n) towards the centre, in place, and the centre with them."""
-        away = w - self.weights
-        w -= pull * away
-        if self.options.centre == "mean":
-            self.weights = w.mean(axis=0)
-        else:
-            self.velocity *= self.options.centre_momentum
-            self.velocity += pull * away.sum(axis=0)
-            self.weights = self.weights + self.velocity
+    def weights(self, _: None) -> Floats:
+        """Return the replicas (g, K, n)."""
+        return self.w
+
+    def descend(
+        self, rows: Ints, centre: Floats, scales: tuple[float, float], pull: float
+    ) -> Floats:
+        """Take a step on mini-batches (g, B), and to the centre.
+
+        Returns (g, K, n): the replicas before they return to the sphere, of which the mean is the
+        centre; or for an explicit centre how far they were from it before its pull.
+        """
+        _, gradient = loss_and_gradient(self.w, self.patterns, rows, *scales)
+        self.w -= self.options.step * np.sqrt(self.w.shape[-1]) * gradient
+        away = self.w - centre
+        self.w -= pull * away
+        returned = self.w.copy() if self.options.centre == "mean" else away
+        on_sphere(self.w)
+        return returned
 
 
 def solve(trial: Trial, options: Options) -> End:
     """Train until the replicas are one solution at large β, or the epochs are used up.
 
-    Cost: 4 y N P flop an epoch.
+    Cost: 4 y N P flop an epoch; groups exchange y + 1 times N numbers a mini-batch.
     """
-    w = trial.starts(options.replicas)
-    centre = _Centre(options, w)
-    size = options.step * np.sqrt(w.shape[-1])
-    for epoch in range(trial.epochs):
-        (beta, gamma), pull = options.at(epoch), options.pull(epoch)
-        for rows in trial.batches(options.replicas):
-            trial.step(centre.weights[None])
-            _, gradient = loss_and_gradient(w, trial.patterns, rows, beta, gamma)
-            w -= size * gradient
-            centre.pull(w, pull)
-            on_sphere(w)
-        if not np.isfinite(w).all():
-            return End(centre.weights, epoch + 1, Stop.DIVERGED)
-        one = options.may_end(beta) and spread(w) < options.collapsed
-        if one and trial.errors(centre.weights[None])[0] == 0:
-            return End(centre.weights, epoch + 1, Stop.SOLVED)
-    return End(centre.weights, trial.epochs, Stop.EPOCHS)
+    with trial.groups(Replicas, options, options.replicas) as groups:
+        centre = groups("weights").mean(axis=0)
+        velocity = np.zeros_like(centre)
+        for epoch in range(trial.epochs):
+            scales, pull = options.at(epoch), options.pull(epoch)
+            for rows in trial.batches(options.replicas):
+                trial.step(centre[None])
+                returned = groups("descend", rows, centre, scales, pull)
+                if options.centre == "mean":
+                    centre = returned.mean(axis=0)
+                else:
+                    velocity = options.centre_momentum * velocity + pull * returned.sum(axis=0)
+                    centre = centre + velocity
+            w = groups("weights")
+            if not np.isfinite(w).all():
+                return End(centre, epoch + 1, Stop.DIVERGED)
+            one = options.may_end(scales[0]) and spread(w) < options.collapsed
+            if one and trial.errors(centre[None])[0] == 0:
+                return End(centre, epoch + 1, Stop.SOLVED)
+        return End(centre, trial.epochs, Stop.EPOCHS)
 
 
-ALGORITHM = algorithm("elastic-sgd", SPHERICAL, Options, solve)
+ALGORITHM = algorithm("elastic-sgd", SPHERICAL, Options, solve, in_groups=True)

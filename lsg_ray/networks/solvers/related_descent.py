@@ -19,7 +19,7 @@ this form of the penalty is of this package.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,7 @@ from pydantic import Field, ValidationError
 from lsg_ray.networks.algorithm import Algorithm, Candidate, Run
 from lsg_ray.networks.families.relu import Arena, fixed_field
 from lsg_ray.networks.family import not_neutral
+from lsg_ray.networks.initial_weights import initial_weights
 from lsg_ray.networks.solvers.descent import (
     FIXED_FIELDS,
     DescentOptions,
@@ -122,31 +123,64 @@ class _Groups:
     def _trained(self, numbers: Ints, trial: int, signs: Singles | None = None) -> Solutions:
         spec = self.spec
         train, _, test = self.sets
-        related = Related(self._parents(numbers), signs, self.options.sign_penalty)
+        epochs = self.options.parent_epochs
+        starts = None if epochs is None else self.parents(numbers, epochs)
+        related = Related(starts, signs, self.options.sign_penalty)
         return train_networks(
             spec.network,
             spec.training,
             train,
             test,
-            self._seeds(numbers, trial),
+            _seeds(spec, numbers, [trial] * len(numbers)),
             spec.snapshot_steps,
             related=related,
         )
 
-    def _parents(self, numbers: Ints) -> Singles | None:
-        """Return the weights (networks, N) that networks start from; None for their own."""
-        epochs = self.options.parent_epochs
-        if epochs is None:
-            return None
+    def parents(self, numbers: Ints, epochs: int) -> Singles:
+        """Train the parents of networks; return their weights (networks, N)."""
         owners, owner = np.unique(numbers - numbers % self.options.group, return_inverse=True)
-        seeds = [trial_seed(seed, Purpose.PARENT) for seed in self._seeds(owners, 0)]
+        seeds = _parent_seeds(self.spec, owners)
         training = self.spec.training.model_copy(update={"epochs": epochs, "target_loss": None})
         train, _, test = self.sets
         return train_networks(self.spec.network, training, train, test, seeds).weights[owner]
 
-    def _seeds(self, numbers: Ints, trial: int) -> list[np.random.SeedSequence]:
-        seed = self.spec.ensemble.seed
-        return [seed_sequence(seed, Stream.TRIAL, n, trial) for n in numbers.tolist()]
+
+def _seeds(spec: Spec, numbers: Ints, trials: Sequence[int]) -> list[np.random.SeedSequence]:
+    """Return the addresses of trials in the seed tree."""
+    pairs = zip(numbers.tolist(), trials, strict=True)
+    return [seed_sequence(spec.ensemble.seed, Stream.TRIAL, n, trial) for n, trial in pairs]
+
+
+def _parent_seeds(spec: Spec, owners: Ints) -> list[np.random.SeedSequence]:
+    """Return the addresses of the parents of groups, by the first of each; all trials have one."""
+    seeds = _seeds(spec, owners, [0] * len(owners))
+    return [trial_seed(seed, Purpose.PARENT) for seed in seeds]
+
+
+def _starts(
+    spec: Spec, configurations: Sequence[int], trials: Sequence[int], arena: Callable[[], Arena]
+) -> Singles:
+    """Return the weights (rows, N) that trials start from: their parent's, or drawn for each.
+
+    Parents are trained again where they were trained, in the stacks of sampling, as a network
+    depends on those beside it by rounding.
+    """
+    options = Options.model_validate(spec.training.options)
+    numbers = np.array(configurations)
+    if options.parent_epochs is None:
+        return initial_weights(spec.network, spec.training, _seeds(spec, numbers, trials))
+    if options.parent_epochs == 0:
+        seeds = _parent_seeds(spec, numbers - numbers % options.group)
+        return initial_weights(spec.network, spec.training, seeds)
+    starts = np.empty((len(numbers), spec.network.n_weights), np.float32)
+    with one_thread():
+        groups = _Groups(spec, [part.on() for part in arena()])
+        for first in np.unique(numbers - numbers % spec.stack):
+            stack = np.arange(first, first + spec.stack)
+            parents = groups.parents(stack, options.parent_epochs)
+            here = (numbers >= first) & (numbers < first + spec.stack)
+            starts[here] = parents[numbers[here] - first]
+    return starts
 
 
 def _stack(spec: Spec) -> int:
@@ -181,5 +215,6 @@ ALGORITHM = Algorithm(
     stack=_stack,
     check=check_memory,
     in_batches=True,
+    starts=_starts,
     misfits=_misfits,
 )

@@ -27,6 +27,7 @@ from lsg_ray.networks.robust_ensemble import Sampler
 from lsg_ray.networks.solvers import annealing
 from lsg_ray.networks.solvers.committee_trial import (
     BINARY,
+    BINARY_PARITY,
     End,
     Trial,
     algorithm,
@@ -63,7 +64,7 @@ def misfits(spec: Spec) -> Iterator[str]:
 
 ALGORITHM = algorithm(
     "replicated-annealing",
-    (*BINARY, "parity"),
+    (*BINARY, BINARY_PARITY),
     Options,
     solve,
     misfits=misfits,

@@ -30,7 +30,7 @@ from pydantic import BaseModel, Field
 
 from lsg_ray.networks.families.committee import Patterns, Stop, fields
 from lsg_ray.networks.solvers.committee_trial import BINARY, End, Trial, algorithm, odd_replicas
-from lsg_ray.typing import Array, Floats
+from lsg_ray.typing import Array, Floats, Ints
 
 Formula = Literal["simple", "corrected", "hard", "continuous", "explicit"]
 
@@ -93,33 +93,57 @@ def _signs(hidden: Floats) -> Array:
     return np.where(hidden >= 0, np.int8(1), np.int8(-1))
 
 
+class Replicas:
+    """Some replicas of a trial: hidden reals, and their signs."""
+
+    def __init__(self, trial: Trial, options: Options, part: slice) -> None:
+        self.patterns, self.step = trial.patterns, options.step
+        starts = trial.starts(options.replicas)
+        if options.start == "equal":
+            starts[:] = starts[0]
+        self.hidden = starts[part]
+
+    def reals(self, _: None) -> Floats:
+        """Return the hidden reals (g, K, n)."""
+        return self.hidden
+
+    def descend(self, rows: Ints) -> Array:
+        """Learn mini-batches (g, B); return the weights after it."""
+        w = _signs(self.hidden)
+        for hidden, signs, batch in zip(self.hidden, w, rows, strict=True):
+            move(hidden, signs, self.patterns, batch, self.step)
+        return _signs(self.hidden)
+
+    def pulled(self, force: Floats) -> Array:
+        """Move by the kick (g, K, n); return the weights after it."""
+        self.hidden += force
+        return _signs(self.hidden)
+
+
 def solve(trial: Trial, options: Options) -> End:
     """Train until the centre or a replica is a solution, or the epochs are used up.
 
-    Cost: 4 y N P flop an epoch.
+    Cost: 4 y N P flop an epoch; groups exchange 11 y N bytes a mini-batch.
     """
     y = options.replicas
-    hidden = trial.starts(y)
-    if options.start == "equal":
-        hidden[:] = hidden[0]
-    centre = hidden.mean(axis=0)  # hidden reals, of an explicit centre
-    w = _signs(hidden)
-    for epoch in range(trial.epochs):
-        coupling = options.coupling + epoch * options.coupling_step
-        for rows in trial.batches(y):
-            trial.step(_centre(w, centre, options)[None])
-            for replica in range(y):
-                move(hidden[replica], w[replica], trial.patterns, rows[replica], options.step)
-            w = _signs(hidden)
-            force = options.kick * kick(_centre(w, centre, options), w, coupling, options.formula)
-            hidden += force
-            centre -= force.sum(axis=0)
-            w = _signs(hidden)
-        candidates = np.concatenate([_centre(w, centre, options)[None], w])
-        errors = trial.errors(candidates[:1] if options.wait_for_centre else candidates)
-        if errors.min() == 0:
-            return End(candidates[errors.argmin()], epoch + 1, Stop.SOLVED)
-    return End(_centre(w, centre, options), trial.epochs, Stop.EPOCHS)
+    with trial.groups(Replicas, options, y) as groups:
+        reals = groups("reals")
+        centre = reals.mean(axis=0)  # hidden reals, of an explicit centre
+        w = _signs(reals)
+        for epoch in range(trial.epochs):
+            coupling = options.coupling + epoch * options.coupling_step
+            for rows in trial.batches(y):
+                trial.step(_centre(w, centre, options)[None])
+                w = groups("descend", rows)
+                formula = options.formula
+                force = options.kick * kick(_centre(w, centre, options), w, coupling, formula)
+                w = groups("pulled", force)
+                centre -= force.sum(axis=0)
+            candidates = np.concatenate([_centre(w, centre, options)[None], w])
+            errors = trial.errors(candidates[:1] if options.wait_for_centre else candidates)
+            if errors.min() == 0:
+                return End(candidates[errors.argmin()], epoch + 1, Stop.SOLVED)
+        return End(_centre(w, centre, options), trial.epochs, Stop.EPOCHS)
 
 
 def _centre(w: Array, hidden: Floats, options: Options) -> Floats:
@@ -128,4 +152,6 @@ def _centre(w: Array, hidden: Floats, options: Options) -> Floats:
     return mean
 
 
-ALGORITHM = algorithm("replicated-sgd", BINARY, Options, solve, misfits=odd_replicas)
+ALGORITHM = algorithm(
+    "replicated-sgd", BINARY, Options, solve, misfits=odd_replicas, in_groups=True
+)

@@ -112,7 +112,7 @@ def _note(passed: Histogram, failed: Histogram, left: float, acceptance: float |
     trials, hidden = int(counts.sum()), int(counts[passed.edges[1:] <= left].sum())
     rate = int(passed.counts.sum()) / max(trials, 1) if acceptance is None else acceptance
     note = f"acceptance rate {rate:.1%}"
-    return note + (f"\n{hidden:,} of {trials:,} below the axis" if hidden else "")
+    return note + (f"\n{hidden:,} of {trials:,} lower, not shown" if hidden else "")
 
 
 def rejected_counts(ensemble: Ensemble) -> Ints:
@@ -142,10 +142,11 @@ def accuracy_section(ensemble: Ensemble, dataset: Dataset) -> Section:
         test_accuracy=None if of_test else ensemble.column("test_accuracy"),
         acceptance=None if ensemble.condition is None else ensemble.info()["acceptance"],
     )
+    kept = f"keeps the best of {spec.draws:,} configurations drawn from it"
+    trial = f"trains one network and {kept}" if spec.draws > 1 else "makes one configuration"
     caption = (
-        f"Accuracy of all trials on the {chosen}. A trial trains one network and keeps the best of "
-        f"{spec.draws:,} configurations drawn from it; it is accepted if the accuracy of that "
-        f"configuration is at least {spec.threshold:g}. The mean accuracy of accepted "
+        f"Accuracy of all trials on the {chosen}. A trial {trial}; it is accepted if the accuracy "
+        f"of that configuration is at least {spec.threshold:g}. The mean accuracy of accepted "
         f"configurations is {accepted.mean(dtype=np.float64):.4f}, which is biased upwards, "
         "because they were selected on the same set."
     )

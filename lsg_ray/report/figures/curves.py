@@ -35,6 +35,7 @@ def log_curves(axes: Axes, positions: Array, train: Array, test: Array) -> None:
             axes.plot(positions, np.maximum(row, 1e-6), color=colour, ls=dash, lw=0.7, alpha=0.7)
     axes.axvline(0, color=style.GREY, lw=0.6)
     axes.set_yscale("log")
+    style.few_log_labels(axes)
 
 
 def share_bars(axes: Axes, share: Array, left: Array, width: float) -> None:

@@ -39,11 +39,13 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
     right.annotate(
         "bound", (0.5, np.log(2)), (0, 3), textcoords="offset points", ha="center", color=style.GREY
     )
+    known = False
     for n, (name, scan) in enumerate(scans.items()):
         colour = _colour(name, n)
         curve = entropy_curve(scan)
         x, d, s = (curve[name].values for name in ("field", "d", "s"))
         converged = scan["converged"].values.astype(bool)
+        known |= bool(np.isfinite(s).any())
         for k, (direction, dash) in enumerate(DIRECTION_STYLES.items()):
             few, thin = _chosen(len(d)), {"ls": dash, "color": colour, "lw": 0.4, "alpha": 0.35}
             left.plot(x, d[few, k].T, **thin)
@@ -58,6 +60,8 @@ def scan_figure(scans: Mapping[str, xarray.Dataset]) -> Figure:
     left.set_ylim(-0.02, 1.02)
     left.legend(title="solid: $x$ rises")
     style.panel(left, "a", "distance against field", "distance field $x$ (nat)", DISTANCE)
+    if not known:
+        right.text(0.5, 0.3, "not converged", ha="center", transform=right.transAxes)
     right.set_ylim(top=0.75)
     if right.get_ylim()[0] > -0.02:
         right.set_ylim(bottom=0.0)
@@ -122,7 +126,11 @@ def iso_figure(curve: xarray.Dataset) -> Figure:
             line = {"color": colour, "ls": dash, "lw": 0.6, "alpha": 0.8}
             for panel, variable in zip(axes, ("s", "beta", "e"), strict=True):
                 panel.plot(curve["d"].values[rows, k].T, curve[variable].values[rows, k].T, **line)
-    titles = {"at constant energy": ENTROPY, "temperature": BETA, "energy": "energy $e$ (nat)"}
+    titles = {
+        "at constant energy": ENTROPY,
+        "inverse temperature": BETA,
+        "energy": "energy $e$ (nat)",
+    }
     for panel, letter, (title, label) in zip(axes, "abc", titles.items(), strict=True):
         panel.set_xlim(-0.02, 1.02)
         panel.xaxis.set_major_locator(style.round_ticks(4))
@@ -144,6 +152,8 @@ def iso_caption(curve: xarray.Dataset) -> tuple[str, str]:
         f"{about['betas'][1]:g}. Largest difference between the directions: {gap} "
         f"({about['verdict']})."
     )
+    if criterion := about.get("criterion"):
+        caption += f" Criterion: {criterion}."
     return caption, "Entropy, inverse temperature and energy against distance at constant energy."
 
 
@@ -155,7 +165,8 @@ def tap_figure(states: xarray.Dataset) -> Figure:
     f = states["f"].values[settled]
     if len(f):
         centre, width = f.mean(), max(np.ptp(f), 1e-4)
-        edges = np.linspace(centre - width, centre + width, 61).tolist()
+        # An odd number of bins, so that equal energies lie in the middle of one, not on an edge.
+        edges = np.linspace(centre - width, centre + width, 62).tolist()
         left.hist(f, edges, color=style.ACCENT)
         for position in np.atleast_1d(states.attrs["peak_positions"]):
             left.axvline(position, color=style.CONTRAST, lw=1.0, ls=style.DASHED)
@@ -173,11 +184,11 @@ def tap_caption(states: xarray.Dataset) -> tuple[str, str]:
     caption = (
         "Fixed points of the Thouless–Anderson–Palmer (TAP) equations, which are stationary points "
         f"of the TAP free energy, from {about['starts']:,} random starts, of which "
-        f"{100 * about['converged']:.3g} % have converged: {about['states']:,} distinct points, "
-        f"of which {about['stable_states']:,} are stable and {about['saddles']:,} are saddles. "
-        f"(a) Free energies; number of peaks over minima: {about['peaks']} "
-        f"({about['peak_test']}). (b) Overlaps between different points; vertical lines, of points "
-        "with themselves."
+        f"{100 * about['converged']:.3g} % have converged. Distinct points: {about['states']:,} "
+        f"(stable {about['stable_states']:,}, saddles {about['saddles']:,}, undetermined "
+        f"{about['undetermined_states']:,}). (a) Free energies; dashed, peaks over minima: "
+        f"{about['peaks']} ({about['peak_test']}). (b) Overlaps between different points; vertical "
+        "lines, of points with themselves."
     )
     return caption, "Histogram of TAP free energies, and of overlaps between states."
 
@@ -194,7 +205,14 @@ def _overlaps(axes: Axes, states: xarray.Dataset) -> None:
             color=style.ACCENT,
         )
     else:
-        axes.text(0.5, 0.5, "fewer than two states", ha="center", transform=axes.transAxes)
+        axes.text(
+            0.5,
+            0.5,
+            "fewer than two states",
+            ha="center",
+            transform=axes.transAxes,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        )
         axes.set_yticks([])
     for own in np.diag(q)[:20]:
         axes.axvline(own, color=style.CONTRAST, lw=0.8)

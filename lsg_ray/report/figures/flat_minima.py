@@ -9,7 +9,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsg_ray.minima.rank_correlations import correlation_words, is_determined
+from lsg_ray.minima.rank_correlations import DEVIATION, correlation_words, is_determined
 from lsg_ray.report import style
 
 #: Largest number of curves of single solutions that are drawn.
@@ -283,8 +283,10 @@ def table_caption(result: xarray.Dataset) -> tuple[str, str]:
     caption = (
         f"{result.attrs['rows']} configurations of {result.sizes['algorithm']} ensembles. "
         f"Means of the {about[second]}: {means}. Its rank correlations over all configurations: "
-        f"{ranks} (Spearman's ρ; errors by bootstrap over configurations within ensembles). "
-        "Undetermined, with question marks: within two errors of zero, or too few configurations."
+        f"{ranks} (Spearman's ρ; errors by bootstrap over configurations within ensembles and "
+        "over test patterns). "
+        f"Undetermined, with question marks: within {DEVIATION:g} errors of zero, or too few "
+        "configurations."
     )
     return caption, "Matrix of rank correlations between measures of flatness, and two of them."
 

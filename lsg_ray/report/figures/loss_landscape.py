@@ -115,7 +115,8 @@ def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
     for n, (name, path) in enumerate(paths.items()):
         colour, alpha = style.curve_colour(n), path["alpha"].values
         for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
-            style.band(axes, alpha, path[f"train_{measure}"].values, colour, name)
+            label = style.verbatim(name)
+            style.band(axes, alpha, path[f"train_{measure}"].values, colour, label)
             test = path[f"test_{measure}"].values.mean(axis=0)
             axes.plot(alpha, test, color=colour, ls=style.DASHED)
     _mark_ends(loss)
@@ -127,14 +128,15 @@ def paths_figure(paths: Mapping[str, xarray.Dataset]) -> Figure:
 
 def _by_alignment(results: Mapping[str, xarray.Dataset]) -> dict[str, xarray.Dataset]:
     """Return paths by alignment of the hidden units, or by name where an alignment is repeated."""
-    paths: dict[str, xarray.Dataset] = {}
+    paths: list[tuple[str, str, xarray.Dataset]] = []
     for name, result in results.items():
         if "alignment" in result.dims:
-            paths |= {str(kind): result.sel(alignment=kind) for kind in result["alignment"].values}
+            for kind in map(str, result["alignment"].values):
+                paths.append((f"{name}, {kind}", kind, result.sel(alignment=kind)))
         else:
-            kind = str(result.attrs["alignment"])
-            paths[name if kind in paths else kind] = result
-    return paths
+            paths.append((name, str(result.attrs["alignment"]), result))
+    repeated = len({kind for _, kind, _ in paths}) < len(paths)
+    return {name if repeated else kind: path for name, kind, path in paths}
 
 
 def interpolation_figure(results: Mapping[str, xarray.Dataset]) -> Figure:

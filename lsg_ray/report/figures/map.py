@@ -1,4 +1,4 @@
-"""Map of random starts and learned configurations."""
+"""Map of starts and learned configurations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def map_figure(map_: xarray.Dataset, color: str | None = None) -> Figure:
     size = float(np.clip(9000 / len(x), 0.5, 40))
     figure, (axes,) = style.panels(4.3, 1, width=5.0)
     if not learned.all():
-        label = f"random starts ({np.count_nonzero(~learned):,})"
+        number = map_.attrs.get("distinct_starts", np.count_nonzero(~learned))
+        label = f"starts ({number:,})"
         axes.scatter(
             x[~learned],
             y[~learned],
@@ -78,12 +79,18 @@ def map_caption(map_: xarray.Dataset) -> tuple[str, str]:
         )
     starts = ""
     if not map_["learned"].values.all():
-        starts = ", and of configurations drawn from their own initial fields"
+        starts = (
+            ", and of their starts: where training began, or a configuration drawn from its "
+            "initial fields"
+        )
+        distinct = about.get("distinct_starts", learned)
+        if distinct < learned:
+            starts += f" ({distinct:,} of them distinct, as related networks have one)"
     caption = (
         f"{method} of {learned:,} learned configurations, coloured by "
         f"{str(about.get('color', 'accuracy')).replace('_', ' ')}"
         f"{starts}. For ±1 weights, squared Euclidean "
         f"distance is four times the Hamming distance.{meaning}"
     )
-    among = " among as many random starts" if starts else ""
+    among = " among as many starts" if starts else ""
     return caption, f"Scatter plot of {learned:,} learned configurations{among}."

@@ -24,8 +24,10 @@ NULL_STYLES: dict[str, dict[str, Any]] = {
     "independent": {"color": style.INK, "ls": style.DASHED, "lw": 0.9},
     "shuffled": {"color": style.GREY, "ls": "-", "lw": 1.8},
 }
-#: Height in inches of the panels of lines, and of all margins together.
-PANEL_HEIGHT, MARGIN_HEIGHT = 1.25, 2.45
+#: Height in inches of the panels of lines, of all margins together, and of a row of the legend.
+PANEL_HEIGHT, MARGIN_HEIGHT, LEGEND_ROW = 1.25, 2.45, 0.17
+#: Smallest width in inches of a figure whose legend has a single row.
+WIDE = 4.5
 
 
 @style.styled
@@ -43,7 +45,9 @@ def rsb_figure(systems: Mapping[str, xarray.Dataset]) -> Figure:
         raise InputError(f"{count} systems given; a figure has 1 to {MAX_SYSTEMS}")
     width = min(style.WIDTH, max(MAX_COLUMN_WIDTH * count, 3.2))
     side = min(width / count - 0.6, 1.9)
-    figure = style.new_figure(2 * PANEL_HEIGHT + side + MARGIN_HEIGHT, width)
+    rows = 1 if width >= WIDE else 3
+    margins = MARGIN_HEIGHT + (rows - 1) * LEGEND_ROW
+    figure = style.new_figure(2 * PANEL_HEIGHT + side + margins, width)
     axes = figure.subplots(
         3, count, squeeze=False, height_ratios=(PANEL_HEIGHT, side, PANEL_HEIGHT)
     )
@@ -56,7 +60,8 @@ def rsb_figure(systems: Mapping[str, xarray.Dataset]) -> Figure:
     for row, letter in enumerate("abc"):
         label = axes[row, 0].set_title(rf"$\bf{{({letter})}}$", loc="left")
         label.set_x(-0.37 / (width / count - 0.5))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3 // rows)
     return figure
 
 

@@ -47,9 +47,13 @@ def slices_figure(slices: xarray.Dataset) -> Figure:
             alpha=0.6,
             label=("training", "test")[part],
         )
-    low, high = births.get_xlim()[0], births.get_ylim()[1]
-    births.plot([low, high], [low, high], color=style.GREY, lw=0.8)
-    births.legend()
+    if np.isfinite(slices["birth"].isel(minimum=slice(1, None))).any():
+        low, high = births.get_xlim()[0], births.get_ylim()[1]
+        births.plot([low, high], [low, high], color=style.GREY, lw=0.8)
+        births.legend()
+    else:
+        births.text(0.5, 0.5, "one minimum in each", ha="center", transform=births.transAxes)
+        births.set(xticks=[], yticks=[])
     style.panel(births, "c", "all planes", "minimum", "saddle where it ends")
     return figure
 

@@ -80,3 +80,12 @@ def test_what_has_no_slices(solutions, tmp_path):
         slice_topology(solutions, plane="solutions", configurations=2)
     with pytest.raises(InputError, match="networks of real weights are needed"):
         slice_topology(synthetic(tmp_path / "binary.zarr", 4, 30))
+
+
+def test_figure_of_planes_with_one_minimum_each__says_so(solutions):
+    found = slice_topology(
+        solutions, configurations=2, slices=2, points=9, examples=100, threshold=50
+    )
+    (panel,) = [axes for axes in STAGE.figures[0].drawn({"": found}).axes[:3] if axes.texts]
+    assert [text.get_text() for text in panel.texts] == ["one minimum in each"]
+    assert panel.get_legend() is None

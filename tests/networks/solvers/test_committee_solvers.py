@@ -8,8 +8,9 @@ from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
 from lsg_ray.errors import SpecError
-from lsg_ray.networks.families.committee import Stop, patterns_of
+from lsg_ray.networks.families.committee import Patterns, Stop, patterns_of
 from lsg_ray.networks.sampling import prepare
+from lsg_ray.networks.solvers.least_action import least_action
 from lsg_ray.networks.solvers.replicated_sgd import easiest_units, kick
 from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.rng import Stream, seed_sequence
@@ -49,11 +50,12 @@ def tried(spec, configurations=(0,), trial=0):
     return ALGORITHMS[spec.algorithm].trainer(spec, arena, None)(configurations, trial)
 
 
-def test_parity_machines_are_annealed_by_default():
+@pytest.mark.parametrize("units", [2, 3])
+def test_parity_machines_of_signs_are_annealed_by_default(units):
     spec = parse_spec(
         {
-            "dataset": {"name": "random-patterns", "patterns": 15, "inputs": 45},
-            "network": {"family": "parity", "widths": [45, 3, 1]},
+            "dataset": {"name": "random-patterns", "patterns": 15, "inputs": 15 * units},
+            "network": {"family": "parity", "widths": [15 * units, units, 1]},
             "training": {"options": {"last_beta": 8}, "epochs": 2000},
             "ensemble": {"count": 1},
         }
@@ -61,6 +63,40 @@ def test_parity_machines_are_annealed_by_default():
     assert spec.algorithm == "annealing"
     (found,) = tried(spec)
     assert found.columns["errors"] == recomputed(spec, found.weights) == 0
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("units", [2, 3, 4])
+def test_parity_machines_on_the_sphere_learn_by_least_action(units, full):
+    n = 30
+    spec = spec_of(
+        "least-action", patterns=30 * units, widths=(n if full else units * n, units, 1),
+        full=full, family="spherical-parity",
+    )  # fmt: skip
+    assert spec.replace(training={"algorithm": None}).algorithm == "least-action"
+    (found,) = tried(spec)
+    assert found.columns["stopped"] == Stop.SOLVED
+    assert found.columns["errors"] == recomputed(spec, found.weights) == 0
+    np.testing.assert_allclose((found.weights.reshape(units, n) ** 2).sum(axis=1), n, rtol=1e-6)
+
+
+@pytest.mark.parametrize("product", [False, True])
+def test_least_action_turns_the_unit_that_is_nearest_to_it(product):
+    rng = np.random.default_rng(2)
+    w, x = rng.standard_normal((3, 7)), rng.choice([-1.0, 1.0], (40, 3, 7))
+    patterns = Patterns(x.astype(np.float32), rng.choice([-1, 1], 40).astype(np.int8))
+    expected, wrong = w.copy(), 0
+    for p, s in enumerate(patterns.s):
+        h = [w[unit] @ x[p, unit] for unit in range(3)]
+        tau = np.sign(h)
+        if (np.prod(tau) if product else np.sign(tau.sum())) == s:
+            continue
+        wrong += 1
+        eligible = [unit for unit in range(3) if product or tau[unit] != s]
+        unit = min(eligible, key=lambda one: abs(h[one]))
+        expected[unit] -= 0.3 * tau[unit] * x[p, unit]
+    assert least_action(w, patterns, np.arange(40), 0.3, product=product) == wrong > 10
+    np.testing.assert_allclose(w, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("sampler", ["metropolis", "reduced-rejection"])
@@ -86,7 +122,8 @@ def recomputed(spec, weights):
     for x, s in zip(data.x, data.y, strict=True):
         own = x.reshape(units, n) if x.size == w.size else np.tile(x, (units, 1))
         tau = np.sign((own * w).sum(axis=1))
-        out = np.prod(tau) if spec.network.family == "parity" else np.sign(tau.sum())
+        product = spec.network.family.endswith("parity")
+        out = np.prod(tau) if product else np.sign(tau.sum())
         wrong += int(out != s)
     return wrong
 
