@@ -142,7 +142,9 @@ def sample(
         return SampleResult(plan.url, 0, 0, 0.0, before)
     began = time.perf_counter()
     with progress("configurations", plan.count, style, before) as bar:
-        tally, processors = Tally(bar, before), Processors(plan)
+        tally = Tally(bar, before, "" if workers == 0 else "starting workers")
+        tally.show(0, 0)
+        processors = Processors(plan)
         todo = plan
         for repeat in range(CONFIG.repeats + 1):
             if workers == 0:

@@ -19,9 +19,10 @@ RECORDS_READ = 64
 class Tally:
     """Counts finished blocks and what workers report of unfinished ones; feeds the bar."""
 
-    def __init__(self, bar: Bar, before: int) -> None:
+    def __init__(self, bar: Bar, before: int, start: str = "") -> None:
+        """``start``: what is shown until the first trial."""
         self.rows = self.trials = 0
-        self._bar, self._before = bar, before
+        self._bar, self._before, self._start = bar, before, start
         self._pace = Pace(time.monotonic())
 
     def finish(self, rows: int, trials: int) -> None:
@@ -41,7 +42,9 @@ class Tally:
         self._pace.see(rows, now)
         rate = self._pace.rate(now)
         notes = [] if rate is None else [f"{rate:.2f}/s"]
-        if trials:
+        if not trials and self._start:
+            notes = [self._start]
+        elif trials:
             notes.append(f"acceptance {rows / trials:.1%}")
         self._bar.update(self._before + rows, ", ".join(notes))
 
