@@ -13,6 +13,8 @@ from .exchange.graphs import from_bqm as from_bqm
 from .exchange.graphs import to_bqm as to_bqm
 from .exchange.graphs import to_networkx as to_networkx
 from .exchange.importing import write_ensemble as write_ensemble
+from .experiments.page import experiments_page as experiments_page
+from .experiments.running import run_experiment as run_experiment
 from .ising.annealing import anneal_scan as anneal_scan
 from .ising.boltzmann import fit_boltzmann as fit_boltzmann
 from .ising.dynamics import relax as relax

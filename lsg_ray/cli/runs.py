@@ -45,9 +45,8 @@ spec_changes = options(
         help="Value of any field of the specification, such as training.epochs=20.",
     ),
 )
-#: Options of commands that run one.
-spec_options = options(
-    spec_changes,
+#: Options of commands that sample, for how and where they run.
+where_options = options(
     option(
         "--workers",
         type=click.IntRange(min=0),
@@ -70,6 +69,8 @@ spec_options = options(
         help="Address of a Ray cluster; without it, RAY_ADDRESS or a private Ray on this machine.",
     ),
 )
+#: Options of commands that run a specification.
+spec_options = options(spec_changes, where_options)
 
 
 class RunOptions(TypedDict):

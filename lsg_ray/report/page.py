@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lsg_ray import __version__
 from lsg_ray.datasets import Dataset
@@ -119,8 +119,8 @@ def _write_all(folder: Path, page: str, figures: Mapping[str, bytes | None]) -> 
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in figures.items():
             if content is not None:
-                _write(folder / name, content)
-        _write(folder / PAGE_NAME, page.encode())
+                write_file(folder / name, content)
+        write_file(folder / PAGE_NAME, page.encode())
         for name, content in figures.items():
             if content is None:
                 (folder / name).unlink(missing_ok=True)
@@ -131,7 +131,7 @@ def _write_all(folder: Path, page: str, figures: Mapping[str, bytes | None]) -> 
         ) from error
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
     """Write a file atomically."""
     with staging(path) as (staged, _):
         with open(staged, "xb") as file:
@@ -139,6 +139,19 @@ def _write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(staged, path)
+
+
+def template(name: str) -> Template:
+    """Return a template of this folder, in which all that is inserted is escaped."""
+    environment = Environment(
+        loader=PackageLoader("lsg_ray", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name)
 
 
 def render_page(
@@ -150,22 +163,14 @@ def render_page(
     sections: Iterable[Section],
 ) -> str:
     """Return the HTML; all texts are escaped."""
-    environment = Environment(
-        loader=PackageLoader("lsg_ray", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         spec=spec,
         subtitle=_subtitle(spec),
         specification=as_yaml(spec),
         summary=summary,
         provenance=provenance,
         notes=notes,
-        sections=[(section, _embedded(section.png)) for section in sections],
+        sections=[(section, embedded(section.png)) for section in sections],
         content_hash=next((entry.value for entry in summary if entry.label == "Content hash"), ""),
     )
 
@@ -177,7 +182,7 @@ def _subtitle(spec: Spec) -> str:
     return f"An ensemble of {kind}, {shape}, that learned {goal}{spec.dataset.name}"
 
 
-def _embedded(png: bytes | None) -> dict[str, Any]:
+def embedded(png: bytes | None) -> dict[str, Any]:
     """Return the image as a data URL, and its size on the page, half of its pixels."""
     if png is None:
         return {}

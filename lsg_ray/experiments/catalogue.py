@@ -1,0 +1,18 @@
+"""The experiments: where each is declared.  Installed packages add theirs by entry points."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lsg_ray.registry import Registry
+
+if TYPE_CHECKING:
+    from lsg_ray.experiments.experiment import Experiment
+
+_LIQUID, _LENS = "lsg_ray.experiments.liquid_like", "lsg_ray.experiments.spin_glass_lens"
+
+EXPERIMENTS: Registry[Experiment] = Registry(
+    "experiment",
+    "lsg_ray.experiments.experiment:Experiment",
+    {"ll-fig3": f"{_LIQUID}.effective_model:EXPERIMENT"},
+)

@@ -1,0 +1,45 @@
+"""Numbers of claims with their errors, from results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray
+
+from lsg_ray.experiments.claim import Measured
+from lsg_ray.rng import Stream, generator
+from lsg_ray.typing import Array, Floats
+
+#: Bootstrap samples of an error.
+_SAMPLES = 400
+
+
+def bootstrapped(estimate: Callable[..., float], *samples: Array, note: str = "") -> Measured:
+    """Return an estimate from independent samples, with its error by bootstrap over each.
+
+    ``estimate(*samples)`` takes rows; with too few rows, below 4, the error is unknown.
+    """
+    value = float(estimate(*samples))
+    if min(map(len, samples)) < 4:
+        return Measured(value, np.nan, note)
+    rng = generator(0, Stream.LANDSCAPE, 0)
+    drawn = [
+        estimate(*(rows[rng.integers(0, len(rows), len(rows))] for rows in samples))
+        for _ in range(_SAMPLES)
+    ]
+    return Measured(value, float(np.std(drawn, ddof=1)), note)
+
+
+def couplings(model: xarray.Dataset) -> Floats:
+    """Return the couplings J_ij, i < j, of an effective model."""
+    j = model["J"].values
+    upper: Floats = j[np.triu_indices(len(j), 1)]
+    return upper
+
+
+def converged(measured: Measured, *results: xarray.Dataset, flag: str = "converged") -> Measured:
+    """Return a number whose error is unknown where a result has not converged."""
+    if all(bool(np.all(result.attrs.get(flag, True))) for result in results):
+        return measured
+    return Measured(measured.value, np.nan, f"{measured.note} not converged".strip())

@@ -1,0 +1,1 @@
+"""Experiments of "Exploring loss landscapes through the lens of spin glass theory"."""
