@@ -17,6 +17,7 @@ from lsg_ray.experiments.spin_glass_lens import (
     swaps,
     walks,
 )
+from lsg_ray.statistics.learning_curves import fluctuation
 
 RNG = np.random.default_rng
 
@@ -294,16 +295,14 @@ def test_gaps_and_fluctuations_of_learning_curves():
         walk = RNG(n).normal(size=(200, 40)) * n**0.5 * 1e-3
         return 0.9 + walk
 
-    assert learning.fluctuation(noisy(64)) == pytest.approx(np.sqrt(2) * 8e-3, rel=0.05)
-
-    def ensemble(n):
-        return SimpleNamespace(
-            column=lambda _: np.arange(200), take=lambda _, names: {names[0]: noisy(n)}
-        )
-
-    stores = {"ensemble": ensemble(64), "n-256": ensemble(256), "n-1024": ensemble(1024)}
-    growth = learning.growth_of_fluctuations(Results({}, stores))
+    assert fluctuation(noisy(64)) == pytest.approx(np.sqrt(2) * 8e-3, rel=0.05)
+    assert np.isnan(fluctuation(noisy(64)[:1]))
+    steps = {
+        f"curves-{n}": xarray.Dataset({"test_accuracy": (("network", "epoch"), noisy(n))})
+        for n in learning.WIDTHS
+    }
+    growth = learning.growth_of_fluctuations(Results(steps, {}))
     assert growth.value == pytest.approx(0.5, abs=3 * growth.error)
     assert growth.error < 0.02
-    assert learning.final_gap(Results({}, stores)).value > 1
-    assert learning.early_gap(Results({}, stores)).value > 1
+    assert learning.final_gap(Results(steps, {})).value > 1
+    assert learning.early_gap(Results(steps, {})).value > 1

@@ -11,6 +11,7 @@ from lsg_ray.experiments.claim import Claim, Measured, Results, Within
 from lsg_ray.experiments.estimators import bootstrapped
 from lsg_ray.experiments.experiment import SPIN_GLASS_LENS, Experiment
 from lsg_ray.experiments.spin_glass_lens.measures import slope
+from lsg_ray.statistics.learning_curves import fluctuation
 from lsg_ray.typing import Floats
 
 #: Hidden units, of which the first is that of the main ensemble; epochs after which is compared.
@@ -20,12 +21,7 @@ EARLY = 5
 
 def _accuracies(results: Results) -> list[Floats]:
     """Return the test accuracy of networks by epoch, (network, epoch), by width."""
-    curves = []
-    for name in ("ensemble", *(f"n-{n}" for n in WIDTHS[1:])):
-        ensemble, curve = results.ensembles[name], "curve_test_accuracy"
-        rows = ensemble.take(ensemble.column("configuration"), [curve])[curve]
-        curves.append(rows.astype(np.float64))
-    return curves
+    return [results.steps[f"curves-{n}"]["test_accuracy"].values for n in WIDTHS]
 
 
 def largest_gap(curves: list[Floats], epoch: int) -> Measured:
@@ -52,19 +48,6 @@ def final_gap(results: Results) -> Measured:
     return largest_gap(curves, curves[0].shape[1])
 
 
-def fluctuation(curves: Floats) -> float:
-    """Return the root mean square change of the accuracy from epoch to epoch, in its second half.
-
-    A trend is subtracted: the mean change of all networks at each epoch.
-
-    >>> round(fluctuation(np.array([[0, 0, 0, 1, 0], [0, 0, 0, -1, 0]], float)), 3)
-    1.0
-    """
-    changes = np.diff(curves, axis=1)[:, (curves.shape[1] - 1) // 2 :]
-    changes = changes - changes.mean(axis=0)
-    return float(np.sqrt((changes**2).mean()))
-
-
 def growth_of_fluctuations(results: Results) -> Measured:
     """Return the slope of the log fluctuation in the log width."""
 
@@ -88,9 +71,9 @@ EXPERIMENT = Experiment(
         "ensemble": {"count": 8},
         "beside": {f"n-{n}": {"network": {"widths": [784, n, 10]}} for n in WIDTHS[1:]},
         "study": {
-            f"distances-{n}": {
-                "stage": "distances",
-                "ensemble": "ensemble" if n == WIDTHS[0] else f"n-{n}",
+            f"curves-{n}": {
+                "stage": "learning",
+                "solutions": "ensemble" if n == WIDTHS[0] else f"n-{n}",
             }
             for n in WIDTHS
         },
