@@ -267,7 +267,7 @@ def test_minima_of_small_and_large_batches():
         f"compare-{n}": compared((512 / n, 4 * 512 / n), (0.97 + 0.01 * i, 0.965 + 0.01 * i))
         for i, n in enumerate(batches.WIDTHS)
     }
-    found = Results(steps, {})
+    found = Results(steps, {f"large-{n}": None for n in batches.WIDTHS})
     assert batches.lead(found).value == pytest.approx(0.005)
     assert batches.mean_lead(found).value == pytest.approx(0.5)
     assert batches.training_accuracy(found).value == pytest.approx(100)

@@ -164,5 +164,5 @@ EXPERIMENT = Experiment(
             Within(high=0.0),
         ),
     ),
-    minutes=10,
+    minutes=5,
 )
