@@ -19,8 +19,8 @@ from lsg_ray.statistics.hierarchy import correlation
 from lsg_ray.typing import Array, Floats
 
 #: Random halves of the solutions, and samples of a null hypothesis.
-_HALVES = 50
-_NULLS = 20
+_HALVES = 30
+_NULLS = 10
 #: Fewest solutions whose halves are compared.
 _FEWEST = 8
 

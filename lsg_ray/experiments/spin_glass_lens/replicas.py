@@ -54,7 +54,7 @@ def _sk(temperature: float) -> dict[str, object]:
         "stage": "sk",
         "temperature": temperature,
         "temperatures": [GLASS, PARAMAGNET],
-        "realisations": 4,
+        "realisations": 16,
     }
 
 
@@ -102,7 +102,7 @@ EXPERIMENT = Experiment(
             "study": {
                 **{f"overlaps-{n}": {"replicas": 200} for n in WIDTHS},
                 **{
-                    name: {"n": 512, "replicas": 64, "realisations": 20, "burn_in": 10_000}
+                    name: {"n": 512, "replicas": 64, "realisations": 64, "burn_in": 10_000}
                     for name in ("sk-glass", "sk-paramagnet")
                 },
             },

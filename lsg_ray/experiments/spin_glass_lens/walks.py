@@ -179,5 +179,5 @@ EXPERIMENT = Experiment(
             Within(high=0.0),
         ),
     ),
-    minutes=15,
+    minutes=10,
 )
