@@ -101,7 +101,8 @@ def hierarchy(distance: Floats, *, samples: int = _NULLS, seed: int = 0) -> floa
     as those that were trained for longer), but no two are near for a reason of their own.  The null
     has the fitted μ and a_i, and the residuals e_ij permuted among the pairs.  The number is the
     cophenetic correlation of the distances, less its mean over samples of the null: 0 without
-    clusters, and 1 at most.
+    clusters, and 1 at most.  Points that spread in few directions have some too: what is near zero
+    is no hierarchy, what is not may be less than one.
 
     Source: Griffing's model of pairs, as in `lsg_ray.statistics.gaussian`.  Cost: M² log M for each
     sample.
