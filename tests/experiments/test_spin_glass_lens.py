@@ -102,6 +102,19 @@ def test_peaks_of_two_groups__are_two_and_of_few_solutions_unknown():
     assert np.isnan(few.error)
 
 
+def test_groups_that_an_order_makes__are_not_there_with_matched_nodes():
+    rng = RNG(8)
+    x = rng.normal(size=(40, 100))
+    ordered = x + np.repeat([[0.0], [2.0]], 20, axis=0)
+    steps = {"matched-1024": clustered(x), "before-1024": clustered(rng.normal(size=(40, 100)))}
+    steps["clusters-1024"] = clustered(ordered, cophenetic_correlation=0.9)
+    found = Results(steps, {})
+    assert distances.tree_of_broad(found).value > 0.3
+    matched = distances.tree_of_matched(found)
+    assert abs(matched.value) < 0.05
+    assert 0 < matched.error < 0.1
+
+
 def test_share_removed_by_an_order__is_one_for_that_of_matching():
     x = RNG(3).normal(size=(20, 50))
     matched = clustered(x).isel(configuration=slice(1, None), configuration_=slice(1, None))
