@@ -191,7 +191,7 @@ EXPERIMENT = Experiment(
         "toy": {
             "dataset": {"name": "digits", "train_examples": 400},
             "network": {"widths": [64, 12, 10]},
-            "training": {"target_loss": 0.6, "batch_size": 32},
+            "training": {"target_loss": 1.0, "batch_size": 32},
             "ensemble": {"count": 10},
             "beside": {
                 store(n): {"network": {"widths": [64, max(8, n // 32), 10]}} for n in WIDTHS[1:]
