@@ -63,6 +63,7 @@ from .spec import load_spec as load_spec
 from .statistics.clustering import clustering as clustering
 from .statistics.distances import distances as distances
 from .statistics.hierarchy import flat_clusters as flat_clusters
+from .statistics.learning_curves import learning_curves as learning_curves
 from .statistics.maps import embed as embed
 from .statistics.moments import moments as moments
 from .statistics.node_symmetry import canonicalize as canonicalize

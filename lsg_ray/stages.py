@@ -41,6 +41,8 @@ _BY_GROUP = {
             "Histogram of Hamming or Euclidean distances; nearest neighbours, matrix."),
         "sign-consistency": ("lsg_ray.statistics.sign_consistency:STAGE",
             "Share of weights of equal sign, of all pairs, in total and by layer."),
+        "learning": ("lsg_ray.statistics.learning_curves:STAGE",
+            "Loss and accuracy of networks by epoch of training, and their fluctuation."),
         "embed": ("lsg_ray.statistics.maps:STAGE",
             "Two-dimensional map of configurations, by t-SNE or principal components."),
         "cluster": ("lsg_ray.statistics.clustering:STAGE",

@@ -14,5 +14,14 @@ _LIQUID, _LENS = "lsg_ray.experiments.liquid_like", "lsg_ray.experiments.spin_gl
 EXPERIMENTS: Registry[Experiment] = Registry(
     "experiment",
     "lsg_ray.experiments.experiment:Experiment",
-    {"ll-fig3": f"{_LIQUID}.effective_model:EXPERIMENT"},
+    {
+        "ll-fig3": f"{_LIQUID}.effective_model:EXPERIMENT",
+        "sg-fig2": f"{_LENS}.walks:EXPERIMENT",
+        "sg-fig3": f"{_LENS}.swaps:EXPERIMENT",
+        "sg-fig4": f"{_LENS}.distances:EXPERIMENT",
+        "sg-figA3": f"{_LENS}.distances_sgd:EXPERIMENT",
+        "sg-rsb": f"{_LENS}.replicas:EXPERIMENT",
+        "sg-fig6": f"{_LENS}.batches:EXPERIMENT",
+        "sg-figA4": f"{_LENS}.learning:EXPERIMENT",
+    },
 )

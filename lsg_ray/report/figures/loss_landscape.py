@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -232,10 +233,8 @@ def minima_figure(comparison: xarray.Dataset) -> Figure:
         Result of `lsg_ray.compare_minima`.
     """
     figure, (loss, accuracy, rise) = style.panels(2.8, 3)
-    names, alpha = (
-        [comparison.attrs[kind] for kind in ("first", "second")],
-        comparison["alpha"].values,
-    )
+    names = _unlike([comparison.attrs[kind] for kind in ("first", "second")])
+    alpha = comparison["alpha"].values
     for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
         train, test = (comparison[f"{kind}_{measure}"].values for kind in ("train", "test"))
         style.band(axes, alpha, train, style.ACCENT, "train")
@@ -243,7 +242,7 @@ def minima_figure(comparison: xarray.Dataset) -> Figure:
         _mark_ends(axes)
     loss.set_yscale("log")
     loss.legend()
-    loss_and_accuracy(loss, accuracy, rf"$\alpha$ (0: {names[0]}, 1: {names[1]})")
+    loss_and_accuracy(loss, accuracy, r"position $\alpha$ on the path")
     for side, (name, colour) in enumerate(zip(names, (style.ACCENT, style.CONTRAST), strict=True)):
         rows = comparison["rise"].isel(side=side).values
         rise.errorbar(
@@ -254,11 +253,24 @@ def minima_figure(comparison: xarray.Dataset) -> Figure:
             marker="o",
             ms=3,
             capsize=2,
-            label=style.verbatim(name),
+            label=rf"$\alpha = {side}$: {style.verbatim(name)}",
         )
-    rise.legend()
+    # Below the panel: names may be longer than it is wide.
+    figure.legend(*rise.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     style.panel(rise, "c", *RISE_PANEL)
     return figure
+
+
+def _unlike(names: list[str]) -> list[str]:
+    """Return names without the words that all begin with.
+
+    >>> _unlike(["batches-small-512", "batches-large-512"]), _unlike(["a", "a-large"])
+    (['small-512', 'large-512'], ['a', 'a-large'])
+    """
+    words = [name.split("-") for name in names]
+    equal = (len(set(column)) == 1 for column in zip(*words, strict=False))
+    shared = sum(1 for _ in itertools.takewhile(bool, equal))
+    return names if shared in map(len, words) else ["-".join(one[shared:]) for one in words]
 
 
 @style.styled

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -14,16 +15,11 @@ from lsg_ray.ensemble.reader import Ensemble
 from lsg_ray.networks.families.relu import CURVES
 from lsg_ray.report import style
 from lsg_ray.report.section import Section, section
+from lsg_ray.statistics.learning_curves import carried
 from lsg_ray.typing import Array
 
 #: Most networks whose curves are read.
 MAX_CURVES_READ = 200
-
-
-def _carried(rows: Array) -> Array:
-    """Replace NaN by the last value before it."""
-    last = np.maximum.accumulate(np.where(np.isnan(rows), 0, np.arange(rows.shape[1])), axis=1)
-    return np.take_along_axis(rows, last, axis=1)
 
 
 @style.styled
@@ -37,7 +33,7 @@ def curves_figure(epochs: Array, curves: Mapping[str, Array], names: Sequence[st
         for kind, colour in zip(names, (style.ACCENT, style.CONTRAST), strict=False):
             rows = curves[f"curve_{kind}_{measure}"]
             axes.plot(epochs, rows[: style.MAX_SINGLE_CURVES].T, color=colour, lw=0.4, alpha=0.4)
-            axes.plot(epochs, np.nanmean(_carried(rows), axis=0), color=colour, label=kind)
+            axes.plot(epochs, np.nanmean(carried(rows), axis=0), color=colour, label=kind)
     loss.set_yscale("log")
     loss.legend()
     loss_and_accuracy(loss, accuracy, "epoch")
@@ -70,3 +66,38 @@ def training_section(ensemble: Ensemble, dataset: Dataset) -> Section:
     curves = ensemble.take(rows, [f"curve_{name}" for name in CURVES])
     figure = curves_figure(epochs, curves, ("train", "test"))
     return section("training", "Training", figure, caption, "Training curves.")
+
+
+@style.styled
+def learning_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
+    """Draw the mean learning curves of ensembles: of training, and dashed of the test set."""
+    figure, (loss, accuracy) = style.panels(2.8, 2)
+    for n, (name, result) in enumerate(results.items()):
+        for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
+            for kind, dashes in (("train", "-"), ("test", "--")):
+                rows = result[f"{kind}_{measure}"].values
+                label = style.verbatim(name) if kind == "train" else None
+                colour = style.curve_colour(n)
+                axes.plot(result["epoch"], rows.mean(axis=0), dashes, color=colour, label=label)
+    loss.set_yscale("log")
+    if len(results) > 1:
+        loss.legend()
+    loss_and_accuracy(loss, accuracy, "epoch")
+    return figure
+
+
+def learning_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
+    """Describe the ends of learning curves, and how much they fluctuate."""
+    texts = []
+    for name, result in results.items():
+        last = result["test_accuracy"].isel(epoch=-1)
+        texts.append(
+            f"{name}: test accuracy {float(last.mean()):.4f} at the end, fluctuation "
+            f"{result.attrs['fluctuation']:.2g}, of {result.attrs['networks']:,} networks"
+        )
+    caption = (
+        "Mean loss and accuracy by epoch, on the training set during the epoch and, dashed, on the "
+        f"test set at its end. {'; '.join(texts)}. Fluctuation: root mean square change of the "
+        "test accuracy from epoch to epoch in the second half, less that of the mean."
+    )
+    return caption, "Learning curves of loss and accuracy, mean over networks."
