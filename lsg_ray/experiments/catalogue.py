@@ -14,5 +14,18 @@ _LIQUID, _LENS = "lsg_ray.experiments.liquid_like", "lsg_ray.experiments.spin_gl
 EXPERIMENTS: Registry[Experiment] = Registry(
     "experiment",
     "lsg_ray.experiments.experiment:Experiment",
-    {"ll-fig3": f"{_LIQUID}.effective_model:EXPERIMENT"},
+    {
+        "ll-fig2": f"{_LIQUID}.solutions:EXPERIMENT",
+        "ll-fig3": f"{_LIQUID}.effective_model:EXPERIMENT",
+        "ll-fig4": f"{_LIQUID}.sparse_models:EXPERIMENT",
+        "ll-fig5": f"{_LIQUID}.entropy_landscapes:EXPERIMENT",
+        "ll-fig7": f"{_LIQUID}.constant_energy:EXPERIMENT",
+        "ll-fig8": f"{_LIQUID}.states_and_dynamics:EXPERIMENT",
+        "ll-fig10": f"{_LIQUID}.permuted:EXPERIMENT",
+        "ll-fig11": f"{_LIQUID}.frozen_interior:EXPERIMENT",
+        "ll-fig15": f"{_LIQUID}.shallow_parameters:EXPERIMENT",
+        "ll-fig16": f"{_LIQUID}.fashion:EXPERIMENT",
+        "ll-fig18": f"{_LIQUID}.width:EXPERIMENT",
+        "ll-search": f"{_LIQUID}.search:EXPERIMENT",
+    },
 )
