@@ -32,9 +32,9 @@ SHALLOW: dict[str, Any] = {"network": {"widths": [20, 10]}, "ensemble": {"thresh
 #: The same at toy size, of the digits that come with the package.
 TOY: dict[str, Any] = {
     "dataset": {"name": "digits"},
-    "network": {"widths": [20, 3, 3, 10]},
+    "network": {"widths": [20, 2, 2, 10]},
     "training": {"batch_size": 48, "epochs": 10},
-    "ensemble": {"count": 120, "threshold": 0.1, "draws": 10},
+    "ensemble": {"count": 100, "threshold": 0.1, "draws": 10},
 }
 TOY_OVER: dict[str, Any] = {"dataset": {"train_examples": 60}, "ensemble": {"threshold": 0.1}}
 TOY_SHALLOW: dict[str, Any] = {"network": {"widths": [20, 10]}, "ensemble": {"threshold": 0.5}}
