@@ -111,5 +111,5 @@ EXPERIMENT = Experiment(
             "2",
         ),
     ),
-    minutes=20,
+    minutes=12,
 )

@@ -167,20 +167,27 @@ EXPERIMENT = Experiment(
     LIQUID_LIKE,
     "5, 13 and 14",
     "Entropy landscapes of under- and over-parametrised and shallow networks",
-    spec=UNDER
-    | {
-        "beside": {"over": OVER, "shallow": SHALLOW},
-        "study": {
-            **landscape("under", ensemble="ensemble"),
-            **landscape("over"),
-            **landscape("shallow", ("full",)),
+    spec=merged(
+        UNDER,
+        {
+            # Entropies of parts differ by a few percent: models of fewer would not tell them apart.
+            "ensemble": {"count": 7000},
+            "beside": {"over": merged(OVER, {"ensemble": {"count": 10_000}}), "shallow": SHALLOW},
+            "study": {
+                **landscape("under", ensemble="ensemble"),
+                **landscape("over"),
+                **landscape("shallow", ("full",)),
+            },
         },
-    },
+    ),
     scales={
         "toy": merged(
             TOY,
             {
-                "beside": {"over": TOY_OVER, "shallow": TOY_SHALLOW},
+                "beside": {
+                    "over": merged(TOY_OVER, {"ensemble": {"count": 100}}),
+                    "shallow": TOY_SHALLOW,
+                },
                 "study": toy_landscape("under")
                 | toy_landscape("over")
                 | toy_landscape("shallow", ("full",)),

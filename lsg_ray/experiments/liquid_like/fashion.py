@@ -58,6 +58,7 @@ EXPERIMENT = Experiment(
         merged(UNDER, OVER),
         {
             "dataset": {"name": "fashion-mnist"},
+            "ensemble": {"count": 8000},
             "beside": {"digits": {"dataset": {"name": "mnist"}}},
             "study": {
                 **landscape("fashion", ensemble="ensemble"),
@@ -99,5 +100,5 @@ EXPERIMENT = Experiment(
             Within(high=0.0),
         ),
     ),
-    minutes=15,
+    minutes=14,
 )

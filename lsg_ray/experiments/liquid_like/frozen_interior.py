@@ -150,5 +150,5 @@ EXPERIMENT = Experiment(
             Within(high=1.0),
         ),
     ),
-    minutes=15,
+    minutes=4,
 )

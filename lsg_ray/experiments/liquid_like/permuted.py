@@ -132,5 +132,5 @@ EXPERIMENT = Experiment(
             "none",
         ),
     ),
-    minutes=29,
+    minutes=15,
 )

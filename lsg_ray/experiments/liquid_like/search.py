@@ -167,5 +167,5 @@ EXPERIMENT = Experiment(
             for layer in (FIRST, LAST)
         ),
     ),
-    minutes=15,
+    minutes=10,
 )

@@ -85,5 +85,5 @@ EXPERIMENT = Experiment(
             Within(low=3.0),
         ),
     ),
-    minutes=6,
+    minutes=4,
 )

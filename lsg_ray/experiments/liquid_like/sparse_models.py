@@ -181,5 +181,5 @@ EXPERIMENT = Experiment(
             Within(low=0.0),
         ),
     ),
-    minutes=28,
+    minutes=22,
 )

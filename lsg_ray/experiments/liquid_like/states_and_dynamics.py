@@ -158,5 +158,5 @@ EXPERIMENT = Experiment(
             "all",
         ),
     ),
-    minutes=29,
+    minutes=25,
 )

@@ -83,5 +83,5 @@ EXPERIMENT = Experiment(
             Within(low=0.0),
         ),
     ),
-    minutes=12,
+    minutes=6,
 )
