@@ -169,6 +169,15 @@ def test_accuracy_that_is_left__is_above_chance():
     assert none.note == "no data"
 
 
+def test_numbers_of_a_model__are_unknown_if_it_has_not_the_moments():
+    one = Measured(1.0, 0.1, "2 states")
+    good, bad = (xarray.Dataset(attrs={"rms_C": rms}) for rms in (0.01, 0.05))
+    measured = states_and_dynamics.of_fitted(one, good)
+    assert measured == Measured(1.0, 0.1, "2 states; rms C of the model 0.01")
+    for model in (bad, xarray.Dataset()):
+        assert np.isnan(states_and_dynamics.of_fitted(one, model).error)
+
+
 def test_accepted__is_the_probability_of_geometric_trials():
     measured = [
         solutions.accepted(Results({}, {"ensemble": table(trial=RNG.geometric(0.4, 200) - 1)}))

@@ -2,7 +2,8 @@
 
 Around references of low, medium and high energy under each model, the distance field is swept up
 and down.  Of deep networks both directions agree, and the interior is nearly free; of the shallow
-one they do not: its weight space is broken.
+one they do not: its weight space is broken.  Models by the cavity method stay off the border of
+stability without a field, so that a smooth landscape says nothing of weak fields alone.
 """
 
 from __future__ import annotations
