@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lsg_ray.typing import JsonObject
+
 PARTS = ("LB", "ITR", "RB")
 DEEP_PARTS = (*PARTS, "full")
 #: Groups of references by their energy, in the order of Figs. 5, 13 and 14.
@@ -50,7 +52,7 @@ TOY_FIELDS = [-1.0, 0.0, 1.0]
 
 def landscape(
     case: str, parts: tuple[str, ...] = DEEP_PARTS, count: int = 4, ensemble: str | None = None
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return the steps of an entropy landscape: moments, models by the cavity method, scans.
 
     ``count``: references of low, of medium and of high energy; ``ensemble``: where they are, the
@@ -58,7 +60,7 @@ def landscape(
     ends: there, small fields have two solutions.
     """
     source = case if ensemble is None else ensemble
-    steps: dict[str, Any] = {f"{case}-moments": {"stage": "moments", "ensemble": source}}
+    steps: JsonObject = {f"{case}-moments": {"stage": "moments", "ensemble": source}}
     for part in parts:
         steps[f"{case}-model-{part}"] = {
             "stage": "fit",
@@ -77,6 +79,6 @@ def landscape(
     return steps
 
 
-def toy_landscape(case: str, parts: tuple[str, ...] = DEEP_PARTS) -> dict[str, Any]:
+def toy_landscape(case: str, parts: tuple[str, ...] = DEEP_PARTS) -> JsonObject:
     """Return what differs of these steps at toy size."""
     return {f"{case}-scan-{part}": {"fields": TOY_FIELDS, "count": 1} for part in parts}
