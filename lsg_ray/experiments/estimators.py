@@ -13,6 +13,9 @@ from lsg_ray.typing import Array, Flags, Floats
 
 #: Bootstrap samples of an error.
 _SAMPLES = 400
+#: Largest deviation of correlations of a model from those of the ensemble, by Monte Carlo: that of
+#: the fits of W. Zou and H. Huang.
+FITTED = 0.034
 
 
 def bootstrapped(estimate: Callable[..., float], *samples: Array, note: str = "") -> Measured:
@@ -63,3 +66,10 @@ def converged(measured: Measured, *results: xarray.Dataset, flag: str = "converg
     if all(bool(np.all(result.attrs.get(flag, True))) for result in results):
         return measured
     return Measured(measured.value, np.nan, f"{measured.note} not converged".strip())
+
+
+def of_fitted(measured: Measured, model: xarray.Dataset) -> Measured:
+    """Return a number whose error is unknown where the model has not the ensemble's moments."""
+    deviation = float(model.attrs.get("rms_C", np.nan))
+    note = f"{measured.note}; rms C of the model {deviation:.2g}".strip("; ")
+    return Measured(measured.value, measured.error if deviation <= FITTED else np.nan, note)

@@ -10,7 +10,7 @@ import xarray
 from lsg_ray import entropy_scan
 from lsg_ray.errors import InputError
 from lsg_ray.experiments.claim import Measured, Results
-from lsg_ray.experiments.estimators import share
+from lsg_ray.experiments.estimators import of_fitted, share
 from lsg_ray.experiments.liquid_like import (
     constant_energy,
     entropy_landscapes,
@@ -172,10 +172,10 @@ def test_accuracy_that_is_left__is_above_chance():
 def test_numbers_of_a_model__are_unknown_if_it_has_not_the_moments():
     one = Measured(1.0, 0.1, "2 states")
     good, bad = (xarray.Dataset(attrs={"rms_C": rms}) for rms in (0.01, 0.05))
-    measured = states_and_dynamics.of_fitted(one, good)
+    measured = of_fitted(one, good)
     assert measured == Measured(1.0, 0.1, "2 states; rms C of the model 0.01")
     for model in (bad, xarray.Dataset()):
-        assert np.isnan(states_and_dynamics.of_fitted(one, model).error)
+        assert np.isnan(of_fitted(one, model).error)
 
 
 def test_accepted__is_the_probability_of_geometric_trials():
@@ -229,7 +229,7 @@ def test_tails_and_breadths__are_those_of_known_distributions():
                 "J": (("a", "b"), normal / 10),
                 "h": ("w", np.append(RNG.standard_normal(n - 1), 1e9)),
             },
-            attrs={"converged": 1},
+            attrs={"rms_C": 0.01},
         ),
     }
     measured = shallow_parameters.breadth(Results(steps, {}))

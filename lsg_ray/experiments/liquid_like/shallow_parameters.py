@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.estimators import bootstrapped, converged
+from lsg_ray.experiments.estimators import bootstrapped, of_fitted
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import (
     PAPER,
@@ -42,7 +42,7 @@ def tail(results: Results) -> Measured:
     """Return the excess kurtosis of the couplings, with its error over weights."""
     j, _ = _parameters(results)
     measured = bootstrapped(lambda rows: kurtosis(j, rows), np.arange(len(j)))
-    return converged(measured, results.steps["model"])
+    return of_fitted(measured, results.steps["model"])
 
 
 def breadth(results: Results) -> Measured:
@@ -53,7 +53,7 @@ def breadth(results: Results) -> Measured:
         between = j[np.ix_(rows, rows)][rows[:, None] != rows]
         return float(h[rows].std() / between.std()) if between.std() > 0 else np.nan
 
-    return converged(bootstrapped(ratio, np.arange(len(h))), results.steps["model"])
+    return of_fitted(bootstrapped(ratio, np.arange(len(h))), results.steps["model"])
 
 
 EXPERIMENT = Experiment(

@@ -14,7 +14,7 @@ import numpy as np
 import xarray
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.estimators import bootstrapped, converged, share
+from lsg_ray.experiments.estimators import bootstrapped, converged, of_fitted, share
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import (
     OVER,
@@ -36,9 +36,6 @@ CASES = {"under": "ensemble", "over": "over", "shallow": "shallow"}
 CHANCE = 0.1
 #: Groups of starts whose peaks are counted on their own; share of starts that must have converged.
 GROUPS, CONVERGED = 5, 0.99
-#: Largest deviation of correlations of a model from those of the ensemble, by Monte Carlo: that of
-#: the authors' own fits.
-FITTED = 0.034
 
 
 def peaks(tap: xarray.Dataset) -> Measured:
@@ -71,13 +68,6 @@ def trapped(dynamics: xarray.Dataset) -> Measured:
     """Return the share of references whose overlap stays above equilibrium."""
     measured = share(dynamics["trapped"].values)
     return converged(measured, dynamics, flag="equilibrium_converged")
-
-
-def of_fitted(measured: Measured, model: xarray.Dataset) -> Measured:
-    """Return a number whose error is unknown where the model has not the ensemble's moments."""
-    deviation = float(model.attrs.get("rms_C", np.nan))
-    note = f"{measured.note}; rms C of the model {deviation:.2g}".strip("; ")
-    return Measured(measured.value, measured.error if deviation <= FITTED else np.nan, note)
 
 
 def _claimed(measure: Callable[[xarray.Dataset], Measured], case: str, step: str) -> Measure:
