@@ -9,10 +9,13 @@ import xarray
 
 from lsg_ray.experiments.claim import Measured
 from lsg_ray.rng import Stream, generator
-from lsg_ray.typing import Array, Floats
+from lsg_ray.typing import Array, Flags, Floats
 
 #: Bootstrap samples of an error.
 _SAMPLES = 400
+#: Largest deviation of correlations of a model from those of the ensemble, by Monte Carlo: that of
+#: the fits of W. Zou and H. Huang.
+FITTED = 0.034
 
 
 def bootstrapped(estimate: Callable[..., float], *samples: Array, note: str = "") -> Measured:
@@ -31,6 +34,26 @@ def bootstrapped(estimate: Callable[..., float], *samples: Array, note: str = ""
     return Measured(value, float(np.std(drawn, ddof=1)), note)
 
 
+def share(holds: Flags, known: Flags | None = None, note: str = "") -> Measured:
+    """Return the share of independent cases in which something holds, with its error.
+
+    The error is binomial, and at least one case: of none among n, nothing below 1/n is known.
+    Cases of which it is not known count as not, and their share is an error of its own.
+
+    >>> share(np.array([True, True, False, False]))
+    Measured(value=0.5, error=0.25, note='')
+    """
+    count = len(holds)
+    if not count:
+        return Measured(np.nan, np.nan, note or "no cases")
+    unknown = 0.0 if known is None else float(np.mean(~known))
+    value = float(np.mean(holds))
+    error = float(np.sqrt(max(value * (1 - value), 1 / count) / count))
+    if unknown:
+        note = f"{note} {unknown:.0%} of them not known".strip()
+    return Measured(value, float(np.hypot(error, unknown)), note)
+
+
 def couplings(model: xarray.Dataset) -> Floats:
     """Return the couplings J_ij, i < j, of an effective model."""
     j = model["J"].values
@@ -43,3 +66,10 @@ def converged(measured: Measured, *results: xarray.Dataset, flag: str = "converg
     if all(bool(np.all(result.attrs.get(flag, True))) for result in results):
         return measured
     return Measured(measured.value, np.nan, f"{measured.note} not converged".strip())
+
+
+def of_fitted(measured: Measured, model: xarray.Dataset) -> Measured:
+    """Return a number whose error is unknown where the model has not the ensemble's moments."""
+    deviation = float(model.attrs.get("rms_C", np.nan))
+    note = f"{measured.note}; rms C of the model {deviation:.2g}".strip("; ")
+    return Measured(measured.value, measured.error if deviation <= FITTED else np.nan, note)

@@ -301,7 +301,7 @@ STAGE = Stage(
             "lsg_ray.report.figures.entropy_landscape:scan_figure",
             "Entropy landscape",
             "scan_caption",
-            together=8,
+            together=4,
         )
     ],
 )

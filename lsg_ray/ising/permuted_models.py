@@ -20,7 +20,7 @@ from lsg_ray.ising.references import as_references
 from lsg_ray.results.graph import counted
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
 from lsg_ray.statistics.node_symmetry import permute
-from lsg_ray.typing import Count, EnsembleLike, Numbers, Positive, Progress, Seed, Steps
+from lsg_ray.typing import Count, EnsembleLike, Numbers, Positive, Progress, Seed, Share, Steps
 
 #: The fractions of the paper.
 PERMUTED_FRACTIONS = (0.0, 0.3, 0.6, 0.9)
@@ -34,6 +34,7 @@ def permutation_effect(
     mode: Literal["replace", "add"] = "add",
     method: Literal["bp", "pcd"] = "pcd",
     seconds: Positive | None = None,
+    margin: Share | None = None,
     count: Count = 5,
     fields: Steps | None = None,
     seed: Seed = 0,
@@ -54,6 +55,8 @@ def permutation_effect(
         Method of the fits.
     seconds
         Time limit of each fit by pcd, in seconds.
+    margin
+        Distance from the border of stability as a share of the threshold (bp); 0.05 suits scans.
     count
         Number of references of low, of medium and of high energy under the first model; the same
         for all models.
@@ -81,6 +84,10 @@ def permutation_effect(
         if method != "pcd":
             raise InputError(f"seconds given with method {method}; it belongs to pcd")
         options["seconds"] = seconds
+    if margin is not None:
+        if method != "bp":
+            raise InputError(f"margin given with method {method}; it belongs to bp")
+        options["margin"] = margin
     chosen = as_numbers(fractions, "fractions").tolist()
     if not chosen or not all(0 <= p <= 1 for p in chosen) or len(set(chosen)) < len(chosen):
         raise InputError(

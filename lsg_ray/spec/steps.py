@@ -104,6 +104,10 @@ class Outcome(NamedTuple):
         return self.stage.shown(self.result)
 
 
+#: Kinds that are read from a result, or from an ensemble.
+_STORES_TOO = ("moments", "references")
+
+
 def misnamed(given: object, kind: str, seen: set[str]) -> str:
     """Return why this cannot be the name of a step, or of an ensemble beside; empty if it can.
 
@@ -281,7 +285,7 @@ def _unknown(
             kind = stage_of(step.stage).reads[argument].name
             stores = kind in ("ensemble", "solutions", "configurations")
             if source in beside:
-                if not stores:
+                if not stores and kind not in _STORES_TOO:
                     yield f"{name}: {argument}: {source} given, an ensemble; a result is needed"
             elif source not in study:
                 yield f"{name}: {argument}: {brief(source)} given; there is no such step"

@@ -55,6 +55,13 @@ def test_defaults__are_the_papers_numbers():
     }
 
 
+def test_over_parametrised__is_of_the_first_images_in_file_order():
+    for name in ("deep-over", "fashion-over"):
+        spec = load_spec(JOBS / f"{name}.yaml")
+        assert (spec.dataset.subset, spec.dataset.train_examples) == ("first", 500)
+        assert spec.dataset.train_examples < spec.network.n_weights
+
+
 @pytest.mark.parametrize(
     ("name", "count", "n_weights"),
     [
