@@ -33,6 +33,10 @@ UNTYPED = {
         ),
         "what a family lays out for itself alone",
     ),
+    **dict.fromkeys(
+        (f"experiments/experiment.py:merged({one})" for one in ("tree", "changes", "return")),
+        "of YAML, before it is checked",
+    ),
     "cli/options.py:Option.__init__(settings)": "of click",
     "cli/options.py:Argument.__init__(settings)": "of click",
     "cluster/private.py:job_client(return)": "Ray's, which may not be imported",

@@ -1,4 +1,4 @@
-"""Commands about experiments, the figures of the papers: list, run, report."""
+"""Commands about experiments, the figures of the papers: list, spec, run, report."""
 
 from __future__ import annotations
 
@@ -44,15 +44,34 @@ def experiment_list(as_json: bool) -> None:
     print_result({"experiments": rows}, as_json, "\n".join(lines))
 
 
-@experiment.command("run", cls=Command)
-@argument("name", metavar="NAME", help="Name of an experiment, as in lsg experiment list.")
-@out_option("DIR", "Folder of all results, with DIR/report.html and DIR/claims.json.")
-@option(
+name_argument = argument(
+    "name", metavar="NAME", help="Name of an experiment, as in lsg experiment list."
+)
+scale_option = option(
     "--scale",
     type=click.Choice(["toy", "laptop", "paper"]),
     default="laptop",
     help="Size: toy takes seconds, laptop minutes, paper is as published.",
 )
+
+
+@experiment.command("spec", cls=Command)
+@name_argument
+@scale_option
+@as_json
+def experiment_spec(name: str, scale: str, as_json: bool) -> None:
+    """Print the specification of NAME, such as for lsg estimate and lsg submit."""
+    from lsg_ray.experiments.catalogue import EXPERIMENTS
+    from lsg_ray.spec import as_yaml
+
+    spec = EXPERIMENTS[name].at(scale)
+    print_result(spec.tree(), as_json, as_yaml(spec).rstrip())
+
+
+@experiment.command("run", cls=Command)
+@name_argument
+@out_option("DIR", "Folder of all results, with DIR/report.html and DIR/claims.json.")
+@scale_option
 @where_options
 @as_json
 def experiment_run(
@@ -80,7 +99,14 @@ def experiment_run(
 
 
 @experiment.command("report", cls=Command)
-@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=PATH)
+@argument(
+    "folders",
+    metavar="DIR...",
+    nargs=-1,
+    required=True,
+    type=PATH,
+    help="Folders of lsg experiment run.",
+)
 @out_option("PAGE", "Page to write, .html; an earlier one is replaced.")
 @as_json
 def experiment_report(folders: tuple[str, ...], out: str, as_json: bool) -> None:

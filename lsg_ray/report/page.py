@@ -182,7 +182,7 @@ def _subtitle(spec: Spec) -> str:
     return f"An ensemble of {kind}, {shape}, that learned {goal}{spec.dataset.name}"
 
 
-def embedded(png: bytes | None) -> dict[str, Any]:
+def embedded(png: bytes | None) -> dict[str, str | int]:
     """Return the image as a data URL, and its size on the page, half of its pixels."""
     if png is None:
         return {}

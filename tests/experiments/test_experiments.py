@@ -6,6 +6,7 @@ import pytest
 
 from lsg_ray.experiments.catalogue import EXPERIMENTS
 from lsg_ray.experiments.experiment import SCALES
+from lsg_ray.spec import load_spec
 
 NAMES = EXPERIMENTS.names()
 
@@ -41,6 +42,12 @@ def test_toy_size__ends_in_verdicts(lsg, tmp_path, name):
     assert text.count("<figure>") >= 1
     for claim in EXPERIMENTS[name].claims:
         assert claim.source in text
+
+
+def test_specifications__are_printed_for_other_commands(lsg, tmp_path):
+    text = lsg("experiment", "spec", NAMES[0], "--scale", "paper").out
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    assert load_spec(tmp_path / "s.yaml") == EXPERIMENTS[NAMES[0]].at("paper")
 
 
 def test_bad_input__is_one_line_and_creates_nothing(lsg, tmp_path):
