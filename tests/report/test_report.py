@@ -270,7 +270,7 @@ def test_a_failure_leaves_the_earlier_report(tmp_path, ensemble, digits, monkeyp
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     # the page comes last
     monkeypatch.setattr(os, "replace", replace)
-    monkeypatch.setattr(page, "_write", lambda path, _: calls.append(path))
+    monkeypatch.setattr(page, "write_file", lambda path, _: calls.append(path))
     write_report(folder, ensemble, digits, {})
     assert calls[-1] == folder / "report.html"
 
