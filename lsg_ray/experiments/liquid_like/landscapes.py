@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,7 +80,7 @@ def overfit(n_weights: int, count: int) -> float:
     >>> round(overfit(225, 4000), 4)
     0.0204
     """
-    return (n_weights + 1) / (4 * count * np.log(2))
+    return (n_weights + 1) / (4 * count * math.log(2))
 
 
 def mean_saturation(results: Results, case: str, part: str, ensemble: str = "") -> Measured:
