@@ -78,7 +78,7 @@ def test_seeds__scale_over_workers(full, toy_ray, tmp_path):
         "dataset": {"name": "random-patterns", "patterns": round(0.5 * n), "inputs": n},
         "network": {"family": "perceptron", "widths": [n, 1]},
         "training": {"algorithm": "focusing-bp"},
-        "ensemble": {"count": count, "block_size": 2},
+        "ensemble": {"count": count},
     })  # fmt: skip
     first = spec.replace(ensemble={"count": 4, "block_size": 1})
     rates = {1: [], 2: []}
