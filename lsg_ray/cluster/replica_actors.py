@@ -3,7 +3,7 @@
 A trial on n processes has n groups of replicas: one in the process of the trial, the others on an
 actor each.  The processes hold a CPU each and are placed together or not at all (a placement group
 of Ray), so trials that wait for each other's CPUs cannot block a cluster.  What is computed does
-not depend on n.  An exchange takes 1 ms and more, so this is for trials whose mini-batches take
+not depend on n.  An exchange takes some 4 ms, so this is for trials whose mini-batches take
 longer, and that are fewer than CPUs; many trials are better run at once.
 """
 

@@ -54,16 +54,28 @@ def loss_and_gradient(
 
     Notes
     -----
-    4 y B N flop; the patterns of the batch are copied in float64.
+    4 y B N flop; the patterns of a replica's batch are copied in float64.
     """
-    units, n = w.shape[1:]
-    x = patterns.x[rows].astype(np.float64).swapaxes(1, 2)  # (y, K or 1, B, n)
+    loss, gradient = np.empty(len(w)), np.empty_like(w)
+    for replica, chosen in enumerate(rows):  # one at a time: its patterns stay in the cache
+        loss[replica], gradient[replica] = _of_replica(w[replica], patterns, chosen, beta, gamma)
+    return loss, gradient
+
+
+def _of_replica(
+    w: Floats, patterns: Patterns, rows: Ints, beta: float, gamma: float
+) -> tuple[float, Floats]:
+    units, n = w.shape
+    x = patterns.x[rows].astype(np.float64).swapaxes(0, 1)  # (K or 1, B, n)
     s = patterns.s[rows].astype(np.float64)
-    t = np.tanh((beta / np.sqrt(n)) * (x @ w[..., None])[..., 0])  # (y, K, B)
-    stability = s * t.sum(axis=1) / np.sqrt(units)
-    share = cross_entropy_slope(stability, gamma) * s * (beta / np.sqrt(units * n) / rows.shape[1])
-    gradient = ((share[:, None] * (1 - t * t))[..., None, :] @ x)[..., 0, :]
-    return cross_entropy(stability, gamma).mean(axis=1), gradient
+    # Of shared inputs one product of matrices, which reads them once.
+    h = (x[0] @ w.T).T if len(x) == 1 else (x @ w[..., None])[..., 0]
+    t = np.tanh((beta / np.sqrt(n)) * h)  # (K, B)
+    stability = s * t.sum(axis=0) / np.sqrt(units)
+    share = cross_entropy_slope(stability, gamma) * s * (beta / np.sqrt(units * n) / len(rows))
+    pull = share * (1 - t * t)
+    gradient = pull @ x[0] if len(x) == 1 else (pull[:, None] @ x)[:, 0]
+    return float(cross_entropy(stability, gamma).mean()), gradient
 
 
 def on_sphere(w: Floats) -> Floats:
