@@ -19,6 +19,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores for ``-n auto``: some tests wait for clusters to start."""
+    from lsg_ray.cluster.session import available_cpus
+
+    return available_cpus() + 1
+
+
 def shared_folder() -> Path:
     """Folder with outside oracles: published moments and real images."""
     return Path(os.environ.get("LSG_SHARED", ROOT.parent / "shared"))

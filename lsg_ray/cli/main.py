@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ _BY_HAND = {
 }
 #: Exit codes after Ctrl-C and SIGTERM: 128 and the number of the signal.
 INTERRUPTED, TERMINATED = 130, 143
+#: Signal of a timer that tries again where an exception would have been dropped; Windows has none.
+_AGAIN = getattr(signal, "SIGALRM", None)
 
 
 class _Commands(click.Group):
@@ -83,9 +86,13 @@ def _termination_as_interrupt(signals: list[int]) -> Iterator[None]:
     is a KeyboardInterrupt, the one exception that Ray lets pass through its waiting.
     """
 
-    def unwind(number: int, _: FrameType | None) -> None:
-        signals.append(number)
+    def unwind(number: int, frame: FrameType | None) -> None:
+        if number != _AGAIN:
+            signals.append(number)
         if len(signals) == 1:
+            if _AGAIN is not None and _ignores_exceptions(frame):
+                signal.setitimer(signal.ITIMER_REAL, 0.01)
+                return
             raise KeyboardInterrupt
         if number == signal.SIGINT:
             _leave_at_once(signals[0])
@@ -93,7 +100,7 @@ def _termination_as_interrupt(signals: list[int]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handled = [signal.SIGTERM]
+    handled = [signal.SIGTERM] if _AGAIN is None else [signal.SIGTERM, _AGAIN]
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell's background jobs do
         handled.append(signal.SIGINT)
     before = {number: signal.signal(number, unwind) for number in handled}
@@ -103,6 +110,18 @@ def _termination_as_interrupt(signals: list[int]) -> Iterator[None]:
         if not signals:  # else the process ends, and may be interrupted in doing so
             for number, handler in before.items():
                 signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _ignores_exceptions(frame: FrameType | None) -> bool:
+    """Return whether Python drops what is raised here: in finalizers, and hooks of a fork.
+
+    Of the modules that are loaded, logging has such hooks.
+    """
+    while frame is not None:
+        if frame.f_code.co_name == "__del__" or frame.f_code.co_filename == logging.__file__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _leave_at_once(first: int) -> None:
