@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lsg_ray.kernels import meanfield, products
+from lsg_ray.kernels import descent, meanfield, products
 
 
 @settings(max_examples=25, deadline=None)
@@ -58,7 +58,7 @@ def test_shuffle_is_a_uniform_permutation():
     counts: dict[tuple[int, ...], int] = {}
     order = np.arange(5)
     for _ in range(24_000):
-        meanfield._shuffle(order, state)
+        descent.shuffle(order, state)
         key = tuple(int(i) for i in order)
         counts[key] = counts.get(key, 0) + 1
     assert len(counts) == 120
