@@ -67,14 +67,19 @@ def peak(measure: str, name: str, results: Results) -> Measured:
     return Measured(value, error, f"{note}, fitted from {about['fitted_from'] or 'none'}")
 
 
-def over_all(
-    measure: Callable[[str, Results], Measured], names: list[str], holds: Within
-) -> dict[str, Any]:
-    """Return estimator and criterion of a claim that all of several panels must meet."""
-    return {
-        "measure": lambda results: worst(holds, [measure(name, results) for name in names]),
-        "holds": holds,
-    }
+def claim(
+    statement: str,
+    quantity: str,
+    measure: Callable[[str, Results], Measured],
+    names: list[str],
+    holds: Within,
+) -> Claim:
+    """Return a claim that must hold in each of several panels."""
+
+    def over_all(results: Results) -> Measured:
+        return worst(holds, [measure(name, results) for name in names])
+
+    return Claim(statement, SOURCE, f"{quantity}, worse of n_in = 20 and 50", over_all, holds)
 
 
 def training_error(name: str, results: Results) -> Measured:
@@ -110,37 +115,40 @@ def place(name: str, results: Results) -> Measured:
 def _claims(task: str) -> tuple[Claim, ...]:
     about = {"parity": "Parity", "classes": "Ten classes"}[task]
     real, binary = _names("real", task), _names("binary", task)
-    quantity = "prominence of the peak of the test {}, worse of n_in = 20 and 50"
     return (
         *(
-            Claim(
+            claim(
                 f"{about}, real weights: the test {measure} has double descent.",
-                SOURCE,
-                quantity.format(measure),
-                **over_all(partial(peak, measure), real, Within(low=0.0)),
+                f"prominence of the peak of the test {measure}",
+                partial(peak, measure),
+                real,
+                Within(low=0.0),
             )
             for measure in PEAK
         ),
         *(
-            Claim(
+            claim(
                 f"{about}, binary weights: the test {measure} has no double descent.",
-                SOURCE,
-                quantity.format(measure),
-                **over_all(partial(peak, measure), binary, Within(high=PEAK[measure])),
+                f"prominence of the peak of the test {measure}",
+                partial(peak, measure),
+                binary,
+                Within(high=PEAK[measure]),
             )
             for measure in PEAK
         ),
-        Claim(
+        claim(
             f"{about}, binary weights: the training error never reaches zero.",
-            SOURCE,
-            "smallest training error of all widths, worse of n_in = 20 and 50",
-            **over_all(training_error, binary, Within(low=0.0)),
+            "smallest training error of all widths",
+            training_error,
+            binary,
+            Within(low=0.0),
         ),
-        Claim(
+        claim(
             f"{about}, binary weights: the test error keeps decreasing with the width.",
-            SOURCE,
-            "test error of the wider half − quarter before it, worse of n_in = 20 and 50",
-            **over_all(falls, binary, Within(high=0.0)),
+            "test error of the wider half − quarter before it",
+            falls,
+            binary,
+            Within(high=0.0),
         ),
     )
 
