@@ -14,8 +14,9 @@ from __future__ import annotations
 import numpy as np
 
 from lsg_ray.kernels.classification import CHUNK_EXAMPLES, matrix, offsets, padded
-from lsg_ray.kernels.compile import inlined, kernel
+from lsg_ray.kernels.compile import kernel
 from lsg_ray.kernels.descent import adam_step, loss_gradient, momentum_step, shuffle
+from lsg_ray.kernels.examples import gather
 from lsg_ray.kernels.products import outer, product
 
 
@@ -64,17 +65,6 @@ def accumulate_gradient(a, y, n, widths, starts, rows, weights, slope, loss, wor
     return value, correct
 
 
-@inlined
-def _gather(x, y, order, start, n, a, labels):
-    for b in range(n):
-        row = order[start + b]
-        labels[b] = y[row]
-        for k in range(x.shape[1]):
-            a[k, b] = x[row, k]
-    for k in range(x.shape[1]):
-        a[k, n : padded(n, 16)] = 0
-
-
 @kernel
 def train(
     x, y, weights, order_state, widths, slope, loss, batch_size, epochs, adam, rate, decay_steps,
@@ -105,7 +95,7 @@ def train(
             grad[:] = 0
             for chunk in range(start, start + n_batch, columns):
                 n = min(columns, start + n_batch - chunk)
-                _gather(x, y, order, chunk, n, a, labels)
+                gather(x, y, order, chunk, n, a, labels)
                 value, correct = accumulate_gradient(
                     a, labels, n, widths, starts, rows, weights, leak, loss, work, grad
                 )

@@ -19,7 +19,8 @@ import numpy as np
 from lsg_ray.kernels.classification import CHUNK_EXAMPLES, matrix, offsets, padded
 from lsg_ray.kernels.compile import inlined, kernel
 from lsg_ray.kernels.descent import adam_step, loss_gradient, momentum_step, shuffle
-from lsg_ray.kernels.elementary import RANDOM_STREAMS, exp, normals, prefetch
+from lsg_ray.kernels.elementary import RANDOM_STREAMS, exp, normals
+from lsg_ray.kernels.examples import gather
 from lsg_ray.kernels.products import outer, product
 
 #: Variances are at least this in 1/sqrt, which so stays finite in float32.
@@ -164,20 +165,8 @@ def gradient_of_fields(theta, mu, var, mean_grad, var_grad, gamma, n, grad):
 
 
 @inlined
-def _gather(x, y, order, start, n, a, squares, labels):
-    n_features = x.shape[1]
-    last = order.size - 1
-    for b in range(n):
-        row = order[start + b]
-        # Rows come in random order, from far away: ask for those of the next chunk now.
-        ahead = order[min(start + n + b, last)]
-        for k in range(0, n_features, 16):
-            prefetch(x, ahead, k)
-        labels[b] = y[row]
-        for k in range(n_features):
-            a[k, b] = x[row, k]
+def _squared(a, squares, n_features, n):
     for k in range(n_features):
-        a[k, n : padded(n, 16)] = 0
         for b in range(padded(n, 16)):
             squares[k, b] = a[k, b] * a[k, b]
 
@@ -226,7 +215,8 @@ def train(
             var_grad[:] = 0
             for chunk in range(start, start + n_batch, columns):
                 n = min(columns, start + n_batch - chunk)
-                _gather(x, y, order, chunk, n, a, squares, labels)
+                gather(x, y, order, chunk, n, a, labels)
+                _squared(a, squares, x.shape[1], n)
                 normals(bits_state, bits, deviates)
                 value, correct = accumulate_gradient(
                     a, squares, noise, labels, n, widths, starts, rows, mu, var, leak, loss, work,
