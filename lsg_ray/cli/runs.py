@@ -69,6 +69,15 @@ where_options = options(
         help="Address of a Ray cluster; without it, RAY_ADDRESS or a private Ray on this machine.",
     ),
 )
+#: Option of commands that run a study.
+ensembles_option = option(
+    "--ensembles",
+    type=PATH,
+    metavar="FOLDER",
+    section=RUNNING,
+    help="Folder of ensembles that several runs share: each is sampled there once, and DIR has a "
+    "link to it. Without it, they are in DIR.",
+)
 #: Options of commands that run a specification.
 spec_options = options(spec_changes, where_options)
 
@@ -92,10 +101,12 @@ class RunOptions(TypedDict):
 )
 @option("--landscape/--no-landscape", default=True, hidden=True)  # its name before
 @spec_options
+@ensembles_option
 @as_json
 def run(
     spec: str,
     out: str,
+    ensembles: str | None,
     statistics_only: bool,
     landscape: bool,
     count: int | None,
@@ -114,6 +125,7 @@ def run(
     result = run(
         specification,
         out,
+        ensembles=ensembles,
         landscape=landscape and not statistics_only,
         log=line_logger(as_json),
         style=progress_style(as_json),
