@@ -42,7 +42,8 @@ spec_changes = options(
         "overrides",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="Value of any field of the specification, such as training.epochs=20.",
+        help="Value of any field of the specification, such as training.epochs=20. "
+        "study.STEP=null leaves a step out, beside.NAME=null an ensemble.",
     ),
 )
 #: Options of commands that sample, for how and where they run.
