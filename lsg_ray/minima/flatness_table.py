@@ -35,8 +35,8 @@ from lsg_ray.typing import (
     Integers,
     Numbers,
     Positive,
+    Repeats,
     SeededTasks,
-    Several,
     Tasks,
 )
 
@@ -72,8 +72,8 @@ def flatness_table(
     flip: Positive = 0.02,
     noise: Positive = 0.4,
     colour: Colour = "pixel",
-    draws: Several = 50,
-    samples: Several = 1000,
+    draws: Repeats = 50,
+    samples: Repeats = 1000,
     **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Compare measures of flatness of ensembles on the same patterns, one for each algorithm.
