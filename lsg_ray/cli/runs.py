@@ -26,6 +26,7 @@ from lsg_ray.errors import InputError
 if TYPE_CHECKING:
     from lsg_ray.cluster.estimate import Estimate, Range
     from lsg_ray.spec import Spec
+    from lsg_ray.typing import JsonObject
 
 #: Characters of what is printed of a step; all is in the report, and in --json.
 MAX_LINE_CHARACTERS = 200
@@ -167,7 +168,12 @@ def sample(
 
 @command()
 @spec_argument()
-@option("--seconds", type=float, default=20.0, help="Seconds of calibration on this machine.")
+@option(
+    "--seconds",
+    type=float,
+    default=20.0,
+    help="Seconds of calibration on this machine, of all ensembles together.",
+)
 @option(
     "--cores",
     default="16,256,4096",
@@ -188,10 +194,11 @@ def estimate(
 ) -> None:
     """Estimate trials, core-hours, store size, wall times and price of SPEC.
 
-    Ensembles beside the first one are estimated each on its own.
+    Ensembles beside the first one are estimated each on its own, and printed as soon as known;
+    they share the seconds.
     """
     specification = load_specification(spec, count, overrides)
-    from lsg_ray.cluster.estimate import estimate
+    from lsg_ray.cluster.estimate import estimates
     from lsg_ray.spec.steps import SAMPLED
     from lsg_ray.stage import parse_list
     from lsg_ray.typing import ListOf
@@ -200,14 +207,20 @@ def estimate(
         numbers = [int(n) for n in parse_list(cores, ListOf(int))]
     except ValueError as error:
         raise InputError(f"--cores {cores} given; {error}") from None
-    style, plain, texts = progress_style(as_json), {}, []
-    for name, one in specification.ensembles.items():
-        result = estimate(one, seconds=seconds, cores=numbers, price=price, style=style)
+    style = progress_style(as_json)
+    plain: dict[str, JsonObject] = {}
+    found = estimates(
+        specification.ensembles, seconds=seconds, cores=numbers, price=price, style=style
+    )
+    for name, result in found:
+        if not as_json:  # what is known is printed, and stays where the rest is interrupted
+            between = "\n" if plain else ""
+            title = f"{between}{name}.zarr\n" if specification.beside else ""
+            show(title + estimate_text(result))
         plain[name] = result.to_dict()
-        title = f"{name}.zarr\n" if specification.beside else ""
-        texts.append(title + estimate_text(result))
-    first = plain.pop(SAMPLED)
-    print_result(first | ({"beside": plain} if plain else {}), as_json, "\n\n".join(texts))
+    if as_json:
+        first = plain.pop(SAMPLED)
+        print_result(first | ({"beside": plain} if plain else {}), as_json, "")
 
 
 def estimate_text(result: Estimate) -> str:
@@ -236,6 +249,8 @@ def estimate_text(result: Estimate) -> str:
         f"{_duration(3600 * result.gpu_hours)}; ${result.gpu_dollars:,.2f} "
         f"(assumed: as {speed:g} cores)"
     )
+    if shortened := result.calibration["shortened"]:
+        rows["calibrated by"] = f"{shortened}; acceptance as of a threshold of 0"
     lines = [table(rows)]
     if result.suggested_block_size < result.block_size:
         lines.append(
