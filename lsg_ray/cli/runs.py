@@ -181,6 +181,12 @@ def sample(
     help="Numbers of cores to tell wall times for.",
 )
 @option("--price", type=float, help="Price of a core-hour in dollars.")
+@option(
+    "--study",
+    is_flag=True,
+    help="Estimate the steps of the study too: each is begun on a planted ensemble, and stopped "
+    "when its share of --seconds, given once more, is over.",
+)
 @spec_changes
 @as_json
 def estimate(
@@ -188,6 +194,7 @@ def estimate(
     seconds: float,
     cores: str,
     price: float | None,
+    study: bool,
     count: int | None,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -195,7 +202,7 @@ def estimate(
     """Estimate trials, core-hours, store size, wall times and price of SPEC.
 
     Ensembles beside the first one are estimated each on its own, and printed as soon as known;
-    they share the seconds.
+    they share the seconds.  So are the steps of the study, with --study.
     """
     specification = load_specification(spec, count, overrides)
     from lsg_ray.cluster.estimate import estimates
@@ -218,9 +225,33 @@ def estimate(
             title = f"{between}{name}.zarr\n" if specification.beside else ""
             show(title + estimate_text(result))
         plain[name] = result.to_dict()
+    steps = study_estimate(specification, seconds, as_json) if study else {}
     if as_json:
         first = plain.pop(SAMPLED)
-        print_result(first | ({"beside": plain} if plain else {}), as_json, "")
+        print_result(first | ({"beside": plain} if plain else {}) | steps, as_json, "")
+
+
+def study_estimate(spec: Spec, seconds: float, as_json: bool) -> JsonObject:
+    """Estimate the steps of a study, and print each as it is known; return all for --json."""
+    from lsg_ray.study_costs import study_costs
+
+    steps: JsonObject = {}
+    total, unknown = 0.0, []
+    for cost in study_costs(spec, seconds=seconds, style=progress_style(as_json)):
+        if not as_json:
+            if not steps:
+                show("\nseconds of the study, one core")
+            known = cost.seconds == cost.seconds
+            show(f"  {cost.name:20}  {f'{cost.seconds:,.3g}' if known else '':>8}  {cost.how}")
+        steps[cost.name] = cost.to_dict()
+        if cost.seconds != cost.seconds:
+            unknown.append(cost.name)
+        else:
+            total += cost.seconds
+    if not as_json:
+        without = f"  without {', '.join(unknown)}" if unknown else ""
+        show(f"  {'total':20}  {total:>8,.3g}{without}")
+    return {"study": steps, "study_seconds": total, "study_unknown": unknown}
 
 
 def estimate_text(result: Estimate) -> str:

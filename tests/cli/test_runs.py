@@ -157,5 +157,15 @@ def test_estimate__prints_each_ensemble_as_it_is_known(lsg, spec, tmp_path, monk
     assert ran.out.startswith("ensemble.zarr\nconfigurations ")
     ran = lsg("estimate", several, "--seconds", 0.1, "--json")
     assert ran.json.keys() == {"error", "exit_code"}
+    monkeypatch.undo()
+    ran = lsg("estimate", several, "--seconds", 1, "--study")
+    assert ran.code == 0
+    *_, title, step, total = ran.out.splitlines()
+    assert title == "seconds of the study, one core"
+    assert step.split()[0] == "moments"
+    assert total.split()[0] == "total"
+    ran = lsg("estimate", several, "--seconds", 1, "--study", "--json")
+    assert ran.json["study"]["moments"]["seconds"] == ran.json["study_seconds"] > 0
+    assert ran.json["study_unknown"] == []
     ran = lsg("estimate", several, "--seconds", 0, "--json")
     assert "seconds 0" in ran.json["error"]
