@@ -71,7 +71,7 @@ class Data:
             del self._loaded[:-1]
             with byte_progress(self._style) as on_bytes:
                 known = [load_dataset(spec.dataset, progress=on_bytes)]
-            self._loaded.append((spec.dataset, *known))
+            self._loaded.append((spec.dataset, known[0]))
         return prepare(spec, known[0])
 
 

@@ -252,7 +252,7 @@ def _dataset(curvature: Curvature, bins: int) -> xarray.Dataset:
 
 
 def _averages(curvature: Curvature, chosen: Chosen) -> dict[str, float]:
-    averages = {}
+    averages: dict[str, float] = {}
     columns = {"top_eigenvalue": curvature.eigenvalues[:, 0], "trace": curvature.trace[:, 0]}
     for name, values in columns.items():
         mean, error = chosen.averaged(values)
