@@ -130,7 +130,7 @@ def run(
     dataset = load_dataset(spec.dataset)
     for name, one in spec.ensembles.items():
         what, store = "" if name == SAMPLED else f" {name}", _place(path, name, one, ensembles)
-        shared = actors if ALGORITHMS[one.algorithm].in_groups else 1
+        shared = actors if ALGORITHMS[one.algorithm].replicas else 1
         sampling = partial(sample, address=address, workers=workers, actors=shared, style=style)
         timed(f"sample{what}", partial(sampling, one, store))
         _link(path / f"{name}.zarr", store)
@@ -292,7 +292,7 @@ def _check_study(spec: Spec) -> None:
 
 def _check_actors(spec: Spec, actors: int) -> None:
     """Refuse actors where no ensemble has replicas that they could share."""
-    if actors > 1 and not any(ALGORITHMS[s.algorithm].in_groups for s in spec.ensembles.values()):
+    if actors > 1 and not any(ALGORITHMS[s.algorithm].replicas for s in spec.ensembles.values()):
         check_actors(spec, actors, None)
 
 
