@@ -26,12 +26,11 @@ def _transposed(typing_context, x, r0, r1, r2, r3, k, a, b):
         rows = [source.load(row, k, 4) for row in arguments[1:5]]
 
         def halves(lanes):
-            return [shuffled(builder, *rows[n : n + 2], lanes) for n in (0, 2)]
+            return [shuffled(builder, rows[n], rows[n + 1], lanes) for n in (0, 2)]
 
-        low, high = halves((0, 4, 1, 5)), halves((2, 6, 3, 7))
         columns = [
-            shuffled(builder, *pair, lanes)
-            for pair in (low, high)
+            shuffled(builder, first, second, lanes)
+            for first, second in (halves((0, 4, 1, 5)), halves((2, 6, 3, 7)))
             for lanes in ((0, 1, 4, 5), (2, 3, 6, 7))
         ]
         for n, column in enumerate(columns):

@@ -90,9 +90,9 @@ def shuffled(builder, u, v, lanes):
 
 def across(builder, vectors):
     """Return the sums over the lanes of 2 or 4 vectors, as a vector of 2 or 4 lanes."""
-    total = _joined(builder, *vectors[:2], _EIGHTHS)
+    total = _joined(builder, vectors[0], vectors[1], _EIGHTHS)
     if len(vectors) == 4:
-        other = _joined(builder, *vectors[2:], _EIGHTHS)
+        other = _joined(builder, vectors[2], vectors[3], _EIGHTHS)
         total = _joined(builder, total, other, _QUARTERS)
     while total.type.count > len(vectors):
         half = total.type.count // 2

@@ -70,7 +70,7 @@ class _Binary(Family):
         a /= math.sqrt(network.widths[layer])
         return a
 
-    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Signs:
+    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Array:
         frozen = Frozen(spec.ensemble.frozen_parts, spec.ensemble.frozen_field)
         fields = initial_fields(spec.network, spec.training, seeds, frozen)
         fixed = frozen.weights(spec.network)

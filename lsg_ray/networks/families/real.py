@@ -17,7 +17,7 @@ from lsg_ray.networks.families.relu import fixed_field
 from lsg_ray.networks.family import SCALAR_COLUMNS, Family, not_neutral
 from lsg_ray.networks.solvers.mean_field import initial_fields
 from lsg_ray.spec import Spec
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Array, Floats
 
 
 class _Real(_Binary):
@@ -46,7 +46,7 @@ class _Real(_Binary):
         names = (*self.measures, "train_accuracy", "train_loss", "trial", "epochs")
         return scalars({name: SCALAR_COLUMNS[name] for name in names})
 
-    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Floats:
+    def starts(self, spec: Spec, seeds: Sequence[np.random.SeedSequence]) -> Array:
         return initial_fields(spec.network, spec.training, seeds).astype(np.float64)
 
     def advice(self, spec: Spec, accepted: int, missed: Floats, losses: Floats) -> str:
