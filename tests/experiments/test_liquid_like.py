@@ -23,6 +23,7 @@ from lsg_ray.experiments.liquid_like import (
     states_and_dynamics,
     width,
 )
+from lsg_ray.experiments.peaks import HALVES
 from lsg_ray.ising.permuted_models import permutation_effect
 from lsg_ray.spec import DatasetSpec, NetworkSpec, parse_spec
 
@@ -134,6 +135,10 @@ def test_minima_of_the_energy__count_ends_and_valleys():
     axes = ("reference", "direction", "field")
     scan = xarray.Dataset({"d": (axes, np.broadcast_to(d, energy.shape)), "e": (axes, energy)})
     assert constant_energy.energy_minima(scan).tolist() == [2, 2, 1]
+    alike = Results({"under-scan-full": scan.isel(reference=[0] * 5)}, {})
+    assert constant_energy.mean_minima(alike)[:2] == (2, 0.2)
+    two = Results({"under-scan-full": scan.isel(reference=[0, 1])}, {})
+    assert np.isnan(constant_energy.mean_minima(two).error)
 
 
 def test_differences_at_constant_energy__vanish_between_equal_curves():
@@ -154,9 +159,14 @@ def taps(f, converged=1.0):
 
 def test_peaks__are_counted_and_unknown_where_starts_have_not_converged():
     two = np.concatenate([RNG.normal(-4, 1, 500), RNG.normal(4, 1, 500)])
-    assert states_and_dynamics.peaks(taps(RNG.permutation(two)))[:2] == (2.0, 0.0)
-    assert states_and_dynamics.peaks(taps(RNG.standard_normal(1000)))[:2] == (1.0, 0.0)
+    seen = states_and_dynamics.peaks(taps(RNG.permutation(two)))
+    assert seen[:2] == (2.0, pytest.approx(HALVES**-0.5))
+    one = states_and_dynamics.peaks(taps(RNG.standard_normal(1000)))
+    assert one[:2] == (1.0, pytest.approx(HALVES**-0.5))
     assert np.isnan(states_and_dynamics.peaks(taps(two, converged=0.5)).error)
+    few = states_and_dynamics.peaks(taps(RNG.standard_normal(40)))
+    assert np.isnan(few.error)
+    assert "two equal peaks 4 standard deviations apart would not show" in few.note
 
 
 def test_accuracy_that_is_left__is_above_chance():

@@ -55,14 +55,18 @@ def _learned(results: Results) -> tuple[Floats, Floats]:
 
 
 def connected(results: Results) -> Measured:
-    """Return the share of learned points in the largest component, with the spread of halves."""
+    """Return the share of learned points in the largest component, with the spread of halves.
+
+    Where all halves are one component, as many as one point may be outside.
+    """
     points, _ = _learned(results)
     rng = generator(0, Stream.MAP, 1)
     halves = [
         largest_component(points[rng.permutation(len(points))[: len(points) // 2]])
         for _ in range(HALVES)
     ]
-    return Measured(largest_component(points), float(np.std(halves, ddof=1)))
+    error = max(float(np.std(halves, ddof=1)), 1 / len(points))
+    return Measured(largest_component(points), error)
 
 
 def relative_spread(results: Results) -> Measured:

@@ -27,31 +27,36 @@ from lsg_ray.experiments.liquid_like.cases import (
     TOY_SHALLOW,
     UNDER,
 )
-from lsg_ray.ising.tap import count_peaks
+from lsg_ray.experiments.peaks import counted, half_of, split, unknown_if_one, would_show_two
+from lsg_ray.statistics.modes import count_modes
+from lsg_ray.typing import Floats
 
 Measure: TypeAlias = Callable[[Results], Measured]
 
 CASES = {"under": "ensemble", "over": "over", "shallow": "shallow"}
 #: Accuracy of guesses among ten classes.
 CHANCE = 0.1
-#: Groups of starts whose peaks are counted on their own; share of starts that must have converged.
-GROUPS, CONVERGED = 5, 0.99
+#: Share of the starts that must have converged.
+CONVERGED = 0.99
 
 
 def peaks(tap: xarray.Dataset) -> Measured:
-    """Return the peaks of the free energies of minima, with the spread over groups of starts.
+    """Return the peaks of the free energies of minima, with the error over halves of the starts.
 
-    A start that has not converged may lie in another peak: the error is then unknown.
+    A start that has not converged may lie in another peak: the error is then unknown, as it is of
+    a single peak where two would not show (`lsg_ray.experiments.peaks`).
     """
-    f, state = tap["f"].values, tap["state"].values
-    kept = np.isin(state, np.flatnonzero(tap["minimum"].values >= 0))
-    value, _ = count_peaks(f[kept])
-    counts = [count_peaks(f[n::GROUPS][kept[n::GROUPS]])[0] for n in range(GROUPS)]
+    minima = np.flatnonzero(tap["minimum"].values >= 0)
+    f = tap["f"].values[np.isin(tap["state"].values, minima)]
     note = f"{tap.attrs['states']} states, {tap.attrs['converged']:.0%} of the starts converged"
-    error = float(np.std(counts, ddof=1) / np.sqrt(GROUPS))
-    if not value or tap.attrs["converged"] < CONVERGED:
-        error = np.nan
-    return Measured(float(value), error, note)
+    if not len(f) or tap.attrs["converged"] < CONVERGED:
+        return Measured(_count(f), np.nan, note)
+    measured = counted(_count, f, half=half_of, note=note)
+    return unknown_if_one(measured, would_show_two(_count, f, half=half_of, planted=split))
+
+
+def _count(f: Floats) -> float:
+    return float(count_modes(f).modes)
 
 
 def accuracy_left(dynamics: xarray.Dataset) -> Measured:

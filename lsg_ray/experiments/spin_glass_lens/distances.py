@@ -11,8 +11,6 @@ which puts alike nodes in different places.  So clusters are asked for with matc
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import xarray
 
@@ -24,14 +22,12 @@ from lsg_ray.experiments.spin_glass_lens.measures import (
     hierarchy,
     single_effects,
 )
+from lsg_ray.experiments.spin_glass_lens.peaks import number_of_peaks, peaks
 from lsg_ray.statistics.gaussian import PAIR_TESTS, upper
-from lsg_ray.statistics.modes import count_modes
 from lsg_ray.typing import Floats
 
 #: Hidden units (App. A.2), of which the first is that of the main ensemble, and two groups.
 WIDTHS = (256, 64, 128, 512, 1024)
-#: Fewest solutions whose number of peaks is known: half of them have 300 pairs.
-FEWEST = 50
 NARROW, BROAD = (64, 128, 256), (512, 1024)
 
 
@@ -43,22 +39,6 @@ def store(width: int, first: int = WIDTHS[0]) -> str:
 def clusters(results: Results, width: int) -> xarray.Dataset:
     """Return the distances of the ensemble of a width, and their tree."""
     return results.steps[f"clusters-{width}"]
-
-
-def peaks(distance: Floats) -> float:
-    """Return the peaks of the distances of all pairs, taken as independent samples.
-
-    They share solutions, so that chance shows more peaks than the test's level says: one peak is no
-    proof of a lack of power of the test.
-    """
-    return float(count_modes(upper(distance), level=PAIR_TESTS.level).modes)
-
-
-def halved_peaks(statistic: Callable[..., float], *distances: Floats, note: str = "") -> Measured:
-    """Return a number of peaks with its error: unknown for few solutions, which do not show any."""
-    measured = halved(statistic, *distances, note=note)
-    enough = min(map(len, distances)) >= FEWEST
-    return measured if enough else Measured(measured.value, np.nan, f"below {FEWEST} solutions")
 
 
 def of_epochs(results: Results, width: int) -> str:
@@ -85,13 +65,10 @@ def gaussian_where_narrow(results: Results) -> Measured:
 def peaks_where_broad(results: Results) -> Measured:
     """Return the smaller number of peaks of n = 512 and 1,024."""
 
-    def smaller(*distances: Floats) -> float:
-        return min(map(peaks, distances))
-
     matrices = [clusters(results, width)["distance"].values for width in BROAD]
     counts = " and ".join(f"{peaks(matrix):g}" for matrix in matrices)
     note = "; ".join([f"peaks {counts}", *(of_epochs(results, width) for width in BROAD)])
-    return halved_peaks(smaller, *matrices, note=note)
+    return number_of_peaks(min, *matrices, note=note)
 
 
 def peaks_of_broadest(results: Results) -> Measured:
@@ -100,7 +77,7 @@ def peaks_of_broadest(results: Results) -> Measured:
     about = result.attrs
     modes, p_value = about["modes"], about["modes_p_value"]
     note = f"with pairs that share no solution: modes {modes:g}, p {p_value:.2g}"
-    return halved_peaks(peaks, result["distance"].values, note=note)
+    return number_of_peaks(min, result["distance"].values, note=note)
 
 
 def tree_of(results: Results, width: int) -> Measured:

@@ -6,15 +6,9 @@ import numpy as np
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
 from lsg_ray.experiments.experiment import SPIN_GLASS_LENS, Experiment
-from lsg_ray.experiments.spin_glass_lens.distances import (
-    WIDTHS,
-    clusters,
-    halved_peaks,
-    peaks,
-    store,
-    study,
-)
+from lsg_ray.experiments.spin_glass_lens.distances import WIDTHS, clusters, store, study
 from lsg_ray.experiments.spin_glass_lens.measures import accepted_gaussian, halved, slope
+from lsg_ray.experiments.spin_glass_lens.peaks import number_of_peaks, peaks
 from lsg_ray.statistics.gaussian import PAIR_TESTS, upper
 from lsg_ray.typing import Floats
 
@@ -28,11 +22,9 @@ def gaussian(results: Results) -> Measured:
 
 def most_peaks(results: Results) -> Measured:
     """Return the largest number of peaks of all widths."""
-
-    def largest(*distances: Floats) -> float:
-        return max(map(peaks, distances))
-
-    return halved_peaks(largest, *_matrices(results))
+    matrices = _matrices(results)
+    counts = ", ".join(f"{peaks(one):g}" for one in matrices)
+    return number_of_peaks(max, *matrices, note=f"peaks by width {counts}")
 
 
 def growth_of_mean(results: Results) -> Measured:
