@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.experiments.catalogue import EXPERIMENTS
+from lsg_ray.experiments.claim import Results
 from lsg_ray.experiments.experiment import SCALES
+from lsg_ray.results.opening import open_result
 from lsg_ray.spec import load_spec
 
 NAMES = EXPERIMENTS.names()
@@ -42,6 +45,36 @@ def test_toy_size__ends_in_verdicts(lsg, tmp_path, name):
     assert text.count("<figure>") >= 1
     for claim in EXPERIMENTS[name].claims:
         assert claim.source in text
+    numbers_of_models_are_unknown_without_convergence(EXPERIMENTS[name], out)
+
+
+def numbers_of_models_are_unknown_without_convergence(experiment, out):
+    """Judge the claims once more with models that say that they have not converged."""
+    spec = experiment.at("toy")
+    fits = {step for step, about in spec.study.items() if about.stage == "fit"}
+    if not fits:
+        return
+    steps = Watched({step: open_result(out / f"{step}.zarr").load() for step in spec.study})
+    for step in fits:
+        steps[step].attrs["converged"] = 0
+    stores = {one: open_ensemble(out / f"{one}.zarr") for one in spec.ensembles}
+    for claim in experiment.claims:
+        steps.read = set()
+        judged = claim.judged(Results(steps, stores), {})
+        of = {spec.study[step].inputs.get("model", step) for step in steps.read}
+        if of & fits:
+            assert judged["verdict"] == "undetermined", claim.statement
+            assert "not converged" in judged["note"]
+
+
+class Watched(dict):
+    """Results by step, with a record of those that were read."""
+
+    read: set
+
+    def __getitem__(self, step):
+        getattr(self, "read", set()).add(step)
+        return super().__getitem__(step)
 
 
 def test_specifications__are_printed_for_other_commands(lsg, tmp_path):

@@ -10,7 +10,7 @@ import xarray
 from lsg_ray import entropy_scan
 from lsg_ray.errors import InputError
 from lsg_ray.experiments.claim import Measured, Results
-from lsg_ray.experiments.estimators import of_fitted, share
+from lsg_ray.experiments.estimators import converged, of_fitted, of_steps, share
 from lsg_ray.experiments.liquid_like import (
     constant_energy,
     entropy_landscapes,
@@ -181,11 +181,20 @@ def test_accuracy_that_is_left__is_above_chance():
 
 def test_numbers_of_a_model__are_unknown_if_it_has_not_the_moments():
     one = Measured(1.0, 0.1, "2 states")
-    good, bad = (xarray.Dataset(attrs={"rms_C": rms}) for rms in (0.01, 0.05))
+    why = "the chains of the check have not (R̂ 2.7)"
+    good = xarray.Dataset(attrs={"rms_C": 0.2, "converged": 1})
+    near = xarray.Dataset(attrs={"rms_C": 0.001, "converged": 0, "reason": why})
     measured = of_fitted(one, good)
-    assert measured == Measured(1.0, 0.1, "2 states; rms C of the model 0.01")
-    for model in (bad, xarray.Dataset()):
-        assert np.isnan(of_fitted(one, model).error)
+    assert measured == Measured(1.0, 0.1, "2 states; rms C of the model 0.2")
+    unknown = of_fitted(one, near)  # chains that have not mixed do not tell how near they are
+    assert np.isnan(unknown.error)
+    assert unknown.note == f"2 states; rms C of the model 0.001; not converged: {why}"
+    assert of_fitted(one, good, near).note.startswith("2 states; rms C of models up to 0.2; not")
+    assert of_fitted(one, xarray.Dataset()).note == "2 states; not converged"  # no flag is no yes
+    assert np.isnan(converged(one, xarray.Dataset()).error)
+    measure = of_steps(lambda _: one, "a", "b")
+    assert np.isnan(measure(Results({"a": good, "b": near}, {})).error)
+    assert measure(Results({"a": good, "b": good}, {})).error == 0.1
 
 
 def test_accepted__is_the_probability_of_geometric_trials():
@@ -239,7 +248,7 @@ def test_tails_and_breadths__are_those_of_known_distributions():
                 "J": (("a", "b"), normal / 10),
                 "h": ("w", np.append(RNG.standard_normal(n - 1), 1e9)),
             },
-            attrs={"rms_C": 0.01},
+            attrs={"converged": 1},
         ),
     }
     measured = shallow_parameters.breadth(Results(steps, {}))

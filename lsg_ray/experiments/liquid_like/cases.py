@@ -79,6 +79,11 @@ def landscape(
     return steps
 
 
+def models(case: str, parts: tuple[str, ...] = DEEP_PARTS) -> tuple[str, ...]:
+    """Return the names of the steps that fit models of a case."""
+    return tuple(f"{case}-model-{part}" for part in parts)
+
+
 def toy_landscape(case: str, parts: tuple[str, ...] = DEEP_PARTS) -> JsonObject:
     """Return what differs of these steps at toy size."""
     return {f"{case}-scan-{part}": {"fields": TOY_FIELDS, "count": 1} for part in parts}

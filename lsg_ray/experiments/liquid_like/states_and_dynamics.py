@@ -1,8 +1,8 @@
 """Figs. 8 and 9: states of the models by TAP equations, and Monte Carlo dynamics from references.
 
 Deep networks have one peak of TAP free energies, and chains leave a reference for configurations of
-chance level; shallow networks have two peaks, and chains are trapped.  Models are those with the
-ensemble's moments by Monte Carlo: one by the cavity method is held where there is a single state.
+chance level; shallow networks have two peaks, and chains are trapped.  Models are fitted by
+chains: one by the cavity method is held where there is a single state.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import xarray
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.estimators import bootstrapped, converged, of_fitted, share
+from lsg_ray.experiments.estimators import bootstrapped, converged, of_steps, share
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import (
     OVER,
@@ -52,7 +52,9 @@ def peaks(tap: xarray.Dataset) -> Measured:
     if not len(f) or tap.attrs["converged"] < CONVERGED:
         return Measured(_count(f), np.nan, note)
     measured = counted(_count, f, half=half_of, note=note)
-    return unknown_if_one(measured, would_show_two(_count, f, half=half_of, planted=split))
+    single = tap.attrs["states"] == 1  # whose peak has no width
+    shown = single or would_show_two(_count, f, half=half_of, planted=split)
+    return unknown_if_one(measured, shown)
 
 
 def _count(f: Floats) -> float:
@@ -77,9 +79,7 @@ def trapped(dynamics: xarray.Dataset) -> Measured:
 
 def _claimed(measure: Callable[[xarray.Dataset], Measured], case: str, step: str) -> Measure:
     """Return the measure of a claim on a step of a case."""
-    return lambda results: of_fitted(
-        measure(results.steps[f"{case}-{step}"]), results.steps[f"{case}-model"]
-    )
+    return of_steps(lambda results: measure(results.steps[f"{case}-{step}"]), f"{case}-model")
 
 
 def _steps() -> dict[str, object]:
