@@ -14,17 +14,15 @@ from lsg_ray.experiments.claim import Claim, Measured, Results, Within
 from lsg_ray.experiments.estimators import of_steps, share
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import (
+    BESIDE,
+    CASES,
     DEEP_PARTS,
     GROUPS,
-    OVER,
     PAPER,
-    PAPER_OVER,
-    PAPER_SHALLOW,
+    PAPER_BESIDE,
     PARTS,
-    SHALLOW,
     TOY,
-    TOY_OVER,
-    TOY_SHALLOW,
+    TOY_BESIDE,
     UNDER,
     landscape,
     models,
@@ -37,12 +35,9 @@ from lsg_ray.experiments.liquid_like.landscapes import (
     share_with_transition,
 )
 
-#: Name of the ensemble of each case.
-ENSEMBLES = {"under": "ensemble", "over": "over", "shallow": "shallow"}
-
 
 def _saturation(results: Results, case: str, part: str) -> Measured:
-    return mean_saturation(results, case, part, ENSEMBLES[case])
+    return mean_saturation(results, case, part, CASES[case])
 
 
 def broken_deep(case: str, results: Results) -> Measured:
@@ -177,7 +172,7 @@ EXPERIMENT = Experiment(
         {
             # Entropies of parts differ by a few percent: models of fewer would not tell them apart.
             "ensemble": {"count": 7000},
-            "beside": {"over": merged(OVER, {"ensemble": {"count": 10_000}}), "shallow": SHALLOW},
+            "beside": merged(BESIDE, {"over": {"ensemble": {"count": 10_000}}}),
             "study": {
                 **landscape("under", ensemble="ensemble"),
                 **landscape("over"),
@@ -189,16 +184,13 @@ EXPERIMENT = Experiment(
         "toy": merged(
             TOY,
             {
-                "beside": {
-                    "over": merged(TOY_OVER, {"ensemble": {"count": 100}}),
-                    "shallow": TOY_SHALLOW,
-                },
+                "beside": merged(TOY_BESIDE, {"over": {"ensemble": {"count": 100}}}),
                 "study": toy_landscape("under")
                 | toy_landscape("over")
                 | toy_landscape("shallow", ("full",)),
             },
         ),
-        "paper": merged(PAPER, {"beside": {"over": PAPER_OVER, "shallow": PAPER_SHALLOW}}),
+        "paper": merged(PAPER, {"beside": PAPER_BESIDE}),
     },
     claims=CLAIMS,
     minutes=25,

@@ -17,14 +17,12 @@ from lsg_ray.experiments.claim import Claim, Measured, Results, Within
 from lsg_ray.experiments.estimators import bootstrapped, converged, of_steps, share
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import (
-    OVER,
+    BESIDE,
+    CASES,
     PAPER,
-    PAPER_OVER,
-    PAPER_SHALLOW,
-    SHALLOW,
+    PAPER_BESIDE,
     TOY,
-    TOY_OVER,
-    TOY_SHALLOW,
+    TOY_BESIDE,
     UNDER,
 )
 from lsg_ray.experiments.peaks import counted, half_of, split, unknown_if_one, would_show_two
@@ -33,7 +31,6 @@ from lsg_ray.typing import Floats
 
 Measure: TypeAlias = Callable[[Results], Measured]
 
-CASES = {"under": "ensemble", "over": "over", "shallow": "shallow"}
 #: Accuracy of guesses among ten classes.
 CHANCE = 0.1
 #: Share of the starts that must have converged.
@@ -125,15 +122,13 @@ EXPERIMENT = Experiment(
     LIQUID_LIKE,
     "8 and 9",
     "TAP free energies, and Monte Carlo dynamics from references",
-    spec=UNDER | {"beside": {"over": OVER, "shallow": SHALLOW}, "study": _steps()},
+    spec=UNDER | {"beside": BESIDE, "study": _steps()},
     scales={
-        "toy": merged(
-            TOY, {"beside": {"over": TOY_OVER, "shallow": TOY_SHALLOW}, "study": _toy_steps()}
-        ),
+        "toy": merged(TOY, {"beside": TOY_BESIDE, "study": _toy_steps()}),
         "paper": merged(
             PAPER,
             {
-                "beside": {"over": PAPER_OVER, "shallow": PAPER_SHALLOW},
+                "beside": PAPER_BESIDE,
                 "study": {f"{case}-dynamics": {"count": 20} for case in CASES},
             },
         ),
