@@ -61,13 +61,17 @@ def run_experiment(
     ------
     InputError
         No such experiment or scale, or the folder holds something else; nothing was created.
+    DataError
+        A data set is not on this machine.  None is downloaded: an experiment says so at once, also
+        without a network.
     """
     experiment = EXPERIMENTS[name]
     spec = experiment.at(scale)
     began = time.perf_counter()
     outcome = run(
-        spec, folder, address=address, workers=workers, actors=actors, style=style, log=log
-    )
+        spec, folder, address=address, workers=workers, actors=actors, style=style, log=log,
+        download=False,
+    )  # fmt: skip
     log("claims")
     path = Path(expanded(folder))
     about = {

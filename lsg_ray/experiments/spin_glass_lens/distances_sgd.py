@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.experiment import SPIN_GLASS_LENS, Experiment
-from lsg_ray.experiments.spin_glass_lens.distances import WIDTHS, clusters, store, study
+from lsg_ray.experiments.experiment import SPIN_GLASS_LENS, Experiment, merged
+from lsg_ray.experiments.spin_glass_lens.data_sets import MNIST
+from lsg_ray.experiments.spin_glass_lens.distances import SIZE, TOY, WIDTHS, beside, clusters, study
 from lsg_ray.experiments.spin_glass_lens.measures import accepted_gaussian, halved, slope
 from lsg_ray.experiments.spin_glass_lens.peaks import number_of_peaks, peaks
 from lsg_ray.statistics.gaussian import PAIR_TESTS, upper
@@ -56,30 +57,18 @@ EXPERIMENT = Experiment(
     SPIN_GLASS_LENS,
     "A3",
     "Distances between solutions of SGD over width",
-    spec={
-        "dataset": {"name": "mnist", "train_examples": 6000, "subset": "first"},
-        "network": {"family": "relu", "widths": [784, 256, 10]},
-        "training": {
-            "optimizer": "sgd",
-            "learning_rate": 0.5,
-            "batch_size": 32,
-            "target_loss": 0.01,
-            "epochs": 200,
+    spec=merged(
+        merged(SIZE, {"ensemble": {"count": 100}}),
+        {
+            "dataset": {"name": MNIST.name},
+            "network": MNIST.network(WIDTHS[0]),
+            "training": {"optimizer": "sgd", "learning_rate": 0.5, "batch_size": 32},
+            "beside": beside(MNIST),
+            "study": study(),
         },
-        "ensemble": {"count": 100},
-        "beside": {store(n): {"network": {"widths": [784, n, 10]}} for n in WIDTHS[1:]},
-        "study": study(),
-    },
+    ),
     scales={
-        "toy": {
-            "dataset": {"name": "digits", "train_examples": 400},
-            "network": {"widths": [64, 12, 10]},
-            "training": {"target_loss": 0.6},
-            "ensemble": {"count": 10},
-            "beside": {
-                store(n): {"network": {"widths": [64, max(8, n // 32), 10]}} for n in WIDTHS[1:]
-            },
-        },
+        "toy": merged(TOY, {"training": {"target_loss": 0.6}}),
         "paper": {"dataset": {"train_examples": None}},
     },
     claims=(
