@@ -9,15 +9,15 @@ written down with the claim, before anything is measured:
 
 z is 2 where a claim names no other.
 
-*Numbers of fitted models.*  A claim on a model is one on the ensemble only if the model is what its
-method says: of the most likely couplings, those that have the ensemble's moments.  One rule holds
-for all of them, `lsg_ray.experiments.estimators.of_fitted`: the error is unknown unless the fit
-says that it has converged.  That is never so where the chains of its check have not forgotten their
-starts: then neither the moments of the model are known nor how far they are from the ensemble's, so
-that a small deviation cannot stand in for convergence; and a deviation that were small enough would
-have to be named, which nobody can do for all ensembles: 0.034, the largest of the fits of W. Zou
-and H. Huang, is above that of independent weights (0.029) for their published moments.  The note
-of a claim says why a fit has not converged, and the deviation.
+*Numbers of fitted models.*  A claim on a model is one on the ensemble only if the fit has come to
+its end, the most likely couplings.  One rule holds for all such claims,
+`lsg_ray.experiments.estimators.of_fitted`: the error is unknown unless the fit says that it has
+converged.  It never says so where the chains of its check have not forgotten their starts.  Then
+the moments of the model are not known, nor how far they are from those of the ensemble: a small
+deviation by these chains is no substitute.  Nor is there a deviation that is small for all
+ensembles: 0.034, the largest of the fits of W. Zou and H. Huang, is above that of independent
+weights for their published moments, 0.029.  The note of a claim says why a fit has not converged,
+and its deviation.
 """
 
 from __future__ import annotations
