@@ -83,8 +83,8 @@ def learning_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
                 own = label if axes is accuracy else None
                 colour = style.curve_colour(n)
                 marker = "." if len(curve["epoch"]) <= FEW_EPOCHS else None
-                line = {"color": colour, "label": own, "marker": marker}
-                axes.plot(result["epoch"], curve.mean("network"), dashes, **line)
+                x, y = result["epoch"], curve.mean("network")
+                axes.plot(x, y, dashes, color=colour, label=own, marker=marker)
                 label = None if own else label
     low, high = loss.dataLim.intervaly
     if low > 0 and high > 10 * low:
