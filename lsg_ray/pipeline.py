@@ -72,6 +72,7 @@ def run(
     actors: int = 1,
     ensembles: PathOrUrl | None = None,
     landscape: bool = True,
+    download: bool = True,
     style: Style = "notebook",
     log: Callable[[str], None] = lambda _: None,
 ) -> JsonObject:
@@ -93,6 +94,8 @@ def run(
     landscape
         Whether to fit models and compute their entropy landscape (of real weights: the loss
         landscape), which takes minutes.
+    download
+        Whether a data set that is not on this machine is downloaded.
     log
         Called with a line of text as each stage begins.
 
@@ -107,6 +110,8 @@ def run(
     ------
     InputError
         The folder holds something else, or the specification is wrong; nothing was created.
+    DataError
+        A data set is not on this machine and may not, or cannot, be downloaded; likewise.
     """
     path = Path(expanded(folder))
     _check_folder(spec, path, str(folder))
@@ -127,6 +132,9 @@ def run(
 
     for name, one in spec.others.items():
         check_same_run(path / f"{name}.zarr", one)
+    if not download:
+        for of in {one.dataset.name: one.dataset for one in spec.ensembles.values()}.values():
+            load_dataset(of, download=False)
     dataset = load_dataset(spec.dataset)
     for name, one in spec.ensembles.items():
         what, store = "" if name == SAMPLED else f" {name}", _place(path, name, one, ensembles)

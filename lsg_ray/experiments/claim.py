@@ -8,6 +8,16 @@ written down with the claim, before anything is measured:
     undetermined    it reaches over a border, or value or error are unknown.
 
 z is 2 where a claim names no other.
+
+*Numbers of fitted models.*  A claim on a model is one on the ensemble only if the fit has come to
+its end, the most likely couplings.  One rule holds for all such claims,
+`lsg_ray.experiments.estimators.of_fitted`: the error is unknown unless the fit says that it has
+converged.  It never says so where the chains of its check have not forgotten their starts.  Then
+the moments of the model are not known, nor how far they are from those of the ensemble: a small
+deviation by these chains is no substitute.  Nor is there a deviation that is small for all
+ensembles: 0.034, the largest of the fits of W. Zou and H. Huang, is above that of independent
+weights for their published moments, 0.029.  The note of a claim says why a fit has not converged,
+and its deviation.
 """
 
 from __future__ import annotations

@@ -62,6 +62,9 @@ def run_experiment(
     ------
     InputError
         No such experiment or scale, or the folder holds something else; nothing was created.
+    DataError
+        A data set is not on this machine.  None is downloaded: an experiment says so at once, also
+        without a network.
     """
     experiment = EXPERIMENTS[name]
     spec = experiment.at(scale)
@@ -75,6 +78,7 @@ def run_experiment(
         ensembles=ensembles,
         style=style,
         log=log,
+        download=False,
     )
     log("claims")
     path = Path(expanded(folder))

@@ -4,11 +4,17 @@ import json
 
 import pytest
 
+from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.experiments.catalogue import EXPERIMENTS
+from lsg_ray.experiments.claim import Results
 from lsg_ray.experiments.experiment import SCALES
+from lsg_ray.results.opening import open_result
 from lsg_ray.spec import load_spec
 
 NAMES = EXPERIMENTS.names()
+#: Experiments on other data sets are those of MNIST at toy size, of which one is enough.
+OTHERS = [name for name in NAMES if name.endswith(("-cifar10", "-cifar100", "-fashion"))]
+RUN = [name for name in NAMES if name not in OTHERS or name == "sg-fig4-fashion"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -26,7 +32,7 @@ def test_specifications_at_all_scales__are_whole(name):
     assert 0 < experiment.minutes <= 30
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RUN)
 def test_toy_size__ends_in_verdicts(lsg, tmp_path, name):
     out = tmp_path / "run"
     where = ("--out", out, "--workers", "0", "--json")
@@ -42,6 +48,59 @@ def test_toy_size__ends_in_verdicts(lsg, tmp_path, name):
     assert text.count("<figure>") >= 1
     for claim in EXPERIMENTS[name].claims:
         assert claim.source in text
+    numbers_of_models_are_unknown_without_convergence(EXPERIMENTS[name], out)
+
+
+def numbers_of_models_are_unknown_without_convergence(experiment, out):
+    """Judge the claims once more with models that say that they have not converged."""
+    spec = experiment.at("toy")
+    fits = {step for step, about in spec.study.items() if about.stage == "fit"}
+    if not fits:
+        return
+    steps = Watched({step: open_result(out / f"{step}.zarr").load() for step in spec.study})
+    for step in fits:
+        steps[step].attrs["converged"] = 0
+    stores = {one: open_ensemble(out / f"{one}.zarr") for one in spec.ensembles}
+    for claim in experiment.claims:
+        steps.read = set()
+        judged = claim.judged(Results(steps, stores), {})
+        of = {spec.study[step].inputs.get("model", step) for step in steps.read}
+        if of & fits:
+            assert judged["verdict"] == "undetermined", claim.statement
+            assert "not converged" in judged["note"]
+
+
+class Watched(dict):
+    """Results by step, with a record of those that were read."""
+
+    read: set
+
+    def __getitem__(self, step):
+        getattr(self, "read", set()).add(step)
+        return super().__getitem__(step)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_experiments_on_other_data__are_those_on_mnist_but_for_its_numbers(name):
+    other, base = EXPERIMENTS[name], EXPERIMENTS[name.rpartition("-")[0]]
+    tree, like = (one.at("toy").tree() for one in (other, base))
+    assert {**tree, "name": ""} == {**like, "name": ""}
+    data = {one.dataset.name for one in other.at("paper").ensembles.values()}
+    assert data == {"fashion-mnist" if name.endswith("fashion") else name.rpartition("-")[2]}
+    of_mnist = [claim for claim in base.claims if claim not in other.claims]
+    assert all(claim in base.claims for claim in other.claims)
+    assert of_mnist == [c for c in base.claims if c.published or "99.00" in c.statement]
+
+
+def test_data_that_are_absent__are_one_line_at_once(lsg, tmp_path, monkeypatch):
+    monkeypatch.setenv("LSG_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("LSG_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("requests.get", None)  # nothing is downloaded
+    ran = lsg("experiment", "run", "sg-fig4-cifar100", "--out", tmp_path / "a", "--workers", "0")
+    assert ran.code == 2
+    assert ran.err.strip().count("\n") == 0
+    assert "cifar100: cifar-100-python.tar.gz is not on this machine; run: lsg data" in ran.err
+    assert not list(tmp_path.iterdir())
 
 
 def test_ensembles__are_shared_by_experiments_that_have_the_same(lsg, tmp_path):

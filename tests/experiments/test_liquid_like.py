@@ -10,7 +10,7 @@ import xarray
 from lsg_ray import entropy_scan
 from lsg_ray.errors import InputError
 from lsg_ray.experiments.claim import Measured, Results
-from lsg_ray.experiments.estimators import of_fitted, share
+from lsg_ray.experiments.estimators import converged, of_fitted, of_steps, share
 from lsg_ray.experiments.liquid_like import (
     constant_energy,
     entropy_landscapes,
@@ -23,6 +23,7 @@ from lsg_ray.experiments.liquid_like import (
     states_and_dynamics,
     width,
 )
+from lsg_ray.experiments.peaks import HALVES
 from lsg_ray.ising.permuted_models import permutation_effect
 from lsg_ray.spec import DatasetSpec, NetworkSpec, parse_spec
 
@@ -134,6 +135,10 @@ def test_minima_of_the_energy__count_ends_and_valleys():
     axes = ("reference", "direction", "field")
     scan = xarray.Dataset({"d": (axes, np.broadcast_to(d, energy.shape)), "e": (axes, energy)})
     assert constant_energy.energy_minima(scan).tolist() == [2, 2, 1]
+    alike = Results({"under-scan-full": scan.isel(reference=[0] * 5)}, {})
+    assert constant_energy.mean_minima(alike)[:2] == (2, 0.2)
+    two = Results({"under-scan-full": scan.isel(reference=[0, 1])}, {})
+    assert np.isnan(constant_energy.mean_minima(two).error)
 
 
 def test_differences_at_constant_energy__vanish_between_equal_curves():
@@ -154,9 +159,14 @@ def taps(f, converged=1.0):
 
 def test_peaks__are_counted_and_unknown_where_starts_have_not_converged():
     two = np.concatenate([RNG.normal(-4, 1, 500), RNG.normal(4, 1, 500)])
-    assert states_and_dynamics.peaks(taps(RNG.permutation(two)))[:2] == (2.0, 0.0)
-    assert states_and_dynamics.peaks(taps(RNG.standard_normal(1000)))[:2] == (1.0, 0.0)
+    seen = states_and_dynamics.peaks(taps(RNG.permutation(two)))
+    assert seen[:2] == (2.0, pytest.approx(HALVES**-0.5))
+    one = states_and_dynamics.peaks(taps(RNG.standard_normal(1000)))
+    assert one[:2] == (1.0, pytest.approx(HALVES**-0.5))
     assert np.isnan(states_and_dynamics.peaks(taps(two, converged=0.5)).error)
+    few = states_and_dynamics.peaks(taps(RNG.standard_normal(40)))
+    assert np.isnan(few.error)
+    assert "two equal peaks 4 standard deviations apart would not show" in few.note
 
 
 def test_accuracy_that_is_left__is_above_chance():
@@ -171,11 +181,20 @@ def test_accuracy_that_is_left__is_above_chance():
 
 def test_numbers_of_a_model__are_unknown_if_it_has_not_the_moments():
     one = Measured(1.0, 0.1, "2 states")
-    good, bad = (xarray.Dataset(attrs={"rms_C": rms}) for rms in (0.01, 0.05))
+    why = "the chains of the check have not (R̂ 2.7)"
+    good = xarray.Dataset(attrs={"rms_C": 0.2, "converged": 1})
+    near = xarray.Dataset(attrs={"rms_C": 0.001, "converged": 0, "reason": why})
     measured = of_fitted(one, good)
-    assert measured == Measured(1.0, 0.1, "2 states; rms C of the model 0.01")
-    for model in (bad, xarray.Dataset()):
-        assert np.isnan(of_fitted(one, model).error)
+    assert measured == Measured(1.0, 0.1, "2 states; rms C of the model 0.2")
+    unknown = of_fitted(one, near)  # chains that have not mixed do not tell how near they are
+    assert np.isnan(unknown.error)
+    assert unknown.note == f"2 states; rms C of the model 0.001; not converged: {why}"
+    assert of_fitted(one, good, near).note.startswith("2 states; rms C of models up to 0.2; not")
+    assert of_fitted(one, xarray.Dataset()).note == "2 states; not converged"  # no flag is no yes
+    assert np.isnan(converged(one, xarray.Dataset()).error)
+    measure = of_steps(lambda _: one, "a", "b")
+    assert np.isnan(measure(Results({"a": good, "b": near}, {})).error)
+    assert measure(Results({"a": good, "b": good}, {})).error == 0.1
 
 
 def test_accepted__is_the_probability_of_geometric_trials():
@@ -229,7 +248,7 @@ def test_tails_and_breadths__are_those_of_known_distributions():
                 "J": (("a", "b"), normal / 10),
                 "h": ("w", np.append(RNG.standard_normal(n - 1), 1e9)),
             },
-            attrs={"rms_C": 0.01},
+            attrs={"converged": 1},
         ),
     }
     measured = shallow_parameters.breadth(Results(steps, {}))

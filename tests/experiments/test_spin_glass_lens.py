@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import xarray
 
-from lsg_ray.experiments.claim import Results
+from lsg_ray.experiments.claim import Results, Within
+from lsg_ray.experiments.peaks import HALVES
 from lsg_ray.experiments.spin_glass_lens import (
     batches,
     distances,
     distances_sgd,
     learning,
     measures,
+    peaks,
     replicas,
     swaps,
     walks,
@@ -91,15 +93,49 @@ def clustered(x, **attrs):
     return xarray.Dataset({"distance": matrix}, coordinates, about)
 
 
-def test_peaks_of_two_groups__are_two_and_of_few_solutions_unknown():
+def test_peaks_of_two_groups__are_two_by_an_error_that_is_not_zero():
     rng = RNG(2)
-    one = rng.normal(size=(80, 100))
-    two = one + np.repeat([[0.0], [2.0]], 40, axis=0)
+    two = rng.normal(size=(80, 100)) + np.repeat([[0.0], [2.0]], 40, axis=0)
     seen = distances.peaks_of_broadest(results(clusters_1024=clustered(two)))
-    assert (seen.value, seen.error) == (2, 0)
-    assert distances.peaks(euclidean(one)) == 1
-    few = distances.peaks_of_broadest(results(clusters_1024=clustered(two[20:60])))
+    assert seen[:2] == (2, pytest.approx(HALVES**-0.5))
+    assert Within(low=1.5).verdict(seen) == "reproduced"
+
+
+def test_a_single_peak__says_nothing_of_few_solutions():
+    """Of 80 solutions two peaks would show, of 40 they would not."""
+    one = euclidean(RNG(2).normal(size=(80, 100)))
+    seen = peaks.number_of_peaks(min, one)
+    assert seen[:2] == (1, pytest.approx(HALVES**-0.5))
+    assert Within(low=1.5).verdict(seen) == "not reproduced"
+    few = peaks.number_of_peaks(max, one, one[:40, :40], note="of both")
+    assert few.value == 1
     assert np.isnan(few.error)
+    assert few.note.startswith("of both; two equal peaks 4 standard deviations apart")
+    assert np.isnan(peaks.number_of_peaks(min, np.ones((80, 80)) - np.eye(80)).error)
+
+
+def test_a_peak_that_half_of_the_solutions_do_not_show__is_undetermined():
+    """Two solutions lie apart: some halves have none of them."""
+    x = RNG(11).normal(size=(80, 400))
+    x[:2] += 3.0
+    seen = peaks.number_of_peaks(min, euclidean(x))
+    assert seen.value > 1
+    assert Within(low=1.5).verdict(seen) == "undetermined"
+
+
+def test_random_weights__are_not_multi_modal_at_any_width():
+    """No false alarm in five widths: the statistic of SGD is the largest of them."""
+    of = [euclidean(RNG(n).normal(size=(70, 4 * n))) for n in sorted(distances.WIDTHS)]
+    assert Within(high=1.5).verdict(peaks.number_of_peaks(max, *of)) == "reproduced"
+
+
+def test_lengths_of_training_that_scatter__are_not_called_modes():
+    """Pairs share solutions: of exponential lengths the count is not of one peak at times."""
+    for seed in range(3):
+        rng = RNG([13, seed])
+        length = 1 + 0.3 * rng.exponential(size=(100, 1))
+        seen = peaks.number_of_peaks(min, euclidean(rng.normal(size=(100, 400)) * length))
+        assert Within(low=1.5).verdict(seen) != "reproduced"
 
 
 def test_groups_that_an_order_makes__are_not_there_with_matched_nodes():

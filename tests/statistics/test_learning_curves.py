@@ -63,8 +63,65 @@ def test_figure__has_a_line_for_each_ensemble_and_set(stopped):
     assert "5 networks" in caption
 
 
+@pytest.fixture(scope="module", params=["test", "train"])
+def with_snapshots(tmp_path_factory, request):
+    """Binary networks with snapshots between epochs, selected on either set."""
+    spec = parse_spec(
+        {
+            "name": "binary",
+            "dataset": {"name": "digits", "train_examples": 96},
+            "network": {"widths": [20, 3, 3, 10]},
+            "training": {"epochs": 4, "batch_size": 48},
+            "ensemble": {
+                "count": 5,
+                "threshold": 0.0,
+                "draws": 2,
+                "selection": request.param,
+                "snapshots": {"steps": [0, 1, 2, 8]},
+            },
+        }
+    )
+    path = tmp_path_factory.mktemp("snapshots") / "binary.zarr"
+    sample(spec, path, workers=0)
+    return open_ensemble(path)
+
+
+def test_curves_of_snapshots__are_those_of_the_store_by_epoch(with_snapshots):
+    result = learning_curves(with_snapshots, networks=4)
+    assert result["epoch"].values.tolist() == [0, 0.5, 1, 4]
+    stored = with_snapshots.take(np.arange(4), ["snapshot_accuracy", "snapshot_test_accuracy"])
+    chosen = with_snapshots.spec.ensemble.selection
+    np.testing.assert_array_equal(result[f"{chosen}_accuracy"].values, stored["snapshot_accuracy"])
+    np.testing.assert_array_equal(result["test_accuracy"], stored["snapshot_test_accuracy"])
+    assert ("train_loss" in result) == (chosen == "train")
+    assert np.isnan(result.attrs["fluctuation"])
+    figure = learning_figure({"none": result, "ITR": result})
+    lines = 4 if chosen == "train" else 2
+    assert [len(axes.get_lines()) for axes in figure.axes] == [2, lines]
+    assert "fluctuation" not in learning_caption({"none": result})[0].lower()
+
+
+def test_a_view_of_one_snapshot__has_no_curve(with_snapshots):
+    with pytest.raises(InputError, match="a view of one snapshot given"):
+        learning_curves(with_snapshots.snapshot(1))
+
+
+def test_bare_numbers__are_named_hidden_units(stopped):
+    """A legend of bare widths is of the widths that the networks have."""
+    result = learning_curves(stopped)
+    figure = learning_figure({"64": result, "wide": result})
+    labels = [
+        text.get_text()
+        for axes in figure.axes
+        if (legend := axes.get_legend())
+        for text in legend.get_texts()
+    ]
+    assert labels == ["12 hidden units", "wide"]
+    assert "12 hidden units: test accuracy" in learning_caption({"64": result})[0]
+
+
 def test_networks_without_curves__are_refused(ensemble_of, stopped):
-    with pytest.raises(InputError, match="have no training curves; ReLU networks do"):
+    with pytest.raises(InputError, match=r"no training curves; ReLU networks do .* with snapshots"):
         learning_curves(ensemble_of(np.ones((3, 4), int)))
     with pytest.raises(InputError, match="no networks; at least 1 is needed"):
         learning_curves(stopped.where("accuracy > 1"))

@@ -19,6 +19,9 @@ SAMPLED = "ll-cases"
 #: Groups of references by their energy, in the order of Figs. 5, 13 and 14.
 GROUPS = ("low", "medium", "high")
 
+#: Cases, and the ensemble of each.
+CASES = {"under": "ensemble", "over": "over", "shallow": "shallow"}
+
 UNDER: dict[str, Any] = {
     "dataset": {"name": "mnist", "components": 20},
     "network": {"family": "binary", "widths": [20, 15, 15, 10]},
@@ -32,6 +35,7 @@ OVER: dict[str, Any] = {
     "ensemble": {"threshold": 0.70},
 }
 SHALLOW: dict[str, Any] = {"network": {"widths": [20, 10]}, "ensemble": {"threshold": 0.71}}
+BESIDE: dict[str, Any] = {"over": OVER, "shallow": SHALLOW}
 
 #: The same at toy size, of the digits that come with the package.
 TOY: dict[str, Any] = {
@@ -42,11 +46,13 @@ TOY: dict[str, Any] = {
 }
 TOY_OVER: dict[str, Any] = {"dataset": {"train_examples": 60}, "ensemble": {"threshold": 0.1}}
 TOY_SHALLOW: dict[str, Any] = {"network": {"widths": [20, 10]}, "ensemble": {"threshold": 0.5}}
+TOY_BESIDE: dict[str, Any] = {"over": TOY_OVER, "shallow": TOY_SHALLOW}
 
 #: Sizes of the paper.
 PAPER: dict[str, Any] = {"training": {"epochs": 50}, "ensemble": {"count": 2_000_000}}
 PAPER_OVER: dict[str, Any] = {"ensemble": {"count": 1_000_000}}
 PAPER_SHALLOW: dict[str, Any] = {"ensemble": {"count": 500_000}}
+PAPER_BESIDE: dict[str, Any] = {"over": PAPER_OVER, "shallow": PAPER_SHALLOW}
 
 #: Distance fields at toy size.
 TOY_FIELDS = [-1.0, 0.0, 1.0]
@@ -79,6 +85,11 @@ def landscape(
             "count": count,
         }
     return steps
+
+
+def models(case: str, parts: tuple[str, ...] = DEEP_PARTS) -> tuple[str, ...]:
+    """Return the names of the steps that fit models of a case."""
+    return tuple(f"{case}-model-{part}" for part in parts)
 
 
 def toy_landscape(case: str, parts: tuple[str, ...] = DEEP_PARTS) -> JsonObject:

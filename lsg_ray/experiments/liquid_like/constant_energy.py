@@ -6,7 +6,7 @@ import numpy as np
 import xarray
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.estimators import bootstrapped
+from lsg_ray.experiments.estimators import bootstrapped, of_steps
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import PAPER, SAMPLED, TOY, TOY_FIELDS, UNDER, landscape
 from lsg_ray.experiments.liquid_like.landscapes import entropy_at
@@ -14,6 +14,8 @@ from lsg_ray.typing import Floats
 
 #: Distances that are near the reference, and far from it: beyond those of random configurations.
 NEAR, FAR = np.linspace(0.02, 0.1, 9), np.linspace(0.5, 0.9, 41)
+
+MODEL = "under-model-full"
 
 
 def differences(results: Results, distances: Floats) -> Floats:
@@ -51,6 +53,13 @@ def energy_minima(scan: xarray.Dataset) -> Floats:
     return np.array(counts, float)
 
 
+def mean_minima(results: Results) -> Measured:
+    """Return the mean of `energy_minima`; of a mean of whole numbers all alike, one may differ."""
+    counts = energy_minima(results.steps["under-scan-full"])
+    measured = _mean(counts)
+    return measured._replace(error=float(np.maximum(measured.error, 1 / len(counts))))
+
+
 EXPERIMENT = Experiment(
     "ll-fig7",
     LIQUID_LIKE,
@@ -62,7 +71,7 @@ EXPERIMENT = Experiment(
             **landscape("under", ("full",), count=2, ensemble="ensemble"),
             "iso": {
                 "stage": "iso-energy",
-                "model": "under-model-full",
+                "model": MODEL,
                 "fields": [round(0.2 * k, 10) for k in range(-15, 16)],
                 "count": 2,
             },
@@ -85,28 +94,28 @@ EXPERIMENT = Experiment(
             "Far from the reference, the curve at constant energy is suppressed.",
             "Sec. IV.1, Fig. 7",
             "mean of s at constant energy − s, d ≥ 0.5 (nat)",
-            lambda results: _mean(differences(results, FAR)),
+            of_steps(lambda results: _mean(differences(results, FAR)), MODEL),
             Within(high=0.0),
         ),
         Claim(
             "Near the reference, the entropy is nearly the same as without the constraint.",
             "Sec. IV.1, Fig. 7",
             "mean of s at constant energy − s, d ≤ 0.1 (nat)",
-            lambda results: _mean(differences(results, NEAR)),
+            of_steps(lambda results: _mean(differences(results, NEAR)), MODEL),
             Within(-0.02, 0.02),
         ),
         Claim(
             "The hysteresis loop at constant energy is negligible.",
             "Sec. IV.1, Fig. 7",
             "largest gap of d between the directions, mean of the references",
-            loop,
+            of_steps(loop, MODEL),
             Within(high=0.05),
         ),
         Claim(
             "The energy has two local minima in the distance.",
             "Sec. IV.1, Fig. 7",
             "local minima of e(d), mean of the references",
-            lambda results: _mean(energy_minima(results.steps["under-scan-full"])),
+            of_steps(mean_minima, MODEL),
             Within(1.5, 2.5),
             "2",
         ),

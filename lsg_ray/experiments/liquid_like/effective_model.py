@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.estimators import bootstrapped, converged, couplings
+from lsg_ray.experiments.estimators import bootstrapped, converged, couplings, of_fitted
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import PAPER, PARTS, SAMPLED, UNDER
 
@@ -23,7 +23,7 @@ def ratio_of_couplings(results: Results) -> Measured:
     def ratio(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
         return float(np.sqrt(np.mean(b**2) / min(np.mean(a**2), np.mean(c**2))))
 
-    return converged(bootstrapped(ratio, first, interior, last), *models)
+    return of_fitted(bootstrapped(ratio, first, interior, last), *models)
 
 
 def ratio_of_magnetizations(results: Results) -> Measured:
@@ -44,7 +44,8 @@ def reproduced_triples(results: Results) -> Measured:
         return Measured(np.nan, np.nan, "no triple is beyond three standard errors")
     note = f"{count} triples beyond three standard errors, within 50 %"
     error = float(np.sqrt(max(share * (1 - share), 1 / count) / count))
-    return converged(Measured(float(share), error, note), check, flag="mc_converged")
+    measured = converged(Measured(float(share), error, note), check, flag="mc_converged")
+    return of_fitted(measured, results.steps["model-full"])
 
 
 EXPERIMENT = Experiment(

@@ -8,23 +8,25 @@ stability without a field, so that a smooth landscape says nothing of weak field
 
 from __future__ import annotations
 
+from functools import partial
+
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.estimators import share
+from lsg_ray.experiments.estimators import of_steps, share
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import (
+    BESIDE,
+    CASES,
     DEEP_PARTS,
     GROUPS,
-    OVER,
     PAPER,
-    PAPER_OVER,
-    PAPER_SHALLOW,
+    PAPER_BESIDE,
+    PARTS,
     SAMPLED,
-    SHALLOW,
     TOY,
-    TOY_OVER,
-    TOY_SHALLOW,
+    TOY_BESIDE,
     UNDER,
     landscape,
+    models,
     toy_landscape,
 )
 from lsg_ray.experiments.liquid_like.landscapes import (
@@ -34,12 +36,9 @@ from lsg_ray.experiments.liquid_like.landscapes import (
     share_with_transition,
 )
 
-#: Name of the ensemble of each case.
-ENSEMBLES = {"under": "ensemble", "over": "over", "shallow": "shallow"}
-
 
 def _saturation(results: Results, case: str, part: str) -> Measured:
-    return mean_saturation(results, case, part, ENSEMBLES[case])
+    return mean_saturation(results, case, part, CASES[case])
 
 
 def broken_deep(case: str, results: Results) -> Measured:
@@ -93,7 +92,7 @@ CLAIMS = (
         "hysteresis.",
         "Sec. IV.1, Figs. 5(a), 13, 14",
         "share of references with hysteresis, all parts",
-        lambda results: broken_deep("under", results),
+        of_steps(partial(broken_deep, "under"), *models("under")),
         Within(high=0.2),
         "none",
     ),
@@ -101,35 +100,35 @@ CLAIMS = (
         "The interior nearly saturates the upper bound of the entropy.",
         "Sec. IV.1, Fig. 5(a)",
         "∫ s dd / ∫ bound dd of ITR",
-        interior_under,
+        of_steps(interior_under, *models("under", ("ITR",))),
         Within(low=0.9),
     ),
     Claim(
         "Under-parametrised: the interior is freer than both boundaries.",
         "Sec. IV.1, Fig. 5(a)",
         "∫ s dd / ∫ bound dd, ITR − larger of LB and RB",
-        lambda results: interior_above_boundaries("under", results),
+        of_steps(partial(interior_above_boundaries, "under"), *models("under", PARTS)),
         Within(low=0.0),
     ),
     Claim(
         "The left boundary is the most constrained of the three parts.",
         "Sec. IV.1, Fig. 5(a)",
         "∫ s dd / ∫ bound dd, LB − smaller of ITR and RB",
-        left_boundary,
+        of_steps(left_boundary, *models("under", PARTS)),
         Within(high=0.0),
     ),
     Claim(
         "The right boundary behaves similarly to the full network.",
         "Sec. IV.1, Fig. 5(a)",
         "∫ s dd / ∫ bound dd, RB − full",
-        right_boundary,
+        of_steps(right_boundary, *models("under", ("RB", "full"))),
         Within(-0.1, 0.1),
     ),
     Claim(
         "Over-parametrised: a smooth landscape, too.",
         "Sec. IV.2, Figs. 5(b), 13, 14",
         "share of references with hysteresis, all parts",
-        lambda results: broken_deep("over", results),
+        of_steps(partial(broken_deep, "over"), *models("over")),
         Within(high=0.2),
         "none",
     ),
@@ -137,21 +136,21 @@ CLAIMS = (
         "Over-parametrised: the entropy of the interior is still the highest of the three parts.",
         "Sec. IV.2, Fig. 5(b)",
         "∫ s dd / ∫ bound dd, ITR − larger of LB and RB",
-        lambda results: interior_above_boundaries("over", results),
+        of_steps(partial(interior_above_boundaries, "over"), *models("over", PARTS)),
         Within(low=0.0),
     ),
     Claim(
         "The interior gets less close to the bound than in the under-parametrised case.",
         "Sec. IV.2, Fig. 5(b)",
         "∫ s dd / ∫ bound dd of ITR, over − under",
-        interior_over_below_under,
+        of_steps(interior_over_below_under, *models("under", ("ITR",)), *models("over", ("ITR",))),
         Within(high=0.0),
     ),
     Claim(
         "Shallow: a first-order transition, whatever the energy of the references.",
         "Sec. IV.3, Figs. 5(c), 13, 14",
         "share of references with hysteresis, smallest of the groups",
-        broken_shallow,
+        of_steps(broken_shallow, *models("shallow", ("full",))),
         Within(low=0.5),
         "all",
     ),
@@ -159,7 +158,7 @@ CLAIMS = (
         "Shallow: the transition is double around references of low energy.",
         "Sec. IV.3, Fig. 5(c)",
         "share of references with two transitions",
-        double_transitions,
+        of_steps(double_transitions, *models("shallow", ("full",))),
         Within(low=0.5),
     ),
 )
@@ -172,7 +171,7 @@ EXPERIMENT = Experiment(
     spec=merged(
         UNDER,
         {
-            "beside": {"over": OVER, "shallow": SHALLOW},
+            "beside": BESIDE,
             "study": {
                 **landscape("under", ensemble="ensemble"),
                 **landscape("over"),
@@ -184,16 +183,13 @@ EXPERIMENT = Experiment(
         "toy": merged(
             TOY,
             {
-                "beside": {
-                    "over": merged(TOY_OVER, {"ensemble": {"count": 100}}),
-                    "shallow": TOY_SHALLOW,
-                },
+                "beside": merged(TOY_BESIDE, {"over": {"ensemble": {"count": 100}}}),
                 "study": toy_landscape("under")
                 | toy_landscape("over")
                 | toy_landscape("shallow", ("full",)),
             },
         ),
-        "paper": merged(PAPER, {"beside": {"over": PAPER_OVER, "shallow": PAPER_SHALLOW}}),
+        "paper": merged(PAPER, {"beside": PAPER_BESIDE}),
     },
     claims=CLAIMS,
     minutes=25,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
+from lsg_ray.experiments.estimators import of_steps
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import (
     DEEP_PARTS,
     OVER,
     PAPER_OVER,
+    PARTS,
     TOY,
     TOY_OVER,
     UNDER,
     landscape,
+    models,
     toy_landscape,
 )
 from lsg_ray.experiments.liquid_like.landscapes import (
@@ -20,6 +23,8 @@ from lsg_ray.experiments.liquid_like.landscapes import (
     share_with_transition,
 )
 
+#: Parts whose difference is compared.
+FREE = ("ITR", "full")
 ENSEMBLES = {"fashion": "ensemble", "digits": "digits"}
 
 
@@ -59,10 +64,7 @@ EXPERIMENT = Experiment(
         {
             "dataset": {"name": "fashion-mnist"},
             "beside": {"digits": {"dataset": {"name": "mnist"}}},
-            "study": {
-                **landscape("fashion", ensemble="ensemble"),
-                **landscape("digits", ("ITR", "full")),
-            },
+            "study": {**landscape("fashion", ensemble="ensemble"), **landscape("digits", FREE)},
         },
     ),
     scales={
@@ -70,7 +72,7 @@ EXPERIMENT = Experiment(
             merged(TOY, TOY_OVER),
             {
                 "beside": {"digits": {"dataset": {"name": "digits"}, "ensemble": {"seed": 1}}},
-                "study": toy_landscape("fashion") | toy_landscape("digits", ("ITR", "full")),
+                "study": toy_landscape("fashion") | toy_landscape("digits", FREE),
             },
         ),
         "paper": PAPER_OVER,
@@ -80,7 +82,7 @@ EXPERIMENT = Experiment(
             "The landscape of Fashion-MNIST is smooth.",
             "App. D, Fig. 16",
             "share of references with hysteresis, all parts",
-            with_transition,
+            of_steps(with_transition, *models("fashion")),
             Within(high=0.2),
             "none",
         ),
@@ -88,14 +90,14 @@ EXPERIMENT = Experiment(
             "The interior is freer than both boundaries.",
             "App. D, Fig. 16",
             "∫ s dd / ∫ bound dd, ITR − larger of LB and RB",
-            interior_above_boundaries,
+            of_steps(interior_above_boundaries, *models("fashion", PARTS)),
             Within(low=0.0),
         ),
         Claim(
             "The full network gets close to the interior, unlike on MNIST.",
             "App. D, Fig. 16",
             "∫ s dd / ∫ bound dd, (ITR − full) on Fashion-MNIST − on MNIST",
-            closer_to_interior,
+            of_steps(closer_to_interior, *models("fashion", FREE), *models("digits", FREE)),
             Within(high=0.0),
         ),
     ),

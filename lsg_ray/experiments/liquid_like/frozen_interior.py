@@ -1,7 +1,7 @@
 """Fig. 11: training with a part of the weights frozen at random, and its time.
 
 Networks of which the interior is frozen learn about as well as whole ones, and faster; those of
-784-100-100-10 do so, too.  Learning curves: ``snapshot_accuracy`` of each store.
+784-100-100-10 do so, too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,13 @@ from lsg_ray.networks.solvers.mean_field import Frozen, train
 from lsg_ray.rng import Stream, seed_sequence
 from lsg_ray.spec import Spec
 
+#: Ensembles whose learning curves are drawn, by what is frozen in them.
+CURVES = {
+    "whole": "ensemble",
+    **{f"{part}-frozen": f"frozen-{part}" for part in PARTS},
+    "wide": "wide",
+    "wide-ITR-frozen": "wide-frozen",
+}
 #: Pairs of timings, and epochs of each.
 TIMINGS, EPOCHS = 5, 2
 
@@ -77,7 +84,7 @@ EXPERIMENT = Experiment(
     spec=merged(
         UNDER,
         {
-            "ensemble": {"count": 200, "threshold": 0.0, "snapshots": [0, 1, 2, 5, 10]},
+            "ensemble": {"count": 200, "threshold": 0.0, "snapshots": [0, 1, 2, 5, 10, 20, 50]},
             "beside": {
                 **{f"frozen-{part}": {"ensemble": {"frozen_parts": [part]}} for part in PARTS},
                 "wide": _WIDE,
@@ -89,6 +96,10 @@ EXPERIMENT = Experiment(
                     f"moments-{part}": {"stage": "moments", "ensemble": f"frozen-{part}"}
                     for part in PARTS
                 },
+                **{
+                    f"curves-{curve}": {"stage": "learning", "solutions": ensemble}
+                    for curve, ensemble in CURVES.items()
+                },
             },
         },
     ),
@@ -96,7 +107,7 @@ EXPERIMENT = Experiment(
         "toy": merged(
             TOY,
             {
-                "ensemble": {"count": 20, "threshold": 0.0},
+                "ensemble": {"count": 20, "threshold": 0.0, "snapshots": [0, 1, 2, 5, 10]},
                 "beside": {"wide": _TOY_WIDE, "wide-frozen": _TOY_WIDE},
             },
         ),

@@ -55,7 +55,10 @@ def _learned(results: Results) -> tuple[Floats, Floats]:
 
 
 def connected(results: Results) -> Measured:
-    """Return the share of learned points in the largest component, with the spread of halves."""
+    """Return the share of learned points in the largest component, with the spread of halves.
+
+    Where all halves are one component, as many as one point may be outside.
+    """
     points, _ = _learned(results)
     rng = generator(0, Stream.MAP, 1)
     halves = [

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.estimators import bootstrapped, converged
+from lsg_ray.experiments.estimators import bootstrapped, of_fitted, of_steps
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import DEEP_PARTS, PARTS, SAMPLED, TOY, TOY_FIELDS, UNDER
 from lsg_ray.experiments.liquid_like.landscapes import (
@@ -19,6 +19,9 @@ from lsg_ray.experiments.liquid_like.landscapes import (
     share_with_transition,
 )
 from lsg_ray.typing import Floats, Ints
+
+#: Step of the model of all weights.
+FULL = "sparse-model-full"
 
 
 def null_share(j: Floats, rows: Ints) -> float:
@@ -30,10 +33,10 @@ def null_share(j: Floats, rows: Ints) -> float:
 
 def sparsity(results: Results) -> Measured:
     """Return the share of zero couplings of the full model, with its error over weights."""
-    model = results.steps["sparse-model-full"]
+    model = results.steps[FULL]
     j = model["J"].values
     measured = bootstrapped(lambda rows: null_share(j, rows), np.arange(len(j)))
-    return converged(measured, model)
+    return of_fitted(measured, model)
 
 
 def rms_by_weight(results: Results, part: str) -> Floats:
@@ -52,12 +55,12 @@ def ratio_of_couplings(results: Results) -> Measured:
         return float(np.sqrt(np.mean(b**2) / smaller)) if smaller > 0 else np.nan
 
     models = [results.steps[f"sparse-model-{part}"] for part in PARTS]
-    return converged(bootstrapped(ratio, first, interior, last), *models)
+    return of_fitted(bootstrapped(ratio, first, interior, last), *models)
 
 
 def across_layers(results: Results) -> Measured:
     """Return the share of zeros between layers that do not touch less that within layers."""
-    j = results.steps["sparse-model-full"]["J"].values == 0
+    j = results.steps[FULL]["J"].values == 0
     parts = results.ensembles["ensemble"].spec.network.parts
     first, last = parts["LB"], parts["RB"]
     across = j[first, last].mean(axis=1)
@@ -70,6 +73,17 @@ def interior_above_boundaries(results: Results) -> Measured:
     """Return the saturation of ITR less that of the freer boundary."""
     parts = ("ITR", "LB", "RB")
     return difference(*(mean_saturation(results, "sparse", part, "ensemble") for part in parts))
+
+
+def with_transition(results: Results) -> Measured:
+    """Return the share of references with a transition, of all parts."""
+    return share_with_transition([results.steps[f"sparse-scan-{part}"] for part in DEEP_PARTS])
+
+
+def annealed_gap(results: Results) -> Measured:
+    """Return the largest gap in d between the directions by Monte Carlo, mean of the references."""
+    gaps = results.steps["sparse-anneal"]["hysteresis"].values
+    return bootstrapped(lambda x: float(x.mean()), gaps)
 
 
 def _steps() -> dict[str, object]:
@@ -142,16 +156,14 @@ EXPERIMENT = Experiment(
             "Null couplings are those between weights of different layers.",
             "Sec. III, Fig. 4",
             "share of zeros, LB to RB − within LB",
-            across_layers,
+            of_steps(across_layers, FULL),
             Within(low=0.0),
         ),
         Claim(
             "The landscape of the sparse model is smooth.",
             "Sec. IV.1, Fig. 6",
             "share of references with hysteresis, all parts",
-            lambda results: share_with_transition(
-                [results.steps[f"sparse-scan-{part}"] for part in DEEP_PARTS]
-            ),
+            of_steps(with_transition, *(f"sparse-model-{part}" for part in DEEP_PARTS)),
             Within(high=0.2),
             "none",
         ),
@@ -159,9 +171,7 @@ EXPERIMENT = Experiment(
             "It is smooth by Monte Carlo, too, where the cavity method fails.",
             "Sec. IV.1, Fig. 6, App. H",
             "largest gap of d between the directions, mean of the references",
-            lambda results: bootstrapped(
-                lambda x: float(x.mean()), results.steps["sparse-anneal"]["hysteresis"].values
-            ),
+            of_steps(annealed_gap, FULL),
             Within(high=0.05),
             "none",
         ),
@@ -169,7 +179,7 @@ EXPERIMENT = Experiment(
             "The interior is freer than both boundaries.",
             "Sec. IV.1, Fig. 6",
             "∫ s dd / ∫ bound dd, ITR − larger of LB and RB",
-            interior_above_boundaries,
+            of_steps(interior_above_boundaries, *(f"sparse-model-{part}" for part in PARTS)),
             Within(low=0.0),
         ),
     ),

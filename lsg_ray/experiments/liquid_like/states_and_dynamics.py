@@ -1,8 +1,8 @@
 """Figs. 8 and 9: states of the models by TAP equations, and Monte Carlo dynamics from references.
 
 Deep networks have one peak of TAP free energies, and chains leave a reference for configurations of
-chance level; shallow networks have two peaks, and chains are trapped.  Models are those with the
-ensemble's moments by Monte Carlo: one by the cavity method is held where there is a single state.
+chance level; shallow networks have two peaks, and chains are trapped.  Models are fitted by
+chains: one by the cavity method is held where there is a single state.
 """
 
 from __future__ import annotations
@@ -14,45 +14,49 @@ import numpy as np
 import xarray
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.estimators import bootstrapped, converged, of_fitted, share
+from lsg_ray.experiments.estimators import bootstrapped, converged, of_steps, share
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import (
-    OVER,
+    BESIDE,
+    CASES,
     PAPER,
-    PAPER_OVER,
-    PAPER_SHALLOW,
+    PAPER_BESIDE,
     SAMPLED,
-    SHALLOW,
     TOY,
-    TOY_OVER,
-    TOY_SHALLOW,
+    TOY_BESIDE,
     UNDER,
 )
-from lsg_ray.ising.tap import count_peaks
+from lsg_ray.experiments.peaks import counted, half_of, split, unknown_if_one, would_show_two
+from lsg_ray.statistics.modes import count_modes
+from lsg_ray.typing import Floats
 
 Measure: TypeAlias = Callable[[Results], Measured]
 
-CASES = {"under": "ensemble", "over": "over", "shallow": "shallow"}
 #: Accuracy of guesses among ten classes.
 CHANCE = 0.1
-#: Groups of starts whose peaks are counted on their own; share of starts that must have converged.
-GROUPS, CONVERGED = 5, 0.99
+#: Share of the starts that must have converged.
+CONVERGED = 0.99
 
 
 def peaks(tap: xarray.Dataset) -> Measured:
-    """Return the peaks of the free energies of minima, with the spread over groups of starts.
+    """Return the peaks of the free energies of minima, with the error over halves of the starts.
 
-    A start that has not converged may lie in another peak: the error is then unknown.
+    A start that has not converged may lie in another peak: the error is then unknown, as it is of
+    a single peak where two would not show (`lsg_ray.experiments.peaks`).
     """
-    f, state = tap["f"].values, tap["state"].values
-    kept = np.isin(state, np.flatnonzero(tap["minimum"].values >= 0))
-    value, _ = count_peaks(f[kept])
-    counts = [count_peaks(f[n::GROUPS][kept[n::GROUPS]])[0] for n in range(GROUPS)]
+    minima = np.flatnonzero(tap["minimum"].values >= 0)
+    f = tap["f"].values[np.isin(tap["state"].values, minima)]
     note = f"{tap.attrs['states']} states, {tap.attrs['converged']:.0%} of the starts converged"
-    error = float(np.std(counts, ddof=1) / np.sqrt(GROUPS))
-    if not value or tap.attrs["converged"] < CONVERGED:
-        error = np.nan
-    return Measured(float(value), error, note)
+    if not len(f) or tap.attrs["converged"] < CONVERGED:
+        return Measured(_count(f), np.nan, note)
+    measured = counted(_count, f, half=half_of, note=note)
+    single = tap.attrs["states"] == 1  # whose peak has no width
+    shown = single or would_show_two(_count, f, half=half_of, planted=split)
+    return unknown_if_one(measured, shown)
+
+
+def _count(f: Floats) -> float:
+    return float(count_modes(f).modes)
 
 
 def accuracy_left(dynamics: xarray.Dataset) -> Measured:
@@ -73,9 +77,7 @@ def trapped(dynamics: xarray.Dataset) -> Measured:
 
 def _claimed(measure: Callable[[xarray.Dataset], Measured], case: str, step: str) -> Measure:
     """Return the measure of a claim on a step of a case."""
-    return lambda results: of_fitted(
-        measure(results.steps[f"{case}-{step}"]), results.steps[f"{case}-model"]
-    )
+    return of_steps(lambda results: measure(results.steps[f"{case}-{step}"]), f"{case}-model")
 
 
 def _steps() -> dict[str, object]:
@@ -121,15 +123,13 @@ EXPERIMENT = Experiment(
     LIQUID_LIKE,
     "8 and 9",
     "TAP free energies, and Monte Carlo dynamics from references",
-    spec=UNDER | {"beside": {"over": OVER, "shallow": SHALLOW}, "study": _steps()},
+    spec=UNDER | {"beside": BESIDE, "study": _steps()},
     scales={
-        "toy": merged(
-            TOY, {"beside": {"over": TOY_OVER, "shallow": TOY_SHALLOW}, "study": _toy_steps()}
-        ),
+        "toy": merged(TOY, {"beside": TOY_BESIDE, "study": _toy_steps()}),
         "paper": merged(
             PAPER,
             {
-                "beside": {"over": PAPER_OVER, "shallow": PAPER_SHALLOW},
+                "beside": PAPER_BESIDE,
                 "study": {f"{case}-dynamics": {"count": 20} for case in CASES},
             },
         ),

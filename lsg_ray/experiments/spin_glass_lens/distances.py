@@ -17,21 +17,27 @@ import numpy as np
 import xarray
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.experiment import SPIN_GLASS_LENS, Experiment
+from lsg_ray.experiments.experiment import SPIN_GLASS_LENS, Experiment, merged
+from lsg_ray.experiments.spin_glass_lens.data_sets import (
+    CIFAR10,
+    CIFAR100,
+    DIGITS,
+    FASHION,
+    MNIST,
+    Data,
+)
 from lsg_ray.experiments.spin_glass_lens.measures import (
     accepted_gaussian,
     halved,
     hierarchy,
     single_effects,
 )
+from lsg_ray.experiments.spin_glass_lens.peaks import number_of_peaks, peaks
 from lsg_ray.statistics.gaussian import PAIR_TESTS, upper
-from lsg_ray.statistics.modes import count_modes
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Floats, JsonObject
 
 #: Hidden units (App. A.2), of which the first is that of the main ensemble, and two groups.
 WIDTHS = (256, 64, 128, 512, 1024)
-#: Fewest solutions whose number of peaks is known: half of them have 300 pairs.
-FEWEST = 50
 NARROW, BROAD = (64, 128, 256), (512, 1024)
 
 
@@ -43,22 +49,6 @@ def store(width: int, first: int = WIDTHS[0]) -> str:
 def clusters(results: Results, width: int) -> xarray.Dataset:
     """Return the distances of the ensemble of a width, and their tree."""
     return results.steps[f"clusters-{width}"]
-
-
-def peaks(distance: Floats) -> float:
-    """Return the peaks of the distances of all pairs, taken as independent samples.
-
-    They share solutions, so that chance shows more peaks than the test's level says: one peak is no
-    proof of a lack of power of the test.
-    """
-    return float(count_modes(upper(distance), level=PAIR_TESTS.level).modes)
-
-
-def halved_peaks(statistic: Callable[..., float], *distances: Floats, note: str = "") -> Measured:
-    """Return a number of peaks with its error: unknown for few solutions, which do not show any."""
-    measured = halved(statistic, *distances, note=note)
-    enough = min(map(len, distances)) >= FEWEST
-    return measured if enough else Measured(measured.value, np.nan, f"below {FEWEST} solutions")
 
 
 def of_epochs(results: Results, width: int) -> str:
@@ -85,13 +75,10 @@ def gaussian_where_narrow(results: Results) -> Measured:
 def peaks_where_broad(results: Results) -> Measured:
     """Return the smaller number of peaks of n = 512 and 1,024."""
 
-    def smaller(*distances: Floats) -> float:
-        return min(map(peaks, distances))
-
     matrices = [clusters(results, width)["distance"].values for width in BROAD]
     counts = " and ".join(f"{peaks(matrix):g}" for matrix in matrices)
     note = "; ".join([f"peaks {counts}", *(of_epochs(results, width) for width in BROAD)])
-    return halved_peaks(smaller, *matrices, note=note)
+    return number_of_peaks(min, *matrices, note=note)
 
 
 def peaks_of_broadest(results: Results) -> Measured:
@@ -100,7 +87,7 @@ def peaks_of_broadest(results: Results) -> Measured:
     about = result.attrs
     modes, p_value = about["modes"], about["modes_p_value"]
     note = f"with pairs that share no solution: modes {modes:g}, p {p_value:.2g}"
-    return halved_peaks(peaks, result["distance"].values, note=note)
+    return number_of_peaks(min, result["distance"].values, note=note)
 
 
 def tree_of(results: Results, width: int) -> Measured:
@@ -159,6 +146,11 @@ def removed_by_reordering(results: Results) -> Measured:
     return halved(share, stacked, note=note)
 
 
+def beside(data: Data, units: Callable[[int], int] = int) -> dict[str, dict[str, object]]:
+    """Return the ensembles of all widths but the first; ``units``: hidden units of a width."""
+    return {store(n): {"network": data.network(units(n))} for n in WIDTHS[1:]}
+
+
 def study() -> dict[str, dict[str, object]]:
     """Return a clustering of each ensemble in the order of the widths."""
     return {
@@ -167,96 +159,132 @@ def study() -> dict[str, dict[str, object]]:
     }
 
 
-EXPERIMENT = Experiment(
-    "sg-fig4",
-    SPIN_GLASS_LENS,
-    "4, 5 and A2",
-    "Distances between solutions of Adam over width, and their hierarchy",
-    spec={
-        "dataset": {"name": "mnist", "train_examples": 6000, "subset": "first"},
-        "network": {"family": "relu", "widths": [784, 256, 10]},
-        "training": {"target_loss": 0.01, "epochs": 200},
-        "ensemble": {"count": 200},
-        "beside": {store(n): {"network": {"widths": [784, n, 10]}} for n in WIDTHS[1:]},
-        "study": {
-            **study(),
-            **{
-                f"{name}-{n}": {"stage": "cluster", "ensemble": store(n), "alignment": alignment}
-                for n in (256, 1024)
-                for name, alignment in (("before", "none"), ("matched", "matching"))
-            },
-        },
-    },
-    scales={
-        "toy": {
-            "dataset": {"name": "digits", "train_examples": 400},
-            "network": {"widths": [64, 12, 10]},
-            "training": {"target_loss": 1.0, "batch_size": 32},
-            "ensemble": {"count": 10},
-            "beside": {
-                store(n): {"network": {"widths": [64, max(8, n // 32), 10]}} for n in WIDTHS[1:]
-            },
-        },
-        "paper": {"dataset": {"train_examples": None}},
-    },
-    claims=(
-        Claim(
-            "Distances are Gaussian with Adam and up to 256 hidden nodes.",
-            "Sec. 4.4, Figs. 4, A2",
-            "smallest p-value of n = 64, 128, 256 × 3",
-            gaussian_where_narrow,
-            Within(low=PAIR_TESTS.level),
-        ),
-        Claim(
-            "Distances become multi-modal with 512 and 1,024 hidden nodes.",
-            "Sec. 4.4, Figs. 4, A2",
-            "smaller number of peaks",
-            peaks_where_broad,
-            Within(low=1.5),
-        ),
-        Claim(
-            "Five peaks are observed for 1,024 hidden nodes.",
-            "Sec. 4.4, App. A.4.2, Figs. 4, A2",
-            "number of peaks",
-            peaks_of_broadest,
-            Within(4.5, 5.5),
-            published="5",
-        ),
-        Claim(
-            "There is no obvious hierarchy with 256 hidden nodes.",
-            "Sec. 4.4, Fig. 5(a, c)",
-            "cophenetic correlation − that without clusters",
-            tree_of_narrow,
-            Within(high=0.1),
-        ),
-        Claim(
-            "Solutions with 1,024 hidden nodes are clustered.",
-            "Sec. 4.4, Fig. 5(b, d)",
-            "cophenetic correlation − that without clusters",
-            tree_of_broad,
-            Within(low=0.1),
-        ),
-        Claim(
-            "They lie in different local minima: they are clustered with matched nodes, too.",
-            "Sec. 4.4, Fig. 5; Sec. 5",
-            "cophenetic correlation − that without clusters",
-            tree_of_matched,
-            Within(low=0.1),
-        ),
-        Claim(
-            "Clustering is more prominent as the number of hidden nodes increases.",
-            "Sec. 4.4, Figs. 4, 5",
-            "excess of the cophenetic correlation, n = 1,024 − that of n = 64",
-            growth_of_hierarchy,
-            Within(low=0.0),
-        ),
-        Claim(
-            "Reordering by clustering eliminates the permutation symmetry from the distances.",
-            "Sec. 4.4, App. A.4.2",
-            "share of the distance it removes of what matching removes, n = 256",
-            removed_by_reordering,
-            Within(low=0.5),
-        ),
+#: Sizes at laptop size.
+SIZE: JsonObject = {
+    "dataset": {"train_examples": 6000, "subset": "first"},
+    "training": {"target_loss": 0.01, "epochs": 200},
+    "ensemble": {"count": 200},
+}
+#: The same at toy size, but the loss.
+TOY: JsonObject = {
+    "dataset": {"name": DIGITS.name, "train_examples": 400},
+    "network": DIGITS.network(12),
+    "training": {"epochs": 200},
+    "ensemble": {"count": 10},
+    "beside": beside(DIGITS, lambda n: max(8, n // 32)),
+}
+CLAIMS = (
+    Claim(
+        "Distances are Gaussian with Adam and up to 256 hidden nodes.",
+        "Sec. 4.4, Figs. 4, A2",
+        "smallest p-value of n = 64, 128, 256 × 3",
+        gaussian_where_narrow,
+        Within(low=PAIR_TESTS.level),
     ),
-    minutes=25,
+    Claim(
+        "Distances become multi-modal with 512 and 1,024 hidden nodes.",
+        "Sec. 4.4, Figs. 4, A2",
+        "smaller number of peaks",
+        peaks_where_broad,
+        Within(low=1.5),
+    ),
+    Claim(
+        "There is no obvious hierarchy with 256 hidden nodes.",
+        "Sec. 4.4, Fig. 5(a, c)",
+        "cophenetic correlation − that without clusters",
+        tree_of_narrow,
+        Within(high=0.1),
+    ),
+    Claim(
+        "Solutions with 1,024 hidden nodes are clustered.",
+        "Sec. 4.4, Fig. 5(b, d)",
+        "cophenetic correlation − that without clusters",
+        tree_of_broad,
+        Within(low=0.1),
+    ),
+    Claim(
+        "They lie in different local minima: they are clustered with matched nodes, too.",
+        "Sec. 4.4, Fig. 5; Sec. 5",
+        "cophenetic correlation − that without clusters",
+        tree_of_matched,
+        Within(low=0.1),
+    ),
+    Claim(
+        "Clustering is more prominent as the number of hidden nodes increases.",
+        "Sec. 4.4, Figs. 4, 5",
+        "excess of the cophenetic correlation, n = 1,024 − that of n = 64",
+        growth_of_hierarchy,
+        Within(low=0.0),
+    ),
+    Claim(
+        "Reordering by clustering eliminates the permutation symmetry from the distances.",
+        "Sec. 4.4, App. A.4.2",
+        "share of the distance it removes of what matching removes, n = 256",
+        removed_by_reordering,
+        Within(low=0.5),
+    ),
 )
+#: Of the figure that is shown.
+FIVE_PEAKS = Claim(
+    "Five peaks are observed for 1,024 hidden nodes.",
+    "Sec. 4.4, App. A.4.2, Figs. 4, A2",
+    "number of peaks",
+    peaks_of_broadest,
+    Within(4.5, 5.5),
+    published="5",
+)
+
+
+def experiment(data: Data, size: JsonObject, minutes: float) -> Experiment:
+    """Return the experiment on a data set; ``size``: what differs at laptop size from `SIZE`."""
+    return Experiment(
+        data.named("sg-fig4"),
+        SPIN_GLASS_LENS,
+        "4, 5 and A2",
+        data.titled("Distances between solutions of Adam over width, and their hierarchy"),
+        spec=merged(
+            {
+                "dataset": {"name": data.name},
+                "network": data.network(WIDTHS[0]),
+                "beside": beside(data),
+                "study": {
+                    **study(),
+                    **{
+                        f"{name}-{n}": {
+                            "stage": "cluster",
+                            "ensemble": store(n),
+                            "alignment": alignment,
+                        }
+                        for n in (256, 1024)
+                        for name, alignment in (("before", "none"), ("matched", "matching"))
+                    },
+                },
+            },
+            merged(SIZE, size),
+        ),
+        scales={
+            "toy": merged(TOY, {"training": {"target_loss": 1.0, "batch_size": 32}}),
+            "paper": {
+                "dataset": {"train_examples": None},
+                "training": {"epochs": 200, "batch_size": 256},
+                "ensemble": {"count": 200},
+            },
+        },
+        claims=(*CLAIMS, FIVE_PEAKS) if data.is_shown else CLAIMS,
+        minutes=minutes,
+    )
+
+
+EXPERIMENT = experiment(MNIST, {}, minutes=25)
+#: Fewer images, which take more epochs, and batches as small.
+FASHION_MNIST = experiment(
+    FASHION, {"dataset": {"train_examples": 2000}, "training": {"batch_size": 64}}, minutes=25
+)
+#: Of four times as many pixels, fewer still; of solutions not many more than show two peaks.
+FEWER: JsonObject = {
+    "dataset": {"train_examples": 1000},
+    "training": {"epochs": 100, "batch_size": 32},
+    "ensemble": {"count": 80},
+}
+CIFAR_10 = experiment(CIFAR10, FEWER, minutes=25)
+CIFAR_100 = experiment(CIFAR100, FEWER, minutes=25)

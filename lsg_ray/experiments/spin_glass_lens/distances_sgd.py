@@ -5,16 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
-from lsg_ray.experiments.experiment import SPIN_GLASS_LENS, Experiment
-from lsg_ray.experiments.spin_glass_lens.distances import (
-    WIDTHS,
-    clusters,
-    halved_peaks,
-    peaks,
-    store,
-    study,
-)
+from lsg_ray.experiments.experiment import SPIN_GLASS_LENS, Experiment, merged
+from lsg_ray.experiments.spin_glass_lens.data_sets import MNIST
+from lsg_ray.experiments.spin_glass_lens.distances import SIZE, TOY, WIDTHS, beside, clusters, study
 from lsg_ray.experiments.spin_glass_lens.measures import accepted_gaussian, halved, slope
+from lsg_ray.experiments.spin_glass_lens.peaks import number_of_peaks, peaks
 from lsg_ray.statistics.gaussian import PAIR_TESTS, upper
 from lsg_ray.typing import Floats
 
@@ -28,11 +23,9 @@ def gaussian(results: Results) -> Measured:
 
 def most_peaks(results: Results) -> Measured:
     """Return the largest number of peaks of all widths."""
-
-    def largest(*distances: Floats) -> float:
-        return max(map(peaks, distances))
-
-    return halved_peaks(largest, *_matrices(results))
+    matrices = _matrices(results)
+    counts = ", ".join(f"{peaks(one):g}" for one in matrices)
+    return number_of_peaks(max, *matrices, note=f"peaks by width {counts}")
 
 
 def growth_of_mean(results: Results) -> Measured:
@@ -64,30 +57,18 @@ EXPERIMENT = Experiment(
     SPIN_GLASS_LENS,
     "A3",
     "Distances between solutions of SGD over width",
-    spec={
-        "dataset": {"name": "mnist", "train_examples": 6000, "subset": "first"},
-        "network": {"family": "relu", "widths": [784, 256, 10]},
-        "training": {
-            "optimizer": "sgd",
-            "learning_rate": 0.5,
-            "batch_size": 32,
-            "target_loss": 0.01,
-            "epochs": 200,
+    spec=merged(
+        merged(SIZE, {"ensemble": {"count": 100}}),
+        {
+            "dataset": {"name": MNIST.name},
+            "network": MNIST.network(WIDTHS[0]),
+            "training": {"optimizer": "sgd", "learning_rate": 0.5, "batch_size": 32},
+            "beside": beside(MNIST),
+            "study": study(),
         },
-        "ensemble": {"count": 100},
-        "beside": {store(n): {"network": {"widths": [784, n, 10]}} for n in WIDTHS[1:]},
-        "study": study(),
-    },
+    ),
     scales={
-        "toy": {
-            "dataset": {"name": "digits", "train_examples": 400},
-            "network": {"widths": [64, 12, 10]},
-            "training": {"target_loss": 0.6},
-            "ensemble": {"count": 10},
-            "beside": {
-                store(n): {"network": {"widths": [64, max(8, n // 32), 10]}} for n in WIDTHS[1:]
-            },
-        },
+        "toy": merged(TOY, {"training": {"target_loss": 0.6}}),
         "paper": {"dataset": {"train_examples": None}},
     },
     claims=(

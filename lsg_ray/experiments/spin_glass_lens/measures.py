@@ -13,13 +13,13 @@ import numpy as np
 import xarray
 
 from lsg_ray.experiments.claim import Measured
+from lsg_ray.experiments.peaks import HALVES
 from lsg_ray.rng import Stream, generator
 from lsg_ray.statistics.gaussian import upper
 from lsg_ray.statistics.hierarchy import correlation
 from lsg_ray.typing import Array, Floats
 
-#: Random halves of the solutions, and samples of a null hypothesis.
-_HALVES = 30
+#: Samples of a null hypothesis.
 _NULLS = 10
 #: Fewest solutions whose halves are compared.
 _FEWEST = 8
@@ -65,11 +65,12 @@ def halved(statistic: Callable[..., float], *distances: Floats, note: str = "") 
     if min(d.shape[-1] for d in distances) < _FEWEST:
         return Measured(value, np.nan, note)
     rng = generator(0, Stream.LANDSCAPE, 1)
-    drawn = np.array([statistic(*(_half(d, rng) for d in distances)) for _ in range(_HALVES)])
+    drawn = [statistic(*(half_of_pairs(d, rng) for d in distances)) for _ in range(HALVES)]
     return Measured(value, float(np.std(drawn, ddof=1)), note)
 
 
-def _half(distance: Floats, rng: np.random.Generator) -> Floats:
+def half_of_pairs(distance: Floats, rng: np.random.Generator) -> Floats:
+    """Return the distances (…, M/2, M/2) within a random half of the solutions."""
     count = distance.shape[-1]
     rows = rng.choice(count, count // 2, replace=False)
     half: Floats = distance[..., rows[:, None], rows]

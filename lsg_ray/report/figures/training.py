@@ -20,6 +20,8 @@ from lsg_ray.typing import Array
 
 #: Most networks whose curves are read.
 MAX_CURVES_READ = 200
+#: Most epochs of a curve that are marked, such as those of snapshots.
+FEW_EPOCHS = 20
 
 
 @style.styled
@@ -73,17 +75,32 @@ def learning_figure(results: Mapping[str, xarray.Dataset]) -> Figure:
     """Draw the mean learning curves of ensembles: of training, and dashed of the test set."""
     figure, (loss, accuracy) = style.panels(2.8, 2)
     for n, (name, result) in enumerate(results.items()):
-        for axes, measure in ((loss, "loss"), (accuracy, "accuracy")):
+        label: str | None = style.verbatim(_named(name, result))
+        for axes, measure in ((accuracy, "accuracy"), (loss, "loss")):
             for kind, dashes in (("train", "-"), ("test", "--")):
-                rows = result[f"{kind}_{measure}"].values
-                label = style.verbatim(name) if kind == "train" else None
+                if (curve := result.get(f"{kind}_{measure}")) is None:
+                    continue
+                own = label if axes is accuracy else None
                 colour = style.curve_colour(n)
-                axes.plot(result["epoch"], rows.mean(axis=0), dashes, color=colour, label=label)
-    loss.set_yscale("log")
+                marker = "." if len(curve["epoch"]) <= FEW_EPOCHS else None
+                x, y = result["epoch"], curve.mean("network")
+                axes.plot(x, y, dashes, color=colour, label=own, marker=marker)
+                label = None if own else label
+    low, high = loss.dataLim.intervaly
+    if low > 0 and high > 10 * low:
+        loss.set_yscale("log")
     if len(results) > 1:
-        loss.legend()
+        accuracy.legend()
     loss_and_accuracy(loss, accuracy, "epoch")
     return figure
+
+
+def _named(name: str, result: xarray.Dataset) -> str:
+    """Return the name of a result; of a bare number, such as of a width, what it is of."""
+    if not name.isdigit():
+        return name
+    hidden = "-".join(str(width) for width in result.attrs["widths"][1:-1])
+    return f"{hidden} hidden units" if hidden else name
 
 
 def learning_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
@@ -91,13 +108,20 @@ def learning_caption(results: Mapping[str, xarray.Dataset]) -> tuple[str, str]:
     texts = []
     for name, result in results.items():
         last = result["test_accuracy"].isel(epoch=-1)
-        texts.append(
-            f"{name}: test accuracy {float(last.mean()):.4f} at the end, fluctuation "
-            f"{result.attrs['fluctuation']:.2g}, of {result.attrs['networks']:,} networks"
-        )
+        error = float(last.std(ddof=1)) / np.sqrt(len(last)) if len(last) > 1 else np.nan
+        fluctuation = result.attrs["fluctuation"]
+        text = f"{_named(name, result)}: test accuracy {float(last.mean()):.4f} ± {error:.2g} at "
+        text += f"the end, of {result.attrs['networks']:,} networks"
+        if np.isfinite(fluctuation):
+            text += f", fluctuation {fluctuation:.2g}"
+        texts.append(text)
     caption = (
-        "Mean loss and accuracy by epoch, on the training set during the epoch and, dashed, on the "
-        f"test set at its end. {'; '.join(texts)}. Fluctuation: root mean square change of the "
-        "test accuracy from epoch to epoch in the second half, less that of the mean."
+        "Mean loss and accuracy by epoch, on the training set and, dashed, on the test set at its "
+        f"end. {'; '.join(texts)}."
     )
+    if any(np.isfinite(result.attrs["fluctuation"]) for result in results.values()):
+        caption += (
+            " On the training set, means during the epoch. Fluctuation: root mean square change of "
+            "the test accuracy from epoch to epoch in the second half, less that of the mean."
+        )
     return caption, "Learning curves of loss and accuracy, mean over networks."
