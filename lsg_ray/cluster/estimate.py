@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.arrays import public
+from lsg_ray.cluster.engines import with_engine
 from lsg_ray.cluster.progress import Style, progress_bar
 from lsg_ray.cluster.sample import prepared, sample_block
 from lsg_ray.ensemble.chunks import chunk_bytes
@@ -177,6 +178,7 @@ def estimate(
     """
     if not cores or min(cores) < 1:
         raise InputError(f"cores {list(cores)} given; at least 1")
+    spec = with_engine(spec, None, None, 0)
     new_header(spec, "")
     _, arena = prepared(spec, style)
     with progress_bar("seconds of calibration", style) as progress:
@@ -189,7 +191,7 @@ def calibrate(
     spec: Spec, arena: Any, seconds: float, progress: Callable[[int, int], None] | None = None
 ) -> Calibration:
     """Sample some configurations into a store in memory, and take the time."""
-    rows = min(spec.stack, spec.ensemble.count)
+    rows = min(max(spec.stack, spec.together), spec.ensemble.count)
     small = spec.replace(ensemble={"block_size": rows, "count": max(rows, 1) * 1000})
     url = f"memory://estimate-{id(arena)}-{time.monotonic_ns()}"
     create_ensemble(url, small, dataset_hash="")

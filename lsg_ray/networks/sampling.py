@@ -126,9 +126,8 @@ def sample_configurations(
     family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]
     trials = Trials(spec, on_trial)
     run = algorithm.trainer(spec, arena, device)
-    together = algorithm.together(spec)
-    if together > 1:
-        accepted = _in_launches(together, start, rows, trials, run)
+    if spec.together > 1:
+        accepted = _in_launches(spec.together, start, rows, trials, run)
     else:
         accepted = _filled(spec.stack, start, rows, trials, run)
     candidates = [candidate for _, candidate in accepted]

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
+from lsg_ray.errors import InputError
 from lsg_ray.networks.algorithm import Algorithm, Candidate, Trials
 from lsg_ray.networks.binary_network import evaluate, loss_number
 from lsg_ray.networks.family import RELU_ONLY, not_neutral
@@ -121,7 +122,7 @@ def train(
     Raises
     ------
     InputError
-        Shapes or labels do not fit the network.
+        Shapes or labels do not fit the network, or the engine is ``auto``.
 
     Notes
     -----
@@ -129,6 +130,8 @@ def train(
     Memory: a mini-batch of activations, below 1 MB at these widths.
     """
     check_examples(network, x, y, loss)
+    if training.engine == "auto":
+        raise InputError("training.engine: auto given; a run names an engine, and so must this")
     fields = initial_fields(network, training, seeds, frozen)
     weights = frozen.weights(network)
     held = tuple(bool(weights[layer].all()) for layer in network.layer_slices)

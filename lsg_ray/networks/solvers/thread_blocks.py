@@ -123,8 +123,7 @@ def check_gpu() -> None:
     needed = missing()
     if needed is not None:
         raise InputError(
-            f"training.engine: cuda given; it needs {needed}; "
-            "set training.engine to numba"
+            f"training.engine: cuda given; it needs {needed}; set it to numba, or to auto"
         )
 
 
