@@ -37,7 +37,7 @@ class Candidate(NamedTuple):
 #: trials; the last argument returns the result of `Family.prepare`, for those that need it.
 Starts = Callable[[Spec, Sequence[int], Sequence[int], Callable[[], Any]], Array]
 #: Number of a trial, of all configurations or, where trials are run together, of each.
-Trials = int | Sequence[int]
+TrialNumbers = int | Sequence[int]
 #: Runs a trial of each of some configurations: one candidate each.
 Run = Callable[[Sequence[int], Any], Sequence[Candidate]]
 

@@ -102,12 +102,11 @@ def permuted(position, n, low_bits, high_bits, keys):
     low_mask = _U((_W(1) << _W(low_bits)) - _W(1))
     high_mask = _U((_W(1) << _W(high_bits)) - _W(1))
     x = _U(position)
-    inside = False
-    while not inside:
+    while True:
         low, high = _U(x & low_mask), _U(x >> _U(low_bits))
         for i in range(0, ORDER_ROUNDS, 2):
             high = _U(high ^ _U(mixed(low, keys[i]) & high_mask))
             low = _U(low ^ _U(mixed(high, keys[i + 1]) & low_mask))
         x = _U(_U(high << _U(low_bits)) | low)
-        inside = x < _U(n)
-    return x
+        if x < _U(n):
+            return x

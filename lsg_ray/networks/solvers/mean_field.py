@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
 from lsg_ray.errors import InputError
-from lsg_ray.networks.algorithm import Algorithm, Candidate, Trials
+from lsg_ray.networks.algorithm import Algorithm, Candidate, TrialNumbers
 from lsg_ray.networks.binary_network import evaluate, loss_number
 from lsg_ray.networks.family import RELU_ONLY, not_neutral
 from lsg_ray.networks.layout import Arena, Layout, chunk_examples
@@ -279,7 +279,11 @@ def _best_on_gpu(
 
 
 def _run_trials(
-    spec: Spec, arena: Arena, device: str | None, configurations: Sequence[int], trials: Trials
+    spec: Spec,
+    arena: Arena,
+    device: str | None,
+    configurations: Sequence[int],
+    trials: TrialNumbers,
 ) -> list[Candidate]:
     """Run one trial of each of some configurations and return the best draw of each.
 
