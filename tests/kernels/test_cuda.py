@@ -19,6 +19,6 @@ def test_in_the_simulator(name):
         cwd=FOLDER.parents[2],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -308,7 +308,7 @@ def _run_trials(
         device=device,
     )
     fixed = frozen.weights(network)
-    finite = np.isfinite(trained.fields).all(axis=1)
+    finite = np.array([np.isfinite(fields).all() for fields in trained.fields])
     usable = np.where(finite[:, None], trained.fields, np.float32(0))
     if spec.training.engine == "cuda":
         chosen = _best_on_gpu(spec, arena, usable, trained.snapshots, seeds, fixed)
