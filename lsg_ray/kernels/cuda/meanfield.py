@@ -22,22 +22,16 @@ import numpy as np
 from numba import cuda, float32, float64, int32, uint32
 
 from lsg_ray.kernels.classification import CROSS_ENTROPY
-from lsg_ray.kernels.cuda.device import at, device, exponential, inverse_root, kernel
+from lsg_ray.kernels.cuda.device import at, device, inverse_root, kernel
+from lsg_ray.kernels.cuda.fields import clear, moments, update
 from lsg_ray.kernels.cuda.philox import NOISE, ORDER, ORDER_ROUNDS, normal_pair, permuted, philox
-from lsg_ray.kernels.cuda.scores import answer
+from lsg_ray.kernels.cuda.scores import cross_entropy
 from lsg_ray.kernels.meanfield import MIN_VARIANCE
 
 #: Ranges that the examples of a tile are cut into for gradients.
 SPLITS = 4
 
 _F, _U = np.float32, np.uint32
-
-
-@device
-def _clear(mean, square):
-    for i in range(16):
-        mean[at(i)] = _F(0)
-        square[at(i)] = _F(0)
 
 
 @device
@@ -57,7 +51,7 @@ def _forward_term(memory, mu, var, a, pitch, quads, mean, square):
 @device
 def _forward_sums(memory, mu, var, a, n_in, pitch, stride, quads, mean, square):
     """Mean = μ a and square = s² a² of four units and examples: sixteen numbers each, by unit."""
-    _clear(mean, square)
+    clear(mean, square)
     # Four inputs at a time, written out: their addresses differ by constants.
     for k in range(0, n_in, 4):
         b = a + k * stride
@@ -72,7 +66,7 @@ def _forward_sums(memory, mu, var, a, n_in, pitch, stride, quads, mean, square):
 def _backward_sums(memory, mu, var, d, g, n_out, pitch, stride, quads, mean, square):
     """Mean = μᵀ δ and square = (s²)ᵀ g of four units below and examples."""
     x, y = cuda.local.array(4, float32), cuda.local.array(4, float32)
-    _clear(mean, square)
+    clear(mean, square)
     for i in range(n_out):
         for j in range(4):
             x[at(j)] = memory[at(d + i * stride + j * quads)]
@@ -101,7 +95,7 @@ def _gradient_term(memory, d, g, a, stride, mean, square):
 @device
 def _gradient_sums(memory, d, g, a, begin, end, stride, mean, square):
     """Mean = δ aᵀ and square = g (a²)ᵀ of four outputs and inputs, over a range of examples."""
-    _clear(mean, square)
+    clear(mean, square)
     for b in range(begin, end, 4):
         _gradient_term(memory, d + b, g + b, a + b, stride, mean, square)
         _gradient_term(memory, d + b + 1, g + b + 1, a + b + 1, stride, mean, square)
@@ -181,19 +175,9 @@ def _loss(memory, words, d, g, labels, stride, n, quads, n_units, loss):
                 memory[at(g + i * stride + b)] = _F(0)
         elif loss == CROSS_ENTROPY:
             y = words[at(labels + b)]
-            own, top, hit = answer(memory, d + b, stride, y, n_units)
+            loss_here, hit = cross_entropy(memory, d + b, g + b, stride, y, n_units)
+            value += loss_here
             correct += hit
-            total = _F(0)
-            for i in range(n_units):
-                total += exponential(memory[at(d + i * stride + b)] - top)
-            value += float64(math.log(total)) + float64(top - own)
-            share = _F(1) / total
-            for i in range(n_units):
-                to = i * stride + b
-                p = exponential(memory[at(d + to)] - top) * share
-                p -= _F(1) if i == y else _F(0)
-                memory[at(d + to)] = p
-                memory[at(g + to)] *= p
         else:
             label = _F(words[at(labels + b)])
             margin = _F(1) - label * memory[at(d + b)]
@@ -267,39 +251,6 @@ def _gradients(memory, place, gradients, starts, rows, quads):
 
 
 @device
-def _moments(field):
-    """Return μ = tanh(θ/2) and 1 − μ² of a field."""
-    e = exponential(-abs(field))
-    r = _F(1) / (_F(1) + e)
-    m = (_F(1) - e) * r
-    return m if field >= _F(0) else -m, _F(4) * e * r * r
-
-
-@device
-def _update(memory, size, w, factor, gamma, adam, constants, rate, unbias):
-    """Move a field; θ, both moments, μ, s² and both gradients are ``size`` apart."""
-    b1, c1, b2, c2, eps, keep = constants
-    first, second = size + w, 2 * size + w
-    mu, var = memory[at(3 * size + w)], memory[at(4 * size + w)]
-    chain = (memory[at(5 * size + w)] - mu * memory[at(6 * size + w)]) * var
-    field = memory[at(w)]
-    grad = chain * factor + gamma * field
-    if adam:
-        m = b1 * memory[at(first)] + c1 * grad
-        v = b2 * memory[at(second)] + c2 * grad * grad
-        memory[at(second)] = v
-        field -= rate * m / (_F(math.sqrt(v)) * unbias + eps)
-    else:
-        m = keep * memory[at(first)] + grad
-        field -= rate * m
-    memory[at(first)] = m
-    memory[at(w)] = field
-    mu, var = _moments(field)
-    memory[at(3 * size + w)] = mu
-    memory[at(4 * size + w)] = var
-
-
-@device
 def _begin(memory, theta, size, end):
     """Read the fields and set all else to zero, with μ and s² of the fields."""
     thread, threads = cuda.threadIdx.x, cuda.blockDim.x
@@ -308,7 +259,7 @@ def _begin(memory, theta, size, end):
     cuda.syncthreads()
     for w in range(thread, size, threads):
         memory[at(w)] = theta[at(w)]
-        mu, var = _moments(theta[at(w)])
+        mu, var = moments(theta[at(w)])
         memory[at(3 * size + w)] = mu
         memory[at(4 * size + w)] = var
 
@@ -436,7 +387,7 @@ def train(
             for layer in range(n_layers):
                 for w in range(starts[layer] + thread, starts[layer + 1], threads):
                     if not held[layer]:
-                        _update(
+                        update(
                             memory, size, w, _F(0.5 / n_batch), decay, adam, constants, move, unbias
                         )
                     memory[at(5 * size + w)] = _F(0)
