@@ -117,7 +117,7 @@ class _Store:
     """A store in memory that blocks of one stack are sampled into."""
 
     def __init__(self, spec: Spec, arena: Any) -> None:
-        self.rows, self._next = min(spec.stack, spec.ensemble.count), 0
+        self.rows, self._next = min(max(spec.stack, spec.together), spec.ensemble.count), 0
         count = max(self.rows, 1) * 1000
         self._spec = spec.replace(ensemble={"block_size": self.rows, "count": count})
         self._arena, self._url = arena, f"memory://estimate-{next(_NUMBERS)}-{time.monotonic_ns()}"

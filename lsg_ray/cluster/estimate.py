@@ -23,6 +23,7 @@ import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.cluster.calibration import Calibration, Data, calibrate, cost_key
+from lsg_ray.cluster.engines import with_engine
 from lsg_ray.cluster.progress import Style, progress_bar
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.header import new_header
@@ -183,6 +184,7 @@ def estimates(
     """
     if not cores or min(cores) < 1:
         raise InputError(f"cores {list(cores)} given; at least 1")
+    specs = {name: with_engine(spec, None, None, 0) for name, spec in specs.items()}
     for spec in specs.values():
         new_header(spec, "")
         ALGORITHMS[spec.algorithm]  # refuses what cannot be sampled before data are fetched

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lsg_ray.arrays import public
+from lsg_ray.cluster.engines import resources, with_engine
 from lsg_ray.cluster.metrics import record_block
 from lsg_ray.cluster.progress import Style, byte_progress, progress
 from lsg_ray.cluster.progress_actor import ProgressActor, ProgressPoll
@@ -134,6 +135,7 @@ def sample(
     if str(url).startswith("memory://") and workers != 0:
         raise InputError(f"{url} lives in this process alone; sample it with workers=0")
     check_name(url)
+    spec = with_engine(spec, url, address, workers)
     dataset, arena = prepared(spec, style)
     plan = create_ensemble(url, spec, dataset_hash=dataset.content_hash)
     before = plan.count - sum(plan.rows(int(block)) for block in plan.missing)
@@ -232,6 +234,10 @@ def _processor(spec: Spec) -> str:
     """Return the kind of processor that this process computes on."""
     from lsg_ray.kernels.compile import processor
 
+    if spec.training.engine == "cuda":
+        from lsg_ray.kernels.cuda.launch import name
+
+        return f"{processor()} {name()}"
     if spec.training.engine != "torch":
         return processor()
     import torch
@@ -271,12 +277,11 @@ def _on_ray(
     pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
     size = sum(buffer.raw().nbytes for buffer in buffers)  # of arrays that every worker reads
     with ray_session(address, workers, size) as cpus:
-        gpus = ray.cluster_resources().get("GPU", 0)
-        on_gpu = spec.training.engine == "torch" and gpus >= 1
-        parallel = workers or (int(gpus) if on_gpu else cpus)
+        needs = resources(spec, ray.cluster_resources().get("GPU", 0), cpus)
+        parallel = workers or needs.parallel
         actor = ray.remote(num_cpus=0, max_restarts=-1)(ProgressActor).remote()
         task = ray.remote(
-            num_cpus=1, num_gpus=int(on_gpu), max_retries=MAX_TASK_RETRIES, retry_exceptions=False
+            num_cpus=1, num_gpus=needs.gpus, max_retries=MAX_TASK_RETRIES, retry_exceptions=False
         )(_block_task)
         read = (ray.put(spec.canonical_json()), ray.put(arena))
         check_actors(spec, actors, cpus)

@@ -29,7 +29,7 @@ from lsg_ray.typing import Count, Default, Floats, Ints, Seed, Signs, Singles, T
 
 Method = Literal["heat-bath", "metropolis"]
 Order = Literal["sequential", "random", "picks"]
-Layout = Literal["auto", "dense", "cached"]
+Layout = Literal["auto", "dense", "cached", "cuda"]
 
 
 class ChainOptions(Threads, total=False):
@@ -107,7 +107,8 @@ class Chains:
         ``picks``, N spins at random, some twice and some not at all, as for dynamics.  Chains of a
         group share it.
     layout
-        Layout of the spins in memory: ``dense``, ``cached``, or ``auto``, the faster of the two.
+        Layout of the spins in memory: ``dense``, ``cached``, or ``auto``, the faster of the two;
+        ``cuda``, on a GPU, for sequential order.
     start
         First configurations, (chains, N) ±1, or (N,) for all; by default independent fair spins.
     threads
@@ -119,7 +120,8 @@ class Chains:
     ------
     InputError
         A start of another shape or with values other than ±1; inverse temperatures that are not
-        finite; couplings or fields beyond `ChainsConfig.max_field`; the dense layout with picks.
+        finite; couplings or fields beyond `ChainsConfig.max_field`; the dense layout with picks,
+        or that of a GPU with another order than sequential, or without a GPU.
     """
 
     @public
@@ -157,13 +159,17 @@ class Chains:
             layout = "dense" if largest >= CONFIG.dense_from and order != "picks" else "cached"
         if layout == "dense" and order == "picks":
             raise InputError("layout dense given with order picks; it needs each spin once a sweep")
-        kind = _DenseGroup if layout == "dense" else _CachedGroup
+        kind: type[Group] = _DenseGroup if layout == "dense" else _CachedGroup
+        if layout == "cuda":
+            from lsg_ray.ising import chains_on_gpu
+
+            kind = chains_on_gpu.GpuGroup
         starts: list[Singles | None] = [None] * len(self.groups)
         if start is not None:
             first = start_of_chains(start, chains, self.n_spins)
             starts = [first[group] for group in self.groups]
         seeds = [seed_sequence(seed, Stream.MONTE_CARLO, batch, n) for n in range(len(self.groups))]
-        self._parts: list[_Group] = [
+        self._parts: list[Group] = [
             kind(self.n_spins, betas[group], group_seed, method, order, group_start)
             for group, group_seed, group_start in zip(self.groups, seeds, starts, strict=True)
         ]
@@ -232,7 +238,7 @@ class Chains:
             return list(apply(work, self._parts, *more))
 
 
-class _Group(ABC):
+class Group(ABC):
     """Chains that share random numbers; spins are (N, chains) or (chains, N)."""
 
     J: Singles
@@ -270,6 +276,7 @@ class _Group(ABC):
         """Set the configurations, (chains, N)."""
 
     def use(self, J: Singles, h: Singles) -> None:
+        """Go on with other couplings and fields."""
         self.J, self.h = J, h
 
     def _bits(self, size: int) -> NDArray[np.uint32]:
@@ -286,25 +293,29 @@ class _Group(ABC):
         """Return the spins (N, chains)."""
 
     def by_chain(self) -> Singles:
+        """Return the spins (chains, N)."""
         return self.by_spin().T
 
     def energies(self) -> Floats:
+        """Return the energies (chains,), without β."""
         spins = self.by_spin()
         fields = self.J @ spins
         both = np.einsum("nc,nc->c", spins, fields, dtype=np.float64)
         return -0.5 * both - self.h.astype(np.float64) @ spins
 
     def product(self) -> Singles:
+        """Return Σ σσᵀ, (N, N)."""
         spins = self.by_spin()
         if self._product is None:  # cached: new pages of memory cost more than the product
             self._product = np.empty((self.n, self.n), np.float32)
         return np.matmul(spins, spins.T, out=self._product)
 
     def add_product(self, total: Floats) -> None:
+        """Add Σ σσᵀ to a total (N, N)."""
         total += self.product()
 
 
-class _DenseGroup(_Group):
+class _DenseGroup(Group):
     def set_spins(self, spins: Singles) -> None:
         # As `lsg_ray.kernels.products` needs them: chains in multiples of 16, spins of 4.
         self.padded = np.zeros((self.n, -(-self.chains // 16) * 16), np.float32)
@@ -349,7 +360,7 @@ class _DenseGroup(_Group):
         return self.spins
 
 
-class _CachedGroup(_Group):
+class _CachedGroup(Group):
     def set_spins(self, spins: Singles) -> None:
         self.spins = np.ascontiguousarray(spins)
         self.bits = self._bits(self.n)

@@ -25,7 +25,7 @@ FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
 def _cache_folder() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     name = f"numba-{digest.hexdigest()[:16]}"
     preferred = Path(platformdirs.user_cache_dir("lsg-ray")) / name

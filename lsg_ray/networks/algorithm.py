@@ -36,8 +36,10 @@ class Candidate(NamedTuple):
 #: Returns the weights (rows, N) that trials started from, of configurations and numbers of their
 #: trials; the last argument returns the result of `Family.prepare`, for those that need it.
 Starts = Callable[[Spec, Sequence[int], Sequence[int], Callable[[], Any]], Array]
-#: Runs trial number ``trial`` of some configurations: one candidate each.
-Run = Callable[[Sequence[int], int], Sequence[Candidate]]
+#: Number of a trial, of all configurations or, where trials are run together, of each.
+TrialNumbers = int | Sequence[int]
+#: Runs a trial of each of some configurations: one candidate each.
+Run = Callable[[Sequence[int], Any], Sequence[Candidate]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Algorithm:
         Yields a line for each field of a specification that the algorithm does not support.
     stack
         Number of configurations that are trained together, at addresses 0 to stack − 1 and so on.
+    together
+        Number of trials that are run at once for speed; each depends on its own address only.
     check
         Raises `InputError` where a data set cannot be trained on, as for lack of memory.
     in_batches
@@ -80,6 +84,7 @@ class Algorithm:
     config: type[BaseModel] | None = None
     misfits: Callable[[Spec], Iterable[str]] = field(default=lambda _: ())
     stack: Callable[[Spec], int] = field(default=lambda _: 1)
+    together: Callable[[Spec], int] = field(default=lambda _: 1)
     check: Callable[[Spec, Dataset], None] = field(default=lambda *_: None)
     in_batches: bool = False
     replicas: Callable[[Spec], int] | None = None

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lsg_ray.datasets import Dataset
     from lsg_ray.ensemble.schema import ArrayLayout
 
+#: Launches of a block, where trials are run many at once: the last of them are not full, and a
+#: process that uses a GPU begins anew with each block.
+LAUNCHES = 16
 #: Type and description of columns that families store of a configuration.
 SCALAR_COLUMNS = {
     "accuracy": ("<f8", "accuracy on the set that the configuration was selected on"),
@@ -117,6 +120,8 @@ class Family(ABC):
     def block_size(self, spec: Spec) -> int:
         """Return the default size of a block: 1,000 configurations, or fewer to make 64 blocks."""
         size = min(1000, -(-spec.ensemble.count // 64))
+        if spec.together > 1:  # the last launches of a block are not full
+            size = max(size, min(spec.ensemble.count, LAUNCHES * spec.together))
         return -(-size // spec.stack) * spec.stack
 
     @abstractmethod

@@ -9,7 +9,9 @@ configuration does not depend on the block it is computed in, on workers or retr
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +24,8 @@ from lsg_ray.registry import ALGORITHMS, FAMILIES
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Array, Floats
 
+#: Most trials of a configuration that are run at once.
+AHEAD = 4
 #: Number of snapshots that are measured together.
 SNAPSHOT_BATCH = 256
 
@@ -122,7 +126,10 @@ def sample_configurations(
     family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]
     trials = Trials(spec, on_trial)
     run = algorithm.trainer(spec, arena, device)
-    accepted = _filled(spec.stack, start, rows, trials, run)
+    if spec.together > 1:
+        accepted = _in_launches(spec.together, start, rows, trials, run)
+    else:
+        accepted = _filled(spec.stack, start, rows, trials, run)
     candidates = [candidate for _, candidate in accepted]
     weights = np.array([candidate.weights for candidate in candidates])
     columns = {
@@ -182,3 +189,29 @@ def _filled(
             waiting = [configuration for configuration in waiting if configuration not in accepted]
             trial += 1
     return [accepted[configuration] for configuration in block]
+
+
+def _in_launches(
+    together: int, start: int, rows: int, trials: Trials, run: Run
+) -> list[tuple[int, Candidate]]:
+    """As `_filled`, with up to ``together`` trials of any configurations at a time.
+
+    Where few configurations are left, up to `AHEAD` trials of each are run at once: a launch takes
+    about as long with them.  Those after the first that is accepted count for nothing.
+    """
+    accepted: dict[int, tuple[int, Candidate]] = {}
+    waiting = deque((configuration, 0) for configuration in range(start, start + rows))
+    while waiting:
+        first = [waiting.popleft() for _ in range(min(together, len(waiting)))]
+        each = min(AHEAD, together // len(first))
+        pairs = [(c, trial + n) for c, trial in first for n in range(each)]
+        tried = iter(run(*map(list, zip(*pairs, strict=True))))
+        for configuration, trial in first:
+            candidates = list(itertools.islice(tried, each))
+            for number, candidate in enumerate(candidates, trial):
+                if trials.judge(candidate):
+                    accepted[configuration] = (number, candidate)
+                    break
+            else:
+                waiting.append((configuration, trial + each))
+    return [accepted[configuration] for configuration in range(start, start + rows)]

@@ -186,8 +186,9 @@ class TrainingSpec(Section):
     """Coefficient γ of the L2 penalty on the fields, added as γθ. LL App. D: 1e-5."""
     initial_std: Real = Field(0.1, ge=0, le=1e3)
     """Standard deviation of the initial fields, normal around 0. LL App. A: 0.1."""
-    engine: Literal["numba", "torch"] = "numba"
-    """Engine: numba (CPU, float32) or torch (stacked networks, CPU or CUDA)."""
+    engine: Literal["numba", "torch", "cuda", "auto"] = "numba"
+    """Engine: numba (CPU, float32), torch (stacked networks, CPU or CUDA), cuda (one network a
+    thread block, numba-cuda), or auto: cuda or torch with a GPU, else numba."""
     stack: Positive | None = None
     """relu: number of networks trained together; null: up to 8, of 4 MiB in all."""
     algorithm: AlgorithmName | None = Field(None, exclude_if=_not_given)

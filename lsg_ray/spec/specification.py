@@ -113,8 +113,7 @@ class Spec(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> Spec:
         checks = (_misfits, _misfits_beside, _absent_snapshots)
-        faults = next(filter(None, (list(check(self)) for check in checks)), [])
-        if faults:
+        if faults := next(filter(None, (list(check(self)) for check in checks)), []):
             raise ValueError("\n".join(faults))
         return self
 
@@ -141,7 +140,7 @@ class Spec(Section):
     def block_size(self) -> int:
         """Configurations a block: as given, or 1,000, less where that leaves under 64 blocks.
 
-        For the torch engine, rounded up to whole stacks; of ReLU networks, one stack.
+        For torch, rounded up to whole stacks; of ReLU networks, one stack; for cuda, 16 launches.
 
         >>> Spec(ensemble=EnsembleSpec(count=500)).block_size
         8
@@ -175,6 +174,11 @@ class Spec(Section):
         return ALGORITHMS[self.algorithm].stack(self)
 
     @property
+    def together(self) -> int:
+        """Trials that are run at once, of any configurations."""
+        return ALGORITHMS[self.algorithm].together(self)
+
+    @property
     def times(self) -> tuple[str, tuple[int, ...]]:
         """Unit and times of the snapshots along training; none by default.
 
@@ -190,9 +194,8 @@ class Spec(Section):
     def snapshot_steps(self) -> tuple[int, ...]:
         """Steps of the optimizer after which weights are stored."""
         unit, times = self.times
-        return tuple(
-            time * self.units_per_epoch("steps") // self.units_per_epoch(unit) for time in times
-        )
+        per_epoch = self.units_per_epoch
+        return tuple(time * per_epoch("steps") // per_epoch(unit) for time in times)
 
     def units_per_epoch(self, unit: str) -> int:
         """Return how many of a unit of time, ``epochs`` or ``steps``, an epoch has."""
@@ -275,9 +278,8 @@ def _misfits(spec: Spec) -> Iterable[str]:
     yield from _options("network", spec.network.options, family.name, family.config)
     yield from family.misfits(spec)
     if family.name not in algorithm.families:
-        algorithms = [
-            name for name in ALGORITHMS.names() if family.name in ALGORITHMS[name].families
-        ]
+        names = ALGORITHMS.names()
+        algorithms = [name for name in names if family.name in ALGORITHMS[name].families]
         yield (
             f"training.algorithm: {algorithm.name!r} given; {family.name} networks are trained by "
             f"{', '.join(algorithms)}"

@@ -5,6 +5,8 @@ import pytest
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import AcceptanceError, SpecError
+from lsg_ray.networks import sampling
+from lsg_ray.networks.algorithm import Candidate
 from lsg_ray.networks.binary_network import evaluate
 from lsg_ray.networks.layout import chunk_examples
 from lsg_ray.networks.sampling import prepare, sample_configurations
@@ -114,3 +116,26 @@ def test_algorithms_of_other_families_are_refused():
     tree = {"dataset": {"name": "digits"}, "training": {"algorithm": "descent"}}
     with pytest.raises(SpecError, match="'descent' given; binary networks are trained by mean-"):
         parse_spec(tree)
+
+
+def test_launches_accept_the_first_trial_that_is_good_enough():
+    """Each configuration as trials in order give it, whatever is run beside and ahead."""
+    rng = np.random.default_rng(0)
+    values = {(c, t): float(rng.random()) for c in range(40) for t in range(100)}
+    spec = _spec(ensemble={"threshold": 0.7})
+    launched = []
+
+    def run(configurations, numbers):
+        launched.append(len(configurations))
+        pairs = zip(configurations, numbers, strict=True)
+        return [Candidate(values[pair], np.array(pair), {}) for pair in pairs]
+
+    trials = sampling.Trials(spec)
+    accepted = sampling._in_launches(16, 5, 30, trials, run)
+    for configuration, (trial, candidate) in enumerate(accepted, 5):
+        good = [t for t in range(100) if values[configuration, t] >= 0.7]
+        assert trial == good[0]
+        assert tuple(candidate.weights) == (configuration, trial)
+    assert trials.accepted == 30
+    assert len(trials.missed) == sum(trial for trial, _ in accepted)
+    assert max(launched) <= 16

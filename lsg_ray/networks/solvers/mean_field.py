@@ -4,18 +4,20 @@ Each weight is +1 with probability sigmoid(θ); the fields θ are trained, then 
 drawn and used with their signs and no noise; the best of a trial is its candidate.  The mathematics
 of a step is in `lsg_ray.kernels.meanfield`.
 
-Two engines train, behind the one function `train`:
+Three engines train, behind the one function `train`:
 
 - ``numba``: one network at a time, float32; the result of a network depends on its
   own seed only.
 - ``torch``: networks stacked in batched products, on CPU or CUDA
   (`lsg_ray.networks.solvers.stacked`); the networks of a stack share one noise stream, so a result
   depends on the stack too.
+- ``cuda``: one network in each thread block of a GPU, float32, draws and their evaluation too
+  (`lsg_ray.networks.solvers.thread_blocks`); the result of a network depends on its own seed only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -23,10 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsg_ray.arrays import read_only
-from lsg_ray.networks.algorithm import Algorithm, Candidate
+from lsg_ray.errors import InputError
+from lsg_ray.networks.algorithm import Algorithm, Candidate, TrialNumbers
 from lsg_ray.networks.binary_network import evaluate, loss_number
 from lsg_ray.networks.family import RELU_ONLY, not_neutral
 from lsg_ray.networks.layout import Arena, Layout, chunk_examples
+from lsg_ray.networks.solvers import thread_blocks
 from lsg_ray.networks.trial import (
     Loss,
     Purpose,
@@ -118,7 +122,7 @@ def train(
     Raises
     ------
     InputError
-        Shapes or labels do not fit the network.
+        Shapes or labels do not fit the network, or the engine is ``auto``.
 
     Notes
     -----
@@ -126,6 +130,8 @@ def train(
     Memory: a mini-batch of activations, below 1 MB at these widths.
     """
     check_examples(network, x, y, loss)
+    if training.engine == "auto":
+        raise InputError("training.engine: auto given; a run names an engine, and so must this")
     fields = initial_fields(network, training, seeds, frozen)
     weights = frozen.weights(network)
     held = tuple(bool(weights[layer].all()) for layer in network.layer_slices)
@@ -134,6 +140,8 @@ def train(
 
         noise_seed = trial_seed(seeds[0], Purpose.NOISE)
         return train_stack(network, training, x, y, fields, noise_seed, loss, held, times, device)
+    if training.engine == "cuda":
+        return thread_blocks.train_blocks(network, training, x, y, fields, seeds, loss, held, times)
     x, y = read_only(x, np.float32), read_only(y, np.int32)
     held_layers, steps = np.array(held), np.array(times, np.int64)
     results = [
@@ -232,15 +240,61 @@ def warm_up() -> None:
     evaluate(network, np.ones((1, 4)), chunk_examples(x, y))
 
 
+class _Best(NamedTuple):
+    """Best draw of a trial: weights (N,), accuracy, and snapshots (S, N), all ±1."""
+
+    weights: Signs
+    accuracy: float
+    snapshots: Signs
+
+
+def _best_on_cpu(
+    spec: Spec, arena: Arena, fields: Singles, along: Singles, seed: np.random.SeedSequence,
+    fixed: Flags,
+) -> _Best:  # fmt: skip
+    """Draw configurations of a network, and return the best."""
+    levels = _levels(seed, spec.ensemble.draws, fields.size)
+    drawn = _signs(fields, levels, fixed)
+    accuracy, _ = evaluate(spec.network, drawn, arena.selection, spec.loss)
+    best = int(np.argmax(accuracy))
+    # Snapshots are drawn with the same random numbers as the candidate, so that a weight
+    # changes its sign only with its field; a snapshot at the end is the candidate itself.
+    return _Best(drawn[best], float(accuracy[best]), _signs(along, levels[best], fixed))
+
+
+def _best_on_gpu(
+    spec: Spec, arena: Arena, fields: Singles, along: Singles,
+    seeds: Sequence[np.random.SeedSequence], fixed: Flags,
+) -> list[_Best]:  # fmt: skip
+    """As `_best_on_cpu`, for the networks of a launch.
+
+    Accuracies of the best are those of `evaluate`, as stores have them: sums in another order may
+    tip the answer to an example.
+    """
+    best, snapshots = thread_blocks.best_draws(
+        spec.network, spec.loss, arena.selection, fields, seeds, spec.ensemble.draws, fixed, along
+    )
+    accuracy, _ = evaluate(spec.network, best, arena.selection, spec.loss)
+    return [_Best(*row) for row in zip(best, accuracy.tolist(), snapshots, strict=True)]
+
+
 def _run_trials(
-    spec: Spec, arena: Arena, device: str | None, configurations: Sequence[int], trial: int
+    spec: Spec,
+    arena: Arena,
+    device: str | None,
+    configurations: Sequence[int],
+    trials: TrialNumbers,
 ) -> list[Candidate]:
-    """Run trial number ``trial`` of some configurations and return the best draw of each.
+    """Run one trial of each of some configurations and return the best draw of each.
 
     A network that diverged (fields not finite) has accuracy NaN and is never accepted.
     """
     ensemble, network = spec.ensemble, spec.network
-    seeds = [seed_sequence(ensemble.seed, Stream.TRIAL, c, trial) for c in configurations]
+    numbers = np.broadcast_to(trials, len(configurations)).tolist()
+    seeds = [
+        seed_sequence(ensemble.seed, Stream.TRIAL, *pair)
+        for pair in zip(configurations, numbers, strict=True)
+    ]
     frozen = Frozen(ensemble.frozen_parts, ensemble.frozen_field)
     trained = train(
         network,
@@ -254,34 +308,43 @@ def _run_trials(
         device=device,
     )
     fixed = frozen.weights(network)
+    finite = np.array([np.isfinite(fields).all() for fields in trained.fields])
+    usable = np.where(finite[:, None], trained.fields, np.float32(0))
+    if spec.training.engine == "cuda":
+        chosen = _best_on_gpu(spec, arena, usable, trained.snapshots, seeds, fixed)
+    else:
+        rows = zip(usable, trained.snapshots, seeds, strict=True)
+        chosen = [_best_on_cpu(spec, arena, *row, fixed) for row in rows]
     candidates = []
-    for fields, along, seed in zip(trained.fields, trained.snapshots, seeds, strict=True):
-        finite = bool(np.isfinite(fields).all())
-        usable = fields if finite else np.zeros_like(fields)
-        levels = _levels(seed, ensemble.draws, fields.size)
-        drawn = _signs(usable, levels, fixed)
-        accuracy, _ = evaluate(network, drawn, arena.selection, spec.loss)
-        best = int(np.argmax(accuracy))
+    for fields, best, good in zip(trained.fields, chosen, finite, strict=True):
         polarization = np.abs(np.tanh(fields / 2)).mean(dtype=np.float64)
         columns = {"epochs": spec.training.epochs, "polarization": polarization}
         if ensemble.store_fields:
             columns["fields"] = fields
-        # Snapshots are drawn with the same random numbers as the candidate, so that a weight
-        # changes its sign only with its field; a snapshot at the end is the candidate itself.
-        snapshots = _signs(along, levels[best], fixed) if len(along) else None
-        reached = float(accuracy[best]) if finite else np.nan
-        candidates.append(Candidate(reached, drawn[best], columns, snapshots))
+        snapshots = best.snapshots if len(best.snapshots) else None
+        reached = best.accuracy if good else np.nan
+        candidates.append(Candidate(reached, best.weights, columns, snapshots))
     return candidates
 
 
 #: Fields of other families, which have no value with this algorithm.
 UNUSED_FIELDS = {"training.target_loss": None, "training.stack": None}
 
+
+def _misfits(spec: Spec) -> Iterable[str]:
+    yield from not_neutral(spec, UNUSED_FIELDS, RELU_ONLY)
+    if spec.training.engine == "cuda":
+        fault = thread_blocks.unfit(spec.network)
+        if fault is not None:
+            yield fault
+
+
 ALGORITHM = Algorithm(
     "mean-field",
     ("binary",),
     trainer=lambda spec, arena, device: partial(_run_trials, spec, arena, device),
-    misfits=lambda spec: not_neutral(spec, UNUSED_FIELDS, RELU_ONLY),
+    misfits=_misfits,
     stack=lambda spec: TORCH_STACK if spec.training.engine == "torch" else 1,
+    together=lambda spec: thread_blocks.CONFIG.trials if spec.training.engine == "cuda" else 1,
     warm_up=lambda spec: warm_up() if spec.training.engine == "numba" else None,
 )
