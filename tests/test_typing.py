@@ -28,7 +28,7 @@ UNTYPED = {
             "networks/sampling.py:prepare(return)",
             "networks/sampling.py:sample_configurations(arena)",
             "cluster/sample.py:prepared(return)",
-            "cluster/sample.py:sample_block(arena)",
+            "cluster/sampler.py:sample_block(arena)",
             "cluster/estimate.py:calibrate(arena)",
         ),
         "what a family lays out for itself alone",

@@ -23,7 +23,8 @@ import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.cluster.progress import Style, progress_bar
-from lsg_ray.cluster.sample import prepared, sample_block
+from lsg_ray.cluster.sample import prepared
+from lsg_ray.cluster.sampler import sample_block
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.header import new_header
 from lsg_ray.ensemble.schema import arrays_of

@@ -34,6 +34,8 @@ def run_experiment(
     address: str | None = None,
     workers: int | None = None,
     actors: int = 1,
+    worker_cpus: float = 1,
+    worker_gpus: float | None = None,
     style: Style = "notebook",
     log: Callable[[str], None] = lambda _: None,
 ) -> JsonObject:
@@ -47,7 +49,7 @@ def run_experiment(
         Folder for all results: new, empty, or of an earlier run of the same, which is resumed.
     scale
         Size: ``toy`` (seconds), ``laptop`` (minutes) or ``paper`` (as published).
-    address, workers, actors, style, log
+    address, workers, actors, worker_cpus, worker_gpus, style, log
         As in `lsg_ray.run`.
 
     Returns
@@ -66,7 +68,15 @@ def run_experiment(
     spec = experiment.at(scale)
     began = time.perf_counter()
     outcome = run(
-        spec, folder, address=address, workers=workers, actors=actors, style=style, log=log
+        spec,
+        folder,
+        address=address,
+        workers=workers,
+        actors=actors,
+        worker_cpus=worker_cpus,
+        worker_gpus=worker_gpus,
+        style=style,
+        log=log,
     )
     log("claims")
     path = Path(expanded(folder))
