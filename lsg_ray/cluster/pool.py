@@ -17,7 +17,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -30,12 +30,14 @@ from lsg_ray.cluster.failures import (
     is_preempted,
     ray_failure,
 )
+from lsg_ray.cluster.session import CONFIG as SESSION
 from lsg_ray.cluster.watch import RayWatch
 from lsg_ray.errors import ClusterError, LsgError
+from lsg_ray.typing import Ints
 
-Item = TypeVar("Item", bound=Hashable)
-Result = TypeVar("Result", covariant=True)
-Output = TypeVar("Output")
+Result = TypeVar("Result")
+#: What stands for an actor.
+Handle = TypeVar("Handle")
 
 #: Variable of Ray: milliseconds before what was killed for memory is run again, doubled each time.
 MEMORY_PAUSE_VARIABLE, MEMORY_PAUSE_MS = "RAY_task_oom_retry_delay_base_ms", 1000.0
@@ -60,43 +62,43 @@ class PoolConfig:
     spare: int = 64
     #: How often an actor in whose place nothing else runs is started again after Ray killed it for
     #: memory, and how often the pause before is doubled.
-    memory_retries: int = 5
+    memory_retries: int = SESSION.oom_retries
     memory_doublings: int = 10
 
 
 CONFIG = PoolConfig()
 
 
-class Crew(Protocol[Item, Result]):
+class Crew(Protocol[Handle, Result]):
     """What a pool knows of its actors."""
 
-    def start(self) -> Any:
+    def start(self) -> Handle:
         """Ask for an actor, and return a handle of it at once."""
 
-    def ready(self, handle: Any) -> Future[Any]:
+    def ready(self, handle: Handle) -> Future[None]:
         """Return what is done when the actor runs and is prepared."""
 
-    def compute(self, handle: Any, item: Item, attempt: int) -> Future[Result]:
+    def compute(self, handle: Handle, item: int, attempt: int) -> Future[Result]:
         """Have an item computed, which earlier actors were lost with ``attempt`` times."""
 
-    def end(self, handle: Any) -> None:
+    def end(self, handle: Handle) -> None:
         """End the actor, whatever it does."""
 
 
 @dataclass(eq=False)
-class _Worker(Generic[Item]):
+class _Worker(Generic[Handle]):
     """An actor: how many in its place were lost before they ran, and what it is computing."""
 
-    handle: Any
+    handle: Handle
     failed: int
     since: float
     began: float = 0.0
     leaving: bool = False
     seconds: float = float("inf")
-    items: dict[Item, float] = field(default_factory=dict)
+    items: dict[int, float] = field(default_factory=dict)
 
 
-class Pool(Generic[Item, Output]):
+class Pool(Generic[Handle, Result]):
     """Computes items on actors.
 
     Parameters
@@ -104,7 +106,7 @@ class Pool(Generic[Item, Output]):
     crew
         Starts and ends the actors, and calls them.
     items
-        What is to be computed; each only once.
+        Numbers of what is to be computed; each only once.
     most
         Largest number of actors; None for as many as the cluster gives.
     first
@@ -115,8 +117,8 @@ class Pool(Generic[Item, Output]):
 
     def __init__(
         self,
-        crew: Crew[Item, Output],
-        items: Sequence[Item],
+        crew: Crew[Handle, Result],
+        items: Sequence[int] | Ints,
         *,
         most: int | None,
         first: int = 1,
@@ -126,12 +128,12 @@ class Pool(Generic[Item, Output]):
         self._crew, self._items, self._config = crew, items, config
         self._most, self._first, self._shared = most, first, shared
         self._given = self._done = 0
-        self._again: deque[Item] = deque()
-        self._attempts: dict[Item, int] = {}
-        self._starting: set[_Worker[Item]] = set()
-        self._running: set[_Worker[Item]] = set()
+        self._again: deque[int] = deque()
+        self._attempts: dict[int, int] = {}
+        self._starting: set[_Worker[Handle]] = set()
+        self._running: set[_Worker[Handle]] = set()
         self._failed_starts: list[int] = []
-        self._events: SimpleQueue[tuple[_Worker[Item], Item | None, Future[Any]]] = SimpleQueue()
+        self._events: SimpleQueue[tuple[_Worker[Handle], int | None, Future[Any]]] = SimpleQueue()
         self._memory_kills, self._no_start_before = 0, 0.0
         with contextlib.suppress(ValueError):
             pause = float(os.environ.get(MEMORY_PAUSE_VARIABLE, MEMORY_PAUSE_MS))
@@ -143,7 +145,7 @@ class Pool(Generic[Item, Output]):
         """Number of actors that run, and of those that are starting."""
         return len(self._running), len(self._starting)
 
-    def __enter__(self) -> Pool[Item, Output]:
+    def __enter__(self) -> Pool[Handle, Result]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -151,7 +153,7 @@ class Pool(Generic[Item, Output]):
         for worker in [*self._starting, *self._running]:
             self._end(worker)
 
-    def results(self, tick: Callable[[], None] = lambda: None) -> Iterator[tuple[Item, Output]]:
+    def results(self, tick: Callable[[], None] = lambda: None) -> Iterator[tuple[int, Result]]:
         """Yield ``(item, result)`` in the order of completion; all actors end with the pool.
 
         Parameters
@@ -173,7 +175,7 @@ class Pool(Generic[Item, Output]):
         except RayError as error:
             raise_failure(error)
 
-    def _results(self, tick: Callable[[], None]) -> Iterator[tuple[Item, Output]]:
+    def _results(self, tick: Callable[[], None]) -> Iterator[tuple[int, Result]]:
         watch, due = RayWatch(), 0.0
         while self._done < len(self._items):
             now = time.monotonic()
@@ -205,7 +207,7 @@ class Pool(Generic[Item, Output]):
             self._reachable = False  # to end an actor now would wait for ever
             raise
 
-    def _end(self, worker: _Worker[Item]) -> None:
+    def _end(self, worker: _Worker[Handle]) -> None:
         self._starting.discard(worker)
         self._running.discard(worker)
         if self._reachable:
@@ -218,15 +220,15 @@ class Pool(Generic[Item, Output]):
         """Number of items that no actor has."""
         return len(self._again) + len(self._items) - self._given
 
-    def _next(self) -> Item | None:
+    def _next(self) -> int | None:
         if self._again:
             return self._again.popleft()
         if self._given == len(self._items):
             return None
         self._given += 1
-        return self._items[self._given - 1]
+        return int(self._items[self._given - 1])
 
-    def _fill(self, worker: _Worker[Item]) -> None:
+    def _fill(self, worker: _Worker[Handle]) -> None:
         """Give an actor what it should have: an item, and short ones ahead."""
         ahead = min(self._config.ahead, int(self._config.ahead_seconds / worker.seconds))
         while not worker.leaving and len(worker.items) <= ahead:
@@ -236,21 +238,22 @@ class Pool(Generic[Item, Output]):
             worker.items[item] = time.monotonic()
             self._call(worker, item)
 
-    def _call(self, worker: _Worker[Item], item: Item | None) -> None:
+    def _call(self, worker: _Worker[Handle], item: int | None) -> None:
+        call: Future[Any]
         if item is None:
             call = self._crew.ready(worker.handle)
         else:
             call = self._crew.compute(worker.handle, item, self._attempts.get(item, 0))
         call.add_done_callback(lambda done: self._events.put((worker, item, done)))
 
-    def _enrol(self, worker: _Worker[Item]) -> None:
+    def _enrol(self, worker: _Worker[Handle]) -> None:
         """Take an actor that runs now."""
         self._starting.remove(worker)
         self._running.add(worker)
         worker.began = worker.since = time.monotonic()
         self._fill(worker)
 
-    def _finish(self, worker: _Worker[Item], item: Item) -> None:
+    def _finish(self, worker: _Worker[Handle], item: int) -> None:
         now = time.monotonic()
         worker.seconds = max(now - max(worker.items.pop(item), worker.since), 1e-6)
         worker.since = now
@@ -263,7 +266,7 @@ class Pool(Generic[Item, Output]):
 
     # Losses
 
-    def _lose(self, worker: _Worker[Item], error: BaseException) -> None:
+    def _lose(self, worker: _Worker[Handle], error: BaseException) -> None:
         """Have the items of a lost actor computed by others, unless that has been tried enough."""
         from ray.exceptions import RayError
 
@@ -327,7 +330,7 @@ class Pool(Generic[Item, Output]):
             wanted = max(self._first - running, min(running, config.spare))
         for _ in range(min(wanted, waiting) - starting):
             failed = self._failed_starts.pop() if self._failed_starts else 0
-            worker = _Worker[Item](self._crew.start(), failed, now)
+            worker = _Worker[Handle](self._crew.start(), failed, now)
             self._starting.add(worker)
             self._call(worker, None)
 

@@ -82,10 +82,10 @@ class Replicas:
     ``references``: of the specification as JSON, and of what its networks learn.
     """
 
-    def __init__(self, actors: int, references: Sequence[object], cpus: float = 1) -> None:
+    def __init__(self, actors: int, references: Sequence[object]) -> None:
         import ray
 
-        remote = ray.remote(num_cpus=cpus, max_restarts=0)(ReplicaActor)
+        remote = ray.remote(num_cpus=1, max_restarts=0)(ReplicaActor)
         self._handles: list[Any] = [remote.remote(*references) for _ in range(actors - 1)]
 
     def shared(self) -> AbstractContextManager[None]:
@@ -126,15 +126,15 @@ def _stored(argument: Any) -> Any:
     return ray.put(argument) if large else argument
 
 
-def place_together(actors: int, cpus: float = 1) -> tuple[PlacementGroup, dict[str, object]]:
-    """Reserve CPUs for actors that work together, the first of which starts the others.
+def place_together(actors: int) -> tuple[PlacementGroup, dict[str, object]]:
+    """Reserve a CPU each for actors that work together, the first of which starts the others.
 
     Returns the placement group, and the options of the first actor.
     """
     from ray.util.placement_group import placement_group
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    group = placement_group([{"CPU": cpus}] * actors)
+    group = placement_group([{"CPU": 1}] * actors)
     strategy = PlacementGroupSchedulingStrategy(
         group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
     )

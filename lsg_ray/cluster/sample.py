@@ -7,21 +7,21 @@ Retry, resume and growth are the same thing: do the missing blocks.
 
 from __future__ import annotations
 
-import math
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from lsg_ray.arrays import public
+from lsg_ray.cluster.holdings import Where
 from lsg_ray.cluster.pool import Pool
 from lsg_ray.cluster.progress import Style, byte_progress, progress
 from lsg_ray.cluster.progress_actor import ProgressActor, ProgressPoll
 from lsg_ray.cluster.replica_actors import check_actors
-from lsg_ray.cluster.sampler import BlockDone, Needs, Samplers, sample_block
-from lsg_ray.cluster.session import available_cpus, check_address, on_cluster, ray_session
+from lsg_ray.cluster.sampler import BlockDone, Samplers, sample_block
+from lsg_ray.cluster.session import check_address, on_cluster, ray_session
 from lsg_ray.cluster.tally import Processors, Tally
 from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.conflicts import grown_error
@@ -45,6 +45,8 @@ class SampleConfig:
 
 
 CONFIG = SampleConfig()
+#: Yields the blocks that are finished.
+Blocks: TypeAlias = Generator[tuple[int, BlockDone], None, None]
 
 
 class SampleResult(NamedTuple):
@@ -63,57 +65,6 @@ class SampleResult(NamedTuple):
 
     def __fspath__(self) -> str:
         return self.url
-
-
-class Where(NamedTuple):
-    """Number of workers and of processes for the replicas of each, and what each process holds."""
-
-    workers: int | None = None
-    actors: int = 1
-    worker_cpus: float = 1
-    worker_gpus: float | None = None
-
-    @property
-    def groups(self) -> int | None:
-        """Number of trials at a time, where it is given."""
-        return self.workers and max(1, self.workers // self.actors)
-
-    @property
-    def private_cpus(self) -> int | None:
-        """Number of CPUs of a private Ray for these workers."""
-        return self.workers and math.ceil(self.workers * self.worker_cpus)
-
-    def check(self, spec: Spec, address: str | None) -> None:
-        """Refuse numbers that cannot be, before anything is created."""
-        if self.workers is not None and self.workers < 0:
-            raise InputError(
-                f"{self.workers} workers given; at least 1 is needed, or 0 without Ray"
-            )
-        if not 0 < self.worker_cpus < math.inf:
-            raise InputError(f"worker_cpus {self.worker_cpus:g} given; more than 0 is needed")
-        if self.worker_gpus is not None and not 0 <= self.worker_gpus < math.inf:
-            raise InputError(f"worker_gpus {self.worker_gpus:g} given; at least 0 is needed")
-        for name, value in (("worker_cpus", self.worker_cpus), ("worker_gpus", self.worker_gpus)):
-            if value is not None and value > 1 and value != int(value):
-                raise InputError(f"{name} {value:g} given; above 1 Ray takes whole numbers")
-        if self.workers == 0 and (self.worker_cpus, self.worker_gpus) != (1, None):
-            raise InputError("worker_cpus or worker_gpus and workers=0 given; it is without Ray")
-        if self.workers == 0 and self.actors != 1:
-            raise InputError(f"actors {self.actors} and workers=0 given; workers=0 is without Ray")
-        here = None if on_cluster(address) else self.private_cpus or available_cpus()
-        if here is not None and self.worker_cpus > here:
-            raise InputError(f"worker_cpus {self.worker_cpus:g} given; there are {here} CPUs")
-        check_actors(spec, self.actors, None if on_cluster(address) else self.workers or here)
-
-    def needs(self, spec: Spec, cpus: int, gpus: float) -> tuple[Needs, int]:
-        """Return what a process holds, and how many groups of them these CPUs and GPUs hold."""
-        on_gpu = self.worker_gpus
-        if on_gpu is None:
-            on_gpu = 1 if spec.training.engine == "torch" and gpus >= 1 else 0
-        fit = cpus / self.worker_cpus
-        if on_gpu:
-            fit = gpus / on_gpu
-        return Needs(self.worker_cpus, on_gpu), max(1, int(fit + 1e-9) // self.actors)
 
 
 @public
@@ -236,9 +187,7 @@ def _missing_again(plan: Plan) -> Ints:
     return missing
 
 
-def _in_process(
-    plan: Plan, spec: Spec, arena: Any, tally: Tally
-) -> Iterator[tuple[int, BlockDone]]:
+def _in_process(plan: Plan, spec: Spec, arena: Any, tally: Tally) -> Blocks:
     run = trainer_of(spec, arena)
     for block in map(int, plan.missing):
         counts = [0, 0]
@@ -254,7 +203,7 @@ def _in_process(
 
 def _on_ray(
     plan: Plan, spec: Spec, arena: Any, tally: Tally, address: str | None, where: Where
-) -> Iterator[tuple[int, BlockDone]]:
+) -> Blocks:
     import ray
 
     buffers: list[pickle.PickleBuffer] = []
@@ -263,8 +212,7 @@ def _on_ray(
     shared = on_cluster(address)
     with ray_session(address, where.private_cpus, size) as cpus:
         check_actors(spec, where.actors, cpus)
-        gpus = ray.cluster_resources().get("GPU", 0)
-        needs, first = where.needs(spec, cpus, gpus)
+        needs, first = where.on(ray.nodes(), spec)
         reported = ray.remote(num_cpus=0, max_restarts=-1)(ProgressActor).remote()
         read = (ray.put(spec.canonical_json()), ray.put(arena))
         crew = Samplers(plan, read, reported, needs, where.actors)
@@ -272,6 +220,6 @@ def _on_ray(
         # A cluster may grow; a private Ray does not.
         most = where.groups or (None if shared else first)
         with Pool(crew, plan.missing, most=most, first=first, shared=shared) as pool:
-            for item, done in pool.results(poll):
-                poll.forget(int(item))
-                yield int(item), done
+            for block, done in pool.results(poll):
+                poll.forget(block)
+                yield block, done

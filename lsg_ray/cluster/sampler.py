@@ -10,12 +10,12 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from lsg_ray.cluster.holdings import Needs
 from lsg_ray.cluster.metrics import record_block
 from lsg_ray.cluster.replica_actors import Replicas, place_together
 from lsg_ray.ensemble.block import Block
@@ -31,6 +31,8 @@ from lsg_ray.spec import Spec
 if TYPE_CHECKING:
     from ray.util.placement_group import PlacementGroup
 
+#: An actor, and the placement group of those that it shares replicas with.
+Handle: TypeAlias = "tuple[Any, PlacementGroup | None]"
 #: Seconds between an actor's reports while it computes a block.
 REPORT_SECONDS = 1.0
 
@@ -112,12 +114,11 @@ class Sampler:
         arena: Any,
         progress: Any,
         actors: int = 1,
-        read: Sequence[Any] = (),
-        cpus: float = 1,
+        read: Sequence[object] = (),
     ) -> None:
         self._url, self._spec = url, Spec.model_validate_json(spec_json)
         self._arena, self._progress = arena, progress
-        self._replicas_of = (actors, read, cpus)
+        self._replicas_of = (actors, read)
         self._row_bytes = sum(array.row_bytes for array in arrays_of(self._spec))
 
     def ready(self) -> None:
@@ -146,14 +147,6 @@ class Sampler:
         return done
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What an actor holds of the cluster: CPUs and GPUs, either of which may be a fraction."""
-
-    cpus: float = 1
-    gpus: float = 0
-
-
 class Samplers:
     """The actors of a run, as its pool sees them.
 
@@ -172,36 +165,37 @@ class Samplers:
     """
 
     def __init__(
-        self, plan: Plan, read: tuple[Any, Any], progress: Any, needs: Needs, actors: int
+        self, plan: Plan, read: tuple[object, object], progress: object, needs: Needs, actors: int
     ) -> None:
         import ray
 
-        self._plan, self._actors, self._cpus = plan, actors, needs.cpus
-        self._arguments = (plan.url, *read, progress, actors, [*read], needs.cpus)
+        self._plan, self._actors = plan, actors
+        self._arguments: tuple[object, ...] = (plan.url, *read, progress)
+        if actors > 1:
+            self._arguments += (actors, [*read])
         self._remote = ray.remote(
             num_cpus=needs.cpus, num_gpus=needs.gpus, max_restarts=0, max_task_retries=0
         )(Sampler)
 
-    def start(self) -> tuple[Any, PlacementGroup | None]:
+    def start(self) -> Handle:
         """Ask for an actor, with CPUs for those that it shares replicas with."""
         if self._actors == 1:
             return self._remote.remote(*self._arguments), None
-        group, options = place_together(self._actors, self._cpus)
+        group, options = place_together(self._actors)
         return self._remote.options(**options).remote(*self._arguments), group
 
-    def ready(self, handle: tuple[Any, Any]) -> Future[None]:
+    def ready(self, handle: Handle) -> Future[None]:
         """Have the actor prepare itself."""
         future: Future[None] = handle[0].ready.remote().future()
         return future
 
-    def compute(self, handle: tuple[Any, Any], item: int, attempt: int) -> Future[BlockDone]:
+    def compute(self, handle: Handle, item: int, attempt: int) -> Future[BlockDone]:
         """Have it sample a block."""
-        block = int(item)
-        where = (block, block * self._plan.block_size, self._plan.rows(block))
+        where = (item, item * self._plan.block_size, self._plan.rows(item))
         future: Future[BlockDone] = handle[0].sample.remote(*where, attempt).future()
         return future
 
-    def end(self, handle: tuple[Any, Any]) -> None:
+    def end(self, handle: Handle) -> None:
         """End it, with all that it shares replicas with."""
         import ray
         from ray.util.placement_group import remove_placement_group

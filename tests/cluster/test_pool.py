@@ -101,11 +101,12 @@ def _watched(seen):
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ({"worker_cpus": 0}, "worker_cpus 0 given; more than 0"),
+        ({"worker_cpus": 0}, "worker_cpus 0 given; at least 0.001"),
         ({"worker_cpus": float("nan")}, "worker_cpus nan given"),
         ({"worker_cpus": 1.5}, "worker_cpus 1.5 given; above 1 Ray takes whole numbers"),
-        ({"worker_gpus": -1}, "worker_gpus -1 given; at least 0"),
+        ({"worker_gpus": -1}, "worker_gpus -1 given; at least 0.001"),
         ({"worker_gpus": 2.5}, "worker_gpus 2.5 given; above 1 Ray"),
+        ({"worker_cpus": 0.5, "actors": 2}, "worker_cpus and actors 2 given; actors hold"),
         ({"workers": 0, "worker_cpus": 0.5}, "worker_cpus or worker_gpus and workers=0 given"),
     ],
 )
