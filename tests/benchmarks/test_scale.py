@@ -124,9 +124,9 @@ def test_the_driver_keeps_up_with_a_large_cluster(request, toy_ray):
                   f"{1e3 * wall:.2f} ms each with workers on the same {os.cpu_count()} cores, "
                   f"{1e3 * used:.2f} of the driver's CPU; it grew by {growth:.0f} MiB")  # fmt: skip
     if full:
-        wall, used, growth = found[_by_actors]
+        _, used, growth = found[_by_actors]
         assert growth < 300
-        assert wall < COSTS.driver_seconds
+        assert used < COSTS.driver_seconds  # of CPU: here two workers take the time of the driver
         assert used < found[_by_tasks][1]
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from lsg_ray.cluster import sampler
-from lsg_ray.cluster.pool import Pool
+from lsg_ray.cluster.pool import Pool, PoolConfig
 from lsg_ray.cluster.sample import sample
 from lsg_ray.cluster.session import ray_session
 from lsg_ray.ensemble.verify import verify
@@ -82,6 +82,26 @@ def test_workers_may_hold_a_part_of_a_cpu_and_the_cluster_is_free_afterwards(
     while ray.available_resources().get("CPU") != 3:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_actors_that_make_room_for_others_do_not_change_a_byte(
+    spec, undisturbed, tmp_path, monkeypatch
+):
+    started = []
+    start = sampler.Samplers.start
+
+    def counted(crew):
+        started.append(start(crew))
+        return started[-1]
+
+    monkeypatch.setattr(sampler.Samplers, "start", counted)
+    short = PoolConfig(tick_seconds=0.1, turn_seconds=0.5)
+    monkeypatch.setitem(Pool.__init__.__kwdefaults__, "config", short)
+    longer = spec.replace(ensemble={"count": 240})
+    sample(longer, tmp_path / "s.zarr", workers=3)
+    assert len(started) > 3
+    sample(longer, tmp_path / "undisturbed.zarr", workers=0)
+    assert_same(tmp_path / "s.zarr", tmp_path / "undisturbed.zarr")
 
 
 @contextlib.contextmanager
