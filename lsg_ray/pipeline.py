@@ -72,6 +72,7 @@ def run(
     actors: int = 1,
     worker_cpus: float = 1,
     worker_gpus: float | None = None,
+    ensembles: PathOrUrl | None = None,
     landscape: bool = True,
     style: Style = "notebook",
     log: Callable[[str], None] = lambda _: None,
@@ -88,6 +89,9 @@ def run(
         As in `lsg_ray.sample`.
     actors
         Number of processes that share the replicas of a trial, of ensembles whose solver has some.
+    ensembles
+        Folder of ensembles that several runs share: each is sampled there, under its name and the
+        hash of its specification, and a link in ``folder`` leads to it.
     landscape
         Whether to fit models and compute their entropy landscape (of real weights: the loss
         landscape), which takes minutes.
@@ -108,6 +112,8 @@ def run(
     """
     path = Path(expanded(folder))
     _check_folder(spec, path, str(folder))
+    if "://" in str(ensembles or ""):
+        raise InputError(f"{ensembles} is a URL; name a local folder of ensembles")
     _check_study(spec)
     _check_actors(spec, actors)
     timings: dict[str, float] = {}
@@ -125,8 +131,8 @@ def run(
         check_same_run(path / f"{name}.zarr", one)
     dataset = load_dataset(spec.dataset)
     for name, one in spec.ensembles.items():
-        what, store = "" if name == SAMPLED else f" {name}", path / f"{name}.zarr"
-        shared = actors if ALGORITHMS[one.algorithm].in_groups else 1
+        what, store = "" if name == SAMPLED else f" {name}", _place(path, name, one, ensembles)
+        shared = actors if ALGORITHMS[one.algorithm].replicas else 1
         sampling = partial(
             sample,
             address=address,
@@ -137,6 +143,7 @@ def run(
             style=style,
         )
         timed(f"sample{what}", partial(sampling, one, store))
+        _link(path / f"{name}.zarr", store)
         if name == SAMPLED:
             (path / "spec.yaml").write_text(as_yaml(spec), encoding="utf-8")
         timed(f"verify{what}", partial(_verify, store))
@@ -219,6 +226,25 @@ def _study(
     return steps, {name: Outcome(None, None, reason) for name, reason in left_out.items()}
 
 
+def _place(path: Path, name: str, spec: Spec, ensembles: PathOrUrl | None) -> Path:
+    """Return the path of an ensemble: in the folder of the run, or in one that runs share."""
+    own = path / f"{name}.zarr"
+    if ensembles is None or own.exists():
+        return own
+    return Path(expanded(ensembles)).resolve() / f"{spec.name}-{spec.hash[:12]}.zarr"
+
+
+def _link(link: Path, store: Path) -> None:
+    """Let a path in the folder of a run lead to its store."""
+    if link == store:
+        return
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(store, target_is_directory=True)
+    except OSError as error:
+        raise StoreError(f"{link}: no link could be made: {error.strerror or error}") from error
+
+
 def _check_folder(spec: Spec, path: Path, given: str) -> None:
     if spec.ensemble.count < 2:
         raise InputError("ensemble.count: 1 given; a report needs at least 2 configurations")
@@ -276,7 +302,7 @@ def _check_study(spec: Spec) -> None:
 
 def _check_actors(spec: Spec, actors: int) -> None:
     """Refuse actors where no ensemble has replicas that they could share."""
-    if actors > 1 and not any(ALGORITHMS[s.algorithm].in_groups for s in spec.ensembles.values()):
+    if actors > 1 and not any(ALGORITHMS[s.algorithm].replicas for s in spec.ensembles.values()):
         check_actors(spec, actors, None)
 
 

@@ -136,6 +136,7 @@ FAMILIES: Registry[Family] = Registry(
     "lsg_ray.networks.family:Family",
     {
         "binary": "lsg_ray.networks.families.binary:FAMILY",
+        "real": "lsg_ray.networks.families.real:FAMILY",
         "relu": "lsg_ray.networks.families.relu:FAMILY",
         "binarised": "lsg_ray.networks.families.binarised:FAMILY",
         "perceptron": "lsg_ray.networks.families.committee:PERCEPTRON",
@@ -154,8 +155,8 @@ ALGORITHMS: Registry[Algorithm] = Registry(
     "lsg_ray.networks.algorithm:Algorithm",
     _modules(
         "networks.solvers", "ALGORITHM",
-        "mean-field", "descent", "related-descent", "straight-through", "least-action",
-        "entropic-least-action", "cross-entropy-sgd", "elastic-sgd", "entropy-sgd",
+        "mean-field", "backpropagation", "descent", "related-descent", "straight-through",
+        "least-action", "entropic-least-action", "cross-entropy-sgd", "elastic-sgd", "entropy-sgd",
         "replicated-sgd", "annealing", "replicated-annealing", "spherical-focusing-bp",
         "focusing-bp", "reinforced-bp", "reinforced-amp", "max-sum",
     ),

@@ -43,6 +43,8 @@ _BY_GROUP = {
             "Share of weights of equal sign, of all pairs, in total and by layer."),
         "learning": ("lsg_ray.statistics.learning_curves:STAGE",
             "Loss and accuracy of networks by epoch of training, and their fluctuation."),
+        "width-scan": ("lsg_ray.statistics.width_scan:STAGE",
+            "Training and test error of networks over their width; peaks (double descent)."),
         "embed": ("lsg_ray.statistics.maps:STAGE",
             "Two-dimensional map of configurations, by t-SNE or principal components."),
         "cluster": ("lsg_ray.statistics.clustering:STAGE",

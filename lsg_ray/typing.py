@@ -93,6 +93,11 @@ MAX_NUMBER = 1e15
 Count = Annotated[int, Ge(1), Le(MAX_INTEGER)]
 #: At least two: enough for a standard error of the mean.
 Several = Annotated[int, Ge(2), Le(MAX_INTEGER)]
+#: Random draws, or bootstrap samples, that a mean and a spread are taken of.  They are computed one
+#: by one; of the most, the spread is known to 0.2 %, 1/√(2 draws), and more only take for ever.
+Repeats = Annotated[int, Ge(2), Le(100_000)]
+#: Most draws of a Markov chain, whose energies are in memory: 80 MB of each chain.
+MAX_DRAWS = 10_000_000
 Natural = Annotated[int, Ge(0), Le(MAX_INTEGER)]
 Seed = Annotated[int, Ge(0), Lt(2**128)]
 Positive = Annotated[float, Gt(0)]

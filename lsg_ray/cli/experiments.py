@@ -9,7 +9,7 @@ import click
 
 from lsg_ray.cli.options import PATH, Command, argument, as_json, option, out_option
 from lsg_ray.cli.output import line_logger, print_result, progress_style, show
-from lsg_ray.cli.runs import RunOptions, where_options
+from lsg_ray.cli.runs import RunOptions, ensembles_option, where_options
 
 
 @click.group()
@@ -73,9 +73,15 @@ def experiment_spec(name: str, scale: str, as_json: bool) -> None:
 @out_option("DIR", "Folder of all results, with DIR/report.html and DIR/claims.json.")
 @scale_option
 @where_options
+@ensembles_option
 @as_json
 def experiment_run(
-    name: str, out: str, scale: str, as_json: bool, **where: Unpack[RunOptions]
+    name: str,
+    out: str,
+    scale: str,
+    ensembles: str | None,
+    as_json: bool,
+    **where: Unpack[RunOptions],
 ) -> None:
     """Run NAME: sample, compute its study, and judge its claims.
 
@@ -85,7 +91,13 @@ def experiment_run(
     from lsg_ray.experiments.running import run_experiment
 
     result = run_experiment(
-        name, out, scale=scale, log=line_logger(as_json), style=progress_style(as_json), **where
+        name,
+        out,
+        scale=scale,
+        ensembles=ensembles,
+        log=line_logger(as_json),
+        style=progress_style(as_json),
+        **where,
     )
     lines = [
         f"{claim['verdict']}: {claim['statement']} {claim['quantity']} = {measured_text(claim)}, "

@@ -26,6 +26,7 @@ from lsg_ray.errors import InputError
 if TYPE_CHECKING:
     from lsg_ray.cluster.estimate import Estimate, Range
     from lsg_ray.spec import Spec
+    from lsg_ray.typing import JsonObject
 
 #: Characters of what is printed of a step; all is in the report, and in --json.
 MAX_LINE_CHARACTERS = 200
@@ -42,7 +43,8 @@ spec_changes = options(
         "overrides",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="Value of any field of the specification, such as training.epochs=20.",
+        help="Value of any field of the specification, such as training.epochs=20. "
+        "study.STEP=null leaves a step out, beside.NAME=null an ensemble.",
     ),
 )
 #: Options of commands that sample, for how and where they run.
@@ -84,6 +86,15 @@ where_options = options(
         help="Address of a Ray cluster; without it, RAY_ADDRESS or a private Ray on this machine.",
     ),
 )
+#: Option of commands that run a study.
+ensembles_option = option(
+    "--ensembles",
+    type=PATH,
+    metavar="FOLDER",
+    section=RUNNING,
+    help="Folder of ensembles that several runs share: each is sampled there once, and DIR has a "
+    "link to it. Without it, they are in DIR.",
+)
 #: Options of commands that run a specification.
 spec_options = options(spec_changes, where_options)
 
@@ -109,10 +120,12 @@ class RunOptions(TypedDict):
 )
 @option("--landscape/--no-landscape", default=True, hidden=True)  # its name before
 @spec_options
+@ensembles_option
 @as_json
 def run(
     spec: str,
     out: str,
+    ensembles: str | None,
     statistics_only: bool,
     landscape: bool,
     count: int | None,
@@ -131,6 +144,7 @@ def run(
     result = run(
         specification,
         out,
+        ensembles=ensembles,
         landscape=landscape and not statistics_only,
         log=line_logger(as_json),
         style=progress_style(as_json),
@@ -183,7 +197,12 @@ def sample(
 
 @command()
 @spec_argument()
-@option("--seconds", type=float, default=20.0, help="Seconds of calibration on this machine.")
+@option(
+    "--seconds",
+    type=float,
+    default=20.0,
+    help="Seconds of calibration on this machine, of all ensembles together.",
+)
 @option(
     "--cores",
     default="16,256,4096",
@@ -191,6 +210,12 @@ def sample(
     help="Numbers of cores to tell wall times for.",
 )
 @option("--price", type=float, help="Price of a core-hour in dollars.")
+@option(
+    "--study",
+    is_flag=True,
+    help="Estimate the steps of the study too: each is begun on a planted ensemble, and stopped "
+    "when its share of --seconds, given once more, is over.",
+)
 @spec_changes
 @as_json
 def estimate(
@@ -198,16 +223,18 @@ def estimate(
     seconds: float,
     cores: str,
     price: float | None,
+    study: bool,
     count: int | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Estimate trials, core-hours, store size, wall times and price of SPEC.
 
-    Ensembles beside the first one are estimated each on its own.
+    Ensembles beside the first one are estimated each on its own, and printed as soon as known;
+    they share the seconds.  So are the steps of the study, with --study.
     """
     specification = load_specification(spec, count, overrides)
-    from lsg_ray.cluster.estimate import estimate
+    from lsg_ray.cluster.estimate import estimates
     from lsg_ray.spec.steps import SAMPLED
     from lsg_ray.stage import parse_list
     from lsg_ray.typing import ListOf
@@ -216,14 +243,44 @@ def estimate(
         numbers = [int(n) for n in parse_list(cores, ListOf(int))]
     except ValueError as error:
         raise InputError(f"--cores {cores} given; {error}") from None
-    style, plain, texts = progress_style(as_json), {}, []
-    for name, one in specification.ensembles.items():
-        result = estimate(one, seconds=seconds, cores=numbers, price=price, style=style)
+    style = progress_style(as_json)
+    plain: dict[str, JsonObject] = {}
+    found = estimates(
+        specification.ensembles, seconds=seconds, cores=numbers, price=price, style=style
+    )
+    for name, result in found:
+        if not as_json:  # what is known is printed, and stays where the rest is interrupted
+            between = "\n" if plain else ""
+            title = f"{between}{name}.zarr\n" if specification.beside else ""
+            show(title + estimate_text(result))
         plain[name] = result.to_dict()
-        title = f"{name}.zarr\n" if specification.beside else ""
-        texts.append(title + estimate_text(result))
-    first = plain.pop(SAMPLED)
-    print_result(first | ({"beside": plain} if plain else {}), as_json, "\n\n".join(texts))
+    steps = study_estimate(specification, seconds, as_json) if study else {}
+    if as_json:
+        first = plain.pop(SAMPLED)
+        print_result(first | ({"beside": plain} if plain else {}) | steps, as_json, "")
+
+
+def study_estimate(spec: Spec, seconds: float, as_json: bool) -> JsonObject:
+    """Estimate the steps of a study, and print each as it is known; return all for --json."""
+    from lsg_ray.study_costs import study_costs
+
+    steps: JsonObject = {}
+    total, unknown = 0.0, []
+    for cost in study_costs(spec, seconds=seconds, style=progress_style(as_json)):
+        if not as_json:
+            if not steps:
+                show("\nseconds of the study, one core")
+            known = cost.seconds == cost.seconds
+            show(f"  {cost.name:20}  {f'{cost.seconds:,.3g}' if known else '':>8}  {cost.how}")
+        steps[cost.name] = cost.to_dict()
+        if cost.seconds != cost.seconds:
+            unknown.append(cost.name)
+        else:
+            total += cost.seconds
+    if not as_json:
+        without = f"  without {', '.join(unknown)}" if unknown else ""
+        show(f"  {'total':20}  {total:>8,.3g}{without}")
+    return {"study": steps, "study_seconds": total, "study_unknown": unknown}
 
 
 def estimate_text(result: Estimate) -> str:
@@ -252,6 +309,8 @@ def estimate_text(result: Estimate) -> str:
         f"{_duration(3600 * result.gpu_hours)}; ${result.gpu_dollars:,.2f} "
         f"(assumed: as {speed:g} cores)"
     )
+    if shortened := result.calibration["shortened"]:
+        rows["calibrated by"] = f"{shortened}; acceptance as of a threshold of 0"
     lines = [table(rows)]
     if result.suggested_block_size < result.block_size:
         lines.append(

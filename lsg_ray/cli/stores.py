@@ -30,7 +30,8 @@ def info(store: str, as_json: bool) -> None:
 @option(
     "--repair",
     is_flag=True,
-    help="Remove damaged blocks; run lsg sample again to sample them anew.",
+    help="Remove damaged blocks; run lsg sample again to sample them anew, or lsg import where "
+    "weights were imported.",
 )
 @as_json
 def verify(store: str, repair: bool, as_json: bool) -> None:

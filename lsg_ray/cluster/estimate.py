@@ -1,8 +1,8 @@
 """Estimate what a run takes: trials, core-hours, wall time, bytes, money; from a calibration.
 
 Some configurations are sampled in this process, on one core, with the run's own trials, so what is
-measured is what the run would do.  With τ seconds a trial, an acceptance p, M configurations in B
-blocks and n cores,
+measured is what the run would do (`lsg_ray.cluster.calibration`).  With τ seconds a trial, an
+acceptance p, M configurations in B blocks and n cores,
 
     trials = M/p,   core-seconds = M τ/p + B b,   wall = max(M τ/(p n e), B d) + last block + start,
 
@@ -15,21 +15,20 @@ that of τ Student's, and what follows from them is given for the ends of both.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
 
 from lsg_ray.arrays import public
+from lsg_ray.cluster.calibration import Calibration, Data, calibrate, cost_key
 from lsg_ray.cluster.progress import Style, progress_bar
-from lsg_ray.cluster.sample import prepared
-from lsg_ray.cluster.sampler import sample_block
 from lsg_ray.ensemble.chunks import chunk_bytes
 from lsg_ray.ensemble.header import new_header
 from lsg_ray.ensemble.schema import arrays_of
-from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import AcceptanceError, InputError
+from lsg_ray.registry import ALGORITHMS
 from lsg_ray.spec import Spec
 from lsg_ray.typing import JsonObject, NonNegative, Positive
 
@@ -129,18 +128,6 @@ class Estimate:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What was measured: trials, of them accepted, seconds of each block, and of writing one."""
-
-    configurations: int
-    trials: int
-    accepted: int
-    seconds: tuple[float, ...]
-    trials_of_block: tuple[int, ...]
-    write_seconds: float
-
-
 @public
 def estimate(
     spec: Spec,
@@ -158,7 +145,7 @@ def estimate(
         Specification of the run.
     seconds
         Time of the calibration, about: configurations are sampled one after another on one core
-        until then, two stacks at least.
+        until then, two stacks at least; of long trials that are always accepted, shorter ones.
     cores
         Numbers of cores that wall times are given for.
     price
@@ -177,47 +164,41 @@ def estimate(
     -----
     Extrapolates from this machine: a core elsewhere is faster or slower in proportion.
     """
+    (found,) = estimates({"": spec}, seconds=seconds, cores=cores, price=price, style=style)
+    return found[1]
+
+
+@public
+def estimates(
+    specs: Mapping[str, Spec],
+    *,
+    seconds: Positive = 20.0,
+    cores: Sequence[int] = COSTS.cores,
+    price: NonNegative | None = None,
+    style: Style = "notebook",
+) -> Iterator[tuple[str, Estimate]]:
+    """Yield the estimate of each ensemble by name, as soon as it is known.
+
+    Ensembles whose trials cost the same are calibrated once, and the others share the seconds:
+    what one leaves is for those that follow.  Options and exceptions are those of `estimate`.
+    """
     if not cores or min(cores) < 1:
         raise InputError(f"cores {list(cores)} given; at least 1")
-    new_header(spec, "")
-    _, arena = prepared(spec, style)
-    with progress_bar("seconds of calibration", style) as progress:
-        measured = calibrate(spec, arena, seconds, progress)
+    for spec in specs.values():
+        new_header(spec, "")
+        ALGORITHMS[spec.algorithm]  # refuses what cannot be sampled before data are fetched
     prices = COSTS.prices if price is None else {"given": price}
-    return extrapolate(spec, measured, cores, prices)
-
-
-def calibrate(
-    spec: Spec, arena: Any, seconds: float, progress: Callable[[int, int], None] | None = None
-) -> Calibration:
-    """Sample some configurations into a store in memory, and take the time."""
-    rows = min(spec.stack, spec.ensemble.count)
-    small = spec.replace(ensemble={"block_size": rows, "count": max(rows, 1) * 1000})
-    url = f"memory://estimate-{id(arena)}-{time.monotonic_ns()}"
-    create_ensemble(url, small, dataset_hash="")
-    sample_block(url, small, arena, 0, 0, rows)  # compiles kernels; does not count
-    times: list[float] = []
-    trials: list[int] = []
-    writing: list[float] = []
-    began = time.perf_counter()
-    for block in range(1, 1000):
-        done = sample_block(url, small, arena, block, block * rows, rows)
-        passed = time.perf_counter() - began
-        times.append(done.seconds)
-        trials.append(done.trials)
-        writing.append(passed - sum(times) - sum(writing))
-        if progress is not None:
-            progress(min(int(passed), int(seconds)), max(1, int(seconds)))
-        if passed >= seconds and block >= 2:
-            break
-    return Calibration(
-        len(times) * rows,
-        sum(trials),
-        len(times) * rows,
-        tuple(times),
-        tuple(trials),
-        float(np.median(writing)),
-    )
+    keys = {name: cost_key(spec) for name, spec in specs.items()}
+    waiting, known, data = set(keys.values()), dict[str, Calibration](), Data(style)
+    for name, spec in specs.items():
+        if (key := keys[name]) not in known:
+            share, began = seconds / len(waiting), time.perf_counter()
+            title = f" of {name}" if len(specs) > 1 else ""
+            with progress_bar(f"seconds of calibration{title}", style) as progress:
+                known[key] = calibrate(spec, data, share, progress)
+            waiting.remove(key)
+            seconds = max(seconds - (time.perf_counter() - began), share * len(waiting))
+        yield name, extrapolate(spec, known[key], cores, prices)
 
 
 def extrapolate(

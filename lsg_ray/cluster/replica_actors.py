@@ -38,20 +38,19 @@ def check_actors(spec: Spec, actors: int, cpus: int | None) -> None:
     Raises
     ------
     InputError
-        The algorithm has no replicas in groups, or there are too few replicas or CPUs.
+        The algorithm has no replicas to share, or there are too few replicas or CPUs.
     """
     if actors < 1:
         raise InputError(f"actors {actors} given; at least 1 is needed")
     if actors == 1:
         return
     algorithm = ALGORITHMS[spec.algorithm]
-    if not algorithm.in_groups:
-        known = ", ".join(name for name in ALGORITHMS.names() if ALGORITHMS[name].in_groups)
+    if algorithm.replicas is None:
+        known = ", ".join(name for name in ALGORITHMS.names() if ALGORITHMS[name].replicas)
         raise InputError(
             f"actors {actors} given; {algorithm.name} has no replicas to share, these have: {known}"
         )
-    assert algorithm.config is not None  # whose replicas are counted
-    replicas = algorithm.config(**spec.training.options).replicas  # type: ignore[attr-defined]
+    replicas = algorithm.replicas(spec)
     if actors > replicas:
         raise InputError(f"actors {actors} given; a trial has {replicas} replicas to share")
     if cpus is not None and actors > cpus:

@@ -13,6 +13,7 @@ import time
 import google_crc32c
 import numpy as np
 
+from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.local import UnreadableError
 from lsg_ray.ensemble.location import Location
 from lsg_ray.ensemble.schema import LEDGER, ArrayLayout
@@ -103,13 +104,14 @@ def read_chunk(
             fault = str(error)
         if pause is not None:  # a writer or a repair may be just there
             time.sleep(pause)
+    refill = read_header(location).refill
     if location.age(f"{LEDGER}/{block:08d}.json") is None:
         raise StoreError(
             f"{location.url}: block {block} is not complete any more: it was dropped since the "
-            "ensemble was opened, to be sampled again; let the run finish, or resume it, and open "
+            f"ensemble was opened; let the run finish, or {refill} to refill the block, and open "
             "the ensemble again"
         )
     raise StoreError(
         f"{location.url}: array {array.name!r}, block {block}: chunk {key} {fault}; "
-        "run `lsg verify --repair` on the store, then sample again to refill the block"
+        f"run `lsg verify --repair` on the store, then {refill} to refill the block"
     )

@@ -106,6 +106,15 @@ class Header:
         return 2 if later or spec.training.options or spec.network.options else 1
 
     @property
+    def refill(self) -> str:
+        """What to do so that missing blocks are filled: only what was sampled can be sampled."""
+        if self.derivation is None:
+            return "sample again"
+        if self.derivation.get("kind") == "import":
+            return "import the same weights again (lsg import)"
+        return "derive it again from the same store"
+
+    @property
     def family(self) -> Family:
         """The family of its networks."""
         return FAMILIES[self.spec.network.family]
@@ -256,7 +265,7 @@ def parse_header(data: bytes, url: str) -> Header:
     except (SpecError, StoreError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise StoreError(
             f"{url}: {ROOT} is damaged: {_reason(error)}; "
-            "it cannot be repaired: restore it from a copy, or sample again elsewhere"
+            "it cannot be repaired: restore it from a copy, or sample or import again elsewhere"
         ) from None
 
 

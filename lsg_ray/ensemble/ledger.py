@@ -150,7 +150,7 @@ def read_record(location: Location, header: Header, block: int) -> Record | None
     except FileNotFoundError:
         return None
     except UnreadableError as error:
-        raise _bad_record(location, block, error.reason) from None
+        raise _bad_record(location, header, block, error.reason) from None
     try:
         return parse_record(data, header, block)
     except ValueError as error:
@@ -158,13 +158,13 @@ def read_record(location: Location, header: Header, block: int) -> Record | None
             raise StoreError(
                 f"{location.url}: the ensemble grew while it was read; open it again"
             ) from None
-        raise _bad_record(location, block, str(error)) from None
+        raise _bad_record(location, header, block, str(error)) from None
 
 
-def _bad_record(location: Location, block: int, fault: str) -> StoreError:
+def _bad_record(location: Location, header: Header, block: int, fault: str) -> StoreError:
     return StoreError(
         f"{location.url}: block {block}: {record_key(block)} {fault}; "
-        "run `lsg verify --repair` on the store, then sample again to refill the block"
+        f"run `lsg verify --repair` on the store, then {header.refill} to refill the block"
     )
 
 

@@ -187,7 +187,7 @@ class View:
         if index == len(self.blocks) or self.blocks[index] != block:
             raise InputError(
                 f"{self.url}: block {block} was not complete when the ensemble was opened; "
-                "resume the run, or open the ensemble again"
+                f"{self.header.refill} to fill it, or open the ensemble again"
             )
 
     @cached_property

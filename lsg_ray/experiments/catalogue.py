@@ -25,6 +25,7 @@ EXPERIMENTS: Registry[Experiment] = Registry(
         "ll-fig11": f"{_LIQUID}.frozen_interior:EXPERIMENT",
         "ll-fig15": f"{_LIQUID}.shallow_parameters:EXPERIMENT",
         "ll-fig16": f"{_LIQUID}.fashion:EXPERIMENT",
+        "ll-fig17": f"{_LIQUID}.double_descent:EXPERIMENT",
         "ll-fig18": f"{_LIQUID}.width:EXPERIMENT",
         "ll-search": f"{_LIQUID}.search:EXPERIMENT",
         "sg-fig2": f"{_LENS}.walks:EXPERIMENT",

@@ -52,6 +52,11 @@ class Within:
     ('reproduced', 'undetermined')
     >>> Within(0.2, 0.4).verdict(Measured(0.9, 0.1))
     'not reproduced'
+
+    A number on a border, such as no case of what should occur, is on neither side:
+
+    >>> Within(low=0.0).verdict(Measured(0.0, 0.0))
+    'undetermined'
     """
 
     low: float = -math.inf
@@ -63,7 +68,7 @@ class Within:
         value, margin = measured.value, self.errors * measured.error
         if not (math.isfinite(value) and math.isfinite(margin)):
             return "undetermined"
-        if self.low <= value - margin and value + margin <= self.high:
+        if self.low < value - margin and value + margin < self.high:
             return "reproduced"
         outside = value + margin < self.low or value - margin > self.high
         return "not reproduced" if outside else "undetermined"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray
 
-from lsg_ray.experiments.claim import Measured
+from lsg_ray.experiments.claim import Measured, Verdict, Within
 from lsg_ray.rng import Stream, generator
 from lsg_ray.typing import Array, Flags, Floats
 
@@ -52,6 +52,24 @@ def share(holds: Flags, known: Flags | None = None, note: str = "") -> Measured:
     if unknown:
         note = f"{note} {unknown:.0%} of them not known".strip()
     return Measured(value, float(np.hypot(error, unknown)), note)
+
+
+def worst(holds: Within, measured: Sequence[Measured]) -> Measured:
+    """Return that of several numbers on which a claim about all of them rests.
+
+    If one is outside of the interval, it; else one that is undetermined; else the nearest to a
+    border, in standard errors.
+
+    >>> worst(Within(low=0.0), [Measured(3.0, 0.1), Measured(0.1, 0.1), Measured(-1.0, 0.1)])
+    Measured(value=-1.0, error=0.1, note='')
+    """
+    verdicts: tuple[Verdict, ...] = ("not reproduced", "undetermined", "reproduced")
+
+    def rank(one: Measured) -> tuple[int, float]:
+        gap = min(one.value - holds.low, holds.high - one.value) / max(one.error, 1e-300)
+        return verdicts.index(holds.verdict(one)), gap if np.isfinite(gap) else -np.inf
+
+    return min(measured, key=rank)
 
 
 def couplings(model: xarray.Dataset) -> Floats:

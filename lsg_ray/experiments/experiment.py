@@ -60,6 +60,9 @@ class Experiment:
         What is claimed.
     minutes
         What the laptop size takes on two cores, about.
+    sampled
+        Name of its ensembles, where other experiments have the same; by default that of the
+        experiment.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Experiment:
     scales: Mapping[Scale, Mapping[str, Any]]
     claims: tuple[Claim, ...]
     minutes: float
+    sampled: str = ""
 
     def at(self, scale: str) -> Spec:
         """Return the specification at a scale.
@@ -82,7 +86,8 @@ class Experiment:
         if scale not in SCALES:
             raise InputError(f"scale {scale!r:.40} given; there are {', '.join(SCALES)}")
         changes = self.scales.get(scale, {})
-        return parse_spec({"name": f"{self.name}-{scale}", **merged(self.spec, changes)})
+        name = f"{self.sampled or self.name}-{scale}"
+        return parse_spec({"name": name, **merged(self.spec, changes)})
 
 
 def merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def run_experiment(
     actors: int = 1,
     worker_cpus: float = 1,
     worker_gpus: float | None = None,
+    ensembles: PathOrUrl | None = None,
     style: Style = "notebook",
     log: Callable[[str], None] = lambda _: None,
 ) -> JsonObject:
@@ -49,7 +50,7 @@ def run_experiment(
         Folder for all results: new, empty, or of an earlier run of the same, which is resumed.
     scale
         Size: ``toy`` (seconds), ``laptop`` (minutes) or ``paper`` (as published).
-    address, workers, actors, worker_cpus, worker_gpus, style, log
+    address, workers, actors, worker_cpus, worker_gpus, ensembles, style, log
         As in `lsg_ray.run`.
 
     Returns
@@ -75,6 +76,7 @@ def run_experiment(
         actors=actors,
         worker_cpus=worker_cpus,
         worker_gpus=worker_gpus,
+        ensembles=ensembles,
         style=style,
         log=log,
     )

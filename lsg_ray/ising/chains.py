@@ -45,7 +45,7 @@ class ChainsConfig:
     #: Groups of chains, at most: each runs on a thread, and errors are estimated from them.
     groups: int = 8
     #: Spins whose fields are computed by one product.
-    block_spins: int = 64
+    block_spins: int = 32
     #: Chains of a group from which the dense layout is faster, as measured at N = 675.
     dense_from: int = 16
     #: Products of a sweep, chains · N², from which threads are worth their start.
@@ -306,15 +306,20 @@ class _Group(ABC):
 
 class _DenseGroup(_Group):
     def set_spins(self, spins: Singles) -> None:
-        self.spins = np.ascontiguousarray(spins.T)
-        self.fields = np.empty((CONFIG.block_spins, self.chains), np.float32)
+        # As `lsg_ray.kernels.products` needs them: chains in multiples of 16, spins of 4.
+        self.padded = np.zeros((self.n, -(-self.chains // 16) * 16), np.float32)
+        self.padded[:, : self.chains] = spins.T
+        self.spins = self.padded[:, : self.chains]
+        self.fields = np.empty((CONFIG.block_spins, self.padded.shape[1]), np.float32)
         self.bits = self._bits(self.kernels.TILE_CHAINS)
 
     def use(self, J: Singles, h: Singles) -> None:
         super().use(J, h)
         size = CONFIG.block_spins
-        blocks = [slice(a, a + size) for a in range(0, self.n, size)]
-        self.within = [np.ascontiguousarray(J[block, block]) for block in blocks]
+        starts = range(0, self.n, size)
+        self.rows = np.zeros((-(-self.n // 4) * 4, self.n), np.float32)
+        self.rows[: self.n] = J
+        self.within = [np.ascontiguousarray(J[a : a + size, a : a + size]) for a in starts]
 
     def sweep(self, number: int) -> int:
         changed, size = 0, CONFIG.block_spins
@@ -322,18 +327,20 @@ class _DenseGroup(_Group):
             order = self.rng.permutation(self.n) if self.order == "random" else None
             for block, a in enumerate(range(0, self.n, size)):
                 b = min(a + size, self.n)
-                fields = self.fields[: b - a]
-                sites = slice(a, b) if order is None else order[a:b]
-                spins, rows, h = self.spins[sites], self.J[sites], self.h[sites]
+                end = a - (a - b) // 4 * 4
                 if order is None:
+                    rows, spins, h = self.rows[a:end], self.spins[a:b], self.h[a:b]
                     within = self.within[block]
                 else:
-                    within = np.ascontiguousarray(rows[:, order[a:b]])
-                np.matmul(rows, self.spins, out=fields)
-                fields += h[:, None]
+                    sites = order[a:b]
+                    rows = np.zeros((end - a, self.n), np.float32)
+                    rows[: b - a] = self.J[sites]
+                    spins, h = self.spins[sites], self.h[sites]
+                    within = np.ascontiguousarray(rows[: b - a, sites])
                 changed += self.kernels.update_block(
-                    spins, fields, within, self.beta, self.state, self.bits, self.method
-                )
+                    rows, self.padded, h, spins, within, self.beta, self.fields, self.state,
+                    self.bits, self.method,
+                )  # fmt: skip
                 if order is not None:
                     self.spins[sites] = spins
         return changed

@@ -24,7 +24,7 @@ from lsg_ray.stage import MODEL, Stage
 from lsg_ray.statistics.estimates import stderr
 from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
 from lsg_ray.statistics.ultrametric import Flip
-from lsg_ray.typing import Floats, ModelLike, Natural, Several, Singles, Threads
+from lsg_ray.typing import Floats, ModelLike, Natural, Repeats, Several, Singles, Threads
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def model_overlaps(
     *,
     replicas: Annotated[int, Ge(4)] = 64,
     burn_in: Natural = 2000,
-    draws: Several = 20,
+    draws: Repeats = 20,
     **run: Unpack[Threads],
 ) -> xarray.Dataset:
     """Measure the overlaps of replicas of a model, and how ultrametric they are, beside nulls.

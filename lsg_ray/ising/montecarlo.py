@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from numpy.typing import ArrayLike
 
 from lsg_ray.arrays import as_numbers, public
@@ -26,6 +26,7 @@ from lsg_ray.results.graph import compute, share
 from lsg_ray.statistics.estimates import estimate, stderr
 from lsg_ray.statistics.triples import choose_triples, connected_third
 from lsg_ray.typing import (
+    MAX_DRAWS,
     Count,
     Floats,
     Ints,
@@ -43,7 +44,7 @@ from lsg_ray.typing import (
 MAX_RHAT = 1.05
 #: Fewest draws of a chain: its halves are compared.
 MIN_DRAWS = 4
-Draws = Annotated[int, Ge(MIN_DRAWS)]
+Draws = Annotated[int, Ge(MIN_DRAWS), Le(MAX_DRAWS)]
 
 
 @public

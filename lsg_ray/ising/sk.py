@@ -41,7 +41,18 @@ from lsg_ray.statistics.rsb import (
     overlap_summary,
     replica_overlaps,
 )
-from lsg_ray.typing import Array, Count, Floats, Natural, Numbers, Positive, Seed, Several, Threads
+from lsg_ray.typing import (
+    Array,
+    Count,
+    Floats,
+    Natural,
+    Numbers,
+    Positive,
+    Repeats,
+    Seed,
+    Several,
+    Threads,
+)
 
 
 @dataclass(frozen=True)
@@ -240,7 +251,7 @@ def sk_overlaps(
     replicas: Annotated[int, Ge(4)] = 32,
     realisations: Count = 1,
     burn_in: Natural = 2000,
-    draws: Several = 20,
+    draws: Repeats = 20,
     **run: Unpack[Threads],
 ) -> xarray.Dataset:
     """Measure overlaps of replicas of the SK model at a temperature, and how ultrametric they are.

@@ -61,6 +61,19 @@ def processor() -> str:
     return f"{os.uname().machine} {name} {digest[:8]}"
 
 
+@lru_cache(maxsize=1)
+def _features() -> frozenset[str]:
+    given = config.CPU_FEATURES
+    if given is None:
+        given = llvmlite.binding.get_host_cpu_features().flatten()
+    return frozenset(name[1:] for name in given.split(",") if name.startswith("+"))
+
+
+def has_feature(name: str) -> bool:
+    """Return whether kernels are compiled for processors that have a feature, such as avx512f."""
+    return name in _features()
+
+
 def kernel(function):
     """Compile a function at its first call: cached on disk, without the interpreter lock.
 

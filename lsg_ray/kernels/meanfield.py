@@ -16,16 +16,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lsg_ray.kernels.classification import (
-    CHUNK_EXAMPLES,
-    CROSS_ENTROPY,
-    answers,
-    matrix,
-    offsets,
-    padded,
-)
+from lsg_ray.kernels.classification import CHUNK_EXAMPLES, matrix, offsets, padded
 from lsg_ray.kernels.compile import inlined, kernel
-from lsg_ray.kernels.elementary import RANDOM_STREAMS, exp, log, normals, prefetch
+from lsg_ray.kernels.descent import adam_step, loss_gradient, momentum_step, shuffle
+from lsg_ray.kernels.elementary import RANDOM_STREAMS, exp, normals
+from lsg_ray.kernels.examples import gather
 from lsg_ray.kernels.products import outer, product
 
 #: Variances are at least this in 1/sqrt, which so stays finite in float32.
@@ -72,62 +67,6 @@ def _output_layer(mean_z, var_z, noise, n_units, n):
             r = noise[i, b] * (one / np.sqrt(max(v, tiny)))
             noise[i, b] = r
             mean_z[i, b] += v * r
-
-
-@kernel
-def _softmax(z, n_units, peak, total, n):
-    """Replace z by softmax(z) along units; leave the largest z and the sum of exponentials."""
-    for b in range(n):
-        peak[b] = z[0, b]
-        total[b] = 0
-    for i in range(1, n_units):
-        for b in range(n):
-            peak[b] = max(peak[b], z[i, b])
-    for i in range(n_units):
-        for b in range(n):
-            e = exp(z[i, b] - peak[b])
-            z[i, b] = e
-            total[b] += e
-    one = z.dtype.type(1)
-    for b in range(n):
-        peak[b] = one / total[b]
-    for i in range(n_units):
-        for b in range(n):
-            z[i, b] *= peak[b]
-
-
-@kernel
-def _loss_gradient(
-    z, y, noise, n_units, loss, delta, noise_delta, peak, total, own, top, answer, n, n_padded
-):
-    """Write δ and g of the output layer; return summed loss and number of correct answers."""
-    value = 0.0
-    correct = 0
-    zero = z.dtype.type(0)
-    if loss == CROSS_ENTROPY:
-        answers(z, y, n_units, own, top, answer, n)
-        _softmax(z, n_units, peak, total, n_padded)
-        for i in range(n_units):
-            for b in range(n_padded):
-                delta[i, b] = z[i, b]
-        for b in range(n):
-            correct += answer[b] == y[b] and own[b] == top[b]
-            delta[y[b], b] = z[y[b], b] - z.dtype.type(1)
-        for b in range(n):
-            # In float64: float32 sums may be reordered, and large scores would cancel.
-            value += np.float64(log(total[b])) + np.float64(top[b] - own[b])
-    else:
-        for b in range(n):
-            label = z.dtype.type(y[b])
-            margin = z.dtype.type(1) - label * z[0, b]
-            correct += label * z[0, b] > zero
-            value += max(margin, zero)
-            delta[0, b] = -label if margin > zero else zero
-    for i in range(n_units):
-        delta[i, n:n_padded] = 0
-        for b in range(n_padded):
-            noise_delta[i, b] = delta[i, b] * noise[i, b]
-    return value, correct
 
 
 @kernel
@@ -180,10 +119,13 @@ def accumulate_gradient(
         else:
             _output_layer(mean_z, var_z, epsilon, widths[layer + 1], n_padded)
     delta, noise_delta, delta_below, noise_delta_below = work[2], work[3], work[4], work[5]
-    value, correct = _loss_gradient(
-        mean_z, y, noise[rows[n_layers] - rows[1] :], widths[n_layers], loss, delta, noise_delta,
-        peak, total, own, top, answer, n, n_padded,
-    )  # fmt: skip
+    value, correct = loss_gradient(
+        mean_z, y, widths[n_layers], loss, delta, peak, total, own, top, answer, n, n_padded
+    )
+    epsilon = noise[rows[n_layers] - rows[1] :]
+    for i in range(widths[n_layers]):
+        for b in range(n_padded):
+            noise_delta[i, b] = delta[i, b] * epsilon[i, b]
     for layer in range(n_layers - 1, -1, -1):
         here = slice(rows[layer], rows[layer + 1])
         for i in range(widths[layer + 1], rows[layer + 2] - rows[layer + 1]):
@@ -222,61 +164,9 @@ def gradient_of_fields(theta, mu, var, mean_grad, var_grad, gamma, n, grad):
         grad[i] = chain * factor + decay * theta[i]
 
 
-@kernel
-def _adam(theta, grad, first, second, rate, beta1, beta2, epsilon, step):
-    kind = theta.dtype.type
-    b1, b2, c1, c2 = kind(beta1), kind(beta2), kind(1 - beta1), kind(1 - beta2)
-    unbias2 = kind(1.0 / np.sqrt(1.0 - beta2**step))
-    rate1 = kind(rate / (1.0 - beta1**step))
-    eps = kind(epsilon)
-    for i in range(theta.size):
-        g = grad[i]
-        m = b1 * first[i] + c1 * g
-        v = b2 * second[i] + c2 * g * g
-        first[i] = m
-        second[i] = v
-        theta[i] -= rate1 * m / (np.sqrt(v) * unbias2 + eps)
-
-
-@kernel
-def _momentum(theta, grad, velocity, rate, momentum):
-    kind = theta.dtype.type
-    keep, lr = kind(momentum), kind(rate)
-    for i in range(theta.size):
-        velocity[i] = keep * velocity[i] + grad[i]
-        theta[i] -= lr * velocity[i]
-
-
-@kernel
-def _shuffle(order, state):
-    """Fisher-Yates with splitmix64 (Steele, Lea, Flood 2014); the bias of 2⁻³² n is negligible."""
-    s = state[0]
-    for i in range(order.size - 1, 0, -1):
-        s += np.uint64(0x9E3779B97F4A7C15)
-        x = s
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x = (x ^ (x >> np.uint64(31))) >> np.uint64(32)
-        j = np.int64((x * np.uint64(i + 1)) >> np.uint64(32))
-        order[i], order[j] = order[j], order[i]
-    state[0] = s
-
-
 @inlined
-def _gather(x, y, order, start, n, a, squares, labels):
-    n_features = x.shape[1]
-    last = order.size - 1
-    for b in range(n):
-        row = order[start + b]
-        # Rows come in random order, from far away: ask for those of the next chunk now.
-        ahead = order[min(start + n + b, last)]
-        for k in range(0, n_features, 16):
-            prefetch(x, ahead, k)
-        labels[b] = y[row]
-        for k in range(n_features):
-            a[k, b] = x[row, k]
+def _squared(a, squares, n_features, n):
     for k in range(n_features):
-        a[k, n : padded(n, 16)] = 0
         for b in range(padded(n, 16)):
             squares[k, b] = a[k, b] * a[k, b]
 
@@ -317,7 +207,7 @@ def train(
         snapshots[taken] = theta
         taken += 1
     for epoch in range(epochs):
-        _shuffle(order, order_state)
+        shuffle(order, order_state)
         for start in range(0, x.shape[0], batch_size):
             n_batch = min(batch_size, x.shape[0] - start)
             moments_of_fields(theta, mu, var)
@@ -325,7 +215,8 @@ def train(
             var_grad[:] = 0
             for chunk in range(start, start + n_batch, columns):
                 n = min(columns, start + n_batch - chunk)
-                _gather(x, y, order, chunk, n, a, squares, labels)
+                gather(x, y, order, chunk, n, a, labels)
+                _squared(a, squares, x.shape[1], n)
                 normals(bits_state, bits, deviates)
                 value, correct = accumulate_gradient(
                     a, squares, noise, labels, n, widths, starts, rows, mu, var, leak, loss, work,
@@ -342,9 +233,9 @@ def train(
                 current_rate = rate / decay_factor ** (step // decay_steps)
             step += 1
             if adam:
-                _adam(theta, grad, first, second, current_rate, beta1, beta2, epsilon, step)
+                adam_step(theta, grad, first, second, current_rate, beta1, beta2, epsilon, step)
             else:
-                _momentum(theta, grad, first, current_rate, momentum)
+                momentum_step(theta, grad, first, current_rate, momentum)
             while taken < times.size and times[taken] == step:
                 snapshots[taken] = theta
                 taken += 1

@@ -2,9 +2,8 @@
 
 Two layouts, for the two ways to have the local field h_i + Σ_j J_ij σ_j of a spin:
 
-- *dense*, spins (N, chains): the fields of a block of spins come out of one matrix product
-  (outside, by the linear-algebra library); within the block, fields are corrected as it goes.
-  For many chains, whatever the temperature.
+- *dense*, spins (N, chains): the fields of a block of spins come out of one matrix product; within
+  the block, fields are corrected as it goes.  For many chains, whatever the temperature.
 - *cached*, spins (chains, N): all fields of a chain are cached, and a row of J is added on
   acceptance only.  For few chains, or where few moves are accepted.
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from lsg_ray.kernels.compile import inlined, kernel
 from lsg_ray.kernels.elementary import RANDOM_STREAMS, exp, random_bits
+from lsg_ray.kernels.products import product
 
 HEAT_BATH, METROPOLIS = 0, 1
 
@@ -46,14 +46,18 @@ def _change(spin, field, beta, uniform, method):
 
 
 @kernel
-def update_block(spins, fields, couplings, beta, state, bits, method):
-    """Go through a block of spins of all chains, one after another, in place.
+def update_block(rows, others, h, spins, couplings, beta, fields, state, bits, method):
+    """Go through a block of B spins of all chains, one after another, in place.
 
-    spins (B, chains) float32 ±1; fields (B, chains) float32, of all spins as they were before;
-    couplings (B, B) float32 within the block; beta (chains,) float32; state (4, 64) uint32 and bits
-    (rows, 64) uint32 scratch with rows · 64 ≥ `TILE_CHAINS`; method `HEAT_BATH` or `METROPOLIS`.
-    Returns the number of spins changed.
+    rows (B, N) float32, couplings of the block to all spins, with further rows of zeros up to a
+    multiple of 4; others (N, chains …) float32 ±1, all spins, with further columns up to a multiple
+    of 16; h (B,) float32; spins (B, chains) float32, those of the block, of which ``others`` may
+    hold the same memory; couplings (B, B) float32 within the block; beta (chains,) float32; fields
+    (rows, columns as others) scratch; state (4, 64) uint32, advanced, and bits (rows, 64) uint32
+    scratch with rows · 64 ≥ `TILE_CHAINS`; method `HEAT_BATH` or `METROPOLIS`.  Returns the number
+    of spins changed.
     """
+    product(rows, others, fields, others.shape[1])
     size, chains = spins.shape
     delta = np.empty(TILE_CHAINS, np.float32)
     flat = bits.reshape(bits.size)
@@ -64,9 +68,9 @@ def update_block(spins, fields, couplings, beta, state, bits, method):
         for i in range(size):
             random_bits(state, bits[: (width + RANDOM_STREAMS - 1) // RANDOM_STREAMS])
             s, f = spins[i, start : start + width], fields[i, start : start + width]
-            moved = _F(0.0)
+            moved, own = _F(0.0), h[i]
             for c in range(width):
-                d = _change(s[c], f[c], b[c], _uniform(flat[c]), method)
+                d = _change(s[c], f[c] + own, b[c], _uniform(flat[c]), method)
                 delta[c] = d
                 s[c] += d
                 moved += d * d

@@ -15,6 +15,7 @@ from lsg_ray.networks.families.committee import Arena, committee_of, n_units
 from lsg_ray.registry import FAMILIES
 from lsg_ray.results.checkpoints import TaskResult, run_tasks
 from lsg_ray.spec import NetworkSpec
+from lsg_ray.statistics.estimates import averaged
 from lsg_ray.typing import (
     Count,
     Default,
@@ -79,14 +80,31 @@ class Chosen(NamedTuple):
 
     def distinct(self) -> Chosen:
         """Return those that differ: of two at an overlap of one, the first."""
-        flat = self.weights.reshape(len(self.weights), -1)
-        overlap = flat @ flat.T / flat.shape[1]
-        rows: list[int] = []
-        for row in range(len(flat)):
-            if not rows or overlap[row, rows].max() < 1 - _SAME:
-                rows.append(row)
+        rows = np.unique(self._alike())
         names = ("numbers", "weights", "errors", "test_errors")
         return self._replace(**{name: getattr(self, name)[rows] for name in names})
+
+    def averaged(self, table: Floats) -> tuple[Floats, Floats]:
+        """Return mean and standard error over configurations (R, ...), without those that are NaN.
+
+        Where fewer than two different ones are left, as many trials end in one fixed point of
+        message passing, the error is unknown and NaN: their spread is rounding.
+        """
+        mean, error = averaged(table)
+        good, alike = np.isfinite(table), self._alike()
+        different = sum(good[alike == row].any(axis=0).astype(int) for row in np.unique(alike))
+        return mean, np.where(different >= 2, error, np.nan)
+
+    def _alike(self) -> Ints:
+        """Return for each configuration the first (R,) that it is at an overlap of one with."""
+        flat = self.weights.reshape(len(self.weights), -1)
+        overlap = flat @ flat.T / flat.shape[1]
+        first = np.arange(len(flat))
+        for row in range(len(flat)):
+            earlier = [one for one in range(row) if first[one] == one]
+            if earlier and overlap[row, earlier].max() >= 1 - _SAME:
+                first[row] = earlier[int(overlap[row, earlier].argmax())]
+        return first
 
     def wrong_tests(self) -> Flags:
         """Return which patterns of the test set are wrong (R, T)."""

@@ -35,8 +35,8 @@ from lsg_ray.typing import (
     Integers,
     Numbers,
     Positive,
+    Repeats,
     SeededTasks,
-    Several,
     Tasks,
 )
 
@@ -72,8 +72,8 @@ def flatness_table(
     flip: Positive = 0.02,
     noise: Positive = 0.4,
     colour: Colour = "pixel",
-    draws: Several = 50,
-    samples: Several = 1000,
+    draws: Repeats = 50,
+    samples: Repeats = 1000,
     **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Compare measures of flatness of ensembles on the same patterns, one for each algorithm.
@@ -118,12 +118,12 @@ def flatness_table(
     -------
     xarray.Dataset
         ``value`` (row, quantity) with ``ensemble`` (row), the index of its ensemble, and
-        ``configuration`` (row); ``mean``, ``stderr`` (algorithm, quantity) over configurations with
-        the coordinate ``algorithm``; ``spearman``, ``kendall`` (quantity, quantity_) with
-        ``_stderr``, NaN where a quantity does not vary.  Attributes: ``rows``; ``repeats``,
-        configurations left out since an earlier one is the same, as message passing ends in one
-        fixed point from many starts; ``converged``, the share of local entropies and eigenvalues
-        that have converged.
+        ``configuration`` (row); ``mean``, ``stderr`` (algorithm, quantity) over configurations that
+        differ, NaN of one alone, with the coordinate ``algorithm``; ``spearman``, ``kendall``
+        (quantity, quantity_) with ``_stderr``, NaN where a quantity does not vary.  Attributes:
+        ``rows``; ``repeats``, configurations left out since an earlier one is the same, as message
+        passing ends in one fixed point from many starts; ``converged``, the share of local
+        entropies and eigenvalues that have converged.
 
     Raises
     ------

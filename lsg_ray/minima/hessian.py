@@ -19,11 +19,10 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from lsg_ray.arrays import public
 from lsg_ray.errors import InputError
-from lsg_ray.minima.chosen import Ground, choose
+from lsg_ray.minima.chosen import Chosen, Ground, choose
 from lsg_ray.minima.smooth import SmoothNetwork
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
-from lsg_ray.statistics.estimates import stderr
 from lsg_ray.typing import (
     Count,
     EnsembleLike,
@@ -110,7 +109,8 @@ def hessian(
         Over solution: ``eigenvalue`` (solution, rank), ``converged``, ``trace``, ``loss`` and
         ``errors`` (wrong patterns); ``density`` (solution, bin) of eigenvalues with the edges
         ``left``, ``right``.  Attributes: ``top_eigenvalue_mean`` and ``trace_mean`` with
-        ``_stderr``, ``radial`` (K directions projected out, whose eigenvalue is 0).
+        ``_stderr`` (NaN unless two solutions differ), ``radial`` (K directions projected out, whose
+        eigenvalue is 0).
 
     Raises
     ------
@@ -142,7 +142,7 @@ def hessian(
                 seed=run["seed"],
                 radial=chosen.ground.shape[0],
                 converged=float(curvature.converged.mean()),
-                **_averages(curvature),
+                **_averages(curvature, chosen),
             )
         )
     )
@@ -251,13 +251,12 @@ def _dataset(curvature: Curvature, bins: int) -> xarray.Dataset:
     )
 
 
-def _averages(curvature: Curvature) -> dict[str, float]:
-    averages = {}
+def _averages(curvature: Curvature, chosen: Chosen) -> dict[str, float]:
+    averages: dict[str, float] = {}
     columns = {"top_eigenvalue": curvature.eigenvalues[:, 0], "trace": curvature.trace[:, 0]}
     for name, values in columns.items():
-        averages[f"{name}_mean"] = float(values.mean())
-        error = stderr(values, 0) if len(values) > 1 else np.nan
-        averages[f"{name}_stderr"] = float(error)
+        mean, error = chosen.averaged(values)
+        averages |= {f"{name}_mean": float(mean), f"{name}_stderr": float(error)}
     return averages
 
 

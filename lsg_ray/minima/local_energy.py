@@ -24,7 +24,7 @@ from lsg_ray.networks.families.committee import Patterns
 from lsg_ray.registry import FAMILIES
 from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
-from lsg_ray.typing import Array, EnsembleLike, Floats, Integers, Numbers, SeededTasks, Several
+from lsg_ray.typing import Array, EnsembleLike, Floats, Integers, Numbers, Repeats, SeededTasks
 
 #: Noise σ on weights, probabilities of flips, and noise σ on inputs.
 SIGMAS = (0.05, 0.1, 0.2, 0.3, 0.5)
@@ -49,7 +49,7 @@ def local_energy(
     configurations: Integers | None = None,
     sigmas: Numbers = SIGMAS,
     flips: Numbers = FLIPS,
-    draws: Several = 50,
+    draws: Repeats = 50,
     **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Measure how errors on the training patterns rise under noise on the weights.
@@ -115,7 +115,7 @@ def input_robustness(
     configurations: Integers | None = None,
     sigmas: Numbers = NOISES,
     colour: Colour = "pixel",
-    draws: Several = 20,
+    draws: Repeats = 20,
     **run: Unpack[SeededTasks],
 ) -> xarray.Dataset:
     """Measure how errors on the training patterns rise under noise on their inputs.

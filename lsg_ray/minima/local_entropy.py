@@ -24,7 +24,6 @@ from lsg_ray.minima.weight_enumerator import GAMMAS, Enumerator, all_solutions, 
 from lsg_ray.networks.factor_graph import MOST_EXACT, FactorGraph, gauged
 from lsg_ray.results.checkpoints import run_tasks
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
-from lsg_ray.statistics.estimates import averaged
 from lsg_ray.typing import Array, EnsembleLike, Floats, Numbers, Variables
 
 #: Distances at which replica theory is computed.
@@ -84,10 +83,10 @@ def local_entropy(
         Over (solution, gamma): ``entropy`` Σ (nats per weight) and ``distance`` D, NaN where
         messages have not converged, ``bound`` H₂(D), ``log_partition``, ``overlap``, ``converged``,
         ``sweeps``, ``residual``; over gamma: means over solutions ``entropy_mean``,
-        ``distance_mean`` with ``_stderr``; with theory, over point: ``densest`` and ``typical`` at
-        ``theory_distance``.  Attributes: ``solution_entropy``, that of all solutions, NaN unless
-        ``solution_entropy_converged``; with theory ``typical_entropy``, what it is of typical
-        patterns; ``converged``, the share of all.
+        ``distance_mean`` with ``_stderr``, NaN unless two of them differ; with theory, over point:
+        ``densest`` and ``typical`` at ``theory_distance``.  Attributes: ``solution_entropy``, that
+        of all solutions, NaN unless ``solution_entropy_converged``; with theory
+        ``typical_entropy``, what it is of typical patterns; ``converged``, the share of all.
 
     Raises
     ------
@@ -120,7 +119,7 @@ def local_entropy(
     curves = chosen.run(_task, Enumerator, [(gamma, *options)] * len(chosen.numbers), run)
     everywhere = run_tasks(_all, chosen.ground, [options], _Entropy, run["checkpoints"])
     ((entropy, converged),) = everywhere
-    result = _dataset(curves, gamma).assign_coords(solution=chosen.numbers)
+    result = _dataset(curves, gamma, chosen).assign_coords(solution=chosen.numbers)
     result = result.assign_attrs(
         chosen.provenance(
             statistic="local entropy",
@@ -169,7 +168,7 @@ def _all(
     return _Entropy(np.array([entropy]), np.array([converged]))
 
 
-def _dataset(curves: Enumerator, gammas: Floats) -> xarray.Dataset:
+def _dataset(curves: Enumerator, gammas: Floats, chosen: Chosen) -> xarray.Dataset:
     dims = ("solution", "gamma")
     nat, one = {"units": "nat"}, {"units": "1"}
     values: Variables = {
@@ -183,7 +182,7 @@ def _dataset(curves: Enumerator, gammas: Floats) -> xarray.Dataset:
         "residual": (dims, curves.residual),
     }
     for name in ("entropy", "distance"):
-        mean, error = averaged(getattr(curves, name))
+        mean, error = chosen.averaged(getattr(curves, name))
         values |= {f"{name}_mean": ("gamma", mean), f"{name}_stderr": ("gamma", error)}
     return xarray.Dataset(values, {"gamma": ("gamma", gammas, {"long_name": "field γ"})})
 

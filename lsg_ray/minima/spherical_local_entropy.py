@@ -28,7 +28,6 @@ from lsg_ray.minima.theory.densest import densest
 from lsg_ray.minima.theory.machines import MachineName
 from lsg_ray.networks.relaxed_bp import RelaxedBP
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
-from lsg_ray.statistics.estimates import averaged
 from lsg_ray.typing import EnsembleLike, Flags, Floats, Ints, Numbers
 
 #: Fields γ: overlaps of about 0.995 to 0.94 at α = 1.
@@ -90,8 +89,8 @@ def spherical_local_entropy(
         Over (solution, gamma): ``local_entropy`` (nLE per weight, in nats; NaN where messages have
         not converged), ``overlap`` p, ``distance`` 2(1 − p), ``converged``, ``sweeps``,
         ``residual``; over gamma the means ``local_entropy_mean``, ``overlap_mean`` with ``_stderr``
-        over solutions; with theory, over point: ``theory`` and ``theory_overlap``.  Attributes:
-        ``converged``, the share of all.
+        over solutions, NaN unless two of them differ; with theory, over point: ``theory`` and
+        ``theory_overlap``.  Attributes: ``converged``, the share of all.
 
     Raises
     ------
@@ -120,7 +119,7 @@ def spherical_local_entropy(
     settings = (run["damping"], run["max_sweeps"], run["tolerance"])
     arguments = [(gamma, *settings)] * len(chosen.numbers)
     curves = chosen.run(_task, Curve, arguments, run)
-    result = _dataset(curves, gamma).assign_coords(solution=chosen.numbers)
+    result = _dataset(curves, gamma, chosen).assign_coords(solution=chosen.numbers)
     if run["theory"]:
         result = result.assign(_theory(chosen, curves))
     return result.assign_attrs(
@@ -195,7 +194,7 @@ def _task(
     )
 
 
-def _dataset(curves: Curve, gammas: Floats) -> xarray.Dataset:
+def _dataset(curves: Curve, gammas: Floats, chosen: Chosen) -> xarray.Dataset:
     dims = ("solution", "gamma")
     nat, one = {"units": "nat"}, {"units": "1"}
     values: dict[str, Any] = {
@@ -207,7 +206,7 @@ def _dataset(curves: Curve, gammas: Floats) -> xarray.Dataset:
         "residual": (dims, curves.residual),
     }
     for name, table in (("local_entropy", curves.entropy), ("overlap", curves.overlap)):
-        mean, error = averaged(np.where(curves.converged, table, np.nan))
+        mean, error = chosen.averaged(np.where(curves.converged, table, np.nan))
         values |= {f"{name}_mean": ("gamma", mean), f"{name}_stderr": ("gamma", error)}
     return xarray.Dataset(values, {"gamma": ("gamma", gammas, {"long_name": "field γ"})})
 

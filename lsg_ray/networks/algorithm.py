@@ -64,8 +64,9 @@ class Algorithm:
         Raises `InputError` where a data set cannot be trained on, as for lack of memory.
     in_batches
         Whether it descends by the optimizer, rate and batches of `training`, besides its options.
-    in_groups
-        Whether the replicas of a trial may be shared by processes (`lsg_ray.networks.replicas`).
+    replicas
+        ``replicas(spec)`` returns how many replicas a trial has, where processes may share them
+        (`lsg_ray.networks.replicas`); None where they may not.
     starts
         ``starts(spec, configurations, trials, arena)`` returns the weights (rows, N) that trials
         started from; None where each draws its own, by `Family.starts`.
@@ -81,6 +82,6 @@ class Algorithm:
     stack: Callable[[Spec], int] = field(default=lambda _: 1)
     check: Callable[[Spec, Dataset], None] = field(default=lambda *_: None)
     in_batches: bool = False
-    in_groups: bool = False
+    replicas: Callable[[Spec], int] | None = None
     starts: Starts | None = None
     warm_up: Callable[[Spec], None] | None = None

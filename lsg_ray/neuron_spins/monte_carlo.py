@@ -13,10 +13,11 @@ Source: arXiv:2408.06421; the nulls are weights shuffled within layers, and norm
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Unpack
+from typing import Annotated, Any, NamedTuple, Unpack
 
 import numpy as np
 import xarray
+from annotated_types import Ge, Le
 
 from lsg_ray.arrays import brief, public
 from lsg_ray.errors import InputError
@@ -36,6 +37,7 @@ from lsg_ray.rng import Stream, generator
 from lsg_ray.stage import SOLUTIONS, Figure, Stage
 from lsg_ray.statistics.estimates import averaged, stderr
 from lsg_ray.typing import (
+    MAX_DRAWS,
     Count,
     EnsembleLike,
     Floats,
@@ -86,7 +88,7 @@ def neuron_mc(
     temperatures: Numbers = TEMPERATURES,
     ladders: Several = 8,
     burn_in: Count = 500,
-    draws: Several = 500,
+    draws: Annotated[int, Ge(2), Le(MAX_DRAWS)] = 500,
     thin: Count = 2,
     bins: Several = 41,
     clamp: Natural | None = None,

@@ -43,7 +43,7 @@ class Archive(NamedTuple):
 
 
 #: Kinds of results that can also be written and read as ``.npz``.
-MOMENTS_ARRAYS = Archive(frozenset({"m", "C"}), frozenset({"part", "weight"}))
+MOMENTS_ARRAYS: Archive = Archive(frozenset({"m", "C"}), frozenset({"part", "weight"}))
 MODEL_ARRAYS = Archive(frozenset({"J", "h"}), frozenset({"part", "weight"}))
 REFERENCE_ARRAYS = Archive(frozenset({"sigma"}), frozenset({"energy", "accuracy", "group", "row"}))
 

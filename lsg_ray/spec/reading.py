@@ -31,6 +31,8 @@ class ReadingLimits:
 
 
 LIMITS = ReadingLimits()
+#: Sections whose entries a command line can leave out, and what these are.
+LEFT_OUT = {"study": "a step", "beside": "an ensemble"}
 _MERGE, _VALUE = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 #: Whole numbers that begin with a zero: octal in YAML 1.1, where that fits, and decimal in 1.2.
@@ -104,8 +106,13 @@ def _text_of(path: str) -> str:
 def override(tree: Mapping[str, object], assignments: Iterable[str]) -> dict[str, object]:
     """Return a copy of a nested mapping with ``a.b=c`` assignments applied.
 
+    Null leaves a step of the study, or an ensemble beside, out; in a file, a step without a value
+    has its defaults.
+
     >>> override({"training": {"epochs": 50}}, ["training.epochs=5"])
     {'training': {'epochs': 5}}
+    >>> override({"study": {"moments": {}, "scan": {}}}, ["study.scan=null"])
+    {'study': {'moments': {}}}
     """
     result = dict(tree)
     for assignment in assignments:
@@ -117,11 +124,30 @@ def override(tree: Mapping[str, object], assignments: Iterable[str]) -> dict[str
             fault = f"{shown(assignment)} given, {len(keys):,} levels; write section.field=value"
             raise SpecError([fault], "--set")
         try:
-            result = _assigned(result, keys, _read_yaml(text))
+            value = _read_yaml(text)
+            left = _left_out(result, keys) if value is None else None
+            result = _assigned(result, keys, value) if left is None else left
         except ValueError as error:
             fault = f"{name_of(path)}: {shown(text)} given; {error}"
             raise SpecError([fault], "--set") from None
     return result
+
+
+def _left_out(tree: Mapping[str, object], keys: list[str]) -> dict[str, object] | None:
+    """Return a copy without the entry that a path of keys names; None if it names none of those."""
+    section, *rest = keys
+    word = LEFT_OUT.get(section)
+    name = ".".join(rest)  # which may have points
+    entries = tree.get(section)
+    if word is None or not rest or not isinstance(entries, Mapping | None):
+        return None
+    known = entries or {}
+    if name in known:
+        return {**tree, section: {k: v for k, v in known.items() if k != name}}
+    if len(rest) == 1:
+        there = f"there are {', '.join(map(name_of, known))}" if known else "there is none"
+        raise ValueError(f"null leaves out {word}, and there is no such; {there}")
+    return None
 
 
 def _assigned(tree: Mapping[str, object], keys: list[str], value: object) -> dict[str, object]:

@@ -14,6 +14,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -98,6 +99,16 @@ class Spec(Section):
                 if name == "training" and given.get("batch_fraction") and "batch_size" not in given:
                     filled[name]["batch_size"] = None
         return filled
+
+    @model_serializer(mode="wrap")
+    def _beside_defaults_of_family(self, dump: Any) -> JsonObject:
+        """Keep fields that are left out elsewhere, where the family would fill them otherwise."""
+        tree: JsonObject = dump(self)
+        for name, defaults in FAMILIES[self.network.family].defaults.items():
+            section = tree.get(name, {})
+            for field in defaults.keys() - section.keys():
+                section[field] = getattr(getattr(self, name), field)
+        return tree
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Spec:

@@ -25,7 +25,7 @@ from lsg_ray.statistics.configurations import (
 from lsg_ray.statistics.copies import draw_independent
 from lsg_ray.statistics.derived import CHECKED_INPUTS, stored_root
 from lsg_ray.statistics.rsb import FIGURE, overlap_summary, replica_overlaps
-from lsg_ray.typing import EnsembleLike, Seeded, Several
+from lsg_ray.typing import EnsembleLike, Repeats, Seeded
 
 #: Most bytes of networks whose overlaps are computed.
 MAX_REPLICA_BYTES = 2**32
@@ -87,7 +87,7 @@ def network_replicas(
     replicas: Annotated[int, Ge(4)] = 64,
     alignment: Alignment = "matching",
     centered: bool = False,
-    draws: Several = 20,
+    draws: Repeats = 20,
     **run: Unpack[Seeded],
 ) -> xarray.Dataset:
     """Measure the overlaps of networks, and how ultrametric they are, beside nulls.

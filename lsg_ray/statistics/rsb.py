@@ -47,7 +47,7 @@ from lsg_ray.statistics.ultrametric import (
     measured,
     pairs_of,
 )
-from lsg_ray.typing import ConfigurationsLike, Count, Floats, Ints, JsonObject, Seeded, Several
+from lsg_ray.typing import ConfigurationsLike, Count, Floats, Ints, JsonObject, Repeats, Seeded
 
 #: How the overlaps of several systems are drawn side by side.
 FIGURE = Figure(
@@ -86,7 +86,7 @@ def replica_overlaps(
     centered: bool = False,
     flip: Flip = "keep",
     nulls: Sequence[Null] = NULLS,
-    draws: Several = 20,
+    draws: Repeats = 20,
     triples: Count = 100_000,
     bins: int | ArrayLike | None = None,
     **run: Unpack[Seeded],

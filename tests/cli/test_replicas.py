@@ -5,14 +5,36 @@ import os
 import numpy as np
 import pytest
 import xarray
+from annotated_types import Le
 
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.model_replicas import draw_replicas
 from lsg_ray.ising.sk import sk_replicas
+from lsg_ray.stage import unwrapped
+from lsg_ray.stages import STAGES, stage_of
 from lsg_ray.statistics.rsb import lattice_edges, over_realisations, replica_overlaps
 
 QUICK = ("--draws", 2)
+
+
+def test_draws_without_end__are_refused(lsg, store, tmp_path):
+    """One option of 2³¹ − 1 by mistake would run, and fill memory, for ever."""
+    most = {}
+    for name in STAGES:
+        fields = stage_of(name).config.model_fields
+        for option in ("draws", "samples"):
+            if option in fields:
+                _, marks = unwrapped(fields[option])
+                most[name, option] = min(mark.le for mark in marks if isinstance(mark, Le))
+    assert max(most.values()) <= 10_000_000
+    assert len(most) > 8
+    for name in ("replicas", "model-replicas", "sk"):
+        assert most[name, "draws"] == 100_000
+    ran = lsg("replicas", store, "--out", tmp_path / "r.zarr", "--draws", 2**31 - 1)
+    assert ran.code == 2
+    assert "'--draws': 2147483647 is not in the range 2<=x<=100000" in ran.err
+    assert not (tmp_path / "r.zarr").exists()
 
 
 def test_systems__stand_side_by_side(lsg, store, tmp_path):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lsg_ray.cluster import estimate as estimate_module
 from lsg_ray.ensemble.reader import open_ensemble
 
 from .conftest import listing
@@ -133,3 +134,38 @@ def test_run__a_step_that_fails_is_exit_code_1_and_the_report_says_why(
     page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     assert "No overlaps: ValueError: of the second statistic." in page
     assert "Magnetization" in page
+
+
+def test_estimate__prints_each_ensemble_as_it_is_known(lsg, spec, tmp_path, monkeypatch):
+    """What was printed before an interrupt stays; with --json all is one document."""
+    several = tmp_path / "several.yaml"
+    more = "beside: {more: {ensemble: {seed: 1}}}\nstudy: {moments: }\n"
+    several.write_text(spec.read_text() + more)
+    ran = lsg("estimate", several, "--seconds", 0.1, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.json["configurations"] == 6
+    assert ran.json["beside"]["more"]["trials"] == ran.json["trials"]  # calibrated once
+
+    def interrupted(specs, **options):
+        yield next(estimates(specs, **options))
+        raise KeyboardInterrupt
+
+    estimates = estimate_module.estimates
+    monkeypatch.setattr(estimate_module, "estimates", interrupted)
+    ran = lsg("estimate", several, "--seconds", 0.1)
+    assert ran.code == 130
+    assert ran.out.startswith("ensemble.zarr\nconfigurations ")
+    ran = lsg("estimate", several, "--seconds", 0.1, "--json")
+    assert ran.json.keys() == {"error", "exit_code"}
+    monkeypatch.undo()
+    ran = lsg("estimate", several, "--seconds", 1, "--study")
+    assert ran.code == 0
+    *_, title, step, total = ran.out.splitlines()
+    assert title == "seconds of the study, one core"
+    assert step.split()[0] == "moments"
+    assert total.split()[0] == "total"
+    ran = lsg("estimate", several, "--seconds", 1, "--study", "--json")
+    assert ran.json["study"]["moments"]["seconds"] == ran.json["study_seconds"] > 0
+    assert ran.json["study_unknown"] == []
+    ran = lsg("estimate", several, "--seconds", 0, "--json")
+    assert "seconds 0" in ran.json["error"]

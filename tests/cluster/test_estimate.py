@@ -6,8 +6,12 @@ import pytest
 from scipy import stats
 
 from lsg_ray.cli.runs import estimate_text
-from lsg_ray.cluster.estimate import COSTS, Calibration, estimate, extrapolate, suggested_block_size
-from lsg_ray.cluster.sample import sample, sample_block
+from lsg_ray.cluster import calibration
+from lsg_ray.cluster import estimate as estimate_module
+from lsg_ray.cluster.calibration import Calibration
+from lsg_ray.cluster.estimate import COSTS, estimate, estimates, extrapolate, suggested_block_size
+from lsg_ray.cluster.sample import sample
+from lsg_ray.cluster.sampler import BlockDone, sample_block
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble
@@ -139,3 +143,74 @@ def test_bad_input_is_refused():
         estimate(binary_spec(), seconds=1, price=-1)
     with pytest.raises(AcceptanceError, match="0 of 2 trials reached"):
         estimate(binary_spec(threshold=1, give_up_after=2), seconds=1)
+
+
+def test_long_trials__are_estimated_by_shorter_ones(monkeypatch):
+    """What four short trials extrapolate to is what whole ones take; here by counting passes."""
+    spec = relu_spec(12).replace(
+        dataset={"train_examples": 1200}, training={"batch_size": 10, "epochs": 40}
+    )
+    costs = []
+
+    class Counted(calibration._Store):
+        def block(self):
+            e, p = self._spec.training.epochs, self._spec.n_examples
+            costs.append((e, p))
+            clock[0] += 30 + 2e-4 * p + e * (0.5 + 1e-3 * p)
+            return BlockDone(self.rows, self.rows, 1.0), 0.01
+
+    clock = [0.0]
+    monkeypatch.setattr(calibration.time, "process_time", lambda: clock[0])
+    monkeypatch.setattr(calibration, "_Store", Counted)
+    found = calibration.calibrate(spec, calibration.Data("quiet"), 1e-9)
+    assert found.seconds == pytest.approx([30 + 2e-4 * 1200 + 40 * (0.5 + 1.2)] * 3)
+    assert found.shortened.startswith("1 and 3 of 40 epochs, 40 and 160 of 1,200 examples")
+    assert set(costs) == {(e, p) for e in (1, 3) for p in (40, 160)}
+    text = estimate_text(extrapolate(spec, found, [16], COSTS.prices))
+    assert "calibrated by" in text
+    # Where the seconds are enough, whole trials are timed.
+    found = calibration.calibrate(spec, calibration.Data("quiet"), 1000)
+    assert found.shortened == ""
+    assert costs[-1] == (40, 1200)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ensemble": {"threshold": 0.5}},
+        {"training": {"batch_size": 10, "epochs": 40, "target_loss": 0.1}},
+        {"ensemble": {"snapshots": [0, 1]}},
+        {"training": {"batch_size": 10, "epochs": 3}},
+        {"training": {"batch_size": 100, "epochs": 40}},
+    ],
+)
+def test_trials_whose_end_is_not_known__are_not_shortened(changes):
+    spec = relu_spec(12).replace(
+        dataset={"train_examples": 1200}, training={"batch_size": 10, "epochs": 40}
+    )
+    assert calibration._shortened(spec) is not None
+    assert calibration._shortened(spec.replace(**changes)) is None
+
+
+def test_ensembles__share_the_seconds_and_come_one_by_one(monkeypatch):
+    given = []
+
+    def timed(spec, data, seconds, progress=None):
+        given.append((spec.network.widths, seconds))
+        return made()
+
+    monkeypatch.setattr(estimate_module, "calibrate", timed)
+    first = binary_spec(40)
+    beside = {
+        "more": {"ensemble": {"seed": 5, "count": 80}},
+        "wide": {"network": {"widths": [4, 5, 10]}},
+    }
+    specs = first.replace(beside=beside, study={"moments": {}}).ensembles
+    found = estimates(specs, seconds=20)
+    assert next(found)[0] == "ensemble"
+    assert len(given) == 1  # the others are not calibrated before they are asked for
+    rest = dict(found)
+    assert [widths for widths, _ in given] == [(4, 3, 10), (4, 5, 10)]
+    assert given[0][1] == 10
+    assert given[1][1] == pytest.approx(20, abs=1)  # what the first left is for the second
+    assert rest["more"].trials.value == 2 * rest["wide"].trials.value

@@ -5,14 +5,17 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 
+from lsg_ray.cluster.replica_actors import check_actors
 from lsg_ray.cluster.sample import sample
 from lsg_ray.cluster.session import ray_session
 from lsg_ray.errors import InputError
 from lsg_ray.pipeline import run
+from lsg_ray.registry import ALGORITHMS
 from tests.cluster.conftest import assert_same
 from tests.networks.test_replicas import KINDS, SIGNS, SPHERE, spec_of
 
@@ -86,3 +89,13 @@ def test_bad_numbers__are_refused_and_create_nothing(tmp_path, tree, options, wh
     with pytest.raises(InputError, match=message):
         run(study, tmp_path / "run", **where)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_replicas_are_counted_by_the_algorithm(monkeypatch):
+    """An algorithm says how many replicas a trial has, whatever its options are called."""
+    spec = spec_of({**SIGNS, "training": {"algorithm": "focusing-bp"}}, {})
+    own = replace(ALGORITHMS["focusing-bp"], replicas=lambda spec: spec.dataset.n_examples // 10)
+    monkeypatch.setattr("lsg_ray.networks.solvers.focusing_bp.ALGORITHM", own)
+    check_actors(spec, 3, 4)
+    with pytest.raises(InputError, match="actors 4 given; a trial has 3 replicas to share"):
+        check_actors(spec, 4, 4)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,24 @@ def test_signs__of_any_type_are_stored_as_bits(tmp_path, small, kind):
     assert (info["family"], info["rows"], info["blocks"]) == ("weights", 60, 9)
     assert info["accuracy"] is None
     assert info["derivation"]["kind"] == "import"
+
+
+def test_damaged_block__is_imported_again_and_not_sampled(tmp_path, small):
+    store = lsg_ray.write_ensemble(signs(), tmp_path / "e.zarr", network=WIDTHS)
+    (tmp_path / "e.zarr" / "weights" / "c.2.0").unlink()
+    remedy = r"import the same weights again \(lsg import\) to refill the block"
+    with pytest.raises(StoreError, match=remedy):
+        store.numpy()
+    assert lsg_ray.verify(store.url, repair=True).missing == 1
+    with pytest.raises(StoreError, match=remedy):
+        store.numpy()
+    lsg_ray.write_ensemble(signs(), tmp_path / "e.zarr", network=WIDTHS)
+    assert lsg_ray.verify(store.url).missing == 0
+    (tmp_path / "e.zarr" / "ledger" / "00000002.json").write_text("")
+    with pytest.raises(StoreError, match=remedy):
+        _ = open_ensemble(store.url).records
+    derived = replace(store.header, derivation={"kind": "canonical"})
+    assert derived.refill == "derive it again from the same store"
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.bool_, np.float64])

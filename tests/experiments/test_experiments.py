@@ -20,7 +20,7 @@ def test_specifications_at_all_scales__are_whole(name):
     for scale in SCALES:
         spec = experiment.at(scale)
         assert spec.study
-        assert spec.name == f"{name}-{scale}"
+        assert spec.name == f"{experiment.sampled or name}-{scale}"
         sizes.append(sum(one.ensemble.count for one in spec.ensembles.values()))
     assert sizes == sorted(sizes)
     assert 0 < experiment.minutes <= 30
@@ -42,6 +42,21 @@ def test_toy_size__ends_in_verdicts(lsg, tmp_path, name):
     assert text.count("<figure>") >= 1
     for claim in EXPERIMENTS[name].claims:
         assert claim.source in text
+
+
+def test_ensembles__are_shared_by_experiments_that_have_the_same(lsg, tmp_path):
+    shared = tmp_path / "ensembles"
+    where = ("--scale", "toy", "--workers", "0", "--ensembles", shared, "--json")
+    for name in ("ll-fig7", "ll-fig2"):
+        assert lsg("experiment", "run", name, "--out", tmp_path / name, *where).code == 0
+    (store,) = shared.iterdir()
+    assert (tmp_path / "ll-fig2" / "ensemble.zarr").resolve() == store.resolve()
+    changed = store.stat().st_mtime_ns
+    # Again, without the option: what the links lead to is there.
+    again = lsg("experiment", "run", "ll-fig7", "--out", tmp_path / "ll-fig7", *where[:4])
+    assert (again.code, store.stat().st_mtime_ns) == (0, changed)
+    url = lsg("experiment", "run", "ll-fig7", "--out", tmp_path / "n", "--ensembles", "s3://b/e")
+    assert (url.code, "is a URL" in url.err, (tmp_path / "n").exists()) == (2, True, False)
 
 
 def test_specifications__are_printed_for_other_commands(lsg, tmp_path):

@@ -1,6 +1,7 @@
 """Products, moments of fields, shuffling and evaluation against a few lines of NumPy."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -10,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lsg_ray.kernels import meanfield, products
+from lsg_ray.kernels import descent, meanfield, products
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     n_out=st.integers(1, 4),
     n_in=st.integers(1, 6),
-    n=st.integers(1, 5),
+    n=st.integers(1, 18),
     dtype=st.sampled_from([np.float32, np.float64]),
     seed=st.integers(0, 1000),
 )
@@ -41,6 +42,44 @@ def test_products(n_out, n_in, n, dtype, seed):
     np.testing.assert_allclose(grad, 1 + d @ a.T, **tolerance)
 
 
+_ON_ANOTHER_PROCESSOR = """
+import numpy as np
+from lsg_ray.kernels import examples, products
+from numba import njit
+from lsg_ray.kernels.compile import has_feature
+from lsg_ray.kernels.vectors import BYTES
+assert not has_feature("avx512f") and BYTES == 32
+rng = np.random.default_rng(0)
+@njit
+def gathered(x, y, order, n, a, labels):
+    examples.gather(x, y, order, 0, n, a, labels)
+for dtype in (np.float32, np.float64):
+    for n in range(16, 160, 16):
+        w, a, d = (rng.normal(size=s).astype(dtype) for s in ((8, 12), (12, 160), (8, 160)))
+        z, g = np.zeros((8, 160), dtype), np.ones((8, 12), dtype)
+        products.product(w, a, z, n)
+        products.outer(d, a, g, n)
+        np.testing.assert_allclose(z[:, :n], (w @ a)[:, :n], rtol=1e-4, atol=1e-4)
+        assert not z[:, n:].any()
+        np.testing.assert_allclose(g, 1 + d[:, :n] @ a[:, :n].T, rtol=1e-4, atol=1e-4)
+    x, y = rng.normal(size=(50, 7)).astype(dtype), rng.integers(0, 9, 50).astype(np.int32)
+    a, labels = np.full((8, 32), 9, dtype), np.zeros(32, np.int32)
+    gathered(x, y, np.arange(49, -1, -1), 23, a, labels)
+    np.testing.assert_array_equal(a[:7, :23], x[::-1][:23].T)
+    np.testing.assert_array_equal(labels[:23], y[::-1][:23])
+    assert not a[:7, 23:].any() and (a[7] == 9).all()
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of x86")
+@pytest.mark.parametrize(("name", "features"), [("haswell", "+avx,+avx2,+fma"), ("x86-64", "")])
+def test_products__are_right_on_processors_with_narrower_vectors(tmp_path, name, features):
+    """Kernels that are compiled for AVX and for SSE: this processor runs them as well."""
+    given = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    environment = {**os.environ, **given, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", _ON_ANOTHER_PROCESSOR], env=environment, check=True)
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 5e-7), (np.float64, 1e-14)])
 def test_moments_of_fields_keep_small_variances(dtype, tolerance):
     """1 − tanh² is right where tanh rounds to 1: Adam moves weights by tiny gradients too."""
@@ -58,7 +97,7 @@ def test_shuffle_is_a_uniform_permutation():
     counts: dict[tuple[int, ...], int] = {}
     order = np.arange(5)
     for _ in range(24_000):
-        meanfield._shuffle(order, state)
+        descent.shuffle(order, state)
         key = tuple(int(i) for i in order)
         counts[key] = counts.get(key, 0) + 1
     assert len(counts) == 120

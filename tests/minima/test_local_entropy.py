@@ -227,6 +227,16 @@ def test_stage(perceptrons, monkeypatch):
         assert shown
 
 
+def test_error_of_one_solution_many_times__is_unknown(perceptrons, machines):
+    weights = perceptrons.numpy()
+    spec = perceptrons.spec.replace(training={"algorithm": "given"}, ensemble={"count": 3})
+    for rows, known in (([0, 0, 0], False), ([0, 1, 0], True)):
+        result = lsg_ray.local_entropy(machines(spec, weights[rows]), gammas=[1], theory=False)
+        assert np.isfinite(result["entropy_mean"]).all()
+        assert np.isfinite(result["entropy_stderr"]).all() == known
+        assert np.isfinite(result["distance_stderr"]).all() == known
+
+
 def test_stage_does_not_depend_on_how_it_is_cut(perceptrons, tmp_path):
     options = {"gammas": [1.0, 0.3], "theory": False}
     whole = lsg_ray.local_entropy(perceptrons, checkpoints=tmp_path, **options)

@@ -164,6 +164,14 @@ def test_stage__of_a_store(committees):
     assert "3 solutions of least-action" in local_entropy_caption({"": result})[0]
 
 
+def test_error_of_one_solution_many_times__is_unknown(focused):
+    result = spherical_local_entropy(focused, gammas=[6, 25], theory=False)
+    assert np.ptp(result["local_entropy"].values, axis=0).max() < 1e-6  # one fixed point twice
+    assert np.isfinite(result["local_entropy_mean"]).all()
+    assert np.isnan(result["local_entropy_stderr"]).all()
+    assert np.isnan(result["overlap_stderr"]).all()
+
+
 def test_theory__is_drawn_of_trees_of_many_units(machines, machine_spec):
     ensemble = machines(machine_spec("spherical-perceptron", n=51, count=1))
     result = spherical_local_entropy(ensemble, gammas=[12.0])

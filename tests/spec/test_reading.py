@@ -213,6 +213,45 @@ def test_set__changes_one_of_two_sections_that_share_an_anchor(tmp_path):
     assert (spec.dataset.seed, spec.ensemble.seed) == (1, 2)
 
 
+STUDY = """
+study: {moments: , model: {stage: fit, margin: 0.1}, scan.low: {stage: scan, count: 4}, scan: }
+beside: {more: {ensemble: {seed: 5}}, less: {}}
+"""
+
+
+@pytest.mark.parametrize("text", ["null", "~", ""])
+def test_set__null_leaves_a_step_or_an_ensemble_out(tmp_path, text):
+    file = write(tmp_path, STUDY)
+    assert list(load_spec(file).study) == ["moments", "model", "scan.low", "scan"]
+    left = [f"study.moments={text}", f"study.scan.low={text}", f"beside.less={text}"]
+    spec = load_spec(file, left)
+    assert list(spec.study) == ["model", "scan"]
+    assert list(spec.beside) == ["more"]
+    assert load_spec(file, [f"study={text}"]).study is None
+    # Of the options of a step, null is a value, and a step that was left out may be given anew.
+    spec = load_spec(file, [f"study.scan={text}", "study.scan.count=5"])
+    assert spec.study["scan"].options == {"count": 5}
+    assert load_spec(file, ["study.scan={}"]).study["scan"].options == {}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        (
+            "study.momnts=null",
+            "a step, and there is no such; there are moments, model, scan.low, scan",
+        ),
+        ("beside.scan=null", "an ensemble, and there is no such; there are more, less"),
+        ("study.model=null", "study: scan.low: model: name the step that makes it; there is none"),
+    ],
+)
+def test_set__null_of_what_is_not_there_or_is_needed(tmp_path, assignment, says):
+    with pytest.raises(SpecError, match=says):
+        load_spec(write(tmp_path, STUDY), [assignment])
+    with pytest.raises(SpecError, match="there is none"):
+        load_spec(write(tmp_path, "name: a"), [assignment])
+
+
 @pytest.mark.parametrize(
     ("assignment", "says"),
     [

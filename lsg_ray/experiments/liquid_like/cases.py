@@ -1,9 +1,9 @@
 """The three cases of the paper as sections of specifications, and steps that experiments share.
 
 Under-parametrised: all 60,000 digits, 675 weights.  Over-parametrised: the first 500 of them, which
-reproduce the published magnetizations best.  Shallow: no hidden layers (App. D).  At laptop size
-the first and the last are trained in 10 epochs instead of 50, after which four trials of ten reach
-the accuracy of the paper.
+reproduce the published magnetizations best.  Shallow: no hidden layers (App. D).  All are trained
+as long as by the authors: after 10 epochs instead of 50, the mean of the interior weights is −0.18
+where the published one is −0.068.  Several experiments study the same ensembles, `SAMPLED`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from lsg_ray.typing import JsonObject
 
 PARTS = ("LB", "ITR", "RB")
 DEEP_PARTS = (*PARTS, "full")
+#: Name of the ensembles of the three cases.
+SAMPLED = "ll-cases"
 #: Groups of references by their energy, in the order of Figs. 5, 13 and 14.
 GROUPS = ("low", "medium", "high")
 
 UNDER: dict[str, Any] = {
     "dataset": {"name": "mnist", "components": 20},
     "network": {"family": "binary", "widths": [20, 15, 15, 10]},
-    "training": {"learning_rate": 0.3, "batch_size": 200, "epochs": 10, "gamma": 1.0e-5},
-    "ensemble": {"count": 4000, "threshold": 0.80, "draws": 100, "selection": "test"},
+    "training": {"learning_rate": 0.3, "batch_size": 200, "epochs": 50, "gamma": 1.0e-5},
+    "ensemble": {"count": 6000, "threshold": 0.80, "draws": 100, "selection": "test"},
 }
 #: Fields in which the other two cases differ.
 OVER: dict[str, Any] = {

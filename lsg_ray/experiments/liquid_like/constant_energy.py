@@ -8,7 +8,7 @@ import xarray
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
 from lsg_ray.experiments.estimators import bootstrapped
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
-from lsg_ray.experiments.liquid_like.cases import PAPER, TOY, TOY_FIELDS, UNDER, landscape
+from lsg_ray.experiments.liquid_like.cases import PAPER, SAMPLED, TOY, TOY_FIELDS, UNDER, landscape
 from lsg_ray.experiments.liquid_like.landscapes import entropy_at
 from lsg_ray.typing import Floats
 
@@ -112,4 +112,5 @@ EXPERIMENT = Experiment(
         ),
     ),
     minutes=12,
+    sampled=SAMPLED,
 )

@@ -11,9 +11,8 @@ import numpy as np
 
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
 from lsg_ray.experiments.estimators import bootstrapped, converged, couplings
-from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment
-
-PARTS = ("LB", "ITR", "RB")
+from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
+from lsg_ray.experiments.liquid_like.cases import PAPER, PARTS, SAMPLED, UNDER
 
 
 def ratio_of_couplings(results: Results) -> Measured:
@@ -53,18 +52,17 @@ EXPERIMENT = Experiment(
     LIQUID_LIKE,
     "3 and 12",
     "Effective Ising model of the weights, and three-weight correlations",
-    spec={
-        "dataset": {"name": "mnist", "components": 20, "train_examples": 500, "subset": "first"},
-        "network": {"family": "binary", "widths": [20, 15, 15, 10]},
-        "training": {"learning_rate": 0.3, "batch_size": 10, "epochs": 50, "gamma": 1.0e-5},
-        "ensemble": {"count": 5000, "threshold": 0.70, "draws": 100, "selection": "test"},
-        "study": {
-            "moments": {},
-            **{f"model-{part}": {"stage": "fit", "part": part} for part in PARTS},
-            "model-full": {"stage": "fit"},
-            "check": {"model": "model-full"},
+    spec=merged(
+        UNDER,
+        {
+            "study": {
+                "moments": {},
+                **{f"model-{part}": {"stage": "fit", "part": part} for part in PARTS},
+                "model-full": {"stage": "fit"},
+                "check": {"model": "model-full"},
+            }
         },
-    },
+    ),
     scales={
         "toy": {
             "dataset": {"name": "digits"},
@@ -73,7 +71,7 @@ EXPERIMENT = Experiment(
             "ensemble": {"count": 120, "threshold": 0.4, "draws": 20},
             "study": {"check": {"triples": 500}},
         },
-        "paper": {"ensemble": {"count": 1_000_000}},
+        "paper": PAPER,
     },
     claims=(
         Claim(
@@ -98,5 +96,6 @@ EXPERIMENT = Experiment(
             Within(low=0.5),
         ),
     ),
-    minutes=15,
+    minutes=20,
+    sampled=SAMPLED,
 )

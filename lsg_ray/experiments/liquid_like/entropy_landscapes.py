@@ -18,6 +18,7 @@ from lsg_ray.experiments.liquid_like.cases import (
     PAPER,
     PAPER_OVER,
     PAPER_SHALLOW,
+    SAMPLED,
     SHALLOW,
     TOY,
     TOY_OVER,
@@ -171,9 +172,7 @@ EXPERIMENT = Experiment(
     spec=merged(
         UNDER,
         {
-            # Entropies of parts differ by a few percent: models of fewer would not tell them apart.
-            "ensemble": {"count": 7000},
-            "beside": {"over": merged(OVER, {"ensemble": {"count": 10_000}}), "shallow": SHALLOW},
+            "beside": {"over": OVER, "shallow": SHALLOW},
             "study": {
                 **landscape("under", ensemble="ensemble"),
                 **landscape("over"),
@@ -198,4 +197,5 @@ EXPERIMENT = Experiment(
     },
     claims=CLAIMS,
     minutes=25,
+    sampled=SAMPLED,
 )

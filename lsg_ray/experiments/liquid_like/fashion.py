@@ -58,7 +58,6 @@ EXPERIMENT = Experiment(
         merged(UNDER, OVER),
         {
             "dataset": {"name": "fashion-mnist"},
-            "ensemble": {"count": 8000},
             "beside": {"digits": {"dataset": {"name": "mnist"}}},
             "study": {
                 **landscape("fashion", ensemble="ensemble"),

@@ -12,6 +12,7 @@ from lsg_ray.experiments.liquid_like.cases import (
     OVER,
     PAPER,
     PAPER_OVER,
+    SAMPLED,
     TOY,
     TOY_FIELDS,
     TOY_OVER,
@@ -133,4 +134,5 @@ EXPERIMENT = Experiment(
         ),
     ),
     minutes=15,
+    sampled=SAMPLED,
 )

@@ -7,7 +7,7 @@ import numpy as np
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
 from lsg_ray.experiments.estimators import bootstrapped
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
-from lsg_ray.experiments.liquid_like.cases import PAPER, TOY, UNDER
+from lsg_ray.experiments.liquid_like.cases import PAPER, SAMPLED, TOY, UNDER
 from lsg_ray.rng import Stream, generator
 from lsg_ray.typing import Floats
 
@@ -62,7 +62,8 @@ def connected(results: Results) -> Measured:
         largest_component(points[rng.permutation(len(points))[: len(points) // 2]])
         for _ in range(HALVES)
     ]
-    return Measured(largest_component(points), float(np.std(halves, ddof=1)))
+    error = max(float(np.std(halves, ddof=1)), 1 / len(points))
+    return Measured(largest_component(points), error)
 
 
 def relative_spread(results: Results) -> Measured:
@@ -78,12 +79,10 @@ EXPERIMENT = Experiment(
     spec=merged(
         UNDER,
         {
-            "training": {"epochs": 50},
-            "ensemble": {"count": 1000},
             "study": {
                 "map": {"stage": "embed", "configurations": 1000, "starts": True},
                 "overlaps": {},
-            },
+            }
         },
     ),
     scales={
@@ -115,4 +114,5 @@ EXPERIMENT = Experiment(
         ),
     ),
     minutes=10,
+    sampled=SAMPLED,
 )

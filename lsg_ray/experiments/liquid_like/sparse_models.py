@@ -12,7 +12,7 @@ import numpy as np
 from lsg_ray.experiments.claim import Claim, Measured, Results, Within
 from lsg_ray.experiments.estimators import bootstrapped, converged
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
-from lsg_ray.experiments.liquid_like.cases import DEEP_PARTS, PARTS, TOY, TOY_FIELDS, UNDER
+from lsg_ray.experiments.liquid_like.cases import DEEP_PARTS, PARTS, SAMPLED, TOY, TOY_FIELDS, UNDER
 from lsg_ray.experiments.liquid_like.landscapes import (
     difference,
     mean_saturation,
@@ -96,14 +96,7 @@ EXPERIMENT = Experiment(
     LIQUID_LIKE,
     "4 and 6",
     "Sparse models by pseudolikelihood, and their entropy landscapes",
-    spec=merged(
-        UNDER,
-        {
-            "training": {"epochs": 4},
-            "ensemble": {"count": 20_000, "threshold": 0.78},
-            "study": _steps(),
-        },
-    ),
+    spec=merged(UNDER, {"study": _steps()}),
     scales={
         "toy": merged(
             TOY,
@@ -125,8 +118,7 @@ EXPERIMENT = Experiment(
             },
         ),
         "paper": {
-            "training": {"epochs": 50},
-            "ensemble": {"count": 50_000, "threshold": 0.80},
+            "ensemble": {"count": 50_000},
             "study": {f"sparse-scan-{part}": {"count": 20} for part in DEEP_PARTS},
         },
     },
@@ -182,4 +174,5 @@ EXPERIMENT = Experiment(
         ),
     ),
     minutes=22,
+    sampled=SAMPLED,
 )

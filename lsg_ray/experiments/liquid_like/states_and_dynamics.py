@@ -21,6 +21,7 @@ from lsg_ray.experiments.liquid_like.cases import (
     PAPER,
     PAPER_OVER,
     PAPER_SHALLOW,
+    SAMPLED,
     SHALLOW,
     TOY,
     TOY_OVER,
@@ -169,4 +170,5 @@ EXPERIMENT = Experiment(
         ),
     ),
     minutes=25,
+    sampled=SAMPLED,
 )

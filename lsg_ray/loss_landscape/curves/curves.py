@@ -42,7 +42,7 @@ from lsg_ray.typing import (
     Integers,
     LossTasks,
     Positive,
-    Several,
+    Repeats,
     Singles,
 )
 
@@ -67,7 +67,7 @@ def loss_curves(
     *,
     configurations: Integers | None = None,
     points: Points = 41,
-    draws: Several = 3,
+    draws: Repeats = 3,
     length: Positive = 1.0,
     scaling: Scaling = "whole",
     **run: Unpack[LossTasks],

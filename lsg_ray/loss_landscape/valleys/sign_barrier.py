@@ -48,7 +48,7 @@ from lsg_ray.typing import (
     Integers,
     Ints,
     LossTasks,
-    Several,
+    Repeats,
     Singles,
     Steps,
 )
@@ -96,7 +96,7 @@ def sign_barrier(
     align: bool = True,
     alphas: Steps = ALPHAS,
     configurations: Integers | None = None,
-    samples: Several = 1000,
+    samples: Repeats = 1000,
     **run: Unpack[LossTasks],
 ) -> xarray.Dataset:
     """Measure barriers between pairs of solutions against the share of equal signs.

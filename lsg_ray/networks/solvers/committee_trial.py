@@ -162,7 +162,7 @@ def algorithm(
     *,
     misfits: Callable[[Spec], Iterable[str]] = lambda _: (),
     unused: Mapping[str, object] = UNUSED,
-    in_groups: bool = False,
+    replicas: Callable[[Config], int] | None = None,
     check: Callable[[Spec, Dataset], None] = lambda *_: None,
     warm_up: Callable[[Spec], None] | None = None,
 ) -> Algorithm:
@@ -176,8 +176,9 @@ def algorithm(
         ``solve(trial, options)``: the solver.
     unused
         Fields that must be as they are by default, since it does not read them.
-    in_groups
-        Whether its replicas are in groups, which may be elsewhere (`Trial.groups`).
+    replicas
+        Number of its replicas by its options, where they are in groups that may be elsewhere
+        (`Trial.groups`).
     """
 
     def trainer(spec: Spec, arena: Any, _: str | None) -> Run:
@@ -195,6 +196,10 @@ def algorithm(
         yield from not_neutral(spec, unused, f"{name} does not read it; see training.options")
         yield from misfits(spec)
 
+    def count(spec: Spec) -> int:
+        assert replicas is not None
+        return replicas(config(**spec.training.options))
+
     return Algorithm(
         name,
         families,
@@ -202,6 +207,6 @@ def algorithm(
         config=config,
         misfits=all_misfits,
         check=check,
-        in_groups=in_groups,
+        replicas=None if replicas is None else count,
         warm_up=warm_up,
     )

@@ -116,4 +116,6 @@ def solve(trial: Trial, options: Options) -> End:
         return End(centre, trial.epochs, Stop.EPOCHS)
 
 
-ALGORITHM = algorithm("elastic-sgd", SPHERICAL, Options, solve, in_groups=True)
+ALGORITHM = algorithm(
+    "elastic-sgd", SPHERICAL, Options, solve, replicas=lambda options: options.replicas
+)

@@ -153,5 +153,10 @@ def _centre(w: Array, hidden: Floats, options: Options) -> Floats:
 
 
 ALGORITHM = algorithm(
-    "replicated-sgd", BINARY, Options, solve, misfits=odd_replicas, in_groups=True
+    "replicated-sgd",
+    BINARY,
+    Options,
+    solve,
+    misfits=odd_replicas,
+    replicas=lambda options: options.replicas,
 )

@@ -9,7 +9,7 @@ from scipy import stats
 
 from lsg_ray.datasets import load_dataset
 from lsg_ray.errors import InputError
-from lsg_ray.kernels import classification, meanfield
+from lsg_ray.kernels import classification, descent
 from lsg_ray.networks import sampling
 from lsg_ray.networks.binary_network import evaluate
 from lsg_ray.networks.layout import chunk_examples
@@ -181,8 +181,8 @@ def test_ties_go_to_the_first_class_in_every_engine(seed, classes, whole):
     scores = np.zeros((rows, padded), np.float32)
     scores[:classes, :n] = z
     blank = np.zeros((7, rows, padded), np.float32)
-    _, hits = meanfield._loss_gradient(
-        scores.copy(), y, blank[0], classes, classification.CROSS_ENTROPY, blank[1], blank[2],
+    _, hits = descent.loss_gradient(
+        scores.copy(), y, classes, classification.CROSS_ENTROPY, blank[1],
         *np.zeros((5, padded), np.float32), n, padded,
     )  # fmt: skip
     assert hits == right.sum()
