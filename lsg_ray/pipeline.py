@@ -70,6 +70,8 @@ def run(
     address: str | None = None,
     workers: int | None = None,
     actors: int = 1,
+    worker_cpus: float = 1,
+    worker_gpus: float | None = None,
     ensembles: PathOrUrl | None = None,
     landscape: bool = True,
     download: bool = True,
@@ -84,7 +86,7 @@ def run(
         Specification of the run, with at least two configurations.
     folder
         Folder for all results: new, empty, or of an earlier run of the same specification.
-    address, workers, style
+    address, workers, worker_cpus, worker_gpus, style
         As in `lsg_ray.sample`.
     actors
         Number of processes that share the replicas of a trial, of ensembles whose solver has some.
@@ -139,7 +141,15 @@ def run(
     for name, one in spec.ensembles.items():
         what, store = "" if name == SAMPLED else f" {name}", _place(path, name, one, ensembles)
         shared = actors if ALGORITHMS[one.algorithm].replicas else 1
-        sampling = partial(sample, address=address, workers=workers, actors=shared, style=style)
+        sampling = partial(
+            sample,
+            address=address,
+            workers=workers,
+            actors=shared,
+            worker_cpus=worker_cpus,
+            worker_gpus=worker_gpus,
+            style=style,
+        )
         timed(f"sample{what}", partial(sampling, one, store))
         _link(path / f"{name}.zarr", store)
         if name == SAMPLED:

@@ -53,8 +53,8 @@ where_options = options(
         "--workers",
         type=click.IntRange(min=0),
         section=RUNNING,
-        help="Number of tasks at a time; without it, one per CPU. 0 samples in this process, "
-        "without Ray.",
+        help="Number of workers, which are actors of Ray; without it, one per CPU, on a cluster "
+        "also for those that it gets meanwhile. 0 samples in this process, without Ray.",
     ),
     option(
         "--actors",
@@ -63,6 +63,21 @@ where_options = options(
         section=RUNNING,
         help="Number of processes that share the replicas of a trial, on Ray: those of elastic-sgd "
         "and replicated-sgd. Results do not depend on it.",
+    ),
+    option(
+        "--worker-cpus",
+        type=float,
+        default=1.0,
+        section=RUNNING,
+        help="Number of CPUs that a worker holds of the cluster, such as 0.5 or 2; it computes on "
+        "one.",
+    ),
+    option(
+        "--worker-gpus",
+        type=float,
+        section=RUNNING,
+        help="Number of GPUs that a worker holds, such as 0.25; without it, one where "
+        "training.engine is torch and there are GPUs, else none.",
     ),
     option(
         "--address",
@@ -89,6 +104,8 @@ class RunOptions(TypedDict):
 
     workers: int | None
     actors: int
+    worker_cpus: float
+    worker_gpus: float | None
     address: str | None
 
 

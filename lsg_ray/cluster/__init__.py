@@ -1,4 +1,4 @@
-"""Running on Ray: sessions, bounded task pools, progress, resume.  Nothing else imports ray."""
+"""Running on Ray: sessions, pools of actors, progress, resume.  Nothing else imports ray."""
 
 import logging
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lsg_ray.cluster.progress import Style, byte_progress
-from lsg_ray.cluster.sample import BlockDone, sample_block
+from lsg_ray.cluster.sampler import BlockDone, sample_block
 from lsg_ray.datasets import Dataset, load_dataset
 from lsg_ray.ensemble.writer import create_ensemble
 from lsg_ray.errors import SpecError

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
+from lsg_ray.cluster.failures import MAX_RETRIES, ray_failure
 from lsg_ray.cluster.session import available_cpus, check_address, ray_session
-from lsg_ray.cluster.tasks import MAX_TASK_RETRIES, ray_failure
 from lsg_ray.cluster.watch import CHECK_SECONDS, RayWatch
 from lsg_ray.errors import ClusterError, LsgError
 
@@ -82,7 +82,7 @@ def ray_scheduler(in_flight: int) -> Callable[..., object]:
 
         stored: dict[Any, Any] = {}
         pending: set[_TaskFuture] = set()
-        run = ray.remote(num_cpus=1, max_retries=MAX_TASK_RETRIES, num_returns=2)(_run_node)
+        run = ray.remote(num_cpus=1, max_retries=MAX_RETRIES, num_returns=2)(_run_node)
 
         def submit(_: Any, batch: list[tuple[Any, ...]]) -> Future[Any]:
             ((key, (node, values), *_rest),) = batch

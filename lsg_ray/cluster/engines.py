@@ -1,4 +1,4 @@
-"""Which engine a run trains with, and what its tasks ask of Ray: decided where the run begins.
+"""Which engine a run trains with: decided where the run begins.
 
 ``training.engine: auto`` becomes the name of an engine before anything is stored, as networks of
 two engines are not the same bytes; a store that is there keeps its own.
@@ -7,7 +7,6 @@ two engines are not the same bytes; a store that is there keeps its own.
 from __future__ import annotations
 
 import importlib.util
-from typing import NamedTuple
 
 from lsg_ray.cluster.session import on_cluster, ray_session
 from lsg_ray.ensemble.header import read_header
@@ -16,17 +15,6 @@ from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks.solvers.thread_blocks import check_gpu, unfit
 from lsg_ray.spec import Spec
 from lsg_ray.typing import PathOrUrl
-
-#: Share of a GPU that a task of the engine cuda asks for: one task launches while the other judges
-#: the trials of its last launch on the CPU.
-SHARE = 0.5
-
-
-class Resources(NamedTuple):
-    """What a task asks of Ray, and how many tasks run at a time by default."""
-
-    gpus: float
-    parallel: int
 
 
 def with_engine(
@@ -57,15 +45,6 @@ def with_engine(
         chosen = there[0] if there else "numba"
     named = spec.replace(training={"engine": chosen})
     return with_engine(named, url, address, workers)
-
-
-def resources(spec: Spec, gpus: float, cpus: int) -> Resources:
-    """Return what tasks ask for on a Ray with that many GPUs and CPUs."""
-    if spec.training.engine == "torch" and gpus >= 1:
-        return Resources(1, int(gpus))
-    if spec.training.engine == "cuda" and gpus >= 1:
-        return Resources(SHARE, min(int(gpus / SHARE), cpus))
-    return Resources(0, cpus)
 
 
 def _engine_of_store(url: PathOrUrl) -> str | None:

@@ -11,13 +11,6 @@ class ProgressActor:
 
     def __init__(self) -> None:
         self._counts: dict[int, tuple[int, int]] = {}
-        self._attempts: dict[int, int] = {}
-
-    def begin(self, block: int) -> int:
-        """Note that a block is begun; return how often it was before."""
-        earlier = self._attempts.get(block, 0)
-        self._attempts[block] = earlier + 1
-        return earlier
 
     def report(self, block: int, rows: int, trials: int) -> None:
         """Note rows accepted and trials run so far in a block."""
@@ -27,7 +20,6 @@ class ProgressActor:
         """Return rows and trials by block, less the blocks that are finished."""
         for block in finished:
             self._counts.pop(block, None)
-            self._attempts.pop(block, None)
         return self._counts
 
 

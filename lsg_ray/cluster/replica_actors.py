@@ -10,7 +10,7 @@ longer, and that are fewer than CPUs; many trials are better run at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -75,22 +75,21 @@ class ReplicaActor:
         return values
 
 
-@contextmanager
-def on_actors(actors: int, references: Sequence[object]) -> Iterator[None]:
-    """Have replicas of trials shared by ``actors`` processes, this one of them.
+class Replicas:
+    """Actors for the replicas of trials, which this process has a share of.
 
     ``references``: of the specification as JSON, and of what its networks learn.
     """
-    import ray
 
-    remote = ray.remote(num_cpus=1, max_restarts=0)(ReplicaActor)
-    handles: list[Any] = [remote.remote(*references) for _ in range(actors - 1)]
-    try:
-        with hosted(partial(_groups, handles)):
-            yield
-    finally:
-        for handle in handles:
-            ray.kill(handle)
+    def __init__(self, actors: int, references: Sequence[object]) -> None:
+        import ray
+
+        remote = ray.remote(num_cpus=1, max_restarts=0)(ReplicaActor)
+        self._handles: list[Any] = [remote.remote(*references) for _ in range(actors - 1)]
+
+    def shared(self) -> AbstractContextManager[None]:
+        """Have replicas of trials shared by the actors in this context; it may be opened again."""
+        return hosted(partial(_groups, self._handles)) if self._handles else nullcontext()
 
 
 @contextmanager
@@ -126,39 +125,16 @@ def _stored(argument: Any) -> Any:
     return ray.put(argument) if large else argument
 
 
-class Places:
-    """The CPUs of trials that run now: a placement group for each block."""
+def place_together(actors: int) -> tuple[PlacementGroup, dict[str, object]]:
+    """Reserve a CPU each for actors that work together, the first of which starts the others.
 
-    def __init__(self, actors: int) -> None:
-        self.actors = actors
-        self._groups: dict[int, PlacementGroup] = {}
+    Returns the placement group, and the options of the first actor.
+    """
+    from ray.util.placement_group import placement_group
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    def options(self, block: int) -> dict[str, object]:
-        """Reserve the CPUs of a block; return the options of its task."""
-        from ray.exceptions import RayActorError
-        from ray.util.placement_group import placement_group
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-        group = placement_group([{"CPU": 1}] * self.actors)
-        self._groups[block] = group
-        return {
-            "scheduling_strategy": PlacementGroupSchedulingStrategy(
-                group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
-            ),
-            # A lost actor is a lost process of the block: it is computed again.
-            "retry_exceptions": [RayActorError],
-        }
-
-    def release(self, block: int) -> None:
-        """Give the CPUs of a finished block back."""
-        from ray.util.placement_group import remove_placement_group
-
-        if (group := self._groups.pop(block, None)) is not None:
-            remove_placement_group(group)
-
-    def __enter__(self) -> Places:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for block in list(self._groups):
-            self.release(block)
+    group = placement_group([{"CPU": 1}] * actors)
+    strategy = PlacementGroupSchedulingStrategy(
+        group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
+    )
+    return group, {"scheduling_strategy": strategy}

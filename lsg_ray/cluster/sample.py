@@ -1,69 +1,53 @@
-"""Sample an ensemble on Ray: one task per missing block, results straight into the store.
+"""Sample an ensemble on a pool of Ray actors: the missing blocks, straight into the store.
 
-A task gets the store's URL, a block index and a reference to the training set; it computes the
-block's configurations (`lsg_ray.networks.sampling`), writes them, and returns a few numbers.
+An actor (`lsg_ray.cluster.sampler`) holds what all blocks need.  It gets the index of a block,
+computes its configurations (`lsg_ray.networks.sampling`), writes them, and returns a few numbers.
 Retry, resume and growth are the same thing: do the missing blocks.
 """
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple, TypeAlias
 
 from lsg_ray.arrays import public
-from lsg_ray.cluster.engines import resources, with_engine
-from lsg_ray.cluster.metrics import record_block
+from lsg_ray.cluster.engines import with_engine
+from lsg_ray.cluster.holdings import Where
+from lsg_ray.cluster.pool import Pool
 from lsg_ray.cluster.progress import Style, byte_progress, progress
 from lsg_ray.cluster.progress_actor import ProgressActor, ProgressPoll
-from lsg_ray.cluster.replica_actors import Places, check_actors, on_actors
-from lsg_ray.cluster.session import available_cpus, check_address, on_cluster, ray_session
+from lsg_ray.cluster.replica_actors import check_actors
+from lsg_ray.cluster.sampler import BlockDone, Samplers, sample_block
+from lsg_ray.cluster.session import check_address, on_cluster, ray_session
 from lsg_ray.cluster.tally import Processors, Tally
-from lsg_ray.cluster.tasks import MAX_TASK_RETRIES, run_bounded
 from lsg_ray.datasets import Dataset, load_dataset
-from lsg_ray.ensemble.block import Block
 from lsg_ray.ensemble.conflicts import grown_error
 from lsg_ray.ensemble.header import read_header
-from lsg_ray.ensemble.ledger import rejection_histogram
 from lsg_ray.ensemble.listing import sweep
 from lsg_ray.ensemble.location import locate
-from lsg_ray.ensemble.schema import arrays_of
-from lsg_ray.ensemble.writer import Plan, check_name, create_ensemble, missing_blocks, write_block
+from lsg_ray.ensemble.writer import Plan, check_name, create_ensemble, missing_blocks
 from lsg_ray.errors import InputError, StoreError
-from lsg_ray.networks.sampling import prepare, sample_configurations
+from lsg_ray.networks.sampling import prepare, trainer_of
 from lsg_ray.registry import ALGORITHMS
-from lsg_ray.rng import Stream
 from lsg_ray.spec import Spec
 from lsg_ray.typing import Ints, PathOrUrl
 
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """How a run reports, and checks what it finds in the store."""
+    """How a run checks what it finds in the store."""
 
-    #: Seconds between a worker's reports while it computes a block.
-    report_seconds: float = 1.0
     #: How often blocks that have gone missing by the end of a run are sampled again.
     repeats: int = 3
 
 
 CONFIG = SampleConfig()
-
-
-class BlockDone(NamedTuple):
-    """What a task returns: rows and trials of its block, seconds of computing, and on what."""
-
-    rows: int
-    trials: int
-    seconds: float
-    processor: str | None = None
+#: Yields the blocks that are finished.
+Blocks: TypeAlias = Generator[tuple[int, BlockDone], None, None]
 
 
 class SampleResult(NamedTuple):
@@ -92,6 +76,8 @@ def sample(
     address: str | None = None,
     workers: int | None = None,
     actors: int = 1,
+    worker_cpus: float = 1,
+    worker_gpus: float | None = None,
     style: Style = "notebook",
 ) -> SampleResult:
     """Sample the ensemble of ``spec`` into the store at ``url``; do what is missing there.
@@ -105,10 +91,16 @@ def sample(
     address
         Address of the Ray cluster; by default ``RAY_ADDRESS``, else a private Ray here.
     workers
-        Number of tasks at a time: by default one per CPU; 0 samples in this process, without Ray.
+        Number of workers, which are actors of Ray: by default as many as there are CPUs for, on a
+        cluster also those that it gets meanwhile; 0 samples in this process, without Ray.
     actors
         Number of processes that share the replicas of a trial, of solvers such as ``elastic-sgd``:
         one CPU each.  The bytes of the store do not depend on it.
+    worker_cpus
+        Number of CPUs that a worker holds of the cluster, such as 0.5 or 2; it computes on one.
+    worker_gpus
+        Number of GPUs that a worker holds, such as 0.25 for four workers a GPU; by default, where
+        there are GPUs, one with the engine torch, half of one with cuda, else none.
     style
         Where progress is shown: ``auto``, ``notebook`` (in notebooks alone) or ``quiet``.
 
@@ -127,11 +119,10 @@ def sample(
     """
     if workers == 0 and address:
         raise InputError(f"address {address} and workers=0 given; workers=0 is without Ray")
+    where = Where(workers, actors, worker_cpus, worker_gpus)
     if workers != 0:
         check_address(address)
-    elif actors != 1:
-        raise InputError(f"actors {actors} and workers=0 given; workers=0 is without Ray")
-    check_actors(spec, actors, None if on_cluster(address) else workers or available_cpus())
+    where.check(spec, address)
     if str(url).startswith("memory://") and workers != 0:
         raise InputError(f"{url} lives in this process alone; sample it with workers=0")
     check_name(url)
@@ -152,10 +143,11 @@ def sample(
             if workers == 0:
                 results = _in_process(todo, spec, arena, tally)
             else:
-                results = _on_ray(todo, spec, arena, tally, address, workers, actors)
-            for _, done in results:
-                tally.finish(done.rows, done.trials)
-                processors.see(done.processor)
+                results = _on_ray(todo, spec, arena, tally, address, where)
+            with closing(results):  # an interrupt ends the actors, too
+                for _, done in results:
+                    tally.finish(done.rows, done.trials)
+                    processors.see(done.processor)
             missing = _missing_again(plan)
             if not len(missing):
                 break
@@ -197,59 +189,8 @@ def _missing_again(plan: Plan) -> Ints:
     return missing
 
 
-def sample_block(
-    url: str,
-    spec: Spec,
-    arena: Any,
-    block: int,
-    start: int,
-    rows: int,
-    on_trial: Callable[[bool], None] | None = None,
-    attempts: Callable[[], int] = lambda: 0,
-) -> BlockDone:
-    """Compute one block and write it; safe to run again or twice at once.
-
-    ``attempts`` returns how often the block was begun before; it is called when the block is done.
-    """
-    sampled = sample_configurations(spec, arena, start, rows, on_trial=on_trial)
-    attempt = attempts()
-    trials = rows + len(sampled.missed)
-    rejected = rejection_histogram(np.nan_to_num(sampled.missed))
-    processor = _processor(spec)
-    written = write_block(
-        url,
-        block,
-        Block(start, sampled.weights, sampled.columns, trials, rejected, sampled.seconds),
-        attempt=attempt,
-        seed_path=(spec.ensemble.seed, int(Stream.TRIAL), start),
-        count=spec.ensemble.count,
-        processor=processor,
-    )
-    if written == "present" and attempt == 0:  # another driver was quicker
-        return BlockDone(0, 0, sampled.seconds)
-    return BlockDone(rows, trials, sampled.seconds, processor)
-
-
-def _processor(spec: Spec) -> str:
-    """Return the kind of processor that this process computes on."""
-    from lsg_ray.kernels.compile import processor
-
-    if spec.training.engine == "cuda":
-        from lsg_ray.kernels.cuda.launch import name
-
-        return f"{processor()} {name()}"
-    if spec.training.engine != "torch":
-        return processor()
-    import torch
-
-    if torch.cuda.is_available():
-        return f"{processor()} {torch.cuda.get_device_name()}"
-    return f"{processor()} {torch.backends.cpu.get_cpu_capability()}"
-
-
-def _in_process(
-    plan: Plan, spec: Spec, arena: Any, tally: Tally
-) -> Iterator[tuple[int, BlockDone]]:
+def _in_process(plan: Plan, spec: Spec, arena: Any, tally: Tally) -> Blocks:
+    run = trainer_of(spec, arena)
     for block in map(int, plan.missing):
         counts = [0, 0]
 
@@ -259,117 +200,28 @@ def _in_process(
             tally.show(*counts)
 
         start, rows = block * plan.block_size, plan.rows(block)
-        yield block, sample_block(plan.url, spec, arena, block, start, rows, report)
+        yield block, sample_block(plan.url, spec, arena, block, start, rows, report, run=run)
 
 
 def _on_ray(
-    plan: Plan,
-    spec: Spec,
-    arena: Any,
-    tally: Tally,
-    address: str | None,
-    workers: int | None,
-    actors: int,
-) -> Iterator[tuple[int, BlockDone]]:
+    plan: Plan, spec: Spec, arena: Any, tally: Tally, address: str | None, where: Where
+) -> Blocks:
     import ray
 
     buffers: list[pickle.PickleBuffer] = []
     pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
     size = sum(buffer.raw().nbytes for buffer in buffers)  # of arrays that every worker reads
-    with ray_session(address, workers, size) as cpus:
-        needs = resources(spec, ray.cluster_resources().get("GPU", 0), cpus)
-        parallel = workers or needs.parallel
-        actor = ray.remote(num_cpus=0, max_restarts=-1)(ProgressActor).remote()
-        task = ray.remote(
-            num_cpus=1, num_gpus=needs.gpus, max_retries=MAX_TASK_RETRIES, retry_exceptions=False
-        )(_block_task)
+    shared = on_cluster(address)
+    with ray_session(address, where.private_cpus, size) as cpus:
+        check_actors(spec, where.actors, cpus)
+        needs, first = where.on(ray.nodes(), spec)
+        reported = ray.remote(num_cpus=0, max_restarts=-1)(ProgressActor).remote()
         read = (ray.put(spec.canonical_json()), ray.put(arena))
-        check_actors(spec, actors, cpus)
-        parallel = max(1, parallel // actors)
-        places = Places(actors)
-
-        def submit(block: int) -> Any:
-            of_block = (block, block * plan.block_size, plan.rows(block))
-            if actors == 1:
-                return task.remote(plan.url, *read, actor, *of_block)
-            placed = task.options(**places.options(block))
-            return placed.remote(plan.url, *read, actor, *of_block, actors, [*read])
-
-        poll = ProgressPoll(actor, tally.show)
-        blocks = map(int, plan.missing)
-        # Where Ray itself holds back what exceeds its CPUs, one task waits for each that runs.
-        in_flight = 2 * parallel if cpus <= parallel and actors == 1 else parallel
-        done: BlockDone
-        with places:
-            for block, done in run_bounded(submit, blocks, in_flight=in_flight, tick=poll):
-                places.release(block)
+        crew = Samplers(plan, read, reported, needs, where.actors)
+        poll = ProgressPoll(reported, tally.show)
+        # A cluster may grow; a private Ray does not.
+        most = where.groups or (None if shared else first)
+        with Pool(crew, plan.missing, most=most, first=first, shared=shared) as pool:
+            for block, done in pool.results(poll):
                 poll.forget(block)
                 yield block, done
-
-
-def _block_task(
-    url: str,
-    spec_json: str,
-    arena: Any,
-    actor: Any,
-    block: int,
-    start: int,
-    rows: int,
-    actors: int = 1,
-    read: Sequence[Any] = (),
-) -> BlockDone:
-    """Body of a Ray task; ``read``: references of the specification and arena, for its actors."""
-    import ray
-    from ray.exceptions import RayError
-
-    spec = Spec.model_validate_json(spec_json)
-    compile_once(spec)
-    counts = [0, 0]
-    last = time.monotonic()
-
-    def report(accepted: bool) -> None:
-        nonlocal last
-        counts[0] += accepted
-        counts[1] += 1
-        now = time.monotonic()
-        if now - last >= CONFIG.report_seconds:
-            last = now
-            actor.report.remote(block, counts[0], counts[1])
-
-    begun = actor.begin.remote(block)
-
-    def attempts() -> int:
-        try:
-            return ray.get(begun)
-        except RayError:  # the actor was lost, and with it the count of earlier attempts
-            return 0
-
-    with on_actors(actors, read) if actors > 1 else nullcontext():
-        done = sample_block(url, spec, arena, block, start, rows, report, attempts)
-    size = sum(array.row_bytes for array in arrays_of(spec))
-    record_block(done.rows, done.trials, done.rows * size)
-    return done
-
-
-def compile_once(spec: Spec) -> None:
-    """Compile the kernels once per machine: the first worker does, the others wait and load."""
-    warm_up = ALGORITHMS[spec.algorithm].warm_up
-    if warm_up is None:
-        return
-    from filelock import FileLock
-
-    from lsg_ray.kernels.compile import CACHE_FOLDER
-
-    folder = Path(CACHE_FOLDER)
-    # numba's cache is by path of the sources: shipped code lies somewhere else in each job.
-    digest = hashlib.sha256(str(Path(__file__).resolve()).encode()).hexdigest()[:12]
-    marker = folder / f"compiled-{digest}"
-    if marker.exists():
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "compiling.lock"):
-            warm_up(spec)
-            marker.touch()
-    except OSError:  # a disk that is not for writing: each process compiles for itself
-        warm_up(spec)

@@ -34,6 +34,8 @@ def run_experiment(
     address: str | None = None,
     workers: int | None = None,
     actors: int = 1,
+    worker_cpus: float = 1,
+    worker_gpus: float | None = None,
     ensembles: PathOrUrl | None = None,
     style: Style = "notebook",
     log: Callable[[str], None] = lambda _: None,
@@ -48,7 +50,7 @@ def run_experiment(
         Folder for all results: new, empty, or of an earlier run of the same, which is resumed.
     scale
         Size: ``toy`` (seconds), ``laptop`` (minutes) or ``paper`` (as published).
-    address, workers, actors, ensembles, style, log
+    address, workers, actors, worker_cpus, worker_gpus, ensembles, style, log
         As in `lsg_ray.run`.
 
     Returns
@@ -75,6 +77,8 @@ def run_experiment(
         address=address,
         workers=workers,
         actors=actors,
+        worker_cpus=worker_cpus,
+        worker_gpus=worker_gpus,
         ensembles=ensembles,
         style=style,
         log=log,

@@ -88,6 +88,14 @@ def prepare(spec: Spec, dataset: Dataset) -> Any:
     return FAMILIES[spec.network.family].prepare(spec, dataset)
 
 
+def trainer_of(spec: Spec, arena: Any, device: str | None = None) -> Run:
+    """Return the function that runs trials of ``spec``, with examples where it needs them.
+
+    It keeps nothing of the trials that it ran, so it may serve any number of them.
+    """
+    return ALGORITHMS[spec.algorithm].trainer(spec, arena, device)
+
+
 def sample_configurations(
     spec: Spec,
     arena: Any,
@@ -95,6 +103,7 @@ def sample_configurations(
     rows: int,
     *,
     device: str | None = None,
+    run: Run | None = None,
     on_trial: Callable[[bool], None] | None = None,
 ) -> Sampled:
     """Sample configurations ``start`` to ``start + rows − 1`` of the ensemble of ``spec``.
@@ -109,6 +118,8 @@ def sample_configurations(
         First configuration, and number of configurations.
     device
         Device of torch, where the algorithm uses it.
+    run
+        Result of `trainer_of`, where it was made before: once for many calls.
     on_trial
         Called after each trial with whether it was accepted.
 
@@ -123,9 +134,9 @@ def sample_configurations(
     Binary networks: trials × (epochs × 7 N P + draws × 2 N P_selection) flop.
     """
     began = time.perf_counter()
-    family, algorithm = FAMILIES[spec.network.family], ALGORITHMS[spec.algorithm]
+    family = FAMILIES[spec.network.family]
     trials = Trials(spec, on_trial)
-    run = algorithm.trainer(spec, arena, device)
+    run = run or trainer_of(spec, arena, device)
     if spec.together > 1:
         accepted = _in_launches(spec.together, start, rows, trials, run)
     else:

@@ -240,18 +240,17 @@ def _hold_cluster() -> None:
 
 
 def _run(pause: float, clock: bool, words: list[str]) -> None:
-    """Run the command line, slowed here and in the tasks."""
+    """Run the command line, slowed here and in the actors."""
     from lsg_ray.cli import main
-    from lsg_ray.cluster import sample
+    from lsg_ray.cluster import sampler
 
-    block_task = sample._block_task
-
-    def struck_task(*arguments: Any) -> Any:
-        _disturb(pause, clock)
-        return block_task(*arguments)
+    class Struck(sampler.Sampler):
+        def __init__(self, *arguments: Any) -> None:
+            _disturb(pause, clock)
+            super().__init__(*arguments)
 
     _disturb(pause, clock)
-    sample._block_task = struck_task
+    sampler.Sampler = Struck
     main(words)
 
 

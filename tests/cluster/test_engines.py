@@ -8,7 +8,8 @@ import torch
 
 import lsg_ray
 from lsg_ray.cluster import engines
-from lsg_ray.cluster.engines import resources, with_engine
+from lsg_ray.cluster.engines import with_engine
+from lsg_ray.cluster.holdings import Where
 from lsg_ray.errors import InputError, SpecError
 from lsg_ray.kernels.cuda import launch
 from lsg_ray.networks.solvers.thread_blocks import tile_of, training_bytes
@@ -115,11 +116,15 @@ def test_tiles_are_as_large_as_fits(widths, batch, limit, tile):
 
 
 def test_tasks_ask_for_gpus():
-    assert resources(_spec("cuda"), 2, 16) == (0.5, 4)
-    assert resources(_spec("cuda"), 2, 3) == (0.5, 3)
-    assert resources(_spec("cuda"), 0, 16) == (0, 16)
-    assert resources(_spec("torch"), 2, 16) == (1, 2)
-    assert resources(_spec("numba"), 2, 16) == (0, 16)
+    for engine, gpus, cpus, needs, room in (
+        ("cuda", 2, 16, (1, 0.5), 4),
+        ("cuda", 2, 3, (1, 0.5), 3),
+        ("cuda", 0, 16, (1, 0), 16),
+        ("torch", 2, 16, (1, 1), 2),
+        ("numba", 2, 16, (1, 0), 16),
+    ):
+        node = {"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus}}
+        assert Where().on([node], _spec(engine)) == (needs, room)
 
 
 def test_blocks_are_many_launches():

@@ -10,7 +10,8 @@ from lsg_ray.cluster import calibration
 from lsg_ray.cluster import estimate as estimate_module
 from lsg_ray.cluster.calibration import Calibration
 from lsg_ray.cluster.estimate import COSTS, estimate, estimates, extrapolate, suggested_block_size
-from lsg_ray.cluster.sample import BlockDone, sample, sample_block
+from lsg_ray.cluster.sample import sample
+from lsg_ray.cluster.sampler import BlockDone, sample_block
 from lsg_ray.datasets import load_dataset
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.writer import create_ensemble

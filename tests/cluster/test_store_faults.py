@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lsg_ray.cluster import sample as sample_module
+from lsg_ray.cluster import sampler
 from lsg_ray.cluster.sample import sample
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.ensemble.verify import verify
@@ -144,7 +144,7 @@ def test_a_clock_that_runs_backwards_changes_nothing(unstruck, store):
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_run_does_blocks_again_that_go_missing(unstruck, store, monkeypatch, times):
-    true_write, taken = sample_module.write_block, []
+    true_write, taken = sampler.write_block, []
 
     def write_block(url, index, *arguments, **options):
         written = true_write(url, index, *arguments, **options)
@@ -153,14 +153,14 @@ def test_a_run_does_blocks_again_that_go_missing(unstruck, store, monkeypatch, t
             os.remove(store / "ledger" / f"{index:08d}.json")
         return written
 
-    monkeypatch.setattr(sample_module, "write_block", write_block)
+    monkeypatch.setattr(sampler, "write_block", write_block)
     result = sample(Spec.model_validate(SPEC), store, workers=0)
     assert (result.rows, len(taken)) == (SPEC["ensemble"]["count"], 2 * times)
     assert_like(store, unstruck)
 
 
 def test_a_run_whose_blocks_go_missing_for_ever_fails(store, monkeypatch):
-    true_write = sample_module.write_block
+    true_write = sampler.write_block
 
     def write_block(url, index, *arguments, **options):
         written = true_write(url, index, *arguments, **options)
@@ -168,7 +168,7 @@ def test_a_run_whose_blocks_go_missing_for_ever_fails(store, monkeypatch):
             os.remove(store / "ledger" / f"{index:08d}.json")
         return written
 
-    monkeypatch.setattr(sample_module, "write_block", write_block)
+    monkeypatch.setattr(sampler, "write_block", write_block)
     with pytest.raises(StoreError, match=r"1 blocks are missing again .* 3 the first.* verify"):
         sample(Spec.model_validate(SPEC), store, workers=0)
 
@@ -181,7 +181,7 @@ def test_a_resume_on_another_kind_of_processor_says_so(unstruck, store, monkeypa
     assert "warning" not in capsys.readouterr().err
     os.remove(store / "ledger" / "00000004.json")
     os.remove(store / "ledger" / "00000005.json")
-    monkeypatch.setattr(sample_module, "_processor", lambda _: "pdp11 11/70 00")
+    monkeypatch.setattr(sampler, "_processor", lambda _: "pdp11 11/70 00")
     resume(store)
     err = capsys.readouterr().err
     assert err.count("warning: blocks of this ensemble were computed on") == 1
