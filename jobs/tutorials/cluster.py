@@ -12,6 +12,7 @@
 # %%
 import atexit
 import json
+import logging
 import os
 import secrets
 import signal
@@ -70,6 +71,7 @@ try:
 except ImportError:
     print("no moto: a folder in place of an object store")
 else:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     atexit.register(server.stop)
