@@ -14,6 +14,7 @@ import atexit
 import json
 import logging
 import os
+import random
 import secrets
 import signal
 import socket
@@ -96,10 +97,12 @@ print("store:", STORE)
 
 # %%
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as attempt:
-        attempt.bind(("127.0.0.1", 0))
-        return int(attempt.getsockname()[1])
+    """Return a port that nobody listens on, below those that Ray's processes will be given."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as attempt:
+            if attempt.connect_ex(("127.0.0.1", port)):
+                return port
 
 
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -108,7 +111,8 @@ for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
     os.environ.pop(name, None)  # of another cluster
 dashboard = free_port()
 ADDRESS = f"http://127.0.0.1:{dashboard}"
-folder = tempfile.TemporaryDirectory(prefix="lsg-ray-", ignore_cleanup_errors=True)
+short = "/tmp" if Path("/tmp").is_dir() else None  # Ray's sockets need a short path
+folder = tempfile.TemporaryDirectory(prefix="lsg-ray-", dir=short, ignore_cleanup_errors=True)
 ports = (
     f"--{name}={free_port()}"
     for name in (
@@ -131,9 +135,9 @@ def end() -> None:
     """Stop the cluster, also if a cell above has failed."""
     head.send_signal(signal.SIGTERM)
     try:
-        head.wait(30)
+        head.wait(60)
     except subprocess.TimeoutExpired:
-        head.kill()
+        os.killpg(head.pid, signal.SIGKILL)
     folder.cleanup()
 
 
@@ -198,13 +202,14 @@ print(lsg("jobs", "list", "--address", ADDRESS))
 remote = lsg_ray.open_ensemble(STORE)
 print("complete:", remote.complete, " same content:", remote.info()["content_hash"] == here)
 moments = lsg_ray.moments(remote)  # reads blocks from the URL, a few at a time
-print(f"m_0 = {float(moments['m'][0]):+.2f} ± {float(moments['m_stderr'][0]):.2f}")
+m, error = float(moments["m"][0]), float(moments["m_stderr"][0])
+print(f"m_0 = {m:+.2f} ± {error:.2f}:", "not zero" if abs(m) > 2 * error else "undetermined")
 atexit.unregister(end)
 end()
 
 # %% [markdown]
-# With few configurations the error of m_0 is large: whether it differs from zero is undetermined.
-# It falls like 1/√M, and M is what a cluster is for.
+# With few configurations the error of m_0 is large. Where two errors reach zero, its sign is
+# undetermined; the error falls like 1/√M, and M is what a cluster is for.
 #
 # ## What next
 #

@@ -131,10 +131,11 @@ for part in ensemble.parts:
 
 # %% [markdown]
 # **Undetermined** does not mean "independent". It means that the interval of two errors around the
-# number contains the border, zero here, and that this ensemble cannot tell. The first and the last
-# layer are correlated clearly. Of the interior we learn that |c_ij| is below √(S² + 2 errors): this
-# is the "liquid core" of W. Zou and H. Huang. More configurations settle it, as the error of S²
-# falls like 1/M: raise the count and sample again; what is there stays.
+# number contains the border, zero here, and that this ensemble cannot tell. At `SIZE = 1` the first
+# and the last layer are correlated clearly. Of the interior we learn that the root mean square of
+# c_ij is below √(S² + 2 errors), a fraction of theirs: this is the "liquid core" of W. Zou and H.
+# Huang. More configurations settle it, as the error of S² falls like 1/M: raise the count and
+# sample again; what is there stays.
 #
 # ## Overlaps
 #
