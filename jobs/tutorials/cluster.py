@@ -16,6 +16,7 @@ import logging
 import os
 import random
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -51,6 +52,7 @@ training: {{learning_rate: 0.3, batch_size: 100, epochs: 10}}
 ensemble: {{count: {COUNT}, threshold: 0.2, draws: 10, block_size: 4}}
 """
 )
+shutil.rmtree(OUT / "here.zarr", ignore_errors=True)  # of an earlier run: a store only grows
 part = lsg_ray.load_spec(OUT / "toy.yaml", ["ensemble.count=4"])
 whole = lsg_ray.load_spec(OUT / "toy.yaml")
 for spec in (part, whole, whole):
@@ -105,7 +107,11 @@ def free_port() -> int:
                 return port
 
 
-os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+os.environ |= {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "RAY_agent_register_timeout_ms": "300000",  # a busy machine starts it slowly
+}
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
     os.environ.pop(name, None)  # of another cluster

@@ -123,7 +123,7 @@ measured = float(local["focusing-bp"].attrs["solution_entropy"])
 expected = float(theory["entropy"][0])
 print(f"entropy of all solutions: theory {expected:.4f}, these patterns {measured:.4f}")
 print(f"capacity: α_c = {theory.attrs['capacity']:.4f}")
-densest = lsg_ray.dense_regions([P / N], overlaps=[0.5, 0.6, 0.7, 0.8, 0.9])
+densest = lsg_ray.dense_regions([P / N], overlaps=np.round(np.linspace(0.3, 0.98, 18), 2))
 figure, axes = plt.subplots()
 for algorithm, found in local.items():
     axes.errorbar(
