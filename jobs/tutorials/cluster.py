@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -115,49 +114,57 @@ os.environ |= {
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
     os.environ.pop(name, None)  # of another cluster
-dashboard = free_port()
-ADDRESS = f"http://127.0.0.1:{dashboard}"
+PORTS = (
+    "port",
+    "ray-client-server-port",
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+)
 short = "/tmp" if Path("/tmp").is_dir() else None  # Ray's sockets need a short path
-folder = tempfile.TemporaryDirectory(prefix="lsg-ray-", dir=short, ignore_cleanup_errors=True)
-ports = (
-    f"--{name}={free_port()}"
-    for name in (
-        "port",
-        "ray-client-server-port",
-        "dashboard-agent-listen-port",
-        "dashboard-agent-grpc-port",
-    )
-)
-head = subprocess.Popen(
-    [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=1",
-     "--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-     *ports, f"--temp-dir={folder.name}", "--object-store-memory=100000000",
-     "--disable-usage-stats"],
-    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-)  # fmt: skip
 
 
-def end() -> None:
-    """Stop the cluster, also if a cell above has failed."""
-    head.send_signal(signal.SIGTERM)
-    try:
-        head.wait(60)
-    except subprocess.TimeoutExpired:
-        os.killpg(head.pid, signal.SIGKILL)
-    folder.cleanup()
-
-
-atexit.register(end)
-ask = urllib.request.Request(
-    f"{ADDRESS}/api/jobs/", headers={"Authorization": f"Bearer {os.environ['RAY_AUTH_TOKEN']}"}
-)
-for _ in range(600):
-    try:
-        urllib.request.urlopen(ask, timeout=5).close()
-        break
-    except (urllib.error.URLError, OSError):
-        assert head.poll() is None, "ray start has ended: is ray[default] installed?"
+def start_head(dashboard: int) -> "subprocess.Popen[bytes] | None":
+    """Return the head of a new cluster once it runs; None if Ray has given up."""
+    log = OUT / "ray-start.log"
+    folder = tempfile.mkdtemp(prefix="lsg-ray-", dir=short)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with open(log, "wb") as lines:
+        head = subprocess.Popen(
+            [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block",
+             "--num-cpus=1", "--include-dashboard=true", "--dashboard-host=127.0.0.1",
+             f"--dashboard-port={dashboard}", *(f"--{name}={free_port()}" for name in PORTS),
+             f"--temp-dir={folder}", "--object-store-memory=100000000", "--disable-usage-stats"],
+            stdout=lines, stderr=lines, start_new_session=True,
+        )  # fmt: skip
+    atexit.register(end, head)
+    text = ""
+    while head.poll() is None and "Traceback" not in text:
+        if "Ray runtime started" in text:
+            return head
         time.sleep(0.5)
+        text = log.read_text(encoding="utf-8", errors="replace")
+    print(text[-500:])
+    end(head)
+    return None
+
+
+def end(head: "subprocess.Popen[bytes]") -> None:
+    """Stop a cluster, also if a cell has failed."""
+    if head.poll() is None:
+        head.send_signal(signal.SIGTERM)
+        try:
+            head.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(head.pid, signal.SIGKILL)
+
+
+for _ in range(3):  # Ray allows itself 30 s to start, which may be short on a busy machine
+    dashboard = free_port()
+    if head := start_head(dashboard):
+        break
+else:
+    raise SystemExit("Ray did not start: is ray[default] installed, and the machine idle enough?")
+ADDRESS = f"http://127.0.0.1:{dashboard}"
 print("a cluster at", ADDRESS)
 
 # %% [markdown]
@@ -210,8 +217,7 @@ print("complete:", remote.complete, " same content:", remote.info()["content_has
 moments = lsg_ray.moments(remote)  # reads blocks from the URL, a few at a time
 m, error = float(moments["m"][0]), float(moments["m_stderr"][0])
 print(f"m_0 = {m:+.2f} ± {error:.2f}:", "not zero" if abs(m) > 2 * error else "undetermined")
-atexit.unregister(end)
-end()
+end(head)
 
 # %% [markdown]
 # With few configurations the error of m_0 is large. Where two errors reach zero, its sign is

@@ -125,9 +125,9 @@ def correlation_signal(sigma: np.ndarray, count: int = 10) -> tuple[float, float
 
 
 for part in ensemble.parts:
-    value, error = correlation_signal(ensemble.part(part).numpy())
-    verdict = "correlated" if value > 2 * error else "undetermined"
-    print(f"{part:4} S² = {value:+.5f} ± {error:.5f}  {verdict}")
+    squared, uncertainty = correlation_signal(ensemble.part(part).numpy())
+    verdict = "correlated" if squared > 2 * uncertainty else "undetermined"
+    print(f"{part:4} S² = {squared:+.5f} ± {uncertainty:.5f}  {verdict}")
 
 # %% [markdown]
 # **Undetermined** does not mean "independent". It means that the interval of two errors around the

@@ -110,7 +110,8 @@ print(f"{low.n_rows} configurations lie below the median energy")
 
 # %% [markdown]
 # About one comparison in twenty is off by more than two errors, by chance. If yours is off by five,
-# look for a mistake; if its error is as large as the effect you look for, it says nothing yet.
+# look for a mistake; if its error is as large as the effect that you look for, whether there is one
+# is *undetermined*: more samples are needed.
 #
 # ## Networks of PyTorch
 #
