@@ -143,7 +143,7 @@ def start_head(dashboard: int) -> "subprocess.Popen[bytes] | None":
             return head
         time.sleep(0.5)
         text = log.read_text(encoding="utf-8", errors="replace")
-    print(text[-500:])
+    print("Ray has given up; what it said is in", log)
     end(head)
     return None
 
