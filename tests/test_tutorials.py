@@ -27,7 +27,10 @@ TOY = {
 SAYS = {
     "first_ensemble": r"sound +True",
     "your_own_data": r"same content: True",
-    "entropy_landscape": r"one sign: undetermined\nK = 0.5: smooth.*\nK = 1.5: first-order",
+    "entropy_landscape": (
+        r"K = 0\.5, fields of both signs: smooth[\s\S]*"
+        r"K = 1\.5, fields of both signs: first-order.*\n.*of one sign: undetermined"
+    ),
     "loss_landscape": r"σ = 0.001 : .*undetermined; at least",
     "wide_flat_minima": r"capacity: α_c = 0\.8331",
     "cluster": r"SUCCEEDED, attached to an earlier one: True[\s\S]*same content: True",
