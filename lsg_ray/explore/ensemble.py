@@ -35,7 +35,7 @@ from lsg_ray.explore.places import Place
 from lsg_ray.explore.plots import TALL, histogram, pane
 from lsg_ray.explore.results import quoted
 from lsg_ray.explore.sampled import Sample, inside
-from lsg_ray.explore.selection import exported, layer_images, nearest
+from lsg_ray.explore.selection import MAX_SAVED, exported, layer_images, nearest
 from lsg_ray.explore.view import View
 from lsg_ray.typing import Array, Ints
 
@@ -82,6 +82,7 @@ class EnsembleView(View):
         self._chosen_body = column()
         self._callback: Any = None
         self.map: Map | None = None
+        self._numbers: Ints = np.empty(0, np.int64)
         folder = place.url.rpartition("/")[0]
         #: Maps that were computed of it: those in its folder.
         self.maps = {
@@ -275,7 +276,7 @@ class EnsembleView(View):
                 raise ValueError
         except (TypeError, ValueError):  # of a link
             return np.empty(0, np.int64)
-        return inside(self.map.xy, bounds, corners)  # type: ignore[arg-type]  # its length is checked
+        return inside(self.map.xy, bounds, corners)
 
     def _choose(self) -> None:
         """Show what is chosen: how many, one of them, its neighbours, and the export."""
@@ -291,20 +292,23 @@ class EnsembleView(View):
         look = self.look if self.look in few else few[0]
         menu = pn.widgets.Select(label="Configuration", options=few, value=look, width=180)
         menu.param.watch(lambda event: self.param.update(look=int(event.new)), "value")
-        files = [
-            pn.widgets.FileDownload(
-                callback=lambda suffix=suffix: exported(self.ensemble, numbers, suffix),
-                filename=f"selection.{suffix}",
-                label=f"Save .{suffix}",
-                width=140,
-            )
-            for suffix in SUFFIXES
-        ]
+        files = [self._saved(numbers, suffix) for suffix in SUFFIXES]
+        if len(numbers) > MAX_SAVED:
+            files = [text(f"Up to {MAX_SAVED:,} are saved here; of more: lsg export.")]
         self._chosen_body[:] = [
             text(f"{len(found):,} configurations chosen."),
             row(menu, *files),
             later(lambda: self._looked_at(look), _shown, "Reading"),
         ]
+
+    def _saved(self, numbers: Ints, suffix: str) -> Any:
+        """Return the button that saves configurations in a format."""
+        return pn.widgets.FileDownload(
+            callback=lambda: exported(self.ensemble, numbers, suffix),
+            filename=f"selection.{suffix}",
+            label=f"Save .{suffix}",
+            width=140,
+        )
 
     def _looked_at(self, number: int) -> tuple[Any, Any]:
         return layer_images(self.ensemble, number), nearest(self.sample(), number)

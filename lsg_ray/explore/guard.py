@@ -60,7 +60,7 @@ class Guard(Router):
         if "token" in request.arguments:
             return self._answer(request, _TakeToken, token=self._token)
         if not _upgrades(request):  # a web socket takes its connection over as it is
-            request.connection = _WithHeaders(request.connection, _headers(request))  # type: ignore[assignment]  # passes all else on
+            request.connection = _WithHeaders(request.connection, _headers(request))
         found = self.application.find_handler(request)
         assert isinstance(found, HTTPMessageDelegate)
         return found

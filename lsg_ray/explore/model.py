@@ -45,6 +45,7 @@ class ModelView(View):
         self.model: IsingModel | None = None
         self.live: Live | None = None
         self.references: References | None = None
+        self._why = ""
         self._numbers = column()
         self._point, self._m = Pipe(data=[]), Pipe(data=np.zeros(1))
         self._curve = column()
@@ -68,8 +69,6 @@ class ModelView(View):
         except InputError as error:
             self._why = str(error)
         return model
-
-    _why = ""
 
     def reference(self) -> Signs:
         """Return the reference (N,) ±1: of the rank by energy, or signs of h."""

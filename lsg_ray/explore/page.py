@@ -7,7 +7,6 @@ from typing import Any
 
 import panel as pn
 
-from lsg_ray.errors import LsgError
 from lsg_ray.explore.compare import Compare
 from lsg_ray.explore.ensemble import EnsembleView
 from lsg_ray.explore.model import ModelView
@@ -59,6 +58,7 @@ class Page:
         self.which = pn.widgets.RadioButtonGroup(label="View", options=[""])
         self.body, self.share = column(), column()
         self.view: View | None = None
+        self._opening = False
         self._note = f"There is no {asked} here." if asked and asked not in names else ""
         self._open(query)
         self.menu.param.watch(lambda _: self._open({}), "value")
@@ -97,7 +97,9 @@ class Page:
             self.view = view = kind(self.place, list(self.places.values()))
             wrong = restore(view, query)
             shown = view.panel()
-        except (LsgError, MemoryError) as error:
+        except MemoryError as error:
+            self.view, shown, wrong = None, failure(error), []
+        except Exception as error:  # what others have made fails in a dozen ways
             self.view, shown, wrong = None, failure(error), []
         notes = [text(self._note)] if self._note else []
         if wrong:

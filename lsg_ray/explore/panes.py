@@ -54,7 +54,11 @@ def code(value: str, label: str = "") -> pn.pane.HTML:
 
 def failure(error: BaseException) -> pn.pane.HTML:
     """Return what went wrong; a caret below a query stays where it points."""
-    line = out_of_memory(error) if isinstance(error, MemoryError) else masked(str(error))
+    line = masked(str(error))
+    if isinstance(error, MemoryError):
+        line = out_of_memory(error)
+    elif not isinstance(error, LsgError):  # of a library, that a file of a stranger has led to
+        line = f"this cannot be shown ({type(error).__name__}: {line[:300]})"
     return markup(f"<div role='alert' style='{_ERROR}'><pre style='margin:2px 0;"
                   "white-space:pre-wrap;overflow-wrap:anywhere'>{}</pre></div>", line)  # fmt: skip
 
@@ -107,7 +111,9 @@ def guarded(work: Callable[[], T], show: Callable[[T], Any]) -> Any:
     """Return what is shown of some work, or else why it failed."""
     try:
         return show(work())
-    except (LsgError, MemoryError) as error:
+    except MemoryError as error:
+        return failure(error)
+    except Exception as error:  # what others have made fails in a dozen ways
         return failure(error)
 
 
@@ -124,7 +130,9 @@ def later(
         loop = asyncio.get_running_loop()
         try:
             made = show(await loop.run_in_executor(on, work))
-        except (LsgError, MemoryError) as error:
+        except MemoryError as error:
+            made = failure(error)
+        except Exception as error:  # as above
             made = failure(error)
         yield made
 

@@ -67,11 +67,22 @@ class Place(NamedTuple):
         InputError, StoreError
             It is damaged, or cannot be read.
         """
-        return _opened(self.url)
+        return _opened(self.url, _stamp(self.url))
+
+
+def _stamp(url: str) -> int:
+    """Return what changes when a local result is computed again."""
+    local = locate(url).path
+    if local is None:
+        return 0
+    try:
+        return os.stat(local if ending(url) == ".npz" else local / ROOT).st_mtime_ns
+    except OSError:  # opening it says what is wrong
+        return 0
 
 
 @lru_cache(maxsize=16)
-def _opened(url: str) -> xarray.Dataset:
+def _opened(url: str, _stamp: int) -> xarray.Dataset:
     if ending(url) == ".npz":
         return load_model(url).to_dataset()
     with reading(url, "no result", "name a result that lsg wrote"):

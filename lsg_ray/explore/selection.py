@@ -18,6 +18,8 @@ from lsg_ray.explore.sampled import Sample
 from lsg_ray.report.style import MAX_NAME_LENGTH
 from lsg_ray.typing import Array, Ints
 
+#: Configurations that a page saves, and bytes of weights that neighbours are sought in, at most.
+MAX_SAVED, MAX_NEAR_BYTES = 100_000, 2**31
 #: Pixels of a weight, and of an image of weights, at most.
 PIXELS, MAX_PIXELS = 12, 480
 
@@ -99,6 +101,7 @@ def nearest(sample: Sample, configuration: int, count: int = 10) -> dict[str, li
     """Return the configurations of a sample that are nearest to one, and their distances.
 
     Of binary weights, the fraction of weights that differ; of real ones, the Euclidean distance.
+    Of large networks, only the first of the sample are searched (`MAX_NEAR_BYTES`).
 
     Parameters
     ----------
@@ -112,15 +115,20 @@ def nearest(sample: Sample, configuration: int, count: int = 10) -> dict[str, li
     ensemble = sample.ensemble
     column = "packed" if ensemble.signs else "weights"
     own = ensemble.take([configuration], [column])[column][0]
-    parts = []
+    parts: list[Array] = []
+    read = 0
     for block in sample.blocks:
+        if read > MAX_NEAR_BYTES:
+            break
         rows = ensemble.read(block, [column])[column]
+        read += rows.nbytes
         if ensemble.signs:
             differ = np.bitwise_count(rows ^ own).sum(axis=1, dtype=np.int64)
             parts.append(differ / ensemble.n_weights)
         else:
             parts.append(np.sqrt(((rows - own) ** 2).sum(axis=1, dtype=np.float64)))
-    numbers, distance = sample.column("configuration"), np.concatenate(parts)
+    distance = np.concatenate(parts)
+    numbers = sample.column("configuration")[: len(distance)]
     distance = np.where(numbers == configuration, np.inf, distance)
     order = np.argsort(distance, kind="stable")[: min(count, len(distance) - 1)]
     return {"configuration": numbers[order].tolist(), "distance": distance[order].tolist()}

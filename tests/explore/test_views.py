@@ -2,6 +2,7 @@
 
 import html
 import re
+import shutil
 
 import numpy as np
 import panel as pn
@@ -10,7 +11,7 @@ import pytest
 from lsg_ray.explore import session  # noqa: F401 - loads what draws plots
 from lsg_ray.explore.compare import side_by_side
 from lsg_ray.explore.page import VIEWS, Page
-from lsg_ray.explore.panes import code, facts, failure, heading, image, markup, rows, text
+from lsg_ray.explore.panes import code, facts, failure, guarded, heading, image, markup, rows, text
 from lsg_ray.explore.places import find_places
 from lsg_ray.explore.results import figures, summary
 from lsg_ray.explore.variables import Slice
@@ -54,6 +55,25 @@ def test_damaged_results__say_so_in_their_view(places):
     assert made.view is None
     assert "damaged.zarr" in said
     assert "role='alert'" in said
+
+
+def test_what_strangers_have_made__fails_in_words(run_folder, tmp_path):
+    import xarray
+
+    from lsg_ray.results.saving import save_result
+
+    shutil.copytree(run_folder / "ensemble.zarr", tmp_path / "r" / "ensemble.zarr")
+    for name, stage in (("map", "embed"), ("moments", "moments")):
+        strange = xarray.Dataset({"a": ("x", np.arange(3.0))}, attrs={"stage": stage})
+        save_result(strange, tmp_path / "r" / f"{name}.zarr")
+    places = find_places([str(tmp_path / "r")])
+    made = Page(places, {"place": "r/ensemble", "section": "Map", "source": "r/map"})
+    assert made.view.source == "r/map"
+    assert "KeyError" in guarded(made.view.mapped, lambda _: None).object
+    assert texts(Page(places, {"place": "r/moments"}).panel())
+    section = figures({places[2]: places[2].result()})[0]
+    assert section.png is None
+    assert "No figure" in section.reason
 
 
 @pytest.mark.parametrize(
@@ -120,7 +140,9 @@ def test_boxes__choose_configurations_of_the_map(places):
     view = page(places, "ensemble", section="Map").view
     found = view.mapped()
     view._drawn(found)
-    view.box = [-100, -100, 100, 100]
+    box, _ = view.map._streams
+    box.event(bounds=(-100, -100, 100, 100))
+    assert view.box == [-100, -100, 100, 100]
     assert len(view.chosen()) == 60
     view._on_lasso(np.array([[0, -100], [100, -100], [100, 100], [0, 100]]))
     assert view.box is None
