@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import click
@@ -61,14 +62,15 @@ def explore(
     secret = check_access(host, token)
     server = make_server(places, host=host, port=port, token=secret)
     url = address_of(server, host, secret)
-    # The one place where a token is printed: without it the page cannot be opened.
-    if as_json:
-        click.echo(json.dumps({"url": url, "port": server.port}))
-    else:
-        show("Open this address; Ctrl-C ends the page.", err=True)
-        click.echo(url)
-    if not no_browser:
-        import webbrowser
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C and SIGTERM are how the page ends
+        # The one place where a token is printed: without it the page cannot be opened.
+        if as_json:
+            click.echo(json.dumps({"url": url, "port": server.port}))
+        else:
+            show("Open this address; Ctrl-C ends the page.", err=True)
+            click.echo(url)
+        if not no_browser:
+            import webbrowser
 
-        webbrowser.open(url)
-    serve(server)
+            webbrowser.open(url)
+        serve(server)

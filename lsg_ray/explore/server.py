@@ -119,14 +119,15 @@ def address_of(server: Any, host: str, token: str) -> str:
 
 
 def serve(server: Any) -> None:
-    """Answer until Ctrl-C or SIGTERM; what draws maps is compiled meanwhile, on a thread."""
+    """Answer until Ctrl-C, which ends the loop, or SIGTERM, which raises a KeyboardInterrupt.
+
+    What draws maps is compiled meanwhile, on a thread.
+    """
     from lsg_ray.explore.sampled import warm_up
 
-    threading.Thread(target=warm_up, name="explore-warm-up", daemon=True).start()
     server.start()
+    threading.Thread(target=warm_up, name="explore-warm-up", daemon=True).start()
     try:
         server.io_loop.start()
-    except KeyboardInterrupt:
-        pass
     finally:
         server.stop(wait=False)
