@@ -100,7 +100,11 @@ class EnsembleView(View):
         """Return the menu of parts, and the part that is chosen."""
         menu = pn.widgets.RadioButtonGroup.from_param(self.param.section)
         where = pn.widgets.TextInput.from_param(
-            self.param.where, placeholder="accuracy > 0.8 and trial in (0, 1)", width=420
+            self.param.where,
+            placeholder="accuracy > 0.8 and trial in (0, 1)",
+            sizing_mode="stretch_width",
+            min_width=260,
+            max_width=420,
         )
         known = text(
             f"Columns: {joined(self.ensemble.query_columns)}. Words: and, or, not, in, abs."

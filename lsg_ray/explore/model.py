@@ -20,7 +20,7 @@ from lsg_ray.explore.results import quoted
 from lsg_ray.explore.view import View
 from lsg_ray.ising.model import IsingModel, load_model
 from lsg_ray.report.style import CONTRAST
-from lsg_ray.typing import Signs
+from lsg_ray.typing import Floats, Signs
 
 
 class ModelView(View):
@@ -140,11 +140,15 @@ class ModelView(View):
 
         def show(ways: tuple[list[Solution], list[Solution]]) -> Any:
             lines = {
-                name: (np.array([one.d for one in way]), np.array([one.s for one in way]))
+                name: (np.array([one.d for one in way]), possible(way))
                 for name, way in zip(("x upwards", "x downwards"), ways, strict=True)
             }
             plot = curves(lines, "distance d from the reference", "entropy s (nat per weight)")
-            return pane((plot * self._point_plot).opts(height=HEIGHT))
+            both = (plot * self._point_plot).opts(height=HEIGHT, legend_position="top")
+            left_out = sum(int(np.isnan(s).sum()) for _, s in lines.values())
+            total = sum(len(s) for _, s in lines.values())
+            gaps = f"Left out: {left_out} of {total} solutions, which are unstable or impossible."
+            return column(pane(both), *([text(gaps)] if left_out else []))
 
         self._curve[:] = [later(lambda: live.curve(beta, reference), show, "Computing s(d)")]
 
@@ -179,6 +183,11 @@ def described(found: Solution) -> dict[str, object]:
         "free energy f (nat)": found.f,
         "solution": worth,
     }
+
+
+def possible(way: list[Solution]) -> Floats:
+    """Return the entropies of solutions; NaN where one is not converged, or not stable."""
+    return np.array([one.s if one.converged and one.stable else np.nan for one in way])
 
 
 def _point(data: list[Solution]) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 from lsg_ray.explore import session  # noqa: F401 - loads what draws plots
 from lsg_ray.explore.compare import side_by_side
+from lsg_ray.explore.model import possible
 from lsg_ray.explore.page import VIEWS, Page
 from lsg_ray.explore.panes import code, facts, failure, guarded, heading, image, markup, rows, text
 from lsg_ray.explore.places import find_places
@@ -219,6 +220,8 @@ def test_models__follow_their_sliders(places):
     assert view.references is not None
     shown = view._shown(model)
     first = view.solution()
+    way = [first, first._replace(stable=False), first._replace(converged=False)]
+    assert np.isnan(possible(way)).tolist() == [False, True, True]
     view.x = -1.5
     assert view.solution().d > first.d
     assert any("distance d" in one for one in texts(shown))
