@@ -16,7 +16,7 @@ from types import FrameType
 import click
 
 from lsg_ray import __version__
-from lsg_ray.cli import catalogue, exchange, experiments, jobs, runs, stores
+from lsg_ray.cli import catalogue, exchange, experiments, explore, jobs, runs, stores
 from lsg_ray.cli.options import CONTEXT_SETTINGS
 from lsg_ray.cli.output import printable, show, shown_warnings
 from lsg_ray.errors import LsgError, masked, out_of_memory
@@ -27,7 +27,7 @@ _BY_HAND = {
     "sampling": (runs.run, runs.sample, runs.estimate, catalogue.data, catalogue.spec),
     "store": (stores.info, stores.verify, stores.query, exchange.import_weights, exchange.export),
     "cluster": (jobs.submit, jobs.jobs),
-    "project": (runs.report, experiments.experiment),
+    "project": (explore.explore, runs.report, experiments.experiment),
 }
 #: Exit codes after Ctrl-C and SIGTERM: 128 and the number of the signal.
 INTERRUPTED, TERMINATED = 130, 143

@@ -1,0 +1,6 @@
+"""The web explorer: a local page over run folders, stores and results, which it only reads.
+
+`server` answers to a token alone; `places` finds what there is; each view is one file: `results`,
+`ensemble`, `sampled` and `selection`, `model`, `compare`.  What a result shows follows from the
+declaration of its stage, so that a new stage appears by itself.
+"""

@@ -1,0 +1,53 @@
+"""A session: the page in its template, with the state that its address asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import holoviews as hv
+import panel as pn
+
+from lsg_ray.errors import InputError
+from lsg_ray.explore.page import Page
+from lsg_ray.explore.places import Place, find_places
+
+pn.extension()
+hv.extension("bokeh", logo=False)
+
+
+#: Where this server has the style sheets of Panel, which are elsewhere by default.
+_DIST = "static/extensions/panel/"
+
+
+class _Template(pn.template.VanillaTemplate):
+    """Panel's plainest template, without its font, which is on another host."""
+
+    _resources: ClassVar[dict[str, dict[str, str]]] = {"css": {}}
+
+
+def session(given: Sequence[str], before: Sequence[Place]) -> Any:
+    """Return the page of a new session.
+
+    Parameters
+    ----------
+    given
+        What to show, as `find_places` takes it.
+    before
+        What there was, to show where it cannot be looked for again.
+    """
+    try:
+        places = find_places(given)
+    except InputError:
+        places = list(before)
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.template_variables["dist_url"] = _DIST
+    arguments = pn.state.session_args or {}
+    query = {name: values[0].decode("utf-8", "replace") for name, values in arguments.items()}
+
+    def on_link(search: str) -> None:
+        if pn.state.location is not None:
+            pn.state.location.search = search
+
+    page = Page(places, query, on_link, dark=pn.config.theme == "dark")
+    return _Template(title="lsg explore", main=[page.panel()])
