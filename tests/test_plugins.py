@@ -50,7 +50,7 @@ def test_named_in_schema_list_and_errors(lsg):
         ("network.options={bias: x}", "network.options.bias: 'x' given"),
         ("training.algorithm=descent", "toy-committee networks are trained by toy-search"),
         ("network.widths=[5, 3, 2]", "pixels of toy-clouds need 6"),
-        ("network.family=toy", "'toy' given; choose one of binary, relu, "),
+        ("network.family=toy", "'toy' given; choose one of binary, real, relu, "),
     ):
         text = lsg("sample", "toy.yaml", "--set", change, "--out", "x.zarr", code=2)
         assert message in text

@@ -113,6 +113,8 @@ class Pool(Generic[Handle, Result]):
         Number of actors that are asked for in the beginning, where ``most`` is None.
     shared
         Whether others may wait for the CPUs of the actors.
+    config
+        How the pool is kept.
     """
 
     def __init__(

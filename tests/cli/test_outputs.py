@@ -24,9 +24,9 @@ from .conftest import listing
 WORDS = {
     "address", "alpha", "alphas", "arguments", "betas", "clone_counts", "color", "columns",
     "configurations", "cores", "dataset", "distances", "family", "fields", "flips", "fractions",
-    "gammas", "id", "l1", "label", "method", "name", "network", "options", "overlaps", "overrides",
+    "gammas", "host", "id", "l1", "label", "method", "name", "network", "options", "overlaps", "overrides",
     "pairs", "part", "radii", "ratios", "sigma", "sigmas", "sign_gammas", "sort", "stage", "swaps",
-    "temperatures", "weights", "where", "widths",
+    "temperatures", "token", "weights", "where", "widths",
 }  # fmt: skip
 
 

@@ -75,22 +75,28 @@ def _tells(data: bytes) -> bool:
 
 
 def _watch(ray, monkeypatch):
-    """Collect what is submitted with every task and put into the object store, as bytes."""
+    """Collect what actors are made from, told, and what is put into the object store, as bytes."""
     from ray import cloudpickle
-    from ray.remote_function import RemoteFunction
+    from ray.actor import ActorClass, ActorMethod
 
     given = []
-    submit, put = RemoteFunction._remote, ray.put
+    make, call, put = ActorClass._remote, ActorMethod._remote, ray.put
 
-    def watched_submit(self, args=None, kwargs=None, **options):
-        given.append(cloudpickle.dumps((self._function, repr((args, kwargs, options)))))
-        return submit(self, args, kwargs, **options)
+    def watched_make(self, args=None, kwargs=None, **options):
+        of = self.__ray_metadata__.modified_class
+        given.append(cloudpickle.dumps((of, repr((args, kwargs, options)))))
+        return make(self, args, kwargs, **options)
+
+    def watched_call(self, args=None, kwargs=None, **options):
+        given.append(cloudpickle.dumps(repr((args, kwargs, options))))
+        return call(self, args, kwargs, **options)
 
     def watched_put(value, *args, **options):
         given.append(cloudpickle.dumps(value))
         return put(value, *args, **options)
 
-    monkeypatch.setattr(RemoteFunction, "_remote", watched_submit)
+    monkeypatch.setattr(ActorClass, "_remote", watched_make)
+    monkeypatch.setattr(ActorMethod, "_remote", watched_call)
     monkeypatch.setattr(ray, "put", watched_put)
     return given
 

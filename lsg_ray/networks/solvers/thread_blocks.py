@@ -64,7 +64,7 @@ def training_bytes(widths: Sequence[int], tile: int) -> int:
     four.
 
     >>> training_bytes((20, 15, 15, 10), 128)
-    96912
+    96880
     """
     weights, padded = _sizes(widths)
     rows = sum(padded[:-1]) + 2 * sum(padded[1:])
