@@ -92,7 +92,7 @@ def test_public_functions_take_and_return_no_any():
         f"{module}:{where}"
         for module, file in MODULES.items()
         for where, annotation in _annotations(ast.parse(file.read_text()))
-        # The explorer's panes, widgets and elements are of Panel and HoloViews, which have no types.
+        # The explorer's panes and plots are of Panel and HoloViews, which have no types.
         if "Any" in _names(annotation) and not module.startswith("explore/")
     }
     assert untyped == set(UNTYPED)

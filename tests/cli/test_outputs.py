@@ -24,9 +24,9 @@ from .conftest import listing
 WORDS = {
     "address", "alpha", "alphas", "arguments", "betas", "clone_counts", "color", "columns",
     "configurations", "cores", "dataset", "distances", "family", "fields", "flips", "fractions",
-    "gammas", "host", "id", "l1", "label", "method", "name", "network", "options", "overlaps", "overrides",
-    "pairs", "part", "radii", "ratios", "sigma", "sigmas", "sign_gammas", "sort", "stage", "swaps",
-    "temperatures", "token", "weights", "where", "widths",
+    "gammas", "host", "id", "l1", "label", "method", "name", "network", "options", "overlaps",
+    "overrides", "pairs", "part", "radii", "ratios", "sigma", "sigmas", "sign_gammas", "sort",
+    "stage", "swaps", "temperatures", "token", "weights", "where", "widths",
 }  # fmt: skip
 
 
