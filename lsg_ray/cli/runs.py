@@ -213,8 +213,9 @@ def sample(
 @option(
     "--study",
     is_flag=True,
-    help="Estimate the steps of the study too: each is begun on a planted ensemble, and stopped "
-    "when its share of --seconds, given once more, is over.",
+    help="Estimate the steps of the study too, roughly: each is begun on a planted ensemble, and "
+    "stopped when its share of --seconds, given once more, is over. Most are right within a factor "
+    "of two, some of short steps far too low, where the code is compiled first.",
 )
 @spec_changes
 @as_json
