@@ -101,9 +101,6 @@ def _steps() -> dict[str, object]:
         "fields": [round(0.25 * k, 10) for k in range(-12, 13)],
         "count": 2,
         "chains": 32,
-        # Ten times the default: with fewer, no field has converged.
-        "burn_in": 100,
-        "draws": 400,
     }
     return steps
 
