@@ -7,6 +7,7 @@ the parameters themselves, and left out where it is wrong: a link may come from 
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -22,7 +23,7 @@ MAX_VALUE_LENGTH = 2000
 PLACE, VIEW, THEME = "place", "view", "theme"
 
 
-class View(param.Parameterized):
+class View(param.ParameterizedABC):
     """What is shown of a place.
 
     Parameters
@@ -44,24 +45,24 @@ class View(param.Parameterized):
         self.place, self.places = place, places
 
     @classmethod
+    @abstractmethod
     def fits(cls, place: Place) -> bool:
         """Return whether there is something to show of a place."""
-        raise NotImplementedError
 
+    @abstractmethod
     def panel(self) -> Any:
         """Return what is shown."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Stop what the view does by itself."""
 
+    @abstractmethod
     def as_python(self) -> str:
         """Return Python that computes what is shown."""
-        raise NotImplementedError
 
+    @abstractmethod
     def as_command(self) -> str:
         """Return a command that does."""
-        raise NotImplementedError
 
     @property
     def url(self) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from lsg_ray.kernels.classification import CHUNK_EXAMPLES, matrix, offsets, padded
 from lsg_ray.kernels.compile import kernel
-from lsg_ray.kernels.descent import adam_step, loss_gradient, momentum_step, shuffle
+from lsg_ray.kernels.descent import descend, loss_gradient, shuffle
 from lsg_ray.kernels.examples import gather
 from lsg_ray.kernels.products import outer, product
 
@@ -104,14 +104,11 @@ def train(
             factor = weights.dtype.type(1.0 / n_batch)
             for i in range(weights.size):
                 grad[i] = grad[i] * factor + decay * weights[i]
-            current_rate = rate
-            if decay_steps > 0:
-                current_rate = rate / decay_factor ** (step // decay_steps)
             step += 1
-            if adam:
-                adam_step(weights, grad, first, second, current_rate, beta1, beta2, epsilon, step)
-            else:
-                momentum_step(weights, grad, first, current_rate, momentum)
+            descend(
+                weights, grad, first, second, step, adam, rate, decay_steps, decay_factor, momentum,
+                beta1, beta2, epsilon,
+            )  # fmt: skip
             while taken < times.size and times[taken] == step:
                 snapshots[taken] = weights
                 taken += 1

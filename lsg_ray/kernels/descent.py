@@ -66,7 +66,7 @@ def loss_gradient(z, y, n_units, loss, delta, peak, total, own, top, answer, n, 
 
 
 @kernel
-def adam_step(theta, grad, first, second, rate, beta1, beta2, epsilon, step):
+def _adam_step(theta, grad, first, second, rate, beta1, beta2, epsilon, step):
     """Make step number ``step``, from 1, of Adam: theta, first, second change in place."""
     kind = theta.dtype.type
     b1, b2, c1, c2 = kind(beta1), kind(beta2), kind(1 - beta1), kind(1 - beta2)
@@ -83,13 +83,31 @@ def adam_step(theta, grad, first, second, rate, beta1, beta2, epsilon, step):
 
 
 @kernel
-def momentum_step(theta, grad, velocity, rate, momentum):
+def _momentum_step(theta, grad, velocity, rate, momentum):
     """Make a step of gradient descent with momentum: theta and velocity change in place."""
     kind = theta.dtype.type
     keep, lr = kind(momentum), kind(rate)
     for i in range(theta.size):
         velocity[i] = keep * velocity[i] + grad[i]
         theta[i] -= lr * velocity[i]
+
+
+@kernel
+def descend(
+    theta, grad, first, second, step, adam, rate, decay_steps, decay_factor, momentum, beta1, beta2,
+    epsilon,
+):  # fmt: skip
+    """Make step number ``step``, from 1, of Adam or of descent with momentum, in place.
+
+    theta, grad, first, second (N,): parameters, gradient and moments; the rate is divided by
+    ``decay_factor`` every ``decay_steps`` steps, never if that is 0.
+    """
+    if decay_steps > 0:
+        rate = rate / decay_factor ** ((step - 1) // decay_steps)
+    if adam:
+        _adam_step(theta, grad, first, second, rate, beta1, beta2, epsilon, step)
+    else:
+        _momentum_step(theta, grad, first, rate, momentum)
 
 
 @kernel

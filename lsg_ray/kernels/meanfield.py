@@ -18,7 +18,7 @@ import numpy as np
 
 from lsg_ray.kernels.classification import CHUNK_EXAMPLES, matrix, offsets, padded
 from lsg_ray.kernels.compile import inlined, kernel
-from lsg_ray.kernels.descent import adam_step, loss_gradient, momentum_step, shuffle
+from lsg_ray.kernels.descent import descend, loss_gradient, shuffle
 from lsg_ray.kernels.elementary import RANDOM_STREAMS, exp, normals
 from lsg_ray.kernels.examples import gather
 from lsg_ray.kernels.products import outer, product
@@ -228,14 +228,11 @@ def train(
             for layer in range(n_layers):
                 if frozen[layer]:
                     grad[starts[layer] : starts[layer + 1]] = 0
-            current_rate = rate
-            if decay_steps > 0:
-                current_rate = rate / decay_factor ** (step // decay_steps)
             step += 1
-            if adam:
-                adam_step(theta, grad, first, second, current_rate, beta1, beta2, epsilon, step)
-            else:
-                momentum_step(theta, grad, first, current_rate, momentum)
+            descend(
+                theta, grad, first, second, step, adam, rate, decay_steps, decay_factor, momentum,
+                beta1, beta2, epsilon,
+            )  # fmt: skip
             while taken < times.size and times[taken] == step:
                 snapshots[taken] = theta
                 taken += 1

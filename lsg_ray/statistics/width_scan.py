@@ -123,7 +123,8 @@ def width_scan(
     given = as_ensemble(ensemble, "an ensemble or the path of its store is needed")
     given.require_outputs()
     chosen = _checked(widths)
-    spec = _spec_at(given.spec, int(chosen[0]), run["seed"], networks)
+    # Of the widest networks, the fewest fit together, and the most memory is needed.
+    spec = _spec_at(given.spec, int(chosen[-1]), run["seed"], networks)
     dataset = dataset_of(given)
     ground = Ground(
         _spec_at(given.spec, 1, run["seed"], networks),
