@@ -120,6 +120,6 @@ EXPERIMENT = Experiment(
             "2",
         ),
     ),
-    minutes=12,
+    minutes=15,
     sampled=SAMPLED,
 )

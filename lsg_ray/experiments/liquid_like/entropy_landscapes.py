@@ -193,6 +193,6 @@ EXPERIMENT = Experiment(
         "paper": merged(PAPER, {"beside": PAPER_BESIDE}),
     },
     claims=CLAIMS,
-    minutes=25,
+    minutes=30,
     sampled=SAMPLED,
 )

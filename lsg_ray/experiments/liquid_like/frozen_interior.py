@@ -161,5 +161,5 @@ EXPERIMENT = Experiment(
             Within(high=1.0),
         ),
     ),
-    minutes=4,
+    minutes=15,
 )

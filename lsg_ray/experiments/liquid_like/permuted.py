@@ -133,6 +133,6 @@ EXPERIMENT = Experiment(
             "none",
         ),
     ),
-    minutes=15,
+    minutes=25,
     sampled=SAMPLED,
 )

@@ -116,6 +116,6 @@ EXPERIMENT = Experiment(
             Within(high=1.0),
         ),
     ),
-    minutes=10,
+    minutes=15,
     sampled=SAMPLED,
 )

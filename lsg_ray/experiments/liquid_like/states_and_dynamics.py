@@ -169,6 +169,6 @@ EXPERIMENT = Experiment(
             "all",
         ),
     ),
-    minutes=25,
+    minutes=30,
     sampled=SAMPLED,
 )
