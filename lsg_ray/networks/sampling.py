@@ -131,7 +131,7 @@ def sample_configurations(
 
     Notes
     -----
-    Binary networks: trials × (epochs × 7 N P + draws × 2 N P_selection) flop.
+    Binary networks: trials × (epochs × 10 N P + draws × 2 N P_selection) flop.
     """
     began = time.perf_counter()
     family = FAMILIES[spec.network.family]

@@ -126,7 +126,7 @@ def train(
 
     Notes
     -----
-    About 7 N flop per example and epoch: 0.41 GFLOP per epoch of 20-15-15-10 on 60,000 digits.
+    About 10 N flop per example and epoch: 0.41 GFLOP per epoch of 20-15-15-10 on 60,000 digits.
     Memory: a mini-batch of activations, below 1 MB at these widths.
     """
     check_examples(network, x, y, loss)
