@@ -6,15 +6,19 @@ Chains go up and down through the distance fields x, as belief propagation does 
     ∂ log Z/∂x = ⟨Q⟩,        ∂⟨Q⟩/∂x = Var(Q),
 
 so log Z along a branch is the integral of N q over x (Hermite's rule, by the variance), from its
-value at the first field of the branch, where the distance field holds the model near a paramagnet
-and the heat capacity is integrated easily (`lsg_ray.ising.thermodynamics`).  Then
+value at the first field x₀ of the branch.  That comes from spins in the distance field alone, as
+the model is switched on, λ = 0 … 1, with the distance field held, near a paramagnet all the way:
+
+    P_λ ∝ exp(x₀Q − λE),      ∂ log Z/∂λ = −⟨E⟩,      log Z(λ = 0) = N ln 2 cosh x₀.
+
+The chains are the same throughout, so errors are those between chains.  Then
 s = log Z/N + βe − xq.  A branch that is metastable for as long as the chains run appears as
 hysteresis.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Unpack
 
 import numpy as np
@@ -55,27 +59,17 @@ from lsg_ray.typing import (
 
 
 @dataclass(frozen=True)
-class AnchorConfig:
-    """Options of `thermodynamics`, which gives log Z at the first field."""
-
-    ladders: int = 16
-    burn_in: int = 200
-    draws: int = 100
-    thin: int = 3
-
-
-@dataclass(frozen=True)
 class AnnealingConfig:
-    """How chains start, and which of their steps can be integrated over."""
+    """How the model is switched on, and which steps can be integrated over."""
 
-    #: Sweeps at the first field, from random starts, as a multiple of those at the others.
-    first_factor: int = 10
-    #: Change of q in a step, beyond what its fluctuations explain, that makes it irreversible.
+    #: Steps of λ, in which the model is switched on at the first field.
+    switching_steps: int = 20
+    #: Change of q in a step of x, or of e (nat) in a step of λ, beyond what their fluctuations
+    #: explain, that makes the step irreversible.
     irreversible: float = 0.05
     #: Standard errors within which two states are one, and by which an entropy may lie outside of
     #: its bounds.
     max_sigmas: float = 5.0
-    anchor: AnchorConfig = field(default_factory=AnchorConfig)
 
 
 CONFIG = AnnealingConfig()
@@ -131,7 +125,7 @@ def anneal_scan(
     -------
     xarray.Dataset
         As of `lsg_ray.entropy_scan`, with ``d_stderr``, ``e_stderr``, ``s_stderr`` (between chains;
-        those of the first field's log Z and of the integral over x included) and ``rhat``;
+        those of the integrals included) and ``rhat``;
         ``d_slope``, ∂d/∂x by the fluctuations of the overlap; ``known``, whether s could be
         integrated, else it is NaN: beyond an irreversible jump only where both directions have come
         to one state; ``converged`` where also R̂ of energy and overlap is below 1.05, and the
@@ -235,16 +229,15 @@ def _completed(both: _Annealed) -> _Annealed:
 
 def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number: int) -> _Annealed:
     n, reference = model.n_spins, sigma.astype(np.float64)
-    first = IsingModel(model.J, model.h + xs[0] * reference)
     chains = Chains(
-        first,
+        IsingModel(np.zeros((n, n)), xs[0] * reference),
         options.chains,
         seed=options.seed,
         method=options.method,
         threads=1,
         batch=1000 + number,
     )
-    chains.sweep(CONFIG.first_factor * options.burn_in)
+    switched = _switch_on(chains, model, reference, float(xs[0]), options)
     shape = (len(xs), options.chains)
     q, e, variance, rhat = np.empty(shape), np.empty(shape), np.empty(len(xs)), np.empty(len(xs))
     J = np.ascontiguousarray(model.J, np.float32)
@@ -255,27 +248,14 @@ def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number
         q[k], e[k] = overlaps.mean(axis=1) / n, energies.mean(axis=1) / n
         variance[k] = overlaps.var() / n
         rhat[k] = max(series_rhat(overlaps), series_rhat(energies))
-    anchor = thermodynamics(
-        model,
-        reference=sigma,
-        x=float(xs[0]),
-        seed=options.seed,
-        method=options.method,
-        threads=1,
-        **asdict(CONFIG.anchor),
+    along = _integrated(xs, q, variance)
+    known = np.cumprod(np.r_[switched.reversible, along.change < CONFIG.irreversible]).astype(bool)
+    log_Z = switched.log_Z + np.concatenate(
+        [np.zeros((1, options.chains)), np.cumsum(along.steps, axis=0)]
     )
-    h = np.diff(xs)
-    integrals = h[:, None] / 2 * (q[1:] + q[:-1]) - (h**2 / 12 * np.diff(variance))[:, None]
-    # A change of q beyond what fluctuations explain is a jump; or a step too wide to integrate.
-    change = np.abs(np.diff(q.mean(axis=1)) - h / 2 * (variance[1:] + variance[:-1]))
-    smooth = np.r_[bool(anchor.attrs["converged"]), change < CONFIG.irreversible]
-    known = np.cumprod(smooth).astype(bool)
-    quadrature = np.sqrt(np.r_[0.0, np.cumsum((np.abs(h) * change / 6) ** 2)])
-    start = float(anchor["log_Z"][-1])
-    log_Z = start + np.concatenate([np.zeros((1, options.chains)), np.cumsum(integrals, axis=0)])
     s = log_Z + e - xs[:, None] * q
     root = np.sqrt(options.chains)
-    error = np.hypot(float(anchor["log_Z_stderr"][-1]), quadrature)
+    error = np.sqrt(switched.quadrature**2 + np.r_[0.0, np.cumsum(along.quadrature**2)])
     return _Annealed(
         (1 - q.mean(axis=1)) / 2,
         s.mean(axis=1),
@@ -287,6 +267,62 @@ def _leaf(model: IsingModel, sigma: Signs, xs: Floats, options: _Options, number
         rhat,
         -variance / 2,
         known,
+    )
+
+
+class _Integrated(NamedTuple):
+    """Integrals over the steps of a path, all per weight."""
+
+    steps: Floats  # (steps, chains)
+    change: Floats  # beyond what fluctuations explain: a jump, or a step too wide to integrate
+    quadrature: Floats  # standard error of each step
+
+
+def _integrated(path: Floats, values: Floats, variance: Floats) -> _Integrated:
+    """Integrate values (P, chains), whose derivative is the variance (P,), over a path (P,)."""
+    h = np.diff(path)
+    steps = h[:, None] / 2 * (values[1:] + values[:-1]) - (h**2 / 12 * np.diff(variance))[:, None]
+    mean = values.mean(axis=1)
+    change = np.abs(np.diff(mean) - h / 2 * (variance[1:] + variance[:-1]))
+    return _Integrated(steps, change, np.abs(h) * change / 6)
+
+
+class _SwitchedOn(NamedTuple):
+    """The model at the first field, per weight: log Z of each chain, and its quadrature's error."""
+
+    log_Z: Floats  # noqa: N815
+    quadrature: float
+    reversible: bool
+
+
+def _switch_on(
+    chains: Chains, model: IsingModel, reference: Floats, x: float, options: _Options
+) -> _SwitchedOn:
+    """Integrate log Z over λ from spins in the distance field x alone, and leave the chains there.
+
+    At λ = 0 mean and variance of E are exact: with m = tanh(xσ*), v = 1 − m² and g = h + Jm,
+    ⟨E⟩ = −½ m·Jm − h·m and Var(E) = Σ g²v + ½ Σ J²vv'.
+    """
+    n = model.n_spins
+    path = np.linspace(0.0, 1.0, CONFIG.switching_steps + 1)
+    means = np.tanh(x * reference)
+    v, g = 1 - means**2, model.h + model.J @ means
+    values, variance = np.empty((len(path), options.chains)), np.empty(len(path))
+    values[0] = (0.5 * means @ model.J @ means + model.h @ means) / n
+    variance[0] = ((g**2) @ v + 0.5 * v @ (model.J**2) @ v) / n
+    for k, scale in enumerate(path.tolist()[1:], 1):
+        fields = scale * model.h + x * reference
+        chains.use_arrays((scale * model.J).astype(np.float32), fields.astype(np.float32))
+        chains.sweep(options.burn_in)
+        energies = _measure(chains, reference, x, options)[1] / scale
+        values[k], variance[k] = -energies.mean(axis=1) / n, energies.var() / n
+    along = _integrated(path, values, variance)
+    # ln 2 cosh x without overflow.
+    free = np.logaddexp(x, -x)
+    return _SwitchedOn(
+        free + along.steps.sum(axis=0),
+        float(np.sqrt((along.quadrature**2).sum())),
+        bool((along.change < CONFIG.irreversible).all()),
     )
 
 
