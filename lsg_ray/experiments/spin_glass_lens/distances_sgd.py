@@ -58,7 +58,7 @@ EXPERIMENT = Experiment(
     "A3",
     "Distances between solutions of SGD over width",
     spec=merged(
-        merged(SIZE, {"ensemble": {"count": 100}}),
+        SIZE,
         {
             "dataset": {"name": MNIST.name},
             "network": MNIST.network(WIDTHS[0]),
