@@ -205,6 +205,7 @@ FIT_METHODS: Registry[FitMethod] = Registry(
     "lsg_ray.ising.fitted:FitMethod",
     {
         "pcd": "lsg_ray.ising.pcd:METHOD",
+        "tempered": "lsg_ray.ising.tempered:METHOD",
         "bp": "lsg_ray.ising.bethe:METHOD",
         "plm": "lsg_ray.ising.pseudolikelihood:METHOD",
         "exact": "lsg_ray.ising.exact:METHOD",

@@ -7,6 +7,8 @@ Methods differ in how they get the model's averages:
 - ``plm``: pseudolikelihood, which needs configurations (`lsg_ray.ising.pseudolikelihood`).
 - ``exact``: all states, N ≤ 16 (`lsg_ray.ising.exact`).
 - ``pcd``: persistent Monte Carlo chains (`lsg_ray.ising.pcd`).
+- ``tempered``: replicas at several temperatures, for models that trap their chains
+  (`lsg_ray.ising.tempered`).
 
 Whatever the method, the model is checked by independent Monte Carlo
 (`lsg_ray.ising.verification`).
@@ -108,17 +110,18 @@ def fit_boltzmann(
     progress
         Called with ``(done, total)`` steps of the fit.
     options
-        Options of the method: see `fit_pcd`, `fit_bp`, `fit_plm`, `fit_exact`; and for ``plm``
-        also ``count``, the number of configurations that are drawn from all.
+        Options of the method: see `fit_pcd`, `fit_tempered`, `fit_bp`, `fit_plm`, `fit_exact`; and
+        for ``plm`` also ``count``, the number of configurations that are drawn from all.
 
     Returns
     -------
     Fit
         Its report holds ``delta``, ``rms_m``, ``rms_C`` (by Monte Carlo), their noise and what they
-        are without it, ``mc_converged``, ``rhat_max`` (see `verify_model`); ``delta_method``,
-        ``rms_m_method``, ``rms_C_method`` (by the method's own measure) and, of ``pcd``,
-        ``noise_method``, the noise of the first; ``delta_independent`` (of J = 0); ``converged``,
-        never where the chains of the check have not, and often with a ``reason`` if not;
+        are without it, ``mc_converged``, ``rhat_max``, ``checked_by`` (see `verify_model`);
+        ``delta_method``, ``rms_m_method``, ``rms_C_method`` (by the method's own measure) and, of
+        ``pcd`` and ``tempered``, ``noise_method``, the noise of the first; ``delta_independent``
+        (of J = 0); ``converged``, never where the chains of the check have not, and often with a
+        ``reason`` if not;
         ``moments_change``, the largest change that made given moments consistent (0 if they were);
         ``iterations``, ``independent`` (only where the fit was no better than that); ``frozen``
         (count) and ``frozen_weights``; ``duplicates`` (count) and ``duplicate_weights``, [which, of
@@ -290,7 +293,7 @@ _OWN = ("delta_method", "rms_m_method", "rms_C_method")
 _CHECKED = (
     "delta", "rms_m", "rms_C", "noise_delta", "noise_m", "noise_C", "excess_delta",
     "excess_delta_stderr", "excess_m", "excess_m_stderr", "excess_C", "excess_C_stderr",
-    "mc_converged", "rhat_max",
+    "mc_converged", "rhat_max", "checked_by",
 )  # fmt: skip
 
 

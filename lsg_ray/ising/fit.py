@@ -27,11 +27,11 @@ _METHODS_WITH = {
     "correlations": ("bp",),
     "margin": ("bp",),
     "l1": ("plm",),
-    "l2": ("plm", "pcd", "exact"),
+    "l2": ("plm", "pcd", "tempered", "exact"),
     "count": ("plm",),
     "decimate": ("plm",),
-    "seconds": ("pcd",),
-    "rounding": ("bp", "pcd", "exact"),
+    "seconds": ("pcd", "tempered"),
+    "rounding": ("bp", "pcd", "tempered", "exact"),
 }
 
 
@@ -72,10 +72,11 @@ def fit_model(
         Part of the network to fit: LB, ITR, RB, or full for all weights.  The command takes
         several, each written to MODEL-PART.
     method
-        Method of the fit: persistent chains (pcd), cavity method (bp), pseudolikelihood of a store
-        (plm), enumeration (exact, N ≤ 16), or one of an installed package.
+        Method of the fit: persistent chains (pcd), then replicas at several temperatures where the
+        model traps chains (tempered), cavity method (bp), pseudolikelihood of a store (plm),
+        enumeration (exact, N ≤ 16), or one of an installed package.
     seconds
-        Time of the fit in seconds (pcd).
+        Time of the fit in seconds (pcd, tempered).
     correlations
         Correlations to match (bp): beliefs of pairs, as in the paper and by default, or their
         linear response.
@@ -84,7 +85,7 @@ def fit_model(
     l1
         Strength of the penalty on |J|, or auto (plm); 0.01 by default.
     l2
-        Strength of the penalty on J² (plm, pcd, exact).
+        Strength of the penalty on J² (plm, pcd, tempered, exact).
     count
         Number of configurations to draw at random (plm).
     decimate

@@ -237,7 +237,7 @@ def _dataset(run: _Run, sums: _Sums, keep: int, groups: bool) -> xarray.Dataset:
     C = sums.second.sum(axis=0) / (chains * draws)
     C_group = sums.second / (sums.sizes * draws)[:, None, None]
     by_chain = (sums.first + sums.last) / draws
-    m_group = _group_means(by_chain, sums.sizes)
+    m_group = group_means(by_chain, sums.sizes)
     variables = averages(by_chain, C, C_group, sums.sizes)
     rhat = split_rhat(sums.first / (draws // 2 + draws % 2), sums.last / (draws // 2), draws)
     tau = autocorrelation_time(energy)
@@ -357,7 +357,7 @@ def autocorrelation_time(series: ArrayLike, window: float = 5.0) -> float:
     return max(float(time), 0.5)
 
 
-def _group_means(by_chain: Floats, sizes: Ints) -> Floats:
+def group_means(by_chain: Floats, sizes: Ints) -> Floats:
     """Return m of each group of chains, (groups, N)."""
     starts = np.r_[0, np.cumsum(sizes)[:-1]]
     return np.add.reduceat(by_chain, starts, axis=1).T / sizes[:, None]

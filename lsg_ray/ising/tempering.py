@@ -26,6 +26,7 @@ from lsg_ray.ising.montecarlo import (
     Draws,
     autocorrelation_time,
     averages,
+    group_means,
     series_rhat,
     split_rhat,
 )
@@ -70,6 +71,7 @@ def temper_model(
     beta: float = 1.0,
     ladders: Several = 32,
     burn_in: Natural = 500,
+    groups: bool = False,
     **run: Unpack[LadderOptions],
 ) -> xarray.Dataset:
     """Estimate averages of a rugged model at several temperatures at once.
@@ -88,6 +90,8 @@ def temper_model(
     burn_in, draws, thin
         Number of sweeps before the first draw, of draws, and of sweeps between draws; an exchange
         is tried after each sweep.
+    groups
+        Whether to return also the averages of each group of ladders.
     method, seed, threads
         As in `lsg_ray.ising.chains.Chains`.
     progress
@@ -100,7 +104,7 @@ def temper_model(
         ``rhat``; over ``beta``
         ``energy_mean`` with ``_stderr``, ``energy_variance``, ``energy_rhat``, and ``exchanged``,
         the share of exchanges with the next temperature that were accepted; ``energy`` (beta,
-        ladder, draw).
+        ladder, draw); with groups ``m_group`` and ``C_group`` (group, ...).
         Attributes: ``converged`` (R̂ of all spins at the last temperature, and of the energy at
         each, below 1.05, and a round trip for each ladder), ``rhat_max``, ``energy_rhat``,
         ``round_trips`` (in all ladders, from the coldest to the hottest and back),
@@ -123,17 +127,17 @@ def temper_model(
     replicas = Replicas(ising, steps, ladders, run)
     n, cold, draws, thin = ising.n_spins, len(steps) - 1, run["draws"], run["thin"]
     halves = np.zeros((2, ladders, n))
-    groups = np.array_split(np.arange(ladders), min(8, ladders))
-    by_group = np.zeros((len(groups), n, n))
+    members = np.array_split(np.arange(ladders), min(8, ladders))
+    by_group = np.zeros((len(members), n, n))
     energy = np.empty((len(steps), ladders, draws))
     for draw in replicas.draws(burn_in, run):
         energy[:, :, draw] = replicas.energies()
         spins = replicas.at(cold)
         halves[int(2 * draw >= draws + draws % 2)] += spins
-        for g, group in enumerate(groups):
+        for g, group in enumerate(members):
             by_group[g] += spins[group].T @ spins[group]
     C = by_group.sum(axis=0) / (ladders * draws)
-    sizes = np.array([len(group) for group in groups])
+    sizes = np.array([len(group) for group in members])
     by_group /= (sizes * draws)[:, None, None]
     means = halves.sum(axis=0) / draws
     early = halves[0] / (draws // 2 + draws % 2)
@@ -142,9 +146,13 @@ def temper_model(
     mean = energy.mean(axis=2)
     nat = {"units": "nat"}
     worst_rhat, trips = max(rhat.max(), energy_rhat.max()), replicas.round_trips
+    variables = averages(means.T, C, by_group, sizes)
+    if groups:
+        variables["m_group"] = (("group", "weight"), group_means(means.T, sizes))
+        variables["C_group"] = (("group", "weight", "weight_"), by_group)
     return xarray.Dataset(
         {
-            **averages(means.T, C, by_group, sizes),
+            **variables,
             "m_ladder": (("ladder", "weight"), means, {"long_name": "m of each ladder"}),
             "rhat": ("weight", rhat, {"long_name": "split R̂"}),
             "energy": (("beta", "ladder", "draw"), energy, nat),

@@ -1,6 +1,7 @@
 """Monte Carlo check of a fitted model: how far its moments are from those that it was fitted to.
 
-New chains measure Δ and the root mean square errors of m and C.  Their own noise is stated beside,
+New chains measure Δ and the root mean square errors of m and C.  Where they stay near their starts,
+replicas at several temperatures do (`lsg_ray.ising.tempering`).  Their own noise is stated beside,
 and what is left without it, from E[rms²] = true² + noise².
 """
 
@@ -16,6 +17,7 @@ from lsg_ray.ising.fitted import deviation
 from lsg_ray.ising.model import IsingModel
 from lsg_ray.ising.montecarlo import sample_model
 from lsg_ray.ising.targets import Target
+from lsg_ray.ising.tempering import temper_model
 from lsg_ray.typing import Floats, Ints
 
 
@@ -37,6 +39,13 @@ class VerificationConfig:
     #: Mean squares that are at least twice as many errors from zero have linear error propagation;
     #: up to this many, the excess is as many errors from zero as its square.
     near_zero_errors: float = 3.0
+    #: Ladders of replicas, where chains have not converged; draws of all of them at most, and
+    #: sweeps between two draws, of which the last are tried where the first are too few.
+    ladders: int = 128
+    ladder_draws: int = 100_000
+    ladder_thins: tuple[int, ...] = (2, 8)
+    #: Sweeps before the first draw, as a multiple of those between draws.
+    ladder_burn_in: int = 250
 
 
 CONFIG = VerificationConfig()
@@ -73,11 +82,13 @@ def verify_model(
     Returns
     -------
     xarray.Dataset
-        As `sample_model`, with ``m_data`` and ``C_data`` beside, ``repeats`` (weight), which weight
-        each repeats (itself if none), and attributes of weights that repeat no other: ``delta``,
-        ``rms_m``, ``rms_C`` as measured, with the Monte Carlo noise; ``noise_delta``, ``noise_m``,
-        ``noise_C``, its root mean square; ``excess_delta``, ``excess_m``, ``excess_C``, what is
-        left without it, √max(rms² − noise², 0), with ``_stderr``; ``mc_converged``.
+        As `sample_model`, or as `temper_model` where chains have not converged and replicas have
+        (attribute ``checked_by``: chains, tempering); ``m_data``, ``C_data``; ``repeats`` (weight),
+        which weight each repeats (itself if none).  Attributes of weights that repeat no other:
+        ``delta``, ``rms_m``, ``rms_C`` as measured, with the Monte Carlo noise; ``noise_delta``,
+        ``noise_m``, ``noise_C``, its root mean square; ``excess_delta``, ``excess_m``,
+        ``excess_C``, what is left without it, √max(rms² − noise², 0), with ``_stderr``; and
+        ``mc_converged``.
 
     Notes
     -----
@@ -101,6 +112,11 @@ def verify_model(
         draws=max(CONFIG.min_draws_per_chain, samples // chains),
         groups=True,
     )
+    checked_by = "chains"
+    if not check.attrs["converged"]:
+        tempered = _tempered(model, samples, seed, threads)
+        if tempered.attrs["converged"]:
+            check, checked_by = tempered, "tempering"
     unique = np.setdiff1d(np.arange(len(target.m)), target.duplicates)
     pairs = np.ix_(unique, unique)
     inner = target.restrict(unique)
@@ -124,7 +140,28 @@ def verify_model(
         C_data=(("weight", "weight_"), target.C),
         repeats=("weight", target.repeats),
     ).drop_vars(["energy", "m_group", "C_group"])
-    return check.assign_attrs(**attributes, mc_converged=check.attrs["converged"])
+    return check.assign_attrs(
+        **attributes, mc_converged=check.attrs["converged"], checked_by=checked_by
+    )
+
+
+def _tempered(model: IsingModel, samples: int, seed: int, threads: int | None) -> xarray.Dataset:
+    """Measure a model by replicas, with fewer draws than of chains: each costs many times more."""
+    draws = min(samples, CONFIG.ladder_draws) // CONFIG.ladders
+    for thin in CONFIG.ladder_thins:
+        tempered = temper_model(
+            model,
+            ladders=CONFIG.ladders,
+            burn_in=CONFIG.ladder_burn_in * thin,
+            draws=max(CONFIG.min_draws_per_chain, draws),
+            thin=thin,
+            seed=seed,
+            threads=threads,
+            groups=True,
+        )
+        if tempered.attrs["converged"]:
+            break
+    return tempered
 
 
 def _errors_of_squares(

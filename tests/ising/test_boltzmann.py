@@ -1,17 +1,19 @@
 """Fits: parameters that made the moments come back, and what cannot be fitted is said."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lsg_ray.errors import InputError
+from lsg_ray.ising import verification
 from lsg_ray.ising.boltzmann import fit_boltzmann
 from lsg_ray.ising.chains import Chains
+from lsg_ray.ising.climbing import sampling_error
 from lsg_ray.ising.exact import fit_exact
 from lsg_ray.ising.fitted import deviation
 from lsg_ray.ising.model import IsingModel, enumerate_model
-from lsg_ray.ising.pcd import _sampling_error
 from lsg_ray.ising.targets import Target, as_target
 from lsg_ray.ising.verification import verify_model
 from lsg_ray.results.saving import save_result
@@ -126,7 +128,7 @@ def test_targets__of_weighted_moments_count_what_is_independent():
     assert target.count == pytest.approx(n_eff)
     assert target.restrict(slice(0, 5)).count == target.count
     rms = deviation(np.zeros(100), np.eye(100), target)[0]
-    assert _sampling_error(target) == pytest.approx(rms, rel=0.25)
+    assert sampling_error(target) == pytest.approx(rms, rel=0.25)
     assert as_target(moments(sigma)).count == 6000
     frozen = result.copy(deep=True)
     frozen["m"].values[0] = 1.0
@@ -164,7 +166,9 @@ def test_files__that_hold_no_moments_are_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             as_target(tmp_path / name)
-    with pytest.raises(InputError, match="'magic' is no method of fitting; there are pcd, bp"):
+    with pytest.raises(
+        InputError, match="'magic' is no method of fitting; there are pcd, tempered"
+    ):
         fit_boltzmann((np.zeros(2), np.eye(2)), method="magic")
     with pytest.raises(InputError, match="at most 16: use pcd"):
         fit_boltzmann((np.zeros(17), np.eye(17)), method="exact")
@@ -240,16 +244,31 @@ def test_few_chains__are_not_called_converged():
     assert fit.report["noise_method"] < 0.002 < 0.1 * fit.report["delta_independent"]
 
 
-def test_chains_of_the_check__that_have_not_converged_leave_no_fit_converged():
-    """An ordered magnet: chains stay in one of its two states, so none has the averages."""
-    n = 14
+def ordered_magnet(n=14):
+    """Chains stay in one of its two states, so none has the averages."""
     exact = enumerate_model(IsingModel(0.4 * (1 - np.eye(n)), np.zeros(n)))
-    fit = fit_boltzmann((exact.m, exact.C), method="exact", l2=1e-3)
+    return exact.m, exact.C
+
+
+def test_chains_of_the_check__that_have_not_converged_leave_it_to_replicas():
+    fit = fit_boltzmann(ordered_magnet(), method="exact", l2=1e-3)
+    assert fit.report["checked_by"] == "tempering"
+    assert fit.report["mc_converged"]
+    assert fit.report["converged"]
+    assert abs(fit.check["m"].values).max() < 5 * fit.check["m_stderr"].values.max()
+    assert fit.report["excess_delta"] < 5 * fit.report["excess_delta_stderr"]
+
+
+def test_replicas_of_the_check__that_have_not_converged_leave_no_fit_converged(monkeypatch):
+    short = replace(verification.CONFIG, ladder_draws=0, ladder_thins=(1,), ladder_burn_in=0)
+    monkeypatch.setattr(verification, "CONFIG", short)
+    fit = fit_boltzmann(ordered_magnet(), method="exact", l2=1e-3)
+    assert fit.report["checked_by"] == "chains"
     assert not fit.report["mc_converged"]
     assert not fit.report["converged"]
     assert "chains of the check have not" in fit.report["reason"]
     assert fit.model.attributes["converged"] == 0
-    assert fit_boltzmann((exact.m, exact.C), method="exact", l2=1e-3, verify=False).report[
+    assert fit_boltzmann(ordered_magnet(), method="exact", l2=1e-3, verify=False).report[
         "converged"
     ]
 

@@ -48,7 +48,7 @@ def test_model__is_that_of_fit_boltzmann_with_its_check():
     [
         ({"l1": 0.1}, "l1 given with method pcd; it belongs to plm"),
         ({"method": "bp", "seconds": 1}, "seconds given with method bp; it belongs to pcd"),
-        ({"method": "plm", "rounding": 0.01}, "it belongs to bp, pcd, exact"),
+        ({"method": "plm", "rounding": 0.01}, "it belongs to bp, pcd, tempered, exact"),
         ({"method": "none"}, "'none' is no method of fitting; there are pcd"),
         ({"options": {"steps": 3, "l2": 1}}, "pcd has no option l2; it has chains"),
         ({"options": {"tasks": True}}, "pcd has no option tasks"),

@@ -21,6 +21,8 @@ GROUPS = ("low", "medium", "high")
 
 #: Cases, and the ensemble of each.
 CASES = {"under": "ensemble", "over": "over", "shallow": "shallow"}
+#: Methods of fitting by Monte Carlo: models of shallow networks trap chains.
+METHODS = {"under": "pcd", "over": "pcd", "shallow": "tempered"}
 
 UNDER: dict[str, Any] = {
     "dataset": {"name": "mnist", "components": 20},

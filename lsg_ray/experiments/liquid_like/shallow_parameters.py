@@ -12,6 +12,7 @@ from lsg_ray.experiments.claim import Claim, Measured, Results, Within
 from lsg_ray.experiments.estimators import bootstrapped, of_fitted
 from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import (
+    METHODS,
     PAPER,
     PAPER_SHALLOW,
     SHALLOW,
@@ -61,11 +62,18 @@ EXPERIMENT = Experiment(
     LIQUID_LIKE,
     "15",
     "Histograms of the model of shallow networks",
-    spec=merged(merged(UNDER, SHALLOW), {"study": {"moments": {}, "model": {"stage": "fit"}}}),
+    spec=merged(
+        merged(UNDER, SHALLOW),
+        {"study": {"moments": {}, "model": {"stage": "fit", "method": METHODS["shallow"]}}},
+    ),
     scales={
         "toy": merged(
             merged(TOY, TOY_SHALLOW),
-            {"study": {"model": {"options": {"chains": 64, "steps": 40}, "verify": False}}},
+            {
+                "study": {
+                    "model": {"options": {"chains": 64, "steps": 40, "ladders": 8}, "verify": False}
+                }
+            },
         ),
         "paper": merged(PAPER, PAPER_SHALLOW),
     },

@@ -19,6 +19,7 @@ from lsg_ray.experiments.experiment import LIQUID_LIKE, Experiment, merged
 from lsg_ray.experiments.liquid_like.cases import (
     BESIDE,
     CASES,
+    METHODS,
     PAPER,
     PAPER_BESIDE,
     SAMPLED,
@@ -87,7 +88,7 @@ def _steps() -> dict[str, object]:
         steps |= {
             moments: {"stage": "moments", "ensemble": ensemble},
             f"{case}-tap": {"stage": "tap", "model": f"{case}-model", "starts": 2000},
-            f"{case}-model": {"stage": "fit", "moments": moments},
+            f"{case}-model": {"stage": "fit", "moments": moments, "method": METHODS[case]},
             f"{case}-dynamics": {
                 "stage": "mc", "model": f"{case}-model", "references": ensemble, "count": 4,
             },
@@ -99,6 +100,8 @@ def _toy_steps() -> dict[str, object]:
     toy: dict[str, object] = {}
     for case in CASES:
         options = {"chains": 64, "steps": 40}
+        if METHODS[case] == "tempered":
+            options["ladders"] = 8
         toy |= {
             f"{case}-tap": {"starts": 40},
             f"{case}-model": {"verify": False, "options": options},
