@@ -84,14 +84,16 @@ def _hidden_gradient(mean_a, var_a, a, noise, n_units, slope, scale, delta, nois
 
 @kernel
 def accumulate_gradient(
-    a, squares, noise, y, n, widths, starts, rows, mu, var, slope, loss, work, mean_grad, var_grad
-):
-    """Add one chunk's contribution to the gradient.
+    a, squares, noise, y, n, widths, starts, rows, frozen, mu, var, slope, loss, work, mean_grad,
+    var_grad,
+):  # fmt: skip
+    """Add one chunk's contribution to the gradient of the layers that are not frozen.
 
     a, squares (rows, examples): inputs and their squares, zero beyond example ``n``, the rest is
-    overwritten; noise (rows − inputs, examples): ε per unit, overwritten; y (n,) labels; mu, var
-    flat padded; work (6, widest + 2, examples) scratch; mean_grad, var_grad flat padded: δ aᵀ and
-    g (a²)ᵀ, summed over examples.  Returns the summed loss and the number of correct answers.
+    overwritten; noise (rows − inputs, examples): ε per unit, overwritten; y (n,) labels; frozen
+    (layers,) bool; mu, var flat padded; work (6, widest + 2, examples) scratch; mean_grad,
+    var_grad flat padded: δ aᵀ and g (a²)ᵀ, summed over examples.  Returns the summed loss and the
+    number of correct answers.
     """
     n_layers = widths.size - 1
     n_padded = padded(n, 16)
@@ -126,14 +128,19 @@ def accumulate_gradient(
     for i in range(widths[n_layers]):
         for b in range(n_padded):
             noise_delta[i, b] = delta[i, b] * epsilon[i, b]
-    for layer in range(n_layers - 1, -1, -1):
+    # Errors are needed no further down than the lowest layer that learns.
+    lowest = 0
+    while lowest < n_layers and frozen[lowest]:
+        lowest += 1
+    for layer in range(n_layers - 1, lowest - 1, -1):
         here = slice(rows[layer], rows[layer + 1])
         for i in range(widths[layer + 1], rows[layer + 2] - rows[layer + 1]):
             delta[i, :n_padded] = 0
             noise_delta[i, :n_padded] = 0
-        outer(delta, a[here], matrix(mean_grad, starts, rows, layer), n_padded)
-        outer(noise_delta, squares[here], matrix(var_grad, starts, rows, layer), n_padded)
-        if layer > 0:
+        if not frozen[layer]:
+            outer(delta, a[here], matrix(mean_grad, starts, rows, layer), n_padded)
+            outer(noise_delta, squares[here], matrix(var_grad, starts, rows, layer), n_padded)
+        if layer > lowest:
             product(matrix(mu, starts, rows, layer).T, delta, mean_z, n_padded)
             product(matrix(var, starts, rows, layer).T, noise_delta, var_z, n_padded)
             scale = a.dtype.type(1.0 / np.sqrt(widths[layer - 1]))
@@ -219,8 +226,8 @@ def train(
                 _squared(a, squares, x.shape[1], n)
                 normals(bits_state, bits, deviates)
                 value, correct = accumulate_gradient(
-                    a, squares, noise, labels, n, widths, starts, rows, mu, var, leak, loss, work,
-                    mean_grad, var_grad,
+                    a, squares, noise, labels, n, widths, starts, rows, frozen, mu, var, leak, loss,
+                    work, mean_grad, var_grad,
                 )  # fmt: skip
                 history[epoch, 0] += value / x.shape[0]
                 history[epoch, 1] += correct / x.shape[0]

@@ -70,6 +70,30 @@ def test_training_against_numpy(examples, request):
         assert np.median(ours) <= 0.015 or ratio >= 13
 
 
+@pytest.mark.parametrize("widths", [(20, 15, 15, 10), (784, 100, 100, 10)])
+def test_frozen_parts(widths, request):
+    """Epochs with a part frozen over whole ones, in turn: gradients of it are not computed."""
+    full = request.config.getoption("benchmark_enable")
+    n = (60_000 if widths[0] == 20 else 10_000) if full else 400
+    rng, network, training = np.random.default_rng(0), NetworkSpec(widths=widths), TrainingSpec()
+    training = training.model_copy(update={"epochs": 1})
+    x, y = rng.normal(size=(n, widths[0])).astype(np.float32), rng.integers(0, 10, n)
+    seeds = [seed_sequence(0, Stream.TRIAL, 0, 0)]
+    cases = ((), ("LB",), ("ITR",), ("RB",), ("LB", "ITR"))
+    seconds: dict[tuple[str, ...], list[float]] = {case: [] for case in cases}
+    for _ in range(15 if full else 1):
+        for case in cases:
+            began = time.perf_counter()
+            mean_field.train(network, training, x, y, seeds, frozen=mean_field.Frozen(case))
+            seconds[case].append(time.perf_counter() - began)
+    whole = np.array(seconds.pop(()))
+    ratios = {"+".join(case): np.median(times / whole) for case, times in seconds.items()}
+    print(f"\n{widths}: an epoch {np.median(whole) * 1e3:.1f} ms; frozen "
+          + ", ".join(f"{case} {ratio:.2f}" for case, ratio in ratios.items()))  # fmt: skip
+    if full:
+        assert ratios["LB"] < (0.95 if widths[0] == 20 else 0.7)
+
+
 def test_selection(benchmark, examples):
     """Accuracy of 100 drawn configurations on a sixth of the examples, as after each trial."""
     x, y = examples

@@ -12,7 +12,9 @@ from lsg_ray.networks.trial import check_examples
 from lsg_ray.spec import TrainingSpec
 
 
-def gradient(network, fields, x, y, noise, *, loss="cross_entropy", gamma=0.0, engine="numba"):
+def gradient(
+    network, fields, x, y, noise, *, loss="cross_entropy", gamma=0.0, engine="numba", frozen=None
+):
     """Loss of one mini-batch and its gradient with respect to the fields, for given noise.
 
     What a training step does, for checks: arithmetic is that of ``fields``' dtype.
@@ -27,11 +29,13 @@ def gradient(network, fields, x, y, noise, *, loss="cross_entropy", gamma=0.0, e
         ε of each layer, (units, n).
     loss, gamma, engine
         As in `lsg_ray.networks.solvers.mean_field.train`.
+    frozen
+        Layers whose gradient is not computed, (layers,) bool; by default none.  Engine numba only.
 
     Returns
     -------
     loss, gradient
-        Mean loss (without the γ term) and ∂L/∂θ + γθ, (N,).
+        Mean loss (without the γ term) and ∂L/∂θ + γθ, (N,), of frozen layers γθ alone.
     """
     check_examples(network, x, y, loss)
     if engine == "torch":
@@ -60,6 +64,7 @@ def gradient(network, fields, x, y, noise, *, loss="cross_entropy", gamma=0.0, e
         layout.widths,
         starts,
         rows,
+        np.zeros(len(network.shapes), bool) if frozen is None else np.asarray(frozen, bool),
         mu,
         var,
         dtype(network.leaky_slope),

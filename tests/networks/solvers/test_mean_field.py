@@ -1,5 +1,7 @@
 """Both engines against autograd, NumPy, each other, and the authors' published accuracies."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -340,6 +342,17 @@ def test_frozen_parts_stay(digits, engine):
     np.testing.assert_array_equal(interior, start[:, network.parts["ITR"]])
     outside = np.delete(trained.fields - start, network.parts["ITR"], axis=1)
     assert (outside != 0).mean() > 0.99
+
+
+@pytest.mark.parametrize("frozen", list(itertools.product((False, True), repeat=4)))
+def test_gradients_of_other_layers_do_not_depend_on_frozen_ones(frozen):
+    """To the last bit; those of frozen layers are not computed."""
+    network, fields, x, y, noise = _problem((6, 5, 9, 4, 3), "cross_entropy")
+    value, whole = gradients.gradient(network, fields, x, y, noise)
+    same, grad = gradients.gradient(network, fields, x, y, noise, frozen=frozen)
+    assert same == value
+    for held, where in zip(frozen, network.layer_slices, strict=True):
+        np.testing.assert_array_equal(grad[where], 0 if held else whole[where])
 
 
 def test_both_engines_learn(digits):
