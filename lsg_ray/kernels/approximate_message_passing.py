@@ -13,7 +13,7 @@ import numpy as np
 
 from lsg_ray.kernels.compile import inlined, kernel
 from lsg_ray.kernels.elementary import _bits, _float
-from lsg_ray.kernels.message_passing import _log_normal
+from lsg_ray.kernels.normal_law import log_normal
 
 _I, _U, _F = np.int32, np.uint32, np.float32
 _LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
@@ -30,7 +30,7 @@ def pattern_force(mean, variance, error_weight):
     """Return g = d/dM ln[ε + (1 − ε) Φ(M/√V)] and dg/dM, with ε = e^−B of a wrong pattern."""
     scale = 1.0 / math.sqrt(variance)
     z = mean * scale
-    log_z = _log_normal(z)
+    log_z = log_normal(z)
     if error_weight > 0.0:
         right = math.log1p(-error_weight) + log_z
         wrong = math.log(error_weight)

@@ -17,9 +17,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
+from lsg_ray.kernels import double
 from lsg_ray.kernels.compile import inlined, kernel
 
 #: Least variance of a field, and least precision of a weight without one pattern.
@@ -28,78 +27,7 @@ LEAST_VARIANCE, LEAST_PRECISION = 1e-9, 1e-6
 MARGIN = 1e-9
 #: Beyond it e^{z²} is not taken: as good as infinite.
 _FARTHEST = 26.0
-#: Added to a whole number, it puts it into the lowest bits of the sum.
-_WHOLE = 6755399441055744.0
-
-
-@intrinsic
-def _two_to_the(typing_context, shifted):  # noqa: ARG001 - numba fixes the signature
-    """Return 2^n of n + `_WHOLE`: its lowest bits become an exponent."""
-
-    def codegen(context, builder, signature, arguments):  # noqa: ARG001
-        whole = context.get_value_type(types.int64)
-        bits = builder.bitcast(arguments[0], whole)
-        bits = builder.add(bits, whole(1023))
-        bits = builder.shl(bits, whole(52))
-        return builder.bitcast(bits, context.get_value_type(types.float64))
-
-    return types.float64(types.float64), codegen
-
-
-@inlined
-def _exp(x):
-    """Return e^x for −700 < x < 700 by a polynomial, so that loops are vector code; to 1e-13."""
-    n = np.floor(x * 1.4426950408889634 + 0.5)
-    r = x - n * 0.6931471805599453
-    p = 2.08767569878681e-09
-    p = p * r + 2.505210838544172e-08
-    p = p * r + 2.755731922398589e-07
-    p = p * r + 2.7557319223985893e-06
-    p = p * r + 2.48015873015873e-05
-    p = p * r + 0.0001984126984126984
-    p = p * r + 0.001388888888888889
-    p = p * r + 0.008333333333333333
-    p = p * r + 0.041666666666666664
-    p = p * r + 0.16666666666666666
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
-    return p * _two_to_the(n + _WHOLE)
-
-
-@inlined
-def _erfcx(x):
-    """Return e^{x²} erfc(x) for x ≥ 0, to 1e-13, without a branch.
-
-    (1 + 2x) erfcx(x) is a polynomial of (x − k)/(x + k): M. M. Shepherd, J. G. Laframboise, Math.
-    Comp. 36, 249 (1981).
-    """
-    t = (x - 3.75) / (x + 3.75)
-    p = -1.5779814729621737e-11
-    p = p * t - 2.3301751439305106e-09
-    p = p * t - 2.059565948603532e-09
-    p = p * t + 3.046911491913486e-08
-    p = p * t + 1.9560537396199916e-08
-    p = p * t - 2.4524383503534926e-07
-    p = p * t - 5.2686998398492956e-08
-    p = p * t + 1.7378960449827676e-06
-    p = p * t - 9.769422612031452e-07
-    p = p * t - 1.1434991872833896e-05
-    p = p * t + 2.2385830594643225e-05
-    p = p * t + 5.164510216041633e-05
-    p = p * t - 0.0002901545552830083
-    p = p * t + 0.0002937147877603631
-    p = p * t + 0.0017556259429570519
-    p = p * t - 0.009746579750990473
-    p = p * t + 0.02836227740755598
-    p = p * t - 0.05869339857120906
-    p = p * t + 0.09230432116147858
-    p = p * t - 0.10880393014254208
-    p = p * t + 0.08227673849006507
-    p = p * t + 0.003585415485473281
-    p = p * t - 0.1402405985855444
-    p = p * t + 1.2375126308378275
-    return p / (1.0 + 2.0 * x)
+TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 
 
 @inlined
@@ -192,7 +120,6 @@ def sweep(A, B, x, precision, field, damping, A_sum, B_sum):
     m = np.empty((units, n))
     v = np.empty((units, n))
     power = np.empty(n)
-    z = np.empty(n)
     w = np.empty(units)
     V = np.empty(units)
     right = np.empty(units)
@@ -211,20 +138,23 @@ def sweep(A, B, x, precision, field, damping, A_sum, B_sum):
         for k in range(units):
             xs, ml, vl = x[p, 0 if shared else k], m[k], v[k]
             for i in range(n):
-                wi = w[k] - xs[i] * ml[i]
                 Vi = max(V[k] - xs[i] * xs[i] * vl[i], LEAST_VARIANCE)
-                ml[i] = wi
-                vl[i] = Vi
-                z[i] = wi / math.sqrt(2.0 * Vi)
-                power[i] = _exp(min(z[i] * z[i], _FARTHEST * _FARTHEST))
+                scale = 1.0 / math.sqrt(2.0 * Vi)
+                z = (w[k] - xs[i] * ml[i]) * scale
+                ml[i] = z
+                vl[i] = scale
+                power[i] = double.exp(min(z * z, _FARTHEST * _FARTHEST))
             Al, Bl, Asum, Bsum = A[p, k], B[p, k], A_sum[k], B_sum[k]
             ask = asked[k]
             for i in range(n):
-                # e^{z²}(1 + Ut erf z), without a difference of numbers that are nearly equal.
-                signed = ask if z[i] > 0 else -ask
-                weight = (1.0 + signed) * power[i] - signed * _erfcx(abs(z[i]))
-                g = ask * math.sqrt(2.0 / (math.pi * vl[i])) / weight
-                gamma = g * (g + ml[i] / vl[i])
+                z = ml[i]
+                # e^{z²}(1 + Ut erf z), without a difference of numbers that are nearly equal, and
+                # with one division in all.
+                signed = ask if z > 0 else -ask
+                top, bottom = double.erfcx_ratio(abs(z))
+                weight = (1.0 + signed) * power[i] * bottom - signed * top
+                g = ask * TWO_OVER_ROOT_PI * vl[i] * bottom / weight
+                gamma = g * (g + 2.0 * z * vl[i])
                 Bl[i] = damping * Bl[i] + (1.0 - damping) * xs[i] * g
                 Al[i] = damping * Al[i] + (1.0 - damping) * xs[i] * xs[i] * gamma
                 Asum[i] += Al[i]
@@ -257,7 +187,8 @@ def free_entropy(A, B, x, precision, field):
                 edges -= 0.5 * math.log(D)
                 edges += (Bl[i] * m[i] + 0.5 * (Bl[i] * Bl[i] * v[i] - Al[i] * m[i] * m[i])) / D
         if units == 1:
-            tail = _erfcx(abs(z))
+            top, bottom = double.erfcx_ratio(abs(z))
+            tail = top / bottom
             nodes += (
                 math.log(0.5 * tail) - z * z
                 if z < 0

@@ -9,7 +9,7 @@ from scipy.special import log_ndtr, ndtr
 from scipy.stats import norm
 
 from lsg_ray.errors import InputError
-from lsg_ray.kernels import approximate_message_passing, max_sum, message_passing
+from lsg_ray.kernels import approximate_message_passing, max_sum, message_passing, normal_law
 from lsg_ray.networks.factor_graph import FactorGraph, gauged
 
 
@@ -89,6 +89,21 @@ def test_messages_are_interpolated_to_1e_11_or_not_at_all():
             np.testing.assert_allclose(np.polyval(c[::-1], t), exact, atol=1e-11)
             taken += 1
     assert taken > 200
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1e-200, 1e-30, 1e-3, 0.5, 0.999, 1.0])
+def test_messages_at_once_are_those_one_by_one(ratio):
+    """However little variance is left, and however far out a sum lies."""
+    t = np.linspace(-1, 1, 23)
+    for variance, z in itertools.product(
+        (0.1, 1.0, 3.0, 50.0), (-40.0, -9.0, -1.0, 0.0, 2.0, 30.0)
+    ):
+        w, new = z * np.sqrt(variance), np.empty(23)
+        normal_law.gaussian_messages(t, w, variance, ratio, new)
+        one_by_one = [
+            normal_law.gaussian_message(w - s, variance - 1 + s * s, ratio) for s in t.tolist()
+        ]
+        np.testing.assert_allclose(new, one_by_one, rtol=1e-11, atol=2e-12)
 
 
 def test_log_normal_far_out():

@@ -2,25 +2,11 @@
 
 import itertools
 
-import numba
 import numpy as np
 import pytest
-from scipy.special import erf, erfcx, log_ndtr
+from scipy.special import erf, log_ndtr
 
-from lsg_ray.kernels.relaxed_bp import _erfcx, free_entropy, majority, sweep
-
-
-@numba.njit
-def erfcx_of(x, out):
-    for i in range(len(x)):
-        out[i] = _erfcx(x[i])
-
-
-def test_erfcx__is_that_of_scipy():
-    x = np.concatenate([np.linspace(0, 30, 10_001), np.logspace(1.5, 9, 100)])
-    out = np.empty_like(x)
-    erfcx_of(x, out)
-    np.testing.assert_allclose(out, erfcx(x), rtol=1e-13)
+from lsg_ray.kernels.relaxed_bp import free_entropy, majority, sweep
 
 
 def enumerated(right):
