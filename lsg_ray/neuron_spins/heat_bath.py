@@ -12,6 +12,8 @@ of odd number in turn (K. Hukushima, K. Nemoto, J. Phys. Soc. Jpn. 65, 1604 (199
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from lsg_ray.neuron_spins.bonds import Bonds
@@ -52,6 +54,7 @@ class Ladders:
         n, ladders, _ = self.spins.shape
         s = self.spins.reshape(n, -1)
         scale = np.tile(2 * self.betas, ladders).astype(np.float32)
+        fields: dict[int, Singles] = {}
         for colour in (0, 1):
             for layer in range(colour, len(self.bonds.layers), 2):
                 where = self.bonds.layers[layer]
@@ -59,8 +62,10 @@ class Ladders:
                 noise = self.rng.random((where.stop - where.start, s.shape[1]), np.float32)
                 with np.errstate(divide="ignore"):
                     threshold = np.log(1 / noise - 1)
-                s[where] = np.where(self._field(layer, s) * scale > threshold, 1, -1)
-        self.energies = self._energies()
+                fields[layer] = self._field(layer, s)
+                s[where] = np.where(fields[layer] * scale > threshold, 1, -1)
+        # Even layers stay as they are while odd ones are drawn, so the fields of these still hold.
+        self.energies = self._energies(fields)
         self._exchange()
 
     def _field(self, layer: int, s: Singles) -> Singles:
@@ -73,14 +78,18 @@ class Ladders:
             field += couplings[layer].T @ s[where[layer + 1]]
         return field
 
-    def _energies(self) -> Floats:
-        """Return E (ladders, temperatures): every bond joins an odd layer with an even one."""
+    def _energies(self, fields: Mapping[int, Singles] | None = None) -> Floats:
+        """Return E (ladders, temperatures): every bond joins an odd layer with an even one.
+
+        ``fields``: those of odd layers, where they are known.
+        """
         n, ladders, temperatures = self.spins.shape
         s = self.spins.reshape(n, -1)
         energy = -(self.h.astype(np.float64) @ s)
         for layer in range(1, len(self.bonds.layers), 2):
             where = self.bonds.layers[layer]
-            field = self._field(layer, s) - self.h[where, None]
+            field = self._field(layer, s) if fields is None else fields[layer]
+            field = field - self.h[where, None]
             energy -= np.einsum("ij,ij->j", s[where], field, dtype=np.float64)
         return energy.reshape(ladders, temperatures)
 

@@ -34,8 +34,6 @@ _QUENCH_SWEEPS = 1000
 _SAME = 0.99
 #: Mean m² below which a solution is m = 0.
 _ZERO = 1e-3
-#: Most steps for the equation of a unit; few take more than five.
-_NEWTON_STEPS = 60
 #: Power iteration of the Plefka number: steps at most, and relative change at its end.
 _POWER_STEPS, _POWER_TOLERANCE = 300, 1e-6
 
@@ -131,25 +129,12 @@ def solve(
 
 
 def _aligned(field: Floats, reaction: Floats) -> Floats:
-    """Return the m = tanh(field − reaction · m) of each unit, by Newton's method between bounds.
+    """Return the m = tanh(field − reaction · m) of each unit."""
+    from lsg_ray.kernels.alignment import align
 
-    With m = tanh x it is x + r tanh x = f, whose left side rises; x lies between f − r and f + r,
-    with the sign of f.
-    """
-    low, high = np.where(field > 0, 0.0, field), np.where(field > 0, field, 0.0)
-    x = field / (1 + reaction)
-    for _ in range(_NEWTON_STEPS):
-        m = np.tanh(x)
-        excess = x + reaction * m - field
-        low, high = np.where(excess < 0, x, low), np.where(excess > 0, x, high)
-        following = x - excess / (1 + reaction * (1 - m * m))
-        outside = (following < low) | (following > high)
-        following = np.where(outside, (low + high) / 2, following)
-        if np.abs(following - x).max(initial=0) < 1e-12:
-            break
-        x = following
-    aligned: Floats = np.tanh(x)
-    return aligned
+    m = np.empty(field.shape)
+    align(field.ravel(), reaction.ravel(), m.reshape(-1))
+    return m
 
 
 def free_energy(network: Fields, m: Floats, temperature: float) -> Floats:
