@@ -180,11 +180,9 @@ def test_the_time_and_memory_of_a_block_do_not_grow_with_their_number(request):
     wall, memory = {}, {}
     for blocks in sizes:
         wall[blocks], used, memory[blocks] = _timed(_by_players(blocks, in_flight), blocks)
-        print(
-            f"\n{blocks:,} blocks, {in_flight:,} in flight, without Ray: {1e6 * wall[blocks]:.0f} µs"
-            f" each, {1e6 * used:.0f} of CPU; grew by {memory[blocks]:.0f} MiB",
-            end="",
-        )
+        took = f"{1e6 * wall[blocks]:.0f} µs each, {1e6 * used:.0f} of CPU"
+        where = f"{blocks:,} blocks, {in_flight:,} in flight, without Ray"
+        print(f"\n{where}: {took}; grew by {memory[blocks]:.0f} MiB", end="")
     if full:
         assert wall[sizes[2]] < 1.5 * wall[sizes[0]]
         assert memory[sizes[2]] < 50  # 8 bytes for a block that is missing, 1 for one that is seen
