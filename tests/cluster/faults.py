@@ -28,8 +28,6 @@ SPEC = {
     "ensemble": {"count": 24, "threshold": 0.35, "draws": 2, "block_size": 2},
 }
 BLOCKS = 12
-#: Variable of a slow run: seconds that its last block takes longer.
-LAST_BLOCK_SECONDS = "LSG_TEST_LAST_BLOCK_SECONDS"
 #: What must be known of a run afterwards, whatever struck it.
 KEYS = ("count", "rows", "blocks_complete", "trials", "accuracy", "content_hash")
 #: A lost node is noticed within some two seconds, a lost head within six.
@@ -250,11 +248,6 @@ def _run(pause: float, clock: bool, words: list[str]) -> None:
         def __init__(self, *arguments: Any) -> None:
             _disturb(pause, clock)
             super().__init__(*arguments)
-
-        def sample(self, block: int, *where: int) -> Any:
-            if block == BLOCKS - 1:
-                time.sleep(float(os.environ.get(LAST_BLOCK_SECONDS, 0)))
-            return super().sample(block, *where)
 
     _disturb(pause, clock)
     sampler.Sampler = Struck

@@ -1,8 +1,7 @@
 """A cluster that grows and shrinks while a run is on it, by Ray's own autoscaler.
 
-Nodes come, one of them is lost without notice, and those that have nothing to do go while another
-computes the last block.  It takes minutes, most of them the start of Ray's processes, so it is
-asked for:
+Nodes come, one of them is lost without notice, and all go when the run has ended.  It takes
+minutes, most of them the start of Ray's processes, so it is asked for:
 
     pytest tests/cluster/test_autoscaling.py --benchmark-enable -s
 """
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.autoscaled import autoscaled
-from tests.cluster.faults import BLOCKS, LAST_BLOCK_SECONDS, Run, assert_like, blocks_in
+from tests.cluster.faults import BLOCKS, Run, assert_like, blocks_in
 
 NODES = 3
 
@@ -28,20 +27,17 @@ def folder():
 
 
 @pytest.mark.usefixtures("nothing_is_left")
-def test_nodes_come_for_a_run_and_go_when_they_have_nothing_to_do(request, unstruck, store, folder):
+def test_nodes_come_for_a_run_are_lost_and_go(request, unstruck, store, folder):
     if not request.config.getoption("benchmark_enable"):
         pytest.skip("takes minutes; pass --benchmark-enable")
     with autoscaled(folder, most=NODES, idle_seconds=2.0) as cluster:
         assert not cluster.nodes()
         options = ("--address", cluster.address, "--workers", str(NODES), "--json")
-        run = Run(store, *options, pause=6.0, setting={LAST_BLOCK_SECONDS: "60"})
+        run = Run(store, *options, pause=6.0)
         print(f"\n{NODES} nodes after {cluster.wait_for(NODES):.1f} s", end="")
         run.wait_for_blocks(2)
         cluster.kill_node(cluster.nodes()[0])
-        run.wait_for_blocks(BLOCKS - 1)
-        seconds = cluster.wait_for(1)
-        assert blocks_in(store) == BLOCKS - 1
-        print(f"; one left {seconds:.1f} s after the last block but one", end="")
+        assert blocks_in(store) < BLOCKS
         code, out, err = run.end()
         assert code == 0, err
         assert json.loads(out)["complete"]
