@@ -29,6 +29,7 @@ from lsg_ray.ensemble.conflicts import grown_error
 from lsg_ray.ensemble.header import read_header
 from lsg_ray.ensemble.listing import sweep
 from lsg_ray.ensemble.location import locate
+from lsg_ray.ensemble.pages import write_pages
 from lsg_ray.ensemble.writer import Plan, check_name, create_ensemble, missing_blocks
 from lsg_ray.errors import InputError, StoreError
 from lsg_ray.networks.sampling import prepare, trainer_of
@@ -131,7 +132,7 @@ def sample(
     plan = create_ensemble(url, spec, dataset_hash=dataset.content_hash)
     before = plan.count - sum(plan.rows(int(block)) for block in plan.missing)
     if before == plan.count:
-        sweep(plan.url)
+        _tidy(plan.url)
         return SampleResult(plan.url, 0, 0, 0.0, before)
     began = time.perf_counter()
     with progress("configurations", plan.count, style, before) as bar:
@@ -159,7 +160,7 @@ def sample(
                 )
             todo = replace(plan, missing=missing)
             tally.lose(sum(plan.rows(int(block)) for block in missing))
-    sweep(plan.url)
+    _tidy(plan.url)
     return SampleResult(plan.url, tally.rows, tally.trials, time.perf_counter() - began, before)
 
 
@@ -169,6 +170,12 @@ def prepared(spec: Spec, style: Style) -> tuple[Dataset, Any]:
     with byte_progress(style) as on_bytes:
         dataset = load_dataset(spec.dataset, progress=on_bytes)
         return dataset, prepare(spec, dataset)
+
+
+def _tidy(url: str) -> None:
+    """Leave a store behind as it is read best."""
+    sweep(url)
+    write_pages(url)
 
 
 def _missing_again(plan: Plan) -> Ints:
@@ -207,6 +214,7 @@ def _on_ray(
     plan: Plan, spec: Spec, arena: Any, tally: Tally, address: str | None, where: Where
 ) -> Blocks:
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     buffers: list[pickle.PickleBuffer] = []
     pickle.dumps(arena, protocol=5, buffer_callback=buffers.append)
@@ -215,7 +223,10 @@ def _on_ray(
     with ray_session(address, where.private_cpus, size) as cpus:
         check_actors(spec, where.actors, cpus)
         needs, first = where.on(ray.nodes(), spec)
-        reported = ray.remote(num_cpus=0, max_restarts=-1)(ProgressActor).remote()
+        # Where the driver is: on another node it would keep that from being ended as idle.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        kept = ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(ProgressActor)
+        reported = kept.remote()
         read = (ray.put(spec.canonical_json()), ray.put(arena))
         crew = Samplers(plan, read, reported, needs, where.actors)
         poll = ProgressPoll(reported, tally.show)

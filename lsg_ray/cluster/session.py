@@ -44,6 +44,8 @@ class SessionConfig:
 
 
 CONFIG = SessionConfig()
+#: Variable of Ray: milliseconds between reports of tasks to the list of them, 0 for none.
+TASK_EVENTS_VARIABLE = "RAY_task_events_report_interval_ms"
 _TOKEN = secrets.token_hex(32)
 #: Folders of private Rays that run now.
 _open_folders: list[str] = []
@@ -95,7 +97,7 @@ def ray_session(
                 yield _cluster_cpus()
             return
         cpus = cpus or available_cpus()
-        with _private_folder() as folder, _private_token(), _started(cpus, folder, object_bytes):
+        with _private_folder() as folder, _private_settings(), _started(cpus, folder, object_bytes):
             yield cpus
 
 
@@ -219,16 +221,21 @@ def _private_folder() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _private_token() -> Iterator[None]:
+def _private_settings() -> Iterator[None]:
     """Give a private Ray a token that is never written to disk, whatever is in the environment.
 
     Ray remembers the first mode and token it meets in a process, so it is one token for all
-    sessions of this process, and Ray is asked to look again before and after.
+    sessions of this process, and Ray is asked to look again before and after.  It keeps no list of
+    tasks either: there is nobody to ask for it, and it takes 3 KiB a block, to 300 MiB.
     """
-    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ["RAY_AUTH_MODE"] = "token"  # "disabled" is for a cluster behind other walls
-    os.environ["RAY_AUTH_TOKEN"] = before["RAY_AUTH_TOKEN"] or _TOKEN
+    environment = os.environ
+    given = {
+        "RAY_AUTH_MODE": "token",  # "disabled" is for a cluster behind other walls
+        "RAY_AUTH_TOKEN": environment.get("RAY_AUTH_TOKEN") or _TOKEN,
+        TASK_EVENTS_VARIABLE: environment.get(TASK_EVENTS_VARIABLE, "0"),
+    }
+    before = {name: environment.get(name) for name in given}
+    environment.update(given)
     private.read_settings()
     private.forget_token()
     try:
@@ -236,8 +243,8 @@ def _private_token() -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                os.environ.pop(name, None)
+                environment.pop(name, None)
             else:
-                os.environ[name] = value
+                environment[name] = value
         private.read_settings()
         private.forget_token()

@@ -8,8 +8,8 @@ import numpy as np
 
 from lsg_ray.cluster.progress import Bar, Pace, warn
 from lsg_ray.ensemble.header import read_header
-from lsg_ray.ensemble.ledger import each_record
 from lsg_ray.ensemble.location import locate
+from lsg_ray.ensemble.pages import each_record
 from lsg_ray.ensemble.writer import Plan
 
 #: Records that a resume reads to learn what computed the blocks before.

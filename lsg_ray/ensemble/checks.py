@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
+
+import numpy as np
 
 from lsg_ray.ensemble.block import wrong_values
 from lsg_ray.ensemble.chunks import ChunkError, chunk_bytes, decode_chunk
@@ -14,6 +17,7 @@ from lsg_ray.ensemble.ledger import Record, parse_record, record_key, summary_of
 from lsg_ray.ensemble.listing import MAX_NAMED, Listing
 from lsg_ray.ensemble.local import UnreadableError
 from lsg_ray.ensemble.location import Location
+from lsg_ray.ensemble.pages import believed, copied_texts, page_key
 from lsg_ray.ensemble.schema import LEDGER, ROOT, SNAPSHOT, padding_is_zero
 from lsg_ray.ensemble.writer import may_be_live
 
@@ -65,6 +69,26 @@ def check_keys(location: Location, header: Header, listing: Listing) -> Iterator
             yield without_record(location, block, listing.chunks(block))
     for block, keys in sorted(listing.chunks_beyond.items()):
         yield without_record(location, block, keys)
+
+
+def check_pages(location: Location, listing: Listing) -> Iterator[Finding]:
+    """Compare the copies of records in pages of the ledger, where they are believed, with these."""
+    blocks = np.flatnonzero(listing.of(LEDGER)).tolist()
+    copied = (found for found in copied_texts(location, blocks) if found[1] is not None)
+    compared = location.map(lambda found: (found[0], _differs(location, *found)), copied)
+    for block, differs in compared:
+        if differs:
+            key = page_key(block)
+            message = f"{key}: its copy of the record of block {block} is not that record"
+            yield Finding("page", message, key)
+
+
+def _differs(location: Location, block: int, copy: bytes | None) -> bool:
+    """Return whether a copy is still believed, and wrong."""
+    with suppress(FileNotFoundError, UnreadableError):
+        if bytes(location.read(record_key(block))).strip() != copy:
+            return believed(location, block).get(block) == copy
+    return False
 
 
 def without_record(location: Location, block: int, keys: list[str]) -> Finding:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import numpy as np
@@ -23,6 +23,8 @@ from lsg_ray.ensemble.schema import LEDGER
 from lsg_ray.errors import StoreError
 from lsg_ray.typing import Array, Ints
 
+#: Blocks of the ledger that an object store lists one after another, in requests of 1,000.
+LISTED_BLOCKS = 5_000
 #: Bins of the histogram of rejected accuracies, equal in width on [0, 1]; 1 is in the last.
 REJECTION_BINS = 200
 _SEAL = re.compile(rb'(.*),"digest":"([0-9a-f]{64})"\}\s*', re.DOTALL)
@@ -119,13 +121,19 @@ def record_key(block: int) -> str:
     return f"{LEDGER}/{block:08d}.json"
 
 
+def record_cuts(header: Header) -> Iterator[str]:
+    """Yield keys that cut the ledger into ranges, which object stores list at once."""
+    return (record_key(end - 1) for end in range(LISTED_BLOCKS, header.n_blocks, LISTED_BLOCKS))
+
+
 def complete_blocks(location: Location, header: Header) -> Ints:
     """Return the indices of the blocks that have a record, ascending.
 
-    One listing, no record is opened: 20 ms for 2,000 blocks on a local disk.  Keys that are no
-    records take no memory.
+    One listing, no record is opened: 20 ms for 2,000 blocks on a local disk; on object stores in
+    ranges of `LISTED_BLOCKS`, many at a time.  Keys that are no records take no memory.
     """
-    matches = (RECORD_KEY.fullmatch(key) for key in location.keys(LEDGER))
+    keys = location.keys(LEDGER, record_cuts(header))
+    matches = (RECORD_KEY.fullmatch(key) for key in keys)
     blocks = np.fromiter((int(match[1]) for match in matches if match), dtype=np.int64)
     return np.sort(blocks[blocks < header.n_blocks])
 
@@ -168,6 +176,11 @@ def _bad_record(location: Location, header: Header, block: int, fault: str) -> S
     )
 
 
+def is_sealed(data: bytes) -> bool:
+    """Return whether the text of a record has a checksum, as all have since its first version."""
+    return _SEAL.fullmatch(data) is not None
+
+
 def parse_record(data: bytes, header: Header, block: int) -> Record:
     """Check the text of a record; `ValueError` says what is wrong with it.
 
@@ -195,15 +208,6 @@ def parse_record(data: bytes, header: Header, block: int) -> Record:
     if sealed and hashlib.sha256(data).hexdigest().encode() != sealed[2]:
         raise ValueError("fails its own checksum")
     return record
-
-
-def each_record(location: Location, header: Header, blocks: Iterable[int]) -> Iterator[Record]:
-    """Yield the records of complete blocks one by one, in the order given.
-
-    About 0.1 s for 2,000 blocks on a local disk; on object stores many at a time.
-    """
-    records = location.map(lambda block: read_record(location, header, block), map(int, blocks))
-    return (record for record in records if record is not None)
 
 
 def add_record(location: Location, record: Record) -> bool:

@@ -9,8 +9,9 @@ from collections import defaultdict
 import numpy as np
 
 from lsg_ray.ensemble.header import Header, metadata_keys, read_header
-from lsg_ray.ensemble.ledger import RECORD_KEY, record_key
-from lsg_ray.ensemble.location import Location, locate
+from lsg_ray.ensemble.ledger import RECORD_KEY, record_cuts, record_key
+from lsg_ray.ensemble.location import LIST_PAGE, Location, locate
+from lsg_ray.ensemble.pages import is_page
 from lsg_ray.ensemble.schema import LEDGER
 from lsg_ray.typing import Flags
 
@@ -55,6 +56,17 @@ def finished(key: str) -> str:
     return re.sub(r"#\d+$", "", key)
 
 
+def _cuts(header: Header) -> list[str]:
+    """Return keys that cut a store into ranges of about 10⁴ keys, which are listed at once."""
+    if header.n_blocks < LIST_PAGE:
+        return []
+    digits = len(str(header.n_blocks - 1)) - 4
+    leading = range(10 ** (digits - 1), 10**digits) if digits > 0 else ()
+    arrays = [f"{array.name}/c." for array in header.arrays]
+    chunks = [f"{array}{number}" for array in arrays for number in leading]
+    return sorted([*arrays, *chunks, *record_cuts(header)])
+
+
 class Listing:
     """What a store holds: a byte for each record and chunk, whatever the keys are."""
 
@@ -69,8 +81,8 @@ class Listing:
         #: By array, and for the ledger: a mark at the index of each block that has one.
         self._marks: dict[str, bytearray] = defaultdict(bytearray)
         keys = Keys(header)
-        for key in location.every_key():
-            if key in keys.metadata:
+        for key in location.every_key(cuts=_cuts(header)):
+            if key in keys.metadata or is_page(key, header.n_blocks):
                 continue
             if owner := keys.parsed(key):
                 self._note(key, *owner)
@@ -123,8 +135,11 @@ def sweep(url: str | os.PathLike[str]) -> int:
     """Delete the half-written files that killed writers left behind; return how many.
 
     For the end of a run.  Files of blocks that are not complete may be another run's, and stay.
+    Object stores have none: there an object is whole or absent, and nothing is listed.
     """
     location = locate(url)
+    if location.path is None:
+        return 0
     keys = Keys(read_header(location))
     staged = []
     for key in location.every_key():

@@ -24,8 +24,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from lsg_ray.ensemble import remote
 from lsg_ray.ensemble.local import MAX_DOCUMENT_BYTES, check_size, read_file, walk
@@ -46,6 +47,14 @@ if TYPE_CHECKING:
 
 _memory_stores: dict[str, MemoryStore] = {}
 _memory_lock = threading.Lock()
+
+
+class Entry(NamedTuple):
+    """An object of a listing: its key, bytes, and entity tag, which changes with what it holds."""
+
+    key: str
+    size: int
+    tag: str | None
 
 
 def locate(url: str | os.PathLike[str]) -> Location:
@@ -197,29 +206,55 @@ class Location:
         with suppress(FileNotFoundError):
             self._attempt(f"{key} cannot be deleted", remove)
 
-    def keys(self, prefix: str = "") -> Iterator[str]:
+    def keys(self, prefix: str = "", cuts: Iterable[str] = ()) -> Iterator[str]:
         """Yield the keys below a directory-like prefix (staged files of writers left out).
 
         Locally links to folders are not followed, so nothing outside the store is listed.
+        ``cuts``: as for `every_key`.
         """
-        for key in self.every_key(prefix):
+        for key in self.every_key(prefix, cuts):
             if self.path is None or "#" not in key or not re.search(r"#\d+$", key):
                 yield key
 
     def everything(self) -> dict[str, int]:
         """Return size in bytes by key, locally of every file: also staged, odd and foreign ones."""
         if self.path is None:
-            return dict(self._listed())
+            return {entry.key: entry.size for entry in self._listed()}
         sizes = {}
         for key, entry in self._files():
             with suppress(FileNotFoundError):  # a staged file, renamed meanwhile
                 sizes[key] = entry.stat(follow_symlinks=False).st_size
         return sizes
 
-    def every_key(self, prefix: str = "") -> Iterator[str]:
-        """Yield the keys that `everything` returns, one by one."""
-        entries = self._listed(prefix) if self.path is None else self._files(prefix)
-        return (key for key, _ in entries)
+    def every_key(self, prefix: str = "", cuts: Iterable[str] = ()) -> Iterator[str]:
+        """Yield the keys that `everything` returns, one by one.
+
+        Parameters
+        ----------
+        prefix
+            Of the keys, directory-like.
+        cuts
+            Keys, ascending.  An object store answers for 1,000 keys at a time and says then where
+            the next begin; the ranges up to, between and after the cuts are listed at once.
+        """
+        if self.path is not None:
+            return (key for key, _ in self._files(prefix))
+
+        def listed(bound: tuple[str | None, str | None]) -> list[str]:
+            return [entry.key for entry in self.between(*bound, prefix)]
+
+        bounds = [*pairwise(chain((None,), cuts if self.is_remote else (), (None,)))]
+        if len(bounds) == 1:
+            return (entry.key for entry in self._listed(prefix))
+        return chain.from_iterable(self.map(listed, bounds))
+
+    def between(self, after: str | None, last: str | None, prefix: str = "") -> Iterator[Entry]:
+        """Yield the objects of an object store whose keys are ``after < key <= last``."""
+        for entry in self._listed(prefix, after):
+            if last is None or entry.key <= last:
+                yield entry
+            if last is not None and entry.key >= last:
+                return
 
     def age(self, key: str) -> float | None:
         """Return the seconds since a key was last written, by the clocks; None if it is absent."""
@@ -235,11 +270,11 @@ class Location:
         except FileNotFoundError:
             return None
 
-    def _listed(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        """Yield keys and sizes; after a failure the listing goes on behind the last key."""
+    def _listed(self, prefix: str = "", after: str | None = None) -> Iterator[Entry]:
+        """Yield what is behind a key; after a failure the listing goes on behind the last one."""
         import obstore
 
-        retry, last = RetryPolicy(self._answered), None
+        retry, last = RetryPolicy(self._answered), after
         while True:
             try:
                 with self._failures("cannot be listed"):
@@ -249,7 +284,7 @@ class Location:
                     for page in pages:
                         self._answered, retry = True, RetryPolicy(True)
                         for entry in page:
-                            yield entry["path"], entry["size"]
+                            yield Entry(entry["path"], entry["size"], entry["e_tag"])
                             last = entry["path"]
                 return
             except _RemoteFailure as failure:

@@ -59,6 +59,8 @@ class Repair:
             if age is not None and may_be_live(age):
                 return replace(finding, kind=UNFINISHED)
             location.delete(key)
+        elif finding.kind == "page" and key is not None:
+            location.delete(key)
         elif finding.kind == "metadata":
             write_metadata(location, documents(header))
         else:

@@ -11,6 +11,7 @@ flipped bits        a chunk fails its checksum                   block dropped
 content             data differ from the record's content hash   block dropped
 values              NaN, or a number that cannot be              block dropped
 record              a record is unreadable or contradicts        block dropped
+page                a copy of a record is another            copies deleted, the record stands
 left-over data      old chunks of a block without a record       chunks deleted
 left-over file      old staged file of a killed writer           file deleted
 unfinished          the same, of the last `LIVE_SECONDS`         none: a run may be at it
@@ -33,7 +34,7 @@ import os
 import numpy as np
 
 from lsg_ray.arrays import public
-from lsg_ray.ensemble.checks import check_block, check_keys, check_metadata
+from lsg_ray.ensemble.checks import check_block, check_keys, check_metadata, check_pages
 from lsg_ray.ensemble.findings import Finding, Findings, HealthyBlocks, VerifyReport
 from lsg_ray.ensemble.header import Header, read_header
 from lsg_ray.ensemble.listing import Listing
@@ -95,6 +96,7 @@ def verify(
             healthy.add(header.rows(block), content)
         if progress is not None:
             progress(done, len(listed))
+    findings.add(check_pages(location, listing))
     if repair:
         Repair(location, header, healthy).run(findings)
     return VerifyReport(

@@ -11,8 +11,9 @@ import numpy as np
 
 from lsg_ray.ensemble.header import Header
 from lsg_ray.ensemble.info import describe
-from lsg_ray.ensemble.ledger import Record, absent_blocks, each_record
+from lsg_ray.ensemble.ledger import Record, absent_blocks
 from lsg_ray.ensemble.location import locate
+from lsg_ray.ensemble.pages import each_record
 from lsg_ray.ensemble.schema import check_block_index, seen
 from lsg_ray.errors import InputError
 from lsg_ray.spec import Spec

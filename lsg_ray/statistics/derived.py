@@ -15,8 +15,8 @@ import numpy as np
 
 from lsg_ray.arrays import public
 from lsg_ray.ensemble.block import Block
-from lsg_ray.ensemble.ledger import each_record
 from lsg_ray.ensemble.location import is_within, locate
+from lsg_ray.ensemble.pages import each_record
 from lsg_ray.ensemble.reader import Ensemble, open_ensemble
 from lsg_ray.ensemble.schema import LAYER, SNAPSHOT, pack
 from lsg_ray.ensemble.writer import create_ensemble, write_block

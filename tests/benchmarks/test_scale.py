@@ -6,9 +6,12 @@ At toy size an ordinary test; at full size (4,096 in flight, LSG_BLOCKS blocks; 
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -36,6 +39,36 @@ class _Idle:
     def sample(self, _block: int, _attempt: int) -> BlockDone:
         """Do nothing."""
         return BlockDone(1, 1, 0.0)
+
+
+class _Played:
+    """Actors without Ray: a thread finishes whatever is asked of them."""
+
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[Future[BlockDone] | None] = SimpleQueue()
+        self.started = 0
+        threading.Thread(target=self._finish, daemon=True).start()
+
+    def _finish(self) -> None:
+        while (call := self.calls.get()) is not None:
+            call.set_result(BlockDone(1, 1, 0.0))
+
+    def start(self) -> int:
+        self.started += 1
+        return self.started
+
+    def ready(self, _: int) -> Future[None]:
+        there: Future[None] = Future()
+        there.set_result(None)
+        return there
+
+    def compute(self, _handle: int, _item: int, _attempt: int) -> Future[BlockDone]:
+        call: Future[BlockDone] = Future()
+        self.calls.put(call)
+        return call
+
+    def end(self, _: int) -> None:
+        pass
 
 
 class _Simulated:
@@ -66,6 +99,15 @@ def _by_actors(blocks: int, in_flight: int) -> Iterator[int]:
     with Pool(_Simulated(), range(blocks), most=in_flight, config=config) as pool:
         for block, _ in pool.results():
             yield block
+
+
+def _by_players(blocks: int, in_flight: int) -> Iterator[int]:
+    config = PoolConfig(ahead_seconds=0.0)
+    crew = _Played()
+    with Pool(crew, np.arange(blocks), most=in_flight, config=config) as pool:
+        for block, _ in pool.results():
+            yield block
+    crew.calls.put(None)
 
 
 def _by_tasks(blocks: int, in_flight: int) -> Iterator[int]:
@@ -128,6 +170,22 @@ def test_the_driver_keeps_up_with_a_large_cluster(request, toy_ray):
         assert growth < 300
         assert used < COSTS.driver_seconds  # of CPU: here two workers take the time of the driver
         assert used < found[_by_tasks][1]
+
+
+def test_the_time_and_memory_of_a_block_do_not_grow_with_their_number(request):
+    """The pool, the counts and the bar, without Ray: 10⁴ to 10⁶ blocks, 4,096 in flight."""
+    full = request.config.getoption("benchmark_enable")
+    sizes, in_flight = ((10_000, 100_000, 1_000_000), 4096) if full else ((200, 400, 800), 64)
+    _timed(_by_players(sizes[0], in_flight), sizes[0])  # what is made once
+    wall, memory = {}, {}
+    for blocks in sizes:
+        wall[blocks], used, memory[blocks] = _timed(_by_players(blocks, in_flight), blocks)
+        took = f"{1e6 * wall[blocks]:.0f} µs each, {1e6 * used:.0f} of CPU"
+        where = f"{blocks:,} blocks, {in_flight:,} in flight, without Ray"
+        print(f"\n{where}: {took}; grew by {memory[blocks]:.0f} MiB", end="")
+    if full:
+        assert wall[sizes[2]] < 1.5 * wall[sizes[0]]
+        assert memory[sizes[2]] < 50  # 8 bytes for a block that is missing, 1 for one that is seen
 
 
 def test_a_ledger_of_many_blocks_is_listed_quickly(request, tmp_path):

@@ -6,16 +6,21 @@ matrix product beside it):
     pytest tests/benchmarks/test_statistics.py --benchmark-enable -s
 """
 
+import contextlib
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import dask
 import dask.array as da
 import numpy as np
+import psutil
 from threadpoolctl import threadpool_limits
 
 import lsg_ray
-from lsg_ray.cluster.session import available_cpus
+from lsg_ray.cluster.dask import TASKS_PER_CPU, ray_scheduler
+from lsg_ray.cluster.session import available_cpus, ray_session
 from tests.ensemble.mixture import synthetic
 
 N = 675
@@ -80,15 +85,55 @@ def test_moments_against_a_matrix_product(full, tmp_path):
         assert peak <= 1024
 
 
-def test_moments_are_linear_in_the_count(full, tmp_path):
-    seconds = {}
-    for count in (100_000, 1_000_000, 10_000_000) if full else (500, 1000, 2000):
-        ensemble = synthetic(tmp_path / f"{count}", count, N, 0)
-        lsg_ray.moments(ensemble.where("configuration < 100"))
-        seconds[count] = min(timed(lambda e=ensemble: lsg_ray.moments(e)) for _ in range(3))
-    print("\n" + ", ".join(f"{count:,}: {t:.3f} s" for count, t in seconds.items()))
+def test_moments_are_linear_in_the_count_by_threads_and_by_ray(full, toy_ray, tmp_path):
+    """In turn, the fastest of each; what 10⁹ take by the slope; nothing is spilled to disk."""
+    counts = (100_000, 1_000_000, 10_000_000) if full else (500, 1000, 2000)
+    ensembles = {count: synthetic(tmp_path / f"{count}", count, N, 0) for count in counts}
+    seconds: dict[str, dict[int, float]] = {"threads": {}, "Ray": {}}
+    peak: dict[int, float] = {}
+    with ray_session(cpus=available_cpus()) as cpus:
+        ways = {"threads": "threads", "Ray": ray_scheduler(TASKS_PER_CPU * cpus)}
+        for count, ensemble in ensembles.items():
+            found = set()
+            for repeat in range(4 if full else 2):
+                for way, scheduler in ways.items():
+                    with dask.config.set(scheduler=scheduler):
+                        began = time.perf_counter()
+                        result = lsg_ray.moments(ensemble)
+                        took = time.perf_counter() - began
+                    found.add(result["C"].values.tobytes())
+                    if repeat:  # the first compiles, and starts workers
+                        seconds[way][count] = min(took, seconds[way].get(count, took))
+            assert len(found) == 1
+            peak[count] = largest_child("ray::")
+        assert not spilled(), "partial sums went to disk"
+    for way, took_by in seconds.items():
+        slope = (took_by[counts[2]] - took_by[counts[1]]) / (counts[2] - counts[1])
+        times = ", ".join(f"{count:,}: {took_by[count]:.2f} s" for count in counts)
+        print(f"\n{way}, {cpus} cores: {times}; 10⁹: {1e9 * slope:,.0f} s by the slope", end="")
+    print(f"\nlargest worker {', '.join(f'{size:.0f}' for size in peak.values())} MiB, its own")
     if full:
-        assert seconds[10_000_000] <= 13 * seconds[1_000_000]
+        assert seconds["threads"][counts[2]] <= 13 * seconds["threads"][counts[1]]
+        assert seconds["Ray"][counts[2]] <= 1.3 * seconds["threads"][counts[2]]
+        assert peak[counts[2]] <= 1.2 * peak[counts[1]]
+
+
+def largest_child(name: str) -> float:
+    """Memory (MiB) of the largest process below this one, less what it shares with others."""
+    sizes = [0.0]
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.name().startswith(name):
+                sizes.append(child.memory_full_info().uss / 2**20)
+    return max(sizes)
+
+
+def spilled() -> list[Path]:
+    """Return what this process's Ray has written to disk for want of memory."""
+    import ray
+
+    folder = Path(ray._private.worker._global_node.get_session_dir_path())
+    return [file for file in folder.glob("ray_spilled_objects*/*") if file.is_file()]
 
 
 def numpy_histogram(words: np.ndarray, n: int) -> np.ndarray:

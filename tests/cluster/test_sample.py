@@ -14,7 +14,7 @@ import pytest
 
 from lsg_ray.cluster import private
 from lsg_ray.cluster.sample import sample
-from lsg_ray.cluster.session import available_cpus, ray_session
+from lsg_ray.cluster.session import TASK_EVENTS_VARIABLE, available_cpus, ray_session
 from lsg_ray.ensemble.reader import open_ensemble
 from lsg_ray.errors import ClusterError, InputError
 from tests.cluster.conftest import SPEC, assert_same
@@ -125,6 +125,7 @@ def test_a_private_ray_has_no_dashboard_and_answers_only_to_its_token(tmp_path, 
 
     with ray_session(cpus=1):
         assert not ray._private.worker._global_node.webui_url
+        assert os.environ[TASK_EVENTS_VARIABLE] == "0"
         address = ray.get_runtime_context().gcs_address
         assert answered(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=os.environ["RAY_AUTH_TOKEN"])
         assert not answered(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="f" * 64)
@@ -136,6 +137,7 @@ def test_a_private_ray_has_no_dashboard_and_answers_only_to_its_token(tmp_path, 
     assert not ours.exists()
     assert os.environ.get("RAY_AUTH_MODE") == mode
     assert "RAY_AUTH_TOKEN" not in os.environ
+    assert TASK_EVENTS_VARIABLE not in os.environ
 
 
 def test_a_private_ray_without_a_token_is_refused(monkeypatch):
