@@ -61,6 +61,7 @@ from .pipeline import run as run
 from .spec import Spec as Spec
 from .spec import load_spec as load_spec
 from .statistics.clustering import clustering as clustering
+from .statistics.cross_moments import cross_moments as cross_moments
 from .statistics.distances import distances as distances
 from .statistics.hierarchy import flat_clusters as flat_clusters
 from .statistics.learning_curves import learning_curves as learning_curves

@@ -35,6 +35,8 @@ _BY_GROUP = {
     "statistics": {
         "moments": ("lsg_ray.statistics.moments:STAGE",
             "Magnetizations m, correlations C and third moments, with standard errors."),
+        "cross-moments": ("lsg_ray.statistics.cross_moments:STAGE",
+            "Correlations between chosen weights and others, without N × N."),
         "overlaps": ("lsg_ray.statistics.overlaps:STAGE",
             "Overlap distribution P(q) of all pairs or a sample, beside independent weights."),
         "distances": ("lsg_ray.statistics.distances:STAGE",
