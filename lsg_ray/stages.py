@@ -92,6 +92,8 @@ _BY_GROUP = {
     "model": {
         "fit": ("lsg_ray.ising.fit:STAGE",
             "Effective Ising model (J, h), checked by independent Monte Carlo."),
+        "low-rank": ("lsg_ray.ising.low_rank:STAGE",
+            "Effective model of a few patterns, for up to 10⁵ weights, and its entropy."),
         "check": ("lsg_ray.ising.checks:STAGE",
             "Three-body correlations, and energies of the configurations against accuracy."),
         "references": ("lsg_ray.ising.checks:CHOICE",
