@@ -189,7 +189,7 @@ def _grows(step: Step, planted: Planted) -> float:
 def _smaller_times(
     stage: Stage, step: Step, inputs: Mapping[str, object], out: str, seconds: float
 ) -> list[float]:
-    """Return the seconds of a step on fewer configurations, twice; nothing where it does not end."""
+    """Return the seconds of a step on fewer configurations, twice; none if it does not end."""
     times = []
     for _ in range(2):
         clock = _Stopwatch(seconds / 2)

@@ -125,7 +125,8 @@ def fit_low_rank(
 
     Notes
     -----
-    4 M N K flop a pass for K = patterns + 10, and about 8 passes; memory O(N K).
+    4 M N K flop for each of 12 passes at most, K = patterns + 10, and draws of the averages, 10⁵ N
+    functions; memory 16 N K bytes a pass.
     """
     source = as_configurations(ensemble)
     source.require(3, "patterns")

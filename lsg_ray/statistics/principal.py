@@ -1,9 +1,9 @@
 """Leading eigenvectors of the correlation matrix of ±1 weights, straight from the configurations.
 
 With x = (σ − m)/√v, v = 1 − m², the correlation matrix is R = XᵀX/M.  It is never formed: a pass
-over the rows takes Q (N, K), orthonormal, to R Q, and subspace iteration with a random start (N.
-Halko, P. G. Martinsson, J. A. Tropp, SIAM Rev. 53, 217 (2011), Alg. 4.4) converges to the largest
-eigenvalues; Ritz values and vectors and their residuals |R u − λ u| come from the same pass.
+over the rows takes a block Q (N, K), orthonormal, to R Q.  What is new in R Q is the next block,
+from a random start, and Ritz values and vectors of all blocks converge to the largest eigenvalues
+(C. Musco, C. Musco, NIPS 28, 1396 (2015), Alg. 2); their residuals |R u − λ u| are known too.
 
 Of M independent rows of N independent weights, eigenvalues spread over Marchenko and Pastur's
 (1 ± √γ)², γ = N/M, and the largest stays below
@@ -45,10 +45,11 @@ class PrincipalConfig:
 
     #: Vectors beyond those that are asked for: they let the last of these converge.
     extra: int = 10
-    #: Passes over the rows, at most, and residual of an eigenvector beyond the edge, relative to
-    #: its eigenvalue, at which they end.
-    passes: int = 20
+    #: Passes over the rows, at most; residual of an eigenvector beyond the edge, relative to its
+    #: eigenvalue, and growth of the largest eigenvalue by a pass, at which they end.
+    passes: int = 12
     tolerance: float = 0.02
+    growth: float = 0.003
     #: Probability that independent weights have an eigenvalue above the threshold, and the quantile
     #: of the Tracy–Widom law of order 1 for it.
     false_alarm: float = 0.01
@@ -114,7 +115,8 @@ def principal(
 
     Notes
     -----
-    4 M N K flop a pass, in single precision; memory: 8 N K bytes a task, and a block of rows.
+    4 M N K flop a pass, in single precision, K = count + 10; memory: 16 N K bytes a pass, 8 N K a
+    task, and some rows.
     """
     free = np.abs(m) < 1
     n = int(free.sum())
@@ -126,35 +128,46 @@ def principal(
     scale[free] = 1 / np.sqrt(1 - m[free] ** 2)
     edge, threshold = edges(n, source.n_rows)
     rng = stream(seed, Stream.WEIGHTS, 2)
-    basis = np.linalg.qr(rng.normal(size=(source.n_weights, size)) * free[:, None])[0]
-    rows = max(source.grain, CONFIG.bytes // (4 * source.n_weights))
-    cuts = ranges(source.n_rows, max(rows, source.n_rows // 32), source.grain)
-    for done in range(CONFIG.passes):
+    block = np.linalg.qr(rng.normal(size=(source.n_weights, size)) * free[:, None])[0]
+    basis, images = np.empty((source.n_weights, 0)), np.empty((source.n_weights, 0))
+    at_once = max(1, CONFIG.bytes // (4 * source.n_weights))
+    cuts = ranges(source.n_rows, max(at_once, source.n_rows // 32), source.grain)
+    before, converged, done = 0.0, False, 0
+    for done in range(1, CONFIG.passes + 1):
         product = compute(
-            reduce_tasks(apply_correlations, (source, m, scale, basis), cuts),
-            part_of(progress, done, CONFIG.passes),
+            reduce_tasks(apply_correlations, (source, m, scale, block), cuts),
+            part_of(progress, done - 1, CONFIG.passes),
         )
-        product /= source.n_rows
-        inner = basis.T @ product
-        values, rotation = np.linalg.eigh((inner + inner.T) / 2)
-        values, rotation = values[::-1], rotation[:, ::-1]
-        vectors, images = basis @ rotation, product @ rotation
-        residuals = np.linalg.norm(images - vectors * values, axis=0) / np.maximum(values, 1e-300)
-        beyond = values[:count] > threshold
-        good = residuals[:count] <= CONFIG.tolerance
-        if done > 0 and good[beyond].all() and (good.any() or not _near(values[0], threshold)):
+        basis, images = np.hstack([basis, block]), np.hstack([images, product / source.n_rows])
+        values, vectors, residuals = _ritz(basis, images, count)
+        good = residuals[values > threshold] <= CONFIG.tolerance
+        whole = basis.shape[1] >= n
+        converged = bool(good.all() and values[0] <= (1 + CONFIG.growth) * before) or whole
+        before = float(values[0])
+        if converged:
             break
-        basis = np.linalg.qr(images)[0]
-    converged = bool(good[beyond].all())
-    return Principal(
-        values[:count], vectors[:, :count], residuals[:count], free, m, done + 1, converged, edge,
-        threshold,
-    )  # fmt: skip
+        block = _new_block(images[:, -size:], basis, free, min(size, n - basis.shape[1]))
+    vectors *= free[:, None]  # but for rounding, they are zero there
+    return Principal(values, vectors, residuals, free, m, done, converged, edge, threshold)
 
 
-def _near(value: float, threshold: float) -> bool:
-    """Return whether a Ritz value, which grows from pass to pass, may still cross a threshold."""
-    return 0.9 * threshold < value <= threshold
+def _ritz(basis: Floats, images: Floats, count: int) -> tuple[Floats, Floats, Floats]:
+    """Return the first Ritz values (K,), vectors (N, K) and residuals relative to the values."""
+    inner = basis.T @ images
+    values, rotation = np.linalg.eigh((inner + inner.T) / 2)
+    values, rotation = values[: -count - 1 : -1], rotation[:, : -count - 1 : -1]
+    vectors = basis @ rotation
+    apart = np.linalg.norm(images @ rotation - vectors * values, axis=0)
+    return values, vectors, apart / np.maximum(values, 1e-300)
+
+
+def _new_block(images: Floats, basis: Floats, free: Flags, size: int) -> Floats:
+    """Return what is new in images: (N, size), orthonormal, and orthogonal to the basis."""
+    block = images[:, :size]
+    for _ in range(2):  # what rounding leaves of the basis goes in the second
+        block = block - basis @ (basis.T @ block)
+        block = np.linalg.qr(block)[0] * free[:, None]
+    return block
 
 
 def edges(n: int, rows: int) -> tuple[float, float]:
@@ -203,7 +216,7 @@ def apply_correlations(
 def _check_memory(n: int, size: int) -> None:
     from dask.system import CPU_COUNT
 
-    need = 8 * n * size * (4 + 2 * CPU_COUNT)
+    need = 8 * n * size * (2 * CONFIG.passes + 4 + 2 * CPU_COUNT)
     if need > CONFIG.max_bytes:
         raise InputError(
             f"{size} vectors of {n:,} weights take {need / 2**30:.0f} GiB of memory, more than "

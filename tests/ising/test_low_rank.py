@@ -224,3 +224,19 @@ def test_edges_and_spikes__are_those_of_the_theory():
 def test_bad_input__is_refused(given, words):
     with pytest.raises(InputError, match=words):
         fit_low_rank(given)
+
+
+@pytest.mark.parametrize(("count", "n"), [(900, 200), (60, 200), (25, 8), (12, 30)])
+def test_eigenvectors__are_those_of_numpy_also_below_the_edge(count, n):
+    sigma = np.where(np.random.default_rng(n).random((count, n)) < 0.4, 1, -1).astype(np.int8)
+    sigma[:, n // 2] = 1
+    m = sigma.mean(axis=0)
+    found = principal(as_configurations(sigma), m, 3, 0)
+    free = np.flatnonzero(np.abs(m) < 1)
+    x = (sigma - m)[:, free] / np.sqrt(1 - m[free] ** 2)
+    values = np.linalg.eigvalsh(x.T @ x / count)[::-1]
+    assert found.converged
+    assert found.values[0] == pytest.approx(values[0], rel=0.01)
+    assert (found.values <= values[:3] * 1.0001).all()
+    assert (found.vectors[n // 2] == 0).all()
+    np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(3), atol=1e-6)
