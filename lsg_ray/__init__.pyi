@@ -19,7 +19,10 @@ from .ising.annealing import anneal_scan as anneal_scan
 from .ising.boltzmann import fit_boltzmann as fit_boltzmann
 from .ising.dynamics import relax as relax
 from .ising.entropy import entropy_scan as entropy_scan
+from .ising.hopfield import low_rank_averages as low_rank_averages
+from .ising.hopfield import sample_low_rank as sample_low_rank
 from .ising.isoenergy import iso_energy as iso_energy
+from .ising.low_rank import fit_low_rank as fit_low_rank
 from .ising.model import IsingModel as IsingModel
 from .ising.model import load_model as load_model
 from .ising.model_replicas import draw_replicas as draw_replicas
@@ -61,6 +64,7 @@ from .pipeline import run as run
 from .spec import Spec as Spec
 from .spec import load_spec as load_spec
 from .statistics.clustering import clustering as clustering
+from .statistics.cross_moments import cross_moments as cross_moments
 from .statistics.distances import distances as distances
 from .statistics.hierarchy import flat_clusters as flat_clusters
 from .statistics.learning_curves import learning_curves as learning_curves

@@ -31,6 +31,7 @@ class Stream(IntEnum):
     GLASS = 11  # couplings of spin glasses, and where descents on them start
     LANDSCAPE = 12  # examples, walks, swaps and directions in the loss landscape
     DATA = 13  # generated data sets, splits, shuffles and noise of labels
+    WEIGHTS = 14  # weights that are chosen at random
 
 
 def seed_sequence(seed: int, stage: Stream, *index: int) -> np.random.SeedSequence:

@@ -35,6 +35,8 @@ _BY_GROUP = {
     "statistics": {
         "moments": ("lsg_ray.statistics.moments:STAGE",
             "Magnetizations m, correlations C and third moments, with standard errors."),
+        "cross-moments": ("lsg_ray.statistics.cross_moments:STAGE",
+            "Correlations between chosen weights and others, without N × N."),
         "overlaps": ("lsg_ray.statistics.overlaps:STAGE",
             "Overlap distribution P(q) of all pairs or a sample, beside independent weights."),
         "distances": ("lsg_ray.statistics.distances:STAGE",
@@ -90,6 +92,8 @@ _BY_GROUP = {
     "model": {
         "fit": ("lsg_ray.ising.fit:STAGE",
             "Effective Ising model (J, h), checked by independent Monte Carlo."),
+        "low-rank": ("lsg_ray.ising.low_rank:STAGE",
+            "Effective model of a few patterns, for up to 10⁵ weights, and its entropy."),
         "check": ("lsg_ray.ising.checks:STAGE",
             "Three-body correlations, and energies of the configurations against accuracy."),
         "references": ("lsg_ray.ising.checks:CHOICE",

@@ -26,6 +26,8 @@ class IsingStudy:
     #: Fewest configurations, and most weights: a model has N² couplings.
     min_configurations: int = 50
     max_weights: int = 2000
+    #: Most weights of moments with correlations; beyond, patterns in place of these.
+    max_correlations: int = 10_000
     #: Configurations for overlaps of all pairs, and points of the map.
     overlap_configurations: int = 20_000
     points: int = 500
@@ -100,14 +102,14 @@ def of_statistics(ensemble: Ensemble, landscape: bool) -> Default:
     """Return the study of weights of any family."""
     del landscape
     pairs = "overlaps" if ensemble.signs else "distances"
-    return Default(parse_study({"moments": {}, pairs: {}}), {})
+    return Default(parse_study({**_moments(ensemble, IsingStudy()), pairs: {}}), {})
 
 
 def of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy | None = None) -> Default:
     """Return the study of ±1 weights."""
     size = size or IsingStudy()
     steps: dict[str, Any] = {
-        "moments": {},
+        **_moments(ensemble, size),
         "overlaps": {"configurations": size.overlap_configurations},
         "distances": {"stage": "node-distances"},
     }
@@ -155,6 +157,16 @@ def of_signs(ensemble: Ensemble, landscape: bool, size: IsingStudy | None = None
         "dynamics": {"stage": "mc", "model": "model-full", "count": size.references},
     }
     return Default(parse_study(steps), left_out)
+
+
+def _moments(ensemble: Ensemble, size: IsingStudy) -> dict[str, Any]:
+    """Return the steps of moments; of too many weights for N × N, patterns for correlations."""
+    if ensemble.n_weights <= size.max_correlations:
+        return {"moments": {}}
+    if not ensemble.signs:
+        return {"moments": {"correlations": False}}
+    patterns = {"low-rank": {}} if ensemble.n_rows >= size.min_configurations else {}
+    return {"moments": {"correlations": False}, **patterns}
 
 
 def of_solutions(ensemble: Ensemble, landscape: bool, size: SolutionStudy | None = None) -> Default:

@@ -1,8 +1,15 @@
 """Estimate what the steps of a study take: each is begun on a planted ensemble, and stopped.
 
-The planted ensemble has the network and data of the run: some configurations that are sampled now,
-repeated (of ±1 weights, with some signs flipped) to the number of the run, or to as many as fit
-into `StudyCostConfig.bytes`.
+The planted ensemble (`lsg_ray.planted`) has the network and data of the run, and as many
+configurations, or as many as fit into memory.  Where there are fewer, M₁, than the run has, M, a
+step that reads them is taken at M' = M₁/4 too, and grows on by the power that both tell,
+
+    seconds = t (M/M₁)^p,   p = ln(t/t')/ln(M₁/M'), from 0 to 2,
+
+with t' the second of two times at M': what the first takes longer is compilation.  A step that a
+quarter is too large or too quick for is taken as linear; and of a step that chooses a number of
+configurations, M is that number.
+
 A step runs on it with its own options until its seconds are over, and what it has reported as done
 by then stands for the rest,
 
@@ -20,34 +27,27 @@ reports of its own, takes more.  Seconds are those of one core.
 
 from __future__ import annotations
 
-import itertools
 import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lsg_ray.cluster.progress import Style, byte_progress
-from lsg_ray.datasets import load_dataset
-from lsg_ray.ensemble.block import Block
-from lsg_ray.ensemble.chunks import chunk_bytes
-from lsg_ray.ensemble.reader import Ensemble, open_ensemble
-from lsg_ray.ensemble.schema import arrays_of
-from lsg_ray.ensemble.writer import create_ensemble, write_block
-from lsg_ray.errors import AcceptanceError, InputError, LsgError, SpecError, out_of_memory
-from lsg_ray.networks.sampling import Sampled, prepare, sample_configurations
-from lsg_ray.registry import FAMILIES
+from lsg_ray.cluster.progress import Style
+from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.errors import InputError, LsgError, out_of_memory
+from lsg_ray.planted import Planted
 from lsg_ray.spec import Spec
 from lsg_ray.spec.steps import SAMPLED, Step
-from lsg_ray.stage import MODEL, MOMENTS, Stage
+from lsg_ray.stage import MODEL, MOMENTS, REFERENCES, Stage
 from lsg_ray.stages import stage_of
 from lsg_ray.studies import default_study
 from lsg_ray.study import compute, view_of
-from lsg_ray.typing import Array, JsonObject
+from lsg_ray.typing import JsonObject
 
 if TYPE_CHECKING:
     import xarray
@@ -57,23 +57,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyCostConfig:
-    """Sizes of what is planted."""
+    """How steps are timed, and what stands in for their inputs."""
 
-    #: Bytes of a planted ensemble, in memory.
-    bytes: int = 2**27
-    #: Configurations of it that are sampled, at most, and share of the seconds for that.
-    sampled: int = 400
+    #: Share of the seconds for sampling.
     sampling_share: float = 0.2
-    #: Share of the signs of repeated configurations that are flipped.
-    flips: float = 0.2
     #: Standard deviations of couplings of stand-in models, times √N, and of fields, in nats: a
     #: paramagnet, in which all methods converge.
     coupling: float = 0.3
     field: float = 0.5
+    #: Share of a planted ensemble that a step is also taken at, and least seconds at all of it that
+    #: tell how a step grows.
+    smaller: float = 0.25
+    least: float = 0.05
+    #: How much longer than its share a step goes on that counts what is done, but not what is left.
+    patience: float = 4.0
 
 
 CONFIG = StudyCostConfig()
-_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def study_costs(
     """
     if not 0 < seconds < math.inf:
         raise InputError(f"seconds {seconds} given; it must be positive, and finite")
-    planted = _Planted(spec.ensembles, seconds * CONFIG.sampling_share, style)
+    planted = Planted(spec.ensembles, seconds * CONFIG.sampling_share, style)
     steps = spec.study
     if steps is None:
         steps = default_study(planted.store(SAMPLED)).steps
@@ -133,114 +133,29 @@ def study_costs(
             yield cost
 
 
-class _Planted:
-    """Ensembles of a run that are planted when they are read first, the last two retained."""
-
-    def __init__(self, specs: Mapping[str, Spec], seconds: float, style: Style) -> None:
-        self._specs, self._style = specs, style
-        self._seconds = seconds / len(specs)
-        self._stores: dict[str, Ensemble] = {}
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._specs
-
-    def share(self, name: str) -> float:
-        """Return the share of the configurations of a run that are planted."""
-        return self.store(name).n_rows / self._specs[name].ensemble.count
-
-    def store(self, name: str) -> Ensemble:
-        """Return a planted ensemble."""
-        if name not in self._stores:
-            self._stores[name] = plant(self._specs[name], self._seconds, self._style)
-        return self._stores[name]
-
-
-def plant(spec: Spec, seconds: float, style: Style = "quiet") -> Ensemble:
-    """Return an ensemble in memory: some configurations, repeated to the number of a run.
-
-    Where a trial takes longer than the seconds, networks are trained for one epoch, and all are
-    accepted: what is measured of them takes as long.
-    """
-    with byte_progress(style) as on_bytes:
-        dataset = load_dataset(spec.dataset, progress=on_bytes)
-    arena = prepare(spec, dataset)
-    row = sum(chunk_bytes(array, spec.block_size) for array in arrays_of(spec)) / spec.block_size
-    count = min(spec.ensemble.count, max(int(CONFIG.bytes / row), spec.stack))
-    short, sampled = _sampled(spec, arena, min(count, CONFIG.sampled), seconds)
-    weights = np.concatenate([one.weights for one in sampled])
-    columns = {
-        name: np.concatenate([one.columns[name] for one in sampled]) for name in sampled[0].columns
-    }
-    url = f"memory://planted-{next(_NUMBERS)}-{time.monotonic_ns()}"
-    plan = create_ensemble(
-        url,
-        short.replace(ensemble={"count": count, "block_size": min(spec.block_size, count)}),
-        dataset_hash=dataset.content_hash,
-    )
-    for block in range(plan.n_blocks):
-        start = block * plan.block_size
-        numbers = np.arange(start, start + plan.rows(block))
-        rows = numbers % len(weights)
-        taken = weights[rows]
-        if FAMILIES[spec.network.family].signs:
-            taken = _flipped(taken, numbers >= len(weights), start)
-        some: Mapping[str, Array] = {name: column[rows] for name, column in columns.items()}
-        write_block(url, block, Block(start, taken, some, len(rows)))
-    return open_ensemble(url)
-
-
-def _flipped(weights: Array, repeated: Array, seed: int) -> Array:
-    """Flip some signs of repeated configurations: no weight is frozen, and none is a copy."""
-    flips = np.random.default_rng(seed).random(weights.shape) < CONFIG.flips
-    return np.where(flips & repeated[:, None], -weights, weights)
-
-
-def _sampled(spec: Spec, arena: Any, count: int, seconds: float) -> tuple[Spec, list[Sampled]]:
-    """Sample some configurations, a stack at least, by trials of one epoch if need be."""
-    try:
-        brief = spec.replace(training={"epochs": 1}, ensemble={"threshold": 0.0, "snapshots": None})
-        candidates = [brief, spec] if spec.training.epochs > 1 else [spec]
-        if spec.times[1]:
-            candidates = [spec]
-    except SpecError:
-        candidates = [spec]
-    for one in candidates:
-        found: list[Sampled] = []
-        began = math.inf
-        try:
-            while not found or (
-                len(found) * spec.stack < count and time.perf_counter() - began < seconds
-            ):
-                start = len(found) * spec.stack
-                found.append(sample_configurations(one, arena, start, spec.stack))
-                began = min(began, time.perf_counter())  # the first one compiles kernels
-        except AcceptanceError:  # an algorithm that finds nothing in one epoch
-            if one is candidates[-1]:
-                raise
-            continue
-        return one, found
-    raise AssertionError("there is a candidate")
-
-
 def _cost(
     name: str,
     step: Step,
-    planted: _Planted,
+    planted: Planted,
     results: Mapping[str, xarray.Dataset],
     steps: Mapping[str, Step],
     seconds: float,
     folder: Path,
 ) -> tuple[StepCost, xarray.Dataset | None]:
     """Begin a step; return its cost, and its result if it has ended."""
-    stage, clock = stage_of(step.stage), _Stopwatch(seconds)
+    stage = stage_of(step.stage)
     result, reason = None, ""
     try:
+        grows = _grows(step, planted)
+        times: list[float] = []
+        if grows > 1:
+            inputs, _ = _inputs(stage, step, planted, results, steps, smaller=True)
+            times = _smaller_times(stage, step, inputs, str(folder / f"{name}-less.zarr"), seconds)
         inputs, notes = _inputs(stage, step, planted, results, steps)
         if why := stage.applies(*(value for value in inputs.values() if value is not None)):
             raise InputError(why)
+        clock = _Stopwatch(seconds)
         result = _run(stage, step, inputs, str(folder / f"{name}.zarr"), clock)
-    except _StoppedError:
-        pass
     except LsgError as error:
         reason = " ".join(str(error).split())
     except MemoryError as error:
@@ -250,31 +165,80 @@ def _cost(
     if reason:
         return StepCost(name, step.stage, math.nan, f"unknown: {reason}"), None
     total, how = clock.total(result is not None)
+    if grows > 1:
+        total, note = _grown(total, times, grows)
+        notes.append(note)
     if result is None and stage.makes == "model":
         notes.append("at most, for it may converge earlier")
     return StepCost(name, step.stage, total, ", ".join([how, *notes])), result
 
 
+def _grows(step: Step, planted: Planted) -> float:
+    """Return how many times more configurations a run has than are planted of what a step reads."""
+    times = 1.0
+    for source in step.inputs.values():
+        if source is None or source not in planted or planted.share(source) >= 1:
+            continue
+        rows = planted.store(source).n_rows
+        chosen = step.options.get("configurations")
+        read = min(chosen, rows / planted.share(source)) if isinstance(chosen, int) else math.inf
+        times = max(times, min(read / rows, 1 / planted.share(source)))
+    return times
+
+
+def _smaller_times(
+    stage: Stage, step: Step, inputs: Mapping[str, object], out: str, seconds: float
+) -> list[float]:
+    """Return the seconds of a step on fewer configurations, twice; none if it does not end."""
+    times = []
+    for _ in range(2):
+        clock = _Stopwatch(seconds / 2)
+        try:
+            ended = _run(stage, step, inputs, out, clock) is not None
+        except LsgError:  # of so few configurations; with all, it is told
+            return []
+        if not ended:
+            return []
+        times.append(clock.total(True)[0])
+    return times
+
+
+def _grown(total: float, times: list[float], grows: float) -> tuple[float, str]:
+    """Return the seconds of a step with more configurations, and how they are known."""
+    power = 1.0
+    if times and total >= CONFIG.least:
+        power = math.log(total / max(times[1], 1e-9)) / -math.log(CONFIG.smaller)
+        power = min(max(power, 0.0), 2.0)
+    return total * grows**power, f"times {grows:.3g}^{power:.2g} for all configurations"
+
+
 def _run(
     stage: Stage, step: Step, inputs: Mapping[str, object], out: str, clock: _Stopwatch
-) -> xarray.Dataset:
+) -> xarray.Dataset | None:
+    """Return the result of a step; None if its time was over before."""
     import dask
 
+    options = stage.options(step.options)
     with dask.config.set(scheduler="synchronous"):
         clock.start()
-        return compute(
-            stage, inputs, stage.options(step.options), out=out, threads=1, progress=clock.report
-        )
+        try:
+            return compute(stage, inputs, options, out=out, threads=1, progress=clock.report)
+        except _StoppedError:
+            return None
 
 
 def _inputs(
     stage: Stage,
     step: Step,
-    planted: _Planted,
+    planted: Planted,
     results: Mapping[str, xarray.Dataset],
     steps: Mapping[str, Step],
+    smaller: bool = False,
 ) -> tuple[dict[str, object], list[str]]:
-    """Return what a step reads, or stand-ins; and notes on these."""
+    """Return what a step reads, or stand-ins; and notes on these.
+
+    smaller: whether only the first configurations of ensembles that are planted in part are read.
+    """
     inputs: dict[str, object] = {}
     notes: list[str] = []
     for argument, source in step.inputs.items():
@@ -282,11 +246,13 @@ def _inputs(
         if source is None or source in results:
             inputs[argument] = results[source] if source else None
         elif source in planted:
-            inputs[argument] = view_of(planted.store(source), step.view if kind.view else {})
-            if (share := planted.share(source)) < 1:
-                notes.append(f"of {share:.2g} of the configurations of {source}")
-        elif kind is MOMENTS:
+            store = planted.store(source)
+            if smaller and planted.share(source) < 1:
+                store = store.where(f"configuration < {int(CONFIG.smaller * store.n_rows)}")
+            inputs[argument] = view_of(store, step.view if kind.view else {})
+        elif kind in (MOMENTS, REFERENCES):
             inputs[argument] = view_of(planted.store(SAMPLED), step.view)
+            notes.append(f"of the ensemble in place of {source}")
         elif kind is MODEL:
             inputs[argument] = _stand_in(planted.store(SAMPLED), steps[source], notes, source)
         else:
@@ -321,8 +287,15 @@ class _Stopwatch:
         self._ends = self._began + self._limit
 
     def report(self, done: int, total: int) -> None:
-        """Note what is done, and stop the step where its time is over."""
-        at = (done / max(total, 1), time.process_time() - self._began)
+        """Note what is done, and stop the step where its time is over.
+
+        A total of 0 is not known: the step may be about to end, and has some patience.
+        """
+        if total == 0:
+            if time.process_time() > self._ends + (CONFIG.patience - 1) * self._limit:
+                raise _StoppedError
+            return
+        at = (done / total, time.process_time() - self._began)
         self._passes += done < self._done
         self._done = done
         if self._passes == 0 and done > 0:
@@ -337,7 +310,7 @@ class _Stopwatch:
         if ended:
             return passed, "measured whole"
         if self._first is None or self._passes:
-            return math.nan, "unknown: stopped in a later pass, or before its first report"
+            return math.nan, f"unknown: more than {passed:.3g}, without a share that was done"
         (share, early), (now, late) = self._first, self._last
         if now <= share:
             return late / now, f"from {now:.2g} of it"

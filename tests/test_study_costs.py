@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from lsg_ray import planted
 from lsg_ray import study_costs as module
 from lsg_ray.errors import InputError
+from lsg_ray.planted import plant
 from lsg_ray.spec import parse_spec
-from lsg_ray.study_costs import plant, study_costs
+from lsg_ray.study_costs import study_costs
 from tests.cluster.test_estimate import binary_spec
 from tests.loss_landscape.conftest import relu_spec
 
@@ -61,10 +63,85 @@ def test_planted_ensemble__has_all_configurations_and_no_frozen_weight():
 
 
 def test_large_ensemble__is_planted_in_part(monkeypatch):
-    monkeypatch.setattr(module, "CONFIG", module.StudyCostConfig(bytes=2000))
+    monkeypatch.setattr(planted, "CONFIG", planted.PlantConfig(bytes=2000))
     spec = binary_spec(10**6, block_size=10).replace(study={"moments": {}})
     (cost,) = study_costs(spec, seconds=2)
-    assert "of the configurations of ensemble" in cost.how
+    assert "for all configurations" in cost.how
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_step_of_a_part__grows_by_the_power_that_a_quarter_tells(clock, monkeypatch, power):
+    monkeypatch.setattr(planted, "CONFIG", planted.PlantConfig(bytes=20_000))
+    runs = []
+
+    def run(stage, step, inputs, out, watch):
+        rows = inputs["ensemble"].n_rows
+        watch.start()
+        clock[0] += 3.0 * (rows / 100) ** power + (50.0 if not runs else 0.0)  # and compilation
+        runs.append(rows)
+        return f"result of {rows}"
+
+    monkeypatch.setattr(module, "_run", run)
+    spec = binary_spec(10**6, block_size=10).replace(study={"moments": {}})
+    (cost,) = study_costs(spec, seconds=1000)
+    quarter, again, rows = runs
+    assert quarter == again == rows // 4
+    exact = 3.0 * (10**6 / 100) ** power
+    # A quarter in whole configurations.
+    assert cost.seconds == pytest.approx(exact, rel=0.15)
+
+
+def test_step_that_chooses_configurations__grows_to_these(clock, monkeypatch):
+    monkeypatch.setattr(planted, "CONFIG", planted.PlantConfig(bytes=20_000))
+
+    def run(stage, step, inputs, out, watch):
+        watch.start()
+        clock[0] += inputs["ensemble"].n_rows ** 2
+        return "result"
+
+    monkeypatch.setattr(module, "_run", run)
+    for chosen, expected in ((2000, 2000.0**2), (10, None)):
+        study = {"overlaps": {"configurations": chosen}}
+        spec = binary_spec(10**6, block_size=10).replace(study=study)
+        (cost,) = study_costs(spec, seconds=1e9)
+        if expected:
+            assert cost.seconds == pytest.approx(expected, rel=0.15)
+        else:
+            assert "for all configurations" not in cost.how
+
+
+def test_step_that_does_not_know_what_is_left__has_some_patience(clock):
+    watch = module._Stopwatch(10.0)
+    watch.start()
+    for _ in range(4):
+        clock[0] += 9.9
+        watch.report(1, 0)
+    clock[0] += 9.9
+    with pytest.raises(module._StoppedError):
+        watch.report(1, 0)
+    seconds, how = watch.total(False)
+    assert math.isnan(seconds)
+    assert how == "unknown: more than 49.5, without a share that was done"
+
+
+def test_references_of_a_stopped_step__are_those_of_the_ensemble(monkeypatch):
+    model = {"stage": "fit", "method": "bp", "verify": False}
+    study = {
+        "model": model, "chosen": {"stage": "references", "model": "model"},
+        "scan": {"model": "model", "references": "chosen", "count": 1},
+    }  # fmt: skip
+    true_run = module._run
+
+    def stopped(stage, *rest):
+        if stage.name != "references":
+            return true_run(stage, *rest)
+        rest[-1].start()
+        return None
+
+    monkeypatch.setattr(module, "_run", stopped)
+    costs = {c.name: c for c in study_costs(binary_spec(60).replace(study=study), seconds=8)}
+    assert costs["scan"].seconds > 0
+    assert "of the ensemble in place of chosen" in costs["scan"].how
 
 
 def test_steps__are_measured_stopped_or_unknown():
@@ -91,9 +168,10 @@ def test_model_of_a_stopped_fit__has_a_stand_in(monkeypatch):
     true_run = module._run
 
     def stopped(stage, *rest):
-        if stage.name == "fit":
-            raise module._StoppedError
-        return true_run(stage, *rest)
+        if stage.name != "fit":
+            return true_run(stage, *rest)
+        rest[-1].start()
+        return None
 
     monkeypatch.setattr(module, "_run", stopped)
     fit, mc = study_costs(spec, seconds=4)

@@ -210,7 +210,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         settings["type"] = click.Choice([str(choice) for choice in choices])
     elif kind is bool:
         settings = {"is_flag": True}
-        flag = f"{flag}/--no-{flag[2:]}" if default else flag
+        # Without a default, what is not given is left to the function.
+        flag = flag if default is False else f"{flag}/--no-{flag[2:]}"
     elif kind in (int, float):
         ends = _bounds(marks)
         plain, ranged = (

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lsg_ray.ising.damping import AdaptiveDamping, DampingConfig
-from lsg_ray.typing import Floats
+from lsg_ray.typing import Array, Floats
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class SweepConfig:
     drift: float = 1.8
     #: Largest |tanh J|: the second largest number below 1 in float64.
     max_tanh: float = 1 - 2.0**-52
+    #: That in float32.
+    max_single_tanh: float = 1 - 2.0**-23
     #: Largest product of responses of a pair: what is beyond is rounding.
     max_response: float = 1 - 1e-9
 
@@ -34,8 +36,8 @@ CONFIG = SweepConfig()
 class Couplings(NamedTuple):
     """Couplings at one temperature, shared by problems: βJ, its tanh, and the largest |tanh|."""
 
-    J: Floats
-    t: Floats
+    J: Array
+    t: Array
     tightest: float
 
     @classmethod
@@ -46,6 +48,15 @@ class Couplings(NamedTuple):
         scaled, t = (np.empty(J.shape), np.empty(J.shape)) if over is None else over[:2]
         tightest = cavity.couplings(np.ascontiguousarray(J), beta, CONFIG.max_tanh, scaled, t)
         return cls(scaled, t, float(tightest))
+
+    @classmethod
+    def single(cls, J: Array, beta: float = 1.0) -> Couplings:
+        """Return those of βJ in single precision, and its tanh alone: J is given as that too."""
+        from lsg_ray.kernels import cavity
+
+        t = np.empty(J.shape, np.float32)
+        tightest = cavity.couplings(np.ascontiguousarray(J), beta, CONFIG.max_single_tanh, t, t)
+        return cls(t, t, float(tightest))
 
 
 class Convergence(NamedTuple):
@@ -65,17 +76,19 @@ class Cavity:
     couplings
         Result of `Couplings.at`.
     messages
-        (N, N) as in `lsg_ray.ising.bp.Beliefs`; changed in place.
+        (N, N) as in `lsg_ray.ising.bp.Beliefs`; changed in place.  In single precision, as the
+        couplings, they take half the memory.
     """
 
-    def __init__(self, couplings: Couplings, messages: Floats) -> None:
+    def __init__(self, couplings: Couplings, messages: Array) -> None:
         from lsg_ray.kernels import cavity
 
         n = len(messages)
         self.kernels, self.couplings, self.messages = cavity, couplings, messages
         self.fields = np.empty(n)
         self._plus, self._minus = np.empty(n), np.empty(n)
-        self._scratch = np.zeros((5, -(-n // cavity.PRODUCT_LANES) * cavity.PRODUCT_LANES))
+        lanes = -(-n // cavity.PRODUCT_LANES) * cavity.PRODUCT_LANES
+        self._scratch, self._lanes = np.zeros((3, lanes), messages.dtype), np.zeros((2, lanes))
 
     @property
     def m(self) -> Floats:
@@ -128,6 +141,7 @@ class Cavity:
             self._minus,
             damping,
             self._scratch,
+            self._lanes,
         )
 
     def update_fields(self, h: Floats) -> None:

@@ -27,6 +27,10 @@ from lsg_ray.typing import Array, Floats, Ints, ModelLike, PathOrUrl
 MAX_ENUMERATED = 20
 #: Largest difference of J and Jᵀ, relative to the largest coupling.
 MAX_ASYMMETRY = 1e-9
+#: That of couplings in single precision.
+RELATIVE_SINGLE = 1e-6
+#: Rows of couplings that are checked at a time.
+ROWS_CHECKED = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,32 +137,66 @@ class IsingModel:
 
 def _checked(J: ArrayLike, h: ArrayLike) -> tuple[Floats, Floats]:
     couplings, fields = as_numbers(J, "J"), as_numbers(h, "h").copy()
-    n = fields.size
-    if fields.ndim != 1 or couplings.shape != (n, n) or n == 0:
-        raise InputError(
-            f"J of shape {couplings.shape} and h of shape {fields.shape} given; "
-            "(N, N) and (N,) with N > 0 are needed"
-        )
-    for name, values in (("J", couplings), ("h", fields)):
-        wrong = np.argwhere(~np.isfinite(values))
-        if len(wrong):
-            index = tuple(wrong[0].tolist())
-            raise InputError(f"{name}{list(index)} is {values[index]}; {name} must be finite")
-    diagonal = np.flatnonzero(np.diag(couplings))
-    if len(diagonal):
-        i = int(diagonal[0])
-        raise InputError(f"J[{i}, {i}] is {couplings[i, i]:g}; the diagonal of J must be zero")
-    difference = np.abs(couplings - couplings.T)
-    if difference.max(initial=0) > MAX_ASYMMETRY * np.abs(couplings).max(initial=0):
-        i, j = (int(k) for k in np.unravel_index(difference.argmax(), difference.shape))
-        raise InputError(
-            f"J[{i}, {j}] is {couplings[i, j]:g} and J[{j}, {i}] is {couplings[j, i]:g}; "
-            "J must be symmetric: pass (J + J.T)/2"
-        )
-    couplings = (couplings + couplings.T) / 2
+    if check_couplings(couplings, fields, MAX_ASYMMETRY):
+        couplings = couplings.copy()
+    else:
+        couplings = (couplings + couplings.T) / 2
     for values in (couplings, fields):
         values.flags.writeable = False
     return couplings, fields
+
+
+def check_couplings(J: Array, h: Floats, relative: float) -> bool:
+    """Refuse what is no model; return whether J equals Jᵀ to the last bit.
+
+    Some rows at a time: next to J, memory is small.
+
+    Parameters
+    ----------
+    J, h
+        Couplings (N, N) and fields (N,).
+    relative
+        Largest difference of J and Jᵀ, relative to the largest coupling.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit, or an entry that is not finite, not symmetric, or on the diagonal.
+    """
+    n = h.size
+    if h.ndim != 1 or J.shape != (n, n) or n == 0:
+        raise InputError(
+            f"J of shape {J.shape} and h of shape {h.shape} given; "
+            "(N, N) and (N,) with N > 0 are needed"
+        )
+    largest, difference, at = 0.0, 0.0, (0, 0)
+    for name, values in (("J", J), ("h", h[None])):
+        for top in range(0, len(values), ROWS_CHECKED):
+            rows = values[top : top + ROWS_CHECKED]
+            wrong = np.argwhere(~np.isfinite(rows))
+            if len(wrong):
+                i, j = wrong[0].tolist()
+                index = [top + i, j] if name == "J" else [j]
+                raise InputError(f"{name}{index} is {rows[i, j]}; {name} must be finite")
+    diagonal = np.flatnonzero(np.diag(J))
+    if len(diagonal):
+        i = int(diagonal[0])
+        raise InputError(f"J[{i}, {i}] is {J[i, i]:g}; the diagonal of J must be zero")
+    for top in range(0, n, ROWS_CHECKED):
+        rows = J[top : top + ROWS_CHECKED]
+        largest = max(largest, float(np.abs(rows).max()))
+        apart = np.abs(rows - J[:, top : top + ROWS_CHECKED].T)
+        if apart.max() > difference:
+            difference = float(apart.max())
+            i, j = (int(k) for k in np.unravel_index(apart.argmax(), apart.shape))
+            at = (top + i, j)
+    if difference > relative * largest:
+        i, j = at
+        raise InputError(
+            f"J[{i}, {j}] is {J[i, j]:g} and J[{j}, {i}] is {J[j, i]:g}; "
+            "J must be symmetric: pass (J + J.T)/2"
+        )
+    return difference == 0
 
 
 def _check_numbers(weight: Array) -> None:

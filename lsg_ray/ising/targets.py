@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from lsg_ray.arrays import as_numbers, public
 from lsg_ray.errors import InputError
+from lsg_ray.ising.positive import is_positive
 from lsg_ray.paths import ending, expanded, member_of
 from lsg_ray.results.foreign import reading
 from lsg_ray.results.opening import (
@@ -224,7 +225,9 @@ def _from_path(text: str, rounding: float) -> Target:
                         )
         elif attributes_of(text).get("statistic") == "moments":
             with open_result(text) as result:
-                return _from_dataset(result.load(), rounding)
+                # Their errors, and connected correlations, would be three more N × N matrices.
+                needed = [name for name in ("m", "C") if name in result]
+                return _from_dataset(result[needed].load(), rounding)
     return _from_dataset(moments(signs(text)))
 
 
@@ -294,9 +297,11 @@ def _checked(m: Any, C: Any, rounding: float) -> tuple[Floats, Floats, float]:
     second = np.clip((second + second.T) / 2, -1, 1)
     np.fill_diagonal(second, 1.0)
     second = _within_bounds(means, second, allowed)
-    lowest = float(np.linalg.eigvalsh(second - np.outer(means, means))[0])
     # Independent errors of this size at most: Wigner's semicircle, with a margin.
-    if lowest < -max(MOMENT_TOLERANCES.arithmetic * n, 2 * rounding * n**0.5):
+    margin = max(MOMENT_TOLERANCES.arithmetic * n, 2 * rounding * n**0.5)
+    covariance = second - np.outer(means, means)
+    if not is_positive(covariance, margin):
+        lowest = float(np.linalg.eigvalsh(covariance)[0])
         raise InputError(
             f"C − m mᵀ has the eigenvalue {lowest:.3g}; no ensemble has such a C (a covariance has "
             "none below zero)"

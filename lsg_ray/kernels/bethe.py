@@ -169,6 +169,40 @@ def pair_messages(m, t, messages):
             messages[j, i] = _cavities(m[i], mj, row[i])[1]
 
 
+@kernel
+def couplings_of_beliefs(m, c, unseen, shares):
+    """Set c (N, N) to the couplings with beliefs m and c; return Σ_j atanh m_i − atanh m_{i→j}.
+
+    With p_ab = ((1 + a m_i)(1 + b m_j) + ab c_ij)/4, a, b = ±1,
+
+        J_ij = ¼ log(p_{++} p_{−−} / p_{+−} p_{−+}),
+        atanh m_{i→j} = ¼ log(p_{++} p_{+−} / p_{−+} p_{−−}).
+
+    m (N,), c (N, N) float64, symmetric; unseen: least probability of a state, or half of what it
+    has among independent spins, if that is less: c is clipped for it.  shares (N,), overwritten.
+    """
+    n = len(m)
+    shares[:] = 0.0
+    local = np.empty(n)
+    for i in range(n):
+        local[i] = math.atanh(m[i])
+    for i in range(n):
+        c[i, i] = 0.0
+        for j in range(i + 1, n):
+            x, y = m[i], m[j]
+            pp, mm = 0.25 * (1.0 + x) * (1.0 + y), 0.25 * (1.0 - x) * (1.0 - y)
+            pm, mp = 0.25 * (1.0 + x) * (1.0 - y), 0.25 * (1.0 - x) * (1.0 + y)
+            lowest = -min(pp - min(unseen, 0.5 * pp), mm - min(unseen, 0.5 * mm))
+            highest = min(pm - min(unseen, 0.5 * pm), mp - min(unseen, 0.5 * mp))
+            quarter = min(max(0.125 * (c[i, j] + c[j, i]), lowest), highest)
+            a, b = math.log(pp + quarter), math.log(mm + quarter)
+            d, e = math.log(pm - quarter), math.log(mp - quarter)
+            c[i, j] = 0.25 * (a + b - d - e)
+            c[j, i] = c[i, j]
+            shares[i] += local[i] - 0.25 * (a + d - e - b)
+            shares[j] += local[j] - 0.25 * (a + e - d - b)
+
+
 @inlined
 def _product(S, x, y):
     """Set y (N,) to S x; S (N, N) symmetric, given by its lower triangle; float32."""

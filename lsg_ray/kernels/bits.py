@@ -16,6 +16,9 @@ from numba.extending import intrinsic
 from lsg_ray.kernels.compile import inlined, kernel
 
 _U64 = np.uint64
+#: Planes that all others are compared with before the next ones: of 4 KiB each, half of the second
+#: cache.  Even, so that the pairs of planes do not straddle two strips.
+STRIP = 128
 
 
 @intrinsic
@@ -75,32 +78,89 @@ def add_ones(planes, ones):
 
 
 @kernel
+def choose_bits(packed, which, chosen):
+    """Set ``chosen`` to some bits of each row: bit k of its row is bit ``which[k]``.
+
+    packed (rows, bytes) uint8, bits as in `bit_planes`; which (K,) int64, in any order, may repeat;
+    chosen (rows, ceil(K/8)) uint8, overwritten, its bits beyond K zero.  Eight that are
+    neighbours are taken at once.
+    """
+    # 64 rows at a time, whose bytes stay in the first cache.
+    for top in range(0, packed.shape[0], 64):
+        rows = range(top, min(top + 64, packed.shape[0]))
+        for low in range(0, len(which), 8):
+            high = min(low + 8, len(which))
+            first = which[low]
+            neighbours = high - low == 8
+            for k in range(low, high):
+                neighbours &= which[k] == first + (k - low)
+            if neighbours:
+                byte, shift = first >> 3, first & 7
+                after = byte + (shift > 0)
+                for row in rows:
+                    two = np.int64(packed[row, byte]) | np.int64(packed[row, after]) << 8
+                    chosen[row, low >> 3] = (two >> shift) & 255
+            else:
+                for row in rows:
+                    value = 0
+                    for k in range(low, high):
+                        bit = np.int64(packed[row, which[k] >> 3]) >> (which[k] & 7) & 1
+                        value |= bit << (k - low)
+                    chosen[row, low >> 3] = value
+
+
+@kernel
 def add_disagreements(planes, counts):
     """Add to ``counts[i, j]``, j > i, in how many configurations weights i and j differ.
 
     planes (weights, words) uint64, counts (weights, weights) int64; what lies on the diagonal or
     below it is left undefined.  2 x 4 pairs share their loads; with 512 words a plane, six of them
-    stay in the first cache.
+    stay in the first cache, and `STRIP` in the second.
     """
     n = planes.shape[0]
-    for i in range(0, n - 1, 2):
-        j = i
-        while j + 4 <= n:
-            _add_tile(planes, counts, i, j)
-            j += 4
-        while j < n:
-            _add_pair(planes, counts, i, j)
-            _add_pair(planes, counts, i + 1, j)
-            j += 1
+    for left in range(0, n, STRIP):
+        right = min(left + STRIP, n)
+        for i in range(0, right - 1, 2):
+            # From an even weight on, as i and i + 1 share all their tiles.
+            _add_strip(planes, i, planes, max(left, i), right, counts)
+
+
+@kernel
+def add_disagreements_between(a, b, counts):
+    """Add to ``counts[i, j]`` in how many configurations weight i of a and weight j of b differ.
+
+    a (A, words), b (B, words) uint64, counts (A, B) int64; otherwise as `add_disagreements`.
+    """
+    rows, columns = a.shape[0], b.shape[0]
+    for left in range(0, columns, STRIP):
+        right = min(left + STRIP, columns)
+        for i in range(0, rows - 1, 2):
+            _add_strip(a, i, b, left, right, counts)
+        if rows & 1:
+            for j in range(left, right):
+                _add_pair(a, rows - 1, b, j, counts)
 
 
 @inlined
-def _add_tile(planes, counts, i, j):
+def _add_strip(a, i, b, left, right, counts):
+    """Add planes i and i + 1 of a with planes left:right of b."""
+    j = left
+    while j + 4 <= right:
+        _add_tile(a, i, b, j, counts)
+        j += 4
+    while j < right:
+        _add_pair(a, i, b, j, counts)
+        _add_pair(a, i + 1, b, j, counts)
+        j += 1
+
+
+@inlined
+def _add_tile(a, i, b, j, counts):
     c00 = c01 = c02 = c03 = c10 = c11 = c12 = c13 = 0
-    for word in range(planes.shape[1]):
-        a0, a1 = planes[i, word], planes[i + 1, word]
-        b0, b1 = planes[j, word], planes[j + 1, word]
-        b2, b3 = planes[j + 2, word], planes[j + 3, word]
+    for word in range(a.shape[1]):
+        a0, a1 = a[i, word], a[i + 1, word]
+        b0, b1 = b[j, word], b[j + 1, word]
+        b2, b3 = b[j + 2, word], b[j + 3, word]
         c00 += popcount(a0 ^ b0)
         c01 += popcount(a0 ^ b1)
         c02 += popcount(a0 ^ b2)
@@ -120,10 +180,10 @@ def _add_tile(planes, counts, i, j):
 
 
 @inlined
-def _add_pair(planes, counts, i, j):
+def _add_pair(a, i, b, j, counts):
     count = 0
-    for word in range(planes.shape[1]):
-        count += popcount(planes[i, word] ^ planes[j, word])
+    for word in range(a.shape[1]):
+        count += popcount(a[i, word] ^ b[j, word])
     counts[i, j] += count
 
 

@@ -70,7 +70,8 @@ def _lanes_total(y, plus, minus):
 def couplings(J, beta, max_t, scaled, t):
     """Set scaled (N, N) to βJ and t (N, N) to its tanh; return the largest |t|.
 
-    J (N, N) float64, finite; max_t: the bound that |t| is clipped to.  Rows with small
+    J (N, N), finite; scaled, t: of one type, and perhaps one array, where βJ is not needed;
+    max_t: the bound that |t| is clipped to.  Rows with small
     couplings, as those of most models, take a rational function that becomes vector code (Cephes;
     two units in the last place), others the library's.
     """
@@ -121,17 +122,19 @@ def _rescale(plus, minus):
 
 
 @kernel
-def double_sweep(messages, t, h, fields, plus, minus, damping, scratch):
+def double_sweep(messages, t, h, fields, plus, minus, damping, scratch, lanes):
     """Do two sweeps, in place; return the largest change of a message over both, and of a tanh H.
 
-    messages, t (N, N) float64, [j, i] = m_{j→i} and tanh J_ji, zero diagonal; h (N,);
-    fields (N,): H of the sweep before, which damping mixes in, H = (1 − damping) H' + damping H;
-    plus, minus (N,): `column_products` of the messages, before and after; scratch (5, L) float64
-    with L the next multiple of `PRODUCT_LANES` above N, plus at least one row of zeros behind N.
+    messages, t (N, N) float64 or both float32, [j, i] = m_{j→i} and tanh J_ji, zero diagonal;
+    h (N,); fields (N,): H of the sweep before, which damping mixes in, H = (1 − damping) H' +
+    damping H; plus, minus (N,): `column_products` of the messages, before and after; scratch
+    (3, L) of the messages' type, with L the next multiple of `PRODUCT_LANES` above N, plus at least
+    one row of zeros behind N; lanes (2, L).  All but the messages' type is float64, products too.
     """
     n = len(messages)
+    one = messages.dtype.type(1.0)
     total, y, change = scratch[0], scratch[1], scratch[2]
-    lanes_plus, lanes_minus = scratch[3], scratch[4]
+    lanes_plus, lanes_minus = lanes[0], lanes[1]
     for i in range(n):
         fields[i] = _total(plus[i], minus[i], h[i], fields[i], damping)
         total[i] = math.tanh(fields[i])
@@ -143,13 +146,13 @@ def double_sweep(messages, t, h, fields, plus, minus, damping, scratch):
         m, c = messages[j], t[j]
         for i in range(n):
             x = c[i] * m[i]
-            y[i] = c[i] * ((total[i] - x) / (1.0 - total[i] * x))
+            y[i] = c[i] * ((total[i] - x) / (one - total[i] * x))
         p, q = _lanes_total(y, lanes_plus, lanes_minus)
         fields[j] = _total(p, q, h[j], fields[j], damping)
-        new = math.tanh(fields[j])
+        new = messages.dtype.type(math.tanh(fields[j]))
         largest_move = max(largest_move, abs(new - total[j]))
         for i in range(n):
-            value = (new - y[i]) / (1.0 - new * y[i])
+            value = (new - y[i]) / (one - new * y[i])
             change[i] = max(change[i], abs(value - m[i]))
             m[i] = value
             x = c[i] * value

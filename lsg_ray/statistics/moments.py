@@ -32,6 +32,7 @@ from lsg_ray.errors import InputError
 from lsg_ray.results.graph import compute
 from lsg_ray.results.saving import MOMENTS_ARRAYS
 from lsg_ray.stage import ENSEMBLE, Figure, Stage
+from lsg_ray.statistics.chosen_weights import choose_weights
 from lsg_ray.statistics.configurations import Configurations, as_configurations, ranges
 from lsg_ray.statistics.copied_moments import independent_rows, with_copies
 from lsg_ray.statistics.copies import pairs_of_copies
@@ -46,6 +47,7 @@ from lsg_ray.statistics.reals import (
 )
 from lsg_ray.statistics.signs import SignSums, sign_sums
 from lsg_ray.statistics.triples import MAX_TRIPLES, choose_triples, triple_moments
+from lsg_ray.statistics.views import Columns
 from lsg_ray.typing import As, ConfigurationsLike, Floats, Ints, Progress, Seed
 
 
@@ -69,6 +71,7 @@ def moments(
     ensemble: ConfigurationsLike,
     *,
     weights: Annotated[str | ArrayLike | None, As(str | None)] = None,
+    choose: Annotated[str | ArrayLike | None, As(str | None)] = None,
     triples: Annotated[int | ArrayLike, As(Annotated[int, Ge(0), Le(MAX_TRIPLES)])] = 0,
     correlations: bool | None = None,
     seed: Seed = 0,
@@ -83,13 +86,17 @@ def moments(
         array (M, N).  Of a store that is still being sampled, the complete blocks are used.
     weights
         Weights of the configurations, (M,), none negative: an array or the name of a column.
+    choose
+        Weights of the network that moments are of: a part (LB), layer:1, unit:1:7 (into unit 7 of
+        layer 1), START:STOP, random:500, or several of these with commas; in Python also their
+        numbers (K,).  All matrices are K × K, and only these bits of a row are taken.
     triples
-        Number of random triples i < j < k whose third moments are estimated, or (T, 3) indices.
-        For ±1 weights only.
+        Number of random triples i < j < k whose third moments are estimated, or (T, 3) indices,
+        among those chosen.  For ±1 weights only.
     correlations
         Whether to estimate C; by default yes, but not for more than 4,096 real weights.
     seed
-        Seed of the random triples.
+        Seed of the random triples, and of weights that are chosen at random.
     progress
         Called with ``(tasks done, tasks in total)``.
 
@@ -121,6 +128,8 @@ def moments(
     """
     source = as_configurations(ensemble)
     source.require(2, "moments")
+    if choose is not None:
+        source = Columns(source, choose_weights(source, choose, seed))
     exact = source.signs and weights is None
     chosen = choose_triples(triples, source.n_weights, seed)
     if len(chosen) and not exact:
@@ -129,8 +138,7 @@ def moments(
         raise InputError("triples asked for without correlations, which they need")
     pairs = source.signs or source.n_weights <= LIMITS.max_real_weights
     pairs = pairs if correlations is None else correlations
-    cuts = ranges(source.n_rows, _task_rows(source), source.grain)
-    _check_memory(source.n_weights, len(cuts), pairs, exact)
+    cuts = tasks_of(source, (source.n_weights,) * 2 if pairs else (0, 0), exact)
     if exact:
         sums = compute(sign_sums(source, cuts, pairs, chosen), progress)
         result, of_rows = _dataset_of_signs(sums, chosen), RowWeights(source, None)
@@ -144,22 +152,46 @@ def moments(
     return _finished(result, source)
 
 
+def tasks_of(source: Configurations, shape: tuple[int, int], exact: bool) -> list[tuple[int, int]]:
+    """Return the rows of each task: many tasks for many cores, unless their sums do not fit.
+
+    Parameters
+    ----------
+    source
+        Configurations.
+    shape
+        Shape of a matrix of correlations, zeros without.
+    exact
+        Whether ±1 weights are counted, in one matrix of integers a task.
+
+    Raises
+    ------
+    InputError
+        The result and the sums of one task need more than `MomentsLimits.max_bytes`.
+    """
+    from dask.system import CPU_COUNT
+
+    entries = shape[0] * shape[1]
+    per_task, result = (8 if exact else 24 * 5) * entries, 48 * entries
+    need = per_task + result
+    if need > LIMITS.max_bytes:
+        raise InputError(
+            f"C of {shape[0]:,} × {shape[1]:,} weights takes {need / 2**30:.0f} GiB of memory, "
+            f"more than {LIMITS.max_bytes / 2**30:.0f}; choose fewer weights (--choose, --part), "
+            "or leave correlations out (--no-correlations)"
+        )
+    rows = _task_rows(source)
+    if entries and min(-(-source.n_rows // rows), CPU_COUNT) * per_task > LIMITS.max_bytes - result:
+        # Sums wait to be added: one more than there are tasks that run.
+        tasks = max(1, int((LIMITS.max_bytes - result) // per_task) - 1)
+        rows = -(-source.n_rows // tasks // source.grain) * source.grain
+    return ranges(source.n_rows, rows, source.grain)
+
+
 def _task_rows(source: Configurations) -> int:
     """Return the rows of a task: enough tasks for many cores, but few sums to add."""
     rows = min(LIMITS.task_rows, max(REALS.rows, source.n_rows // 32))
     return rows if source.signs else max(1, min(rows, REALS.bytes // (8 * source.n_weights)))
-
-
-def _check_memory(n: int, tasks: int, pairs: bool, exact: bool) -> None:
-    from dask.system import CPU_COUNT
-
-    per_task = (8 if exact else 24 * 5) if pairs else 0
-    need = (per_task * min(tasks, CPU_COUNT) + 48 * pairs) * n**2
-    if need > LIMITS.max_bytes:
-        raise InputError(
-            f"C of {n} weights takes {need / 2**30:.0f} GiB of memory, more than "
-            f"{LIMITS.max_bytes / 2**30:.0f}; choose a part (--part), or pass correlations=False"
-        )
 
 
 def _dataset_of_signs(sums: SignSums, triples: Ints) -> xarray.Dataset:
@@ -169,7 +201,7 @@ def _dataset_of_signs(sums: SignSums, triples: Ints) -> xarray.Dataset:
     if sums.differ.size or not m.size:
         upper = np.triu(sums.differ, 1)
         C = (count - 2 * (upper + upper.T)) / count
-        c, spread = _connected(m, C)
+        c, spread = connected(m, m, C)
         variables |= estimate("C", C, standard_error(1 - C**2, count), "correlation")
         error = standard_error(spread, count)
         variables |= estimate("connected", c, error, "connected correlation")
@@ -179,11 +211,19 @@ def _dataset_of_signs(sums: SignSums, triples: Ints) -> xarray.Dataset:
     return xarray.Dataset(variables, coordinates if len(triples) else None, {"count": count})
 
 
-def _connected(m: Floats, C: Floats) -> tuple[Floats, Floats]:
-    """Return c and ⟨f²⟩ = ⟨δσ_i²δσ_j²⟩ − c², where δσ² = 1 + m² − 2mσ."""
-    c = C - np.outer(m, m)
-    a, b = (1 + m**2)[:, None], (1 + m**2)[None, :]
-    x, y = m[:, None], m[None, :]
+def connected(m: Floats, other: Floats, C: Floats) -> tuple[Floats, Floats]:
+    """Return c and ⟨f²⟩ = ⟨δσ_i²δσ_j²⟩ − c², where δσ² = 1 + m² − 2mσ.
+
+    Parameters
+    ----------
+    m, other
+        Magnetizations (K,) and (L,) of ±1 weights.
+    C
+        Correlations (K, L) between them.
+    """
+    c = C - np.outer(m, other)
+    a, b = (1 + m**2)[:, None], (1 + other**2)[None, :]
+    x, y = m[:, None], other[None, :]
     return c, a * b - 2 * x**2 * b - 2 * y**2 * a + 4 * x * y * C - c**2
 
 
@@ -209,7 +249,7 @@ def _shown(result: xarray.Dataset) -> dict[str, Any]:
 __all__ = ["independent_rows", "moments"]
 
 STAGE = Stage(
-    "moments", moments, reads={"ensemble": ENSEMBLE}, summary=_shown, hidden={"correlations"},
+    "moments", moments, reads={"ensemble": ENSEMBLE}, summary=_shown,
     archive=MOMENTS_ARRAYS,
     figures=[
         Figure("lsg_ray.report.figures.magnetization:magnetization_figure", "Magnetization",

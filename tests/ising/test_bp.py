@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsg_ray.errors import InputError
+from lsg_ray.ising import bp as module
 from lsg_ray.ising.bp import belief_propagation, bethe_averages
 from lsg_ray.ising.model import IsingModel, enumerate_model
 
@@ -119,3 +120,51 @@ def test_strong_couplings__stay_finite():
 def test_misfits__are_refused(options, message):
     with pytest.raises(InputError, match=message):
         belief_propagation(couplings(5), **options)
+
+
+@pytest.mark.parametrize("n", [2, 31, 100, 515])
+@pytest.mark.parametrize("beta", [1.0, -0.6])
+def test_single_precision__has_the_fixed_point_of_double(n, beta):
+    J, h = couplings(n, seed=n, scale=0.5 / np.sqrt(n))
+    double = belief_propagation((J, h), beta=beta)
+    for coupling in (J, J.astype(np.float32)):
+        single = belief_propagation((coupling, h), beta=beta, precision="single")
+        assert single.converged.all()
+        assert single.messages.dtype == np.float32
+        off = ~np.eye(n, dtype=bool)
+        np.testing.assert_allclose(single.m, double.m, atol=1e-5)
+        np.testing.assert_allclose(single.messages[0][off], double.messages[0][off], atol=1e-5)
+    averages = [bethe_averages((J, h), b, beta=beta) for b in (single, double)]
+    np.testing.assert_allclose(averages[0].log_Z, averages[1].log_Z, rtol=1e-6, atol=1e-5 * n)
+    np.testing.assert_allclose(averages[0].C, averages[1].C, atol=1e-5)
+
+
+def test_single_precision__is_that_of_large_models_and_has_a_least_tolerance(monkeypatch):
+    J, h = couplings(9, seed=0, scale=0.1)
+    assert belief_propagation((J, h)).messages.dtype == np.float64
+    monkeypatch.setattr(module, "CONFIG", module.PrecisionConfig(double=8))
+    assert belief_propagation((J, h)).messages.dtype == np.float32
+    assert belief_propagation((J, h), precision="double").messages.dtype == np.float64
+    with pytest.raises(InputError, match="tolerance 1e-10 given; messages in single precision"):
+        belief_propagation((J, h), tolerance=1e-10)
+    for wrong, words in (
+        (np.ones((9, 9), np.float32), "the diagonal of J must be zero"),
+        (np.triu(J, 1).astype(np.float32), "J must be symmetric"),
+        (np.float32(np.nan) * J.astype(np.float32), r"J\[0, 0\] is nan"),
+        (J[:4].astype(np.float32), r"J of shape \(4, 9\)"),
+    ):
+        with pytest.raises(InputError, match=words):
+            belief_propagation((wrong, h), precision="single")
+
+
+def test_messages_beyond_the_memory__are_refused_before_they_are_there(monkeypatch):
+    J, h = couplings(40, seed=0, scale=0.1)
+    need = 8 * (5 + 2) * 40**2
+    monkeypatch.setattr(module, "CONFIG", module.PrecisionConfig(bytes=need))
+    belief_propagation((J, h), fields=np.zeros((5, 40)))
+    monkeypatch.setattr(module, "CONFIG", module.PrecisionConfig(bytes=need - 1))
+    with pytest.raises(
+        InputError, match=r"of 5 problem\(s\) of 40 spins take .* precision='single'"
+    ):
+        belief_propagation((J, h), fields=np.zeros((5, 40)))
+    belief_propagation((J, h), fields=np.zeros((5, 40)), precision="single")

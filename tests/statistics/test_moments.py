@@ -366,7 +366,10 @@ def test_too_wide__is_refused_before_anything_is_read_and_a_part_is_not(ensemble
     ensemble = ensemble_of(signs(0, 5, 31), WIDTHS)
     monkeypatch.setattr(module, "LIMITS", replace(module.LIMITS, max_bytes=200 * 15**2))
     monkeypatch.setattr(counting, "count_signs", None)
-    with pytest.raises(InputError, match=r"C of 31 weights takes .* choose a part \(--part\)"):
+    with pytest.raises(
+        InputError,
+        match=r"C of 31 × 31 weights takes .*; choose fewer weights \(--choose, --part\)",
+    ):
         moments(ensemble)
     monkeypatch.undo()
     monkeypatch.setattr(module, "LIMITS", replace(module.LIMITS, max_bytes=200 * 15**2))
