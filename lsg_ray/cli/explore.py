@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from lsg_ray.cli.options import PATH, RUNNING, argument, as_json, command, option
 from lsg_ray.cli.output import show
+
+if TYPE_CHECKING:
+    from lsg_ray.explore.places import Place
 
 
 @command()
@@ -41,6 +46,19 @@ from lsg_ray.cli.output import show
     help="Token that the page asks for, of 16 characters or more; without it, a random one. Also "
     "LSG_EXPLORE_TOKEN in the environment, where other users of this machine do not see it.",
 )
+@option(
+    "--address",
+    metavar="URL",
+    section=RUNNING,
+    help="Dashboard of a cluster, http://HOST:8265, whose jobs are shown too.",
+)
+@option(
+    "--insecure",
+    "allow_insecure",
+    is_flag=True,
+    section=RUNNING,
+    help="Allow plain http to another machine without a token, for --address.",
+)
 @option("--no-browser", is_flag=True, section=RUNNING, help="Do not open the page in a browser.")
 @as_json
 def explore(
@@ -48,6 +66,8 @@ def explore(
     port: int,
     host: str,
     token: str | None,
+    address: str | None,
+    allow_insecure: bool,
     no_browser: bool,
     as_json: bool,
 ) -> None:
@@ -60,7 +80,8 @@ def explore(
 
     check_libraries()
     secret = check_access(host, token)
-    server = make_server(places, host=host, port=port, token=secret)
+    clusters = [] if address is None else [_cluster(address, allow_insecure)]
+    server = make_server(places, host=host, port=port, token=secret, clusters=clusters)
     url = address_of(server, host, secret)
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C and SIGTERM are how the page ends
         # The one place where a token is printed: without it the page cannot be opened.
@@ -74,3 +95,18 @@ def explore(
 
             webbrowser.open(url)
         serve(server)
+
+
+def _cluster(address: str, allow_insecure: bool) -> Place:
+    """Return a cluster, which is asked for its jobs when they are looked at."""
+    from lsg_ray.cli.jobs import job_columns
+    from lsg_ray.cluster.dashboard import auth_token, check_dashboard
+    from lsg_ray.cluster.jobs import job_list, job_log
+    from lsg_ray.explore.places import Cluster, Place
+
+    checked = check_dashboard(address, auth_token(), allow_insecure)
+    cluster = Cluster(
+        lambda: job_columns(job_list(checked, allow_insecure=allow_insecure)),
+        partial(job_log, address=checked, allow_insecure=allow_insecure),
+    )
+    return Place(f"jobs of {checked}", checked, "cluster", cluster=cluster)

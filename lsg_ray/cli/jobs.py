@@ -187,11 +187,15 @@ def list_jobs(as_json: bool, **cluster: Unpack[ClusterOptions]) -> None:
     """List jobs, oldest first."""
     from lsg_ray.cluster.jobs import job_list
 
+    print_rows(job_columns(job_list(**cluster)), "object" if as_json else "table")
+
+
+def job_columns(listed: Sequence[JobStatus]) -> dict[str, list[object]]:
+    """Return the columns of a table of jobs."""
     names = ("id", "status", "began", "seconds", "out")
-    listed = job_list(**cluster)
     columns = {name: [getattr(job, name) for job in listed] for name in names}
     columns["began"] = [_clock(seconds) for seconds in columns["began"]]
-    print_rows(columns, "object" if as_json else "table")
+    return columns
 
 
 @jobs.command(cls=Command)

@@ -1,11 +1,10 @@
-"""Two places side by side: the same variables on the same axes, and the figures of both."""
+"""Places side by side: the same variables on the same axes, and the figures of all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import holoviews as hv
 import numpy as np
 import panel as pn
 import param
@@ -14,26 +13,32 @@ import xarray
 from lsg_ray.errors import InputError
 from lsg_ray.explore.panes import DRAWER, column, facts, guarded, heading, later, row, text
 from lsg_ray.explore.places import Place
-from lsg_ray.explore.plots import TALL, curves, heat_map, histogram, label
+from lsg_ray.explore.plots import HEIGHT, TALL, colour_limits, curves, heat_map, histogram, label
 from lsg_ray.explore.results import figures, quoted, shown_sections, summary
 from lsg_ray.explore.sampled import Sample
 from lsg_ray.explore.variables import NONE, Slice
 from lsg_ray.explore.view import View
+from lsg_ray.report.style import CURVE_COLOURS
 from lsg_ray.typing import Array
+
+#: Places that are compared at most: each has a colour of its own.
+MAX_COMPARED = len(CURVE_COLOURS)
+#: Width in pixels that a plot has where there is room; else they are below one another.
+NARROW = 340
 
 
 class Compare(View):
-    """What is shown of two places of one kind."""
+    """What is shown of several places of one kind."""
 
     key, title = "compare", "Compare"
-    linked = ("other", "variable")
-    other = param.String(label="With")
+    linked = ("others", "variable")
+    others = param.List(item_type=str, bounds=(0, MAX_COMPARED - 1), label="With")
     variable = param.String(label="Variable")
 
     def __init__(self, place: Place, places: Sequence[Place]) -> None:
         super().__init__(place, places)
         #: Those that the place can be compared with: stores, or results of the same stage.
-        self.others = {
+        self.offered = {
             one.name: one
             for one in places
             if one.name != place.name and (one.kind, one.stage) == (place.kind, place.stage)
@@ -42,26 +47,37 @@ class Compare(View):
 
     @classmethod
     def fits(cls, place: Place) -> bool:
-        """Return that everything can be compared, where there is another of its kind."""
-        del place
-        return True
+        """Return whether there can be another of its kind."""
+        return place.kind != "cluster"
 
     @property
-    def pair(self) -> dict[str, Place]:
-        """The two places by name."""
-        return {self.place.name: self.place, self.other: self.others[self.other]}
+    def compared(self) -> dict[str, Place]:
+        """The places by name, that of the view first."""
+        chosen = {name: self.offered[name] for name in self.others if name in self.offered}
+        return {self.place.name: self.place, **chosen}
 
     def panel(self) -> Any:
-        """Return the choice of the other, and both."""
-        if not self.others:
+        """Return the choice of the others, and all."""
+        if not self.offered:
             return text("There is no other of its kind; name more folders: lsg explore A B.")
-        if self.other not in self.others:
-            self.other = next(iter(self.others))
-        menu = pn.widgets.Select(label="With", options=list(self.others), value=self.other)
-        menu.param.watch(lambda event: self.param.update(other=event.new), "value")
+        self.others = [name for name in self.others if name in self.offered]
+        if not self.others:
+            self.others = [next(iter(self.offered))]
+        menu = pn.widgets.CheckBoxGroup(
+            label="With", options=list(self.offered), value=self.others, margin=0
+        )
+        menu.param.watch(lambda event: self._choose(menu, event.new), "value")
+        box = pn.Column(menu, max_height=180, scroll=True, sizing_mode="stretch_width")
         self._show()
-        self.param.watch(lambda *_: self._show(), ["other", "variable"])
-        return column(heading(self.place.name), menu, self._body)
+        self.param.watch(lambda *_: self._show(), ["others", "variable"])
+        return column(heading(f"{self.place.name}, and"), box, self._body)
+
+    def _choose(self, menu: Any, names: list[str]) -> None:
+        """Take what is ticked, unless it is none or too many."""
+        if not 0 < len(names) < MAX_COMPARED:
+            menu.value = self.others
+            return
+        self.others = names
 
     def _show(self) -> None:
         show = self._stores if self.place.kind == "store" else self._results
@@ -76,12 +92,9 @@ class Compare(View):
         return menu
 
     def _stores(self) -> Any:
-        opened = {name: place.ensemble() for name, place in self.pair.items()}
-        shared = [
-            name
-            for name in next(iter(opened.values())).query_columns
-            if name != "configuration" and all(name in e.query_columns for e in opened.values())
-        ]
+        opened = {name: place.ensemble() for name, place in self.compared.items()}
+        shared = _shared([[n for n in e.query_columns if n != "configuration"]
+                          for e in opened.values()])  # fmt: skip
         if not shared:
             raise InputError("these stores have no column of the same name")
         menu, name = self._menu(shared), self.variable
@@ -91,45 +104,42 @@ class Compare(View):
 
         return column(
             menu,
-            later(work, lambda values: plot(histogram(values, name)), "Reading"),
+            later(work, lambda values: plot(histogram(values, name), HEIGHT), "Reading"),
             row(*(facts(n, _brief(e.info())) for n, e in opened.items())),
         )
 
     def _results(self) -> Any:
-        results = {name: place.result() for name, place in self.pair.items()}
-        first, second = results.values()
-        shared = [n for n in _names(first) if n in _names(second)]
+        results = {name: place.result() for name, place in self.compared.items()}
+        shared = _shared([Slice(result).param.variable.objects for result in results.values()])
         if not shared:
             raise InputError("these results have no variable of the same name")
         menu = self._menu(shared)
         declared = self.place.declared is not None
-        pairs = {self.pair[name]: result for name, result in results.items()}
+        places = {self.compared[name]: result for name, result in results.items()}
         return column(
-            row(*(facts(name, summary(self.pair[name], r)) for name, r in results.items())),
             menu,
-            guarded(lambda: side_by_side(results, self.variable), plot),
-            later(lambda: figures(pairs), shown_sections, "Drawing figures", DRAWER)
+            guarded(lambda: side_by_side(results, self.variable), lambda made: row(*made)),
+            row(*(facts(name, summary(self.compared[name], r)) for name, r in results.items())),
+            later(lambda: figures(places), shown_sections, "Drawing figures", DRAWER)
             if declared
             else column(),
         )
 
     def as_python(self) -> str:
-        """Return Python that opens both."""
+        """Return Python that opens all."""
         how = "lsg_ray.open_ensemble" if self.place.kind == "store" else "xarray.open_zarr"
-        names = [one.url for one in self.pair.values()] if self.others else [self.url]
-        lines = [f"{variable} = {how}({url!r})" for variable, url in zip("ab", names, strict=False)]
-        return "\n".join([f"import {how.partition('.')[0]}", "", *lines])
+        lines = [f"    {name!r}: {how}({one.url!r})," for name, one in self.compared.items()]
+        return "\n".join([f"import {how.partition('.')[0]}", "", "compared = {", *lines, "}"])
 
     def as_command(self) -> str:
-        """Return the command that shows both."""
-        places = self.pair.values() if self.others else [self.place]
-        return f"lsg explore {' '.join(quoted(place.url) for place in places)}"
+        """Return the command that shows all."""
+        return f"lsg explore {' '.join(quoted(place.url) for place in self.compared.values())}"
 
 
-def side_by_side(results: dict[str, xarray.Dataset], variable: str) -> Any:
-    """Return a variable of several results: curves on the same axes, images whose zoom is one.
+def side_by_side(results: Mapping[str, xarray.Dataset], variable: str) -> list[Any]:
+    """Return panes of a variable of several results: curves on the same axes, or images.
 
-    Images have the same colours for the same numbers.
+    Images have the same colours for the same numbers, and one zoom.
     """
     slices = {}
     for name, result in results.items():
@@ -142,23 +152,32 @@ def side_by_side(results: dict[str, xarray.Dataset], variable: str) -> Any:
             name: (np.arange(values.size), values.values.astype(float))
             for name, values in drawn.items()
         }
-        return curves(lines, across, variable[:60])
-    limit = max(float(np.nanmax(np.abs(values.values))) for values in drawn.values())
-    images = [
-        heat_map(v.values.astype(float), across, slices[n].down, f"{n}: {label(v)}")
-        .opts(clim=(-limit, limit), cmap="RdBu_r")
-        for n, v in drawn.items()
-    ]  # fmt: skip
-    return hv.Layout(images).cols(2).opts(shared_axes=True)
+        return [plot(curves(lines, across, variable[:60]), HEIGHT)]
+    numbers = {name: np.atleast_2d(values.values.astype(float)) for name, values in drawn.items()}
+    pairs = [colour_limits(values) for values in numbers.values()]
+    low, high = min(pair[0] for pair in pairs), max(pair[1] for pair in pairs)
+    if low < 0 < high:
+        low, high = min(low, -high), max(high, -low)
+    return [
+        plot(heat_map(v, across, slices[n].down, f"{n}: {label(drawn[n])}", (low, high)), TALL)
+        for n, v in numbers.items()
+    ]
 
 
-def plot(made: Any) -> Any:
-    """Return the pane of a plot, whose axes move together."""
-    return pn.pane.HoloViews(made, sizing_mode="stretch_width", height=TALL, linked_axes=True)
+def plot(made: Any, height: int) -> Any:
+    """Return the pane of a plot, whose axes move with those of others of the same dimensions."""
+    return pn.pane.HoloViews(
+        made,
+        height=height,
+        linked_axes=True,
+        sizing_mode="stretch_width",
+        styles={"flex": f"1 1 {NARROW}px"},
+    )
 
 
-def _names(result: xarray.Dataset) -> list[str]:
-    return Slice(result).param.variable.objects
+def _shared(names: Sequence[Sequence[str]]) -> list[str]:
+    """Return names that are in all lists, in the order of the first."""
+    return [name for name in names[0] if all(name in more for more in names[1:])]
 
 
 def _brief(info: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,9 @@ import param
 from lsg_ray.ensemble.expression import compile_expression
 from lsg_ray.ensemble.query import query
 from lsg_ray.ensemble.reader import Ensemble
-from lsg_ray.errors import LsgError
+from lsg_ray.errors import InputError, LsgError
+from lsg_ray.explore.chosen import chosen_pane
+from lsg_ray.explore.condition import condition_field
 from lsg_ray.explore.growing import PERIOD, Growth
 from lsg_ray.explore.maps import Map
 from lsg_ray.explore.panes import (
@@ -24,27 +26,24 @@ from lsg_ray.explore.panes import (
     facts,
     failure,
     heading,
-    image,
-    joined,
     later,
     row,
     rows,
     text,
 )
-from lsg_ray.explore.places import Place
+from lsg_ray.explore.places import Place, beside
 from lsg_ray.explore.plots import TALL, histogram, pane
 from lsg_ray.explore.results import quoted
 from lsg_ray.explore.sampled import Sample, inside
-from lsg_ray.explore.selection import MAX_SAVED, exported, layer_images, nearest
+from lsg_ray.explore.tree import MAX_CLUSTERS
 from lsg_ray.explore.view import View
+from lsg_ray.statistics.hierarchy import flat_clusters
 from lsg_ray.typing import Array, Ints
 
 #: Parts of the view, and choices of points of a map.
 OVERVIEW, QUERY, HISTOGRAM, MAP = "Overview", "Query", "Histogram", "Map"
 POINTS = (10_000, 100_000, 1_000_000)
-DENSITY, PCA = "density", "PCA"
-#: Chosen configurations that may be looked at, one by one, and formats of their export.
-MAX_LOOKED_AT, SUFFIXES = 100, ("npz", "csv")
+DENSITY, PCA, CLUSTERS = "density", "PCA", "clusters of "
 
 
 class EnsembleView(View):
@@ -59,6 +58,7 @@ class EnsembleView(View):
         "of",
         "source",
         "colour",
+        "clusters",
         "box",
         "lasso",
         "look",
@@ -70,6 +70,7 @@ class EnsembleView(View):
     of = param.String(default="accuracy", label="Column")
     source = param.String(default=PCA, label="Map")
     colour = param.String(default=DENSITY, label="Colour")
+    clusters = param.Integer(default=4, bounds=(1, MAX_CLUSTERS), label="Clusters")
     box = param.Parameter(default=None)
     lasso = param.Parameter(default=None)
     look = param.Integer(default=-1, bounds=(-1, None))
@@ -83,12 +84,11 @@ class EnsembleView(View):
         self._callback: Any = None
         self.map: Map | None = None
         self._numbers: Ints = np.empty(0, np.int64)
-        folder = place.url.rpartition("/")[0]
-        #: Maps that were computed of it: those in its folder.
-        self.maps = {
-            one.name: one
-            for one in places
-            if one.stage == "embed" and one.url.rpartition("/")[0] == folder
+        #: Maps and clusterings that were computed of it: those in its folder.
+        self.maps = beside(place, places, "result", "embed")
+        self.trees = {
+            f"{CLUSTERS}{name}": one
+            for name, one in beside(place, places, "result", "cluster").items()
         }
 
     @classmethod
@@ -99,21 +99,12 @@ class EnsembleView(View):
     def panel(self) -> Any:
         """Return the menu of parts, and the part that is chosen."""
         menu = pn.widgets.RadioButtonGroup.from_param(self.param.section)
-        where = pn.widgets.TextInput.from_param(
-            self.param.where,
-            placeholder="accuracy > 0.8 and trial in (0, 1)",
-            sizing_mode="stretch_width",
-            min_width=260,
-            max_width=420,
-        )
-        known = text(
-            f"Columns: {joined(self.ensemble.query_columns)}. Words: and, or, not, in, abs."
-        )
+        where = condition_field(self, self.ensemble.query_columns)
         self._show()
         self.param.watch(lambda *_: self._show(), ["section", "where", "sort", "points", "of",
-                                                   "source", "colour"])  # fmt: skip
+                                                   "source", "colour", "clusters"])  # fmt: skip
         self.param.watch(lambda *_: self._choose(), ["box", "lasso", "look"])
-        return column(heading(self.place.name), row(menu, where), known, self._body)
+        return column(heading(self.place.name), menu, where, self._body)
 
     def close(self) -> None:
         """Stop looking at a store that grows."""
@@ -212,7 +203,7 @@ class EnsembleView(View):
 
     def _map(self) -> Any:
         compile_expression(self.where or "configuration >= 0", self.ensemble.query_columns)
-        colours = [DENSITY, *self.ensemble.query_columns]
+        colours = [DENSITY, *self.ensemble.query_columns, *self.trees]
         menus = []
         for name, options in (("source", [PCA, *self.maps]), ("colour", colours)):
             value = getattr(self, name)
@@ -223,6 +214,9 @@ class EnsembleView(View):
             )
             menu.param.watch(lambda e, name=name: self.param.update(**{name: e.new}), "value")
             menus.append(menu)
+        if self.colour in self.trees:
+            slider = pn.widgets.IntSlider.from_param
+            menus.append(slider(self.param.clusters, throttled=True, width=220))
         return column(
             row(*menus, self._points()),
             later(self.mapped, self._drawn, "Computing the map"),
@@ -240,23 +234,63 @@ class EnsembleView(View):
     # The map
 
     def mapped(self) -> tuple[Array, Array | None, Ints]:
-        """Compute points (M, 2), their colours (M,) or None, and their configurations (M,)."""
+        """Compute points (M, 2), their colours (M,) or None, and their configurations (M,).
+
+        Of clusters, the points are the configurations that were clustered.
+        """
         if self.source in self.maps:
-            result = self.maps[self.source].result()
-            learned = result["learned"].values.astype(bool)
-            xy = np.stack([result[name].values[learned] for name in ("x", "y")], axis=1)
-            numbers = result["configuration"].values[learned].astype(np.int64)
-            colour = None
-            if self.colour != DENSITY:
-                colour = self.ensemble.take(numbers, [self.colour])[self.colour]
-            return xy.astype(np.float32), colour, numbers
-        sample = self.sample()
-        colour = None if self.colour == DENSITY else sample.column(self.colour)
-        return sample.xy, colour, sample.column("configuration")
+            xy, numbers = self._computed()
+        elif self.colour in self.trees:
+            numbers = self._labels()[0]
+            xy = self.sample().project(numbers)
+        else:
+            xy, numbers = self.sample().xy, self.sample().column("configuration")
+        if self.colour in self.trees:
+            known, labels = self._labels()
+            places = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
+            kept = known[places] == numbers
+            return xy[kept], labels[places[kept]], numbers[kept]
+        if self.colour == DENSITY:
+            return xy, None, numbers
+        if self.source in self.maps:
+            return xy, self.ensemble.take(numbers, [self.colour])[self.colour], numbers
+        return xy, self.sample().column(self.colour), numbers
+
+    def _computed(self) -> tuple[Array, Ints]:
+        """Return points and configurations of a map that was computed."""
+        result = self.maps[self.source].result()
+        learned = result["learned"].values.astype(bool)
+        xy = np.stack([result[name].values[learned] for name in ("x", "y")], axis=1)
+        return xy.astype(np.float32), result["configuration"].values[learned].astype(np.int64)
+
+    def _labels(self) -> tuple[Ints, Ints]:
+        """Return configurations that were clustered, ascending, and their clusters.
+
+        Raises
+        ------
+        InputError
+            The clustering is of another ensemble.
+        """
+        place = self.trees[self.colour]
+        result = place.result()
+        if result.attrs.get("spec_hash") != self.ensemble.spec_hash:
+            raise InputError(f"{place.name} is of another ensemble; choose another colour")
+        size = result.sizes["configuration"]
+        labels = flat_clusters(result, count=min(self.clusters, size)).values
+        numbers = result["configuration"].values.astype(np.int64)
+        if self.where.strip():
+            condition = compile_expression(self.where, self.ensemble.query_columns)
+            names = sorted(condition.names or {"configuration"})
+            met = condition(self.ensemble.take(numbers, names))
+            labels, numbers = labels[met], numbers[met]
+        order = np.argsort(numbers)
+        return numbers[order], labels[order]
 
     def _drawn(self, found: tuple[Array, Array | None, Ints]) -> Any:
         xy, colour, self._numbers = found
-        self.map = Map(xy, colour, self.colour, self._on_box, self._on_lasso)
+        self.map = Map(
+            xy, colour, self.colour, self._on_box, self._on_lasso, self.colour in self.trees
+        )
         note = f"{len(xy):,} configurations. Choose some with the box or the lasso of the toolbar."
         made = column(pane(self.map.plot, TALL), text(note))
         self._choose()
@@ -291,31 +325,15 @@ class EnsembleView(View):
         if not len(found):
             self._chosen_body[:] = []
             return
-        numbers = self._numbers[found]
-        few = numbers[:MAX_LOOKED_AT].tolist()
-        look = self.look if self.look in few else few[0]
-        menu = pn.widgets.Select(label="Configuration", options=few, value=look, width=180)
-        menu.param.watch(lambda event: self.param.update(look=int(event.new)), "value")
-        files = [self._saved(numbers, suffix) for suffix in SUFFIXES]
-        if len(numbers) > MAX_SAVED:
-            files = [text(f"Up to {MAX_SAVED:,} are saved here; of more: lsg export.")]
         self._chosen_body[:] = [
-            text(f"{len(found):,} configurations chosen."),
-            row(menu, *files),
-            later(lambda: self._looked_at(look), _shown, "Reading"),
+            chosen_pane(
+                self.ensemble,
+                self._numbers[found],
+                self.look,
+                self.sample,
+                lambda number: self.param.update(look=number),
+            )
         ]
-
-    def _saved(self, numbers: Ints, suffix: str) -> Any:
-        """Return the button that saves configurations in a format."""
-        return pn.widgets.FileDownload(
-            callback=lambda: exported(self.ensemble, numbers, suffix),
-            filename=f"selection.{suffix}",
-            label=f"Save .{suffix}",
-            width=140,
-        )
-
-    def _looked_at(self, number: int) -> tuple[Any, Any]:
-        return layer_images(self.ensemble, number), nearest(self.sample(), number)
 
     # Links
 
@@ -343,13 +361,3 @@ class EnsembleView(View):
             MAP: f"lsg embed {url}{where} --method pca --configurations {self.points}"
             " --out map.zarr",
         }[self.section]
-
-
-def _shown(found: tuple[Any, Any]) -> Any:
-    """Show the weights of a configuration, and which others are near."""
-    layers, near = found
-    return column(
-        heading("Weights by layer, units down, inputs across", 3),
-        row(*(column(text(name), image(png, alt, width)) for name, png, alt, width in layers)),
-        rows(near, "Nearest configurations of the sample"),
-    )

@@ -13,6 +13,7 @@ from holoviews.operation.datashader import dynspread, rasterize
 from holoviews.streams import BoundsXY, Lasso, Pipe
 
 from lsg_ray.explore.plots import TALL
+from lsg_ray.report.style import CURVE_COLOURS
 from lsg_ray.typing import Array, Ints
 
 #: Points that are drawn one by one, at most; of more, Datashader makes an image.
@@ -43,6 +44,8 @@ class Map:
         Name of that number.
     on_box, on_lasso
         Called with left, bottom, right and top; with corners (K, 2).
+    categories
+        Whether the numbers are names, as of clusters, with a colour each.
     """
 
     def __init__(
@@ -52,13 +55,14 @@ class Map:
         name: str,
         on_box: Callable[[tuple[float, float, float, float]], None],
         on_lasso: Callable[[Array], None],
+        categories: bool = False,
     ) -> None:
         self.xy = xy
         table = pandas.DataFrame({"x": xy[:, 0], "y": xy[:, 1]})
         if colour is not None:
-            table["colour"] = colour.astype(np.float64)
+            table["colour"] = colour.astype(str if categories else np.float64)
         points = hv.Points(table, ["x", "y"], ["colour"] if colour is not None else [])
-        drawn = _few(points, colour is not None) if len(xy) <= MAX_SINGLE else _many(points)
+        drawn = _few(points, categories) if len(xy) <= MAX_SINGLE else _many(points)
         self._image = drawn.opts(hv.opts.Points(clabel=name[:60]), hv.opts.Image(clabel=name[:60]))
         self._marks = Pipe(data=np.empty(0, np.int64))
         marks = hv.DynamicMap(self._marked, streams=[self._marks])
@@ -81,9 +85,16 @@ class Map:
         )
 
 
-def _few(points: Any, coloured: bool) -> Any:
+def _few(points: Any, categories: bool) -> Any:
     """Return points that are drawn one by one."""
-    colour = {"color": "colour", "cmap": "viridis", "colorbar": True} if coloured else {}
+    colour: dict[str, Any] = {}
+    if points.vdims:
+        colour = {"color": "colour", "cmap": "viridis", "colorbar": True}
+    if categories:
+        names = np.unique(points.dimension_values("colour"))
+        few = dict(zip(names, CURVE_COLOURS, strict=False))
+        colour = {"color": "colour", "cmap": few if len(names) <= len(few) else "glasbey_hv",
+                  "legend_position": "right"}  # fmt: skip
     return points.opts(size=6, line_color=None, **colour, **_AXES)
 
 

@@ -14,7 +14,7 @@ from holoviews.streams import Pipe
 from lsg_ray.errors import InputError, LsgError
 from lsg_ray.explore.live import Live, References, Solution, nearest_to, references_of
 from lsg_ray.explore.panes import column, facts, failure, heading, later, row, rows, text
-from lsg_ray.explore.places import Place
+from lsg_ray.explore.places import Place, beside
 from lsg_ray.explore.plots import HEIGHT, SQUARE, TALL, curve, curves, heat_map, pane
 from lsg_ray.explore.results import quoted
 from lsg_ray.explore.view import View
@@ -35,12 +35,7 @@ class ModelView(View):
 
     def __init__(self, place: Place, places: Sequence[Place]) -> None:
         super().__init__(place, places)
-        folder = place.url.rpartition("/")[0]
-        self.stores = {
-            one.name: one
-            for one in places
-            if one.kind == "store" and one.url.rpartition("/")[0] == folder
-        }
+        self.stores = beside(place, places, "store")
         self.store = next(iter(self.stores), "")
         self.model: IsingModel | None = None
         self.live: Live | None = None

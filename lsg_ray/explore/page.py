@@ -9,14 +9,25 @@ import panel as pn
 
 from lsg_ray.explore.compare import Compare
 from lsg_ray.explore.ensemble import EnsembleView
+from lsg_ray.explore.jobs import JobsView
 from lsg_ray.explore.model import ModelView
 from lsg_ray.explore.panes import code, column, failure, heading, row, text
 from lsg_ray.explore.places import Place
+from lsg_ray.explore.plane import PlaneView
 from lsg_ray.explore.results import ResultView
+from lsg_ray.explore.tree import TreeView
 from lsg_ray.explore.view import PLACE, THEME, VIEW, View, link_to, restore
 
 #: The views, the first that fits is shown first.
-VIEWS: tuple[type[View], ...] = (EnsembleView, ResultView, ModelView, Compare)
+VIEWS: tuple[type[View], ...] = (
+    EnsembleView,
+    PlaneView,
+    ResultView,
+    TreeView,
+    ModelView,
+    JobsView,
+    Compare,
+)
 #: Copies what a field holds; a link with the address that the browser sees, without the token.
 _COPY = "navigator.clipboard.writeText(before ? location.origin + location.pathname + source.value : source.value)"  # noqa: E501 - one line of JavaScript
 _SWITCH = "const u = new URL(location); u.searchParams.set('theme', to); location.assign(u)"
@@ -53,7 +64,9 @@ class Page:
         names = list(self.places)
         asked = query.get(PLACE, "")
         self.menu = pn.widgets.Select(
-            label="Store or result", options=names, value=asked if asked in names else names[0]
+            label="Store, result or cluster",
+            options=names,
+            value=asked if asked in names else names[0],
         )
         self.which = pn.widgets.RadioButtonGroup(label="View", options=[""])
         self.body, self.share = column(), column()

@@ -7,7 +7,7 @@ the error that says so, which its view shows.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeGuard
@@ -32,17 +32,30 @@ MAX_PLACES = 1000
 _FIRST = "ensemble.zarr"
 
 
+class Cluster(NamedTuple):
+    """What is asked of a cluster.
+
+    jobs: returns the columns of a table of its jobs, oldest first, with ``id``; log: returns the
+    log of the job of an id.
+    """
+
+    jobs: Callable[[], Mapping[str, Sequence[object]]]
+    log: Callable[[str], str]
+
+
 class Place(NamedTuple):
-    """A store or a result.
+    """A store, a result or a cluster.
 
     name: unique, in menus and links; url: path or URL; kind: a model is a result too; stage: name
-    of the stage that made a result, as the result says; empty if it does not.
+    of the stage that made a result, as the result says; empty if it does not; cluster: what is
+    asked of one.
     """
 
     name: str
     url: str
-    kind: Literal["store", "model", "result"]
+    kind: Literal["store", "model", "result", "cluster"]
     stage: str = ""
+    cluster: Cluster | None = None
 
     @property
     def declared(self) -> Stage | None:
@@ -68,6 +81,16 @@ class Place(NamedTuple):
             It is damaged, or cannot be read.
         """
         return _opened(self.url, _stamp(self.url))
+
+
+def beside(place: Place, places: Sequence[Place], kind: str, stage: str = "") -> dict[str, Place]:
+    """Return the places of a kind, and of a stage, in the folder of a place, by name."""
+    folder = place.url.rpartition("/")[0]
+    return {
+        one.name: one
+        for one in places
+        if (one.kind, one.stage) == (kind, stage) and one.url.rpartition("/")[0] == folder
+    }
 
 
 def _stamp(url: str) -> int:

@@ -50,27 +50,43 @@ def curves(lines: Mapping[str, tuple[Array, Array]], x_label: str, y_label: str)
     return hv.Overlay(drawn).opts(legend_position="top", height=HEIGHT, **_WIDE)
 
 
-def heat_map(values: Floats, x_label: str, y_label: str, title: str) -> Any:
+def heat_map(
+    values: Floats,
+    x_label: str,
+    y_label: str,
+    title: str,
+    limits: tuple[float, float] | None = None,
+) -> Any:
     """Return a matrix as an image, its first row at the top.
 
-    Colours are blue below zero and red above where both occur, and saturate beyond the quantile
-    `SATURATED` of magnitudes.  Of a large one, means of cells beside each other.
+    Colours are blue below zero and red above where both occur, and saturate at the limits, by
+    default those of `colour_limits`.  Of a large one, means of cells beside each other.
     """
     rows, columns = values.shape
     small = _coarse(values)
-    finite = small[np.isfinite(small)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    signed = low < 0 < high
-    # One large entry, as on a diagonal, would make all others pale.
-    size = float(np.quantile(np.abs(finite), SATURATED)) if signed else 0.0
-    limits = (-size, size) if size else (low, high if high > low else low + 1)
+    low, high = limits or colour_limits(small)
     bounds = (-0.5, -0.5, columns - 0.5, rows - 0.5)
     made = hv.Image(small[::-1], bounds=bounds, kdims=["x", "y"], vdims=["value"])
     return made.opts(
-        height=TALL, invert_yaxis=True, cmap="RdBu_r" if signed else "viridis", clim=limits,
-        colorbar=True, xlabel=x_label, ylabel=y_label, title=title, tools=["hover"],
-        active_tools=["box_zoom"], **_WIDE,
+        height=TALL, invert_yaxis=True, cmap="RdBu_r" if low < 0 < high else "viridis",
+        clim=(low, high), colorbar=True, xlabel=x_label, ylabel=y_label, title=title,
+        tools=["hover"], active_tools=["box_zoom"], **_WIDE,
     )  # fmt: skip
+
+
+def colour_limits(values: Floats) -> tuple[float, float]:
+    """Return the numbers of the first and the last colour of a matrix.
+
+    Of both signs, ± the quantile `SATURATED` of magnitudes: one large entry, as on a diagonal,
+    would make all others pale.
+
+    >>> colour_limits(np.array([[-1.0, 0.5]])), colour_limits(np.array([[2.0, np.nan]]))
+    ((-0.9975, 0.9975), (2.0, 3.0))
+    """
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    size = float(np.quantile(np.abs(finite), SATURATED)) if low < 0 < high else 0.0
+    return (-size, size) if size else (low, high if high > low else low + 1)
 
 
 def _coarse(values: Floats) -> Floats:
@@ -103,8 +119,8 @@ def histogram(values: Mapping[str, Array], x_label: str, bins: int = 60) -> Any:
                 xlabel=x_label,
                 ylabel="density" if several else "configurations",
                 color=CURVE_COLOURS[n % len(CURVE_COLOURS)],
-                alpha=0.5 if several else 0.8,
-                line_color=None,
+                fill_alpha=0.25 if several else 0.8,
+                line_color=CURVE_COLOURS[n % len(CURVE_COLOURS)] if several else None,
                 tools=["hover"],
                 **_WIDE,
             )

@@ -36,7 +36,7 @@ class ResultView(View):
     @classmethod
     def fits(cls, place: Place) -> bool:
         """Return whether it is a result."""
-        return place.kind != "store"
+        return place.kind in ("result", "model")
 
     def panel(self) -> Any:
         """Return summary, figures, and variables."""

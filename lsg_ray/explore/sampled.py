@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from lsg_ray.ensemble.reader import Ensemble
+from lsg_ray.ensemble.schema import unpack
 from lsg_ray.errors import InputError
-from lsg_ray.typing import Array, Floats, Ints, Singles
+from lsg_ray.typing import Array, Bytes, Floats, Ints, Singles
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class SampleConfig:
     rows: configurations, where no number is asked for; component_rows, component_bytes:
     configurations whose components are computed, and bytes of their weights, at most; gram_weights:
     weights above which these come from products of configurations and not of weights; map_bytes:
-    bytes of weights that are read for a map, at most.
+    bytes of weights that are read for a map, at most; cached_bytes: bits of binary weights that are
+    kept in memory, at most.
     """
 
     rows: int = 100_000
@@ -33,6 +35,7 @@ class SampleConfig:
     component_bytes: int = 2**30
     gram_weights: int = 4_096
     map_bytes: int = 16 * 2**30
+    cached_bytes: int = 2**28
 
 
 CONFIG = SampleConfig()
@@ -76,6 +79,15 @@ class Sample:
         return self._columns[name]
 
     @cached_property
+    def bits(self) -> list[Bytes] | None:
+        """Binary weights block by block, as bits (rows, bytes); None where too many to keep."""
+        ensemble = self.ensemble
+        size = len(self.column("configuration")) * -(-ensemble.n_weights // 8)
+        if not ensemble.signs or ensemble.is_part or size > CONFIG.cached_bytes:
+            return None
+        return [ensemble.packed_block(block) for block in self.blocks]
+
+    @cached_property
     def components(self) -> tuple[Floats, Floats]:
         """Mean and first two principal axes of some configurations: (N,), (N, 2)."""
         return principal_axes(self._some())
@@ -96,14 +108,22 @@ class Sample:
                 f"{size / 2**30:.0f} GiB of weights to read for this map, more than "
                 f"{CONFIG.map_bytes / 2**30:.0f}; choose fewer points"
             )
+        n, bits = self.ensemble.n_weights, self.bits
+        blocks = (
+            (self.ensemble.weights_block(block) for block in self.blocks)
+            if bits is None
+            else (unpack(some, 0, n) for some in bits)
+        )
+        return np.concatenate([self._scores(weights) for weights in blocks])
+
+    def project(self, configurations: Ints) -> Singles:
+        """Return the scores of any configurations (M,) on the same components: (M, 2)."""
+        return self._scores(self.ensemble.take(configurations)["weights"])
+
+    def _scores(self, weights: Array) -> Singles:
         mean, axes = self.components
         offset = (mean @ axes).astype(np.float32)
-        narrow = axes.astype(np.float32)
-        parts = [
-            self.ensemble.weights_block(block).astype(np.float32) @ narrow - offset
-            for block in self.blocks
-        ]
-        return np.concatenate(parts)
+        return weights.astype(np.float32) @ axes.astype(np.float32) - offset
 
     def _some(self) -> Floats:
         """Return weights of the first configurations of the sample."""

@@ -80,16 +80,17 @@ def layer_images(ensemble: Ensemble, configuration: int) -> list[tuple[str, byte
         alt = f"Weights of {name}: {shape[0]} units by {shape[1]} inputs"
         side = max(1, min(PIXELS, MAX_PIXELS // max(shape)))
         width = min(MAX_PIXELS, side * shape[1])
-        made.append((name[:MAX_NAME_LENGTH], _png(values / size, side), alt, width))
+        made.append((name[:MAX_NAME_LENGTH], png(values / size, side), alt, width))
     return made
 
 
-def _png(values: Array, side: int) -> bytes:
-    """Return a matrix of numbers from −1 to 1 as PNG, a square for each."""
+def png(values: Array, side: int) -> bytes:
+    """Return a matrix of numbers from −1 to 1 as PNG, a square for each; NaN is white."""
     from PIL import Image
 
-    colours = matplotlib.colormaps["RdBu_r"]((values + 1) / 2, bytes=True)[..., :3]
-    image = Image.fromarray(np.ascontiguousarray(colours)).resize(
+    colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad="white")
+    pixels = colours((np.ma.masked_invalid(values) + 1) / 2, bytes=True)[..., :3]
+    image = Image.fromarray(np.ascontiguousarray(pixels)).resize(
         (values.shape[1] * side, values.shape[0] * side), Image.Resampling.NEAREST
     )
     buffer = io.BytesIO()
@@ -116,11 +117,11 @@ def nearest(sample: Sample, configuration: int, count: int = 10) -> dict[str, li
     column = "packed" if ensemble.signs else "weights"
     own = ensemble.take([configuration], [column])[column][0]
     parts: list[Array] = []
-    read = 0
-    for block in sample.blocks:
+    read, bits = 0, sample.bits
+    for place, block in enumerate(sample.blocks):
         if read > MAX_NEAR_BYTES:
             break
-        rows = ensemble.read(block, [column])[column]
+        rows = ensemble.read(block, [column])[column] if bits is None else bits[place]
         read += rows.nbytes
         if ensemble.signs:
             differ = np.bitwise_count(rows ^ own).sum(axis=1, dtype=np.int64)
@@ -130,5 +131,7 @@ def nearest(sample: Sample, configuration: int, count: int = 10) -> dict[str, li
     distance = np.concatenate(parts)
     numbers = sample.column("configuration")[: len(distance)]
     distance = np.where(numbers == configuration, np.inf, distance)
-    order = np.argsort(distance, kind="stable")[: min(count, len(distance) - 1)]
+    count = min(count, len(distance) - 1)
+    near = np.flatnonzero(distance <= np.partition(distance, count)[count])  # of equal ones, all
+    order = near[np.argsort(distance[near], kind="stable")][:count]
     return {"configuration": numbers[order].tolist(), "distance": distance[order].tolist()}

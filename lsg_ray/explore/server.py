@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lsg_ray.errors import InputError
-from lsg_ray.explore.places import find_places
+from lsg_ray.explore.places import Place, find_places
 from lsg_ray.paths import is_loopback
 
 #: Libraries that the page is made of.
@@ -67,7 +67,14 @@ characters or more, or leave --host out
     return token
 
 
-def make_server(given: Sequence[str], *, host: str = "127.0.0.1", port: int = 0, token: str) -> Any:
+def make_server(
+    given: Sequence[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    token: str,
+    clusters: Sequence[Place] = (),
+) -> Any:
     """Return a server that listens, and answers once its loop runs.
 
     Parameters
@@ -78,6 +85,8 @@ def make_server(given: Sequence[str], *, host: str = "127.0.0.1", port: int = 0,
         Address to listen on; port 0 is a free one.
     token
         Token that requests need.
+    clusters
+        Clusters whose jobs are shown too.
 
     Raises
     ------
@@ -95,7 +104,7 @@ def make_server(given: Sequence[str], *, host: str = "127.0.0.1", port: int = 0,
     loopback = is_loopback(host)
     try:
         server = get_server(
-            {"/": lambda: session(given, places)},
+            {"/": lambda: session(given, places, clusters)},
             port=port,
             address=host,
             # Bokeh would list ports, and a forwarded one is not known: the guard asks instead that

@@ -26,7 +26,7 @@ class _Template(pn.template.VanillaTemplate):
     _resources: ClassVar[dict[str, dict[str, str]]] = {"css": {}}
 
 
-def session(given: Sequence[str], before: Sequence[Place]) -> Any:
+def session(given: Sequence[str], before: Sequence[Place], clusters: Sequence[Place]) -> Any:
     """Return the page of a new session.
 
     Parameters
@@ -35,6 +35,8 @@ def session(given: Sequence[str], before: Sequence[Place]) -> Any:
         What to show, as `find_places` takes it.
     before
         What there was, to show where it cannot be looked for again.
+    clusters
+        Clusters whose jobs are shown.
     """
     try:
         places = find_places(given)
@@ -49,5 +51,5 @@ def session(given: Sequence[str], before: Sequence[Place]) -> Any:
         if pn.state.location is not None:
             pn.state.location.search = search
 
-    page = Page(places, query, on_link, dark=pn.config.theme == "dark")
+    page = Page([*places, *clusters], query, on_link, dark=pn.config.theme == "dark")
     return _Template(title="lsg explore", main=[page.panel()])

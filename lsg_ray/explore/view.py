@@ -91,7 +91,6 @@ def restore(view: View, given: Mapping[str, str]) -> list[str]:
                 raise ValueError("too long")
             text = isinstance(view.param[name], param.String) or _has_text(view.param[name])
             value = given[name] if text else json.loads(given[name])
-            value = tuple(value) if isinstance(value, list) else value
             view.param.update(**{name: value})
         except (ValueError, TypeError, RecursionError):
             wrong.append(name)

@@ -38,10 +38,11 @@ def flat_clusters(
     Raises
     ------
     InputError
-        Neither or both of `count` and `height`, or a count that the tree does not have.
+        Neither or both of `count` and `height`, a count that the tree does not have, or no tree.
     """
     from scipy.cluster.hierarchy import fcluster
 
+    check_tree(result["linkage"].values)
     if (count is None) == (height is None):
         raise InputError(f"count {count} and height {height} given; give one of them")
     tree, order = result["linkage"].values, result["leaf_order"].values
@@ -57,6 +58,33 @@ def flat_clusters(
     return xarray.DataArray(
         clusters, {"configuration": result["configuration"]}, ("configuration",), "cluster"
     )
+
+
+def check_tree(tree: Floats) -> None:
+    """Refuse what is no linkage: SciPy's compiled code trusts it, and would crash.
+
+    Parameters
+    ----------
+    tree
+        Linkage (M − 1, 4), of a file of others.
+
+    Raises
+    ------
+    InputError
+        It has another shape, numbers that are not finite, or clusters that are not there, or are
+        joined twice.
+    """
+    joined = tree[:, :2] if tree.ndim == 2 and tree.shape[1:] == (4,) else np.empty((0, 2))
+    size = len(joined) + 1
+    below = size + np.arange(size - 1)[:, None]
+    if not (
+        size > 1
+        and np.isfinite(tree).all()
+        and (joined == np.rint(joined)).all()
+        and ((joined >= 0) & (joined < below)).all()
+        and len(np.unique(joined)) == joined.size
+    ):
+        raise InputError("the linkage of this result is no tree; run lsg cluster again")
 
 
 def correlation(distance: Floats, joined: Floats) -> float:

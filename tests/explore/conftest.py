@@ -32,11 +32,14 @@ def run_folder(ensemble_of, tmp_path_factory):
     )
     for name, made in (
         ("moments", lsg_ray.moments(ensemble)),
+        ("moments-2", lsg_ray.moments(ensemble.where("accuracy < 0.5"))),
+        ("moments-3", lsg_ray.moments(ensemble.where("accuracy >= 0.5"))),
         ("overlaps", lsg_ray.overlaps(ensemble)),
         ("overlaps-LB", lsg_ray.overlaps(ensemble.part("LB"))),
         ("map", lsg_ray.embed(ensemble, method="pca")),
+        ("cluster", lsg_ray.clustering(ensemble)),
     ):
-        stage = stage_of({"map": "embed"}.get(name, name.removesuffix("-LB")))
+        stage = stage_of({"map": "embed"}.get(name, name.partition("-")[0]))
         save(stage, made, stage.options({}), str(folder / f"{name}.zarr"))
     J = rng.normal(0, 0.1, (15, 15))
     J = np.triu(J, 1)
@@ -52,3 +55,22 @@ def run_folder(ensemble_of, tmp_path_factory):
         chunk = next(file for file in chunk.rglob("*") if file.is_file())
     chunk.write_bytes(b"no chunk")
     return folder
+
+
+@pytest.fixture(scope="session")
+def relu_store(tmp_path_factory):
+    """Four networks 64-12-10 with biases, trained on the digits for two epochs."""
+    from lsg_ray.cluster.sample import sample
+    from lsg_ray.ensemble.reader import open_ensemble
+    from lsg_ray.spec import parse_spec
+
+    tree = {
+        "name": "tiny-relu",
+        "dataset": {"name": "digits"},
+        "network": {"family": "relu", "widths": [64, 12, 10], "biases": True},
+        "training": {"epochs": 2, "batch_size": 64, "learning_rate": 0.01},
+        "ensemble": {"count": 4},
+    }
+    url = tmp_path_factory.mktemp("relu") / "ensemble.zarr"
+    sample(parse_spec(tree), url, workers=0)
+    return open_ensemble(url)

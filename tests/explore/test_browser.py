@@ -10,10 +10,16 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from urllib.parse import quote
 
 import numpy as np
 import pytest
+
+from .conftest import HOSTILE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
@@ -24,6 +30,12 @@ playwright = pytest.importorskip(
 
 #: Milliseconds that anything may take on a busy machine.
 PATIENCE = 120_000
+#: Defines _ranges(): of each image with two axes of numbers, where its x-axis starts and ends.
+RANGES = """
+window._ranges = () => Bokeh.documents.flatMap((d) => Array.from(d._all_models.values()))
+  .filter((m) => m.type === 'Figure' && m.renderers.some((r) => r.glyph?.type === 'Image'))
+  .map((m) => [m.x_range.start, m.x_range.end].map((x) => x.toFixed(3)).join())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +46,51 @@ def browser():
         made.close()
 
 
+class _JobServer(BaseHTTPRequestHandler):
+    """Answers as the job server of a Ray cluster that has one job, with a hostile log."""
+
+    def do_GET(self):
+        job = {
+            "type": "SUBMISSION", "submission_id": "lsg-of-tests", "status": "SUCCEEDED",
+            "entrypoint": "lsg sample", "message": "", "start_time": 1000, "end_time": 13000,
+            "metadata": {"lsg_stage": "sample", "lsg_out": HOSTILE}, "driver_exit_code": 0,
+        }  # fmt: skip
+        answers = {
+            "/api/version": {
+                "version": "4",
+                "ray_version": "2",
+                "ray_commit": "",
+                "session_name": "",
+            },
+            "/api/jobs/": [job],
+            "/api/jobs/lsg-of-tests": job,
+            "/api/jobs/lsg-of-tests/logs": {"logs": f"a line\n{HOSTILE}\n"},
+        }
+        body = json.dumps(answers.get(self.path, {})).encode()
+        self.send_response(200 if self.path in answers else 404)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture(scope="module")
-def server(run_folder):
+def job_server():
+    """Address of a job server."""
+    made = ThreadingHTTPServer(("127.0.0.1", 0), _JobServer)
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{made.server_port}"
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def server(run_folder, relu_store, job_server):
     """Address of a page over the run, served by the command as users start it."""
-    words = [sys.executable, "-m", "lsg_ray.cli", "explore", str(run_folder), "--json"]
-    with subprocess.Popen([*words, "--no-browser"], stdout=subprocess.PIPE, text=True) as run:
+    words = [sys.executable, "-m", "lsg_ray.cli", "explore", str(run_folder), relu_store.url]
+    words += ["--address", job_server, "--json", "--no-browser"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as run:
         yield json.loads(run.stdout.readline())["url"]
         run.terminate()
 
@@ -56,6 +108,7 @@ def opened(browser, server):
         page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
         page.on("requestfailed", lambda request: faults.append(request.url))
         pages.append(page)
+        page.add_init_script(RANGES)
         page.goto(f"{server}&{query}")
         shown = page.get_by_text("Copy link") if until == "link" else page.get_by_role(until)
         shown.first.wait_for()
@@ -73,8 +126,11 @@ def test_the_ensemble__its_query_and_its_links(opened):
     page.get_by_text("content_hash").wait_for()
     page.get_by_role("button", name="Query").click()
     where = page.get_by_label("Condition")
-    where.fill("accuracy > 0.8 and nothing")
-    where.press("Enter")
+    where.press_sequentially("acc")
+    page.get_by_role("option", name="accuracy").wait_for()
+    where.press("Tab")
+    assert where.input_value() == "accuracy"
+    where.press_sequentially(" > 0.8 and nothing")
     page.get_by_role("alert").wait_for()
     assert "^^^^" in page.get_by_role("alert").inner_text()
     where.fill("accuracy > 0.8")
@@ -110,6 +166,117 @@ def test_a_box_on_the_map__chooses(opened):
         page.get_by_text("Save .npz").first.click()
     with np.load(download.value.path()) as arrays:
         assert "configuration" in arrays
+
+
+def test_inputs_are_seen_through_the_first_layer(opened):
+    page = opened("place=ensemble.zarr&section=Map&box=[-1e9,-1e9,1e9,1e9]")
+    page.get_by_role("img", name="Weights of 12 units of the first layer").wait_for()
+    page.get_by_text("Weights by layer").wait_for()
+
+
+def drag(page, canvas, start, end):
+    """Drag on a plot, between two places given as shares of its canvas."""
+    area = canvas.bounding_box()
+    (x0, y0), (x1, y1) = (
+        (area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in (start, end)
+    )
+    page.mouse.move(x0, y0)
+    page.mouse.down()
+    page.mouse.move(x1, y1, steps=20)
+    page.mouse.up()
+
+
+def test_several_are_compared__and_their_axes_move_together(opened):
+    names = ["toy/moments-2", "toy/moments-3"]
+    page = opened(f"place=toy/moments&view=compare&variable=C&others={quote(json.dumps(names))}")
+    page.wait_for_function("() => Bokeh.documents.length && _ranges().length >= 3", arg=None)
+    before = page.evaluate("_ranges()")
+    assert len(before) == 3
+    for name in names:
+        assert page.get_by_label(name, exact=True).is_checked()
+    drag(page, page.locator("canvas").first, (0.3, 0.3), (0.5, 0.5))  # the tool is a box that zooms
+    page.wait_for_function("before => _ranges()[0] !== before", arg=before[0])
+    page.wait_for_function("() => new Set(_ranges()).size === 1")
+    page.get_by_label(names[1], exact=True).uncheck()
+    page.wait_for_url(re.compile("others=.*moments-2.*"))
+    page.wait_for_function("() => _ranges().length === 2")
+
+
+def test_branches_are_chosen__in_the_tree_and_by_keyboard(opened):
+    page = opened("place=toy/cluster&view=tree")
+    page.get_by_text("Choose a branch").wait_for()
+    canvas = page.locator("canvas").first
+    canvas.wait_for()
+    area = canvas.bounding_box()
+    chosen = page.get_by_text("of 60 configurations")
+    for _ in range(5):
+        page.mouse.click(area["x"] + area["width"] / 2, area["y"] + 0.15 * area["height"])
+        with contextlib.suppress(playwright.TimeoutError):
+            chosen.wait_for(timeout=15_000)
+            break
+    page.wait_for_url(re.compile(r"branch=\d+"))
+    page.get_by_text("Configurations of the branch").wait_for()
+    page.get_by_text("Weights by layer").wait_for()
+    menu = page.get_by_label("Branch", exact=True)
+    menu.select_option(index=1)
+    page.get_by_text(re.compile(r"^\d+ of 60 configurations")).wait_for()
+
+
+def test_a_loss_plane__turns_with_its_slider(opened):
+    page = opened("place=ensemble.zarr&view=plane&first=1&second=2&third=3")
+    lowest = page.get_by_role("row").filter(has_text="lowest on the plane")
+    lowest.wait_for()
+    before = lowest.inner_text()
+    handle = page.locator(".noUi-handle").first
+    for _ in range(20):
+        handle.press("ArrowRight")
+    page.wait_for_url(re.compile(r"angle=\d+"))
+    deadline = time.monotonic() + PATIENCE / 1000
+    while lowest.inner_text() == before and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    assert lowest.inner_text() != before
+
+
+def test_clusters_colour_the_map(opened):
+    page = opened("place=toy/ensemble&section=Map&colour=clusters of toy/cluster")
+    page.get_by_text("60 configurations. Choose some").wait_for()
+    page.get_by_label("Clusters").or_(page.get_by_text("Clusters: 4")).first.wait_for()
+
+
+def test_jobs_and_their_logs__are_text(opened, job_server):
+    page = opened(f"place=jobs of {job_server}")
+    page.get_by_text("lsg-of-tests").first.wait_for()
+    page.get_by_label("Log of").select_option("lsg-of-tests")
+    page.get_by_text("a line").wait_for()
+    assert page.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["default", "dark"])
+@pytest.mark.parametrize(
+    ("query", "until"),
+    [
+        ("place=toy/ensemble&section=Query", "6 configurations."),
+        ("place=toy/ensemble&section=Map&box=[-9,-9,9,9]", "Nearest configurations"),
+        ("place=toy/overlaps", "How it was made"),
+        ("place=toy/cluster&view=tree&branch=118", "Configurations of the branch"),
+        ("place=toy/model&view=model", "Nearest stored configurations"),
+        ("place=toy/overlaps&view=compare", "toy/overlaps-LB"),
+        ("place=ensemble.zarr&view=plane", "lowest on the plane"),
+    ],
+)
+def test_views__have_no_faults_that_axe_finds(opened, query, until, theme):
+    axe = pytest.importorskip(
+        "axe_playwright_python", reason="no axe is found; pip install axe-playwright-python"
+    )
+    where = "&where=accuracy > 0.8" if "Query" in query else ""
+    page = opened(f"{query}{where}&theme={theme}")
+    page.get_by_text(until).first.wait_for()
+    page.evaluate((files(axe) / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate(
+        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
+        ".then(r => r.violations.map(v => [v.id, ...v.nodes.map(n => n.html.slice(0, 200))]))"
+    )
+    assert found == []
 
 
 def test_strangers_results__are_text(opened):

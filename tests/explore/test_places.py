@@ -12,7 +12,18 @@ def test_a_run__is_its_ensemble_and_its_results(run_folder):
     assert names[0] == "toy/ensemble"
     assert sorted(names[1:]) == [
         f"toy/{name}"
-        for name in ("damaged", "map", "model", "moments", "overlaps", "overlaps-LB", "stranger")
+        for name in (
+            "cluster",
+            "damaged",
+            "map",
+            "model",
+            "moments",
+            "moments-2",
+            "moments-3",
+            "overlaps",
+            "overlaps-LB",
+            "stranger",
+        )
     ]
     by_name = {place.name: place for place in places}
     assert by_name["toy/ensemble"].kind == "store"
@@ -28,7 +39,7 @@ def test_folders_of_runs_and_single_stores(run_folder):
     inner = find_places([str(run_folder.parent)])
     assert inner[0].name == f"{run_folder.parent.name}/toy/ensemble"
     twice = find_places([str(run_folder), f"{run_folder}/"])
-    assert len({place.name for place in twice}) == len(twice) == 16
+    assert len({place.name for place in twice}) == len(twice) == 22
 
 
 def test_damaged_results__are_listed_and_say_so_when_opened(run_folder):

@@ -1,6 +1,7 @@
 """Views without a browser: what they hold, what a link restores, what is escaped."""
 
 import html
+import json
 import re
 import shutil
 
@@ -119,6 +120,10 @@ def test_links__restore_a_view(places):
         ("ensemble", {"where": "x" * 5000, "points": "[" * 500 + "]" * 500}),
         ("model", {"x": "1e9", "beta": "null", "rank": "1.5", "store": HOSTILE}),
         ("moments", {"variable": HOSTILE, "across": "0", "at": '{"weight": 99}', "part": "[]"}),
+        ("overlaps", {"view": "compare", "others": '{"a": 1}', "variable": HOSTILE}),
+        ("cluster", {"view": "tree", "branch": "99999", "clusters": "7.5", "look": "8"}),
+        ("cluster", {"view": "tree", "branch": "3", "clusters": "49", "look": "-8"}),
+        ("ensemble", {"section": "Map", "colour": "clusters of toy/cluster", "clusters": "0"}),
         ("compare", {"view": HOSTILE, "place": HOSTILE}),
     ],
 )
@@ -149,9 +154,9 @@ def test_boxes__choose_configurations_of_the_map(places):
     assert view.box is None
     assert 0 < len(view.chosen()) < 60
     assert (found[0][view.chosen(), 0] >= 0).all()
-    layers, near = view._looked_at(3)
-    assert len(layers) == 2
-    assert len(near["configuration"]) == 10
+    view.look = 3
+    assert any("60 configurations chosen" in one or "configurations chosen" in one
+               for one in texts(view._chosen_body))  # fmt: skip
 
 
 def test_maps__that_were_computed_are_offered(places):
@@ -206,11 +211,36 @@ def test_results__have_the_figures_of_their_stage(places):
 def test_comparison__draws_both_on_the_same_axes(places):
     by_name = {place.name: place for place in places}
     view = page(places, "overlaps", view="compare").view
-    assert list(view.others) == ["toy/overlaps-LB"]
-    results = {name: by_name[f"toy/{name}"].result() for name in ("overlaps", "overlaps-LB")}
-    drawn = side_by_side(results, view.variable)
-    assert len(drawn) == 2
+    assert list(view.offered) == ["toy/overlaps-LB"]
+    view.panel()
+    assert view.others == ["toy/overlaps-LB"]
     assert view.as_command().count("overlaps") == 2
+    results = {name: by_name["toy/overlaps"].result() for name in ("a", "b", "c")}
+    (drawn,) = side_by_side(results, view.variable)
+    assert len(drawn.object) == 3
+    several = [by_name["toy/moments"].result().isel(weight=slice(n)) for n in (15, 12, 4)]
+    images = side_by_side(dict(zip("abc", several, strict=True)), "C")
+    limits = {one.object.opts.get("plot").kwargs["clim"] for one in images}
+    assert len(images) == 3
+    assert len(limits) == 1
+
+
+def test_what_is_compared__is_one_or_more_of_its_kind(places):
+    more = [place._replace(name=f"copy {n}") for n in range(9) for place in places
+            if place.name == "toy/overlaps"]  # fmt: skip
+    everything = [*places, *more]
+    names = ["copy 0", "copy 4", "toy/moments", HOSTILE]
+    view = Page(everything, {"place": "toy/overlaps", "view": "compare",
+                             "others": json.dumps(names)}).view  # fmt: skip
+    view.panel()
+    assert view.others == ["copy 0", "copy 4"]
+    menu = pn.widgets.CheckBoxGroup(options=list(view.offered), value=view.others)
+    for wrong in ([], list(view.offered)):
+        view._choose(menu, wrong)
+        assert menu.value == view.others == ["copy 0", "copy 4"]
+    view._choose(menu, ["copy 1"])
+    assert list(view.compared) == ["toy/overlaps", "copy 1"]
+    compile(view.as_python(), "copied", "exec")
 
 
 def test_models__follow_their_sliders(places):

@@ -12,6 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from lsg_ray.report import style
+from lsg_ray.statistics.hierarchy import check_tree
 from lsg_ray.statistics.modes import MODE_TEST_NAME
 from lsg_ray.typing import Floats, Ints
 
@@ -112,6 +113,7 @@ def brackets(tree: Floats) -> Floats:
     """Return the lines of a dendrogram: (mergers, 4 points, 2), leaves at 1, 2, … on the x-axis."""
     from scipy.cluster.hierarchy import leaves_list
 
+    check_tree(tree)
     count = len(tree) + 1
     x, y = np.zeros(count + len(tree)), np.zeros(count + len(tree))
     x[leaves_list(tree)] = np.arange(1, count + 1)
