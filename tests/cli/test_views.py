@@ -55,15 +55,24 @@ def spied(name, seen):
     return replace(stage, run=run, parts=None)
 
 
+def required_of(stage):
+    """Return a value for each option without default."""
+    fields = stage.config.model_fields.items()
+    return {
+        name: "0:2" if field.annotation is str else 0.5
+        for name, field in fields
+        if field.is_required()
+    }
+
+
 def words_of(stage, store, model):
     """Return arguments of a command: the store for all that may be one, and what is required."""
     words = []
     for name, kind in stage.reads.items():
         flag = [] if name in stage.positional else [f"--{name.replace('_', '-')}"]
         words += [*flag, store if kind.view else model]
-    for name, field in stage.config.model_fields.items():
-        if field.is_required():
-            words += [f"--{name.replace('_', '-')}", "0.5"]
+    for name, value in required_of(stage).items():
+        words += [f"--{name.replace('_', '-')}", value]
     return words
 
 
@@ -100,9 +109,8 @@ def test_a_study_passes_it_on(name, option, store, tmp_path, monkeypatch):
     stage = spied(name, seen)
     value, holds = GIVEN[option]
     model = {"model": {"stage": "fit"}} if "model" in stage.reads else {}
-    required = [n for n, field in stage.config.model_fields.items() if field.is_required()]
     optional = dict.fromkeys(stage.optional, "ensemble")
-    study = {"x": {"stage": name, option: value, **dict.fromkeys(required, 0.5), **optional}}
+    study = {"x": {"stage": name, option: value, **required_of(stage), **optional}}
     if option not in stage.view:
         if option not in stage.config.model_fields:
             with pytest.raises(ValueError, match=f"has no option {option}"):
