@@ -189,7 +189,7 @@ def temperatures(widths):
 
     plain, squared = Bonds.fields, Bonds.squared_fields
     Bonds.fields = counted(plain, lambda _, colour=None: 2 if colour is None else 1)
-    Bonds.squared_fields = counted(squared, lambda _: 2)
+    Bonds.squared_fields = counted(squared, lambda _: 1)
     try:
         work()
     finally:
