@@ -82,10 +82,12 @@ class Bonds(NamedTuple):
 
     def squared_fields(self, q: Floats) -> Floats:
         """Return (J∘J) q (N,), without a copy of the couplings."""
+        from lsg_ray.kernels.squares import add_square_products
+
         where, out = self.layers, np.zeros_like(q)
         for k, w in enumerate(self.couplings):
-            out[where[k + 1]] += np.einsum("ij,ij,j->i", w, w, q[where[k]])
-            out[where[k]] += np.einsum("ij,ij,i->j", w, w, q[where[k + 1]])
+            below, above = where[k], where[k + 1]
+            add_square_products(w, q[below], q[above], out[below], out[above])
         return out
 
     def squared(self) -> Bonds:
