@@ -88,7 +88,8 @@ def cross_moments(
         columns = choose_weights(source, against, run["seed"], draw=1)
     first, second = Columns(source, rows), Columns(source, columns)
     both = Columns(source, np.concatenate([rows, columns]))
-    cuts = tasks_of(both, (len(rows), len(columns)), True)
+    remedy = "choose fewer weights (--choose, --against)"
+    cuts = tasks_of(both, (len(rows), len(columns)), True, remedy)
     sums: CrossSums = compute(reduce_tasks(count_between, (both, len(rows)), cuts), run["progress"])
     coordinates = first.coordinates()
     for name, (_, values) in second.coordinates().items():

@@ -64,6 +64,8 @@ class MomentsLimits:
 
 
 LIMITS = MomentsLimits()
+#: What to do where C does not fit.
+REMEDY = "choose fewer weights (--choose, --part), or leave C out (--no-correlations)"
 
 
 @public
@@ -152,7 +154,9 @@ def moments(
     return _finished(result, source)
 
 
-def tasks_of(source: Configurations, shape: tuple[int, int], exact: bool) -> list[tuple[int, int]]:
+def tasks_of(
+    source: Configurations, shape: tuple[int, int], exact: bool, remedy: str = REMEDY
+) -> list[tuple[int, int]]:
     """Return the rows of each task: many tasks for many cores, unless their sums do not fit.
 
     Parameters
@@ -163,6 +167,8 @@ def tasks_of(source: Configurations, shape: tuple[int, int], exact: bool) -> lis
         Shape of a matrix of correlations, zeros without.
     exact
         Whether ±1 weights are counted, in one matrix of integers a task.
+    remedy
+        What to do where that is too much.
 
     Raises
     ------
@@ -177,8 +183,7 @@ def tasks_of(source: Configurations, shape: tuple[int, int], exact: bool) -> lis
     if need > LIMITS.max_bytes:
         raise InputError(
             f"C of {shape[0]:,} × {shape[1]:,} weights takes {need / 2**30:.0f} GiB of memory, "
-            f"more than {LIMITS.max_bytes / 2**30:.0f}; choose fewer weights (--choose, --part), "
-            "or leave correlations out (--no-correlations)"
+            f"more than {LIMITS.max_bytes / 2**30:.0f}; {remedy}"
         )
     rows = _task_rows(source)
     if entries and min(-(-source.n_rows // rows), CPU_COUNT) * per_task > LIMITS.max_bytes - result:
