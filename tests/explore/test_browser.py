@@ -127,9 +127,9 @@ def test_the_ensemble__its_query_and_its_links(opened):
     page.get_by_role("button", name="Query").click()
     where = page.get_by_label("Condition")
     where.press_sequentially("acc")
-    page.get_by_role("option", name="accuracy").wait_for()
-    where.press("Tab")
-    assert where.input_value() == "accuracy"
+    page.get_by_role("button", name="accuracy", exact=True).click()
+    page.wait_for_function("e => e.value === 'accuracy'", arg=where.element_handle())
+    where.press("End")
     where.press_sequentially(" > 0.8 and nothing")
     page.get_by_role("alert").wait_for()
     assert "^^^^" in page.get_by_role("alert").inner_text()

@@ -13,7 +13,7 @@ from lsg_ray.explore import (
     session,  # noqa: F401 - loads what draws plots
 )
 from lsg_ray.explore.inputs import montage, unit_images, with_data
-from lsg_ray.spec import parse_spec
+from lsg_ray.spec import DatasetSpec, parse_spec
 
 from .test_views import texts
 
@@ -76,10 +76,9 @@ def test_other_data__and_data_without_images_are_refused(monkeypatch):
 
 def test_files_that_a_store_names__are_read_when_asked_for(tmp_path):
     read = []
-    spec = parse_spec({
-        "dataset": {"name": "file", "path": str(tmp_path / "<b>.npz"), "components": None},
-        "network": {"widths": [4, 2]},
-    }).dataset  # fmt: skip
+    path = tmp_path / "<b>.npz"
+    np.savez(path, x=np.eye(10, dtype=np.float32), y=np.arange(10) % 2)
+    spec = DatasetSpec(name="file", path=str(path), components=None, test_fraction=0.2)
     pane = with_data(spec, lambda: read.append(1), lambda _: "made", "Reading")
     assert any("&lt;b&gt;.npz" in one for one in texts(pane))
     button = pane[1]
